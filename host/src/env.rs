@@ -1,0 +1,40 @@
+//! The one seam for time, sleep and randomness, so that tests run on virtual time.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::{sync::Arc, time::Duration};
+
+/// Time, sleep and randomness.
+#[async_trait]
+pub trait Env: Send + Sync + std::fmt::Debug {
+    /// The current instant.
+    fn now(&self) -> Timestamp;
+    /// Returns after the duration; may be cancelled.
+    async fn sleep(&self, duration: Duration);
+    /// Fresh random bits, for names and jitter; not for secrets.
+    fn random(&self) -> u64;
+}
+
+/// A shared [`Env`].
+pub type SharedEnv = Arc<dyn Env>;
+
+/// The real clock, timer and operating system's randomness.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealEnv;
+
+#[async_trait]
+impl Env for RealEnv {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    fn random(&self) -> u64 {
+        use std::hash::{BuildHasher, Hasher};
+        // Each RandomState is seeded afresh by the standard library from the operating system.
+        std::collections::hash_map::RandomState::new().build_hasher().finish()
+    }
+}

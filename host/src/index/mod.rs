@@ -1,0 +1,94 @@
+//! The seam to the index that documents are written to.
+
+use crate::model::{Document, DocumentId};
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+pub mod catalog;
+
+/// Version and origin of a document that the index holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stored {
+    /// The version fields that it has.
+    pub version: Map<String, Value>,
+    /// Digest of its content without the version fields, as the host computed it.
+    pub content_hash: Option<String>,
+    /// The job that wrote it.
+    pub job_id: Option<String>,
+}
+
+/// A document on its way into the index, with the host's internal fields beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// The document.
+    pub document: Document,
+    /// Its version fields, for the next comparison.
+    pub version: Map<String, Value>,
+    /// Digest of its content without the version fields.
+    pub content_hash: String,
+}
+
+/// Who writes, and where to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The shop; a catalog keeps its products apart by it.
+    pub shop_id: String,
+    /// Name of the index.
+    pub index_name: String,
+    /// The job that writes, stored with each document.
+    pub job_id: String,
+}
+
+/// What became of one document of a write or delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in the index as wanted, or gone from it.
+    Done,
+    /// The index refuses this document whatever is tried.
+    Refused {
+        /// Stable kebab-case name.
+        code: String,
+        /// The index's own words.
+        message: String,
+    },
+}
+
+/// A call to the index failed as a whole; nothing is known about whether it took effect.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} failed")]
+pub struct IndexError {
+    /// What was being done, to what.
+    pub action: String,
+    /// Whether it may go away by itself.
+    pub transient: bool,
+    /// The backend's own error.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// An index. Writes and deletes are idempotent: a caller that does not know an outcome calls again.
+#[async_trait]
+pub trait Index: Send + Sync {
+    /// Versions of the documents that the index holds, one entry an id, in one round trip.
+    async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError>;
+
+    /// Adds or replaces documents with distinct ids; one outcome a document.
+    async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
+
+    /// Removes documents; one outcome an id, `Done` also for those that were not there.
+    async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError>;
+
+    /// The document as stored, `_id` and internal fields included.
+    async fn get(&self, target: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError>;
+
+    /// Ids in their order, after `after`, at most `limit`.
+    async fn list(
+        &self,
+        target: &Target,
+        after: Option<&DocumentId>,
+        limit: usize,
+    ) -> Result<Vec<DocumentId>, IndexError>;
+
+    /// Number of documents.
+    async fn count(&self, target: &Target) -> Result<u64, IndexError>;
+}

@@ -1,0 +1,17 @@
+//! The domain: plain data, no I/O, no knowledge of any backend.
+
+pub mod chunk;
+pub mod counts;
+pub mod digest;
+pub mod document;
+pub mod job;
+pub mod product;
+pub mod report;
+
+pub use chunk::{ChunkRef, Operation};
+pub use counts::Counts;
+pub use digest::Digest;
+pub use document::{Document, DocumentId};
+pub use job::{Job, JobId, JobStatus, Seal};
+pub use product::{Grouping, Issue, Manifest, Product, Severity};
+pub use report::{Class, Entry};

@@ -1,0 +1,116 @@
+use super::{Duration, StoreError, async_trait};
+use crate::model::{ChunkRef, Counts, Digest, Entry, Job, JobId, JobStatus, Seal};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What a worker says of a chunk it has finished: the content of completion's step (a).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkOutcome {
+    /// What became of its items.
+    pub counts: Counts,
+    /// Key of its report object, if any item has an entry.
+    pub report: Option<String>,
+    /// The first entries, at most 20 of each class.
+    pub samples: Vec<Entry>,
+    /// The chunk as a whole could not be handled; its message is in the dead letters.
+    pub quarantined: bool,
+}
+
+/// What a worker may do with a chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is this worker's until the lease ends; later calls show the fence.
+    Won {
+        /// Grows with each claim of the chunk: an older holder's calls are refused.
+        fence: u64,
+        /// How often the chunk has been claimed, this time included.
+        attempts: u32,
+    },
+    /// Another worker holds it until then.
+    Held {
+        /// End of the other's lease.
+        until: Timestamp,
+    },
+    /// Step (a) is done: steps (b) and (c) are to be finished, the index is not to be touched.
+    Settling,
+    /// It is counted; nothing but the acknowledgement is missing.
+    Done,
+    /// There is no such chunk row: its job was deleted.
+    Unknown,
+}
+
+/// A job as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobSnapshot {
+    /// What it was created with.
+    pub job: Job,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// What ingest said at its end; none while more chunks can come.
+    pub seal: Option<Seal>,
+    /// Items counted so far, those that ingest refused included once it is sealed.
+    pub counts: Counts,
+    /// Chunks published so far.
+    pub chunks: u32,
+    /// Chunks counted so far.
+    pub completed_chunks: u32,
+    /// Samples of all chunks counted so far and of ingest, at most 20 of each class, in chunk order.
+    pub samples: Vec<Entry>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Jobs, their chunk rows and their counters.
+///
+/// A chunk counts exactly once by three steps, each a no-op the second time: [`settle`](Self::settle) stores the outcome
+/// on the chunk row if the fence is still the caller's, [`count`](Self::count) adds it to the job's counters unless
+/// they contain the chunk, [`finish`](Self::finish) marks the row done. Then the message may be acknowledged.
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// Creates the job; does nothing if there is one with this id.
+    async fn create(&self, job: &Job) -> Result<(), StoreError>;
+
+    /// The unsealed job of the shop with this fingerprint, if there is one: the same ingest was interrupted.
+    async fn find_unsealed(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError>;
+
+    /// The job as it stands; `None` if there is none.
+    async fn get(&self, id: &JobId) -> Result<Option<JobSnapshot>, StoreError>;
+
+    /// Jobs, newest first; of one shop, or of all.
+    async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError>;
+
+    /// Adds a chunk row in state PENDING; does nothing if there is one with this job and sequence number.
+    async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError>;
+
+    /// Seals the job; does nothing if it is sealed. Ends it if all chunks are counted already.
+    async fn seal(&self, id: &JobId, seal: &Seal) -> Result<(), StoreError>;
+
+    /// Claims a chunk for `lease` if it is pending or its lease has run out; the job becomes IN_PROGRESS.
+    async fn claim(&self, id: &JobId, seq: u32, lease: Duration) -> Result<Claim, StoreError>;
+
+    /// Prolongs a lease to `lease` from now; false if the fence is no longer the chunk's.
+    async fn renew(&self, id: &JobId, seq: u32, fence: u64, lease: Duration) -> Result<bool, StoreError>;
+
+    /// Gives a chunk back as PENDING so that it can be claimed at once; false if the fence is no longer the chunk's.
+    async fn give_back(&self, id: &JobId, seq: u32, fence: u64) -> Result<bool, StoreError>;
+
+    /// Completion's step (a): RUNNING → SETTLING with the outcome; false if the fence is no longer the chunk's, and
+    /// then the caller must neither count nor acknowledge.
+    async fn settle(
+        &self,
+        id: &JobId,
+        seq: u32,
+        fence: u64,
+        outcome: &ChunkOutcome,
+    ) -> Result<bool, StoreError>;
+
+    /// Completion's step (b): adds the stored outcome to the counters unless they contain the chunk. Ends the job if it is
+    /// sealed and this was the last chunk: exactly one call ever does. Does nothing on a row that is not settling.
+    async fn count(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
+
+    /// Completion's step (c): SETTLING → DONE; does nothing on a row that is done.
+    async fn finish(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
+
+    /// Keys of all report objects of the job: ingest's, then those of counted chunks in their order.
+    async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError>;
+}

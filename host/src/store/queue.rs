@@ -1,0 +1,76 @@
+use super::{Duration, StoreError, async_trait};
+use crate::model::{ChunkRef, JobId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Names one delivery of a message; void once the message is delivered again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Receipt(pub String);
+
+/// A message handed to a worker.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The message's content.
+    pub chunk: ChunkRef,
+    /// The shop whose queue it came from.
+    pub shop_id: String,
+    /// How often the message has been delivered, this time included.
+    pub receive_count: u32,
+    /// Until when nobody else gets it, unless extended.
+    pub visible_at: Timestamp,
+    /// For [`Queue::extend`], [`Queue::release`] and [`Queue::ack`].
+    pub receipt: Receipt,
+}
+
+/// A message that no worker could handle, with the reason.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The chunk.
+    pub chunk: ChunkRef,
+    /// The shop.
+    pub shop_id: String,
+    /// Stable kebab-case name of the reason.
+    pub code: String,
+    /// One sentence for a person, with the chain of causes.
+    pub message: String,
+    /// When it was given up.
+    pub died_at: Timestamp,
+    /// How often it had been delivered.
+    pub receive_count: u32,
+}
+
+/// A queue a shop, with the semantics of SQS FIFO: messages of one group (`shop#lane`) are delivered in the order
+/// they were sent, and none of a group while another of the same group is in flight.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Sends the message of a chunk. Sending the same chunk (job and sequence number) again does nothing, for as long
+    /// as the backend remembers it: for ever in the embedded queue, 5 minutes in SQS.
+    async fn send(&self, shop_id: &str, chunk: &ChunkRef) -> Result<(), StoreError>;
+
+    /// Takes up to `max` messages, at most one a group, and hides each for `visibility`. Returns an empty list
+    /// at once if there is none. A message not acknowledged by then is delivered again, before its successors.
+    async fn receive(
+        &self,
+        shop_id: &str,
+        max: usize,
+        visibility: Duration,
+    ) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Hides the message for `visibility` from now; false if the receipt is void, and then nothing changes.
+    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError>;
+
+    /// Gives the message back, to be delivered again after `delay`, its group waiting behind it; false if void.
+    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<bool, StoreError>;
+
+    /// Removes the message; false if the receipt is void. The last act of a worker.
+    async fn ack(&self, receipt: &Receipt) -> Result<bool, StoreError>;
+
+    /// Moves the message to the dead letters, its group going on; false if the receipt is void.
+    async fn bury(&self, receipt: &Receipt, code: &str, message: &str) -> Result<bool, StoreError>;
+
+    /// Number of messages of a job that are still to be acknowledged, in flight or not.
+    async fn pending(&self, job_id: &JobId) -> Result<u64, StoreError>;
+
+    /// The dead letters of a shop, oldest first.
+    async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError>;
+}
