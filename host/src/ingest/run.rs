@@ -37,7 +37,7 @@ pub enum Read {
 
 /// Why an ingest stopped before its seal. The same command goes on.
 #[derive(Debug, thiserror::Error)]
-pub enum IngestError {
+pub enum IngestFault {
     /// The export could not be read.
     #[error(transparent)]
     Read(#[from] Box<dyn std::error::Error + Send + Sync>),
@@ -68,7 +68,7 @@ pub struct IngestSettings {
 
 /// How far an ingest is, for whoever watches.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct Published {
     /// Documents and removals made.
     pub documents: AtomicU64,
     /// Chunks published.
@@ -85,9 +85,9 @@ pub async fn ingest(
     job: &Job,
     transform: &Arc<dyn Transform>,
     settings: IngestSettings,
-    reads: mpsc::Receiver<Result<Read, IngestError>>,
-    progress: &Progress,
-) -> Result<Seal, IngestError> {
+    reads: mpsc::Receiver<Result<Read, IngestFault>>,
+    progress: &Published,
+) -> Result<Seal, IngestFault> {
     stores.jobs.create(job).await?;
     let mut sink = Sink {
         chunker: Chunker::new(settings.bounds, settings.lanes),
@@ -120,7 +120,7 @@ pub async fn ingest(
         }
     }
     drop(batches);
-    let source = source.ok_or(IngestError::ReaderStopped)?;
+    let source = source.ok_or(IngestFault::ReaderStopped)?;
     let seal = sink.finish(source).await?;
     stores.jobs.seal(&job.id, &seal).await?;
     Ok(seal)
@@ -136,7 +136,7 @@ enum Made {
     Refused(Entry),
 }
 
-async fn transform_items(transform: &dyn Transform, items: Vec<Item>) -> Result<Vec<Made>, IngestError> {
+async fn transform_items(transform: &dyn Transform, items: Vec<Item>) -> Result<Vec<Made>, IngestFault> {
     // Entries keep their place among the products, so that reports are in export order.
     let mut entries = Vec::new();
     let mut products = Vec::with_capacity(items.len());
@@ -165,11 +165,11 @@ struct Sink<'a> {
     refused: Refused<'a>,
     /// Documents and removals.
     items: u64,
-    progress: &'a Progress,
+    progress: &'a Published,
 }
 
 impl Sink<'_> {
-    async fn take(&mut self, made: Made, plugin: &Manifest) -> Result<(), IngestError> {
+    async fn take(&mut self, made: Made, plugin: &Manifest) -> Result<(), IngestFault> {
         match made {
             Made::Refused(entry) => self.refuse(entry).await,
             Made::Product(product, outcome) => self.take_product(product, outcome, plugin).await,
@@ -181,7 +181,7 @@ impl Sink<'_> {
         product: Product,
         outcome: ProductOutcome,
         plugin: &Manifest,
-    ) -> Result<(), IngestError> {
+    ) -> Result<(), IngestFault> {
         let ProductOutcome { documents, removals, issues, refused } = outcome;
         let place = |mut entry: Entry| {
             entry.line = Some(product.line);
@@ -219,7 +219,7 @@ impl Sink<'_> {
         Ok(())
     }
 
-    async fn refuse(&mut self, entry: Entry) -> Result<(), IngestError> {
+    async fn refuse(&mut self, entry: Entry) -> Result<(), IngestFault> {
         if entry.class != Class::Warning {
             self.progress.refused.fetch_add(1, Relaxed);
         }
@@ -231,7 +231,7 @@ impl Sink<'_> {
         operation: Operation,
         id: crate::model::DocumentId,
         object: &str,
-    ) -> Result<(), IngestError> {
+    ) -> Result<(), IngestFault> {
         self.items += 1;
         self.progress.documents.fetch_add(1, Relaxed);
         for full in self.chunker.push(operation, id, object) {
@@ -241,7 +241,7 @@ impl Sink<'_> {
         Ok(())
     }
 
-    async fn finish(mut self, source: SourceStats) -> Result<Seal, IngestError> {
+    async fn finish(mut self, source: SourceStats) -> Result<Seal, IngestFault> {
         for full in self.chunker.finish() {
             self.publisher.publish(full).await?;
             self.progress.chunks.fetch_add(1, Relaxed);
