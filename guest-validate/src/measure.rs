@@ -230,7 +230,8 @@ mod tests {
             Value::Text(text) => spell_text(text),
             Value::Array(elements) => format!("[ {} ]", joined(elements.iter().map(spell).collect())),
             Value::Object(members) => {
-                let member = |(key, value): &(Vec<_>, Value)| format!("{}:\t{}", spell_text(key), spell(value));
+                let member =
+                    |(key, value): &(Vec<_>, Value)| format!("{}:\t{}", spell_text(key), spell(value));
                 format!("{{{} }}", joined(members.iter().map(member).collect()))
             }
         }
