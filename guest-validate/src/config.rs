@@ -87,25 +87,21 @@ impl Config {
     }
 
     fn take(&mut self, key: &str, raw: &str) -> Result<(), InvalidConfiguration> {
+        let fields = "must hold names of fields";
         match key {
-            "max-size" => read(key, raw, &mut self.max_size, |size| *size > 0, "must be above 0")?,
-            "required" => read(key, raw, &mut self.required, are_fields, "must hold names of fields")?,
+            "max-size" => read(key, raw, &mut self.max_size, |size| *size > 0, "must be above 0"),
+            "required" => read(key, raw, &mut self.required, are_fields, fields),
             "vectors" => {
-                read(key, raw, &mut self.vectors, are_vectors, "must map names of fields to lengths above 0")?
+                read(key, raw, &mut self.vectors, are_vectors, "must map names of fields to lengths above 0")
             }
-            "price-fields" => {
-                read(key, raw, &mut self.price_fields, are_fields, "must hold names of fields")?
-            }
-            "compare-at-prices" => {
-                read(key, raw, &mut self.compare_at_prices, are_pairs, "must hold names of fields")?
-            }
-            "price-ranges" => read(key, raw, &mut self.price_ranges, are_pairs, "must hold names of fields")?,
+            "price-fields" => read(key, raw, &mut self.price_fields, are_fields, fields),
+            "compare-at-prices" => read(key, raw, &mut self.compare_at_prices, are_pairs, fields),
+            "price-ranges" => read(key, raw, &mut self.price_ranges, are_pairs, fields),
             "url-fields" => {
-                read(key, raw, &mut self.url_fields, are_patterns, "may have * at the start or end only")?
+                read(key, raw, &mut self.url_fields, are_patterns, "may have * at the start or end only")
             }
-            _ => return Err(InvalidConfiguration(format!("The key {} is unknown.", quoted(key)))),
+            _ => Err(InvalidConfiguration(format!("The key {} is unknown.", quoted(key)))),
         }
-        Ok(())
     }
 }
 
@@ -171,8 +167,8 @@ mod tests {
         assert_snapshot!(refusal(r#"{"required": [], "required": []}"#), @r#"The key "required" is there more than once."#);
         assert_snapshot!(refusal(r#"{"vectors": {"taste": -1}}"#), @r#"The value of "vectors" is wrong: invalid value: integer `-1`, expected u32 at line 1 column 12."#);
         assert_snapshot!(refusal(r#"{"url-fields": ["a*b"]}"#), @r#"The value of "url-fields" is wrong: it may have * at the start or end only."#);
-        assert_snapshot!(refusal("[]"), @r#"The configuration is not a JSON object: invalid type: sequence, expected a JSON object at line 1 column 0."#);
-        assert_snapshot!(refusal(""), @r#"The configuration is not a JSON object: EOF while parsing a value at line 1 column 0."#);
+        assert_snapshot!(refusal("[]"), @"The configuration is not a JSON object: invalid type: sequence, expected a JSON object at line 1 column 0.");
+        assert_snapshot!(refusal(""), @"The configuration is not a JSON object: EOF while parsing a value at line 1 column 0.");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::issue::{Issue, Report, Step, quoted};
 use crate::prices::{self, Prices};
 use crate::urls::Urls;
-use crate::values::{Checked, duplicate_field};
+use crate::values::duplicate_field;
 use crate::variants::VARIANTS;
 use crate::{json, names, text, values, variants, vectors};
 
@@ -73,26 +73,26 @@ impl Validator {
         }
         if field == VARIANTS {
             variants::check(raw, report);
-            self.note(&field, values::is_empty(raw), &mut walk.required);
+            self.note(&field, raw, &mut walk.required);
             walk.keys.insert(field);
             return;
         }
         names::check_field_name(&field, report);
-        let Checked { size, empty } = match self.config.vectors.get(&*field) {
+        let size = match self.config.vectors.get(&*field) {
             Some(length) => vectors::check(&field, *length, raw, report),
             None => values::check(&field, raw, report),
         };
         self.prices.see(&field, raw, &mut walk.prices, report);
         self.urls.see(&field, raw, report);
-        self.note(&field, empty, &mut walk.required);
+        self.note(&field, raw, &mut walk.required);
         walk.size += SEPARATOR + text::dumps_size(&field) + SEPARATOR + size;
         walk.keys.insert(field);
     }
 
-    fn note(&self, field: &str, empty: bool, required: &mut [Presence]) {
+    fn note(&self, field: &str, raw: &str, required: &mut [Presence]) {
         for (name, presence) in self.config.required.iter().zip(required) {
             if name == field {
-                *presence = if empty { Presence::Empty } else { Presence::Present };
+                *presence = if values::is_empty(raw) { Presence::Empty } else { Presence::Present };
             }
         }
     }

@@ -41,8 +41,7 @@ pub(crate) fn measure(raw: &str) -> Measure {
                 text.size
             }
             b'-' | b'0'..=b'9' => {
-                measure.infinite =
-                    measure.infinite || number::Number::read(token) == number::Number::Infinite;
+                measure.infinite = measure.infinite || number::is_infinite(token);
                 number::dumps_size(token)
             }
             b'[' | b'{' => {

@@ -40,11 +40,35 @@ impl Number {
 
 /// How many characters `json.dumps` writes for the number with this JSON text.
 pub(crate) fn dumps_size(raw: &str) -> u64 {
+    if is_written_as_is(raw) {
+        return raw.len() as u64;
+    }
     match Number::read(raw) {
         Number::Integer(0) => 1, // also for `-0`
         Number::Integer(_) | Number::LargeInteger => raw.len() as u64,
         Number::Float(float) => float_size(float),
         Number::Infinite => "Infinity".len() as u64 + u64::from(raw.starts_with('-')),
+    }
+}
+
+/// Whether the number is too large for a float, found out without reading it where possible.
+pub(crate) fn is_infinite(raw: &str) -> bool {
+    const LONGEST_FINITE: usize = 300;
+    (raw.len() > LONGEST_FINITE || raw.contains(['e', 'E'])) && Number::read(raw) == Number::Infinite
+}
+
+/// Whether Python certainly writes the number as it stands here. True of nearly all numbers, and found out without
+/// reading them: up to 15 digits always survive a float, if they are not written in an odd way.
+fn is_written_as_is(raw: &str) -> bool {
+    let unsigned = raw.strip_prefix('-').unwrap_or(raw);
+    if unsigned.len() > 16 || unsigned.contains(['e', 'E']) {
+        return false;
+    }
+    match unsigned.split_once('.') {
+        None => unsigned != "0",
+        Some((_, "0")) => true,
+        Some((_, fraction)) if fraction.ends_with('0') => false,
+        Some((whole, fraction)) => whole != "0" || !fraction.starts_with("0000"),
     }
 }
 
@@ -92,7 +116,7 @@ impl Write for Scientific {
                 b'e' => self.in_exponent = true,
                 b'-' => self.negative_exponent = true,
                 b'0'..=b'9' if self.in_exponent => {
-                    self.exponent = self.exponent * 10 + u64::from(byte - b'0')
+                    self.exponent = self.exponent * 10 + u64::from(byte - b'0');
                 }
                 b'0'..=b'9' => self.digits += 1,
                 _ => {}

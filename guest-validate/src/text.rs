@@ -1,12 +1,12 @@
 //! JSON strings: how long Python writes them, and what in them an index refuses. One pass, nothing allocated.
 
+use crate::json;
+
 /// What a pass over a JSON string found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Text {
     /// How many characters `json.dumps` writes for it, quotes included.
     pub(crate) size: u64,
-    /// Whether it has no other characters than white space.
-    pub(crate) blank: bool,
     /// The first character that an index refuses.
     pub(crate) illegal: Option<char>,
     /// The first half of a surrogate pair that lacks the other half.
@@ -15,13 +15,11 @@ pub(crate) struct Text {
 
 /// Looks at a JSON string, given with its quotes.
 pub(crate) fn scan(raw: &str) -> Text {
-    let mut text = Text { size: 2, blank: true, illegal: None, lone_surrogate: None };
+    let mut text = Text { size: 2, illegal: None, lone_surrogate: None };
     let mut rest = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
     loop {
-        let plain = rest.bytes().position(|byte| !is_plain(byte)).unwrap_or(rest.len());
-        let (run, special) = rest.split_at(plain);
+        let (run, special) = rest.split_at(plain_length(rest.as_bytes()));
         text.size += run.len() as u64;
-        text.blank = text.blank && run.bytes().all(|byte| byte == b' ');
         let mut characters = special.chars();
         match characters.next() {
             None => return text,
@@ -32,6 +30,11 @@ pub(crate) fn scan(raw: &str) -> Text {
             }
         }
     }
+}
+
+/// Whether a JSON string, given with its quotes, has no other characters than white space.
+pub(crate) fn is_blank(raw: &str) -> bool {
+    json::decode(raw).is_some_and(|text| text.trim().is_empty())
 }
 
 /// How many characters `json.dumps` writes for a string, quotes included.
@@ -52,7 +55,6 @@ pub(crate) fn is_illegal(character: char) -> bool {
 impl Text {
     fn take(&mut self, character: char) {
         self.size += written_size(character);
-        self.blank = self.blank && character.is_whitespace();
         if self.illegal.is_none() && is_illegal(character) {
             self.illegal = Some(character);
         }
@@ -89,7 +91,6 @@ impl Text {
             return after_pair;
         }
         self.size += "\\ud800".len() as u64;
-        self.blank = false;
         self.lone_surrogate = self.lone_surrogate.or(Some(unit));
         after_unit
     }
@@ -99,6 +100,26 @@ impl Text {
 fn code_unit(text: &str) -> (u16, &str) {
     let (digits, rest) = text.split_at_checked(4).unwrap_or((text, ""));
     (u16::from_str_radix(digits, 16).unwrap_or_default(), rest)
+}
+
+/// How many bytes at the start stand for themselves in JSON text as well as in what Python writes.
+fn plain_length(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    let plain_words = words.iter().take_while(|word| is_plain_word(u64::from_le_bytes(**word))).count();
+    let start = plain_words * 8;
+    start + bytes.iter().skip(start).take_while(|byte| is_plain(**byte)).count()
+}
+
+/// The same as [`is_plain`] for eight bytes at once.
+fn is_plain_word(word: u64) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = EACH * 0x80;
+    // The high bit of a byte of these is set if the byte is 0, and, above such a byte only, perhaps if it is not.
+    let zero = |bytes: u64| bytes.wrapping_sub(EACH) & !bytes;
+    let control = word.wrapping_sub(EACH * 0x20) & !word;
+    let backslash = zero(word ^ (EACH * 0x5c));
+    let delete = zero(word ^ (EACH * 0x7f));
+    (word | control | backslash | delete) & HIGH == 0
 }
 
 /// Whether the byte stands for itself in JSON text as well as in what Python writes.
@@ -146,9 +167,21 @@ mod tests {
     #[test]
     fn blank_is_white_space_however_written() {
         for raw in [r#""""#, r#""  ""#, r#""\n\t ""#, "\"\u{a0}\u{3000}\"", r#""\u0020""#] {
-            assert!(scan(raw).blank, "{raw}");
+            assert!(is_blank(raw), "{raw}");
         }
-        assert!(!scan(r#"" x""#).blank);
+        assert!(!is_blank(r#"" x""#));
+    }
+
+    #[test]
+    fn eight_bytes_at_once_are_judged_like_each() {
+        for byte in 0..=u8::MAX {
+            for position in 0..8 {
+                let mut word = *b"abc ~!}z";
+                word[position] = byte;
+                let each = word.iter().all(|byte| is_plain(*byte));
+                assert_eq!(is_plain_word(u64::from_le_bytes(word)), each, "{word:?}");
+            }
+        }
     }
 
     #[test]

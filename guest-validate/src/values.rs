@@ -6,38 +6,29 @@ use std::collections::BTreeSet;
 use crate::issue::{Report, Step, quoted};
 use crate::json::{self, Kind};
 use crate::measure::measure;
-use crate::number::Number;
+use crate::number::{self, Number};
 use crate::text;
 
-/// What the rest of the document has to know about a value.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Checked {
-    /// How many characters `json.dumps` writes for it.
-    pub(crate) size: u64,
-    /// Whether it holds nothing: null, a blank string, an array or map without members.
-    pub(crate) empty: bool,
-}
-
-/// Checks the value of a field that is nothing special.
-pub(crate) fn check(field: &str, raw: &str, report: &mut Report) -> Checked {
+/// Checks the value of a field that is nothing special; returns how many characters `json.dumps` writes for it.
+pub(crate) fn check(field: &str, raw: &str, report: &mut Report) -> u64 {
     match Kind::of(raw) {
         Kind::Text => {
             let text = text::scan(raw);
             check_characters(&[Step::Key(field)], text.illegal, text.lone_surrogate, report);
-            Checked { size: text.size, empty: text.blank }
+            text.size
         }
         Kind::Array => check_array(field, raw, report),
         Kind::Object => check_map(field, raw, report),
         Kind::Number => {
             check_number(&[Step::Key(field)], field, raw, report);
-            Checked { size: measure(raw).size, empty: false }
+            number::dumps_size(raw)
         }
-        Kind::Boolean => Checked { size: raw.len() as u64, empty: false },
+        Kind::Boolean => raw.len() as u64,
         Kind::Null => {
             report.error("null-value", &[Step::Key(field)], || {
                 format!("The field {} is null; leave it out instead.", quoted(field))
             });
-            Checked { size: raw.len() as u64, empty: true }
+            raw.len() as u64
         }
     }
 }
@@ -77,7 +68,7 @@ fn check_number(way: &[Step<'_>], field: &str, raw: &str, report: &mut Report) {
     }
 }
 
-fn check_array(field: &str, raw: &str, report: &mut Report) -> Checked {
+fn check_array(field: &str, raw: &str, report: &mut Report) -> u64 {
     let whole = measure(raw);
     let mut first = None;
     let mut odd = None;
@@ -128,16 +119,14 @@ fn check_array(field: &str, raw: &str, report: &mut Report) -> Checked {
         }
         (None, Some(_)) => {}
     }
-    Checked { size: whole.size, empty: first.is_none() }
+    whole.size
 }
 
-fn check_map(field: &str, raw: &str, report: &mut Report) -> Checked {
+fn check_map(field: &str, raw: &str, report: &mut Report) -> u64 {
     let whole = measure(raw);
     let mut keys = BTreeSet::new();
-    let mut empty = true;
     check_characters(&[Step::Key(field)], whole.illegal, whole.lone_surrogate, report);
     let walked = json::entries(raw, |key, value| {
-        empty = false;
         let way = [Step::Key(field), Step::Key(&key)];
         match Kind::of(value) {
             Kind::Number => check_number(&way, field, value, report),
@@ -159,13 +148,13 @@ fn check_map(field: &str, raw: &str, report: &mut Report) -> Checked {
     });
     // Only a key with a lone surrogate stops the walk, and that is reported above.
     debug_assert!(walked.is_ok() || whole.lone_surrogate.is_some());
-    Checked { size: whole.size, empty }
+    whole.size
 }
 
 /// Whether a value is an array or map without members, null, or a blank string.
 pub(crate) fn is_empty(raw: &str) -> bool {
     match Kind::of(raw) {
-        Kind::Text => text::scan(raw).blank,
+        Kind::Text => text::is_blank(raw),
         Kind::Null => true,
         Kind::Array | Kind::Object => measure(raw).size == "[]".len() as u64,
         Kind::Number | Kind::Boolean => false,

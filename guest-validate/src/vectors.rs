@@ -5,10 +5,11 @@ use crate::issue::{Report, Step, quoted};
 use crate::json::{self, Kind};
 use crate::measure::measure;
 use crate::number::Number;
-use crate::values::{Checked, check_characters, duplicate_field};
+use crate::values::{check_characters, duplicate_field};
 
-/// Checks `{"vector": [numbers], "content": "text"}`, where `content` may be missing.
-pub(crate) fn check(field: &str, length: u32, raw: &str, report: &mut Report) -> Checked {
+/// Checks `{"vector": [numbers], "content": "text"}`, where `content` may be missing; returns how many
+/// characters `json.dumps` writes for it.
+pub(crate) fn check(field: &str, length: u32, raw: &str, report: &mut Report) -> u64 {
     let whole = measure(raw);
     check_characters(&[Step::Key(field)], whole.illegal, whole.lone_surrogate, report);
     let mut vector = None;
@@ -36,7 +37,7 @@ pub(crate) fn check(field: &str, length: u32, raw: &str, report: &mut Report) ->
     let at_field = [Step::Key(field)];
     if walked.is_err() {
         shape(report, &at_field, format!("is {} that cannot be read as one", Kind::of(raw).noun()));
-        return Checked { size: whole.size, empty: false };
+        return whole.size;
     }
     if let Some(foreign) = foreign {
         shape(report, &[at_field[0], Step::Key(&foreign)], format!("has the key {}", quoted(&foreign)));
@@ -52,7 +53,7 @@ pub(crate) fn check(field: &str, length: u32, raw: &str, report: &mut Report) ->
         }
         None => shape(report, &at_field, "has no vector".to_owned()),
     }
-    Checked { size: whole.size, empty: false }
+    whole.size
 }
 
 fn check_numbers(field: &str, length: u32, vector: &str, report: &mut Report) {

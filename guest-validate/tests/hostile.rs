@@ -6,7 +6,7 @@ use proptest::prelude::*;
 fn everything() -> Validator {
     let config =
         r#"{"max-size":50,"required":["a"],"vectors":{"v":2},"price-fields":["a","b"],"url-fields":["*"]}"#;
-    Validator::new(Config::parse(config).unwrap())
+    Validator::new(Config::parse(config).expect("a right configuration"))
 }
 
 /// Texts that look much like JSON, so that they get past the first character.

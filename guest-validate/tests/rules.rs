@@ -4,7 +4,7 @@ use guest_validate::{Config, Issue, Severity, Validator};
 use insta::assert_snapshot;
 
 fn validator(config: &str) -> Validator {
-    Validator::new(Config::parse(config).unwrap())
+    Validator::new(Config::parse(config).expect("a right configuration"))
 }
 
 /// The issues as `code path`, or `code` for those of the whole document.
@@ -310,26 +310,26 @@ fn issues_are_bounded() {
 
 #[test]
 fn messages_name_what_which_and_what_to_do() {
-    assert_snapshot!(message("{}", "h#1", "{}"), @"");
-    assert_snapshot!(message("{}", "", "{}"), @"");
-    assert_snapshot!(message("{}", &"x".repeat(300), "{}"), @"");
-    assert_snapshot!(message("{}", "p", "[1]"), @"");
-    assert_snapshot!(message("{}", "p", "{\"a\":}"), @"");
-    assert_snapshot!(message("{}", "p", r#"{"max price":1}"#), @"");
-    assert_snapshot!(message("{}", "p", r#"{"_id":"x"}"#), @"");
-    assert_snapshot!(message("{}", "p", r#"{"a":1,"a":1}"#), @"");
-    assert_snapshot!(message("{}", "p", r#"{"a":null}"#), @"");
-    assert_snapshot!(message("{}", "p", r#"{"a":99999999999999999999}"#), @"");
-    assert_snapshot!(message("{}", "p", r#"{"a":[1,2]}"#), @"");
-    assert_snapshot!(message("{}", "p", r#"{"a":["x",2]}"#), @"");
-    assert_snapshot!(message("{}", "p", r#"{"a":{"b":{}}}"#), @"");
-    assert_snapshot!(message("{}", "p", r#"{"a":{"b":"x"}}"#), @"");
-    assert_snapshot!(message("{}", "p", r#"{"a":"\u0007"}"#), @"");
-    assert_snapshot!(message("{}", "p", r#"{"a":"\ud800"}"#), @"");
-    assert_snapshot!(message(r#"{"max-size":20}"#, "p", r#"{"a":"é"}"#), @"");
-    assert_snapshot!(message(r#"{"required":["title"]}"#, "p", "{}"), @"");
-    assert_snapshot!(message(r#"{"required":["title"]}"#, "p", r#"{"title":" "}"#), @"");
-    assert_snapshot!(message(r#"{"vectors":{"v":512}}"#, "p", r#"{"v":{"vector":[1]}}"#), @"");
-    assert_snapshot!(message(r#"{"vectors":{"v":512}}"#, "p", r#"{"v":{}}"#), @"");
-    assert_snapshot!(message("{}", "p", r#"{"variants":[{"id":"v"},{"id":"v"}]}"#), @"");
+    assert_snapshot!(message("{}", "h#1", "{}"), @r##"The id "h#1" contains "#", which an index mangles; use only A-Z a-z 0-9 . _ ~ -."##);
+    assert_snapshot!(message("{}", "", "{}"), @"The document has an empty id; give it 1 to 255 characters of A-Z a-z 0-9 . _ ~ -.");
+    assert_snapshot!(message("{}", &"x".repeat(300), "{}"), @r#"The id "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" has 300 characters; use at most 255."#);
+    assert_snapshot!(message("{}", "p", "[1]"), @r#"The fields are no JSON object: "[1]"."#);
+    assert_snapshot!(message("{}", "p", "{\"a\":}"), @"The fields are not JSON: expected value at line 1 column 6.");
+    assert_snapshot!(message("{}", "p", r#"{"max price":1}"#), @r#"The field name "max price" is refused; use ASCII letters, digits and _, not starting with a digit."#);
+    assert_snapshot!(message("{}", "p", r#"{"_id":"x"}"#), @r#"The field name "_id" belongs to the index itself; choose another one."#);
+    assert_snapshot!(message("{}", "p", r#"{"a":1,"a":1}"#), @r#"The key "a" is there more than once; send it once."#);
+    assert_snapshot!(message("{}", "p", r#"{"a":null}"#), @r#"The field "a" is null; leave it out instead."#);
+    assert_snapshot!(message("{}", "p", r#"{"a":99999999999999999999}"#), @r#"The integer "99999999999999999999" in the field "a" does not fit 64 bits; send it as a string."#);
+    assert_snapshot!(message("{}", "p", r#"{"a":[1,2]}"#), @r#"The field "a" is an array of numbers, which an index refuses; send an array of strings."#);
+    assert_snapshot!(message("{}", "p", r#"{"a":["x",2]}"#), @r#"The array "a" starts with a string and has a number as well; send an array of strings."#);
+    assert_snapshot!(message("{}", "p", r#"{"a":{"b":{}}}"#), @r#"The map "a" has another level at "b"; flatten it to a map from string to number."#);
+    assert_snapshot!(message("{}", "p", r#"{"a":{"b":"x"}}"#), @r#"The map "a" has a string at "b"; a map holds numbers only, so use a field of its own."#);
+    assert_snapshot!(message("{}", "p", r#"{"a":"\u0007"}"#), @"The text contains U+0007, which an index refuses; remove it.");
+    assert_snapshot!(message("{}", "p", r#"{"a":"\ud800"}"#), @"The text contains \\ud800, half of a surrogate pair; write both halves or remove it.");
+    assert_snapshot!(message(r#"{"max-size":20}"#, "p", r#"{"a":"é"}"#), @"The document measures 27 characters as Marqo counts them, over the limit of 20; shorten its texts.");
+    assert_snapshot!(message(r#"{"required":["title"]}"#, "p", "{}"), @r#"The required field "title" is missing; every document must have it."#);
+    assert_snapshot!(message(r#"{"required":["title"]}"#, "p", r#"{"title":" "}"#), @r#"The required field "title" is empty; give it a value."#);
+    assert_snapshot!(message(r#"{"vectors":{"v":512}}"#, "p", r#"{"v":{"vector":[1]}}"#), @r#"The vector of "v" has 1 numbers; this index takes 512."#);
+    assert_snapshot!(message(r#"{"vectors":{"v":512}}"#, "p", r#"{"v":{}}"#), @r#"The vector field "v" has no vector; send {"vector": [512 numbers], "content": "text"}."#);
+    assert_snapshot!(message("{}", "p", r#"{"variants":[{"id":"v"},{"id":"v"}]}"#), @r#"The variant id "v" is there more than once; send each variant once."#);
 }

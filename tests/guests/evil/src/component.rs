@@ -58,7 +58,9 @@ impl transform::Guest for Component {
             Behaviour::Loop => misdeeds::run_for_ever(),
             Behaviour::Memory => misdeeds::take_all_memory(),
             Behaviour::BigOutput => answer = misdeeds::big_output(&products),
-            Behaviour::Recursion => drop(misdeeds::recurse(1)),
+            Behaviour::Recursion => {
+                std::hint::black_box(misdeeds::recurse());
+            }
             Behaviour::TrapOne => misdeeds::trap_at_bomb(products.iter().map(String::as_str)),
             Behaviour::LogFlood => misdeeds::flood_log(),
             Behaviour::WrongCounts => misdeeds::wrong_counts(&mut answer),
