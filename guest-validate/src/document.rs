@@ -1,10 +1,10 @@
 //! Judges one document: walks its fields once and lets each rule see them.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use crate::config::Config;
 use crate::issue::{Issue, Report, Step, quoted};
+use crate::keys::Keys;
 use crate::prices::{self, Prices};
 use crate::urls::Urls;
 use crate::values::duplicate_field;
@@ -44,7 +44,7 @@ impl Validator {
         names::check_id(id, &mut report);
         let mut walk = Walk {
             size: text::dumps_size("_id") + SEPARATOR + text::dumps_size(id) + BRACES,
-            keys: BTreeSet::new(),
+            keys: Keys::default(),
             required: vec![Presence::Missing; self.config.required.len()],
             prices: self.prices.unseen(),
             report,
@@ -67,14 +67,13 @@ impl Validator {
 
     fn see<'a>(&self, field: Cow<'a, str>, raw: &'a str, walk: &mut Walk<'a>) {
         let report = &mut walk.report;
-        if walk.keys.contains(&field) {
+        if !walk.keys.insert(&field) {
             duplicate_field(&[Step::Key(&field)], &field, report);
             return;
         }
         if field == VARIANTS {
             variants::check(raw, report);
             self.note(&field, raw, &mut walk.required);
-            walk.keys.insert(field);
             return;
         }
         names::check_field_name(&field, report);
@@ -86,7 +85,6 @@ impl Validator {
         self.urls.see(&field, raw, report);
         self.note(&field, raw, &mut walk.required);
         walk.size += SEPARATOR + text::dumps_size(&field) + SEPARATOR + size;
-        walk.keys.insert(field);
     }
 
     fn note(&self, field: &str, raw: &str, required: &mut [Presence]) {
@@ -130,7 +128,7 @@ const BRACES: u64 = 2;
 /// What is known of a document while its fields are walked.
 struct Walk<'a> {
     size: u64,
-    keys: BTreeSet<Cow<'a, str>>,
+    keys: Keys<'a>,
     required: Vec<Presence>,
     prices: prices::Seen,
     report: Report,

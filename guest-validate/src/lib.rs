@@ -14,6 +14,7 @@ mod instant;
 mod integer;
 mod issue;
 mod json;
+mod keys;
 pub mod manifest;
 mod measure;
 mod names;

@@ -1,10 +1,9 @@
 //! Rules for the values of fields: an index without a schema takes strings, 64-bit integers, finite floats, booleans,
 //! arrays of strings, and flat maps from string to number.
 
-use std::collections::BTreeSet;
-
 use crate::issue::{Report, Step, quoted};
 use crate::json::{self, Kind};
+use crate::keys::Keys;
 use crate::measure::measure;
 use crate::number::{self, Number};
 use crate::text;
@@ -124,7 +123,7 @@ fn check_array(field: &str, raw: &str, report: &mut Report) -> u64 {
 
 fn check_map(field: &str, raw: &str, report: &mut Report) -> u64 {
     let whole = measure(raw);
-    let mut keys = BTreeSet::new();
+    let mut keys = Keys::default();
     check_characters(&[Step::Key(field)], whole.illegal, whole.lone_surrogate, report);
     let walked = json::entries(raw, |key, value| {
         let way = [Step::Key(field), Step::Key(&key)];
@@ -142,7 +141,7 @@ fn check_map(field: &str, raw: &str, report: &mut Report) -> u64 {
                 format!("The map {field} has {noun} at {key}; a map holds numbers only, so use a field of its own.")
             }),
         }
-        if !keys.insert(key.clone()) {
+        if !keys.insert(&key) {
             duplicate_field(&way, &key, report);
         }
     });

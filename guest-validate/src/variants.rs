@@ -1,10 +1,9 @@
 //! Rules for the reserved key `variants`: an array of objects, each with an id of its own. A catalog loads them; they
 //! are never sent to a Marqo index, so neither its rules for values nor its limit of size hold for them.
 
-use std::collections::BTreeSet;
-
 use crate::issue::{Report, Step, quoted};
 use crate::json::{self, Kind};
+use crate::keys::Keys;
 use crate::measure::measure;
 use crate::values::duplicate_field;
 
@@ -23,7 +22,7 @@ pub(crate) fn check(raw: &str, report: &mut Report) {
         return;
     }
     let sound = check_readable(raw, report);
-    let mut ids = BTreeSet::new();
+    let mut ids = Keys::default();
     let walked = json::elements(raw, |position, variant| {
         let way = [Step::Key(VARIANTS), Step::Index(position)];
         if Kind::of(variant) != Kind::Object {
@@ -60,14 +59,14 @@ fn check_readable(raw: &str, report: &mut Report) -> bool {
     whole.lone_surrogate.is_none() && !whole.infinite && whole.depth <= DEEPEST
 }
 
-fn check_variant<'a>(position: usize, variant: &'a str, ids: &mut BTreeSet<String>, report: &mut Report) {
-    let mut keys = BTreeSet::new();
+fn check_variant<'a>(position: usize, variant: &'a str, ids: &mut Keys<'a>, report: &mut Report) {
+    let mut keys = Keys::default();
     let mut id = None;
     let walked = json::entries(variant, |key, value: &'a str| {
         if key == "id" {
             id = Some(value);
         }
-        if !keys.insert(key.clone()) {
+        if !keys.insert(&key) {
             duplicate_field(&[Step::Key(VARIANTS), Step::Index(position), Step::Key(&key)], &key, report);
         }
     });
@@ -79,7 +78,7 @@ fn check_variant<'a>(position: usize, variant: &'a str, ids: &mut BTreeSet<Strin
             format!("Variant {position} has an empty id; give it one that no other variant has.")
         }),
         Some(id) => {
-            if !ids.insert(id.clone().into_owned()) {
+            if !ids.insert(&id) {
                 report.error("duplicate-variant", &way, || {
                     format!("The variant id {} is there more than once; send each variant once.", quoted(&id))
                 });
