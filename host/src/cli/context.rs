@@ -4,6 +4,7 @@ use super::{Global, failure::Failure};
 use crate::{
     config::{Config, Effective, Overrides, load},
     env::{RealEnv, SharedEnv},
+    plugin::{Cache, OpenError, Plugins, Profile, Settings, Source},
     store::{StoreError, embedded::Embedded},
 };
 use serde::Serialize;
@@ -42,6 +43,24 @@ pub(super) fn open(dir: &Path, create: bool) -> Result<Embedded, Failure> {
         return Err(Failure::usage(message).help("name the one that `host run` used with --data-dir"));
     }
     Embedded::open(dir, env()).map_err(store_failure)
+}
+
+/// Loads the plug-ins that the settings name.
+pub(super) fn plugins(config: &Config) -> Result<Plugins, Failure> {
+    let settings = Settings {
+        threads: config.plugin.threads(),
+        limits: config.plugin.limits.clone(),
+        cache: Cache::of_user(),
+        profile: Profile::Production,
+    };
+    Plugins::open(&settings, &config.plugin.files, &config.plugin.config).map_err(plugin_failure)
+}
+
+fn plugin_failure(error: OpenError) -> Failure {
+    match error {
+        OpenError::Load(_) => Failure::usage(error),
+        OpenError::Engine(_) | OpenError::Threads(_) => Failure::broke(error),
+    }
 }
 
 /// A storage failure, with what to do.

@@ -1,7 +1,7 @@
 use crate::plugin::Limits;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
 
 /// How plug-ins run, and what they are told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,4 +15,11 @@ pub struct PluginConfig {
     pub limits: Limits,
     /// Configuration of each plug-in under its name, handed to it as JSON.
     pub config: BTreeMap<String, Map<String, Value>>,
+}
+
+impl PluginConfig {
+    /// Number of threads that run plug-ins.
+    pub fn threads(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.threads).or_else(|| available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+    }
 }

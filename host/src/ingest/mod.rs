@@ -2,5 +2,6 @@
 
 pub mod chunk;
 pub mod publish;
+pub mod reader;
 pub mod refused;
 pub mod run;

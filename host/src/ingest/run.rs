@@ -6,6 +6,7 @@ use super::{
     refused::Refused,
 };
 use crate::{
+    export::{ExportError, Item},
     model::{Class, Counts, Entry, Job, Manifest, Operation, Product, Seal, Severity, SourceStats},
     plugin::{BatchFailure, ProductOutcome, Transform},
     store::{StoreError, Stores},
@@ -16,15 +17,6 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 use tokio::sync::mpsc;
-
-/// What the reader hands on: one product, or one line that cannot become one.
-#[derive(Debug)]
-pub enum Item {
-    /// A complete product.
-    Product(Product),
-    /// A line that was skipped.
-    Refused(Entry),
-}
 
 /// A batch of items in export order; the end of the export carries what was read.
 #[derive(Debug)]
@@ -40,7 +32,7 @@ pub enum Read {
 pub enum IngestFault {
     /// The export could not be read.
     #[error(transparent)]
-    Read(#[from] Box<dyn std::error::Error + Send + Sync>),
+    Read(#[from] ExportError),
     /// The plug-in refused a whole batch.
     #[error(transparent)]
     Plugin(#[from] BatchFailure),
@@ -90,6 +82,7 @@ pub async fn ingest(
 ) -> Result<Seal, IngestFault> {
     stores.jobs.create(job).await?;
     let mut sink = Sink {
+        sources: &job.sources,
         chunker: Chunker::new(settings.bounds, settings.lanes),
         publisher: Publisher::new(stores, job),
         refused: Refused::new(stores, job),
@@ -132,34 +125,57 @@ enum Step {
 }
 
 enum Made {
-    Product(Product, ProductOutcome),
+    Product { source: usize, product: Product, outcome: ProductOutcome },
     Refused(Entry),
 }
 
 async fn transform_items(transform: &dyn Transform, items: Vec<Item>) -> Result<Vec<Made>, IngestFault> {
     // Entries keep their place among the products, so that reports are in export order.
-    let mut entries = Vec::new();
+    let mut places = Vec::with_capacity(items.len());
     let mut products = Vec::with_capacity(items.len());
     for item in items {
         match item {
-            Item::Product(product) => products.push(product),
-            Item::Refused(entry) => entries.push((products.len(), entry)),
+            Item::Product { source, product } => {
+                places.push(Ok(source));
+                products.push(product);
+            }
+            Item::Refused(entry) => places.push(Err(entry)),
         }
     }
     let outcomes = if products.is_empty() { Vec::new() } else { transform.transform(products).await? };
-    let mut made = Vec::with_capacity(outcomes.len() + entries.len());
-    let mut entries = entries.into_iter().peekable();
-    for (position, (product, outcome)) in outcomes.into_iter().enumerate() {
-        while let Some((_, entry)) = entries.next_if(|(before, _)| *before <= position) {
-            made.push(Made::Refused(entry));
+    let mut outcomes = outcomes.into_iter();
+    let made = places.into_iter().map(|place| match place {
+        Ok(source) => {
+            let (product, outcome) = outcomes.next().expect("a transform answers each product");
+            Made::Product { source, product, outcome }
         }
-        made.push(Made::Product(product, outcome));
+        Err(entry) => Made::Refused(entry),
+    });
+    Ok(made.collect())
+}
+
+/// Where a product stands in the export.
+struct Place<'a> {
+    source: Option<&'a str>,
+    line: u64,
+    product: Option<&'a str>,
+}
+
+impl Place<'_> {
+    fn of(&self, entry: Entry) -> Entry {
+        let mut entry = Entry { line: Some(self.line), ..entry };
+        for (key, value) in [("source", self.source), ("product", self.product)] {
+            if let Some(value) = value {
+                entry = entry.with(key, value);
+            }
+        }
+        entry
     }
-    made.extend(entries.map(|(_, entry)| Made::Refused(entry)));
-    Ok(made)
 }
 
 struct Sink<'a> {
+    /// Names of the sources, by their position.
+    sources: &'a [String],
     chunker: Chunker,
     publisher: Publisher<'a>,
     refused: Refused<'a>,
@@ -172,34 +188,38 @@ impl Sink<'_> {
     async fn take(&mut self, made: Made, plugin: &Manifest) -> Result<(), IngestFault> {
         match made {
             Made::Refused(entry) => self.refuse(entry).await,
-            Made::Product(product, outcome) => self.take_product(product, outcome, plugin).await,
+            Made::Product { source, product, outcome } => {
+                let source = self.sources.get(source).map(String::as_str);
+                let place = Place { source, line: product.line, product: product.id.as_deref() };
+                self.take_product(&place, outcome, plugin).await
+            }
         }
     }
 
     async fn take_product(
         &mut self,
-        product: Product,
+        place: &Place<'_>,
         outcome: ProductOutcome,
         plugin: &Manifest,
     ) -> Result<(), IngestFault> {
         let ProductOutcome { documents, removals, issues, refused } = outcome;
-        let place = |mut entry: Entry| {
-            entry.line = Some(product.line);
-            match &product.id {
-                Some(id) => entry.with("product", id.as_str()),
-                None => entry,
-            }
-        };
-        for issue in issues.into_iter().filter(|issue| issue.severity == Severity::Warning) {
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            issues.into_iter().partition(|issue| issue.severity == Severity::Error);
+        for issue in warnings {
             let entry = Entry {
                 path: issue.path,
                 plugin: Some(plugin.reference()),
                 ..Entry::new(Class::Warning, issue.code, issue.message)
             };
-            self.refuse(place(entry)).await?;
+            self.refuse(place.of(entry)).await?;
         }
         if let Some(refusal) = refused {
-            return self.refuse(place(refusal.into_entry(plugin))).await;
+            let mut entry = place.of(refusal.into_entry(plugin));
+            if errors.len() > 1 {
+                let all: Vec<_> = errors.iter().map(|issue| format!("{}: {}", issue.code, issue.message)).collect();
+                entry = entry.with("errors", all);
+            }
+            return self.refuse(entry).await;
         }
         if documents.is_empty() && removals.is_empty() {
             let message = "the plug-in made neither a document nor a removal of this product";
@@ -207,7 +227,7 @@ impl Sink<'_> {
                 plugin: Some(plugin.reference()),
                 ..Entry::new(Class::Skipped, "no-document", message)
             };
-            return self.refuse(place(entry)).await;
+            return self.refuse(place.of(entry)).await;
         }
         // Removals first: a plug-in that replaces a document by others of the same id means the new ones to stay.
         for removal in removals {
@@ -229,7 +249,7 @@ impl Sink<'_> {
     async fn push(
         &mut self,
         operation: Operation,
-        id: crate::model::DocumentId,
+        id: DocumentId,
         object: &str,
     ) -> Result<(), IngestFault> {
         self.items += 1;
