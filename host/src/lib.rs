@@ -6,7 +6,10 @@
 //! of them speak of. Dependencies run downward only: `cli` → `ingest`, `worker` → `plugin`, `store`, `index` → `model`.
 
 pub mod env;
+pub mod fault;
 pub mod index;
+pub mod ingest;
 pub mod model;
 pub mod plugin;
 pub mod store;
+pub mod worker;

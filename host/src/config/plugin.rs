@@ -1,0 +1,18 @@
+use crate::plugin::Limits;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// How plug-ins run, and what they are told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginConfig {
+    /// Plug-in files; where several have a role, the later one takes it.
+    pub files: Vec<PathBuf>,
+    /// Threads that run plug-ins; 0 for one a core.
+    pub threads: usize,
+    /// What each plug-in may use.
+    pub limits: Limits,
+    /// Configuration of each plug-in under its name, handed to it as JSON.
+    pub config: BTreeMap<String, Map<String, Value>>,
+}
