@@ -13,7 +13,7 @@ pub mod embedded;
 
 pub use chunks::{Chunks, Put};
 pub use jobs::{ChunkOutcome, Claim, JobSnapshot, Jobs};
-pub use queue::{Delivery, Queue, Receipt};
+pub use queue::{DeadLetter, Delivery, Queue, Receipt};
 
 /// A storage call failed; nothing is known about whether it took effect.
 #[derive(Debug, thiserror::Error)]
