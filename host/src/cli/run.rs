@@ -236,7 +236,7 @@ impl Run<'_> {
     fn worker(&self, embedded: &Embedded) -> Arc<Worker> {
         Arc::new(Worker::new(
             embedded.stores(),
-            Arc::new(embedded.catalog()),
+            Arc::new(embedded.catalog().with_batch_complexity(self.config.catalog.batch_complexity)),
             self.plugins.validate(),
             self.plugins.version(),
             self.env.clone(),

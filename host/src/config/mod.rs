@@ -2,11 +2,13 @@
 //!
 //! A variable names its key in capitals, with `__` between section and key: `HOST_SHOP`, `HOST_INGEST__LANES`.
 
+mod catalog;
 mod ingest;
 mod load;
 mod plugin;
 mod worker;
 
+pub use catalog::CatalogConfig;
 pub use ingest::IngestConfig;
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
 pub use plugin::PluginConfig;
@@ -29,6 +31,8 @@ pub struct Config {
     pub ingest: IngestConfig,
     /// How chunks are written to the index.
     pub worker: WorkerConfig,
+    /// How the catalog is written.
+    pub catalog: CatalogConfig,
     /// How plug-ins run, and what they are told.
     pub plugin: PluginConfig,
 }
@@ -41,6 +45,7 @@ impl Default for Config {
             index: None,
             ingest: IngestConfig::default(),
             worker: WorkerConfig::default(),
+            catalog: CatalogConfig::default(),
             plugin: PluginConfig::default(),
         }
     }

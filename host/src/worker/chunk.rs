@@ -1,7 +1,6 @@
 //! The steps of one chunk between claim and settle, in their order.
 
 use super::{
-    batch::batches,
     content::{prepare, version_of},
     decide::{Decision, decide, is_same, removal_conflict},
     run::Worker,
@@ -48,14 +47,10 @@ pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Resu
     match chunk.operation {
         Operation::AddDocuments => {
             let accepted = validate(worker, documents, &mut tally).await?;
-            for batch in batches(accepted, worker.settings.batch, Document::complexity) {
-                add(worker, job, &target, batch, &mut tally).await?;
-            }
+            add(worker, job, &target, accepted, &mut tally).await?;
         }
         Operation::DeleteDocuments => {
-            for batch in batches(documents, worker.settings.batch, |_| 1) {
-                remove(worker, &target, batch, &mut tally).await?;
-            }
+            remove(worker, &target, documents, &mut tally).await?;
         }
     }
     finish(worker, chunk, tally, None).await
@@ -159,11 +154,11 @@ async fn add(
     worker: &Worker,
     job: &Job,
     target: &Target,
-    batch: Vec<Document>,
+    documents: Vec<Document>,
     tally: &mut Tally,
 ) -> Result<(), Fault> {
     let fields = &worker.version.manifest().version_fields;
-    let batch: Vec<Write> = batch.into_iter().map(|document| prepare(document, fields)).collect();
+    let batch: Vec<Write> = documents.into_iter().map(|document| prepare(document, fields)).collect();
     let ids: Vec<DocumentId> = batch.iter().map(|write| write.document.id.clone()).collect();
     let stored = stored(worker, target, &ids).await?;
 
@@ -223,7 +218,7 @@ async fn add(
 async fn remove(
     worker: &Worker,
     target: &Target,
-    batch: Vec<Document>,
+    documents: Vec<Document>,
     tally: &mut Tally,
 ) -> Result<(), Fault> {
     let fields = &worker.version.manifest().version_fields;

@@ -1,6 +1,6 @@
 //! The worker's loop: takes messages, handles their chunks side by side, one a lane, and settles each exactly once.
 
-use super::{batch::BatchBounds, chunk, lease::Heartbeat};
+use super::{chunk, lease::Heartbeat};
 use crate::{
     env::SharedEnv,
     fault::{Disposition, Fault, chain, disposition},
@@ -26,8 +26,6 @@ pub struct WorkerSettings {
     pub concurrency: usize,
     /// For how long a chunk and its message are ours without a sign of life.
     pub lease: Duration,
-    /// Bounds of a batch written to the index.
-    pub batch: BatchBounds,
     /// Wait before looking again into an empty queue.
     pub idle: Duration,
 }

@@ -1,0 +1,89 @@
+//! Who may work on a chunk, and until when.
+
+use super::Row;
+use crate::{
+    model::JobStatus,
+    store::{
+        ChunkOutcome, Claim,
+        embedded::{Cause, database::from_json, time},
+    },
+};
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Transaction, params};
+use std::time::Duration;
+
+pub(super) fn claim(
+    tx: &Transaction<'_>,
+    row: &Row,
+    now: Timestamp,
+    lease: Duration,
+) -> Result<Claim, Cause> {
+    let won = tx
+        .prepare_cached(
+            "UPDATE chunk SET state = 'RUNNING', fence = fence + 1, attempts = attempts + 1, lease_until = ?4
+            WHERE job_id = ?1 AND seq = ?2 AND (state = 'PENDING' OR (state = 'RUNNING' AND lease_until <= ?3))
+            RETURNING fence, attempts",
+        )?
+        .query_row(params![row.job_id, row.seq, time::to_column(now), time::after(now, lease)], |chunk| {
+            Ok(Claim::Won { fence: chunk.get(0)?, attempts: chunk.get(1)? })
+        })
+        .optional()?;
+    let Some(won) = won else { return lost(tx, row) };
+    tx.prepare_cached("UPDATE job SET status = ?3 WHERE id = ?1 AND status = ?2")?.execute(params![
+        row.job_id,
+        JobStatus::Pending.as_str(),
+        JobStatus::InProgress.as_str()
+    ])?;
+    Ok(won)
+}
+
+/// Why a claim was not won.
+fn lost(tx: &Transaction<'_>, row: &Row) -> Result<Claim, Cause> {
+    let found: Option<(String, i64, Option<String>)> = tx
+        .prepare_cached("SELECT state, lease_until, outcome FROM chunk WHERE job_id = ?1 AND seq = ?2")?
+        .query_row(params![row.job_id, row.seq], |chunk| Ok((chunk.get(0)?, chunk.get(1)?, chunk.get(2)?)))
+        .optional()?;
+    let Some((state, until, outcome)) = found else { return Ok(Claim::Unknown) };
+    let outcome: Option<ChunkOutcome> = outcome.as_deref().map(from_json).transpose()?;
+    let quarantined = outcome.and_then(|outcome| outcome.quarantined);
+    Ok(match state.as_str() {
+        "DONE" => Claim::Done { quarantined },
+        "SETTLING" => Claim::Settling { quarantined },
+        _ => Claim::Held { until: time::from_column(until)? },
+    })
+}
+
+pub(super) fn renew(
+    tx: &Transaction<'_>,
+    row: &Row,
+    fence: u64,
+    now: Timestamp,
+    lease: Duration,
+) -> Result<bool, Cause> {
+    let renewed = tx
+        .prepare_cached(
+            "UPDATE chunk SET lease_until = ?4
+            WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state = 'RUNNING'",
+        )?
+        .execute(params![row.job_id, row.seq, fence, time::after(now, lease)])?;
+    Ok(renewed == 1)
+}
+
+pub(super) fn give_back(tx: &Transaction<'_>, row: &Row, fence: u64) -> Result<bool, Cause> {
+    let given_back = tx
+        .prepare_cached(
+            "UPDATE chunk SET state = 'PENDING', lease_until = 0
+            WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state = 'RUNNING'",
+        )?
+        .execute(params![row.job_id, row.seq, fence])?;
+    Ok(given_back == 1)
+}
+
+/// Gives back every chunk that is being worked on. The attempt does not count: its worker died of something else.
+pub(in crate::store::embedded) fn give_back_all(tx: &Transaction<'_>) -> Result<(), Cause> {
+    tx.execute(
+        "UPDATE chunk SET state = 'PENDING', lease_until = 0, attempts = attempts - 1 WHERE state = 'RUNNING'",
+        [],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Ingest's side: create, add chunks, seal.
+
+use super::{Row, completion, samples};
+use crate::{
+    model::{ChunkRef, Job, JobStatus, Seal},
+    store::embedded::{Cause, database::to_json, time},
+};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<(), Cause> {
+    tx.prepare_cached(
+        "INSERT INTO job (id, shop_id, created_at, fingerprint, job, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![
+        job.id.as_str(),
+        job.shop_id,
+        time::to_column(job.created_at),
+        job.fingerprint.to_string(),
+        to_json(job)?,
+        JobStatus::Pending.as_str(),
+    ])?;
+    Ok(())
+}
+
+pub(super) fn add_chunk(tx: &Transaction<'_>, row: &Row, chunk: &ChunkRef) -> Result<(), Cause> {
+    let sealed: Option<bool> = tx
+        .prepare_cached("SELECT seal IS NOT NULL FROM job WHERE id = ?1")?
+        .query_row([&row.job_id], |job| job.get(0))
+        .optional()?;
+    let Some(sealed) = sealed else {
+        return Err(Cause::Refused(format!("there is no job {}", row.job_id)));
+    };
+    let added = tx
+        .prepare_cached("INSERT INTO chunk (job_id, seq, chunk) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+        .execute(params![row.job_id, row.seq, to_json(chunk)?])?;
+    if added == 1 && sealed {
+        // The transaction is rolled back.
+        return Err(Cause::Refused(format!("job {} is sealed and takes no new chunk", row.job_id)));
+    }
+    if added == 1 {
+        tx.prepare_cached("UPDATE job SET chunks = chunks + 1 WHERE id = ?1")?.execute([&row.job_id])?;
+    }
+    Ok(())
+}
+
+pub(super) fn seal(tx: &Transaction<'_>, job_id: &str, seal: &Seal, now: i64) -> Result<(), Cause> {
+    let refused = seal.refused;
+    let sealed = tx
+        .prepare_cached(
+            "UPDATE job SET seal = ?2, sealed_chunks = ?3, processed = processed + ?4, unchanged = unchanged + ?5,
+                failed = failed + ?6, skipped = skipped + ?7, conflict = conflict + ?8, deleted = deleted + ?9
+            WHERE id = ?1 AND seal IS NULL RETURNING chunks",
+        )?
+        .query_row(
+            params![
+                job_id,
+                to_json(seal)?,
+                seal.chunks,
+                refused.processed,
+                refused.unchanged,
+                refused.failed,
+                refused.skipped,
+                refused.conflict,
+                refused.deleted,
+            ],
+            |job| job.get::<_, u32>(0),
+        )
+        .optional()?;
+    let Some(chunks) = sealed else {
+        let exists = tx.prepare_cached("SELECT 1 FROM job WHERE id = ?1")?.exists([job_id])?;
+        return if exists { Ok(()) } else { Err(Cause::Refused(format!("there is no job {job_id}"))) };
+    };
+    if chunks != seal.chunks {
+        // The transaction is rolled back. A job sealed so would end too early or never.
+        let expected = seal.chunks;
+        return Err(Cause::Refused(format!(
+            "job {job_id} has {chunks} chunks, its seal speaks of {expected}"
+        )));
+    }
+    samples::add(tx, job_id, samples::OF_SEAL, &seal.samples)?;
+    completion::end_if_complete(tx, job_id, now)
+}

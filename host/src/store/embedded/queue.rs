@@ -1,0 +1,199 @@
+//! The queue: SQS FIFO's semantics on a table.
+
+use super::{
+    Cause, Database, DatabaseError,
+    database::{from_json, to_json},
+    time,
+};
+use crate::{
+    env::SharedEnv,
+    model::{ChunkRef, JobId},
+    store::{DeadLetter, Delivery, Queue, Receipt, StoreError},
+};
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension, Transaction, params};
+use std::{sync::Arc, time::Duration};
+
+/// Hops from lane to lane by the index, so that its cost is the number of lanes, not of messages. Only a lane's first
+/// message is looked at: while it is hidden its successors wait.
+const DELIVERABLE: &str = "
+    WITH RECURSIVE lanes (lane) AS (
+        SELECT min(lane) FROM message WHERE shop_id = ?1
+        UNION ALL
+        SELECT (SELECT min(m.lane) FROM message m WHERE m.shop_id = ?1 AND m.lane > lanes.lane)
+        FROM lanes WHERE lanes.lane IS NOT NULL
+    )
+    SELECT first.id, first.chunk, first.receive_count
+    FROM lanes JOIN message first
+        ON first.id = (SELECT min(m.id) FROM message m WHERE m.shop_id = ?1 AND m.lane = lanes.lane)
+    WHERE first.hidden_until <= ?2
+    ORDER BY first.id LIMIT ?3";
+
+/// The queues of all shops.
+pub(super) struct Messages {
+    database: Arc<Database>,
+    env: SharedEnv,
+}
+
+impl Messages {
+    pub(super) fn new(database: Arc<Database>, env: SharedEnv) -> Self {
+        Self { database, env }
+    }
+
+    async fn hide(&self, receipt: &Receipt, duration: Duration) -> Result<bool, DatabaseError> {
+        let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
+        let env = self.env.clone();
+        self.database
+            .write(move |tx| {
+                let until = time::after(env.now(), duration);
+                let sql = "UPDATE message SET hidden_until = ?3
+                    WHERE id = ?1 AND nonce = ?2 AND receive_count > 0";
+                Ok(tx.prepare_cached(sql)?.execute(params![id, nonce, until])? == 1)
+            })
+            .await
+    }
+}
+
+/// A receipt names the message and its latest delivery; it is void once either is gone.
+fn receipt(id: i64, nonce: i64) -> Receipt {
+    Receipt(format!("{id}.{nonce}"))
+}
+
+fn parse(receipt: &Receipt) -> Option<(i64, i64)> {
+    let (id, nonce) = receipt.0.split_once('.')?;
+    Some((id.parse().ok()?, nonce.parse().ok()?))
+}
+
+/// What is removed with a valid receipt.
+struct Removed {
+    shop_id: String,
+    chunk: String,
+    receive_count: u32,
+}
+
+fn remove(tx: &Transaction<'_>, id: i64, nonce: i64) -> Result<Option<Removed>, Cause> {
+    let sql = "DELETE FROM message WHERE id = ?1 AND nonce = ?2 AND receive_count > 0
+        RETURNING shop_id, chunk, receive_count";
+    let removed = tx.prepare_cached(sql)?.query_row(params![id, nonce], |row| {
+        Ok(Removed { shop_id: row.get(0)?, chunk: row.get(1)?, receive_count: row.get(2)? })
+    });
+    Ok(removed.optional()?)
+}
+
+/// Makes every message in flight deliverable again. Its receipts stay valid until that happens.
+pub(super) fn give_back_all(tx: &Transaction<'_>) -> Result<(), Cause> {
+    tx.execute("UPDATE message SET hidden_until = 0 WHERE hidden_until > 0", [])?;
+    Ok(())
+}
+
+#[async_trait]
+impl Queue for Messages {
+    async fn send(&self, shop_id: &str, chunk: &ChunkRef) -> Result<(), StoreError> {
+        let action = || format!("sending the message of chunk {} of job {}", chunk.seq, chunk.job_id);
+        let (shop_id, chunk) = (shop_id.to_owned(), chunk.clone());
+        let send = move |tx: &Transaction<'_>| {
+            let job_id = chunk.job_id.as_str();
+            let sent = tx
+                .prepare_cached("INSERT INTO sent VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                .execute(params![job_id, chunk.seq])?;
+            if sent == 1 {
+                tx.prepare_cached(
+                    "INSERT INTO message (shop_id, lane, job_id, chunk) VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![shop_id, chunk.lane, job_id, to_json(&chunk)?])?;
+            }
+            Ok(())
+        };
+        let done = self.database.write(send).await;
+        done.map_err(|error| error.during(action()))
+    }
+
+    async fn receive(
+        &self,
+        shop_id: &str,
+        max: usize,
+        visibility: Duration,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let (env, shop) = (self.env.clone(), shop_id.to_owned());
+        let receive = move |tx: &Transaction<'_>| {
+            let (now, until) = (time::to_column(env.now()), time::after(env.now(), visibility));
+            let max = i64::try_from(max).unwrap_or(i64::MAX);
+            let first: Vec<(i64, String, u32)> = tx
+                .prepare_cached(DELIVERABLE)?
+                .query_map(params![shop, now, max], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect::<Result<_, _>>()?;
+            let mut take = tx.prepare_cached(
+                "UPDATE message SET hidden_until = ?2, nonce = ?3, receive_count = receive_count + 1 WHERE id = ?1",
+            )?;
+            let mut deliveries = Vec::with_capacity(first.len());
+            for (id, chunk, receive_count) in first {
+                let nonce = env.random().cast_signed();
+                take.execute(params![id, until, nonce])?;
+                deliveries.push(Delivery {
+                    chunk: from_json(&chunk)?,
+                    shop_id: shop.clone(),
+                    receive_count: receive_count.saturating_add(1),
+                    visible_at: time::from_column(until)?,
+                    receipt: receipt(id, nonce),
+                });
+            }
+            Ok(deliveries)
+        };
+        let done = self.database.write(receive).await;
+        done.map_err(|error| error.during(format!("receiving messages of {shop_id}")))
+    }
+
+    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
+        let done = self.hide(receipt, visibility).await;
+        done.map_err(|error| error.during("keeping a message hidden"))
+    }
+
+    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<bool, StoreError> {
+        self.hide(receipt, delay).await.map_err(|error| error.during("giving a message back"))
+    }
+
+    async fn ack(&self, receipt: &Receipt) -> Result<bool, StoreError> {
+        let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
+        let done = self.database.write(move |tx| Ok(remove(tx, id, nonce)?.is_some())).await;
+        done.map_err(|error| error.during("acknowledging a message"))
+    }
+
+    async fn bury(&self, receipt: &Receipt, code: &str, message: &str) -> Result<bool, StoreError> {
+        let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
+        let (env, code, message) = (self.env.clone(), code.to_owned(), message.to_owned());
+        let bury = move |tx: &Transaction<'_>| {
+            let Some(Removed { shop_id, chunk, receive_count }) = remove(tx, id, nonce)? else {
+                return Ok(false);
+            };
+            let (chunk, died_at) = (from_json(&chunk)?, env.now());
+            let letter = DeadLetter { chunk, shop_id, code, message, died_at, receive_count };
+            tx.prepare_cached("INSERT INTO dead_letter (shop_id, letter) VALUES (?1, ?2)")?
+                .execute(params![letter.shop_id, to_json(&letter)?])?;
+            Ok(true)
+        };
+        let done = self.database.write(bury).await;
+        done.map_err(|error| error.during("moving a message to the dead letters"))
+    }
+
+    async fn pending(&self, job_id: &JobId) -> Result<u64, StoreError> {
+        let job = job_id.as_str().to_owned();
+        let count = move |tx: &Transaction<'_>| {
+            let mut statement = tx.prepare_cached("SELECT count(*) FROM message WHERE job_id = ?1")?;
+            Ok(statement.query_row([job], |row| row.get(0))?)
+        };
+        let done = self.database.read(count).await;
+        done.map_err(|error| error.during(format!("counting the messages of job {job_id}")))
+    }
+
+    async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {
+        let shop = shop_id.to_owned();
+        let list = move |tx: &Transaction<'_>| {
+            tx.prepare_cached("SELECT letter FROM dead_letter WHERE shop_id = ?1 ORDER BY id")?
+                .query_map([shop], |row| row.get::<_, String>(0))?
+                .map(|letter| from_json(&letter?))
+                .collect()
+        };
+        let done = self.database.read(list).await;
+        done.map_err(|error| error.during(format!("reading the dead letters of {shop_id}")))
+    }
+}
