@@ -7,6 +7,7 @@
 
 pub mod env;
 pub mod index;
+pub mod ingest;
 pub mod model;
 pub mod plugin;
 pub mod store;
