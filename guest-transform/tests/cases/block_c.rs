@@ -227,8 +227,7 @@ fn addresses_come_from_the_export_or_from_domain_and_handle() {
         domain.clone(),
     );
     assert_eq!(given["url"], "https://a.example/products/tee");
-    let built =
-        document_with(&[product(json!({"onlineStoreUrl": null, "handle": "tee-größe"}))], domain.clone());
+    let built = document_with(&[product(json!({"onlineStoreUrl": null, "handle": "tee-größe"}))], domain);
     assert_eq!(built["url"], "https://shop.example/products/tee-gr%C3%B6%C3%9Fe");
     assert_eq!(document(&[product(json!({"handle": "tee"}))]).get("url"), None);
     let transformed = run_with(
