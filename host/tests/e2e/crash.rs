@@ -5,6 +5,7 @@
 use crate::support::Place;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
+use xtask::sample::{Recipe, Shape};
 use std::{
     fmt::Write,
     path::Path,
@@ -78,9 +79,10 @@ fn killed_runs_end_like_an_undisturbed_one() {
 
     let export = Place::new();
     let path = export.path("export.jsonl");
-    let file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
-    crate::crash::sample(products, file);
-    let mut bytes = std::fs::read(&path).unwrap();
+    let mut bytes = Vec::new();
+    let recipe =
+        Recipe { seed: 1, shape: Shape::Real, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
+    xtask::sample::write(&recipe, &mut bytes).unwrap();
     bytes.extend_from_slice(b"this line is broken\n{\"id\":\"x\",\"__parentId\":\"gid://shopify/Product/404\"}\n");
     std::fs::write(&path, bytes).unwrap();
     let source = path.to_str().unwrap();
@@ -121,5 +123,3 @@ fn killed_runs_end_like_an_undisturbed_one() {
     eprintln!("{killed} kills in {rounds} jobs: {killed_in_ingest} before the seal, {killed_in_indexing} after");
     assert!(kills < 50 || (killed_in_ingest > 0 && killed_in_indexing > 0), "the kills all hit one phase");
 }
-
-fn sample(_products: u64, _out: impl std::io::Write) {}
