@@ -305,6 +305,11 @@ mod tests {
         fn skimming_reads_what_the_tokenizer_reads(html in MARKUP) {
             proptest::prop_assert_eq!(to_text(&html), tokenized(&html));
         }
+
+        #[test]
+        fn skimming_reads_odd_tags_as_the_tokenizer_does(html in "(</?[pb]([ =\"'a/>é]){0,9}x){1,3}") {
+            proptest::prop_assert_eq!(to_text(&html), tokenized(&html));
+        }
     }
 
     const MARKUP: &str = "(<|</|>|/>|/|<p|<b|</p>|</B>|<br>|<style>|</style>|<script|<!--|-->|<é| a=|\"|'|=| |\n|a|B|é|&|&amp;|&nbsp;|&#39;|&lt;|;|amp|#x|\u{0}|<a b=\"|\" c='|'>|<textarea>|\t|!|\\?|-|\u{A0}){0,16}";
