@@ -210,7 +210,7 @@ fn refusal(code: &str, message: String) -> Refusal {
 fn position(what: &str, item: u32, items: usize) -> Result<usize, String> {
     match usize::try_from(item) {
         Ok(position) if position < items => Ok(position),
-        _ => Err(format!("it gave an answer ({what})  for item {item}, but there are {items}")),
+        _ => Err(format!("XX {item}, but there are only {items}")),
     }
 }
 
