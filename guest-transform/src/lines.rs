@@ -15,7 +15,6 @@ pub(crate) struct Unreadable {
 }
 
 /// What the lines of a product hold.
-#[derive(Default)]
 pub(crate) struct Lines<'a> {
     pub(crate) records: Vec<Record<'a>>,
     pub(crate) unreadable: Vec<Unreadable>,
@@ -23,7 +22,8 @@ pub(crate) struct Lines<'a> {
 
 /// Reads every line; blank lines, `\r` at line ends and a byte order mark at the start are no records.
 pub(crate) fn read(text: &str) -> Lines<'_> {
-    let mut lines = Lines::default();
+    let most = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
+    let mut lines = Lines { records: Vec::with_capacity(most), unreadable: Vec::new() };
     for (index, line) in text.trim_start_matches('\u{FEFF}').split('\n').enumerate() {
         if line.trim_ascii().is_empty() {
             continue;

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
-use crate::scalar::{self, Asked, Flag, Int, Lenient, List, Present, Tags, Text};
+use crate::scalar::{self, Asked, Flag, Id, Int, Lenient, List, Present, Tags, Text};
 
 /// Declares a struct that is read from a JSON object key by key; anything but an object gives the default.
 ///
@@ -51,13 +51,13 @@ objects! {
     /// A product, variant, picture, metafield, collection, inventory level, or something that this plug-in does not know.
     Record {
         type_name: Text<'a> = "__typename",
-        id: Text<'a> = "id",
+        id: Id<'a> = "id",
         graphql_id: Text<'a> = "admin_graphql_api_id",
         legacy_id: Text<'a> = "legacyResourceId",
-        parent_id: Text<'a> = "__parentId",
+        parent_id: Id<'a> = "__parentId",
         product: Option<Box<Reference<'a>>> = "product",
         owner: Option<Box<Reference<'a>>> = "owner",
-        product_id: Text<'a> = "product_id",
+        product_id: Id<'a> = "product_id",
 
         title: Text<'a> = "title",
         handle: Text<'a> = "handle",
@@ -103,7 +103,7 @@ objects! {
         option1: Text<'a> = "option1",
         option2: Text<'a> = "option2",
         option3: Text<'a> = "option3",
-        image_id: Text<'a> = "image_id",
+        image_id: Id<'a> = "image_id",
 
         // Pictures, videos and models.
         image: Option<Box<Picture<'a>>> = "image",
@@ -115,7 +115,7 @@ objects! {
         url: Text<'a> = "url",
         src: Text<'a> = "src",
         original_src: Text<'a> = "originalSrc",
-        variant_ids: List<Text<'a>> = "variant_ids",
+        variant_ids: List<Id<'a>> = "variant_ids",
 
         // Metafields. Values can be megabytes and are read only if the configuration names them.
         namespace: Text<'a> = "namespace",
@@ -131,7 +131,7 @@ objects! {
     }
 
     /// Something that is only named.
-    Reference { id: Text<'a> = "id", }
+    Reference { id: Id<'a> = "id", }
 
     /// An option of a product and its values in their order.
     OptionDefinition { name: Text<'a> = "name", position: Int = "position", }
@@ -147,7 +147,6 @@ objects! {
 
     /// An image by its address, which has had several names over the years.
     Picture {
-        id: Text<'a> = "id",
         url: Text<'a> = "url",
         src: Text<'a> = "src",
         original_src: Text<'a> = "originalSrc",

@@ -16,6 +16,11 @@ pub(crate) trait Lenient<'de>: Default {
         Self::default()
     }
 
+    /// From a number that is not whole or too large for 64 bits.
+    fn from_float(number: f64) -> Self {
+        Self::from_text(Cow::Owned(number.to_string()))
+    }
+
     /// From an array. An implementation must read it to its end.
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
@@ -55,7 +60,7 @@ impl<'de, T: Lenient<'de>> Visitor<'de> for LenientVisitor<T> {
         Ok(T::from_text(Cow::Owned(number.to_string())))
     }
     fn visit_f64<E>(self, number: f64) -> Result<T, E> {
-        Ok(T::from_text(Cow::Owned(number.to_string())))
+        Ok(T::from_float(number))
     }
     fn visit_bool<E>(self, flag: bool) -> Result<T, E> {
         Ok(T::from_text(Cow::Borrowed(if flag { "true" } else { "false" })))
@@ -81,7 +86,7 @@ macro_rules! deserialize_leniently {
     )*};
 }
 
-deserialize_leniently! { Text<'a> Tags<'a> }
+deserialize_leniently! { Text<'a> Id<'a> Tags<'a> }
 
 /// Text, or a number or boolean as its text; null, arrays and objects are nothing.
 #[derive(Debug, Default, Clone)]
@@ -97,6 +102,26 @@ impl Text<'_> {
 impl<'de: 'a, 'a> Lenient<'de> for Text<'a> {
     fn from_text(text: Cow<'de, str>) -> Self {
         Text(Some(text))
+    }
+}
+
+/// An id: text or a whole number. A number that was rounded on reading names something else, or nothing.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Id<'a>(Text<'a>);
+
+impl Id<'_> {
+    pub(crate) fn get(&self) -> Option<&str> {
+        self.0.get()
+    }
+}
+
+impl<'de: 'a, 'a> Lenient<'de> for Id<'a> {
+    fn from_text(id: Cow<'de, str>) -> Self {
+        Id(Text(Some(id)))
+    }
+
+    fn from_float(_: f64) -> Self {
+        Self::default()
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Global, failure::Failure};
 use crate::{
     config::{Config, Effective, Overrides, load},
     env::{RealEnv, SharedEnv},
-    plugin::{Cache, OpenError, Plugins, Profile, Settings, Source},
+    plugin::{Cache, OpenError, Plugins, Profile, Settings},
     store::{StoreError, embedded::Embedded},
 };
 use serde::Serialize;
@@ -58,7 +58,7 @@ pub(super) fn plugins(config: &Config) -> Result<Plugins, Failure> {
 
 fn plugin_failure(error: OpenError) -> Failure {
     match error {
-        OpenError::Load(_) => Failure::usage(error),
+        OpenError::Load(_) | OpenError::UnknownConfig { .. } => Failure::usage(error),
         OpenError::Engine(_) | OpenError::Threads(_) => Failure::broke(error),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         reader,
         run::{IngestFault, IngestSettings, Published, ingest},
     },
-    model::{Digest, Job, JobId, Operation, SameVersion},
+    model::{Digest, Job, JobId, Operation},
     plugin::{Plugins, Role, Transform},
     store::{Stores, embedded::Embedded},
     telemetry::progress::{Screen, State, bytes, count},
@@ -24,7 +24,7 @@ use crate::{
 };
 use clap::Args;
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -47,8 +47,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N")]
     lanes: Option<u16>,
     /// What a document does whose version equals the stored one while its content differs
-    #[arg(long, value_enum, value_name = "WHAT")]
-    same_version: Option<SameVersion>,
+    #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
+    same_version: Option<String>,
 }
 
 pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {

@@ -9,7 +9,7 @@ mod plugin;
 mod worker;
 
 pub use catalog::CatalogConfig;
-pub use ingest::IngestConfig;
+pub use ingest::{GroupingMode, IngestConfig};
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
 pub use plugin::PluginConfig;
 pub use worker::WorkerConfig;

@@ -1,7 +1,6 @@
-use crate::plugin::Limits;
+use crate::plugin::{Configs, Limits};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
+use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
 
 /// How plug-ins run, and what they are told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,7 +13,7 @@ pub struct PluginConfig {
     /// What each plug-in may use.
     pub limits: Limits,
     /// Configuration of each plug-in under its name, handed to it as JSON.
-    pub config: BTreeMap<String, Map<String, Value>>,
+    pub config: Configs,
 }
 
 impl PluginConfig {

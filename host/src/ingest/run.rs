@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     export::{ExportError, Item},
-    model::{Class, Counts, Entry, Job, Manifest, Operation, Product, Seal, Severity, SourceStats},
+    model::{Class, Counts, DocumentId, Entry, Job, Manifest, Operation, Product, Seal, Severity, SourceStats},
     plugin::{BatchFailure, ProductOutcome, Transform},
     store::{StoreError, Stores},
 };

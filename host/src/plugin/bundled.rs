@@ -1,6 +1,6 @@
 //! The plug-in that the host brings along: it fills the roles that no other plug-in plays.
 
-use crate::plugin::{LoadError, Loader, Plugin};
+use crate::plugin::{Configs, LoadError, Loader, Plugin};
 use std::path::Path;
 
 /// The component, built from `guest-validate` together with the host.
@@ -10,6 +10,6 @@ pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest_val
 pub const PATH: &str = "<bundled validate>";
 
 /// Loads the bundled plug-in.
-pub fn load(loader: &Loader, config: &str) -> Result<Plugin, LoadError> {
-    loader.load_bytes(Path::new(PATH), COMPONENT, config)
+pub fn load(loader: &Loader, configs: &Configs) -> Result<Plugin, LoadError> {
+    loader.load_bytes(Path::new(PATH), COMPONENT, configs)
 }

@@ -34,6 +34,9 @@ const COMPONENT_LAYER: [u8; 2] = [1, 0];
 /// Characters of an error of the compiler or the sandbox that go into a message.
 const CAUSE_CHARACTERS: usize = 600;
 
+/// The configuration of each plug-in under its name.
+pub type Configs = std::collections::BTreeMap<String, serde_json::Map<String, serde_json::Value>>;
+
 /// Why a file cannot be used as a plug-in.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -179,14 +182,6 @@ pub enum LoadError {
         /// What is wrong.
         problem: String,
     },
-    /// The configuration is not a JSON object.
-    #[error("the configuration of the plug-in {} is not JSON for an object: {problem}", path.display())]
-    Configuration {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
     /// The plug-in does not want the configuration.
     #[error("plug-in {plugin} ({}) refuses its configuration: {message} ({code})", path.display())]
     Configure {
@@ -256,25 +251,24 @@ impl Loader {
     }
 
     /// Loads a plug-in from a file and configures it; `config` is the JSON text of an object, `{}` for none.
-    pub fn load(&self, path: &Path, config: &str) -> Result<Plugin, LoadError> {
-        self.load_bytes(path, &self.read(path)?, config)
+    pub fn load(&self, path: &Path, configs: &Configs) -> Result<Plugin, LoadError> {
+        self.load_bytes(path, &self.read(path)?, configs)
     }
 
     /// Loads a plug-in from the bytes of a component; `path` is what messages call it.
-    pub fn load_bytes(&self, path: &Path, wasm: &[u8], config: &str) -> Result<Plugin, LoadError> {
-        let config_is_object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(config);
-        if let Err(error) = config_is_object {
-            return Err(LoadError::Configuration { path: path.to_owned(), problem: error.to_string() });
-        }
+    pub fn load_bytes(&self, path: &Path, wasm: &[u8], configs: &Configs) -> Result<Plugin, LoadError> {
         let compiled = self.compile(path, wasm)?;
         let manifest = self.describe(path, &compiled)?;
+        let none = serde_json::Map::new();
+        let config = serde_json::to_string(configs.get(&manifest.name).unwrap_or(&none))
+            .expect("JSON values always serialize");
         let loaded = Loaded {
             id: next_id(),
             engine: self.engine.clone(),
             limits: self.limits.clone(),
             reference: manifest.reference().into(),
             manifest,
-            config: config.to_owned(),
+            config,
             roles: compiled.contract.roles,
             digest: compiled.digest,
             prepared: compiled.prepared,

@@ -30,8 +30,8 @@ pub use contract::{CONTRACT_VERSION, Role};
 pub use engine::{Allocation, Engine, EngineError, Profile};
 pub use inspect::Inspection;
 pub use limits::Limits;
-pub use load::{LoadError, Loader, Plugin};
-pub use plugins::{OpenError, Plugins, Settings, Source};
+pub use load::{Configs, LoadError, Loader, Plugin};
+pub use plugins::{OpenError, Plugins, Settings};
 pub use pool::Pool;
 pub use roles::Runner;
 

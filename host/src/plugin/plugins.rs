@@ -3,7 +3,7 @@
 use crate::{
     model::job::PluginRef,
     plugin::{
-        Cache, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile, Role, Transform,
+        Cache, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile, Role, Transform,
         Validate, Version, bundled, roles::Runner,
     },
 };
@@ -33,28 +33,23 @@ impl Default for Settings {
     }
 }
 
-/// A plug-in that is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// The component file.
-    pub path: PathBuf,
-    /// Its configuration: JSON text of an object.
-    pub config: String,
-}
-
-impl Source {
-    /// A plug-in without configuration.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), config: "{}".to_owned() }
-    }
-}
-
 /// Why no plug-ins are running.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A plug-in cannot be used: wrong usage or configuration.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A configuration for a plug-in that is not there.
+    #[error(
+        "there is a configuration for a plug-in `{name}`, but no plug-in of this name; the plug-ins are {}",
+        known.join(", ")
+    )]
+    UnknownConfig {
+        /// The name that the configuration is for.
+        name: String,
+        /// The plug-ins that there are.
+        known: Vec<String>,
+    },
     /// The engine does not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -73,16 +68,20 @@ pub struct Plugins {
 
 impl Plugins {
     /// Loads plug-ins and gives out the roles: a later plug-in wins a role over an earlier one, and what none of them
-    /// has is the bundled validator's. `bundled_config` is the configuration of the latter.
-    pub fn open(settings: &Settings, sources: &[Source], bundled_config: &str) -> Result<Self, OpenError> {
-        let instances = settings.threads.get().saturating_mul(sources.len() + 1);
+    /// has is the bundled validator's.
+    pub fn open(settings: &Settings, files: &[PathBuf], configs: &Configs) -> Result<Self, OpenError> {
+        let instances = settings.threads.get().saturating_mul(files.len() + 1);
         let engine = Engine::new(settings.profile, &settings.limits, instances)?;
         let loader = Loader::new(engine, settings.limits.clone(), settings.cache.clone());
-        let plugins = sources
-            .iter()
-            .map(|source| loader.load(&source.path, &source.config))
-            .collect::<Result<Vec<_>, _>>()?;
-        let bundled = bundled::load(&loader, bundled_config)?;
+        let plugins =
+            files.iter().map(|file| loader.load(file, configs)).collect::<Result<Vec<_>, _>>()?;
+        let bundled = bundled::load(&loader, configs)?;
+        let known: Vec<&str> =
+            plugins.iter().chain([&bundled]).map(|plugin| plugin.manifest().name.as_str()).collect();
+        if let Some(name) = configs.keys().find(|name| !known.contains(&name.as_str())) {
+            let known = known.into_iter().map(str::to_owned).collect();
+            return Err(OpenError::UnknownConfig { name: name.clone(), known });
+        }
         let pool = Pool::new(settings.threads).map_err(OpenError::Threads)?;
         Ok(Self::choose(&plugins, &bundled, &pool))
     }

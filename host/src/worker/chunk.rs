@@ -218,13 +218,13 @@ async fn add(
 async fn remove(
     worker: &Worker,
     target: &Target,
-    documents: Vec<Document>,
+    removals: Vec<Document>,
     tally: &mut Tally,
 ) -> Result<(), Fault> {
     let fields = &worker.version.manifest().version_fields;
-    let ids: Vec<DocumentId> = batch.iter().map(|removal| removal.id.clone()).collect();
+    let ids: Vec<DocumentId> = removals.iter().map(|removal| removal.id.clone()).collect();
     let stored = stored(worker, target, &ids).await?;
-    let versions: Vec<_> = batch.iter().map(|removal| version_of(&removal.fields, fields)).collect();
+    let versions: Vec<_> = removals.iter().map(|removal| version_of(&removal.fields, fields)).collect();
 
     // A removal without a version is unconditional (contract).
     let guarded = |version: &Map<String, Value>, stored: &Option<Stored>| {
@@ -234,7 +234,7 @@ async fn remove(
     let pairs = versions.iter().zip(&stored).filter_map(|(version, stored)| guarded(version, stored));
     let mut orderings = compare(worker, pairs.collect()).await?.into_iter();
 
-    let mut removals = Vec::with_capacity(ids.len());
+    let mut accepted = Vec::with_capacity(ids.len());
     for ((id, version), stored) in ids.into_iter().zip(&versions).zip(&stored) {
         if let (Some(stored), Some(_)) = (stored, guarded(version, stored)) {
             match orderings.next().expect("compare answers each pair") {
@@ -251,14 +251,14 @@ async fn remove(
                 }
             }
         }
-        removals.push(id);
+        accepted.push(id);
     }
-    if removals.is_empty() {
+    if accepted.is_empty() {
         return Ok(());
     }
-    let outcomes = worker.index.delete(target, &removals).await?;
-    answered_all(target, removals.len(), outcomes.len())?;
-    for (id, outcome) in removals.iter().zip(outcomes) {
+    let outcomes = worker.index.delete(target, &accepted).await?;
+    answered_all(target, accepted.len(), outcomes.len())?;
+    for (id, outcome) in accepted.iter().zip(outcomes) {
         match outcome {
             // Counted whether it was there or not: a repetition after a crash must count the same.
             Outcome::Done => {
