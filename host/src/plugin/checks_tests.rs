@@ -66,7 +66,16 @@ fn a_fault_of_one_product_leaves_the_others_alone() {
         refused(|said| said.removals.push(removal(2, "c", "{}"))),
         refused(|said| said.issues.push(issue(2, Severity::Error, "Not Kebab", Some("title")))),
     ];
-    insta::assert_snapshot!(refusals.join("\n"), @"");
+    insta::assert_snapshot!(refusals.join("\n"), @r#"
+    invalid-document-id: plug-in p@1.0.0 made a document without a legal id: the document id "a/b" has the character '/'; only A-Z a-z 0-9 . _ ~ - are allowed
+    invalid-document: plug-in p@1.0.0 made the document b with JSON that cannot be used: it is not a JSON object
+    invalid-document: plug-in p@1.0.0 made the document b with JSON that cannot be used: it has the key `_id`, which is the host's
+    repeated-document-id: plug-in p@1.0.0 named the document a more than once for this product
+    invalid-document-id: plug-in p@1.0.0 made a removal without a legal id: the document id is empty; give each document an id of 1 to 255 characters
+    invalid-removal: plug-in p@1.0.0 made the removal r with JSON that cannot be used: it is not a JSON object
+    repeated-document-id: plug-in p@1.0.0 named the document c more than once for this product
+    invalid-code: It is so.
+    "#);
 }
 
 #[test]
@@ -83,12 +92,19 @@ fn a_fault_of_the_answer_is_nobodys() {
         breach(|said| said.issues[0].item = 3),
         breach(|said| said.removals[0].item = u32::MAX),
     ];
-    insta::assert_snapshot!(breaches.join("\n"), @"");
+    insta::assert_snapshot!(breaches.join("\n"), @r"
+    the number of counts (0) is not the number of products (3)
+    it counted 4294967298 documents but gave 3
+    it counted 3 documents but gave 0
+    an issue names item 3, but the items end at 2
+    a removal names item 4294967295, but the items end at 2
+    ");
 }
 
 #[test]
 fn bounds_hold() {
-    let limits = Limits { documents_per_product: 1, document_bytes: 6, issues_per_item: 2, ..Limits::default() };
+    let limits =
+        Limits { documents_per_product: 1, document_bytes: 6, issues_per_item: 2, ..Limits::default() };
     let mut said = answer();
     said.issues = (0..9).map(|_| issue(1, Severity::Warning, "odd", None)).collect();
     said.issues.push(issue(1, Severity::Error, "late", None));
@@ -105,7 +121,8 @@ fn bounds_hold() {
 fn verdicts_and_orderings_belong_to_their_items() {
     let limits = Limits::default();
     let checker = Checker { plugin: "p@1.0.0", limits: &limits };
-    let issues = vec![issue(1, Severity::Error, "first", Some("/a")), issue(1, Severity::Error, "second", None)];
+    let issues =
+        vec![issue(1, Severity::Error, "first", Some("/a")), issue(1, Severity::Error, "second", None)];
     let verdicts = checker.verdicts(2, issues).unwrap();
     assert_eq!((verdicts[0].clone(), verdicts[1].issues.len()), (Verdict::default(), 2));
     assert_eq!(verdicts[1].refused.as_ref().map(|refusal| refusal.code.as_str()), Some("first"));

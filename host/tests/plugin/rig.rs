@@ -4,10 +4,11 @@ use crate::guests::EVIL;
 use host::{
     model::Product,
     plugin::{
-        BatchFailure, Cache, Engine, Limits, Loader, MadeDocument, Plugin, Pool, ProductOutcome, Profile, Runner,
-        Transform,
+        BatchFailure, Cache, Configs, Engine, Limits, Loader, MadeDocument, Plugin, Pool, ProductOutcome,
+        Profile, Runner, Transform,
     },
 };
+use serde_json::{Map, Value};
 use std::{
     fmt::Write,
     num::NonZeroUsize,
@@ -17,7 +18,7 @@ use std::{
 };
 
 static ENGINE: LazyLock<Engine> =
-    LazyLock::new(|| Engine::new(Profile::Production, &limits(), 64).unwrap());
+    LazyLock::new(|| Engine::new(Profile::Production, &Limits::default(), 64).unwrap());
 
 /// Limits that a test reaches soon.
 pub fn limits() -> Limits {
@@ -41,7 +42,13 @@ pub fn pool(threads: usize) -> Arc<Pool> {
 }
 
 pub fn evil(limits: Limits, doing: &str) -> Plugin {
-    loader(limits).load(&EVIL, &format!(r#"{{"do":"{doing}"}}"#)).unwrap()
+    loader(limits).load(&EVIL, &configs(doing)).unwrap()
+}
+
+/// The configuration that makes the evil plug-in do something.
+pub fn configs(doing: &str) -> Configs {
+    let config = Map::from_iter([("do".to_owned(), Value::from(doing))]);
+    Configs::from([("evil".to_owned(), config)])
 }
 
 pub struct Rig {
@@ -75,7 +82,9 @@ impl Rig {
     pub async fn still_works(&self) {
         for _ in 0..2 {
             let outcomes = self.good.transform((0..10).map(good_product).collect()).await.unwrap();
-            assert!(outcomes.iter().all(|(_, outcome)| outcome.documents.len() == 1 && outcome.refused.is_none()));
+            assert!(
+                outcomes.iter().all(|(_, outcome)| outcome.documents.len() == 1 && outcome.refused.is_none())
+            );
         }
     }
 }
