@@ -13,6 +13,7 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -143,7 +144,7 @@ fn a_configuration_that_the_plug_in_refuses() {
             "plug-in evil@0.1.0 (guest_evil.wasm) cannot be configured: unknown variant `repent`"
         )
     );
-    assert_snapshot!(said("loop-configure"), @"plug-in evil@0.1.0 (guest_evil.wasm) cannot be configured: it took longer than the 1000 ms that a call may take when it was configured (plugin-timeout)");
+    assert_snapshot!(said("loop-configure"), @"plug-in evil@0.1.0 (guest_evil.wasm) cannot be configured: it took longer than the 500 ms that a call may take when it was configured (plugin-timeout)");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::rig::{document, evil, good_product, limits, pool, product};
 use host::plugin::{Limits, Plugins, Runner, Settings, Transform, Validate, Version, VersionOrdering};
 use serde_json::{Map, Value, json};
+use std::time::{Duration, Instant};
 
 fn title(outcome: &host::plugin::ProductOutcome) -> String {
     serde_json::from_str::<Value>(&outcome.documents[0].fields).unwrap()["title"].as_str().unwrap().to_owned()
@@ -82,14 +83,14 @@ async fn the_bundled_plug_in_validates_and_compares() {
 #[tokio::test]
 async fn what_nobody_waits_for_does_not_hold_the_thread() {
     let pool = pool(1);
-    let slow = Runner::new(evil(limits(), "loop"), pool.clone());
-    let wait = std::time::Duration::from_millis(10);
+    let slow = Runner::new(evil(limits().with_call_time(Duration::from_millis(500)), "loop"), pool.clone());
+    let wait = Duration::from_millis(10);
     for _ in 0..50 {
         assert!(tokio::time::timeout(wait, slow.transform(vec![good_product(0)])).await.is_err());
     }
     let good = Runner::new(evil(limits(), "good"), pool);
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     assert!(good.transform(vec![good_product(0)]).await.is_ok());
     // The first of the fifty had begun; the others had not.
-    assert!(started.elapsed() < std::time::Duration::from_secs(10));
+    assert!(started.elapsed() < Duration::from_secs(10));
 }
