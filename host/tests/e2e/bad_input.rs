@@ -123,7 +123,10 @@ fn bad_lines_and_orphans_are_skipped_and_explained() {
     let ran = place.run("export.jsonl", &[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let view = ran.json();
-    assert_eq!((&view["total_items"], &view["processed"], &view["skipped"]), (&6.into(), &1.into(), &5.into()));
+    assert_eq!(
+        (&view["total_items"], &view["processed"], &view["skipped"]),
+        (&6.into(), &1.into(), &5.into())
+    );
     assert_eq!((&view["source"]["rejected_lines"], &view["source"]["orphans"]), (&4.into(), &1.into()));
     let report = place.host(&["jobs", "report", "--data-dir", "data"]);
     insta::assert_snapshot!(report.stdout, @"");
@@ -164,7 +167,12 @@ fn a_full_disk_loses_nothing() {
     let mut command = std::process::Command::new("sh");
     let run = place.run_command("export.jsonl", &[]);
     command.current_dir(place.dir.path()).env_clear().env("HOME", place.dir.path());
-    command.arg("-c").arg("trap '' XFSZ; ulimit -f 200; exec \"$@\"").arg("sh").arg(run.get_program()).args(run.get_args());
+    command
+        .arg("-c")
+        .arg("trap '' XFSZ; ulimit -f 200; exec \"$@\"")
+        .arg("sh")
+        .arg(run.get_program())
+        .args(run.get_args());
     for (name, value) in run.get_envs() {
         command.env(name, value.unwrap_or_default());
     }
@@ -174,6 +182,10 @@ fn a_full_disk_loses_nothing() {
 
     let ran = place.run("export.jsonl", &[]);
     let view = ran.json();
-    assert_eq!((ran.code, &view["processed"], &view["total_items"]), (Some(0), &399.into(), &399.into()), "{ran:?}");
+    assert_eq!(
+        (ran.code, &view["processed"], &view["total_items"]),
+        (Some(0), &399.into(), &399.into()),
+        "{ran:?}"
+    );
     assert_eq!(place.host(&["documents", "count", "--data-dir", "data"]).stdout, "399\n");
 }

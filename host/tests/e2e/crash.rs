@@ -10,6 +10,7 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
+use xtask::sample::{Recipe, Shape};
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
@@ -78,10 +79,13 @@ fn killed_runs_end_like_an_undisturbed_one() {
 
     let export = Place::new();
     let path = export.path("export.jsonl");
-    let file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
-    crate::crash::sample(products, file);
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes.extend_from_slice(b"this line is broken\n{\"id\":\"x\",\"__parentId\":\"gid://shopify/Product/404\"}\n");
+    let mut bytes = Vec::new();
+    let recipe =
+        Recipe { seed: 1, shape: Shape::Real, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
+    xtask::sample::write(&recipe, &mut bytes).unwrap();
+    bytes.extend_from_slice(
+        b"this line is broken\n{\"id\":\"x\",\"__parentId\":\"gid://shopify/Product/404\"}\n",
+    );
     std::fs::write(&path, bytes).unwrap();
     let source = path.to_str().unwrap();
 
@@ -91,7 +95,11 @@ fn killed_runs_end_like_an_undisturbed_one() {
     let usual = started.elapsed();
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let expected = left(&undisturbed, &ran.stdout);
-    assert!(expected.report.contains("invalid-json") && expected.report.contains("orphan"), "{}", expected.report);
+    assert!(
+        expected.report.contains("invalid-json") && expected.report.contains("orphan"),
+        "{}",
+        expected.report
+    );
 
     let (mut killed, mut killed_in_ingest, mut killed_in_indexing, mut rounds) = (0, 0, 0, 0);
     while killed < kills {
@@ -118,8 +126,8 @@ fn killed_runs_end_like_an_undisturbed_one() {
         assert!(found.documents == expected.documents, "documents differ");
         assert!(found.chunks == expected.chunks, "chunks differ");
     }
-    eprintln!("{killed} kills in {rounds} jobs: {killed_in_ingest} before the seal, {killed_in_indexing} after");
+    eprintln!(
+        "{killed} kills in {rounds} jobs: {killed_in_ingest} before the seal, {killed_in_indexing} after"
+    );
     assert!(kills < 50 || (killed_in_ingest > 0 && killed_in_indexing > 0), "the kills all hit one phase");
 }
-
-fn sample(_products: u64, _out: impl std::io::Write) {}
