@@ -17,6 +17,8 @@ mod database;
 mod failure;
 mod jobs;
 mod queue;
+#[cfg(test)]
+mod tests;
 pub(crate) mod time;
 
 pub(crate) use database::{Cause, Database, from_json, to_json};
@@ -25,7 +27,7 @@ pub(crate) use failure::DatabaseError;
 /// The stores and the catalog of one data directory. Cheap to clone; all clones share their connections.
 #[derive(Clone)]
 pub struct Embedded {
-    database: Arc<Database>,
+    pub(crate) database: Arc<Database>,
     stores: Stores,
     env: SharedEnv,
 }
