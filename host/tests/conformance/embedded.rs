@@ -61,6 +61,7 @@ checks! { embedded:
     index::ids_are_listed_in_order_and_in_pages,
     index::targets_are_kept_apart,
     index::variants_come_back_exactly_and_in_order,
+    index::a_new_variant_takes_nothing_over_from_one_that_vanished,
     index::a_bad_variant_refuses_its_document_alone,
     index::a_reader_never_sees_half_a_product,
 }

@@ -148,6 +148,20 @@ pub(crate) async fn variants_come_back_exactly_and_in_order(backend: &Backend) {
     holds(&*backend.index, &target, &none).await;
 }
 
+pub(crate) async fn a_new_variant_takes_nothing_over_from_one_that_vanished(backend: &Backend) {
+    let target = backend.target();
+    for variants in [
+        json!([{"id": 1, "attributes": {"Color": "red"}}]),
+        json!([{"id": 2, "attributes": {"Color": "red"}}]),
+        json!([{"id": 3}]),
+        json!([{"id": 4, "attributes": {"Color": "red"}}]),
+    ] {
+        let product = write("1", json!({"variants": variants}));
+        put(backend, &target, std::slice::from_ref(&product)).await;
+        holds(&*backend.index, &target, &product).await;
+    }
+}
+
 pub(crate) async fn a_bad_variant_refuses_its_document_alone(backend: &Backend) {
     let target = backend.target();
     let bad = [
