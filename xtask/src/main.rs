@@ -1,1 +1,53 @@
-fn main() {}
+//! `cargo xtask`: the tasks of this repository.
+
+mod build;
+mod command;
+mod demo;
+mod hygiene;
+mod make_sample;
+mod test;
+mod toolchain;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use command::Failure;
+use std::process::ExitCode;
+
+/// The tasks of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// One file a task.
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Build the plug-ins into target/plugins/ and the host.
+    Build,
+    /// Build everything, make a sample shop and index it.
+    Demo,
+    /// Install what the tests need and run them all.
+    Test,
+    /// Write an export like a Shopify shop's.
+    Sample(make_sample::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Build => build::run(),
+        Task::Demo => demo::run(),
+        Task::Test => test::run(),
+        Task::Sample(options) => make_sample::run(&options),
+    };
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  cause: {cause}");
+    }
+    if let Some(help) = error.downcast_ref::<Failure>().and_then(|failure| failure.help.as_ref()) {
+        eprintln!("  help: {help}");
+    }
+    ExitCode::FAILURE
+}

@@ -49,4 +49,12 @@ impl ChunkRef {
     pub fn key(platform: &str, shop_id: &str, job_id: &JobId, seq: u32) -> String {
         format!("{platform}/{shop_id}/bulk/{job_id}/chunk_{seq:04}.jsonl")
     }
+
+    /// The key of the chunk's report object, beside the chunk.
+    pub fn report_key(&self) -> String {
+        match self.key.strip_suffix(&format!("chunk_{:04}.jsonl", self.seq)) {
+            Some(folder) => format!("{folder}report_{:04}.ndjson", self.seq),
+            None => format!("{}.report.ndjson", self.key),
+        }
+    }
 }

@@ -25,6 +25,11 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
+    /// The first 64 bits, as a stable hash.
+    pub fn prefix(&self) -> u64 {
+        self.0[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
     /// The 64 hexadecimal digits, for file names.
     pub fn hex(&self) -> String {
         hex::encode(self.0)

@@ -107,6 +107,20 @@ pub struct Job {
     pub fingerprint: Digest,
     /// Where the export came from, as the user named it.
     pub sources: Vec<String>,
+    /// What a document of the same version with other content does.
+    #[serde(default)]
+    pub same_version: SameVersion,
+}
+
+/// What happens to a document whose version equals the stored one while its content differs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SameVersion {
+    /// It is a conflict, as in the seed: somebody else wrote this version.
+    #[default]
+    Conflict,
+    /// It is written: right after a change of plug-in or configuration, which changes content but no version.
+    Write,
 }
 
 /// What ingest knows at its end. A job may end only when it is sealed: before, more chunks can come.
@@ -122,8 +136,8 @@ pub struct Seal {
     pub source: SourceStats,
     /// The first refused items, at most 20 of each class.
     pub samples: Vec<Entry>,
-    /// Key of the report object with all refused items, if there are any.
-    pub report: Option<String>,
+    /// Keys of the report objects with all refused items, in their order.
+    pub reports: Vec<String>,
 }
 
 /// What was read from the sources.

@@ -12,6 +12,6 @@ pub use chunk::{ChunkRef, Operation};
 pub use counts::Counts;
 pub use digest::Digest;
 pub use document::{Document, DocumentId};
-pub use job::{Job, JobId, JobStatus, Seal};
+pub use job::{Job, JobId, JobStatus, PluginRef, SameVersion, Seal, SourceStats};
 pub use product::{Grouping, Issue, Manifest, Product, Severity};
 pub use report::{Class, Entry};

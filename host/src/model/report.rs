@@ -64,3 +64,32 @@ impl Entry {
         self
     }
 }
+
+impl Entry {
+    /// Appends the entry as one line of NDJSON.
+    pub fn write_line(&self, bytes: &mut Vec<u8>) {
+        serde_json::to_writer(&mut *bytes, self).expect("an entry is plain data, and a Vec takes everything");
+        bytes.push(b'\n');
+    }
+}
+
+/// The first entries of each class, at most [`Samples::LIMIT`] of each.
+#[derive(Clone, Debug, Default)]
+pub struct Samples(Vec<Entry>);
+
+impl Samples {
+    /// Entries kept of each class: what a job record can carry and a person reads.
+    pub const LIMIT: usize = 20;
+
+    /// Keeps the entry if its class has room; details are left to the report.
+    pub fn add(&mut self, entry: Entry) {
+        if self.0.iter().filter(|kept| kept.class == entry.class).count() < Self::LIMIT {
+            self.0.push(Entry { details: Map::new(), ..entry });
+        }
+    }
+
+    /// The kept entries in their order.
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.0
+    }
+}

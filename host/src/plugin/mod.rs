@@ -1,4 +1,39 @@
 //! The seam to plug-ins: what the pipeline asks of a role, whatever contract version and engine stand behind it.
+//!
+//! The way of a call: [`Runner`] (roles) → [`Pool`] (threads) → instance (sandbox, limits) → contract adapter → guest,
+//! and back through the checks, which are the only place where an answer becomes trusted. `bisect` isolates the items
+//! that a guest cannot cope with. [`Plugins`] is how the rest of the host gets hold of it all.
+
+mod answer;
+mod bisect;
+pub mod bundled;
+mod cache;
+mod checks;
+mod contract;
+mod contract_v0_1;
+mod engine;
+mod fault;
+mod inspect;
+mod instance;
+mod json;
+mod limits;
+mod load;
+mod manifest;
+mod plugins;
+mod pool;
+mod roles;
+mod sandbox;
+mod text;
+
+pub use cache::Cache;
+pub use contract::{CONTRACT_VERSION, Role};
+pub use engine::{Allocation, Engine, EngineError, Profile};
+pub use inspect::Inspection;
+pub use limits::Limits;
+pub use load::{Configs, LoadError, Loader, Plugin};
+pub use plugins::{OpenError, Plugins, Settings};
+pub use pool::Pool;
+pub use roles::Runner;
 
 use crate::model::{DocumentId, Entry, Issue, Manifest, Product};
 use async_trait::async_trait;

@@ -12,8 +12,17 @@ pub struct ChunkOutcome {
     pub report: Option<String>,
     /// The first entries, at most 20 of each class.
     pub samples: Vec<Entry>,
-    /// The chunk as a whole could not be handled; its message is in the dead letters.
-    pub quarantined: bool,
+    /// Set if the chunk as a whole could not be handled: its message goes to the dead letters with this reason.
+    pub quarantined: Option<Quarantine>,
+}
+
+/// Why a chunk as a whole could not be handled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Stable kebab-case name.
+    pub code: String,
+    /// One sentence for a person, with the chain of causes.
+    pub message: String,
 }
 
 /// What a worker may do with a chunk.
@@ -32,9 +41,15 @@ pub enum Claim {
         until: Timestamp,
     },
     /// Step (a) is done: steps (b) and (c) are to be finished, the index is not to be touched.
-    Settling,
+    Settling {
+        /// From the stored outcome: bury the message instead of acknowledging it.
+        quarantined: Option<Quarantine>,
+    },
     /// It is counted; nothing but the acknowledgement is missing.
-    Done,
+    Done {
+        /// From the stored outcome: bury the message instead of acknowledging it.
+        quarantined: Option<Quarantine>,
+    },
     /// There is no such chunk row: its job was deleted.
     Unknown,
 }

@@ -12,7 +12,7 @@ mod queue;
 pub mod embedded;
 
 pub use chunks::{Chunks, Put};
-pub use jobs::{ChunkOutcome, Claim, JobSnapshot, Jobs};
+pub use jobs::{ChunkOutcome, Claim, JobSnapshot, Jobs, Quarantine};
 pub use queue::{DeadLetter, Delivery, Queue, Receipt};
 
 /// A storage call failed; nothing is known about whether it took effect.

@@ -67,6 +67,7 @@ pub trait Queue: Send + Sync {
     async fn ack(&self, receipt: &Receipt) -> Result<bool, StoreError>;
 
     /// Moves the message to the dead letters, its group going on; false if the receipt is void.
+    /// Burying the same chunk again changes nothing.
     async fn bury(&self, receipt: &Receipt, code: &str, message: &str) -> Result<bool, StoreError>;
 
     /// Number of messages of a job that are still to be acknowledged, in flight or not.

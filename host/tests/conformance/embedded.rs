@@ -45,6 +45,7 @@ checks! { embedded:
     jobs::a_chunk_given_back_can_be_claimed_at_once,
     jobs::of_many_claims_one_wins,
     jobs::each_step_of_completion_is_a_no_op_the_second_time,
+    jobs::why_a_chunk_was_given_up_is_remembered,
     jobs::many_counts_at_once_count_once,
     jobs::a_chunk_without_a_row_is_unknown,
     jobs::a_job_ends_with_its_last_chunk_only_when_sealed,

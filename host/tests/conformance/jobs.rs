@@ -4,7 +4,7 @@ use crate::make::{Backend, MINUTE, chunk, claim, complete, entry, processed, sea
 use futures::future::join_all;
 use host::{
     model::{Class, Counts, Digest, JobId, JobStatus},
-    store::{Claim, JobSnapshot},
+    store::{ChunkOutcome, Claim, JobSnapshot, Quarantine},
 };
 use std::time::Duration;
 
@@ -138,19 +138,23 @@ pub(crate) async fn each_step_of_completion_is_a_no_op_the_second_time(backend: 
     assert!(jobs.settle(&job.id, 0, fence, &processed(3)).await.unwrap());
     assert!(jobs.settle(&job.id, 0, fence, &processed(5)).await.unwrap(), "still the holder's fence");
     assert!(!jobs.settle(&job.id, 0, fence + 1, &processed(5)).await.unwrap());
-    assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Settling);
+    assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Settling { quarantined: None });
     assert_eq!(snapshot(backend, &job.id).await.counts, Counts::default());
     backend.env.sleep(MINUTE * 2).await;
-    assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Settling, "no lease any more");
+    assert_eq!(
+        jobs.claim(&job.id, 0, MINUTE).await.unwrap(),
+        Claim::Settling { quarantined: None },
+        "no lease any more"
+    );
     for _ in 0..2 {
         jobs.count(&job.id, 0).await.unwrap();
         let counted = snapshot(backend, &job.id).await;
         assert_eq!((counted.counts.processed, counted.completed_chunks), (3, 1));
-        assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Settling);
+        assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Settling { quarantined: None });
     }
     for _ in 0..2 {
         jobs.finish(&job.id, 0).await.unwrap();
-        assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done);
+        assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done { quarantined: None });
         jobs.count(&job.id, 0).await.unwrap();
     }
     assert!(!jobs.give_back(&job.id, 0, fence).await.unwrap());
@@ -158,6 +162,20 @@ pub(crate) async fn each_step_of_completion_is_a_no_op_the_second_time(backend: 
     let done = snapshot(backend, &job.id).await;
     assert_eq!((done.counts.processed, done.completed_chunks, done.chunks), (3, 1, 2));
     assert_eq!((done.status, done.ended_at), (JobStatus::InProgress, None));
+}
+
+pub(crate) async fn why_a_chunk_was_given_up_is_remembered(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    let reason = Quarantine { code: "bad-checksum".to_owned(), message: "It differs.".to_owned() };
+    let quarantined = Some(reason);
+    let fence = claim(&**jobs, &job.id, 0).await;
+    let outcome = ChunkOutcome { quarantined: quarantined.clone(), ..processed(0) };
+    jobs.settle(&job.id, 0, fence, &outcome).await.unwrap();
+    let settling = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
+    assert_eq!(settling, Claim::Settling { quarantined: quarantined.clone() });
+    jobs.count(&job.id, 0).await.unwrap();
+    jobs.finish(&job.id, 0).await.unwrap();
+    assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done { quarantined });
 }
 
 pub(crate) async fn many_counts_at_once_count_once(backend: &Backend) {
@@ -220,7 +238,7 @@ pub(crate) async fn a_seal_holds_and_its_refused_items_count_once(backend: &Back
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let mut first = seal(1);
     first.refused = Counts { skipped: 3, failed: 2, ..Counts::default() };
-    first.report = Some("reports/ingest".to_owned());
+    first.reports = vec!["reports/ingest".to_owned()];
     let mut second = first.clone();
     second.total_items = 99;
     jobs.seal(&job.id, &first).await.unwrap();
@@ -295,8 +313,11 @@ pub(crate) async fn reports_come_in_chunk_order_ingest_first(backend: &Backend) 
     jobs.settle(&job.id, 2, fence, &outcome).await.unwrap();
     assert_eq!(jobs.reports(&job.id).await.unwrap(), ["reports/1", "reports/3"], "2 is not counted");
     let mut sealed = seal(4);
-    sealed.report = Some("reports/ingest".to_owned());
+    sealed.reports = vec!["reports/ingest-0".to_owned(), "reports/ingest-1".to_owned()];
     jobs.seal(&job.id, &sealed).await.unwrap();
-    assert_eq!(jobs.reports(&job.id).await.unwrap(), ["reports/ingest", "reports/1", "reports/3"]);
+    assert_eq!(
+        jobs.reports(&job.id).await.unwrap(),
+        ["reports/ingest-0", "reports/ingest-1", "reports/1", "reports/3"]
+    );
     assert!(jobs.reports(&JobId::new(backend.name("job")).unwrap()).await.unwrap().is_empty());
 }

@@ -5,7 +5,7 @@ use host::{
     index::{Index, Target, Write},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, Seal,
-        job::{PluginRef, SourceStats},
+        job::{PluginRef, SameVersion, SourceStats},
     },
     store::{ChunkOutcome, Claim, Jobs, Stores},
 };
@@ -43,6 +43,7 @@ impl Backend {
             },
             fingerprint: Digest::of(self.name("fingerprint").as_bytes()),
             sources: vec!["export.jsonl".to_owned()],
+            same_version: SameVersion::default(),
         }
     }
 
@@ -83,7 +84,7 @@ pub(crate) fn seal(chunks: u32) -> Seal {
         refused: Counts::default(),
         source: SourceStats::default(),
         samples: Vec::new(),
-        report: None,
+        reports: Vec::new(),
     }
 }
 
@@ -92,7 +93,7 @@ pub(crate) fn processed(processed: u64) -> ChunkOutcome {
         counts: Counts { processed, ..Counts::default() },
         report: None,
         samples: Vec::new(),
-        quarantined: false,
+        quarantined: None,
     }
 }
 

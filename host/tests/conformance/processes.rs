@@ -4,7 +4,10 @@ use crate::make::{chunk, id, processed, seal, write};
 use host::{
     env::{Env, RealEnv},
     index::{Index, Target},
-    model::{Digest, Job, JobId, JobStatus, Operation, job::PluginRef},
+    model::{
+        Digest, Job, JobId, JobStatus, Operation,
+        job::{PluginRef, SameVersion},
+    },
     store::{Claim, embedded::Embedded},
 };
 use serde_json::json;
@@ -32,6 +35,7 @@ fn job() -> Job {
         plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
         fingerprint: Digest::of(b""),
         sources: Vec::new(),
+        same_version: SameVersion::default(),
     }
 }
 
@@ -89,7 +93,7 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
                     stores.queue.release(&delivery.receipt, LEASE / 10).await.unwrap();
                     continue;
                 }
-                Claim::Settling | Claim::Done => {}
+                Claim::Settling { .. } | Claim::Done { .. } => {}
                 Claim::Unknown => panic!("chunk {seq} was sent without a row"),
             }
             steps.next();

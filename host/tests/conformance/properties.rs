@@ -104,8 +104,8 @@ impl JobModel {
             JobStep::Claim(seq) => {
                 let model = &mut self.chunks[seq as usize];
                 let expected = match model {
-                    ChunkModel { done: true, .. } => Claim::Done,
-                    ChunkModel { settled: Some(_), .. } => Claim::Settling,
+                    ChunkModel { done: true, .. } => Claim::Done { quarantined: None },
+                    ChunkModel { settled: Some(_), .. } => Claim::Settling { quarantined: None },
                     ChunkModel { held_until: Some(until), .. } if *until > now => {
                         Claim::Held { until: *until }
                     }

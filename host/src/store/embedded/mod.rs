@@ -8,8 +8,8 @@ use crate::{env::SharedEnv, index::catalog::Catalog};
 use std::{
     fs::{DirBuilder, File, TryLockError},
     io,
-    path::Path,
-    sync::Arc,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
 mod chunks;
@@ -27,9 +27,12 @@ pub(crate) use failure::DatabaseError;
 /// The stores and the catalog of one data directory. Cheap to clone; all clones share their connections.
 #[derive(Clone)]
 pub struct Embedded {
+    dir: PathBuf,
     pub(crate) database: Arc<Database>,
     stores: Stores,
     env: SharedEnv,
+    /// Held for as long as this process works here.
+    alive: Arc<OnceLock<File>>,
 }
 
 impl Embedded {
@@ -50,7 +53,41 @@ impl Embedded {
             queue: Arc::new(queue::Messages::new(database.clone(), env.clone())),
             jobs: Arc::new(jobs::Records::new(database.clone(), env.clone())),
         };
-        Ok(Self { database, stores, env })
+        Ok(Self { dir: dir.to_owned(), database, stores, env, alive: Arc::default() })
+    }
+
+    /// Joins the processes that work in this directory, until all clones are dropped. If there is no other, whatever is
+    /// in flight was left by a process that died: it is given back, so that nobody waits for its leases to run out.
+    pub async fn join(&self) -> Result<(), StoreError> {
+        let failed = |source: io::Error| StoreError {
+            action: format!("joining the data directory {}", self.dir.display()),
+            kind: StoreErrorKind::Permanent,
+            source: Box::new(source),
+        };
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.dir.join("work.lock"))
+            .map_err(failed)?;
+        if lock.try_lock().is_ok() {
+            let abandoned = self.database.write(|tx| {
+                queue::give_back_all(tx)?;
+                jobs::give_back_all(tx)
+            });
+            abandoned.await.map_err(|error| error.during("giving back what a dead process held"))?;
+            lock.unlock().map_err(failed)?;
+        }
+        match lock.try_lock_shared() {
+            Ok(()) => {}
+            // Somebody is looking whether it is alone, which takes no time.
+            Err(TryLockError::WouldBlock) => lock.lock_shared().map_err(failed)?,
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        // A second call finds the first one's lock and holds it for as long.
+        let _first_call_holds_it = self.alive.set(lock);
+        Ok(())
     }
 
     /// Chunks, queue and jobs.

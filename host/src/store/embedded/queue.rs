@@ -80,6 +80,12 @@ fn remove(tx: &Transaction<'_>, id: i64, nonce: i64) -> Result<Option<Removed>, 
     Ok(removed.optional()?)
 }
 
+/// Makes every message in flight deliverable again. Its receipts stay valid until that happens.
+pub(super) fn give_back_all(tx: &Transaction<'_>) -> Result<(), Cause> {
+    tx.execute("UPDATE message SET hidden_until = 0 WHERE hidden_until > 0", [])?;
+    Ok(())
+}
+
 #[async_trait]
 impl Queue for Messages {
     async fn send(&self, shop_id: &str, chunk: &ChunkRef) -> Result<(), StoreError> {

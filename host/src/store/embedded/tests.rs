@@ -3,8 +3,11 @@
 use super::{Cause, Database, Embedded, chunks::Folder};
 use crate::{
     env::{Env, RealEnv},
-    model::{ChunkRef, Digest, Job, JobId, Operation, Seal, job::PluginRef, job::SourceStats},
-    store::{Chunks, StoreError, StoreErrorKind},
+    model::{
+        ChunkRef, Digest, Job, JobId, Operation, Seal,
+        job::{PluginRef, SameVersion, SourceStats},
+    },
+    store::{Chunks, Claim, StoreError, StoreErrorKind},
 };
 use rusqlite::Connection;
 use std::{error::Error, fs, path::Path, sync::Arc, time::Duration};
@@ -152,7 +155,7 @@ async fn a_refused_change_leaves_no_trace() {
         refused: crate::model::Counts::default(),
         source: SourceStats::default(),
         samples: Vec::new(),
-        report: None,
+        reports: Vec::new(),
     };
     let wrong = jobs.seal(&job.id, &seal(2)).await.unwrap_err();
     assert_eq!(sentence(&wrong), "job job has 1 chunks, its seal speaks of 2");
@@ -167,6 +170,32 @@ async fn a_refused_change_leaves_no_trace() {
     }
     let early = jobs.finish(&job.id, 0).await.unwrap_err();
     assert_eq!(sentence(&early), "a chunk that is not counted cannot be finished");
+}
+
+#[tokio::test]
+async fn what_a_dead_process_held_is_free_for_a_lone_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let hour = Duration::from_secs(3600);
+    let (job, first) = (job("job", "shop"), open(dir.path()).unwrap());
+    first.join().await.unwrap();
+    let stores = first.stores();
+    stores.jobs.create(&job).await.unwrap();
+    stores.jobs.add_chunk(&chunk(&job.id, 0)).await.unwrap();
+    stores.queue.send("shop", &chunk(&job.id, 0)).await.unwrap();
+    assert_eq!(stores.queue.receive("shop", 1, hour).await.unwrap().len(), 1);
+    stores.jobs.claim(&job.id, 0, hour).await.unwrap();
+
+    let second = open(dir.path()).unwrap();
+    second.join().await.unwrap();
+    let held = second.stores().jobs.claim(&job.id, 0, hour).await.unwrap();
+    assert!(matches!(held, Claim::Held { .. }), "the first one lives: {held:?}");
+    assert!(second.stores().queue.receive("shop", 1, hour).await.unwrap().is_empty());
+
+    drop((first, stores, second));
+    let third = open(dir.path()).unwrap();
+    third.join().await.unwrap();
+    assert_eq!(third.stores().queue.receive("shop", 1, hour).await.unwrap().len(), 1);
+    assert!(matches!(third.stores().jobs.claim(&job.id, 0, hour).await.unwrap(), Claim::Won { .. }));
 }
 
 #[tokio::test]
@@ -251,6 +280,7 @@ fn job(id: &str, shop_id: &str) -> Job {
         plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
         fingerprint: Digest::of(b""),
         sources: Vec::new(),
+        same_version: SameVersion::default(),
     }
 }
 

@@ -4,8 +4,8 @@ use super::Row;
 use crate::{
     model::JobStatus,
     store::{
-        Claim,
-        embedded::{Cause, time},
+        ChunkOutcome, Claim,
+        embedded::{Cause, database::from_json, time},
     },
 };
 use jiff::Timestamp;
@@ -39,15 +39,17 @@ pub(super) fn claim(
 
 /// Why a claim was not won.
 fn lost(tx: &Transaction<'_>, row: &Row) -> Result<Claim, Cause> {
-    let found: Option<(String, i64)> = tx
-        .prepare_cached("SELECT state, lease_until FROM chunk WHERE job_id = ?1 AND seq = ?2")?
-        .query_row(params![row.job_id, row.seq], |chunk| Ok((chunk.get(0)?, chunk.get(1)?)))
+    let found: Option<(String, i64, Option<String>)> = tx
+        .prepare_cached("SELECT state, lease_until, outcome FROM chunk WHERE job_id = ?1 AND seq = ?2")?
+        .query_row(params![row.job_id, row.seq], |chunk| Ok((chunk.get(0)?, chunk.get(1)?, chunk.get(2)?)))
         .optional()?;
-    Ok(match found {
-        None => Claim::Unknown,
-        Some((state, _)) if state == "DONE" => Claim::Done,
-        Some((state, _)) if state == "SETTLING" => Claim::Settling,
-        Some((_, until)) => Claim::Held { until: time::from_column(until)? },
+    let Some((state, until, outcome)) = found else { return Ok(Claim::Unknown) };
+    let outcome: Option<ChunkOutcome> = outcome.as_deref().map(from_json).transpose()?;
+    let quarantined = outcome.and_then(|outcome| outcome.quarantined);
+    Ok(match state.as_str() {
+        "DONE" => Claim::Done { quarantined },
+        "SETTLING" => Claim::Settling { quarantined },
+        _ => Claim::Held { until: time::from_column(until)? },
     })
 }
 
@@ -75,4 +77,13 @@ pub(super) fn give_back(tx: &Transaction<'_>, row: &Row, fence: u64) -> Result<b
         )?
         .execute(params![row.job_id, row.seq, fence])?;
     Ok(given_back == 1)
+}
+
+/// Gives back every chunk that is being worked on. The attempt does not count: its worker died of something else.
+pub(in crate::store::embedded) fn give_back_all(tx: &Transaction<'_>) -> Result<(), Cause> {
+    tx.execute(
+        "UPDATE chunk SET state = 'PENDING', lease_until = 0, attempts = attempts - 1 WHERE state = 'RUNNING'",
+        [],
+    )?;
+    Ok(())
 }

@@ -16,6 +16,8 @@ mod publish;
 mod samples;
 mod snapshot;
 
+pub(super) use lease::give_back_all;
+
 /// The jobs of all shops.
 pub(super) struct Records {
     database: Arc<Database>,

@@ -93,7 +93,7 @@ pub(super) fn reports(tx: &Transaction<'_>, job_id: &str) -> Result<Vec<String>,
         .query_row([job_id], |row| row.get(0))
         .optional()?;
     let seal: Option<Seal> = seal.flatten().map(|seal| from_json(&seal)).transpose()?;
-    let mut reports: Vec<String> = seal.and_then(|seal| seal.report).into_iter().collect();
+    let mut reports: Vec<String> = seal.map(|seal| seal.reports).unwrap_or_default();
     let mut counted = tx.prepare_cached(
         "SELECT report FROM chunk WHERE job_id = ?1 AND counted = 1 AND report IS NOT NULL ORDER BY seq",
     )?;

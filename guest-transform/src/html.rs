@@ -1,0 +1,333 @@
+//! From HTML to searchable text.
+//!
+//! Shopify's own plain `description` glues the words of neighbouring elements together (`dry.The`), so the text is taken from the
+//! HTML, with a space wherever an element breaks the line. The tokenizer follows the HTML standard, which settles unclosed tags,
+//! `<` as text, attributes with `>` in them and comments the way browsers do.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+
+use html5gum::{Emitter, Error, State, Tokenizer};
+
+use crate::text::push_collapsed;
+
+/// How often text is decoded again that was escaped more than once (`&amp;amp;lt;`), as spreadsheets and import tools leave it.
+const MAX_ESCAPE_DEPTH: usize = 8;
+
+/// The text of an HTML fragment: words separated by single spaces, no markup, entities decoded.
+pub(crate) fn to_text(html: &str) -> String {
+    let mut text = String::with_capacity(html.len() / 2);
+    if memchr::memchr2(b'<', b'&', html.as_bytes()).is_none() {
+        push_collapsed(&mut text, &mut false, html);
+        return text;
+    }
+    let Ok(()) = Tokenizer::new_with_emitter(html, TextEmitter::new(&mut text, true)).finish();
+    match decode_entities(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(decoded) => {
+            let mut text = String::with_capacity(decoded.len());
+            push_collapsed(&mut text, &mut false, &decoded);
+            text
+        }
+    }
+}
+
+/// Decodes entities, again and again where they were escaped several times; everything else, `<` included, is text.
+pub(crate) fn decode_entities(text: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MAX_ESCAPE_DEPTH {
+        if !may_hold_entity(&text) {
+            break;
+        }
+        let mut decoded = String::with_capacity(text.len());
+        let mut tokenizer = Tokenizer::new_with_emitter(&*text, TextEmitter::new(&mut decoded, false));
+        // In this state the standard decodes entities but knows no tags.
+        tokenizer.set_state(State::RcData);
+        let Ok(()) = tokenizer.finish();
+        if decoded == *text {
+            break;
+        }
+        text = Cow::Owned(decoded);
+    }
+    text
+}
+
+fn may_hold_entity(text: &str) -> bool {
+    memchr::memchr_iter(b'&', text.as_bytes())
+        .any(|at| text.as_bytes().get(at + 1).is_some_and(|next| next.is_ascii_alphabetic() || *next == b'#'))
+}
+
+/// Collects the text between tags; everything else is dropped as it comes.
+struct TextEmitter<'t> {
+    text: &'t mut String,
+    /// Whether runs of white space become one space.
+    collapse: bool,
+    gap: bool,
+    /// Bytes of a character whose rest has not come yet.
+    partial: Vec<u8>,
+    tag: TagName,
+    is_end_tag: bool,
+    last_start_tag: TagName,
+    /// The element whose content is being left out.
+    skipped: Option<TagName>,
+}
+
+impl<'t> TextEmitter<'t> {
+    fn new(text: &'t mut String, collapse: bool) -> Self {
+        TextEmitter {
+            text,
+            collapse,
+            gap: false,
+            partial: Vec::new(),
+            tag: TagName::default(),
+            is_end_tag: false,
+            last_start_tag: TagName::default(),
+            skipped: None,
+        }
+    }
+
+    fn push(&mut self, piece: &str) {
+        if self.collapse {
+            push_collapsed(self.text, &mut self.gap, piece);
+        } else {
+            self.text.push_str(piece);
+        }
+    }
+}
+
+/// The first bytes of a tag's name; no name that matters here is longer.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+struct TagName {
+    bytes: [u8; 12],
+    length: usize,
+}
+
+impl TagName {
+    fn push(&mut self, name: &[u8]) {
+        for byte in name {
+            if let Some(slot) = self.bytes.get_mut(self.length) {
+                *slot = *byte;
+            }
+            self.length += 1;
+        }
+    }
+
+    fn get(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(b"")
+    }
+}
+
+/// Elements that are part of a line of text; all others, unknown ones too, begin and end a line.
+fn is_inline(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"a" | b"abbr"
+            | b"acronym"
+            | b"b"
+            | b"bdi"
+            | b"bdo"
+            | b"big"
+            | b"cite"
+            | b"code"
+            | b"data"
+            | b"del"
+            | b"dfn"
+            | b"em"
+            | b"font"
+            | b"i"
+            | b"img"
+            | b"ins"
+            | b"kbd"
+            | b"label"
+            | b"link"
+            | b"mark"
+            | b"meta"
+            | b"nobr"
+            | b"q"
+            | b"ruby"
+            | b"rb"
+            | b"s"
+            | b"samp"
+            | b"script"
+            | b"small"
+            | b"span"
+            | b"strike"
+            | b"strong"
+            | b"style"
+            | b"sub"
+            | b"sup"
+            | b"time"
+            | b"tt"
+            | b"u"
+            | b"var"
+            | b"wbr"
+    )
+}
+
+/// Elements whose content is not text of the page.
+fn is_skipped(name: &[u8]) -> bool {
+    matches!(name, b"script" | b"style" | b"iframe" | b"noembed" | b"noframes" | b"noscript" | b"title")
+}
+
+impl Emitter for TextEmitter<'_> {
+    type Token = Infallible;
+
+    fn emit_string(&mut self, bytes: &[u8]) {
+        if self.skipped.is_some() {
+            return;
+        }
+        if self.partial.is_empty()
+            && let Ok(piece) = std::str::from_utf8(bytes)
+        {
+            return self.push(piece);
+        }
+        // The tokenizer hands out a byte alone after it had to look ahead.
+        self.partial.extend_from_slice(bytes);
+        let partial = std::mem::take(&mut self.partial);
+        match std::str::from_utf8(&partial) {
+            Ok(piece) => self.push(piece),
+            Err(_) => self.partial = partial,
+        }
+    }
+
+    fn emit_current_tag(&mut self) -> Option<State> {
+        let tag = self.tag;
+        let name = tag.get();
+        if self.is_end_tag {
+            if self.skipped == Some(tag) {
+                self.skipped = None;
+            }
+        } else {
+            self.last_start_tag = tag;
+        }
+        if self.skipped.is_none() && !is_inline(name) {
+            self.gap = true;
+        }
+        if self.is_end_tag || self.skipped.is_some() {
+            return None;
+        }
+        if is_skipped(name) {
+            self.skipped = Some(tag);
+        }
+        match name {
+            b"script" => Some(State::ScriptData),
+            b"title" | b"textarea" => Some(State::RcData),
+            _ if is_skipped(name) => Some(State::RawText),
+            _ => None,
+        }
+    }
+
+    fn init_start_tag(&mut self) {
+        self.tag = TagName::default();
+        self.is_end_tag = false;
+    }
+
+    fn init_end_tag(&mut self) {
+        self.tag = TagName::default();
+        self.is_end_tag = true;
+    }
+
+    fn push_tag_name(&mut self, name: &[u8]) {
+        self.tag.push(name);
+    }
+
+    fn set_last_start_tag(&mut self, name: Option<&[u8]>) {
+        self.last_start_tag = TagName::default();
+        self.last_start_tag.push(name.unwrap_or_default());
+    }
+
+    fn current_is_appropriate_end_tag_token(&mut self) -> bool {
+        self.is_end_tag && self.tag.length > 0 && self.tag == self.last_start_tag
+    }
+
+    fn should_emit_errors(&mut self) -> bool {
+        false
+    }
+
+    fn pop_token(&mut self) -> Option<Infallible> {
+        None
+    }
+
+    // What follows has no text in it.
+    fn emit_eof(&mut self) {}
+    fn emit_error(&mut self, _: Error) {}
+    fn init_comment(&mut self) {}
+    fn emit_current_comment(&mut self) {}
+    fn emit_current_doctype(&mut self) {}
+    fn set_self_closing(&mut self) {}
+    fn set_force_quirks(&mut self) {}
+    fn push_comment(&mut self, _: &[u8]) {}
+    fn push_doctype_name(&mut self, _: &[u8]) {}
+    fn init_doctype(&mut self) {}
+    fn init_attribute(&mut self) {}
+    fn push_attribute_name(&mut self, _: &[u8]) {}
+    fn push_attribute_value(&mut self, _: &[u8]) {}
+    fn set_doctype_public_identifier(&mut self, _: &[u8]) {}
+    fn set_doctype_system_identifier(&mut self, _: &[u8]) {}
+    fn push_doctype_public_identifier(&mut self, _: &[u8]) {}
+    fn push_doctype_system_identifier(&mut self, _: &[u8]) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_that_break_lines_separate_words() {
+        for (html, text) in [
+            ("<p>One</p><p>two</p>", "One two"),
+            ("<ul><li>a</li><li>b</li></ul>c", "a b c"),
+            ("a<br>b<BR/>c<br />d", "a b c d"),
+            ("<table><tr><td>a</td><td>b</td></tr></table>", "a b"),
+            ("un<b>believ</b>able <i>news</i>", "unbelievable news"),
+            ("<custom-card>a</custom-card><custom-card>b</custom-card>", "a b"),
+        ] {
+            assert_eq!(to_text(html), text, "{html}");
+        }
+    }
+
+    #[test]
+    fn content_that_is_not_text_is_dropped() {
+        for html in [
+            "a<script>if (1 < 2) location = '</p>'</script> b",
+            "a <style><!-- p > a { color: red } --></style>b",
+            "a <iframe src='x'>no frames</iframe>b",
+            "a <!-- <b>not</b> this -->b",
+            "a <noscript><img src=x></noscript>b",
+            "a <title>none</title>b",
+            "a <SCRIPT>x</ScRiPt >b",
+        ] {
+            assert_eq!(to_text(html), "a b", "{html}");
+        }
+    }
+
+    #[test]
+    fn broken_markup_is_read_as_browsers_do() {
+        for (html, text) in [
+            ("<p>unclosed <b>tags", "unclosed tags"),
+            ("weighs < 5 kg & more", "weighs < 5 kg & more"),
+            ("a <é b", "a <é b"),
+            ("a <日本 &eacute", "a <日本 é"),
+            ("<a title=\"x > y\" href='>'>link</a>", "link"),
+            ("text <b", "text"),
+            ("1 <3 2", "1 <3 2"),
+        ] {
+            assert_eq!(to_text(html), text, "{html}");
+        }
+    }
+
+    #[test]
+    fn entities_are_decoded_as_often_as_they_were_escaped() {
+        for (html, text) in [
+            ("&lt;5&nbsp;kg &eacute;&#8217;&#x1F600; &#153;", "<5 kg é’😀 ™"),
+            ("5 &amp;amp;lt; 6", "5 < 6"),
+            ("AT&T &unknown; &", "AT&T &unknown; &"),
+            ("a&amp;nbsp;&amp;nbsp;b", "a b"),
+            ("a&#0;&#7;b", "a\u{FFFD}b"),
+        ] {
+            assert_eq!(to_text(html), text, "{html}");
+        }
+        assert_eq!(decode_entities("M&amp;amp;M <b> </title>"), "M&M <b> </title>");
+        assert!(matches!(decode_entities("Q & A"), Cow::Borrowed(_)));
+    }
+}

@@ -1,0 +1,114 @@
+//! What a batch of products gave.
+
+/// What an issue does to its product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The product is refused.
+    Error,
+    /// The product goes on.
+    Warning,
+}
+
+/// One problem with one product.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// Position of the product in the batch.
+    pub item: usize,
+    /// What it does to the product.
+    pub severity: Severity,
+    /// Stable kebab-case name, for machines.
+    pub code: &'static str,
+    /// One sentence for a person: what happened, to what, what to do.
+    pub message: String,
+    /// JSON Pointer into the product's own record, when the problem is there.
+    pub path: Option<&'static str>,
+}
+
+/// A document for the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its identity in the index.
+    pub id: String,
+    /// Its fields as JSON object text.
+    pub fields: String,
+}
+
+/// A document that has to leave the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// Position of the product in the batch.
+    pub item: usize,
+    /// Its identity in the index.
+    pub id: String,
+    /// JSON object text with the version fields of the product.
+    pub version: String,
+}
+
+/// What a batch of products gave, all in the order of the products.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Transformed {
+    /// The documents.
+    pub documents: Vec<Document>,
+    /// How many documents each product gave.
+    pub counts: Vec<u32>,
+    /// What has to leave the index.
+    pub removals: Vec<Removal>,
+    /// What was wrong.
+    pub issues: Vec<Issue>,
+}
+
+/// How many warnings one product may give; the rest is only counted.
+const MAX_WARNINGS: usize = 20;
+
+/// Collects the issues of one product.
+pub(crate) struct Findings<'t> {
+    issues: &'t mut Vec<Issue>,
+    item: usize,
+    subject: String,
+    warnings: usize,
+}
+
+impl<'t> Findings<'t> {
+    pub(crate) fn new(issues: &'t mut Vec<Issue>, item: usize) -> Self {
+        Findings { issues, item, subject: String::new(), warnings: 0 }
+    }
+
+    /// From now on issues are about this product.
+    pub(crate) fn about(&mut self, product_id: &str) {
+        self.subject = format!("product {product_id}: ");
+    }
+
+    /// Refuses the product.
+    pub(crate) fn error(&mut self, code: &'static str, message: String, path: Option<&'static str>) {
+        self.push(Severity::Error, code, message, path);
+    }
+
+    /// Notes something about a product that goes on, unless it was noted already.
+    pub(crate) fn warn(&mut self, code: &'static str, message: String) {
+        self.warn_at(code, message, None);
+    }
+
+    pub(crate) fn warn_at(&mut self, code: &'static str, message: String, path: Option<&'static str>) {
+        let repeated = self.issues.iter().rev().take(MAX_WARNINGS).any(|known| {
+            known.item == self.item
+                && known.code == code
+                && known.message.strip_prefix(&*self.subject) == Some(&*message)
+        });
+        if repeated || self.warnings > MAX_WARNINGS {
+            return;
+        }
+        self.warnings += 1;
+        if self.warnings > MAX_WARNINGS {
+            let message =
+                format!("it has more than {MAX_WARNINGS} problems; correct the ones above to see the others");
+            self.push(Severity::Warning, "more-issues", message, None);
+            return;
+        }
+        self.push(Severity::Warning, code, message, path);
+    }
+
+    fn push(&mut self, severity: Severity, code: &'static str, message: String, path: Option<&'static str>) {
+        let message = format!("{}{message}", self.subject);
+        self.issues.push(Issue { item: self.item, severity, code, message, path });
+    }
+}

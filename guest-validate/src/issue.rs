@@ -1,0 +1,170 @@
+//! Issues of one document: bounded, and cheap for a document that has a million of them.
+
+/// More issues than this are not reported for one document: somebody has to read them.
+const MOST_ISSUES: usize = 16;
+
+/// A JSON Pointer longer than this is left out; the message still starts with the name that it would hold.
+const LONGEST_PATH: usize = 512;
+
+/// Values longer than this many characters are cut in messages.
+const LONGEST_QUOTE: usize = 60;
+
+/// What an issue does to its document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The document is left out.
+    Error,
+    /// The document goes on.
+    Warning,
+}
+
+/// One problem with one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// Whether the document is left out.
+    pub severity: Severity,
+    /// Stable kebab-case name, for machines.
+    pub code: &'static str,
+    /// One sentence for a person: what, which value, what to do.
+    pub message: String,
+    /// JSON Pointer to the culprit inside the fields, when there is one.
+    pub path: Option<String>,
+}
+
+/// One step of the way from the fields to a culprit.
+#[derive(Clone, Copy)]
+pub(crate) enum Step<'a> {
+    /// A key of an object.
+    Key(&'a str),
+    /// A position in an array.
+    Index(usize),
+}
+
+/// Collects the issues of one document. Errors are never crowded out by warnings.
+#[derive(Default)]
+pub(crate) struct Report {
+    errors: Vec<Issue>,
+    warnings: Vec<Issue>,
+    left_out: usize,
+}
+
+impl Report {
+    /// Notes a problem for which the document is refused; `message` is only called if there is room.
+    pub(crate) fn error(&mut self, code: &'static str, way: &[Step<'_>], message: impl FnOnce() -> String) {
+        if self.errors.len() < MOST_ISSUES {
+            self.errors.push(Issue {
+                severity: Severity::Error,
+                code,
+                message: message(),
+                path: pointer(way),
+            });
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// Notes a problem that does not stop the document; `message` is only called if there is room.
+    pub(crate) fn warning(&mut self, code: &'static str, way: &[Step<'_>], message: impl FnOnce() -> String) {
+        if self.warnings.len() < MOST_ISSUES {
+            self.warnings.push(Issue {
+                severity: Severity::Warning,
+                code,
+                message: message(),
+                path: pointer(way),
+            });
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// The issues, errors first; the last one says how many were left out, if any were.
+    pub(crate) fn into_issues(self) -> Vec<Issue> {
+        let Self { errors: mut issues, warnings, mut left_out } = self;
+        issues.extend(warnings);
+        if left_out > 0 || issues.len() > MOST_ISSUES {
+            let kept = MOST_ISSUES - 1;
+            left_out += issues.len() - kept;
+            issues.truncate(kept);
+            issues.push(Issue {
+                severity: Severity::Warning,
+                code: "more-issues",
+                message: format!(
+                    "The document has {left_out} more issues than are listed; mend these and look again."
+                ),
+                path: None,
+            });
+        }
+        issues
+    }
+}
+
+/// A value as it stands in a message: quoted, escaped, and cut to a readable length.
+pub(crate) fn quoted(value: &str) -> String {
+    let mut quote = String::from("\"");
+    for (position, character) in value.chars().enumerate() {
+        if position == LONGEST_QUOTE {
+            quote.push('…');
+            break;
+        }
+        if character == '"' || character == '\\' || character.is_control() {
+            quote.extend(character.escape_default());
+        } else {
+            quote.push(character);
+        }
+    }
+    quote.push('"');
+    quote
+}
+
+fn pointer(way: &[Step<'_>]) -> Option<String> {
+    let keys: usize = way.iter().map(|step| if let Step::Key(key) = step { key.len() } else { 0 }).sum();
+    if way.is_empty() || keys > LONGEST_PATH {
+        return None;
+    }
+    let mut pointer = String::with_capacity(keys + 8);
+    for step in way {
+        pointer.push('/');
+        match step {
+            Step::Key(key) => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
+            Step::Index(index) => pointer.push_str(&index.to_string()),
+        }
+    }
+    Some(pointer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_escape_slash_and_tilde() {
+        assert_eq!(pointer(&[Step::Key("a/b~c"), Step::Index(3)]).as_deref(), Some("/a~1b~0c/3"));
+        assert_eq!(pointer(&[]), None);
+    }
+
+    #[test]
+    fn a_name_too_long_for_a_pointer_has_none() {
+        assert_eq!(pointer(&[Step::Key(&"x".repeat(LONGEST_PATH + 1))]), None);
+    }
+
+    #[test]
+    fn quotes_are_cut_and_escaped() {
+        assert_eq!(quoted("a\u{1b}[31m\"\n"), r#""a\u{1b}[31m\"\n""#);
+        assert_eq!(quoted(&"é".repeat(100)).chars().count(), LONGEST_QUOTE + 3);
+    }
+
+    #[test]
+    fn warnings_never_crowd_out_an_error() {
+        let mut report = Report::default();
+        for _ in 0..1000 {
+            report.warning("dull", &[], String::new);
+        }
+        report.error("grave", &[], String::new);
+        let issues = report.into_issues();
+        assert_eq!(issues.len(), MOST_ISSUES);
+        assert_eq!(issues[0].code, "grave");
+        let last = issues.last().unwrap();
+        assert_eq!(last.code, "more-issues");
+        assert!(last.message.contains(" 986 "), "{}", last.message);
+    }
+}

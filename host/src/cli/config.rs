@@ -1,0 +1,37 @@
+//! `host config`.
+
+use super::{
+    Ended, Global,
+    context::{effective, print, print_json},
+    failure::Exit,
+    output::OutputFormat,
+};
+use clap::Subcommand;
+use std::fmt::Write;
+
+/// Commands about the settings.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print each setting in force and where it comes from
+    Show,
+    /// Check the settings without doing anything else
+    Check,
+}
+
+pub(super) fn run(global: &Global, command: ConfigCommand) -> Ended {
+    let effective = effective(global, &global.overrides())?;
+    match (command, global.output) {
+        (ConfigCommand::Check, OutputFormat::Text) => print("the settings are good\n")?,
+        (ConfigCommand::Check, OutputFormat::Json) => print_json(&serde_json::json!({ "valid": true }))?,
+        (ConfigCommand::Show, OutputFormat::Json) => print_json(&effective.origins)?,
+        (ConfigCommand::Show, OutputFormat::Text) => {
+            let widest = effective.origins.iter().map(|origin| origin.key.len()).max().unwrap_or(0);
+            let mut text = String::new();
+            for origin in &effective.origins {
+                let _ = writeln!(text, "{:widest$}  {}  ({})", origin.key, origin.value, origin.origin);
+            }
+            print(&text)?;
+        }
+    }
+    Ok(Exit::Completed)
+}

@@ -1,0 +1,85 @@
+//! What commands share: settings, the data directory, the runtime, printing.
+
+use super::{Global, failure::Failure};
+use crate::{
+    config::{Config, Effective, Overrides, load},
+    env::{RealEnv, SharedEnv},
+    plugin::{Cache, OpenError, Plugins, Profile, Settings},
+    store::{StoreError, embedded::Embedded},
+};
+use serde::Serialize;
+use std::{
+    io::{self, Write},
+    path::Path,
+    sync::Arc,
+};
+
+/// The settings in force.
+pub(super) fn effective(global: &Global, overrides: &Overrides) -> Result<Effective, Failure> {
+    load(global.config.as_deref(), overrides).map_err(|error| {
+        Failure::usage(error).help("`host config show` prints every setting and where it comes from")
+    })
+}
+
+/// The settings in force for commands without settings of their own.
+pub(super) fn config(global: &Global) -> Result<Config, Failure> {
+    Ok(effective(global, &global.overrides())?.config)
+}
+
+/// The real world.
+pub(super) fn env() -> SharedEnv {
+    Arc::new(RealEnv)
+}
+
+/// The runtime for everything that waits.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Failure::broke)
+}
+
+/// Opens the data directory, making it if `create`.
+pub(super) fn open(dir: &Path, create: bool) -> Result<Embedded, Failure> {
+    if !create && !dir.join("host.db").exists() {
+        let message = format!("there is no data directory at {}", dir.display());
+        return Err(Failure::usage(message).help("name the one that `host run` used with --data-dir"));
+    }
+    Embedded::open(dir, env()).map_err(store_failure)
+}
+
+/// Loads the plug-ins that the settings name.
+pub(super) fn plugins(config: &Config) -> Result<Plugins, Failure> {
+    let settings = Settings {
+        threads: config.plugin.threads(),
+        limits: config.plugin.limits.clone(),
+        cache: Cache::of_user(),
+        profile: Profile::Production,
+    };
+    Plugins::open(&settings, &config.plugin.files, &config.plugin.config).map_err(plugin_failure)
+}
+
+fn plugin_failure(error: OpenError) -> Failure {
+    match error {
+        OpenError::Load(_) | OpenError::UnknownConfig { .. } => Failure::usage(error),
+        OpenError::Engine(_) | OpenError::Threads(_) => Failure::broke(error),
+    }
+}
+
+/// A storage failure, with what to do.
+pub(super) fn store_failure(error: StoreError) -> Failure {
+    Failure::broke(error).help("mend the cause and run the same command again: it goes on where it stopped")
+}
+
+/// Prints text on stdout. A reader that has gone away is no failure.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Failure::broke),
+    }
+}
+
+/// Prints one JSON value on a line of stdout.
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let mut line = serde_json::to_string(value).map_err(Failure::broke)?;
+    line.push('\n');
+    print(&line)
+}

@@ -1,0 +1,100 @@
+//! `host documents`.
+
+use super::{
+    Ended, Global,
+    context::{config, open, print, print_json, runtime},
+    failure::{Exit, Failure},
+    output::OutputFormat,
+};
+use crate::{
+    index::{Index, IndexError, Target},
+    model::DocumentId,
+    store::{JobSnapshot, Stores},
+};
+use clap::Subcommand;
+
+/// Commands about what is in the index.
+#[derive(Debug, Subcommand)]
+pub(super) enum DocumentsCommand {
+    /// Print a document as the index holds it
+    Get {
+        /// Id of the document
+        id: String,
+    },
+    /// Print ids in their order
+    List {
+        /// Start after this id
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// Print at most so many
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Print the number of documents
+    Count,
+}
+
+pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
+    let config = config(global)?;
+    let embedded = open(&config.data_dir, false)?;
+    let catalog = embedded.catalog();
+    runtime()?.block_on(async {
+        let target = target(global, &embedded.stores()).await?;
+        match command {
+            DocumentsCommand::Get { id } => get(global, &catalog, &target, &id).await,
+            DocumentsCommand::List { after, limit } => list(global, &catalog, &target, after, limit).await,
+            DocumentsCommand::Count => {
+                let count = catalog.count(&target).await.map_err(index_failure)?;
+                match global.output {
+                    OutputFormat::Text => print(&format!("{count}\n"))?,
+                    OutputFormat::Json => print_json(&serde_json::json!({ "count": count }))?,
+                }
+                Ok(Exit::Completed)
+            }
+        }
+    })
+}
+
+async fn get(global: &Global, index: &dyn Index, target: &Target, id: &str) -> Ended {
+    let id = DocumentId::new(id).map_err(Failure::usage)?;
+    let Some(document) = index.get(target, &id).await.map_err(index_failure)? else {
+        let message = format!("there is no document {id} in index {} of {}", target.index_name, target.shop_id);
+        return Err(Failure::broke(message).help("`host documents list` prints the ids that there are"));
+    };
+    match global.output {
+        OutputFormat::Json => print_json(&document)?,
+        OutputFormat::Text => {
+            print(&format!("{}\n", serde_json::to_string_pretty(&document).map_err(Failure::broke)?))?;
+        }
+    }
+    Ok(Exit::Completed)
+}
+
+async fn list(global: &Global, index: &dyn Index, target: &Target, after: Option<String>, limit: usize) -> Ended {
+    let after = after.map(DocumentId::new).transpose().map_err(Failure::usage)?;
+    let ids = index.list(target, after.as_ref(), limit).await.map_err(index_failure)?;
+    match global.output {
+        OutputFormat::Text => print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>())?,
+        OutputFormat::Json => print_json(&ids)?,
+    }
+    Ok(Exit::Completed)
+}
+
+/// Shop and index: as given, else those of the newest job, since one shop a data directory is the usual case.
+async fn target(global: &Global, stores: &Stores) -> Result<Target, Failure> {
+    let config = config(global)?;
+    if let (Some(shop_id), Some(index_name)) = (&config.shop, &config.index) {
+        return Ok(Target { shop_id: shop_id.clone(), index_name: index_name.clone(), job_id: String::new() });
+    }
+    let jobs = stores.jobs.list(config.shop.as_deref(), 1).await.map_err(super::context::store_failure)?;
+    let Some(JobSnapshot { job, .. }) = jobs.into_iter().next() else {
+        let of = config.shop.map_or(String::new(), |shop| format!(" of {shop}"));
+        return Err(Failure::usage(format!("there is no job{of} that would name an index"))
+            .help("name shop and index with --shop and --index"));
+    };
+    Ok(Target { shop_id: job.shop_id, index_name: config.index.unwrap_or(job.index_name), job_id: String::new() })
+}
+
+fn index_failure(error: IndexError) -> Failure {
+    Failure::broke(error)
+}

@@ -1,0 +1,73 @@
+//! How a command ends badly: a message that says what happened and what to do, and an exit code.
+
+use anstream::eprintln;
+use owo_colors::OwoColorize;
+use std::{error::Error, process::ExitCode};
+
+/// What the exit code tells a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The job ended COMPLETED, or the command did what it says.
+    Completed = 0,
+    /// Something broke; state is kept and the same command resumes.
+    Broke = 1,
+    /// Wrong usage or configuration; nothing was written.
+    Usage = 2,
+    /// The job ended with conflicts.
+    Conflict = 3,
+    /// The job ended with failures.
+    Failed = 4,
+    /// Interrupted; state is kept.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error on its way to the terminal.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    error: Box<dyn Error + Send + Sync>,
+    help: Option<String>,
+}
+
+impl Failure {
+    /// Something broke.
+    pub fn broke(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit: Exit::Broke, error: error.into(), help: None }
+    }
+
+    /// Wrong usage or configuration.
+    pub fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit: Exit::Usage, error: error.into(), help: None }
+    }
+
+    /// Adds what to do.
+    pub fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    /// Prints the error, its causes and the help to stderr.
+    pub fn report(&self) -> Exit {
+        eprintln!("{} {}", "error:".red().bold(), self.error);
+        let mut cause = self.error.source();
+        let mut said = self.error.to_string();
+        while let Some(error) = cause {
+            // Transparent wrappers repeat what was said.
+            let text = error.to_string();
+            if text != said {
+                eprintln!("  {} {text}", "cause:".yellow());
+            }
+            said = text;
+            cause = error.source();
+        }
+        if let Some(help) = &self.help {
+            eprintln!("  {} {help}", "help:".cyan());
+        }
+        self.exit
+    }
+}

@@ -1,0 +1,167 @@
+//! `host jobs`.
+
+use super::{
+    Ended, Global,
+    context::{config, env, open, print, print_json, runtime, store_failure},
+    failure::{Exit, Failure},
+    output::{JobView, OutputFormat, exit_of},
+    report::{self, ReportFormat},
+};
+use crate::{
+    model::JobId,
+    store::{JobSnapshot, Stores},
+    telemetry::progress::{Screen, State, count},
+};
+use clap::Subcommand;
+use std::{fmt::Write, path::Path, time::Duration};
+
+/// Commands about jobs.
+#[derive(Debug, Subcommand)]
+pub(super) enum JobsCommand {
+    /// Print the newest jobs
+    List {
+        /// Print at most so many
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: usize,
+    },
+    /// Print one job
+    Show {
+        /// Id of the job, or its beginning; the newest job if left out
+        id: Option<String>,
+    },
+    /// Follow a job until it ends; the exit code is the job's
+    Watch {
+        /// Id of the job, or its beginning; the newest job if left out
+        id: Option<String>,
+    },
+    /// Print what is said of each item that was skipped, failed or in conflict
+    Report {
+        /// Id of the job, or its beginning; the newest job if left out
+        id: Option<String>,
+        /// One JSON object a line, or a page to look at
+        #[arg(long, value_enum, default_value_t)]
+        format: ReportFormat,
+    },
+}
+
+pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Ended {
+    let config = config(global)?;
+    let embedded = open(&config.data_dir, false)?;
+    let stores = embedded.stores();
+    let chunks = config.data_dir.join("chunks");
+    runtime()?.block_on(async {
+        match command {
+            JobsCommand::List { limit } => list(global, &stores, config.shop.as_deref(), limit, &chunks).await,
+            JobsCommand::Show { id } => {
+                let job = find(&stores, config.shop.as_deref(), id).await?;
+                show(global, &job, &chunks)?;
+                Ok(Exit::Completed)
+            }
+            JobsCommand::Watch { id } => {
+                let job = find(&stores, config.shop.as_deref(), id).await?;
+                watch(global, &stores, job, &chunks, screen).await
+            }
+            JobsCommand::Report { id, format } => {
+                let job = find(&stores, config.shop.as_deref(), id).await?;
+                report::print_report(&stores, &job, format).await?;
+                Ok(Exit::Completed)
+            }
+        }
+    })
+}
+
+/// Prints a job.
+pub(super) fn show(global: &Global, job: &JobSnapshot, chunks: &Path) -> Result<(), Failure> {
+    let view = JobView::new(job, chunks, env().now());
+    match global.output {
+        OutputFormat::Text => print(&view.text()),
+        OutputFormat::Json => print_json(&view),
+    }
+}
+
+async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize, chunks: &Path) -> Ended {
+    let jobs = stores.jobs.list(shop, limit).await.map_err(store_failure)?;
+    if global.output == OutputFormat::Json {
+        print_json(&jobs.iter().map(|job| JobView::new(job, chunks, env().now())).collect::<Vec<_>>())?;
+        return Ok(Exit::Completed);
+    }
+    let widest = jobs.iter().map(|job| job.job.shop_id.len()).max().unwrap_or(0).max("shop".len());
+    let mut text = format!(
+        "{:36}  {:11}  {:widest$}  {:20}  {:>9}  {:>9}  {:>7}  {:>7}  {:>8}\n",
+        "job", "status", "shop", "created", "items", "processed", "skipped", "failed", "conflict"
+    );
+    for JobSnapshot { job, status, seal, counts, .. } in &jobs {
+        let items = seal.as_ref().map_or("?".to_owned(), |seal| count(seal.total_items));
+        let _ = writeln!(
+            text,
+            "{:36}  {:11}  {:widest$}  {:20.0}  {:>9}  {:>9}  {:>7}  {:>7}  {:>8}",
+            job.id.as_str(),
+            status.as_str(),
+            job.shop_id,
+            job.created_at,
+            items,
+            count(counts.processed),
+            count(counts.skipped),
+            count(counts.failed),
+            count(counts.conflict),
+        );
+    }
+    print(&text)?;
+    Ok(Exit::Completed)
+}
+
+async fn watch(global: &Global, stores: &Stores, mut job: JobSnapshot, chunks: &Path, screen: &Screen) -> Ended {
+    let env = env();
+    let mut line = screen.line("indexing");
+    while !job.status.has_ended() {
+        line.show(&indexing(&job));
+        env.sleep(Duration::from_millis(200)).await;
+        job = get(stores, &job.job.id).await?;
+    }
+    line.finish();
+    show(global, &job, chunks)?;
+    Ok(exit_of(job.status))
+}
+
+/// How far a job's chunks are.
+pub(super) fn indexing(job: &JobSnapshot) -> State {
+    let total = job.seal.as_ref().map(|seal| u64::from(seal.chunks));
+    let mut text = format!("{} of {} chunks", job.completed_chunks, job.chunks);
+    if job.seal.is_none() {
+        text.push_str(" so far");
+    }
+    let _ = write!(text, ", {} items", count(job.counts.total()));
+    for (name, number) in [("failed", job.counts.failed), ("conflicts", job.counts.conflict)] {
+        if number > 0 {
+            let _ = write!(text, ", {} {name}", count(number));
+        }
+    }
+    State { done: job.completed_chunks.into(), total, text }
+}
+
+/// The job as it stands; it must exist.
+pub(super) async fn get(stores: &Stores, id: &JobId) -> Result<JobSnapshot, Failure> {
+    let job = stores.jobs.get(id).await.map_err(store_failure)?;
+    job.ok_or_else(|| Failure::broke(format!("the record of job {id} is gone")))
+}
+
+/// The job with this id or beginning of one, or the newest.
+async fn find(stores: &Stores, shop: Option<&str>, id: Option<String>) -> Result<JobSnapshot, Failure> {
+    let Some(wanted) = id else {
+        let newest = stores.jobs.list(shop, 1).await.map_err(store_failure)?.into_iter().next();
+        return newest.ok_or_else(|| Failure::usage("there is no job yet").help("`host run` makes one"));
+    };
+    if let Some(id) = JobId::new(wanted.as_str())
+        && let Some(job) = stores.jobs.get(&id).await.map_err(store_failure)?
+    {
+        return Ok(job);
+    }
+    let jobs = stores.jobs.list(shop, usize::MAX).await.map_err(store_failure)?;
+    let mut matching = jobs.into_iter().filter(|job| job.job.id.as_str().starts_with(&wanted));
+    let help = "`host jobs list` prints the jobs that there are";
+    match (matching.next(), matching.next()) {
+        (Some(job), None) => Ok(job),
+        (None, _) => Err(Failure::usage(format!("there is no job {wanted}")).help(help)),
+        (Some(_), Some(_)) => Err(Failure::usage(format!("several jobs begin with {wanted}")).help(help)),
+    }
+}

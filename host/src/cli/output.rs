@@ -1,0 +1,144 @@
+//! The face of a job: as text for people, as JSON for programs.
+
+use crate::{
+    cli::failure::Exit,
+    model::{Class, Counts, Entry, JobStatus, SourceStats, job::PluginRef},
+    store::JobSnapshot,
+    telemetry::progress::{bytes, count, short},
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::{fmt::Write, path::Path, time::Duration};
+
+/// How results are printed on stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// The object that `run` and `jobs show` print. Programs rely on its keys.
+#[derive(Debug, Serialize)]
+pub struct JobView<'a> {
+    job_id: &'a str,
+    shop_id: &'a str,
+    platform: &'a str,
+    index_name: &'a str,
+    operation: &'static str,
+    status: JobStatus,
+    sealed: bool,
+    /// Known once the job is sealed.
+    total_items: Option<u64>,
+    #[serde(flatten)]
+    counts: Counts,
+    chunks: u32,
+    completed_chunks: u32,
+    source: Option<&'a SourceStats>,
+    samples: SamplesView<'a>,
+    /// Folder of the report objects, if any item has an entry.
+    report: Option<String>,
+    elapsed_ms: i64,
+    created_at: Timestamp,
+    plugin: &'a PluginRef,
+}
+
+#[derive(Debug, Serialize)]
+struct SamplesView<'a> {
+    skipped: Vec<&'a Entry>,
+    failed: Vec<&'a Entry>,
+    conflict: Vec<&'a Entry>,
+}
+
+impl<'a> JobView<'a> {
+    /// A view of a job at `now`, whose objects lie in `chunks`.
+    pub fn new(job: &'a JobSnapshot, chunks: &Path, now: Timestamp) -> Self {
+        let samples = |class| job.samples.iter().filter(|entry| entry.class == class).collect();
+        let folder = format!("{}/{}/bulk/{}", job.job.platform, job.job.shop_id, job.job.id);
+        Self {
+            job_id: job.job.id.as_str(),
+            shop_id: &job.job.shop_id,
+            platform: &job.job.platform,
+            index_name: &job.job.index_name,
+            operation: job.job.operation.as_str(),
+            status: job.status,
+            sealed: job.seal.is_some(),
+            total_items: job.seal.as_ref().map(|seal| seal.total_items),
+            counts: job.counts,
+            chunks: job.chunks,
+            completed_chunks: job.completed_chunks,
+            source: job.seal.as_ref().map(|seal| &seal.source),
+            report: (!job.samples.is_empty()).then(|| chunks.join(folder).display().to_string()),
+            samples: SamplesView {
+                skipped: samples(Class::Skipped),
+                failed: samples(Class::Failed),
+                conflict: samples(Class::Conflict),
+            },
+            elapsed_ms: job.ended_at.unwrap_or(now).duration_since(job.job.created_at).as_millis() as i64,
+            created_at: job.job.created_at,
+            plugin: &job.job.plugin,
+        }
+    }
+
+    /// The job as a few lines of text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let Counts { processed, unchanged, failed, skipped, conflict, deleted } = self.counts;
+        let elapsed = Duration::from_millis(self.elapsed_ms.unsigned_abs());
+        let took = if elapsed < Duration::from_secs(10) { format!("{:.1} s", elapsed.as_secs_f64()) } else { short(elapsed) };
+        let _ = writeln!(text, "job {}  {}  in {took}", self.job_id, self.status.as_str());
+        let _ = writeln!(text, "  shop       {} → index {}", self.shop_id, self.index_name);
+        if let Some(source) = self.source {
+            let _ = writeln!(
+                text,
+                "  read       {} lines, {} products, {} ({})",
+                count(source.lines), count(source.products), bytes(source.bytes), source.grouping
+            );
+        }
+        let written = processed - unchanged - deleted;
+        let _ = writeln!(
+            text,
+            "  processed  {}: {} written, {} unchanged, {} removed",
+            count(processed), count(written), count(unchanged), count(deleted)
+        );
+        for (name, number, class) in
+            [("skipped", skipped, &self.samples.skipped), ("failed", failed, &self.samples.failed), ("conflict", conflict, &self.samples.conflict)]
+        {
+            if number > 0 {
+                let _ = writeln!(text, "  {name:<10} {}", count(number));
+            }
+            for entry in class.iter().take(3) {
+                let _ = writeln!(text, "    {}", entry_text(entry));
+            }
+        }
+        if !self.sealed {
+            let _ = writeln!(text, "  not sealed: the same command goes on with it");
+        }
+        if self.report.is_some() {
+            let _ = writeln!(text, "  details    host jobs report {}", self.job_id);
+        }
+        text
+    }
+}
+
+/// An entry on one line.
+pub fn entry_text(entry: &Entry) -> String {
+    let place = match (&entry.document_id, entry.line) {
+        (Some(id), _) => format!("document {id}: "),
+        (None, Some(line)) => format!("line {line}: "),
+        (None, None) => String::new(),
+    };
+    format!("{place}{} ({})", entry.message, entry.code)
+}
+
+/// The exit code of a job that ended.
+pub fn exit_of(status: JobStatus) -> Exit {
+    match status {
+        JobStatus::Completed => Exit::Completed,
+        JobStatus::Conflict => Exit::Conflict,
+        JobStatus::Failed => Exit::Failed,
+        JobStatus::Pending | JobStatus::InProgress => Exit::Broke,
+    }
+}

@@ -1,0 +1,71 @@
+//! `host plugin`.
+
+use super::{
+    Ended, Global,
+    context::{config, print, print_json},
+    failure::{Exit, Failure},
+    output::OutputFormat,
+};
+use crate::{
+    model::Grouping,
+    plugin::{Cache, Engine, Inspection, Profile},
+    telemetry::progress,
+};
+use clap::Subcommand;
+use std::{fmt::Write, path::PathBuf};
+
+/// Commands for authors of plug-ins.
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginCommand {
+    /// Say what a plug-in is, and whether this host can use it
+    Inspect {
+        /// The component
+        file: PathBuf,
+    },
+}
+
+pub(super) fn run(global: &Global, command: PluginCommand) -> Ended {
+    let PluginCommand::Inspect { file } = command;
+    let config = config(global)?;
+    let limits = &config.plugin.limits;
+    let engine = Engine::new(Profile::Production, limits, 1).map_err(Failure::broke)?;
+    let inspection =
+        Inspection::of(&file, &engine, limits, Cache::of_user().as_ref()).map_err(Failure::usage)?;
+    match global.output {
+        OutputFormat::Json => print_json(&inspection)?,
+        OutputFormat::Text => print(&text(&inspection))?,
+    }
+    Ok(Exit::Completed)
+}
+
+fn text(plugin: &Inspection) -> String {
+    let list = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
+    let grouping = match &plugin.grouping {
+        Grouping::WholeLines => "each line is a product".to_owned(),
+        Grouping::ByParent { id, parents } => format!("lines with id at {id}, parent at {}", parents.join(" or ")),
+    };
+    let load = match plugin.cached_load_ms {
+        Some(cached) => format!("{} ms compiled, {cached} ms from the cache", plugin.cold_load_ms),
+        None => format!("{} ms compiled, no cache", plugin.cold_load_ms),
+    };
+    let mut text = format!("{} {}\n", plugin.name, plugin.version);
+    for (name, value) in [
+        ("platform", if plugin.platform.is_empty() { "none".to_owned() } else { plugin.platform.clone() }),
+        ("roles", list(plugin.roles.iter().map(ToString::to_string).collect())),
+        ("contract", format!("{} (this host speaks {})", plugin.contract, plugin.host_contract)),
+        ("imports", list(plugin.imports.clone())),
+        ("products", grouping),
+        ("version by", list(plugin.version_fields.clone())),
+        ("size", progress::bytes(plugin.bytes as u64)),
+        ("digest", plugin.digest.to_string()),
+        ("loads in", load),
+    ] {
+        let _ = writeln!(text, "  {name:<10}  {value}");
+    }
+    let properties = plugin.config_schema.get("properties").and_then(serde_json::Value::as_object);
+    for (key, schema) in properties.into_iter().flatten() {
+        let what = schema.get("description").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let _ = writeln!(text, "  setting     {key}: {what}");
+    }
+    text
+}

@@ -1,0 +1,106 @@
+//! A job's report: what is said of each item that did not simply succeed.
+
+use super::{
+    context::{print, store_failure},
+    failure::Failure,
+    output::JobView,
+};
+use crate::{
+    model::Entry,
+    store::{JobSnapshot, Stores},
+};
+use std::{fmt::Write, path::Path};
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ReportFormat {
+    /// One JSON object a line.
+    #[default]
+    Ndjson,
+    /// One page without anything from outside.
+    Html,
+}
+
+/// Prints all report objects of the job, ingest's first, then chunk by chunk. In bounded memory: one object at a time.
+pub(super) async fn print_report(stores: &Stores, job: &JobSnapshot, format: ReportFormat) -> Result<(), Failure> {
+    let keys = stores.jobs.reports(&job.job.id).await.map_err(store_failure)?;
+    if format == ReportFormat::Html {
+        print(&head(job))?;
+    }
+    for key in keys {
+        let Some(bytes) = stores.chunks.get(&key, None).await.map_err(store_failure)? else {
+            return Err(Failure::broke(format!("report object {key} is gone")));
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        match format {
+            ReportFormat::Ndjson => print(&text)?,
+            ReportFormat::Html => {
+                let mut rows = String::new();
+                for line in text.lines() {
+                    let entry: Entry = serde_json::from_str(line)
+                        .map_err(|error| Failure::broke(format!("report object {key} is damaged: {error}")))?;
+                    row(&mut rows, &entry);
+                }
+                print(&rows)?;
+            }
+        }
+    }
+    if format == ReportFormat::Html {
+        print("</tbody></table></body></html>\n")?;
+    }
+    Ok(())
+}
+
+fn head(job: &JobSnapshot) -> String {
+    let summary = JobView::new(job, Path::new(""), job.ended_at.unwrap_or(job.job.created_at)).text();
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Job {id}</title>\
+         <meta name=\"viewport\" content=\"width=device-width\"><style>\
+         :root{{color-scheme:light dark}}body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem}}\
+         pre{{background:#8882;padding:1rem;border-radius:.5rem;overflow:auto}}table{{border-collapse:collapse;width:100%}}\
+         th,td{{text-align:left;vertical-align:top;padding:.4rem .6rem;border-bottom:1px solid #8884}}\
+         td:nth-child(4){{overflow-wrap:anywhere}}.skipped{{color:#888}}.failed{{color:#c33}}.conflict{{color:#b70}}.warning{{color:#47a}}\
+         details{{font-size:.85em}}</style></head><body><h1>Job {id}</h1><pre>{summary}</pre>\
+         <table><thead><tr><th>Class<th>Item<th>Code<th>What happened</tr></thead><tbody>\n",
+        id = escape(job.job.id.as_str()),
+        summary = escape(&summary),
+    )
+}
+
+fn row(rows: &mut String, entry: &Entry) {
+    let class = format!("{:?}", entry.class).to_lowercase();
+    let mut item = entry.document_id.clone().unwrap_or_default();
+    if let Some(line) = entry.line {
+        let _ = write!(item, "{}line {line}", if item.is_empty() { "" } else { ", " });
+    }
+    if let Some(path) = &entry.path {
+        let _ = write!(item, " {path}");
+    }
+    let details = if entry.details.is_empty() {
+        String::new()
+    } else {
+        let json = serde_json::to_string_pretty(&entry.details).expect("details are plain data");
+        format!("<details><summary>details</summary><pre>{}</pre></details>", escape(&json))
+    };
+    let _ = writeln!(
+        rows,
+        "<tr><td class=\"{class}\">{class}<td>{}<td><code>{}</code><td>{}{details}</tr>",
+        escape(&item),
+        escape(&entry.code),
+        escape(&entry.message),
+    );
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,370 @@
+//! `host run`: ingest and index in one process.
+
+use super::{
+    Ended, Global,
+    context::{effective, env, open, plugins, runtime, store_failure},
+    failure::{Exit, Failure},
+    jobs::{get, indexing, show},
+    output::exit_of,
+};
+use crate::{
+    config::{Config, GroupingMode},
+    env::SharedEnv,
+    export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot},
+    ingest::{
+        chunk::ChunkBounds,
+        reader,
+        run::{IngestFault, IngestSettings, Published, ingest},
+    },
+    model::{Digest, Job, JobId, Operation},
+    plugin::{Plugins, Role, Transform},
+    store::{Stores, embedded::Embedded},
+    telemetry::progress::{Screen, State, bytes, count},
+    worker::{Until, Worker},
+};
+use clap::Args;
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Arguments of `host run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Export files in their order, or - for standard input; .gz and .zst are unpacked. Without one, the queue is
+    /// worked until Ctrl-C
+    #[arg(value_name = "SOURCE")]
+    sources: Vec<String>,
+    /// Plug-in file; may be repeated, the later one wins a role
+    #[arg(long = "plugin", value_name = "FILE")]
+    plugins: Vec<PathBuf>,
+    /// How lines become products
+    #[arg(long, value_enum, value_name = "MODE")]
+    grouping: Option<GroupingMode>,
+    /// Chunks written side by side; a product stays in its lane
+    #[arg(long, value_name = "N")]
+    lanes: Option<u16>,
+    /// What a document does whose version equals the stored one while its content differs
+    #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
+    same_version: Option<String>,
+}
+
+pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
+    let mut overrides = global.overrides();
+    overrides
+        .set("--grouping", "ingest.grouping", args.grouping)
+        .set("--lanes", "ingest.lanes", args.lanes)
+        .set("--same-version", "worker.same_version", args.same_version)
+        .set("--plugin", "plugin.files", (!args.plugins.is_empty()).then_some(&args.plugins));
+    let config = effective(global, &overrides)?.config;
+    let shop = shop(&config)?;
+    // Plug-ins and sources first: where they are wrong, nothing is written.
+    let plugins = plugins(&config)?;
+    let cancel = CancellationToken::new();
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        tokio::spawn(interrupts(cancel.clone()));
+        let run = Run { global, config: &config, shop: &shop, plugins: &plugins, screen, cancel: &cancel, env: env() };
+        if args.sources.is_empty() { run.work().await } else { run.sync(&args.sources).await }
+    })
+}
+
+struct Run<'a> {
+    global: &'a Global,
+    config: &'a Config,
+    shop: &'a str,
+    plugins: &'a Plugins,
+    screen: &'a Screen,
+    cancel: &'a CancellationToken,
+    env: SharedEnv,
+}
+
+impl Run<'_> {
+    /// Works the queue until interrupted.
+    async fn work(&self) -> Ended {
+        let embedded = self.open().await?;
+        self.worker(&embedded).run(self.shop, Until::Cancelled, self.cancel).await.map_err(stopped)?;
+        Ok(Exit::Interrupted)
+    }
+
+    /// Ingests an export and works the queue until its job has ended.
+    async fn sync(&self, sources: &[String]) -> Ended {
+        let transform = self.plugins.transform().ok_or_else(|| {
+            Failure::usage("no plug-in has the role `transform`, which turns products into documents")
+                .help("name one with --plugin, such as target/plugins/shopify.wasm")
+        })?;
+        let reading = Arc::new(Progress::default());
+        let Some(plan) = self.scan(sources, &transform, &reading).await? else { return Ok(Exit::Interrupted) };
+        let embedded = self.open().await?;
+        let stores = embedded.stores();
+        let job = self.job(&stores, sources, &plan, transform.as_ref()).await?;
+
+        let published = Published::default();
+        let worker = self.worker(&embedded);
+        // What ends the work: an interrupt, or an ingest that cannot go on.
+        let leave = self.cancel.child_token();
+        let settings = self.ingest_settings();
+        let reads = reader::start(plan, settings.batches);
+        let ingesting = async {
+            let ingested = tokio::select! {
+                sealed = ingest(&stores, &job, &transform, settings, reads, &published) => sealed.map(drop),
+                () = leave.cancelled() => Ok(()),
+            };
+            if ingested.is_err() {
+                leave.cancel();
+            }
+            ingested
+        };
+        let working = async {
+            let worked = worker.run(self.shop, Until::JobEnds(job.id.clone()), &leave).await;
+            if worked.is_err() {
+                leave.cancel();
+            }
+            worked
+        };
+        let (ingested, worked) = {
+            let watching = self.watch(&stores, &job.id, &reading, &published);
+            tokio::select! {
+                both = futures::future::join(ingesting, working) => both,
+                never = watching => match never {},
+            }
+        };
+        ingested.map_err(ingest_failure)?;
+        worked.map_err(stopped)?;
+        let job = get(&stores, &job.id).await?;
+        show(self.global, &job, &self.config.data_dir.join("chunks"))?;
+        Ok(if self.cancel.is_cancelled() && !job.status.has_ended() { Exit::Interrupted } else { exit_of(job.status) })
+    }
+
+    /// Reads the export once and decides how its lines become products; none if interrupted.
+    async fn scan(
+        &self,
+        sources: &[String],
+        transform: &Arc<dyn Transform>,
+        progress: &Arc<Progress>,
+    ) -> Result<Option<Plan>, Failure> {
+        let ingest = &self.config.ingest;
+        let mut options = Options::new(self.config.data_dir.join("scratch"));
+        options.mode = match ingest.grouping {
+            GroupingMode::Auto => Mode::Auto,
+            GroupingMode::Adjacent => Mode::Adjacent,
+            GroupingMode::Spill => Mode::Spill,
+        };
+        options.max_line_bytes = ingest.max_line_bytes;
+        options.sort_memory = ingest.spill_memory_bytes;
+        options.progress = progress.clone();
+        let stop: Cancel = options.cancel.clone();
+        let (sources, grouping) = (sources.to_vec(), transform.manifest().grouping.clone());
+        let mut scan = tokio::task::spawn_blocking(move || Export::open(&sources, options)?.scan(&grouping));
+        let mut line = self.screen.line("reading");
+        let started = Instant::now();
+        let plan = loop {
+            tokio::select! {
+                plan = &mut scan => break plan,
+                () = self.cancel.cancelled() => {
+                    stop.cancel();
+                    break scan.await;
+                }
+                () = self.env.sleep(TICK) => line.show(&reading_state(&progress.snapshot(), None, started.elapsed())),
+            }
+        };
+        line.finish();
+        match plan.map_err(Failure::broke)? {
+            Ok(plan) => Ok(Some(plan)),
+            Err(ExportError::Cancelled) => Ok(None),
+            Err(error) => Err(export_failure(error)),
+        }
+    }
+
+    /// The job of this export: the one that was interrupted, or a new one.
+    async fn job(
+        &self,
+        stores: &Stores,
+        sources: &[String],
+        plan: &Plan,
+        transform: &dyn Transform,
+    ) -> Result<Job, Failure> {
+        let manifest = transform.manifest();
+        let plugin = self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
+        let platform = if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform };
+        let index_name = self.config.index.clone().unwrap_or_else(|| index_name(platform, self.shop));
+        let fingerprint = self.fingerprint(plan, &plugin.digest, &manifest.name, &index_name);
+        if let Some(job) = stores.jobs.find_unsealed(self.shop, fingerprint).await.map_err(store_failure)? {
+            return Ok(job);
+        }
+        let created_at = self.env.now();
+        let mut random = [0; 10];
+        let bits = [self.env.random().to_le_bytes(), self.env.random().to_le_bytes()].concat();
+        random.copy_from_slice(&bits[..10]);
+        let id = uuid::Builder::from_unix_timestamp_millis(created_at.as_millisecond().unsigned_abs(), &random);
+        Ok(Job {
+            id: JobId::new(id.into_uuid().to_string()).expect("a UUID is a job id"),
+            platform: platform.clone(),
+            shop_id: self.shop.to_owned(),
+            index_name,
+            operation: Operation::AddDocuments,
+            created_at,
+            plugin,
+            fingerprint,
+            sources: sources.to_vec(),
+            same_version: self.config.worker.same_version,
+        })
+    }
+
+    /// Digest of everything that decides the chunks' bytes and what is done with them.
+    fn fingerprint(&self, plan: &Plan, plugin: &Digest, name: &str, index_name: &str) -> Digest {
+        let Config { ingest, worker, plugin: plugins, .. } = self.config;
+        let told = serde_json::to_vec(&plugins.config.get(name)).expect("settings are plain data");
+        let settings = format!(
+            "{} {} {} {} {:?} {}",
+            plan.strategy(), ingest.chunk_documents, ingest.chunk_bytes, ingest.lanes, worker.same_version, index_name
+        );
+        let sources: Vec<String> = plan.digests().iter().map(Digest::to_string).collect();
+        let mut parts = vec![settings.into_bytes(), told, plugin.to_string().into_bytes()];
+        parts.extend(sources.into_iter().map(String::into_bytes));
+        Digest::of_parts(parts.iter().map(Vec::as_slice))
+    }
+
+    async fn open(&self) -> Result<Embedded, Failure> {
+        let embedded = open(&self.config.data_dir, true)?;
+        embedded.join().await.map_err(store_failure)?;
+        Ok(embedded)
+    }
+
+    fn worker(&self, embedded: &Embedded) -> Arc<Worker> {
+        Arc::new(Worker::new(
+            embedded.stores(),
+            Arc::new(embedded.catalog().with_batch_complexity(self.config.catalog.batch_complexity)),
+            self.plugins.validate(),
+            self.plugins.version(),
+            self.env.clone(),
+            self.config.worker.settings(),
+        ))
+    }
+
+    fn ingest_settings(&self) -> IngestSettings {
+        let ingest = &self.config.ingest;
+        IngestSettings {
+            bounds: ChunkBounds { documents: ingest.chunk_documents.max(1), bytes: ingest.chunk_bytes },
+            lanes: ingest.lanes,
+            // Every thread busy, and a batch waiting for each.
+            batches: 2 * self.config.plugin.threads().get(),
+        }
+    }
+
+    /// Shows how far reading and indexing are, for as long as it is polled.
+    async fn watch(
+        &self,
+        stores: &Stores,
+        job: &JobId,
+        reading: &Progress,
+        published: &Published,
+    ) -> std::convert::Infallible {
+        let mut read = Some(self.screen.line("reading"));
+        let mut indexed = self.screen.line("indexing");
+        let started = Instant::now();
+        loop {
+            self.env.sleep(TICK).await;
+            let snapshot = reading.snapshot();
+            match (&mut read, snapshot.phase) {
+                (Some(_), Phase::Done) => {
+                    read.take().into_iter().for_each(crate::telemetry::progress::Line::finish);
+                }
+                (Some(line), _) => line.show(&reading_state(&snapshot, Some(published), started.elapsed())),
+                (None, _) => {}
+            }
+            // A job that cannot be read now is shown the next time.
+            if let Ok(Some(job)) = stores.jobs.get(job).await {
+                indexed.show(&indexing(&job));
+            }
+        }
+    }
+}
+
+/// Between two looks at the counters.
+const TICK: Duration = Duration::from_millis(100);
+
+fn reading_state(reading: &ProgressSnapshot, published: Option<&Published>, elapsed: Duration) -> State {
+    let what = match reading.phase {
+        Phase::Idle | Phase::Scanning => "looking at the order of lines",
+        Phase::Spooling => "copying the stream",
+        Phase::Resolving => "matching lines with their parents",
+        Phase::Sorting => "sorting lines by product",
+        Phase::Grouping | Phase::Done => "making documents",
+    };
+    let rate = reading.bytes as f64 / elapsed.as_secs_f64().max(0.001);
+    let mut text = format!("{what}: {} lines", count(reading.lines));
+    if let Some(published) = published {
+        let (documents, chunks) = (published.documents.load(Relaxed), published.chunks.load(Relaxed));
+        text = format!(
+            "{text}, {} products, {} documents, {} chunks",
+            count(reading.products), count(documents), count(chunks)
+        );
+    }
+    State { done: reading.bytes, total: reading.bytes_total, text: format!("{text}, {}/s", bytes(rate as u64)) }
+}
+
+/// Cancels at the first SIGINT or SIGTERM, so that chunks under way are finished; ends at once at the second.
+async fn interrupts(cancel: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return tracing::warn!("signals cannot be received: an interrupt ends at once");
+    };
+    for first in [true, false] {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        if first {
+            cancel.cancel();
+        }
+    }
+    // State is safe at any moment; only what is under way is done again.
+    std::process::exit(Exit::Interrupted as i32);
+}
+
+/// The shop as given, checked because it becomes part of keys and file names.
+fn shop(config: &Config) -> Result<String, Failure> {
+    let help = "name the shop with --shop example.myshopify.com";
+    let shop = config.shop.clone().ok_or_else(|| Failure::usage("no shop is named").help(help))?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    if shop.is_empty() || shop.starts_with('.') || !shop.chars().all(fits) {
+        let message = format!("`{shop}` is no shop: only A-Z a-z 0-9 . - _ may stand in its name");
+        return Err(Failure::usage(message).help(help));
+    }
+    Ok(shop)
+}
+
+/// `shopify-example` for `example.myshopify.com`: what index servers take as a name.
+fn index_name(platform: &str, shop: &str) -> String {
+    let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
+    let name = format!("{platform}-{shop}");
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "_-".contains(c) { c } else { '-' }).collect()
+}
+
+fn export_failure(error: ExportError) -> Failure {
+    if error.is_usage() { Failure::usage(error) } else { Failure::broke(error) }
+}
+
+fn ingest_failure(fault: IngestFault) -> Failure {
+    match fault {
+        IngestFault::Read(error) => export_failure(error),
+        IngestFault::Store(error) => store_failure(error),
+        other => Failure::broke(other).help("mend the cause and run the same command again"),
+    }
+}
+
+fn stopped(stop: crate::worker::Stop) -> Failure {
+    Failure::broke(stop).help("mend the cause and run the same command again: it goes on where it stopped")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_named_after_platform_and_shop() {
+        assert_eq!(index_name("shopify", "example.myshopify.com"), "shopify-example");
+        assert_eq!(index_name("shopify", "shop.example.com"), "shopify-shop-example-com");
+    }
+}

@@ -1,0 +1,50 @@
+use serde::{Deserialize, Serialize};
+
+/// How an export becomes chunks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IngestConfig {
+    /// How lines become products: `auto` looks first; `adjacent` trusts that children follow their product and stops at
+    /// the first that does not; `spill` sorts on disk.
+    pub grouping: GroupingMode,
+    /// Most documents in a chunk.
+    pub chunk_documents: usize,
+    /// Most bytes in a chunk.
+    pub chunk_bytes: usize,
+    /// Chunks of a shop that may be written side by side; a product stays in its lane.
+    pub lanes: u16,
+    /// A longer line is refused, in bytes.
+    pub max_line_bytes: usize,
+    /// Memory that sorting on disk may use, in bytes.
+    pub spill_memory_bytes: usize,
+}
+
+/// How lines become products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum GroupingMode {
+    /// Look first, then choose.
+    #[default]
+    Auto,
+    /// Children follow their product; stop at the first that does not.
+    Adjacent,
+    /// Sort on disk.
+    Spill,
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self {
+            grouping: GroupingMode::Auto,
+            // The seed's chunk.
+            chunk_documents: 1000,
+            // A chunk is read, checked and parsed as a whole.
+            chunk_bytes: 8 << 20,
+            // The seed's order: one chunk of a shop at a time.
+            lanes: 1,
+            // Shopify's longest legal line is a 2 MB metafield, escaped up to sixfold.
+            max_line_bytes: 64 << 20,
+            spill_memory_bytes: 32 << 20,
+        }
+    }
+}

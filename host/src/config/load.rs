@@ -1,0 +1,131 @@
+use super::Config;
+use figment::{
+    Figment, Metadata, Profile, Provider, Source,
+    providers::{Env, Format, Serialized, Toml},
+    value::{Dict, Map, Value},
+};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Read when `--config` names no other file.
+const DEFAULT_FILE: &str = "host.toml";
+
+/// Settings given as flags; they win over everything else.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides(Vec<(&'static str, &'static str, Value)>);
+
+impl Overrides {
+    /// Adds the value of a flag for a dotted key, if the flag was given.
+    pub fn set(&mut self, flag: &'static str, key: &'static str, value: Option<impl Serialize>) -> &mut Self {
+        if let Some(Ok(value)) = value.map(Value::serialize) {
+            self.0.push((flag, key, value));
+        }
+        self
+    }
+}
+
+struct Flag(&'static str, &'static str, Value);
+
+impl Provider for Flag {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(format!("flag {}", self.0))
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let nested = figment::util::nest(self.1, self.2.clone());
+        let dict = nested.into_dict().expect("a dotted key nests into a dictionary");
+        Ok(Profile::Default.collect(dict))
+    }
+}
+
+/// The settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file that `--config` names does not exist.
+    #[error("there is no configuration file {}", .0.display())]
+    Missing(PathBuf),
+    /// A key is unknown, a value has the wrong kind, or a file is not TOML.
+    #[error("{}", describe(.0))]
+    Invalid(#[from] Box<figment::Error>),
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// Dotted key: `ingest.lanes`.
+    pub key: String,
+    /// The value as JSON.
+    pub value: serde_json::Value,
+    /// `default`, a file, a variable, or a flag.
+    pub origin: String,
+}
+
+/// The settings in force, and where each comes from.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// The settings.
+    pub config: Config,
+    /// One entry a value, by key.
+    pub origins: Vec<Origin>,
+}
+
+/// Loads the settings: built-in < file < environment < flags. Without `file`, `host.toml` in the current folder is read
+/// if it exists.
+pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Effective, ConfigError> {
+    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+    if file.is_some() && !path.is_file() {
+        return Err(ConfigError::Missing(path.to_owned()));
+    }
+    let mut figment = Figment::from(Serialized::defaults(Config::default()))
+        .merge(Toml::file_exact(path))
+        // HOST_TEST_* belongs to the project's tests, HOST_LOG to the log filter.
+        .merge(Env::prefixed("HOST_").filter(|key| !key.starts_with("TEST_") && key != "LOG").split("__"));
+    for (flag, key, value) in &overrides.0 {
+        figment = figment.merge(Flag(flag, key, value.clone()));
+    }
+    let config: Config = figment.extract().map_err(Box::new)?;
+    let mut origins = Vec::new();
+    let json = serde_json::to_value(&config).expect("a configuration is plain data");
+    collect(&figment, String::new(), &json, &mut origins);
+    Ok(Effective { config, origins })
+}
+
+fn collect(figment: &Figment, key: String, value: &serde_json::Value, origins: &mut Vec<Origin>) {
+    match value {
+        serde_json::Value::Object(fields) if !key.is_empty() || !fields.is_empty() => {
+            for (name, value) in fields {
+                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                collect(figment, key, value, origins);
+            }
+        }
+        _ => {
+            let origin = figment.find_metadata(&key).map_or("default".to_owned(), describe_origin);
+            origins.push(Origin { key, value: value.clone(), origin });
+        }
+    }
+}
+
+fn describe_origin(metadata: &Metadata) -> String {
+    match &metadata.source {
+        Some(Source::File(path)) => path.display().to_string(),
+        _ if metadata.name.contains("environment") => "environment".to_owned(),
+        _ if metadata.name.starts_with("flag ") => metadata.name.to_string(),
+        _ => "default".to_owned(),
+    }
+}
+
+/// All faults of the settings, each with its key and origin.
+fn describe(errors: &figment::Error) -> String {
+    let described = errors.clone().into_iter().map(|error| {
+        let key = error.path.join(".");
+        let origin = error.metadata.as_ref().map(describe_origin).unwrap_or_default();
+        let place = match (key.is_empty(), origin.is_empty()) {
+            (true, true) => String::new(),
+            (true, false) => format!(" in {origin}"),
+            (false, true) => format!(" for `{key}`"),
+            (false, false) => format!(" for `{key}` in {origin}"),
+        };
+        format!("{}{place}", error.kind)
+    });
+    described.collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,52 @@
+//! Settings: built-in values < `host.toml` < `HOST_*` variables < flags. Unknown keys are refused.
+//!
+//! A variable names its key in capitals, with `__` between section and key: `HOST_SHOP`, `HOST_INGEST__LANES`.
+
+mod catalog;
+mod ingest;
+mod load;
+mod plugin;
+mod worker;
+
+pub use catalog::CatalogConfig;
+pub use ingest::{GroupingMode, IngestConfig};
+pub use load::{ConfigError, Effective, Origin, Overrides, load};
+pub use plugin::PluginConfig;
+pub use worker::WorkerConfig;
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Folder of the embedded stores: queue, jobs, catalog and chunks.
+    pub data_dir: PathBuf,
+    /// The shop whose products are indexed: `example.myshopify.com`.
+    pub shop: Option<String>,
+    /// Name of the index; without one, the platform and the shop make it: `shopify-example-myshopify-com`.
+    pub index: Option<String>,
+    /// How an export becomes chunks.
+    pub ingest: IngestConfig,
+    /// How chunks are written to the index.
+    pub worker: WorkerConfig,
+    /// How the catalog is written.
+    pub catalog: CatalogConfig,
+    /// How plug-ins run, and what they are told.
+    pub plugin: PluginConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from(".host"),
+            shop: None,
+            index: None,
+            ingest: IngestConfig::default(),
+            worker: WorkerConfig::default(),
+            catalog: CatalogConfig::default(),
+            plugin: PluginConfig::default(),
+        }
+    }
+}

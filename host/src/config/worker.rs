@@ -1,0 +1,40 @@
+use crate::{
+    model::SameVersion,
+    worker::WorkerSettings,
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How chunks are written to the index.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerConfig {
+    /// Chunks handled at once, each of another lane.
+    pub concurrency: usize,
+    /// For how long a chunk stays with a worker that gives no sign of life, in seconds.
+    pub lease_seconds: u64,
+    /// What a document does whose version equals the stored one while its content differs: `conflict`, or `write` after
+    /// a change of plug-in or configuration.
+    pub same_version: SameVersion,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: 4,
+            lease_seconds: 60,
+            same_version: SameVersion::Conflict,
+        }
+    }
+}
+
+impl WorkerConfig {
+    /// The settings as the worker takes them.
+    pub fn settings(&self) -> WorkerSettings {
+        WorkerSettings {
+            concurrency: self.concurrency,
+            lease: Duration::from_secs(self.lease_seconds),
+            idle: Duration::from_millis(20),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Sources of an export: opened, spooled to disk if they can be read only once, their packing told.
+
+use super::{Cancel, ExportError, Phase, Progress, scratch::Scratch, unpack::Packing};
+use std::{
+    fs::{File, Metadata},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::FileExt as _,
+    path::Path,
+    time::SystemTime,
+};
+
+const COPY_BLOCK: usize = 256 * 1024;
+const STANDARD_INPUT: &str = "-";
+
+/// One opened source of an export.
+#[derive(Debug)]
+pub(super) struct Source {
+    name: String,
+    file: File,
+    packing: Packing,
+    state: State,
+}
+
+/// What tells that a file has been written to.
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl State {
+    fn of(metadata: &Metadata) -> Self {
+        Self { length: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+impl Source {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn packing(&self) -> Packing {
+        self.packing
+    }
+
+    /// Length of what is stored, packed or not.
+    pub(super) fn stored_length(&self) -> u64 {
+        self.state.length
+    }
+
+    /// Refuses a file that has been written to since it was opened: two passes over it would not agree.
+    pub(super) fn check_unchanged(&self) -> Result<(), ExportError> {
+        match self.file.metadata() {
+            Ok(metadata) if State::of(&metadata) == self.state => Ok(()),
+            Ok(_) => Err(ExportError::Changed { name: self.name.clone() }),
+            Err(source) => Err(ExportError::Read { name: self.name.clone(), offset: 0, source }),
+        }
+    }
+}
+
+/// Opens the sources of one export, in order. Streams are read to their end here.
+pub(super) fn open_all(
+    names: &[String],
+    scratch: &Scratch,
+    progress: &Progress,
+    cancel: &Cancel,
+) -> Result<Vec<Source>, ExportError> {
+    if names.is_empty() {
+        return Err(ExportError::NoSource);
+    }
+    if names.iter().filter(|name| *name == STANDARD_INPUT).count() > 1 {
+        return Err(ExportError::StdinTwice);
+    }
+    // What is wrong with a later file is said before a stream of gigabytes is spooled.
+    let opened = names.iter().map(|name| open(name)).collect::<Result<Vec<_>, _>>()?;
+    let spool = |name: &String, stream: Box<dyn Read>| {
+        progress.begin(Phase::Spooling);
+        spool(name, stream, scratch, progress, cancel)
+    };
+    let sources = names.iter().zip(opened).map(|(name, opened)| {
+        let file = match opened {
+            Opened::File(file) => file,
+            Opened::Stream(stream) => spool(name, stream)?,
+        };
+        inspect(name, file)
+    });
+    let sources = sources.collect::<Result<Vec<_>, _>>()?;
+    progress.expect_bytes(sources.iter().map(Source::stored_length).sum());
+    Ok(sources)
+}
+
+enum Opened {
+    File(File),
+    Stream(Box<dyn Read>),
+}
+
+fn open(name: &str) -> Result<Opened, ExportError> {
+    let owned = || name.to_owned();
+    if name == STANDARD_INPUT {
+        return Ok(Opened::Stream(Box::new(io::stdin())));
+    }
+    if name.contains("://") && !Path::new(name).exists() {
+        return Err(ExportError::UnsupportedScheme { name: owned() });
+    }
+    let opened = File::open(name).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+    let (file, metadata) = opened.map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => ExportError::NotFound { name: owned() },
+        _ => ExportError::Unreadable { name: owned(), source },
+    })?;
+    if metadata.is_dir() {
+        return Err(ExportError::Directory { name: owned() });
+    }
+    // Pipes and devices can be named like files, but be read only once.
+    Ok(if metadata.is_file() { Opened::File(file) } else { Opened::Stream(Box::new(file)) })
+}
+
+fn spool(
+    name: &str,
+    mut stream: impl Read,
+    scratch: &Scratch,
+    progress: &Progress,
+    cancel: &Cancel,
+) -> Result<File, ExportError> {
+    let mut spooled = scratch.create()?;
+    let mut buffer = vec![0; COPY_BLOCK];
+    let mut offset = 0;
+    loop {
+        if cancel.is_cancelled() {
+            return Err(ExportError::Cancelled);
+        }
+        let read = match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(source) => return Err(ExportError::Read { name: name.to_owned(), offset, source }),
+        };
+        spooled.write_all(&buffer[..read]).map_err(|error| scratch.failed("writing", error))?;
+        offset += read as u64;
+        progress.add_bytes(read as u64);
+    }
+    spooled.rewind().map_err(|error| scratch.failed("rewinding", error))?;
+    Ok(spooled)
+}
+
+fn inspect(name: &str, file: File) -> Result<Source, ExportError> {
+    let unreadable = |source| ExportError::Read { name: name.to_owned(), offset: 0, source };
+    let state = State::of(&file.metadata().map_err(unreadable)?);
+    let mut head = Vec::with_capacity(Packing::HEAD);
+    while head.len() < Packing::HEAD {
+        let mut more = [0; Packing::HEAD];
+        match file.read_at(&mut more[head.len()..], head.len() as u64).map_err(unreadable)? {
+            0 => break,
+            read => head.extend_from_slice(&more[head.len()..head.len() + read]),
+        }
+    }
+    let packing =
+        Packing::of(&head).map_err(|what| ExportError::UnsupportedFormat { name: name.to_owned(), what })?;
+    // A name may promise what the file is not (a server that unpacks on the way), but a file too short to tell was
+    // cut off: an empty `.gz` is not an empty export.
+    let promised = Packing::of_name(name);
+    if packing == Packing::Plain && promised != Packing::Plain && head.len() < Packing::HEAD {
+        let (packing, offset) = (promised.name(), head.len() as u64);
+        return Err(ExportError::Truncated { name: name.to_owned(), packing, offset, unpacked: 0 });
+    }
+    Ok(Source { name: name.to_owned(), file, packing, state })
+}

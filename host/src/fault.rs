@@ -1,0 +1,146 @@
+//! The one place that decides what a failure means for the chunk it happened to.
+
+use crate::{
+    index::IndexError,
+    plugin::BatchFailure,
+    store::{StoreError, StoreErrorKind},
+};
+use std::time::Duration;
+
+/// What can go wrong with a chunk as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A plug-in refused a whole batch.
+    #[error(transparent)]
+    Plugin(#[from] BatchFailure),
+    /// The chunk object is gone.
+    #[error("chunk {key} is gone from the chunk store")]
+    LostInput {
+        /// The chunk's key.
+        key: String,
+    },
+    /// Another worker holds the chunk now.
+    #[error("the lease of chunk {key} was lost to another worker")]
+    LeaseLost {
+        /// The chunk's key.
+        key: String,
+    },
+    /// The worker's own code panicked.
+    #[error("host itself failed on chunk {key}: {message}")]
+    Bug {
+        /// The chunk's key.
+        key: String,
+        /// The panic's message.
+        message: String,
+    },
+}
+
+/// What is done with a chunk after a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// The message is released and delivered again after this time.
+    Retry(Duration),
+    /// The chunk is counted as failed and its message buried with this code.
+    Quarantine(&'static str),
+    /// Nothing more is done: the chunk is somebody else's.
+    Abandon,
+    /// The worker stops consuming, burning no messages: somebody must act first.
+    Stop,
+}
+
+/// Most attempts at a chunk whose failure may go away by itself.
+const ATTEMPTS: u32 = 9;
+/// Longest wait before another attempt.
+const LONGEST_WAIT: Duration = Duration::from_secs(40);
+
+/// Decides. `attempts` counts this one; `jitter` is any random number.
+pub fn disposition(fault: &Fault, attempts: u32, jitter: u64) -> Disposition {
+    let retry_or = |exhausted| {
+        if attempts < ATTEMPTS { Disposition::Retry(backoff(attempts, jitter)) } else { exhausted }
+    };
+    match fault {
+        Fault::LeaseLost { .. } => Disposition::Abandon,
+        Fault::LostInput { .. } if attempts >= 3 => Disposition::Quarantine("lost-input"),
+        // An object store may show an object late; a crash of ours may come from its surroundings.
+        Fault::LostInput { .. } => Disposition::Retry(backoff(attempts, jitter)),
+        Fault::Bug { .. } if attempts >= 2 => Disposition::Quarantine("internal-error"),
+        Fault::Bug { .. } => Disposition::Retry(backoff(attempts, jitter)),
+        Fault::Plugin(_) => Disposition::Quarantine("plugin-failure"),
+        Fault::Store(StoreError { kind: StoreErrorKind::Corrupt, .. }) => {
+            Disposition::Quarantine("corrupt-chunk")
+        }
+        Fault::Store(StoreError { kind: StoreErrorKind::Permanent, .. }) => Disposition::Stop,
+        Fault::Store(_) => retry_or(Disposition::Stop),
+        Fault::Index(error) if error.transient => retry_or(Disposition::Stop),
+        Fault::Index(_) => Disposition::Stop,
+    }
+}
+
+/// An error and its causes on one line, for logs and records.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Exponential with full jitter: 0 to 1 s, 2 s, 4 s … 40 s.
+fn backoff(attempts: u32, jitter: u64) -> Duration {
+    let ceiling = Duration::from_secs(1 << attempts.saturating_sub(1).min(6)).min(LONGEST_WAIT);
+    Duration::from_millis(jitter % (ceiling.as_millis() as u64 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(kind: StoreErrorKind) -> Fault {
+        Fault::Store(StoreError { action: "x".into(), kind, source: "y".into() })
+    }
+
+    fn index(transient: bool) -> Fault {
+        Fault::Index(IndexError { action: "x".into(), transient, source: "y".into() })
+    }
+
+    #[test]
+    fn the_table_of_dispositions() {
+        let key = || "k".to_owned();
+        let plugin = BatchFailure { plugin: "p@1".into(), code: "c".into(), message: "m".into() };
+        for (fault, attempts, expected) in [
+            (Fault::LeaseLost { key: key() }, 1, Disposition::Abandon),
+            (Fault::LostInput { key: key() }, 2, Disposition::Retry(Duration::ZERO)),
+            (Fault::LostInput { key: key() }, 3, Disposition::Quarantine("lost-input")),
+            (Fault::Bug { key: key(), message: key() }, 1, Disposition::Retry(Duration::ZERO)),
+            (Fault::Bug { key: key(), message: key() }, 2, Disposition::Quarantine("internal-error")),
+            (Fault::Plugin(plugin), 1, Disposition::Quarantine("plugin-failure")),
+            (store(StoreErrorKind::Corrupt), 1, Disposition::Quarantine("corrupt-chunk")),
+            (store(StoreErrorKind::Permanent), 1, Disposition::Stop),
+            (store(StoreErrorKind::Transient), 8, Disposition::Retry(Duration::ZERO)),
+            (store(StoreErrorKind::Transient), 9, Disposition::Stop),
+            (index(true), 8, Disposition::Retry(Duration::ZERO)),
+            (index(true), 9, Disposition::Stop),
+            (index(false), 1, Disposition::Stop),
+        ] {
+            assert_eq!(disposition(&fault, attempts, 0), expected, "{fault:?}, attempt {attempts}");
+        }
+    }
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        for attempts in 1..200 {
+            assert!(backoff(attempts, u64::MAX) <= LONGEST_WAIT);
+        }
+        assert_eq!(backoff(1, 1000), Duration::from_secs(1));
+        assert_eq!(backoff(3, 4000), Duration::from_secs(4));
+    }
+}

@@ -1,0 +1,7 @@
+//! From an export to chunks: read, group, transform, cut, publish, seal.
+
+pub mod chunk;
+pub mod publish;
+pub mod reader;
+pub mod refused;
+pub mod run;

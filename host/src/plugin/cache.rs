@@ -1,0 +1,161 @@
+//! Compiled components on disk. Compiling takes from 60 ms (Rust) to seconds (Python, JavaScript), reading the result
+//! back one millisecond.
+
+use crate::{model::Digest, plugin::Engine};
+use rustix::process::geteuid;
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+use wasmtime::component::Component;
+
+/// The head of an entry; after it, the code.
+fn head(code: &[u8]) -> String {
+    format!("host plug-in cache 1\n{}\n", Digest::of(code))
+}
+
+/// How long [`head`] is.
+const HEAD_BYTES: usize = "host plug-in cache 1\n".len() + "sha256:".len() + 64 + 1;
+
+/// Rights of group and others to write.
+const FOREIGN_WRITE: u32 = 0o022;
+
+/// A directory with compiled components, which belongs to the user alone.
+///
+/// Machine code from this directory is run unchecked, so whoever can write here runs code as the user. Hence: the
+/// directory and each entry must be owned by the user and writable by nobody else, links are not followed, the bytes
+/// that were checked are the ones that are run, and a digest finds what a broken disk or a crash left behind. The
+/// digest is no protection against somebody who can write the file; the rights are.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    directory: PathBuf,
+}
+
+/// Why the cache could not be used; never a reason to stop.
+#[derive(Debug, thiserror::Error)]
+enum CacheFault {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{} is owned by another user", .0.display())]
+    Foreign(PathBuf),
+    #[error("{} can be written by other users", .0.display())]
+    Writable(PathBuf),
+    #[error("{} is no directory or no regular file", .0.display())]
+    Kind(PathBuf),
+    #[error("{} is damaged", .0.display())]
+    Damaged(PathBuf),
+}
+
+impl Cache {
+    /// A cache in a directory, which is made when it is first written to.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// The user's cache: `$XDG_CACHE_HOME/host/plugins` or `~/.cache/host/plugins`; none without a home directory.
+    pub fn of_user() -> Option<Self> {
+        // The standard asks to ignore relative paths.
+        let absolute =
+            |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+        Some(Self::new(base.join("host/plugins")))
+    }
+
+    /// Where the entries are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The compiled form of a component, if a sound one is there.
+    pub(super) fn get(&self, engine: &Engine, wasm: &Digest) -> Option<Component> {
+        let path = self.path(engine, wasm);
+        match self.read(&path) {
+            Ok(code) => deserialize(engine, &code)
+                .inspect_err(|error| {
+                    tracing::warn!("the compiled plug-in {} does not load: {error:#}", path.display());
+                })
+                .ok(),
+            Err(CacheFault::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(fault) => {
+                tracing::warn!("compiled plug-in not taken from the cache: {fault}");
+                None
+            }
+        }
+    }
+
+    /// Keeps the compiled form of a component. A cache that cannot be written is no reason to stop.
+    pub(super) fn put(&self, engine: &Engine, wasm: &Digest, component: &Component) {
+        let path = self.path(engine, wasm);
+        let written = component.serialize().map_err(io::Error::other).map_err(CacheFault::from);
+        if let Err(fault) = written.and_then(|code| self.write(&path, &code)) {
+            tracing::warn!("compiled plug-in not kept in {}: {fault}", self.directory.display());
+        }
+    }
+
+    fn path(&self, engine: &Engine, wasm: &Digest) -> PathBuf {
+        let wasm = wasm.hex();
+        let key = Digest::of_parts([wasm.as_bytes(), &engine.fingerprint()]);
+        self.directory.join(format!("{}.bin", key.hex()))
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, CacheFault> {
+        self.check_directory()?;
+        // O_NOFOLLOW: a link could lead to a file of the user that somebody else has the right to write.
+        let mut file = OpenOptions::new()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+            .open(path)?;
+        check_rights(path, &file.metadata()?, fs::Metadata::is_file)?;
+        let mut entry = Vec::new();
+        file.read_to_end(&mut entry)?;
+        match entry.split_at_checked(HEAD_BYTES) {
+            Some((found, code)) if found == head(code).as_bytes() => {}
+            _ => return Err(CacheFault::Damaged(path.to_owned())),
+        }
+        entry.drain(..HEAD_BYTES);
+        Ok(entry)
+    }
+
+    fn write(&self, path: &Path, code: &[u8]) -> Result<(), CacheFault> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        self.check_directory()?;
+        // Made with mode 0600 and a name that nobody can guess; the rename makes the entry visible as a whole.
+        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        file.write_all(head(code).as_bytes())?;
+        file.write_all(code)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    fn check_directory(&self) -> Result<(), CacheFault> {
+        check_rights(&self.directory, &fs::symlink_metadata(&self.directory)?, fs::Metadata::is_dir)
+    }
+}
+
+fn check_rights(
+    path: &Path,
+    metadata: &fs::Metadata,
+    is_right_kind: impl Fn(&fs::Metadata) -> bool,
+) -> Result<(), CacheFault> {
+    if !is_right_kind(metadata) {
+        return Err(CacheFault::Kind(path.to_owned()));
+    }
+    if metadata.uid() != geteuid().as_raw() {
+        return Err(CacheFault::Foreign(path.to_owned()));
+    }
+    if metadata.mode() & FOREIGN_WRITE != 0 {
+        return Err(CacheFault::Writable(path.to_owned()));
+    }
+    Ok(())
+}
+
+#[allow(unsafe_code, reason = "compiled code can only be trusted, never checked")]
+fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `deserialize` asks for bytes that `serialize` has made. `Cache::read` returns bytes of a file that only
+    // this user can write, in a directory that only this user can write, under a name that holds the fingerprint of
+    // this engine, and whose digest is the one that `Cache::write` put in front of the output of `serialize`. The
+    // bytes are in memory of our own, so nobody changes them after the check.
+    unsafe { Component::deserialize(engine.wasmtime(), code) }
+}

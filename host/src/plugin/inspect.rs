@@ -1,0 +1,85 @@
+//! Everything that can be said of a plug-in without giving it work.
+
+use crate::{
+    model::{Digest, Grouping, Manifest},
+    plugin::{Cache, Engine, Limits, LoadError, Loader, Role, contract::CONTRACT_VERSION},
+};
+use serde::{Deserialize, Serialize};
+use std::{path::Path, time::Duration};
+
+/// What a plug-in is and what loading it costs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// Name from the manifest.
+    pub name: String,
+    /// Version from the manifest.
+    pub version: String,
+    /// Platform from the manifest; empty if it reads no exports.
+    pub platform: String,
+    /// What it can do.
+    pub roles: Vec<Role>,
+    /// The contract that it was built for.
+    pub contract: String,
+    /// The contract that this host speaks.
+    pub host_contract: String,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// Size of the component.
+    pub bytes: usize,
+    /// Digest of the component.
+    pub digest: Digest,
+    /// Milliseconds to compile it.
+    pub cold_load_ms: f64,
+    /// Milliseconds to take it from the cache; none if there is no cache, or it cannot be used.
+    pub cached_load_ms: Option<f64>,
+    /// Document fields that its version role looks at.
+    pub version_fields: Vec<String>,
+    /// How lines form products.
+    pub grouping: Grouping,
+    /// JSON Schema of its configuration.
+    pub config_schema: serde_json::Value,
+}
+
+impl Inspection {
+    /// Inspects a component file, without configuring it.
+    pub fn of(
+        path: &Path,
+        engine: &Engine,
+        limits: &Limits,
+        cache: Option<&Cache>,
+    ) -> Result<Self, LoadError> {
+        let cold = Loader::new(engine.clone(), limits.clone(), None);
+        let wasm = cold.read(path)?;
+        let compiled = cold.compile(path, &wasm)?;
+        let manifest = cold.describe(path, &compiled)?;
+        let cached_load = cache.and_then(|cache| {
+            let cached = Loader::new(engine.clone(), limits.clone(), Some(cache.clone()));
+            // The first puts it there, the second measures.
+            let load = || cached.compile(path, &wasm).ok().filter(|compiled| compiled.from_cache);
+            load().or_else(load).map(|compiled| compiled.time)
+        });
+        let Manifest { name, version, platform, grouping, config_schema, version_fields } = manifest;
+        Ok(Self {
+            name,
+            version,
+            platform,
+            roles: compiled.contract.roles,
+            contract: compiled.contract.version,
+            host_contract: CONTRACT_VERSION.to_owned(),
+            imports: compiled.contract.imports,
+            bytes: compiled.bytes,
+            digest: compiled.digest,
+            cold_load_ms: milliseconds(compiled.time),
+            cached_load_ms: cached_load.map(milliseconds),
+            version_fields,
+            grouping,
+            // Checked with the manifest.
+            config_schema: serde_json::from_str(&config_schema).unwrap_or_default(),
+        })
+    }
+}
+
+/// Milliseconds with one digit after the point.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
+}

@@ -1,0 +1,139 @@
+//! One instance of a plug-in: a sandbox with memory, used for many calls until it traps, grows or gets old.
+
+use crate::plugin::{
+    BatchFailure, Engine, Limits, Profile,
+    answer::{Called, RawDescription, RawFailure},
+    contract_v0_1::{Guest, Prepared},
+    engine::TICK,
+    fault::Fault,
+    load::{Loaded, StartError},
+    sandbox::Sandbox,
+};
+use std::sync::Arc;
+use wasmtime::Store;
+
+/// An instance of a plug-in, configured and ready. It belongs to one thread at a time.
+pub(super) struct Instance {
+    store: Store<Sandbox>,
+    guest: Guest,
+    calls: u64,
+    /// After a trap nothing in the sandbox may be trusted or entered again.
+    is_broken: bool,
+}
+
+/// How a call into an instance ended without an answer.
+#[derive(Debug)]
+pub(super) enum CallError {
+    /// The guest misbehaved.
+    Fault(Fault),
+    /// The guest refused the whole call, as the contract lets it.
+    Failure(RawFailure),
+}
+
+impl Instance {
+    /// Makes an instance and configures it.
+    pub(super) fn new(plugin: &Loaded) -> Result<Self, BatchFailure> {
+        let Loaded { engine, limits, prepared, reference, .. } = plugin;
+        let mut instance = Self::start(engine, limits, prepared, reference.clone()).map_err(|error| {
+            plugin.failure("plugin-start".to_owned(), &format!("it cannot be started: {error:#}"))
+        })?;
+        let configured = instance.call(limits, engine, |guest, store| guest.configure(store, &plugin.config));
+        match configured {
+            Ok(()) => Ok(instance),
+            Err(CallError::Failure(said)) => Err(plugin.failure(said.code, &said.message)),
+            Err(CallError::Fault(fault)) => {
+                let message = format!("it {} when it was configured", fault.verb_phrase(limits));
+                Err(plugin.failure(fault.code().to_owned(), &message))
+            }
+        }
+    }
+
+    /// Asks a component for its manifest, on an instance that is not configured and not used again.
+    pub(super) fn describe(
+        engine: &Engine,
+        limits: &Limits,
+        prepared: &Prepared,
+    ) -> Result<RawDescription, StartError> {
+        let mut instance =
+            Self::start(engine, limits, prepared, "unknown".into()).map_err(StartError::Start)?;
+        instance.call(limits, engine, |guest, store| guest.describe(store).map(Ok)).map_err(|error| {
+            match error {
+                CallError::Fault(fault) => StartError::Fault(fault),
+                CallError::Failure(said) => StartError::Fault(Fault::contract(said.message)),
+            }
+        })
+    }
+
+    fn start(
+        engine: &Engine,
+        limits: &Limits,
+        prepared: &Prepared,
+        name: Arc<str>,
+    ) -> wasmtime::Result<Self> {
+        let mut store = Store::new(engine.wasmtime(), Sandbox::new(name, limits));
+        // Before instantiation: the first memory is a growth like any other.
+        store.limiter(|sandbox| &mut sandbox.limiter);
+        store.set_hostcall_fuel(limits.output_bytes);
+        set_deadline(&mut store, limits, engine.profile())?;
+        let guest = prepared.instantiate(&mut store)?;
+        Ok(Self { store, guest, calls: 0, is_broken: false })
+    }
+
+    /// Calls into the guest under all limits of a call.
+    pub(super) fn call<T>(
+        &mut self,
+        limits: &Limits,
+        engine: &Engine,
+        call: impl FnOnce(&Guest, &mut Store<Sandbox>) -> Called<T>,
+    ) -> Result<T, CallError> {
+        self.calls += 1;
+        self.store.data_mut().log.begin();
+        self.store.data_mut().limiter.take_refused();
+        let result = match set_deadline(&mut self.store, limits, engine.profile()) {
+            Ok(()) => call(&self.guest, &mut self.store),
+            Err(error) => Err(error),
+        };
+        let sandbox = self.store.data_mut();
+        sandbox.log.end();
+        match result {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(failure)) => Err(CallError::Failure(failure)),
+            Err(error) => {
+                self.is_broken = true;
+                let mut fault = Fault::of(&error, &mut sandbox.limiter);
+                fault.log = sandbox.log.take_tail();
+                Err(CallError::Fault(fault))
+            }
+        }
+    }
+
+    /// Whether the instance should not be used for another call.
+    pub(super) fn is_spent(&self, limits: &Limits) -> bool {
+        self.is_broken
+            || self.calls >= limits.calls_per_instance
+            || self.store.data().limiter.granted() > limits.retire_memory_bytes
+    }
+
+    /// The last lines that the guest wrote in its last call.
+    pub(super) fn take_log(&mut self) -> Vec<String> {
+        self.store.data_mut().log.take_tail()
+    }
+
+    /// What the last call left of its fuel; none under the production engine.
+    pub(super) fn fuel(&self) -> Option<u64> {
+        self.store.get_fuel().ok()
+    }
+}
+
+/// Gives the next call its time, or its instructions.
+fn set_deadline(store: &mut Store<Sandbox>, limits: &Limits, profile: Profile) -> wasmtime::Result<()> {
+    match profile {
+        Profile::Production => {
+            // One more, because the current tick has begun already.
+            let ticks = limits.call_ms.div_ceil(TICK.as_millis() as u64);
+            store.set_epoch_deadline(ticks.saturating_add(1));
+            Ok(())
+        }
+        Profile::Deterministic => store.set_fuel(limits.fuel),
+    }
+}

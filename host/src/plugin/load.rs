@@ -1,0 +1,443 @@
+//! From a file to a plug-in that is ready to run: read, recognised, compiled, described, configured. Whatever is wrong
+//! with the file is said in one sentence with what to do.
+
+use crate::{
+    model::{Digest, Manifest, job::PluginRef},
+    plugin::{
+        BatchFailure, Cache, Engine, Limits, Role,
+        contract::{CONTRACT_VERSION, Contract, Mismatch},
+        contract_v0_1::Prepared,
+        fault::{Fault, megabytes},
+        instance::Instance,
+        manifest,
+        text::{bounded, code},
+    },
+};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use wasmtime::component::Component;
+
+/// The first bytes of every WebAssembly binary.
+const WASM_MAGIC: &[u8] = b"\0asm";
+
+/// The layer field of a component's header; a core module has 0 there.
+const COMPONENT_LAYER: [u8; 2] = [1, 0];
+
+/// Characters of an error of the compiler or the sandbox that go into a message.
+const CAUSE_CHARACTERS: usize = 600;
+
+/// The configuration of each plug-in under its name.
+pub type Configs = std::collections::BTreeMap<String, serde_json::Map<String, serde_json::Value>>;
+
+/// Why a file cannot be used as a plug-in.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Nothing is there.
+    #[error("there is no plug-in {}; check the path given to --plugin", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A directory or the like.
+    #[error("the plug-in {} is not a file; name the .wasm file itself", path.display())]
+    NotAFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The operating system does not give it.
+    #[error("the plug-in {} cannot be read: {cause}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// Too many bytes.
+    #[error(
+        "the plug-in {} is larger than {}; build it for release and strip its debug information, or raise \
+         component_bytes", path.display(), megabytes(*limit as usize)
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What is allowed.
+        limit: u64,
+    },
+    /// No bytes.
+    #[error("the plug-in {} is empty; build it again", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something else.
+    #[error("the plug-in {} is not a WebAssembly file; name the .wasm file that the build made", path.display())]
+    NotWasm {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A module without the component layer.
+    #[error(
+        "the plug-in {} is a core module, not a component; link it with wasm-component-ld or run `wasm-tools component \
+         new` on it", path.display()
+    )]
+    CoreModule {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Machine code, which cannot be checked.
+    #[error(
+        "the plug-in {} is precompiled machine code (.cwasm), which is never run; name the .wasm file that it was made \
+         from", path.display()
+    )]
+    Precompiled {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Damaged, or of a kind that this engine does not know.
+    #[error("the plug-in {} does not compile: {cause}; build it again with a current toolchain", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What the compiler said.
+        cause: String,
+    },
+    /// A component for something else.
+    #[error(
+        "the component {} is not a plug-in: it exports {}, nothing of product-indexer:plugin@{CONTRACT_VERSION}; build \
+         it against a world of this package", path.display(), list(exports, "nothing at all")
+    )]
+    NotAPlugin {
+        /// The file.
+        path: PathBuf,
+        /// What it exports.
+        exports: Vec<String>,
+    },
+    /// A plug-in of another time.
+    #[error(
+        "the plug-in {} was built for version {found} of the contract and this host speaks {CONTRACT_VERSION}; rebuild \
+         the plug-in or use a host of its time", path.display()
+    )]
+    OtherContract {
+        /// The file.
+        path: PathBuf,
+        /// The version it was built for.
+        found: String,
+    },
+    /// It wants more than it gets.
+    #[error(
+        "the plug-in {} imports {}, but a plug-in gets nothing except product-indexer:plugin/log@{CONTRACT_VERSION}; \
+         build it for a target without WASI, such as wasm32-unknown-unknown", path.display(), list(imports, "nothing")
+    )]
+    ForeignImports {
+        /// The file.
+        path: PathBuf,
+        /// What it may not import.
+        imports: Vec<String>,
+    },
+    /// It does not describe itself.
+    #[error("the plug-in {} does not export the interface manifest; build it against a world of the contract", path.display())]
+    NoManifest {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It can do nothing.
+    #[error(
+        "the plug-in {} exports none of the roles transform, validate and version; build it against one of the worlds \
+         transformer, validator and plugin", path.display()
+    )]
+    NoRole {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It cannot be instantiated, or its functions have other types than the contract's.
+    #[error("the plug-in {} cannot be started: {cause}", path.display())]
+    Start {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        cause: String,
+    },
+    /// `describe` failed.
+    #[error("the plug-in {} cannot describe itself: it {cause}; tell its author", path.display())]
+    Describe {
+        /// The file.
+        path: PathBuf,
+        /// What it did.
+        cause: String,
+    },
+    /// `describe` said something impossible.
+    #[error("the manifest of the plug-in {} is wrong: {problem}; tell its author", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The plug-in does not want the configuration.
+    #[error("plug-in {plugin} ({}) refuses its configuration: {message} ({code})", path.display())]
+    Configure {
+        /// The file.
+        path: PathBuf,
+        /// `name@version`.
+        plugin: String,
+        /// The plug-in's stable name for the problem.
+        code: String,
+        /// The plug-in's sentence.
+        message: String,
+    },
+}
+
+fn list(names: &[String], none: &str) -> String {
+    const SHOWN: usize = 8;
+    if names.is_empty() {
+        return none.to_owned();
+    }
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| bounded(name, 100)).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Loads plug-ins for one engine.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    engine: Engine,
+    limits: Limits,
+    cache: Option<Cache>,
+}
+
+/// A plug-in that is compiled, described and configured; cheap to clone. It runs on a [`Pool`](crate::plugin::Pool).
+#[derive(Clone)]
+pub struct Plugin(Arc<Loaded>);
+
+pub(super) struct Loaded {
+    /// Tells plug-ins apart, also two of the same file with different configurations.
+    pub(super) id: u64,
+    pub(super) engine: Engine,
+    pub(super) limits: Limits,
+    pub(super) prepared: Prepared,
+    pub(super) manifest: Manifest,
+    /// `name@version`.
+    pub(super) reference: Arc<str>,
+    pub(super) config: String,
+    roles: Vec<Role>,
+    digest: Digest,
+}
+
+/// A component whose contract is known, and how it was made.
+pub(super) struct Compiled {
+    pub(super) prepared: Prepared,
+    pub(super) contract: Contract,
+    pub(super) digest: Digest,
+    pub(super) bytes: usize,
+    pub(super) from_cache: bool,
+    pub(super) time: Duration,
+}
+
+impl Loader {
+    /// A loader for an engine; without a cache each load compiles.
+    pub fn new(engine: Engine, limits: Limits, cache: Option<Cache>) -> Self {
+        Self { engine, limits, cache }
+    }
+
+    /// Loads a plug-in from a file and configures it; `config` is the JSON text of an object, `{}` for none.
+    pub fn load(&self, path: &Path, configs: &Configs) -> Result<Plugin, LoadError> {
+        self.load_bytes(path, &self.read(path)?, configs)
+    }
+
+    /// Loads a plug-in from the bytes of a component; `path` is what messages call it.
+    pub fn load_bytes(&self, path: &Path, wasm: &[u8], configs: &Configs) -> Result<Plugin, LoadError> {
+        let compiled = self.compile(path, wasm)?;
+        let manifest = self.describe(path, &compiled)?;
+        let none = serde_json::Map::new();
+        let config = serde_json::to_string(configs.get(&manifest.name).unwrap_or(&none))
+            .expect("JSON values always serialize");
+        let loaded = Loaded {
+            id: next_id(),
+            engine: self.engine.clone(),
+            limits: self.limits.clone(),
+            reference: manifest.reference().into(),
+            manifest,
+            config,
+            roles: compiled.contract.roles,
+            digest: compiled.digest,
+            prepared: compiled.prepared,
+        };
+        // Configured here once, so that a wrong configuration is told before anything is read.
+        match Instance::new(&loaded) {
+            Ok(_) => Ok(Plugin(Arc::new(loaded))),
+            Err(BatchFailure { plugin, code, message }) => {
+                Err(LoadError::Configure { path: path.to_owned(), plugin, code, message })
+            }
+        }
+    }
+
+    /// Reads a component file, no more of it than is allowed.
+    pub(super) fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
+        let path = path.to_owned();
+        let unreadable = |path: PathBuf, cause: io::Error| match cause.kind() {
+            io::ErrorKind::NotFound => LoadError::Missing { path },
+            io::ErrorKind::IsADirectory => LoadError::NotAFile { path },
+            _ => LoadError::Unreadable { path, cause },
+        };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(cause) => return Err(unreadable(path, cause)),
+        };
+        // Only a regular file has an end for sure.
+        match file.metadata() {
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => return Err(LoadError::NotAFile { path }),
+            Err(cause) => return Err(unreadable(path, cause)),
+        }
+        let limit = self.limits.component_bytes;
+        let mut wasm = Vec::new();
+        if let Err(cause) = file.take(limit.saturating_add(1)).read_to_end(&mut wasm) {
+            return Err(unreadable(path, cause));
+        }
+        if wasm.len() as u64 > limit {
+            return Err(LoadError::TooLarge { path, limit });
+        }
+        Ok(wasm)
+    }
+
+    /// Compiles a component, or takes it from the cache, and finds its contract.
+    pub(super) fn compile(&self, path: &Path, wasm: &[u8]) -> Result<Compiled, LoadError> {
+        recognise(path, wasm)?;
+        let started = Instant::now();
+        let digest = Digest::of(wasm);
+        let cached = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, &digest));
+        let from_cache = cached.is_some();
+        let component = match cached {
+            Some(component) => component,
+            None => Component::from_binary(self.engine.wasmtime(), wasm)
+                .map_err(|error| LoadError::Invalid { path: path.to_owned(), cause: one_line(&error) })?,
+        };
+        let time = started.elapsed();
+        let contract = Contract::of(&component).map_err(|mismatch| mismatched(path, mismatch))?;
+        let prepared = Prepared::new(&component)
+            .map_err(|error| LoadError::Start { path: path.to_owned(), cause: one_line(&error) })?;
+        if let (false, Some(cache)) = (from_cache, &self.cache) {
+            cache.put(&self.engine, &digest, &component);
+        }
+        Ok(Compiled { prepared, contract, digest, bytes: wasm.len(), from_cache, time })
+    }
+
+    /// Asks a component for its manifest and checks it.
+    pub(super) fn describe(&self, path: &Path, compiled: &Compiled) -> Result<Manifest, LoadError> {
+        let said = Instance::describe(&self.engine, &self.limits, &compiled.prepared).map_err(|error| {
+            let path = path.to_owned();
+            match error {
+                StartError::Start(cause) => LoadError::Start { path, cause: one_line(&cause) },
+                StartError::Fault(fault) => {
+                    LoadError::Describe { path, cause: fault.verb_phrase(&self.limits) }
+                }
+            }
+        })?;
+        manifest::check(said, &compiled.contract.roles)
+            .map_err(|problem| LoadError::Manifest { path: path.to_owned(), problem })
+    }
+}
+
+/// Why an instance could not be made or described.
+#[derive(Debug)]
+pub(super) enum StartError {
+    Start(wasmtime::Error),
+    Fault(Fault),
+}
+
+impl Plugin {
+    /// What the plug-in says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    /// What it can do.
+    pub fn roles(&self) -> &[Role] {
+        &self.0.roles
+    }
+
+    /// Name, version and digest.
+    pub fn plugin_ref(&self) -> PluginRef {
+        let Manifest { name, version, .. } = self.0.manifest.clone();
+        PluginRef { name, version, digest: self.0.digest }
+    }
+
+    /// The configuration that it was given.
+    pub fn config(&self) -> &str {
+        &self.0.config
+    }
+
+    pub(super) fn loaded(&self) -> &Loaded {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Plugin").field(&self.0.reference).finish()
+    }
+}
+
+impl Loaded {
+    /// The failure of a whole batch.
+    pub(super) fn failure(&self, code_text: String, message: &str) -> BatchFailure {
+        BatchFailure {
+            plugin: self.reference.to_string(),
+            code: code(code_text),
+            message: bounded(message, CAUSE_CHARACTERS),
+        }
+    }
+}
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Tells from its first bytes what a file is.
+fn recognise(path: &Path, wasm: &[u8]) -> Result<(), LoadError> {
+    let path = path.to_owned();
+    if wasm.is_empty() {
+        return Err(LoadError::Empty { path });
+    }
+    if wasmtime::Engine::detect_precompiled(wasm).is_some() {
+        return Err(LoadError::Precompiled { path });
+    }
+    match wasm.strip_prefix(WASM_MAGIC).and_then(|rest| rest.first_chunk::<4>()) {
+        None => Err(LoadError::NotWasm { path }),
+        Some([_, _, layer @ ..]) if *layer != COMPONENT_LAYER => Err(LoadError::CoreModule { path }),
+        Some(_) => Ok(()),
+    }
+}
+
+fn mismatched(path: &Path, mismatch: Mismatch) -> LoadError {
+    let path = path.to_owned();
+    match mismatch {
+        Mismatch::Unrelated(exports) => LoadError::NotAPlugin { path, exports },
+        Mismatch::Version(found) => LoadError::OtherContract { path, found: bounded(&found, 40) },
+        Mismatch::Imports(imports) => LoadError::ForeignImports { path, imports },
+        Mismatch::NoManifest => LoadError::NoManifest { path },
+        Mismatch::NoRole => LoadError::NoRole { path },
+    }
+}
+
+/// An error of wasmtime without its backtrace, on one line.
+fn one_line(error: &wasmtime::Error) -> String {
+    let causes: Vec<String> = error
+        .chain()
+        .map(|cause| cause.to_string())
+        .filter(|text| !text.starts_with("error while executing"))
+        .collect();
+    bounded(&causes.join(": ").split_whitespace().collect::<Vec<_>>().join(" "), CAUSE_CHARACTERS)
+}

@@ -1,0 +1,161 @@
+//! The threads that guests run on. Guests are synchronous and compute, so they have no place on the reactor's threads:
+//! tokio does input and output, these threads do guests.
+
+use crate::plugin::{BatchFailure, instance::Instance, load::Loaded};
+use std::{
+    collections::HashMap,
+    io,
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Threads for guests, shared by all plug-ins of a process. Dropping it waits for the calls that are running.
+#[derive(Debug)]
+pub struct Pool {
+    /// None once the pool is closed.
+    sender: Option<mpsc::Sender<Task>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+type Task = Box<dyn FnOnce(&mut Warm) + Send>;
+
+/// The work was not done: the thread panicked in the middle of it.
+#[derive(Debug)]
+pub(super) struct Lost;
+
+/// The instances that a thread keeps, one a plug-in.
+#[derive(Default)]
+pub(super) struct Warm {
+    instances: HashMap<u64, Instance>,
+}
+
+impl Warm {
+    /// Lends an instance of a plug-in: the thread's own, or a new one. It is kept for the next call unless it is spent.
+    pub(super) fn with<T>(
+        &mut self,
+        plugin: &Loaded,
+        work: impl FnOnce(&mut Instance) -> T,
+    ) -> Result<T, BatchFailure> {
+        // Taken out for the time of the work, so that a panic in the middle leaves nothing half done behind.
+        let mut instance = match self.instances.remove(&plugin.id) {
+            Some(instance) => instance,
+            None => Instance::new(plugin)?,
+        };
+        let result = work(&mut instance);
+        if !instance.is_spent(&plugin.limits) {
+            self.instances.insert(plugin.id, instance);
+        }
+        Ok(result)
+    }
+}
+
+impl Pool {
+    /// Starts a number of threads.
+    pub fn new(threads: NonZeroUsize) -> io::Result<Arc<Self>> {
+        // Bounded: whoever has more work waits, instead of keeping batches in memory.
+        let (sender, receiver) = mpsc::channel(threads.get());
+        let receiver = Arc::new(Mutex::new(receiver));
+        let spawn = |n| {
+            let receiver = receiver.clone();
+            thread::Builder::new().name(format!("plugin-{n}")).spawn(move || work(&receiver))
+        };
+        let threads = (0..threads.get()).map(spawn).collect::<io::Result<Vec<_>>>()?;
+        Ok(Arc::new(Self { sender: Some(sender), threads }))
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Does some work on one of the threads. If the caller goes away before it has begun, it is not done.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Warm) -> T + Send + 'static,
+    ) -> Result<T, Lost> {
+        let (reply, answer) = oneshot::channel();
+        let task: Task = Box::new(move |warm| {
+            if !reply.is_closed() {
+                // Nobody may be waiting any more: then the answer is not needed.
+                let _ = reply.send(work(warm));
+            }
+        });
+        match &self.sender {
+            Some(sender) => sender.send(task).await.map_err(|_| Lost)?,
+            None => return Err(Lost),
+        }
+        answer.await.map_err(|_| Lost)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.sender = None;
+        for thread in self.threads.drain(..) {
+            // A panic of a thread was told when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(receiver: &Mutex<mpsc::Receiver<Task>>) {
+    let mut warm = Warm::default();
+    loop {
+        // One idle thread waits inside of the lock, the others for the lock: the effect is the same.
+        let task = receiver.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let Some(task) = task else { return };
+        // The instances may be in any state after a panic, so none of them is kept.
+        if catch_unwind(AssertUnwindSafe(|| task(&mut warm))).is_err() {
+            tracing::error!("a thread for plug-ins panicked; it goes on with fresh instances");
+            warm = Warm::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(threads: usize) -> Arc<Pool> {
+        Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_work_only() {
+        let pool = pool(1);
+        assert!(pool.run(|_| panic!("on purpose")).await.map(|(): ()| ()).is_err());
+        assert_eq!(pool.run(|_| 7).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn all_threads_work_at_once() {
+        let pool = pool(3);
+        let barrier = Arc::new(std::sync::Barrier::new(3));
+        let wait = || {
+            let barrier = barrier.clone();
+            pool.run(move |_| barrier.wait().is_leader())
+        };
+        let (a, b, c) = tokio::join!(wait(), wait(), wait());
+        assert_eq!([a, b, c].into_iter().filter(|leader| matches!(leader, Ok(true))).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_is_not_begun() {
+        let pool = pool(1);
+        let (started, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.run(move |_| wait.recv()).await }
+        });
+        tokio::task::yield_now().await;
+        let queued =
+            tokio::time::timeout(std::time::Duration::from_millis(1), pool.run(|_| panic!("begun"))).await;
+        assert!(queued.map(|done: Result<(), Lost>| done.is_ok()).is_err());
+        drop(started);
+        assert!(busy.await.unwrap().unwrap().is_err());
+        assert!(pool.run(|_| ()).await.is_ok());
+    }
+}

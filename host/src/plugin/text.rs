@@ -1,0 +1,107 @@
+//! Texts that a guest wrote, made fit for terminals, logs and reports.
+
+use std::borrow::Cow;
+
+/// The longest issue or failure code.
+const CODE_BYTES: usize = 64;
+
+/// A text without control characters: escape sequences are dropped, other control characters and the ones that turn
+/// the direction of text become spaces.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        match character {
+            // `ESC [ … letter` steers a terminal: colours, the cursor, the title of the window.
+            '\u{1b}' if rest.peek() == Some(&'[') => {
+                rest.next();
+                for parameter in rest.by_ref() {
+                    if ('@'..='~').contains(&parameter) {
+                        break;
+                    }
+                }
+            }
+            _ if unprintable(character) => clean.push(' '),
+            _ => clean.push(character),
+        }
+    }
+    Cow::Owned(clean)
+}
+
+fn unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The first characters of a text, printable, with an ellipsis if there are more.
+pub(super) fn bounded(text: &str, characters: usize) -> String {
+    // Never looks at more of a hostile text than can be used: a character has four bytes at most, an escape sequence
+    // that spans them all leaves nothing.
+    let window = text.char_indices().nth(characters.saturating_mul(2)).map_or(text, |(end, _)| &text[..end]);
+    let clean = printable(window);
+    if window.len() == text.len() && clean.chars().nth(characters).is_none() {
+        return clean.into_owned();
+    }
+    clean.chars().take(characters.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Whether a text is a kebab-case name: lower-case words and numbers with single hyphens between them.
+pub(super) fn is_kebab_case(text: &str) -> bool {
+    text.len() <= CODE_BYTES
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.split('-').all(|word| {
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        })
+}
+
+/// A code as the contract wants it, or `invalid-code`.
+pub(super) fn code(text: String) -> String {
+    if is_kebab_case(&text) { text } else { "invalid-code".to_owned() }
+}
+
+/// Whether a text is a JSON Pointer.
+pub(super) fn is_pointer(text: &str) -> bool {
+    let escapes_are_whole =
+        || text.split('~').skip(1).all(|after| after.starts_with('0') || after.starts_with('1'));
+    (text.is_empty() || text.starts_with('/')) && escapes_are_whole()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_are_not_steered() {
+        assert_eq!(printable("plain é"), "plain é");
+        assert_eq!(printable("\u{1b}[31mred\u{1b}[0m\r\nnext\u{202e}end\u{9b}"), "red  next end ");
+        assert_eq!(printable("open \u{1b}[31"), "open ");
+        assert_eq!(printable("\u{1b}]0;title\u{7}"), " ]0;title ");
+    }
+
+    #[test]
+    fn texts_are_bounded_in_characters() {
+        assert_eq!(bounded("éééé", 4), "éééé");
+        assert_eq!(bounded("ééééé", 4), "ééé…");
+        assert_eq!(bounded(&"\u{1b}".repeat(1 << 20), 3), "  …");
+        assert_eq!(bounded(&format!("a\u{1b}[{}mz", "1".repeat(1 << 20)), 10), "a…");
+    }
+
+    #[test]
+    fn codes_are_kebab_case() {
+        for good in ["a", "missing-price", "http-2", "x2-y"] {
+            assert!(is_kebab_case(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a--b", "A", "a_b", "2a", "é", &"a".repeat(65)] {
+            assert_eq!(code(bad.to_owned()), "invalid-code", "{bad}");
+        }
+    }
+
+    #[test]
+    fn pointers_have_whole_escapes() {
+        assert!(["", "/", "/a/~0~1"].into_iter().all(is_pointer));
+        assert!(!["a", "#/a", "/~", "/~2"].into_iter().any(is_pointer));
+    }
+}

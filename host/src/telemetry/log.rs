@@ -1,0 +1,55 @@
+//! Structured logs.
+
+use super::progress::Screen;
+use std::io::{self, IsTerminal, Write};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sends logs to stderr, past any progress bar. `HOST_LOG` filters them (`debug`, `host::worker=trace`); the default is
+/// `warn`. Called once.
+pub fn start(format: LogFormat, screen: &Screen) {
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
+        .with_env_var("HOST_LOG")
+        .from_env_lossy();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone());
+    match format {
+        LogFormat::Text => {
+            let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+            subscriber.with_ansi(colours).with_target(false).init();
+        }
+        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+    }
+}
+
+/// Writes one log line above the progress bars.
+#[derive(Debug)]
+pub struct LogLine<'a>(&'a Screen);
+
+impl Write for LogLine<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write_all(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+impl<'a> MakeWriter<'a> for Screen {
+    type Writer = LogLine<'a>;
+
+    fn make_writer(&'a self) -> LogLine<'a> {
+        LogLine(self)
+    }
+}

@@ -1,0 +1,4 @@
+//! What the program says while it works: logs and progress, all on stderr.
+
+pub mod log;
+pub mod progress;

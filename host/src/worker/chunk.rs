@@ -1,0 +1,306 @@
+//! The steps of one chunk between claim and settle, in their order.
+
+use super::{
+    content::{prepare, version_of},
+    decide::{Decision, decide, is_same, removal_conflict},
+    run::Worker,
+};
+use crate::{
+    fault::Fault,
+    index::{IndexError, Outcome, Stored, Target, Write},
+    model::{
+        ChunkRef, Class, Counts, Document, DocumentId, Entry, Job, Operation, Severity, report::Samples,
+    },
+    plugin::{MadeDocument, VersionOrdering},
+    store::{ChunkOutcome, Quarantine},
+};
+use serde_json::{Map, Value};
+
+/// What became of a chunk's items so far, in their order.
+#[derive(Default)]
+struct Tally {
+    counts: Counts,
+    entries: Vec<Entry>,
+}
+
+impl Tally {
+    /// Counts an item by the class of its entry.
+    fn refuse(&mut self, entry: Entry) {
+        match entry.class {
+            Class::Skipped => self.counts.skipped += 1,
+            Class::Failed => self.counts.failed += 1,
+            Class::Conflict => self.counts.conflict += 1,
+            Class::Warning => {}
+        }
+        self.entries.push(entry);
+    }
+}
+
+/// Handles the items of a claimed chunk and stores its report. Running it again gives the same outcome: what this job wrote
+/// itself counts as before.
+pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Result<ChunkOutcome, Fault> {
+    let bytes = worker.stores.chunks.get(&chunk.key, Some(chunk.sha256)).await?;
+    let bytes = bytes.ok_or_else(|| Fault::LostInput { key: chunk.key.clone() })?;
+    let target = target(job);
+    let mut tally = Tally::default();
+    let documents = read(&bytes, &mut tally);
+    match chunk.operation {
+        Operation::AddDocuments => {
+            let accepted = validate(worker, documents, &mut tally).await?;
+            add(worker, job, &target, accepted, &mut tally).await?;
+        }
+        Operation::DeleteDocuments => {
+            remove(worker, &target, documents, &mut tally).await?;
+        }
+    }
+    finish(worker, chunk, tally, None).await
+}
+
+/// The outcome of a chunk that cannot be handled: all its items failed, for this reason.
+pub(super) async fn give_up(
+    worker: &Worker,
+    chunk: &ChunkRef,
+    reason: Quarantine,
+) -> Result<ChunkOutcome, Fault> {
+    let mut tally = Tally::default();
+    tally.counts.failed = chunk.documents.into();
+    // One entry for all: the object may be unreadable, and the chunk's key leads to its documents where it is not.
+    let entry = Entry::new(Class::Failed, reason.code.as_str(), reason.message.as_str())
+        .with("chunk", chunk.key.as_str())
+        .with("documents", chunk.documents);
+    tally.entries.push(entry);
+    finish(worker, chunk, tally, Some(reason)).await
+}
+
+/// Where the documents of a job go.
+pub(super) fn target(job: &Job) -> Target {
+    Target { shop_id: job.shop_id.clone(), index_name: job.index_name.clone(), job_id: job.id.to_string() }
+}
+
+async fn finish(
+    worker: &Worker,
+    chunk: &ChunkRef,
+    tally: Tally,
+    quarantined: Option<Quarantine>,
+) -> Result<ChunkOutcome, Fault> {
+    let Tally { counts, entries } = tally;
+    let mut report = None;
+    let mut samples = Samples::default();
+    if !entries.is_empty() {
+        let mut bytes = Vec::new();
+        entries.iter().for_each(|entry| entry.write_line(&mut bytes));
+        let key = chunk.report_key();
+        worker.stores.chunks.put(&key, &bytes).await?;
+        report = Some(key);
+    }
+    entries.into_iter().for_each(|entry| samples.add(entry));
+    Ok(ChunkOutcome { counts, report, samples: samples.into_entries(), quarantined })
+}
+
+/// Parses the lines; one that is no document is skipped (seed, step 7).
+fn read(bytes: &[u8], tally: &mut Tally) -> Vec<Document> {
+    let mut documents = Vec::new();
+    for (position, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        match std::str::from_utf8(line)
+            .map_err(|error| error.to_string())
+            .and_then(|line| Document::from_line(line).map_err(|error| error.to_string()))
+        {
+            Ok(document) => documents.push(document),
+            Err(error) => {
+                let message = format!("line {} of the chunk is no document: {error}", position + 1);
+                tally.refuse(Entry::new(Class::Skipped, "invalid-json", message));
+            }
+        }
+    }
+    documents
+}
+
+async fn validate(
+    worker: &Worker,
+    documents: Vec<Document>,
+    tally: &mut Tally,
+) -> Result<Vec<Document>, Fault> {
+    let plugin = worker.validate.manifest().reference();
+    let made = documents
+        .iter()
+        .map(|document| MadeDocument {
+            id: document.id.clone(),
+            fields: serde_json::to_string(&document.fields).expect("JSON values always serialize"),
+        })
+        .collect();
+    let verdicts = worker.validate.validate(made).await?;
+    let mut accepted = Vec::with_capacity(documents.len());
+    for (document, verdict) in documents.into_iter().zip(verdicts) {
+        let of_document = |mut entry: Entry| {
+            entry.document_id = Some(document.id.to_string());
+            entry
+        };
+        for issue in verdict.issues.into_iter().filter(|issue| issue.severity == Severity::Warning) {
+            let entry = Entry::new(Class::Warning, issue.code, issue.message);
+            tally.refuse(of_document(Entry { path: issue.path, plugin: Some(plugin.clone()), ..entry }));
+        }
+        match verdict.refused {
+            Some(refusal) => tally.refuse(of_document(refusal.into_entry(worker.validate.manifest()))),
+            None => accepted.push(document),
+        }
+    }
+    Ok(accepted)
+}
+
+async fn add(
+    worker: &Worker,
+    job: &Job,
+    target: &Target,
+    documents: Vec<Document>,
+    tally: &mut Tally,
+) -> Result<(), Fault> {
+    let fields = &worker.version.manifest().version_fields;
+    let batch: Vec<Write> = documents.into_iter().map(|document| prepare(document, fields)).collect();
+    let ids: Vec<DocumentId> = batch.iter().map(|write| write.document.id.clone()).collect();
+    let stored = stored(worker, target, &ids).await?;
+
+    let pairs = batch.iter().zip(&stored).filter_map(|(write, stored)| {
+        let stored = stored.as_ref()?;
+        (!is_same(write, stored)).then(|| (write.version.clone(), stored.version.clone()))
+    });
+    let mut orderings = compare(worker, pairs.collect()).await?.into_iter();
+
+    let mut writes = Vec::with_capacity(batch.len());
+    for (write, stored) in batch.into_iter().zip(stored) {
+        let decision = match &stored {
+            None => Decision::Write,
+            Some(stored) => {
+                let ordering = if is_same(&write, stored) {
+                    VersionOrdering::Same
+                } else {
+                    match orderings.next().expect("compare answers each pair") {
+                        Ok(ordering) => ordering,
+                        Err(refusal) => {
+                            let mut entry = refusal.into_entry(worker.version.manifest());
+                            entry.document_id = Some(write.document.id.to_string());
+                            tally.refuse(entry);
+                            continue;
+                        }
+                    }
+                };
+                decide(&write, stored, ordering, &target.job_id, job.same_version)
+            }
+        };
+        match decision {
+            Decision::Write => writes.push(write),
+            Decision::Written => tally.counts.processed += 1,
+            Decision::Unchanged => {
+                tally.counts.processed += 1;
+                tally.counts.unchanged += 1;
+            }
+            Decision::Conflict(entry) => tally.refuse(entry),
+        }
+    }
+    if writes.is_empty() {
+        return Ok(());
+    }
+    let outcomes = worker.index.write(target, &writes).await?;
+    answered_all(target, writes.len(), outcomes.len())?;
+    for (write, outcome) in writes.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Done => tally.counts.processed += 1,
+            Outcome::Refused { code, message } => {
+                tally.refuse(refused_by_index(&write.document.id, code, message))
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn remove(
+    worker: &Worker,
+    target: &Target,
+    removals: Vec<Document>,
+    tally: &mut Tally,
+) -> Result<(), Fault> {
+    let fields = &worker.version.manifest().version_fields;
+    let ids: Vec<DocumentId> = removals.iter().map(|removal| removal.id.clone()).collect();
+    let stored = stored(worker, target, &ids).await?;
+    let versions: Vec<_> = removals.iter().map(|removal| version_of(&removal.fields, fields)).collect();
+
+    // A removal without a version is unconditional (contract).
+    let guarded = |version: &Map<String, Value>, stored: &Option<Stored>| {
+        let stored = stored.as_ref()?;
+        (!version.is_empty()).then(|| (version.clone(), stored.version.clone()))
+    };
+    let pairs = versions.iter().zip(&stored).filter_map(|(version, stored)| guarded(version, stored));
+    let mut orderings = compare(worker, pairs.collect()).await?.into_iter();
+
+    let mut accepted = Vec::with_capacity(ids.len());
+    for ((id, version), stored) in ids.into_iter().zip(&versions).zip(&stored) {
+        if let (Some(stored), Some(_)) = (stored, guarded(version, stored)) {
+            match orderings.next().expect("compare answers each pair") {
+                Ok(VersionOrdering::Older) => {
+                    tally.refuse(removal_conflict(id.as_str(), version, stored));
+                    continue;
+                }
+                Ok(VersionOrdering::Newer | VersionOrdering::Same) => {}
+                Err(refusal) => {
+                    let mut entry = refusal.into_entry(worker.version.manifest());
+                    entry.document_id = Some(id.to_string());
+                    tally.refuse(entry);
+                    continue;
+                }
+            }
+        }
+        accepted.push(id);
+    }
+    if accepted.is_empty() {
+        return Ok(());
+    }
+    let outcomes = worker.index.delete(target, &accepted).await?;
+    answered_all(target, accepted.len(), outcomes.len())?;
+    for (id, outcome) in accepted.iter().zip(outcomes) {
+        match outcome {
+            // Counted whether it was there or not: a repetition after a crash must count the same.
+            Outcome::Done => {
+                tally.counts.processed += 1;
+                tally.counts.deleted += 1;
+            }
+            Outcome::Refused { code, message } => tally.refuse(refused_by_index(id, code, message)),
+        }
+    }
+    Ok(())
+}
+
+async fn stored(worker: &Worker, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, Fault> {
+    let stored = worker.index.stored(target, ids).await?;
+    answered_all(target, ids.len(), stored.len())?;
+    Ok(stored)
+}
+
+type Pair = (Map<String, Value>, Map<String, Value>);
+
+async fn compare(
+    worker: &Worker,
+    pairs: Vec<Pair>,
+) -> Result<Vec<Result<VersionOrdering, crate::plugin::Refusal>>, Fault> {
+    if pairs.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(worker.version.compare(pairs).await?)
+}
+
+/// An index that answers for fewer documents than it was asked about must not be believed.
+fn answered_all(target: &Target, asked: usize, answered: usize) -> Result<(), Fault> {
+    if asked == answered {
+        return Ok(());
+    }
+    Err(Fault::Index(IndexError {
+        action: format!("reading the answer of index {}", target.index_name),
+        transient: false,
+        source: format!("it answered for {answered} documents of {asked}").into(),
+    }))
+}
+
+fn refused_by_index(id: &DocumentId, code: String, message: String) -> Entry {
+    Entry { document_id: Some(id.to_string()), ..Entry::new(Class::Failed, code, message) }
+}

@@ -1,0 +1,10 @@
+//! From chunks to the index: receive, claim, download and verify, validate, read stored versions, compare, write,
+//! settle, acknowledge. Every step may be repeated after a crash; each item counts exactly once.
+
+mod chunk;
+mod content;
+mod decide;
+mod lease;
+mod run;
+
+pub use run::{Stop, Until, Worker, WorkerSettings};

@@ -1,0 +1,299 @@
+//! The worker's loop: takes messages, handles their chunks side by side, one a lane, and settles each exactly once.
+
+use super::{chunk, lease::Heartbeat};
+use crate::{
+    env::SharedEnv,
+    fault::{Disposition, Fault, chain, disposition},
+    index::Index,
+    model::{ChunkRef, Job, JobId},
+    plugin::{Validate, Version},
+    store::{ChunkOutcome, Claim, Delivery, Jobs, Quarantine, StoreError, Stores},
+};
+use futures::FutureExt;
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How a worker works.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerSettings {
+    /// Chunks handled at once, each of another lane.
+    pub concurrency: usize,
+    /// For how long a chunk and its message are ours without a sign of life.
+    pub lease: Duration,
+    /// Wait before looking again into an empty queue.
+    pub idle: Duration,
+}
+
+/// Writes chunks to an index.
+pub struct Worker {
+    /// Where chunks, messages and jobs are.
+    pub stores: Stores,
+    /// Where documents go.
+    pub index: Arc<dyn Index>,
+    /// Judges documents.
+    pub validate: Arc<dyn Validate>,
+    /// Compares versions.
+    pub version: Arc<dyn Version>,
+    /// Time and randomness.
+    pub env: SharedEnv,
+    /// How to work.
+    pub settings: WorkerSettings,
+    /// Jobs seen, whose records never change in what is read here.
+    pub(super) jobs: Mutex<HashMap<JobId, Arc<Job>>>,
+}
+
+/// Why a worker stopped before its work was done. Everything is kept; the same command goes on.
+#[derive(Debug, thiserror::Error)]
+#[error("indexing stopped at chunk {key}, after {attempts} attempts at it")]
+pub struct Stop {
+    /// The chunk at which it happened.
+    pub key: String,
+    /// How often the chunk had been tried.
+    pub attempts: u32,
+    /// What happened.
+    #[source]
+    pub fault: Fault,
+}
+
+/// What a won claim gives.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    fence: u64,
+    attempts: u32,
+}
+
+/// When a worker's loop ends by itself.
+#[derive(Clone, Debug)]
+pub enum Until {
+    /// When this job has ended.
+    JobEnds(JobId),
+    /// Only when cancelled.
+    Cancelled,
+}
+
+impl Worker {
+    /// A worker.
+    pub fn new(
+        stores: Stores,
+        index: Arc<dyn Index>,
+        validate: Arc<dyn Validate>,
+        version: Arc<dyn Version>,
+        env: SharedEnv,
+        settings: WorkerSettings,
+    ) -> Self {
+        Self { stores, index, validate, version, env, settings, jobs: Mutex::default() }
+    }
+
+    /// Works a shop's queue until `until` or until cancelled; chunks under way are finished first.
+    pub async fn run(
+        self: &Arc<Self>,
+        shop_id: &str,
+        until: Until,
+        cancel: &CancellationToken,
+    ) -> Result<(), Stop> {
+        let mut tasks = JoinSet::new();
+        let mut stopped = None;
+        loop {
+            let leave = cancel.is_cancelled() || stopped.is_some() || self.is_over(&until).await;
+            let free = self.settings.concurrency.max(1).saturating_sub(tasks.len());
+            if leave && tasks.is_empty() {
+                return stopped.map_or(Ok(()), Err);
+            }
+            let mut received = 0;
+            if !leave && free > 0 {
+                match self.stores.queue.receive(shop_id, free, self.settings.lease).await {
+                    Ok(deliveries) => {
+                        received = deliveries.len();
+                        for delivery in deliveries {
+                            let worker = Arc::clone(self);
+                            tasks.spawn(async move { worker.handle(delivery).await });
+                        }
+                    }
+                    Err(error) => stopped = self.receive_failed(shop_id, error).await,
+                }
+            }
+            if received > 0 && received < free {
+                continue;
+            }
+            tokio::select! {
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                    if let Ok(Err(stop)) = ended {
+                        stopped.get_or_insert(*stop);
+                    }
+                }
+                () = self.env.sleep(self.settings.idle), if tasks.len() < self.settings.concurrency.max(1) => {}
+            }
+        }
+    }
+
+    async fn receive_failed(&self, shop_id: &str, error: StoreError) -> Option<Stop> {
+        let fault = Fault::Store(error);
+        match disposition(&fault, 1, self.env.random()) {
+            Disposition::Retry(after) => {
+                tracing::warn!(shop_id, error = %fault, "could not receive; trying again");
+                self.env.sleep(after.max(self.settings.idle)).await;
+                None
+            }
+            _ => Some(Stop { key: format!("the queue of {shop_id}"), attempts: 1, fault }),
+        }
+    }
+
+    async fn is_over(&self, until: &Until) -> bool {
+        match until {
+            Until::Cancelled => false,
+            Until::JobEnds(id) => match self.stores.jobs.get(id).await {
+                Ok(snapshot) => snapshot.is_some_and(|job| job.status.has_ended()),
+                Err(_) => false,
+            },
+        }
+    }
+
+    /// Handles one delivery from claim to acknowledgement.
+    async fn handle(&self, delivery: Delivery) -> Result<(), Box<Stop>> {
+        let mut held = None;
+        // A panic concerns this chunk alone; the loop and the other chunks go on.
+        let result = AssertUnwindSafe(self.steps(&delivery, &mut held)).catch_unwind().await;
+        let result = result.unwrap_or_else(|panic| {
+            let message = panic.downcast_ref::<String>().cloned();
+            let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(Fault::Bug { key: delivery.chunk.key.clone(), message: message.unwrap_or_default() })
+        });
+        let Err(fault) = result else { return Ok(()) };
+        self.dispose(&delivery, held, fault).await
+    }
+
+    async fn steps(&self, delivery: &Delivery, held: &mut Option<Held>) -> Result<(), Fault> {
+        let Delivery { chunk, receipt, .. } = delivery;
+        let jobs = self.stores.jobs.as_ref();
+        match jobs.claim(&chunk.job_id, chunk.seq, self.settings.lease).await? {
+            Claim::Won { fence, attempts } => {
+                *held = Some(Held { fence, attempts });
+                let lost = CancellationToken::new();
+                let lease = self.settings.lease;
+                let heartbeat =
+                    Heartbeat::start(&self.stores, &self.env, chunk, fence, receipt, lease, lost.clone());
+                let outcome = tokio::select! {
+                    outcome = self.outcome(chunk) => outcome?,
+                    () = lost.cancelled() => return Err(Fault::LeaseLost { key: chunk.key.clone() }),
+                };
+                drop(heartbeat);
+                self.settle(delivery, fence, &outcome).await?;
+            }
+            Claim::Settling { quarantined } => {
+                finish(jobs, chunk).await?;
+                self.leave(delivery, quarantined.as_ref()).await?;
+            }
+            Claim::Done { quarantined } => self.leave(delivery, quarantined.as_ref()).await?,
+            Claim::Held { until } => {
+                let wait = self.env.now().duration_until(until).unsigned_abs();
+                self.stores.queue.release(receipt, wait).await?;
+            }
+            Claim::Unknown => {
+                tracing::warn!(key = chunk.key, "the message of a chunk that no job knows was dropped");
+                self.leave(delivery, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn outcome(&self, chunk: &ChunkRef) -> Result<ChunkOutcome, Fault> {
+        let job = self.job(&chunk.job_id).await?;
+        chunk::handle(self, &job, chunk).await
+    }
+
+    /// Completion's three steps, then the acknowledgement as the last act.
+    async fn settle(&self, delivery: &Delivery, fence: u64, outcome: &ChunkOutcome) -> Result<(), Fault> {
+        let Delivery { chunk, .. } = delivery;
+        let jobs = self.stores.jobs.as_ref();
+        if !jobs.settle(&chunk.job_id, chunk.seq, fence, outcome).await? {
+            return Err(Fault::LeaseLost { key: chunk.key.clone() });
+        }
+        finish(jobs, chunk).await?;
+        Ok(self.leave(delivery, outcome.quarantined.as_ref()).await?)
+    }
+
+    /// Takes the message of a counted chunk off the queue. A void receipt means that somebody else has it, who will find
+    /// the chunk done.
+    async fn leave(&self, delivery: &Delivery, quarantined: Option<&Quarantine>) -> Result<(), StoreError> {
+        let queue = self.stores.queue.as_ref();
+        let _had_it = match quarantined {
+            Some(reason) => queue.bury(&delivery.receipt, &reason.code, &reason.message).await?,
+            None => queue.ack(&delivery.receipt).await?,
+        };
+        Ok(())
+    }
+
+    async fn dispose(&self, delivery: &Delivery, held: Option<Held>, fault: Fault) -> Result<(), Box<Stop>> {
+        let key = &delivery.chunk.key;
+        let attempts = held.map_or(delivery.receive_count, |held| held.attempts);
+        let decided = disposition(&fault, attempts, self.env.random());
+        let cause = chain(&fault);
+        tracing::warn!(key, attempts, cause, disposition = ?decided, "a chunk could not be handled");
+        let given_back = match &decided {
+            Disposition::Abandon => Ok(()),
+            Disposition::Retry(after) => self.release(delivery, held, *after).await,
+            Disposition::Stop => self.release(delivery, held, Duration::ZERO).await,
+            Disposition::Quarantine(code) => {
+                let reason = Quarantine { code: (*code).to_owned(), message: cause };
+                self.quarantine(delivery, held, reason).await
+            }
+        };
+        if let Err(error) = given_back {
+            // The lease runs out by itself, and the chunk is delivered again.
+            tracing::warn!(key, cause = chain(&error), "a chunk could not be given back");
+        }
+        if decided == Disposition::Stop {
+            return Err(Box::new(Stop { key: key.clone(), attempts, fault }));
+        }
+        Ok(())
+    }
+
+    async fn release(&self, delivery: &Delivery, held: Option<Held>, after: Duration) -> Result<(), Fault> {
+        let Delivery { chunk, receipt, .. } = delivery;
+        let jobs = &self.stores.jobs;
+        if let Some(Held { fence, .. }) = held
+            && !jobs.give_back(&chunk.job_id, chunk.seq, fence).await?
+        {
+            return Err(Fault::LeaseLost { key: chunk.key.clone() });
+        }
+        self.stores.queue.release(receipt, after).await?;
+        Ok(())
+    }
+
+    async fn quarantine(
+        &self,
+        delivery: &Delivery,
+        held: Option<Held>,
+        reason: Quarantine,
+    ) -> Result<(), Fault> {
+        let Some(Held { fence, .. }) = held else {
+            return self.release(delivery, held, Duration::ZERO).await;
+        };
+        let outcome = chunk::give_up(self, &delivery.chunk, reason).await?;
+        self.settle(delivery, fence, &outcome).await
+    }
+
+    async fn job(&self, id: &JobId) -> Result<Arc<Job>, Fault> {
+        let known = self.jobs.lock().expect("no holder of this lock panics").get(id).cloned();
+        if let Some(job) = known {
+            return Ok(job);
+        }
+        let snapshot = self.stores.jobs.get(id).await?;
+        let snapshot = snapshot.ok_or_else(|| Fault::LostInput { key: format!("the record of job {id}") })?;
+        let job = Arc::new(snapshot.job);
+        self.jobs.lock().expect("no holder of this lock panics").insert(id.clone(), Arc::clone(&job));
+        Ok(job)
+    }
+}
+
+/// Completion's steps (b) and (c): whoever finds a settling chunk may take them.
+async fn finish(jobs: &dyn Jobs, chunk: &ChunkRef) -> Result<(), StoreError> {
+    jobs.count(&chunk.job_id, chunk.seq).await?;
+    jobs.finish(&chunk.job_id, chunk.seq).await
+}

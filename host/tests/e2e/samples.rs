@@ -1,0 +1,65 @@
+//! Real exports, where there are any beside the repository.
+
+use crate::support::{Place, shared_sample};
+use serde_json::Value;
+
+fn run(name: &str) -> Option<(Place, crate::support::Ran)> {
+    let sample = shared_sample(name)?;
+    let place = Place::new();
+    let ran = place.run(sample.to_str().unwrap(), &[]);
+    Some((place, ran))
+}
+
+#[test]
+fn a_real_shop_is_synced_then_unchanged_then_in_conflict() {
+    let Some(sample) = shared_sample("kaizoku.jsonl") else { return };
+    let place = Place::new();
+    let export = std::fs::read_to_string(sample).unwrap();
+    place.write("export.jsonl", &export);
+    let first = place.run("export.jsonl", &[]);
+    let view = first.json();
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert_eq!((&view["source"]["products"], &view["source"]["lines"]), (&32.into(), &300.into()));
+    assert_eq!((&view["processed"], &view["skipped"], &view["failed"]), (&32.into(), &0.into(), &0.into()));
+
+    let again = place.run("export.jsonl", &[]);
+    assert_eq!((again.code, &again.json()["unchanged"]), (Some(0), &32.into()));
+
+    let mut root: Value = serde_json::from_str(export.lines().next().unwrap()).unwrap();
+    root["title"] = "Renamed".into();
+    root["updatedAt"] = "2020-01-01T00:00:00Z".into();
+    let moved_back: Vec<String> = std::iter::once(root.to_string()).chain(export.lines().skip(1).map(str::to_owned)).collect();
+    place.write("export.jsonl", crate::support::lines(&moved_back));
+    let conflict = place.run("export.jsonl", &[]);
+    assert_eq!((conflict.code, &conflict.json()["conflict"], &conflict.json()["unchanged"]), (Some(3), &1.into(), &31.into()));
+}
+
+#[test]
+fn a_bad_line_is_counted_and_explained() {
+    let Some((_place, ran)) = run("fixture_neanelu_basic-products_with_bad_line.jsonl") else { return };
+    let view = ran.json();
+    assert_eq!((ran.code, &view["processed"], &view["skipped"]), (Some(0), &2.into(), &1.into()), "{ran:?}");
+    let sample = &view["samples"]["skipped"][0];
+    assert_eq!((&sample["line"], &sample["code"]), (&4.into(), &"invalid-json".into()));
+}
+
+#[test]
+fn three_levels_and_children_without_id_land_in_their_product() {
+    let Some((place, ran)) = run("levis_3level_stackoverflow65466783.jsonl") else { return };
+    assert_eq!((ran.code, &ran.json()["processed"], &ran.json()["skipped"]), (Some(0), &1.into(), &0.into()), "{ran:?}");
+    let documents = place.documents();
+    assert_eq!(documents[0]["variants"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn every_other_sample_runs() {
+    for (name, processed, skipped) in [
+        ("fixture_snowthen_sample_products.jsonl", 2, 3),
+        ("neanelu_agrosel_4lines.raw.jsonl", 2, 0),
+        ("shopifydev_guide_example.jsonl", 5, 0),
+    ] {
+        let Some((_place, ran)) = run(name) else { continue };
+        let view = ran.json();
+        assert_eq!((ran.code, &view["processed"], &view["skipped"]), (Some(0), &processed.into(), &skipped.into()), "{name}: {ran:?}");
+    }
+}

@@ -1,0 +1,179 @@
+//! Starts the binary and reads what it says.
+
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::LazyLock,
+};
+use tempfile::TempDir;
+
+pub(crate) const SHOP: &str = "tests.myshopify.com";
+
+/// The Shopify plug-in, built once.
+pub(crate) static SHOPIFY: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-transform"));
+
+/// Builds a guest crate of the workspace and returns its component.
+pub(crate) fn guest(package: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let target = Path::new(env!("CARGO_BIN_EXE_host")).ancestors().nth(2).unwrap().join("guests");
+    let status = Command::new(env!("CARGO"))
+        .current_dir(root)
+        .args(["build", "--quiet", "--profile", "guest", "--target", "wasm32-unknown-unknown", "--package", package])
+        .arg("--target-dir")
+        .arg(&target)
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .status()
+        .unwrap();
+    assert!(status.success(), "building {package} failed");
+    target.join("wasm32-unknown-unknown/guest").join(package.replace('-', "_")).with_extension("wasm")
+}
+
+/// Real exports that are not part of the repository; none in a clone that has no such folder beside it.
+pub(crate) fn shared_sample(name: &str) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let path = std::env::var_os("HOST_TEST_SHARED").map_or(root, PathBuf::from).join("samples").join(name);
+    if !path.is_file() {
+        eprintln!("skipped: there is no sample {}", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+/// A folder with an export and a data directory.
+pub(crate) struct Place {
+    pub(crate) dir: TempDir,
+}
+
+/// What a run of the binary left.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// The object on stdout.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// A command with this place as working directory, data directory and cache.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
+        command
+            .current_dir(self.dir.path())
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.dir.path())
+            .env("XDG_CACHE_HOME", CACHE.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn host(&self, arguments: &[&str]) -> Ran {
+        ran(self.command(arguments).output().unwrap())
+    }
+
+    /// `host run` with the Shopify plug-in.
+    pub(crate) fn run_command(&self, source: &str, more: &[&str]) -> Command {
+        let mut command = self.command(&["run", "--output", "json", "--shop", SHOP, "--data-dir", "data", "--plugin"]);
+        command.arg(&*SHOPIFY).arg(source).args(more);
+        command
+    }
+
+    pub(crate) fn run(&self, source: &str, more: &[&str]) -> Ran {
+        ran(self.run_command(source, more).output().unwrap())
+    }
+
+    pub(crate) fn spawn(&self, source: &str) -> Child {
+        self.run_command(source, &[]).spawn().unwrap()
+    }
+
+    /// All documents of the catalog as the binary shows them, without the job's name.
+    pub(crate) fn documents(&self) -> Vec<Value> {
+        let listed = self.host(&["documents", "list", "--limit", "1000000", "--data-dir", "data", "--output", "json"]);
+        let ids: Vec<String> = serde_json::from_str(&listed.stdout).unwrap();
+        let get = |id: &String| {
+            let mut document = self.host(&["documents", "get", id, "--data-dir", "data", "--output", "json"]).json();
+            document.as_object_mut().unwrap().remove("_mq_job_id");
+            document
+        };
+        ids.iter().map(get).collect()
+    }
+
+    /// The chunk objects of all jobs: name inside the job and bytes.
+    pub(crate) fn chunks(&self) -> Vec<(String, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.path("data/chunks")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if name.starts_with("chunk_") {
+                    found.push((name, std::fs::read(path).unwrap()));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// Compiled plug-ins of all tests: compiling is not what they test.
+static CACHE: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+
+pub(crate) fn ran(output: Output) -> Ran {
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The lines of one product with two variants, its images and a metafield.
+pub(crate) fn product(number: u32, title: &str, updated_at: &str) -> Vec<String> {
+    let gid = format!("gid://shopify/Product/{number}");
+    let mut lines = vec![format!(
+        r#"{{"id":"{gid}","title":"{title}","handle":"p-{number}","descriptionHtml":"<p>About {title}</p>","vendor":"Acme","productType":"Mug","tags":["a","b"],"status":"ACTIVE","updatedAt":"{updated_at}"}}"#
+    )];
+    for variant in 1..=2 {
+        lines.push(format!(
+            r#"{{"id":"gid://shopify/ProductVariant/{number}{variant}","title":"V{variant}","price":"1{variant}.50","position":{variant},"availableForSale":true,"selectedOptions":[{{"name":"Size","value":"S{variant}"}}],"__parentId":"{gid}"}}"#
+        ));
+        lines.push(format!(
+            r#"{{"available":{variant},"location":{{"id":"gid://shopify/Location/1"}},"__parentId":"gid://shopify/ProductVariant/{number}{variant}"}}"#
+        ));
+    }
+    lines.push(format!(
+        r#"{{"id":"gid://shopify/MediaImage/{number}9","alt":"{title}","mediaContentType":"IMAGE","status":"READY","image":{{"url":"https://cdn.example.com/{number}.jpg"}},"__parentId":"{gid}"}}"#
+    ));
+    lines
+}
+
+pub(crate) fn lines(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+}

@@ -1,0 +1,118 @@
+//! The main job: first sync, nothing new, one change, one conflict, a removal.
+
+use crate::support::{Place, lines, product};
+
+const OLD: &str = "2026-01-01T00:00:00Z";
+const NEW: &str = "2026-01-02T00:00:00Z";
+
+fn export(titles: &[(&str, &str)]) -> String {
+    let products = titles.iter().enumerate();
+    lines(&products.flat_map(|(number, (title, at))| product(number as u32 + 1, title, at)).collect::<Vec<_>>())
+}
+
+#[test]
+fn a_second_run_changes_nothing() {
+    let place = Place::new();
+    place.write("export.jsonl", export(&[("Mug", OLD), ("Cup", OLD), ("Jug", OLD)]));
+    let first = place.run("export.jsonl", &[]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    let view = first.json();
+    assert_eq!(view["status"], "COMPLETED");
+    assert_eq!((&view["total_items"], &view["processed"], &view["unchanged"]), (&3.into(), &3.into(), &0.into()));
+    assert_eq!((&view["source"]["lines"], &view["source"]["products"]), (&18.into(), &3.into()));
+    let documents = place.documents();
+    assert_eq!(documents.len(), 3);
+    assert_eq!(documents[0]["title"], "Mug");
+    assert_eq!(documents[0]["variants"].as_array().unwrap().len(), 2);
+
+    let second = place.run("export.jsonl", &[]);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert_eq!((&second.json()["processed"], &second.json()["unchanged"]), (&3.into(), &3.into()));
+    assert_ne!(second.json()["job_id"], view["job_id"]);
+    assert_eq!(place.documents(), documents);
+}
+
+#[test]
+fn newer_is_written_and_older_is_a_conflict() {
+    let place = Place::new();
+    place.write("export.jsonl", export(&[("Mug", NEW), ("Cup", OLD), ("Jug", OLD)]));
+    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+
+    place.write("export.jsonl", export(&[("Stale mug", OLD), ("New cup", NEW), ("Jug", OLD)]));
+    let ran = place.run("export.jsonl", &[]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let view = ran.json();
+    assert_eq!(view["status"], "CONFLICT");
+    assert_eq!((&view["processed"], &view["unchanged"], &view["conflict"]), (&2.into(), &1.into(), &1.into()));
+    assert_eq!(view["samples"]["conflict"][0]["document_id"], "1");
+    assert_eq!(view["samples"]["conflict"][0]["code"], "older-version");
+    let titles: Vec<_> = place.documents().iter().map(|d| d["title"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(titles, ["Mug", "New cup", "Jug"]);
+}
+
+#[test]
+fn other_content_of_the_same_version_is_a_conflict_unless_told_otherwise() {
+    let place = Place::new();
+    place.write("export.jsonl", export(&[("Mug", OLD)]));
+    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+    place.write("export.jsonl", export(&[("Cup", OLD)]));
+    let refused = place.run("export.jsonl", &[]);
+    assert_eq!((refused.code, &refused.json()["samples"]["conflict"][0]["code"]), (Some(3), &"same-version".into()));
+    assert_eq!(place.run("export.jsonl", &["--same-version", "write"]).code, Some(0));
+    assert_eq!(place.documents()[0]["title"], "Cup");
+}
+
+#[test]
+fn a_draft_leaves_the_index_and_an_old_draft_does_not() {
+    let place = Place::new();
+    place.write("export.jsonl", export(&[("Mug", OLD), ("Cup", NEW)]));
+    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+
+    let draft = |text: String| text.replace("ACTIVE", "DRAFT");
+    place.write("export.jsonl", draft(export(&[("Mug", NEW), ("Cup", OLD)])));
+    let ran = place.run("export.jsonl", &[]);
+    let view = ran.json();
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert_eq!((&view["processed"], &view["deleted"], &view["conflict"]), (&1.into(), &1.into(), &1.into()));
+    assert_eq!(view["samples"]["conflict"][0]["code"], "older-removal");
+    assert_eq!(place.documents().iter().map(|d| d["_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>(), ["2"]);
+}
+
+#[test]
+fn two_runs_make_the_same_chunks() {
+    let titles: Vec<(String, &str)> = (0..50).map(|n| (format!("Thing {n}"), OLD)).collect();
+    let titles: Vec<(&str, &str)> = titles.iter().map(|(title, at)| (title.as_str(), *at)).collect();
+    let chunks = |threads: &str| {
+        let place = Place::new();
+        place.write("export.jsonl", export(&titles));
+        place.write("host.toml", format!("[ingest]\nchunk_documents = 7\nlanes = 3\n[plugin]\nthreads = {threads}\n"));
+        assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+        place.chunks()
+    };
+    let first = chunks("1");
+    assert!(first.len() > 7, "{} chunks", first.len());
+    assert_eq!(first, chunks("4"));
+}
+
+#[test]
+fn an_empty_export_is_a_completed_job() {
+    let place = Place::new();
+    place.write("export.jsonl", "");
+    let ran = place.run("export.jsonl", &[]);
+    assert_eq!((ran.code, &ran.json()["status"], &ran.json()["total_items"]), (Some(0), &"COMPLETED".into(), &0.into()));
+}
+
+#[test]
+fn standard_input_several_files_and_packed_files_are_read() {
+    let place = Place::new();
+    let (one, two) = (export(&[("Mug", OLD)]), lines(&product(2, "Cup", OLD)));
+    place.write("one.jsonl", &one);
+    place.write("two.jsonl.zst", zstd::encode_all(two.as_bytes(), 3).unwrap());
+    let ran = place.run("one.jsonl", &["two.jsonl.zst"]);
+    assert_eq!((ran.code, &ran.json()["processed"]), (Some(0), &2.into()), "{ran:?}");
+
+    let mut child = place.run_command("-", &[]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), (one + &two).as_bytes()).unwrap();
+    let ran = crate::support::ran(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, &ran.json()["unchanged"]), (Some(0), &2.into()), "{ran:?}");
+}

@@ -1,0 +1,56 @@
+//! Grouping, against an oracle that keeps everything in memory.
+
+mod forms;
+mod modes;
+mod oracle;
+mod samples;
+mod speed;
+
+use host::{
+    ingest::{Export, ExportError, Item, Mode, Options},
+    model::{Grouping, job::SourceStats},
+};
+use std::{io::Write as _, path::Path};
+
+/// What a reading of an export gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reading {
+    /// Text, first line and id of each product.
+    products: Vec<(String, u64, Option<String>)>,
+    /// Line and code of each refused line, by line.
+    refused: Vec<(u64, String)>,
+}
+
+/// Where a line of a test names itself and its parent.
+fn by_parent() -> Grouping {
+    Grouping::ByParent { id: "/id".to_owned(), parents: vec!["/__parentId".to_owned()] }
+}
+
+/// Options with so little memory that every export goes to disk, in many runs that are merged in several rounds.
+fn tiny(mode: Mode, dir: &Path) -> Options {
+    Options { mode, sort_memory: 200, sort_files: 3, ..Options::new(dir) }
+}
+
+fn read_file(
+    path: &Path,
+    grouping: &Grouping,
+    options: Options,
+) -> Result<(Reading, SourceStats), ExportError> {
+    let mut items = Export::open(&[path.display().to_string()], options)?.scan(grouping)?.into_products();
+    let mut reading = Reading { products: Vec::new(), refused: Vec::new() };
+    for item in &mut items {
+        match item? {
+            Item::Product { product, .. } => reading.products.push((product.text, product.line, product.id)),
+            Item::Refused(entry) => reading.refused.push((entry.line.unwrap_or(0), entry.code)),
+        }
+    }
+    reading.refused.sort();
+    Ok((reading, items.finish()?))
+}
+
+fn read(export: &[u8], grouping: &Grouping, mode: Mode) -> Result<(Reading, SourceStats), ExportError> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut file = tempfile::NamedTempFile::new_in(&dir).unwrap();
+    file.write_all(export).unwrap();
+    read_file(file.path(), grouping, tiny(mode, dir.path()))
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask build`: the plug-ins and the host.
+
+use crate::command::{Step, headline};
+use crate::toolchain::{WASM_TARGET, ensure_wasm_target};
+use crate::workspace::{plugins_dir, target_dir};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::Path;
+
+/// Package and file name of each plug-in.
+const PLUGINS: [(&str, &str); 2] = [("guest-transform", "shopify.wasm"), ("guest-validate", "validate.wasm")];
+
+pub(crate) fn run() -> Result<()> {
+    plugins()?;
+    host()
+}
+
+/// Builds the plug-ins into `target/plugins/`.
+pub(crate) fn plugins() -> Result<()> {
+    headline("plug-ins");
+    ensure_wasm_target()?;
+    let mut step =
+        Step::cargo("building the plug-ins").words("build --profile guest --target").words(WASM_TARGET);
+    for (package, _) in PLUGINS {
+        step = step.words("-p").words(package);
+    }
+    step.run()?;
+    let built = target_dir()?.join(WASM_TARGET).join("guest");
+    let plugins = plugins_dir()?;
+    fs::create_dir_all(&plugins).with_context(|| format!("{} cannot be made", plugins.display()))?;
+    for (package, file) in PLUGINS {
+        let from = built.join(package.replace('-', "_")).with_extension("wasm");
+        let bytes = copy_atomically(&from, &plugins.join(file))?;
+        eprintln!("{} ({} KB)", plugins.join(file).display(), bytes / 1_000);
+    }
+    Ok(())
+}
+
+/// Builds the host.
+pub(crate) fn host() -> Result<()> {
+    headline("host");
+    Step::cargo("building the host").words("build --release -p host").run()
+}
+
+/// Copies so that a host that loads the plug-in at this moment gets the old file or the new one. A file with the same
+/// bytes is left alone, so that what depends on it is not built again.
+fn copy_atomically(from: &Path, to: &Path) -> Result<usize> {
+    let bytes = fs::read(from).with_context(|| format!("{} cannot be read", from.display()))?;
+    if fs::read(to).is_ok_and(|present| present == bytes) {
+        return Ok(bytes.len());
+    }
+    let unfinished = to.with_extension(format!("{}.tmp", std::process::id()));
+    fs::write(&unfinished, &bytes).with_context(|| format!("{} cannot be written", unfinished.display()))?;
+    fs::rename(&unfinished, to).with_context(|| format!("{} cannot be replaced", to.display()))?;
+    Ok(bytes.len())
+}

@@ -1,0 +1,168 @@
+//! Running other programs, so that a reader of the output can repeat each step by hand.
+
+use anyhow::Result;
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::thread;
+
+/// A step that did not work.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What happened, to which step.
+    pub(crate) what: String,
+    /// What to do about it.
+    pub(crate) help: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { what: what.into(), help: Some(help.into()) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A program to be run from the root of the repository, without standard input.
+#[derive(Debug)]
+pub(crate) struct Step {
+    what: &'static str,
+    help: Option<String>,
+    command: Command,
+}
+
+impl Step {
+    /// `what` completes the sentence “… failed”.
+    pub(crate) fn new(what: &'static str, program: impl AsRef<OsStr>) -> Self {
+        let mut command = Command::new(program);
+        command.current_dir(crate::workspace::root()).stdin(Stdio::null());
+        Self { what, help: None, command }
+    }
+
+    /// The cargo that runs this task.
+    pub(crate) fn cargo(what: &'static str) -> Self {
+        Self::new(what, std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    }
+
+    /// Arguments without blanks in them, as one would type them.
+    pub(crate) fn words(mut self, words: &str) -> Self {
+        self.command.args(words.split_whitespace());
+        self
+    }
+
+    pub(crate) fn path(mut self, path: &Path) -> Self {
+        self.command.arg(path);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// What to do when the step fails.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Runs the program with its output shown. Fails unless it ends with exit code 0.
+    pub(crate) fn run(mut self) -> Result<()> {
+        eprintln!("$ {}", self.text());
+        let status = self.command.status();
+        let what = match status {
+            Ok(status) if status.success() => return Ok(()),
+            Ok(status) => format!("{} failed: `{}` ended with {status}", self.what, self.text()),
+            Err(error) => format!("{} failed: `{}` cannot be started: {error}", self.what, self.text()),
+        };
+        Err(Failure { what, help: self.help }.into())
+    }
+
+    /// Like `run`, and hands each line of the program's output to `watch` after showing it.
+    pub(crate) fn run_watching(mut self, watch: impl FnMut(&str) + Send) -> Result<()> {
+        eprintln!("$ {}", self.text());
+        let text = self.text();
+        if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+            self.command.env("CARGO_TERM_COLOR", "always");
+        }
+        let started = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let what = match started.and_then(|child| pass_on(child, watch)) {
+            Ok(status) if status.success() => return Ok(()),
+            Ok(status) => format!("{} failed: `{text}` ended with {status}", self.what),
+            Err(error) => format!("{} failed: `{text}` cannot be run: {error}", self.what),
+        };
+        Err(Failure { what, help: self.help }.into())
+    }
+
+    /// What the program prints on standard output.
+    pub(crate) fn output(mut self) -> Result<String> {
+        let text = self.text();
+        let what = match self.command.stderr(Stdio::inherit()).output() {
+            Ok(output) if output.status.success() => {
+                return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+            }
+            Ok(output) => format!("{} failed: `{text}` ended with {}", self.what, output.status),
+            Err(error) => format!("{} failed: `{text}` cannot be started: {error}", self.what),
+        };
+        Err(Failure { what, help: self.help }.into())
+    }
+
+    /// Whether the program is there and ends with exit code 0. Shows nothing.
+    pub(crate) fn succeeds(mut self) -> bool {
+        self.command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+
+    fn text(&self) -> String {
+        let program = Path::new(self.command.get_program());
+        // A path to cargo or host says less than its name, unless it lies in the repository.
+        let program = program
+            .strip_prefix(crate::workspace::root())
+            .unwrap_or_else(|_| program.file_name().map_or(program, Path::new));
+        let mut text = program.display().to_string();
+        for argument in self.command.get_args() {
+            let path = Path::new(argument);
+            let shown = path.strip_prefix(crate::workspace::root()).unwrap_or(path);
+            text.push(' ');
+            text.push_str(&shown.display().to_string());
+        }
+        text
+    }
+}
+
+/// Shows both outputs of a program on standard error, line by line, until it ends.
+fn pass_on(mut child: Child, watch: impl FnMut(&str) + Send) -> io::Result<ExitStatus> {
+    let outputs = [
+        child.stdout.take().map(|output| Box::new(output) as Box<dyn Read + Send>),
+        child.stderr.take().map(|output| Box::new(output) as Box<dyn Read + Send>),
+    ];
+    let watch = Mutex::new(watch);
+    thread::scope(|scope| {
+        for output in outputs.into_iter().flatten() {
+            let watch = &watch;
+            scope.spawn(move || {
+                for line in BufReader::new(output).split(b'\n').map_while(io::Result::ok) {
+                    let line = String::from_utf8_lossy(&line);
+                    eprintln!("{line}");
+                    if let Ok(mut watch) = watch.lock() {
+                        watch(&line);
+                    }
+                }
+            });
+        }
+    });
+    child.wait()
+}
+
+/// A line that says what comes next.
+pub(crate) fn headline(text: &str) {
+    eprintln!("\n== {text}");
+}

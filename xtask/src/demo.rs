@@ -1,0 +1,113 @@
+//! `cargo xtask demo`: from a fresh clone to an indexed shop.
+
+use crate::command::{Step, headline};
+use crate::workspace::{host_binary, plugins_dir, root, target_dir};
+use crate::{build, make_sample};
+use anyhow::{Context, Result};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use xtask::sample::{Recipe, Shape};
+
+const SHOP: &str = "demo.myshopify.com";
+/// Every product of it becomes a document or a removal: the job must end COMPLETED.
+const SAMPLE: Recipe = Recipe {
+    seed: 2_025,
+    shape: Shape::Real,
+    grouped: true,
+    products: 2_000,
+    bytes: u64::MAX,
+    bad_lines: 0.0,
+};
+
+pub(crate) fn run() -> Result<()> {
+    build::run()?;
+
+    let folder = target_dir()?.join("demo");
+    let export = folder.join("products.jsonl");
+    let data = folder.join("data");
+    headline("sample");
+    let summary = make_sample::to_file(&SAMPLE, &export)?;
+    eprintln!(
+        "{}: {} products, {} lines, {:.1} MB",
+        show(&export),
+        summary.products,
+        summary.lines,
+        summary.bytes as f64 / 1e6
+    );
+
+    headline("run");
+    remove(&data)?;
+    let host = host_binary()?;
+    let plugin = plugins_dir()?.join("shopify.wasm");
+    Step::new("indexing the sample", &host)
+        .words("run --plugin")
+        .path(&plugin)
+        .path(&export)
+        .words("--shop")
+        .words(SHOP)
+        .words("--data-dir")
+        .path(&data)
+        .help("exit code 1: something broke · 2: usage or configuration · 3: conflicts · 4: failed documents")
+        .run()?;
+
+    print_next(&host, &plugin, &data);
+    Ok(())
+}
+
+/// Says what there is to see.
+fn print_next(host: &Path, plugin: &Path, data: &Path) {
+    let document = some_document(host, data).unwrap_or_else(|| "ID".to_owned());
+    let (host, plugin, data) = (show(host), show(plugin), show(data));
+    println!("\nThe shop is indexed. Look at it:\n");
+    println!("  {host} jobs list --data-dir {data}");
+    println!("  {host} documents count --data-dir {data}");
+    println!("  {host} documents get {document} --data-dir {data}");
+    println!("  {host} plugin inspect {plugin}");
+    println!(
+        "\nRun the same command again and nothing is written: every document is already there, unchanged."
+    );
+    println!("README.md tells the rest; `cargo xtask sample --help` makes larger shops.");
+}
+
+/// The id of a document in the index, taken from the listing.
+fn some_document(host: &Path, data: &Path) -> Option<String> {
+    let listing =
+        Step::new("listing documents", host).words("documents list --data-dir").path(data).output().ok()?;
+    find_document_id(&listing)
+}
+
+/// The first word of the listing that holds the number of a sample product.
+fn find_document_id(listing: &str) -> Option<String> {
+    listing
+        .split(|character: char| !character.is_ascii_alphanumeric() && !"._~-".contains(character))
+        .find(|word| word.contains("82140"))
+        .map(str::to_owned)
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A path as one would type it from the root of the repository.
+fn show(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_id_is_found_in_text_and_in_json() {
+        assert_eq!(find_document_id("ID  TITLE\n8214000000000  Hoodie\n").as_deref(), Some("8214000000000"));
+        let json = r#"[{"_id":"shopify-8214000032768","title":"82"}]"#;
+        assert_eq!(find_document_id(json).as_deref(), Some("shopify-8214000032768"));
+        assert_eq!(find_document_id("no documents"), None);
+    }
+}

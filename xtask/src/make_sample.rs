@@ -1,0 +1,135 @@
+//! `cargo xtask sample`: an export like a Shopify shop's.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use xtask::sample::{self, Recipe, Shape, Summary};
+
+/// What to write.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Number of products [default: 1000, or without limit if --bytes is given]
+    #[arg(long, value_name = "N")]
+    products: Option<u64>,
+    /// End with the product that reaches this size, such as 500MB
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    bytes: Option<u64>,
+    /// The same seed gives the same products
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// How large products are
+    #[arg(long, value_enum, default_value_t = Shape::Real)]
+    shape: Shape,
+    /// Keep each product's lines together (the default)
+    #[arg(long, conflicts_with = "ungrouped")]
+    grouped: bool,
+    /// Mix the lines: children stand anywhere, also before their parents
+    #[arg(long)]
+    ungrouped: bool,
+    /// Share of lines that are not JSON objects, added to the good ones: 0.01 is one in a hundred
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    bad_lines: f64,
+    /// Where to write; - is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+}
+
+impl Options {
+    fn recipe(&self) -> Recipe {
+        let products = match (self.products, self.bytes) {
+            (Some(products), _) => products,
+            (None, Some(_)) => u64::MAX,
+            (None, None) => 1_000,
+        };
+        Recipe {
+            seed: self.seed,
+            shape: self.shape,
+            grouped: !self.ungrouped,
+            products,
+            bytes: self.bytes.unwrap_or(u64::MAX),
+            bad_lines: self.bad_lines,
+        }
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let started = Instant::now();
+    let recipe = options.recipe();
+    let summary = if options.out.as_os_str() == "-" {
+        match into(&recipe, io::stdout().lock()) {
+            // Whoever reads has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            other => other.context("standard output cannot be written")?,
+        }
+    } else {
+        to_file(&recipe, &options.out)?
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    let (products, lines, bytes) = (summary.products, summary.lines, summary.bytes);
+    let rate = bytes as f64 / 1e6 / seconds.max(1e-6);
+    eprintln!(
+        "{products} products, {lines} lines, {bad} bad lines, {bytes} bytes in {seconds:.2} s ({rate:.0} MB/s); \
+         {line_share:.1} lines and {byte_share} bytes a product",
+        bad = summary.bad_lines,
+        line_share = lines as f64 / products.max(1) as f64,
+        byte_share = bytes / products.max(1),
+    );
+    Ok(())
+}
+
+/// Writes the export to a file, whose folder is made if need be.
+pub(crate) fn to_file(recipe: &Recipe, path: &Path) -> Result<Summary> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    let file = File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
+    into(recipe, file).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn into(recipe: &Recipe, out: impl Write) -> io::Result<Summary> {
+    let mut out = BufWriter::with_capacity(1 << 20, out);
+    let summary = sample::write(recipe, &mut out)?;
+    out.flush()?;
+    Ok(summary)
+}
+
+/// `500MB`, `1.5GB`, `64KiB` or a bare number of bytes.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic() || character == ' ');
+    let factor: u64 = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1_000,
+        "m" | "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        other => return Err(format!("unknown unit `{other}`: use KB, MB, GB, KiB, MiB or GiB")),
+    };
+    let number: f64 = digits.parse().map_err(|_| format!("`{digits}` is not a number"))?;
+    if !number.is_finite() || number < 0.0 {
+        return Err(format!("`{digits}` is not a size"));
+    }
+    Ok((number * factor as f64).round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        assert_eq!(parse_bytes("500MB"), Ok(500_000_000));
+        assert_eq!(parse_bytes("1.5 GiB"), Ok(1_610_612_736));
+        assert_eq!(parse_bytes("12"), Ok(12));
+        assert_eq!(
+            parse_bytes("12 parsecs"),
+            Err("unknown unit `parsecs`: use KB, MB, GB, KiB, MiB or GiB".into())
+        );
+        assert_eq!(parse_bytes("MB"), Err("`` is not a number".into()));
+        assert_eq!(parse_bytes("-1MB"), Err("`-1` is not a size".into()));
+    }
+}

@@ -1,0 +1,146 @@
+//! `cargo xtask test`: everything that must hold before a change is merged, cheapest first; the first failure ends it.
+
+use crate::command::{Step, headline};
+use crate::toolchain::{ensure_component, has_subcommand};
+use crate::workspace::root;
+use crate::{build, hygiene};
+use anyhow::Result;
+
+pub(crate) fn run() -> Result<()> {
+    headline("formatting");
+    ensure_component("rustfmt")?;
+    Step::cargo("checking the formatting")
+        .words("fmt --all --check")
+        .help("`cargo fmt --all` puts it right")
+        .run()?;
+
+    hygiene::run()?;
+
+    headline("lints");
+    ensure_component("clippy")?;
+    // The release profile on purpose, here and below: a second profile would build wasmtime a second time.
+    Step::cargo("linting").words("clippy --workspace --all-targets --release -- -D warnings").run()?;
+
+    build::plugins()?;
+
+    headline("tests");
+    let mut counts = Counts::default();
+    let tested = run_tests(&mut counts);
+    tested.inspect_err(|_| eprintln!("{}", counts.sentence()))?;
+
+    crash_test()?;
+    licences()?;
+
+    eprintln!("\nall checks passed");
+    println!("{}", counts.sentence());
+    Ok(())
+}
+
+/// Unit and integration tests, then examples in the documentation, and the documentation itself.
+fn run_tests(counts: &mut Counts) -> Result<()> {
+    let tests = if has_subcommand("nextest") {
+        Step::cargo("testing").words("nextest run --workspace --release --no-fail-fast")
+    } else {
+        eprintln!("cargo-nextest is not installed: `cargo test` does the same, a little slower");
+        Step::cargo("testing").words("test --workspace --release --lib --bins --tests --no-fail-fast")
+    };
+    tests.run_watching(|line| counts.read(line))?;
+
+    headline("documentation");
+    Step::cargo("testing the examples in the documentation")
+        .words("test --workspace --release --doc --no-fail-fast")
+        .run_watching(|line| counts.read(line))?;
+    Step::cargo("building the documentation")
+        .words("doc --workspace --release --no-deps")
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()
+}
+
+/// Kills the real binary at each step and starts it again. The short form; the script without arguments is the long one.
+fn crash_test() -> Result<()> {
+    if !root().join("tests/crash.sh").is_file() {
+        return Ok(());
+    }
+    headline("crash test");
+    Step::new("the crash test", "bash").words("tests/crash.sh --short").run()
+}
+
+/// Licences, banned crates and known vulnerabilities.
+fn licences() -> Result<()> {
+    headline("licences and bans");
+    if !has_subcommand("deny") {
+        eprintln!("skipped: cargo-deny is not installed (`cargo install cargo-deny`)");
+        return Ok(());
+    }
+    Step::cargo("checking licences and bans").words("deny check").run()
+}
+
+/// Counts from the summary lines of `cargo nextest` and `cargo test`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+impl Counts {
+    /// Adds up lines such as `Summary [ 1.2s] 30 tests run: 29 passed, 1 failed, 2 skipped` and
+    /// `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
+    fn read(&mut self, line: &str) {
+        let plain = without_colours(line);
+        let Some((_, counts)) = plain
+            .split_once("tests run:")
+            .or_else(|| plain.split_once("test run:"))
+            .or_else(|| plain.split_once("test result:").and_then(|(_, result)| result.split_once('.')))
+        else {
+            return;
+        };
+        let words: Vec<&str> =
+            counts.split([' ', ',', ';', '(', ')']).filter(|word| !word.is_empty()).collect();
+        for pair in words.windows(2) {
+            let Ok(number) = pair[0].parse::<u64>() else { continue };
+            match pair[1] {
+                "passed" => self.passed += number,
+                "failed" | "timed" => self.failed += number,
+                "skipped" | "ignored" => self.skipped += number,
+                _ => {}
+            }
+        }
+    }
+
+    fn sentence(&self) -> String {
+        format!("tests: {} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+/// The line without escape sequences for colours.
+fn without_colours(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        if character == '\u{1b}' {
+            let _ = characters.by_ref().find(char::is_ascii_alphabetic);
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summary_lines_are_added_up() {
+        let mut counts = Counts::default();
+        counts.read("     Summary [   0.512s] 30 tests run: 29 passed (1 slow), 1 failed, 2 skipped");
+        counts.read("\u{1b}[32;1m     Summary\u{1b}[0m [ 0.1s] \u{1b}[1m1\u{1b}[0m test run: \u{1b}[1m1\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, 0 skipped");
+        counts.read(
+            "test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+        );
+        counts.read("test result: FAILED. 0 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s");
+        counts.read("running 7 tests, 5 passed yesterday");
+        assert_eq!(counts, Counts { passed: 42, failed: 3, skipped: 5 });
+    }
+}

@@ -1,0 +1,54 @@
+//! What a toolchain needs beyond the usual: installed when missing, by rustup.
+
+use crate::command::{Failure, Step};
+use anyhow::Result;
+use std::path::Path;
+
+/// The target of the plug-ins.
+pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// Makes sure that plug-ins can be compiled.
+pub(crate) fn ensure_wasm_target() -> Result<()> {
+    if has_wasm_target()? {
+        return Ok(());
+    }
+    eprintln!("the target {WASM_TARGET} is missing: rustup installs it");
+    let installed =
+        Step::new("installing the wasm target", "rustup").words("target add").words(WASM_TARGET).run();
+    if installed.is_ok() && has_wasm_target()? {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!("plug-ins need the Rust target {WASM_TARGET}, which this toolchain lacks and rustup could not install"),
+        format!("install it by hand: `rustup target add {WASM_TARGET}`, or your distribution's package of it"),
+    )
+    .into())
+}
+
+/// Makes sure that a component of the toolchain, `clippy` say, is there.
+pub(crate) fn ensure_component(component: &'static str) -> Result<()> {
+    let name = if component == "rustfmt" { "fmt" } else { component };
+    if Step::cargo("looking for a component").words(name).words("--version").succeeds() {
+        return Ok(());
+    }
+    Step::new("installing a component of the toolchain", "rustup")
+        .words("component add")
+        .words(component)
+        .help(format!("install it by hand: `rustup component add {component}`"))
+        .run()
+}
+
+/// Whether a subcommand of cargo, `nextest` say, is installed.
+pub(crate) fn has_subcommand(name: &str) -> bool {
+    Step::cargo("looking for a subcommand").words(name).words("--version").succeeds()
+}
+
+/// Asks the toolchain itself: a target may have come without rustup.
+fn has_wasm_target() -> Result<bool> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let sysroot = Step::new("looking for the toolchain", rustc).words("--print sysroot").output()?;
+    let libraries = Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).join("lib");
+    let Ok(mut entries) = std::fs::read_dir(libraries) else { return Ok(false) };
+    Ok(entries
+        .any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))))
+}
