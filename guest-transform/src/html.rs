@@ -9,6 +9,7 @@ use std::convert::Infallible;
 
 use html5gum::{Emitter, Error, State, Tokenizer};
 
+use crate::skim::skim;
 use crate::text::push_collapsed;
 
 /// How often text is decoded again that was escaped more than once (`&amp;amp;lt;`), as spreadsheets and import tools leave it.
@@ -17,11 +18,16 @@ const MAX_ESCAPE_DEPTH: usize = 8;
 /// The text of an HTML fragment: words separated by single spaces, no markup, entities decoded.
 pub(crate) fn to_text(html: &str) -> String {
     let mut text = String::with_capacity(html.len() / 2);
-    if memchr::memchr2(b'<', b'&', html.as_bytes()).is_none() {
-        push_collapsed(&mut text, &mut false, html);
-        return text;
+    let mut emitter = TextEmitter::new(&mut text, true);
+    let rest = skim(html, &mut emitter);
+    if !rest.is_empty() {
+        let Ok(()) = Tokenizer::new_with_emitter(rest, emitter).finish();
     }
-    let Ok(()) = Tokenizer::new_with_emitter(html, TextEmitter::new(&mut text, true)).finish();
+    unescaped(text)
+}
+
+/// Text that may have been escaped more often than once, with its white space collapsed anew if so.
+fn unescaped(text: String) -> String {
     match decode_entities(&text) {
         Cow::Borrowed(_) => text,
         Cow::Owned(decoded) => {
@@ -58,7 +64,7 @@ fn may_hold_entity(text: &str) -> bool {
 }
 
 /// Collects the text between tags; everything else is dropped as it comes.
-struct TextEmitter<'t> {
+pub(crate) struct TextEmitter<'t> {
     text: &'t mut String,
     /// Whether runs of white space become one space.
     collapse: bool,
@@ -86,7 +92,20 @@ impl<'t> TextEmitter<'t> {
         }
     }
 
-    fn push(&mut self, piece: &str) {
+    /// Takes a tag that was read elsewhere; not one that changes how what follows is to be read.
+    pub(crate) fn plain_tag(&mut self, name: &[u8]) -> bool {
+        let mut tag = TagName::default();
+        for byte in name {
+            tag.push(&[byte.to_ascii_lowercase()]);
+        }
+        if is_skipped(tag.get()) || tag.get() == b"textarea" {
+            return false;
+        }
+        self.gap |= !is_inline(tag.get());
+        true
+    }
+
+    pub(crate) fn push(&mut self, piece: &str) {
         if self.collapse {
             push_collapsed(self.text, &mut self.gap, piece);
         } else {
@@ -271,6 +290,29 @@ impl Emitter for TextEmitter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The text by the tokenizer alone.
+    fn tokenized(html: &str) -> String {
+        let mut text = String::new();
+        let Ok(()) = Tokenizer::new_with_emitter(html, TextEmitter::new(&mut text, true)).finish();
+        unescaped(text)
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(5_000))]
+
+        #[test]
+        fn skimming_reads_what_the_tokenizer_reads(html in MARKUP) {
+            proptest::prop_assert_eq!(to_text(&html), tokenized(&html));
+        }
+
+        #[test]
+        fn skimming_reads_odd_tags_as_the_tokenizer_does(html in "(</?[pb]([ =\"'a/>é]){0,9}x){1,3}") {
+            proptest::prop_assert_eq!(to_text(&html), tokenized(&html));
+        }
+    }
+
+    const MARKUP: &str = "(<|</|>|/>|/|<p|<b|</p>|</B>|<br>|<style>|</style>|<script|<!--|-->|<é| a=|\"|'|=| |\n|a|B|é|&|&amp;|&nbsp;|&#39;|&lt;|;|amp|#x|\u{0}|<a b=\"|\" c='|'>|<textarea>|\t|!|\\?|-|\u{A0}){0,16}";
 
     #[test]
     fn elements_that_break_lines_separate_words() {

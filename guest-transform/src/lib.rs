@@ -81,6 +81,7 @@ mod price;
 mod record;
 mod report;
 mod scalar;
+mod skim;
 mod text;
 mod transform;
 mod writer;

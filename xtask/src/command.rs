@@ -69,6 +69,15 @@ impl Step {
         self
     }
 
+    /// Lets the program use only the first `cores` cores.
+    pub(crate) fn cores(self, cores: usize) -> Self {
+        let mut command = Command::new("taskset");
+        command.current_dir(crate::workspace::root()).stdin(Stdio::null());
+        command.arg("--cpu-list").arg(format!("0-{}", cores.max(1) - 1));
+        command.arg(self.command.get_program()).args(self.command.get_args());
+        Self { command, ..self }
+    }
+
     /// What to do when the step fails.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the tasks of this repository.
 
+mod bench;
 mod build;
 mod command;
 mod demo;
@@ -30,6 +31,9 @@ enum Task {
     Demo,
     /// Install what the tests need and run them all.
     Test,
+    /// Measure.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Write an export like a Shopify shop's.
     Sample(make_sample::Options),
 }
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         Task::Build => build::run(),
         Task::Demo => demo::run(),
         Task::Test => test::run(),
+        Task::Bench(bench) => bench::run(&bench),
         Task::Sample(options) => make_sample::run(&options),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };

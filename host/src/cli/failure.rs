@@ -29,7 +29,7 @@ impl From<Exit> for ExitCode {
 
 /// An error on its way to the terminal.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     exit: Exit,
     error: Box<dyn Error + Send + Sync>,
     help: Option<String>,
@@ -37,22 +37,22 @@ pub struct Failure {
 
 impl Failure {
     /// Something broke.
-    pub fn broke(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(super) fn broke(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit: Exit::Broke, error: error.into(), help: None }
     }
 
     /// Wrong usage or configuration.
-    pub fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(super) fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit: Exit::Usage, error: error.into(), help: None }
     }
 
     /// Adds what to do.
-    pub fn help(self, help: impl Into<String>) -> Self {
+    pub(super) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
     /// Prints the error, its causes and the help to stderr.
-    pub fn report(&self) -> Exit {
+    pub(super) fn report(&self) -> Exit {
         eprintln!("{} {}", "error:".red().bold(), self.error);
         let mut cause = self.error.source();
         let mut said = self.error.to_string();

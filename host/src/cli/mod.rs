@@ -11,6 +11,8 @@ mod plugin;
 mod report;
 mod run;
 
+pub use failure::Exit;
+
 use crate::{
     config::Overrides,
     telemetry::{
@@ -19,7 +21,7 @@ use crate::{
     },
 };
 use clap::{Args, Parser, Subcommand};
-use failure::{Exit, Failure};
+use failure::Failure;
 use output::OutputFormat;
 use std::path::PathBuf;
 

@@ -12,7 +12,7 @@ use std::{fmt::Write, path::Path, time::Duration};
 
 /// How results are printed on stdout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum OutputFormat {
+pub(super) enum OutputFormat {
     /// For people.
     #[default]
     Text,
@@ -22,7 +22,7 @@ pub enum OutputFormat {
 
 /// The object that `run` and `jobs show` print. Programs rely on its keys.
 #[derive(Debug, Serialize)]
-pub struct JobView<'a> {
+pub(super) struct JobView<'a> {
     job_id: &'a str,
     shop_id: &'a str,
     platform: &'a str,
@@ -54,7 +54,7 @@ struct SamplesView<'a> {
 
 impl<'a> JobView<'a> {
     /// A view of a job at `now`, whose objects lie in `chunks`.
-    pub fn new(job: &'a JobSnapshot, chunks: &Path, now: Timestamp) -> Self {
+    pub(super) fn new(job: &'a JobSnapshot, chunks: &Path, now: Timestamp) -> Self {
         let samples = |class| job.samples.iter().filter(|entry| entry.class == class).collect();
         let folder = format!("{}/{}/bulk/{}", job.job.platform, job.job.shop_id, job.job.id);
         Self {
@@ -83,29 +83,41 @@ impl<'a> JobView<'a> {
     }
 
     /// The job as a few lines of text.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let Counts { processed, unchanged, failed, skipped, conflict, deleted } = self.counts;
         let elapsed = Duration::from_millis(self.elapsed_ms.unsigned_abs());
-        let took = if elapsed < Duration::from_secs(10) { format!("{:.1} s", elapsed.as_secs_f64()) } else { short(elapsed) };
+        let took = if elapsed < Duration::from_secs(10) {
+            format!("{:.1} s", elapsed.as_secs_f64())
+        } else {
+            short(elapsed)
+        };
         let _ = writeln!(text, "job {}  {}  in {took}", self.job_id, self.status.as_str());
         let _ = writeln!(text, "  shop       {} → index {}", self.shop_id, self.index_name);
         if let Some(source) = self.source {
             let _ = writeln!(
                 text,
                 "  read       {} lines, {} products, {} ({})",
-                count(source.lines), count(source.products), bytes(source.bytes), source.grouping
+                count(source.lines),
+                count(source.products),
+                bytes(source.bytes),
+                source.grouping
             );
         }
         let written = processed - unchanged - deleted;
         let _ = writeln!(
             text,
             "  processed  {}: {} written, {} unchanged, {} removed",
-            count(processed), count(written), count(unchanged), count(deleted)
+            count(processed),
+            count(written),
+            count(unchanged),
+            count(deleted)
         );
-        for (name, number, class) in
-            [("skipped", skipped, &self.samples.skipped), ("failed", failed, &self.samples.failed), ("conflict", conflict, &self.samples.conflict)]
-        {
+        for (name, number, class) in [
+            ("skipped", skipped, &self.samples.skipped),
+            ("failed", failed, &self.samples.failed),
+            ("conflict", conflict, &self.samples.conflict),
+        ] {
             if number > 0 {
                 let _ = writeln!(text, "  {name:<10} {}", count(number));
             }
@@ -124,7 +136,7 @@ impl<'a> JobView<'a> {
 }
 
 /// An entry on one line.
-pub fn entry_text(entry: &Entry) -> String {
+pub(super) fn entry_text(entry: &Entry) -> String {
     let place = match (&entry.document_id, entry.line) {
         (Some(id), _) => format!("document {id}: "),
         (None, Some(line)) => format!("line {line}: "),
@@ -134,7 +146,7 @@ pub fn entry_text(entry: &Entry) -> String {
 }
 
 /// The exit code of a job that ended.
-pub fn exit_of(status: JobStatus) -> Exit {
+pub(super) fn exit_of(status: JobStatus) -> Exit {
     match status {
         JobStatus::Completed => Exit::Completed,
         JobStatus::Conflict => Exit::Conflict,

@@ -1,0 +1,118 @@
+//! The measured parts of `cargo xtask bench ingest`, each a process of its own. Prints the seconds of one round.
+//!
+//! `transform EXPORT PLUGIN` runs every product through the component on one thread; `ingest EXPORT PLUGIN THREADS` runs
+//! the whole way from the file to published chunks in a fresh data directory.
+
+use futures::executor::block_on;
+use host::{
+    env::RealEnv,
+    export::{Export, Item, Options},
+    ingest::{
+        chunk::ChunkBounds,
+        reader,
+        run::{IngestSettings, Published, ingest},
+    },
+    model::{Digest, Job, JobId, Operation, Product, SameVersion},
+    plugin::{Configs, Plugins, Role, Settings, Transform},
+    store::embedded::Embedded,
+};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+/// As in the host's reader.
+const BATCH: usize = 64;
+
+fn main() {
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["transform", export, plugin] => component(export, plugin),
+        ["ingest", export, plugin, threads] => {
+            whole(export, plugin, threads.parse().expect("a number of threads"))
+        }
+        // `cargo test --benches` and the like start it without arguments.
+        _ => eprintln!("nothing to measure: `cargo xtask bench ingest` says what"),
+    }
+}
+
+fn plugins(plugin: &str, threads: usize) -> Plugins {
+    let threads = NonZeroUsize::new(threads).expect("at least one thread");
+    let settings = Settings { threads, ..Settings::default() };
+    Plugins::open(&settings, &[PathBuf::from(plugin)], &Configs::new()).expect("the plug-in loads")
+}
+
+fn component(export: &str, plugin: &str) {
+    let plugins = plugins(plugin, 1);
+    let transform = plugins.transform().expect("the plug-in transforms");
+    let batches = batches(export, transform.as_ref());
+    let products: usize = batches.iter().map(Vec::len).sum();
+    let started = Instant::now();
+    let mut documents = 0;
+    for batch in batches {
+        let made = block_on(transform.transform(batch)).expect("the plug-in answers");
+        documents += made.iter().map(|(_, outcome)| outcome.documents.len()).sum::<usize>();
+    }
+    println!("{} {products} {documents}", started.elapsed().as_secs_f64());
+}
+
+fn batches(export: &str, transform: &dyn Transform) -> Vec<Vec<Product>> {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let open = Export::open(&[export.to_owned()], Options::new(scratch.path())).expect("the export opens");
+    let plan = open.scan(&transform.manifest().grouping).expect("the export is readable");
+    let mut batches = vec![Vec::new()];
+    for item in plan.into_products() {
+        if let Item::Product { product, .. } = item.expect("the export is readable") {
+            if batches.last().is_some_and(|batch| batch.len() == BATCH) {
+                batches.push(Vec::new());
+            }
+            batches.last_mut().expect("there is always one").push(product);
+        }
+    }
+    batches
+}
+
+fn whole(export: &str, plugin: &str, threads: usize) {
+    let plugins = plugins(plugin, threads);
+    let transform = plugins.transform().expect("the plug-in transforms");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let stores = Embedded::open(dir.path(), Arc::new(RealEnv)).expect("the data directory opens").stores();
+    let job = job(&plugins);
+    let bounds = ChunkBounds { documents: 1000, bytes: 8 << 20 };
+    let settings = IngestSettings { bounds, lanes: 1, batches: 2 * threads };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("the runtime starts");
+    let started = Instant::now();
+    let seal = runtime.block_on(async {
+        let options = Options::new(dir.path().join("scratch"));
+        let open = Export::open(&[export.to_owned()], options).expect("the export opens");
+        let plan = open.scan(&transform.manifest().grouping).expect("the export is readable");
+        let reads = reader::start(plan, settings.batches);
+        ingest(&stores, &job, &transform, settings, reads, &Published::default())
+            .await
+            .expect("the ingest ends")
+    });
+    println!("{} {} {}", started.elapsed().as_secs_f64(), seal.source.products, seal.total_items);
+}
+
+fn job(plugins: &Plugins) -> Job {
+    Job {
+        id: JobId::new("bench").expect("a legal id"),
+        platform: "shopify".to_owned(),
+        shop_id: "bench.myshopify.com".to_owned(),
+        index_name: "bench".to_owned(),
+        operation: Operation::AddDocuments,
+        created_at: jiff::Timestamp::now(),
+        plugin: plugins.plugin_ref(Role::Transform).expect("the plug-in transforms"),
+        fingerprint: Digest::of(b"bench"),
+        sources: vec![Path::new("export").display().to_string()],
+        same_version: SameVersion::Conflict,
+    }
+}
