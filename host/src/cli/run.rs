@@ -111,6 +111,9 @@ impl Run<'_> {
         let stores = embedded.stores();
         let job = self.job(&stores, sources, &plan, transform.as_ref()).await?;
 
+        let found = stores.jobs.get(&job.id).await.map_err(store_failure)?;
+        let sealed = found.is_some_and(|found| found.seal.is_some());
+
         let published = Published::default();
         let worker = self.worker(&embedded);
         // What ends the work: an interrupt, or an ingest that cannot go on.
@@ -118,6 +121,9 @@ impl Run<'_> {
         let settings = self.ingest_settings();
         let reads = reader::start(plan, settings.batches);
         let ingesting = async {
+            if sealed {
+                return Ok(());
+            }
             let ingested = tokio::select! {
                 sealed = ingest(&stores, &job, &transform, settings, reads, &published) => sealed.map(drop),
                 () = leave.cancelled() => Ok(()),
@@ -206,7 +212,7 @@ impl Run<'_> {
         let platform = if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform };
         let index_name = self.config.index.clone().unwrap_or_else(|| index_name(platform, self.shop));
         let fingerprint = self.fingerprint(plan, &plugin.digest, &manifest.name, &index_name);
-        if let Some(job) = stores.jobs.find_unsealed(self.shop, fingerprint).await.map_err(store_failure)? {
+        if let Some(job) = stores.jobs.find_unfinished(self.shop, fingerprint).await.map_err(store_failure)? {
             return Ok(job);
         }
         let created_at = self.env.now();

@@ -85,8 +85,8 @@ pub trait Jobs: Send + Sync {
     /// Creates the job; does nothing if there is one with this id.
     async fn create(&self, job: &Job) -> Result<(), StoreError>;
 
-    /// The unsealed job of the shop with this fingerprint, if there is one: the same ingest was interrupted.
-    async fn find_unsealed(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError>;
+    /// The job of the shop with this fingerprint that has not ended, if there is one: the same sync was interrupted.
+    async fn find_unfinished(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError>;
 
     /// The job as it stands; `None` if there is none.
     async fn get(&self, id: &JobId) -> Result<Option<JobSnapshot>, StoreError>;
