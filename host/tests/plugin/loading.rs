@@ -26,8 +26,9 @@ fn said_of(bytes: &[u8]) -> String {
 }
 
 fn said_of_path(path: &Path, dir: &Path, configs: &Configs) -> String {
+    let limits = limits().with_call_time(Duration::from_millis(500));
     let error =
-        Loader::new(loader(limits()).engine().clone(), limits(), None).load(path, configs).unwrap_err();
+        Loader::new(loader(limits.clone()).engine().clone(), limits, None).load(path, configs).unwrap_err();
     error.to_string().replace(&format!("{}/", dir.display()), "")
 }
 
