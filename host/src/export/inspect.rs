@@ -126,9 +126,9 @@ fn excerpt(line: &[u8]) -> String {
             }
             left -= 1;
             if is_invisible(character) {
-                shown.extend(character.escape_default())
+                shown.extend(character.escape_default());
             } else {
-                shown.push(character)
+                shown.push(character);
             }
         }
         for byte in chunk.invalid() {

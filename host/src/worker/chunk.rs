@@ -208,7 +208,7 @@ async fn add(
         match outcome {
             Outcome::Done => tally.counts.processed += 1,
             Outcome::Refused { code, message } => {
-                tally.refuse(refused_by_index(&write.document.id, code, message))
+                tally.refuse(refused_by_index(&write.document.id, code, message));
             }
         }
     }

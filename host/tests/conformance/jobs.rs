@@ -3,7 +3,7 @@
 use crate::make::{Backend, MINUTE, chunk, claim, complete, entry, processed, seal};
 use futures::future::join_all;
 use host::{
-    model::{Class, Counts, Digest, JobId, JobStatus},
+    model::{Class, Counts, Digest, Job, JobId, JobStatus},
     store::{ChunkOutcome, Claim, JobSnapshot, Quarantine},
 };
 use std::time::Duration;
@@ -30,11 +30,19 @@ pub(crate) async fn an_interrupted_job_is_found_by_its_fingerprint(backend: &Bac
     let (jobs, shop) = (&backend.stores.jobs, backend.name("shop"));
     let job = backend.job(&shop);
     jobs.create(&job).await.unwrap();
-    assert_eq!(jobs.find_unsealed(&shop, job.fingerprint).await.unwrap(), Some(job.clone()));
-    assert_eq!(jobs.find_unsealed(&backend.name("shop"), job.fingerprint).await.unwrap(), None);
-    assert_eq!(jobs.find_unsealed(&shop, Digest::of(b"other")).await.unwrap(), None);
-    jobs.seal(&job.id, &seal(0)).await.unwrap();
-    assert_eq!(jobs.find_unsealed(&shop, job.fingerprint).await.unwrap(), None);
+    assert_eq!(jobs.find_unfinished(&shop, job.fingerprint).await.unwrap(), Some(job.clone()));
+    assert_eq!(jobs.find_unfinished(&backend.name("shop"), job.fingerprint).await.unwrap(), None);
+    assert_eq!(jobs.find_unfinished(&shop, Digest::of(b"other")).await.unwrap(), None);
+    // Sealed is not ended: its chunk is still to be counted.
+    jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
+    jobs.seal(&job.id, &seal(1)).await.unwrap();
+    assert_eq!(jobs.find_unfinished(&shop, job.fingerprint).await.unwrap(), Some(job.clone()));
+
+    let ended =
+        Job { id: JobId::new(backend.name("job")).unwrap(), fingerprint: Digest::of(b"ended"), ..job };
+    jobs.create(&ended).await.unwrap();
+    jobs.seal(&ended.id, &seal(0)).await.unwrap();
+    assert_eq!(jobs.find_unfinished(&shop, ended.fingerprint).await.unwrap(), None);
 }
 
 pub(crate) async fn jobs_are_listed_newest_first(backend: &Backend) {

@@ -7,13 +7,13 @@ use std::{
 };
 
 /// The guest that misbehaves as its configuration says.
-pub static EVIL: LazyLock<PathBuf> = LazyLock::new(|| build("guest-evil"));
+pub(crate) static EVIL: LazyLock<PathBuf> = LazyLock::new(|| build("guest-evil"));
 
 /// The guest for Shopify's exports.
-pub static TRANSFORM: LazyLock<PathBuf> = LazyLock::new(|| build("guest-transform"));
+pub(crate) static TRANSFORM: LazyLock<PathBuf> = LazyLock::new(|| build("guest-transform"));
 
 /// The bytes of the evil guest.
-pub fn evil_bytes() -> Vec<u8> {
+pub(crate) fn evil_bytes() -> Vec<u8> {
     std::fs::read(&*EVIL).unwrap()
 }
 

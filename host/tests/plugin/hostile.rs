@@ -91,7 +91,8 @@ async fn a_trap_on_one_product_of_a_thousand() {
 #[tokio::test]
 async fn several_traps_in_a_batch() {
     let rig = Rig::new("trap-one");
-    let product_or_bomb = |n: usize| if n % 3 == 0 { product(r#"{"id":"bomb"}"#) } else { good_product(n) };
+    let product_or_bomb =
+        |n: usize| if n.is_multiple_of(3) { product(r#"{"id":"bomb"}"#) } else { good_product(n) };
     let outcomes = rig.evil.transform((0..100).map(product_or_bomb).collect()).await.unwrap();
     for (n, (product, outcome)) in outcomes.iter().enumerate() {
         assert_eq!(product.text, product_or_bomb(n).text);

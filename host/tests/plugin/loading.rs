@@ -152,7 +152,8 @@ fn a_configuration_that_the_plug_in_refuses() {
 fn a_configuration_for_nobody() {
     let settings = Settings { cache: Some(cache()), limits: limits(), ..Settings::default() };
     let configs = Configs::from([("shopware".to_owned(), serde_json::Map::new())]);
-    let Err(error @ OpenError::UnknownConfig { .. }) = Plugins::open(&settings, &[EVIL.clone()], &configs)
+    let Err(error @ OpenError::UnknownConfig { .. }) =
+        Plugins::open(&settings, std::slice::from_ref(&EVIL), &configs)
     else {
         panic!("opened");
     };
