@@ -99,7 +99,7 @@ impl Validator {
         for (field, presence) in self.config.required.iter().zip(required) {
             match presence {
                 Presence::Present => {}
-                Presence::Missing => report.error("missing-field", &[], || {
+                Presence::Missing => report.error("missing-field", &[Step::Key(field)], || {
                     format!("The required field {} is missing; every document must have it.", quoted(field))
                 }),
                 Presence::Empty => report.error("empty-field", &[Step::Key(field)], || {

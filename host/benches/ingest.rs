@@ -32,7 +32,9 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["transform", export, plugin] => component(export, plugin),
-        ["ingest", export, plugin, threads] => whole(export, plugin, threads.parse().expect("a number of threads")),
+        ["ingest", export, plugin, threads] => {
+            whole(export, plugin, threads.parse().expect("a number of threads"))
+        }
         // `cargo test --benches` and the like start it without arguments.
         _ => eprintln!("nothing to measure: `cargo xtask bench ingest` says what"),
     }
@@ -93,7 +95,9 @@ fn whole(export: &str, plugin: &str, threads: usize) {
         let open = Export::open(&[export.to_owned()], options).expect("the export opens");
         let plan = open.scan(&transform.manifest().grouping).expect("the export is readable");
         let reads = reader::start(plan, settings.batches);
-        ingest(&stores, &job, &transform, settings, reads, &Published::default()).await.expect("the ingest ends")
+        ingest(&stores, &job, &transform, settings, reads, &Published::default())
+            .await
+            .expect("the ingest ends")
     });
     println!("{} {} {}", started.elapsed().as_secs_f64(), seal.source.products, seal.total_items);
 }

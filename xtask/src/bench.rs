@@ -95,7 +95,11 @@ impl<'a> Measured<'a> {
                 let step = host_bench().words("ingest").path(&self.export).path(&self.plugin);
                 rounds.push(round(step.words(&cores.to_string()).cores(cores))?);
             }
-            println!("whole ingest, {cores} core{} {}", if cores == 1 { " " } else { "s" }, self.speed(median(rounds)));
+            println!(
+                "whole ingest, {cores} core{} {}",
+                if cores == 1 { " " } else { "s" },
+                self.speed(median(rounds))
+            );
         }
         Ok(())
     }
@@ -135,7 +139,8 @@ impl<'a> Measured<'a> {
                     started.elapsed().as_secs_f64(),
                     bytes as f64 / 1e6 / started.elapsed().as_secs_f64(),
                 );
-                fs::remove_file(&export).with_context(|| format!("{} cannot be removed", export.display()))?;
+                fs::remove_file(&export)
+                    .with_context(|| format!("{} cannot be removed", export.display()))?;
             }
         }
         Ok(())

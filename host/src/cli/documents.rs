@@ -58,7 +58,8 @@ pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
 async fn get(global: &Global, index: &dyn Index, target: &Target, id: &str) -> Ended {
     let id = DocumentId::new(id).map_err(Failure::usage)?;
     let Some(document) = index.get(target, &id).await.map_err(index_failure)? else {
-        let message = format!("there is no document {id} in index {} of {}", target.index_name, target.shop_id);
+        let message =
+            format!("there is no document {id} in index {} of {}", target.index_name, target.shop_id);
         return Err(Failure::broke(message).help("`host documents list` prints the ids that there are"));
     };
     match global.output {
@@ -70,7 +71,13 @@ async fn get(global: &Global, index: &dyn Index, target: &Target, id: &str) -> E
     Ok(Exit::Completed)
 }
 
-async fn list(global: &Global, index: &dyn Index, target: &Target, after: Option<String>, limit: usize) -> Ended {
+async fn list(
+    global: &Global,
+    index: &dyn Index,
+    target: &Target,
+    after: Option<String>,
+    limit: usize,
+) -> Ended {
     let after = after.map(DocumentId::new).transpose().map_err(Failure::usage)?;
     let ids = index.list(target, after.as_ref(), limit).await.map_err(index_failure)?;
     match global.output {
@@ -84,7 +91,11 @@ async fn list(global: &Global, index: &dyn Index, target: &Target, after: Option
 async fn target(global: &Global, stores: &Stores) -> Result<Target, Failure> {
     let config = config(global)?;
     if let (Some(shop_id), Some(index_name)) = (&config.shop, &config.index) {
-        return Ok(Target { shop_id: shop_id.clone(), index_name: index_name.clone(), job_id: String::new() });
+        return Ok(Target {
+            shop_id: shop_id.clone(),
+            index_name: index_name.clone(),
+            job_id: String::new(),
+        });
     }
     let jobs = stores.jobs.list(config.shop.as_deref(), 1).await.map_err(super::context::store_failure)?;
     let Some(JobSnapshot { job, .. }) = jobs.into_iter().next() else {
@@ -92,7 +103,11 @@ async fn target(global: &Global, stores: &Stores) -> Result<Target, Failure> {
         return Err(Failure::usage(format!("there is no job{of} that would name an index"))
             .help("name shop and index with --shop and --index"));
     };
-    Ok(Target { shop_id: job.shop_id, index_name: config.index.unwrap_or(job.index_name), job_id: String::new() })
+    Ok(Target {
+        shop_id: job.shop_id,
+        index_name: config.index.unwrap_or(job.index_name),
+        job_id: String::new(),
+    })
 }
 
 fn index_failure(error: IndexError) -> Failure {

@@ -51,7 +51,9 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> End
     let chunks = config.data_dir.join("chunks");
     runtime()?.block_on(async {
         match command {
-            JobsCommand::List { limit } => list(global, &stores, config.shop.as_deref(), limit, &chunks).await,
+            JobsCommand::List { limit } => {
+                list(global, &stores, config.shop.as_deref(), limit, &chunks).await
+            }
             JobsCommand::Show { id } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
                 show(global, &job, &chunks)?;
@@ -110,7 +112,13 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
     Ok(Exit::Completed)
 }
 
-async fn watch(global: &Global, stores: &Stores, mut job: JobSnapshot, chunks: &Path, screen: &Screen) -> Ended {
+async fn watch(
+    global: &Global,
+    stores: &Stores,
+    mut job: JobSnapshot,
+    chunks: &Path,
+    screen: &Screen,
+) -> Ended {
     let env = env();
     let mut line = screen.line("indexing");
     while !job.status.has_ended() {

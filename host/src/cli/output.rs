@@ -87,25 +87,37 @@ impl<'a> JobView<'a> {
         let mut text = String::new();
         let Counts { processed, unchanged, failed, skipped, conflict, deleted } = self.counts;
         let elapsed = Duration::from_millis(self.elapsed_ms.unsigned_abs());
-        let took = if elapsed < Duration::from_secs(10) { format!("{:.1} s", elapsed.as_secs_f64()) } else { short(elapsed) };
+        let took = if elapsed < Duration::from_secs(10) {
+            format!("{:.1} s", elapsed.as_secs_f64())
+        } else {
+            short(elapsed)
+        };
         let _ = writeln!(text, "job {}  {}  in {took}", self.job_id, self.status.as_str());
         let _ = writeln!(text, "  shop       {} → index {}", self.shop_id, self.index_name);
         if let Some(source) = self.source {
             let _ = writeln!(
                 text,
                 "  read       {} lines, {} products, {} ({})",
-                count(source.lines), count(source.products), bytes(source.bytes), source.grouping
+                count(source.lines),
+                count(source.products),
+                bytes(source.bytes),
+                source.grouping
             );
         }
         let written = processed - unchanged - deleted;
         let _ = writeln!(
             text,
             "  processed  {}: {} written, {} unchanged, {} removed",
-            count(processed), count(written), count(unchanged), count(deleted)
+            count(processed),
+            count(written),
+            count(unchanged),
+            count(deleted)
         );
-        for (name, number, class) in
-            [("skipped", skipped, &self.samples.skipped), ("failed", failed, &self.samples.failed), ("conflict", conflict, &self.samples.conflict)]
-        {
+        for (name, number, class) in [
+            ("skipped", skipped, &self.samples.skipped),
+            ("failed", failed, &self.samples.failed),
+            ("conflict", conflict, &self.samples.conflict),
+        ] {
             if number > 0 {
                 let _ = writeln!(text, "  {name:<10} {}", count(number));
             }

@@ -42,7 +42,9 @@ fn text(plugin: &Inspection) -> String {
     let list = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
     let grouping = match &plugin.grouping {
         Grouping::WholeLines => "each line is a product".to_owned(),
-        Grouping::ByParent { id, parents } => format!("lines with id at {id}, parent at {}", parents.join(" or ")),
+        Grouping::ByParent { id, parents } => {
+            format!("lines with id at {id}, parent at {}", parents.join(" or "))
+        }
     };
     let load = match plugin.cached_load_ms {
         Some(cached) => format!("{} ms compiled, {cached} ms from the cache", plugin.cold_load_ms),

@@ -22,7 +22,11 @@ pub(super) enum ReportFormat {
 }
 
 /// Prints all report objects of the job, ingest's first, then chunk by chunk. In bounded memory: one object at a time.
-pub(super) async fn print_report(stores: &Stores, job: &JobSnapshot, format: ReportFormat) -> Result<(), Failure> {
+pub(super) async fn print_report(
+    stores: &Stores,
+    job: &JobSnapshot,
+    format: ReportFormat,
+) -> Result<(), Failure> {
     let keys = stores.jobs.reports(&job.job.id).await.map_err(store_failure)?;
     if format == ReportFormat::Html {
         print(&head(job))?;
@@ -37,8 +41,9 @@ pub(super) async fn print_report(stores: &Stores, job: &JobSnapshot, format: Rep
             ReportFormat::Html => {
                 let mut rows = String::new();
                 for line in text.lines() {
-                    let entry: Entry = serde_json::from_str(line)
-                        .map_err(|error| Failure::broke(format!("report object {key} is damaged: {error}")))?;
+                    let entry: Entry = serde_json::from_str(line).map_err(|error| {
+                        Failure::broke(format!("report object {key} is damaged: {error}"))
+                    })?;
                     row(&mut rows, &entry);
                 }
                 print(&rows)?;

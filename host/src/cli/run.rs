@@ -66,7 +66,15 @@ pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
     let runtime = runtime()?;
     runtime.block_on(async {
         tokio::spawn(interrupts(cancel.clone()));
-        let run = Run { global, config: &config, shop: &shop, plugins: &plugins, screen, cancel: &cancel, env: env() };
+        let run = Run {
+            global,
+            config: &config,
+            shop: &shop,
+            plugins: &plugins,
+            screen,
+            cancel: &cancel,
+            env: env(),
+        };
         if args.sources.is_empty() { run.work().await } else { run.sync(&args.sources).await }
     })
 }
@@ -96,10 +104,15 @@ impl Run<'_> {
                 .help("name one with --plugin, such as target/plugins/shopify.wasm")
         })?;
         let reading = Arc::new(Progress::default());
-        let Some(plan) = self.scan(sources, &transform, &reading).await? else { return Ok(Exit::Interrupted) };
+        let Some(plan) = self.scan(sources, &transform, &reading).await? else {
+            return Ok(Exit::Interrupted);
+        };
         let embedded = self.open().await?;
         let stores = embedded.stores();
         let job = self.job(&stores, sources, &plan, transform.as_ref()).await?;
+
+        let found = stores.jobs.get(&job.id).await.map_err(store_failure)?;
+        let sealed = found.is_some_and(|found| found.seal.is_some());
 
         let published = Published::default();
         let worker = self.worker(&embedded);
@@ -108,6 +121,9 @@ impl Run<'_> {
         let settings = self.ingest_settings();
         let reads = reader::start(plan, settings.batches);
         let ingesting = async {
+            if sealed {
+                return Ok(());
+            }
             let ingested = tokio::select! {
                 sealed = ingest(&stores, &job, &transform, settings, reads, &published) => sealed.map(drop),
                 () = leave.cancelled() => Ok(()),
@@ -135,7 +151,11 @@ impl Run<'_> {
         worked.map_err(stopped)?;
         let job = get(&stores, &job.id).await?;
         show(self.global, &job, &self.config.data_dir.join("chunks"))?;
-        Ok(if self.cancel.is_cancelled() && !job.status.has_ended() { Exit::Interrupted } else { exit_of(job.status) })
+        Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
+            Exit::Interrupted
+        } else {
+            exit_of(job.status)
+        })
     }
 
     /// Reads the export once and decides how its lines become products; none if interrupted.
@@ -187,18 +207,20 @@ impl Run<'_> {
         transform: &dyn Transform,
     ) -> Result<Job, Failure> {
         let manifest = transform.manifest();
-        let plugin = self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
+        let plugin =
+            self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
         let platform = if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform };
         let index_name = self.config.index.clone().unwrap_or_else(|| index_name(platform, self.shop));
         let fingerprint = self.fingerprint(plan, &plugin.digest, &manifest.name, &index_name);
-        if let Some(job) = stores.jobs.find_unsealed(self.shop, fingerprint).await.map_err(store_failure)? {
+        if let Some(job) = stores.jobs.find_unfinished(self.shop, fingerprint).await.map_err(store_failure)? {
             return Ok(job);
         }
         let created_at = self.env.now();
         let mut random = [0; 10];
         let bits = [self.env.random().to_le_bytes(), self.env.random().to_le_bytes()].concat();
         random.copy_from_slice(&bits[..10]);
-        let id = uuid::Builder::from_unix_timestamp_millis(created_at.as_millisecond().unsigned_abs(), &random);
+        let id =
+            uuid::Builder::from_unix_timestamp_millis(created_at.as_millisecond().unsigned_abs(), &random);
         Ok(Job {
             id: JobId::new(id.into_uuid().to_string()).expect("a UUID is a job id"),
             platform: platform.clone(),
@@ -219,7 +241,12 @@ impl Run<'_> {
         let told = serde_json::to_vec(&plugins.config.get(name)).expect("settings are plain data");
         let settings = format!(
             "{} {} {} {} {:?} {}",
-            plan.strategy(), ingest.chunk_documents, ingest.chunk_bytes, ingest.lanes, worker.same_version, index_name
+            plan.strategy(),
+            ingest.chunk_documents,
+            ingest.chunk_bytes,
+            ingest.lanes,
+            worker.same_version,
+            index_name
         );
         let sources: Vec<String> = plan.digests().iter().map(Digest::to_string).collect();
         let mut parts = vec![settings.into_bytes(), told, plugin.to_string().into_bytes()];
@@ -300,16 +327,23 @@ fn reading_state(reading: &ProgressSnapshot, published: Option<&Published>, elap
         let (documents, chunks) = (published.documents.load(Relaxed), published.chunks.load(Relaxed));
         text = format!(
             "{text}, {} products, {} documents, {} chunks",
-            count(reading.products), count(documents), count(chunks)
+            count(reading.products),
+            count(documents),
+            count(chunks)
         );
     }
-    State { done: reading.bytes, total: reading.bytes_total, text: format!("{text}, {}/s", bytes(rate as u64)) }
+    State {
+        done: reading.bytes,
+        total: reading.bytes_total,
+        text: format!("{text}, {}/s", bytes(rate as u64)),
+    }
 }
 
 /// Cancels at the first SIGINT or SIGTERM, so that chunks under way are finished; ends at once at the second.
 async fn interrupts(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return tracing::warn!("signals cannot be received: an interrupt ends at once");
     };

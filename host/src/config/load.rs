@@ -45,8 +45,8 @@ pub enum ConfigError {
     #[error("there is no configuration file {}", .0.display())]
     Missing(PathBuf),
     /// A key is unknown, a value has the wrong kind, or a file is not TOML.
-    #[error("{}", describe(.0))]
-    Invalid(#[from] Box<figment::Error>),
+    #[error("{0}")]
+    Invalid(String),
 }
 
 /// Where a value comes from.
@@ -76,14 +76,17 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Effective, Con
     if file.is_some() && !path.is_file() {
         return Err(ConfigError::Missing(path.to_owned()));
     }
-    let mut figment = Figment::from(Serialized::defaults(Config::default()))
-        .merge(Toml::file_exact(path))
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if path.is_file() {
+        figment = figment.merge(Toml::file_exact(path));
+    }
+    figment = figment
         // HOST_TEST_* belongs to the project's tests, HOST_LOG to the log filter.
         .merge(Env::prefixed("HOST_").filter(|key| !key.starts_with("TEST_") && key != "LOG").split("__"));
     for (flag, key, value) in &overrides.0 {
         figment = figment.merge(Flag(flag, key, value.clone()));
     }
-    let config: Config = figment.extract().map_err(Box::new)?;
+    let config: Config = figment.extract().map_err(|errors| ConfigError::Invalid(describe(errors)))?;
     let mut origins = Vec::new();
     let json = serde_json::to_value(&config).expect("a configuration is plain data");
     collect(&figment, String::new(), &json, &mut origins);
@@ -115,8 +118,8 @@ fn describe_origin(metadata: &Metadata) -> String {
 }
 
 /// All faults of the settings, each with its key and origin.
-fn describe(errors: &figment::Error) -> String {
-    let described = errors.clone().into_iter().map(|error| {
+fn describe(errors: figment::Error) -> String {
+    let described = errors.into_iter().map(|error| {
         let key = error.path.join(".");
         let origin = error.metadata.as_ref().map(describe_origin).unwrap_or_default();
         let place = match (key.is_empty(), origin.is_empty()) {

@@ -1,7 +1,4 @@
-use crate::{
-    model::SameVersion,
-    worker::WorkerSettings,
-};
+use crate::{model::SameVersion, worker::WorkerSettings};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -20,11 +17,7 @@ pub struct WorkerConfig {
 
 impl Default for WorkerConfig {
     fn default() -> Self {
-        Self {
-            concurrency: 4,
-            lease_seconds: 60,
-            same_version: SameVersion::Conflict,
-        }
+        Self { concurrency: 4, lease_seconds: 60, same_version: SameVersion::Conflict }
     }
 }
 

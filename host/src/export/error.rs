@@ -175,13 +175,21 @@ impl ExportError {
     /// Whether the caller named something that cannot be read: no state has changed, and the same call fails again.
     pub fn is_usage(&self) -> bool {
         use ExportError::{
-            Corrupt, Directory, InvalidPointer, NoSource, NotFound, StdinTwice, Truncated, Unreadable, UnsupportedFormat,
-            UnsupportedScheme,
+            Corrupt, Directory, InvalidPointer, NoSource, NotFound, StdinTwice, Truncated, Unreadable,
+            UnsupportedFormat, UnsupportedScheme,
         };
         matches!(
             self,
-            NoSource | UnsupportedScheme { .. } | StdinTwice | NotFound { .. } | Directory { .. } | Unreadable { .. }
-                | UnsupportedFormat { .. } | Truncated { .. } | Corrupt { .. } | InvalidPointer { .. }
+            NoSource
+                | UnsupportedScheme { .. }
+                | StdinTwice
+                | NotFound { .. }
+                | Directory { .. }
+                | Unreadable { .. }
+                | UnsupportedFormat { .. }
+                | Truncated { .. }
+                | Corrupt { .. }
+                | InvalidPointer { .. }
         )
     }
 }

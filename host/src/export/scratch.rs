@@ -15,6 +15,7 @@ impl Scratch {
     }
 
     pub(super) fn create(&self) -> Result<File, ExportError> {
+        std::fs::create_dir_all(&self.dir).map_err(|error| self.failed("making the folder of", error))?;
         tempfile::tempfile_in(&self.dir).map_err(|error| self.failed("creating", error))
     }
 

@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     export::{ExportError, Item},
-    model::{Class, Counts, DocumentId, Entry, Job, Manifest, Operation, Product, Seal, Severity, SourceStats},
+    model::{
+        Class, Counts, DocumentId, Entry, Job, Manifest, Operation, Product, Seal, Severity, SourceStats,
+    },
     plugin::{BatchFailure, ProductOutcome, Transform},
     store::{StoreError, Stores},
 };
@@ -216,7 +218,8 @@ impl Sink<'_> {
         if let Some(refusal) = refused {
             let mut entry = place.of(refusal.into_entry(plugin));
             if errors.len() > 1 {
-                let all: Vec<_> = errors.iter().map(|issue| format!("{}: {}", issue.code, issue.message)).collect();
+                let all: Vec<_> =
+                    errors.iter().map(|issue| format!("{}: {}", issue.code, issue.message)).collect();
                 entry = entry.with("errors", all);
             }
             return self.refuse(entry).await;
@@ -246,12 +249,7 @@ impl Sink<'_> {
         Ok(self.refused.add(entry).await?)
     }
 
-    async fn push(
-        &mut self,
-        operation: Operation,
-        id: DocumentId,
-        object: &str,
-    ) -> Result<(), IngestFault> {
+    async fn push(&mut self, operation: Operation, id: DocumentId, object: &str) -> Result<(), IngestFault> {
         self.items += 1;
         self.progress.documents.fetch_add(1, Relaxed);
         for full in self.chunker.push(operation, id, object) {

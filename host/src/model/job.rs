@@ -102,8 +102,8 @@ pub struct Job {
     pub created_at: Timestamp,
     /// The plug-in with the transform role.
     pub plugin: PluginRef,
-    /// Digest of everything that decides the chunks' bytes: source, configuration, plug-in. An unsealed job with
-    /// the same fingerprint is resumed instead of starting another.
+    /// Digest of everything that decides the chunks' bytes: source, configuration, plug-in. A job with the same
+    /// fingerprint that has not ended is resumed instead of starting another.
     pub fingerprint: Digest,
     /// Where the export came from, as the user named it.
     pub sources: Vec<String>,

@@ -39,17 +39,20 @@ impl Checker<'_> {
     ) -> Result<Vec<ProductOutcome>, String> {
         let RawTransformed { documents, counts, removals, issues } = said;
         if counts.len() != products {
-            return Err(format!("it gave {} counts for {products} products", counts.len()));
+            return Err(format!(
+                "the number of counts ({}) is not the number of products ({products})",
+                counts.len()
+            ));
         }
         let counted: u64 = counts.iter().copied().map(u64::from).sum();
         if counted != documents.len() as u64 {
-            return Err(format!("it gave {} documents but counted {counted}", documents.len()));
+            return Err(format!("it counted {counted} documents but gave {}", documents.len()));
         }
         let mut outcomes: Vec<ProductOutcome> = Vec::new();
         outcomes.resize_with(products, ProductOutcome::default);
 
         for issue in issues {
-            let item = position("issue", issue.item, products)?;
+            let item = position("an issue", issue.item, products)?;
             let outcome = &mut outcomes[item];
             self.take_issue(issue, &mut outcome.issues, &mut outcome.refused);
         }
@@ -72,7 +75,7 @@ impl Checker<'_> {
             }
         }
         for removal in removals {
-            let outcome = &mut outcomes[position("removal", removal.item, products)?];
+            let outcome = &mut outcomes[position("a removal", removal.item, products)?];
             if outcome.refused.is_none()
                 && !self.has_too_many(outcome.documents.len() + outcome.removals.len() + 1, outcome)
             {
@@ -99,7 +102,7 @@ impl Checker<'_> {
         let mut verdicts: Vec<Verdict> = Vec::new();
         verdicts.resize_with(documents, Verdict::default);
         for issue in issues {
-            let verdict = &mut verdicts[position("issue", issue.item, documents)?];
+            let verdict = &mut verdicts[position("an issue", issue.item, documents)?];
             self.take_issue(issue, &mut verdict.issues, &mut verdict.refused);
         }
         Ok(verdicts)
@@ -112,7 +115,10 @@ impl Checker<'_> {
         said: Vec<VersionOrdering>,
     ) -> Result<Vec<VersionOrdering>, String> {
         if said.len() != pairs {
-            return Err(format!("it gave {} orderings for {pairs} pairs", said.len()));
+            return Err(format!(
+                "the number of orderings ({}) is not the number of pairs ({pairs})",
+                said.len()
+            ));
         }
         Ok(said)
     }
@@ -210,7 +216,7 @@ fn refusal(code: &str, message: String) -> Refusal {
 fn position(what: &str, item: u32, items: usize) -> Result<usize, String> {
     match usize::try_from(item) {
         Ok(position) if position < items => Ok(position),
-        _ => Err(format!("it gave an answer ({what})  for item {item}, but there are {items}")),
+        _ => Err(format!("{what} names item {item}, but the items end at {}", items.saturating_sub(1))),
     }
 }
 

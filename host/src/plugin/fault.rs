@@ -49,6 +49,7 @@ impl Fault {
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
         let memory_was_refused = limiter.take_refused();
         let root = error.root_cause().to_string();
+        let root = root.strip_prefix("wasm trap: ").unwrap_or(&root);
         let kind = match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt | Trap::OutOfFuel) => FaultKind::Timeout,
             // Guests abort when an allocation fails, so the trap itself does not tell.
@@ -58,7 +59,7 @@ impl Fault {
             // The answer could not be taken out of the guest: a string that is no UTF-8, a pointer to nowhere.
             None => FaultKind::Contract,
         };
-        Self { kind, what: bounded(&root, MESSAGE_CHARACTERS), backtrace, log: Vec::new() }
+        Self { kind, what: bounded(root, MESSAGE_CHARACTERS), backtrace, log: Vec::new() }
     }
 
     /// Stable name for machines.
@@ -89,7 +90,7 @@ impl Fault {
 
     /// The refusal of the one item that makes the plug-in fail.
     pub(super) fn into_refusal(self, plugin: &str, item: &str, limits: &Limits) -> Refusal {
-        let message = format!("plug-in {plugin} given this {item} alone {}", self.verb_phrase(limits));
+        let message = format!("with this {item} alone, plug-in {plugin} {}", self.verb_phrase(limits));
         let mut details = Map::new();
         details.insert("trap".to_owned(), Value::from(self.what.as_str()));
         details.insert("backtrace".to_owned(), Value::from(self.backtrace.clone()));
@@ -140,7 +141,13 @@ mod tests {
             [FaultKind::Trap, FaultKind::Timeout, FaultKind::Memory, FaultKind::Output, FaultKind::Contract]
                 .map(said)
                 .join("\n"),
-            @""
+            @r"
+            plugin-trap: with this product alone, plug-in p@1.0.0 trapped (what)
+            plugin-timeout: with this product alone, plug-in p@1.0.0 took longer than the 10000 ms that a call may take
+            plugin-memory: with this product alone, plug-in p@1.0.0 needed more than the 256 MiB that it may have
+            plugin-output: with this product alone, plug-in p@1.0.0 returned more than the 64 MiB that a call may return
+            plugin-contract: with this product alone, plug-in p@1.0.0 broke the contract: what
+            "
         );
     }
 

@@ -12,6 +12,9 @@ use crate::plugin::{
 use std::sync::Arc;
 use wasmtime::Store;
 
+/// Code of the failure to make an instance.
+pub(super) const START_CODE: &str = "plugin-start";
+
 /// An instance of a plug-in, configured and ready. It belongs to one thread at a time.
 pub(super) struct Instance {
     store: Store<Sandbox>,
@@ -35,7 +38,7 @@ impl Instance {
     pub(super) fn new(plugin: &Loaded) -> Result<Self, BatchFailure> {
         let Loaded { engine, limits, prepared, reference, .. } = plugin;
         let mut instance = Self::start(engine, limits, prepared, reference.clone()).map_err(|error| {
-            plugin.failure("plugin-start".to_owned(), &format!("it cannot be started: {error:#}"))
+            plugin.failure(START_CODE.to_owned(), &format!("it cannot be started: {error:#}"))
         })?;
         let configured = instance.call(limits, engine, |guest, store| guest.configure(store, &plugin.config));
         match configured {
@@ -119,9 +122,9 @@ impl Instance {
         self.store.data_mut().log.take_tail()
     }
 
-    /// What the last call left of its fuel; none under the production engine.
-    pub(super) fn fuel(&self) -> Option<u64> {
-        self.store.get_fuel().ok()
+    /// Instructions that the last call executed; none under the production engine, which does not count them.
+    pub(super) fn fuel_used(&self, limits: &Limits) -> Option<u64> {
+        self.store.get_fuel().ok().map(|left| limits.fuel.saturating_sub(left))
     }
 }
 

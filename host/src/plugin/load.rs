@@ -112,8 +112,8 @@ pub enum LoadError {
     },
     /// A component for something else.
     #[error(
-        "the component {} is not a plug-in: it exports {}, nothing of product-indexer:plugin@{CONTRACT_VERSION}; build \
-         it against a world of this package", path.display(), list(exports, "nothing at all")
+        "the component {} is not a plug-in, because it exports no interface of product-indexer:plugin@{CONTRACT_VERSION} \
+         (its exports: {}); build it against a world of this package", path.display(), list(exports, "none")
     )]
     NotAPlugin {
         /// The file.
@@ -182,8 +182,8 @@ pub enum LoadError {
         /// What is wrong.
         problem: String,
     },
-    /// The plug-in does not want the configuration.
-    #[error("plug-in {plugin} ({}) refuses its configuration: {message} ({code})", path.display())]
+    /// The plug-in refuses the configuration, or fails on it.
+    #[error("plug-in {plugin} ({}) cannot be configured: {message} ({code})", path.display())]
     Configure {
         /// The file.
         path: PathBuf,
@@ -245,9 +245,20 @@ pub(super) struct Compiled {
 }
 
 impl Loader {
-    /// A loader for an engine; without a cache each load compiles.
+    /// A loader for an engine; without a cache each load compiles. The limits may allow no more memory than those that
+    /// the engine was made with.
     pub fn new(engine: Engine, limits: Limits, cache: Option<Cache>) -> Self {
         Self { engine, limits, cache }
+    }
+
+    /// The engine that it loads for.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether the compiled form of a component is in the cache and can be trusted.
+    pub fn is_cached(&self, wasm: &[u8]) -> bool {
+        self.cache.as_ref().is_some_and(|cache| cache.get(&self.engine, &Digest::of(wasm)).is_some())
     }
 
     /// Loads a plug-in from a file and configures it; `config` is the JSON text of an object, `{}` for none.

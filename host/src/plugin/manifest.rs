@@ -140,7 +140,17 @@ mod tests {
             problem(|said| said.version_fields.push("updated_at".to_owned())),
             problem(|said| said.version_fields = vec![String::new(); 17]),
         ];
-        insta::assert_snapshot!(problems.join("\n"), @"");
+        insta::assert_snapshot!(problems.join("\n"), @r#"
+        the name "../evil" is not kebab-case of at most 64 characters
+        the version "1.4" is not a semantic version such as 1.4.0
+        the platform "Shop/ify" is not kebab-case
+        it transforms products but names no platform
+        "id" in the grouping is not a JSON Pointer such as /id
+        the grouping has 0 pointers to parents; 1 to 16 are allowed
+        the configuration schema is not JSON: EOF while parsing an object at line 1 column 1
+        the version field "updated_at" cannot be read from a document, or occurs twice
+        it has 17 version fields; 16 are allowed
+        "#);
     }
 
     #[test]

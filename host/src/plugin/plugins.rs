@@ -3,8 +3,8 @@
 use crate::{
     model::job::PluginRef,
     plugin::{
-        Cache, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile, Role, Transform,
-        Validate, Version, bundled, roles::Runner,
+        Cache, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile, Role,
+        Transform, Validate, Version, bundled, roles::Runner,
     },
 };
 use std::{io, num::NonZeroUsize, path::PathBuf, sync::Arc, thread::available_parallelism};
@@ -73,8 +73,7 @@ impl Plugins {
         let instances = settings.threads.get().saturating_mul(files.len() + 1);
         let engine = Engine::new(settings.profile, &settings.limits, instances)?;
         let loader = Loader::new(engine, settings.limits.clone(), settings.cache.clone());
-        let plugins =
-            files.iter().map(|file| loader.load(file, configs)).collect::<Result<Vec<_>, _>>()?;
+        let plugins = files.iter().map(|file| loader.load(file, configs)).collect::<Result<Vec<_>, _>>()?;
         let bundled = bundled::load(&loader, configs)?;
         let known: Vec<&str> =
             plugins.iter().chain([&bundled]).map(|plugin| plugin.manifest().name.as_str()).collect();

@@ -1,7 +1,11 @@
 //! The threads that guests run on. Guests are synchronous and compute, so they have no place on the reactor's threads:
 //! tokio does input and output, these threads do guests.
 
-use crate::plugin::{BatchFailure, instance::Instance, load::Loaded};
+use crate::plugin::{
+    BatchFailure,
+    instance::{Instance, START_CODE},
+    load::Loaded,
+};
 use std::{
     collections::HashMap,
     io,
@@ -42,13 +46,24 @@ impl Warm {
         // Taken out for the time of the work, so that a panic in the middle leaves nothing half done behind.
         let mut instance = match self.instances.remove(&plugin.id) {
             Some(instance) => instance,
-            None => Instance::new(plugin)?,
+            None => self.start(plugin)?,
         };
         let result = work(&mut instance);
         if !instance.is_spent(&plugin.limits) {
             self.instances.insert(plugin.id, instance);
         }
         Ok(result)
+    }
+
+    fn start(&mut self, plugin: &Loaded) -> Result<Instance, BatchFailure> {
+        match Instance::new(plugin) {
+            // The engine has room for a number of instances; those that other plug-ins left here may take it up.
+            Err(failure) if failure.code == START_CODE && !self.instances.is_empty() => {
+                self.instances.clear();
+                Instance::new(plugin)
+            }
+            started => started,
+        }
     }
 }
 

@@ -43,6 +43,28 @@ impl Runner {
         &self.plugin
     }
 
+    /// Transforms a batch like [`Transform::transform`] and counts the instructions that it took, attempts at finding
+    /// guilty products included; none under the production engine.
+    pub async fn transform_counting(
+        &self,
+        products: Vec<Product>,
+    ) -> Result<(Vec<(Product, ProductOutcome)>, Option<u64>), BatchFailure> {
+        self.run(move |warm, plugin| {
+            let (outcomes, fuel) = {
+                let texts: Vec<&str> = products.iter().map(|product| product.text.as_str()).collect();
+                let mut batch = Batch::new(warm, plugin, "product", texts.len());
+                let outcomes = batch.isolate(
+                    |guest, store, range| guest.transform(store, &texts[range]),
+                    |checker, len, said| checker.transformed(len, said),
+                    |refusal| ProductOutcome { refused: Some(refusal), ..ProductOutcome::default() },
+                )?;
+                (outcomes, batch.fuel)
+            };
+            Ok((products.into_iter().zip(outcomes).collect(), fuel))
+        })
+        .await
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Warm, &Loaded) -> Result<T, BatchFailure> + Send + 'static,
@@ -66,22 +88,7 @@ impl Transform for Runner {
         &self,
         products: Vec<Product>,
     ) -> Result<Vec<(Product, ProductOutcome)>, BatchFailure> {
-        self.run(move |warm, plugin| {
-            let outcomes = {
-                let texts: Vec<&str> = products.iter().map(|product| product.text.as_str()).collect();
-                isolate(
-                    warm,
-                    plugin,
-                    "product",
-                    texts.len(),
-                    |guest, store, range| guest.transform(store, &texts[range]),
-                    |checker, len, said| checker.transformed(len, said),
-                    |refusal| ProductOutcome { refused: Some(refusal), ..ProductOutcome::default() },
-                )?
-            };
-            Ok(products.into_iter().zip(outcomes).collect())
-        })
-        .await
+        Ok(self.transform_counting(products).await?.0)
     }
 }
 
@@ -93,11 +100,7 @@ impl Validate for Runner {
 
     async fn validate(&self, documents: Vec<MadeDocument>) -> Result<Vec<Verdict>, BatchFailure> {
         self.run(move |warm, plugin| {
-            isolate(
-                warm,
-                plugin,
-                "document",
-                documents.len(),
+            Batch::new(warm, plugin, "document", documents.len()).isolate(
                 |guest, store, range| guest.validate(store, &documents[range]),
                 |checker, len, said| checker.verdicts(len, said),
                 |refusal| Verdict { refused: Some(refusal), ..Verdict::default() },
@@ -121,11 +124,7 @@ impl Version for Runner {
             let text = |fields: Map<String, Value>| Value::Object(fields).to_string();
             let pairs: Vec<(String, String)> =
                 pairs.into_iter().map(|(incoming, stored)| (text(incoming), text(stored))).collect();
-            isolate(
-                warm,
-                plugin,
-                "pair of versions",
-                pairs.len(),
+            Batch::new(warm, plugin, "pair of versions", pairs.len()).isolate(
                 |guest, store, range| guest.compare(store, &pairs[range]),
                 |checker, len, said| Ok(checker.orderings(len, said)?.into_iter().map(Ok).collect()),
                 Err,
@@ -135,67 +134,89 @@ impl Version for Runner {
     }
 }
 
-/// Runs a batch and, when the guest misbehaves, parts of it until the guilty items stand alone.
-fn isolate<Raw, T>(
-    warm: &mut Warm,
-    plugin: &Loaded,
-    item: &str,
+/// A batch on its way through a guest.
+struct Batch<'a> {
+    warm: &'a mut Warm,
+    plugin: &'a Loaded,
+    /// What an item is, in messages.
+    item: &'static str,
     len: usize,
-    call: impl Fn(&Guest, &mut Store<Sandbox>, Range<usize>) -> Called<Raw>,
-    check: impl Fn(&Checker<'_>, usize, Raw) -> Result<Vec<T>, String>,
-    refused: impl Fn(Refusal) -> T,
-) -> Result<Vec<T>, BatchFailure> {
-    let checker = Checker { plugin: &plugin.reference, limits: &plugin.limits };
-    let mut patience = Patience::new(plugin);
-    let run = |range: Range<usize>| {
-        patience.check(plugin)?;
-        let done = warm.with(plugin, |instance| {
-            let said = instance
-                .call(&plugin.limits, &plugin.engine, |guest, store| call(guest, store, range.clone()))?;
-            check(&checker, range.len(), said).map_err(|breach| {
-                CallError::Fault(Fault { log: instance.take_log(), ..Fault::contract(breach) })
-            })
-        });
-        match done {
-            Ok(Ok(outcomes)) => Ok(outcomes),
-            Ok(Err(CallError::Fault(fault))) => {
-                patience.fault(&fault);
-                Err(Stop::Fault(fault))
+    /// Instructions of all calls, where they are counted.
+    fuel: Option<u64>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(warm: &'a mut Warm, plugin: &'a Loaded, item: &'static str, len: usize) -> Self {
+        Self { warm, plugin, item, len, fuel: None }
+    }
+
+    /// Runs the batch and, when the guest misbehaves, parts of it until the guilty items stand alone.
+    fn isolate<Raw, T>(
+        &mut self,
+        call: impl Fn(&Guest, &mut Store<Sandbox>, Range<usize>) -> Called<Raw>,
+        check: impl Fn(&Checker<'_>, usize, Raw) -> Result<Vec<T>, String>,
+        refused: impl Fn(Refusal) -> T,
+    ) -> Result<Vec<T>, BatchFailure> {
+        let Self { plugin, item, len, .. } = *self;
+        let checker = Checker { plugin: &plugin.reference, limits: &plugin.limits };
+        let mut patience = Patience::new(plugin);
+        let run = |range: Range<usize>| {
+            patience.check()?;
+            let done = self.warm.with(plugin, |instance| {
+                let len = range.len();
+                let said =
+                    instance.call(&plugin.limits, &plugin.engine, |guest, store| call(guest, store, range));
+                if let Some(used) = instance.fuel_used(&plugin.limits) {
+                    self.fuel = Some(self.fuel.unwrap_or(0).saturating_add(used));
+                }
+                check(&checker, len, said?).map_err(|breach| {
+                    CallError::Fault(Fault { log: instance.take_log(), ..Fault::contract(breach) })
+                })
+            });
+            match done {
+                Ok(Ok(outcomes)) => Ok(outcomes),
+                Ok(Err(CallError::Fault(fault))) => {
+                    patience.note(&fault);
+                    Err(Stop::Fault(fault))
+                }
+                Ok(Err(CallError::Failure(said))) => {
+                    Err(Stop::Abort(plugin.failure(said.code, &said.message)))
+                }
+                Err(failure) => Err(Stop::Abort(failure)),
             }
-            Ok(Err(CallError::Failure(said))) => Err(Stop::Abort(plugin.failure(said.code, &said.message))),
-            Err(failure) => Err(Stop::Abort(failure)),
-        }
-    };
-    let guilty = |_, fault: Fault| refused(fault.into_refusal(&plugin.reference, item, &plugin.limits));
-    bisect(len, run, guilty)
+        };
+        let guilty = |_, fault: Fault| refused(fault.into_refusal(&plugin.reference, item, &plugin.limits));
+        bisect(len, run, guilty)
+    }
 }
 
 /// Ends the search for guilty items when it takes too long.
-struct Patience {
-    limit: Duration,
-    since: Option<Instant>,
-    last: Option<(&'static str, String)>,
+struct Patience<'a> {
+    plugin: &'a Loaded,
+    /// When the first fault was seen, and the failure that the last one makes if it lasts too long.
+    trouble: Option<(Instant, BatchFailure)>,
 }
 
-impl Patience {
-    fn new(plugin: &Loaded) -> Self {
-        Self { limit: Duration::from_millis(plugin.limits.isolation_ms), since: None, last: None }
+impl<'a> Patience<'a> {
+    fn new(plugin: &'a Loaded) -> Self {
+        Self { plugin, trouble: None }
     }
 
-    fn fault(&mut self, fault: &Fault) {
-        self.since.get_or_insert_with(Instant::now);
-        self.last = Some((fault.code(), fault.what.clone()));
+    fn note(&mut self, fault: &Fault) {
+        let limits = &self.plugin.limits;
+        let message = format!(
+            "again and again it {}; the search for the guilty items was given up after {} ms",
+            fault.verb_phrase(limits),
+            limits.isolation_ms
+        );
+        let since = self.trouble.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+        self.trouble = Some((since, self.plugin.failure(fault.code().to_owned(), &message)));
     }
 
-    fn check(&self, plugin: &Loaded) -> Result<(), Stop<Fault, BatchFailure>> {
-        match (&self.since, &self.last) {
-            (Some(since), Some((code, what))) if since.elapsed() > self.limit => {
-                let message = format!(
-                    "it kept failing ({what}), and the search for the guilty items took longer than {} ms",
-                    self.limit.as_millis()
-                );
-                Err(Stop::Abort(plugin.failure((*code).to_owned(), &message)))
-            }
+    fn check(&self) -> Result<(), Stop<Fault, BatchFailure>> {
+        let limit = Duration::from_millis(self.plugin.limits.isolation_ms);
+        match &self.trouble {
+            Some((since, failure)) if since.elapsed() > limit => Err(Stop::Abort(failure.clone())),
             _ => Ok(()),
         }
     }

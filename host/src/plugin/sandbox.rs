@@ -49,11 +49,6 @@ impl Log {
         Self { plugin, bytes_per_call, bytes: 0, cut_lines: 0, cut_bytes: 0, tail: VecDeque::new() }
     }
 
-    /// Gives the log the name that the plug-in has given itself.
-    pub(super) fn rename(&mut self, plugin: Arc<str>) {
-        self.plugin = plugin;
-    }
-
     /// Forgets the last call.
     pub(super) fn begin(&mut self) {
         (self.bytes, self.cut_lines, self.cut_bytes) = (0, 0, 0);
@@ -118,7 +113,7 @@ mod tests {
     #[test]
     fn a_flood_is_cut_but_its_last_lines_stay() {
         let mut log = log(100, (0..1000).map(|n| format!("line {n}")));
-        assert_eq!(log.cut_lines, 1000 - 14);
+        assert_eq!(log.cut_lines, 1000 - 15);
         let tail = log.take_tail();
         assert_eq!((tail.len(), tail[19].as_str()), (20, "line 999"));
         log.begin();

@@ -85,8 +85,8 @@ pub trait Jobs: Send + Sync {
     /// Creates the job; does nothing if there is one with this id.
     async fn create(&self, job: &Job) -> Result<(), StoreError>;
 
-    /// The unsealed job of the shop with this fingerprint, if there is one: the same ingest was interrupted.
-    async fn find_unsealed(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError>;
+    /// The job of the shop with this fingerprint that has not ended, if there is one: the same sync was interrupted.
+    async fn find_unfinished(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError>;
 
     /// The job as it stands; `None` if there is none.
     async fn get(&self, id: &JobId) -> Result<Option<JobSnapshot>, StoreError>;
@@ -94,10 +94,12 @@ pub trait Jobs: Send + Sync {
     /// Jobs, newest first; of one shop, or of all.
     async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError>;
 
-    /// Adds a chunk row in state PENDING; does nothing if there is one with this job and sequence number.
+    /// Adds a chunk row in state PENDING; does nothing if there is one with this job and sequence number. A new row for
+    /// a sealed job is refused, as is one for a job that does not exist.
     async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError>;
 
-    /// Seals the job; does nothing if it is sealed. Ends it if all chunks are counted already.
+    /// Seals the job; does nothing if it is sealed. Ends it if all chunks are counted already. A seal is refused if it
+    /// speaks of another number of chunks than have been added, for the job would end too early or never.
     async fn seal(&self, id: &JobId, seal: &Seal) -> Result<(), StoreError>;
 
     /// Claims a chunk for `lease` if it is pending or its lease has run out; the job becomes IN_PROGRESS.
@@ -110,7 +112,8 @@ pub trait Jobs: Send + Sync {
     async fn give_back(&self, id: &JobId, seq: u32, fence: u64) -> Result<bool, StoreError>;
 
     /// Completion's step (a): RUNNING → SETTLING with the outcome; false if the fence is no longer the chunk's, and
-    /// then the caller must neither count nor acknowledge.
+    /// then the caller must neither count nor acknowledge. The second call with the same fence changes nothing and is
+    /// true; from the first on no lease runs out any more.
     async fn settle(
         &self,
         id: &JobId,
@@ -123,7 +126,8 @@ pub trait Jobs: Send + Sync {
     /// sealed and this was the last chunk: exactly one call ever does. Does nothing on a row that is not settling.
     async fn count(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
 
-    /// Completion's step (c): SETTLING → DONE; does nothing on a row that is done.
+    /// Completion's step (c): SETTLING → DONE; does nothing on a row that is done. A row that is not counted is refused:
+    /// nobody would ever count it.
     async fn finish(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
 
     /// Keys of all report objects of the job: ingest's, then those of counted chunks in their order.

@@ -3,7 +3,8 @@ use crate::model::{ChunkRef, JobId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Names one delivery of a message; void once the message is delivered again.
+/// Names one delivery of a message; void once the message is delivered again or removed. Running out of visibility or
+/// giving the message back does not make it void by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt(pub String);
 

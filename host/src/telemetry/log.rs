@@ -24,7 +24,8 @@ pub fn start(format: LogFormat, screen: &Screen) {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone());
     match format {
         LogFormat::Text => {
-            let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+            let colours =
+                io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
             subscriber.with_ansi(colours).with_target(false).init();
         }
         LogFormat::Json => subscriber.json().flatten_event(true).init(),

@@ -32,7 +32,8 @@ impl Screen {
             (false, true) => Mode::Bars,
             (false, false) => Mode::Plain,
         };
-        let target = if mode == Mode::Bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if mode == Mode::Bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         Self { bars: MultiProgress::with_draw_target(target), mode }
     }
 
@@ -135,7 +136,8 @@ pub fn bytes(bytes: u64) -> String {
 /// `12,345`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).expect("digits")).collect();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).expect("digits")).collect();
     groups.join(",")
 }
 
@@ -145,9 +147,22 @@ mod tests {
 
     #[test]
     fn numbers_are_spelled_for_people() {
-        assert_eq!((count(0), count(999), count(1_000), count(1_234_567)), ("0".into(), "999".into(), "1,000".into(), "1,234,567".into()));
-        assert_eq!((bytes(999), bytes(1_500_000), bytes(2_000_000_000)), ("999 B".into(), "1.5 MB".into(), "2.00 GB".into()));
-        assert_eq!((short(Duration::from_secs(89)), short(Duration::from_secs(120)), short(Duration::from_secs(7200))), ("89 s".into(), "2 min".into(), "2 h".into()));
+        assert_eq!(
+            (count(0), count(999), count(1_000), count(1_234_567)),
+            ("0".into(), "999".into(), "1,000".into(), "1,234,567".into())
+        );
+        assert_eq!(
+            (bytes(999), bytes(1_500_000), bytes(2_000_000_000)),
+            ("999 B".into(), "1.5 MB".into(), "2.00 GB".into())
+        );
+        assert_eq!(
+            (
+                short(Duration::from_secs(89)),
+                short(Duration::from_secs(120)),
+                short(Duration::from_secs(7200))
+            ),
+            ("89 s".into(), "2 min".into(), "2 h".into())
+        );
     }
 
     #[test]

@@ -151,6 +151,12 @@ mod tests {
         else {
             panic!("no conflict")
         };
-        insta::assert_snapshot!(serde_json::to_string_pretty(&entry).unwrap(), @"");
+        let version = "updated_at 2026-01-01T00:00:00Z";
+        let expected = format!(
+            "the index holds a newer version ({version}) than this one ({version}); it was left alone"
+        );
+        assert_eq!((entry.message, entry.document_id.as_deref()), (expected, Some("1")));
+        assert_eq!(entry.details["incoming"]["updated_at"], "2026-01-01T00:00:00Z");
+        assert_eq!(entry.details["stored_by_job"], "j");
     }
 }

@@ -6,5 +6,7 @@ mod content;
 mod decide;
 mod lease;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use run::{Stop, Until, Worker, WorkerSettings};

@@ -234,7 +234,10 @@ impl Worker {
         let attempts = held.map_or(delivery.receive_count, |held| held.attempts);
         let decided = disposition(&fault, attempts, self.env.random());
         let cause = chain(&fault);
-        tracing::warn!(key, attempts, cause, disposition = ?decided, "a chunk could not be handled");
+        if decided != Disposition::Stop {
+            // What stops the worker is told by whoever started it.
+            tracing::warn!(key, attempts, cause, disposition = ?decided, "a chunk could not be handled");
+        }
         let given_back = match &decided {
             Disposition::Abandon => Ok(()),
             Disposition::Retry(after) => self.release(delivery, held, *after).await,

@@ -6,7 +6,8 @@ use std::{process::Command, time::Duration};
 #[test]
 fn an_interrupted_run_is_resumed_by_the_same_command() {
     let place = Place::new();
-    let export: Vec<String> = (1..3000).flat_map(|n| product(n, &format!("Thing {n}"), "2026-01-01T00:00:00Z")).collect();
+    let export: Vec<String> =
+        (1..3000).flat_map(|n| product(n, &format!("Thing {n}"), "2026-01-01T00:00:00Z")).collect();
     place.write("export.jsonl", lines(&export));
     place.write("host.toml", "[ingest]\nchunk_documents = 50\n");
     let child = place.spawn("export.jsonl");
@@ -23,5 +24,8 @@ fn an_interrupted_run_is_resumed_by_the_same_command() {
     let resumed = place.run("export.jsonl", &[]);
     let view = resumed.json();
     assert_eq!((resumed.code, &view["job_id"]), (Some(0), &left["job_id"]), "{resumed:?}");
-    assert_eq!((&view["processed"], &view["unchanged"], &view["chunks"]), (&2999.into(), &0.into(), &60.into()));
+    assert_eq!(
+        (&view["processed"], &view["unchanged"], &view["chunks"]),
+        (&2999.into(), &0.into(), &60.into())
+    );
 }

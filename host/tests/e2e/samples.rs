@@ -28,10 +28,14 @@ fn a_real_shop_is_synced_then_unchanged_then_in_conflict() {
     let mut root: Value = serde_json::from_str(export.lines().next().unwrap()).unwrap();
     root["title"] = "Renamed".into();
     root["updatedAt"] = "2020-01-01T00:00:00Z".into();
-    let moved_back: Vec<String> = std::iter::once(root.to_string()).chain(export.lines().skip(1).map(str::to_owned)).collect();
+    let moved_back: Vec<String> =
+        std::iter::once(root.to_string()).chain(export.lines().skip(1).map(str::to_owned)).collect();
     place.write("export.jsonl", crate::support::lines(&moved_back));
     let conflict = place.run("export.jsonl", &[]);
-    assert_eq!((conflict.code, &conflict.json()["conflict"], &conflict.json()["unchanged"]), (Some(3), &1.into(), &31.into()));
+    assert_eq!(
+        (conflict.code, &conflict.json()["conflict"], &conflict.json()["unchanged"]),
+        (Some(3), &1.into(), &31.into())
+    );
 }
 
 #[test]
@@ -46,7 +50,11 @@ fn a_bad_line_is_counted_and_explained() {
 #[test]
 fn three_levels_and_children_without_id_land_in_their_product() {
     let Some((place, ran)) = run("levis_3level_stackoverflow65466783.jsonl") else { return };
-    assert_eq!((ran.code, &ran.json()["processed"], &ran.json()["skipped"]), (Some(0), &1.into(), &0.into()), "{ran:?}");
+    assert_eq!(
+        (ran.code, &ran.json()["processed"], &ran.json()["skipped"]),
+        (Some(0), &1.into(), &0.into()),
+        "{ran:?}"
+    );
     let documents = place.documents();
     assert_eq!(documents[0]["variants"].as_array().unwrap().len(), 3);
 }
@@ -60,6 +68,10 @@ fn every_other_sample_runs() {
     ] {
         let Some((_place, ran)) = run(name) else { continue };
         let view = ran.json();
-        assert_eq!((ran.code, &view["processed"], &view["skipped"]), (Some(0), &processed.into(), &skipped.into()), "{name}: {ran:?}");
+        assert_eq!(
+            (ran.code, &view["processed"], &view["skipped"]),
+            (Some(0), &processed.into(), &skipped.into()),
+            "{name}: {ran:?}"
+        );
     }
 }

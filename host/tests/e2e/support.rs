@@ -19,7 +19,16 @@ pub(crate) fn guest(package: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_host")).ancestors().nth(2).unwrap().join("guests");
     let status = Command::new(env!("CARGO"))
         .current_dir(root)
-        .args(["build", "--quiet", "--profile", "guest", "--target", "wasm32-unknown-unknown", "--package", package])
+        .args([
+            "build",
+            "--quiet",
+            "--profile",
+            "guest",
+            "--target",
+            "wasm32-unknown-unknown",
+            "--package",
+            package,
+        ])
         .arg("--target-dir")
         .arg(&target)
         .env_remove("RUSTFLAGS")
@@ -85,7 +94,8 @@ impl Place {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())
-            .env("XDG_CACHE_HOME", CACHE.path())
+            // Compiled plug-ins of all tests: compiling is not what they test.
+            .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -98,7 +108,8 @@ impl Place {
 
     /// `host run` with the Shopify plug-in.
     pub(crate) fn run_command(&self, source: &str, more: &[&str]) -> Command {
-        let mut command = self.command(&["run", "--output", "json", "--shop", SHOP, "--data-dir", "data", "--plugin"]);
+        let mut command =
+            self.command(&["run", "--output", "json", "--shop", SHOP, "--data-dir", "data", "--plugin"]);
         command.arg(&*SHOPIFY).arg(source).args(more);
         command
     }
@@ -113,10 +124,12 @@ impl Place {
 
     /// All documents of the catalog as the binary shows them, without the job's name.
     pub(crate) fn documents(&self) -> Vec<Value> {
-        let listed = self.host(&["documents", "list", "--limit", "1000000", "--data-dir", "data", "--output", "json"]);
+        let listed =
+            self.host(&["documents", "list", "--limit", "1000000", "--data-dir", "data", "--output", "json"]);
         let ids: Vec<String> = serde_json::from_str(&listed.stdout).unwrap();
         let get = |id: &String| {
-            let mut document = self.host(&["documents", "get", id, "--data-dir", "data", "--output", "json"]).json();
+            let mut document =
+                self.host(&["documents", "get", id, "--data-dir", "data", "--output", "json"]).json();
             document.as_object_mut().unwrap().remove("_mq_job_id");
             document
         };
@@ -142,9 +155,6 @@ impl Place {
         found
     }
 }
-
-/// Compiled plug-ins of all tests: compiling is not what they test.
-static CACHE: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
 
 pub(crate) fn ran(output: Output) -> Ran {
     Ran {

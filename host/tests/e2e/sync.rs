@@ -7,7 +7,9 @@ const NEW: &str = "2026-01-02T00:00:00Z";
 
 fn export(titles: &[(&str, &str)]) -> String {
     let products = titles.iter().enumerate();
-    lines(&products.flat_map(|(number, (title, at))| product(number as u32 + 1, title, at)).collect::<Vec<_>>())
+    lines(
+        &products.flat_map(|(number, (title, at))| product(number as u32 + 1, title, at)).collect::<Vec<_>>(),
+    )
 }
 
 #[test]
@@ -18,7 +20,10 @@ fn a_second_run_changes_nothing() {
     assert_eq!(first.code, Some(0), "{first:?}");
     let view = first.json();
     assert_eq!(view["status"], "COMPLETED");
-    assert_eq!((&view["total_items"], &view["processed"], &view["unchanged"]), (&3.into(), &3.into(), &0.into()));
+    assert_eq!(
+        (&view["total_items"], &view["processed"], &view["unchanged"]),
+        (&3.into(), &3.into(), &0.into())
+    );
     assert_eq!((&view["source"]["lines"], &view["source"]["products"]), (&18.into(), &3.into()));
     let documents = place.documents();
     assert_eq!(documents.len(), 3);
@@ -43,7 +48,10 @@ fn newer_is_written_and_older_is_a_conflict() {
     assert_eq!(ran.code, Some(3), "{ran:?}");
     let view = ran.json();
     assert_eq!(view["status"], "CONFLICT");
-    assert_eq!((&view["processed"], &view["unchanged"], &view["conflict"]), (&2.into(), &1.into(), &1.into()));
+    assert_eq!(
+        (&view["processed"], &view["unchanged"], &view["conflict"]),
+        (&2.into(), &1.into(), &1.into())
+    );
     assert_eq!(view["samples"]["conflict"][0]["document_id"], "1");
     assert_eq!(view["samples"]["conflict"][0]["code"], "older-version");
     let titles: Vec<_> = place.documents().iter().map(|d| d["title"].as_str().unwrap().to_owned()).collect();
@@ -57,7 +65,10 @@ fn other_content_of_the_same_version_is_a_conflict_unless_told_otherwise() {
     assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
     place.write("export.jsonl", export(&[("Cup", OLD)]));
     let refused = place.run("export.jsonl", &[]);
-    assert_eq!((refused.code, &refused.json()["samples"]["conflict"][0]["code"]), (Some(3), &"same-version".into()));
+    assert_eq!(
+        (refused.code, &refused.json()["samples"]["conflict"][0]["code"]),
+        (Some(3), &"same-version".into())
+    );
     assert_eq!(place.run("export.jsonl", &["--same-version", "write"]).code, Some(0));
     assert_eq!(place.documents()[0]["title"], "Cup");
 }
@@ -75,7 +86,10 @@ fn a_draft_leaves_the_index_and_an_old_draft_does_not() {
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert_eq!((&view["processed"], &view["deleted"], &view["conflict"]), (&1.into(), &1.into(), &1.into()));
     assert_eq!(view["samples"]["conflict"][0]["code"], "older-removal");
-    assert_eq!(place.documents().iter().map(|d| d["_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>(), ["2"]);
+    assert_eq!(
+        place.documents().iter().map(|d| d["_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>(),
+        ["2"]
+    );
 }
 
 #[test]
@@ -85,7 +99,10 @@ fn two_runs_make_the_same_chunks() {
     let chunks = |threads: &str| {
         let place = Place::new();
         place.write("export.jsonl", export(&titles));
-        place.write("host.toml", format!("[ingest]\nchunk_documents = 7\nlanes = 3\n[plugin]\nthreads = {threads}\n"));
+        place.write(
+            "host.toml",
+            format!("[ingest]\nchunk_documents = 7\nlanes = 3\n[plugin]\nthreads = {threads}\n"),
+        );
         assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
         place.chunks()
     };
@@ -99,7 +116,10 @@ fn an_empty_export_is_a_completed_job() {
     let place = Place::new();
     place.write("export.jsonl", "");
     let ran = place.run("export.jsonl", &[]);
-    assert_eq!((ran.code, &ran.json()["status"], &ran.json()["total_items"]), (Some(0), &"COMPLETED".into(), &0.into()));
+    assert_eq!(
+        (ran.code, &ran.json()["status"], &ran.json()["total_items"]),
+        (Some(0), &"COMPLETED".into(), &0.into())
+    );
 }
 
 #[test]

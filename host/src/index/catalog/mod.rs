@@ -23,6 +23,8 @@ mod batch;
 mod prefetch;
 mod rows;
 mod sql;
+#[cfg(test)]
+mod tests;
 mod upsert;
 
 /// Complexity of a batch if nothing else is said: the seed's bound.
@@ -63,14 +65,14 @@ impl Index for Catalog {
     async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
         let (scope, ids) = (target.clone(), ids.to_vec());
         let read = self.database.read(move |tx| {
-            let mut found = Session::new(tx, &scope).stored(&ids)?;
+            let found = Session::new(tx, &scope).stored(&ids)?;
             ids.iter()
                 .map(|id| {
-                    let Some(row) = found.remove(id.as_str()) else { return Ok(None) };
+                    let Some(row) = found.get(id.as_str()) else { return Ok(None) };
                     Ok(Some(Stored {
                         version: from_json(&row.version)?,
-                        content_hash: Some(row.content_hash),
-                        job_id: Some(row.job_id),
+                        content_hash: Some(row.content_hash.clone()),
+                        job_id: Some(row.job_id.clone()),
                     }))
                 })
                 .collect()

@@ -1,5 +1,6 @@
+-- Ids are never given twice, not even after a removal: who remembers one means the row that had it.
 CREATE TABLE products (
-    id           INTEGER PRIMARY KEY,
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
     merchant     TEXT    NOT NULL,
     index_name   TEXT    NOT NULL,
     source_id    TEXT    NOT NULL,
@@ -15,7 +16,7 @@ CREATE TABLE products (
 ) STRICT;
 
 CREATE TABLE skus (
-    id         INTEGER PRIMARY KEY,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
     product_id INTEGER NOT NULL REFERENCES products (id) ON DELETE CASCADE,
     source_id  TEXT    NOT NULL,
     position   INTEGER NOT NULL, -- among the product's variants, from 0

@@ -63,7 +63,7 @@ pub(crate) fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, Cause> {
 pub(crate) struct Database {
     path: PathBuf,
     // SQLite has one writer at a time anyway; waiting for this lock is fair, waiting for SQLite's is polling.
-    writer: Arc<Mutex<Connection>>,
+    pub(super) writer: Arc<Mutex<Connection>>,
     reader: Arc<Mutex<Connection>>,
 }
 

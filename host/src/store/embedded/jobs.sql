@@ -19,7 +19,7 @@ CREATE TABLE job (
 ) STRICT;
 CREATE INDEX job_by_age ON job (created_at);
 CREATE INDEX job_of_shop_by_age ON job (shop_id, created_at);
-CREATE INDEX job_unsealed ON job (shop_id, fingerprint) WHERE seal IS NULL;
+CREATE INDEX job_unfinished ON job (shop_id, fingerprint) WHERE ended_at IS NULL;
 
 CREATE TABLE chunk (
     job_id      TEXT    NOT NULL REFERENCES job (id) ON DELETE CASCADE,

@@ -17,6 +17,8 @@ mod database;
 mod failure;
 mod jobs;
 mod queue;
+#[cfg(test)]
+mod tests;
 pub(crate) mod time;
 
 pub(crate) use database::{Cause, Database, from_json, to_json};
@@ -26,7 +28,7 @@ pub(crate) use failure::DatabaseError;
 #[derive(Clone)]
 pub struct Embedded {
     dir: PathBuf,
-    database: Arc<Database>,
+    pub(crate) database: Arc<Database>,
     stores: Stores,
     env: SharedEnv,
     /// Held for as long as this process works here.

@@ -67,9 +67,9 @@ impl Jobs for Records {
         during_job(self.database.write(move |tx| publish::create(tx, &job)).await, "creating", id)
     }
 
-    async fn find_unsealed(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError> {
+    async fn find_unfinished(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError> {
         let shop = shop_id.to_owned();
-        let done = self.database.read(move |tx| snapshot::unsealed(tx, &shop, fingerprint)).await;
+        let done = self.database.read(move |tx| snapshot::unfinished(tx, &shop, fingerprint)).await;
         done.map_err(|error| error.during(format!("looking for an interrupted job of {shop_id}")))
     }
 

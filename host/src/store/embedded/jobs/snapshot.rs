@@ -72,14 +72,14 @@ fn snapshot(row: &rusqlite::Row<'_>) -> Result<JobSnapshot, Cause> {
     })
 }
 
-pub(super) fn unsealed(
+pub(super) fn unfinished(
     tx: &Transaction<'_>,
     shop_id: &str,
     fingerprint: Digest,
 ) -> Result<Option<Job>, Cause> {
     let job: Option<String> = tx
         .prepare_cached(
-            "SELECT job FROM job WHERE shop_id = ?1 AND fingerprint = ?2 AND seal IS NULL
+            "SELECT job FROM job WHERE shop_id = ?1 AND fingerprint = ?2 AND ended_at IS NULL
             ORDER BY created_at DESC, rowid DESC LIMIT 1",
         )?
         .query_row(params![shop_id, fingerprint.to_string()], |row| row.get(0))

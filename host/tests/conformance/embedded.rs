@@ -1,0 +1,68 @@
+//! The checks on the embedded backend.
+
+use crate::{checks, clock::Clock, make::Backend};
+use host::{env::SharedEnv, store::embedded::Embedded};
+use std::sync::Arc;
+
+pub(crate) fn embedded() -> Backend {
+    let dir = tempfile::tempdir().unwrap();
+    let env: SharedEnv = Arc::new(Clock::new(1));
+    let embedded = Embedded::open(dir.path(), env.clone()).unwrap();
+    Backend {
+        stores: embedded.stores(),
+        index: Arc::new(embedded.catalog().with_batch_complexity(7)),
+        env,
+        _keep: Box::new(dir),
+    }
+}
+
+checks! { embedded:
+    chunks::an_object_is_stored_once_and_never_changed,
+    chunks::of_many_at_once_one_creates_an_object,
+    chunks::a_report_is_replaced_as_a_whole,
+    chunks::other_bytes_than_expected_are_corrupt,
+    chunks::removal_succeeds_also_the_second_time,
+    chunks::an_object_may_be_empty_or_large,
+    queue::a_group_is_delivered_in_order_one_at_a_time,
+    queue::groups_do_not_wait_for_each_other,
+    queue::shops_do_not_see_each_others_messages,
+    queue::the_same_chunk_is_sent_once,
+    queue::what_is_not_acknowledged_comes_again_before_its_successors,
+    queue::an_older_receipt_is_void,
+    queue::a_message_can_be_kept_hidden,
+    queue::a_released_message_holds_its_group_back,
+    queue::a_buried_message_is_a_dead_letter_and_its_group_goes_on,
+    queue::pending_counts_what_is_not_acknowledged,
+    queue::of_many_receivers_one_gets_a_message,
+    jobs::a_job_is_created_once,
+    jobs::an_interrupted_job_is_found_by_its_fingerprint,
+    jobs::jobs_are_listed_newest_first,
+    jobs::a_chunk_is_added_once,
+    jobs::the_first_claim_starts_the_job,
+    jobs::a_chunk_is_held_until_its_lease_ends,
+    jobs::a_lease_that_has_run_out_is_still_its_holders,
+    jobs::renewal_counts_from_now,
+    jobs::a_chunk_given_back_can_be_claimed_at_once,
+    jobs::of_many_claims_one_wins,
+    jobs::each_step_of_completion_is_a_no_op_the_second_time,
+    jobs::why_a_chunk_was_given_up_is_remembered,
+    jobs::many_counts_at_once_count_once,
+    jobs::a_chunk_without_a_row_is_unknown,
+    jobs::a_job_ends_with_its_last_chunk_only_when_sealed,
+    jobs::a_job_without_chunks_ends_when_it_is_sealed,
+    jobs::a_seal_holds_and_its_refused_items_count_once,
+    jobs::failed_outranks_conflict_outranks_completed,
+    jobs::samples_do_not_depend_on_the_order_of_counting,
+    jobs::reports_come_in_chunk_order_ingest_first,
+    index::a_document_comes_back_as_it_was_written,
+    index::a_document_is_replaced_as_a_whole,
+    index::versions_are_read_in_the_order_asked,
+    index::the_latest_writer_is_remembered,
+    index::removal_is_done_also_for_what_is_not_there,
+    index::ids_are_listed_in_order_and_in_pages,
+    index::targets_are_kept_apart,
+    index::variants_come_back_exactly_and_in_order,
+    index::a_new_variant_takes_nothing_over_from_one_that_vanished,
+    index::a_bad_variant_refuses_its_document_alone,
+    index::a_reader_never_sees_half_a_product,
+}

@@ -1,0 +1,221 @@
+//! Checks of [`host::index::Index`].
+
+use crate::make::{Backend, id, write};
+use host::index::{Index, Outcome, Stored, Target, Write};
+use serde_json::{Map, Value, json};
+
+async fn put(backend: &Backend, target: &Target, writes: &[Write]) {
+    let outcomes = backend.index.write(target, writes).await.unwrap();
+    assert!(outcomes.len() == writes.len() && outcomes.iter().all(|o| *o == Outcome::Done), "{outcomes:?}");
+}
+
+/// What `get` must give of a write.
+pub(crate) fn as_stored(write: &Write, job_id: &str) -> Map<String, Value> {
+    let mut stored = write.document.fields.clone();
+    stored.extend(write.version.clone());
+    stored.insert("_id".to_owned(), write.document.id.as_str().into());
+    stored.insert("_mq_job_id".to_owned(), job_id.into());
+    stored.insert("_mq_content_hash".to_owned(), write.content_hash.clone().into());
+    stored
+}
+
+async fn holds(index: &dyn Index, target: &Target, write: &Write) {
+    let got = index.get(target, &write.document.id).await.unwrap();
+    assert_eq!(got, Some(as_stored(write, &target.job_id)));
+}
+
+pub(crate) async fn a_document_comes_back_as_it_was_written(backend: &Backend) {
+    let target = backend.target();
+    let writes = [
+        write("plain", json!({"title": "Mug", "n": 1, "price": 19.95, "tags": ["a", "b"], "nothing": null})),
+        write("empty", json!({})),
+        write("unicode", json!({"title": "Größe \u{1F600} \"quoted\" \\ \u{0} end", "": ""})),
+        write("versioned", json!({"updated_at": "2026-01-01T00:00:00Z"})),
+    ];
+    put(backend, &target, &writes).await;
+    for write in &writes {
+        holds(&*backend.index, &target, write).await;
+    }
+}
+
+pub(crate) async fn a_document_is_replaced_as_a_whole(backend: &Backend) {
+    let target = backend.target();
+    put(backend, &target, &[write("1", json!({"title": "old", "only_old": true}))]).await;
+    let new = write("1", json!({"title": "new", "variants": [{"id": "1"}]}));
+    put(backend, &target, std::slice::from_ref(&new)).await;
+    holds(&*backend.index, &target, &new).await;
+    assert_eq!(backend.index.count(&target).await.unwrap(), 1);
+}
+
+pub(crate) async fn versions_are_read_in_the_order_asked(backend: &Backend) {
+    let target = backend.target();
+    let (a, b) = (write("a", json!({"updated_at": "2026-01-01T00:00:00Z"})), write("b", json!({})));
+    put(backend, &target, &[a.clone(), b.clone()]).await;
+    let stored = |write: &Write| {
+        Some(Stored {
+            version: write.version.clone(),
+            content_hash: Some(write.content_hash.clone()),
+            job_id: Some(target.job_id.clone()),
+        })
+    };
+    let found = backend.index.stored(&target, &[id("b"), id("none"), id("a"), id("b")]).await.unwrap();
+    assert_eq!(found, [stored(&b), None, stored(&a), stored(&b)]);
+    assert_eq!(backend.index.stored(&target, &[]).await.unwrap(), []);
+}
+
+pub(crate) async fn the_latest_writer_is_remembered(backend: &Backend) {
+    let mut target = backend.target();
+    let same = write("1", json!({"title": "Mug"}));
+    put(backend, &target, std::slice::from_ref(&same)).await;
+    target.job_id = "job-2".to_owned();
+    put(backend, &target, std::slice::from_ref(&same)).await;
+    holds(&*backend.index, &target, &same).await;
+    let stored = backend.index.stored(&target, &[id("1")]).await.unwrap().remove(0).unwrap();
+    assert_eq!(stored.job_id.as_deref(), Some("job-2"));
+}
+
+pub(crate) async fn removal_is_done_also_for_what_is_not_there(backend: &Backend) {
+    let target = backend.target();
+    put(backend, &target, &[write("1", json!({"variants": [{"id": 1}]})), write("2", json!({}))]).await;
+    for _ in 0..2 {
+        let outcomes = backend.index.delete(&target, &[id("1"), id("none")]).await.unwrap();
+        assert_eq!(outcomes, [Outcome::Done, Outcome::Done]);
+        assert_eq!(backend.index.get(&target, &id("1")).await.unwrap(), None);
+        assert_eq!(backend.index.count(&target).await.unwrap(), 1);
+    }
+}
+
+pub(crate) async fn ids_are_listed_in_order_and_in_pages(backend: &Backend) {
+    let target = backend.target();
+    assert_eq!(backend.index.count(&target).await.unwrap(), 0);
+    let mut names = ["10", "9", "B", "a", "~", "-", "A.b_c~d-e"];
+    put(backend, &target, &names.map(|name| write(name, json!({})))).await;
+    names.sort_unstable();
+    let mut listed = Vec::new();
+    loop {
+        let page = backend.index.list(&target, listed.last(), 3).await.unwrap();
+        assert!(page.len() <= 3);
+        if page.is_empty() {
+            break;
+        }
+        listed.extend(page);
+    }
+    assert_eq!(listed, names.map(id));
+    assert_eq!(backend.index.count(&target).await.unwrap(), names.len() as u64);
+}
+
+pub(crate) async fn targets_are_kept_apart(backend: &Backend) {
+    let one = backend.target();
+    let other_index = Target { index_name: "other".to_owned(), ..one.clone() };
+    let other_shop = backend.target();
+    put(backend, &one, &[write("1", json!({"title": "one", "variants": [{"id": 1, "sku": "one"}]}))]).await;
+    put(backend, &other_index, &[write("1", json!({"title": "two", "variants": [{"id": 1, "sku": "two"}]}))])
+        .await;
+    assert_eq!(backend.index.get(&other_shop, &id("1")).await.unwrap(), None);
+    backend.index.delete(&other_index, &[id("1")]).await.unwrap();
+    assert_eq!(backend.index.list(&one, None, 10).await.unwrap(), [id("1")]);
+    assert_eq!(backend.index.count(&other_index).await.unwrap(), 0);
+    let kept = backend.index.get(&one, &id("1")).await.unwrap().unwrap();
+    assert_eq!(kept["variants"], json!([{"id": 1, "sku": "one"}]));
+}
+
+pub(crate) async fn variants_come_back_exactly_and_in_order(backend: &Backend) {
+    let target = backend.target();
+    let variants = json!([
+        {"id": "30", "sku": "M-R", "price": "19.90", "attributes": {"Color": "red", "Size": "M"}, "stock": 3},
+        {"id": 10, "sku": null, "price": 19.9, "attributes": {"Weight": 1.5, "Color": "blue", "Old": null}},
+        {"id": 9007199254740993u64, "price": {"amount": "1", "currency": "EUR"}, "attributes": {}},
+        {"id": "x", "attributes": [{"name": "Color", "value": "a"}, {"name": "Color", "value": "b"}, 7]},
+        {"id": "y", "sku": "nul \u{0} in it", "attributes": {"a\u{0}": "b"}},
+        {"id": "z", "sku": "", "price": "", "attributes": "none", "title": "Zed"},
+    ]);
+    let full = write("1", json!({"title": "Shirt", "variants": variants}));
+    put(backend, &target, std::slice::from_ref(&full)).await;
+    holds(&*backend.index, &target, &full).await;
+
+    // Others vanish, move and change.
+    let variants = json!([
+        {"id": "z", "attributes": {"Color": "green"}},
+        {"id": "30", "sku": "M-R", "price": "21.90", "attributes": {"Color": "red", "Fit": "slim"}},
+        {"id": "new"},
+    ]);
+    let less = write("1", json!({"title": "Shirt", "variants": variants}));
+    put(backend, &target, std::slice::from_ref(&less)).await;
+    holds(&*backend.index, &target, &less).await;
+
+    let none = write("1", json!({"variants": []}));
+    put(backend, &target, std::slice::from_ref(&none)).await;
+    holds(&*backend.index, &target, &none).await;
+}
+
+pub(crate) async fn a_new_variant_takes_nothing_over_from_one_that_vanished(backend: &Backend) {
+    let target = backend.target();
+    for variants in [
+        json!([{"id": 1, "attributes": {"Color": "red"}}]),
+        json!([{"id": 2, "attributes": {"Color": "red"}}]),
+        json!([{"id": 3}]),
+        json!([{"id": 4, "attributes": {"Color": "red"}}]),
+    ] {
+        let product = write("1", json!({"variants": variants}));
+        put(backend, &target, std::slice::from_ref(&product)).await;
+        holds(&*backend.index, &target, &product).await;
+    }
+}
+
+pub(crate) async fn a_bad_variant_refuses_its_document_alone(backend: &Backend) {
+    let target = backend.target();
+    let bad = [
+        json!({"variants": ["text"]}),
+        json!({"variants": [{"id": "1"}, {"sku": "no id"}]}),
+        json!({"variants": [{"id": null}]}),
+        json!({"variants": [{"id": 1.5}]}),
+        json!({"variants": [{"id": ""}]}),
+        json!({"variants": [{"id": "1"}, {"id": 1}]}),
+        json!({"variants": {"id": "1"}}),
+        json!({"variants": null}),
+    ];
+    let old = write("0", json!({"title": "old"}));
+    put(backend, &target, std::slice::from_ref(&old)).await;
+    let mut writes: Vec<Write> =
+        bad.into_iter().enumerate().map(|(at, fields)| write(&at.to_string(), fields)).collect();
+    let good = write("good", json!({"variants": [{"id": "1"}]}));
+    writes.insert(3, good.clone());
+    let outcomes = backend.index.write(&target, &writes).await.unwrap();
+    for (at, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Outcome::Done => assert_eq!(at, 3),
+            Outcome::Refused { code, message } => {
+                assert_eq!(code, "invalid-variant");
+                assert!(at != 3 && message.contains("variant"), "{message}");
+            }
+        }
+    }
+    assert_eq!(backend.index.list(&target, None, 10).await.unwrap(), [id("0"), id("good")]);
+    holds(&*backend.index, &target, &old).await;
+    holds(&*backend.index, &target, &good).await;
+}
+
+pub(crate) async fn a_reader_never_sees_half_a_product(backend: &Backend) {
+    let target = backend.target();
+    let version = |n: usize| {
+        let variants: Vec<Value> = (0..40)
+            .map(|at| json!({"id": at, "sku": n.to_string(), "attributes": {"n": n.to_string()}}))
+            .collect();
+        write("1", json!({"title": n.to_string(), "variants": variants}))
+    };
+    let forms: Vec<_> = (0..30).map(version).collect();
+    put(backend, &target, &forms[..1]).await;
+    let writer = async {
+        for form in &forms {
+            put(backend, &target, std::slice::from_ref(form)).await;
+        }
+    };
+    let reader = async {
+        for _ in 0..100 {
+            let got = backend.index.get(&target, &id("1")).await.unwrap().unwrap();
+            let n: usize = got["title"].as_str().unwrap().parse().unwrap();
+            assert_eq!(got, as_stored(&forms[n], &target.job_id));
+        }
+    };
+    futures::join!(writer, reader);
+}

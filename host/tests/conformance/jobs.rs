@@ -1,0 +1,323 @@
+//! Checks of [`host::store::Jobs`].
+
+use crate::make::{Backend, MINUTE, chunk, claim, complete, entry, processed, seal};
+use futures::future::join_all;
+use host::{
+    model::{Class, Counts, Digest, JobId, JobStatus},
+    store::{ChunkOutcome, Claim, JobSnapshot, Quarantine},
+};
+use std::time::Duration;
+
+async fn snapshot(backend: &Backend, id: &JobId) -> JobSnapshot {
+    backend.stores.jobs.get(id).await.unwrap().unwrap()
+}
+
+pub(crate) async fn a_job_is_created_once(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job(&backend.name("shop")));
+    assert_eq!(jobs.get(&job.id).await.unwrap(), None);
+    jobs.create(&job).await.unwrap();
+    let created = snapshot(backend, &job.id).await;
+    let mut other = job.clone();
+    other.index_name = "other".to_owned();
+    jobs.create(&other).await.unwrap();
+    assert_eq!(snapshot(backend, &job.id).await, created);
+    assert_eq!((created.job, created.status, created.seal), (job, JobStatus::Pending, None));
+    assert_eq!((created.counts, created.chunks, created.completed_chunks), (Counts::default(), 0, 0));
+    assert_eq!((created.samples, created.ended_at), (Vec::new(), None));
+}
+
+pub(crate) async fn an_interrupted_job_is_found_by_its_fingerprint(backend: &Backend) {
+    let (jobs, shop) = (&backend.stores.jobs, backend.name("shop"));
+    let job = backend.job(&shop);
+    jobs.create(&job).await.unwrap();
+    assert_eq!(jobs.find_unsealed(&shop, job.fingerprint).await.unwrap(), Some(job.clone()));
+    assert_eq!(jobs.find_unsealed(&backend.name("shop"), job.fingerprint).await.unwrap(), None);
+    assert_eq!(jobs.find_unsealed(&shop, Digest::of(b"other")).await.unwrap(), None);
+    jobs.seal(&job.id, &seal(0)).await.unwrap();
+    assert_eq!(jobs.find_unsealed(&shop, job.fingerprint).await.unwrap(), None);
+}
+
+pub(crate) async fn jobs_are_listed_newest_first(backend: &Backend) {
+    let (jobs, shops) = (&backend.stores.jobs, [backend.name("shop"), backend.name("shop")]);
+    let mut ids = [Vec::new(), Vec::new()];
+    for at in 0..6 {
+        backend.env.sleep(Duration::from_millis(2)).await;
+        let job = backend.job(&shops[at % 2]);
+        jobs.create(&job).await.unwrap();
+        ids[at % 2].insert(0, job.id);
+    }
+    let list = async |shop: Option<&str>, limit| -> Vec<JobId> {
+        jobs.list(shop, limit).await.unwrap().into_iter().map(|snapshot| snapshot.job.id).collect()
+    };
+    assert_eq!(list(Some(&shops[0]), 10).await, ids[0]);
+    assert_eq!(list(Some(&shops[1]), 2).await, ids[1][..2]);
+    assert_eq!(list(None, 2).await, [ids[1][0].clone(), ids[0][0].clone()]);
+    let listed = &jobs.list(Some(&shops[0]), 1).await.unwrap()[0];
+    assert_eq!(*listed, snapshot(backend, &ids[0][0]).await);
+}
+
+pub(crate) async fn a_chunk_is_added_once(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
+    let fence = claim(&**jobs, &job.id, 0).await;
+    jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
+    assert!(jobs.renew(&job.id, 0, fence, MINUTE).await.unwrap(), "the row is as it was");
+    assert_eq!(snapshot(backend, &job.id).await.chunks, 2);
+    jobs.seal(&job.id, &seal(2)).await.unwrap();
+    jobs.add_chunk(&chunk(&job.id, 1, 0)).await.unwrap();
+    assert_eq!(snapshot(backend, &job.id).await.chunks, 2);
+}
+
+pub(crate) async fn the_first_claim_starts_the_job(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    assert_eq!(snapshot(backend, &job.id).await.status, JobStatus::Pending);
+    let won = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
+    assert!(matches!(won, Claim::Won { attempts: 1, .. }), "{won:?}");
+    assert_eq!(snapshot(backend, &job.id).await.status, JobStatus::InProgress);
+}
+
+pub(crate) async fn a_chunk_is_held_until_its_lease_ends(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    let until = backend.env.now() + MINUTE;
+    let old = claim(&**jobs, &job.id, 0).await;
+    assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Held { until });
+    backend.env.sleep(MINUTE - Duration::from_secs(1)).await;
+    assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Held { until });
+    backend.env.sleep(Duration::from_secs(1)).await;
+    let Claim::Won { fence, attempts: 2 } = jobs.claim(&job.id, 0, MINUTE).await.unwrap() else {
+        panic!("the lease has ended")
+    };
+    assert!(fence > old);
+    assert!(!jobs.renew(&job.id, 0, old, MINUTE).await.unwrap());
+    assert!(!jobs.give_back(&job.id, 0, old).await.unwrap());
+    assert!(!jobs.settle(&job.id, 0, old, &processed(1)).await.unwrap());
+    assert!(jobs.settle(&job.id, 0, fence, &processed(2)).await.unwrap());
+    jobs.count(&job.id, 0).await.unwrap();
+    assert_eq!(snapshot(backend, &job.id).await.counts.processed, 2);
+}
+
+pub(crate) async fn a_lease_that_has_run_out_is_still_its_holders(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
+    let (first, second) = (claim(&**jobs, &job.id, 0).await, claim(&**jobs, &job.id, 1).await);
+    backend.env.sleep(MINUTE * 2).await;
+    assert!(jobs.settle(&job.id, 0, first, &processed(1)).await.unwrap());
+    assert!(jobs.renew(&job.id, 1, second, MINUTE).await.unwrap());
+    assert!(matches!(jobs.claim(&job.id, 1, MINUTE).await.unwrap(), Claim::Held { .. }));
+}
+
+pub(crate) async fn renewal_counts_from_now(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    let fence = claim(&**jobs, &job.id, 0).await;
+    backend.env.sleep(MINUTE / 2).await;
+    assert!(jobs.renew(&job.id, 0, fence, MINUTE).await.unwrap());
+    let until = backend.env.now() + MINUTE;
+    assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Held { until });
+}
+
+pub(crate) async fn a_chunk_given_back_can_be_claimed_at_once(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    let old = claim(&**jobs, &job.id, 0).await;
+    assert!(jobs.give_back(&job.id, 0, old).await.unwrap());
+    assert!(!jobs.settle(&job.id, 0, old, &processed(1)).await.unwrap());
+    assert!(!jobs.renew(&job.id, 0, old, MINUTE).await.unwrap());
+    assert!(claim(&**jobs, &job.id, 0).await > old);
+}
+
+pub(crate) async fn of_many_claims_one_wins(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    let claims = join_all((0..16).map(|_| jobs.claim(&job.id, 0, MINUTE))).await;
+    let won = claims.iter().filter(|claim| matches!(claim, Ok(Claim::Won { .. }))).count();
+    let held = claims.iter().filter(|claim| matches!(claim, Ok(Claim::Held { .. }))).count();
+    assert_eq!((won, held), (1, 15));
+}
+
+pub(crate) async fn each_step_of_completion_is_a_no_op_the_second_time(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
+    let fence = claim(&**jobs, &job.id, 0).await;
+    jobs.count(&job.id, 0).await.unwrap();
+    assert_eq!(snapshot(backend, &job.id).await.completed_chunks, 0, "not settling");
+    assert!(jobs.settle(&job.id, 0, fence, &processed(3)).await.unwrap());
+    assert!(jobs.settle(&job.id, 0, fence, &processed(5)).await.unwrap(), "still the holder's fence");
+    assert!(!jobs.settle(&job.id, 0, fence + 1, &processed(5)).await.unwrap());
+    assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Settling { quarantined: None });
+    assert_eq!(snapshot(backend, &job.id).await.counts, Counts::default());
+    backend.env.sleep(MINUTE * 2).await;
+    assert_eq!(
+        jobs.claim(&job.id, 0, MINUTE).await.unwrap(),
+        Claim::Settling { quarantined: None },
+        "no lease any more"
+    );
+    for _ in 0..2 {
+        jobs.count(&job.id, 0).await.unwrap();
+        let counted = snapshot(backend, &job.id).await;
+        assert_eq!((counted.counts.processed, counted.completed_chunks), (3, 1));
+        assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Settling { quarantined: None });
+    }
+    for _ in 0..2 {
+        jobs.finish(&job.id, 0).await.unwrap();
+        assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done { quarantined: None });
+        jobs.count(&job.id, 0).await.unwrap();
+    }
+    assert!(!jobs.give_back(&job.id, 0, fence).await.unwrap());
+    assert!(!jobs.renew(&job.id, 0, fence, MINUTE).await.unwrap());
+    let done = snapshot(backend, &job.id).await;
+    assert_eq!((done.counts.processed, done.completed_chunks, done.chunks), (3, 1, 2));
+    assert_eq!((done.status, done.ended_at), (JobStatus::InProgress, None));
+}
+
+pub(crate) async fn why_a_chunk_was_given_up_is_remembered(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    let reason = Quarantine { code: "bad-checksum".to_owned(), message: "It differs.".to_owned() };
+    let quarantined = Some(reason);
+    let fence = claim(&**jobs, &job.id, 0).await;
+    let outcome = ChunkOutcome { quarantined: quarantined.clone(), ..processed(0) };
+    jobs.settle(&job.id, 0, fence, &outcome).await.unwrap();
+    let settling = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
+    assert_eq!(settling, Claim::Settling { quarantined: quarantined.clone() });
+    jobs.count(&job.id, 0).await.unwrap();
+    jobs.finish(&job.id, 0).await.unwrap();
+    assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done { quarantined });
+}
+
+pub(crate) async fn many_counts_at_once_count_once(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(4).await);
+    for seq in 0..4 {
+        let fence = claim(&**jobs, &job.id, seq).await;
+        jobs.settle(&job.id, seq, fence, &processed(1)).await.unwrap();
+    }
+    let counts = join_all((0..32).map(|at| jobs.count(&job.id, at % 4))).await;
+    assert!(counts.iter().all(Result::is_ok));
+    let counted = snapshot(backend, &job.id).await;
+    assert_eq!((counted.counts.processed, counted.completed_chunks), (4, 4));
+}
+
+pub(crate) async fn a_chunk_without_a_row_is_unknown(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    let nobody = JobId::new(backend.name("job")).unwrap();
+    for (id, seq) in [(&job.id, 7), (&nobody, 0)] {
+        assert_eq!(jobs.claim(id, seq, MINUTE).await.unwrap(), Claim::Unknown);
+        assert!(!jobs.renew(id, seq, 1, MINUTE).await.unwrap());
+        assert!(!jobs.settle(id, seq, 1, &processed(1)).await.unwrap());
+        jobs.count(id, seq).await.unwrap();
+    }
+    assert_eq!(snapshot(backend, &job.id).await.status, JobStatus::Pending);
+}
+
+pub(crate) async fn a_job_ends_with_its_last_chunk_only_when_sealed(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
+    complete(&**jobs, &job.id, 0, &processed(10)).await;
+    complete(&**jobs, &job.id, 1, &processed(10)).await;
+    let all_counted = snapshot(backend, &job.id).await;
+    assert_eq!((all_counted.status, all_counted.ended_at), (JobStatus::InProgress, None));
+    backend.env.sleep(MINUTE).await;
+    jobs.seal(&job.id, &seal(2)).await.unwrap();
+    let ended = snapshot(backend, &job.id).await;
+    assert_eq!((ended.status, ended.ended_at), (JobStatus::Completed, Some(backend.env.now())));
+    assert_eq!(ended.seal, Some(seal(2)));
+
+    let job = backend.job_with_chunks(2).await;
+    complete(&**jobs, &job.id, 1, &processed(10)).await;
+    jobs.seal(&job.id, &seal(2)).await.unwrap();
+    assert_eq!(snapshot(backend, &job.id).await.ended_at, None);
+    complete(&**jobs, &job.id, 0, &processed(10)).await;
+    let ended = snapshot(backend, &job.id).await;
+    assert_eq!((ended.status, ended.ended_at), (JobStatus::Completed, Some(backend.env.now())));
+    // Nothing moves the end.
+    backend.env.sleep(MINUTE).await;
+    jobs.count(&job.id, 0).await.unwrap();
+    jobs.seal(&job.id, &seal(2)).await.unwrap();
+    assert_eq!(snapshot(backend, &job.id).await, ended);
+}
+
+pub(crate) async fn a_job_without_chunks_ends_when_it_is_sealed(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(0).await);
+    jobs.seal(&job.id, &seal(0)).await.unwrap();
+    assert_eq!(snapshot(backend, &job.id).await.status, JobStatus::Completed);
+}
+
+pub(crate) async fn a_seal_holds_and_its_refused_items_count_once(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    let mut first = seal(1);
+    first.refused = Counts { skipped: 3, failed: 2, ..Counts::default() };
+    first.reports = vec!["reports/ingest".to_owned()];
+    let mut second = first.clone();
+    second.total_items = 99;
+    jobs.seal(&job.id, &first).await.unwrap();
+    jobs.seal(&job.id, &second).await.unwrap();
+    let sealed = snapshot(backend, &job.id).await;
+    assert_eq!((sealed.counts, sealed.seal), (first.refused, Some(first)));
+    complete(&**jobs, &job.id, 0, &processed(1)).await;
+    let ended = snapshot(backend, &job.id).await;
+    assert_eq!(ended.counts, Counts { processed: 1, skipped: 3, failed: 2, ..Counts::default() });
+    assert_eq!(ended.status, JobStatus::Failed, "what ingest refused decides too");
+}
+
+pub(crate) async fn failed_outranks_conflict_outranks_completed(backend: &Backend) {
+    let jobs = &backend.stores.jobs;
+    for (failed, conflict, status) in
+        [(0, 0, JobStatus::Completed), (0, 1, JobStatus::Conflict), (1, 1, JobStatus::Failed)]
+    {
+        let job = backend.job_with_chunks(2).await;
+        jobs.seal(&job.id, &seal(2)).await.unwrap();
+        let mut outcome = processed(1);
+        outcome.counts = Counts { processed: 1, failed, conflict, skipped: 1, unchanged: 1, deleted: 1 };
+        complete(&**jobs, &job.id, 0, &outcome).await;
+        complete(&**jobs, &job.id, 1, &processed(1)).await;
+        let ended = snapshot(backend, &job.id).await;
+        assert_eq!(ended.status, status);
+        assert_eq!(ended.counts, Counts { processed: 2, ..outcome.counts });
+    }
+}
+
+pub(crate) async fn samples_do_not_depend_on_the_order_of_counting(backend: &Backend) {
+    let jobs = &backend.stores.jobs;
+    let mut seen = Vec::new();
+    for order in [[0, 1, 2, 3], [3, 1, 0, 2]] {
+        let job = backend.job_with_chunks(4).await;
+        let mut sealed = seal(4);
+        sealed.samples = (0..3).map(|n| entry(Class::Failed, format!("ingest {n}"))).collect();
+        if order[0] == 0 {
+            jobs.seal(&job.id, &sealed).await.unwrap();
+        }
+        for seq in order {
+            let mut outcome = processed(1);
+            for n in 0..9 {
+                outcome.samples.push(entry(Class::Failed, format!("chunk {seq} item {n}")));
+                outcome.samples.push(entry(Class::Conflict, format!("chunk {seq} item {n}")));
+            }
+            complete(&**jobs, &job.id, seq, &outcome).await;
+        }
+        jobs.seal(&job.id, &sealed).await.unwrap();
+        seen.push(snapshot(backend, &job.id).await.samples);
+    }
+    let [one, other] = &seen[..] else { unreachable!() };
+    assert_eq!(one, other);
+    let of_class =
+        |class| one.iter().filter(move |entry| entry.class == class).map(|entry| &entry.message[..]);
+    assert_eq!((of_class(Class::Failed).count(), of_class(Class::Conflict).count()), (20, 20));
+    assert_eq!(of_class(Class::Failed).next(), Some("ingest 0"));
+    assert_eq!(of_class(Class::Failed).next_back(), Some("chunk 1 item 7"));
+    assert_eq!(of_class(Class::Conflict).next_back(), Some("chunk 2 item 1"));
+    assert_eq!(one[0], entry(Class::Failed, "ingest 0"), "entries are kept whole");
+}
+
+pub(crate) async fn reports_come_in_chunk_order_ingest_first(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(4).await);
+    for seq in [3, 0, 1] {
+        let mut outcome = processed(1);
+        outcome.report = (seq != 0).then(|| format!("reports/{seq}"));
+        complete(&**jobs, &job.id, seq, &outcome).await;
+    }
+    let fence = claim(&**jobs, &job.id, 2).await;
+    let mut outcome = processed(1);
+    outcome.report = Some("reports/2".to_owned());
+    jobs.settle(&job.id, 2, fence, &outcome).await.unwrap();
+    assert_eq!(jobs.reports(&job.id).await.unwrap(), ["reports/1", "reports/3"], "2 is not counted");
+    let mut sealed = seal(4);
+    sealed.reports = vec!["reports/ingest-0".to_owned(), "reports/ingest-1".to_owned()];
+    jobs.seal(&job.id, &sealed).await.unwrap();
+    assert_eq!(
+        jobs.reports(&job.id).await.unwrap(),
+        ["reports/ingest-0", "reports/ingest-1", "reports/1", "reports/3"]
+    );
+    assert!(jobs.reports(&JobId::new(backend.name("job")).unwrap()).await.unwrap().is_empty());
+}

@@ -1,0 +1,32 @@
+//! What every backend of a seam must do, sentence by sentence of the traits' documentation.
+//!
+//! The checks know a backend only by its traits and wait only by `Env::sleep`. Each uses names of its own, so that
+//! a backend that cannot be emptied can be checked too.
+
+// Everything here is a test, which Clippy sees only in `#[test]` functions.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod chunks;
+mod clock;
+mod embedded;
+mod index;
+mod jobs;
+mod make;
+mod processes;
+mod properties;
+mod queue;
+mod speed;
+
+/// Makes a test of each named check: `$with` hands a fresh backend to it.
+#[macro_export]
+macro_rules! checks {
+    ($with:ident: $($module:ident :: $check:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                let backend = $with();
+                $crate::$module::$check(&backend).await;
+            }
+        )*
+    };
+}

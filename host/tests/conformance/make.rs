@@ -1,0 +1,131 @@
+//! The backend under check, and things to put into it.
+
+use host::{
+    env::SharedEnv,
+    index::{Index, Target, Write},
+    model::{
+        ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, Seal,
+        job::{PluginRef, SameVersion, SourceStats},
+    },
+    store::{ChunkOutcome, Claim, Jobs, Stores},
+};
+use serde_json::{Value, json};
+use std::{any::Any, sync::Arc, time::Duration};
+
+/// A backend and the clock it goes by.
+pub(crate) struct Backend {
+    pub(crate) stores: Stores,
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) env: SharedEnv,
+    /// Whatever must live as long, such as a folder.
+    pub(crate) _keep: Box<dyn Any + Send + Sync>,
+}
+
+impl Backend {
+    /// A name that no other check uses.
+    pub(crate) fn name(&self, prefix: &str) -> String {
+        format!("{prefix}-{:016x}", self.env.random())
+    }
+
+    /// A job that nothing has happened to.
+    pub(crate) fn job(&self, shop_id: &str) -> Job {
+        Job {
+            id: JobId::new(self.name("job")).unwrap(),
+            platform: "shopify".to_owned(),
+            shop_id: shop_id.to_owned(),
+            index_name: "products".to_owned(),
+            operation: Operation::AddDocuments,
+            created_at: self.env.now(),
+            plugin: PluginRef {
+                name: "shopify".to_owned(),
+                version: "1.0.0".to_owned(),
+                digest: Digest::of(b"plug-in"),
+            },
+            fingerprint: Digest::of(self.name("fingerprint").as_bytes()),
+            sources: vec!["export.jsonl".to_owned()],
+            same_version: SameVersion::default(),
+        }
+    }
+
+    /// A job with some pending chunks.
+    pub(crate) async fn job_with_chunks(&self, chunks: u32) -> Job {
+        let job = self.job(&self.name("shop"));
+        self.stores.jobs.create(&job).await.unwrap();
+        for seq in 0..chunks {
+            self.stores.jobs.add_chunk(&chunk(&job.id, seq, 0)).await.unwrap();
+        }
+        job
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        Target { shop_id: self.name("shop"), index_name: "products".to_owned(), job_id: "job-1".to_owned() }
+    }
+}
+
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+
+pub(crate) fn chunk(job_id: &JobId, seq: u32, lane: u16) -> ChunkRef {
+    ChunkRef {
+        job_id: job_id.clone(),
+        seq,
+        lane,
+        operation: Operation::AddDocuments,
+        key: ChunkRef::key("shopify", "example.myshopify.com", job_id, seq),
+        sha256: Digest::of(&seq.to_le_bytes()),
+        documents: 10,
+        bytes: 1000,
+    }
+}
+
+pub(crate) fn seal(chunks: u32) -> Seal {
+    Seal {
+        chunks,
+        total_items: u64::from(chunks) * 10,
+        refused: Counts::default(),
+        source: SourceStats::default(),
+        samples: Vec::new(),
+        reports: Vec::new(),
+    }
+}
+
+pub(crate) fn processed(processed: u64) -> ChunkOutcome {
+    ChunkOutcome {
+        counts: Counts { processed, ..Counts::default() },
+        report: None,
+        samples: Vec::new(),
+        quarantined: None,
+    }
+}
+
+pub(crate) fn entry(class: Class, message: impl Into<String>) -> Entry {
+    Entry::new(class, "some-reason", message).with("seen", 1)
+}
+
+/// Claims a chunk that must be free; gives the fence.
+pub(crate) async fn claim(jobs: &dyn Jobs, id: &JobId, seq: u32) -> u64 {
+    match jobs.claim(id, seq, MINUTE).await.unwrap() {
+        Claim::Won { fence, .. } => fence,
+        other => panic!("chunk {seq} is not free: {other:?}"),
+    }
+}
+
+/// All steps from claim to done.
+pub(crate) async fn complete(jobs: &dyn Jobs, id: &JobId, seq: u32, outcome: &ChunkOutcome) {
+    let fence = claim(jobs, id, seq).await;
+    assert!(jobs.settle(id, seq, fence, outcome).await.unwrap());
+    jobs.count(id, seq).await.unwrap();
+    jobs.finish(id, seq).await.unwrap();
+}
+
+pub(crate) fn id(id: &str) -> DocumentId {
+    DocumentId::new(id).unwrap()
+}
+
+/// A document's write, of its fields.
+pub(crate) fn write(name: &str, fields: Value) -> Write {
+    let Value::Object(fields) = fields else { panic!("fields are an object") };
+    let content_hash = Digest::of(json!(fields).to_string().as_bytes()).to_string();
+    let mut version = serde_json::Map::new();
+    version.extend(fields.get("updated_at").map(|at| ("updated_at".to_owned(), at.clone())));
+    Write { document: Document { id: id(name), fields }, version, content_hash }
+}

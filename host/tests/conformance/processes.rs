@@ -1,0 +1,143 @@
+//! Several processes on one data directory, some of them dying at any step.
+
+use crate::make::{chunk, id, processed, seal, write};
+use host::{
+    env::{Env, RealEnv},
+    index::{Index, Target},
+    model::{
+        Digest, Job, JobId, JobStatus, Operation,
+        job::{PluginRef, SameVersion},
+    },
+    store::{Claim, embedded::Embedded},
+};
+use serde_json::json;
+use std::{
+    env,
+    process::{Command, abort},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+const CHUNKS: u32 = 40;
+const LEASE: Duration = Duration::from_millis(300);
+
+fn job() -> Job {
+    Job {
+        id: JobId::new("shared").unwrap(),
+        platform: "shopify".to_owned(),
+        shop_id: "shop".to_owned(),
+        index_name: "products".to_owned(),
+        operation: Operation::AddDocuments,
+        created_at: RealEnv.now(),
+        plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
+        fingerprint: Digest::of(b""),
+        sources: Vec::new(),
+        same_version: SameVersion::default(),
+    }
+}
+
+fn target() -> Target {
+    Target { shop_id: "shop".to_owned(), index_name: "products".to_owned(), job_id: "shared".to_owned() }
+}
+
+/// Counts the steps of this process; dies at the one that the parent has named.
+struct Steps(AtomicU32, u32);
+
+impl Steps {
+    fn next(&self) {
+        if self.0.fetch_add(1, Ordering::SeqCst) + 1 == self.1 {
+            abort();
+        }
+    }
+}
+
+/// Publishes the whole job and works on it until nothing is left, as each process of the test does.
+async fn publish_and_work(dir: &str, steps: &Steps) {
+    let embedded = Embedded::open(dir, Arc::new(RealEnv)).unwrap();
+    let (stores, catalog, job) = (embedded.stores(), embedded.catalog(), job());
+    stores.jobs.create(&job).await.unwrap();
+    for seq in 0..CHUNKS {
+        let chunk = chunk(&job.id, seq, (seq % 4) as u16);
+        stores.chunks.put_if_absent(&chunk.key, &seq.to_le_bytes()).await.unwrap();
+        steps.next();
+        stores.jobs.add_chunk(&chunk).await.unwrap();
+        steps.next();
+        stores.queue.send("shop", &chunk).await.unwrap();
+    }
+    stores.jobs.seal(&job.id, &seal(CHUNKS)).await.unwrap();
+    while stores.queue.pending(&job.id).await.unwrap() > 0 {
+        let deliveries = stores.queue.receive("shop", 2, LEASE).await.unwrap();
+        if deliveries.is_empty() {
+            RealEnv.sleep(Duration::from_millis(10)).await;
+        }
+        for delivery in deliveries {
+            let seq = delivery.chunk.seq;
+            steps.next();
+            match stores.jobs.claim(&job.id, seq, LEASE).await.unwrap() {
+                Claim::Won { fence, .. } => {
+                    let chunk = &delivery.chunk;
+                    let bytes = stores.chunks.get(&chunk.key, Some(chunk.sha256)).await.unwrap();
+                    assert_eq!(bytes.unwrap(), seq.to_le_bytes());
+                    steps.next();
+                    let document = write(&seq.to_string(), json!({"variants": [{"id": seq}]}));
+                    catalog.write(&target(), &[document]).await.unwrap();
+                    steps.next();
+                    if !stores.jobs.settle(&job.id, seq, fence, &processed(1)).await.unwrap() {
+                        continue;
+                    }
+                }
+                Claim::Held { .. } => {
+                    stores.queue.release(&delivery.receipt, LEASE / 10).await.unwrap();
+                    continue;
+                }
+                Claim::Settling { .. } | Claim::Done { .. } => {}
+                Claim::Unknown => panic!("chunk {seq} was sent without a row"),
+            }
+            steps.next();
+            stores.jobs.count(&job.id, seq).await.unwrap();
+            steps.next();
+            stores.jobs.finish(&job.id, seq).await.unwrap();
+            steps.next();
+            stores.queue.ack(&delivery.receipt).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a process of the test below"]
+async fn one_of_several() {
+    let (Ok(dir), Ok(dies_at)) = (env::var("DATA_DIR"), env::var("DIES_AT")) else { return };
+    publish_and_work(&dir, &Steps(AtomicU32::new(0), dies_at.parse().unwrap())).await;
+}
+
+#[tokio::test]
+async fn processes_share_a_directory_and_may_die_at_any_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("fresh");
+    let start = |dies_at: u32| {
+        let mut process = Command::new(env::current_exe().unwrap());
+        process.args(["--exact", "processes::one_of_several", "--ignored"]);
+        process.env("DATA_DIR", &data).env("DIES_AT", dies_at.to_string());
+        process.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        process.spawn().unwrap()
+    };
+    // Primes, so that the deaths fall on all kinds of steps, the first ones while the directory is still being filled.
+    let dying = [7, 41, 83, 85, 87, 89, 97, 101, 103];
+    let dying: Vec<_> = dying.into_iter().map(start).collect();
+    for mut process in dying {
+        process.wait().unwrap();
+    }
+    let lasting: Vec<_> = (0..3).map(|_| start(0)).collect();
+    for mut process in lasting {
+        assert!(process.wait().unwrap().success());
+    }
+    let embedded = Embedded::open(&data, Arc::new(RealEnv)).unwrap();
+    let ended = embedded.stores().jobs.get(&job().id).await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.completed_chunks, ended.chunks), (JobStatus::Completed, CHUNKS, CHUNKS));
+    assert_eq!(ended.counts.processed, u64::from(CHUNKS));
+    assert_eq!(embedded.catalog().count(&target()).await.unwrap(), u64::from(CHUNKS));
+    assert!(embedded.catalog().get(&target(), &id("0")).await.unwrap().is_some());
+}

@@ -1,0 +1,413 @@
+//! Random histories on virtual time, each compared with a model after every step.
+
+use crate::{
+    embedded::embedded,
+    index::as_stored,
+    make::{Backend, MINUTE, chunk, id, processed, seal, write},
+};
+use host::{
+    index::{Index, Outcome, Stored, Write},
+    model::{Counts, JobId, JobStatus},
+    store::{ChunkOutcome, Claim, Receipt},
+};
+use jiff::Timestamp;
+use proptest::{
+    prelude::*,
+    sample::Index as Pick,
+    test_runner::{Config, TestRunner},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Debug,
+    time::Duration,
+};
+
+/// Runs random histories against one backend; names keep them apart.
+fn histories<S: Strategy<Value: Debug>>(steps: S, check: impl AsyncFn(&Backend, S::Value)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let backend = embedded();
+    let run = |steps| {
+        runtime.block_on(check(&backend, steps));
+        Ok(())
+    };
+    let config = Config { failure_persistence: None, ..Config::default() };
+    TestRunner::new(config).run(&steps, run).unwrap();
+}
+
+const CHUNKS: u32 = 3;
+
+#[derive(Clone, Debug)]
+enum JobStep {
+    Claim(u32),
+    Renew(u32, u64),
+    GiveBack(u32, u64),
+    Settle(u32, u64, ChunkOutcome),
+    Count(u32),
+    Finish(u32),
+    Seal(u64),
+    Pass(u64),
+}
+
+fn job_step() -> impl Strategy<Value = JobStep> {
+    // Mostly the first holder, so that many histories get to the end.
+    let (seq, fence) = (0..CHUNKS, prop_oneof![5 => Just(1u64), 1 => 2u64..4]);
+    let outcome = (0u64..5, 0u64..2, 0u64..2, 0u64..2).prop_map(|(processed_, failed, skipped, conflict)| {
+        let mut outcome = processed(processed_);
+        outcome.counts = Counts { failed, skipped, conflict, ..outcome.counts };
+        outcome
+    });
+    prop_oneof![
+        4 => seq.clone().prop_map(JobStep::Claim),
+        1 => (seq.clone(), fence.clone()).prop_map(|(seq, fence)| JobStep::Renew(seq, fence)),
+        1 => (seq.clone(), fence.clone()).prop_map(|(seq, fence)| JobStep::GiveBack(seq, fence)),
+        4 => (seq.clone(), fence, outcome).prop_map(|(seq, fence, outcome)| JobStep::Settle(seq, fence, outcome)),
+        4 => seq.clone().prop_map(JobStep::Count),
+        2 => seq.prop_map(JobStep::Finish),
+        1 => (0u64..2).prop_map(JobStep::Seal),
+        1 => (1u64..90).prop_map(JobStep::Pass),
+    ]
+}
+
+#[derive(Clone, Debug, Default)]
+struct ChunkModel {
+    fence: u64,
+    attempts: u32,
+    held_until: Option<Timestamp>,
+    settled: Option<(u64, ChunkOutcome)>,
+    counted: bool,
+    done: bool,
+}
+
+#[derive(Default)]
+struct JobModel {
+    chunks: Vec<ChunkModel>,
+    refused: Option<Counts>,
+    ended_at: Option<Timestamp>,
+    started: bool,
+}
+
+impl JobModel {
+    fn recount(&self) -> (Counts, u32) {
+        let mut counts = self.refused.unwrap_or_default();
+        let mut completed = 0;
+        for chunk in self.chunks.iter().filter(|chunk| chunk.counted) {
+            counts += chunk.settled.as_ref().unwrap().1.counts;
+            completed += 1;
+        }
+        (counts, completed)
+    }
+
+    async fn step(&mut self, backend: &Backend, job: &JobId, step: JobStep) {
+        let (jobs, now) = (&backend.stores.jobs, backend.env.now());
+        match step {
+            JobStep::Claim(seq) => {
+                let model = &mut self.chunks[seq as usize];
+                let expected = match model {
+                    ChunkModel { done: true, .. } => Claim::Done { quarantined: None },
+                    ChunkModel { settled: Some(_), .. } => Claim::Settling { quarantined: None },
+                    ChunkModel { held_until: Some(until), .. } if *until > now => {
+                        Claim::Held { until: *until }
+                    }
+                    _ => {
+                        self.started = true;
+                        (model.fence, model.attempts) = (model.fence + 1, model.attempts + 1);
+                        model.held_until = Some(now + MINUTE);
+                        Claim::Won { fence: model.fence, attempts: model.attempts }
+                    }
+                };
+                assert_eq!(jobs.claim(job, seq, MINUTE).await.unwrap(), expected);
+            }
+            JobStep::Renew(seq, fence) => {
+                let model = &mut self.chunks[seq as usize];
+                let mine = model.settled.is_none() && model.held_until.is_some() && model.fence == fence;
+                assert_eq!(jobs.renew(job, seq, fence, MINUTE).await.unwrap(), mine);
+                if mine {
+                    model.held_until = Some(now + MINUTE);
+                }
+            }
+            JobStep::GiveBack(seq, fence) => {
+                let model = &mut self.chunks[seq as usize];
+                let mine = model.settled.is_none() && model.held_until.is_some() && model.fence == fence;
+                assert_eq!(jobs.give_back(job, seq, fence).await.unwrap(), mine);
+                if mine {
+                    model.held_until = None;
+                }
+            }
+            JobStep::Settle(seq, fence, outcome) => {
+                let model = &mut self.chunks[seq as usize];
+                let expected = match &model.settled {
+                    Some((settled, _)) => *settled == fence,
+                    None => model.held_until.is_some() && model.fence == fence,
+                };
+                assert_eq!(jobs.settle(job, seq, fence, &outcome).await.unwrap(), expected);
+                if expected {
+                    model.settled.get_or_insert((fence, outcome));
+                }
+            }
+            JobStep::Count(seq) => {
+                jobs.count(job, seq).await.unwrap();
+                let model = &mut self.chunks[seq as usize];
+                model.counted |= model.settled.is_some();
+            }
+            JobStep::Finish(seq) => {
+                let model = &mut self.chunks[seq as usize];
+                assert_eq!(jobs.finish(job, seq).await.is_ok(), model.counted);
+                model.done |= model.counted;
+            }
+            JobStep::Seal(skipped) => {
+                let mut sealed = seal(CHUNKS);
+                sealed.refused.skipped = skipped;
+                jobs.seal(job, &sealed).await.unwrap();
+                self.refused.get_or_insert(sealed.refused);
+            }
+            JobStep::Pass(seconds) => backend.env.sleep(Duration::from_secs(seconds)).await,
+        }
+        if self.refused.is_some() && self.chunks.iter().all(|chunk| chunk.counted) {
+            self.ended_at.get_or_insert(now);
+        }
+    }
+}
+
+#[test]
+fn counters_equal_a_recount_and_a_job_ends_once() {
+    histories(prop::collection::vec(job_step(), 0..60), async |backend, steps| {
+        let job = backend.job_with_chunks(CHUNKS).await.id;
+        let mut model =
+            JobModel { chunks: vec![ChunkModel::default(); CHUNKS as usize], ..JobModel::default() };
+        for step in steps {
+            model.step(backend, &job, step).await;
+            let snapshot = backend.stores.jobs.get(&job).await.unwrap().unwrap();
+            assert_eq!((snapshot.counts, snapshot.completed_chunks), model.recount());
+            assert_eq!(snapshot.ended_at, model.ended_at);
+            let status = match (model.ended_at, model.started) {
+                (Some(_), _) => JobStatus::of_ended(&snapshot.counts),
+                (None, true) => JobStatus::InProgress,
+                (None, false) => JobStatus::Pending,
+            };
+            assert_eq!(snapshot.status, status);
+        }
+    });
+}
+
+#[derive(Clone, Debug)]
+enum QueueStep {
+    Send(u16),
+    Receive(usize, u64),
+    Extend(Pick, u64),
+    Release(Pick, u64),
+    Ack(Pick),
+    Bury(Pick),
+    Pass(u64),
+}
+
+fn queue_step() -> impl Strategy<Value = QueueStep> {
+    let pick = any::<Pick>;
+    prop_oneof![
+        6 => (0u16..4).prop_map(QueueStep::Send),
+        6 => (1usize..6, 1u64..60).prop_map(|(max, seconds)| QueueStep::Receive(max, seconds)),
+        1 => (pick(), 0u64..60).prop_map(|(at, seconds)| QueueStep::Extend(at, seconds)),
+        2 => (pick(), 0u64..60).prop_map(|(at, seconds)| QueueStep::Release(at, seconds)),
+        4 => pick().prop_map(QueueStep::Ack),
+        1 => pick().prop_map(QueueStep::Bury),
+        3 => (1u64..40).prop_map(QueueStep::Pass),
+    ]
+}
+
+struct MessageModel {
+    seq: u32,
+    hidden_until: Timestamp,
+    deliveries: usize,
+}
+
+#[tokio::test]
+async fn the_model_of_the_queue_is_not_trivial() {
+    let backend = embedded();
+    let steps =
+        vec![QueueStep::Send(0), QueueStep::Receive(1, 5), QueueStep::Pass(5), QueueStep::Receive(1, 5)];
+    assert_eq!(queue_history(&backend, steps).await, 2);
+}
+
+/// Plays a history; gives the number of deliveries.
+async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
+    let (queue, shop) = (&backend.stores.queue, backend.name("shop"));
+    let job = JobId::new(backend.name("job")).unwrap();
+    let mut lanes: BTreeMap<u16, VecDeque<MessageModel>> = BTreeMap::new();
+    let (mut sent, mut dead) = (0, Vec::new());
+    // All receipts ever given, with lane and number of their messages, and which delivery each was.
+    let mut given: Vec<(Receipt, u16, u32, usize)> = Vec::new();
+    for step in steps {
+        let now = backend.env.now();
+        let pick = |at: Pick| (!given.is_empty()).then(|| at.get(&given).clone());
+        // A receipt is valid while its message is there and has not been delivered again.
+        let valid = |lanes: &BTreeMap<u16, VecDeque<MessageModel>>, picked: &(Receipt, u16, u32, usize)| {
+            let first = lanes.get(&picked.1).and_then(|messages| messages.front());
+            first.is_some_and(|first| (first.seq, first.deliveries) == (picked.2, picked.3))
+        };
+        match step {
+            QueueStep::Send(lane) => {
+                for _ in 0..2 {
+                    queue.send(&shop, &chunk(&job, sent, lane)).await.unwrap();
+                }
+                let message = MessageModel { seq: sent, hidden_until: now, deliveries: 0 };
+                lanes.entry(lane).or_default().push_back(message);
+                sent += 1;
+            }
+            QueueStep::Receive(max, seconds) => {
+                let visibility = Duration::from_secs(seconds);
+                let mut first: Vec<_> =
+                    lanes.iter_mut().filter_map(|(lane, m)| Some((*lane, m.front_mut()?))).collect();
+                first.retain(|(_, message)| message.hidden_until <= now);
+                first.sort_by_key(|(_, message)| message.seq);
+                let deliveries = queue.receive(&shop, max, visibility).await.unwrap();
+                assert_eq!(deliveries.len(), first.len().min(max));
+                for (delivery, (lane, message)) in deliveries.into_iter().zip(first) {
+                    assert_eq!((delivery.chunk.lane, delivery.chunk.seq), (lane, message.seq));
+                    message.deliveries += 1;
+                    message.hidden_until = now + visibility;
+                    assert_eq!(delivery.visible_at, message.hidden_until);
+                    assert_eq!(delivery.receive_count as usize, message.deliveries);
+                    given.push((delivery.receipt, lane, message.seq, message.deliveries));
+                }
+            }
+            QueueStep::Extend(at, seconds) | QueueStep::Release(at, seconds) => {
+                let Some(picked) = pick(at) else { continue };
+                let duration = Duration::from_secs(seconds);
+                let expected = valid(&lanes, &picked);
+                let done = match step {
+                    QueueStep::Extend(..) => queue.extend(&picked.0, duration).await,
+                    _ => queue.release(&picked.0, duration).await,
+                };
+                assert_eq!(done.unwrap(), expected);
+                if expected {
+                    lanes.get_mut(&picked.1).unwrap()[0].hidden_until = now + duration;
+                }
+            }
+            QueueStep::Ack(at) => {
+                let Some(picked) = pick(at) else { continue };
+                let expected = valid(&lanes, &picked);
+                assert_eq!(queue.ack(&picked.0).await.unwrap(), expected);
+                if expected {
+                    lanes.get_mut(&picked.1).unwrap().pop_front();
+                }
+            }
+            QueueStep::Bury(at) => {
+                let Some(picked) = pick(at) else { continue };
+                let expected = valid(&lanes, &picked);
+                assert_eq!(queue.bury(&picked.0, "code", "message").await.unwrap(), expected);
+                if expected {
+                    dead.push(lanes.get_mut(&picked.1).unwrap().pop_front().unwrap().seq);
+                }
+            }
+            QueueStep::Pass(seconds) => backend.env.sleep(Duration::from_secs(seconds)).await,
+        }
+        let waiting: usize = lanes.values().map(VecDeque::len).sum();
+        assert_eq!(queue.pending(&job).await.unwrap(), waiting as u64);
+    }
+    let letters = queue.dead_letters(&shop).await.unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.chunk.seq).collect::<Vec<_>>(), dead);
+    given.len()
+}
+
+#[test]
+fn the_queue_keeps_order_and_loses_nothing() {
+    histories(prop::collection::vec(queue_step(), 0..80), async |backend, steps| {
+        queue_history(backend, steps).await;
+    });
+}
+
+#[derive(Clone, Debug)]
+enum IndexStep {
+    Write(String, BTreeMap<String, Value>),
+    Delete(Vec<String>),
+}
+
+fn variants() -> impl Strategy<Value = Vec<Value>> {
+    let text = prop::sample::select(vec!["", "red", "1.50", "\u{0}", "ü\"'"]).prop_map(Value::from);
+    let value = prop_oneof![text, (0..3).prop_map(Value::from), Just(Value::Null), Just(json!({"a": [1.5]}))];
+    let attributes = prop_oneof![
+        4 => prop::collection::btree_map("[a-c]", value.clone(), 0..4).prop_map(|map| json!(map)),
+        1 => prop::collection::vec(("[a-c]", value.clone()), 0..4).prop_map(|pairs| {
+            pairs.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+        }),
+        1 => value.clone(),
+    ];
+    let fields = prop::collection::btree_map(
+        prop::sample::select(vec!["sku", "price", "title"]).prop_map(str::to_owned),
+        value,
+        0..3,
+    );
+    let variant = (fields, prop::option::of(attributes), any::<bool>());
+    prop::collection::btree_map(0u32..6, variant, 0..5).prop_shuffle_values()
+}
+
+/// Variants of distinct ids in any order.
+trait ShuffleValues {
+    fn prop_shuffle_values(self) -> impl Strategy<Value = Vec<Value>>;
+}
+
+type Variant = (BTreeMap<String, Value>, Option<Value>, bool);
+
+impl<S: Strategy<Value = BTreeMap<u32, Variant>>> ShuffleValues for S {
+    fn prop_shuffle_values(self) -> impl Strategy<Value = Vec<Value>> {
+        let build = |(id, (mut fields, attributes, text)): (u32, Variant)| {
+            fields.insert("id".to_owned(), if text { id.to_string().into() } else { id.into() });
+            fields.extend(attributes.map(|attributes| ("attributes".to_owned(), attributes)));
+            json!(fields)
+        };
+        self.prop_map(move |map| map.into_iter().map(build).collect::<Vec<_>>()).prop_shuffle()
+    }
+}
+
+fn index_step() -> impl Strategy<Value = IndexStep> {
+    let name = || prop::sample::select(vec!["1", "2", "3", "10", "a", "b"]).prop_map(str::to_owned);
+    let fields = (0u64..3, prop::option::of(variants())).prop_map(|(title, variants)| {
+        let mut fields = json!({"title": title.to_string(), "updated_at": title});
+        fields.as_object_mut().unwrap().extend(variants.map(|v| ("variants".to_owned(), v.into())));
+        fields
+    });
+    prop_oneof![
+        4 => ("job-[12]", prop::collection::btree_map(name(), fields, 1..6))
+            .prop_map(|(job, documents)| IndexStep::Write(job, documents)),
+        1 => prop::collection::vec(name(), 0..3).prop_map(IndexStep::Delete),
+    ]
+}
+
+#[test]
+fn the_catalog_equals_a_map() {
+    histories(prop::collection::vec(index_step(), 1..12), async |backend, steps| {
+        let index: &dyn Index = &*backend.index;
+        let mut target = backend.target();
+        let mut model: BTreeMap<String, (Write, String)> = BTreeMap::new();
+        for step in steps {
+            match step {
+                IndexStep::Write(job, documents) => {
+                    target.job_id = job.clone();
+                    let writes: Vec<_> =
+                        documents.into_iter().map(|(name, fields)| write(&name, fields)).collect();
+                    let outcomes = index.write(&target, &writes).await.unwrap();
+                    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done));
+                    model.extend(writes.into_iter().map(|w| (w.document.id.to_string(), (w, job.clone()))));
+                }
+                IndexStep::Delete(names) => {
+                    let ids: Vec<_> = names.iter().map(|name| id(name)).collect();
+                    index.delete(&target, &ids).await.unwrap();
+                    model.retain(|name, _| !names.contains(name));
+                }
+            }
+            let ids: Vec<_> = model.keys().map(|name| id(name)).collect();
+            assert_eq!(index.list(&target, None, 100).await.unwrap(), ids);
+            assert_eq!(index.count(&target).await.unwrap(), ids.len() as u64);
+            let stored = index.stored(&target, &ids).await.unwrap();
+            for ((document, stored), (write, job)) in ids.iter().zip(stored).zip(model.values()) {
+                assert_eq!(index.get(&target, document).await.unwrap(), Some(as_stored(write, job)));
+                let expected = Stored {
+                    version: write.version.clone(),
+                    content_hash: Some(write.content_hash.clone()),
+                    job_id: Some(job.clone()),
+                };
+                assert_eq!(stored, Some(expected));
+            }
+        }
+    });
+}

@@ -1,0 +1,176 @@
+//! Checks of [`host::store::Queue`].
+
+use crate::make::{Backend, MINUTE, chunk};
+use futures::future::join_all;
+use host::{
+    model::JobId,
+    store::{Delivery, Queue, Receipt},
+};
+use std::{collections::HashSet, time::Duration};
+
+fn job(backend: &Backend) -> JobId {
+    JobId::new(backend.name("job")).unwrap()
+}
+
+async fn one(queue: &dyn Queue, shop: &str) -> Delivery {
+    let mut deliveries = queue.receive(shop, 1, MINUTE).await.unwrap();
+    assert_eq!(deliveries.len(), 1);
+    deliveries.remove(0)
+}
+
+async fn nothing(queue: &dyn Queue, shop: &str) {
+    let deliveries = queue.receive(shop, 10, MINUTE).await.unwrap();
+    assert!(deliveries.is_empty(), "{deliveries:?}");
+}
+
+async fn send(backend: &Backend, shop: &str, chunks: u32) -> JobId {
+    let job = job(backend);
+    for seq in 0..chunks {
+        backend.stores.queue.send(shop, &chunk(&job, seq, 0)).await.unwrap();
+    }
+    job
+}
+
+pub(crate) async fn a_group_is_delivered_in_order_one_at_a_time(backend: &Backend) {
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    let job = send(backend, &shop, 3).await;
+    for seq in 0..3 {
+        let delivery = one(queue, &shop).await;
+        assert_eq!(delivery.chunk, chunk(&job, seq, 0));
+        assert_eq!((delivery.shop_id.as_str(), delivery.receive_count), (shop.as_str(), 1));
+        assert_eq!(delivery.visible_at, backend.env.now() + MINUTE);
+        nothing(queue, &shop).await;
+        assert!(queue.ack(&delivery.receipt).await.unwrap());
+    }
+    nothing(queue, &shop).await;
+}
+
+pub(crate) async fn groups_do_not_wait_for_each_other(backend: &Backend) {
+    let (queue, shop, job) = (&*backend.stores.queue, backend.name("shop"), job(backend));
+    for seq in 0..6 {
+        queue.send(&shop, &chunk(&job, seq, (seq % 3) as u16)).await.unwrap();
+    }
+    let two = queue.receive(&shop, 2, MINUTE).await.unwrap();
+    let rest = queue.receive(&shop, 10, MINUTE).await.unwrap();
+    let seqs: Vec<u32> = two.iter().chain(&rest).map(|delivery| delivery.chunk.seq).collect();
+    assert_eq!((two.len(), HashSet::from([0, 1, 2])), (2, seqs.into_iter().collect()));
+    queue.ack(&rest[0].receipt).await.unwrap();
+    let next = one(queue, &shop).await;
+    assert_eq!((next.chunk.lane, next.chunk.seq), (rest[0].chunk.lane, rest[0].chunk.seq + 3));
+}
+
+pub(crate) async fn shops_do_not_see_each_others_messages(backend: &Backend) {
+    let (queue, one_shop, other) = (&*backend.stores.queue, backend.name("shop"), backend.name("shop"));
+    send(backend, &one_shop, 1).await;
+    nothing(queue, &other).await;
+    one(queue, &one_shop).await;
+}
+
+pub(crate) async fn the_same_chunk_is_sent_once(backend: &Backend) {
+    let (queue, shop, job) = (&*backend.stores.queue, backend.name("shop"), job(backend));
+    let chunk = chunk(&job, 0, 0);
+    let sends = join_all((0..4).map(|_| queue.send(&shop, &chunk))).await;
+    assert!(sends.iter().all(Result::is_ok));
+    assert_eq!(queue.pending(&job).await.unwrap(), 1);
+    let delivery = one(queue, &shop).await;
+    queue.ack(&delivery.receipt).await.unwrap();
+    queue.send(&shop, &chunk).await.unwrap();
+    nothing(queue, &shop).await;
+}
+
+pub(crate) async fn what_is_not_acknowledged_comes_again_before_its_successors(backend: &Backend) {
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    send(backend, &shop, 2).await;
+    let first = one(queue, &shop).await;
+    backend.env.sleep(MINUTE - Duration::from_secs(1)).await;
+    nothing(queue, &shop).await;
+    backend.env.sleep(Duration::from_secs(1)).await;
+    let again = one(queue, &shop).await;
+    assert_eq!((again.chunk.seq, again.receive_count), (first.chunk.seq, 2));
+    assert_ne!(again.receipt, first.receipt);
+}
+
+pub(crate) async fn an_older_receipt_is_void(backend: &Backend) {
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    let job = send(backend, &shop, 1).await;
+    let old = one(queue, &shop).await.receipt;
+    backend.env.sleep(MINUTE).await;
+    let new = one(queue, &shop).await.receipt;
+    assert!(!queue.extend(&old, Duration::ZERO).await.unwrap());
+    assert!(!queue.release(&old, Duration::ZERO).await.unwrap());
+    assert!(!queue.ack(&old).await.unwrap());
+    assert!(!queue.bury(&old, "code", "message").await.unwrap());
+    nothing(queue, &shop).await;
+    assert!(queue.dead_letters(&shop).await.unwrap().is_empty());
+    assert_eq!(queue.pending(&job).await.unwrap(), 1);
+    assert!(queue.ack(&new).await.unwrap());
+    for receipt in [new, Receipt("nonsense".to_owned()), Receipt("1.0".to_owned()), Receipt(String::new())] {
+        assert!(!queue.ack(&receipt).await.unwrap(), "{receipt:?}");
+    }
+}
+
+pub(crate) async fn a_message_can_be_kept_hidden(backend: &Backend) {
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    send(backend, &shop, 1).await;
+    let delivery = one(queue, &shop).await;
+    backend.env.sleep(MINUTE / 2).await;
+    assert!(queue.extend(&delivery.receipt, MINUTE).await.unwrap());
+    backend.env.sleep(MINUTE - Duration::from_secs(1)).await;
+    nothing(queue, &shop).await;
+    backend.env.sleep(Duration::from_secs(1)).await;
+    one(queue, &shop).await;
+}
+
+pub(crate) async fn a_released_message_holds_its_group_back(backend: &Backend) {
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    send(backend, &shop, 2).await;
+    let delivery = one(queue, &shop).await;
+    assert!(queue.release(&delivery.receipt, MINUTE / 2).await.unwrap());
+    nothing(queue, &shop).await;
+    backend.env.sleep(MINUTE / 2).await;
+    let again = one(queue, &shop).await;
+    assert_eq!((again.chunk.seq, again.receive_count), (0, 2));
+    assert!(queue.release(&again.receipt, Duration::ZERO).await.unwrap());
+    assert_eq!(one(queue, &shop).await.chunk.seq, 0);
+}
+
+pub(crate) async fn a_buried_message_is_a_dead_letter_and_its_group_goes_on(backend: &Backend) {
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    let job = send(backend, &shop, 3).await;
+    for seq in 0..2 {
+        let delivery = one(queue, &shop).await;
+        assert!(queue.bury(&delivery.receipt, "bad-checksum", "It differs.").await.unwrap());
+        assert!(!queue.bury(&delivery.receipt, "bad-checksum", "It differs.").await.unwrap());
+        let letters = queue.dead_letters(&shop).await.unwrap();
+        let seqs: Vec<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
+        assert_eq!(seqs, (0..=seq).collect::<Vec<_>>(), "oldest first");
+        let letter = &letters[seq as usize];
+        assert_eq!(letter.chunk, chunk(&job, seq, 0));
+        assert_eq!((letter.shop_id.as_str(), letter.receive_count), (shop.as_str(), 1));
+        assert_eq!((letter.code.as_str(), letter.message.as_str()), ("bad-checksum", "It differs."));
+        assert_eq!(letter.died_at, backend.env.now());
+    }
+    assert_eq!(one(queue, &shop).await.chunk.seq, 2);
+    assert!(queue.dead_letters(&backend.name("shop")).await.unwrap().is_empty());
+}
+
+pub(crate) async fn pending_counts_what_is_not_acknowledged(backend: &Backend) {
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    let job = send(backend, &shop, 3).await;
+    send(backend, &shop, 2).await;
+    assert_eq!(queue.pending(&job).await.unwrap(), 3);
+    let delivery = one(queue, &shop).await;
+    assert_eq!(queue.pending(&job).await.unwrap(), 3, "in flight");
+    queue.ack(&delivery.receipt).await.unwrap();
+    assert_eq!(queue.pending(&job).await.unwrap(), 2);
+}
+
+pub(crate) async fn of_many_receivers_one_gets_a_message(backend: &Backend) {
+    let (queue, shop, job) = (&*backend.stores.queue, backend.name("shop"), job(backend));
+    for seq in 0..20 {
+        queue.send(&shop, &chunk(&job, seq, seq as u16)).await.unwrap();
+    }
+    let received = join_all((0..10).map(|_| queue.receive(&shop, 3, MINUTE))).await;
+    let seqs: Vec<u32> = received.into_iter().flat_map(Result::unwrap).map(|d| d.chunk.seq).collect();
+    assert_eq!((seqs.len(), seqs.iter().collect::<HashSet<_>>().len()), (20, 20));
+}

@@ -1,0 +1,90 @@
+//! Figures, not checks: `cargo test --release --test conformance -- --ignored --nocapture speed`.
+
+use crate::make::{MINUTE, chunk, write};
+use host::{
+    env::RealEnv,
+    index::{Index, Target, Write},
+    model::{DocumentId, JobId},
+    store::embedded::Embedded,
+};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Instant};
+
+fn document(at: usize) -> Write {
+    let variant = |n: usize| {
+        json!({
+            "id": (at * 10 + n).to_string(), "sku": format!("SKU-{at}-{n}"), "price": "19.90",
+            "inventory": n, "attributes": {"Color": "red", "Size": format!("{n}")},
+        })
+    };
+    let variants: Vec<Value> = (0..3).map(variant).collect();
+    let fields = json!({
+        "title": format!("Product {at}"), "vendor": "Vendor", "tags": ["one", "two", "three"],
+        "description": "A sentence of a usual length about the product. ".repeat(12),
+        "updated_at": "2026-01-01T00:00:00Z", "variants": variants,
+    });
+    write(&at.to_string(), fields)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn speed_of_the_catalog() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap().catalog();
+    let documents: Vec<Write> = (0..20_000).map(document).collect();
+    let ids: Vec<DocumentId> = documents.iter().map(|write| write.document.id.clone()).collect();
+    for (what, job_id) in [("first load", "1"), ("same job again", "1"), ("same content, another job", "2")] {
+        let target =
+            Target { shop_id: "s".to_owned(), index_name: "i".to_owned(), job_id: job_id.to_owned() };
+        let start = Instant::now();
+        for chunk in documents.chunks(1000) {
+            catalog.write(&target, chunk).await.unwrap();
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let rows = 20_000 * (1 + 3 + 6);
+        println!(
+            "{what}: {seconds:.2} s, {:.0} documents/s, {:.0} rows/s",
+            2e4 / seconds,
+            f64::from(rows) / seconds
+        );
+        let start = Instant::now();
+        for chunk in ids.chunks(1000) {
+            catalog.stored(&target, chunk).await.unwrap();
+        }
+        println!("  reading versions: {:.0} documents/s", 2e4 / start.elapsed().as_secs_f64());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn speed_of_the_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap().stores();
+    let job = JobId::new("job").unwrap();
+    let start = Instant::now();
+    for seq in 0..20_000 {
+        stores.queue.send("shop", &chunk(&job, seq, (seq % 4) as u16)).await.unwrap();
+    }
+    println!("send: {:.0}/s", 2e4 / start.elapsed().as_secs_f64());
+    let start = Instant::now();
+    let mut received = 0;
+    loop {
+        let deliveries = stores.queue.receive("shop", 4, MINUTE).await.unwrap();
+        if deliveries.is_empty() {
+            break;
+        }
+        for delivery in deliveries {
+            stores.queue.ack(&delivery.receipt).await.unwrap();
+            received += 1;
+        }
+    }
+    println!(
+        "receive and acknowledge, 4 lanes: {:.0}/s",
+        f64::from(received) / start.elapsed().as_secs_f64()
+    );
+    let start = Instant::now();
+    for n in 0..200 {
+        stores.chunks.put_if_absent(&format!("shop/{n}"), &vec![b'x'; 1 << 20]).await.unwrap();
+    }
+    println!("chunks of 1 MiB: {:.0}/s", 200.0 / start.elapsed().as_secs_f64());
+}
