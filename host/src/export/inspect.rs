@@ -41,12 +41,18 @@ pub(super) fn inspect<'a>(line: &RawLine<'a>, pointers: &Pointers) -> Result<Rec
         if is_cut_off { Rejection::Truncated } else { Rejection::NotUtf8 { byte: error.valid_up_to() + 1 } }
     })?;
     let ids = pointers.read(text).map_err(|no_ids| match no_ids {
-        NoIds::Syntax(error) if error.is_eof() && !line.ended => Rejection::Truncated,
+        NoIds::Syntax(error) if !line.ended && is_cut_off(text, &error) => Rejection::Truncated,
         NoIds::Syntax(error) => Rejection::NotJson(error),
         NoIds::NotAnObject => Rejection::NotAnObject,
         NoIds::Unfit(pointer) => Rejection::UnfitId { pointer },
     })?;
     Ok(Record { text, ids })
+}
+
+/// Whether more text could make a text that is not JSON.
+fn is_cut_off(text: &str, error: &serde_json::Error) -> bool {
+    // A number that ends too early is an error of its own to the parser.
+    error.is_eof() || (error.column() >= text.len() && text.ends_with(['-', '+', '.', 'e', 'E']))
 }
 
 impl Rejection {
@@ -98,12 +104,14 @@ impl Rejection {
 
 /// What the report says of a line whose ancestors do not end at a product.
 pub(super) fn orphan(ids: &Ids<'_>, line: &Line<'_>, source: &str) -> Entry {
-    let parent = ids.parent.as_deref().unwrap_or_default();
+    let shown = excerpt(ids.parent.as_deref().unwrap_or_default().as_bytes());
     let message = format!(
-        "The line belongs to `{}`, which leads to no product of the export, and was left out; export the product too.",
-        excerpt(parent.as_bytes())
+        "The line belongs to `{shown}`, which leads to no product of the export, and was left out; export the product \
+         too."
     );
-    entry("orphan", message, line, source).with("id", ids.own.as_deref()).with("parent", parent)
+    entry("orphan", message, line, source)
+        .with("id", ids.own.as_deref().map(|own| excerpt(own.as_bytes())))
+        .with("parent", shown)
 }
 
 fn entry(code: &str, message: String, line: &Line<'_>, source: &str) -> Entry {

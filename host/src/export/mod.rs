@@ -33,8 +33,8 @@ pub enum Mode {
     /// As the export's order allows: `Adjacent` if every line follows its own product, else `Spill`.
     #[default]
     Auto,
-    /// Each line must follow its own product; not looked at beforehand, so that the first line that does not ends
-    /// the reading after products have been handed on.
+    /// Each line must follow its own product. Nobody looks beforehand, so the first line that does not, or a packed
+    /// source that is cut off, ends the reading after products have been handed on.
     Adjacent,
     /// Lines are sorted by product on disk, whatever their order is.
     Spill,

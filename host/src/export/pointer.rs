@@ -85,9 +85,10 @@ impl Pointers {
             [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
                 Ok(Some(Cow::Borrowed(&raw[1..raw.len() - 1])))
             }
-            [b'"', ..] => {
-                serde_json::from_str::<String>(raw).map(|id| Some(Cow::Owned(id))).map_err(|_| unfit())
-            }
+            [b'"', ..] => match without_slash_escapes(raw) {
+                Some(id) => Ok(Some(Cow::Owned(id))),
+                None => serde_json::from_str(raw).map(|id| Some(Cow::Owned(id))).map_err(|_| unfit()),
+            },
             [b'-', digits @ ..] | digits if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
                 Ok(Some(Cow::Borrowed(raw)))
             }
@@ -154,6 +155,19 @@ impl Node {
         }
         Ok(())
     }
+}
+
+/// The meaning of a JSON string whose only escapes are `\/`, as in every id that Shopify writes: several times as fast
+/// as reading any string.
+fn without_slash_escapes(raw: &str) -> Option<String> {
+    let inner = &raw[1..raw.len() - 1];
+    let mut parts = inner.split('\\');
+    let mut meaning = String::with_capacity(inner.len());
+    meaning.push_str(parts.next()?);
+    for part in parts {
+        meaning.push_str(part.starts_with('/').then_some(part)?);
+    }
+    Some(meaning)
 }
 
 /// The meaning of a token with `~0` and `~1`; none if another `~` is in it.

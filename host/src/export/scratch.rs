@@ -34,6 +34,7 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_full_disk_is_told_from_other_failures() {
         let scratch = Scratch::new(PathBuf::from("/some/folder"));
@@ -42,8 +43,8 @@ mod tests {
             .open("/dev/full")
             .and_then(|mut file| file.write_all(b"x"));
         let error = scratch.failed("writing", full.unwrap_err());
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"no space left for temporary files in `/some/folder`: free some, or name another folder with `--data-dir`");
         let error = Scratch::new(PathBuf::from("/nowhere/at/all")).create().unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"creating a temporary file in `/nowhere/at/all` failed");
     }
 }

@@ -4,7 +4,6 @@ use super::{Cancel, ExportError, Phase, Progress, scratch::Scratch, unpack::Pack
 use std::{
     fs::{File, Metadata},
     io::{self, Read, Seek, Write},
-    os::unix::fs::FileExt as _,
     path::Path,
     time::SystemTime,
 };
@@ -150,13 +149,7 @@ fn inspect(name: &str, file: File) -> Result<Source, ExportError> {
     let unreadable = |source| ExportError::Read { name: name.to_owned(), offset: 0, source };
     let state = State::of(&file.metadata().map_err(unreadable)?);
     let mut head = Vec::with_capacity(Packing::HEAD);
-    while head.len() < Packing::HEAD {
-        let mut more = [0; Packing::HEAD];
-        match file.read_at(&mut more[head.len()..], head.len() as u64).map_err(unreadable)? {
-            0 => break,
-            read => head.extend_from_slice(&more[head.len()..head.len() + read]),
-        }
-    }
+    (&file).take(Packing::HEAD as u64).read_to_end(&mut head).map_err(unreadable)?;
     let packing =
         Packing::of(&head).map_err(|what| ExportError::UnsupportedFormat { name: name.to_owned(), what })?;
     // A name may promise what the file is not (a server that unpacks on the way), but a file too short to tell was

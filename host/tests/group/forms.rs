@@ -1,1 +1,176 @@
+//! The forms that a source can have: packed, cut off, damaged, several, a stream, or nothing that can be read.
 
+use super::{Reading, by_parent, read, read_file, tiny};
+use flate2::{Compression, write::GzEncoder};
+use host::export::{Export, ExportError, Item, Mode};
+use proptest::prelude::*;
+use std::{io::Write as _, path::Path, process::Command};
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 1).unwrap()
+}
+
+/// What a skippable frame looks like, as parallel packers write one first.
+const SKIPPABLE: &[u8] = b"\x50\x2a\x4d\x18\x04\0\0\0abcd";
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn packed_is_as_plain(ids in prop::collection::vec("[a-zä]{1,300}", 0..30), cut in any::<prop::sample::Index>()) {
+        let export: String = ids.iter().enumerate().map(|(at, id)| format!("{{\"id\":\"{at}{id}\"}}\r\n")).collect();
+        let export = export.as_bytes();
+        let (first, second) = export.split_at(cut.index(export.len() + 1));
+        let plain = read(export, &by_parent(), Mode::Auto).unwrap();
+        let packed = [
+            gzip(export),
+            [gzip(first), gzip(second)].concat(),
+            zstd(export),
+            [zstd(first), zstd(second)].concat(),
+            [SKIPPABLE, &zstd(first), SKIPPABLE, &zstd(second)].concat(),
+        ];
+        for packed in packed {
+            prop_assert_eq!(&read(&packed, &by_parent(), Mode::Auto).unwrap(), &plain);
+        }
+    }
+}
+
+#[test]
+fn a_packed_source_cut_anywhere_is_an_error_before_any_product() {
+    let export = b"{\"id\":\"a\"}\n{\"id\":\"v\",\"__parentId\":\"a\"}\n";
+    let dir = tempfile::tempdir().unwrap();
+    for (name, packed) in [("export.jsonl.gz", gzip(export)), ("export.jsonl.zst", zstd(export))] {
+        let path = dir.path().join(name);
+        for cut in 0..packed.len() {
+            std::fs::write(&path, &packed[..cut]).unwrap();
+            let scanned = Export::open(&[path.display().to_string()], tiny(Mode::Auto, dir.path()))
+                .and_then(|export| export.scan(&by_parent()));
+            // A head too short to tell the packing apart is still a promise of the name.
+            match scanned {
+                Err(ExportError::Truncated { offset, .. }) => assert_eq!(offset, cut as u64),
+                other => panic!("{name} cut at {cut}: {other:?}"),
+            }
+        }
+    }
+}
+
+/// What a user reads, with the folder left out.
+fn complaint(dir: &Path, names: &[&str]) -> String {
+    let path = |name: &&str| match *name {
+        "-" => "-".to_owned(),
+        name if name.contains("://") => name.to_owned(),
+        name => dir.join(name).display().to_string(),
+    };
+    let names: Vec<String> = names.iter().map(path).collect();
+    let scanned = Export::open(&names, tiny(Mode::Auto, dir)).and_then(|export| export.scan(&by_parent()));
+    scanned.unwrap_err().to_string().replace(&format!("{}/", dir.display()), "")
+}
+
+#[test]
+fn what_cannot_be_read_is_named_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+    let packed = gzip(&b"{\"id\":\"a\"}\n".repeat(1000));
+    write("cut.gz", &packed[..packed.len() - 9]);
+    write("empty.gz", b"");
+    let mut damaged = packed;
+    let last = damaged.len() - 8;
+    damaged[last] ^= 1;
+    write("damaged.gz", &damaged);
+    write("export.zip", b"PK\x03\x04....");
+    write("windows.jsonl", b"\xff\xfe{\0}\0");
+    std::fs::create_dir(dir.path().join("folder")).unwrap();
+    let cases: [&[&str]; 9] = [
+        &[],
+        &["-", "-"],
+        &["s3://bucket/export.jsonl"],
+        &["missing.jsonl"],
+        &["folder"],
+        &["cut.gz"],
+        &["empty.gz"],
+        &["damaged.gz"],
+        &["export.zip", "windows.jsonl"],
+    ];
+    let complaints: Vec<String> = cases.iter().map(|names| complaint(dir.path(), names)).collect();
+    insta::assert_snapshot!(complaints.join("\n"), @r#"
+    no export was named: name a file, several files of one export in their order, or `-` for standard input
+    standard input can be read only once, but `-` is named several times
+    `s3://bucket/export.jsonl` cannot be read from here: download it and name the file, or pipe it in and name `-`
+    `missing.jsonl` does not exist: check the path
+    `folder` is a directory: name the files of the export in it, in their order
+    `cut.gz` is cut off: its gzip stream ends unfinished at byte 114 (11000 bytes unpacked); fetch the file again
+    `empty.gz` is cut off: its gzip stream ends unfinished at byte 0 (0 bytes unpacked); fetch the file again
+    `damaged.gz` is damaged: its gzip stream cannot be unpacked near byte 123 (11000 bytes unpacked); fetch the file again
+    `export.zip` is a zip archive: it must be JSON Lines in UTF-8, plain or packed with gzip or zstd
+    "#);
+}
+
+#[test]
+fn several_sources_are_one_export() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let sources = [
+        write("1.jsonl", b"\xef\xbb\xbf{\"id\":\"a\"}"),
+        write("2.gz", &gzip(b"\xef\xbb\xbf{\"id\":\"v\",\"__parentId\":\"a\"}\n{\"id\":\"b\"}\n")),
+        write("3.jsonl", b"\n{\"id\":\"w\",\"__parentId\":\"b\"}\n{\"id\":"),
+    ];
+    for mode in [Mode::Adjacent, Mode::Spill] {
+        let mut items = Export::open(&sources, tiny(mode, dir.path()))
+            .unwrap()
+            .scan(&by_parent())
+            .unwrap()
+            .into_products();
+        let mut seen = Vec::new();
+        for item in &mut items {
+            seen.push(match item.unwrap() {
+                Item::Product { source, product } => (source, product.line, product.text),
+                Item::Refused(entry) => {
+                    let source = entry.details["source"].as_str().unwrap();
+                    assert_eq!((source, entry.line), (sources[2].as_str(), Some(3)));
+                    (9, 3, entry.code)
+                }
+            });
+        }
+        seen.sort();
+        let product = |source, line, text: &str| (source, line, text.to_owned());
+        assert_eq!(
+            seen,
+            [
+                product(0, 1, "{\"id\":\"a\"}\n{\"id\":\"v\",\"__parentId\":\"a\"}"),
+                product(1, 2, "{\"id\":\"b\"}\n{\"id\":\"w\",\"__parentId\":\"b\"}"),
+                product(9, 3, "truncated-line"),
+            ]
+        );
+        assert_eq!(items.source_name(1), sources[1]);
+        items.finish().unwrap();
+    }
+}
+
+#[test]
+fn a_named_pipe_is_spooled() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    if !Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()) {
+        println!("skipped: this system has no `mkfifo`");
+        return;
+    }
+    let packed = gzip(b"{\"id\":\"a\"}\n");
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, packed).unwrap()
+    });
+    let (reading, _) = read_file(&pipe, &by_parent(), tiny(Mode::Auto, dir.path())).unwrap();
+    writer.join().unwrap();
+    let products = vec![("{\"id\":\"a\"}".to_owned(), 1, Some("a".to_owned()))];
+    assert_eq!(reading, Reading { products, refused: Vec::new() });
+}

@@ -1,5 +1,7 @@
 //! Grouping, against an oracle that keeps everything in memory.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 mod forms;
 mod modes;
 mod oracle;
@@ -7,7 +9,7 @@ mod samples;
 mod speed;
 
 use host::{
-    ingest::{Export, ExportError, Item, Mode, Options},
+    export::{Export, ExportError, Item, Mode, Options},
     model::{Grouping, job::SourceStats},
 };
 use std::{io::Write as _, path::Path};

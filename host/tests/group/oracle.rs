@@ -59,8 +59,8 @@ pub(super) fn group(lines: &[String]) -> Reading {
     };
     let mut products: BTreeMap<usize, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
     let mut refused = Vec::new();
-    for at in 0..lines.len() {
-        match (&seen[at], product_of(at)) {
+    for (at, seen) in seen.iter().enumerate() {
+        match (seen, product_of(at)) {
             (Seen::Refused(code), _) => refused.push((at as u64 + 1, (*code).to_owned())),
             (_, None) => refused.push((at as u64 + 1, "orphan".to_owned())),
             (Seen::Record { parent: None, .. }, Some(first)) => products.entry(first).or_default().0.push(at),
@@ -116,7 +116,7 @@ fn check(lines: &[String]) -> Result<(), TestCaseError> {
             prop_assert_eq!(&reading, &expected);
         }
         Err(ExportError::Stray { .. } | ExportError::RepeatedRoot { .. }) => {
-            prop_assert!(!is_adjacent(lines))
+            prop_assert!(!is_adjacent(lines));
         }
         Err(error) => return Err(TestCaseError::fail(error.to_string())),
     }
@@ -165,7 +165,7 @@ fn grouped() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn any_lines_are_grouped_as_the_rules_say(lines in anything()) {

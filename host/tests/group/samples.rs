@@ -1,1 +1,49 @@
+//! Exports that nobody of us wrote, where they are at hand.
 
+use super::{by_parent, oracle, read};
+use host::export::Mode;
+use std::path::{Path, PathBuf};
+
+fn sample(name: &str) -> Option<String> {
+    let shared = std::env::var_os("HOST_SHARED_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
+    let text = std::fs::read_to_string(shared.join("samples").join(name)).ok();
+    if text.is_none() {
+        println!("skipped: there is no sample `{name}`; name the folder with HOST_SHARED_DIR");
+    }
+    text
+}
+
+/// Compares with the oracle, as it is and backwards; how products were put together and what was counted.
+fn check(name: &str) -> Option<(String, u64, u64, u64)> {
+    let lines: Vec<String> = sample(name)?.lines().map(str::to_owned).collect();
+    let backwards: Vec<String> = lines.iter().rev().cloned().collect();
+    for mode in [Mode::Auto, Mode::Spill] {
+        for lines in [&lines, &backwards] {
+            let (reading, _) = read(lines.join("\n").as_bytes(), &by_parent(), mode).unwrap();
+            assert_eq!(reading, oracle::group(lines));
+        }
+    }
+    let (_, stats) = read(lines.join("\n").as_bytes(), &by_parent(), Mode::Auto).unwrap();
+    Some((stats.grouping, stats.products, stats.rejected_lines, stats.orphans))
+}
+
+#[test]
+fn samples_are_grouped_as_their_makers_meant() {
+    let cases = [
+        ("kaizoku.jsonl", "adjacent", 32, 0, 0),
+        ("levis_3level_stackoverflow65466783.jsonl", "adjacent", 1, 0, 0),
+        // Both products, then both variants.
+        ("neanelu_agrosel_4lines.raw.jsonl", "spill", 2, 0, 0),
+        ("shopifydev_guide_example.jsonl", "adjacent", 5, 0, 0),
+        // A line that is not JSON, and two metafields without parent.
+        ("fixture_neanelu_basic-products_with_bad_line.jsonl", "adjacent", 4, 1, 0),
+        // Stock levels whose parent is an inventory item, which is no line.
+        ("fixture_snowthen_sample_products.jsonl", "spill", 2, 1, 2),
+    ];
+    for (name, grouping, products, rejected, orphans) in cases {
+        if let Some(found) = check(name) {
+            assert_eq!(found, (grouping.to_owned(), products, rejected, orphans), "{name}");
+        }
+    }
+}

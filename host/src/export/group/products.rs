@@ -100,6 +100,9 @@ impl Products {
         let Self { input, pointers, tally, stage, .. } = self;
         loop {
             let progress = &input.options.progress;
+            if matches!(stage, Stage::Done | Stage::Failed) {
+                return Ok(None);
+            }
             if input.options.cancel.is_cancelled() {
                 return Err(ExportError::Cancelled);
             }
