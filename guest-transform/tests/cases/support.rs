@@ -131,7 +131,7 @@ pub(crate) fn dumped_length(value: &Value) -> usize {
 
 /// The folder of the shared samples, if this machine has them.
 pub(crate) fn samples() -> Option<std::path::PathBuf> {
-    let shared = std::env::var_os("HOST_SHARED_DIR").map(std::path::PathBuf::from);
+    let shared = std::env::var_os("HOST_TEST_SHARED").map(std::path::PathBuf::from);
     let beside = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let folder = shared.unwrap_or_else(beside).join("samples");
     if folder.is_dir() {

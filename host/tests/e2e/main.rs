@@ -1,5 +1,7 @@
 //! The real binary, used as its users use it: started in an empty folder, its exit code, stdout and stderr read.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 mod bad_input;
 mod crash;
 mod interrupt;

@@ -5,11 +5,11 @@ use host::export::Mode;
 use std::path::{Path, PathBuf};
 
 fn sample(name: &str) -> Option<String> {
-    let shared = std::env::var_os("HOST_SHARED_DIR")
+    let shared = std::env::var_os("HOST_TEST_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
     let text = std::fs::read_to_string(shared.join("samples").join(name)).ok();
     if text.is_none() {
-        println!("skipped: there is no sample `{name}`; name the folder with HOST_SHARED_DIR");
+        println!("skipped: there is no sample `{name}`; name the folder with HOST_TEST_SHARED");
     }
     text
 }
