@@ -3,7 +3,6 @@
 //! `transform EXPORT PLUGIN` runs every product through the component on one thread; `ingest EXPORT PLUGIN THREADS` runs
 //! the whole way from the file to published chunks in a fresh data directory.
 
-use futures::executor::block_on;
 use host::{
     env::RealEnv,
     export::{Export, Item, Options},
@@ -51,10 +50,11 @@ fn component(export: &str, plugin: &str) {
     let transform = plugins.transform().expect("the plug-in transforms");
     let batches = batches(export, transform.as_ref());
     let products: usize = batches.iter().map(Vec::len).sum();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("the runtime starts");
     let started = Instant::now();
     let mut documents = 0;
     for batch in batches {
-        let made = block_on(transform.transform(batch)).expect("the plug-in answers");
+        let made = runtime.block_on(transform.transform(batch)).expect("the plug-in answers");
         documents += made.iter().map(|(_, outcome)| outcome.documents.len()).sum::<usize>();
     }
     println!("{} {products} {documents}", started.elapsed().as_secs_f64());
