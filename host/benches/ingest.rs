@@ -32,7 +32,7 @@ fn main() {
     match arguments[..] {
         ["transform", export, plugin] => component(export, plugin),
         ["ingest", export, plugin, threads] => {
-            whole(export, plugin, threads.parse().expect("a number of threads"))
+            whole(export, plugin, threads.parse().expect("a number of threads"));
         }
         // `cargo test --benches` and the like start it without arguments.
         _ => eprintln!("nothing to measure: `cargo xtask bench ingest` says what"),
