@@ -110,7 +110,7 @@ fn killed_runs_end_like_an_undisturbed_one() {
             let mut child = place.spawn(source);
             // A last round must come to its end.
             if killed < kills {
-                std::thread::sleep(Duration::from_micros(random(usual.as_micros() as u64 * 6 / 5)));
+                std::thread::sleep(Duration::from_micros(random(usual.as_micros() as u64)));
                 child.kill().unwrap();
             }
             let ran = crate::support::ran(child.wait_with_output().unwrap());

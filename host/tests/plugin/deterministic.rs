@@ -8,6 +8,7 @@ use host::{
     model::Product,
     plugin::{Configs, Engine, Limits, Loader, Profile, Runner, Transform},
 };
+use serde_json::json;
 use std::path::Path;
 
 fn runner(path: &Path, configs: &Configs, limits: Limits) -> Runner {
@@ -65,4 +66,38 @@ async fn a_loop_ends_after_its_instructions() {
     let runner = runner(&EVIL, &configs("loop"), Limits { fuel: 10_000_000, ..limits() });
     let (_, outcome) = runner.transform(vec![good_product(0)]).await.unwrap().swap_remove(0);
     assert_eq!(outcome.refused.unwrap().code, "plugin-timeout");
+}
+
+/// The plug-in's own golden files, through the component.
+#[tokio::test]
+async fn golden_files_pass_with_equal_instruction_counts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-transform/tests/golden");
+    for (name, config) in [
+        (
+            "jacket",
+            json!({"options": {"Size": "size"}, "metafields": {"custom.material": {"field": "material"},
+                "custom.weight": {"field": "weight", "type": "number"}}}),
+        ),
+        ("kettle", json!({"level": "variant", "currency": "EUR", "shop-domain": "shop.example"})),
+    ] {
+        let lines = std::fs::read_to_string(folder.join(format!("{name}.jsonl"))).unwrap();
+        let golden = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        let golden: serde_json::Value = serde_json::from_str(&golden).unwrap();
+        let configs = Configs::from([("shopify".to_owned(), config.as_object().unwrap().clone())]);
+        let mut counts = Vec::new();
+        for _ in 0..2 {
+            // A fresh engine and instance each time: only then are two counts of the same thing.
+            let runner = runner(&TRANSFORM, &configs, limits());
+            let (made, fuel) = runner.transform_counting(vec![product(lines.trim_end())]).await.unwrap();
+            let documents: serde_json::Map<String, serde_json::Value> = made[0]
+                .1
+                .documents
+                .iter()
+                .map(|document| (document.id.to_string(), serde_json::from_str(&document.fields).unwrap()))
+                .collect();
+            assert_eq!(serde_json::Value::Object(documents), golden, "{name}");
+            counts.push(fuel.unwrap());
+        }
+        assert_eq!(counts[0], counts[1], "{name}");
+    }
 }
