@@ -44,7 +44,7 @@ mod tests {
             .and_then(|mut file| file.write_all(b"x"));
         let error = scratch.failed("writing", full.unwrap_err());
         insta::assert_snapshot!(error, @"no space left for temporary files in `/some/folder`: free some, or name another folder with `--data-dir`");
-        let error = Scratch::new(PathBuf::from("/nowhere/at/all")).create().unwrap_err();
-        insta::assert_snapshot!(error, @"creating a temporary file in `/nowhere/at/all` failed");
+        let error = Scratch::new(PathBuf::from("/dev/null/folder")).create().unwrap_err();
+        insta::assert_snapshot!(error, @"making the folder of a temporary file in `/dev/null/folder` failed");
     }
 }
