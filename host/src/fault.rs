@@ -31,6 +31,14 @@ pub enum Fault {
         /// The chunk's key.
         key: String,
     },
+    /// Workers died again and again while they held the chunk.
+    #[error("chunk {key} was tried {attempts} times, and no attempt came to an end")]
+    TooManyAttempts {
+        /// The chunk's key.
+        key: String,
+        /// How often.
+        attempts: u32,
+    },
     /// The worker's own code panicked.
     #[error("host itself failed on chunk {key}: {message}")]
     Bug {
@@ -66,6 +74,7 @@ pub fn disposition(fault: &Fault, attempts: u32, jitter: u64) -> Disposition {
     };
     match fault {
         Fault::LeaseLost { .. } => Disposition::Abandon,
+        Fault::TooManyAttempts { .. } => Disposition::Quarantine("too-many-attempts"),
         Fault::LostInput { .. } if attempts >= 3 => Disposition::Quarantine("lost-input"),
         // An object store may show an object late; a crash of ours may come from its surroundings.
         Fault::LostInput { .. } => Disposition::Retry(backoff(attempts, jitter)),
@@ -118,6 +127,11 @@ mod tests {
         let plugin = BatchFailure { plugin: "p@1".into(), code: "c".into(), message: "m".into() };
         for (fault, attempts, expected) in [
             (Fault::LeaseLost { key: key() }, 1, Disposition::Abandon),
+            (
+                Fault::TooManyAttempts { key: key(), attempts: 21 },
+                21,
+                Disposition::Quarantine("too-many-attempts"),
+            ),
             (Fault::LostInput { key: key() }, 2, Disposition::Retry(Duration::ZERO)),
             (Fault::LostInput { key: key() }, 3, Disposition::Quarantine("lost-input")),
             (Fault::Bug { key: key(), message: key() }, 1, Disposition::Retry(Duration::ZERO)),

@@ -111,6 +111,10 @@ pub trait Jobs: Send + Sync {
     /// Gives a chunk back as PENDING so that it can be claimed at once; false if the fence is no longer the chunk's.
     async fn give_back(&self, id: &JobId, seq: u32, fence: u64) -> Result<bool, StoreError>;
 
+    /// Forgets the attempts at a pending chunk: they failed for a reason that somebody has to mend first. Does nothing
+    /// on a row in another state.
+    async fn forgive(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
+
     /// Completion's step (a): RUNNING → SETTLING with the outcome; false if the fence is no longer the chunk's, and
     /// then the caller must neither count nor acknowledge. The second call with the same fence changes nothing and is
     /// true; from the first on no lease runs out any more.

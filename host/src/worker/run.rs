@@ -61,6 +61,9 @@ pub struct Stop {
     pub fault: Fault,
 }
 
+/// A chunk that was claimed more often has killed its workers: more attempts than any other failure may take.
+const MOST_ATTEMPTS: u32 = 20;
+
 /// What a won claim gives.
 #[derive(Clone, Copy, Debug)]
 struct Held {
@@ -174,6 +177,9 @@ impl Worker {
         match jobs.claim(&chunk.job_id, chunk.seq, self.settings.lease).await? {
             Claim::Won { fence, attempts } => {
                 *held = Some(Held { fence, attempts });
+                if attempts > MOST_ATTEMPTS {
+                    return Err(Fault::TooManyAttempts { key: chunk.key.clone(), attempts });
+                }
                 let lost = CancellationToken::new();
                 let lease = self.settings.lease;
                 let heartbeat =
@@ -241,7 +247,7 @@ impl Worker {
         let given_back = match &decided {
             Disposition::Abandon => Ok(()),
             Disposition::Retry(after) => self.release(delivery, held, *after).await,
-            Disposition::Stop => self.release(delivery, held, Duration::ZERO).await,
+            Disposition::Stop => self.forgive(delivery, held).await,
             Disposition::Quarantine(code) => {
                 let reason = Quarantine { code: (*code).to_owned(), message: cause };
                 self.quarantine(delivery, held, reason).await

@@ -412,6 +412,25 @@ async fn a_poison_chunk_is_buried_and_its_lane_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_chunk_that_kills_its_workers_is_given_up() {
+    let bench = Bench::new();
+    let id = bench.publish("job", &[(ADD, TWO)], false).await;
+    let jobs = &bench.stores.jobs;
+    for attempt in 1..=20 {
+        // Each claim's worker dies, and its lease runs out.
+        let Claim::Won { attempts, .. } = jobs.claim(&id, 0, Duration::from_secs(1)).await.unwrap() else {
+            panic!("the chunk is free")
+        };
+        assert_eq!(attempts, attempt);
+        bench.env.sleep(Duration::from_secs(2)).await;
+    }
+    let job = bench.run(&id).await.unwrap();
+    assert_eq!((job.status, job.counts), (JobStatus::Failed, Counts { failed: 2, ..Counts::default() }));
+    assert_eq!(job.samples[0].code, "too-many-attempts");
+    assert_eq!(bench.index.writes.load(Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_settling_chunk_is_finished_without_touching_the_index() {
     let bench = Bench::new();
     let id = bench.publish("job", &[(ADD, TWO)], false).await;

@@ -127,7 +127,21 @@ pub(crate) async fn a_chunk_given_back_can_be_claimed_at_once(backend: &Backend)
     assert!(jobs.give_back(&job.id, 0, old).await.unwrap());
     assert!(!jobs.settle(&job.id, 0, old, &processed(1)).await.unwrap());
     assert!(!jobs.renew(&job.id, 0, old, MINUTE).await.unwrap());
-    assert!(claim(&**jobs, &job.id, 0).await > old);
+    let Claim::Won { fence, attempts } = jobs.claim(&job.id, 0, MINUTE).await.unwrap() else {
+        panic!("the chunk is free")
+    };
+    assert!(fence > old);
+    assert_eq!(attempts, 2);
+
+    // Attempts are forgotten only of a chunk that nobody holds.
+    jobs.forgive(&job.id, 0).await.unwrap();
+    assert!(jobs.give_back(&job.id, 0, fence).await.unwrap());
+    let again = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
+    let Claim::Won { fence, attempts: 3 } = again else { panic!("{again:?}") };
+    assert!(jobs.give_back(&job.id, 0, fence).await.unwrap());
+    jobs.forgive(&job.id, 0).await.unwrap();
+    let again = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
+    assert!(matches!(again, Claim::Won { attempts: 1, .. }), "{again:?}");
 }
 
 pub(crate) async fn of_many_claims_one_wins(backend: &Backend) {

@@ -79,11 +79,14 @@ pub(super) fn give_back(tx: &Transaction<'_>, row: &Row, fence: u64) -> Result<b
     Ok(given_back == 1)
 }
 
-/// Gives back every chunk that is being worked on. The attempt does not count: its worker died of something else.
+pub(super) fn forgive(tx: &Transaction<'_>, row: &Row) -> Result<(), Cause> {
+    tx.prepare_cached("UPDATE chunk SET attempts = 0 WHERE job_id = ?1 AND seq = ?2 AND state = 'PENDING'")?
+        .execute(params![row.job_id, row.seq])?;
+    Ok(())
+}
+
+/// Gives back every chunk that is being worked on. The attempt counts: its worker may have died of this very chunk.
 pub(in crate::store::embedded) fn give_back_all(tx: &Transaction<'_>) -> Result<(), Cause> {
-    tx.execute(
-        "UPDATE chunk SET state = 'PENDING', lease_until = 0, attempts = attempts - 1 WHERE state = 'RUNNING'",
-        [],
-    )?;
+    tx.execute("UPDATE chunk SET state = 'PENDING', lease_until = 0 WHERE state = 'RUNNING'", [])?;
     Ok(())
 }

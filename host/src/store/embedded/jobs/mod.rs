@@ -111,6 +111,10 @@ impl Jobs for Records {
         self.of_chunk("giving back", id, seq, move |tx, row| lease::give_back(tx, row, fence)).await
     }
 
+    async fn forgive(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
+        self.of_chunk("forgetting the attempts at", id, seq, lease::forgive).await
+    }
+
     async fn settle(
         &self,
         id: &JobId,
