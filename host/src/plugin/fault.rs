@@ -53,7 +53,7 @@ impl Fault {
         let kind = match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt | Trap::OutOfFuel) => FaultKind::Timeout,
             // Guests abort when an allocation fails, so the trap itself does not tell.
-            _ if memory_was_refused => FaultKind::Memory,
+            Some(_) if memory_was_refused => FaultKind::Memory,
             Some(_) => FaultKind::Trap,
             None if root.contains(OUTPUT_EXHAUSTED) => FaultKind::Output,
             // The answer could not be taken out of the guest: a string that is no UTF-8, a pointer to nowhere.

@@ -2,9 +2,10 @@
 
 use crate::{
     model::{Digest, Grouping, Manifest},
-    plugin::{Cache, Engine, Limits, LoadError, Loader, Role, contract::CONTRACT_VERSION},
+    plugin::{Cache, Engine, Limits, LoadError, Loader, Role, contract::CONTRACT_VERSION, text::printable},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::{path::Path, time::Duration};
 
 /// What a plug-in is and what loading it costs.
@@ -36,8 +37,8 @@ pub struct Inspection {
     pub version_fields: Vec<String>,
     /// How lines form products.
     pub grouping: Grouping,
-    /// JSON Schema of its configuration.
-    pub config_schema: serde_json::Value,
+    /// JSON Schema of its configuration, without control characters in its texts.
+    pub config_schema: Value,
 }
 
 impl Inspection {
@@ -73,13 +74,37 @@ impl Inspection {
             cached_load_ms: cached_load.map(milliseconds),
             version_fields,
             grouping,
-            // Checked with the manifest.
-            config_schema: serde_json::from_str(&config_schema).unwrap_or_default(),
+            // That it is JSON was checked with the manifest.
+            config_schema: fit_for_terminals(serde_json::from_str(&config_schema).unwrap_or_default()),
         })
+    }
+}
+
+/// A schema without control characters: its descriptions are shown to people.
+fn fit_for_terminals(schema: Value) -> Value {
+    match schema {
+        Value::String(text) => Value::String(printable(&text).into_owned()),
+        Value::Array(items) => items.into_iter().map(fit_for_terminals).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(key, value)| (printable(&key).into_owned(), fit_for_terminals(value)))
+            .collect(),
+        other => other,
     }
 }
 
 /// Milliseconds with one digit after the point.
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_does_not_steer_the_terminal() {
+        let schema = serde_json::json!({ "\u{1b}[1ma": [{ "description": "one\ntwo" }, 1] });
+        assert_eq!(fit_for_terminals(schema), serde_json::json!({ "a": [{ "description": "one two" }, 1] }));
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     plugin::{
         Role,
         answer::RawDescription,
-        text::{bounded, is_kebab_case, is_pointer},
+        text::{bounded, is_kebab_case, is_pointer, printable},
     },
 };
 
@@ -64,7 +64,7 @@ pub(super) fn check(said: RawDescription, roles: &[Role]) -> Result<Manifest, St
         ));
     }
     for (n, field) in said.version_fields.iter().enumerate() {
-        let is_usable = !field.is_empty() && field.len() <= NAME_BYTES && !field.contains(char::is_control);
+        let is_usable = !field.is_empty() && field.len() <= NAME_BYTES && printable(field) == *field;
         if !is_usable || field == "_id" || said.version_fields[..n].contains(field) {
             return Err(format!(
                 "the version field {} cannot be read from a document, or occurs twice",

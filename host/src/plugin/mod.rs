@@ -18,6 +18,7 @@ mod instance;
 mod json;
 mod limits;
 mod load;
+mod load_error;
 mod manifest;
 mod plugins;
 mod pool;
@@ -30,7 +31,8 @@ pub use contract::{CONTRACT_VERSION, Role};
 pub use engine::{Allocation, Engine, EngineError, Profile};
 pub use inspect::Inspection;
 pub use limits::Limits;
-pub use load::{Configs, LoadError, Loader, Plugin};
+pub use load::{Configs, Loader, Plugin};
+pub use load_error::LoadError;
 pub use plugins::{OpenError, Plugins, Settings};
 pub use pool::Pool;
 pub use roles::Runner;
@@ -44,7 +46,7 @@ use serde_json::{Map, Value};
 pub struct MadeDocument {
     /// Identity in the index.
     pub id: DocumentId,
-    /// JSON object text on one line, without `_id`.
+    /// JSON object text on one line, without `_id`; begins with `{` and ends with `}`, and is `{}` if empty.
     pub fields: String,
 }
 
@@ -53,7 +55,7 @@ pub struct MadeDocument {
 pub struct MadeRemoval {
     /// Identity in the index.
     pub id: DocumentId,
-    /// JSON object text on one line with the version fields.
+    /// JSON object text on one line with the version fields, of the same form.
     pub version: String,
 }
 
