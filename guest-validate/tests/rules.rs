@@ -242,7 +242,10 @@ fn variants_can_be_read_by_everybody() {
 fn required_fields_are_there_and_not_empty() {
     let config = r#"{"required":["title","tags","variants"]}"#;
     assert_eq!(judged_with(config, r#"{"title":"x","tags":["a"],"variants":[{"id":"v"}]}"#), NONE);
-    assert_eq!(judged_with(config, "{}"), ["missing-field", "missing-field", "missing-field"]);
+    assert_eq!(
+        judged_with(config, "{}"),
+        ["missing-field /title", "missing-field /tags", "missing-field /variants"]
+    );
     assert_eq!(
         judged_with(config, r#"{"title":" \n","tags":[],"variants":[ ]}"#),
         ["empty-field /title", "empty-field /tags", "empty-field /variants"]

@@ -275,6 +275,12 @@ impl Worker {
         Ok(())
     }
 
+    /// Gives a chunk back as if it had never been tried.
+    async fn forgive(&self, delivery: &Delivery, held: Option<Held>) -> Result<(), Fault> {
+        self.release(delivery, held, Duration::ZERO).await?;
+        Ok(self.stores.jobs.forgive(&delivery.chunk.job_id, delivery.chunk.seq).await?)
+    }
+
     async fn quarantine(
         &self,
         delivery: &Delivery,
