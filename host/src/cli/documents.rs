@@ -7,7 +7,7 @@ use super::{
     output::OutputFormat,
 };
 use crate::{
-    index::{Index, IndexError, Target},
+    index::{Index, IndexError, Target, catalog::Catalog},
     model::DocumentId,
     store::{JobSnapshot, Stores},
 };
@@ -37,7 +37,7 @@ pub(super) enum DocumentsCommand {
 pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
     let config = config(global)?;
     let embedded = open(&config.data_dir, false)?;
-    let catalog = embedded.catalog();
+    let catalog = Catalog::new(&embedded);
     runtime()?.block_on(async {
         let target = target(global, &embedded.stores()).await?;
         match command {

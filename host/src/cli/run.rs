@@ -11,6 +11,7 @@ use crate::{
     config::{Config, GroupingMode},
     env::SharedEnv,
     export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot},
+    index::catalog::Catalog,
     ingest::{
         chunk::ChunkBounds,
         reader,
@@ -18,12 +19,13 @@ use crate::{
     },
     model::{Digest, Job, JobId, Operation},
     plugin::{Plugins, Role, Transform},
-    store::{Stores, embedded::Embedded},
+    store::{JobSnapshot, Stores, embedded::Embedded},
     telemetry::progress::{Screen, State, bytes, count},
     worker::{Until, Worker},
 };
 use clap::Args;
 use std::{
+    num::NonZeroU16,
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
@@ -45,7 +47,7 @@ pub(super) struct RunArgs {
     grouping: Option<GroupingMode>,
     /// Chunks written side by side; a product stays in its lane
     #[arg(long, value_name = "N")]
-    lanes: Option<u16>,
+    lanes: Option<NonZeroU16>,
     /// What a document does whose version equals the stored one while its content differs
     #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
     same_version: Option<String>,
@@ -112,7 +114,10 @@ impl Run<'_> {
         let job = self.job(&stores, sources, &plan, transform.as_ref()).await?;
 
         let found = stores.jobs.get(&job.id).await.map_err(store_failure)?;
-        let sealed = found.is_some_and(|found| found.seal.is_some());
+        let sealed = found.as_ref().is_some_and(|found| found.seal.is_some());
+        if let Some(found) = found {
+            eprintln!("going on with job {}: {} items are done", job.id, count(found.counts.total()));
+        }
 
         let published = Published::default();
         let worker = self.worker(&embedded);
@@ -150,12 +155,33 @@ impl Run<'_> {
         ingested.map_err(ingest_failure)?;
         worked.map_err(stopped)?;
         let job = get(&stores, &job.id).await?;
+        self.remarks(&job);
         show(self.global, &job, &self.config.data_dir.join("chunks"))?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
             Exit::Interrupted
         } else {
             exit_of(job.status)
         })
+    }
+
+    /// Says on stderr what a script that looks at the exit code alone would miss.
+    fn remarks(&self, job: &JobSnapshot) {
+        if self.cancel.is_cancelled() && !job.status.has_ended() {
+            eprintln!("interrupted: run the same command again to go on with job {}", job.job.id);
+        }
+        match job.seal.as_ref().map(|seal| &seal.source) {
+            Some(source) if source.lines == 0 => eprintln!("warning: the export is empty"),
+            Some(source) if source.products == 0 => eprintln!(
+                "warning: none of {} lines is a product: this is no export that {} reads; `host jobs report` says why",
+                count(source.lines),
+                job.job.plugin.name
+            ),
+            Some(_) if job.counts.skipped > 0 => eprintln!(
+                "warning: {} items were skipped, which is no failure; `host jobs report` says which",
+                count(job.counts.skipped)
+            ),
+            _ => {}
+        }
     }
 
     /// Reads the export once and decides how its lines become products; none if interrupted.
@@ -211,6 +237,10 @@ impl Run<'_> {
             self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
         let platform = if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform };
         let index_name = self.config.index.clone().unwrap_or_else(|| index_name(platform, self.shop));
+        if index_name.is_empty() || !index_name.chars().all(fits_index) {
+            let message = format!("`{index_name}` is no index: only A-Z a-z 0-9 _ - may stand in its name");
+            return Err(Failure::usage(message).help("name the index with --index"));
+        }
         let fingerprint = self.fingerprint(plan, &plugin.digest, &manifest.name, &index_name);
         if let Some(job) = stores.jobs.find_unfinished(self.shop, fingerprint).await.map_err(store_failure)? {
             return Ok(job);
@@ -263,7 +293,7 @@ impl Run<'_> {
     fn worker(&self, embedded: &Embedded) -> Arc<Worker> {
         Arc::new(Worker::new(
             embedded.stores(),
-            Arc::new(embedded.catalog().with_batch_complexity(self.config.catalog.batch_complexity)),
+            Arc::new(Catalog::new(embedded).with_batch_complexity(self.config.catalog.batch_complexity)),
             self.plugins.validate(),
             self.plugins.version(),
             self.env.clone(),
@@ -274,8 +304,8 @@ impl Run<'_> {
     fn ingest_settings(&self) -> IngestSettings {
         let ingest = &self.config.ingest;
         IngestSettings {
-            bounds: ChunkBounds { documents: ingest.chunk_documents.max(1), bytes: ingest.chunk_bytes },
-            lanes: ingest.lanes,
+            bounds: ChunkBounds { documents: ingest.chunk_documents.get(), bytes: ingest.chunk_bytes },
+            lanes: ingest.lanes.get(),
             // Every thread busy, and a batch waiting for each.
             batches: 2 * self.config.plugin.threads().get(),
         }
@@ -373,7 +403,12 @@ fn shop(config: &Config) -> Result<String, Failure> {
 fn index_name(platform: &str, shop: &str) -> String {
     let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
     let name = format!("{platform}-{shop}");
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || "_-".contains(c) { c } else { '-' }).collect()
+    name.chars().map(|c| if fits_index(c) { c } else { '-' }).collect()
+}
+
+/// What Marqo takes in the name of an index.
+fn fits_index(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "_-".contains(character)
 }
 
 fn export_failure(error: ExportError) -> Failure {

@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use std::num::{NonZeroU16, NonZeroUsize};
 
 /// How an export becomes chunks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -8,11 +9,11 @@ pub struct IngestConfig {
     /// the first that does not; `spill` sorts on disk.
     pub grouping: GroupingMode,
     /// Most documents in a chunk.
-    pub chunk_documents: usize,
+    pub chunk_documents: NonZeroUsize,
     /// Most bytes in a chunk.
     pub chunk_bytes: usize,
     /// Chunks of a shop that may be written side by side; a product stays in its lane.
-    pub lanes: u16,
+    pub lanes: NonZeroU16,
     /// A longer line is refused, in bytes.
     pub max_line_bytes: usize,
     /// Memory that sorting on disk may use, in bytes.
@@ -37,11 +38,11 @@ impl Default for IngestConfig {
         Self {
             grouping: GroupingMode::Auto,
             // The seed's chunk.
-            chunk_documents: 1000,
+            chunk_documents: const { NonZeroUsize::new(1000).expect("is not 0") },
             // A chunk is read, checked and parsed as a whole.
             chunk_bytes: 8 << 20,
             // The seed's order: one chunk of a shop at a time.
-            lanes: 1,
+            lanes: NonZeroU16::MIN,
             // Shopify's longest legal line is a 2 MB metafield, escaped up to sixfold.
             max_line_bytes: 64 << 20,
             spill_memory_bytes: 32 << 20,

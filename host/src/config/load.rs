@@ -80,9 +80,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Effective, Con
     if path.is_file() {
         figment = figment.merge(Toml::file_exact(path));
     }
-    figment = figment
-        // HOST_TEST_* belongs to the project's tests, HOST_LOG to the log filter.
-        .merge(Env::prefixed("HOST_").filter(|key| !key.starts_with("TEST_") && key != "LOG").split("__"));
+    figment = figment.merge(Env::prefixed("HOST_").filter(|key| is_setting(key.as_str())).split("__"));
     for (flag, key, value) in &overrides.0 {
         figment = figment.merge(Flag(flag, key, value.clone()));
     }
@@ -91,6 +89,14 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Effective, Con
     let json = serde_json::to_value(&config).expect("a configuration is plain data");
     collect(&figment, String::new(), &json, &mut origins);
     Ok(Effective { config, origins })
+}
+
+/// Whether a variable, `HOST_` left out, is meant for us: orchestrators set `HOST_IP` and the like. A wrong key inside one
+/// of our sections is still refused.
+fn is_setting(variable: &str) -> bool {
+    let section = variable.split("__").next().unwrap_or_default().to_ascii_lowercase();
+    let known = serde_json::to_value(Config::default()).expect("a configuration is plain data");
+    known.get(&section).is_some()
 }
 
 fn collect(figment: &Figment, key: String, value: &serde_json::Value, origins: &mut Vec<Origin>) {

@@ -1,15 +1,18 @@
 use crate::{model::SameVersion, worker::WorkerSettings};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    time::Duration,
+};
 
 /// How chunks are written to the index.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerConfig {
     /// Chunks handled at once, each of another lane.
-    pub concurrency: usize,
+    pub concurrency: NonZeroUsize,
     /// For how long a chunk stays with a worker that gives no sign of life, in seconds.
-    pub lease_seconds: u64,
+    pub lease_seconds: NonZeroU64,
     /// What a document does whose version equals the stored one while its content differs: `conflict`, or `write` after
     /// a change of plug-in or configuration.
     pub same_version: SameVersion,
@@ -17,7 +20,11 @@ pub struct WorkerConfig {
 
 impl Default for WorkerConfig {
     fn default() -> Self {
-        Self { concurrency: 4, lease_seconds: 60, same_version: SameVersion::Conflict }
+        Self {
+            concurrency: const { NonZeroUsize::new(4).expect("is not 0") },
+            lease_seconds: const { NonZeroU64::new(60).expect("is not 0") },
+            same_version: SameVersion::Conflict,
+        }
     }
 }
 
@@ -25,8 +32,8 @@ impl WorkerConfig {
     /// The settings as the worker takes them.
     pub fn settings(&self) -> WorkerSettings {
         WorkerSettings {
-            concurrency: self.concurrency,
-            lease: Duration::from_secs(self.lease_seconds),
+            concurrency: self.concurrency.get(),
+            lease: Duration::from_secs(self.lease_seconds.get()),
             idle: Duration::from_millis(20),
         }
     }

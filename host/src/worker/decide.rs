@@ -63,7 +63,10 @@ fn entry(code: &str, id: &str, incoming: &Map<String, Value>, stored: &Stored) -
         "older-removal" => format!(
             "the index holds a newer version ({theirs}) than this removal ({ours}); it was left alone"
         ),
-        _ => format!("the index holds other content of the same version ({theirs}); it was left alone"),
+        _ => format!(
+            "the index holds other content of the same version ({theirs}); it was left alone, `--same-version write` \
+             overwrites it"
+        ),
     };
     let mut entry = Entry::new(Class::Conflict, code, message)
         .with("incoming", incoming.clone())

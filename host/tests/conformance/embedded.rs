@@ -1,7 +1,7 @@
 //! The checks on the embedded backend.
 
 use crate::{checks, clock::Clock, make::Backend};
-use host::{env::SharedEnv, store::embedded::Embedded};
+use host::{env::SharedEnv, index::catalog::Catalog, store::embedded::Embedded};
 use std::sync::Arc;
 
 pub(crate) fn embedded() -> Backend {
@@ -10,7 +10,7 @@ pub(crate) fn embedded() -> Backend {
     let embedded = Embedded::open(dir.path(), env.clone()).unwrap();
     Backend {
         stores: embedded.stores(),
-        index: Arc::new(embedded.catalog().with_batch_complexity(7)),
+        index: Arc::new(Catalog::new(&embedded).with_batch_complexity(7)),
         env,
         _keep: Box::new(dir),
     }

@@ -3,7 +3,7 @@
 use crate::make::{chunk, id, processed, seal, write};
 use host::{
     env::{Env, RealEnv},
-    index::{Index, Target},
+    index::{Index, Target, catalog::Catalog},
     model::{
         Digest, Job, JobId, JobStatus, Operation,
         job::{PluginRef, SameVersion},
@@ -57,7 +57,7 @@ impl Steps {
 /// Publishes the whole job and works on it until nothing is left, as each process of the test does.
 async fn publish_and_work(dir: &str, steps: &Steps) {
     let embedded = Embedded::open(dir, Arc::new(RealEnv)).unwrap();
-    let (stores, catalog, job) = (embedded.stores(), embedded.catalog(), job());
+    let (stores, catalog, job) = (embedded.stores(), Catalog::new(&embedded), job());
     stores.jobs.create(&job).await.unwrap();
     for seq in 0..CHUNKS {
         let chunk = chunk(&job.id, seq, (seq % 4) as u16);
@@ -138,6 +138,6 @@ async fn processes_share_a_directory_and_may_die_at_any_step() {
     let ended = embedded.stores().jobs.get(&job().id).await.unwrap().unwrap();
     assert_eq!((ended.status, ended.completed_chunks, ended.chunks), (JobStatus::Completed, CHUNKS, CHUNKS));
     assert_eq!(ended.counts.processed, u64::from(CHUNKS));
-    assert_eq!(embedded.catalog().count(&target()).await.unwrap(), u64::from(CHUNKS));
-    assert!(embedded.catalog().get(&target(), &id("0")).await.unwrap().is_some());
+    assert_eq!(Catalog::new(&embedded).count(&target()).await.unwrap(), u64::from(CHUNKS));
+    assert!(Catalog::new(&embedded).get(&target(), &id("0")).await.unwrap().is_some());
 }

@@ -3,7 +3,7 @@
 use crate::make::{MINUTE, chunk, write};
 use host::{
     env::RealEnv,
-    index::{Index, Target, Write},
+    index::{Index, Target, Write, catalog::Catalog},
     model::{DocumentId, JobId},
     store::embedded::Embedded,
 };
@@ -30,7 +30,7 @@ fn document(at: usize) -> Write {
 #[ignore = "measures"]
 async fn speed_of_the_catalog() {
     let dir = tempfile::tempdir().unwrap();
-    let catalog = Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap().catalog();
+    let catalog = Catalog::new(&Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap());
     let documents: Vec<Write> = (0..20_000).map(document).collect();
     let ids: Vec<DocumentId> = documents.iter().map(|write| write.document.id.clone()).collect();
     for (what, job_id) in [("first load", "1"), ("same job again", "1"), ("same content, another job", "2")] {

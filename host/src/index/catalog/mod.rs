@@ -9,7 +9,7 @@ use crate::{
     model::DocumentId,
     store::{
         StoreErrorKind,
-        embedded::{Cause, Database, DatabaseError, from_json, time},
+        embedded::{Cause, Database, DatabaseError, Embedded, from_json, time},
     },
 };
 use async_trait::async_trait;
@@ -39,7 +39,9 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    pub(crate) fn new(database: Arc<Database>, env: SharedEnv) -> Self {
+    /// The catalog of a data directory, in the same file as queue and jobs.
+    pub fn new(embedded: &Embedded) -> Self {
+        let (database, env) = (embedded.database().clone(), embedded.env().clone());
         Self { database, env, batch_complexity: BATCH_COMPLEXITY }
     }
 

@@ -1,6 +1,6 @@
 //! What a write costs: statements and rows.
 
-use super::{ProductRow, Session, Target, Write, upsert};
+use super::{Catalog, ProductRow, Session, Target, Write, upsert};
 use crate::{
     env::RealEnv,
     index::Index,
@@ -80,7 +80,7 @@ async fn rows_that_stand_as_wanted_are_not_touched() {
     assert_eq!((updated("1").await.unwrap(), updated("4").await.unwrap()), (9, 1));
     // Removal takes SKUs and attributes along.
     let ids: Vec<_> = (0..10).map(|id| DocumentId::new(id.to_string()).unwrap()).collect();
-    embedded.catalog().delete(&target("2"), &ids).await.unwrap();
+    Catalog::new(&embedded).delete(&target("2"), &ids).await.unwrap();
     let left = "SELECT (SELECT count(*) FROM skus) + (SELECT count(*) FROM attributes)";
     let left = database.read(move |tx| Ok(tx.query_row(left, [], |row| row.get::<_, u64>(0))?));
     assert_eq!(left.await.unwrap(), 0);

@@ -4,7 +4,7 @@
 //! the file's write lock, and objects appear under their keys only as a whole.
 
 use super::{StoreError, StoreErrorKind, Stores};
-use crate::{env::SharedEnv, index::catalog::Catalog};
+use crate::env::SharedEnv;
 use std::{
     fs::{DirBuilder, File, TryLockError},
     io,
@@ -95,9 +95,14 @@ impl Embedded {
         self.stores.clone()
     }
 
-    /// The catalog, which lives in the same file as queue and jobs.
-    pub fn catalog(&self) -> Catalog {
-        Catalog::new(self.database.clone(), self.env.clone())
+    /// The file, for the catalog that lives in it.
+    pub(crate) fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    /// Time and randomness as these stores go by.
+    pub(crate) fn env(&self) -> &SharedEnv {
+        &self.env
     }
 }
 
