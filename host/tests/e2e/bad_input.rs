@@ -5,9 +5,10 @@ use std::{fs, path::Path};
 
 const AT: &str = "2026-01-01T00:00:00Z";
 
-/// stderr with the place's folder, which differs in each run, taken out.
+/// stderr without paths that differ from run to run.
 fn said(place: &Place, ran: &Ran) -> String {
-    ran.stderr.replace(&*place.dir.path().to_string_lossy(), "DIR")
+    let plugin = crate::support::SHOPIFY.to_string_lossy();
+    ran.stderr.replace(&*place.dir.path().to_string_lossy(), "DIR").replace(&*plugin, "SHOPIFY")
 }
 
 fn with_plugin(place: &Place, plugin: &Path) -> Ran {
