@@ -19,6 +19,10 @@ use bindings::product_indexer::plugin::types::{self, Document, Failure};
 
 static VALIDATOR: OnceLock<Validator> = OnceLock::new();
 
+/// Allocating with the standard library's allocator for this target costs a fifth of the time of a batch more.
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 struct Component;
 
 impl manifest_export::Guest for Component {
