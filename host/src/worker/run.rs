@@ -126,8 +126,11 @@ impl Worker {
             }
             tokio::select! {
                 Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                    if let Ok(Err(stop)) = ended {
-                        stopped.get_or_insert(*stop);
+                    match ended {
+                        Ok(Ok(())) => {}
+                        Ok(Err(stop)) => { stopped.get_or_insert(*stop); }
+                        // Its lease runs out, and the chunk is delivered again.
+                        Err(error) => tracing::error!(%error, "giving a chunk back went wrong"),
                     }
                 }
                 () = self.env.sleep(self.settings.idle), if tasks.len() < self.settings.concurrency.max(1) => {}
