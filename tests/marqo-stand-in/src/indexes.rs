@@ -103,11 +103,9 @@ pub(crate) fn create(session: &mut Session, request: &Request, name: &str) -> Re
 }
 
 fn check_keys(settings: &Map<String, Value>) -> Result<(), Refusal> {
-    for key in settings.keys().filter(|key| !KEYS.contains(&key.as_str())) {
-        let rule = if key.contains('_') { &INDEX_KEY } else { &BODY_UNKNOWN_KEY };
-        return Err(unknown_key(rule, key));
-    }
-    Ok(())
+    let Some(key) = settings.keys().find(|key| !KEYS.contains(&key.as_str())) else { return Ok(()) };
+    let rule = if key.contains('_') { &INDEX_KEY } else { &BODY_UNKNOWN_KEY };
+    Err(unknown_key(rule, key))
 }
 
 fn check_values(session: &Session, settings: &Map<String, Value>) -> Result<(), String> {

@@ -123,7 +123,8 @@ fn passes(document: &Map<String, Value>, terms: &[(String, String)]) -> bool {
     terms.iter().all(|(field, wanted)| match document.get(field) {
         Some(Value::String(text)) => text == wanted,
         Some(Value::Array(members)) => members.iter().any(|member| member == wanted.as_str()),
-        Some(other) => other.to_string() == *wanted,
+        Some(Value::Bool(flag)) => wanted.parse() == Ok(*flag),
+        Some(other) => other.as_f64().is_some_and(|number| wanted.parse() == Ok(number)),
         None => false,
     })
 }

@@ -152,9 +152,11 @@ fn prepare(
     let mut prepared =
         Prepared { document: Document { id, ..Document::default() }, has_given_id, number_array: None };
     match &index.kind {
-        Kind::Unstructured => unstructured::prepare(index, plan, known, collector, &sent, &mut prepared)?,
+        Kind::Unstructured => {
+            unstructured::prepare(index, plan, known, collector, &sent, &mut prepared)?;
+        }
         Kind::Structured(schema) => {
-            structured::prepare(index, schema, plan, collector, &sent, &mut prepared)?
+            structured::prepare(index, schema, plan, collector, &sent, &mut prepared)?;
         }
     }
     fields::combine(plan, &sent, &mut prepared.document);

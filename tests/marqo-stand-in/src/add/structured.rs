@@ -42,7 +42,7 @@ pub(super) fn prepare(
         match field.kind {
             FieldKind::Number(NumberKind::Float) => collector.note(&STRUCTURED_FLOAT),
             FieldKind::Texts | FieldKind::Numbers(_) | FieldKind::NumberMap(_) => {
-                collector.note(&STRUCTURED_KEPT)
+                collector.note(&STRUCTURED_KEPT);
             }
             _ => {}
         }
