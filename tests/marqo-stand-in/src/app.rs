@@ -3,7 +3,7 @@
 use crate::exchange::{Exchange, outcomes};
 use crate::fault::{Director, Fate, Fault, FaultRule};
 use crate::http::{Ending, Request, decoded};
-use crate::index::Index;
+use crate::index::{Index, Known};
 use crate::operation::{Call, Operation, Route, route};
 use crate::options::Options;
 use crate::random::Random;
@@ -79,6 +79,7 @@ impl App {
         let parsed = serde_json::from_slice(&request.body).map_err(|error| error.to_string());
         let ids = ids_of(&call, parsed.as_ref().unwrap_or(&Value::Null));
         let (number, fate, ahead) = self.arrive(&request, &call, ids);
+        let known = self.state().store.indexes.get(&call.index).map(|index| index.known.clone());
         if let Some(reply) = ahead {
             return self.finish(number, &call, &request, reply);
         }
@@ -91,7 +92,7 @@ impl App {
         if let Some(fault) = &fate.before {
             return self.fail(number, &call, &request, fault);
         }
-        let reply = self.apply(number, &call, &request, &parsed, &fate);
+        let reply = self.apply(number, &call, &request, &parsed, &fate, known);
         match &fate.after {
             None => self.finish(number, &call, &request, reply),
             Some(fault) => self.fail_after(number, &call, &request, fault, reply),
@@ -146,6 +147,7 @@ impl App {
         request: &Request,
         parsed: &Result<Value, String>,
         fate: &Fate,
+        known_at_arrival: Option<Known>,
     ) -> Reply {
         let mut state = self.state();
         let State { store, random, .. } = &mut *state;
@@ -158,9 +160,11 @@ impl App {
             url: &self.url,
             parsed,
             auto_create: self.options.auto_create,
+            known_at_arrival,
             started: Instant::now(),
         };
-        answered(&mut session, call, request).unwrap_or_else(Reply::from)
+        let reply = answered(&mut session, call, request).unwrap_or_else(Reply::from);
+        if self.options.version.is_old() { reply } else { reply.with_root_places() }
     }
 
     fn fail(&self, number: u64, call: &Call, request: &Request, fault: &Fault) -> Ending {
@@ -173,13 +177,7 @@ impl App {
                 Refusal::new(&SCHEMA_LOCKED, "Your indexes are being updated. Please try again shortly.")
                     .into()
             }
-            Fault::SchemaRaced => {
-                let message = format!(
-                    "Conflict in version detected while saving index {}. Current version 2, new version 2.",
-                    call.index
-                );
-                Refusal::new(&SCHEMA_RACED, message).into()
-            }
+            Fault::SchemaRaced => add::raced(&call.index, 2).into(),
             Fault::SchemaNotConverged => {
                 Refusal::new(&SCHEMA_NOT_CONVERGED, "Vespa application has not converged").into()
             }

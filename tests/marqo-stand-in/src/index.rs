@@ -85,8 +85,10 @@ impl FieldKind {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Known {
+    /// Counts the changes: each of them deploys the schema anew.
+    pub(crate) generation: u64,
     pub(crate) strings: BTreeMap<String, TextField>,
     pub(crate) string_arrays: BTreeSet<String>,
     pub(crate) tensors: BTreeSet<String>,
@@ -110,6 +112,14 @@ pub(crate) struct Document {
     /// Multimodal fields with their weights.
     pub(crate) multimodal: Map<String, Value>,
     pub(crate) missing: Option<Missing>,
+}
+
+impl Document {
+    pub(crate) fn facets_present(&self) -> impl Iterator<Item = &Facet> {
+        let is_missing =
+            |facet: &&Facet| self.missing.as_ref().is_some_and(|missing| missing.concerns(&facet.field));
+        self.facets.iter().filter(move |facet| !is_missing(facet))
+    }
 }
 
 /// Facets that a document should have and does not show.
@@ -164,7 +174,7 @@ impl Index {
     }
 
     pub(crate) fn vectors(&self) -> usize {
-        self.documents.values().map(|document| document.facets.len()).sum()
+        self.documents.values().map(|document| document.facets_present().count()).sum()
     }
 }
 

@@ -138,9 +138,8 @@ fn heal(document: &mut Document) {
 }
 
 fn facets(document: &Document, dimension: usize) -> Value {
-    let is_there = |field: &str| document.missing.as_ref().is_none_or(|missing| !missing.concerns(field));
-    let present = document.facets.iter().filter(|facet| is_there(&facet.field));
-    present.map(|facet| json!({ &facet.field: facet.chunk, "_embedding": facet.vector(dimension) })).collect()
+    let shown = document.facets_present();
+    shown.map(|facet| json!({ &facet.field: facet.chunk, "_embedding": facet.vector(dimension) })).collect()
 }
 
 /// All documents of an index as a search shows them.

@@ -41,6 +41,14 @@ impl Reply {
         self
     }
 
+    /// Newer servers call the place of a wrong form `__root__`, where 2.13 says `body`.
+    pub(crate) fn with_root_places(mut self) -> Self {
+        if let (422, Body::Json(body)) = (self.status, &mut self.body) {
+            body["detail"][0]["loc"][0] = json!("__root__");
+        }
+        self
+    }
+
     /// The page that a proxy shows in place of an answer.
     pub(crate) fn page(status: u16, title: &str) -> Self {
         let page = format!(

@@ -2,7 +2,7 @@
 
 use crate::fault::Fate;
 use crate::http::Request;
-use crate::index::Index;
+use crate::index::{Index, Known};
 use crate::options::Version;
 use crate::random::Random;
 use crate::reply::Refusal;
@@ -21,6 +21,8 @@ pub(crate) struct Session<'a> {
     /// The body, or why it is no JSON.
     pub(crate) parsed: &'a Result<Value, String>,
     pub(crate) auto_create: bool,
+    /// The fields that the index knew before the request waited for anything.
+    pub(crate) known_at_arrival: Option<Known>,
     pub(crate) started: Instant,
 }
 

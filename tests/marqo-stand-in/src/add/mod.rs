@@ -57,7 +57,8 @@ pub(crate) fn add(session: &mut Session, request: &Request, name: &str) -> Resul
     session.create_if_convenient(name);
     let index = session.store.index(name)?;
     let plan = mappings::plan(index, &body)?;
-    let mut known = index.known.clone();
+    let mut known = session.known_at_arrival.take().unwrap_or_else(|| index.known.clone());
+    let known_at_first = known.clone();
     let mut collector = Collector::default();
     for (place, document) in body.documents.iter().rev().enumerate() {
         let checked = collector.check(document).and_then(|()| check_coupling(index, &plan, document));
@@ -85,6 +86,10 @@ pub(crate) fn add(session: &mut Session, request: &Request, name: &str) -> Resul
     }
     refuse_number_arrays(index, &mut collector, &mut good)?;
     grow_tensor_fields(index, &mut known, &good)?;
+    if known != known_at_first {
+        check_race(index, &known)?;
+        known.generation += 1;
+    }
     persist(session, name, known, &mut collector, good);
 
     let (has_errors, items, met) = collector.finish();
@@ -185,13 +190,7 @@ fn note_reused_tensors(index: &Index, collector: &mut Collector, good: &[Prepare
     let is_reused = |prepared: &&Prepared| {
         let stored = index.documents.get(&crate::ids::kept(&prepared.document.id));
         stored.filter(|_| prepared.has_given_id).is_some_and(|stored| {
-            let is_there =
-                |field: &str| stored.missing.as_ref().is_none_or(|missing| !missing.concerns(field));
-            prepared
-                .document
-                .facets
-                .iter()
-                .any(|facet| is_there(&facet.field) && stored.facets.contains(facet))
+            stored.facets_present().any(|facet| prepared.document.facets.contains(facet))
         })
     };
     for _ in good.iter().filter(is_reused) {
@@ -236,6 +235,20 @@ fn grow_tensor_fields(index: &Index, known: &mut Known, good: &[Prepared]) -> Re
     Ok(())
 }
 
+/// New fields deploy the schema anew, from the one that was read when the request came. Whoever was overtaken meanwhile
+/// has lost.
+fn check_race(index: &Index, known: &Known) -> Result<(), Refusal> {
+    let is_overtaken = known.generation != index.known.generation;
+    if is_overtaken { Err(raced(&index.name, index.known.generation)) } else { Ok(()) }
+}
+
+pub(crate) fn raced(index: &str, generation: u64) -> Refusal {
+    let message = format!(
+        "Conflict in version detected while saving index {index}. Current version {generation}, new version {generation}."
+    );
+    Refusal::new(&SCHEMA_RACED, message)
+}
+
 pub(crate) fn too_many(rule: &'static Rule, index: &str, count: usize, field: &str, kind: &str) -> Refusal {
     let variable = kind.to_uppercase().replace(' ', "_");
     let message = format!(
@@ -250,7 +263,10 @@ pub(crate) fn too_many(rule: &'static Rule, index: &str, count: usize, field: &s
 fn persist(session: &mut Session, name: &str, known: Known, collector: &mut Collector, good: Vec<Prepared>) {
     let index_version = session.version;
     if let Some(index) = session.store.indexes.get_mut(name) {
-        index.known = known;
+        // Others may have got to know more meanwhile.
+        if known.generation > index.known.generation {
+            index.known = known;
+        }
     }
     for mut prepared in good {
         if let Some((field, character)) = fields::forbidden_character(&prepared.document.sent) {

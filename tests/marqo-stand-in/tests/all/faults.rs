@@ -75,7 +75,7 @@ fn a_client_that_gives_up_has_written_all_the_same() {
 
 #[test]
 fn latency_is_of_adds_only() {
-    let latency = Duration::from_millis(60);
+    let latency = Duration::from_millis(500);
     let bench = Bench::with(Options { latency, ..Options::default() });
     let started = Instant::now();
     bench.get("/indexes");
@@ -84,10 +84,31 @@ fn latency_is_of_adds_only() {
     assert!(started.elapsed() >= latency);
 }
 
+/// The storm that comes when a new index is filled by several clients from the start.
+#[test]
+fn of_concurrent_batches_with_new_fields_one_wins() {
+    let latency = Duration::from_millis(800);
+    let bench = Bench::with(Options { latency, ..Options::default() });
+    let add = |number: usize| {
+        let documents = json!([{ "_id": format!("d{number}"), "brand": "Acme" }]);
+        bench.post("/indexes/u/documents", json!({ "tensorFields": [], "documents": documents }))
+    };
+    let add = &add;
+    let at_once = || {
+        std::thread::scope(|scope| {
+            let calls: Vec<_> = (0..4).map(|number| scope.spawn(move || add(number))).collect();
+            calls.into_iter().map(|call| call.join().unwrap()).filter(|answer| answer.status == 409).count()
+        })
+    };
+    assert_eq!(at_once(), 3);
+    assert_eq!(bench.stand_in.documents("u").len(), 1, "a lost batch is unwritten");
+    assert_eq!(at_once(), 0, "the fields are known");
+}
+
 #[test]
 fn too_many_at_once_are_refused_on_request() {
     let bench = bench_with(&[
-        FaultRule::new(Fault::Slow { ms: 200 }).on(Operation::Add),
+        FaultRule::new(Fault::Slow { ms: 1_000 }).on(Operation::Add),
         FaultRule::new(Fault::Throttle { above: 2 }).on(Operation::Add),
     ]);
     let statuses: Vec<u16> = std::thread::scope(|scope| {

@@ -39,6 +39,13 @@ fn the_version_is_told() {
 }
 
 #[test]
+fn the_place_of_a_wrong_form_is_named_in_two_ways() {
+    let place = |version| Bench::new(version).add(json!("all")).json()["detail"][0]["loc"].clone();
+    assert_eq!(place(Version::V2_13), json!(["body", "documents"]));
+    assert_eq!(place(Version::V2_25), json!(["__root__", "documents"]));
+}
+
+#[test]
 fn calls_about_an_index() {
     let bench = Bench::new(Version::V2_25);
     assert_eq!(bench.get("/health").json()["status"], "green");

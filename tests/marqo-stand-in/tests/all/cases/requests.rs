@@ -236,7 +236,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn throttled(bench: &Bench) {
-    bench.stand_in.set_faults(&[FaultRule::new(Fault::Slow { ms: 300 }).on(Operation::Add)]);
+    bench.stand_in.set_faults(&[FaultRule::new(Fault::Slow { ms: 1_000 }).on(Operation::Add)]);
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let calls: Vec<_> =
             (0..9).map(|_| scope.spawn(|| bench.post("/indexes/u/documents", batch(1)))).collect();
