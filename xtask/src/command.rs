@@ -64,6 +64,12 @@ impl Step {
         self
     }
 
+    /// Any argument, blanks included.
+    pub(crate) fn argument(mut self, argument: &OsStr) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self

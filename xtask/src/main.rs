@@ -6,6 +6,7 @@ mod command;
 mod demo;
 mod hygiene;
 mod make_sample;
+mod marqo_stand_in;
 mod test;
 mod toolchain;
 mod workspace;
@@ -36,6 +37,8 @@ enum Task {
     Bench(bench::Bench),
     /// Write an export like a Shopify shop's.
     Sample(make_sample::Options),
+    /// Run a server that answers as Marqo does and fails on request.
+    MarqoStandIn(marqo_stand_in::Options),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Bench(bench) => bench::run(&bench),
         Task::Sample(options) => make_sample::run(&options),
+        Task::MarqoStandIn(options) => marqo_stand_in::run(&options),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     eprintln!("error: {error}");

@@ -1,0 +1,138 @@
+//! Collects what becomes of each document of a batch, with the real server's ideas of order and duplicates.
+
+use super::Prepared;
+use crate::python;
+use crate::reply::item_answer;
+use crate::rules::*;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+const SIZE_LIMIT: usize = 100_000;
+
+/// Documents come in reverse order, so that the last of several with one id is met first.
+#[derive(Default)]
+pub(crate) struct Collector {
+    /// Counted from the end of the batch.
+    places: HashMap<String, usize>,
+    /// Ids that were given, and whether their documents are still good.
+    visited: HashMap<String, bool>,
+    /// In the order in which they came.
+    prepared: Vec<Prepared>,
+    items: Vec<(usize, Value)>,
+    has_errors: bool,
+    pub(crate) met: Vec<&'static Rule>,
+}
+
+/// Why a document is not taken before its fields are looked at.
+pub(crate) enum Turned {
+    Away(&'static Rule, String),
+    /// Another of the same id stands behind it.
+    Superseded,
+}
+
+impl Collector {
+    pub(crate) fn note(&mut self, rule: &'static Rule) {
+        self.met.push(rule);
+    }
+
+    /// What is looked at before the `_id` is believed: a refusal here has `_id: ""`.
+    pub(crate) fn check(&mut self, document: &Value) -> Result<(), Turned> {
+        let Some(members) = document.as_object() else {
+            return Err(Turned::Away(&DOCUMENT_NOT_OBJECT_ITEM, "Docs must be dicts".to_owned()));
+        };
+        if members.is_empty() {
+            return Err(Turned::Away(&DOCUMENT_EMPTY, "Can't index an empty dict.".to_owned()));
+        }
+        let length = python::dumps(document).len();
+        if length > SIZE_LIMIT {
+            let id = members.get("_id").map(|id| format!(" _id:`{}`", python::text(id))).unwrap_or_default();
+            let message = format!(
+                "Document{id} with length `{length}` exceeds the allowed document size limit of [{SIZE_LIMIT}]."
+            );
+            return Err(Turned::Away(&DOCUMENT_TOO_LARGE, message));
+        }
+        let Some(id) = members.get("_id") else { return Ok(()) };
+        let id = check_id(id).map_err(|(rule, message)| Turned::Away(rule, message))?;
+        if self.visited.contains_key(id) {
+            self.note(&DUPLICATE_SUPERSEDED);
+            return Err(Turned::Superseded);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn keep(&mut self, place: usize, prepared: Prepared) {
+        let id = &prepared.document.id;
+        self.places.insert(id.clone(), place);
+        if prepared.has_given_id {
+            self.visited.insert(id.clone(), true);
+        }
+        self.prepared.push(prepared);
+    }
+
+    /// Refuses a document that was not kept; `id` if it had a believable one.
+    pub(crate) fn refuse(&mut self, place: usize, id: Option<&str>, rule: &'static Rule, message: &str) {
+        if let Some(id) = id {
+            self.visited.insert(id.to_owned(), false);
+        }
+        self.push_error(place, id.unwrap_or_default(), rule, item_answer(rule).0, message);
+    }
+
+    /// The documents that are still good, in the order of the request.
+    pub(crate) fn take_prepared(&mut self) -> Vec<Prepared> {
+        let mut prepared = std::mem::take(&mut self.prepared);
+        prepared.reverse();
+        prepared
+    }
+
+    /// Refuses a document that was kept, before Vespa is asked: its id is as given, `""` if the server made it.
+    pub(crate) fn refuse_kept(&mut self, prepared: &Prepared, rule: &'static Rule, message: &str) {
+        let id = &prepared.document.id;
+        let place = self.places.get(id).copied().unwrap_or(0);
+        let shown = if prepared.has_given_id { id.as_str() } else { "" };
+        self.push_error(place, shown, rule, item_answer(rule).0, message);
+    }
+
+    /// Vespa's answer about a document, by the id that it is understood to name. One that is not of this batch has no
+    /// place, and sinks to the end.
+    pub(crate) fn answer(&mut self, prepared: &Prepared, refused: Option<(&'static Rule, u16, &str)>) {
+        let id = &prepared.document.id;
+        let reported = crate::ids::reported(id);
+        let place = self.places.get(&reported).copied().unwrap_or(0);
+        self.met.extend(crate::ids::rules_met(id));
+        match refused {
+            None => self.items.push((place, json!({ "status": 200, "_id": reported }))),
+            Some((rule, status, message)) => {
+                let is_hidden = !prepared.has_given_id && reported == *id;
+                self.push_error(place, if is_hidden { "" } else { &reported }, rule, status, message);
+            }
+        }
+    }
+
+    fn push_error(&mut self, place: usize, id: &str, rule: &'static Rule, status: u16, message: &str) {
+        let code = item_answer(rule).1;
+        self.has_errors = true;
+        self.note(rule);
+        let item = json!({ "status": status, "_id": id, "message": message, "error": message, "code": code });
+        self.items.push((place, item));
+    }
+
+    /// Whether there are errors, and the items in the order of the answer.
+    pub(crate) fn finish(mut self) -> (bool, Vec<Value>, Vec<&'static Rule>) {
+        self.items.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
+        (self.has_errors, self.items.into_iter().map(|(_, item)| item).collect(), self.met)
+    }
+}
+
+/// The id, if it is text and not empty.
+pub(crate) fn check_id(id: &Value) -> Result<&str, (&'static Rule, String)> {
+    match id.as_str() {
+        Some("") => Err((&ID_EMPTY, "Document ID can't be empty".to_owned())),
+        Some(id) => Ok(id),
+        None => {
+            let (shown, kind) = (python::text(id), python::type_name(id));
+            let message =
+                format!("Document _id must be a string type! Received _id {shown} of type `{kind}`");
+            Err((&ID_NOT_TEXT, message))
+        }
+    }
+}

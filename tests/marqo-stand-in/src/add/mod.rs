@@ -1,0 +1,310 @@
+//! `POST /indexes/{index}/documents`: add or replace.
+
+mod body;
+mod collector;
+mod fields;
+mod mappings;
+mod structured;
+mod unstructured;
+
+pub(crate) use body::{BATCH_LIMIT, missing, unknown_key};
+pub(crate) use collector::check_id;
+pub(crate) use fields::{map_entry, structured_value};
+
+use crate::fault::Fault;
+use crate::http::Request;
+use crate::index::{Document, Index, Kind, Known, Missing};
+use crate::python;
+use crate::reply::{Refusal, Reply, counted};
+use crate::rules::*;
+use crate::session::Session;
+use collector::{Collector, Turned};
+use mappings::Plan;
+use serde_json::{Map, Value, json};
+
+const FIELD_LIMIT: usize = 100;
+
+/// A document that passed all checks of its own.
+pub(crate) struct Prepared {
+    pub(crate) document: Document,
+    pub(crate) has_given_id: bool,
+    /// A field that holds an array of numbers: no valid kind, but found out late.
+    pub(crate) number_array: Option<String>,
+}
+
+/// Why a document does not get on.
+pub(crate) enum Stop {
+    Item(&'static Rule, String),
+    /// The whole batch stops with it.
+    Batch(Refusal),
+}
+
+impl From<(&'static Rule, String)> for Stop {
+    fn from((rule, message): (&'static Rule, String)) -> Self {
+        Self::Item(rule, message)
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Batch(refusal)
+    }
+}
+
+pub(crate) fn add(session: &mut Session, request: &Request, name: &str) -> Result<Reply, Refusal> {
+    let body = body::parse(session.version, session.body(request)?)?;
+    session.check_device(request)?;
+    session.create_if_convenient(name);
+    let index = session.store.index(name)?;
+    let plan = mappings::plan(index, &body)?;
+    let mut known = session.known_at_arrival.take().unwrap_or_else(|| index.known.clone());
+    let known_at_first = known.clone();
+    let mut collector = Collector::default();
+    for (place, document) in body.documents.iter().rev().enumerate() {
+        let checked = collector.check(document).and_then(|()| check_coupling(index, &plan, document));
+        match checked {
+            Ok(()) => {}
+            Err(Turned::Superseded) => continue,
+            Err(Turned::Away(rule, message)) => {
+                collector.refuse(place, None, rule, &message);
+                continue;
+            }
+        }
+        let given_id = document["_id"].as_str();
+        let id = given_id.map_or_else(|| session.random.uuid(), str::to_owned);
+        let members = document.as_object().cloned().unwrap_or_default();
+        match prepare(index, &plan, &mut known, &mut collector, id, members) {
+            Ok(prepared) => collector.keep(place, prepared),
+            Err(Stop::Item(rule, message)) => collector.refuse(place, given_id, rule, &message),
+            Err(Stop::Batch(refusal)) => return Err(refusal),
+        }
+    }
+    let mut good = collector.take_prepared();
+    refuse_failed_downloads(session, &mut collector, &mut good);
+    if body.reuses_tensors {
+        note_reused_tensors(index, &mut collector, &good);
+    }
+    refuse_number_arrays(index, &mut collector, &mut good)?;
+    grow_tensor_fields(index, &mut known, &good)?;
+    if known != known_at_first {
+        check_race(index, &known)?;
+        known.generation += 1;
+    }
+    persist(session, name, known, &mut collector, good);
+
+    let (has_errors, items, met) = collector.finish();
+    let answer = json!({
+        "errors": has_errors,
+        "processingTimeMs": session.milliseconds(),
+        "index_name": name,
+        "items": items,
+    });
+    let mut reply = counted(Reply::json(answer), &items);
+    reply.met.extend(met);
+    Ok(reply)
+}
+
+/// Multimodal and collapse fields are looked at before the `_id` is believed.
+fn check_coupling(index: &Index, plan: &Plan, document: &Value) -> Result<(), Turned> {
+    if matches!(index.kind, Kind::Structured(_)) {
+        return Ok(());
+    }
+    let conflicting: Vec<&String> =
+        plan.multimodal.keys().filter(|name| document.get(name).is_some()).collect();
+    if let Some(first) = conflicting.first() {
+        let message = format!("Document and mappings object have conflicting fields: {{'{first}'}}");
+        return Err(Turned::Away(&MULTIMODAL_GIVEN, message));
+    }
+    for name in plan.sub_fields() {
+        if let Some(value) = document.get(name).filter(|value| !value.is_string()) {
+            let (shown, kind) = (python::text(value), python::type_name(value));
+            let message = format!(
+                "Multimodal subfields must be strings representing text or image pointer, received {name}:{shown}, which \
+                 is of type {kind}"
+            );
+            return Err(Turned::Away(&MULTIMODAL_SUB_FIELD, message));
+        }
+    }
+    let Some(name) = &index.collapse_field else { return Ok(()) };
+    let message = match document.get(name) {
+        None => format!(
+            "Document missing required field '{name}'. All documents must contain this field for grouping."
+        ),
+        Some(Value::String(text)) if text.trim().is_empty() => {
+            format!("Field '{name}' cannot be empty. Provide a non-empty string value for grouping.")
+        }
+        Some(Value::String(_)) => return Ok(()),
+        Some(other) => {
+            let (kind, shown) = (python::type_name(other), python::text(other));
+            format!("Field '{name}' must be of type string. Got {kind}: {shown}")
+        }
+    };
+    Err(Turned::Away(&COLLAPSE_FIELD, message))
+}
+
+fn prepare(
+    index: &Index,
+    plan: &Plan,
+    known: &mut Known,
+    collector: &mut Collector,
+    id: String,
+    sent: Map<String, Value>,
+) -> Result<Prepared, Stop> {
+    let has_given_id = sent.contains_key("_id");
+    if !has_given_id {
+        collector.note(&ID_MADE);
+    }
+    let mut prepared =
+        Prepared { document: Document { id, ..Document::default() }, has_given_id, number_array: None };
+    match &index.kind {
+        Kind::Unstructured => {
+            unstructured::prepare(index, plan, known, collector, &sent, &mut prepared)?;
+        }
+        Kind::Structured(schema) => {
+            structured::prepare(index, schema, plan, collector, &sent, &mut prepared)?;
+        }
+    }
+    fields::combine(plan, &sent, &mut prepared.document);
+    if !prepared.document.multimodal.is_empty() {
+        collector.note(&MULTIMODAL_ABSENT);
+    }
+    prepared.document.sent = sent;
+    Ok(prepared)
+}
+
+fn refuse_failed_downloads(session: &Session, collector: &mut Collector, good: &mut Vec<Prepared>) {
+    good.retain(|prepared| {
+        let Some(Fault::Media { url, reason }) = session.fate.items.get(&prepared.document.id) else {
+            return true;
+        };
+        let url = url.as_deref().unwrap_or("https://example.com/picture.jpg");
+        let reason = reason.as_deref().unwrap_or("Operation timed out after 3000 milliseconds");
+        let message = format!("Could not process the media file found at `{url}`. Reason: {reason}");
+        collector.refuse_kept(prepared, &ITEM_MEDIA, &message);
+        false
+    });
+}
+
+/// Vectors here follow from the text, so a reused one is a new one; what can be told is that it was not made anew.
+fn note_reused_tensors(index: &Index, collector: &mut Collector, good: &[Prepared]) {
+    let is_reused = |prepared: &&Prepared| {
+        let stored = index.documents.get(&crate::ids::kept(&prepared.document.id));
+        stored.filter(|_| prepared.has_given_id).is_some_and(|stored| {
+            stored.facets_present().any(|facet| prepared.document.facets.contains(facet))
+        })
+    };
+    for _ in good.iter().filter(is_reused) {
+        collector.note(&TENSORS_REUSED);
+    }
+}
+
+fn refuse_number_arrays(
+    index: &Index,
+    collector: &mut Collector,
+    good: &mut Vec<Prepared>,
+) -> Result<(), Refusal> {
+    if index.version.is_old() {
+        let Some(field) = good.iter().find_map(|prepared| prepared.number_array.as_ref()) else {
+            return Ok(());
+        };
+        let message = format!("Field content of {field} is of an unsupported type: list");
+        return Err(Refusal::new(&NUMBER_ARRAY_BATCH, message));
+    }
+    good.retain(|prepared| {
+        let Some(field) = &prepared.number_array else { return true };
+        let id = &prepared.document.id;
+        let message =
+            format!("Error processing field '{field}' in document {id}: Unsupported type <class 'list'>");
+        collector.refuse_kept(prepared, &NUMBER_ARRAY_ITEM, &message);
+        false
+    });
+    Ok(())
+}
+
+fn grow_tensor_fields(index: &Index, known: &mut Known, good: &[Prepared]) -> Result<(), Refusal> {
+    if matches!(index.kind, Kind::Structured(_)) {
+        return Ok(());
+    }
+    for facet in good.iter().flat_map(|prepared| &prepared.document.facets) {
+        let limit = known.tensors.len();
+        if !known.tensors.contains(&facet.field) && limit >= FIELD_LIMIT {
+            return Err(too_many(&TENSOR_FIELDS_TOO_MANY, &index.name, limit, &facet.field, "tensor"));
+        }
+        known.tensors.insert(facet.field.clone());
+    }
+    Ok(())
+}
+
+/// New fields deploy the schema anew, from the one that was read when the request came. Whoever was overtaken meanwhile
+/// has lost.
+fn check_race(index: &Index, known: &Known) -> Result<(), Refusal> {
+    let is_overtaken = known.generation != index.known.generation;
+    if is_overtaken { Err(raced(&index.name, index.known.generation)) } else { Ok(()) }
+}
+
+pub(crate) fn raced(index: &str, generation: u64) -> Refusal {
+    let message = format!(
+        "Conflict in version detected while saving index {index}. Current version {generation}, new version {generation}."
+    );
+    Refusal::new(&SCHEMA_RACED, message)
+}
+
+pub(crate) fn too_many(rule: &'static Rule, index: &str, count: usize, field: &str, kind: &str) -> Refusal {
+    let variable = kind.to_uppercase().replace(' ', "_");
+    let message = format!(
+        "Index {index} has {count} {kind} fields. Your request to add {field} as a {kind} field is rejected since it \
+         exceeds the limit of {FIELD_LIMIT}. Please set a larger limit in MARQO_MAX_{variable}_FIELD_COUNT_UNSTRUCTURED \
+         environment variable."
+    );
+    Refusal::new(rule, message)
+}
+
+/// Vespa's part: documents are written one by one, each answered for itself.
+fn persist(session: &mut Session, name: &str, known: Known, collector: &mut Collector, good: Vec<Prepared>) {
+    let index_version = session.version;
+    if let Some(index) = session.store.indexes.get_mut(name) {
+        // Others may have got to know more meanwhile.
+        if known.generation > index.known.generation {
+            index.known = known;
+        }
+    }
+    for mut prepared in good {
+        if let Some((field, character)) = fields::forbidden_character(&prepared.document.sent) {
+            let message = format!(
+                "The document contains invalid characters in the fields. Original error: Could not parse field '{field}' \
+                 of type string: The string field value contains illegal code point 0x{:X} ",
+                u32::from(character)
+            );
+            collector.answer(&prepared, Some((&CONTROL_CHARACTER, 400, &message)));
+            continue;
+        }
+        let mut refused = None;
+        match session.fate.items.get(&prepared.document.id) {
+            Some(Fault::Item { status, applied }) => {
+                refused = Some(crate::vespa::translated(index_version, *status));
+                if !applied {
+                    collector.answer(
+                        &prepared,
+                        refused.as_ref().map(|(rule, status, text)| (*rule, *status, text.as_str())),
+                    );
+                    continue;
+                }
+            }
+            Some(Fault::Partial { field, reads }) => {
+                collector.note(&FACETS_MISSING);
+                prepared.document.missing = Some(Missing { field: field.clone(), reads: *reads });
+            }
+            _ => {}
+        }
+        let kept = crate::ids::kept(&prepared.document.id);
+        let document = prepared.document.clone();
+        if let Some(old) = session.store.indexes.get(name).and_then(|index| index.documents.get(&kept))
+            && old.sent.keys().any(|field| !document.sent.contains_key(field))
+        {
+            collector.note(&REPLACED_WHOLE);
+        }
+        session.store.put(session.origin, name, &kept, document);
+        collector
+            .answer(&prepared, refused.as_ref().map(|(rule, status, text)| (*rule, *status, text.as_str())));
+    }
+}

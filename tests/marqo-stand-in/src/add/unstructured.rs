@@ -1,0 +1,149 @@
+//! A document for an unstructured index.
+
+use super::collector::Collector;
+use super::fields::{self, map_entry};
+use super::mappings::Plan;
+use super::{FIELD_LIMIT, Prepared, Stop, too_many};
+use crate::index::{Index, Known, TextField};
+use crate::rules::*;
+use crate::{names, python};
+use serde_json::{Map, Value};
+
+pub(super) fn prepare(
+    index: &Index,
+    plan: &Plan,
+    known: &mut Known,
+    collector: &mut Collector,
+    sent: &Map<String, Value>,
+    prepared: &mut Prepared,
+) -> Result<(), Stop> {
+    for (name, value) in sent.iter().filter(|(name, _)| *name != "_id") {
+        names::check_unstructured(name)?;
+        if plan.custom_vectors.contains(name) {
+            let content = fields::take_custom_vector(index, plan, collector, name, value, prepared)?;
+            know_string(index, plan, known, name)?;
+            prepared.document.fields.insert(name.clone(), Value::String(content));
+            continue;
+        }
+        check_kind(name, value)?;
+        fields::take_text_vector(index, plan, name, value, &mut prepared.document)?;
+        keep(index, plan, known, collector, name, value, prepared)?;
+    }
+    Ok(())
+}
+
+fn check_kind(name: &str, value: &Value) -> Result<(), Stop> {
+    let (shown, kind) = (python::text(value), python::type_name(value));
+    match value {
+        Value::Null => {
+            let message = format!(
+                "Field content `{shown}` \nof type `{kind}` is not of valid content type!Allowed content types: ['str', \
+                 'int', 'float', 'bool', 'list', 'dict']"
+            );
+            Err(Stop::Item(&VALUE_KIND, message))
+        }
+        Value::Array(members) => {
+            let kinds: Vec<&str> = members.iter().map(python::type_name).collect();
+            let is_uniform = kinds.windows(2).all(|pair| pair[0] == pair[1]);
+            if is_uniform && kinds.first().is_none_or(|kind| ["int", "float", "str"].contains(kind)) {
+                return Ok(());
+            }
+            let message = format!(
+                "Field content '{shown}' of type {kind} is not of valid content type! All list elements must be of the \
+                 same type and that type must be int, float or string"
+            );
+            Err(Stop::Item(&ARRAY_KIND, message))
+        }
+        Value::Object(members) => match members.iter().find(|(_, member)| !python::is_number(member)) {
+            None => Ok(()),
+            Some((key, member)) => {
+                let kind = python::type_name(member);
+                let message = format!(
+                    "Field {name} is a map field, and the value of its key {key} is of type {kind}: map values must be int or float"
+                );
+                Err(Stop::Item(&MAP_VALUE, message))
+            }
+        },
+        _ => Ok(()),
+    }
+}
+
+fn keep(
+    index: &Index,
+    plan: &Plan,
+    known: &mut Known,
+    collector: &mut Collector,
+    name: &str,
+    value: &Value,
+    prepared: &mut Prepared,
+) -> Result<(), Stop> {
+    let fields = &mut prepared.document.fields;
+    match value {
+        Value::String(_) => {
+            know_string(index, plan, known, name)?;
+            fields.insert(name.to_owned(), value.clone());
+        }
+        Value::Array(members) if members.iter().any(|member| !member.is_string()) => {
+            prepared.number_array = Some(name.to_owned());
+        }
+        Value::Array(members) => {
+            let is_old = index.version.is_old();
+            if members.is_empty() {
+                collector.note(if is_old { &EMPTY_ARRAY_ABSENT } else { &EMPTY_ARRAY_KEPT });
+            }
+            if !is_old {
+                know_string_array(index, known, name)?;
+            }
+            if !(is_old && members.is_empty()) {
+                fields.insert(name.to_owned(), value.clone());
+            }
+        }
+        Value::Object(members) => {
+            collector.note(if members.is_empty() { &EMPTY_MAP_ABSENT } else { &MAP_FLATTENED });
+            if members.values().any(Value::is_boolean) {
+                collector.note(&MAP_BOOL);
+            }
+            fields.extend(members.iter().map(|(key, member)| (format!("{name}.{key}"), map_entry(member))));
+        }
+        _ => {
+            fields.insert(name.to_owned(), value.clone());
+        }
+    }
+    Ok(())
+}
+
+fn know_string(index: &Index, plan: &Plan, known: &mut Known, name: &str) -> Result<(), Stop> {
+    let asked = plan.text_fields.get(name).cloned().unwrap_or_default();
+    if index.collapse_field.as_deref() == Some(name) {
+        return Ok(());
+    }
+    if let Some(TextField { language, stemming }) = known.strings.get(name) {
+        let pairs = [("language", language, asked.language), ("stemming", stemming, asked.stemming)];
+        for (what, present, asked) in pairs {
+            if asked.is_some() && asked != *present {
+                let [present, asked] = [present, &asked].map(|text| text.as_deref().unwrap_or("None"));
+                let message = format!(
+                    "Field '{name}' already exists with a different {what} configuration. Cannot change {what} from \
+                     '{present}' to '{asked}' for existing field."
+                );
+                return Err(Stop::Item(&TEXT_FIELD_CHANGED, message));
+            }
+        }
+        return Ok(());
+    }
+    let count = known.strings.len();
+    if count >= FIELD_LIMIT {
+        return Err(too_many(&STRING_FIELDS_TOO_MANY, &index.name, count, name, "lexical").into());
+    }
+    known.strings.insert(name.to_owned(), asked);
+    Ok(())
+}
+
+fn know_string_array(index: &Index, known: &mut Known, name: &str) -> Result<(), Stop> {
+    let count = known.string_arrays.len();
+    if !known.string_arrays.contains(name) && count >= FIELD_LIMIT {
+        return Err(too_many(&STRING_ARRAYS_TOO_MANY, &index.name, count, name, "string array").into());
+    }
+    known.string_arrays.insert(name.to_owned());
+    Ok(())
+}

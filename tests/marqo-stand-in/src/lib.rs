@@ -1,0 +1,49 @@
+//! Answers as a Marqo server does, to the letter and odd cases included, and fails on request.
+//!
+//! ```
+//! use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
+//!
+//! let stand_in = StandIn::start(Options { indexes: vec!["shop".to_owned()], ..Options::default() })?;
+//! stand_in.set_faults(&[FaultRule::new(Fault::ResetAfter).on(Operation::Add).next(1)]);
+//! // … let a client index into `stand_in.url()` …
+//! assert!(stand_in.documents("shop").is_empty());
+//! assert!(stand_in.requests().is_empty());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! [`RULES`] lists every case that is known. Nothing waits here but what was asked to: latency, slow answers, hanging.
+
+mod add;
+mod admin;
+mod app;
+mod clock;
+mod delete;
+mod exchange;
+mod fault;
+mod http;
+mod ids;
+mod index;
+mod indexes;
+mod names;
+mod operation;
+mod options;
+mod patch;
+mod python;
+mod random;
+mod read;
+mod reply;
+mod rules;
+mod search;
+mod server;
+mod session;
+mod store;
+mod vectors;
+mod vespa;
+
+pub use exchange::{Exchange, ItemOutcome};
+pub use fault::{Fault, FaultRule};
+pub use operation::Operation;
+pub use options::{Options, Version};
+pub use rules::{Answer, ItemId, RULES, Rule, Versions, listing};
+pub use server::StandIn;
+pub use store::{StoredDocument, Write};

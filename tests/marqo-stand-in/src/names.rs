@@ -1,0 +1,84 @@
+//! Names of fields and of indexes.
+
+use crate::rules::*;
+
+const FIELD_PATTERN: &str = "[a-zA-Z_][a-zA-Z0-9_]*";
+const INDEX_PATTERN: &str = "[a-zA-Z_-][a-zA-Z0-9_-]*";
+const RESERVED_PREFIX: &str = "marqo__";
+const PROTECTED: [&str; 5] = ["_id", "_tensor_facets", "_highlights", "_score", "_found"];
+const STRUCTURED_STARTS: [&str; 2] = ["__vector_", "__chunks"];
+const STRUCTURED_NAMES: [&str; 3] = ["__field_name", "__field_content", "_embedding"];
+
+/// The rule that a name breaks, and what is said about it.
+pub(crate) type Broken = (&'static Rule, String);
+
+/// `::` is forbidden too, but no name that matches the pattern has it.
+pub(crate) fn check_unstructured(name: &str) -> Result<(), Broken> {
+    if !matches(name, "_") {
+        let message = format!(
+            "\"{name}\": Field name must match {FIELD_PATTERN} and must not start with \"{RESERVED_PREFIX}\""
+        );
+        return Err((&FIELD_NAME_FORM, message));
+    }
+    if name.starts_with(RESERVED_PREFIX) {
+        return Err((
+            &FIELD_NAME_PREFIX,
+            format!("{name}: Field name must not start with \"{RESERVED_PREFIX}\""),
+        ));
+    }
+    if PROTECTED.contains(&name) {
+        let names = PROTECTED.join(", ");
+        return Err((&FIELD_NAME_PROTECTED, format!("{name}: Field name must not be one of {names}")));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_structured(name: &str) -> Result<(), Broken> {
+    if let Some(start) = STRUCTURED_STARTS.iter().find(|start| name.starts_with(**start)) {
+        let message = format!(
+            "can't start field name with protected prefix {start}. Error raised for field name: {name}"
+        );
+        return Err((&FIELD_NAME_STRUCTURED, message));
+    }
+    if STRUCTURED_NAMES.contains(&name) {
+        let message = format!("field name can't be a protected field. Please rename this field: {name}");
+        return Err((&FIELD_NAME_STRUCTURED, message));
+    }
+    check_unstructured(name)
+}
+
+/// What is wrong with the name of an index.
+pub(crate) fn check_index(name: &str) -> Result<(), String> {
+    if !matches(name, "_-") {
+        return Err(format!(
+            "\"{name}\" is not a valid index name. Index name must match {INDEX_PATTERN} and must not start with \
+             \"{RESERVED_PREFIX}\""
+        ));
+    }
+    if name.starts_with(RESERVED_PREFIX) {
+        return Err(format!("Index name must not start with \"{RESERVED_PREFIX}\""));
+    }
+    Ok(())
+}
+
+fn matches(name: &str, also: &str) -> bool {
+    let is_fine = |character: char| character.is_ascii_alphanumeric() || also.contains(character);
+    name.chars().all(is_fine) && name.starts_with(|first: char| !first.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_as_the_patterns_say() {
+        assert!(check_unstructured("_x").is_ok());
+        for bad in ["", "1a", "a-b", "a.b", "a b", "ü", "a::b", "marqo__a", "_score"] {
+            assert!(check_unstructured(bad).is_err(), "{bad}");
+        }
+        assert!(check_unstructured("__chunks").is_ok());
+        assert!(check_structured("__chunks").is_err());
+        assert!(check_index("-my_index-1").is_ok());
+        assert!(check_index("1index").is_err() && check_index("marqo__x").is_err());
+    }
+}

@@ -1,0 +1,142 @@
+//! How Python sees JSON values: the server measures and quotes documents with its means.
+
+use serde_json::{Map, Value};
+
+/// `type(value).__name__`.
+pub(crate) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}
+
+/// `isinstance(value, (int, float))`: a bool is an int.
+pub(crate) fn is_number(value: &Value) -> bool {
+    value.is_number() || value.is_boolean()
+}
+
+/// `str(value)`: text stays bare, everything else is as in `repr`.
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| repr(value), str::to_owned)
+}
+
+/// `repr(value)`.
+pub(crate) fn repr(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Number(number) => number_text(number),
+        Value::String(text) => quoted(text),
+        Value::Array(members) => format!("[{}]", joined(members.iter().map(repr))),
+        Value::Object(members) => {
+            let pairs = members.iter().map(|(key, value)| format!("{}: {}", quoted(key), repr(value)));
+            format!("{{{}}}", joined(pairs))
+        }
+    }
+}
+
+/// `json.dumps(value)` with its blanks and its escapes.
+pub(crate) fn dumps(value: &Value) -> String {
+    match value {
+        Value::Null | Value::Bool(_) => value.to_string(),
+        Value::Number(number) => number_text(number),
+        Value::String(text) => dumped_text(text),
+        Value::Array(members) => format!("[{}]", joined(members.iter().map(dumps))),
+        Value::Object(members) => dumped_object(members),
+    }
+}
+
+fn dumped_object(members: &Map<String, Value>) -> String {
+    let pairs = members.iter().map(|(key, value)| format!("{}: {}", dumped_text(key), dumps(value)));
+    format!("{{{}}}", joined(pairs))
+}
+
+fn dumped_text(text: &str) -> String {
+    let mut dumped = String::with_capacity(text.len() + 2);
+    dumped.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => dumped.push_str("\\\""),
+            '\\' => dumped.push_str("\\\\"),
+            '\n' => dumped.push_str("\\n"),
+            '\r' => dumped.push_str("\\r"),
+            '\t' => dumped.push_str("\\t"),
+            '\u{8}' => dumped.push_str("\\b"),
+            '\u{c}' => dumped.push_str("\\f"),
+            ' '..='~' => dumped.push(character),
+            _ => {
+                let mut units = [0; 2];
+                for unit in character.encode_utf16(&mut units) {
+                    dumped.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    dumped.push('"');
+    dumped
+}
+
+fn quoted(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+    match (text.contains('\''), text.contains('"')) {
+        (true, false) => format!("\"{escaped}\""),
+        (true, true) => format!("'{}'", escaped.replace('\'', "\\'")),
+        (false, _) => format!("'{escaped}'"),
+    }
+}
+
+/// Exponents as Python writes them: from 1e+16 on and below 1e-04, with a sign and two digits.
+fn number_text(number: &serde_json::Number) -> String {
+    let Some(value) = number.as_f64().filter(|_| number.is_f64()) else { return number.to_string() };
+    let magnitude = value.abs();
+    if value == 0.0 || (1e-4..1e16).contains(&magnitude) {
+        return format!("{value:?}");
+    }
+    let scientific = format!("{value:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+    format!("{mantissa}e{sign}{digits:0>2}")
+}
+
+fn joined(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_quoted_as_python_quotes_them() {
+        let value = json!({"a": [null, true, 1, 1.0, "it's"], "b": {"c": "x"}});
+        assert_eq!(repr(&value), r#"{'a': [None, True, 1, 1.0, "it's"], 'b': {'c': 'x'}}"#);
+        assert_eq!(text(&json!("bare")), "bare");
+    }
+
+    #[test]
+    fn a_dump_has_blanks_and_escapes_all_that_is_not_ascii() {
+        assert_eq!(
+            dumps(&json!({"a": [1, 2.0], "é": "\u{7f}😀\n"})),
+            r#"{"a": [1, 2.0], "\u00e9": "\u007f\ud83d\ude00\n"}"#
+        );
+    }
+
+    #[test]
+    fn floats_are_written_as_python_writes_them() {
+        let written = |value: f64| dumps(&json!(value));
+        assert_eq!(written(14.5), "14.5");
+        assert_eq!(written(1e16), "1e+16");
+        assert_eq!(written(9_007_199_254_740_993.0), "9007199254740992.0");
+        assert_eq!(written(0.0001), "0.0001");
+        assert_eq!(written(0.00001), "1e-05");
+        assert_eq!(written(1.5e-7), "1.5e-07");
+        assert_eq!(written(-2.5e300), "-2.5e+300");
+    }
+}

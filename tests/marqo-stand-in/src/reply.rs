@@ -1,0 +1,157 @@
+//! What is answered, before it becomes bytes.
+
+use crate::http::Response;
+use crate::rules::{Answer, BODY_WRONG_TYPE, Rule};
+use serde_json::{Map, Value, json};
+
+/// An answer, and the rules that made it so.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: Body,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) met: Vec<&'static Rule>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Body {
+    Json(Value),
+    Html(String),
+    Text(String),
+    /// JSON that ends in the middle.
+    Cut(Value),
+}
+
+impl Reply {
+    pub(crate) fn json(body: Value) -> Self {
+        Self::of(200, Body::Json(body))
+    }
+
+    pub(crate) fn of(status: u16, body: Body) -> Self {
+        Self { status, body, headers: Vec::new(), met: Vec::new() }
+    }
+
+    pub(crate) fn met(mut self, rule: &'static Rule) -> Self {
+        self.met.push(rule);
+        self
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
+    }
+
+    /// Newer servers call the place of a wrong form `__root__`, where 2.13 says `body`.
+    pub(crate) fn with_root_places(mut self) -> Self {
+        if let (422, Body::Json(body)) = (self.status, &mut self.body) {
+            body["detail"][0]["loc"][0] = json!("__root__");
+        }
+        self
+    }
+
+    /// The page that a proxy shows in place of an answer.
+    pub(crate) fn page(status: u16, title: &str) -> Self {
+        let page = format!(
+            "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+        );
+        Self::of(status, Body::Html(page))
+    }
+
+    /// FastAPI's own shape.
+    pub(crate) fn detail(status: u16, detail: &str, rule: &'static Rule) -> Self {
+        Self::of(status, Body::Json(json!({ "detail": detail }))).met(rule)
+    }
+
+    pub(crate) fn into_response(self) -> Response {
+        let (kind, bytes) = match self.body {
+            Body::Json(value) => ("application/json", value.to_string().into_bytes()),
+            Body::Html(page) => ("text/html", page.into_bytes()),
+            Body::Text(text) => ("text/plain; charset=utf-8", text.into_bytes()),
+            Body::Cut(value) => {
+                let mut bytes = value.to_string().into_bytes();
+                bytes.truncate(bytes.len() / 2);
+                ("application/json", bytes)
+            }
+        };
+        let mut headers = self.headers;
+        headers.push(("content-type", kind.to_owned()));
+        Response { status: self.status, headers, body: bytes }
+    }
+}
+
+/// Why the whole request is refused.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    rule: &'static Rule,
+    /// In the body's `message`, or the `detail` of a wrong form.
+    message: Value,
+}
+
+impl Refusal {
+    pub(crate) fn new(rule: &'static Rule, message: impl Into<String>) -> Self {
+        Self { rule, message: Value::String(message.into()) }
+    }
+
+    /// A body of the wrong form, as pydantic tells it.
+    pub(crate) fn shape(rule: &'static Rule, place: &[&str], message: &str, kind: &str) -> Self {
+        let place: Vec<&str> = std::iter::once("body").chain(place.iter().copied()).collect();
+        Self { rule, message: json!([{ "loc": place, "msg": message, "type": kind }]) }
+    }
+
+    /// A value of the wrong type.
+    pub(crate) fn wrong_type(place: &[&str], expected: &str) -> Self {
+        let kind = format!("type_error.{expected}");
+        Self::shape(&BODY_WRONG_TYPE, place, &format!("value is not a valid {expected}"), &kind)
+    }
+}
+
+impl From<Refusal> for Reply {
+    fn from(refusal: Refusal) -> Self {
+        let (status, body) = match refusal.rule.answer {
+            Answer::Whole { status, code, kind } => {
+                (status, json!({ "message": refusal.message, "code": code, "type": kind, "link": null }))
+            }
+            _ => (
+                422,
+                json!({
+                    "detail": refusal.message,
+                    "code": "unprocessable_entity",
+                    "type": "invalid_request",
+                    "link": "",
+                }),
+            ),
+        };
+        Self::of(status, Body::Json(body)).met(refusal.rule)
+    }
+}
+
+/// Status and code of an item's refusal, as the table has them.
+pub(crate) fn item_answer(rule: &'static Rule) -> (u16, Option<&'static str>) {
+    match rule.answer {
+        Answer::Item { status, code, .. } => (status, code),
+        _ => (500, None),
+    }
+}
+
+/// The `x-count-*` headers, from the statuses of the items. An item of get-many without a status was found.
+pub(crate) fn counted(reply: Reply, items: &[Value]) -> Reply {
+    let [mut success, mut failure, mut error] = [0_usize; 3];
+    for item in items {
+        match item["status"].as_u64().unwrap_or(200) {
+            ..400 => success += 1,
+            400..500 => failure += 1,
+            _ => error += 1,
+        }
+    }
+    reply
+        .header("x-count-success", success)
+        .header("x-count-failure", failure)
+        .header("x-count-error", error)
+        .met(&crate::rules::COUNT_HEADERS)
+}
+
+/// A JSON object from pairs, without those that are null.
+pub(crate) fn object<const N: usize>(pairs: [(&str, Value); N]) -> Value {
+    let present = pairs.into_iter().filter(|(_, value)| !value.is_null());
+    Value::Object(present.map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>())
+}

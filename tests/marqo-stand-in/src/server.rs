@@ -1,0 +1,113 @@
+//! The running stand-in.
+
+use crate::app::App;
+use crate::exchange::Exchange;
+use crate::fault::FaultRule;
+use crate::http::Connection;
+use crate::options::Options;
+use crate::store::{StoredDocument, Write};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// A server on a thread of its own; it ends when this is dropped, with all its connections. Any number of them can run in
+/// one process.
+pub struct StandIn {
+    app: Arc<App>,
+    /// Dropping it ends the thread.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StandIn {
+    /// Listens at once: a client may connect as soon as this returns.
+    ///
+    /// # Errors
+    /// The address cannot be listened on, or there is no thread to be had.
+    pub fn start(options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind(options.listen)?;
+        listener.set_nonblocking(true)?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let app = Arc::new(App::new(options, url));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let served = Arc::clone(&app);
+        let thread = std::thread::Builder::new().name("marqo-stand-in".to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                tokio::select! {
+                    _ = stopped => {}
+                    () = accept(listener, served) => {}
+                }
+            });
+        })?;
+        Ok(Self { app, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where it listens, such as `http://127.0.0.1:40123`.
+    pub fn url(&self) -> &str {
+        &self.app.url
+    }
+
+    /// Puts other faults in place of the present ones. Their counters start anew, the seed stays.
+    pub fn set_faults(&self, faults: &[FaultRule]) {
+        self.app.set_faults(faults, None);
+    }
+
+    /// The documents of an index, by the ids under which Vespa keeps them.
+    pub fn documents(&self, index: &str) -> BTreeMap<String, StoredDocument> {
+        self.app.state().store.documents(index)
+    }
+
+    /// All writes that were applied to the documents of an index, in order, those of deleted documents too.
+    pub fn history(&self, index: &str) -> BTreeMap<String, Vec<Write>> {
+        self.app.state().store.history(index)
+    }
+
+    /// All requests in the order in which they arrived.
+    pub fn requests(&self) -> Vec<Exchange> {
+        self.app.state().log.clone()
+    }
+
+    /// How often each rule of [`crate::RULES`] was applied, by its name.
+    pub fn rules_met(&self) -> BTreeMap<String, u64> {
+        self.app.state().met.clone()
+    }
+
+    /// Waits until the server ends by itself, which it does only if it cannot go on.
+    pub fn wait(mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, app: Arc<App>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return eprintln!("the stand-in cannot listen: {error}"),
+    };
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors: others have to end first.
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let app = Arc::clone(&app);
+        tokio::spawn(async move {
+            // A client that goes away is its own affair.
+            let _ = Connection::new(stream).serve(|request| app.answer(request)).await;
+        });
+    }
+}

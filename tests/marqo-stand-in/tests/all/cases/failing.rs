@@ -1,0 +1,116 @@
+//! What the server says when something behind or before it fails.
+
+use super::{NEW, OLD};
+use crate::rules::Case;
+use crate::support::{Answer, Bench};
+use marqo_stand_in::{Fault, FaultRule, Operation};
+use serde_json::{Value, json};
+
+pub(crate) const CASES: &[Case] = &[
+    ("schema-locked", NEW, |bench| {
+        let body = unwritten(bench, Fault::SchemaLocked).refused(409, "operation_conflict_error");
+        assert_eq!(body["message"], "Your indexes are being updated. Please try again shortly.");
+    }),
+    ("schema-raced", NEW, |bench| {
+        let body = unwritten(bench, Fault::SchemaRaced).refused(409, "operation_conflict_error");
+        assert!(
+            body["message"]
+                .as_str()
+                .unwrap()
+                .starts_with("Conflict in version detected while saving index u")
+        );
+    }),
+    ("schema-not-converged", NEW, |bench| unmapped(&unwritten(bench, Fault::SchemaNotConverged))),
+    ("internal", OLD, |bench| unmapped(&unwritten(bench, Fault::Internal))),
+    ("uncaught", NEW, |bench| {
+        let answer = unwritten(bench, Fault::Uncaught);
+        assert_eq!((answer.status, answer.text.as_str()), (500, "Internal Server Error"));
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+    }),
+    ("gateway-error", NEW, |bench| {
+        for status in [413, 502, 503, 504] {
+            let answer = unwritten(bench, Fault::Gateway { status });
+            assert_eq!((answer.status, answer.header("content-type")), (status, Some("text/html")));
+            assert!(answer.text.starts_with("<html>"));
+        }
+    }),
+    ("gateway-throttled", NEW, |bench| {
+        let answer = unwritten(bench, Fault::TooManyRequests { retry_after: Some(7) });
+        answer.refused(429, "too_many_requests");
+        assert_eq!(answer.header("retry-after"), Some("7"));
+        assert_eq!(
+            unwritten(bench, Fault::TooManyRequests { retry_after: None }).header("retry-after"),
+            None
+        );
+    }),
+    ("gateway-html", NEW, |bench| {
+        let answer = unwritten(bench, Fault::Html);
+        assert_eq!((answer.status, answer.text.starts_with("<html>")), (200, true));
+    }),
+    ("answer-cut", NEW, |bench| {
+        bench.stand_in.set_faults(&[FaultRule::new(Fault::Truncated).on(Operation::Add)]);
+        let answer = bench.add(json!([{ "_id": "a" }]));
+        assert!(answer.status == 200 && answer.text.starts_with('{'));
+        assert!(serde_json::from_str::<Value>(&answer.text).is_err());
+        assert!(bench.stand_in.documents("u").contains_key("a"), "it is written");
+        assert!(bench.stand_in.requests().last().unwrap().items.is_empty(), "nothing was acknowledged");
+    }),
+    ("item-throttled", OLD, |bench| {
+        let [hit, other] = item(bench, 429, false);
+        let text = "Marqo vector store receives too many requests. Please try again later";
+        assert_eq!(
+            hit,
+            json!({ "_id": "hit", "status": 429, "message": text, "error": text, "code": "vespa_error" })
+        );
+        assert_eq!(other["status"], 200);
+        assert_eq!(bench.stand_in.documents("u").len(), 1);
+    }),
+    ("item-out-of-space", NEW, |bench| {
+        let [hit, _] = item(bench, 507, false);
+        assert_eq!((&hit["status"], &hit["code"]), (&json!(400), &json!("vespa_error")));
+        assert!(hit["message"].as_str().unwrap().ends_with("out of memory or disk space"));
+    }),
+    ("item-error", NEW, |bench| {
+        let [hit, _] = item(bench, 500, true);
+        assert_eq!((&hit["status"], &hit["code"]), (&json!(500), &json!("vespa_error")));
+        assert!(bench.stand_in.documents("u").contains_key("hit"), "the write has landed");
+    }),
+    ("item-other", NEW, |bench| {
+        let [hit, _] = item(bench, 409, false);
+        assert_eq!((&hit["status"], &hit["_id"]), (&json!(409), &json!("hit")));
+    }),
+    ("item-media", NEW, |bench| {
+        let url = Some("https://cdn/p.jpg".to_owned());
+        let fault = Fault::Media { url, reason: Some("Operation timed out".to_owned()) };
+        bench.stand_in.set_faults(&[FaultRule::new(fault).document("hit")]);
+        let answer = bench.add(json!([{ "_id": "hit" }]));
+        answer.item_refused("hit", 400, "invalid_argument");
+        let expected =
+            "Could not process the media file found at `https://cdn/p.jpg`. Reason: Operation timed out";
+        assert_eq!(answer.json()["items"][0]["message"], expected);
+    }),
+];
+
+/// The answer to an add in whose place the fault stands; nothing is written.
+fn unwritten(bench: &Bench, fault: Fault) -> Answer {
+    bench.stand_in.set_faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
+    let answer = bench.add(json!([{ "_id": "a" }]));
+    assert!(bench.stand_in.documents("u").is_empty());
+    assert_eq!(bench.stand_in.requests().last().unwrap().fault, Some(fault));
+    answer
+}
+
+fn unmapped(answer: &Answer) {
+    let body = answer.json();
+    assert_eq!((answer.status, &body["code"], &body["type"]), (500, &Value::Null, &Value::Null));
+    assert!(body.as_object().unwrap().contains_key("code"));
+}
+
+/// The items of a document that Vespa answers with this status, and of another one.
+fn item(bench: &Bench, status: u16, applied: bool) -> [Value; 2] {
+    bench
+        .stand_in
+        .set_faults(&[FaultRule::new(Fault::Item { status, applied }).on(Operation::Add).document("hit")]);
+    let items = bench.add(json!([{ "_id": "hit" }, { "_id": "other" }])).json()["items"].clone();
+    [items[0].clone(), items[1].clone()]
+}
