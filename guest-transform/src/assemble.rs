@@ -12,7 +12,7 @@ use crate::record::Record;
 /// A product with everything that hangs on it.
 pub(crate) struct Product<'r, 'a> {
     pub(crate) root: &'r Record<'a>,
-    pub(crate) id: Gid<'r>,
+    pub(crate) id: &'r Gid<'r>,
     /// By position, then by id.
     pub(crate) variants: Vec<Variant<'r, 'a>>,
     /// Pictures, videos and models in the order of the export.
@@ -26,7 +26,7 @@ pub(crate) struct Product<'r, 'a> {
 /// A variant with everything that hangs on it.
 pub(crate) struct Variant<'r, 'a> {
     pub(crate) record: &'r Record<'a>,
-    pub(crate) id: Gid<'r>,
+    pub(crate) id: &'r Gid<'r>,
     pub(crate) media: Vec<&'r Record<'a>>,
     pub(crate) metafields: Vec<&'r Record<'a>>,
     levels: Vec<&'r Record<'a>>,
@@ -41,19 +41,20 @@ impl Variant<'_, '_> {
 
     /// The id by which index and catalog know the variant.
     pub(crate) fn document_id(&self) -> Option<&str> {
-        document_id(self.record, &self.id)
+        document_id(self.record, self.id)
     }
 }
 
 impl Product<'_, '_> {
     /// The id by which the index knows the product.
     pub(crate) fn document_id(&self) -> Option<&str> {
-        document_id(self.root, &self.id)
+        document_id(self.root, self.id)
     }
 }
 
 fn document_id<'i>(record: &'i Record<'_>, id: &'i Gid<'_>) -> Option<&'i str> {
-    let legacy = || record.legacy_id.get().filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let legacy = || record.legacy_id.get().map(|id| &*id.number).filter(is_number);
     id.document_id().or_else(legacy)
 }
 
@@ -105,27 +106,26 @@ impl Kind {
     }
 
     fn of_type(name: &str) -> Kind {
-        match name {
-            "Product" => Kind::Product,
-            "ProductVariant" => Kind::Variant,
-            "MediaImage" | "ProductImage" | "Image" | "ImageSource" | "Video" | "ExternalVideo"
-            | "Model3d" => Kind::Media,
-            "Metafield" => Kind::Metafield,
-            "Collection" => Kind::Collection,
-            "InventoryLevel" => Kind::InventoryLevel,
+        match name.as_bytes() {
+            b"Product" => Kind::Product,
+            b"ProductVariant" => Kind::Variant,
+            b"MediaImage" | b"ProductImage" | b"Image" | b"ImageSource" | b"Video" | b"ExternalVideo"
+            | b"Model3d" => Kind::Media,
+            b"Metafield" => Kind::Metafield,
+            b"Collection" => Kind::Collection,
+            b"InventoryLevel" => Kind::InventoryLevel,
             _ => Kind::Other,
         }
     }
 }
 
 /// The id of a record; empty if it has none.
-pub(crate) fn gid_of<'r>(record: &'r Record<'_>) -> Gid<'r> {
+pub(crate) fn gid_of<'r>(record: &'r Record<'_>) -> &'r Gid<'r> {
     // Webhooks carry the number as `id` and the gid beside it; only the gid says the type.
-    let id = record.graphql_id.get().or(record.id.get()).or(record.legacy_id.get());
-    Gid::parse(id.unwrap_or_default())
+    record.graphql_id.get().or(record.id.get()).or(record.legacy_id.get()).unwrap_or(Gid::NONE)
 }
 
-fn parent_of<'r>(record: &'r Record<'_>) -> Option<&'r str> {
+fn parent_of<'r>(record: &'r Record<'_>) -> Option<&'r Gid<'r>> {
     let product = || record.product.as_deref().and_then(|product| product.id.get());
     let owner = || record.owner.as_deref().and_then(|owner| owner.id.get());
     record.parent_id.get().or_else(product).or_else(owner).or_else(|| record.product_id.get())
@@ -194,8 +194,8 @@ pub(crate) fn assemble<'r, 'a>(root: &'r Record<'a>, records: &'r [Record<'a>]) 
 fn attach<'r, 'a>(product: &mut Product<'r, 'a>, children: Vec<(Kind, &'r Record<'a>)>) {
     let mut owners: Vec<(Cow<'r, str>, usize)> = Vec::new();
     for (kind, record) in children {
-        let parent = parent_of(record).map(Gid::parse);
-        if parent.as_ref().is_none_or(|parent| parent.matches(&product.id)) {
+        let parent = parent_of(record);
+        if parent.as_ref().is_none_or(|parent| parent.matches(product.id)) {
             match kind {
                 Kind::Media => product.media.push(record),
                 Kind::Metafield => product.metafields.push(record),
@@ -234,7 +234,7 @@ fn stock_of(level: &Record<'_>) -> Option<i64> {
 /// they are equal: two inventory levels of five pieces are ten pieces.
 fn distinct<'r, 'a>(records: impl IntoIterator<Item = &'r Record<'a>>) -> Vec<&'r Record<'a>> {
     let records: Vec<&Record<'_>> = records.into_iter().collect();
-    let ids: Vec<Gid<'_>> = records.iter().map(|record| gid_of(record)).collect();
+    let ids: Vec<&Gid<'_>> = records.iter().map(|record| gid_of(record)).collect();
     let key = |index: usize| (&ids[index].number, &ids[index].kind, &ids[index].query);
     let mut order: Vec<usize> = (0..records.len()).filter(|index| !ids[*index].number.is_empty()).collect();
     order.sort_by(|one, other| key(*one).cmp(&key(*other)));

@@ -6,6 +6,7 @@ use bindings::exports::product_indexer::plugin::{manifest, transform};
 use bindings::product_indexer::plugin::log;
 use bindings::product_indexer::plugin::types;
 
+use crate::allocator::SizeClasses;
 use crate::{Config, Severity};
 
 #[allow(unsafe_code, missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
@@ -15,9 +16,8 @@ mod bindings {
     use super::Component;
 }
 
-/// Allocating with the standard library's allocator for this target costs a fifth of the time of a batch more.
 #[global_allocator]
-static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+static ALLOCATOR: SizeClasses = SizeClasses::new();
 
 thread_local! {
     static CONFIG: RefCell<Option<Config>> = const { RefCell::new(None) };

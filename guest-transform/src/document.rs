@@ -13,7 +13,7 @@ use crate::options;
 use crate::record::Record;
 use crate::report::Findings;
 use crate::scalar::{Asked, Text};
-use crate::text::{cut_chars, tidy};
+use crate::text::{cut_chars, same, tidy};
 use crate::writer::DocumentWriter;
 
 /// Names that configured fields cannot have.
@@ -64,7 +64,7 @@ pub(crate) const RESERVED_FIELDS: &[&str] = &[
 /// A title or other short text: entities decoded, unsupported characters dropped, edges trimmed.
 pub(crate) fn short_text(text: &str) -> Cow<'_, str> {
     let tidied = tidy(text);
-    if !tidied.contains('&') {
+    if memchr::memchr(b'&', tidied.as_bytes()).is_none() {
         return tidied;
     }
     Cow::Owned(tidy(&decode_entities(&tidied)).into_owned())
@@ -208,10 +208,10 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     fn write_images(&self, writer: &mut DocumentWriter, own: Option<&Image>) {
         let Some(first) = own.or(self.images.first()) else { return };
         writer.text("image", &first.url);
-        let others = self.images.iter().filter(|image| image.url != first.url);
-        writer
-            .list("images", std::iter::once(first).chain(others.clone()).map(|image| Cow::from(&image.url)));
-        let alts = std::iter::once(first).chain(others).map(|image| Cow::from(&image.alt));
+        let others: Vec<&Image> = self.images.iter().filter(|image| !same(&image.url, &first.url)).collect();
+        let all = || std::iter::once(first).chain(others.iter().copied());
+        writer.list("images", all().map(|image| Cow::from(&image.url)));
+        let alts = all().map(|image| Cow::from(&image.alt));
         writer.list("image_alts", options::distinct(alts));
     }
 

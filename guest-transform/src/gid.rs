@@ -5,13 +5,23 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-const SCHEME: &str = "gid://shopify/";
+use crate::text::{all, trimmed};
+
+/// What follows `gid://shopify/`. As a pattern, because comparing texts is a call.
+fn after_scheme(id: &str) -> Option<&str> {
+    let [b'g', b'i', b'd', b':', b'/', b'/', b's', b'h', b'o', b'p', b'i', b'f', b'y', b'/', rest @ ..] =
+        id.as_bytes()
+    else {
+        return None;
+    };
+    id.get(id.len() - rest.len()..)
+}
 
 /// What an id names: `gid://shopify/InventoryLevel/1?inventory_item_id=2` is the type `InventoryLevel`, the number `1` and the
 /// rest `?inventory_item_id=2`.
 ///
 /// REST writes bare numbers, which leave the type empty. Numbers stay text, because they exceed what JSON readers keep exactly.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Gid<'a> {
     pub(crate) kind: Cow<'a, str>,
     pub(crate) number: Cow<'a, str>,
@@ -19,32 +29,53 @@ pub(crate) struct Gid<'a> {
 }
 
 impl<'a> Gid<'a> {
+    /// The id of what has none.
+    pub(crate) const NONE: &'static Gid<'static> =
+        &Gid { kind: Cow::Borrowed(""), number: Cow::Borrowed(""), query: Cow::Borrowed("") };
+
     /// Reads any spelling; old API versions gave the whole gid in base64.
     pub(crate) fn parse(id: &'a str) -> Gid<'a> {
-        let id = id.trim();
-        if !id.starts_with("gid:") && id.starts_with("Z2lkOi8v") {
-            let unpadded = id.trim_end_matches('=');
-            let padded = format!("{unpadded}{}", &"==="[..(4 - unpadded.len() % 4) % 4]);
-            if let Some(decoded) =
-                STANDARD.decode(padded).ok().and_then(|bytes| String::from_utf8(bytes).ok())
-            {
-                let Gid { kind, number, query } = Gid::split(&decoded);
-                return Gid {
-                    kind: Cow::Owned(kind.into_owned()),
-                    number: Cow::Owned(number.into_owned()),
-                    query: Cow::Owned(query.into_owned()),
-                };
-            }
+        let id = trimmed(id);
+        if let Some(path) = after_scheme(id) {
+            return Gid::split(path);
         }
-        Gid::split(id)
+        if id.starts_with("Z2lkOi8v")
+            && let unpadded = id.trim_end_matches('=')
+            && let padded = format!("{unpadded}{}", &"==="[..(4 - unpadded.len() % 4) % 4])
+            && let Some(decoded) =
+                STANDARD.decode(padded).ok().and_then(|bytes| String::from_utf8(bytes).ok())
+        {
+            return Gid::parse(&decoded).into_owned();
+        }
+        Gid { number: id.into(), ..Gid::default() }
     }
 
-    fn split(id: &str) -> Gid<'_> {
-        let Some(path) = id.strip_prefix(SCHEME) else {
-            return Gid { kind: "".into(), number: id.into(), query: "".into() };
+    /// Reads the inside of a JSON string as bulk files write it, with escaped slashes, if it is nothing but a usual gid.
+    pub(crate) fn parse_escaped(id: &'a str) -> Option<Gid<'a>> {
+        let [b'g', b'i', b'd', b':', b'\\', b'/', b'\\', b'/', shop @ ..] = id.as_bytes() else {
+            return None;
         };
-        let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
-        let (kind, number) = path.split_once('/').unwrap_or((path, ""));
+        let [b's', b'h', b'o', b'p', b'i', b'f', b'y', b'\\', b'/', path @ ..] = shop else { return None };
+        let path = id.get(id.len() - path.len()..)?;
+        let slash = memchr::memchr(b'\\', path.as_bytes())?;
+        let (kind, number) = (&path[..slash], path[slash..].strip_prefix("\\/")?);
+        let is_plain = |text: &str| all(text.as_bytes(), |byte| byte.is_ascii_alphanumeric());
+        (is_plain(kind) && is_plain(number)).then(|| Gid {
+            kind: kind.into(),
+            number: number.into(),
+            query: "".into(),
+        })
+    }
+
+    pub(crate) fn into_owned(self) -> Gid<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Gid { kind: owned(self.kind), number: owned(self.number), query: owned(self.query) }
+    }
+
+    fn split(path: &str) -> Gid<'_> {
+        let (path, query) = path.split_at(memchr::memchr(b'?', path.as_bytes()).unwrap_or(path.len()));
+        let slash = memchr::memchr(b'/', path.as_bytes());
+        let (kind, number) = slash.map_or((path, ""), |slash| (&path[..slash], &path[slash + 1..]));
         Gid { kind: kind.into(), number: number.into(), query: query.into() }
     }
 

@@ -63,6 +63,8 @@
 //! | `shortened` | warning | fields were too long |
 //! | `more-issues` | warning | the product has more problems than are reported |
 
+#[cfg(target_arch = "wasm32")]
+mod allocator;
 mod assemble;
 #[cfg(target_arch = "wasm32")]
 mod component;
@@ -71,6 +73,7 @@ mod document;
 mod gid;
 mod html;
 mod instant;
+mod json;
 mod lines;
 mod manifest;
 mod media;

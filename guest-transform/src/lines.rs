@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
+use crate::json::{Raw, code_unit};
 use crate::record::Record;
 use crate::scalar::Text;
 
@@ -22,18 +21,20 @@ pub(crate) struct Lines<'a> {
 
 /// Reads every line; blank lines, `\r` at line ends and a byte order mark at the start are no records.
 pub(crate) fn read(text: &str) -> Lines<'_> {
-    let most = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
-    let mut lines = Lines { records: Vec::with_capacity(most), unreadable: Vec::new() };
-    for (index, line) in text.trim_start_matches('\u{FEFF}').split('\n').enumerate() {
-        if line.trim_ascii().is_empty() {
+    let text = text.trim_start_matches('\u{FEFF}');
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain(std::iter::once(text.len()));
+    // Records are large, and lines seldom shorter than this.
+    let mut lines = Lines { records: Vec::with_capacity(1 + text.len() / 256), unreadable: Vec::new() };
+    let mut start = 0;
+    for (index, end) in ends.enumerate() {
+        let line = text[start..end].trim_ascii();
+        start = end + 1;
+        if line.is_empty() {
             continue;
         }
-        let reason = if line.trim_ascii_start().starts_with('{') {
-            match serde_json::from_str::<Record<'_>>(line) {
-                Ok(record) => {
-                    lines.records.push(record);
-                    continue;
-                }
+        let reason = if line.starts_with('{') {
+            match Record::read_onto(&mut lines.records, line) {
+                Ok(()) => continue,
                 Err(error) => error.to_string(),
             }
         } else {
@@ -52,12 +53,13 @@ pub(crate) fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     let mut at = 0;
     while let Some(offset) = memchr::memchr(b'\\', &bytes[at..]) {
         at += offset;
-        let Some(unit) = code_unit(bytes, at) else {
+        let Some(unit) = code_unit(&bytes[at..]) else {
             // Any other escape, an escaped backslash among them, is two bytes long.
             at = (at + 2).min(bytes.len());
             continue;
         };
-        let low_follows = code_unit(bytes, at + 6).is_some_and(|next| (0xDC00..0xE000).contains(&next));
+        let low_follows =
+            bytes.get(at + 6..).and_then(code_unit).is_some_and(|next| (0xDC00..0xE000).contains(&next));
         match unit {
             0xD800..0xDC00 if low_follows => at += 12,
             0xD800..0xE000 => {
@@ -76,15 +78,9 @@ pub(crate) fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     Cow::Owned(repaired)
 }
 
-/// The UTF-16 code unit of the `\uXXXX` at a position, if there is one.
-fn code_unit(bytes: &[u8], at: usize) -> Option<u32> {
-    let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
-    digits.iter().try_fold(0, |unit, digit| Some(unit * 16 + char::from(*digit).to_digit(16)?))
-}
-
 /// The text of a value that was skipped at first: a string's content, or else the JSON itself. Null is nothing.
-pub(crate) fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let json = raw.get();
+pub(crate) fn text_of(raw: Raw<'_>) -> Option<Cow<'_, str>> {
+    let Raw(json) = raw;
     if !json.starts_with('"') {
         return (json != "null").then_some(Cow::Borrowed(json));
     }

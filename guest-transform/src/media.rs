@@ -1,12 +1,14 @@
 //! Pictures: which ones a document shows, and their addresses.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::assemble::{Product, Variant, gid_of};
 use crate::config::ImageVersions;
 use crate::html;
 use crate::record::{Picture, Record};
-use crate::text::tidy;
+use crate::text::{all, same, tidy};
 
 /// Characters that no address may hold; `%` is not among them, because addresses come encoded already.
 const NOT_IN_URLS: &AsciiSet = &CONTROLS
@@ -46,7 +48,7 @@ pub(crate) fn images_of(product: &Product<'_, '_>, versions: ImageVersions) -> V
 
     let mut images: Vec<Image> = Vec::new();
     for image in featured.into_iter().chain(own).chain(of_variants) {
-        match images.iter_mut().find(|known| known.url == image.url) {
+        match images.iter_mut().find(|known| same(&known.url, &image.url)) {
             Some(known) if known.alt.is_empty() => known.alt = image.alt,
             Some(_) => {}
             None => images.push(image),
@@ -64,8 +66,12 @@ pub(crate) fn image_of(
     own_image(variant, versions).or_else(|| {
         let picture = variant.record.image_id.get();
         let is_its_picture = |record: &&&Record<'_>| {
-            picture.is_some_and(|picture| gid_of(record).number == picture)
-                || record.variant_ids.0.iter().any(|id| id.get() == Some(&*variant.id.number))
+            picture.is_some_and(|picture| gid_of(record).number == picture.number)
+                || record
+                    .variant_ids
+                    .0
+                    .iter()
+                    .any(|id| id.get().is_some_and(|id| id.number == variant.id.number))
         };
         of_record(product.media.iter().find(is_its_picture)?, versions)
     })
@@ -120,12 +126,23 @@ fn image(url: &str, alt: Option<&str>, versions: ImageVersions) -> Option<Image>
 /// An absolute address that needs no further encoding; nothing for what is none, such as `data:`.
 pub(crate) fn absolute_url(url: &str) -> Option<String> {
     let url = tidy(url);
-    let encoded = utf8_percent_encode(&url, NOT_IN_URLS);
-    if url.starts_with("//") {
+    let encoded = if all(url.as_bytes(), is_kept) {
+        url
+    } else {
+        Cow::Owned(utf8_percent_encode(&url, NOT_IN_URLS).to_string())
+    };
+    if encoded.starts_with("//") {
         return Some(format!("https:{encoded}"));
     }
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme)?;
-    (scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")).then(|| encoded.to_string())
+    let (scheme, _) = encoded.split_once("://")?;
+    let is_web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
+    is_web.then(|| encoded.into_owned())
+}
+
+/// Whether a byte stays as it is in an address, as nearly all do.
+fn is_kept(byte: u8) -> bool {
+    let is_none_of = |bytes: [u8; 8]| bytes.iter().fold(true, |none, other| none & (byte != *other));
+    (0x21..0x7F).contains(&byte) & is_none_of(*b"\"<>\\^`{|") & (byte != b'}')
 }
 
 /// The address of a product's page in a shop.
@@ -143,7 +160,8 @@ fn image_url(url: &str, versions: ImageVersions) -> Option<String> {
 
 /// Leaves out `v=` with a number, the version that Shopify's image servers add; any other `v` may choose the picture.
 fn without_version(url: String) -> String {
-    let Some((path, query)) = url.split_once('?') else { return url };
+    let Some(at) = memchr::memchr(b'?', url.as_bytes()) else { return url };
+    let (path, query) = (&url[..at], &url[at + 1..]);
     let is_version = |parameter: &&str| {
         parameter
             .strip_prefix("v=")
@@ -179,6 +197,15 @@ mod tests {
         }
         let kept = image_url("https://cdn.example/a.jpg?v=1", ImageVersions::Keep);
         assert_eq!(kept.as_deref(), Some("https://cdn.example/a.jpg?v=1"));
+    }
+
+    #[test]
+    fn what_is_kept_is_what_the_set_leaves() {
+        for byte in 0..=255 {
+            let text = [byte];
+            let encoded = percent_encoding::percent_encode(&text, NOT_IN_URLS).to_string();
+            assert_eq!(is_kept(byte), encoded.len() == 1, "{byte:#x}");
+        }
     }
 
     #[test]

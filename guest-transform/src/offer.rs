@@ -12,7 +12,9 @@ use crate::record::{Money, Record};
 use crate::report::Findings;
 use crate::scalar::Asked;
 use crate::text::tidy;
-use crate::writer::{DocumentWriter, write_float, write_key, write_string};
+use crate::writer::{
+    DocumentWriter, write_any_key, write_boolean, write_float, write_integer, write_key, write_string,
+};
 
 /// A variant with its texts cleaned and its amounts read.
 pub(crate) struct Offer<'p, 'r, 'a> {
@@ -99,8 +101,8 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
         }
     }
 
-    fn write_variant(&self, json: &mut Vec<u8>, id: &str) {
-        json.push(b'{');
+    fn write_variant(&self, json: &mut String, id: &str) {
+        json.push('{');
         let mut text = |name: &str, text: Option<&str>| {
             if let Some(text) = text.filter(|text| !text.is_empty()) {
                 write_key(json, name);
@@ -120,26 +122,26 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
         }
         if let Some(available) = self.available {
             write_key(json, "available");
-            json.extend_from_slice(if available { b"true" } else { b"false" });
+            write_boolean(json, available);
         }
         for (name, number) in
             [("inventory_quantity", self.stock), ("position", self.variant.record.position.0)]
         {
             if let Some(number) = number {
                 write_key(json, name);
-                json.extend_from_slice(number.to_string().as_bytes());
+                write_integer(json, number);
             }
         }
         if !self.options.is_empty() {
             write_key(json, "attributes");
-            json.push(b'{');
+            json.push('{');
             for option in &self.options {
-                write_key(json, &option.name);
+                write_any_key(json, &option.name);
                 write_string(json, &option.value);
             }
-            json.push(b'}');
+            json.push('}');
         }
-        json.push(b'}');
+        json.push('}');
     }
 }
 
@@ -230,12 +232,12 @@ pub(crate) fn write_variants(writer: &mut DocumentWriter, offers: &[Offer<'_, '_
         return;
     }
     let json = writer.uncounted("variants");
-    json.push(b'[');
+    json.push('[');
     for (index, (offer, id)) in offers.enumerate() {
         if index > 0 {
-            json.push(b',');
+            json.push(',');
         }
         offer.write_variant(json, id);
     }
-    json.push(b']');
+    json.push(']');
 }

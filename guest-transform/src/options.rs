@@ -7,6 +7,7 @@ use crate::config::{Config, Level};
 use crate::document::short_text;
 use crate::offer::Offer;
 use crate::record::{OptionDefinition, Record};
+use crate::text::all;
 use crate::writer::DocumentWriter;
 
 /// What Shopify calls the only variant of a product without options. Customers must not see it.
@@ -51,16 +52,45 @@ pub(crate) fn of_variant<'p>(
     options
 }
 
+/// Up to this many texts are compared with each other; more are looked up.
+const FEW: usize = 12;
+
 /// Texts without repetitions; texts that differ only in case or in their blanks are repetitions of the first one.
 pub(crate) fn distinct<'t>(texts: impl IntoIterator<Item = Cow<'t, str>>) -> Vec<Cow<'t, str>> {
     let mut kept: Vec<Cow<'t, str>> = Vec::new();
+    let mut are_simple: Vec<bool> = Vec::new();
     let mut known: HashSet<String> = HashSet::new();
-    for text in texts {
-        if !text.is_empty() && known.insert(folded(&text)) {
+    for text in texts.into_iter().filter(|text| !text.is_empty()) {
+        if kept.len() == FEW && known.is_empty() {
+            known = kept.iter().map(|text| folded(text)).collect();
+        }
+        let is_new = if kept.len() < FEW {
+            let is_simple = is_single_spaced_ascii(&text);
+            // Of two simple texts only the case of their letters can differ for them to be the same.
+            let repeats = |(other, other_is_simple): (&Cow<'t, str>, &bool)| {
+                text.eq_ignore_ascii_case(other)
+                    || (!(is_simple & other_is_simple) && folded(&text) == folded(other))
+            };
+            let is_new = !kept.iter().zip(&are_simple).any(repeats);
+            are_simple.extend(is_new.then_some(is_simple));
+            is_new
+        } else {
+            known.insert(folded(&text))
+        };
+        if is_new {
             kept.push(text);
         }
     }
     kept
+}
+
+/// Whether folding only changes the case of ASCII letters.
+fn is_single_spaced_ascii(text: &str) -> bool {
+    let is_right = |pair: &[u8]| (pair[0] != b' ') | (pair[1] != b' ');
+    all(text.as_bytes(), |byte| (0x20..0x7F).contains(&byte))
+        && !text.starts_with(' ')
+        && !text.ends_with(' ')
+        && text.as_bytes().windows(2).fold(true, |all, pair| all & is_right(pair))
 }
 
 fn folded(text: &str) -> String {
@@ -69,7 +99,11 @@ fn folded(text: &str) -> String {
         if !folded.is_empty() {
             folded.push(' ');
         }
-        folded.push_str(&word.to_lowercase());
+        if word.is_ascii() {
+            folded.extend(word.bytes().map(|byte| char::from(byte.to_ascii_lowercase())));
+        } else {
+            folded.push_str(&word.to_lowercase());
+        }
     }
     folded
 }
@@ -107,6 +141,21 @@ pub(crate) fn write_options(writer: &mut DocumentWriter, offers: &[Offer<'_, '_,
         match config.level {
             Level::Product => writer.list(field, values),
             Level::Variant => writer.text(field, values.first().map(|value| &**value).unwrap_or_default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn repetitions_are_found_among_few_and_many(texts in proptest::collection::vec("[ aAbéÉ]{0,3}", 0..40)) {
+            let mut known = HashSet::new();
+            let expected: Vec<&str> =
+                texts.iter().map(String::as_str).filter(|text| !text.is_empty() && known.insert(folded(text))).collect();
+            proptest::prop_assert_eq!(distinct(texts.iter().map(Cow::from)), expected);
         }
     }
 }

@@ -5,11 +5,12 @@
 //! them; keys that nobody reads are skipped without being stored. Of a key that occurs twice the last one counts.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
-use serde_json::value::RawValue;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use crate::json::{Raw, Reader, Unusual};
 use crate::scalar::{self, Asked, Flag, Id, Int, Lenient, List, Present, Tags, Text};
 
 /// Declares a struct that is read from a JSON object key by key; anything but an object gives the default.
@@ -24,17 +25,33 @@ macro_rules! objects {
             lifetime: PhantomData<&'a ()>,
         }
 
-        impl<'de: 'a, 'a> Lenient<'de> for $name<'a> {
-            fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-                let mut object = $name::default();
-                while let Some(Text(Some(key))) = map.next_key::<Text<'de>>()? {
-                    match &*key {
-                        $($($key)|+ => object.$field = map.next_value()?,)*
-                        _ => {
+        impl<'de: 'a, 'a> Object<'de> for $name<'a> {
+            fn fill<A: MapAccess<'de>>(&mut self, mut map: A) -> Result<(), A::Error> {
+                #[derive(Clone, Copy)]
+                #[allow(non_camel_case_types)]
+                enum Name { $($field,)* other }
+
+                // As bytes, which are compared one by one; texts would be compared by a call each.
+                let name_of = |key: &[u8]| match key {
+                    $($($key)|+ => Name::$field,)*
+                    _ => Name::other,
+                };
+                while let Some(meant) = map.next_key_seed(Key(name_of))? {
+                    match meant {
+                        $(Name::$field => self.$field = map.next_value()?,)*
+                        Name::other => {
                             map.next_value::<IgnoredAny>()?;
                         }
                     }
                 }
+                Ok(())
+            }
+        }
+
+        impl<'de: 'a, 'a> Lenient<'de> for $name<'a> {
+            fn from_map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+                let mut object = $name::default();
+                object.fill(map)?;
                 Ok(object)
             }
         }
@@ -47,116 +64,191 @@ macro_rules! objects {
     )*};
 }
 
+/// What is read from the keys of a JSON object.
+trait Object<'de> {
+    fn fill<A: MapAccess<'de>>(&mut self, map: A) -> Result<(), A::Error>;
+}
+
+/// Reads a key and gives what stands for it, without a copy of the key.
+struct Key<F>(F);
+
+impl<'de, N, F: Fn(&[u8]) -> N> DeserializeSeed<'de> for Key<F> {
+    type Value = N;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<N, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<N, F: Fn(&[u8]) -> N> Visitor<'_> for Key<F> {
+    type Value = N;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<N, E> {
+        Ok(self.0(key.as_bytes()))
+    }
+}
+
+/// Fills an object where it stands: a record is so large that moving it about costs more than many a line.
+struct InPlace<'o, T>(&'o mut T);
+
+impl<'de, T: Object<'de>> DeserializeSeed<'de> for InPlace<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, T: Object<'de>> Visitor<'de> for InPlace<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        self.0.fill(map)
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Reads a line and appends it to the records; if it cannot be read, nothing is appended.
+    pub(crate) fn read_onto(records: &mut Vec<Record<'a>>, line: &'a str) -> serde_json::Result<()> {
+        records.push(Record::default());
+        let Some(record) = records.last_mut() else { return Ok(()) };
+        if record.read_plain(line).is_ok() {
+            return Ok(());
+        }
+        *record = Record::default();
+        let mut json = serde_json::Deserializer::from_str(line);
+        let read = InPlace(record).deserialize(&mut json).and_then(|()| json.end());
+        if read.is_err() {
+            records.pop();
+        }
+        read
+    }
+
+    fn read_plain(&mut self, line: &'a str) -> Result<(), Unusual> {
+        let mut json = Reader::new(line)?;
+        InPlace(self).deserialize(&mut json)?;
+        json.end()
+    }
+}
+
 objects! {
     /// A product, variant, picture, metafield, collection, inventory level, or something that this plug-in does not know.
     Record {
-        type_name: Text<'a> = "__typename",
-        id: Id<'a> = "id",
-        graphql_id: Text<'a> = "admin_graphql_api_id",
-        legacy_id: Text<'a> = "legacyResourceId",
-        parent_id: Id<'a> = "__parentId",
-        product: Option<Box<Reference<'a>>> = "product",
-        owner: Option<Box<Reference<'a>>> = "owner",
-        product_id: Id<'a> = "product_id",
+        type_name: Text<'a> = b"__typename",
+        id: Id<'a> = b"id",
+        graphql_id: Id<'a> = b"admin_graphql_api_id",
+        legacy_id: Id<'a> = b"legacyResourceId",
+        parent_id: Id<'a> = b"__parentId",
+        product: Option<Box<Reference<'a>>> = b"product",
+        owner: Option<Box<Reference<'a>>> = b"owner",
+        product_id: Id<'a> = b"product_id",
 
-        title: Text<'a> = "title",
-        handle: Text<'a> = "handle",
-        status: Text<'a> = "status",
-        created_at: Text<'a> = "createdAt" | "created_at",
-        updated_at: Text<'a> = "updatedAt" | "updated_at",
+        title: Text<'a> = b"title",
+        handle: Text<'a> = b"handle",
+        status: Text<'a> = b"status",
+        created_at: Text<'a> = b"createdAt" | b"created_at",
+        updated_at: Text<'a> = b"updatedAt" | b"updated_at",
 
         // Products. The plain description is read only if the others are missing, hence raw.
-        description_html: Text<'a> = "descriptionHtml",
-        body_html: Text<'a> = "body_html" | "bodyHtml",
-        description: Option<&'a RawValue> = "description",
-        vendor: Text<'a> = "vendor",
-        product_type: Text<'a> = "productType" | "product_type",
-        tags: Tags<'a> = "tags",
-        gift_card: Flag = "isGiftCard",
-        published_at: Asked<'a> = "publishedAt" | "published_at",
-        online_store_url: Asked<'a> = "onlineStoreUrl",
-        total_inventory: Int = "totalInventory",
-        tracks_inventory: Flag = "tracksInventory",
-        options: List<OptionDefinition<'a>> = "options",
-        price_range: Option<Box<PriceRange<'a>>> = "priceRangeV2" | "priceRange",
-        category: Option<Box<Category<'a>>> = "category",
-        seo: Option<Box<Seo<'a>>> = "seo",
-        featured_media: Option<Box<Record<'a>>> = "featuredMedia",
-        featured_image: Option<Box<Picture<'a>>> = "featuredImage" | "featured_image",
-        variants: List<Record<'a>> = "variants",
-        media: List<Record<'a>> = "media",
-        images: List<Record<'a>> = "images",
-        metafields: List<Record<'a>> = "metafields",
-        collections: List<Record<'a>> = "collections",
+        description_html: Text<'a> = b"descriptionHtml",
+        body_html: Text<'a> = b"body_html" | b"bodyHtml",
+        description: Option<Raw<'a>> = b"description",
+        vendor: Text<'a> = b"vendor",
+        product_type: Text<'a> = b"productType" | b"product_type",
+        tags: Tags<'a> = b"tags",
+        gift_card: Flag = b"isGiftCard",
+        published_at: Asked<'a> = b"publishedAt" | b"published_at",
+        online_store_url: Asked<'a> = b"onlineStoreUrl",
+        total_inventory: Int = b"totalInventory",
+        tracks_inventory: Flag = b"tracksInventory",
+        options: List<OptionDefinition<'a>> = b"options",
+        price_range: Option<Box<PriceRange<'a>>> = b"priceRangeV2" | b"priceRange",
+        category: Option<Box<Category<'a>>> = b"category",
+        seo: Option<Box<Seo<'a>>> = b"seo",
+        featured_media: Option<Box<Record<'a>>> = b"featuredMedia",
+        featured_image: Option<Box<Picture<'a>>> = b"featuredImage" | b"featured_image",
+        variants: List<Record<'a>> = b"variants",
+        media: List<Record<'a>> = b"media",
+        images: List<Record<'a>> = b"images",
+        metafields: List<Record<'a>> = b"metafields",
+        collections: List<Record<'a>> = b"collections",
 
         // Variants.
-        sku: Text<'a> = "sku",
-        barcode: Text<'a> = "barcode",
-        price: Option<Box<Money<'a>>> = "price",
-        compare_at_price: Option<Box<Money<'a>>> = "compareAtPrice" | "compare_at_price",
-        position: Int = "position",
-        available_for_sale: Flag = "availableForSale",
-        inventory_quantity: Int = "inventoryQuantity" | "inventory_quantity",
-        inventory_policy: Text<'a> = "inventoryPolicy" | "inventory_policy",
-        inventory_management: Asked<'a> = "inventory_management",
-        selected_options: List<SelectedOption<'a>> = "selectedOptions",
-        option1: Text<'a> = "option1",
-        option2: Text<'a> = "option2",
-        option3: Text<'a> = "option3",
-        image_id: Id<'a> = "image_id",
+        sku: Text<'a> = b"sku",
+        barcode: Text<'a> = b"barcode",
+        price: Option<Box<Money<'a>>> = b"price",
+        compare_at_price: Option<Box<Money<'a>>> = b"compareAtPrice" | b"compare_at_price",
+        position: Int = b"position",
+        available_for_sale: Flag = b"availableForSale",
+        inventory_quantity: Int = b"inventoryQuantity" | b"inventory_quantity",
+        inventory_policy: Text<'a> = b"inventoryPolicy" | b"inventory_policy",
+        inventory_management: Asked<'a> = b"inventory_management",
+        selected_options: List<SelectedOption<'a>> = b"selectedOptions",
+        option1: Text<'a> = b"option1",
+        option2: Text<'a> = b"option2",
+        option3: Text<'a> = b"option3",
+        image_id: Id<'a> = b"image_id",
 
         // Pictures, videos and models.
-        image: Option<Box<Picture<'a>>> = "image",
-        preview: Option<Box<Preview<'a>>> = "preview",
-        preview_image: Option<Box<Picture<'a>>> = "preview_image",
-        media_type: Text<'a> = "mediaContentType" | "media_type",
-        alt: Text<'a> = "alt",
-        alt_text: Text<'a> = "altText",
-        url: Text<'a> = "url",
-        src: Text<'a> = "src",
-        original_src: Text<'a> = "originalSrc",
-        variant_ids: List<Id<'a>> = "variant_ids",
+        image: Option<Box<Picture<'a>>> = b"image",
+        preview: Option<Box<Preview<'a>>> = b"preview",
+        preview_image: Option<Box<Picture<'a>>> = b"preview_image",
+        media_type: Text<'a> = b"mediaContentType" | b"media_type",
+        alt: Text<'a> = b"alt",
+        alt_text: Text<'a> = b"altText",
+        url: Text<'a> = b"url",
+        src: Text<'a> = b"src",
+        original_src: Text<'a> = b"originalSrc",
+        variant_ids: List<Id<'a>> = b"variant_ids",
 
         // Metafields. Values can be megabytes and are read only if the configuration names them.
-        namespace: Text<'a> = "namespace",
-        key: Text<'a> = "key",
-        kind: Text<'a> = "type",
-        value: Option<&'a RawValue> = "value",
-        json_value: Option<&'a RawValue> = "jsonValue",
+        namespace: Text<'a> = b"namespace",
+        key: Text<'a> = b"key",
+        kind: Text<'a> = b"type",
+        value: Option<Raw<'a>> = b"value",
+        json_value: Option<Raw<'a>> = b"jsonValue",
 
         // Inventory levels; also a boolean of the variants in a shop's public product list.
-        available: Text<'a> = "available",
-        quantities: List<Quantity<'a>> = "quantities",
-        location: Present = "location",
+        available: Text<'a> = b"available",
+        quantities: List<Quantity<'a>> = b"quantities",
+        location: Present = b"location",
     }
 
     /// Something that is only named.
-    Reference { id: Id<'a> = "id", }
+    Reference { id: Id<'a> = b"id", }
 
     /// An option of a product and its values in their order.
-    OptionDefinition { name: Text<'a> = "name", position: Int = "position", }
+    OptionDefinition { name: Text<'a> = b"name", position: Int = b"position", }
 
     /// What a variant is for one option.
-    SelectedOption { name: Text<'a> = "name", value: Text<'a> = "value", }
+    SelectedOption { name: Text<'a> = b"name", value: Text<'a> = b"value", }
 
-    PriceRange { min: Money<'a> = "minVariantPrice", max: Money<'a> = "maxVariantPrice", }
+    PriceRange { min: Money<'a> = b"minVariantPrice", max: Money<'a> = b"maxVariantPrice", }
 
-    Category { full_name: Text<'a> = "fullName" | "full_name", name: Text<'a> = "name", }
+    Category { full_name: Text<'a> = b"fullName" | b"full_name", name: Text<'a> = b"name", }
 
-    Seo { title: Text<'a> = "title", description: Text<'a> = "description", }
+    Seo { title: Text<'a> = b"title", description: Text<'a> = b"description", }
 
     /// An image by its address, which has had several names over the years.
     Picture {
-        url: Text<'a> = "url",
-        src: Text<'a> = "src",
-        original_src: Text<'a> = "originalSrc",
-        alt: Text<'a> = "alt",
-        alt_text: Text<'a> = "altText",
+        url: Text<'a> = b"url",
+        src: Text<'a> = b"src",
+        original_src: Text<'a> = b"originalSrc",
+        alt: Text<'a> = b"alt",
+        alt_text: Text<'a> = b"altText",
     }
 
-    Preview { image: Option<Box<Picture<'a>>> = "image", }
+    Preview { image: Option<Box<Picture<'a>>> = b"image", }
 
-    Quantity { name: Text<'a> = "name", quantity: Int = "quantity", }
+    Quantity { name: Text<'a> = b"name", quantity: Int = b"quantity", }
 }
 
 /// An amount: text or number, or an object with its currency.

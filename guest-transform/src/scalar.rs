@@ -7,6 +7,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::gid::Gid;
+use crate::json::Raw;
+use crate::lines::text_of;
+use crate::text::trimmed;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A type that can be read from any JSON value; what it does not read gives its default.
@@ -14,11 +18,6 @@ pub(crate) trait Lenient<'de>: Default {
     /// From a text, or from a number or boolean as its text.
     fn from_text(_text: Cow<'de, str>) -> Self {
         Self::default()
-    }
-
-    /// From a number that is not whole or too large for 64 bits.
-    fn from_float(number: f64) -> Self {
-        Self::from_text(Cow::Owned(number.to_string()))
     }
 
     /// From an array. An implementation must read it to its end.
@@ -53,6 +52,9 @@ impl<'de, T: Lenient<'de>> Visitor<'de> for LenientVisitor<T> {
     fn visit_str<E>(self, text: &str) -> Result<T, E> {
         Ok(T::from_text(Cow::Owned(text.to_owned())))
     }
+    fn visit_string<E>(self, text: String) -> Result<T, E> {
+        Ok(T::from_text(Cow::Owned(text)))
+    }
     fn visit_u64<E>(self, number: u64) -> Result<T, E> {
         Ok(T::from_text(Cow::Owned(number.to_string())))
     }
@@ -60,7 +62,7 @@ impl<'de, T: Lenient<'de>> Visitor<'de> for LenientVisitor<T> {
         Ok(T::from_text(Cow::Owned(number.to_string())))
     }
     fn visit_f64<E>(self, number: f64) -> Result<T, E> {
-        Ok(T::from_float(number))
+        Ok(T::from_text(Cow::Owned(number.to_string())))
     }
     fn visit_bool<E>(self, flag: bool) -> Result<T, E> {
         Ok(T::from_text(Cow::Borrowed(if flag { "true" } else { "false" })))
@@ -86,7 +88,7 @@ macro_rules! deserialize_leniently {
     )*};
 }
 
-deserialize_leniently! { Text<'a> Id<'a> Tags<'a> }
+deserialize_leniently! { Text<'a> Tags<'a> }
 
 /// Text, or a number or boolean as its text; null, arrays and objects are nothing.
 #[derive(Debug, Default, Clone)]
@@ -95,7 +97,7 @@ pub(crate) struct Text<'a>(pub(crate) Option<Cow<'a, str>>);
 impl Text<'_> {
     /// The text, when there is any besides blanks.
     pub(crate) fn get(&self) -> Option<&str> {
-        self.0.as_deref().map(str::trim).filter(|text| !text.is_empty())
+        self.0.as_deref().map(trimmed).filter(|text| !text.is_empty())
     }
 }
 
@@ -105,23 +107,36 @@ impl<'de: 'a, 'a> Lenient<'de> for Text<'a> {
     }
 }
 
-/// An id: text or a whole number. A number that was rounded on reading names something else, or nothing.
+/// An id: text or a whole number, read as soon as it is met. Anything else names nothing.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Id<'a>(Text<'a>);
+pub(crate) struct Id<'a>(Option<Gid<'a>>);
 
-impl Id<'_> {
-    pub(crate) fn get(&self) -> Option<&str> {
-        self.0.get()
+impl<'a> Id<'a> {
+    pub(crate) fn get(&self) -> Option<&Gid<'a>> {
+        self.0.as_ref()
+    }
+
+    fn from_raw(raw: Raw<'a>) -> Option<Gid<'a>> {
+        let Raw(json) = raw;
+        if !json.starts_with('"') {
+            let is_number = json.bytes().all(|byte| byte.is_ascii_digit());
+            return is_number.then(|| Gid::parse(json));
+        }
+        let inside = json.get(1..json.len() - 1)?;
+        let gid = if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
+            Gid::parse(inside)
+        } else if let Some(gid) = Gid::parse_escaped(inside) {
+            gid
+        } else {
+            Gid::parse(&text_of(raw)?).into_owned()
+        };
+        (gid != *Gid::NONE).then_some(gid)
     }
 }
 
-impl<'de: 'a, 'a> Lenient<'de> for Id<'a> {
-    fn from_text(id: Cow<'de, str>) -> Self {
-        Id(Text(Some(id)))
-    }
-
-    fn from_float(_: f64) -> Self {
-        Self::default()
+impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Raw::deserialize(deserializer).map(|raw| Id(Id::from_raw(raw)))
     }
 }
 
@@ -137,7 +152,7 @@ pub(crate) enum Asked<'a> {
 impl Asked<'_> {
     pub(crate) fn get(&self) -> Option<&str> {
         match self {
-            Asked::Value(text) => Some(text.trim()).filter(|text| !text.is_empty()),
+            Asked::Value(text) => Some(trimmed(text)).filter(|text| !text.is_empty()),
             Asked::Absent | Asked::Null => None,
         }
     }

@@ -34,13 +34,64 @@ const SUSPECT: [bool; 256] = {
     suspect
 };
 
+/// Bytes that are looked at together: as many as a vector register holds, for which compilers then use one.
+pub(crate) const LANE: usize = 16;
+
+/// Whether all bytes fulfil a condition. Looks at some lanes at a time, the last of which overlaps the one before, because
+/// branches are what costs most in the sandbox.
+#[inline(always)]
+pub(crate) fn all(bytes: &[u8], holds: impl Fn(u8) -> bool + Copy) -> bool {
+    let (blocks, rest) = bytes.as_chunks::<{ 4 * LANE }>();
+    if !blocks.iter().all(|block| all_of(block, holds)) {
+        return false;
+    }
+    if let Some(last) = rest.last_chunk::<LANE>() {
+        let (lanes, _) = rest.as_chunks::<LANE>();
+        return lanes.iter().all(|lane| all_of(lane, holds)) && all_of(last, holds);
+    }
+    if let (Some(first), Some(last)) = (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
+        return all_of(first, holds) & all_of(last, holds);
+    }
+    if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        return all_of(first, holds) & all_of(last, holds);
+    }
+    rest.iter().fold(true, |all, byte| all & holds(*byte))
+}
+
+/// The same for a number of bytes that is known when compiling, without a branch.
+#[inline(always)]
+pub(crate) fn all_of<const N: usize>(bytes: &[u8; N], holds: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, byte| all & holds(*byte))
+}
+
+/// Whether two texts are equal. Begins at their ends, because addresses differ there.
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    let (one_rest, one_lanes) = one.as_bytes().as_rchunks::<LANE>();
+    let (other_rest, other_lanes) = other.as_bytes().as_rchunks::<LANE>();
+    let equal = |(one, other): (&[u8; LANE], &[u8; LANE])| {
+        one.iter().zip(other).fold(true, |all, (one, other)| all & (one == other))
+    };
+    one.len() == other.len() && one_lanes.iter().zip(other_lanes).rev().all(equal) && one_rest == other_rest
+}
+
+/// Text without white space at its edges, which is what nearly all text has.
+pub(crate) fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [only] | [only, .., _] if !only.is_ascii_graphic() => text.trim(),
+        [.., last] if last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    }
+}
+
 /// Drops what no document may hold and trims the edges; white space inside stays as it is.
 pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
-    if text.bytes().any(|byte| SUSPECT[usize::from(byte)]) && text.contains(is_dropped) {
+    let printable = || all(text.as_bytes(), |byte| (0x20..0x7F).contains(&byte));
+    let suspect = || text.bytes().any(|byte| SUSPECT[usize::from(byte)]);
+    if !printable() && suspect() && text.contains(is_dropped) {
         let kept: String = text.chars().filter(|char| !is_dropped(*char)).collect();
         return Cow::Owned(kept.trim().to_owned());
     }
-    Cow::Borrowed(text.trim())
+    Cow::Borrowed(trimmed(text))
 }
 
 /// Appends text with every run of white space as one space. Call it for each piece of a longer text: runs may span pieces.
@@ -55,6 +106,7 @@ pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
         if byte == b' ' && at > start && bytes.get(at + 1).is_some_and(u8::is_ascii_graphic) {
             // A single space between words, by far the most frequent case, is copied along with them.
             at += 2;
+            at += single_spaced_lanes(&bytes[at..]);
             continue;
         }
         if byte > b' ' && !SUSPECT[usize::from(byte)] && byte != 0xE1 && byte != 0xE3 {
@@ -71,6 +123,21 @@ pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
         at += char.len_utf8();
     }
     push_word(out, gap, &piece[start..]);
+}
+
+/// How many bytes at the start are printable ASCII without a space before anything but a visible character, if whole
+/// lanes of them are counted.
+fn single_spaced_lanes(bytes: &[u8]) -> usize {
+    let Some((_, next)) = bytes.split_first() else { return 0 };
+    let (lanes, _) = bytes.as_chunks::<LANE>();
+    let (nexts, _) = next.as_chunks::<LANE>();
+    let plain = |(lane, next): &(&[u8; LANE], &[u8; LANE])| {
+        let pairs = lane.iter().zip(next.iter());
+        pairs.fold(true, |all, (byte, next)| {
+            all & (0x20..0x7F).contains(byte) & ((*byte != b' ') | (0x21..0x7F).contains(next))
+        })
+    };
+    LANE * lanes.iter().zip(nexts).take_while(plain).count()
 }
 
 fn push_word(out: &mut String, gap: &mut bool, word: &str) {
@@ -153,5 +220,29 @@ mod tests {
         assert_eq!(cut_chars("cafe\u{301} au lait", 4), "caf");
         assert_eq!(cut_chars("abc   def", 5), "abc");
         assert_eq!(cut_at("é", 1), "");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn looking_at_lanes_sees_every_byte(mut bytes in proptest::collection::vec(b'a'..=b'z', 0..200), at: usize) {
+            proptest::prop_assert!(all(&bytes, |byte| byte != 0));
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            if !bytes.is_empty() {
+                let at = at % bytes.len();
+                bytes[at] = 0;
+                proptest::prop_assert!(!all(&bytes, |byte| byte != 0));
+                let other = String::from_utf8(bytes).unwrap();
+                proptest::prop_assert!(!same(&text, &other));
+            }
+            proptest::prop_assert!(same(&text, &text.clone()));
+            proptest::prop_assert!(!same(&text, &(text.clone() + "a")));
+        }
+
+        #[test]
+        fn white_space_collapses_in_texts_of_any_length(text in "[a-c é\u{A0}\u{200B}\n]{0,80}") {
+            let kept: String = text.chars().filter(|char| !is_dropped(*char)).collect();
+            let words: Vec<&str> = kept.split_whitespace().collect();
+            proptest::prop_assert_eq!(collapsed(&[&text]), words.join(" "));
+        }
     }
 }

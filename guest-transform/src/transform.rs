@@ -118,12 +118,12 @@ fn is_removed(root: &Record<'_>, config: &Config, findings: &mut Findings<'_>) -
 
 /// The version fields of a product, for its removal.
 fn version_of(root: &Record<'_>) -> String {
-    let mut json = vec![b'{'];
+    let mut json = String::from("{");
     let updated_at = tidy(root.updated_at.get().unwrap_or_default());
     if !updated_at.is_empty() {
         write_key(&mut json, "updated_at");
         write_string(&mut json, &updated_at);
     }
-    json.push(b'}');
-    String::from_utf8_lossy(&json).into_owned()
+    json.push('}');
+    json
 }

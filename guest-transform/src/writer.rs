@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::text::cut_at;
+use crate::text::{LANE, all, all_of, cut_at};
 
 /// Short fields, such as a title, are cut at this many bytes. Shopify allows 255 characters of at most 4 bytes.
 const MAX_SHORT_TEXT: usize = 1_100;
@@ -19,7 +19,7 @@ const MAX_TOGETHER: usize = 70;
 /// `": "` between things, and `\uXXXX` for each UTF-16 unit outside ASCII. The braces and quotes around are part of the slack that
 /// the configured limit leaves.
 pub(crate) struct DocumentWriter {
-    json: Vec<u8>,
+    json: String,
     spent: usize,
     limit: usize,
     shortened: Vec<String>,
@@ -27,8 +27,8 @@ pub(crate) struct DocumentWriter {
 
 impl DocumentWriter {
     pub(crate) fn new(limit: usize, expected_bytes: usize) -> Self {
-        let mut json = Vec::with_capacity(expected_bytes);
-        json.push(b'{');
+        let mut json = String::with_capacity(expected_bytes);
+        json.push('{');
         DocumentWriter { json, spent: 2, limit, shortened: Vec::new() }
     }
 
@@ -65,8 +65,7 @@ impl DocumentWriter {
         }
         if !kept.is_empty() {
             self.key(name);
-            self.string(kept);
-            self.spent += cost(kept) + 2;
+            self.spent += self.string(kept) + 2;
         }
     }
 
@@ -82,14 +81,14 @@ impl DocumentWriter {
     /// A whole number.
     pub(crate) fn integer(&mut self, name: &str, number: i64) {
         self.key(name);
-        self.json.extend_from_slice(number.to_string().as_bytes());
+        write_integer(&mut self.json, number);
         self.spent += 20;
     }
 
     /// True or false.
     pub(crate) fn boolean(&mut self, name: &str, flag: bool) {
         self.key(name);
-        self.json.extend_from_slice(if flag { b"true" } else { b"false" });
+        write_boolean(&mut self.json, flag);
         self.spent += 5;
     }
 
@@ -100,29 +99,30 @@ impl DocumentWriter {
         let mut used = name.len() + 8;
         let mut empty = true;
         for item in items.into_iter().filter(|item| !item.is_empty()) {
-            used += cost(&item) + 4;
+            let cost = cost(&item);
+            used += cost + 4;
             if used > room {
                 self.note_shortened(name);
                 break;
             }
             if empty {
                 self.key(name);
-                self.json.push(b'[');
+                self.json.push('[');
             } else {
-                self.json.push(b',');
+                self.json.push(',');
             }
             empty = false;
-            self.string(&item);
-            self.spent += cost(&item) + 4;
+            self.string_of(&item, cost);
+            self.spent += cost + 4;
         }
         if !empty {
-            self.json.push(b']');
+            self.json.push(']');
             self.spent += 2;
         }
     }
 
     /// Starts the value of a field that does not count, because the index does not get it.
-    pub(crate) fn uncounted(&mut self, name: &str) -> &mut Vec<u8> {
+    pub(crate) fn uncounted(&mut self, name: &str) -> &mut String {
         let spent = self.spent;
         self.key(name);
         self.spent = spent;
@@ -136,10 +136,8 @@ impl DocumentWriter {
 
     /// The finished object.
     pub(crate) fn finish(mut self) -> String {
-        self.json.push(b'}');
-        // Only texts, numbers and names were written, so this never takes the other way.
-        String::from_utf8(self.json)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+        self.json.push('}');
+        self.json
     }
 
     fn note_shortened(&mut self, name: &str) {
@@ -153,29 +151,92 @@ impl DocumentWriter {
         self.spent += name.len() + 6;
     }
 
-    fn string(&mut self, text: &str) {
-        write_string(&mut self.json, text);
+    fn string(&mut self, text: &str) -> usize {
+        let cost = cost(text);
+        self.string_of(text, cost);
+        cost
+    }
+
+    fn string_of(&mut self, text: &str, cost: usize) {
+        if cost == text.len() {
+            // Every byte counts as one, so none is escaped.
+            self.json.push('"');
+            self.json.push_str(text);
+            self.json.push('"');
+        } else {
+            write_string(&mut self.json, text);
+        }
     }
 }
 
-/// Writes a key, with the comma that it needs unless it is the first.
-pub(crate) fn write_key(json: &mut Vec<u8>, name: &str) {
-    if json.last() != Some(&b'{') {
-        json.push(b',');
-    }
+/// Writes the key of a field, which nothing needs to be escaped in, with the comma that it needs unless it is the first.
+pub(crate) fn write_key(json: &mut String, name: &str) {
+    separate(json);
+    json.push('"');
+    json.push_str(name);
+    json.push_str("\":");
+}
+
+/// Writes any text as a key.
+pub(crate) fn write_any_key(json: &mut String, name: &str) {
+    separate(json);
     write_string(json, name);
-    json.push(b':');
+    json.push(':');
+}
+
+fn separate(json: &mut String) {
+    if !json.ends_with('{') {
+        json.push(',');
+    }
 }
 
 /// Writes a text with what JSON demands to be escaped, and nothing else escaped.
-pub(crate) fn write_string(json: &mut Vec<u8>, text: &str) {
-    // Writing into memory cannot fail.
-    let _ = serde_json::to_writer(json, text);
+pub(crate) fn write_string(json: &mut String, text: &str) {
+    json.push('"');
+    let mut rest = text;
+    loop {
+        let (plain, escaped) = rest.split_at(unescaped(rest.as_bytes()));
+        json.push_str(plain);
+        let Some(char) = escaped.chars().next() else { break };
+        match char {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\n' => json.push_str("\\n"),
+            '\r' => json.push_str("\\r"),
+            '\t' => json.push_str("\\t"),
+            control => json.push_str(&format!("\\u{:04x}", u32::from(control))),
+        }
+        rest = &escaped[char.len_utf8()..];
+    }
+    json.push('"');
+}
+
+fn is_unescaped(byte: u8) -> bool {
+    (byte >= 0x20) & (byte != b'"') & (byte != b'\\')
+}
+
+/// How many bytes at the start are written as they are.
+fn unescaped(bytes: &[u8]) -> usize {
+    if all(bytes, is_unescaped) {
+        return bytes.len();
+    }
+    let (lanes, _) = bytes.as_chunks::<LANE>();
+    let plain = LANE * lanes.iter().take_while(|lane| all_of(*lane, is_unescaped)).count();
+    let rest = &bytes[plain..];
+    plain + rest.iter().position(|byte| !is_unescaped(*byte)).unwrap_or(rest.len())
 }
 
 /// Writes a finite number in its shortest form with a decimal point or exponent.
-pub(crate) fn write_float(json: &mut Vec<u8>, number: f64) {
-    let _ = serde_json::to_writer(json, &number);
+pub(crate) fn write_float(json: &mut String, number: f64) {
+    json.push_str(zmij::Buffer::new().format_finite(number));
+}
+
+pub(crate) fn write_integer(json: &mut String, number: i64) {
+    json.push_str(itoa::Buffer::new().format(number));
+}
+
+pub(crate) fn write_boolean(json: &mut String, flag: bool) {
+    json.push_str(if flag { "true" } else { "false" });
 }
 
 /// What `json.dumps` writes for a byte of UTF-8: a character counts at its first byte.
@@ -198,7 +259,15 @@ const COST: [u8; 256] = {
 
 /// How many characters Python writes for a text, without quotes.
 pub(crate) fn cost(text: &str) -> usize {
-    text.bytes().map(|byte| usize::from(COST[usize::from(byte)])).sum()
+    let single = |byte: u8| (0x20..0x80).contains(&byte) & (byte != b'"') & (byte != b'\\');
+    let one_by_one =
+        |bytes: &[u8]| bytes.iter().map(|byte| usize::from(COST[usize::from(*byte)])).sum::<usize>();
+    if all(text.as_bytes(), single) {
+        return text.len();
+    }
+    let (lanes, rest) = text.as_bytes().as_chunks::<LANE>();
+    let of_lane = |lane: &[u8; LANE]| if all_of(lane, single) { LANE } else { one_by_one(lane) };
+    lanes.iter().map(of_lane).sum::<usize>() + one_by_one(rest)
 }
 
 /// How many bytes of a text may be written for this many characters.

@@ -1,8 +1,10 @@
-//! The measured parts of `cargo xtask bench ingest`, each a process of its own. Prints the seconds of one round.
+//! The measured parts of `cargo xtask bench ingest`, each a process of its own. Prints the seconds of one round: of
+//! processor time for a part that has one core, so that a busy machine disturbs it less; else of wall-clock time.
 //!
 //! `transform EXPORT PLUGIN` runs every product through the component on one thread; `ingest EXPORT PLUGIN THREADS` runs
 //! the whole way from the file to published chunks in a fresh data directory.
 
+use cpu_time::ProcessTime;
 use host::{
     env::RealEnv,
     export::{Export, Item, Options},
@@ -51,7 +53,7 @@ fn component(export: &str, plugin: &str) {
     let batches = batches(export, transform.as_ref());
     let products: usize = batches.iter().map(Vec::len).sum();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("the runtime starts");
-    let started = Instant::now();
+    let started = ProcessTime::now();
     let mut documents = 0;
     for batch in batches {
         let made = runtime.block_on(transform.transform(batch)).expect("the plug-in answers");

@@ -166,7 +166,7 @@ impl<'a> Batch<'a> {
                 let len = range.len();
                 let said =
                     instance.call(&plugin.limits, &plugin.engine, |guest, store| call(guest, store, range));
-                if let Some(used) = instance.fuel_used(&plugin.limits) {
+                if let Some(used) = instance.fuel_used(&plugin.engine, &plugin.limits) {
                     self.fuel = Some(self.fuel.unwrap_or(0).saturating_add(used));
                 }
                 check(&checker, len, said?).map_err(|breach| {
