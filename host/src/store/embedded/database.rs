@@ -62,9 +62,10 @@ pub(crate) fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, Cause> {
 /// A database file. One connection writes, another reads without waiting for it.
 pub(crate) struct Database {
     path: PathBuf,
+    // Closed before the writer: the last connection puts the journal into the file, and the writer knows it already.
+    reader: Arc<Mutex<Connection>>,
     // SQLite has one writer at a time anyway; waiting for this lock is fair, waiting for SQLite's is polling.
     pub(super) writer: Arc<Mutex<Connection>>,
-    reader: Arc<Mutex<Connection>>,
 }
 
 impl Database {
