@@ -27,6 +27,8 @@ const FOREIGN_WRITE: u32 = 0o022;
 /// directory and each entry must be owned by the user and writable by nobody else, links are not followed, entries are
 /// replaced and never changed, and a digest finds what a broken disk or a crash left behind. The digest is no protection
 /// against somebody who can write the file; the rights are.
+///
+/// Code is run where it lies, so a file system that is mounted `noexec` is told of at each start, which then compiles.
 #[derive(Clone, Debug)]
 pub struct Cache {
     directory: PathBuf,
