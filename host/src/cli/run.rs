@@ -136,6 +136,8 @@ impl Run<'_> {
             if ingested.is_err() {
                 leave.cancel();
             }
+            // The last chunks and the seal: the end of the job.
+            worker.look_again();
             ingested
         };
         let working = async {

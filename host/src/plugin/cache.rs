@@ -3,21 +3,20 @@
 
 use crate::{model::Digest, plugin::Engine};
 use rustix::process::geteuid;
+use sha2::Digest as _;
 use std::{
     fs::{self, DirBuilder, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 use wasmtime::component::Component;
 
-/// The head of an entry; after it, the code.
-fn head(code: &[u8]) -> String {
-    format!("host plug-in cache 1\n{}\n", Digest::of(code))
-}
+/// SHA-256 of the code, behind it: the file begins as wasmtime wants it, so that it can be mapped instead of copied.
+const DIGEST_BYTES: usize = 32;
 
-/// How long [`head`] is.
-const HEAD_BYTES: usize = "host plug-in cache 1\n".len() + "sha256:".len() + 64 + 1;
+/// Read at once when an entry is checked: few calls, and small enough for the processor's cache.
+const READ_BYTES: usize = 64 << 10;
 
 /// Rights of group and others to write.
 const FOREIGN_WRITE: u32 = 0o022;
@@ -25,9 +24,11 @@ const FOREIGN_WRITE: u32 = 0o022;
 /// A directory with compiled components, which belongs to the user alone.
 ///
 /// Machine code from this directory is run unchecked, so whoever can write here runs code as the user. Hence: the
-/// directory and each entry must be owned by the user and writable by nobody else, links are not followed, the bytes
-/// that were checked are the ones that are run, and a digest finds what a broken disk or a crash left behind. The
-/// digest is no protection against somebody who can write the file; the rights are.
+/// directory and each entry must be owned by the user and writable by nobody else, links are not followed, entries are
+/// replaced and never changed, and a digest finds what a broken disk or a crash left behind. The digest is no protection
+/// against somebody who can write the file; the rights are.
+///
+/// Code is run where it lies, so a file system that is mounted `noexec` is told of at each start, which then compiles.
 #[derive(Clone, Debug)]
 pub struct Cache {
     directory: PathBuf,
@@ -71,8 +72,8 @@ impl Cache {
     /// The compiled form of a component, if a sound one is there.
     pub(super) fn get(&self, engine: &Engine, wasm: &Digest) -> Option<Component> {
         let path = self.path(engine, wasm);
-        match self.read(&path) {
-            Ok(code) => deserialize(engine, &code)
+        match self.check(&path) {
+            Ok(()) => deserialize(engine, &path)
                 .inspect_err(|error| {
                     tracing::warn!("the compiled plug-in {} does not load: {error:#}", path.display());
                 })
@@ -97,25 +98,31 @@ impl Cache {
     fn path(&self, engine: &Engine, wasm: &Digest) -> PathBuf {
         let wasm = wasm.hex();
         let key = Digest::of_parts([wasm.as_bytes(), &engine.fingerprint()]);
-        self.directory.join(format!("{}.bin", key.hex()))
+        self.directory.join(format!("{}.cwasm", key.hex()))
     }
 
-    fn read(&self, path: &Path) -> Result<Vec<u8>, CacheFault> {
+    /// Whether an entry is there, nobody else's, and whole.
+    fn check(&self, path: &Path) -> Result<(), CacheFault> {
         self.check_directory()?;
         // O_NOFOLLOW: a link could lead to a file of the user that somebody else has the right to write.
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
             .open(path)?;
-        check_rights(path, &file.metadata()?, fs::Metadata::is_file)?;
-        let mut entry = Vec::new();
-        file.read_to_end(&mut entry)?;
-        match entry.split_at_checked(HEAD_BYTES) {
-            Some((found, code)) if found == head(code).as_bytes() => {}
-            _ => return Err(CacheFault::Damaged(path.to_owned())),
+        let metadata = file.metadata()?;
+        check_rights(path, &metadata, fs::Metadata::is_file)?;
+        let damaged = || CacheFault::Damaged(path.to_owned());
+        let code_bytes = metadata.len().checked_sub(DIGEST_BYTES as u64).ok_or_else(damaged)?;
+        let mut hasher = sha2::Sha256::new();
+        let mut code = BufReader::with_capacity(READ_BYTES, file).take(code_bytes);
+        while let some @ [_, ..] = code.fill_buf()? {
+            hasher.update(some);
+            let taken = some.len();
+            code.consume(taken);
         }
-        entry.drain(..HEAD_BYTES);
-        Ok(entry)
+        let mut digest = [0; DIGEST_BYTES];
+        code.into_inner().read_exact(&mut digest)?;
+        if hasher.finalize().as_slice() == digest { Ok(()) } else { Err(damaged()) }
     }
 
     fn write(&self, path: &Path, code: &[u8]) -> Result<(), CacheFault> {
@@ -123,8 +130,8 @@ impl Cache {
         self.check_directory()?;
         // Made with mode 0600 and a name that nobody can guess; the rename makes the entry visible as a whole.
         let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(head(code).as_bytes())?;
         file.write_all(code)?;
+        file.write_all(&sha2::Sha256::digest(code))?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
@@ -152,10 +159,10 @@ fn check_rights(
 }
 
 #[allow(unsafe_code, reason = "compiled code can only be trusted, never checked")]
-fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `deserialize` asks for bytes that `serialize` has made. `Cache::read` returns bytes of a file that only
-    // this user can write, in a directory that only this user can write, under a name that holds the fingerprint of
-    // this engine, and whose digest is the one that `Cache::write` put in front of the output of `serialize`. The
-    // bytes are in memory of our own, so nobody changes them after the check.
-    unsafe { Component::deserialize(engine.wasmtime(), code) }
+fn deserialize(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: `deserialize_file` asks for what `serialize` has made, and that the file does not change while it is
+    // mapped. `Cache::check` has seen that only this user can write the file and the directory, that its name holds the
+    // fingerprint of this engine, and that its digest is the one that `Cache::write` put behind the output of
+    // `serialize`. `Cache::write` gives an entry another file and never writes to the one that is there.
+    unsafe { Component::deserialize_file(engine.wasmtime(), path) }
 }

@@ -16,7 +16,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// How a worker works.
@@ -46,6 +46,8 @@ pub struct Worker {
     pub settings: WorkerSettings,
     /// Jobs seen, whose records never change in what is read here.
     pub(super) jobs: Mutex<HashMap<JobId, Arc<Job>>>,
+    /// Ends the wait of an idle loop.
+    news: Notify,
 }
 
 /// Why a worker stopped before its work was done. Everything is kept; the same command goes on.
@@ -90,7 +92,12 @@ impl Worker {
         env: SharedEnv,
         settings: WorkerSettings,
     ) -> Self {
-        Self { stores, index, validate, version, env, settings, jobs: Mutex::default() }
+        Self { stores, index, validate, version, env, settings, jobs: Mutex::default(), news: Notify::new() }
+    }
+
+    /// Has an idle loop look at once, because something was sent or sealed in this process.
+    pub fn look_again(&self) {
+        self.news.notify_one();
     }
 
     /// Works a shop's queue until `until` or until cancelled; chunks under way are finished first.
@@ -133,6 +140,7 @@ impl Worker {
                         Err(error) => tracing::error!(%error, "giving a chunk back went wrong"),
                     }
                 }
+                () = self.news.notified() => {}
                 () = self.env.sleep(self.settings.idle), if tasks.len() < self.settings.concurrency.max(1) => {}
             }
         }
