@@ -8,12 +8,14 @@ use std::{sync::Arc, time::Duration};
 mod chunks;
 mod jobs;
 mod queue;
+mod settings;
 
 pub mod embedded;
 
 pub use chunks::{Chunks, Put};
 pub use jobs::{ChunkOutcome, Claim, JobSnapshot, Jobs, Quarantine};
 pub use queue::{DeadLetter, Delivery, Queue, Receipt};
+pub use settings::Settings;
 
 /// A storage call failed; nothing is known about whether it took effect.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,15 @@
+use super::{StoreError, async_trait};
+use crate::model::IndexSettings;
+
+/// Settings of indexes, by the index's name (seed: EcomIndexSettingsTable).
+#[async_trait]
+pub trait Settings: Send + Sync {
+    /// The settings of an index, if it has any.
+    async fn get(&self, index_name: &str) -> Result<Option<IndexSettings>, StoreError>;
+
+    /// Stores settings, replacing those that were there. The second call changes nothing.
+    async fn put(&self, index_name: &str, settings: &IndexSettings) -> Result<(), StoreError>;
+
+    /// Names of the indexes that have settings, in their order.
+    async fn list(&self) -> Result<Vec<String>, StoreError>;
+}
