@@ -76,6 +76,14 @@ mod tests {
     }
 
     #[test]
+    fn daylight_saving_makes_the_later_time_read_earlier() {
+        let (summer, winter) = (at("2024-11-03T01:40:00-04:00"), at("2024-11-03T01:10:00-05:00"));
+        assert_eq!(compare(&winter, &summer), Greater);
+        assert_eq!(compare(&summer, &winter), Less);
+        assert_eq!(compare(&winter, &at("2024-11-03T02:10:00-04:00")), Equal);
+    }
+
+    #[test]
     fn times_win_over_numbers() {
         let incoming = r#"{"updated_at":"2024-01-02T00:00:00Z","_mq_version":1}"#;
         let stored = r#"{"updated_at":"2024-01-01T00:00:00Z","_mq_version":2}"#;

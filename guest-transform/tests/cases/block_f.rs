@@ -25,6 +25,20 @@ fn case_71_times_are_compared_as_instants() {
 }
 
 #[test]
+fn case_73_daylight_saving_in_one_shop_and_one_object() {
+    // In the hour that the clock is turned back, the later of two times reads earlier.
+    let copy = |title: &str, time: &str| {
+        product(json!({"title": title, "createdAt": "2024-01-02T09:21:02-05:00", "updatedAt": time}))
+    };
+    let (summer, winter) = ("2024-11-03T01:40:00-04:00", "2024-11-03T01:10:00-05:00");
+    for lines in [[copy("new", winter), copy("old", summer)], [copy("old", summer), copy("new", winter)]] {
+        let document = document(&lines);
+        assert_eq!((&document["title"], &document["updated_at"]), (&json!("new"), &json!(winter)));
+        assert_eq!(document["created_at"], "2024-01-02T09:21:02-05:00");
+    }
+}
+
+#[test]
 fn the_version_is_given_as_the_export_spells_it() {
     let document = document(&[product(
         json!({"updatedAt": " 2024-09-23T14:21:59+08:00 ", "createdAt": "2024-01-01T00:00:00Z"}),
