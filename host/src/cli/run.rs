@@ -20,7 +20,10 @@ use crate::{
     model::{Digest, Job, JobId, Operation},
     plugin::{Plugins, Role, Transform},
     store::{JobSnapshot, Stores, embedded::Embedded},
-    telemetry::progress::{Screen, State, bytes, count},
+    telemetry::{
+        exporter,
+        progress::{Screen, State, bytes, count},
+    },
     worker::{Until, Worker},
 };
 use clap::Args;
@@ -68,6 +71,8 @@ pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
     let runtime = runtime()?;
     runtime.block_on(async {
         tokio::spawn(interrupts(cancel.clone()));
+        let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
+        tokio::spawn(exporter.clone().run(env()));
         let run = Run {
             global,
             config: &config,
@@ -77,7 +82,9 @@ pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
             cancel: &cancel,
             env: env(),
         };
-        if args.sources.is_empty() { run.work().await } else { run.sync(&args.sources).await }
+        let ended = if args.sources.is_empty() { run.work().await } else { run.sync(&args.sources).await };
+        exporter.flush();
+        ended
     })
 }
 

@@ -6,12 +6,14 @@ mod catalog;
 mod ingest;
 mod load;
 mod plugin;
+mod telemetry;
 mod worker;
 
 pub use catalog::CatalogConfig;
 pub use ingest::{GroupingMode, IngestConfig};
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
 pub use plugin::PluginConfig;
+pub use telemetry::TelemetryConfig;
 pub use worker::WorkerConfig;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,8 @@ pub struct Config {
     pub catalog: CatalogConfig,
     /// How plug-ins run, and what they are told.
     pub plugin: PluginConfig,
+    /// Where metrics go.
+    pub telemetry: TelemetryConfig,
 }
 
 impl Default for Config {
@@ -47,6 +51,7 @@ impl Default for Config {
             worker: WorkerConfig::default(),
             catalog: CatalogConfig::default(),
             plugin: PluginConfig::default(),
+            telemetry: TelemetryConfig::default(),
         }
     }
 }

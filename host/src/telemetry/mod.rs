@@ -1,4 +1,6 @@
-//! What the program says while it works: logs and progress, all on stderr.
+//! What the program says while it works: logs and progress on stderr, metrics where the settings send them.
 
+pub mod exporter;
 pub mod log;
+pub mod metrics;
 pub mod progress;

@@ -8,6 +8,7 @@ use crate::{
     model::{ChunkRef, Job, JobId},
     plugin::{Validate, Version},
     store::{ChunkOutcome, Claim, Delivery, Jobs, Quarantine, StoreError, Stores},
+    telemetry::metrics as names,
 };
 use futures::FutureExt;
 use std::{
@@ -195,12 +196,15 @@ impl Worker {
                 let lease = self.settings.lease;
                 let heartbeat =
                     Heartbeat::start(&self.stores, &self.env, chunk, fence, receipt, lease, lost.clone());
+                let began = self.env.now();
                 let outcome = tokio::select! {
                     outcome = self.outcome(chunk) => outcome?,
                     () = lost.cancelled() => return Err(Fault::LeaseLost { key: chunk.key.clone() }),
                 };
                 drop(heartbeat);
                 self.settle(delivery, fence, &outcome).await?;
+                let took = self.env.now().duration_since(began);
+                metrics::histogram!(names::CHUNK_SECONDS).record(took.as_secs_f64());
             }
             Claim::Settling { quarantined } => {
                 finish(jobs, chunk).await?;
@@ -231,6 +235,7 @@ impl Worker {
         if !jobs.settle(&chunk.job_id, chunk.seq, fence, outcome).await? {
             return Err(Fault::LeaseLost { key: chunk.key.clone() });
         }
+        measure(outcome);
         finish(jobs, chunk).await?;
         Ok(self.leave(delivery, outcome.quarantined.as_ref()).await?)
     }
@@ -255,6 +260,13 @@ impl Worker {
             // What stops the worker is told by whoever started it.
             tracing::warn!(key, attempts, cause, disposition = ?decided, "a chunk could not be handled");
         }
+        let name = match decided {
+            Disposition::Retry(_) => "retry",
+            Disposition::Quarantine(_) => "quarantine",
+            Disposition::Abandon => "abandon",
+            Disposition::Stop => "stop",
+        };
+        metrics::counter!(names::CHUNK_FAULTS, "disposition" => name).increment(1);
         let given_back = match &decided {
             Disposition::Abandon => Ok(()),
             Disposition::Retry(after) => self.release(delivery, held, *after).await,
@@ -315,6 +327,21 @@ impl Worker {
         let job = Arc::new(snapshot.job);
         self.jobs.lock().expect("no holder of this lock panics").insert(id.clone(), Arc::clone(&job));
         Ok(job)
+    }
+}
+
+/// Adds an outcome that is now settled, and will not be settled again, to the metrics.
+fn measure(outcome: &ChunkOutcome) {
+    let settled = if outcome.quarantined.is_some() { "quarantined" } else { "done" };
+    metrics::counter!(names::CHUNKS, "outcome" => settled).increment(1);
+    let counts = &outcome.counts;
+    for (class, items) in [
+        ("processed", counts.processed),
+        ("failed", counts.failed),
+        ("skipped", counts.skipped),
+        ("conflict", counts.conflict),
+    ] {
+        metrics::counter!(names::ITEMS, "class" => class).increment(items);
     }
 }
 

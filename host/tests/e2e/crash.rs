@@ -110,7 +110,11 @@ fn killed_runs_end_like_an_undisturbed_one() {
             let mut child = place.spawn(source);
             // A last round must come to its end.
             if killed < kills {
-                std::thread::sleep(Duration::from_micros(random(usual.as_micros() as u64)));
+                let moment = Instant::now() + Duration::from_micros(random(usual.as_micros() as u64));
+                // One that ends before its moment is not waited for.
+                while child.try_wait().unwrap().is_none() && Instant::now() < moment {
+                    std::thread::sleep(Duration::from_micros(200));
+                }
                 child.kill().unwrap();
             }
             let ran = crate::support::ran(child.wait_with_output().unwrap());

@@ -5,6 +5,7 @@
 mod bad_input;
 mod crash;
 mod interrupt;
+mod metrics;
 mod order;
 mod samples;
 mod support;

@@ -1,24 +1,18 @@
-//! `cargo xtask bench`: figures, each the median of several rounds, as ratios to a baseline of the same run.
+//! From an export to chunks: plug-in against native, whole ingest, memory, start-up.
 
+use super::{figures, median, sample};
 use crate::build;
 use crate::command::{Step, headline};
-use crate::make_sample::to_file;
 use crate::workspace::{host_binary, plugins_dir, target_dir};
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand};
+use clap::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use xtask::sample::{Recipe, Shape};
 
-/// What is measured.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Bench {
-    /// From an export to chunks: plug-in against native, whole ingest, memory, start-up.
-    Ingest(Options),
-}
+const MEGABYTE: u64 = 1_000_000;
 
 /// How much is measured.
 #[derive(Debug, Args)]
@@ -34,8 +28,7 @@ pub(crate) struct Options {
     rounds: usize,
 }
 
-pub(crate) fn run(bench: &Bench) -> Result<()> {
-    let Bench::Ingest(options) = bench;
+pub(super) fn run(options: &Options) -> Result<()> {
     build::run()?;
     headline("bench ingest");
     let bench = Measured::prepare(options)?;
@@ -55,17 +48,13 @@ struct Measured<'a> {
 }
 
 /// One round: its seconds, and how many products it took.
-#[derive(Clone, Copy, Debug)]
-struct Round {
-    seconds: f64,
-    products: f64,
-}
+type Round = [f64; 2];
 
 impl<'a> Measured<'a> {
     fn prepare(options: &'a Options) -> Result<Self> {
         let folder = target_dir()?.join("bench");
         let export = folder.join("export.jsonl");
-        let bytes = sample(options.size, true, &export)?;
+        let bytes = sample(options.size * MEGABYTE, true, &export)?;
         let plugin = plugins_dir()?.join("shopify.wasm");
         // Built before the clock runs.
         host_bench().words("nothing").run()?;
@@ -77,13 +66,13 @@ impl<'a> Measured<'a> {
     fn sandbox_tax(&self) -> Result<()> {
         let (mut native, mut component) = (Vec::new(), Vec::new());
         for _ in 0..self.options.rounds {
-            native.push(round(native_bench().path(&self.export))?);
-            component.push(round(host_bench().words("transform").path(&self.export).path(&self.plugin))?);
+            native.push(figures(native_bench().path(&self.export))?);
+            component.push(figures(host_bench().words("transform").path(&self.export).path(&self.plugin))?);
         }
         let (native, component) = (median(native), median(component));
         println!("transform, native     {}", self.speed(native));
         println!("transform, component  {}", self.speed(component));
-        println!("component / native    {:.2}", native.seconds / component.seconds);
+        println!("component / native    {:.2}", native[0] / component[0]);
         Ok(())
     }
 
@@ -93,7 +82,7 @@ impl<'a> Measured<'a> {
             let mut rounds = Vec::new();
             for _ in 0..self.options.rounds {
                 let step = host_bench().words("ingest").path(&self.export).path(&self.plugin);
-                rounds.push(round(step.words(&cores.to_string()).cores(cores))?);
+                rounds.push(figures(step.words(&cores.to_string()).cores(cores))?);
             }
             println!(
                 "whole ingest, {cores} core{} {}",
@@ -112,9 +101,9 @@ impl<'a> Measured<'a> {
         for _ in 0..21 {
             let started = Instant::now();
             self.host(&export, "start-up")?.wait().context("the host cannot be waited for")?;
-            rounds.push(Round { seconds: started.elapsed().as_secs_f64(), products: 0.0 });
+            rounds.push([started.elapsed().as_secs_f64()]);
         }
-        println!("start-up to end of an empty sync, cached plug-ins  {:.1} ms", median(rounds).seconds * 1e3);
+        println!("start-up to end of an empty sync, cached plug-ins  {:.1} ms", median(rounds)[0] * 1e3);
         Ok(())
     }
 
@@ -123,7 +112,7 @@ impl<'a> Measured<'a> {
         for grouped in [true, false] {
             for &size in &self.options.memory {
                 let export = self.folder.join("memory.jsonl");
-                let bytes = sample(size, grouped, &export)?;
+                let bytes = sample(size * MEGABYTE, grouped, &export)?;
                 let started = Instant::now();
                 let mut child = self.host(&export, "memory")?;
                 let mut peak = 0;
@@ -158,20 +147,9 @@ impl<'a> Measured<'a> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("the host cannot be started")
     }
 
-    fn speed(&self, round: Round) -> String {
-        format!(
-            "{:>6.0} MB/s  {:>7.0} products/s",
-            self.bytes as f64 / 1e6 / round.seconds,
-            round.products / round.seconds
-        )
+    fn speed(&self, [seconds, products]: Round) -> String {
+        format!("{:>6.0} MB/s  {:>7.0} products/s", self.bytes as f64 / 1e6 / seconds, products / seconds)
     }
-}
-
-/// Realistic products, `size` MB of them.
-fn sample(size: u64, grouped: bool, path: &Path) -> Result<u64> {
-    let bytes = size * 1_000_000;
-    let recipe = Recipe { seed: 7, shape: Shape::Real, grouped, products: u64::MAX, bytes, bad_lines: 0.0 };
-    Ok(to_file(&recipe, path)?.bytes)
 }
 
 fn host_bench() -> Step {
@@ -181,20 +159,6 @@ fn host_bench() -> Step {
 fn native_bench() -> Step {
     Step::cargo("measuring the native transform")
         .words("bench --quiet -p guest-transform --bench native --profile guest --")
-}
-
-fn round(step: Step) -> Result<Round> {
-    let said = step.output()?;
-    let mut words = said.split_whitespace().map(str::parse::<f64>);
-    match (words.next(), words.next()) {
-        (Some(Ok(seconds)), Some(Ok(products))) => Ok(Round { seconds, products }),
-        _ => anyhow::bail!("a measurement said `{}` instead of its figures", said.trim()),
-    }
-}
-
-fn median(mut rounds: Vec<Round>) -> Round {
-    rounds.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
-    rounds[rounds.len() / 2]
 }
 
 /// High-water mark of a process's resident memory in kB; 0 once it is gone.

@@ -1,0 +1,54 @@
+//! Metrics where the settings send them.
+
+use crate::support::{Place, ran};
+use serde_json::Value;
+
+const EXPORT: &str = r#"{"id":"gid://shopify/Product/1","title":"Mug","updatedAt":"2026-01-01T00:00:00Z"}
+not a line
+"#;
+
+fn run(place: &Place, setting: (&str, &str)) -> crate::support::Ran {
+    let source = place.write("export.jsonl", EXPORT);
+    let mut command = place.run_command(source.to_str().unwrap(), &["--quiet"]);
+    ran(command.env(setting.0, setting.1).output().unwrap())
+}
+
+#[test]
+fn a_prometheus_file_holds_what_happened() {
+    let place = Place::new();
+    let ran = run(&place, ("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let metrics = std::fs::read_to_string(place.path("metrics.prom")).unwrap();
+    for line in [
+        "host_items_total{class=\"processed\"} 1",
+        "host_chunks_total{outcome=\"done\"} 1",
+        "host_chunk_seconds_count 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
+    }
+}
+
+#[test]
+fn cloudwatch_finds_its_lines_on_stderr() {
+    let place = Place::new();
+    let ran = run(&place, ("HOST_TELEMETRY__EMF", "true"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let lines: Vec<Value> = ran.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let processed = lines.iter().find(|line| line["class"] == "processed");
+    assert_eq!(processed.map(|line| &line["host_items_total"]), Some(&Value::from(1)), "{lines:?}");
+    // Each combination of dimensions is billed: nothing of the shop or the job is among them.
+    for line in &lines {
+        assert!(!line.to_string().contains("tests.myshopify.com"), "{line}");
+    }
+}
+
+#[test]
+fn both_at_once_is_a_wrong_setting() {
+    let place = Place::new();
+    let source = place.write("export.jsonl", EXPORT);
+    let mut command = place.run_command(source.to_str().unwrap(), &[]);
+    command.env("HOST_TELEMETRY__EMF", "true").env("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom");
+    let ran = ran(command.output().unwrap());
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("to Prometheus or to CloudWatch, not to both"), "{ran:?}");
+}
