@@ -10,6 +10,7 @@ mod output;
 mod plugin;
 mod report;
 mod run;
+mod settings;
 
 pub use failure::Exit;
 
@@ -80,6 +81,9 @@ enum Command {
     /// Look at jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
+    /// How an index of a search server is reached and written
+    #[command(subcommand)]
+    Settings(settings::SettingsCommand),
     /// Look at what is in the index
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
@@ -108,6 +112,7 @@ pub fn main() -> Exit {
     let result = match command {
         Command::Run(args) => run::run(&global, *args, &screen),
         Command::Jobs(command) => jobs::run(&global, command, &screen),
+        Command::Settings(command) => settings::run(&global, command),
         Command::Documents(command) => documents::run(&global, command),
         Command::Plugin(command) => plugin::run(&global, command),
         Command::Config(command) => config::run(&global, command),

@@ -6,6 +6,7 @@ use super::{
     failure::{Exit, Failure},
     jobs::{get, indexing, show},
     output::exit_of,
+    settings::check,
 };
 use crate::{
     config::{Config, GroupingMode},
@@ -239,10 +240,8 @@ impl Run<'_> {
             self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
         let platform = if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform };
         let index_name = self.config.index.clone().unwrap_or_else(|| index_name(platform, self.shop));
-        if index_name.is_empty() || !index_name.chars().all(fits_index) {
-            let message = format!("`{index_name}` is no index: only A-Z a-z 0-9 _ - may stand in its name");
-            return Err(Failure::usage(message).help("name the index with --index"));
-        }
+        check::index_name(&index_name)
+            .map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
         let fingerprint = self.fingerprint(plan, &plugin.digest, &manifest.name, &index_name);
         if let Some(job) = stores.jobs.find_unfinished(self.shop, fingerprint).await.map_err(store_failure)? {
             return Ok(job);
@@ -405,12 +404,7 @@ fn shop(config: &Config) -> Result<String, Failure> {
 fn index_name(platform: &str, shop: &str) -> String {
     let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
     let name = format!("{platform}-{shop}");
-    name.chars().map(|c| if fits_index(c) { c } else { '-' }).collect()
-}
-
-/// What Marqo takes in the name of an index.
-fn fits_index(character: char) -> bool {
-    character.is_ascii_alphanumeric() || "_-".contains(character)
+    name.chars().map(|c| if check::fits_index(c) { c } else { '-' }).collect()
 }
 
 fn export_failure(error: ExportError) -> Failure {

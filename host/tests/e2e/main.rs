@@ -7,5 +7,6 @@ mod crash;
 mod interrupt;
 mod order;
 mod samples;
+mod settings;
 mod support;
 mod sync;
