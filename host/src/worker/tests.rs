@@ -121,6 +121,22 @@ impl Index for ScriptedIndex {
         if matches!(next, Some(Next::LostAnswer)) { Err(index_error(true)) } else { Ok(outcomes) }
     }
 
+    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+        self.writes.fetch_add(1, Relaxed);
+        let mut documents = self.documents.lock().unwrap();
+        let update = |update: &Write| {
+            let Some((stored, job)) = documents.get_mut(&update.document.id) else {
+                return Outcome::Refused { code: "document-not-found".into(), message: "no".into() };
+            };
+            stored.document.fields.extend(update.document.fields.clone());
+            stored.version.extend(update.version.clone());
+            stored.content_hash = update.content_hash.clone();
+            *job = target.job_id.clone();
+            Outcome::Done
+        };
+        Ok(batch.iter().map(update).collect())
+    }
+
     async fn delete(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
         let mut documents = self.documents.lock().unwrap();
         Ok(ids

@@ -70,6 +70,8 @@ checks! { embedded:
     settings::of_many_puts_at_once_one_stays_whole,
     index::a_document_comes_back_as_it_was_written,
     index::a_document_is_replaced_as_a_whole,
+    index::an_update_changes_what_it_gives_and_nothing_else,
+    index::an_update_creates_nothing,
     index::versions_are_read_in_the_order_asked,
     index::the_latest_writer_is_remembered,
     index::removal_is_done_also_for_what_is_not_there,
