@@ -15,7 +15,7 @@ mod settings;
 pub use failure::Exit;
 
 use crate::{
-    config::Overrides,
+    config::{Overrides, TargetIndex},
     telemetry::{
         log::{self, LogFormat},
         progress::Screen,
@@ -51,6 +51,9 @@ struct Global {
     /// Name of the index [default: made of platform and shop]
     #[arg(long, global = true, value_name = "NAME")]
     index: Option<String>,
+    /// The index that documents are written to [default: catalog]
+    #[arg(long, global = true, value_enum, value_name = "INDEX")]
+    target: Option<TargetIndex>,
     /// How results are printed on stdout
     #[arg(long, global = true, value_enum, default_value_t)]
     output: OutputFormat,
@@ -69,7 +72,8 @@ impl Global {
         overrides
             .set("--data-dir", "data_dir", self.data_dir.as_ref())
             .set("--shop", "shop", self.shop.as_ref())
-            .set("--index", "index", self.index.as_ref());
+            .set("--index", "index", self.index.as_ref())
+            .set("--target", "target", self.target);
         overrides
     }
 }
