@@ -2,7 +2,7 @@
 
 use super::{
     Ended, Global,
-    context::{effective, env, open, plugins, runtime, store_failure},
+    context::{effective, env, index, open, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     jobs::{get, indexing, show},
     output::exit_of,
@@ -12,7 +12,6 @@ use crate::{
     config::{Config, GroupingMode},
     env::SharedEnv,
     export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot},
-    index::catalog::Catalog,
     ingest::{
         chunk::ChunkBounds,
         reader,
@@ -43,6 +42,9 @@ pub(super) struct RunArgs {
     /// Plug-in file; may be repeated, the later one wins a role
     #[arg(long = "plugin", value_name = "FILE")]
     plugins: Vec<PathBuf>,
+    /// Whether documents are added (or replaced as a whole) or the fields that they give updated where they are there
+    #[arg(long, value_enum, default_value_t)]
+    operation: RunOperation,
     /// How lines become products
     #[arg(long, value_enum, value_name = "MODE")]
     grouping: Option<GroupingMode>,
@@ -52,6 +54,23 @@ pub(super) struct RunArgs {
     /// What a document does whose version equals the stored one while its content differs
     #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
     same_version: Option<String>,
+}
+
+/// What a run does with documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum RunOperation {
+    #[default]
+    Add,
+    Update,
+}
+
+impl From<RunOperation> for Operation {
+    fn from(operation: RunOperation) -> Self {
+        match operation {
+            RunOperation::Add => Self::AddDocuments,
+            RunOperation::Update => Self::UpdateDocuments,
+        }
+    }
 }
 
 pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
@@ -72,6 +91,7 @@ pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
         let run = Run {
             global,
             config: &config,
+            operation: args.operation,
             shop: &shop,
             plugins: &plugins,
             screen,
@@ -85,6 +105,7 @@ pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
 struct Run<'a> {
     global: &'a Global,
     config: &'a Config,
+    operation: RunOperation,
     shop: &'a str,
     plugins: &'a Plugins,
     screen: &'a Screen,
@@ -257,7 +278,7 @@ impl Run<'_> {
             platform: platform.clone(),
             shop_id: self.shop.to_owned(),
             index_name,
-            operation: Operation::AddDocuments,
+            operation: self.operation.into(),
             created_at,
             plugin,
             fingerprint,
@@ -268,10 +289,12 @@ impl Run<'_> {
 
     /// Digest of everything that decides the chunks' bytes and what is done with them.
     fn fingerprint(&self, plan: &Plan, plugin: &Digest, name: &str, index_name: &str) -> Digest {
-        let Config { ingest, worker, plugin: plugins, .. } = self.config;
+        let Config { ingest, worker, target, plugin: plugins, .. } = self.config;
         let told = serde_json::to_vec(&plugins.config.get(name)).expect("settings are plain data");
         let settings = format!(
-            "{} {} {} {} {:?} {}",
+            "{} {:?} {} {} {} {} {:?} {}",
+            Operation::from(self.operation).as_str(),
+            target,
             plan.strategy(),
             ingest.chunk_documents,
             ingest.chunk_bytes,
@@ -294,7 +317,7 @@ impl Run<'_> {
     fn worker(&self, embedded: &Embedded) -> Arc<Worker> {
         Arc::new(Worker::new(
             embedded.stores(),
-            Arc::new(Catalog::new(embedded).with_batch_complexity(self.config.catalog.batch_complexity)),
+            index(self.config, embedded),
             self.plugins.validate(),
             self.plugins.version(),
             self.env.clone(),
