@@ -221,7 +221,7 @@ fn unescaped(bytes: &[u8]) -> usize {
         return bytes.len();
     }
     let (lanes, _) = bytes.as_chunks::<LANE>();
-    let plain = LANE * lanes.iter().take_while(|lane| all_of(*lane, is_unescaped)).count();
+    let plain = LANE * lanes.iter().take_while(|lane| all_of(lane, is_unescaped)).count();
     let rest = &bytes[plain..];
     plain + rest.iter().position(|byte| !is_unescaped(*byte)).unwrap_or(rest.len())
 }

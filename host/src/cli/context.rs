@@ -2,8 +2,9 @@
 
 use super::{Global, failure::Failure};
 use crate::{
-    config::{Config, Effective, Overrides, load},
+    config::{Config, Effective, Overrides, TargetIndex, load},
     env::{RealEnv, SharedEnv},
+    index::{Index, catalog::Catalog},
     plugin::{Cache, OpenError, Plugins, Profile, Settings},
     store::{StoreError, embedded::Embedded},
 };
@@ -60,6 +61,15 @@ fn plugin_failure(error: OpenError) -> Failure {
     match error {
         OpenError::Load(_) | OpenError::UnknownConfig { .. } => Failure::usage(error),
         OpenError::Engine(_) | OpenError::Threads(_) => Failure::broke(error),
+    }
+}
+
+/// The index that the settings name.
+pub(super) fn index(config: &Config, embedded: &Embedded) -> Arc<dyn Index> {
+    match config.target {
+        TargetIndex::Catalog => {
+            Arc::new(Catalog::new(embedded).with_batch_complexity(config.catalog.batch_complexity))
+        }
     }
 }
 

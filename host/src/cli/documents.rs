@@ -2,12 +2,12 @@
 
 use super::{
     Ended, Global,
-    context::{config, open, print, print_json, runtime},
+    context::{config, index, open, print, print_json, runtime},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
 use crate::{
-    index::{Index, IndexError, Target, catalog::Catalog},
+    index::{Index, IndexError, Target},
     model::DocumentId,
     store::{JobSnapshot, Stores},
 };
@@ -37,14 +37,16 @@ pub(super) enum DocumentsCommand {
 pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
     let config = config(global)?;
     let embedded = open(&config.data_dir, false)?;
-    let catalog = Catalog::new(&embedded);
+    let index = index(&config, &embedded);
     runtime()?.block_on(async {
         let target = target(global, &embedded.stores()).await?;
         match command {
-            DocumentsCommand::Get { id } => get(global, &catalog, &target, &id).await,
-            DocumentsCommand::List { after, limit } => list(global, &catalog, &target, after, limit).await,
+            DocumentsCommand::Get { id } => get(global, index.as_ref(), &target, &id).await,
+            DocumentsCommand::List { after, limit } => {
+                list(global, index.as_ref(), &target, after, limit).await
+            }
             DocumentsCommand::Count => {
-                let count = catalog.count(&target).await.map_err(index_failure)?;
+                let count = index.count(&target).await.map_err(index_failure)?;
                 match global.output {
                     OutputFormat::Text => print(&format!("{count}\n"))?,
                     OutputFormat::Json => print_json(&serde_json::json!({ "count": count }))?,

@@ -10,11 +10,12 @@ mod output;
 mod plugin;
 mod report;
 mod run;
+mod settings;
 
 pub use failure::Exit;
 
 use crate::{
-    config::Overrides,
+    config::{Overrides, TargetIndex},
     telemetry::{
         log::{self, LogFormat},
         progress::Screen,
@@ -50,6 +51,9 @@ struct Global {
     /// Name of the index [default: made of platform and shop]
     #[arg(long, global = true, value_name = "NAME")]
     index: Option<String>,
+    /// The index that documents are written to [default: catalog]
+    #[arg(long, global = true, value_enum, value_name = "INDEX")]
+    target: Option<TargetIndex>,
     /// How results are printed on stdout
     #[arg(long, global = true, value_enum, default_value_t)]
     output: OutputFormat,
@@ -68,7 +72,8 @@ impl Global {
         overrides
             .set("--data-dir", "data_dir", self.data_dir.as_ref())
             .set("--shop", "shop", self.shop.as_ref())
-            .set("--index", "index", self.index.as_ref());
+            .set("--index", "index", self.index.as_ref())
+            .set("--target", "target", self.target);
         overrides
     }
 }
@@ -80,6 +85,9 @@ enum Command {
     /// Look at jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
+    /// How an index of a search server is reached and written
+    #[command(subcommand)]
+    Settings(settings::SettingsCommand),
     /// Look at what is in the index
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
@@ -108,6 +116,7 @@ pub fn main() -> Exit {
     let result = match command {
         Command::Run(args) => run::run(&global, *args, &screen),
         Command::Jobs(command) => jobs::run(&global, command, &screen),
+        Command::Settings(command) => settings::run(&global, command),
         Command::Documents(command) => documents::run(&global, command),
         Command::Plugin(command) => plugin::run(&global, command),
         Command::Config(command) => config::run(&global, command),

@@ -2,16 +2,16 @@
 
 use super::{
     Ended, Global,
-    context::{effective, env, open, plugins, runtime, store_failure},
+    context::{effective, env, index, open, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     jobs::{get, indexing, show},
     output::exit_of,
+    settings::check,
 };
 use crate::{
     config::{Config, GroupingMode},
     env::SharedEnv,
     export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot},
-    index::catalog::Catalog,
     ingest::{
         chunk::ChunkBounds,
         reader,
@@ -45,6 +45,9 @@ pub(super) struct RunArgs {
     /// Plug-in file; may be repeated, the later one wins a role
     #[arg(long = "plugin", value_name = "FILE")]
     plugins: Vec<PathBuf>,
+    /// Whether documents are added (or replaced as a whole) or the fields that they give updated where they are there
+    #[arg(long, value_enum, default_value_t)]
+    operation: RunOperation,
     /// How lines become products
     #[arg(long, value_enum, value_name = "MODE")]
     grouping: Option<GroupingMode>,
@@ -54,6 +57,23 @@ pub(super) struct RunArgs {
     /// What a document does whose version equals the stored one while its content differs
     #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
     same_version: Option<String>,
+}
+
+/// What a run does with documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum RunOperation {
+    #[default]
+    Add,
+    Update,
+}
+
+impl From<RunOperation> for Operation {
+    fn from(operation: RunOperation) -> Self {
+        match operation {
+            RunOperation::Add => Self::AddDocuments,
+            RunOperation::Update => Self::UpdateDocuments,
+        }
+    }
 }
 
 pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
@@ -76,6 +96,7 @@ pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
         let run = Run {
             global,
             config: &config,
+            operation: args.operation,
             shop: &shop,
             plugins: &plugins,
             screen,
@@ -91,6 +112,7 @@ pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
 struct Run<'a> {
     global: &'a Global,
     config: &'a Config,
+    operation: RunOperation,
     shop: &'a str,
     plugins: &'a Plugins,
     screen: &'a Screen,
@@ -246,10 +268,8 @@ impl Run<'_> {
             self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
         let platform = if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform };
         let index_name = self.config.index.clone().unwrap_or_else(|| index_name(platform, self.shop));
-        if index_name.is_empty() || !index_name.chars().all(fits_index) {
-            let message = format!("`{index_name}` is no index: only A-Z a-z 0-9 _ - may stand in its name");
-            return Err(Failure::usage(message).help("name the index with --index"));
-        }
+        check::index_name(&index_name)
+            .map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
         let fingerprint = self.fingerprint(plan, &plugin.digest, &manifest.name, &index_name);
         if let Some(job) = stores.jobs.find_unfinished(self.shop, fingerprint).await.map_err(store_failure)? {
             return Ok(job);
@@ -265,7 +285,7 @@ impl Run<'_> {
             platform: platform.clone(),
             shop_id: self.shop.to_owned(),
             index_name,
-            operation: Operation::AddDocuments,
+            operation: self.operation.into(),
             created_at,
             plugin,
             fingerprint,
@@ -276,10 +296,12 @@ impl Run<'_> {
 
     /// Digest of everything that decides the chunks' bytes and what is done with them.
     fn fingerprint(&self, plan: &Plan, plugin: &Digest, name: &str, index_name: &str) -> Digest {
-        let Config { ingest, worker, plugin: plugins, .. } = self.config;
+        let Config { ingest, worker, target, plugin: plugins, .. } = self.config;
         let told = serde_json::to_vec(&plugins.config.get(name)).expect("settings are plain data");
         let settings = format!(
-            "{} {} {} {} {:?} {}",
+            "{} {:?} {} {} {} {} {:?} {}",
+            Operation::from(self.operation).as_str(),
+            target,
             plan.strategy(),
             ingest.chunk_documents,
             ingest.chunk_bytes,
@@ -302,7 +324,7 @@ impl Run<'_> {
     fn worker(&self, embedded: &Embedded) -> Arc<Worker> {
         Arc::new(Worker::new(
             embedded.stores(),
-            Arc::new(Catalog::new(embedded).with_batch_complexity(self.config.catalog.batch_complexity)),
+            index(self.config, embedded),
             self.plugins.validate(),
             self.plugins.version(),
             self.env.clone(),
@@ -412,12 +434,7 @@ fn shop(config: &Config) -> Result<String, Failure> {
 fn index_name(platform: &str, shop: &str) -> String {
     let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
     let name = format!("{platform}-{shop}");
-    name.chars().map(|c| if fits_index(c) { c } else { '-' }).collect()
-}
-
-/// What Marqo takes in the name of an index.
-fn fits_index(character: char) -> bool {
-    character.is_ascii_alphanumeric() || "_-".contains(character)
+    name.chars().map(|c| if check::fits_index(c) { c } else { '-' }).collect()
 }
 
 fn export_failure(error: ExportError) -> Failure {

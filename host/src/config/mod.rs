@@ -5,6 +5,7 @@
 mod catalog;
 mod ingest;
 mod load;
+mod marqo;
 mod plugin;
 mod telemetry;
 mod worker;
@@ -12,6 +13,7 @@ mod worker;
 pub use catalog::CatalogConfig;
 pub use ingest::{GroupingMode, IngestConfig};
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
+pub use marqo::MarqoConfig;
 pub use plugin::PluginConfig;
 pub use telemetry::TelemetryConfig;
 pub use worker::WorkerConfig;
@@ -29,16 +31,29 @@ pub struct Config {
     pub shop: Option<String>,
     /// Name of the index; without one, the platform and the shop make it: `shopify-example-myshopify-com`.
     pub index: Option<String>,
+    /// The index that documents are written to.
+    pub target: TargetIndex,
     /// How an export becomes chunks.
     pub ingest: IngestConfig,
     /// How chunks are written to the index.
     pub worker: WorkerConfig,
     /// How the catalog is written.
     pub catalog: CatalogConfig,
+    /// How the host talks to a Marqo server.
+    pub marqo: MarqoConfig,
     /// How plug-ins run, and what they are told.
     pub plugin: PluginConfig,
     /// Where metrics go.
     pub telemetry: TelemetryConfig,
+}
+
+/// The kinds of index that documents can be written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetIndex {
+    /// The relational catalog in the data directory.
+    #[default]
+    Catalog,
 }
 
 impl Default for Config {
@@ -47,9 +62,11 @@ impl Default for Config {
             data_dir: PathBuf::from(".host"),
             shop: None,
             index: None,
+            target: TargetIndex::default(),
             ingest: IngestConfig::default(),
             worker: WorkerConfig::default(),
             catalog: CatalogConfig::default(),
+            marqo: MarqoConfig::default(),
             plugin: PluginConfig::default(),
             telemetry: TelemetryConfig::default(),
         }

@@ -66,7 +66,7 @@ pub struct IndexError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// An index. Writes and deletes are idempotent: a caller that does not know an outcome calls again.
+/// An index. Writes, updates and deletes are idempotent: a caller that does not know an outcome calls again.
 #[async_trait]
 pub trait Index: Send + Sync {
     /// Versions of the documents that the index holds, one entry an id, in one round trip.
@@ -74,6 +74,10 @@ pub trait Index: Send + Sync {
 
     /// Adds or replaces documents with distinct ids; one outcome a document.
     async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
+
+    /// Puts the given fields into documents that the index holds, ids distinct; one outcome a document. Fields that are
+    /// not given stay. A document that is not there is refused with the code `document-not-found`, never created.
+    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
 
     /// Removes documents; one outcome an id, `Done` also for those that were not there.
     async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError>;

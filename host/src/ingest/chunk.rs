@@ -30,7 +30,7 @@ pub struct FullChunk {
 pub struct Chunker {
     bounds: ChunkBounds,
     lanes: u16,
-    open: BTreeMap<(u16, u8), OpenChunk>,
+    open: BTreeMap<(u16, Operation), OpenChunk>,
 }
 
 #[derive(Debug, Default)]
@@ -38,8 +38,6 @@ struct OpenChunk {
     bytes: Vec<u8>,
     ids: HashSet<DocumentId>,
 }
-
-const OPERATIONS: [Operation; 2] = [Operation::AddDocuments, Operation::DeleteDocuments];
 
 impl Chunker {
     /// A chunker for `lanes` lanes, at least 1.
@@ -53,16 +51,16 @@ impl Chunker {
     pub fn push(&mut self, operation: Operation, id: DocumentId, object: &str) -> Vec<FullChunk> {
         let lane = lane_of(&id, self.lanes);
         let mut full = Vec::new();
-        for other in OPERATIONS {
-            if self.open.get(&(lane, other as u8)).is_some_and(|chunk| chunk.ids.contains(&id)) {
+        for other in Operation::ALL {
+            if self.open.get(&(lane, other)).is_some_and(|chunk| chunk.ids.contains(&id)) {
                 full.extend(self.close(lane, other));
             }
         }
         let size = object.len() + id.as_str().len() + 11;
-        if self.open.get(&(lane, operation as u8)).is_some_and(|c| c.bytes.len() + size > self.bounds.bytes) {
+        if self.open.get(&(lane, operation)).is_some_and(|c| c.bytes.len() + size > self.bounds.bytes) {
             full.extend(self.close(lane, operation));
         }
-        let chunk = self.open.entry((lane, operation as u8)).or_default();
+        let chunk = self.open.entry((lane, operation)).or_default();
         push_line(&mut chunk.bytes, &id, object);
         chunk.ids.insert(id);
         if chunk.ids.len() >= self.bounds.documents || chunk.bytes.len() >= self.bounds.bytes {
@@ -74,13 +72,11 @@ impl Chunker {
     /// Closes all chunks that are still open, lane by lane.
     pub fn finish(mut self) -> Vec<FullChunk> {
         let open: Vec<_> = self.open.keys().copied().collect();
-        open.into_iter()
-            .filter_map(|(lane, operation)| self.close(lane, OPERATIONS[usize::from(operation)]))
-            .collect()
+        open.into_iter().filter_map(|(lane, operation)| self.close(lane, operation)).collect()
     }
 
     fn close(&mut self, lane: u16, operation: Operation) -> Option<FullChunk> {
-        let OpenChunk { bytes, ids } = self.open.remove(&(lane, operation as u8))?;
+        let OpenChunk { bytes, ids } = self.open.remove(&(lane, operation))?;
         Some(FullChunk { lane, operation, bytes, documents: ids.len() as u32 })
     }
 }

@@ -85,6 +85,7 @@ pub async fn ingest(
     stores.jobs.create(job).await?;
     let mut sink = Sink {
         sources: &job.sources,
+        operation: job.operation,
         chunker: Chunker::new(settings.bounds, settings.lanes),
         publisher: Publisher::new(stores, job),
         refused: Refused::new(stores, job),
@@ -178,6 +179,8 @@ impl Place<'_> {
 struct Sink<'a> {
     /// Names of the sources, by their position.
     sources: &'a [String],
+    /// What is done with documents; removals are removals.
+    operation: Operation,
     chunker: Chunker,
     publisher: Publisher<'a>,
     refused: Refused<'a>,
@@ -237,7 +240,7 @@ impl Sink<'_> {
             self.push(Operation::DeleteDocuments, removal.id, &removal.version).await?;
         }
         for document in documents {
-            self.push(Operation::AddDocuments, document.id, &document.fields).await?;
+            self.push(self.operation, document.id, &document.fields).await?;
         }
         Ok(())
     }

@@ -4,21 +4,27 @@ use crate::model::{Digest, JobId};
 use serde::{Deserialize, Serialize};
 
 /// What is done with the documents of a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Operation {
     /// Add or replace.
     AddDocuments,
     /// Remove; a line holds the id and the version fields of the removal.
     DeleteDocuments,
+    /// Put the given fields into documents that are there.
+    UpdateDocuments,
 }
 
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 3] = [Self::AddDocuments, Self::DeleteDocuments, Self::UpdateDocuments];
+
     /// The name in messages and records, as in the seed.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AddDocuments => "ADD_DOCUMENTS",
             Self::DeleteDocuments => "DELETE_DOCUMENTS",
+            Self::UpdateDocuments => "UPDATE_DOCUMENTS",
         }
     }
 }

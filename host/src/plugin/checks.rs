@@ -137,8 +137,7 @@ impl Checker<'_> {
             path: raw.path.filter(|path| is_pointer(path)).map(|path| bounded(&path, PATH_CHARACTERS)),
         };
         if refuses {
-            let Issue { code, message, path, .. } = issue.clone();
-            *refused = Some(Refusal { code, message, path, details: Map::new() });
+            *refused = Some(Refusal::of(issue.clone()));
         }
         if is_kept {
             issues.push(issue);

@@ -154,6 +154,12 @@ pub trait Version: Send + Sync {
 }
 
 impl Refusal {
+    /// The refusal of an item by an issue with severity error.
+    pub fn of(issue: Issue) -> Self {
+        let Issue { code, message, path, .. } = issue;
+        Self { code, message, path, details: Map::new() }
+    }
+
     /// The report entry of a refused item.
     pub fn into_entry(self, plugin: &Manifest) -> Entry {
         Entry {

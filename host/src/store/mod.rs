@@ -1,4 +1,4 @@
-//! The seams to storage: chunk objects, the queue, jobs. One folder below implements all of them for one backend.
+//! The seams to storage: chunk objects, the queue, jobs, settings of indexes. One folder below implements all of them for one backend.
 //!
 //! Every method may be called again after a crash or a lost answer: each says what the second call does.
 
@@ -50,4 +50,6 @@ pub struct Stores {
     pub queue: Arc<dyn Queue>,
     /// Jobs, their chunk rows and counters.
     pub jobs: Arc<dyn Jobs>,
+    /// Settings of indexes.
+    pub settings: Arc<dyn Settings>,
 }

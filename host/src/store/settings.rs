@@ -4,7 +4,8 @@ use crate::model::IndexSettings;
 /// Settings of indexes, by the index's name (seed: EcomIndexSettingsTable).
 #[async_trait]
 pub trait Settings: Send + Sync {
-    /// The settings of an index, if it has any.
+    /// The settings of an index, if it has any. A record with a field that this host does not know, written by a newer
+    /// one, is an error that says so.
     async fn get(&self, index_name: &str) -> Result<Option<IndexSettings>, StoreError>;
 
     /// Stores settings, replacing those that were there. The second call changes nothing.

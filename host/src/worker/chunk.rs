@@ -1,31 +1,30 @@
 //! The steps of one chunk between claim and settle, in their order.
 
 use super::{
-    content::{prepare, version_of},
+    content::{prepare, prepare_update, version_of},
     decide::{Decision, decide, is_same, removal_conflict},
     run::Worker,
+    validate::validate,
 };
 use crate::{
     fault::Fault,
     index::{IndexError, Outcome, Stored, Target, Write},
-    model::{
-        ChunkRef, Class, Counts, Document, DocumentId, Entry, Job, Operation, Severity, report::Samples,
-    },
-    plugin::{MadeDocument, VersionOrdering},
+    model::{ChunkRef, Class, Counts, Document, DocumentId, Entry, Job, Operation, report::Samples},
+    plugin::VersionOrdering,
     store::{ChunkOutcome, Quarantine},
 };
 use serde_json::{Map, Value};
 
 /// What became of a chunk's items so far, in their order.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     counts: Counts,
     entries: Vec<Entry>,
 }
 
 impl Tally {
     /// Counts an item by the class of its entry.
-    fn refuse(&mut self, entry: Entry) {
+    pub(super) fn refuse(&mut self, entry: Entry) {
         match entry.class {
             Class::Skipped => self.counts.skipped += 1,
             Class::Failed => self.counts.failed += 1,
@@ -45,12 +44,12 @@ pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Resu
     let mut tally = Tally::default();
     let documents = read(&bytes, &mut tally);
     match chunk.operation {
-        Operation::AddDocuments => {
-            let accepted = validate(worker, documents, &mut tally).await?;
-            add(worker, job, &target, accepted, &mut tally).await?;
-        }
         Operation::DeleteDocuments => {
             remove(worker, &target, documents, &mut tally).await?;
+        }
+        operation @ (Operation::AddDocuments | Operation::UpdateDocuments) => {
+            let accepted = validate(worker, operation, documents, &mut tally).await?;
+            write(worker, job, &target, operation, accepted, &mut tally).await?;
         }
     }
     finish(worker, chunk, tally, None).await
@@ -118,46 +117,17 @@ fn read(bytes: &[u8], tally: &mut Tally) -> Vec<Document> {
     documents
 }
 
-async fn validate(
-    worker: &Worker,
-    documents: Vec<Document>,
-    tally: &mut Tally,
-) -> Result<Vec<Document>, Fault> {
-    let plugin = worker.validate.manifest().reference();
-    let made = documents
-        .iter()
-        .map(|document| MadeDocument {
-            id: document.id.clone(),
-            fields: serde_json::to_string(&document.fields).expect("JSON values always serialize"),
-        })
-        .collect();
-    let verdicts = worker.validate.validate(made).await?;
-    let mut accepted = Vec::with_capacity(documents.len());
-    for (document, verdict) in documents.into_iter().zip(verdicts) {
-        let of_document = |mut entry: Entry| {
-            entry.document_id = Some(document.id.to_string());
-            entry
-        };
-        for issue in verdict.issues.into_iter().filter(|issue| issue.severity == Severity::Warning) {
-            let entry = Entry::new(Class::Warning, issue.code, issue.message);
-            tally.refuse(of_document(Entry { path: issue.path, plugin: Some(plugin.clone()), ..entry }));
-        }
-        match verdict.refused {
-            Some(refusal) => tally.refuse(of_document(refusal.into_entry(worker.validate.manifest()))),
-            None => accepted.push(document),
-        }
-    }
-    Ok(accepted)
-}
-
-async fn add(
+async fn write(
     worker: &Worker,
     job: &Job,
     target: &Target,
+    operation: Operation,
     documents: Vec<Document>,
     tally: &mut Tally,
 ) -> Result<(), Fault> {
     let fields = &worker.version.manifest().version_fields;
+    let is_update = operation == Operation::UpdateDocuments;
+    let prepare = if is_update { prepare_update } else { prepare };
     let batch: Vec<Write> = documents.into_iter().map(|document| prepare(document, fields)).collect();
     let ids: Vec<DocumentId> = batch.iter().map(|write| write.document.id.clone()).collect();
     let stored = stored(worker, target, &ids).await?;
@@ -202,7 +172,11 @@ async fn add(
     if writes.is_empty() {
         return Ok(());
     }
-    let outcomes = worker.index.write(target, &writes).await?;
+    let outcomes = if is_update {
+        worker.index.update(target, &writes).await?
+    } else {
+        worker.index.write(target, &writes).await?
+    };
     answered_all(target, writes.len(), outcomes.len())?;
     for (write, outcome) in writes.iter().zip(outcomes) {
         match outcome {

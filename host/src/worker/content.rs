@@ -1,7 +1,7 @@
 //! What the host adds to a document: its version for the next comparison, and a digest of the rest.
 
 use crate::{
-    index::Write,
+    index::{Stored, Write},
     model::{Digest, Document},
 };
 use serde_json::{Map, Value};
@@ -22,6 +22,30 @@ pub(super) fn prepare(document: Document, version_fields: &[String]) -> Write {
         .collect();
     let bytes = serde_json::to_vec(&content).expect("JSON values always serialize");
     Write { version, content_hash: Digest::of(&bytes).to_string(), document }
+}
+
+/// Before the digest of an update, which covers the given fields alone: of the document as a whole the index then knows
+/// no digest.
+const PARTIAL: &str = "partial:";
+
+/// The same for an update.
+pub(super) fn prepare_update(document: Document, version_fields: &[String]) -> Write {
+    let mut write = prepare(document, version_fields);
+    write.content_hash.insert_str(0, PARTIAL);
+    write
+}
+
+/// Whether the index holds the content that is to be written: by the same kind of write, or by a whole document whose
+/// fields an update gives again, all of them. A whole document is never the same as an update, which left other fields.
+pub(super) fn is_same_content(write: &Write, stored: &Stored) -> bool {
+    let stored = stored.content_hash.as_deref();
+    stored == Some(&write.content_hash)
+        || write.content_hash.strip_prefix(PARTIAL).is_some_and(|given| stored == Some(given))
+}
+
+/// Whether a digest covers a part of a document.
+pub(super) fn is_partial(content_hash: &str) -> bool {
+    content_hash.starts_with(PARTIAL)
 }
 
 /// The version fields that an object has.

@@ -1,5 +1,6 @@
 //! Write protection: what happens to a document, given what the index holds (seed, step 8).
 
+use super::content::{is_partial, is_same_content};
 use crate::{
     index::{Stored, Write},
     model::{Class, Entry, SameVersion},
@@ -22,7 +23,7 @@ pub(super) enum Decision {
 
 /// Whether the index holds exactly this document: then no version needs to be compared.
 pub(super) fn is_same(write: &Write, stored: &Stored) -> bool {
-    stored.content_hash.as_deref() == Some(&write.content_hash) && stored.version == write.version
+    is_same_content(write, stored) && stored.version == write.version
 }
 
 /// The decision for a document that the index holds already in some version.
@@ -33,13 +34,17 @@ pub(super) fn decide(
     job_id: &str,
     same_version: SameVersion,
 ) -> Decision {
-    let same_content = stored.content_hash.as_deref() == Some(&write.content_hash);
+    let same_content = is_same_content(write, stored);
+    // The update and this document are of one version; the document says all of it, the update said a part.
+    let completes_an_update =
+        stored.content_hash.as_deref().is_some_and(is_partial) && !is_partial(&write.content_hash);
     let by_this_job = stored.job_id.as_deref() == Some(job_id);
     match ordering {
         VersionOrdering::Newer => Decision::Write,
         VersionOrdering::Older => Decision::Conflict(conflict("older-version", write, stored)),
         VersionOrdering::Same if same_content && by_this_job => Decision::Written,
         VersionOrdering::Same if same_content => Decision::Unchanged,
+        VersionOrdering::Same if completes_an_update => Decision::Write,
         VersionOrdering::Same if same_version == SameVersion::Write && !by_this_job => Decision::Write,
         VersionOrdering::Same => Decision::Conflict(conflict("same-version", write, stored)),
     }
@@ -47,14 +52,14 @@ pub(super) fn decide(
 
 /// The entry of a removal that is older than the document it wants to remove.
 pub(super) fn removal_conflict(id: &str, version: &Map<String, Value>, stored: &Stored) -> Entry {
-    entry("older-removal", id, version, stored)
+    entry("older-removal", id, version, stored, false)
 }
 
 fn conflict(code: &str, write: &Write, stored: &Stored) -> Entry {
-    entry(code, write.document.id.as_str(), &write.version, stored)
+    entry(code, write.document.id.as_str(), &write.version, stored, is_partial(&write.content_hash))
 }
 
-fn entry(code: &str, id: &str, incoming: &Map<String, Value>, stored: &Stored) -> Entry {
+fn entry(code: &str, id: &str, incoming: &Map<String, Value>, stored: &Stored, is_update: bool) -> Entry {
     let (ours, theirs) = (spell(incoming), spell(&stored.version));
     let message = match code {
         "older-version" => {
@@ -62,6 +67,10 @@ fn entry(code: &str, id: &str, incoming: &Map<String, Value>, stored: &Stored) -
         }
         "older-removal" => format!(
             "the index holds a newer version ({theirs}) than this removal ({ours}); it was left alone"
+        ),
+        "same-version" if is_update => format!(
+            "the index holds this version already ({theirs}), with other fields or values than this update gives; it was \
+             left alone, `--same-version write` updates it"
         ),
         _ => format!(
             "the index holds other content of the same version ({theirs}); it was left alone, `--same-version write` \
@@ -95,7 +104,10 @@ fn spell(version: &Map<String, Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::Document, worker::content::prepare};
+    use crate::{
+        model::Document,
+        worker::content::{prepare, prepare_update},
+    };
 
     fn write(title: &str) -> Write {
         let line = format!(r#"{{"_id":"1","title":"{title}","updated_at":"2026-01-01T00:00:00Z"}}"#);
@@ -144,6 +156,41 @@ mod tests {
                 expected,
                 "{ordering:?} {title} {job} {same_version:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_table_for_updates() {
+        use VersionOrdering::{Newer, Older, Same};
+        let document = |title: &str| {
+            let line = format!(r#"{{"_id":"1","title":"{title}","updated_at":"2026-01-01T00:00:00Z"}}"#);
+            Document::from_line(&line).unwrap()
+        };
+        let fields = ["updated_at".to_owned()];
+        let whole = |title: &str| prepare(document(title), &fields);
+        let update = |title: &str| prepare_update(document(title), &fields);
+        for (ordering, incoming, before, job, expected) in [
+            (Newer, update("new"), whole("old"), "other", "write"),
+            (Older, update("new"), whole("old"), "other", "older-version"),
+            (Same, update("new"), update("new"), "this", "written"),
+            (Same, update("new"), update("new"), "other", "unchanged"),
+            (Same, update("all"), whole("all"), "other", "unchanged"),
+            (Same, update("new"), whole("old"), "other", "same-version"),
+            (Same, update("new"), update("old"), "other", "same-version"),
+            // The whole document puts right what an update of its version left out.
+            (Same, whole("all"), update("all"), "other", "write"),
+            (Older, whole("all"), update("all"), "other", "older-version"),
+        ] {
+            let stored = Stored {
+                version: before.version.clone(),
+                content_hash: Some(before.content_hash.clone()),
+                job_id: Some(job.to_owned()),
+            };
+            let decided = match decide(&incoming, &stored, ordering, "this", SameVersion::Conflict) {
+                Decision::Conflict(entry) => entry.code,
+                other => format!("{other:?}").to_lowercase(),
+            };
+            assert_eq!(decided, expected, "{ordering:?} {incoming:?} {before:?} {job}");
         }
     }
 

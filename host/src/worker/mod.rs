@@ -8,5 +8,6 @@ mod lease;
 mod run;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 pub use run::{Stop, Until, Worker, WorkerSettings};

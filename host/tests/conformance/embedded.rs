@@ -3,6 +3,7 @@
 use crate::{checks, clock::Clock, make::Backend};
 use host::{env::SharedEnv, index::catalog::Catalog, store::embedded::Embedded};
 use std::sync::Arc;
+use tempfile::TempDir;
 
 pub(crate) fn embedded() -> Backend {
     let dir = tempfile::tempdir().unwrap();
@@ -12,8 +13,15 @@ pub(crate) fn embedded() -> Backend {
         stores: embedded.stores(),
         index: Arc::new(Catalog::new(&embedded).with_batch_complexity(7)),
         env,
-        _keep: Box::new(dir),
+        plant_settings,
+        keep: Box::new(dir),
     }
+}
+
+fn plant_settings(backend: &Backend, index_name: &str, json: &str) {
+    let dir = backend.keep.downcast_ref::<TempDir>().unwrap();
+    let file = rusqlite::Connection::open(dir.path().join("host.db")).unwrap();
+    file.execute("INSERT INTO index_settings VALUES (?1, ?2)", [index_name, json]).unwrap();
 }
 
 checks! { embedded:
@@ -54,8 +62,16 @@ checks! { embedded:
     jobs::failed_outranks_conflict_outranks_completed,
     jobs::samples_do_not_depend_on_the_order_of_counting,
     jobs::reports_come_in_chunk_order_ingest_first,
+    settings::settings_come_back_as_they_were_put,
+    settings::settings_are_replaced_as_a_whole,
+    settings::indexes_are_listed_in_their_order,
+    settings::an_index_without_settings_has_none,
+    settings::a_record_of_a_newer_host_is_refused,
+    settings::of_many_puts_at_once_one_stays_whole,
     index::a_document_comes_back_as_it_was_written,
     index::a_document_is_replaced_as_a_whole,
+    index::an_update_changes_what_it_gives_and_nothing_else,
+    index::an_update_creates_nothing,
     index::versions_are_read_in_the_order_asked,
     index::the_latest_writer_is_remembered,
     index::removal_is_done_also_for_what_is_not_there,

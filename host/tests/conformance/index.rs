@@ -1,7 +1,10 @@
 //! Checks of [`host::index::Index`].
 
 use crate::make::{Backend, id, write};
-use host::index::{Index, Outcome, Stored, Target, Write};
+use host::{
+    index::{Index, Outcome, Stored, Target, Write},
+    model::Document,
+};
 use serde_json::{Map, Value, json};
 
 async fn put(backend: &Backend, target: &Target, writes: &[Write]) {
@@ -45,6 +48,70 @@ pub(crate) async fn a_document_is_replaced_as_a_whole(backend: &Backend) {
     put(backend, &target, std::slice::from_ref(&new)).await;
     holds(&*backend.index, &target, &new).await;
     assert_eq!(backend.index.count(&target).await.unwrap(), 1);
+}
+
+pub(crate) async fn an_update_changes_what_it_gives_and_nothing_else(backend: &Backend) {
+    let mut target = backend.target();
+    let full = write(
+        "1",
+        json!({"title": "Mug", "price": 20.0, "updated_at": "2026-01-01T00:00:00Z",
+            "variants": [{"id": "a", "sku": "A", "price": "1", "attributes": {"Size": "M"}}, {"id": 2}]}),
+    );
+    put(backend, &target, &[full.clone(), write("other", json!({"title": "Cup"}))]).await;
+    target.job_id = "job-2".to_owned();
+    for (fields, expected) in [
+        (json!({"price": 21.5, "stock": 3}), json!({"title": "Mug", "price": 21.5, "stock": 3})),
+        (
+            json!({"stock": 2, "updated_at": "2026-01-02T00:00:00Z"}),
+            json!({"title": "Mug", "price": 21.5, "stock": 2, "updated_at": "2026-01-02T00:00:00Z"}),
+        ),
+        (
+            json!({"variants": [{"id": "a", "sku": "B"}]}),
+            json!({"title": "Mug", "price": 21.5, "stock": 2, "updated_at": "2026-01-02T00:00:00Z",
+                "variants": [{"id": "a", "sku": "B"}]}),
+        ),
+    ] {
+        let update = write("1", fields);
+        // The second time changes nothing.
+        for _ in 0..2 {
+            let outcomes = backend.index.update(&target, std::slice::from_ref(&update)).await.unwrap();
+            assert_eq!(outcomes, [Outcome::Done]);
+            let mut stored = full.document.fields.clone();
+            stored.extend(expected.as_object().unwrap().clone());
+            let expected =
+                Write { document: Document { fields: stored, ..full.document.clone() }, ..update.clone() };
+            holds(&*backend.index, &target, &expected).await;
+            let stored = backend.index.stored(&target, &[id("1")]).await.unwrap().remove(0).unwrap();
+            assert_eq!(stored.content_hash.as_ref(), Some(&update.content_hash));
+            assert_eq!(stored.job_id.as_deref(), Some("job-2"));
+            assert!(stored.version.contains_key("updated_at"), "a version that is not given stays");
+        }
+    }
+    assert_eq!(backend.index.get(&target, &id("other")).await.unwrap().unwrap()["title"], "Cup");
+}
+
+pub(crate) async fn an_update_creates_nothing(backend: &Backend) {
+    let target = backend.target();
+    put(backend, &target, &[write("1", json!({"title": "Mug"})), write("2", json!({"title": "Cup"}))]).await;
+    let updates = [
+        write("none", json!({"title": "Jug"})),
+        write("1", json!({"title": "New mug"})),
+        write("2", json!({"title": "New cup", "variants": [{"sku": "without id"}]})),
+    ];
+    let outcomes = backend.index.update(&target, &updates).await.unwrap();
+    let codes: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Done => "done",
+            Outcome::Refused { code, .. } => code,
+        })
+        .collect();
+    assert_eq!(codes, ["document-not-found", "done", "invalid-variant"]);
+    assert_eq!(backend.index.list(&target, None, 10).await.unwrap(), [id("1"), id("2")]);
+    for (name, title) in [("1", "New mug"), ("2", "Cup")] {
+        assert_eq!(backend.index.get(&target, &id(name)).await.unwrap().unwrap()["title"], title);
+    }
+    assert_eq!(backend.index.update(&target, &[]).await.unwrap(), []);
 }
 
 pub(crate) async fn versions_are_read_in_the_order_asked(backend: &Backend) {

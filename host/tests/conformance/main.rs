@@ -15,6 +15,7 @@ mod make;
 mod processes;
 mod properties;
 mod queue;
+mod settings;
 mod speed;
 
 /// Makes a test of each named check: `$with` hands a fresh backend to it.

@@ -17,8 +17,10 @@ pub(crate) struct Backend {
     pub(crate) stores: Stores,
     pub(crate) index: Arc<dyn Index>,
     pub(crate) env: SharedEnv,
+    /// Stores the settings of an index past the seam, as a host of another version would.
+    pub(crate) plant_settings: fn(&Backend, index_name: &str, json: &str),
     /// Whatever must live as long, such as a folder.
-    pub(crate) _keep: Box<dyn Any + Send + Sync>,
+    pub(crate) keep: Box<dyn Any + Send + Sync>,
 }
 
 impl Backend {

@@ -8,5 +8,6 @@ mod interrupt;
 mod metrics;
 mod order;
 mod samples;
+mod settings;
 mod support;
 mod sync;

@@ -136,3 +136,57 @@ fn standard_input_several_files_and_packed_files_are_read() {
     let ran = crate::support::ran(child.wait_with_output().unwrap());
     assert_eq!((ran.code, &ran.json()["unchanged"]), (Some(0), &2.into()), "{ran:?}");
 }
+
+#[test]
+fn an_update_run_changes_what_is_there_and_creates_nothing() {
+    let place = Place::new();
+    place.write("host.toml", "[plugin.config.validate]\nrequired = [\"title\", \"description\"]\n");
+    place.write("export.jsonl", export(&[("Mug", OLD), ("Cup", NEW)]));
+    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+    let before = place.documents();
+
+    // Without a description, which is required of a document and stays in an update.
+    let bare = |titles: &[(&str, &str)]| {
+        let lines: String = export(titles)
+            .lines()
+            .map(|line| {
+                let line = match line.find(r#""descriptionHtml":""#) {
+                    Some(start) => {
+                        let end = start + line[start..].find(r#"","vendor""#).unwrap() + 2;
+                        format!("{}{}", &line[..start], &line[end..])
+                    }
+                    None => line.to_owned(),
+                };
+                line + "\n"
+            })
+            .collect();
+        lines
+    };
+    place.write("update.jsonl", bare(&[("New mug", NEW), ("Old cup", OLD), ("Jug", NEW)]));
+    let ran = place.run("update.jsonl", &["--operation", "update"]);
+    let view = ran.json();
+    assert_eq!((ran.code, &view["operation"]), (Some(4), &"UPDATE_DOCUMENTS".into()), "{ran:?}");
+    assert_eq!(
+        (&view["processed"], &view["unchanged"], &view["failed"], &view["conflict"]),
+        (&1.into(), &0.into(), &1.into(), &1.into())
+    );
+    assert_eq!(view["samples"]["failed"][0]["code"], "document-not-found");
+    assert_eq!(view["samples"]["conflict"][0]["code"], "older-version");
+    let after = place.documents();
+    assert_eq!(after.len(), 2);
+    assert_eq!((&after[0]["title"], &after[0]["updated_at"]), (&"New mug".into(), &NEW.into()));
+    assert_eq!(after[0]["description"], before[0]["description"]);
+    assert!(after[0]["description"].is_string(), "{}", after[0]);
+    assert_eq!(after[1], before[1]);
+
+    // The same update again changes nothing; a whole document of that version is written, although the version is there.
+    let again = place.run("update.jsonl", &["--operation", "update"]).json();
+    assert_eq!((&again["processed"], &again["unchanged"]), (&1.into(), &1.into()), "{again}");
+    place.write("export.jsonl", export(&[("New mug", NEW), ("Cup", NEW)]));
+    let whole = place.run("export.jsonl", &[]).json();
+    assert_eq!((&whole["processed"], &whole["unchanged"]), (&2.into(), &1.into()), "{whole}");
+    assert_eq!(place.documents()[0]["description"], "About New mug");
+    // An update that gives all fields as they are is unchanged as well.
+    let all = place.run("export.jsonl", &["--operation", "update"]).json();
+    assert_eq!((&all["processed"], &all["unchanged"]), (&2.into(), &2.into()), "{all}");
+}

@@ -107,6 +107,18 @@ impl Index for Catalog {
         Ok(outcomes)
     }
 
+    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for range in batch::by_complexity(batch, self.batch_complexity) {
+            let (scope, env, updates) = (target.clone(), self.env.clone(), batch[range].to_vec());
+            let update = self.database.write(move |tx| {
+                upsert::update(&Session::new(tx, &scope), &updates, time::to_column(env.now()))
+            });
+            outcomes.extend(update.await.map_err(|error| during(error, "updating", target))?);
+        }
+        Ok(outcomes)
+    }
+
     async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
         // Their variants are not known, so the bound counts products here.
         for some in ids.chunks(self.batch_complexity) {

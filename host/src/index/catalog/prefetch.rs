@@ -5,7 +5,10 @@ use super::{
     rows::{Attribute, SkuColumns, variant},
     sql::Session,
 };
-use crate::model::{DocumentId, document::VARIANTS};
+use crate::{
+    model::{DocumentId, document::VARIANTS},
+    store::embedded::from_json,
+};
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashMap};
 
@@ -58,8 +61,17 @@ impl Before {
         id: &DocumentId,
         product: &ProductBefore,
     ) -> Result<Map<String, Value>, Cause> {
-        let parse = |text: &str| serde_json::from_str::<Map<String, Value>>(text).map_err(Cause::corrupt);
-        let mut document = parse(&product.fields)?;
+        let mut document = self.fields(product)?;
+        document.extend(from_json::<Map<_, _>>(&product.version)?);
+        document.insert("_id".to_owned(), id.as_str().into());
+        document.insert("_mq_job_id".to_owned(), product.job_id.clone().into());
+        document.insert("_mq_content_hash".to_owned(), product.content_hash.clone().into());
+        Ok(document)
+    }
+
+    /// The fields that a product was written with.
+    pub(super) fn fields(&self, product: &ProductBefore) -> Result<Map<String, Value>, Cause> {
+        let mut fields: Map<String, Value> = from_json(&product.fields)?;
         let mut skus: Vec<_> = self.skus.get(&product.id).into_iter().flatten().collect();
         skus.sort_by_key(|(_, sku)| sku.columns.position);
         let none = BTreeSet::new();
@@ -69,12 +81,8 @@ impl Before {
         });
         let variants: Vec<Value> = variants.collect::<Result<_, _>>()?;
         if !variants.is_empty() {
-            document.insert(VARIANTS.to_owned(), variants.into());
+            fields.insert(VARIANTS.to_owned(), variants.into());
         }
-        document.extend(parse(&product.version)?);
-        document.insert("_id".to_owned(), id.as_str().into());
-        document.insert("_mq_job_id".to_owned(), product.job_id.clone().into());
-        document.insert("_mq_content_hash".to_owned(), product.content_hash.clone().into());
-        Ok(document)
+        Ok(fields)
     }
 }

@@ -1,18 +1,57 @@
 //! Writes the products of a batch and their SKUs, as far as they differ from what is there.
 
 use super::{
-    Cause, attributes,
+    Cause, Outcome, Write, attributes,
     prefetch::{Before, ProductBefore},
     rows::{ProductRow, SkuRow},
     sql::{ProductChange, Session, SkuChange},
 };
+use crate::store::embedded::from_json;
 use std::collections::HashMap;
 
 /// Makes the catalog hold the products as they are, with a number of statements that does not depend on theirs.
 pub(super) fn write(session: &Session<'_>, products: &[ProductRow], now: i64) -> Result<(), Cause> {
     let before = Before::read(session, products.iter().map(|product| product.source_id.as_str()))?;
+    put(session, &before, products, now)
+}
+
+/// Puts the given fields into the products that are there; one outcome an update.
+pub(super) fn update(session: &Session<'_>, updates: &[Write], now: i64) -> Result<Vec<Outcome>, Cause> {
+    let before = Before::read(session, updates.iter().map(|update| update.document.id.as_str()))?;
+    let mut outcomes = Vec::with_capacity(updates.len());
+    let mut products = Vec::with_capacity(updates.len());
+    for update in updates {
+        let id = &update.document.id;
+        let Some(product) = before.products.get(id.as_str()) else {
+            let message = format!("the catalog holds no document {id} that could be updated");
+            outcomes.push(Outcome::Refused { code: "document-not-found".to_owned(), message });
+            continue;
+        };
+        match ProductRow::of(&merged(&before, product, update)?) {
+            Ok(row) => {
+                products.push(row);
+                outcomes.push(Outcome::Done);
+            }
+            Err(invalid) => outcomes.push(invalid.into()),
+        }
+    }
+    put(session, &before, &products, now)?;
+    Ok(outcomes)
+}
+
+/// A product as it stands, with the fields of an update in it.
+fn merged(before: &Before, product: &ProductBefore, update: &Write) -> Result<Write, Cause> {
+    let mut merged = update.clone();
+    merged.document.fields = before.fields(product)?;
+    merged.document.fields.extend(update.document.fields.clone());
+    merged.version = from_json(&product.version)?;
+    merged.version.extend(update.version.clone());
+    Ok(merged)
+}
+
+fn put(session: &Session<'_>, before: &Before, products: &[ProductRow], now: i64) -> Result<(), Cause> {
     let changes: Vec<_> =
-        products.iter().filter_map(|product| change(session, &before, product, now)).collect();
+        products.iter().filter_map(|product| change(session, before, product, now)).collect();
     let mut product_ids = session.put_products(&changes, now)?;
     product_ids.extend(before.products.iter().map(|(source_id, product)| (source_id.clone(), product.id)));
 
@@ -51,7 +90,7 @@ pub(super) fn write(session: &Session<'_>, products: &[ProductRow], now: i64) ->
             skus.insert(id, sku);
         }
     }
-    attributes::write(session, &before, &skus)
+    attributes::write(session, before, &skus)
 }
 
 /// What is to be written of a product's own row; none if it stands as wanted.

@@ -14,11 +14,14 @@ use tokio::sync::Mutex;
 const APPLICATION_ID: i64 = 0x686f_7374;
 
 /// The steps from an empty file to the present schema. A step that has been released is never changed.
-const MIGRATIONS: &[&str] = &[concat!(
-    include_str!("queue.sql"),
-    include_str!("jobs.sql"),
-    include_str!("../../index/catalog/schema.sql")
-)];
+const MIGRATIONS: &[&str] = &[
+    concat!(
+        include_str!("queue.sql"),
+        include_str!("jobs.sql"),
+        include_str!("../../index/catalog/schema.sql")
+    ),
+    include_str!("settings.sql"),
+];
 
 /// How long a transaction waits for other processes. Theirs last milliseconds; this long is a process that hangs.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);

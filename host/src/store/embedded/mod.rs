@@ -1,4 +1,4 @@
-//! One data directory on one machine: a SQLite file for queue, jobs and catalog, a folder for chunks.
+//! One data directory on one machine: a SQLite file for queue, jobs, settings and catalog, a folder for chunks.
 //!
 //! Several processes may share a directory: each change of the database is one transaction that begins by taking
 //! the file's write lock, and objects appear under their keys only as a whole.
@@ -17,6 +17,7 @@ mod database;
 mod failure;
 mod jobs;
 mod queue;
+mod settings;
 #[cfg(test)]
 mod tests;
 pub(crate) mod time;
@@ -52,6 +53,7 @@ impl Embedded {
             chunks: Arc::new(chunks::Folder::open(&dir.join("chunks"), env.now())?),
             queue: Arc::new(queue::Messages::new(database.clone(), env.clone())),
             jobs: Arc::new(jobs::Records::new(database.clone(), env.clone())),
+            settings: Arc::new(settings::Records::new(database.clone())),
         };
         Ok(Self { dir: dir.to_owned(), database, stores, env, alive: Arc::default() })
     }
@@ -90,7 +92,7 @@ impl Embedded {
         Ok(())
     }
 
-    /// Chunks, queue and jobs.
+    /// Chunks, queue, jobs and settings.
     pub fn stores(&self) -> Stores {
         self.stores.clone()
     }

@@ -1,0 +1,136 @@
+//! `host settings`: what is put comes back, secrets do not, and what is wrong is said.
+
+use crate::support::{Place, Ran};
+use std::{io::Write, process::Stdio};
+
+fn settings(place: &Place, arguments: &[&str]) -> Ran {
+    place.host(&[&["settings"], arguments, &["--data-dir", "data"]].concat())
+}
+
+#[track_caller]
+fn put(place: &Place, arguments: &[&str]) -> String {
+    let ran = settings(place, &[&["put", "shop"], arguments].concat());
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
+    ran.stdout
+}
+
+#[track_caller]
+fn refused(place: &Place, arguments: &[&str]) -> String {
+    let ran = settings(place, arguments);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+    ran.stderr
+}
+
+#[test]
+fn settings_are_merged_into_what_is_stored() {
+    let place = Place::new();
+    place.write("key", "sk-secret\n");
+    place.write(
+        "mappings.json",
+        r#"{"look": {"type": "multimodal_combination", "weights": {"title": 1, "image": 2}}}"#,
+    );
+    put(
+        &place,
+        &[
+            "--endpoint",
+            "http://localhost:8882/",
+            "--fallback-endpoint",
+            "https://gateway.example.com",
+            "--api-key-file",
+            "key",
+            "--tensor-field",
+            "title",
+            "--tensor-field",
+            "look",
+            "--mappings",
+            "mappings.json",
+            "--media-download-header",
+            "authorization=Bearer secret=token",
+            "--use-existing-tensors",
+            "false",
+            "--batch-documents",
+            "64",
+            "--cloud",
+        ],
+    );
+    let changed = put(&place, &["--tensor-field", "look", "--readback", "true", "--cloud=false"]);
+    insta::assert_snapshot!(changed);
+    assert_eq!(settings(&place, &["get", "shop"]).stdout, changed);
+
+    let unset = put(
+        &place,
+        &["--unset", "api-key", "--unset", "mappings", "--unset", "endpoint", "--concurrency", "2"],
+    );
+    insta::assert_snapshot!(unset);
+    let json = settings(&place, &["get", "shop", "--output", "json"]).json();
+    assert_eq!((&json["index_name"], &json["api_key"]), (&"shop".into(), &serde_json::Value::Null));
+    assert_eq!(json["media_download_headers"]["authorization"], "[redacted]");
+
+    settings(&place, &["put", "another"]);
+    assert_eq!(settings(&place, &["list"]).stdout, "another\nshop\n");
+    assert_eq!(
+        settings(&place, &["list", "--output", "json"]).json(),
+        serde_json::json!(["another", "shop"])
+    );
+}
+
+#[test]
+fn a_key_comes_from_a_file_standard_input_or_the_environment_and_is_never_shown() {
+    let place = Place::new();
+    let arguments = ["settings", "put", "shop", "--data-dir", "data", "--output", "json"];
+    let stored = |from: &str, ran: Ran| {
+        assert_eq!((ran.code, &ran.json()["api_key"]), (Some(0), &"[redacted]".into()), "{from}: {ran:?}");
+        let file = rusqlite::Connection::open(place.path("data/host.db")).unwrap();
+        let key: String = file
+            .query_row("SELECT settings ->> 'api_key' FROM index_settings", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(key, format!("key-of-{from}"));
+        assert!(!format!("{ran:?}").contains("key-of"), "{ran:?}");
+    };
+    let mut command = place.command(&arguments);
+    stored(
+        "environment",
+        crate::support::ran(command.env("HOST_MARQO_API_KEY", "key-of-environment").output().unwrap()),
+    );
+    // Without the variable the stored key stays.
+    stored("environment", place.host(&[&arguments[..], &["--readback", "true"]].concat()));
+    place.write("key", "key-of-file");
+    stored("file", place.host(&[&arguments[..], &["--api-key-file", "key"]].concat()));
+    let mut command = place.command(&[&arguments[..], &["--api-key-file", "-"]].concat());
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"key-of-input\n").unwrap();
+    stored("input", crate::support::ran(child.wait_with_output().unwrap()));
+}
+
+#[test]
+fn what_cannot_be_used_is_said_and_nothing_is_stored() {
+    let place = Place::new();
+    place.write("list.json", "[]");
+    place.write("empty", "");
+    let mut said = String::new();
+    for arguments in [
+        &["put", "my index"][..],
+        &["put", "shop", "--endpoint", "https://user:secret@example.com"],
+        &["put", "shop", "--endpoint", "nowhere", "--batch-documents", "500"],
+        &["put", "shop", "--batch-bytes", "4MB"],
+        &["put", "shop", "--readback", "yes"],
+        &["put", "shop", "--api-key-file", "missing"],
+        &["put", "shop", "--api-key-file", "empty"],
+        &["put", "shop", "--cloud"],
+        &["put", "shop", "--tensor-field", "the title"],
+        &["put", "shop", "--mappings", "missing.json"],
+        &["put", "shop", "--mappings", "list.json"],
+        &["put", "shop", "--mappings", "{nonsense"],
+        &["put", "shop", "--mappings", r#"{"look": {"type": "picture"}}"#],
+        &["put", "shop", "--media-download-header", "secret"],
+        &["put", "shop", "--unset", "colour"],
+        &["put", "shop", "--unset", "endpoint", "--endpoint", "http://localhost"],
+        &["get", "shop"],
+    ] {
+        said += &format!("{}\n{}\n", arguments.join(" "), refused(&place, arguments));
+    }
+    assert!(!place.path("data").exists(), "something was written");
+    insta::assert_snapshot!(said);
+    assert_eq!(settings(&place, &["put", "shop"]).code, Some(0));
+    insta::assert_snapshot!(refused(&place, &["get", "other"]));
+}
