@@ -2,7 +2,7 @@
 
 use super::{
     Ended, Global,
-    context::{effective, print, print_json},
+    context::{effective, plugins, print, print_json},
     failure::Exit,
     output::OutputFormat,
 };
@@ -14,12 +14,15 @@ use std::fmt::Write;
 pub(super) enum ConfigCommand {
     /// Print each setting in force and where it comes from
     Show,
-    /// Check the settings without doing anything else
+    /// Check the settings, and load the plug-ins with theirs, without doing anything else
     Check,
 }
 
 pub(super) fn run(global: &Global, command: ConfigCommand) -> Ended {
     let effective = effective(global, &global.overrides())?;
+    if let ConfigCommand::Check = command {
+        plugins(&effective.config)?;
+    }
     match (command, global.output) {
         (ConfigCommand::Check, OutputFormat::Text) => print("the settings are good\n")?,
         (ConfigCommand::Check, OutputFormat::Json) => print_json(&serde_json::json!({ "valid": true }))?,

@@ -39,11 +39,27 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Opens the data directory, making it if `create`.
 pub(super) fn open(dir: &Path, create: bool) -> Result<Embedded, Failure> {
-    if !create && !dir.join("host.db").exists() {
-        let message = format!("there is no data directory at {}", dir.display());
-        return Err(Failure::usage(message).help("name the one that `host run` used with --data-dir"));
+    let database = dir.join("host.db");
+    if !create && let Some(failure) = absent(dir, database.try_exists()) {
+        return Err(failure);
     }
     Embedded::open(dir, env()).map_err(store_failure)
+}
+
+/// What to say of a data directory that is not there, or cannot be looked into.
+fn absent(dir: &Path, exists: io::Result<bool>) -> Option<Failure> {
+    let dir = dir.display();
+    match exists {
+        Ok(true) => None,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(
+            Failure::usage(format!("permission to look into the data directory {dir} is denied"))
+                .help("run this as the user whose it is, or name another one with --data-dir"),
+        ),
+        _ => Some(
+            Failure::usage(format!("there is no data directory at {dir}"))
+                .help("name the one that `host run` used with --data-dir"),
+        ),
+    }
 }
 
 /// Loads the plug-ins that the settings name.

@@ -2,7 +2,7 @@
 
 use super::{
     Ended, Global,
-    context::{config, index, open, print, print_json, runtime},
+    context::{config, index, open, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
@@ -40,6 +40,7 @@ pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
     let index = index(&config, &embedded);
     runtime()?.block_on(async {
         let target = target(global, &embedded.stores()).await?;
+        exists(index.as_ref(), &target, &embedded.stores()).await?;
         match command {
             DocumentsCommand::Get { id } => get(global, index.as_ref(), &target, &id).await,
             DocumentsCommand::List { after, limit } => {
@@ -62,7 +63,7 @@ async fn get(global: &Global, index: &dyn Index, target: &Target, id: &str) -> E
     let Some(document) = index.get(target, &id).await.map_err(index_failure)? else {
         let message =
             format!("there is no document {id} in index {} of {}", target.index_name, target.shop_id);
-        return Err(Failure::broke(message).help("`host documents list` prints the ids that there are"));
+        return Err(Failure::usage(message).help("`host documents list` prints the ids that there are"));
     };
     match global.output {
         OutputFormat::Json => print_json(&document)?,
@@ -89,6 +90,19 @@ async fn list(
     Ok(Exit::Completed)
 }
 
+/// Refuses an index that nothing was ever written to: an empty answer would hide a mistyped name.
+async fn exists(index: &dyn Index, target: &Target, stores: &Stores) -> Result<(), Failure> {
+    if !index.list(target, None, 1).await.map_err(index_failure)?.is_empty() {
+        return Ok(());
+    }
+    let jobs = stores.jobs.list(Some(&target.shop_id), usize::MAX).await.map_err(store_failure)?;
+    if jobs.iter().any(|job| job.job.index_name == target.index_name) {
+        return Ok(());
+    }
+    let message = format!("there is no index {} of {}", target.index_name, target.shop_id);
+    Err(Failure::usage(message).help("`host jobs list --output json` names the index of each job"))
+}
+
 /// Shop and index: as given, else those of the newest job, since one shop a data directory is the usual case.
 async fn target(global: &Global, stores: &Stores) -> Result<Target, Failure> {
     let config = config(global)?;
@@ -99,7 +113,7 @@ async fn target(global: &Global, stores: &Stores) -> Result<Target, Failure> {
             job_id: String::new(),
         });
     }
-    let jobs = stores.jobs.list(config.shop.as_deref(), 1).await.map_err(super::context::store_failure)?;
+    let jobs = stores.jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
     let Some(JobSnapshot { job, .. }) = jobs.into_iter().next() else {
         let of = config.shop.map_or(String::new(), |shop| format!(" of {shop}"));
         return Err(Failure::usage(format!("there is no job{of} that would name an index"))

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::JobId,
-    store::{JobSnapshot, Stores},
+    store::{JobSnapshot, Stores, embedded::Embedded},
     telemetry::progress::{Screen, State, count},
 };
 use clap::Subcommand;
@@ -61,7 +61,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> End
             }
             JobsCommand::Watch { id } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
-                watch(global, &stores, job, &chunks, screen).await
+                watch(global, &embedded, job, &chunks, screen).await
             }
             JobsCommand::Report { id, format } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
@@ -114,22 +114,41 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
 
 async fn watch(
     global: &Global,
-    stores: &Stores,
+    embedded: &Embedded,
     mut job: JobSnapshot,
     chunks: &Path,
     screen: &Screen,
 ) -> Ended {
-    let env = env();
+    let (env, stores) = (env(), embedded.stores());
     let mut line = screen.line("indexing");
-    while !job.status.has_ended() {
+    let mut unattended = Duration::ZERO;
+    while !job.status.has_ended() && unattended < PATIENCE {
         line.show(&indexing(&job));
-        env.sleep(Duration::from_millis(200)).await;
-        job = get(stores, &job.job.id).await?;
+        env.sleep(TICK).await;
+        let now = get(&stores, &job.job.id).await?;
+        let moves = now != job || embedded.is_worked_on();
+        unattended = if moves { Duration::ZERO } else { unattended + TICK };
+        job = now;
     }
     line.finish();
     show(global, &job, chunks)?;
+    if !job.status.has_ended() {
+        let shop = &job.job.shop_id;
+        let goes_on = match job.seal {
+            Some(_) => format!("`host run --shop {shop}` goes on with what is queued"),
+            None => "the command that began it goes on with it".to_owned(),
+        };
+        eprintln!("warning: nobody works on job {}: {goes_on}", job.job.id);
+    }
     Ok(exit_of(job.status))
 }
+
+/// Between two looks at a job.
+const TICK: Duration = Duration::from_millis(200);
+
+/// For how long nobody may work in the data directory before a job counts as abandoned: a process that is just starting
+/// needs less.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How far a job's chunks are.
 pub(super) fn indexing(job: &JobSnapshot) -> State {

@@ -42,6 +42,8 @@ pub(super) struct JobView<'a> {
     report: Option<String>,
     elapsed_ms: i64,
     created_at: Timestamp,
+    /// Why the job ended before its time.
+    error_message: Option<&'a str>,
     plugin: &'a PluginRef,
 }
 
@@ -78,6 +80,7 @@ impl<'a> JobView<'a> {
             },
             elapsed_ms: job.ended_at.unwrap_or(now).duration_since(job.job.created_at).as_millis() as i64,
             created_at: job.job.created_at,
+            error_message: job.error_message.as_deref(),
             plugin: &job.job.plugin,
         }
     }
@@ -125,7 +128,9 @@ impl<'a> JobView<'a> {
                 let _ = writeln!(text, "    {}", entry_text(entry));
             }
         }
-        if !self.sealed {
+        if let Some(message) = self.error_message {
+            let _ = writeln!(text, "  reason     {message}");
+        } else if !self.sealed {
             let _ = writeln!(text, "  not sealed: the same command goes on with it");
         }
         if self.report.is_some() {

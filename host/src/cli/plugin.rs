@@ -12,6 +12,7 @@ use crate::{
     telemetry::progress,
 };
 use clap::Subcommand;
+use serde_json::Value;
 use std::{fmt::Write, path::PathBuf};
 
 /// Commands for authors of plug-ins.
@@ -64,10 +65,32 @@ fn text(plugin: &Inspection) -> String {
     ] {
         let _ = writeln!(text, "  {name:<10}  {value}");
     }
-    let properties = plugin.config_schema.get("properties").and_then(serde_json::Value::as_object);
+    let properties = plugin.config_schema.get("properties").and_then(Value::as_object);
     for (key, schema) in properties.into_iter().flatten() {
-        let what = schema.get("description").and_then(serde_json::Value::as_str).unwrap_or_default();
-        let _ = writeln!(text, "  setting     {key}: {what}");
+        let what = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+        let _ = writeln!(text, "  setting     {key}: {what}{}", values(schema));
     }
     text
+}
+
+/// What a setting may be and what it is by default, as far as its schema says so.
+fn values(schema: &Value) -> String {
+    let list = |values: &Value| {
+        let values = values.as_array().map_or(&[][..], Vec::as_slice);
+        values.iter().map(plain).collect::<Vec<_>>().join(", ")
+    };
+    let said: Vec<String> =
+        [("enum", "one of "), ("minimum", "at least "), ("maximum", "at most "), ("default", "default ")]
+            .into_iter()
+            .filter_map(|(key, word)| {
+                let value = schema.get(key)?;
+                Some(format!("{word}{}", if key == "enum" { list(value) } else { plain(value) }))
+            })
+            .collect();
+    if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
+}
+
+/// A value as a person writes it.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

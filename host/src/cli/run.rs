@@ -124,6 +124,9 @@ impl Run<'_> {
     /// Works the queue until interrupted.
     async fn work(&self) -> Ended {
         let embedded = self.open().await?;
+        if !self.global.quiet {
+            eprintln!("working the queue of {} until Ctrl-C", self.shop);
+        }
         self.worker(&embedded).run(self.shop, Until::Cancelled, self.cancel).await.map_err(stopped)?;
         Ok(Exit::Interrupted)
     }
@@ -142,6 +145,10 @@ impl Run<'_> {
         let stores = embedded.stores();
         let job = self.job(&stores, sources, &plan, transform.as_ref()).await?;
 
+        let (superseded, _ingesting) = embedded.begin_ingest(&job).await.map_err(store_failure)?;
+        for id in superseded {
+            eprintln!("job {id} was interrupted and is superseded by this run");
+        }
         let found = stores.jobs.get(&job.id).await.map_err(store_failure)?;
         let sealed = found.as_ref().is_some_and(|found| found.seal.is_some());
         if let Some(found) = found {

@@ -1,4 +1,4 @@
-use super::Config;
+use super::{Config, explain::explain};
 use figment::{
     Figment, Metadata, Profile, Provider, Source,
     providers::{Env, Format, Serialized, Toml},
@@ -126,15 +126,8 @@ fn describe_origin(metadata: &Metadata) -> String {
 /// All faults of the settings, each with its key and origin.
 fn describe(errors: figment::Error) -> String {
     let described = errors.into_iter().map(|error| {
-        let key = error.path.join(".");
         let origin = error.metadata.as_ref().map(describe_origin).unwrap_or_default();
-        let place = match (key.is_empty(), origin.is_empty()) {
-            (true, true) => String::new(),
-            (true, false) => format!(" in {origin}"),
-            (false, true) => format!(" for `{key}`"),
-            (false, false) => format!(" for `{key}` in {origin}"),
-        };
-        format!("{}{place}", error.kind)
+        explain(&error, &origin)
     });
     described.collect::<Vec<_>>().join("; ")
 }

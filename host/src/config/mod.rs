@@ -3,6 +3,7 @@
 //! A variable names its key in capitals, with `__` between section and key: `HOST_SHOP`, `HOST_INGEST__LANES`.
 
 mod catalog;
+mod explain;
 mod ingest;
 mod load;
 mod marqo;

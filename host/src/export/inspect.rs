@@ -62,7 +62,7 @@ impl Rejection {
             Self::TooLong => {
                 let length = line.raw.length;
                 let message = format!(
-                    "The line is {length} bytes long, more than allowed, and was left out; raise the limit for lines."
+                    "The line is {length} bytes long, more than `ingest.max_line_bytes` allows, and was left out; raise that setting if the line is right."
                 );
                 ("line-too-long", message)
             }

@@ -5,10 +5,12 @@ use crate::{model::Digest, plugin::Engine};
 use rustix::process::geteuid;
 use sha2::Digest as _;
 use std::{
+    fmt,
     fs::{self, DirBuilder, OpenOptions},
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::{Arc, Once},
 };
 use wasmtime::component::Component;
 
@@ -32,6 +34,8 @@ const FOREIGN_WRITE: u32 = 0o022;
 #[derive(Clone, Debug)]
 pub struct Cache {
     directory: PathBuf,
+    /// What is wrong with the directory concerns all plug-ins, and is told of one.
+    warned: Arc<Once>,
 }
 
 /// Why the cache could not be used; never a reason to stop.
@@ -52,7 +56,7 @@ enum CacheFault {
 impl Cache {
     /// A cache in a directory, which is made when it is first written to.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into() }
+        Self { directory: directory.into(), warned: Arc::new(Once::new()) }
     }
 
     /// The user's cache: `$XDG_CACHE_HOME/host/plugins` or `~/.cache/host/plugins`; none without a home directory.
@@ -75,12 +79,15 @@ impl Cache {
         match self.check(&path) {
             Ok(()) => deserialize(engine, &path)
                 .inspect_err(|error| {
-                    tracing::warn!("the compiled plug-in {} does not load: {error:#}", path.display());
+                    self.warn(format_args!(
+                        "the compiled plug-in {} does not load: {error:#}",
+                        path.display()
+                    ));
                 })
                 .ok(),
             Err(CacheFault::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
             Err(fault) => {
-                tracing::warn!("compiled plug-in not taken from the cache: {fault}");
+                self.warn(format_args!("compiled plug-ins are not taken from the cache: {fault}"));
                 None
             }
         }
@@ -91,8 +98,13 @@ impl Cache {
         let path = self.path(engine, wasm);
         let written = component.serialize().map_err(io::Error::other).map_err(CacheFault::from);
         if let Err(fault) = written.and_then(|code| self.write(&path, &code)) {
-            tracing::warn!("compiled plug-in not kept in {}: {fault}", self.directory.display());
+            let directory = self.directory.display();
+            self.warn(format_args!("compiled plug-ins are not kept in {directory}: {fault}"));
         }
+    }
+
+    fn warn(&self, what: fmt::Arguments<'_>) {
+        self.warned.call_once(|| tracing::warn!("{what}"));
     }
 
     fn path(&self, engine: &Engine, wasm: &Digest) -> PathBuf {

@@ -73,6 +73,8 @@ pub struct JobSnapshot {
     pub samples: Vec<Entry>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// Why it ended without being sealed (seed: `error_message`).
+    pub error_message: Option<String>,
 }
 
 /// Jobs, their chunk rows and their counters.
@@ -94,11 +96,16 @@ pub trait Jobs: Send + Sync {
     /// Jobs, newest first; of one shop, or of all.
     async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError>;
 
+    /// Ends all other jobs of this one's shop and index that are not sealed, as FAILED with a message that names this one;
+    /// gives their ids. The caller knows that nobody ingests for them any more. What they published stays in the queue,
+    /// is written and counted. The second call finds none.
+    async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError>;
+
     /// Adds a chunk row in state PENDING; does nothing if there is one with this job and sequence number. A new row for
-    /// a sealed job is refused, as is one for a job that does not exist.
+    /// a job that is sealed, has ended or does not exist is refused.
     async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError>;
 
-    /// Seals the job; does nothing if it is sealed. Ends it if all chunks are counted already. A seal is refused if it
+    /// Seals the job; does nothing if it is sealed, and is refused if it has ended without. Ends it if all chunks are counted already. A seal is refused if it
     /// speaks of another number of chunks than have been added, for the job would end too early or never.
     async fn seal(&self, id: &JobId, seal: &Seal) -> Result<(), StoreError>;
 

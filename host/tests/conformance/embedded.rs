@@ -57,6 +57,7 @@ checks! { embedded:
     jobs::many_counts_at_once_count_once,
     jobs::a_chunk_without_a_row_is_unknown,
     jobs::a_job_ends_with_its_last_chunk_only_when_sealed,
+    jobs::a_job_that_nobody_seals_is_superseded,
     jobs::a_job_without_chunks_ends_when_it_is_sealed,
     jobs::a_seal_holds_and_its_refused_items_count_once,
     jobs::failed_outranks_conflict_outranks_completed,

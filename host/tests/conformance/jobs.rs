@@ -250,6 +250,51 @@ pub(crate) async fn a_job_ends_with_its_last_chunk_only_when_sealed(backend: &Ba
     assert_eq!(snapshot(backend, &job.id).await, ended);
 }
 
+pub(crate) async fn a_job_that_nobody_seals_is_superseded(backend: &Backend) {
+    let jobs = &backend.stores.jobs;
+    let old = backend.job_with_chunks(2).await;
+    let of_shop = |change: fn(&mut Job)| {
+        let mut job = backend.job(&old.shop_id);
+        change(&mut job);
+        job
+    };
+    let other_index = of_shop(|job| job.index_name = "other".to_owned());
+    let sealed = of_shop(|_| ());
+    let other_shop = backend.job_with_chunks(1).await;
+    let new = of_shop(|_| ());
+    for job in [&other_index, &sealed, &new] {
+        jobs.create(job).await.unwrap();
+    }
+    jobs.add_chunk(&chunk(&sealed.id, 0, 0)).await.unwrap();
+    jobs.seal(&sealed.id, &seal(1)).await.unwrap();
+    complete(&**jobs, &old.id, 0, &processed(10)).await;
+    let fence = claim(&**jobs, &old.id, 1).await;
+
+    assert_eq!(jobs.supersede(&new).await.unwrap(), [old.id.clone()]);
+    let at = backend.env.now();
+    backend.env.sleep(MINUTE).await;
+    assert_eq!(jobs.supersede(&new).await.unwrap(), []);
+    let ended = snapshot(backend, &old.id).await;
+    assert_eq!((ended.status, ended.ended_at, &ended.seal), (JobStatus::Failed, Some(at), &None));
+    assert!(ended.error_message.unwrap().contains(new.id.as_str()));
+    for job in [&other_index, &sealed, &other_shop, &new] {
+        let untouched = snapshot(backend, &job.id).await;
+        assert_eq!((untouched.ended_at, untouched.error_message), (None, None));
+    }
+    assert_eq!(jobs.find_unfinished(&old.shop_id, old.fingerprint).await.unwrap(), None);
+
+    // What is under way is counted, but nothing is added and the status stays.
+    assert!(jobs.settle(&old.id, 1, fence, &processed(10)).await.unwrap());
+    jobs.count(&old.id, 1).await.unwrap();
+    jobs.finish(&old.id, 1).await.unwrap();
+    assert!(jobs.add_chunk(&chunk(&old.id, 2, 0)).await.is_err());
+    jobs.add_chunk(&chunk(&old.id, 1, 0)).await.unwrap();
+    assert!(jobs.seal(&old.id, &seal(2)).await.is_err());
+    let counted = snapshot(backend, &old.id).await;
+    assert_eq!((counted.counts.processed, counted.completed_chunks, counted.chunks), (20, 2, 2));
+    assert_eq!((counted.status, counted.ended_at, counted.seal), (JobStatus::Failed, Some(at), None));
+}
+
 pub(crate) async fn a_job_without_chunks_ends_when_it_is_sealed(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(0).await);
     jobs.seal(&job.id, &seal(0)).await.unwrap();

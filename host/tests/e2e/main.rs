@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod crash;
+mod everyday;
 mod interrupt;
 mod metrics;
 mod order;

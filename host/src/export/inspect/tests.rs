@@ -81,7 +81,7 @@ fn each_refusal_says_what_and_what_to_do() {
         "document_id": null,
         "line": 7,
         "code": "line-too-long",
-        "message": "The line is 49 bytes long, more than allowed, and was left out; raise the limit for lines.",
+        "message": "The line is 49 bytes long, more than `ingest.max_line_bytes` allows, and was left out; raise that setting if the line is right.",
         "path": null,
         "plugin": null,
         "details": {

@@ -20,7 +20,7 @@ const MIGRATIONS: &[&str] = &[
         include_str!("jobs.sql"),
         include_str!("../../index/catalog/schema.sql")
     ),
-    include_str!("settings.sql"),
+    concat!(include_str!("settings.sql"), include_str!("superseded.sql")),
 ];
 
 /// How long a transaction waits for other processes. Theirs last milliseconds; this long is a process that hangs.

@@ -4,7 +4,10 @@
 //! the file's write lock, and objects appear under their keys only as a whole.
 
 use super::{StoreError, StoreErrorKind, Stores};
-use crate::env::SharedEnv;
+use crate::{
+    env::SharedEnv,
+    model::{Job, JobId},
+};
 use std::{
     fs::{DirBuilder, File, TryLockError},
     io,
@@ -24,6 +27,15 @@ pub(crate) mod time;
 
 pub(crate) use database::{Cause, Database, from_json, to_json};
 pub(crate) use failure::DatabaseError;
+
+/// Held by whoever works in a data directory.
+const WORKING: &str = "work.lock";
+
+/// Held while a process ingests.
+#[derive(Debug)]
+pub struct Ingesting {
+    _lock: File,
+}
 
 /// The stores and the catalog of one data directory. Cheap to clone; all clones share their connections.
 #[derive(Clone)]
@@ -61,6 +73,45 @@ impl Embedded {
     /// Joins the processes that work in this directory, until all clones are dropped. If there is no other, whatever is
     /// in flight was left by a process that died: it is given back, so that nobody waits for its leases to run out.
     pub async fn join(&self) -> Result<(), StoreError> {
+        let give_back = async {
+            let abandoned = self.database.write(|tx| {
+                queue::give_back_all(tx)?;
+                jobs::give_back_all(tx)
+            });
+            abandoned.await.map_err(|error| error.during("giving back what a dead process held"))
+        };
+        let lock = self.share(WORKING, give_back).await?;
+        // A second call finds the first one's lock and holds it for as long.
+        let _first_call_holds_it = self.alive.set(lock);
+        Ok(())
+    }
+
+    /// Whether a process works in this directory, as far as the file system tells.
+    pub fn is_worked_on(&self) -> bool {
+        let path = self.dir.join(WORKING);
+        // Closing the file gives the lock back.
+        File::open(path).is_ok_and(|lock| lock.try_lock().is_err())
+    }
+
+    /// Joins the processes that ingest into this directory, until what is returned is dropped. If there is no other, jobs
+    /// of the same shop and index that were never sealed are superseded by this one; their ids are returned.
+    pub async fn begin_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Ingesting), StoreError> {
+        let mut superseded = Vec::new();
+        let supersede = async {
+            superseded = self.stores.jobs.supersede(job).await?;
+            Ok(())
+        };
+        let lock = self.share("ingest.lock", supersede).await?;
+        Ok((superseded, Ingesting { _lock: lock }))
+    }
+
+    /// Holds a lock file together with all processes that do the same. If there is no other, `when_alone` is done before
+    /// one can join.
+    async fn share(
+        &self,
+        name: &str,
+        when_alone: impl Future<Output = Result<(), StoreError>>,
+    ) -> Result<File, StoreError> {
         let failed = |source: io::Error| StoreError {
             action: format!("joining the data directory {}", self.dir.display()),
             kind: StoreErrorKind::Permanent,
@@ -70,14 +121,10 @@ impl Embedded {
             .create(true)
             .truncate(false)
             .write(true)
-            .open(self.dir.join("work.lock"))
+            .open(self.dir.join(name))
             .map_err(failed)?;
         if lock.try_lock().is_ok() {
-            let abandoned = self.database.write(|tx| {
-                queue::give_back_all(tx)?;
-                jobs::give_back_all(tx)
-            });
-            abandoned.await.map_err(|error| error.during("giving back what a dead process held"))?;
+            when_alone.await?;
             lock.unlock().map_err(failed)?;
         }
         match lock.try_lock_shared() {
@@ -87,9 +134,7 @@ impl Embedded {
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        // A second call finds the first one's lock and holds it for as long.
-        let _first_call_holds_it = self.alive.set(lock);
-        Ok(())
+        Ok(lock)
     }
 
     /// Chunks, queue, jobs and settings.

@@ -84,6 +84,13 @@ impl Jobs for Records {
         done.map_err(|error| error.during("listing jobs"))
     }
 
+    async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError> {
+        let (by, env) = (job.clone(), self.env.clone());
+        let supersede = move |tx: &Transaction<'_>| publish::supersede(tx, &by, time::to_column(env.now()));
+        let done = self.database.write(supersede).await;
+        done.map_err(|error| error.during(format!("ending the jobs that job {} supersedes", job.id)))
+    }
+
     async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError> {
         let added = chunk.clone();
         let add = move |tx: &Transaction<'_>, row: &Row| publish::add_chunk(tx, row, &added);

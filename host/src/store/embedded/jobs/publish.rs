@@ -2,7 +2,7 @@
 
 use super::{Row, completion, samples};
 use crate::{
-    model::{ChunkRef, Job, JobStatus, Seal},
+    model::{ChunkRef, Job, JobId, JobStatus, Seal},
     store::embedded::{Cause, database::to_json, time},
 };
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -23,20 +23,44 @@ pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<(), Cause> {
     Ok(())
 }
 
+pub(super) fn supersede(tx: &Transaction<'_>, by: &Job, now: i64) -> Result<Vec<JobId>, Cause> {
+    let message = format!(
+        "superseded by job {}, which reads another export into the index, or the same one after a change; what was \
+         published before stays counted",
+        by.id
+    );
+    let mut statement = tx.prepare_cached(
+        "UPDATE job SET status = ?4, ended_at = ?5, error_message = ?6
+        WHERE shop_id = ?1 AND job ->> 'index_name' = ?2 AND id <> ?3 AND seal IS NULL AND ended_at IS NULL
+        RETURNING job ->> 'id'",
+    )?;
+    let status = JobStatus::Failed.as_str();
+    let params = params![by.shop_id, by.index_name, by.id.as_str(), status, now, message];
+    let ids = statement.query_map(params, |row| row.get::<_, String>(0))?;
+    ids.map(|id| {
+        let id = id?;
+        JobId::new(id.as_str()).ok_or_else(|| Cause::Refused(format!("`{id}` is no id of a job")))
+    })
+    .collect()
+}
+
 pub(super) fn add_chunk(tx: &Transaction<'_>, row: &Row, chunk: &ChunkRef) -> Result<(), Cause> {
-    let sealed: Option<bool> = tx
-        .prepare_cached("SELECT seal IS NOT NULL FROM job WHERE id = ?1")?
+    let closed: Option<bool> = tx
+        .prepare_cached("SELECT seal IS NOT NULL OR ended_at IS NOT NULL FROM job WHERE id = ?1")?
         .query_row([&row.job_id], |job| job.get(0))
         .optional()?;
-    let Some(sealed) = sealed else {
+    let Some(closed) = closed else {
         return Err(Cause::Refused(format!("there is no job {}", row.job_id)));
     };
     let added = tx
         .prepare_cached("INSERT INTO chunk (job_id, seq, chunk) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
         .execute(params![row.job_id, row.seq, to_json(chunk)?])?;
-    if added == 1 && sealed {
+    if added == 1 && closed {
         // The transaction is rolled back.
-        return Err(Cause::Refused(format!("job {} is sealed and takes no new chunk", row.job_id)));
+        return Err(Cause::Refused(format!(
+            "job {} is sealed or superseded and takes no new chunk",
+            row.job_id
+        )));
     }
     if added == 1 {
         tx.prepare_cached("UPDATE job SET chunks = chunks + 1 WHERE id = ?1")?.execute([&row.job_id])?;
@@ -50,7 +74,7 @@ pub(super) fn seal(tx: &Transaction<'_>, job_id: &str, seal: &Seal, now: i64) ->
         .prepare_cached(
             "UPDATE job SET seal = ?2, sealed_chunks = ?3, processed = processed + ?4, unchanged = unchanged + ?5,
                 failed = failed + ?6, skipped = skipped + ?7, conflict = conflict + ?8, deleted = deleted + ?9
-            WHERE id = ?1 AND seal IS NULL RETURNING chunks",
+            WHERE id = ?1 AND seal IS NULL AND ended_at IS NULL RETURNING chunks",
         )?
         .query_row(
             params![
@@ -68,8 +92,15 @@ pub(super) fn seal(tx: &Transaction<'_>, job_id: &str, seal: &Seal, now: i64) ->
         )
         .optional()?;
     let Some(chunks) = sealed else {
-        let exists = tx.prepare_cached("SELECT 1 FROM job WHERE id = ?1")?.exists([job_id])?;
-        return if exists { Ok(()) } else { Err(Cause::Refused(format!("there is no job {job_id}"))) };
+        let sealed: Option<bool> = tx
+            .prepare_cached("SELECT seal IS NOT NULL FROM job WHERE id = ?1")?
+            .query_row([job_id], |job| job.get(0))
+            .optional()?;
+        return match sealed {
+            Some(true) => Ok(()),
+            Some(false) => Err(Cause::Refused(format!("job {job_id} was superseded by another"))),
+            None => Err(Cause::Refused(format!("there is no job {job_id}"))),
+        };
     };
     if chunks != seal.chunks {
         // The transaction is rolled back. A job sealed so would end too early or never.

@@ -15,7 +15,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT job, status, seal, chunks, completed, ended_at, processed, unchanged, failed, skipped, conflict,
-                deleted FROM job ",
+                deleted, error_message FROM job ",
             $rest
         )
     };
@@ -69,6 +69,7 @@ fn snapshot(row: &rusqlite::Row<'_>) -> Result<JobSnapshot, Cause> {
         completed_chunks: row.get(4)?,
         samples: Vec::new(),
         ended_at: ended_at.map(time::from_column).transpose()?,
+        error_message: row.get(12)?,
     })
 }
 

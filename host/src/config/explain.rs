@@ -1,0 +1,72 @@
+//! What is wrong with settings, in the words of whoever wrote them.
+
+use figment::error::{Actual, Error, Kind};
+
+/// One sentence for a fault of a setting from `origin`: a file, the environment or a flag.
+pub(super) fn explain(error: &Error, origin: &str) -> String {
+    let key = error.path.join(".");
+    let place = match (key.as_str(), origin) {
+        ("", "") => "the settings".to_owned(),
+        ("", origin) => origin.to_owned(),
+        (key, "") => format!("`{key}`"),
+        (key, "environment") => {
+            format!("`{key}` in the environment (HOST_{})", key.replace('.', "__").to_uppercase())
+        }
+        (key, origin) if origin.starts_with("flag ") => format!("`{key}` of the {origin}"),
+        (key, origin) => format!("`{key}` in {origin}"),
+    };
+    match &error.kind {
+        Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
+            format!("{place} must be {}, not {}", wanted(expected), given(actual))
+        }
+        Kind::UnknownVariant(actual, known) => {
+            format!("{place} must be {}, not `{actual}`", known.join(" or "))
+        }
+        Kind::UnknownField(_, known) => {
+            let section = match key.rsplit_once('.') {
+                Some((section, _)) => format!("the settings of `{section}`"),
+                None => "the settings".to_owned(),
+            };
+            format!("{place} is no setting; {section} are {}", known.join(", "))
+        }
+        other => format!("{place}: {other}"),
+    }
+}
+
+/// What serde expects, without the names of Rust's types.
+fn wanted(expected: &str) -> String {
+    let (above_zero, kind) = match expected.strip_prefix("a nonzero ") {
+        Some(kind) => (true, kind),
+        None => (false, expected),
+    };
+    let most = match kind {
+        "u8" => Some(u64::from(u8::MAX)),
+        "u16" => Some(u64::from(u16::MAX)),
+        "u32" => Some(u64::from(u32::MAX)),
+        "u64" | "u128" | "usize" => None,
+        "a boolean" => return "true or false".to_owned(),
+        "a string" | "path string" => return "a text".to_owned(),
+        other if other.starts_with("enum ") => return "a text".to_owned(),
+        "a sequence" => return "a list".to_owned(),
+        other if other == "a map" || other.starts_with("struct ") => return "a table of settings".to_owned(),
+        other => return other.to_owned(),
+    };
+    match (above_zero, most) {
+        (true, None) => "a whole number above 0".to_owned(),
+        (false, None) => "a whole number, 0 or more".to_owned(),
+        (above_zero, Some(most)) => format!("a whole number from {} to {most}", u8::from(above_zero)),
+    }
+}
+
+fn given(actual: &Actual) -> String {
+    match actual {
+        Actual::Bool(value) => value.to_string(),
+        Actual::Unsigned(value) => value.to_string(),
+        Actual::Signed(value) => value.to_string(),
+        Actual::Float(value) => value.to_string(),
+        Actual::Str(value) => format!("{value:?}"),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "a table".to_owned(),
+        other => other.to_string(),
+    }
+}

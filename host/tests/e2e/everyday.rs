@@ -1,0 +1,250 @@
+//! What people stumble over: each is said, and nothing hangs.
+
+use crate::support::{Place, Ran, SHOP, SHOPIFY, lines, product, ran};
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+const AT: &str = "2026-01-01T00:00:00Z";
+
+fn export(products: u32, title: &str) -> String {
+    let products = (1..=products).flat_map(|number| product(number, &format!("{title} {number}"), AT));
+    lines(&products.collect::<Vec<_>>())
+}
+
+/// A job whose ingest was interrupted, as `jobs show` prints it.
+fn interrupted(place: &Place) -> Value {
+    place.write("export.jsonl", export(6000, "Thing"));
+    place.write("host.toml", "[ingest]\nchunk_documents = 50\n");
+    let child = place.spawn("export.jsonl");
+    // A few chunks are published, their rows and messages too.
+    while !place.path("data/chunks/shopify").exists() || place.chunks().len() < 4 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    interrupt(child.id());
+    let left = ran(child.wait_with_output().unwrap());
+    assert_eq!((left.code, &left.json()["sealed"]), (Some(130), &Value::from(false)), "{left:?}");
+    left.json()
+}
+
+fn interrupt(process: u32) {
+    assert!(Command::new("kill").args(["-INT", &process.to_string()]).status().unwrap().success());
+}
+
+fn job(place: &Place, id: &Value) -> Value {
+    place.host(&["jobs", "show", id.as_str().unwrap(), "--data-dir", "data", "--output", "json"]).json()
+}
+
+#[test]
+fn wrong_settings_are_explained_in_the_words_of_the_settings() {
+    let place = Place::new();
+    let check = |place: &Place, variable: Option<(&str, &str)>, arguments: &[&str]| {
+        let mut command = place.command(&[&["config", "check"], arguments].concat());
+        let ran = ran(command.envs(variable).output().unwrap());
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        ran.stderr.lines().next().unwrap().to_owned() + "\n"
+    };
+    let mut said = String::new();
+    for toml in [
+        "[ingest]\nchunk_bytes = \"8 MB\"\n",
+        "[ingest]\nlanes = 0\n",
+        "[ingest]\nlanes = 70000\n",
+        "[ingest]\nlanes = -1\n",
+        "[ingest]\ngrouping = \"guess\"\n",
+        "[worker]\nlease_seconds = 1.5\n",
+        "[worker]\nsame_version = true\n",
+        "ingest = 3\n",
+        "shop = [\"a\", \"b\"]\n",
+        "[plugin]\nfiles = \"shopify.wasm\"\n",
+        "[plugin.limits]\nfuel = true\n",
+        "[plugins]\n",
+        "target = \"index\"\n",
+    ] {
+        place.write("host.toml", toml);
+        said += &check(&place, None, &[]);
+    }
+    place.write("host.toml", "");
+    said += &check(&place, Some(("HOST_INGEST__LANES", "many")), &[]);
+    said += &check(&place, Some(("HOST_INGEST__LANE", "3")), &[]);
+    insta::assert_snapshot!(said);
+    for rust in ["usize", "u64", "NonZero", "struct", "enum", "sequence", "invalid type"] {
+        assert!(!said.contains(rust), "{rust}");
+    }
+}
+
+#[test]
+fn checking_the_settings_loads_the_plugins_with_theirs() {
+    let place = Place::new();
+    let shopify = SHOPIFY.to_str().unwrap();
+    let check = |config: &str| {
+        place.write("host.toml", format!("[plugin]\nfiles = [{shopify:?}]\n{config}"));
+        place.host(&["config", "check"])
+    };
+    assert_eq!(check("[plugin.config.shopify]\nlevel = \"variant\"\n").stdout, "the settings are good\n");
+    for (config, fault) in [
+        ("[plugin.config.shopify]\nlevle = \"variant\"\n", "unknown field `levle`"),
+        ("[plugin.config.validate]\nrequired = 3\n", "required"),
+        ("[plugin.config.shopware]\na = 1\n", "no plug-in of this name"),
+    ] {
+        let ran = check(config);
+        assert!(ran.code == Some(2) && ran.stderr.contains(fault), "{ran:?}");
+    }
+}
+
+#[test]
+fn an_inspection_says_what_a_setting_may_be() {
+    let place = Place::new();
+    let ran = place.host(&["plugin", "inspect", SHOPIFY.to_str().unwrap()]);
+    let settings: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("  setting ")).collect();
+    insta::assert_snapshot!(settings.join("\n"));
+}
+
+#[test]
+fn what_does_not_exist_is_no_empty_answer() {
+    let place = Place::new();
+    place.write("export.jsonl", export(1, "Mug"));
+    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+    let mut said = String::new();
+    for arguments in [
+        &["documents", "get", "404"][..],
+        &["documents", "list", "--index", "nowhere"],
+        &["documents", "count", "--index", "nowhere"],
+        &["documents", "get", "1", "--index", "nowhere"],
+        &["documents", "list", "--shop", "nobody.myshopify.com"],
+        &["documents", "count", "--shop", "nobody.myshopify.com", "--index", "shopify-tests"],
+        &["jobs", "show", "404"],
+    ] {
+        let ran = place.host(&[arguments, &["--data-dir", "data"]].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{arguments:?} {ran:?}");
+        said += &format!("{}\n{}\n", arguments.join(" "), ran.stderr);
+    }
+    insta::assert_snapshot!(said);
+    // An index that was emptied exists.
+    place.write("export.jsonl", export(1, "Mug").replace("ACTIVE", "DRAFT"));
+    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+    let count = place.host(&["documents", "count", "--data-dir", "data"]);
+    assert_eq!((count.code, count.stdout.as_str()), (Some(0), "0\n"), "{count:?}");
+}
+
+#[test]
+fn a_run_without_a_source_says_that_it_works_the_queue() {
+    let place = Place::new();
+    let mut child = place.command(&["run", "--shop", SHOP, "--data-dir", "data"]).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, format!("working the queue of {SHOP} until Ctrl-C\n"));
+    interrupt(child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn watching_a_job_that_nobody_works_on_ends() {
+    let place = Place::new();
+    let left = interrupted(&place);
+    let id = left["job_id"].as_str().unwrap();
+    let watch = ["jobs", "watch", id, "--data-dir", "data", "--output", "json"];
+    let started = Instant::now();
+    let ran = place.host(&watch);
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!((ran.code, &ran.json()["status"]), (Some(1), &left["status"]), "{ran:?}");
+    let expected = format!("warning: nobody works on job {id}: the command that began it goes on with it\n");
+    assert_eq!(ran.stderr, expected);
+
+    // It follows a job that somebody takes up again.
+    let mut resumed = place.spawn("export.jsonl");
+    let mut said = String::new();
+    BufReader::new(resumed.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.starts_with("going on with job"), "{said}");
+    let ran = place.host(&watch);
+    assert_eq!((ran.code, &ran.json()["processed"]), (Some(0), &Value::from(6000)), "{ran:?}");
+    assert!(resumed.wait().unwrap().success());
+}
+
+#[test]
+fn a_changed_export_supersedes_the_interrupted_job() {
+    let place = Place::new();
+    let left = interrupted(&place);
+    place.write("export.jsonl", export(20, "Thing"));
+    let ran = place.run("export.jsonl", &[]);
+    let view = ran.json();
+    assert_eq!((ran.code, &view["status"]), (Some(0), &"COMPLETED".into()), "{ran:?}");
+    assert_ne!(view["job_id"], left["job_id"]);
+    let id = left["job_id"].as_str().unwrap();
+    assert!(
+        ran.stderr.contains(&format!("job {id} was interrupted and is superseded by this run")),
+        "{ran:?}"
+    );
+
+    let old = job(&place, &left["job_id"]);
+    assert_eq!((&old["status"], &old["sealed"]), (&"FAILED".into(), &false.into()), "{old}");
+    let by = format!("superseded by job {}", view["job_id"].as_str().unwrap());
+    assert!(old["error_message"].as_str().unwrap().starts_with(&by), "{old}");
+    // What it had published stands before the new job's chunks, and is written and counted.
+    assert!(old["chunks"].as_u64().unwrap() > 0 && old["chunks"] == old["completed_chunks"], "{old}");
+    assert_eq!(old["processed"].as_u64().unwrap(), 50 * old["chunks"].as_u64().unwrap(), "{old}");
+    let watch = place.host(&["jobs", "watch", id, "--data-dir", "data"]);
+    assert!(watch.code == Some(4) && watch.stdout.contains("  reason     superseded by job"), "{watch:?}");
+
+    // With the old export again it is a new job, since the old one has ended.
+    place.write("export.jsonl", export(6000, "Thing"));
+    let again = place.run("export.jsonl", &[]);
+    assert_eq!((again.code, &again.json()["total_items"]), (Some(0), &Value::from(6000)), "{again:?}");
+    assert_ne!(again.json()["job_id"], left["job_id"]);
+}
+
+#[test]
+fn a_job_that_is_being_ingested_is_not_superseded() {
+    let place = Place::new();
+    let left = interrupted(&place);
+    // Somebody ingests here, for all that can be told.
+    let lock = std::fs::File::open(place.path("data/ingest.lock")).unwrap();
+    lock.lock_shared().unwrap();
+    place.write("export.jsonl", export(20, "Thing"));
+    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+    assert_eq!(job(&place, &left["job_id"])["error_message"], Value::Null);
+    drop(lock);
+    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+    assert_eq!(job(&place, &left["job_id"])["status"], "FAILED");
+}
+
+#[test]
+fn a_data_directory_of_another_user_is_told_from_none() {
+    let place = Place::new();
+    place.write("export.jsonl", export(1, "Mug"));
+    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+    let data = place.path("data");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
+    command.args(["jobs", "list", "--data-dir"]).arg(&data).env_clear().current_dir("/");
+    if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
+        // Root may look everywhere, so somebody else looks.
+        command.uid(65534).gid(65534);
+    } else {
+        std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    }
+    let Ok(output) = command.output() else {
+        return eprintln!("skipped: nobody else can run the binary");
+    };
+    let said = ran(output);
+    std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    assert_eq!(said.code, Some(2), "{said:?}");
+    let expected =
+        format!("error: permission to look into the data directory {} is denied\n", data.display());
+    assert!(said.stderr.starts_with(&expected), "{said:?}");
+    let none = place.host(&["jobs", "list", "--data-dir", "nowhere"]);
+    assert!(none.stderr.starts_with("error: there is no data directory at nowhere\n"), "{none:?}");
+}
+
+#[test]
+fn a_cache_that_cannot_be_used_is_told_once() {
+    let place = Place::new();
+    place.write("export.jsonl", export(1, "Mug"));
+    place.write("cache", "a file where the folder should be");
+    let mut command = place.run_command("export.jsonl", &["--quiet"]);
+    let Ran { code, stderr, .. } = ran(command.env("XDG_CACHE_HOME", place.path("cache")).output().unwrap());
+    assert_eq!((code, stderr.matches("WARN").count()), (Some(0), 1), "{stderr}");
+    assert!(stderr.contains("compiled plug-ins are not"), "{stderr}");
+}
