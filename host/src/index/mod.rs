@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 pub mod catalog;
+pub mod marqo;
 
 /// Version and origin of a document that the index holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,6 +75,11 @@ pub trait Index: Send + Sync {
 
     /// Adds or replaces documents with distinct ids; one outcome a document.
     async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
+
+    /// Changes documents with distinct ids that are there: the given fields, and the version if one is given, take the
+    /// place of those that were stored, all other fields stay. Creates nothing: a document that is not there is `Refused`
+    /// as `document-not-found`. One outcome a document; may be repeated.
+    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
 
     /// Removes documents; one outcome an id, `Done` also for those that were not there.
     async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError>;

@@ -121,6 +121,10 @@ impl Index for ScriptedIndex {
         if matches!(next, Some(Next::LostAnswer)) { Err(index_error(true)) } else { Ok(outcomes) }
     }
 
+    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+        self.write(target, batch).await
+    }
+
     async fn delete(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
         let mut documents = self.documents.lock().unwrap();
         Ok(ids

@@ -25,6 +25,7 @@ mod rows;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod update;
 mod upsert;
 
 /// Complexity of a batch if nothing else is said: the seed's bound.
@@ -103,6 +104,18 @@ impl Index for Catalog {
                 Ok(())
             });
             write.await.map_err(|error| during(error, "writing to", target))?;
+        }
+        Ok(outcomes)
+    }
+
+    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for range in batch::by_complexity(batch, self.batch_complexity) {
+            let (scope, env, changes) = (target.clone(), self.env.clone(), batch[range].to_vec());
+            let update = self.database.write(move |tx| {
+                update::update(&Session::new(tx, &scope), &changes, time::to_column(env.now()))
+            });
+            outcomes.extend(update.await.map_err(|error| during(error, "updating", target))?);
         }
         Ok(outcomes)
     }
