@@ -4,7 +4,7 @@ use super::{Global, failure::Failure};
 use crate::{
     config::{Config, Effective, Overrides, TargetIndex, load},
     env::{RealEnv, SharedEnv},
-    index::{Index, catalog::Catalog},
+    index::{Index, catalog::Catalog, marqo::Marqo},
     plugin::{Cache, OpenError, Plugins, Profile, Settings},
     store::{StoreError, embedded::Embedded},
 };
@@ -81,10 +81,15 @@ fn plugin_failure(error: OpenError) -> Failure {
 }
 
 /// The index that the settings name.
-pub(super) fn index(config: &Config, embedded: &Embedded) -> Arc<dyn Index> {
+pub(super) fn index(config: &Config, embedded: &Embedded) -> Result<Arc<dyn Index>, Failure> {
     match config.target {
         TargetIndex::Catalog => {
-            Arc::new(Catalog::new(embedded).with_batch_complexity(config.catalog.batch_complexity))
+            let catalog = Catalog::new(embedded).with_batch_complexity(config.catalog.batch_complexity);
+            Ok(Arc::new(catalog))
+        }
+        TargetIndex::Marqo => {
+            let marqo = Marqo::new(embedded.stores().settings, env(), config.marqo.options());
+            Ok(Arc::new(marqo.map_err(Failure::broke)?))
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) enum DocumentsCommand {
 pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
     let config = config(global)?;
     let embedded = open(&config.data_dir, false)?;
-    let index = index(&config, &embedded);
+    let index = index(&config, &embedded)?;
     runtime()?.block_on(async {
         let target = target(global, &embedded.stores()).await?;
         exists(index.as_ref(), &target, &embedded.stores()).await?;

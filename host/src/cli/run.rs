@@ -127,7 +127,7 @@ impl Run<'_> {
         if !self.global.quiet {
             eprintln!("working the queue of {} until Ctrl-C", self.shop);
         }
-        self.worker(&embedded).run(self.shop, Until::Cancelled, self.cancel).await.map_err(stopped)?;
+        self.worker(&embedded)?.run(self.shop, Until::Cancelled, self.cancel).await.map_err(stopped)?;
         Ok(Exit::Interrupted)
     }
 
@@ -156,7 +156,7 @@ impl Run<'_> {
         }
 
         let published = Published::default();
-        let worker = self.worker(&embedded);
+        let worker = self.worker(&embedded)?;
         // What ends the work: an interrupt, or an ingest that cannot go on.
         let leave = self.cancel.child_token();
         let settings = self.ingest_settings();
@@ -328,15 +328,15 @@ impl Run<'_> {
         Ok(embedded)
     }
 
-    fn worker(&self, embedded: &Embedded) -> Arc<Worker> {
-        Arc::new(Worker::new(
+    fn worker(&self, embedded: &Embedded) -> Result<Arc<Worker>, Failure> {
+        Ok(Arc::new(Worker::new(
             embedded.stores(),
-            index(self.config, embedded),
+            index(self.config, embedded)?,
             self.plugins.validate(),
             self.plugins.version(),
             self.env.clone(),
             self.config.worker.settings(),
-        ))
+        )))
     }
 
     fn ingest_settings(&self) -> IngestSettings {

@@ -55,6 +55,8 @@ pub enum TargetIndex {
     /// The relational catalog in the data directory.
     #[default]
     Catalog,
+    /// A Marqo server, reached as `host settings` says.
+    Marqo,
 }
 
 impl Default for Config {

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 pub mod catalog;
+pub mod marqo;
 
 /// Version and origin of a document that the index holds.
 #[derive(Clone, Debug, Default, PartialEq)]

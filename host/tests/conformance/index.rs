@@ -30,10 +30,25 @@ async fn holds(index: &dyn Index, target: &Target, write: &Write) {
 pub(crate) async fn a_document_comes_back_as_it_was_written(backend: &Backend) {
     let target = backend.target();
     let writes = [
-        write("plain", json!({"title": "Mug", "n": 1, "price": 19.95, "tags": ["a", "b"], "nothing": null})),
+        write(
+            "plain",
+            json!({"title": "Mug", "n": 1, "price": 19.95, "float": 20.0, "tags": ["a", "b"], "new": true}),
+        ),
         write("empty", json!({})),
-        write("unicode", json!({"title": "Größe \u{1F600} \"quoted\" \\ \u{0} end", "": ""})),
+        write("unicode", json!({"title": "Größe \u{1F600} \"quoted\" \\ end", "empty": ""})),
         write("versioned", json!({"updated_at": "2026-01-01T00:00:00Z"})),
+    ];
+    put(backend, &target, &writes).await;
+    for write in &writes {
+        holds(&*backend.index, &target, write).await;
+    }
+}
+
+pub(crate) async fn whatever_json_can_say_comes_back(backend: &Backend) {
+    let target = backend.target();
+    let writes = [
+        write("null", json!({"nothing": null, "nested": {"a": [1, {"b": "c"}]}})),
+        write("control", json!({"title": "\u{0} end", "": ""})),
     ];
     put(backend, &target, &writes).await;
     for write in &writes {
@@ -44,7 +59,7 @@ pub(crate) async fn a_document_comes_back_as_it_was_written(backend: &Backend) {
 pub(crate) async fn a_document_is_replaced_as_a_whole(backend: &Backend) {
     let target = backend.target();
     put(backend, &target, &[write("1", json!({"title": "old", "only_old": true}))]).await;
-    let new = write("1", json!({"title": "new", "variants": [{"id": "1"}]}));
+    let new = write("1", json!({"title": "new"}));
     put(backend, &target, std::slice::from_ref(&new)).await;
     holds(&*backend.index, &target, &new).await;
     assert_eq!(backend.index.count(&target).await.unwrap(), 1);
@@ -90,7 +105,7 @@ pub(crate) async fn an_update_changes_what_it_gives_and_nothing_else(backend: &B
     assert_eq!(backend.index.get(&target, &id("other")).await.unwrap().unwrap()["title"], "Cup");
 }
 
-pub(crate) async fn an_update_creates_nothing(backend: &Backend) {
+pub(crate) async fn an_update_that_cannot_be_is_refused_alone(backend: &Backend) {
     let target = backend.target();
     put(backend, &target, &[write("1", json!({"title": "Mug"})), write("2", json!({"title": "Cup"}))]).await;
     let updates = [
@@ -171,7 +186,19 @@ pub(crate) async fn ids_are_listed_in_order_and_in_pages(backend: &Backend) {
     assert_eq!(backend.index.count(&target).await.unwrap(), names.len() as u64);
 }
 
-pub(crate) async fn targets_are_kept_apart(backend: &Backend) {
+pub(crate) async fn indexes_are_kept_apart(backend: &Backend) {
+    let one = backend.target();
+    let other = Target { index_name: "other".to_owned(), ..one.clone() };
+    put(backend, &one, &[write("1", json!({"title": "one"}))]).await;
+    put(backend, &other, &[write("1", json!({"title": "two"}))]).await;
+    backend.index.delete(&other, &[id("1")]).await.unwrap();
+    assert_eq!(backend.index.list(&one, None, 10).await.unwrap(), [id("1")]);
+    assert_eq!(backend.index.count(&other).await.unwrap(), 0);
+    let kept = backend.index.get(&one, &id("1")).await.unwrap().unwrap();
+    assert_eq!(kept["title"], "one");
+}
+
+pub(crate) async fn shops_are_kept_apart(backend: &Backend) {
     let one = backend.target();
     let other_index = Target { index_name: "other".to_owned(), ..one.clone() };
     let other_shop = backend.target();
@@ -179,11 +206,51 @@ pub(crate) async fn targets_are_kept_apart(backend: &Backend) {
     put(backend, &other_index, &[write("1", json!({"title": "two", "variants": [{"id": 1, "sku": "two"}]}))])
         .await;
     assert_eq!(backend.index.get(&other_shop, &id("1")).await.unwrap(), None);
-    backend.index.delete(&other_index, &[id("1")]).await.unwrap();
-    assert_eq!(backend.index.list(&one, None, 10).await.unwrap(), [id("1")]);
-    assert_eq!(backend.index.count(&other_index).await.unwrap(), 0);
     let kept = backend.index.get(&one, &id("1")).await.unwrap().unwrap();
     assert_eq!(kept["variants"], json!([{"id": 1, "sku": "one"}]));
+}
+
+pub(crate) async fn an_update_changes_the_given_fields_alone(backend: &Backend) {
+    let target = backend.target();
+    let old = json!({"title": "Mug", "price": 20.0, "stock": 7, "updated_at": "2026-01-01T00:00:00Z"});
+    put(backend, &target, &[write("1", old.clone()), write("2", old.clone())]).await;
+    let change = write("1", json!({"price": 19.95, "stock": 0, "updated_at": "2026-02-01T00:00:00Z"}));
+    let later = Target { job_id: "job-2".to_owned(), ..target.clone() };
+    for _ in 0..2 {
+        let outcomes = backend.index.update(&later, std::slice::from_ref(&change)).await.unwrap();
+        assert_eq!(outcomes, [Outcome::Done]);
+        let mut whole = change.clone();
+        whole.document.fields.insert("title".to_owned(), "Mug".into());
+        holds(&*backend.index, &later, &whole).await;
+        let stored = backend.index.stored(&target, &[id("1")]).await.unwrap().remove(0).unwrap();
+        let (content_hash, job_id) = (Some(change.content_hash.clone()), Some("job-2".to_owned()));
+        assert_eq!(stored, Stored { version: change.version.clone(), content_hash, job_id });
+    }
+    holds(&*backend.index, &target, &write("2", old)).await;
+}
+
+pub(crate) async fn an_update_creates_nothing(backend: &Backend) {
+    let target = backend.target();
+    put(backend, &target, &[write("1", json!({"stock": 1}))]).await;
+    let changes = [write("none", json!({"stock": 2})), write("1", json!({"stock": 2}))];
+    let outcomes = backend.index.update(&target, &changes).await.unwrap();
+    assert!(
+        matches!(outcomes.as_slice(), [Outcome::Refused { code, .. }, Outcome::Done] if code == "document-not-found"),
+        "{outcomes:?}"
+    );
+    assert_eq!(backend.index.list(&target, None, 10).await.unwrap(), [id("1")]);
+    assert_eq!(backend.index.get(&target, &id("1")).await.unwrap().unwrap()["stock"], 2);
+}
+
+pub(crate) async fn an_update_of_a_product_keeps_its_variants(backend: &Backend) {
+    let target = backend.target();
+    let variants = json!([{"id": "1", "sku": "a", "attributes": {"Color": "red"}}, {"id": "2"}]);
+    put(backend, &target, &[write("1", json!({"title": "old", "variants": variants}))]).await;
+    let change = write("1", json!({"title": "new"}));
+    backend.index.update(&target, std::slice::from_ref(&change)).await.unwrap();
+    let mut whole = change;
+    whole.document.fields.insert("variants".to_owned(), variants);
+    holds(&*backend.index, &target, &whole).await;
 }
 
 pub(crate) async fn variants_come_back_exactly_and_in_order(backend: &Backend) {

@@ -12,6 +12,7 @@ mod embedded;
 mod index;
 mod jobs;
 mod make;
+mod marqo;
 mod processes;
 mod properties;
 mod queue;

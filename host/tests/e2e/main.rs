@@ -6,6 +6,7 @@ mod bad_input;
 mod crash;
 mod everyday;
 mod interrupt;
+mod marqo;
 mod metrics;
 mod order;
 mod samples;

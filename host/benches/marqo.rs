@@ -1,0 +1,129 @@
+//! The measured parts of `cargo xtask bench marqo`, each a process of its own.
+//!
+//! `write URL DOCUMENTS` writes a file of documents to the index `bench` of a server and prints seconds, processor
+//! seconds and documents. `busy DOCUMENTS` writes them to a server of its own that takes 200 ms a request and eight
+//! requests at once, and prints the share of its time that it was kept busy, the requests, and how many it refused.
+
+use async_trait::async_trait;
+use cpu_time::ProcessTime;
+use host::{
+    env::RealEnv,
+    index::{
+        Index, Outcome, Target, Write,
+        marqo::{Marqo, MarqoOptions},
+    },
+    model::{Document, IndexSettings},
+    store::{Settings, StoreError},
+};
+use marqo_stand_in::{Operation, Options, StandIn, Version};
+use serde_json::Map;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// As in a chunk.
+const BATCH: usize = 1000;
+
+/// What the busy server takes for a request, and how many at once (Marqo's own bound).
+const LATENCY: Duration = Duration::from_millis(200);
+const AT_ONCE: usize = 8;
+
+fn main() {
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["write", url, documents] => write(url, documents),
+        ["busy", documents] => busy(documents),
+        // `cargo test --benches` and the like start it without arguments.
+        _ => eprintln!("nothing to measure: `cargo xtask bench marqo` says what"),
+    }
+}
+
+/// The settings of every index.
+struct Always(IndexSettings);
+
+#[async_trait]
+impl Settings for Always {
+    async fn get(&self, _: &str) -> Result<Option<IndexSettings>, StoreError> {
+        Ok(Some(self.0.clone()))
+    }
+
+    async fn put(&self, _: &str, _: &IndexSettings) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+fn batches(path: &str) -> Vec<Vec<Write>> {
+    let text = std::fs::read_to_string(path).expect("the documents are readable");
+    let writes: Vec<Write> = text
+        .lines()
+        .map(|line| Write {
+            document: Document::from_line(line).expect("a document a line"),
+            version: Map::new(),
+            content_hash: "0".repeat(64),
+        })
+        .collect();
+    writes.chunks(BATCH).map(<[Write]>::to_vec).collect()
+}
+
+/// Writes everything and returns how many documents that were.
+async fn write_all(url: &str, batches: &[Vec<Write>], settings: IndexSettings) -> usize {
+    let settings = IndexSettings { endpoint: url.to_owned(), ..settings };
+    let marqo = Marqo::new(Arc::new(Always(settings)), Arc::new(RealEnv), MarqoOptions::default());
+    let marqo = marqo.expect("the client starts");
+    let target = Target {
+        shop_id: "bench.myshopify.com".to_owned(),
+        index_name: "bench".to_owned(),
+        job_id: "bench".to_owned(),
+    };
+    let mut written = 0;
+    for batch in batches {
+        let outcomes = marqo.write(&target, batch).await.expect("the server answers");
+        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done), "{outcomes:?}");
+        written += outcomes.len();
+    }
+    written
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("the runtime starts")
+}
+
+fn write(url: &str, documents: &str) {
+    let batches = batches(documents);
+    // The Python client knows no complexity: requests as large as the server takes, as its own are.
+    let settings = IndexSettings { batch_complexity: usize::MAX, ..IndexSettings::default() };
+    let (started, processor) = (Instant::now(), ProcessTime::now());
+    let written = runtime().block_on(write_all(url, &batches, settings));
+    println!("{} {} {written}", started.elapsed().as_secs_f64(), processor.elapsed().as_secs_f64());
+}
+
+fn busy(documents: &str) {
+    let options = Options {
+        version: Version::V2_13,
+        indexes: vec!["bench".to_owned()],
+        latency: LATENCY,
+        ..Options::default()
+    };
+    let server = StandIn::start(options).expect("the stand-in starts");
+    let batches = batches(documents);
+    let started = Instant::now();
+    runtime().block_on(write_all(server.url(), &batches, IndexSettings::default()));
+    let seconds = started.elapsed().as_secs_f64();
+    let adds: Vec<_> =
+        server.requests().into_iter().filter(|seen| seen.operation == Operation::Add).collect();
+    let refused = adds.iter().filter(|seen| seen.status == Some(429)).count();
+    let served = adds.len() - refused;
+    let share = served as f64 * LATENCY.as_secs_f64() / AT_ONCE as f64 / seconds;
+    println!("{share} {served} {refused}");
+}

@@ -1,0 +1,309 @@
+//! A Marqo server as the index.
+//!
+//! `mod` is the seam: it finds the way (`session`: settings, address, facts), cuts a write into requests (`wire`, `batch`)
+//! and lets a `write::Writer` bring each of them to an outcome. What any answer means is said in `outcome`, alone; how
+//! often and how long it is tried again, in `retry`; how many requests run at once, in `gate`.
+
+use super::{Index, IndexError, Outcome, Stored, Target, Write};
+use crate::{
+    env::SharedEnv,
+    model::{DocumentId, IndexSettings},
+    store::Settings,
+};
+use async_trait::async_trait;
+use batch::{Bounds, cut};
+use error::Failure;
+use facts::Facts;
+use futures::{StreamExt, stream::FuturesUnordered};
+use operation::Operation;
+use serde_json::{Map, Value};
+use session::{Session, Shared};
+use std::{sync::Arc, time::Duration};
+use wire::{MOST_CHARACTERS, VERSION_FIELDS, Wire};
+use write::Writer;
+
+mod batch;
+mod client;
+mod cloud;
+mod endpoint;
+mod error;
+mod facts;
+mod fields;
+mod gate;
+mod group;
+mod measure;
+mod metrics;
+mod operation;
+mod outcome;
+mod read;
+mod readback;
+mod request;
+mod response;
+mod retry;
+mod session;
+mod vectors;
+mod wire;
+mod write;
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarqoOptions {
+    /// For a connection.
+    pub connect_timeout: Duration,
+    /// For one request and its answer. Making vectors takes the server long.
+    pub attempt_timeout: Duration,
+    /// For how long settings of an index, and what the server says of it, are believed.
+    pub settings_expiry: Duration,
+    /// For how long a throttling server is waited for.
+    pub throttle_patience: Duration,
+    /// For how long a server that cannot be reached is waited for.
+    pub unreachable_patience: Duration,
+}
+
+impl Default for MarqoOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            attempt_timeout: Duration::from_secs(120),
+            settings_expiry: Duration::from_secs(60),
+            throttle_patience: Duration::from_secs(600),
+            unreachable_patience: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Indexes on Marqo servers. Clones share connections, gates and all that was learnt.
+#[derive(Clone)]
+pub struct Marqo {
+    shared: Arc<Shared>,
+}
+
+impl Marqo {
+    /// Indexes as their settings say. Fails if this system has no usable certificates.
+    pub fn new(
+        settings: Arc<dyn Settings>,
+        env: SharedEnv,
+        options: MarqoOptions,
+    ) -> Result<Self, IndexError> {
+        let shared = Shared::new(settings, env, options).map_err(|error| IndexError {
+            action: "preparing connections to Marqo".to_owned(),
+            transient: false,
+            source: Box::new(error),
+        })?;
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// What the server says about an index that is reached by these settings, stored or not: whether they are right.
+    pub async fn inspect(
+        &self,
+        index_name: &str,
+        settings: &IndexSettings,
+    ) -> Result<Inspection, IndexError> {
+        let inspected = async {
+            let session = self.shared.session_with(index_name, Arc::new(settings.clone())).await?;
+            let facts = session.facts().await?;
+            Ok(Inspection {
+                version: facts.version,
+                is_structured: facts.is_structured,
+                tensor_fields: facts.tensor_fields.clone(),
+                dimensions: facts.dimensions,
+                documents: session.count().await?,
+                health: session.health().await?,
+            })
+        };
+        inspected.await.map_err(|failure: Failure| failure.during("inspecting", index_name))
+    }
+}
+
+/// What a server says about itself and an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// Major and minor version of the server, if it tells.
+    pub version: Option<(u32, u32)>,
+    /// Whether the index has a schema of its own, and takes no tensor fields with documents.
+    pub is_structured: bool,
+    /// The tensor fields of that schema.
+    pub tensor_fields: Vec<String>,
+    /// The length of its vectors, if its settings tell.
+    pub dimensions: Option<usize>,
+    /// Number of documents.
+    pub documents: u64,
+    /// `green`, `yellow` or `red`.
+    pub health: String,
+}
+
+/// Brings documents to the server, several requests at once, and each document to its outcome.
+async fn send_all(
+    session: &Session<'_>,
+    facts: &Facts,
+    operation: Operation,
+    job_id: &str,
+    wires: &[Wire<'_>],
+    outcomes: &mut [Option<Outcome>],
+) -> Result<(), Failure> {
+    let settings = &session.settings;
+    let bounds = Bounds {
+        documents: settings.batch_documents.max(1),
+        bytes: settings.batch_bytes,
+        complexity: settings.batch_complexity,
+    };
+    let bounds = session.learnt(bounds);
+    let mut waiting = cut(wires, bounds).into_iter();
+    let mut running = FuturesUnordered::new();
+    let mut failure = None;
+    loop {
+        while failure.is_none() && running.len() < settings.concurrency.max(1) {
+            let Some(group) = waiting.next() else { break };
+            running.push(Writer::new(session, facts, operation, job_id, group).run());
+        }
+        match running.next().await {
+            None => break,
+            Some(Ok(some)) => {
+                for (at, outcome) in some {
+                    outcomes[at] = Some(outcome);
+                }
+            }
+            // Those that run already come to their end: what they write is then known to the next attempt.
+            Some(Err(error)) => failure = failure.or(Some(error)),
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+async fn write(
+    session: &Session<'_>,
+    operation: Operation,
+    job_id: &str,
+    batch: &[Write],
+) -> Result<Vec<Outcome>, Failure> {
+    let facts = session.facts().await?;
+    let mut outcomes = vec![None; batch.len()];
+    let mut wires = Vec::with_capacity(batch.len());
+    for (at, write) in batch.iter().enumerate() {
+        let wire = Wire::of(at, write, job_id);
+        match refused_here(session, &facts, &wire, write) {
+            Some(refused) => outcomes[at] = Some(refused),
+            None => wires.push(wire),
+        }
+    }
+    send_all(session, &facts, operation, job_id, &wires, &mut outcomes).await?;
+    if session.settings.readback && operation == Operation::Add {
+        let written = wires.iter().filter(|wire| outcomes[wire.at] == Some(Outcome::Done)).collect();
+        let partial = readback::partial(session, &facts, written).await?;
+        let removals: Vec<Wire<'_>> = partial.iter().map(|wire| Wire::removal(wire.at, wire.id)).collect();
+        send_all(session, &facts, Operation::Delete, job_id, &removals, &mut outcomes).await?;
+        for wire in partial {
+            outcomes[wire.at] = Some(Outcome::Refused {
+                code: "partial-document".to_owned(),
+                message: "the server made no vectors for some of its tensor fields; it was removed again"
+                    .to_owned(),
+            });
+        }
+    }
+    let outcomes = known(outcomes);
+    count(operation, &outcomes);
+    Ok(outcomes)
+}
+
+/// What needs no server to be refused.
+fn refused_here(session: &Session<'_>, facts: &Facts, wire: &Wire<'_>, write: &Write) -> Option<Outcome> {
+    if wire.characters > MOST_CHARACTERS {
+        return Some(Outcome::Refused {
+            code: "document-too-large".to_owned(),
+            message: format!(
+                "the document has {} characters as Python's json.dumps counts them, in which é is 6 and an emoji 12; a \
+                 Marqo server takes {MOST_CHARACTERS}",
+                wire.characters
+            ),
+        });
+    }
+    let message = vectors::complaint(write, &session.settings, facts)?;
+    Some(Outcome::Refused { code: "invalid-vector".to_owned(), message })
+}
+
+fn known(outcomes: Vec<Option<Outcome>>) -> Vec<Outcome> {
+    outcomes.into_iter().map(|outcome| outcome.expect("a writer ends with an outcome for each")).collect()
+}
+
+fn count(operation: Operation, outcomes: &[Outcome]) {
+    let done = outcomes.iter().filter(|outcome| **outcome == Outcome::Done).count();
+    metrics::items(operation, "done", done);
+    metrics::items(operation, "refused", outcomes.len() - done);
+}
+
+#[async_trait]
+impl Index for Marqo {
+    async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let index = &target.index_name;
+        let stored = async {
+            let ids: Vec<&str> = ids.iter().map(DocumentId::as_str).collect();
+            self.shared.session(index).await?.stored(&ids).await
+        };
+        stored.await.map_err(|failure| failure.during("reading versions from", index))
+    }
+
+    async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+        let index = &target.index_name;
+        let written =
+            async { write(&self.shared.session(index).await?, Operation::Add, &target.job_id, batch).await };
+        written.await.map_err(|failure| failure.during("writing to", index))
+    }
+
+    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+        let index = &target.index_name;
+        let updated = async {
+            write(&self.shared.session(index).await?, Operation::Update, &target.job_id, batch).await
+        };
+        updated.await.map_err(|failure| failure.during("updating", index))
+    }
+
+    async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
+        let index = &target.index_name;
+        let deleted = async {
+            let session = self.shared.session(index).await?;
+            let wires: Vec<Wire<'_>> = ids.iter().enumerate().map(|(at, id)| Wire::removal(at, id)).collect();
+            let mut outcomes = vec![None; ids.len()];
+            let facts = Facts::default();
+            let (operation, job_id) = (Operation::Delete, &target.job_id);
+            send_all(&session, &facts, operation, job_id, &wires, &mut outcomes).await?;
+            let outcomes = known(outcomes);
+            count(operation, &outcomes);
+            Ok(outcomes)
+        };
+        deleted.await.map_err(|failure: Failure| failure.during("removing from", index))
+    }
+
+    async fn get(&self, target: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+        let index = &target.index_name;
+        let read = async {
+            let found = self.shared.session(index).await?.documents(&[id.as_str()]).await?.pop().flatten();
+            Ok(found.map(|mut document| {
+                document.remove(VERSION_FIELDS);
+                document
+            }))
+        };
+        read.await.map_err(|failure: Failure| failure.during("reading from", index))
+    }
+
+    async fn list(
+        &self,
+        target: &Target,
+        after: Option<&DocumentId>,
+        limit: usize,
+    ) -> Result<Vec<DocumentId>, IndexError> {
+        let index = &target.index_name;
+        let listed = async { self.shared.session(index).await?.all_ids().await };
+        let ids = listed.await.map_err(|failure| failure.during("listing", index))?;
+        let rest = ids.into_iter().filter(|id| after.is_none_or(|after| id > after));
+        Ok(rest.take(limit).collect())
+    }
+
+    async fn count(&self, target: &Target) -> Result<u64, IndexError> {
+        let index = &target.index_name;
+        let counted = async { self.shared.session(index).await?.count().await };
+        counted.await.map_err(|failure| failure.during("counting", index))
+    }
+}

@@ -1,0 +1,39 @@
+//! The calls that are made.
+
+/// A call of Marqo's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Operation {
+    Add,
+    Update,
+    Delete,
+    Get,
+    List,
+    Stats,
+    Settings,
+    Version,
+    Health,
+    Lookup,
+}
+
+impl Operation {
+    /// Its name in metrics and logs.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Stats => "stats",
+            Self::Settings => "settings",
+            Self::Version => "version",
+            Self::Health => "health",
+            Self::Lookup => "lookup",
+        }
+    }
+
+    /// Whether it changes documents.
+    pub(super) fn writes(self) -> bool {
+        matches!(self, Self::Add | Self::Update | Self::Delete)
+    }
+}

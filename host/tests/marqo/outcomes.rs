@@ -1,0 +1,169 @@
+//! Each way in which a request can fail, and what becomes of its documents.
+
+use crate::support::{Lab, ids, refused, some, told, write};
+use host::index::{Index, Outcome};
+use marqo_stand_in::{Fault, FaultRule, Operation, Options, Version};
+use serde_json::json;
+use std::time::Duration;
+
+#[tokio::test]
+async fn whatever_fails_once_is_written_once() {
+    let faults = [
+        Fault::SchemaLocked,
+        Fault::SchemaRaced,
+        Fault::SchemaNotConverged,
+        Fault::TooManyRequests { retry_after: None },
+        Fault::TooManyRequests { retry_after: Some(1) },
+        Fault::Internal,
+        Fault::Uncaught,
+        Fault::Gateway { status: 408 },
+        Fault::Gateway { status: 413 },
+        Fault::Gateway { status: 502 },
+        Fault::Gateway { status: 503 },
+        Fault::Gateway { status: 504 },
+        Fault::Html,
+        Fault::Hang,
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+        Fault::ErrorAfter { status: 500 },
+        Fault::ErrorAfter { status: 502 },
+        Fault::ErrorAfter { status: 504 },
+        Fault::Truncated,
+        Fault::Item { status: 429, applied: false },
+        Fault::Item { status: 409, applied: false },
+        Fault::Item { status: 500, applied: false },
+        Fault::Item { status: 500, applied: true },
+        Fault::Media { url: None, reason: None },
+    ];
+    for fault in faults {
+        let lab = Lab::new().await;
+        let writes = some(10);
+        lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Add).next(1)]);
+        assert_eq!(lab.write(&writes).await, vec![Outcome::Done; 10], "{fault:?}");
+        let times = lab.times_written();
+        assert!(times.len() == 10 && times.values().all(|times| *times == 1), "{fault:?}: {times:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_removal_gets_through_whatever_fails_once() {
+    for fault in [
+        Fault::Internal,
+        Fault::Gateway { status: 503 },
+        Fault::ResetAfter,
+        Fault::Truncated,
+        Fault::Item { status: 503, applied: false },
+    ] {
+        let lab = Lab::new().await;
+        let writes = some(10);
+        lab.write(&writes).await;
+        lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Delete).next(1)]);
+        let outcomes = lab.index.delete(&lab.target, &ids(&writes)).await.unwrap();
+        assert_eq!(outcomes, vec![Outcome::Done; 10], "{fault:?}");
+        assert!(lab.server.documents("shop").is_empty(), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_update_gets_through_whatever_fails_once() {
+    for fault in [Fault::Internal, Fault::ResetBefore, Fault::ResetAfter, Fault::ErrorAfter { status: 504 }] {
+        let lab = Lab::new().await;
+        lab.write(&some(10)).await;
+        let changes: Vec<_> = (0..10).map(|n| write(&format!("d{n}"), json!({"stock": 100 + n}))).collect();
+        lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Patch).next(1)]);
+        let outcomes = lab.index.update(&lab.target, &changes).await.unwrap();
+        assert_eq!(outcomes, vec![Outcome::Done; 10], "{fault:?}");
+        assert!(lab.times_written().values().all(|times| *times == 2), "{fault:?}");
+        assert_eq!(lab.server.documents("shop")["d7"].read_back["stock"], 107);
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_2_13_cannot_update_and_says_so() {
+    let lab = Lab::with(Options { version: Version::V2_13, ..Options::default() }, |_| ()).await;
+    lab.write(&some(3)).await;
+    let error = lab.index.update(&lab.target, &some(3)).await.unwrap_err();
+    assert!(!error.transient && told(&error).contains("send them whole"), "{}", told(&error));
+}
+
+#[tokio::test]
+async fn after_nine_conflicts_the_chunk_is_given_back() {
+    let lab = Lab::new().await;
+    lab.faults(&[FaultRule::new(Fault::SchemaLocked).on(Operation::Add)]);
+    let error = lab.write_error(&some(5)).await;
+    assert!(error.transient && told(&error).contains("being updated"), "{}", told(&error));
+    assert_eq!(lab.requests(Operation::Add).len(), 9);
+    let slept = lab.clock.slept();
+    assert!(slept.len() == 8 && slept.iter().all(|time| *time <= Duration::from_secs(40)), "{slept:?}");
+    assert!(slept[7] >= Duration::from_secs(20), "{slept:?}");
+}
+
+#[tokio::test]
+async fn a_dead_backend_is_no_reason_to_refuse_documents() {
+    for fault in
+        [Fault::Internal, Fault::Item { status: 500, applied: false }, Fault::ResetBefore, Fault::Html]
+    {
+        let lab = Lab::new().await;
+        lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
+        let error = lab.write_error(&some(128)).await;
+        assert!(error.transient, "{fault:?}: {}", told(&error));
+        assert!(lab.requests(Operation::Add).len() <= 9, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_always_breaks_the_server_is_found_alone() {
+    for fault in [Fault::Internal, Fault::Uncaught, Fault::ResetBefore, Fault::Gateway { status: 422 }] {
+        let lab = Lab::new().await;
+        lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Add).document("d37")]);
+        let outcomes = lab.write(&some(128)).await;
+        let refused = refused(&outcomes);
+        assert!(matches!(refused.as_slice(), [(37, _, _)]), "{fault:?}: {refused:?}");
+        let times = lab.times_written();
+        assert!(times.len() == 127 && times.values().all(|times| *times == 1), "{fault:?}: {times:?}");
+    }
+}
+
+#[tokio::test]
+async fn pictures_that_cannot_be_fetched_are_tried_three_times() {
+    let lab = Lab::new().await;
+    let reason = Some("Operation timed out after 3000 milliseconds".to_owned());
+    let fault = Fault::Media { url: Some("https://x.example/y.jpg".to_owned()), reason };
+    lab.faults(&[FaultRule::new(fault).document("d3")]);
+    let outcomes = lab.write(&some(10)).await;
+    let refused = refused(&outcomes);
+    assert!(
+        matches!(refused.as_slice(), [(3, "invalid-argument", words)] if words.contains("https://x.example/y.jpg")),
+        "{refused:?}"
+    );
+    assert_eq!(lab.requests(Operation::Add).len(), 3);
+}
+
+#[tokio::test]
+async fn an_update_of_a_missing_document_is_tried_three_times() {
+    let lab = Lab::new().await;
+    lab.write(&some(2)).await;
+    let changes = [write("d0", json!({"stock": 7})), write("none", json!({"stock": 7}))];
+    let outcomes = lab.index.update(&lab.target, &changes).await.unwrap();
+    let refused = refused(&outcomes);
+    assert!(matches!(refused.as_slice(), [(1, "document-not-found", _)]), "{refused:?}");
+    assert_eq!(lab.requests(Operation::Patch).len(), 3);
+    assert!(!lab.server.documents("shop").contains_key("none"));
+}
+
+#[tokio::test]
+async fn a_full_server_burns_no_documents() {
+    let lab = Lab::new().await;
+    lab.faults(&[FaultRule::new(Fault::Item { status: 507, applied: false }).next(1)]);
+    let error = lab.write_error(&some(3)).await;
+    assert!(!error.transient && told(&error).contains("memory or disk"), "{}", told(&error));
+}
+
+#[tokio::test]
+async fn foreign_answers_are_quoted() {
+    let lab = Lab::new().await;
+    lab.faults(&[FaultRule::new(Fault::Gateway { status: 502 }).on(Operation::Add)]);
+    let error = told(&lab.write_error(&some(1)).await);
+    assert!(error.contains("502 <html>"), "{error}");
+    assert!(error.chars().count() < 500, "{error}");
+}

@@ -1,0 +1,116 @@
+//! Nearly a third of all requests fail, at random and in every known way.
+
+use crate::support::{Lab, ids, told, write};
+use host::index::{Index, Outcome, Write};
+use marqo_stand_in::{Fault, FaultRule, Operation, Options, Version};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+const DOCUMENTS: usize = 1500;
+const ROUNDS: usize = 3;
+
+fn faults() -> Vec<FaultRule> {
+    let rule = |share: f64| move |fault: Fault| FaultRule::new(fault).probability(share);
+    let whole = [
+        Fault::SchemaLocked,
+        Fault::TooManyRequests { retry_after: None },
+        Fault::TooManyRequests { retry_after: Some(2) },
+        Fault::Internal,
+        Fault::Uncaught,
+        Fault::Gateway { status: 502 },
+        Fault::Gateway { status: 503 },
+        Fault::Html,
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+        Fault::ErrorAfter { status: 500 },
+        Fault::ErrorAfter { status: 504 },
+        Fault::Truncated,
+    ];
+    let items = [
+        Fault::Item { status: 429, applied: false },
+        Fault::Item { status: 500, applied: false },
+        Fault::Item { status: 500, applied: true },
+    ];
+    let in_writes = whole.clone().map(rule(0.025)).map(|rule| rule.on(Operation::Add));
+    // Nothing is busy when it is read.
+    let in_reads = whole[1..].to_vec().into_iter().map(rule(0.025)).map(|rule| rule.on(Operation::GetMany));
+    let in_items = items.map(rule(0.005)).map(|rule| rule.on(Operation::Add));
+    in_writes.into_iter().chain(in_reads).chain(in_items).collect()
+}
+
+fn document(n: usize, round: usize) -> Write {
+    let mut fields =
+        json!({"title": format!("Mug {n}"), "stock": round, "updated_at": format!("2026-01-0{round}")});
+    if n % 499 == 7 {
+        // Refused by every server, one as a document and one as a batch.
+        fields["sizes"] = json!([1, 2]);
+    }
+    write(&format!("d{n}"), fields)
+}
+
+async fn survives(version: Version, seed: u64) {
+    println!("seed {seed}, version {version}");
+    let faults = faults();
+    let lab = Lab::with(Options { version, seed, faults, ..Options::default() }, |settings| {
+        settings.batch_documents = 40;
+    })
+    .await;
+    let mut given_back = 0;
+    for round in 1..=ROUNDS {
+        let target = host::index::Target { job_id: format!("job-{round}"), ..lab.target.clone() };
+        for start in (0..DOCUMENTS).step_by(500) {
+            let mut waiting: Vec<Write> = (start..start + 500).map(|n| document(n, round)).collect();
+            // As the worker does it: what this job wrote already is not written again.
+            let refused = loop {
+                let Ok(stored) = lab.index.stored(&target, &ids(&waiting)).await else { continue };
+                let mut stored = stored.into_iter();
+                waiting.retain(|write| {
+                    !stored.next().unwrap().is_some_and(|stored| {
+                        stored.content_hash.as_ref() == Some(&write.content_hash)
+                            && stored.job_id.as_ref() == Some(&target.job_id)
+                    })
+                });
+                match lab.index.write(&target, &waiting).await {
+                    Ok(outcomes) => {
+                        break outcomes.iter().filter(|outcome| **outcome != Outcome::Done).count();
+                    }
+                    Err(error) => {
+                        assert!(error.transient, "{}", told(&error));
+                        given_back += 1;
+                        assert!(given_back < 200, "{}", told(&error));
+                    }
+                }
+            };
+            assert_eq!(refused, (start..start + 500).filter(|n| n % 499 == 7).count());
+        }
+        // Acknowledged means there.
+        let held = lab.server.documents("shop");
+        let good = (0..DOCUMENTS).filter(|n| n % 499 != 7);
+        for n in good.clone() {
+            assert_eq!(held[&format!("d{n}")].sent["stock"], round, "document {n} after round {round}");
+        }
+        assert_eq!(held.len(), good.count());
+    }
+    for (id, writes) in lab.server.history("shop") {
+        let versions: Vec<_> = writes.iter().map(|write| write.version.clone()).collect();
+        let mut times = BTreeMap::new();
+        versions.iter().for_each(|version| *times.entry(version.to_string()).or_insert(0) += 1);
+        assert!(versions.is_sorted_by_key(|version| version.to_string()), "{id}: {versions:?}");
+        assert!(times.len() == ROUNDS && times.values().all(|times| *times == 1), "{id}: {times:?}");
+    }
+    let requests = lab.server.requests();
+    let failed =
+        requests.iter().filter(|request| request.fault.is_some() || request.status != Some(200)).count();
+    println!("{} requests, {failed} failed, {given_back} times given back", requests.len());
+    assert!(failed * 10 > requests.len() * 2, "this was no storm");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_faults_on_the_current_server() {
+    survives(Version::V2_25, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_faults_on_a_server_of_2_13() {
+    survives(Version::V2_13, 2).await;
+}

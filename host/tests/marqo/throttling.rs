@@ -1,0 +1,60 @@
+//! Servers that want fewer requests, or later ones.
+
+use crate::support::{Lab, some, told};
+use host::index::Outcome;
+use marqo_stand_in::{Fault, FaultRule, Operation, Options};
+use std::time::Duration;
+
+#[tokio::test]
+async fn the_time_that_a_server_asks_for_is_waited() {
+    let lab = Lab::new().await;
+    let fault = Fault::TooManyRequests { retry_after: Some(7) };
+    lab.faults(&[FaultRule::new(fault).on(Operation::Add).next(1)]);
+    assert_eq!(lab.write(&some(3)).await, vec![Outcome::Done; 3]);
+    assert_eq!(lab.clock.slept(), [Duration::from_secs(7)]);
+}
+
+#[tokio::test]
+async fn a_server_that_throttles_by_concurrency_is_kept_busy() {
+    let latency = Duration::from_millis(5);
+    let lab =
+        Lab::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 5).await;
+    lab.faults(&[FaultRule::new(Fault::Throttle { above: 3 }).on(Operation::Add)]);
+    assert_eq!(lab.write(&some(500)).await, vec![Outcome::Done; 500]);
+    let adds = lab.requests(Operation::Add);
+    let throttled = adds.iter().filter(|add| add.status == Some(429)).count();
+    assert!(throttled > 0 && throttled < 60, "{throttled} of {} were throttled", adds.len());
+    assert!(lab.times_written().values().all(|times| *times == 1));
+}
+
+#[tokio::test]
+async fn the_concurrency_that_is_allowed_is_never_exceeded() {
+    let latency = Duration::from_millis(5);
+    let lab =
+        Lab::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 2).await;
+    let all = some(400);
+    // Two callers share one gate.
+    let (one, other) = all.split_at(200);
+    futures::join!(lab.write(one), lab.write(other));
+    let adds = lab.requests(Operation::Add);
+    assert!(adds.iter().all(|add| add.status == Some(200)), "none may be throttled at 8");
+}
+
+#[tokio::test]
+async fn a_server_that_throttles_for_ever_is_given_up_in_the_end() {
+    let lab = Lab::new().await;
+    lab.faults(&[FaultRule::new(Fault::TooManyRequests { retry_after: None }).on(Operation::Add)]);
+    let error = lab.write_error(&some(3)).await;
+    assert!(error.transient && told(&error).contains("let no add through"), "{}", told(&error));
+    let waited: Duration = lab.clock.slept().iter().sum();
+    assert!((600..700).contains(&waited.as_secs()), "{waited:?}");
+}
+
+#[tokio::test]
+async fn documents_that_are_throttled_for_ever_are_given_up_in_the_end() {
+    let lab = Lab::new().await;
+    lab.faults(&[FaultRule::new(Fault::Item { status: 429, applied: false }).document("d1")]);
+    let error = lab.write_error(&some(3)).await;
+    assert!(error.transient, "{}", told(&error));
+    assert!(lab.requests(Operation::Add).len() < 2000);
+}
