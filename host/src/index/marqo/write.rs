@@ -12,7 +12,8 @@ use super::{
     request,
     response::{Item, Items, Refusal, excerpt},
     retry::{ATTEMPTS, GUILTY, REFUSALS, SUSPICIOUS, backoff},
-    session::{Sent, Session, throttled},
+    send::{Sent, throttled},
+    session::Session,
     wire::Wire,
 };
 use crate::index::Outcome;
@@ -124,7 +125,7 @@ impl<'a> Writer<'a> {
     fn judge(&mut self, group: Group<'a>, sent: Sent) -> Result<(), Failure> {
         match sent.disposition {
             Disposition::Done => match serde_json::from_slice::<Items>(&sent.body) {
-                Ok(items) => return self.judge_items(group, items, &sent),
+                Ok(items) => self.judge_items(group, items, &sent),
                 Err(error) => {
                     let refusal =
                         Refusal { code: None, message: format!("{} ({error})", excerpt(&sent.body)) };
