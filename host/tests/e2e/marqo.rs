@@ -260,7 +260,9 @@ fn an_update_changes_what_is_there_and_explains_what_is_not() {
     let (shop, server) = (Shop::new(), server(Version::V2_25));
     shop.put(&["--endpoint", server.url()]);
     let line = |id: u64, time: &str, rest: &str| {
-        format!("{{\"id\":\"gid://shopify/Product/{id}\",\"updatedAt\":\"2026-01-0{time}T00:00:00Z\",{rest}}}\n")
+        format!(
+            "{{\"id\":\"gid://shopify/Product/{id}\",\"updatedAt\":\"2026-01-0{time}T00:00:00Z\",{rest}}}\n"
+        )
     };
     shop.place.write("export.jsonl", line(1, "1", r#""title":"Mug","vendor":"Acme""#));
     assert_eq!(shop.run(&[]).code, Some(0));
@@ -273,7 +275,10 @@ fn an_update_changes_what_is_there_and_explains_what_is_not() {
     assert_eq!(ran.json()["samples"]["failed"][0]["document_id"], "2", "{ran:?}");
     let documents = server.documents(INDEX);
     assert_eq!(documents.len(), 1);
-    assert_eq!((&documents["1"].read_back["title"], &documents["1"].read_back["vendor"]), (&"New mug".into(), &"Acme".into()));
+    assert_eq!(
+        (&documents["1"].read_back["title"], &documents["1"].read_back["vendor"]),
+        (&"New mug".into(), &"Acme".into())
+    );
     // Once more: the one is as it should be, the other still is not there.
     let ran = shop.run(&["--operation", "update"]);
     assert_eq!(counts(&ran)[2], 1, "{ran:?}");

@@ -100,12 +100,12 @@ async fn after_nine_conflicts_the_chunk_is_given_back() {
 
 #[tokio::test]
 async fn a_dead_backend_is_no_reason_to_refuse_documents() {
-    for fault in
-        [Fault::Internal, Fault::Item { status: 500, applied: false }, Fault::ResetBefore, Fault::Html]
-    {
+    let faults =
+        [Fault::Internal, Fault::Item { status: 500, applied: false }, Fault::ResetBefore, Fault::Html];
+    for (fault, documents) in faults.into_iter().flat_map(|fault| [(fault.clone(), 1), (fault, 128)]) {
         let lab = Lab::new().await;
         lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
-        let error = lab.write_error(&some(128)).await;
+        let error = lab.write_error(&some(documents)).await;
         assert!(error.transient, "{fault:?}: {}", told(&error));
         assert!(lab.requests(Operation::Add).len() <= 9, "{fault:?}");
     }

@@ -33,7 +33,7 @@ fn faults() -> Vec<FaultRule> {
     ];
     let in_writes = whole.clone().map(rule(0.025)).map(|rule| rule.on(Operation::Add));
     // Nothing is busy when it is read.
-    let in_reads = whole[1..].to_vec().into_iter().map(rule(0.025)).map(|rule| rule.on(Operation::GetMany));
+    let in_reads = whole[1..].iter().cloned().map(rule(0.025)).map(|rule| rule.on(Operation::GetMany));
     let in_items = items.map(rule(0.005)).map(|rule| rule.on(Operation::Add));
     in_writes.into_iter().chain(in_reads).chain(in_items).collect()
 }

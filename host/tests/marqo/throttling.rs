@@ -56,5 +56,19 @@ async fn documents_that_are_throttled_for_ever_are_given_up_in_the_end() {
     lab.faults(&[FaultRule::new(Fault::Item { status: 429, applied: false }).document("d1")]);
     let error = lab.write_error(&some(3)).await;
     assert!(error.transient, "{}", told(&error));
-    assert!(lab.requests(Operation::Add).len() < 2000);
+    assert!(lab.requests(Operation::Add).len() < 50, "the waits grow");
+}
+
+#[tokio::test]
+async fn an_answer_in_which_many_documents_are_throttled_counts_once() {
+    let latency = Duration::from_millis(5);
+    let lab =
+        Lab::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 10).await;
+    lab.write(&some(200)).await;
+    lab.faults(&[FaultRule::new(Fault::Item { status: 429, applied: false }).next(10)]);
+    let before = lab.requests(Operation::Add).len();
+    assert_eq!(lab.write(&some(200)).await, vec![Outcome::Done; 200]);
+    let adds = &lab.requests(Operation::Add)[before..];
+    let at_once = adds.windows(2).filter(|two| two[1].arrived_ms < two[0].arrived_ms + 4.0).count();
+    assert!(at_once > adds.len() / 3, "{at_once} of {} came beside another", adds.len());
 }

@@ -43,12 +43,15 @@ impl Endpoint {
     }
 }
 
+type Addresses = (String, Option<String>);
+
 /// All servers that this process talks to: one gate each, whoever writes.
 #[derive(Debug)]
 pub(super) struct Endpoints {
     env: SharedEnv,
     known: Mutex<HashMap<String, Arc<Endpoint>>>,
-    routes: Mutex<HashMap<(String, Option<String>), Arc<Route>>>,
+    /// By primary and fallback.
+    routes: Mutex<HashMap<Addresses, Arc<Route>>>,
 }
 
 impl Endpoints {

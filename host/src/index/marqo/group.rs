@@ -10,6 +10,8 @@ pub(super) struct Pending<'a> {
     pub(super) attempts: u32,
     /// Times that it was refused for now.
     pub(super) refusals: u32,
+    /// Times that it was throttled; they burn nothing, only the waits grow.
+    pub(super) throttles: u32,
     /// How many documents the server had taken when this one first failed.
     pub(super) taken_before: Option<u64>,
     /// The last read found no such document.
@@ -30,7 +32,14 @@ pub(super) struct Group<'a> {
 
 impl<'a> Group<'a> {
     pub(super) fn of(wires: Vec<&'a Wire<'a>>) -> Self {
-        let pending = |wire| Pending { wire, attempts: 0, refusals: 0, taken_before: None, is_absent: false };
+        let pending = |wire| Pending {
+            wire,
+            attempts: 0,
+            refusals: 0,
+            throttles: 0,
+            taken_before: None,
+            is_absent: false,
+        };
         Self::again(wires.into_iter().map(pending).collect())
     }
 

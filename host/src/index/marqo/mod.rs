@@ -1,6 +1,6 @@
 //! A Marqo server as the index.
 //!
-//! `mod` is the seam: it finds the way (`session`: settings, address, facts), cuts a write into requests (`wire`, `batch`)
+//! `mod` is the seam: it finds the way (`session`), cuts a write into requests (`wire`, `batch`)
 //! and lets a `write::Writer` bring each of them to an outcome. What any answer means is said in `outcome`, alone; how
 //! often and how long it is tried again, in `retry`; how many requests run at once, in `gate`.
 
@@ -40,6 +40,7 @@ mod readback;
 mod request;
 mod response;
 mod retry;
+mod send;
 mod session;
 mod vectors;
 mod wire;

@@ -12,7 +12,8 @@ use super::{
     request,
     response::{Item, Items, Refusal, excerpt},
     retry::{ATTEMPTS, GUILTY, REFUSALS, SUSPICIOUS, backoff},
-    session::{Sent, Session, throttled},
+    send::{Sent, throttled},
+    session::Session,
     wire::Wire,
 };
 use crate::index::Outcome;
@@ -122,12 +123,9 @@ impl<'a> Writer<'a> {
     }
 
     fn judge(&mut self, group: Group<'a>, sent: Sent) -> Result<(), Failure> {
-        if sent.disposition != Disposition::Throttled {
-            self.throttled_since = self.throttled_since.filter(|_| sent.disposition == Disposition::Done);
-        }
         match sent.disposition {
             Disposition::Done => match serde_json::from_slice::<Items>(&sent.body) {
-                Ok(items) => return self.judge_items(group, items, &sent),
+                Ok(items) => self.judge_items(group, items, &sent),
                 Err(error) => {
                     let refusal =
                         Refusal { code: None, message: format!("{} ({error})", excerpt(&sent.body)) };
@@ -218,7 +216,7 @@ impl<'a> Writer<'a> {
         };
         let taken = sent.endpoint.taken.load(Ordering::Relaxed);
         let mut again = Group::again(Vec::new());
-        let (mut tries, mut done) = (0, 0);
+        let (mut tries, mut done, mut throttled_words) = (0, 0, None);
         for (mut document, item) in group.documents.into_iter().zip(items) {
             let Item { status, refusal } = item.unwrap_or_else(|| missing.clone());
             let words = format!("{status} {}", refusal.message);
@@ -228,7 +226,9 @@ impl<'a> Writer<'a> {
                     done += 1;
                 }
                 Disposition::Throttled => {
-                    self.item_throttled(sent, &words)?;
+                    document.throttles += 1;
+                    tries = tries.max(document.throttles);
+                    throttled_words = Some(words);
                     again.documents.push(document);
                 }
                 Disposition::RefusedForNow if document.refusals + 1 < REFUSALS => {
@@ -277,21 +277,23 @@ impl<'a> Writer<'a> {
             sent.endpoint.taken.fetch_add(done, Ordering::Relaxed);
             self.failures_in_a_row = 0;
         }
+        match throttled_words {
+            Some(words) => self.items_throttled(sent, words)?,
+            None => self.throttled_since = None,
+        }
         if !again.documents.is_empty() {
             again.not_before = self.after(tries);
             self.work.push_back(again);
-        } else {
-            self.throttled_since = None;
         }
         Ok(())
     }
 
-    fn item_throttled(&mut self, sent: &Sent, words: &str) -> Result<(), Failure> {
+    fn items_throttled(&mut self, sent: &Sent, words: String) -> Result<(), Failure> {
         metrics::retried("throttled");
         let now = self.session.shared.env.now();
         let waited = now.duration_since(*self.throttled_since.get_or_insert(now)).unsigned_abs();
         if waited >= self.session.throttle_patience() {
-            return Err(throttled(&sent.endpoint, self.operation, waited, words.to_owned()));
+            return Err(throttled(&sent.endpoint, self.operation, waited, words));
         }
         sent.endpoint.gate.throttled(None, None);
         Ok(())
