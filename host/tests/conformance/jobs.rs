@@ -270,7 +270,7 @@ pub(crate) async fn a_job_that_nobody_seals_is_superseded(backend: &Backend) {
     complete(&**jobs, &old.id, 0, &processed(10)).await;
     let fence = claim(&**jobs, &old.id, 1).await;
 
-    assert_eq!(jobs.supersede(&new).await.unwrap(), [old.id.clone()]);
+    assert_eq!(jobs.supersede(&new).await.unwrap(), std::slice::from_ref(&old.id));
     let at = backend.env.now();
     backend.env.sleep(MINUTE).await;
     assert_eq!(jobs.supersede(&new).await.unwrap(), []);

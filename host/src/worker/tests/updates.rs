@@ -1,0 +1,62 @@
+//! Partial updates.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn an_update_changes_what_is_there_and_creates_nothing() {
+    const UPDATE: Operation = Operation::UpdateDocuments;
+    let bench = Bench::new();
+    let id = bench.publish("job", &[(ADD, TWO)], false).await;
+    bench.run(&id).await.unwrap();
+    let updates = "{\"_id\":\"1\",\"v\":2,\"stock\":5}\n{\"_id\":\"2\",\"v\":0,\"stock\":6}\n\
+                   {\"_id\":\"3\",\"v\":1,\"stock\":7}\n{\"_id\":\"4\",\"title\":\"bad\"}\n";
+    let id = bench.publish("update", &[(UPDATE, updates)], false).await;
+    let job = bench.run(&id).await.unwrap();
+    let expected = Counts { processed: 1, failed: 2, conflict: 1, ..Counts::default() };
+    assert_eq!((job.status, job.counts), (JobStatus::Failed, expected));
+    let mut codes: Vec<_> = job.samples.iter().map(|entry| entry.code.as_str()).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, ["bad-title", "document-not-found", "older-version"]);
+    let fields = |id: &str| {
+        let documents = bench.index.documents.lock().unwrap();
+        Value::from(documents[&DocumentId::new(id).unwrap()].0.document.fields.clone())
+    };
+    assert_eq!(fields("1"), serde_json::json!({"v": 2, "title": "a", "stock": 5}));
+    assert_eq!(fields("2"), serde_json::json!({"v": 1, "title": "b"}));
+
+    // The same again is unchanged; another update of the version is a conflict; the whole document is not.
+    let again = "{\"_id\":\"1\",\"v\":2,\"stock\":5}\n";
+    let other = "{\"_id\":\"1\",\"v\":2,\"price\":9}\n";
+    let whole = "{\"_id\":\"1\",\"v\":2,\"title\":\"new\"}\n";
+    for (name, operation, chunk, expected) in [
+        ("again", UPDATE, again, Counts { processed: 1, unchanged: 1, ..Counts::default() }),
+        ("other", UPDATE, other, Counts { conflict: 1, ..Counts::default() }),
+        ("whole", ADD, whole, counts(1)),
+        ("whole again", UPDATE, whole, Counts { processed: 1, unchanged: 1, ..Counts::default() }),
+    ] {
+        let id = bench.publish(&name.replace(' ', "-"), &[(operation, chunk)], false).await;
+        assert_eq!(bench.run(&id).await.unwrap().counts, expected, "{name}");
+    }
+    assert_eq!(fields("1"), serde_json::json!({"v": 2, "title": "new"}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_is_tried_again_counts_as_it_did() {
+    let bench = Bench::new();
+    let id = bench.publish("job", &[(ADD, TWO)], false).await;
+    bench.run(&id).await.unwrap();
+    let update = "{\"_id\":\"1\",\"v\":2,\"stock\":5}\n";
+    let id = bench.publish("update", &[(Operation::UpdateDocuments, update)], false).await;
+    // A worker died after the write and before it could settle.
+    let jobs = &bench.stores.jobs;
+    let Claim::Won { .. } = jobs.claim(&id, 0, Duration::from_secs(1)).await.unwrap() else {
+        panic!("the chunk is free")
+    };
+    let job = jobs.get(&id).await.unwrap().unwrap().job;
+    let chunk = bench.chunk(&id).await;
+    crate::worker::chunk::handle(&bench.worker, &job, &chunk).await.unwrap();
+    bench.env.sleep(Duration::from_secs(2)).await;
+    let job = bench.run(&id).await.unwrap();
+    assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(1)));
+    assert_eq!(bench.index.writes.load(Relaxed), 2, "one for the documents, one for the update");
+}
