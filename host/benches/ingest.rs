@@ -115,6 +115,7 @@ fn job(plugins: &Plugins) -> Job {
         plugin: plugins.plugin_ref(Role::Transform).expect("the plug-in transforms"),
         fingerprint: Digest::of(b"bench"),
         sources: vec![Path::new("export").display().to_string()],
+        target: "catalog".to_owned(),
         same_version: SameVersion::Conflict,
     }
 }

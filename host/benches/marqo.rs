@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 use cpu_time::ProcessTime;
+use futures::StreamExt;
 use host::{
     env::RealEnv,
     index::{
@@ -24,6 +25,9 @@ use std::{
 
 /// As in a chunk.
 const BATCH: usize = 1000;
+
+/// Chunks at once, as a worker handles them.
+const LANES: usize = 4;
 
 /// What the busy server takes for a request, and how many at once (Marqo's own bound).
 const LATENCY: Duration = Duration::from_millis(200);
@@ -82,13 +86,16 @@ async fn write_all(url: &str, batches: &[Vec<Write>], settings: IndexSettings) -
         index_name: "bench".to_owned(),
         job_id: "bench".to_owned(),
     };
-    let mut written = 0;
-    for batch in batches {
-        let outcomes = marqo.write(&target, batch).await.expect("the server answers");
-        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done), "{outcomes:?}");
-        written += outcomes.len();
-    }
-    written
+    let write = |batch| {
+        let (marqo, target) = (&marqo, &target);
+        async move {
+            let outcomes = marqo.write(target, batch).await.expect("the server answers");
+            assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done), "{outcomes:?}");
+            outcomes.len()
+        }
+    };
+    let writes = futures::stream::iter(batches.iter().map(Vec::as_slice)).map(write);
+    writes.buffer_unordered(LANES).fold(0, async |written, some| written + some).await
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -31,6 +31,18 @@ pub enum Fault {
         /// The chunk's key.
         key: String,
     },
+    /// The chunk is meant for another kind of index than this worker writes.
+    #[error(
+        "chunk {key} is meant for the target `{wanted}`, and this is `{ours}`; run `host run --target {wanted}` first"
+    )]
+    OtherTarget {
+        /// The chunk's key.
+        key: String,
+        /// What its job names.
+        wanted: String,
+        /// What this worker has.
+        ours: &'static str,
+    },
     /// Workers died again and again while they held the chunk.
     #[error("chunk {key} was tried {attempts} times, and no attempt came to an end")]
     TooManyAttempts {
@@ -74,6 +86,8 @@ pub fn disposition(fault: &Fault, attempts: u32, jitter: u64) -> Disposition {
     };
     match fault {
         Fault::LeaseLost { .. } => Disposition::Abandon,
+        // Its lane waits for it: what comes behind it may change the same documents.
+        Fault::OtherTarget { .. } => Disposition::Stop,
         Fault::TooManyAttempts { .. } => Disposition::Quarantine("too-many-attempts"),
         Fault::LostInput { .. } if attempts >= 3 => Disposition::Quarantine("lost-input"),
         // An object store may show an object late; a crash of ours may come from its surroundings.
@@ -127,6 +141,11 @@ mod tests {
         let plugin = BatchFailure { plugin: "p@1".into(), code: "c".into(), message: "m".into() };
         for (fault, attempts, expected) in [
             (Fault::LeaseLost { key: key() }, 1, Disposition::Abandon),
+            (
+                Fault::OtherTarget { key: key(), wanted: "marqo".into(), ours: "catalog" },
+                1,
+                Disposition::Stop,
+            ),
             (
                 Fault::TooManyAttempts { key: key(), attempts: 21 },
                 21,

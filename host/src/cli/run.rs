@@ -297,6 +297,7 @@ impl Run<'_> {
             plugin,
             fingerprint,
             sources: sources.to_vec(),
+            target: self.config.target.as_str().to_owned(),
             same_version: self.config.worker.same_version,
         })
     }

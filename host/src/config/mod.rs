@@ -59,6 +59,16 @@ pub enum TargetIndex {
     Marqo,
 }
 
+impl TargetIndex {
+    /// The name as in settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Catalog => "catalog",
+            Self::Marqo => "marqo",
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

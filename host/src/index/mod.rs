@@ -70,6 +70,9 @@ pub struct IndexError {
 /// An index. Writes, updates and deletes are idempotent: a caller that does not know an outcome calls again.
 #[async_trait]
 pub trait Index: Send + Sync {
+    /// The kind of index, as the setting `target` calls it.
+    fn kind(&self) -> &'static str;
+
     /// Versions of the documents that the index holds, one entry an id, in one round trip.
     async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError>;
 

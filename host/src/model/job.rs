@@ -96,6 +96,10 @@ pub struct Job {
     pub shop_id: String,
     /// The index that is written.
     pub index_name: String,
+    /// Which kind of index that is, as [`Index::kind`](crate::index::Index::kind) calls it; empty in records that are
+    /// older than the choice.
+    #[serde(default)]
+    pub target: String,
     /// What the job as a whole does; removals travel in chunks of their own operation.
     pub operation: Operation,
     /// When it was created.

@@ -225,6 +225,10 @@ impl Worker {
 
     async fn outcome(&self, chunk: &ChunkRef) -> Result<ChunkOutcome, Fault> {
         let job = self.job(&chunk.job_id).await?;
+        let ours = self.index.kind();
+        if !job.target.is_empty() && job.target != ours {
+            return Err(Fault::OtherTarget { key: chunk.key.clone(), wanted: job.target.clone(), ours });
+        }
         chunk::handle(self, &job, chunk).await
     }
 

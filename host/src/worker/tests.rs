@@ -83,6 +83,10 @@ fn index_error(transient: bool) -> IndexError {
 
 #[async_trait]
 impl Index for ScriptedIndex {
+    fn kind(&self) -> &'static str {
+        "catalog"
+    }
+
     async fn stored(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
         let documents = self.documents.lock().unwrap();
         let stored = |(write, job): &(Write, String)| Stored {
@@ -282,6 +286,7 @@ impl Bench {
             plugin: PluginRef { name: "p".into(), version: "1".into(), digest: Digest::of(b"p") },
             fingerprint: Digest::of(name.as_bytes()),
             sources: vec!["export".into()],
+            target: "catalog".to_owned(),
             same_version: SameVersion::Conflict,
         };
         self.stores.jobs.create(&job).await.unwrap();

@@ -45,6 +45,7 @@ impl Backend {
             },
             fingerprint: Digest::of(self.name("fingerprint").as_bytes()),
             sources: vec!["export.jsonl".to_owned()],
+            target: "catalog".to_owned(),
             same_version: SameVersion::default(),
         }
     }

@@ -35,6 +35,7 @@ fn job() -> Job {
         plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
         fingerprint: Digest::of(b""),
         sources: Vec::new(),
+        target: "catalog".to_owned(),
         same_version: SameVersion::default(),
     }
 }

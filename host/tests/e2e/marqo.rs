@@ -225,6 +225,15 @@ fn without_settings_the_command_that_puts_them_is_named() {
 }
 
 #[test]
+fn a_chunk_is_never_written_to_another_target_than_its_jobs() {
+    let shop = Shop::new();
+    assert_eq!(shop.run(&[]).code, Some(1), "there are no settings");
+    let ran = shop.place.run(&shop.source, &["--index", INDEX]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("is meant for the target `marqo`, and this is `catalog`"), "{ran:?}");
+}
+
+#[test]
 fn a_wrong_key_is_said_and_never_shown() {
     let options =
         Options { indexes: vec![INDEX.to_owned()], api_key: Some("right".to_owned()), ..Options::default() };

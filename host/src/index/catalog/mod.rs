@@ -64,6 +64,10 @@ fn during(error: DatabaseError, action: &str, target: &Target) -> IndexError {
 
 #[async_trait]
 impl Index for Catalog {
+    fn kind(&self) -> &'static str {
+        "catalog"
+    }
+
     async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
         let (scope, ids) = (target.clone(), ids.to_vec());
         let read = self.database.read(move |tx| {

@@ -27,8 +27,16 @@ pub(super) fn of_list(members: impl Iterator<Item = usize>) -> usize {
     2 + sum + 2 * usize::saturating_sub(count, 1)
 }
 
+/// Whether a text is plain, as most are: all its bytes can be looked at side by side to find out.
+pub(super) fn is_printable_ascii(text: &str) -> bool {
+    text.bytes().fold(true, |all, byte| all & (b' '..=b'~').contains(&byte))
+}
+
 /// Characters of a text with its quotes.
 pub(super) fn of_text(text: &str) -> usize {
+    if is_printable_ascii(text) {
+        return 2 + text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    }
     let character = |c: char| match c {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
         ' '..='~' => 1,

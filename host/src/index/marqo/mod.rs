@@ -234,6 +234,10 @@ fn count(operation: Operation, outcomes: &[Outcome]) {
 
 #[async_trait]
 impl Index for Marqo {
+    fn kind(&self) -> &'static str {
+        "marqo"
+    }
+
     async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
         if ids.is_empty() {
             return Ok(Vec::new());

@@ -134,7 +134,7 @@ fn clean_characters(value: &Value) -> usize {
 }
 
 fn clean_text(text: &str) -> Cow<'_, str> {
-    if text.chars().any(is_refused) {
+    if !measure::is_printable_ascii(text) && text.chars().any(is_refused) {
         return Cow::Owned(text.chars().filter(|c| !is_refused(*c)).collect());
     }
     Cow::Borrowed(text)
