@@ -43,7 +43,6 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
                 let settings = stores(true)?.settings;
                 let stored = settings.get(&args.name).await.map_err(store_failure)?.unwrap_or_default();
                 let wanted = change.apply(stored)?;
-                check_with_server(&args.name, &wanted).await?;
                 settings.put(&args.name, &wanted).await.map_err(store_failure)?;
                 show(global, &args.name, &wanted)?;
             }
@@ -68,13 +67,6 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
         }
         Ok(Exit::Completed)
     })
-}
-
-/// Whether the server, as far as it can be reached, would take these settings. A server that cannot be reached is no
-/// reason to refuse them: it may be started later.
-#[expect(clippy::unused_async, reason = "asking a server waits")]
-async fn check_with_server(_index_name: &str, _settings: &IndexSettings) -> Result<(), Failure> {
-    Ok(())
 }
 
 fn show(global: &Global, name: &str, settings: &IndexSettings) -> Result<(), Failure> {
