@@ -19,6 +19,7 @@ use std::{
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// How a worker works.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +126,10 @@ impl Worker {
                         received = deliveries.len();
                         for delivery in deliveries {
                             let worker = Arc::clone(self);
-                            tasks.spawn(async move { worker.handle(delivery).await });
+                            let ChunkRef { job_id, seq, .. } = &delivery.chunk;
+                            // Whatever is logged on the way is found by the job.
+                            let span = tracing::info_span!("chunk", %job_id, seq);
+                            tasks.spawn(async move { worker.handle(delivery).await }.instrument(span));
                         }
                     }
                     Err(error) => stopped = self.receive_failed(shop_id, error).await,
@@ -341,15 +345,7 @@ impl Worker {
 fn measure(outcome: &ChunkOutcome) {
     let settled = if outcome.quarantined.is_some() { "quarantined" } else { "done" };
     metrics::counter!(names::CHUNKS, "outcome" => settled).increment(1);
-    let counts = &outcome.counts;
-    for (class, items) in [
-        ("processed", counts.processed),
-        ("failed", counts.failed),
-        ("skipped", counts.skipped),
-        ("conflict", counts.conflict),
-    ] {
-        metrics::counter!(names::ITEMS, "class" => class).increment(items);
-    }
+    names::count_items(&outcome.counts);
 }
 
 /// Completion's steps (b) and (c): whoever finds a settling chunk may take them.

@@ -16,6 +16,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
+use tracing::Instrument;
 
 /// An answer, judged, and who gave it.
 pub(super) struct Sent {
@@ -86,7 +87,14 @@ impl Session<'_> {
             };
             let began = env.now();
             let key = self.settings.api_key.as_ref();
-            let answer = self.shared.client.send(&endpoint.url, key, self.index_name, request).await;
+            let span = tracing::debug_span!(
+                "request",
+                operation = operation.as_str(),
+                endpoint = endpoint.url,
+                index = self.index_name
+            );
+            let answer =
+                self.shared.client.send(&endpoint.url, key, self.index_name, request).instrument(span).await;
             let took = env.now().duration_since(began).unsigned_abs();
             metrics::request(operation, &answer, took);
             let words = words(&answer);
