@@ -147,12 +147,15 @@ fn of_item(operation: Operation, status: u16, refusal: &Refusal) -> Disposition 
             Disposition::Misconfigured { advice: CHECK_SPACE }
         }
         400 if operation == Operation::Add && is_media_download(text) => Disposition::RefusedForNow,
-        400 if operation == Operation::Update && text.contains("couldn't update the document") => {
-            Disposition::RefusedForNow
-        }
+        400 if is_refused_update(operation, refusal) => Disposition::RefusedForNow,
         404 if operation == Operation::Update => Disposition::RefusedForNow,
         _ => Disposition::Refused,
     }
+}
+
+/// The one text for a document that is not there, a field of another kind, and a lost race.
+pub(super) fn is_refused_update(operation: Operation, refusal: &Refusal) -> bool {
+    operation == Operation::Update && refusal.message.contains("couldn't update the document")
 }
 
 /// No status tells a download that failed from a bad value; newer servers pass on the words of their inference.

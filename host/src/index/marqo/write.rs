@@ -8,9 +8,9 @@ use super::{
     group::{Group, Pending},
     metrics,
     operation::Operation,
-    outcome::{Disposition, Seen, disposition},
+    outcome::{Disposition, Seen, disposition, is_refused_update},
     request,
-    response::{Item, Items, Refusal, excerpt},
+    response::{Item, Items, Refusal, excerpt, plain},
     retry::{ATTEMPTS, GUILTY, REFUSALS, SUSPICIOUS, backoff},
     send::{Sent, throttled},
     session::Session,
@@ -24,6 +24,10 @@ use std::{
     time::Duration,
 };
 use tokio::sync::MutexGuard as Turns;
+
+/// What a server does not say of an update that it refuses.
+const OTHER_KIND: &str = "; the document is there, so a field of the update has another kind than in the index (20 and 20.0 \
+                          are two kinds), or is one that the server makes vectors of: send the document whole";
 
 /// Writes one group. Other groups of the same call run beside it.
 pub(super) struct Writer<'a> {
@@ -290,11 +294,15 @@ impl<'a> Writer<'a> {
                 _ => {
                     let is_absent =
                         self.operation == Operation::Update && (status == 404 || document.is_absent);
-                    let code = match is_absent {
-                        true => "document-not-found".to_owned(),
-                        false => refusal.kebab_code(&format!("status-{status}")),
+                    let code = match self.operation {
+                        _ if is_absent => "document-not-found".to_owned(),
+                        // Such items have no code.
+                        Operation::Update => refusal.kebab_code("update-refused"),
+                        _ => refusal.kebab_code(&format!("status-{status}")),
                     };
-                    self.refuse(&document, &code, &refusal.message);
+                    let is_vague = !is_absent && is_refused_update(self.operation, &refusal);
+                    let hint = if is_vague { OTHER_KIND } else { "" };
+                    self.refuse(&document, &code, &format!("{}{hint}", refusal.message));
                 }
             }
         }
@@ -325,7 +333,7 @@ impl<'a> Writer<'a> {
     }
 
     fn refuse(&mut self, document: &Pending<'_>, code: &str, message: &str) {
-        let (code, message) = (code.to_owned(), message.to_owned());
+        let (code, message) = (code.to_owned(), plain(message));
         self.outcomes.push((document.wire.at, Outcome::Refused { code, message }));
     }
 

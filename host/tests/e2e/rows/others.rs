@@ -63,7 +63,7 @@ impl Scene {
 
 fn of_no_schema() -> Vec<Item> {
     let was = json!({ "title": "A mug", "note": "blue", "price": 20, "tags": ["x"], "dims": { "w": 1 } });
-    let refused = |rule, fields| item(rule, fields).was(was.clone()).fails("status-400");
+    let refused = |rule, fields| item(rule, fields).was(was.clone()).fails("update-refused");
     vec![
         Item {
             rule: None,
@@ -103,7 +103,7 @@ fn schema() -> Value {
 
 fn of_a_schema() -> Vec<Item> {
     let was = json!({ "title": "A mug", "stock": 1 });
-    let refused = |rule, fields| item(rule, fields).was(was.clone()).fails("status-400");
+    let refused = |rule, fields| item(rule, fields).was(was.clone()).fails("update-refused");
     vec![
         Item { rule: None, ..item("", json!({ "stock": 2 })).was(was.clone()) },
         item("patch-missing", json!({ "stock": 1 })).fails("document-not-found"),
