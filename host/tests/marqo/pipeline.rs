@@ -139,6 +139,10 @@ impl Index for Watched {
     async fn count(&self, target: &Target) -> Result<u64, IndexError> {
         self.marqo.count(target).await
     }
+
+    async fn check(&self, target: &Target) -> Result<(), IndexError> {
+        self.marqo.check(target).await
+    }
 }
 
 /// A server, stores, and two workers as in two processes: they share the stores alone.

@@ -26,8 +26,7 @@ use std::{
 use tokio::sync::MutexGuard as Turns;
 
 /// What a server does not say of an update that it refuses.
-const OTHER_KIND: &str = "; the document is there, so a field of the update has another kind than in the index (20 and 20.0 \
-                          are two kinds), or is one that the server makes vectors of: send the document whole";
+const OTHER_KIND: &str = "; the document is there, so a field of the update has another kind than in the index (20 and 20.0 are two kinds)";
 
 /// Writes one group. Other groups of the same call run beside it.
 pub(super) struct Writer<'a> {

@@ -71,7 +71,9 @@ fn of_no_schema() -> Vec<Item> {
         },
         item("patch-refused", json!({ "price": 1 })).fails("document-not-found"),
         refused("patch-refused", json!({ "price": 19.99 })),
-        refused("patch-refused", json!({ "title": "A cup" })),
+        refused("patch-tensor-field", json!({ "title": "A cup" }))
+            .fails("tensor-field-update")
+            .kept_from_the_server(),
         refused("patch-string-unknown", json!({ "colour": "red" })),
         refused("patch-string-unknown", json!({ "sizes": ["s"] })),
         refused("patch-value", json!({ "dims": { "w": "wide" } })),
@@ -108,7 +110,11 @@ fn of_a_schema() -> Vec<Item> {
         Item { rule: None, ..item("", json!({ "stock": 2 })).was(was.clone()) },
         item("patch-missing", json!({ "stock": 1 })).fails("document-not-found"),
         refused("patch-field-unknown", json!({ "colour": "red" })),
-        refused("patch-tensor-field", json!({ "title": "A cup" })),
+        refused("patch-tensor-field", json!({ "title": "A cup" }))
+            .fails("tensor-field-update")
+            .kept_from_the_server(),
+        refused("patch-tensor-field", json!({ "stock": 2 }))
+            .told("title is a tensor field and cannot be updated"),
         refused("patch-sub-field", json!({ "note": "x" })),
         refused("patch-value", json!({ "stock": "3" })),
     ]
