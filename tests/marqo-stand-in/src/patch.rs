@@ -108,6 +108,11 @@ fn update(
         Kind::Unstructured => patch_unstructured(&index.known, index, stored, &changes, met)?,
     };
     document.sent.extend(changes);
+    if let Some(Fault::Refused { rule, message }) = session.fate.items.get(id)
+        && let Some(rule) = crate::fault::named(rule)
+    {
+        return Err(No::Here(rule, message.clone()));
+    }
     if let Some(Fault::Item { status, applied }) = session.fate.items.get(id) {
         let (rule, status, message) = vespa::translated(session.version, *status);
         met.push(rule);

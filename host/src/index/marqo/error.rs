@@ -22,6 +22,13 @@ pub(super) enum Failure {
     /// Too long or too often nothing but failures.
     #[error("{endpoint} kept failing: {operation} was tried {attempts} times, last with {words}")]
     Failing { endpoint: String, operation: &'static str, attempts: u32, words: String },
+    /// Busy with something else, as often as is patient. That took minutes: a worker that tried the chunk again would
+    /// only multiply them.
+    #[error(
+        "{endpoint} was busy each of the {attempts} times that {operation} was tried, last with {words}; see what changes \
+         the schema of the index, and run the same command again"
+    )]
+    Busy { endpoint: String, operation: &'static str, attempts: u32, words: String },
     /// Throttled for too long.
     #[error("{endpoint} let no {operation} through for {seconds} s, last with {words}")]
     Throttled { endpoint: String, operation: &'static str, seconds: u64, words: String },
@@ -47,6 +54,7 @@ impl Failure {
             Self::NotInCloud { transient, .. } => *transient,
             Self::NoSettings { .. }
             | Self::Misconfigured { .. }
+            | Self::Busy { .. }
             | Self::Refused { .. }
             | Self::Contradiction { .. }
             | Self::TooManyToList { .. } => false,

@@ -19,7 +19,13 @@ use operation::Operation;
 use retry::ATTEMPTS;
 use serde_json::{Map, Value};
 use session::{Session, Shared};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use wire::{MOST_CHARACTERS, VERSION_FIELDS, Wire};
 use write::Writer;
 
@@ -183,12 +189,13 @@ async fn send_all(
     };
     let bounds = session.learnt(bounds);
     let mut waiting = cut(wires, bounds).into_iter();
+    let is_over = AtomicBool::new(false);
     let mut running = FuturesUnordered::new();
     let mut failure = None;
     loop {
         while failure.is_none() && running.len() < settings.concurrency.max(1) {
             let Some(group) = waiting.next() else { break };
-            running.push(Writer::new(session, facts, operation, job_id, group).run());
+            running.push(Writer::new(session, facts, operation, job_id, group, &is_over).run());
         }
         match running.next().await {
             None => break,
@@ -197,8 +204,11 @@ async fn send_all(
                     outcomes[at] = Some(outcome);
                 }
             }
-            // Those that run already come to their end: what they write is then known to the next attempt.
-            Some(Err(error)) => failure = failure.or(Some(error)),
+            // What is on its way already is answered, and then known to the next attempt; nothing more is sent.
+            Some(Err(error)) => {
+                is_over.store(true, Ordering::Relaxed);
+                failure = failure.or(Some(error));
+            }
         }
     }
     failure.map_or(Ok(()), Err)

@@ -45,6 +45,28 @@ pub(super) fn excerpt(body: &[u8]) -> String {
     excerpt
 }
 
+/// A message as people read it: what the server's own checks said, where it is their JSON, and not all of a long text, whose
+/// ends say most.
+pub(super) fn plain(message: &str) -> String {
+    #[derive(Deserialize)]
+    struct Complaint {
+        msg: String,
+    }
+    let message = match serde_json::from_str::<Vec<Complaint>>(message) {
+        Ok(complaints) => {
+            complaints.into_iter().map(|complaint| complaint.msg).collect::<Vec<_>>().join("; ")
+        }
+        Err(_) => message.to_owned(),
+    };
+    let length = message.chars().count();
+    if length <= 3 * EXCERPT {
+        return message;
+    }
+    let start: String = message.chars().take(2 * EXCERPT).collect();
+    let end: String = message.chars().skip(length - EXCERPT).collect();
+    format!("{start} … {end}")
+}
+
 /// The answer to an add, PATCH or delete.
 #[derive(Debug, Deserialize)]
 pub(super) struct Items {
@@ -161,6 +183,20 @@ mod tests {
         }
         assert_eq!(excerpt("é".repeat(500).as_bytes()), format!("{}…", "é".repeat(200)));
         assert_eq!(excerpt(&[0xff, 0xfe]), "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn a_message_is_made_plain() {
+        assert_eq!(plain("Field content `None`"), "Field content `None`");
+        assert_eq!(
+            plain(r#"[{"loc":["__root__"],"msg":"too short","type":"x"},{"msg":"b"}]"#),
+            "too short; b"
+        );
+        assert_eq!(plain("[1.0] is too short"), "[1.0] is too short");
+        let long = format!("begin {} end", "é".repeat(5000));
+        let plain = plain(&long);
+        assert!(plain.starts_with("begin é") && plain.ends_with("é end"), "{plain}");
+        assert_eq!(plain.chars().count(), 3 * EXCERPT + 3);
     }
 
     fn statuses(items: &str, sent: &[&str]) -> Vec<Option<u16>> {

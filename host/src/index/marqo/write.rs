@@ -8,9 +8,9 @@ use super::{
     group::{Group, Pending},
     metrics,
     operation::Operation,
-    outcome::{Disposition, Seen, disposition},
+    outcome::{Disposition, Seen, disposition, is_refused_update},
     request,
-    response::{Item, Items, Refusal, excerpt},
+    response::{Item, Items, Refusal, excerpt, plain},
     retry::{ATTEMPTS, GUILTY, REFUSALS, SUSPICIOUS, backoff},
     send::{Sent, throttled},
     session::Session,
@@ -18,7 +18,15 @@ use super::{
 };
 use crate::index::Outcome;
 use jiff::Timestamp;
-use std::{collections::VecDeque, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+use tokio::sync::MutexGuard as Turns;
+
+/// What a server does not say of an update that it refuses.
+const OTHER_KIND: &str = "; the document is there, so a field of the update has another kind than in the index (20 and 20.0 are two kinds)";
 
 /// Writes one group. Other groups of the same call run beside it.
 pub(super) struct Writer<'a> {
@@ -27,6 +35,8 @@ pub(super) struct Writer<'a> {
     operation: Operation,
     job_id: &'a str,
     work: VecDeque<Group<'a>>,
+    /// Another group of the same call has failed for good: what this one would be answered is of no use any more.
+    is_over: &'a AtomicBool,
     outcomes: Vec<(usize, Outcome)>,
     /// Failures of requests, whichever, since anything last succeeded: a dead server must not look like bad documents.
     failures_in_a_row: u32,
@@ -40,6 +50,7 @@ impl<'a> Writer<'a> {
         operation: Operation,
         job_id: &'a str,
         group: Vec<&'a Wire<'a>>,
+        is_over: &'a AtomicBool,
     ) -> Self {
         Self {
             session,
@@ -47,6 +58,7 @@ impl<'a> Writer<'a> {
             operation,
             job_id,
             work: VecDeque::from([Group::of(group)]),
+            is_over,
             outcomes: Vec::new(),
             failures_in_a_row: 0,
             throttled_since: None,
@@ -56,16 +68,33 @@ impl<'a> Writer<'a> {
     /// The outcome of each document, by its place in the caller's batch.
     pub(super) async fn run(mut self) -> Result<Vec<(usize, Outcome)>, Failure> {
         // What failed goes to the end, so that its other half has a chance to show that the server works.
-        while let Some(group) = self.work.pop_front() {
+        while let Some(group) = self.work.pop_front().filter(|_| !self.is_over()) {
             self.wait_for(&group).await;
             let group = self.without_landed(group).await?;
             if group.documents.is_empty() {
                 continue;
             }
-            let sent = self.send(&group).await?;
+            let turn = self.turn(&group).await;
+            if self.is_over() {
+                break;
+            }
+            let sent = self.send(&group, turn).await?;
             self.judge(group, sent)?;
         }
         Ok(self.outcomes)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the fields of the group may be written.
+    async fn turn(&self, group: &Group<'a>) -> Option<Turns<'a, ()>> {
+        let names = || group.wires().flat_map(Wire::names);
+        match self.operation {
+            Operation::Add => self.session.memory.fields.introduce(names).await,
+            _ => None,
+        }
     }
 
     async fn wait_for(&self, group: &Group<'_>) {
@@ -99,13 +128,7 @@ impl<'a> Writer<'a> {
         Ok(group)
     }
 
-    async fn send(&self, group: &Group<'a>) -> Result<Sent, Failure> {
-        let names = || group.wires().flat_map(Wire::names);
-        let fields = &self.session.memory.fields;
-        let turn = match self.operation {
-            Operation::Add => fields.introduce(names).await,
-            _ => None,
-        };
+    async fn send(&self, group: &Group<'a>, turn: Option<Turns<'a, ()>>) -> Result<Sent, Failure> {
         metrics::batch(group.documents.len());
         let make = |_: &Endpoint| -> Request {
             let (index, settings) = (self.session.index_name, &self.session.settings);
@@ -117,7 +140,7 @@ impl<'a> Writer<'a> {
         };
         let sent = self.session.send(&make).await?;
         if turn.is_some() && sent.disposition == Disposition::Done {
-            fields.written(names());
+            self.session.memory.fields.written(group.wires().flat_map(Wire::names));
         }
         Ok(sent)
     }
@@ -186,7 +209,12 @@ impl<'a> Writer<'a> {
         metrics::retried("busy");
         group.conflicts += 1;
         if group.conflicts >= ATTEMPTS {
-            return Err(sent.failing(self.operation, group.conflicts, sent.words.clone()));
+            return Err(Failure::Busy {
+                endpoint: sent.endpoint.url.clone(),
+                operation: self.operation.as_str(),
+                attempts: group.conflicts,
+                words: sent.words.clone(),
+            });
         }
         group.not_before = self.after(group.conflicts);
         self.work.push_back(group);
@@ -265,11 +293,15 @@ impl<'a> Writer<'a> {
                 _ => {
                     let is_absent =
                         self.operation == Operation::Update && (status == 404 || document.is_absent);
-                    let code = match is_absent {
-                        true => "document-not-found".to_owned(),
-                        false => refusal.kebab_code(&format!("status-{status}")),
+                    let code = match self.operation {
+                        _ if is_absent => "document-not-found".to_owned(),
+                        // Such items have no code.
+                        Operation::Update => refusal.kebab_code("update-refused"),
+                        _ => refusal.kebab_code(&format!("status-{status}")),
                     };
-                    self.refuse(&document, &code, &refusal.message);
+                    let is_vague = !is_absent && is_refused_update(self.operation, &refusal);
+                    let hint = if is_vague { OTHER_KIND } else { "" };
+                    self.refuse(&document, &code, &format!("{}{hint}", refusal.message));
                 }
             }
         }
@@ -300,7 +332,7 @@ impl<'a> Writer<'a> {
     }
 
     fn refuse(&mut self, document: &Pending<'_>, code: &str, message: &str) {
-        let (code, message) = (code.to_owned(), message.to_owned());
+        let (code, message) = (code.to_owned(), plain(message));
         self.outcomes.push((document.wire.at, Outcome::Refused { code, message }));
     }
 

@@ -108,6 +108,14 @@ impl Collector {
         }
     }
 
+    /// The refusal of a document that was kept, wholly as the rule has it.
+    pub(crate) fn answer_as(&mut self, prepared: &Prepared, rule: &'static Rule, message: &str) {
+        let id = &prepared.document.id;
+        let place = self.places.get(id).copied().unwrap_or(0);
+        let is_nameless = matches!(rule.answer, Answer::Item { id: ItemId::Empty, .. });
+        self.push_error(place, if is_nameless { "" } else { id }, rule, item_answer(rule).0, message);
+    }
+
     fn push_error(&mut self, place: usize, id: &str, rule: &'static Rule, status: u16, message: &str) {
         let code = item_answer(rule).1;
         self.has_errors = true;

@@ -290,6 +290,12 @@ fn persist(session: &mut Session, name: &str, known: Known, collector: &mut Coll
                     continue;
                 }
             }
+            Some(Fault::Refused { rule, message }) => {
+                if let Some(rule) = crate::fault::named(rule) {
+                    collector.answer_as(&prepared, rule, message);
+                }
+                continue;
+            }
             Some(Fault::Partial { field, reads }) => {
                 collector.note(&FACETS_MISSING);
                 prepared.document.missing = Some(Missing { field: field.clone(), reads: *reads });
