@@ -458,10 +458,11 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
     assert!(most_busy < 9, "a request was sent again {most_busy} times because of 409");
     assert!(bench.longest_wait() <= Duration::from_secs(40), "{:?}", bench.longest_wait());
 
-    let is_faulty = |request: &&marqo_stand_in::Exchange| {
-        [Call::Add, Call::GetMany, Call::Delete].contains(&request.operation) && request.fault.is_some()
-    };
-    let (failed, all) = (requests.iter().filter(is_faulty).count(), requests.len());
+    // Questions about server and index are repeated as time passes; no fault befalls them but `Hang`.
+    let of_documents = [Call::Add, Call::GetMany, Call::Delete];
+    let of_documents = requests.iter().filter(|request| of_documents.contains(&request.operation));
+    let all = of_documents.clone().count();
+    let failed = of_documents.filter(|request| request.fault.is_some()).count();
     println!(
         "{failed} of {all} requests failed; a chunk was begun {most_begun} times at most; {:?}",
         job.counts

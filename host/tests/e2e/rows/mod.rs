@@ -319,7 +319,7 @@ impl<'a> Stage<'a> {
             let is_nameless = failures.iter().any(|entry| entry["document_id"].is_null());
             match (entry, item.code) {
                 (Some(entry), Some(code)) if !is_validated => {
-                    assert_eq!(entry["code"], code, "{id} in {name}")
+                    assert_eq!(entry["code"], code, "{id} in {name}");
                 }
                 (None, Some(_)) => assert!(is_nameless, "{id} in {name} did not fail: {}", report.stdout),
                 (Some(entry), None) if !is_validated => panic!("{id} in {name} failed: {entry}"),
