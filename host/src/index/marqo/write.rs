@@ -103,7 +103,9 @@ impl<'a> Writer<'a> {
         let names = || group.wires().flat_map(Wire::names);
         let fields = &self.session.memory.fields;
         let turn = match self.operation {
-            Operation::Add => fields.introduce(names).await,
+            Operation::Add if group.wires().any(|wire| !wire.is_of_known_fields) => {
+                fields.introduce(names).await
+            }
             _ => None,
         };
         metrics::batch(group.documents.len());
@@ -115,7 +117,7 @@ impl<'a> Writer<'a> {
                 _ => request::add(index, settings, self.facts, group.wires()),
             }
         };
-        let sent = self.session.send(&make).await?;
+        let sent = self.session.send(self.operation, &make).await?;
         if turn.is_some() && sent.disposition == Disposition::Done {
             fields.written(names());
         }
@@ -124,7 +126,7 @@ impl<'a> Writer<'a> {
 
     fn judge(&mut self, group: Group<'a>, sent: Sent) -> Result<(), Failure> {
         match sent.disposition {
-            Disposition::Done => match serde_json::from_slice::<Items>(&sent.body) {
+            Disposition::Done => match serde_json::from_slice::<Items<'_>>(&sent.body) {
                 Ok(items) => self.judge_items(group, items, &sent),
                 Err(error) => {
                     let refusal =
@@ -205,7 +207,7 @@ impl<'a> Writer<'a> {
         self.work.push_front(first);
     }
 
-    fn judge_items(&mut self, group: Group<'a>, items: Items, sent: &Sent) -> Result<(), Failure> {
+    fn judge_items(&mut self, group: Group<'a>, items: Items<'_>, sent: &Sent) -> Result<(), Failure> {
         if let Some(milliseconds) = items.processing_time_ms.filter(|_| self.operation == Operation::Add) {
             metrics::embedding(milliseconds);
         }
@@ -219,7 +221,7 @@ impl<'a> Writer<'a> {
         let (mut tries, mut done, mut throttled_words) = (0, 0, None);
         for (mut document, item) in group.documents.into_iter().zip(items) {
             let Item { status, refusal } = item.unwrap_or_else(|| missing.clone());
-            let words = format!("{status} {}", refusal.message);
+            let words = || format!("{status} {}", refusal.message);
             match disposition(Seen::Item { operation: self.operation, status, refusal: &refusal }) {
                 Disposition::Done => {
                     self.outcomes.push((document.wire.at, Outcome::Done));
@@ -228,7 +230,7 @@ impl<'a> Writer<'a> {
                 Disposition::Throttled => {
                     document.throttles += 1;
                     tries = tries.max(document.throttles);
-                    throttled_words = Some(words);
+                    throttled_words = Some(words());
                     again.documents.push(document);
                 }
                 Disposition::RefusedForNow if document.refusals + 1 < REFUSALS => {
@@ -245,9 +247,9 @@ impl<'a> Writer<'a> {
                     let before = *document.taken_before.get_or_insert(taken);
                     if document.attempts >= ATTEMPTS {
                         if before == taken + done {
-                            return Err(sent.failing(self.operation, document.attempts, words));
+                            return Err(sent.failing(self.operation, document.attempts, words()));
                         }
-                        self.refuse(&document, &refusal.kebab_code("server-error"), &words);
+                        self.refuse(&document, &refusal.kebab_code("server-error"), &words());
                         continue;
                     }
                     tries = tries.max(document.attempts);
@@ -258,7 +260,7 @@ impl<'a> Writer<'a> {
                     return Err(Failure::Misconfigured {
                         endpoint: sent.endpoint.url.clone(),
                         operation: self.operation.as_str(),
-                        words,
+                        words: words(),
                         advice,
                     });
                 }
