@@ -168,7 +168,8 @@ mod tests {
     }
 
     fn statuses(items: &str, sent: &[&str]) -> Vec<Option<u16>> {
-        let items: Items = serde_json::from_str(&format!(r#"{{"items":{items}}}"#)).unwrap();
+        let answer = format!(r#"{{"items":{items}}}"#);
+        let items: Items<'_> = serde_json::from_str(&answer).unwrap();
         items.by_document(sent).into_iter().map(|item| item.map(|item| item.status)).collect()
     }
 
