@@ -92,7 +92,7 @@ impl App {
         if let Some(fault) = &fate.before {
             return self.fail(number, &call, &request, fault);
         }
-        let reply = self.apply(number, &call, &request, &parsed, &fate, known);
+        let reply = self.apply(number, &call, &request, parsed, &fate, known);
         match &fate.after {
             None => self.finish(number, &call, &request, reply),
             Some(fault) => self.fail_after(number, &call, &request, fault, reply),
@@ -145,7 +145,7 @@ impl App {
         number: u64,
         call: &Call,
         request: &Request,
-        parsed: &Result<Value, String>,
+        parsed: Result<Value, String>,
         fate: &Fate,
         known_at_arrival: Option<Known>,
     ) -> Reply {

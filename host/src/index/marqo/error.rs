@@ -35,6 +35,9 @@ pub(super) enum Failure {
     /// The server refused a request that holds no documents.
     #[error("{endpoint} refused {operation}: {words}")]
     Refused { endpoint: String, operation: &'static str, words: String },
+    /// Never sent, because of another failure, which is the one to be told.
+    #[error("it was not sent, because another request of the same call failed")]
+    GivenUp,
     /// Marqo Cloud does not know the index.
     #[error("{endpoint} knows no index {index}{status}; create it, or name another one")]
     NotInCloud { endpoint: String, index: String, status: String, transient: bool },
@@ -50,7 +53,7 @@ impl Failure {
     fn is_transient(&self) -> bool {
         match self {
             Self::Settings { source, .. } => source.kind == crate::store::StoreErrorKind::Transient,
-            Self::Unreachable { .. } | Self::Failing { .. } | Self::Throttled { .. } => true,
+            Self::Unreachable { .. } | Self::Failing { .. } | Self::Throttled { .. } | Self::GivenUp => true,
             Self::NotInCloud { transient, .. } => *transient,
             Self::NoSettings { .. }
             | Self::Misconfigured { .. }

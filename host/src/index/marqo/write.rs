@@ -18,11 +18,7 @@ use super::{
 };
 use crate::index::Outcome;
 use jiff::Timestamp;
-use std::{
-    collections::VecDeque,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::atomic::Ordering, time::Duration};
 use tokio::sync::MutexGuard as Turns;
 
 /// What a server does not say of an update that it refuses.
@@ -35,8 +31,6 @@ pub(super) struct Writer<'a> {
     operation: Operation,
     job_id: &'a str,
     work: VecDeque<Group<'a>>,
-    /// Another group of the same call has failed for good: what this one would be answered is of no use any more.
-    is_over: &'a AtomicBool,
     outcomes: Vec<(usize, Outcome)>,
     /// Failures of requests, whichever, since anything last succeeded: a dead server must not look like bad documents.
     failures_in_a_row: u32,
@@ -50,7 +44,6 @@ impl<'a> Writer<'a> {
         operation: Operation,
         job_id: &'a str,
         group: Vec<&'a Wire<'a>>,
-        is_over: &'a AtomicBool,
     ) -> Self {
         Self {
             session,
@@ -58,7 +51,6 @@ impl<'a> Writer<'a> {
             operation,
             job_id,
             work: VecDeque::from([Group::of(group)]),
-            is_over,
             outcomes: Vec::new(),
             failures_in_a_row: 0,
             throttled_since: None,
@@ -88,15 +80,18 @@ impl<'a> Writer<'a> {
         Ok(self.outcomes)
     }
 
+    /// Whether another group of the same call has failed for good: what this one would be answered is of no use any more.
     fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
+        self.session.is_given_up.load(Ordering::Relaxed)
     }
 
     /// Waits until the fields of the group may be written.
     async fn turn(&self, group: &Group<'a>) -> Option<Turns<'a, ()>> {
         let names = || group.wires().flat_map(Wire::names);
         match self.operation {
-            Operation::Add => self.session.memory.fields.introduce(names).await,
+            Operation::Add if group.wires().any(|wire| !wire.is_of_known_fields) => {
+                self.session.memory.fields.introduce(names).await
+            }
             _ => None,
         }
     }
@@ -142,7 +137,7 @@ impl<'a> Writer<'a> {
                 _ => request::add(index, settings, self.facts, group.wires()),
             }
         };
-        let sent = self.session.send(&make).await?;
+        let sent = self.session.send(self.operation, &make).await?;
         if turn.is_some() && sent.disposition == Disposition::Done {
             self.session.memory.fields.written(group.wires().flat_map(Wire::names));
         }
@@ -151,7 +146,7 @@ impl<'a> Writer<'a> {
 
     fn judge(&mut self, group: Group<'a>, sent: Sent) -> Result<(), Failure> {
         match sent.disposition {
-            Disposition::Done => match serde_json::from_slice::<Items>(&sent.body) {
+            Disposition::Done => match serde_json::from_slice::<Items<'_>>(&sent.body) {
                 Ok(items) => self.judge_items(group, items, &sent),
                 Err(error) => {
                     let refusal =
@@ -240,7 +235,7 @@ impl<'a> Writer<'a> {
         self.work.push_front(first);
     }
 
-    fn judge_items(&mut self, group: Group<'a>, items: Items, sent: &Sent) -> Result<(), Failure> {
+    fn judge_items(&mut self, group: Group<'a>, items: Items<'_>, sent: &Sent) -> Result<(), Failure> {
         if let Some(milliseconds) = items.processing_time_ms.filter(|_| self.operation == Operation::Add) {
             metrics::embedding(milliseconds);
         }
@@ -254,7 +249,7 @@ impl<'a> Writer<'a> {
         let (mut tries, mut done, mut throttled_words) = (0, 0, None);
         for (mut document, item) in group.documents.into_iter().zip(items) {
             let Item { status, refusal } = item.unwrap_or_else(|| missing.clone());
-            let words = format!("{status} {}", refusal.message);
+            let words = || format!("{status} {}", refusal.message);
             match disposition(Seen::Item { operation: self.operation, status, refusal: &refusal }) {
                 Disposition::Done => {
                     self.outcomes.push((document.wire.at, Outcome::Done));
@@ -263,7 +258,7 @@ impl<'a> Writer<'a> {
                 Disposition::Throttled => {
                     document.throttles += 1;
                     tries = tries.max(document.throttles);
-                    throttled_words = Some(words);
+                    throttled_words = Some(words());
                     again.documents.push(document);
                 }
                 Disposition::RefusedForNow if document.refusals + 1 < REFUSALS => {
@@ -280,9 +275,9 @@ impl<'a> Writer<'a> {
                     let before = *document.taken_before.get_or_insert(taken);
                     if document.attempts >= ATTEMPTS {
                         if before == taken + done {
-                            return Err(sent.failing(self.operation, document.attempts, words));
+                            return Err(sent.failing(self.operation, document.attempts, words()));
                         }
-                        let verdict = Some((refusal.kebab_code("server-error"), words));
+                        let verdict = Some((refusal.kebab_code("server-error"), words()));
                         let alone = Group::again(vec![document]);
                         self.work.push_back(Group { verdict, is_doubtful: true, ..alone });
                         continue;
@@ -295,7 +290,7 @@ impl<'a> Writer<'a> {
                     return Err(Failure::Misconfigured {
                         endpoint: sent.endpoint.url.clone(),
                         operation: self.operation.as_str(),
-                        words,
+                        words: words(),
                         advice,
                     });
                 }

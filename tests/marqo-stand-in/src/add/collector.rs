@@ -43,7 +43,7 @@ impl Collector {
         if members.is_empty() {
             return Err(Turned::Away(&DOCUMENT_EMPTY, "Can't index an empty dict.".to_owned()));
         }
-        let length = python::dumps(document).len();
+        let length = python::dumped_length(document);
         if length > SIZE_LIMIT {
             let id = members.get("_id").map(|id| format!(" _id:`{}`", python::text(id))).unwrap_or_default();
             let message = format!(
