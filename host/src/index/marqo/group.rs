@@ -28,6 +28,8 @@ pub(super) struct Group<'a> {
     /// Whether some may have been written already.
     pub(super) is_doubtful: bool,
     pub(super) not_before: Option<Timestamp>,
+    /// Code and words with which its documents are refused, unless a last look finds them written all the same.
+    pub(super) verdict: Option<(String, String)>,
 }
 
 impl<'a> Group<'a> {
@@ -45,7 +47,7 @@ impl<'a> Group<'a> {
 
     /// A group of documents that were in another one before.
     pub(super) fn again(documents: Vec<Pending<'a>>) -> Self {
-        Self { documents, failures: 0, conflicts: 0, is_doubtful: false, not_before: None }
+        Self { documents, failures: 0, conflicts: 0, is_doubtful: false, not_before: None, verdict: None }
     }
 
     pub(super) fn ids(&self) -> Vec<&'a str> {
@@ -69,6 +71,7 @@ impl<'a> Group<'a> {
             conflicts: self.conflicts,
             // Not quite unsuspected.
             failures: self.failures.min(1),
+            verdict: None,
             documents,
         };
         let first = std::mem::take(&mut self.documents);

@@ -9,8 +9,6 @@ pub(super) const ATTEMPTS: u32 = 9;
 pub(super) const REFUSALS: u32 = 3;
 /// Failures of a whole batch after which its documents are suspected, and it is halved.
 pub(super) const SUSPICIOUS: u32 = 3;
-/// Failures after which a document that stands alone is found guilty, if the server served others meanwhile.
-pub(super) const GUILTY: u32 = 5;
 
 const LONGEST_WAIT: Duration = Duration::from_secs(40);
 

@@ -11,7 +11,7 @@ use super::{
     outcome::{Disposition, Seen, disposition, is_refused_update},
     request,
     response::{Item, Items, Refusal, excerpt, plain},
-    retry::{ATTEMPTS, GUILTY, REFUSALS, SUSPICIOUS, backoff},
+    retry::{ATTEMPTS, REFUSALS, SUSPICIOUS, backoff},
     send::{Sent, throttled},
     session::Session,
     wire::Wire,
@@ -63,6 +63,10 @@ impl<'a> Writer<'a> {
         while let Some(group) = self.work.pop_front().filter(|_| !self.is_over()) {
             self.wait_for(&group).await;
             let group = self.without_landed(group).await?;
+            if let Some((code, words)) = &group.verdict {
+                group.documents.iter().for_each(|document| self.refuse(document, code, words));
+                continue;
+            }
             if group.documents.is_empty() {
                 continue;
             }
@@ -181,13 +185,16 @@ impl<'a> Writer<'a> {
         for document in &mut group.documents {
             document.taken_before.get_or_insert(taken);
         }
-        if let ([document], GUILTY..) = (group.documents.as_slice(), group.failures)
-            && document.taken_before.is_some_and(|before| before < taken)
-        {
-            self.refuse(document, &sent.refusal.kebab_code("server-error"), &sent.words);
+        // It stands alone, and the server took others since it first failed.
+        let is_suspect = matches!(group.documents.as_slice(), [document]
+            if document.taken_before.is_some_and(|before| before < taken));
+        if is_suspect && group.failures >= ATTEMPTS {
+            group.verdict = Some((sent.refusal.kebab_code("server-error"), sent.words.clone()));
+            group.not_before = None;
+            self.work.push_back(group);
             return Ok(());
         }
-        if self.failures_in_a_row >= ATTEMPTS {
+        if !is_suspect && self.failures_in_a_row >= ATTEMPTS {
             return Err(sent.failing(self.operation, self.failures_in_a_row, sent.words.clone()));
         }
         group.not_before = self.after(group.failures);
@@ -270,7 +277,9 @@ impl<'a> Writer<'a> {
                         if before == taken + done {
                             return Err(sent.failing(self.operation, document.attempts, words()));
                         }
-                        self.refuse(&document, &refusal.kebab_code("server-error"), &words());
+                        let verdict = Some((refusal.kebab_code("server-error"), words()));
+                        let alone = Group::again(vec![document]);
+                        self.work.push_back(Group { verdict, is_doubtful: true, ..alone });
                         continue;
                     }
                     tries = tries.max(document.attempts);
