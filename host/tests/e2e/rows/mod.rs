@@ -247,6 +247,9 @@ impl<'a> Stage<'a> {
             "data",
             "--target",
             "marqo",
+            // So that what is said of items comes in their order.
+            "--lanes",
+            "1",
         ];
         arguments.extend([
             "--index",
