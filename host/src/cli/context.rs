@@ -2,9 +2,8 @@
 
 use super::{Global, failure::Failure};
 use crate::{
-    config::{Config, Effective, Overrides, TargetIndex, load},
+    config::{Config, Effective, Overrides, load},
     env::{RealEnv, SharedEnv},
-    index::{Index, catalog::Catalog, marqo::Marqo},
     plugin::{Cache, OpenError, Plugins, Profile, Settings},
     store::{StoreError, embedded::Embedded},
 };
@@ -77,20 +76,6 @@ fn plugin_failure(error: OpenError) -> Failure {
     match error {
         OpenError::Load(_) | OpenError::UnknownConfig { .. } => Failure::usage(error),
         OpenError::Engine(_) | OpenError::Threads(_) => Failure::broke(error),
-    }
-}
-
-/// The index that the settings name.
-pub(super) fn index(config: &Config, embedded: &Embedded) -> Result<Arc<dyn Index>, Failure> {
-    match config.target {
-        TargetIndex::Catalog => {
-            let catalog = Catalog::new(embedded).with_batch_complexity(config.catalog.batch_complexity);
-            Ok(Arc::new(catalog))
-        }
-        TargetIndex::Marqo => {
-            let marqo = Marqo::new(embedded.stores().settings, env(), config.marqo.options());
-            Ok(Arc::new(marqo.map_err(Failure::broke)?))
-        }
     }
 }
 

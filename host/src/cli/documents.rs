@@ -2,7 +2,8 @@
 
 use super::{
     Ended, Global,
-    context::{config, index, open, print, print_json, runtime, store_failure},
+    backend::Backend,
+    context::{config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
@@ -36,11 +37,11 @@ pub(super) enum DocumentsCommand {
 
 pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
     let config = config(global)?;
-    let embedded = open(&config.data_dir, false)?;
-    let index = index(&config, &embedded)?;
     runtime()?.block_on(async {
-        let target = target(global, &embedded.stores()).await?;
-        exists(index.as_ref(), &target, &embedded.stores()).await?;
+        let backend = Backend::open(&config, false).await?;
+        let index = backend.index(&config)?;
+        let target = target(global, &backend.stores()).await?;
+        exists(index.as_ref(), &target, &backend.stores()).await?;
         match command {
             DocumentsCommand::Get { id } => get(global, index.as_ref(), &target, &id).await,
             DocumentsCommand::List { after, limit } => {

@@ -2,14 +2,15 @@
 
 use super::{
     Ended, Global,
-    context::{config, env, open, print, print_json, runtime, store_failure},
+    backend::Backend,
+    context::{config, env, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::{JobView, OutputFormat, exit_of},
     report::{self, ReportFormat},
 };
 use crate::{
     model::JobId,
-    store::{JobSnapshot, Stores, embedded::Embedded},
+    store::{JobSnapshot, Stores},
     telemetry::progress::{Screen, State, count},
 };
 use clap::Subcommand;
@@ -46,10 +47,9 @@ pub(super) enum JobsCommand {
 
 pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Ended {
     let config = config(global)?;
-    let embedded = open(&config.data_dir, false)?;
-    let stores = embedded.stores();
-    let chunks = config.data_dir.join("chunks");
     runtime()?.block_on(async {
+        let backend = Backend::open(&config, false).await?;
+        let (stores, chunks) = (backend.stores(), backend.objects(&config));
         match command {
             JobsCommand::List { limit } => {
                 list(global, &stores, config.shop.as_deref(), limit, &chunks).await
@@ -61,7 +61,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> End
             }
             JobsCommand::Watch { id } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
-                watch(global, &embedded, job, &chunks, screen).await
+                watch(global, &backend, job, &chunks, screen).await
             }
             JobsCommand::Report { id, format } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
@@ -114,19 +114,19 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
 
 async fn watch(
     global: &Global,
-    embedded: &Embedded,
+    backend: &Backend,
     mut job: JobSnapshot,
     chunks: &Path,
     screen: &Screen,
 ) -> Ended {
-    let (env, stores) = (env(), embedded.stores());
+    let (env, stores) = (env(), backend.stores());
     let mut line = screen.line("indexing");
     let mut unattended = Duration::ZERO;
     while !job.status.has_ended() && unattended < PATIENCE {
         line.show(&indexing(&job));
         env.sleep(TICK).await;
         let now = get(&stores, &job.job.id).await?;
-        let moves = now != job || embedded.is_worked_on();
+        let moves = now != job || backend.is_worked_on();
         unattended = if moves { Duration::ZERO } else { unattended + TICK };
         job = now;
     }

@@ -1,5 +1,8 @@
 //! The commands, one file each.
 
+#[cfg(feature = "aws")]
+mod aws;
+mod backend;
 mod completions;
 mod config;
 mod context;
@@ -11,11 +14,12 @@ mod plugin;
 mod report;
 mod run;
 mod settings;
+mod work;
 
 pub use failure::Exit;
 
 use crate::{
-    config::{Overrides, TargetIndex},
+    config::{Overrides, StoreKind, TargetIndex},
     telemetry::{
         log::{self, LogFormat},
         progress::Screen,
@@ -45,6 +49,9 @@ struct Global {
     /// Folder of queue, jobs, catalog and chunks [default: .host]
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Where queue, jobs and chunks are [default: embedded]
+    #[arg(long, global = true, value_enum, value_name = "STORE")]
+    store: Option<StoreKind>,
     /// The shop: example.myshopify.com
     #[arg(long, global = true, value_name = "SHOP")]
     shop: Option<String>,
@@ -71,6 +78,7 @@ impl Global {
         let mut overrides = Overrides::default();
         overrides
             .set("--data-dir", "data_dir", self.data_dir.as_ref())
+            .set("--store", "store", self.store)
             .set("--shop", "shop", self.shop.as_ref())
             .set("--index", "index", self.index.as_ref())
             .set("--target", "target", self.target);
@@ -82,6 +90,10 @@ impl Global {
 enum Command {
     /// Read an export and write its products to the index; without a source, work the queue
     Run(Box<run::RunArgs>),
+    /// Read an export and publish its products as chunks, for `host work` to write
+    Ingest(Box<run::RunArgs>),
+    /// Write what is published for all shops, until Ctrl-C
+    Work(work::WorkArgs),
     /// Look at jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
@@ -91,6 +103,10 @@ enum Command {
     /// Look at what is in the index
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
+    /// What the stores in AWS need
+    #[cfg(feature = "aws")]
+    #[command(subcommand)]
+    Aws(aws::AwsCommand),
     /// For authors of plug-ins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -114,10 +130,14 @@ pub fn main() -> Exit {
     let screen = Screen::new(global.quiet);
     log::start(global.log_format, &screen);
     let result = match command {
-        Command::Run(args) => run::run(&global, *args, &screen),
+        Command::Run(args) => run::run(&global, *args, run::Halves::Both, &screen),
+        Command::Ingest(args) => run::run(&global, *args, run::Halves::Ingest, &screen),
+        Command::Work(args) => work::run(&global, args),
         Command::Jobs(command) => jobs::run(&global, command, &screen),
         Command::Settings(command) => settings::run(&global, command),
         Command::Documents(command) => documents::run(&global, command),
+        #[cfg(feature = "aws")]
+        Command::Aws(command) => aws::run(&global, &command),
         Command::Plugin(command) => plugin::run(&global, command),
         Command::Config(command) => config::run(&global, command),
         Command::Completions(args) => completions::run(&args),

@@ -2,7 +2,8 @@
 
 use super::{
     Ended, Global,
-    context::{effective, env, index, open, plugins, runtime, store_failure},
+    backend::Backend,
+    context::{effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     jobs::{get, indexing, show},
     output::exit_of,
@@ -19,7 +20,7 @@ use crate::{
     },
     model::{Digest, Job, JobId, Operation},
     plugin::{Plugins, Role, Transform},
-    store::{JobSnapshot, Stores, embedded::Embedded},
+    store::{JobSnapshot, Stores},
     telemetry::{
         exporter,
         progress::{Screen, State, bytes, count},
@@ -38,8 +39,8 @@ use tokio_util::sync::CancellationToken;
 /// Arguments of `host run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Export files in their order, or - for standard input; .gz and .zst are unpacked. Without one, the queue is
-    /// worked until Ctrl-C
+    /// Export files in their order, or - for standard input; .gz and .zst are unpacked. Without one, `host run` works
+    /// the queue until Ctrl-C
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
     /// Plug-in file; may be repeated, the later one wins a role
@@ -76,7 +77,17 @@ impl From<RunOperation> for Operation {
     }
 }
 
-pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
+/// Which halves of the work a command does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Halves {
+    Both,
+    Ingest,
+}
+
+pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Screen) -> Ended {
+    if halves == Halves::Ingest && args.sources.is_empty() {
+        return Err(Failure::usage("no source is named").help("name the files of the export, or - for standard input"));
+    }
     let mut overrides = global.overrides();
     overrides
         .set("--grouping", "ingest.grouping", args.grouping)
@@ -97,6 +108,7 @@ pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
             global,
             config: &config,
             operation: args.operation,
+            halves,
             shop: &shop,
             plugins: &plugins,
             screen,
@@ -113,6 +125,7 @@ struct Run<'a> {
     global: &'a Global,
     config: &'a Config,
     operation: RunOperation,
+    halves: Halves,
     shop: &'a str,
     plugins: &'a Plugins,
     screen: &'a Screen,
@@ -123,11 +136,11 @@ struct Run<'a> {
 impl Run<'_> {
     /// Works the queue until interrupted.
     async fn work(&self) -> Ended {
-        let embedded = self.open().await?;
+        let backend = self.open().await?;
         if !self.global.quiet {
             eprintln!("working the queue of {} until Ctrl-C", self.shop);
         }
-        self.worker(&embedded)?.run(self.shop, Until::Cancelled, self.cancel).await.map_err(stopped)?;
+        self.worker(&backend)?.run(self.shop, Until::Cancelled, self.cancel).await.map_err(stopped)?;
         Ok(Exit::Interrupted)
     }
 
@@ -141,11 +154,15 @@ impl Run<'_> {
         let Some(plan) = self.scan(sources, &transform, &reading).await? else {
             return Ok(Exit::Interrupted);
         };
-        let embedded = self.open().await?;
-        let stores = embedded.stores();
+        let backend = self.open().await?;
+        let stores = backend.stores();
         let job = self.job(&stores, sources, &plan, transform.as_ref()).await?;
 
-        let (superseded, _ingesting) = embedded.begin_ingest(&job).await.map_err(store_failure)?;
+        let beginning = backend.begin_ingest(&job);
+        let (superseded, begun) = tokio::select! {
+            begun = beginning => begun.map_err(store_failure)?,
+            () = self.cancel.cancelled() => return Ok(Exit::Interrupted),
+        };
         for id in superseded {
             eprintln!("job {id} was interrupted and is superseded by this run");
         }
@@ -156,7 +173,7 @@ impl Run<'_> {
         }
 
         let published = Published::default();
-        let worker = self.worker(&embedded)?;
+        let worker = self.worker(&backend)?;
         // What ends the work: an interrupt, or an ingest that cannot go on.
         let leave = self.cancel.child_token();
         let settings = self.ingest_settings();
@@ -168,6 +185,7 @@ impl Run<'_> {
             let ingested = tokio::select! {
                 sealed = ingest(&stores, &job, &transform, settings, reads, &published) => sealed.map(drop),
                 () = leave.cancelled() => Ok(()),
+                () = begun.lost() => Err(IngestFault::TakenOver),
             };
             if ingested.is_err() {
                 leave.cancel();
@@ -177,6 +195,9 @@ impl Run<'_> {
             ingested
         };
         let working = async {
+            if self.halves == Halves::Ingest {
+                return Ok(());
+            }
             let worked = worker.run(self.shop, Until::JobEnds(job.id.clone()), &leave).await;
             if worked.is_err() {
                 leave.cancel();
@@ -190,13 +211,16 @@ impl Run<'_> {
                 never = watching => match never {},
             }
         };
+        begun.end().await?;
         ingested.map_err(ingest_failure)?;
         worked.map_err(stopped)?;
         let job = get(&stores, &job.id).await?;
         self.remarks(&job);
-        show(self.global, &job, &self.config.data_dir.join("chunks"))?;
+        show(self.global, &job, &backend.objects(self.config))?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
             Exit::Interrupted
+        } else if self.halves == Halves::Ingest {
+            Exit::Completed
         } else {
             exit_of(job.status)
         })
@@ -323,20 +347,20 @@ impl Run<'_> {
         Digest::of_parts(parts.iter().map(Vec::as_slice))
     }
 
-    async fn open(&self) -> Result<Embedded, Failure> {
-        let embedded = open(&self.config.data_dir, true)?;
-        embedded.join().await.map_err(store_failure)?;
-        Ok(embedded)
+    async fn open(&self) -> Result<Backend, Failure> {
+        let backend = Backend::open(self.config, true).await?;
+        backend.join().await.map_err(store_failure)?;
+        Ok(backend)
     }
 
-    fn worker(&self, embedded: &Embedded) -> Result<Arc<Worker>, Failure> {
+    fn worker(&self, backend: &Backend) -> Result<Arc<Worker>, Failure> {
         Ok(Arc::new(Worker::new(
-            embedded.stores(),
-            index(self.config, embedded)?,
+            backend.stores(),
+            backend.index(self.config)?,
             self.plugins.validate(),
             self.plugins.version(),
             self.env.clone(),
-            self.config.worker.settings(),
+            backend.worker_settings(self.config),
         )))
     }
 
@@ -409,7 +433,7 @@ fn reading_state(reading: &ProgressSnapshot, published: Option<&Published>, elap
 }
 
 /// Cancels at the first SIGINT or SIGTERM, so that chunks under way are finished; ends at once at the second.
-async fn interrupts(cancel: CancellationToken) {
+pub(super) async fn interrupts(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -457,7 +481,7 @@ fn ingest_failure(fault: IngestFault) -> Failure {
     }
 }
 
-fn stopped(stop: crate::worker::Stop) -> Failure {
+pub(super) fn stopped(stop: crate::worker::Stop) -> Failure {
     Failure::broke(stop).help("mend the cause and run the same command again: it goes on where it stopped")
 }
 

@@ -4,6 +4,7 @@
 mod chunk;
 mod content;
 mod decide;
+mod fleet;
 mod lease;
 mod run;
 #[cfg(test)]

@@ -170,7 +170,7 @@ impl Worker {
     }
 
     /// Handles one delivery from claim to acknowledgement.
-    async fn handle(&self, delivery: Delivery) -> Result<(), Box<Stop>> {
+    pub(super) async fn handle(&self, delivery: Delivery) -> Result<(), Box<Stop>> {
         let mut held = None;
         // A panic concerns this chunk alone; the loop and the other chunks go on.
         let result = AssertUnwindSafe(self.steps(&delivery, &mut held)).catch_unwind().await;

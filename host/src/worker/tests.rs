@@ -309,7 +309,7 @@ impl Bench {
             };
             self.stores.chunks.put_if_absent(&key, text.as_bytes()).await.unwrap();
             self.stores.jobs.add_chunk(&chunk).await.unwrap();
-            self.stores.queue.send(SHOP, &chunk).await.unwrap();
+            self.stores.queue.send(&job, &chunk).await.unwrap();
         }
         let seal = Seal {
             chunks: chunks.len() as u32,
@@ -385,7 +385,7 @@ async fn what_may_go_away_is_tried_again_and_counted_once() {
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
     // After the lost answer the documents are there: written by this very job, they are neither written again nor `unchanged`.
     assert_eq!(bench.index.writes.load(Relaxed), 2);
-    assert_eq!(bench.stores.queue.pending(&id).await.unwrap(), 0);
+    assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -398,7 +398,7 @@ async fn what_needs_somebody_stops_the_worker_and_burns_nothing() {
         bench.script(next);
         let stop = bench.run(&id).await.unwrap_err();
         assert_eq!(stop.attempts, attempts);
-        assert_eq!(bench.stores.queue.pending(&id).await.unwrap(), 1);
+        assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 1);
         // The cause is mended; the same worker goes on at once.
         let job = bench.run(&id).await.unwrap();
         assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
@@ -430,7 +430,7 @@ async fn a_poison_chunk_is_buried_and_its_lane_goes_on() {
             [(code, 0)]
         );
         assert_eq!(job.samples[0].code, code);
-        assert_eq!(bench.stores.queue.pending(&id).await.unwrap(), 0);
+        assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 0);
     }
 }
 

@@ -231,7 +231,7 @@ async fn the_model_of_the_queue_is_not_trivial() {
 /// Plays a history; gives the number of deliveries.
 async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
     let (queue, shop) = (&backend.stores.queue, backend.name("shop"));
-    let job = JobId::new(backend.name("job")).unwrap();
+    let job = backend.job(&shop);
     let mut lanes: BTreeMap<u16, VecDeque<MessageModel>> = BTreeMap::new();
     let (mut sent, mut dead) = (0, Vec::new());
     // All receipts ever given, with lane and number of their messages, and which delivery each was.
@@ -247,7 +247,7 @@ async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
         match step {
             QueueStep::Send(lane) => {
                 for _ in 0..2 {
-                    queue.send(&shop, &chunk(&job, sent, lane)).await.unwrap();
+                    queue.send(&job, &chunk(&job.id, sent, lane)).await.unwrap();
                 }
                 let message = MessageModel { seq: sent, hidden_until: now, deliveries: 0 };
                 lanes.entry(lane).or_default().push_back(message);
@@ -302,7 +302,7 @@ async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
             QueueStep::Pass(seconds) => backend.env.sleep(Duration::from_secs(seconds)).await,
         }
         let waiting: usize = lanes.values().map(VecDeque::len).sum();
-        assert_eq!(queue.pending(&job).await.unwrap(), waiting as u64);
+        assert_eq!(queue.pending(&shop).await.unwrap(), waiting as u64);
     }
     let letters = queue.dead_letters(&shop).await.unwrap();
     assert_eq!(letters.iter().map(|letter| letter.chunk.seq).collect::<Vec<_>>(), dead);

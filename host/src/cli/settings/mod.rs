@@ -5,7 +5,8 @@ mod put;
 
 use super::{
     Ended, Global,
-    context::{config, open, print, print_json, runtime, store_failure},
+    backend::Backend,
+    context::{config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
@@ -31,7 +32,7 @@ pub(super) enum SettingsCommand {
 
 pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
     let config = config(global)?;
-    let stores = |create| open(&config.data_dir, create).map(|embedded| embedded.stores());
+    let stores = async |create| Ok::<_, Failure>(Backend::open(&config, create).await?.stores());
     runtime()?.block_on(async {
         match command {
             SettingsCommand::Put(args) => {
@@ -40,14 +41,14 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
                     // Nothing is made for settings that cannot be used.
                     change.apply(IndexSettings::default())?;
                 }
-                let settings = stores(true)?.settings;
+                let settings = stores(true).await?.settings;
                 let stored = settings.get(&args.name).await.map_err(store_failure)?.unwrap_or_default();
                 let wanted = change.apply(stored)?;
                 settings.put(&args.name, &wanted).await.map_err(store_failure)?;
                 show(global, &args.name, &wanted)?;
             }
             SettingsCommand::Get { name } => {
-                let found = stores(false)?.settings.get(&name).await.map_err(store_failure)?;
+                let found = stores(false).await?.settings.get(&name).await.map_err(store_failure)?;
                 let Some(found) = found else {
                     return Err(Failure::usage(format!("index {name} has no settings"))
                         .help("`host settings list` prints the indexes that have some, `host settings put` makes them"));
@@ -55,7 +56,7 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
                 show(global, &name, &found)?;
             }
             SettingsCommand::List => {
-                let settings = stores(false)?.settings;
+                let settings = stores(false).await?.settings;
                 let names = settings.list().await.map_err(store_failure)?;
                 match global.output {
                     OutputFormat::Text => {
