@@ -58,6 +58,10 @@ impl Settings for Always {
         Ok(())
     }
 
+    async fn delete(&self, _: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn list(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
     }

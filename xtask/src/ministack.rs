@@ -109,7 +109,14 @@ fn install(target: &Path) -> Result<PathBuf> {
     lock.lock().context("the installation cannot be locked")?;
     if !installed.exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE]))?;
+        run(Command::new(&python).args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            PACKAGE,
+        ]))?;
         File::create(installed)?;
     }
     Ok(python)
@@ -117,6 +124,9 @@ fn install(target: &Path) -> Result<PathBuf> {
 
 fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{command:?} cannot be run"))?;
-    ensure!(status.success(), "{command:?} ended with {status}; Python 3.10 or newer with venv and pip is needed");
+    ensure!(
+        status.success(),
+        "{command:?} ended with {status}; Python 3.10 or newer with venv and pip is needed"
+    );
     Ok(())
 }

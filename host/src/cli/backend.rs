@@ -1,12 +1,12 @@
 //! The stores that the settings name, and what depends on which they are.
 
 use super::{
-    context::{env, open, store_failure},
+    context::{Patience, env, marqo, open, store_failure},
     failure::Failure,
 };
 use crate::{
     config::{Config, StoreKind, TargetIndex},
-    index::{Index, catalog::Catalog, marqo::Marqo},
+    index::{Index, catalog::Catalog},
     model::{Job, JobId},
     store::{
         StoreError, Stores,
@@ -73,6 +73,16 @@ impl Backend {
         }
     }
 
+    /// Whether a process ingests where this job did, as far as can be told.
+    pub(super) async fn is_ingested_into(&self, job: &Job) -> Result<bool, StoreError> {
+        match self {
+            // Of any job: a data directory has one lock for all.
+            Self::Embedded(embedded) => Ok(embedded.is_ingested_into()),
+            #[cfg(feature = "aws")]
+            Self::Aws(aws) => aws.is_ingested_into(job).await,
+        }
+    }
+
     /// Begins to ingest; unsealed jobs of the same shop and index that nobody goes on with are superseded.
     pub(super) async fn begin_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Begun), StoreError> {
         match self {
@@ -98,7 +108,7 @@ impl Backend {
     }
 
     /// The index that the settings name.
-    pub(super) fn index(&self, config: &Config) -> Result<Arc<dyn Index>, Failure> {
+    pub(super) fn index(&self, config: &Config, patience: Patience) -> Result<Arc<dyn Index>, Failure> {
         match (config.target, self) {
             (TargetIndex::Catalog, Self::Embedded(embedded)) => {
                 let catalog = Catalog::new(embedded).with_batch_complexity(config.catalog.batch_complexity);
@@ -110,8 +120,7 @@ impl Backend {
                     .help("with --store aws, write to --target marqo"))
             }
             (TargetIndex::Marqo, backend) => {
-                let marqo = Marqo::new(backend.stores().settings, env(), config.marqo.options());
-                Ok(Arc::new(marqo.map_err(Failure::broke)?))
+                Ok(Arc::new(marqo(config, backend.stores().settings, patience)?))
             }
         }
     }

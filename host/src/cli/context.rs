@@ -4,8 +4,9 @@ use super::{Global, failure::Failure};
 use crate::{
     config::{Config, Effective, Overrides, load},
     env::{RealEnv, SharedEnv},
+    index::marqo::Marqo,
     plugin::{Cache, OpenError, Plugins, Profile, Settings},
-    store::{StoreError, embedded::Embedded},
+    store::{Settings as IndexSettingsStore, StoreError, embedded::Embedded},
 };
 use serde::Serialize;
 use std::{
@@ -77,6 +78,28 @@ fn plugin_failure(error: OpenError) -> Failure {
         OpenError::Load(_) | OpenError::UnknownConfig { .. } => Failure::usage(error),
         OpenError::Engine(_) | OpenError::Threads(_) => Failure::broke(error),
     }
+}
+
+/// For how long a server that does not answer is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As the settings say: a job goes on when the server is back.
+    OfWorker,
+    /// Hardly at all: somebody waits for the answer.
+    OfUser,
+}
+
+/// Indexes on Marqo servers.
+pub(super) fn marqo(
+    config: &Config,
+    settings: Arc<dyn IndexSettingsStore>,
+    patience: Patience,
+) -> Result<Marqo, Failure> {
+    let options = match patience {
+        Patience::OfWorker => config.marqo.options(),
+        Patience::OfUser => config.marqo.options().impatient(),
+    };
+    Marqo::new(settings, env(), options).map_err(Failure::broke)
 }
 
 /// A storage failure, with what to do.

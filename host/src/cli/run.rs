@@ -3,29 +3,31 @@
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{effective, env, plugins, runtime, store_failure},
+    context::{Patience, effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     jobs::{get, indexing, show},
     output::exit_of,
     settings::check,
 };
 use crate::{
-    config::{Config, GroupingMode},
+    config::{Config, GroupingMode, TargetIndex},
     env::SharedEnv,
     export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot},
+    fault::chain,
+    index::Target,
     ingest::{
         chunk::ChunkBounds,
         reader,
         run::{IngestFault, IngestSettings, Published, ingest},
     },
-    model::{Digest, Job, JobId, Operation},
+    model::{Digest, Job, JobId, Manifest, Operation},
     plugin::{Plugins, Role, Transform},
     store::{JobSnapshot, Stores},
     telemetry::{
         exporter,
         progress::{Screen, State, bytes, count},
     },
-    worker::{Until, Worker},
+    worker::{Stop, Until, Worker},
 };
 use clap::Args;
 use std::{
@@ -46,7 +48,7 @@ pub(super) struct RunArgs {
     /// Plug-in file; may be repeated, the later one wins a role
     #[arg(long = "plugin", value_name = "FILE")]
     plugins: Vec<PathBuf>,
-    /// Whether documents are added (or replaced as a whole) or the fields that they give updated where they are there
+    /// What is done with documents
     #[arg(long, value_enum, default_value_t)]
     operation: RunOperation,
     /// How lines become products
@@ -63,8 +65,10 @@ pub(super) struct RunArgs {
 /// What a run does with documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum RunOperation {
+    /// Add them, or replace them as a whole
     #[default]
     Add,
+    /// Change the fields that they give, in documents that are in the index
     Update,
 }
 
@@ -86,7 +90,8 @@ pub(super) enum Halves {
 
 pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Screen) -> Ended {
     if halves == Halves::Ingest && args.sources.is_empty() {
-        return Err(Failure::usage("no source is named").help("name the files of the export, or - for standard input"));
+        return Err(Failure::usage("no source is named")
+            .help("name the files of the export, or - for standard input"));
     }
     let mut overrides = global.overrides();
     overrides
@@ -140,7 +145,10 @@ impl Run<'_> {
         if !self.global.quiet {
             eprintln!("working the queue of {} until Ctrl-C", self.shop);
         }
-        self.worker(&backend)?.run(self.shop, Until::Cancelled, self.cancel).await.map_err(stopped)?;
+        self.worker(&backend)?
+            .run(self.shop, Until::Cancelled, self.cancel)
+            .await
+            .map_err(|stop| stopped(stop, None))?;
         Ok(Exit::Interrupted)
     }
 
@@ -150,13 +158,15 @@ impl Run<'_> {
             Failure::usage("no plug-in has the role `transform`, which turns products into documents")
                 .help("name one with --plugin, such as target/plugins/shopify.wasm")
         })?;
+        let index_name = self.index_name(transform.as_ref())?;
+        self.ready(&index_name).await?;
         let reading = Arc::new(Progress::default());
         let Some(plan) = self.scan(sources, &transform, &reading).await? else {
             return Ok(Exit::Interrupted);
         };
         let backend = self.open().await?;
         let stores = backend.stores();
-        let job = self.job(&stores, sources, &plan, transform.as_ref()).await?;
+        let job = self.job(&stores, sources, &plan, transform.as_ref(), index_name).await?;
 
         let beginning = backend.begin_ingest(&job);
         let (superseded, begun) = tokio::select! {
@@ -169,7 +179,8 @@ impl Run<'_> {
         let found = stores.jobs.get(&job.id).await.map_err(store_failure)?;
         let sealed = found.as_ref().is_some_and(|found| found.seal.is_some());
         if let Some(found) = found {
-            eprintln!("going on with job {}: {} items are done", job.id, count(found.counts.total()));
+            let (done, id) = (count(found.completed_chunks.into()), &job.id);
+            eprintln!("going on with job {id}, which was interrupted: {done} of its chunks are written");
         }
 
         let published = Published::default();
@@ -213,7 +224,7 @@ impl Run<'_> {
         };
         begun.end().await?;
         ingested.map_err(ingest_failure)?;
-        worked.map_err(stopped)?;
+        worked.map_err(|stop| stopped(stop, Some(&job.id)))?;
         let job = get(&stores, &job.id).await?;
         self.remarks(&job);
         show(self.global, &job, &backend.objects(self.config))?;
@@ -293,14 +304,11 @@ impl Run<'_> {
         sources: &[String],
         plan: &Plan,
         transform: &dyn Transform,
+        index_name: String,
     ) -> Result<Job, Failure> {
         let manifest = transform.manifest();
         let plugin =
             self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
-        let platform = if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform };
-        let index_name = self.config.index.clone().unwrap_or_else(|| index_name(platform, self.shop));
-        check::index_name(&index_name)
-            .map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
         let fingerprint = self.fingerprint(plan, &plugin.digest, &manifest.name, &index_name);
         if let Some(job) = stores.jobs.find_unfinished(self.shop, fingerprint).await.map_err(store_failure)? {
             return Ok(job);
@@ -313,7 +321,7 @@ impl Run<'_> {
             uuid::Builder::from_unix_timestamp_millis(created_at.as_millisecond().unsigned_abs(), &random);
         Ok(Job {
             id: JobId::new(id.into_uuid().to_string()).expect("a UUID is a job id"),
-            platform: platform.clone(),
+            platform: platform(manifest).to_owned(),
             shop_id: self.shop.to_owned(),
             index_name,
             operation: self.operation.into(),
@@ -324,6 +332,37 @@ impl Run<'_> {
             target: self.config.target.as_str().to_owned(),
             same_version: self.config.worker.same_version,
         })
+    }
+
+    /// The index as named, or as platform and shop make it.
+    fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
+        let made = || index_name(platform(transform.manifest()), self.shop);
+        let name = self.config.index.clone().unwrap_or_else(made);
+        check::index_name(&name)
+            .map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
+        Ok(name)
+    }
+
+    /// Whether the server can be written to, before a long export is read for it. One that is down only for now is told of:
+    /// the worker waits for it.
+    async fn ready(&self, index_name: &str) -> Result<(), Failure> {
+        if self.config.target == TargetIndex::Catalog {
+            return Ok(());
+        }
+        let backend = self.open().await?;
+        let target = Target {
+            shop_id: self.shop.to_owned(),
+            index_name: index_name.to_owned(),
+            job_id: String::new(),
+        };
+        match backend.index(self.config, Patience::OfUser)?.check(&target).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.transient => {
+                eprintln!("warning: {}; the run begins and waits for it", chain(&error));
+                Ok(())
+            }
+            Err(error) => Err(Failure::usage(error)),
+        }
     }
 
     /// Digest of everything that decides the chunks' bytes and what is done with them.
@@ -356,7 +395,7 @@ impl Run<'_> {
     fn worker(&self, backend: &Backend) -> Result<Arc<Worker>, Failure> {
         Ok(Arc::new(Worker::new(
             backend.stores(),
-            backend.index(self.config)?,
+            backend.index(self.config, Patience::OfWorker)?,
             self.plugins.validate(),
             self.plugins.version(),
             self.env.clone(),
@@ -462,6 +501,10 @@ fn shop(config: &Config) -> Result<String, Failure> {
     Ok(shop)
 }
 
+fn platform(manifest: &Manifest) -> &str {
+    if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform }
+}
+
 /// `shopify-example` for `example.myshopify.com`: what index servers take as a name.
 fn index_name(platform: &str, shop: &str) -> String {
     let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
@@ -481,8 +524,16 @@ fn ingest_failure(fault: IngestFault) -> Failure {
     }
 }
 
-pub(super) fn stopped(stop: crate::worker::Stop) -> Failure {
-    Failure::broke(stop).help("mend the cause and run the same command again: it goes on where it stopped")
+/// What to do after the worker stopped, perhaps at a chunk of another job than this run's.
+pub(super) fn stopped(stop: Stop, job: Option<&JobId>) -> Failure {
+    let help = match &stop.job_id {
+        Some(other) if job != Some(other) => format!(
+            "the chunk belongs to job {other}, which an earlier run left unfinished and which comes first; mend the cause and \
+             run the same command again, or give that job up with `host jobs cancel {other}`"
+        ),
+        _ => "mend the cause and run the same command again: it goes on where it stopped".to_owned(),
+    };
+    Failure::broke(stop).help(help)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{effective, env, plugins, runtime, store_failure},
+    context::{Patience, effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     run::{interrupts, stopped},
 };
@@ -25,9 +25,11 @@ pub(super) struct WorkArgs {
 
 pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
     let mut overrides = global.overrides();
-    overrides
-        .set("--concurrency", "worker.concurrency", args.concurrency)
-        .set("--plugin", "plugin.files", (!args.plugins.is_empty()).then_some(&args.plugins));
+    overrides.set("--concurrency", "worker.concurrency", args.concurrency).set(
+        "--plugin",
+        "plugin.files",
+        (!args.plugins.is_empty()).then_some(&args.plugins),
+    );
     let config = effective(global, &overrides)?.config;
     let plugins = plugins(&config)?;
     let cancel = CancellationToken::new();
@@ -39,7 +41,7 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
         backend.join().await.map_err(store_failure)?;
         let worker = Arc::new(Worker::new(
             backend.stores(),
-            backend.index(&config)?,
+            backend.index(&config, Patience::OfWorker)?,
             plugins.validate(),
             plugins.version(),
             env(),
@@ -51,7 +53,7 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
         let only = config.shop.as_deref();
         let worked = worker.run_all(only, &cancel).await;
         exporter.flush();
-        worked.map_err(stopped)?;
+        worked.map_err(|stop| stopped(stop, None))?;
         Ok(Exit::Interrupted)
     })
 }

@@ -77,6 +77,11 @@ pub enum TargetIndex {
 }
 
 impl TargetIndex {
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Catalog, Self::Marqo].into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The name as in settings.
     pub fn as_str(self) -> &'static str {
         match self {

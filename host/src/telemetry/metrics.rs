@@ -27,3 +27,25 @@ pub const CHUNKS: &str = "host_chunks_total";
 pub const CHUNK_SECONDS: &str = "host_chunk_seconds";
 /// Counter: attempts at a chunk that failed, by `disposition`: retry, quarantine, abandon, stop.
 pub const CHUNK_FAULTS: &str = "host_chunk_faults_total";
+
+/// What each metric is, for those who find it in a dashboard.
+pub fn describe() {
+    use metrics::{Unit::Seconds, describe_counter, describe_gauge, describe_histogram};
+    describe_histogram!(REQUEST_SECONDS, Seconds, "Requests to a Marqo server");
+    describe_counter!(MARQO_ITEMS, "Documents that a Marqo server answered for");
+    describe_counter!(RETRIES, "What was tried again at a Marqo server, by reason");
+    describe_gauge!(CONCURRENCY, "How many requests may write to a Marqo server at once");
+    describe_histogram!(BATCH_DOCUMENTS, "Documents of each request that writes");
+    describe_histogram!(
+        EMBEDDING_SECONDS,
+        Seconds,
+        "What the server says a batch took, most of it for vectors"
+    );
+    describe_counter!(ENDPOINT_SWITCHES, "Changes between a primary endpoint and its fallback");
+    describe_counter!(PARTIAL_DETECTED, "Documents that lacked vectors after they were written");
+    describe_counter!(PARTIAL_RECOVERED, "Of these, those whose vectors appeared later");
+    describe_counter!(ITEMS, "Items whose class is final");
+    describe_counter!(CHUNKS, "Chunks that were settled");
+    describe_histogram!(CHUNK_SECONDS, Seconds, "From a chunk's claim until it was settled");
+    describe_counter!(CHUNK_FAULTS, "Attempts at a chunk that failed, by what was done then");
+}

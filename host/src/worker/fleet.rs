@@ -46,14 +46,23 @@ impl Worker {
                 Ok(found) => {
                     for shop_id in found {
                         if known.insert(shop_id.clone()) {
-                            let shop =
-                                Shop { worker: Arc::clone(self), shop_id, places: places.clone(), cancel: cancel.clone() };
+                            let shop = Shop {
+                                worker: Arc::clone(self),
+                                shop_id,
+                                places: places.clone(),
+                                cancel: cancel.clone(),
+                            };
                             shops.spawn(shop.run());
                         }
                     }
                 }
                 Err(error) if is_first && error.kind == StoreErrorKind::Permanent => {
-                    return Err(Stop { key: "the list of queues".to_owned(), attempts: 1, fault: error.into() });
+                    return Err(Stop {
+                        key: "the list of queues".to_owned(),
+                        job_id: None,
+                        attempts: 1,
+                        fault: error.into(),
+                    });
                 }
                 Err(error) => tracing::warn!(cause = chain(&error), "could not look for queues of new shops"),
             }
@@ -92,7 +101,12 @@ impl Shop {
             }
             let stop = stopped.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(stop) = stop {
-                tracing::error!(shop_id = self.shop_id, cause = chain(&stop), ?pause, "a shop is left alone for a while");
+                tracing::error!(
+                    shop_id = self.shop_id,
+                    cause = chain(&stop),
+                    ?pause,
+                    "a shop is left alone for a while"
+                );
                 self.sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;

@@ -53,10 +53,12 @@ pub struct Worker {
 
 /// Why a worker stopped before its work was done. Everything is kept; the same command goes on.
 #[derive(Debug, thiserror::Error)]
-#[error("indexing stopped at chunk {key}, after {attempts} attempts at it")]
+#[error("indexing stopped at chunk {key}, at attempt {attempts}")]
 pub struct Stop {
     /// The chunk at which it happened.
     pub key: String,
+    /// The job of that chunk; none if it happened before a chunk was received.
+    pub job_id: Option<JobId>,
     /// How often the chunk had been tried.
     pub attempts: u32,
     /// What happened.
@@ -155,7 +157,7 @@ impl Worker {
                 self.env.sleep(after.max(self.settings.idle)).await;
                 None
             }
-            _ => Some(Stop { key: format!("the queue of {shop_id}"), attempts: 1, fault }),
+            _ => Some(Stop { key: format!("the queue of {shop_id}"), job_id: None, attempts: 1, fault }),
         }
     }
 
@@ -262,7 +264,7 @@ impl Worker {
         let cause = chain(&fault);
         if decided != Disposition::Stop {
             // What stops the worker is told by whoever started it.
-            tracing::warn!(key, attempts, cause, disposition = ?decided, "a chunk could not be handled");
+            tracing::warn!(key, attempts, cause, "a chunk could not be handled; {decided}");
         }
         let name = match decided {
             Disposition::Retry(_) => "retry",
@@ -285,7 +287,8 @@ impl Worker {
             tracing::warn!(key, cause = chain(&error), "a chunk could not be given back");
         }
         if decided == Disposition::Stop {
-            return Err(Box::new(Stop { key: key.clone(), attempts, fault }));
+            let job_id = Some(delivery.chunk.job_id.clone());
+            return Err(Box::new(Stop { key: key.clone(), job_id, attempts, fault }));
         }
         Ok(())
     }
@@ -317,7 +320,7 @@ impl Worker {
         let Some(Held { fence, .. }) = held else {
             return self.release(delivery, held, Duration::ZERO).await;
         };
-        let outcome = chunk::give_up(self, &delivery.chunk, reason).await?;
+        let outcome = chunk::give_up(self.stores.chunks.as_ref(), &delivery.chunk, reason).await?;
         self.settle(delivery, fence, &outcome).await
     }
 
@@ -350,7 +353,7 @@ fn measure(outcome: &ChunkOutcome) {
 }
 
 /// Completion's steps (b) and (c): whoever finds a settling chunk may take them.
-async fn finish(jobs: &dyn Jobs, chunk: &ChunkRef) -> Result<(), StoreError> {
+pub(super) async fn finish(jobs: &dyn Jobs, chunk: &ChunkRef) -> Result<(), StoreError> {
     jobs.count(&chunk.job_id, chunk.seq).await?;
     jobs.finish(&chunk.job_id, chunk.seq).await
 }

@@ -80,6 +80,10 @@ impl Settings for Known {
         Ok(())
     }
 
+    async fn delete(&self, _: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn list(&self) -> Result<Vec<String>, StoreError> {
         Ok(self.0.lock().unwrap().keys().cloned().collect())
     }

@@ -31,6 +31,9 @@ pub(super) enum Failure {
     /// Marqo Cloud does not know the index.
     #[error("{endpoint} knows no index {index}{status}; create it, or name another one")]
     NotInCloud { endpoint: String, index: String, status: String, transient: bool },
+    /// Settings that the index does not accept.
+    #[error("{contradiction}")]
+    Contradiction { contradiction: String },
     /// Marqo lists only so many.
     #[error("index {index} has {documents} documents; a Marqo server lists {limit} at most")]
     TooManyToList { index: String, documents: u64, limit: usize },
@@ -45,6 +48,7 @@ impl Failure {
             Self::NoSettings { .. }
             | Self::Misconfigured { .. }
             | Self::Refused { .. }
+            | Self::Contradiction { .. }
             | Self::TooManyToList { .. } => false,
         }
     }

@@ -16,6 +16,7 @@ use error::Failure;
 use facts::Facts;
 use futures::{StreamExt, stream::FuturesUnordered};
 use operation::Operation;
+use retry::ATTEMPTS;
 use serde_json::{Map, Value};
 use session::{Session, Shared};
 use std::{sync::Arc, time::Duration};
@@ -59,6 +60,22 @@ pub struct MarqoOptions {
     pub throttle_patience: Duration,
     /// For how long a server that cannot be reached is waited for.
     pub unreachable_patience: Duration,
+    /// Most attempts at a question that a failing server does not answer.
+    pub attempts: u32,
+}
+
+impl MarqoOptions {
+    /// The same for somebody who waits for the answer: what does not work at once is told.
+    pub fn impatient(self) -> Self {
+        Self {
+            connect_timeout: self.connect_timeout.min(Duration::from_secs(5)),
+            attempt_timeout: self.attempt_timeout.min(Duration::from_secs(20)),
+            throttle_patience: Duration::ZERO,
+            unreachable_patience: Duration::ZERO,
+            attempts: 2,
+            ..self
+        }
+    }
 }
 
 impl Default for MarqoOptions {
@@ -69,6 +86,7 @@ impl Default for MarqoOptions {
             settings_expiry: Duration::from_secs(60),
             throttle_patience: Duration::from_secs(600),
             unreachable_patience: Duration::from_secs(60),
+            attempts: ATTEMPTS,
         }
     }
 }
@@ -113,6 +131,21 @@ impl Marqo {
             })
         };
         inspected.await.map_err(|failure: Failure| failure.during("inspecting", index_name))
+    }
+}
+
+impl Inspection {
+    /// What the server will not accept of these settings, or would not do as they say.
+    pub fn contradiction(&self, index_name: &str, settings: &IndexSettings) -> Option<String> {
+        if !self.is_structured {
+            return None;
+        }
+        let other = settings.tensor_fields.iter().find(|field| !self.tensor_fields.contains(field))?;
+        Some(format!(
+            "index {index_name} is structured: its schema, not its settings, names its tensor fields ({}), and {other} is none \
+             of them; leave tensor fields out (`--unset tensor_fields`)",
+            self.tensor_fields.join(", ")
+        ))
     }
 }
 
@@ -182,7 +215,7 @@ async fn write(
     let mut wires = Vec::with_capacity(batch.len());
     for (at, write) in batch.iter().enumerate() {
         let wire = Wire::of(at, write, job_id);
-        match refused_here(session, &facts, &wire, write) {
+        match refused_here(session, &facts, operation, &wire, write) {
             Some(refused) => outcomes[at] = Some(refused),
             None => wires.push(wire),
         }
@@ -207,7 +240,26 @@ async fn write(
 }
 
 /// What needs no server to be refused.
-fn refused_here(session: &Session<'_>, facts: &Facts, wire: &Wire<'_>, write: &Write) -> Option<Outcome> {
+fn refused_here(
+    session: &Session<'_>,
+    facts: &Facts,
+    operation: Operation,
+    wire: &Wire<'_>,
+    write: &Write,
+) -> Option<Outcome> {
+    let settings = &session.settings;
+    if operation == Operation::Update
+        && let Some(field) = vectors::not_updatable(write, settings, facts)
+    {
+        return Some(Outcome::Refused {
+            code: "tensor-field-update".to_owned(),
+            message: format!(
+                "a Marqo server makes no new vectors for an update, and index {} has vectors of {field}; send whole \
+                 documents (`--operation add`), or leave the field out",
+                session.index_name
+            ),
+        });
+    }
     if wire.characters > MOST_CHARACTERS {
         return Some(Outcome::Refused {
             code: "document-too-large".to_owned(),
@@ -218,7 +270,7 @@ fn refused_here(session: &Session<'_>, facts: &Facts, wire: &Wire<'_>, write: &W
             ),
         });
     }
-    let message = vectors::complaint(write, &session.settings, facts)?;
+    let message = vectors::complaint(write, settings, facts)?;
     Some(Outcome::Refused { code: "invalid-vector".to_owned(), message })
 }
 
@@ -236,6 +288,16 @@ fn count(operation: Operation, outcomes: &[Outcome]) {
 impl Index for Marqo {
     fn kind(&self) -> &'static str {
         "marqo"
+    }
+
+    async fn check(&self, target: &Target) -> Result<(), IndexError> {
+        let index = &target.index_name;
+        let settings = self.shared.settings_of(index).await;
+        let settings = settings.map_err(|failure| failure.during("preparing", index))?;
+        let contradiction = self.inspect(index, &settings).await?.contradiction(index, &settings);
+        contradiction.map_or(Ok(()), |contradiction| {
+            Err(Failure::Contradiction { contradiction }.during("preparing", index))
+        })
     }
 
     async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {

@@ -8,7 +8,7 @@ use super::{
     operation::Operation,
     outcome::{Disposition, Seen, disposition, words},
     response::Refusal,
-    retry::{ATTEMPTS, backoff},
+    retry::backoff,
     session::{Session, lock},
 };
 use jiff::{Timestamp, fmt::rfc2822};
@@ -53,7 +53,7 @@ impl Session<'_> {
                 _ => return Err(sent.failure(make(&sent.endpoint).operation)),
             };
             attempts += 1;
-            if attempts >= ATTEMPTS {
+            if attempts >= self.shared.options.attempts {
                 let operation = make(&sent.endpoint).operation;
                 return Err(sent.failing(operation, attempts, words));
             }
@@ -110,7 +110,17 @@ impl Session<'_> {
                 Disposition::NotSent => {
                     drop(pass);
                     let now = env.now();
-                    let since = *unreachable_since.get_or_insert(now);
+                    let since = *unreachable_since.get_or_insert_with(|| {
+                        let patience = self.shared.options.unreachable_patience.as_secs();
+                        if patience > 0 {
+                            tracing::warn!(
+                                endpoint = endpoint.url,
+                                error = words,
+                                "a server cannot be reached; it is tried again for {patience} s"
+                            );
+                        }
+                        now
+                    });
                     let other = self.route.unreachable(&endpoint, now).cloned();
                     if let (Some(other), false) = (&other, is_second_choice) {
                         (endpoint, is_second_choice) = (Arc::clone(other), true);

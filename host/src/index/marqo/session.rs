@@ -102,7 +102,8 @@ impl Shared {
         Ok(Session { shared: self, index_name, settings, route, memory })
     }
 
-    async fn settings_of(&self, index_name: &str) -> Result<Arc<IndexSettings>, Failure> {
+    /// The settings of an index, as they are or lately were.
+    pub(super) async fn settings_of(&self, index_name: &str) -> Result<Arc<IndexSettings>, Failure> {
         let known = lock(&self.known_settings).get(index_name).cloned();
         if let Some(known) = known.filter(|known| self.is_fresh(known.since)) {
             return Ok(known.what);

@@ -1,10 +1,13 @@
 //! S3, SQS FIFO and DynamoDB: many processes on many machines, with the names, keys and messages of the seed.
 
 use super::{StoreError, Stores};
-use crate::{env::SharedEnv, model::{Job, JobId}};
+use crate::{
+    env::SharedEnv,
+    model::{Job, JobId},
+};
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_sdk_s3::config::SharedHttpClient;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use std::{sync::Arc, time::Duration};
 
 mod bootstrap;
@@ -125,6 +128,11 @@ impl Aws {
     /// Makes bucket and tables where they are missing, and sets what they shall be like. The second call changes nothing.
     pub async fn bootstrap(&self) -> Result<Vec<String>, StoreError> {
         bootstrap::run(&self.clients, &self.names, self.retention).await
+    }
+
+    /// Whether a process ingests for the job's shop and index.
+    pub async fn is_ingested_into(&self, job: &Job) -> Result<bool, StoreError> {
+        self.jobs.is_ingested_into(job).await
     }
 
     /// Begins to ingest for the job's shop and index, after whoever does so now. Jobs of the same shop and index that

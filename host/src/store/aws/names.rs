@@ -99,7 +99,8 @@ mod tests {
         let names = Names::new("staging", None);
         let long = "a".repeat(100);
         let longer = "a".repeat(101);
-        let shops = ["a.b", "a_b", "a-b", "a", "a-dlq", "a.-dlq", "A", "a..b", "a__b", &long, &longer, "ä", "ö"];
+        let shops =
+            ["a.b", "a_b", "a-b", "a", "a-dlq", "a.-dlq", "A", "a..b", "a__b", &long, &longer, "ä", "ö"];
         let mut queues: Vec<String> =
             shops.iter().flat_map(|shop| [names.queue(shop), names.dead_letter_queue(shop)]).collect();
         for queue in &queues {

@@ -54,6 +54,11 @@ impl Settings for Records {
         done.map(drop).map_err(|error| error.during(format!("storing the settings of index {index_name}")))
     }
 
+    async fn delete(&self, index_name: &str) -> Result<bool, StoreError> {
+        let during = |error: TableError| error.during(format!("removing the settings of index {index_name}"));
+        self.table.delete(&key(index_name)).await.map_err(during)
+    }
+
     async fn list(&self) -> Result<Vec<String>, StoreError> {
         let items = self.table.query(PARTITION, PREFIX, false, None).await;
         let items = items.map_err(|error| error.during("listing the indexes with settings"))?;

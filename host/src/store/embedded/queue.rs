@@ -145,8 +145,7 @@ impl Queue for Messages {
 
     async fn shops(&self) -> Result<Vec<String>, StoreError> {
         let list = |tx: &Transaction<'_>| {
-            let mut statement =
-                tx.prepare_cached("SELECT DISTINCT shop_id FROM message ORDER BY shop_id")?;
+            let mut statement = tx.prepare_cached("SELECT DISTINCT shop_id FROM message ORDER BY shop_id")?;
             let shops = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             Ok(shops)
         };

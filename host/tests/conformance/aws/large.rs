@@ -65,7 +65,8 @@ async fn long_texts_do_not_make_large_items() {
     jobs.count(&job.id, 0).await.unwrap();
     jobs.finish(&job.id, 0).await.unwrap();
     let mut sealed = seal(1);
-    sealed.reports = (0..5_000).map(|n| format!("shopify/shop/bulk/job/report_ingest_{n:04}.ndjson")).collect();
+    sealed.reports =
+        (0..5_000).map(|n| format!("shopify/shop/bulk/job/report_ingest_{n:04}.ndjson")).collect();
     sealed.samples = (0..20).map(|_| entry(Class::Skipped, "ü".repeat(5_000))).collect();
     jobs.seal(&job.id, &sealed).await.unwrap();
     let ended = jobs.get(&job.id).await.unwrap().unwrap();

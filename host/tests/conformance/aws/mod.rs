@@ -46,7 +46,8 @@ fn model() -> Backend {
         env,
         plant_settings: |backend, index_name, json| {
             let keep = &backend.keep;
-            let (settings, _) = keep.downcast_ref::<(Arc<table::Model>, Box<dyn std::any::Any + Send + Sync>)>().unwrap();
+            let (settings, _) =
+                keep.downcast_ref::<(Arc<table::Model>, Box<dyn std::any::Any + Send + Sync>)>().unwrap();
             wait(plant(&**settings, index_name, json));
         },
         keep: Box::new((settings, embedded.keep)),
@@ -87,6 +88,8 @@ macro_rules! checks_of_stores {
             jobs::a_chunk_without_a_row_is_unknown,
             jobs::a_job_ends_with_its_last_chunk_only_when_sealed,
             jobs::a_job_that_nobody_seals_is_superseded,
+            jobs::a_cancelled_job_keeps_the_reason,
+            jobs::a_chunk_is_read_as_it_was_added,
             jobs::a_job_without_chunks_ends_when_it_is_sealed,
             jobs::a_seal_holds_and_its_refused_items_count_once,
             jobs::failed_outranks_conflict_outranks_completed,
@@ -98,6 +101,7 @@ macro_rules! checks_of_stores {
             settings::an_index_without_settings_has_none,
             settings::a_record_of_a_newer_host_is_refused,
             settings::of_many_puts_at_once_one_stays_whole,
+            settings::removed_settings_are_gone,
         }
     };
 }

@@ -37,9 +37,9 @@ struct Fifo {
 impl Fifo {
     /// The message whose latest delivery the handle names, as long as it is in flight.
     fn in_flight(&mut self, handle: &str, now: Timestamp) -> Option<usize> {
-        self.messages.iter().position(|message| {
-            message.handle.as_deref() == Some(handle) && message.visible_at > now
-        })
+        self.messages
+            .iter()
+            .position(|message| message.handle.as_deref() == Some(handle) && message.visible_at > now)
     }
 }
 
@@ -77,7 +77,9 @@ impl QueueService for Model {
         if let Some(dead) = &spec.dead_letters {
             assert!(queues.contains_key(dead), "dead letters come first");
         }
-        queues.entry(spec.name.clone()).or_insert_with(|| Fifo { shop_id: spec.shop_id.clone(), ..Fifo::default() });
+        queues
+            .entry(spec.name.clone())
+            .or_insert_with(|| Fifo { shop_id: spec.shop_id.clone(), ..Fifo::default() });
         Ok(spec.name.clone())
     }
 

@@ -97,7 +97,9 @@ fn changed(item: Option<&Item>, update: &Update) -> Result<Item, TableError> {
         let added = match (item.0.get(*name), value) {
             (None, value) => value.clone(),
             (Some(Value::Number(old)), Value::Number(more)) => Value::Number(old + more),
-            (Some(Value::Numbers(old)), Value::Numbers(more)) => Value::Numbers(old.union(more).copied().collect()),
+            (Some(Value::Numbers(old)), Value::Numbers(more)) => {
+                Value::Numbers(old.union(more).copied().collect())
+            }
             _ => return Err(invalid("an incorrect operand type")),
         };
         item.0.insert((*name).to_owned(), added);
@@ -132,6 +134,13 @@ impl Table for Model {
         self.spend_write(size, after.size());
         items.insert(update.key.clone(), after.clone());
         Ok(Updated::Done(after))
+    }
+
+    async fn delete(&self, key: &Key) -> Result<bool, TableError> {
+        tokio::task::yield_now().await;
+        let removed = self.items.lock().unwrap().remove(key);
+        self.spend_write(removed.as_ref().map_or(0, Item::size), 0);
+        Ok(removed.is_some())
     }
 
     async fn query(

@@ -83,7 +83,8 @@ impl Records {
     async fn note(&self, id: &JobId, seq: u32, row: &Item, outcome: &ChunkOutcome) -> Result<(), TableError> {
         let samples: Vec<Entry> = from_json(row, name::SAMPLES)?;
         for class in CLASSES {
-            let entries: Vec<&Entry> = samples.iter().filter(|entry| entry.class == class).take(PER_CLASS).collect();
+            let entries: Vec<&Entry> =
+                samples.iter().filter(|entry| entry.class == class).take(PER_CLASS).collect();
             if !entries.is_empty() {
                 let note = Update::of(keys::sample(id, class, seq))
                     .set(name::EXPIRES_AT, self.expiry())
@@ -104,7 +105,8 @@ impl Records {
     pub(super) async fn finish_row(&self, id: &JobId, seq: u32) -> Result<(), TableError> {
         let segment = self.table.get(&keys::segment(id, seq / keys::SEGMENT)).await?.unwrap_or_default();
         let is_counted = segment.numbers(name::COMPLETED).contains(&i64::from(seq));
-        let mut done = of_existing(keys::chunk(id, seq)).when(Condition::Is(name::STATE, state::SETTLING.into()));
+        let mut done =
+            of_existing(keys::chunk(id, seq)).when(Condition::Is(name::STATE, state::SETTLING.into()));
         if is_counted {
             done = done.set(name::STATE, state::DONE).remove(name::SAMPLES);
             return self.table.update(&done).await.map(drop);

@@ -66,14 +66,27 @@ impl Records {
         Ok(match self.table.update(&take).await? {
             Updated::Done(_) => None,
             Updated::Refused(item) => {
-                let until = item.and_then(|item| item.number(name::LEASE_UNTIL)).unwrap_or_else(|| micros(now));
+                let until =
+                    item.and_then(|item| item.number(name::LEASE_UNTIL)).unwrap_or_else(|| micros(now));
                 Some(from_micros(until)?)
             }
         })
     }
 
+    /// Whether a process has the lease.
+    pub(in crate::store::aws) async fn is_ingested_into(&self, job: &Job) -> Result<bool, StoreError> {
+        let item = self.table.get(&keys::ingest(job)).await;
+        let item =
+            item.map_err(|error| error.during(format!("looking whether job {} is ingested", job.id)))?;
+        let until = item.and_then(|item| item.number(name::LEASE_UNTIL));
+        Ok(until.is_some_and(|until| until > micros(self.env.now())))
+    }
+
     /// Begins to ingest for the job's shop and index; waits for as long as another process does.
-    pub(in crate::store::aws) async fn begin_ingest(self: Arc<Self>, job: &Job) -> Result<Ingesting, StoreError> {
+    pub(in crate::store::aws) async fn begin_ingest(
+        self: Arc<Self>,
+        job: &Job,
+    ) -> Result<Ingesting, StoreError> {
         let holder = format!("{:016x}{:016x}", self.env.random(), self.env.random());
         let failed = |error: TableError| error.during(format!("beginning the ingest of job {}", job.id));
         let mut told = false;

@@ -28,6 +28,7 @@ pub(super) use ingest::Ingesting;
 
 /// Names of attributes that several steps speak of.
 mod name {
+    pub(super) const CHUNK: &str = "chunk";
     pub(super) const CHUNKS: &str = "chunks";
     pub(super) const COMPLETED: &str = "completed_chunks";
     pub(super) const ENDED_AT: &str = "ended_at";
@@ -179,6 +180,16 @@ impl Jobs for Records {
     async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError> {
         let done = self.supersede_by(job).await;
         done.map_err(|error| error.during(format!("ending the jobs that job {} supersedes", job.id)))
+    }
+
+    async fn cancel(&self, id: &JobId, message: &str) -> Result<bool, StoreError> {
+        of_job(self.cancel_job(id, message).await, "cancelling", id)
+    }
+
+    async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {
+        let row = self.table.get(&keys::chunk(id, seq)).await;
+        let chunk = row.and_then(|row| row.map(|row| from_json(&row, name::CHUNK)).transpose());
+        of_chunk(chunk, "reading", id, seq)
     }
 
     async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError> {

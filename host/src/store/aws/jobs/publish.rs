@@ -1,6 +1,6 @@
 //! Ingest's side: create, add chunks, supersede. The seal has a file of its own.
 
-use super::{Known, Records, from_json, keys, micros, name, of_existing, state, to_json};
+use super::{Records, from_json, keys, micros, name, of_existing, state, to_json};
 use crate::{
     model::{ChunkRef, Job, JobId, JobStatus},
     store::aws::table::{Condition, Key, TableError, Update, Updated},
@@ -22,7 +22,10 @@ impl Records {
         };
         let job = &first;
         for key in [keys::directory(job), keys::platform(job)] {
-            let pointer = self.new_item(key).set("created_job", job.id.as_str()).set("of_platform", job.platform.as_str());
+            let pointer = self
+                .new_item(key)
+                .set("created_job", job.id.as_str())
+                .set("of_platform", job.platform.as_str());
             self.table.update(&pointer).await?;
         }
         let record = self
@@ -62,13 +65,13 @@ impl Records {
             let record = found.ok_or_else(no_job)?;
             let is_closed = record.has(name::SEAL) || record.has(name::ENDED_AT);
             if is_closed && self.table.get(&row).await?.is_none() {
-                let message = format!("job {id} is sealed or superseded and takes no new chunk");
+                let message = format!("job {id} is sealed or ended and takes no new chunk");
                 return Err(TableError::refused(message));
             }
         }
         let new = self
             .new_item(row)
-            .set("chunk", to_json(chunk))
+            .set(name::CHUNK, to_json(chunk))
             .set(name::STATE, state::PENDING)
             .set(name::FENCE, 0u32)
             .set("attempts", 0u32)
@@ -90,16 +93,33 @@ impl Records {
             if job.id == by.id || job.index_name != by.index_name || !is_open {
                 continue;
             }
-            let end = of_existing(keys::record(&job))
-                .set(name::STATUS, JobStatus::Failed.as_str())
-                .set(name::ENDED_AT, micros(self.env.now()))
-                .set(name::ERROR_MESSAGE, message.as_str())
-                .when(Condition::Absent(name::SEAL))
-                .when(Condition::Absent(name::ENDED_AT));
-            if let Updated::Done(_) = self.table.update(&end).await? {
+            if let Updated::Done(_) = self.end_unsealed(keys::record(&job), &message).await? {
                 superseded.push(job.id);
             }
         }
         Ok(superseded)
+    }
+
+    /// Ends a job that is not sealed and has not ended.
+    async fn end_unsealed(&self, record: Key, message: &str) -> Result<Updated, TableError> {
+        let end = of_existing(record)
+            .set(name::STATUS, JobStatus::Failed.as_str())
+            .set(name::ENDED_AT, micros(self.env.now()))
+            .set(name::ERROR_MESSAGE, message)
+            .when(Condition::Absent(name::SEAL))
+            .when(Condition::Absent(name::ENDED_AT));
+        self.table.update(&end).await
+    }
+
+    pub(super) async fn cancel_job(&self, id: &JobId, message: &str) -> Result<bool, TableError> {
+        let Some(record) = self.locate(id).await? else { return Ok(false) };
+        if let Updated::Done(_) = self.end_unsealed(record.clone(), message).await? {
+            return Ok(true);
+        }
+        let keep = of_existing(record)
+            .set(name::ERROR_MESSAGE, message)
+            .when(Condition::Exists(name::SEAL))
+            .when(Condition::Absent(name::ENDED_AT));
+        Ok(matches!(self.table.update(&keep).await?, Updated::Done(_)))
     }
 }

@@ -16,7 +16,8 @@ const PART: usize = 32 << 10;
 
 impl Records {
     pub(super) async fn seal_job(&self, id: &JobId, seal: &Seal) -> Result<(), TableError> {
-        let key = self.locate(id).await?.ok_or_else(|| TableError::refused(format!("there is no job {id}")))?;
+        let key =
+            self.locate(id).await?.ok_or_else(|| TableError::refused(format!("there is no job {id}")))?;
         loop {
             let Some(mut record) = self.table.get(&key).await? else {
                 return Err(TableError::refused(format!("there is no job {id}")));
@@ -112,7 +113,7 @@ impl Records {
 
 fn may_be_sealed(id: &JobId, seal: &Seal, record: &Item) -> Result<(), TableError> {
     if record.has(name::ENDED_AT) {
-        return Err(TableError::refused(format!("job {id} was superseded by another")));
+        return Err(TableError::refused(format!("job {id} was superseded by another or cancelled")));
     }
     let (chunks, expected) = (record.number(name::CHUNKS).unwrap_or(0), seal.chunks);
     if chunks != i64::from(expected) {

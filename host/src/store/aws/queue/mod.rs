@@ -149,7 +149,9 @@ impl Queues {
             chunk: message.chunk(),
             shop_id: message.shop_id.clone(),
             receive_count,
-            visible_at: asked_at.saturating_add(jiff::SignedDuration::try_from(visibility).unwrap_or_default()).unwrap_or(asked_at),
+            visible_at: asked_at
+                .saturating_add(jiff::SignedDuration::try_from(visibility).unwrap_or_default())
+                .unwrap_or(asked_at),
             receipt: Receipt(handle.clone()),
         };
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

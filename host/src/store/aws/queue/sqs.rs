@@ -117,7 +117,11 @@ impl QueueService for Sqs {
         let url = match made {
             Ok(made) => made.queue_url,
             // It is there with other attributes: somebody has set them on purpose, or an older host did.
-            Err(error) if error.code().is_some_and(|code| code.contains("QueueNameExists") || code.contains("QueueAlreadyExists")) => {
+            Err(error)
+                if error.code().is_some_and(|code| {
+                    code.contains("QueueNameExists") || code.contains("QueueAlreadyExists")
+                }) =>
+            {
                 self.find(name).await?
             }
             Err(error) => return Err(error.during(format!("making queue {name}"))),
@@ -132,7 +136,8 @@ impl QueueService for Sqs {
     async fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
         let during = |error: AwsError| error.during(format!("listing the queues {prefix}…"));
         let mut queues = Vec::new();
-        let mut pages = self.client.list_queues().queue_name_prefix(prefix).max_results(1000).into_paginator().send();
+        let mut pages =
+            self.client.list_queues().queue_name_prefix(prefix).max_results(1000).into_paginator().send();
         while let Some(page) = pages.next().await {
             for url in page.map_err(failure).map_err(during)?.queue_urls.unwrap_or_default() {
                 let name = url.rsplit('/').next().unwrap_or_default().to_owned();

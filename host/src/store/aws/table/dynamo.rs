@@ -79,12 +79,28 @@ impl Table for Dynamo {
         match sent {
             Ok(done) => Ok(Updated::Done(item(done.attributes.unwrap_or_default()))),
             Err(error) => {
-                if let Some(UpdateItemError::ConditionalCheckFailedException(refused)) = error.as_service_error() {
+                if let Some(UpdateItemError::ConditionalCheckFailedException(refused)) =
+                    error.as_service_error()
+                {
                     return Ok(Updated::Refused(refused.item.clone().map(item)));
                 }
                 Err(table_error(&self.table, failure(error)))
             }
         }
+    }
+
+    async fn delete(&self, key: &Key) -> Result<bool, TableError> {
+        let deleted = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(key.pk.clone()))
+            .key("sk", AttributeValue::S(key.sk.clone()))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await
+            .map_err(|error| table_error(&self.table, failure(error)))?;
+        Ok(deleted.attributes.is_some_and(|attributes| !attributes.is_empty()))
     }
 
     async fn query(

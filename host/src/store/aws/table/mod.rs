@@ -1,4 +1,4 @@
-//! What the stores need of DynamoDB: three calls on single items, with updates and conditions as data. The client below
+//! What the stores need of DynamoDB: a few calls on single items, with updates and conditions as data. The client below
 //! turns them into expressions; a model in memory can obey them too.
 
 use super::super::{StoreError, StoreErrorKind};
@@ -255,6 +255,9 @@ pub trait Table: Send + Sync {
 
     /// Changes one item if the conditions hold, as a whole and alone.
     async fn update(&self, update: &Update) -> Result<Updated, TableError>;
+
+    /// Removes an item; false if there is none.
+    async fn delete(&self, key: &Key) -> Result<bool, TableError>;
 
     /// The items of a partition whose sort key begins with `prefix`, by sort key: the first `limit`, or the last ones in
     /// falling order if `newest_first`.
