@@ -9,6 +9,8 @@ mod context;
 mod documents;
 mod failure;
 mod jobs;
+#[cfg(feature = "aws")]
+mod lambda;
 mod output;
 mod plugin;
 mod report;
@@ -95,6 +97,9 @@ enum Command {
     Ingest(Box<run::RunArgs>),
     /// Write what is published for all shops, until Ctrl-C
     Work(work::WorkArgs),
+    /// Write what is published, as an AWS Lambda function behind SQS
+    #[cfg(feature = "aws")]
+    Lambda(lambda::LambdaArgs),
     /// Look at jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
@@ -137,6 +142,8 @@ pub fn main() -> Exit {
         Command::Jobs(command) => jobs::run(&global, command, &screen),
         Command::Settings(command) => settings::run(&global, command),
         Command::Documents(command) => documents::run(&global, command),
+        #[cfg(feature = "aws")]
+        Command::Lambda(args) => lambda::run(&global, &args),
         #[cfg(feature = "aws")]
         Command::Aws(command) => aws::run(&global, &command),
         Command::Plugin(command) => plugin::run(&global, command),

@@ -15,6 +15,10 @@ pub struct AwsConfig {
     pub bucket: Option<String>,
     /// For how long jobs, chunks and reports are kept, in days. Longer than messages, which SQS keeps for 14.
     pub retention_days: NonZeroU32,
+    /// For how long an ingest that gives no sign of life keeps others of its shop and index away, in seconds.
+    pub ingest_lease_seconds: NonZeroU32,
+    /// A Lambda function begins no chunk when less time is left, in seconds.
+    pub lambda_reserve_seconds: u32,
 }
 
 impl Default for AwsConfig {
@@ -25,6 +29,8 @@ impl Default for AwsConfig {
             endpoint_url: None,
             bucket: None,
             retention_days: const { NonZeroU32::new(30).expect("is not 0") },
+            ingest_lease_seconds: const { NonZeroU32::new(60).expect("is not 0") },
+            lambda_reserve_seconds: 120,
         }
     }
 }
@@ -39,6 +45,7 @@ impl AwsConfig {
             endpoint_url: self.endpoint_url.clone(),
             bucket: self.bucket.clone(),
             retention: std::time::Duration::from_secs(u64::from(self.retention_days.get()) * 86_400),
+            ingest_lease: std::time::Duration::from_secs(self.ingest_lease_seconds.get().into()),
         }
     }
 }

@@ -115,7 +115,7 @@ impl Shop {
                 Ok(Some((delivery, place))) => {
                     let (worker, stopped) = (Arc::clone(&self.worker), stopped.clone());
                     chunks.spawn(async move {
-                        let handled = worker.handle(delivery).await;
+                        let handled = worker.handle(delivery, None).await;
                         drop(place);
                         let is_done = handled.is_ok();
                         if let Err(stop) = handled {

@@ -1,6 +1,7 @@
 //! From chunks to the index: receive, claim, download and verify, validate, read stored versions, compare, write,
 //! settle, acknowledge. Every step may be repeated after a crash; each item counts exactly once.
 
+mod batch;
 mod cancel;
 mod chunk;
 mod content;
@@ -12,5 +13,6 @@ mod run;
 mod tests;
 mod validate;
 
+pub use batch::Budget;
 pub use cancel::{Cancelled, cancel};
 pub use run::{Stop, Until, Worker, WorkerSettings};

@@ -26,6 +26,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+mod fleet;
 mod updates;
 
 const SHOP: &str = "tests.myshopify.com";
@@ -71,6 +72,10 @@ struct ScriptedIndex {
     documents: Mutex<BTreeMap<DocumentId, (Write, String)>>,
     next: Mutex<Vec<Next>>,
     writes: AtomicU64,
+    /// Shops in the order of their writes.
+    written: Mutex<Vec<String>>,
+    /// A shop whose index cannot be written until somebody mends it.
+    broken: Mutex<Option<String>>,
 }
 
 fn index_error(transient: bool) -> IndexError {
@@ -103,6 +108,10 @@ impl Index for ScriptedIndex {
 
     async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         self.writes.fetch_add(1, Relaxed);
+        self.written.lock().unwrap().push(target.shop_id.clone());
+        if self.broken.lock().unwrap().as_ref() == Some(&target.shop_id) {
+            return Err(index_error(false));
+        }
         let next = {
             let mut next = self.next.lock().unwrap();
             (!next.is_empty()).then(|| next.remove(0))
@@ -279,11 +288,21 @@ impl Bench {
 
     /// Publishes a sealed job of these chunks, each in a lane of its own if `lanes`.
     async fn publish(&self, name: &str, chunks: &[(Operation, &str)], lanes: bool) -> JobId {
+        self.publish_for(SHOP, name, chunks, lanes).await
+    }
+
+    async fn publish_for(
+        &self,
+        shop_id: &str,
+        name: &str,
+        chunks: &[(Operation, &str)],
+        lanes: bool,
+    ) -> JobId {
         let id = JobId::new(name).unwrap();
         let job = Job {
             id: id.clone(),
             platform: "shopify".into(),
-            shop_id: SHOP.into(),
+            shop_id: shop_id.into(),
             index_name: "products".into(),
             operation: Operation::AddDocuments,
             created_at: self.env.now(),
@@ -297,7 +316,7 @@ impl Bench {
         let mut items = 0;
         for (seq, (operation, text)) in chunks.iter().enumerate() {
             let seq = seq as u32;
-            let key = ChunkRef::key("shopify", SHOP, &id, seq);
+            let key = ChunkRef::key("shopify", shop_id, &id, seq);
             let documents = text.lines().count() as u32;
             items += u64::from(documents);
             let lane = if lanes { seq as u16 } else { 0 };

@@ -1,11 +1,12 @@
 //! S3, SQS FIFO and DynamoDB: many processes on many machines, with the names, keys and messages of the seed.
 
-use super::{StoreError, Stores};
+use super::{Delivery, StoreError, Stores};
 use crate::{
     env::SharedEnv,
     model::{Job, JobId},
 };
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use std::{sync::Arc, time::Duration};
@@ -37,6 +38,8 @@ pub struct AwsOptions {
     pub bucket: Option<String>,
     /// How long jobs and chunks are kept.
     pub retention: Duration,
+    /// For how long an ingest that gives no sign of life keeps others away.
+    pub ingest_lease: Duration,
 }
 
 /// A client of each service.
@@ -94,8 +97,10 @@ impl Clients {
 pub struct Aws {
     names: Names,
     retention: Duration,
+    ingest_lease: Duration,
     clients: Clients,
     jobs: Arc<jobs::Records>,
+    queues: Arc<queue::Queues>,
     stores: Stores,
 }
 
@@ -106,13 +111,22 @@ impl Aws {
         let table = |name| Arc::new(Dynamo::new(clients.dynamodb.clone(), name)) as Arc<dyn Table>;
         let jobs = Arc::new(jobs::Records::new(table(names.jobs_table()), env.clone(), options.retention));
         let sqs = Arc::new(Sqs::new(clients.sqs.clone()));
+        let queues = Arc::new(queue::Queues::new(sqs, names.clone(), env));
         let stores = Stores {
             chunks: Arc::new(chunks::Bucket::new(clients.s3.clone(), names.bucket())),
-            queue: Arc::new(queue::Queues::new(sqs, names.clone(), env)),
+            queue: queues.clone(),
             jobs: jobs.clone(),
             settings: Arc::new(settings::Records::new(table(names.settings_table()))),
         };
-        Self { names, retention: options.retention, clients, jobs, stores }
+        Self {
+            names,
+            retention: options.retention,
+            ingest_lease: options.ingest_lease,
+            clients,
+            jobs,
+            queues,
+            stores,
+        }
     }
 
     /// Chunks, queue, jobs and settings.
@@ -130,6 +144,24 @@ impl Aws {
         bootstrap::run(&self.clients, &self.names, self.retention).await
     }
 
+    /// Takes over a message that the Lambda service has received; none if it is none of ours and was moved to the dead
+    /// letters.
+    pub async fn adopt(
+        &self,
+        record: &SqsMessage,
+        visibility: Duration,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let count = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+        let incoming = Incoming {
+            body: record.body.clone().unwrap_or_default(),
+            handle: record.receipt_handle.clone().unwrap_or_default(),
+            receive_count: count.unwrap_or(1),
+        };
+        let arn = record.event_source_arn.as_deref().unwrap_or_default();
+        let queue = arn.rsplit(':').next().unwrap_or_default();
+        self.queues.adopt(queue, incoming, visibility).await
+    }
+
     /// Whether a process ingests for the job's shop and index.
     pub async fn is_ingested_into(&self, job: &Job) -> Result<bool, StoreError> {
         self.jobs.is_ingested_into(job).await
@@ -138,7 +170,7 @@ impl Aws {
     /// Begins to ingest for the job's shop and index, after whoever does so now. Jobs of the same shop and index that
     /// were never sealed are superseded by this one; their ids are returned.
     pub async fn begin_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Ingesting), StoreError> {
-        let ingesting = self.jobs.clone().begin_ingest(job).await?;
+        let ingesting = self.jobs.clone().begin_ingest(job, self.ingest_lease).await?;
         let superseded = self.stores.jobs.supersede(job).await?;
         Ok((superseded, ingesting))
     }

@@ -54,6 +54,11 @@ impl Names {
         format!("{}{DEAD_LETTERS}", self.stem(shop_id))
     }
 
+    /// The queue of the dead letters of a queue.
+    pub fn dead_letters_of(&self, queue: &str) -> String {
+        format!("{}{DEAD_LETTERS}", queue.strip_suffix(".fifo").unwrap_or(queue))
+    }
+
     /// Queues take letters, digits, `-` and `_`, but no dots, which become `_`. A shop whose name would then be another's,
     /// or too long, gets a digest behind it.
     fn stem(&self, shop_id: &str) -> String {

@@ -2,7 +2,9 @@
 
 use super::{MONTH, checks_of_stores, plant, wait};
 use crate::{clock::Clock, embedded::embedded, make::Backend};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::types::QueueAttributeName;
 use host::{
     env::{Env, SharedEnv},
     store::aws::{Aws, AwsOptions, Clients, Dynamo},
@@ -78,6 +80,7 @@ fn stand_in() -> Backend {
         endpoint_url: Some(server.url().to_owned()),
         bucket: None,
         retention: MONTH,
+        ingest_lease: crate::make::MINUTE,
     };
     let aws = Aws::new(clients.clone(), &options, env.clone());
     wait(aws.bootstrap()).unwrap();
@@ -104,3 +107,93 @@ checks_of_stores!(
     chunks::removal_succeeds_also_the_second_time,
     chunks::an_object_may_be_empty_or_large,
 );
+
+/// Queue, table, index and bucket under the seed's names, as AWS's own programs find them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_seed_shows_is_found() {
+    use crate::make::{chunk, complete, processed, seal};
+    let backend = stand_in();
+    let Keep { aws, clients, .. } = backend.keep.downcast_ref::<Keep>().unwrap();
+    // The second time changes nothing.
+    let made = aws.bootstrap().await.unwrap();
+    assert_eq!(
+        made,
+        ["test-ecom-product-data-bucket", "test-EcomIndexerJobsTable", "test-EcomIndexSettingsTable"]
+    );
+
+    let job = backend.job("example.myshopify.com");
+    let stores = aws.stores();
+    stores.jobs.create(&job).await.unwrap();
+    let sent = chunk(&job.id, 0, 0);
+    assert_eq!(sent.key, format!("shopify/example.myshopify.com/bulk/{}/chunk_0000.jsonl", job.id));
+    stores.chunks.put_if_absent(&sent.key, b"{}\n").await.unwrap();
+    stores.jobs.add_chunk(&sent).await.unwrap();
+    stores.queue.send(&job, &sent).await.unwrap();
+    stores.jobs.seal(&job.id, &seal(1)).await.unwrap();
+    complete(&*stores.jobs, &job.id, 0, &processed(10)).await;
+
+    let head = clients.s3.head_object().bucket("test-ecom-product-data-bucket").key(&sent.key).send().await;
+    assert_eq!(head.unwrap().content_length(), Some(3));
+
+    let found = clients
+        .dynamodb
+        .query()
+        .table_name("test-EcomIndexerJobsTable")
+        .index_name("GSI_JobLookup")
+        .key_condition_expression("job_id = :jid")
+        .expression_attribute_values(":jid", AttributeValue::S(job.id.to_string()))
+        .send()
+        .await
+        .unwrap();
+    let [record] = found.items() else { panic!("{found:?}") };
+    let text = |name: &str| record[name].as_s().unwrap().as_str();
+    assert_eq!(text("pk"), "PLATFORM#shopify#SHOP#example.myshopify.com");
+    assert_eq!(text("sk"), format!("JOB#{}#{}", text("created_at"), job.id));
+    assert_eq!((text("status"), text("shop_id")), ("COMPLETED", "example.myshopify.com"));
+    assert_eq!(
+        (record["total_items"].as_n().unwrap().as_str(), record["processed"].as_n().unwrap().as_str()),
+        ("10", "10")
+    );
+
+    let url = clients.sqs.get_queue_url().queue_name("test-ecom-indexer-example_myshopify_com.fifo");
+    let url = url.send().await.unwrap().queue_url.unwrap();
+    let attributes =
+        clients.sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All);
+    let attributes = attributes.send().await.unwrap().attributes.unwrap();
+    for (name, value) in [
+        (QueueAttributeName::FifoQueue, "true"),
+        (QueueAttributeName::DeduplicationScope, "messageGroup"),
+        (QueueAttributeName::FifoThroughputLimit, "perMessageGroupId"),
+        (QueueAttributeName::MessageRetentionPeriod, "1209600"),
+    ] {
+        assert_eq!(attributes[&name], value, "{name}");
+    }
+    assert!(attributes[&QueueAttributeName::RedrivePolicy].contains("example_myshopify_com-dlq.fifo"));
+    let message = clients.sqs.receive_message().queue_url(&url).send().await.unwrap();
+    let body: serde_json::Value = serde_json::from_str(message.messages()[0].body().unwrap()).unwrap();
+    for (key, value) in [
+        ("job_id", job.id.as_str()),
+        ("shop_id", "example.myshopify.com"),
+        ("index_name", "products"),
+        ("operation", "ADD_DOCUMENTS"),
+        ("s3_bucket", "test-ecom-product-data-bucket"),
+        ("s3_key", &sent.key),
+    ] {
+        assert_eq!(body[key], value);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_ingests_at_a_time_and_a_dead_one_is_followed() {
+    let backend = stand_in();
+    let Keep { aws, .. } = backend.keep.downcast_ref::<Keep>().unwrap();
+    let [first, second] = [backend.job("shop"), backend.job("shop")];
+    for job in [&first, &second] {
+        backend.stores.jobs.create(job).await.unwrap();
+    }
+    let (superseded, ingesting) = aws.begin_ingest(&first).await.unwrap();
+    assert_eq!(superseded, std::slice::from_ref(&second.id));
+    assert!(aws.is_ingested_into(&first).await.unwrap());
+    ingesting.end().await.unwrap();
+    assert!(!aws.is_ingested_into(&first).await.unwrap());
+}

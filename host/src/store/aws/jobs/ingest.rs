@@ -12,9 +12,6 @@ use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// For how long an ingest that gives no sign of life keeps others away.
-const LEASE: Duration = Duration::from_secs(60);
-
 /// The right to ingest for an index of a shop, prolonged until it is dropped; then it runs out by itself.
 pub struct Ingesting {
     records: Arc<Records>,
@@ -82,15 +79,17 @@ impl Records {
         Ok(until.is_some_and(|until| until > micros(self.env.now())))
     }
 
-    /// Begins to ingest for the job's shop and index; waits for as long as another process does.
+    /// Begins to ingest for the job's shop and index; waits for as long as another process does. One that gives no
+    /// sign of life keeps others away for `lease`.
     pub(in crate::store::aws) async fn begin_ingest(
         self: Arc<Self>,
         job: &Job,
+        lease: Duration,
     ) -> Result<Ingesting, StoreError> {
         let holder = format!("{:016x}{:016x}", self.env.random(), self.env.random());
         let failed = |error: TableError| error.during(format!("beginning the ingest of job {}", job.id));
         let mut told = false;
-        while let Some(until) = self.put_ingest_lease(job, &holder, LEASE).await.map_err(failed)? {
+        while let Some(until) = self.put_ingest_lease(job, &holder, lease).await.map_err(failed)? {
             if !told {
                 tracing::warn!(
                     shop_id = job.shop_id,
@@ -100,20 +99,20 @@ impl Records {
                 told = true;
             }
             let wait = self.env.now().duration_until(until).unsigned_abs();
-            self.env.sleep(wait.clamp(Duration::from_secs(1), LEASE)).await;
+            self.env.sleep(wait.clamp(Duration::from_secs(1), lease.max(Duration::from_secs(1)))).await;
         }
         let lost = CancellationToken::new();
         let heartbeat = {
             let (records, job, holder, lost) = (self.clone(), job.clone(), holder.clone(), lost.clone());
-            tokio::spawn(async move { records.keep_ingest_lease(&job, &holder, &lost).await })
+            tokio::spawn(async move { records.keep_ingest_lease(&job, &holder, lease, &lost).await })
         };
         Ok(Ingesting { records: self, job: job.clone(), holder, lost, heartbeat })
     }
 
-    async fn keep_ingest_lease(&self, job: &Job, holder: &str, lost: &CancellationToken) {
+    async fn keep_ingest_lease(&self, job: &Job, holder: &str, lease: Duration, lost: &CancellationToken) {
         loop {
-            self.env.sleep(LEASE / 3).await;
-            match self.put_ingest_lease(job, holder, LEASE).await {
+            self.env.sleep(lease / 3).await;
+            match self.put_ingest_lease(job, holder, lease).await {
                 Ok(None) => {}
                 Ok(Some(_)) => return lost.cancel(),
                 // Not lost yet: there are two more beats before the lease runs out.

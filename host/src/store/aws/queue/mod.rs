@@ -131,7 +131,28 @@ impl Queues {
             let Some(incoming) = received.into_iter().next() else { return Ok(None) };
             match serde_json::from_str::<Message>(&incoming.body) {
                 Ok(message) => return Ok(Some(self.hand_over(url, message, incoming, asked_at, visibility))),
-                Err(error) => self.bury_unreadable(shop_id, &url, &incoming, &error).await?,
+                Err(error) => self.bury_unreadable(&name, &url, &incoming, &error).await?,
+            }
+        }
+    }
+
+    /// Takes over a message of a queue that somebody else has received for this process.
+    pub(super) async fn adopt(
+        &self,
+        queue: &str,
+        incoming: Incoming,
+        visibility: Duration,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let url = self.url(queue).await?.ok_or_else(|| StoreError {
+            action: format!("looking for queue {queue}"),
+            kind: crate::store::StoreErrorKind::Permanent,
+            source: "there is no such queue".into(),
+        })?;
+        match serde_json::from_str::<Message>(&incoming.body) {
+            Ok(message) => Ok(Some(self.hand_over(url, message, incoming, self.env.now(), visibility))),
+            Err(error) => {
+                self.bury_unreadable(queue, &url, &incoming, &error).await?;
+                Ok(None)
             }
         }
     }
@@ -164,12 +185,12 @@ impl Queues {
     /// A message that this host did not write would hold its group up for ever.
     async fn bury_unreadable(
         &self,
-        shop_id: &str,
+        queue: &str,
         url: &str,
         incoming: &Incoming,
         error: &serde_json::Error,
     ) -> Result<(), StoreError> {
-        tracing::warn!(shop_id, %error, "a message that is none of a chunk is moved to the dead letters");
+        tracing::warn!(queue, %error, "a message that is none of a chunk is moved to the dead letters");
         let letter = serde_json::json!({
             "code": "unreadable-message",
             "error_message": error.to_string(),
@@ -179,7 +200,17 @@ impl Queues {
         });
         let id = crate::model::Digest::of(incoming.body.as_bytes()).hex();
         let message = Outgoing { body: letter.to_string(), group: id.clone(), deduplication_id: id };
-        self.send_to(&self.names.dead_letter_queue(shop_id), shop_id, &message).await?;
+        let gone = |name: &str| StoreError {
+            action: format!("sending to queue {name}"),
+            kind: crate::store::StoreErrorKind::Permanent,
+            source: "there is no such queue".into(),
+        };
+        // Its shop is not known; the queue's name leads to the dead letters beside it.
+        let dead = self.names.dead_letters_of(queue);
+        let dead_url = self.url(&dead).await?.ok_or_else(|| gone(&dead))?;
+        if !self.service.send(&dead_url, &message).await? {
+            return Err(gone(&dead));
+        }
         self.service.delete(url, &incoming.handle).await.map(drop)
     }
 
