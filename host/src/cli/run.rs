@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{Config, GroupingMode, TargetIndex},
     env::SharedEnv,
-    export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot},
+    export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot, Remote},
     fault::chain,
     index::Target,
     ingest::{
@@ -257,6 +257,22 @@ impl Run<'_> {
         }
     }
 
+    /// What opens sources in S3, if there are any.
+    #[cfg(feature = "aws")]
+    async fn remote(&self, sources: &[String]) -> Option<Arc<dyn Remote>> {
+        use crate::{export::S3Objects, store::aws::Clients};
+        if !sources.iter().any(|source| source.starts_with("s3://")) {
+            return None;
+        }
+        let clients = Clients::connect(&self.config.aws.options()).await;
+        Some(Arc::new(S3Objects::new(clients.s3)))
+    }
+
+    #[cfg(not(feature = "aws"))]
+    async fn remote(&self, _: &[String]) -> Option<Arc<dyn Remote>> {
+        None
+    }
+
     /// Reads the export once and decides how its lines become products; none if interrupted.
     async fn scan(
         &self,
@@ -274,6 +290,7 @@ impl Run<'_> {
         options.max_line_bytes = ingest.max_line_bytes;
         options.sort_memory = ingest.spill_memory_bytes;
         options.progress = progress.clone();
+        options.remote = self.remote(sources).await;
         let stop: Cancel = options.cancel.clone();
         let (sources, grouping) = (sources.to_vec(), transform.manifest().grouping.clone());
         let mut scan = tokio::task::spawn_blocking(move || Export::open(&sources, options)?.scan(&grouping));

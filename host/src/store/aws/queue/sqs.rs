@@ -51,6 +51,8 @@ impl Sqs {
             (Name::DeduplicationScope, "messageGroup".to_owned()),
             (Name::FifoThroughputLimit, "perMessageGroupId".to_owned()),
             (Name::MessageRetentionPeriod, RETENTION.as_secs().to_string()),
+            // What a Lambda function wants that may run for 15 minutes; whoever receives otherwise says it anew.
+            (Name::VisibilityTimeout, "960".to_owned()),
             (Name::SqsManagedSseEnabled, "true".to_owned()),
         ]);
         let Some(dead) = &spec.dead_letters else { return Ok(attributes) };
