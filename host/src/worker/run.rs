@@ -1,6 +1,9 @@
 //! The worker's loop: takes messages, handles their chunks side by side, one a lane, and settles each exactly once.
 
-use super::{chunk, lease::Heartbeat};
+use super::{
+    chunk,
+    lease::{Heartbeat, Lease},
+};
 use crate::{
     env::SharedEnv,
     fault::{Disposition, Fault, chain, disposition},
@@ -215,6 +218,7 @@ impl Worker {
     ) -> Result<Handled, Fault> {
         let Delivery { chunk, receipt, .. } = delivery;
         let jobs = self.stores.jobs.as_ref();
+        let claimed_at = self.env.now();
         match jobs.claim(&chunk.job_id, chunk.seq, self.settings.lease).await? {
             Claim::Won { fence, attempts } => {
                 *held = Some(Held { fence, attempts });
@@ -222,7 +226,7 @@ impl Worker {
                     return Err(Fault::TooManyAttempts { key: chunk.key.clone(), attempts });
                 }
                 let lost = CancellationToken::new();
-                let lease = self.settings.lease;
+                let lease = Lease { claimed_at, duration: self.settings.lease };
                 let heartbeat =
                     Heartbeat::start(&self.stores, &self.env, chunk, fence, receipt, lease, lost.clone());
                 let began = self.env.now();

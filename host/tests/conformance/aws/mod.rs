@@ -1,6 +1,8 @@
 //! The checks on AWS's stores: on strict models in memory, which decide, and on a server that stands in for AWS.
 
+mod chaos;
 mod large;
+mod simulation;
 mod sqs;
 mod stand_in;
 mod table;

@@ -13,7 +13,10 @@ use host::{
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -46,11 +49,28 @@ impl Fifo {
 pub(crate) struct Model {
     queues: Mutex<BTreeMap<String, Fifo>>,
     env: SharedEnv,
+    redeliveries: AtomicU64,
+    refused_handles: AtomicU64,
 }
 
 impl Model {
     pub(crate) fn new(env: SharedEnv) -> Self {
-        Self { queues: Mutex::default(), env }
+        Self {
+            queues: Mutex::default(),
+            env,
+            redeliveries: AtomicU64::new(0),
+            refused_handles: AtomicU64::new(0),
+        }
+    }
+
+    /// How often a message was handed out again.
+    pub(crate) fn redeliveries(&self) -> u64 {
+        self.redeliveries.load(Relaxed)
+    }
+
+    /// How often a handle was refused.
+    pub(crate) fn refused_handles(&self) -> u64 {
+        self.refused_handles.load(Relaxed)
     }
 
     fn of<T>(&self, url: &str, work: impl FnOnce(&mut Fifo, Timestamp) -> T) -> Option<T> {
@@ -61,8 +81,7 @@ impl Model {
 
 fn after(now: Timestamp, duration: Duration) -> Timestamp {
     // SQS counts whole seconds.
-    assert_eq!(duration.subsec_nanos(), 0);
-    now + duration
+    now + Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
 }
 
 #[async_trait]
@@ -124,6 +143,7 @@ impl QueueService for Model {
                     .map(|message| {
                         let handle = format!("{:016x}", self.env.random());
                         message.receive_count += 1;
+                        self.redeliveries.fetch_add(u64::from(message.receive_count > 1), Relaxed);
                         message.visible_at = after(now, ask.visibility);
                         message.first_received = Some(now);
                         message.handle = Some(handle.clone());
@@ -150,6 +170,7 @@ impl QueueService for Model {
             message.visible_at = after(now, visibility);
             true
         });
+        self.refused_handles.fetch_add(u64::from(hidden == Some(false)), Relaxed);
         Ok(hidden.unwrap_or(false))
     }
 
@@ -161,6 +182,7 @@ impl QueueService for Model {
             }
             None => false,
         });
+        self.refused_handles.fetch_add(u64::from(deleted == Some(false)), Relaxed);
         Ok(deleted.unwrap_or(false))
     }
 
