@@ -6,6 +6,7 @@ mod backend;
 mod completions;
 mod config;
 mod context;
+mod dlq;
 mod documents;
 mod failure;
 mod jobs;
@@ -103,6 +104,9 @@ enum Command {
     /// Look at jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
+    /// Look at the chunks that no worker could handle
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
     /// How an index of a search server is reached and written
     #[command(subcommand)]
     Settings(settings::SettingsCommand),
@@ -140,6 +144,7 @@ pub fn main() -> Exit {
         Command::Ingest(args) => run::run(&global, *args, run::Halves::Ingest, &screen),
         Command::Work(args) => work::run(&global, args),
         Command::Jobs(command) => jobs::run(&global, command, &screen),
+        Command::Dlq(command) => dlq::run(&global, command),
         Command::Settings(command) => settings::run(&global, command),
         Command::Documents(command) => documents::run(&global, command),
         #[cfg(feature = "aws")]

@@ -145,12 +145,14 @@ impl Queue for Messages {
 
     async fn shops(&self) -> Result<Vec<String>, StoreError> {
         let list = |tx: &Transaction<'_>| {
-            let mut statement = tx.prepare_cached("SELECT DISTINCT shop_id FROM message ORDER BY shop_id")?;
+            let mut statement = tx.prepare_cached(
+                "SELECT shop_id FROM message UNION SELECT shop_id FROM dead_letter ORDER BY shop_id",
+            )?;
             let shops = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             Ok(shops)
         };
         let done = self.database.read(list).await;
-        done.map_err(|error| error.during("listing the shops with messages"))
+        done.map_err(|error| error.during("listing the shops with a queue"))
     }
 
     async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
