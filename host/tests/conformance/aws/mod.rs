@@ -32,7 +32,7 @@ async fn plant(table: &dyn Table, index_name: &str, json: &str) {
 }
 
 /// Everything but chunks on models.
-fn model() -> Backend {
+pub(crate) fn model() -> Backend {
     let env: SharedEnv = Arc::new(Clock::new(1));
     let (jobs, settings) = (Arc::new(table::Model::default()), Arc::new(table::Model::default()));
     let queues = Arc::new(sqs::Model::new(env.clone()));
