@@ -4,7 +4,7 @@ use crate::make::{MINUTE, chunk, write};
 use host::{
     env::RealEnv,
     index::{Index, Target, Write, catalog::Catalog},
-    model::{DocumentId, JobId},
+    model::DocumentId,
     store::embedded::Embedded,
 };
 use serde_json::{Value, json};

@@ -79,7 +79,7 @@ impl Names {
 }
 
 /// What the names of all queues of dead letters end with.
-pub const DEAD_LETTERS: &str = "-dlq.fifo";
+pub(super) const DEAD_LETTERS: &str = "-dlq.fifo";
 
 #[cfg(test)]
 mod tests {

@@ -110,7 +110,7 @@ macro_rules! checks_of_stores {
 use checks_of_stores;
 
 mod on_models {
-    use super::{checks_of_stores, model};
+    use super::model;
 
     checks_of_stores!(model);
 }

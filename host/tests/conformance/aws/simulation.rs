@@ -328,7 +328,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
             let job = stores.jobs.get(id).await.unwrap();
             let pending = stores.queue.pending(SHOP).await.unwrap();
             if pending == 0
-                && let Some(job) = job.filter(|job| job.status.has_ended())
+                && let Some(job) = job.clone().filter(|job| job.status.has_ended())
             {
                 // Nothing comes behind the end.
                 env.sleep(Duration::from_secs(1800)).await;

@@ -24,7 +24,7 @@ mod publish;
 mod seal;
 mod snapshot;
 
-pub(super) use ingest::Ingesting;
+pub use ingest::Ingesting;
 
 /// Names of attributes that several steps speak of.
 mod name {

@@ -97,7 +97,7 @@ impl Records {
             Some(shop_id) => self.records_of_shop(shop_id, Some(limit)).await?,
             None => self.all_records(limit).await?,
         };
-        let snapshots = records.iter().map(|record| self.snapshot(record));
+        let snapshots: Vec<_> = records.iter().map(|record| self.snapshot(record)).collect();
         futures::stream::iter(snapshots).buffered(AT_ONCE).try_collect().await
     }
 
@@ -105,7 +105,8 @@ impl Records {
         let pointers = self.table.query(keys::ALL_JOBS, keys::CREATED, true, Some(limit)).await?;
         let ids: Vec<JobId> =
             pointers.iter().filter_map(|item| JobId::new(item.text("created_job")?)).collect();
-        let records = futures::stream::iter(ids.iter().map(|id| self.record(id))).buffered(AT_ONCE);
+        let records: Vec<_> = ids.iter().map(|id| self.record(id)).collect();
+        let records = futures::stream::iter(records).buffered(AT_ONCE);
         // A pointer without a record is of a job that is just being created, or whose record has expired.
         Ok(records.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
     }

@@ -11,7 +11,7 @@ mod expression;
 pub use dynamo::Dynamo;
 
 /// Largest item that is written. DynamoDB takes 400 KB, but each write of an item costs by its whole size.
-pub const MAX_ITEM_BYTES: usize = 64 << 10;
+pub(super) const MAX_ITEM_BYTES: usize = 64 << 10;
 
 /// A value of an attribute, of the kinds that are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
