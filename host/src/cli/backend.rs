@@ -1,7 +1,7 @@
 //! The stores that the settings name, and what depends on which they are.
 
 use super::{
-    context::{Patience, env, marqo, open, store_failure},
+    context::{Patience, env, marqo, open},
     failure::Failure,
 };
 use crate::{
@@ -160,7 +160,7 @@ impl Begun {
         match self {
             Self::Embedded(ingesting) => drop(ingesting),
             #[cfg(feature = "aws")]
-            Self::Aws(ingesting) => ingesting.end().await.map_err(store_failure)?,
+            Self::Aws(ingesting) => ingesting.end().await.map_err(super::context::store_failure)?,
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Messages that somebody else has received, a number of them at once: what a function is invoked with.
+//! Messages that somebody else has received, a number of them at once: what a function is invoked with. Until they are
+//! begun they stay hidden by what their receiver asked for: for as long as a function may run.
 
 use super::run::{Handled, Worker};
 use crate::{
@@ -9,7 +10,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -27,34 +28,21 @@ impl Worker {
     /// others are in the queue and come again, with everything behind them in their lanes.
     pub async fn run_batch(self: &Arc<Self>, deliveries: Vec<Delivery>, budget: Budget) -> HashSet<Receipt> {
         let mut lanes: BTreeMap<(String, u16), Vec<Delivery>> = BTreeMap::new();
-        let waiting: Arc<Mutex<Vec<Receipt>>> = Arc::default();
         for delivery in deliveries {
-            waiting.lock().unwrap_or_else(PoisonError::into_inner).push(delivery.receipt.clone());
             lanes.entry((delivery.shop_id.clone(), delivery.chunk.lane)).or_default().push(delivery);
         }
         let at_once = self.settings.concurrency.max(1);
-        let work = futures::stream::iter(lanes.into_values())
-            .map(|lane| self.run_lane(lane, budget, &waiting))
-            .buffer_unordered(at_once)
-            .concat();
-        tokio::select! {
-            done = work => done.into_iter().collect(),
-            never = self.keep(&waiting) => match never {},
-        }
+        let lanes: Vec<_> = lanes.into_values().map(|lane| self.run_lane(lane, budget)).collect();
+        let done = futures::stream::iter(lanes).buffer_unordered(at_once).concat().await;
+        done.into_iter().collect()
     }
 
     /// One lane: what comes behind a message that is left waits for it.
-    async fn run_lane(
-        &self,
-        lane: Vec<Delivery>,
-        budget: Budget,
-        waiting: &Mutex<Vec<Receipt>>,
-    ) -> Vec<Receipt> {
+    async fn run_lane(&self, lane: Vec<Delivery>, budget: Budget) -> Vec<Receipt> {
         let mut done = Vec::new();
         let mut is_blocked = false;
         for delivery in lane {
             let receipt = delivery.receipt.clone();
-            waiting.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != receipt);
             is_blocked |= self.env.now() >= budget.begin_until;
             if is_blocked {
                 if let Err(error) = self.stores.queue.release(&receipt, Duration::ZERO).await {
@@ -77,18 +65,5 @@ impl Worker {
             }
         }
         done
-    }
-
-    /// Keeps messages hidden that wait for others of their lane.
-    async fn keep(&self, waiting: &Mutex<Vec<Receipt>>) -> std::convert::Infallible {
-        loop {
-            let receipts = waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            for receipt in receipts {
-                if let Err(error) = self.stores.queue.extend(&receipt, self.settings.lease).await {
-                    tracing::warn!(cause = chain(&error), "a waiting message could not be kept hidden");
-                }
-            }
-            self.env.sleep(self.settings.lease / 3).await;
-        }
     }
 }

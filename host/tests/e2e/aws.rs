@@ -231,7 +231,7 @@ fn workers_elsewhere_write_what_ingests_publish() {
 fn killed_ingests_and_workers_lose_and_double_nothing() {
     let (cloud, shops) = Cloud::new(1);
     let shop = &shops[0];
-    for millis in [150, 300, 450, 600, 900] {
+    for millis in [200, 500, 900] {
         let mut ingest = cloud.export("ingest", shop).spawn().unwrap();
         let mut worker = cloud.worker();
         thread::sleep(Duration::from_millis(millis));

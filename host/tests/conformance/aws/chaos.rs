@@ -35,9 +35,9 @@ impl Chaos {
 
     /// Mostly some milliseconds, seldom longer than a lease.
     async fn delay(&self) {
-        let millis = match self.roll(400) {
+        let millis = match self.roll(100) {
             0 => self.roll(90_000),
-            1..10 => self.roll(5_000),
+            1..6 => self.roll(5_000),
             _ => self.roll(40),
         };
         self.env.sleep(Duration::from_millis(millis)).await;
@@ -55,12 +55,12 @@ impl Chaos {
             return call.await;
         }
         self.delay().await;
-        if self.roll(40) == 0 {
+        if self.roll(25) == 0 {
             return Err(fails());
         }
         let answer = call.await;
         self.delay().await;
-        if self.roll(40) == 0 { Err(fails()) } else { answer }
+        if self.roll(25) == 0 { Err(fails()) } else { answer }
     }
 }
 

@@ -331,7 +331,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
                 && let Some(job) = job.clone().filter(|job| job.status.has_ended())
             {
                 // Nothing comes behind the end.
-                env.sleep(Duration::from_secs(1800)).await;
+                env.sleep(Duration::from_secs(300)).await;
                 assert_eq!(stores.jobs.get(id).await.unwrap().unwrap(), job, "seed {seed}");
                 done.cancel();
                 return job;
@@ -343,10 +343,10 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     };
     let (job, ..) = tokio::join!(
         observe,
-        dying(&chaos, 60_000, ingest),
-        dying(&chaos, 120_000, work),
+        dying(&chaos, 20_000, ingest),
         dying(&chaos, 60_000, work),
         dying(&chaos, 20_000, work),
+        dying(&chaos, 6_000, work),
     );
 
     let failed = plan.poison.map_or(0, |seq| u64::from(plan.chunks[seq as usize].0.documents));

@@ -155,7 +155,7 @@ impl QueueService for Model {
             if received.as_ref().is_none_or(|received| !received.is_empty()) || self.env.now() >= until {
                 return Ok(received);
             }
-            self.env.sleep(Duration::from_secs(1)).await;
+            self.env.sleep(Duration::from_secs(4).min(ask.patience)).await;
         }
     }
 
