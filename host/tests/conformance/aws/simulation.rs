@@ -78,7 +78,8 @@ struct Shelf {
     chaos: Arc<Chaos>,
     /// Writes of a version below the one that was there.
     backward: Mutex<Vec<String>>,
-    writes: AtomicU64,
+    /// How often the versions of a chunk's documents were read.
+    reads: AtomicU64,
 }
 
 fn version(write: &Write) -> i64 {
@@ -96,6 +97,7 @@ impl Index for Shelf {
     }
 
     async fn stored(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
+        self.reads.fetch_add(1, Relaxed);
         let read = async {
             let documents = self.documents.lock().unwrap();
             let stored = |write: &Write| Stored {
@@ -112,7 +114,6 @@ impl Index for Shelf {
         let write = async {
             let mut documents = self.documents.lock().unwrap();
             for write in batch {
-                self.writes.fetch_add(1, Relaxed);
                 let old = documents.insert(write.document.id.clone(), write.clone());
                 if old.is_some_and(|old| version(&old) > version(write)) {
                     self.backward.lock().unwrap().push(write.document.id.to_string());
@@ -270,7 +271,7 @@ async fn dying(chaos: &Chaos, longest_life: u64, work: impl AsyncFn() -> bool) {
 #[derive(Default)]
 struct Seen {
     redeliveries: AtomicU64,
-    repeated_writes: AtomicU64,
+    repetitions: AtomicU64,
     refused_handles: AtomicU64,
 }
 
@@ -300,7 +301,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
         job_id: id.to_string(),
         chaos: chaos.clone(),
         backward: Mutex::default(),
-        writes: AtomicU64::new(0),
+        reads: AtomicU64::new(0),
     });
     let manifest = Manifest {
         name: "rules".to_owned(),
@@ -374,7 +375,8 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     assert_eq!(dead, plan.poison.into_iter().collect::<Vec<_>>(), "seed {seed}");
     seen.redeliveries.fetch_add(queues.redeliveries(), Relaxed);
     seen.refused_handles.fetch_add(queues.refused_handles(), Relaxed);
-    seen.repeated_writes.fetch_add(shelf.writes.load(Relaxed) - (total - failed), Relaxed);
+    let chunks = plan.chunks.len() as u64 - u64::from(plan.poison.is_some());
+    seen.repetitions.fetch_add(shelf.reads.load(Relaxed) - chunks, Relaxed);
 }
 
 #[test]
@@ -386,14 +388,14 @@ fn whatever_goes_wrong_every_item_counts_once_and_every_job_ends() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(schedule(seed, job.clone(), &seen));
     }
-    let Seen { redeliveries, repeated_writes, refused_handles } = seen;
+    let Seen { redeliveries, repetitions, refused_handles } = seen;
     println!(
-        "{} schedules: {redeliveries:?} redeliveries, {repeated_writes:?} repeated writes, {refused_handles:?} refused handles",
+        "{} schedules: {redeliveries:?} redeliveries, {repetitions:?} chunks begun again, {refused_handles:?} refused handles",
         seeds.end - seeds.start
     );
     if only.is_none() {
-        for seen in [redeliveries, repeated_writes, refused_handles] {
-            assert!(seen.into_inner() > 1000, "the schedules are too kind");
+        for seen in [redeliveries, repetitions, refused_handles] {
+            assert!(seen.into_inner() > 100, "the schedules are too kind");
         }
     }
 }
