@@ -53,6 +53,7 @@ pub fn start(config: &TelemetryConfig) -> Result<Exporter, ExporterError> {
         (true, true) => Err(ExporterError::Both),
         (true, false) => prometheus(config),
         (false, true) => {
+            names::name_for_cloudwatch();
             let builder = metrics_cloudwatch_embedded::Builder::new().cloudwatch_namespace("host");
             let collector = builder.init().map_err(|error| ExporterError::Start(error.to_string()))?;
             Ok(Exporter(Sink::Emf(collector)))

@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio_util::sync::CancellationToken;
 
 /// How much time there is.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +56,7 @@ impl Worker {
                 }
                 continue;
             }
-            match self.handle(delivery, Some(budget.work_until)).await {
+            match self.handle(delivery, Some(budget.work_until), &CancellationToken::new()).await {
                 Ok(Handled::Settled) => done.push(receipt),
                 Ok(Handled::Left) => is_blocked = true,
                 Err(stop) => {

@@ -6,6 +6,7 @@
 use super::run::{Stop, Worker};
 use crate::{
     fault::chain,
+    model::ChunkRef,
     store::{Delivery, StoreError, StoreErrorKind},
 };
 use std::{
@@ -15,6 +16,7 @@ use std::{
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// Between two looks for queues of new shops.
 const DISCOVERY: Duration = Duration::from_secs(30);
@@ -93,6 +95,8 @@ impl Shop {
         let stopped = Stopped::default();
         let mut chunks = JoinSet::new();
         let mut pause = FIRST_PAUSE;
+        // Cancelled before a message is given back that somebody must act for.
+        let mut stopping = CancellationToken::new();
         while !self.cancel.is_cancelled() {
             while let Some(ended) = chunks.try_join_next() {
                 if matches!(ended, Ok(true)) {
@@ -109,20 +113,30 @@ impl Shop {
                 );
                 self.sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
+                stopping = CancellationToken::new();
                 continue;
             }
-            match self.next(&stopped).await {
+            if stopping.is_cancelled() {
+                // The chunk is just being given back; then its failure is known.
+                self.sleep(self.worker.settings.idle).await;
+                continue;
+            }
+            match self.next(&stopping).await {
                 Ok(Some((delivery, place))) => {
                     let (worker, stopped) = (Arc::clone(&self.worker), stopped.clone());
-                    chunks.spawn(async move {
-                        let handled = worker.handle(delivery, None).await;
+                    let stopping = stopping.clone();
+                    let ChunkRef { job_id, seq, .. } = &delivery.chunk;
+                    let span = tracing::info_span!("chunk", %job_id, seq);
+                    let handle = async move {
+                        let handled = worker.handle(delivery, None, &stopping).await;
                         drop(place);
                         let is_done = handled.is_ok();
                         if let Err(stop) = handled {
                             stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(*stop);
                         }
                         is_done
-                    });
+                    };
+                    chunks.spawn(handle.instrument(span));
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -144,7 +158,7 @@ impl Shop {
     /// The next message and a place at work for it; none if there was nothing for a while.
     async fn next(
         &self,
-        stopped: &Stopped,
+        stopping: &CancellationToken,
     ) -> Result<Option<(Delivery, tokio::sync::OwnedSemaphorePermit)>, StoreError> {
         let (queue, lease) = (&self.worker.stores.queue, self.worker.settings.lease);
         let place = tokio::select! {
@@ -153,7 +167,11 @@ impl Shop {
         };
         let Ok(place) = place else { return Ok(None) };
         if let Some(delivery) = queue.receive(&self.shop_id, 1, lease).await?.pop() {
-            return Ok(Some((delivery, place)));
+            if !stopping.is_cancelled() {
+                return Ok(Some((delivery, place)));
+            }
+            queue.release(&delivery.receipt, Duration::ZERO).await?;
+            return Ok(None);
         }
         // Nothing there, or its lanes are busy: the place is for others.
         drop(place);
@@ -168,9 +186,8 @@ impl Shop {
             self.sleep(self.worker.settings.idle.saturating_sub(waited)).await;
             return Ok(None);
         };
-        let is_open = stopped.lock().unwrap_or_else(PoisonError::into_inner).is_none();
         match self.places.clone().try_acquire_owned() {
-            Ok(place) if is_open => Ok(Some((delivery, place))),
+            Ok(place) if !stopping.is_cancelled() => Ok(Some((delivery, place))),
             _ => {
                 queue.release(&delivery.receipt, Duration::ZERO).await?;
                 Ok(None)

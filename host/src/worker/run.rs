@@ -23,6 +23,7 @@ use std::{
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// How a worker works.
 #[derive(Clone, Copy, Debug)]
@@ -130,8 +131,13 @@ impl Worker {
     ) -> Result<(), Stop> {
         let mut tasks = JoinSet::new();
         let mut stopped = None;
+        // Set before the chunk that stops the loop is given back, or this very loop could take it once more.
+        let stopping = CancellationToken::new();
         loop {
-            let leave = cancel.is_cancelled() || stopped.is_some() || self.is_over(&until).await;
+            let leave = cancel.is_cancelled()
+                || stopping.is_cancelled()
+                || stopped.is_some()
+                || self.is_over(&until).await;
             let free = self.settings.concurrency.max(1).saturating_sub(tasks.len());
             if leave && tasks.is_empty() {
                 return stopped.map_or(Ok(()), Err);
@@ -142,8 +148,12 @@ impl Worker {
                     Ok(deliveries) => {
                         received = deliveries.len();
                         for delivery in deliveries {
-                            let worker = Arc::clone(self);
-                            tasks.spawn(async move { worker.handle(delivery, None).await });
+                            let (worker, stopping) = (Arc::clone(self), stopping.clone());
+                            let ChunkRef { job_id, seq, .. } = &delivery.chunk;
+                            // Whatever is logged on the way is found by the job.
+                            let span = tracing::info_span!("chunk", %job_id, seq);
+                            let handle = async move { worker.handle(delivery, None, &stopping).await };
+                            tasks.spawn(handle.instrument(span));
                         }
                     }
                     Err(error) => stopped = self.receive_failed(shop_id, error).await,
@@ -190,11 +200,13 @@ impl Worker {
     }
 
     /// Handles one delivery from claim to acknowledgement.
-    /// What is not done at `until` is left for later.
+    /// What is not done at `until` is left for later; `stopping` is cancelled before a message is given back that needs
+    /// somebody to act first.
     pub(super) async fn handle(
         &self,
         delivery: Delivery,
         until: Option<Timestamp>,
+        stopping: &CancellationToken,
     ) -> Result<Handled, Box<Stop>> {
         let mut held = None;
         // A panic concerns this chunk alone; the loop and the other chunks go on.
@@ -206,7 +218,7 @@ impl Worker {
         });
         match result {
             Ok(handled) => Ok(handled),
-            Err(fault) => self.dispose(&delivery, held, fault).await,
+            Err(fault) => self.dispose(&delivery, held, fault, stopping).await,
         }
     }
 
@@ -303,6 +315,7 @@ impl Worker {
         delivery: &Delivery,
         held: Option<Held>,
         fault: Fault,
+        stopping: &CancellationToken,
     ) -> Result<Handled, Box<Stop>> {
         let key = &delivery.chunk.key;
         let attempts = held.map_or(delivery.receive_count, |held| held.attempts);
@@ -323,7 +336,11 @@ impl Worker {
         let given_back = match &decided {
             Disposition::Abandon => Ok(()),
             Disposition::Retry(after) => self.release(delivery, held, *after).await,
-            Disposition::Stop | Disposition::Defer => self.forgive(delivery, held).await,
+            Disposition::Defer => self.forgive(delivery, held).await,
+            Disposition::Stop => {
+                stopping.cancel();
+                self.forgive(delivery, held).await
+            }
             Disposition::Quarantine(code) => {
                 let reason = Quarantine { code: (*code).to_owned(), message: cause };
                 self.quarantine(delivery, held, reason).await
@@ -393,15 +410,7 @@ impl Worker {
 fn measure(outcome: &ChunkOutcome) {
     let settled = if outcome.quarantined.is_some() { "quarantined" } else { "done" };
     metrics::counter!(names::CHUNKS, "outcome" => settled).increment(1);
-    let counts = &outcome.counts;
-    for (class, items) in [
-        ("processed", counts.processed),
-        ("failed", counts.failed),
-        ("skipped", counts.skipped),
-        ("conflict", counts.conflict),
-    ] {
-        metrics::counter!(names::ITEMS, "class" => class).increment(items);
-    }
+    names::count_items(&outcome.counts);
 }
 
 /// Completion's steps (b) and (c): whoever finds a settling chunk may take them.

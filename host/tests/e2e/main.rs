@@ -13,6 +13,7 @@ mod lambda;
 mod marqo;
 mod metrics;
 mod order;
+mod rows;
 mod samples;
 mod settings;
 mod support;
