@@ -31,6 +31,12 @@ pub enum Fault {
         /// The chunk's key.
         key: String,
     },
+    /// The time of this process is over before the chunk is done.
+    #[error("chunk {key} was not done in the time that was left")]
+    OutOfTime {
+        /// The chunk's key.
+        key: String,
+    },
     /// The chunk is meant for another kind of index than this worker writes.
     #[error(
         "chunk {key} is meant for the target `{wanted}`, and this is `{ours}`; run `host run --target {wanted}` first"
@@ -68,6 +74,8 @@ pub enum Disposition {
     Retry(Duration),
     /// The chunk is counted as failed and its message buried with this code.
     Quarantine(&'static str),
+    /// The message is released at once, and the attempt is forgotten: nothing is wrong with the chunk.
+    Defer,
     /// Nothing more is done: the chunk is somebody else's.
     Abandon,
     /// The worker stops consuming, burning no messages: somebody must act first.
@@ -79,6 +87,7 @@ impl std::fmt::Display for Disposition {
         match self {
             Self::Retry(after) => write!(f, "it is tried again in {:.1} s", after.as_secs_f64()),
             Self::Quarantine(code) => write!(f, "it is given up and counted as failed: {code}"),
+            Self::Defer => f.write_str("it is left for later"),
             Self::Abandon => f.write_str("it is left to another worker"),
             Self::Stop => f.write_str("the worker stops"),
         }
@@ -97,6 +106,7 @@ pub fn disposition(fault: &Fault, attempts: u32, jitter: u64) -> Disposition {
     };
     match fault {
         Fault::LeaseLost { .. } => Disposition::Abandon,
+        Fault::OutOfTime { .. } => Disposition::Defer,
         // Its lane waits for it: what comes behind it may change the same documents.
         Fault::OtherTarget { .. } => Disposition::Stop,
         Fault::TooManyAttempts { .. } => Disposition::Quarantine("too-many-attempts"),
@@ -152,6 +162,7 @@ mod tests {
         let plugin = BatchFailure { plugin: "p@1".into(), code: "c".into(), message: "m".into() };
         for (fault, attempts, expected) in [
             (Fault::LeaseLost { key: key() }, 1, Disposition::Abandon),
+            (Fault::OutOfTime { key: key() }, 9, Disposition::Defer),
             (
                 Fault::OtherTarget { key: key(), wanted: "marqo".into(), ours: "catalog" },
                 1,

@@ -2,9 +2,9 @@
 
 use super::{Global, failure::Failure};
 use crate::{
-    config::{Config, Effective, Overrides, TargetIndex, load},
+    config::{Config, Effective, Overrides, load},
     env::{RealEnv, SharedEnv},
-    index::{Index, catalog::Catalog, marqo::Marqo},
+    index::marqo::Marqo,
     plugin::{Cache, OpenError, Plugins, Profile, Settings},
     store::{Settings as IndexSettingsStore, StoreError, embedded::Embedded},
 };
@@ -87,21 +87,6 @@ pub(super) enum Patience {
     OfWorker,
     /// Hardly at all: somebody waits for the answer.
     OfUser,
-}
-
-/// The index that the settings name.
-pub(super) fn index(
-    config: &Config,
-    embedded: &Embedded,
-    patience: Patience,
-) -> Result<Arc<dyn Index>, Failure> {
-    match config.target {
-        TargetIndex::Catalog => {
-            let catalog = Catalog::new(embedded).with_batch_complexity(config.catalog.batch_complexity);
-            Ok(Arc::new(catalog))
-        }
-        TargetIndex::Marqo => Ok(Arc::new(marqo(config, embedded.stores().settings, patience)?)),
-    }
 }
 
 /// Indexes on Marqo servers.

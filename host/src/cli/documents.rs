@@ -2,7 +2,8 @@
 
 use super::{
     Ended, Global,
-    context::{Patience, effective, index, open, print, print_json, runtime, store_failure},
+    backend::Backend,
+    context::{Patience, effective, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
@@ -38,16 +39,16 @@ pub(super) enum DocumentsCommand {
 pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
     let Effective { mut config, origins } = effective(global, &global.overrides())?;
     let is_chosen = origins.iter().any(|origin| origin.key == "target" && origin.origin != "default");
-    let embedded = open(&config.data_dir, false)?;
     runtime()?.block_on(async {
-        let newest = newest(&config, &embedded.stores()).await?;
+        let backend = Backend::open(&config, false).await?;
+        let newest = newest(&config, &backend.stores()).await?;
         if let (false, Some(newest)) = (is_chosen, &newest) {
             config.target = TargetIndex::named(&newest.target).unwrap_or(config.target);
         }
         let target = target(&config, newest)?;
-        let index = index(&config, &embedded, Patience::OfUser)?;
+        let index = backend.index(&config, Patience::OfUser)?;
         if config.target == TargetIndex::Catalog {
-            exists(index.as_ref(), &target, &embedded.stores()).await?;
+            exists(index.as_ref(), &target, &backend.stores()).await?;
         }
         match command {
             DocumentsCommand::Get { id } => get(global, index.as_ref(), &target, &id).await,

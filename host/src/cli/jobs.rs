@@ -2,14 +2,15 @@
 
 use super::{
     Ended, Global,
-    context::{config, env, open, print, print_json, runtime, store_failure},
+    backend::Backend,
+    context::{config, env, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::{JobView, OutputFormat, exit_of},
     report::{self, ReportFormat},
 };
 use crate::{
     model::JobId,
-    store::{JobSnapshot, Stores, embedded::Embedded},
+    store::{JobSnapshot, Stores},
     telemetry::progress::{Screen, State, count},
     worker::{self, Cancelled},
 };
@@ -52,10 +53,9 @@ pub(super) enum JobsCommand {
 
 pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Ended {
     let config = config(global)?;
-    let embedded = open(&config.data_dir, false)?;
-    let stores = embedded.stores();
-    let chunks = config.data_dir.join("chunks");
     runtime()?.block_on(async {
+        let backend = Backend::open(&config, false).await?;
+        let (stores, chunks) = (backend.stores(), backend.objects(&config));
         match command {
             JobsCommand::List { limit } => {
                 list(global, &stores, config.shop.as_deref(), limit, &chunks).await
@@ -67,11 +67,11 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> End
             }
             JobsCommand::Watch { id } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
-                watch(global, &embedded, job, &chunks, screen).await
+                watch(global, &backend, job, &chunks, screen).await
             }
             JobsCommand::Cancel { id } => {
                 let job = find(&stores, config.shop.as_deref(), Some(id)).await?;
-                cancel(global, &embedded, &job, &chunks).await
+                cancel(global, &backend, &job, &chunks).await
             }
             JobsCommand::Report { id, format } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
@@ -122,16 +122,19 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
     Ok(Exit::Completed)
 }
 
-async fn cancel(global: &Global, embedded: &Embedded, job: &JobSnapshot, chunks: &Path) -> Ended {
-    let (id, stores) = (&job.job.id, embedded.stores());
-    if job.seal.is_none() && !job.status.has_ended() && embedded.is_ingested_into() {
+async fn cancel(global: &Global, backend: &Backend, job: &JobSnapshot, chunks: &Path) -> Ended {
+    let (id, stores) = (&job.job.id, backend.stores());
+    if job.seal.is_none()
+        && !job.status.has_ended()
+        && backend.is_ingested_into(&job.job).await.map_err(store_failure)?
+    {
         return Err(Failure::usage(format!(
             "an export is being read into this data directory, perhaps for job {id}"
         ))
         .help("interrupt that `host run` first, or wait for its end"));
     }
     // What a dead process held is free then.
-    embedded.join().await.map_err(store_failure)?;
+    backend.join().await.map_err(store_failure)?;
     match worker::cancel(&stores, id).await.map_err(store_failure)? {
         Cancelled::TooLate => {
             return Err(Failure::usage(format!("job {id} has ended already: {}", job.status.as_str())));
@@ -150,19 +153,19 @@ async fn cancel(global: &Global, embedded: &Embedded, job: &JobSnapshot, chunks:
 
 async fn watch(
     global: &Global,
-    embedded: &Embedded,
+    backend: &Backend,
     mut job: JobSnapshot,
     chunks: &Path,
     screen: &Screen,
 ) -> Ended {
-    let (env, stores) = (env(), embedded.stores());
+    let (env, stores) = (env(), backend.stores());
     let mut line = screen.line("indexing");
     let mut unattended = Duration::ZERO;
     while !job.status.has_ended() && unattended < PATIENCE {
         line.show(&indexing(&job));
         env.sleep(TICK).await;
         let now = get(&stores, &job.job.id).await?;
-        let moves = now != job || embedded.is_worked_on();
+        let moves = now != job || backend.is_worked_on();
         unattended = if moves { Duration::ZERO } else { unattended + TICK };
         job = now;
     }

@@ -1,21 +1,28 @@
 //! The commands, one file each.
 
+#[cfg(feature = "aws")]
+mod aws;
+mod backend;
 mod completions;
 mod config;
 mod context;
+mod dlq;
 mod documents;
 mod failure;
 mod jobs;
+#[cfg(feature = "aws")]
+mod lambda;
 mod output;
 mod plugin;
 mod report;
 mod run;
 mod settings;
+mod work;
 
 pub use failure::Exit;
 
 use crate::{
-    config::{Overrides, TargetIndex},
+    config::{Overrides, StoreKind, TargetIndex},
     telemetry::{
         log::{self, LogFormat},
         progress::Screen,
@@ -46,6 +53,9 @@ struct Global {
     /// Folder of queue, jobs, catalog and chunks [default: .host]
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Where queue, jobs and chunks are [default: embedded]
+    #[arg(long, global = true, value_enum, value_name = "STORE")]
+    store: Option<StoreKind>,
     /// The shop: example.myshopify.com
     #[arg(long, global = true, value_name = "SHOP")]
     shop: Option<String>,
@@ -72,6 +82,7 @@ impl Global {
         let mut overrides = Overrides::default();
         overrides
             .set("--data-dir", "data_dir", self.data_dir.as_ref())
+            .set("--store", "store", self.store)
             .set("--shop", "shop", self.shop.as_ref())
             .set("--index", "index", self.index.as_ref())
             .set("--target", "target", self.target);
@@ -83,15 +94,29 @@ impl Global {
 enum Command {
     /// Read an export and write its products to the index; without a source, work the queue
     Run(Box<run::RunArgs>),
+    /// Read an export and publish its products as chunks, for `host work` to write
+    Ingest(Box<run::RunArgs>),
+    /// Write what is published for all shops, until Ctrl-C
+    Work(work::WorkArgs),
+    /// Write what is published, as an AWS Lambda function behind SQS
+    #[cfg(feature = "aws")]
+    Lambda(lambda::LambdaArgs),
     /// Look at jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
+    /// Look at the chunks that no worker could handle
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
     /// How an index of a search server is reached and written
     #[command(subcommand)]
     Settings(settings::SettingsCommand),
     /// Look at what is in the index
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
+    /// What the stores in AWS need
+    #[cfg(feature = "aws")]
+    #[command(subcommand)]
+    Aws(aws::AwsCommand),
     /// For authors of plug-ins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -115,10 +140,17 @@ pub fn main() -> Exit {
     let screen = Screen::new(global.quiet);
     log::start(global.log_format, &screen);
     let result = match command {
-        Command::Run(args) => run::run(&global, *args, &screen),
+        Command::Run(args) => run::run(&global, *args, run::Halves::Both, &screen),
+        Command::Ingest(args) => run::run(&global, *args, run::Halves::Ingest, &screen),
+        Command::Work(args) => work::run(&global, args),
         Command::Jobs(command) => jobs::run(&global, command, &screen),
+        Command::Dlq(command) => dlq::run(&global, command),
         Command::Settings(command) => settings::run(&global, command),
         Command::Documents(command) => documents::run(&global, command),
+        #[cfg(feature = "aws")]
+        Command::Lambda(args) => lambda::run(&global, &args),
+        #[cfg(feature = "aws")]
+        Command::Aws(command) => aws::run(&global, &command),
         Command::Plugin(command) => plugin::run(&global, command),
         Command::Config(command) => config::run(&global, command),
         Command::Completions(args) => completions::run(&args),

@@ -2,7 +2,8 @@
 
 use super::{
     Ended, Global,
-    context::{Patience, effective, env, index, open, plugins, runtime, store_failure},
+    backend::Backend,
+    context::{Patience, effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     jobs::{get, indexing, show},
     output::exit_of,
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     config::{Config, GroupingMode, TargetIndex},
     env::SharedEnv,
-    export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot},
+    export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot, Remote},
     fault::chain,
     index::Target,
     ingest::{
@@ -21,7 +22,7 @@ use crate::{
     },
     model::{Digest, Job, JobId, Manifest, Operation},
     plugin::{Plugins, Role, Transform},
-    store::{JobSnapshot, Stores, embedded::Embedded},
+    store::{JobSnapshot, Stores},
     telemetry::{
         exporter,
         progress::{Screen, State, bytes, count},
@@ -40,8 +41,8 @@ use tokio_util::sync::CancellationToken;
 /// Arguments of `host run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Export files in their order, or - for standard input; .gz and .zst are unpacked. Without one, the queue is
-    /// worked until Ctrl-C
+    /// Export files in their order, or - for standard input; .gz and .zst are unpacked. Without one, `host run` works
+    /// the queue until Ctrl-C
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
     /// Plug-in file; may be repeated, the later one wins a role
@@ -80,7 +81,18 @@ impl From<RunOperation> for Operation {
     }
 }
 
-pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
+/// Which halves of the work a command does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Halves {
+    Both,
+    Ingest,
+}
+
+pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Screen) -> Ended {
+    if halves == Halves::Ingest && args.sources.is_empty() {
+        return Err(Failure::usage("no source is named")
+            .help("name the files of the export, or - for standard input"));
+    }
     let mut overrides = global.overrides();
     overrides
         .set("--grouping", "ingest.grouping", args.grouping)
@@ -101,6 +113,7 @@ pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
             global,
             config: &config,
             operation: args.operation,
+            halves,
             shop: &shop,
             plugins: &plugins,
             screen,
@@ -117,6 +130,7 @@ struct Run<'a> {
     global: &'a Global,
     config: &'a Config,
     operation: RunOperation,
+    halves: Halves,
     shop: &'a str,
     plugins: &'a Plugins,
     screen: &'a Screen,
@@ -127,11 +141,11 @@ struct Run<'a> {
 impl Run<'_> {
     /// Works the queue until interrupted.
     async fn work(&self) -> Ended {
-        let embedded = self.open().await?;
+        let backend = self.open().await?;
         if !self.global.quiet {
             eprintln!("working the queue of {} until Ctrl-C", self.shop);
         }
-        self.worker(&embedded)?
+        self.worker(&backend)?
             .run(self.shop, Until::Cancelled, self.cancel)
             .await
             .map_err(|stop| stopped(stop, None))?;
@@ -150,11 +164,15 @@ impl Run<'_> {
         let Some(plan) = self.scan(sources, &transform, &reading).await? else {
             return Ok(Exit::Interrupted);
         };
-        let embedded = self.open().await?;
-        let stores = embedded.stores();
+        let backend = self.open().await?;
+        let stores = backend.stores();
         let job = self.job(&stores, sources, &plan, transform.as_ref(), index_name).await?;
 
-        let (superseded, _ingesting) = embedded.begin_ingest(&job).await.map_err(store_failure)?;
+        let beginning = backend.begin_ingest(&job);
+        let (superseded, begun) = tokio::select! {
+            begun = beginning => begun.map_err(store_failure)?,
+            () = self.cancel.cancelled() => return Ok(Exit::Interrupted),
+        };
         for id in superseded {
             eprintln!("job {id} was interrupted and is superseded by this run");
         }
@@ -166,7 +184,7 @@ impl Run<'_> {
         }
 
         let published = Published::default();
-        let worker = self.worker(&embedded)?;
+        let worker = self.worker(&backend)?;
         // What ends the work: an interrupt, or an ingest that cannot go on.
         let leave = self.cancel.child_token();
         let settings = self.ingest_settings();
@@ -178,6 +196,7 @@ impl Run<'_> {
             let ingested = tokio::select! {
                 sealed = ingest(&stores, &job, &transform, settings, reads, &published) => sealed.map(drop),
                 () = leave.cancelled() => Ok(()),
+                () = begun.lost() => Err(IngestFault::TakenOver),
             };
             if ingested.is_err() {
                 leave.cancel();
@@ -187,6 +206,9 @@ impl Run<'_> {
             ingested
         };
         let working = async {
+            if self.halves == Halves::Ingest {
+                return Ok(());
+            }
             let worked = worker.run(self.shop, Until::JobEnds(job.id.clone()), &leave).await;
             if worked.is_err() {
                 leave.cancel();
@@ -200,13 +222,16 @@ impl Run<'_> {
                 never = watching => match never {},
             }
         };
+        begun.end().await?;
         ingested.map_err(ingest_failure)?;
         worked.map_err(|stop| stopped(stop, Some(&job.id)))?;
         let job = get(&stores, &job.id).await?;
         self.remarks(&job);
-        show(self.global, &job, &self.config.data_dir.join("chunks"))?;
+        show(self.global, &job, &backend.objects(self.config))?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
             Exit::Interrupted
+        } else if self.halves == Halves::Ingest {
+            Exit::Completed
         } else {
             exit_of(job.status)
         })
@@ -232,6 +257,22 @@ impl Run<'_> {
         }
     }
 
+    /// What opens sources in S3, if there are any.
+    #[cfg(feature = "aws")]
+    async fn remote(&self, sources: &[String]) -> Option<Arc<dyn Remote>> {
+        use crate::{export::S3Objects, store::aws::Clients};
+        if !sources.iter().any(|source| source.starts_with("s3://")) {
+            return None;
+        }
+        let clients = Clients::connect(&self.config.aws.options()).await;
+        Some(Arc::new(S3Objects::new(clients.s3)))
+    }
+
+    #[cfg(not(feature = "aws"))]
+    async fn remote(&self, _: &[String]) -> Option<Arc<dyn Remote>> {
+        None
+    }
+
     /// Reads the export once and decides how its lines become products; none if interrupted.
     async fn scan(
         &self,
@@ -249,6 +290,7 @@ impl Run<'_> {
         options.max_line_bytes = ingest.max_line_bytes;
         options.sort_memory = ingest.spill_memory_bytes;
         options.progress = progress.clone();
+        options.remote = self.remote(sources).await;
         let stop: Cancel = options.cancel.clone();
         let (sources, grouping) = (sources.to_vec(), transform.manifest().grouping.clone());
         let mut scan = tokio::task::spawn_blocking(move || Export::open(&sources, options)?.scan(&grouping));
@@ -324,13 +366,13 @@ impl Run<'_> {
         if self.config.target == TargetIndex::Catalog {
             return Ok(());
         }
-        let embedded = self.open().await?;
+        let backend = self.open().await?;
         let target = Target {
             shop_id: self.shop.to_owned(),
             index_name: index_name.to_owned(),
             job_id: String::new(),
         };
-        match index(self.config, &embedded, Patience::OfUser)?.check(&target).await {
+        match backend.index(self.config, Patience::OfUser)?.check(&target).await {
             Ok(()) => Ok(()),
             Err(error) if error.transient => {
                 eprintln!("warning: {}; the run begins and waits for it", chain(&error));
@@ -361,20 +403,20 @@ impl Run<'_> {
         Digest::of_parts(parts.iter().map(Vec::as_slice))
     }
 
-    async fn open(&self) -> Result<Embedded, Failure> {
-        let embedded = open(&self.config.data_dir, true)?;
-        embedded.join().await.map_err(store_failure)?;
-        Ok(embedded)
+    async fn open(&self) -> Result<Backend, Failure> {
+        let backend = Backend::open(self.config, true).await?;
+        backend.join().await.map_err(store_failure)?;
+        Ok(backend)
     }
 
-    fn worker(&self, embedded: &Embedded) -> Result<Arc<Worker>, Failure> {
+    fn worker(&self, backend: &Backend) -> Result<Arc<Worker>, Failure> {
         Ok(Arc::new(Worker::new(
-            embedded.stores(),
-            index(self.config, embedded, Patience::OfWorker)?,
+            backend.stores(),
+            backend.index(self.config, Patience::OfWorker)?,
             self.plugins.validate(),
             self.plugins.version(),
             self.env.clone(),
-            self.config.worker.settings(),
+            backend.worker_settings(self.config),
         )))
     }
 
@@ -447,7 +489,7 @@ fn reading_state(reading: &ProgressSnapshot, published: Option<&Published>, elap
 }
 
 /// Cancels at the first SIGINT or SIGTERM, so that chunks under way are finished; ends at once at the second.
-async fn interrupts(cancel: CancellationToken) {
+pub(super) async fn interrupts(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -500,7 +542,7 @@ fn ingest_failure(fault: IngestFault) -> Failure {
 }
 
 /// What to do after the worker stopped, perhaps at a chunk of another job than this run's.
-fn stopped(stop: Stop, job: Option<&JobId>) -> Failure {
+pub(super) fn stopped(stop: Stop, job: Option<&JobId>) -> Failure {
     let help = match &stop.job_id {
         Some(other) if job != Some(other) => format!(
             "the chunk belongs to job {other}, which an earlier run left unfinished and which comes first; mend the cause and \

@@ -2,6 +2,7 @@
 //!
 //! A variable names its key in capitals, with `__` between section and key: `HOST_SHOP`, `HOST_INGEST__LANES`.
 
+mod aws;
 mod catalog;
 mod explain;
 mod ingest;
@@ -11,6 +12,7 @@ mod plugin;
 mod telemetry;
 mod worker;
 
+pub use aws::AwsConfig;
 pub use catalog::CatalogConfig;
 pub use ingest::{GroupingMode, IngestConfig};
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
@@ -28,12 +30,16 @@ use std::{num::NonZeroU16, path::PathBuf};
 pub struct Config {
     /// Folder of the embedded stores: queue, jobs, catalog and chunks.
     pub data_dir: PathBuf,
+    /// Where queue, jobs, chunks and settings of indexes are.
+    pub store: StoreKind,
     /// The shop whose products are indexed: `example.myshopify.com`.
     pub shop: Option<String>,
     /// Name of the index; without one, the platform and the shop make it: `shopify-example-myshopify-com`.
     pub index: Option<String>,
     /// The index that documents are written to.
     pub target: TargetIndex,
+    /// Where the stores in AWS are.
+    pub aws: AwsConfig,
     /// How an export becomes chunks.
     pub ingest: IngestConfig,
     /// How chunks are written to the index.
@@ -46,6 +52,17 @@ pub struct Config {
     pub plugin: PluginConfig,
     /// Where metrics go.
     pub telemetry: TelemetryConfig,
+}
+
+/// The kinds of stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreKind {
+    /// A data directory on one machine.
+    #[default]
+    Embedded,
+    /// S3, SQS and DynamoDB.
+    Aws,
 }
 
 /// The kinds of index that documents can be written to.
@@ -89,9 +106,11 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from(".host"),
+            store: StoreKind::default(),
             shop: None,
             index: None,
             target: TargetIndex::default(),
+            aws: AwsConfig::default(),
             ingest: IngestConfig::default(),
             worker: WorkerConfig::default(),
             catalog: CatalogConfig::default(),

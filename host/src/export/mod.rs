@@ -18,6 +18,9 @@ mod lines;
 mod pass;
 mod pointer;
 mod progress;
+mod remote;
+#[cfg(feature = "aws")]
+mod s3;
 mod scratch;
 mod sort;
 mod source;
@@ -26,6 +29,9 @@ mod unpack;
 pub use error::ExportError;
 pub use group::{Export, Item, Plan, Products};
 pub use progress::{Cancel, Phase, Progress, ProgressSnapshot};
+pub use remote::Remote;
+#[cfg(feature = "aws")]
+pub use s3::S3Objects;
 
 /// How lines that name their parents are put together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +60,8 @@ pub struct Options {
     pub sort_files: usize,
     /// Folder for temporary files; they need about 1.4 times the unpacked export, streams their own size in addition.
     pub scratch_dir: PathBuf,
+    /// Opens sources that are no files.
+    pub remote: Option<Arc<dyn Remote>>,
     /// Where progress is shown.
     pub progress: Arc<Progress>,
     /// Stops the reading.
@@ -69,6 +77,7 @@ impl Options {
             sort_memory: 32 << 20,
             sort_files: 128,
             scratch_dir: scratch_dir.into(),
+            remote: None,
             progress: Arc::default(),
             cancel: Cancel::default(),
         }

@@ -1,6 +1,6 @@
 //! Sources of an export: opened, spooled to disk if they can be read only once, their packing told.
 
-use super::{Cancel, ExportError, Phase, Progress, scratch::Scratch, unpack::Packing};
+use super::{Cancel, ExportError, Options, Phase, Progress, Remote, scratch::Scratch, unpack::Packing};
 use std::{
     fs::{File, Metadata},
     io::{self, Read, Seek, Write},
@@ -65,9 +65,9 @@ impl Source {
 pub(super) fn open_all(
     names: &[String],
     scratch: &Scratch,
-    progress: &Progress,
-    cancel: &Cancel,
+    options: &Options,
 ) -> Result<Vec<Source>, ExportError> {
+    let (progress, cancel) = (options.progress.as_ref(), &options.cancel);
     if names.is_empty() {
         return Err(ExportError::NoSource);
     }
@@ -75,7 +75,8 @@ pub(super) fn open_all(
         return Err(ExportError::StdinTwice);
     }
     // What is wrong with a later file is said before a stream of gigabytes is spooled.
-    let opened = names.iter().map(|name| open(name)).collect::<Result<Vec<_>, _>>()?;
+    let opened =
+        names.iter().map(|name| open(name, options.remote.as_deref())).collect::<Result<Vec<_>, _>>()?;
     let spool = |name: &String, stream: Box<dyn Read>| {
         progress.begin(Phase::Spooling);
         spool(name, stream, scratch, progress, cancel)
@@ -97,12 +98,18 @@ enum Opened {
     Stream(Box<dyn Read>),
 }
 
-fn open(name: &str) -> Result<Opened, ExportError> {
+fn open(name: &str, remote: Option<&dyn Remote>) -> Result<Opened, ExportError> {
     let owned = || name.to_owned();
     if name == STANDARD_INPUT {
         return Ok(Opened::Stream(Box::new(io::stdin())));
     }
     if name.contains("://") && !Path::new(name).exists() {
+        if let Some(opened) = remote.and_then(|remote| remote.open(name)) {
+            return opened.map(Opened::Stream).map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => ExportError::NotFound { name: owned() },
+                _ => ExportError::Unreadable { name: owned(), source },
+            });
+        }
         return Err(ExportError::UnsupportedScheme { name: owned() });
     }
     let opened = File::open(name).and_then(|file| file.metadata().map(|metadata| (file, metadata)));

@@ -45,6 +45,9 @@ pub enum IngestFault {
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Another process took this one for dead and ingests instead.
+    #[error("another process has taken the ingest over, because this one gave no sign of life for too long")]
+    TakenOver,
     /// The reader stopped without saying why.
     #[error("the reader of the export stopped before its end")]
     ReaderStopped,

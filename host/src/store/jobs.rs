@@ -122,7 +122,8 @@ pub trait Jobs: Send + Sync {
     /// Prolongs a lease to `lease` from now; false if the fence is no longer the chunk's.
     async fn renew(&self, id: &JobId, seq: u32, fence: u64, lease: Duration) -> Result<bool, StoreError>;
 
-    /// Gives a chunk back as PENDING so that it can be claimed at once; false if the fence is no longer the chunk's.
+    /// Gives a chunk back as PENDING so that it can be claimed at once; false if the fence is no longer the chunk's. The second
+    /// call changes nothing and is true until somebody claims the chunk.
     async fn give_back(&self, id: &JobId, seq: u32, fence: u64) -> Result<bool, StoreError>;
 
     /// Forgets the attempts at a pending chunk: they failed for a reason that somebody has to mend first. Does nothing

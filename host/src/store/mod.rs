@@ -10,6 +10,8 @@ mod jobs;
 mod queue;
 mod settings;
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod embedded;
 
 pub use chunks::{Chunks, Put};

@@ -1,10 +1,10 @@
 use super::{Duration, StoreError, async_trait};
-use crate::model::{ChunkRef, JobId};
+use crate::model::{ChunkRef, Job};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Names one delivery of a message; void once the message is delivered again or removed. Running out of visibility or
-/// giving the message back does not make it void by itself.
+/// giving the message back need not make it void: in the embedded queue it does not, in SQS it does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt(pub String);
 
@@ -44,9 +44,9 @@ pub struct DeadLetter {
 /// they were sent, and none of a group while another of the same group is in flight.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Sends the message of a chunk. Sending the same chunk (job and sequence number) again does nothing, for as long
+    /// Sends the message of a chunk to the queue of its job's shop. Sending the same chunk (job and sequence number) again does nothing, for as long
     /// as the backend remembers it: for ever in the embedded queue, 5 minutes in SQS.
-    async fn send(&self, shop_id: &str, chunk: &ChunkRef) -> Result<(), StoreError>;
+    async fn send(&self, job: &Job, chunk: &ChunkRef) -> Result<(), StoreError>;
 
     /// Takes up to `max` messages, at most one a group, and hides each for `visibility`. Returns an empty list
     /// at once if there is none. A message not acknowledged by then is delivered again, before its successors.
@@ -56,6 +56,21 @@ pub trait Queue: Send + Sync {
         max: usize,
         visibility: Duration,
     ) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Takes one message as [`receive`](Self::receive) does; where the backend can wait for one by itself, it does so for
+    /// up to `patience`, and the caller need not look again and again. May be cancelled: a message that was about to be
+    /// handed over is delivered again after `visibility`.
+    async fn wait(
+        &self,
+        shop_id: &str,
+        visibility: Duration,
+        _patience: Duration,
+    ) -> Result<Option<Delivery>, StoreError> {
+        Ok(self.receive(shop_id, 1, visibility).await?.pop())
+    }
+
+    /// Shops that have a queue, in their order.
+    async fn shops(&self) -> Result<Vec<String>, StoreError>;
 
     /// Hides the message for `visibility` from now; false if the receipt is void, and then nothing changes.
     async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError>;
@@ -70,8 +85,8 @@ pub trait Queue: Send + Sync {
     /// Burying the same chunk again changes nothing.
     async fn bury(&self, receipt: &Receipt, code: &str, message: &str) -> Result<bool, StoreError>;
 
-    /// Number of messages of a job that are still to be acknowledged, in flight or not.
-    async fn pending(&self, job_id: &JobId) -> Result<u64, StoreError>;
+    /// Number of messages of a shop that are still to be acknowledged, in flight or not; a moment late in SQS.
+    async fn pending(&self, shop_id: &str) -> Result<u64, StoreError>;
 
     /// The dead letters of a shop, oldest first.
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError>;

@@ -1,6 +1,9 @@
 //! The worker's loop: takes messages, handles their chunks side by side, one a lane, and settles each exactly once.
 
-use super::{chunk, lease::Heartbeat};
+use super::{
+    chunk,
+    lease::{Heartbeat, Lease},
+};
 use crate::{
     env::SharedEnv,
     fault::{Disposition, Fault, chain, disposition},
@@ -11,6 +14,7 @@ use crate::{
     telemetry::metrics as names,
 };
 use futures::FutureExt;
+use jiff::Timestamp;
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
@@ -77,6 +81,15 @@ struct Held {
     attempts: u32,
 }
 
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handled {
+    /// The chunk is counted and the message gone, or somebody else's.
+    Settled,
+    /// The message is in the queue and comes again.
+    Left,
+}
+
 /// When a worker's loop ends by itself.
 #[derive(Clone, Debug)]
 pub enum Until {
@@ -97,6 +110,11 @@ impl Worker {
         settings: WorkerSettings,
     ) -> Self {
         Self { stores, index, validate, version, env, settings, jobs: Mutex::default(), news: Notify::new() }
+    }
+
+    /// For how long a chunk and its message are ours without a sign of life.
+    pub fn lease(&self) -> Duration {
+        self.settings.lease
     }
 
     /// Has an idle loop look at once, because something was sent or sealed in this process.
@@ -134,7 +152,7 @@ impl Worker {
                             let ChunkRef { job_id, seq, .. } = &delivery.chunk;
                             // Whatever is logged on the way is found by the job.
                             let span = tracing::info_span!("chunk", %job_id, seq);
-                            let handle = async move { worker.handle(delivery, &stopping).await };
+                            let handle = async move { worker.handle(delivery, None, &stopping).await };
                             tasks.spawn(handle.instrument(span));
                         }
                     }
@@ -147,7 +165,7 @@ impl Worker {
             tokio::select! {
                 Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
                     match ended {
-                        Ok(Ok(())) => {}
+                        Ok(Ok(_)) => {}
                         Ok(Err(stop)) => { stopped.get_or_insert(*stop); }
                         // Its lease runs out, and the chunk is delivered again.
                         Err(error) => tracing::error!(%error, "giving a chunk back went wrong"),
@@ -182,22 +200,37 @@ impl Worker {
     }
 
     /// Handles one delivery from claim to acknowledgement.
-    async fn handle(&self, delivery: Delivery, stopping: &CancellationToken) -> Result<(), Box<Stop>> {
+    /// What is not done at `until` is left for later; `stopping` is cancelled before a message is given back that needs
+    /// somebody to act first.
+    pub(super) async fn handle(
+        &self,
+        delivery: Delivery,
+        until: Option<Timestamp>,
+        stopping: &CancellationToken,
+    ) -> Result<Handled, Box<Stop>> {
         let mut held = None;
         // A panic concerns this chunk alone; the loop and the other chunks go on.
-        let result = AssertUnwindSafe(self.steps(&delivery, &mut held)).catch_unwind().await;
+        let result = AssertUnwindSafe(self.steps(&delivery, until, &mut held)).catch_unwind().await;
         let result = result.unwrap_or_else(|panic| {
             let message = panic.downcast_ref::<String>().cloned();
             let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             Err(Fault::Bug { key: delivery.chunk.key.clone(), message: message.unwrap_or_default() })
         });
-        let Err(fault) = result else { return Ok(()) };
-        self.dispose(&delivery, held, fault, stopping).await
+        match result {
+            Ok(handled) => Ok(handled),
+            Err(fault) => self.dispose(&delivery, held, fault, stopping).await,
+        }
     }
 
-    async fn steps(&self, delivery: &Delivery, held: &mut Option<Held>) -> Result<(), Fault> {
+    async fn steps(
+        &self,
+        delivery: &Delivery,
+        until: Option<Timestamp>,
+        held: &mut Option<Held>,
+    ) -> Result<Handled, Fault> {
         let Delivery { chunk, receipt, .. } = delivery;
         let jobs = self.stores.jobs.as_ref();
+        let claimed_at = self.env.now();
         match jobs.claim(&chunk.job_id, chunk.seq, self.settings.lease).await? {
             Claim::Won { fence, attempts } => {
                 *held = Some(Held { fence, attempts });
@@ -205,13 +238,15 @@ impl Worker {
                     return Err(Fault::TooManyAttempts { key: chunk.key.clone(), attempts });
                 }
                 let lost = CancellationToken::new();
-                let lease = self.settings.lease;
+                let lease = Lease { claimed_at, duration: self.settings.lease };
                 let heartbeat =
                     Heartbeat::start(&self.stores, &self.env, chunk, fence, receipt, lease, lost.clone());
                 let began = self.env.now();
                 let outcome = tokio::select! {
                     outcome = self.outcome(chunk) => outcome?,
                     () = lost.cancelled() => return Err(Fault::LeaseLost { key: chunk.key.clone() }),
+                    // What is written by then is found written the next time.
+                    () = self.sleep_until(until) => return Err(Fault::OutOfTime { key: chunk.key.clone() }),
                 };
                 drop(heartbeat);
                 self.settle(delivery, fence, &outcome).await?;
@@ -226,13 +261,21 @@ impl Worker {
             Claim::Held { until } => {
                 let wait = self.env.now().duration_until(until).unsigned_abs();
                 self.stores.queue.release(receipt, wait).await?;
+                return Ok(Handled::Left);
             }
             Claim::Unknown => {
                 tracing::warn!(key = chunk.key, "the message of a chunk that no job knows was dropped");
                 self.leave(delivery, None).await?;
             }
         }
-        Ok(())
+        Ok(Handled::Settled)
+    }
+
+    /// Returns at an instant; never without one.
+    async fn sleep_until(&self, until: Option<Timestamp>) {
+        let Some(until) = until else { return std::future::pending().await };
+        let left = self.env.now().duration_until(until);
+        self.env.sleep(Duration::try_from(left).unwrap_or_default()).await;
     }
 
     async fn outcome(&self, chunk: &ChunkRef) -> Result<ChunkOutcome, Fault> {
@@ -273,7 +316,7 @@ impl Worker {
         held: Option<Held>,
         fault: Fault,
         stopping: &CancellationToken,
-    ) -> Result<(), Box<Stop>> {
+    ) -> Result<Handled, Box<Stop>> {
         let key = &delivery.chunk.key;
         let attempts = held.map_or(delivery.receive_count, |held| held.attempts);
         let decided = disposition(&fault, attempts, self.env.random());
@@ -285,6 +328,7 @@ impl Worker {
         let name = match decided {
             Disposition::Retry(_) => "retry",
             Disposition::Quarantine(_) => "quarantine",
+            Disposition::Defer => "defer",
             Disposition::Abandon => "abandon",
             Disposition::Stop => "stop",
         };
@@ -292,6 +336,7 @@ impl Worker {
         let given_back = match &decided {
             Disposition::Abandon => Ok(()),
             Disposition::Retry(after) => self.release(delivery, held, *after).await,
+            Disposition::Defer => self.forgive(delivery, held).await,
             Disposition::Stop => {
                 stopping.cancel();
                 self.forgive(delivery, held).await
@@ -301,6 +346,7 @@ impl Worker {
                 self.quarantine(delivery, held, reason).await
             }
         };
+        let is_given_back = given_back.is_ok();
         if let Err(error) = given_back {
             // The lease runs out by itself, and the chunk is delivered again.
             tracing::warn!(key, cause = chain(&error), "a chunk could not be given back");
@@ -309,7 +355,11 @@ impl Worker {
             let job_id = Some(delivery.chunk.job_id.clone());
             return Err(Box::new(Stop { key: key.clone(), job_id, attempts, fault }));
         }
-        Ok(())
+        // Whoever has an abandoned chunk may still need the message.
+        Ok(match decided {
+            Disposition::Quarantine(_) if is_given_back && held.is_some() => Handled::Settled,
+            _ => Handled::Left,
+        })
     }
 
     async fn release(&self, delivery: &Delivery, held: Option<Held>, after: Duration) -> Result<(), Fault> {

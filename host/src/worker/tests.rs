@@ -26,6 +26,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+mod fleet;
 mod updates;
 
 const SHOP: &str = "tests.myshopify.com";
@@ -71,6 +72,10 @@ struct ScriptedIndex {
     documents: Mutex<BTreeMap<DocumentId, (Write, String)>>,
     next: Mutex<Vec<Next>>,
     writes: AtomicU64,
+    /// Shops in the order of their writes.
+    written: Mutex<Vec<String>>,
+    /// A shop whose index cannot be written until somebody mends it.
+    broken: Mutex<Option<String>>,
 }
 
 fn index_error(transient: bool) -> IndexError {
@@ -103,6 +108,10 @@ impl Index for ScriptedIndex {
 
     async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         self.writes.fetch_add(1, Relaxed);
+        self.written.lock().unwrap().push(target.shop_id.clone());
+        if self.broken.lock().unwrap().as_ref() == Some(&target.shop_id) {
+            return Err(index_error(false));
+        }
         let next = {
             let mut next = self.next.lock().unwrap();
             (!next.is_empty()).then(|| next.remove(0))
@@ -279,11 +288,21 @@ impl Bench {
 
     /// Publishes a sealed job of these chunks, each in a lane of its own if `lanes`.
     async fn publish(&self, name: &str, chunks: &[(Operation, &str)], lanes: bool) -> JobId {
+        self.publish_for(SHOP, name, chunks, lanes).await
+    }
+
+    async fn publish_for(
+        &self,
+        shop_id: &str,
+        name: &str,
+        chunks: &[(Operation, &str)],
+        lanes: bool,
+    ) -> JobId {
         let id = JobId::new(name).unwrap();
         let job = Job {
             id: id.clone(),
             platform: "shopify".into(),
-            shop_id: SHOP.into(),
+            shop_id: shop_id.into(),
             index_name: "products".into(),
             operation: Operation::AddDocuments,
             created_at: self.env.now(),
@@ -297,7 +316,7 @@ impl Bench {
         let mut items = 0;
         for (seq, (operation, text)) in chunks.iter().enumerate() {
             let seq = seq as u32;
-            let key = ChunkRef::key("shopify", SHOP, &id, seq);
+            let key = ChunkRef::key("shopify", shop_id, &id, seq);
             let documents = text.lines().count() as u32;
             items += u64::from(documents);
             let lane = if lanes { seq as u16 } else { 0 };
@@ -313,7 +332,7 @@ impl Bench {
             };
             self.stores.chunks.put_if_absent(&key, text.as_bytes()).await.unwrap();
             self.stores.jobs.add_chunk(&chunk).await.unwrap();
-            self.stores.queue.send(SHOP, &chunk).await.unwrap();
+            self.stores.queue.send(&job, &chunk).await.unwrap();
         }
         let seal = Seal {
             chunks: chunks.len() as u32,
@@ -389,7 +408,7 @@ async fn what_may_go_away_is_tried_again_and_counted_once() {
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
     // After the lost answer the documents are there: written by this very job, they are neither written again nor `unchanged`.
     assert_eq!(bench.index.writes.load(Relaxed), 2);
-    assert_eq!(bench.stores.queue.pending(&id).await.unwrap(), 0);
+    assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -402,7 +421,7 @@ async fn what_needs_somebody_stops_the_worker_and_burns_nothing() {
         bench.script(next);
         let stop = bench.run(&id).await.unwrap_err();
         assert_eq!(stop.attempts, attempts);
-        assert_eq!(bench.stores.queue.pending(&id).await.unwrap(), 1);
+        assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 1);
         // The cause is mended; the same worker goes on at once.
         let job = bench.run(&id).await.unwrap();
         assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
@@ -434,7 +453,7 @@ async fn a_poison_chunk_is_buried_and_its_lane_goes_on() {
             [(code, 0)]
         );
         assert_eq!(job.samples[0].code, code);
-        assert_eq!(bench.stores.queue.pending(&id).await.unwrap(), 0);
+        assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 0);
     }
 }
 

@@ -42,6 +42,8 @@ checks! { embedded:
     queue::a_buried_message_is_a_dead_letter_and_its_group_goes_on,
     queue::pending_counts_what_is_not_acknowledged,
     queue::of_many_receivers_one_gets_a_message,
+    queue::shops_with_messages_are_listed,
+    queue::waiting_gives_a_message_that_is_there,
     jobs::a_job_is_created_once,
     jobs::an_interrupted_job_is_found_by_its_fingerprint,
     jobs::jobs_are_listed_newest_first,

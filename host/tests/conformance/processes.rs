@@ -66,10 +66,10 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
         steps.next();
         stores.jobs.add_chunk(&chunk).await.unwrap();
         steps.next();
-        stores.queue.send("shop", &chunk).await.unwrap();
+        stores.queue.send(&job, &chunk).await.unwrap();
     }
     stores.jobs.seal(&job.id, &seal(CHUNKS)).await.unwrap();
-    while stores.queue.pending(&job.id).await.unwrap() > 0 {
+    while stores.queue.pending(&job.shop_id).await.unwrap() > 0 {
         let deliveries = stores.queue.receive("shop", 2, LEASE).await.unwrap();
         if deliveries.is_empty() {
             RealEnv.sleep(Duration::from_millis(10)).await;

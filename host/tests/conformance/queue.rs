@@ -8,10 +8,6 @@ use host::{
 };
 use std::{collections::HashSet, time::Duration};
 
-fn job(backend: &Backend) -> JobId {
-    JobId::new(backend.name("job")).unwrap()
-}
-
 async fn one(queue: &dyn Queue, shop: &str) -> Delivery {
     let mut deliveries = queue.receive(shop, 1, MINUTE).await.unwrap();
     assert_eq!(deliveries.len(), 1);
@@ -24,11 +20,11 @@ async fn nothing(queue: &dyn Queue, shop: &str) {
 }
 
 async fn send(backend: &Backend, shop: &str, chunks: u32) -> JobId {
-    let job = job(backend);
+    let job = backend.job(shop);
     for seq in 0..chunks {
-        backend.stores.queue.send(shop, &chunk(&job, seq, 0)).await.unwrap();
+        backend.stores.queue.send(&job, &chunk(&job.id, seq, 0)).await.unwrap();
     }
-    job
+    job.id
 }
 
 pub(crate) async fn a_group_is_delivered_in_order_one_at_a_time(backend: &Backend) {
@@ -46,9 +42,10 @@ pub(crate) async fn a_group_is_delivered_in_order_one_at_a_time(backend: &Backen
 }
 
 pub(crate) async fn groups_do_not_wait_for_each_other(backend: &Backend) {
-    let (queue, shop, job) = (&*backend.stores.queue, backend.name("shop"), job(backend));
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    let job = backend.job(&shop);
     for seq in 0..6 {
-        queue.send(&shop, &chunk(&job, seq, (seq % 3) as u16)).await.unwrap();
+        queue.send(&job, &chunk(&job.id, seq, (seq % 3) as u16)).await.unwrap();
     }
     let two = queue.receive(&shop, 2, MINUTE).await.unwrap();
     let rest = queue.receive(&shop, 10, MINUTE).await.unwrap();
@@ -67,14 +64,15 @@ pub(crate) async fn shops_do_not_see_each_others_messages(backend: &Backend) {
 }
 
 pub(crate) async fn the_same_chunk_is_sent_once(backend: &Backend) {
-    let (queue, shop, job) = (&*backend.stores.queue, backend.name("shop"), job(backend));
-    let chunk = chunk(&job, 0, 0);
-    let sends = join_all((0..4).map(|_| queue.send(&shop, &chunk))).await;
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    let job = backend.job(&shop);
+    let chunk = chunk(&job.id, 0, 0);
+    let sends = join_all((0..4).map(|_| queue.send(&job, &chunk))).await;
     assert!(sends.iter().all(Result::is_ok));
-    assert_eq!(queue.pending(&job).await.unwrap(), 1);
+    assert_eq!(queue.pending(&shop).await.unwrap(), 1);
     let delivery = one(queue, &shop).await;
     queue.ack(&delivery.receipt).await.unwrap();
-    queue.send(&shop, &chunk).await.unwrap();
+    queue.send(&job, &chunk).await.unwrap();
     nothing(queue, &shop).await;
 }
 
@@ -92,7 +90,7 @@ pub(crate) async fn what_is_not_acknowledged_comes_again_before_its_successors(b
 
 pub(crate) async fn an_older_receipt_is_void(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
-    let job = send(backend, &shop, 1).await;
+    send(backend, &shop, 1).await;
     let old = one(queue, &shop).await.receipt;
     backend.env.sleep(MINUTE).await;
     let new = one(queue, &shop).await.receipt;
@@ -102,7 +100,7 @@ pub(crate) async fn an_older_receipt_is_void(backend: &Backend) {
     assert!(!queue.bury(&old, "code", "message").await.unwrap());
     nothing(queue, &shop).await;
     assert!(queue.dead_letters(&shop).await.unwrap().is_empty());
-    assert_eq!(queue.pending(&job).await.unwrap(), 1);
+    assert_eq!(queue.pending(&shop).await.unwrap(), 1);
     assert!(queue.ack(&new).await.unwrap());
     for receipt in [new, Receipt("nonsense".to_owned()), Receipt("1.0".to_owned()), Receipt(String::new())] {
         assert!(!queue.ack(&receipt).await.unwrap(), "{receipt:?}");
@@ -156,19 +154,45 @@ pub(crate) async fn a_buried_message_is_a_dead_letter_and_its_group_goes_on(back
 
 pub(crate) async fn pending_counts_what_is_not_acknowledged(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
-    let job = send(backend, &shop, 3).await;
-    send(backend, &shop, 2).await;
-    assert_eq!(queue.pending(&job).await.unwrap(), 3);
+    let other = backend.name("shop");
+    assert_eq!(queue.pending(&shop).await.unwrap(), 0);
+    send(backend, &shop, 3).await;
+    send(backend, &other, 2).await;
+    assert_eq!(queue.pending(&shop).await.unwrap(), 3);
     let delivery = one(queue, &shop).await;
-    assert_eq!(queue.pending(&job).await.unwrap(), 3, "in flight");
+    assert_eq!(queue.pending(&shop).await.unwrap(), 3, "in flight");
     queue.ack(&delivery.receipt).await.unwrap();
-    assert_eq!(queue.pending(&job).await.unwrap(), 2);
+    assert_eq!(queue.pending(&shop).await.unwrap(), 2);
+    assert_eq!(queue.pending(&other).await.unwrap(), 2);
+}
+
+pub(crate) async fn shops_with_messages_are_listed(backend: &Backend) {
+    let (queue, mut shops) = (&*backend.stores.queue, [backend.name("shop.b"), backend.name("shop.a")]);
+    for shop in &shops {
+        send(backend, shop, 2).await;
+    }
+    shops.sort_unstable();
+    let mut listed = queue.shops().await.unwrap();
+    assert!(listed.is_sorted());
+    listed.retain(|shop| shops.contains(shop));
+    assert_eq!(listed, shops);
+}
+
+pub(crate) async fn waiting_gives_a_message_that_is_there(backend: &Backend) {
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    assert!(queue.wait(&shop, MINUTE, Duration::ZERO).await.unwrap().is_none());
+    let job = send(backend, &shop, 2).await;
+    let first = queue.wait(&shop, MINUTE, Duration::ZERO).await.unwrap().unwrap();
+    assert_eq!(first.chunk, chunk(&job, 0, 0));
+    assert!(queue.wait(&shop, MINUTE, Duration::ZERO).await.unwrap().is_none(), "its group is busy");
+    assert!(queue.ack(&first.receipt).await.unwrap());
 }
 
 pub(crate) async fn of_many_receivers_one_gets_a_message(backend: &Backend) {
-    let (queue, shop, job) = (&*backend.stores.queue, backend.name("shop"), job(backend));
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    let job = backend.job(&shop);
     for seq in 0..20 {
-        queue.send(&shop, &chunk(&job, seq, seq as u16)).await.unwrap();
+        queue.send(&job, &chunk(&job.id, seq, seq as u16)).await.unwrap();
     }
     let received = join_all((0..10).map(|_| queue.receive(&shop, 3, MINUTE))).await;
     let seqs: Vec<u32> = received.into_iter().flat_map(Result::unwrap).map(|d| d.chunk.seq).collect();

@@ -4,7 +4,7 @@ use crate::make::{MINUTE, chunk, write};
 use host::{
     env::RealEnv,
     index::{Index, Target, Write, catalog::Catalog},
-    model::{DocumentId, JobId},
+    model::DocumentId,
     store::embedded::Embedded,
 };
 use serde_json::{Value, json};
@@ -60,10 +60,10 @@ async fn speed_of_the_catalog() {
 async fn speed_of_the_queue() {
     let dir = tempfile::tempdir().unwrap();
     let stores = Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap().stores();
-    let job = JobId::new("job").unwrap();
+    let job = crate::embedded::embedded().job("shop");
     let start = Instant::now();
     for seq in 0..20_000 {
-        stores.queue.send("shop", &chunk(&job, seq, (seq % 4) as u16)).await.unwrap();
+        stores.queue.send(&job, &chunk(&job.id, seq, (seq % 4) as u16)).await.unwrap();
     }
     println!("send: {:.0}/s", 2e4 / start.elapsed().as_secs_f64());
     let start = Instant::now();

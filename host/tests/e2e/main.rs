@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+#[cfg(feature = "aws")]
+mod aws;
 mod bad_input;
 mod crash;
 mod everyday;
 mod interrupt;
+#[cfg(feature = "aws")]
+mod lambda;
 mod marqo;
 mod metrics;
 mod order;

@@ -5,7 +5,8 @@ mod put;
 
 use super::{
     Ended, Global,
-    context::{Patience, config, marqo, open, print, print_json, runtime, store_failure},
+    backend::Backend,
+    context::{Patience, config, marqo, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
@@ -37,7 +38,7 @@ pub(super) enum SettingsCommand {
 
 pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
     let config = config(global)?;
-    let stores = |create| open(&config.data_dir, create).map(|embedded| embedded.stores());
+    let stores = async |create| Ok::<_, Failure>(Backend::open(&config, create).await?.stores());
     runtime()?.block_on(async {
         match command {
             SettingsCommand::Put(args) => {
@@ -46,7 +47,7 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
                     // Nothing is made for settings that cannot be used.
                     change.apply(IndexSettings::default())?;
                 }
-                let settings = stores(true)?.settings;
+                let settings = stores(true).await?.settings;
                 let stored = settings.get(&args.name).await.map_err(store_failure)?;
                 if stored.is_none() && change.is_empty() {
                     return Err(Failure::usage(format!("nothing is said about index {}", args.name))
@@ -59,17 +60,17 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
                 show(global, &args.name, &wanted)?;
             }
             SettingsCommand::Delete { name } => {
-                if !stores(false)?.settings.delete(&name).await.map_err(store_failure)? {
+                if !stores(false).await?.settings.delete(&name).await.map_err(store_failure)? {
                     return Err(without_settings(&name));
                 }
                 eprintln!("removed the settings of index {name}");
             }
             SettingsCommand::Get { name } => {
-                let found = stores(false)?.settings.get(&name).await.map_err(store_failure)?;
+                let found = stores(false).await?.settings.get(&name).await.map_err(store_failure)?;
                 show(global, &name, &found.ok_or_else(|| without_settings(&name))?)?;
             }
             SettingsCommand::List => {
-                let settings = stores(false)?.settings;
+                let settings = stores(false).await?.settings;
                 let names = settings.list().await.map_err(store_failure)?;
                 if names.is_empty() {
                     eprintln!("no index has settings; `host settings put INDEX …` makes them");

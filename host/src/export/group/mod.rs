@@ -61,7 +61,7 @@ impl Export {
     /// is copied to a temporary file here.
     pub fn open(sources: &[String], options: Options) -> Result<Self, ExportError> {
         let scratch = Scratch::new(options.scratch_dir.clone());
-        let sources = source::open_all(sources, &scratch, &options.progress, &options.cancel)?;
+        let sources = source::open_all(sources, &scratch, &options)?;
         Ok(Self { input: Arc::new(Input { sources, options }) })
     }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     env::SharedEnv,
-    model::{ChunkRef, JobId},
+    model::{ChunkRef, Job},
     store::{DeadLetter, Delivery, Queue, Receipt, StoreError},
 };
 use async_trait::async_trait;
@@ -88,9 +88,9 @@ pub(super) fn give_back_all(tx: &Transaction<'_>) -> Result<(), Cause> {
 
 #[async_trait]
 impl Queue for Messages {
-    async fn send(&self, shop_id: &str, chunk: &ChunkRef) -> Result<(), StoreError> {
+    async fn send(&self, job: &Job, chunk: &ChunkRef) -> Result<(), StoreError> {
         let action = || format!("sending the message of chunk {} of job {}", chunk.seq, chunk.job_id);
-        let (shop_id, chunk) = (shop_id.to_owned(), chunk.clone());
+        let (shop_id, chunk) = (job.shop_id.clone(), chunk.clone());
         let send = move |tx: &Transaction<'_>| {
             let job_id = chunk.job_id.as_str();
             let sent = tx
@@ -143,6 +143,18 @@ impl Queue for Messages {
         done.map_err(|error| error.during(format!("receiving messages of {shop_id}")))
     }
 
+    async fn shops(&self) -> Result<Vec<String>, StoreError> {
+        let list = |tx: &Transaction<'_>| {
+            let mut statement = tx.prepare_cached(
+                "SELECT shop_id FROM message UNION SELECT shop_id FROM dead_letter ORDER BY shop_id",
+            )?;
+            let shops = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(shops)
+        };
+        let done = self.database.read(list).await;
+        done.map_err(|error| error.during("listing the shops with a queue"))
+    }
+
     async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
         let done = self.hide(receipt, visibility).await;
         done.map_err(|error| error.during("keeping a message hidden"))
@@ -175,14 +187,14 @@ impl Queue for Messages {
         done.map_err(|error| error.during("moving a message to the dead letters"))
     }
 
-    async fn pending(&self, job_id: &JobId) -> Result<u64, StoreError> {
-        let job = job_id.as_str().to_owned();
+    async fn pending(&self, shop_id: &str) -> Result<u64, StoreError> {
+        let shop = shop_id.to_owned();
         let count = move |tx: &Transaction<'_>| {
-            let mut statement = tx.prepare_cached("SELECT count(*) FROM message WHERE job_id = ?1")?;
-            Ok(statement.query_row([job], |row| row.get(0))?)
+            let mut statement = tx.prepare_cached("SELECT count(*) FROM message WHERE shop_id = ?1")?;
+            Ok(statement.query_row([shop], |row| row.get(0))?)
         };
         let done = self.database.read(count).await;
-        done.map_err(|error| error.during(format!("counting the messages of job {job_id}")))
+        done.map_err(|error| error.during(format!("counting the messages of {shop_id}")))
     }
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {

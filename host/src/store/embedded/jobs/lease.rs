@@ -76,7 +76,11 @@ pub(super) fn give_back(tx: &Transaction<'_>, row: &Row, fence: u64) -> Result<b
             WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state = 'RUNNING'",
         )?
         .execute(params![row.job_id, row.seq, fence])?;
-    Ok(given_back == 1)
+    if given_back == 1 {
+        return Ok(true);
+    }
+    let was_mine = "SELECT 1 FROM chunk WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state = 'PENDING'";
+    Ok(tx.prepare_cached(was_mine)?.exists(params![row.job_id, row.seq, fence])?)
 }
 
 pub(super) fn forgive(tx: &Transaction<'_>, row: &Row) -> Result<(), Cause> {

@@ -1,0 +1,118 @@
+//! `host lambda`: the indexing half as an AWS Lambda function behind an SQS event source.
+
+use super::{
+    Ended, Global,
+    backend::Backend,
+    context::{Patience, effective, env, plugins, runtime},
+    failure::{Exit, Failure},
+};
+use crate::{
+    config::{Config, StoreKind},
+    env::SharedEnv,
+    store::{Receipt, aws::Aws},
+    telemetry::exporter::{self, Exporter},
+    worker::{Budget, Worker},
+};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use clap::Args;
+use jiff::Timestamp;
+use lambda_runtime::{LambdaEvent, service_fn};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+
+/// Before the deadline, everything is given back: what takes the runtime's own last seconds.
+const LAST_SECONDS: Duration = Duration::from_secs(5);
+
+/// Arguments of `host lambda`.
+#[derive(Debug, Args)]
+pub(super) struct LambdaArgs {
+    /// Plug-in file; may be repeated, the later one wins a role
+    #[arg(long = "plugin", value_name = "FILE")]
+    plugins: Vec<PathBuf>,
+}
+
+/// What lives from one invocation to the next.
+struct Function {
+    worker: Arc<Worker>,
+    aws: Aws,
+    exporter: Exporter,
+    reserve: Duration,
+    env: SharedEnv,
+}
+
+pub(super) fn run(global: &Global, args: &LambdaArgs) -> Ended {
+    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
+        return Err(Failure::usage("this is not started by the Lambda runtime")
+            .help("`host work` does the same work anywhere else"));
+    }
+    let mut overrides = global.overrides();
+    overrides.set("lambda", "store", Some(StoreKind::Aws)).set(
+        "--plugin",
+        "plugin.files",
+        (!args.plugins.is_empty()).then_some(&args.plugins),
+    );
+    let config: Config = effective(global, &overrides)?.config;
+    let plugins = plugins(&config)?;
+    runtime()?.block_on(async {
+        let backend = Backend::open(&config, false).await?;
+        let index = backend.index(&config, Patience::OfWorker)?;
+        let Backend::Aws(aws) = &backend else {
+            return Err(Failure::usage("a function works on the stores in AWS alone"));
+        };
+        let (validate, version) = (plugins.validate(), plugins.version());
+        let settings = backend.worker_settings(&config);
+        let worker = Worker::new(backend.stores(), index, validate, version, env(), settings);
+        let function = Function {
+            worker: Arc::new(worker),
+            aws: aws.clone(),
+            exporter: exporter::start(&config.telemetry).map_err(Failure::usage)?,
+            reserve: Duration::from_secs(config.aws.lambda_reserve_seconds.into()),
+            env: env(),
+        };
+        let handle = |event: LambdaEvent<SqsEvent>| function.handle(event);
+        lambda_runtime::run(service_fn(handle)).await.map_err(Failure::broke)?;
+        Ok(Exit::Completed)
+    })
+}
+
+impl Function {
+    /// Handles a batch of messages; the answer names those that come again.
+    async fn handle(&self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, lambda_runtime::Error> {
+        let deadline = Timestamp::try_from(event.context.deadline())?;
+        let mut deliveries = Vec::new();
+        let mut ids: HashMap<Receipt, String> = HashMap::new();
+        let mut failed = Vec::new();
+        for record in event.payload.records {
+            let id = record.message_id.clone().unwrap_or_default();
+            match self.aws.adopt(&record, self.worker.lease()).await {
+                Ok(Some(delivery)) => {
+                    ids.insert(delivery.receipt.clone(), id);
+                    deliveries.push(delivery);
+                }
+                // It could not be read and is among the dead letters.
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(cause = crate::fault::chain(&error), "a message could not be taken over");
+                    failed.push(id);
+                }
+            }
+        }
+        let before = |margin: Duration| {
+            let margin = jiff::SignedDuration::try_from(margin).unwrap_or(jiff::SignedDuration::MAX);
+            deadline.saturating_sub(margin).unwrap_or(Timestamp::MIN)
+        };
+        let budget =
+            Budget { begin_until: before(self.reserve.max(LAST_SECONDS)), work_until: before(LAST_SECONDS) };
+        let received = deliveries.len();
+        let done = self.worker.run_batch(deliveries, budget).await;
+        failed.extend(ids.into_iter().filter(|(receipt, _)| !done.contains(receipt)).map(|(_, id)| id));
+        tracing::info!(received, left = failed.len(), left_ms = self.left(deadline), "a batch was handled");
+        self.exporter.flush();
+        let mut response = SqsBatchResponse::default();
+        response.set_failures(failed);
+        Ok(response)
+    }
+
+    fn left(&self, deadline: Timestamp) -> i64 {
+        i64::try_from(self.env.now().duration_until(deadline).as_millis()).unwrap_or(0)
+    }
+}

@@ -1,0 +1,59 @@
+//! `host work`: the indexing half alone, for all shops.
+
+use super::{
+    Ended, Global,
+    backend::Backend,
+    context::{Patience, effective, env, plugins, runtime, store_failure},
+    failure::{Exit, Failure},
+    run::{interrupts, stopped},
+};
+use crate::{telemetry::exporter, worker::Worker};
+use clap::Args;
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// Arguments of `host work`.
+#[derive(Debug, Args)]
+pub(super) struct WorkArgs {
+    /// Plug-in file; may be repeated, the later one wins a role
+    #[arg(long = "plugin", value_name = "FILE")]
+    plugins: Vec<PathBuf>,
+    /// Chunks written at once, of all shops together
+    #[arg(long, value_name = "N")]
+    concurrency: Option<NonZeroUsize>,
+}
+
+pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
+    let mut overrides = global.overrides();
+    overrides.set("--concurrency", "worker.concurrency", args.concurrency).set(
+        "--plugin",
+        "plugin.files",
+        (!args.plugins.is_empty()).then_some(&args.plugins),
+    );
+    let config = effective(global, &overrides)?.config;
+    let plugins = plugins(&config)?;
+    let cancel = CancellationToken::new();
+    runtime()?.block_on(async {
+        tokio::spawn(interrupts(cancel.clone()));
+        let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
+        tokio::spawn(exporter.clone().run(env()));
+        let backend = Backend::open(&config, true).await?;
+        backend.join().await.map_err(store_failure)?;
+        let worker = Arc::new(Worker::new(
+            backend.stores(),
+            backend.index(&config, Patience::OfWorker)?,
+            plugins.validate(),
+            plugins.version(),
+            env(),
+            backend.worker_settings(&config),
+        ));
+        if !global.quiet {
+            eprintln!("working the queues of all shops until Ctrl-C");
+        }
+        let only = config.shop.as_deref();
+        let worked = worker.run_all(only, &cancel).await;
+        exporter.flush();
+        worked.map_err(|stop| stopped(stop, None))?;
+        Ok(Exit::Interrupted)
+    })
+}

@@ -1,0 +1,68 @@
+//! When a job ends: all segments are full and it is sealed. The record holds the set of full segments, so that the last
+//! update of it, whosever it is, sees that all of them are there.
+
+use super::{Records, keys, micros, name, of_existing, snapshot::counts_of};
+use crate::{
+    model::{Counts, JobId, JobStatus, Seal},
+    store::aws::table::{Condition, Item, TableError, Update, Updated},
+};
+
+/// Number of segments of a job with so many chunks.
+pub(super) fn segments(chunks: u32) -> i64 {
+    chunks.div_ceil(keys::SEGMENT).into()
+}
+
+impl Records {
+    /// Notes on the record that a segment is full, and ends the job if it was the last one.
+    pub(super) async fn segment_is_full(&self, id: &JobId, number: u32) -> Result<Option<Item>, TableError> {
+        let Some(record) = self.locate(id).await? else { return Ok(None) };
+        let note = of_existing(record).add_member(name::FULL, number.into());
+        let Updated::Done(record) = self.table.update(&note).await? else { return Ok(None) };
+        self.end_if_complete(id, &record).await?;
+        Ok(Some(record))
+    }
+
+    /// Ends a sealed job whose segments are all full; does nothing if it has ended.
+    async fn end_if_complete(&self, id: &JobId, record: &Item) -> Result<(), TableError> {
+        let Some(chunks) = record.number(name::SEALED_CHUNKS) else { return Ok(()) };
+        let needed = segments(u32::try_from(chunks).map_err(TableError::corrupt)?);
+        if record.has(name::ENDED_AT) || full(record) < needed {
+            return Ok(());
+        }
+        let seal: Seal = self.seal_of(id, record).await?;
+        let counts = self.totals(id, &seal).await?;
+        let Some(key) = self.locate(id).await? else { return Ok(()) };
+        let end = with_end(of_existing(key), &counts, micros(self.env.now()), chunks);
+        // Refused, somebody else has ended it.
+        self.table.update(&end).await.map(drop)
+    }
+
+    /// What became of all items of a job whose chunks are counted.
+    pub(super) async fn totals(&self, id: &JobId, seal: &Seal) -> Result<Counts, TableError> {
+        let mut counts = seal.refused;
+        for segment in self.table.query(&keys::of_job(id), keys::SEGMENTS, false, None).await? {
+            counts += counts_of(&segment);
+        }
+        Ok(counts)
+    }
+}
+
+/// How many segments are known to be full.
+pub(super) fn full(record: &Item) -> i64 {
+    i64::try_from(record.numbers(name::FULL).len()).unwrap_or(i64::MAX)
+}
+
+/// The end of a job, once.
+pub(super) fn with_end(update: Update, counts: &Counts, now: i64, chunks: i64) -> Update {
+    update
+        .set(name::STATUS, JobStatus::of_ended(counts).as_str())
+        .set(name::ENDED_AT, now)
+        .set("completed", chunks)
+        .set("processed", counts.processed)
+        .set("unchanged", counts.unchanged)
+        .set("failed", counts.failed)
+        .set("skipped", counts.skipped)
+        .set("conflict", counts.conflict)
+        .set("deleted", counts.deleted)
+        .when(Condition::Absent(name::ENDED_AT))
+}

@@ -1,0 +1,183 @@
+//! What goes wrong between a worker and its services: calls that are refused, answers that are lost, calls that take longer
+//! than a lease.
+
+use super::{sqs, table};
+use async_trait::async_trait;
+use host::{
+    env::SharedEnv,
+    model::Digest,
+    store::{
+        Chunks, Put, StoreError, StoreErrorKind,
+        aws::{
+            Ask, Incoming, Item, Key, Outgoing, QueueService, QueueSpec, Table, TableError, Update, Updated,
+        },
+    },
+};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// Decides what happens to each call, for as long as it is on.
+pub(crate) struct Chaos {
+    pub(crate) env: SharedEnv,
+    pub(crate) is_on: AtomicBool,
+}
+
+impl Chaos {
+    pub(crate) fn roll(&self, of: u64) -> u64 {
+        self.env.random() % of
+    }
+
+    /// Mostly some milliseconds, seldom longer than a lease.
+    async fn delay(&self) {
+        let millis = match self.roll(100) {
+            0 => self.roll(90_000),
+            1..6 => self.roll(5_000),
+            _ => self.roll(40),
+        };
+        self.env.sleep(Duration::from_millis(millis)).await;
+    }
+
+    /// Makes a call, or not, and answers, or not.
+    pub(crate) async fn call<T, E>(
+        &self,
+        call: impl Future<Output = Result<T, E>>,
+        fails: impl Fn() -> E,
+    ) -> Result<T, E> {
+        if !self.is_on.load(Relaxed) {
+            // Time passes also where nothing goes wrong.
+            self.env.sleep(Duration::from_millis(1)).await;
+            return call.await;
+        }
+        self.delay().await;
+        if self.roll(25) == 0 {
+            return Err(fails());
+        }
+        let answer = call.await;
+        self.delay().await;
+        if self.roll(25) == 0 { Err(fails()) } else { answer }
+    }
+}
+
+pub(crate) struct ChaosTable(pub(crate) Arc<table::Model>, pub(crate) Arc<Chaos>);
+
+fn table_error() -> TableError {
+    TableError { kind: StoreErrorKind::Transient, source: "lost".into() }
+}
+
+fn store_error() -> StoreError {
+    StoreError { action: "calling".to_owned(), kind: StoreErrorKind::Transient, source: "lost".into() }
+}
+
+#[async_trait]
+impl Table for ChaosTable {
+    async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
+        self.1.call(self.0.get(key), table_error).await
+    }
+
+    async fn update(&self, update: &Update) -> Result<Updated, TableError> {
+        self.1.call(self.0.update(update), table_error).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<bool, TableError> {
+        self.1.call(self.0.delete(key), table_error).await
+    }
+
+    async fn query(
+        &self,
+        pk: &str,
+        prefix: &str,
+        newest_first: bool,
+        limit: Option<usize>,
+    ) -> Result<Vec<Item>, TableError> {
+        self.1.call(self.0.query(pk, prefix, newest_first, limit), table_error).await
+    }
+}
+
+pub(crate) struct ChaosQueues(pub(crate) Arc<sqs::Model>, pub(crate) Arc<Chaos>);
+
+#[async_trait]
+impl QueueService for ChaosQueues {
+    async fn find(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.1.call(self.0.find(name), store_error).await
+    }
+
+    async fn create(&self, spec: &QueueSpec) -> Result<String, StoreError> {
+        self.1.call(self.0.create(spec), store_error).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.1.call(self.0.list(prefix), store_error).await
+    }
+
+    async fn send(&self, url: &str, message: &Outgoing) -> Result<bool, StoreError> {
+        self.1.call(self.0.send(url, message), store_error).await
+    }
+
+    async fn receive(&self, url: &str, ask: &Ask) -> Result<Option<Vec<Incoming>>, StoreError> {
+        self.1.call(self.0.receive(url, ask), store_error).await
+    }
+
+    async fn hide(&self, url: &str, handle: &str, visibility: Duration) -> Result<bool, StoreError> {
+        self.1.call(self.0.hide(url, handle, visibility), store_error).await
+    }
+
+    async fn delete(&self, url: &str, handle: &str) -> Result<bool, StoreError> {
+        self.1.call(self.0.delete(url, handle), store_error).await
+    }
+
+    async fn depth(&self, url: &str) -> Result<u64, StoreError> {
+        self.0.depth(url).await
+    }
+}
+
+/// Objects in memory.
+pub(crate) struct ChaosChunks(pub(crate) Mutex<BTreeMap<String, Vec<u8>>>, pub(crate) Arc<Chaos>);
+
+#[async_trait]
+impl Chunks for ChaosChunks {
+    async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        let put = async {
+            let mut objects = self.0.lock().unwrap();
+            match objects.get(key) {
+                Some(there) if there == bytes => return Ok(Put::AlreadySame),
+                Some(_) => return Ok(Put::AlreadyDifferent),
+                None => {}
+            }
+            objects.insert(key.to_owned(), bytes.to_vec());
+            Ok(Put::Created)
+        };
+        self.1.call(put, store_error).await
+    }
+
+    async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let put = async {
+            self.0.lock().unwrap().insert(key.to_owned(), bytes.to_vec());
+            Ok(())
+        };
+        self.1.call(put, store_error).await
+    }
+
+    async fn get(&self, key: &str, sha256: Option<Digest>) -> Result<Option<Vec<u8>>, StoreError> {
+        let get = async {
+            let bytes = self.0.lock().unwrap().get(key).cloned();
+            match (&bytes, sha256) {
+                (Some(bytes), Some(expected)) if Digest::of(bytes) != expected => {
+                    Err(StoreError { kind: StoreErrorKind::Corrupt, ..store_error() })
+                }
+                _ => Ok(bytes),
+            }
+        };
+        self.1.call(get, store_error).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.0.lock().unwrap().remove(key);
+        Ok(())
+    }
+}

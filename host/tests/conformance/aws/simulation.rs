@@ -1,0 +1,401 @@
+//! Whole schedules on virtual time: an ingest and several workers that die and come again, on services that fail in every
+//! way that AWS documents. Once the faults stop, every job ends, with the right counts and the right documents.
+//!
+//! Each schedule follows from its seed, which a failure prints: `HOST_TEST_SEED=17 cargo test … simulation`.
+
+use super::{
+    MONTH,
+    chaos::{Chaos, ChaosChunks, ChaosQueues, ChaosTable},
+    sqs, table,
+};
+use crate::embedded::embedded;
+use async_trait::async_trait;
+use host::{
+    env::{Env, SharedEnv},
+    index::{Index, IndexError, Outcome, Stored, Target, Write},
+    model::{
+        ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Seal,
+        SourceStats,
+    },
+    plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
+    store::{
+        Claim, StoreError, Stores,
+        aws::{Names, jobs_on, queue_on, settings_on},
+    },
+    worker::{Worker, WorkerSettings},
+};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// For how long things go wrong.
+const TROUBLE: Duration = Duration::from_secs(600);
+/// When every job must have ended.
+const PATIENCE: Duration = Duration::from_secs(4 * 3600);
+const LEASE: Duration = Duration::from_secs(30);
+const SHOP: &str = "example.myshopify.com";
+
+/// Time that passes only while everybody sleeps; random numbers from a seed.
+#[derive(Debug)]
+struct VirtualEnv {
+    started: Instant,
+    random: AtomicU64,
+}
+
+#[async_trait]
+impl Env for VirtualEnv {
+    fn now(&self) -> Timestamp {
+        // 2026-01-01T00:00:00Z
+        Timestamp::from_second(1_767_225_600).unwrap() + self.started.elapsed()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    fn random(&self) -> u64 {
+        // SplitMix64.
+        let state = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// Documents with their versions and the job that wrote them.
+struct Shelf {
+    documents: Mutex<BTreeMap<DocumentId, Write>>,
+    job_id: String,
+    chaos: Arc<Chaos>,
+    /// Writes of a version below the one that was there.
+    backward: Mutex<Vec<String>>,
+    /// How often the versions of a chunk's documents were read.
+    reads: AtomicU64,
+}
+
+fn version(write: &Write) -> i64 {
+    write.version["v"].as_i64().unwrap()
+}
+
+#[async_trait]
+impl Index for Shelf {
+    fn kind(&self) -> &'static str {
+        "catalog"
+    }
+
+    async fn check(&self, _: &Target) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    async fn stored(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
+        self.reads.fetch_add(1, Relaxed);
+        let read = async {
+            let documents = self.documents.lock().unwrap();
+            let stored = |write: &Write| Stored {
+                version: write.version.clone(),
+                content_hash: Some(write.content_hash.clone()),
+                job_id: Some(self.job_id.clone()),
+            };
+            Ok(ids.iter().map(|id| documents.get(id).map(stored)).collect())
+        };
+        self.chaos.call(read, index_error).await
+    }
+
+    async fn write(&self, _: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+        let write = async {
+            let mut documents = self.documents.lock().unwrap();
+            for write in batch {
+                let old = documents.insert(write.document.id.clone(), write.clone());
+                if old.is_some_and(|old| version(&old) > version(write)) {
+                    self.backward.lock().unwrap().push(write.document.id.to_string());
+                }
+            }
+            Ok(vec![Outcome::Done; batch.len()])
+        };
+        self.chaos.call(write, index_error).await
+    }
+
+    async fn update(&self, _: &Target, _: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+        unreachable!("nothing is updated here")
+    }
+
+    async fn delete(&self, _: &Target, _: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
+        unreachable!("nothing is removed here")
+    }
+
+    async fn get(&self, _: &Target, _: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+        unreachable!("the test looks itself")
+    }
+
+    async fn list(
+        &self,
+        _: &Target,
+        _: Option<&DocumentId>,
+        _: usize,
+    ) -> Result<Vec<DocumentId>, IndexError> {
+        unreachable!("the test looks itself")
+    }
+
+    async fn count(&self, _: &Target) -> Result<u64, IndexError> {
+        unreachable!("the test looks itself")
+    }
+}
+
+fn index_error() -> IndexError {
+    IndexError { action: "calling".to_owned(), transient: true, source: "lost".into() }
+}
+
+/// Takes every document; compares `v`.
+struct Rules(Manifest);
+
+#[async_trait]
+impl Validate for Rules {
+    fn manifest(&self) -> &Manifest {
+        &self.0
+    }
+
+    async fn validate(&self, documents: Vec<MadeDocument>) -> Result<Vec<Verdict>, BatchFailure> {
+        Ok(vec![Verdict::default(); documents.len()])
+    }
+}
+
+#[async_trait]
+impl Version for Rules {
+    fn manifest(&self) -> &Manifest {
+        &self.0
+    }
+
+    async fn compare(
+        &self,
+        pairs: Vec<(Map<String, Value>, Map<String, Value>)>,
+    ) -> Result<Vec<Result<VersionOrdering, Refusal>>, BatchFailure> {
+        let compare = |(incoming, stored): (Map<String, Value>, Map<String, Value>)| {
+            Ok(match incoming["v"].as_i64().cmp(&stored["v"].as_i64()) {
+                std::cmp::Ordering::Greater => VersionOrdering::Newer,
+                std::cmp::Ordering::Equal => VersionOrdering::Same,
+                std::cmp::Ordering::Less => VersionOrdering::Older,
+            })
+        };
+        Ok(pairs.into_iter().map(compare).collect())
+    }
+}
+
+/// What a schedule is about.
+struct Plan {
+    job: Job,
+    chunks: Vec<(ChunkRef, String)>,
+    /// A chunk whose object is not what its message says.
+    poison: Option<u32>,
+    /// The last version of each document.
+    latest: BTreeMap<DocumentId, i64>,
+}
+
+fn plan(chaos: &Chaos, job: Job) -> Plan {
+    let lanes = 1 + chaos.roll(3);
+    let products = 3 + chaos.roll(6);
+    let number = 2 + chaos.roll(7) as u32;
+    let poison = (chaos.roll(4) == 0).then(|| chaos.roll(number.into()) as u32);
+    let mut latest = BTreeMap::new();
+    let mut chunks = Vec::new();
+    for seq in 0..number {
+        let lane = chaos.roll(lanes);
+        let of_lane: Vec<u64> = (0..products).filter(|product| product % lanes == lane).collect();
+        let ids: BTreeSet<u64> = (0..2).map(|_| of_lane[chaos.roll(of_lane.len() as u64) as usize]).collect();
+        let mut text = String::new();
+        for id in &ids {
+            text.push_str(&json!({"_id": format!("p{id}"), "v": seq, "title": "Mug"}).to_string());
+            text.push('\n');
+            if poison != Some(seq) {
+                latest.insert(DocumentId::new(format!("p{id}")).unwrap(), i64::from(seq));
+            }
+        }
+        let chunk = ChunkRef {
+            job_id: job.id.clone(),
+            seq,
+            lane: lane as u16,
+            operation: Operation::AddDocuments,
+            key: ChunkRef::key("shopify", SHOP, &job.id, seq),
+            sha256: Digest::of(if poison == Some(seq) { b"something else" } else { text.as_bytes() }),
+            documents: ids.len() as u32,
+            bytes: text.len() as u64,
+        };
+        chunks.push((chunk, text));
+    }
+    Plan { job, chunks, poison, latest }
+}
+
+/// Publishes and seals, as ingest does; begun again after any failure.
+async fn publish(stores: &Stores, plan: &Plan) -> Result<(), StoreError> {
+    stores.jobs.create(&plan.job).await?;
+    for (chunk, text) in &plan.chunks {
+        stores.chunks.put_if_absent(&chunk.key, text.as_bytes()).await?;
+        stores.jobs.add_chunk(chunk).await?;
+        stores.queue.send(&plan.job, chunk).await?;
+    }
+    let seal = Seal {
+        chunks: plan.chunks.len() as u32,
+        total_items: plan.chunks.iter().map(|(chunk, _)| u64::from(chunk.documents)).sum(),
+        refused: Counts::default(),
+        source: SourceStats::default(),
+        samples: Vec::new(),
+        reports: Vec::new(),
+    };
+    stores.jobs.seal(&plan.job.id, &seal).await
+}
+
+/// Runs something that dies at any moment and is started again, until it is done or the time of trouble is over; then it
+/// runs to its end.
+async fn dying(chaos: &Chaos, longest_life: u64, work: impl AsyncFn() -> bool) {
+    while chaos.is_on.load(Relaxed) {
+        let life = Duration::from_millis(chaos.roll(longest_life));
+        if let Ok(true) = tokio::time::timeout(life, work()).await {
+            return;
+        }
+        chaos.env.sleep(Duration::from_millis(chaos.roll(5_000))).await;
+    }
+    while !work().await {
+        chaos.env.sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// What schedules have seen, added up.
+#[derive(Default)]
+struct Seen {
+    redeliveries: AtomicU64,
+    repetitions: AtomicU64,
+    refused_handles: AtomicU64,
+}
+
+async fn schedule(seed: u64, job: Job, seen: &Seen) {
+    let env: SharedEnv = Arc::new(VirtualEnv {
+        started: Instant::now(),
+        random: AtomicU64::new(seed.wrapping_mul(0x51_7c_c1_b7)),
+    });
+    let chaos = Arc::new(Chaos { env: env.clone(), is_on: true.into() });
+    let (jobs, queues) = (Arc::new(table::Model::default()), Arc::new(sqs::Model::new(env.clone())));
+    let chunks = Arc::new(ChaosChunks(Mutex::default(), chaos.clone()));
+    // Each process has stores of its own, which remember nothing of the others'.
+    let stores = || Stores {
+        chunks: chunks.clone(),
+        queue: queue_on(
+            Arc::new(ChaosQueues(queues.clone(), chaos.clone())),
+            Names::new("test", None),
+            env.clone(),
+        ),
+        jobs: jobs_on(Arc::new(ChaosTable(jobs.clone(), chaos.clone())), env.clone(), MONTH),
+        settings: settings_on(jobs.clone()),
+    };
+    let plan = plan(&chaos, Job { created_at: env.now(), ..job });
+    let id = &plan.job.id;
+    let shelf = Arc::new(Shelf {
+        documents: Mutex::default(),
+        job_id: id.to_string(),
+        chaos: chaos.clone(),
+        backward: Mutex::default(),
+        reads: AtomicU64::new(0),
+    });
+    let manifest = Manifest {
+        name: "rules".to_owned(),
+        version: "1.0.0".to_owned(),
+        platform: String::new(),
+        grouping: Grouping::WholeLines,
+        config_schema: "{}".to_owned(),
+        version_fields: vec!["v".to_owned()],
+    };
+    let rules = Arc::new(Rules(manifest));
+    let settings = WorkerSettings { concurrency: 2, lease: LEASE, idle: Duration::from_millis(500) };
+    let done = CancellationToken::new();
+    let work = async || {
+        let worker =
+            Worker::new(stores(), shelf.clone(), rules.clone(), rules.clone(), env.clone(), settings);
+        let worked = Arc::new(worker).run_all(None, &done).await;
+        worked.is_ok()
+    };
+    let ingest = async || publish(&stores(), &plan).await.is_ok();
+    let observe = async {
+        env.sleep(TROUBLE).await;
+        chaos.is_on.store(false, Relaxed);
+        let stores = stores();
+        loop {
+            let job = stores.jobs.get(id).await.unwrap();
+            let pending = stores.queue.pending(SHOP).await.unwrap();
+            if pending == 0
+                && let Some(job) = job.clone().filter(|job| job.status.has_ended())
+            {
+                // Nothing comes behind the end.
+                env.sleep(Duration::from_secs(300)).await;
+                assert_eq!(stores.jobs.get(id).await.unwrap().unwrap(), job, "seed {seed}");
+                done.cancel();
+                return job;
+            }
+            let elapsed = env.now().duration_since(plan.job.created_at).unsigned_abs();
+            assert!(elapsed < PATIENCE, "seed {seed}: the job does not end: {job:?}, {pending} messages");
+            env.sleep(Duration::from_secs(10)).await;
+        }
+    };
+    let (job, ..) = tokio::join!(
+        observe,
+        dying(&chaos, 20_000, ingest),
+        dying(&chaos, 60_000, work),
+        dying(&chaos, 20_000, work),
+        dying(&chaos, 6_000, work),
+    );
+
+    let failed = plan.poison.map_or(0, |seq| u64::from(plan.chunks[seq as usize].0.documents));
+    let total: u64 = plan.chunks.iter().map(|(chunk, _)| u64::from(chunk.documents)).sum();
+    let status = if failed > 0 { JobStatus::Failed } else { JobStatus::Completed };
+    let counts = Counts { processed: total - failed, failed, ..Counts::default() };
+    assert_eq!((job.status, job.counts), (status, counts), "seed {seed}");
+    assert_eq!(job.completed_chunks as usize, plan.chunks.len(), "seed {seed}");
+    let documents = shelf.documents.lock().unwrap();
+    let held: BTreeMap<DocumentId, i64> =
+        documents.iter().map(|(id, write)| (id.clone(), version(write))).collect();
+    assert_eq!(held, plan.latest, "seed {seed}");
+    assert_eq!(*shelf.backward.lock().unwrap(), Vec::<String>::new(), "seed {seed}: older over newer");
+    let stores = stores();
+    for (chunk, _) in &plan.chunks {
+        let claim = stores.jobs.claim(id, chunk.seq, LEASE).await.unwrap();
+        let quarantined = plan.poison == Some(chunk.seq);
+        assert!(
+            matches!(&claim, Claim::Done { quarantined: reason } if reason.is_some() == quarantined),
+            "seed {seed}: {claim:?}"
+        );
+    }
+    let letters = stores.queue.dead_letters(SHOP).await.unwrap();
+    let dead: Vec<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
+    assert_eq!(dead, plan.poison.into_iter().collect::<Vec<_>>(), "seed {seed}");
+    seen.redeliveries.fetch_add(queues.redeliveries(), Relaxed);
+    seen.refused_handles.fetch_add(queues.refused_handles(), Relaxed);
+    let chunks = plan.chunks.len() as u64 - u64::from(plan.poison.is_some());
+    seen.repetitions.fetch_add(shelf.reads.load(Relaxed) - chunks, Relaxed);
+}
+
+#[test]
+fn whatever_goes_wrong_every_item_counts_once_and_every_job_ends() {
+    let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
+    let seeds = only.map_or(0..5_000, |seed| seed..seed + 1);
+    let (seen, job) = (Seen::default(), embedded().job(SHOP));
+    for seed in seeds.clone() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(schedule(seed, job.clone(), &seen));
+    }
+    let Seen { redeliveries, repetitions, refused_handles } = seen;
+    println!(
+        "{} schedules: {redeliveries:?} redeliveries, {repetitions:?} chunks begun again, {refused_handles:?} refused handles",
+        seeds.end - seeds.start
+    );
+    if only.is_none() {
+        for seen in [redeliveries, repetitions, refused_handles] {
+            assert!(seen.into_inner() > 100, "the schedules are too kind");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A strict SQS FIFO in memory and on virtual time. Where stand-ins are kinder than AWS, this is not: a handle whose message
+//! has become visible, was delivered again or removed is refused; what was sent is remembered for five minutes only;
+//! several messages of one group are handed out at once.
+
+use async_trait::async_trait;
+use host::{
+    env::SharedEnv,
+    store::{
+        StoreError,
+        aws::{Ask, Incoming, Outgoing, QueueService, QueueSpec},
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+const DEDUPLICATION: SignedDuration = SignedDuration::from_mins(5);
+
+struct Message {
+    outgoing: Outgoing,
+    visible_at: Timestamp,
+    receive_count: u32,
+    handle: Option<String>,
+    first_received: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct Fifo {
+    shop_id: String,
+    messages: Vec<Message>,
+    sent: BTreeMap<(String, String), Timestamp>,
+}
+
+impl Fifo {
+    /// The message whose latest delivery the handle names, as long as it is in flight.
+    fn in_flight(&mut self, handle: &str, now: Timestamp) -> Option<usize> {
+        self.messages
+            .iter()
+            .position(|message| message.handle.as_deref() == Some(handle) && message.visible_at > now)
+    }
+}
+
+pub(crate) struct Model {
+    queues: Mutex<BTreeMap<String, Fifo>>,
+    env: SharedEnv,
+    redeliveries: AtomicU64,
+    refused_handles: AtomicU64,
+}
+
+impl Model {
+    pub(crate) fn new(env: SharedEnv) -> Self {
+        Self {
+            queues: Mutex::default(),
+            env,
+            redeliveries: AtomicU64::new(0),
+            refused_handles: AtomicU64::new(0),
+        }
+    }
+
+    /// How often a message was handed out again.
+    pub(crate) fn redeliveries(&self) -> u64 {
+        self.redeliveries.load(Relaxed)
+    }
+
+    /// How often a handle was refused.
+    pub(crate) fn refused_handles(&self) -> u64 {
+        self.refused_handles.load(Relaxed)
+    }
+
+    fn of<T>(&self, url: &str, work: impl FnOnce(&mut Fifo, Timestamp) -> T) -> Option<T> {
+        let now = self.env.now();
+        self.queues.lock().unwrap().get_mut(url).map(|fifo| work(fifo, now))
+    }
+}
+
+fn after(now: Timestamp, duration: Duration) -> Timestamp {
+    // SQS counts whole seconds.
+    now + Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
+}
+
+#[async_trait]
+impl QueueService for Model {
+    async fn find(&self, name: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.queues.lock().unwrap().contains_key(name).then(|| name.to_owned()))
+    }
+
+    async fn create(&self, spec: &QueueSpec) -> Result<String, StoreError> {
+        assert!(spec.name.ends_with(".fifo") && spec.name.len() <= 80, "{}", spec.name);
+        let mut queues = self.queues.lock().unwrap();
+        if let Some(dead) = &spec.dead_letters {
+            assert!(queues.contains_key(dead), "dead letters come first");
+        }
+        queues
+            .entry(spec.name.clone())
+            .or_insert_with(|| Fifo { shop_id: spec.shop_id.clone(), ..Fifo::default() });
+        Ok(spec.name.clone())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let queues = self.queues.lock().unwrap();
+        let matching = queues.iter().filter(|(name, _)| name.starts_with(prefix));
+        Ok(matching.map(|(name, fifo)| (name.clone(), fifo.shop_id.clone())).collect())
+    }
+
+    async fn send(&self, url: &str, message: &Outgoing) -> Result<bool, StoreError> {
+        let sent = self.of(url, |fifo, now| {
+            // Throughput by group and deduplication by group belong together.
+            let id = (message.group.clone(), message.deduplication_id.clone());
+            fifo.sent.retain(|_, at| now.duration_since(*at) < DEDUPLICATION);
+            if fifo.sent.contains_key(&id) {
+                return;
+            }
+            fifo.sent.insert(id, now);
+            fifo.messages.push(Message {
+                outgoing: message.clone(),
+                visible_at: now,
+                receive_count: 0,
+                handle: None,
+                first_received: None,
+            });
+        });
+        Ok(sent.is_some())
+    }
+
+    async fn receive(&self, url: &str, ask: &Ask) -> Result<Option<Vec<Incoming>>, StoreError> {
+        let until = self.env.now() + ask.patience;
+        loop {
+            let received = self.of(url, |fifo, now| {
+                let busy: HashSet<String> = fifo
+                    .messages
+                    .iter()
+                    .filter(|message| message.visible_at > now)
+                    .map(|message| message.outgoing.group.clone())
+                    .collect();
+                let free = fifo.messages.iter_mut().filter(|message| !busy.contains(&message.outgoing.group));
+                free.take(ask.max.min(10))
+                    .map(|message| {
+                        let handle = format!("{:016x}", self.env.random());
+                        message.receive_count += 1;
+                        self.redeliveries.fetch_add(u64::from(message.receive_count > 1), Relaxed);
+                        message.visible_at = after(now, ask.visibility);
+                        message.first_received = Some(now);
+                        message.handle = Some(handle.clone());
+                        let body = message.outgoing.body.clone();
+                        Incoming { body, handle, receive_count: message.receive_count }
+                    })
+                    .collect::<Vec<_>>()
+            });
+            if received.as_ref().is_none_or(|received| !received.is_empty()) || self.env.now() >= until {
+                return Ok(received);
+            }
+            self.env.sleep(Duration::from_secs(4).min(ask.patience)).await;
+        }
+    }
+
+    async fn hide(&self, url: &str, handle: &str, visibility: Duration) -> Result<bool, StoreError> {
+        let hidden = self.of(url, |fifo, now| {
+            let Some(at) = fifo.in_flight(handle, now) else { return false };
+            let message = &mut fifo.messages[at];
+            let in_all = now.duration_since(message.first_received.unwrap()).unsigned_abs() + visibility;
+            if in_all > Duration::from_secs(12 * 3600) {
+                return false;
+            }
+            message.visible_at = after(now, visibility);
+            true
+        });
+        self.refused_handles.fetch_add(u64::from(hidden == Some(false)), Relaxed);
+        Ok(hidden.unwrap_or(false))
+    }
+
+    async fn delete(&self, url: &str, handle: &str) -> Result<bool, StoreError> {
+        let deleted = self.of(url, |fifo, now| match fifo.in_flight(handle, now) {
+            Some(at) => {
+                fifo.messages.remove(at);
+                true
+            }
+            None => false,
+        });
+        self.refused_handles.fetch_add(u64::from(deleted == Some(false)), Relaxed);
+        Ok(deleted.unwrap_or(false))
+    }
+
+    async fn depth(&self, url: &str) -> Result<u64, StoreError> {
+        Ok(self.of(url, |fifo, _| fifo.messages.len() as u64).unwrap_or(0))
+    }
+}

@@ -1,0 +1,199 @@
+//! The checks on ministack, and what AWS's own programs see there.
+
+use super::{MONTH, checks_of_stores, plant, wait};
+use crate::{clock::Clock, embedded::embedded, make::Backend};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::types::QueueAttributeName;
+use host::{
+    env::{Env, SharedEnv},
+    store::aws::{Aws, AwsOptions, Clients, Dynamo},
+};
+use jiff::Timestamp;
+use std::{path::Path, sync::Arc, time::Duration};
+use tempfile::TempDir;
+use xtask::ministack::Ministack;
+
+/// A clock that moves the server's too.
+#[derive(Debug)]
+struct SharedClock {
+    clock: Clock,
+    start: Timestamp,
+    server: Arc<Ministack>,
+}
+
+#[async_trait::async_trait]
+impl Env for SharedClock {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
+        self.server.set_clock(self.clock.now().duration_since(self.start).as_secs_f64());
+    }
+
+    fn random(&self) -> u64 {
+        self.clock.random()
+    }
+}
+
+pub(super) struct Keep {
+    pub(super) aws: Aws,
+    pub(super) clients: Clients,
+    _server: Arc<Ministack>,
+    _folder: TempDir,
+    _embedded: Box<dyn std::any::Any + Send + Sync>,
+}
+
+fn clients(url: &str) -> Clients {
+    let keys = Credentials::new("123456789012", "secret", None, None, "test");
+    let (version, region) = (BehaviorVersion::latest(), Region::new("us-east-1"));
+    macro_rules! config {
+        ($service:ident) => {
+            $service::Config::builder()
+                .behavior_version(version)
+                .region(region.clone())
+                .endpoint_url(url)
+                .credentials_provider(keys.clone())
+                .http_client(host::store::aws::http_client())
+        };
+    }
+    Clients {
+        s3: aws_sdk_s3::Client::from_conf(config!(aws_sdk_s3).force_path_style(true).build()),
+        sqs: aws_sdk_sqs::Client::from_conf(config!(aws_sdk_sqs).build()),
+        dynamodb: aws_sdk_dynamodb::Client::from_conf(config!(aws_sdk_dynamodb).build()),
+    }
+}
+
+fn stand_in() -> Backend {
+    let folder = tempfile::tempdir().unwrap();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let server = Arc::new(Ministack::start(target, folder.path()).unwrap());
+    let clock = Clock::new(1);
+    let start = clock.now();
+    let env: SharedEnv = Arc::new(SharedClock { clock, start, server: server.clone() });
+    let clients = clients(server.url());
+    let options = AwsOptions {
+        env: "test".to_owned(),
+        region: None,
+        endpoint_url: Some(server.url().to_owned()),
+        bucket: None,
+        retention: MONTH,
+        ingest_lease: crate::make::MINUTE,
+    };
+    let aws = Aws::new(clients.clone(), &options, env.clone());
+    wait(aws.bootstrap()).unwrap();
+    let embedded = embedded();
+    Backend {
+        stores: aws.stores(),
+        index: embedded.index,
+        env,
+        plant_settings: |backend, index_name, json| {
+            let keep = backend.keep.downcast_ref::<Keep>().unwrap();
+            let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
+            wait(plant(&table, index_name, json));
+        },
+        keep: Box::new(Keep { aws, clients, _server: server, _folder: folder, _embedded: embedded.keep }),
+    }
+}
+
+checks_of_stores!(
+    stand_in,
+    chunks::an_object_is_stored_once_and_never_changed,
+    chunks::of_many_at_once_one_creates_an_object,
+    chunks::a_report_is_replaced_as_a_whole,
+    chunks::other_bytes_than_expected_are_corrupt,
+    chunks::removal_succeeds_also_the_second_time,
+    chunks::an_object_may_be_empty_or_large,
+);
+
+/// Queue, table, index and bucket under the seed's names, as AWS's own programs find them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_seed_shows_is_found() {
+    use crate::make::{chunk, complete, processed, seal};
+    let backend = stand_in();
+    let Keep { aws, clients, .. } = backend.keep.downcast_ref::<Keep>().unwrap();
+    // The second time changes nothing.
+    let made = aws.bootstrap().await.unwrap();
+    assert_eq!(
+        made,
+        ["test-ecom-product-data-bucket", "test-EcomIndexerJobsTable", "test-EcomIndexSettingsTable"]
+    );
+
+    let job = backend.job("example.myshopify.com");
+    let stores = aws.stores();
+    stores.jobs.create(&job).await.unwrap();
+    let sent = chunk(&job.id, 0, 0);
+    assert_eq!(sent.key, format!("shopify/example.myshopify.com/bulk/{}/chunk_0000.jsonl", job.id));
+    stores.chunks.put_if_absent(&sent.key, b"{}\n").await.unwrap();
+    stores.jobs.add_chunk(&sent).await.unwrap();
+    stores.queue.send(&job, &sent).await.unwrap();
+    stores.jobs.seal(&job.id, &seal(1)).await.unwrap();
+    complete(&*stores.jobs, &job.id, 0, &processed(10)).await;
+
+    let head = clients.s3.head_object().bucket("test-ecom-product-data-bucket").key(&sent.key).send().await;
+    assert_eq!(head.unwrap().content_length(), Some(3));
+
+    let found = clients
+        .dynamodb
+        .query()
+        .table_name("test-EcomIndexerJobsTable")
+        .index_name("GSI_JobLookup")
+        .key_condition_expression("job_id = :jid")
+        .expression_attribute_values(":jid", AttributeValue::S(job.id.to_string()))
+        .send()
+        .await
+        .unwrap();
+    let [record] = found.items() else { panic!("{found:?}") };
+    let text = |name: &str| record[name].as_s().unwrap().as_str();
+    assert_eq!(text("pk"), "PLATFORM#shopify#SHOP#example.myshopify.com");
+    assert_eq!(text("sk"), format!("JOB#{}#{}", text("created_at"), job.id));
+    assert_eq!((text("status"), text("shop_id")), ("COMPLETED", "example.myshopify.com"));
+    assert_eq!(
+        (record["total_items"].as_n().unwrap().as_str(), record["processed"].as_n().unwrap().as_str()),
+        ("10", "10")
+    );
+
+    let url = clients.sqs.get_queue_url().queue_name("test-ecom-indexer-example_myshopify_com.fifo");
+    let url = url.send().await.unwrap().queue_url.unwrap();
+    let attributes =
+        clients.sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All);
+    let attributes = attributes.send().await.unwrap().attributes.unwrap();
+    for (name, value) in [
+        (QueueAttributeName::FifoQueue, "true"),
+        (QueueAttributeName::DeduplicationScope, "messageGroup"),
+        (QueueAttributeName::FifoThroughputLimit, "perMessageGroupId"),
+        (QueueAttributeName::MessageRetentionPeriod, "1209600"),
+    ] {
+        assert_eq!(attributes[&name], value, "{name}");
+    }
+    assert!(attributes[&QueueAttributeName::RedrivePolicy].contains("example_myshopify_com-dlq.fifo"));
+    let message = clients.sqs.receive_message().queue_url(&url).send().await.unwrap();
+    let body: serde_json::Value = serde_json::from_str(message.messages()[0].body().unwrap()).unwrap();
+    for (key, value) in [
+        ("job_id", job.id.as_str()),
+        ("shop_id", "example.myshopify.com"),
+        ("index_name", "products"),
+        ("operation", "ADD_DOCUMENTS"),
+        ("s3_bucket", "test-ecom-product-data-bucket"),
+        ("s3_key", &sent.key),
+    ] {
+        assert_eq!(body[key], value);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_ingests_at_a_time_and_a_dead_one_is_followed() {
+    let backend = stand_in();
+    let Keep { aws, .. } = backend.keep.downcast_ref::<Keep>().unwrap();
+    let [first, second] = [backend.job("shop"), backend.job("shop")];
+    for job in [&first, &second] {
+        backend.stores.jobs.create(job).await.unwrap();
+    }
+    let (superseded, ingesting) = aws.begin_ingest(&first).await.unwrap();
+    assert_eq!(superseded, std::slice::from_ref(&second.id));
+    assert!(aws.is_ingested_into(&first).await.unwrap());
+    ingesting.end().await.unwrap();
+    assert!(!aws.is_ingested_into(&first).await.unwrap());
+}

@@ -1,0 +1,167 @@
+//! A strict table in memory: obeys updates and conditions as DynamoDB documents them, counts what they cost, and refuses
+//! what would make an item too large.
+
+use async_trait::async_trait;
+use host::store::{
+    StoreErrorKind,
+    aws::{Condition, Item, Key, Table, TableError, Update, Updated, Value},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
+
+/// No item may be larger, whatever DynamoDB takes.
+const MAX_ITEM: usize = 64 << 10;
+
+#[derive(Default)]
+pub(crate) struct Model {
+    items: Mutex<BTreeMap<Key, Item>>,
+    spent: Mutex<Spent>,
+}
+
+/// What the calls so far have cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Spent {
+    /// Units of 1 KB.
+    pub(crate) write_units: u64,
+    /// Units of 4 KB, for consistent reads.
+    pub(crate) read_units: u64,
+    pub(crate) largest_item: usize,
+}
+
+impl Model {
+    pub(crate) fn spent(&self) -> Spent {
+        *self.spent.lock().unwrap()
+    }
+
+    fn spend_write(&self, before: usize, after: usize) {
+        let mut spent = self.spent.lock().unwrap();
+        // A refused write costs as much as one that happens.
+        spent.write_units += (before.max(after).max(1)).div_ceil(1024) as u64;
+        spent.largest_item = spent.largest_item.max(after);
+    }
+
+    fn spend_read(&self, bytes: usize) {
+        self.spent.lock().unwrap().read_units += bytes.max(1).div_ceil(4096) as u64;
+    }
+}
+
+fn holds(item: Option<&Item>, condition: &Condition) -> bool {
+    let value = |name: &str| item.and_then(|item| item.0.get(name));
+    let number = |name: &str| item.and_then(|item| item.number(name));
+    match condition {
+        Condition::Exists(name) => value(name).is_some(),
+        Condition::Absent(name) => value(name).is_none(),
+        Condition::Is(name, expected) => value(name) == Some(expected),
+        Condition::Below(name, bound) => number(name).is_some_and(|number| number < *bound),
+        Condition::AtMost(name, bound) => number(name).is_some_and(|number| number <= *bound),
+        Condition::Lacks(name, member) => {
+            !matches!(value(name), Some(Value::Numbers(set)) if set.contains(member))
+        }
+        Condition::Holds(name, members) => {
+            matches!(value(name), Some(Value::Numbers(set)) if set.len() as i64 == *members)
+        }
+        Condition::AnyOf(lists) => {
+            lists.iter().any(|list| list.iter().all(|condition| holds(item, condition)))
+        }
+    }
+}
+
+fn invalid(why: &str) -> TableError {
+    TableError { kind: StoreErrorKind::Permanent, source: format!("ValidationException: {why}").into() }
+}
+
+/// The item after an update whose conditions hold.
+fn changed(item: Option<&Item>, update: &Update) -> Result<Item, TableError> {
+    let mut named = BTreeSet::new();
+    let names = update.set.iter().map(|(name, _)| name).chain(update.add.iter().map(|(name, _)| name));
+    for name in names.chain(&update.remove) {
+        if !named.insert(*name) {
+            return Err(invalid("two document paths overlap"));
+        }
+        if ["pk", "sk"].contains(name) {
+            return Err(invalid("an attribute is part of the key"));
+        }
+    }
+    let mut item = item.cloned().unwrap_or_default();
+    item.0.insert("pk".to_owned(), update.key.pk.clone().into());
+    item.0.insert("sk".to_owned(), update.key.sk.clone().into());
+    for (name, value) in &update.set {
+        if matches!(value, Value::Numbers(set) if set.is_empty()) {
+            return Err(invalid("a set must not be empty"));
+        }
+        item.0.insert((*name).to_owned(), value.clone());
+    }
+    for (name, value) in &update.add {
+        let added = match (item.0.get(*name), value) {
+            (None, value) => value.clone(),
+            (Some(Value::Number(old)), Value::Number(more)) => Value::Number(old + more),
+            (Some(Value::Numbers(old)), Value::Numbers(more)) => {
+                Value::Numbers(old.union(more).copied().collect())
+            }
+            _ => return Err(invalid("an incorrect operand type")),
+        };
+        item.0.insert((*name).to_owned(), added);
+    }
+    for name in &update.remove {
+        item.0.remove(*name);
+    }
+    Ok(item)
+}
+
+#[async_trait]
+impl Table for Model {
+    async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
+        tokio::task::yield_now().await;
+        let item = self.items.lock().unwrap().get(key).cloned();
+        self.spend_read(item.as_ref().map_or(0, Item::size));
+        Ok(item)
+    }
+
+    async fn update(&self, update: &Update) -> Result<Updated, TableError> {
+        tokio::task::yield_now().await;
+        let mut items = self.items.lock().unwrap();
+        let before = items.get(&update.key);
+        let size = before.map_or(0, Item::size);
+        if !update.when.iter().all(|condition| holds(before, condition)) {
+            let before = before.cloned();
+            self.spend_write(size, 0);
+            return Ok(Updated::Refused(before));
+        }
+        let after = changed(before, update)?;
+        assert!(after.size() <= MAX_ITEM, "{:?} would have {} bytes", update.key, after.size());
+        self.spend_write(size, after.size());
+        items.insert(update.key.clone(), after.clone());
+        Ok(Updated::Done(after))
+    }
+
+    async fn delete(&self, key: &Key) -> Result<bool, TableError> {
+        tokio::task::yield_now().await;
+        let removed = self.items.lock().unwrap().remove(key);
+        self.spend_write(removed.as_ref().map_or(0, Item::size), 0);
+        Ok(removed.is_some())
+    }
+
+    async fn query(
+        &self,
+        pk: &str,
+        prefix: &str,
+        newest_first: bool,
+        limit: Option<usize>,
+    ) -> Result<Vec<Item>, TableError> {
+        tokio::task::yield_now().await;
+        let items = self.items.lock().unwrap();
+        let of_partition = items.range(Key::new(pk, prefix)..);
+        let mut found: Vec<Item> = of_partition
+            .take_while(|(key, _)| key.pk == pk && key.sk.starts_with(prefix))
+            .map(|(_, item)| item.clone())
+            .collect();
+        if newest_first {
+            found.reverse();
+        }
+        found.truncate(limit.unwrap_or(usize::MAX));
+        self.spend_read(found.iter().map(Item::size).sum());
+        Ok(found)
+    }
+}
