@@ -10,7 +10,7 @@ use futures::StreamExt;
 use host::{
     env::RealEnv,
     index::{
-        Index, Outcome, Target, Write,
+        Index, Outcome, Over, Target, Write,
         marqo::{Marqo, MarqoOptions},
     },
     model::{Document, IndexSettings},
@@ -71,6 +71,7 @@ fn batches(path: &str) -> Vec<Vec<Write>> {
             document: Document::from_line(line).expect("a document a line"),
             version: Map::new(),
             content_hash: "0".repeat(64),
+            over: Over::Anything,
         })
         .collect();
     writes.chunks(BATCH).map(<[Write]>::to_vec).collect()
@@ -85,6 +86,7 @@ async fn write_all(url: &str, batches: &[Vec<Write>], settings: IndexSettings) -
         shop_id: "bench.myshopify.com".to_owned(),
         index_name: "bench".to_owned(),
         job_id: "bench".to_owned(),
+        job_created_at: jiff::Timestamp::UNIX_EPOCH,
     };
     let write = |batch| {
         let (marqo, target) = (&marqo, &target);

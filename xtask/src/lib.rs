@@ -1,3 +1,4 @@
-//! What the tasks of this repository share with its tests: exports to try things on.
+//! What the tasks of this repository share with its tests: exports to try things on, and servers to write to.
 
+pub mod postgres;
 pub mod sample;

@@ -83,15 +83,22 @@ fn plugin_failure(error: OpenError) -> Failure {
 /// The index that the settings name.
 pub(super) fn index(config: &Config, embedded: &Embedded) -> Result<Arc<dyn Index>, Failure> {
     match config.target {
-        TargetIndex::Catalog => {
-            let catalog = Catalog::new(embedded).with_batch_complexity(config.catalog.batch_complexity);
-            Ok(Arc::new(catalog))
-        }
+        TargetIndex::Catalog => Ok(Arc::new(catalog(config, embedded)?)),
         TargetIndex::Marqo => {
             let marqo = Marqo::new(embedded.stores().settings, env(), config.marqo.options());
             Ok(Arc::new(marqo.map_err(Failure::broke)?))
         }
     }
+}
+
+/// The catalog that the settings name.
+pub(super) fn catalog(config: &Config, embedded: &Embedded) -> Result<Catalog, Failure> {
+    let settings = &config.catalog;
+    let catalog = match &settings.url {
+        None => Catalog::new(embedded),
+        Some(url) => Catalog::postgres(url, settings.connections, env()).map_err(Failure::usage)?,
+    };
+    Ok(catalog.with_bounds(settings.bounds()).with_texts(settings.texts()))
 }
 
 /// A storage failure, with what to do.

@@ -104,13 +104,14 @@ async fn exists(index: &dyn Index, target: &Target, stores: &Stores) -> Result<(
 }
 
 /// Shop and index: as given, else those of the newest job, since one shop a data directory is the usual case.
-async fn target(global: &Global, stores: &Stores) -> Result<Target, Failure> {
+pub(super) async fn target(global: &Global, stores: &Stores) -> Result<Target, Failure> {
     let config = config(global)?;
     if let (Some(shop_id), Some(index_name)) = (&config.shop, &config.index) {
         return Ok(Target {
             shop_id: shop_id.clone(),
             index_name: index_name.clone(),
             job_id: String::new(),
+            job_created_at: jiff::Timestamp::UNIX_EPOCH,
         });
     }
     let jobs = stores.jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
@@ -123,9 +124,10 @@ async fn target(global: &Global, stores: &Stores) -> Result<Target, Failure> {
         shop_id: job.shop_id,
         index_name: config.index.unwrap_or(job.index_name),
         job_id: String::new(),
+        job_created_at: jiff::Timestamp::UNIX_EPOCH,
     })
 }
 
-fn index_failure(error: IndexError) -> Failure {
+pub(super) fn index_failure(error: IndexError) -> Failure {
     Failure::broke(error)
 }

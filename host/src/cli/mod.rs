@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod catalog;
 mod completions;
 mod config;
 mod context;
@@ -91,6 +92,9 @@ enum Command {
     /// Look at what is in the index
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
+    /// Look after the relational catalog
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
     /// For authors of plug-ins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -118,6 +122,7 @@ pub fn main() -> Exit {
         Command::Jobs(command) => jobs::run(&global, command, &screen),
         Command::Settings(command) => settings::run(&global, command),
         Command::Documents(command) => documents::run(&global, command),
+        Command::Catalog(command) => catalog::run(&global, command),
         Command::Plugin(command) => plugin::run(&global, command),
         Command::Config(command) => config::run(&global, command),
         Command::Completions(args) => completions::run(&args),

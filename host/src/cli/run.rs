@@ -1,15 +1,16 @@
 //! `host run`: ingest and index in one process.
 
 use super::{
-    Ended, Global,
+    Ended, Global, catalog,
     context::{effective, env, index, open, plugins, runtime, store_failure},
+    documents::index_failure,
     failure::{Exit, Failure},
     jobs::{get, indexing, show},
     output::exit_of,
     settings::check,
 };
 use crate::{
-    config::{Config, GroupingMode},
+    config::{Config, GroupingMode, TargetIndex},
     env::SharedEnv,
     export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot},
     ingest::{
@@ -48,6 +49,9 @@ pub(super) struct RunArgs {
     /// Whether documents are added (or replaced as a whole) or the fields that they give updated where they are there
     #[arg(long, value_enum, default_value_t)]
     operation: RunOperation,
+    /// The export is the whole shop: products that it does not have are archived at the end
+    #[arg(long)]
+    full: bool,
     /// How lines become products
     #[arg(long, value_enum, value_name = "MODE")]
     grouping: Option<GroupingMode>,
@@ -79,12 +83,14 @@ impl From<RunOperation> for Operation {
 pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
     let mut overrides = global.overrides();
     overrides
+        .set("--full", "ingest.full", args.full.then_some(true))
         .set("--grouping", "ingest.grouping", args.grouping)
         .set("--lanes", "ingest.lanes", args.lanes)
         .set("--same-version", "worker.same_version", args.same_version)
         .set("--plugin", "plugin.files", (!args.plugins.is_empty()).then_some(&args.plugins));
     let config = effective(global, &overrides)?.config;
     let shop = shop(&config)?;
+    whole_shop(&config, args.operation)?;
     // Plug-ins and sources first: where they are wrong, nothing is written.
     let plugins = plugins(&config)?;
     let cancel = CancellationToken::new();
@@ -124,6 +130,7 @@ impl Run<'_> {
     /// Works the queue until interrupted.
     async fn work(&self) -> Ended {
         let embedded = self.open().await?;
+        index(self.config, &embedded)?.check().await.map_err(index_failure)?;
         if !self.global.quiet {
             eprintln!("working the queue of {} until Ctrl-C", self.shop);
         }
@@ -143,6 +150,7 @@ impl Run<'_> {
         };
         let embedded = self.open().await?;
         let stores = embedded.stores();
+        index(self.config, &embedded)?.check().await.map_err(index_failure)?;
         let job = self.job(&stores, sources, &plan, transform.as_ref()).await?;
 
         let (superseded, _ingesting) = embedded.begin_ingest(&job).await.map_err(store_failure)?;
@@ -194,6 +202,9 @@ impl Run<'_> {
         worked.map_err(stopped)?;
         let job = get(&stores, &job.id).await?;
         self.remarks(&job);
+        if job.status.has_ended() {
+            catalog::after_sync(self.config, &embedded, &job).await?;
+        }
         show(self.global, &job, &self.config.data_dir.join("chunks"))?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
             Exit::Interrupted
@@ -299,6 +310,7 @@ impl Run<'_> {
             sources: sources.to_vec(),
             target: self.config.target.as_str().to_owned(),
             same_version: self.config.worker.same_version,
+            full: self.config.ingest.full,
         })
     }
 
@@ -306,7 +318,7 @@ impl Run<'_> {
     fn fingerprint(&self, plan: &Plan, plugin: &Digest, name: &str, index_name: &str) -> Digest {
         let Config { ingest, worker, target, plugin: plugins, .. } = self.config;
         let told = serde_json::to_vec(&plugins.config.get(name)).expect("settings are plain data");
-        let settings = format!(
+        let mut settings = format!(
             "{} {:?} {} {} {} {} {:?} {}",
             Operation::from(self.operation).as_str(),
             target,
@@ -317,6 +329,9 @@ impl Run<'_> {
             worker.same_version,
             index_name
         );
+        if ingest.full {
+            settings.push_str(" full");
+        }
         let sources: Vec<String> = plan.digests().iter().map(Digest::to_string).collect();
         let mut parts = vec![settings.into_bytes(), told, plugin.to_string().into_bytes()];
         parts.extend(sources.into_iter().map(String::into_bytes));
@@ -436,6 +451,17 @@ fn shop(config: &Config) -> Result<String, Failure> {
         return Err(Failure::usage(message).help(help));
     }
     Ok(shop)
+}
+
+/// Refuses a full sync that could not archive anything.
+fn whole_shop(config: &Config, operation: RunOperation) -> Result<(), Failure> {
+    match (config.ingest.full, config.target, operation) {
+        (true, _, RunOperation::Update) => Err(Failure::usage("an update is no full sync")
+            .help("leave --full out: an update changes what it names and removes nothing else")),
+        (true, TargetIndex::Marqo, _) => Err(Failure::usage("only a catalog archives products")
+            .help("leave --full out, or write to --target catalog")),
+        _ => Ok(()),
+    }
 }
 
 /// `shopify-example` for `example.myshopify.com`: what index servers take as a name.

@@ -11,7 +11,7 @@ mod plugin;
 mod telemetry;
 mod worker;
 
-pub use catalog::CatalogConfig;
+pub use catalog::{CatalogConfig, EmbeddingsConfig};
 pub use ingest::{GroupingMode, IngestConfig};
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
 pub use marqo::MarqoConfig;

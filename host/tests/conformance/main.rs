@@ -6,6 +6,7 @@
 // Everything here is a test, which Clippy sees only in `#[test]` functions.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod catalog;
 mod chunks;
 mod clock;
 mod embedded;
@@ -13,6 +14,7 @@ mod index;
 mod jobs;
 mod make;
 mod marqo;
+mod postgres;
 mod processes;
 mod properties;
 mod queue;

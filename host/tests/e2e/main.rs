@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod bad_input;
+mod catalog;
+mod catalog_crash;
 mod crash;
 mod everyday;
 mod interrupt;

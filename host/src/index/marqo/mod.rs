@@ -22,6 +22,8 @@ use std::{sync::Arc, time::Duration};
 use wire::{MOST_CHARACTERS, VERSION_FIELDS, Wire};
 use write::Writer;
 
+pub(super) use client::install_tls_provider;
+
 mod batch;
 mod client;
 mod cloud;

@@ -152,14 +152,14 @@ fn is_refused(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Document;
+    use crate::{index::Over, model::Document};
     use proptest::prelude::*;
 
     fn write(line: &str) -> Write {
         let document = Document::from_line(line).unwrap();
         let version = document.fields.iter().filter(|(name, _)| *name == "updated_at");
         let version = version.map(|(name, value)| (name.clone(), value.clone())).collect();
-        Write { document, version, content_hash: "hash".to_owned() }
+        Write { document, version, content_hash: "hash".to_owned(), over: Over::Anything }
     }
 
     #[test]
