@@ -111,7 +111,12 @@ async fn timed(work: impl Future<Output = Result<(), Failed>>) -> Result<f64, Fa
     Ok(started.elapsed().as_secs_f64())
 }
 
-async fn write_all(catalog: &Catalog, target: &Target, chunks: &[Vec<Write>], lanes: usize) -> Result<(), Failed> {
+async fn write_all(
+    catalog: &Catalog,
+    target: &Target,
+    chunks: &[Vec<Write>],
+    lanes: usize,
+) -> Result<(), Failed> {
     let write = async |chunk: &Vec<Write>| {
         let outcomes = catalog.write(target, chunk).await?;
         assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done), "{outcomes:?}");
@@ -121,7 +126,12 @@ async fn write_all(catalog: &Catalog, target: &Target, chunks: &[Vec<Write>], la
 }
 
 /// What a worker does with documents that have not changed.
-async fn see_all(catalog: &Catalog, target: &Target, chunks: &[Vec<Write>], lanes: usize) -> Result<(), Failed> {
+async fn see_all(
+    catalog: &Catalog,
+    target: &Target,
+    chunks: &[Vec<Write>],
+    lanes: usize,
+) -> Result<(), Failed> {
     let see = async |chunk: &Vec<Write>| {
         let ids: Vec<DocumentId> = chunk.iter().map(|write| write.document.id.clone()).collect();
         let stored = catalog.stored(target, &ids).await?;
@@ -147,9 +157,7 @@ async fn statements(client: &Client) -> Result<i64, Failed> {
 }
 
 /// Looks again and again how long transactions have been running, until none has been for a while.
-async fn longest_transaction(
-    client: Client,
-) -> Result<tokio::sync::watch::Receiver<Duration>, Failed> {
+async fn longest_transaction(client: Client) -> Result<tokio::sync::watch::Receiver<Duration>, Failed> {
     let sql = "SELECT extract(epoch FROM max(clock_timestamp() - xact_start))::float8 FROM pg_stat_activity
         WHERE application_name = 'host' AND datname = current_database() AND state <> 'idle'";
     let sql = client.prepare(sql).await?;
@@ -213,7 +221,10 @@ async fn row_by_row(from: &str, to: &str, products: i64, style: Style) -> Result
     empty_catalog(to).await?;
     let (source, sink) = (connect(from).await?, connect(to).await?);
     let products = source
-        .query("SELECT id, source_id, row_to_json(p)::text FROM catalog.products p ORDER BY id LIMIT $1", &[&products])
+        .query(
+            "SELECT id, source_id, row_to_json(p)::text FROM catalog.products p ORDER BY id LIMIT $1",
+            &[&products],
+        )
         .await?;
     let last: i64 = products.last().ok_or("no products")?.get(0);
     let skus = source
@@ -235,7 +246,9 @@ async fn row_by_row(from: &str, to: &str, products: i64, style: Style) -> Result
         sku: sink.prepare(SKU).await?,
         attribute: sink.prepare(ATTRIBUTE).await?,
         find_product: sink
-            .prepare("SELECT * FROM catalog.products WHERE merchant = $1 AND index_name = $2 AND source_id = $3")
+            .prepare(
+                "SELECT * FROM catalog.products WHERE merchant = $1 AND index_name = $2 AND source_id = $3",
+            )
             .await?,
         find_sku: sink.prepare("SELECT * FROM catalog.skus WHERE product_id = $1 AND source_id = $2").await?,
         find_attribute: sink
@@ -288,7 +301,9 @@ impl Writer {
                 let values: [&(dyn ToSql + Sync); 7] = [&sku_id, &id, &name, &position, &code, &price, &rest];
                 statements += self.sink.execute(&self.sku, &values).await?;
                 complexity += 1;
-                while let Some(attribute) = attributes.next_if(|attribute| attribute.get::<_, i64>(0) == sku_id) {
+                while let Some(attribute) =
+                    attributes.next_if(|attribute| attribute.get::<_, i64>(0) == sku_id)
+                {
                     let (name, value) = (attribute.get::<_, &str>(1), attribute.get::<_, &str>(2));
                     if is_loop {
                         statements += self.find(&self.find_attribute, &[&sku_id, &name, &value]).await?;

@@ -50,7 +50,8 @@ pub(crate) async fn a_product_of_any_size_is_written_as_a_whole(backend: &Backen
     let (catalog, target) = (catalog(backend), backend.target());
     let variants: Vec<Value> = (0..2_048)
         .map(|n| {
-            let attributes = json!({"Color": n.to_string(), "Size": "M", "Material": "x".repeat(3_000 * (n % 2))});
+            let attributes =
+                json!({"Color": n.to_string(), "Size": "M", "Material": "x".repeat(3_000 * (n % 2))});
             json!({"id": n.to_string(), "sku": format!("S{n}"), "price": "1.50", "attributes": attributes})
         })
         .collect();
@@ -89,8 +90,12 @@ pub(crate) async fn of_writers_in_different_orders_none_fails(backend: &Backend)
     let round = |round: usize, writer: usize| {
         let mut writes: Vec<Write> = (0..30)
             .map(|n| {
-                let variants = json!([{"id": "1", "sku": format!("{round}-{writer}")}, {"id": writer.to_string()}]);
-                write(&format!("p{n:02}"), json!({"title": format!("{round} {writer}"), "variants": variants}))
+                let variants =
+                    json!([{"id": "1", "sku": format!("{round}-{writer}")}, {"id": writer.to_string()}]);
+                write(
+                    &format!("p{n:02}"),
+                    json!({"title": format!("{round} {writer}"), "variants": variants}),
+                )
             })
             .collect();
         if writer.is_multiple_of(2) {
@@ -344,7 +349,8 @@ pub(crate) async fn a_text_that_changes_while_it_is_embedded_is_embedded_again(b
 pub(crate) async fn an_endpoint_that_fails_loses_nothing(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
     put(catalog, &target, &numbered(6)).await;
-    put(catalog, &target, &[write("none", json!({"price": 1})), write("bad", json!({"title": "forbidden"}))]).await;
+    put(catalog, &target, &[write("none", json!({"price": 1})), write("bad", json!({"title": "forbidden"}))])
+        .await;
     // It goes away by itself.
     let endpoint = Endpoint::start(|number, call| match number {
         0 => Fate::Fail(429),
@@ -359,16 +365,25 @@ pub(crate) async fn an_endpoint_that_fails_loses_nothing(backend: &Backend) {
     assert_eq!(pending(catalog, &target).await, (6, 0, 2));
     // What is refused is not asked again, until the text is another.
     let calls = endpoint.calls().len();
-    assert_eq!(catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap(), report(0, 0, 0));
+    assert_eq!(
+        catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap(),
+        report(0, 0, 0)
+    );
     assert_eq!(endpoint.calls().len(), calls);
     put(catalog, &target, &[write("bad", json!({"title": "allowed"}))]).await;
-    assert_eq!(catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap(), report(1, 0, 0));
+    assert_eq!(
+        catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap(),
+        report(1, 0, 0)
+    );
     // It does not go away.
     put(catalog, &target, &[write("p000", json!({"title": "Red shoes"}))]).await;
     for (status, attempts) in [(401, 1), (404, 1), (500, 4)] {
         let endpoint = Endpoint::start(move |_, _| Fate::Fail(status)).unwrap();
         let error = catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap_err();
-        assert!(error.to_string().contains(&status.to_string()) && error.to_string().contains(endpoint.url()), "{error}");
+        assert!(
+            error.to_string().contains(&status.to_string()) && error.to_string().contains(endpoint.url()),
+            "{error}"
+        );
         assert_eq!(endpoint.calls().len(), attempts, "{error}");
     }
     assert_eq!(pending(catalog, &target).await, (6, 1, 1));

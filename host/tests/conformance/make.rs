@@ -64,8 +64,12 @@ impl Backend {
     }
 
     pub(crate) fn target(&self) -> Target {
-        Target { shop_id: self.name("shop"), index_name: "products".to_owned(), job_id: "job-1".to_owned(),
-            job_created_at: self.env.now() }
+        Target {
+            shop_id: self.name("shop"),
+            index_name: "products".to_owned(),
+            job_id: "job-1".to_owned(),
+            job_created_at: self.env.now(),
+        }
     }
 }
 

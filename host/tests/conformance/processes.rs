@@ -42,7 +42,12 @@ fn job() -> Job {
 }
 
 fn target() -> Target {
-    Target { shop_id: "shop".to_owned(), index_name: "products".to_owned(), job_id: "shared".to_owned(), job_created_at: jiff::Timestamp::UNIX_EPOCH }
+    Target {
+        shop_id: "shop".to_owned(),
+        index_name: "products".to_owned(),
+        job_id: "shared".to_owned(),
+        job_created_at: jiff::Timestamp::UNIX_EPOCH,
+    }
 }
 
 /// Counts the steps of this process; dies at the one that the parent has named.

@@ -174,8 +174,11 @@ fn a_first_user_finds_products_by_words_and_by_meaning() {
         assert_eq!(shop.run(lines(&products), &[]).code, Some(0));
         assert_eq!(shop.host(&["catalog", "search", "red shoes"]).stdout, "1  Red shoes\n");
         assert_eq!(shop.host(&["catalog", "search", "sho", "blu"]).stdout, "2  Blue shoes\n");
-        let ran = shop.host(&["catalog", "embed"]);
-        assert!(ran.code == Some(2) && ran.stderr.contains("no endpoint makes embeddings"), "{ran:?}");
+        let refused = shop.host(&["catalog", "embed"]);
+        assert!(
+            refused.code == Some(2) && refused.stderr.contains("no endpoint makes embeddings"),
+            "{refused:?}"
+        );
 
         let endpoint = Endpoint::start(|_, _| Fate::Answer).unwrap();
         let embedding = |arguments: &[&str]| {
@@ -183,11 +186,14 @@ fn a_first_user_finds_products_by_words_and_by_meaning() {
             command.args(["--data-dir", "data"]).env("HOST_CATALOG__EMBEDDINGS__URL", endpoint.url());
             ran(command.env("HOST_CATALOG__EMBEDDINGS__KEY", "\"s3cret\"").output().unwrap())
         };
-        let ran = embedding(&["catalog", "embed"]);
-        assert!(ran.code == Some(0) && ran.stderr.contains("3 products were embedded"), "{ran:?}");
+        let embedded = embedding(&["catalog", "embed"]);
+        assert!(
+            embedded.code == Some(0) && embedded.stderr.contains("3 products were embedded"),
+            "{embedded:?}"
+        );
         assert_eq!(endpoint.calls()[0].authorization.as_deref(), Some("Bearer s3cret"));
-        let ran = embedding(&["catalog", "search", "--similar", "--limit", "1", "hat"]);
-        assert_eq!(ran.stdout, "3  Red hat\n", "{ran:?}");
+        let embedded = embedding(&["catalog", "search", "--similar", "--limit", "1", "hat"]);
+        assert_eq!(embedded.stdout, "3  Red hat\n", "{embedded:?}");
         let status = shop.host(&["catalog", "status"]);
         assert!(status.stdout.contains("embeddings  3 current, 0 pending"), "{}", status.stdout);
         assert!(status.stdout.contains("3 active, 0 archived"), "{}", status.stdout);

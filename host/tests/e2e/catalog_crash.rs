@@ -72,14 +72,21 @@ impl Shop {
 }
 
 fn sample(place: &Place, name: &str, seed: u64, products: u64) -> String {
-    let recipe = Recipe { seed, shape: Shape::Real, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
+    let recipe =
+        Recipe { seed, shape: Shape::Real, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
     let mut bytes = Vec::new();
     xtask::sample::write(&recipe, &mut bytes).unwrap();
     place.write(name, bytes).to_str().unwrap().to_owned()
 }
 
 /// Runs a command to its end, killed so often on the way at moments of its usual time.
-fn killed(shop: &Shop, kills: u32, usual: Duration, random: &mut impl FnMut(u64) -> u64, command: impl Fn() -> Command) -> Ran {
+fn killed(
+    shop: &Shop,
+    kills: u32,
+    usual: Duration,
+    random: &mut impl FnMut(u64) -> u64,
+    command: impl Fn() -> Command,
+) -> Ran {
     for _ in 0..kills {
         let mut child = command().spawn().unwrap();
         let moment = Instant::now() + Duration::from_micros(random(usual.as_micros() as u64));
@@ -96,7 +103,8 @@ fn killed(shop: &Shop, kills: u32, usual: Duration, random: &mut impl FnMut(u64)
 #[test]
 fn killed_loads_embeddings_and_archivings_end_like_undisturbed_ones() {
     let kills = std::env::var("HOST_TEST_CATALOG_KILLS").map_or(4, |text| text.parse().unwrap());
-    let mut seed = std::env::var("HOST_TEST_SEED").map_or(u64::from(std::process::id()), |text| text.parse().unwrap());
+    let mut seed =
+        std::env::var("HOST_TEST_SEED").map_or(u64::from(std::process::id()), |text| text.parse().unwrap());
     eprintln!("HOST_TEST_SEED={seed} {kills} kills a step");
     let mut random = move |below: u64| {
         seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);

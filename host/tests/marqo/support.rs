@@ -3,7 +3,7 @@
 use host::{
     env::Env,
     index::{
-        Index, IndexError, Outcome, Target, Write,
+        Index, IndexError, Outcome, Over, Target, Write,
         marqo::{Marqo, MarqoOptions},
     },
     model::{Digest, Document, DocumentId, IndexSettings},
@@ -181,7 +181,12 @@ pub(crate) fn write(id: &str, fields: Value) -> Write {
     let content_hash = Digest::of(json!(fields).to_string().as_bytes()).to_string();
     let mut version = serde_json::Map::new();
     version.extend(fields.get("updated_at").map(|at| ("updated_at".to_owned(), at.clone())));
-    Write { document: Document { id: DocumentId::new(id).unwrap(), fields }, version, content_hash, over: Over::Anything }
+    Write {
+        document: Document { id: DocumentId::new(id).unwrap(), fields },
+        version,
+        content_hash,
+        over: Over::Anything,
+    }
 }
 
 /// Documents `d0`, `d1` …
@@ -196,7 +201,7 @@ pub(crate) fn ids(writes: &[Write]) -> Vec<DocumentId> {
 /// Places, codes and messages of those that were refused.
 pub(crate) fn refused(outcomes: &[Outcome]) -> Vec<(usize, &str, &str)> {
     let refused = |(at, outcome)| match outcome {
-        &Outcome::Done | Outcome::Overtaken => None,
+        Outcome::Done | Outcome::Overtaken => None,
         Outcome::Refused { code, message } => Some((at, code.as_str(), message.as_str())),
     };
     outcomes.iter().enumerate().filter_map(refused).collect()

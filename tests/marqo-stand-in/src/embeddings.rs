@@ -130,10 +130,13 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Ending {
     match (shared.decide)(number, &call) {
         Fate::Answer => {}
         Fate::AnswerAfter(time) => tokio::time::sleep(time).await,
-        Fate::Fail(status) => return reply(status, &json!({"error": {"message": format!("asked to fail with {status}")}})),
+        Fate::Fail(status) => {
+            return reply(status, &json!({"error": {"message": format!("asked to fail with {status}")}}));
+        }
         Fate::Reset => return Ending::Reset,
     }
-    let length = body["dimensions"].as_u64().and_then(|length| usize::try_from(length).ok()).unwrap_or(LENGTH);
+    let length =
+        body["dimensions"].as_u64().and_then(|length| usize::try_from(length).ok()).unwrap_or(LENGTH);
     let item = |(index, text): (usize, &String)| json!({"index": index, "embedding": vector(text, length)});
     // Not in order, which the interface does not promise either.
     let data: Vec<Value> = call.texts.iter().enumerate().rev().map(item).collect();
@@ -149,7 +152,8 @@ fn reply(status: u16, body: &Value) -> Ending {
 pub fn vector(text: &str, length: usize) -> Vec<f32> {
     let mut vector = vec![0.01; length];
     for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-        let hash = word.to_lowercase().bytes().fold(5381_u64, |hash, byte| hash.wrapping_mul(33) ^ u64::from(byte));
+        let hash =
+            word.to_lowercase().bytes().fold(5381_u64, |hash, byte| hash.wrapping_mul(33) ^ u64::from(byte));
         vector[usize::try_from(hash % length.max(1) as u64).unwrap_or(0)] += 1.0;
     }
     vector

@@ -59,7 +59,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let mapper = against("loop", &products)?;
 
     let limit = copy[1] / copy[0];
-    println!("{} rows of products, SKUs and attributes; rows/s, share of COPY, statements per 1,000 rows", copy[1]);
+    println!(
+        "{} rows of products, SKUs and attributes; rows/s, share of COPY, statements per 1,000 rows",
+        copy[1]
+    );
     let line = |name: &str, [seconds, rows, statements]: [f64; 3]| {
         let (rate, statements) = (rows / seconds, statements / rows * 1e3);
         println!("{name:<44} {rate:>9.0}  {:>5.2}  {statements:>8.1}", rate / limit);

@@ -108,12 +108,7 @@ async fn status(global: &Global, catalog: &Catalog, target: &Target) -> Ended {
     let summary = catalog.summary(target).await.map_err(index_failure)?;
     let loads = catalog.loads(target, 10).await.map_err(index_failure)?;
     if global.output == OutputFormat::Json {
-        print_json(&Status {
-            shop_id: &target.shop_id,
-            index_name: &target.index_name,
-            summary,
-            loads,
-        })?;
+        print_json(&Status { shop_id: &target.shop_id, index_name: &target.index_name, summary, loads })?;
         return Ok(Exit::Completed);
     }
     let Summary { active, archived, skus, embedded, to_embed, refused } = summary;
@@ -151,9 +146,7 @@ fn show_hits(global: &Global, hits: &[Hit]) -> Ended {
     match global.output {
         OutputFormat::Json => print_json(&hits)?,
         OutputFormat::Text => {
-            let line = |hit: &Hit| {
-                format!("{}  {}\n", hit.id, hit.title.as_deref().unwrap_or_default())
-            };
+            let line = |hit: &Hit| format!("{}  {}\n", hit.id, hit.title.as_deref().unwrap_or_default());
             print(&hits.iter().map(line).collect::<String>())?;
         }
     }
@@ -244,7 +237,8 @@ async fn archive_after(
 
 fn sentence(archived: &Archived) -> String {
     let Archived { products, held } = archived;
-    let mut text = format!("{} products were archived that the shop does not have any more", count(*products));
+    let mut text =
+        format!("{} products were archived that the shop does not have any more", count(*products));
     if *held > 0 {
         let _ = write!(text, ", {} are being written by somebody else: archive again later", count(*held));
     }
@@ -266,7 +260,9 @@ pub(super) async fn after_sync(
         Err(reason) => {
             eprintln!("warning: nothing was archived: {reason}");
             if reason.may_be_forced() {
-                eprintln!("  help: `host catalog archive --dry-run` lists these products, `--force` archives them");
+                eprintln!(
+                    "  help: `host catalog archive --dry-run` lists these products, `--force` archives them"
+                );
             }
         }
     }

@@ -75,7 +75,10 @@ impl fmt::Display for NotArchived {
                 write!(f, "{lines} lines of the export could not be read, which may be cut off")
             }
             Self::Orphans(lines) => {
-                write!(f, "{lines} lines belong to products that the export does not have, which may be cut off")
+                write!(
+                    f,
+                    "{lines} lines belong to products that the export does not have, which may be cut off"
+                )
             }
             Self::Empty => f.write_str("its export has no products"),
             Self::Share(Refusal { missing, active, largest_share }) => write!(
@@ -131,7 +134,12 @@ impl Catalog {
 
     /// Ids of active products that no job since the target's has had in its export: what [`archive`](Self::archive) is to
     /// archive, in their order.
-    pub async fn unseen(&self, target: &Target, after: &str, limit: usize) -> Result<Vec<String>, IndexError> {
+    pub async fn unseen(
+        &self,
+        target: &Target,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, IndexError> {
         let unseen = self.dialect.unseen(target, target.job_created_at, after, limit).await;
         unseen.map_err(|failed| failed.during("looking for vanished products in", target))
     }

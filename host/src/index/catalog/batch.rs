@@ -137,15 +137,13 @@ impl Batch {
                 }
                 Content::Update(update) => match before.active(&update.document.id) {
                     None => not_found(update),
-                    Some(product) => {
-                        match ProductRow::of(&merged(before, product, update)?, &self.fields) {
-                            Ok(row) => {
-                                rows.push(Cow::Owned(row));
-                                Outcome::Done
-                            }
-                            Err(invalid) => invalid.into(),
+                    Some(product) => match ProductRow::of(&merged(before, product, update)?, &self.fields) {
+                        Ok(row) => {
+                            rows.push(Cow::Owned(row));
+                            Outcome::Done
                         }
-                    }
+                        Err(invalid) => invalid.into(),
+                    },
                 },
             };
         }

@@ -146,7 +146,8 @@ impl<'a> Changes<'a> {
                 }
             }
         }
-        let vanished = stand.into_iter().flatten().filter(|(source_id, _)| !wanted.contains(source_id.as_str()));
+        let vanished =
+            stand.into_iter().flatten().filter(|(source_id, _)| !wanted.contains(source_id.as_str()));
         self.vanished_skus.extend(vanished.map(|(_, sku)| sku.id));
         Ok(())
     }
@@ -172,5 +173,9 @@ fn change<'a>(stands: &ProductBefore, row: &'a ProductRow, job_id: &str) -> Opti
         || stands.version != row.version
         || stands.content_hash != row.content_hash
         || stands.text_hash != row.text_hash;
-    (is_new_content || stands.job_id != job_id).then_some(ChangedProduct { id: stands.id, row, is_new_content })
+    (is_new_content || stands.job_id != job_id).then_some(ChangedProduct {
+        id: stands.id,
+        row,
+        is_new_content,
+    })
 }

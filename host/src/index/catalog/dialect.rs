@@ -65,11 +65,8 @@ pub(super) trait Dialect: Send + Sync {
     async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<(), Failed>;
 
     /// Version and origin of products, archived ones too: they are protected as well.
-    async fn stored(
-        &self,
-        target: &Target,
-        ids: &[DocumentId],
-    ) -> Result<HashMap<String, StoredRow>, Failed>;
+    async fn stored(&self, target: &Target, ids: &[DocumentId])
+    -> Result<HashMap<String, StoredRow>, Failed>;
 
     /// A product with all its rows, of one moment.
     async fn read(&self, target: &Target, id: &DocumentId) -> Result<Before, Failed>;
@@ -115,6 +112,9 @@ pub(super) trait Dialect: Send + Sync {
 
     /// Makes the caller the only one that embeds, until the value is dropped; none if somebody else does.
     async fn embed_alone(&self, target: &Target) -> Result<Option<Box<dyn Any + Send>>, Failed>;
+
+    /// Lets others embed at once; dropping the value does so a little later.
+    async fn let_others_embed(&self, alone: Box<dyn Any + Send>) -> Result<(), Failed>;
 
     /// Active products that have all the words, best first.
     async fn search(&self, target: &Target, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed>;

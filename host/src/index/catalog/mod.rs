@@ -89,7 +89,10 @@ impl Catalog {
 
     /// The newest loads, newest first.
     pub async fn loads(&self, target: &Target, limit: usize) -> Result<Vec<Load>, IndexError> {
-        self.dialect.loads(target, limit).await.map_err(|failed| failed.during("reading the loads of", target))
+        self.dialect
+            .loads(target, limit)
+            .await
+            .map_err(|failed| failed.during("reading the loads of", target))
     }
 
     /// Active products that have all the words of a text, best first.

@@ -129,7 +129,8 @@ impl Embedder {
             .build()
             .map_err(CallError::Client)?;
         let authorization = options.key.as_ref().map(|key| {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| CallError::Key)?;
+            let mut value =
+                HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| CallError::Key)?;
             value.set_sensitive(true);
             Ok(value)
         });
@@ -175,7 +176,8 @@ impl Embedder {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        let again = |error: reqwest::Error| Attempt::Again { after: None, message: crate::fault::chain(&error) };
+        let again =
+            |error: reqwest::Error| Attempt::Again { after: None, message: crate::fault::chain(&error) };
         let response = match request.send().await {
             Err(error) if error.is_builder() => return Err(CallError::Client(error)),
             Err(error) => return Ok(again(error)),

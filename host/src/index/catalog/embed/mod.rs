@@ -46,10 +46,17 @@ impl Catalog {
     /// Makes the embeddings of all products that wait for one. Resumable and idempotent; may be cancelled.
     pub async fn embed(&self, target: &Target, embedder: &Embedder) -> Result<EmbedReport, EmbedError> {
         let during = |failed: super::Failed| failed.during("embedding", target);
-        let Some(_alone) = self.dialect.embed_alone(target).await.map_err(during)? else {
+        let Some(alone) = self.dialect.embed_alone(target).await.map_err(during)? else {
             let (shop_id, index_name) = (target.shop_id.clone(), target.index_name.clone());
             return Err(EmbedError::Busy { shop_id, index_name });
         };
+        let report = self.embed_queued(target, embedder).await?;
+        self.dialect.let_others_embed(alone).await.map_err(during)?;
+        Ok(report)
+    }
+
+    async fn embed_queued(&self, target: &Target, embedder: &Embedder) -> Result<EmbedReport, EmbedError> {
+        let during = |failed: super::Failed| failed.during("embedding", target);
         let options = embedder.options();
         self.dialect.queue_other_models(target, &options.name()).await.map_err(during)?;
         let at_once = options.batch_size * options.concurrency;
@@ -65,7 +72,8 @@ impl Catalog {
                 continue;
             };
             after = last.product_id;
-            let batches = queued.chunks(options.batch_size).map(|batch| self.embed_batch(target, embedder, batch));
+            let batches =
+                queued.chunks(options.batch_size).map(|batch| self.embed_batch(target, embedder, batch));
             let mut done = futures::stream::iter(batches).buffer_unordered(options.concurrency);
             while let Some(some) = done.try_next().await? {
                 report.embedded += some.embedded;
@@ -99,7 +107,8 @@ impl Catalog {
         let mut report = EmbedReport::default();
         let mut texts = Vec::with_capacity(batch.len());
         for product in batch {
-            let fields = serde_json::from_str(&product.fields).map_err(|e| during(super::Failed::for_good(e)))?;
+            let fields =
+                serde_json::from_str(&product.fields).map_err(|e| during(super::Failed::for_good(e)))?;
             let text = self.texts.to_embed(&fields);
             if text.is_empty() {
                 let reason = "there is no text in the fields that are embedded";
@@ -131,7 +140,11 @@ impl Catalog {
                 }
                 Err(CallError::Refused { message, .. }) if part.len() == 1 => {
                     let (product, _) = &part[0];
-                    tracing::warn!(document = product.source_id, message, "the endpoint refuses the text of a product");
+                    tracing::warn!(
+                        document = product.source_id,
+                        message,
+                        "the endpoint refuses the text of a product"
+                    );
                     self.dialect.refuse_embedding(product, &message).await.map_err(during)?;
                     report.refused += 1;
                 }

@@ -4,14 +4,16 @@ use crate::model::Secret;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use std::{num::NonZeroUsize, str::FromStr, sync::Arc, time::Duration};
-use tokio_postgres::{Config, config::Host};
+use tokio_postgres::{Config, NoTls, config::Host};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// A text that is no address of a PostgreSQL database.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidUrl {
     /// It cannot be read. Nothing of it is repeated: it may hold a password.
-    #[error("`catalog.url` is no address of a PostgreSQL database; write postgres://user:password@server/database")]
+    #[error(
+        "`catalog.url` is no address of a PostgreSQL database; write postgres://user:password@server/database"
+    )]
     Unreadable(#[source] tokio_postgres::Error),
     /// The program cannot encrypt.
     #[error("encryption cannot be set up")]
@@ -35,7 +37,13 @@ pub(super) fn pool(url: &Secret, connections: NonZeroUsize) -> Result<(Pool, Str
     }
     let name = name(&config);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(config, MakeRustlsConnect::new(tls()?), recycling);
+    let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+    let manager = if is_local && !config.get_hosts().is_empty() {
+        // A socket has no name that a certificate could be for.
+        Manager::from_config(config, NoTls, recycling)
+    } else {
+        Manager::from_config(config, MakeRustlsConnect::new(tls()?), recycling)
+    };
     let pool = Pool::builder(manager).max_size(connections.get()).runtime(Runtime::Tokio1).build()?;
     Ok((pool, name))
 }

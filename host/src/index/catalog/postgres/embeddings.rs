@@ -9,7 +9,7 @@ use crate::index::{
         postgres::error::Attempts,
     },
 };
-use deadpool_postgres::{Client, Object};
+use deadpool_postgres::{Client, ClientWrapper, Object};
 use std::{any::Any, fmt::Write, time::SystemTime};
 use tokio_postgres::Row;
 
@@ -169,6 +169,14 @@ impl Postgres {
         hits.truncate(limit);
         Ok(hits)
     }
+}
+
+/// Gives back what [`Postgres::lock_embedding`] gave: the server notices the end of a connection some time later.
+pub(super) async fn unlock(lock: Box<dyn Any + Send>) -> Result<(), Cause> {
+    if let Ok(client) = lock.downcast::<ClientWrapper>() {
+        client.batch_execute("SELECT pg_advisory_unlock_all()").await?;
+    }
+    Ok(())
 }
 
 fn hit(row: &Row) -> Hit {

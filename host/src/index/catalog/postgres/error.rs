@@ -1,9 +1,6 @@
 //! Turns what PostgreSQL says into what a person can do about it, and says when a transaction is tried again.
 
-use crate::{
-    env::SharedEnv,
-    index::catalog::dialect::Failed,
-};
+use crate::{env::SharedEnv, index::catalog::dialect::Failed};
 use deadpool_postgres::PoolError;
 use std::{error::Error as _, io, time::Duration};
 use tokio_postgres::{Error, error::SqlState};
@@ -19,7 +16,9 @@ pub(super) enum PostgresError {
     NoCatalog { name: String },
     #[error("the catalog of {name} is older than this host; `host catalog migrate` brings it up to date")]
     Older { name: String },
-    #[error("the catalog of {name} has schema {found}, this host knows schemas up to {known}; use the newer host")]
+    #[error(
+        "the catalog of {name} has schema {found}, this host knows schemas up to {known}; use the newer host"
+    )]
     Newer { name: String, found: i32, known: i32 },
     #[error("{name} could not do it now; this goes by itself unless the server is in trouble")]
     Passing { name: String, source: Error },

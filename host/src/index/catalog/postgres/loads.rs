@@ -89,10 +89,10 @@ impl Postgres {
         limit: usize,
     ) -> Result<Vec<String>, Failed> {
         let since = SystemTime::from(since);
-        let sql = concat!("SELECT p.source_id", unseen!(), " AND p.source_id > $4 ORDER BY p.source_id LIMIT $5");
-        let rows = self
-            .rows(sql, &[&target.shop_id, &target.index_name, &since, &after, &bounded(limit)])
-            .await?;
+        let sql =
+            concat!("SELECT p.source_id", unseen!(), " AND p.source_id > $4 ORDER BY p.source_id LIMIT $5");
+        let rows =
+            self.rows(sql, &[&target.shop_id, &target.index_name, &since, &after, &bounded(limit)]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 

@@ -67,7 +67,9 @@ impl Postgres {
             );
         }
         client
-            .batch_execute("ALTER TABLE catalog.embeddings ALTER COLUMN vector TYPE vector USING vector::vector")
+            .batch_execute(
+                "ALTER TABLE catalog.embeddings ALTER COLUMN vector TYPE vector USING vector::vector",
+            )
             .await?;
         Ok("embeddings are vectors (pgvector)")
     }

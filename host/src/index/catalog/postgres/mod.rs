@@ -273,6 +273,10 @@ impl Dialect for Postgres {
         self.lock_embedding(target).await.map_err(|cause| cause.of(&self.name))
     }
 
+    async fn let_others_embed(&self, alone: Box<dyn Any + Send>) -> Result<(), Failed> {
+        embeddings::unlock(alone).await.map_err(|cause| cause.of(&self.name))
+    }
+
     async fn search(&self, target: &Target, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed> {
         self.find_words(target, words, limit).await
     }

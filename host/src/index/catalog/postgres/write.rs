@@ -37,13 +37,15 @@ const NEW_SKUS: &str = "INSERT INTO catalog.skus (id, product_id, source_id, pos
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[])
         AS new (id, product_id, source_id, position, sku, price, rest)";
 
-const CHANGED_SKUS: &str = "UPDATE catalog.skus SET position = new.position, sku = new.sku, price = new.price,
+const CHANGED_SKUS: &str =
+    "UPDATE catalog.skus SET position = new.position, sku = new.sku, price = new.price,
         rest = new.rest::json
     FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::text[])
         AS new (id, position, sku, price, rest)
     WHERE skus.id = new.id";
 
-const VANISHED_ATTRIBUTES: &str = "DELETE FROM catalog.attributes USING unnest($1::bigint[], $2::text[], $3::text[])
+const VANISHED_ATTRIBUTES: &str =
+    "DELETE FROM catalog.attributes USING unnest($1::bigint[], $2::text[], $3::text[])
         AS old (sku_id, name, value)
     WHERE attributes.sku_id = old.sku_id AND attributes.name = old.name AND attributes.value = old.value";
 

@@ -45,7 +45,8 @@ impl Session<'_> {
 
     pub(super) fn search(&self, words: &[String], limit: usize) -> Result<Vec<Hit>, Cause> {
         // Each word quoted, so that none is an operator, and the start of a word is enough.
-        let words: Vec<String> = words.iter().map(|word| format!("\"{}\"*", word.replace('"', "\"\""))).collect();
+        let words: Vec<String> =
+            words.iter().map(|word| format!("\"{}\"*", word.replace('"', "\"\""))).collect();
         let mut statement = self.statement(
             "SELECT p.source_id, p.title, -w.rank FROM product_words w JOIN products p ON p.id = w.rowid
             WHERE product_words MATCH ?3 AND p.merchant = ?1 AND p.index_name = ?2 AND p.status = 'active'

@@ -58,7 +58,9 @@ impl Session<'_> {
         )?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = statement
-            .query_map(params![self.target.shop_id, self.target.index_name, limit], |row| row.get::<_, String>(0))?;
+            .query_map(params![self.target.shop_id, self.target.index_name, limit], |row| {
+                row.get::<_, String>(0)
+            })?;
         rows.map(|load| from_json(&load?)).collect()
     }
 

@@ -196,7 +196,11 @@ impl Dialect for Sqlite {
         let env = self.env.clone();
         let change = move |session: &Session<'_>| {
             let outcomes = session.change(&batch, env.now())?;
-            tracing::debug!(documents = outcomes.len(), statements = session.statements.get(), "catalog batch");
+            tracing::debug!(
+                documents = outcomes.len(),
+                statements = session.statements.get(),
+                "catalog batch"
+            );
             Ok(outcomes)
         };
         self.write(target, change).await
@@ -284,12 +288,18 @@ impl Dialect for Sqlite {
 
     async fn embed_alone(&self, _: &Target) -> Result<Option<Box<dyn Any + Send>>, Failed> {
         let path = self.embedded.dir().join("embed.lock");
-        let file = File::options().create(true).truncate(false).write(true).open(path).map_err(Failed::for_good)?;
+        let file =
+            File::options().create(true).truncate(false).write(true).open(path).map_err(Failed::for_good)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(Failed::for_good(error)),
         }
+    }
+
+    async fn let_others_embed(&self, alone: Box<dyn Any + Send>) -> Result<(), Failed> {
+        drop(alone);
+        Ok(())
     }
 
     async fn search(&self, target: &Target, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed> {

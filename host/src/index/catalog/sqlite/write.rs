@@ -31,8 +31,8 @@ impl Session<'_> {
         let before = self.before(batch.source_ids())?;
         let (rows, outcomes) = batch.rows(&before).map_err(Cause::corrupt)?;
         let ids = self.ids(batch.most_ids())?;
-        let changes =
-            Changes::of(&before, &rows, &self.target.job_id, ids).map_err(|error| Cause::Refused(error.to_string()))?;
+        let changes = Changes::of(&before, &rows, &self.target.job_id, ids)
+            .map_err(|error| Cause::Refused(error.to_string()))?;
         self.apply(&changes, time::to_column(now))?;
         Ok(outcomes)
     }
