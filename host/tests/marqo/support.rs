@@ -112,7 +112,7 @@ impl Lab {
             shop_id: "x.example".to_owned(),
             index_name: "shop".to_owned(),
             job_id: "job-1".to_owned(),
-            job_created_at: jiff::Timestamp::UNIX_EPOCH,
+            job_created_at: Timestamp::UNIX_EPOCH,
         };
         let lab = Self { server, clock, index, target, settings };
         lab.set("shop", change).await;
@@ -201,7 +201,7 @@ pub(crate) fn ids(writes: &[Write]) -> Vec<DocumentId> {
 /// Places, codes and messages of those that were refused.
 pub(crate) fn refused(outcomes: &[Outcome]) -> Vec<(usize, &str, &str)> {
     let refused = |(at, outcome)| match outcome {
-        Outcome::Done | Outcome::Overtaken => None,
+        &Outcome::Done | &Outcome::Overtaken => None,
         Outcome::Refused { code, message } => Some((at, code.as_str(), message.as_str())),
     };
     outcomes.iter().enumerate().filter_map(refused).collect()
