@@ -74,6 +74,17 @@ pub enum Disposition {
     Stop,
 }
 
+impl std::fmt::Display for Disposition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Retry(after) => write!(f, "it is tried again in {:.1} s", after.as_secs_f64()),
+            Self::Quarantine(code) => write!(f, "it is given up and counted as failed: {code}"),
+            Self::Abandon => f.write_str("it is left to another worker"),
+            Self::Stop => f.write_str("the worker stops"),
+        }
+    }
+}
+
 /// Most attempts at a chunk whose failure may go away by itself.
 const ATTEMPTS: u32 = 9;
 /// Longest wait before another attempt.

@@ -6,7 +6,7 @@ use crate::{
     env::{RealEnv, SharedEnv},
     index::{Index, catalog::Catalog, marqo::Marqo},
     plugin::{Cache, OpenError, Plugins, Profile, Settings},
-    store::{StoreError, embedded::Embedded},
+    store::{Settings as IndexSettingsStore, StoreError, embedded::Embedded},
 };
 use serde::Serialize;
 use std::{
@@ -80,15 +80,38 @@ fn plugin_failure(error: OpenError) -> Failure {
     }
 }
 
+/// For how long a server that does not answer is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As the settings say: a job goes on when the server is back.
+    OfWorker,
+    /// Hardly at all: somebody waits for the answer.
+    OfUser,
+}
+
 /// The index that the settings name.
-pub(super) fn index(config: &Config, embedded: &Embedded) -> Result<Arc<dyn Index>, Failure> {
+pub(super) fn index(
+    config: &Config,
+    embedded: &Embedded,
+    patience: Patience,
+) -> Result<Arc<dyn Index>, Failure> {
     match config.target {
         TargetIndex::Catalog => Ok(Arc::new(catalog(config, embedded)?)),
-        TargetIndex::Marqo => {
-            let marqo = Marqo::new(embedded.stores().settings, env(), config.marqo.options());
-            Ok(Arc::new(marqo.map_err(Failure::broke)?))
-        }
+        TargetIndex::Marqo => Ok(Arc::new(marqo(config, embedded.stores().settings, patience)?)),
     }
+}
+
+/// Indexes on Marqo servers.
+pub(super) fn marqo(
+    config: &Config,
+    settings: Arc<dyn IndexSettingsStore>,
+    patience: Patience,
+) -> Result<Marqo, Failure> {
+    let options = match patience {
+        Patience::OfWorker => config.marqo.options(),
+        Patience::OfUser => config.marqo.options().impatient(),
+    };
+    Marqo::new(settings, env(), options).map_err(Failure::broke)
 }
 
 /// The catalog that the settings name.

@@ -2,14 +2,15 @@
 
 use super::{
     Ended, Global,
-    context::{config, index, open, print, print_json, runtime, store_failure},
+    context::{Patience, effective, index, open, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
 use crate::{
+    config::{Config, Effective, TargetIndex},
     index::{Index, IndexError, Target},
-    model::DocumentId,
-    store::{JobSnapshot, Stores},
+    model::{DocumentId, Job},
+    store::Stores,
 };
 use clap::Subcommand;
 
@@ -35,12 +36,19 @@ pub(super) enum DocumentsCommand {
 }
 
 pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
-    let config = config(global)?;
+    let Effective { mut config, origins } = effective(global, &global.overrides())?;
+    let is_chosen = origins.iter().any(|origin| origin.key == "target" && origin.origin != "default");
     let embedded = open(&config.data_dir, false)?;
-    let index = index(&config, &embedded)?;
     runtime()?.block_on(async {
-        let target = target(global, &embedded.stores()).await?;
-        exists(index.as_ref(), &target, &embedded.stores()).await?;
+        let newest = newest(&config, &embedded.stores()).await?;
+        if let (false, Some(newest)) = (is_chosen, &newest) {
+            config.target = TargetIndex::named(&newest.target).unwrap_or(config.target);
+        }
+        let target = target(&config, newest)?;
+        let index = index(&config, &embedded, Patience::OfUser)?;
+        if config.target == TargetIndex::Catalog {
+            exists(index.as_ref(), &target, &embedded.stores()).await?;
+        }
         match command {
             DocumentsCommand::Get { id } => get(global, index.as_ref(), &target, &id).await,
             DocumentsCommand::List { after, limit } => {
@@ -103,29 +111,24 @@ async fn exists(index: &dyn Index, target: &Target, stores: &Stores) -> Result<(
     Err(Failure::usage(message).help("`host jobs list --output json` names the index of each job"))
 }
 
-/// Shop and index: as given, else those of the newest job, since one shop a data directory is the usual case.
-pub(super) async fn target(global: &Global, stores: &Stores) -> Result<Target, Failure> {
-    let config = config(global)?;
-    if let (Some(shop_id), Some(index_name)) = (&config.shop, &config.index) {
-        return Ok(Target {
-            shop_id: shop_id.clone(),
-            index_name: index_name.clone(),
-            job_id: String::new(),
-            job_created_at: jiff::Timestamp::UNIX_EPOCH,
-        });
-    }
+/// The newest job of the shop, or of all: one shop a data directory is the usual case.
+pub(super) async fn newest(config: &Config, stores: &Stores) -> Result<Option<Job>, Failure> {
     let jobs = stores.jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
-    let Some(JobSnapshot { job, .. }) = jobs.into_iter().next() else {
-        let of = config.shop.map_or(String::new(), |shop| format!(" of {shop}"));
-        return Err(Failure::usage(format!("there is no job{of} that would name an index"))
-            .help("name shop and index with --shop and --index"));
+    Ok(jobs.into_iter().next().map(|found| found.job))
+}
+
+/// Shop and index: as given, else those of the newest job.
+pub(super) fn target(config: &Config, newest: Option<Job>) -> Result<Target, Failure> {
+    let (shop_id, index_name) = match (&config.shop, &config.index, newest) {
+        (Some(shop), Some(index), _) => (shop.clone(), index.clone()),
+        (_, index, Some(job)) => (job.shop_id, index.clone().unwrap_or(job.index_name)),
+        (shop, ..) => {
+            let of = shop.as_ref().map_or(String::new(), |shop| format!(" of {shop}"));
+            return Err(Failure::usage(format!("there is no job{of} that would name an index"))
+                .help("name shop and index with --shop and --index"));
+        }
     };
-    Ok(Target {
-        shop_id: job.shop_id,
-        index_name: config.index.unwrap_or(job.index_name),
-        job_id: String::new(),
-        job_created_at: jiff::Timestamp::UNIX_EPOCH,
-    })
+    Ok(Target { shop_id, index_name, job_id: String::new(), job_created_at: jiff::Timestamp::UNIX_EPOCH })
 }
 
 pub(super) fn index_failure(error: IndexError) -> Failure {

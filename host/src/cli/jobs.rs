@@ -11,6 +11,7 @@ use crate::{
     model::JobId,
     store::{JobSnapshot, Stores, embedded::Embedded},
     telemetry::progress::{Screen, State, count},
+    worker::{self, Cancelled},
 };
 use clap::Subcommand;
 use std::{fmt::Write, path::Path, time::Duration};
@@ -33,6 +34,11 @@ pub(super) enum JobsCommand {
     Watch {
         /// Id of the job, or its beginning; the newest job if left out
         id: Option<String>,
+    },
+    /// Give a job up: what is not written yet is counted as failed
+    Cancel {
+        /// Id of the job, or its beginning
+        id: String,
     },
     /// Print what is said of each item that was skipped, failed or in conflict
     Report {
@@ -62,6 +68,10 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> End
             JobsCommand::Watch { id } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
                 watch(global, &embedded, job, &chunks, screen).await
+            }
+            JobsCommand::Cancel { id } => {
+                let job = find(&stores, config.shop.as_deref(), Some(id)).await?;
+                cancel(global, &embedded, &job, &chunks).await
             }
             JobsCommand::Report { id, format } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
@@ -109,6 +119,32 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
         );
     }
     print(&text)?;
+    Ok(Exit::Completed)
+}
+
+async fn cancel(global: &Global, embedded: &Embedded, job: &JobSnapshot, chunks: &Path) -> Ended {
+    let (id, stores) = (&job.job.id, embedded.stores());
+    if job.seal.is_none() && !job.status.has_ended() && embedded.is_ingested_into() {
+        return Err(Failure::usage(format!(
+            "an export is being read into this data directory, perhaps for job {id}"
+        ))
+        .help("interrupt that `host run` first, or wait for its end"));
+    }
+    // What a dead process held is free then.
+    embedded.join().await.map_err(store_failure)?;
+    match worker::cancel(&stores, id).await.map_err(store_failure)? {
+        Cancelled::TooLate => {
+            return Err(Failure::usage(format!("job {id} has ended already: {}", job.status.as_str())));
+        }
+        Cancelled::Given { held: 0 } => {}
+        Cancelled::Given { held } => {
+            eprintln!(
+                "warning: {} chunks are being written at this moment; their workers end them",
+                count(held.into())
+            );
+        }
+    }
+    show(global, &get(&stores, id).await?, chunks)?;
     Ok(Exit::Completed)
 }
 

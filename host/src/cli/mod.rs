@@ -39,6 +39,7 @@ struct Cli {
 
 /// What every command understands.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// Settings file [default: host.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE")]
@@ -52,8 +53,8 @@ struct Global {
     /// Name of the index [default: made of platform and shop]
     #[arg(long, global = true, value_name = "NAME")]
     index: Option<String>,
-    /// The index that documents are written to [default: catalog]
-    #[arg(long, global = true, value_enum, value_name = "INDEX")]
+    /// Kind of the index that documents are written to [default: catalog]
+    #[arg(long, global = true, value_enum, value_name = "KIND")]
     target: Option<TargetIndex>,
     /// How results are printed on stdout
     #[arg(long, global = true, value_enum, default_value_t)]

@@ -28,6 +28,9 @@ pub(super) async fn print_report(
     format: ReportFormat,
 ) -> Result<(), Failure> {
     let keys = stores.jobs.reports(&job.job.id).await.map_err(store_failure)?;
+    if keys.is_empty() {
+        eprintln!("nothing is said of any item of job {}: each was processed", job.job.id);
+    }
     if format == ReportFormat::Html {
         print(&head(job))?;
     }

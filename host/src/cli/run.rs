@@ -2,8 +2,7 @@
 
 use super::{
     Ended, Global, catalog,
-    context::{effective, env, index, open, plugins, runtime, store_failure},
-    documents::index_failure,
+    context::{Patience, effective, env, index, open, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     jobs::{get, indexing, show},
     output::exit_of,
@@ -13,19 +12,21 @@ use crate::{
     config::{Config, GroupingMode, TargetIndex},
     env::SharedEnv,
     export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot},
+    fault::chain,
+    index::Target,
     ingest::{
         chunk::ChunkBounds,
         reader,
         run::{IngestFault, IngestSettings, Published, ingest},
     },
-    model::{Digest, Job, JobId, Operation},
+    model::{Digest, Job, JobId, Manifest, Operation},
     plugin::{Plugins, Role, Transform},
     store::{JobSnapshot, Stores, embedded::Embedded},
     telemetry::{
         exporter,
         progress::{Screen, State, bytes, count},
     },
-    worker::{Until, Worker},
+    worker::{Stop, Until, Worker},
 };
 use clap::Args;
 use std::{
@@ -46,7 +47,7 @@ pub(super) struct RunArgs {
     /// Plug-in file; may be repeated, the later one wins a role
     #[arg(long = "plugin", value_name = "FILE")]
     plugins: Vec<PathBuf>,
-    /// Whether documents are added (or replaced as a whole) or the fields that they give updated where they are there
+    /// What is done with documents
     #[arg(long, value_enum, default_value_t)]
     operation: RunOperation,
     /// The export is the whole shop: products that it does not have are archived at the end
@@ -66,8 +67,10 @@ pub(super) struct RunArgs {
 /// What a run does with documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum RunOperation {
+    /// Add them, or replace them as a whole
     #[default]
     Add,
+    /// Change the fields that they give, in documents that are in the index
     Update,
 }
 
@@ -130,11 +133,13 @@ impl Run<'_> {
     /// Works the queue until interrupted.
     async fn work(&self) -> Ended {
         let embedded = self.open().await?;
-        index(self.config, &embedded)?.check().await.map_err(index_failure)?;
         if !self.global.quiet {
             eprintln!("working the queue of {} until Ctrl-C", self.shop);
         }
-        self.worker(&embedded)?.run(self.shop, Until::Cancelled, self.cancel).await.map_err(stopped)?;
+        self.worker(&embedded)?
+            .run(self.shop, Until::Cancelled, self.cancel)
+            .await
+            .map_err(|stop| stopped(stop, None))?;
         Ok(Exit::Interrupted)
     }
 
@@ -144,14 +149,15 @@ impl Run<'_> {
             Failure::usage("no plug-in has the role `transform`, which turns products into documents")
                 .help("name one with --plugin, such as target/plugins/shopify.wasm")
         })?;
+        let index_name = self.index_name(transform.as_ref())?;
+        self.ready(&index_name).await?;
         let reading = Arc::new(Progress::default());
         let Some(plan) = self.scan(sources, &transform, &reading).await? else {
             return Ok(Exit::Interrupted);
         };
         let embedded = self.open().await?;
         let stores = embedded.stores();
-        index(self.config, &embedded)?.check().await.map_err(index_failure)?;
-        let job = self.job(&stores, sources, &plan, transform.as_ref()).await?;
+        let job = self.job(&stores, sources, &plan, transform.as_ref(), index_name).await?;
 
         let (superseded, _ingesting) = embedded.begin_ingest(&job).await.map_err(store_failure)?;
         for id in superseded {
@@ -160,7 +166,8 @@ impl Run<'_> {
         let found = stores.jobs.get(&job.id).await.map_err(store_failure)?;
         let sealed = found.as_ref().is_some_and(|found| found.seal.is_some());
         if let Some(found) = found {
-            eprintln!("going on with job {}: {} items are done", job.id, count(found.counts.total()));
+            let (done, id) = (count(found.completed_chunks.into()), &job.id);
+            eprintln!("going on with job {id}, which was interrupted: {done} of its chunks are written");
         }
 
         let published = Published::default();
@@ -199,7 +206,7 @@ impl Run<'_> {
             }
         };
         ingested.map_err(ingest_failure)?;
-        worked.map_err(stopped)?;
+        worked.map_err(|stop| stopped(stop, Some(&job.id)))?;
         let job = get(&stores, &job.id).await?;
         self.remarks(&job);
         if job.status.has_ended() {
@@ -280,14 +287,11 @@ impl Run<'_> {
         sources: &[String],
         plan: &Plan,
         transform: &dyn Transform,
+        index_name: String,
     ) -> Result<Job, Failure> {
         let manifest = transform.manifest();
         let plugin =
             self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
-        let platform = if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform };
-        let index_name = self.config.index.clone().unwrap_or_else(|| index_name(platform, self.shop));
-        check::index_name(&index_name)
-            .map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
         let fingerprint = self.fingerprint(plan, &plugin.digest, &manifest.name, &index_name);
         if let Some(job) = stores.jobs.find_unfinished(self.shop, fingerprint).await.map_err(store_failure)? {
             return Ok(job);
@@ -300,7 +304,7 @@ impl Run<'_> {
             uuid::Builder::from_unix_timestamp_millis(created_at.as_millisecond().unsigned_abs(), &random);
         Ok(Job {
             id: JobId::new(id.into_uuid().to_string()).expect("a UUID is a job id"),
-            platform: platform.clone(),
+            platform: platform(manifest).to_owned(),
             shop_id: self.shop.to_owned(),
             index_name,
             operation: self.operation.into(),
@@ -314,6 +318,38 @@ impl Run<'_> {
         })
     }
 
+    /// The index as named, or as platform and shop make it.
+    fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
+        let made = || index_name(platform(transform.manifest()), self.shop);
+        let name = self.config.index.clone().unwrap_or_else(made);
+        check::index_name(&name)
+            .map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
+        Ok(name)
+    }
+
+    /// Whether the server can be written to, before a long export is read for it. One that is down only for now is told of:
+    /// the worker waits for it.
+    async fn ready(&self, index_name: &str) -> Result<(), Failure> {
+        if self.config.target == TargetIndex::Catalog && self.config.catalog.url.is_none() {
+            return Ok(());
+        }
+        let embedded = self.open().await?;
+        let target = Target {
+            shop_id: self.shop.to_owned(),
+            index_name: index_name.to_owned(),
+            job_id: String::new(),
+            job_created_at: self.env.now(),
+        };
+        match index(self.config, &embedded, Patience::OfUser)?.check(&target).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.transient => {
+                eprintln!("warning: {}; the run begins and waits for it", chain(&error));
+                Ok(())
+            }
+            Err(error) => Err(Failure::usage(error)),
+        }
+    }
+
     /// Digest of everything that decides the chunks' bytes and what is done with them.
     fn fingerprint(&self, plan: &Plan, plugin: &Digest, name: &str, index_name: &str) -> Digest {
         let Config { ingest, worker, target, plugin: plugins, .. } = self.config;
@@ -325,7 +361,7 @@ impl Run<'_> {
             plan.strategy(),
             ingest.chunk_documents,
             ingest.chunk_bytes,
-            ingest.lanes,
+            self.config.lanes(),
             worker.same_version,
             index_name
         );
@@ -347,7 +383,7 @@ impl Run<'_> {
     fn worker(&self, embedded: &Embedded) -> Result<Arc<Worker>, Failure> {
         Ok(Arc::new(Worker::new(
             embedded.stores(),
-            index(self.config, embedded)?,
+            index(self.config, embedded, Patience::OfWorker)?,
             self.plugins.validate(),
             self.plugins.version(),
             self.env.clone(),
@@ -359,7 +395,7 @@ impl Run<'_> {
         let ingest = &self.config.ingest;
         IngestSettings {
             bounds: ChunkBounds { documents: ingest.chunk_documents.get(), bytes: ingest.chunk_bytes },
-            lanes: ingest.lanes.get(),
+            lanes: self.config.lanes().get(),
             // Every thread busy, and a batch waiting for each.
             batches: 2 * self.config.plugin.threads().get(),
         }
@@ -464,6 +500,10 @@ fn whole_shop(config: &Config, operation: RunOperation) -> Result<(), Failure> {
     }
 }
 
+fn platform(manifest: &Manifest) -> &str {
+    if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform }
+}
+
 /// `shopify-example` for `example.myshopify.com`: what index servers take as a name.
 fn index_name(platform: &str, shop: &str) -> String {
     let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
@@ -483,8 +523,16 @@ fn ingest_failure(fault: IngestFault) -> Failure {
     }
 }
 
-fn stopped(stop: crate::worker::Stop) -> Failure {
-    Failure::broke(stop).help("mend the cause and run the same command again: it goes on where it stopped")
+/// What to do after the worker stopped, perhaps at a chunk of another job than this run's.
+fn stopped(stop: Stop, job: Option<&JobId>) -> Failure {
+    let help = match &stop.job_id {
+        Some(other) if job != Some(other) => format!(
+            "the chunk belongs to job {other}, which an earlier run left unfinished and which comes first; mend the cause and \
+             run the same command again, or give that job up with `host jobs cancel {other}`"
+        ),
+        _ => "mend the cause and run the same command again: it goes on where it stopped".to_owned(),
+    };
+    Failure::broke(stop).help(help)
 }
 
 #[cfg(test)]

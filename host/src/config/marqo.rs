@@ -42,6 +42,7 @@ impl MarqoConfig {
             settings_expiry: seconds(self.settings_ttl_seconds),
             throttle_patience: seconds(self.throttle_patience_seconds),
             unreachable_patience: seconds(self.unreachable_patience_seconds),
+            ..MarqoOptions::default()
         }
     }
 }

@@ -106,10 +106,8 @@ pub trait Index: Send + Sync {
     /// The kind of index, as the setting `target` calls it.
     fn kind(&self) -> &'static str;
 
-    /// Whether the index can be written, as far as that can be known before.
-    async fn check(&self) -> Result<(), IndexError> {
-        Ok(())
-    }
+    /// Whether writes can begin: everything is set up and answers. Somebody must act first if the error is not transient.
+    async fn check(&self, target: &Target) -> Result<(), IndexError>;
 
     /// Versions of the documents that the index holds, one entry an id, in one round trip.
     async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError>;

@@ -12,6 +12,7 @@ use crate::{
     },
     plugin::{BatchFailure, ProductOutcome, Transform},
     store::{StoreError, Stores},
+    telemetry::metrics as names,
 };
 use futures::{StreamExt, TryStreamExt};
 use std::sync::{
@@ -119,6 +120,7 @@ pub async fn ingest(
     let source = source.ok_or(IngestFault::ReaderStopped)?;
     let seal = sink.finish(source).await?;
     stores.jobs.seal(&job.id, &seal).await?;
+    names::count_items(&seal.refused);
     Ok(seal)
 }
 

@@ -73,7 +73,7 @@ pub struct JobSnapshot {
     pub samples: Vec<Entry>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Why it ended without being sealed (seed: `error_message`).
+    /// Why it was ended before its time: superseded, cancelled (seed: `error_message`).
     pub error_message: Option<String>,
 }
 
@@ -100,6 +100,13 @@ pub trait Jobs: Send + Sync {
     /// gives their ids. The caller knows that nobody ingests for them any more. What they published stays in the queue,
     /// is written and counted. The second call finds none.
     async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError>;
+
+    /// Ends a job that has not ended, as far as that can be done at once: it keeps the message, and one that is not sealed ends
+    /// as FAILED. False if it has ended already. The chunks are the caller's to give up.
+    async fn cancel(&self, id: &JobId, message: &str) -> Result<bool, StoreError>;
+
+    /// What was published as this chunk of the job; `None` if there is no such row.
+    async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError>;
 
     /// Adds a chunk row in state PENDING; does nothing if there is one with this job and sequence number. A new row for
     /// a job that is sealed, has ended or does not exist is refused.

@@ -11,6 +11,9 @@ pub trait Settings: Send + Sync {
     /// Stores settings, replacing those that were there. The second call changes nothing.
     async fn put(&self, index_name: &str, settings: &IndexSettings) -> Result<(), StoreError>;
 
+    /// Removes the settings of an index; false if there are none.
+    async fn delete(&self, index_name: &str) -> Result<bool, StoreError>;
+
     /// Names of the indexes that have settings, in their order.
     async fn list(&self) -> Result<Vec<String>, StoreError>;
 }

@@ -1,6 +1,6 @@
 //! Brings metrics to where somebody looks at them: a Prometheus file or address, or CloudWatch through log lines.
 
-use crate::{config::TelemetryConfig, env::SharedEnv};
+use crate::{config::TelemetryConfig, env::SharedEnv, telemetry::metrics as names};
 use metrics_cloudwatch_embedded::Collector;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{
@@ -24,7 +24,8 @@ const DOCUMENTS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 pub enum ExporterError {
     /// Two ways that exclude each other.
     #[error(
-        "metrics go to Prometheus or to CloudWatch, not to both: set `telemetry.emf` or `telemetry.prometheus_…`"
+        "metrics go to Prometheus or to CloudWatch, not to both: set `telemetry.emf`, or `telemetry.prometheus_file` and \
+         `telemetry.prometheus_listen`"
     )]
     Both,
     /// The listener or the recorder did not start.
@@ -47,16 +48,19 @@ enum Sink {
 /// Begins to collect metrics, if they go anywhere. Called once, inside of the runtime.
 pub fn start(config: &TelemetryConfig) -> Result<Exporter, ExporterError> {
     let to_prometheus = config.prometheus_file.is_some() || config.prometheus_listen.is_some();
-    match (to_prometheus, config.emf) {
+    let exporter = match (to_prometheus, config.emf) {
         (false, false) => Ok(Exporter(Sink::None)),
         (true, true) => Err(ExporterError::Both),
         (true, false) => prometheus(config),
         (false, true) => {
+            names::name_for_cloudwatch();
             let builder = metrics_cloudwatch_embedded::Builder::new().cloudwatch_namespace("host");
             let collector = builder.init().map_err(|error| ExporterError::Start(error.to_string()))?;
             Ok(Exporter(Sink::Emf(collector)))
         }
-    }
+    }?;
+    names::describe();
+    Ok(exporter)
 }
 
 fn prometheus(config: &TelemetryConfig) -> Result<Exporter, ExporterError> {
@@ -118,7 +122,8 @@ impl Exporter {
 /// Replaces a file, so that a reader sees the old text or the new one.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut unfinished = tempfile::NamedTempFile::new_in(folder)?;
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+    let mut unfinished = tempfile::NamedTempFile::new_in(folder).map_err(named)?;
     unfinished.write_all(text.as_bytes())?;
     // Others collect it: the mode of any file that is made here, not of a temporary one.
     #[cfg(unix)]

@@ -11,7 +11,7 @@ use crate::{
     index::{IndexError, Outcome, Over, Stored, Target, Write},
     model::{ChunkRef, Class, Counts, Document, DocumentId, Entry, Job, Operation, report::Samples},
     plugin::VersionOrdering,
-    store::{ChunkOutcome, Quarantine},
+    store::{ChunkOutcome, Chunks, Quarantine, StoreError},
 };
 use serde_json::{Map, Value};
 
@@ -52,15 +52,15 @@ pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Resu
             write(worker, job, &target, operation, accepted, &mut tally).await?;
         }
     }
-    finish(worker, chunk, tally, None).await
+    Ok(finish(worker.stores.chunks.as_ref(), chunk, tally, None).await?)
 }
 
 /// The outcome of a chunk that cannot be handled: all its items failed, for this reason.
 pub(super) async fn give_up(
-    worker: &Worker,
+    chunks: &dyn Chunks,
     chunk: &ChunkRef,
     reason: Quarantine,
-) -> Result<ChunkOutcome, Fault> {
+) -> Result<ChunkOutcome, StoreError> {
     let mut tally = Tally::default();
     tally.counts.failed = chunk.documents.into();
     // One entry for all: the object may be unreadable, and the chunk's key leads to its documents where it is not.
@@ -68,15 +68,15 @@ pub(super) async fn give_up(
         .with("chunk", chunk.key.as_str())
         .with("documents", chunk.documents);
     tally.entries.push(entry);
-    finish(worker, chunk, tally, Some(reason)).await
+    finish(chunks, chunk, tally, Some(reason)).await
 }
 
 async fn finish(
-    worker: &Worker,
+    chunks: &dyn Chunks,
     chunk: &ChunkRef,
     tally: Tally,
     quarantined: Option<Quarantine>,
-) -> Result<ChunkOutcome, Fault> {
+) -> Result<ChunkOutcome, StoreError> {
     let Tally { counts, entries } = tally;
     let mut report = None;
     let mut samples = Samples::default();
@@ -84,7 +84,7 @@ async fn finish(
         let mut bytes = Vec::new();
         entries.iter().for_each(|entry| entry.write_line(&mut bytes));
         let key = chunk.report_key();
-        worker.stores.chunks.put(&key, &bytes).await?;
+        chunks.put(&key, &bytes).await?;
         report = Some(key);
     }
     entries.into_iter().for_each(|entry| samples.add(entry));

@@ -1,6 +1,7 @@
 //! From chunks to the index: receive, claim, download and verify, validate, read stored versions, compare, write,
 //! settle, acknowledge. Every step may be repeated after a crash; each item counts exactly once.
 
+mod cancel;
 mod chunk;
 mod content;
 mod decide;
@@ -10,4 +11,5 @@ mod run;
 mod tests;
 mod validate;
 
+pub use cancel::{Cancelled, cancel};
 pub use run::{Stop, Until, Worker, WorkerSettings};

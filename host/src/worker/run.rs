@@ -19,6 +19,7 @@ use std::{
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// How a worker works.
 #[derive(Clone, Copy, Debug)]
@@ -53,10 +54,12 @@ pub struct Worker {
 
 /// Why a worker stopped before its work was done. Everything is kept; the same command goes on.
 #[derive(Debug, thiserror::Error)]
-#[error("indexing stopped at chunk {key}, after {attempts} attempts at it")]
+#[error("indexing stopped at chunk {key}, at attempt {attempts}")]
 pub struct Stop {
     /// The chunk at which it happened.
     pub key: String,
+    /// The job of that chunk; none if it happened before a chunk was received.
+    pub job_id: Option<JobId>,
     /// How often the chunk had been tried.
     pub attempts: u32,
     /// What happened.
@@ -110,8 +113,13 @@ impl Worker {
     ) -> Result<(), Stop> {
         let mut tasks = JoinSet::new();
         let mut stopped = None;
+        // Set before the chunk that stops the loop is given back, or this very loop could take it once more.
+        let stopping = CancellationToken::new();
         loop {
-            let leave = cancel.is_cancelled() || stopped.is_some() || self.is_over(&until).await;
+            let leave = cancel.is_cancelled()
+                || stopping.is_cancelled()
+                || stopped.is_some()
+                || self.is_over(&until).await;
             let free = self.settings.concurrency.max(1).saturating_sub(tasks.len());
             if leave && tasks.is_empty() {
                 return stopped.map_or(Ok(()), Err);
@@ -122,8 +130,12 @@ impl Worker {
                     Ok(deliveries) => {
                         received = deliveries.len();
                         for delivery in deliveries {
-                            let worker = Arc::clone(self);
-                            tasks.spawn(async move { worker.handle(delivery).await });
+                            let (worker, stopping) = (Arc::clone(self), stopping.clone());
+                            let ChunkRef { job_id, seq, .. } = &delivery.chunk;
+                            // Whatever is logged on the way is found by the job.
+                            let span = tracing::info_span!("chunk", %job_id, seq);
+                            let handle = async move { worker.handle(delivery, &stopping).await };
+                            tasks.spawn(handle.instrument(span));
                         }
                     }
                     Err(error) => stopped = self.receive_failed(shop_id, error).await,
@@ -155,7 +167,7 @@ impl Worker {
                 self.env.sleep(after.max(self.settings.idle)).await;
                 None
             }
-            _ => Some(Stop { key: format!("the queue of {shop_id}"), attempts: 1, fault }),
+            _ => Some(Stop { key: format!("the queue of {shop_id}"), job_id: None, attempts: 1, fault }),
         }
     }
 
@@ -170,7 +182,7 @@ impl Worker {
     }
 
     /// Handles one delivery from claim to acknowledgement.
-    async fn handle(&self, delivery: Delivery) -> Result<(), Box<Stop>> {
+    async fn handle(&self, delivery: Delivery, stopping: &CancellationToken) -> Result<(), Box<Stop>> {
         let mut held = None;
         // A panic concerns this chunk alone; the loop and the other chunks go on.
         let result = AssertUnwindSafe(self.steps(&delivery, &mut held)).catch_unwind().await;
@@ -180,7 +192,7 @@ impl Worker {
             Err(Fault::Bug { key: delivery.chunk.key.clone(), message: message.unwrap_or_default() })
         });
         let Err(fault) = result else { return Ok(()) };
-        self.dispose(&delivery, held, fault).await
+        self.dispose(&delivery, held, fault, stopping).await
     }
 
     async fn steps(&self, delivery: &Delivery, held: &mut Option<Held>) -> Result<(), Fault> {
@@ -255,14 +267,20 @@ impl Worker {
         Ok(())
     }
 
-    async fn dispose(&self, delivery: &Delivery, held: Option<Held>, fault: Fault) -> Result<(), Box<Stop>> {
+    async fn dispose(
+        &self,
+        delivery: &Delivery,
+        held: Option<Held>,
+        fault: Fault,
+        stopping: &CancellationToken,
+    ) -> Result<(), Box<Stop>> {
         let key = &delivery.chunk.key;
         let attempts = held.map_or(delivery.receive_count, |held| held.attempts);
         let decided = disposition(&fault, attempts, self.env.random());
         let cause = chain(&fault);
         if decided != Disposition::Stop {
             // What stops the worker is told by whoever started it.
-            tracing::warn!(key, attempts, cause, disposition = ?decided, "a chunk could not be handled");
+            tracing::warn!(key, attempts, cause, "a chunk could not be handled; {decided}");
         }
         let name = match decided {
             Disposition::Retry(_) => "retry",
@@ -274,7 +292,10 @@ impl Worker {
         let given_back = match &decided {
             Disposition::Abandon => Ok(()),
             Disposition::Retry(after) => self.release(delivery, held, *after).await,
-            Disposition::Stop => self.forgive(delivery, held).await,
+            Disposition::Stop => {
+                stopping.cancel();
+                self.forgive(delivery, held).await
+            }
             Disposition::Quarantine(code) => {
                 let reason = Quarantine { code: (*code).to_owned(), message: cause };
                 self.quarantine(delivery, held, reason).await
@@ -285,7 +306,8 @@ impl Worker {
             tracing::warn!(key, cause = chain(&error), "a chunk could not be given back");
         }
         if decided == Disposition::Stop {
-            return Err(Box::new(Stop { key: key.clone(), attempts, fault }));
+            let job_id = Some(delivery.chunk.job_id.clone());
+            return Err(Box::new(Stop { key: key.clone(), job_id, attempts, fault }));
         }
         Ok(())
     }
@@ -317,7 +339,7 @@ impl Worker {
         let Some(Held { fence, .. }) = held else {
             return self.release(delivery, held, Duration::ZERO).await;
         };
-        let outcome = chunk::give_up(self, &delivery.chunk, reason).await?;
+        let outcome = chunk::give_up(self.stores.chunks.as_ref(), &delivery.chunk, reason).await?;
         self.settle(delivery, fence, &outcome).await
     }
 
@@ -338,19 +360,11 @@ impl Worker {
 fn measure(outcome: &ChunkOutcome) {
     let settled = if outcome.quarantined.is_some() { "quarantined" } else { "done" };
     metrics::counter!(names::CHUNKS, "outcome" => settled).increment(1);
-    let counts = &outcome.counts;
-    for (class, items) in [
-        ("processed", counts.processed),
-        ("failed", counts.failed),
-        ("skipped", counts.skipped),
-        ("conflict", counts.conflict),
-    ] {
-        metrics::counter!(names::ITEMS, "class" => class).increment(items);
-    }
+    names::count_items(&outcome.counts);
 }
 
 /// Completion's steps (b) and (c): whoever finds a settling chunk may take them.
-async fn finish(jobs: &dyn Jobs, chunk: &ChunkRef) -> Result<(), StoreError> {
+pub(super) async fn finish(jobs: &dyn Jobs, chunk: &ChunkRef) -> Result<(), StoreError> {
     jobs.count(&chunk.job_id, chunk.seq).await?;
     jobs.finish(&chunk.job_id, chunk.seq).await
 }

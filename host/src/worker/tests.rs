@@ -87,6 +87,10 @@ impl Index for ScriptedIndex {
         "catalog"
     }
 
+    async fn check(&self, _: &Target) -> Result<(), IndexError> {
+        Ok(())
+    }
+
     async fn stored(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
         let documents = self.documents.lock().unwrap();
         let stored = |(write, job): &(Write, String)| Stored {

@@ -388,3 +388,35 @@ pub(crate) async fn reports_come_in_chunk_order_ingest_first(backend: &Backend) 
     );
     assert!(jobs.reports(&JobId::new(backend.name("job")).unwrap()).await.unwrap().is_empty());
 }
+
+pub(crate) async fn a_cancelled_job_keeps_the_reason(backend: &Backend) {
+    let jobs = &backend.stores.jobs;
+    let [sealed, open] = [backend.job(&backend.name("shop")), backend.job(&backend.name("shop"))];
+    for job in [&sealed, &open] {
+        jobs.create(job).await.unwrap();
+        jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
+    }
+    jobs.seal(&sealed.id, &seal(1)).await.unwrap();
+    for job in [&sealed, &open] {
+        assert!(jobs.cancel(&job.id, "enough").await.unwrap());
+        assert_eq!(snapshot(backend, &job.id).await.error_message.as_deref(), Some("enough"));
+    }
+    // One waits for its chunk to be counted, the other takes no more.
+    assert_eq!(snapshot(backend, &sealed.id).await.status, JobStatus::Pending);
+    let ended = snapshot(backend, &open.id).await;
+    assert_eq!((ended.status, ended.ended_at.is_some()), (JobStatus::Failed, true));
+    assert!(jobs.add_chunk(&chunk(&open.id, 1, 0)).await.is_err());
+    assert!(jobs.seal(&open.id, &seal(1)).await.is_err());
+    assert!(!jobs.cancel(&open.id, "again").await.unwrap());
+    assert_eq!(snapshot(backend, &open.id).await, ended);
+    assert!(!jobs.cancel(&JobId::new(backend.name("none")).unwrap(), "x").await.unwrap());
+}
+
+pub(crate) async fn a_chunk_is_read_as_it_was_added(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job(&backend.name("shop")));
+    jobs.create(&job).await.unwrap();
+    let added = chunk(&job.id, 0, 3);
+    jobs.add_chunk(&added).await.unwrap();
+    assert_eq!(jobs.chunk(&job.id, 0).await.unwrap(), Some(added));
+    assert_eq!(jobs.chunk(&job.id, 1).await.unwrap(), None);
+}

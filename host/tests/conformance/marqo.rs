@@ -25,6 +25,10 @@ impl Settings for OneServer {
         Ok(())
     }
 
+    async fn delete(&self, _: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn list(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
     }

@@ -98,3 +98,14 @@ pub(crate) async fn of_many_puts_at_once_one_stays_whole(backend: &Backend) {
     assert!(variants.contains(&stayed), "{stayed:?}");
     assert_eq!(settings.list().await.unwrap().iter().filter(|listed| **listed == name).count(), 1);
 }
+
+pub(crate) async fn removed_settings_are_gone(backend: &Backend) {
+    let (settings, name, other) = (&backend.stores.settings, backend.name("index"), backend.name("index"));
+    for name in [&name, &other] {
+        settings.put(name, &full()).await.unwrap();
+    }
+    assert!(settings.delete(&name).await.unwrap());
+    assert!(!settings.delete(&name).await.unwrap());
+    assert_eq!(settings.get(&name).await.unwrap(), None);
+    assert_eq!(settings.get(&other).await.unwrap(), Some(full()));
+}

@@ -3,6 +3,7 @@
 use crate::support::{Place, Ran, SHOP, ran};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
 use serde_json::Value;
+use std::process::{Child, Command};
 use xtask::sample::{Recipe, Shape};
 
 const INDEX: &str = "shop";
@@ -41,12 +42,19 @@ impl Shop {
     }
 
     fn run_with(&self, more: &[&str], settings: &[(&str, &str)]) -> Ran {
+        ran(self.command(more).envs(settings.iter().copied()).output().unwrap())
+    }
+
+    fn run_spawned(&self, more: &[&str]) -> Child {
+        self.command(more).spawn().unwrap()
+    }
+
+    fn command(&self, more: &[&str]) -> Command {
         let target = ["--target", "marqo", "--index", INDEX];
         let mut command = self.place.run_command(&self.source, &[&target, more].concat());
         command.env("HOST_MARQO__UNREACHABLE_PATIENCE_SECONDS", "1");
         command.env("HOST_MARQO__REQUEST_TIMEOUT_SECONDS", "2");
-        command.envs(settings.iter().copied());
-        ran(command.output().unwrap())
+        command
     }
 }
 
@@ -107,48 +115,6 @@ fn products_reach_the_index_once_and_unchanged_ones_are_not_written_again() {
 }
 
 #[test]
-fn what_goes_away_by_itself_costs_no_document() {
-    let add = |fault: Fault, times: u64| FaultRule::new(fault).on(Operation::Add).next(times);
-    let item = |status: u16, applied: bool| Fault::Item { status, applied };
-    let rows: Vec<(&str, FaultRule)> = vec![
-        ("409, the schema is locked", add(Fault::SchemaLocked, 2)),
-        ("409, another request changed the schema", add(Fault::SchemaRaced, 1)),
-        ("500 while a schema rolls out", add(Fault::SchemaNotConverged, 1)),
-        ("429 of a gateway with Retry-After", add(Fault::TooManyRequests { retry_after: Some(1) }, 1)),
-        ("429 without", add(Fault::TooManyRequests { retry_after: None }, 2)),
-        ("500 without a code", add(Fault::Internal, 1)),
-        ("500 in plain text", add(Fault::Uncaught, 1)),
-        ("502 in HTML", add(Fault::Gateway { status: 502 }, 1)),
-        ("503 in HTML", add(Fault::Gateway { status: 503 }, 1)),
-        ("504 in HTML", add(Fault::Gateway { status: 504 }, 1)),
-        ("413 in HTML", add(Fault::Gateway { status: 413 }, 1)),
-        ("200 in HTML", add(Fault::Html, 1)),
-        ("a truncated answer", add(Fault::Truncated, 1)),
-        ("no answer", add(Fault::Hang, 1)),
-        ("a reset before writing", add(Fault::ResetBefore, 1)),
-        ("a reset after writing", add(Fault::ResetAfter, 1)),
-        ("504 after writing", add(Fault::ErrorAfter { status: 504 }, 1)),
-        ("an item with 429", add(item(429, false), 2)),
-        ("an item with 500 that was not written", add(item(500, false), 2)),
-        ("an item with 500 that was written", add(item(500, true), 2)),
-        ("a picture that could not be loaded at first", add(Fault::Media { url: None, reason: None }, 2)),
-        ("500 while reading versions", FaultRule::new(Fault::Internal).on(Operation::GetMany).next(1)),
-        ("a reset while reading versions", FaultRule::new(Fault::ResetBefore).on(Operation::GetMany).next(1)),
-        ("500 while deleting", FaultRule::new(Fault::Internal).on(Operation::Delete).next(1)),
-    ];
-    for (name, rule) in rows {
-        let (shop, server) = (Shop::new(), server(Version::V2_25));
-        shop.put(&["--endpoint", server.url(), "--tensor-field", "title"]);
-        server.set_faults(&[rule]);
-        let ran = shop.run(&[]);
-        assert_eq!(ran.code, Some(0), "{name}: {ran:?}");
-        let [total, processed, _, failed, deleted] = counts(&ran);
-        assert_eq!((processed, failed), (total, 0), "{name}: {ran:?}");
-        assert_eq!(server.documents(INDEX).len() as u64, total - deleted, "{name}");
-    }
-}
-
-#[test]
 fn a_document_that_is_refused_is_explained_and_the_rest_is_written() {
     for (name, fault, words) in [
         ("a value", Fault::Item { status: 400, applied: false }, ""),
@@ -199,14 +165,132 @@ fn a_server_that_cannot_be_reached_is_waited_for_and_then_named() {
     });
 }
 
+/// What is wrong before anything is read: nothing is begun, and the next run needs no clearing up.
 #[test]
-fn a_missing_index_is_named() {
-    let (shop, server) = (Shop::new(), StandIn::start(Options::default()).unwrap());
+fn an_index_that_cannot_be_written_is_told_before_the_export_is_read() {
+    let server = server(Version::V2_25);
+    let key = StandIn::start(Options {
+        indexes: vec![INDEX.to_owned()],
+        api_key: Some("right".to_owned()),
+        ..Options::default()
+    })
+    .unwrap();
+    let empty = StandIn::start(Options::default()).unwrap();
+    for (what, flags, words) in [
+        ("no settings", None, ["has no settings", "host settings put shop"]),
+        ("no such index", Some(["--endpoint", empty.url()]), ["create the index on the server", "404"]),
+        ("no key", Some(["--endpoint", key.url()]), ["401", "key"]),
+    ] {
+        let shop = Shop::new();
+        if let Some(flags) = flags {
+            shop.put(&flags);
+        }
+        let ran = shop.run(&[]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{what}: {ran:?}");
+        for words in words {
+            assert!(ran.stderr.contains(words), "{what}: {words}: {ran:?}");
+        }
+        let jobs = shop.place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]);
+        assert_eq!(jobs.stdout, "[]\n", "{what}");
+        shop.put(&["--endpoint", server.url()]);
+        assert_eq!(shop.run(&[]).code, Some(0), "{what}");
+    }
+}
+
+#[test]
+fn a_server_that_is_down_is_told_at_once() {
+    let (shop, server) = (Shop::new(), server(Version::V2_25));
+    let dead = unused_address();
+    shop.put(&["--endpoint", &dead]);
+    let mut child = shop.run_spawned(&[]);
+    let mut said = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stderr.as_mut().unwrap()), &mut said)
+        .unwrap();
+    assert!(said.starts_with("warning: ") && said.contains(&dead), "{said}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let count = shop.place.host(&[
+        "documents",
+        "count",
+        "--target",
+        "marqo",
+        "--index",
+        INDEX,
+        "--shop",
+        SHOP,
+        "--data-dir",
+        "data",
+    ]);
+    assert!(count.code == Some(1) && count.stderr.contains("cannot be reached"), "{count:?}");
     shop.put(&["--endpoint", server.url()]);
-    let mended = self::server(Version::V2_25);
-    stops_until_mended(&shop, &["create the index on the server", "404"], || {
-        shop.put(&["--endpoint", mended.url()]);
-    });
+    assert_eq!(shop.run(&[]).code, Some(0));
+}
+
+#[test]
+fn a_job_that_cannot_go_on_can_be_given_up() {
+    let (shop, server) = (Shop::new(), server(Version::V2_25));
+    shop.put(&["--endpoint", server.url()]);
+    server.set_faults(&[FaultRule::new(Fault::Item { status: 507, applied: false }).on(Operation::Add)]);
+    assert_eq!(shop.run(&[]).code, Some(1));
+    let job = shop.place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
+    let id = job["job_id"].as_str().unwrap();
+
+    // Its chunk stands before those of any later run of the shop, which is said with the way out.
+    let ran = shop.place.run(&shop.source, &["--index", "other"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    for words in ["is meant for the target `marqo`, and this is `catalog`", &format!("host jobs cancel {id}")]
+    {
+        assert!(ran.stderr.contains(words), "{words}: {ran:?}");
+    }
+
+    let cancel = ["jobs", "cancel", id, "--data-dir", "data", "--output", "json"];
+    let cancelled = shop.place.host(&cancel);
+    let view = cancelled.json();
+    assert_eq!((cancelled.code, &view["status"]), (Some(0), &"FAILED".into()), "{cancelled:?}");
+    assert_eq!(view["error_message"], "the job was cancelled");
+    assert!(view["failed"].as_u64().unwrap() > 0 && view["chunks"] == view["completed_chunks"], "{view}");
+    assert_eq!(view["samples"]["failed"][0]["code"], "cancelled", "{view}");
+    let again = shop.place.host(&cancel);
+    assert!(again.code == Some(2) && again.stderr.contains("has ended already: FAILED"), "{again:?}");
+
+    let ran = shop.place.run(&shop.source, &["--index", "other"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let [total, processed, ..] = counts(&ran);
+    assert_eq!(processed, total);
+    assert!(server.documents(INDEX).is_empty());
+}
+
+#[test]
+fn documents_are_looked_for_where_the_newest_job_wrote_them() {
+    let (shop, server) = (Shop::new(), server(Version::V2_25));
+    shop.put(&["--endpoint", server.url()]);
+    assert_eq!(shop.run(&[]).code, Some(0));
+    let count =
+        |more: &[&str]| shop.place.host(&[&["documents", "count", "--data-dir", "data"], more].concat());
+    assert_eq!(count(&[]).stdout, format!("{}\n", server.documents(INDEX).len()));
+    assert_eq!(count(&["--target", "catalog"]).code, Some(0));
+    assert_eq!(count(&["--target", "catalog"]).stdout, "0\n");
+}
+
+#[test]
+fn an_update_of_a_field_with_vectors_is_refused_with_the_reason() {
+    let (shop, server) = (Shop::new(), server(Version::V2_25));
+    shop.put(&["--endpoint", server.url(), "--tensor-field", "title"]);
+    assert_eq!(shop.run(&[]).code, Some(0));
+    let before = server.requests().len();
+    let export =
+        std::fs::read_to_string(&shop.source).unwrap().replace("\"updatedAt\":\"20", "\"updatedAt\":\"21");
+    std::fs::write(&shop.source, export).unwrap();
+    let ran = shop.run(&["--operation", "update"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    let [total, _, _, failed, deleted] = counts(&ran);
+    assert_eq!(failed, total - deleted, "{ran:?}");
+    let sample = &ran.json()["samples"]["failed"][0];
+    assert_eq!(sample["code"], "tensor-field-update");
+    assert!(sample["message"].as_str().unwrap().contains("vectors of title"), "{sample}");
+    let updates =
+        server.requests().into_iter().skip(before).filter(|seen| seen.operation == Operation::Patch);
+    assert_eq!(updates.count(), 0);
 }
 
 #[test]
@@ -218,22 +302,6 @@ fn a_full_server_is_no_fault_of_the_document() {
 }
 
 #[test]
-fn without_settings_the_command_that_puts_them_is_named() {
-    let shop = Shop::new();
-    let ran = shop.run(&[]);
-    assert!(ran.code == Some(1) && ran.stderr.contains("host settings put shop"), "{ran:?}");
-}
-
-#[test]
-fn a_chunk_is_never_written_to_another_target_than_its_jobs() {
-    let shop = Shop::new();
-    assert_eq!(shop.run(&[]).code, Some(1), "there are no settings");
-    let ran = shop.place.run(&shop.source, &["--index", INDEX]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.stderr.contains("is meant for the target `marqo`, and this is `catalog`"), "{ran:?}");
-}
-
-#[test]
 fn a_wrong_key_is_said_and_never_shown() {
     let options =
         Options { indexes: vec![INDEX.to_owned()], api_key: Some("right".to_owned()), ..Options::default() };
@@ -241,7 +309,7 @@ fn a_wrong_key_is_said_and_never_shown() {
     let key = shop.place.write("key", "wrong-secret");
     shop.put(&["--endpoint", server.url(), "--api-key-file", key.to_str().unwrap()]);
     let ran = shop.run(&[]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("401") && !ran.stderr.contains("wrong-secret"), "{ran:?}");
     let key = shop.place.write("key", "right\n");
     shop.put(&["--api-key-file", key.to_str().unwrap()]);

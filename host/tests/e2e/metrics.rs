@@ -1,6 +1,7 @@
 //! Metrics where the settings send them.
 
 use crate::support::{Place, ran};
+use marqo_stand_in::{Fault, FaultRule, Options, StandIn};
 use serde_json::Value;
 
 const EXPORT: &str = r#"{"id":"gid://shopify/Product/1","title":"Mug","updatedAt":"2026-01-01T00:00:00Z"}
@@ -21,6 +22,8 @@ fn a_prometheus_file_holds_what_happened() {
     let metrics = std::fs::read_to_string(place.path("metrics.prom")).unwrap();
     for line in [
         "host_items_total{class=\"processed\"} 1",
+        "host_items_total{class=\"skipped\"} 1",
+        "# HELP host_chunks_total Chunks that were settled",
         "host_chunks_total{outcome=\"done\"} 1",
         "host_chunk_seconds_count 1",
     ] {
@@ -39,6 +42,29 @@ fn cloudwatch_finds_its_lines_on_stderr() {
     // Each combination of dimensions is billed: nothing of the shop or the job is among them.
     for line in &lines {
         assert!(!line.to_string().contains("tests.myshopify.com"), "{line}");
+    }
+}
+
+/// The seed's alarm watches this name.
+#[test]
+fn cloudwatch_counts_partial_documents_under_the_seeds_names() {
+    let (place, server) = (
+        Place::new(),
+        StandIn::start(Options { indexes: vec!["shop".to_owned()], ..Options::default() }).unwrap(),
+    );
+    server.set_faults(&[FaultRule::new(Fault::Partial { field: None, reads: Some(1) })]);
+    let put =
+        ["settings", "put", "shop", "--endpoint", server.url(), "--tensor-field", "title", "--readback"];
+    let ran = place.host(&[&put[..], &["--data-dir", "data"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let source = place.write("export.jsonl", EXPORT);
+    let mut command =
+        place.run_command(source.to_str().unwrap(), &["--quiet", "--target", "marqo", "--index", "shop"]);
+    let ran = crate::support::ran(command.env("HOST_TELEMETRY__EMF", "true").output().unwrap());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for name in ["PartialDocumentsDetected", "PartialDocumentsRecoveredAfterRetry"] {
+        let lines = ran.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        assert_eq!(lines.filter(|line| line[name] == 1).count(), 1, "{name}: {ran:?}");
     }
 }
 

@@ -1,7 +1,12 @@
 //! `host settings`: what is put comes back, secrets do not, and what is wrong is said.
 
 use crate::support::{Place, Ran};
-use std::{io::Write, process::Stdio};
+use marqo_stand_in::{Options, StandIn};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::Stdio,
+};
 
 fn settings(place: &Place, arguments: &[&str]) -> Ran {
     place.host(&[&["settings"], arguments, &["--data-dir", "data"]].concat())
@@ -10,7 +15,7 @@ fn settings(place: &Place, arguments: &[&str]) -> Ran {
 #[track_caller]
 fn put(place: &Place, arguments: &[&str]) -> String {
     let ran = settings(place, &[&["put", "shop"], arguments].concat());
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
+    assert!(ran.code == Some(0) && ran.stderr.ends_with("saved the settings of index shop\n"), "{ran:?}");
     ran.stdout
 }
 
@@ -66,7 +71,8 @@ fn settings_are_merged_into_what_is_stored() {
     assert_eq!((&json["index_name"], &json["api_key"]), (&"shop".into(), &serde_json::Value::Null));
     assert_eq!(json["media_download_headers"]["authorization"], "[redacted]");
 
-    settings(&place, &["put", "another"]);
+    assert!(refused(&place, &["put", "another"]).starts_with("error: nothing is said about index another\n"));
+    assert_eq!(settings(&place, &["put", "another", "--endpoint", "http://localhost:1"]).code, Some(0));
     assert_eq!(settings(&place, &["list"]).stdout, "another\nshop\n");
     assert_eq!(
         settings(&place, &["list", "--output", "json"]).json(),
@@ -131,6 +137,45 @@ fn what_cannot_be_used_is_said_and_nothing_is_stored() {
     }
     assert!(!place.path("data").exists(), "something was written");
     insta::assert_snapshot!(said);
-    assert_eq!(settings(&place, &["put", "shop"]).code, Some(0));
+    put(&place, &["--endpoint", "http://localhost:1"]);
     insta::assert_snapshot!(refused(&place, &["get", "other"]));
+}
+
+#[test]
+fn removed_settings_are_gone() {
+    let place = Place::new();
+    put(&place, &["--endpoint", "http://localhost:1"]);
+    let none = settings(&place, &["delete", "other"]);
+    assert!(none.code == Some(2) && none.stderr.contains("index other has no settings"), "{none:?}");
+    assert_eq!(settings(&place, &["delete", "shop"]).code, Some(0));
+    let list = settings(&place, &["list"]);
+    assert!(list.stdout.is_empty() && list.stderr.starts_with("no index has settings"), "{list:?}");
+}
+
+#[test]
+fn settings_that_the_server_contradicts_are_refused() {
+    let (place, server) = (Place::new(), StandIn::start(Options::default()).unwrap());
+    let schema = r#"{"type": "structured", "model": "hf/e5-base-v2", "tensorFields": ["title"],
+        "allFields": [{"name": "title", "type": "text"}]}"#;
+    let mut connection = TcpStream::connect(server.url().strip_prefix("http://").unwrap()).unwrap();
+    let head =
+        "POST /indexes/shop HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json";
+    write!(connection, "{head}\r\ncontent-length: {}\r\n\r\n{schema}", schema.len()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    let endpoint = ["--endpoint", server.url()];
+    let said = refused(&place, &[&["put", "shop"], &endpoint[..], &["--tensor-field", "look"]].concat());
+    insta::assert_snapshot!(said);
+    assert!(refused(&place, &["get", "shop"]).contains("no settings"));
+    // What the server agrees with is stored without a word more.
+    let ran = settings(&place, &[&["put", "shop"], &endpoint[..], &["--tensor-field", "title"]].concat());
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), "saved the settings of index shop\n"), "{ran:?}");
+    // An index that is still to be created is told of.
+    let ran = settings(&place, &[&["put", "later"], &endpoint[..]].concat());
+    assert!(
+        ran.code == Some(0) && ran.stderr.starts_with("warning: the settings could not be compared"),
+        "{ran:?}"
+    );
 }

@@ -3,7 +3,7 @@
 use super::{
     Ended, Global,
     context::{catalog, config, open, print, print_json, runtime, store_failure},
-    documents::{index_failure, target},
+    documents::{index_failure, newest, target},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
@@ -69,7 +69,7 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
             eprintln!("{done}");
             return Ok(Exit::Completed);
         }
-        let target = target(global, &embedded.stores()).await?;
+        let target = target(&config, newest(&config, &embedded.stores()).await?)?;
         match command {
             CatalogCommand::Migrate => Ok(Exit::Completed),
             CatalogCommand::Status => status(global, &catalog, &target).await,

@@ -5,14 +5,14 @@ mod put;
 
 use super::{
     Ended, Global,
-    context::{config, open, print, print_json, runtime, store_failure},
+    context::{Patience, config, marqo, open, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
-use crate::model::IndexSettings;
+use crate::{config::Config, fault::chain, model::IndexSettings, store::Settings};
 use clap::Subcommand;
 use serde_json::{Map, Value};
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 /// Commands about the settings of indexes.
 #[derive(Debug, Subcommand)]
@@ -23,8 +23,14 @@ pub(super) enum SettingsCommand {
         #[arg(value_name = "INDEX")]
         name: String,
     },
-    /// Change settings of an index: what is not named stays as it is
+    /// Change settings of an index: what is not named stays as it is. A server that answers is asked whether it agrees
     Put(Box<put::PutArgs>),
+    /// Remove the settings of an index; the index itself stays as it is
+    Delete {
+        /// Name of the index
+        #[arg(value_name = "INDEX")]
+        name: String,
+    },
     /// Print the indexes that have settings
     List,
 }
@@ -41,22 +47,33 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
                     change.apply(IndexSettings::default())?;
                 }
                 let settings = stores(true)?.settings;
-                let stored = settings.get(&args.name).await.map_err(store_failure)?.unwrap_or_default();
-                let wanted = change.apply(stored)?;
+                let stored = settings.get(&args.name).await.map_err(store_failure)?;
+                if stored.is_none() && change.is_empty() {
+                    return Err(Failure::usage(format!("nothing is said about index {}", args.name))
+                        .help("say at least where it is: --endpoint http://localhost:8882"));
+                }
+                let wanted = change.apply(stored.unwrap_or_default())?;
+                agree(&config, &settings, &args.name, &wanted).await?;
                 settings.put(&args.name, &wanted).await.map_err(store_failure)?;
+                eprintln!("saved the settings of index {}", args.name);
                 show(global, &args.name, &wanted)?;
+            }
+            SettingsCommand::Delete { name } => {
+                if !stores(false)?.settings.delete(&name).await.map_err(store_failure)? {
+                    return Err(without_settings(&name));
+                }
+                eprintln!("removed the settings of index {name}");
             }
             SettingsCommand::Get { name } => {
                 let found = stores(false)?.settings.get(&name).await.map_err(store_failure)?;
-                let Some(found) = found else {
-                    return Err(Failure::usage(format!("index {name} has no settings"))
-                        .help("`host settings list` prints the indexes that have some, `host settings put` makes them"));
-                };
-                show(global, &name, &found)?;
+                show(global, &name, &found.ok_or_else(|| without_settings(&name))?)?;
             }
             SettingsCommand::List => {
                 let settings = stores(false)?.settings;
                 let names = settings.list().await.map_err(store_failure)?;
+                if names.is_empty() {
+                    eprintln!("no index has settings; `host settings put INDEX …` makes them");
+                }
                 match global.output {
                     OutputFormat::Text => {
                         print(&names.iter().map(|name| format!("{name}\n")).collect::<String>())?;
@@ -67,6 +84,31 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
         }
         Ok(Exit::Completed)
     })
+}
+
+fn without_settings(name: &str) -> Failure {
+    Failure::usage(format!("index {name} has no settings"))
+        .help("`host settings list` prints the indexes that have some, `host settings put` makes them")
+}
+
+/// Refuses settings that the server itself contradicts. A server that does not answer, or has no such index yet, is told of.
+async fn agree(
+    config: &Config,
+    store: &Arc<dyn Settings>,
+    name: &str,
+    wanted: &IndexSettings,
+) -> Result<(), Failure> {
+    let marqo = marqo(config, Arc::clone(store), Patience::OfUser)?;
+    match marqo.inspect(name, wanted).await {
+        Ok(inspection) => match inspection.contradiction(name, wanted) {
+            None => Ok(()),
+            Some(contradiction) => Err(Failure::usage(contradiction)),
+        },
+        Err(error) => {
+            eprintln!("warning: the settings could not be compared with the server's: {}", chain(&error));
+            Ok(())
+        }
+    }
 }
 
 fn show(global: &Global, name: &str, settings: &IndexSettings) -> Result<(), Failure> {

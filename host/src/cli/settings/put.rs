@@ -32,9 +32,10 @@ pub(in crate::cli) struct PutArgs {
     #[arg(long, value_name = "URL")]
     fallback_endpoint: Option<String>,
     /// Look the index's own address up at the endpoint, as Marqo Cloud wants it
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     cloud: Option<bool>,
-    /// File with the API key, or - for standard input; without it, the variable HOST_MARQO_API_KEY
+    /// File with the API key, or - for standard input. Without it, the key is read from the variable HOST_MARQO_API_KEY if
+    /// that is set
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
     /// Field that the server makes vectors of; may be repeated, all of them together replace the stored ones
@@ -44,13 +45,13 @@ pub(in crate::cli) struct PutArgs {
     #[arg(long, value_name = "FILE|JSON")]
     mappings: Option<String>,
     /// Keep the vectors of fields that did not change
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     use_existing_tensors: Option<bool>,
     /// Header that the server sends when it downloads pictures; may be repeated, all of them together replace the
     /// stored ones
     #[arg(long = "media-download-header", value_name = "NAME=VALUE")]
     media_download_headers: Vec<String>,
-    /// Most documents of a request
+    /// Most documents of a request [default: 128]
     #[arg(long, value_name = "N", value_parser = whole_number)]
     batch_documents: Option<usize>,
     /// Most bytes of a request
@@ -63,7 +64,7 @@ pub(in crate::cli) struct PutArgs {
     #[arg(long, value_name = "N", value_parser = whole_number)]
     concurrency: Option<usize>,
     /// Read documents back after writing, and repair or remove those with missing vectors
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     readback: Option<bool>,
     /// Setting that goes back to its default, by the name that `host settings get` prints; may be repeated
     #[arg(long, value_name = "SETTING")]
@@ -133,6 +134,11 @@ impl PutArgs {
 }
 
 impl Change {
+    /// Whether it changes nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.unset.is_empty()
+    }
+
     /// The settings after the change, if they can be used.
     pub(super) fn apply(&self, settings: IndexSettings) -> Result<IndexSettings, Failure> {
         let mut object = to_object(&settings)?;
@@ -170,7 +176,8 @@ fn read_key(file: &Path) -> io::Result<String> {
 
 /// Mappings as JSON text, or in a file.
 fn mappings(given: &str) -> Result<Value, Failure> {
-    let (place, text) = if given.trim_start().starts_with('{') {
+    // Whatever begins like JSON is not the name of a file.
+    let (place, text) = if given.trim_start().starts_with(['{', '[', '"']) {
         ("--mappings".to_owned(), given.to_owned())
     } else {
         let text = fs::read_to_string(given)

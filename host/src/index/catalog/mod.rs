@@ -123,7 +123,7 @@ impl Index for Catalog {
         "catalog"
     }
 
-    async fn check(&self) -> Result<(), IndexError> {
+    async fn check(&self, _: &Target) -> Result<(), IndexError> {
         self.dialect.check().await.map_err(|failed| failed.into_error("opening the catalog"))
     }
 

@@ -52,9 +52,9 @@ pub(super) fn endpoint_switched() {
 }
 
 pub(super) fn partial_detected(count: usize) {
-    counter!(names::PARTIAL_DETECTED).increment(count as u64);
+    counter!(names::partial_detected()).increment(count as u64);
 }
 
 pub(super) fn partial_recovered(count: usize) {
-    counter!(names::PARTIAL_RECOVERED).increment(count as u64);
+    counter!(names::partial_recovered()).increment(count as u64);
 }

@@ -16,10 +16,14 @@ use error::Failure;
 use facts::Facts;
 use futures::{StreamExt, stream::FuturesUnordered};
 use operation::Operation;
+use retry::ATTEMPTS;
 use serde_json::{Map, Value};
 use session::{Session, Shared};
-use std::{sync::Arc, time::Duration};
-use wire::{MOST_CHARACTERS, VERSION_FIELDS, Wire};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use wire::{MOST_CHARACTERS, VERSION_FIELDS, Wire, Wires};
 use write::Writer;
 
 pub(super) use client::install_tls_provider;
@@ -33,7 +37,7 @@ mod facts;
 mod fields;
 mod gate;
 mod group;
-mod measure;
+mod json;
 mod metrics;
 mod operation;
 mod outcome;
@@ -61,6 +65,22 @@ pub struct MarqoOptions {
     pub throttle_patience: Duration,
     /// For how long a server that cannot be reached is waited for.
     pub unreachable_patience: Duration,
+    /// Most attempts at a question that a failing server does not answer.
+    pub attempts: u32,
+}
+
+impl MarqoOptions {
+    /// The same for somebody who waits for the answer: what does not work at once is told.
+    pub fn impatient(self) -> Self {
+        Self {
+            connect_timeout: self.connect_timeout.min(Duration::from_secs(5)),
+            attempt_timeout: self.attempt_timeout.min(Duration::from_secs(20)),
+            throttle_patience: Duration::ZERO,
+            unreachable_patience: Duration::ZERO,
+            attempts: 2,
+            ..self
+        }
+    }
 }
 
 impl Default for MarqoOptions {
@@ -71,6 +91,7 @@ impl Default for MarqoOptions {
             settings_expiry: Duration::from_secs(60),
             throttle_patience: Duration::from_secs(600),
             unreachable_patience: Duration::from_secs(60),
+            attempts: ATTEMPTS,
         }
     }
 }
@@ -118,6 +139,21 @@ impl Marqo {
     }
 }
 
+impl Inspection {
+    /// What the server will not accept of these settings, or would not do as they say.
+    pub fn contradiction(&self, index_name: &str, settings: &IndexSettings) -> Option<String> {
+        if !self.is_structured {
+            return None;
+        }
+        let other = settings.tensor_fields.iter().find(|field| !self.tensor_fields.contains(field))?;
+        Some(format!(
+            "index {index_name} is structured: its schema, not its settings, names its tensor fields ({}), and {other} is none \
+             of them; leave tensor fields out (`--unset tensor_fields`)",
+            self.tensor_fields.join(", ")
+        ))
+    }
+}
+
 /// What a server says about itself and an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
@@ -151,23 +187,22 @@ async fn send_all(
         complexity: settings.batch_complexity,
     };
     let bounds = session.learnt(bounds);
-    let mut waiting = cut(wires, bounds).into_iter();
-    let mut running = FuturesUnordered::new();
+    let writer = |group| Writer::new(session, facts, operation, job_id, group).run();
+    // All at once: how many are under way, and that older calls come first, is the gate's affair.
+    let mut running: FuturesUnordered<_> = cut(wires, bounds).into_iter().map(writer).collect();
     let mut failure = None;
-    loop {
-        while failure.is_none() && running.len() < settings.concurrency.max(1) {
-            let Some(group) = waiting.next() else { break };
-            running.push(Writer::new(session, facts, operation, job_id, group).run());
-        }
-        match running.next().await {
-            None => break,
-            Some(Ok(some)) => {
+    while let Some(ended) = running.next().await {
+        match ended {
+            Ok(some) => {
                 for (at, outcome) in some {
                     outcomes[at] = Some(outcome);
                 }
             }
-            // Those that run already come to their end: what they write is then known to the next attempt.
-            Some(Err(error)) => failure = failure.or(Some(error)),
+            // What is on its way already is answered, and then known to the next attempt; nothing more is sent.
+            Err(error) => {
+                session.is_given_up.store(true, Ordering::Relaxed);
+                failure = failure.or(Some(error));
+            }
         }
     }
     failure.map_or(Ok(()), Err)
@@ -181,11 +216,11 @@ async fn write(
 ) -> Result<Vec<Outcome>, Failure> {
     let facts = session.facts().await?;
     let mut outcomes = vec![None; batch.len()];
+    let documents = Wires::of(batch, job_id, &session.memory.fields.known());
     let mut wires = Vec::with_capacity(batch.len());
-    for (at, write) in batch.iter().enumerate() {
-        let wire = Wire::of(at, write, job_id);
-        match refused_here(session, &facts, &wire, write) {
-            Some(refused) => outcomes[at] = Some(refused),
+    for wire in documents.iter(batch) {
+        match refused_here(session, &facts, operation, &wire) {
+            Some(refused) => outcomes[wire.at] = Some(refused),
             None => wires.push(wire),
         }
     }
@@ -209,7 +244,25 @@ async fn write(
 }
 
 /// What needs no server to be refused.
-fn refused_here(session: &Session<'_>, facts: &Facts, wire: &Wire<'_>, write: &Write) -> Option<Outcome> {
+fn refused_here(
+    session: &Session<'_>,
+    facts: &Facts,
+    operation: Operation,
+    wire: &Wire<'_>,
+) -> Option<Outcome> {
+    let (settings, write) = (&session.settings, wire.write?);
+    if operation == Operation::Update
+        && let Some(field) = vectors::not_updatable(write, settings, facts)
+    {
+        return Some(Outcome::Refused {
+            code: "tensor-field-update".to_owned(),
+            message: format!(
+                "a Marqo server makes no new vectors for an update, and index {} has vectors of {field}; send whole \
+                 documents (`--operation add`), or leave the field out",
+                session.index_name
+            ),
+        });
+    }
     if wire.characters > MOST_CHARACTERS {
         return Some(Outcome::Refused {
             code: "document-too-large".to_owned(),
@@ -220,7 +273,7 @@ fn refused_here(session: &Session<'_>, facts: &Facts, wire: &Wire<'_>, write: &W
             ),
         });
     }
-    let message = vectors::complaint(write, &session.settings, facts)?;
+    let message = vectors::complaint(write, settings, facts)?;
     Some(Outcome::Refused { code: "invalid-vector".to_owned(), message })
 }
 
@@ -238,6 +291,16 @@ fn count(operation: Operation, outcomes: &[Outcome]) {
 impl Index for Marqo {
     fn kind(&self) -> &'static str {
         "marqo"
+    }
+
+    async fn check(&self, target: &Target) -> Result<(), IndexError> {
+        let index = &target.index_name;
+        let settings = self.shared.settings_of(index).await;
+        let settings = settings.map_err(|failure| failure.during("preparing", index))?;
+        let contradiction = self.inspect(index, &settings).await?.contradiction(index, &settings);
+        contradiction.map_or(Ok(()), |contradiction| {
+            Err(Failure::Contradiction { contradiction }.during("preparing", index))
+        })
     }
 
     async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {

@@ -8,7 +8,7 @@ use super::{
     operation::Operation,
     outcome::{Disposition, Seen, disposition, words},
     response::Refusal,
-    retry::{ATTEMPTS, backoff},
+    retry::backoff,
     session::{Session, lock},
 };
 use jiff::{Timestamp, fmt::rfc2822};
@@ -16,6 +16,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
+use tracing::Instrument;
 
 /// An answer, judged, and who gave it.
 pub(super) struct Sent {
@@ -32,12 +33,13 @@ impl Session<'_> {
     /// Asks until there is an answer; for requests that change nothing.
     pub(super) async fn ask<T>(
         &self,
+        operation: Operation,
         make: impl Fn(&Endpoint) -> Request + Sync,
         read: impl Fn(&[u8]) -> serde_json::Result<T>,
     ) -> Result<T, Failure> {
         let mut attempts = 0;
         loop {
-            let sent = self.send(&make).await?;
+            let sent = self.send(operation, &make).await?;
             let words = match sent.disposition {
                 Disposition::Done => match read(&sent.body) {
                     Ok(read) => return Ok(read),
@@ -50,11 +52,10 @@ impl Session<'_> {
                     continue;
                 }
                 Disposition::Unknown | Disposition::Busy => sent.words.clone(),
-                _ => return Err(sent.failure(make(&sent.endpoint).operation)),
+                _ => return Err(sent.failure(operation)),
             };
             attempts += 1;
-            if attempts >= ATTEMPTS {
-                let operation = make(&sent.endpoint).operation;
+            if attempts >= self.shared.options.attempts {
                 return Err(sent.failing(operation, attempts, words));
             }
             metrics::retried("read");
@@ -69,14 +70,16 @@ impl Session<'_> {
 
     /// Sends a request, and again while the server cannot be reached or throttles, for a bounded time. Writing requests
     /// pass the server's gate.
-    pub(super) async fn send(&self, make: &(dyn Fn(&Endpoint) -> Request + Sync)) -> Result<Sent, Failure> {
+    pub(super) async fn send(
+        &self,
+        operation: Operation,
+        make: &(dyn Fn(&Endpoint) -> Request + Sync),
+    ) -> Result<Sent, Failure> {
         let env = &self.shared.env;
         let mut endpoint = Arc::clone(self.route.choose(env.now()));
         let (mut throttled_since, mut unreachable_since) = (None, None);
         let (mut is_second_choice, mut rounds) = (false, 0);
         loop {
-            let request = make(&endpoint);
-            let operation = request.operation;
             let pass = match operation.writes() {
                 true => Some(endpoint.gate.enter(self.settings.concurrency).await),
                 false => {
@@ -84,9 +87,21 @@ impl Session<'_> {
                     None
                 }
             };
+            if operation.writes() && self.is_given_up.load(Ordering::Relaxed) {
+                return Err(Failure::GivenUp);
+            }
+            // Made only now: those that wait need no memory.
+            let request = make(&endpoint);
             let began = env.now();
             let key = self.settings.api_key.as_ref();
-            let answer = self.shared.client.send(&endpoint.url, key, self.index_name, request).await;
+            let span = tracing::debug_span!(
+                "request",
+                operation = operation.as_str(),
+                endpoint = endpoint.url,
+                index = self.index_name
+            );
+            let answer =
+                self.shared.client.send(&endpoint.url, key, self.index_name, request).instrument(span).await;
             let took = env.now().duration_since(began).unsigned_abs();
             metrics::request(operation, &answer, took);
             let words = words(&answer);
@@ -110,7 +125,17 @@ impl Session<'_> {
                 Disposition::NotSent => {
                     drop(pass);
                     let now = env.now();
-                    let since = *unreachable_since.get_or_insert(now);
+                    let since = *unreachable_since.get_or_insert_with(|| {
+                        let patience = self.shared.options.unreachable_patience.as_secs();
+                        if patience > 0 {
+                            tracing::warn!(
+                                endpoint = endpoint.url,
+                                error = words,
+                                "a server cannot be reached; it is tried again for {patience} s"
+                            );
+                        }
+                        now
+                    });
                     let other = self.route.unreachable(&endpoint, now).cloned();
                     if let (Some(other), false) = (&other, is_second_choice) {
                         (endpoint, is_second_choice) = (Arc::clone(other), true);

@@ -1,4 +1,5 @@
-//! Custom vectors: a wrong length makes the server refuse the whole batch without saying whose it is.
+//! What is known of vectors before the server is asked: it says less. A wrong length of a custom vector makes it refuse the
+//! whole batch without saying whose it is, an update of a field with vectors is refused in general words.
 
 use super::facts::Facts;
 use crate::{index::Write, model::IndexSettings};
@@ -15,4 +16,18 @@ pub(super) fn complaint(write: &Write, settings: &IndexSettings, facts: &Facts) 
             (length != dimensions).then(wrong)
         },
     )
+}
+
+/// The field of a partial update that a server would have to make vectors of, which it does not do (Marqo: neither tensor
+/// fields nor parts of a multimodal combination).
+pub(super) fn not_updatable<'a>(
+    write: &'a Write,
+    settings: &IndexSettings,
+    facts: &Facts,
+) -> Option<&'a str> {
+    let fields = if facts.is_structured { &facts.tensor_fields } else { &settings.tensor_fields };
+    let is_part =
+        |field: &str| settings.mappings.values().any(|mapping| mapping["weights"].get(field).is_some());
+    let mut given = write.document.fields.keys().chain(write.version.keys());
+    given.find(|given| fields.contains(given) || is_part(given)).map(String::as_str)
 }

@@ -30,6 +30,8 @@ pub(crate) use failure::DatabaseError;
 
 /// Held by whoever works in a data directory.
 const WORKING: &str = "work.lock";
+/// Held by whoever ingests into a data directory.
+const INGESTING: &str = "ingest.lock";
 
 /// Held while a process ingests.
 #[derive(Debug)]
@@ -88,9 +90,17 @@ impl Embedded {
 
     /// Whether a process works in this directory, as far as the file system tells.
     pub fn is_worked_on(&self) -> bool {
-        let path = self.dir.join(WORKING);
+        self.is_held(WORKING)
+    }
+
+    /// Whether a process ingests into this directory, as far as the file system tells.
+    pub fn is_ingested_into(&self) -> bool {
+        self.is_held(INGESTING)
+    }
+
+    fn is_held(&self, name: &str) -> bool {
         // Closing the file gives the lock back.
-        File::open(path).is_ok_and(|lock| lock.try_lock().is_err())
+        File::open(self.dir.join(name)).is_ok_and(|lock| lock.try_lock().is_err())
     }
 
     /// Joins the processes that ingest into this directory, until what is returned is dropped. If there is no other, jobs
@@ -101,7 +111,7 @@ impl Embedded {
             superseded = self.stores.jobs.supersede(job).await?;
             Ok(())
         };
-        let lock = self.share("ingest.lock", supersede).await?;
+        let lock = self.share(INGESTING, supersede).await?;
         Ok((superseded, Ingesting { _lock: lock }))
     }
 

@@ -55,6 +55,15 @@ impl Settings for Records {
         write.await.map_err(|error| error.during(format!("storing the settings of index {index_name}")))
     }
 
+    async fn delete(&self, index_name: &str) -> Result<bool, StoreError> {
+        let name = index_name.to_owned();
+        let delete = self.database.write(move |tx| {
+            let mut delete = tx.prepare_cached("DELETE FROM index_settings WHERE index_name = ?1")?;
+            Ok(delete.execute([name])? == 1)
+        });
+        delete.await.map_err(|error| error.during(format!("removing the settings of index {index_name}")))
+    }
+
     async fn list(&self) -> Result<Vec<String>, StoreError> {
         let read = self.database.read(|tx| {
             let mut names = tx.prepare_cached("SELECT index_name FROM index_settings ORDER BY index_name")?;

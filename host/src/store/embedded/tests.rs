@@ -162,7 +162,7 @@ async fn a_refused_change_leaves_no_trace() {
     assert_eq!(jobs.get(&job.id).await.unwrap().unwrap().seal, None);
     jobs.seal(&job.id, &seal(1)).await.unwrap();
     let late = jobs.add_chunk(&chunk(&job.id, 1)).await.unwrap_err();
-    assert_eq!(sentence(&late), "job job is sealed or superseded and takes no new chunk");
+    assert_eq!(sentence(&late), "job job is sealed or ended and takes no new chunk");
     assert_eq!(jobs.get(&job.id).await.unwrap().unwrap().chunks, 1);
     let nobody = JobId::new("nobody").unwrap();
     for unknown in [jobs.seal(&nobody, &seal(0)).await, jobs.add_chunk(&chunk(&nobody, 0)).await] {

@@ -91,6 +91,19 @@ impl Jobs for Records {
         done.map_err(|error| error.during(format!("ending the jobs that job {} supersedes", job.id)))
     }
 
+    async fn cancel(&self, id: &JobId, message: &str) -> Result<bool, StoreError> {
+        let (job_id, message, env) = (id.as_str().to_owned(), message.to_owned(), self.env.clone());
+        let cancel =
+            move |tx: &Transaction<'_>| publish::cancel(tx, &job_id, &message, time::to_column(env.now()));
+        during_job(self.database.write(cancel).await, "cancelling", id)
+    }
+
+    async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {
+        let row = Row::new(id, seq);
+        let done = self.database.read(move |tx| snapshot::chunk(tx, &row)).await;
+        done.map_err(|error| error.during(format!("reading chunk {seq} of job {id}")))
+    }
+
     async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError> {
         let added = chunk.clone();
         let add = move |tx: &Transaction<'_>, row: &Row| publish::add_chunk(tx, row, &added);

@@ -44,6 +44,17 @@ pub(super) fn supersede(tx: &Transaction<'_>, by: &Job, now: i64) -> Result<Vec<
     .collect()
 }
 
+pub(super) fn cancel(tx: &Transaction<'_>, job_id: &str, message: &str, now: i64) -> Result<bool, Cause> {
+    let cancelled = tx
+        .prepare_cached(
+            "UPDATE job SET error_message = ?2, status = iif(seal IS NULL, ?3, status),
+                ended_at = iif(seal IS NULL, ?4, NULL)
+            WHERE id = ?1 AND ended_at IS NULL",
+        )?
+        .execute(params![job_id, message, JobStatus::Failed.as_str(), now])?;
+    Ok(cancelled == 1)
+}
+
 pub(super) fn add_chunk(tx: &Transaction<'_>, row: &Row, chunk: &ChunkRef) -> Result<(), Cause> {
     let closed: Option<bool> = tx
         .prepare_cached("SELECT seal IS NOT NULL OR ended_at IS NOT NULL FROM job WHERE id = ?1")?
@@ -57,10 +68,7 @@ pub(super) fn add_chunk(tx: &Transaction<'_>, row: &Row, chunk: &ChunkRef) -> Re
         .execute(params![row.job_id, row.seq, to_json(chunk)?])?;
     if added == 1 && closed {
         // The transaction is rolled back.
-        return Err(Cause::Refused(format!(
-            "job {} is sealed or superseded and takes no new chunk",
-            row.job_id
-        )));
+        return Err(Cause::Refused(format!("job {} is sealed or ended and takes no new chunk", row.job_id)));
     }
     if added == 1 {
         tx.prepare_cached("UPDATE job SET chunks = chunks + 1 WHERE id = ?1")?.execute([&row.job_id])?;
@@ -98,7 +106,9 @@ pub(super) fn seal(tx: &Transaction<'_>, job_id: &str, seal: &Seal, now: i64) ->
             .optional()?;
         return match sealed {
             Some(true) => Ok(()),
-            Some(false) => Err(Cause::Refused(format!("job {job_id} was superseded by another"))),
+            Some(false) => {
+                Err(Cause::Refused(format!("job {job_id} was superseded by another or cancelled")))
+            }
             None => Err(Cause::Refused(format!("there is no job {job_id}"))),
         };
     };

@@ -1,8 +1,8 @@
 //! Reading jobs.
 
-use super::{completion, samples};
+use super::{Row, completion, samples};
 use crate::{
-    model::{Digest, Job, JobStatus, Seal},
+    model::{ChunkRef, Digest, Job, JobStatus, Seal},
     store::{
         JobSnapshot,
         embedded::{Cause, database::from_json, time},
@@ -23,6 +23,14 @@ macro_rules! select {
 
 pub(super) fn one(tx: &Transaction<'_>, job_id: &str) -> Result<Option<JobSnapshot>, Cause> {
     Ok(query(tx, select!("WHERE id = ?1"), [job_id])?.pop())
+}
+
+pub(super) fn chunk(tx: &Transaction<'_>, row: &Row) -> Result<Option<ChunkRef>, Cause> {
+    let chunk: Option<String> = tx
+        .prepare_cached("SELECT chunk FROM chunk WHERE job_id = ?1 AND seq = ?2")?
+        .query_row(params![row.job_id, row.seq], |chunk| chunk.get(0))
+        .optional()?;
+    chunk.as_deref().map(from_json).transpose()
 }
 
 pub(super) fn latest(
