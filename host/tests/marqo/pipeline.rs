@@ -208,6 +208,7 @@ impl Bench {
             fingerprint: Digest::of(b"job"),
             sources: Vec::new(),
             same_version: SameVersion::Conflict,
+            full: false,
         };
         self.stores.jobs.create(&job).await.unwrap();
         for (seq, chunk) in (0..).zip(chunks) {
