@@ -130,7 +130,6 @@ fn sent(write: &Write) -> impl Iterator<Item = (&String, &Value)> + Clone {
 mod tests {
     use super::*;
     use crate::{index::Over, model::Document};
-    use proptest::prelude::*;
 
     fn write(line: &str) -> Write {
         let document = Document::from_line(line).unwrap();
