@@ -117,5 +117,6 @@ fn job(plugins: &Plugins) -> Job {
         sources: vec![Path::new("export").display().to_string()],
         target: "catalog".to_owned(),
         same_version: SameVersion::Conflict,
+        full: false,
     }
 }

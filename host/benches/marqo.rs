@@ -11,7 +11,7 @@ use futures::StreamExt;
 use host::{
     env::RealEnv,
     index::{
-        Index, Outcome, Target, Write,
+        Index, Outcome, Over, Target, Write,
         marqo::{Marqo, MarqoOptions},
     },
     model::{Document, IndexSettings},
@@ -77,6 +77,7 @@ fn batches(path: &str) -> Vec<Vec<Write>> {
             document: Document::from_line(line).expect("a document a line"),
             version: Map::new(),
             content_hash: "0".repeat(64),
+            over: Over::Anything,
         })
         .collect();
     writes.chunks(BATCH).map(<[Write]>::to_vec).collect()
@@ -88,6 +89,7 @@ async fn write_all(marqo: &Marqo, batches: &[Vec<Write>]) -> usize {
         shop_id: "bench.myshopify.com".to_owned(),
         index_name: "bench".to_owned(),
         job_id: "bench".to_owned(),
+        job_created_at: jiff::Timestamp::UNIX_EPOCH,
     };
     let write = |batch| {
         let target = &target;

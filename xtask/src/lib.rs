@@ -1,4 +1,5 @@
-//! What the tasks of this repository share with its tests: exports to try things on, servers to try them with.
+//! What the tasks of this repository share with its tests: exports to try things on, and servers to write to.
 
 pub mod ministack;
+pub mod postgres;
 pub mod sample;

@@ -1,7 +1,7 @@
 //! The stores that the settings name, and what depends on which they are.
 
 use super::{
-    context::{Patience, env, marqo, open},
+    context::{Patience, catalog, env, marqo, open},
     failure::Failure,
 };
 use crate::{
@@ -29,7 +29,7 @@ pub(super) enum Backend {
 pub(super) enum Begun {
     Embedded(embedded::Ingesting),
     #[cfg(feature = "aws")]
-    Aws(crate::store::aws::Ingesting),
+    Aws(Box<crate::store::aws::Ingesting>),
 }
 
 impl Backend {
@@ -93,7 +93,7 @@ impl Backend {
             #[cfg(feature = "aws")]
             Self::Aws(aws) => {
                 let (superseded, begun) = aws.begin_ingest(job).await?;
-                Ok((superseded, Begun::Aws(begun)))
+                Ok((superseded, Begun::Aws(Box::new(begun))))
             }
         }
     }
@@ -107,21 +107,21 @@ impl Backend {
         }
     }
 
+    /// The catalog that the settings name.
+    pub(super) fn catalog(&self, config: &Config) -> Result<Catalog, Failure> {
+        let embedded = match self {
+            Self::Embedded(embedded) => Some(embedded),
+            #[cfg(feature = "aws")]
+            Self::Aws(_) => None,
+        };
+        catalog(config, embedded)
+    }
+
     /// The index that the settings name.
     pub(super) fn index(&self, config: &Config, patience: Patience) -> Result<Arc<dyn Index>, Failure> {
-        match (config.target, self) {
-            (TargetIndex::Catalog, Self::Embedded(embedded)) => {
-                let catalog = Catalog::new(embedded).with_batch_complexity(config.catalog.batch_complexity);
-                Ok(Arc::new(catalog))
-            }
-            #[cfg(feature = "aws")]
-            (TargetIndex::Catalog, Self::Aws(_)) => {
-                Err(Failure::usage("the catalog in a data directory cannot be written from many machines")
-                    .help("with --store aws, write to --target marqo"))
-            }
-            (TargetIndex::Marqo, backend) => {
-                Ok(Arc::new(marqo(config, backend.stores().settings, patience)?))
-            }
+        match config.target {
+            TargetIndex::Catalog => Ok(Arc::new(self.catalog(config)?)),
+            TargetIndex::Marqo => Ok(Arc::new(marqo(config, self.stores().settings, patience)?)),
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Global, failure::Failure};
 use crate::{
     config::{Config, Effective, Overrides, load},
     env::{RealEnv, SharedEnv},
-    index::marqo::Marqo,
+    index::{catalog::Catalog, marqo::Marqo},
     plugin::{Cache, OpenError, Plugins, Profile, Settings},
     store::{Settings as IndexSettingsStore, StoreError, embedded::Embedded},
 };
@@ -100,6 +100,22 @@ pub(super) fn marqo(
         Patience::OfUser => config.marqo.options().impatient(),
     };
     Marqo::new(settings, env(), options).map_err(Failure::broke)
+}
+
+/// The catalog that the settings name; without an address, the one in the data directory, if there is one.
+pub(super) fn catalog(config: &Config, embedded: Option<&Embedded>) -> Result<Catalog, Failure> {
+    let settings = &config.catalog;
+    let catalog = match (&settings.url, embedded) {
+        (Some(url), _) => Catalog::postgres(url, settings.connections, env()).map_err(Failure::usage)?,
+        (None, Some(embedded)) => Catalog::new(embedded),
+        (None, None) => {
+            return Err(Failure::usage(
+                "the catalog in a data directory cannot be written from many machines",
+            )
+            .help("with --store aws, write to PostgreSQL (`catalog.url`) or to --target marqo"));
+        }
+    };
+    Ok(catalog.with_bounds(settings.bounds()).with_texts(settings.texts()))
 }
 
 /// A storage failure, with what to do.

@@ -113,13 +113,13 @@ async fn exists(index: &dyn Index, target: &Target, stores: &Stores) -> Result<(
 }
 
 /// The newest job of the shop, or of all: one shop a data directory is the usual case.
-async fn newest(config: &Config, stores: &Stores) -> Result<Option<Job>, Failure> {
+pub(super) async fn newest(config: &Config, stores: &Stores) -> Result<Option<Job>, Failure> {
     let jobs = stores.jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
     Ok(jobs.into_iter().next().map(|found| found.job))
 }
 
 /// Shop and index: as given, else those of the newest job.
-fn target(config: &Config, newest: Option<Job>) -> Result<Target, Failure> {
+pub(super) fn target(config: &Config, newest: Option<Job>) -> Result<Target, Failure> {
     let (shop_id, index_name) = match (&config.shop, &config.index, newest) {
         (Some(shop), Some(index), _) => (shop.clone(), index.clone()),
         (_, index, Some(job)) => (job.shop_id, index.clone().unwrap_or(job.index_name)),
@@ -129,9 +129,9 @@ fn target(config: &Config, newest: Option<Job>) -> Result<Target, Failure> {
                 .help("name shop and index with --shop and --index"));
         }
     };
-    Ok(Target { shop_id, index_name, job_id: String::new() })
+    Ok(Target { shop_id, index_name, job_id: String::new(), job_created_at: jiff::Timestamp::UNIX_EPOCH })
 }
 
-fn index_failure(error: IndexError) -> Failure {
+pub(super) fn index_failure(error: IndexError) -> Failure {
     Failure::broke(error)
 }

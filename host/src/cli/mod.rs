@@ -3,6 +3,7 @@
 #[cfg(feature = "aws")]
 mod aws;
 mod backend;
+mod catalog;
 mod completions;
 mod config;
 mod context;
@@ -117,6 +118,9 @@ enum Command {
     #[cfg(feature = "aws")]
     #[command(subcommand)]
     Aws(aws::AwsCommand),
+    /// Look after the relational catalog
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
     /// For authors of plug-ins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -151,6 +155,7 @@ pub fn main() -> Exit {
         Command::Lambda(args) => lambda::run(&global, &args),
         #[cfg(feature = "aws")]
         Command::Aws(command) => aws::run(&global, &command),
+        Command::Catalog(command) => catalog::run(&global, command),
         Command::Plugin(command) => plugin::run(&global, command),
         Command::Config(command) => config::run(&global, command),
         Command::Completions(args) => completions::run(&args),

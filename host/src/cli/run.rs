@@ -3,6 +3,7 @@
 use super::{
     Ended, Global,
     backend::Backend,
+    catalog,
     context::{Patience, effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     jobs::{get, indexing, show},
@@ -10,7 +11,7 @@ use super::{
     settings::check,
 };
 use crate::{
-    config::{Config, GroupingMode, TargetIndex},
+    config::{Config, GroupingMode, StoreKind, TargetIndex},
     env::SharedEnv,
     export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot, Remote},
     fault::chain,
@@ -51,6 +52,9 @@ pub(super) struct RunArgs {
     /// What is done with documents
     #[arg(long, value_enum, default_value_t)]
     operation: RunOperation,
+    /// The export is the whole shop: products that it does not have are archived at the end
+    #[arg(long)]
+    full: bool,
     /// How lines become products
     #[arg(long, value_enum, value_name = "MODE")]
     grouping: Option<GroupingMode>,
@@ -95,12 +99,14 @@ pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Scree
     }
     let mut overrides = global.overrides();
     overrides
+        .set("--full", "ingest.full", args.full.then_some(true))
         .set("--grouping", "ingest.grouping", args.grouping)
         .set("--lanes", "ingest.lanes", args.lanes)
         .set("--same-version", "worker.same_version", args.same_version)
         .set("--plugin", "plugin.files", (!args.plugins.is_empty()).then_some(&args.plugins));
     let config = effective(global, &overrides)?.config;
     let shop = shop(&config)?;
+    whole_shop(&config, args.operation)?;
     // Plug-ins and sources first: where they are wrong, nothing is written.
     let plugins = plugins(&config)?;
     let cancel = CancellationToken::new();
@@ -227,6 +233,9 @@ impl Run<'_> {
         worked.map_err(|stop| stopped(stop, Some(&job.id)))?;
         let job = get(&stores, &job.id).await?;
         self.remarks(&job);
+        if job.status.has_ended() {
+            catalog::after_sync(self.config, &backend, &job).await?;
+        }
         show(self.global, &job, &backend.objects(self.config))?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
             Exit::Interrupted
@@ -348,6 +357,7 @@ impl Run<'_> {
             sources: sources.to_vec(),
             target: self.config.target.as_str().to_owned(),
             same_version: self.config.worker.same_version,
+            full: self.config.ingest.full,
         })
     }
 
@@ -363,7 +373,8 @@ impl Run<'_> {
     /// Whether the server can be written to, before a long export is read for it. One that is down only for now is told of:
     /// the worker waits for it.
     async fn ready(&self, index_name: &str) -> Result<(), Failure> {
-        if self.config.target == TargetIndex::Catalog {
+        let Config { store, target, catalog, .. } = self.config;
+        if (*store, *target) == (StoreKind::Embedded, TargetIndex::Catalog) && catalog.url.is_none() {
             return Ok(());
         }
         let backend = self.open().await?;
@@ -371,6 +382,7 @@ impl Run<'_> {
             shop_id: self.shop.to_owned(),
             index_name: index_name.to_owned(),
             job_id: String::new(),
+            job_created_at: self.env.now(),
         };
         match backend.index(self.config, Patience::OfUser)?.check(&target).await {
             Ok(()) => Ok(()),
@@ -386,7 +398,7 @@ impl Run<'_> {
     fn fingerprint(&self, plan: &Plan, plugin: &Digest, name: &str, index_name: &str) -> Digest {
         let Config { ingest, worker, target, plugin: plugins, .. } = self.config;
         let told = serde_json::to_vec(&plugins.config.get(name)).expect("settings are plain data");
-        let settings = format!(
+        let mut settings = format!(
             "{} {:?} {} {} {} {} {:?} {}",
             Operation::from(self.operation).as_str(),
             target,
@@ -397,6 +409,9 @@ impl Run<'_> {
             worker.same_version,
             index_name
         );
+        if ingest.full {
+            settings.push_str(" full");
+        }
         let sources: Vec<String> = plan.digests().iter().map(Digest::to_string).collect();
         let mut parts = vec![settings.into_bytes(), told, plugin.to_string().into_bytes()];
         parts.extend(sources.into_iter().map(String::into_bytes));
@@ -516,6 +531,17 @@ fn shop(config: &Config) -> Result<String, Failure> {
         return Err(Failure::usage(message).help(help));
     }
     Ok(shop)
+}
+
+/// Refuses a full sync that could not archive anything.
+fn whole_shop(config: &Config, operation: RunOperation) -> Result<(), Failure> {
+    match (config.ingest.full, config.target, operation) {
+        (true, _, RunOperation::Update) => Err(Failure::usage("an update is no full sync")
+            .help("leave --full out: an update changes what it names and removes nothing else")),
+        (true, TargetIndex::Marqo, _) => Err(Failure::usage("only a catalog archives products")
+            .help("leave --full out, or write to --target catalog")),
+        _ => Ok(()),
+    }
 }
 
 fn platform(manifest: &Manifest) -> &str {

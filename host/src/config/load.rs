@@ -109,9 +109,32 @@ fn collect(figment: &Figment, key: String, value: &serde_json::Value, origins: &
         }
         _ => {
             let origin = figment.find_metadata(&key).map_or("default".to_owned(), describe_origin);
-            origins.push(Origin { key, value: value.clone(), origin });
+            let value = without_secrets(&key, value);
+            origins.push(Origin { key, value, origin });
         }
     }
+}
+
+/// A value as it may be shown.
+fn without_secrets(key: &str, value: &serde_json::Value) -> serde_json::Value {
+    match (key, value.as_str()) {
+        ("catalog.url", Some(url)) => without_password(url).into(),
+        ("catalog.embeddings.key", Some(_)) => "[redacted]".into(),
+        _ => value.clone(),
+    }
+}
+
+/// An address without its password; nothing of one that may hide it elsewhere.
+fn without_password(url: &str) -> String {
+    let shown = || {
+        let (scheme, rest) = url.split_once("://")?;
+        let (login, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let hidden = if password.is_empty() { "" } else { ":[redacted]" };
+        let at = if rest.contains('@') { "@" } else { "" };
+        (!place.contains("password")).then(|| format!("{scheme}://{user}{hidden}{at}{place}"))
+    };
+    shown().unwrap_or_else(|| "[redacted]".to_owned())
 }
 
 fn describe_origin(metadata: &Metadata) -> String {
@@ -130,4 +153,23 @@ fn describe(errors: figment::Error) -> String {
         explain(&error, &origin)
     });
     described.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        for (url, shown) in [
+            ("postgres://host:s3cret@db.example/shop", "postgres://host:[redacted]@db.example/shop"),
+            ("postgres://host:s3@cret@db.example/shop", "postgres://host:[redacted]@db.example/shop"),
+            ("postgres://host@db.example/shop", "postgres://host@db.example/shop"),
+            ("postgres:///shop?host=/run/postgresql", "postgres:///shop?host=/run/postgresql"),
+            ("postgres://db.example/shop?password=s3cret", "[redacted]"),
+            ("host=db.example password=s3cret", "[redacted]"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
 }

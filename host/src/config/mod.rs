@@ -13,7 +13,7 @@ mod telemetry;
 mod worker;
 
 pub use aws::AwsConfig;
-pub use catalog::CatalogConfig;
+pub use catalog::{CatalogConfig, EmbeddingsConfig};
 pub use ingest::{GroupingMode, IngestConfig};
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
 pub use marqo::MarqoConfig;

@@ -1,7 +1,8 @@
 //! The seam to the index that documents are written to.
 
-use crate::model::{Document, DocumentId};
+use crate::model::{Document, DocumentId, Job};
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 pub mod catalog;
@@ -27,6 +28,21 @@ pub struct Write {
     pub version: Map<String, Value>,
     /// Digest of its content without the version fields.
     pub content_hash: String,
+    /// What it was decided to write over.
+    pub over: Over,
+}
+
+/// What the index held when it was decided to write a document. An index that can see whether it still does refuses the
+/// write as [`Outcome::Overtaken`] if not, so that of several writers the newest version wins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Over {
+    /// Whatever is there is written over.
+    #[default]
+    Anything,
+    /// There was nothing.
+    Nothing,
+    /// This was there.
+    Stored(Stored),
 }
 
 /// Who writes, and where to.
@@ -38,6 +54,20 @@ pub struct Target {
     pub index_name: String,
     /// The job that writes, stored with each document.
     pub job_id: String,
+    /// When that job was created: what a later job has seen is not archived for an earlier one.
+    pub job_created_at: Timestamp,
+}
+
+impl Target {
+    /// Where the documents of a job go.
+    pub fn of(job: &Job) -> Self {
+        Self {
+            shop_id: job.shop_id.clone(),
+            index_name: job.index_name.clone(),
+            job_id: job.id.to_string(),
+            job_created_at: job.created_at,
+        }
+    }
 }
 
 /// What became of one document of a write or delete.
@@ -52,6 +82,9 @@ pub enum Outcome {
         /// The index's own words.
         message: String,
     },
+    /// Somebody else wrote this document since it was decided to write it; nothing was done. Whoever reads it again and
+    /// decides again comes to know.
+    Overtaken,
 }
 
 /// A call to the index failed as a whole; nothing is known about whether it took effect.
@@ -85,6 +118,12 @@ pub trait Index: Send + Sync {
     /// Puts the given fields into documents that the index holds, ids distinct; one outcome a document. Fields that are
     /// not given stay. A document that is not there is refused with the code `document-not-found`, never created.
     async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
+
+    /// Notes that the job's export has these documents, though nothing of them is to be written: at the end of a full sync
+    /// the others are archived. An index that does not archive has nothing to do.
+    async fn touch(&self, _target: &Target, _ids: &[DocumentId]) -> Result<(), IndexError> {
+        Ok(())
+    }
 
     /// Removes documents; one outcome an id, `Done` also for those that were not there.
     async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError>;

@@ -114,6 +114,9 @@ pub struct Job {
     /// What a document of the same version with other content does.
     #[serde(default)]
     pub same_version: SameVersion,
+    /// Whether the export is the whole shop, so that products that it does not have are archived at the end.
+    #[serde(default)]
+    pub full: bool,
 }
 
 /// What happens to a document whose version equals the stored one while its content differs.

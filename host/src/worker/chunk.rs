@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     fault::Fault,
-    index::{IndexError, Outcome, Stored, Target, Write},
+    index::{IndexError, Outcome, Over, Stored, Target, Write},
     model::{ChunkRef, Class, Counts, Document, DocumentId, Entry, Job, Operation, report::Samples},
     plugin::VersionOrdering,
     store::{ChunkOutcome, Chunks, Quarantine, StoreError},
@@ -40,7 +40,7 @@ impl Tally {
 pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Result<ChunkOutcome, Fault> {
     let bytes = worker.stores.chunks.get(&chunk.key, Some(chunk.sha256)).await?;
     let bytes = bytes.ok_or_else(|| Fault::LostInput { key: chunk.key.clone() })?;
-    let target = target(job);
+    let target = Target::of(job);
     let mut tally = Tally::default();
     let documents = read(&bytes, &mut tally);
     match chunk.operation {
@@ -69,11 +69,6 @@ pub(super) async fn give_up(
         .with("documents", chunk.documents);
     tally.entries.push(entry);
     finish(chunks, chunk, tally, Some(reason)).await
-}
-
-/// Where the documents of a job go.
-pub(super) fn target(job: &Job) -> Target {
-    Target { shop_id: job.shop_id.clone(), index_name: job.index_name.clone(), job_id: job.id.to_string() }
 }
 
 async fn finish(
@@ -126,9 +121,37 @@ async fn write(
     tally: &mut Tally,
 ) -> Result<(), Fault> {
     let fields = &worker.version.manifest().version_fields;
-    let is_update = operation == Operation::UpdateDocuments;
-    let prepare = if is_update { prepare_update } else { prepare };
-    let batch: Vec<Write> = documents.into_iter().map(|document| prepare(document, fields)).collect();
+    let prepare = if operation == Operation::UpdateDocuments { prepare_update } else { prepare };
+    let mut batch: Vec<Write> = documents.into_iter().map(|document| prepare(document, fields)).collect();
+    for _ in 0..MOST_ROUNDS {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        batch = write_round(worker, job, target, operation, batch, tally).await?;
+    }
+    Err(overtaken_again(target))
+}
+
+/// Most times that a document is decided about because another writer was faster.
+const MOST_ROUNDS: usize = 20;
+
+fn overtaken_again(target: &Target) -> Fault {
+    Fault::Index(IndexError {
+        action: format!("writing to index {}", target.index_name),
+        transient: true,
+        source: "somebody else writes the same documents all the time".into(),
+    })
+}
+
+/// Decides about each document and writes it. Gives those that somebody else wrote meanwhile.
+async fn write_round(
+    worker: &Worker,
+    job: &Job,
+    target: &Target,
+    operation: Operation,
+    batch: Vec<Write>,
+    tally: &mut Tally,
+) -> Result<Vec<Write>, Fault> {
     let ids: Vec<DocumentId> = batch.iter().map(|write| write.document.id.clone()).collect();
     let stored = stored(worker, target, &ids).await?;
 
@@ -139,7 +162,9 @@ async fn write(
     let mut orderings = compare(worker, pairs.collect()).await?.into_iter();
 
     let mut writes = Vec::with_capacity(batch.len());
-    for (write, stored) in batch.into_iter().zip(stored) {
+    // The export has them, whatever becomes of them.
+    let mut seen = Vec::new();
+    for (mut write, stored) in batch.into_iter().zip(stored) {
         let decision = match &stored {
             None => Decision::Write,
             Some(stored) => {
@@ -152,6 +177,7 @@ async fn write(
                             let mut entry = refusal.into_entry(worker.version.manifest());
                             entry.document_id = Some(write.document.id.to_string());
                             tally.refuse(entry);
+                            seen.push(write.document.id);
                             continue;
                         }
                     }
@@ -160,7 +186,11 @@ async fn write(
             }
         };
         match decision {
-            Decision::Write => writes.push(write),
+            Decision::Write => {
+                write.over = stored.map_or(Over::Nothing, Over::Stored);
+                writes.push(write);
+                continue;
+            }
             Decision::Written => tally.counts.processed += 1,
             Decision::Unchanged => {
                 tally.counts.processed += 1;
@@ -168,25 +198,29 @@ async fn write(
             }
             Decision::Conflict(entry) => tally.refuse(entry),
         }
+        seen.push(write.document.id);
     }
+    worker.index.touch(target, &seen).await?;
     if writes.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let outcomes = if is_update {
+    let outcomes = if operation == Operation::UpdateDocuments {
         worker.index.update(target, &writes).await?
     } else {
         worker.index.write(target, &writes).await?
     };
     answered_all(target, writes.len(), outcomes.len())?;
-    for (write, outcome) in writes.iter().zip(outcomes) {
+    let mut overtaken = Vec::new();
+    for (write, outcome) in writes.into_iter().zip(outcomes) {
         match outcome {
             Outcome::Done => tally.counts.processed += 1,
             Outcome::Refused { code, message } => {
                 tally.refuse(refused_by_index(&write.document.id, code, message));
             }
+            Outcome::Overtaken => overtaken.push(write),
         }
     }
-    Ok(())
+    Ok(overtaken)
 }
 
 async fn remove(
@@ -240,6 +274,7 @@ async fn remove(
                 tally.counts.deleted += 1;
             }
             Outcome::Refused { code, message } => tally.refuse(refused_by_index(id, code, message)),
+            Outcome::Overtaken => return Err(overtaken_again(target)),
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! What the host adds to a document: its version for the next comparison, and a digest of the rest.
 
 use crate::{
-    index::{Stored, Write},
+    index::{Over, Stored, Write},
     model::{Digest, Document},
 };
 use serde_json::{Map, Value};
@@ -21,7 +21,7 @@ pub(super) fn prepare(document: Document, version_fields: &[String]) -> Write {
         .filter(|(name, _)| !name.starts_with(INTERNAL) && !version_fields.contains(name))
         .collect();
     let bytes = serde_json::to_vec(&content).expect("JSON values always serialize");
-    Write { version, content_hash: Digest::of(&bytes).to_string(), document }
+    Write { version, content_hash: Digest::of(&bytes).to_string(), document, over: Over::Anything }
 }
 
 /// Before the digest of an update, which covers the given fields alone: of the document as a whole the index then knows

@@ -311,6 +311,7 @@ impl Bench {
             sources: vec!["export".into()],
             target: "catalog".to_owned(),
             same_version: SameVersion::Conflict,
+            full: false,
         };
         self.stores.jobs.create(&job).await.unwrap();
         let mut items = 0;

@@ -1,7 +1,11 @@
 //! The checks on the embedded backend.
 
 use crate::{checks, clock::Clock, make::Backend};
-use host::{env::SharedEnv, index::catalog::Catalog, store::embedded::Embedded};
+use host::{
+    env::SharedEnv,
+    index::catalog::{Bounds, Catalog},
+    store::embedded::Embedded,
+};
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -9,9 +13,11 @@ pub(crate) fn embedded() -> Backend {
     let dir = tempfile::tempdir().unwrap();
     let env: SharedEnv = Arc::new(Clock::new(1));
     let embedded = Embedded::open(dir.path(), env.clone()).unwrap();
+    let catalog = Catalog::new(&embedded).with_bounds(Bounds { complexity: 7, rows: 20 });
     Backend {
         stores: embedded.stores(),
-        index: Arc::new(Catalog::new(&embedded).with_batch_complexity(7)),
+        index: Arc::new(catalog.clone()),
+        catalog: Some(catalog),
         env,
         plant_settings,
         keep: Box::new(dir),
@@ -92,4 +98,16 @@ checks! { embedded:
     index::a_new_variant_takes_nothing_over_from_one_that_vanished,
     index::a_bad_variant_refuses_its_document_alone,
     index::a_reader_never_sees_half_a_product,
+    catalog::a_product_of_any_size_is_written_as_a_whole,
+    catalog::what_was_overtaken_is_refused,
+    catalog::of_writers_in_different_orders_none_fails,
+    catalog::what_a_full_sync_did_not_see_is_archived,
+    catalog::what_a_later_job_has_seen_is_not_archived,
+    catalog::an_archived_product_comes_back,
+    catalog::too_many_are_archived_only_by_force,
+    catalog::loads_are_remembered,
+    catalog::words_find_products,
+    catalog::what_changed_is_embedded_once,
+    catalog::a_text_that_changes_while_it_is_embedded_is_embedded_again,
+    catalog::an_endpoint_that_fails_loses_nothing,
 }

@@ -119,6 +119,7 @@ pub(crate) async fn an_update_that_cannot_be_is_refused_alone(backend: &Backend)
         .map(|outcome| match outcome {
             Outcome::Done => "done",
             Outcome::Refused { code, .. } => code,
+            Outcome::Overtaken => "overtaken",
         })
         .collect();
     assert_eq!(codes, ["document-not-found", "done", "invalid-variant"]);
@@ -322,6 +323,7 @@ pub(crate) async fn a_bad_variant_refuses_its_document_alone(backend: &Backend) 
                 assert_eq!(code, "invalid-variant");
                 assert!(at != 3 && message.contains("variant"), "{message}");
             }
+            Outcome::Overtaken => panic!("nobody else writes"),
         }
     }
     assert_eq!(backend.index.list(&target, None, 10).await.unwrap(), [id("0"), id("good")]);

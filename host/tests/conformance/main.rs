@@ -8,6 +8,7 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+mod catalog;
 mod chunks;
 mod clock;
 mod embedded;
@@ -15,6 +16,7 @@ mod index;
 mod jobs;
 mod make;
 mod marqo;
+mod postgres;
 mod processes;
 mod properties;
 mod queue;

@@ -2,7 +2,7 @@
 
 use host::{
     env::SharedEnv,
-    index::{Index, Target, Write},
+    index::{Index, Over, Target, Write, catalog::Catalog},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, Seal,
         job::{PluginRef, SameVersion, SourceStats},
@@ -16,6 +16,8 @@ use std::{any::Any, sync::Arc, time::Duration};
 pub(crate) struct Backend {
     pub(crate) stores: Stores,
     pub(crate) index: Arc<dyn Index>,
+    /// The same, if it is a catalog.
+    pub(crate) catalog: Option<Catalog>,
     pub(crate) env: SharedEnv,
     /// Stores the settings of an index past the seam, as a host of another version would.
     pub(crate) plant_settings: fn(&Backend, index_name: &str, json: &str),
@@ -47,6 +49,7 @@ impl Backend {
             sources: vec!["export.jsonl".to_owned()],
             target: "catalog".to_owned(),
             same_version: SameVersion::default(),
+            full: false,
         }
     }
 
@@ -61,7 +64,12 @@ impl Backend {
     }
 
     pub(crate) fn target(&self) -> Target {
-        Target { shop_id: self.name("shop"), index_name: "products".to_owned(), job_id: "job-1".to_owned() }
+        Target {
+            shop_id: self.name("shop"),
+            index_name: "products".to_owned(),
+            job_id: "job-1".to_owned(),
+            job_created_at: self.env.now(),
+        }
     }
 }
 
@@ -130,5 +138,5 @@ pub(crate) fn write(name: &str, fields: Value) -> Write {
     let content_hash = Digest::of(json!(fields).to_string().as_bytes()).to_string();
     let mut version = serde_json::Map::new();
     version.extend(fields.get("updated_at").map(|at| ("updated_at".to_owned(), at.clone())));
-    Write { document: Document { id: id(name), fields }, version, content_hash }
+    Write { document: Document { id: id(name), fields }, version, content_hash, over: Over::Anything }
 }

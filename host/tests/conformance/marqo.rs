@@ -48,6 +48,7 @@ fn marqo(version: Version) -> Backend {
     Backend {
         stores: embedded.stores,
         index: Arc::new(index),
+        catalog: None,
         env,
         plant_settings: embedded.plant_settings,
         keep: Box::new((server, embedded.keep)),

@@ -37,11 +37,17 @@ fn job() -> Job {
         sources: Vec::new(),
         target: "catalog".to_owned(),
         same_version: SameVersion::default(),
+        full: false,
     }
 }
 
 fn target() -> Target {
-    Target { shop_id: "shop".to_owned(), index_name: "products".to_owned(), job_id: "shared".to_owned() }
+    Target {
+        shop_id: "shop".to_owned(),
+        index_name: "products".to_owned(),
+        job_id: "shared".to_owned(),
+        job_created_at: jiff::Timestamp::UNIX_EPOCH,
+    }
 }
 
 /// Counts the steps of this process; dies at the one that the parent has named.

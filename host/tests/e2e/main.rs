@@ -5,6 +5,8 @@
 #[cfg(feature = "aws")]
 mod aws;
 mod bad_input;
+mod catalog;
+mod catalog_crash;
 mod crash;
 mod everyday;
 mod interrupt;

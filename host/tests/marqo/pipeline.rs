@@ -208,6 +208,7 @@ impl Bench {
             fingerprint: Digest::of(b"job"),
             sources: Vec::new(),
             same_version: SameVersion::Conflict,
+            full: false,
         };
         self.stores.jobs.create(&job).await.unwrap();
         for (seq, chunk) in (0..).zip(chunks) {
@@ -225,7 +226,7 @@ impl Bench {
             };
             self.stores.chunks.put_if_absent(&key, text.as_bytes()).await.unwrap();
             self.stores.jobs.add_chunk(&reference).await.unwrap();
-            self.stores.queue.send(SHOP, &reference).await.unwrap();
+            self.stores.queue.send(&job, &reference).await.unwrap();
         }
         let seal = Seal {
             chunks: chunks.len() as u32,
@@ -436,7 +437,7 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
     // Exactly once, each in its class.
     assert_eq!((job.status, job.counts), (JobStatus::Failed, plan.counts));
     assert_eq!((job.counts.total(), job.completed_chunks as usize), (ITEMS as u64, plan.chunks.len()));
-    assert_eq!(bench.stores.queue.pending(&id).await.unwrap(), 0);
+    assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 0);
     assert!(bench.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
 
     // The server holds what must be there in the end, and nothing else.

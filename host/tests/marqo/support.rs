@@ -3,7 +3,7 @@
 use host::{
     env::Env,
     index::{
-        Index, IndexError, Outcome, Target, Write,
+        Index, IndexError, Outcome, Over, Target, Write,
         marqo::{Marqo, MarqoOptions},
     },
     model::{Digest, Document, DocumentId, IndexSettings},
@@ -122,6 +122,7 @@ impl Lab {
             shop_id: "x.example".to_owned(),
             index_name: "shop".to_owned(),
             job_id: "job-1".to_owned(),
+            job_created_at: Timestamp::UNIX_EPOCH,
         };
         let lab = Self { server, clock, index, target, settings };
         lab.set("shop", change).await;
@@ -190,7 +191,12 @@ pub(crate) fn write(id: &str, fields: Value) -> Write {
     let content_hash = Digest::of(json!(fields).to_string().as_bytes()).to_string();
     let mut version = serde_json::Map::new();
     version.extend(fields.get("updated_at").map(|at| ("updated_at".to_owned(), at.clone())));
-    Write { document: Document { id: DocumentId::new(id).unwrap(), fields }, version, content_hash }
+    Write {
+        document: Document { id: DocumentId::new(id).unwrap(), fields },
+        version,
+        content_hash,
+        over: Over::Anything,
+    }
 }
 
 /// Documents `d0`, `d1` …
@@ -205,7 +211,7 @@ pub(crate) fn ids(writes: &[Write]) -> Vec<DocumentId> {
 /// Places, codes and messages of those that were refused.
 pub(crate) fn refused(outcomes: &[Outcome]) -> Vec<(usize, &str, &str)> {
     let refused = |(at, outcome)| match outcome {
-        &Outcome::Done => None,
+        &Outcome::Done | &Outcome::Overtaken => None,
         Outcome::Refused { code, message } => Some((at, code.as_str(), message.as_str())),
     };
     outcomes.iter().enumerate().filter_map(refused).collect()

@@ -18,6 +18,7 @@ mod admin;
 mod app;
 mod clock;
 mod delete;
+pub mod embeddings;
 mod exchange;
 mod fault;
 mod http;

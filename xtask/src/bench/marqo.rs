@@ -1,9 +1,9 @@
 //! From documents into Marqo, without embedding: against the Python client, and how busy a slow server is kept.
 
-use super::{figures, median, sample};
+use super::{documents, figures, median, sample};
 use crate::build;
 use crate::command::{Failure, Step, headline};
-use crate::workspace::{host_binary, plugins_dir, root, target_dir};
+use crate::workspace::{plugins_dir, root, target_dir};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::fs;
@@ -40,7 +40,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     Step::cargo("building the stand-in").words("build --release -p marqo-stand-in").run()?;
     headline("bench marqo");
     let folder = target_dir()?.join("bench");
-    let documents = documents(options, &folder)?;
+    let documents = documents(options.size, &folder)?;
     let python = python(&folder)?;
     host_bench().words("nothing").run()?;
     let ours = || host_bench().words("write");
@@ -116,51 +116,6 @@ fn speed([processor, seconds, documents, server]: Round) -> String {
 
 fn host_bench() -> Step {
     Step::cargo("measuring the host").words("bench --quiet -p host --bench marqo --profile release --")
-}
-
-/// What the Shopify plug-in makes of a sample, in one file.
-fn documents(options: &Options, folder: &Path) -> Result<PathBuf> {
-    let export = folder.join("marqo.jsonl");
-    sample(options.size * 1_000_000, true, &export)?;
-    let data = folder.join("marqo");
-    if data.exists() {
-        fs::remove_dir_all(&data).with_context(|| format!("{} cannot be removed", data.display()))?;
-    }
-    let shop = "run --quiet --shop bench.myshopify.com --plugin";
-    Step::new("making documents", host_binary()?)
-        .words(shop)
-        .path(&plugins_dir()?.join("shopify.wasm"))
-        .words("--data-dir")
-        .path(&data)
-        .path(&export)
-        .output()?;
-    let mut chunks = Vec::new();
-    find_chunks(&data.join("chunks"), &mut chunks)?;
-    chunks.sort();
-    let documents = folder.join("documents.jsonl");
-    let mut text = Vec::new();
-    for chunk in chunks {
-        let lines = fs::read(&chunk).with_context(|| format!("{} cannot be read", chunk.display()))?;
-        // Chunks of removals hold ids alone.
-        if lines.split(|byte| *byte == b'\n').next().is_some_and(|line| line.len() > 300) {
-            text.extend_from_slice(&lines);
-        }
-    }
-    fs::write(&documents, text).with_context(|| format!("{} cannot be written", documents.display()))?;
-    Ok(documents)
-}
-
-fn find_chunks(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
-    for entry in entries {
-        let path = entry.with_context(|| format!("{} cannot be read", folder.display()))?.path();
-        if path.is_dir() {
-            find_chunks(&path, found)?;
-        } else if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("chunk_")) {
-            found.push(path);
-        }
-    }
-    Ok(())
 }
 
 /// A Python with the client, in a virtual environment of its own.

@@ -1,64 +1,119 @@
 //! The relational catalog: a row a product, its variants as SKUs, their attributes.
 //!
-//! `rows` turns documents into rows and back, `batch` cuts a write into transactions, `prefetch` reads what is there,
-//! `upsert` and `attributes` write what differs. They reach the database through `sql` alone.
+//! `rows` turns documents into rows and back, `batch` cuts a write into transactions, `before` is what is there, `changes`
+//! what has to be written. All of that knows no database: below the seam `dialect` are `sqlite` and `postgres`.
 
-use super::{Index, IndexError, Outcome, Stored, Target, Write};
+use super::{Index, IndexError, Outcome, Over, Stored, Target, Write};
 use crate::{
     env::SharedEnv,
-    model::DocumentId,
-    store::{
-        StoreErrorKind,
-        embedded::{Cause, Database, DatabaseError, Embedded, from_json, time},
-    },
+    model::{DocumentId, Secret},
+    store::embedded::Embedded,
 };
 use async_trait::async_trait;
-use rows::ProductRow;
+use batch::Batch;
+use dialect::{Dialect, Failed};
 use serde_json::{Map, Value};
-use sql::Session;
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
-mod attributes;
+mod archive;
 mod batch;
-mod prefetch;
+mod before;
+mod changes;
+mod dialect;
+mod embed;
+mod loads;
+mod postgres;
 mod rows;
-mod sql;
-#[cfg(test)]
-mod tests;
-mod upsert;
+mod sqlite;
+mod text;
 
-/// Complexity of a batch if nothing else is said: the seed's bound.
-const BATCH_COMPLEXITY: usize = 100;
+pub use archive::{Archived, Archiving, NotArchived, Refusal};
+pub use batch::Bounds;
+pub use dialect::Hit;
+pub use embed::{CallError, EmbedError, EmbedOptions, EmbedReport, Embedder};
+pub use loads::{Load, Summary};
+pub use postgres::InvalidUrl;
+pub use text::TextFields;
 
-/// The catalog in an embedded database.
+/// A catalog, embedded or on a PostgreSQL server. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {
-    database: Arc<Database>,
+    dialect: Arc<dyn Dialect>,
     env: SharedEnv,
-    batch_complexity: usize,
+    bounds: Bounds,
+    texts: Arc<TextFields>,
 }
 
 impl Catalog {
     /// The catalog of a data directory, in the same file as queue and jobs.
     pub fn new(embedded: &Embedded) -> Self {
-        let (database, env) = (embedded.database().clone(), embedded.env().clone());
-        Self { database, env, batch_complexity: BATCH_COMPLEXITY }
+        Self::on(Arc::new(sqlite::Sqlite::new(embedded)), embedded.env().clone())
     }
 
-    /// Bounds the complexity of what one transaction writes: 1 a product and 1 a variant. It keeps others from waiting
-    /// long for the database; only a product that is more complex by itself exceeds it, alone.
+    /// The catalog of a PostgreSQL database, which is reached when it is first needed.
+    ///
+    /// # Errors
+    /// The address is none of a PostgreSQL database.
+    pub fn postgres(url: &Secret, connections: NonZeroUsize, env: SharedEnv) -> Result<Self, InvalidUrl> {
+        let postgres = postgres::Postgres::new(url, connections, env.clone())?;
+        Ok(Self::on(Arc::new(postgres), env))
+    }
+
+    fn on(dialect: Arc<dyn Dialect>, env: SharedEnv) -> Self {
+        Self { dialect, env, bounds: Bounds::default(), texts: Arc::default() }
+    }
+
+    /// Bounds what one transaction writes: others wait for the rows of its products, and for the whole embedded database.
     #[must_use]
-    pub fn with_batch_complexity(mut self, bound: usize) -> Self {
-        self.batch_complexity = bound.max(1);
+    pub fn with_bounds(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds;
         self
+    }
+
+    /// Chooses the fields that products are found by.
+    #[must_use]
+    pub fn with_texts(mut self, texts: TextFields) -> Self {
+        self.texts = Arc::new(texts);
+        self
+    }
+
+    /// Brings the schema up to date; says what was done.
+    pub async fn migrate(&self) -> Result<String, IndexError> {
+        self.dialect.migrate().await.map_err(|failed| failed.into_error("bringing the catalog up to date"))
+    }
+
+    /// How much there is of a shop and index.
+    pub async fn summary(&self, target: &Target) -> Result<Summary, IndexError> {
+        self.dialect.summary(target).await.map_err(|failed| failed.during("counting", target))
+    }
+
+    /// The newest loads, newest first.
+    pub async fn loads(&self, target: &Target, limit: usize) -> Result<Vec<Load>, IndexError> {
+        self.dialect
+            .loads(target, limit)
+            .await
+            .map_err(|failed| failed.during("reading the loads of", target))
+    }
+
+    /// Active products that have all the words of a text, best first.
+    pub async fn search(&self, target: &Target, text: &str, limit: usize) -> Result<Vec<Hit>, IndexError> {
+        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        let words: Vec<String> = words.map(str::to_owned).collect();
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
+        let hits = self.dialect.search(target, &words, limit).await;
+        hits.map_err(|failed| failed.during("searching", target))
     }
 }
 
-fn during(error: DatabaseError, action: &str, target: &Target) -> IndexError {
-    IndexError {
-        action: format!("{action} the catalog of {}, index {}", target.shop_id, target.index_name),
-        transient: error.kind() == StoreErrorKind::Transient,
-        source: Box::new(error),
+impl Failed {
+    fn into_error(self, action: impl Into<String>) -> IndexError {
+        IndexError { action: action.into(), transient: self.transient, source: self.source }
+    }
+
+    fn during(self, action: &str, target: &Target) -> IndexError {
+        self.into_error(format!("{action} the catalog of {}, index {}", target.shop_id, target.index_name))
     }
 }
 
@@ -68,87 +123,69 @@ impl Index for Catalog {
         "catalog"
     }
 
-    /// Whoever opened the data directory has it all.
     async fn check(&self, _: &Target) -> Result<(), IndexError> {
-        Ok(())
+        self.dialect.check().await.map_err(|failed| failed.into_error("opening the catalog"))
     }
 
     async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
-        let (scope, ids) = (target.clone(), ids.to_vec());
-        let read = self.database.read(move |tx| {
-            let found = Session::new(tx, &scope).stored(&ids)?;
+        let read = async {
+            let found = self.dialect.stored(target, ids).await?;
             ids.iter()
                 .map(|id| {
                     let Some(row) = found.get(id.as_str()) else { return Ok(None) };
                     Ok(Some(Stored {
-                        version: from_json(&row.version)?,
+                        version: serde_json::from_str(&row.version).map_err(Failed::for_good)?,
                         content_hash: Some(row.content_hash.clone()),
                         job_id: Some(row.job_id.clone()),
                     }))
                 })
-                .collect()
-        });
-        read.await.map_err(|error| during(error, "reading versions from", target))
+                .collect::<Result<Vec<_>, Failed>>()
+        };
+        read.await.map_err(|failed| failed.during("reading versions from", target))
     }
 
     async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
-        let mut outcomes = vec![Outcome::Done; batch.len()];
-        for range in batch::by_complexity(batch, self.batch_complexity) {
-            let mut rows = Vec::with_capacity(range.len());
-            for at in range {
-                match ProductRow::of(&batch[at]) {
-                    Ok(row) => rows.push(row),
-                    Err(invalid) => outcomes[at] = invalid.into(),
-                }
-            }
-            if rows.is_empty() {
-                continue;
-            }
-            let (scope, env) = (target.clone(), self.env.clone());
-            let write = self.database.write(move |tx| {
-                let session = Session::new(tx, &scope);
-                upsert::write(&session, &rows, time::to_column(env.now()))?;
-                tracing::debug!(products = rows.len(), statements = session.statements(), "catalog batch");
-                Ok(())
-            });
-            write.await.map_err(|error| during(error, "writing to", target))?;
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for range in self.bounds.cut(batch) {
+            let change = self.dialect.change(target, Batch::of_writes(&batch[range], &self.texts)).await;
+            outcomes.extend(change.map_err(|failed| failed.during("writing to", target))?);
         }
         Ok(outcomes)
     }
 
     async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         let mut outcomes = Vec::with_capacity(batch.len());
-        for range in batch::by_complexity(batch, self.batch_complexity) {
-            let (scope, env, updates) = (target.clone(), self.env.clone(), batch[range].to_vec());
-            let update = self.database.write(move |tx| {
-                upsert::update(&Session::new(tx, &scope), &updates, time::to_column(env.now()))
-            });
-            outcomes.extend(update.await.map_err(|error| during(error, "updating", target))?);
+        for range in self.bounds.cut(batch) {
+            let change = self.dialect.change(target, Batch::of_updates(&batch[range], &self.texts)).await;
+            outcomes.extend(change.map_err(|failed| failed.during("updating", target))?);
         }
         Ok(outcomes)
     }
 
+    async fn touch(&self, target: &Target, ids: &[DocumentId]) -> Result<(), IndexError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let touch = self.dialect.touch(target, ids).await;
+        touch.map_err(|failed| failed.during("noting what was seen in", target))
+    }
+
     async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
         // Their variants are not known, so the bound counts products here.
-        for some in ids.chunks(self.batch_complexity) {
-            let (scope, ids) = (target.clone(), some.to_vec());
-            let delete = self.database.write(move |tx| {
-                Session::new(tx, &scope).delete_products(&ids)?;
-                Ok(())
-            });
-            delete.await.map_err(|error| during(error, "removing from", target))?;
+        for some in ids.chunks(self.bounds.complexity.max(1)) {
+            let delete = self.dialect.delete(target, some).await;
+            delete.map_err(|failed| failed.during("removing from", target))?;
         }
         Ok(vec![Outcome::Done; ids.len()])
     }
 
     async fn get(&self, target: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
-        let (scope, id) = (target.clone(), id.clone());
-        let read = self.database.read(move |tx| {
-            let session = Session::new(tx, &scope);
-            let mut before = prefetch::Before::read(&session, std::iter::once(id.as_str()))?;
-            before.products.remove(id.as_str()).map(|product| before.document(&id, &product)).transpose()
-        });
-        read.await.map_err(|error| during(error, "reading from", target))
+        let read = async {
+            let before = self.dialect.read(target, id).await?;
+            let product = before.active(id).map(|product| before.document(id, product));
+            product.transpose().map_err(Failed::for_good)
+        };
+        read.await.map_err(|failed| failed.during("reading from", target))
     }
 
     async fn list(
@@ -157,17 +194,15 @@ impl Index for Catalog {
         after: Option<&DocumentId>,
         limit: usize,
     ) -> Result<Vec<DocumentId>, IndexError> {
-        let (scope, after) = (target.clone(), after.cloned());
-        let read = self.database.read(move |tx| {
-            let ids = Session::new(tx, &scope).list(after.as_ref(), limit)?;
-            ids.into_iter().map(|id| DocumentId::new(id).map_err(Cause::corrupt)).collect()
-        });
-        read.await.map_err(|error| during(error, "listing", target))
+        let read = async {
+            // No id is empty.
+            let ids = self.dialect.list(target, after.map_or("", DocumentId::as_str), limit).await?;
+            ids.into_iter().map(|id| DocumentId::new(id).map_err(Failed::for_good)).collect::<Result<_, _>>()
+        };
+        read.await.map_err(|failed| failed.during("listing", target))
     }
 
     async fn count(&self, target: &Target) -> Result<u64, IndexError> {
-        let scope = target.clone();
-        let read = self.database.read(move |tx| Ok(Session::new(tx, &scope).count()?));
-        read.await.map_err(|error| during(error, "counting", target))
+        Ok(self.summary(target).await?.active)
     }
 }

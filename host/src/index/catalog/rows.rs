@@ -1,23 +1,26 @@
 //! A document as rows, and rows as the document they came from, exactly.
 
-use super::{Outcome, Write};
-use crate::model::document::VARIANTS;
+use super::{Outcome, Write, text::TextFields};
+use crate::model::{Digest, document::VARIANTS};
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashSet};
 
 /// A product on its way into the catalog.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ProductRow {
     pub(super) source_id: String,
     pub(super) title: Option<String>,
     pub(super) fields: String,
     pub(super) version: String,
     pub(super) content_hash: String,
+    /// Digest of the text that is embedded.
+    pub(super) text_hash: String,
+    pub(super) search_text: String,
     pub(super) skus: Vec<SkuRow>,
 }
 
 /// A variant on its way into the catalog.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SkuRow {
     pub(super) source_id: String,
     pub(super) columns: SkuColumns,
@@ -37,7 +40,7 @@ pub(super) struct SkuColumns {
 pub(super) type Attribute = (String, String);
 
 /// A document that the catalog cannot take.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InvalidVariant(String);
 
 impl From<InvalidVariant> for Outcome {
@@ -47,7 +50,7 @@ impl From<InvalidVariant> for Outcome {
 }
 
 impl ProductRow {
-    pub(super) fn of(write: &Write) -> Result<Self, InvalidVariant> {
+    pub(super) fn of(write: &Write, texts: &TextFields) -> Result<Self, InvalidVariant> {
         let mut fields = write.document.fields.clone();
         let variants = match fields.remove(VARIANTS) {
             None => Vec::new(),
@@ -70,16 +73,23 @@ impl ProductRow {
             }
             skus.push(sku);
         }
+        let text_hash = Digest::of(texts.to_embed(&fields).as_bytes()).to_string();
+        let search_text = texts.to_search(&fields);
         Ok(Self {
             source_id: write.document.id.to_string(),
             title: fields.get("title").and_then(Value::as_str).map(column),
             fields: Value::Object(fields).to_string(),
             version: Value::Object(write.version.clone()).to_string(),
             content_hash: write.content_hash.clone(),
+            text_hash,
+            search_text,
             skus,
         })
     }
 }
+
+/// Longest id of a variant, in bytes: it is part of a key, and no database has long keys.
+const LONGEST_ID: usize = 1_000;
 
 /// A text as a column: databases end a text at a NUL, or refuse it.
 fn column(text: &str) -> String {
@@ -108,6 +118,12 @@ fn take(variant: &mut Map<String, Value>, field: &str) -> Option<String> {
 impl SkuRow {
     fn of(position: usize, mut variant: Map<String, Value>) -> Result<Self, InvalidVariant> {
         let source_id = match variant.get("id") {
+            Some(Value::String(id)) if id.len() > LONGEST_ID => {
+                return Err(InvalidVariant(format!(
+                    "the id of variant {position} has {} bytes; {LONGEST_ID} are allowed",
+                    id.len()
+                )));
+            }
             Some(Value::String(id)) if !id.is_empty() && fits(id) => id.clone(),
             Some(Value::Number(id)) if id.is_i64() || id.is_u64() => id.to_string(),
             Some(_) => {

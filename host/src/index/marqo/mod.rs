@@ -26,6 +26,8 @@ use std::{
 use wire::{MOST_CHARACTERS, VERSION_FIELDS, Wire, Wires};
 use write::Writer;
 
+pub(super) use client::install_tls_provider;
+
 mod batch;
 mod client;
 mod cloud;

@@ -129,13 +129,13 @@ fn sent(write: &Write) -> impl Iterator<Item = (&String, &Value)> + Clone {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Document;
+    use crate::{index::Over, model::Document};
 
     fn write(line: &str) -> Write {
         let document = Document::from_line(line).unwrap();
         let version = document.fields.iter().filter(|(name, _)| *name == "updated_at");
         let version = version.map(|(name, value)| (name.clone(), value.clone())).collect();
-        Write { document, version, content_hash: "hash".to_owned() }
+        Write { document, version, content_hash: "hash".to_owned(), over: Over::Anything }
     }
 
     #[test]

@@ -18,9 +18,10 @@ const MIGRATIONS: &[&str] = &[
     concat!(
         include_str!("queue.sql"),
         include_str!("jobs.sql"),
-        include_str!("../../index/catalog/schema.sql")
+        include_str!("../../index/catalog/sqlite/schema.sql")
     ),
     concat!(include_str!("settings.sql"), include_str!("superseded.sql")),
+    include_str!("../../index/catalog/sqlite/loads.sql"),
 ];
 
 /// How long a transaction waits for other processes. Theirs last milliseconds; this long is a process that hangs.

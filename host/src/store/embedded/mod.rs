@@ -152,6 +152,11 @@ impl Embedded {
         self.stores.clone()
     }
 
+    /// The folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The file, for the catalog that lives in it.
     pub(crate) fn database(&self) -> &Arc<Database> {
         &self.database

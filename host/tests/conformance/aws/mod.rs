@@ -45,6 +45,7 @@ pub(crate) fn model() -> Backend {
             settings: settings_on(settings.clone()),
         },
         index: embedded.index,
+        catalog: None,
         env,
         plant_settings: |backend, index_name, json| {
             let keep = &backend.keep;

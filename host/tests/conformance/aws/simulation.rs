@@ -356,9 +356,10 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     let counts = Counts { processed: total - failed, failed, ..Counts::default() };
     assert_eq!((job.status, job.counts), (status, counts), "seed {seed}");
     assert_eq!(job.completed_chunks as usize, plan.chunks.len(), "seed {seed}");
-    let documents = shelf.documents.lock().unwrap();
-    let held: BTreeMap<DocumentId, i64> =
-        documents.iter().map(|(id, write)| (id.clone(), version(write))).collect();
+    let held: BTreeMap<DocumentId, i64> = {
+        let documents = shelf.documents.lock().unwrap();
+        documents.iter().map(|(id, write)| (id.clone(), version(write))).collect()
+    };
     assert_eq!(held, plan.latest, "seed {seed}");
     assert_eq!(*shelf.backward.lock().unwrap(), Vec::<String>::new(), "seed {seed}: older over newer");
     let stores = stores();
@@ -382,7 +383,8 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
 #[test]
 fn whatever_goes_wrong_every_item_counts_once_and_every_job_ends() {
     let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
-    let seeds = only.map_or(0..5_000, |seed| seed..seed + 1);
+    let schedules = std::env::var("HOST_TEST_SCHEDULES").map_or(5_000, |number| number.parse().unwrap());
+    let seeds = only.map_or(0..schedules, |seed| seed..seed + 1);
     let (seen, job) = (Seen::default(), embedded().job(SHOP));
     for seed in seeds.clone() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();

@@ -88,6 +88,7 @@ fn stand_in() -> Backend {
     Backend {
         stores: aws.stores(),
         index: embedded.index,
+        catalog: None,
         env,
         plant_settings: |backend, index_name, json| {
             let keep = backend.keep.downcast_ref::<Keep>().unwrap();

@@ -123,6 +123,7 @@ mod tests {
             fingerprint: Digest::of(b""),
             sources: Vec::new(),
             same_version: SameVersion::default(),
+            full: false,
         };
         let chunk = ChunkRef {
             job_id: job.id.clone(),

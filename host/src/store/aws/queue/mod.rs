@@ -352,7 +352,7 @@ impl Queue for Queues {
             letters.entry(letter.message.deduplication_id()).or_insert(letter);
         }
         let mut letters: Vec<Letter> = letters.into_values().collect();
-        letters.sort_by(|a, b| (a.died_at, a.message.seq).cmp(&(b.died_at, b.message.seq)));
+        letters.sort_by_key(|a| (a.died_at, a.message.seq));
         Ok(letters.iter().map(Letter::dead_letter).collect())
     }
 }

@@ -1,0 +1,105 @@
+//! `host catalog embed`, and searching by meaning.
+
+use crate::{
+    cli::{
+        Ended, Global,
+        context::{env, print_json},
+        failure::{Exit, Failure},
+        output::OutputFormat,
+    },
+    config::Config,
+    index::{
+        Target,
+        catalog::{Catalog, EmbedError, EmbedOptions, EmbedReport, Embedder, Hit},
+    },
+    telemetry::progress::count,
+};
+use std::time::Duration;
+
+/// Between two looks at the queue.
+const IDLE: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(
+    global: &Global,
+    config: &Config,
+    catalog: &Catalog,
+    target: &Target,
+    watch: bool,
+) -> Ended {
+    let (embedder, env) = (embedder(config)?, env());
+    let mut all = EmbedReport::default();
+    let work = async {
+        loop {
+            let report = catalog.embed(target, &embedder).await?;
+            all.embedded += report.embedded;
+            all.changed += report.changed;
+            all.refused += report.refused;
+            if watch && report != EmbedReport::default() {
+                eprintln!("{}", sentence(&report));
+            }
+            if !watch {
+                return Ok::<_, EmbedError>(Exit::Completed);
+            }
+            env.sleep(IDLE).await;
+        }
+    };
+    // What is under way is done again: nothing is stored but whole batches.
+    let exit = tokio::select! {
+        exit = work => exit.map_err(failure)?,
+        _ = tokio::signal::ctrl_c() => Exit::Interrupted,
+    };
+    match global.output {
+        OutputFormat::Json => print_json(&all)?,
+        OutputFormat::Text => eprintln!("{}", sentence(&all)),
+    }
+    Ok(exit)
+}
+
+fn sentence(report: &EmbedReport) -> String {
+    let EmbedReport { embedded, changed, refused } = *report;
+    let mut text = format!("{} products were embedded", count(embedded));
+    if changed > 0 {
+        text += &format!(", {} changed meanwhile and were embedded again", count(changed));
+    }
+    if refused > 0 {
+        text += &format!(", {} have no text that the endpoint takes", count(refused));
+    }
+    text
+}
+
+pub(super) async fn similar(
+    config: &Config,
+    catalog: &Catalog,
+    target: &Target,
+    text: &str,
+    limit: usize,
+) -> Result<Vec<Hit>, Failure> {
+    catalog.similar(target, &embedder(config)?, text, limit).await.map_err(failure)
+}
+
+fn embedder(config: &Config) -> Result<Embedder, Failure> {
+    let settings = &config.catalog.embeddings;
+    let Some(url) = settings.url.clone() else {
+        return Err(Failure::usage("no endpoint makes embeddings").help(
+            "name one in host.toml: [catalog.embeddings] url = \"https://api.openai.com/v1/embeddings\"; \
+             its key belongs into HOST_CATALOG__EMBEDDINGS__KEY",
+        ));
+    };
+    let options = EmbedOptions {
+        url,
+        key: settings.key.clone(),
+        model: settings.model.clone(),
+        dimensions: settings.dimensions.map(std::num::NonZeroU32::get),
+        batch_size: settings.batch_size.get(),
+        concurrency: settings.concurrency.get(),
+        attempts: settings.attempts.get(),
+        timeout: Duration::from_secs(settings.timeout_seconds.get()),
+    };
+    Embedder::new(options, env()).map_err(Failure::usage)
+}
+
+fn failure(error: EmbedError) -> Failure {
+    let is_busy = matches!(error, EmbedError::Busy { .. });
+    let failure = Failure::broke(error);
+    if is_busy { failure } else { failure.help("the same command goes on where it stopped") }
+}

@@ -1,0 +1,181 @@
+//! What has to be written so that products stand as wanted: nothing of what stands so already.
+
+use super::{
+    before::{Before, ProductBefore},
+    rows::{Attribute, ProductRow, SkuRow},
+};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, VecDeque},
+    ops::Range,
+};
+
+/// Ids for new rows.
+#[derive(Debug, Default)]
+pub(super) struct Ids(VecDeque<Range<i64>>);
+
+impl Ids {
+    pub(super) fn add(&mut self, ids: Range<i64>) {
+        self.0.push_back(ids);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(|range| usize::try_from(range.end - range.start).unwrap_or(0)).sum()
+    }
+
+    pub(super) fn next(&mut self) -> Result<i64, NoMoreIds> {
+        while let Some(first) = self.0.front_mut() {
+            if let Some(id) = first.next() {
+                return Ok(id);
+            }
+            self.0.pop_front();
+        }
+        Err(NoMoreIds)
+    }
+
+    /// Takes so many out, or all.
+    pub(super) fn split(&mut self, count: usize) -> Self {
+        let mut taken = Self::default();
+        let mut missing = i64::try_from(count).unwrap_or(i64::MAX);
+        while missing > 0
+            && let Some(first) = self.0.front_mut()
+        {
+            let some = missing.min(first.end - first.start);
+            taken.add(first.start..first.start + some);
+            first.start += some;
+            missing -= some;
+            if first.start == first.end {
+                self.0.pop_front();
+            }
+        }
+        taken
+    }
+}
+
+/// A batch has more new rows than it said.
+#[derive(Debug, thiserror::Error)]
+#[error("a batch has more new rows than it asked ids for; this is a defect of the host")]
+pub(super) struct NoMoreIds;
+
+/// A product that stands otherwise than wanted.
+#[derive(Debug)]
+pub(super) struct ChangedProduct<'a> {
+    pub(super) id: i64,
+    pub(super) row: &'a ProductRow,
+    /// Whether more differs than the job that wrote it last.
+    pub(super) is_new_content: bool,
+}
+
+/// SKU, name, value.
+pub(super) type AttributeRow<'a> = (i64, &'a str, &'a str);
+
+/// The rows to be written, each list in the order of its key.
+#[derive(Debug, Default)]
+pub(super) struct Changes<'a> {
+    pub(super) new_products: Vec<(i64, &'a ProductRow)>,
+    pub(super) changed_products: Vec<ChangedProduct<'a>>,
+    /// Id, product, row.
+    pub(super) new_skus: Vec<(i64, i64, &'a SkuRow)>,
+    pub(super) changed_skus: Vec<(i64, &'a SkuRow)>,
+    pub(super) vanished_skus: Vec<i64>,
+    pub(super) new_attributes: Vec<AttributeRow<'a>>,
+    pub(super) vanished_attributes: Vec<AttributeRow<'a>>,
+    /// All products, for the job has seen them.
+    pub(super) seen: Vec<i64>,
+    /// Products whose embedded text changed, with its digest.
+    pub(super) to_embed: Vec<(i64, &'a str)>,
+}
+
+impl<'a> Changes<'a> {
+    /// Compares products as they shall stand with how they stand.
+    pub(super) fn of(
+        before: &'a Before,
+        products: &'a [Cow<'a, ProductRow>],
+        job_id: &str,
+        mut ids: Ids,
+    ) -> Result<Self, NoMoreIds> {
+        let mut changes = Self::default();
+        for row in products {
+            let row: &ProductRow = row;
+            let stands = before.products.get(&row.source_id);
+            let id = match stands {
+                Some(product) => {
+                    changes.changed_products.extend(change(product, row, job_id));
+                    product.id
+                }
+                None => {
+                    let id = ids.next()?;
+                    changes.new_products.push((id, row));
+                    id
+                }
+            };
+            changes.seen.push(id);
+            if stands.is_none_or(|product| product.text_hash != row.text_hash) {
+                changes.to_embed.push((id, &row.text_hash));
+            }
+            changes.compare_skus(before, id, row, &mut ids)?;
+        }
+        changes.seen.sort_unstable();
+        changes.to_embed.sort_unstable();
+        changes.vanished_skus.sort_unstable();
+        Ok(changes)
+    }
+
+    fn compare_skus(
+        &mut self,
+        before: &'a Before,
+        product_id: i64,
+        row: &'a ProductRow,
+        ids: &mut Ids,
+    ) -> Result<(), NoMoreIds> {
+        let mut wanted = BTreeSet::new();
+        let stand = before.skus.get(&product_id);
+        for sku in &row.skus {
+            wanted.insert(sku.source_id.as_str());
+            match stand.and_then(|skus| skus.get(&sku.source_id)) {
+                Some(stands) => {
+                    if stands.columns != sku.columns {
+                        self.changed_skus.push((stands.id, sku));
+                    }
+                    self.compare_attributes(before.attributes.get(&stands.id), stands.id, sku);
+                }
+                None => {
+                    let id = ids.next()?;
+                    self.new_skus.push((id, product_id, sku));
+                    self.compare_attributes(None, id, sku);
+                }
+            }
+        }
+        let vanished =
+            stand.into_iter().flatten().filter(|(source_id, _)| !wanted.contains(source_id.as_str()));
+        self.vanished_skus.extend(vanished.map(|(_, sku)| sku.id));
+        Ok(())
+    }
+
+    /// Collects the attributes of the whole batch (seed, "Batch Attribute Insertion").
+    fn compare_attributes(&mut self, stand: Option<&'a BTreeSet<Attribute>>, sku_id: i64, sku: &'a SkuRow) {
+        fn row(sku_id: i64, (name, value): &Attribute) -> AttributeRow<'_> {
+            (sku_id, name, value)
+        }
+        let Some(stand) = stand else {
+            self.new_attributes.extend(sku.attributes.iter().map(|attribute| row(sku_id, attribute)));
+            return;
+        };
+        self.vanished_attributes.extend(stand.difference(&sku.attributes).map(|gone| row(sku_id, gone)));
+        self.new_attributes.extend(sku.attributes.difference(stand).map(|new| row(sku_id, new)));
+    }
+}
+
+/// What is to be written of a product's own row; none if it stands as wanted.
+fn change<'a>(stands: &ProductBefore, row: &'a ProductRow, job_id: &str) -> Option<ChangedProduct<'a>> {
+    let is_new_content = !stands.is_active
+        || stands.fields != row.fields
+        || stands.version != row.version
+        || stands.content_hash != row.content_hash
+        || stands.text_hash != row.text_hash;
+    (is_new_content || stands.job_id != job_id).then_some(ChangedProduct {
+        id: stands.id,
+        row,
+        is_new_content,
+    })
+}

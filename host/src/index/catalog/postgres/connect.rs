@@ -1,0 +1,73 @@
+//! How the database is reached.
+
+use crate::model::Secret;
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use std::{num::NonZeroUsize, str::FromStr, sync::Arc, time::Duration};
+use tokio_postgres::{Config, NoTls, config::Host};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// A text that is no address of a PostgreSQL database.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidUrl {
+    /// It cannot be read. Nothing of it is repeated: it may hold a password.
+    #[error(
+        "`catalog.url` is no address of a PostgreSQL database; write postgres://user:password@server/database"
+    )]
+    Unreadable(#[source] tokio_postgres::Error),
+    /// The program cannot encrypt.
+    #[error("encryption cannot be set up")]
+    Encryption(#[from] rustls::Error),
+    /// The pool does not take its settings.
+    #[error("connections cannot be kept")]
+    Pool(#[from] deadpool_postgres::BuildError),
+}
+
+/// Longest wait for a connection, unless the address says otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections that are made when they are first needed, and the name of the database for messages.
+pub(super) fn pool(url: &Secret, connections: NonZeroUsize) -> Result<(Pool, String), InvalidUrl> {
+    let mut config = Config::from_str(url.expose()).map_err(InvalidUrl::Unreadable)?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("host");
+    }
+    let name = name(&config);
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+    let manager = if is_local && !config.get_hosts().is_empty() {
+        // A socket has no name that a certificate could be for.
+        Manager::from_config(config, NoTls, recycling)
+    } else {
+        Manager::from_config(config, MakeRustlsConnect::new(tls()?), recycling)
+    };
+    let pool = Pool::builder(manager).max_size(connections.get()).runtime(Runtime::Tokio1).build()?;
+    Ok((pool, name))
+}
+
+/// The database without user and password.
+fn name(config: &Config) -> String {
+    let server = match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => host.clone(),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => "localhost".to_owned(),
+    };
+    format!("database {} on {server}", config.get_dbname().or(config.get_user()).unwrap_or("postgres"))
+}
+
+/// Certificates are checked against those that the system trusts, `SSL_CERT_FILE` if it is set.
+fn tls() -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in found.errors {
+        tracing::warn!(%error, "a certificate of the system cannot be read");
+    }
+    roots.add_parsable_certificates(found.certs);
+    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}

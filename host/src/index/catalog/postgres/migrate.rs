@@ -1,0 +1,98 @@
+//! The schema, and what brings it up to date.
+
+use super::{Cause, Postgres};
+use tokio_postgres::GenericClient;
+
+/// The steps from nothing to the present schema. A step that has been released is never changed.
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// Held while the schema changes, so that of two who migrate one waits: `host` in ASCII.
+const LOCK: i64 = 0x686f_7374;
+
+impl Postgres {
+    /// Refuses a schema that this host does not know.
+    pub(super) async fn check_schema(&self) -> Result<(), Cause> {
+        let client = self.pool.get().await?;
+        match version(&**client).await? {
+            0 => Err(Cause::NoCatalog),
+            found if found < known() => Err(Cause::Older),
+            found if found > known() => Err(Cause::Newer { found, known: known() }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn migrate_schema(&self) -> Result<String, Cause> {
+        let mut client = self.pool.get().await?;
+        let tx = client.transaction().await?;
+        tx.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+        let found = version(&*tx).await?;
+        if found > known() {
+            return Err(Cause::Newer { found, known: known() });
+        }
+        if found == 0 {
+            tx.batch_execute(
+                "CREATE SCHEMA IF NOT EXISTS catalog;
+                CREATE TABLE catalog.migrations (version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
+            )
+            .await?;
+        }
+        for (step, at) in MIGRATIONS.iter().zip(1_i32..).skip(usize::try_from(found).unwrap_or(0)) {
+            tx.batch_execute(step).await?;
+            tx.execute("INSERT INTO catalog.migrations (version) VALUES ($1)", &[&at]).await?;
+        }
+        tx.commit().await?;
+        let vectors = self.use_pgvector().await?;
+        let name = &self.name;
+        Ok(match found {
+            found if found == known() => format!("the catalog of {name} is up to date; {vectors}"),
+            0 => format!("made the catalog of {name}; {vectors}"),
+            found => format!("brought the catalog of {name} from schema {found} to {}; {vectors}", known()),
+        })
+    }
+
+    /// Keeps embeddings as vectors if the server has pgvector.
+    async fn use_pgvector(&self) -> Result<&'static str, Cause> {
+        let client = self.pool.get().await?;
+        if has_vectors(&**client).await? {
+            return Ok("embeddings are vectors (pgvector)");
+        }
+        let available = "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'";
+        if client.query_opt(available, &[]).await?.is_none() {
+            return Ok("embeddings are arrays, for the server has no pgvector");
+        }
+        if let Err(error) = client.batch_execute("CREATE EXTENSION IF NOT EXISTS vector").await {
+            tracing::debug!(%error, "pgvector cannot be made");
+            return Ok(
+                "embeddings are arrays: let somebody who may CREATE EXTENSION vector, and migrate again",
+            );
+        }
+        client
+            .batch_execute(
+                "ALTER TABLE catalog.embeddings ALTER COLUMN vector TYPE vector USING vector::vector",
+            )
+            .await?;
+        Ok("embeddings are vectors (pgvector)")
+    }
+}
+
+fn known() -> i32 {
+    i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
+}
+
+/// The number of steps that the schema has had.
+async fn version(client: &impl GenericClient) -> Result<i32, Cause> {
+    let exists = client.query_one("SELECT to_regclass('catalog.migrations') IS NOT NULL", &[]).await?;
+    if !exists.get::<_, bool>(0) {
+        return Ok(0);
+    }
+    let newest = client.query_one("SELECT coalesce(max(version), 0) FROM catalog.migrations", &[]).await?;
+    Ok(newest.get(0))
+}
+
+/// Whether embeddings are pgvector's.
+pub(super) async fn has_vectors(client: &impl GenericClient) -> Result<bool, Cause> {
+    let column = "SELECT udt_name = 'vector' FROM information_schema.columns
+        WHERE table_schema = 'catalog' AND table_name = 'embeddings' AND column_name = 'vector'";
+    let found = client.query_opt(column, &[]).await?;
+    Ok(found.is_some_and(|row| row.get(0)))
+}

@@ -1,0 +1,86 @@
+//! The texts by which a product is found: the words that it is searched by, and what an embedding is made of.
+
+use serde_json::{Map, Value};
+
+/// Which fields of a document make its texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextFields {
+    /// Searched by words.
+    pub search: Vec<String>,
+    /// Embedded.
+    pub embed: Vec<String>,
+    /// An embedded text ends here: models refuse what is longer than they read.
+    pub embed_characters: usize,
+}
+
+impl Default for TextFields {
+    fn default() -> Self {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Self {
+            search: names(&["title", "vendor", "product_type", "category", "tags", "collections", "options"]),
+            embed: names(&["title", "vendor", "product_type", "category", "tags", "options", "description"]),
+            // 8,192 tokens of four characters are what usual models read; other scripts have shorter tokens.
+            embed_characters: 8_000,
+        }
+    }
+}
+
+impl TextFields {
+    /// The words that a product is searched by.
+    pub(super) fn to_search(&self, fields: &Map<String, Value>) -> String {
+        join(fields, &self.search)
+    }
+
+    /// What an embedding is made of.
+    pub(super) fn to_embed(&self, fields: &Map<String, Value>) -> String {
+        let mut text = join(fields, &self.embed);
+        if let Some((end, _)) = text.char_indices().nth(self.embed_characters) {
+            text.truncate(end);
+        }
+        text
+    }
+}
+
+/// One line a field; texts of a list are parted by commas.
+fn join(fields: &Map<String, Value>, names: &[String]) -> String {
+    let mut text = String::new();
+    for name in names {
+        let parts = match fields.get(name) {
+            Some(Value::String(part)) => std::slice::from_ref(part).iter().map(String::as_str).collect(),
+            Some(Value::Array(parts)) => parts.iter().filter_map(Value::as_str).collect::<Vec<_>>(),
+            _ => continue,
+        };
+        let line = parts.join(", ");
+        if line.trim().is_empty() {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        // A database ends a text at a NUL, or refuses it.
+        text.push_str(&line.replace('\0', " "));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_text_has_the_named_fields_in_their_order_and_ends_in_time() {
+        let Value::Object(fields) =
+            json!({"tags": ["a", 1, "b"], "title": "Größe\u{0}", "vendor": "", "price": 1})
+        else {
+            unreachable!()
+        };
+        let mut texts = TextFields::default();
+        assert_eq!(texts.to_search(&fields), "Größe \na, b");
+        assert_eq!(texts.to_embed(&fields), "Größe \na, b");
+        texts.embed_characters = 4;
+        assert_eq!(texts.to_embed(&fields), "Größ");
+        texts.embed = vec!["price".to_owned()];
+        assert_eq!(texts.to_embed(&fields), "");
+    }
+}

@@ -1,0 +1,390 @@
+//! Checks of what a catalog does beyond an index, on both databases.
+
+use crate::make::{Backend, id, write};
+use host::{
+    index::{
+        Index, Outcome, Over, Stored, Target, Write,
+        catalog::{
+            Archived, Archiving, Catalog, EmbedError, EmbedOptions, EmbedReport, Embedder, Refusal, Summary,
+        },
+    },
+    model::{Counts, DocumentId, JobStatus, Secret},
+    store::JobSnapshot,
+};
+use jiff::{SignedDuration, Timestamp};
+use marqo_stand_in::embeddings::{Endpoint, Fate};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const USUAL: Archiving = Archiving { largest_share: 30, force: false };
+const FORCED: Archiving = Archiving { largest_share: 30, force: true };
+
+fn catalog(backend: &Backend) -> &Catalog {
+    backend.catalog.as_ref().unwrap()
+}
+
+async fn put(catalog: &Catalog, target: &Target, writes: &[Write]) {
+    assert_eq!(catalog.write(target, writes).await.unwrap(), vec![Outcome::Done; writes.len()]);
+}
+
+/// The target of a job that began so many seconds later.
+fn later(target: &Target, seconds: i64) -> Target {
+    let job_created_at = target.job_created_at + SignedDuration::from_secs(seconds);
+    Target { job_id: format!("later-{seconds}"), job_created_at, ..target.clone() }
+}
+
+fn numbered(count: usize) -> Vec<Write> {
+    (0..count).map(|n| write(&format!("p{n:03}"), json!({"title": format!("Mug {n}")}))).collect()
+}
+
+fn ids(writes: &[Write]) -> Vec<DocumentId> {
+    writes.iter().map(|write| write.document.id.clone()).collect()
+}
+
+async fn status(catalog: &Catalog, target: &Target) -> (u64, u64) {
+    let Summary { active, archived, .. } = catalog.summary(target).await.unwrap();
+    (active, archived)
+}
+
+pub(crate) async fn a_product_of_any_size_is_written_as_a_whole(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    let variants: Vec<Value> = (0..2_048)
+        .map(|n| {
+            let attributes =
+                json!({"Color": n.to_string(), "Size": "M", "Material": "x".repeat(3_000 * (n % 2))});
+            json!({"id": n.to_string(), "sku": format!("S{n}"), "price": "1.50", "attributes": attributes})
+        })
+        .collect();
+    let giant = write("giant", json!({"title": "Shirt", "variants": variants}));
+    put(catalog, &target, &[write("a", json!({})), giant.clone(), write("z", json!({}))]).await;
+    let got = catalog.get(&target, &id("giant")).await.unwrap();
+    assert_eq!(got, Some(crate::index::as_stored(&giant, &target.job_id)));
+    assert_eq!(catalog.summary(&target).await.unwrap().skus, 2_048);
+}
+
+pub(crate) async fn what_was_overtaken_is_refused(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    let version = |at: &str| write("1", json!({"title": at, "updated_at": at}));
+    let over = |write: &Write| {
+        let (version, content_hash) = (write.version.clone(), Some(write.content_hash.clone()));
+        Over::Stored(Stored { version, content_hash, job_id: None })
+    };
+    let (one, two, three) = (version("2026-01-01"), version("2026-01-02"), version("2026-01-03"));
+    let first = Write { over: Over::Nothing, ..one.clone() };
+    put(catalog, &target, std::slice::from_ref(&first)).await;
+    for (write, outcome) in [
+        (Write { over: Over::Nothing, ..two.clone() }, Outcome::Overtaken),
+        (Write { over: over(&two), ..three.clone() }, Outcome::Overtaken),
+        (Write { over: over(&one), ..three.clone() }, Outcome::Done),
+        (Write { over: over(&one), ..two.clone() }, Outcome::Overtaken),
+    ] {
+        assert_eq!(catalog.write(&target, &[write]).await.unwrap(), [outcome]);
+    }
+    let update = Write { over: over(&one), ..version("2026-01-04") };
+    assert_eq!(catalog.update(&target, &[update]).await.unwrap(), [Outcome::Overtaken]);
+    assert_eq!(catalog.get(&target, &id("1")).await.unwrap().unwrap()["title"], "2026-01-03");
+}
+
+pub(crate) async fn of_writers_in_different_orders_none_fails(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    let round = |round: usize, writer: usize| {
+        let mut writes: Vec<Write> = (0..30)
+            .map(|n| {
+                let variants =
+                    json!([{"id": "1", "sku": format!("{round}-{writer}")}, {"id": writer.to_string()}]);
+                write(
+                    &format!("p{n:02}"),
+                    json!({"title": format!("{round} {writer}"), "variants": variants}),
+                )
+            })
+            .collect();
+        if writer.is_multiple_of(2) {
+            writes.reverse();
+        }
+        writes
+    };
+    let writer = |writer: usize| {
+        let (catalog, target) = (catalog.clone(), later(&target, writer as i64));
+        async move {
+            for n in 0..12 {
+                let writes = round(n, writer);
+                put(&catalog, &target, &writes).await;
+                catalog.touch(&target, &ids(&writes)).await.unwrap();
+                let some = &ids(&writes)[writer..writer + 3];
+                catalog.delete(&target, some).await.unwrap();
+            }
+        }
+    };
+    let tasks: Vec<_> = (2..6).map(|n| tokio::spawn(writer(n))).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for id in catalog.list(&target, None, 100).await.unwrap() {
+        let got = catalog.get(&target, &id).await.unwrap().unwrap();
+        let (title, sku) = (got["title"].as_str().unwrap(), got["variants"][0]["sku"].as_str().unwrap());
+        assert_eq!(title.replace(' ', "-"), sku, "{got:?}");
+    }
+}
+
+pub(crate) async fn what_a_full_sync_did_not_see_is_archived(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    let other = Target { index_name: "other".to_owned(), ..target.clone() };
+    let all = numbered(10);
+    put(catalog, &target, &all).await;
+    put(catalog, &other, &all).await;
+    // It writes one, finds six as they are, and has three no more.
+    let full = later(&target, 60);
+    put(catalog, &full, &[write("p000", json!({"title": "New mug"}))]).await;
+    catalog.touch(&full, &ids(&all[1..7])).await.unwrap();
+    assert_eq!(catalog.unseen(&full, "", 2).await.unwrap(), ["p007", "p008"]);
+    assert_eq!(catalog.unseen(&full, "p008", 2).await.unwrap(), ["p009"]);
+    assert_eq!(status(catalog, &target).await, (10, 0));
+    let archived = catalog.archive(&full, USUAL).await.unwrap();
+    assert_eq!(archived, Ok(Archived { products: 3, held: 0 }));
+    assert_eq!(status(catalog, &target).await, (7, 3));
+    assert_eq!(catalog.count(&target).await.unwrap(), 7);
+    assert_eq!(catalog.list(&target, None, 100).await.unwrap(), ids(&all[..7]));
+    assert_eq!(catalog.get(&target, &id("p008")).await.unwrap(), None);
+    assert!(catalog.get(&target, &id("p006")).await.unwrap().is_some());
+    assert_eq!(status(catalog, &other).await, (10, 0));
+    // Again, and after an older job, is nothing.
+    for target in [&full, &target] {
+        assert_eq!(catalog.archive(target, USUAL).await.unwrap(), Ok(Archived { products: 0, held: 0 }));
+    }
+}
+
+pub(crate) async fn what_a_later_job_has_seen_is_not_archived(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    let all = numbered(4);
+    put(catalog, &target, &all[..3]).await;
+    let (full, part) = (later(&target, 60), later(&target, 61));
+    catalog.touch(&part, &ids(&all[..1])).await.unwrap();
+    put(catalog, &part, &all[3..]).await;
+    // The full sync comes late, and does not make older what the later job has seen.
+    catalog.touch(&full, &ids(&all[..2])).await.unwrap();
+    assert_eq!(catalog.unseen(&full, "", 9).await.unwrap(), ["p002"]);
+    assert_eq!(catalog.unseen(&part, "", 9).await.unwrap(), ["p001", "p002"]);
+}
+
+pub(crate) async fn an_archived_product_comes_back(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    let all = numbered(4);
+    put(catalog, &target, &all).await;
+    let full = later(&target, 60);
+    assert_eq!(catalog.archive(&full, FORCED).await.unwrap(), Ok(Archived { products: 4, held: 0 }));
+    let back = later(&target, 120);
+    // Its version still protects it, but there is nothing that could be updated.
+    assert!(catalog.stored(&back, &ids(&all)).await.unwrap().iter().all(Option::is_some));
+    let updated = catalog.update(&back, &[write("p000", json!({"stock": 1}))]).await.unwrap();
+    assert!(matches!(&updated[0], Outcome::Refused { code, .. } if code == "document-not-found"));
+    catalog.touch(&back, &ids(&all[..1])).await.unwrap();
+    put(catalog, &back, &all[1..2]).await;
+    put(catalog, &back, &[write("p002", json!({"title": "Another mug"}))]).await;
+    assert_eq!(status(catalog, &target).await, (3, 1));
+    assert_eq!(catalog.list(&target, None, 9).await.unwrap(), ids(&all[..3]));
+    assert_eq!(catalog.archive(&full, FORCED).await.unwrap(), Ok(Archived { products: 0, held: 0 }));
+}
+
+pub(crate) async fn too_many_are_archived_only_by_force(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    let all = numbered(10);
+    put(catalog, &target, &all).await;
+    let full = later(&target, 60);
+    catalog.touch(&full, &ids(&all[..6])).await.unwrap();
+    let refused = catalog.archive(&full, USUAL).await.unwrap();
+    assert_eq!(refused, Err(Refusal { missing: 4, active: 10, largest_share: 30 }));
+    assert_eq!(status(catalog, &target).await, (10, 0));
+    catalog.touch(&full, &ids(&all[..7])).await.unwrap();
+    assert_eq!(catalog.archive(&full, USUAL).await.unwrap(), Ok(Archived { products: 3, held: 0 }));
+    let empty = later(&target, 120);
+    assert!(catalog.archive(&empty, USUAL).await.unwrap().is_err());
+    assert_eq!(catalog.archive(&empty, FORCED).await.unwrap(), Ok(Archived { products: 7, held: 0 }));
+}
+
+pub(crate) async fn loads_are_remembered(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    let job = |seconds: i64| {
+        let mut job = backend.job(&target.shop_id);
+        job.created_at = Timestamp::from_second(seconds).unwrap();
+        JobSnapshot {
+            job,
+            status: JobStatus::Completed,
+            seal: None,
+            counts: Counts { processed: 7, ..Counts::default() },
+            chunks: 1,
+            completed_chunks: 1,
+            samples: Vec::new(),
+            ended_at: None,
+            error_message: None,
+        }
+    };
+    let (old, new) = (job(1), job(2));
+    catalog.remember(&target, &new, 0, Some("no reason".to_owned())).await.unwrap();
+    catalog.remember(&target, &old, 1, None).await.unwrap();
+    catalog.remember(&target, &old, 3, None).await.unwrap();
+    let loads = catalog.loads(&target, 9).await.unwrap();
+    let told: Vec<_> =
+        loads.iter().map(|load| (load.job_id.as_str(), load.archived, load.remark.as_deref())).collect();
+    assert_eq!(told, [(new.job.id.as_str(), 0, Some("no reason")), (old.job.id.as_str(), 3, None)]);
+    assert_eq!((loads[0].products, loads[0].status.as_str()), (7, "COMPLETED"));
+    assert_eq!(catalog.loads(&target, 1).await.unwrap().len(), 1);
+    assert_eq!(catalog.loads(&backend.target(), 9).await.unwrap(), []);
+}
+
+pub(crate) async fn words_find_products(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    let writes = [
+        write("1", json!({"title": "Red shoes", "vendor": "Größe & Söhne", "options": ["Color: Red"]})),
+        write("2", json!({"title": "Blue shoes", "tags": ["summer", "red-hot"]})),
+        write("3", json!({"title": "Red hat"})),
+    ];
+    put(catalog, &target, &writes).await;
+    let found = async |words: &str| {
+        let hits = catalog.search(&target, words, 9).await.unwrap();
+        let mut ids: Vec<String> = hits.into_iter().map(|hit| hit.id).collect();
+        ids.sort();
+        ids.join(" ")
+    };
+    assert_eq!(found("red shoes").await, "1 2");
+    assert_eq!(catalog.search(&target, "red shoes", 9).await.unwrap()[0].title.as_deref(), Some("Red shoes"));
+    assert_eq!(found("SHOE").await, "1 2");
+    assert_eq!(found("größe").await, "1");
+    for nothing in ["", "'", "\" OR *", "boots", "red boots", "a:b & | !"] {
+        assert_eq!(found(nothing).await, "", "{nothing}");
+    }
+    put(catalog, &target, &[write("1", json!({"title": "Green boots"}))]).await;
+    assert_eq!((found("shoes").await, found("boots").await), ("2".to_owned(), "1".to_owned()));
+    catalog.delete(&target, &[id("2")]).await.unwrap();
+    catalog.archive(&later(&target, 60), FORCED).await.unwrap().unwrap();
+    assert_eq!((found("shoes").await, found("hat").await), (String::new(), String::new()));
+}
+
+fn embedder(backend: &Backend, endpoint: &Endpoint, model: &str) -> Embedder {
+    let options = EmbedOptions {
+        url: endpoint.url().to_owned(),
+        key: Some(Secret::new("s3cret")),
+        model: model.to_owned(),
+        dimensions: None,
+        batch_size: 4,
+        concurrency: 2,
+        attempts: 4,
+        timeout: Duration::from_secs(20),
+    };
+    Embedder::new(options, backend.env.clone()).unwrap()
+}
+
+fn report(embedded: u64, changed: u64, refused: u64) -> EmbedReport {
+    EmbedReport { embedded, changed, refused }
+}
+
+async fn pending(catalog: &Catalog, target: &Target) -> (u64, u64, u64) {
+    let Summary { embedded, to_embed, refused, .. } = catalog.summary(target).await.unwrap();
+    (embedded, to_embed, refused)
+}
+
+pub(crate) async fn what_changed_is_embedded_once(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    let endpoint = Endpoint::start(|_, _| Fate::Answer).unwrap();
+    let embedder = embedder(backend, &endpoint, "small");
+    put(catalog, &target, &numbered(10)).await;
+    assert_eq!(pending(catalog, &target).await, (0, 10, 0));
+    assert_eq!(catalog.embed(&target, &embedder).await.unwrap(), report(10, 0, 0));
+    assert_eq!(pending(catalog, &target).await, (10, 0, 0));
+    assert_eq!(endpoint.calls().len(), 3);
+    assert!(endpoint.calls().iter().all(|call| call.authorization.as_deref() == Some("Bearer s3cret")));
+    // Another price is no other text; another title is.
+    put(catalog, &target, &[write("p003", json!({"title": "Mug 3", "price": 1}))]).await;
+    put(catalog, &target, &[write("p004", json!({"title": "Red shoes"}))]).await;
+    assert_eq!(pending(catalog, &target).await, (9, 1, 0));
+    assert_eq!(catalog.embed(&target, &embedder).await.unwrap(), report(1, 0, 0));
+    assert_eq!(endpoint.calls().last().unwrap().texts, ["Red shoes"]);
+    let nearest = catalog.similar(&target, &embedder, "shoes, red", 2).await.unwrap();
+    assert_eq!((nearest.len(), nearest[0].id.as_str()), (2, "p004"));
+    assert!(nearest[0].score > 0.9 && nearest[1].score < 0.5, "{nearest:?}");
+    // Another model makes all anew; vectors of two models are not compared.
+    let other = self::embedder(backend, &endpoint, "large");
+    assert_eq!(catalog.similar(&target, &other, "shoes", 2).await.unwrap(), []);
+    assert_eq!(catalog.embed(&target, &other).await.unwrap(), report(10, 0, 0));
+    assert_eq!(catalog.similar(&target, &other, "shoes", 1).await.unwrap()[0].id, "p004");
+    // What is archived waits until it is back.
+    put(catalog, &target, &[write("p005", json!({"title": "New"}))]).await;
+    catalog.archive(&later(&target, 60), FORCED).await.unwrap().unwrap();
+    assert_eq!(catalog.embed(&target, &other).await.unwrap(), report(0, 0, 0));
+    catalog.touch(&later(&target, 120), &[id("p005")]).await.unwrap();
+    assert_eq!(catalog.embed(&target, &other).await.unwrap(), report(1, 0, 0));
+}
+
+pub(crate) async fn a_text_that_changes_while_it_is_embedded_is_embedded_again(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    let (arrived, arrival) = tokio::sync::mpsc::unbounded_channel();
+    let arrival = tokio::sync::Mutex::new(arrival);
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let endpoint = Endpoint::start(move |number, _| {
+        if number == 0 {
+            arrived.send(()).unwrap();
+            wait.lock().unwrap().recv().unwrap();
+        }
+        Fate::Answer
+    })
+    .unwrap();
+    let embedder = embedder(backend, &endpoint, "small");
+    put(catalog, &target, &numbered(2)).await;
+    let change = async {
+        arrival.lock().await.recv().await.unwrap();
+        // A second one would do the same work.
+        let busy = catalog.embed(&target, &embedder).await.unwrap_err();
+        assert!(matches!(busy, EmbedError::Busy { .. }), "{busy}");
+        put(catalog, &target, &[write("p001", json!({"title": "Red shoes"}))]).await;
+        go_on.send(()).unwrap();
+    };
+    let (embedded, ()) = futures::join!(catalog.embed(&target, &embedder), change);
+    assert_eq!(embedded.unwrap(), report(2, 1, 0));
+    assert_eq!(pending(catalog, &target).await, (2, 0, 0));
+    let texts: Vec<_> = endpoint.calls().into_iter().map(|call| call.texts).collect();
+    assert_eq!(texts, [vec!["Mug 0", "Mug 1"], vec!["Red shoes"]]);
+    assert_eq!(catalog.similar(&target, &embedder, "shoes", 1).await.unwrap()[0].id, "p001");
+}
+
+pub(crate) async fn an_endpoint_that_fails_loses_nothing(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    put(catalog, &target, &numbered(6)).await;
+    put(catalog, &target, &[write("none", json!({"price": 1})), write("bad", json!({"title": "forbidden"}))])
+        .await;
+    // It goes away by itself.
+    let endpoint = Endpoint::start(|number, call| match number {
+        0 => Fate::Fail(429),
+        1 => Fate::Fail(503),
+        2 => Fate::Reset,
+        _ if call.texts.iter().any(|text| text == "forbidden") => Fate::Fail(400),
+        _ => Fate::Answer,
+    })
+    .unwrap();
+    let embedded = catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap();
+    assert_eq!(embedded, report(6, 0, 2));
+    assert_eq!(pending(catalog, &target).await, (6, 0, 2));
+    // What is refused is not asked again, until the text is another.
+    let calls = endpoint.calls().len();
+    assert_eq!(
+        catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap(),
+        report(0, 0, 0)
+    );
+    assert_eq!(endpoint.calls().len(), calls);
+    put(catalog, &target, &[write("bad", json!({"title": "allowed"}))]).await;
+    assert_eq!(
+        catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap(),
+        report(1, 0, 0)
+    );
+    // It does not go away.
+    put(catalog, &target, &[write("p000", json!({"title": "Red shoes"}))]).await;
+    for (status, attempts) in [(401, 1), (404, 1), (500, 4)] {
+        let endpoint = Endpoint::start(move |_, _| Fate::Fail(status)).unwrap();
+        let error = catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap_err();
+        assert!(
+            error.to_string().contains(&status.to_string()) && error.to_string().contains(endpoint.url()),
+            "{error}"
+        );
+        assert_eq!(endpoint.calls().len(), attempts, "{error}");
+    }
+    assert_eq!(pending(catalog, &target).await, (6, 1, 1));
+}

@@ -1,0 +1,208 @@
+//! Full syncs and archiving, and the catalog on a PostgreSQL server.
+
+use crate::support::{Place, Ran, SHOP, lines, product, ran};
+use marqo_stand_in::embeddings::{Endpoint, Fate};
+use serde_json::{Value, json};
+use std::process::Command;
+use xtask::postgres::Server;
+
+const OLD: &str = "2026-01-01T00:00:00Z";
+
+fn export(numbers: impl IntoIterator<Item = u32>) -> String {
+    let product = |number: u32| product(number, &format!("Mug {number}"), OLD);
+    lines(&numbers.into_iter().flat_map(product).collect::<Vec<_>>())
+}
+
+/// A shop that is in the catalog, and how it is reached.
+struct Shop {
+    place: Place,
+    url: Option<String>,
+}
+
+impl Shop {
+    fn embedded() -> Self {
+        Self { place: Place::new(), url: None }
+    }
+
+    fn postgres() -> Self {
+        let shop = Self { place: Place::new(), url: Some(Server::shared().unwrap().database().unwrap()) };
+        let migrated = shop.host(&["catalog", "migrate"]);
+        assert_eq!(migrated.code, Some(0), "{migrated:?}");
+        shop
+    }
+
+    fn with_url(&self, mut command: Command) -> Command {
+        command.envs(self.url.iter().map(|url| ("HOST_CATALOG__URL", url)));
+        command
+    }
+
+    fn host(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.with_url(self.place.command(arguments));
+        ran(command.args(["--data-dir", "data"]).output().unwrap())
+    }
+
+    fn run_command(&self, more: &[&str]) -> Command {
+        self.with_url(self.place.run_command("export.jsonl", more))
+    }
+
+    fn run(&self, export: impl AsRef<[u8]>, more: &[&str]) -> Ran {
+        self.place.write("export.jsonl", export);
+        ran(self.run_command(more).output().unwrap())
+    }
+
+    fn status(&self) -> Value {
+        self.host(&["catalog", "status", "--output", "json"]).json()
+    }
+
+    fn counts(&self) -> (u64, u64) {
+        let status = self.status();
+        (status["active"].as_u64().unwrap(), status["archived"].as_u64().unwrap())
+    }
+}
+
+fn a_full_sync_archives_what_the_shop_has_no_more(shop: &Shop) {
+    let first = shop.run(export(1..=10), &[]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    // A part is not the whole.
+    assert_eq!(shop.run(export(1..=5), &[]).code, Some(0));
+    assert_eq!(shop.counts(), (10, 0));
+    let full = shop.run(export(1..=8), &["--full"]);
+    assert_eq!(full.code, Some(0), "{full:?}");
+    assert!(full.stderr.contains("2 products were archived"), "{}", full.stderr);
+    assert_eq!((shop.counts(), full.json()["unchanged"].as_u64()), ((8, 2), Some(8)));
+    assert_eq!(shop.host(&["documents", "count"]).stdout, "8\n");
+    assert_eq!(shop.host(&["documents", "get", "10"]).code, Some(2));
+    let back = shop.run(export(1..=10), &["--full"]);
+    assert_eq!((back.code, shop.counts()), (Some(0), (10, 0)));
+    let loads = shop.status()["loads"].as_array().unwrap().clone();
+    let told: Vec<_> = loads.iter().map(|load| (load["full"] == true, load["archived"].clone())).collect();
+    assert_eq!(told, [(true, json!(0)), (true, json!(2)), (false, json!(0)), (false, json!(0))]);
+}
+
+#[test]
+fn a_full_sync_archives_in_the_embedded_catalog() {
+    a_full_sync_archives_what_the_shop_has_no_more(&Shop::embedded());
+}
+
+#[test]
+fn a_full_sync_archives_in_postgresql() {
+    a_full_sync_archives_what_the_shop_has_no_more(&Shop::postgres());
+}
+
+#[test]
+fn half_an_export_archives_nothing_and_says_why() {
+    let shop = Shop::embedded();
+    assert_eq!(shop.run(export(1..=10), &["--full"]).code, Some(0));
+    let whole = export(1..=10);
+    for (half, expected, forced) in [
+        (export(1..=6), "4 of 10 products are missing", true),
+        (whole[..whole.len() - 700].to_owned(), "1 lines of the export could not be read", true),
+        (format!("{}{}\n", export(1..=9), product(10, "Mug", OLD)[1]), "1 lines belong to products", true),
+        (String::new(), "its export has no products", false),
+    ] {
+        let ran = shop.run(&half, &["--full"]);
+        assert!(ran.stderr.contains(&format!("nothing was archived: {expected}")), "{expected}: {ran:?}");
+        assert_eq!(shop.counts(), (10, 0), "{expected}");
+        let newest = &shop.status()["loads"][0];
+        assert!(newest["remark"].as_str().unwrap().contains(expected), "{newest}");
+        let again = shop.host(&["catalog", "archive"]);
+        assert!(again.code != Some(0) && again.stderr.contains(expected), "{again:?}");
+        assert_eq!(again.stderr.contains("--force"), forced, "{again:?}");
+        if !forced {
+            assert_ne!(shop.host(&["catalog", "archive", "--force"]).code, Some(0));
+        }
+        assert_eq!(shop.counts(), (10, 0), "{expected}");
+    }
+    // Of what failed nobody knows whether the shop still has it.
+    shop.place.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
+    let failed = shop.run(export(1..=9), &["--full"]);
+    assert_eq!((failed.code, shop.counts()), (Some(4), (10, 0)), "{failed:?}");
+    assert!(failed.stderr.contains("nothing was archived: 9 items failed"), "{}", failed.stderr);
+    assert_ne!(shop.host(&["catalog", "archive", "--force"]).code, Some(0));
+    std::fs::remove_file(shop.place.path("host.toml")).unwrap();
+    // A source that breaks off is never sealed.
+    let broken = shop.place.write("export.jsonl.gz", [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2]);
+    let ran = ran(shop.place.run_command(broken.to_str().unwrap(), &["--full"]).output().unwrap());
+    assert_eq!((ran.code == Some(0), shop.counts()), (false, (10, 0)));
+    // Somebody looks and decides.
+    assert_eq!(shop.run(export(1..=6), &["--full"]).code, Some(0));
+    let listed = shop.host(&["catalog", "archive", "--dry-run"]);
+    assert_eq!((listed.stdout.as_str(), shop.counts()), ("10\n7\n8\n9\n", (10, 0)));
+    assert!(listed.stderr.contains("4 of 10 products"), "{listed:?}");
+    let forced = shop.host(&["catalog", "archive", "--force"]);
+    assert_eq!((forced.code, shop.counts()), (Some(0), (6, 4)), "{forced:?}");
+    assert_eq!(shop.status()["loads"][0]["archived"], 4);
+}
+
+#[test]
+fn a_full_sync_that_cannot_be_is_refused_before_anything_is_written() {
+    let shop = Shop::embedded();
+    for more in [&["--full", "--operation", "update"][..], &["--full", "--target", "marqo"]] {
+        let ran = shop.run(export(1..=1), more);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains("leave --full out"), "{}", ran.stderr);
+    }
+    assert!(!shop.place.path("data").exists());
+    shop.run(export(1..=1), &[]);
+    let ran = shop.host(&["catalog", "archive"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+}
+
+#[test]
+fn a_database_without_catalog_is_told_apart_from_one_that_cannot_be_reached() {
+    let server = Server::shared().unwrap();
+    let shop = Shop { place: Place::new(), url: Some(server.database().unwrap()) };
+    let ran = shop.run(export(1..=1), &[]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("has no catalog yet; `host catalog migrate` makes it"), "{}", ran.stderr);
+    for (url, expected) in [
+        ("postgres://postgres:s3cret@127.0.0.1:1/x", "database x on 127.0.0.1 cannot be reached"),
+        ("nonsense s3cret", "is no address of a PostgreSQL database"),
+    ] {
+        let shop = Shop { place: Place::new(), url: Some(url.to_owned()) };
+        let ran = shop.host(&["catalog", "migrate"]);
+        assert!(ran.stderr.contains(expected) && !ran.stderr.contains("s3cret"), "{}", ran.stderr);
+        let shown = shop.host(&["config", "show"]);
+        assert!(shown.stdout.contains("catalog.url") && !shown.stdout.contains("s3cret"), "{}", shown.stdout);
+    }
+    let (one, two) = (shop.host(&["catalog", "migrate"]), shop.host(&["catalog", "migrate"]));
+    assert!(one.stderr.contains("made the catalog"), "{one:?}");
+    assert!(two.stderr.contains("is up to date"), "{two:?}");
+    assert_eq!(shop.run(export(1..=1), &[]).code, Some(0));
+}
+
+#[test]
+fn a_first_user_finds_products_by_words_and_by_meaning() {
+    for shop in [Shop::embedded(), Shop::postgres()] {
+        let titles = ["Red shoes", "Blue shoes", "Red hat"].iter().zip(1..);
+        let products = titles.flat_map(|(title, number)| product(number, title, OLD)).collect::<Vec<_>>();
+        assert_eq!(shop.run(lines(&products), &[]).code, Some(0));
+        assert_eq!(shop.host(&["catalog", "search", "red shoes"]).stdout, "1  Red shoes\n");
+        assert_eq!(shop.host(&["catalog", "search", "sho", "blu"]).stdout, "2  Blue shoes\n");
+        let refused = shop.host(&["catalog", "embed"]);
+        assert!(
+            refused.code == Some(2) && refused.stderr.contains("no endpoint makes embeddings"),
+            "{refused:?}"
+        );
+
+        let endpoint = Endpoint::start(|_, _| Fate::Answer).unwrap();
+        let embedding = |arguments: &[&str]| {
+            let mut command = shop.with_url(shop.place.command(arguments));
+            command.args(["--data-dir", "data"]).env("HOST_CATALOG__EMBEDDINGS__URL", endpoint.url());
+            ran(command.env("HOST_CATALOG__EMBEDDINGS__KEY", "\"s3cret\"").output().unwrap())
+        };
+        let embedded = embedding(&["catalog", "embed"]);
+        assert!(
+            embedded.code == Some(0) && embedded.stderr.contains("3 products were embedded"),
+            "{embedded:?}"
+        );
+        assert_eq!(endpoint.calls()[0].authorization.as_deref(), Some("Bearer s3cret"));
+        let embedded = embedding(&["catalog", "search", "--similar", "--limit", "1", "hat"]);
+        assert_eq!(embedded.stdout, "3  Red hat\n", "{embedded:?}");
+        let status = shop.host(&["catalog", "status"]);
+        assert!(status.stdout.contains("embeddings  3 current, 0 pending"), "{}", status.stdout);
+        assert!(status.stdout.contains("3 active, 0 archived"), "{}", status.stdout);
+        let text = status.stdout.replace(SHOP, "");
+        assert!(text.contains("part  COMPLETED  3 products, 0 archived"), "{text}");
+    }
+}

@@ -1,0 +1,148 @@
+//! Throwaway PostgreSQL servers for tests and measurements.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// Where the programs of a server are, if not where Debian puts them.
+const PROGRAMS: &str = "HOST_TEST_POSTGRES_BIN";
+
+/// Serves until its standard input ends, which it does also when whoever started it is killed.
+const SCRIPT: &str = r#"
+set -e
+"$1/initdb" -D "$2/data" -A trust -N -U postgres --no-instructions -E UTF8 --locale=C >"$2/log" 2>&1
+bin=$1; dir=$2; shift 2
+"$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= "$@" >>"$dir/log" 2>&1 </dev/null &
+server=$!
+until "$bin/pg_isready" -q -h "$dir"; do kill -0 $server; sleep 0.02; done
+echo ready
+read _ || true
+kill -QUIT $server
+wait $server || true
+cd /
+rm -rf "$dir"
+"#;
+
+/// A server with a folder of its own, reached by a socket in it. Gone when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    process: Child,
+    programs: PathBuf,
+    dir: PathBuf,
+    databases: AtomicU32,
+}
+
+impl Server {
+    /// Starts a server; `options` are written as for `postgres`: `-c name=value`.
+    ///
+    /// # Errors
+    /// There is no PostgreSQL on this machine, or it does not start.
+    pub fn start(options: &[&str]) -> io::Result<Self> {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let programs = programs()?;
+        let name = format!("host-postgres-{}-{}", std::process::id(), STARTED.fetch_add(1, Relaxed));
+        let dir = env::temp_dir().join(name);
+        fs::create_dir(&dir)?;
+        let mut process = shell(&dir)?
+            .args(["-c", SCRIPT, "sh"])
+            .args([&programs, &dir])
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        if let Some(output) = process.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        if line.trim() != "ready" {
+            let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
+            return Err(io::Error::other(format!("PostgreSQL does not start: {log}")));
+        }
+        Ok(Self { process, programs, dir, databases: AtomicU32::new(0) })
+    }
+
+    /// The server that all tests of a process share. It forgets everything in a power cut, which no test has.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn shared() -> io::Result<&'static Self> {
+        static SHARED: OnceLock<Result<Server, String>> = OnceLock::new();
+        let options = [
+            "-c",
+            "fsync=off",
+            "-c",
+            "synchronous_commit=off",
+            "-c",
+            "full_page_writes=off",
+            "-c",
+            "max_connections=300",
+            "-c",
+            "deadlock_timeout=100ms",
+            "-c",
+            "shared_preload_libraries=pg_stat_statements",
+        ];
+        let shared = SHARED.get_or_init(|| Self::start(&options).map_err(|error| error.to_string()));
+        shared.as_ref().map_err(|error| io::Error::other(error.clone()))
+    }
+
+    /// Makes an empty database and gives its address.
+    ///
+    /// # Errors
+    /// The server does not make it.
+    pub fn database(&self) -> io::Result<String> {
+        let name = format!("shop{}", self.databases.fetch_add(1, Relaxed));
+        let made = Command::new(self.programs.join("createdb"))
+            .arg("-h")
+            .arg(&self.dir)
+            .args(["-U", "postgres", &name])
+            .status()?;
+        if !made.success() {
+            return Err(io::Error::other(format!("the database {name} cannot be made")));
+        }
+        Ok(format!("postgres://postgres@/{name}?host={}", self.dir.display()))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        // It has no state that matters.
+        let _ = self.process.wait();
+    }
+}
+
+/// A shell of somebody who may run the server, which is nobody's root, with the folder his.
+fn shell(dir: &Path) -> io::Result<Command> {
+    let user = Command::new("id").arg("-u").output()?;
+    if user.stdout.trim_ascii() != b"0" {
+        return Ok(Command::new("sh"));
+    }
+    Command::new("chown").arg("postgres").arg(dir).status()?;
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--", "sh"]).current_dir("/");
+    Ok(command)
+}
+
+/// The newest version that is installed.
+fn programs() -> io::Result<PathBuf> {
+    if let Some(programs) = env::var_os(PROGRAMS).filter(|programs: &OsString| !programs.is_empty()) {
+        return Ok(programs.into());
+    }
+    let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|version| Some(version.ok()?.path().join("bin")))
+        .filter(|programs| programs.join("initdb").is_file())
+        .collect();
+    versions.sort();
+    versions.pop().ok_or_else(|| {
+        io::Error::other(format!(
+            "there is no PostgreSQL server: install the package postgresql, or name the folder of its programs with {PROGRAMS}"
+        ))
+    })
+}
