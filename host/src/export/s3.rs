@@ -32,13 +32,21 @@ impl S3Objects {
             let kind = if is_absent { ErrorKind::NotFound } else { ErrorKind::Other };
             io::Error::new(kind, said(&error))
         })?;
+        let length = head.content_length.and_then(|length| u64::try_from(length).ok());
+        // Taken for empty, or read without knowing that it is the same all the time, an export would lose products.
+        let (Some(length), Some(etag)) = (length, head.e_tag) else {
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "the service does not tell both its length and its ETag",
+            ));
+        };
         Ok(Object {
             client: self.client.clone(),
             runtime: self.runtime.clone(),
             bucket: bucket.to_owned(),
             key: key.to_owned(),
-            etag: head.e_tag.unwrap_or_default(),
-            length: head.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0),
+            etag,
+            length,
             next: 0,
             range: io::Cursor::default(),
         })

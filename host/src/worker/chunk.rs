@@ -243,11 +243,14 @@ async fn remove(
     let mut orderings = compare(worker, pairs.collect()).await?.into_iter();
 
     let mut accepted = Vec::with_capacity(ids.len());
+    // What stays is not to be archived because an old export wanted it gone.
+    let mut kept = Vec::new();
     for ((id, version), stored) in ids.into_iter().zip(&versions).zip(&stored) {
         if let (Some(stored), Some(_)) = (stored, guarded(version, stored)) {
             match orderings.next().expect("compare answers each pair") {
                 Ok(VersionOrdering::Older) => {
                     tally.refuse(removal_conflict(id.as_str(), version, stored));
+                    kept.push(id);
                     continue;
                 }
                 Ok(VersionOrdering::Newer | VersionOrdering::Same) => {}
@@ -255,12 +258,14 @@ async fn remove(
                     let mut entry = refusal.into_entry(worker.version.manifest());
                     entry.document_id = Some(id.to_string());
                     tally.refuse(entry);
+                    kept.push(id);
                     continue;
                 }
             }
         }
         accepted.push(id);
     }
+    worker.index.touch(target, &kept).await?;
     if accepted.is_empty() {
         return Ok(());
     }

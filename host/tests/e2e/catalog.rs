@@ -99,6 +99,8 @@ fn half_an_export_archives_nothing_and_says_why() {
         (whole[..whole.len() - 700].to_owned(), "1 lines of the export could not be read", true),
         (format!("{}{}\n", export(1..=9), product(10, "Mug", OLD)[1]), "1 lines belong to products", true),
         (String::new(), "its export has no products", false),
+        // Not even by force, whatever else is wrong.
+        ("not a line\n".to_owned(), "its export has no products", false),
     ] {
         let ran = shop.run(&half, &["--full"]);
         assert!(ran.stderr.contains(&format!("nothing was archived: {expected}")), "{expected}: {ran:?}");
@@ -132,6 +134,16 @@ fn half_an_export_archives_nothing_and_says_why() {
     let forced = shop.host(&["catalog", "archive", "--force"]);
     assert_eq!((forced.code, shop.counts()), (Some(0), (6, 4)), "{forced:?}");
     assert_eq!(shop.status()["loads"][0]["archived"], 4);
+}
+
+#[test]
+fn a_removal_that_is_older_than_the_product_archives_nothing() {
+    let shop = Shop::embedded();
+    assert_eq!(shop.run(export(1..=10), &["--full"]).code, Some(0));
+    let draft = lines(&product(10, "Mug 10", "2025-01-01T00:00:00Z")).replace("ACTIVE", "DRAFT");
+    let ran = shop.run(export(1..=9) + &draft, &["--full"]);
+    assert_eq!((ran.code, &ran.json()["conflict"]), (Some(3), &json!(1)), "{ran:?}");
+    assert_eq!(shop.counts(), (10, 0), "{ran:?}");
 }
 
 #[test]

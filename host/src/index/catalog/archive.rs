@@ -103,9 +103,10 @@ impl NotArchived {
             _ if !job.job.full => Some(Self::NotFull),
             JobStatus::Pending | JobStatus::InProgress => Some(Self::NotEnded),
             JobStatus::Failed => Some(Self::Failed(job.counts.failed)),
+            // Before what may be forced: nobody wants the whole shop archived.
+            _ if products == 0 => Some(Self::Empty),
             _ if rejected_lines > 0 => Some(Self::RejectedLines(rejected_lines)),
             _ if orphans > 0 => Some(Self::Orphans(orphans)),
-            _ if products == 0 => Some(Self::Empty),
             JobStatus::Completed | JobStatus::Conflict => None,
         }
     }
