@@ -113,7 +113,7 @@ pub fn main() -> Exit {
         }
     };
     let screen = Screen::new(global.quiet);
-    log::start(global.log_format, &screen);
+    log::start(global.log_format, &screen, matches!(&command, Command::Plugin(plugin) if plugin.shows_log()));
     let result = match command {
         Command::Run(args) => run::run(&global, *args, &screen),
         Command::Jobs(command) => jobs::run(&global, command, &screen),

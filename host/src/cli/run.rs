@@ -6,9 +6,11 @@ use super::{
     failure::{Exit, Failure},
     jobs::{get, indexing, show},
     output::exit_of,
+    plugin::{comparison_text, shadow},
     settings::check,
 };
 use crate::{
+    author::shadow::Shadow,
     config::{Config, GroupingMode, TargetIndex},
     env::SharedEnv,
     export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot},
@@ -47,6 +49,10 @@ pub(super) struct RunArgs {
     /// Plug-in file; may be repeated, the later one wins a role
     #[arg(long = "plugin", value_name = "FILE")]
     plugins: Vec<PathBuf>,
+    /// Plug-in, or folder of a project, that gets the same products and writes nothing; what it makes of them differently is
+    /// told on stderr
+    #[arg(long, value_name = "PLUGIN", requires = "sources")]
+    shadow: Option<PathBuf>,
     /// What is done with documents
     #[arg(long, value_enum, default_value_t)]
     operation: RunOperation,
@@ -91,6 +97,7 @@ pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
     let shop = shop(&config)?;
     // Plug-ins and sources first: where they are wrong, nothing is written.
     let plugins = plugins(&config)?;
+    let shadow = args.shadow.as_deref().map(|file| shadow(&config, &plugins, file)).transpose()?;
     let cancel = CancellationToken::new();
     let runtime = runtime()?;
     runtime.block_on(async {
@@ -103,6 +110,7 @@ pub(super) fn run(global: &Global, args: RunArgs, screen: &Screen) -> Ended {
             operation: args.operation,
             shop: &shop,
             plugins: &plugins,
+            shadow: shadow.as_ref(),
             screen,
             cancel: &cancel,
             env: env(),
@@ -119,6 +127,7 @@ struct Run<'a> {
     operation: RunOperation,
     shop: &'a str,
     plugins: &'a Plugins,
+    shadow: Option<&'a Arc<Shadow>>,
     screen: &'a Screen,
     cancel: &'a CancellationToken,
     env: SharedEnv,
@@ -170,6 +179,7 @@ impl Run<'_> {
         // What ends the work: an interrupt, or an ingest that cannot go on.
         let leave = self.cancel.child_token();
         let settings = self.ingest_settings();
+        let transform = self.shadow.map_or(transform, |shadow| shadow.clone() as _);
         let reads = reader::start(plan, settings.batches);
         let ingesting = async {
             if sealed {
@@ -204,6 +214,9 @@ impl Run<'_> {
         worked.map_err(|stop| stopped(stop, Some(&job.id)))?;
         let job = get(&stores, &job.id).await?;
         self.remarks(&job);
+        if let Some(shadow) = self.shadow {
+            eprint!("shadow: {}", comparison_text(&shadow.comparison()));
+        }
         show(self.global, &job, &self.config.data_dir.join("chunks"))?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
             Exit::Interrupted

@@ -34,8 +34,11 @@ const COMPONENT_LAYER: [u8; 2] = [1, 0];
 /// Characters of an error of the compiler or the sandbox that go into a message.
 const CAUSE_CHARACTERS: usize = 600;
 
+/// The configuration of a plug-in.
+pub type Config = serde_json::Map<String, serde_json::Value>;
+
 /// The configuration of each plug-in under its name.
-pub type Configs = std::collections::BTreeMap<String, serde_json::Map<String, serde_json::Value>>;
+pub type Configs = std::collections::BTreeMap<String, Config>;
 
 /// Loads plug-ins for one engine.
 #[derive(Clone, Debug)]
@@ -97,10 +100,24 @@ impl Loader {
 
     /// Loads a plug-in from the bytes of a component; `path` is what messages call it.
     pub fn load_bytes(&self, path: &Path, wasm: &[u8], configs: &Configs) -> Result<Plugin, LoadError> {
+        self.load_with(path, wasm, |name| configs.get(name))
+    }
+
+    /// Loads a plug-in and gives it a configuration, whatever its name is.
+    pub fn load_configured(&self, path: &Path, wasm: &[u8], config: &Config) -> Result<Plugin, LoadError> {
+        self.load_with(path, wasm, |_name| Some(config))
+    }
+
+    fn load_with<'a>(
+        &self,
+        path: &Path,
+        wasm: &[u8],
+        config: impl FnOnce(&str) -> Option<&'a Config>,
+    ) -> Result<Plugin, LoadError> {
         let compiled = self.compile(path, wasm)?;
         let manifest = self.describe(path, &compiled)?;
-        let none = serde_json::Map::new();
-        let config = serde_json::to_string(configs.get(&manifest.name).unwrap_or(&none))
+        let none = Config::new();
+        let config = serde_json::to_string(config(&manifest.name).unwrap_or(&none))
             .expect("JSON values always serialize");
         let loaded = Loaded {
             id: next_id(),
@@ -123,7 +140,7 @@ impl Loader {
     }
 
     /// Reads a component file, no more of it than is allowed.
-    pub(super) fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
+    pub fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
         let path = path.to_owned();
         let unreadable = |path: PathBuf, cause: io::Error| match cause.kind() {
             io::ErrorKind::NotFound => LoadError::Missing { path },
