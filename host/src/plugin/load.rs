@@ -177,8 +177,8 @@ impl Loader {
         let from_cache = cached.is_some();
         let component = match cached {
             Some(component) => component,
-            None => Component::from_binary(self.engine.wasmtime(), wasm)
-                .map_err(|error| LoadError::Invalid { path: path.to_owned(), cause: one_line(&error) })?,
+            None => from_binary(&self.engine, wasm)
+                .map_err(|cause| LoadError::Invalid { path: path.to_owned(), cause })?,
         };
         let time = started.elapsed();
         let contract = Contract::of(&component).map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
@@ -275,6 +275,15 @@ fn recognise(path: &Path, wasm: &[u8]) -> Result<(), LoadError> {
         None => Err(LoadError::NotWasm { path }),
         Some([_, _, layer @ ..]) if *layer != COMPONENT_LAYER => Err(LoadError::CoreModule { path }),
         Some(_) => Ok(()),
+    }
+}
+
+/// Compiles a component. The compiler is large and a file may be anybody's, so that its panic is an error like others.
+fn from_binary(engine: &Engine, wasm: &[u8]) -> Result<Component, String> {
+    let compile = || Component::from_binary(engine.wasmtime(), wasm);
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(compile)) {
+        Ok(compiled) => compiled.map_err(|error| one_line(&error)),
+        Err(_panic) => Err("the compiler failed on it".to_owned()),
     }
 }
 
