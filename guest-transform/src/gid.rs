@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::text::{all, trimmed};
+use crate::lane::{LANE, Lane, none};
+use crate::text::trimmed;
 
 /// What follows `gid://shopify/`. As a pattern, because comparing texts is a call.
 fn after_scheme(id: &str) -> Option<&str> {
@@ -52,14 +53,22 @@ impl<'a> Gid<'a> {
 
     /// Reads the inside of a JSON string as bulk files write it, with escaped slashes, if it is nothing but a usual gid.
     pub(crate) fn parse_escaped(id: &'a str) -> Option<Gid<'a>> {
-        let [b'g', b'i', b'd', b':', b'\\', b'/', b'\\', b'/', shop @ ..] = id.as_bytes() else {
+        // As a number, because comparing texts is a call.
+        const SCHEME: u128 = u128::from_le_bytes(*br"gid:\/\/shopify\");
+        let (scheme, path) = id.as_bytes().split_first_chunk()?;
+        let [b'/', path @ ..] = path else { return None };
+        if u128::from_le_bytes(*scheme) != SCHEME {
             return None;
-        };
-        let [b's', b'h', b'o', b'p', b'i', b'f', b'y', b'\\', b'/', path @ ..] = shop else { return None };
+        }
         let path = id.get(id.len() - path.len()..)?;
-        let slash = memchr::memchr(b'\\', path.as_bytes())?;
+        let slash = Lane::start_of(path.as_bytes()).equal(b'\\').bits().trailing_zeros() as usize;
+        // A longer type than a lane is for others to read.
+        if slash >= LANE {
+            return None;
+        }
         let (kind, number) = (&path[..slash], path[slash..].strip_prefix("\\/")?);
-        let is_plain = |text: &str| all(text.as_bytes(), |byte| byte.is_ascii_alphanumeric());
+        let is_odd = |lane: Lane| lane.outside(b'0', b'9').and(lane.lower_case().outside(b'a', b'z'));
+        let is_plain = |text: &str| none(text.as_bytes(), is_odd);
         (is_plain(kind) && is_plain(number)).then(|| Gid {
             kind: kind.into(),
             number: number.into(),

@@ -312,7 +312,7 @@ mod tests {
         }
     }
 
-    const MARKUP: &str = "(<|</|>|/>|/|<p|<b|</p>|</B>|<br>|<style>|</style>|<script|<!--|-->|<é| a=|\"|'|=| |\n|a|B|é|&|&amp;|&nbsp;|&#39;|&lt;|;|amp|#x|\u{0}|<a b=\"|\" c='|'>|<textarea>|\t|!|\\?|-|\u{A0}){0,16}";
+    const MARKUP: &str = "(<|</|>|/>|/|<p|<b|</p>|</B>|<br>|<style>|</style>|<script|<!--|-->|<é| a=|\"|'|=| |\n|a|B|é|&|&amp;|&nbsp;|&#39;|&#xB0;|&#233;|&#x80;|&#1;|&#;|&ouml;|&lt;|;|amp|#x|\u{0}|<a b=\"|\" c='|'>|<textarea>|\t|!|\\?|-|\u{A0}){0,16}";
 
     #[test]
     fn elements_that_break_lines_separate_words() {

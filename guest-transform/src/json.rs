@@ -12,7 +12,9 @@ use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::text::{LANE, all};
+pub(crate) use strings::code_unit;
+
+mod strings;
 
 /// Deeper lines than exports have go to the parser that bounds its own depth.
 const MAX_DEPTH: u8 = 32;
@@ -68,44 +70,56 @@ impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
 
 /// Reads one line.
 pub(crate) struct Reader<'a> {
-    json: &'a str,
+    /// Begins with the line. What stands behind the line is looked at along with it, but not read: it makes whole lanes of the
+    /// line's last bytes.
+    text: &'a str,
+    length: usize,
     at: usize,
     depth: u8,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(json: &'a str) -> Result<Self, Unusual> {
-        let plain = all(json.as_bytes(), |byte| byte >= 0x20);
-        if plain { Ok(Reader { json, at: 0, depth: 0 }) } else { Err(Unusual) }
+    /// Reads the line of this length at the start of a text. It must have no control characters.
+    pub(crate) fn new(text: &'a str, length: usize) -> Self {
+        Reader { text, length, at: 0, depth: 0 }
     }
 
-    /// Whether the line has been read to its end.
+    /// Whether the line has been read to its end, and not beyond.
     pub(crate) fn end(&mut self) -> Result<(), Unusual> {
-        self.skip_blanks();
-        if self.at == self.json.len() { Ok(()) } else { Err(Unusual) }
+        if self.at < self.length {
+            self.skip_blanks();
+        }
+        if self.at == self.length { Ok(()) } else { Err(Unusual) }
     }
 
     fn rest(&self) -> &'a [u8] {
-        self.json.as_bytes().get(self.at..).unwrap_or_default()
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
     /// The next byte; behind the end 0, which no plain line has.
+    #[inline(always)]
     fn peek(&self) -> u8 {
-        self.json.as_bytes().get(self.at).copied().unwrap_or(0)
+        self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
 
+    #[cold]
+    #[inline(never)]
     fn skip_blanks(&mut self) {
         while self.peek() == b' ' {
             self.at += 1;
         }
     }
 
-    /// The next byte that is no blank.
+    /// The next byte that is no blank. Machines write no blanks, so these cost no more than a comparison.
+    #[inline(always)]
     fn next(&mut self) -> u8 {
-        self.skip_blanks();
+        if self.peek() == b' ' {
+            self.skip_blanks();
+        }
         self.peek()
     }
 
+    #[inline(always)]
     fn expect(&mut self, byte: u8) -> Result<(), Unusual> {
         if self.next() != byte {
             return Err(Unusual);
@@ -122,45 +136,28 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A string, whose opening quote is next.
-    fn string(&mut self) -> Result<Cow<'a, str>, Unusual> {
-        let start = self.at + 1;
-        let length = memchr::memchr2(b'"', b'\\', &self.json.as_bytes()[start..]).ok_or(Unusual)?;
-        let end = start + length;
-        if self.json.as_bytes()[end] == b'"' {
-            self.at = end + 1;
-            return Ok(Cow::Borrowed(&self.json[start..end]));
-        }
-        self.at = end;
-        self.skip_string_rest()?;
-        unescape(&self.json[start..self.at - 1], length).map(Cow::Owned)
-    }
-
-    /// Goes behind the closing quote of a string.
-    fn skip_string_rest(&mut self) -> Result<(), Unusual> {
-        let quote = memchr::memchr(b'"', self.rest()).ok_or(Unusual)?;
-        if escapes_only_slashes(&self.rest()[..quote]) {
-            self.at += quote + 1;
-            return Ok(());
-        }
-        loop {
-            self.at += memchr::memchr2(b'"', b'\\', self.rest()).ok_or(Unusual)?;
-            if self.peek() == b'"' {
-                self.at += 1;
-                return Ok(());
-            }
-            self.at += match self.rest().get(1).ok_or(Unusual)? {
-                b'u' if code_unit(self.rest()).is_some() => 6,
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
-                _ => return Err(Unusual),
-            };
-        }
-    }
-
+    /// A number, most of which are whole and short.
     fn number<V: Visitor<'a>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        let (mut number, mut end) = (0, self.at);
+        while let Some(digit @ b'0'..=b'9') = self.text.as_bytes().get(end) {
+            number = number * 10 + u64::from(digit - b'0');
+            end += 1;
+            if end == self.at + 18 {
+                break;
+            }
+        }
+        let is_whole = matches!(self.text.as_bytes().get(end), Some(b',' | b'}' | b']'));
+        if is_whole && end > self.at && (self.peek() != b'0' || end == self.at + 1) {
+            self.at = end;
+            return visitor.visit_u64(number);
+        }
+        self.unusual_number(visitor)
+    }
+
+    fn unusual_number<V: Visitor<'a>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
         let is_part = |byte: &u8| byte.is_ascii_digit() || b"-+.eE".contains(byte);
         let length = self.rest().iter().take_while(|byte| is_part(byte)).count();
-        let number = &self.json[self.at..self.at + length];
+        let number = &self.text[self.at..self.at + length];
         self.at += length;
         let digits = number.strip_prefix('-').unwrap_or(number);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -227,74 +224,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether every backslash begins `\/`, the one escape that the ids and addresses of bulk files are full of.
-fn escapes_only_slashes(inside: &[u8]) -> bool {
-    let Some((last, _)) = inside.split_last() else { return true };
-    let is_right = |(byte, next): (&u8, &u8)| (*byte != b'\\') | (*next == b'/');
-    let (lanes, rest) = inside[..inside.len() - 1].as_chunks::<LANE>();
-    let (next_lanes, next_rest) = inside[1..].as_chunks::<LANE>();
-    let lane_is_right = |(lane, next): (&[u8; LANE], &[u8; LANE])| {
-        lane.iter().zip(next).fold(true, |all, pair| all & is_right(pair))
-    };
-    *last != b'\\'
-        && lanes.iter().zip(next_lanes).all(lane_is_right)
-        && rest.iter().zip(next_rest).all(is_right)
-}
-
-/// The text of a string's inside, of which this many bytes at the start have no escape.
-fn unescape(escaped: &str, plain: usize) -> Result<String, Unusual> {
-    let mut text = String::with_capacity(escaped.len() + LANE);
-    push_start(&mut text, escaped, plain);
-    let mut rest = &escaped[plain..];
-    while let Some(escape) = rest.as_bytes().get(1) {
-        let (char, length) = match escape {
-            b'u' => unicode(rest.as_bytes()).ok_or(Unusual)?,
-            b'b' => ('\u{8}', 2),
-            b'f' => ('\u{C}', 2),
-            b'n' => ('\n', 2),
-            b'r' => ('\r', 2),
-            b't' => ('\t', 2),
-            itself => (char::from(*itself), 2),
-        };
-        text.push(char);
-        rest = &rest[length..];
-        let plain = memchr::memchr(b'\\', rest.as_bytes()).unwrap_or(rest.len());
-        push_start(&mut text, rest, plain);
-        rest = &rest[plain..];
-    }
-    Ok(text)
-}
-
-/// Appends this many bytes from the start of a text. Between escapes there are few, and a copy whose size is known when
-/// compiling is two instructions where any other is a call out of the sandbox.
-fn push_start(text: &mut String, from: &str, bytes: usize) {
-    match from.get(..LANE) {
-        Some(lane) if bytes <= LANE => {
-            let length = text.len() + bytes;
-            text.push_str(lane);
-            text.truncate(length);
-        }
-        _ => text.push_str(&from[..bytes]),
-    }
-}
-
-/// The character of the `\u` escape at the start, or of the two that make a pair, and how long it is.
-fn unicode(json: &[u8]) -> Option<(char, usize)> {
-    let unit = code_unit(json)?;
-    if let Some(char) = char::from_u32(unit) {
-        return Some((char, 6));
-    }
-    let units = [unit, code_unit(json.get(6..)?)?].map(|unit| unit as u16);
-    let char = char::decode_utf16(units).next()?.ok()?;
-    Some((char, 12))
-}
-
-/// The UTF-16 code unit of the `\uXXXX` at the start, if there is one.
-pub(crate) fn code_unit(json: &[u8]) -> Option<u32> {
-    let [b'\\', b'u', digits @ ..] = json.first_chunk::<6>()? else { return None };
-    digits.iter().try_fold(0, |unit, digit| Some(unit * 16 + char::from(*digit).to_digit(16)?))
-}
-
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
     type Error = Unusual;
 
@@ -335,7 +264,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         self.skip_blanks();
         let start = self.at;
         self.skip()?;
-        visitor.visit_borrowed_str(&self.json[start..self.at])
+        visitor.visit_borrowed_str(&self.text[start..self.at])
     }
 
     serde::forward_to_deserialize_any! {
@@ -359,17 +288,15 @@ impl<'r, 'a> Separated<'r, 'a> {
     }
 
     /// Goes to the next one, or behind the closing bracket.
+    #[inline(always)]
     fn another(&mut self) -> Result<bool, Unusual> {
         let next = self.reader.next();
         let first = std::mem::replace(&mut self.first, false);
-        if next == self.close {
+        let closes = next == self.close;
+        if closes || !first {
             self.reader.at += 1;
-            return Ok(false);
         }
-        if !first {
-            self.reader.expect(b',')?;
-        }
-        Ok(true)
+        if closes || first || next == b',' { Ok(!closes) } else { Err(Unusual) }
     }
 }
 
@@ -409,15 +336,20 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
+    fn plain(json: &str) -> Result<Reader<'_>, Unusual> {
+        let plain = json.bytes().all(|byte| byte >= 0x20);
+        plain.then(|| Reader::new(json, json.len())).ok_or(Unusual)
+    }
+
     fn read(json: &str) -> Result<Value, Unusual> {
-        let mut reader = Reader::new(json)?;
+        let mut reader = plain(json)?;
         let value = Value::deserialize(&mut reader)?;
         reader.end()?;
         Ok(value)
     }
 
     fn skipped(json: &str) -> Result<&str, Unusual> {
-        let mut reader = Reader::new(json)?;
+        let mut reader = plain(json)?;
         let Raw(raw) = Raw::deserialize(&mut reader)?;
         reader.end()?;
         Ok(raw)

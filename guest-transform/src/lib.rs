@@ -74,6 +74,7 @@ mod gid;
 mod html;
 mod instant;
 mod json;
+mod lane;
 mod lines;
 mod manifest;
 mod media;

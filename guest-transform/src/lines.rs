@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::json::{Raw, code_unit};
+use crate::lane::before;
 use crate::record::Record;
 use crate::scalar::Text;
 
@@ -19,20 +20,48 @@ pub(crate) struct Lines<'a> {
     pub(crate) unreadable: Vec<Unreadable>,
 }
 
+/// One line, and what stands behind it in the text.
+#[derive(Clone, Copy)]
+pub(crate) struct Line<'a> {
+    pub(crate) text: &'a str,
+    /// Of the line.
+    pub(crate) length: usize,
+    /// Whether there are no control characters in it, as there are none in nearly all lines.
+    pub(crate) is_plain: bool,
+}
+
+impl<'a> Line<'a> {
+    pub(crate) fn get(self) -> &'a str {
+        &self.text[..self.length]
+    }
+
+    /// The line at the start of a text without white space at its edges, and how long it is with that.
+    fn first(text: &'a str) -> (Line<'a>, usize) {
+        let plain = before(text.as_bytes(), |lane| lane.outside(0x20, 0xFF));
+        let whole = match text.as_bytes().get(plain) {
+            None | Some(b'\n') => plain,
+            Some(_) => memchr::memchr(b'\n', text.as_bytes()).unwrap_or(text.len()),
+        };
+        let end = text[..whole].trim_ascii_end().len();
+        let start = end - text[..end].trim_ascii_start().len();
+        (Line { text: &text[start..], length: end - start, is_plain: end <= plain }, whole)
+    }
+}
+
 /// Reads every line; blank lines, `\r` at line ends and a byte order mark at the start are no records.
 pub(crate) fn read(text: &str) -> Lines<'_> {
-    let text = text.trim_start_matches('\u{FEFF}');
-    let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain(std::iter::once(text.len()));
+    let mut rest = text.trim_start_matches('\u{FEFF}');
     // Records are large, and lines seldom shorter than this.
-    let mut lines = Lines { records: Vec::with_capacity(1 + text.len() / 256), unreadable: Vec::new() };
-    let mut start = 0;
-    for (index, end) in ends.enumerate() {
-        let line = text[start..end].trim_ascii();
-        start = end + 1;
-        if line.is_empty() {
+    let mut lines = Lines { records: Vec::with_capacity(1 + rest.len() / 256), unreadable: Vec::new() };
+    let mut number = 0;
+    while !rest.is_empty() {
+        let (line, whole) = Line::first(rest);
+        rest = rest.get(whole + 1..).unwrap_or_default();
+        number += 1;
+        if line.length == 0 {
             continue;
         }
-        let reason = if line.starts_with('{') {
+        let reason = if line.text.starts_with('{') {
             match Record::read_onto(&mut lines.records, line) {
                 Ok(()) => continue,
                 Err(error) => error.to_string(),
@@ -40,7 +69,7 @@ pub(crate) fn read(text: &str) -> Lines<'_> {
         } else {
             "it is not a JSON object".to_owned()
         };
-        lines.unreadable.push(Unreadable { line: index + 1, reason });
+        lines.unreadable.push(Unreadable { line: number, reason });
     }
     lines
 }

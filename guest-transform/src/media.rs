@@ -7,8 +7,9 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use crate::assemble::{Product, Variant, gid_of};
 use crate::config::ImageVersions;
 use crate::html;
+use crate::lane::{Lane, Marks, none};
 use crate::record::{Picture, Record};
-use crate::text::{all, same, tidy};
+use crate::text::{same, tidy};
 
 /// Characters that no address may hold; `%` is not among them, because addresses come encoded already.
 const NOT_IN_URLS: &AsciiSet = &CONTROLS
@@ -126,7 +127,7 @@ fn image(url: &str, alt: Option<&str>, versions: ImageVersions) -> Option<Image>
 /// An absolute address that needs no further encoding; nothing for what is none, such as `data:`.
 pub(crate) fn absolute_url(url: &str) -> Option<String> {
     let url = tidy(url);
-    let encoded = if all(url.as_bytes(), is_kept) {
+    let encoded = if none(url.as_bytes(), is_encoded) {
         url
     } else {
         Cow::Owned(utf8_percent_encode(&url, NOT_IN_URLS).to_string())
@@ -134,15 +135,17 @@ pub(crate) fn absolute_url(url: &str) -> Option<String> {
     if encoded.starts_with("//") {
         return Some(format!("https:{encoded}"));
     }
-    let (scheme, _) = encoded.split_once("://")?;
+    let scheme = &encoded[..memchr::memchr(b':', encoded.as_bytes())?];
+    if !encoded[scheme.len()..].starts_with("://") {
+        return None;
+    }
     let is_web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
     is_web.then(|| encoded.into_owned())
 }
 
-/// Whether a byte stays as it is in an address, as nearly all do.
-fn is_kept(byte: u8) -> bool {
-    let is_none_of = |bytes: [u8; 8]| bytes.iter().fold(true, |none, other| none & (byte != *other));
-    (0x21..0x7F).contains(&byte) & is_none_of(*b"\"<>\\^`{|") & (byte != b'}')
+/// The bytes that an address cannot hold as they are, which are few.
+fn is_encoded(lane: Lane) -> Marks {
+    b"\"<>\\^`{|}".iter().fold(lane.outside(0x21, 0x7E), |marks, byte| marks.or(lane.equal(*byte)))
 }
 
 /// The address of a product's page in a shop.
@@ -159,19 +162,22 @@ fn image_url(url: &str, versions: ImageVersions) -> Option<String> {
 }
 
 /// Leaves out `v=` with a number, the version that Shopify's image servers add; any other `v` may choose the picture.
-fn without_version(url: String) -> String {
+fn without_version(mut url: String) -> String {
     let Some(at) = memchr::memchr(b'?', url.as_bytes()) else { return url };
-    let (path, query) = (&url[..at], &url[at + 1..]);
-    let is_version = |parameter: &&str| {
-        parameter
-            .strip_prefix("v=")
-            .is_some_and(|version| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()))
+    let query = &url[at + 1..];
+    let is_version = |parameter: &str| {
+        let version = parameter.strip_prefix("v=").unwrap_or_default().as_bytes();
+        !version.is_empty() && none(version, |lane| lane.outside(b'0', b'9'))
     };
-    if !query.split('&').any(|parameter| is_version(&parameter)) {
+    if is_version(query) {
+        url.truncate(at);
+        return url;
+    }
+    if !query.split('&').any(is_version) {
         return url;
     }
     let kept: Vec<&str> = query.split('&').filter(|parameter| !is_version(parameter)).collect();
-    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+    if kept.is_empty() { url[..at].to_owned() } else { format!("{}?{}", &url[..at], kept.join("&")) }
 }
 
 #[cfg(test)]
@@ -204,7 +210,7 @@ mod tests {
         for byte in 0..=255 {
             let text = [byte];
             let encoded = percent_encoding::percent_encode(&text, NOT_IN_URLS).to_string();
-            assert_eq!(is_kept(byte), encoded.len() == 1, "{byte:#x}");
+            assert_eq!(none(&text, is_encoded), encoded.len() == 1, "{byte:#x}");
         }
     }
 

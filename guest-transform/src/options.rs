@@ -7,7 +7,7 @@ use crate::config::{Config, Level};
 use crate::document::short_text;
 use crate::offer::Offer;
 use crate::record::{OptionDefinition, Record};
-use crate::text::all;
+use crate::text::is_printable_ascii;
 use crate::writer::DocumentWriter;
 
 /// What Shopify calls the only variant of a product without options. Customers must not see it.
@@ -87,13 +87,16 @@ pub(crate) fn distinct<'t>(texts: impl IntoIterator<Item = Cow<'t, str>>) -> Vec
 /// Whether folding only changes the case of ASCII letters.
 fn is_single_spaced_ascii(text: &str) -> bool {
     let is_right = |pair: &[u8]| (pair[0] != b' ') | (pair[1] != b' ');
-    all(text.as_bytes(), |byte| (0x20..0x7F).contains(&byte))
+    is_printable_ascii(text)
         && !text.starts_with(' ')
         && !text.ends_with(' ')
         && text.as_bytes().windows(2).fold(true, |all, pair| all & is_right(pair))
 }
 
 fn folded(text: &str) -> String {
+    if is_single_spaced_ascii(text) {
+        return text.to_ascii_lowercase();
+    }
     let mut folded = String::with_capacity(text.len());
     for word in text.split_whitespace() {
         if !folded.is_empty() {

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::json::{Raw, Reader, Unusual};
+use crate::lines::Line;
 use crate::scalar::{self, Asked, Flag, Id, Int, Lenient, List, Present, Tags, Text};
 
 /// Declares a struct that is read from a JSON object key by key; anything but an object gives the default.
@@ -117,14 +118,14 @@ impl<'de, T: Object<'de>> Visitor<'de> for InPlace<'_, T> {
 
 impl<'a> Record<'a> {
     /// Reads a line and appends it to the records; if it cannot be read, nothing is appended.
-    pub(crate) fn read_onto(records: &mut Vec<Record<'a>>, line: &'a str) -> serde_json::Result<()> {
+    pub(crate) fn read_onto(records: &mut Vec<Record<'a>>, line: Line<'a>) -> serde_json::Result<()> {
         records.push(Record::default());
         let Some(record) = records.last_mut() else { return Ok(()) };
-        if record.read_plain(line).is_ok() {
+        if line.is_plain && record.read_plain(line).is_ok() {
             return Ok(());
         }
         *record = Record::default();
-        let mut json = serde_json::Deserializer::from_str(line);
+        let mut json = serde_json::Deserializer::from_str(line.get());
         let read = InPlace(record).deserialize(&mut json).and_then(|()| json.end());
         if read.is_err() {
             records.pop();
@@ -132,8 +133,8 @@ impl<'a> Record<'a> {
         read
     }
 
-    fn read_plain(&mut self, line: &'a str) -> Result<(), Unusual> {
-        let mut json = Reader::new(line)?;
+    fn read_plain(&mut self, line: Line<'a>) -> Result<(), Unusual> {
+        let mut json = Reader::new(line.text, line.length);
         InPlace(self).deserialize(&mut json)?;
         json.end()
     }

@@ -20,6 +20,16 @@ pub(crate) trait Lenient<'de>: Default {
         Self::default()
     }
 
+    /// From a whole number.
+    fn from_integer(number: impl ToString + TryInto<i64>) -> Self {
+        Self::from_text(Cow::Owned(number.to_string()))
+    }
+
+    /// From true or false.
+    fn from_bool(flag: bool) -> Self {
+        Self::from_text(Cow::Borrowed(if flag { "true" } else { "false" }))
+    }
+
     /// From an array. An implementation must read it to its end.
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
@@ -56,16 +66,16 @@ impl<'de, T: Lenient<'de>> Visitor<'de> for LenientVisitor<T> {
         Ok(T::from_text(Cow::Owned(text)))
     }
     fn visit_u64<E>(self, number: u64) -> Result<T, E> {
-        Ok(T::from_text(Cow::Owned(number.to_string())))
+        Ok(T::from_integer(number))
     }
     fn visit_i64<E>(self, number: i64) -> Result<T, E> {
-        Ok(T::from_text(Cow::Owned(number.to_string())))
+        Ok(T::from_integer(number))
     }
     fn visit_f64<E>(self, number: f64) -> Result<T, E> {
         Ok(T::from_text(Cow::Owned(number.to_string())))
     }
     fn visit_bool<E>(self, flag: bool) -> Result<T, E> {
-        Ok(T::from_text(Cow::Borrowed(if flag { "true" } else { "false" })))
+        Ok(T::from_bool(flag))
     }
     fn visit_unit<E>(self) -> Result<T, E> {
         Ok(T::default())
@@ -123,10 +133,10 @@ impl<'a> Id<'a> {
             return is_number.then(|| Gid::parse(json));
         }
         let inside = json.get(1..json.len() - 1)?;
-        let gid = if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
-            Gid::parse(inside)
-        } else if let Some(gid) = Gid::parse_escaped(inside) {
+        let gid = if let Some(gid) = Gid::parse_escaped(inside) {
             gid
+        } else if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
+            Gid::parse(inside)
         } else {
             Gid::parse(&text_of(raw)?).into_owned()
         };
@@ -180,6 +190,10 @@ impl<'de> Lenient<'de> for Int {
         });
         Int(whole.parse().ok())
     }
+
+    fn from_integer(number: impl ToString + TryInto<i64>) -> Self {
+        Int(number.try_into().ok())
+    }
 }
 
 /// A boolean, also as text.
@@ -193,6 +207,10 @@ impl<'de> Lenient<'de> for Flag {
             flag if flag.eq_ignore_ascii_case("false") => Some(false),
             _ => None,
         })
+    }
+
+    fn from_bool(flag: bool) -> Self {
+        Flag(Some(flag))
     }
 }
 

@@ -5,6 +5,7 @@
 //! holds both ways against each other.
 
 use crate::html::TextEmitter;
+use crate::lane::{LANE, Lane};
 
 /// Reads as much of a fragment as is plain and returns the rest, which begins with the first thing that is not.
 pub(crate) fn skim<'h>(html: &'h str, emitter: &mut TextEmitter<'_>) -> &'h str {
@@ -69,18 +70,48 @@ fn ends_word(byte: u8) -> bool {
 
 /// Reads one of the entities that make up nearly all, or an ampersand that cannot begin one.
 fn skim_entity(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
-    const COMMON: [(&str, &str); 9] = [
-        ("&amp;", "&"),
-        ("&nbsp;", "\u{A0}"),
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", "\""),
-        ("&#39;", "'"),
-        ("&rsquo;", "’"),
-        ("&ndash;", "–"),
-        ("& ", "& "),
-    ];
-    let (written, meant) = COMMON.iter().find(|(written, _)| html.starts_with(written))?;
-    emitter.push(meant);
-    Some(written.len())
+    let bytes = html.as_bytes();
+    if bytes.get(1) == Some(&b' ') {
+        emitter.push("& ");
+        return Some(2);
+    }
+    let end = Lane::start_of(bytes).equal(b';').bits().trailing_zeros() as usize;
+    let name = bytes.get(1..end).filter(|_| end < LANE)?;
+    let meant = match name {
+        b"amp" => '&',
+        b"nbsp" => '\u{A0}',
+        b"lt" => '<',
+        b"gt" => '>',
+        b"quot" => '"',
+        b"lsquo" => '‘',
+        b"rsquo" => '’',
+        b"ldquo" => '“',
+        b"rdquo" => '”',
+        b"ndash" => '–',
+        b"mdash" => '—',
+        b"hellip" => '…',
+        b"bull" => '•',
+        b"deg" => '°',
+        b"reg" => '®',
+        b"trade" => '™',
+        b"eacute" => 'é',
+        b"auml" => 'ä',
+        b"ouml" => 'ö',
+        b"uuml" => 'ü',
+        b"szlig" => 'ß',
+        [b'#', b'x', digits @ ..] => numbered(digits, 16)?,
+        [b'#', digits @ ..] => numbered(digits, 10)?,
+        _ => return None,
+    };
+    emitter.push(meant.encode_utf8(&mut [0; 4]));
+    Some(end + 1)
+}
+
+/// The character of a number that stands for nothing else, as those of control characters do.
+fn numbered(digits: &[u8], radix: u32) -> Option<char> {
+    let digit = |number: Option<u32>, byte: &u8| {
+        number?.checked_mul(radix)?.checked_add(char::from(*byte).to_digit(radix)?)
+    };
+    let number = digits.iter().fold(Some(0), digit)?;
+    matches!(number, 0x20..0x7F | 0xA0..0xD800).then(|| char::from_u32(number))?
 }

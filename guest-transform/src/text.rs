@@ -9,6 +9,8 @@ use std::borrow::Cow;
 
 use unicode_segmentation::GraphemeCursor;
 
+use crate::lane::{LANE, Lane, none};
+
 /// Whether a character is left out of every document. Tab and line ends are not: they are white space.
 fn is_dropped(char: char) -> bool {
     match char {
@@ -34,36 +36,6 @@ const SUSPECT: [bool; 256] = {
     suspect
 };
 
-/// Bytes that are looked at together: as many as a vector register holds, for which compilers then use one.
-pub(crate) const LANE: usize = 16;
-
-/// Whether all bytes fulfil a condition. Looks at some lanes at a time, the last of which overlaps the one before, because
-/// branches are what costs most in the sandbox.
-#[inline(always)]
-pub(crate) fn all(bytes: &[u8], holds: impl Fn(u8) -> bool + Copy) -> bool {
-    let (blocks, rest) = bytes.as_chunks::<{ 4 * LANE }>();
-    if !blocks.iter().all(|block| all_of(block, holds)) {
-        return false;
-    }
-    if let Some(last) = rest.last_chunk::<LANE>() {
-        let (lanes, _) = rest.as_chunks::<LANE>();
-        return lanes.iter().all(|lane| all_of(lane, holds)) && all_of(last, holds);
-    }
-    if let (Some(first), Some(last)) = (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
-        return all_of(first, holds) & all_of(last, holds);
-    }
-    if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
-        return all_of(first, holds) & all_of(last, holds);
-    }
-    rest.iter().fold(true, |all, byte| all & holds(*byte))
-}
-
-/// The same for a number of bytes that is known when compiling, without a branch.
-#[inline(always)]
-pub(crate) fn all_of<const N: usize>(bytes: &[u8; N], holds: impl Fn(u8) -> bool) -> bool {
-    bytes.iter().fold(true, |all, byte| all & holds(*byte))
-}
-
 /// Whether two texts are equal. Begins at their ends, because addresses differ there.
 pub(crate) fn same(one: &str, other: &str) -> bool {
     let (one_rest, one_lanes) = one.as_bytes().as_rchunks::<LANE>();
@@ -83,15 +55,53 @@ pub(crate) fn trimmed(text: &str) -> &str {
     }
 }
 
+/// Whether a text is nothing but printable ASCII, as most texts are.
+pub(crate) fn is_printable_ascii(text: &str) -> bool {
+    none(text.as_bytes(), |lane| lane.outside(0x20, 0x7E))
+}
+
 /// Drops what no document may hold and trims the edges; white space inside stays as it is.
 pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
-    let printable = || all(text.as_bytes(), |byte| (0x20..0x7F).contains(&byte));
     let suspect = || text.bytes().any(|byte| SUSPECT[usize::from(byte)]);
-    if !printable() && suspect() && text.contains(is_dropped) {
+    if !is_printable_ascii(text) && suspect() && text.contains(is_dropped) {
         let kept: String = text.chars().filter(|char| !is_dropped(*char)).collect();
         return Cow::Owned(kept.trim().to_owned());
     }
     Cow::Borrowed(trimmed(text))
+}
+
+/// Appends a text. A copy whose size is known when compiling is two instructions, where any other is a call out of the sandbox;
+/// so texts are copied from both ends, which may overlap, and only long ones otherwise.
+#[inline]
+pub(crate) fn push(out: &mut String, text: &str) {
+    let bytes = text.as_bytes();
+    match bytes.len() {
+        0 => {}
+        1..=2 => push_ends::<1>(out, bytes),
+        3..=4 => push_ends::<2>(out, bytes),
+        5..=8 => push_ends::<4>(out, bytes),
+        9..=16 => push_ends::<8>(out, bytes),
+        17..=32 => push_ends::<16>(out, bytes),
+        33..=64 => push_ends::<32>(out, bytes),
+        _ => out.push_str(text),
+    }
+}
+
+/// Appends a text of N to 2 N bytes.
+#[inline(always)]
+fn push_ends<const N: usize>(out: &mut String, text: &[u8]) {
+    let (Some(first), Some(last)) = (text.first_chunk::<N>(), text.last_chunk::<N>()) else { return };
+    out.reserve(text.len());
+    // SAFETY: there is room for the text. Its ends are written where they belong and leave nothing out between them, so what is
+    // appended is the text as a whole.
+    #[allow(unsafe_code)]
+    unsafe {
+        let out = out.as_mut_vec();
+        let start = out.as_mut_ptr().add(out.len());
+        start.cast::<[u8; N]>().write_unaligned(*first);
+        start.add(text.len() - N).cast::<[u8; N]>().write_unaligned(*last);
+        out.set_len(out.len() + text.len());
+    }
 }
 
 /// Appends text with every run of white space as one space. Call it for each piece of a longer text: runs may span pieces.
@@ -99,19 +109,20 @@ pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
 /// `gap` remembers white space at the end of the piece, which is written only when a word follows.
 pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
     let bytes = piece.as_bytes();
+    // From here on texts are copied as they are: words with single spaces between them.
     let mut start = 0;
     let mut at = 0;
     while at < bytes.len() {
-        let byte = bytes[at];
-        if byte == b' ' && at > start && bytes.get(at + 1).is_some_and(u8::is_ascii_graphic) {
-            // A single space between words, by far the most frequent case, is copied along with them.
-            at += 2;
-            at += single_spaced_lanes(&bytes[at..]);
-            continue;
-        }
-        if byte > b' ' && !SUSPECT[usize::from(byte)] && byte != 0xE1 && byte != 0xE3 {
-            at += 1;
-            continue;
+        let lane = Lane::start_of(&bytes[at..]);
+        let visible = 0xFFFF ^ lane.outside(0x21, 0x7E).bits();
+        if at > start || visible & 1 == 1 {
+            // Of a space at the lane's end it is not known what follows.
+            let plain = visible | (lane.equal(b' ').bits() & (visible >> 1));
+            let length = plain.trailing_ones() as usize;
+            at += length;
+            if length >= LANE - 1 {
+                continue;
+            }
         }
         let Some(char) = piece[at..].chars().next() else { break };
         let white = char.is_whitespace();
@@ -121,23 +132,16 @@ pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
             start = at + char.len_utf8();
         }
         at += char.len_utf8();
+        while bytes.get(at).is_some_and(|byte| is_harmless(*byte)) {
+            at += 1;
+        }
     }
     push_word(out, gap, &piece[start..]);
 }
 
-/// How many bytes at the start are printable ASCII without a space before anything but a visible character, if whole
-/// lanes of them are counted.
-fn single_spaced_lanes(bytes: &[u8]) -> usize {
-    let Some((_, next)) = bytes.split_first() else { return 0 };
-    let (lanes, _) = bytes.as_chunks::<LANE>();
-    let (nexts, _) = next.as_chunks::<LANE>();
-    let plain = |(lane, next): &(&[u8; LANE], &[u8; LANE])| {
-        let pairs = lane.iter().zip(next.iter());
-        pairs.fold(true, |all, (byte, next)| {
-            all & (0x20..0x7F).contains(byte) & ((*byte != b' ') | (0x21..0x7F).contains(next))
-        })
-    };
-    LANE * lanes.iter().zip(nexts).take_while(plain).count()
+/// Whether a byte outside of ASCII is of a character that is neither dropped nor white space.
+fn is_harmless(byte: u8) -> bool {
+    byte >= 0x80 && !SUSPECT[usize::from(byte)] && byte != 0xE1 && byte != 0xE3
 }
 
 fn push_word(out: &mut String, gap: &mut bool, word: &str) {
@@ -148,7 +152,7 @@ fn push_word(out: &mut String, gap: &mut bool, word: &str) {
         out.push(' ');
     }
     *gap = false;
-    out.push_str(word);
+    push(out, word);
 }
 
 /// The longest beginning of a text of at most this many bytes that cuts no grapheme, without blanks at its end.
@@ -224,18 +228,23 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn looking_at_lanes_sees_every_byte(mut bytes in proptest::collection::vec(b'a'..=b'z', 0..200), at: usize) {
-            proptest::prop_assert!(all(&bytes, |byte| byte != 0));
+        fn texts_are_the_same_if_every_byte_is(mut bytes in proptest::collection::vec(b'a'..=b'z', 0..200), at: usize) {
             let text = String::from_utf8(bytes.clone()).unwrap();
             if !bytes.is_empty() {
                 let at = at % bytes.len();
                 bytes[at] = 0;
-                proptest::prop_assert!(!all(&bytes, |byte| byte != 0));
                 let other = String::from_utf8(bytes).unwrap();
                 proptest::prop_assert!(!same(&text, &other));
             }
             proptest::prop_assert!(same(&text, &text.clone()));
             proptest::prop_assert!(!same(&text, &(text.clone() + "a")));
+        }
+
+        #[test]
+        fn texts_of_any_length_are_appended(texts in proptest::collection::vec("[aé日]{0,50}", 0..8)) {
+            let mut out = String::new();
+            texts.iter().for_each(|text| push(&mut out, text));
+            proptest::prop_assert_eq!(out, texts.concat());
         }
 
         #[test]

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::text::{LANE, all, all_of, cut_at};
+use crate::lane::{LANE, Lane, Marks, before, none};
+use crate::text::{cut_at, push};
 
 /// Short fields, such as a title, are cut at this many bytes. Shopify allows 255 characters of at most 4 bytes.
 const MAX_SHORT_TEXT: usize = 1_100;
@@ -161,7 +162,7 @@ impl DocumentWriter {
         if cost == text.len() {
             // Every byte counts as one, so none is escaped.
             self.json.push('"');
-            self.json.push_str(text);
+            push(&mut self.json, text);
             self.json.push('"');
         } else {
             write_string(&mut self.json, text);
@@ -173,7 +174,7 @@ impl DocumentWriter {
 pub(crate) fn write_key(json: &mut String, name: &str) {
     separate(json);
     json.push('"');
-    json.push_str(name);
+    push(json, name);
     json.push_str("\":");
 }
 
@@ -196,7 +197,7 @@ pub(crate) fn write_string(json: &mut String, text: &str) {
     let mut rest = text;
     loop {
         let (plain, escaped) = rest.split_at(unescaped(rest.as_bytes()));
-        json.push_str(plain);
+        push(json, plain);
         let Some(char) = escaped.chars().next() else { break };
         match char {
             '"' => json.push_str("\\\""),
@@ -211,28 +212,23 @@ pub(crate) fn write_string(json: &mut String, text: &str) {
     json.push('"');
 }
 
-fn is_unescaped(byte: u8) -> bool {
-    (byte >= 0x20) & (byte != b'"') & (byte != b'\\')
-}
-
 /// How many bytes at the start are written as they are.
 fn unescaped(bytes: &[u8]) -> usize {
-    if all(bytes, is_unescaped) {
-        return bytes.len();
-    }
-    let (lanes, _) = bytes.as_chunks::<LANE>();
-    let plain = LANE * lanes.iter().take_while(|lane| all_of(lane, is_unescaped)).count();
-    let rest = &bytes[plain..];
-    plain + rest.iter().position(|byte| !is_unescaped(*byte)).unwrap_or(rest.len())
+    let is_escaped = |lane: Lane| lane.outside(0x20, 0xFF).or(quotes(lane));
+    if none(bytes, is_escaped) { bytes.len() } else { before(bytes, is_escaped) }
+}
+
+fn quotes(lane: Lane) -> Marks {
+    lane.equal(b'"').or(lane.equal(b'\\'))
 }
 
 /// Writes a finite number in its shortest form with a decimal point or exponent.
 pub(crate) fn write_float(json: &mut String, number: f64) {
-    json.push_str(zmij::Buffer::new().format_finite(number));
+    push(json, zmij::Buffer::new().format_finite(number));
 }
 
 pub(crate) fn write_integer(json: &mut String, number: i64) {
-    json.push_str(itoa::Buffer::new().format(number));
+    push(json, itoa::Buffer::new().format(number));
 }
 
 pub(crate) fn write_boolean(json: &mut String, flag: bool) {
@@ -259,14 +255,21 @@ const COST: [u8; 256] = {
 
 /// How many characters Python writes for a text, without quotes.
 pub(crate) fn cost(text: &str) -> usize {
-    let single = |byte: u8| (0x20..0x80).contains(&byte) & (byte != b'"') & (byte != b'\\');
+    if none(text.as_bytes(), is_costly) { text.len() } else { cost_by_lane(text.as_bytes()) }
+}
+
+/// The bytes that do not count as one.
+fn is_costly(lane: Lane) -> Marks {
+    lane.outside(0x20, 0x7F).or(quotes(lane))
+}
+
+// Apart, so that the usual way is short.
+#[inline(never)]
+fn cost_by_lane(bytes: &[u8]) -> usize {
     let one_by_one =
         |bytes: &[u8]| bytes.iter().map(|byte| usize::from(COST[usize::from(*byte)])).sum::<usize>();
-    if all(text.as_bytes(), single) {
-        return text.len();
-    }
-    let (lanes, rest) = text.as_bytes().as_chunks::<LANE>();
-    let of_lane = |lane: &[u8; LANE]| if all_of(lane, single) { LANE } else { one_by_one(lane) };
+    let (lanes, rest) = bytes.as_chunks::<LANE>();
+    let of_lane = |lane: &[u8; LANE]| if none(lane, is_costly) { LANE } else { one_by_one(lane) };
     lanes.iter().map(of_lane).sum::<usize>() + one_by_one(rest)
 }
 

@@ -1,8 +1,9 @@
 //! The measured parts of `cargo xtask bench marqo`, each a process of its own.
 //!
 //! `write URL DOCUMENTS` writes a file of documents to the index `bench` of a server and prints seconds, processor
-//! seconds and documents. `busy DOCUMENTS` writes them to a server of its own that takes 200 ms a request and eight
-//! requests at once, and prints the share of its time that it was kept busy, the requests, and how many it refused.
+//! seconds and documents. `busy EXPORT PLUGIN` has `host run` write an export to a server of its own that takes 200 ms
+//! a request and eight requests at once, and prints the share of its time that it was kept busy, the requests, and how
+//! many it refused; what follows are arguments of `host run`.
 
 use async_trait::async_trait;
 use cpu_time::ProcessTime;
@@ -19,6 +20,7 @@ use host::{
 use marqo_stand_in::{Operation, Options, StandIn, Version};
 use serde_json::Map;
 use std::{
+    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,7 +33,7 @@ const LANES: usize = 4;
 
 /// What the busy server takes for a request, and how many at once (Marqo's own bound).
 const LATENCY: Duration = Duration::from_millis(200);
-const AT_ONCE: usize = 8;
+const AT_ONCE: f64 = 8.0;
 
 fn main() {
     // Cargo adds `--bench`.
@@ -39,7 +41,7 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["write", url, documents] => write(url, documents),
-        ["busy", documents] => busy(documents),
+        ["busy", export, plugin, ref more @ ..] => busy(export, plugin, more),
         // `cargo test --benches` and the like start it without arguments.
         _ => eprintln!("nothing to measure: `cargo xtask bench marqo` says what"),
     }
@@ -81,17 +83,14 @@ fn batches(path: &str) -> Vec<Vec<Write>> {
 }
 
 /// Writes everything and returns how many documents that were.
-async fn write_all(url: &str, batches: &[Vec<Write>], settings: IndexSettings) -> usize {
-    let settings = IndexSettings { endpoint: url.to_owned(), ..settings };
-    let marqo = Marqo::new(Arc::new(Always(settings)), Arc::new(RealEnv), MarqoOptions::default());
-    let marqo = marqo.expect("the client starts");
+async fn write_all(marqo: &Marqo, batches: &[Vec<Write>]) -> usize {
     let target = Target {
         shop_id: "bench.myshopify.com".to_owned(),
         index_name: "bench".to_owned(),
         job_id: "bench".to_owned(),
     };
     let write = |batch| {
-        let (marqo, target) = (&marqo, &target);
+        let target = &target;
         async move {
             let outcomes = marqo.write(target, batch).await.expect("the server answers");
             assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done), "{outcomes:?}");
@@ -102,24 +101,22 @@ async fn write_all(url: &str, batches: &[Vec<Write>], settings: IndexSettings) -
     writes.buffer_unordered(LANES).fold(0, async |written, some| written + some).await
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("the runtime starts")
-}
-
 fn write(url: &str, documents: &str) {
     let batches = batches(documents);
     // The Python client knows no complexity: requests as large as the server takes, as its own are.
-    let settings = IndexSettings { batch_complexity: usize::MAX, ..IndexSettings::default() };
+    let settings =
+        IndexSettings { endpoint: url.to_owned(), batch_complexity: usize::MAX, ..IndexSettings::default() };
+    let marqo = Marqo::new(Arc::new(Always(settings)), Arc::new(RealEnv), MarqoOptions::default());
+    let marqo = marqo.expect("the client starts");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.expect("the runtime starts");
     let (started, processor) = (Instant::now(), ProcessTime::now());
-    let written = runtime().block_on(write_all(url, &batches, settings));
+    let written = runtime.block_on(write_all(&marqo, &batches));
     println!("{} {} {written}", started.elapsed().as_secs_f64(), processor.elapsed().as_secs_f64());
 }
 
-fn busy(documents: &str) {
+/// Runs the host itself: what a chunk needs before and after its requests is a part of what keeps a server waiting.
+fn busy(export: &str, plugin: &str, more: &[&str]) {
     let options = Options {
         version: Version::V2_13,
         indexes: vec!["bench".to_owned()],
@@ -127,14 +124,24 @@ fn busy(documents: &str) {
         ..Options::default()
     };
     let server = StandIn::start(options).expect("the stand-in starts");
-    let batches = batches(documents);
-    let started = Instant::now();
-    runtime().block_on(write_all(server.url(), &batches, IndexSettings::default()));
-    let seconds = started.elapsed().as_secs_f64();
+    let data = tempfile::tempdir().expect("there is room for a data directory");
+    let host = |words: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
+        command.args(words.split(' ')).arg("--data-dir").arg(data.path()).args(more);
+        let status = command.stdout(Stdio::null()).status().expect("the host starts");
+        assert!(status.success(), "{command:?} ended with {status}");
+    };
+    host("settings put bench", &["--endpoint", server.url()]);
+    let run = "run --quiet --shop bench.myshopify.com --target marqo --index bench";
+    host(run, &[&["--plugin", plugin, export], more].concat());
+
     let adds: Vec<_> =
         server.requests().into_iter().filter(|seen| seen.operation == Operation::Add).collect();
     let refused = adds.iter().filter(|seen| seen.status == Some(429)).count();
-    let served = adds.len() - refused;
-    let share = served as f64 * LATENCY.as_secs_f64() / AT_ONCE as f64 / seconds;
-    println!("{share} {served} {refused}");
+    // From the first request to the end of the last one, the opening of the gate and the end included.
+    let ends = adds.iter().map(|seen| seen.arrived_ms + seen.took_ms.unwrap_or_default());
+    let began = adds.iter().map(|seen| seen.arrived_ms).fold(f64::INFINITY, f64::min);
+    let took = ends.fold(0.0, f64::max) - began;
+    let busy: f64 = adds.iter().filter_map(|seen| seen.took_ms).sum();
+    println!("{} {} {refused}", busy / AT_ONCE / took, adds.len());
 }

@@ -364,7 +364,7 @@ impl Run<'_> {
             plan.strategy(),
             ingest.chunk_documents,
             ingest.chunk_bytes,
-            ingest.lanes,
+            self.config.lanes(),
             worker.same_version,
             index_name
         );
@@ -395,7 +395,7 @@ impl Run<'_> {
         let ingest = &self.config.ingest;
         IngestSettings {
             bounds: ChunkBounds { documents: ingest.chunk_documents.get(), bytes: ingest.chunk_bytes },
-            lanes: ingest.lanes.get(),
+            lanes: self.config.lanes().get(),
             // Every thread busy, and a batch waiting for each.
             batches: 2 * self.config.plugin.threads().get(),
         }

@@ -12,8 +12,9 @@ pub struct IngestConfig {
     pub chunk_documents: NonZeroUsize,
     /// Most bytes in a chunk.
     pub chunk_bytes: usize,
-    /// Chunks of a shop that may be written side by side; a product stays in its lane.
-    pub lanes: NonZeroU16,
+    /// Chunks of a shop that may be written side by side; a product stays in its lane. Without a number, one in a
+    /// catalog, and `worker.concurrency` where a server is written to.
+    pub lanes: Option<NonZeroU16>,
     /// A longer line is refused, in bytes.
     pub max_line_bytes: usize,
     /// Memory that sorting on disk may use, in bytes.
@@ -41,8 +42,7 @@ impl Default for IngestConfig {
             chunk_documents: const { NonZeroUsize::new(1000).expect("is not 0") },
             // A chunk is read, checked and parsed as a whole.
             chunk_bytes: 8 << 20,
-            // The seed's order: one chunk of a shop at a time.
-            lanes: NonZeroU16::MIN,
+            lanes: None,
             // Shopify's longest legal line is a 2 MB metafield, escaped up to sixfold.
             max_line_bytes: 64 << 20,
             spill_memory_bytes: 32 << 20,

@@ -20,7 +20,7 @@ pub use telemetry::TelemetryConfig;
 pub use worker::WorkerConfig;
 
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{num::NonZeroU16, path::PathBuf};
 
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,6 +74,17 @@ impl TargetIndex {
     }
 }
 
+impl Config {
+    /// Lanes of a run. In a catalog one, the seed's order: all write to one database. A server takes requests side by
+    /// side, and has nothing to do while the chunk of a single lane comes to its end and the next one is read.
+    pub fn lanes(&self) -> NonZeroU16 {
+        self.ingest.lanes.unwrap_or_else(|| match self.target {
+            TargetIndex::Catalog => NonZeroU16::MIN,
+            TargetIndex::Marqo => self.worker.concurrency.try_into().unwrap_or(NonZeroU16::MAX),
+        })
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -88,5 +99,20 @@ impl Default for Config {
             plugin: PluginConfig::default(),
             telemetry: TelemetryConfig::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_a_lane_for_each_chunk_at_once_and_a_catalog_one() {
+        let mut config = Config::default();
+        assert_eq!(config.lanes().get(), 1);
+        config.target = TargetIndex::Marqo;
+        assert_eq!(usize::from(config.lanes().get()), config.worker.concurrency.get());
+        config.ingest.lanes = NonZeroU16::new(2);
+        assert_eq!(config.lanes().get(), 2);
     }
 }

@@ -113,8 +113,13 @@ impl Worker {
     ) -> Result<(), Stop> {
         let mut tasks = JoinSet::new();
         let mut stopped = None;
+        // Set before the chunk that stops the loop is given back, or this very loop could take it once more.
+        let stopping = CancellationToken::new();
         loop {
-            let leave = cancel.is_cancelled() || stopped.is_some() || self.is_over(&until).await;
+            let leave = cancel.is_cancelled()
+                || stopping.is_cancelled()
+                || stopped.is_some()
+                || self.is_over(&until).await;
             let free = self.settings.concurrency.max(1).saturating_sub(tasks.len());
             if leave && tasks.is_empty() {
                 return stopped.map_or(Ok(()), Err);
@@ -125,11 +130,12 @@ impl Worker {
                     Ok(deliveries) => {
                         received = deliveries.len();
                         for delivery in deliveries {
-                            let worker = Arc::clone(self);
+                            let (worker, stopping) = (Arc::clone(self), stopping.clone());
                             let ChunkRef { job_id, seq, .. } = &delivery.chunk;
                             // Whatever is logged on the way is found by the job.
                             let span = tracing::info_span!("chunk", %job_id, seq);
-                            tasks.spawn(async move { worker.handle(delivery).await }.instrument(span));
+                            let handle = async move { worker.handle(delivery, &stopping).await };
+                            tasks.spawn(handle.instrument(span));
                         }
                     }
                     Err(error) => stopped = self.receive_failed(shop_id, error).await,
@@ -176,7 +182,7 @@ impl Worker {
     }
 
     /// Handles one delivery from claim to acknowledgement.
-    async fn handle(&self, delivery: Delivery) -> Result<(), Box<Stop>> {
+    async fn handle(&self, delivery: Delivery, stopping: &CancellationToken) -> Result<(), Box<Stop>> {
         let mut held = None;
         // A panic concerns this chunk alone; the loop and the other chunks go on.
         let result = AssertUnwindSafe(self.steps(&delivery, &mut held)).catch_unwind().await;
@@ -186,7 +192,7 @@ impl Worker {
             Err(Fault::Bug { key: delivery.chunk.key.clone(), message: message.unwrap_or_default() })
         });
         let Err(fault) = result else { return Ok(()) };
-        self.dispose(&delivery, held, fault).await
+        self.dispose(&delivery, held, fault, stopping).await
     }
 
     async fn steps(&self, delivery: &Delivery, held: &mut Option<Held>) -> Result<(), Fault> {
@@ -261,7 +267,13 @@ impl Worker {
         Ok(())
     }
 
-    async fn dispose(&self, delivery: &Delivery, held: Option<Held>, fault: Fault) -> Result<(), Box<Stop>> {
+    async fn dispose(
+        &self,
+        delivery: &Delivery,
+        held: Option<Held>,
+        fault: Fault,
+        stopping: &CancellationToken,
+    ) -> Result<(), Box<Stop>> {
         let key = &delivery.chunk.key;
         let attempts = held.map_or(delivery.receive_count, |held| held.attempts);
         let decided = disposition(&fault, attempts, self.env.random());
@@ -280,7 +292,10 @@ impl Worker {
         let given_back = match &decided {
             Disposition::Abandon => Ok(()),
             Disposition::Retry(after) => self.release(delivery, held, *after).await,
-            Disposition::Stop => self.forgive(delivery, held).await,
+            Disposition::Stop => {
+                stopping.cancel();
+                self.forgive(delivery, held).await
+            }
             Disposition::Quarantine(code) => {
                 let reason = Quarantine { code: (*code).to_owned(), message: cause };
                 self.quarantine(delivery, held, reason).await

@@ -10,6 +10,7 @@ mod interrupt;
 mod marqo;
 mod metrics;
 mod order;
+mod rows;
 mod samples;
 mod settings;
 mod support;

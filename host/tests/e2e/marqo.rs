@@ -115,48 +115,6 @@ fn products_reach_the_index_once_and_unchanged_ones_are_not_written_again() {
 }
 
 #[test]
-fn what_goes_away_by_itself_costs_no_document() {
-    let add = |fault: Fault, times: u64| FaultRule::new(fault).on(Operation::Add).next(times);
-    let item = |status: u16, applied: bool| Fault::Item { status, applied };
-    let rows: Vec<(&str, FaultRule)> = vec![
-        ("409, the schema is locked", add(Fault::SchemaLocked, 2)),
-        ("409, another request changed the schema", add(Fault::SchemaRaced, 1)),
-        ("500 while a schema rolls out", add(Fault::SchemaNotConverged, 1)),
-        ("429 of a gateway with Retry-After", add(Fault::TooManyRequests { retry_after: Some(1) }, 1)),
-        ("429 without", add(Fault::TooManyRequests { retry_after: None }, 2)),
-        ("500 without a code", add(Fault::Internal, 1)),
-        ("500 in plain text", add(Fault::Uncaught, 1)),
-        ("502 in HTML", add(Fault::Gateway { status: 502 }, 1)),
-        ("503 in HTML", add(Fault::Gateway { status: 503 }, 1)),
-        ("504 in HTML", add(Fault::Gateway { status: 504 }, 1)),
-        ("413 in HTML", add(Fault::Gateway { status: 413 }, 1)),
-        ("200 in HTML", add(Fault::Html, 1)),
-        ("a truncated answer", add(Fault::Truncated, 1)),
-        ("no answer", add(Fault::Hang, 1)),
-        ("a reset before writing", add(Fault::ResetBefore, 1)),
-        ("a reset after writing", add(Fault::ResetAfter, 1)),
-        ("504 after writing", add(Fault::ErrorAfter { status: 504 }, 1)),
-        ("an item with 429", add(item(429, false), 2)),
-        ("an item with 500 that was not written", add(item(500, false), 2)),
-        ("an item with 500 that was written", add(item(500, true), 2)),
-        ("a picture that could not be loaded at first", add(Fault::Media { url: None, reason: None }, 2)),
-        ("500 while reading versions", FaultRule::new(Fault::Internal).on(Operation::GetMany).next(1)),
-        ("a reset while reading versions", FaultRule::new(Fault::ResetBefore).on(Operation::GetMany).next(1)),
-        ("500 while deleting", FaultRule::new(Fault::Internal).on(Operation::Delete).next(1)),
-    ];
-    for (name, rule) in rows {
-        let (shop, server) = (Shop::new(), server(Version::V2_25));
-        shop.put(&["--endpoint", server.url(), "--tensor-field", "title"]);
-        server.set_faults(&[rule]);
-        let ran = shop.run(&[]);
-        assert_eq!(ran.code, Some(0), "{name}: {ran:?}");
-        let [total, processed, _, failed, deleted] = counts(&ran);
-        assert_eq!((processed, failed), (total, 0), "{name}: {ran:?}");
-        assert_eq!(server.documents(INDEX).len() as u64, total - deleted, "{name}");
-    }
-}
-
-#[test]
 fn a_document_that_is_refused_is_explained_and_the_rest_is_written() {
     for (name, fault, words) in [
         ("a value", Fault::Item { status: 400, applied: false }, ""),

@@ -82,20 +82,39 @@ async fn an_update_gets_through_whatever_fails_once() {
 async fn a_server_of_2_13_cannot_update_and_says_so() {
     let lab = Lab::with(Options { version: Version::V2_13, ..Options::default() }, |_| ()).await;
     lab.write(&some(3)).await;
-    let error = lab.index.update(&lab.target, &some(3)).await.unwrap_err();
+    let changes = [write("d0", json!({"stock": 7}))];
+    let error = lab.index.update(&lab.target, &changes).await.unwrap_err();
     assert!(!error.transient && told(&error).contains("send them whole"), "{}", told(&error));
 }
 
 #[tokio::test]
-async fn after_nine_conflicts_the_chunk_is_given_back() {
+async fn after_nine_conflicts_nothing_more_is_tried() {
     let lab = Lab::new().await;
     lab.faults(&[FaultRule::new(Fault::SchemaLocked).on(Operation::Add)]);
     let error = lab.write_error(&some(5)).await;
-    assert!(error.transient && told(&error).contains("being updated"), "{}", told(&error));
+    // Not transient: nine attempts at each of nine attempts at the chunk would be eighty-one.
+    assert!(!error.transient && told(&error).contains("being updated"), "{}", told(&error));
     assert_eq!(lab.requests(Operation::Add).len(), 9);
     let slept = lab.clock.slept();
     assert!(slept.len() == 8 && slept.iter().all(|time| *time <= Duration::from_secs(40)), "{slept:?}");
     assert!(slept[7] >= Duration::from_secs(20), "{slept:?}");
+}
+
+#[tokio::test]
+async fn what_no_document_is_to_blame_for_is_asked_once() {
+    let refused =
+        |rule: &str, message: &str| Fault::Refused { rule: rule.to_owned(), message: message.to_owned() };
+    for fault in [
+        refused("model-failed", "Problem vectorising query. Reason: the model could not be loaded"),
+        refused("body-unknown-key", "mediaDownloadHeaders"),
+        refused("index-not-found", "Index shop not found"),
+    ] {
+        let lab = Lab::with(Options::default(), |settings| settings.batch_documents = 4).await;
+        lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
+        let error = lab.write_error(&some(40)).await;
+        assert!(!error.transient, "{fault:?}: {}", told(&error));
+        assert_eq!(lab.requests(Operation::Add).len(), 1, "{fault:?}");
+    }
 }
 
 #[tokio::test]

@@ -9,10 +9,14 @@ use std::collections::BTreeMap;
 const DOCUMENTS: usize = 1500;
 const ROUNDS: usize = 3;
 
-fn faults() -> Vec<FaultRule> {
-    let rule = |share: f64| move |fault: Fault| FaultRule::new(fault).probability(share);
-    let whole = [
-        Fault::SchemaLocked,
+/// What befalls writing requests as a whole and goes away.
+pub(crate) fn of_writes() -> Vec<Fault> {
+    [Fault::SchemaLocked].into_iter().chain(of_requests()).collect()
+}
+
+/// What befalls any request as a whole and goes away.
+pub(crate) fn of_requests() -> Vec<Fault> {
+    vec![
         Fault::TooManyRequests { retry_after: None },
         Fault::TooManyRequests { retry_after: Some(2) },
         Fault::Internal,
@@ -25,17 +29,27 @@ fn faults() -> Vec<FaultRule> {
         Fault::ErrorAfter { status: 500 },
         Fault::ErrorAfter { status: 504 },
         Fault::Truncated,
-    ];
-    let items = [
+    ]
+}
+
+/// What befalls single documents and goes away.
+pub(crate) fn of_items() -> Vec<Fault> {
+    vec![
         Fault::Item { status: 429, applied: false },
         Fault::Item { status: 500, applied: false },
         Fault::Item { status: 500, applied: true },
-    ];
-    let in_writes = whole.clone().map(rule(0.025)).map(|rule| rule.on(Operation::Add));
-    // Nothing is busy when it is read.
-    let in_reads = whole[1..].iter().cloned().map(rule(0.025)).map(|rule| rule.on(Operation::GetMany));
-    let in_items = items.map(rule(0.005)).map(|rule| rule.on(Operation::Add));
-    in_writes.into_iter().chain(in_reads).chain(in_items).collect()
+    ]
+}
+
+/// Each of these so often, in one operation.
+pub(crate) fn rules(faults: Vec<Fault>, share: f64, operation: Operation) -> impl Iterator<Item = FaultRule> {
+    faults.into_iter().map(move |fault| FaultRule::new(fault).probability(share).on(operation))
+}
+
+fn faults() -> Vec<FaultRule> {
+    let in_writes = rules(of_writes(), 0.025, Operation::Add);
+    let in_reads = rules(of_requests(), 0.025, Operation::GetMany);
+    in_writes.chain(in_reads).chain(rules(of_items(), 0.005, Operation::Add)).collect()
 }
 
 fn document(n: usize, round: usize) -> Write {

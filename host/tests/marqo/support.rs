@@ -57,12 +57,18 @@ impl Env for Clock {
     }
 
     fn random(&self) -> u64 {
-        // SplitMix64.
-        let state = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        random(&mut self.random.fetch_add(STEP, Ordering::SeqCst))
     }
+}
+
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// SplitMix64.
+pub(crate) fn random(state: &mut u64) -> u64 {
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    *state = state.wrapping_add(STEP);
+    mixed ^ (mixed >> 31)
 }
 
 /// Settings of some indexes.

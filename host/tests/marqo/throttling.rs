@@ -41,6 +41,35 @@ async fn the_concurrency_that_is_allowed_is_never_exceeded() {
 }
 
 #[tokio::test]
+async fn of_two_calls_the_older_is_served_first() {
+    let lab = Lab::with(Options::default(), |settings| {
+        settings.batch_documents = 5;
+        settings.concurrency = 1;
+    })
+    .await;
+    let all = some(81);
+    // Makes the fields known, which one request would have to do alone.
+    lab.write(&all[80..]).await;
+    let (older, newer) = all[..80].split_at(40);
+    futures::join!(lab.write(older), lab.write(newer));
+    let adds: Vec<String> = lab.requests(Operation::Add).into_iter().flat_map(|add| add.ids).collect();
+    let expected: Vec<String> = [80].into_iter().chain(0..80).map(|n| format!("d{n}")).collect();
+    assert_eq!(adds, expected);
+}
+
+#[tokio::test]
+async fn what_waits_is_not_sent_after_a_failure_of_the_call() {
+    let lab = Lab::with(Options::default(), |settings| settings.batch_documents = 1).await;
+    lab.write(&some(1)).await;
+    lab.faults(&[FaultRule::new(Fault::Gateway { status: 403 }).on(Operation::Add)]);
+    let error = lab.write_error(&some(50)).await;
+    assert!(told(&error).contains("403"), "{}", told(&error));
+    // Two were allowed at once after one success.
+    let failed = lab.requests(Operation::Add).len() - 1;
+    assert!((1..=2).contains(&failed), "{failed} requests");
+}
+
+#[tokio::test]
 async fn a_server_that_throttles_for_ever_is_given_up_in_the_end() {
     let lab = Lab::new().await;
     lab.faults(&[FaultRule::new(Fault::TooManyRequests { retry_after: None }).on(Operation::Add)]);

@@ -1,7 +1,7 @@
 //! From a request to what becomes of it.
 
 use crate::exchange::{Exchange, outcomes};
-use crate::fault::{Director, Fate, Fault, FaultRule};
+use crate::fault::{Director, Fate, Fault, FaultRule, named};
 use crate::http::{Ending, Request, decoded};
 use crate::index::{Index, Known};
 use crate::operation::{Call, Operation, Route, route};
@@ -32,7 +32,7 @@ pub(crate) struct State {
     /// How often each rule was applied, by its name.
     pub(crate) met: BTreeMap<String, u64>,
     random: Random,
-    running: BTreeMap<Operation, usize>,
+    pub(crate) running: BTreeMap<Operation, usize>,
 }
 
 impl App {
@@ -92,7 +92,7 @@ impl App {
         if let Some(fault) = &fate.before {
             return self.fail(number, &call, &request, fault);
         }
-        let reply = self.apply(number, &call, &request, &parsed, &fate, known);
+        let reply = self.apply(number, &call, &request, parsed, &fate, known);
         match &fate.after {
             None => self.finish(number, &call, &request, reply),
             Some(fault) => self.fail_after(number, &call, &request, fault, reply),
@@ -145,7 +145,7 @@ impl App {
         number: u64,
         call: &Call,
         request: &Request,
-        parsed: &Result<Value, String>,
+        parsed: Result<Value, String>,
         fate: &Fate,
         known_at_arrival: Option<Known>,
     ) -> Reply {
@@ -192,6 +192,11 @@ impl App {
             Fault::Internal => Refusal::new(&INTERNAL, "Vespa returned an error").into(),
             Fault::Uncaught => Reply::of(500, Body::Text("Internal Server Error".to_owned())).met(&UNCAUGHT),
             Fault::Gateway { status } => gateway(*status),
+            Fault::Refused { rule, message } => match named(rule) {
+                Some(rule) if self.options.version.is_old() => Reply::refused(rule, message),
+                Some(rule) => Reply::refused(rule, message).with_root_places(),
+                None => Refusal::new(&INTERNAL, format!("The table has no rule {rule}")).into(),
+            },
             Fault::Html => Reply::page(200, "Welcome").met(&GATEWAY_HTML),
             _ => Reply::from(Refusal::new(&INTERNAL, "This fault takes no request's place")),
         };

@@ -12,7 +12,8 @@ use std::time::SystemTime;
 const LIMIT: usize = 10_000;
 
 pub(crate) fn delete(session: &mut Session, request: &Request, name: &str) -> Result<Reply, Refusal> {
-    let Some(asked) = session.body(request)?.as_array() else { return Err(Refusal::wrong_type(&[], "list")) };
+    let body = session.body(request)?;
+    let Some(asked) = body.as_array() else { return Err(Refusal::wrong_type(&[], "list")) };
     let mut met = Vec::new();
     let mut asked_ids = Vec::with_capacity(asked.len());
     for id in asked {

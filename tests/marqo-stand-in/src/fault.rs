@@ -2,6 +2,7 @@
 
 use crate::operation::Operation;
 use crate::random::{Random, hash};
+use crate::rules::{Answer, RULES, Rule};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -72,6 +73,14 @@ pub enum Fault {
     },
     /// No answer ever. Nothing is written.
     Hang,
+    /// Refused as a rule of the table says, though nothing is wrong with the request or the document: for cases that the
+    /// client under test cannot bring about. Nothing is written.
+    Refused {
+        /// The rule's name. One of an item refuses documents, any other the request.
+        rule: String,
+        /// What the server says.
+        message: String,
+    },
     /// The connection is reset. Nothing is written.
     ResetBefore,
     /// Everything is written, then the connection is reset.
@@ -87,12 +96,23 @@ pub enum Fault {
 
 impl Fault {
     fn is_of_items(&self) -> bool {
-        matches!(self, Self::Item { .. } | Self::Media { .. } | Self::Partial { .. })
+        match self {
+            Self::Item { .. } | Self::Media { .. } | Self::Partial { .. } => true,
+            Self::Refused { rule, .. } => {
+                named(rule).is_some_and(|rule| matches!(rule.answer, Answer::Item { .. }))
+            }
+            _ => false,
+        }
     }
 
     fn is_after_applying(&self) -> bool {
         matches!(self, Self::ResetAfter | Self::ErrorAfter { .. } | Self::Truncated)
     }
+}
+
+/// The rule of this name.
+pub(crate) fn named(name: &str) -> Option<&'static Rule> {
+    RULES.iter().copied().find(|rule| rule.name() == name)
 }
 
 /// A fault and when it happens.

@@ -168,6 +168,7 @@ impl Connection {
         if length > MAXIMAL_BODY {
             return Err(invalid("the body is too long"));
         }
+        self.unread.reserve(length.saturating_sub(self.unread.len()));
         while self.unread.len() < length {
             self.read_some().await?;
         }
@@ -183,7 +184,9 @@ impl Connection {
     }
 
     async fn read_more(&mut self) -> io::Result<usize> {
-        self.unread.reserve(16 * 1024);
+        if self.unread.len() == self.unread.capacity() {
+            self.unread.reserve(16 * 1024);
+        }
         self.stream.read_buf(&mut self.unread).await
     }
 

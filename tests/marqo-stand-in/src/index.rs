@@ -4,6 +4,7 @@ use crate::options::Version;
 use crate::vectors::{Facet, Split, SplitMethod};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub(crate) struct Index {
     pub(crate) name: String,
@@ -105,7 +106,8 @@ pub(crate) struct TextField {
 pub(crate) struct Document {
     /// The `_id` it was sent with.
     pub(crate) id: String,
-    pub(crate) sent: Map<String, Value>,
+    /// Shared with the history.
+    pub(crate) sent: Arc<Map<String, Value>>,
     /// As read back, without `_id`.
     pub(crate) fields: Map<String, Value>,
     pub(crate) facets: Vec<Facet>,

@@ -86,11 +86,14 @@ pub(crate) fn delete(session: &mut Session, name: &str) -> Result<Reply, Refusal
 }
 
 pub(crate) fn create(session: &mut Session, request: &Request, name: &str) -> Result<Reply, Refusal> {
-    let nothing = Map::new();
     let settings = match request.body.is_empty() {
-        true => &nothing,
-        false => session.body(request)?.as_object().ok_or_else(|| Refusal::wrong_type(&[], "dict"))?,
+        true => Map::new(),
+        false => match session.body(request)? {
+            Value::Object(settings) => settings,
+            _ => return Err(Refusal::wrong_type(&[], "dict")),
+        },
     };
+    let settings = &settings;
     check_keys(settings)?;
     names::check_index(name).map_err(|message| Refusal::new(&INDEX_NAME, message))?;
     check_values(session, settings).map_err(|message| Refusal::new(&INDEX_SETTING, message))?;

@@ -10,6 +10,7 @@ use crate::session::Session;
 use crate::{ids, python, vespa};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Why an item is not updated.
 enum No {
@@ -19,7 +20,8 @@ enum No {
 }
 
 pub(crate) fn patch(session: &mut Session, request: &Request, name: &str) -> Result<Reply, Refusal> {
-    let documents = documents(session.body(request)?)?;
+    let body = session.body(request)?;
+    let documents = documents(&body)?;
     let index = session.store.index(name)?;
     if session.version.is_old() && matches!(index.kind, Kind::Unstructured) {
         let message = "Partial document update is not supported for unstructured indexes. Please use add_documents with \
@@ -107,7 +109,12 @@ fn update(
         Kind::Structured(schema) => patch_structured(schema, stored, &changes)?,
         Kind::Unstructured => patch_unstructured(&index.known, index, stored, &changes, met)?,
     };
-    document.sent.extend(changes);
+    Arc::make_mut(&mut document.sent).extend(changes);
+    if let Some(Fault::Refused { rule, message }) = session.fate.items.get(id)
+        && let Some(rule) = crate::fault::named(rule)
+    {
+        return Err(No::Here(rule, message.clone()));
+    }
     if let Some(Fault::Item { status, applied }) = session.fate.items.get(id) {
         let (rule, status, message) = vespa::translated(session.version, *status);
         met.push(rule);

@@ -52,6 +52,35 @@ pub(crate) fn dumps(value: &Value) -> String {
     }
 }
 
+/// The length of [`dumps`], without making it.
+pub(crate) fn dumped_length(value: &Value) -> usize {
+    let members = |count: usize, sum: usize| 2 + sum + 2 * count.saturating_sub(1);
+    match value {
+        Value::Null | Value::Bool(true) => 4,
+        Value::Bool(false) => 5,
+        Value::Number(number) => number_text(number).len(),
+        Value::String(text) => dumped_text_length(text),
+        Value::Array(list) => members(list.len(), list.iter().map(dumped_length).sum()),
+        Value::Object(map) => {
+            let member = |(key, value): (&String, &Value)| dumped_text_length(key) + 2 + dumped_length(value);
+            members(map.len(), map.iter().map(member).sum())
+        }
+    }
+}
+
+fn dumped_text_length(text: &str) -> usize {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+        return text.len() + 2;
+    }
+    let length = |character: char| match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        ' '..='~' => 1,
+        _ => 6 * character.len_utf16(),
+    };
+    2 + text.chars().map(length).sum::<usize>()
+}
+
 fn dumped_object(members: &Map<String, Value>) -> String {
     let pairs = members.iter().map(|(key, value)| format!("{}: {}", dumped_text(key), dumps(value)));
     format!("{{{}}}", joined(pairs))
@@ -126,6 +155,17 @@ mod tests {
             dumps(&json!({"a": [1, 2.0], "é": "\u{7f}😀\n"})),
             r#"{"a": [1, 2.0], "\u00e9": "\u007f\ud83d\ude00\n"}"#
         );
+    }
+
+    #[test]
+    fn a_length_is_that_of_the_dump() {
+        for value in [
+            json!({"a": [1, 2.0, 1e-7, null, true, false], "é": "\u{7f}😀\n\"\\\u{8}\u{1}", "b": {}, "c": []}),
+            json!({}),
+            json!([["plain"], "x"]),
+        ] {
+            assert_eq!(dumped_length(&value), dumps(&value).len(), "{value}");
+        }
     }
 
     #[test]

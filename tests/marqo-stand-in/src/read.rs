@@ -25,7 +25,7 @@ pub(crate) fn one(session: &mut Session, request: &Request, name: &str, id: &str
 
 pub(crate) fn many(session: &mut Session, request: &Request, name: &str) -> Result<Reply, Refusal> {
     let body = session.body(request)?;
-    let asked = if request.method == "POST" { ids_of_batch(body)? } else { ids_of_list(body)? };
+    let asked = if request.method == "POST" { ids_of_batch(&body)? } else { ids_of_list(&body)? };
     session.store.index(name)?;
     if asked.len() > LIMIT {
         let message = format!(

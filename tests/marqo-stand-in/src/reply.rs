@@ -62,6 +62,19 @@ impl Reply {
         Self::of(status, Body::Json(json!({ "detail": detail }))).met(rule)
     }
 
+    /// The whole request refused as the rule says. A wrong form is told as pydantic tells it: `message` is then the key
+    /// that is wrong, if there is one.
+    pub(crate) fn refused(rule: &'static Rule, message: &str) -> Self {
+        match rule.answer {
+            Answer::Framework(status) => Self::detail(status, message, rule),
+            Answer::Shape => {
+                let key = (!message.is_empty()).then_some(message);
+                Refusal::shape(rule, key.as_slice(), "extra fields not permitted", "value_error.extra").into()
+            }
+            _ => Refusal::new(rule, message).into(),
+        }
+    }
+
     pub(crate) fn into_response(self) -> Response {
         let (kind, bytes) = match self.body {
             Body::Json(value) => ("application/json", value.to_string().into_bytes()),

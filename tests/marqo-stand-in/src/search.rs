@@ -38,7 +38,8 @@ const KEYS: [&str; 24] = [
 ];
 
 pub(crate) fn search(session: &mut Session, request: &Request, name: &str) -> Result<Reply, Refusal> {
-    let Some(body) = session.body(request)?.as_object() else { return Err(Refusal::wrong_type(&[], "dict")) };
+    let body = session.body(request)?;
+    let Some(body) = body.as_object() else { return Err(Refusal::wrong_type(&[], "dict")) };
     if let Some(key) = body.keys().find(|key| !KEYS.contains(&key.as_str())) {
         return Err(unknown_key(&BODY_UNKNOWN_KEY, key));
     }

@@ -71,6 +71,11 @@ impl StandIn {
         self.app.state().log.clone()
     }
 
+    /// How many requests are being served right now.
+    pub fn running(&self) -> usize {
+        self.app.state().running.values().sum()
+    }
+
     /// How often each rule of [`crate::RULES`] was applied, by its name.
     pub fn rules_met(&self) -> BTreeMap<String, u64> {
         self.app.state().met.clone()

@@ -19,16 +19,16 @@ pub(crate) struct Session<'a> {
     pub(crate) origin: Origin,
     pub(crate) url: &'a str,
     /// The body, or why it is no JSON.
-    pub(crate) parsed: &'a Result<Value, String>,
+    pub(crate) parsed: Result<Value, String>,
     pub(crate) auto_create: bool,
     /// The fields that the index knew before the request waited for anything.
     pub(crate) known_at_arrival: Option<Known>,
     pub(crate) started: Instant,
 }
 
-impl<'a> Session<'a> {
-    /// The body as JSON, as FastAPI reads it.
-    pub(crate) fn body(&self, request: &Request) -> Result<&'a Value, Refusal> {
+impl Session<'_> {
+    /// The body as JSON, as FastAPI reads it; it can be taken once.
+    pub(crate) fn body(&mut self, request: &Request) -> Result<Value, Refusal> {
         let content_type = request.header("content-type").unwrap_or("application/json");
         let is_json = content_type.split(';').next().is_some_and(|kind| kind.trim().ends_with("json"));
         if !is_json {
@@ -38,9 +38,8 @@ impl<'a> Session<'a> {
         if request.body.is_empty() {
             return Err(Refusal::shape(&GET_WITHOUT_BODY, &[], "field required", "value_error.missing"));
         }
-        self.parsed
-            .as_ref()
-            .map_err(|error| Refusal::shape(&BODY_NOT_JSON, &[], error, "value_error.jsondecode"))
+        let parsed = self.parsed.as_mut().map(std::mem::take);
+        parsed.map_err(|error| Refusal::shape(&BODY_NOT_JSON, &[], error, "value_error.jsondecode"))
     }
 
     pub(crate) fn check_device(&self, request: &Request) -> Result<(), Refusal> {

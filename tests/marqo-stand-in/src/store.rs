@@ -7,6 +7,7 @@ use crate::rules::INDEX_NOT_FOUND;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A write that was applied.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,10 +40,17 @@ pub struct StoredDocument {
 
 pub(crate) struct Store {
     pub(crate) indexes: BTreeMap<String, Index>,
-    history: BTreeMap<String, BTreeMap<String, Vec<Write>>>,
+    /// By index and id.
+    history: BTreeMap<String, BTreeMap<String, Vec<Noted>>>,
     version_field: String,
     writes: u64,
 }
+
+/// What was sent; none for a deletion.
+type Content = Option<Arc<Map<String, Value>>>;
+
+/// A write as it is kept: its number, who wrote, what.
+type Noted = (u64, Origin, Content);
 
 /// Says which request writes.
 #[derive(Clone, Copy)]
@@ -66,8 +74,7 @@ impl Store {
 
     /// Puts the document in place of the one before. The index must be there.
     pub(crate) fn put(&mut self, origin: Origin, index: &str, kept_id: &str, document: Document) {
-        let content = Value::Object(document.sent.clone());
-        self.note(origin, index, kept_id, content);
+        self.note(origin, index, kept_id, Some(Arc::clone(&document.sent)));
         if let Some(index) = self.indexes.get_mut(index) {
             index.documents.insert(kept_id.to_owned(), document);
         }
@@ -78,22 +85,31 @@ impl Store {
         let index_name = index;
         let removed = self.indexes.get_mut(index).and_then(|index| index.documents.remove(kept_id));
         if removed.is_some() {
-            self.note(origin, index_name, kept_id, Value::Null);
+            self.note(origin, index_name, kept_id, None);
         }
         removed.is_some()
     }
 
-    fn note(&mut self, origin: Origin, index: &str, kept_id: &str, content: Value) {
+    fn note(&mut self, origin: Origin, index: &str, kept_id: &str, content: Content) {
         self.writes += 1;
-        let Origin { request, operation } = origin;
-        let version = content.get(&self.version_field).cloned().unwrap_or_default();
-        let write = Write { number: self.writes, request, operation, version, content };
         let history = self.history.entry(index.to_owned()).or_default();
-        history.entry(kept_id.to_owned()).or_default().push(write);
+        history.entry(kept_id.to_owned()).or_default().push((self.writes, origin, content));
     }
 
     pub(crate) fn history(&self, index: &str) -> BTreeMap<String, Vec<Write>> {
-        self.history.get(index).cloned().unwrap_or_default()
+        let write = |(number, origin, content): &Noted| Write {
+            number: *number,
+            request: origin.request,
+            operation: origin.operation,
+            version: content
+                .as_ref()
+                .and_then(|sent| sent.get(&self.version_field))
+                .cloned()
+                .unwrap_or_default(),
+            content: content.as_ref().map(|sent| Value::Object((**sent).clone())).unwrap_or_default(),
+        };
+        let writes = self.history.get(index).into_iter().flatten();
+        writes.map(|(id, writes)| (id.clone(), writes.iter().map(write).collect())).collect()
     }
 
     pub(crate) fn documents(&self, index: &str) -> BTreeMap<String, StoredDocument> {
@@ -112,7 +128,7 @@ fn stored(document: &Document) -> StoredDocument {
     let mut read_back: Map<String, Value> = document.fields.clone();
     read_back.insert("_id".to_owned(), Value::String(document.id.clone()));
     StoredDocument {
-        sent: Value::Object(document.sent.clone()),
+        sent: Value::Object((*document.sent).clone()),
         read_back: Value::Object(read_back),
         tensor_fields: present,
         missing_tensor_fields: missing,

@@ -17,13 +17,23 @@ pub(crate) struct Options {
     /// Size of the export whose documents are written, in MB
     #[arg(long, default_value_t = 60, value_name = "MB")]
     size: u64,
+    /// Size of the export that keeps a slow server busy, in MB
+    #[arg(long, default_value_t = 150, value_name = "MB")]
+    busy_size: u64,
     /// Rounds of each measurement
     #[arg(long, default_value_t = 5, value_name = "N")]
     rounds: usize,
 }
 
-/// One round: its seconds, its processor seconds, its documents.
-type Round = [f64; 3];
+/// One round: the processor seconds of the client, its seconds, its documents, the server's processor seconds.
+type Round = [f64; 4];
+
+const SIDES: &str = "\
+    Both write the same documents, read before the clock starts, into an empty index of a server of their own, at most
+    128 documents a request, and look at the answer for each document. The Python client makes one request after the
+    other. The host adds its own fields, takes out what no server keeps, measures each document as the server will, and
+    makes up to 8 requests at once. The server is the stand-in: it checks and keeps documents, and embeds nothing.
+";
 
 pub(super) fn run(options: &Options) -> Result<()> {
     build::run()?;
@@ -33,40 +43,74 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let documents = documents(options, &folder)?;
     let python = python(&folder)?;
     host_bench().words("nothing").run()?;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds {
-        // Each writes into an empty index of a server of its own.
-        let server = Server::start()?;
-        ours.push(figures(host_bench().words("write").words(&server.url).path(&documents))?);
-        drop(server);
-        let server = Server::start()?;
-        let client = Step::new("measuring the Python client", &python);
-        let script = root().join("xtask/src/bench/marqo_client.py");
-        theirs.push(figures(client.path(&script).words(&server.url).path(&documents))?);
+    let ours = || host_bench().words("write");
+    let theirs = || {
+        Step::new("measuring the Python client", &python)
+            .path(&root().join("xtask/src/bench/marqo_client.py"))
+    };
+    print!("{SIDES}");
+    compare(options.rounds, 0, &documents, ours, theirs)?;
+    println!("The same, and the server takes 200 ms a request, as if it embedded:");
+    compare(1, 200, &documents, ours, theirs)?;
+
+    let export = folder.join("busy.jsonl");
+    sample(options.busy_size * 1_000_000, true, &export)?;
+    println!(
+        "`host run --target marqo` with its defaults, on a server that takes 200 ms a request and 8 at once:"
+    );
+    for (name, more) in [("as it comes", ""), ("16 lanes", "--lanes 16")] {
+        let mut busy = Vec::new();
+        for _ in 0..options.rounds.min(3) {
+            let plugin = plugins_dir()?.join("shopify.wasm");
+            let bench = host_bench().words("busy").path(&export).path(&plugin).words(more);
+            busy.push(figures::<3>(bench)?);
+        }
+        let [share, requests, refused] = median(busy);
+        println!(
+            "{name:<14} {:.1} % of 8 requests at once, {requests} requests, {refused} refused with 429",
+            share * 100.0
+        );
     }
-    let (ours, theirs) = (median(ours), median(theirs));
+    Ok(())
+}
+
+/// Measures both, each round on an empty index of a server of its own.
+fn compare(
+    rounds: usize,
+    latency: u64,
+    documents: &Path,
+    ours: impl Fn() -> Step,
+    theirs: impl Fn() -> Step,
+) -> Result<()> {
+    let measured = |client: Step| -> Result<Round> {
+        let server = Server::start(latency)?;
+        let [seconds, processor, written] = figures(client.words(&server.url).path(documents))?;
+        Ok([processor, seconds, written, server.processor_seconds().unwrap_or(f64::NAN)])
+    };
+    let (mut one, mut other) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        one.push(measured(ours())?);
+        other.push(measured(theirs())?);
+    }
+    let (ours, theirs) = (median(one), median(other));
     println!("host           {}", speed(ours));
     println!("Python client  {}", speed(theirs));
-    let rate = |[seconds, _, documents]: Round| documents / seconds;
-    println!("host / Python  {:.1} times the documents/s, ", rate(ours) / rate(theirs));
-    println!("               {:.1} times less processor time", (theirs[1] / theirs[2]) / (ours[1] / ours[2]));
-    let mut busy = Vec::new();
-    for _ in 0..options.rounds.min(3) {
-        busy.push(figures::<3>(host_bench().words("busy").path(&documents))?);
-    }
-    let [share, requests, refused] = median(busy);
+    let rate = |[_, seconds, documents, _]: Round| documents / seconds;
     println!(
-        "a server that takes 200 ms a request and 8 at once: {:.1} % busy, {requests} requests, {refused} refused with 429",
-        share * 100.0
+        "host / Python  {:.1} times less processor time of the client, {:.1} times the documents/s",
+        (theirs[0] / theirs[2]) / (ours[0] / ours[2]),
+        rate(ours) / rate(theirs)
     );
     Ok(())
 }
 
-fn speed([seconds, processor, documents]: Round) -> String {
+fn speed([processor, seconds, documents, server]: Round) -> String {
+    let micros = |seconds: f64| seconds / documents * 1e6;
     format!(
-        "{:>7.0} documents/s  {:>6.1} µs of a core a document",
-        documents / seconds,
-        processor / documents * 1e6
+        "{:>5.1} µs of a core a document, the server {:>5.1} µs; {:>6.0} documents/s",
+        micros(processor),
+        micros(server),
+        documents / seconds
     )
 }
 
@@ -144,11 +188,13 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Result<Self> {
+    /// `latency` milliseconds are what an add takes at least.
+    fn start(latency: u64) -> Result<Self> {
         let program =
             target_dir()?.join("release").join(format!("marqo-stand-in{}", std::env::consts::EXE_SUFFIX));
         let mut process = Command::new(program)
             .args(["--index", "bench", "--listen", "127.0.0.1:0"])
+            .args(["--latency-ms", &latency.to_string()])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -163,6 +209,16 @@ impl Server {
                 Err(Failure::new(format!("the stand-in said `{}`", line.trim()), "see its own tests").into())
             }
         }
+    }
+}
+
+impl Server {
+    /// What it took so far, where the system tells: on Linux, in hundredths of a second.
+    fn processor_seconds(&self) -> Option<f64> {
+        let told = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
+        // Behind the name, which may have blanks: state, ten others, then user and system time.
+        let times = told.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
+        times.map(|ticks| ticks.parse::<f64>().ok()).sum::<Option<f64>>().map(|ticks| ticks / 100.0)
     }
 }
 

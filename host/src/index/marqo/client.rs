@@ -1,6 +1,5 @@
 //! One HTTP request and what came of it: no judgement, no repetition.
 
-use super::operation::Operation;
 use crate::model::Secret;
 use reqwest::{
     Method, Url,
@@ -18,7 +17,6 @@ pub(super) struct Client {
 /// A request, without the server it goes to.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
-    pub(super) operation: Operation,
     pub(super) method: Method,
     /// Segments of the path, not escaped.
     pub(super) path: Vec<String>,
@@ -137,7 +135,6 @@ mod tests {
     #[test]
     fn an_address_may_have_a_path_and_names_are_escaped() {
         let request = Request {
-            operation: Operation::Add,
             method: Method::POST,
             path: ["indexes", "a b/c", "documents"].map(str::to_owned).to_vec(),
             query: Some("expose_facets=true"),

@@ -22,12 +22,22 @@ pub(super) enum Failure {
     /// Too long or too often nothing but failures.
     #[error("{endpoint} kept failing: {operation} was tried {attempts} times, last with {words}")]
     Failing { endpoint: String, operation: &'static str, attempts: u32, words: String },
+    /// Busy with something else, as often as is patient. That took minutes: a worker that tried the chunk again would
+    /// only multiply them.
+    #[error(
+        "{endpoint} was busy each of the {attempts} times that {operation} was tried, last with {words}; see what changes \
+         the schema of the index, and run the same command again"
+    )]
+    Busy { endpoint: String, operation: &'static str, attempts: u32, words: String },
     /// Throttled for too long.
     #[error("{endpoint} let no {operation} through for {seconds} s, last with {words}")]
     Throttled { endpoint: String, operation: &'static str, seconds: u64, words: String },
     /// The server refused a request that holds no documents.
     #[error("{endpoint} refused {operation}: {words}")]
     Refused { endpoint: String, operation: &'static str, words: String },
+    /// Never sent, because of another failure, which is the one to be told.
+    #[error("it was not sent, because another request of the same call failed")]
+    GivenUp,
     /// Marqo Cloud does not know the index.
     #[error("{endpoint} knows no index {index}{status}; create it, or name another one")]
     NotInCloud { endpoint: String, index: String, status: String, transient: bool },
@@ -43,10 +53,11 @@ impl Failure {
     fn is_transient(&self) -> bool {
         match self {
             Self::Settings { source, .. } => source.kind == crate::store::StoreErrorKind::Transient,
-            Self::Unreachable { .. } | Self::Failing { .. } | Self::Throttled { .. } => true,
+            Self::Unreachable { .. } | Self::Failing { .. } | Self::Throttled { .. } | Self::GivenUp => true,
             Self::NotInCloud { transient, .. } => *transient,
             Self::NoSettings { .. }
             | Self::Misconfigured { .. }
+            | Self::Busy { .. }
             | Self::Refused { .. }
             | Self::Contradiction { .. }
             | Self::TooManyToList { .. } => false,

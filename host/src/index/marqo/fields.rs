@@ -4,7 +4,7 @@
 //! 409. So a request whose documents have fields that this process has not written yet goes alone, all others together.
 
 use std::{
-    collections::HashSet,
+    collections::BTreeSet,
     sync::{Mutex, MutexGuard},
 };
 use tokio::sync::{Mutex as Turn, MutexGuard as Turns};
@@ -12,7 +12,7 @@ use tokio::sync::{Mutex as Turn, MutexGuard as Turns};
 /// The fields of one index that this process has written.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
-    written: Mutex<HashSet<String>>,
+    written: Mutex<BTreeSet<String>>,
     turn: Turn<()>,
 }
 
@@ -30,6 +30,11 @@ impl Fields {
         (!self.knows(names())).then_some(turn)
     }
 
+    /// Those that were written so far.
+    pub(super) fn known(&self) -> BTreeSet<String> {
+        self.names().clone()
+    }
+
     /// They were written: from now on everybody may.
     pub(super) fn written<'a>(&self, names: impl Iterator<Item = &'a str>) {
         let mut written = self.names();
@@ -45,7 +50,7 @@ impl Fields {
         names.all(|name| written.contains(name))
     }
 
-    fn names(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.written.lock().expect("no holder of this lock panics")
     }
 }

@@ -7,16 +7,17 @@ use std::{
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Longest wait that a server can ask for: it would block everybody.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// The gate before one server, shared by all who write to it.
+/// The gate before one server, shared by all who write to it. Who comes first gets in first, so that of several calls the
+/// oldest is done soonest and their ends, when nothing more of them waits, do not fall together.
 #[derive(Debug)]
 pub(super) struct Gate {
+    places: Semaphore,
     state: Mutex<State>,
-    changed: Notify,
     env: SharedEnv,
 }
 
@@ -24,9 +25,12 @@ pub(super) struct Gate {
 struct State {
     /// How many may be inside; the fraction grows to the next one.
     limit: f64,
+    /// How many may be inside whatever the limit is, as settings say.
+    most: usize,
     /// From here on the limit grows by one a round, not with each success.
     steady_from: f64,
-    inside: usize,
+    /// Places that there are, free or taken; after a cut more than allowed until enough have left.
+    places: usize,
     closed_until: Option<Timestamp>,
     /// Throttles since the last success.
     throttles: u32,
@@ -38,40 +42,34 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Pass<'a> {
     gate: &'a Gate,
+    place: Option<SemaphorePermit<'a>>,
     cuts: u64,
-}
-
-enum Entry {
-    Inside(u64),
-    Wait(Duration),
-    Full,
 }
 
 impl Gate {
     pub(super) fn new(env: SharedEnv) -> Self {
         let state = State {
             limit: 1.0,
+            most: usize::MAX,
             steady_from: f64::INFINITY,
-            inside: 0,
+            places: 1,
             closed_until: None,
             throttles: 0,
             cuts: 0,
         };
-        Self { state: Mutex::new(state), changed: Notify::new(), env }
+        Self { places: Semaphore::new(1), state: Mutex::new(state), env }
     }
 
     /// Waits for a place; at most `most` are inside at once.
     pub(super) async fn enter(&self, most: usize) -> Pass<'_> {
+        self.fit(&mut self.state(), Some(most));
         loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            // Before the look, so that no change after it is missed.
-            changed.as_mut().enable();
-            let entry = self.try_enter(most.max(1));
-            match entry {
-                Entry::Inside(cuts) => return Pass { gate: self, cuts },
-                Entry::Wait(time) => self.env.sleep(time).await,
-                Entry::Full => changed.await,
+            self.open().await;
+            let place = self.places.acquire().await.expect("nobody closes the semaphore");
+            let pass = Pass { gate: self, place: Some(place), cuts: self.state().cuts };
+            let is_closed = self.state().closed_for(self.env.now()).is_some();
+            if !is_closed {
+                return pass;
             }
         }
     }
@@ -101,6 +99,7 @@ impl Gate {
         let pause = retry_after.unwrap_or_else(|| backoff(state.throttles, random) / 10);
         let until = now.saturating_add(pause.min(LONGEST_PAUSE)).unwrap_or(now);
         state.closed_until = state.closed_until.max(Some(until));
+        self.fit(&mut state, None);
         metrics::concurrency(state.limit);
     }
 
@@ -110,22 +109,20 @@ impl Gate {
         state.throttles = 0;
         let step = if state.limit < state.steady_from { 1.0 } else { 1.0 / state.limit };
         state.limit = (state.limit + step).min(most.max(1) as f64);
+        self.fit(&mut state, Some(most));
         metrics::concurrency(state.limit);
-        drop(state);
-        self.changed.notify_waiters();
     }
 
-    fn try_enter(&self, most: usize) -> Entry {
-        let now = self.env.now();
-        let mut state = self.state();
-        if let Some(time) = state.closed_for(now) {
-            return Entry::Wait(time);
+    /// Makes free places, or takes them away, until there are as many as allowed; taken ones end when their owners leave.
+    fn fit(&self, state: &mut State, most: Option<usize>) {
+        state.most = most.unwrap_or(state.most).max(1);
+        let allowed = state.allowed();
+        if state.places < allowed {
+            self.places.add_permits(allowed - state.places);
+            state.places = allowed;
+        } else {
+            state.places -= self.places.forget_permits(state.places - allowed);
         }
-        if state.inside >= most.min(state.limit as usize) {
-            return Entry::Full;
-        }
-        state.inside += 1;
-        Entry::Inside(state.cuts)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -134,6 +131,10 @@ impl Gate {
 }
 
 impl State {
+    fn allowed(&self) -> usize {
+        self.most.min(self.limit as usize)
+    }
+
     fn closed_for(&mut self, now: Timestamp) -> Option<Duration> {
         let until = self.closed_until?;
         if until <= now {
@@ -146,8 +147,13 @@ impl State {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        self.gate.state().inside -= 1;
-        self.gate.changed.notify_waiters();
+        let mut state = self.gate.state();
+        if let Some(place) = self.place.take()
+            && state.places > state.allowed()
+        {
+            state.places -= 1;
+            place.forget();
+        }
     }
 }
 
@@ -208,6 +214,35 @@ mod tests {
         gate.open().await;
         drop(gate.enter(1).await);
         assert!(before.elapsed() >= Duration::from_millis(60));
+    }
+
+    #[tokio::test]
+    async fn who_comes_first_gets_in_first() {
+        let gate = gate();
+        let pass = gate.enter(1).await;
+        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(gate.enter(1))).collect();
+        assert!(waiting.iter_mut().all(|enter| enter.now_or_never().is_none()));
+        drop(pass);
+        let got_in: Vec<bool> =
+            waiting.iter_mut().rev().map(|enter| enter.now_or_never().is_some()).collect();
+        assert_eq!(got_in, [false, false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_cut_lasts_also_while_others_wait() {
+        let gate = gate();
+        (0..3).for_each(|_| gate.succeeded(4));
+        let mut inside = Vec::new();
+        for _ in 0..4 {
+            inside.push(gate.enter(4).await);
+        }
+        let mut next = Box::pin(gate.enter(4));
+        assert!(next.as_mut().now_or_never().is_none());
+        gate.throttled(Some(&inside[0]), Some(Duration::ZERO));
+        inside.truncate(2);
+        assert!(next.as_mut().now_or_never().is_none(), "two are inside, as many as allowed");
+        inside.truncate(1);
+        assert!(next.as_mut().now_or_never().is_some());
     }
 
     #[tokio::test]

@@ -56,7 +56,7 @@ impl<'a> Group<'a> {
         self.documents.iter().map(|document| document.wire.json.len() + 1).sum()
     }
 
-    pub(super) fn wires(&self) -> impl Iterator<Item = &'a Wire<'a>> + '_ {
+    pub(super) fn wires(&self) -> impl Iterator<Item = &'a Wire<'a>> + Clone + '_ {
         self.documents.iter().map(|document| document.wire)
     }
 

@@ -19,8 +19,11 @@ use operation::Operation;
 use retry::ATTEMPTS;
 use serde_json::{Map, Value};
 use session::{Session, Shared};
-use std::{sync::Arc, time::Duration};
-use wire::{MOST_CHARACTERS, VERSION_FIELDS, Wire};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use wire::{MOST_CHARACTERS, VERSION_FIELDS, Wire, Wires};
 use write::Writer;
 
 mod batch;
@@ -32,7 +35,7 @@ mod facts;
 mod fields;
 mod gate;
 mod group;
-mod measure;
+mod json;
 mod metrics;
 mod operation;
 mod outcome;
@@ -182,23 +185,22 @@ async fn send_all(
         complexity: settings.batch_complexity,
     };
     let bounds = session.learnt(bounds);
-    let mut waiting = cut(wires, bounds).into_iter();
-    let mut running = FuturesUnordered::new();
+    let writer = |group| Writer::new(session, facts, operation, job_id, group).run();
+    // All at once: how many are under way, and that older calls come first, is the gate's affair.
+    let mut running: FuturesUnordered<_> = cut(wires, bounds).into_iter().map(writer).collect();
     let mut failure = None;
-    loop {
-        while failure.is_none() && running.len() < settings.concurrency.max(1) {
-            let Some(group) = waiting.next() else { break };
-            running.push(Writer::new(session, facts, operation, job_id, group).run());
-        }
-        match running.next().await {
-            None => break,
-            Some(Ok(some)) => {
+    while let Some(ended) = running.next().await {
+        match ended {
+            Ok(some) => {
                 for (at, outcome) in some {
                     outcomes[at] = Some(outcome);
                 }
             }
-            // Those that run already come to their end: what they write is then known to the next attempt.
-            Some(Err(error)) => failure = failure.or(Some(error)),
+            // What is on its way already is answered, and then known to the next attempt; nothing more is sent.
+            Err(error) => {
+                session.is_given_up.store(true, Ordering::Relaxed);
+                failure = failure.or(Some(error));
+            }
         }
     }
     failure.map_or(Ok(()), Err)
@@ -212,11 +214,11 @@ async fn write(
 ) -> Result<Vec<Outcome>, Failure> {
     let facts = session.facts().await?;
     let mut outcomes = vec![None; batch.len()];
+    let documents = Wires::of(batch, job_id, &session.memory.fields.known());
     let mut wires = Vec::with_capacity(batch.len());
-    for (at, write) in batch.iter().enumerate() {
-        let wire = Wire::of(at, write, job_id);
-        match refused_here(session, &facts, operation, &wire, write) {
-            Some(refused) => outcomes[at] = Some(refused),
+    for wire in documents.iter(batch) {
+        match refused_here(session, &facts, operation, &wire) {
+            Some(refused) => outcomes[wire.at] = Some(refused),
             None => wires.push(wire),
         }
     }
@@ -245,9 +247,8 @@ fn refused_here(
     facts: &Facts,
     operation: Operation,
     wire: &Wire<'_>,
-    write: &Write,
 ) -> Option<Outcome> {
-    let settings = &session.settings;
+    let (settings, write) = (&session.settings, wire.write?);
     if operation == Operation::Update
         && let Some(field) = vectors::not_updatable(write, settings, facts)
     {

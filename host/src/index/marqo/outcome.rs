@@ -6,10 +6,11 @@
 //! | connection refused, name not found, TLS, connect timeout | `NotSent` | the other endpoint at once |
 //! | timeout, reset, answer cut or not JSON, 408, 5xx | `Unknown` | read back, send again what is missing |
 //! | 429, 503 | `Throttled` | wait, fewer requests at once; no attempt burnt |
-//! | 409 | `Busy` | wait, try again, 9 times at most |
+//! | 409 | `Busy` | wait, try again, 9 times in all, then stop |
 //! | 413, 400 with the limit of documents | `TooLarge` | smaller batches from now on |
 //! | 500 `backend_data_parsing_error`, other 400, 422 | `Refused` | halve until the guilty document stands alone |
-//! | 401, 403, 404, 405, 3xx, 400 about `tensorFields` or `mappings` | `Misconfigured` | stop: somebody must act |
+//! | 401, 403, 404, 405, 3xx | `Misconfigured` | stop: somebody must act |
+//! | 400 about `tensorFields`, `mappings` or the model, 422 about a key | `Misconfigured` | stop: no document is to blame |
 //! | item 200 | `Done` | |
 //! | item 429, 503 | `Throttled` | as above, for this document |
 //! | item 409, other 5xx | `Unknown` | as above, for this document |
@@ -22,6 +23,7 @@ use super::{
     operation::Operation,
     response::{Refusal, excerpt},
 };
+use serde_json::Value;
 
 /// What follows from an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ const CHECK_ENDPOINT: &str =
 const CHECK_FIELDS: &str = "correct tensor_fields and mappings of the index's settings: `host settings put`";
 const CHECK_VERSION: &str =
     "this server cannot update documents of this index; send them whole, or use a newer server";
+const CHECK_MODEL: &str = "see that the server can load the model of the index";
+const CHECK_SERVER: &str = "this server knows other requests than host makes; use Marqo 2.13 or newer";
 const CHECK_SPACE: &str = "give the server more memory or disk";
 
 fn of_answer(status: u16, refusal: &Refusal) -> Disposition {
@@ -92,6 +96,7 @@ fn of_answer(status: u16, refusal: &Refusal) -> Disposition {
         500 if code == Some("backend_data_parsing_error") => Disposition::Refused,
         400 if code == Some("backend_communication_error") => Disposition::Unknown,
         400 => of_bad_request(&refusal.message),
+        422 if is_about_a_key(&refusal.message) => Disposition::Misconfigured { advice: CHECK_SERVER },
         500.. => Disposition::Unknown,
         _ => Disposition::Refused,
     }
@@ -105,6 +110,9 @@ fn of_bad_request(message: &str) -> Disposition {
     if is_about("Partial document update is not supported") {
         return Disposition::Misconfigured { advice: CHECK_VERSION };
     }
+    if is_about("Problem vectorising") {
+        return Disposition::Misconfigured { advice: CHECK_MODEL };
+    }
     // A wrong custom vector is invalid too, but is told as JSON text that says nothing of these.
     let of_fields =
         ["tensor_fields must be", "specify 'tensorFields'", "cannot be a tensor field", "mappings object"];
@@ -112,6 +120,14 @@ fn of_bad_request(message: &str) -> Disposition {
         return Disposition::Misconfigured { advice: CHECK_FIELDS };
     }
     Disposition::Refused
+}
+
+/// Whether a 422 names a key of the request, `{"detail": [{"loc": ["body", "mappings"], …}]}`: that is the same for all
+/// documents. Where the place is the documents, one of them, or the body as a whole, a document may be to blame.
+fn is_about_a_key(detail: &str) -> bool {
+    let Ok(detail) = serde_json::from_str::<Value>(detail) else { return false };
+    let key = detail[0]["loc"][1].as_str();
+    key.is_some_and(|key| !["documents", "__root__"].contains(&key))
 }
 
 /// `Number of docs in add documents request (200) exceeds limit of 128.`
@@ -131,12 +147,15 @@ fn of_item(operation: Operation, status: u16, refusal: &Refusal) -> Disposition 
             Disposition::Misconfigured { advice: CHECK_SPACE }
         }
         400 if operation == Operation::Add && is_media_download(text) => Disposition::RefusedForNow,
-        400 if operation == Operation::Update && text.contains("couldn't update the document") => {
-            Disposition::RefusedForNow
-        }
+        400 if is_refused_update(operation, refusal) => Disposition::RefusedForNow,
         404 if operation == Operation::Update => Disposition::RefusedForNow,
         _ => Disposition::Refused,
     }
+}
+
+/// The one text for a document that is not there, a field of another kind, and a lost race.
+pub(super) fn is_refused_update(operation: Operation, refusal: &Refusal) -> bool {
+    operation == Operation::Update && refusal.message.contains("couldn't update the document")
 }
 
 /// No status tells a download that failed from a bad value; newer servers pass on the words of their inference.
@@ -210,6 +229,12 @@ mod tests {
                 misconfigured(CHECK_VERSION),
             ),
             (400, Some("invalid_argument"), r#"[{"loc": ["__root__"], "msg": "wrong dimension"}]"#, Refused),
+            (
+                400,
+                Some("bad_request"),
+                "Problem vectorising query. Reason: Could not find model properties for model=x",
+                misconfigured(CHECK_MODEL),
+            ),
             (400, Some("invalid_document_id"), "", Refused),
             (400, Some("illegal_requested_doc_count"), "", Refused),
             (400, Some("backend_communication_error"), "", Unknown),
@@ -223,6 +248,16 @@ mod tests {
             (409, None, "<html>", Busy),
             (413, None, "<html>", TooLarge { limit: None }),
             (422, Some("unprocessable_entity"), "", Refused),
+            (422, Some("unprocessable_entity"), r#"[{"loc": ["body", "documents", 3]}]"#, Refused),
+            (422, Some("unprocessable_entity"), r#"[{"loc": ["body", 77]}]"#, Refused),
+            (422, Some("unprocessable_entity"), r#"[{"loc": ["__root__"]}]"#, Refused),
+            (
+                422,
+                Some("unprocessable_entity"),
+                r#"[{"loc": ["__root__", "mediaDownloadHeaders"]}]"#,
+                misconfigured(CHECK_SERVER),
+            ),
+            (422, None, "<html>", Refused),
             (429, Some("too_many_requests"), "", Throttled),
             (429, None, "<html>", Throttled),
             (500, None, "", Unknown),

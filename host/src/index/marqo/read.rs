@@ -55,7 +55,7 @@ impl Session<'_> {
                 let by_post = !facts.is_before(2, 14) && !endpoint.lacks_get_batch.load(Ordering::Relaxed);
                 request::get(self.index_name, some, by_post, with_facets)
             };
-            taken.extend(self.ask(make, read).await?);
+            taken.extend(self.ask(Operation::Get, make, read).await?);
         }
         Ok(taken)
     }
@@ -68,7 +68,7 @@ impl Session<'_> {
             number_of_documents: u64,
         }
         let read = |body: &[u8]| Ok(serde_json::from_slice::<Stats>(body)?.number_of_documents);
-        self.ask(|_| request::stats(self.index_name), read).await
+        self.ask(Operation::Stats, |_| request::stats(self.index_name), read).await
     }
 
     /// How the index is: `green`, `yellow` or `red`.
@@ -78,7 +78,7 @@ impl Session<'_> {
             status: String,
         }
         let read = |body: &[u8]| Ok(serde_json::from_slice::<Health>(body)?.status);
-        self.ask(|_| request::health(self.index_name), read).await
+        self.ask(Operation::Health, |_| request::health(self.index_name), read).await
     }
 
     /// All ids in their order.
@@ -96,7 +96,8 @@ impl Session<'_> {
         while ids.len() < LISTED {
             let offset = ids.len();
             let read = |body: &[u8]| Ok(serde_json::from_slice::<Page>(body)?.hits);
-            let hits = self.ask(|_| request::list(self.index_name, offset, PAGE), read).await?;
+            let hits =
+                self.ask(Operation::List, |_| request::list(self.index_name, offset, PAGE), read).await?;
             let is_last = hits.len() < PAGE;
             ids.extend(hits.into_iter().map(|hit| hit.id));
             if is_last {

@@ -1,13 +1,13 @@
 //! The requests that are made.
 
-use super::{client::Request, facts::Facts, operation::Operation, wire::Wire};
+use super::{client::Request, facts::Facts, wire::Wire};
 use crate::model::IndexSettings;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-fn request(operation: Operation, method: Method, path: &[&str], body: Option<Vec<u8>>) -> Request {
+fn request(method: Method, path: &[&str], body: Option<Vec<u8>>) -> Request {
     let path = path.iter().map(|segment| (*segment).to_owned()).collect();
-    Request { operation, method, path, query: None, body }
+    Request { method, path, query: None, body }
 }
 
 /// Adds or replaces documents.
@@ -15,7 +15,7 @@ pub(super) fn add<'a>(
     index: &str,
     settings: &IndexSettings,
     facts: &Facts,
-    documents: impl Iterator<Item = &'a Wire<'a>>,
+    documents: impl Iterator<Item = &'a Wire<'a>> + Clone,
 ) -> Request {
     let mut head = json!({ "useExistingTensors": settings.use_existing_tensors });
     if !facts.is_structured {
@@ -30,19 +30,21 @@ pub(super) fn add<'a>(
         head[name] = settings.media_download_headers.clone().into();
     }
     let body = with_documents(&head, documents);
-    request(Operation::Add, Method::POST, &["indexes", index, "documents"], Some(body))
+    request(Method::POST, &["indexes", index, "documents"], Some(body))
 }
 
 /// Changes fields of documents.
-pub(super) fn update<'a>(index: &str, documents: impl Iterator<Item = &'a Wire<'a>>) -> Request {
+pub(super) fn update<'a>(index: &str, documents: impl Iterator<Item = &'a Wire<'a>> + Clone) -> Request {
     let body = with_documents(&json!({}), documents);
-    request(Operation::Update, Method::PATCH, &["indexes", index, "documents"], Some(body))
+    request(Method::PATCH, &["indexes", index, "documents"], Some(body))
 }
 
 /// The object with its last member: documents that are JSON already.
-fn with_documents<'a>(head: &Value, documents: impl Iterator<Item = &'a Wire<'a>>) -> Vec<u8> {
-    let mut body = head.to_string().into_bytes();
-    body.pop();
+fn with_documents<'a>(head: &Value, documents: impl Iterator<Item = &'a Wire<'a>> + Clone) -> Vec<u8> {
+    let head = head.to_string();
+    let room = documents.clone().map(|document| document.json.len() + 1).sum::<usize>() + head.len() + 20;
+    let mut body = Vec::with_capacity(room);
+    body.extend_from_slice(&head.as_bytes()[..head.len() - 1]);
     if body.len() > 1 {
         body.push(b',');
     }
@@ -51,7 +53,7 @@ fn with_documents<'a>(head: &Value, documents: impl Iterator<Item = &'a Wire<'a>
         if place > 0 {
             body.push(b',');
         }
-        body.extend_from_slice(&document.json);
+        body.extend_from_slice(document.json);
     }
     body.extend_from_slice(b"]}");
     body
@@ -60,17 +62,17 @@ fn with_documents<'a>(head: &Value, documents: impl Iterator<Item = &'a Wire<'a>
 /// Removes documents.
 pub(super) fn delete<'a>(index: &str, ids: impl Iterator<Item = &'a str>) -> Request {
     let body = json!(ids.collect::<Vec<_>>()).to_string().into_bytes();
-    request(Operation::Delete, Method::POST, &["indexes", index, "documents", "delete-batch"], Some(body))
+    request(Method::POST, &["indexes", index, "documents", "delete-batch"], Some(body))
 }
 
 /// Reads documents: by POST where the server has that, since some proxies drop the body of a GET.
 pub(super) fn get(index: &str, ids: &[&str], by_post: bool, with_facets: bool) -> Request {
     let mut get = if by_post {
         let body = json!({ "documentIds": ids }).to_string().into_bytes();
-        request(Operation::Get, Method::POST, &["indexes", index, "documents", "get-batch"], Some(body))
+        request(Method::POST, &["indexes", index, "documents", "get-batch"], Some(body))
     } else {
         let body = json!(ids).to_string().into_bytes();
-        request(Operation::Get, Method::GET, &["indexes", index, "documents"], Some(body))
+        request(Method::GET, &["indexes", index, "documents"], Some(body))
     };
     get.query = with_facets.then_some("expose_facets=true");
     get
@@ -83,30 +85,30 @@ pub(super) fn list(index: &str, offset: usize, limit: usize) -> Request {
         "attributesToRetrieve": ["_id"], "showHighlights": false,
     });
     let body = body.to_string().into_bytes();
-    request(Operation::List, Method::POST, &["indexes", index, "search"], Some(body))
+    request(Method::POST, &["indexes", index, "search"], Some(body))
 }
 
 /// Counts documents.
 pub(super) fn stats(index: &str) -> Request {
-    request(Operation::Stats, Method::GET, &["indexes", index, "stats"], None)
+    request(Method::GET, &["indexes", index, "stats"], None)
 }
 
 /// The server's settings of an index.
 pub(super) fn settings(index: &str) -> Request {
-    request(Operation::Settings, Method::GET, &["indexes", index, "settings"], None)
+    request(Method::GET, &["indexes", index, "settings"], None)
 }
 
 /// How the server of an index feels.
 pub(super) fn health(index: &str) -> Request {
-    request(Operation::Health, Method::GET, &["indexes", index, "health"], None)
+    request(Method::GET, &["indexes", index, "health"], None)
 }
 
 /// The server's version.
 pub(super) fn version() -> Request {
-    request(Operation::Version, Method::GET, &[], None)
+    request(Method::GET, &[], None)
 }
 
 /// Marqo Cloud's indexes and where they are.
 pub(super) fn lookup() -> Request {
-    request(Operation::Lookup, Method::GET, &["api", "v2", "indexes"], None)
+    request(Method::GET, &["api", "v2", "indexes"], None)
 }

@@ -45,19 +45,42 @@ pub(super) fn excerpt(body: &[u8]) -> String {
     excerpt
 }
 
+/// A message as people read it: what the server's own checks said, where it is their JSON, and not all of a long text, whose
+/// ends say most.
+pub(super) fn plain(message: &str) -> String {
+    #[derive(Deserialize)]
+    struct Complaint {
+        msg: String,
+    }
+    let message = match serde_json::from_str::<Vec<Complaint>>(message) {
+        Ok(complaints) => {
+            complaints.into_iter().map(|complaint| complaint.msg).collect::<Vec<_>>().join("; ")
+        }
+        Err(_) => message.to_owned(),
+    };
+    let length = message.chars().count();
+    if length <= 3 * EXCERPT {
+        return message;
+    }
+    let start: String = message.chars().take(2 * EXCERPT).collect();
+    let end: String = message.chars().skip(length - EXCERPT).collect();
+    format!("{start} … {end}")
+}
+
 /// The answer to an add, PATCH or delete.
 #[derive(Debug, Deserialize)]
-pub(super) struct Items {
-    items: Vec<RawItem>,
+pub(super) struct Items<'a> {
+    #[serde(borrow)]
+    items: Vec<RawItem<'a>>,
     #[serde(rename = "processingTimeMs")]
     pub(super) processing_time_ms: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
-struct RawItem {
+struct RawItem<'a> {
     status: u16,
-    #[serde(rename = "_id", default)]
-    id: String,
+    #[serde(rename = "_id", default, borrow)]
+    id: Cow<'a, str>,
     message: Option<String>,
     error: Option<String>,
     code: Option<String>,
@@ -71,23 +94,26 @@ pub(super) struct Item {
     pub(super) refusal: Refusal,
 }
 
-impl From<RawItem> for Item {
-    fn from(raw: RawItem) -> Self {
+impl From<RawItem<'_>> for Item {
+    fn from(raw: RawItem<'_>) -> Self {
         let message = raw.message.or(raw.error).or(raw.result).unwrap_or_default();
         Self { status: raw.status, refusal: Refusal { code: raw.code, message } }
     }
 }
 
-impl Items {
+impl Items<'_> {
     /// For each id that was sent, its item, if there is exactly one that can be its own. Ids that were sent are
     /// distinct; the server names some of them `""`, and then their order alone tells which is meant.
     pub(super) fn by_document(self, sent: &[&str]) -> Vec<Option<Item>> {
+        if self.items.iter().map(|item| item.id.as_ref()).eq(sent.iter().copied()) {
+            return self.items.into_iter().map(|raw| Some(raw.into())).collect();
+        }
         let places: HashMap<&str, usize> = sent.iter().enumerate().map(|(place, id)| (*id, place)).collect();
         let mut found: Vec<Option<Item>> = vec![None; sent.len()];
         let mut nameless = Vec::new();
         let is_whole = self.items.len() == sent.len();
         for (position, raw) in self.items.into_iter().enumerate() {
-            match places.get(raw.id.as_str()) {
+            match places.get(raw.id.as_ref()) {
                 Some(&place) => found[place] = Some(raw.into()),
                 // In a whole answer in order, the neighbours prove the position.
                 None => nameless.push((position, Item::from(raw))),
@@ -163,8 +189,23 @@ mod tests {
         assert_eq!(excerpt(&[0xff, 0xfe]), "\u{fffd}\u{fffd}");
     }
 
+    #[test]
+    fn a_message_is_made_plain() {
+        assert_eq!(plain("Field content `None`"), "Field content `None`");
+        assert_eq!(
+            plain(r#"[{"loc":["__root__"],"msg":"too short","type":"x"},{"msg":"b"}]"#),
+            "too short; b"
+        );
+        assert_eq!(plain("[1.0] is too short"), "[1.0] is too short");
+        let long = format!("begin {} end", "é".repeat(5000));
+        let plain = plain(&long);
+        assert!(plain.starts_with("begin é") && plain.ends_with("é end"), "{plain}");
+        assert_eq!(plain.chars().count(), 3 * EXCERPT + 3);
+    }
+
     fn statuses(items: &str, sent: &[&str]) -> Vec<Option<u16>> {
-        let items: Items = serde_json::from_str(&format!(r#"{{"items":{items}}}"#)).unwrap();
+        let answer = format!(r#"{{"items":{items}}}"#);
+        let items: Items<'_> = serde_json::from_str(&answer).unwrap();
         items.by_document(sent).into_iter().map(|item| item.map(|item| item.status)).collect()
     }
 

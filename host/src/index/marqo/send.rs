@@ -33,12 +33,13 @@ impl Session<'_> {
     /// Asks until there is an answer; for requests that change nothing.
     pub(super) async fn ask<T>(
         &self,
+        operation: Operation,
         make: impl Fn(&Endpoint) -> Request + Sync,
         read: impl Fn(&[u8]) -> serde_json::Result<T>,
     ) -> Result<T, Failure> {
         let mut attempts = 0;
         loop {
-            let sent = self.send(&make).await?;
+            let sent = self.send(operation, &make).await?;
             let words = match sent.disposition {
                 Disposition::Done => match read(&sent.body) {
                     Ok(read) => return Ok(read),
@@ -51,11 +52,10 @@ impl Session<'_> {
                     continue;
                 }
                 Disposition::Unknown | Disposition::Busy => sent.words.clone(),
-                _ => return Err(sent.failure(make(&sent.endpoint).operation)),
+                _ => return Err(sent.failure(operation)),
             };
             attempts += 1;
             if attempts >= self.shared.options.attempts {
-                let operation = make(&sent.endpoint).operation;
                 return Err(sent.failing(operation, attempts, words));
             }
             metrics::retried("read");
@@ -70,14 +70,16 @@ impl Session<'_> {
 
     /// Sends a request, and again while the server cannot be reached or throttles, for a bounded time. Writing requests
     /// pass the server's gate.
-    pub(super) async fn send(&self, make: &(dyn Fn(&Endpoint) -> Request + Sync)) -> Result<Sent, Failure> {
+    pub(super) async fn send(
+        &self,
+        operation: Operation,
+        make: &(dyn Fn(&Endpoint) -> Request + Sync),
+    ) -> Result<Sent, Failure> {
         let env = &self.shared.env;
         let mut endpoint = Arc::clone(self.route.choose(env.now()));
         let (mut throttled_since, mut unreachable_since) = (None, None);
         let (mut is_second_choice, mut rounds) = (false, 0);
         loop {
-            let request = make(&endpoint);
-            let operation = request.operation;
             let pass = match operation.writes() {
                 true => Some(endpoint.gate.enter(self.settings.concurrency).await),
                 false => {
@@ -85,6 +87,11 @@ impl Session<'_> {
                     None
                 }
             };
+            if operation.writes() && self.is_given_up.load(Ordering::Relaxed) {
+                return Err(Failure::GivenUp);
+            }
+            // Made only now: those that wait need no memory.
+            let request = make(&endpoint);
             let began = env.now();
             let key = self.settings.api_key.as_ref();
             let span = tracing::debug_span!(

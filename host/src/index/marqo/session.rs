@@ -17,7 +17,10 @@ use crate::{env::SharedEnv, model::IndexSettings, store::Settings};
 use jiff::Timestamp;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -56,6 +59,8 @@ pub(super) struct Session<'a> {
     pub(super) settings: Arc<IndexSettings>,
     pub(super) route: Arc<Route>,
     pub(super) memory: Arc<IndexMemory>,
+    /// One of its requests failed for good: what was not sent yet is not sent any more.
+    pub(super) is_given_up: AtomicBool,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -99,7 +104,8 @@ impl Shared {
         };
         let route = self.endpoints.route(&primary, settings.fallback_endpoint.as_deref());
         let memory = Arc::clone(lock(&self.indexes).entry((primary, index_name.to_owned())).or_default());
-        Ok(Session { shared: self, index_name, settings, route, memory })
+        let is_given_up = AtomicBool::new(false);
+        Ok(Session { shared: self, index_name, settings, route, memory, is_given_up })
     }
 
     /// The settings of an index, as they are or lately were.
@@ -125,9 +131,11 @@ impl Shared {
         let control = &settings.endpoint;
         if lock(&self.directories).entry(control.clone()).or_default().is_due(index, self.env.now()) {
             let route = self.endpoints.route(control, None);
-            let (settings, memory) = (Arc::clone(settings), Arc::default());
-            let session = Session { shared: self, index_name: "", settings, route, memory };
-            let listing = session.ask(|_| request::lookup(), |body| Ok(body.to_vec())).await;
+            let (settings, memory, is_given_up) =
+                (Arc::clone(settings), Arc::default(), AtomicBool::new(false));
+            let session = Session { shared: self, index_name: "", settings, route, memory, is_given_up };
+            let listing =
+                session.ask(Operation::Lookup, |_| request::lookup(), |body| Ok(body.to_vec())).await;
             let mut directories = lock(&self.directories);
             let directory = directories.entry(control.clone()).or_default();
             let refreshed = listing.and_then(|body| {
@@ -164,10 +172,11 @@ impl Session<'_> {
             return Ok(known.what);
         }
         // A gateway may keep the version to itself.
-        let version = self.send(&|_: &Endpoint| request::version()).await?;
+        let version = self.send(Operation::Version, &|_: &Endpoint| request::version()).await?;
         let version = (version.disposition == Disposition::Done).then_some(version.body);
         let read = |body: &[u8]| Facts::read(version.as_deref(), body);
-        let facts = Arc::new(self.ask(|_| request::settings(self.index_name), read).await?);
+        let facts =
+            Arc::new(self.ask(Operation::Settings, |_| request::settings(self.index_name), read).await?);
         let dated = Dated { what: Arc::clone(&facts), since: self.shared.env.now() };
         *lock(&self.memory.facts) = Some(dated);
         Ok(facts)

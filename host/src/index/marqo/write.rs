@@ -8,9 +8,9 @@ use super::{
     group::{Group, Pending},
     metrics,
     operation::Operation,
-    outcome::{Disposition, Seen, disposition},
+    outcome::{Disposition, Seen, disposition, is_refused_update},
     request,
-    response::{Item, Items, Refusal, excerpt},
+    response::{Item, Items, Refusal, excerpt, plain},
     retry::{ATTEMPTS, GUILTY, REFUSALS, SUSPICIOUS, backoff},
     send::{Sent, throttled},
     session::Session,
@@ -19,6 +19,10 @@ use super::{
 use crate::index::Outcome;
 use jiff::Timestamp;
 use std::{collections::VecDeque, sync::atomic::Ordering, time::Duration};
+use tokio::sync::MutexGuard as Turns;
+
+/// What a server does not say of an update that it refuses.
+const OTHER_KIND: &str = "; the document is there, so a field of the update has another kind than in the index (20 and 20.0 are two kinds)";
 
 /// Writes one group. Other groups of the same call run beside it.
 pub(super) struct Writer<'a> {
@@ -56,16 +60,36 @@ impl<'a> Writer<'a> {
     /// The outcome of each document, by its place in the caller's batch.
     pub(super) async fn run(mut self) -> Result<Vec<(usize, Outcome)>, Failure> {
         // What failed goes to the end, so that its other half has a chance to show that the server works.
-        while let Some(group) = self.work.pop_front() {
+        while let Some(group) = self.work.pop_front().filter(|_| !self.is_over()) {
             self.wait_for(&group).await;
             let group = self.without_landed(group).await?;
             if group.documents.is_empty() {
                 continue;
             }
-            let sent = self.send(&group).await?;
+            let turn = self.turn(&group).await;
+            if self.is_over() {
+                break;
+            }
+            let sent = self.send(&group, turn).await?;
             self.judge(group, sent)?;
         }
         Ok(self.outcomes)
+    }
+
+    /// Whether another group of the same call has failed for good: what this one would be answered is of no use any more.
+    fn is_over(&self) -> bool {
+        self.session.is_given_up.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the fields of the group may be written.
+    async fn turn(&self, group: &Group<'a>) -> Option<Turns<'a, ()>> {
+        let names = || group.wires().flat_map(Wire::names);
+        match self.operation {
+            Operation::Add if group.wires().any(|wire| !wire.is_of_known_fields) => {
+                self.session.memory.fields.introduce(names).await
+            }
+            _ => None,
+        }
     }
 
     async fn wait_for(&self, group: &Group<'_>) {
@@ -99,13 +123,7 @@ impl<'a> Writer<'a> {
         Ok(group)
     }
 
-    async fn send(&self, group: &Group<'a>) -> Result<Sent, Failure> {
-        let names = || group.wires().flat_map(Wire::names);
-        let fields = &self.session.memory.fields;
-        let turn = match self.operation {
-            Operation::Add => fields.introduce(names).await,
-            _ => None,
-        };
+    async fn send(&self, group: &Group<'a>, turn: Option<Turns<'a, ()>>) -> Result<Sent, Failure> {
         metrics::batch(group.documents.len());
         let make = |_: &Endpoint| -> Request {
             let (index, settings) = (self.session.index_name, &self.session.settings);
@@ -115,16 +133,16 @@ impl<'a> Writer<'a> {
                 _ => request::add(index, settings, self.facts, group.wires()),
             }
         };
-        let sent = self.session.send(&make).await?;
+        let sent = self.session.send(self.operation, &make).await?;
         if turn.is_some() && sent.disposition == Disposition::Done {
-            fields.written(names());
+            self.session.memory.fields.written(group.wires().flat_map(Wire::names));
         }
         Ok(sent)
     }
 
     fn judge(&mut self, group: Group<'a>, sent: Sent) -> Result<(), Failure> {
         match sent.disposition {
-            Disposition::Done => match serde_json::from_slice::<Items>(&sent.body) {
+            Disposition::Done => match serde_json::from_slice::<Items<'_>>(&sent.body) {
                 Ok(items) => self.judge_items(group, items, &sent),
                 Err(error) => {
                     let refusal =
@@ -186,7 +204,12 @@ impl<'a> Writer<'a> {
         metrics::retried("busy");
         group.conflicts += 1;
         if group.conflicts >= ATTEMPTS {
-            return Err(sent.failing(self.operation, group.conflicts, sent.words.clone()));
+            return Err(Failure::Busy {
+                endpoint: sent.endpoint.url.clone(),
+                operation: self.operation.as_str(),
+                attempts: group.conflicts,
+                words: sent.words.clone(),
+            });
         }
         group.not_before = self.after(group.conflicts);
         self.work.push_back(group);
@@ -205,7 +228,7 @@ impl<'a> Writer<'a> {
         self.work.push_front(first);
     }
 
-    fn judge_items(&mut self, group: Group<'a>, items: Items, sent: &Sent) -> Result<(), Failure> {
+    fn judge_items(&mut self, group: Group<'a>, items: Items<'_>, sent: &Sent) -> Result<(), Failure> {
         if let Some(milliseconds) = items.processing_time_ms.filter(|_| self.operation == Operation::Add) {
             metrics::embedding(milliseconds);
         }
@@ -219,7 +242,7 @@ impl<'a> Writer<'a> {
         let (mut tries, mut done, mut throttled_words) = (0, 0, None);
         for (mut document, item) in group.documents.into_iter().zip(items) {
             let Item { status, refusal } = item.unwrap_or_else(|| missing.clone());
-            let words = format!("{status} {}", refusal.message);
+            let words = || format!("{status} {}", refusal.message);
             match disposition(Seen::Item { operation: self.operation, status, refusal: &refusal }) {
                 Disposition::Done => {
                     self.outcomes.push((document.wire.at, Outcome::Done));
@@ -228,7 +251,7 @@ impl<'a> Writer<'a> {
                 Disposition::Throttled => {
                     document.throttles += 1;
                     tries = tries.max(document.throttles);
-                    throttled_words = Some(words);
+                    throttled_words = Some(words());
                     again.documents.push(document);
                 }
                 Disposition::RefusedForNow if document.refusals + 1 < REFUSALS => {
@@ -245,9 +268,9 @@ impl<'a> Writer<'a> {
                     let before = *document.taken_before.get_or_insert(taken);
                     if document.attempts >= ATTEMPTS {
                         if before == taken + done {
-                            return Err(sent.failing(self.operation, document.attempts, words));
+                            return Err(sent.failing(self.operation, document.attempts, words()));
                         }
-                        self.refuse(&document, &refusal.kebab_code("server-error"), &words);
+                        self.refuse(&document, &refusal.kebab_code("server-error"), &words());
                         continue;
                     }
                     tries = tries.max(document.attempts);
@@ -258,18 +281,22 @@ impl<'a> Writer<'a> {
                     return Err(Failure::Misconfigured {
                         endpoint: sent.endpoint.url.clone(),
                         operation: self.operation.as_str(),
-                        words,
+                        words: words(),
                         advice,
                     });
                 }
                 _ => {
                     let is_absent =
                         self.operation == Operation::Update && (status == 404 || document.is_absent);
-                    let code = match is_absent {
-                        true => "document-not-found".to_owned(),
-                        false => refusal.kebab_code(&format!("status-{status}")),
+                    let code = match self.operation {
+                        _ if is_absent => "document-not-found".to_owned(),
+                        // Such items have no code.
+                        Operation::Update => refusal.kebab_code("update-refused"),
+                        _ => refusal.kebab_code(&format!("status-{status}")),
                     };
-                    self.refuse(&document, &code, &refusal.message);
+                    let is_vague = !is_absent && is_refused_update(self.operation, &refusal);
+                    let hint = if is_vague { OTHER_KIND } else { "" };
+                    self.refuse(&document, &code, &format!("{}{hint}", refusal.message));
                 }
             }
         }
@@ -300,7 +327,7 @@ impl<'a> Writer<'a> {
     }
 
     fn refuse(&mut self, document: &Pending<'_>, code: &str, message: &str) {
-        let (code, message) = (code.to_owned(), message.to_owned());
+        let (code, message) = (code.to_owned(), plain(message));
         self.outcomes.push((document.wire.at, Outcome::Refused { code, message }));
     }
 

@@ -66,6 +66,9 @@ pub(crate) enum Behaviour {
     CompareTrap,
     /// `transform.run` panics, with a message in the log.
     Panic,
+    /// A line is a document with the fields that it has, whatever they are, or with `"removed": true` the removal of one:
+    /// documents that no server takes.
+    Verbatim,
     /// The documents depend on how many calls the instance has seen.
     Impure,
 }

@@ -82,6 +82,7 @@ impl transform::Guest for Component {
             Behaviour::DuplicateIds => misdeeds::duplicate_ids(&mut answer),
             Behaviour::ManyDocuments => answer = misdeeds::many_documents(&products),
             Behaviour::Panic => misdeeds::fall_over(),
+            Behaviour::Verbatim => answer = misdeeds::verbatim(&products),
             Behaviour::Impure => misdeeds::count_calls(&mut answer),
             Behaviour::Good
             | Behaviour::LoopConfigure

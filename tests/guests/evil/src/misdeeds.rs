@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::component::{Document, Failure, Issue, Removal, Severity, Transformed, log};
 
@@ -35,6 +35,24 @@ pub(crate) fn good(products: &[String]) -> Transformed {
                 answer.counts.push(0);
                 answer.issues.push(issue(item, error.to_string()));
             }
+        }
+    }
+    answer
+}
+
+/// The line's fields as a document, unseen; or a removal.
+pub(crate) fn verbatim(products: &[String]) -> Transformed {
+    let mut answer = good(&[]);
+    for (item, line) in (0..).zip(products) {
+        let mut fields: Map<String, Value> = serde_json::from_str(line).unwrap_or_default();
+        let id = fields.remove("id").and_then(|id| id.as_str().map(str::to_owned)).unwrap_or_default();
+        let is_removed = fields.remove("removed").is_some();
+        answer.counts.push(u32::from(!is_removed));
+        let fields = Value::Object(fields).to_string();
+        if is_removed {
+            answer.removals.push(Removal { item, id, version: fields });
+        } else {
+            answer.documents.push(Document { id, fields });
         }
     }
     answer

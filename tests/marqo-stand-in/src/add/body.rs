@@ -28,12 +28,12 @@ pub(crate) struct AddBody {
     pub(crate) mappings: Map<String, Value>,
 }
 
-pub(crate) fn parse(version: Version, body: &Value) -> Result<AddBody, Refusal> {
-    let Some(body) = body.as_object() else { return Err(Refusal::wrong_type(&[], "dict")) };
-    check_keys(version, body)?;
-    check_media_options(body)?;
-    let documents = match body.get("documents") {
-        Some(Value::Array(documents)) => documents.clone(),
+pub(crate) fn parse(version: Version, body: Value) -> Result<AddBody, Refusal> {
+    let Value::Object(mut body) = body else { return Err(Refusal::wrong_type(&[], "dict")) };
+    check_keys(version, &body)?;
+    check_media_options(&body)?;
+    let documents = match body.remove("documents") {
+        Some(Value::Array(documents)) => documents,
         Some(_) => return Err(Refusal::wrong_type(&["documents"], "sequence")),
         None => return Err(missing("documents")),
     };

@@ -43,7 +43,7 @@ impl Collector {
         if members.is_empty() {
             return Err(Turned::Away(&DOCUMENT_EMPTY, "Can't index an empty dict.".to_owned()));
         }
-        let length = python::dumps(document).len();
+        let length = python::dumped_length(document);
         if length > SIZE_LIMIT {
             let id = members.get("_id").map(|id| format!(" _id:`{}`", python::text(id))).unwrap_or_default();
             let message = format!(
@@ -106,6 +106,14 @@ impl Collector {
                 self.push_error(place, if is_hidden { "" } else { &reported }, rule, status, message);
             }
         }
+    }
+
+    /// The refusal of a document that was kept, wholly as the rule has it.
+    pub(crate) fn answer_as(&mut self, prepared: &Prepared, rule: &'static Rule, message: &str) {
+        let id = &prepared.document.id;
+        let place = self.places.get(id).copied().unwrap_or(0);
+        let is_nameless = matches!(rule.answer, Answer::Item { id: ItemId::Empty, .. });
+        self.push_error(place, if is_nameless { "" } else { id }, rule, item_answer(rule).0, message);
     }
 
     fn push_error(&mut self, place: usize, id: &str, rule: &'static Rule, status: u16, message: &str) {

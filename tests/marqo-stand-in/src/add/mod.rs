@@ -21,6 +21,7 @@ use crate::session::Session;
 use collector::{Collector, Turned};
 use mappings::Plan;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 const FIELD_LIMIT: usize = 100;
 
@@ -52,7 +53,7 @@ impl From<Refusal> for Stop {
 }
 
 pub(crate) fn add(session: &mut Session, request: &Request, name: &str) -> Result<Reply, Refusal> {
-    let body = body::parse(session.version, session.body(request)?)?;
+    let mut body = body::parse(session.version, session.body(request)?)?;
     session.check_device(request)?;
     session.create_if_convenient(name);
     let index = session.store.index(name)?;
@@ -60,8 +61,8 @@ pub(crate) fn add(session: &mut Session, request: &Request, name: &str) -> Resul
     let mut known = session.known_at_arrival.take().unwrap_or_else(|| index.known.clone());
     let known_at_first = known.clone();
     let mut collector = Collector::default();
-    for (place, document) in body.documents.iter().rev().enumerate() {
-        let checked = collector.check(document).and_then(|()| check_coupling(index, &plan, document));
+    for (place, document) in std::mem::take(&mut body.documents).into_iter().rev().enumerate() {
+        let checked = collector.check(&document).and_then(|()| check_coupling(index, &plan, &document));
         match checked {
             Ok(()) => {}
             Err(Turned::Superseded) => continue,
@@ -70,12 +71,12 @@ pub(crate) fn add(session: &mut Session, request: &Request, name: &str) -> Resul
                 continue;
             }
         }
-        let given_id = document["_id"].as_str();
-        let id = given_id.map_or_else(|| session.random.uuid(), str::to_owned);
-        let members = document.as_object().cloned().unwrap_or_default();
+        let Value::Object(members) = document else { continue };
+        let given_id = members.get("_id").and_then(Value::as_str).map(str::to_owned);
+        let id = given_id.clone().unwrap_or_else(|| session.random.uuid());
         match prepare(index, &plan, &mut known, &mut collector, id, members) {
             Ok(prepared) => collector.keep(place, prepared),
-            Err(Stop::Item(rule, message)) => collector.refuse(place, given_id, rule, &message),
+            Err(Stop::Item(rule, message)) => collector.refuse(place, given_id.as_deref(), rule, &message),
             Err(Stop::Batch(refusal)) => return Err(refusal),
         }
     }
@@ -168,7 +169,7 @@ fn prepare(
     if !prepared.document.multimodal.is_empty() {
         collector.note(&MULTIMODAL_ABSENT);
     }
-    prepared.document.sent = sent;
+    prepared.document.sent = Arc::new(sent);
     Ok(prepared)
 }
 
@@ -290,6 +291,12 @@ fn persist(session: &mut Session, name: &str, known: Known, collector: &mut Coll
                     continue;
                 }
             }
+            Some(Fault::Refused { rule, message }) => {
+                if let Some(rule) = crate::fault::named(rule) {
+                    collector.answer_as(&prepared, rule, message);
+                }
+                continue;
+            }
             Some(Fault::Partial { field, reads }) => {
                 collector.note(&FACETS_MISSING);
                 prepared.document.missing = Some(Missing { field: field.clone(), reads: *reads });
@@ -297,14 +304,14 @@ fn persist(session: &mut Session, name: &str, known: Known, collector: &mut Coll
             _ => {}
         }
         let kept = crate::ids::kept(&prepared.document.id);
-        let document = prepared.document.clone();
+        let document = &prepared.document;
         if let Some(old) = session.store.indexes.get(name).and_then(|index| index.documents.get(&kept))
             && old.sent.keys().any(|field| !document.sent.contains_key(field))
         {
             collector.note(&REPLACED_WHOLE);
         }
-        session.store.put(session.origin, name, &kept, document);
         collector
             .answer(&prepared, refused.as_ref().map(|(rule, status, text)| (*rule, *status, text.as_str())));
+        session.store.put(session.origin, name, &kept, prepared.document);
     }
 }

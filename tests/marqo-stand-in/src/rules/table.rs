@@ -72,6 +72,14 @@ table! {
     GATEWAY_HTML All "2" "A client must survive bodies that are not JSON on any status" => Gateway("request 200, HTML");
     ANSWER_CUT All "2" "A client must survive bodies that are not JSON on any status: the answer cut in the middle" => Gateway("request served, half the body");
 
+    SERVICE_UNAVAILABLE New "2" "CUDA lost / out of memory" => Answer::Whole { status: 503, code: Some("service_unavailable"), kind: Some("service_unavailable") };
+    INTERNAL_CODED All "2" "Bug-type errors, wrapped inference failures" => internal("internal");
+    BACKEND_UNREACHABLE_OLD Old "2" "ZooKeeper unreachable" => internal("backend_communication_error");
+    BACKEND_UNREACHABLE_NEW New "2" "ZooKeeper unreachable" => whole(400, "backend_communication_error");
+    SEARCH_TIMEOUT All "2" "Search timeout only" => whole(504, "vector_store_timeout");
+    MODEL_NOT_IN_CACHE All "2" "The model to be ejected is not in the cache" => whole(404, "model_not_in_cache");
+    MODEL_FAILED All "2" "Model problem: the whole batch" => whole(400, "bad_request");
+
     // Limits
     ADD_EMPTY All "2" "Empty batch" => whole(400, "bad_request");
     ADD_TOO_MANY All "3" "More than 128 documents per add" => whole(400, "bad_request");

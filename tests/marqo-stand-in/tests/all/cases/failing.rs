@@ -3,7 +3,7 @@
 use super::{NEW, OLD};
 use crate::rules::Case;
 use crate::support::{Answer, Bench};
-use marqo_stand_in::{Fault, FaultRule, Operation};
+use marqo_stand_in::{Answer as Rules, Fault, FaultRule, Operation, RULES};
 use serde_json::{Value, json};
 
 pub(crate) const CASES: &[Case] = &[
@@ -55,6 +55,34 @@ pub(crate) const CASES: &[Case] = &[
         assert!(bench.stand_in.documents("u").contains_key("a"), "it is written");
         assert!(bench.stand_in.requests().last().unwrap().items.is_empty(), "nothing was acknowledged");
     }),
+    ("service-unavailable", NEW, |bench| {
+        refused_as(bench, "service-unavailable").refused(503, "service_unavailable");
+    }),
+    ("internal-coded", NEW, |bench| {
+        refused_as(bench, "internal-coded").refused(500, "internal");
+    }),
+    ("backend-unreachable-old", OLD, |bench| {
+        refused_as(bench, "backend-unreachable-old").refused(500, "backend_communication_error");
+    }),
+    ("backend-unreachable-new", NEW, |bench| {
+        refused_as(bench, "backend-unreachable-new").refused(400, "backend_communication_error");
+    }),
+    ("search-timeout", NEW, |bench| {
+        refused_as(bench, "search-timeout").refused(504, "vector_store_timeout");
+    }),
+    ("model-not-in-cache", NEW, |bench| {
+        refused_as(bench, "model-not-in-cache").refused(404, "model_not_in_cache");
+    }),
+    ("model-failed", NEW, |bench| {
+        let body = refused_as(bench, "model-failed").refused(400, "bad_request");
+        assert_eq!(body["message"], "as the test says");
+        refused_as(bench, "body-unknown-key").misshaped();
+        assert_eq!(refused_as(bench, "method-wrong").status, 405);
+        // A rule of an item refuses documents, and names them only if the rule does.
+        for (rule, id) in [("value-kind", "a"), ("id-empty", "")] {
+            assert_eq!(refused_as(bench, rule).items()[0], (id.to_owned(), 400, code_of(rule).to_owned()));
+        }
+    }),
     ("item-throttled", OLD, |bench| {
         let [hit, other] = item(bench, 429, false);
         let text = "Marqo vector store receives too many requests. Please try again later";
@@ -96,8 +124,26 @@ fn unwritten(bench: &Bench, fault: Fault) -> Answer {
     bench.stand_in.set_faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
     let answer = bench.add(json!([{ "_id": "a" }]));
     assert!(bench.stand_in.documents("u").is_empty());
-    assert_eq!(bench.stand_in.requests().last().unwrap().fault, Some(fault));
+    let seen = bench.stand_in.requests().last().unwrap().fault.clone();
+    assert_eq!(seen, (!is_of_items(&fault)).then_some(fault));
     answer
+}
+
+/// The answer to an add that is refused as a rule says.
+fn refused_as(bench: &Bench, rule: &str) -> Answer {
+    unwritten(bench, Fault::Refused { rule: rule.to_owned(), message: "as the test says".to_owned() })
+}
+
+fn is_of_items(fault: &Fault) -> bool {
+    matches!(fault, Fault::Refused { rule, .. } if ["value-kind", "id-empty"].contains(&rule.as_str()))
+}
+
+/// The code of a rule that refuses an item.
+fn code_of(rule: &str) -> &'static str {
+    match RULES.iter().find(|known| known.name() == rule).map(|rule| rule.answer) {
+        Some(Rules::Item { code: Some(code), .. }) => code,
+        other => panic!("{rule} refuses no item: {other:?}"),
+    }
 }
 
 fn unmapped(answer: &Answer) {

@@ -1,0 +1,481 @@
+//! Each row of the error tables of Marqo's API through the real binary: what a server answers, and what becomes of each
+//! item. A scene is one run; the snapshots beside this file say of each item its class, code and message.
+//!
+//! The rows are those of the stand-in's table (`RULES`), which the stand-in notes when it applies one: a scene that claims
+//! a row must have met it. What a plug-in cannot be made to send, or the host never sends, is answered on request
+//! ([`Fault::Refused`]).
+
+mod documents;
+mod others;
+mod requests;
+
+use crate::support::{Place, Ran, SHOP, guest, ran};
+use marqo_stand_in::{Answer, Fault, FaultRule, Operation, Options, RULES, Rule, StandIn, Version};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    io::{Read, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+    sync::LazyLock,
+};
+
+pub(crate) const INDEX: &str = "shop";
+
+/// Makes any document.
+static VERBATIM: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-evil"));
+
+/// The validator that the host brings along, to be named where another one would win.
+static BUNDLED: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-validate"));
+
+/// One run against one server.
+pub(crate) struct Scene {
+    name: &'static str,
+    version: Version,
+    /// Makes the index by the server's own call; null: an index without a schema.
+    index: Value,
+    /// The body of an add request of somebody else, before the run; null: none.
+    foreign: Value,
+    settings: Vec<String>,
+    operation: &'static str,
+    items: Vec<Item>,
+    faults: Vec<FaultRule>,
+    /// Rows that are about no item.
+    rules: Vec<&'static str>,
+    end: End,
+    /// Run once more with the validator that the host brings along.
+    is_also_validated: bool,
+}
+
+/// How a run ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Each item has come to its class.
+    Judged,
+    /// Somebody must act: nothing is counted, and the same command goes on when the server is mended.
+    Stops,
+}
+
+/// A document or a removal, and what becomes of it.
+pub(crate) struct Item {
+    /// The row that it is about; none: nothing is wrong with it.
+    rule: Option<&'static str>,
+    /// The rule is applied by the server; else the host keeps the item from it.
+    is_met: bool,
+    id: Option<String>,
+    /// What an earlier run wrote under its id.
+    before: Option<Value>,
+    fields: Value,
+    /// The code of its refusal; none: processed.
+    code: Option<&'static str>,
+    fault: Option<FaultRule>,
+}
+
+/// An item about a row.
+pub(crate) fn item(rule: &'static str, fields: Value) -> Item {
+    Item { rule: Some(rule), is_met: true, id: None, before: None, fields, code: None, fault: None }
+}
+
+/// An item with nothing wrong.
+pub(crate) fn good() -> Item {
+    Item { rule: None, ..item("", json!({ "title": "A mug" })) }
+}
+
+/// Server and words of a row that is answered on request.
+pub(crate) fn refused(rule: &str, message: &str) -> FaultRule {
+    FaultRule::new(Fault::Refused { rule: rule.to_owned(), message: message.to_owned() })
+}
+
+impl Item {
+    /// It fails with this code.
+    pub(crate) fn fails(self, code: &'static str) -> Self {
+        Self { code: Some(code), ..self }
+    }
+
+    /// The server never sees what the rule is about.
+    pub(crate) fn kept_from_the_server(self) -> Self {
+        Self { is_met: false, ..self }
+    }
+
+    /// With this id.
+    pub(crate) fn id(self, id: &str) -> Self {
+        Self { id: Some(id.to_owned()), ..self }
+    }
+
+    /// The index holds this under its id.
+    pub(crate) fn was(self, fields: Value) -> Self {
+        Self { before: Some(fields), ..self }
+    }
+
+    /// This happens to it.
+    pub(crate) fn with(self, fault: FaultRule) -> Self {
+        Self { fault: Some(fault), ..self }
+    }
+
+    /// The server answers as the rule says, with these words.
+    pub(crate) fn told(self, message: &str) -> Self {
+        let fault = refused(self.rule.unwrap_or_default(), message);
+        self.with(fault)
+    }
+}
+
+impl Scene {
+    /// Items that are added to an index without a schema.
+    pub(crate) fn of(name: &'static str, items: Vec<Item>) -> Self {
+        Self {
+            name,
+            version: Version::V2_25,
+            index: Value::Null,
+            foreign: Value::Null,
+            settings: ["--batch-complexity", "1000", "--tensor-field", "title"].map(str::to_owned).to_vec(),
+            operation: "add",
+            items,
+            faults: Vec::new(),
+            rules: Vec::new(),
+            end: End::Judged,
+            is_also_validated: false,
+        }
+    }
+
+    /// A fault of requests that costs no document.
+    pub(crate) fn passing(name: &'static str, rule: Option<&'static str>, fault: FaultRule) -> Self {
+        let rules = rule.into_iter().collect();
+        Self { rules, faults: vec![fault], ..Self::of(name, vec![good(), good(), good()]) }
+    }
+
+    /// A row of whole requests after which the run stops until the server is mended.
+    pub(crate) fn stopping(rule: &'static str, fault: FaultRule) -> Self {
+        Self { end: End::Stops, ..Self::passing(rule, Some(rule), fault) }
+    }
+
+    pub(crate) fn old(self) -> Self {
+        Self { version: Version::V2_13, ..self }
+    }
+
+    pub(crate) fn updating(self) -> Self {
+        Self { operation: "update", ..self }
+    }
+
+    pub(crate) fn on(self, index: Value) -> Self {
+        Self { index, ..self }
+    }
+
+    /// After this request of somebody else.
+    pub(crate) fn after(self, foreign: Value) -> Self {
+        Self { foreign, ..self }
+    }
+
+    pub(crate) fn settings(self, settings: &[&str]) -> Self {
+        Self { settings: settings.iter().map(|flag| (*flag).to_owned()).collect(), ..self }
+    }
+
+    pub(crate) fn also_validated(self) -> Self {
+        Self { is_also_validated: true, ..self }
+    }
+
+    /// What a person reads of it.
+    fn play(&self) -> String {
+        let mut text = format!("# {}, {}\n", self.name, self.version);
+        for rule in self.rules.iter().copied().chain(self.items.iter().filter_map(|item| item.rule)) {
+            let line = format!("§{} {}: {}\n", row(rule).section, rule, row(rule).case);
+            if !text.contains(&line) {
+                text.push_str(&line);
+            }
+        }
+        let stage = Stage::new(self);
+        stage.run_it(&mut text, false);
+        stage.check_rules();
+        if self.is_also_validated {
+            text.push_str("With the validator that the host brings along:\n");
+            Stage::new(self).run_it(&mut text, true);
+        }
+        text
+    }
+}
+
+/// The row of this name.
+fn row(rule: &str) -> &'static Rule {
+    RULES.iter().find(|row| row.name() == rule).unwrap_or_else(|| panic!("the table has no row {rule}"))
+}
+
+/// A place and a server for one run.
+struct Stage<'a> {
+    scene: &'a Scene,
+    server: StandIn,
+    place: Place,
+    ids: Vec<String>,
+}
+
+impl<'a> Stage<'a> {
+    fn new(scene: &'a Scene) -> Self {
+        let indexes = if scene.index.is_null() { vec![INDEX.to_owned()] } else { Vec::new() };
+        let options = Options { version: scene.version, indexes, ..Options::default() };
+        let server = StandIn::start(options).unwrap();
+        if !scene.index.is_null() {
+            post(server.url(), &format!("/indexes/{INDEX}"), &scene.index);
+        }
+        if !scene.foreign.is_null() {
+            post(server.url(), &format!("/indexes/{INDEX}/documents"), &scene.foreign);
+        }
+        let place = Place::new();
+        place.write("host.toml", "[plugin.config.evil]\ndo = \"verbatim\"\n");
+        let put = ["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()];
+        let put: Vec<&str> = put.into_iter().chain(scene.settings.iter().map(String::as_str)).collect();
+        let put = place.host(&put);
+        assert_eq!(put.code, Some(0), "{}: {put:?}", scene.name);
+        let id = |(at, item): (usize, &Item)| {
+            item.id.clone().unwrap_or_else(|| format!("{}.{at}", item.rule.unwrap_or("good")))
+        };
+        let ids = scene.items.iter().enumerate().map(id).collect();
+        Self { scene, server, place, ids }
+    }
+
+    fn items(&self) -> impl Iterator<Item = (&str, &Item)> {
+        self.ids.iter().map(String::as_str).zip(&self.scene.items)
+    }
+
+    fn run(&self, operation: &str, is_validated: bool) -> Ran {
+        let mut arguments = vec![
+            "run",
+            "--output",
+            "json",
+            "--quiet",
+            "--shop",
+            SHOP,
+            "--data-dir",
+            "data",
+            "--target",
+            "marqo",
+        ];
+        arguments.extend([
+            "--index",
+            INDEX,
+            "--operation",
+            operation,
+            "--plugin",
+            VERBATIM.to_str().unwrap(),
+        ]);
+        if is_validated {
+            arguments.extend(["--plugin", BUNDLED.to_str().unwrap()]);
+        }
+        let mut command = self.place.command(&arguments);
+        command.arg("export.jsonl").env("HOST_MARQO__REQUEST_TIMEOUT_SECONDS", "2");
+        ran(command.output().unwrap())
+    }
+
+    fn write<'b>(&self, lines: impl Iterator<Item = (&'b str, &'b Value)>) {
+        let line = |(id, fields): (&str, &Value)| {
+            let mut line = Map::from_iter([("id".to_owned(), json!(id))]);
+            line.extend(fields.as_object().unwrap().clone());
+            Value::Object(line).to_string() + "\n"
+        };
+        self.place.write("export.jsonl", lines.map(line).collect::<String>());
+    }
+
+    fn faults(&self) -> Vec<FaultRule> {
+        let writing = if self.scene.operation == "update" { Operation::Patch } else { Operation::Add };
+        let of_item = |(id, item): (&str, &Item)| {
+            let fault = item.fault.clone()?.document(id);
+            Some(FaultRule { operation: fault.operation.or(Some(writing)), ..fault })
+        };
+        self.scene.faults.iter().cloned().chain(self.items().filter_map(of_item)).collect()
+    }
+
+    fn run_it(&self, text: &mut String, is_validated: bool) {
+        let name = self.scene.name;
+        if self.scene.items.iter().any(|item| item.before.is_some()) {
+            self.write(self.items().filter_map(|(id, item)| Some((id, item.before.as_ref()?))));
+            let before = self.run("add", false);
+            assert_eq!(before.code, Some(0), "{name}: {before:?}");
+        }
+        self.write(self.items().map(|(id, item)| (id, &item.fields)));
+        self.server.set_faults(&self.faults());
+        let ran = self.run(self.scene.operation, is_validated);
+        match self.scene.end {
+            End::Judged => self.judged(&ran, text, is_validated),
+            End::Stops => self.stopped(&ran, text),
+        }
+    }
+
+    fn judged(&self, ran: &Ran, text: &mut String, is_validated: bool) {
+        let name = self.scene.name;
+        let json = ran.json();
+        let count = |class: &str| json[class].as_u64().unwrap();
+        let [total, processed, failed] = ["total_items", "processed", "failed"].map(count);
+        assert_eq!(processed + failed + count("skipped") + count("conflict"), total, "{name}: {ran:?}");
+        assert_eq!(total, self.scene.items.len() as u64, "{name}: {ran:?}");
+        let is_bad = |item: &&Item| item.code.is_some();
+        let bad = self.scene.items.iter().filter(is_bad).count() as u64;
+        let report = self.place.host(&["jobs", "report", "--data-dir", "data"]);
+        let entries: Vec<Value> =
+            report.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let failures: Vec<&Value> = entries.iter().filter(|entry| entry["class"] == "failed").collect();
+        assert_eq!(failures.len() as u64, failed, "{name}: {}", report.stdout);
+        let held = self.server.documents(INDEX);
+        for (id, item) in self.items() {
+            let entry = failures.iter().find(|entry| entry["document_id"] == id);
+            // One that never became a document is only known by its line.
+            let is_nameless = failures.iter().any(|entry| entry["document_id"].is_null());
+            match (entry, item.code) {
+                (Some(entry), Some(code)) if !is_validated => {
+                    assert_eq!(entry["code"], code, "{id} in {name}");
+                }
+                (None, Some(_)) => assert!(is_nameless, "{id} in {name} did not fail: {}", report.stdout),
+                (Some(entry), None) if !is_validated => panic!("{id} in {name} failed: {entry}"),
+                _ => {}
+            }
+            if self.scene.operation == "add" && item.before.is_none() && entry.is_some() {
+                assert!(!held.contains_key(id), "{id} in {name} failed and was written");
+            }
+        }
+        if is_validated {
+            assert!(failed >= bad, "{name}: {}", report.stdout);
+        } else {
+            assert_eq!(failed, bad, "{name}: {}", report.stdout);
+            assert_eq!(ran.code, Some(if bad > 0 { 4 } else { 0 }), "{name}: {ran:?}");
+        }
+        let _ = writeln!(text, "exit {}: {total} items, {processed} processed, {failed} failed", code(ran));
+        for entry in entries {
+            let said = |key: &str| entry[key].as_str().unwrap_or("-").to_owned();
+            let [class, id, code, message] = ["class", "document_id", "code", "message"].map(said);
+            let _ = writeln!(text, "  {class} {id}: {code}: {}", self.clean(&message));
+        }
+    }
+
+    fn stopped(&self, ran: &Ran, text: &mut String) {
+        let name = self.scene.name;
+        assert_eq!(ran.code, Some(1), "{name}: {ran:?}");
+        let job = self.place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
+        assert_eq!((&job["processed"], &job["failed"]), (&json!(0), &json!(0)), "{name}: {job}");
+        let _ = writeln!(text, "exit 1, nothing counted");
+        for line in ran.stderr.lines() {
+            let _ = writeln!(text, "  {}", self.clean(line));
+        }
+        self.server.set_faults(&[]);
+        let ran = self.run(self.scene.operation, false);
+        assert_eq!(
+            (ran.code, &ran.json()["processed"]),
+            (Some(0), &ran.json()["total_items"]),
+            "{name}: {ran:?}"
+        );
+    }
+
+    /// Without what differs from run to run.
+    fn clean(&self, text: &str) -> String {
+        let text = text.replace(self.server.url(), "SERVER");
+        // The name of a job.
+        let is_name = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
+        let words = text.split_inclusive([' ', '/', '`', ',']);
+        words
+            .map(|word| {
+                let name = word.trim_end_matches([' ', '/', '`', ',']);
+                if is_name(name) { word.replace(name, "JOB") } else { word.to_owned() }
+            })
+            .collect()
+    }
+
+    /// The server applied each rule that the scene is about.
+    fn check_rules(&self) {
+        let met = self.server.rules_met();
+        let of_items = self.scene.items.iter().filter(|item| item.is_met).filter_map(|item| item.rule);
+        for rule in self.scene.rules.iter().copied().chain(of_items) {
+            assert!(met.contains_key(rule), "{} never met {rule}, but {met:?}", self.scene.name);
+        }
+    }
+}
+
+fn code(ran: &Ran) -> i32 {
+    ran.code.unwrap_or(-1)
+}
+
+/// A call that the host does not make.
+fn post(url: &str, path: &str, body: &Value) {
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    let head = "host: x\r\nconnection: close\r\ncontent-type: application/json";
+    write!(stream, "POST {path} HTTP/1.1\r\n{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// Plays scenes side by side, since they mostly wait, and tells of them in their order.
+#[track_caller]
+fn play(scenes: &[Scene]) -> String {
+    LazyLock::force(&VERBATIM);
+    LazyLock::force(&BUNDLED);
+    let mut told = Vec::new();
+    for some in scenes.chunks(8) {
+        std::thread::scope(|scope| {
+            let players: Vec<_> = some.iter().map(|scene| scope.spawn(|| scene.play())).collect();
+            told.extend(players.into_iter().map(|player| player.join().unwrap()));
+        });
+    }
+    told.join("\n")
+}
+
+#[test]
+fn of_documents() {
+    insta::assert_snapshot!(play(&documents::scenes()));
+}
+
+#[test]
+fn of_requests_that_pass() {
+    // Nothing fails: what is to be seen is that nothing is said.
+    play(&requests::passing());
+}
+
+#[test]
+fn of_requests_that_are_refused() {
+    insta::assert_snapshot!(play(&requests::refused_as_a_whole()));
+}
+
+#[test]
+fn of_updates_removals_and_reads() {
+    insta::assert_snapshot!(play(&others::scenes()));
+}
+
+/// Rows that no run of the host can meet, and why.
+const NEVER_MET: &[(&str, &[&str])] = &[
+    ("every body is sent as application/json", &["content-type-text"]),
+    ("no request names a device", &["device-bad", "device-absent"]),
+    (
+        "no request is made without documents or ids",
+        &["add-empty", "patch-empty", "get-empty", "get-batch-empty", "delete-empty"],
+    ),
+    (
+        "these keys are not sent",
+        &["model-auth-bad", "thread-counts-twice", "media-headers-twice", "vectorisation-mode-gone"],
+    ),
+    ("host makes no index", &["index-exists", "index-name", "index-key", "index-setting"]),
+    ("documents are read by the call for many alone", &["get-one-missing", "get-slash"]),
+    ("an id is checked where its document is made", &["get-id-bad", "delete-id-empty"]),
+    ("operators alone make this call", &["model-not-in-cache"]),
+    ("a test of its own: marqo::a_wrong_key_is_said_and_never_shown", &["key-wrong"]),
+    ("a test of its own: rows::others::listing_says_what_the_server_says", others::LISTING),
+];
+
+#[test]
+fn no_row_is_forgotten() {
+    let scenes = [documents::scenes(), requests::passing(), requests::refused_as_a_whole(), others::scenes()];
+    let rules_of = |scene: &Scene| {
+        let of_items = scene.items.iter().filter_map(|item| item.rule);
+        scene.rules.iter().copied().chain(of_items).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let played: BTreeSet<String> = scenes.iter().flatten().flat_map(rules_of).collect();
+    let never: BTreeSet<String> =
+        NEVER_MET.iter().flat_map(|(_, rules)| rules.iter()).map(|rule| (*rule).to_owned()).collect();
+    let is_error = |rule: &&&Rule| !matches!(rule.answer, Answer::Served(_));
+    let errors: BTreeSet<String> = RULES.iter().filter(is_error).map(|rule| rule.name()).collect();
+    let claimed: BTreeSet<String> = played.union(&never).cloned().collect();
+    assert_eq!(
+        errors.difference(&claimed).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "rows without a scene"
+    );
+    assert_eq!(played.intersection(&never).collect::<Vec<_>>(), Vec::<&String>::new(), "met after all");
+    let unknown: Vec<_> =
+        claimed.iter().filter(|rule| !RULES.iter().any(|row| row.name() == **rule)).collect();
+    assert_eq!(unknown, Vec::<&String>::new(), "of no table");
+}

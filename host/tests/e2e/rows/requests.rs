@@ -1,0 +1,111 @@
+//! Rows about requests as a whole.
+
+use super::{Scene, good, item, refused};
+use marqo_stand_in::{Fault, FaultRule, Operation};
+use serde_json::json;
+
+/// What goes away by itself, and costs no document.
+pub(crate) fn passing() -> Vec<Scene> {
+    let add = |fault: Fault, times: u64| FaultRule::new(fault).on(Operation::Add).next(times);
+    let told = |rule: &str| refused(rule, "Something went wrong").on(Operation::Add).next(1);
+    let on = |operation, fault| FaultRule::new(fault).on(operation).next(1);
+    let item_of_get = Fault::Item { status: 503, applied: false };
+    let scene = |name, rule, fault| Scene::passing(name, rule, fault);
+    vec![
+        scene("409, the schema is locked", Some("schema-locked"), add(Fault::SchemaLocked, 2)),
+        scene("409, another request changed the schema", Some("schema-raced"), add(Fault::SchemaRaced, 1)),
+        scene("500 while a schema rolls out", Some("schema-not-converged"), add(Fault::SchemaNotConverged, 1)),
+        scene(
+            "429 of a gateway with Retry-After",
+            Some("gateway-throttled"),
+            add(Fault::TooManyRequests { retry_after: Some(1) }, 1),
+        ),
+        scene("429 without", Some("gateway-throttled"), add(Fault::TooManyRequests { retry_after: None }, 2)),
+        scene("429 of the server itself", Some("throttled"), add(Fault::Throttle { above: 0 }, 2)).old(),
+        scene("500 without a code", Some("internal"), add(Fault::Internal, 1)),
+        scene("500 in plain text", Some("uncaught"), add(Fault::Uncaught, 1)),
+        scene("500 with the code internal", Some("internal-coded"), told("internal-coded")),
+        scene("500, the backend is away", Some("backend-unreachable-old"), told("backend-unreachable-old")).old(),
+        scene("400, the backend is away", Some("backend-unreachable-new"), told("backend-unreachable-new")),
+        scene("503 of the server itself", Some("service-unavailable"), told("service-unavailable")),
+        scene("502 in HTML", Some("gateway-error"), add(Fault::Gateway { status: 502 }, 1)),
+        scene("503 in HTML", Some("gateway-error"), add(Fault::Gateway { status: 503 }, 1)),
+        scene("504 in HTML", Some("gateway-error"), add(Fault::Gateway { status: 504 }, 1)),
+        scene("413 in HTML", Some("gateway-error"), add(Fault::Gateway { status: 413 }, 1)),
+        scene("200 in HTML", Some("gateway-html"), add(Fault::Html, 1)),
+        scene("a truncated answer", Some("answer-cut"), add(Fault::Truncated, 1)),
+        scene("no answer", None, add(Fault::Hang, 1)),
+        scene("a reset before writing", None, add(Fault::ResetBefore, 1)),
+        scene("a reset after writing", None, add(Fault::ResetAfter, 1)),
+        scene("504 after writing", Some("gateway-error"), add(Fault::ErrorAfter { status: 504 }, 1)),
+        scene(
+            "more documents than are allowed",
+            Some("add-too-many"),
+            refused(
+                "add-too-many",
+                "Number of docs in add documents request (3) exceeds limit of 2. If using the Python client, …",
+            )
+            .on(Operation::Add)
+            .next(1),
+        ),
+        scene("no call to get documents by POST", Some("get-batch-absent"), get_batch_absent()),
+        scene("500 while reading versions", Some("internal"), on(Operation::GetMany, Fault::Internal)),
+        scene("a document that cannot be read", Some("get-vespa-error"), on(Operation::GetMany, item_of_get)),
+        scene("a reset while reading versions", None, on(Operation::GetMany, Fault::ResetBefore)),
+    ]
+}
+
+fn get_batch_absent() -> FaultRule {
+    refused("get-batch-absent", "Method Not Allowed").on(Operation::GetMany).next(1)
+}
+
+/// What does not go away: nobody's documents are to blame, or exactly one is.
+pub(crate) fn refused_as_a_whole() -> Vec<Scene> {
+    let add = |rule, message| refused(rule, message).on(Operation::Add);
+    let get = |rule, message| refused(rule, message).on(Operation::GetMany);
+    let stops = |rule, message| Scene::stopping(rule, add(rule, message));
+    vec![
+        stops("index-not-found", "Index shop not found"),
+        stops("path-unknown", "Not Found"),
+        stops("method-wrong", "Method Not Allowed"),
+        stops("body-unknown-key", "useExistingTensors"),
+        stops("body-wrong-type", "tensorFields"),
+        stops(
+            "tensor-fields-missing",
+            "tensor_fields must be explicitly provided as a list for unstructured index.",
+        ),
+        stops(
+            "tensor-fields-forbidden",
+            "Cannot specify 'tensorFields' when adding documents to a structured index.",
+        ),
+        stops("tensor-field-id", "`_id` field cannot be a tensor field."),
+        stops("mappings-bad", "Error validating mappings object. Reason: 'type' is a required property"),
+        stops(
+            "model-failed",
+            "Problem vectorising query. Reason: Unable to load model=hf/e5-base-v2: the download failed",
+        ),
+        Scene::stopping(
+            "get-too-many",
+            get(
+                "get-too-many",
+                "1000 documents were requested, which is more than the allowed limit of [10]",
+            ),
+        ),
+        Scene::stopping("get-without-body", get("get-without-body", "")).old(),
+        Scene::stopping(
+            "item-out-of-space",
+            FaultRule::new(Fault::Item { status: 507, applied: false }).on(Operation::Add),
+        ),
+        Scene::of(
+            "a body that the server cannot parse",
+            vec![
+                good(),
+                item("body-not-json", json!({ "title": "Odd" })).told("").fails("unprocessable-entity"),
+                item("document-not-object-batch", json!({ "title": "Odd" }))
+                    .told("documents")
+                    .fails("unprocessable-entity"),
+                good(),
+            ],
+        ),
+    ]
+}

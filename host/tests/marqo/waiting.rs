@@ -1,0 +1,93 @@
+//! Time for many that wait and work at once: it stands still while anybody works, and jumps to the next sleeper when
+//! everybody waits.
+
+use host::env::Env;
+use jiff::Timestamp;
+use marqo_stand_in::StandIn;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// The clock. [`Waiting::pass`] moves it.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    micros: i64,
+    random: u64,
+    /// By the end of their sleep; numbered, because several may end at once.
+    sleepers: BTreeMap<(i64, u64), oneshot::Sender<()>>,
+    slept: Vec<Duration>,
+}
+
+impl Waiting {
+    pub(crate) fn new(seed: u64) -> Arc<Self> {
+        let state = State {
+            micros: 1_767_225_600_000_000,
+            random: seed,
+            sleepers: BTreeMap::new(),
+            slept: Vec::new(),
+        };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// Lets time pass for as long as it is polled. Work is what the server serves, and what the runtime of the caller does
+    /// between two looks: that must be a runtime of one thread.
+    pub(crate) async fn pass(self: Arc<Self>, server: Arc<StandIn>) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if server.running() == 0 {
+                self.jump();
+            }
+        }
+    }
+
+    fn jump(&self) {
+        let mut state = self.state.lock().unwrap();
+        while let Some(((until, _), sleeper)) = state.sleepers.pop_first() {
+            // Nobody waits for some any more.
+            if !sleeper.is_closed() {
+                state.micros = state.micros.max(until);
+                let _ = sleeper.send(());
+                return;
+            }
+        }
+    }
+
+    /// All that was waited for so far.
+    pub(crate) fn slept(&self) -> Vec<Duration> {
+        self.state.lock().unwrap().slept.clone()
+    }
+}
+
+#[async_trait::async_trait]
+impl Env for Waiting {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.state.lock().unwrap().micros).unwrap()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let woken = {
+            let mut state = self.state.lock().unwrap();
+            let (sender, woken) = oneshot::channel();
+            let until = state.micros + i64::try_from(duration.as_micros()).unwrap();
+            let number = state.slept.len() as u64;
+            state.sleepers.insert((until, number), sender);
+            state.slept.push(duration);
+            woken
+        };
+        // The clock is there for as long as somebody can ask it.
+        let _ = woken.await;
+    }
+
+    fn random(&self) -> u64 {
+        let mut state = self.state.lock().unwrap();
+        crate::support::random(&mut state.random)
+    }
+}
