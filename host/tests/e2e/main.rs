@@ -4,6 +4,7 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+mod authoring;
 mod bad_input;
 mod catalog;
 mod catalog_crash;
