@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change is merged, cheapest first; the first failure ends it.
 
 use crate::command::{Step, headline};
-use crate::toolchain::{ensure_component, has_subcommand};
+use crate::toolchain::{ensure_component, ensure_postgres, has_subcommand};
 use crate::workspace::root;
 use crate::{build, hygiene};
 use anyhow::Result;
@@ -24,6 +24,7 @@ pub(crate) fn run() -> Result<()> {
     build::plugins()?;
 
     headline("tests");
+    ensure_postgres()?;
     let mut counts = Counts::default();
     let tested = run_tests(&mut counts);
     tested.inspect_err(|_| eprintln!("{}", counts.sentence()))?;

@@ -3,6 +3,7 @@
 use crate::command::{Failure, Step};
 use anyhow::Result;
 use std::path::Path;
+use xtask::postgres::Server;
 
 /// The target of the plug-ins.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
@@ -36,6 +37,27 @@ pub(crate) fn ensure_component(component: &'static str) -> Result<()> {
         .words(component)
         .help(format!("install it by hand: `rustup component add {component}`"))
         .run()
+}
+
+/// Makes sure that tests can start a PostgreSQL server of their own: on Debian and its kin it is installed where this may be done.
+pub(crate) fn ensure_postgres() -> Result<()> {
+    let Err(missing) = Server::start(&[]) else { return Ok(()) };
+    eprintln!("{missing}; apt-get installs it");
+    let installed =
+        Step::new("reading the lists of packages", "apt-get").words("update -q").run().and_then(|()| {
+            Step::new("installing PostgreSQL", "apt-get")
+                .words("install -qy --no-install-recommends postgresql")
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .run()
+        });
+    if installed.is_ok() && Server::start(&[]).is_ok() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!("the tests of the catalog need a PostgreSQL server: {missing}"),
+        "install PostgreSQL 15 or newer by hand",
+    )
+    .into())
 }
 
 /// Whether a subcommand of cargo, `nextest` say, is installed.
