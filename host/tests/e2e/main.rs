@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod authoring;
 #[cfg(feature = "aws")]
 mod aws;
-mod authoring;
 mod bad_input;
 mod catalog;
 mod catalog_crash;
