@@ -142,7 +142,7 @@ pub fn main() -> Exit {
         }
     };
     let screen = Screen::new(global.quiet);
-    log::start(global.log_format, &screen);
+    log::start(global.log_format, &screen, matches!(&command, Command::Plugin(plugin) if plugin.shows_log()));
     let result = match command {
         Command::Run(args) => run::run(&global, *args, run::Halves::Both, &screen),
         Command::Ingest(args) => run::run(&global, *args, run::Halves::Ingest, &screen),

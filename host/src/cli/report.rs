@@ -6,6 +6,7 @@ use super::{
     output::JobView,
 };
 use crate::{
+    author::page::escape,
     model::Entry,
     store::{JobSnapshot, Stores},
 };
@@ -97,18 +98,4 @@ fn row(rows: &mut String, entry: &Entry) {
         escape(&entry.code),
         escape(&entry.message),
     );
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

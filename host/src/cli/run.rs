@@ -8,9 +8,11 @@ use super::{
     failure::{Exit, Failure},
     jobs::{get, indexing, show},
     output::exit_of,
+    plugin::{comparison_text, shadow},
     settings::check,
 };
 use crate::{
+    author::shadow::Shadow,
     config::{Config, GroupingMode, StoreKind, TargetIndex},
     env::SharedEnv,
     export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot, Remote},
@@ -49,6 +51,10 @@ pub(super) struct RunArgs {
     /// Plug-in file; may be repeated, the later one wins a role
     #[arg(long = "plugin", value_name = "FILE")]
     plugins: Vec<PathBuf>,
+    /// Plug-in, or folder of a project, that gets the same products and writes nothing; what it makes of them differently is
+    /// told on stderr
+    #[arg(long, value_name = "PLUGIN", requires = "sources")]
+    shadow: Option<PathBuf>,
     /// What is done with documents
     #[arg(long, value_enum, default_value_t)]
     operation: RunOperation,
@@ -109,6 +115,7 @@ pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Scree
     whole_shop(&config, args.operation)?;
     // Plug-ins and sources first: where they are wrong, nothing is written.
     let plugins = plugins(&config)?;
+    let shadow = args.shadow.as_deref().map(|file| shadow(&config, &plugins, file)).transpose()?;
     let cancel = CancellationToken::new();
     let runtime = runtime()?;
     runtime.block_on(async {
@@ -122,6 +129,7 @@ pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Scree
             halves,
             shop: &shop,
             plugins: &plugins,
+            shadow: shadow.as_ref(),
             screen,
             cancel: &cancel,
             env: env(),
@@ -139,6 +147,7 @@ struct Run<'a> {
     halves: Halves,
     shop: &'a str,
     plugins: &'a Plugins,
+    shadow: Option<&'a Arc<Shadow>>,
     screen: &'a Screen,
     cancel: &'a CancellationToken,
     env: SharedEnv,
@@ -194,6 +203,7 @@ impl Run<'_> {
         // What ends the work: an interrupt, or an ingest that cannot go on.
         let leave = self.cancel.child_token();
         let settings = self.ingest_settings();
+        let transform = self.shadow.map_or(transform, |shadow| shadow.clone() as _);
         let reads = reader::start(plan, settings.batches);
         let ingesting = async {
             if sealed {
@@ -233,6 +243,9 @@ impl Run<'_> {
         worked.map_err(|stop| stopped(stop, Some(&job.id)))?;
         let job = get(&stores, &job.id).await?;
         self.remarks(&job);
+        if let Some(shadow) = self.shadow {
+            eprint!("shadow: {}", comparison_text(&shadow.comparison()));
+        }
         if job.status.has_ended() {
             catalog::after_sync(self.config, &backend, &job).await?;
         }

@@ -16,10 +16,10 @@ const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(20).expect("20 is not z
 const FULL_RESERVATION: u64 = 4 << 30;
 
 /// Memories, tables and core instances that the pool sets aside for one component instance. Plug-ins made of one
-/// module have one of each, JavaScript and Python have a few more.
+/// module have one of each, JavaScript has a few more, Python about forty core instances.
 const MEMORIES_PER_INSTANCE: u32 = 2;
 const TABLES_PER_INSTANCE: u32 = 4;
-const CORE_INSTANCES_PER_INSTANCE: u32 = 12;
+const CORE_INSTANCES_PER_INSTANCE: u32 = 48;
 
 /// What an engine is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,11 +110,12 @@ fn config(profile: Profile, limits: &Limits, pool: Option<PoolingAllocationConfi
         // Nothing in the contract is async, and the per-task state costs on every call.
         .concurrency_support(false)
         .wasm_component_model(true)
+        // Components made of several components (JavaScript) are joined by adapters with a memory on each side.
+        .wasm_multi_memory(true)
         // What neither the contract nor a toolchain for it needs is code that hostile input could reach.
         .gc_support(false)
         .shared_memory(false)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
         .wasm_custom_page_sizes(false)
         .wasm_wide_arithmetic(false)
         // Relaxed instructions may answer differently on different machines.

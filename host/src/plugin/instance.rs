@@ -122,13 +122,14 @@ impl Instance {
         self.store.data_mut().log.take_tail()
     }
 
-    /// Instructions that the last call executed; none under the production engine, which does not count them.
-    pub(super) fn fuel_used(&self, engine: &Engine, limits: &Limits) -> Option<u64> {
-        if engine.profile() == Profile::Production {
+    /// Instructions that the last call executed, where they are counted, and bytes of memory that the instance has.
+    pub(super) fn cost(&self, engine: &Engine, limits: &Limits) -> (Option<u64>, usize) {
+        let instructions = match engine.profile() {
             // Asking would make an error, with a backtrace where those are wanted.
-            return None;
-        }
-        self.store.get_fuel().ok().map(|left| limits.fuel.saturating_sub(left))
+            Profile::Production => None,
+            Profile::Deterministic => self.store.get_fuel().ok().map(|left| limits.fuel.saturating_sub(left)),
+        };
+        (instructions, self.store.data().limiter.granted())
     }
 }
 

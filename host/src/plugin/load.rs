@@ -34,8 +34,11 @@ const COMPONENT_LAYER: [u8; 2] = [1, 0];
 /// Characters of an error of the compiler or the sandbox that go into a message.
 const CAUSE_CHARACTERS: usize = 600;
 
+/// The configuration of a plug-in.
+pub type Config = serde_json::Map<String, serde_json::Value>;
+
 /// The configuration of each plug-in under its name.
-pub type Configs = std::collections::BTreeMap<String, serde_json::Map<String, serde_json::Value>>;
+pub type Configs = std::collections::BTreeMap<String, Config>;
 
 /// Loads plug-ins for one engine.
 #[derive(Clone, Debug)]
@@ -97,10 +100,24 @@ impl Loader {
 
     /// Loads a plug-in from the bytes of a component; `path` is what messages call it.
     pub fn load_bytes(&self, path: &Path, wasm: &[u8], configs: &Configs) -> Result<Plugin, LoadError> {
+        self.load_with(path, wasm, |name| configs.get(name))
+    }
+
+    /// Loads a plug-in and gives it a configuration, whatever its name is.
+    pub fn load_configured(&self, path: &Path, wasm: &[u8], config: &Config) -> Result<Plugin, LoadError> {
+        self.load_with(path, wasm, |_name| Some(config))
+    }
+
+    fn load_with<'a>(
+        &self,
+        path: &Path,
+        wasm: &[u8],
+        config: impl FnOnce(&str) -> Option<&'a Config>,
+    ) -> Result<Plugin, LoadError> {
         let compiled = self.compile(path, wasm)?;
         let manifest = self.describe(path, &compiled)?;
-        let none = serde_json::Map::new();
-        let config = serde_json::to_string(configs.get(&manifest.name).unwrap_or(&none))
+        let none = Config::new();
+        let config = serde_json::to_string(config(&manifest.name).unwrap_or(&none))
             .expect("JSON values always serialize");
         let loaded = Loaded {
             id: next_id(),
@@ -123,7 +140,7 @@ impl Loader {
     }
 
     /// Reads a component file, no more of it than is allowed.
-    pub(super) fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
+    pub fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
         let path = path.to_owned();
         let unreadable = |path: PathBuf, cause: io::Error| match cause.kind() {
             io::ErrorKind::NotFound => LoadError::Missing { path },
@@ -160,8 +177,8 @@ impl Loader {
         let from_cache = cached.is_some();
         let component = match cached {
             Some(component) => component,
-            None => Component::from_binary(self.engine.wasmtime(), wasm)
-                .map_err(|error| LoadError::Invalid { path: path.to_owned(), cause: one_line(&error) })?,
+            None => from_binary(&self.engine, wasm)
+                .map_err(|cause| LoadError::Invalid { path: path.to_owned(), cause })?,
         };
         let time = started.elapsed();
         let contract = Contract::of(&component).map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
@@ -258,6 +275,15 @@ fn recognise(path: &Path, wasm: &[u8]) -> Result<(), LoadError> {
         None => Err(LoadError::NotWasm { path }),
         Some([_, _, layer @ ..]) if *layer != COMPONENT_LAYER => Err(LoadError::CoreModule { path }),
         Some(_) => Ok(()),
+    }
+}
+
+/// Compiles a component. The compiler is large and a file may be anybody's, so that its panic is an error like others.
+fn from_binary(engine: &Engine, wasm: &[u8]) -> Result<Component, String> {
+    let compile = || Component::from_binary(engine.wasmtime(), wasm);
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(compile)) {
+        Ok(compiled) => compiled.map_err(|error| one_line(&error)),
+        Err(_panic) => Err("the compiler failed on it".to_owned()),
     }
 }
 

@@ -31,15 +31,17 @@ pub use contract::{CONTRACT_VERSION, Role};
 pub use engine::{Allocation, Engine, EngineError, Profile};
 pub use inspect::Inspection;
 pub use limits::Limits;
-pub use load::{Configs, Loader, Plugin};
+pub use load::{Config, Configs, Loader, Plugin};
 pub use load_error::LoadError;
 pub use plugins::{OpenError, Plugins, Settings};
 pub use pool::Pool;
 pub use roles::Runner;
+pub use text::{bounded, is_kebab_case, printable};
 
 use crate::model::{DocumentId, Entry, Issue, Manifest, Product};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// A document that a plug-in made, checked by the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +98,20 @@ pub enum VersionOrdering {
     Older,
 }
 
+/// Version fields of an incoming and of a stored document.
+pub type VersionPair = (Map<String, Value>, Map<String, Value>);
+
+/// What a plug-in's work on a batch cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Instructions of all calls; none under the production engine, which does not count them.
+    pub instructions: Option<u64>,
+    /// Linear memory of the instance afterwards, which is its peak because memory never shrinks.
+    pub memory_bytes: usize,
+    /// Time in the guest, with what it takes to hand a batch in and an answer out.
+    pub time: Duration,
+}
+
 /// A batch could not be handled at all: the plug-in said so, or it broke the contract in a way that concerns no single
 /// item. The same batch would fail again.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -149,7 +165,7 @@ pub trait Version: Send + Sync {
     /// Compares pairs of (incoming, stored) version fields; one answer a pair, in their order.
     async fn compare(
         &self,
-        pairs: Vec<(Map<String, Value>, Map<String, Value>)>,
+        pairs: Vec<VersionPair>,
     ) -> Result<Vec<Result<VersionOrdering, Refusal>>, BatchFailure>;
 }
 

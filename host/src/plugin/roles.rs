@@ -3,8 +3,8 @@
 use crate::{
     model::{Manifest, Product},
     plugin::{
-        BatchFailure, MadeDocument, Plugin, Pool, ProductOutcome, Refusal, Transform, Validate, Verdict,
-        Version, VersionOrdering,
+        BatchFailure, Cost, MadeDocument, Plugin, Pool, ProductOutcome, Refusal, Transform, Validate,
+        Verdict, Version, VersionOrdering, VersionPair,
         answer::Called,
         bisect::{Stop, bisect},
         checks::Checker,
@@ -43,24 +43,54 @@ impl Runner {
         &self.plugin
     }
 
-    /// Transforms a batch like [`Transform::transform`] and counts the instructions that it took, attempts at finding
-    /// guilty products included; none under the production engine.
-    pub async fn transform_counting(
+    /// Transforms a batch like [`Transform::transform`] and says what it cost, the search for guilty products included.
+    pub async fn transform_at_cost(
         &self,
         products: Vec<Product>,
-    ) -> Result<(Vec<(Product, ProductOutcome)>, Option<u64>), BatchFailure> {
+    ) -> Result<(Vec<(Product, ProductOutcome)>, Cost), BatchFailure> {
         self.run(move |warm, plugin| {
-            let (outcomes, fuel) = {
+            let (outcomes, cost) = {
                 let texts: Vec<&str> = products.iter().map(|product| product.text.as_str()).collect();
-                let mut batch = Batch::new(warm, plugin, "product", texts.len());
-                let outcomes = batch.isolate(
+                Batch::new(warm, plugin, "product", texts.len()).isolate(
                     |guest, store, range| guest.transform(store, &texts[range]),
                     |checker, len, said| checker.transformed(len, said),
                     |refusal| ProductOutcome { refused: Some(refusal), ..ProductOutcome::default() },
-                )?;
-                (outcomes, batch.fuel)
+                )?
             };
-            Ok((products.into_iter().zip(outcomes).collect(), fuel))
+            Ok((products.into_iter().zip(outcomes).collect(), cost))
+        })
+        .await
+    }
+
+    /// Judges a batch like [`Validate::validate`] and says what it cost.
+    pub async fn validate_at_cost(
+        &self,
+        documents: Vec<MadeDocument>,
+    ) -> Result<(Vec<Verdict>, Cost), BatchFailure> {
+        self.run(move |warm, plugin| {
+            Batch::new(warm, plugin, "document", documents.len()).isolate(
+                |guest, store, range| guest.validate(store, &documents[range]),
+                |checker, len, said| checker.verdicts(len, said),
+                |refusal| Verdict { refused: Some(refusal), ..Verdict::default() },
+            )
+        })
+        .await
+    }
+
+    /// Compares pairs like [`Version::compare`] and says what it cost.
+    pub async fn compare_at_cost(
+        &self,
+        pairs: Vec<VersionPair>,
+    ) -> Result<(Vec<Result<VersionOrdering, Refusal>>, Cost), BatchFailure> {
+        self.run(move |warm, plugin| {
+            let text = |fields: Map<String, Value>| Value::Object(fields).to_string();
+            let pairs: Vec<(String, String)> =
+                pairs.into_iter().map(|(incoming, stored)| (text(incoming), text(stored))).collect();
+            Batch::new(warm, plugin, "pair of versions", pairs.len()).isolate(
+                |guest, store, range| guest.compare(store, &pairs[range]),
+                |checker, len, said| Ok(checker.orderings(len, said)?.into_iter().map(Ok).collect()),
+                Err,
+            )
         })
         .await
     }
@@ -88,7 +118,7 @@ impl Transform for Runner {
         &self,
         products: Vec<Product>,
     ) -> Result<Vec<(Product, ProductOutcome)>, BatchFailure> {
-        Ok(self.transform_counting(products).await?.0)
+        Ok(self.transform_at_cost(products).await?.0)
     }
 }
 
@@ -99,14 +129,7 @@ impl Validate for Runner {
     }
 
     async fn validate(&self, documents: Vec<MadeDocument>) -> Result<Vec<Verdict>, BatchFailure> {
-        self.run(move |warm, plugin| {
-            Batch::new(warm, plugin, "document", documents.len()).isolate(
-                |guest, store, range| guest.validate(store, &documents[range]),
-                |checker, len, said| checker.verdicts(len, said),
-                |refusal| Verdict { refused: Some(refusal), ..Verdict::default() },
-            )
-        })
-        .await
+        Ok(self.validate_at_cost(documents).await?.0)
     }
 }
 
@@ -118,19 +141,20 @@ impl Version for Runner {
 
     async fn compare(
         &self,
-        pairs: Vec<(Map<String, Value>, Map<String, Value>)>,
+        pairs: Vec<VersionPair>,
     ) -> Result<Vec<Result<VersionOrdering, Refusal>>, BatchFailure> {
-        self.run(move |warm, plugin| {
-            let text = |fields: Map<String, Value>| Value::Object(fields).to_string();
-            let pairs: Vec<(String, String)> =
-                pairs.into_iter().map(|(incoming, stored)| (text(incoming), text(stored))).collect();
-            Batch::new(warm, plugin, "pair of versions", pairs.len()).isolate(
-                |guest, store, range| guest.compare(store, &pairs[range]),
-                |checker, len, said| Ok(checker.orderings(len, said)?.into_iter().map(Ok).collect()),
-                Err,
-            )
-        })
-        .await
+        Ok(self.compare_at_cost(pairs).await?.0)
+    }
+}
+
+impl Cost {
+    /// Adds a call that took some time, after which the instance stood at `cost`.
+    fn add(&mut self, time: Duration, (instructions, memory_bytes): (Option<u64>, usize)) {
+        self.time += time;
+        self.memory_bytes = self.memory_bytes.max(memory_bytes);
+        if let Some(more) = instructions {
+            self.instructions = Some(self.instructions.unwrap_or(0).saturating_add(more));
+        }
     }
 }
 
@@ -141,34 +165,31 @@ struct Batch<'a> {
     /// What an item is, in messages.
     item: &'static str,
     len: usize,
-    /// Instructions of all calls, where they are counted.
-    fuel: Option<u64>,
+    cost: Cost,
 }
 
 impl<'a> Batch<'a> {
     fn new(warm: &'a mut Warm, plugin: &'a Loaded, item: &'static str, len: usize) -> Self {
-        Self { warm, plugin, item, len, fuel: None }
+        Self { warm, plugin, item, len, cost: Cost::default() }
     }
 
     /// Runs the batch and, when the guest misbehaves, parts of it until the guilty items stand alone.
     fn isolate<Raw, T>(
-        &mut self,
+        mut self,
         call: impl Fn(&Guest, &mut Store<Sandbox>, Range<usize>) -> Called<Raw>,
         check: impl Fn(&Checker<'_>, usize, Raw) -> Result<Vec<T>, String>,
         refused: impl Fn(Refusal) -> T,
-    ) -> Result<Vec<T>, BatchFailure> {
-        let Self { plugin, item, len, .. } = *self;
+    ) -> Result<(Vec<T>, Cost), BatchFailure> {
+        let (plugin, item, len) = (self.plugin, self.item, self.len);
         let checker = Checker { plugin: &plugin.reference, limits: &plugin.limits };
         let mut patience = Patience::new(plugin);
         let run = |range: Range<usize>| {
             patience.check()?;
             let done = self.warm.with(plugin, |instance| {
-                let len = range.len();
+                let (len, started) = (range.len(), Instant::now());
                 let said =
                     instance.call(&plugin.limits, &plugin.engine, |guest, store| call(guest, store, range));
-                if let Some(used) = instance.fuel_used(&plugin.engine, &plugin.limits) {
-                    self.fuel = Some(self.fuel.unwrap_or(0).saturating_add(used));
-                }
+                self.cost.add(started.elapsed(), instance.cost(&plugin.engine, &plugin.limits));
                 check(&checker, len, said?).map_err(|breach| {
                     CallError::Fault(Fault { log: instance.take_log(), ..Fault::contract(breach) })
                 })
@@ -186,7 +207,8 @@ impl<'a> Batch<'a> {
             }
         };
         let guilty = |_, fault: Fault| refused(fault.into_refusal(&plugin.reference, item, &plugin.limits));
-        bisect(len, run, guilty)
+        let outcomes = bisect(len, run, guilty)?;
+        Ok((outcomes, self.cost))
     }
 }
 

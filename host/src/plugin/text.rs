@@ -7,7 +7,7 @@ const CODE_BYTES: usize = 64;
 
 /// A text without control characters: escape sequences are dropped, other control characters and the ones that turn
 /// the direction of text become spaces.
-pub(super) fn printable(text: &str) -> Cow<'_, str> {
+pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(unprintable) {
         return Cow::Borrowed(text);
     }
@@ -37,7 +37,7 @@ fn unprintable(character: char) -> bool {
 }
 
 /// The first characters of a text, printable, with an ellipsis if there are more.
-pub(super) fn bounded(text: &str, characters: usize) -> String {
+pub fn bounded(text: &str, characters: usize) -> String {
     // Never looks at more of a hostile text than can be used: a character has four bytes at most, an escape sequence
     // that spans them all leaves nothing.
     let window = text.char_indices().nth(characters.saturating_mul(2)).map_or(text, |(end, _)| &text[..end]);
@@ -49,7 +49,7 @@ pub(super) fn bounded(text: &str, characters: usize) -> String {
 }
 
 /// Whether a text is a kebab-case name: lower-case words and numbers with single hyphens between them.
-pub(super) fn is_kebab_case(text: &str) -> bool {
+pub fn is_kebab_case(text: &str) -> bool {
     text.len() <= CODE_BYTES
         && text.starts_with(|first: char| first.is_ascii_lowercase())
         && text.split('-').all(|word| {

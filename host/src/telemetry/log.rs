@@ -15,12 +15,12 @@ pub enum LogFormat {
 }
 
 /// Sends logs to stderr, past any progress bar. `HOST_LOG` filters them (`debug`, `host::worker=trace`); the default is
-/// `warn`. Called once.
-pub fn start(format: LogFormat, screen: &Screen) {
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
-        .with_env_var("HOST_LOG")
-        .from_env_lossy();
+/// `warn`, and everything that plug-ins write if `of_plugins`. Called once.
+pub fn start(format: LogFormat, screen: &Screen, of_plugins: bool) {
+    let filter =
+        EnvFilter::builder().with_default_directive(tracing::level_filters::LevelFilter::WARN.into());
+    let said = std::env::var("HOST_LOG").unwrap_or_default();
+    let filter = filter.parse_lossy(if said.is_empty() && of_plugins { "warn,plugin=debug" } else { &said });
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone());
     match format {
         LogFormat::Text => {

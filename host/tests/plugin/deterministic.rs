@@ -29,10 +29,10 @@ fn shop() -> Vec<Product> {
 async fn two_runs_execute_the_same_instructions() {
     let measure = async || {
         let runner = runner(&TRANSFORM, &Configs::new(), limits());
-        let (first, fuel) = runner.transform_counting(shop()).await.unwrap();
-        let (second, more_fuel) = runner.transform_counting(shop()).await.unwrap();
+        let (first, cost) = runner.transform_at_cost(shop()).await.unwrap();
+        let (second, more) = runner.transform_at_cost(shop()).await.unwrap();
         assert_eq!(first, second);
-        (first, fuel.unwrap(), more_fuel.unwrap())
+        (first, cost.instructions.unwrap(), more.instructions.unwrap())
     };
     let (first, second) = (measure().await, measure().await);
     assert_eq!(first, second);
@@ -58,7 +58,7 @@ async fn the_production_engine_gives_the_same_documents() {
     let production =
         Runner::new(crate::rig::loader(limits()).load(&TRANSFORM, &Configs::new()).unwrap(), pool(1));
     assert_eq!(deterministic.transform(shop()).await.unwrap(), production.transform(shop()).await.unwrap());
-    assert_eq!(production.transform_counting(shop()).await.unwrap().1, None);
+    assert_eq!(production.transform_at_cost(shop()).await.unwrap().1.instructions, None);
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn golden_files_pass_with_equal_instruction_counts() {
         for _ in 0..2 {
             // A fresh engine and instance each time: only then are two counts of the same thing.
             let runner = runner(&TRANSFORM, &configs, limits());
-            let (made, fuel) = runner.transform_counting(vec![product(lines.trim_end())]).await.unwrap();
+            let (made, cost) = runner.transform_at_cost(vec![product(lines.trim_end())]).await.unwrap();
             let documents: serde_json::Map<String, serde_json::Value> = made[0]
                 .1
                 .documents
@@ -96,7 +96,7 @@ async fn golden_files_pass_with_equal_instruction_counts() {
                 .map(|document| (document.id.to_string(), serde_json::from_str(&document.fields).unwrap()))
                 .collect();
             assert_eq!(serde_json::Value::Object(documents), golden, "{name}");
-            counts.push(fuel.unwrap());
+            counts.push(cost.instructions.unwrap());
         }
         assert_eq!(counts[0], counts[1], "{name}");
     }

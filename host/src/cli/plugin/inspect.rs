@@ -1,37 +1,26 @@
-//! `host plugin`.
+//! `host plugin inspect`: what a plug-in is.
 
-use super::{
-    Ended, Global,
-    context::{config, print, print_json},
-    failure::{Exit, Failure},
-    output::OutputFormat,
-};
+use super::component;
 use crate::{
+    cli::{
+        Ended, Global,
+        context::{config, print, print_json},
+        failure::{Exit, Failure},
+        output::OutputFormat,
+    },
     model::Grouping,
     plugin::{Cache, Engine, Inspection, Profile},
     telemetry::progress,
 };
-use clap::Subcommand;
 use serde_json::Value;
-use std::{fmt::Write, path::PathBuf};
+use std::{fmt::Write, path::Path};
 
-/// Commands for authors of plug-ins.
-#[derive(Debug, Subcommand)]
-pub(super) enum PluginCommand {
-    /// Say what a plug-in is, and whether this host can use it
-    Inspect {
-        /// The component
-        file: PathBuf,
-    },
-}
-
-pub(super) fn run(global: &Global, command: PluginCommand) -> Ended {
-    let PluginCommand::Inspect { file } = command;
+pub(super) fn run(global: &Global, plugin: &Path) -> Ended {
     let config = config(global)?;
     let limits = &config.plugin.limits;
     let engine = Engine::new(Profile::Production, limits, 1).map_err(Failure::broke)?;
-    let inspection =
-        Inspection::of(&file, &engine, limits, Cache::of_user().as_ref()).map_err(Failure::usage)?;
+    let inspection = Inspection::of(&component(plugin)?, &engine, limits, Cache::of_user().as_ref())
+        .map_err(Failure::usage)?;
     match global.output {
         OutputFormat::Json => print_json(&inspection)?,
         OutputFormat::Text => print(&text(&inspection))?,

@@ -1,0 +1,1 @@
+../../../../host/src/author/templates/javascript/types.d.ts

@@ -1,0 +1,105 @@
+// The contract of wit/deps in TypeScript: what a plug-in exports, and what it is given.
+
+/** One complete product as JSON Lines text: its own record first, then its descendants in export order. */
+export type SourceProduct = string;
+
+/** A document for the index. */
+export interface Document {
+  /** 1 to 255 characters of `[A-Za-z0-9._~-]`. */
+  id: string;
+  /** JSON object text without `_id`; `variants`, if there is one, is an array of objects with an `id` each. */
+  fields: string;
+}
+
+/** One problem with one item of a batch. */
+export interface Issue {
+  /** Position of the item in the batch, from 0. */
+  item: number;
+  /** `error` leaves the item out, with `warning` it goes on; both are reported. */
+  severity: "error" | "warning";
+  /** Stable kebab-case name: `missing-price`. */
+  code: string;
+  /** One sentence for a person. */
+  message: string;
+  /** JSON Pointer to the culprit inside of the item. */
+  path?: string;
+}
+
+/** What to throw when a whole batch cannot be handled. Anything else that is thrown is a trap. */
+export interface Failure {
+  /** Stable kebab-case name. */
+  code: string;
+  /** One sentence for a person. */
+  message: string;
+}
+
+export interface Description {
+  /** Short kebab-case name. */
+  name: string;
+  /** Semantic version. */
+  version: string;
+  /** The platform whose export it reads; empty for a plug-in that reads none. */
+  platform: string;
+  /** How lines form products: one each, or by ids and the parents' ids that JSON Pointers lead to. */
+  grouping: { tag: "whole-lines" } | { tag: "by-parent"; val: { id: string; parents: string[] } };
+  /** JSON Schema of the configuration. */
+  configSchema: string;
+  /** The document fields that `version.compare` looks at. */
+  versionFields: string[];
+}
+
+/** A document that has to leave the index. */
+export interface Removal {
+  /** Position of the product in the batch. */
+  item: number;
+  /** Identity of the document. */
+  id: string;
+  /** JSON object text with the version fields; `{}` removes unconditionally. */
+  version: string;
+}
+
+export interface Transformed {
+  /** All documents of the batch, in the order of their products. */
+  documents: Document[];
+  /** How many documents each product gave. */
+  counts: number[];
+  removals: Removal[];
+  issues: Issue[];
+}
+
+/** JSON object texts with the version fields of an incoming and a stored document. */
+export interface Pair {
+  incoming: string;
+  stored: string;
+}
+
+/** What the incoming version is, seen from the stored one. */
+export type Ordering = "newer" | "same" | "older";
+
+export interface Manifest {
+  /** Called before `configure`, any number of times, always with the same answer. */
+  describe(): Description;
+  /** Takes the configuration as JSON object text, `{}` for none. Called once an instance, before any batch. */
+  configure(config: string): void;
+}
+
+export interface Transform {
+  run(products: SourceProduct[]): Transformed;
+}
+
+export interface Validate {
+  run(documents: Document[]): Issue[];
+}
+
+export interface Version {
+  /** One ordering a pair, in their order. */
+  compare(pairs: Pair[]): Ordering[];
+}
+
+declare module "product-indexer:plugin/log@0.1.0" {
+  const log: {
+    /** Writes one line to the host's log. */
+    write(level: "debug" | "info" | "warn" | "error", message: string): void;
+  };
+  export default log;
+}

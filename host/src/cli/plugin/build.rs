@@ -1,0 +1,41 @@
+//! `host plugin build`.
+
+use super::project;
+use crate::{
+    author::toolchain::{self, BuildError},
+    cli::{
+        Ended, Global,
+        context::{print, print_json},
+        failure::{Exit, Failure},
+        output::OutputFormat,
+    },
+    telemetry::progress::bytes,
+};
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Arguments of `host plugin build`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct BuildArgs {
+    /// Folder of the project
+    #[arg(default_value = ".")]
+    dir: PathBuf,
+}
+
+pub(super) fn run(global: &Global, args: &BuildArgs) -> Ended {
+    let component = toolchain::build(&project(&args.dir)?).map_err(|error| match error {
+        BuildError::Missing { ref help, .. } => {
+            let help = help.clone();
+            Failure::usage(error).help(help)
+        }
+        BuildError::Failed { .. } => Failure::usage(error),
+        other => Failure::broke(other),
+    })?;
+    let size = std::fs::metadata(&component).map_err(Failure::broke)?.len();
+    match global.output {
+        OutputFormat::Json => print_json(&json!({ "component": component, "bytes": size }))?,
+        OutputFormat::Text => print(&format!("{} ({})\n", component.display(), bytes(size)))?,
+    }
+    Ok(Exit::Completed)
+}

@@ -1,0 +1,60 @@
+//! `host plugin new`.
+
+use super::run::RoleName;
+use crate::{
+    author::{
+        project::Language,
+        scaffold::{ScaffoldError, scaffold},
+    },
+    cli::{
+        Ended, Global,
+        context::{print, print_json},
+        failure::{Exit, Failure},
+        output::OutputFormat,
+    },
+    plugin::Role,
+};
+use clap::Args;
+use serde_json::json;
+use std::{collections::BTreeSet, path::PathBuf};
+
+/// Arguments of `host plugin new`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct NewArgs {
+    /// Folder to make; its last part is the plug-in's name: my-shop
+    path: PathBuf,
+    /// The language
+    #[arg(long, value_enum)]
+    lang: Language,
+    /// What it does; may be repeated [default: transform]
+    #[arg(long = "role", value_enum)]
+    roles: Vec<RoleName>,
+}
+
+pub(super) fn run(global: &Global, args: &NewArgs) -> Ended {
+    let mut roles: BTreeSet<Role> = args.roles.iter().copied().map(Role::from).collect();
+    if roles.is_empty() {
+        roles.insert(Role::Transform);
+    }
+    let made = scaffold(&args.path, args.lang, &roles).map_err(|error| match error {
+        ScaffoldError::Write { .. } => Failure::broke(error),
+        other => Failure::usage(other),
+    })?;
+    let dir = args.path.display();
+    match global.output {
+        OutputFormat::Json => print_json(&json!({ "project": args.path, "files": made.files }))?,
+        OutputFormat::Text => {
+            let mut text = format!(
+                "{dir}: {} files; README.md says what each is for\n\nnext:\n  cd {dir}\n",
+                made.files.len()
+            );
+            for step in made.steps {
+                text.push_str("  ");
+                text.push_str(step);
+                text.push('\n');
+            }
+            print(&text)?;
+        }
+    }
+    Ok(Exit::Completed)
+}

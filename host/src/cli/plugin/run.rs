@@ -1,0 +1,271 @@
+//! `host plugin run`: a few products in, and what became of them, as a person wants to read it.
+
+use super::{batch_failure, counted, load, runner, workbench};
+use crate::{
+    author::{
+        items::{self, Items, Read, ReadError},
+        outcome::{self, Outcome},
+    },
+    cli::{
+        Ended, Global,
+        context::{config, print, print_json, runtime},
+        failure::{Exit, Failure},
+        output::{OutputFormat, entry_text},
+    },
+    model::{DocumentId, Manifest},
+    plugin::{Cost, MadeDocument, Plugin, Profile, Role, bounded, printable},
+    telemetry::progress::{bytes, count},
+};
+use clap::Args;
+use serde_json::{Map, Value, json};
+use std::{fmt::Write, path::PathBuf};
+
+/// Characters of a field that are shown.
+const FIELD_CHARACTERS: usize = 160;
+
+/// Objects of a list that are shown.
+const OBJECTS: usize = 20;
+
+/// Arguments of `host plugin run`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RunArgs {
+    /// The component, or the folder of a project
+    plugin: PathBuf,
+    /// Exports, or - for standard input; for other roles lines {"_id": …} or {"incoming": {…}, "stored": {…}}
+    #[arg(value_name = "SOURCE", required = true)]
+    sources: Vec<String>,
+    /// The role to play [default: the first of transform, validate, version that the plug-in has]
+    #[arg(long, value_enum)]
+    role: Option<RoleName>,
+    /// How many items are read
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    limit: usize,
+}
+
+/// A role on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(in crate::cli) enum RoleName {
+    /// Products become documents
+    Transform,
+    /// Documents are judged
+    Validate,
+    /// Versions of documents are compared
+    Version,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Transform => Self::Transform,
+            RoleName::Validate => Self::Validate,
+            RoleName::Version => Self::Version,
+        }
+    }
+}
+
+pub(super) fn run(global: &Global, args: &RunArgs) -> Ended {
+    let config = config(global)?;
+    let workbench = workbench(&config, Profile::Deterministic)?;
+    let plugin = load(&workbench, &args.plugin, &config)?;
+    let role = role(&plugin, args.role.map(Role::from))?;
+    let read =
+        items::read(role, &plugin.manifest().grouping, &args.sources, args.limit).map_err(read_failure)?;
+    if read.more {
+        eprintln!(
+            "the first {} are shown; --limit shows more",
+            counted(args.limit as u64, read.items.noun())
+        );
+    }
+    let bundled = workbench.bundled(&config.plugin.config).map_err(Failure::usage)?;
+    let (bytes_in, noun) = (read.items.bytes(), read.items.noun());
+    let (outcomes, cost, verdicts) = runtime()?.block_on(async {
+        let (outcomes, cost) =
+            outcome::run(&runner(&plugin)?, read.items.clone()).await.map_err(batch_failure)?;
+        let judge = if plugin.roles().contains(&Role::Validate) { &plugin } else { &bundled };
+        let verdicts = judged(judge, &outcomes).await?;
+        Ok::<_, Failure>((outcomes, cost, verdicts))
+    })?;
+    let shown = Shown { manifest: plugin.manifest(), read: &read, outcomes: &outcomes, verdicts: &verdicts };
+    match global.output {
+        OutputFormat::Json => {
+            let plugin = plugin.plugin_ref();
+            let items: Vec<Value> = outcomes.iter().map(Outcome::full).collect();
+            let verdicts: Vec<Value> = verdicts.iter().map(Outcome::full).collect();
+            print_json(&json!({
+                "plugin": plugin, "items": items, "verdicts": verdicts, "refused_lines": read.refused,
+                "instructions": cost.instructions, "memory_bytes": cost.memory_bytes,
+            }))?;
+        }
+        OutputFormat::Text => print(&shown.text(noun, bytes_in, cost))?,
+    }
+    let is_refused = |outcome: &Outcome| outcome.refusal.is_some();
+    let refused = outcomes.iter().chain(&verdicts).any(is_refused) || !read.refused.is_empty();
+    Ok(if refused { Exit::Failed } else { Exit::Completed })
+}
+
+pub(super) fn read_failure(error: ReadError) -> Failure {
+    match error {
+        ReadError::Export(error) if !error.is_usage() => Failure::broke(error),
+        ReadError::Scratch(_) => Failure::broke(error),
+        other => Failure::usage(other),
+    }
+}
+
+/// The role that was asked for, or the plug-in's first.
+pub(super) fn role(plugin: &Plugin, wanted: Option<Role>) -> Result<Role, Failure> {
+    let roles = plugin.roles();
+    match wanted {
+        Some(role) if !roles.contains(&role) => {
+            Err(Failure::usage(format!("{} has no role `{role}`", plugin.manifest().reference())))
+        }
+        Some(role) => Ok(role),
+        None => Ok(roles.first().copied().unwrap_or(Role::Transform)),
+    }
+}
+
+/// What the validator says of all documents that were made.
+async fn judged(validator: &Plugin, outcomes: &[Outcome]) -> Result<Vec<Outcome>, Failure> {
+    let documents = outcomes.iter().filter_map(|outcome| outcome.face.get("documents")?.as_array()).flatten();
+    let documents = documents.filter_map(|document| {
+        let mut fields = document.as_object()?.clone();
+        let id = DocumentId::new(fields.remove("_id")?.as_str()?).ok()?;
+        Some(MadeDocument { id, fields: Value::Object(fields).to_string() })
+    });
+    let documents: Vec<MadeDocument> = documents.collect();
+    if documents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (verdicts, _) =
+        outcome::run(&runner(validator)?, Items::Documents(documents)).await.map_err(batch_failure)?;
+    Ok(verdicts.into_iter().filter(|verdict| verdict.face.contains_key("issues")).collect())
+}
+
+struct Shown<'a> {
+    manifest: &'a Manifest,
+    read: &'a Read,
+    outcomes: &'a [Outcome],
+    verdicts: &'a [Outcome],
+}
+
+impl Shown<'_> {
+    fn text(&self, noun: &str, bytes_in: usize, cost: Cost) -> String {
+        let mut text = String::new();
+        for outcome in self.outcomes {
+            let name = bounded(&outcome.item, FIELD_CHARACTERS);
+            let _ =
+                writeln!(text, "{}", if name.starts_with(noun) { name } else { format!("{noun} {name}") });
+            for document in list(&outcome.face, "documents") {
+                self.document(&mut text, document);
+            }
+            for removal in list(&outcome.face, "removals") {
+                let _ =
+                    writeln!(text, "  removal {} of version {}", plain(&removal["_id"]), removal["version"]);
+            }
+            issues(&mut text, "  ", &outcome.face);
+            if let Some(ordering) = outcome.face.get("ordering").and_then(Value::as_str) {
+                let _ = writeln!(text, "  the incoming document is {ordering}");
+            }
+            if let Some(fault) = outcome.fault() {
+                let _ = writeln!(text, "  refused {}: {}", fault.code, fault.message);
+                for (key, title) in [("backtrace", "in"), ("log", "log")] {
+                    for line in fault.details.get(key).and_then(Value::as_array).into_iter().flatten() {
+                        let _ = writeln!(text, "    {title:<3} {}", plain(line));
+                    }
+                }
+            }
+        }
+        for entry in &self.read.refused {
+            let _ = writeln!(text, "refused {}", entry_text(entry));
+        }
+        self.summary(&mut text, noun, bytes_in, cost);
+        text
+    }
+
+    fn document(&self, text: &mut String, document: &Value) {
+        let id = plain(&document["_id"]);
+        let _ = writeln!(text, "  document {id}");
+        let fields = document.as_object().into_iter().flatten().filter(|(key, _)| *key != "_id");
+        let width = fields.clone().map(|(key, _)| key.chars().count()).max().unwrap_or(0).min(24);
+        for (key, value) in fields {
+            let key = bounded(key, 60);
+            match value {
+                Value::Array(items) if items.iter().any(Value::is_object) => {
+                    let _ = writeln!(text, "    {key:<width$}  {}", items.len());
+                    for item in items.iter().take(OBJECTS) {
+                        let _ = writeln!(text, "      {}", object(item));
+                    }
+                    if items.len() > OBJECTS {
+                        let _ = writeln!(text, "      and {} more", items.len() - OBJECTS);
+                    }
+                }
+                value => {
+                    let _ = writeln!(text, "    {key:<width$}  {}", plain(value));
+                }
+            }
+        }
+        for verdict in self.verdicts.iter().filter(|verdict| document["_id"] == verdict.item.as_str()) {
+            issues(text, "    validator: ", &verdict.face);
+        }
+    }
+
+    fn summary(&self, text: &mut String, noun: &str, bytes_in: usize, cost: Cost) {
+        let total = |key: &str| -> u64 {
+            self.outcomes.iter().map(|outcome| list(&outcome.face, key).count() as u64).sum()
+        };
+        let refused = self.outcomes.iter().filter(|outcome| outcome.refusal.is_some()).count() as u64;
+        let _ = write!(text, "{}: {}", self.manifest.reference(), counted(self.outcomes.len() as u64, noun));
+        for (number, noun) in
+            [(total("documents"), "document"), (total("removals"), "removal"), (total("issues"), "issue")]
+        {
+            if number > 0 {
+                let _ = write!(text, ", {}", counted(number, noun));
+            }
+        }
+        if refused > 0 {
+            let _ = write!(text, ", {} refused", count(refused));
+        }
+        let _ = writeln!(
+            text,
+            "; {} instructions for {}, {} of memory",
+            count(cost.instructions.unwrap_or(0)),
+            bytes(bytes_in as u64),
+            bytes(cost.memory_bytes as u64)
+        );
+    }
+}
+
+fn list<'a>(face: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a Value> {
+    face.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn issues(text: &mut String, indent: &str, face: &Map<String, Value>) {
+    for issue in list(face, "issues") {
+        let path = issue["path"].as_str().map(|path| format!(" at {path}")).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "{indent}{} {}{path}: {}",
+            plain(&issue["severity"]),
+            plain(&issue["code"]),
+            plain(&issue["message"])
+        );
+    }
+}
+
+/// `id 1 · sku A · price 12.5`.
+fn object(value: &Value) -> String {
+    let Some(fields) = value.as_object() else { return plain(value) };
+    let parts: Vec<String> = fields.iter().map(|(key, value)| format!("{key} {}", plain(value))).collect();
+    bounded(&parts.join(" · "), FIELD_CHARACTERS)
+}
+
+/// A value as a person writes it, on one line.
+fn plain(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => printable(text).into_owned(),
+        Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
+            items.iter().map(plain).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    };
+    bounded(&text, FIELD_CHARACTERS)
+}

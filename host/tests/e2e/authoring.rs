@@ -1,0 +1,318 @@
+//! What an author of a plug-in sees: every screen of `host plugin`, and that nothing wrong passes.
+
+use crate::support::{Place, SHOPIFY, guest, lines, product};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+static EVIL: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-evil"));
+
+const AT: &str = "2026-01-01T00:00:00Z";
+
+/// A project round a component that is there already.
+fn project(place: &Place, name: &str, component: &Path, more: &str) {
+    fs::create_dir_all(place.path(name).join("fixtures/transform")).unwrap();
+    let toml = format!("name = \"{name}\"\nlang = \"rust\"\ncomponent = {component:?}\n{more}");
+    place.write(&format!("{name}/plugin.toml"), toml);
+}
+
+fn fixture(place: &Place, project: &str, name: &str, text: &str) {
+    place.write(&format!("{project}/fixtures/transform/{name}.jsonl"), text);
+}
+
+/// A project with the evil plug-in, which does as it is told, and two fixtures.
+fn evil(doing: &str) -> Place {
+    let place = Place::new();
+    project(&place, "evil", &EVIL, &format!("[config]\ndo = \"{doing}\"\n"));
+    fixture(&place, "evil", "one", "{\"id\":\"p1\",\"title\":\"One\"}\n{\"id\":\"p2\",\"title\":\"bomb\"}\n");
+    fixture(&place, "evil", "two", "{\"id\":\"p3\",\"title\":\"Three\"}\n");
+    place
+}
+
+/// The screen without figures that change with every compiler or machine: on lines that have some, long numbers are `N`.
+fn steady(text: &str) -> String {
+    let is_volatile = |line: &str| {
+        [" instructions", "/s", "p50", " memory", " MB)", " kB)"].iter().any(|word| line.contains(word))
+    };
+    let word = |word: &str| {
+        let digits = word.trim_matches(|c: char| !c.is_ascii_digit());
+        let is_figure = digits.len() > 2 && digits.chars().all(|c| c.is_ascii_digit() || ",.".contains(c));
+        let is_time = ["µs", "ms"].iter().any(|unit| word.starts_with(unit));
+        match (is_figure, is_time) {
+            (true, _) => word.replace(digits, "N"),
+            (_, true) => word.replace("ms", "µs"),
+            _ => word.to_owned(),
+        }
+    };
+    let line = |line: &str| match is_volatile(line) {
+        true => line.split_whitespace().map(word).collect::<Vec<_>>().join(" ") + "\n",
+        false => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn a_run_shows_documents_removals_and_issues() {
+    let place = Place::new();
+    let draft = r#"{"id":"gid://shopify/Product/9","title":"Draft","status":"DRAFT","updatedAt":"2026-01-01T00:00:00Z"}"#;
+    let nameless = r#"{"id":"gid://shopify/Product/8","title":"","status":"ACTIVE","updatedAt":"never"}"#;
+    let mut export = product(1, "Mug", AT);
+    export.extend([draft.to_owned(), nameless.to_owned(), "nonsense".to_owned()]);
+    place.write("export.jsonl", lines(&export));
+    let shopify = SHOPIFY.to_str().unwrap();
+    let ran = place.host(&["plugin", "run", shopify, "export.jsonl"]);
+    insta::assert_snapshot!(steady(&ran.stdout));
+    assert_eq!(ran.code, Some(4), "a line was refused: {ran:?}");
+
+    let json = place.host(&["plugin", "run", shopify, "export.jsonl", "--output", "json"]).json();
+    assert_eq!(json["items"][0]["documents"][0]["title"], "Mug");
+    assert_eq!(json["items"][1]["removals"][0]["_id"], "9");
+    assert!(json["instructions"].as_u64().unwrap() > 10_000);
+
+    let one = place.host(&["plugin", "run", shopify, "export.jsonl", "--limit", "1"]);
+    assert_eq!(
+        (one.code, one.stderr.as_str()),
+        (Some(0), "the first 1 product are shown; --limit shows more\n")
+    );
+}
+
+#[test]
+fn a_run_shows_where_a_plugin_fell_over_and_what_it_said() {
+    let place = evil("trap-one");
+    let ran = place.host(&["plugin", "run", "evil", "evil/fixtures/transform/one.jsonl"]);
+    insta::assert_snapshot!(steady(&ran.stdout));
+    assert_eq!(ran.code, Some(4));
+}
+
+#[test]
+fn roles_without_products_run_as_well() {
+    let place = evil("good");
+    place.write("pairs.jsonl", "{\"incoming\":{\"a\":1},\"stored\":{}}\n");
+    let ran = place.host(&["plugin", "run", "evil", "pairs.jsonl", "--role", "version", "--output", "json"]);
+    assert_eq!(ran.json()["items"], json!([{"ordering": "newer"}]));
+    let ran = place.host(&["plugin", "run", "evil", "pairs.jsonl", "--role", "validate"]);
+    assert_eq!(ran.code, Some(2));
+    insta::assert_snapshot!(ran.stderr);
+    let ran = place.host(&["plugin", "run", SHOPIFY.to_str().unwrap(), "pairs.jsonl", "--role", "version"]);
+    insta::assert_snapshot!(ran.stderr);
+}
+
+#[test]
+fn verify_says_whether_and_why_not() {
+    let place = evil("good");
+    let ran = place.host(&["plugin", "verify", "evil"]);
+    let good = "evil@0.1.0 can be used: it loads, links, describes itself and takes its configuration (roles: \
+                transform, validate, version)\n";
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), good));
+
+    project(&place, "evil", &EVIL, "[config]\ndo = \"repent\"\n");
+    let ran = place.host(&["plugin", "verify", "evil"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("unknown variant `repent`"), "{ran:?}");
+
+    project(&place, "unbuilt", Path::new("nothing.wasm"), "");
+    let ran = place.host(&["plugin", "verify", "unbuilt"]);
+    assert_eq!(ran.code, Some(2));
+    insta::assert_snapshot!(ran.stderr);
+}
+
+#[test]
+fn tests_pass_once_they_are_blessed_and_fail_for_what_differs() {
+    let place = evil("good");
+    let ran = place.host(&["plugin", "test", "evil"]);
+    assert_eq!(ran.code, Some(4), "without golden files nothing was tested: {ran:?}");
+    insta::assert_snapshot!("no golden files", steady(&ran.stdout));
+
+    let ran = place.host(&["plugin", "test", "evil", "--bless"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    insta::assert_snapshot!("blessed", steady(&ran.stdout));
+    let ran = place.host(&["plugin", "test", "evil"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+
+    let path = place.path("evil/fixtures/transform/one.golden.json");
+    let mut golden: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    golden[0]["documents"][0]["title"] = json!("Two");
+    golden[1]["issues"] = json!([{"code": "gone"}]);
+    fs::write(&path, golden.to_string()).unwrap();
+    let ran = place.host(&["plugin", "test", "evil"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    insta::assert_snapshot!("another answer", steady(&ran.stdout));
+    let report = place.host(&["plugin", "test", "evil", "--output", "json"]).json();
+    assert_eq!(report["fixtures"][0]["problems"][0]["kind"], "golden");
+}
+
+#[test]
+fn a_plugin_that_is_not_pure_fails_with_the_fixture_that_shows_it() {
+    let place = evil("impure");
+    let ran = place.host(&["plugin", "test", "evil", "--bless"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    insta::assert_snapshot!(steady(&ran.stdout));
+}
+
+#[test]
+fn a_trap_is_never_a_golden_answer() {
+    let place = evil("trap-one");
+    let ran = place.host(&["plugin", "test", "evil", "--bless"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    insta::assert_snapshot!(steady(&ran.stdout));
+}
+
+#[test]
+fn budgets_fail_like_a_compiler() {
+    let place = evil("good");
+    let budget = "[budget]\ninstructions_per_item = 10\nmemory_bytes = 100_000_000\noutput_bytes_per_item = 5\ncomponent_bytes = 1\n";
+    project(&place, "evil", &EVIL, budget);
+    let ran = place.host(&["plugin", "test", "evil", "--bless"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    insta::assert_snapshot!(steady(&ran.stdout));
+}
+
+#[test]
+fn fixtures_that_test_nothing_are_told() {
+    let place = evil("good");
+    let test = |place: &Place| {
+        let ran = place.host(&["plugin", "test", "evil"]);
+        let said = ran.stdout.lines().filter(|line| line.starts_with("error")).map(str::to_owned);
+        let said: Vec<String> = said.chain(ran.stderr.lines().map(str::to_owned)).collect();
+        format!("{:?} {}\n", ran.code.unwrap(), said.join("\n"))
+    };
+    fixture(&place, "evil", "one", "\n");
+    fixture(&place, "evil", "two", "{\"id\":1}\n{\n");
+    let mut said = test(&place);
+    fs::write(place.path("evil/fixtures/transform/three.golden.json"), "[]").unwrap();
+    said += &test(&place);
+    fs::remove_dir_all(place.path("evil/fixtures")).unwrap();
+    said += &test(&place);
+    fs::create_dir_all(place.path("evil/fixtures/version")).unwrap();
+    project(&place, "evil", &SHOPIFY, "");
+    place.write("evil/fixtures/version/a.jsonl", "");
+    said += &test(&place);
+    insta::assert_snapshot!(said);
+}
+
+/// 1,000 products, 17 of which have a metafield.
+fn thousand(place: &Place) {
+    let mut export = Vec::new();
+    for number in 1..=1_000_u32 {
+        export.extend(product(number, &format!("Thing {number}"), AT));
+        if number % 58 == 1 && number < 980 {
+            export.push(format!(
+                r#"{{"id":"gid://shopify/Metafield/{number}","namespace":"custom","key":"material","value":"steel","type":"single_line_text_field","__parentId":"gid://shopify/Product/{number}"}}"#
+            ));
+        }
+    }
+    place.write("export.jsonl", lines(&export));
+}
+
+/// The same plug-in twice; the second makes a field of a metafield.
+fn two_versions(place: &Place) {
+    thousand(place);
+    project(place, "old", &SHOPIFY, "");
+    project(place, "new", &SHOPIFY, "[config.metafields.\"custom.material\"]\nfield = \"material\"\n");
+}
+
+#[test]
+fn a_diff_finds_the_one_field_of_17_documents() {
+    let place = Place::new();
+    two_versions(&place);
+    let diff = ["plugin", "diff", "old", "new", "--source", "export.jsonl"];
+    let ran = place.host(&diff);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    insta::assert_snapshot!(steady(&ran.stdout));
+
+    let ran = place.host(&[&diff[..], &["--output", "json", "--html", "diff.html"]].concat());
+    let json = ran.json();
+    assert_eq!((&json["products"], &json["products_that_differ"]), (&json!(1000), &json!(17)));
+    let findings = json["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(
+        (&findings[0]["kind"], &findings[0]["name"], &findings[0]["count"]),
+        (&json!("field"), &json!("/material"), &json!(17))
+    );
+    let page = fs::read_to_string(place.path("diff.html")).unwrap();
+    assert!(page.contains("<code>/material</code><td class=\"n\">17<td>") && page.ends_with("</html>\n"));
+
+    let same = place.host(&["plugin", "diff", "old", "old", "--source", "export.jsonl"]);
+    assert_eq!(same.code, Some(0), "{same:?}");
+    assert!(same.stdout.ends_with("  the same answers to everything\n"));
+}
+
+#[test]
+fn a_shadow_reports_the_same_and_writes_nothing() {
+    let place = Place::new();
+    two_versions(&place);
+    let plain = Place::new();
+    thousand(&plain);
+    assert_eq!(plain.run("export.jsonl", &[]).code, Some(0));
+
+    let ran = place.run("export.jsonl", &["--shadow", "new"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.json()["processed"], 1000);
+    assert!(ran.stderr.contains("1,000 products, 17 of them differ"), "{ran:?}");
+    assert!(ran.stderr.contains("field /material differs in 17 documents"), "{ran:?}");
+    assert_eq!(place.chunks(), plain.chunks());
+
+    let broken = Place::new();
+    broken.write("export.jsonl", lines(&product(1, "Mug", AT)));
+    project(&broken, "new", &EVIL, "[config]\ndo = \"failure\"\n");
+    let ran = broken.run("export.jsonl", &["--shadow", "new"]);
+    assert!(
+        ran.code == Some(2) && ran.stderr.contains("put lines together to products in other ways"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_bench_has_all_its_figures() {
+    let place = evil("good");
+    let input = "evil/fixtures/transform/one.jsonl";
+    let ran = place.host(&["plugin", "bench", "evil", input, "--seconds", "0"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    insta::assert_snapshot!(steady(&ran.stdout));
+    let json = place.host(&["plugin", "bench", "evil", input, "--seconds", "0", "--output", "json"]).json();
+    for figure in
+        ["items_per_second", "bytes_per_second", "instructions_per_item", "p50_us", "p99_us", "memory_bytes"]
+    {
+        assert!(json[figure].as_f64().unwrap() > 0.0, "{figure}: {json}");
+    }
+    let empty = place.write("empty.jsonl", "");
+    let ran = place.host(&["plugin", "bench", "evil", empty.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+}
+
+#[test]
+fn a_new_project_says_what_to_do_next() {
+    let place = Place::new();
+    let ran = place.host(&[
+        "plugin",
+        "new",
+        "my-shop",
+        "--lang",
+        "javascript",
+        "--role",
+        "validate",
+        "--role",
+        "transform",
+    ]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    insta::assert_snapshot!(ran.stdout);
+    let again = place.host(&["plugin", "new", "my-shop", "--lang", "rust"]);
+    assert!(again.code == Some(2) && again.stderr.contains("nothing was written"), "{again:?}");
+    assert_eq!(place.host(&["plugin", "new", "My Shop", "--lang", "rust"]).code, Some(2));
+}
+
+#[test]
+fn a_build_without_its_tools_says_what_to_install() {
+    let place = Place::new();
+    let mut said = String::new();
+    for language in ["rust", "javascript", "python"] {
+        assert_eq!(place.host(&["plugin", "new", language, "--lang", language]).code, Some(0));
+        let mut command = place.command(&["plugin", "build", language]);
+        let ran = crate::support::ran(command.env("PATH", place.dir.path()).output().unwrap());
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        said += &ran.stderr;
+    }
+    insta::assert_snapshot!(said);
+}

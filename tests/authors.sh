@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# What docs/plugins.md promises an author, from an empty folder and with no other step: in each language a new project is built,
+# tested, run and measured, and its plug-in indexes a sample; then the examples are built and tested.
+# Languages to try are arguments (default: rust javascript python). HOST_SKIP_TOOLCHAINS=1 leaves out all but Rust, and says so.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+host=${HOST_BIN:-$root/target/release/host}
+[[ -x $host ]] || { echo "error: $host is missing: cargo build --release -p host" >&2; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export XDG_CACHE_HOME="$work/cache"
+
+# Whether a language is to be tried; why not, if not.
+wanted() {
+  case $1 in
+    rust) return 0 ;;
+    javascript) tool=npm ;;
+    python) tool=python3 ;;
+    *) echo "error: $1 is none of rust, javascript, python" >&2; exit 2 ;;
+  esac
+  [[ -z ${HOST_SKIP_TOOLCHAINS:-} ]] || { echo "skipped: $1, because HOST_SKIP_TOOLCHAINS is set"; return 1; }
+  command -v "$tool" >/dev/null || { echo "skipped: $1, because $tool is not installed"; return 1; }
+}
+
+# What the README of a project says is to be installed; once a language, and shared, because it is large.
+install_tools() {
+  local language=$1 project=$2
+  case $language in
+    javascript)
+      [[ -d $work/node_modules ]] || { (cd "$project" && npm install --silent --no-fund --no-audit); mv "$project/node_modules" "$work/"; }
+      ln -sfn "$work/node_modules" "$project/node_modules" ;;
+    python)
+      [[ -d $work/venv ]] || { python3 -m venv "$work/venv" && "$work/venv/bin/pip" install --quiet -r "$project/requirements.txt"; }
+      ln -sfn "$work/venv" "$project/.venv" ;;
+  esac
+}
+
+try() {
+  local language=$1 project=$work/$1-shop
+  echo "== $language: a new project"
+  (cd "$work" && "$host" plugin new "$language-shop" --lang "$language" --role transform --role validate --role version)
+  install_tools "$language" "$project"
+  cd "$project"
+  "$host" plugin build
+  "$host" plugin verify .
+  "$host" plugin test
+  # The sample has a product without a price: exit code 4 says that one was refused.
+  "$host" plugin run . fixtures/transform/sample.jsonl || [[ $? == 4 ]]
+  "$host" plugin bench . fixtures/transform/sample.jsonl --seconds 1
+  "$host" run --quiet --plugin "$language-shop.wasm" fixtures/transform/sample.jsonl --shop my-shop || [[ $? == 4 ]]
+  "$host" documents get mug-1 --shop my-shop | grep -q Mug
+  cd "$root"
+}
+
+example() {
+  local language=$1 name=$2 project=$work/examples/plugins/$2
+  echo "== $language: examples/plugins/$name"
+  # A copy, in which links to the contract lead to where they should.
+  mkdir -p "$work/examples/plugins" "$work/host/src/author"
+  ln -sfn "$root/wit" "$work/wit"
+  ln -sfn "$root/host/src/author/templates" "$work/host/src/author/templates"
+  cp -r "examples/plugins/$name" "$project"
+  rm -rf "$project/node_modules" "$project/.venv" "$project/target"
+  install_tools "$language" "$project"
+  "$host" plugin build "$project"
+  "$host" plugin test "$project"
+}
+
+tried=0
+for language in "${@:-rust javascript python}"; do
+  for language in $language; do
+    wanted "$language" || continue
+    try "$language"
+    case $language in
+      rust) example rust house-rules ;;
+      javascript) example javascript woocommerce ;;
+      python) example python google-feed ;;
+    esac
+    tried=$((tried + 1))
+  done
+done
+echo "$tried languages tried"
