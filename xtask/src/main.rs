@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod command;
 mod demo;
+mod features;
 mod hygiene;
 mod make_sample;
 mod marqo_stand_in;

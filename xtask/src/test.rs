@@ -3,7 +3,7 @@
 use crate::command::{Step, headline};
 use crate::toolchain::{ensure_component, ensure_postgres, has_subcommand};
 use crate::workspace::root;
-use crate::{build, hygiene};
+use crate::{build, features, hygiene};
 use anyhow::Result;
 
 pub(crate) fn run() -> Result<()> {
@@ -15,6 +15,8 @@ pub(crate) fn run() -> Result<()> {
         .run()?;
 
     hygiene::run()?;
+
+    features::run()?;
 
     headline("lints");
     ensure_component("clippy")?;
