@@ -1,21 +1,23 @@
 //! `host run`: ingest and index in one process.
 
+mod job;
+mod read;
+
 use super::{
     Ended, Global,
     backend::Backend,
     catalog,
     context::{Patience, effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
-    jobs::{get, indexing, show},
+    jobs::{get, show},
     output::exit_of,
     plugin::{comparison_text, shadow},
-    settings::check,
 };
 use crate::{
     author::shadow::Shadow,
     config::{Config, GroupingMode, StoreKind, TargetIndex},
     env::SharedEnv,
-    export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot, Remote},
+    export::{ExportError, Progress},
     fault::chain,
     index::Target,
     ingest::{
@@ -23,22 +25,17 @@ use crate::{
         reader,
         run::{IngestFault, IngestSettings, Published, ingest},
     },
-    model::{Digest, Job, JobId, Manifest, Operation},
-    plugin::{Plugins, Role, Transform},
-    store::{JobSnapshot, Stores},
+    model::{JobId, Operation},
+    plugin::Plugins,
+    store::JobSnapshot,
     telemetry::{
         exporter,
-        progress::{Screen, State, bytes, count},
+        progress::{Screen, count},
     },
     worker::{Stop, Until, Worker},
 };
 use clap::Args;
-use std::{
-    num::NonZeroU16,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::{Duration, Instant},
-};
+use std::{num::NonZeroU16, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// Arguments of `host run`.
@@ -279,110 +276,6 @@ impl Run<'_> {
         }
     }
 
-    /// What opens sources in S3, if there are any.
-    #[cfg(feature = "aws")]
-    async fn remote(&self, sources: &[String]) -> Option<Arc<dyn Remote>> {
-        use crate::{export::S3Objects, store::aws::Clients};
-        if !sources.iter().any(|source| source.starts_with("s3://")) {
-            return None;
-        }
-        let clients = Clients::connect(&self.config.aws.options()).await;
-        Some(Arc::new(S3Objects::new(clients.s3)))
-    }
-
-    #[cfg(not(feature = "aws"))]
-    async fn remote(&self, _: &[String]) -> Option<Arc<dyn Remote>> {
-        None
-    }
-
-    /// Reads the export once and decides how its lines become products; none if interrupted.
-    async fn scan(
-        &self,
-        sources: &[String],
-        transform: &Arc<dyn Transform>,
-        progress: &Arc<Progress>,
-    ) -> Result<Option<Plan>, Failure> {
-        let ingest = &self.config.ingest;
-        let mut options = Options::new(self.config.data_dir.join("scratch"));
-        options.mode = match ingest.grouping {
-            GroupingMode::Auto => Mode::Auto,
-            GroupingMode::Adjacent => Mode::Adjacent,
-            GroupingMode::Spill => Mode::Spill,
-        };
-        options.max_line_bytes = ingest.max_line_bytes;
-        options.sort_memory = ingest.spill_memory_bytes;
-        options.progress = progress.clone();
-        options.remote = self.remote(sources).await;
-        let stop: Cancel = options.cancel.clone();
-        let (sources, grouping) = (sources.to_vec(), transform.manifest().grouping.clone());
-        let mut scan = tokio::task::spawn_blocking(move || Export::open(&sources, options)?.scan(&grouping));
-        let mut line = self.screen.line("reading");
-        let started = Instant::now();
-        let plan = loop {
-            tokio::select! {
-                plan = &mut scan => break plan,
-                () = self.cancel.cancelled() => {
-                    stop.cancel();
-                    break scan.await;
-                }
-                () = self.env.sleep(TICK) => line.show(&reading_state(&progress.snapshot(), None, started.elapsed())),
-            }
-        };
-        line.finish();
-        match plan.map_err(Failure::broke)? {
-            Ok(plan) => Ok(Some(plan)),
-            Err(ExportError::Cancelled) => Ok(None),
-            Err(error) => Err(export_failure(error)),
-        }
-    }
-
-    /// The job of this export: the one that was interrupted, or a new one.
-    async fn job(
-        &self,
-        stores: &Stores,
-        sources: &[String],
-        plan: &Plan,
-        transform: &dyn Transform,
-        index_name: String,
-    ) -> Result<Job, Failure> {
-        let manifest = transform.manifest();
-        let plugin =
-            self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
-        let fingerprint = self.fingerprint(plan, &plugin.digest, &manifest.name, &index_name);
-        if let Some(job) = stores.jobs.find_unfinished(self.shop, fingerprint).await.map_err(store_failure)? {
-            return Ok(job);
-        }
-        let created_at = self.env.now();
-        let mut random = [0; 10];
-        let bits = [self.env.random().to_le_bytes(), self.env.random().to_le_bytes()].concat();
-        random.copy_from_slice(&bits[..10]);
-        let id =
-            uuid::Builder::from_unix_timestamp_millis(created_at.as_millisecond().unsigned_abs(), &random);
-        Ok(Job {
-            id: JobId::new(id.into_uuid().to_string()).expect("a UUID is a job id"),
-            platform: platform(manifest).to_owned(),
-            shop_id: self.shop.to_owned(),
-            index_name,
-            operation: self.operation.into(),
-            created_at,
-            plugin,
-            fingerprint,
-            sources: sources.to_vec(),
-            target: self.config.target.as_str().to_owned(),
-            same_version: self.config.worker.same_version,
-            full: self.config.ingest.full,
-        })
-    }
-
-    /// The index as named, or as platform and shop make it.
-    fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
-        let made = || index_name(platform(transform.manifest()), self.shop);
-        let name = self.config.index.clone().unwrap_or_else(made);
-        check::index_name(&name)
-            .map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
-        Ok(name)
-    }
-
     /// Whether the server can be written to, before a long export is read for it. One that is down only for now is told of:
     /// the worker waits for it.
     async fn ready(&self, index_name: &str) -> Result<(), Failure> {
@@ -405,30 +298,6 @@ impl Run<'_> {
             }
             Err(error) => Err(Failure::usage(error)),
         }
-    }
-
-    /// Digest of everything that decides the chunks' bytes and what is done with them.
-    fn fingerprint(&self, plan: &Plan, plugin: &Digest, name: &str, index_name: &str) -> Digest {
-        let Config { ingest, worker, target, plugin: plugins, .. } = self.config;
-        let told = serde_json::to_vec(&plugins.config.get(name)).expect("settings are plain data");
-        let mut settings = format!(
-            "{} {:?} {} {} {} {} {:?} {}",
-            Operation::from(self.operation).as_str(),
-            target,
-            plan.strategy(),
-            ingest.chunk_documents,
-            ingest.chunk_bytes,
-            self.config.lanes(),
-            worker.same_version,
-            index_name
-        );
-        if ingest.full {
-            settings.push_str(" full");
-        }
-        let sources: Vec<String> = plan.digests().iter().map(Digest::to_string).collect();
-        let mut parts = vec![settings.into_bytes(), told, plugin.to_string().into_bytes()];
-        parts.extend(sources.into_iter().map(String::into_bytes));
-        Digest::of_parts(parts.iter().map(Vec::as_slice))
     }
 
     async fn open(&self) -> Result<Backend, Failure> {
@@ -456,63 +325,6 @@ impl Run<'_> {
             // Every thread busy, and a batch waiting for each.
             batches: 2 * self.config.plugin.threads().get(),
         }
-    }
-
-    /// Shows how far reading and indexing are, for as long as it is polled.
-    async fn watch(
-        &self,
-        stores: &Stores,
-        job: &JobId,
-        reading: &Progress,
-        published: &Published,
-    ) -> std::convert::Infallible {
-        let mut read = Some(self.screen.line("reading"));
-        let mut indexed = self.screen.line("indexing");
-        let started = Instant::now();
-        loop {
-            self.env.sleep(TICK).await;
-            let snapshot = reading.snapshot();
-            match (&mut read, snapshot.phase) {
-                (Some(_), Phase::Done) => {
-                    read.take().into_iter().for_each(crate::telemetry::progress::Line::finish);
-                }
-                (Some(line), _) => line.show(&reading_state(&snapshot, Some(published), started.elapsed())),
-                (None, _) => {}
-            }
-            // A job that cannot be read now is shown the next time.
-            if let Ok(Some(job)) = stores.jobs.get(job).await {
-                indexed.show(&indexing(&job));
-            }
-        }
-    }
-}
-
-/// Between two looks at the counters.
-const TICK: Duration = Duration::from_millis(100);
-
-fn reading_state(reading: &ProgressSnapshot, published: Option<&Published>, elapsed: Duration) -> State {
-    let what = match reading.phase {
-        Phase::Idle | Phase::Scanning => "looking at the order of lines",
-        Phase::Spooling => "copying the stream",
-        Phase::Resolving => "matching lines with their parents",
-        Phase::Sorting => "sorting lines by product",
-        Phase::Grouping | Phase::Done => "making documents",
-    };
-    let rate = reading.bytes as f64 / elapsed.as_secs_f64().max(0.001);
-    let mut text = format!("{what}: {} lines", count(reading.lines));
-    if let Some(published) = published {
-        let (documents, chunks) = (published.documents.load(Relaxed), published.chunks.load(Relaxed));
-        text = format!(
-            "{text}, {} products, {} documents, {} chunks",
-            count(reading.products),
-            count(documents),
-            count(chunks)
-        );
-    }
-    State {
-        done: reading.bytes,
-        total: reading.bytes_total,
-        text: format!("{text}, {}/s", bytes(rate as u64)),
     }
 }
 
@@ -557,17 +369,6 @@ fn whole_shop(config: &Config, operation: RunOperation) -> Result<(), Failure> {
     }
 }
 
-fn platform(manifest: &Manifest) -> &str {
-    if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform }
-}
-
-/// `shopify-example` for `example.myshopify.com`: what index servers take as a name.
-fn index_name(platform: &str, shop: &str) -> String {
-    let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
-    let name = format!("{platform}-{shop}");
-    name.chars().map(|c| if check::fits_index(c) { c } else { '-' }).collect()
-}
-
 fn export_failure(error: ExportError) -> Failure {
     if error.is_usage() { Failure::usage(error) } else { Failure::broke(error) }
 }
@@ -590,15 +391,4 @@ pub(super) fn stopped(stop: Stop, job: Option<&JobId>) -> Failure {
         _ => "mend the cause and run the same command again: it goes on where it stopped".to_owned(),
     };
     Failure::broke(stop).help(help)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_index_is_named_after_platform_and_shop() {
-        assert_eq!(index_name("shopify", "example.myshopify.com"), "shopify-example");
-        assert_eq!(index_name("shopify", "shop.example.com"), "shopify-shop-example-com");
-    }
 }

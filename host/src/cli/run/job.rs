@@ -1,0 +1,108 @@
+//! Which job a run is: its index, and what it is known again by after an interrupt.
+
+use super::{
+    super::{context::store_failure, failure::Failure, settings::check},
+    Run,
+};
+use crate::{
+    config::Config,
+    export::Plan,
+    model::{Digest, Job, JobId, Manifest, Operation},
+    plugin::{Role, Transform},
+    store::Stores,
+};
+
+impl Run<'_> {
+    /// The job of this export: the one that was interrupted, or a new one.
+    pub(super) async fn job(
+        &self,
+        stores: &Stores,
+        sources: &[String],
+        plan: &Plan,
+        transform: &dyn Transform,
+        index_name: String,
+    ) -> Result<Job, Failure> {
+        let manifest = transform.manifest();
+        let plugin =
+            self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
+        let fingerprint = self.fingerprint(plan, &plugin.digest, &manifest.name, &index_name);
+        if let Some(job) = stores.jobs.find_unfinished(self.shop, fingerprint).await.map_err(store_failure)? {
+            return Ok(job);
+        }
+        let created_at = self.env.now();
+        let mut random = [0; 10];
+        let bits = [self.env.random().to_le_bytes(), self.env.random().to_le_bytes()].concat();
+        random.copy_from_slice(&bits[..10]);
+        let id =
+            uuid::Builder::from_unix_timestamp_millis(created_at.as_millisecond().unsigned_abs(), &random);
+        Ok(Job {
+            id: JobId::new(id.into_uuid().to_string()).expect("a UUID is a job id"),
+            platform: platform(manifest).to_owned(),
+            shop_id: self.shop.to_owned(),
+            index_name,
+            operation: self.operation.into(),
+            created_at,
+            plugin,
+            fingerprint,
+            sources: sources.to_vec(),
+            target: self.config.target.as_str().to_owned(),
+            same_version: self.config.worker.same_version,
+            full: self.config.ingest.full,
+        })
+    }
+
+    /// The index as named, or as platform and shop make it.
+    pub(super) fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
+        let made = || index_name(platform(transform.manifest()), self.shop);
+        let name = self.config.index.clone().unwrap_or_else(made);
+        check::index_name(&name)
+            .map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
+        Ok(name)
+    }
+
+    /// Digest of everything that decides the chunks' bytes and what is done with them.
+    fn fingerprint(&self, plan: &Plan, plugin: &Digest, name: &str, index_name: &str) -> Digest {
+        let Config { ingest, worker, target, plugin: plugins, .. } = self.config;
+        let told = serde_json::to_vec(&plugins.config.get(name)).expect("settings are plain data");
+        let mut settings = format!(
+            "{} {:?} {} {} {} {} {:?} {}",
+            Operation::from(self.operation).as_str(),
+            target,
+            plan.strategy(),
+            ingest.chunk_documents,
+            ingest.chunk_bytes,
+            self.config.lanes(),
+            worker.same_version,
+            index_name
+        );
+        if ingest.full {
+            settings.push_str(" full");
+        }
+        let sources: Vec<String> = plan.digests().iter().map(Digest::to_string).collect();
+        let mut parts = vec![settings.into_bytes(), told, plugin.to_string().into_bytes()];
+        parts.extend(sources.into_iter().map(String::into_bytes));
+        Digest::of_parts(parts.iter().map(Vec::as_slice))
+    }
+}
+
+fn platform(manifest: &Manifest) -> &str {
+    if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform }
+}
+
+/// `shopify-example` for `example.myshopify.com`: what index servers take as a name.
+fn index_name(platform: &str, shop: &str) -> String {
+    let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
+    let name = format!("{platform}-{shop}");
+    name.chars().map(|c| if check::fits_index(c) { c } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_named_after_platform_and_shop() {
+        assert_eq!(index_name("shopify", "example.myshopify.com"), "shopify-example");
+        assert_eq!(index_name("shopify", "shop.example.com"), "shopify-shop-example-com");
+    }
+}

@@ -1,0 +1,135 @@
+//! Reading the export, and showing how far that and the indexing are.
+
+use super::{
+    super::{failure::Failure, jobs::indexing},
+    Run, export_failure,
+};
+use crate::{
+    config::GroupingMode,
+    export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot, Remote},
+    ingest::run::Published,
+    model::JobId,
+    plugin::Transform,
+    store::Stores,
+    telemetry::progress::{State, bytes, count},
+};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+/// Between two looks at the counters.
+const TICK: Duration = Duration::from_millis(100);
+
+impl Run<'_> {
+    /// What opens sources in S3, if there are any.
+    #[cfg(feature = "aws")]
+    async fn remote(&self, sources: &[String]) -> Option<Arc<dyn Remote>> {
+        use crate::{export::S3Objects, store::aws::Clients};
+        if !sources.iter().any(|source| source.starts_with("s3://")) {
+            return None;
+        }
+        let clients = Clients::connect(&self.config.aws.options()).await;
+        Some(Arc::new(S3Objects::new(clients.s3)))
+    }
+
+    #[cfg(not(feature = "aws"))]
+    async fn remote(&self, _: &[String]) -> Option<Arc<dyn Remote>> {
+        None
+    }
+
+    /// Reads the export once and decides how its lines become products; none if interrupted.
+    pub(super) async fn scan(
+        &self,
+        sources: &[String],
+        transform: &Arc<dyn Transform>,
+        progress: &Arc<Progress>,
+    ) -> Result<Option<Plan>, Failure> {
+        let ingest = &self.config.ingest;
+        let mut options = Options::new(self.config.data_dir.join("scratch"));
+        options.mode = match ingest.grouping {
+            GroupingMode::Auto => Mode::Auto,
+            GroupingMode::Adjacent => Mode::Adjacent,
+            GroupingMode::Spill => Mode::Spill,
+        };
+        options.max_line_bytes = ingest.max_line_bytes;
+        options.sort_memory = ingest.spill_memory_bytes;
+        options.progress = progress.clone();
+        options.remote = self.remote(sources).await;
+        let stop: Cancel = options.cancel.clone();
+        let (sources, grouping) = (sources.to_vec(), transform.manifest().grouping.clone());
+        let mut scan = tokio::task::spawn_blocking(move || Export::open(&sources, options)?.scan(&grouping));
+        let mut line = self.screen.line("reading");
+        let started = Instant::now();
+        let plan = loop {
+            tokio::select! {
+                plan = &mut scan => break plan,
+                () = self.cancel.cancelled() => {
+                    stop.cancel();
+                    break scan.await;
+                }
+                () = self.env.sleep(TICK) => line.show(&reading_state(&progress.snapshot(), None, started.elapsed())),
+            }
+        };
+        line.finish();
+        match plan.map_err(Failure::broke)? {
+            Ok(plan) => Ok(Some(plan)),
+            Err(ExportError::Cancelled) => Ok(None),
+            Err(error) => Err(export_failure(error)),
+        }
+    }
+
+    /// Shows how far reading and indexing are, for as long as it is polled.
+    pub(super) async fn watch(
+        &self,
+        stores: &Stores,
+        job: &JobId,
+        reading: &Progress,
+        published: &Published,
+    ) -> std::convert::Infallible {
+        let mut read = Some(self.screen.line("reading"));
+        let mut indexed = self.screen.line("indexing");
+        let started = Instant::now();
+        loop {
+            self.env.sleep(TICK).await;
+            let snapshot = reading.snapshot();
+            match (&mut read, snapshot.phase) {
+                (Some(_), Phase::Done) => {
+                    read.take().into_iter().for_each(crate::telemetry::progress::Line::finish);
+                }
+                (Some(line), _) => line.show(&reading_state(&snapshot, Some(published), started.elapsed())),
+                (None, _) => {}
+            }
+            // A job that cannot be read now is shown the next time.
+            if let Ok(Some(job)) = stores.jobs.get(job).await {
+                indexed.show(&indexing(&job));
+            }
+        }
+    }
+}
+
+fn reading_state(reading: &ProgressSnapshot, published: Option<&Published>, elapsed: Duration) -> State {
+    let what = match reading.phase {
+        Phase::Idle | Phase::Scanning => "looking at the order of lines",
+        Phase::Spooling => "copying the stream",
+        Phase::Resolving => "matching lines with their parents",
+        Phase::Sorting => "sorting lines by product",
+        Phase::Grouping | Phase::Done => "making documents",
+    };
+    let rate = reading.bytes as f64 / elapsed.as_secs_f64().max(0.001);
+    let mut text = format!("{what}: {} lines", count(reading.lines));
+    if let Some(published) = published {
+        let (documents, chunks) = (published.documents.load(Relaxed), published.chunks.load(Relaxed));
+        text = format!(
+            "{text}, {} products, {} documents, {} chunks",
+            count(reading.products),
+            count(documents),
+            count(chunks)
+        );
+    }
+    State {
+        done: reading.bytes,
+        total: reading.bytes_total,
+        text: format!("{text}, {}/s", bytes(rate as u64)),
+    }
+}
