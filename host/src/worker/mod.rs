@@ -8,6 +8,7 @@ mod content;
 mod decide;
 mod fleet;
 mod lease;
+mod removal;
 mod run;
 #[cfg(test)]
 mod tests;

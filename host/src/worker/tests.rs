@@ -3,10 +3,10 @@
 use super::{Until, Worker, WorkerSettings};
 use crate::{
     env::{Env, SharedEnv},
-    index::{Index, IndexError, Outcome, Stored, Target, Write},
+    index::{Index, IndexError, Outcome, Over, Removal, Stored, Target, Write},
     model::{
-        ChunkRef, Class, Counts, Digest, DocumentId, Grouping, Issue, Job, JobId, JobStatus, Manifest,
-        Operation, PluginRef, SameVersion, Seal, Severity, SourceStats,
+        ChunkRef, Class, Counts, Digest, Document, DocumentId, Grouping, Issue, Job, JobId, JobStatus,
+        Manifest, Operation, PluginRef, SameVersion, Seal, Severity, SourceStats,
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
     store::{ChunkOutcome, Claim, JobSnapshot, Stores, embedded::Embedded},
@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod fleet;
+mod overtaken;
 mod updates;
 
 const SHOP: &str = "tests.myshopify.com";
@@ -67,15 +68,32 @@ enum Next {
     Slow(Duration),
 }
 
+type Documents = BTreeMap<DocumentId, (Write, String)>;
+
 #[derive(Default)]
 struct ScriptedIndex {
-    documents: Mutex<BTreeMap<DocumentId, (Write, String)>>,
+    documents: Mutex<Documents>,
     next: Mutex<Vec<Next>>,
     writes: AtomicU64,
     /// Shops in the order of their writes.
     written: Mutex<Vec<String>>,
+    /// Versions that others write between the reading of document 1 and the next changes of it; the latter are overtaken then.
+    overtakers: Mutex<VecDeque<i64>>,
     /// A shop whose index cannot be written until somebody mends it.
     broken: Mutex<Option<String>>,
+}
+
+impl ScriptedIndex {
+    /// Whether somebody else has just written this document.
+    fn is_overtaken(&self, documents: &mut Documents, id: &DocumentId) -> bool {
+        let is_next = || self.overtakers.lock().unwrap().pop_front();
+        let Some(v) = (id.as_str() == "1").then(is_next).flatten() else { return false };
+        let document = Document { id: id.clone(), fields: Map::new() };
+        let version = Map::from_iter([("v".to_owned(), v.into())]);
+        let write = Write { document, version, content_hash: format!("other {v}"), over: Over::Anything };
+        documents.insert(id.clone(), (write, "other".to_owned()));
+        true
+    }
 }
 
 fn index_error(transient: bool) -> IndexError {
@@ -133,6 +151,9 @@ impl Index for ScriptedIndex {
             if Some(write.document.id.as_str()) == refused {
                 return Outcome::Refused { code: "invalid-argument".into(), message: "no".into() };
             }
+            if self.is_overtaken(&mut documents, &write.document.id) {
+                return Outcome::Overtaken;
+            }
             documents.insert(write.document.id.clone(), (write.clone(), target.job_id.clone()));
             Outcome::Done
         });
@@ -156,12 +177,15 @@ impl Index for ScriptedIndex {
         Ok(batch.iter().map(update).collect())
     }
 
-    async fn delete(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, _: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         let mut documents = self.documents.lock().unwrap();
-        Ok(ids
+        Ok(batch
             .iter()
-            .map(|id| {
-                documents.remove(id);
+            .map(|removal| {
+                if removal.over != Over::Anything && self.is_overtaken(&mut documents, &removal.id) {
+                    return Outcome::Overtaken;
+                }
+                documents.remove(&removal.id);
                 Outcome::Done
             })
             .collect())
