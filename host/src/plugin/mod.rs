@@ -25,6 +25,7 @@ mod pool;
 mod roles;
 mod sandbox;
 mod text;
+mod wasi;
 
 pub use cache::Cache;
 pub use contract::{CONTRACT_VERSION, Role};
@@ -37,6 +38,7 @@ pub use plugins::{OpenError, Plugins, Settings};
 pub use pool::Pool;
 pub use roles::Runner;
 pub use text::{bounded, is_kebab_case, printable};
+pub use wasi::Wasi;
 
 use crate::model::{DocumentId, Entry, Issue, Manifest, Product};
 use async_trait::async_trait;
