@@ -30,7 +30,7 @@ mod wasi;
 pub use cache::Cache;
 pub use contract::{CONTRACT_VERSION, Role};
 pub use engine::{Allocation, Engine, EngineError, Profile};
-pub use inspect::Inspection;
+pub use inspect::{Import, Inspection};
 pub use limits::Limits;
 pub use load::{Config, Configs, Loader, Plugin};
 pub use load_error::LoadError;
