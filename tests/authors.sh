@@ -111,7 +111,7 @@ probes() {
       probe python python "$work/venv/bin/componentize-py" --quiet --wit-path wit --world project \
         componentize --output python.wasm probe
       misdeed python loop plugin-timeout
-      misdeed python memory plugin-trap
+      misdeed python memory plugin-memory
       misdeed python recursion plugin-trap
       misdeed python exit plugin-trap ;;
   esac
