@@ -66,12 +66,15 @@ async fn files_and_sockets_fail_inside_of_the_guest() {
 #[tokio::test]
 async fn output_goes_to_the_log() {
     let rig = probe(limits());
-    let said = said(&rig, "panic").await.replace(|c: char| c.is_ascii_digit(), "#");
+    let mut said = said(&rig, "panic").await.replace(|c: char| c.is_ascii_digit(), "#");
+    while said.contains("##") {
+        said = said.replace("##", "#");
+    }
     assert_snapshot!(said, @r#"
     # of # went well
     #: plugin-trap: with this product alone, plug-in probe@#.#.# trapped (wasm `unreachable` instruction executed)
        log ""
-       log "thread '<unnamed>' (#) panicked at tests/guests/probe/src/component.rs:###:##:"
+       log "thread '<unnamed>' (#) panicked at tests/guests/probe/src/component.rs:#:#:"
        log "the probe fell over"
        log "note: run with `RUST_BACKTRACE=#` environment variable to display a backtrace"
     "#);
