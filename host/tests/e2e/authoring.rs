@@ -44,6 +44,7 @@ fn steady(text: &str) -> String {
         match (is_figure, is_time) {
             (true, _) => word.replace(digits, "N"),
             (_, true) => word.replace("ms", "µs"),
+            _ if word == "kB/s" => "MB/s".to_owned(),
             _ => word.to_owned(),
         }
     };
