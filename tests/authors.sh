@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What docs/plugins.md promises an author, from an empty folder and with no other step: in each language a new project is built,
-# tested, run and measured, and its plug-in indexes a sample; then the examples are built and tested.
+# tested, run and measured, and its plug-in indexes a sample; then the examples are built and tested, and components whose
+# toolchains import WASI unasked, under the inert one.
 # Languages to try are arguments (default: rust javascript python). HOST_SKIP_TOOLCHAINS=1 leaves out all but Rust, and says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -67,17 +68,69 @@ example() {
   "$host" plugin test "$project"
 }
 
-tried=0
+# A component that imports WASI: tests/guests/probe, built as its toolchain likes it. Golden files say that clocks stand still and
+# that files, sockets and requests fail inside the guest.
+probe() {
+  local language=$1 name=$2 project=$work/$2
+  shift 2
+  echo "== $language: $name with the inert WASI"
+  (cd "$work" && "$host" plugin new "$name" --lang "$language" --role transform >/dev/null)
+  rm -r "$project"/fixtures/transform/*
+  cp "tests/guests/probe/fixtures/$name".* "$project/fixtures/transform/"
+  printf 'name = "%s"\nlang = "%s"\n' "$name" "$language" >"$project/plugin.toml"
+  cp tests/guests/probe/probe.* "$project/"
+  (cd "$project" && "$@")
+  "$host" plugin test "$project"
+  # Exit code 2, and why.
+  "$host" plugin run --wasi none "$project" "$project/fixtures/transform/$name.jsonl" 2>"$work/said" || [[ $? == 2 ]]
+  grep "which --wasi none refuses" "$work/said"
+}
+
+# A misdeed of a probe ends as it should, and the host goes on to say so. Instructions are few, so that a loop ends soon.
+misdeed() {
+  local project=$work/$1 id=$2 code=$3
+  echo "== $1: $id"
+  echo "{\"id\":\"$id\"}" | HOST_PLUGIN__LIMITS__FUEL=5000000000 HOST_PLUGIN__LIMITS__MEMORY_BYTES=67108864 \
+    "$host" plugin run "$project" - 2>/dev/null | tee "$work/said" || [[ $? == 4 ]]
+  grep -q "refused $code:" "$work/said"
+}
+
+probes() {
+  case $1 in
+    javascript)
+      mkdir -p "$work/jco"
+      cp tests/guests/probe/package.json "$work/jco/"
+      (cd "$work/jco" && npm install --silent --no-fund --no-audit)
+      local tools=$work/jco/node_modules/.bin
+      probe javascript starlingmonkey \
+        "$tools/componentize-js" probe.js --wit wit --world-name project --out starlingmonkey.wasm
+      probe javascript quickjs "$tools/jco" componentize probe.js --wit wit --world-name project \
+        --backend quickjs --backend-qjs-disable-async --out quickjs.wasm ;;
+    python)
+      probe python python "$work/venv/bin/componentize-py" --quiet --wit-path wit --world project \
+        componentize --output python.wasm probe
+      misdeed python loop plugin-timeout
+      misdeed python memory plugin-memory
+      misdeed python recursion plugin-trap
+      misdeed python exit plugin-trap ;;
+  esac
+}
+
+tried=0 skipped=0
 for language in "${@:-rust javascript python}"; do
   for language in $language; do
-    wanted "$language" || continue
+    if ! wanted "$language"; then
+      skipped=$((skipped + 1))
+      continue
+    fi
     try "$language"
     case $language in
       rust) example rust house-rules ;;
       javascript) example javascript woocommerce ;;
       python) example python google-feed ;;
     esac
+    probes "$language"
     tried=$((tried + 1))
   done
 done
-echo "$tried languages tried"
+echo "$tried languages tried, $skipped skipped"

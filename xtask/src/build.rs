@@ -1,7 +1,7 @@
 //! `cargo xtask build`: the plug-ins and the host.
 
 use crate::command::{Step, headline};
-use crate::toolchain::{WASM_TARGET, ensure_wasm_target};
+use crate::toolchain::{WASM_TARGET, ensure_target};
 use crate::workspace::{plugins_dir, target_dir};
 use anyhow::{Context, Result};
 use std::fs;
@@ -18,7 +18,7 @@ pub(crate) fn run() -> Result<()> {
 /// Builds the plug-ins into `target/plugins/`.
 pub(crate) fn plugins() -> Result<()> {
     headline("plug-ins");
-    ensure_wasm_target()?;
+    ensure_target(WASM_TARGET)?;
     let mut step =
         Step::cargo("building the plug-ins").words("build --profile guest --target").words(WASM_TARGET);
     for (package, _) in PLUGINS {

@@ -32,7 +32,7 @@ enum Task {
     /// Build everything, make a sample shop and index it.
     Demo,
     /// Install what the tests need and run them all.
-    Test,
+    Test(test::Options),
     /// Measure.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Build => build::run(),
         Task::Demo => demo::run(),
-        Task::Test => test::run(),
+        Task::Test(options) => test::run(&options),
         Task::Bench(bench) => bench::run(&bench),
         Task::Sample(options) => make_sample::run(&options),
         Task::MarqoStandIn(options) => marqo_stand_in::run(&options),

@@ -1,12 +1,20 @@
 //! `cargo xtask test`: everything that must hold before a change is merged, cheapest first; the first failure ends it.
 
 use crate::command::{Step, headline};
-use crate::toolchain::{ensure_component, ensure_postgres, has_subcommand};
+use crate::toolchain::{WASI_TARGET, ensure_component, ensure_postgres, ensure_target, has_subcommand};
 use crate::workspace::root;
 use crate::{build, features, hygiene};
 use anyhow::Result;
 
-pub(crate) fn run() -> Result<()> {
+/// What is left out.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Leave out plug-ins in JavaScript and Python: their toolchains are large, and compiling what they make takes minutes
+    #[arg(long)]
+    skip_toolchains: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
     headline("formatting");
     ensure_component("rustfmt")?;
     Step::cargo("checking the formatting")
@@ -27,11 +35,13 @@ pub(crate) fn run() -> Result<()> {
 
     headline("tests");
     ensure_postgres()?;
+    ensure_target(WASI_TARGET)?;
     let mut counts = Counts::default();
     let tested = run_tests(&mut counts);
     tested.inspect_err(|_| eprintln!("{}", counts.sentence()))?;
 
     crash_test()?;
+    authors(options)?;
     licences()?;
 
     eprintln!("\nall checks passed");
@@ -66,6 +76,18 @@ fn crash_test() -> Result<()> {
     }
     headline("crash test");
     Step::new("the crash test", "bash").words("tests/crash.sh --short").run()
+}
+
+/// What the guide promises authors of plug-ins, in each language. What is left out is said.
+fn authors(options: &Options) -> Result<()> {
+    headline("plug-ins in all languages");
+    let mut step = Step::new("the test of what authors are promised", "bash")
+        .words("tests/authors.sh")
+        .help("`cargo xtask test --skip-toolchains` leaves out what is not Rust");
+    if options.skip_toolchains {
+        step = step.env("HOST_SKIP_TOOLCHAINS", "1");
+    }
+    step.run()
 }
 
 /// Licences, banned crates and known vulnerabilities.

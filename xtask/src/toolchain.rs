@@ -8,20 +8,24 @@ use xtask::postgres::Server;
 /// The target of the plug-ins.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// Makes sure that plug-ins can be compiled.
-pub(crate) fn ensure_wasm_target() -> Result<()> {
-    if has_wasm_target()? {
+/// The target of a guest of the tests, whose standard library imports WASI.
+pub(crate) const WASI_TARGET: &str = "wasm32-wasip2";
+
+/// Makes sure that plug-ins can be compiled for a target.
+pub(crate) fn ensure_target(target: &str) -> Result<()> {
+    if has_target(target)? {
         return Ok(());
     }
-    eprintln!("the target {WASM_TARGET} is missing: rustup installs it");
-    let installed =
-        Step::new("installing the wasm target", "rustup").words("target add").words(WASM_TARGET).run();
-    if installed.is_ok() && has_wasm_target()? {
+    eprintln!("the target {target} is missing: rustup installs it");
+    let installed = Step::new("installing a wasm target", "rustup").words("target add").words(target).run();
+    if installed.is_ok() && has_target(target)? {
         return Ok(());
     }
     Err(Failure::new(
-        format!("plug-ins need the Rust target {WASM_TARGET}, which this toolchain lacks and rustup could not install"),
-        format!("install it by hand: `rustup target add {WASM_TARGET}`, or your distribution's package of it"),
+        format!(
+            "plug-ins need the Rust target {target}, which this toolchain lacks and rustup could not install"
+        ),
+        format!("install it by hand: `rustup target add {target}`, or your distribution's package of it"),
     )
     .into())
 }
@@ -66,10 +70,10 @@ pub(crate) fn has_subcommand(name: &str) -> bool {
 }
 
 /// Asks the toolchain itself: a target may have come without rustup.
-fn has_wasm_target() -> Result<bool> {
+fn has_target(target: &str) -> Result<bool> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let sysroot = Step::new("looking for the toolchain", rustc).words("--print sysroot").output()?;
-    let libraries = Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).join("lib");
+    let libraries = Path::new(sysroot.trim()).join("lib/rustlib").join(target).join("lib");
     let Ok(mut entries) = std::fs::read_dir(libraries) else { return Ok(false) };
     Ok(entries
         .any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))))

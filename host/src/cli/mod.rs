@@ -24,6 +24,7 @@ pub use failure::Exit;
 
 use crate::{
     config::{Overrides, StoreKind, TargetIndex},
+    plugin::Wasi,
     telemetry::{
         log::{self, LogFormat},
         progress::Screen,
@@ -66,6 +67,9 @@ struct Global {
     /// Kind of the index that documents are written to [default: catalog]
     #[arg(long, global = true, value_enum, value_name = "KIND")]
     target: Option<TargetIndex>,
+    /// What a plug-in gets that imports WASI [default: inert]
+    #[arg(long, global = true, value_enum, value_name = "WHICH")]
+    wasi: Option<Wasi>,
     /// How results are printed on stdout
     #[arg(long, global = true, value_enum, default_value_t)]
     output: OutputFormat,
@@ -86,7 +90,8 @@ impl Global {
             .set("--store", "store", self.store)
             .set("--shop", "shop", self.shop.as_ref())
             .set("--index", "index", self.index.as_ref())
-            .set("--target", "target", self.target);
+            .set("--target", "target", self.target)
+            .set("--wasi", "plugin.limits.wasi", self.wasi);
         overrides
     }
 }

@@ -1,5 +1,6 @@
 //! Which contract a component speaks, found in its own type and not by trial.
 
+use crate::plugin::{Wasi, wasi};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use wasmtime::component::Component;
@@ -62,6 +63,8 @@ pub(super) enum Mismatch {
     Version(String),
     /// It wants more of the host than a plug-in gets.
     Imports(Vec<String>),
+    /// It wants WASI, and is to get none.
+    Wasi(Vec<String>),
     /// It does not describe itself.
     NoManifest,
     /// It describes itself, and that is all.
@@ -70,14 +73,14 @@ pub(super) enum Mismatch {
 
 impl Contract {
     /// Reads the type of a component.
-    pub(super) fn of(component: &Component) -> Result<Self, Mismatch> {
+    pub(super) fn of(component: &Component, wasi: Wasi) -> Result<Self, Mismatch> {
         let (engine, ty) = (component.engine(), component.component_type());
         let imports = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
         let exports = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
-        Self::of_names(imports, exports)
+        Self::of_names(imports, exports, wasi)
     }
 
-    fn of_names(imports: Vec<String>, exports: Vec<String>) -> Result<Self, Mismatch> {
+    fn of_names(imports: Vec<String>, exports: Vec<String>, wasi: Wasi) -> Result<Self, Mismatch> {
         let ours: Vec<(&str, &str)> = exports.iter().filter_map(|name| interface(name)).collect();
         let Some((_, version)) = ours.first() else {
             return Err(Mismatch::Unrelated(exports));
@@ -87,11 +90,14 @@ impl Contract {
         if let Some((_, other)) = all.clone().find(|(_, version)| !version.starts_with(COMPATIBLE)) {
             return Err(Mismatch::Version(other.to_owned()));
         }
-        // `types` holds no functions: components import it to name the types of their exports.
-        let is_offered = |name: &&String| matches!(interface(name), Some(("log" | "types", _)));
-        let foreign: Vec<String> = imports.iter().filter(|name| !is_offered(name)).cloned().collect();
+        let foreign: Vec<String> = imports.iter().filter(|name| meaning(name).is_none()).cloned().collect();
         if !foreign.is_empty() {
             return Err(Mismatch::Imports(foreign));
+        }
+        let refused: Vec<String> =
+            imports.iter().filter(|name| wasi == Wasi::None && wasi::is_wasi(name)).cloned().collect();
+        if !refused.is_empty() {
+            return Err(Mismatch::Wasi(refused));
         }
         let exports_interface = |wanted: &str| ours.iter().any(|(name, _)| *name == wanted);
         if !exports_interface("manifest") {
@@ -108,6 +114,17 @@ impl Contract {
     }
 }
 
+/// What a plug-in gets by an import; none if it does not get it.
+pub(super) fn meaning(import: &str) -> Option<&'static str> {
+    match interface(import) {
+        Some(("log", _)) => Some("lines in the log"),
+        // It holds no functions: components import it to name the types of their exports.
+        Some(("types", _)) => Some("names of types, nothing else"),
+        Some(_) => None,
+        None => wasi::meaning(import),
+    }
+}
+
 /// Interface and version of a name in the contract's package.
 fn interface(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(PACKAGE)?.split_once('@')
@@ -119,7 +136,7 @@ mod tests {
 
     fn of(imports: &[&str], exports: &[&str]) -> Result<Contract, Mismatch> {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Contract::of_names(names(imports), names(exports))
+        Contract::of_names(names(imports), names(exports), Wasi::Inert)
     }
 
     const LOG: &str = "product-indexer:plugin/log@0.1.0";
@@ -143,7 +160,7 @@ mod tests {
         );
         let newer_log = of(&["product-indexer:plugin/log@1.0.0"], &[MANIFEST, TRANSFORM]);
         assert_eq!(newer_log, Err(Mismatch::Version("1.0.0".to_owned())));
-        let clock = "wasi:clocks/wall-clock@0.2.0";
+        let clock = "wasi:clocks/wall-clock@0.3.0";
         assert_eq!(of(&[clock, LOG], &[MANIFEST, TRANSFORM]), Err(Mismatch::Imports(vec![clock.to_owned()])));
         assert_eq!(of(&[LOG], &[TRANSFORM]), Err(Mismatch::NoManifest));
         assert_eq!(of(&[LOG], &[MANIFEST]), Err(Mismatch::NoRole));

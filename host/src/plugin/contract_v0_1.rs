@@ -6,6 +6,7 @@ use crate::{
         MadeDocument, VersionOrdering,
         answer::{Called, RawDescription, RawDocument, RawFailure, RawIssue, RawRemoval, RawTransformed},
         sandbox::{Line, Sandbox},
+        wasi,
     },
 };
 use bindings::{
@@ -51,6 +52,7 @@ impl Prepared {
     pub(super) fn new(component: &Component) -> wasmtime::Result<Self> {
         let mut linker = Linker::<Sandbox>::new(component.engine());
         log::add_to_linker::<_, HasSelf<Sandbox>>(&mut linker, |sandbox| sandbox)?;
+        wasi::add_to_linker(&mut linker, component)?;
         let pre = linker.instantiate_pre(component)?;
         // A role that is there but lacks its function stays out here and is named by `load::roles_of`.
         Ok(Self {

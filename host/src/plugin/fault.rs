@@ -1,6 +1,6 @@
 //! What can go wrong while a guest runs, and what is said of it.
 
-use crate::plugin::{Limits, Refusal, limits::MemoryLimiter, text::bounded};
+use crate::plugin::{Limits, Refusal, limits::MemoryLimiter, text::bounded, wasi::Misdeed};
 use serde_json::{Map, Value};
 use wasmtime::{Trap, WasmBacktrace};
 
@@ -55,6 +55,7 @@ impl Fault {
             // Guests abort when an allocation fails, so the trap itself does not tell.
             Some(_) if memory_was_refused => FaultKind::Memory,
             Some(_) => FaultKind::Trap,
+            None if error.downcast_ref::<Misdeed>().is_some() => FaultKind::Trap,
             None if root.contains(OUTPUT_EXHAUSTED) => FaultKind::Output,
             // The answer could not be taken out of the guest: a string that is no UTF-8, a pointer to nowhere.
             None => FaultKind::Contract,

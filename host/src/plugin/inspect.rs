@@ -2,7 +2,11 @@
 
 use crate::{
     model::{Digest, Grouping, Manifest},
-    plugin::{Cache, Engine, Limits, LoadError, Loader, Role, contract::CONTRACT_VERSION, text::printable},
+    plugin::{
+        Cache, Engine, Limits, LoadError, Loader, Role,
+        contract::{self, CONTRACT_VERSION},
+        text::printable,
+    },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,8 +27,8 @@ pub struct Inspection {
     pub contract: String,
     /// The contract that this host speaks.
     pub host_contract: String,
-    /// What it imports.
-    pub imports: Vec<String>,
+    /// What it imports, and what that gives it.
+    pub imports: Vec<Import>,
     /// Size of the component.
     pub bytes: usize,
     /// Digest of the component.
@@ -39,6 +43,23 @@ pub struct Inspection {
     pub grouping: Grouping,
     /// JSON Schema of its configuration, without control characters in its texts.
     pub config_schema: Value,
+}
+
+/// An import of a plug-in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// The interface.
+    pub name: String,
+    /// What the plug-in gets by it.
+    pub meaning: String,
+}
+
+impl Import {
+    fn of(name: String) -> Self {
+        // What has no meaning is refused before.
+        let meaning = contract::meaning(&name).unwrap_or("nothing").to_owned();
+        Self { name, meaning }
+    }
 }
 
 impl Inspection {
@@ -67,7 +88,7 @@ impl Inspection {
             roles: compiled.contract.roles,
             contract: compiled.contract.version,
             host_contract: CONTRACT_VERSION.to_owned(),
-            imports: compiled.contract.imports,
+            imports: compiled.contract.imports.into_iter().map(Import::of).collect(),
             bytes: compiled.bytes,
             digest: compiled.digest,
             cold_load_ms: milliseconds(compiled.time),

@@ -90,14 +90,13 @@ impl Instance {
         call: impl FnOnce(&Guest, &mut Store<Sandbox>) -> Called<T>,
     ) -> Result<T, CallError> {
         self.calls += 1;
-        self.store.data_mut().log.begin();
-        self.store.data_mut().limiter.take_refused();
+        self.store.data_mut().begin();
         let result = match set_deadline(&mut self.store, limits, engine.profile()) {
             Ok(()) => call(&self.guest, &mut self.store),
             Err(error) => Err(error),
         };
         let sandbox = self.store.data_mut();
-        sandbox.log.end();
+        sandbox.end();
         match result {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(failure)) => Err(CallError::Failure(failure)),

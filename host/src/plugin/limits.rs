@@ -1,6 +1,7 @@
 //! What a plug-in may use. Everything is per plug-in instance unless said otherwise, strict by default, and enforced
 //! by the host: a plug-in cannot be trusted to restrain itself.
 
+use crate::plugin::Wasi;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -36,6 +37,11 @@ pub struct Limits {
     pub issues_per_item: usize,
     /// Bytes that one call may write to the log, because the log outlives the call and is paid for by the byte.
     pub log_bytes: usize,
+    /// What a plug-in gets that imports WASI, because its toolchain does so unasked.
+    pub wasi: Wasi,
+    /// Handles of WASI (streams, clocks to wait for) that an instance holds at a time, because the host keeps a table of
+    /// them.
+    pub wasi_handles: usize,
     /// Bytes of a component file: compiling takes a multiple of it in memory and time.
     pub component_bytes: u64,
     /// Core instances in one component; components made of several modules (JavaScript, Python) have about ten.
@@ -59,6 +65,8 @@ impl Default for Limits {
             documents_per_product: 5_000,
             issues_per_item: 100,
             log_bytes: 64 * KIB,
+            wasi: Wasi::Inert,
+            wasi_handles: 1_000,
             component_bytes: 64 * MIB as u64,
             core_instances: 100,
             calls_per_instance: 10_000,

@@ -181,7 +181,8 @@ impl Loader {
                 .map_err(|cause| LoadError::Invalid { path: path.to_owned(), cause })?,
         };
         let time = started.elapsed();
-        let contract = Contract::of(&component).map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
+        let contract = Contract::of(&component, self.limits.wasi)
+            .map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
         let prepared = Prepared::new(&component)
             .map_err(|error| LoadError::Start { path: path.to_owned(), cause: one_line(&error) })?;
         if let (false, Some(cache)) = (from_cache, &self.cache) {

@@ -107,13 +107,25 @@ pub enum LoadError {
     },
     /// It wants more than it gets.
     #[error(
-        "the plug-in {} imports {}, but a plug-in gets nothing except product-indexer:plugin/log@{CONTRACT_VERSION}; \
-         build it for a target without WASI, such as wasm32-unknown-unknown", path.display(), list(imports, "nothing")
+        "the plug-in {} imports {}, but a plug-in gets nothing except product-indexer:plugin/log@{CONTRACT_VERSION} and a \
+         WASI 0.2 that grants nothing; build it for wasm32-unknown-unknown or wasm32-wasip2, without these imports",
+        path.display(), list(imports, "nothing")
     )]
     ForeignImports {
         /// The file.
         path: PathBuf,
         /// What it may not import.
+        imports: Vec<String>,
+    },
+    /// It wants WASI, which the settings refuse.
+    #[error(
+        "the plug-in {} imports WASI ({}), which --wasi none refuses; build it for a target without WASI, such as \
+         wasm32-unknown-unknown, or let it have the inert one", path.display(), list(imports, "nothing")
+    )]
+    WasiRefused {
+        /// The file.
+        path: PathBuf,
+        /// What it imports of WASI.
         imports: Vec<String>,
     },
     /// It does not describe itself.
@@ -177,6 +189,7 @@ impl LoadError {
             Mismatch::Unrelated(exports) => Self::NotAPlugin { path, exports },
             Mismatch::Version(found) => Self::OtherContract { path, found: bounded(&found, 40) },
             Mismatch::Imports(imports) => Self::ForeignImports { path, imports },
+            Mismatch::Wasi(imports) => Self::WasiRefused { path, imports },
             Mismatch::NoManifest => Self::NoManifest { path },
             Mismatch::NoRole => Self::NoRole { path },
         }

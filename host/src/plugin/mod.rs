@@ -25,11 +25,12 @@ mod pool;
 mod roles;
 mod sandbox;
 mod text;
+mod wasi;
 
 pub use cache::Cache;
 pub use contract::{CONTRACT_VERSION, Role};
 pub use engine::{Allocation, Engine, EngineError, Profile};
-pub use inspect::Inspection;
+pub use inspect::{Import, Inspection};
 pub use limits::Limits;
 pub use load::{Config, Configs, Loader, Plugin};
 pub use load_error::LoadError;
@@ -37,6 +38,7 @@ pub use plugins::{OpenError, Plugins, Settings};
 pub use pool::Pool;
 pub use roles::Runner;
 pub use text::{bounded, is_kebab_case, printable};
+pub use wasi::Wasi;
 
 use crate::model::{DocumentId, Entry, Issue, Manifest, Product};
 use async_trait::async_trait;

@@ -1,9 +1,10 @@
-//! What the host keeps for each instance: its memory limits and its log.
+//! What the host keeps for each instance: its memory limits, its log, its WASI.
 
 use crate::plugin::{
     Limits,
     limits::MemoryLimiter,
     text::{self, bounded},
+    wasi,
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -18,11 +19,29 @@ const TAIL_CHARACTERS: usize = 1_000;
 pub(super) struct Sandbox {
     pub(super) limiter: MemoryLimiter,
     pub(super) log: Log,
+    pub(super) wasi: wasi::State,
 }
 
 impl Sandbox {
     pub(super) fn new(plugin: Arc<str>, limits: &Limits) -> Self {
-        Self { limiter: MemoryLimiter::new(limits), log: Log::new(plugin, limits.log_bytes) }
+        Self {
+            limiter: MemoryLimiter::new(limits),
+            log: Log::new(plugin, limits.log_bytes),
+            wasi: wasi::State::new(limits.wasi_handles),
+        }
+    }
+
+    /// Begins a call: forgets the last one.
+    pub(super) fn begin(&mut self) {
+        self.limiter.take_refused();
+        self.log.begin();
+        self.wasi.begin();
+    }
+
+    /// Ends a call.
+    pub(super) fn end(&mut self) {
+        self.end_lines();
+        self.log.end();
     }
 }
 

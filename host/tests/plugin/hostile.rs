@@ -6,16 +6,6 @@ use insta::assert_snapshot;
 use serde_json::Map;
 use std::time::{Duration, Instant};
 
-/// The most memory that the process has ever had, in bytes.
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
-}
-
-/// Loose, because tests run side by side: without limits, one call would take a gigabyte and more.
-const MEMORY_BOUND: u64 = 1 << 30;
-
 #[tokio::test]
 async fn good() {
     assert_snapshot!(Rig::new("good").transform(1000).await, @"1000 of 1000 went well");
@@ -47,7 +37,6 @@ async fn all_memory() {
     0: plugin-memory: with this product alone, plug-in evil@0.1.0 needed more than the 64 MiB that it may have
     1: plugin-memory: with this product alone, plug-in evil@0.1.0 needed more than the 64 MiB that it may have
     ");
-    assert!(peak_memory() < MEMORY_BOUND);
 }
 
 #[tokio::test]
@@ -57,7 +46,6 @@ async fn a_gigabyte_of_output() {
     0 of 1 went well
     0: plugin-output: with this product alone, plug-in evil@0.1.0 returned more than the 8 MiB that a call may return
     ");
-    assert!(peak_memory() < MEMORY_BOUND);
 }
 
 #[tokio::test]
@@ -116,7 +104,6 @@ async fn a_panic_with_a_message() {
 async fn a_flood_of_log_lines() {
     let rig = Rig::with_limits("log-flood", limits().with_call_time(Duration::from_secs(30)));
     assert_snapshot!(rig.transform(1).await, @"1 of 1 went well");
-    assert!(peak_memory() < MEMORY_BOUND);
 }
 
 #[tokio::test]

@@ -113,8 +113,8 @@ fn a_plug_in_of_another_time() {
 
 #[test]
 fn a_plug_in_that_wants_more() {
-    let files = ("product-indexer:plugin/log@0.1.0", "wasi:filesystem/preopens@0.2.100");
-    assert_snapshot!(said_of(&patched(&[files])), @"the plug-in x.wasm imports wasi:filesystem/preopens@0.2.100, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0; build it for a target without WASI, such as wasm32-unknown-unknown");
+    let files = ("product-indexer:plugin/log@0.1.0", "wasi:filesystem/preopens@0.3.100");
+    assert_snapshot!(said_of(&patched(&[files])), @"the plug-in x.wasm imports wasi:filesystem/preopens@0.3.100, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0 and a WASI 0.2 that grants nothing; build it for wasm32-unknown-unknown or wasm32-wasip2, without these imports");
 }
 
 #[test]
@@ -204,8 +204,14 @@ fn an_inspection_tells_everything() {
       "contract": "0.1.0",
       "host_contract": "0.1.0",
       "imports": [
-        "product-indexer:plugin/log@0.1.0",
-        "product-indexer:plugin/types@0.1.0"
+        {
+          "name": "product-indexer:plugin/log@0.1.0",
+          "meaning": "lines in the log"
+        },
+        {
+          "name": "product-indexer:plugin/types@0.1.0",
+          "meaning": "names of types, nothing else"
+        }
       ],
       "bytes": 0,
       "digest": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",

@@ -56,15 +56,30 @@ pub(crate) struct Rig {
     good: Runner,
 }
 
+/// The most memory that the process has ever had, in bytes.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// Loose, because tests run side by side: without limits, one call would take a gigabyte and more.
+const MEMORY_BOUND: u64 = 1 << 30;
+
 impl Rig {
     pub(crate) fn new(doing: &str) -> Self {
         Self::with_limits(doing, limits())
     }
 
     pub(crate) fn with_limits(doing: &str, limits: Limits) -> Self {
+        Self::of(evil(limits, doing))
+    }
+
+    /// Another plug-in beside the good one.
+    pub(crate) fn of(plugin: Plugin) -> Self {
         let pool = pool(1);
-        let runner = |doing| Runner::new(evil(limits.clone(), doing), pool.clone());
-        Self { evil: runner(doing), good: runner("good") }
+        let good = Runner::new(evil(limits(), "good"), pool.clone());
+        Self { evil: Runner::new(plugin, pool), good }
     }
 
     /// What becomes of a batch of good products with numbers, one line a product that did not simply succeed.
@@ -78,8 +93,10 @@ impl Rig {
         said
     }
 
-    /// The thread goes on: another plug-in on it works, and so does the next batch.
+    /// The thread goes on: another plug-in on it works, and so does the next batch. The host has not taken more memory than
+    /// it should.
     pub(crate) async fn still_works(&self) {
+        assert!(peak_memory() < MEMORY_BOUND, "{} bytes", peak_memory());
         for _ in 0..2 {
             let outcomes = self.good.transform((0..10).map(good_product).collect()).await.unwrap();
             assert!(

@@ -9,11 +9,11 @@ use crate::{
         output::OutputFormat,
     },
     model::Grouping,
-    plugin::{Cache, Engine, Inspection, Profile},
+    plugin::{Cache, Engine, Import, Inspection, Profile},
     telemetry::progress,
 };
 use serde_json::Value;
-use std::{fmt::Write, path::Path};
+use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 pub(super) fn run(global: &Global, plugin: &Path) -> Ended {
     let config = config(global)?;
@@ -45,7 +45,6 @@ fn text(plugin: &Inspection) -> String {
         ("platform", if plugin.platform.is_empty() { "none".to_owned() } else { plugin.platform.clone() }),
         ("roles", list(plugin.roles.iter().map(ToString::to_string).collect())),
         ("contract", format!("{} (this host speaks {})", plugin.contract, plugin.host_contract)),
-        ("imports", list(plugin.imports.clone())),
         ("products", grouping),
         ("version by", list(plugin.version_fields.clone())),
         ("size", progress::bytes(plugin.bytes as u64)),
@@ -54,12 +53,24 @@ fn text(plugin: &Inspection) -> String {
     ] {
         let _ = writeln!(text, "  {name:<10}  {value}");
     }
+    for (meaning, names) in by_meaning(&plugin.imports) {
+        let _ = writeln!(text, "  imports     {meaning}: {}", names.join(", "));
+    }
     let properties = plugin.config_schema.get("properties").and_then(Value::as_object);
     for (key, schema) in properties.into_iter().flatten() {
         let what = schema.get("description").and_then(Value::as_str).unwrap_or_default();
         let _ = writeln!(text, "  setting     {key}: {what}{}", values(schema));
     }
     text
+}
+
+/// The imports, those together that give the plug-in the same.
+fn by_meaning(imports: &[Import]) -> BTreeMap<&str, Vec<&str>> {
+    let mut meanings: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for Import { name, meaning } in imports {
+        meanings.entry(meaning).or_default().push(name);
+    }
+    meanings
 }
 
 /// What a setting may be and what it is by default, as far as its schema says so.

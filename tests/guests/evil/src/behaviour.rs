@@ -10,6 +10,8 @@ pub(crate) enum Behaviour {
     /// What is asked for.
     #[default]
     Good,
+    /// No documents for any product: what is left is the cost of a call.
+    Nothing,
     /// `transform.run` never returns.
     Loop,
     /// `configure` never returns.

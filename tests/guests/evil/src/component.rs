@@ -53,6 +53,9 @@ impl manifest::Guest for Component {
 
 impl transform::Guest for Component {
     fn run(products: Vec<String>) -> Result<Transformed, Failure> {
+        if behaviour() == Behaviour::Nothing {
+            return Ok(misdeeds::nothing(products.len()));
+        }
         let mut answer = misdeeds::good(&products);
         match behaviour() {
             Behaviour::Loop => misdeeds::run_for_ever(),
@@ -85,6 +88,7 @@ impl transform::Guest for Component {
             Behaviour::Verbatim => answer = misdeeds::verbatim(&products),
             Behaviour::Impure => misdeeds::count_calls(&mut answer),
             Behaviour::Good
+            | Behaviour::Nothing
             | Behaviour::LoopConfigure
             | Behaviour::ValidateTrapOne
             | Behaviour::ValidateOutOfRange

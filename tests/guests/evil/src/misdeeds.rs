@@ -40,6 +40,11 @@ pub(crate) fn good(products: &[String]) -> Transformed {
     answer
 }
 
+/// No documents.
+pub(crate) fn nothing(products: usize) -> Transformed {
+    Transformed { counts: vec![0; products], ..good(&[]) }
+}
+
 /// The line's fields as a document, unseen; or a removal.
 pub(crate) fn verbatim(products: &[String]) -> Transformed {
     let mut answer = good(&[]);

@@ -1,0 +1,67 @@
+//! Plug-ins that were built for a released contract keep loading, and keep giving the same answers.
+
+use crate::{
+    guests::fixture,
+    rig::{document, limits, loader, pool, product},
+};
+use host::plugin::{Configs, Plugin, Role, Runner, Transform, Validate, Version};
+use insta::assert_snapshot;
+use serde_json::{Map, json};
+use std::path::Path;
+
+fn load(name: &str) -> Plugin {
+    loader(limits()).load_bytes(Path::new(name), &fixture(name), &Configs::new()).unwrap()
+}
+
+/// What a plug-in answers in each of its roles.
+async fn answers(plugin: Plugin) -> String {
+    let mut said = vec![plugin.plugin_ref().name];
+    let runner = Runner::new(plugin, pool(1));
+    let has = |role| runner.plugin().roles().contains(&role);
+    if has(Role::Transform) {
+        let line = json!({
+            "id": "mug-1", "title": "Mug", "price": "9.90", "tags": ["new"], "updated_at": "2024-01-01T00:00:00Z"
+        });
+        let (_, outcome) = runner.transform(vec![product(&line.to_string())]).await.unwrap().swap_remove(0);
+        said.push(format!("{:?} {:?}", outcome.documents, outcome.issues));
+    }
+    if has(Role::Validate) {
+        let verdicts = runner.validate(vec![document("bad", r#"{"title":""}"#)]).await.unwrap();
+        said.push(format!("{:?}", verdicts[0].refused));
+    }
+    if has(Role::Version) {
+        let version =
+            |day: u8| Map::from_iter([("updated_at".to_owned(), json!(format!("2024-01-0{day}T00:00:00Z")))]);
+        let pairs = [(2, 1), (1, 1), (1, 2)].map(|(incoming, stored)| (version(incoming), version(stored)));
+        said.push(format!("{:?}", runner.compare(pairs.to_vec()).await.unwrap()));
+    }
+    said.join("\n")
+}
+
+#[tokio::test]
+async fn rust() {
+    assert_snapshot!(answers(load("rust.wasm")).await, @r#"
+    rust-shop
+    [MadeDocument { id: "mug-1", fields: "{\"currency\":\"EUR\",\"price\":9.9,\"tags\":[\"new\"],\"title\":\"Mug\",\"updated_at\":\"2024-01-01T00:00:00Z\"}" }] []
+    Some(Refusal { code: "missing-title", message: "The document has no title.", path: Some("/title"), details: {} })
+    [Ok(Newer), Ok(Same), Ok(Older)]
+    "#);
+}
+
+#[tokio::test]
+async fn rust_with_its_standard_library() {
+    assert_snapshot!(answers(load("rust-std.wasm")).await, @r#"
+    probe
+    [MadeDocument { id: "mug-1", fields: "{\"unknown\":\"mug-1\"}" }] []
+    "#);
+}
+
+#[tokio::test]
+async fn javascript() {
+    assert_snapshot!(answers(load("javascript.wasm.zst")).await, @r#"
+    javascript
+    [MadeDocument { id: "mug-1", fields: "{\"price\":\"9.90\",\"tags\":[\"new\"],\"title\":\"Mug\",\"updated_at\":\"2024-01-01T00:00:00Z\"}" }] []
+    Some(Refusal { code: "bad", message: "It is bad.", path: None, details: {} })
+    [Ok(Newer), Ok(Same), Ok(Older)]
+    "#);
+}

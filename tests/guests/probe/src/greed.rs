@@ -1,0 +1,67 @@
+//! What the standard library does not do, but a plug-in may: calls of WASI itself, without measure.
+
+use serde_json::{Value, json};
+
+#[allow(missing_docs, unsafe_code, unreachable_pub, unused_qualifications, reason = "generated")]
+#[allow(clippy::all, reason = "generated")]
+mod wasi_calls {
+    wit_bindgen::generate!({
+        inline: "
+            package probe:greed;
+
+            world greed {
+                import wasi:io/poll@0.2.1;
+                import wasi:clocks/monotonic-clock@0.2.1;
+                import wasi:random/random@0.2.1;
+            }
+
+            package wasi:io@0.2.1 {
+                interface poll {
+                    resource pollable;
+                    poll: func(in: list<borrow<pollable>>) -> list<u32>;
+                }
+            }
+
+            package wasi:clocks@0.2.1 {
+                interface monotonic-clock {
+                    use wasi:io/poll@0.2.1.{pollable};
+                    type duration = u64;
+                    subscribe-duration: func(when: duration) -> pollable;
+                }
+            }
+
+            package wasi:random@0.2.1 {
+                interface random {
+                    get-random-bytes: func(len: u64) -> list<u8>;
+                }
+            }
+        ",
+        generate_all,
+    });
+}
+
+use wasi_calls::wasi::clocks::monotonic_clock::subscribe_duration;
+use wasi_calls::wasi::io::poll::poll;
+use wasi_calls::wasi::random::random::get_random_bytes;
+
+/// Never gives a handle back.
+pub(crate) fn hold_handles() -> Value {
+    let mut held = Vec::new();
+    loop {
+        held.push(subscribe_duration(1));
+        // All that it holds are ready at once.
+        if poll(&held.iter().collect::<Vec<_>>()).len() != held.len() {
+            return json!({ "held": held.len() });
+        }
+    }
+}
+
+/// More than any memory holds.
+pub(crate) fn ask_for_random_bytes() -> Value {
+    json!({ "bytes": get_random_bytes(u64::MAX).len() })
+}
+
+/// Nothing ends this.
+pub(crate) fn wait_for_nothing() -> Value {
+    json!({ "ready": poll(&[]) })
+}
