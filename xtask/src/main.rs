@@ -30,7 +30,7 @@ enum Task {
     /// Build the plug-ins into target/plugins/ and the host.
     Build,
     /// Build everything, make a sample shop and index it.
-    Demo,
+    Demo(demo::Options),
     /// Install what the tests need and run them all.
     Test,
     /// Measure.
@@ -45,7 +45,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Build => build::run(),
-        Task::Demo => demo::run(),
+        Task::Demo(options) => demo::run(&options),
         Task::Test => test::run(),
         Task::Bench(bench) => bench::run(&bench),
         Task::Sample(options) => make_sample::run(&options),

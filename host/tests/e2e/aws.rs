@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use xtask::{
+    aws_demo::{AwsDemo, index_name},
     ministack::Ministack,
     sample::{Recipe, Shape},
 };
@@ -225,6 +226,26 @@ fn workers_elsewhere_write_what_ingests_publish() {
     for worker in &mut workers {
         assert_eq!(worker.wait().unwrap().code(), Some(130));
     }
+}
+
+/// The short form of `cargo xtask demo --aws`.
+#[test]
+fn a_program_of_aws_finds_everything_where_the_seed_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let indexes = (0..2).map(index_name).collect();
+    let marqo = StandIn::start(Options { indexes, ..Options::default() }).unwrap();
+    let demo = AwsDemo {
+        host: Path::new(env!("CARGO_BIN_EXE_host")),
+        plugin: &SHOPIFY,
+        target: Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap(),
+        folder: folder.path(),
+        marqo_url: marqo.url(),
+        shops: 2,
+        products: 401,
+        workers: 2,
+    };
+    let found = demo.run().unwrap();
+    assert_eq!(found.matches("COMPLETED").count(), 2, "{found}");
 }
 
 #[test]
