@@ -5,6 +5,8 @@
 mod authoring;
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "aws")]
+mod aws_crash;
 mod bad_input;
 mod catalog;
 mod catalog_crash;
@@ -17,6 +19,8 @@ mod marqo;
 mod metrics;
 mod order;
 mod rows;
+#[cfg(feature = "aws")]
+mod s3_source;
 mod samples;
 mod settings;
 mod support;
