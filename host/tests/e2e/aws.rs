@@ -44,8 +44,13 @@ pub(crate) struct Shop {
 impl Cloud {
     /// A server of its own, and so many shops.
     pub(crate) fn new(shops: usize) -> (Self, Vec<Shop>) {
-        let cloud = |indexes| Self::on(&Server::start(), 123_456_789_012, Options { indexes, ..Options::default() });
-        let cloud = cloud((0..shops).map(Shop::index_of).collect());
+        Self::with(shops, Options::default())
+    }
+
+    /// The same with a search server of some kind.
+    pub(crate) fn with(shops: usize, marqo: Options) -> (Self, Vec<Shop>) {
+        let indexes = (0..shops).map(Shop::index_of).collect();
+        let cloud = Self::on(&Server::start(), 123_456_789_012, Options { indexes, ..marqo });
         let shops: Vec<Shop> = (0..shops).map(|number| Shop::new(&cloud.place, number)).collect();
         for shop in &shops {
             cloud.put_settings(shop);
