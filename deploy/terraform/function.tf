@@ -89,13 +89,13 @@ resource "aws_lambda_function" "indexer" {
   timeout          = local.function_timeout
 
   environment {
-    variables = {
+    variables = merge({
       HOST_TARGET              = "marqo"
       HOST_AWS__ENV            = var.env
       HOST_AWS__BUCKET         = local.bucket
       HOST_AWS__RETENTION_DAYS = var.retention_days
       HOST_TELEMETRY__EMF      = "true"
-    }
+    }, var.environment)
   }
 
   depends_on = [aws_cloudwatch_log_group.function]

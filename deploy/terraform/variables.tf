@@ -50,6 +50,12 @@ variable "shops" {
   }
 }
 
+variable "environment" {
+  description = "More settings of the function: `{ HOST_WORKER__CONCURRENCY = \"8\" }`."
+  type        = map(string)
+  default     = {}
+}
+
 variable "concurrency" {
   description = "Invocations at once for each shop; a search server has a limit too. At least 2, says SQS."
   type        = number

@@ -99,7 +99,8 @@ impl AwsDemo<'_> {
     fn exports(&self) -> Result<Vec<Shop>> {
         let shop = |number| {
             let export = self.folder.join(format!("shop-{number}.jsonl"));
-            let file = File::create(&export).with_context(|| format!("{} cannot be made", export.display()))?;
+            let file =
+                File::create(&export).with_context(|| format!("{} cannot be made", export.display()))?;
             let share = self.products / self.shops + u64::from(number < self.products % self.shops);
             let recipe = Recipe {
                 seed: number,
@@ -143,7 +144,8 @@ impl AwsDemo<'_> {
     fn ingest(&self, aws: &Ministack, shops: &[Shop]) -> Result<()> {
         let start = |shop: &Shop| {
             let data = format!("data-{}", shop.id);
-            let mut command = self.command(aws, &["ingest", "--quiet", "--shop", &shop.id, "--index", &shop.index]);
+            let mut command =
+                self.command(aws, &["ingest", "--quiet", "--shop", &shop.id, "--index", &shop.index]);
             command.args(["--data-dir", &data, "--plugin"]).arg(self.plugin).arg(&shop.export);
             Ok((command.spawn()?, format!("the ingest of {}", shop.id)))
         };

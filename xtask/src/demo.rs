@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: from a fresh clone to an indexed shop.
 
 use crate::command::{Step, headline};
-use crate::workspace::{host_binary, plugins_dir, root, target_dir};
 use crate::marqo_stand_in::MarqoStandIn;
+use crate::workspace::{host_binary, plugins_dir, root, target_dir};
 use crate::{build, make_sample};
 use anyhow::{Context, Result};
 use std::fs;
@@ -58,8 +58,13 @@ fn on_aws(products: u64) -> Result<()> {
         workers: 3,
     };
     print!("{}", demo.run()?);
-    println!("\nAll jobs are completed, all items counted, and queues, tables, objects and indexes as they should be.");
-    println!("Exports, data directories and logs: {}. docs/aws.md tells how to do the same in AWS.", show(&folder));
+    println!(
+        "\nAll jobs are completed, all items counted, and queues, tables, objects and indexes as they should be."
+    );
+    println!(
+        "Exports, data directories and logs: {}. docs/aws.md tells how to do the same in AWS.",
+        show(&folder)
+    );
     Ok(())
 }
 

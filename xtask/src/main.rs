@@ -8,6 +8,7 @@ mod features;
 mod hygiene;
 mod make_sample;
 mod marqo_stand_in;
+mod package_lambda;
 mod test;
 mod toolchain;
 mod workspace;
@@ -38,6 +39,8 @@ enum Task {
     Bench(bench::Bench),
     /// Write an export like a Shopify shop's.
     Sample(make_sample::Options),
+    /// Pack the host for AWS Lambda.
+    PackageLambda(package_lambda::Options),
     /// Run a server that answers as Marqo does and fails on request.
     MarqoStandIn(marqo_stand_in::Options),
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Bench(bench) => bench::run(&bench),
         Task::Sample(options) => make_sample::run(&options),
+        Task::PackageLambda(options) => package_lambda::run(&options),
         Task::MarqoStandIn(options) => marqo_stand_in::run(&options),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };

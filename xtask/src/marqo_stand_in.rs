@@ -49,7 +49,14 @@ impl MarqoStandIn {
         }
         let mut started = Self { process, url: String::new() };
         let url = line.trim_end().strip_prefix("listening on ");
-        started.url = url.ok_or_else(|| Failure::new("the Marqo stand-in does not say where it listens", "run it alone: `cargo xtask marqo-stand-in`"))?.to_owned();
+        started.url = url
+            .ok_or_else(|| {
+                Failure::new(
+                    "the Marqo stand-in does not say where it listens",
+                    "run it alone: `cargo xtask marqo-stand-in`",
+                )
+            })?
+            .to_owned();
         Ok(started)
     }
 

@@ -127,8 +127,15 @@ impl Episode {
 
     fn worker(&mut self) -> Running {
         let data = format!("data-worker-{}", self.logs.len());
-        let mut command =
-            self.cloud.command(&["work", "--shop", &self.shop.id, "--data-dir", &data, "--log-format", "json"]);
+        let mut command = self.cloud.command(&[
+            "work",
+            "--shop",
+            &self.shop.id,
+            "--data-dir",
+            &data,
+            "--log-format",
+            "json",
+        ]);
         command.env("HOST_WORKER__LEASE_SECONDS", LEASE.as_secs().to_string());
         self.spawn(command)
     }
@@ -139,12 +146,15 @@ impl Episode {
     }
 
     fn kill_ingest(&mut self) {
-        let Some(mut ingest) = self.ingest.take() else { return };
-        if ingest.child.try_wait().unwrap().is_none() {
+        if let Some(mut ingest) = self.ingest.take() {
             ingest.kill();
             self.kills[1] += 1;
             self.ingest = Some(self.ingest());
         }
+    }
+
+    fn ingests(&mut self) -> bool {
+        self.ingest.as_mut().is_some_and(|ingest| ingest.child.try_wait().unwrap().is_none())
     }
 
     fn kill_worker(&mut self, number: usize) {
@@ -223,7 +233,9 @@ impl Episode {
         let client = self.cloud.clients().sqs;
         block_on(async {
             let mut messages = 0;
-            for name in ["dev-ecom-indexer-tests_myshopify_com.fifo", "dev-ecom-indexer-tests_myshopify_com-dlq.fifo"] {
+            for name in
+                ["dev-ecom-indexer-tests_myshopify_com.fifo", "dev-ecom-indexer-tests_myshopify_com-dlq.fifo"]
+            {
                 let url = client.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
                 let got = client.get_queue_attributes().queue_url(url).attribute_names(Name::All);
                 let attributes = got.send().await.unwrap().attributes.unwrap();
@@ -328,8 +340,9 @@ fn killed_workers_and_ingests_lose_and_double_nothing() {
             thread::sleep(Duration::from_millis(random.below(700)));
             let before = episode.kills;
             match random.below(6) {
-                0 => episode.kill_ingest(),
-                1 | 2 => episode.kill_worker(random.below(WORKERS as u64) as usize),
+                // It is short: a good part of what happens while it runs must happen to it.
+                0 | 1 if episode.ingests() => episode.kill_ingest(),
+                0..=2 => episode.kill_worker(random.below(WORKERS as u64) as usize),
                 3 => episode.kill_while_settling(&mut random),
                 4 => {
                     // A message becomes visible while its worker is at work; a repeated one is taken for new.

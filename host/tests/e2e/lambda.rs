@@ -204,7 +204,9 @@ fn written(cloud: &Cloud, shop: &Shop, batch: &Batch) -> HashMap<u64, (u64, u64)
             .unwrap()
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap()["_id"].as_str().unwrap().to_owned())
-            .flat_map(|id| history.get(&id).into_iter().flatten().map(|write| write.number).collect::<Vec<_>>())
+            .flat_map(|id| {
+                history.get(&id).into_iter().flatten().map(|write| write.number).collect::<Vec<_>>()
+            })
             .collect();
         if let (Some(first), Some(last)) = (numbers.iter().min(), numbers.iter().max()) {
             written.insert(message.seq, (*first, *last));
@@ -301,7 +303,8 @@ fn lanes_are_written_in_order_and_a_held_chunk_holds_back_its_lane_alone() {
     finish(&cloud, &mut runtime);
     cloud.is_complete(&shop, &cloud.ended(&shop));
     let after = written(&cloud, &shop, &batch);
-    let mut in_order = batch.messages.iter().filter(|message| after.contains_key(&message.seq)).collect::<Vec<_>>();
+    let mut in_order =
+        batch.messages.iter().filter(|message| after.contains_key(&message.seq)).collect::<Vec<_>>();
     in_order.sort_unstable_by_key(|message| (message.lane, message.seq));
     for pair in in_order.windows(2).filter(|pair| pair[0].lane == pair[1].lane) {
         assert!(after[&pair[0].seq].1 < after[&pair[1].seq].0, "written out of order: {after:?}");

@@ -39,7 +39,8 @@ fn put(client: &Client, key: &str, bytes: Vec<u8>) {
 /// An export of at least so many bytes.
 fn export(seed: u64, bytes: u64) -> Vec<u8> {
     let mut export = Vec::new();
-    let recipe = Recipe { seed, shape: Shape::Real, grouped: true, products: u64::MAX, bytes, bad_lines: 0.0 };
+    let recipe =
+        Recipe { seed, shape: Shape::Real, grouped: true, products: u64::MAX, bytes, bad_lines: 0.0 };
     xtask::sample::write(&recipe, &mut export).unwrap();
     export
 }

@@ -6,6 +6,7 @@ mod simulation;
 mod sqs;
 mod stand_in;
 mod table;
+mod terraform;
 
 use crate::{clock::Clock, embedded::embedded, make::Backend};
 use host::{
