@@ -1,6 +1,7 @@
 //! The checks on AWS's stores: on strict models in memory, which decide, and on a server that stands in for AWS.
 
 mod chaos;
+mod idle;
 mod large;
 mod simulation;
 mod sqs;
