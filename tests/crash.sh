@@ -1,10 +1,19 @@
 #!/usr/bin/env bash
-# The long form of the crash test: `kill -9` at 200 random moments of syncs of 20,000 products, each started again until it
-# ends; then counts, documents, reports and chunks must be those of an undisturbed run. --short is what every test run
-# does. HOST_TEST_SEED repeats the moments of a run that failed.
+# The long forms of the crash tests: `kill -9` at 200 random moments, each job going on until it ends; then counts, documents,
+# reports and chunks must be those of an undisturbed run. Without arguments: syncs of 20,000 products into a catalog, each
+# started again. --aws: workers and ingests on stand-ins for S3, SQS, DynamoDB and Marqo, where workers also stand still and
+# messages come twice. --short is what every test run does of both. HOST_TEST_SEED repeats the moments of a run that failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if [[ ${1:-} != --short ]]; then
-  export HOST_TEST_CRASH_KILLS=${HOST_TEST_CRASH_KILLS:-200} HOST_TEST_CRASH_PRODUCTS=${HOST_TEST_CRASH_PRODUCTS:-20000}
-fi
-exec cargo test --release --package host --test e2e -- --exact crash::killed_runs_end_like_an_undisturbed_one --nocapture
+tests=(crash::killed_runs_end_like_an_undisturbed_one)
+case ${1:-} in
+  --short) tests+=(aws_crash::killed_workers_and_ingests_lose_and_double_nothing) ;;
+  --aws)
+    tests=(aws_crash::killed_workers_and_ingests_lose_and_double_nothing)
+    export HOST_TEST_AWS_ROUNDS=${HOST_TEST_AWS_ROUNDS:-200} HOST_TEST_AWS_PRODUCTS=${HOST_TEST_AWS_PRODUCTS:-1000}
+    ;;
+  *)
+    export HOST_TEST_CRASH_KILLS=${HOST_TEST_CRASH_KILLS:-200} HOST_TEST_CRASH_PRODUCTS=${HOST_TEST_CRASH_PRODUCTS:-20000}
+    ;;
+esac
+exec cargo test --release --package host --test e2e -- --exact "${tests[@]}" --nocapture

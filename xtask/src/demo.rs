@@ -1,12 +1,14 @@
 //! `cargo xtask demo`: from a fresh clone to an indexed shop.
 
 use crate::command::{Step, headline};
+use crate::marqo_stand_in::MarqoStandIn;
 use crate::workspace::{host_binary, plugins_dir, root, target_dir};
 use crate::{build, make_sample};
 use anyhow::{Context, Result};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use xtask::aws_demo::{self, AwsDemo};
 use xtask::sample::{Recipe, Shape};
 
 const SHOP: &str = "demo.myshopify.com";
@@ -20,9 +22,53 @@ const SAMPLE: Recipe = Recipe {
     bad_lines: 0.0,
 };
 
-pub(crate) fn run() -> Result<()> {
-    build::run()?;
+/// Which demo.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Many shops on S3, SQS and DynamoDB into a Marqo index, all of them stand-ins on this machine
+    #[arg(long)]
+    aws: bool,
+    /// Products of all shops together
+    #[arg(long, value_name = "N", default_value_t = 20_000, requires = "aws")]
+    products: u64,
+}
 
+pub(crate) fn run(options: &Options) -> Result<()> {
+    build::run()?;
+    if options.aws { on_aws(options.products) } else { on_this_machine() }
+}
+
+/// Five shops, three workers; what is left of it are exports, data directories and logs.
+fn on_aws(products: u64) -> Result<()> {
+    const SHOPS: u64 = 5;
+    let target = target_dir()?;
+    let folder = target.join("demo-aws");
+    aws_demo::empty_folder(&folder)?;
+    headline("Marqo stand-in");
+    let marqo = MarqoStandIn::start(&(0..SHOPS).map(aws_demo::index_name).collect::<Vec<_>>())?;
+    headline("from exports to indexes, through S3, SQS and DynamoDB");
+    let demo = AwsDemo {
+        host: &host_binary()?,
+        plugin: &plugins_dir()?.join("shopify.wasm"),
+        target: &target,
+        folder: &folder,
+        marqo_url: marqo.url(),
+        shops: SHOPS,
+        products,
+        workers: 3,
+    };
+    print!("{}", demo.run()?);
+    println!(
+        "\nAll jobs are completed, all items counted, and queues, tables, objects and indexes as they should be."
+    );
+    println!(
+        "Exports, data directories and logs: {}. docs/aws.md tells how to do the same in AWS.",
+        show(&folder)
+    );
+    Ok(())
+}
+
+fn on_this_machine() -> Result<()> {
     let folder = target_dir()?.join("demo");
     let export = folder.join("products.jsonl");
     let data = folder.join("data");

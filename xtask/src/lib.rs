@@ -1,5 +1,6 @@
 //! What the tasks of this repository share with its tests: exports to try things on, and servers to write to.
 
+pub mod aws_demo;
 pub mod ministack;
 pub mod postgres;
 mod python;

@@ -8,6 +8,7 @@ mod features;
 mod hygiene;
 mod make_sample;
 mod marqo_stand_in;
+mod package_lambda;
 mod test;
 mod toolchain;
 mod workspace;
@@ -30,7 +31,7 @@ enum Task {
     /// Build the plug-ins into target/plugins/ and the host.
     Build,
     /// Build everything, make a sample shop and index it.
-    Demo,
+    Demo(demo::Options),
     /// Install what the tests need and run them all.
     Test(test::Options),
     /// Measure.
@@ -38,6 +39,8 @@ enum Task {
     Bench(bench::Bench),
     /// Write an export like a Shopify shop's.
     Sample(make_sample::Options),
+    /// Pack the host for AWS Lambda.
+    PackageLambda(package_lambda::Options),
     /// Run a server that answers as Marqo does and fails on request.
     MarqoStandIn(marqo_stand_in::Options),
 }
@@ -45,10 +48,11 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Build => build::run(),
-        Task::Demo => demo::run(),
         Task::Test(options) => test::run(&options),
+        Task::Demo(options) => demo::run(&options),
         Task::Bench(bench) => bench::run(&bench),
         Task::Sample(options) => make_sample::run(&options),
+        Task::PackageLambda(options) => package_lambda::run(&options),
         Task::MarqoStandIn(options) => marqo_stand_in::run(&options),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };

@@ -1,9 +1,12 @@
 //! `cargo xtask marqo-stand-in`: a Marqo server to try things with.
 
-use crate::command::Step;
+use crate::command::{Failure, Step};
 use crate::workspace::target_dir;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
 /// What to run it with.
 #[derive(Debug, clap::Args)]
@@ -14,11 +17,58 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    Step::cargo("building the stand-in").words("build --quiet --release -p marqo-stand-in").run()?;
-    let name = format!("marqo-stand-in{}", std::env::consts::EXE_SUFFIX);
-    let mut step = Step::new("the stand-in", target_dir()?.join("release").join(name));
+    let mut step = Step::new("the stand-in", build()?);
     for argument in &options.arguments {
         step = step.argument(argument);
     }
     step.run()
+}
+
+fn build() -> Result<PathBuf> {
+    Step::cargo("building the stand-in").words("build --quiet --release -p marqo-stand-in").run()?;
+    Ok(target_dir()?.join("release").join(format!("marqo-stand-in{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// A stand-in on a free port; it ends with its value.
+#[derive(Debug)]
+pub(crate) struct MarqoStandIn {
+    process: Child,
+    url: String,
+}
+
+impl MarqoStandIn {
+    /// Builds it and starts it with these indexes.
+    pub(crate) fn start(indexes: &[String]) -> Result<Self> {
+        let mut command = Command::new(build()?);
+        command.args(["--listen", "127.0.0.1:0"]).args(indexes.iter().flat_map(|name| ["--index", name]));
+        let process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut process = process.context("the Marqo stand-in cannot be started")?;
+        let mut line = String::new();
+        if let Some(said) = process.stdout.take() {
+            BufReader::new(said).read_line(&mut line)?;
+        }
+        let mut started = Self { process, url: String::new() };
+        let url = line.trim_end().strip_prefix("listening on ");
+        started.url = url
+            .ok_or_else(|| {
+                Failure::new(
+                    "the Marqo stand-in does not say where it listens",
+                    "run it alone: `cargo xtask marqo-stand-in`",
+                )
+            })?
+            .to_owned();
+        Ok(started)
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for MarqoStandIn {
+    fn drop(&mut self) {
+        // It has no state that matters.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }

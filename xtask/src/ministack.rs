@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Ministack {
     process: Child,
+    python: PathBuf,
     url: String,
     clock: PathBuf,
 }
@@ -37,7 +38,7 @@ impl Ministack {
         fs::write(&clock, "0").context("the clock cannot be written")?;
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr())?.port();
         let log = File::create(folder.join("ministack.log")).context("the log cannot be made")?;
-        let process = Command::new(python)
+        let process = Command::new(&python)
             .args(["-c", SCRIPT])
             .env("BIND_HOST", "127.0.0.1")
             .env("MINISTACK_HOST", "127.0.0.1")
@@ -49,7 +50,7 @@ impl Ministack {
             .stderr(log)
             .spawn()
             .context("ministack cannot be started")?;
-        let mut server = Self { process, url: format!("http://127.0.0.1:{port}"), clock };
+        let mut server = Self { process, python, url: format!("http://127.0.0.1:{port}"), clock };
         server.wait(port)?;
         Ok(server)
     }
@@ -57,6 +58,11 @@ impl Ministack {
     /// Where it answers.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The Python that it runs in, which has AWS's own `botocore`.
+    pub fn python(&self) -> &Path {
+        &self.python
     }
 
     /// Moves its clock: so many seconds before the real time.

@@ -29,6 +29,9 @@ pub const ITEMS: &str = "host_items_total";
 pub const CHUNKS: &str = "host_chunks_total";
 /// Histogram: seconds that a chunk took from its claim until it was settled.
 pub const CHUNK_SECONDS: &str = "host_chunk_seconds";
+/// Counter: deliveries of chunks, by what was `found`: first, again (claimed before, given back or its lease run out), held,
+/// settling (somebody else's, finished here), done, unknown.
+pub const CLAIMS: &str = "host_chunk_claims_total";
 /// Counter: attempts at a chunk that failed, by `disposition`: retry, quarantine, abandon, stop.
 pub const CHUNK_FAULTS: &str = "host_chunk_faults_total";
 
@@ -81,5 +84,6 @@ pub fn describe() {
     describe_counter!(ITEMS, "Items whose class is final");
     describe_counter!(CHUNKS, "Chunks that were settled");
     describe_histogram!(CHUNK_SECONDS, Seconds, "From a chunk's claim until it was settled");
+    describe_counter!(CLAIMS, "Deliveries of chunks, by what was found");
     describe_counter!(CHUNK_FAULTS, "Attempts at a chunk that failed, by what was done then");
 }

@@ -97,6 +97,7 @@ impl Shop {
         let mut pause = FIRST_PAUSE;
         // Cancelled before a message is given back that somebody must act for.
         let mut stopping = CancellationToken::new();
+        let mut is_quiet = false;
         while !self.cancel.is_cancelled() {
             while let Some(ended) = chunks.try_join_next() {
                 if matches!(ended, Ok(true)) {
@@ -121,7 +122,7 @@ impl Shop {
                 self.sleep(self.worker.settings.idle).await;
                 continue;
             }
-            match self.next(&stopping).await {
+            match self.next(&stopping, &mut is_quiet).await {
                 Ok(Some((delivery, place))) => {
                     let (worker, stopped) = (Arc::clone(&self.worker), stopped.clone());
                     let stopping = stopping.clone();
@@ -155,32 +156,38 @@ impl Shop {
         }
     }
 
-    /// The next message and a place at work for it; none if there was nothing for a while.
+    /// The next message and a place at work for it; none if there was nothing for a while. A queue that was found empty
+    /// `is_quiet`: it is waited at without another look before, since each call is paid for.
     async fn next(
         &self,
         stopping: &CancellationToken,
+        is_quiet: &mut bool,
     ) -> Result<Option<(Delivery, tokio::sync::OwnedSemaphorePermit)>, StoreError> {
         let (queue, lease) = (&self.worker.stores.queue, self.worker.settings.lease);
-        let place = tokio::select! {
-            place = self.places.clone().acquire_owned() => place,
-            () = self.cancel.cancelled() => return Ok(None),
-        };
-        let Ok(place) = place else { return Ok(None) };
-        if let Some(delivery) = queue.receive(&self.shop_id, 1, lease).await?.pop() {
-            if !stopping.is_cancelled() {
-                return Ok(Some((delivery, place)));
+        if !*is_quiet {
+            let place = tokio::select! {
+                place = self.places.clone().acquire_owned() => place,
+                () = self.cancel.cancelled() => return Ok(None),
+            };
+            let Ok(place) = place else { return Ok(None) };
+            if let Some(delivery) = queue.receive(&self.shop_id, 1, lease).await?.pop() {
+                if !stopping.is_cancelled() {
+                    return Ok(Some((delivery, place)));
+                }
+                queue.release(&delivery.receipt, Duration::ZERO).await?;
+                return Ok(None);
             }
-            queue.release(&delivery.receipt, Duration::ZERO).await?;
-            return Ok(None);
+            // Nothing there, or its lanes are busy: the place is for others.
+            drop(place);
         }
-        // Nothing there, or its lanes are busy: the place is for others.
-        drop(place);
+        *is_quiet = false;
         let waiting_since = self.worker.env.now();
         let delivery = tokio::select! {
             delivery = queue.wait(&self.shop_id, lease, PATIENCE) => delivery?,
             () = self.cancel.cancelled() => None,
         };
         let Some(delivery) = delivery else {
+            *is_quiet = true;
             // A backend that cannot wait by itself has answered at once.
             let waited = self.worker.env.now().duration_since(waiting_since).unsigned_abs();
             self.sleep(self.worker.settings.idle.saturating_sub(waited)).await;

@@ -231,7 +231,9 @@ impl Worker {
         let Delivery { chunk, receipt, .. } = delivery;
         let jobs = self.stores.jobs.as_ref();
         let claimed_at = self.env.now();
-        match jobs.claim(&chunk.job_id, chunk.seq, self.settings.lease).await? {
+        let claim = jobs.claim(&chunk.job_id, chunk.seq, self.settings.lease).await?;
+        note(delivery, &claim);
+        match claim {
             Claim::Won { fence, attempts } => {
                 *held = Some(Held { fence, attempts });
                 if attempts > MOST_ATTEMPTS {
@@ -405,6 +407,21 @@ impl Worker {
         self.jobs.lock().expect("no holder of this lock panics").insert(id.clone(), Arc::clone(&job));
         Ok(job)
     }
+}
+
+/// Tells of a delivery what was found: whoever looks into why a chunk was delivered twice finds its history by its key.
+fn note(delivery: &Delivery, claim: &Claim) {
+    let found = match claim {
+        Claim::Won { fence: 1, .. } => "first",
+        Claim::Won { .. } => "again",
+        Claim::Held { .. } => "held",
+        Claim::Settling { .. } => "settling",
+        Claim::Done { .. } => "done",
+        Claim::Unknown => "unknown",
+    };
+    metrics::counter!(names::CLAIMS, "found" => found).increment(1);
+    let Delivery { chunk, receive_count, .. } = delivery;
+    tracing::debug!(key = chunk.key, receive_count, found, "a chunk was delivered");
 }
 
 /// Adds an outcome that is now settled, and will not be settled again, to the metrics.

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod fleet;
+mod lanes;
 mod overtaken;
 mod updates;
 
@@ -322,6 +323,19 @@ impl Bench {
         chunks: &[(Operation, &str)],
         lanes: bool,
     ) -> JobId {
+        let lane = |seq: usize| if lanes { seq as u16 } else { 0 };
+        let lanes: Vec<u16> = (0..chunks.len()).map(lane).collect();
+        self.publish_in(shop_id, name, chunks, &lanes).await
+    }
+
+    /// Publishes a sealed job of these chunks, each in its lane.
+    async fn publish_in(
+        &self,
+        shop_id: &str,
+        name: &str,
+        chunks: &[(Operation, &str)],
+        lanes: &[u16],
+    ) -> JobId {
         let id = JobId::new(name).unwrap();
         let job = Job {
             id: id.clone(),
@@ -344,11 +358,10 @@ impl Bench {
             let key = ChunkRef::key("shopify", shop_id, &id, seq);
             let documents = text.lines().count() as u32;
             items += u64::from(documents);
-            let lane = if lanes { seq as u16 } else { 0 };
             let chunk = ChunkRef {
                 job_id: id.clone(),
                 seq,
-                lane,
+                lane: lanes[seq as usize],
                 operation: *operation,
                 key: key.clone(),
                 sha256: Digest::of(text.as_bytes()),

@@ -5,16 +5,20 @@ use aws_sdk_sqs::{
     config::{BehaviorVersion, Credentials, Region},
     types::MessageSystemAttributeName,
 };
+use host::store::aws::Clients;
 use marqo_stand_in::{Options, StandIn};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     path::Path,
     process::{Child, Command},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
+use tempfile::TempDir;
 use xtask::{
+    aws_demo::{AwsDemo, index_name},
     ministack::Ministack,
     sample::{Recipe, Shape},
 };
@@ -24,42 +28,59 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// An environment in AWS and a search server.
 pub(crate) struct Cloud {
-    place: Place,
-    pub(crate) aws: Ministack,
+    pub(crate) place: Place,
+    pub(crate) aws: Arc<Server>,
+    /// Its own world on the server.
+    account: String,
     pub(crate) marqo: StandIn,
 }
 
 /// One export of a shop.
 pub(crate) struct Shop {
-    id: String,
+    pub(crate) id: String,
     pub(crate) index: String,
-    source: String,
+    pub(crate) source: String,
 }
 
 impl Cloud {
+    /// A server of its own, and so many shops.
     pub(crate) fn new(shops: usize) -> (Self, Vec<Shop>) {
-        let place = Place::new();
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        let aws = Ministack::start(target, place.dir.path()).unwrap();
-        let shops: Vec<Shop> = (0..shops).map(|number| Shop::new(&place, number)).collect();
-        let indexes = shops.iter().map(|shop| shop.index.clone()).collect();
-        let marqo = StandIn::start(Options { indexes, ..Options::default() }).unwrap();
-        let cloud = Self { place, aws, marqo };
+        Self::with(shops, Options::default())
+    }
+
+    /// The same with a search server of some kind.
+    pub(crate) fn with(shops: usize, marqo: Options) -> (Self, Vec<Shop>) {
+        let indexes = (0..shops).map(Shop::index_of).collect();
+        let cloud = Self::on(&Server::start(), 123_456_789_012, Options { indexes, ..marqo });
+        let shops: Vec<Shop> = (0..shops).map(|number| Shop::new(&cloud.place, number)).collect();
+        for shop in &shops {
+            cloud.put_settings(shop);
+        }
+        (cloud, shops)
+    }
+
+    /// An account on a server, after `host aws bootstrap`.
+    pub(crate) fn on(aws: &Arc<Server>, account: u64, marqo: Options) -> Self {
+        let (account, marqo) = (format!("{account:012}"), StandIn::start(marqo).unwrap());
+        let cloud = Self { place: Place::new(), aws: aws.clone(), account, marqo };
         for _ in 0..2 {
             let made = cloud.host(&["aws", "bootstrap"]);
             assert_eq!(made.code, Some(0), "{made:?}");
-            assert_eq!(
-                made.stdout,
-                "dev-ecom-product-data-bucket\ndev-EcomIndexerJobsTable\ndev-EcomIndexSettingsTable\n"
-            );
+            let tables = "dev-EcomIndexerJobsTable\ndev-EcomIndexSettingsTable\n";
+            assert_eq!(made.stdout, format!("{}\n{tables}", cloud.bucket()));
         }
-        for shop in &shops {
-            let url = cloud.marqo.url().to_owned();
-            let put =
-                cloud.host(&["settings", "put", &shop.index, "--endpoint", &url, "--tensor-field", "title"]);
-            assert_eq!(put.code, Some(0), "{put:?}");
-        }
-        (cloud, shops)
+        cloud
+    }
+
+    /// All accounts share the names of buckets.
+    pub(crate) fn bucket(&self) -> String {
+        format!("{}-ecom-product-data-bucket", self.account)
+    }
+
+    pub(crate) fn put_settings(&self, shop: &Shop) {
+        let put = ["settings", "put", &shop.index, "--endpoint", self.marqo.url(), "--tensor-field", "title"];
+        let put = self.host(&put);
+        assert_eq!(put.code, Some(0), "{put:?}");
     }
 
     fn with_environment(&self, mut command: Command) -> Command {
@@ -67,10 +88,11 @@ impl Cloud {
             .env("HOST_STORE", "aws")
             .env("HOST_TARGET", "marqo")
             .env("HOST_AWS__ENDPOINT_URL", self.aws.url())
+            .env("HOST_AWS__BUCKET", self.bucket())
             .env("HOST_AWS__INGEST_LEASE_SECONDS", "2")
             .env("HOST_INGEST__CHUNK_DOCUMENTS", "10")
             .env("HOST_WORKER__LEASE_SECONDS", "3")
-            .env("AWS_ACCESS_KEY_ID", "123456789012")
+            .env("AWS_ACCESS_KEY_ID", &self.account)
             .env("AWS_SECRET_ACCESS_KEY", "secret")
             .env("AWS_REGION", "eu-central-1");
         command
@@ -80,18 +102,34 @@ impl Cloud {
         self.with_environment(self.place.command(arguments))
     }
 
+    /// Clients of what the host talks to.
+    pub(crate) fn clients(&self) -> Clients {
+        let keys = Credentials::new(&self.account, "secret", None, None, "test");
+        macro_rules! client {
+            ($service:ident $(, $more:ident($value:expr))*) => {
+                $service::Client::from_conf(
+                    $service::Config::builder()
+                        .behavior_version(BehaviorVersion::latest())
+                        .region(Region::new("eu-central-1"))
+                        .endpoint_url(self.aws.url())
+                        .credentials_provider(keys.clone())
+                        .http_client(host::store::aws::http_client())
+                        $(.$more($value))*
+                        .build(),
+                )
+            };
+        }
+        Clients {
+            s3: client!(aws_sdk_s3, force_path_style(true)),
+            sqs: client!(aws_sdk_sqs),
+            dynamodb: client!(aws_sdk_dynamodb),
+        }
+    }
+
     /// Up to ten messages of a queue, as the Lambda service hands them to a function.
     pub(crate) fn receive(&self, queue: &str) -> Vec<Value> {
-        let keys = Credentials::new("123456789012", "secret", None, None, "test");
-        let config = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .endpoint_url(self.aws.url())
-            .credentials_provider(keys)
-            .http_client(host::store::aws::http_client());
-        let client = aws_sdk_sqs::Client::from_conf(config.build());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let received = runtime.block_on(async {
+        let client = self.clients().sqs;
+        let received = block_on(async {
             let url = client.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
             let received = client.receive_message().queue_url(url).max_number_of_messages(10);
             let counted = received.message_system_attribute_names(MessageSystemAttributeName::All);
@@ -103,13 +141,13 @@ impl Cloud {
                 "receiptHandle": message.receipt_handle(),
                 "body": message.body(),
                 "attributes": {"ApproximateReceiveCount": "1"},
-                "eventSourceARN": format!("arn:aws:sqs:eu-central-1:123456789012:{queue}"),
+                "eventSourceARN": format!("arn:aws:sqs:eu-central-1:{}:{queue}", self.account),
             })
         };
         received.messages().iter().map(record).collect()
     }
 
-    fn host(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn host(&self, arguments: &[&str]) -> Ran {
         ran(self.command(arguments).output().unwrap())
     }
 
@@ -165,10 +203,14 @@ impl Cloud {
 }
 
 impl Shop {
+    fn index_of(number: usize) -> String {
+        format!("shopify-shop-{number}")
+    }
+
     fn new(place: &Place, number: usize) -> Self {
         let export = sample(number as u64, 60);
         let source = place.write(&format!("export-{number}.jsonl"), export).to_str().unwrap().to_owned();
-        Self { id: format!("shop-{number}.myshopify.com"), index: format!("shopify-shop-{number}"), source }
+        Self { id: format!("shop-{number}.myshopify.com"), index: Self::index_of(number), source }
     }
 }
 
@@ -179,6 +221,33 @@ fn sample(seed: u64, products: u64) -> Vec<u8> {
         Recipe { seed, shape: Shape::Small, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
     xtask::sample::write(&recipe, &mut export).unwrap();
     export
+}
+
+/// A server for one account or for many, and the folder of its files.
+pub(crate) struct Server {
+    server: Ministack,
+    _folder: TempDir,
+}
+
+impl Server {
+    pub(crate) fn start() -> Arc<Self> {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let server = Ministack::start(target, folder.path()).unwrap();
+        Arc::new(Self { server, _folder: folder })
+    }
+}
+
+impl std::ops::Deref for Server {
+    type Target = Ministack;
+
+    fn deref(&self) -> &Ministack {
+        &self.server
+    }
+}
+
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// Asks a process to end.
@@ -258,25 +327,22 @@ fn workers_elsewhere_write_what_ingests_publish() {
     }
 }
 
+/// The short form of `cargo xtask demo --aws`.
 #[test]
-fn killed_ingests_and_workers_lose_and_double_nothing() {
-    let (cloud, shops) = Cloud::new(1);
-    let shop = &shops[0];
-    for millis in [200, 500, 900] {
-        let mut ingest = cloud.export("ingest", shop).spawn().unwrap();
-        let mut worker = cloud.worker();
-        thread::sleep(Duration::from_millis(millis));
-        worker.kill().unwrap();
-        ingest.kill().unwrap();
-        worker.wait().unwrap();
-        ingest.wait().unwrap();
-    }
-    let mut worker = cloud.worker();
-    let ingested = ran(cloud.export("ingest", shop).output().unwrap());
-    assert_eq!(ingested.code, Some(0), "{ingested:?}");
-    cloud.is_complete(shop, &cloud.ended(shop));
-    let listed = cloud.host(&["jobs", "list", "--output", "json"]).json();
-    assert_eq!(listed.as_array().unwrap().len(), 1, "an interrupted ingest is gone on with: {listed}");
-    terminate(&worker);
-    worker.wait().unwrap();
+fn a_program_of_aws_finds_everything_where_the_seed_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let indexes = (0..2).map(index_name).collect();
+    let marqo = StandIn::start(Options { indexes, ..Options::default() }).unwrap();
+    let demo = AwsDemo {
+        host: Path::new(env!("CARGO_BIN_EXE_host")),
+        plugin: &SHOPIFY,
+        target: Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap(),
+        folder: folder.path(),
+        marqo_url: marqo.url(),
+        shops: 2,
+        products: 401,
+        workers: 2,
+    };
+    let found = demo.run().unwrap();
+    assert_eq!(found.matches("COMPLETED").count(), 2, "{found}");
 }

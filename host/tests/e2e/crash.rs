@@ -2,7 +2,7 @@
 //!
 //! `tests/crash.sh` runs the long form: 200 kills over 20,000 products.
 
-use crate::support::{Place, Ran};
+use crate::support::{Place, Ran, Random, setting};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use std::{
@@ -11,10 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 use xtask::sample::{Recipe, Shape};
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
-}
 
 /// Everything that a run leaves and that must not depend on crashes.
 #[derive(PartialEq)]
@@ -67,16 +63,8 @@ fn job(place: &Place) -> Option<Ran> {
 fn killed_runs_end_like_an_undisturbed_one() {
     let kills = setting("HOST_TEST_CRASH_KILLS", 12);
     let products = setting("HOST_TEST_CRASH_PRODUCTS", 1_500);
-    let mut seed = setting("HOST_TEST_SEED", u64::from(std::process::id()) ^ 0x5eed);
-    eprintln!("HOST_TEST_SEED={seed} {kills} kills, {products} products");
-    let mut random = move |below: u64| {
-        // SplitMix64, so that a printed seed repeats the moments.
-        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = seed;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ (bits >> 31)) % below
-    };
+    let mut random = Random::new();
+    eprintln!("{kills} kills, {products} products");
 
     let export = Place::new();
     let path = export.path("export.jsonl");
@@ -110,7 +98,7 @@ fn killed_runs_end_like_an_undisturbed_one() {
             let mut child = place.spawn(source);
             // A last round must come to its end.
             if killed < kills {
-                let moment = Instant::now() + Duration::from_micros(random(usual.as_micros() as u64));
+                let moment = Instant::now() + Duration::from_micros(random.below(usual.as_micros() as u64));
                 // One that ends before its moment is not waited for.
                 while child.try_wait().unwrap().is_none() && Instant::now() < moment {
                     std::thread::sleep(Duration::from_micros(200));

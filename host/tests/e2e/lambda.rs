@@ -1,13 +1,19 @@
 //! `host lambda` on a runtime API of our own, which decides about deadlines and when the process is killed.
 
-use crate::aws::Cloud;
-use crate::support::ran;
+use crate::{
+    aws::{Cloud, Shop, block_on},
+    support::ran,
+};
+use aws_sdk_dynamodb::types::AttributeValue;
+use marqo_stand_in::Options;
 use serde_json::{Value, json};
 use std::{
+    collections::HashMap,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Stdio},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// The Lambda service as a function sees it.
@@ -62,9 +68,14 @@ fn answer(mut stream: &TcpStream, status: &str, headers: &str, body: &str) {
 
 impl Runtime {
     fn start(cloud: &Cloud) -> Self {
+        Self::start_with(cloud, &[])
+    }
+
+    fn start_with(cloud: &Cloud, variables: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut command = cloud.command(&["lambda", "--data-dir", "data-lambda"]);
         command
+            .envs(variables.iter().copied())
             .env("AWS_LAMBDA_RUNTIME_API", listener.local_addr().unwrap().to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "dev-EcomIndexerFunction")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
@@ -119,55 +130,211 @@ impl Drop for Runtime {
     }
 }
 
-/// What the Lambda service receives from a queue and hands to the function; the ids of the messages beside it.
-fn batch(cloud: &Cloud, queue: &str) -> (Value, Vec<String>) {
-    let messages = cloud.receive(queue);
-    let ids = messages.iter().map(|message| message["messageId"].as_str().unwrap().to_owned()).collect();
-    (json!({"Records": messages}), ids)
-}
-
+const QUEUE: &str = "dev-ecom-indexer-shop-0_myshopify_com.fifo";
 const HOUR: Duration = Duration::from_secs(3600);
 
-#[test]
-fn batches_are_written_in_order_and_what_is_left_comes_again() {
-    let (cloud, shops) = Cloud::new(1);
-    let shop = &shops[0];
-    let ingested = ran(cloud.export("ingest", shop).output().unwrap());
+/// What the Lambda service has received from the queue and hands to the function.
+struct Batch {
+    event: Value,
+    messages: Vec<Message>,
+}
+
+struct Message {
+    id: String,
+    lane: u64,
+    seq: u64,
+    key: String,
+}
+
+impl Batch {
+    fn receive(cloud: &Cloud) -> Self {
+        let records = cloud.receive(QUEUE);
+        let message = |record: &Value| {
+            let body: Value = serde_json::from_str(record["body"].as_str().unwrap()).unwrap();
+            Message {
+                id: record["messageId"].as_str().unwrap().to_owned(),
+                lane: body["lane"].as_u64().unwrap(),
+                seq: body["seq"].as_u64().unwrap(),
+                key: body["s3_key"].as_str().unwrap().to_owned(),
+            }
+        };
+        Self { messages: records.iter().map(message).collect(), event: json!({"Records": records}) }
+    }
+
+    /// Ids of the messages that this is true of, as [`Runtime::invoke`] gives them.
+    fn ids(&self, of: impl Fn(&Message) -> bool) -> Vec<String> {
+        let mut ids: Vec<String> =
+            self.messages.iter().filter(|message| of(message)).map(|message| message.id.clone()).collect();
+        ids.sort_unstable();
+        ids
+    }
+}
+
+/// A shop whose chunks are published; the search server takes so long for each request that adds documents.
+fn published(latency: Duration) -> (Cloud, Shop, String) {
+    let (cloud, mut shops) = Cloud::with(1, Options { latency, ..Options::default() });
+    let shop = shops.remove(0);
+    let ingested = ran(cloud.export("ingest", &shop).output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
-    let chunks = ingested.json()["chunks"].as_u64().unwrap();
-    assert!(chunks >= 4, "{ingested:?}");
+    let job = ingested.json();
+    assert!(job["chunks"].as_u64().unwrap() >= 6, "{job}");
+    (cloud, shop, job["job_id"].as_str().unwrap().to_owned())
+}
+
+/// A chunk's row in the table.
+fn row(job: &str, seq: u64) -> HashMap<String, AttributeValue> {
+    let text = |text: String| AttributeValue::S(text);
+    HashMap::from([
+        ("pk".to_owned(), text(format!("JOB#{job}"))),
+        ("sk".to_owned(), text(format!("CHUNK#{seq:08}"))),
+    ])
+}
+
+/// When the documents of each message's chunk were first and last written.
+fn written(cloud: &Cloud, shop: &Shop, batch: &Batch) -> HashMap<u64, (u64, u64)> {
+    let history = cloud.marqo.history(&shop.index);
+    let s3 = cloud.clients().s3;
+    let mut written = HashMap::new();
+    for message in &batch.messages {
+        let got = block_on(async {
+            let got = s3.get_object().bucket(cloud.bucket()).key(&message.key).send().await.unwrap();
+            got.body.collect().await.unwrap().to_vec()
+        });
+        let numbers: Vec<u64> = String::from_utf8(got)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["_id"].as_str().unwrap().to_owned())
+            .flat_map(|id| {
+                history.get(&id).into_iter().flatten().map(|write| write.number).collect::<Vec<_>>()
+            })
+            .collect();
+        if let (Some(first), Some(last)) = (numbers.iter().min(), numbers.iter().max()) {
+            written.insert(message.seq, (*first, *last));
+        }
+    }
+    written
+}
+
+/// Hands messages to the function until there are none.
+fn finish(cloud: &Cloud, runtime: &mut Runtime) {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(120) {
+        // Whatever is hidden comes at once, since nobody waits for it in earnest.
+        let batch = Batch::receive(cloud);
+        if batch.messages.is_empty() {
+            return;
+        }
+        runtime.invoke(&batch.event, HOUR);
+    }
+    panic!("messages come again and again");
+}
+
+#[test]
+fn without_time_nothing_is_begun_and_what_is_begun_is_put_off() {
+    let (cloud, shop, job) = published(Duration::from_secs(3));
+    let started = Instant::now();
     let mut runtime = Runtime::start(&cloud);
     assert_eq!(runtime.ready(), None);
+    eprintln!("from the start of the process until it asks for the first event: {:?}", started.elapsed());
 
-    // Less time than the reserve: nothing is begun, everything comes again, no attempt is burnt.
-    let queue = "dev-ecom-indexer-shop-0_myshopify_com.fifo";
-    let (event, mut ids) = batch(&cloud, queue);
-    assert!(ids.len() >= 2, "{event}");
-    ids.sort_unstable();
-    assert_eq!(runtime.invoke(&event, Duration::from_secs(60)), ids);
-    assert_eq!(cloud.marqo.documents(&shop.index).len(), 0);
+    // Less time than the reserve: nothing is begun.
+    let before = cloud.marqo.requests().len();
+    let batch = Batch::receive(&cloud);
+    assert!(batch.messages.len() >= 2, "{}", batch.event);
+    assert_eq!(runtime.invoke(&batch.event, Duration::from_secs(60)), batch.ids(|_| true));
+    assert_eq!(cloud.marqo.requests().len(), before);
 
-    // With time enough all of it is written.
-    let (event, _) = batch(&cloud, queue);
-    assert_eq!(runtime.invoke(&event, HOUR), Vec::<String>::new());
-    assert!(!cloud.marqo.documents(&shop.index).is_empty());
-
-    // Killed in the middle, the next invocation goes on.
-    let (event, _) = batch(&cloud, queue);
-    if !event["Records"].as_array().unwrap().is_empty() {
-        runtime.give(&event, HOUR);
-        drop(runtime);
-        runtime = Runtime::start(&cloud);
-        runtime.ready();
+    // With a shorter reserve chunks are begun, but the server is slower than the deadline.
+    drop(runtime);
+    let mut runtime = Runtime::start_with(&cloud, &[("HOST_AWS__LAMBDA_RESERVE_SECONDS", "0")]);
+    runtime.ready();
+    let batch = Batch::receive(&cloud);
+    let invoked = Instant::now();
+    assert_eq!(runtime.invoke(&batch.event, Duration::from_secs(7)), batch.ids(|_| true));
+    assert!(invoked.elapsed() < Duration::from_secs(7), "the answer came after the deadline");
+    assert!(cloud.marqo.requests().len() > before, "nothing was begun");
+    let dynamodb = cloud.clients().dynamodb;
+    for message in &batch.messages {
+        let got = dynamodb.get_item().table_name("dev-EcomIndexerJobsTable");
+        let got = block_on(got.set_key(Some(row(&job, message.seq))).send()).unwrap();
+        let row = got.item.unwrap();
+        assert_eq!(row["attempts"].as_n().unwrap(), "0", "an attempt was burnt: {row:?}");
     }
-    cloud.aws.set_clock(3600.0);
-    for _ in 0..chunks {
-        let (event, ids) = batch(&cloud, queue);
-        if ids.is_empty() {
-            break;
-        }
-        runtime.invoke(&event, HOUR);
-        std::thread::sleep(Duration::from_millis(200));
+
+    // Everything is there at once for the next invocation, which has time.
+    finish(&cloud, &mut runtime);
+    cloud.is_complete(&shop, &cloud.ended(&shop));
+}
+
+#[test]
+fn lanes_are_written_in_order_and_a_held_chunk_holds_back_its_lane_alone() {
+    let (cloud, shop, job) = published(Duration::ZERO);
+    let mut runtime = Runtime::start(&cloud);
+    runtime.ready();
+    let batch = Batch::receive(&cloud);
+    let in_lane = |lane| batch.messages.iter().filter(|message| message.lane == lane).count();
+    let held = batch.messages.iter().find(|message| in_lane(message.lane) >= 2).unwrap();
+    assert!(batch.messages.iter().any(|message| message.lane != held.lane), "{}", batch.event);
+
+    // Another worker has claimed the chunk.
+    let dynamodb = cloud.clients().dynamodb;
+    let until = (jiff::Timestamp::now() + HOUR).as_microsecond();
+    let claim = |state: &str, until: i64| {
+        let claim = dynamodb
+            .update_item()
+            .table_name("dev-EcomIndexerJobsTable")
+            .set_key(Some(row(&job, held.seq)))
+            .update_expression("SET #state = :state, lease_until = :until")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":state", AttributeValue::S(state.to_owned()))
+            .expression_attribute_values(":until", AttributeValue::N(until.to_string()));
+        block_on(claim.send()).unwrap();
+    };
+    claim("RUNNING", until);
+    assert_eq!(runtime.invoke(&batch.event, HOUR), batch.ids(|message| message.lane == held.lane));
+    let after = written(&cloud, &shop, &batch);
+    let others: Vec<&Message> = batch.messages.iter().filter(|message| message.lane != held.lane).collect();
+    assert!(!after.contains_key(&held.seq), "{after:?}");
+    assert!(others.iter().any(|message| after.contains_key(&message.seq)), "{after:?}");
+
+    // It has died; the message was to be hidden until its lease ends.
+    claim("RUNNING", 0);
+    cloud.aws.set_clock(2.0 * HOUR.as_secs_f64());
+    finish(&cloud, &mut runtime);
+    cloud.is_complete(&shop, &cloud.ended(&shop));
+    let after = written(&cloud, &shop, &batch);
+    let mut in_order =
+        batch.messages.iter().filter(|message| after.contains_key(&message.seq)).collect::<Vec<_>>();
+    in_order.sort_unstable_by_key(|message| (message.lane, message.seq));
+    for pair in in_order.windows(2).filter(|pair| pair[0].lane == pair[1].lane) {
+        assert!(after[&pair[0].seq].1 < after[&pair[1].seq].0, "written out of order: {after:?}");
     }
-    cloud.is_complete(shop, &cloud.ended(shop));
+}
+
+#[test]
+fn what_a_timeout_leaves_behind_is_finished_by_the_next_invocation() {
+    let (cloud, shop, _) = published(Duration::from_millis(400));
+    let mut runtime = Runtime::start(&cloud);
+    runtime.ready();
+    let batch = Batch::receive(&cloud);
+    runtime.give(&batch.event, HOUR);
+    // Killed when the server has taken some documents and is busy with others.
+    let started = Instant::now();
+    while cloud.marqo.documents(&shop.index).is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(60), "nothing is written");
+        thread::sleep(Duration::from_millis(20));
+    }
+    drop(runtime);
+    let seen = cloud.marqo.documents(&shop.index).len();
+
+    // Messages are hidden for 16 minutes, rows for three seconds.
+    cloud.aws.set_clock(1000.0);
+    thread::sleep(Duration::from_secs(3));
+    let mut runtime = Runtime::start(&cloud);
+    runtime.ready();
+    finish(&cloud, &mut runtime);
+    let job = cloud.ended(&shop);
+    cloud.is_complete(&shop, &job);
+    let all = cloud.marqo.documents(&shop.index).len();
+    assert!(seen < all, "the function was killed too late: {seen} of {all}");
 }

@@ -6,6 +6,8 @@ mod archive;
 mod authoring;
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "aws")]
+mod aws_crash;
 mod bad_input;
 mod catalog;
 mod catalog_crash;
@@ -18,6 +20,8 @@ mod marqo;
 mod metrics;
 mod order;
 mod rows;
+#[cfg(feature = "aws")]
+mod s3_source;
 mod samples;
 mod settings;
 mod support;

@@ -50,6 +50,31 @@ pub(crate) fn shared_sample(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// A number from the environment, for the long forms of tests.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// SplitMix64, so that a printed seed repeats the moments at which a test does something.
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// Of HOST_TEST_SEED, or of this process.
+    pub(crate) fn new() -> Self {
+        let seed = setting("HOST_TEST_SEED", u64::from(std::process::id()) ^ 0x5eed);
+        eprintln!("HOST_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % bound
+    }
+}
+
 /// A folder with an export and a data directory.
 pub(crate) struct Place {
     pub(crate) dir: TempDir,

@@ -17,7 +17,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -26,6 +26,8 @@ use std::{
 pub(crate) struct Chaos {
     pub(crate) env: SharedEnv,
     pub(crate) is_on: AtomicBool,
+    /// How many there were.
+    pub(crate) calls: AtomicU64,
 }
 
 impl Chaos {
@@ -49,6 +51,7 @@ impl Chaos {
         call: impl Future<Output = Result<T, E>>,
         fails: impl Fn() -> E,
     ) -> Result<T, E> {
+        self.calls.fetch_add(1, Relaxed);
         if !self.is_on.load(Relaxed) {
             // Time passes also where nothing goes wrong.
             self.env.sleep(Duration::from_millis(1)).await;

@@ -42,6 +42,10 @@ async fn a_job_of_a_hundred_thousand_chunks_costs_no_more_a_chunk() {
     }
     let ended = jobs.get(&job.id).await.unwrap().unwrap();
     assert_eq!((ended.status, ended.completed_chunks), (JobStatus::Conflict, CHUNKS));
+    // A late repetition of the last step does not end it again.
+    jobs.count(&job.id, CHUNKS - 1).await.unwrap();
+    jobs.seal(&job.id, &seal(CHUNKS)).await.unwrap();
+    assert_eq!(table.times_set("ended_at"), 1, "the end is noted once");
     assert_eq!((ended.counts.processed, ended.counts.conflict), (1_000_000, 100_000));
     assert_eq!(ended.samples.len(), 20);
     assert!(dearest[1].0 <= dearest[0].0 + 1 && dearest[1].1 <= dearest[0].1 + 1, "{dearest:?}");

@@ -1,11 +1,13 @@
 //! The checks on AWS's stores: on strict models in memory, which decide, and on a server that stands in for AWS.
 
 mod chaos;
+mod idle;
 mod large;
 mod simulation;
 mod sqs;
 mod stand_in;
 mod table;
+mod terraform;
 
 use crate::{clock::Clock, embedded::embedded, make::Backend};
 use host::{

@@ -46,9 +46,15 @@ const SHOP: &str = "example.myshopify.com";
 
 /// Time that passes only while everybody sleeps; random numbers from a seed.
 #[derive(Debug)]
-struct VirtualEnv {
+pub(super) struct VirtualEnv {
     started: Instant,
     random: AtomicU64,
+}
+
+impl VirtualEnv {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { started: Instant::now(), random: AtomicU64::new(seed) }
+    }
 }
 
 #[async_trait]
@@ -72,7 +78,7 @@ impl Env for VirtualEnv {
 }
 
 /// Documents with their versions and the job that wrote them.
-struct Shelf {
+pub(super) struct Shelf {
     documents: Mutex<BTreeMap<DocumentId, Write>>,
     job_id: String,
     chaos: Arc<Chaos>,
@@ -80,6 +86,33 @@ struct Shelf {
     backward: Mutex<Vec<String>>,
     /// How often the versions of a chunk's documents were read.
     reads: AtomicU64,
+}
+
+impl Shelf {
+    pub(super) fn new(job_id: &str, chaos: &Arc<Chaos>) -> Self {
+        Self {
+            documents: Mutex::default(),
+            job_id: job_id.to_owned(),
+            chaos: chaos.clone(),
+            backward: Mutex::default(),
+            reads: AtomicU64::new(0),
+        }
+    }
+}
+
+/// A process that works all shops.
+pub(super) fn worker(stores: Stores, shelf: Arc<Shelf>, env: &SharedEnv) -> Worker {
+    let manifest = Manifest {
+        name: "rules".to_owned(),
+        version: "1.0.0".to_owned(),
+        platform: String::new(),
+        grouping: Grouping::WholeLines,
+        config_schema: "{}".to_owned(),
+        version_fields: vec!["v".to_owned()],
+    };
+    let rules = Arc::new(Rules(manifest));
+    let settings = WorkerSettings { concurrency: 2, lease: LEASE, idle: Duration::from_millis(500) };
+    Worker::new(stores, shelf, rules.clone(), rules, env.clone(), settings)
 }
 
 fn version(write: &Write) -> i64 {
@@ -278,11 +311,8 @@ struct Seen {
 }
 
 async fn schedule(seed: u64, job: Job, seen: &Seen) {
-    let env: SharedEnv = Arc::new(VirtualEnv {
-        started: Instant::now(),
-        random: AtomicU64::new(seed.wrapping_mul(0x51_7c_c1_b7)),
-    });
-    let chaos = Arc::new(Chaos { env: env.clone(), is_on: true.into() });
+    let env: SharedEnv = Arc::new(VirtualEnv::new(seed.wrapping_mul(0x51_7c_c1_b7)));
+    let chaos = Arc::new(Chaos { env: env.clone(), is_on: true.into(), calls: AtomicU64::new(0) });
     let (jobs, queues) = (Arc::new(table::Model::default()), Arc::new(sqs::Model::new(env.clone())));
     let chunks = Arc::new(ChaosChunks(Mutex::default(), chaos.clone()));
     // Each process has stores of its own, which remember nothing of the others'.
@@ -298,28 +328,10 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     };
     let plan = plan(&chaos, Job { created_at: env.now(), ..job });
     let id = &plan.job.id;
-    let shelf = Arc::new(Shelf {
-        documents: Mutex::default(),
-        job_id: id.to_string(),
-        chaos: chaos.clone(),
-        backward: Mutex::default(),
-        reads: AtomicU64::new(0),
-    });
-    let manifest = Manifest {
-        name: "rules".to_owned(),
-        version: "1.0.0".to_owned(),
-        platform: String::new(),
-        grouping: Grouping::WholeLines,
-        config_schema: "{}".to_owned(),
-        version_fields: vec!["v".to_owned()],
-    };
-    let rules = Arc::new(Rules(manifest));
-    let settings = WorkerSettings { concurrency: 2, lease: LEASE, idle: Duration::from_millis(500) };
+    let shelf = Arc::new(Shelf::new(id.as_str(), &chaos));
     let done = CancellationToken::new();
     let work = async || {
-        let worker =
-            Worker::new(stores(), shelf.clone(), rules.clone(), rules.clone(), env.clone(), settings);
-        let worked = Arc::new(worker).run_all(None, &done).await;
+        let worked = Arc::new(worker(stores(), shelf.clone(), &env)).run_all(None, &done).await;
         worked.is_ok()
     };
     let ingest = async || publish(&stores(), &plan).await.is_ok();

@@ -66,7 +66,7 @@ fn clients(url: &str) -> Clients {
     }
 }
 
-fn stand_in() -> Backend {
+pub(super) fn stand_in() -> Backend {
     let folder = tempfile::tempdir().unwrap();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let server = Arc::new(Ministack::start(target, folder.path()).unwrap());

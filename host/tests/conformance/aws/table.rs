@@ -18,6 +18,8 @@ const MAX_ITEM: usize = 64 << 10;
 pub(crate) struct Model {
     items: Mutex<BTreeMap<Key, Item>>,
     spent: Mutex<Spent>,
+    /// How often each attribute was set.
+    set: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// What the calls so far have cost.
@@ -33,6 +35,11 @@ pub(crate) struct Spent {
 impl Model {
     pub(crate) fn spent(&self) -> Spent {
         *self.spent.lock().unwrap()
+    }
+
+    /// How often an attribute was set, in all items.
+    pub(crate) fn times_set(&self, name: &str) -> u64 {
+        self.set.lock().unwrap().get(name).copied().unwrap_or(0)
     }
 
     fn spend_write(&self, before: usize, after: usize) {
@@ -132,6 +139,10 @@ impl Table for Model {
         let after = changed(before, update)?;
         assert!(after.size() <= MAX_ITEM, "{:?} would have {} bytes", update.key, after.size());
         self.spend_write(size, after.size());
+        let mut set = self.set.lock().unwrap();
+        for (name, _) in &update.set {
+            *set.entry(name).or_default() += 1;
+        }
         items.insert(update.key.clone(), after.clone());
         Ok(Updated::Done(after))
     }

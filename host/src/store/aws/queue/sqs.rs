@@ -10,7 +10,11 @@ use aws_sdk_sqs::{
     Client,
     types::{MessageSystemAttributeName, QueueAttributeName as Name},
 };
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// For how long messages are kept: SQS's longest.
 const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -29,12 +33,14 @@ const SHOP_TAG: &str = "shop_id";
 #[derive(Clone, Debug)]
 pub struct Sqs {
     client: Client,
+    /// Shops of queues that were listed, by address: a queue's shop never changes, and asking is paid for.
+    shops: Arc<Mutex<HashMap<String, String>>>,
 }
 
 impl Sqs {
     /// The queues that this client reaches.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, shops: Arc::default() }
     }
 
     async fn attribute(&self, url: &str, name: Name) -> Result<Option<String>, AwsError> {
@@ -143,6 +149,11 @@ impl QueueService for Sqs {
         while let Some(page) = pages.next().await {
             for url in page.map_err(failure).map_err(during)?.queue_urls.unwrap_or_default() {
                 let name = url.rsplit('/').next().unwrap_or_default().to_owned();
+                let known = self.shops.lock().unwrap_or_else(PoisonError::into_inner).get(&url).cloned();
+                if let Some(shop_id) = known {
+                    queues.push((name, shop_id));
+                    continue;
+                }
                 let tags = self.client.list_queue_tags().queue_url(&url).send().await.map_err(failure);
                 let tags = match tags {
                     Ok(tags) => tags.tags.unwrap_or_default(),
@@ -151,6 +162,8 @@ impl QueueService for Sqs {
                     Err(error) => return Err(during(error)),
                 };
                 if let Some(shop_id) = tags.get(SHOP_TAG) {
+                    let mut shops = self.shops.lock().unwrap_or_else(PoisonError::into_inner);
+                    shops.insert(url, shop_id.clone());
                     queues.push((name, shop_id.clone()));
                 }
             }

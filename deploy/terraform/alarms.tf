@@ -1,0 +1,72 @@
+# What somebody should be woken for. Queues of shops that are not in `shops` need alarms of the same kind.
+
+locals {
+  alarms = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "dead_letters" {
+  for_each = var.alarm_topic_arn == null ? {} : local.stems
+
+  alarm_name          = "${each.value}-dead-letters"
+  alarm_description   = "A chunk was given up: `host dlq list --shop ${each.key}` tells why."
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateNumberOfMessagesVisible"
+  dimensions          = { QueueName = aws_sqs_queue.dead_letters[each.key].name }
+  statistic           = "Maximum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarms
+}
+
+resource "aws_cloudwatch_metric_alarm" "age" {
+  for_each = var.alarm_topic_arn == null ? {} : local.stems
+
+  alarm_name          = "${each.value}-age"
+  alarm_description   = "A chunk has waited for an hour: no worker, a search server that refuses everything, or too few lanes."
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateAgeOfOldestMessage"
+  dimensions          = { QueueName = aws_sqs_queue.chunks[each.key].name }
+  statistic           = "Maximum"
+  period              = 300
+  evaluation_periods  = 3
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 3600
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarms
+}
+
+resource "aws_cloudwatch_metric_alarm" "partial_documents" {
+  count = var.alarm_topic_arn == null ? 0 : 1
+
+  alarm_name          = "${var.env}-PartialDocumentsDetected"
+  alarm_description   = "Documents lacked vectors after they were written."
+  namespace           = "host"
+  metric_name         = "PartialDocumentsDetected"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarms
+}
+
+resource "aws_cloudwatch_metric_alarm" "function_errors" {
+  count = var.package == null || var.alarm_topic_arn == null ? 0 : 1
+
+  alarm_name          = "${var.env}-EcomIndexerFunction-errors"
+  alarm_description   = "Invocations end without an answer: out of time, out of memory, or a wrong configuration; the log tells."
+  namespace           = "AWS/Lambda"
+  metric_name         = "Errors"
+  dimensions          = { FunctionName = aws_lambda_function.indexer[0].function_name }
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 3
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarms
+}

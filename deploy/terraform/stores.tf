@@ -1,0 +1,80 @@
+# What `host aws bootstrap` makes, to the letter: use the one or the other.
+
+locals {
+  bucket = coalesce(var.bucket, "${var.env}-ecom-product-data-bucket")
+  # Of all queues of an environment.
+  queue_prefix = "${var.env}-ecom-indexer-"
+}
+
+resource "aws_s3_bucket" "product_data" {
+  bucket = local.bucket
+}
+
+resource "aws_s3_bucket_public_access_block" "product_data" {
+  bucket                  = aws_s3_bucket.product_data.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "product_data" {
+  bucket = aws_s3_bucket.product_data.id
+
+  rule {
+    id     = "expire-chunks-and-reports"
+    status = "Enabled"
+    filter { prefix = "" }
+    expiration { days = var.retention_days }
+  }
+}
+
+resource "aws_dynamodb_table" "jobs" {
+  name         = "${var.env}-EcomIndexerJobsTable"
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "pk"
+  range_key    = "sk"
+
+  attribute {
+    name = "pk"
+    type = "S"
+  }
+  attribute {
+    name = "sk"
+    type = "S"
+  }
+  attribute {
+    name = "job_id"
+    type = "S"
+  }
+
+  global_secondary_index {
+    name            = "GSI_JobLookup"
+    hash_key        = "job_id"
+    projection_type = "ALL"
+  }
+
+  ttl {
+    attribute_name = "expires_at"
+    enabled        = true
+  }
+}
+
+resource "aws_dynamodb_table" "settings" {
+  name         = "${var.env}-EcomIndexSettingsTable"
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "pk"
+  range_key    = "sk"
+
+  attribute {
+    name = "pk"
+    type = "S"
+  }
+  attribute {
+    name = "sk"
+    type = "S"
+  }
+
+  # Endpoints and keys of search servers: nothing makes them anew.
+  point_in_time_recovery { enabled = true }
+}

@@ -1,0 +1,142 @@
+//! `deploy/terraform/` makes what the host makes and looks for.
+
+use super::stand_in::{Keep, stand_in};
+use crate::make::chunk;
+use aws_sdk_sqs::types::QueueAttributeName as Name;
+use host::store::aws::Names;
+use std::{collections::BTreeMap, path::PathBuf, process::Command};
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/terraform")
+}
+
+fn text(file: &str) -> String {
+    std::fs::read_to_string(folder().join(file)).unwrap()
+}
+
+/// The assignments of a resource, those of its inner blocks among them, without quotes.
+fn resource(text: &str, kind: &str, name: &str) -> BTreeMap<String, String> {
+    let begin = format!("resource \"{kind}\" \"{name}\" {{\n");
+    let (_, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("there is no {kind} {name}"));
+    let (block, _) = rest.split_once("\n}").unwrap();
+    let assignment = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        Some((name.trim().to_owned(), value.trim().trim_matches('"').to_owned()))
+    };
+    let mut assignments = BTreeMap::new();
+    for (name, value) in block.lines().filter_map(assignment) {
+        // What is the resource's own stands before its inner blocks.
+        assignments.entry(name).or_insert(value);
+    }
+    assignments
+}
+
+/// Names are made of an environment in both: here of Terraform's.
+#[test]
+fn names_are_the_hosts() {
+    let names = Names::new("${var.env}", None);
+    let stores = text("stores.tf");
+    assert!(stores.contains(&format!("coalesce(var.bucket, \"{}\")", names.bucket())));
+    assert!(stores.contains(&format!("queue_prefix = \"{}\"", names.queue_prefix())));
+    assert_eq!(resource(&stores, "aws_dynamodb_table", "jobs")["name"], names.jobs_table());
+    assert_eq!(resource(&stores, "aws_dynamodb_table", "settings")["name"], names.settings_table());
+    let function = text("function.tf");
+    assert!(function.contains(r#"${local.queue_prefix}${replace(shop, ".", "_")}"#));
+    let stem = names.queue("a.b");
+    let stem = stem.strip_suffix(".fifo").unwrap();
+    assert_eq!(format!("{}a_b", names.queue_prefix()), stem, "dots are replaced in both");
+    let queue = |resource_name: &str| resource(&function, "aws_sqs_queue", resource_name)["name"].clone();
+    assert_eq!(queue("chunks").replace("${each.value}", stem), names.queue("a.b"));
+    assert_eq!(queue("dead_letters").replace("${each.value}", stem), names.dead_letter_queue("a.b"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queues_and_tables_are_as_the_host_makes_them() {
+    let backend = stand_in();
+    let Keep { aws, clients, .. } = backend.keep.downcast_ref::<Keep>().unwrap();
+    let job = backend.job("a.b");
+    backend.stores.queue.send(&job, &chunk(&job.id, 0, 0)).await.unwrap();
+    let function = text("function.tf");
+    for (name, of) in
+        [(aws.names().queue("a.b"), "chunks"), (aws.names().dead_letter_queue("a.b"), "dead_letters")]
+    {
+        let url = clients.sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
+        let got = clients.sqs.get_queue_attributes().queue_url(&url).attribute_names(Name::All).send().await;
+        let made = got.unwrap().attributes.unwrap();
+        let declared = resource(&function, "aws_sqs_queue", of);
+        for (attribute, declared_as) in [
+            (Name::FifoQueue, "fifo_queue"),
+            (Name::ContentBasedDeduplication, "content_based_deduplication"),
+            (Name::DeduplicationScope, "deduplication_scope"),
+            (Name::FifoThroughputLimit, "fifo_throughput_limit"),
+            (Name::MessageRetentionPeriod, "message_retention_seconds"),
+            (Name::VisibilityTimeout, "visibility_timeout_seconds"),
+            (Name::SqsManagedSseEnabled, "sqs_managed_sse_enabled"),
+        ] {
+            assert_eq!(declared[declared_as], made[&attribute], "{declared_as} of {of}");
+        }
+        if let Some(policy) = made.get(&Name::RedrivePolicy) {
+            let policy: serde_json::Value = serde_json::from_str(policy).unwrap();
+            assert_eq!(declared["maxReceiveCount"], policy["maxReceiveCount"].as_str().unwrap());
+        }
+        let tags = clients.sqs.list_queue_tags().queue_url(&url).send().await.unwrap().tags.unwrap();
+        assert_eq!(tags.len(), 2, "{tags:?}");
+        let application = format!("application = \"{}\"", tags["application"]);
+        assert!(declared["tags"].contains("shop_id = each.key") && declared["tags"].contains(&application));
+    }
+
+    let stores = text("stores.tf");
+    for (name, of) in [(aws.names().jobs_table(), "jobs"), (aws.names().settings_table(), "settings")] {
+        let table = clients.dynamodb.describe_table().table_name(&name).send().await.unwrap().table.unwrap();
+        let declared = resource(&stores, "aws_dynamodb_table", of);
+        let keys: Vec<&str> = table.key_schema().iter().map(|key| key.attribute_name()).collect();
+        assert_eq!(keys, [&declared["hash_key"], &declared["range_key"]], "{of}");
+        assert_eq!(declared["billing_mode"], "PAY_PER_REQUEST");
+        for index in table.global_secondary_indexes() {
+            let (name, hash) = (index.index_name().unwrap(), index.key_schema()[0].attribute_name());
+            assert!(
+                stores.contains(&format!("name            = \"{name}\"\n    hash_key        = \"{hash}\"\n"))
+            );
+        }
+        let expiry = clients.dynamodb.describe_time_to_live().table_name(&name).send().await.unwrap();
+        let expiry = expiry.time_to_live_description.and_then(|expiry| expiry.attribute_name);
+        assert_eq!(declared.get("attribute_name"), expiry.as_ref(), "{of}");
+    }
+    let rules =
+        clients.s3.get_bucket_lifecycle_configuration().bucket(aws.names().bucket()).send().await.unwrap();
+    let declared = resource(&stores, "aws_s3_bucket_lifecycle_configuration", "product_data");
+    assert_eq!(Some(declared["id"].as_str()), rules.rules()[0].id());
+}
+
+/// Where Terraform and the provider can be had. `HOST_TEST_TERRAFORM_PLUGINS` names a folder of providers.
+#[test]
+fn terraform_takes_it() {
+    let place = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path()) {
+        if file.extension().is_some_and(|extension| extension == "tf") {
+            std::fs::copy(&file, place.path().join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let terraform = |arguments: &[&str]| {
+        let mut command = Command::new("terraform");
+        command.current_dir(place.path()).env_remove("TF_CLI_CONFIG_FILE").args(arguments).output()
+    };
+    let plugins = std::env::var("HOST_TEST_TERRAFORM_PLUGINS").map(|folder| format!("-plugin-dir={folder}"));
+    let init = [
+        "init",
+        "-backend=false",
+        "-input=false",
+        "-no-color",
+        plugins.as_deref().unwrap_or("-upgrade=false"),
+    ];
+    match terraform(&init) {
+        Ok(made) if made.status.success() => {
+            let checked = terraform(&["validate", "-no-color"]).unwrap();
+            assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+            let formatted = terraform(&["fmt", "-check", "-diff"]).unwrap();
+            assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stdout));
+        }
+        Ok(_) => eprintln!("skipped: terraform cannot have its provider for AWS here"),
+        Err(_) => eprintln!("skipped: terraform is not installed"),
+    }
+}

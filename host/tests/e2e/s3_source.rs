@@ -1,0 +1,188 @@
+//! `s3://bucket/key` as a source, through the real binary; a proxy before the server breaks answers off.
+
+use crate::{
+    aws::{Server, block_on},
+    support::{Place, Ran, ran},
+};
+use aws_sdk_s3::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region},
+};
+use flate2::{Compression, write::GzEncoder};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+};
+use xtask::sample::{Recipe, Shape};
+
+const BUCKET: &str = "exports";
+
+fn client(url: &str) -> Client {
+    let keys = Credentials::new("123456789012", "secret", None, None, "test");
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-central-1"))
+        .endpoint_url(url)
+        .force_path_style(true)
+        .credentials_provider(keys)
+        .http_client(host::store::aws::http_client());
+    Client::from_conf(config.build())
+}
+
+fn put(client: &Client, key: &str, bytes: Vec<u8>) {
+    let sent = client.put_object().bucket(BUCKET).key(key).body(bytes.into()).send();
+    block_on(sent).unwrap();
+}
+
+/// An export of at least so many bytes.
+fn export(seed: u64, bytes: u64) -> Vec<u8> {
+    let mut export = Vec::new();
+    let recipe =
+        Recipe { seed, shape: Shape::Real, grouped: true, products: u64::MAX, bytes, bad_lines: 0.0 };
+    xtask::sample::write(&recipe, &mut export).unwrap();
+    export
+}
+
+/// A server with a bucket.
+fn bucket() -> (Arc<Server>, Client) {
+    let server = Server::start();
+    let client = client(server.url());
+    let region = aws_sdk_s3::types::CreateBucketConfiguration::builder();
+    let region = region.location_constraint("eu-central-1".into()).build();
+    block_on(client.create_bucket().bucket(BUCKET).create_bucket_configuration(region).send()).unwrap();
+    (server, client)
+}
+
+fn run(place: &Place, url: &str, key: &str) -> Ran {
+    let mut command = place.run_command(&format!("s3://{BUCKET}/{key}"), &[]);
+    command
+        .env("HOST_AWS__ENDPOINT_URL", url)
+        .env("AWS_ACCESS_KEY_ID", "123456789012")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .env("AWS_REGION", "eu-central-1");
+    ran(command.output().unwrap())
+}
+
+fn has_published(place: &Place) -> bool {
+    place.path("data/chunks").exists() && !place.chunks().is_empty()
+}
+
+/// What a part of an object's answer is sent as.
+enum Answer {
+    Whole,
+    Half,
+}
+
+/// A request without a body, as it came.
+fn head(mut stream: &TcpStream) -> String {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// Passes requests on. Before each part of an object `decide` is asked, with how many have been asked for.
+fn proxy(to: &str, mut decide: impl FnMut(usize) -> Answer + Send + 'static) -> String {
+    let to: SocketAddr = to.strip_prefix("http://").unwrap().parse().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut parts = 0;
+        for stream in listener.incoming().map_while(Result::ok) {
+            let head = head(&stream);
+            let answer = if head.starts_with("GET") {
+                parts += 1;
+                decide(parts)
+            } else {
+                Answer::Whole
+            };
+            let mut server = TcpStream::connect(to).unwrap();
+            server.write_all(head.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
+            let mut answered = Vec::new();
+            server.read_to_end(&mut answered).unwrap();
+            if let Answer::Half = answer {
+                answered.truncate(answered.len() / 2);
+            }
+            // The client may have gone.
+            let _ = (&stream).write_all(&answered);
+        }
+    });
+    url
+}
+
+#[test]
+fn an_object_is_read_like_a_file_packed_or_not() {
+    let (server, client) = bucket();
+    let export = export(1, 200_000);
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(&export).unwrap();
+    put(&client, "a/products.jsonl.gz", packed.finish().unwrap());
+    put(&client, "a/products.jsonl", export.clone());
+    let file = Place::new();
+    let path = file.write("products.jsonl", export);
+    assert_eq!(file.run(path.to_str().unwrap(), &[]).code, Some(0));
+    for key in ["a/products.jsonl", "a/products.jsonl.gz"] {
+        let place = Place::new();
+        let ran = run(&place, server.url(), key);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(place.chunks() == file.chunks(), "{key}: other chunks than of the file");
+    }
+}
+
+#[test]
+fn an_object_that_is_not_there_is_a_mistake_of_the_caller() {
+    let (server, _) = bucket();
+    let place = Place::new();
+    let ran = run(&place, server.url(), "missing.jsonl");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("s3://exports/missing.jsonl"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_asked_for_again() {
+    let (server, client) = bucket();
+    let export = export(1, 9_000_000);
+    put(&client, "products.jsonl", export.clone());
+    let file = Place::new();
+    let path = file.write("products.jsonl", export);
+    assert_eq!(file.run(path.to_str().unwrap(), &[]).code, Some(0));
+
+    // The first part comes at the second attempt, the next one at the third.
+    let url = proxy(server.url(), |part| if [2, 5].contains(&part) { Answer::Whole } else { Answer::Half });
+    let place = Place::new();
+    let read = run(&place, &url, "products.jsonl");
+    assert_eq!(read.code, Some(0), "{read:?}");
+    assert!(place.chunks() == file.chunks(), "other chunks than of the file");
+
+    let url = proxy(server.url(), |part| if part == 1 { Answer::Whole } else { Answer::Half });
+    let place = Place::new();
+    let broken = run(&place, &url, "products.jsonl");
+    assert_eq!(broken.code, Some(1), "{broken:?}");
+    assert!(broken.stderr.contains("s3://exports/products.jsonl"), "{}", broken.stderr);
+    assert!(!has_published(&place), "a part of an export was published");
+}
+
+#[test]
+fn an_object_that_changes_while_it_is_read_is_refused() {
+    let (server, client) = bucket();
+    put(&client, "products.jsonl", export(1, 9_000_000));
+    // Replaced between its two parts by an export of nearly the same size.
+    let other = Mutex::new(Some(export(2, 9_000_000)));
+    let url = proxy(server.url(), move |part| {
+        if part == 2
+            && let Some(other) = other.lock().unwrap().take()
+        {
+            put(&client, "products.jsonl", other);
+        }
+        Answer::Whole
+    });
+    let place = Place::new();
+    let ran = run(&place, &url, "products.jsonl");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("the object was replaced while it was read"), "{}", ran.stderr);
+    assert!(!has_published(&place), "two halves of exports were published");
+}
