@@ -212,7 +212,11 @@ pub(super) async fn get(stores: &Stores, id: &JobId) -> Result<JobSnapshot, Fail
 }
 
 /// The job with this id or beginning of one, or the newest.
-async fn find(stores: &Stores, shop: Option<&str>, id: Option<String>) -> Result<JobSnapshot, Failure> {
+pub(super) async fn find(
+    stores: &Stores,
+    shop: Option<&str>,
+    id: Option<String>,
+) -> Result<JobSnapshot, Failure> {
     let Some(wanted) = id else {
         let newest = stores.jobs.list(shop, 1).await.map_err(store_failure)?.into_iter().next();
         return newest.ok_or_else(|| Failure::usage("there is no job yet").help("`host run` makes one"));

@@ -156,7 +156,7 @@ pub fn main() -> Exit {
         #[cfg(feature = "aws")]
         Command::Aws(command) => aws::run(&global, &command),
         Command::Catalog(command) => catalog::run(&global, command),
-        Command::Plugin(command) => plugin::run(&global, command),
+        Command::Plugin(command) => plugin::run(&global, command, &screen),
         Command::Config(command) => config::run(&global, command),
         Command::Completions(args) => completions::run(&args),
     };

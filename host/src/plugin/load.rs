@@ -5,6 +5,7 @@ use crate::{
     model::{Digest, Manifest, job::PluginRef},
     plugin::{
         BatchFailure, Cache, Engine, Limits, LoadError, Role,
+        conduct::Conduct,
         contract::Contract,
         contract_v0_1::Prepared,
         fault::Fault,
@@ -62,6 +63,7 @@ pub(super) struct Loaded {
     /// `name@version`.
     pub(super) reference: Arc<str>,
     pub(super) config: String,
+    pub(super) conduct: Conduct,
     roles: Vec<Role>,
     digest: Digest,
 }
@@ -126,6 +128,7 @@ impl Loader {
             reference: manifest.reference().into(),
             manifest,
             config,
+            conduct: Conduct::default(),
             roles: compiled.contract.roles,
             digest: compiled.digest,
             prepared: compiled.prepared,
@@ -133,7 +136,7 @@ impl Loader {
         // Configured here once, so that a wrong configuration is told before anything is read.
         match Instance::new(&loaded) {
             Ok(_) => Ok(Plugin(Arc::new(loaded))),
-            Err(BatchFailure { plugin, code, message }) => {
+            Err(BatchFailure { plugin, code, message, .. }) => {
                 Err(LoadError::Configure { path: path.to_owned(), plugin, code, message })
             }
         }
@@ -253,6 +256,7 @@ impl Loaded {
             plugin: self.reference.to_string(),
             code: code(code_text),
             message: bounded(message, CAUSE_CHARACTERS),
+            stopped: false,
         }
     }
 }

@@ -9,6 +9,7 @@ mod bisect;
 pub mod bundled;
 mod cache;
 mod checks;
+mod conduct;
 mod contract;
 mod contract_v0_1;
 mod engine;
@@ -113,9 +114,9 @@ pub struct Cost {
 }
 
 /// A batch could not be handled at all: the plug-in said so, or it broke the contract in a way that concerns no single
-/// item. The same batch would fail again.
+/// item. The same batch would fail again. Or the plug-in was stopped, and so would every other batch.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("plug-in {plugin} failed on a whole batch: {message} ({code})")]
+#[error("plug-in {plugin} {}: {message} ({code})", if *stopped { "was stopped" } else { "failed on a whole batch" })]
 pub struct BatchFailure {
     /// `name@version`.
     pub plugin: String,
@@ -123,6 +124,8 @@ pub struct BatchFailure {
     pub code: String,
     /// One sentence for a person.
     pub message: String,
+    /// Whether the plug-in was stopped because it kept failing: nothing is wrong with the batch.
+    pub stopped: bool,
 }
 
 /// The transform role.

@@ -6,7 +6,7 @@ use crate::{
     index::{Index, IndexError, Outcome, Stored, Target, Write},
     model::{
         ChunkRef, Class, Counts, Digest, DocumentId, Grouping, Issue, Job, JobId, JobStatus, Manifest,
-        Operation, PluginRef, SameVersion, Seal, Severity, SourceStats,
+        Operation, PluginRef, Quarantined, SameVersion, Seal, Severity, SourceStats,
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
     store::{ChunkOutcome, Claim, JobSnapshot, Stores, embedded::Embedded},
@@ -200,6 +200,7 @@ impl Validate for Rules {
                 plugin: "rules@1.0.0".into(),
                 code: "broken".into(),
                 message: "cannot".into(),
+                stopped: false,
             });
         }
         let verdict = |document: MadeDocument| {
@@ -342,6 +343,7 @@ impl Bench {
             source: SourceStats::default(),
             samples: Vec::new(),
             reports: Vec::new(),
+            quarantine: Quarantined::default(),
         };
         self.stores.jobs.seal(&id, &seal).await.unwrap();
         id

@@ -16,6 +16,7 @@ mod lambda;
 mod marqo;
 mod metrics;
 mod order;
+mod quarantine;
 mod rows;
 mod samples;
 mod settings;

@@ -14,7 +14,11 @@ mod verify;
 pub(super) use findings::text as comparison_text;
 pub(super) use shadow::shadow;
 
-use super::{Ended, Global, failure::Failure};
+use super::{
+    Ended, Global,
+    failure::Failure,
+    run::{ReplayArgs, replay},
+};
 use crate::{
     author::{
         project::{Project, ProjectError},
@@ -22,6 +26,7 @@ use crate::{
     },
     config::Config,
     plugin::{BatchFailure, Cache, LoadError, Plugin, Profile, Runner},
+    telemetry::progress::Screen,
 };
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
@@ -50,6 +55,8 @@ pub(super) enum PluginCommand {
     Bench(bench::BenchArgs),
     /// Compare what two versions of a plug-in make of the same products
     Diff(diff::DiffArgs),
+    /// Give a mended plug-in exactly those products of a job that the old one trapped on or refused, as a new job
+    Replay(ReplayArgs),
     /// Say what a plug-in is
     Inspect {
         /// The component, or the folder of a project
@@ -64,7 +71,7 @@ impl PluginCommand {
     }
 }
 
-pub(super) fn run(global: &Global, command: PluginCommand) -> Ended {
+pub(super) fn run(global: &Global, command: PluginCommand, screen: &Screen) -> Ended {
     match command {
         PluginCommand::New(args) => new::run(global, &args),
         PluginCommand::Build(args) => build::run(global, &args),
@@ -73,6 +80,7 @@ pub(super) fn run(global: &Global, command: PluginCommand) -> Ended {
         PluginCommand::Verify { plugin } => verify::run(global, &plugin),
         PluginCommand::Bench(args) => bench::run(global, &args),
         PluginCommand::Diff(args) => diff::run(global, &args),
+        PluginCommand::Replay(args) => replay(global, args, screen),
         PluginCommand::Inspect { plugin } => inspect::run(global, &plugin),
     }
 }

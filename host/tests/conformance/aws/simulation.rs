@@ -14,8 +14,8 @@ use host::{
     env::{Env, SharedEnv},
     index::{Index, IndexError, Outcome, Stored, Target, Write},
     model::{
-        ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Seal,
-        SourceStats,
+        ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Quarantined,
+        Seal, SourceStats,
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
     store::{
@@ -248,6 +248,7 @@ async fn publish(stores: &Stores, plan: &Plan) -> Result<(), StoreError> {
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
+        quarantine: Quarantined::default(),
     };
     stores.jobs.seal(&plan.job.id, &seal).await
 }
