@@ -18,6 +18,7 @@ mod plugin;
 mod report;
 mod run;
 mod settings;
+mod supply;
 mod work;
 
 pub use failure::Exit;

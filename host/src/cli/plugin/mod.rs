@@ -5,6 +5,7 @@ mod build;
 mod diff;
 mod findings;
 mod inspect;
+mod lock;
 mod new;
 mod run;
 mod shadow;
@@ -18,6 +19,7 @@ use super::{
     Ended, Global,
     failure::Failure,
     run::{ReplayArgs, replay},
+    supply::unlocked_supply,
 };
 use crate::{
     author::{
@@ -55,6 +57,8 @@ pub(super) enum PluginCommand {
     Bench(bench::BenchArgs),
     /// Compare what two versions of a plug-in make of the same products
     Diff(diff::DiffArgs),
+    /// Write down which components plug-ins are now, so that no others are run under their names
+    Lock(lock::LockArgs),
     /// Give a mended plug-in exactly those products of a job that the old one trapped on or refused, as a new job
     Replay(ReplayArgs),
     /// Say what a plug-in is
@@ -80,6 +84,7 @@ pub(super) fn run(global: &Global, command: PluginCommand, screen: &Screen) -> E
         PluginCommand::Verify { plugin } => verify::run(global, &plugin),
         PluginCommand::Bench(args) => bench::run(global, &args),
         PluginCommand::Diff(args) => diff::run(global, &args),
+        PluginCommand::Lock(args) => lock::run(global, &args),
         PluginCommand::Replay(args) => replay(global, args, screen),
         PluginCommand::Inspect { plugin } => inspect::run(global, &plugin),
     }
@@ -97,6 +102,10 @@ fn component(path: &Path) -> Result<PathBuf, Failure> {
 
 /// Loads a component as the settings configure it, or a project's as its `plugin.toml` does.
 fn load(workbench: &Workbench, path: &Path, config: &Config) -> Result<Plugin, Failure> {
+    if path.to_string_lossy().starts_with("oci://") {
+        let component = unlocked_supply(config)?.get_one(path)?.component;
+        return workbench.load_component(&component, &config.plugin.config).map_err(Failure::usage);
+    }
     if !path.is_dir() {
         return workbench.load(path, &config.plugin.config).map_err(Failure::usage);
     }

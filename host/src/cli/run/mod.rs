@@ -13,6 +13,7 @@ use super::{
     context::{Patience, effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     plugin::shadow,
+    supply::PluginArgs,
 };
 use crate::{
     author::shadow::Shadow,
@@ -39,9 +40,8 @@ pub(super) struct RunArgs {
     /// the queue until Ctrl-C
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
-    /// Plug-in file; may be repeated, the later one wins a role
-    #[arg(long = "plugin", value_name = "FILE")]
-    plugins: Vec<PathBuf>,
+    #[command(flatten)]
+    plugins: PluginArgs,
     /// Plug-in, or folder of a project, that gets the same products and writes nothing; what it makes of them differently is
     /// told on stderr
     #[arg(long, value_name = "PLUGIN", requires = "sources")]
@@ -99,8 +99,8 @@ pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Scree
         .set("--full", "ingest.full", args.full.then_some(true))
         .set("--grouping", "ingest.grouping", args.grouping)
         .set("--lanes", "ingest.lanes", args.lanes)
-        .set("--same-version", "worker.same_version", args.same_version)
-        .set("--plugin", "plugin.files", (!args.plugins.is_empty()).then_some(&args.plugins));
+        .set("--same-version", "worker.same_version", args.same_version);
+    args.plugins.set(&mut overrides);
     let config = effective(global, &overrides)?.config;
     let shop = shop(&config)?;
     whole_shop(&config, args.operation)?;

@@ -9,6 +9,7 @@ use super::{
         failure::{Exit, Failure},
         jobs::find,
         output::{OutputFormat, entry_text},
+        supply::PluginArgs,
     },
     Halves, Run, ingest_failure, interrupts,
     job::{Origin, platform},
@@ -22,7 +23,6 @@ use crate::{
     telemetry::{exporter, progress::Screen},
 };
 use clap::Args;
-use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 /// Arguments of `host plugin replay`.
@@ -30,9 +30,8 @@ use tokio_util::sync::CancellationToken;
 pub(in crate::cli) struct ReplayArgs {
     /// Id of the job, or its beginning
     job: String,
-    /// Plug-in file; may be repeated, the later one wins a role
-    #[arg(long = "plugin", value_name = "FILE")]
-    plugins: Vec<PathBuf>,
+    #[command(flatten)]
+    plugins: PluginArgs,
     /// Print the products and why they were refused, and do nothing else
     #[arg(long)]
     dry_run: bool,
@@ -40,7 +39,7 @@ pub(in crate::cli) struct ReplayArgs {
 
 pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen) -> Ended {
     let mut overrides = global.overrides();
-    overrides.set("--plugin", "plugin.files", (!args.plugins.is_empty()).then_some(&args.plugins));
+    args.plugins.set(&mut overrides);
     let config = effective(global, &overrides)?.config;
     runtime()?.block_on(async {
         let backend = Backend::open(&config, false).await?;
