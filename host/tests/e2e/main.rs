@@ -10,6 +10,7 @@ mod catalog;
 mod catalog_crash;
 mod crash;
 mod everyday;
+mod examples;
 mod interrupt;
 #[cfg(feature = "aws")]
 mod lambda;
@@ -23,4 +24,5 @@ mod samples;
 mod settings;
 mod supply;
 mod support;
+mod swap;
 mod sync;
