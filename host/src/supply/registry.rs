@@ -91,8 +91,13 @@ impl<'a> Registry<'a> {
         };
         let bytes = match (digest, &self.reference.version) {
             (Some(digest), _) => self.by_digest("manifests", digest, SMALL).await?,
-            (None, Version::Tag(tag)) => self.required("manifests", tag, SMALL).await?,
             (None, Version::Digest(digest)) => self.by_digest("manifests", *digest, SMALL).await?,
+            (None, Version::Tag(tag)) => {
+                let bytes = self.required("manifests", tag, SMALL).await?;
+                // For the time when a lock has pinned it.
+                self.keep(Digest::of(&bytes), &bytes);
+                bytes
+            }
         };
         let manifest: Manifest = serde_json::from_slice(&bytes)
             .map_err(|error| self.refused(format!("its manifest is none: {error}")))?;
@@ -133,7 +138,7 @@ impl<'a> Registry<'a> {
     /// What has a digest: kept, or asked for and kept. Other bytes are refused, wherever they come from.
     async fn by_digest(&self, kind: &str, digest: Digest, limit: u64) -> Result<Vec<u8>, SupplyError> {
         let path = self.kept.as_ref().map(|folder| folder.join(digest.hex()));
-        if let Some(bytes) = path.as_ref().and_then(|path| fs::read(path).ok())
+        if let Some(bytes) = path.and_then(|path| fs::read(path).ok())
             && Digest::of(&bytes) == digest
         {
             return Ok(bytes);
@@ -142,12 +147,17 @@ impl<'a> Registry<'a> {
         if Digest::of(&bytes) != digest {
             return Err(self.refused(format!("it gave other bytes than those of {digest}")));
         }
-        if let Some(path) = path
-            && let Err(error) = keep(&path, &bytes)
-        {
-            tracing::warn!("what registries give is not kept in {}: {error}", path.display());
-        }
+        self.keep(digest, &bytes);
         Ok(bytes)
+    }
+
+    /// Keeps what has a digest. A folder that cannot be written is no reason to stop.
+    fn keep(&self, digest: Digest, bytes: &[u8]) {
+        if let Some(folder) = &self.kept
+            && let Err(error) = keep(&folder.join(digest.hex()), bytes)
+        {
+            tracing::warn!("what registries give is not kept in {}: {error}", folder.display());
+        }
     }
 
     async fn required(&self, kind: &str, what: &str, limit: u64) -> Result<Vec<u8>, SupplyError> {

@@ -186,11 +186,9 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
     let alarms: Vec<&str> =
         stopped.stderr.lines().filter(|line| line.contains("code=\"plugin-stopped\"")).collect();
     assert_eq!(alarms.len(), 1, "{stopped:?}");
-    let error = stopped.stderr.find("error: ").unwrap();
-    assert!(
-        stopped.stderr[error..]
-            .starts_with("error: plug-in evil@0.1.0 was stopped: it failed on 41 of its last 200 items")
-    );
+    // Who is told first is a matter of luck, for the plug-in judges the documents as well: the ingest or the worker.
+    let said = "plug-in evil@0.1.0 was stopped: it failed on 41 of its last 200 items";
+    assert!(stopped.stderr.contains(said), "{stopped:?}");
     let metrics = fs::read_to_string(place.path("metrics.prom")).unwrap();
     assert!(metrics.contains("host_plugins_stopped_total 1"), "{metrics}");
 

@@ -2,7 +2,7 @@
 
 use crate::{
     registry::digest,
-    support::{Place, SHOP, guest},
+    support::{Place, SHOP, guest, ran},
 };
 use serde_json::{Value, json};
 use std::{fs, ops::RangeInclusive};
@@ -18,11 +18,6 @@ fn export(place: &Place, name: &str, products: RangeInclusive<u32>, day: u32) {
     place.write(name, products.map(line).collect::<String>());
 }
 
-fn settings(place: &Place, doing: &str) {
-    let text = format!("[ingest]\nchunk_documents = 20\nlanes = 3\n[plugin.config.evil]\ndo = \"{doing}\"\n");
-    place.write("host.toml", text);
-}
-
 #[test]
 fn a_swap_while_jobs_run_loses_and_mixes_nothing() {
     let place = Place::new();
@@ -30,19 +25,19 @@ fn a_swap_while_jobs_run_loses_and_mixes_nothing() {
     let new = [old.as_slice(), b"\x00\x03\x01xy"].concat();
     export(&place, "old.jsonl", 1..=300, 1);
     export(&place, "new.jsonl", 201..=500, 2);
-    let ingest = |wasm: &[u8], source: &str| {
+    place.write("host.toml", "[ingest]\nchunk_documents = 20\nlanes = 3\n");
+    let ingest = |wasm: &[u8], doing: &str, source: &str| {
         place.write("shop.wasm", wasm);
         let arguments = ["ingest", "--plugin", "shop.wasm", source, "--shop", SHOP];
-        let ran = place.host(&[&arguments[..], &IN].concat());
+        let mut command = place.command(&[&arguments[..], &IN].concat());
+        let ran = ran(command.env("HOST_PLUGIN__CONFIG__EVIL__DO", doing).output().unwrap());
         assert_eq!(ran.code, Some(0), "{ran:?}");
         ran.json()["job_id"].as_str().unwrap().to_owned()
     };
     // The old version makes documents without the field `made`.
-    settings(&place, "good");
-    let first = ingest(&old, "old.jsonl");
+    let first = ingest(&old, "good", "old.jsonl");
     let mut worker = place.command(&["work", "--quiet", "--data-dir", "data"]).spawn().unwrap();
-    settings(&place, "verbatim");
-    let second = ingest(&new, "new.jsonl");
+    let second = ingest(&new, "verbatim", "new.jsonl");
 
     let ended = |id: &str| -> Value {
         let ran = place.host(&[&["jobs", "watch", id, "--quiet"][..], &IN].concat());
