@@ -154,7 +154,7 @@ async fn list(global: &Global, backend: &Backend, old: &JobSnapshot) -> Ended {
             match global.output {
                 OutputFormat::Json => print_json(&kept)?,
                 OutputFormat::Text => {
-                    print(&format!("{}\n{}\n", entry_text(&kept.reason), kept.product.text))?
+                    print(&format!("{}\n{}\n", entry_text(&kept.reason), kept.product.text))?;
                 }
             }
         }
