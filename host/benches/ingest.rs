@@ -85,7 +85,7 @@ fn whole(export: &str, plugin: &str, threads: usize) {
     let stores = Embedded::open(dir.path(), Arc::new(RealEnv)).expect("the data directory opens").stores();
     let job = job(&plugins);
     let bounds = ChunkBounds { documents: 1000, bytes: 8 << 20 };
-    let settings = IngestSettings { bounds, lanes: 1, batches: 2 * threads };
+    let settings = IngestSettings { bounds, lanes: 1, batches: 2 * threads, quarantine_bytes: 0 };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

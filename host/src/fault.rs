@@ -116,6 +116,8 @@ pub fn disposition(fault: &Fault, attempts: u32, jitter: u64) -> Disposition {
         Fault::LostInput { .. } => Disposition::Retry(backoff(attempts, jitter)),
         Fault::Bug { .. } if attempts >= 2 => Disposition::Quarantine("internal-error"),
         Fault::Bug { .. } => Disposition::Retry(backoff(attempts, jitter)),
+        // It would fail on every other chunk as well.
+        Fault::Plugin(failure) if failure.stopped => Disposition::Stop,
         Fault::Plugin(_) => Disposition::Quarantine("plugin-failure"),
         Fault::Store(StoreError { kind: StoreErrorKind::Corrupt, .. }) => {
             Disposition::Quarantine("corrupt-chunk")
@@ -160,7 +162,8 @@ mod tests {
     #[test]
     fn the_table_of_dispositions() {
         let key = || "k".to_owned();
-        let plugin = BatchFailure { plugin: "p@1".into(), code: "c".into(), message: "m".into() };
+        let plugin =
+            |stopped| BatchFailure { plugin: "p@1".into(), code: "c".into(), message: "m".into(), stopped };
         for (fault, attempts, expected) in [
             (Fault::LeaseLost { key: key() }, 1, Disposition::Abandon),
             (Fault::OutOfTime { key: key() }, 9, Disposition::Defer),
@@ -178,7 +181,8 @@ mod tests {
             (Fault::LostInput { key: key() }, 3, Disposition::Quarantine("lost-input")),
             (Fault::Bug { key: key(), message: key() }, 1, Disposition::Retry(Duration::ZERO)),
             (Fault::Bug { key: key(), message: key() }, 2, Disposition::Quarantine("internal-error")),
-            (Fault::Plugin(plugin), 1, Disposition::Quarantine("plugin-failure")),
+            (Fault::Plugin(plugin(false)), 1, Disposition::Quarantine("plugin-failure")),
+            (Fault::Plugin(plugin(true)), 1, Disposition::Stop),
             (store(StoreErrorKind::Corrupt), 1, Disposition::Quarantine("corrupt-chunk")),
             (store(StoreErrorKind::Permanent), 1, Disposition::Stop),
             (store(StoreErrorKind::Transient), 8, Disposition::Retry(Duration::ZERO)),

@@ -17,5 +17,6 @@ pub mod ingest;
 pub mod model;
 pub mod plugin;
 pub mod store;
+pub mod supply;
 pub mod telemetry;
 pub mod worker;

@@ -12,7 +12,7 @@ use crate::{
         chunk::{ChunkBounds, Chunker},
         publish::{PublishError, Publisher},
     },
-    model::{Counts, DocumentId, Job, JobId, Operation, Seal, job::SourceStats},
+    model::{Counts, DocumentId, Job, JobId, Operation, Quarantined, Seal, SourceStats},
     store::{StoreError, Stores},
 };
 use std::{
@@ -145,6 +145,7 @@ impl Plan {
             source,
             samples: Vec::new(),
             reports: Vec::new(),
+            quarantine: Quarantined::default(),
         };
         Ok(stores.jobs.seal(&job.id, &seal).await?)
     }

@@ -8,7 +8,10 @@ use crate::{
         chunk::{ChunkBounds, Chunker},
         publish::Publisher,
     },
-    model::{Counts, Digest, DocumentId, Job, JobId, Operation, PluginRef, SameVersion, Seal, SourceStats},
+    model::{
+        Counts, Digest, DocumentId, Job, JobId, Operation, PluginRef, Quarantined, SameVersion, Seal,
+        SourceStats,
+    },
     store::{JobSnapshot, Stores, embedded::Embedded},
 };
 use async_trait::async_trait;
@@ -142,6 +145,7 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
+        quarantine: Quarantined::default(),
     };
     stores.jobs.seal(&job.id, &seal).await.unwrap();
     stores.jobs.get(&job.id).await.unwrap().unwrap()

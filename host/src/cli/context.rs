@@ -1,11 +1,11 @@
 //! What commands share: settings, the data directory, the runtime, printing.
 
-use super::{Global, failure::Failure};
+use super::{Global, failure::Failure, supply::supply};
 use crate::{
     config::{Config, Effective, Overrides, load},
     env::{RealEnv, SharedEnv},
     index::{catalog::Catalog, marqo::Marqo},
-    plugin::{Cache, OpenError, Plugins, Profile, Settings},
+    plugin::{Cache, Component, OpenError, Plugins, Profile, Settings},
     store::{Settings as IndexSettingsStore, StoreError, embedded::Embedded},
 };
 use serde::Serialize;
@@ -70,7 +70,9 @@ pub(super) fn plugins(config: &Config) -> Result<Plugins, Failure> {
         cache: Cache::of_user(),
         profile: Profile::Production,
     };
-    Plugins::open(&settings, &config.plugin.files, &config.plugin.config).map_err(plugin_failure)
+    let supplied = supply(config)?.get(&config.plugin.files)?;
+    let components: Vec<Component> = supplied.into_iter().map(|supplied| supplied.component).collect();
+    Plugins::of(&settings, &components, &config.plugin.config).map_err(plugin_failure)
 }
 
 fn plugin_failure(error: OpenError) -> Failure {

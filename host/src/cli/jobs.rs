@@ -212,7 +212,11 @@ pub(super) async fn get(stores: &Stores, id: &JobId) -> Result<JobSnapshot, Fail
 }
 
 /// The job with this id or beginning of one, or the newest.
-async fn find(stores: &Stores, shop: Option<&str>, id: Option<String>) -> Result<JobSnapshot, Failure> {
+pub(super) async fn find(
+    stores: &Stores,
+    shop: Option<&str>,
+    id: Option<String>,
+) -> Result<JobSnapshot, Failure> {
     let Some(wanted) = id else {
         // What a sync did not have is removed by a job that belongs to it.
         let is_sync = |job: &JobSnapshot| job.job.operation != Operation::DeleteDocuments;

@@ -5,6 +5,7 @@ use super::{
     backend::Backend,
     context::{Patience, effective, env, plugins, runtime},
     failure::{Exit, Failure},
+    supply::PluginArgs,
 };
 use crate::{
     config::{Config, StoreKind},
@@ -17,7 +18,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use clap::Args;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Before the deadline, everything is given back: what takes the runtime's own last seconds.
 const LAST_SECONDS: Duration = Duration::from_secs(5);
@@ -25,9 +26,8 @@ const LAST_SECONDS: Duration = Duration::from_secs(5);
 /// Arguments of `host lambda`.
 #[derive(Debug, Args)]
 pub(super) struct LambdaArgs {
-    /// Plug-in file; may be repeated, the later one wins a role
-    #[arg(long = "plugin", value_name = "FILE")]
-    plugins: Vec<PathBuf>,
+    #[command(flatten)]
+    plugins: PluginArgs,
 }
 
 /// What lives from one invocation to the next.
@@ -45,11 +45,8 @@ pub(super) fn run(global: &Global, args: &LambdaArgs) -> Ended {
             .help("`host work` does the same work anywhere else"));
     }
     let mut overrides = global.overrides();
-    overrides.set("lambda", "store", Some(StoreKind::Aws)).set(
-        "--plugin",
-        "plugin.files",
-        (!args.plugins.is_empty()).then_some(&args.plugins),
-    );
+    overrides.set("lambda", "store", Some(StoreKind::Aws));
+    args.plugins.set(&mut overrides);
     let config: Config = effective(global, &overrides)?.config;
     let plugins = plugins(&config)?;
     runtime()?.block_on(async {

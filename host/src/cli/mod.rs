@@ -18,6 +18,7 @@ mod plugin;
 mod report;
 mod run;
 mod settings;
+mod supply;
 mod work;
 
 pub use failure::Exit;
@@ -161,7 +162,7 @@ pub fn main() -> Exit {
         #[cfg(feature = "aws")]
         Command::Aws(command) => aws::run(&global, &command),
         Command::Catalog(command) => catalog::run(&global, command),
-        Command::Plugin(command) => plugin::run(&global, command),
+        Command::Plugin(command) => plugin::run(&global, command, &screen),
         Command::Config(command) => config::run(&global, command),
         Command::Completions(args) => completions::run(&args),
     };

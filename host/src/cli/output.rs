@@ -2,7 +2,7 @@
 
 use crate::{
     cli::failure::Exit,
-    model::{Class, Counts, Entry, JobStatus, SourceStats, job::PluginRef},
+    model::{Class, Counts, Entry, JobStatus, Quarantined, SourceStats, job::PluginRef},
     store::JobSnapshot,
     telemetry::progress::{bytes, count, short},
 };
@@ -37,6 +37,8 @@ pub(super) struct JobView<'a> {
     chunks: u32,
     completed_chunks: u32,
     source: Option<&'a SourceStats>,
+    /// Products that `host plugin replay` can feed again.
+    quarantine: Option<&'a Quarantined>,
     samples: SamplesView<'a>,
     /// Folder of the report objects, if any item has an entry.
     report: Option<String>,
@@ -72,6 +74,7 @@ impl<'a> JobView<'a> {
             chunks: job.chunks,
             completed_chunks: job.completed_chunks,
             source: job.seal.as_ref().map(|seal| &seal.source),
+            quarantine: job.seal.as_ref().map(|seal| &seal.quarantine),
             report: (!job.samples.is_empty()).then(|| chunks.join(folder).display().to_string()),
             samples: SamplesView {
                 skipped: samples(Class::Skipped),
@@ -135,6 +138,18 @@ impl<'a> JobView<'a> {
         }
         if self.report.is_some() {
             let _ = writeln!(text, "  details    host jobs report {}", self.job_id);
+        }
+        if let Some(Quarantined { products: products @ 1.., left_out, .. }) = self.quarantine {
+            let _ = write!(
+                text,
+                "  replay     host plugin replay {} --plugin FIXED.wasm: {}",
+                self.job_id,
+                count(*products)
+            );
+            let _ = match left_out {
+                0 => writeln!(text, " products"),
+                left_out => writeln!(text, " products; there was no room for {} more", count(*left_out)),
+            };
         }
         text
     }

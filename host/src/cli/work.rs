@@ -6,18 +6,18 @@ use super::{
     context::{effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     run::{interrupts, stopped},
+    supply::PluginArgs,
 };
 use crate::telemetry::exporter;
 use clap::Args;
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::num::NonZeroUsize;
 use tokio_util::sync::CancellationToken;
 
 /// Arguments of `host work`.
 #[derive(Debug, Args)]
 pub(super) struct WorkArgs {
-    /// Plug-in file; may be repeated, the later one wins a role
-    #[arg(long = "plugin", value_name = "FILE")]
-    plugins: Vec<PathBuf>,
+    #[command(flatten)]
+    plugins: PluginArgs,
     /// Chunks written at once, of all shops together
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroUsize>,
@@ -25,11 +25,8 @@ pub(super) struct WorkArgs {
 
 pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
     let mut overrides = global.overrides();
-    overrides.set("--concurrency", "worker.concurrency", args.concurrency).set(
-        "--plugin",
-        "plugin.files",
-        (!args.plugins.is_empty()).then_some(&args.plugins),
-    );
+    overrides.set("--concurrency", "worker.concurrency", args.concurrency);
+    args.plugins.set(&mut overrides);
     let config = effective(global, &overrides)?.config;
     let plugins = plugins(&config)?;
     let cancel = CancellationToken::new();

@@ -20,6 +20,8 @@ pub struct IngestConfig {
     pub max_line_bytes: usize,
     /// Memory that sorting on disk may use, in bytes.
     pub spill_memory_bytes: usize,
+    /// Bytes of products that a job keeps of those that a plug-in trapped on or refused; `host plugin replay` feeds them again.
+    pub quarantine_bytes: u64,
     /// Whether an export is the whole shop: products that it does not have are archived at the end.
     pub full: bool,
 }
@@ -56,6 +58,8 @@ impl Default for IngestConfig {
             // Shopify's longest legal line is a 2 MB metafield, escaped up to sixfold.
             max_line_bytes: 64 << 20,
             spill_memory_bytes: 32 << 20,
+            // Some ten thousand products of usual size: a plug-in that fails on more needs another export, not a replay.
+            quarantine_bytes: 64 << 20,
             // Taking a part for the whole shop would archive the rest.
             full: false,
         }

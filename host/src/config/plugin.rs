@@ -3,17 +3,34 @@ use serde::{Deserialize, Serialize};
 use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
 
 /// How plug-ins run, and what they are told.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginConfig {
-    /// Plug-in files; where several have a role, the later one takes it.
+    /// Plug-ins: files, or oci://registry/repository:tag; where several have a role, the later one takes it.
     pub files: Vec<PathBuf>,
+    /// File with the digests that plug-ins must have, written by `host plugin lock`. If there is no such file, any digest will do.
+    pub lock: PathBuf,
+    /// Public key, in PEM, by which every plug-in must be signed.
+    pub require_signature: Option<PathBuf>,
     /// Threads that run plug-ins; 0 for one a core.
     pub threads: usize,
     /// What each plug-in may use.
     pub limits: Limits,
     /// Configuration of each plug-in under its name, handed to it as JSON.
     pub config: Configs,
+}
+
+impl Default for PluginConfig {
+    fn default() -> Self {
+        Self {
+            files: Vec::new(),
+            lock: PathBuf::from("plugin.lock"),
+            require_signature: None,
+            threads: 0,
+            limits: Limits::default(),
+            config: Configs::default(),
+        }
+    }
 }
 
 impl PluginConfig {

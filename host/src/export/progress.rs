@@ -73,7 +73,7 @@ impl Progress {
         }
     }
 
-    pub(super) fn begin(&self, phase: Phase) {
+    pub(crate) fn begin(&self, phase: Phase) {
         self.bytes.store(0, Relaxed);
         self.lines.store(0, Relaxed);
         self.phase.store(phase as u8, Relaxed);

@@ -2,6 +2,7 @@
 
 pub mod chunk;
 pub mod publish;
+pub mod quarantine;
 pub mod reader;
 pub mod refused;
 pub mod run;

@@ -5,7 +5,7 @@ use crate::export::{Item, Plan};
 use tokio::sync::mpsc;
 
 /// Items of one batch: enough that a plug-in's call costs nothing beside its work.
-const BATCH_ITEMS: usize = 64;
+pub(super) const BATCH_ITEMS: usize = 64;
 /// Bytes of one batch: enough for the same, and few enough for a plug-in's memory.
 const BATCH_BYTES: usize = 512 << 10;
 

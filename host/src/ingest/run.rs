@@ -3,6 +3,7 @@
 use super::{
     chunk::{ChunkBounds, Chunker},
     publish::{PublishError, Publisher},
+    quarantine::{Kept, Lost, Quarantine},
     refused::Refused,
 };
 use crate::{
@@ -48,6 +49,9 @@ pub enum IngestFault {
     /// Another process took this one for dead and ingests instead.
     #[error("another process has taken the ingest over, because this one gave no sign of life for too long")]
     TakenOver,
+    /// What is to be fed again is not there any more.
+    #[error(transparent)]
+    Lost(#[from] Lost),
     /// The reader stopped without saying why.
     #[error("the reader of the export stopped before its end")]
     ReaderStopped,
@@ -62,6 +66,8 @@ pub struct IngestSettings {
     pub lanes: u16,
     /// Batches under way at once.
     pub batches: usize,
+    /// Bytes of refused products that are kept.
+    pub quarantine_bytes: u64,
 }
 
 /// How far an ingest is, for whoever watches.
@@ -88,11 +94,11 @@ pub async fn ingest(
 ) -> Result<Seal, IngestFault> {
     stores.jobs.create(job).await?;
     let mut sink = Sink {
-        sources: &job.sources,
-        operation: job.operation,
+        job,
         chunker: Chunker::new(settings.bounds, settings.lanes),
         publisher: Publisher::new(stores, job),
         refused: Refused::new(stores, job),
+        quarantine: Quarantine::new(stores, job, settings.quarantine_bytes),
         items: 0,
         progress,
     };
@@ -109,17 +115,26 @@ pub async fn ingest(
         })
         .buffered(settings.batches.max(1))
         .boxed();
-    while let Some(step) = batches.try_next().await? {
-        match step {
-            Step::Items(items) => {
-                for item in items {
-                    sink.take(item, transform.manifest()).await?;
+    let taken: Result<(), IngestFault> = async {
+        while let Some(step) = batches.try_next().await? {
+            match step {
+                Step::Items(items) => {
+                    for item in items {
+                        sink.take(item, transform.manifest()).await?;
+                    }
                 }
+                Step::End(stats) => source = Some(stats),
             }
-            Step::End(stats) => source = Some(stats),
         }
+        Ok(())
     }
+    .await;
     drop(batches);
+    if let Err(fault) = taken {
+        // For whoever mends the plug-in. What stopped the ingest is worth more than why this failed as well.
+        let _stored = sink.quarantine.finish().await;
+        return Err(fault);
+    }
     let source = source.ok_or(IngestFault::ReaderStopped)?;
     let seal = sink.finish(source).await?;
     stores.jobs.seal(&job.id, &seal).await?;
@@ -182,13 +197,11 @@ impl Place<'_> {
 }
 
 struct Sink<'a> {
-    /// Names of the sources, by their position.
-    sources: &'a [String],
-    /// What is done with documents; removals are removals.
-    operation: Operation,
+    job: &'a Job,
     chunker: Chunker,
     publisher: Publisher<'a>,
     refused: Refused<'a>,
+    quarantine: Quarantine<'a>,
     /// Documents and removals.
     items: u64,
     progress: &'a Published,
@@ -199,19 +212,23 @@ impl Sink<'_> {
         match made {
             Made::Refused(entry) => self.refuse(entry).await,
             Made::Product { source, product, outcome } => {
-                let source = self.sources.get(source).map(String::as_str);
-                let place = Place { source, line: product.line, product: product.id.as_deref() };
-                self.take_product(&place, outcome, plugin).await
+                self.take_product(source, product, outcome, plugin).await
             }
         }
     }
 
     async fn take_product(
         &mut self,
-        place: &Place<'_>,
+        source: usize,
+        product: Product,
         outcome: ProductOutcome,
         plugin: &Manifest,
     ) -> Result<(), IngestFault> {
+        let place = Place {
+            source: self.job.sources.get(source).map(String::as_str),
+            line: product.line,
+            product: product.id.as_deref(),
+        };
         let ProductOutcome { documents, removals, issues, refused } = outcome;
         let (errors, warnings): (Vec<_>, Vec<_>) =
             issues.into_iter().partition(|issue| issue.severity == Severity::Error);
@@ -230,6 +247,8 @@ impl Sink<'_> {
                     errors.iter().map(|issue| format!("{}: {}", issue.code, issue.message)).collect();
                 entry = entry.with("errors", all);
             }
+            let kept = Kept { reason: entry.clone(), plugin: self.job.plugin.clone(), source, product };
+            self.quarantine.keep(&kept).await?;
             return self.refuse(entry).await;
         }
         if documents.is_empty() && removals.is_empty() {
@@ -245,7 +264,7 @@ impl Sink<'_> {
             self.push(Operation::DeleteDocuments, removal.id, &removal.version).await?;
         }
         for document in documents {
-            self.push(self.operation, document.id, &document.fields).await?;
+            self.push(self.job.operation, document.id, &document.fields).await?;
         }
         Ok(())
     }
@@ -272,8 +291,17 @@ impl Sink<'_> {
             self.publisher.publish(full).await?;
             self.progress.chunks.fetch_add(1, Relaxed);
         }
+        let quarantine = self.quarantine.finish().await?;
         let (refused, samples, reports): (Counts, _, _) = self.refused.finish().await?;
         let total_items = self.items + refused.total();
-        Ok(Seal { chunks: self.publisher.chunks(), total_items, refused, source, samples, reports })
+        Ok(Seal {
+            chunks: self.publisher.chunks(),
+            total_items,
+            refused,
+            source,
+            samples,
+            reports,
+            quarantine,
+        })
     }
 }

@@ -160,6 +160,20 @@ pub struct Seal {
     pub samples: Vec<Entry>,
     /// Keys of the report objects with all refused items, in their order.
     pub reports: Vec<String>,
+    /// Products that the plug-in trapped on or refused, kept so that a mended one can be given them again.
+    #[serde(default)]
+    pub quarantine: Quarantined,
+}
+
+/// How much of what a plug-in trapped on or refused was kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Products that were kept.
+    pub products: u64,
+    /// Products that there was no room for.
+    pub left_out: u64,
+    /// Objects that hold them.
+    pub objects: u32,
 }
 
 /// What was read from the sources.

@@ -14,6 +14,6 @@ pub use counts::Counts;
 pub use digest::Digest;
 pub use document::{Document, DocumentId};
 pub use index_settings::{IndexSettings, Secret};
-pub use job::{Job, JobId, JobStatus, PluginRef, SameVersion, Seal, SourceStats};
+pub use job::{Job, JobId, JobStatus, PluginRef, Quarantined, SameVersion, Seal, SourceStats};
 pub use product::{Grouping, Issue, Manifest, Product, Severity};
 pub use report::{Class, Entry};

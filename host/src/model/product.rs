@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One complete product of the export.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Product {
     /// Its lines as JSON Lines text without a trailing newline: own record first, then its descendants in export order.
     pub text: String,

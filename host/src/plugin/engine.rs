@@ -122,13 +122,18 @@ fn config(profile: Profile, limits: &Limits, pool: Option<PoolingAllocationConfi
         .wasm_relaxed_simd(false)
         .generate_address_map(true)
         .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
-        // Reading DWARF takes long and its parser is young; names come from the name section.
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         // Nobody walks the native stack through guest code.
         .native_unwind_info(cfg!(windows));
     match profile {
-        Profile::Production => config.epoch_interruption(true),
-        Profile::Deterministic => config.consume_fuel(true).cranelift_nan_canonicalization(true),
+        // Reading DWARF takes long and its parser is young; names come from the name section.
+        Profile::Production => {
+            config.epoch_interruption(true).wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        }
+        // An author wants to see lines, and the DWARF is the author's own.
+        Profile::Deterministic => config
+            .consume_fuel(true)
+            .cranelift_nan_canonicalization(true)
+            .wasm_backtrace_details(WasmBacktraceDetails::Enable),
     };
     match pool {
         Some(pool) => {

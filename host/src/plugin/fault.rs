@@ -109,9 +109,17 @@ pub(super) fn megabytes(bytes: usize) -> String {
 }
 
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
-    let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
-        Some(name) => bounded(&readable(name), MESSAGE_CHARACTERS),
-        None => format!("function {}", frame.func_index()),
+    let name = |frame: &wasmtime::FrameInfo| {
+        let name = match frame.func_name() {
+            Some(name) => bounded(&readable(name), MESSAGE_CHARACTERS),
+            None => format!("function {}", frame.func_index()),
+        };
+        // The outermost of what was inlined into the function.
+        let place = frame.symbols().last().and_then(|symbol| Some((symbol.file()?, symbol.line()?)));
+        match place {
+            Some((file, line)) => format!("{name} ({}:{line})", bounded(file, MESSAGE_CHARACTERS)),
+            None => name,
+        }
     };
     backtrace.frames().iter().map(name).collect()
 }

@@ -24,6 +24,14 @@ pub struct Limits {
     /// Milliseconds spent on finding the guilty items of one batch, because a plug-in that fails on every item would
     /// otherwise cost two calls an item. When they are over, the batch fails as a whole.
     pub isolation_ms: u64,
+    /// How many of the last items are looked at to see whether a plug-in keeps failing: traps, takes too long, breaks the contract.
+    /// An item that it refuses by an issue is no failure.
+    pub fault_window: usize,
+    /// A plug-in that failed on more than this share of them, in percent, is stopped, for a broken one would have every product
+    /// refused. 100 never stops it.
+    pub fault_percent: u8,
+    /// On how many it must have failed at least, so that a few bad products at the beginning do not stop it.
+    pub fault_least: usize,
     /// Instructions that one call may execute under the deterministic engine, which counts them instead of the time.
     pub fuel: u64,
     /// Bytes that one call may hand to the host, because the host copies them out of the sandbox before it can look.
@@ -59,6 +67,9 @@ impl Default for Limits {
             table_elements: 100_000,
             call_ms: 10_000,
             isolation_ms: 120_000,
+            fault_window: 200,
+            fault_percent: 20,
+            fault_least: 40,
             fuel: 100_000_000_000,
             output_bytes: 64 * MIB,
             document_bytes: 16 * MIB,

@@ -5,6 +5,7 @@ use crate::{
     model::{Digest, Manifest, job::PluginRef},
     plugin::{
         BatchFailure, Cache, Engine, Limits, LoadError, Role,
+        conduct::Conduct,
         contract::Contract,
         contract_v0_1::Prepared,
         fault::Fault,
@@ -62,6 +63,7 @@ pub(super) struct Loaded {
     /// `name@version`.
     pub(super) reference: Arc<str>,
     pub(super) config: String,
+    pub(super) conduct: Conduct,
     roles: Vec<Role>,
     digest: Digest,
 }
@@ -126,6 +128,7 @@ impl Loader {
             reference: manifest.reference().into(),
             manifest,
             config,
+            conduct: Conduct::default(),
             roles: compiled.contract.roles,
             digest: compiled.digest,
             prepared: compiled.prepared,
@@ -133,7 +136,7 @@ impl Loader {
         // Configured here once, so that a wrong configuration is told before anything is read.
         match Instance::new(&loaded) {
             Ok(_) => Ok(Plugin(Arc::new(loaded))),
-            Err(BatchFailure { plugin, code, message }) => {
+            Err(BatchFailure { plugin, code, message, .. }) => {
                 Err(LoadError::Configure { path: path.to_owned(), plugin, code, message })
             }
         }
@@ -141,31 +144,7 @@ impl Loader {
 
     /// Reads a component file, no more of it than is allowed.
     pub fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
-        let path = path.to_owned();
-        let unreadable = |path: PathBuf, cause: io::Error| match cause.kind() {
-            io::ErrorKind::NotFound => LoadError::Missing { path },
-            io::ErrorKind::IsADirectory => LoadError::NotAFile { path },
-            _ => LoadError::Unreadable { path, cause },
-        };
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(cause) => return Err(unreadable(path, cause)),
-        };
-        // Only a regular file has an end for sure.
-        match file.metadata() {
-            Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(LoadError::NotAFile { path }),
-            Err(cause) => return Err(unreadable(path, cause)),
-        }
-        let limit = self.limits.component_bytes;
-        let mut wasm = Vec::new();
-        if let Err(cause) = file.take(limit.saturating_add(1)).read_to_end(&mut wasm) {
-            return Err(unreadable(path, cause));
-        }
-        if wasm.len() as u64 > limit {
-            return Err(LoadError::TooLarge { path, limit });
-        }
-        Ok(wasm)
+        read_component(path, self.limits.component_bytes)
     }
 
     /// Compiles a component, or takes it from the cache, and finds its contract.
@@ -254,6 +233,7 @@ impl Loaded {
             plugin: self.reference.to_string(),
             code: code(code_text),
             message: bounded(message, CAUSE_CHARACTERS),
+            stopped: false,
         }
     }
 }
@@ -261,6 +241,34 @@ impl Loaded {
 fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Reads a component file of at most `limit` bytes.
+pub fn read_component(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
+    let path = path.to_owned();
+    let unreadable = |path: PathBuf, cause: io::Error| match cause.kind() {
+        io::ErrorKind::NotFound => LoadError::Missing { path },
+        io::ErrorKind::IsADirectory => LoadError::NotAFile { path },
+        _ => LoadError::Unreadable { path, cause },
+    };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(cause) => return Err(unreadable(path, cause)),
+    };
+    // Only a regular file has an end for sure.
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(LoadError::NotAFile { path }),
+        Err(cause) => return Err(unreadable(path, cause)),
+    }
+    let mut wasm = Vec::new();
+    if let Err(cause) = file.take(limit.saturating_add(1)).read_to_end(&mut wasm) {
+        return Err(unreadable(path, cause));
+    }
+    if wasm.len() as u64 > limit {
+        return Err(LoadError::TooLarge { path, limit });
+    }
+    Ok(wasm)
 }
 
 /// Tells from its first bytes what a file is.

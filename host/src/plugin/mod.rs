@@ -9,6 +9,7 @@ mod bisect;
 pub mod bundled;
 mod cache;
 mod checks;
+mod conduct;
 mod contract;
 mod contract_v0_1;
 mod engine;
@@ -32,9 +33,9 @@ pub use contract::{CONTRACT_VERSION, Role};
 pub use engine::{Allocation, Engine, EngineError, Profile};
 pub use inspect::{Import, Inspection};
 pub use limits::Limits;
-pub use load::{Config, Configs, Loader, Plugin};
+pub use load::{Config, Configs, Loader, Plugin, read_component};
 pub use load_error::LoadError;
-pub use plugins::{OpenError, Plugins, Settings};
+pub use plugins::{Component, OpenError, Plugins, Settings};
 pub use pool::Pool;
 pub use roles::Runner;
 pub use text::{bounded, is_kebab_case, printable};
@@ -115,9 +116,9 @@ pub struct Cost {
 }
 
 /// A batch could not be handled at all: the plug-in said so, or it broke the contract in a way that concerns no single
-/// item. The same batch would fail again.
+/// item. The same batch would fail again. Or the plug-in was stopped, and so would every other batch.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("plug-in {plugin} failed on a whole batch: {message} ({code})")]
+#[error("plug-in {plugin} {}: {message} ({code})", if *stopped { "was stopped" } else { "failed on a whole batch" })]
 pub struct BatchFailure {
     /// `name@version`.
     pub plugin: String,
@@ -125,6 +126,8 @@ pub struct BatchFailure {
     pub code: String,
     /// One sentence for a person.
     pub message: String,
+    /// Whether the plug-in was stopped because it kept failing: nothing is wrong with the batch.
+    pub stopped: bool,
 }
 
 /// The transform role.

@@ -4,7 +4,7 @@ use crate::{
     model::job::PluginRef,
     plugin::{
         Cache, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile, Role,
-        Transform, Validate, Version, bundled, roles::Runner,
+        Transform, Validate, Version, bundled, load::read_component, roles::Runner,
     },
 };
 use std::{io, num::NonZeroUsize, path::PathBuf, sync::Arc, thread::available_parallelism};
@@ -58,6 +58,15 @@ pub enum OpenError {
     Threads(#[source] io::Error),
 }
 
+/// A component's bytes, and what messages call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// Its file, or its name in a registry.
+    pub path: PathBuf,
+    /// The bytes.
+    pub wasm: Vec<u8>,
+}
+
 /// The plug-in of each role, on the threads that they share. The threads end with the last of them.
 #[derive(Clone)]
 pub struct Plugins {
@@ -67,13 +76,23 @@ pub struct Plugins {
 }
 
 impl Plugins {
+    /// Loads plug-ins from files, as [`Self::of`] does.
+    pub fn open(settings: &Settings, files: &[PathBuf], configs: &Configs) -> Result<Self, OpenError> {
+        let read = |path: &PathBuf| {
+            Ok(Component { path: path.clone(), wasm: read_component(path, settings.limits.component_bytes)? })
+        };
+        let components = files.iter().map(read).collect::<Result<Vec<_>, LoadError>>()?;
+        Self::of(settings, &components, configs)
+    }
+
     /// Loads plug-ins and gives out the roles: a later plug-in wins a role over an earlier one, and what none of them
     /// has is the bundled validator's.
-    pub fn open(settings: &Settings, files: &[PathBuf], configs: &Configs) -> Result<Self, OpenError> {
-        let instances = settings.threads.get().saturating_mul(files.len() + 1);
+    pub fn of(settings: &Settings, components: &[Component], configs: &Configs) -> Result<Self, OpenError> {
+        let instances = settings.threads.get().saturating_mul(components.len() + 1);
         let engine = Engine::new(settings.profile, &settings.limits, instances)?;
         let loader = Loader::new(engine, settings.limits.clone(), settings.cache.clone());
-        let plugins = files.iter().map(|file| loader.load(file, configs)).collect::<Result<Vec<_>, _>>()?;
+        let load = |component: &Component| loader.load_bytes(&component.path, &component.wasm, configs);
+        let plugins = components.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let bundled = bundled::load(&loader, configs)?;
         let known: Vec<&str> =
             plugins.iter().chain([&bundled]).map(|plugin| plugin.manifest().name.as_str()).collect();

@@ -195,7 +195,10 @@ impl<'a> Batch<'a> {
                 })
             });
             match done {
-                Ok(Ok(outcomes)) => Ok(outcomes),
+                Ok(Ok(outcomes)) => {
+                    plugin.conduct.good(outcomes.len(), &plugin.limits);
+                    Ok(outcomes)
+                }
                 Ok(Err(CallError::Fault(fault))) => {
                     patience.note(&fault);
                     Err(Stop::Fault(fault))
@@ -206,13 +209,16 @@ impl<'a> Batch<'a> {
                 Err(failure) => Err(Stop::Abort(failure)),
             }
         };
-        let guilty = |_, fault: Fault| refused(fault.into_refusal(&plugin.reference, item, &plugin.limits));
+        let guilty = |_, fault: Fault| {
+            plugin.conduct.fault(&fault, &plugin.reference, &plugin.limits);
+            refused(fault.into_refusal(&plugin.reference, item, &plugin.limits))
+        };
         let outcomes = bisect(len, run, guilty)?;
         Ok((outcomes, self.cost))
     }
 }
 
-/// Ends the search for guilty items when it takes too long.
+/// Ends the search for guilty items when it takes too long, or when there are too many of them.
 struct Patience<'a> {
     plugin: &'a Loaded,
     /// When the first fault was seen, and the failure that the last one makes if it lasts too long.
@@ -236,6 +242,9 @@ impl<'a> Patience<'a> {
     }
 
     fn check(&self) -> Result<(), Stop<Fault, BatchFailure>> {
+        if let Some(stopped) = self.plugin.conduct.stopped() {
+            return Err(Stop::Abort(stopped));
+        }
         let limit = Duration::from_millis(self.plugin.limits.isolation_ms);
         match &self.trouble {
             Some((since, failure)) if since.elapsed() > limit => Err(Stop::Abort(failure.clone())),

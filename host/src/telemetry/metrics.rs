@@ -34,6 +34,10 @@ pub const CHUNK_SECONDS: &str = "host_chunk_seconds";
 pub const CLAIMS: &str = "host_chunk_claims_total";
 /// Counter: attempts at a chunk that failed, by `disposition`: retry, quarantine, abandon, stop.
 pub const CHUNK_FAULTS: &str = "host_chunk_faults_total";
+/// Counter: items that a plug-in failed on, by `code`: plugin-trap, plugin-timeout, plugin-memory, plugin-output, plugin-contract.
+pub const PLUGIN_FAULTS: &str = "host_plugin_faults_total";
+/// Counter: plug-ins that were stopped because they kept failing. Anything above 0 needs somebody now.
+pub const PLUGINS_STOPPED: &str = "host_plugins_stopped_total";
 
 /// Adds items whose class is final.
 pub fn count_items(counts: &Counts) {
@@ -85,5 +89,7 @@ pub fn describe() {
     describe_counter!(CHUNKS, "Chunks that were settled");
     describe_histogram!(CHUNK_SECONDS, Seconds, "From a chunk's claim until it was settled");
     describe_counter!(CLAIMS, "Deliveries of chunks, by what was found");
+    describe_counter!(PLUGIN_FAULTS, "Items that a plug-in failed on");
+    describe_counter!(PLUGINS_STOPPED, "Plug-ins that were stopped because they kept failing");
     describe_counter!(CHUNK_FAULTS, "Attempts at a chunk that failed, by what was done then");
 }

@@ -6,7 +6,7 @@ use crate::{
     index::{Index, IndexError, Outcome, Over, Removal, Stored, Target, Write},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Grouping, Issue, Job, JobId, JobStatus,
-        Manifest, Operation, PluginRef, SameVersion, Seal, Severity, SourceStats,
+        Manifest, Operation, PluginRef, Quarantined, SameVersion, Seal, Severity, SourceStats,
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
     store::{ChunkOutcome, Claim, JobSnapshot, Stores, embedded::Embedded},
@@ -225,6 +225,7 @@ impl Validate for Rules {
                 plugin: "rules@1.0.0".into(),
                 code: "broken".into(),
                 message: "cannot".into(),
+                stopped: false,
             });
         }
         let verdict = |document: MadeDocument| {
@@ -379,6 +380,7 @@ impl Bench {
             source: SourceStats::default(),
             samples: Vec::new(),
             reports: Vec::new(),
+            quarantine: Quarantined::default(),
         };
         self.stores.jobs.seal(&id, &seal).await.unwrap();
         id

@@ -5,7 +5,7 @@ use host::{
     index::{Index, Over, Removal, Target, Write, catalog::Catalog},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, Seal,
-        job::{PluginRef, SameVersion, SourceStats},
+        job::{PluginRef, Quarantined, SameVersion, SourceStats},
     },
     store::{ChunkOutcome, Claim, Jobs, Stores},
 };
@@ -96,6 +96,7 @@ pub(crate) fn seal(chunks: u32) -> Seal {
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
+        quarantine: Quarantined { products: 3, left_out: 1, objects: 2 },
     }
 }
 

@@ -13,16 +13,21 @@ mod catalog;
 mod catalog_crash;
 mod crash;
 mod everyday;
+mod examples;
 mod interrupt;
 #[cfg(feature = "aws")]
 mod lambda;
 mod marqo;
 mod metrics;
 mod order;
+mod quarantine;
+mod registry;
 mod rows;
 #[cfg(feature = "aws")]
 mod s3_source;
 mod samples;
 mod settings;
+mod supply;
 mod support;
+mod swap;
 mod sync;

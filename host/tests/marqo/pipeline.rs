@@ -10,7 +10,7 @@ use host::{
     },
     model::{
         ChunkRef, Counts, Digest, DocumentId, Grouping, IndexSettings, Job, JobId, JobStatus, Manifest,
-        Operation, PluginRef, SameVersion, Seal, SourceStats,
+        Operation, PluginRef, Quarantined, SameVersion, Seal, SourceStats,
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
     store::{JobSnapshot, Stores, embedded::Embedded},
@@ -235,6 +235,7 @@ impl Bench {
             source: SourceStats::default(),
             samples: Vec::new(),
             reports: Vec::new(),
+            quarantine: Quarantined::default(),
         };
         self.stores.jobs.seal(&id, &seal).await.unwrap();
         id

@@ -5,6 +5,7 @@ mod build;
 mod diff;
 mod findings;
 mod inspect;
+mod lock;
 mod new;
 mod run;
 mod shadow;
@@ -14,7 +15,12 @@ mod verify;
 pub(super) use findings::text as comparison_text;
 pub(super) use shadow::shadow;
 
-use super::{Ended, Global, failure::Failure};
+use super::{
+    Ended, Global,
+    failure::Failure,
+    run::{ReplayArgs, replay},
+    supply::unlocked_supply,
+};
 use crate::{
     author::{
         project::{Project, ProjectError},
@@ -22,6 +28,7 @@ use crate::{
     },
     config::Config,
     plugin::{BatchFailure, Cache, LoadError, Plugin, Profile, Runner},
+    telemetry::progress::Screen,
 };
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
@@ -50,6 +57,10 @@ pub(super) enum PluginCommand {
     Bench(bench::BenchArgs),
     /// Compare what two versions of a plug-in make of the same products
     Diff(diff::DiffArgs),
+    /// Write down which components plug-ins are now, so that no others are run under their names
+    Lock(lock::LockArgs),
+    /// Give a mended plug-in exactly those products of a job that the old one trapped on or refused, as a new job
+    Replay(ReplayArgs),
     /// Say what a plug-in is
     Inspect {
         /// The component, or the folder of a project
@@ -64,7 +75,7 @@ impl PluginCommand {
     }
 }
 
-pub(super) fn run(global: &Global, command: PluginCommand) -> Ended {
+pub(super) fn run(global: &Global, command: PluginCommand, screen: &Screen) -> Ended {
     match command {
         PluginCommand::New(args) => new::run(global, &args),
         PluginCommand::Build(args) => build::run(global, &args),
@@ -73,6 +84,8 @@ pub(super) fn run(global: &Global, command: PluginCommand) -> Ended {
         PluginCommand::Verify { plugin } => verify::run(global, &plugin),
         PluginCommand::Bench(args) => bench::run(global, &args),
         PluginCommand::Diff(args) => diff::run(global, &args),
+        PluginCommand::Lock(args) => lock::run(global, &args),
+        PluginCommand::Replay(args) => replay(global, args, screen),
         PluginCommand::Inspect { plugin } => inspect::run(global, &plugin),
     }
 }
@@ -89,6 +102,10 @@ fn component(path: &Path) -> Result<PathBuf, Failure> {
 
 /// Loads a component as the settings configure it, or a project's as its `plugin.toml` does.
 fn load(workbench: &Workbench, path: &Path, config: &Config) -> Result<Plugin, Failure> {
+    if path.to_string_lossy().starts_with("oci://") {
+        let component = unlocked_supply(config)?.get_one(path)?.component;
+        return workbench.load_component(&component, &config.plugin.config).map_err(Failure::usage);
+    }
     if !path.is_dir() {
         return workbench.load(path, &config.plugin.config).map_err(Failure::usage);
     }

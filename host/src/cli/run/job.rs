@@ -12,19 +12,27 @@ use super::{
 use crate::{
     config::Config,
     env::Env,
-    export::Plan,
-    model::{Digest, Job, JobId, Manifest, Operation},
+    model::{Digest, Job, JobId, Manifest},
     plugin::{Role, Transform},
 };
 use jiff::Timestamp;
+
+/// What a job is made of.
+pub(super) struct Origin<'a> {
+    /// Names of the sources.
+    pub(super) sources: &'a [String],
+    /// How products are put together.
+    pub(super) strategy: &'a str,
+    /// What tells the content apart from any other.
+    pub(super) inputs: Vec<String>,
+}
 
 impl Run<'_> {
     /// The job of this export: the one that was interrupted, or a new one.
     pub(super) async fn job(
         &self,
         backend: &Backend,
-        sources: &[String],
-        plan: &Plan,
+        origin: &Origin<'_>,
         transform: &dyn Transform,
         index_name: String,
     ) -> Result<Job, Failure> {
@@ -32,7 +40,7 @@ impl Run<'_> {
         let manifest = transform.manifest();
         let plugin =
             self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
-        let fingerprint = self.fingerprint(plan, &plugin.digest, &manifest.name, &index_name);
+        let fingerprint = self.fingerprint(origin, &plugin.digest, &manifest.name, &index_name);
         if let Some(job) = stores.jobs.find_unfinished(self.shop, fingerprint).await.map_err(store_failure)? {
             return Ok(job);
         }
@@ -42,11 +50,11 @@ impl Run<'_> {
             platform: platform(manifest).to_owned(),
             shop_id: self.shop.to_owned(),
             index_name,
-            operation: self.operation.into(),
+            operation: self.operation,
             created_at,
             plugin,
             fingerprint,
-            sources: sources.to_vec(),
+            sources: origin.sources.to_vec(),
             target: backend.index(self.config, Patience::OfUser)?.kind().to_owned(),
             same_version: self.config.worker.same_version,
             full: self.config.ingest.full,
@@ -63,14 +71,14 @@ impl Run<'_> {
     }
 
     /// Digest of everything that decides the chunks' bytes and what is done with them.
-    fn fingerprint(&self, plan: &Plan, plugin: &Digest, name: &str, index_name: &str) -> Digest {
+    fn fingerprint(&self, origin: &Origin<'_>, plugin: &Digest, name: &str, index_name: &str) -> Digest {
         let Config { ingest, worker, target, plugin: plugins, .. } = self.config;
         let told = serde_json::to_vec(&plugins.config.get(name)).expect("settings are plain data");
         let mut settings = format!(
             "{} {:?} {} {} {} {} {:?} {}",
-            Operation::from(self.operation).as_str(),
+            self.operation.as_str(),
             target,
-            plan.strategy(),
+            origin.strategy,
             ingest.chunk_documents,
             ingest.chunk_bytes,
             self.config.lanes(),
@@ -80,9 +88,8 @@ impl Run<'_> {
         if ingest.full {
             settings.push_str(" full");
         }
-        let sources: Vec<String> = plan.digests().iter().map(Digest::to_string).collect();
         let mut parts = vec![settings.into_bytes(), told, plugin.to_string().into_bytes()];
-        parts.extend(sources.into_iter().map(String::into_bytes));
+        parts.extend(origin.inputs.iter().map(|input| input.clone().into_bytes()));
         Digest::of_parts(parts.iter().map(Vec::as_slice))
     }
 }
@@ -96,7 +103,7 @@ pub(in crate::cli) fn new_id(env: &dyn Env, created_at: Timestamp) -> JobId {
     JobId::new(id.into_uuid().to_string()).expect("a UUID is a job id")
 }
 
-fn platform(manifest: &Manifest) -> &str {
+pub(super) fn platform(manifest: &Manifest) -> &str {
     if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform }
 }
 

@@ -1,17 +1,19 @@
 //! `host run`: ingest and index in one process.
 
+mod course;
 pub(super) mod job;
 mod read;
+mod replay;
+
+pub(super) use replay::{ReplayArgs, replay};
 
 use super::{
     Ended, Global,
     backend::Backend,
-    catalog,
     context::{Patience, effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
-    jobs::{get, show},
-    output::exit_of,
-    plugin::{comparison_text, shadow},
+    plugin::shadow,
+    supply::PluginArgs,
 };
 use crate::{
     author::shadow::Shadow,
@@ -20,20 +22,14 @@ use crate::{
     export::{ExportError, Progress},
     fault::chain,
     index::Target,
-    ingest::{
-        reader,
-        run::{IngestFault, IngestSettings, Published, ingest},
-    },
-    model::{JobId, Operation},
-    plugin::Plugins,
-    store::JobSnapshot,
-    telemetry::{
-        exporter,
-        progress::{Screen, count},
-    },
+    ingest::{reader, run::IngestFault},
+    model::{Digest, JobId, Operation},
+    plugin::{Plugins, Transform},
+    telemetry::{exporter, progress::Screen},
     worker::{Stop, Until},
 };
 use clap::Args;
+use job::Origin;
 use std::{num::NonZeroU16, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
@@ -44,9 +40,8 @@ pub(super) struct RunArgs {
     /// the queue until Ctrl-C
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
-    /// Plug-in file; may be repeated, the later one wins a role
-    #[arg(long = "plugin", value_name = "FILE")]
-    plugins: Vec<PathBuf>,
+    #[command(flatten)]
+    plugins: PluginArgs,
     /// Plug-in, or folder of a project, that gets the same products and writes nothing; what it makes of them differently is
     /// told on stderr
     #[arg(long, value_name = "PLUGIN", requires = "sources")]
@@ -104,8 +99,8 @@ pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Scree
         .set("--full", "ingest.full", args.full.then_some(true))
         .set("--grouping", "ingest.grouping", args.grouping)
         .set("--lanes", "ingest.lanes", args.lanes)
-        .set("--same-version", "worker.same_version", args.same_version)
-        .set("--plugin", "plugin.files", (!args.plugins.is_empty()).then_some(&args.plugins));
+        .set("--same-version", "worker.same_version", args.same_version);
+    args.plugins.set(&mut overrides);
     let config = effective(global, &overrides)?.config;
     let shop = shop(&config)?;
     whole_shop(&config, args.operation)?;
@@ -121,7 +116,7 @@ pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Scree
         let run = Run {
             global,
             config: &config,
-            operation: args.operation,
+            operation: args.operation.into(),
             halves,
             shop: &shop,
             plugins: &plugins,
@@ -139,7 +134,7 @@ pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Scree
 struct Run<'a> {
     global: &'a Global,
     config: &'a Config,
-    operation: RunOperation,
+    operation: Operation,
     halves: Halves,
     shop: &'a str,
     plugins: &'a Plugins,
@@ -166,10 +161,7 @@ impl Run<'_> {
 
     /// Ingests an export and works the queue until its job has ended.
     async fn sync(&self, sources: &[String]) -> Ended {
-        let transform = self.plugins.transform().ok_or_else(|| {
-            Failure::usage("no plug-in has the role `transform`, which turns products into documents")
-                .help("name one with --plugin, such as target/plugins/shopify.wasm")
-        })?;
+        let transform = self.transform()?;
         let index_name = self.index_name(transform.as_ref())?;
         self.ready(&index_name).await?;
         let reading = Arc::new(Progress::default());
@@ -177,104 +169,18 @@ impl Run<'_> {
             return Ok(Exit::Interrupted);
         };
         let backend = self.open().await?;
-        let stores = backend.stores();
-        let job = self.job(&backend, sources, &plan, transform.as_ref(), index_name).await?;
-
-        let beginning = backend.begin_ingest(&job);
-        let (superseded, begun) = tokio::select! {
-            begun = beginning => begun.map_err(store_failure)?,
-            () = self.cancel.cancelled() => return Ok(Exit::Interrupted),
-        };
-        for id in superseded {
-            eprintln!("job {id} was interrupted and is superseded by this run");
-        }
-        let found = stores.jobs.get(&job.id).await.map_err(store_failure)?;
-        let sealed = found.as_ref().is_some_and(|found| found.seal.is_some());
-        if let Some(found) = found {
-            let (done, id) = (count(found.completed_chunks.into()), &job.id);
-            eprintln!("going on with job {id}, which was interrupted: {done} of its chunks are written");
-        }
-
-        let published = Published::default();
-        let worker = backend.worker(self.config, self.plugins)?;
-        // What ends the work: an interrupt, or an ingest that cannot go on.
-        let leave = self.cancel.child_token();
-        let settings = self.ingest_settings();
-        let transform = self.shadow.map_or(transform, |shadow| shadow.clone() as _);
-        let reads = reader::start(plan, settings.batches);
-        let ingesting = async {
-            if sealed {
-                return Ok(());
-            }
-            let ingested = tokio::select! {
-                sealed = ingest(&stores, &job, &transform, settings, reads, &published) => sealed.map(drop),
-                () = leave.cancelled() => Ok(()),
-                () = begun.lost() => Err(IngestFault::TakenOver),
-            };
-            if ingested.is_err() {
-                leave.cancel();
-            }
-            // The last chunks and the seal: the end of the job.
-            worker.look_again();
-            ingested
-        };
-        let working = async {
-            if self.halves == Halves::Ingest {
-                return Ok(());
-            }
-            let worked = worker.run(self.shop, Until::JobEnds(job.id.clone()), &leave).await;
-            if worked.is_err() {
-                leave.cancel();
-            }
-            worked
-        };
-        let (ingested, worked) = {
-            let watching = self.watch(&stores, &job.id, &reading, &published);
-            tokio::select! {
-                both = futures::future::join(ingesting, working) => both,
-                never = watching => match never {},
-            }
-        };
-        begun.end().await?;
-        ingested.map_err(ingest_failure)?;
-        worked.map_err(|stop| stopped(stop, Some(&job.id)))?;
-        let job = get(&stores, &job.id).await?;
-        self.remarks(&job);
-        if let Some(shadow) = self.shadow {
-            eprint!("shadow: {}", comparison_text(&shadow.comparison()));
-        }
-        if job.status.has_ended() {
-            let worker = (self.halves == Halves::Both).then_some(&worker);
-            catalog::after_sync(self.config, &backend, &job, worker, self.cancel).await?;
-        }
-        show(self.global, &job, &backend.objects(self.config))?;
-        Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
-            Exit::Interrupted
-        } else if self.halves == Halves::Ingest {
-            Exit::Completed
-        } else {
-            exit_of(job.status)
-        })
+        let inputs = plan.digests().iter().map(Digest::to_string).collect();
+        let origin = Origin { sources, strategy: plan.strategy(), inputs };
+        let job = self.job(&backend, &origin, transform.as_ref(), index_name).await?;
+        self.carry(&backend, job, transform, &reading, |ahead| reader::start(plan, ahead)).await
     }
 
-    /// Says on stderr what a script that looks at the exit code alone would miss.
-    fn remarks(&self, job: &JobSnapshot) {
-        if self.cancel.is_cancelled() && !job.status.has_ended() {
-            eprintln!("interrupted: run the same command again to go on with job {}", job.job.id);
-        }
-        match job.seal.as_ref().map(|seal| &seal.source) {
-            Some(source) if source.lines == 0 => eprintln!("warning: the export is empty"),
-            Some(source) if source.products == 0 => eprintln!(
-                "warning: none of {} lines is a product: this is no export that {} reads; `host jobs report` says why",
-                count(source.lines),
-                job.job.plugin.name
-            ),
-            Some(_) if job.counts.skipped > 0 => eprintln!(
-                "warning: {} items were skipped, which is no failure; `host jobs report` says which",
-                count(job.counts.skipped)
-            ),
-            _ => {}
-        }
+    /// The transform role, without which nothing is ingested.
+    fn transform(&self) -> Result<Arc<dyn Transform>, Failure> {
+        self.plugins.transform().ok_or_else(|| {
+            Failure::usage("no plug-in has the role `transform`, which turns products into documents")
+                .help("name one with --plugin, such as target/plugins/shopify.wasm")
+        })
     }
 
     /// Whether the server can be written to, before a long export is read for it. One that is down only for now is told of:
@@ -305,15 +211,6 @@ impl Run<'_> {
         let backend = Backend::open(self.config, true).await?;
         backend.join().await.map_err(store_failure)?;
         Ok(backend)
-    }
-
-    fn ingest_settings(&self) -> IngestSettings {
-        IngestSettings {
-            bounds: self.config.ingest.bounds(),
-            lanes: self.config.lanes().get(),
-            // Every thread busy, and a batch waiting for each.
-            batches: 2 * self.config.plugin.threads().get(),
-        }
     }
 }
 
@@ -364,6 +261,10 @@ fn ingest_failure(fault: IngestFault) -> Failure {
     match fault {
         IngestFault::Read(error) => export_failure(error),
         IngestFault::Store(error) => store_failure(error),
+        IngestFault::Plugin(failure) if failure.stopped => Failure::broke(failure).help(
+            "run the export again with the mended plug-in, which takes the job's place; `host plugin replay JOB --dry-run` prints \
+             the products that were refused before. The same command goes on with the job, should the cause lie elsewhere",
+        ),
         other => Failure::broke(other).help("mend the cause and run the same command again"),
     }
 }

@@ -88,7 +88,7 @@ impl Client {
 }
 
 /// The process has one provider of cryptography, and naming ours leaves none to chance.
-pub(in crate::index) fn install_tls_provider() {
+pub(crate) fn install_tls_provider() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         // Somebody else's is as good.

@@ -26,7 +26,7 @@ use std::{
 use wire::{MOST_CHARACTERS, VERSION_FIELDS, Wire, Wires};
 use write::Writer;
 
-pub(super) use client::install_tls_provider;
+pub(crate) use client::install_tls_provider;
 
 mod batch;
 mod client;

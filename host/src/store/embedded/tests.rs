@@ -5,7 +5,7 @@ use crate::{
     env::{Env, RealEnv},
     model::{
         ChunkRef, Digest, Job, JobId, Operation, Seal,
-        job::{PluginRef, SameVersion, SourceStats},
+        job::{PluginRef, Quarantined, SameVersion, SourceStats},
     },
     store::{Chunks, Claim, StoreError, StoreErrorKind},
 };
@@ -156,6 +156,7 @@ async fn a_refused_change_leaves_no_trace() {
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
+        quarantine: Quarantined::default(),
     };
     let wrong = jobs.seal(&job.id, &seal(2)).await.unwrap_err();
     assert_eq!(sentence(&wrong), "job job has 1 chunks, its seal speaks of 2");

@@ -2,7 +2,7 @@
 
 use super::{Bench, Rules, SHOP, ScriptedIndex, Until, Worker, WorkerSettings};
 use crate::{
-    index::{Index, IndexError, Outcome, Stored, Target, Write},
+    index::{Index, IndexError, Outcome, Removal, Stored, Target, Write},
     ingest::chunk::{ChunkBounds, Chunker, FullChunk},
     model::{DocumentId, JobStatus, Operation},
 };
@@ -40,7 +40,7 @@ impl Slow {
 
 #[async_trait]
 impl Index for Slow {
-    fn kind(&self) -> &'static str {
+    fn kind(&self) -> &str {
         self.index.kind()
     }
 
@@ -69,8 +69,8 @@ impl Index for Slow {
         self.index.update(target, batch).await
     }
 
-    async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
-        self.index.delete(target, ids).await
+    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+        self.index.delete(target, batch).await
     }
 
     async fn get(&self, target: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {

@@ -14,8 +14,8 @@ use host::{
     env::{Env, SharedEnv},
     index::{Index, IndexError, Outcome, Removal, Stored, Target, Write},
     model::{
-        ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Seal,
-        SourceStats,
+        ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Quarantined,
+        Seal, SourceStats,
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
     store::{
@@ -281,6 +281,7 @@ async fn publish(stores: &Stores, plan: &Plan) -> Result<(), StoreError> {
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
+        quarantine: Quarantined::default(),
     };
     stores.jobs.seal(&plan.job.id, &seal).await
 }

@@ -1,0 +1,52 @@
+//! `host plugin lock`: pins what plug-ins are now.
+
+use crate::{
+    cli::{
+        Ended, Global,
+        context::{effective, print, print_json},
+        failure::{Exit, Failure},
+        output::OutputFormat,
+        supply::{PluginArgs, supply_failure, unlocked_supply},
+    },
+    supply::{Lock, Supplied},
+};
+use clap::Args;
+use std::fmt::Write;
+
+/// Arguments of `host plugin lock`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct LockArgs {
+    #[command(flatten)]
+    plugins: PluginArgs,
+    /// Plug-ins to pin: files, or oci://registry/repository:tag [default: those of the settings]
+    #[arg(value_name = "PLUGIN", conflicts_with = "plugins")]
+    sources: Vec<std::path::PathBuf>,
+}
+
+pub(super) fn run(global: &Global, args: &LockArgs) -> Ended {
+    let mut overrides = global.overrides();
+    args.plugins.set(&mut overrides);
+    let config = effective(global, &overrides)?.config;
+    let sources = if args.sources.is_empty() { &config.plugin.files } else { &args.sources };
+    if sources.is_empty() {
+        return Err(Failure::usage("no plug-in is named, and the settings name none either")
+            .help("host plugin lock shop.wasm"));
+    }
+    let path = &config.plugin.lock;
+    let mut lock = Lock::read(path).map_err(supply_failure)?.unwrap_or_else(|| Lock::empty(path));
+    let pins: Vec<_> =
+        unlocked_supply(&config)?.get(sources)?.into_iter().map(|Supplied { pin, .. }| pin).collect();
+    pins.iter().for_each(|pin| lock.set(pin.clone()));
+    lock.write().map_err(supply_failure)?;
+    match global.output {
+        OutputFormat::Json => print_json(&pins)?,
+        OutputFormat::Text => {
+            let mut text = String::new();
+            for pin in &pins {
+                let _ = writeln!(text, "{}  {}", pin.digest, pin.source);
+            }
+            print(&text)?;
+        }
+    }
+    Ok(Exit::Completed)
+}

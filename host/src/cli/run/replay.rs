@@ -1,0 +1,163 @@
+//! `host plugin replay`: what a plug-in trapped on or refused in a job, given to a mended one, as a new job of the same shop and
+//! index.
+
+use super::{
+    super::{
+        Ended, Global,
+        backend::Backend,
+        context::{effective, env, plugins, print, print_json, runtime, store_failure},
+        failure::{Exit, Failure},
+        jobs::find,
+        output::{OutputFormat, entry_text},
+        supply::PluginArgs,
+    },
+    Halves, Run, ingest_failure, interrupts,
+    job::{Origin, platform},
+};
+use crate::{
+    config::{Config, TargetIndex},
+    export::{Phase, Progress},
+    ingest::quarantine::{self, REPLAY},
+    model::Quarantined,
+    store::JobSnapshot,
+    telemetry::{exporter, progress::Screen},
+};
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+/// Arguments of `host plugin replay`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ReplayArgs {
+    /// Id of the job, or its beginning
+    job: String,
+    #[command(flatten)]
+    plugins: PluginArgs,
+    /// Print the products and why they were refused, and do nothing else
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen) -> Ended {
+    let mut overrides = global.overrides();
+    args.plugins.set(&mut overrides);
+    let config = effective(global, &overrides)?.config;
+    runtime()?.block_on(async {
+        let backend = Backend::open(&config, false).await?;
+        let old = find(&backend.stores(), config.shop.as_deref(), Some(args.job)).await?;
+        if args.dry_run {
+            return list(global, &backend, &old).await;
+        }
+        let quarantined = complete(&old)?;
+        let config = as_before(config, &old);
+        let plugins = plugins(&config)?;
+        let cancel = CancellationToken::new();
+        tokio::spawn(interrupts(cancel.clone()));
+        let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
+        tokio::spawn(exporter.clone().run(env()));
+        let run = Run {
+            global,
+            config: &config,
+            operation: old.job.operation,
+            halves: Halves::Both,
+            shop: &old.job.shop_id,
+            plugins: &plugins,
+            shadow: None,
+            screen,
+            cancel: &cancel,
+            env: env(),
+        };
+        let ended = run.again(&backend, &old, quarantined).await;
+        exporter.flush();
+        ended
+    })
+}
+
+impl Run<'_> {
+    async fn again(&self, backend: &Backend, old: &JobSnapshot, quarantined: Quarantined) -> Ended {
+        let transform = self.transform()?;
+        let (was, is) = (&old.job.platform, platform(transform.manifest()));
+        if is != was {
+            let name = transform.manifest().reference();
+            return Err(Failure::usage(format!(
+                "{name} reads products of {is}, and job {} has those of {was}",
+                old.job.id
+            ))
+            .help("name the mended version of the plug-in that refused them with --plugin"));
+        }
+        self.ready(&old.job.index_name).await?;
+        backend.join().await.map_err(store_failure)?;
+        let stores = backend.stores();
+        let origin =
+            Origin { sources: &old.job.sources, strategy: REPLAY, inputs: vec![old.job.id.to_string()] };
+        let job = self.job(backend, &origin, transform.as_ref(), old.job.index_name.clone()).await?;
+        let reading = Progress::default();
+        reading.begin(Phase::Done);
+        let from = old.job.clone();
+        let feed = |ahead| quarantine::start(stores.chunks.clone(), from, quarantined, ahead);
+        self.carry(backend, job, transform, &reading, feed).await
+    }
+}
+
+/// What the job has in quarantine, if its export was read to the end.
+fn complete(old: &JobSnapshot) -> Result<Quarantined, Failure> {
+    let id = &old.job.id;
+    let Some(seal) = &old.seal else {
+        let message = format!(
+            "the export of job {id} was not read to its end, so more may be missing than what was refused"
+        );
+        return Err(Failure::usage(message)
+            .help("run the whole export again with the mended plug-in: it takes the job's place"));
+    };
+    match seal.quarantine {
+        Quarantined { products: 0, left_out: 1.., .. } => {
+            Err(Failure::usage(format!("`ingest.quarantine_bytes` had no room for any product that job {id} refused"))
+                .help("run the whole export again with the mended plug-in"))
+        }
+        Quarantined { products: 0, .. } => Err(Failure::usage(format!("job {id} has nothing to replay"))
+            .help("only what a plug-in with the role `transform` trapped on or refused is kept; `host jobs report` says what became of the rest")),
+        Quarantined { left_out: left_out @ 1.., .. } => {
+            eprintln!(
+                "warning: {left_out} products were not kept, because `ingest.quarantine_bytes` had no room for them; only the whole \
+                 export has them"
+            );
+            Ok(seal.quarantine)
+        }
+        quarantined => Ok(quarantined),
+    }
+}
+
+/// The settings, with what decides where a job writes as the old one had it.
+fn as_before(mut config: Config, old: &JobSnapshot) -> Config {
+    config.index = Some(old.job.index_name.clone());
+    config.shop = Some(old.job.shop_id.clone());
+    if let Some(target) = TargetIndex::named(&old.job.target) {
+        config.target = target;
+    }
+    config.worker.same_version = old.job.same_version;
+    // What is fed is a part of the shop.
+    config.ingest.full = false;
+    config
+}
+
+/// Prints what a job has in quarantine, also one that was stopped before its end.
+async fn list(global: &Global, backend: &Backend, old: &JobSnapshot) -> Ended {
+    let stores = backend.stores();
+    // Behind those of the seal, an interrupted ingest may have left some.
+    let objects = old.seal.as_ref().map_or(u32::MAX, |seal| seal.quarantine.objects);
+    for object in 0..objects {
+        let Some(kept) =
+            quarantine::read(stores.chunks.as_ref(), &old.job, object).await.map_err(ingest_failure)?
+        else {
+            break;
+        };
+        for kept in kept {
+            match global.output {
+                OutputFormat::Json => print_json(&kept)?,
+                OutputFormat::Text => {
+                    print(&format!("{}\n{}\n", entry_text(&kept.reason), kept.product.text))?;
+                }
+            }
+        }
+    }
+    Ok(Exit::Completed)
+}

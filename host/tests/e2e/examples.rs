@@ -1,0 +1,148 @@
+//! The examples of plug-ins through the whole pipeline, built as their authors build them.
+
+use crate::support::{Place, Ran, SHOP, SHOPIFY, lines, product, ran, shared_sample};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+const IN: [&str; 7] = ["--shop", SHOP, "--data-dir", "data", "--output", "json", "--quiet"];
+
+/// A copy of an example, kept from one run of the tests to the next, beside copies of what its links lead to.
+fn copy(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("examples").join(name);
+    for link in ["wit", "host/src/author/templates"] {
+        let to = base.join(link);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        if !to.exists() {
+            symlink(root.join(link), &to).unwrap();
+        }
+    }
+    let folder = base.join("examples/plugins");
+    fs::create_dir_all(&folder).unwrap();
+    let copied =
+        Command::new("cp").arg("-r").arg(root.join("examples/plugins").join(name)).arg(&folder).status();
+    assert!(copied.unwrap().success());
+    folder.join(name)
+}
+
+/// The component of an example, built by `host plugin build` with the tools of whoever runs the tests.
+fn build(place: &Place, project: &Path) -> PathBuf {
+    let mut command = place.command(&["plugin", "build", project.to_str().unwrap()]);
+    for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    let built = ran(command.output().unwrap());
+    assert_eq!(built.code, Some(0), "{built:?}");
+    project.join(project.file_name().unwrap()).with_extension("wasm")
+}
+
+fn run(place: &Place, plugins: &[&Path]) -> Ran {
+    let mut arguments = vec!["run", "export.jsonl"];
+    for plugin in plugins {
+        arguments.extend(["--plugin", plugin.to_str().unwrap()]);
+    }
+    place.host(&[&arguments[..], &IN].concat())
+}
+
+#[test]
+fn house_rules_lie_over_the_shopify_plugin() {
+    let place = Place::new();
+    let at = "2026-01-01T00:00:00Z";
+    let insecure = product(3, "Cup", at).into_iter().map(|line| line.replace("https://cdn", "http://cdn"));
+    let mut export = [product(1, "Mug", at), product(2, "THE BEST MUG IN THE WORLD", at)].concat();
+    export.extend(insecure);
+    place.write("export.jsonl", lines(&export));
+    let rules = build(&place, &copy("house-rules"));
+    let judged = run(&place, &[&SHOPIFY, &rules]);
+    assert_eq!(judged.code, Some(4), "{judged:?}");
+    let judged = judged.json();
+    assert_eq!((&judged["processed"], &judged["failed"]), (&json!(2), &json!(1)));
+    let refused = &judged["samples"]["failed"][0];
+    assert_eq!(
+        (&refused["document_id"], &refused["code"], &refused["path"], &refused["plugin"]),
+        (&json!("3"), &json!("insecure-image"), &json!("/image"), &json!("house-rules@0.1.0"))
+    );
+    let report = place.host(&["jobs", "report", "--data-dir", "data"]).stdout;
+    assert!(
+        report.lines().any(|line| line.contains("title-shouts") && line.contains("\"warning\"")),
+        "{report}"
+    );
+    assert_eq!(place.documents().len(), 2);
+}
+
+/// All objects with links in a response, however deep it wraps them.
+fn records(value: Value, found: &mut Vec<Value>) {
+    match value {
+        Value::Array(items) => items.into_iter().for_each(|item| records(item, found)),
+        Value::Object(ref fields) if fields.contains_key("_links") => found.push(value),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_shop_system_s_own_examples_pass_through_the_woocommerce_plugin() {
+    let samples = [
+        "woocommerce_rest_v3_official_examples.json",
+        "woocommerce_rest_v3_official_variation_examples.json",
+    ];
+    let Some(samples) = samples.into_iter().map(shared_sample).collect::<Option<Vec<_>>>() else { return };
+    let project = copy("woocommerce");
+    if !project.join("node_modules").is_dir() {
+        let installed = Command::new("npm")
+            .current_dir(&project)
+            .args(["install", "--silent", "--no-fund", "--no-audit"])
+            .status();
+        if !installed.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: `npm install` in {} failed", project.display());
+            return;
+        }
+    }
+    let place = Place::new();
+    let plugin = build(&place, &project);
+    let mut found = Vec::new();
+    for sample in samples {
+        records(serde_json::from_slice(&fs::read(sample).unwrap()).unwrap(), &mut found);
+    }
+    let export: String = found.iter().map(|record| format!("{record}\n")).collect();
+    place.write("export.jsonl", &export);
+    let first = run(&place, &[&plugin]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    let first = first.json();
+    assert_eq!(
+        (&first["total_items"], &first["processed"], &first["skipped"]),
+        (&json!(8), &json!(2), &json!(6))
+    );
+    assert_eq!(
+        first["source"]["orphans"], 6,
+        "the examples' variations are of a product that is none of them"
+    );
+
+    // With their product they are its variants.
+    let place = Place::new();
+    place.write("export.jsonl", export.replace("/products/22", "/products/799"));
+    let second = run(&place, &[&plugin]);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert_eq!(second.json()["total_items"], 2);
+    let documents = place.documents();
+    let ids: Vec<_> = documents.iter().map(|document| document["_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["794", "799"]);
+    // `date_modified_gmt` says UTC by its name alone.
+    assert_eq!(documents[0]["updated_at"], "2017-03-23T20:01:14Z");
+    let prices = json!([{ "id": "732", "price": 9 }, { "id": "733", "price": 10 }]);
+    for (variant, expected) in
+        documents[1]["variants"].as_array().unwrap().iter().zip(prices.as_array().unwrap())
+    {
+        assert_eq!(
+            (&variant["id"], variant["price"].as_f64()),
+            (&expected["id"], expected["price"].as_f64())
+        );
+    }
+    assert_eq!(documents[1]["variants"].as_array().unwrap().len(), 2);
+}
