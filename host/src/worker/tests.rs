@@ -333,7 +333,7 @@ impl Bench {
             };
             self.stores.chunks.put_if_absent(&key, text.as_bytes()).await.unwrap();
             self.stores.jobs.add_chunk(&chunk).await.unwrap();
-            self.stores.queue.send(&job, &chunk).await.unwrap();
+            self.stores.queue.send(&job, &chunk, 0).await.unwrap();
         }
         let seal = Seal {
             chunks: chunks.len() as u32,
@@ -514,7 +514,7 @@ async fn who_lost_the_lease_counts_nothing() {
         tokio::time::sleep(Duration::from_secs(5)).await;
         // As after a pause of the whole machine: the row is given back and claimed by another worker.
         let jobs = &bench.stores.jobs;
-        assert!(jobs.give_back(&id, chunk.seq, 1).await.unwrap());
+        assert!(jobs.give_back(&id, chunk.seq, 1, None).await.unwrap());
         let Claim::Won { fence, .. } = jobs.claim(&id, chunk.seq, Duration::from_secs(40)).await.unwrap()
         else {
             panic!("the chunk is free")
