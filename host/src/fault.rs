@@ -188,11 +188,7 @@ mod tests {
                 1,
                 Disposition::Stop,
             ),
-            (
-                Fault::TooManyAttempts { key: key(), attempts: 21 },
-                21,
-                Disposition::Quarantine,
-            ),
+            (Fault::TooManyAttempts { key: key(), attempts: 21 }, 21, Disposition::Quarantine),
             (Fault::LostInput { key: key() }, 2, Disposition::Retry(Duration::ZERO)),
             (Fault::LostInput { key: key() }, 3, Disposition::Quarantine),
             (Fault::Bug { key: key(), message: key() }, 1, Disposition::Retry(Duration::ZERO)),

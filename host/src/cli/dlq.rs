@@ -248,7 +248,8 @@ fn list_text(letters: &[DeadLetter]) -> String {
 
 fn letter_text(letter: &DeadLetter) -> String {
     let DeadLetter { chunk, shop_id, code, message, died_at, receive_count, epoch, evidence } = letter;
-    let mut text = format!("chunk {} of job {} was given up: {code}\n  {message}\n\n", chunk.seq, chunk.job_id);
+    let mut text =
+        format!("chunk {} of job {} was given up: {code}\n  {message}\n\n", chunk.seq, chunk.job_id);
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "{name:12}{value}");
     };
@@ -264,7 +265,10 @@ fn letter_text(letter: &DeadLetter) -> String {
         row("documents", format!("{} …", evidence.sample_ids.join(", ")));
     }
     row("given up", format!("{died_at:.0}"));
-    row("attempts", format!("{}, delivered {receive_count} times, redriven {epoch} times", evidence.attempts));
+    row(
+        "attempts",
+        format!("{}, delivered {receive_count} times, redriven {epoch} times", evidence.attempts),
+    );
     let known = [("endpoint", &evidence.endpoint), ("report", &evidence.report_key)];
     for (name, value) in known {
         if let Some(value) = value {

@@ -133,7 +133,10 @@ async fn each(
     let left = std::mem::take(&mut *held.all());
     for receipt in left {
         if let Err(error) = queue.release(&receipt, Duration::ZERO).await {
-            tracing::warn!(cause = chain(&error), "a dead letter could not be given back; it is hidden for a while");
+            tracing::warn!(
+                cause = chain(&error),
+                "a dead letter could not be given back; it is hidden for a while"
+            );
         }
     }
     done

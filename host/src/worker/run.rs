@@ -325,7 +325,13 @@ impl Worker {
         let cause = chain(&fault);
         if decided != Disposition::Stop {
             // What stops the worker is told by whoever started it.
-            tracing::warn!(key, attempts, code = fault.code(), cause, "a chunk could not be handled; {decided}");
+            tracing::warn!(
+                key,
+                attempts,
+                code = fault.code(),
+                cause,
+                "a chunk could not be handled; {decided}"
+            );
         }
         let name = match decided {
             Disposition::Retry(_) => "retry",
@@ -401,7 +407,9 @@ impl Worker {
         // Where it was to be written is worth knowing, but not worth failing for.
         let job = self.job(&chunk.job_id).await.ok();
         let endpoint = match &job {
-            Some(job) if self.index.kind() != "catalog" => self.stores.settings.get(&job.index_name).await.ok(),
+            Some(job) if self.index.kind() != "catalog" => {
+                self.stores.settings.get(&job.index_name).await.ok()
+            }
             _ => None,
         };
         let evidence = Evidence {

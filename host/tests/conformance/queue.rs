@@ -137,8 +137,12 @@ pub(crate) async fn a_buried_message_is_a_dead_letter_and_its_group_goes_on(back
     let job = send(backend, &shop, 3).await;
     for seq in 0..2 {
         let delivery = one(queue, &shop).await;
-        assert!(queue.bury(&delivery.receipt, &Quarantine::new("bad-checksum", "It differs.")).await.unwrap());
-        assert!(!queue.bury(&delivery.receipt, &Quarantine::new("bad-checksum", "It differs.")).await.unwrap());
+        assert!(
+            queue.bury(&delivery.receipt, &Quarantine::new("bad-checksum", "It differs.")).await.unwrap()
+        );
+        assert!(
+            !queue.bury(&delivery.receipt, &Quarantine::new("bad-checksum", "It differs.")).await.unwrap()
+        );
         let letters = queue.dead_letters(&shop).await.unwrap();
         let seqs: Vec<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
         assert_eq!(seqs, (0..=seq).collect::<Vec<_>>(), "oldest first");

@@ -6,6 +6,7 @@ mod redrive;
 mod simulation;
 mod sqs;
 mod stand_in;
+mod sweep;
 mod table;
 
 use crate::{clock::Clock, embedded::embedded, make::Backend};

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 
 /// What goes wrong, once.
 #[derive(Clone, Copy, Debug)]
-enum Mishap {
+pub(super) enum Mishap {
     Nothing,
     /// The update with this number is not made.
     Refused(usize),
@@ -29,10 +29,16 @@ enum Mishap {
     Late(usize, usize),
 }
 
-struct Frail {
-    table: Model,
+pub(super) struct Frail {
+    table: Arc<Model>,
     mishap: Mishap,
     made: Mutex<Vec<Update>>,
+}
+
+impl Frail {
+    pub(super) fn new(table: Arc<Model>, mishap: Mishap) -> Arc<Self> {
+        Arc::new(Self { table, mishap, made: Mutex::default() })
+    }
 }
 
 fn lost() -> TableError {
@@ -81,7 +87,7 @@ impl Table for Frail {
     }
 }
 
-fn given_up() -> ChunkOutcome {
+pub(super) fn given_up() -> ChunkOutcome {
     ChunkOutcome {
         counts: Counts { failed: 10, ..Counts::default() },
         report: Some("reports/given-up".to_owned()),
@@ -124,7 +130,7 @@ async fn work(jobs: &dyn Jobs, env: &SharedEnv, job: &Job, seq: u32, outcome: &C
 /// A chunk of each of two segments is given up, redriven, given up once more and written in the end. The others are counted.
 async fn course(table: Model, job: &Job, mishap: Mishap) -> (JobSnapshot, Vec<String>, usize) {
     let env: SharedEnv = Arc::new(Clock::new(1));
-    let table = Arc::new(Frail { table, mishap, made: Mutex::default() });
+    let table = Frail::new(Arc::new(table), mishap);
     // Another process for each act: none knows what the one before it knew.
     let jobs = || jobs_on(table.clone(), env.clone(), MONTH);
     let (id, seqs) = (&job.id, [CHUNKS - 2, CHUNKS - 1]);

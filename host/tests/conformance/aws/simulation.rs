@@ -20,7 +20,7 @@ use host::{
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
     store::{
-        Chunks, Claim, StoreError, Stores,
+        Claim, StoreError, Stores,
         aws::{Names, jobs_on, queue_on, settings_on},
     },
     worker::{self, Wanted, Worker, WorkerSettings},
@@ -47,9 +47,15 @@ const SHOP: &str = "example.myshopify.com";
 
 /// Time that passes only while everybody sleeps; random numbers from a seed.
 #[derive(Debug)]
-struct VirtualEnv {
+pub(super) struct VirtualEnv {
     started: Instant,
     random: AtomicU64,
+}
+
+impl VirtualEnv {
+    pub(super) fn new(random: u64) -> Self {
+        Self { started: Instant::now(), random: AtomicU64::new(random) }
+    }
 }
 
 #[async_trait]
@@ -272,7 +278,7 @@ async fn dying(chaos: &Chaos, longest_life: u64, work: impl AsyncFn() -> bool) {
     }
 }
 
-/// Redrives what is dead, also while its cause is not mended yet. Done if nothing is left.
+/// Redrives what is dead, also while its cause is not mended yet. Done if nothing counts as failed any more.
 async fn operate(stores: &Stores, chaos: &Chaos, plan: &Plan) -> Result<(u64, bool), StoreError> {
     if let Some(seq) = plan.poison
         && (!chaos.is_on.load(Relaxed) || chaos.roll(4) == 0)
@@ -282,9 +288,8 @@ async fn operate(stores: &Stores, chaos: &Chaos, plan: &Plan) -> Result<(u64, bo
     }
     let redriven = worker::redrive(stores, &chaos.env, SHOP, &Wanted::default()).await?;
     assert!(redriven.orphaned.is_empty());
-    let left = stores.queue.dead_letters(SHOP).await?;
     let job = stores.jobs.get(&plan.job.id).await?;
-    let is_done = left.is_empty() && job.is_some_and(|job| job.status.has_ended());
+    let is_done = job.is_some_and(|job| job.status.has_ended() && job.counts.failed == 0);
     Ok((redriven.sent.len() as u64, is_done))
 }
 
@@ -300,10 +305,7 @@ struct Seen {
 }
 
 async fn schedule(seed: u64, job: Job, seen: &Seen) {
-    let env: SharedEnv = Arc::new(VirtualEnv {
-        started: Instant::now(),
-        random: AtomicU64::new(seed.wrapping_mul(0x51_7c_c1_b7)),
-    });
+    let env: SharedEnv = Arc::new(VirtualEnv::new(seed.wrapping_mul(0x51_7c_c1_b7)));
     let chaos = Arc::new(Chaos { env: env.clone(), is_on: true.into() });
     let (jobs, queues) = (Arc::new(table::Model::default()), Arc::new(sqs::Model::new(env.clone())));
     let chunks = Arc::new(ChaosChunks(Mutex::default(), chaos.clone()));
@@ -392,6 +394,11 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     );
 
     let stores = stores();
+    if plan.redrives {
+        // A letter may be left of a worker that was late with it, but nothing is to be done for it.
+        let left = worker::redrive(&stores, &env, SHOP, &Wanted::default()).await.unwrap();
+        assert!(left.sent.is_empty(), "seed {seed}: {left:?}");
+    }
     let letters = stores.queue.dead_letters(SHOP).await.unwrap();
     // Workers may die so often of one chunk that it is taken for their murderer.
     let is_given_up = |code: &str| code == "too-many-attempts";
@@ -411,11 +418,13 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     for report in stores.jobs.reports(id).await.unwrap() {
         let report = stores.chunks.get(&report, None).await.unwrap().unwrap();
         let lines = report.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let is_conflict = |line: &&[u8]| serde_json::from_slice::<Value>(line).unwrap()["class"] == "conflict";
+        let is_conflict =
+            |line: &&[u8]| serde_json::from_slice::<Value>(line).unwrap()["class"] == "conflict";
         reported += lines.filter(is_conflict).count() as u64;
     }
     assert!(plan.redrives || reported == 0, "seed {seed}: {reported} conflicts");
-    let counts = Counts { processed: total - failed - reported, failed, conflict: reported, ..Counts::default() };
+    let counts =
+        Counts { processed: total - failed - reported, failed, conflict: reported, ..Counts::default() };
     assert_eq!((job.status, job.counts), (JobStatus::of_ended(&counts), counts), "seed {seed}");
     assert_eq!(job.completed_chunks as usize, plan.chunks.len(), "seed {seed}");
     // Nobody knows what became of the documents of a chunk that was given up.

@@ -136,7 +136,9 @@ impl Records {
         }
         match self.table.get(&key).await? {
             // Marked done, it would never be counted and its job would never end.
-            Some(_) if epoch == 0 => Err(TableError::refused("a chunk that is not counted cannot be finished")),
+            Some(_) if epoch == 0 => {
+                Err(TableError::refused("a chunk that is not counted cannot be finished"))
+            }
             // Redriven since: this call was late.
             _ => Ok(()),
         }

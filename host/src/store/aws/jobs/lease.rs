@@ -1,7 +1,8 @@
 //! Who may work on a chunk, and until when.
 
 use super::{
-    Known, Records, after, from_json, from_micros, keys, micros, name, of_existing, redrive::epoch_of, state, to_json,
+    Known, Records, after, from_json, from_micros, keys, micros, name, of_existing, redrive::epoch_of, state,
+    to_json,
 };
 use crate::{
     model::{JobId, JobStatus},
@@ -39,7 +40,8 @@ impl Records {
         self.start(id).await?;
         let number = |name| row.number(name).and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
         let attempts = u32::try_from(number("attempts")).unwrap_or(u32::MAX);
-        let first_error = row.has(name::FIRST_ERROR).then(|| from_json(&row, name::FIRST_ERROR)).transpose()?;
+        let first_error =
+            row.has(name::FIRST_ERROR).then(|| from_json(&row, name::FIRST_ERROR)).transpose()?;
         Ok(Claim::Won { fence: number(name::FENCE), attempts, epoch: epoch_of(&row), first_error })
     }
 

@@ -24,6 +24,7 @@ mod publish;
 mod redrive;
 mod seal;
 mod snapshot;
+mod sweep;
 
 pub use ingest::Ingesting;
 

@@ -8,12 +8,8 @@
 //! 4. The row becomes PENDING in the next epoch. Until then all steps can be found to be done by what they left.
 
 use super::{
-    Records,
-    completion::CLASSES,
-    end::unchanged,
-    from_json, keys, micros, name, of_existing,
-    snapshot::COUNTERS,
-    state,
+    Records, completion::CLASSES, end::unchanged, from_json, keys, micros, name, of_existing,
+    snapshot::COUNTERS, state,
 };
 use crate::{
     model::{Counts, JobId, JobStatus},

@@ -110,7 +110,7 @@ impl Records {
         futures::stream::iter(snapshots).buffered(AT_ONCE).try_collect().await
     }
 
-    async fn all_records(&self, limit: usize) -> Result<Vec<Item>, TableError> {
+    pub(super) async fn all_records(&self, limit: usize) -> Result<Vec<Item>, TableError> {
         let pointers = self.table.query(keys::ALL_JOBS, keys::CREATED, true, Some(limit)).await?;
         let ids: Vec<JobId> =
             pointers.iter().filter_map(|item| JobId::new(item.text("created_job")?)).collect();

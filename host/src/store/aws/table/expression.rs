@@ -124,7 +124,9 @@ mod tests {
         let made = Expressions::of(&update);
         assert_eq!(
             made.update.as_deref(),
-            Some("SET #status = :v0 ADD #fence :v1, #completed_chunks :v2 DELETE #full_segments :v3 REMOVE #samples")
+            Some(
+                "SET #status = :v0 ADD #fence :v1, #completed_chunks :v2 DELETE #full_segments :v3 REMOVE #samples"
+            )
         );
         assert_eq!(
             made.condition.as_deref(),

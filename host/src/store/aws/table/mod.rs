@@ -165,14 +165,7 @@ pub struct Update {
 impl Update {
     /// A change of nothing yet.
     pub fn of(key: Key) -> Self {
-        Self {
-            key,
-            set: Vec::new(),
-            add: Vec::new(),
-            take: Vec::new(),
-            remove: Vec::new(),
-            when: Vec::new(),
-        }
+        Self { key, set: Vec::new(), add: Vec::new(), take: Vec::new(), remove: Vec::new(), when: Vec::new() }
     }
 
     /// Gives an attribute a value.

@@ -136,7 +136,8 @@ impl Jobs for Records {
         error: Option<&AttemptError>,
     ) -> Result<bool, StoreError> {
         let error = error.cloned();
-        let give_back = move |tx: &Transaction<'_>, row: &Row| lease::give_back(tx, row, fence, error.as_ref());
+        let give_back =
+            move |tx: &Transaction<'_>, row: &Row| lease::give_back(tx, row, fence, error.as_ref());
         self.of_chunk("giving back", id, seq, give_back).await
     }
 
