@@ -146,8 +146,8 @@ pub trait Jobs: Send + Sync {
     /// sealed and this was the last chunk: exactly one call ever does. Does nothing on a row that is not settling.
     async fn count(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
 
-    /// Completion's step (c): SETTLING → DONE; does nothing on a row that is done. A row that is not counted is refused:
-    /// nobody would ever count it.
+    /// Completion's step (c): SETTLING → DONE; does nothing on a row that is done, or was and has been redriven. Any other row
+    /// that is not counted is refused: nobody would ever count it.
     async fn finish(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
 
     /// Takes back that a chunk was given up in this epoch: its counts, samples and report leave the job, a job that had ended
