@@ -48,9 +48,18 @@ impl Step {
         Self { what, help: None, command }
     }
 
-    /// The cargo that runs this task.
+    /// The cargo that runs this task, as if it was typed. What the outer cargo says of this package would look like a change
+    /// to build scripts that watch it, and all that stands on them would be built again.
     pub(crate) fn cargo(what: &'static str) -> Self {
-        Self::new(what, std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        let mut step = Self::new(what, std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        for (name, _) in std::env::vars_os() {
+            let of_package =
+                |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+            if name.to_str().is_some_and(of_package) {
+                step.command.env_remove(name);
+            }
+        }
+        step
     }
 
     /// Arguments without blanks in them, as one would type them.
@@ -81,6 +90,12 @@ impl Step {
         command.current_dir(crate::workspace::root()).stdin(Stdio::null());
         command.arg("--cpu-list").arg(format!("0-{}", cores.max(1) - 1));
         command.arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         Self { command, ..self }
     }
 
