@@ -453,6 +453,26 @@ async fn a_poison_chunk_is_buried_and_its_lane_goes_on() {
             letters.iter().map(|letter| (letter.code.as_str(), letter.chunk.seq)).collect::<Vec<_>>(),
             [(code, 0)]
         );
+        let evidence = &letters[0].evidence;
+        let (attempts, ids): (u32, &[&str]) = match code {
+            "plugin-failure" => (1, &["1", "2"]),
+            "corrupt-chunk" => (1, &[]),
+            "lost-input" => (3, &[]),
+            _ => (2, &["1", "2"]),
+        };
+        assert_eq!(
+            (evidence.attempts, evidence.sample_ids.as_slice()),
+            (attempts, &*ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()),
+            "{code}"
+        );
+        for (error, attempt) in [(&evidence.first_error, 1), (&evidence.last_error, attempts)] {
+            let error = error.as_ref().unwrap();
+            assert_eq!((error.code.as_str(), error.attempt), (code, attempt));
+        }
+        assert_eq!(
+            evidence.plugin_digest,
+            Some(bench.stores.jobs.get(&id).await.unwrap().unwrap().job.plugin.digest)
+        );
         assert_eq!(job.samples[0].code, code);
         assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 0);
     }
