@@ -46,7 +46,7 @@ enum JobStep {
     Claim(u32),
     Renew(u32, u64),
     GiveBack(u32, u64),
-    Settle(u32, u64, ChunkOutcome),
+    Settle(u32, u64, Box<ChunkOutcome>),
     Count(u32),
     Finish(u32),
     Seal(u64),
@@ -65,7 +65,7 @@ fn job_step() -> impl Strategy<Value = JobStep> {
         4 => seq.clone().prop_map(JobStep::Claim),
         1 => (seq.clone(), fence.clone()).prop_map(|(seq, fence)| JobStep::Renew(seq, fence)),
         1 => (seq.clone(), fence.clone()).prop_map(|(seq, fence)| JobStep::GiveBack(seq, fence)),
-        4 => (seq.clone(), fence, outcome).prop_map(|(seq, fence, outcome)| JobStep::Settle(seq, fence, outcome)),
+        4 => (seq.clone(), fence, outcome).prop_map(|(seq, fence, outcome)| JobStep::Settle(seq, fence, Box::new(outcome))),
         4 => seq.clone().prop_map(JobStep::Count),
         2 => seq.prop_map(JobStep::Finish),
         1 => (0u64..2).prop_map(JobStep::Seal),
@@ -151,7 +151,7 @@ impl JobModel {
                 };
                 assert_eq!(jobs.settle(job, seq, fence, &outcome).await.unwrap(), expected);
                 if expected {
-                    model.settled.get_or_insert((fence, outcome));
+                    model.settled.get_or_insert((fence, *outcome));
                 }
             }
             JobStep::Count(seq) => {
