@@ -213,7 +213,7 @@ fn plan(chaos: &Chaos, job: Job) -> Plan {
     let products = 3 + chaos.roll(6);
     let number = 2 + chaos.roll(7) as u32;
     let redrives = chaos.roll(2) == 0;
-    let poison = (chaos.roll(4) == 0).then(|| chaos.roll(number.into()) as u32);
+    let poison = (chaos.roll(if redrives { 2 } else { 4 }) == 0).then(|| chaos.roll(number.into()) as u32);
     let mut latest = BTreeMap::new();
     let mut chunks = Vec::new();
     for seq in 0..number {
@@ -282,6 +282,7 @@ async fn dying(chaos: &Chaos, longest_life: u64, work: impl AsyncFn() -> bool) {
 async fn operate(stores: &Stores, chaos: &Chaos, plan: &Plan) -> Result<(u64, bool), StoreError> {
     if let Some(seq) = plan.poison
         && (!chaos.is_on.load(Relaxed) || chaos.roll(4) == 0)
+        && !stores.queue.dead_letters(SHOP).await?.is_empty()
     {
         let (chunk, text) = &plan.chunks[seq as usize];
         stores.chunks.put(&chunk.key, text.as_bytes()).await?;
