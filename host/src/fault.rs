@@ -39,7 +39,8 @@ pub enum Fault {
     },
     /// The chunk is meant for another kind of index than this worker writes.
     #[error(
-        "chunk {key} is meant for the target `{wanted}`, and this is `{ours}`; run `host run --target {wanted}` first"
+        "chunk {key} is meant for the target `{wanted}`, and this is `{ours}`; run `host run` with its target first (`--target`, \
+         and `catalog.url` for a catalog)"
     )]
     OtherTarget {
         /// The chunk's key.
@@ -47,7 +48,7 @@ pub enum Fault {
         /// What its job names.
         wanted: String,
         /// What this worker has.
-        ours: &'static str,
+        ours: String,
     },
     /// Workers died again and again while they held the chunk.
     #[error("chunk {key} was tried {attempts} times, and no attempt came to an end")]
@@ -184,7 +185,7 @@ mod tests {
             (Fault::LeaseLost { key: key() }, 1, Disposition::Abandon),
             (Fault::OutOfTime { key: key() }, 9, Disposition::Defer),
             (
-                Fault::OtherTarget { key: key(), wanted: "marqo".into(), ours: "catalog" },
+                Fault::OtherTarget { key: key(), wanted: "marqo".into(), ours: "catalog".into() },
                 1,
                 Disposition::Stop,
             ),

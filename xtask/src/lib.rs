@@ -2,4 +2,5 @@
 
 pub mod ministack;
 pub mod postgres;
+mod python;
 pub mod sample;

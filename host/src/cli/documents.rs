@@ -43,7 +43,7 @@ pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
         let backend = Backend::open(&config, false).await?;
         let newest = newest(&config, &backend.stores()).await?;
         if let (false, Some(newest)) = (is_chosen, &newest) {
-            config.target = TargetIndex::named(&newest.target).unwrap_or(config.target);
+            config.target = TargetIndex::named(newest.target_kind()).unwrap_or(config.target);
         }
         let target = target(&config, newest)?;
         let index = backend.index(&config, Patience::OfUser)?;

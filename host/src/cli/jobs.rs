@@ -9,7 +9,7 @@ use super::{
     report::{self, ReportFormat},
 };
 use crate::{
-    model::JobId,
+    model::{JobId, Operation},
     store::{JobSnapshot, Stores},
     telemetry::progress::{Screen, State, count},
     worker::{self, Cancelled},
@@ -214,7 +214,10 @@ pub(super) async fn get(stores: &Stores, id: &JobId) -> Result<JobSnapshot, Fail
 /// The job with this id or beginning of one, or the newest.
 async fn find(stores: &Stores, shop: Option<&str>, id: Option<String>) -> Result<JobSnapshot, Failure> {
     let Some(wanted) = id else {
-        let newest = stores.jobs.list(shop, 1).await.map_err(store_failure)?.into_iter().next();
+        // What a sync did not have is removed by a job that belongs to it.
+        let is_sync = |job: &JobSnapshot| job.job.operation != Operation::DeleteDocuments;
+        let jobs = stores.jobs.list(shop, 20).await.map_err(store_failure)?;
+        let newest = jobs.iter().find(|job| is_sync(job)).or(jobs.first()).cloned();
         return newest.ok_or_else(|| Failure::usage("there is no job yet").help("`host run` makes one"));
     };
     if let Some(id) = JobId::new(wanted.as_str())

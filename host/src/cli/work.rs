@@ -3,13 +3,13 @@
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{Patience, effective, env, plugins, runtime, store_failure},
+    context::{effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     run::{interrupts, stopped},
 };
-use crate::{telemetry::exporter, worker::Worker};
+use crate::telemetry::exporter;
 use clap::Args;
-use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{num::NonZeroUsize, path::PathBuf};
 use tokio_util::sync::CancellationToken;
 
 /// Arguments of `host work`.
@@ -39,14 +39,7 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
         tokio::spawn(exporter.clone().run(env()));
         let backend = Backend::open(&config, true).await?;
         backend.join().await.map_err(store_failure)?;
-        let worker = Arc::new(Worker::new(
-            backend.stores(),
-            backend.index(&config, Patience::OfWorker)?,
-            plugins.validate(),
-            plugins.version(),
-            env(),
-            backend.worker_settings(&config),
-        ));
+        let worker = backend.worker(&config, &plugins)?;
         if !global.quiet {
             eprintln!("working the queues of all shops until Ctrl-C");
         }

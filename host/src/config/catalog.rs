@@ -1,5 +1,8 @@
 use crate::{
-    index::catalog::{Archiving, Bounds, TextFields},
+    index::{
+        Archiving,
+        catalog::{Bounds, TextFields},
+    },
     model::Secret,
 };
 use serde::{Deserialize, Serialize};
@@ -17,7 +20,7 @@ pub struct CatalogConfig {
     pub batch_complexity: NonZeroUsize,
     /// Most rows of one transaction: products, SKUs and attributes.
     pub batch_rows: NonZeroUsize,
-    /// Largest share of the products that one full sync may archive, in percent.
+    /// Largest share of the products that one full sync may archive, or remove from a Marqo index, in percent.
     pub archive_percent: u8,
     /// Fields whose words a product is searched by.
     pub search_fields: Vec<String>,

@@ -1,3 +1,4 @@
+use crate::ingest::chunk::ChunkBounds;
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU16, NonZeroUsize};
 
@@ -34,6 +35,13 @@ pub enum GroupingMode {
     Adjacent,
     /// Sort on disk.
     Spill,
+}
+
+impl IngestConfig {
+    /// When a chunk is full.
+    pub fn bounds(&self) -> ChunkBounds {
+        ChunkBounds { documents: self.chunk_documents.get(), bytes: self.chunk_bytes }
+    }
 }
 
 impl Default for IngestConfig {

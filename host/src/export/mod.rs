@@ -21,8 +21,8 @@ mod progress;
 mod remote;
 #[cfg(feature = "aws")]
 mod s3;
-mod scratch;
-mod sort;
+pub(crate) mod scratch;
+pub(crate) mod sort;
 mod source;
 mod unpack;
 

@@ -5,22 +5,22 @@ use std::{fs::File, io, path::PathBuf};
 
 /// A folder for temporary files. They have no name, so they are gone with the process, however it ends.
 #[derive(Clone, Debug)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     dir: PathBuf,
 }
 
 impl Scratch {
-    pub(super) fn new(dir: PathBuf) -> Self {
+    pub(crate) fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
 
-    pub(super) fn create(&self) -> Result<File, ExportError> {
+    pub(crate) fn create(&self) -> Result<File, ExportError> {
         std::fs::create_dir_all(&self.dir).map_err(|error| self.failed("making the folder of", error))?;
         tempfile::tempfile_in(&self.dir).map_err(|error| self.failed("creating", error))
     }
 
     /// Says what a failed operation on a temporary file means.
-    pub(super) fn failed(&self, action: &'static str, source: io::Error) -> ExportError {
+    pub(crate) fn failed(&self, action: &'static str, source: io::Error) -> ExportError {
         let dir = self.dir.clone();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ExportError::DiskFull { dir },

@@ -5,8 +5,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+mod archiving;
 pub mod catalog;
 pub mod marqo;
+
+pub use archiving::{Archiving, NotArchived, Refusal};
 
 /// Version and origin of a document that the index holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,8 +35,24 @@ pub struct Write {
     pub over: Over,
 }
 
-/// What the index held when it was decided to write a document. An index that can see whether it still does refuses the
-/// write as [`Outcome::Overtaken`] if not, so that of several writers the newest version wins.
+/// A document that is to leave the index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Removal {
+    /// The document.
+    pub id: DocumentId,
+    /// What it was decided to remove.
+    pub over: Over,
+}
+
+impl Removal {
+    /// Of whatever is there.
+    pub fn of(id: DocumentId) -> Self {
+        Self { id, over: Over::Anything }
+    }
+}
+
+/// What the index held when it was decided to write or remove a document. An index that can see whether it still does
+/// refuses that as [`Outcome::Overtaken`] if not, so that of several writers the newest version wins.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Over {
     /// Whatever is there is written over.
@@ -82,7 +101,7 @@ pub enum Outcome {
         /// The index's own words.
         message: String,
     },
-    /// Somebody else wrote this document since it was decided to write it; nothing was done. Whoever reads it again and
+    /// Somebody else wrote this document since it was decided what to do with it; nothing was done. Whoever reads it again and
     /// decides again comes to know.
     Overtaken,
 }
@@ -103,8 +122,9 @@ pub struct IndexError {
 /// An index. Writes, updates and deletes are idempotent: a caller that does not know an outcome calls again.
 #[async_trait]
 pub trait Index: Send + Sync {
-    /// The kind of index, as the setting `target` calls it.
-    fn kind(&self) -> &'static str;
+    /// The kind of index, as the setting `target` calls it; where there may be several of a kind, a colon and which one it is
+    /// follow. No secret is in it.
+    fn kind(&self) -> &str;
 
     /// Whether writes can begin: everything is set up and answers. Somebody must act first if the error is not transient.
     async fn check(&self, target: &Target) -> Result<(), IndexError>;
@@ -125,8 +145,8 @@ pub trait Index: Send + Sync {
         Ok(())
     }
 
-    /// Removes documents; one outcome an id, `Done` also for those that were not there.
-    async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError>;
+    /// Removes documents with distinct ids; one outcome a removal, `Done` also for those that were not there.
+    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError>;
 
     /// The document as stored, `_id` and internal fields included.
     async fn get(&self, target: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError>;

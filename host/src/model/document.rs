@@ -7,6 +7,10 @@ use std::fmt;
 /// The reserved field whose array of objects a catalog loads as SKUs; a search index never gets it.
 pub const VARIANTS: &str = "variants";
 
+/// The reserved field by which a removal that the host made itself names the job whose document is to go: what another job
+/// has written since stays.
+pub const WRITTEN_BY: &str = "_mq_job_id";
+
 /// Identity of a document in an index: 1 to 255 characters of `[A-Za-z0-9._~-]`.
 ///
 /// Marqo pastes ids unescaped into a URL, so anything else could address another document or none.

@@ -119,6 +119,21 @@ pub struct Job {
     pub full: bool,
 }
 
+impl Job {
+    /// Whether it writes to the index of this kind. Records that are older than the choice mean any, and those that are older
+    /// than telling several of a kind apart mean each of them.
+    pub fn is_for(&self, kind: &str) -> bool {
+        self.target.is_empty()
+            || self.target == kind
+            || kind.split_once(':').is_some_and(|(general, _)| general == self.target)
+    }
+
+    /// The kind of index that it writes to, as the setting `target` calls it.
+    pub fn target_kind(&self) -> &str {
+        self.target.split(':').next().unwrap_or_default()
+    }
+}
+
 /// What happens to a document whose version equals the stored one while its content differs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

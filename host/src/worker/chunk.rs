@@ -1,8 +1,9 @@
 //! The steps of one chunk between claim and settle, in their order.
 
 use super::{
-    content::{prepare, prepare_update, version_of},
-    decide::{Decision, decide, is_same, removal_conflict},
+    content::{prepare, prepare_update},
+    decide::{Decision, decide, is_same},
+    removal::remove,
     run::Worker,
     validate::validate,
 };
@@ -23,6 +24,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Counts an item whose document is gone.
+    pub(super) fn remove(&mut self) {
+        self.counts.processed += 1;
+        self.counts.deleted += 1;
+    }
+
     /// Counts an item by the class of its entry.
     pub(super) fn refuse(&mut self, entry: Entry) {
         match entry.class {
@@ -146,11 +153,11 @@ async fn write(
 }
 
 /// Most times that a document is decided about because another writer was faster.
-const MOST_ROUNDS: usize = 20;
+pub(super) const MOST_ROUNDS: usize = 20;
 
-fn overtaken_again(target: &Target) -> Fault {
+pub(super) fn overtaken_again(target: &Target) -> Fault {
     Fault::Index(IndexError {
-        action: format!("writing to index {}", target.index_name),
+        action: format!("changing index {}", target.index_name),
         transient: true,
         source: "somebody else writes the same documents all the time".into(),
     })
@@ -236,77 +243,19 @@ async fn write_round(
     Ok(overtaken)
 }
 
-async fn remove(
+pub(super) async fn stored(
     worker: &Worker,
     target: &Target,
-    removals: Vec<Document>,
-    tally: &mut Tally,
-) -> Result<(), Fault> {
-    let fields = &worker.version.manifest().version_fields;
-    let ids: Vec<DocumentId> = removals.iter().map(|removal| removal.id.clone()).collect();
-    let stored = stored(worker, target, &ids).await?;
-    let versions: Vec<_> = removals.iter().map(|removal| version_of(&removal.fields, fields)).collect();
-
-    // A removal without a version is unconditional (contract).
-    let guarded = |version: &Map<String, Value>, stored: &Option<Stored>| {
-        let stored = stored.as_ref()?;
-        (!version.is_empty()).then(|| (version.clone(), stored.version.clone()))
-    };
-    let pairs = versions.iter().zip(&stored).filter_map(|(version, stored)| guarded(version, stored));
-    let mut orderings = compare(worker, pairs.collect()).await?.into_iter();
-
-    let mut accepted = Vec::with_capacity(ids.len());
-    // What stays is not to be archived because an old export wanted it gone.
-    let mut kept = Vec::new();
-    for ((id, version), stored) in ids.into_iter().zip(&versions).zip(&stored) {
-        if let (Some(stored), Some(_)) = (stored, guarded(version, stored)) {
-            match orderings.next().expect("compare answers each pair") {
-                Ok(VersionOrdering::Older) => {
-                    tally.refuse(removal_conflict(id.as_str(), version, stored));
-                    kept.push(id);
-                    continue;
-                }
-                Ok(VersionOrdering::Newer | VersionOrdering::Same) => {}
-                Err(refusal) => {
-                    let mut entry = refusal.into_entry(worker.version.manifest());
-                    entry.document_id = Some(id.to_string());
-                    tally.refuse(entry);
-                    kept.push(id);
-                    continue;
-                }
-            }
-        }
-        accepted.push(id);
-    }
-    worker.index.touch(target, &kept).await?;
-    if accepted.is_empty() {
-        return Ok(());
-    }
-    let outcomes = worker.index.delete(target, &accepted).await?;
-    answered_all(target, accepted.len(), outcomes.len())?;
-    for (id, outcome) in accepted.iter().zip(outcomes) {
-        match outcome {
-            // Counted whether it was there or not: a repetition after a crash must count the same.
-            Outcome::Done => {
-                tally.counts.processed += 1;
-                tally.counts.deleted += 1;
-            }
-            Outcome::Refused { code, message } => tally.refuse(refused_by_index(id, code, message)),
-            Outcome::Overtaken => return Err(overtaken_again(target)),
-        }
-    }
-    Ok(())
-}
-
-async fn stored(worker: &Worker, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, Fault> {
+    ids: &[DocumentId],
+) -> Result<Vec<Option<Stored>>, Fault> {
     let stored = worker.index.stored(target, ids).await?;
     answered_all(target, ids.len(), stored.len())?;
     Ok(stored)
 }
 
-type Pair = (Map<String, Value>, Map<String, Value>);
+pub(super) type Pair = (Map<String, Value>, Map<String, Value>);
 
-async fn compare(
+pub(super) async fn compare(
     worker: &Worker,
     pairs: Vec<Pair>,
 ) -> Result<Vec<Result<VersionOrdering, crate::plugin::Refusal>>, Fault> {
@@ -317,7 +266,7 @@ async fn compare(
 }
 
 /// An index that answers for fewer documents than it was asked about must not be believed.
-fn answered_all(target: &Target, asked: usize, answered: usize) -> Result<(), Fault> {
+pub(super) fn answered_all(target: &Target, asked: usize, answered: usize) -> Result<(), Fault> {
     if asked == answered {
         return Ok(());
     }
@@ -328,6 +277,6 @@ fn answered_all(target: &Target, asked: usize, answered: usize) -> Result<(), Fa
     }))
 }
 
-fn refused_by_index(id: &DocumentId, code: String, message: String) -> Entry {
+pub(super) fn refused_by_index(id: &DocumentId, code: String, message: String) -> Entry {
     Entry { document_id: Some(id.to_string()), ..Entry::new(Class::Failed, code, message) }
 }

@@ -55,6 +55,11 @@ pub(super) fn removal_conflict(id: &str, version: &Map<String, Value>, stored: &
     entry("older-removal", id, version, stored, false)
 }
 
+/// The entry of a removal of what a certain job wrote, where another one has written since.
+pub(super) fn rewritten(id: &str, stored: &Stored) -> Entry {
+    entry("rewritten", id, &Map::new(), stored, false)
+}
+
 fn conflict(code: &str, write: &Write, stored: &Stored) -> Entry {
     entry(code, write.document.id.as_str(), &write.version, stored, is_partial(&write.content_hash))
 }
@@ -68,6 +73,9 @@ fn entry(code: &str, id: &str, incoming: &Map<String, Value>, stored: &Stored, i
         "older-removal" => format!(
             "the index holds a newer version ({theirs}) than this removal ({ours}); it was left alone"
         ),
+        "rewritten" => {
+            "the document was written again since it was decided to remove it; it was left alone".to_owned()
+        }
         "same-version" if is_update => format!(
             "the index holds this version already ({theirs}), with other fields or values than this update gives; it was \
              left alone, `--same-version write` updates it"

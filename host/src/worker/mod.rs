@@ -9,6 +9,7 @@ mod decide;
 mod fleet;
 mod lease;
 mod letters;
+mod removal;
 mod run;
 #[cfg(test)]
 mod tests;

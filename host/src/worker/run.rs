@@ -283,8 +283,9 @@ impl Worker {
     async fn outcome(&self, chunk: &ChunkRef) -> Result<ChunkOutcome, Fault> {
         let job = self.job(&chunk.job_id).await?;
         let ours = self.index.kind();
-        if !job.target.is_empty() && job.target != ours {
-            return Err(Fault::OtherTarget { key: chunk.key.clone(), wanted: job.target.clone(), ours });
+        if !job.is_for(ours) {
+            let (key, wanted) = (chunk.key.clone(), job.target.clone());
+            return Err(Fault::OtherTarget { key, wanted, ours: ours.to_owned() });
         }
         chunk::handle(self, &job, chunk).await
     }

@@ -3,10 +3,10 @@
 use super::{Until, Worker, WorkerSettings};
 use crate::{
     env::{Env, SharedEnv},
-    index::{Index, IndexError, Outcome, Stored, Target, Write},
+    index::{Index, IndexError, Outcome, Over, Removal, Stored, Target, Write},
     model::{
-        ChunkRef, Class, Counts, Digest, DocumentId, Grouping, Issue, Job, JobId, JobStatus, Manifest,
-        Operation, PluginRef, SameVersion, Seal, Severity, SourceStats,
+        ChunkRef, Class, Counts, Digest, Document, DocumentId, Grouping, Issue, Job, JobId, JobStatus,
+        Manifest, Operation, PluginRef, SameVersion, Seal, Severity, SourceStats,
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
     store::{ChunkOutcome, Claim, JobSnapshot, Stores, embedded::Embedded},
@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -27,6 +27,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod fleet;
+mod overtaken;
+mod poison;
 mod updates;
 
 const SHOP: &str = "tests.myshopify.com";
@@ -67,15 +69,32 @@ enum Next {
     Slow(Duration),
 }
 
+type Documents = BTreeMap<DocumentId, (Write, String)>;
+
 #[derive(Default)]
 struct ScriptedIndex {
-    documents: Mutex<BTreeMap<DocumentId, (Write, String)>>,
+    documents: Mutex<Documents>,
     next: Mutex<Vec<Next>>,
     writes: AtomicU64,
     /// Shops in the order of their writes.
     written: Mutex<Vec<String>>,
+    /// Versions that others write between the reading of document 1 and the next changes of it; the latter are overtaken then.
+    overtakers: Mutex<VecDeque<i64>>,
     /// A shop whose index cannot be written until somebody mends it.
     broken: Mutex<Option<String>>,
+}
+
+impl ScriptedIndex {
+    /// Whether somebody else has just written this document.
+    fn is_overtaken(&self, documents: &mut Documents, id: &DocumentId) -> bool {
+        let is_next = || self.overtakers.lock().unwrap().pop_front();
+        let Some(v) = (id.as_str() == "1").then(is_next).flatten() else { return false };
+        let document = Document { id: id.clone(), fields: Map::new() };
+        let version = Map::from_iter([("v".to_owned(), v.into())]);
+        let write = Write { document, version, content_hash: format!("other {v}"), over: Over::Anything };
+        documents.insert(id.clone(), (write, "other".to_owned()));
+        true
+    }
 }
 
 fn index_error(transient: bool) -> IndexError {
@@ -133,6 +152,9 @@ impl Index for ScriptedIndex {
             if Some(write.document.id.as_str()) == refused {
                 return Outcome::Refused { code: "invalid-argument".into(), message: "no".into() };
             }
+            if self.is_overtaken(&mut documents, &write.document.id) {
+                return Outcome::Overtaken;
+            }
             documents.insert(write.document.id.clone(), (write.clone(), target.job_id.clone()));
             Outcome::Done
         });
@@ -156,12 +178,15 @@ impl Index for ScriptedIndex {
         Ok(batch.iter().map(update).collect())
     }
 
-    async fn delete(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, _: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         let mut documents = self.documents.lock().unwrap();
-        Ok(ids
+        Ok(batch
             .iter()
-            .map(|id| {
-                documents.remove(id);
+            .map(|removal| {
+                if removal.over != Over::Anything && self.is_overtaken(&mut documents, &removal.id) {
+                    return Outcome::Overtaken;
+                }
+                documents.remove(&removal.id);
                 Outcome::Done
             })
             .collect())
@@ -427,74 +452,6 @@ async fn what_needs_somebody_stops_the_worker_and_burns_nothing() {
         let job = bench.run(&id).await.unwrap();
         assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_poison_chunk_is_buried_and_its_lane_goes_on() {
-    let fatal = "{\"_id\":\"1\",\"title\":\"fatal\"}\n{\"_id\":\"2\",\"title\":\"x\"}\n";
-    for (code, chunk) in
-        [("plugin-failure", fatal), ("corrupt-chunk", TWO), ("lost-input", TWO), ("internal-error", TWO)]
-    {
-        let bench = Bench::new();
-        let good = "{\"_id\":\"3\",\"v\":1,\"title\":\"after\"}\n";
-        let id = bench.publish("job", &[(ADD, chunk), (ADD, good)], false).await;
-        let object = bench.dir.path().join("chunks").join(ChunkRef::key("shopify", SHOP, &id, 0));
-        match code {
-            "corrupt-chunk" => std::fs::write(&object, "other bytes").unwrap(),
-            "lost-input" => std::fs::remove_file(&object).unwrap(),
-            "internal-error" => bench.script([Next::Panic, Next::Panic]),
-            _ => {}
-        }
-        let job = bench.run(&id).await.unwrap();
-        let expected = Counts { processed: 1, failed: 2, ..Counts::default() };
-        assert_eq!((job.status, job.counts), (JobStatus::Failed, expected), "{code}");
-        let letters = bench.stores.queue.dead_letters(SHOP).await.unwrap();
-        assert_eq!(
-            letters.iter().map(|letter| (letter.code.as_str(), letter.chunk.seq)).collect::<Vec<_>>(),
-            [(code, 0)]
-        );
-        let evidence = &letters[0].evidence;
-        let (attempts, ids): (u32, &[&str]) = match code {
-            "plugin-failure" => (1, &["1", "2"]),
-            "corrupt-chunk" => (1, &[]),
-            "lost-input" => (3, &[]),
-            _ => (2, &["1", "2"]),
-        };
-        assert_eq!(
-            (evidence.attempts, evidence.sample_ids.as_slice()),
-            (attempts, &*ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()),
-            "{code}"
-        );
-        for (error, attempt) in [(&evidence.first_error, 1), (&evidence.last_error, attempts)] {
-            let error = error.as_ref().unwrap();
-            assert_eq!((error.code.as_str(), error.attempt), (code, attempt));
-        }
-        assert_eq!(
-            evidence.plugin_digest,
-            Some(bench.stores.jobs.get(&id).await.unwrap().unwrap().job.plugin.digest)
-        );
-        assert_eq!(job.samples[0].code, code);
-        assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 0);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_chunk_that_kills_its_workers_is_given_up() {
-    let bench = Bench::new();
-    let id = bench.publish("job", &[(ADD, TWO)], false).await;
-    let jobs = &bench.stores.jobs;
-    for attempt in 1..=20 {
-        // Each claim's worker dies, and its lease runs out.
-        let Claim::Won { attempts, .. } = jobs.claim(&id, 0, Duration::from_secs(1)).await.unwrap() else {
-            panic!("the chunk is free")
-        };
-        assert_eq!(attempts, attempt);
-        bench.env.sleep(Duration::from_secs(2)).await;
-    }
-    let job = bench.run(&id).await.unwrap();
-    assert_eq!((job.status, job.counts), (JobStatus::Failed, Counts { failed: 2, ..Counts::default() }));
-    assert_eq!(job.samples[0].code, "too-many-attempts");
-    assert_eq!(bench.index.writes.load(Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,10 @@
 //! Checks of what a catalog does beyond an index, on both databases.
 
-use crate::make::{Backend, id, write};
+use crate::make::{Backend, id, removals, write};
 use host::{
     index::{
-        Index, Outcome, Over, Stored, Target, Write,
-        catalog::{
-            Archived, Archiving, Catalog, EmbedError, EmbedOptions, EmbedReport, Embedder, Refusal, Summary,
-        },
+        Archiving, Index, Outcome, Over, Refusal, Removal, Stored, Target, Write,
+        catalog::{Archived, Catalog, EmbedError, EmbedOptions, EmbedReport, Embedder, Summary},
     },
     model::{Counts, DocumentId, JobStatus, Secret},
     store::JobSnapshot,
@@ -85,6 +83,33 @@ pub(crate) async fn what_was_overtaken_is_refused(backend: &Backend) {
     assert_eq!(catalog.get(&target, &id("1")).await.unwrap().unwrap()["title"], "2026-01-03");
 }
 
+pub(crate) async fn a_removal_that_was_overtaken_is_refused(backend: &Backend) {
+    let (catalog, target) = (catalog(backend), backend.target());
+    let version = |name: &str, at: &str| write(name, json!({"title": at, "updated_at": at}));
+    let over = |write: &Write| {
+        let (version, content_hash) = (write.version.clone(), Some(write.content_hash.clone()));
+        Over::Stored(Stored { version, content_hash, job_id: None })
+    };
+    let removal = |name: &str, over: Over| Removal { id: id(name), over };
+    let (old, new) = (version("1", "2026-01-01"), version("1", "2026-01-02"));
+    let (seen, unseen) = (version("2", "2026-01-01"), version("3", "2026-01-01"));
+    put(catalog, &target, &[new.clone(), seen.clone(), unseen]).await;
+    let batch = [
+        removal("1", over(&old)),
+        removal("2", over(&seen)),
+        removal("3", Over::Nothing),
+        removal("4", over(&old)),
+        removal("5", Over::Nothing),
+    ];
+    let [done, overtaken] = [Outcome::Done, Outcome::Overtaken];
+    let expected = [overtaken.clone(), done.clone(), overtaken, done.clone(), done.clone()];
+    assert_eq!(catalog.delete(&target, &batch).await.unwrap(), expected);
+    assert_eq!(catalog.list(&target, None, 9).await.unwrap(), [id("1"), id("3")]);
+    let batch = [removal("1", over(&new)), removal("3", Over::Anything)];
+    assert_eq!(catalog.delete(&target, &batch).await.unwrap(), [done.clone(), done]);
+    assert_eq!(catalog.count(&target).await.unwrap(), 0);
+}
+
 pub(crate) async fn of_writers_in_different_orders_none_fails(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
     let round = |round: usize, writer: usize| {
@@ -111,7 +136,7 @@ pub(crate) async fn of_writers_in_different_orders_none_fails(backend: &Backend)
                 put(&catalog, &target, &writes).await;
                 catalog.touch(&target, &ids(&writes)).await.unwrap();
                 let some = &ids(&writes)[writer..writer + 3];
-                catalog.delete(&target, some).await.unwrap();
+                catalog.delete(&target, &removals(some)).await.unwrap();
             }
         }
     };
@@ -254,7 +279,7 @@ pub(crate) async fn words_find_products(backend: &Backend) {
     }
     put(catalog, &target, &[write("1", json!({"title": "Green boots"}))]).await;
     assert_eq!((found("shoes").await, found("boots").await), ("2".to_owned(), "1".to_owned()));
-    catalog.delete(&target, &[id("2")]).await.unwrap();
+    catalog.delete(&target, &removals(&[id("2")])).await.unwrap();
     catalog.archive(&later(&target, 60), FORCED).await.unwrap().unwrap();
     assert_eq!((found("shoes").await, found("hat").await), (String::new(), String::new()));
 }
@@ -271,6 +296,13 @@ fn embedder(backend: &Backend, endpoint: &Endpoint, model: &str) -> Embedder {
         timeout: Duration::from_secs(20),
     };
     Embedder::new(options, backend.env.clone()).unwrap()
+}
+
+/// An endpoint, and what asks it.
+pub(crate) fn any_embedder(backend: &Backend) -> (Endpoint, Embedder) {
+    let endpoint = Endpoint::start(|_, _| Fate::Answer).unwrap();
+    let embedder = embedder(backend, &endpoint, "small");
+    (endpoint, embedder)
 }
 
 fn report(embedded: u64, changed: u64, refused: u64) -> EmbedReport {

@@ -30,6 +30,13 @@ fn plant_settings(backend: &Backend, index_name: &str, json: &str) {
     file.execute("INSERT INTO index_settings VALUES (?1, ?2)", [index_name, json]).unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_workers_the_highest_version_wins() {
+    let backend = embedded();
+    let catalog = backend.catalog.clone().unwrap();
+    crate::overlap::the_highest_version_wins(&backend, [catalog.clone(), catalog]).await;
+}
+
 checks! { embedded:
     chunks::an_object_is_stored_once_and_never_changed,
     chunks::of_many_at_once_one_creates_an_object,
@@ -108,6 +115,7 @@ checks! { embedded:
     index::a_reader_never_sees_half_a_product,
     catalog::a_product_of_any_size_is_written_as_a_whole,
     catalog::what_was_overtaken_is_refused,
+    catalog::a_removal_that_was_overtaken_is_refused,
     catalog::of_writers_in_different_orders_none_fails,
     catalog::what_a_full_sync_did_not_see_is_archived,
     catalog::what_a_later_job_has_seen_is_not_archived,

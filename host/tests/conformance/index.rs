@@ -1,6 +1,6 @@
 //! Checks of [`host::index::Index`].
 
-use crate::make::{Backend, id, write};
+use crate::make::{Backend, id, removals, write};
 use host::{
     index::{Index, Outcome, Stored, Target, Write},
     model::Document,
@@ -161,7 +161,7 @@ pub(crate) async fn removal_is_done_also_for_what_is_not_there(backend: &Backend
     let target = backend.target();
     put(backend, &target, &[write("1", json!({"variants": [{"id": 1}]})), write("2", json!({}))]).await;
     for _ in 0..2 {
-        let outcomes = backend.index.delete(&target, &[id("1"), id("none")]).await.unwrap();
+        let outcomes = backend.index.delete(&target, &removals(&[id("1"), id("none")])).await.unwrap();
         assert_eq!(outcomes, [Outcome::Done, Outcome::Done]);
         assert_eq!(backend.index.get(&target, &id("1")).await.unwrap(), None);
         assert_eq!(backend.index.count(&target).await.unwrap(), 1);
@@ -192,7 +192,7 @@ pub(crate) async fn indexes_are_kept_apart(backend: &Backend) {
     let other = Target { index_name: "other".to_owned(), ..one.clone() };
     put(backend, &one, &[write("1", json!({"title": "one"}))]).await;
     put(backend, &other, &[write("1", json!({"title": "two"}))]).await;
-    backend.index.delete(&other, &[id("1")]).await.unwrap();
+    backend.index.delete(&other, &removals(&[id("1")])).await.unwrap();
     assert_eq!(backend.index.list(&one, None, 10).await.unwrap(), [id("1")]);
     assert_eq!(backend.index.count(&other).await.unwrap(), 0);
     let kept = backend.index.get(&one, &id("1")).await.unwrap().unwrap();

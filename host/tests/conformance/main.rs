@@ -16,6 +16,8 @@ mod index;
 mod jobs;
 mod make;
 mod marqo;
+mod overlap;
+mod pgvector;
 mod postgres;
 mod processes;
 mod properties;

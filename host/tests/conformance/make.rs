@@ -2,7 +2,7 @@
 
 use host::{
     env::SharedEnv,
-    index::{Index, Over, Target, Write, catalog::Catalog},
+    index::{Index, Over, Removal, Target, Write, catalog::Catalog},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, Seal,
         job::{PluginRef, SameVersion, SourceStats},
@@ -130,6 +130,11 @@ pub(crate) async fn complete(jobs: &dyn Jobs, id: &JobId, seq: u32, outcome: &Ch
 
 pub(crate) fn id(id: &str) -> DocumentId {
     DocumentId::new(id).unwrap()
+}
+
+/// Removals of whatever is there.
+pub(crate) fn removals(ids: &[DocumentId]) -> Vec<Removal> {
+    ids.iter().cloned().map(Removal::of).collect()
 }
 
 /// A document's write, of its fields.

@@ -1,18 +1,31 @@
 //! The checks of an index on a catalog in PostgreSQL, on a server that lives as long as the tests.
 
-use crate::{checks, clock::Clock, make::Backend};
+use crate::{
+    checks,
+    clock::Clock,
+    make::{Backend, removals, write},
+};
 use host::{
-    env::SharedEnv,
-    index::catalog::{Bounds, Catalog},
+    env::{RealEnv, SharedEnv},
+    index::{
+        Index, Write,
+        catalog::{Bounds, Catalog},
+    },
     model::Secret,
     store::embedded::Embedded,
 };
+use serde_json::json;
 use std::{num::NonZeroUsize, sync::Arc};
 use xtask::postgres::Server;
 
 /// An empty database with the schema.
 pub(crate) fn database() -> Secret {
-    let url = Secret::new(Server::shared().unwrap().database().unwrap());
+    migrated(Server::shared().unwrap(), "embeddings are arrays")
+}
+
+/// An empty database of a server with the schema, which keeps embeddings so.
+pub(crate) fn migrated(server: &Server, embeddings: &str) -> Secret {
+    let url = Secret::new(server.database().unwrap());
     let catalog = catalog(&url, Arc::new(Clock::new(1)));
     // The checks start in the middle of a runtime.
     let migrate = move || {
@@ -20,7 +33,7 @@ pub(crate) fn database() -> Secret {
         runtime.block_on(catalog.migrate()).unwrap()
     };
     let said = std::thread::spawn(migrate).join().unwrap();
-    assert!(said.contains("made the catalog"), "{said}");
+    assert!(said.contains("made the catalog") && said.contains(embeddings), "{said}");
     url
 }
 
@@ -29,10 +42,14 @@ pub(crate) fn catalog(url: &Secret, env: SharedEnv) -> Catalog {
 }
 
 fn postgres() -> Backend {
+    backend(&database())
+}
+
+pub(crate) fn backend(url: &Secret) -> Backend {
     let dir = tempfile::tempdir().unwrap();
     let env: SharedEnv = Arc::new(Clock::new(1));
     let embedded = Embedded::open(dir.path(), env.clone()).unwrap();
-    let catalog = catalog(&database(), env.clone()).with_bounds(Bounds { complexity: 7, rows: 20 });
+    let catalog = catalog(url, env.clone()).with_bounds(Bounds { complexity: 7, rows: 20 });
     Backend {
         stores: embedded.stores(),
         index: Arc::new(catalog.clone()),
@@ -41,6 +58,65 @@ fn postgres() -> Backend {
         plant_settings: |_, _, _| {},
         keep: Box::new(dir),
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_workers_the_highest_version_wins() {
+    let (backend, url) = (postgres(), database());
+    let catalogs = [(); 2].map(|()| catalog(&url, Arc::new(RealEnv)));
+    crate::overlap::the_highest_version_wins(&backend, catalogs).await;
+}
+
+/// What the server did for a catalog: statements but for those that take ids, and those alone.
+async fn statements(client: &tokio_postgres::Client) -> (i64, i64) {
+    let sql = "SELECT coalesce(sum(calls) FILTER (WHERE query NOT LIKE '%nextval%'), 0)::bigint,
+            coalesce(sum(calls) FILTER (WHERE query LIKE '%nextval%'), 0)::bigint
+        FROM pg_stat_statements JOIN pg_database ON dbid = pg_database.oid
+        WHERE datname = current_database() AND query NOT LIKE '%pg_stat_statements%'";
+    let row = client.query_one(sql, &[]).await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_number_of_statements_does_not_depend_on_the_number_of_rows() {
+    let url = database();
+    let (client, connection) = tokio_postgres::connect(url.expose(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
+    let env: SharedEnv = Arc::new(Clock::new(1));
+    let bounds = Bounds { complexity: 1_000_000, rows: 1_000_000 };
+    let (catalog, target) = (catalog(&url, env).with_bounds(bounds), postgres().target());
+    // Products, SKUs of each, attributes of each SKU, and the statements of adding, changing, repeating and removing them.
+    let mut costs = Vec::new();
+    for (products, skus, attributes) in [(1, 1, 1), (7, 3, 2), (40, 20, 5), (1, 900, 3), (300, 2, 1)] {
+        let batch = |color: &str| -> Vec<Write> {
+            let attributes: serde_json::Map<_, _> =
+                (0..attributes).map(|n| (format!("a{n}"), color.into())).collect();
+            let variants: Vec<_> = (0..skus)
+                .map(|n| json!({"id": n.to_string(), "sku": format!("{color}{n}"), "attributes": attributes}))
+                .collect();
+            let fields = json!({"title": color, "variants": variants});
+            (0..products).map(|n| write(&format!("{products}-{skus}-{n}"), fields.clone())).collect()
+        };
+        let mut cost = Vec::new();
+        for writes in [batch("red"), batch("blue"), batch("blue")] {
+            let before = statements(&client).await;
+            catalog.write(&target, &writes).await.unwrap();
+            let after = statements(&client).await;
+            cost.push(after.0 - before.0);
+            assert!(after.1 - before.1 <= 1, "ids come in blocks");
+        }
+        let ids: Vec<_> = batch("blue").into_iter().map(|write| write.document.id).collect();
+        let before = statements(&client).await;
+        catalog.delete(&target, &removals(&ids)).await.unwrap();
+        cost.push(statements(&client).await.0 - before.0);
+        costs.push(cost);
+    }
+    assert!(
+        costs.iter().all(|cost| *cost == costs[0] && cost.iter().all(|one| (1..20).contains(one))),
+        "{costs:?}"
+    );
+    eprintln!("statements of adding, changing, repeating and removing: {:?}", costs[0]);
 }
 
 checks! { postgres:
@@ -64,6 +140,7 @@ checks! { postgres:
     index::a_reader_never_sees_half_a_product,
     catalog::a_product_of_any_size_is_written_as_a_whole,
     catalog::what_was_overtaken_is_refused,
+    catalog::a_removal_that_was_overtaken_is_refused,
     catalog::of_writers_in_different_orders_none_fails,
     catalog::what_a_full_sync_did_not_see_is_archived,
     catalog::what_a_later_job_has_seen_is_not_archived,

@@ -3,7 +3,7 @@
 use crate::{
     embedded::embedded,
     index::as_stored,
-    make::{Backend, MINUTE, chunk, id, processed, seal, write},
+    make::{Backend, MINUTE, chunk, id, processed, removals, seal, write},
 };
 use host::{
     index::{Index, Outcome, Stored, Write},
@@ -413,7 +413,7 @@ fn the_catalog_equals_a_map() {
                 }
                 IndexStep::Delete(names) => {
                     let ids: Vec<_> = names.iter().map(|name| id(name)).collect();
-                    index.delete(&target, &ids).await.unwrap();
+                    index.delete(&target, &removals(&ids)).await.unwrap();
                     model.retain(|name, _| !names.contains(name));
                 }
             }

@@ -8,6 +8,7 @@ use aws_sdk_sqs::{
 use marqo_stand_in::{Options, StandIn};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     path::Path,
     process::{Child, Command},
     thread,
@@ -193,16 +194,7 @@ impl Cloud {
 
 impl Shop {
     fn new(place: &Place, number: usize) -> Self {
-        let mut export = Vec::new();
-        let recipe = Recipe {
-            seed: number as u64,
-            shape: Shape::Small,
-            grouped: true,
-            products: 60,
-            bytes: u64::MAX,
-            bad_lines: 0.0,
-        };
-        xtask::sample::write(&recipe, &mut export).unwrap();
+        let export = sample(number as u64, 60);
         let source = place.write(&format!("export-{number}.jsonl"), export).to_str().unwrap().to_owned();
         Self { id: format!("shop-{number}.myshopify.com"), index: format!("shopify-shop-{number}"), source }
     }
@@ -218,6 +210,15 @@ pub(crate) fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
         assert!(started.elapsed() < PATIENCE, "it does not come about");
         thread::sleep(Duration::from_millis(300));
     }
+}
+
+/// An export of so many products; one with fewer has the first of them.
+fn sample(seed: u64, products: u64) -> Vec<u8> {
+    let mut export = Vec::new();
+    let recipe =
+        Recipe { seed, shape: Shape::Small, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
+    xtask::sample::write(&recipe, &mut export).unwrap();
+    export
 }
 
 /// Asks a process to end.
@@ -245,6 +246,36 @@ fn one_process_does_both_halves() {
     let listed = cloud.host(&["jobs", "list", "--output", "json"]).json();
     let ids: Vec<&Value> = listed.as_array().unwrap().iter().map(|job| &job["job_id"]).collect();
     assert_eq!(ids, [&second["job_id"], &first["job_id"]]);
+}
+
+#[test]
+fn a_full_sync_removes_what_the_shop_has_no_more() {
+    let (cloud, shops) = Cloud::new(1);
+    let shop = &shops[0];
+    let whole = || cloud.marqo.documents(&shop.index).into_keys().collect::<BTreeSet<String>>();
+    let first = ran(cloud.export("run", shop).arg("--full").output().unwrap());
+    assert!(first.code == Some(0) && first.stderr.contains("nothing to compare it with"), "{first:?}");
+    let before = whole();
+    std::fs::write(&shop.source, sample(0, 50)).unwrap();
+    let second = ran(cloud.export("run", shop).arg("--full").output().unwrap());
+    assert_eq!(second.code, Some(0), "{second:?}");
+    cloud.is_complete(shop, &second.json());
+    let left = whole();
+    assert!(left.is_subset(&before) && left.len() < before.len(), "{left:?}");
+
+    // Where others do the work, somebody says when it is done.
+    std::fs::write(&shop.source, sample(0, 40)).unwrap();
+    let mut worker = cloud.worker();
+    let ingested = ran(cloud.export("ingest", shop).arg("--full").output().unwrap());
+    assert_eq!(ingested.code, Some(0), "{ingested:?}");
+    let job = cloud.ended(shop);
+    let archive = ["catalog", "archive", "--shop", &shop.id, "--index", &shop.index, "--data-dir", "data"];
+    let archived = cloud.host(&archive);
+    assert_eq!(archived.code, Some(0), "{archived:?}");
+    cloud.is_complete(shop, &job);
+    assert!(whole().is_subset(&left) && whole().len() < left.len());
+    terminate(&worker);
+    worker.wait().unwrap();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Full syncs and archiving, and the catalog on a PostgreSQL server.
 
-use crate::support::{Place, Ran, SHOP, lines, product, ran};
+use crate::support::{Place, Ran, SHOP, SHOPIFY, lines, product, ran};
 use marqo_stand_in::embeddings::{Endpoint, Fate};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -149,11 +149,9 @@ fn a_removal_that_is_older_than_the_product_archives_nothing() {
 #[test]
 fn a_full_sync_that_cannot_be_is_refused_before_anything_is_written() {
     let shop = Shop::embedded();
-    for more in [&["--full", "--operation", "update"][..], &["--full", "--target", "marqo"]] {
-        let ran = shop.run(export(1..=1), more);
-        assert_eq!(ran.code, Some(2), "{ran:?}");
-        assert!(ran.stderr.contains("leave --full out"), "{}", ran.stderr);
-    }
+    let ran = shop.run(export(1..=1), &["--full", "--operation", "update"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("leave --full out"), "{}", ran.stderr);
     assert!(!shop.place.path("data").exists());
     shop.run(export(1..=1), &[]);
     let ran = shop.host(&["catalog", "archive"]);
@@ -217,4 +215,24 @@ fn a_first_user_finds_products_by_words_and_by_meaning() {
         let text = status.stdout.replace(SHOP, "");
         assert!(text.contains("part  COMPLETED  3 products, 0 archived"), "{text}");
     }
+}
+
+#[test]
+fn a_job_that_began_in_one_database_is_not_gone_on_with_in_another() {
+    let mut shop = Shop::postgres();
+    let began_in = shop.url.clone();
+    shop.place.write("export.jsonl", export(1..=3));
+    let mut ingest = shop.with_url(shop.place.command(&["ingest", "--shop", SHOP, "--data-dir", "data"]));
+    let ingested = ran(ingest.arg("--plugin").arg(&*SHOPIFY).arg("export.jsonl").output().unwrap());
+    assert_eq!(ingested.code, Some(0), "{ingested:?}");
+    for url in [Some(Shop::postgres().url.unwrap()), None] {
+        shop.url = url;
+        let refused = ran(shop.run_command(&[]).output().unwrap());
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("is meant for the target `catalog:postgres://"), "{refused:?}");
+        assert_eq!(shop.counts(), (0, 0));
+    }
+    shop.url = began_in;
+    assert_eq!(shop.run(export(1..=3), &[]).code, Some(0));
+    assert_eq!(shop.counts(), (3, 0));
 }

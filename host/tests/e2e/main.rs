@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod archive;
 mod authoring;
 #[cfg(feature = "aws")]
 mod aws;

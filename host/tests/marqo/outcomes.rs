@@ -1,6 +1,6 @@
 //! Each way in which a request can fail, and what becomes of its documents.
 
-use crate::support::{Lab, ids, refused, some, told, write};
+use crate::support::{Lab, refused, removals, some, told, write};
 use host::index::{Index, Outcome};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, Version};
 use serde_json::json;
@@ -58,7 +58,7 @@ async fn a_removal_gets_through_whatever_fails_once() {
         let writes = some(10);
         lab.write(&writes).await;
         lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Delete).next(1)]);
-        let outcomes = lab.index.delete(&lab.target, &ids(&writes)).await.unwrap();
+        let outcomes = lab.index.delete(&lab.target, &removals(&writes)).await.unwrap();
         assert_eq!(outcomes, vec![Outcome::Done; 10], "{fault:?}");
         assert!(lab.server.documents("shop").is_empty(), "{fault:?}");
     }

@@ -5,7 +5,7 @@ use crate::{storm, support::random, waiting::Waiting};
 use host::{
     env::{Env, SharedEnv},
     index::{
-        Index, IndexError, Outcome, Stored, Target, Write,
+        Index, IndexError, Outcome, Removal, Stored, Target, Write,
         marqo::{Marqo, MarqoOptions},
     },
     model::{
@@ -98,7 +98,7 @@ struct Seen {
 
 #[async_trait::async_trait]
 impl Index for Watched {
-    fn kind(&self) -> &'static str {
+    fn kind(&self) -> &str {
         self.marqo.kind()
     }
 
@@ -119,8 +119,8 @@ impl Index for Watched {
         self.marqo.update(target, batch).await
     }
 
-    async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
-        self.marqo.delete(target, ids).await
+    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+        self.marqo.delete(target, batch).await
     }
 
     async fn get(&self, target: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {

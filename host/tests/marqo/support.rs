@@ -3,7 +3,7 @@
 use host::{
     env::Env,
     index::{
-        Index, IndexError, Outcome, Over, Target, Write,
+        Index, IndexError, Outcome, Over, Removal, Target, Write,
         marqo::{Marqo, MarqoOptions},
     },
     model::{Digest, Document, DocumentId, IndexSettings},
@@ -202,6 +202,10 @@ pub(crate) fn write(id: &str, fields: Value) -> Write {
 /// Documents `d0`, `d1` …
 pub(crate) fn some(count: usize) -> Vec<Write> {
     (0..count).map(|n| write(&format!("d{n}"), json!({"title": format!("Mug {n}"), "stock": n}))).collect()
+}
+
+pub(crate) fn removals(writes: &[Write]) -> Vec<Removal> {
+    ids(writes).into_iter().map(Removal::of).collect()
 }
 
 pub(crate) fn ids(writes: &[Write]) -> Vec<DocumentId> {

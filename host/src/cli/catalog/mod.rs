@@ -3,26 +3,31 @@
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{config, print, print_json, runtime, store_failure},
+    context::{config, plugins, print, print_json, runtime, store_failure},
     documents::{index_failure, newest, target},
     failure::{Exit, Failure},
     output::OutputFormat,
+    run::interrupts,
 };
 use crate::{
     config::{Config, TargetIndex},
     index::{
-        Target,
-        catalog::{Archived, Catalog, Hit, Load, NotArchived, Summary},
+        NotArchived, Target,
+        catalog::{Archived, Catalog, Hit, Load, Summary},
     },
     model::Job,
     store::{JobSnapshot, Stores},
     telemetry::progress::count,
+    worker::Worker,
 };
 use clap::Subcommand;
 use serde::Serialize;
-use std::fmt::Write;
+use server::Removed;
+use std::{fmt::Write, sync::Arc};
+use tokio_util::sync::CancellationToken;
 
 mod embed;
+mod server;
 
 /// Commands about the relational catalog.
 #[derive(Debug, Subcommand)]
@@ -31,7 +36,8 @@ pub(super) enum CatalogCommand {
     Migrate,
     /// Print how many products there are, and the last loads
     Status,
-    /// Archive the products that the last full sync (`host run --full`) did not have; it does so itself unless it has doubts
+    /// Archive the products that the last full sync (`host run --full`) did not have, or with --target marqo remove them from
+    /// the index; the sync does so itself unless it has doubts
     Archive {
         /// Print the ids of these products, and change nothing
         #[arg(long)]
@@ -64,6 +70,14 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
     let config = config(global)?;
     runtime()?.block_on(async {
         let backend = Backend::open(&config, matches!(command, CatalogCommand::Migrate)).await?;
+        if let (CatalogCommand::Archive { dry_run, force }, TargetIndex::Marqo) = (&command, config.target) {
+            let target = target(&config, newest(&config, &backend.stores()).await?)?;
+            let job = last_full_job(&backend.stores(), &target, TargetIndex::Marqo).await?;
+            return match dry_run {
+                true => list_missing(global, &config, &backend, &job).await,
+                false => remove(&config, &backend, &job, *force).await,
+            };
+        }
         let catalog = backend.catalog(&config)?;
         if let CatalogCommand::Migrate = command {
             let done = catalog.migrate().await.map_err(index_failure)?;
@@ -85,7 +99,7 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
             }
             CatalogCommand::Embed { watch } => embed::run(global, &config, &catalog, &target, watch).await,
             CatalogCommand::Archive { dry_run, force } => {
-                let job = last_full_job(&backend.stores(), &target).await?;
+                let job = last_full_job(&backend.stores(), &target, TargetIndex::Catalog).await?;
                 if dry_run {
                     list_unseen(global, &catalog, &job).await
                 } else {
@@ -155,11 +169,10 @@ fn show_hits(global: &Global, hits: &[Hit]) -> Ended {
 }
 
 /// The newest job of a shop and index whose export was the whole shop.
-async fn last_full_job(stores: &Stores, target: &Target) -> Result<JobSnapshot, Failure> {
+async fn last_full_job(stores: &Stores, target: &Target, kind: TargetIndex) -> Result<JobSnapshot, Failure> {
     let jobs = stores.jobs.list(Some(&target.shop_id), usize::MAX).await.map_err(store_failure)?;
-    let is_full = |job: &Job| {
-        job.full && job.index_name == target.index_name && job.target == TargetIndex::Catalog.as_str()
-    };
+    let is_full =
+        |job: &Job| job.full && job.index_name == target.index_name && job.target_kind() == kind.as_str();
     jobs.into_iter().find(|job| is_full(&job.job)).ok_or_else(|| {
         let message = format!("there was no full sync of {}, index {}", target.shop_id, target.index_name);
         Failure::usage(message).help("`host run --full` says that an export is the whole shop")
@@ -177,16 +190,41 @@ async fn list_unseen(global: &Global, catalog: &Catalog, job: &JobSnapshot) -> E
         }
         all.extend(page);
     }
-    match global.output {
-        OutputFormat::Json => print_json(&all)?,
-        OutputFormat::Text => print(&all.iter().map(|id| format!("{id}\n")).collect::<String>())?,
-    }
     let active = catalog.summary(&target).await.map_err(index_failure)?.active;
-    eprintln!("{} of {} products are not in job {}", count(all.len() as u64), count(active), job.job.id);
+    show_missing(global, &all, active, job)
+}
+
+async fn list_missing(global: &Global, config: &Config, backend: &Backend, job: &JobSnapshot) -> Ended {
+    let (ids, active) = server::missing(config, backend, job).await?;
+    let ids: Vec<String> = ids.into_iter().map(String::from).collect();
+    show_missing(global, &ids, active, job)
+}
+
+fn show_missing(global: &Global, ids: &[String], active: u64, job: &JobSnapshot) -> Ended {
+    match global.output {
+        OutputFormat::Json => print_json(&ids)?,
+        OutputFormat::Text => print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>())?,
+    }
+    eprintln!("{} of {} products are not in job {}", count(ids.len() as u64), count(active), job.job.id);
     if let Some(reason) = NotArchived::after(job) {
         eprintln!("nothing of it is archived: {reason}");
     }
     Ok(Exit::Completed)
+}
+
+async fn remove(config: &Config, backend: &Backend, job: &JobSnapshot, force: bool) -> Ended {
+    backend.join().await.map_err(store_failure)?;
+    let worker = backend.worker(config, &plugins(config)?)?;
+    let cancel = CancellationToken::new();
+    tokio::spawn(interrupts(cancel.clone()));
+    let archiving = config.catalog.archiving(force);
+    match server::remove(config, backend, job, archiving, Some(&worker), &cancel).await? {
+        Ok(removed) => {
+            eprintln!("{removed}");
+            Ok(if removed.is_clean() { Exit::Completed } else { Exit::Failed })
+        }
+        Err(reason) => Err(refused(job, &reason, " --target marqo")),
+    }
 }
 
 async fn archive(config: &Config, catalog: &Catalog, job: &JobSnapshot, force: bool) -> Ended {
@@ -195,16 +233,22 @@ async fn archive(config: &Config, catalog: &Catalog, job: &JobSnapshot, force: b
             eprintln!("{}", sentence(&archived));
             Ok(Exit::Completed)
         }
-        Err(reason) => {
-            let message = format!("nothing is archived after job {}: {reason}", job.job.id);
-            let help = if reason.may_be_forced() {
-                "`host catalog archive --dry-run` lists these products, `--force` archives them"
-            } else {
-                "run the full sync again"
-            };
-            Err(Failure::usage(message).help(help))
-        }
+        Err(reason) => Err(refused(job, &reason, "")),
     }
+}
+
+/// Why nothing is archived, and what to do; `flags` are needed to do it.
+fn refused(job: &JobSnapshot, reason: &NotArchived, flags: &str) -> Failure {
+    let message = format!("nothing is archived after job {}: {reason}", job.job.id);
+    let again = || "run the full sync again".to_owned();
+    Failure::usage(message).help(forcing(reason, flags).unwrap_or_else(again))
+}
+
+/// How a reason can be looked into and overruled, if it can.
+fn forcing(reason: &NotArchived, flags: &str) -> Option<String> {
+    reason.may_be_forced().then(|| {
+        format!("`host catalog archive{flags} --dry-run` lists these products, `--force` archives them")
+    })
 }
 
 /// Archives what a full sync did not have, unless there is a reason not to; remembers either.
@@ -246,21 +290,36 @@ fn sentence(archived: &Archived) -> String {
     text
 }
 
-/// What comes after the end of a sync into a catalog: archiving if it was full, and a note of the load.
-pub(super) async fn after_sync(config: &Config, backend: &Backend, job: &JobSnapshot) -> Result<(), Failure> {
-    if config.target != TargetIndex::Catalog {
-        return Ok(());
-    }
-    match archive_after(config, &backend.catalog(config)?, job, false).await? {
-        Ok(Archived { products: 0, held: 0 }) | Err(NotArchived::NotFull) => {}
-        Ok(archived) => eprintln!("{}", sentence(&archived)),
+/// What comes after the end of a sync: archiving if it was full, and a note of the load in a catalog. Without a worker,
+/// others carry out what a server is to remove.
+pub(super) async fn after_sync(
+    config: &Config,
+    backend: &Backend,
+    job: &JobSnapshot,
+    worker: Option<&Arc<Worker>>,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let (told, flags) = match config.target {
+        TargetIndex::Catalog => {
+            let archived = archive_after(config, &backend.catalog(config)?, job, false).await?;
+            let told = |archived: Archived| {
+                (archived != Archived { products: 0, held: 0 }).then(|| sentence(&archived))
+            };
+            (archived.map(told), "")
+        }
+        TargetIndex::Marqo => {
+            let archiving = config.catalog.archiving(false);
+            let removed = server::remove(config, backend, job, archiving, worker, cancel).await?;
+            let told = |removed: Removed| (!matches!(removed, Removed::Nothing)).then(|| removed.to_string());
+            (removed.map(told), " --target marqo")
+        }
+    };
+    match told {
+        Ok(told) => told.iter().for_each(|told| eprintln!("{told}")),
+        Err(NotArchived::NotFull) => {}
         Err(reason) => {
             eprintln!("warning: nothing was archived: {reason}");
-            if reason.may_be_forced() {
-                eprintln!(
-                    "  help: `host catalog archive --dry-run` lists these products, `--force` archives them"
-                );
-            }
+            forcing(&reason, flags).iter().for_each(|help| eprintln!("  help: {help}"));
         }
     }
     Ok(())

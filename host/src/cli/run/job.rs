@@ -1,27 +1,34 @@
 //! Which job a run is: its index, and what it is known again by after an interrupt.
 
 use super::{
-    super::{context::store_failure, failure::Failure, settings::check},
+    super::{
+        backend::Backend,
+        context::{Patience, store_failure},
+        failure::Failure,
+        settings::check,
+    },
     Run,
 };
 use crate::{
     config::Config,
+    env::Env,
     export::Plan,
     model::{Digest, Job, JobId, Manifest, Operation},
     plugin::{Role, Transform},
-    store::Stores,
 };
+use jiff::Timestamp;
 
 impl Run<'_> {
     /// The job of this export: the one that was interrupted, or a new one.
     pub(super) async fn job(
         &self,
-        stores: &Stores,
+        backend: &Backend,
         sources: &[String],
         plan: &Plan,
         transform: &dyn Transform,
         index_name: String,
     ) -> Result<Job, Failure> {
+        let stores = backend.stores();
         let manifest = transform.manifest();
         let plugin =
             self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
@@ -30,13 +37,8 @@ impl Run<'_> {
             return Ok(job);
         }
         let created_at = self.env.now();
-        let mut random = [0; 10];
-        let bits = [self.env.random().to_le_bytes(), self.env.random().to_le_bytes()].concat();
-        random.copy_from_slice(&bits[..10]);
-        let id =
-            uuid::Builder::from_unix_timestamp_millis(created_at.as_millisecond().unsigned_abs(), &random);
         Ok(Job {
-            id: JobId::new(id.into_uuid().to_string()).expect("a UUID is a job id"),
+            id: new_id(self.env.as_ref(), created_at),
             platform: platform(manifest).to_owned(),
             shop_id: self.shop.to_owned(),
             index_name,
@@ -45,7 +47,7 @@ impl Run<'_> {
             plugin,
             fingerprint,
             sources: sources.to_vec(),
-            target: self.config.target.as_str().to_owned(),
+            target: backend.index(self.config, Patience::OfUser)?.kind().to_owned(),
             same_version: self.config.worker.same_version,
             full: self.config.ingest.full,
         })
@@ -83,6 +85,15 @@ impl Run<'_> {
         parts.extend(sources.into_iter().map(String::into_bytes));
         Digest::of_parts(parts.iter().map(Vec::as_slice))
     }
+}
+
+/// A name that no job has; those of later jobs come later in the alphabet.
+pub(in crate::cli) fn new_id(env: &dyn Env, created_at: Timestamp) -> JobId {
+    let mut random = [0; 10];
+    let bits = [env.random().to_le_bytes(), env.random().to_le_bytes()].concat();
+    random.copy_from_slice(&bits[..10]);
+    let id = uuid::Builder::from_unix_timestamp_millis(created_at.as_millisecond().unsigned_abs(), &random);
+    JobId::new(id.into_uuid().to_string()).expect("a UUID is a job id")
 }
 
 fn platform(manifest: &Manifest) -> &str {

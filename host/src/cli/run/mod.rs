@@ -1,6 +1,6 @@
 //! `host run`: ingest and index in one process.
 
-mod job;
+pub(super) mod job;
 mod read;
 
 use super::{
@@ -21,7 +21,6 @@ use crate::{
     fault::chain,
     index::Target,
     ingest::{
-        chunk::ChunkBounds,
         reader,
         run::{IngestFault, IngestSettings, Published, ingest},
     },
@@ -32,7 +31,7 @@ use crate::{
         exporter,
         progress::{Screen, count},
     },
-    worker::{Stop, Until, Worker},
+    worker::{Stop, Until},
 };
 use clap::Args;
 use std::{num::NonZeroU16, path::PathBuf, sync::Arc};
@@ -55,7 +54,7 @@ pub(super) struct RunArgs {
     /// What is done with documents
     #[arg(long, value_enum, default_value_t)]
     operation: RunOperation,
-    /// The export is the whole shop: products that it does not have are archived at the end
+    /// The export is the whole shop: products that it does not have are archived at the end, or removed from a Marqo index
     #[arg(long)]
     full: bool,
     /// How lines become products
@@ -157,7 +156,8 @@ impl Run<'_> {
         if !self.global.quiet {
             eprintln!("working the queue of {} until Ctrl-C", self.shop);
         }
-        self.worker(&backend)?
+        backend
+            .worker(self.config, self.plugins)?
             .run(self.shop, Until::Cancelled, self.cancel)
             .await
             .map_err(|stop| stopped(stop, None))?;
@@ -178,7 +178,7 @@ impl Run<'_> {
         };
         let backend = self.open().await?;
         let stores = backend.stores();
-        let job = self.job(&stores, sources, &plan, transform.as_ref(), index_name).await?;
+        let job = self.job(&backend, sources, &plan, transform.as_ref(), index_name).await?;
 
         let beginning = backend.begin_ingest(&job);
         let (superseded, begun) = tokio::select! {
@@ -196,7 +196,7 @@ impl Run<'_> {
         }
 
         let published = Published::default();
-        let worker = self.worker(&backend)?;
+        let worker = backend.worker(self.config, self.plugins)?;
         // What ends the work: an interrupt, or an ingest that cannot go on.
         let leave = self.cancel.child_token();
         let settings = self.ingest_settings();
@@ -244,7 +244,8 @@ impl Run<'_> {
             eprint!("shadow: {}", comparison_text(&shadow.comparison()));
         }
         if job.status.has_ended() {
-            catalog::after_sync(self.config, &backend, &job).await?;
+            let worker = (self.halves == Halves::Both).then_some(&worker);
+            catalog::after_sync(self.config, &backend, &job, worker, self.cancel).await?;
         }
         show(self.global, &job, &backend.objects(self.config))?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
@@ -306,21 +307,9 @@ impl Run<'_> {
         Ok(backend)
     }
 
-    fn worker(&self, backend: &Backend) -> Result<Arc<Worker>, Failure> {
-        Ok(Arc::new(Worker::new(
-            backend.stores(),
-            backend.index(self.config, Patience::OfWorker)?,
-            self.plugins.validate(),
-            self.plugins.version(),
-            self.env.clone(),
-            backend.worker_settings(self.config),
-        )))
-    }
-
     fn ingest_settings(&self) -> IngestSettings {
-        let ingest = &self.config.ingest;
         IngestSettings {
-            bounds: ChunkBounds { documents: ingest.chunk_documents.get(), bytes: ingest.chunk_bytes },
+            bounds: self.config.ingest.bounds(),
             lanes: self.config.lanes().get(),
             // Every thread busy, and a batch waiting for each.
             batches: 2 * self.config.plugin.threads().get(),
@@ -360,13 +349,11 @@ fn shop(config: &Config) -> Result<String, Failure> {
 
 /// Refuses a full sync that could not archive anything.
 fn whole_shop(config: &Config, operation: RunOperation) -> Result<(), Failure> {
-    match (config.ingest.full, config.target, operation) {
-        (true, _, RunOperation::Update) => Err(Failure::usage("an update is no full sync")
-            .help("leave --full out: an update changes what it names and removes nothing else")),
-        (true, TargetIndex::Marqo, _) => Err(Failure::usage("only a catalog archives products")
-            .help("leave --full out, or write to --target catalog")),
-        _ => Ok(()),
+    if config.ingest.full && operation == RunOperation::Update {
+        return Err(Failure::usage("an update is no full sync")
+            .help("leave --full out: an update changes what it names and removes nothing else"));
     }
+    Ok(())
 }
 
 fn export_failure(error: ExportError) -> Failure {

@@ -4,11 +4,11 @@ use std::io::{self, BufRead};
 
 /// A record with a key to sort by. What the other parts mean is the user's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::export) struct Frame<'a> {
-    pub(in crate::export) key: u64,
-    pub(in crate::export) a: u64,
-    pub(in crate::export) b: u64,
-    pub(in crate::export) body: &'a [u8],
+pub(crate) struct Frame<'a> {
+    pub(crate) key: u64,
+    pub(crate) a: u64,
+    pub(crate) b: u64,
+    pub(crate) body: &'a [u8],
 }
 
 impl Frame<'_> {

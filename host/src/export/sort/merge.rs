@@ -14,7 +14,7 @@ use std::{
 
 /// Gives the frames of several runs back by key, those with the same key in the order of the runs.
 #[derive(Debug)]
-pub(in crate::export) struct Merge {
+pub(crate) struct Merge {
     runs: Vec<Run>,
     /// The current key and position of each run that has not ended; the first is the current frame.
     heads: BinaryHeap<Reverse<(u64, usize)>>,

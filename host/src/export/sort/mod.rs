@@ -8,7 +8,7 @@ use std::io::{BufWriter, Seek, Write};
 mod frame;
 mod merge;
 
-pub(super) use frame::Frame;
+pub(crate) use frame::Frame;
 
 /// Size of the buffer of an open temporary file.
 const FILE_BUFFER: usize = 64 * 1024;
@@ -17,7 +17,7 @@ const CANCEL_STEP: u64 = 4096;
 
 /// What sorters have in common.
 #[derive(Clone, Debug)]
-pub(super) struct SortOptions {
+pub(crate) struct SortOptions {
     scratch: Scratch,
     memory: usize,
     files: usize,
@@ -25,7 +25,7 @@ pub(super) struct SortOptions {
 }
 
 impl SortOptions {
-    pub(super) fn of(options: &Options) -> Self {
+    pub(crate) fn of(options: &Options) -> Self {
         Self {
             scratch: Scratch::new(options.scratch_dir.clone()),
             memory: options.sort_memory,
@@ -35,11 +35,11 @@ impl SortOptions {
         }
     }
 
-    pub(super) fn with_memory(self, memory: usize) -> Self {
+    pub(crate) fn with_memory(self, memory: usize) -> Self {
         Self { memory, ..self }
     }
 
-    pub(super) fn scratch(&self) -> &Scratch {
+    pub(crate) fn scratch(&self) -> &Scratch {
         &self.scratch
     }
 }
@@ -47,7 +47,7 @@ impl SortOptions {
 /// Takes frames in any order and gives them back by key; frames with the same key keep their order. What does not
 /// fit into memory goes to temporary files.
 #[derive(Debug)]
-pub(super) struct Sorter {
+pub(crate) struct Sorter {
     options: SortOptions,
     buffer: Vec<u8>,
     /// Key and place in the buffer of each frame.
@@ -57,11 +57,11 @@ pub(super) struct Sorter {
 }
 
 impl Sorter {
-    pub(super) fn new(options: &SortOptions) -> Self {
+    pub(crate) fn new(options: &SortOptions) -> Self {
         Self { options: options.clone(), buffer: Vec::new(), index: Vec::new(), runs: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, frame: Frame<'_>) -> Result<(), ExportError> {
+    pub(crate) fn push(&mut self, frame: Frame<'_>) -> Result<(), ExportError> {
         let used = self.buffer.len() + size_of_val(self.index.as_slice());
         if used + frame.body.len() > self.options.memory && !self.index.is_empty() {
             self.write_run()?;
@@ -71,12 +71,12 @@ impl Sorter {
         Ok(())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.index.is_empty() && self.runs.is_empty()
     }
 
     /// Ends taking and begins giving back.
-    pub(super) fn sorted(mut self) -> Result<Sorted, ExportError> {
+    pub(crate) fn sorted(mut self) -> Result<Sorted, ExportError> {
         if self.runs.is_empty() {
             self.index.sort_unstable();
             return Ok(Sorted::Memory { buffer: self.buffer, index: self.index.into_iter(), frame_at: 0 });
@@ -131,7 +131,7 @@ impl Sorter {
 
 /// Gives frames back by key.
 #[derive(Debug)]
-pub(super) enum Sorted {
+pub(crate) enum Sorted {
     /// Everything fit into memory.
     Memory {
         /// The frames.
@@ -147,7 +147,7 @@ pub(super) enum Sorted {
 
 impl Sorted {
     /// Moves to the next frame; false at the end.
-    pub(super) fn advance(&mut self) -> Result<bool, ExportError> {
+    pub(crate) fn advance(&mut self) -> Result<bool, ExportError> {
         match self {
             Self::Memory { index, frame_at, .. } => {
                 let next = index.next();
@@ -159,7 +159,7 @@ impl Sorted {
     }
 
     /// The frame that the last `advance` moved to.
-    pub(super) fn frame(&self) -> Frame<'_> {
+    pub(crate) fn frame(&self) -> Frame<'_> {
         match self {
             Self::Memory { buffer, frame_at, .. } => {
                 read_frame(&buffer[*frame_at..]).expect("the buffer holds whole frames")

@@ -1,13 +1,14 @@
 //! Cuts a write into transactions (seed, "Complexity-Based Batching"), and says what one of them is to do.
 
 use super::{
-    Outcome, Over, Stored, Write,
+    Outcome, Over, Removal, Stored, Write,
     before::{Before, ProductBefore},
+    dialect::StoredRow,
     rows::{InvalidVariant, ProductRow},
     text::TextFields,
 };
 use serde_json::Value;
-use std::{borrow::Cow, ops::Range, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, ops::Range, sync::Arc};
 
 /// How much one transaction may write. Only a product that is larger by itself exceeds it, alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +131,7 @@ impl Batch {
             let stands = before.products.get(&item.source_id);
             outcomes[item.at] = match &item.content {
                 Content::Invalid(invalid) => invalid.clone().into(),
-                _ if !stands_as_seen(&item.over, stands)? => Outcome::Overtaken,
+                _ if !stands_as_seen(&item.over, stands.map(hash_and_version))? => Outcome::Overtaken,
                 Content::Row(row) => {
                     rows.push(Cow::Borrowed(row));
                     Outcome::Done
@@ -151,16 +152,40 @@ impl Batch {
     }
 }
 
-/// Whether the catalog still holds what it held when it was decided to write.
-fn stands_as_seen(over: &Over, stands: Option<&ProductBefore>) -> serde_json::Result<bool> {
+fn hash_and_version(product: &ProductBefore) -> (&str, &str) {
+    (&product.content_hash, &product.version)
+}
+
+/// Whether the catalog still holds what it held when it was decided what to do: content hash and version.
+fn stands_as_seen(over: &Over, stands: Option<(&str, &str)>) -> serde_json::Result<bool> {
     Ok(match (over, stands) {
         (Over::Anything, _) | (Over::Nothing, None) => true,
         (Over::Nothing, Some(_)) | (Over::Stored(_), None) => false,
-        (Over::Stored(Stored { version, content_hash, .. }), Some(product)) => {
-            content_hash.as_ref() == Some(&product.content_hash)
-                && *version == serde_json::from_str::<serde_json::Map<_, _>>(&product.version)?
+        (Over::Stored(seen), Some((hash, version))) => {
+            let Stored { content_hash, version: seen_version, .. } = seen;
+            content_hash.as_deref() == Some(hash)
+                && *seen_version == serde_json::from_str::<serde_json::Map<_, _>>(version)?
         }
     })
+}
+
+/// What becomes of each removal, and the ids of the products that go, given how they stand.
+pub(super) fn removals<'a>(
+    batch: &'a [Removal],
+    stand: &HashMap<String, StoredRow>,
+) -> serde_json::Result<(Vec<&'a str>, Vec<Outcome>)> {
+    let mut gone = Vec::with_capacity(batch.len());
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for removal in batch {
+        let stands = stand.get(removal.id.as_str()).map(|row| (&*row.content_hash, &*row.version));
+        // One that is gone already was removed by somebody else, or by us before the answer was lost.
+        let stands_as_seen = stands.is_none() || stands_as_seen(&removal.over, stands)?;
+        if stands_as_seen {
+            gone.push(removal.id.as_str());
+        }
+        outcomes.push(if stands_as_seen { Outcome::Done } else { Outcome::Overtaken });
+    }
+    Ok((gone, outcomes))
 }
 
 fn not_found(update: &Write) -> Outcome {

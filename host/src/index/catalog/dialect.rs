@@ -7,7 +7,10 @@ use super::{
     embed::{Embedded, Unembedded},
     loads::{Load, Summary},
 };
-use crate::{index::Outcome, model::DocumentId};
+use crate::{
+    index::{Outcome, Removal},
+    model::DocumentId,
+};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::{any::Any, collections::HashMap, error::Error};
@@ -61,8 +64,8 @@ pub(super) trait Dialect: Send + Sync {
     /// Notes that a job has seen products; those that are archived are active again.
     async fn touch(&self, target: &Target, ids: &[DocumentId]) -> Result<(), Failed>;
 
-    /// Removes products with all that belongs to them.
-    async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<(), Failed>;
+    /// Locks products, and removes those that still stand as they were seen, with all that belongs to them.
+    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, Failed>;
 
     /// Version and origin of products, archived ones too: they are protected as well.
     async fn stored(&self, target: &Target, ids: &[DocumentId])

@@ -3,7 +3,7 @@
 //! `rows` turns documents into rows and back, `batch` cuts a write into transactions, `before` is what is there, `changes`
 //! what has to be written. All of that knows no database: below the seam `dialect` are `sqlite` and `postgres`.
 
-use super::{Index, IndexError, Outcome, Over, Stored, Target, Write};
+use super::{Index, IndexError, Outcome, Over, Removal, Stored, Target, Write};
 use crate::{
     env::SharedEnv,
     model::{DocumentId, Secret},
@@ -27,7 +27,7 @@ mod rows;
 mod sqlite;
 mod text;
 
-pub use archive::{Archived, Archiving, NotArchived, Refusal};
+pub use archive::Archived;
 pub use batch::Bounds;
 pub use dialect::Hit;
 pub use embed::{CallError, EmbedError, EmbedOptions, EmbedReport, Embedder};
@@ -39,6 +39,7 @@ pub use text::TextFields;
 #[derive(Clone)]
 pub struct Catalog {
     dialect: Arc<dyn Dialect>,
+    kind: Arc<str>,
     env: SharedEnv,
     bounds: Bounds,
     texts: Arc<TextFields>,
@@ -47,7 +48,7 @@ pub struct Catalog {
 impl Catalog {
     /// The catalog of a data directory, in the same file as queue and jobs.
     pub fn new(embedded: &Embedded) -> Self {
-        Self::on(Arc::new(sqlite::Sqlite::new(embedded)), embedded.env().clone())
+        Self::on(Arc::new(sqlite::Sqlite::new(embedded)), "catalog:embedded", embedded.env().clone())
     }
 
     /// The catalog of a PostgreSQL database, which is reached when it is first needed.
@@ -56,11 +57,12 @@ impl Catalog {
     /// The address is none of a PostgreSQL database.
     pub fn postgres(url: &Secret, connections: NonZeroUsize, env: SharedEnv) -> Result<Self, InvalidUrl> {
         let postgres = postgres::Postgres::new(url, connections, env.clone())?;
-        Ok(Self::on(Arc::new(postgres), env))
+        let kind = format!("catalog:{}", postgres.place());
+        Ok(Self::on(Arc::new(postgres), &kind, env))
     }
 
-    fn on(dialect: Arc<dyn Dialect>, env: SharedEnv) -> Self {
-        Self { dialect, env, bounds: Bounds::default(), texts: Arc::default() }
+    fn on(dialect: Arc<dyn Dialect>, kind: &str, env: SharedEnv) -> Self {
+        Self { dialect, kind: kind.into(), env, bounds: Bounds::default(), texts: Arc::default() }
     }
 
     /// Bounds what one transaction writes: others wait for the rows of its products, and for the whole embedded database.
@@ -119,8 +121,8 @@ impl Failed {
 
 #[async_trait]
 impl Index for Catalog {
-    fn kind(&self) -> &'static str {
-        "catalog"
+    fn kind(&self) -> &str {
+        &self.kind
     }
 
     async fn check(&self, _: &Target) -> Result<(), IndexError> {
@@ -170,13 +172,14 @@ impl Index for Catalog {
         touch.map_err(|failed| failed.during("noting what was seen in", target))
     }
 
-    async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+        let mut outcomes = Vec::with_capacity(batch.len());
         // Their variants are not known, so the bound counts products here.
-        for some in ids.chunks(self.bounds.complexity.max(1)) {
+        for some in batch.chunks(self.bounds.complexity.max(1)) {
             let delete = self.dialect.delete(target, some).await;
-            delete.map_err(|failed| failed.during("removing from", target))?;
+            outcomes.extend(delete.map_err(|failed| failed.during("removing from", target))?);
         }
-        Ok(vec![Outcome::Done; ids.len()])
+        Ok(outcomes)
     }
 
     async fn get(&self, target: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {

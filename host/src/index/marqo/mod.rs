@@ -4,7 +4,7 @@
 //! and lets a `write::Writer` bring each of them to an outcome. What any answer means is said in `outcome`, alone; how
 //! often and how long it is tried again, in `retry`; how many requests run at once, in `gate`.
 
-use super::{Index, IndexError, Outcome, Stored, Target, Write};
+use super::{Index, IndexError, Outcome, Removal, Stored, Target, Write};
 use crate::{
     env::SharedEnv,
     model::{DocumentId, IndexSettings},
@@ -289,7 +289,7 @@ fn count(operation: Operation, outcomes: &[Outcome]) {
 
 #[async_trait]
 impl Index for Marqo {
-    fn kind(&self) -> &'static str {
+    fn kind(&self) -> &str {
         "marqo"
     }
 
@@ -330,12 +330,13 @@ impl Index for Marqo {
         updated.await.map_err(|failure| failure.during("updating", index))
     }
 
-    async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         let index = &target.index_name;
         let deleted = async {
             let session = self.shared.session(index).await?;
-            let wires: Vec<Wire<'_>> = ids.iter().enumerate().map(|(at, id)| Wire::removal(at, id)).collect();
-            let mut outcomes = vec![None; ids.len()];
+            let removals = batch.iter().enumerate();
+            let wires: Vec<Wire<'_>> = removals.map(|(at, removal)| Wire::removal(at, &removal.id)).collect();
+            let mut outcomes = vec![None; batch.len()];
             let facts = Facts::default();
             let (operation, job_id) = (Operation::Delete, &target.job_id);
             send_all(&session, &facts, operation, job_id, &wires, &mut outcomes).await?;

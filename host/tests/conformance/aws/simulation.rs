@@ -13,7 +13,7 @@ use crate::embedded::embedded;
 use async_trait::async_trait;
 use host::{
     env::{Env, SharedEnv},
-    index::{Index, IndexError, Outcome, Stored, Target, Write},
+    index::{Index, IndexError, Outcome, Removal, Stored, Target, Write},
     model::{
         ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Seal,
         SourceStats,
@@ -135,7 +135,7 @@ impl Index for Shelf {
         unreachable!("nothing is updated here")
     }
 
-    async fn delete(&self, _: &Target, _: &[DocumentId]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, _: &Target, _: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         unreachable!("nothing is removed here")
     }
 

@@ -50,9 +50,10 @@ impl Catalog {
             let (shop_id, index_name) = (target.shop_id.clone(), target.index_name.clone());
             return Err(EmbedError::Busy { shop_id, index_name });
         };
-        let report = self.embed_queued(target, embedder).await?;
-        self.dialect.let_others_embed(alone).await.map_err(during)?;
-        Ok(report)
+        let report = self.embed_queued(target, embedder).await;
+        // After a failure too: the same command is to go on at once.
+        let given_back = self.dialect.let_others_embed(alone).await.map_err(during);
+        report.and_then(|report| Ok(given_back.map(|()| report)?))
     }
 
     async fn embed_queued(&self, target: &Target, embedder: &Embedder) -> Result<EmbedReport, EmbedError> {

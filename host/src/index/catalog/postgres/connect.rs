@@ -26,8 +26,17 @@ pub enum InvalidUrl {
 /// Longest wait for a connection, unless the address says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections that are made when they are first needed, and the name of the database for messages.
-pub(super) fn pool(url: &Secret, connections: NonZeroUsize) -> Result<(Pool, String), InvalidUrl> {
+/// A database, and what it is called.
+pub(super) struct Database {
+    /// Connections that are made when they are first needed.
+    pub(super) pool: Pool,
+    /// Its name for messages.
+    pub(super) name: String,
+    /// Its address without user and password, the same for all who write to it.
+    pub(super) place: String,
+}
+
+pub(super) fn database(url: &Secret, connections: NonZeroUsize) -> Result<Database, InvalidUrl> {
     let mut config = Config::from_str(url.expose()).map_err(InvalidUrl::Unreadable)?;
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
@@ -35,7 +44,7 @@ pub(super) fn pool(url: &Secret, connections: NonZeroUsize) -> Result<(Pool, Str
     if config.get_application_name().is_none() {
         config.application_name("host");
     }
-    let name = name(&config);
+    let (name, place) = (name(&config), place(&config));
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
     let manager = if is_local && !config.get_hosts().is_empty() {
@@ -45,17 +54,29 @@ pub(super) fn pool(url: &Secret, connections: NonZeroUsize) -> Result<(Pool, Str
         Manager::from_config(config, MakeRustlsConnect::new(tls()?), recycling)
     };
     let pool = Pool::builder(manager).max_size(connections.get()).runtime(Runtime::Tokio1).build()?;
-    Ok((pool, name))
+    Ok(Database { pool, name, place })
 }
 
 /// The database without user and password.
 fn name(config: &Config) -> String {
-    let server = match config.get_hosts().first() {
+    format!("database {} on {}", dbname(config), server(config))
+}
+
+fn place(config: &Config) -> String {
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    format!("postgres://{}:{port}/{}", server(config), dbname(config))
+}
+
+fn server(config: &Config) -> String {
+    match config.get_hosts().first() {
         Some(Host::Tcp(host)) => host.clone(),
         Some(Host::Unix(path)) => path.display().to_string(),
         None => "localhost".to_owned(),
-    };
-    format!("database {} on {server}", config.get_dbname().or(config.get_user()).unwrap_or("postgres"))
+    }
+}
+
+fn dbname(config: &Config) -> &str {
+    config.get_dbname().or(config.get_user()).unwrap_or("postgres")
 }
 
 /// Certificates are checked against those that the system trusts, `SSL_CERT_FILE` if it is set.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     env::SharedEnv,
-    index::Outcome,
+    index::{Outcome, Removal},
     model::{DocumentId, Secret},
 };
 use async_trait::async_trait;
@@ -46,6 +46,8 @@ pub(super) struct Postgres {
     pool: Pool,
     /// The database, for messages.
     name: String,
+    /// Its address without user and password.
+    place: String,
     env: SharedEnv,
     /// Taken from the sequence and not used yet.
     ids: Mutex<Ids>,
@@ -53,8 +55,12 @@ pub(super) struct Postgres {
 
 impl Postgres {
     pub(super) fn new(url: &Secret, connections: NonZeroUsize, env: SharedEnv) -> Result<Self, InvalidUrl> {
-        let (pool, name) = connect::pool(url, connections)?;
-        Ok(Self { pool, name, env, ids: Mutex::default() })
+        let connect::Database { pool, name, place } = connect::database(url, connections)?;
+        Ok(Self { pool, name, place, env, ids: Mutex::default() })
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
     }
 
     /// Ids that no row has had.
@@ -171,15 +177,14 @@ impl Dialect for Postgres {
         Ok(())
     }
 
-    async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<(), Failed> {
-        self.execute(
-            "WITH gone AS MATERIALIZED (SELECT id FROM catalog.products
-                WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3) ORDER BY source_id FOR UPDATE)
-            DELETE FROM catalog.products USING gone WHERE products.id = gone.id",
-            &[&target.shop_id, &target.index_name, &texts(ids)],
-        )
-        .await?;
-        Ok(())
+    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, Failed> {
+        let mut attempts = Attempts::new(&self.env);
+        loop {
+            match self.try_delete(target, batch).await {
+                Err(cause) if attempts.again(&cause).await => {}
+                tried => return tried.map_err(|cause| cause.of(&self.name)),
+            }
+        }
     }
 
     async fn stored(
@@ -194,9 +199,7 @@ impl Dialect for Postgres {
                 &[&target.shop_id, &target.index_name, &texts(ids)],
             )
             .await?;
-        let stored =
-            |row: &Row| StoredRow { version: row.get(1), content_hash: row.get(2), job_id: row.get(3) };
-        Ok(rows.iter().map(|row| (row.get(0), stored(row))).collect())
+        Ok(rows.iter().map(read::stored).collect())
     }
 
     async fn read(&self, target: &Target, id: &DocumentId) -> Result<Before, Failed> {

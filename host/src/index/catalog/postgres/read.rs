@@ -5,6 +5,7 @@ use crate::index::{
     Target,
     catalog::{
         before::{Before, ProductBefore, SkuBefore},
+        dialect::StoredRow,
         rows::{Attribute, SkuColumns},
     },
 };
@@ -65,6 +66,11 @@ pub(super) async fn before(
         attributes.entry(row.get(0)).or_default().insert((row.get(1), row.get(2)));
     }
     Ok(Before { products, skus, attributes })
+}
+
+/// Source id, version, content hash and job of a product.
+pub(super) fn stored(row: &Row) -> (String, StoredRow) {
+    (row.get(0), StoredRow { version: row.get(1), content_hash: row.get(2), job_id: row.get(3) })
 }
 
 fn product(row: &Row) -> (String, ProductBefore) {

@@ -2,12 +2,12 @@
 
 use super::{
     Cause, Postgres,
-    read::{self, Lock},
+    read::{self, Lock, stored},
 };
 use crate::index::{
-    Outcome, Target,
+    Outcome, Removal, Target,
     catalog::{
-        batch::Batch,
+        batch::{Batch, removals},
         changes::{AttributeRow, Changes},
         rows::{ProductRow, SkuRow},
     },
@@ -15,6 +15,13 @@ use crate::index::{
 use deadpool_postgres::Transaction;
 use std::time::SystemTime;
 use tokio_postgres::types::ToSql;
+
+/// Products that may be removed, held in the order that all follow.
+const LOCKED: &str = "SELECT source_id, version::text, content_hash, job_id FROM catalog.products
+    WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3) ORDER BY source_id FOR UPDATE";
+
+const REMOVED: &str =
+    "DELETE FROM catalog.products WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3)";
 
 const NEW_PRODUCTS: &str = "INSERT INTO catalog.products (merchant, index_name, job_id, created_at, updated_at,
         id, source_id, title, fields, version, content_hash, text_hash, search_text)
@@ -83,6 +90,19 @@ impl Postgres {
         let changes = Changes::of(&before, &rows, &target.job_id, ids)
             .map_err(|error| Cause::Other(error.to_string()))?;
         apply(&tx, target, &changes, self.env.now().into()).await?;
+        tx.commit().await?;
+        Ok(outcomes)
+    }
+
+    pub(super) async fn try_delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, Cause> {
+        let mut client = self.pool.get().await?;
+        let tx = client.transaction().await?;
+        let (lock, remove) = (tx.prepare_cached(LOCKED).await?, tx.prepare_cached(REMOVED).await?);
+        let (merchant, index_name) = (&target.shop_id, &target.index_name);
+        let ids: Vec<&str> = batch.iter().map(|removal| removal.id.as_str()).collect();
+        let stand = tx.query(&lock, &[merchant, index_name, &ids]).await?;
+        let (gone, outcomes) = removals(batch, &stand.iter().map(stored).collect())?;
+        tx.execute(&remove, &[merchant, index_name, &gone]).await?;
         tx.commit().await?;
         Ok(outcomes)
     }

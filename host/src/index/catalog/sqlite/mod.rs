@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     env::SharedEnv,
-    index::Outcome,
+    index::{Outcome, Removal},
     model::DocumentId,
     store::{
         StoreErrorKind,
@@ -211,9 +211,9 @@ impl Dialect for Sqlite {
         self.write(target, move |session| session.touch(&ids)).await
     }
 
-    async fn delete(&self, target: &Target, ids: &[DocumentId]) -> Result<(), Failed> {
-        let ids = ids.to_vec();
-        self.write(target, move |session| session.delete(&ids)).await
+    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, Failed> {
+        let batch = batch.to_vec();
+        self.write(target, move |session| session.delete(&batch)).await
     }
 
     async fn stored(

@@ -3,7 +3,7 @@
 use super::{Batch, Session, Target};
 use crate::{
     env::RealEnv,
-    index::{Index, Over, Write, catalog::Catalog},
+    index::{Index, Over, Removal, Write, catalog::Catalog},
     model::{Document, DocumentId},
     store::embedded::{Database, Embedded},
 };
@@ -102,8 +102,9 @@ async fn rows_that_stand_as_wanted_are_not_touched() {
     assert_eq!(cost(&database, "2", one, 4).await.1, Some(3));
     assert_eq!((updated("1").await.unwrap(), updated("4").await.unwrap()), (9, 1));
     // Removal takes SKUs and attributes along.
-    let ids: Vec<_> = (0..10).map(|id| DocumentId::new(id.to_string()).unwrap()).collect();
-    Catalog::new(&embedded).delete(&target("2"), &ids).await.unwrap();
+    let removal = |id: u32| Removal::of(DocumentId::new(id.to_string()).unwrap());
+    let removals: Vec<_> = (0..10).map(removal).collect();
+    Catalog::new(&embedded).delete(&target("2"), &removals).await.unwrap();
     let left = "SELECT (SELECT count(*) FROM skus) + (SELECT count(*) FROM attributes)";
     let left = database.read(move |tx| Ok(tx.query_row(left, [], |row| row.get::<_, u64>(0))?));
     assert_eq!(left.await.unwrap(), 0);

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     index::{
-        Outcome,
+        Outcome, Removal,
         catalog::{
-            batch::Batch,
+            batch::{Batch, removals},
             changes::{Changes, Ids},
             rows::{SkuColumns, SkuRow},
         },
@@ -158,14 +158,16 @@ impl Session<'_> {
         )
     }
 
-    pub(super) fn delete(&self, ids: &[DocumentId]) -> Result<(), Cause> {
+    pub(super) fn delete(&self, batch: &[Removal]) -> Result<Vec<Outcome>, Cause> {
+        let ids: Vec<DocumentId> = batch.iter().map(|removal| removal.id.clone()).collect();
+        let (gone, outcomes) = removals(batch, &self.stored(&ids)?).map_err(Cause::corrupt)?;
         let (merchant, index_name) = (&self.target.shop_id, &self.target.index_name);
         self.statement(
             "DELETE FROM products
             WHERE merchant = ?1 AND index_name = ?2 AND source_id IN (SELECT value FROM json_each(?3))",
         )?
-        .execute(params![merchant, index_name, to_json(&ids)?])?;
-        Ok(())
+        .execute(params![merchant, index_name, to_json(&gone)?])?;
+        Ok(outcomes)
     }
 
     /// Runs a statement if its list has rows.

@@ -1,0 +1,110 @@
+//! Two workers, each with connections of its own, load overlapping products in different orders: nobody hears of a deadlock,
+//! and the highest version wins.
+
+use crate::make::{Backend, chunk, id, seal};
+use host::{
+    env::{RealEnv, SharedEnv},
+    index::{Index, Target, catalog::Catalog},
+    model::{ChunkRef, Digest, Job, JobStatus, Operation},
+    plugin::{Configs, Plugins, Settings},
+    store::Stores,
+    worker::{Until, Worker, WorkerSettings},
+};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+const PRODUCTS: usize = 30;
+const CHUNKS: u32 = 16;
+const SHOP: &str = "overlap";
+
+/// The day of a version; each chunk has another one.
+fn at(chunk: u32) -> String {
+    format!("2026-01-{:02}T00:00:00Z", 1 + (chunk * 7) % CHUNKS)
+}
+
+/// All products in a version, in an order of the chunk's own.
+fn text(number: u32) -> String {
+    let at = at(number);
+    let line = |product: usize| {
+        let variants: Vec<_> = (0..3)
+            .map(|n| json!({"id": format!("{n}-{number}"), "sku": at, "attributes": {"Size": at}}))
+            .chain([json!({"id": "always", "sku": at})])
+            .collect();
+        json!({"_id": format!("p{product:02}"), "title": at, "updated_at": at, "variants": variants})
+            .to_string()
+    };
+    let mut products: Vec<usize> = (0..PRODUCTS).collect();
+    products.rotate_left(number as usize * 5 % PRODUCTS);
+    if number.is_multiple_of(2) {
+        products.reverse();
+    }
+    products.into_iter().map(|product| line(product) + "\n").collect()
+}
+
+/// Chunks that may all be handled at once.
+async fn publish(stores: &Stores, job: &Job, numbers: impl Iterator<Item = u32>) {
+    stores.jobs.create(job).await.unwrap();
+    let mut published = 0;
+    for (seq, number) in (0..).zip(numbers) {
+        let text = text(number);
+        let made = ChunkRef {
+            sha256: Digest::of(text.as_bytes()),
+            documents: PRODUCTS as u32,
+            bytes: text.len() as u64,
+            ..chunk(&job.id, seq, number as u16)
+        };
+        stores.chunks.put_if_absent(&made.key, text.as_bytes()).await.unwrap();
+        stores.jobs.add_chunk(&made).await.unwrap();
+        stores.queue.send(job, &made, 0).await.unwrap();
+        published += 1;
+    }
+    stores.jobs.seal(&job.id, &seal(published)).await.unwrap();
+}
+
+/// Runs them; `catalogs` are of one database.
+pub(crate) async fn the_highest_version_wins(backend: &Backend, catalogs: [Catalog; 2]) {
+    // Time is real here: who waits for a lock waits for another transaction.
+    let env: SharedEnv = Arc::new(RealEnv);
+    let plugins = Plugins::open(&Settings::default(), &[], &Configs::new()).unwrap();
+    let settings =
+        WorkerSettings { concurrency: 4, lease: Duration::from_secs(3_600), idle: Duration::from_millis(20) };
+    let stores = &backend.stores;
+    let jobs = [backend.job(SHOP), backend.job(SHOP)];
+    for (job, parity) in jobs.iter().zip([0, 1]) {
+        publish(stores, job, (0..CHUNKS).filter(move |number| number % 2 == parity)).await;
+    }
+    let cancel = CancellationToken::new();
+    let workers: Vec<_> = catalogs
+        .iter()
+        .zip(&jobs)
+        .map(|(catalog, job)| {
+            let (validate, version) = (plugins.validate(), plugins.version());
+            let index = Arc::new(catalog.clone());
+            let worker = Worker::new(stores.clone(), index, validate, version, env.clone(), settings);
+            let (worker, until, cancel) = (Arc::new(worker), Until::JobEnds(job.id.clone()), cancel.clone());
+            tokio::spawn(async move { worker.run(SHOP, until, &cancel).await })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.unwrap().unwrap();
+    }
+    let mut conflicts = 0;
+    for job in &jobs {
+        let ended = stores.jobs.get(&job.id).await.unwrap().unwrap();
+        assert!(matches!(ended.status, JobStatus::Completed | JobStatus::Conflict), "{ended:?}");
+        assert_eq!(ended.counts.total(), u64::from(CHUNKS / 2) * PRODUCTS as u64);
+        conflicts += ended.counts.conflict;
+        assert_eq!(job.operation, Operation::AddDocuments);
+    }
+    eprintln!("{conflicts} documents came too late");
+    let newest = (0..CHUNKS).max_by_key(|number| at(*number)).unwrap();
+    let target = Target::of(&jobs[0]);
+    for product in 0..PRODUCTS {
+        let got = catalogs[0].get(&target, &id(&format!("p{product:02}"))).await.unwrap().unwrap();
+        assert_eq!(got["title"], at(newest), "{got:?}");
+        let variants = got["variants"].as_array().unwrap();
+        assert_eq!(variants.len(), 4, "{got:?}");
+        assert!(variants.iter().all(|variant| variant["sku"] == at(newest)), "{got:?}");
+    }
+}

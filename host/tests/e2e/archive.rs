@@ -1,0 +1,216 @@
+//! Full syncs into a Marqo index: what the shop does not have any more leaves it.
+
+use crate::support::{Place, Ran, lines, product, ran};
+use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
+use serde_json::Value;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+const INDEX: &str = "shop";
+const OLD: &str = "2026-01-01T00:00:00Z";
+const NEW: &str = "2026-01-02T00:00:00Z";
+
+fn export(numbers: impl IntoIterator<Item = u32>, at: &str) -> String {
+    let product = |number: u32| product(number, &format!("Mug {number}"), at);
+    lines(&numbers.into_iter().flat_map(product).collect::<Vec<_>>())
+}
+
+/// A shop whose products go to a server.
+struct Shop {
+    place: Place,
+    server: StandIn,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let place = Place::new();
+        let options = Options { indexes: vec![INDEX.to_owned()], ..Options::default() };
+        let server = StandIn::start(options).unwrap();
+        let put = ["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()];
+        let ran = place.host(&put);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        Self { place, server }
+    }
+
+    fn command(&self, more: &[&str]) -> Command {
+        self.place.run_command("export.jsonl", &[&["--target", "marqo", "--index", INDEX], more].concat())
+    }
+
+    fn run(&self, export: impl AsRef<[u8]>, more: &[&str]) -> Ran {
+        self.place.write("export.jsonl", export);
+        ran(self.command(more).output().unwrap())
+    }
+
+    fn archive(&self, more: &[&str]) -> Ran {
+        let archive = ["catalog", "archive", "--target", "marqo", "--data-dir", "data"];
+        self.place.host(&[&archive, more].concat())
+    }
+
+    fn ids(&self) -> Vec<u32> {
+        let mut ids: Vec<u32> = self.server.documents(INDEX).keys().map(|id| id.parse().unwrap()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The newest jobs, those that remove what a sync did not have among them.
+    fn jobs(&self) -> Vec<Value> {
+        let listed = self.place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]);
+        listed.json().as_array().unwrap().clone()
+    }
+}
+
+#[test]
+fn a_full_sync_removes_what_the_shop_has_no_more() {
+    let shop = Shop::new();
+    let first = shop.run(export(1..=10, OLD), &["--full"]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert!(first.stderr.contains("nothing to compare it with"), "{}", first.stderr);
+    // A part is not the whole, and adds to what a full sync may remove.
+    assert_eq!(shop.run(export([5, 11], OLD), &[]).code, Some(0));
+    assert_eq!(shop.ids(), Vec::from_iter(1..=11));
+    let full = shop.run(export(1..=9, OLD), &["--full"]);
+    assert_eq!(full.code, Some(0), "{full:?}");
+    assert!(full.stderr.contains("2 documents were removed"), "{}", full.stderr);
+    assert_eq!((shop.ids(), &full.json()["unchanged"]), (Vec::from_iter(1..=9), &9.into()));
+    let jobs = shop.jobs();
+    assert_eq!(
+        (&jobs[0]["operation"], &jobs[0]["status"], &jobs[0]["deleted"], &jobs[0]["processed"]),
+        (&"DELETE_DOCUMENTS".into(), &"COMPLETED".into(), &2.into(), &2.into())
+    );
+    // The sync is what a person wants to see.
+    let shown = shop.place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
+    assert_eq!(shown["job_id"], full.json()["job_id"]);
+    // Nothing more to do, now or the next time; and what comes back is written again.
+    let again = shop.archive(&[]);
+    assert!(again.code == Some(0) && again.stderr.contains("no document that"), "{again:?}");
+    let before = shop.jobs().len();
+    let unchanged = shop.run(export(1..=9, OLD), &["--full"]);
+    assert!(unchanged.code == Some(0) && !unchanged.stderr.contains("removed"), "{unchanged:?}");
+    assert_eq!(shop.jobs().len(), before + 1);
+    assert_eq!(shop.run(export(1..=11, OLD), &["--full"]).code, Some(0));
+    assert_eq!(shop.ids(), Vec::from_iter(1..=11));
+}
+
+#[test]
+fn half_an_export_removes_nothing_and_says_why() {
+    let shop = Shop::new();
+    assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
+    let whole = export(1..=10, OLD);
+    for (half, expected, forced) in [
+        (export(1..=6, OLD), "4 of 10 products are missing", true),
+        (whole[..whole.len() - 700].to_owned(), "1 lines of the export could not be read", true),
+        (
+            format!("{}{}\n", export(1..=9, OLD), product(10, "Mug", OLD)[1]),
+            "1 lines belong to products",
+            true,
+        ),
+        (String::new(), "its export has no products", false),
+    ] {
+        let ran = shop.run(&half, &["--full"]);
+        assert!(ran.stderr.contains(&format!("nothing was archived: {expected}")), "{expected}: {ran:?}");
+        let again = shop.archive(&[]);
+        assert!(again.code == Some(2) && again.stderr.contains(expected), "{again:?}");
+        assert_eq!(again.stderr.contains("--target marqo --dry-run"), forced, "{again:?}");
+        if !forced {
+            assert_eq!(shop.archive(&["--force"]).code, Some(2));
+        }
+        assert_eq!(shop.ids().len(), 10, "{expected}");
+    }
+    // Of what failed nobody knows whether the shop still has it.
+    shop.place.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
+    let failed = shop.run(export(1..=9, OLD), &["--full"]);
+    assert_eq!((failed.code, shop.ids().len()), (Some(4), 10), "{failed:?}");
+    assert!(failed.stderr.contains("nothing was archived: 9 items failed"), "{}", failed.stderr);
+    assert_eq!(shop.archive(&["--force"]).code, Some(2));
+    std::fs::remove_file(shop.place.path("host.toml")).unwrap();
+    // A source that breaks off is never sealed.
+    let broken = shop.run([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2], &["--full"]);
+    assert_eq!((broken.code == Some(0), shop.ids().len()), (false, 10), "{broken:?}");
+    // Somebody looks and decides. What an earlier refusal left in the index is not forgotten.
+    assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
+    let listed = shop.archive(&["--dry-run"]);
+    assert_eq!((listed.stdout.as_str(), shop.ids().len()), ("10\n7\n8\n9\n", 10), "{listed:?}");
+    assert!(listed.stderr.contains("4 of 10 products"), "{listed:?}");
+    let forced = shop.archive(&["--force"]);
+    assert_eq!((forced.code, shop.ids()), (Some(0), Vec::from_iter(1..=6)), "{forced:?}");
+}
+
+#[test]
+fn what_a_later_job_wrote_or_found_is_not_removed() {
+    let shop = Shop::new();
+    assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
+    // Too many are missing, so somebody has to look; meanwhile the shop goes on.
+    assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
+    assert_eq!(shop.run(export([9], NEW) + &export([8], OLD), &[]).code, Some(0));
+    assert_eq!(shop.archive(&["--dry-run"]).stdout, "10\n7\n");
+    assert_eq!(shop.archive(&["--force"]).code, Some(0));
+    assert_eq!(shop.ids(), [1, 2, 3, 4, 5, 6, 8, 9]);
+    // A full sync after that decides about them again.
+    assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
+    assert_eq!(shop.ids(), Vec::from_iter(1..=6));
+}
+
+#[test]
+fn an_old_removal_keeps_its_document_until_a_full_sync_does_not_have_it() {
+    let shop = Shop::new();
+    assert_eq!(shop.run(export(1..=10, NEW), &["--full"]).code, Some(0));
+    let draft = export([10], OLD).replace("ACTIVE", "DRAFT");
+    let conflict = shop.run(export(1..=9, NEW) + &draft, &["--full"]);
+    assert_eq!((conflict.code, shop.ids().len()), (Some(3), 10), "{conflict:?}");
+    assert_eq!(shop.run(export(1..=9, NEW), &["--full"]).code, Some(0));
+    assert_eq!(shop.ids(), Vec::from_iter(1..=9));
+}
+
+#[test]
+fn a_removal_that_the_server_does_not_take_is_gone_on_with() {
+    let shop = Shop::new();
+    assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
+    shop.server.set_faults(&[FaultRule::new(Fault::Gateway { status: 403 }).on(Operation::Delete)]);
+    let stopped = shop.run(export(1..=8, OLD), &["--full"]);
+    assert_eq!((stopped.code, shop.ids().len()), (Some(1), 10), "{stopped:?}");
+    shop.server.set_faults(&[]);
+    assert_eq!(shop.run(export(1..=8, OLD), &["--full"]).code, Some(0));
+    assert_eq!(shop.ids(), Vec::from_iter(1..=8));
+}
+
+#[test]
+fn killed_full_syncs_remove_what_undisturbed_ones_do() {
+    let kills = std::env::var("HOST_TEST_ARCHIVE_KILLS").map_or(8, |text| text.parse().unwrap());
+    let mut seed =
+        std::env::var("HOST_TEST_SEED").map_or(u64::from(std::process::id()), |text| text.parse().unwrap());
+    eprintln!("HOST_TEST_SEED={seed} {kills} kills");
+    let mut random = move |below: u64| {
+        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let bits = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (bits ^ (bits >> 31)) % below.max(1)
+    };
+    let shop = Shop::new();
+    // Many chunks of removals, each slow, so that a kill meets some.
+    shop.place.write("host.toml", "[ingest]\nchunk_documents = 4\nlanes = 2\n");
+    shop.server.set_faults(&[FaultRule::new(Fault::Slow { ms: 20 }).on(Operation::Delete)]);
+    assert_eq!(shop.run(export(1..=200, OLD), &["--full"]).code, Some(0));
+    let started = Instant::now();
+    assert_eq!(shop.run(export(1..=160, OLD), &["--full"]).code, Some(0));
+    let usual = started.elapsed();
+    assert_eq!(shop.ids(), Vec::from_iter(1..=160));
+
+    assert_eq!(shop.run(export(1..=200, OLD), &["--full"]).code, Some(0));
+    shop.place.write("export.jsonl", export(1..=160, OLD));
+    for _ in 0..kills {
+        let mut child = shop.command(&["--full"]).spawn().unwrap();
+        // Rather at its end, where it removes.
+        let micros = usual.as_micros() as u64;
+        let moment = Instant::now() + Duration::from_micros(micros / 2 + random(micros));
+        while child.try_wait().unwrap().is_none() && Instant::now() < moment {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let ids = shop.ids();
+        assert!(ids.starts_with(&Vec::from_iter(1..=160)), "{ids:?}");
+    }
+    let last = ran(shop.command(&["--full"]).output().unwrap());
+    assert_eq!((last.code, shop.ids()), (Some(0), Vec::from_iter(1..=160)), "{last:?}");
+}

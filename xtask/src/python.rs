@@ -1,0 +1,38 @@
+//! Packages from the Python index that tests need, each in an environment of its own.
+
+use anyhow::{Context, Result, ensure};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The environment `name` below `target` with this package, written as `name==version`; made once, also if several tests
+/// come at the same time.
+pub(crate) fn install(target: &Path, name: &str, package: &str) -> Result<PathBuf> {
+    let environment = target.join(name);
+    let installed = environment.join(package);
+    if installed.exists() {
+        return Ok(environment);
+    }
+    fs::create_dir_all(&environment)?;
+    let lock = File::create(target.join(format!("{name}.lock")))?;
+    lock.lock().context("the installation cannot be locked")?;
+    if !installed.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+        let python = environment.join("bin/python");
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", package];
+        run(Command::new(python).args(pip))?;
+        File::create(installed)?;
+    }
+    Ok(environment)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?} cannot be run"))?;
+    ensure!(
+        status.success(),
+        "{command:?} ended with {status}; Python 3.10 or newer with venv and pip is needed"
+    );
+    Ok(())
+}
