@@ -68,13 +68,35 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// Stable name, by which dead letters are chosen.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(StoreError { kind, .. }) => match kind {
+                StoreErrorKind::Corrupt => "corrupt-chunk",
+                StoreErrorKind::Permanent => "store-refused",
+                StoreErrorKind::Transient => "store-unavailable",
+            },
+            Self::Index(error) if error.transient => "index-unavailable",
+            Self::Index(_) => "index-refused",
+            Self::Plugin(_) => "plugin-failure",
+            Self::LostInput { .. } => "lost-input",
+            Self::LeaseLost { .. } => "lease-lost",
+            Self::OutOfTime { .. } => "out-of-time",
+            Self::OtherTarget { .. } => "other-target",
+            Self::TooManyAttempts { .. } => "too-many-attempts",
+            Self::Bug { .. } => "internal-error",
+        }
+    }
+}
+
 /// What is done with a chunk after a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// The message is released and delivered again after this time.
     Retry(Duration),
-    /// The chunk is counted as failed and its message buried with this code.
-    Quarantine(&'static str),
+    /// The chunk is counted as failed and its message buried.
+    Quarantine,
     /// The message is released at once, and the attempt is forgotten: nothing is wrong with the chunk.
     Defer,
     /// Nothing more is done: the chunk is somebody else's.
@@ -87,7 +109,7 @@ impl std::fmt::Display for Disposition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Retry(after) => write!(f, "it is tried again in {:.1} s", after.as_secs_f64()),
-            Self::Quarantine(code) => write!(f, "it is given up and counted as failed: {code}"),
+            Self::Quarantine => f.write_str("it is given up and counted as failed"),
             Self::Defer => f.write_str("it is left for later"),
             Self::Abandon => f.write_str("it is left to another worker"),
             Self::Stop => f.write_str("the worker stops"),
@@ -110,18 +132,16 @@ pub fn disposition(fault: &Fault, attempts: u32, jitter: u64) -> Disposition {
         Fault::OutOfTime { .. } => Disposition::Defer,
         // Its lane waits for it: what comes behind it may change the same documents.
         Fault::OtherTarget { .. } => Disposition::Stop,
-        Fault::TooManyAttempts { .. } => Disposition::Quarantine("too-many-attempts"),
-        Fault::LostInput { .. } if attempts >= 3 => Disposition::Quarantine("lost-input"),
+        Fault::TooManyAttempts { .. } => Disposition::Quarantine,
+        Fault::LostInput { .. } if attempts >= 3 => Disposition::Quarantine,
         // An object store may show an object late; a crash of ours may come from its surroundings.
         Fault::LostInput { .. } => Disposition::Retry(backoff(attempts, jitter)),
-        Fault::Bug { .. } if attempts >= 2 => Disposition::Quarantine("internal-error"),
+        Fault::Bug { .. } if attempts >= 2 => Disposition::Quarantine,
         Fault::Bug { .. } => Disposition::Retry(backoff(attempts, jitter)),
         // It would fail on every other chunk as well.
         Fault::Plugin(failure) if failure.stopped => Disposition::Stop,
-        Fault::Plugin(_) => Disposition::Quarantine("plugin-failure"),
-        Fault::Store(StoreError { kind: StoreErrorKind::Corrupt, .. }) => {
-            Disposition::Quarantine("corrupt-chunk")
-        }
+        Fault::Plugin(_) => Disposition::Quarantine,
+        Fault::Store(StoreError { kind: StoreErrorKind::Corrupt, .. }) => Disposition::Quarantine,
         Fault::Store(StoreError { kind: StoreErrorKind::Permanent, .. }) => Disposition::Stop,
         Fault::Store(_) => retry_or(Disposition::Stop),
         Fault::Index(error) if error.transient => retry_or(Disposition::Stop),
@@ -172,18 +192,14 @@ mod tests {
                 1,
                 Disposition::Stop,
             ),
-            (
-                Fault::TooManyAttempts { key: key(), attempts: 21 },
-                21,
-                Disposition::Quarantine("too-many-attempts"),
-            ),
+            (Fault::TooManyAttempts { key: key(), attempts: 21 }, 21, Disposition::Quarantine),
             (Fault::LostInput { key: key() }, 2, Disposition::Retry(Duration::ZERO)),
-            (Fault::LostInput { key: key() }, 3, Disposition::Quarantine("lost-input")),
+            (Fault::LostInput { key: key() }, 3, Disposition::Quarantine),
             (Fault::Bug { key: key(), message: key() }, 1, Disposition::Retry(Duration::ZERO)),
-            (Fault::Bug { key: key(), message: key() }, 2, Disposition::Quarantine("internal-error")),
-            (Fault::Plugin(plugin(false)), 1, Disposition::Quarantine("plugin-failure")),
+            (Fault::Bug { key: key(), message: key() }, 2, Disposition::Quarantine),
+            (Fault::Plugin(plugin(false)), 1, Disposition::Quarantine),
             (Fault::Plugin(plugin(true)), 1, Disposition::Stop),
-            (store(StoreErrorKind::Corrupt), 1, Disposition::Quarantine("corrupt-chunk")),
+            (store(StoreErrorKind::Corrupt), 1, Disposition::Quarantine),
             (store(StoreErrorKind::Permanent), 1, Disposition::Stop),
             (store(StoreErrorKind::Transient), 8, Disposition::Retry(Duration::ZERO)),
             (store(StoreErrorKind::Transient), 9, Disposition::Stop),

@@ -99,6 +99,18 @@ impl Backend {
         }
     }
 
+    /// Mends what dead processes leave, for as long as it is polled.
+    pub(super) async fn look_after(&self, config: &Config) -> std::convert::Infallible {
+        #[cfg(feature = "aws")]
+        if let Self::Aws(aws) = self {
+            let interval = std::time::Duration::from_secs(u64::from(config.aws.sweep_minutes) * 60);
+            let sweeper = aws.sweeper(config.aws.resend());
+            super::aws::sweep_now_and_then(&sweeper, interval, &env()).await;
+        }
+        // A data directory is looked after by whoever joins.
+        std::future::pending().await
+    }
+
     /// Where the keys of objects begin.
     pub(super) fn objects(&self, config: &Config) -> PathBuf {
         match self {

@@ -1,67 +1,304 @@
-//! `host dlq`: what no worker could handle, and why.
+//! `host dlq`: what no worker could handle, and why; sent again or thrown away.
 
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{config, print, print_json, runtime, store_failure},
-    failure::Exit,
+    context::{config, env, print, print_json, runtime, store_failure},
+    failure::{Exit, Failure},
     output::OutputFormat,
 };
-use crate::store::{DeadLetter, StoreError, Stores};
-use clap::Subcommand;
+use crate::{
+    model::JobId,
+    store::{AttemptError, DeadLetter, StoreError, Stores},
+    worker::{self, Redriven, Wanted},
+};
+use clap::{Args, Subcommand};
+use serde::Serialize;
 use std::fmt::Write;
 
 /// Commands about dead letters.
 #[derive(Debug, Subcommand)]
 pub(super) enum DlqCommand {
     /// Print the chunks that no worker could handle, each with its reason
-    List {
-        /// Only those of this job
-        #[arg(long, value_name = "ID")]
-        job: Option<String>,
-        /// Only those with this reason: corrupt-chunk, lost-input …
-        #[arg(long, value_name = "CODE")]
-        code: Option<String>,
+    List(Choice),
+    /// Print all that is known of one of them
+    Show {
+        /// Id of the job
+        job: String,
+        /// Number of the chunk; may be left out if the job has one dead letter
+        chunk: Option<u32>,
     },
+    /// Send chunks again once the cause is mended: they no longer count as failed, and the job ends once more
+    Redrive {
+        #[command(flatten)]
+        choice: Choice,
+        /// Only print what would be sent
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Remove dead letters; their chunks stay counted as failed
+    Discard {
+        #[command(flatten)]
+        choice: Choice,
+        /// All of them, where neither --job nor --code is given
+        #[arg(long, conflicts_with_all = ["job", "code"])]
+        all: bool,
+        /// Only print what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Which dead letters are meant.
+#[derive(Debug, Args)]
+pub(super) struct Choice {
+    /// Only those of this job
+    #[arg(long, value_name = "ID")]
+    job: Option<String>,
+    /// Only those with this reason: corrupt-chunk, lost-input …
+    #[arg(long, value_name = "CODE")]
+    code: Option<String>,
+}
+
+impl Choice {
+    fn wanted(self) -> Result<Wanted, Failure> {
+        Ok(Wanted { job: self.job.map(job_id).transpose()?, code: self.code, chunk: None })
+    }
+}
+
+fn job_id(id: String) -> Result<JobId, Failure> {
+    JobId::new(id.as_str()).ok_or_else(|| {
+        Failure::usage(format!("`{id}` is no id of a job")).help("`host dlq list` prints the ids")
+    })
 }
 
 pub(super) fn run(global: &Global, command: DlqCommand) -> Ended {
     let config = config(global)?;
-    let DlqCommand::List { job, code } = command;
     runtime()?.block_on(async {
         let stores = Backend::open(&config, false).await?.stores();
-        let mut letters = letters(&stores, config.shop.as_deref()).await.map_err(store_failure)?;
-        letters.retain(|letter| job.as_ref().is_none_or(|job| letter.chunk.job_id.as_str() == job));
-        letters.retain(|letter| code.as_ref().is_none_or(|code| letter.code == *code));
-        match global.output {
-            OutputFormat::Json => print_json(&letters)?,
-            OutputFormat::Text => print(&text(&letters))?,
+        let shops = match &config.shop {
+            Some(shop) => vec![shop.clone()],
+            None => stores.queue.shops().await.map_err(store_failure)?,
+        };
+        match command {
+            DlqCommand::List(choice) => {
+                let letters = letters(&stores, &shops, &choice.wanted()?).await.map_err(store_failure)?;
+                match global.output {
+                    OutputFormat::Json => print_json(&letters)?,
+                    OutputFormat::Text => print(&list_text(&letters))?,
+                }
+            }
+            DlqCommand::Show { job, chunk } => {
+                let wanted = Wanted { job: Some(job_id(job)?), chunk, code: None };
+                let found = letters(&stores, &shops, &wanted).await.map_err(store_failure)?;
+                let letter = only(found, &wanted)?;
+                match global.output {
+                    OutputFormat::Json => print_json(&letter)?,
+                    OutputFormat::Text => print(&letter_text(&letter))?,
+                }
+            }
+            DlqCommand::Redrive { choice, dry_run } => {
+                redrive(global, &stores, &shops, &choice.wanted()?, dry_run).await?;
+            }
+            DlqCommand::Discard { choice, all, dry_run } => {
+                let wanted = choice.wanted()?;
+                if !all && wanted.job.is_none() && wanted.code.is_none() {
+                    return Err(Failure::usage("which dead letters are to be removed?")
+                        .help("name them with --job or --code, or say --all"));
+                }
+                discard(global, &stores, &shops, &wanted, dry_run).await?;
+            }
         }
         Ok(Exit::Completed)
     })
 }
 
-/// The dead letters of a shop, or of all.
-async fn letters(stores: &Stores, shop: Option<&str>) -> Result<Vec<DeadLetter>, StoreError> {
-    let shops = match shop {
-        Some(shop) => vec![shop.to_owned()],
-        None => stores.queue.shops().await?,
-    };
+/// The dead letters that are meant, of these shops.
+async fn letters(stores: &Stores, shops: &[String], wanted: &Wanted) -> Result<Vec<DeadLetter>, StoreError> {
     let mut letters = Vec::new();
     for shop in shops {
-        letters.extend(stores.queue.dead_letters(&shop).await?);
+        letters.extend(stores.queue.dead_letters(shop).await?);
     }
+    letters.retain(|letter| wanted.includes(letter));
     Ok(letters)
 }
 
-fn text(letters: &[DeadLetter]) -> String {
+/// The one letter that is meant; of several epochs the last.
+fn only(mut letters: Vec<DeadLetter>, wanted: &Wanted) -> Result<DeadLetter, Failure> {
+    letters.sort_by_key(|letter| (letter.chunk.seq, letter.epoch));
+    let mut chunks: Vec<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
+    chunks.dedup();
+    let job = wanted.job.as_ref().map(JobId::as_str).unwrap_or_default();
+    match (letters.pop(), chunks.as_slice()) {
+        (Some(letter), [_]) => Ok(letter),
+        (Some(_), many) => {
+            let many: Vec<String> = many.iter().map(u32::to_string).collect();
+            Err(Failure::usage(format!("job {job} has several dead letters: chunks {}", many.join(", ")))
+                .help(format!("name one of them: `host dlq show {job} {}`", many[0])))
+        }
+        (None, _) => Err(Failure::usage(match wanted.chunk {
+            Some(chunk) => format!("chunk {chunk} of job {job} is not among the dead letters"),
+            None => format!("job {job} has no dead letter"),
+        })
+        .help("`host dlq list` prints all of them")),
+    }
+}
+
+/// A letter where only its name is of interest.
+#[derive(Serialize)]
+struct Named<'a> {
+    job_id: &'a str,
+    shop_id: &'a str,
+    chunk: u32,
+    code: &'a str,
+}
+
+fn named(letters: &[DeadLetter]) -> Vec<Named<'_>> {
+    let mut all = Vec::with_capacity(letters.len());
+    for DeadLetter { chunk, shop_id, code, .. } in letters {
+        all.push(Named { job_id: chunk.job_id.as_str(), shop_id, chunk: chunk.seq, code });
+    }
+    all
+}
+
+fn lines(text: &mut String, what: &str, letters: &[DeadLetter]) {
+    for Named { job_id, chunk, code, .. } in named(letters) {
+        let _ = writeln!(text, "{what} chunk {chunk} of job {job_id} ({code})");
+    }
+}
+
+async fn redrive(
+    global: &Global,
+    stores: &Stores,
+    shops: &[String],
+    wanted: &Wanted,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let mut redriven = Redriven::default();
+    if dry_run {
+        redriven.sent = letters(stores, shops, wanted).await.map_err(store_failure)?;
+    } else {
+        for shop in shops {
+            let of_shop = worker::redrive(stores, &env(), shop, wanted).await.map_err(store_failure)?;
+            redriven.sent.extend(of_shop.sent);
+            redriven.done.extend(of_shop.done);
+            redriven.orphaned.extend(of_shop.orphaned);
+        }
+    }
+    let Redriven { sent, done, orphaned } = &redriven;
+    if global.output == OutputFormat::Json {
+        return print_json(&serde_json::json!({
+            "dry_run": dry_run,
+            "redriven": named(sent),
+            "done": named(done),
+            "orphaned": named(orphaned),
+        }));
+    }
     let mut text = String::new();
-    for DeadLetter { chunk, shop_id, code, message, died_at, receive_count } in letters {
+    lines(&mut text, if dry_run { "would send" } else { "sent" }, sent);
+    lines(&mut text, "was done before:", done);
+    lines(&mut text, "left, for its job is no longer known:", orphaned);
+    if !dry_run && !sent.is_empty() {
+        text.push_str("a worker writes them: `host work`, or `host run` without a source\n");
+    }
+    if text.is_empty() {
+        text.push_str("there are no such dead letters\n");
+    }
+    print(&text)
+}
+
+async fn discard(
+    global: &Global,
+    stores: &Stores,
+    shops: &[String],
+    wanted: &Wanted,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let mut discarded = Vec::new();
+    if dry_run {
+        discarded = letters(stores, shops, wanted).await.map_err(store_failure)?;
+    } else {
+        for shop in shops {
+            let of_shop = worker::discard(stores, &env(), shop, wanted).await.map_err(store_failure)?;
+            discarded.extend(of_shop);
+        }
+    }
+    if global.output == OutputFormat::Json {
+        return print_json(&serde_json::json!({ "dry_run": dry_run, "discarded": named(&discarded) }));
+    }
+    let mut text = String::new();
+    lines(&mut text, if dry_run { "would remove" } else { "removed" }, &discarded);
+    if text.is_empty() {
+        text.push_str("there are no such dead letters\n");
+    }
+    print(&text)
+}
+
+fn list_text(letters: &[DeadLetter]) -> String {
+    let mut text = String::new();
+    for DeadLetter { chunk, shop_id, code, message, died_at, receive_count, .. } in letters {
         let _ = write!(
             text,
             "{died_at:.0}  {shop_id}  job {}  chunk {}: {code}\n  {message}\n  {} ({} documents, {}), delivered {receive_count} times\n",
             chunk.job_id, chunk.seq, chunk.key, chunk.documents, chunk.sha256,
         );
+    }
+    text
+}
+
+fn letter_text(letter: &DeadLetter) -> String {
+    let DeadLetter { chunk, shop_id, code, message, died_at, receive_count, epoch, evidence } = letter;
+    let mut text =
+        format!("chunk {} of job {} was given up: {code}\n  {message}\n\n", chunk.seq, chunk.job_id);
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:12}{value}");
+    };
+    row("shop", shop_id.clone());
+    row("chunk", chunk.key.clone());
+    row("checksum", chunk.sha256.to_string());
+    let operation = chunk.operation.as_str();
+    row(
+        "content",
+        format!("{} documents, {} bytes, {operation}, lane {}", chunk.documents, chunk.bytes, chunk.lane),
+    );
+    if !evidence.sample_ids.is_empty() {
+        row("documents", format!("{} …", evidence.sample_ids.join(", ")));
+    }
+    row("given up", format!("{died_at:.0}"));
+    row(
+        "attempts",
+        format!("{}, delivered {receive_count} times, redriven {epoch} times", evidence.attempts),
+    );
+    let known = [("endpoint", &evidence.endpoint), ("report", &evidence.report_key)];
+    for (name, value) in known {
+        if let Some(value) = value {
+            row(name, value.clone());
+        }
+    }
+    if let Some(digest) = &evidence.plugin_digest {
+        row("plug-in", digest.to_string());
+    }
+    if !evidence.host_version.is_empty() {
+        row("host", evidence.host_version.clone());
+    }
+    for (name, error) in [("first error", &evidence.first_error), ("last error", &evidence.last_error)] {
+        if let Some(error) = error {
+            row(name, error_text(error));
+        }
+    }
+    let _ = write!(
+        text,
+        "\nonce the cause is mended: host dlq redrive --job {0}\nto let it be:             host dlq discard --job {0}\n",
+        chunk.job_id
+    );
+    text
+}
+
+fn error_text(error: &AttemptError) -> String {
+    let AttemptError { code, message, causes, attempt, at } = error;
+    let mut text = format!("attempt {attempt}, {at:.0}: {code}\n  {message}");
+    for cause in causes {
+        let _ = write!(text, "\n  cause: {cause}");
     }
     text
 }

@@ -111,7 +111,7 @@ enum Command {
     /// Look at jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
-    /// Look at the chunks that no worker could handle
+    /// Look at the chunks that no worker could handle, send them again or let them be
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
     /// How an index of a search server is reached and written

@@ -41,7 +41,10 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
             eprintln!("working the queues of all shops until Ctrl-C");
         }
         let only = config.shop.as_deref();
-        let worked = worker.run_all(only, &cancel).await;
+        let worked = tokio::select! {
+            worked = worker.run_all(only, &cancel) => worked,
+            never = backend.look_after(&config) => match never {},
+        };
         exporter.flush();
         worked.map_err(|stop| stopped(stop, None))?;
         Ok(Exit::Interrupted)

@@ -17,6 +17,12 @@ pub struct AwsConfig {
     pub retention_days: NonZeroU32,
     /// For how long an ingest that gives no sign of life keeps others of its shop and index away, in seconds.
     pub ingest_lease_seconds: NonZeroU32,
+    /// How often `host work` mends what dead processes have left, in minutes, however many of them work; 0 for never, where
+    /// `host aws sweep` does it.
+    pub sweep_minutes: u32,
+    /// For how long a chunk may wait before the sweeper sends its message again, in minutes. More than 5, for which SQS remembers the
+    /// first one.
+    pub resend_minutes: NonZeroU32,
     /// A Lambda function begins no chunk when less time is left, in seconds.
     pub lambda_reserve_seconds: u32,
 }
@@ -30,6 +36,8 @@ impl Default for AwsConfig {
             bucket: None,
             retention_days: const { NonZeroU32::new(30).expect("is not 0") },
             ingest_lease_seconds: const { NonZeroU32::new(60).expect("is not 0") },
+            sweep_minutes: 10,
+            resend_minutes: const { NonZeroU32::new(60).expect("is not 0") },
             lambda_reserve_seconds: 120,
         }
     }
@@ -37,6 +45,11 @@ impl Default for AwsConfig {
 
 #[cfg(feature = "aws")]
 impl AwsConfig {
+    /// For how long a chunk may wait before its message is sent again.
+    pub fn resend(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(u64::from(self.resend_minutes.get()) * 60)
+    }
+
     /// The same for the stores.
     pub fn options(&self) -> crate::store::aws::AwsOptions {
         crate::store::aws::AwsOptions {

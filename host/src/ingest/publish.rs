@@ -61,7 +61,7 @@ impl<'a> Publisher<'a> {
             return Err(PublishError::Different { key: chunk.key, job: job.id.to_string() });
         }
         self.stores.jobs.add_chunk(&chunk).await?;
-        self.stores.queue.send(job, &chunk).await?;
+        self.stores.queue.send(job, &chunk, 0).await?;
         self.next += 1;
         Ok(())
     }

@@ -1,4 +1,4 @@
-use super::{Duration, StoreError, async_trait};
+use super::{AttemptError, Duration, Quarantine, StoreError, async_trait};
 use crate::model::{ChunkRef, Counts, Digest, Entry, Job, JobId, JobStatus, Seal};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,15 +16,6 @@ pub struct ChunkOutcome {
     pub quarantined: Option<Quarantine>,
 }
 
-/// Why a chunk as a whole could not be handled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quarantine {
-    /// Stable kebab-case name.
-    pub code: String,
-    /// One sentence for a person, with the chain of causes.
-    pub message: String,
-}
-
 /// What a worker may do with a chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
@@ -32,8 +23,12 @@ pub enum Claim {
     Won {
         /// Grows with each claim of the chunk: an older holder's calls are refused.
         fence: u64,
-        /// How often the chunk has been claimed, this time included.
+        /// How often the chunk has been claimed since it was published or redriven, this time included.
         attempts: u32,
+        /// How often it has been redriven.
+        epoch: u32,
+        /// Why the first of these attempts failed, if one has come to an end.
+        first_error: Option<AttemptError>,
     },
     /// Another worker holds it until then.
     Held {
@@ -123,10 +118,16 @@ pub trait Jobs: Send + Sync {
     async fn renew(&self, id: &JobId, seq: u32, fence: u64, lease: Duration) -> Result<bool, StoreError>;
 
     /// Gives a chunk back as PENDING so that it can be claimed at once; false if the fence is no longer the chunk's. The second
-    /// call changes nothing and is true until somebody claims the chunk.
-    async fn give_back(&self, id: &JobId, seq: u32, fence: u64) -> Result<bool, StoreError>;
+    /// call changes nothing and is true until somebody claims the chunk. The error stays with the chunk if it is its first.
+    async fn give_back(
+        &self,
+        id: &JobId,
+        seq: u32,
+        fence: u64,
+        error: Option<&AttemptError>,
+    ) -> Result<bool, StoreError>;
 
-    /// Forgets the attempts at a pending chunk: they failed for a reason that somebody has to mend first. Does nothing
+    /// Forgets the attempts at a pending chunk and their first error: they failed for a reason that somebody has to mend first. Does nothing
     /// on a row in another state.
     async fn forgive(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
 
@@ -145,9 +146,16 @@ pub trait Jobs: Send + Sync {
     /// sealed and this was the last chunk: exactly one call ever does. Does nothing on a row that is not settling.
     async fn count(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
 
-    /// Completion's step (c): SETTLING → DONE; does nothing on a row that is done. A row that is not counted is refused:
-    /// nobody would ever count it.
+    /// Completion's step (c): SETTLING → DONE; does nothing on a row that is done, or was and has been redriven. Any other row
+    /// that is not counted is refused: nobody would ever count it.
     async fn finish(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
+
+    /// Takes back that a chunk was given up in this epoch: its counts, samples and report leave the job, a job that had ended
+    /// by counting has not ended any more, and the chunk is PENDING in the next epoch, never tried. Gives the epoch in which its
+    /// message is to be sent, also if the chunk was never given up, or was redriven before and is not done; none if it is
+    /// done or unknown, so that nothing is to be sent. The second call changes nothing, and goes on with a first one that
+    /// got half of the way.
+    async fn redrive(&self, id: &JobId, seq: u32, epoch: u32) -> Result<Option<u32>, StoreError>;
 
     /// Keys of all report objects of the job: ingest's, then those of counted chunks in their order.
     async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError>;

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 mod chunks;
 mod jobs;
+mod quarantine;
 mod queue;
 mod settings;
 
@@ -15,8 +16,9 @@ pub mod aws;
 pub mod embedded;
 
 pub use chunks::{Chunks, Put};
-pub use jobs::{ChunkOutcome, Claim, JobSnapshot, Jobs, Quarantine};
-pub use queue::{DeadLetter, Delivery, Queue, Receipt};
+pub use jobs::{ChunkOutcome, Claim, JobSnapshot, Jobs};
+pub use quarantine::{AttemptError, Evidence, Quarantine};
+pub use queue::{DeadLetter, Delivery, HeldLetter, Queue, Receipt};
 pub use settings::Settings;
 
 /// A storage call failed; nothing is known about whether it took effect.

@@ -1,4 +1,4 @@
-use super::{Duration, StoreError, async_trait};
+use super::{Duration, Evidence, Quarantine, StoreError, async_trait};
 use crate::model::{ChunkRef, Job};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -38,15 +38,30 @@ pub struct DeadLetter {
     pub died_at: Timestamp,
     /// How often it had been delivered.
     pub receive_count: u32,
+    /// How often the chunk had been redriven by then.
+    #[serde(default)]
+    pub epoch: u32,
+    /// What is known of the chunk; of one that the backend itself gave up, nothing.
+    #[serde(flatten)]
+    pub evidence: Evidence,
+}
+
+/// A dead letter that is hidden from others.
+#[derive(Clone, Debug)]
+pub struct HeldLetter {
+    /// The letter.
+    pub letter: DeadLetter,
+    /// For [`Queue::extend`], [`Queue::release`] and, to remove it, [`Queue::ack`].
+    pub receipt: Receipt,
 }
 
 /// A queue a shop, with the semantics of SQS FIFO: messages of one group (`shop#lane`) are delivered in the order
 /// they were sent, and none of a group while another of the same group is in flight.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Sends the message of a chunk to the queue of its job's shop. Sending the same chunk (job and sequence number) again does nothing, for as long
-    /// as the backend remembers it: for ever in the embedded queue, 5 minutes in SQS.
-    async fn send(&self, job: &Job, chunk: &ChunkRef) -> Result<(), StoreError>;
+    /// Sends the message of a chunk to the queue of its job's shop. Sending the same (job, sequence number, epoch) again does
+    /// nothing, for as long as the backend remembers it: for ever in the embedded queue, 5 minutes in SQS.
+    async fn send(&self, job: &Job, chunk: &ChunkRef, epoch: u32) -> Result<(), StoreError>;
 
     /// Takes up to `max` messages, at most one a group, and hides each for `visibility`. Returns an empty list
     /// at once if there is none. A message not acknowledged by then is delivered again, before its successors.
@@ -83,11 +98,19 @@ pub trait Queue: Send + Sync {
 
     /// Moves the message to the dead letters, its group going on; false if the receipt is void.
     /// Burying the same chunk again changes nothing.
-    async fn bury(&self, receipt: &Receipt, code: &str, message: &str) -> Result<bool, StoreError>;
+    async fn bury(&self, receipt: &Receipt, reason: &Quarantine) -> Result<bool, StoreError>;
 
     /// Number of messages of a shop that are still to be acknowledged, in flight or not; a moment late in SQS.
     async fn pending(&self, shop_id: &str) -> Result<u64, StoreError>;
 
     /// The dead letters of a shop, oldest first.
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// Takes some dead letters of a shop, in no order, and hides them for `visibility`; none if all are hidden or there is none.
+    /// The same chunk may come several times.
+    async fn take_dead_letters(
+        &self,
+        shop_id: &str,
+        visibility: Duration,
+    ) -> Result<Vec<HeldLetter>, StoreError>;
 }

@@ -34,10 +34,7 @@ pub async fn cancel(stores: &Stores, id: &JobId) -> Result<Cancelled, StoreError
     let mut held = 0;
     for seq in 0..job.chunks {
         let Some(chunk) = stores.jobs.chunk(id, seq).await? else { continue };
-        let reason = Quarantine {
-            code: "cancelled".to_owned(),
-            message: "the job was cancelled before the chunk was written".to_owned(),
-        };
+        let reason = Quarantine::new("cancelled", "the job was cancelled before the chunk was written");
         if !end(stores, &chunk, reason).await? {
             held += 1;
         }
@@ -46,10 +43,11 @@ pub async fn cancel(stores: &Stores, id: &JobId) -> Result<Cancelled, StoreError
 }
 
 /// Ends one chunk; false if a worker holds it.
-async fn end(stores: &Stores, chunk: &ChunkRef, reason: Quarantine) -> Result<bool, StoreError> {
+async fn end(stores: &Stores, chunk: &ChunkRef, mut reason: Quarantine) -> Result<bool, StoreError> {
     let jobs = stores.jobs.as_ref();
     match jobs.claim(&chunk.job_id, chunk.seq, LEASE).await? {
-        Claim::Won { fence, .. } => {
+        Claim::Won { fence, epoch, .. } => {
+            reason.epoch = epoch;
             let outcome = give_up(stores.chunks.as_ref(), chunk, reason).await?;
             if !jobs.settle(&chunk.job_id, chunk.seq, fence, &outcome).await? {
                 return Ok(false);

@@ -66,8 +66,11 @@ pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Resu
 pub(super) async fn give_up(
     chunks: &dyn Chunks,
     chunk: &ChunkRef,
-    reason: Quarantine,
+    mut reason: Quarantine,
 ) -> Result<ChunkOutcome, StoreError> {
+    reason.evidence.host_version = env!("CARGO_PKG_VERSION").to_owned();
+    reason.evidence.sample_ids = sample_ids(chunks, chunk).await;
+    reason.evidence.report_key = Some(chunk.report_key());
     let mut tally = Tally::default();
     tally.counts.failed = chunk.documents.into();
     // One entry for all: the object may be unreadable, and the chunk's key leads to its documents where it is not.
@@ -76,6 +79,16 @@ pub(super) async fn give_up(
         .with("documents", chunk.documents);
     tally.entries.push(entry);
     finish(chunks, chunk, tally, Some(reason)).await
+}
+
+/// Ids that a dead letter names.
+const SAMPLE_IDS: usize = 5;
+
+/// The first documents of a chunk that cannot be handled, as far as they can be read: it may not be what was written.
+async fn sample_ids(chunks: &dyn Chunks, chunk: &ChunkRef) -> Vec<String> {
+    let Ok(Some(bytes)) = chunks.get(&chunk.key, None).await else { return Vec::new() };
+    let documents = read(&bytes, &mut Tally::default());
+    documents.iter().take(SAMPLE_IDS).map(|document| document.id.to_string()).collect()
 }
 
 async fn finish(

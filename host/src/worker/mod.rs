@@ -8,6 +8,7 @@ mod content;
 mod decide;
 mod fleet;
 mod lease;
+mod letters;
 mod removal;
 mod run;
 #[cfg(test)]
@@ -16,4 +17,5 @@ mod validate;
 
 pub use batch::Budget;
 pub use cancel::{Cancelled, cancel};
+pub use letters::{Redriven, Wanted, discard, redrive};
 pub use run::{Stop, Until, Worker, WorkerSettings};

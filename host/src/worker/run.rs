@@ -10,7 +10,7 @@ use crate::{
     index::Index,
     model::{ChunkRef, Job, JobId},
     plugin::{Validate, Version},
-    store::{ChunkOutcome, Claim, Delivery, Jobs, Quarantine, StoreError, Stores},
+    store::{AttemptError, ChunkOutcome, Claim, Delivery, Evidence, Jobs, Quarantine, StoreError, Stores},
     telemetry::metrics as names,
 };
 use futures::FutureExt;
@@ -75,10 +75,12 @@ pub struct Stop {
 const MOST_ATTEMPTS: u32 = 20;
 
 /// What a won claim gives.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Held {
     fence: u64,
     attempts: u32,
+    epoch: u32,
+    first_error: Option<AttemptError>,
 }
 
 /// What became of a delivery.
@@ -234,8 +236,8 @@ impl Worker {
         let claim = jobs.claim(&chunk.job_id, chunk.seq, self.settings.lease).await?;
         note(delivery, &claim);
         match claim {
-            Claim::Won { fence, attempts } => {
-                *held = Some(Held { fence, attempts });
+            Claim::Won { fence, attempts, epoch, first_error } => {
+                *held = Some(Held { fence, attempts, epoch, first_error });
                 if attempts > MOST_ATTEMPTS {
                     return Err(Fault::TooManyAttempts { key: chunk.key.clone(), attempts });
                 }
@@ -307,7 +309,7 @@ impl Worker {
     async fn leave(&self, delivery: &Delivery, quarantined: Option<&Quarantine>) -> Result<(), StoreError> {
         let queue = self.stores.queue.as_ref();
         let _had_it = match quarantined {
-            Some(reason) => queue.bury(&delivery.receipt, &reason.code, &reason.message).await?,
+            Some(reason) => queue.bury(&delivery.receipt, reason).await?,
             None => queue.ack(&delivery.receipt).await?,
         };
         Ok(())
@@ -321,33 +323,38 @@ impl Worker {
         stopping: &CancellationToken,
     ) -> Result<Handled, Box<Stop>> {
         let key = &delivery.chunk.key;
-        let attempts = held.map_or(delivery.receive_count, |held| held.attempts);
+        let attempts = held.as_ref().map_or(delivery.receive_count, |held| held.attempts);
         let decided = disposition(&fault, attempts, self.env.random());
         let cause = chain(&fault);
         if decided != Disposition::Stop {
             // What stops the worker is told by whoever started it.
-            tracing::warn!(key, attempts, cause, "a chunk could not be handled; {decided}");
+            tracing::warn!(
+                key,
+                attempts,
+                code = fault.code(),
+                cause,
+                "a chunk could not be handled; {decided}"
+            );
         }
         let name = match decided {
             Disposition::Retry(_) => "retry",
-            Disposition::Quarantine(_) => "quarantine",
+            Disposition::Quarantine => "quarantine",
             Disposition::Defer => "defer",
             Disposition::Abandon => "abandon",
             Disposition::Stop => "stop",
         };
         metrics::counter!(names::CHUNK_FAULTS, "disposition" => name).increment(1);
+        let error = AttemptError::new(fault.code(), &fault, attempts, self.env.now());
+        let is_held = held.is_some();
         let given_back = match &decided {
             Disposition::Abandon => Ok(()),
-            Disposition::Retry(after) => self.release(delivery, held, *after).await,
+            Disposition::Retry(after) => self.release(delivery, held, Some(error), *after).await,
             Disposition::Defer => self.forgive(delivery, held).await,
             Disposition::Stop => {
                 stopping.cancel();
                 self.forgive(delivery, held).await
             }
-            Disposition::Quarantine(code) => {
-                let reason = Quarantine { code: (*code).to_owned(), message: cause };
-                self.quarantine(delivery, held, reason).await
-            }
+            Disposition::Quarantine => self.quarantine(delivery, held, error, cause).await,
         };
         let is_given_back = given_back.is_ok();
         if let Err(error) = given_back {
@@ -360,16 +367,22 @@ impl Worker {
         }
         // Whoever has an abandoned chunk may still need the message.
         Ok(match decided {
-            Disposition::Quarantine(_) if is_given_back && held.is_some() => Handled::Settled,
+            Disposition::Quarantine if is_given_back && is_held => Handled::Settled,
             _ => Handled::Left,
         })
     }
 
-    async fn release(&self, delivery: &Delivery, held: Option<Held>, after: Duration) -> Result<(), Fault> {
+    async fn release(
+        &self,
+        delivery: &Delivery,
+        held: Option<Held>,
+        error: Option<AttemptError>,
+        after: Duration,
+    ) -> Result<(), Fault> {
         let Delivery { chunk, receipt, .. } = delivery;
         let jobs = &self.stores.jobs;
         if let Some(Held { fence, .. }) = held
-            && !jobs.give_back(&chunk.job_id, chunk.seq, fence).await?
+            && !jobs.give_back(&chunk.job_id, chunk.seq, fence, error.as_ref()).await?
         {
             return Err(Fault::LeaseLost { key: chunk.key.clone() });
         }
@@ -379,7 +392,7 @@ impl Worker {
 
     /// Gives a chunk back as if it had never been tried.
     async fn forgive(&self, delivery: &Delivery, held: Option<Held>) -> Result<(), Fault> {
-        self.release(delivery, held, Duration::ZERO).await?;
+        self.release(delivery, held, None, Duration::ZERO).await?;
         Ok(self.stores.jobs.forgive(&delivery.chunk.job_id, delivery.chunk.seq).await?)
     }
 
@@ -387,12 +400,35 @@ impl Worker {
         &self,
         delivery: &Delivery,
         held: Option<Held>,
-        reason: Quarantine,
+        error: AttemptError,
+        cause: String,
     ) -> Result<(), Fault> {
-        let Some(Held { fence, .. }) = held else {
-            return self.release(delivery, held, Duration::ZERO).await;
+        let Some(Held { fence, attempts, epoch, first_error }) = held else {
+            return self.release(delivery, held, None, Duration::ZERO).await;
         };
-        let outcome = chunk::give_up(self.stores.chunks.as_ref(), &delivery.chunk, reason).await?;
+        let chunk = &delivery.chunk;
+        // Where it was to be written is worth knowing, but not worth failing for.
+        let job = self.job(&chunk.job_id).await.ok();
+        let endpoint = match &job {
+            Some(job) if self.index.kind() != "catalog" => {
+                self.stores.settings.get(&job.index_name).await.ok()
+            }
+            _ => None,
+        };
+        let evidence = Evidence {
+            attempts,
+            first_error: first_error.or_else(|| Some(error.clone())),
+            endpoint: endpoint.flatten().map(|settings| settings.endpoint),
+            plugin_digest: job.map(|job| job.plugin.digest),
+            ..Evidence::default()
+        };
+        let reason = Quarantine {
+            code: error.code.clone(),
+            message: cause,
+            epoch,
+            evidence: Evidence { last_error: Some(error), ..evidence },
+        };
+        let outcome = chunk::give_up(self.stores.chunks.as_ref(), chunk, reason).await?;
         self.settle(delivery, fence, &outcome).await
     }
 

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 mod fleet;
 mod lanes;
 mod overtaken;
+mod poison;
 mod updates;
 
 const SHOP: &str = "tests.myshopify.com";
@@ -371,7 +372,7 @@ impl Bench {
             };
             self.stores.chunks.put_if_absent(&key, text.as_bytes()).await.unwrap();
             self.stores.jobs.add_chunk(&chunk).await.unwrap();
-            self.stores.queue.send(&job, &chunk).await.unwrap();
+            self.stores.queue.send(&job, &chunk, 0).await.unwrap();
         }
         let seal = Seal {
             chunks: chunks.len() as u32,
@@ -469,54 +470,6 @@ async fn what_needs_somebody_stops_the_worker_and_burns_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poison_chunk_is_buried_and_its_lane_goes_on() {
-    let fatal = "{\"_id\":\"1\",\"title\":\"fatal\"}\n{\"_id\":\"2\",\"title\":\"x\"}\n";
-    for (code, chunk) in
-        [("plugin-failure", fatal), ("corrupt-chunk", TWO), ("lost-input", TWO), ("internal-error", TWO)]
-    {
-        let bench = Bench::new();
-        let good = "{\"_id\":\"3\",\"v\":1,\"title\":\"after\"}\n";
-        let id = bench.publish("job", &[(ADD, chunk), (ADD, good)], false).await;
-        let object = bench.dir.path().join("chunks").join(ChunkRef::key("shopify", SHOP, &id, 0));
-        match code {
-            "corrupt-chunk" => std::fs::write(&object, "other bytes").unwrap(),
-            "lost-input" => std::fs::remove_file(&object).unwrap(),
-            "internal-error" => bench.script([Next::Panic, Next::Panic]),
-            _ => {}
-        }
-        let job = bench.run(&id).await.unwrap();
-        let expected = Counts { processed: 1, failed: 2, ..Counts::default() };
-        assert_eq!((job.status, job.counts), (JobStatus::Failed, expected), "{code}");
-        let letters = bench.stores.queue.dead_letters(SHOP).await.unwrap();
-        assert_eq!(
-            letters.iter().map(|letter| (letter.code.as_str(), letter.chunk.seq)).collect::<Vec<_>>(),
-            [(code, 0)]
-        );
-        assert_eq!(job.samples[0].code, code);
-        assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 0);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_chunk_that_kills_its_workers_is_given_up() {
-    let bench = Bench::new();
-    let id = bench.publish("job", &[(ADD, TWO)], false).await;
-    let jobs = &bench.stores.jobs;
-    for attempt in 1..=20 {
-        // Each claim's worker dies, and its lease runs out.
-        let Claim::Won { attempts, .. } = jobs.claim(&id, 0, Duration::from_secs(1)).await.unwrap() else {
-            panic!("the chunk is free")
-        };
-        assert_eq!(attempts, attempt);
-        bench.env.sleep(Duration::from_secs(2)).await;
-    }
-    let job = bench.run(&id).await.unwrap();
-    assert_eq!((job.status, job.counts), (JobStatus::Failed, Counts { failed: 2, ..Counts::default() }));
-    assert_eq!(job.samples[0].code, "too-many-attempts");
-    assert_eq!(bench.index.writes.load(Relaxed), 0);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_settling_chunk_is_finished_without_touching_the_index() {
     let bench = Bench::new();
     let id = bench.publish("job", &[(ADD, TWO)], false).await;
@@ -553,7 +506,7 @@ async fn who_lost_the_lease_counts_nothing() {
         tokio::time::sleep(Duration::from_secs(5)).await;
         // As after a pause of the whole machine: the row is given back and claimed by another worker.
         let jobs = &bench.stores.jobs;
-        assert!(jobs.give_back(&id, chunk.seq, 1).await.unwrap());
+        assert!(jobs.give_back(&id, chunk.seq, 1, None).await.unwrap());
         let Claim::Won { fence, .. } = jobs.claim(&id, chunk.seq, Duration::from_secs(40)).await.unwrap()
         else {
             panic!("the chunk is free")

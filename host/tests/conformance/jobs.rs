@@ -4,7 +4,7 @@ use crate::make::{Backend, MINUTE, chunk, claim, complete, entry, processed, sea
 use futures::future::join_all;
 use host::{
     model::{Class, Counts, Digest, Job, JobId, JobStatus},
-    store::{ChunkOutcome, Claim, JobSnapshot, Quarantine},
+    store::{AttemptError, ChunkOutcome, Claim, JobSnapshot, Quarantine},
 };
 use std::time::Duration;
 
@@ -91,12 +91,12 @@ pub(crate) async fn a_chunk_is_held_until_its_lease_ends(backend: &Backend) {
     backend.env.sleep(MINUTE - Duration::from_secs(1)).await;
     assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Held { until });
     backend.env.sleep(Duration::from_secs(1)).await;
-    let Claim::Won { fence, attempts: 2 } = jobs.claim(&job.id, 0, MINUTE).await.unwrap() else {
+    let Claim::Won { fence, attempts: 2, .. } = jobs.claim(&job.id, 0, MINUTE).await.unwrap() else {
         panic!("the lease has ended")
     };
     assert!(fence > old);
     assert!(!jobs.renew(&job.id, 0, old, MINUTE).await.unwrap());
-    assert!(!jobs.give_back(&job.id, 0, old).await.unwrap());
+    assert!(!jobs.give_back(&job.id, 0, old, None).await.unwrap());
     assert!(!jobs.settle(&job.id, 0, old, &processed(1)).await.unwrap());
     assert!(jobs.settle(&job.id, 0, fence, &processed(2)).await.unwrap());
     jobs.count(&job.id, 0).await.unwrap();
@@ -125,11 +125,11 @@ pub(crate) async fn a_chunk_given_back_can_be_claimed_at_once(backend: &Backend)
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let old = claim(&**jobs, &job.id, 0).await;
     for _ in 0..2 {
-        assert!(jobs.give_back(&job.id, 0, old).await.unwrap());
+        assert!(jobs.give_back(&job.id, 0, old, None).await.unwrap());
     }
     assert!(!jobs.settle(&job.id, 0, old, &processed(1)).await.unwrap());
     assert!(!jobs.renew(&job.id, 0, old, MINUTE).await.unwrap());
-    let Claim::Won { fence, attempts } = jobs.claim(&job.id, 0, MINUTE).await.unwrap() else {
+    let Claim::Won { fence, attempts, .. } = jobs.claim(&job.id, 0, MINUTE).await.unwrap() else {
         panic!("the chunk is free")
     };
     assert!(fence > old);
@@ -137,10 +137,10 @@ pub(crate) async fn a_chunk_given_back_can_be_claimed_at_once(backend: &Backend)
 
     // Attempts are forgotten only of a chunk that nobody holds.
     jobs.forgive(&job.id, 0).await.unwrap();
-    assert!(jobs.give_back(&job.id, 0, fence).await.unwrap());
+    assert!(jobs.give_back(&job.id, 0, fence, None).await.unwrap());
     let again = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
-    let Claim::Won { fence, attempts: 3 } = again else { panic!("{again:?}") };
-    assert!(jobs.give_back(&job.id, 0, fence).await.unwrap());
+    let Claim::Won { fence, attempts: 3, .. } = again else { panic!("{again:?}") };
+    assert!(jobs.give_back(&job.id, 0, fence, None).await.unwrap());
     jobs.forgive(&job.id, 0).await.unwrap();
     let again = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
     assert!(matches!(again, Claim::Won { attempts: 1, .. }), "{again:?}");
@@ -181,7 +181,7 @@ pub(crate) async fn each_step_of_completion_is_a_no_op_the_second_time(backend: 
         assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done { quarantined: None });
         jobs.count(&job.id, 0).await.unwrap();
     }
-    assert!(!jobs.give_back(&job.id, 0, fence).await.unwrap());
+    assert!(!jobs.give_back(&job.id, 0, fence, None).await.unwrap());
     assert!(!jobs.renew(&job.id, 0, fence, MINUTE).await.unwrap());
     let done = snapshot(backend, &job.id).await;
     assert_eq!((done.counts.processed, done.completed_chunks, done.chunks), (3, 1, 2));
@@ -190,7 +190,7 @@ pub(crate) async fn each_step_of_completion_is_a_no_op_the_second_time(backend: 
 
 pub(crate) async fn why_a_chunk_was_given_up_is_remembered(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
-    let reason = Quarantine { code: "bad-checksum".to_owned(), message: "It differs.".to_owned() };
+    let reason = Quarantine::new("bad-checksum", "It differs.");
     let quarantined = Some(reason);
     let fence = claim(&**jobs, &job.id, 0).await;
     let outcome = ChunkOutcome { quarantined: quarantined.clone(), ..processed(0) };
@@ -421,4 +421,123 @@ pub(crate) async fn a_chunk_is_read_as_it_was_added(backend: &Backend) {
     jobs.add_chunk(&added).await.unwrap();
     assert_eq!(jobs.chunk(&job.id, 0).await.unwrap(), Some(added));
     assert_eq!(jobs.chunk(&job.id, 1).await.unwrap(), None);
+}
+
+/// All ten items of a chunk failed.
+fn given_up() -> ChunkOutcome {
+    ChunkOutcome {
+        counts: Counts { failed: 10, ..Counts::default() },
+        report: Some("reports/given-up".to_owned()),
+        samples: vec![entry(Class::Failed, "It differs.")],
+        quarantined: Some(Quarantine::new("bad-checksum", "It differs.")),
+    }
+}
+
+pub(crate) async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
+    jobs.seal(&job.id, &seal(2)).await.unwrap();
+    complete(&**jobs, &job.id, 0, &processed(10)).await;
+    let old = claim(&**jobs, &job.id, 1).await;
+    assert!(jobs.settle(&job.id, 1, old, &given_up()).await.unwrap());
+    jobs.count(&job.id, 1).await.unwrap();
+    jobs.finish(&job.id, 1).await.unwrap();
+    let failed = snapshot(backend, &job.id).await;
+    assert_eq!((failed.status, failed.counts.failed, failed.samples.len()), (JobStatus::Failed, 10, 1));
+    assert_eq!(jobs.reports(&job.id).await.unwrap(), ["reports/given-up"]);
+
+    // Neither a chunk that was written, nor one that is not there, nor one that was never redriven so often.
+    for (seq, epoch) in [(0, 0), (7, 0), (1, 1)] {
+        assert_eq!(jobs.redrive(&job.id, seq, epoch).await.unwrap(), None);
+    }
+    assert_eq!(snapshot(backend, &job.id).await, failed);
+    for _ in 0..2 {
+        assert_eq!(jobs.redrive(&job.id, 1, 0).await.unwrap(), Some(1));
+        let open = snapshot(backend, &job.id).await;
+        assert_eq!((open.status, open.ended_at, open.completed_chunks), (JobStatus::InProgress, None, 1));
+        assert_eq!(open.counts, Counts { processed: 10, ..Counts::default() });
+        assert_eq!((open.samples, jobs.reports(&job.id).await.unwrap()), (vec![], vec![]));
+    }
+    // Whoever gave it up is late.
+    assert!(!jobs.settle(&job.id, 1, old, &given_up()).await.unwrap());
+    jobs.count(&job.id, 1).await.unwrap();
+    jobs.finish(&job.id, 1).await.unwrap();
+    let won = jobs.claim(&job.id, 1, MINUTE).await.unwrap();
+    let Claim::Won { fence, attempts: 1, epoch: 1, first_error: None } = won else { panic!("{won:?}") };
+    assert!(fence > old);
+    assert_eq!(jobs.redrive(&job.id, 1, 0).await.unwrap(), Some(1), "it may be sent again");
+    assert!(jobs.settle(&job.id, 1, fence, &processed(10)).await.unwrap());
+    jobs.count(&job.id, 1).await.unwrap();
+    jobs.finish(&job.id, 1).await.unwrap();
+    let ended = snapshot(backend, &job.id).await;
+    assert_eq!((ended.status, ended.completed_chunks), (JobStatus::Completed, 2));
+    assert_eq!(ended.counts, Counts { processed: 20, ..Counts::default() });
+    assert_eq!((ended.samples.as_slice(), ended.ended_at), (&[][..], Some(backend.env.now())));
+    for epoch in 0..2 {
+        assert_eq!(jobs.redrive(&job.id, 1, epoch).await.unwrap(), None);
+    }
+    assert_eq!(snapshot(backend, &job.id).await, ended);
+}
+
+pub(crate) async fn a_chunk_is_given_up_and_redriven_again_and_again(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    jobs.seal(&job.id, &seal(1)).await.unwrap();
+    for epoch in 0..3 {
+        complete(&**jobs, &job.id, 0, &given_up()).await;
+        let failed = snapshot(backend, &job.id).await;
+        assert_eq!((failed.status, failed.counts.failed, failed.samples.len()), (JobStatus::Failed, 10, 1));
+        assert_eq!(jobs.reports(&job.id).await.unwrap().len(), 1);
+        assert_eq!(jobs.redrive(&job.id, 0, epoch).await.unwrap(), Some(epoch + 1));
+        assert_eq!(snapshot(backend, &job.id).await.counts, Counts::default());
+    }
+    complete(&**jobs, &job.id, 0, &processed(10)).await;
+    let ended = snapshot(backend, &job.id).await;
+    assert_eq!((ended.status, ended.counts.processed, ended.counts.failed), (JobStatus::Completed, 10, 0));
+}
+
+pub(crate) async fn a_chunk_that_was_not_given_up_is_only_sent_again(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    let redrive = async || jobs.redrive(&job.id, 0, 0).await.unwrap();
+    assert_eq!(redrive().await, Some(0), "pending");
+    let fence = claim(&**jobs, &job.id, 0).await;
+    assert_eq!(redrive().await, Some(0), "running");
+    assert!(jobs.settle(&job.id, 0, fence, &given_up()).await.unwrap(), "it is still its holder's");
+    assert_eq!(redrive().await, Some(0), "settling");
+    jobs.count(&job.id, 0).await.unwrap();
+    assert_eq!(redrive().await, Some(0), "settling and counted");
+    jobs.finish(&job.id, 0).await.unwrap();
+    assert_eq!(snapshot(backend, &job.id).await.counts.failed, 10);
+}
+
+pub(crate) async fn a_job_that_ended_without_a_seal_stays_ended(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    complete(&**jobs, &job.id, 0, &given_up()).await;
+    assert!(jobs.cancel(&job.id, "enough").await.unwrap());
+    assert_eq!(jobs.redrive(&job.id, 0, 0).await.unwrap(), Some(1));
+    complete(&**jobs, &job.id, 0, &processed(10)).await;
+    let ended = snapshot(backend, &job.id).await;
+    assert_eq!((ended.status, ended.counts.processed), (JobStatus::Failed, 10));
+    assert_eq!(ended.error_message.as_deref(), Some("enough"));
+}
+
+pub(crate) async fn the_first_error_stays_with_a_chunk(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    let error = |attempt: u32| AttemptError {
+        code: "index-unavailable".to_owned(),
+        message: format!("attempt {attempt} failed"),
+        causes: vec!["a broken connection".to_owned()],
+        attempt,
+        at: backend.env.now(),
+    };
+    let first = error(1);
+    for attempt in 1..4 {
+        let won = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
+        let Claim::Won { fence, first_error, .. } = won else { panic!("{won:?}") };
+        assert_eq!(first_error, (attempt > 1).then(|| first.clone()));
+        for _ in 0..2 {
+            assert!(jobs.give_back(&job.id, 0, fence, Some(&error(attempt))).await.unwrap());
+        }
+    }
+    jobs.forgive(&job.id, 0).await.unwrap();
+    let won = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
+    assert!(matches!(won, Claim::Won { attempts: 1, first_error: None, .. }), "{won:?}");
 }

@@ -56,7 +56,7 @@ async fn publish(stores: &Stores, job: &Job, numbers: impl Iterator<Item = u32>)
         };
         stores.chunks.put_if_absent(&made.key, text.as_bytes()).await.unwrap();
         stores.jobs.add_chunk(&made).await.unwrap();
-        stores.queue.send(job, &made).await.unwrap();
+        stores.queue.send(job, &made, 0).await.unwrap();
         published += 1;
     }
     stores.jobs.seal(&job.id, &seal(published)).await.unwrap();

@@ -72,7 +72,7 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
         steps.next();
         stores.jobs.add_chunk(&chunk).await.unwrap();
         steps.next();
-        stores.queue.send(&job, &chunk).await.unwrap();
+        stores.queue.send(&job, &chunk, 0).await.unwrap();
     }
     stores.jobs.seal(&job.id, &seal(CHUNKS)).await.unwrap();
     while stores.queue.pending(&job.shop_id).await.unwrap() > 0 {

@@ -8,7 +8,7 @@ use crate::{
 use host::{
     index::{Index, Outcome, Stored, Write},
     model::{Counts, JobId, JobStatus},
-    store::{ChunkOutcome, Claim, Receipt},
+    store::{ChunkOutcome, Claim, Quarantine, Receipt},
 };
 use jiff::Timestamp;
 use proptest::{
@@ -46,7 +46,7 @@ enum JobStep {
     Claim(u32),
     Renew(u32, u64),
     GiveBack(u32, u64),
-    Settle(u32, u64, ChunkOutcome),
+    Settle(u32, u64, Box<ChunkOutcome>),
     Count(u32),
     Finish(u32),
     Seal(u64),
@@ -65,7 +65,7 @@ fn job_step() -> impl Strategy<Value = JobStep> {
         4 => seq.clone().prop_map(JobStep::Claim),
         1 => (seq.clone(), fence.clone()).prop_map(|(seq, fence)| JobStep::Renew(seq, fence)),
         1 => (seq.clone(), fence.clone()).prop_map(|(seq, fence)| JobStep::GiveBack(seq, fence)),
-        4 => (seq.clone(), fence, outcome).prop_map(|(seq, fence, outcome)| JobStep::Settle(seq, fence, outcome)),
+        4 => (seq.clone(), fence, outcome).prop_map(|(seq, fence, outcome)| JobStep::Settle(seq, fence, Box::new(outcome))),
         4 => seq.clone().prop_map(JobStep::Count),
         2 => seq.prop_map(JobStep::Finish),
         1 => (0u64..2).prop_map(JobStep::Seal),
@@ -117,7 +117,12 @@ impl JobModel {
                         self.started = true;
                         (model.fence, model.attempts) = (model.fence + 1, model.attempts + 1);
                         model.held_until = Some(now + MINUTE);
-                        Claim::Won { fence: model.fence, attempts: model.attempts }
+                        Claim::Won {
+                            fence: model.fence,
+                            attempts: model.attempts,
+                            epoch: 0,
+                            first_error: None,
+                        }
                     }
                 };
                 assert_eq!(jobs.claim(job, seq, MINUTE).await.unwrap(), expected);
@@ -133,7 +138,7 @@ impl JobModel {
             JobStep::GiveBack(seq, fence) => {
                 let model = &mut self.chunks[seq as usize];
                 let mine = model.settled.is_none() && model.fence == fence;
-                assert_eq!(jobs.give_back(job, seq, fence).await.unwrap(), mine);
+                assert_eq!(jobs.give_back(job, seq, fence, None).await.unwrap(), mine);
                 if mine {
                     model.held_until = None;
                 }
@@ -146,7 +151,7 @@ impl JobModel {
                 };
                 assert_eq!(jobs.settle(job, seq, fence, &outcome).await.unwrap(), expected);
                 if expected {
-                    model.settled.get_or_insert((fence, outcome));
+                    model.settled.get_or_insert((fence, *outcome));
                 }
             }
             JobStep::Count(seq) => {
@@ -261,7 +266,7 @@ async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
         match step {
             QueueStep::Send(lane) => {
                 for _ in 0..2 {
-                    queue.send(&job, &chunk(&job.id, sent, lane)).await.unwrap();
+                    queue.send(&job, &chunk(&job.id, sent, lane), 0).await.unwrap();
                 }
                 let message = MessageModel { seq: sent, hidden_until: now, deliveries: 0 };
                 lanes.entry(lane).or_default().push_back(message);
@@ -308,7 +313,10 @@ async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
             QueueStep::Bury(at) => {
                 let Some(picked) = pick(at) else { continue };
                 let expected = valid(&lanes, &picked);
-                assert_eq!(queue.bury(&picked.0, "code", "message").await.unwrap(), expected);
+                assert_eq!(
+                    queue.bury(&picked.0, &Quarantine::new("code", "message")).await.unwrap(),
+                    expected
+                );
                 if expected {
                     dead.push(lanes.get_mut(&picked.1).unwrap().pop_front().unwrap().seq);
                 }

@@ -3,8 +3,8 @@
 use crate::make::{Backend, MINUTE, chunk};
 use futures::future::join_all;
 use host::{
-    model::JobId,
-    store::{Delivery, Queue, Receipt},
+    model::{Digest, JobId},
+    store::{AttemptError, Delivery, Evidence, HeldLetter, Quarantine, Queue, Receipt},
 };
 use std::{collections::HashSet, time::Duration};
 
@@ -22,7 +22,7 @@ async fn nothing(queue: &dyn Queue, shop: &str) {
 async fn send(backend: &Backend, shop: &str, chunks: u32) -> JobId {
     let job = backend.job(shop);
     for seq in 0..chunks {
-        backend.stores.queue.send(&job, &chunk(&job.id, seq, 0)).await.unwrap();
+        backend.stores.queue.send(&job, &chunk(&job.id, seq, 0), 0).await.unwrap();
     }
     job.id
 }
@@ -45,7 +45,7 @@ pub(crate) async fn groups_do_not_wait_for_each_other(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let job = backend.job(&shop);
     for seq in 0..6 {
-        queue.send(&job, &chunk(&job.id, seq, (seq % 3) as u16)).await.unwrap();
+        queue.send(&job, &chunk(&job.id, seq, (seq % 3) as u16), 0).await.unwrap();
     }
     let two = queue.receive(&shop, 2, MINUTE).await.unwrap();
     let rest = queue.receive(&shop, 10, MINUTE).await.unwrap();
@@ -67,12 +67,12 @@ pub(crate) async fn the_same_chunk_is_sent_once(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let job = backend.job(&shop);
     let chunk = chunk(&job.id, 0, 0);
-    let sends = join_all((0..4).map(|_| queue.send(&job, &chunk))).await;
+    let sends = join_all((0..4).map(|_| queue.send(&job, &chunk, 0))).await;
     assert!(sends.iter().all(Result::is_ok));
     assert_eq!(queue.pending(&shop).await.unwrap(), 1);
     let delivery = one(queue, &shop).await;
     queue.ack(&delivery.receipt).await.unwrap();
-    queue.send(&job, &chunk).await.unwrap();
+    queue.send(&job, &chunk, 0).await.unwrap();
     nothing(queue, &shop).await;
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn an_older_receipt_is_void(backend: &Backend) {
     assert!(!queue.extend(&old, Duration::ZERO).await.unwrap());
     assert!(!queue.release(&old, Duration::ZERO).await.unwrap());
     assert!(!queue.ack(&old).await.unwrap());
-    assert!(!queue.bury(&old, "code", "message").await.unwrap());
+    assert!(!queue.bury(&old, &Quarantine::new("code", "message")).await.unwrap());
     nothing(queue, &shop).await;
     assert!(queue.dead_letters(&shop).await.unwrap().is_empty());
     assert_eq!(queue.pending(&shop).await.unwrap(), 1);
@@ -137,8 +137,12 @@ pub(crate) async fn a_buried_message_is_a_dead_letter_and_its_group_goes_on(back
     let job = send(backend, &shop, 3).await;
     for seq in 0..2 {
         let delivery = one(queue, &shop).await;
-        assert!(queue.bury(&delivery.receipt, "bad-checksum", "It differs.").await.unwrap());
-        assert!(!queue.bury(&delivery.receipt, "bad-checksum", "It differs.").await.unwrap());
+        assert!(
+            queue.bury(&delivery.receipt, &Quarantine::new("bad-checksum", "It differs.")).await.unwrap()
+        );
+        assert!(
+            !queue.bury(&delivery.receipt, &Quarantine::new("bad-checksum", "It differs.")).await.unwrap()
+        );
         let letters = queue.dead_letters(&shop).await.unwrap();
         let seqs: Vec<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
         assert_eq!(seqs, (0..=seq).collect::<Vec<_>>(), "oldest first");
@@ -192,9 +196,82 @@ pub(crate) async fn of_many_receivers_one_gets_a_message(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let job = backend.job(&shop);
     for seq in 0..20 {
-        queue.send(&job, &chunk(&job.id, seq, seq as u16)).await.unwrap();
+        queue.send(&job, &chunk(&job.id, seq, seq as u16), 0).await.unwrap();
     }
     let received = join_all((0..10).map(|_| queue.receive(&shop, 3, MINUTE))).await;
     let seqs: Vec<u32> = received.into_iter().flat_map(Result::unwrap).map(|d| d.chunk.seq).collect();
     assert_eq!((seqs.len(), seqs.iter().collect::<HashSet<_>>().len()), (20, 20));
+}
+
+pub(crate) async fn a_chunk_is_sent_anew_in_its_next_epoch(backend: &Backend) {
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    let (job, mut seen) = (backend.job(&shop), 0);
+    for epoch in [0, 0, 1, 1, 2] {
+        queue.send(&job, &chunk(&job.id, 0, 0), epoch).await.unwrap();
+        for delivery in queue.receive(&shop, 10, MINUTE).await.unwrap() {
+            seen += 1;
+            queue.ack(&delivery.receipt).await.unwrap();
+        }
+    }
+    assert_eq!(seen, 3);
+}
+
+pub(crate) async fn a_dead_letter_says_all_that_is_known(backend: &Backend) {
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    send(backend, &shop, 1).await;
+    let error = AttemptError {
+        code: "index-unavailable".to_owned(),
+        message: "the index failed".to_owned(),
+        causes: vec!["a broken connection".to_owned(), "reset".to_owned()],
+        attempt: 1,
+        at: backend.env.now(),
+    };
+    let evidence = Evidence {
+        attempts: 4,
+        first_error: Some(error.clone()),
+        last_error: Some(AttemptError { attempt: 4, ..error }),
+        endpoint: Some("http://search.example".to_owned()),
+        plugin_digest: Some(Digest::of(b"plug-in")),
+        host_version: "1.2.3".to_owned(),
+        sample_ids: vec!["a".to_owned(), "b".to_owned()],
+        report_key: Some("report_0000.ndjson".to_owned()),
+    };
+    let reason = Quarantine { epoch: 2, evidence, ..Quarantine::new("bad-checksum", "It differs.") };
+    assert!(queue.bury(&one(queue, &shop).await.receipt, &reason).await.unwrap());
+    let [letter] = &queue.dead_letters(&shop).await.unwrap()[..] else { panic!("one letter") };
+    assert_eq!((letter.epoch, &letter.evidence), (2, &reason.evidence));
+}
+
+pub(crate) async fn dead_letters_are_held_given_back_and_removed(backend: &Backend) {
+    let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
+    send(backend, &shop, 12).await;
+    for _ in 0..12 {
+        let receipt = one(queue, &shop).await.receipt;
+        assert!(queue.bury(&receipt, &Quarantine::new("code", "message")).await.unwrap());
+    }
+    let take = async || {
+        let mut held: Vec<HeldLetter> = Vec::new();
+        loop {
+            let page = queue.take_dead_letters(&shop, MINUTE).await.unwrap();
+            if page.is_empty() {
+                held.sort_by_key(|held| held.letter.chunk.seq);
+                return held;
+            }
+            held.extend(page);
+        }
+    };
+    let held = take().await;
+    let seqs: Vec<u32> = held.iter().map(|held| held.letter.chunk.seq).collect();
+    assert_eq!(seqs, (0..12).collect::<Vec<_>>());
+    for HeldLetter { letter, receipt } in &held {
+        assert!(queue.extend(receipt, MINUTE).await.unwrap());
+        match letter.chunk.seq {
+            0..10 => assert!(queue.ack(receipt).await.unwrap()),
+            _ => assert!(queue.release(receipt, Duration::ZERO).await.unwrap()),
+        }
+    }
+    let left = queue.dead_letters(&shop).await.unwrap();
+    assert_eq!(left.iter().map(|letter| letter.chunk.seq).collect::<Vec<_>>(), [10, 11]);
+    assert_eq!(take().await.len(), 2);
+    assert!(!queue.ack(&held[0].receipt).await.unwrap(), "it is gone");
 }

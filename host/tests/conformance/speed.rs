@@ -67,7 +67,7 @@ async fn speed_of_the_queue() {
     let job = crate::embedded::embedded().job("shop");
     let start = Instant::now();
     for seq in 0..20_000 {
-        stores.queue.send(&job, &chunk(&job.id, seq, (seq % 4) as u16)).await.unwrap();
+        stores.queue.send(&job, &chunk(&job.id, seq, (seq % 4) as u16), 0).await.unwrap();
     }
     println!("send: {:.0}/s", 2e4 / start.elapsed().as_secs_f64());
     let start = Instant::now();

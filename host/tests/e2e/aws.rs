@@ -171,8 +171,36 @@ impl Cloud {
         command
     }
 
-    fn worker(&self) -> Child {
+    pub(crate) fn worker(&self) -> Child {
         self.command(&["work", "--data-dir", "data-worker"]).spawn().unwrap()
+    }
+
+    /// Puts bytes under a key of the bucket, whatever is there; gives what is there then.
+    pub(crate) fn object(&self, key: &str, bytes: Option<&[u8]>) -> Vec<u8> {
+        let keys = Credentials::new("123456789012", "secret", None, None, "test");
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .endpoint_url(self.aws.url())
+            .credentials_provider(keys)
+            .force_path_style(true)
+            .http_client(host::store::aws::http_client());
+        let client = aws_sdk_s3::Client::from_conf(config.build());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let bucket = "dev-ecom-product-data-bucket";
+            if let Some(bytes) = bytes {
+                let put = client.put_object().bucket(bucket).key(key).body(bytes.to_vec().into());
+                put.send().await.unwrap();
+            }
+            let got = client.get_object().bucket(bucket).key(key).send().await.unwrap();
+            got.body.collect().await.unwrap().into_bytes().to_vec()
+        })
+    }
+
+    /// What comes about within some time.
+    pub(crate) fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
+        wait_for(look)
     }
 
     /// The newest job of a shop once it has ended.
@@ -211,6 +239,18 @@ impl Shop {
         let export = sample(number as u64, 60);
         let source = place.write(&format!("export-{number}.jsonl"), export).to_str().unwrap().to_owned();
         Self { id: format!("shop-{number}.myshopify.com"), index: Self::index_of(number), source }
+    }
+}
+
+/// What comes about within some time.
+pub(crate) fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(started.elapsed() < PATIENCE, "it does not come about");
+        thread::sleep(Duration::from_millis(300));
     }
 }
 

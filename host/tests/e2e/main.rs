@@ -12,6 +12,8 @@ mod bad_input;
 mod catalog;
 mod catalog_crash;
 mod crash;
+#[cfg(feature = "aws")]
+mod dead_letters;
 mod everyday;
 mod examples;
 mod interrupt;

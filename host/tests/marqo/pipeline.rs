@@ -226,7 +226,7 @@ impl Bench {
             };
             self.stores.chunks.put_if_absent(&key, text.as_bytes()).await.unwrap();
             self.stores.jobs.add_chunk(&reference).await.unwrap();
-            self.stores.queue.send(&job, &reference).await.unwrap();
+            self.stores.queue.send(&job, &reference, 0).await.unwrap();
         }
         let seal = Seal {
             chunks: chunks.len() as u32,

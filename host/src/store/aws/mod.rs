@@ -18,11 +18,13 @@ mod jobs;
 mod names;
 mod queue;
 mod settings;
+mod sweep;
 mod table;
 
 pub use jobs::Ingesting;
 pub use names::Names;
 pub use queue::{Ask, Incoming, Outgoing, QueueService, QueueSpec, Sqs};
+pub use sweep::{Sweeper, Swept};
 pub use table::{Condition, Dynamo, Item, Key, Table, TableError, Update, Updated, Value};
 
 /// How the services are reached, and how long what is stored is kept.
@@ -162,6 +164,11 @@ impl Aws {
         self.queues.adopt(queue, incoming, visibility).await
     }
 
+    /// Mends what dead processes have left; what has waited for longer than `bound` is sent again.
+    pub fn sweeper(&self, bound: Duration) -> Sweeper {
+        Sweeper { jobs: self.jobs.clone(), queue: self.queues.clone(), bound }
+    }
+
     /// Whether a process ingests for the job's shop and index.
     pub async fn is_ingested_into(&self, job: &Job) -> Result<bool, StoreError> {
         self.jobs.is_ingested_into(job).await
@@ -189,4 +196,26 @@ pub fn settings_on(table: Arc<dyn Table>) -> Arc<dyn super::Settings> {
 /// Queues on any service, for the same.
 pub fn queue_on(service: Arc<dyn QueueService>, names: Names, env: SharedEnv) -> Arc<dyn super::Queue> {
     Arc::new(queue::Queues::new(service, names, env))
+}
+
+/// A sweeper on any table and queue, for the same.
+pub fn sweeper_on(
+    table: Arc<dyn Table>,
+    queue: Arc<dyn super::Queue>,
+    env: SharedEnv,
+    retention: Duration,
+    bound: Duration,
+) -> Sweeper {
+    Sweeper { jobs: Arc::new(jobs::Records::new(table, env, retention)), queue, bound }
+}
+
+/// The right to ingest, on any table, for the same.
+pub async fn begin_ingest_on(
+    table: Arc<dyn Table>,
+    env: SharedEnv,
+    retention: Duration,
+    job: &Job,
+    lease: Duration,
+) -> Result<Ingesting, StoreError> {
+    Arc::new(jobs::Records::new(table, env, retention)).begin_ingest(job, lease).await
 }

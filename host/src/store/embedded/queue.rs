@@ -8,11 +8,15 @@ use super::{
 use crate::{
     env::SharedEnv,
     model::{ChunkRef, Job},
-    store::{DeadLetter, Delivery, Queue, Receipt, StoreError},
+    store::{DeadLetter, Delivery, HeldLetter, Quarantine, Queue, Receipt, StoreError},
 };
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Transaction, params};
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// Hops from lane to lane by the index, so that its cost is the number of lanes, not of messages. Only a lane's first
 /// message is looked at: while it is hidden its successors wait.
@@ -33,14 +37,21 @@ const DELIVERABLE: &str = "
 pub(super) struct Messages {
     database: Arc<Database>,
     env: SharedEnv,
+    /// Dead letters that somebody in this process has taken. Another process may take them too; redriving one twice
+    /// changes nothing.
+    taken: Mutex<HashSet<i64>>,
 }
 
 impl Messages {
     pub(super) fn new(database: Arc<Database>, env: SharedEnv) -> Self {
-        Self { database, env }
+        Self { database, env, taken: Mutex::default() }
     }
 
     async fn hide(&self, receipt: &Receipt, duration: Duration) -> Result<bool, DatabaseError> {
+        if let Some(id) = letter_id(receipt) {
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(if duration.is_zero() { taken.remove(&id) } else { taken.contains(&id) });
+        }
         let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
         let env = self.env.clone();
         self.database
@@ -54,9 +65,34 @@ impl Messages {
     }
 }
 
+impl Messages {
+    /// The dead letters of a shop and their row ids, oldest first.
+    async fn letters(&self, shop_id: &str) -> Result<Vec<(i64, DeadLetter)>, StoreError> {
+        let shop = shop_id.to_owned();
+        let list = move |tx: &Transaction<'_>| {
+            tx.prepare_cached("SELECT id, letter FROM dead_letter WHERE shop_id = ?1 ORDER BY id")?
+                .query_map([shop], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?
+                .map(|letter| {
+                    let (id, letter) = letter?;
+                    Ok((id, from_json(&letter)?))
+                })
+                .collect()
+        };
+        let done = self.database.read(list).await;
+        done.map_err(|error| error.during(format!("reading the dead letters of {shop_id}")))
+    }
+}
+
 /// A receipt names the message and its latest delivery; it is void once either is gone.
 fn receipt(id: i64, nonce: i64) -> Receipt {
     Receipt(format!("{id}.{nonce}"))
+}
+
+/// What the receipts of dead letters begin with.
+const LETTER: &str = "letter.";
+
+fn letter_id(receipt: &Receipt) -> Option<i64> {
+    receipt.0.strip_prefix(LETTER)?.parse().ok()
 }
 
 fn parse(receipt: &Receipt) -> Option<(i64, i64)> {
@@ -88,14 +124,16 @@ pub(super) fn give_back_all(tx: &Transaction<'_>) -> Result<(), Cause> {
 
 #[async_trait]
 impl Queue for Messages {
-    async fn send(&self, job: &Job, chunk: &ChunkRef) -> Result<(), StoreError> {
+    async fn send(&self, job: &Job, chunk: &ChunkRef, epoch: u32) -> Result<(), StoreError> {
         let action = || format!("sending the message of chunk {} of job {}", chunk.seq, chunk.job_id);
         let (shop_id, chunk) = (job.shop_id.clone(), chunk.clone());
         let send = move |tx: &Transaction<'_>| {
             let job_id = chunk.job_id.as_str();
+            // The epoch above the sequence number.
+            let sent = i64::from(epoch) << 32 | i64::from(chunk.seq);
             let sent = tx
                 .prepare_cached("INSERT INTO sent VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-                .execute(params![job_id, chunk.seq])?;
+                .execute(params![job_id, sent])?;
             if sent == 1 {
                 tx.prepare_cached(
                     "INSERT INTO message (shop_id, lane, job_id, chunk) VALUES (?1, ?2, ?3, ?4)",
@@ -165,20 +203,28 @@ impl Queue for Messages {
     }
 
     async fn ack(&self, receipt: &Receipt) -> Result<bool, StoreError> {
+        if let Some(id) = letter_id(receipt) {
+            let remove = move |tx: &Transaction<'_>| {
+                Ok(tx.prepare_cached("DELETE FROM dead_letter WHERE id = ?1")?.execute([id])? == 1)
+            };
+            let removed = self.database.write(remove).await;
+            return removed.map_err(|error| error.during("removing a dead letter"));
+        }
         let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
         let done = self.database.write(move |tx| Ok(remove(tx, id, nonce)?.is_some())).await;
         done.map_err(|error| error.during("acknowledging a message"))
     }
 
-    async fn bury(&self, receipt: &Receipt, code: &str, message: &str) -> Result<bool, StoreError> {
+    async fn bury(&self, receipt: &Receipt, reason: &Quarantine) -> Result<bool, StoreError> {
         let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
-        let (env, code, message) = (self.env.clone(), code.to_owned(), message.to_owned());
+        let (env, Quarantine { code, message, epoch, evidence }) = (self.env.clone(), reason.clone());
         let bury = move |tx: &Transaction<'_>| {
             let Some(Removed { shop_id, chunk, receive_count }) = remove(tx, id, nonce)? else {
                 return Ok(false);
             };
             let (chunk, died_at) = (from_json(&chunk)?, env.now());
-            let letter = DeadLetter { chunk, shop_id, code, message, died_at, receive_count };
+            let letter =
+                DeadLetter { chunk, shop_id, code, message, died_at, receive_count, epoch, evidence };
             tx.prepare_cached("INSERT INTO dead_letter (shop_id, letter) VALUES (?1, ?2)")?
                 .execute(params![letter.shop_id, to_json(&letter)?])?;
             Ok(true)
@@ -198,14 +244,14 @@ impl Queue for Messages {
     }
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {
-        let shop = shop_id.to_owned();
-        let list = move |tx: &Transaction<'_>| {
-            tx.prepare_cached("SELECT letter FROM dead_letter WHERE shop_id = ?1 ORDER BY id")?
-                .query_map([shop], |row| row.get::<_, String>(0))?
-                .map(|letter| from_json(&letter?))
-                .collect()
-        };
-        let done = self.database.read(list).await;
-        done.map_err(|error| error.during(format!("reading the dead letters of {shop_id}")))
+        Ok(self.letters(shop_id).await?.into_iter().map(|(_, letter)| letter).collect())
+    }
+
+    async fn take_dead_letters(&self, shop_id: &str, _: Duration) -> Result<Vec<HeldLetter>, StoreError> {
+        let mut letters = self.letters(shop_id).await?;
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        letters.retain(|(id, _)| taken.insert(*id));
+        let held = |(id, letter)| HeldLetter { letter, receipt: Receipt(format!("{LETTER}{id}")) };
+        Ok(letters.into_iter().map(held).collect())
     }
 }

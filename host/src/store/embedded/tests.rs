@@ -182,7 +182,7 @@ async fn what_a_dead_process_held_is_free_for_a_lone_one() {
     let stores = first.stores();
     stores.jobs.create(&job).await.unwrap();
     stores.jobs.add_chunk(&chunk(&job.id, 0)).await.unwrap();
-    stores.queue.send(&job, &chunk(&job.id, 0)).await.unwrap();
+    stores.queue.send(&job, &chunk(&job.id, 0), 0).await.unwrap();
     assert_eq!(stores.queue.receive("shop", 1, hour).await.unwrap().len(), 1);
     stores.jobs.claim(&job.id, 0, hour).await.unwrap();
 

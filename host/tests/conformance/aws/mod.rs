@@ -3,9 +3,11 @@
 mod chaos;
 mod idle;
 mod large;
+mod redrive;
 mod simulation;
 mod sqs;
 mod stand_in;
+mod sweep;
 mod table;
 mod terraform;
 
@@ -77,6 +79,14 @@ macro_rules! checks_of_stores {
             queue::of_many_receivers_one_gets_a_message,
             queue::shops_with_messages_are_listed,
             queue::waiting_gives_a_message_that_is_there,
+            queue::a_chunk_is_sent_anew_in_its_next_epoch,
+            queue::a_dead_letter_says_all_that_is_known,
+            queue::dead_letters_are_held_given_back_and_removed,
+            jobs::a_redriven_chunk_counts_anew_and_its_job_ends_once_more,
+            jobs::a_chunk_is_given_up_and_redriven_again_and_again,
+            jobs::a_chunk_that_was_not_given_up_is_only_sent_again,
+            jobs::a_job_that_ended_without_a_seal_stays_ended,
+            jobs::the_first_error_stays_with_a_chunk,
             jobs::a_job_is_created_once,
             jobs::an_interrupted_job_is_found_by_its_fingerprint,
             jobs::jobs_are_listed_newest_first,

@@ -129,7 +129,7 @@ async fn what_the_seed_shows_is_found() {
     assert_eq!(sent.key, format!("shopify/example.myshopify.com/bulk/{}/chunk_0000.jsonl", job.id));
     stores.chunks.put_if_absent(&sent.key, b"{}\n").await.unwrap();
     stores.jobs.add_chunk(&sent).await.unwrap();
-    stores.queue.send(&job, &sent).await.unwrap();
+    stores.queue.send(&job, &sent, 0).await.unwrap();
     stores.jobs.seal(&job.id, &seal(1)).await.unwrap();
     complete(&*stores.jobs, &job.id, 0, &processed(10)).await;
 

@@ -33,6 +33,11 @@ pub(crate) struct Spent {
 }
 
 impl Model {
+    /// Another table with the same items.
+    pub(crate) fn copy(&self) -> Self {
+        Self { items: Mutex::new(self.items.lock().unwrap().clone()), ..Self::default() }
+    }
+
     pub(crate) fn spent(&self) -> Spent {
         *self.spent.lock().unwrap()
     }
@@ -66,8 +71,8 @@ fn holds(item: Option<&Item>, condition: &Condition) -> bool {
         Condition::Lacks(name, member) => {
             !matches!(value(name), Some(Value::Numbers(set)) if set.contains(member))
         }
-        Condition::Holds(name, members) => {
-            matches!(value(name), Some(Value::Numbers(set)) if set.len() as i64 == *members)
+        Condition::Has(name, member) => {
+            matches!(value(name), Some(Value::Numbers(set)) if set.contains(member))
         }
         Condition::AnyOf(lists) => {
             lists.iter().any(|list| list.iter().all(|condition| holds(item, condition)))
@@ -82,7 +87,8 @@ fn invalid(why: &str) -> TableError {
 /// The item after an update whose conditions hold.
 fn changed(item: Option<&Item>, update: &Update) -> Result<Item, TableError> {
     let mut named = BTreeSet::new();
-    let names = update.set.iter().map(|(name, _)| name).chain(update.add.iter().map(|(name, _)| name));
+    let changes = update.set.iter().chain(&update.add).chain(&update.take);
+    let names = changes.map(|(name, _)| name);
     for name in names.chain(&update.remove) {
         if !named.insert(*name) {
             return Err(invalid("two document paths overlap"));
@@ -110,6 +116,18 @@ fn changed(item: Option<&Item>, update: &Update) -> Result<Item, TableError> {
             _ => return Err(invalid("an incorrect operand type")),
         };
         item.0.insert((*name).to_owned(), added);
+    }
+    for (name, value) in &update.take {
+        let rest: BTreeSet<i64> = match (item.0.get(*name), value) {
+            (None, _) => continue,
+            (Some(Value::Numbers(old)), Value::Numbers(gone)) => old.difference(gone).copied().collect(),
+            _ => return Err(invalid("an incorrect operand type")),
+        };
+        // There are no empty sets.
+        match rest.is_empty() {
+            true => item.0.remove(*name),
+            false => item.0.insert((*name).to_owned(), Value::Numbers(rest)),
+        };
     }
     for name in &update.remove {
         item.0.remove(*name);

@@ -55,7 +55,7 @@ async fn queues_and_tables_are_as_the_host_makes_them() {
     let backend = stand_in();
     let Keep { aws, clients, .. } = backend.keep.downcast_ref::<Keep>().unwrap();
     let job = backend.job("a.b");
-    backend.stores.queue.send(&job, &chunk(&job.id, 0, 0)).await.unwrap();
+    backend.stores.queue.send(&job, &chunk(&job.id, 0, 0), 0).await.unwrap();
     let function = text("function.tf");
     for (name, of) in
         [(aws.names().queue("a.b"), "chunks"), (aws.names().dead_letter_queue("a.b"), "dead_letters")]

@@ -1,10 +1,13 @@
 //! Who may work on a chunk, and until when.
 
-use super::{Known, Records, after, from_json, from_micros, keys, micros, name, of_existing, state};
+use super::{
+    Known, Records, after, from_json, from_micros, keys, micros, name, of_existing, redrive::epoch_of, state,
+    to_json,
+};
 use crate::{
     model::{JobId, JobStatus},
     store::{
-        Claim,
+        AttemptError, Claim,
         aws::table::{Condition, Item, TableError, Updated},
     },
 };
@@ -37,7 +40,9 @@ impl Records {
         self.start(id).await?;
         let number = |name| row.number(name).and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
         let attempts = u32::try_from(number("attempts")).unwrap_or(u32::MAX);
-        Ok(Claim::Won { fence: number(name::FENCE), attempts })
+        let first_error =
+            row.has(name::FIRST_ERROR).then(|| from_json(&row, name::FIRST_ERROR)).transpose()?;
+        Ok(Claim::Won { fence: number(name::FENCE), attempts, epoch: epoch_of(&row), first_error })
     }
 
     /// The job's first claim starts it.
@@ -69,9 +74,25 @@ impl Records {
         Ok(matches!(self.table.update(&renew).await?, Updated::Done(_)))
     }
 
-    pub(super) async fn give_row_back(&self, id: &JobId, seq: u32, fence: u64) -> Result<bool, TableError> {
-        let give_back = of_existing(keys::chunk(id, seq))
+    pub(super) async fn give_row_back(
+        &self,
+        id: &JobId,
+        seq: u32,
+        fence: u64,
+        error: Option<&AttemptError>,
+    ) -> Result<bool, TableError> {
+        let key = keys::chunk(id, seq);
+        if let Some(error) = error {
+            let first = of_existing(key.clone())
+                .set(name::FIRST_ERROR, to_json(error))
+                .when(Condition::Absent(name::FIRST_ERROR))
+                .when(Condition::Is(name::FENCE, fence.into()))
+                .when(Condition::Is(name::STATE, state::RUNNING.into()));
+            self.table.update(&first).await?;
+        }
+        let give_back = of_existing(key)
             .set(name::STATE, state::PENDING)
+            .set(name::SINCE, micros(self.env.now()))
             .set(name::LEASE_UNTIL, 0u32)
             .when(Condition::Is(name::FENCE, fence.into()))
             .when(Condition::Is(name::STATE, state::RUNNING.into()));
@@ -85,6 +106,7 @@ impl Records {
     pub(super) async fn forgive_row(&self, id: &JobId, seq: u32) -> Result<(), TableError> {
         let forgive = of_existing(keys::chunk(id, seq))
             .set("attempts", 0u32)
+            .remove(name::FIRST_ERROR)
             .when(Condition::Is(name::STATE, state::PENDING.into()));
         self.table.update(&forgive).await.map(drop)
     }

@@ -5,7 +5,7 @@ use super::table::{Item, Key, Table, TableError, Update, Value};
 use crate::{
     env::SharedEnv,
     model::{ChunkRef, Digest, Job, JobId, Seal},
-    store::{ChunkOutcome, Claim, JobSnapshot, Jobs, StoreError},
+    store::{AttemptError, ChunkOutcome, Claim, JobSnapshot, Jobs, StoreError},
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -21,8 +21,10 @@ mod ingest;
 mod keys;
 mod lease;
 mod publish;
+mod redrive;
 mod seal;
 mod snapshot;
+mod sweep;
 
 pub use ingest::Ingesting;
 
@@ -32,18 +34,23 @@ mod name {
     pub(super) const CHUNKS: &str = "chunks";
     pub(super) const COMPLETED: &str = "completed_chunks";
     pub(super) const ENDED_AT: &str = "ended_at";
+    pub(super) const EPOCH: &str = "epoch";
     pub(super) const ERROR_MESSAGE: &str = "error_message";
     pub(super) const EXPECTED: &str = "expected_chunks";
     pub(super) const EXPIRES_AT: &str = "expires_at";
     pub(super) const FENCE: &str = "fence";
+    pub(super) const FIRST_ERROR: &str = "first_error";
     pub(super) const FULL: &str = "full_segments";
     pub(super) const HOLDER: &str = "holder";
     pub(super) const JOB: &str = "job";
     pub(super) const LEASE_UNTIL: &str = "lease_until";
     pub(super) const OUTCOME: &str = "outcome";
+    pub(super) const REDRIVEN: &str = "redriven";
+    pub(super) const REVISION: &str = "revision";
     pub(super) const SAMPLES: &str = "samples";
     pub(super) const SEAL: &str = "seal";
     pub(super) const SEALED_CHUNKS: &str = "sealed_chunks";
+    pub(super) const SINCE: &str = "since";
     pub(super) const STATE: &str = "state";
     pub(super) const STATUS: &str = "status";
 }
@@ -208,8 +215,14 @@ impl Jobs for Records {
         of_chunk(self.renew_row(id, seq, fence, lease).await, "renewing the lease of", id, seq)
     }
 
-    async fn give_back(&self, id: &JobId, seq: u32, fence: u64) -> Result<bool, StoreError> {
-        of_chunk(self.give_row_back(id, seq, fence).await, "giving back", id, seq)
+    async fn give_back(
+        &self,
+        id: &JobId,
+        seq: u32,
+        fence: u64,
+        error: Option<&AttemptError>,
+    ) -> Result<bool, StoreError> {
+        of_chunk(self.give_row_back(id, seq, fence, error).await, "giving back", id, seq)
     }
 
     async fn forgive(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
@@ -232,6 +245,10 @@ impl Jobs for Records {
 
     async fn finish(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
         of_chunk(self.finish_row(id, seq).await, "finishing", id, seq)
+    }
+
+    async fn redrive(&self, id: &JobId, seq: u32, epoch: u32) -> Result<Option<u32>, StoreError> {
+        of_chunk(self.redrive_row(id, seq, epoch).await, "redriving", id, seq)
     }
 
     async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError> {

@@ -74,6 +74,7 @@ impl Records {
             .set(name::CHUNK, to_json(chunk))
             .set(name::STATE, state::PENDING)
             .set(name::FENCE, 0u32)
+            .set(name::SINCE, micros(self.env.now()))
             .set("attempts", 0u32)
             .set(name::LEASE_UNTIL, 0u32);
         self.table.update(&new).await?;

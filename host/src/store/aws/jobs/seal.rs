@@ -3,7 +3,7 @@
 use super::{
     Records,
     completion::is_full,
-    end::{full, segments, with_end},
+    end::{full, segments, unchanged, with_end},
     keys, micros, name, of_existing, to_json,
 };
 use crate::{
@@ -49,22 +49,21 @@ impl Records {
         digest: Digest,
         record: &Item,
     ) -> Result<Update, TableError> {
-        let full = full(record);
         let update = of_existing(key.clone())
             .set(name::SEAL, digest.to_string())
             .set(name::SEALED_CHUNKS, seal.chunks)
             .set("total_items", seal.total_items)
             .when(Condition::Absent(name::SEAL))
             .when(Condition::Is(name::CHUNKS, seal.chunks.into()))
-            .when(match full {
-                0 => Condition::Absent(name::FULL),
-                full => Condition::Holds(name::FULL, full),
-            });
-        if full < segments(seal.chunks) {
-            return Ok(update.when(Condition::Absent(name::ENDED_AT)));
-        }
-        let counts = self.totals(id, seal).await?;
-        Ok(with_end(update, &counts, micros(self.env.now()), seal.chunks.into()))
+            .when(unchanged(record));
+        let counts = match full(record) < segments(seal.chunks) {
+            true => None,
+            false => self.totals(id, seal).await?,
+        };
+        Ok(match counts {
+            Some(counts) => with_end(update, &counts, micros(self.env.now()), seal.chunks.into()),
+            None => update.when(Condition::Absent(name::ENDED_AT)),
+        })
     }
 
     /// Tells the last segment how many chunks it will have; gives the record if it has them already.

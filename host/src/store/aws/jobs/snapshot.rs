@@ -76,8 +76,17 @@ impl Records {
 
     async fn samples_of_chunks(&self, id: &JobId, class: Class) -> Result<Vec<(i64, Entry)>, TableError> {
         let prefix = keys::samples(class);
-        // Each item has an entry at least.
-        let items = self.table.query(&keys::of_job(id), &prefix, false, Some(PER_CLASS)).await?;
+        let mut limit = PER_CLASS;
+        let items = loop {
+            let mut items = self.table.query(&keys::of_job(id), &prefix, false, Some(limit)).await?;
+            let is_all = items.len() < limit;
+            // What a redrive took back is empty.
+            items.retain(|item| item.has("entries"));
+            if is_all || items.len() >= PER_CLASS {
+                break items;
+            }
+            limit *= 2;
+        };
         let mut found = Vec::new();
         for item in items {
             let seq = item.text("sk").and_then(|sk| sk.strip_prefix(&prefix)).unwrap_or_default();
@@ -101,7 +110,7 @@ impl Records {
         futures::stream::iter(snapshots).buffered(AT_ONCE).try_collect().await
     }
 
-    async fn all_records(&self, limit: usize) -> Result<Vec<Item>, TableError> {
+    pub(super) async fn all_records(&self, limit: usize) -> Result<Vec<Item>, TableError> {
         let pointers = self.table.query(keys::ALL_JOBS, keys::CREATED, true, Some(limit)).await?;
         let ids: Vec<JobId> =
             pointers.iter().filter_map(|item| JobId::new(item.text("created_job")?)).collect();
@@ -152,6 +161,9 @@ impl Records {
         Ok(reports)
     }
 }
+
+/// Names of the counters.
+pub(super) const COUNTERS: [&str; 6] = ["processed", "unchanged", "failed", "skipped", "conflict", "deleted"];
 
 /// The six counters of a segment or of a record that has ended.
 pub(super) fn counts_of(item: &Item) -> Counts {

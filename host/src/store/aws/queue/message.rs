@@ -2,7 +2,7 @@
 
 use crate::{
     model::{ChunkRef, Digest, Job, JobId, Operation},
-    store::DeadLetter,
+    store::{DeadLetter, Evidence},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) fn new(job: &Job, chunk: &ChunkRef, bucket: &str) -> Self {
+    pub(super) fn new(job: &Job, chunk: &ChunkRef, epoch: u32, bucket: &str) -> Self {
         Self {
             job_id: chunk.job_id.clone(),
             shop_id: job.shop_id.clone(),
@@ -45,7 +45,7 @@ impl Message {
             bytes: chunk.bytes,
             platform: job.platform.clone(),
             plugin: job.plugin.digest,
-            epoch: 0,
+            epoch,
         }
     }
 
@@ -83,19 +83,38 @@ pub(super) struct Letter {
     pub(super) error_message: String,
     pub(super) died_at: Timestamp,
     pub(super) receive_count: u32,
-    /// Version of the host that gave it up.
-    pub(super) host_version: String,
+    #[serde(flatten)]
+    pub(super) evidence: Evidence,
 }
 
 impl Letter {
-    pub(super) fn dead_letter(&self) -> DeadLetter {
-        DeadLetter {
-            chunk: self.message.chunk(),
-            shop_id: self.message.shop_id.clone(),
-            code: self.code.clone(),
-            message: self.error_message.clone(),
-            died_at: self.died_at,
-            receive_count: self.receive_count,
+    /// What is in a queue of dead letters: a letter of ours, or a message that SQS itself moved there; none if it is neither.
+    pub(super) fn read(body: &str, receive_count: u32, now: Timestamp) -> Option<Self> {
+        if let Ok(letter) = serde_json::from_str(body) {
+            return Some(letter);
+        }
+        Some(Self {
+            message: serde_json::from_str(body).ok()?,
+            code: "received-too-often".to_owned(),
+            error_message: "SQS itself moved the message here: no worker acknowledged it".to_owned(),
+            died_at: now,
+            receive_count,
+            evidence: Evidence::default(),
+        })
+    }
+}
+
+impl From<Letter> for DeadLetter {
+    fn from(letter: Letter) -> Self {
+        Self {
+            chunk: letter.message.chunk(),
+            shop_id: letter.message.shop_id,
+            code: letter.code,
+            message: letter.error_message,
+            died_at: letter.died_at,
+            receive_count: letter.receive_count,
+            epoch: letter.message.epoch,
+            evidence: letter.evidence,
         }
     }
 }
@@ -135,7 +154,7 @@ mod tests {
             documents: 5,
             bytes: 7,
         };
-        let message = Message::new(&job, &chunk, "dev-ecom-product-data-bucket");
+        let message = Message::new(&job, &chunk, 0, "dev-ecom-product-data-bucket");
         assert_eq!(message.chunk(), chunk);
         assert_eq!(message.group(), "example.myshopify.com#1");
         assert_eq!(message.deduplication_id(), "0c8f:3:0");

@@ -4,7 +4,7 @@ use super::names::{DEAD_LETTERS, Names};
 use crate::{
     env::SharedEnv,
     model::{ChunkRef, Job},
-    store::{DeadLetter, Delivery, Queue, Receipt, StoreError},
+    store::{DeadLetter, Delivery, HeldLetter, Quarantine, Queue, Receipt, StoreError},
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -225,8 +225,8 @@ impl Queues {
 
 #[async_trait]
 impl Queue for Queues {
-    async fn send(&self, job: &Job, chunk: &ChunkRef) -> Result<(), StoreError> {
-        let message = Message::new(job, chunk, &self.names.bucket());
+    async fn send(&self, job: &Job, chunk: &ChunkRef, epoch: u32) -> Result<(), StoreError> {
+        let message = Message::new(job, chunk, epoch, &self.names.bucket());
         let outgoing = Outgoing {
             body: serde_json::to_string(&message).expect("a message is plain data"),
             group: message.group(),
@@ -298,10 +298,12 @@ impl Queue for Queues {
         Ok(removed)
     }
 
-    async fn bury(&self, receipt: &Receipt, code: &str, message: &str) -> Result<bool, StoreError> {
+    async fn bury(&self, receipt: &Receipt, reason: &Quarantine) -> Result<bool, StoreError> {
         let Some(Held { url, message: chunk, receive_count, .. }) = self.held(receipt) else {
             return Ok(false);
         };
+        // The chunk's own, for this may be the message of an earlier one.
+        let chunk = Message { epoch: reason.epoch, ..chunk };
         // Whose receipt is void must not bury what somebody else may just be finishing.
         if !self.service.hide(&url, &receipt.0, LISTING).await? {
             self.let_go(receipt);
@@ -311,11 +313,11 @@ impl Queue for Queues {
         let id = chunk.deduplication_id();
         let letter = Letter {
             message: chunk,
-            code: code.to_owned(),
-            error_message: message.to_owned(),
+            code: reason.code.clone(),
+            error_message: reason.message.clone(),
             died_at: self.env.now(),
             receive_count,
-            host_version: env!("CARGO_PKG_VERSION").to_owned(),
+            evidence: reason.evidence.clone(),
         };
         let body = serde_json::to_string(&letter).expect("a letter is plain data");
         // A group for each, so that none hides another from whoever lists them.
@@ -334,25 +336,54 @@ impl Queue for Queues {
     }
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {
-        let name = self.names.dead_letter_queue(shop_id);
-        let Some(url) = self.url(&name).await? else { return Ok(Vec::new()) };
-        let mut received = Vec::new();
-        while let Some(page) = self.service.receive(&url, &self.ask(10, LISTING, Duration::ZERO)).await? {
-            if page.is_empty() {
+        let mut letters: HashMap<_, DeadLetter> = HashMap::new();
+        let mut taken = Vec::new();
+        loop {
+            let page = self.take_dead_letters(shop_id, LISTING).await?;
+            let known = letters.len();
+            for HeldLetter { letter, receipt } in page {
+                taken.push(receipt);
+                let chunk = (letter.chunk.job_id.clone(), letter.chunk.seq, letter.epoch);
+                // A chunk that was buried again after a crash is one letter.
+                letters.entry(chunk).or_insert(letter);
+            }
+            // The first of them come again before the last ones were taken: all have been seen.
+            if letters.len() == known {
                 break;
             }
-            received.extend(page);
         }
-        for letter in &received {
-            self.service.hide(&url, &letter.handle, Duration::ZERO).await?;
+        for receipt in taken {
+            self.release(&receipt, Duration::ZERO).await?;
         }
-        let mut letters: HashMap<String, Letter> = HashMap::new();
-        for letter in received.iter().filter_map(|letter| serde_json::from_str::<Letter>(&letter.body).ok()) {
-            // A chunk that was buried again after a crash is one letter.
-            letters.entry(letter.message.deduplication_id()).or_insert(letter);
+        let mut letters: Vec<DeadLetter> = letters.into_values().collect();
+        letters.sort_by_key(|letter| (letter.died_at, letter.chunk.seq));
+        Ok(letters)
+    }
+
+    async fn take_dead_letters(
+        &self,
+        shop_id: &str,
+        visibility: Duration,
+    ) -> Result<Vec<HeldLetter>, StoreError> {
+        let name = self.names.dead_letter_queue(shop_id);
+        loop {
+            let Some(url) = self.url(&name).await? else { return Ok(Vec::new()) };
+            let asked_at = self.env.now();
+            let ask = self.ask(10, visibility, Duration::ZERO);
+            let page = self.service.receive(&url, &ask).await?.unwrap_or_default();
+            let is_last = page.is_empty();
+            let letters: Vec<HeldLetter> = page
+                .into_iter()
+                .filter_map(|incoming| {
+                    let letter = Letter::read(&incoming.body, incoming.receive_count, asked_at)?;
+                    let message = letter.message.clone();
+                    let delivery = self.hand_over(url.clone(), message, incoming, asked_at, visibility);
+                    Some(HeldLetter { letter: letter.into(), receipt: delivery.receipt })
+                })
+                .collect();
+            if is_last || !letters.is_empty() {
+                return Ok(letters);
+            }
         }
-        let mut letters: Vec<Letter> = letters.into_values().collect();
-        letters.sort_by_key(|a| (a.died_at, a.message.seq));
-        Ok(letters.iter().map(Letter::dead_letter).collect())
     }
 }

@@ -25,6 +25,10 @@ impl Expressions {
             let add = update.add.iter().map(|(name, value)| made.both(name, " ", value));
             clauses.push(format!("ADD {}", add.collect::<Vec<_>>().join(", ")));
         }
+        if !update.take.is_empty() {
+            let take = update.take.iter().map(|(name, value)| made.both(name, " ", value));
+            clauses.push(format!("DELETE {}", take.collect::<Vec<_>>().join(", ")));
+        }
         if !update.remove.is_empty() {
             let remove = update.remove.iter().map(|name| made.name(name));
             clauses.push(format!("REMOVE {}", remove.collect::<Vec<_>>().join(", ")));
@@ -66,8 +70,8 @@ impl Expressions {
             Condition::Lacks(name, member) => {
                 format!("NOT contains({}, {})", self.name(name), self.value(&Value::Number(*member)))
             }
-            Condition::Holds(name, members) => {
-                format!("size({}) = {}", self.name(name), self.value(&Value::Number(*members)))
+            Condition::Has(name, member) => {
+                format!("contains({}, {})", self.name(name), self.value(&Value::Number(*member)))
             }
             Condition::AnyOf(lists) => {
                 let texts = lists.iter().map(|list| format!("({})", self.all(list)));
@@ -109,23 +113,26 @@ mod tests {
             .set("status", "DONE")
             .add("fence", 1i64)
             .add_member("completed_chunks", 7)
+            .take_member("full_segments", 2)
             .remove("samples")
             .when(Condition::Exists("pk"))
             .when(Condition::AnyOf(vec![
                 vec![Condition::Is("state", "PENDING".into())],
                 vec![Condition::AtMost("lease_until", 5), Condition::Lacks("completed_chunks", 7)],
             ]))
-            .when(Condition::Holds("full_segments", 2));
+            .when(Condition::Has("full_segments", 2));
         let made = Expressions::of(&update);
         assert_eq!(
             made.update.as_deref(),
-            Some("SET #status = :v0 ADD #fence :v1, #completed_chunks :v2 REMOVE #samples")
+            Some(
+                "SET #status = :v0 ADD #fence :v1, #completed_chunks :v2 DELETE #full_segments :v3 REMOVE #samples"
+            )
         );
         assert_eq!(
             made.condition.as_deref(),
             Some(
-                "attribute_exists(#pk) AND ((#state = :v3) OR (#lease_until <= :v4 AND \
-                 NOT contains(#completed_chunks, :v5))) AND size(#full_segments) = :v6"
+                "attribute_exists(#pk) AND ((#state = :v4) OR (#lease_until <= :v5 AND \
+                 NOT contains(#completed_chunks, :v6))) AND contains(#full_segments, :v7)"
             )
         );
         assert_eq!(made.names.len(), 8);

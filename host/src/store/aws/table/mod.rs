@@ -138,8 +138,8 @@ pub enum Condition {
     AtMost(&'static str, i64),
     /// The number is not in the set; also true if there is no set.
     Lacks(&'static str, i64),
-    /// The set is there with so many members.
-    Holds(&'static str, i64),
+    /// The number is in the set.
+    Has(&'static str, i64),
     /// All of one of these lists hold.
     AnyOf(Vec<Vec<Condition>>),
 }
@@ -154,6 +154,8 @@ pub struct Update {
     pub set: Vec<(&'static str, Value)>,
     /// Numbers that grow, or sets that get members; made if they are not there.
     pub add: Vec<(&'static str, Value)>,
+    /// Sets that lose members; the attribute is gone with the last one.
+    pub take: Vec<(&'static str, Value)>,
     /// Attributes that are taken away.
     pub remove: Vec<&'static str>,
     /// All must hold.
@@ -163,7 +165,7 @@ pub struct Update {
 impl Update {
     /// A change of nothing yet.
     pub fn of(key: Key) -> Self {
-        Self { key, set: Vec::new(), add: Vec::new(), remove: Vec::new(), when: Vec::new() }
+        Self { key, set: Vec::new(), add: Vec::new(), take: Vec::new(), remove: Vec::new(), when: Vec::new() }
     }
 
     /// Gives an attribute a value.
@@ -181,6 +183,12 @@ impl Update {
     /// Puts a member into a set of numbers.
     pub fn add_member(mut self, name: &'static str, member: i64) -> Self {
         self.add.push((name, Value::Numbers(BTreeSet::from([member]))));
+        self
+    }
+
+    /// Takes a member out of a set of numbers, if it is there.
+    pub fn take_member(mut self, name: &'static str, member: i64) -> Self {
+        self.take.push((name, Value::Numbers(BTreeSet::from([member]))));
         self
     }
 

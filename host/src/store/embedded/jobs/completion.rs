@@ -59,10 +59,11 @@ pub(super) fn count(tx: &Transaction<'_>, row: &Row, now: i64) -> Result<(), Cau
 
 /// Step (c).
 pub(super) fn finish(tx: &Transaction<'_>, row: &Row) -> Result<(), Cause> {
-    let counted: Option<bool> = tx
-        .prepare_cached("SELECT counted FROM chunk WHERE job_id = ?1 AND seq = ?2 AND state <> 'DONE'")?
-        .query_row(params![row.job_id, row.seq], |chunk| chunk.get(0))
-        .optional()?;
+    // Not counted, but redriven: this call was late.
+    let sql = "SELECT counted FROM chunk
+        WHERE job_id = ?1 AND seq = ?2 AND state <> 'DONE' AND (counted = 1 OR epoch = 0)";
+    let counted: Option<bool> =
+        tx.prepare_cached(sql)?.query_row(params![row.job_id, row.seq], |chunk| chunk.get(0)).optional()?;
     match counted {
         None => Ok(()),
         // Marked done, it would never be counted and its job would never end.

@@ -4,8 +4,12 @@ use super::Row;
 use crate::{
     model::JobStatus,
     store::{
-        ChunkOutcome, Claim,
-        embedded::{Cause, database::from_json, time},
+        AttemptError, ChunkOutcome, Claim,
+        embedded::{
+            Cause,
+            database::{from_json, to_json},
+            time,
+        },
     },
 };
 use jiff::Timestamp;
@@ -22,19 +26,20 @@ pub(super) fn claim(
         .prepare_cached(
             "UPDATE chunk SET state = 'RUNNING', fence = fence + 1, attempts = attempts + 1, lease_until = ?4
             WHERE job_id = ?1 AND seq = ?2 AND (state = 'PENDING' OR (state = 'RUNNING' AND lease_until <= ?3))
-            RETURNING fence, attempts",
+            RETURNING fence, attempts, epoch, first_error",
         )?
         .query_row(params![row.job_id, row.seq, time::to_column(now), time::after(now, lease)], |chunk| {
-            Ok(Claim::Won { fence: chunk.get(0)?, attempts: chunk.get(1)? })
+            Ok((chunk.get(0)?, chunk.get(1)?, chunk.get(2)?, chunk.get::<_, Option<String>>(3)?))
         })
         .optional()?;
-    let Some(won) = won else { return lost(tx, row) };
+    let Some((fence, attempts, epoch, first_error)) = won else { return lost(tx, row) };
+    let first_error = first_error.as_deref().map(from_json).transpose()?;
     tx.prepare_cached("UPDATE job SET status = ?3 WHERE id = ?1 AND status = ?2")?.execute(params![
         row.job_id,
         JobStatus::Pending.as_str(),
         JobStatus::InProgress.as_str()
     ])?;
-    Ok(won)
+    Ok(Claim::Won { fence, attempts, epoch, first_error })
 }
 
 /// Why a claim was not won.
@@ -69,13 +74,19 @@ pub(super) fn renew(
     Ok(renewed == 1)
 }
 
-pub(super) fn give_back(tx: &Transaction<'_>, row: &Row, fence: u64) -> Result<bool, Cause> {
+pub(super) fn give_back(
+    tx: &Transaction<'_>,
+    row: &Row,
+    fence: u64,
+    error: Option<&AttemptError>,
+) -> Result<bool, Cause> {
+    let error = error.map(to_json).transpose()?;
     let given_back = tx
         .prepare_cached(
-            "UPDATE chunk SET state = 'PENDING', lease_until = 0
+            "UPDATE chunk SET state = 'PENDING', lease_until = 0, first_error = ifnull(first_error, ?4)
             WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state = 'RUNNING'",
         )?
-        .execute(params![row.job_id, row.seq, fence])?;
+        .execute(params![row.job_id, row.seq, fence, error])?;
     if given_back == 1 {
         return Ok(true);
     }
@@ -84,8 +95,9 @@ pub(super) fn give_back(tx: &Transaction<'_>, row: &Row, fence: u64) -> Result<b
 }
 
 pub(super) fn forgive(tx: &Transaction<'_>, row: &Row) -> Result<(), Cause> {
-    tx.prepare_cached("UPDATE chunk SET attempts = 0 WHERE job_id = ?1 AND seq = ?2 AND state = 'PENDING'")?
-        .execute(params![row.job_id, row.seq])?;
+    let sql = "UPDATE chunk SET attempts = 0, first_error = NULL
+        WHERE job_id = ?1 AND seq = ?2 AND state = 'PENDING'";
+    tx.prepare_cached(sql)?.execute(params![row.job_id, row.seq])?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use super::{Cause, Database, DatabaseError, time};
 use crate::{
     env::SharedEnv,
     model::{ChunkRef, Digest, Job, JobId, Seal},
-    store::{ChunkOutcome, Claim, JobSnapshot, Jobs, StoreError},
+    store::{AttemptError, ChunkOutcome, Claim, JobSnapshot, Jobs, StoreError},
 };
 use async_trait::async_trait;
 use rusqlite::Transaction;
@@ -13,6 +13,7 @@ use std::{sync::Arc, time::Duration};
 mod completion;
 mod lease;
 mod publish;
+mod redrive;
 mod samples;
 mod snapshot;
 
@@ -127,8 +128,17 @@ impl Jobs for Records {
         self.of_chunk("renewing the lease of", id, seq, renew).await
     }
 
-    async fn give_back(&self, id: &JobId, seq: u32, fence: u64) -> Result<bool, StoreError> {
-        self.of_chunk("giving back", id, seq, move |tx, row| lease::give_back(tx, row, fence)).await
+    async fn give_back(
+        &self,
+        id: &JobId,
+        seq: u32,
+        fence: u64,
+        error: Option<&AttemptError>,
+    ) -> Result<bool, StoreError> {
+        let error = error.cloned();
+        let give_back =
+            move |tx: &Transaction<'_>, row: &Row| lease::give_back(tx, row, fence, error.as_ref());
+        self.of_chunk("giving back", id, seq, give_back).await
     }
 
     async fn forgive(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
@@ -155,6 +165,10 @@ impl Jobs for Records {
 
     async fn finish(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
         self.of_chunk("finishing", id, seq, completion::finish).await
+    }
+
+    async fn redrive(&self, id: &JobId, seq: u32, epoch: u32) -> Result<Option<u32>, StoreError> {
+        self.of_chunk("redriving", id, seq, move |tx, row| redrive::redrive(tx, row, epoch)).await
     }
 
     async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError> {

@@ -47,6 +47,12 @@ pub(super) fn add(tx: &Transaction<'_>, job_id: &str, seq: i64, entries: &[Entry
     Ok(())
 }
 
+/// Removes the samples of a chunk.
+pub(super) fn remove(tx: &Transaction<'_>, job_id: &str, seq: i64) -> Result<(), Cause> {
+    tx.prepare_cached("DELETE FROM sample WHERE job_id = ?1 AND seq = ?2")?.execute(params![job_id, seq])?;
+    Ok(())
+}
+
 /// The samples of some jobs, each job's in chunk order.
 pub(super) fn of_jobs(
     tx: &Transaction<'_>,

@@ -1,0 +1,71 @@
+//! Chunks that no worker can handle.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_poison_chunk_is_buried_and_its_lane_goes_on() {
+    let fatal = "{\"_id\":\"1\",\"title\":\"fatal\"}\n{\"_id\":\"2\",\"title\":\"x\"}\n";
+    for (code, chunk) in
+        [("plugin-failure", fatal), ("corrupt-chunk", TWO), ("lost-input", TWO), ("internal-error", TWO)]
+    {
+        let bench = Bench::new();
+        let good = "{\"_id\":\"3\",\"v\":1,\"title\":\"after\"}\n";
+        let id = bench.publish("job", &[(ADD, chunk), (ADD, good)], false).await;
+        let object = bench.dir.path().join("chunks").join(ChunkRef::key("shopify", SHOP, &id, 0));
+        match code {
+            "corrupt-chunk" => std::fs::write(&object, "other bytes").unwrap(),
+            "lost-input" => std::fs::remove_file(&object).unwrap(),
+            "internal-error" => bench.script([Next::Panic, Next::Panic]),
+            _ => {}
+        }
+        let job = bench.run(&id).await.unwrap();
+        let expected = Counts { processed: 1, failed: 2, ..Counts::default() };
+        assert_eq!((job.status, job.counts), (JobStatus::Failed, expected), "{code}");
+        let letters = bench.stores.queue.dead_letters(SHOP).await.unwrap();
+        assert_eq!(
+            letters.iter().map(|letter| (letter.code.as_str(), letter.chunk.seq)).collect::<Vec<_>>(),
+            [(code, 0)]
+        );
+        let evidence = &letters[0].evidence;
+        let (attempts, ids): (u32, &[&str]) = match code {
+            "plugin-failure" => (1, &["1", "2"]),
+            "corrupt-chunk" => (1, &[]),
+            "lost-input" => (3, &[]),
+            _ => (2, &["1", "2"]),
+        };
+        assert_eq!(
+            (evidence.attempts, evidence.sample_ids.as_slice()),
+            (attempts, &*ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()),
+            "{code}"
+        );
+        for (error, attempt) in [(&evidence.first_error, 1), (&evidence.last_error, attempts)] {
+            let error = error.as_ref().unwrap();
+            assert_eq!((error.code.as_str(), error.attempt), (code, attempt));
+        }
+        assert_eq!(
+            evidence.plugin_digest,
+            Some(bench.stores.jobs.get(&id).await.unwrap().unwrap().job.plugin.digest)
+        );
+        assert_eq!(job.samples[0].code, code);
+        assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_kills_its_workers_is_given_up() {
+    let bench = Bench::new();
+    let id = bench.publish("job", &[(ADD, TWO)], false).await;
+    let jobs = &bench.stores.jobs;
+    for attempt in 1..=20 {
+        // Each claim's worker dies, and its lease runs out.
+        let Claim::Won { attempts, .. } = jobs.claim(&id, 0, Duration::from_secs(1)).await.unwrap() else {
+            panic!("the chunk is free")
+        };
+        assert_eq!(attempts, attempt);
+        bench.env.sleep(Duration::from_secs(2)).await;
+    }
+    let job = bench.run(&id).await.unwrap();
+    assert_eq!((job.status, job.counts), (JobStatus::Failed, Counts { failed: 2, ..Counts::default() }));
+    assert_eq!(job.samples[0].code, "too-many-attempts");
+    assert_eq!(bench.index.writes.load(Relaxed), 0);
+}

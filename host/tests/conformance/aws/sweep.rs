@@ -1,0 +1,195 @@
+//! What the sweeper mends: each thing is shown broken first, and stays so without it.
+
+use super::{
+    MONTH,
+    redrive::{Frail, Mishap, given_up},
+    simulation::VirtualEnv,
+    sqs,
+    table::Model,
+};
+use crate::{
+    embedded::embedded,
+    make::{MINUTE, chunk, claim, complete, processed, seal},
+};
+use host::{
+    env::SharedEnv,
+    model::{Job, JobStatus},
+    store::{
+        Claim, Delivery, JobSnapshot, Jobs, Queue,
+        aws::{Names, Swept, Table, begin_ingest_on, jobs_on, queue_on, sweeper_on},
+    },
+};
+use std::{sync::Arc, time::Duration};
+
+const BOUND: Duration = Duration::from_secs(3600);
+
+/// A sealed job whose messages nobody has sent.
+struct Ward {
+    env: SharedEnv,
+    table: Arc<Model>,
+    queue: Arc<dyn Queue>,
+    jobs: Arc<dyn Jobs>,
+    job: Job,
+}
+
+impl Ward {
+    async fn new(chunks: u32) -> Self {
+        let env: SharedEnv = Arc::new(VirtualEnv::new(1));
+        let table = Arc::new(Model::default());
+        let queues = Arc::new(sqs::Model::new(env.clone()));
+        let job = Job { created_at: env.now(), ..embedded().job("shop") };
+        let ward = Self {
+            queue: queue_on(queues, Names::new("test", None), env.clone()),
+            jobs: jobs_on(table.clone(), env.clone(), MONTH),
+            env,
+            table,
+            job,
+        };
+        ward.jobs.create(&ward.job).await.unwrap();
+        for seq in 0..chunks {
+            ward.jobs.add_chunk(&chunk(&ward.job.id, seq, 0)).await.unwrap();
+        }
+        ward.jobs.seal(&ward.job.id, &seal(chunks)).await.unwrap();
+        ward
+    }
+
+    /// Another process's jobs, which lose a call.
+    fn frail(&self, mishap: Mishap) -> Arc<dyn Jobs> {
+        jobs_on(Frail::new(self.table.clone(), mishap), self.env.clone(), MONTH)
+    }
+
+    async fn sweep(&self) -> Swept {
+        let (table, queue) = (self.table.clone() as Arc<dyn Table>, self.queue.clone());
+        sweeper_on(table, queue, self.env.clone(), MONTH, BOUND).sweep().await.unwrap()
+    }
+
+    async fn received(&self) -> Option<Delivery> {
+        self.queue.receive("shop", 1, MINUTE).await.unwrap().pop()
+    }
+
+    async fn now(&self) -> JobSnapshot {
+        self.jobs.get(&self.job.id).await.unwrap().unwrap()
+    }
+
+    async fn settle(&self, seq: u32) {
+        let fence = claim(&*self.jobs, &self.job.id, seq).await;
+        assert!(self.jobs.settle(&self.job.id, seq, fence, &processed(10)).await.unwrap());
+    }
+}
+
+fn sent(sent: u32) -> Swept {
+    Swept { sent, ..Swept::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_nobody_sent_is_sent_when_it_has_waited_long_enough() {
+    let ward = Ward::new(2).await;
+    ward.env.sleep(BOUND - MINUTE).await;
+    assert_eq!(ward.sweep().await, Swept::default());
+    assert!(ward.received().await.is_none());
+    ward.env.sleep(MINUTE).await;
+    assert_eq!(ward.sweep().await, sent(2));
+    assert_eq!(ward.sweep().await, Swept::default(), "only once in a while");
+    for seq in 0..2 {
+        let delivery = ward.received().await.unwrap();
+        assert_eq!(delivery.chunk, chunk(&ward.job.id, seq, 0));
+        complete(&*ward.jobs, &ward.job.id, seq, &processed(10)).await;
+        assert!(ward.queue.ack(&delivery.receipt).await.unwrap());
+    }
+    assert_eq!(ward.now().await.status, JobStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_of_a_dead_worker_whose_message_is_gone_is_sent_again() {
+    let ward = Ward::new(1).await;
+    ward.queue.send(&ward.job, &chunk(&ward.job.id, 0, 0), 0).await.unwrap();
+    let delivery = ward.received().await.unwrap();
+    let fence = claim(&*ward.jobs, &ward.job.id, 0).await;
+    assert!(ward.queue.ack(&delivery.receipt).await.unwrap());
+    ward.env.sleep(BOUND).await;
+    assert_eq!(ward.sweep().await, Swept::default(), "its lease has not run out for long");
+    ward.env.sleep(MINUTE).await;
+    assert!(ward.received().await.is_none());
+    assert_eq!(ward.sweep().await, sent(1));
+    assert!(ward.received().await.is_some());
+    let won = ward.jobs.claim(&ward.job.id, 0, MINUTE).await.unwrap();
+    assert!(matches!(won, Claim::Won { attempts: 2, .. }), "{won:?}");
+    assert!(!ward.jobs.settle(&ward.job.id, 0, fence, &processed(10)).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settling_chunk_whose_worker_died_is_counted() {
+    let ward = Ward::new(1).await;
+    ward.settle(0).await;
+    ward.env.sleep(BOUND * 24).await;
+    assert_eq!((ward.now().await.status, ward.now().await.completed_chunks), (JobStatus::InProgress, 0));
+    let id = ward.job.id.clone();
+    assert_eq!(ward.sweep().await, Swept { settled: 1, ended: vec![id], ..Swept::default() });
+    assert_eq!((ward.now().await.status, ward.now().await.counts.processed), (JobStatus::Completed, 10));
+    assert_eq!(ward.sweep().await, Swept::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_nobody_noticed_is_found() {
+    // What counting does: the segment, the record's note that it is full, the end.
+    for call in [1, 2] {
+        let ward = Ward::new(1).await;
+        ward.settle(0).await;
+        ward.frail(Mishap::Refused(call)).count(&ward.job.id, 0).await.unwrap_err();
+        ward.env.sleep(BOUND * 24).await;
+        assert_eq!((ward.now().await.status, ward.now().await.completed_chunks), (JobStatus::InProgress, 1));
+        let id = ward.job.id.clone();
+        assert_eq!(ward.sweep().await, Swept { ended: vec![id], ..Swept::default() });
+        assert_eq!((ward.now().await.status, ward.now().await.counts.processed), (JobStatus::Completed, 10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redrive_that_died_is_gone_on_with() {
+    // Behind the segment: five notes to be emptied, the record, the row.
+    for call in 1..8 {
+        let ward = Ward::new(2).await;
+        complete(&*ward.jobs, &ward.job.id, 0, &given_up()).await;
+        ward.frail(Mishap::Refused(call)).redrive(&ward.job.id, 0, 0).await.unwrap_err();
+        let claim = ward.jobs.claim(&ward.job.id, 0, MINUTE).await.unwrap();
+        assert!(matches!(claim, Claim::Done { .. }), "{claim:?}");
+        assert_eq!(ward.now().await.counts.failed, 0, "taken back already");
+        assert_eq!(ward.sweep().await, sent(1));
+        assert_eq!(ward.received().await.unwrap().chunk.seq, 0);
+        let claim = ward.jobs.claim(&ward.job.id, 0, MINUTE).await.unwrap();
+        assert!(matches!(claim, Claim::Won { epoch: 1, .. }), "{claim:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_many_sweeps_in_an_interval() {
+    let ward = Ward::new(0).await;
+    let due = async || {
+        let (table, queue) = (ward.table.clone() as Arc<dyn Table>, ward.queue.clone());
+        sweeper_on(table, queue, ward.env.clone(), MONTH, BOUND).is_due(MINUTE).await.unwrap()
+    };
+    assert_eq!([due().await, due().await, due().await], [true, false, false]);
+    ward.env.sleep(MINUTE).await;
+    assert_eq!([due().await, due().await], [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_ingest_is_told_and_taken_over() {
+    let ward = Ward::new(0).await;
+    let job = Job { id: host::model::JobId::new("open").unwrap(), ..ward.job.clone() };
+    ward.jobs.create(&job).await.unwrap();
+    let begin = || begin_ingest_on(ward.table.clone(), ward.env.clone(), MONTH, &job, MINUTE);
+    let first = begin().await.unwrap();
+    ward.env.sleep(BOUND).await;
+    assert_eq!(ward.sweep().await, Swept::default(), "it lives");
+    let waiting = tokio::time::timeout(BOUND, begin()).await;
+    assert!(waiting.is_err() && !first.lost().is_cancelled(), "the living keeps others away");
+    drop(first);
+    let died_at = ward.env.now();
+    let _second = begin().await.unwrap();
+    let waited = ward.env.now().duration_since(died_at).unsigned_abs();
+    assert!(waited >= MINUTE / 2 && waited <= MINUTE * 2, "{waited:?}");
+    drop(_second);
+    ward.env.sleep(MINUTE * 2).await;
+    assert_eq!(ward.sweep().await, Swept { abandoned: vec![job.id.clone()], ..Swept::default() });
+}

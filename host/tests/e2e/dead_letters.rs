@@ -1,0 +1,150 @@
+//! A chunk that no worker can handle, through the real binary: what is told of it, and how it is written in the end.
+
+use crate::{
+    aws::{Cloud, Shop},
+    support::{Place, Ran, ran},
+};
+use serde_json::Value;
+
+/// Removes the chunk's object behind the host's back; gives its bytes.
+fn lose(cloud: &Cloud, key: &str) -> Vec<u8> {
+    let bytes = cloud.object(key, None);
+    cloud.object(key, Some(b"{\"_id\": \"not what was written\"}\n"));
+    bytes
+}
+
+fn counts(job: &Value) -> [u64; 3] {
+    ["total_items", "processed", "failed"].map(|key| job[key].as_u64().unwrap())
+}
+
+/// The text without what differs from run to run.
+fn neutral(text: &str, job: &str, endpoint: &str) -> String {
+    let text = text.replace(job, "JOB").replace(endpoint, "ENDPOINT");
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-:.".contains(c);
+    let mut neutral = String::new();
+    let mut rest = text.as_str();
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len()).max(if is_part(first) { 1 } else { 0 });
+        let (word, behind) = rest.split_at(if end == 0 { first.len_utf8() } else { end });
+        let plain = word.trim_end_matches([':', '.']);
+        if plain.starts_with("sha256:") {
+            neutral.push_str("DIGEST");
+        } else if plain.parse::<jiff::Timestamp>().is_ok() {
+            neutral.push_str("INSTANT");
+        } else {
+            neutral.push_str(plain);
+        }
+        neutral.push_str(&word[plain.len()..]);
+        rest = behind;
+    }
+    neutral
+}
+
+#[test]
+fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_mended() {
+    let (cloud, shops) = Cloud::new(1);
+    let shop: &Shop = &shops[0];
+    let ingested = ran(cloud.export("ingest", shop).output().unwrap());
+    assert_eq!(ingested.code, Some(0), "{ingested:?}");
+    let (job, chunks) = (ingested.json()["job_id"].as_str().unwrap().to_owned(), &ingested.json()["chunks"]);
+    assert!(chunks.as_u64().unwrap() > 3, "{chunks}");
+    let key = format!("shopify/{}/bulk/{job}/chunk_0001.jsonl", shop.id);
+    let bytes = lose(&cloud, &key);
+
+    // Its group goes on: everything else is written.
+    let mut worker = cloud.worker();
+    let failed = cloud.ended(shop);
+    let [total, processed, lost] = counts(&failed);
+    assert_eq!((failed["status"].as_str(), processed + lost), (Some("FAILED"), total));
+    assert_eq!(lost, bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() as u64);
+    let dlq = |arguments: &[&str]| -> Ran {
+        let ran = cloud.host(&[&["dlq"], arguments].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran
+    };
+    let snapshot = |text: &str| neutral(text, &job, cloud.marqo.url());
+    insta::assert_snapshot!(snapshot(&dlq(&["show", &job]).stdout));
+    let letter = dlq(&["show", &job, "1", "--output", "json"]).json();
+    insta::assert_snapshot!(snapshot(&serde_json::to_string_pretty(&letter).unwrap()));
+    for choice in [vec![], vec!["--job", &job], vec!["--code", "corrupt-chunk"]] {
+        let planned = dlq(&[&["redrive", "--dry-run", "--output", "json"], &choice[..]].concat()).json();
+        assert_eq!(planned["redriven"][0]["chunk"], 1, "{planned}");
+    }
+    assert_eq!(dlq(&["redrive", "--code", "lost-input"]).stdout, "there are no such dead letters\n");
+
+    // Too early: it dies once more, and counts as failed once.
+    dlq(&["redrive", "--job", &job]);
+    let again = cloud.until(|| {
+        let listed = dlq(&["list", "--output", "json"]).json();
+        (listed[0]["epoch"] == 1).then_some(listed)
+    });
+    assert_eq!(again.as_array().unwrap().len(), 1, "{again}");
+    assert_eq!(
+        (counts(&cloud.ended(shop)), cloud.ended(shop)["status"].as_str()),
+        (counts(&failed), Some("FAILED"))
+    );
+
+    cloud.object(&key, Some(&bytes));
+    let sent = dlq(&["redrive", "--job", &job, "--output", "json"]).json();
+    assert_eq!((sent["redriven"][0]["chunk"].as_u64(), sent["done"].as_array().unwrap().len()), (Some(1), 0));
+    let ended = cloud.until(|| Some(cloud.ended(shop)).filter(|job| job["status"] != "FAILED"));
+    cloud.is_complete(shop, &ended);
+    assert_eq!(counts(&ended), [total, total, 0]);
+    assert_eq!(ended["samples"]["failed"].as_array().unwrap().len(), 0);
+    assert_eq!(dlq(&["list"]).stdout, "");
+    let swept = cloud.host(&["aws", "sweep"]);
+    assert_eq!((swept.code, swept.stdout.as_str()), (Some(0), "nothing was out of order\n"), "{swept:?}");
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+}
+
+#[test]
+fn on_one_machine_too() {
+    let place = Place::new();
+    let mut export = Vec::new();
+    for number in 0..30 {
+        let line = format!(
+            "{{\"id\":\"gid://shopify/Product/{number}\",\"title\":\"Mug\",\"handle\":\"mug-{number}\",\
+             \"status\":\"ACTIVE\",\"updatedAt\":\"2026-01-01T00:00:00Z\"}}\n"
+        );
+        export.extend_from_slice(line.as_bytes());
+    }
+    let source = place.write("export.jsonl", export).to_str().unwrap().to_owned();
+    // Ingest first, so that a chunk can be spoiled before anybody writes it.
+    let chunked = |command: &str| {
+        let mut command = place.command(&[command, "--output", "json", "--shop", crate::support::SHOP]);
+        command.args(["--data-dir", "data"]).env("HOST_INGEST__CHUNK_DOCUMENTS", "10");
+        command
+    };
+    let ingested =
+        ran(chunked("ingest").arg("--plugin").arg(&*crate::support::SHOPIFY).arg(&source).output().unwrap());
+    assert_eq!(ingested.code, Some(0), "{ingested:?}");
+    let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
+    let path =
+        place.path(&format!("data/chunks/shopify/{}/bulk/{job}/chunk_0001.jsonl", crate::support::SHOP));
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, "spoiled\n").unwrap();
+    let work = || {
+        let mut worker = chunked("work").spawn().unwrap();
+        let shown = crate::aws::wait_for(|| {
+            let shown = place.host(&["jobs", "show", &job, "--data-dir", "data", "--output", "json"]).json();
+            let has_ended = ["COMPLETED", "FAILED"].contains(&shown["status"].as_str().unwrap());
+            has_ended.then_some(shown)
+        });
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+        shown
+    };
+    assert_eq!(counts(&work()), [30, 20, 10]);
+    std::fs::write(&path, bytes).unwrap();
+    let refused = place.host(&["dlq", "discard", "--data-dir", "data"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let sent = place.host(&["dlq", "redrive", "--data-dir", "data"]);
+    assert_eq!(
+        (sent.code, sent.stdout.lines().next()),
+        (Some(0), Some(&*format!("sent chunk 1 of job {job} (corrupt-chunk)")))
+    );
+    let ended = work();
+    assert_eq!((counts(&ended), ended["status"].as_str()), ([30, 30, 0], Some("COMPLETED")));
+    assert_eq!(place.host(&["dlq", "list", "--data-dir", "data"]).stdout, "");
+}
