@@ -1,13 +1,11 @@
-//! The WebAssembly engine in its two profiles, and the clock that interrupts guests.
+//! The WebAssembly engine in its two profiles.
 
-use crate::plugin::Limits;
-use std::{fmt, num::NonZeroUsize, sync::Arc, thread, time::Duration};
-use wasmtime::{
-    Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
+use crate::plugin::{
+    Limits,
+    ticker::{Call, Ticker},
 };
-
-/// How precisely the time of a call is measured. One atomic increment a tick costs nothing.
-pub(super) const TICK: Duration = Duration::from_millis(10);
+use std::{fmt, num::NonZeroUsize, sync::Arc};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
 
 /// Frames of a backtrace that are kept: a recursion without end has thousands, all alike.
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(20).expect("20 is not zero");
@@ -36,6 +34,7 @@ pub enum Profile {
 pub struct Engine {
     engine: wasmtime::Engine,
     profile: Profile,
+    ticker: Option<Arc<Ticker>>,
     allocation: Allocation,
 }
 
@@ -70,10 +69,11 @@ impl Engine {
                 (engine, Allocation::OnDemand)
             }
         };
-        if profile == Profile::Production {
-            start_clock(engine.weak())?;
-        }
-        Ok(Self { engine, profile, allocation })
+        let ticker = match profile {
+            Profile::Production => Some(Arc::new(ticker_of(&engine)?)),
+            Profile::Deterministic => None,
+        };
+        Ok(Self { engine, profile, ticker, allocation })
     }
 
     /// What the engine is for.
@@ -84,6 +84,11 @@ impl Engine {
     /// How it gets memory.
     pub fn allocation(&self) -> Allocation {
         self.allocation
+    }
+
+    /// Must be held while a guest runs: without it nothing interrupts the guest.
+    pub(super) fn call(&self) -> Option<Call<'_>> {
+        self.ticker.as_ref().map(|ticker| ticker.call())
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -166,20 +171,15 @@ fn slots(limits: &Limits, instances: usize) -> PoolingAllocationConfig {
     pool
 }
 
-/// Starts the thread that moves the engine's epoch. It holds no strong handle, so it ends with the engine.
-fn start_clock(engine: EngineWeak) -> Result<(), EngineError> {
+/// Moves the engine's epoch. It holds no strong handle, so that it ends with the engine.
+fn ticker_of(engine: &wasmtime::Engine) -> Result<Ticker, EngineError> {
+    let engine = engine.weak();
     let tick = move || {
-        while let Some(engine) = engine.upgrade() {
+        if let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
-            drop(engine);
-            thread::sleep(TICK);
         }
     };
-    thread::Builder::new()
-        .name("plugin-clock".to_owned())
-        .spawn(tick)
-        .map(drop)
-        .map_err(|error| EngineError(format!("no thread for its clock: {error}")))
+    Ticker::start(tick).map_err(|error| EngineError(format!("no thread for its clock: {error}")))
 }
 
 /// Feeds everything that is hashed into SHA-256, because a 64-bit hash is too short to name executable code by.

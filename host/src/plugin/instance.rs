@@ -4,10 +4,10 @@ use crate::plugin::{
     BatchFailure, Engine, Limits, Profile,
     answer::{Called, RawDescription, RawFailure},
     contract_v0_1::{Guest, Prepared},
-    engine::TICK,
     fault::Fault,
     load::{Loaded, StartError},
     sandbox::Sandbox,
+    ticker::TICK,
 };
 use std::sync::Arc;
 use wasmtime::Store;
@@ -78,6 +78,7 @@ impl Instance {
         store.limiter(|sandbox| &mut sandbox.limiter);
         store.set_hostcall_fuel(limits.output_bytes);
         set_deadline(&mut store, limits, engine.profile())?;
+        let _running = engine.call();
         let guest = prepared.instantiate(&mut store)?;
         Ok(Self { store, guest, calls: 0, is_broken: false })
     }
@@ -91,10 +92,12 @@ impl Instance {
     ) -> Result<T, CallError> {
         self.calls += 1;
         self.store.data_mut().begin();
+        let running = engine.call();
         let result = match set_deadline(&mut self.store, limits, engine.profile()) {
             Ok(()) => call(&self.guest, &mut self.store),
             Err(error) => Err(error),
         };
+        drop(running);
         let sandbox = self.store.data_mut();
         sandbox.end();
         match result {

@@ -26,6 +26,7 @@ mod pool;
 mod roles;
 mod sandbox;
 mod text;
+mod ticker;
 mod wasi;
 
 pub use cache::Cache;

@@ -1,4 +1,4 @@
-use super::{AttemptError, Duration, Quarantine, StoreError, async_trait};
+use super::{AttemptError, Duration, GivenUp, StoreError, async_trait};
 use crate::model::{ChunkRef, Counts, Digest, Entry, Job, JobId, JobStatus, Seal};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ pub struct ChunkOutcome {
     /// The first entries, at most 20 of each class.
     pub samples: Vec<Entry>,
     /// Set if the chunk as a whole could not be handled: its message goes to the dead letters with this reason.
-    pub quarantined: Option<Quarantine>,
+    pub quarantined: Option<GivenUp>,
 }
 
 /// What a worker may do with a chunk.
@@ -38,12 +38,12 @@ pub enum Claim {
     /// Step (a) is done: steps (b) and (c) are to be finished, the index is not to be touched.
     Settling {
         /// From the stored outcome: bury the message instead of acknowledging it.
-        quarantined: Option<Quarantine>,
+        quarantined: Option<GivenUp>,
     },
     /// It is counted; nothing but the acknowledgement is missing.
     Done {
         /// From the stored outcome: bury the message instead of acknowledging it.
-        quarantined: Option<Quarantine>,
+        quarantined: Option<GivenUp>,
     },
     /// There is no such chunk row: its job was deleted.
     Unknown,

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
 
 mod chunks;
+mod given_up;
 mod jobs;
-mod quarantine;
 mod queue;
 mod settings;
 
@@ -16,8 +16,8 @@ pub mod aws;
 pub mod embedded;
 
 pub use chunks::{Chunks, Put};
+pub use given_up::{AttemptError, Evidence, GivenUp};
 pub use jobs::{ChunkOutcome, Claim, JobSnapshot, Jobs};
-pub use quarantine::{AttemptError, Evidence, Quarantine};
 pub use queue::{DeadLetter, Delivery, HeldLetter, Queue, Receipt};
 pub use settings::Settings;
 

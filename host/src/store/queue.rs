@@ -1,4 +1,4 @@
-use super::{Duration, Evidence, Quarantine, StoreError, async_trait};
+use super::{Duration, Evidence, GivenUp, StoreError, async_trait};
 use crate::model::{ChunkRef, Job};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -98,7 +98,7 @@ pub trait Queue: Send + Sync {
 
     /// Moves the message to the dead letters, its group going on; false if the receipt is void.
     /// Burying the same chunk again changes nothing.
-    async fn bury(&self, receipt: &Receipt, reason: &Quarantine) -> Result<bool, StoreError>;
+    async fn bury(&self, receipt: &Receipt, reason: &GivenUp) -> Result<bool, StoreError>;
 
     /// Number of messages of a shop that are still to be acknowledged, in flight or not; a moment late in SQS.
     async fn pending(&self, shop_id: &str) -> Result<u64, StoreError>;

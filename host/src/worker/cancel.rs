@@ -3,7 +3,7 @@
 use super::{chunk::give_up, run::finish};
 use crate::{
     model::{ChunkRef, JobId},
-    store::{Claim, Quarantine, StoreError, Stores},
+    store::{Claim, GivenUp, StoreError, Stores},
 };
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub async fn cancel(stores: &Stores, id: &JobId) -> Result<Cancelled, StoreError
     let mut held = 0;
     for seq in 0..job.chunks {
         let Some(chunk) = stores.jobs.chunk(id, seq).await? else { continue };
-        let reason = Quarantine::new("cancelled", "the job was cancelled before the chunk was written");
+        let reason = GivenUp::new("cancelled", "the job was cancelled before the chunk was written");
         if !end(stores, &chunk, reason).await? {
             held += 1;
         }
@@ -43,7 +43,7 @@ pub async fn cancel(stores: &Stores, id: &JobId) -> Result<Cancelled, StoreError
 }
 
 /// Ends one chunk; false if a worker holds it.
-async fn end(stores: &Stores, chunk: &ChunkRef, mut reason: Quarantine) -> Result<bool, StoreError> {
+async fn end(stores: &Stores, chunk: &ChunkRef, mut reason: GivenUp) -> Result<bool, StoreError> {
     let jobs = stores.jobs.as_ref();
     match jobs.claim(&chunk.job_id, chunk.seq, LEASE).await? {
         Claim::Won { fence, epoch, .. } => {

@@ -12,7 +12,7 @@ use crate::{
     index::{IndexError, Outcome, Over, Stored, Target, Write},
     model::{ChunkRef, Class, Counts, Document, DocumentId, Entry, Job, Operation, report::Samples},
     plugin::VersionOrdering,
-    store::{ChunkOutcome, Chunks, Quarantine, StoreError},
+    store::{ChunkOutcome, Chunks, GivenUp, StoreError},
 };
 use serde_json::{Map, Value};
 
@@ -66,7 +66,7 @@ pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Resu
 pub(super) async fn give_up(
     chunks: &dyn Chunks,
     chunk: &ChunkRef,
-    mut reason: Quarantine,
+    mut reason: GivenUp,
 ) -> Result<ChunkOutcome, StoreError> {
     reason.evidence.host_version = env!("CARGO_PKG_VERSION").to_owned();
     reason.evidence.sample_ids = sample_ids(chunks, chunk).await;
@@ -95,7 +95,7 @@ async fn finish(
     chunks: &dyn Chunks,
     chunk: &ChunkRef,
     tally: Tally,
-    quarantined: Option<Quarantine>,
+    quarantined: Option<GivenUp>,
 ) -> Result<ChunkOutcome, StoreError> {
     let Tally { counts, entries } = tally;
     let mut report = None;

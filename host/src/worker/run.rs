@@ -10,7 +10,7 @@ use crate::{
     index::Index,
     model::{ChunkRef, Job, JobId},
     plugin::{Validate, Version},
-    store::{AttemptError, ChunkOutcome, Claim, Delivery, Evidence, Jobs, Quarantine, StoreError, Stores},
+    store::{AttemptError, ChunkOutcome, Claim, Delivery, Evidence, GivenUp, Jobs, StoreError, Stores},
     telemetry::metrics as names,
 };
 use futures::FutureExt;
@@ -306,7 +306,7 @@ impl Worker {
 
     /// Takes the message of a counted chunk off the queue. A void receipt means that somebody else has it, who will find
     /// the chunk done.
-    async fn leave(&self, delivery: &Delivery, quarantined: Option<&Quarantine>) -> Result<(), StoreError> {
+    async fn leave(&self, delivery: &Delivery, quarantined: Option<&GivenUp>) -> Result<(), StoreError> {
         let queue = self.stores.queue.as_ref();
         let _had_it = match quarantined {
             Some(reason) => queue.bury(&delivery.receipt, reason).await?,
@@ -422,7 +422,7 @@ impl Worker {
             plugin_digest: job.map(|job| job.plugin.digest),
             ..Evidence::default()
         };
-        let reason = Quarantine {
+        let reason = GivenUp {
             code: error.code.clone(),
             message: cause,
             epoch,

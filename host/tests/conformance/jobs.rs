@@ -4,7 +4,7 @@ use crate::make::{Backend, MINUTE, chunk, claim, complete, entry, processed, sea
 use futures::future::join_all;
 use host::{
     model::{Class, Counts, Digest, Job, JobId, JobStatus},
-    store::{AttemptError, ChunkOutcome, Claim, JobSnapshot, Quarantine},
+    store::{AttemptError, ChunkOutcome, Claim, GivenUp, JobSnapshot},
 };
 use std::time::Duration;
 
@@ -190,7 +190,7 @@ pub(crate) async fn each_step_of_completion_is_a_no_op_the_second_time(backend: 
 
 pub(crate) async fn why_a_chunk_was_given_up_is_remembered(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
-    let reason = Quarantine::new("bad-checksum", "It differs.");
+    let reason = GivenUp::new("bad-checksum", "It differs.");
     let quarantined = Some(reason);
     let fence = claim(&**jobs, &job.id, 0).await;
     let outcome = ChunkOutcome { quarantined: quarantined.clone(), ..processed(0) };
@@ -429,7 +429,7 @@ fn given_up() -> ChunkOutcome {
         counts: Counts { failed: 10, ..Counts::default() },
         report: Some("reports/given-up".to_owned()),
         samples: vec![entry(Class::Failed, "It differs.")],
-        quarantined: Some(Quarantine::new("bad-checksum", "It differs.")),
+        quarantined: Some(GivenUp::new("bad-checksum", "It differs.")),
     }
 }
 

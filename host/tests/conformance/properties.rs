@@ -8,7 +8,7 @@ use crate::{
 use host::{
     index::{Index, Outcome, Stored, Write},
     model::{Counts, JobId, JobStatus},
-    store::{ChunkOutcome, Claim, Quarantine, Receipt},
+    store::{ChunkOutcome, Claim, GivenUp, Receipt},
 };
 use jiff::Timestamp;
 use proptest::{
@@ -313,10 +313,7 @@ async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
             QueueStep::Bury(at) => {
                 let Some(picked) = pick(at) else { continue };
                 let expected = valid(&lanes, &picked);
-                assert_eq!(
-                    queue.bury(&picked.0, &Quarantine::new("code", "message")).await.unwrap(),
-                    expected
-                );
+                assert_eq!(queue.bury(&picked.0, &GivenUp::new("code", "message")).await.unwrap(), expected);
                 if expected {
                     dead.push(lanes.get_mut(&picked.1).unwrap().pop_front().unwrap().seq);
                 }

@@ -4,7 +4,7 @@ use crate::make::{Backend, MINUTE, chunk};
 use futures::future::join_all;
 use host::{
     model::{Digest, JobId},
-    store::{AttemptError, Delivery, Evidence, HeldLetter, Quarantine, Queue, Receipt},
+    store::{AttemptError, Delivery, Evidence, GivenUp, HeldLetter, Queue, Receipt},
 };
 use std::{collections::HashSet, time::Duration};
 
@@ -97,7 +97,7 @@ pub(crate) async fn an_older_receipt_is_void(backend: &Backend) {
     assert!(!queue.extend(&old, Duration::ZERO).await.unwrap());
     assert!(!queue.release(&old, Duration::ZERO).await.unwrap());
     assert!(!queue.ack(&old).await.unwrap());
-    assert!(!queue.bury(&old, &Quarantine::new("code", "message")).await.unwrap());
+    assert!(!queue.bury(&old, &GivenUp::new("code", "message")).await.unwrap());
     nothing(queue, &shop).await;
     assert!(queue.dead_letters(&shop).await.unwrap().is_empty());
     assert_eq!(queue.pending(&shop).await.unwrap(), 1);
@@ -137,12 +137,8 @@ pub(crate) async fn a_buried_message_is_a_dead_letter_and_its_group_goes_on(back
     let job = send(backend, &shop, 3).await;
     for seq in 0..2 {
         let delivery = one(queue, &shop).await;
-        assert!(
-            queue.bury(&delivery.receipt, &Quarantine::new("bad-checksum", "It differs.")).await.unwrap()
-        );
-        assert!(
-            !queue.bury(&delivery.receipt, &Quarantine::new("bad-checksum", "It differs.")).await.unwrap()
-        );
+        assert!(queue.bury(&delivery.receipt, &GivenUp::new("bad-checksum", "It differs.")).await.unwrap());
+        assert!(!queue.bury(&delivery.receipt, &GivenUp::new("bad-checksum", "It differs.")).await.unwrap());
         let letters = queue.dead_letters(&shop).await.unwrap();
         let seqs: Vec<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
         assert_eq!(seqs, (0..=seq).collect::<Vec<_>>(), "oldest first");
@@ -236,7 +232,7 @@ pub(crate) async fn a_dead_letter_says_all_that_is_known(backend: &Backend) {
         sample_ids: vec!["a".to_owned(), "b".to_owned()],
         report_key: Some("report_0000.ndjson".to_owned()),
     };
-    let reason = Quarantine { epoch: 2, evidence, ..Quarantine::new("bad-checksum", "It differs.") };
+    let reason = GivenUp { epoch: 2, evidence, ..GivenUp::new("bad-checksum", "It differs.") };
     assert!(queue.bury(&one(queue, &shop).await.receipt, &reason).await.unwrap());
     let [letter] = &queue.dead_letters(&shop).await.unwrap()[..] else { panic!("one letter") };
     assert_eq!((letter.epoch, &letter.evidence), (2, &reason.evidence));
@@ -247,7 +243,7 @@ pub(crate) async fn dead_letters_are_held_given_back_and_removed(backend: &Backe
     send(backend, &shop, 12).await;
     for _ in 0..12 {
         let receipt = one(queue, &shop).await.receipt;
-        assert!(queue.bury(&receipt, &Quarantine::new("code", "message")).await.unwrap());
+        assert!(queue.bury(&receipt, &GivenUp::new("code", "message")).await.unwrap());
     }
     let take = async || {
         let mut held: Vec<HeldLetter> = Vec::new();

@@ -177,23 +177,13 @@ impl Cloud {
 
     /// Puts bytes under a key of the bucket, whatever is there; gives what is there then.
     pub(crate) fn object(&self, key: &str, bytes: Option<&[u8]>) -> Vec<u8> {
-        let keys = Credentials::new("123456789012", "secret", None, None, "test");
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .endpoint_url(self.aws.url())
-            .credentials_provider(keys)
-            .force_path_style(true)
-            .http_client(host::store::aws::http_client());
-        let client = aws_sdk_s3::Client::from_conf(config.build());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let bucket = "dev-ecom-product-data-bucket";
+        let (client, bucket) = (self.clients().s3, self.bucket());
+        block_on(async {
             if let Some(bytes) = bytes {
-                let put = client.put_object().bucket(bucket).key(key).body(bytes.to_vec().into());
+                let put = client.put_object().bucket(&bucket).key(key).body(bytes.to_vec().into());
                 put.send().await.unwrap();
             }
-            let got = client.get_object().bucket(bucket).key(key).send().await.unwrap();
+            let got = client.get_object().bucket(&bucket).key(key).send().await.unwrap();
             got.body.collect().await.unwrap().into_bytes().to_vec()
         })
     }

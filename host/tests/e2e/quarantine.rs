@@ -195,7 +195,9 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
     // Nothing more was refused, and the job waits for whoever comes.
     let jobs: Value = place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
     let waiting = &jobs[0];
-    assert_eq!((&waiting["sealed"], &waiting["status"]), (&json!(false), &json!("IN_PROGRESS")), "{jobs}");
+    // Whether a chunk was begun before that is a matter of luck as well.
+    let is_open = ["PENDING", "IN_PROGRESS"].contains(&waiting["status"].as_str().unwrap());
+    assert!(is_open && waiting["sealed"] == false, "{jobs}");
     assert!(waiting["failed"].as_u64().unwrap() == 0);
     let refused = replay(&place, waiting, &["--plugin", EVIL.to_str().unwrap()]);
     assert!(refused.code == Some(2) && refused.stderr.contains("was not read to its end"), "{refused:?}");

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     env::SharedEnv,
     model::{ChunkRef, Job},
-    store::{DeadLetter, Delivery, HeldLetter, Quarantine, Queue, Receipt, StoreError},
+    store::{DeadLetter, Delivery, GivenUp, HeldLetter, Queue, Receipt, StoreError},
 };
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -215,9 +215,9 @@ impl Queue for Messages {
         done.map_err(|error| error.during("acknowledging a message"))
     }
 
-    async fn bury(&self, receipt: &Receipt, reason: &Quarantine) -> Result<bool, StoreError> {
+    async fn bury(&self, receipt: &Receipt, reason: &GivenUp) -> Result<bool, StoreError> {
         let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
-        let (env, Quarantine { code, message, epoch, evidence }) = (self.env.clone(), reason.clone());
+        let (env, GivenUp { code, message, epoch, evidence }) = (self.env.clone(), reason.clone());
         let bury = move |tx: &Transaction<'_>| {
             let Some(Removed { shop_id, chunk, receive_count }) = remove(tx, id, nonce)? else {
                 return Ok(false);

@@ -11,7 +11,7 @@ use host::{
     env::SharedEnv,
     model::{Class, Counts, Job, JobStatus},
     store::{
-        ChunkOutcome, Claim, JobSnapshot, Jobs, Quarantine, StoreErrorKind,
+        ChunkOutcome, Claim, GivenUp, JobSnapshot, Jobs, StoreErrorKind,
         aws::{Item, Key, Table, TableError, Update, Updated, jobs_on},
     },
 };
@@ -92,7 +92,7 @@ pub(super) fn given_up() -> ChunkOutcome {
         counts: Counts { failed: 10, ..Counts::default() },
         report: Some("reports/given-up".to_owned()),
         samples: vec![entry(Class::Failed, "It differs.")],
-        quarantined: Some(Quarantine::new("bad-checksum", "It differs.")),
+        quarantined: Some(GivenUp::new("bad-checksum", "It differs.")),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     model::{Class, Counts, Entry, JobId},
     store::{
-        ChunkOutcome, Quarantine,
+        ChunkOutcome, GivenUp,
         aws::table::{Condition, Item, TableError, Update, Updated},
     },
 };
@@ -34,7 +34,7 @@ impl Records {
         fence: u64,
         outcome: &ChunkOutcome,
     ) -> Result<bool, TableError> {
-        let quarantined = outcome.quarantined.as_ref().map(|reason| Quarantine {
+        let quarantined = outcome.quarantined.as_ref().map(|reason| GivenUp {
             message: cut(&reason.message, REASON_BYTES).to_owned(),
             ..reason.clone()
         });

@@ -4,7 +4,7 @@ use super::names::{DEAD_LETTERS, Names};
 use crate::{
     env::SharedEnv,
     model::{ChunkRef, Job},
-    store::{DeadLetter, Delivery, HeldLetter, Quarantine, Queue, Receipt, StoreError},
+    store::{DeadLetter, Delivery, GivenUp, HeldLetter, Queue, Receipt, StoreError},
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -298,7 +298,7 @@ impl Queue for Queues {
         Ok(removed)
     }
 
-    async fn bury(&self, receipt: &Receipt, reason: &Quarantine) -> Result<bool, StoreError> {
+    async fn bury(&self, receipt: &Receipt, reason: &GivenUp) -> Result<bool, StoreError> {
         let Some(Held { url, message: chunk, receive_count, .. }) = self.held(receipt) else {
             return Ok(false);
         };

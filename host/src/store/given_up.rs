@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why a chunk as a whole could not be handled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quarantine {
+pub struct GivenUp {
     /// Stable kebab-case name.
     pub code: String,
     /// One sentence for a person, with the chain of causes.
@@ -17,7 +17,7 @@ pub struct Quarantine {
     pub evidence: Evidence,
 }
 
-impl Quarantine {
+impl GivenUp {
     /// A reason without evidence.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), epoch: 0, evidence: Evidence::default() }
