@@ -241,6 +241,27 @@ fn a_diff_finds_the_one_field_of_17_documents() {
 }
 
 #[test]
+fn a_diff_over_what_a_job_read() {
+    let place = Place::new();
+    two_versions(&place);
+    let id = place.run("export.jsonl", &[]).json()["job_id"].as_str().unwrap().to_owned();
+    let diff = ["plugin", "diff", "old", "new", "--data-dir", "data", "--job", &id, "--output", "json"];
+    let ran = place.host(&diff);
+    assert_eq!((ran.code, &ran.json()["products_that_differ"]), (Some(4), &json!(17)), "{ran:?}");
+    assert_eq!(ran.stderr, "");
+
+    place.write("export.jsonl", lines(&product(1, "Mug", AT)));
+    let ran = place.host(&diff);
+    let said = format!("warning: the sources have 1 products; when job {id} read them, they had 1,000\n");
+    assert_eq!((ran.code, ran.stderr), (Some(0), said));
+
+    let piped = place.run("-", &[]).json()["job_id"].as_str().unwrap().to_owned();
+    let ran = place.host(&["plugin", "diff", "old", "new", "--data-dir", "data", "--job", &piped]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("read its export from standard input, where it is no more"), "{ran:?}");
+}
+
+#[test]
 fn a_shadow_reports_the_same_and_writes_nothing() {
     let place = Place::new();
     two_versions(&place);

@@ -5,13 +5,18 @@ use crate::{
     author::{comparison::Comparison, items::ReadError, page},
     cli::{
         Ended, Global,
+        backend::Backend,
         context::{config, print, print_json, runtime},
         failure::{Exit, Failure},
+        jobs::find,
         output::OutputFormat,
     },
+    config::Config,
     export::{Export, Item, Options, Plan},
     model::Product,
     plugin::{Plugin, Profile, Role, Runner},
+    store::JobSnapshot,
+    telemetry::progress::count,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -27,8 +32,11 @@ pub(in crate::cli) struct DiffArgs {
     /// The component that is to replace it, or the folder of its project
     new: PathBuf,
     /// Exports to compare with, or - for standard input; may be repeated
-    #[arg(long = "source", value_name = "SOURCE", required = true)]
+    #[arg(long = "source", value_name = "SOURCE", required_unless_present = "job")]
     sources: Vec<String>,
+    /// Compare with what a job read, by its id or the beginning of it: its sources are read again
+    #[arg(long, value_name = "JOB", conflicts_with = "sources")]
+    job: Option<String>,
     /// Examples of each difference
     #[arg(long, default_value_t = 3, value_name = "N")]
     examples: usize,
@@ -45,11 +53,24 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Ended {
     let mut comparison = Comparison::new(old.plugin_ref(), new.plugin_ref(), args.examples);
     let scratch = tempfile::tempdir().map_err(|error| read_failure(ReadError::Scratch(error)))?;
     let export = |error| read_failure(ReadError::Export(error));
-    let plan = Export::open(&args.sources, Options::new(scratch.path()))
+    let runtime = runtime()?;
+    let job = args.job.clone().map(|id| runtime.block_on(read_by(&config, id))).transpose()?;
+    let sources = job.as_ref().map_or(&args.sources, |job| &job.job.sources);
+    let plan = Export::open(sources, Options::new(scratch.path()))
         .and_then(|opened| opened.scan(&old.manifest().grouping))
         .map_err(export)?;
     let (old, new) = (runner(&old)?, runner(&new)?);
-    runtime()?.block_on(compare(plan, &old, &new, &mut comparison))?;
+    runtime.block_on(compare(plan, &old, &new, &mut comparison))?;
+    if let Some(job) = &job
+        && let Some(seal) = &job.seal
+        && seal.source.products != comparison.products
+    {
+        let (was, is) = (count(seal.source.products), count(comparison.products));
+        eprintln!(
+            "warning: the sources have {is} products; when job {} read them, they had {was}",
+            job.job.id
+        );
+    }
     if let Some(path) = &args.html {
         std::fs::write(path, page::of(&comparison))
             .map_err(|error| Failure::broke(format!("{} cannot be written: {error}", path.display())))?;
@@ -59,6 +80,17 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Ended {
         OutputFormat::Text => print(&findings::text(&comparison))?,
     }
     Ok(if comparison.is_same() { Exit::Completed } else { Exit::Failed })
+}
+
+/// The job whose sources are read again.
+async fn read_by(config: &Config, id: String) -> Result<JobSnapshot, Failure> {
+    let backend = Backend::open(config, false).await?;
+    let job = find(&backend.stores(), config.shop.as_deref(), Some(id)).await?;
+    if job.job.sources.iter().any(|source| source == "-") {
+        let message = format!("job {} read its export from standard input, where it is no more", job.job.id);
+        return Err(Failure::usage(message).help("name a copy of the export with --source"));
+    }
+    Ok(job)
 }
 
 /// Whether the two can be compared at all.

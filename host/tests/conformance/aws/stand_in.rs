@@ -1,6 +1,6 @@
 //! The checks on ministack, and what AWS's own programs see there.
 
-use super::{MONTH, checks_of_stores, plant, wait};
+use super::{MONTH, checks_of_stores, dynoxide::Dynoxide, plant, wait};
 use crate::{clock::Clock, embedded::embedded, make::Backend};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
@@ -42,38 +42,48 @@ pub(super) struct Keep {
     pub(super) aws: Aws,
     pub(super) clients: Clients,
     _server: Arc<Ministack>,
+    _dynoxide: Option<Dynoxide>,
     _folder: TempDir,
     _embedded: Box<dyn std::any::Any + Send + Sync>,
 }
 
-fn clients(url: &str) -> Clients {
+fn clients(url: &str, dynamodb: &str) -> Clients {
     let keys = Credentials::new("123456789012", "secret", None, None, "test");
     let (version, region) = (BehaviorVersion::latest(), Region::new("us-east-1"));
     macro_rules! config {
-        ($service:ident) => {
+        ($service:ident, $url:ident) => {
             $service::Config::builder()
                 .behavior_version(version)
                 .region(region.clone())
-                .endpoint_url(url)
+                .endpoint_url($url)
                 .credentials_provider(keys.clone())
                 .http_client(host::store::aws::http_client())
         };
     }
     Clients {
-        s3: aws_sdk_s3::Client::from_conf(config!(aws_sdk_s3).force_path_style(true).build()),
-        sqs: aws_sdk_sqs::Client::from_conf(config!(aws_sdk_sqs).build()),
-        dynamodb: aws_sdk_dynamodb::Client::from_conf(config!(aws_sdk_dynamodb).build()),
+        s3: aws_sdk_s3::Client::from_conf(config!(aws_sdk_s3, url).force_path_style(true).build()),
+        sqs: aws_sdk_sqs::Client::from_conf(config!(aws_sdk_sqs, url).build()),
+        dynamodb: aws_sdk_dynamodb::Client::from_conf(config!(aws_sdk_dynamodb, dynamodb).build()),
     }
 }
 
 pub(super) fn stand_in() -> Backend {
+    backend(None)
+}
+
+/// The same with the tables on dynoxide, if it is there.
+pub(super) fn with_dynoxide() -> Option<Backend> {
+    Dynoxide::start().map(|dynoxide| backend(Some(dynoxide)))
+}
+
+fn backend(dynoxide: Option<Dynoxide>) -> Backend {
     let folder = tempfile::tempdir().unwrap();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let server = Arc::new(Ministack::start(target, folder.path()).unwrap());
     let clock = Clock::new(1);
     let start = clock.now();
     let env: SharedEnv = Arc::new(SharedClock { clock, start, server: server.clone() });
-    let clients = clients(server.url());
+    let clients = clients(server.url(), dynoxide.as_ref().map_or(server.url(), Dynoxide::url));
     let options = AwsOptions {
         env: "test".to_owned(),
         region: None,
@@ -95,7 +105,14 @@ pub(super) fn stand_in() -> Backend {
             let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
             wait(plant(&table, index_name, json));
         },
-        keep: Box::new(Keep { aws, clients, _server: server, _folder: folder, _embedded: embedded.keep }),
+        keep: Box::new(Keep {
+            aws,
+            clients,
+            _server: server,
+            _dynoxide: dynoxide,
+            _folder: folder,
+            _embedded: embedded.keep,
+        }),
     }
 }
 

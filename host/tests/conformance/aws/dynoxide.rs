@@ -1,0 +1,57 @@
+//! The checks with the tables on dynoxide, another program's reading of how DynamoDB's conditions work.
+
+use super::{checks_of_stores, stand_in::with_dynoxide};
+use std::{
+    io,
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A running server; it ends when this is dropped.
+pub(super) struct Dynoxide {
+    process: Child,
+    url: String,
+}
+
+impl Dynoxide {
+    /// Starts the program that `HOST_TEST_DYNOXIDE` names, or `dynoxide`; none where it is not installed.
+    pub(super) fn start() -> Option<Self> {
+        let program = std::env::var("HOST_TEST_DYNOXIDE").unwrap_or_else(|_| "dynoxide".to_owned());
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let started = Command::new(&program)
+            .args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let process = match started {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                println!("skipped: `{program}` is not installed (`cargo install dynoxide-rs@3.2.0`)");
+                return None;
+            }
+            started => started.unwrap(),
+        };
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "dynoxide does not answer");
+            thread::sleep(Duration::from_millis(20));
+        }
+        Some(Self { process, url: format!("http://127.0.0.1:{port}") })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Dynoxide {
+    fn drop(&mut self) {
+        // It has no state that matters.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+checks_of_stores!(with_dynoxide);

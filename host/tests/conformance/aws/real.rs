@@ -1,0 +1,96 @@
+//! The checks on AWS itself, with `HOST_TEST_AWS=1` and credentials. Each check makes an environment of its own, and removes it.
+//! Time is real here: a check that waits for a lease waits for minutes.
+
+use super::{MONTH, checks_of_stores, plant, wait};
+use crate::{
+    embedded::embedded,
+    make::{Backend, MINUTE},
+};
+use host::{
+    env::{RealEnv, SharedEnv},
+    store::aws::{Aws, AwsOptions, Clients, Dynamo},
+};
+use std::sync::Arc;
+
+/// An environment; it is removed when this is dropped.
+struct Keep {
+    aws: Aws,
+    clients: Clients,
+    _embedded: Box<dyn std::any::Any + Send + Sync>,
+}
+
+impl Keep {
+    async fn remove(&self) -> Result<(), Box<dyn std::error::Error>> {
+        let (names, Clients { s3, sqs, dynamodb }) = (self.aws.names(), &self.clients);
+        for table in [names.jobs_table(), names.settings_table()] {
+            dynamodb.delete_table().table_name(table).send().await?;
+        }
+        let queues = sqs.list_queues().queue_name_prefix(names.queue_prefix()).send().await?;
+        for queue in queues.queue_urls() {
+            sqs.delete_queue().queue_url(queue).send().await?;
+        }
+        let bucket = names.bucket();
+        let mut pages = s3.list_objects_v2().bucket(&bucket).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            for object in page?.contents() {
+                s3.delete_object().bucket(&bucket).key(object.key().unwrap_or_default()).send().await?;
+            }
+        }
+        s3.delete_bucket().bucket(&bucket).send().await?;
+        Ok(())
+    }
+}
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        let env = self.aws.names().env().to_owned();
+        if let Err(error) = wait(self.remove()) {
+            println!("not all of the environment {env} is removed: {error:?}");
+        }
+    }
+}
+
+fn aws() -> Option<Backend> {
+    if std::env::var("HOST_TEST_AWS").as_deref() != Ok("1") {
+        println!("skipped: HOST_TEST_AWS=1 is not set, which runs this check on AWS, at its price");
+        return None;
+    }
+    let env: SharedEnv = Arc::new(RealEnv);
+    let options = AwsOptions {
+        env: format!("host-test-{:016x}", env.random()),
+        region: None,
+        endpoint_url: std::env::var("AWS_ENDPOINT_URL").ok(),
+        bucket: None,
+        retention: MONTH,
+        ingest_lease: MINUTE,
+    };
+    let clients = wait(Clients::connect(&options));
+    let aws = Aws::new(clients.clone(), &options, env.clone());
+    let embedded = embedded();
+    let stores = aws.stores();
+    // Before the first thing is made, so that it is removed whatever happens next.
+    let keep = Keep { aws, clients, _embedded: embedded.keep };
+    wait(keep.aws.bootstrap()).unwrap();
+    Some(Backend {
+        stores,
+        index: embedded.index,
+        catalog: None,
+        env,
+        plant_settings: |backend, index_name, json| {
+            let keep = backend.keep.downcast_ref::<Keep>().unwrap();
+            let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
+            wait(plant(&table, index_name, json));
+        },
+        keep: Box::new(keep),
+    })
+}
+
+checks_of_stores!(
+    aws,
+    chunks::an_object_is_stored_once_and_never_changed,
+    chunks::of_many_at_once_one_creates_an_object,
+    chunks::a_report_is_replaced_as_a_whole,
+    chunks::other_bytes_than_expected_are_corrupt,
+    chunks::removal_succeeds_also_the_second_time,
+    chunks::an_object_may_be_empty_or_large,
+);
