@@ -9,6 +9,7 @@
 #[cfg(feature = "aws")]
 mod aws;
 mod catalog;
+mod checks;
 mod chunks;
 mod clock;
 mod embedded;
@@ -24,18 +25,3 @@ mod properties;
 mod queue;
 mod settings;
 mod speed;
-
-/// Makes a test of each named check: `$with` hands a fresh backend to it.
-#[macro_export]
-macro_rules! checks {
-    ($with:ident: $($module:ident :: $check:ident),* $(,)?) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $check() {
-                // None where the backend cannot be had, which it has said.
-                let Some(backend) = Option::<$crate::make::Backend>::from($with()) else { return };
-                $crate::$module::$check(&backend).await;
-            }
-        )*
-    };
-}

@@ -62,7 +62,7 @@ mod current {
         marqo(Version::V2_25)
     }
 
-    crate::checks! { server:
+    crate::checks::checks! { server:
         index::a_document_comes_back_as_it_was_written,
         index::a_document_is_replaced_as_a_whole,
         index::versions_are_read_in_the_order_asked,
@@ -83,7 +83,7 @@ mod of_2_13 {
         marqo(Version::V2_13)
     }
 
-    crate::checks! { server:
+    crate::checks::checks! { server:
         index::a_document_comes_back_as_it_was_written,
         index::a_document_is_replaced_as_a_whole,
         index::versions_are_read_in_the_order_asked,

@@ -1,7 +1,7 @@
 //! The checks of an index on a catalog in PostgreSQL with pgvector, which keeps embeddings as vectors.
 
 use crate::{
-    checks,
+    checks::checks_of_catalogs,
     make::{Backend, write},
     postgres::{backend, catalog, migrated},
 };
@@ -53,36 +53,4 @@ async fn embeddings_are_vectors_that_an_index_finds() {
     drop(endpoint);
 }
 
-checks! { pgvector:
-    index::a_document_comes_back_as_it_was_written,
-    index::whatever_json_can_say_comes_back,
-    index::a_document_is_replaced_as_a_whole,
-    index::an_update_changes_what_it_gives_and_nothing_else,
-    index::an_update_that_cannot_be_is_refused_alone,
-    index::versions_are_read_in_the_order_asked,
-    index::the_latest_writer_is_remembered,
-    index::removal_is_done_also_for_what_is_not_there,
-    index::ids_are_listed_in_order_and_in_pages,
-    index::indexes_are_kept_apart,
-    index::shops_are_kept_apart,
-    index::an_update_changes_the_given_fields_alone,
-    index::an_update_creates_nothing,
-    index::an_update_of_a_product_keeps_its_variants,
-    index::variants_come_back_exactly_and_in_order,
-    index::a_new_variant_takes_nothing_over_from_one_that_vanished,
-    index::a_bad_variant_refuses_its_document_alone,
-    index::a_reader_never_sees_half_a_product,
-    catalog::a_product_of_any_size_is_written_as_a_whole,
-    catalog::what_was_overtaken_is_refused,
-    catalog::a_removal_that_was_overtaken_is_refused,
-    catalog::of_writers_in_different_orders_none_fails,
-    catalog::what_a_full_sync_did_not_see_is_archived,
-    catalog::what_a_later_job_has_seen_is_not_archived,
-    catalog::an_archived_product_comes_back,
-    catalog::too_many_are_archived_only_by_force,
-    catalog::loads_are_remembered,
-    catalog::words_find_products,
-    catalog::what_changed_is_embedded_once,
-    catalog::a_text_that_changes_while_it_is_embedded_is_embedded_again,
-    catalog::an_endpoint_that_fails_loses_nothing,
-}
+checks_of_catalogs!(pgvector);

@@ -1,6 +1,7 @@
 //! The checks with the tables on dynoxide, another program's reading of how DynamoDB's conditions work.
 
-use super::{checks_of_stores, stand_in::with_dynoxide};
+use super::stand_in::with_dynoxide;
+use crate::checks::checks_of_stores;
 use std::{
     io,
     net::{TcpListener, TcpStream},

@@ -1,8 +1,9 @@
 //! The checks on AWS itself, with `HOST_TEST_AWS=1` and credentials. Each check makes an environment of its own, and removes it.
 //! Time is real here: a check that waits for a lease waits for minutes.
 
-use super::{MONTH, checks_of_stores, plant, wait};
+use super::{MONTH, plant, wait};
 use crate::{
+    checks::{checks_of_chunks, checks_of_stores},
     embedded::embedded,
     make::{Backend, MINUTE},
 };
@@ -85,12 +86,5 @@ fn aws() -> Option<Backend> {
     })
 }
 
-checks_of_stores!(
-    aws,
-    chunks::an_object_is_stored_once_and_never_changed,
-    chunks::of_many_at_once_one_creates_an_object,
-    chunks::a_report_is_replaced_as_a_whole,
-    chunks::other_bytes_than_expected_are_corrupt,
-    chunks::removal_succeeds_also_the_second_time,
-    chunks::an_object_may_be_empty_or_large,
-);
+checks_of_chunks!(aws);
+checks_of_stores!(aws);

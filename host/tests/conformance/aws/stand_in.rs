@@ -1,7 +1,12 @@
 //! The checks on ministack, and what AWS's own programs see there.
 
-use super::{MONTH, checks_of_stores, dynoxide::Dynoxide, plant, wait};
-use crate::{clock::Clock, embedded::embedded, make::Backend};
+use super::{MONTH, dynoxide::Dynoxide, plant, wait};
+use crate::{
+    checks::{checks_of_chunks, checks_of_stores},
+    clock::Clock,
+    embedded::embedded,
+    make::Backend,
+};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -116,15 +121,8 @@ fn backend(dynoxide: Option<Dynoxide>) -> Backend {
     }
 }
 
-checks_of_stores!(
-    stand_in,
-    chunks::an_object_is_stored_once_and_never_changed,
-    chunks::of_many_at_once_one_creates_an_object,
-    chunks::a_report_is_replaced_as_a_whole,
-    chunks::other_bytes_than_expected_are_corrupt,
-    chunks::removal_succeeds_also_the_second_time,
-    chunks::an_object_may_be_empty_or_large,
-);
+checks_of_chunks!(stand_in);
+checks_of_stores!(stand_in);
 
 /// Queue, table, index and bucket under the seed's names, as AWS's own programs find them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,129 @@
+//! Which checks a backend must pass, seam by seam.
+
+/// Makes a test of each named check: `$with` hands a fresh backend to it.
+macro_rules! checks {
+    ($with:ident: $($module:ident :: $check:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                // None where the backend cannot be had, which it has said.
+                let Some(backend) = Option::<$crate::make::Backend>::from($with()) else { return };
+                $crate::$module::$check(&backend).await;
+            }
+        )*
+    };
+}
+
+/// The checks of a store of chunks.
+macro_rules! checks_of_chunks {
+    ($with:ident) => {
+        $crate::checks::checks! { $with:
+            chunks::an_object_is_stored_once_and_never_changed,
+            chunks::of_many_at_once_one_creates_an_object,
+            chunks::a_report_is_replaced_as_a_whole,
+            chunks::other_bytes_than_expected_are_corrupt,
+            chunks::removal_succeeds_also_the_second_time,
+            chunks::an_object_may_be_empty_or_large,
+        }
+    };
+}
+
+/// The checks of queue, jobs and settings.
+macro_rules! checks_of_stores {
+    ($with:ident) => {
+        $crate::checks::checks! { $with:
+            queue::a_group_is_delivered_in_order_one_at_a_time,
+            queue::groups_do_not_wait_for_each_other,
+            queue::shops_do_not_see_each_others_messages,
+            queue::the_same_chunk_is_sent_once,
+            queue::what_is_not_acknowledged_comes_again_before_its_successors,
+            queue::an_older_receipt_is_void,
+            queue::a_message_can_be_kept_hidden,
+            queue::a_released_message_holds_its_group_back,
+            queue::a_buried_message_is_a_dead_letter_and_its_group_goes_on,
+            queue::pending_counts_what_is_not_acknowledged,
+            queue::of_many_receivers_one_gets_a_message,
+            queue::shops_with_messages_are_listed,
+            queue::waiting_gives_a_message_that_is_there,
+            queue::a_chunk_is_sent_anew_in_its_next_epoch,
+            queue::a_dead_letter_says_all_that_is_known,
+            queue::dead_letters_are_held_given_back_and_removed,
+            jobs::a_redriven_chunk_counts_anew_and_its_job_ends_once_more,
+            jobs::a_chunk_is_given_up_and_redriven_again_and_again,
+            jobs::a_chunk_that_was_not_given_up_is_only_sent_again,
+            jobs::a_job_that_ended_without_a_seal_stays_ended,
+            jobs::the_first_error_stays_with_a_chunk,
+            jobs::a_job_is_created_once,
+            jobs::an_interrupted_job_is_found_by_its_fingerprint,
+            jobs::jobs_are_listed_newest_first,
+            jobs::a_chunk_is_added_once,
+            jobs::the_first_claim_starts_the_job,
+            jobs::a_chunk_is_held_until_its_lease_ends,
+            jobs::a_lease_that_has_run_out_is_still_its_holders,
+            jobs::renewal_counts_from_now,
+            jobs::a_chunk_given_back_can_be_claimed_at_once,
+            jobs::of_many_claims_one_wins,
+            jobs::each_step_of_completion_is_a_no_op_the_second_time,
+            jobs::why_a_chunk_was_given_up_is_remembered,
+            jobs::many_counts_at_once_count_once,
+            jobs::a_chunk_without_a_row_is_unknown,
+            jobs::a_job_ends_with_its_last_chunk_only_when_sealed,
+            jobs::a_job_that_nobody_seals_is_superseded,
+            jobs::a_cancelled_job_keeps_the_reason,
+            jobs::a_chunk_is_read_as_it_was_added,
+            jobs::a_job_without_chunks_ends_when_it_is_sealed,
+            jobs::a_seal_holds_and_its_refused_items_count_once,
+            jobs::failed_outranks_conflict_outranks_completed,
+            jobs::samples_do_not_depend_on_the_order_of_counting,
+            jobs::reports_come_in_chunk_order_ingest_first,
+            settings::settings_come_back_as_they_were_put,
+            settings::settings_are_replaced_as_a_whole,
+            settings::indexes_are_listed_in_their_order,
+            settings::an_index_without_settings_has_none,
+            settings::a_record_of_a_newer_host_is_refused,
+            settings::of_many_puts_at_once_one_stays_whole,
+            settings::removed_settings_are_gone,
+        }
+    };
+}
+
+/// The checks of an index that is a catalog.
+macro_rules! checks_of_catalogs {
+    ($with:ident) => {
+        $crate::checks::checks! { $with:
+            index::a_document_comes_back_as_it_was_written,
+            index::whatever_json_can_say_comes_back,
+            index::a_document_is_replaced_as_a_whole,
+            index::an_update_changes_what_it_gives_and_nothing_else,
+            index::an_update_that_cannot_be_is_refused_alone,
+            index::versions_are_read_in_the_order_asked,
+            index::the_latest_writer_is_remembered,
+            index::removal_is_done_also_for_what_is_not_there,
+            index::ids_are_listed_in_order_and_in_pages,
+            index::indexes_are_kept_apart,
+            index::shops_are_kept_apart,
+            index::an_update_changes_the_given_fields_alone,
+            index::an_update_creates_nothing,
+            index::an_update_of_a_product_keeps_its_variants,
+            index::variants_come_back_exactly_and_in_order,
+            index::a_new_variant_takes_nothing_over_from_one_that_vanished,
+            index::a_bad_variant_refuses_its_document_alone,
+            index::a_reader_never_sees_half_a_product,
+            catalog::a_product_of_any_size_is_written_as_a_whole,
+            catalog::what_was_overtaken_is_refused,
+            catalog::a_removal_that_was_overtaken_is_refused,
+            catalog::of_writers_in_different_orders_none_fails,
+            catalog::what_a_full_sync_did_not_see_is_archived,
+            catalog::what_a_later_job_has_seen_is_not_archived,
+            catalog::an_archived_product_comes_back,
+            catalog::too_many_are_archived_only_by_force,
+            catalog::loads_are_remembered,
+            catalog::words_find_products,
+            catalog::what_changed_is_embedded_once,
+            catalog::a_text_that_changes_while_it_is_embedded_is_embedded_again,
+            catalog::an_endpoint_that_fails_loses_nothing,
+        }
+    };
+}
+
+pub(crate) use {checks, checks_of_catalogs, checks_of_chunks, checks_of_stores};
