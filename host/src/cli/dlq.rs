@@ -5,9 +5,11 @@ use super::{
     backend::Backend,
     context::{config, env, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
+    jobs::find,
     output::OutputFormat,
 };
 use crate::{
+    config::Config,
     model::JobId,
     store::{AttemptError, DeadLetter, StoreError, Stores},
     worker::{self, Redriven, Wanted},
@@ -23,7 +25,7 @@ pub(super) enum DlqCommand {
     List(Choice),
     /// Print all that is known of one of them
     Show {
-        /// Id of the job
+        /// Id of the job, or its beginning
         job: String,
         /// Number of the chunk; may be left out if the job has one dead letter
         chunk: Option<u32>,
@@ -61,35 +63,53 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    fn wanted(self) -> Result<Wanted, Failure> {
-        Ok(Wanted { job: self.job.map(job_id).transpose()?, code: self.code, chunk: None })
+    async fn wanted(self, config: &Config, stores: &Stores) -> Result<Wanted, Failure> {
+        let job = match self.job {
+            Some(job) => Some(job_id(config, stores, job).await?),
+            None => None,
+        };
+        Ok(Wanted { job, code: self.code, chunk: None })
     }
 }
 
-fn job_id(id: String) -> Result<JobId, Failure> {
-    JobId::new(id.as_str()).ok_or_else(|| {
-        Failure::usage(format!("`{id}` is no id of a job")).help("`host dlq list` prints the ids")
-    })
+/// The job with this id or beginning of one. A letter may outlive the record of its job.
+async fn job_id(config: &Config, stores: &Stores, id: String) -> Result<JobId, Failure> {
+    match find(stores, config.shop.as_deref(), Some(id.clone())).await {
+        Ok(job) => Ok(job.job.id),
+        Err(failure) => JobId::new(id).filter(|id| id.as_str().len() >= WHOLE_ID).ok_or(failure),
+    }
 }
+
+/// Characters of an id that is no beginning of one: ids are UUIDs.
+const WHOLE_ID: usize = 36;
 
 pub(super) fn run(global: &Global, command: DlqCommand) -> Ended {
     let config = config(global)?;
     runtime()?.block_on(async {
         let stores = Backend::open(&config, false).await?.stores();
+        // Where there is nothing at all, there would be no dead letters either.
+        stores.jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
         let shops = match &config.shop {
             Some(shop) => vec![shop.clone()],
             None => stores.queue.shops().await.map_err(store_failure)?,
         };
         match command {
             DlqCommand::List(choice) => {
-                let letters = letters(&stores, &shops, &choice.wanted()?).await.map_err(store_failure)?;
+                let wanted = choice.wanted(&config, &stores).await?;
+                let letters = letters(&stores, &shops, &wanted).await.map_err(store_failure)?;
+                if letters.is_empty() {
+                    let of = config.shop.as_ref().map_or(String::new(), |shop| format!(" of {shop}"));
+                    let such = if wanted == Wanted::default() { "" } else { "such " };
+                    eprintln!("there are no {such}dead letters{of}");
+                }
                 match global.output {
                     OutputFormat::Json => print_json(&letters)?,
                     OutputFormat::Text => print(&list_text(&letters))?,
                 }
             }
             DlqCommand::Show { job, chunk } => {
-                let wanted = Wanted { job: Some(job_id(job)?), chunk, code: None };
+                let job = Some(job_id(&config, &stores, job).await?);
+                let wanted = Wanted { job, chunk, code: None };
                 let found = letters(&stores, &shops, &wanted).await.map_err(store_failure)?;
                 let letter = only(found, &wanted)?;
                 match global.output {
@@ -98,10 +118,11 @@ pub(super) fn run(global: &Global, command: DlqCommand) -> Ended {
                 }
             }
             DlqCommand::Redrive { choice, dry_run } => {
-                redrive(global, &stores, &shops, &choice.wanted()?, dry_run).await?;
+                let wanted = choice.wanted(&config, &stores).await?;
+                redrive(global, &stores, &shops, &wanted, dry_run).await?;
             }
             DlqCommand::Discard { choice, all, dry_run } => {
-                let wanted = choice.wanted()?;
+                let wanted = choice.wanted(&config, &stores).await?;
                 if !all && wanted.job.is_none() && wanted.code.is_none() {
                     return Err(Failure::usage("which dead letters are to be removed?")
                         .help("name them with --job or --code, or say --all"));

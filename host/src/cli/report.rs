@@ -30,7 +30,14 @@ pub(super) async fn print_report(
 ) -> Result<(), Failure> {
     let keys = stores.jobs.reports(&job.job.id).await.map_err(store_failure)?;
     if keys.is_empty() {
-        eprintln!("nothing is said of any item of job {}: each was processed", job.job.id);
+        let id = &job.job.id;
+        if job.seal.is_some() && job.status.has_ended() {
+            eprintln!("nothing is said of any item of job {id}: each was processed");
+        } else {
+            eprintln!(
+                "nothing is said of any item of job {id} yet: it has not ended. What its plug-in refused so far: `host plugin replay {id} --dry-run`"
+            );
+        }
     }
     if format == ReportFormat::Html {
         print(&head(job))?;

@@ -36,6 +36,8 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
         tokio::spawn(exporter.clone().run(env()));
         let backend = Backend::open(&config, true).await?;
         backend.join().await.map_err(store_failure)?;
+        // An environment that is not there has no queues, and would be waited for without a word.
+        backend.stores().jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
         let worker = backend.worker(&config, &plugins)?;
         if !global.quiet {
             eprintln!("working the queues of all shops until Ctrl-C");

@@ -58,7 +58,9 @@ impl Key {
     /// Whether a signature is this key's, of these bytes.
     fn is_of(&self, signature: &str, bytes: &[u8]) -> bool {
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.point);
-        BASE64_STANDARD.decode(signature.trim()).is_ok_and(|signature| key.verify(bytes, &signature).is_ok())
+        // As `base64` breaks it into lines.
+        let signature: String = signature.split_ascii_whitespace().collect();
+        BASE64_STANDARD.decode(signature).is_ok_and(|signature| key.verify(bytes, &signature).is_ok())
     }
 
     /// Checks the signature that lies beside a file as `FILE.sig`.
@@ -70,6 +72,7 @@ impl Key {
             let beside = Path::new(&beside).display();
             let cause = match error.kind() {
                 io::ErrorKind::NotFound => format!("there is no {beside}"),
+                io::ErrorKind::InvalidData => format!("{beside} is no base64"),
                 _ => format!("{beside} cannot be read: {error}"),
             };
             let command = format!("sign-blob --key cosign.key --output-signature {beside} {name}");

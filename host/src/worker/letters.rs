@@ -24,7 +24,7 @@ const HOLD: Duration = Duration::from_secs(120);
 const AT_ONCE: usize = 16;
 
 /// Which dead letters are meant.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Only those of this job.
     pub job: Option<JobId>,

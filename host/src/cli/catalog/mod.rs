@@ -23,7 +23,7 @@ use crate::{
 use clap::Subcommand;
 use serde::Serialize;
 use server::Removed;
-use std::{fmt::Write, sync::Arc};
+use std::{collections::BTreeSet, fmt::Write, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 mod embed;
@@ -70,6 +70,9 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
     let config = config(global)?;
     runtime()?.block_on(async {
         let backend = Backend::open(&config, matches!(command, CatalogCommand::Migrate)).await?;
+        if let CatalogCommand::Archive { dry_run: false, .. } = command {
+            one_shop(&config, &backend.stores()).await?;
+        }
         if let (CatalogCommand::Archive { dry_run, force }, TargetIndex::Marqo) = (&command, config.target) {
             let target = target(&config, newest(&config, &backend.stores()).await?)?;
             let job = last_full_job(&backend.stores(), &target, TargetIndex::Marqo).await?;
@@ -168,6 +171,22 @@ fn show_hits(global: &Global, hits: &[Hit]) -> Ended {
     Ok(Exit::Completed)
 }
 
+/// What cannot be undone is done in no shop that nobody named, unless there is only one.
+async fn one_shop(config: &Config, stores: &Stores) -> Result<(), Failure> {
+    if config.shop.is_some() {
+        return Ok(());
+    }
+    let jobs = stores.jobs.list(None, usize::MAX).await.map_err(store_failure)?;
+    let shops: BTreeSet<String> = jobs.into_iter().map(|job| job.job.shop_id).collect();
+    if shops.len() < 2 {
+        return Ok(());
+    }
+    let few: Vec<&str> = shops.iter().take(3).map(String::as_str).collect();
+    let more = if shops.len() > few.len() { " …" } else { "" };
+    Err(Failure::usage(format!("no shop is named, and there are several: {}{more}", few.join(", ")))
+        .help("say with --shop which one's products are to go"))
+}
+
 /// The newest job of a shop and index whose export was the whole shop.
 async fn last_full_job(stores: &Stores, target: &Target, kind: TargetIndex) -> Result<JobSnapshot, Failure> {
     let jobs = stores.jobs.list(Some(&target.shop_id), usize::MAX).await.map_err(store_failure)?;
@@ -205,7 +224,9 @@ fn show_missing(global: &Global, ids: &[String], active: u64, job: &JobSnapshot)
         OutputFormat::Json => print_json(&ids)?,
         OutputFormat::Text => print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>())?,
     }
-    eprintln!("{} of {} products are not in job {}", count(ids.len() as u64), count(active), job.job.id);
+    let Job { id, shop_id, index_name, .. } = &job.job;
+    let (missing, active) = (count(ids.len() as u64), count(active));
+    eprintln!("{missing} of {active} products of {shop_id}, index {index_name}, are not in job {id}");
     if let Some(reason) = NotArchived::after(job) {
         eprintln!("nothing of it is archived: {reason}");
     }
@@ -223,7 +244,7 @@ async fn remove(config: &Config, backend: &Backend, job: &JobSnapshot, force: bo
             eprintln!("{removed}");
             Ok(if removed.is_clean() { Exit::Completed } else { Exit::Failed })
         }
-        Err(reason) => Err(refused(job, &reason, " --target marqo")),
+        Err(reason) => Err(refused(job, &reason, TargetIndex::Marqo)),
     }
 }
 
@@ -233,21 +254,37 @@ async fn archive(config: &Config, catalog: &Catalog, job: &JobSnapshot, force: b
             eprintln!("{}", sentence(&archived));
             Ok(Exit::Completed)
         }
-        Err(reason) => Err(refused(job, &reason, "")),
+        Err(reason) => Err(refused(job, &reason, TargetIndex::Catalog)),
     }
 }
 
-/// Why nothing is archived, and what to do; `flags` are needed to do it.
-fn refused(job: &JobSnapshot, reason: &NotArchived, flags: &str) -> Failure {
+/// Why nothing is archived, and what to do.
+fn refused(job: &JobSnapshot, reason: &NotArchived, target: TargetIndex) -> Failure {
     let message = format!("nothing is archived after job {}: {reason}", job.job.id);
-    let again = || "run the full sync again".to_owned();
-    Failure::usage(message).help(forcing(reason, flags).unwrap_or_else(again))
+    let otherwise = || match reason {
+        NotArchived::NotEnded => {
+            format!(
+                "wait until they are, which `host jobs watch {}` shows, and archive then: `host work` writes them",
+                job.job.id
+            )
+        }
+        _ => "run the full sync again".to_owned(),
+    };
+    Failure::usage(message).help(forcing(job, reason, target).unwrap_or_else(otherwise))
 }
 
 /// How a reason can be looked into and overruled, if it can.
-fn forcing(reason: &NotArchived, flags: &str) -> Option<String> {
+fn forcing(job: &JobSnapshot, reason: &NotArchived, target: TargetIndex) -> Option<String> {
+    let (flag, does) = match target {
+        TargetIndex::Catalog => ("", "archives"),
+        TargetIndex::Marqo => (" --target marqo", "removes"),
+    };
+    let Job { shop_id, index_name, .. } = &job.job;
     reason.may_be_forced().then(|| {
-        format!("`host catalog archive{flags} --dry-run` lists these products, `--force` archives them")
+        format!(
+            "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists these products, and with `--force` \
+             in the place of `--dry-run` it {does} them"
+        )
     })
 }
 
@@ -299,19 +336,19 @@ pub(super) async fn after_sync(
     worker: Option<&Arc<Worker>>,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    let (told, flags) = match config.target {
+    let told = match config.target {
         TargetIndex::Catalog => {
             let archived = archive_after(config, &backend.catalog(config)?, job, false).await?;
             let told = |archived: Archived| {
                 (archived != Archived { products: 0, held: 0 }).then(|| sentence(&archived))
             };
-            (archived.map(told), "")
+            archived.map(told)
         }
         TargetIndex::Marqo => {
             let archiving = config.catalog.archiving(false);
             let removed = server::remove(config, backend, job, archiving, worker, cancel).await?;
             let told = |removed: Removed| (!matches!(removed, Removed::Nothing)).then(|| removed.to_string());
-            (removed.map(told), " --target marqo")
+            removed.map(told)
         }
     };
     match told {
@@ -319,7 +356,7 @@ pub(super) async fn after_sync(
         Err(NotArchived::NotFull) => {}
         Err(reason) => {
             eprintln!("warning: nothing was archived: {reason}");
-            forcing(&reason, flags).iter().for_each(|help| eprintln!("  help: {help}"));
+            forcing(job, &reason, config.target).iter().for_each(|help| eprintln!("  help: {help}"));
         }
     }
     Ok(())

@@ -92,7 +92,7 @@ impl Run<'_> {
             }
         };
         begun.end().await?;
-        ingested.map_err(ingest_failure)?;
+        ingested.map_err(|fault| ingest_failure(fault, &job.id))?;
         worked.map_err(|stop| stopped(stop, Some(&job.id)))?;
         let job = get(&stores, &job.id).await?;
         self.remarks(&job);

@@ -257,14 +257,14 @@ fn export_failure(error: ExportError) -> Failure {
     if error.is_usage() { Failure::usage(error) } else { Failure::broke(error) }
 }
 
-fn ingest_failure(fault: IngestFault) -> Failure {
+fn ingest_failure(fault: IngestFault, job: &JobId) -> Failure {
     match fault {
         IngestFault::Read(error) => export_failure(error),
         IngestFault::Store(error) => store_failure(error),
-        IngestFault::Plugin(failure) if failure.stopped => Failure::broke(failure).help(
-            "run the export again with the mended plug-in, which takes the job's place; `host plugin replay JOB --dry-run` prints \
-             the products that were refused before. The same command goes on with the job, should the cause lie elsewhere",
-        ),
+        IngestFault::Plugin(failure) if failure.stopped => Failure::broke(failure).help(format!(
+            "run the export again with the mended plug-in, which takes the job's place; `host plugin replay {job} --dry-run` prints \
+             the products that were refused before. The same command goes on with the job, should the cause lie elsewhere"
+        )),
         other => Failure::broke(other).help("mend the cause and run the same command again"),
     }
 }

@@ -144,12 +144,15 @@ async fn list(global: &Global, backend: &Backend, old: &JobSnapshot) -> Ended {
     let stores = backend.stores();
     // Behind those of the seal, an interrupted ingest may have left some.
     let objects = old.seal.as_ref().map_or(u32::MAX, |seal| seal.quarantine.objects);
+    let mut products = 0_usize;
     for object in 0..objects {
-        let Some(kept) =
-            quarantine::read(stores.chunks.as_ref(), &old.job, object).await.map_err(ingest_failure)?
+        let Some(kept) = quarantine::read(stores.chunks.as_ref(), &old.job, object)
+            .await
+            .map_err(|fault| ingest_failure(fault, &old.job.id))?
         else {
             break;
         };
+        products += kept.len();
         for kept in kept {
             match global.output {
                 OutputFormat::Json => print_json(&kept)?,
@@ -158,6 +161,9 @@ async fn list(global: &Global, backend: &Backend, old: &JobSnapshot) -> Ended {
                 }
             }
         }
+    }
+    if products == 0 {
+        eprintln!("job {} has no product in quarantine", old.job.id);
     }
     Ok(Exit::Completed)
 }
