@@ -7,7 +7,7 @@ use crate::{
 };
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_lambda_events::sqs::SqsMessage;
-use aws_sdk_s3::config::SharedHttpClient;
+use aws_sdk_s3::config::{SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use std::{sync::Arc, time::Duration};
 
@@ -86,9 +86,14 @@ impl Clients {
         // A stand-in has one name, not one a bucket.
         let path_style = options.endpoint_url.is_some();
         let s3 = aws_sdk_s3::config::Builder::from(&shared).force_path_style(path_style).build();
+        // An empty queue is waited at by a call that is silent for long: watching over its speed would wake the process for each
+        // queue many times a second. The attempt's timeout is what ends a call that hangs.
+        let sqs = aws_sdk_sqs::config::Builder::from(&shared)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
         Self {
             s3: aws_sdk_s3::Client::from_conf(s3),
-            sqs: aws_sdk_sqs::Client::new(&shared),
+            sqs: aws_sdk_sqs::Client::from_conf(sqs),
             dynamodb: aws_sdk_dynamodb::Client::new(&shared),
         }
     }
