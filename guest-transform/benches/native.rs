@@ -7,7 +7,7 @@ use cpu_time::ProcessTime;
 use guest_transform::{Config, transform};
 
 /// As in the host's reader.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 
 fn main() {
     let path = std::env::args().nth(1).expect("the first argument is a grouped export");

@@ -3,11 +3,10 @@
 //! Nothing here depends on the order of lines, except that pictures stay in the order of the export and that the last of two
 //! equally new copies counts.
 
-use std::borrow::Cow;
-
 use crate::gid::{Gid, numeric_order};
 use crate::instant::instant;
 use crate::record::Record;
+use crate::text::{any_order, same};
 
 /// A product with everything that hangs on it.
 pub(crate) struct Product<'r, 'a> {
@@ -192,7 +191,7 @@ pub(crate) fn assemble<'r, 'a>(root: &'r Record<'a>, records: &'r [Record<'a>]) 
 
 /// Hands each child to the product or to its variant. Children of anything else, a collection's picture say, are left out.
 fn attach<'r, 'a>(product: &mut Product<'r, 'a>, children: Vec<(Kind, &'r Record<'a>)>) {
-    let mut owners: Vec<(Cow<'r, str>, usize)> = Vec::new();
+    let mut owners: Vec<(&'r str, usize)> = Vec::new();
     for (kind, record) in children {
         let parent = parent_of(record);
         if parent.as_ref().is_none_or(|parent| parent.matches(product.id)) {
@@ -204,15 +203,16 @@ fn attach<'r, 'a>(product: &mut Product<'r, 'a>, children: Vec<(Kind, &'r Record
             }
             continue;
         }
-        let Some(parent) = parent.filter(|parent| parent.kind.is_empty() || parent.kind == "ProductVariant")
+        let Some(parent) =
+            parent.filter(|parent| parent.kind.is_empty() || same(&parent.kind, "ProductVariant"))
         else {
             continue;
         };
         if owners.is_empty() {
-            owners = product.variants.iter().map(|variant| variant.id.number.clone()).zip(0..).collect();
-            owners.sort_unstable();
+            owners = product.variants.iter().map(|variant| &*variant.id.number).zip(0..).collect();
+            owners.sort_unstable_by(|one, other| any_order(one.0, other.0).then(one.1.cmp(&other.1)));
         }
-        let Ok(found) = owners.binary_search_by(|(number, _)| number.as_ref().cmp(&parent.number)) else {
+        let Ok(found) = owners.binary_search_by(|(number, _)| any_order(number, &parent.number)) else {
             continue;
         };
         let Some(variant) = product.variants.get_mut(owners[found].1) else { continue };
@@ -234,15 +234,24 @@ fn stock_of(level: &Record<'_>) -> Option<i64> {
 /// they are equal: two inventory levels of five pieces are ten pieces.
 fn distinct<'r, 'a>(records: impl IntoIterator<Item = &'r Record<'a>>) -> Vec<&'r Record<'a>> {
     let records: Vec<&Record<'_>> = records.into_iter().collect();
+    if records.len() < 2 {
+        return records;
+    }
     let ids: Vec<&Gid<'_>> = records.iter().map(|record| gid_of(record)).collect();
-    let key = |index: usize| (&ids[index].number, &ids[index].kind, &ids[index].query);
+    let compared = |one: usize, other: usize| {
+        let (one, other) = (ids[one], ids[other]);
+        any_order(&one.number, &other.number)
+            .then_with(|| any_order(&one.kind, &other.kind))
+            .then_with(|| any_order(&one.query, &other.query))
+    };
+    let are_same = |one: &usize, other: &usize| compared(*one, *other).is_eq();
     let mut order: Vec<usize> = (0..records.len()).filter(|index| !ids[*index].number.is_empty()).collect();
-    order.sort_by(|one, other| key(*one).cmp(&key(*other)));
-    if order.windows(2).all(|pair| key(pair[0]) != key(pair[1])) {
+    order.sort_by(|one, other| compared(*one, *other));
+    if order.windows(2).all(|pair| !are_same(&pair[0], &pair[1])) {
         return records;
     }
     let mut kept: Vec<Option<&Record<'_>>> = records.iter().copied().map(Some).collect();
-    for copies in order.chunk_by(|one, other| key(*one) == key(*other)) {
+    for copies in order.chunk_by(are_same) {
         let newest = copies.iter().max_by_key(|index| instant(records[**index].updated_at.get()));
         let newest = newest.map(|index| records[*index]);
         for copy in copies {
@@ -259,12 +268,9 @@ fn one_per_key<'r, 'a>(metafields: Vec<&'r Record<'a>>) -> Vec<&'r Record<'a>> {
         return metafields;
     }
     let mut metafields = distinct(metafields);
-    metafields.sort_by(|one, other| {
-        let key = |record: &Record<'a>| {
-            (
-                record.namespace.get().unwrap_or_default().to_owned(),
-                record.key.get().unwrap_or_default().to_owned(),
-            )
+    metafields.sort_by(|&one, &other| {
+        let key = |record: &'r Record<'a>| {
+            (record.namespace.get().unwrap_or_default(), record.key.get().unwrap_or_default())
         };
         let age = |record: &Record<'a>| instant(record.updated_at.get());
         let (one_id, other_id) = (gid_of(one), gid_of(other));
@@ -273,15 +279,15 @@ fn one_per_key<'r, 'a>(metafields: Vec<&'r Record<'a>>) -> Vec<&'r Record<'a>> {
     });
     let mut kept: Vec<&Record<'_>> = Vec::with_capacity(metafields.len());
     for record in metafields {
-        let same = |other: &&&Record<'_>| {
-            other.namespace.get() == record.namespace.get() && other.key.get() == record.key.get()
+        let (Some(namespace), Some(key)) = (record.namespace.get(), record.key.get()) else { continue };
+        let is_same = |other: &&Record<'_>| {
+            other.key.get().is_some_and(|other| same(other, key))
+                && other.namespace.get().is_some_and(|other| same(other, namespace))
         };
-        if kept.last().filter(same).is_some() {
+        if kept.last().is_some_and(is_same) {
             kept.pop();
         }
-        if record.namespace.get().is_some() && record.key.get().is_some() {
-            kept.push(record);
-        }
+        kept.push(record);
     }
     kept
 }

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::lane::{LANE, Lane, none};
-use crate::text::trimmed;
+use crate::text::{same, trimmed};
 
 /// What follows `gid://shopify/`. As a pattern, because comparing texts is a call.
 fn after_scheme(id: &str) -> Option<&str> {
@@ -90,9 +90,9 @@ impl<'a> Gid<'a> {
 
     /// Whether both can name the same thing; a bare number matches any type.
     pub(crate) fn matches(&self, other: &Gid<'_>) -> bool {
-        self.number == other.number
-            && self.query == other.query
-            && (self.kind == other.kind || self.kind.is_empty() || other.kind.is_empty())
+        same(&self.number, &other.number)
+            && same(&self.query, &other.query)
+            && (self.kind.is_empty() || other.kind.is_empty() || same(&self.kind, &other.kind))
     }
 
     /// The number as an id that index servers may paste into URLs.

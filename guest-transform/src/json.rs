@@ -76,12 +76,19 @@ pub(crate) struct Reader<'a> {
     length: usize,
     at: usize,
     depth: u8,
+    /// Room for texts while their escapes are resolved.
+    scratch: Vec<u8>,
 }
 
 impl<'a> Reader<'a> {
     /// Reads the line of this length at the start of a text. It must have no control characters.
-    pub(crate) fn new(text: &'a str, length: usize) -> Self {
-        Reader { text, length, at: 0, depth: 0 }
+    pub(crate) fn new(text: &'a str, length: usize, scratch: Vec<u8>) -> Self {
+        Reader { text, length, at: 0, depth: 0, scratch }
+    }
+
+    /// What the next reader should work with.
+    pub(crate) fn into_scratch(self) -> Vec<u8> {
+        self.scratch
     }
 
     /// Whether the line has been read to its end, and not beyond.
@@ -338,7 +345,7 @@ mod tests {
 
     fn plain(json: &str) -> Result<Reader<'_>, Unusual> {
         let plain = json.bytes().all(|byte| byte >= 0x20);
-        plain.then(|| Reader::new(json, json.len())).ok_or(Unusual)
+        plain.then(|| Reader::new(json, json.len(), Vec::new())).ok_or(Unusual)
     }
 
     fn read(json: &str) -> Result<Value, Unusual> {

@@ -48,8 +48,9 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Reads every line; blank lines, `\r` at line ends and a byte order mark at the start are no records.
-pub(crate) fn read(text: &str) -> Lines<'_> {
+/// Reads every line; blank lines, `\r` at line ends and a byte order mark at the start are no records. What is in the scratch
+/// memory does not matter.
+pub(crate) fn read<'a>(text: &'a str, scratch: &mut Vec<u8>) -> Lines<'a> {
     let mut rest = text.trim_start_matches('\u{FEFF}');
     // Records are large, and lines seldom shorter than this.
     let mut lines = Lines { records: Vec::with_capacity(1 + rest.len() / 256), unreadable: Vec::new() };
@@ -62,7 +63,7 @@ pub(crate) fn read(text: &str) -> Lines<'_> {
             continue;
         }
         let reason = if line.text.starts_with('{') {
-            match Record::read_onto(&mut lines.records, line) {
+            match Record::read_onto(&mut lines.records, line, scratch) {
                 Ok(()) => continue,
                 Err(error) => error.to_string(),
             }

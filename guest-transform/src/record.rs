@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::take;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
@@ -118,10 +119,14 @@ impl<'de, T: Object<'de>> Visitor<'de> for InPlace<'_, T> {
 
 impl<'a> Record<'a> {
     /// Reads a line and appends it to the records; if it cannot be read, nothing is appended.
-    pub(crate) fn read_onto(records: &mut Vec<Record<'a>>, line: Line<'a>) -> serde_json::Result<()> {
+    pub(crate) fn read_onto(
+        records: &mut Vec<Record<'a>>,
+        line: Line<'a>,
+        scratch: &mut Vec<u8>,
+    ) -> serde_json::Result<()> {
         records.push(Record::default());
         let Some(record) = records.last_mut() else { return Ok(()) };
-        if line.is_plain && record.read_plain(line).is_ok() {
+        if line.is_plain && record.read_plain(line, scratch).is_ok() {
             return Ok(());
         }
         *record = Record::default();
@@ -133,10 +138,11 @@ impl<'a> Record<'a> {
         read
     }
 
-    fn read_plain(&mut self, line: Line<'a>) -> Result<(), Unusual> {
-        let mut json = Reader::new(line.text, line.length);
-        InPlace(self).deserialize(&mut json)?;
-        json.end()
+    fn read_plain(&mut self, line: Line<'a>, scratch: &mut Vec<u8>) -> Result<(), Unusual> {
+        let mut json = Reader::new(line.text, line.length, take(scratch));
+        let read = InPlace(self).deserialize(&mut json).and_then(|()| json.end());
+        *scratch = json.into_scratch();
+        read
     }
 }
 

@@ -64,23 +64,24 @@ const MAX_WARNINGS: usize = 20;
 pub(crate) struct Findings<'t> {
     issues: &'t mut Vec<Issue>,
     item: usize,
-    subject: String,
+    /// The id of the product, once it is known.
+    subject: Option<&'t str>,
     warnings: usize,
 }
 
 impl<'t> Findings<'t> {
     pub(crate) fn new(issues: &'t mut Vec<Issue>, item: usize) -> Self {
-        Findings { issues, item, subject: String::new(), warnings: 0 }
+        Findings { issues, item, subject: None, warnings: 0 }
     }
 
     /// From now on issues are about this product.
-    pub(crate) fn about(&mut self, product_id: &str) {
-        self.subject = format!("product {product_id}: ");
+    pub(crate) fn about(&mut self, product_id: &'t str) {
+        self.subject = Some(product_id);
     }
 
     /// Refuses the product.
     pub(crate) fn error(&mut self, code: &'static str, message: String, path: Option<&'static str>) {
-        self.push(Severity::Error, code, message, path);
+        self.push(Severity::Error, code, self.of_subject(message), path);
     }
 
     /// Notes something about a product that goes on, unless it was noted already.
@@ -89,11 +90,9 @@ impl<'t> Findings<'t> {
     }
 
     pub(crate) fn warn_at(&mut self, code: &'static str, message: String, path: Option<&'static str>) {
-        let repeated = self.issues.iter().rev().take(MAX_WARNINGS).any(|known| {
-            known.item == self.item
-                && known.code == code
-                && known.message.strip_prefix(&*self.subject) == Some(&*message)
-        });
+        let message = self.of_subject(message);
+        let is_same = |known: &Issue| (known.item, known.code, &known.message) == (self.item, code, &message);
+        let repeated = self.issues.iter().rev().take(MAX_WARNINGS).any(is_same);
         if repeated || self.warnings > MAX_WARNINGS {
             return;
         }
@@ -101,14 +100,17 @@ impl<'t> Findings<'t> {
         if self.warnings > MAX_WARNINGS {
             let message =
                 format!("it has more than {MAX_WARNINGS} problems; correct the ones above to see the others");
-            self.push(Severity::Warning, "more-issues", message, None);
+            self.push(Severity::Warning, "more-issues", self.of_subject(message), None);
             return;
         }
         self.push(Severity::Warning, code, message, path);
     }
 
+    fn of_subject(&self, message: String) -> String {
+        self.subject.map_or(message.clone(), |product_id| format!("product {product_id}: {message}"))
+    }
+
     fn push(&mut self, severity: Severity, code: &'static str, message: String, path: Option<&'static str>) {
-        let message = format!("{}{message}", self.subject);
         self.issues.push(Issue { item: self.item, severity, code, message, path });
     }
 }

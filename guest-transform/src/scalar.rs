@@ -250,7 +250,9 @@ impl<'de, T: Deserialize<'de>> Lenient<'de> for List<T> {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element::<Option<T>>()? {
-            items.extend(item);
+            if let Some(item) = item {
+                items.push(item);
+            }
         }
         Ok(List(items))
     }
@@ -293,7 +295,9 @@ impl<'de, T: Deserialize<'de>> Lenient<'de> for Items<T> {
         let mut seq = seq;
         let mut items = Vec::new();
         while let Some(item) = seq.next_element::<Option<T>>()? {
-            items.extend(item);
+            if let Some(item) = item {
+                items.push(item);
+            }
         }
         Ok(Items(items))
     }

@@ -13,22 +13,23 @@ use crate::writer::{write_key, write_string};
 /// product is an issue of that product.
 pub fn transform(products: &[impl AsRef<str>], config: &Config) -> Transformed {
     let mut transformed = Transformed::default();
+    let mut scratch = Vec::new();
     for (item, product) in products.iter().enumerate() {
         let before = transformed.documents.len();
-        transform_one(item, product.as_ref(), config, &mut transformed);
+        transform_one(item, product.as_ref(), config, &mut scratch, &mut transformed);
         transformed.counts.push(u32::try_from(transformed.documents.len() - before).unwrap_or(u32::MAX));
     }
     transformed
 }
 
-fn transform_one(item: usize, text: &str, config: &Config, out: &mut Transformed) {
-    let lines = lines::read(text);
+fn transform_one(item: usize, text: &str, config: &Config, scratch: &mut Vec<u8>, out: &mut Transformed) {
+    let lines = lines::read(text, scratch);
     if lines.unreadable.is_empty() {
         return transform_lines(item, &lines, config, out);
     }
     // Rare enough that the way through a copy costs nothing.
     let repaired = replace_lone_surrogates(text);
-    transform_lines(item, &lines::read(&repaired), config, out);
+    transform_lines(item, &lines::read(&repaired, scratch), config, out);
 }
 
 fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Transformed) {

@@ -26,9 +26,11 @@ use std::{
 };
 
 /// As in the host's reader.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 
 fn main() {
+    // As in the program.
+    host::heap::share();
     // Cargo adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

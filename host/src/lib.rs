@@ -12,6 +12,7 @@ pub mod config;
 pub mod env;
 pub mod export;
 pub mod fault;
+pub mod heap;
 pub mod index;
 pub mod ingest;
 pub mod model;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{Reader, Unusual};
 use crate::lane::{LANE, Lane};
+use crate::text::push;
 
 impl<'a> Reader<'a> {
     /// A string, whose opening quote is next.
@@ -33,81 +34,49 @@ impl<'a> Reader<'a> {
     /// known when compiling is two instructions where any other is a call out of the sandbox.
     #[inline(never)]
     fn escaped_string(&mut self) -> Result<String, Unusual> {
-        self.at += 1;
-        let expected = memchr::memchr(b'"', self.rest()).ok_or(Unusual)?;
-        let mut text = Vec::with_capacity(expected + LANE);
         let bytes = self.text.as_bytes();
+        let mut at = self.at + 1;
+        // No text is longer than what stands for it.
+        let room = bytes.len() - at + LANE;
+        if self.scratch.len() < room {
+            self.scratch.resize(room, 0);
+        }
+        // Both places are kept at hand instead of with the reader, which is in memory.
+        let text = &mut self.scratch[..];
+        let mut length = 0;
         loop {
-            let Some(lane) = bytes.get(self.at..).and_then(<[u8]>::first_chunk) else {
-                return self.last_string(text);
-            };
-            text.extend_from_slice(lane);
-            let marks = quote_or_backslash(lane);
+            let rest = bytes.get(at..).ok_or(Unusual)?;
+            let lane = first_lane(rest);
+            *text[length..].first_chunk_mut().ok_or(Unusual)? = lane;
+            let marks = quote_or_backslash(&lane);
             if marks == 0 {
-                self.at += LANE;
+                (at, length) = (at + LANE, length + LANE);
                 continue;
             }
             let plain = marks.trailing_zeros() as usize;
-            text.truncate(text.len() - LANE + plain);
-            self.at += plain;
-            match bytes.get(self.at..self.at + 2) {
-                // The one escape that the addresses of bulk files are full of.
-                Some(br"\/") => {
-                    text.push(b'/');
-                    self.at += 2;
+            (at, length) = (at + plain, length + plain);
+            match &bytes[at..] {
+                [b'"', ..] => break,
+                // The one escape that the addresses of bulk files are full of, and the ones that their markup is.
+                [b'\\', b'/', ..] => {
+                    text[length] = b'/';
+                    (at, length) = (at + 2, length + 1);
                 }
-                _ if bytes[self.at] == b'"' => {
-                    self.at += 1;
-                    return Ok(text_of(text));
+                [b'\\', b'u', b'0', b'0', high @ b'0'..=b'7', low, ..] if low.is_ascii_hexdigit() => {
+                    text[length] = (high - b'0') << 4 | hex_digit(*low);
+                    (at, length) = (at + 6, length + 1);
                 }
-                _ => self.escape(&mut text)?,
-            }
-        }
-    }
-
-    /// What [`Reader::escaped_string`] does, for the end of all texts.
-    #[cold]
-    fn last_string(&mut self, mut text: Vec<u8>) -> Result<String, Unusual> {
-        loop {
-            match self.rest().first().ok_or(Unusual)? {
-                b'"' => {
-                    self.at += 1;
-                    return Ok(text_of(text));
-                }
-                b'\\' => self.escape(&mut text)?,
-                byte => {
-                    text.push(*byte);
-                    self.at += 1;
+                rest => {
+                    let (char, read) = escape(rest).ok_or(Unusual)?;
+                    length += char.encode_utf8(&mut text[length..]).len();
+                    at += read;
                 }
             }
         }
-    }
-
-    /// Reads the escape that is next.
-    fn escape(&mut self, text: &mut Vec<u8>) -> Result<(), Unusual> {
-        let byte = match self.text.as_bytes().get(self.at + 1).ok_or(Unusual)? {
-            b'b' => 0x8,
-            b'f' => 0xC,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            itself @ (b'"' | b'\\' | b'/') => *itself,
-            b'u' => {
-                if let Some(byte) = ascii(self.rest()) {
-                    text.push(byte);
-                    self.at += 6;
-                    return Ok(());
-                }
-                let (char, length) = unicode(self.rest()).ok_or(Unusual)?;
-                text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
-                self.at += length;
-                return Ok(());
-            }
-            _ => return Err(Unusual),
-        };
-        text.push(byte);
-        self.at += 2;
-        Ok(())
+        self.at = at + 1;
+        let mut copy = String::with_capacity(length);
+        push(&mut copy, text_of(&text[..length]));
+        Ok(copy)
     }
 
     /// Goes behind the closing quote of a string. The ids and addresses of bulk files are full of `\/`, which needs no look of
@@ -159,11 +128,46 @@ fn quote_or_backslash(lane: &[u8; LANE]) -> u32 {
     lane.equal(b'"').or(lane.equal(b'\\')).bits()
 }
 
+/// The first bytes of a text; if there are fewer, zeros follow.
+#[inline(always)]
+fn first_lane(text: &[u8]) -> [u8; LANE] {
+    text.first_chunk().copied().unwrap_or_else(|| last_lane(text))
+}
+
+#[cold]
+fn last_lane(text: &[u8]) -> [u8; LANE] {
+    let mut lane = [0; LANE];
+    lane[..text.len()].copy_from_slice(text);
+    lane
+}
+
 /// The bytes that were read of a string as text.
 #[allow(unsafe_code)]
-fn text_of(bytes: Vec<u8>) -> String {
+fn text_of(bytes: &[u8]) -> &str {
     // SAFETY: they are characters from escapes and pieces of a text, each between two bytes of ASCII.
-    unsafe { String::from_utf8_unchecked(bytes) }
+    unsafe { str::from_utf8_unchecked(bytes) }
+}
+
+/// The character of the escape at the start, and how long the escape is.
+fn escape(json: &[u8]) -> Option<(char, usize)> {
+    let char = match json.get(1)? {
+        b'b' => '\u{8}',
+        b'f' => '\u{C}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        itself @ (b'"' | b'\\' | b'/') => char::from(*itself),
+        b'u' => return unicode(json),
+        _ => return None,
+    };
+    Some((char, 2))
+}
+
+/// The value of a hexadecimal digit.
+#[inline(always)]
+fn hex_digit(digit: u8) -> u8 {
+    // Letters have bit 6, and their last four bits begin with 1.
+    (digit & 0xF) + 9 * (digit >> 6)
 }
 
 /// The character of the `\u` escape at the start, or of the two that make a pair, and how long it is.
@@ -175,13 +179,6 @@ fn unicode(json: &[u8]) -> Option<(char, usize)> {
     let units = [unit, code_unit(json.get(6..)?)?].map(|unit| unit as u16);
     let char = char::decode_utf16(units).next()?.ok()?;
     Some((char, 12))
-}
-
-/// The byte of the `\u` escape at the start, if it is one of ASCII, as the `<` and `>` of markup are.
-fn ascii(json: &[u8]) -> Option<u8> {
-    let [b'\\', b'u', b'0', b'0', high @ b'0'..=b'7', low] = json.first_chunk()? else { return None };
-    let low = char::from(*low).to_digit(16)?;
-    Some((high - b'0') << 4 | low as u8)
 }
 
 /// The UTF-16 code unit of the `\uXXXX` at the start, if there is one.

@@ -5,9 +5,9 @@ use crate::export::{Item, Plan};
 use tokio::sync::mpsc;
 
 /// Items of one batch: enough that a plug-in's call costs nothing beside its work.
-pub(super) const BATCH_ITEMS: usize = 64;
+pub(super) const BATCH_ITEMS: usize = 128;
 /// Bytes of one batch: enough for the same, and few enough for a plug-in's memory.
-const BATCH_BYTES: usize = 512 << 10;
+const BATCH_BYTES: usize = 1 << 20;
 
 /// Starts reading; the channel holds `ahead` batches. Reading stops when the receiver is dropped.
 pub fn start(plan: Plan, ahead: usize) -> mpsc::Receiver<Result<Read, IngestFault>> {
