@@ -156,6 +156,13 @@ impl Shop {
         }
     }
 
+    /// Returns when a call that was in flight when the work was cancelled has had its time. Broken off, it might be answered
+    /// all the same, and nobody would have the message.
+    async fn out_of_patience(&self) {
+        self.cancel.cancelled().await;
+        self.worker.env.sleep(PATIENCE).await;
+    }
+
     /// The next message and a place at work for it; none if there was nothing for a while. A queue that was found empty
     /// `is_quiet`: it is waited at without another look before, since each call is paid for.
     async fn next(
@@ -164,6 +171,7 @@ impl Shop {
         is_quiet: &mut bool,
     ) -> Result<Option<(Delivery, tokio::sync::OwnedSemaphorePermit)>, StoreError> {
         let (queue, lease) = (&self.worker.stores.queue, self.worker.settings.lease);
+        let may_begin = || !stopping.is_cancelled() && !self.cancel.is_cancelled();
         if !*is_quiet {
             let place = tokio::select! {
                 place = self.places.clone().acquire_owned() => place,
@@ -171,7 +179,7 @@ impl Shop {
             };
             let Ok(place) = place else { return Ok(None) };
             if let Some(delivery) = queue.receive(&self.shop_id, 1, lease).await?.pop() {
-                if !stopping.is_cancelled() {
+                if may_begin() {
                     return Ok(Some((delivery, place)));
                 }
                 queue.release(&delivery.receipt, Duration::ZERO).await?;
@@ -184,7 +192,7 @@ impl Shop {
         let waiting_since = self.worker.env.now();
         let delivery = tokio::select! {
             delivery = queue.wait(&self.shop_id, lease, PATIENCE) => delivery?,
-            () = self.cancel.cancelled() => None,
+            () = self.out_of_patience() => None,
         };
         let Some(delivery) = delivery else {
             *is_quiet = true;
@@ -194,7 +202,7 @@ impl Shop {
             return Ok(None);
         };
         match self.places.clone().try_acquire_owned() {
-            Ok(place) if !stopping.is_cancelled() => Ok(Some((delivery, place))),
+            Ok(place) if may_begin() => Ok(Some((delivery, place))),
             _ => {
                 queue.release(&delivery.receipt, Duration::ZERO).await?;
                 Ok(None)
