@@ -22,6 +22,8 @@ use tracing::Instrument;
 const DISCOVERY: Duration = Duration::from_secs(30);
 /// For how long one call waits at an empty queue: SQS's longest.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How much later its answer may be here.
+const SLACK: Duration = Duration::from_secs(5);
 /// How long a shop is left alone after a failure that somebody has to mend: doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
@@ -156,11 +158,11 @@ impl Shop {
         }
     }
 
-    /// Returns when a call that was in flight when the work was cancelled has had its time. Broken off, it might be answered
-    /// all the same, and nobody would have the message.
+    /// Returns when a call that was in flight when the work was cancelled has had its time. Broken off, SQS answers it all
+    /// the same (<https://github.com/aws/aws-sdk-js/issues/2350>), and nobody has the message.
     async fn out_of_patience(&self) {
         self.cancel.cancelled().await;
-        self.worker.env.sleep(PATIENCE).await;
+        self.worker.env.sleep(PATIENCE + SLACK).await;
     }
 
     /// The next message and a place at work for it; none if there was nothing for a while. A queue that was found empty
