@@ -67,13 +67,20 @@ fn start_script(plugins: &[String]) -> String {
     )
 }
 
-/// A smaller copy, where `strip` knows the processor; each cold start loads it.
+/// A smaller copy, which each cold start loads sooner. GNU's `strip` may not know the processor.
 fn without_debug_information(host: &Path, folder: &Path) -> PathBuf {
     let stripped = folder.join("host");
-    let mut strip = Command::new("strip");
-    strip.arg("--strip-debug").arg("-o").arg(&stripped).arg(host);
-    let status = strip.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if status.is_ok_and(|status| status.success()) { stripped } else { host.to_owned() }
+    let strips = |program: &&str| {
+        let mut strip = Command::new(program);
+        strip.arg("--strip-debug").arg("-o").arg(&stripped).arg(host);
+        let status = strip.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if ["strip", "llvm-strip"].iter().any(strips) {
+        return stripped;
+    }
+    eprintln!("the host keeps its debug information: neither `strip` nor `llvm-strip` can take it off here");
+    host.to_owned()
 }
 
 #[cfg(test)]

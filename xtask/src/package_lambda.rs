@@ -92,22 +92,22 @@ fn binary(arch: Architecture) -> Result<PathBuf> {
             "this machine's C library is newer than that of Amazon Linux 2023: cargo-zigbuild links to an older one"
         );
     }
+    let help = format!(
+        "`pip install ziglang`, `cargo install cargo-zigbuild` and `rustup target add {}`, or package on such a machine",
+        arch.target()
+    );
     if !has_subcommand("zigbuild") {
-        return Err(Failure::new(
-            format!("this machine cannot build for {} on Amazon Linux 2023 without cargo-zigbuild", arch.name()),
-            format!(
-                "`pip install ziglang`, `cargo install cargo-zigbuild` and `rustup target add {}`, or package on such a machine",
-                arch.target()
-            ),
-        )
-        .into());
+        let what = format!(
+            "this machine cannot build for {} on Amazon Linux 2023 without cargo-zigbuild",
+            arch.name()
+        );
+        return Err(Failure::new(what, help).into());
     }
     let (major, minor) = GLIBC;
     Step::cargo("building for the function")
         .words("zigbuild --release -p host --target")
         .words(&format!("{}.{major}.{minor}", arch.target()))
-        // This machine's `strip` may not know the processor.
-        .words("--config profile.release.strip=\"debuginfo\"")
+        .help(help)
         .run()?;
     let host = target_dir()?.join(arch.target()).join("release/host");
     let needed = needed_glibc(&host)?;
