@@ -1,4 +1,4 @@
-//! ministack: a server that stands in for S3, SQS and DynamoDB, in a Python environment of its own.
+//! ministack: a server that stands in for S3, SQS, DynamoDB, Lambda and CloudWatch, in a Python environment of its own.
 
 use crate::python;
 use anyhow::{Context, Result, bail};
@@ -44,6 +44,8 @@ impl Ministack {
             .env("MINISTACK_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
             .env("CLOCK_FILE", &clock)
+            // Where it unpacks functions, and where they may write.
+            .env("TMPDIR", folder)
             .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)

@@ -4,15 +4,12 @@ use crate::command::{Failure, Step, headline};
 use crate::toolchain::has_subcommand;
 use crate::workspace::{host_binary, target_dir};
 use anyhow::{Context, Result};
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use xtask::lambda_package::LambdaPackage;
 
 /// The C library of Amazon Linux 2023.
 const GLIBC: (u32, u32) = (2, 34);
-
-/// The program that writes the zip.
-const ZIP: &str = include_str!("package_lambda.py");
 
 /// What to package.
 #[derive(Debug, clap::Args)]
@@ -68,32 +65,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let host = binary(options.arch)?;
     let folder = target_dir()?.join("lambda");
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let host = without_debug_information(&host, &folder);
 
     headline("package");
-    let bootstrap = folder.join("bootstrap");
-    let mut files = vec![("bootstrap".to_owned(), bootstrap.clone()), ("host".to_owned(), host)];
-    if let Some(config) = &options.config {
-        files.push(("host.toml".to_owned(), config.clone()));
-    }
-    let mut plugins = Vec::new();
-    for plugin in &options.plugins {
-        let name = plugin.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.ok_or_else(|| {
-            Failure::new(format!("{} names no file", plugin.display()), "name a .wasm file")
-        })?;
-        plugins.push(name.clone());
-        files.push((name, plugin.clone()));
-    }
-    fs::write(&bootstrap, start_script(&plugins)).context("the start script cannot be written")?;
     let out = options.out.clone().unwrap_or_else(|| folder.join(format!("host-{}.zip", options.arch.name())));
-    let mut step = Step::new("packing", "python3").words("-c").argument(ZIP.as_ref()).path(&out);
-    for (name, file) in &files {
-        let mut given = OsString::from(format!("{name}="));
-        given.push(fs::canonicalize(file).with_context(|| format!("{} cannot be found", file.display()))?);
-        step = step.argument(&given);
-    }
-    step.help("Python 3 writes the zip").output()?;
+    let package = LambdaPackage { host: &host, config: options.config.as_deref(), plugins: &options.plugins };
+    package.write(&folder, &out)?;
     let megabytes = fs::metadata(&out)?.len() as f64 / 1e6;
     eprintln!(
         "{megabytes:.1} MB for {} on provided.al2023; deploy/terraform takes it as `package`",
@@ -103,48 +79,56 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What Lambda starts. Only /tmp can be written.
-fn start_script(plugins: &[String]) -> String {
-    let plugins: String = plugins.iter().map(|name| format!(" --plugin '{name}'")).collect();
-    format!(
-        "#!/bin/sh\ncd \"$LAMBDA_TASK_ROOT\" || exit 1\nexport XDG_CACHE_HOME=/tmp\n\
-         exec ./host lambda --data-dir /tmp/host --log-format json{plugins}\n"
-    )
-}
-
 /// The host for a processor, linked to no newer C library than the function's.
 fn binary(arch: Architecture) -> Result<PathBuf> {
     let is_native = cfg!(target_os = "linux") && arch == Architecture::of_this_machine();
     if is_native {
         crate::build::host()?;
         let host = host_binary()?;
-        let bytes = fs::read(&host).with_context(|| format!("{} cannot be read", host.display()))?;
-        if newest_glibc(&bytes).is_none_or(|needed| needed <= GLIBC) {
+        if needed_glibc(&host)? <= GLIBC {
             return Ok(host);
         }
         eprintln!(
             "this machine's C library is newer than that of Amazon Linux 2023: cargo-zigbuild links to an older one"
         );
     }
+    let help = format!(
+        "`pip install ziglang`, `cargo install cargo-zigbuild` and `rustup target add {}`, or package on such a machine",
+        arch.target()
+    );
     if !has_subcommand("zigbuild") {
-        return Err(Failure::new(
-            format!("this machine cannot build for {} on Amazon Linux 2023 without cargo-zigbuild", arch.name()),
-            format!(
-                "`pip install ziglang`, `cargo install cargo-zigbuild` and `rustup target add {}`, or package on such a machine",
-                arch.target()
-            ),
-        )
-        .into());
+        let what = format!(
+            "this machine cannot build for {} on Amazon Linux 2023 without cargo-zigbuild",
+            arch.name()
+        );
+        return Err(Failure::new(what, help).into());
     }
     let (major, minor) = GLIBC;
     Step::cargo("building for the function")
         .words("zigbuild --release -p host --target")
         .words(&format!("{}.{major}.{minor}", arch.target()))
+        .help(help)
         .run()?;
-    Ok(target_dir()?.join(arch.target()).join("release/host"))
+    let host = target_dir()?.join(arch.target()).join("release/host");
+    let needed = needed_glibc(&host)?;
+    if needed > GLIBC {
+        let what = format!(
+            "the host asks for glibc {}.{}, and Amazon Linux 2023 has {major}.{minor}",
+            needed.0, needed.1
+        );
+        return Err(Failure::new(what, "use a newer cargo-zigbuild").into());
+    }
+    Ok(host)
 }
 
-/// The newest version of the C library that a binary asks for.
+/// The newest version of the C library that a binary file asks for.
+fn needed_glibc(binary: &Path) -> Result<(u32, u32)> {
+    let bytes = fs::read(binary).with_context(|| format!("{} cannot be read", binary.display()))?;
+    // Linked to none, it runs with any.
+    Ok(newest_glibc(&bytes).unwrap_or_default())
+}
+
+/// The newest version of the C library that these bytes name.
 fn newest_glibc(binary: &[u8]) -> Option<(u32, u32)> {
     const MARK: &[u8] = b"GLIBC_";
     let version = |at: usize| {
@@ -156,14 +140,6 @@ fn newest_glibc(binary: &[u8]) -> Option<(u32, u32)> {
     marks.filter_map(|(at, _)| version(at)).max()
 }
 
-/// A smaller copy, where `strip` knows the processor; each cold start loads it.
-fn without_debug_information(host: &Path, folder: &Path) -> PathBuf {
-    let stripped = folder.join("host");
-    let step =
-        Step::new("removing debug information", "strip").words("--strip-debug -o").path(&stripped).path(host);
-    if step.succeeds() { stripped } else { host.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,14 +149,5 @@ mod tests {
         let binary = b"\0GLIBC_2.4\0GLIBC_2.34\0GLIBC_2.2.5\0GLIBC_PRIVATE\0GLIBC_";
         assert_eq!(newest_glibc(binary), Some((2, 34)));
         assert_eq!(newest_glibc(b"statically linked"), None);
-    }
-
-    #[test]
-    fn the_function_starts_the_host_where_it_may_write() {
-        let script = start_script(&["rules.wasm".to_owned()]);
-        assert!(script.starts_with("#!/bin/sh\n"), "{script}");
-        assert!(
-            script.ends_with("./host lambda --data-dir /tmp/host --log-format json --plugin 'rules.wasm'\n")
-        );
     }
 }

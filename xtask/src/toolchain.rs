@@ -66,7 +66,7 @@ pub(crate) fn ensure_postgres() -> Result<()> {
 
 /// Whether a subcommand of cargo, `nextest` say, is installed.
 pub(crate) fn has_subcommand(name: &str) -> bool {
-    Step::cargo("looking for a subcommand").words(name).words("--version").succeeds()
+    Step::cargo("looking for a subcommand").words(name).words("--help").succeeds()
 }
 
 /// Asks the toolchain itself: a target may have come without rustup.

@@ -1,13 +1,13 @@
 //! What a role is given, read from files: products, documents, or pairs of versions, a line each or several lines a product.
 
 use crate::{
-    export::{Export, ExportError, Item, Options},
+    export::{Export, ExportError, Item, Options, Remote},
     model::{Document, Entry, Grouping, Product},
     plugin::{MadeDocument, Role, VersionPair},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::io;
+use std::{io, sync::Arc};
 
 /// The items of a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,11 +64,19 @@ struct PairLine {
 
 /// Reads the first `limit` items for a role. Products are put together as the plug-in's manifest says; documents are
 /// lines as in a chunk (`{"_id": …}`), pairs are lines `{"incoming": {…}, "stored": {…}}`.
-pub fn read(role: Role, grouping: &Grouping, sources: &[String], limit: usize) -> Result<Read, ReadError> {
+/// `remote` opens sources that are no files.
+pub fn read(
+    role: Role,
+    grouping: &Grouping,
+    sources: &[String],
+    limit: usize,
+    remote: Option<Arc<dyn Remote>>,
+) -> Result<Read, ReadError> {
     let scratch = tempfile::tempdir().map_err(ReadError::Scratch)?;
+    let options = Options { remote, ..Options::new(scratch.path()) };
     let grouping = if role == Role::Transform { grouping } else { &Grouping::WholeLines };
     let (mut lines, mut refused, mut more) = (Vec::new(), Vec::new(), false);
-    for item in Export::open(sources, Options::new(scratch.path()))?.scan(grouping)?.into_products() {
+    for item in Export::open(sources, options)?.scan(grouping)?.into_products() {
         match item? {
             Item::Refused(entry) => refused.push(entry),
             Item::Product { .. } if lines.len() >= limit => {
@@ -206,7 +214,7 @@ mod tests {
         let path = dir.path().join("in.jsonl");
         std::fs::write(&path, text).unwrap();
         let grouping = Grouping::ByParent { id: "/id".to_owned(), parents: vec!["/parent".to_owned()] };
-        read(role, &grouping, &[path.display().to_string()], limit)
+        read(role, &grouping, &[path.display().to_string()], limit, None)
     }
 
     #[test]

@@ -211,7 +211,7 @@ impl Suite<'_> {
             blessed: None,
         };
         let unusable = |message: String| Problem::Unusable { message };
-        let items = match items::read(fixture.role, grouping, &sources, usize::MAX) {
+        let items = match items::read(fixture.role, grouping, &sources, usize::MAX, None) {
             Ok(read) if !read.refused.is_empty() => {
                 let refused = &read.refused[0];
                 let line = refused.line.map(|line| format!("line {line}: ")).unwrap_or_default();

@@ -4,6 +4,7 @@ use super::{Global, failure::Failure, supply::supply};
 use crate::{
     config::{Config, Effective, Overrides, load},
     env::{RealEnv, SharedEnv},
+    export::Remote,
     index::{catalog::Catalog, marqo::Marqo},
     plugin::{Cache, Component, OpenError, Plugins, Profile, Settings},
     store::{Settings as IndexSettingsStore, StoreError, embedded::Embedded},
@@ -35,6 +36,22 @@ pub(super) fn env() -> SharedEnv {
 /// The runtime for everything that waits.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Failure::broke)
+}
+
+/// What opens those of the sources that are in S3, if there are any. Reading blocks: never on a thread of the runtime.
+#[cfg(feature = "aws")]
+pub(super) async fn remote(config: &Config, sources: &[String]) -> Option<Arc<dyn Remote>> {
+    use crate::{export::S3Objects, store::aws::Clients};
+    if !sources.iter().any(|source| source.starts_with("s3://")) {
+        return None;
+    }
+    let clients = Clients::connect(&config.aws.options()).await;
+    Some(Arc::new(S3Objects::new(clients.s3)))
+}
+
+#[cfg(not(feature = "aws"))]
+pub(super) async fn remote(_: &Config, _: &[String]) -> Option<Arc<dyn Remote>> {
+    None
 }
 
 /// Opens the data directory, making it if `create`.

@@ -58,10 +58,13 @@ pub(super) fn run(global: &Global, args: &LambdaArgs) -> Ended {
         let (validate, version) = (plugins.validate(), plugins.version());
         let settings = backend.worker_settings(&config);
         let worker = Worker::new(backend.stores(), index, validate, version, env(), settings);
+        let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
+        // A long invocation measures more than the collector keeps until its end.
+        tokio::spawn(exporter.clone().run(env()));
         let function = Function {
             worker: Arc::new(worker),
             aws: aws.clone(),
-            exporter: exporter::start(&config.telemetry).map_err(Failure::usage)?,
+            exporter,
             reserve: Duration::from_secs(config.aws.lambda_reserve_seconds.into()),
             env: env(),
         };

@@ -41,6 +41,11 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
         let worker = backend.worker(&config, &plugins)?;
         if !global.quiet {
             eprintln!("working the queues of all shops until Ctrl-C");
+            let cancelled = cancel.clone().cancelled_owned();
+            tokio::spawn(async move {
+                cancelled.await;
+                eprintln!("ending what is under way; a second Ctrl-C ends at once");
+            });
         }
         let only = config.shop.as_deref();
         let worked = tokio::select! {

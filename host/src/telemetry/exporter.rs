@@ -111,7 +111,11 @@ impl Exporter {
                 handle.run_upkeep();
                 replace(file, &handle.render())
             }
-            Sink::Emf(collector) => collector.flush(io::stderr()),
+            Sink::Emf(collector) => {
+                // At once: CloudWatch takes nothing from a line that another thread's log has come between.
+                let mut lines = Vec::new();
+                collector.flush(&mut lines).and_then(|()| io::stderr().lock().write_all(&lines))
+            }
         };
         if let Err(error) = written {
             tracing::warn!(%error, "metrics could not be written");

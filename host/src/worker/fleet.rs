@@ -22,6 +22,8 @@ use tracing::Instrument;
 const DISCOVERY: Duration = Duration::from_secs(30);
 /// For how long one call waits at an empty queue: SQS's longest.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How much later its answer may be here.
+const SLACK: Duration = Duration::from_secs(5);
 /// How long a shop is left alone after a failure that somebody has to mend: doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
@@ -156,6 +158,13 @@ impl Shop {
         }
     }
 
+    /// Returns when a call that was in flight when the work was cancelled has had its time. Broken off, SQS answers it all
+    /// the same (<https://github.com/aws/aws-sdk-js/issues/2350>), and nobody has the message.
+    async fn out_of_patience(&self) {
+        self.cancel.cancelled().await;
+        self.worker.env.sleep(PATIENCE + SLACK).await;
+    }
+
     /// The next message and a place at work for it; none if there was nothing for a while. A queue that was found empty
     /// `is_quiet`: it is waited at without another look before, since each call is paid for.
     async fn next(
@@ -164,6 +173,7 @@ impl Shop {
         is_quiet: &mut bool,
     ) -> Result<Option<(Delivery, tokio::sync::OwnedSemaphorePermit)>, StoreError> {
         let (queue, lease) = (&self.worker.stores.queue, self.worker.settings.lease);
+        let may_begin = || !stopping.is_cancelled() && !self.cancel.is_cancelled();
         if !*is_quiet {
             let place = tokio::select! {
                 place = self.places.clone().acquire_owned() => place,
@@ -171,7 +181,7 @@ impl Shop {
             };
             let Ok(place) = place else { return Ok(None) };
             if let Some(delivery) = queue.receive(&self.shop_id, 1, lease).await?.pop() {
-                if !stopping.is_cancelled() {
+                if may_begin() {
                     return Ok(Some((delivery, place)));
                 }
                 queue.release(&delivery.receipt, Duration::ZERO).await?;
@@ -184,7 +194,7 @@ impl Shop {
         let waiting_since = self.worker.env.now();
         let delivery = tokio::select! {
             delivery = queue.wait(&self.shop_id, lease, PATIENCE) => delivery?,
-            () = self.cancel.cancelled() => None,
+            () = self.out_of_patience() => None,
         };
         let Some(delivery) = delivery else {
             *is_quiet = true;
@@ -194,7 +204,7 @@ impl Shop {
             return Ok(None);
         };
         match self.places.clone().try_acquire_owned() {
-            Ok(place) if !stopping.is_cancelled() => Ok(Some((delivery, place))),
+            Ok(place) if may_begin() => Ok(Some((delivery, place))),
             _ => {
                 queue.release(&delivery.receipt, Duration::ZERO).await?;
                 Ok(None)

@@ -91,10 +91,16 @@ impl Cloud {
             .env("HOST_AWS__BUCKET", self.bucket())
             .env("HOST_AWS__INGEST_LEASE_SECONDS", "2")
             .env("HOST_INGEST__CHUNK_DOCUMENTS", "10")
-            .env("HOST_WORKER__LEASE_SECONDS", "3")
+            .env("HOST_WORKER__LEASE_SECONDS", "3");
+        self.with_credentials(command)
+    }
+
+    pub(crate) fn with_credentials(&self, mut command: Command) -> Command {
+        command
             .env("AWS_ACCESS_KEY_ID", &self.account)
             .env("AWS_SECRET_ACCESS_KEY", "secret")
-            .env("AWS_REGION", "eu-central-1");
+            .env("AWS_REGION", "eu-central-1")
+            .env("AWS_DEFAULT_REGION", "eu-central-1");
         command
     }
 
@@ -245,7 +251,7 @@ pub(crate) fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
 }
 
 /// An export of so many products; one with fewer has the first of them.
-fn sample(seed: u64, products: u64) -> Vec<u8> {
+pub(crate) fn sample(seed: u64, products: u64) -> Vec<u8> {
     let mut export = Vec::new();
     let recipe =
         Recipe { seed, shape: Shape::Small, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };

@@ -16,6 +16,8 @@ mod crash;
 mod dead_letters;
 mod everyday;
 mod examples;
+#[cfg(feature = "aws")]
+mod function;
 mod interrupt;
 #[cfg(feature = "aws")]
 mod lambda;

@@ -2,7 +2,7 @@
 
 use crate::{
     aws::{Server, block_on},
-    support::{Place, Ran, ran},
+    support::{Place, Ran, SHOPIFY, ran},
 };
 use aws_sdk_s3::{
     Client,
@@ -12,6 +12,7 @@ use flate2::{Compression, write::GzEncoder};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
     sync::{Arc, Mutex},
     thread,
 };
@@ -56,7 +57,11 @@ fn bucket() -> (Arc<Server>, Client) {
 }
 
 fn run(place: &Place, url: &str, key: &str) -> Ran {
-    let mut command = place.run_command(&format!("s3://{BUCKET}/{key}"), &[]);
+    on(url, place.run_command(&format!("s3://{BUCKET}/{key}"), &[]))
+}
+
+/// Runs a command that finds S3 there.
+fn on(url: &str, mut command: Command) -> Ran {
     command
         .env("HOST_AWS__ENDPOINT_URL", url)
         .env("AWS_ACCESS_KEY_ID", "123456789012")
@@ -130,6 +135,46 @@ fn an_object_is_read_like_a_file_packed_or_not() {
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert!(place.chunks() == file.chunks(), "{key}: other chunks than of the file");
     }
+}
+
+#[test]
+fn the_tools_of_authors_read_objects_like_files() {
+    let (server, client) = bucket();
+    let (place, export) = (Place::new(), export(1, 200_000));
+    put(&client, "products.jsonl", export.clone());
+    let file = place.write("products.jsonl", export).to_str().unwrap().to_owned();
+    let object = format!("s3://{BUCKET}/products.jsonl");
+    let plugin = SHOPIFY.to_str().unwrap();
+    let both = |arguments: &[&str]| {
+        [&object, &file].map(|source| {
+            let ran = on(server.url(), place.command(&[arguments, &[source, "--output", "json"]].concat()));
+            assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
+            ran.json()
+        })
+    };
+    let [of_object, of_file] = both(&["plugin", "run", plugin, "--limit", "3"]);
+    assert_eq!(of_object["items"].as_array().unwrap().len(), 3);
+    assert_eq!(of_object, of_file);
+    let [of_object, of_file] = both(&["plugin", "diff", plugin, plugin, "--source"]);
+    assert!(of_object["products"].as_u64().unwrap() > 10, "{of_object}");
+    assert_eq!(of_object, of_file);
+    let [of_object, of_file] = both(&["plugin", "bench", plugin, "--seconds", "0"]);
+    assert!(of_object["items"].as_u64().unwrap() > 10, "{of_object}");
+    for figure in ["items", "bytes", "accepted", "instructions_per_item"] {
+        assert_eq!(of_object[figure], of_file[figure], "{figure}");
+    }
+    // A job's sources are read again, wherever they are.
+    let read = run(&place, server.url(), "products.jsonl");
+    assert_eq!(read.code, Some(0), "{read:?}");
+    let job = read.json()["job_id"].as_str().unwrap().to_owned();
+    let compare = ["plugin", "diff", plugin, plugin, "--job", &job, "--data-dir", "data", "--output", "json"];
+    let compared = on(server.url(), place.command(&compare));
+    assert_eq!(compared.json()["products"], read.json()["total_items"], "{compared:?}");
+
+    let missing = format!("s3://{BUCKET}/missing.jsonl");
+    let refused = on(server.url(), place.command(&["plugin", "run", plugin, &missing]));
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains(&missing) && !refused.stderr.contains("panicked"), "{refused:?}");
 }
 
 #[test]

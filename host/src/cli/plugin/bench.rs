@@ -9,7 +9,7 @@ use crate::{
     author::{bench, items},
     cli::{
         Ended, Global,
-        context::{config, print, print_json, runtime},
+        context::{config, print, print_json, remote, runtime},
         failure::{Exit, Failure},
         output::OutputFormat,
     },
@@ -24,7 +24,7 @@ use std::{path::PathBuf, time::Duration};
 pub(in crate::cli) struct BenchArgs {
     /// The component, or the folder of a project
     plugin: PathBuf,
-    /// Exports, or - for standard input
+    /// Exports, also as s3://bucket/key, or - for standard input
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<String>,
     /// The role to measure [default: the first of transform, validate, version that the plug-in has]
@@ -43,14 +43,16 @@ pub(super) fn run(global: &Global, args: &BenchArgs) -> Ended {
     let production = load(&workbench(&config, Profile::Production)?, &args.plugin, &config)?;
     let deterministic = load(&workbench(&config, Profile::Deterministic)?, &args.plugin, &config)?;
     let role = role(&production, args.role.map(Role::from))?;
-    let read = items::read(role, &production.manifest().grouping, &args.sources, args.limit)
+    let runtime = runtime()?;
+    let remote = runtime.block_on(remote(&config, &args.sources));
+    let read = items::read(role, &production.manifest().grouping, &args.sources, args.limit, remote)
         .map_err(read_failure)?;
     if read.items.is_empty() {
         return Err(Failure::usage(format!("{} has nothing to measure with", args.sources.join(", "))));
     }
     let (production, deterministic) = (runner(&production)?, runner(&deterministic)?);
     let time = Duration::from_secs(args.seconds);
-    let figures = runtime()?
+    let figures = runtime
         .block_on(bench::bench(&production, &deterministic, &read.items, time))
         .map_err(batch_failure)?;
     match global.output {

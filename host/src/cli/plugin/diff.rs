@@ -6,7 +6,7 @@ use crate::{
     cli::{
         Ended, Global,
         backend::Backend,
-        context::{config, print, print_json, runtime},
+        context::{config, print, print_json, remote, runtime},
         failure::{Exit, Failure},
         jobs::find,
         output::OutputFormat,
@@ -31,7 +31,7 @@ pub(in crate::cli) struct DiffArgs {
     old: PathBuf,
     /// The component that is to replace it, or the folder of its project
     new: PathBuf,
-    /// Exports to compare with, or - for standard input; may be repeated
+    /// Exports to compare with, also as s3://bucket/key, or - for standard input; may be repeated
     #[arg(long = "source", value_name = "SOURCE", required_unless_present = "job")]
     sources: Vec<String>,
     /// Compare with what a job read, by its id or the beginning of it: its sources are read again
@@ -56,7 +56,8 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Ended {
     let runtime = runtime()?;
     let job = args.job.clone().map(|id| runtime.block_on(read_by(&config, id))).transpose()?;
     let sources = job.as_ref().map_or(&args.sources, |job| &job.job.sources);
-    let plan = Export::open(sources, Options::new(scratch.path()))
+    let remote = runtime.block_on(remote(&config, sources));
+    let plan = Export::open(sources, Options { remote, ..Options::new(scratch.path()) })
         .and_then(|opened| opened.scan(&old.manifest().grouping))
         .map_err(export)?;
     let (old, new) = (runner(&old)?, runner(&new)?);

@@ -8,7 +8,7 @@ use crate::{
     },
     cli::{
         Ended, Global,
-        context::{config, print, print_json, runtime},
+        context::{config, print, print_json, remote, runtime},
         failure::{Exit, Failure},
         output::{OutputFormat, entry_text},
     },
@@ -31,7 +31,7 @@ const OBJECTS: usize = 20;
 pub(in crate::cli) struct RunArgs {
     /// The component, or the folder of a project
     plugin: PathBuf,
-    /// Exports, or - for standard input; for other roles lines {"_id": …} or {"incoming": {…}, "stored": {…}}
+    /// Exports, also as s3://bucket/key, or - for standard input; for other roles lines {"_id": …} or {"incoming": {…}, "stored": {…}}
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<String>,
     /// The role to play [default: the first of transform, validate, version that the plug-in has]
@@ -68,8 +68,10 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Ended {
     let workbench = workbench(&config, Profile::Deterministic)?;
     let plugin = load(&workbench, &args.plugin, &config)?;
     let role = role(&plugin, args.role.map(Role::from))?;
-    let read =
-        items::read(role, &plugin.manifest().grouping, &args.sources, args.limit).map_err(read_failure)?;
+    let runtime = runtime()?;
+    let remote = runtime.block_on(remote(&config, &args.sources));
+    let read = items::read(role, &plugin.manifest().grouping, &args.sources, args.limit, remote)
+        .map_err(read_failure)?;
     if read.more {
         eprintln!(
             "the first {} are shown; --limit shows more",
@@ -78,7 +80,7 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Ended {
     }
     let bundled = workbench.bundled(&config.plugin.config).map_err(Failure::usage)?;
     let (bytes_in, noun) = (read.items.bytes(), read.items.noun());
-    let (outcomes, cost, verdicts) = runtime()?.block_on(async {
+    let (outcomes, cost, verdicts) = runtime.block_on(async {
         let (outcomes, cost) =
             outcome::run(&runner(&plugin)?, read.items.clone()).await.map_err(batch_failure)?;
         let judge = if plugin.roles().contains(&Role::Validate) { &plugin } else { &bundled };

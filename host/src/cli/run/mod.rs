@@ -36,8 +36,8 @@ use tokio_util::sync::CancellationToken;
 /// Arguments of `host run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Export files in their order, or - for standard input; .gz and .zst are unpacked. Without one, `host run` works
-    /// the queue until Ctrl-C
+    /// Export files in their order, also as s3://bucket/key, or - for standard input; .gz and .zst are unpacked. Without one,
+    /// `host run` works the queue until Ctrl-C
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
     #[command(flatten)]

@@ -1,12 +1,12 @@
 //! Reading the export, and showing how far that and the indexing are.
 
 use super::{
-    super::{failure::Failure, jobs::indexing},
+    super::{context::remote, failure::Failure, jobs::indexing},
     Run, export_failure,
 };
 use crate::{
     config::GroupingMode,
-    export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot, Remote},
+    export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot},
     ingest::run::Published,
     model::JobId,
     plugin::Transform,
@@ -22,22 +22,6 @@ use std::{
 const TICK: Duration = Duration::from_millis(100);
 
 impl Run<'_> {
-    /// What opens sources in S3, if there are any.
-    #[cfg(feature = "aws")]
-    async fn remote(&self, sources: &[String]) -> Option<Arc<dyn Remote>> {
-        use crate::{export::S3Objects, store::aws::Clients};
-        if !sources.iter().any(|source| source.starts_with("s3://")) {
-            return None;
-        }
-        let clients = Clients::connect(&self.config.aws.options()).await;
-        Some(Arc::new(S3Objects::new(clients.s3)))
-    }
-
-    #[cfg(not(feature = "aws"))]
-    async fn remote(&self, _: &[String]) -> Option<Arc<dyn Remote>> {
-        None
-    }
-
     /// Reads the export once and decides how its lines become products; none if interrupted.
     pub(super) async fn scan(
         &self,
@@ -55,7 +39,7 @@ impl Run<'_> {
         options.max_line_bytes = ingest.max_line_bytes;
         options.sort_memory = ingest.spill_memory_bytes;
         options.progress = progress.clone();
-        options.remote = self.remote(sources).await;
+        options.remote = remote(self.config, sources).await;
         let stop: Cancel = options.cancel.clone();
         let (sources, grouping) = (sources.to_vec(), transform.manifest().grouping.clone());
         let mut scan = tokio::task::spawn_blocking(move || Export::open(&sources, options)?.scan(&grouping));

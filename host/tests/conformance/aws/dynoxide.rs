@@ -1,4 +1,5 @@
-//! The checks with the tables on dynoxide, another program's reading of how DynamoDB's conditions work.
+//! The checks with the tables on dynoxide, another program's reading of how DynamoDB's conditions work: in version 3.2.0 all of
+//! them hold. It keeps expired items for ever; where it and `table.rs` should ever differ, that model decides.
 
 use super::stand_in::with_dynoxide;
 use crate::checks::checks_of_stores;

@@ -1,10 +1,14 @@
-//! What a worker does while there is nothing to do: each call is paid for.
+//! What a worker does while there is nothing to do, each call being paid for, and how it leaves then.
 
 use super::{
     MONTH,
     chaos::{Chaos, ChaosChunks, ChaosQueues},
     simulation::{Shelf, VirtualEnv, worker},
     sqs, table,
+};
+use crate::{
+    embedded::embedded,
+    make::{MINUTE, chunk},
 };
 use host::{
     env::SharedEnv,
@@ -20,44 +24,82 @@ use std::{
     },
     time::Duration,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const SHOPS: u64 = 100;
-const MINUTES: u64 = 60;
+const SHOPS: u32 = 100;
+const MINUTES: u32 = 60;
+
+/// Queues of shops, and a worker that works them all.
+struct Bench {
+    env: SharedEnv,
+    chaos: Arc<Chaos>,
+    table: Arc<table::Model>,
+    stores: Stores,
+    cancel: CancellationToken,
+    working: JoinHandle<bool>,
+}
+
+impl Bench {
+    async fn start(shops: impl IntoIterator<Item = String>) -> Self {
+        let env: SharedEnv = Arc::new(VirtualEnv::new(1));
+        let chaos = Arc::new(Chaos { env: env.clone(), is_on: false.into(), calls: AtomicU64::new(0) });
+        let names = Names::new("test", None);
+        let queues = Arc::new(sqs::Model::new(env.clone()));
+        for shop_id in shops {
+            let name = names.queue(&shop_id);
+            queues.create(&QueueSpec { name, shop_id, dead_letters: None }).await.unwrap();
+        }
+        let table = Arc::new(table::Model::default());
+        let stores = Stores {
+            chunks: Arc::new(ChaosChunks(Mutex::default(), chaos.clone())),
+            queue: queue_on(Arc::new(ChaosQueues(queues, chaos.clone())), names, env.clone()),
+            jobs: jobs_on(table.clone(), env.clone(), MONTH),
+            settings: settings_on(table.clone()),
+        };
+        let worker = Arc::new(worker(stores.clone(), Arc::new(Shelf::new("job", &chaos)), &env));
+        let cancel = CancellationToken::new();
+        let working = {
+            let cancel = cancel.clone();
+            tokio::spawn(async move { worker.run_all(None, &cancel).await.is_ok() })
+        };
+        Self { env, chaos, table, stores, cancel, working }
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_queue_is_asked_three_times_a_minute() {
-    let env: SharedEnv = Arc::new(VirtualEnv::new(1));
-    let chaos = Arc::new(Chaos { env: env.clone(), is_on: false.into(), calls: AtomicU64::new(0) });
-    let names = Names::new("test", None);
-    let queues = Arc::new(sqs::Model::new(env.clone()));
-    for number in 0..SHOPS {
-        let shop_id = format!("shop-{number}");
-        queues.create(&QueueSpec { name: names.queue(&shop_id), shop_id, dead_letters: None }).await.unwrap();
-    }
-    let table = Arc::new(table::Model::default());
-    let stores = Stores {
-        chunks: Arc::new(ChaosChunks(Mutex::default(), chaos.clone())),
-        queue: queue_on(Arc::new(ChaosQueues(queues, chaos.clone())), names, env.clone()),
-        jobs: jobs_on(table.clone(), env.clone(), MONTH),
-        settings: settings_on(table.clone()),
-    };
-    let worker = Arc::new(worker(stores, Arc::new(Shelf::new("job", &chaos)), &env));
-    let cancel = CancellationToken::new();
-    let working = {
-        let (worker, cancel) = (worker.clone(), cancel.clone());
-        tokio::spawn(async move { worker.run_all(None, &cancel).await.is_ok() })
-    };
+    let bench = Bench::start((0..SHOPS).map(|number| format!("shop-{number}"))).await;
+    let calls = || bench.chaos.calls.load(Relaxed);
     // Finding the queues and looking into each for the first time.
-    env.sleep(Duration::from_secs(60)).await;
-    let before = chaos.calls.load(Relaxed);
-    env.sleep(Duration::from_secs(60 * MINUTES)).await;
-    let calls = chaos.calls.load(Relaxed) - before;
-    cancel.cancel();
-    assert!(working.await.unwrap());
+    bench.env.sleep(MINUTE).await;
+    let before = calls();
+    bench.env.sleep(MINUTE * MINUTES).await;
+    let calls = u32::try_from(calls() - before).unwrap();
+    bench.cancel.cancel();
+    assert!(bench.working.await.unwrap());
     // Twice a minute the list of all queues.
     let lists = 2 * MINUTES + 1;
     assert!(calls <= 3 * SHOPS * MINUTES + lists, "{calls} calls in {MINUTES} minutes");
     assert!(calls >= 2 * SHOPS * MINUTES, "{calls} calls: the queues are not waited at");
-    assert_eq!(table.spent(), table::Spent::default(), "the table is left alone");
+    assert_eq!(bench.table.spent(), table::Spent::default(), "the table is left alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_gives_back_what_a_call_in_flight_brings() {
+    let job = embedded().job("example.myshopify.com");
+    let bench = Bench::start([job.shop_id.clone()]).await;
+    // In the middle of a call.
+    bench.env.sleep(MINUTE + Duration::from_secs(10)).await;
+    bench.cancel.cancel();
+    let cancelled_at = bench.env.now();
+    bench.env.sleep(Duration::from_secs(1)).await;
+    let queue = &bench.stores.queue;
+    queue.send(&job, &chunk(&job.id, 0, 0), 0).await.unwrap();
+    assert!(bench.working.await.unwrap());
+    let took = bench.env.now().duration_since(cancelled_at).unsigned_abs();
+    assert!(took <= Duration::from_secs(21), "leaving took {took:?}");
+    let received = queue.receive(&job.shop_id, 1, MINUTE).await.unwrap();
+    assert_eq!(received.len(), 1, "the message is hidden, and nobody has it");
+    assert_eq!(bench.table.spent(), table::Spent::default(), "work was begun");
 }

@@ -1,6 +1,6 @@
 //! A strict SQS FIFO in memory and on virtual time. Where stand-ins are kinder than AWS, this is not: a handle whose message
 //! has become visible, was delivered again or removed is refused; what was sent is remembered for five minutes only;
-//! several messages of one group are handed out at once.
+//! several messages of one group are handed out at once; a call whose client has gone away is answered all the same.
 
 use async_trait::async_trait;
 use host::{
@@ -30,11 +30,18 @@ struct Message {
     first_received: Option<Timestamp>,
 }
 
+/// A call that waits for a message although its client has gone away.
+struct Abandoned {
+    until: Timestamp,
+    ask: Ask,
+}
+
 #[derive(Default)]
 struct Fifo {
     shop_id: String,
     messages: Vec<Message>,
     sent: BTreeMap<(String, String), Timestamp>,
+    abandoned: Vec<Abandoned>,
 }
 
 impl Fifo {
@@ -43,6 +50,55 @@ impl Fifo {
         self.messages
             .iter()
             .position(|message| message.handle.as_deref() == Some(handle) && message.visible_at > now)
+    }
+
+    /// Puts what there is for a call in flight.
+    fn hand_out(&mut self, ask: &Ask, now: Timestamp, random: impl Fn() -> u64) -> Vec<Incoming> {
+        let busy: HashSet<String> = self
+            .messages
+            .iter()
+            .filter(|message| message.visible_at > now)
+            .map(|message| message.outgoing.group.clone())
+            .collect();
+        let free = self.messages.iter_mut().filter(|message| !busy.contains(&message.outgoing.group));
+        free.take(ask.max.min(10))
+            .map(|message| {
+                let handle = format!("{:016x}", random());
+                message.receive_count += 1;
+                message.visible_at = after(now, ask.visibility);
+                message.first_received = Some(now);
+                message.handle = Some(handle.clone());
+                let body = message.outgoing.body.clone();
+                Incoming { body, handle, receive_count: message.receive_count }
+            })
+            .collect()
+    }
+
+    fn answer_abandoned(&mut self, now: Timestamp, random: impl Fn() -> u64) {
+        self.abandoned.retain(|call| call.until > now);
+        for call in std::mem::take(&mut self.abandoned) {
+            if self.hand_out(&call.ask, now, &random).is_empty() {
+                self.abandoned.push(call);
+            }
+        }
+    }
+}
+
+/// A call to receive, until it is answered.
+struct Call<'a> {
+    model: &'a Model,
+    url: &'a str,
+    ask: &'a Ask,
+    until: Timestamp,
+    is_answered: bool,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let (until, ask) = (self.until, self.ask.clone());
+            self.model.of(self.url, |fifo, _| fifo.abandoned.push(Abandoned { until, ask }));
+        }
     }
 }
 
@@ -75,7 +131,11 @@ impl Model {
 
     fn of<T>(&self, url: &str, work: impl FnOnce(&mut Fifo, Timestamp) -> T) -> Option<T> {
         let now = self.env.now();
-        self.queues.lock().unwrap().get_mut(url).map(|fifo| work(fifo, now))
+        let mut queues = self.queues.lock().unwrap();
+        let fifo = queues.get_mut(url)?;
+        let done = work(fifo, now);
+        fifo.answer_abandoned(now, || self.env.random());
+        Some(done)
     }
 }
 
@@ -130,29 +190,13 @@ impl QueueService for Model {
 
     async fn receive(&self, url: &str, ask: &Ask) -> Result<Option<Vec<Incoming>>, StoreError> {
         let until = self.env.now() + ask.patience;
+        let mut call = Call { model: self, url, ask, until, is_answered: false };
         loop {
-            let received = self.of(url, |fifo, now| {
-                let busy: HashSet<String> = fifo
-                    .messages
-                    .iter()
-                    .filter(|message| message.visible_at > now)
-                    .map(|message| message.outgoing.group.clone())
-                    .collect();
-                let free = fifo.messages.iter_mut().filter(|message| !busy.contains(&message.outgoing.group));
-                free.take(ask.max.min(10))
-                    .map(|message| {
-                        let handle = format!("{:016x}", self.env.random());
-                        message.receive_count += 1;
-                        self.redeliveries.fetch_add(u64::from(message.receive_count > 1), Relaxed);
-                        message.visible_at = after(now, ask.visibility);
-                        message.first_received = Some(now);
-                        message.handle = Some(handle.clone());
-                        let body = message.outgoing.body.clone();
-                        Incoming { body, handle, receive_count: message.receive_count }
-                    })
-                    .collect::<Vec<_>>()
-            });
+            let received = self.of(url, |fifo, now| fifo.hand_out(ask, now, || self.env.random()));
             if received.as_ref().is_none_or(|received| !received.is_empty()) || self.env.now() >= until {
+                call.is_answered = true;
+                let again = received.iter().flatten().filter(|incoming| incoming.receive_count > 1);
+                self.redeliveries.fetch_add(again.count() as u64, Relaxed);
                 return Ok(received);
             }
             self.env.sleep(Duration::from_secs(4).min(ask.patience)).await;

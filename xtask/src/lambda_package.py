@@ -1,4 +1,4 @@
-"""Writes a zip whose bytes follow from the files alone: package_lambda.py ZIP NAME=FILE …; all may be executed."""
+"""Writes a zip whose bytes follow from the files alone: lambda_package.py ZIP NAME=FILE …; all may be executed."""
 
 import sys
 import zipfile
