@@ -110,7 +110,7 @@ impl std::fmt::Display for Disposition {
         match self {
             Self::Retry(after) => write!(f, "it is tried again in {:.1} s", after.as_secs_f64()),
             Self::Quarantine => f.write_str("it is given up and counted as failed"),
-            Self::Defer => f.write_str("it is left for later"),
+            Self::Defer => f.write_str("it is given back for later"),
             Self::Abandon => f.write_str("it is left to another worker"),
             Self::Stop => f.write_str("the worker stops"),
         }

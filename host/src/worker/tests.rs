@@ -26,6 +26,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+mod cancelled;
 mod fleet;
 mod lanes;
 mod overtaken;
@@ -304,6 +305,7 @@ impl Bench {
             concurrency: 3,
             lease: Duration::from_secs(60),
             idle: Duration::from_millis(50),
+            grace: Duration::from_secs(20),
         };
         let worker = Worker::new(stores.clone(), index.clone(), rules.clone(), rules, env.clone(), settings);
         Self { stores, index, worker: Arc::new(worker), env, dir }

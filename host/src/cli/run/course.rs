@@ -116,7 +116,12 @@ impl Run<'_> {
     /// Says on stderr what a script that looks at the exit code alone would miss.
     fn remarks(&self, job: &JobSnapshot) {
         if self.cancel.is_cancelled() && !job.status.has_ended() {
-            eprintln!("interrupted: run the same command again to go on with job {}", job.job.id);
+            let (done, of) = (count(job.completed_chunks.into()), count(job.chunks.into()));
+            eprintln!(
+                "interrupted: {done} of {of} chunks are written and the rest is given back; run the same command again to go on \
+                 with job {}",
+                job.job.id
+            );
         }
         match job.seal.as_ref().map(|seal| &seal.source) {
             Some(source) if source.lines == 0 => eprintln!("warning: the export is empty"),

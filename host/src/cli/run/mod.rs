@@ -156,6 +156,7 @@ impl Run<'_> {
             .run(self.shop, Until::Cancelled, self.cancel)
             .await
             .map_err(|stop| stopped(stop, None))?;
+        left_in_queue();
         Ok(Exit::Interrupted)
     }
 
@@ -214,7 +215,7 @@ impl Run<'_> {
     }
 }
 
-/// Cancels at the first SIGINT or SIGTERM, so that chunks under way are finished; ends at once at the second.
+/// Cancels at the first SIGINT or SIGTERM, so that chunks under way are finished or given back; ends at once at the second.
 pub(super) async fn interrupts(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
@@ -225,11 +226,20 @@ pub(super) async fn interrupts(cancel: CancellationToken) {
     for first in [true, false] {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         if first {
+            tracing::warn!(
+                "interrupted: what is under way is brought to an end, or given back after the time that `worker.grace_seconds` \
+                 allows; another signal ends at once, and nothing is lost either way"
+            );
             cancel.cancel();
         }
     }
     // State is safe at any moment; only what is under way is done again.
     std::process::exit(Exit::Interrupted as i32);
+}
+
+/// Says after an interrupt what becomes of the rest.
+pub(super) fn left_in_queue() {
+    eprintln!("interrupted: what is not written is in the queue; the same command goes on with it");
 }
 
 /// The shop as given, checked because it becomes part of keys and file names.
