@@ -182,8 +182,10 @@ mod tests {
     #[test]
     fn the_table_of_dispositions() {
         let key = || "k".to_owned();
-        let plugin =
-            |stopped| BatchFailure { plugin: "p@1".into(), code: "c".into(), message: "m".into(), stopped };
+        let plugin = |stopped| {
+            let (plugin, code, message) = ("p@1".into(), "c".into(), "m".into());
+            BatchFailure { plugin, code, message, stopped, before: Vec::new() }
+        };
         for (fault, attempts, expected) in [
             (Fault::LeaseLost { key: key() }, 1, Disposition::Abandon),
             (Fault::OutOfTime { key: key() }, 9, Disposition::Defer),

@@ -228,6 +228,7 @@ impl Validate for Rules {
                 code: "broken".into(),
                 message: "cannot".into(),
                 stopped: false,
+                before: Vec::new(),
             });
         }
         let verdict = |document: MadeDocument| {
@@ -384,6 +385,7 @@ impl Bench {
             samples: Vec::new(),
             reports: Vec::new(),
             quarantine: Quarantined::default(),
+            ids_in_products: false,
         };
         self.stores.jobs.seal(&id, &seal).await.unwrap();
         id

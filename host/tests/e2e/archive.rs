@@ -123,7 +123,6 @@ fn half_an_export_removes_nothing_and_says_why() {
     let failed = shop.run(export(1..=9, OLD), &["--full"]);
     assert_eq!((failed.code, shop.ids().len()), (Some(4), 10), "{failed:?}");
     assert!(failed.stderr.contains("nothing was archived: 9 items failed"), "{}", failed.stderr);
-    assert_eq!(shop.archive(&["--force"]).code, Some(2));
     std::fs::remove_file(shop.place.path("host.toml")).unwrap();
     // A source that breaks off is never sealed.
     let broken = shop.run([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2], &["--full"]);
@@ -135,6 +134,26 @@ fn half_an_export_removes_nothing_and_says_why() {
     assert!(listed.stderr.contains("4 of 10 products"), "{listed:?}");
     let forced = shop.archive(&["--force"]);
     assert_eq!((forced.code, shop.ids()), (Some(0), Vec::from_iter(1..=6)), "{forced:?}");
+}
+
+#[test]
+fn what_failed_stays_and_the_rest_goes_by_force() {
+    let shop = Shop::new();
+    assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
+    // The plug-in refuses one, which never becomes a document.
+    let refused = export([7], OLD).replace("shopify/Product/7", "shopify/Collection/7");
+    let ran = shop.run(export(1..=6, OLD) + &refused, &["--full"]);
+    assert_eq!((ran.code, shop.ids().len()), (Some(4), 10), "{ran:?}");
+    let told = "1 items failed, whose products it may be missing: the product of line 37 (not-a-product)";
+    assert!(ran.stderr.contains(&format!("nothing was archived: {told}")), "{}", ran.stderr);
+    let again = shop.archive(&[]);
+    assert!(again.code == Some(2) && again.stderr.contains("--target marqo --dry-run"), "{again:?}");
+    assert_eq!(shop.archive(&["--dry-run"]).stdout, "10\n8\n9\n");
+    let forced = shop.archive(&["--force"]);
+    assert_eq!((forced.code, shop.ids()), (Some(0), Vec::from_iter(1..=7)), "{forced:?}");
+    // It is not forgotten: the next full sync that has no such product removes it.
+    assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
+    assert_eq!(shop.ids(), Vec::from_iter(1..=6));
 }
 
 #[test]

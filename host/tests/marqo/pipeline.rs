@@ -241,6 +241,7 @@ impl Bench {
             samples: Vec::new(),
             reports: Vec::new(),
             quarantine: Quarantined::default(),
+            ids_in_products: false,
         };
         self.stores.jobs.seal(&id, &seal).await.unwrap();
         id

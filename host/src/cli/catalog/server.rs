@@ -159,7 +159,7 @@ fn removal(job: &Job) -> Job {
     }
 }
 
-fn failure(error: ArchiveError) -> Failure {
+pub(super) fn failure(error: ArchiveError) -> Failure {
     match error {
         ArchiveError::Store(error) => store_failure(error),
         error => Failure::broke(error).help("`host catalog archive --target marqo` tries it again"),

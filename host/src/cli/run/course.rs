@@ -63,8 +63,8 @@ impl Run<'_> {
                 return Ok(());
             }
             let ingested = tokio::select! {
-                sealed = ingest(&stores, &job, &transform, settings, reads, &published) => sealed.map(drop),
-                () = leave.cancelled() => Ok(()),
+                sealed = ingest(&stores, &job, &transform, settings, reads, &published, &leave) => sealed.map(drop),
+                // Nothing more is stored: it would stand in the way of the other process.
                 () = begun.lost() => Err(IngestFault::TakenOver),
             };
             if ingested.is_err() {

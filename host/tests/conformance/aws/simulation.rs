@@ -292,6 +292,7 @@ async fn publish(stores: &Stores, plan: &Plan) -> Result<(), StoreError> {
         samples: Vec::new(),
         reports: Vec::new(),
         quarantine: Quarantined::default(),
+        ids_in_products: false,
     };
     stores.jobs.seal(&plan.job.id, &seal).await
 }
