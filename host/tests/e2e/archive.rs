@@ -149,6 +149,16 @@ fn what_failed_stays_and_the_rest_goes_by_force() {
     let again = shop.archive(&[]);
     assert!(again.code == Some(2) && again.stderr.contains("--target marqo --dry-run"), "{again:?}");
     assert_eq!(shop.archive(&["--dry-run"]).stdout, "10\n8\n9\n");
+    // What only a catalog has is not answered for another index.
+    for command in [&["status"][..], &["search", "mug"], &["migrate"], &["embed"]] {
+        let asked = [&["catalog", "--target", "marqo", "--data-dir", "data"], command].concat();
+        let asked = shop.place.host(&asked);
+        assert_eq!((asked.code, asked.stdout.as_str()), (Some(2), ""), "{asked:?}");
+        assert!(asked.stderr.contains("the target is `marqo`"), "{asked:?}");
+    }
+    let jobs = shop.place.host(&["jobs", "list", "--data-dir", "data"]).stdout;
+    assert!(jobs.lines().all(|line| line.contains("  marqo  ") || line.contains("  target ")), "{jobs}");
+    assert!(shop.jobs().iter().all(|job| job["target"] == "marqo"));
     let forced = shop.archive(&["--force"]);
     assert_eq!((forced.code, shop.ids()), (Some(0), Vec::from_iter(1..=7)), "{forced:?}");
     // It is not forgotten: the next full sync that has no such product removes it.

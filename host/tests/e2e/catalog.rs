@@ -221,6 +221,9 @@ fn a_first_user_finds_products_by_words_and_by_meaning() {
         assert_eq!(shop.run(lines(&products), &[]).code, Some(0));
         assert_eq!(shop.host(&["catalog", "search", "red shoes"]).stdout, "1  Red shoes\n");
         assert_eq!(shop.host(&["catalog", "search", "sho", "blu"]).stdout, "2  Blue shoes\n");
+        let nothing = shop.host(&["catalog", "search", "green", "shoes"]);
+        assert_eq!((nothing.code, nothing.stdout.as_str()), (Some(0), ""));
+        assert!(nothing.stderr.contains("is found by `green shoes`"), "{nothing:?}");
         let refused = shop.host(&["catalog", "embed"]);
         assert!(
             refused.code == Some(2) && refused.stderr.contains("no endpoint makes embeddings"),

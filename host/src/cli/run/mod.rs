@@ -40,6 +40,36 @@ pub(super) struct RunArgs {
     /// the queue until Ctrl-C
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
+    /// The export is the whole shop: products that it does not have are archived at the end, or removed from a Marqo index
+    #[arg(long)]
+    full: bool,
+    #[command(flatten)]
+    reading: ReadingArgs,
+}
+
+/// Arguments of `host ingest`.
+#[derive(Debug, Args)]
+pub(super) struct IngestArgs {
+    /// Export files in their order, or - for standard input; .gz and .zst are unpacked
+    #[arg(value_name = "SOURCE", required = true)]
+    sources: Vec<String>,
+    /// The export is the whole shop: products that it does not have can be archived by `host catalog archive`, once workers have
+    /// written what it has
+    #[arg(long)]
+    full: bool,
+    #[command(flatten)]
+    reading: ReadingArgs,
+}
+
+impl From<IngestArgs> for RunArgs {
+    fn from(IngestArgs { sources, full, reading }: IngestArgs) -> Self {
+        Self { sources, full, reading }
+    }
+}
+
+/// How an export is read.
+#[derive(Debug, Args)]
+struct ReadingArgs {
     #[command(flatten)]
     plugins: PluginArgs,
     /// Plug-in, or folder of a project, that gets the same products and writes nothing; what it makes of them differently is
@@ -49,9 +79,6 @@ pub(super) struct RunArgs {
     /// What is done with documents
     #[arg(long, value_enum, default_value_t)]
     operation: RunOperation,
-    /// The export is the whole shop: products that it does not have are archived at the end, or removed from a Marqo index
-    #[arg(long)]
-    full: bool,
     /// How lines become products
     #[arg(long, value_enum, value_name = "MODE")]
     grouping: Option<GroupingMode>,
@@ -90,13 +117,10 @@ pub(super) enum Halves {
 }
 
 pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Screen) -> Ended {
-    if halves == Halves::Ingest && args.sources.is_empty() {
-        return Err(Failure::usage("no source is named")
-            .help("name the files of the export, or - for standard input"));
-    }
+    let RunArgs { sources, full, reading: args } = args;
     let mut overrides = global.overrides();
     overrides
-        .set("--full", "ingest.full", args.full.then_some(true))
+        .set("--full", "ingest.full", full.then_some(true))
         .set("--grouping", "ingest.grouping", args.grouping)
         .set("--lanes", "ingest.lanes", args.lanes)
         .set("--same-version", "worker.same_version", args.same_version);
@@ -125,7 +149,7 @@ pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Scree
             cancel: &cancel,
             env: env(),
         };
-        let ended = if args.sources.is_empty() { run.work().await } else { run.sync(&args.sources).await };
+        let ended = if sources.is_empty() { run.work().await } else { run.sync(&sources).await };
         exporter.flush();
         ended
     })
