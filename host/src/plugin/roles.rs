@@ -65,7 +65,8 @@ impl Runner {
             };
             match isolated {
                 Ok((outcomes, cost)) => Ok((products.into_iter().zip(outcomes).collect(), cost)),
-                Err((failure, before)) => {
+                Err(failed) => {
+                    let (failure, before) = *failed;
                     Err(BatchFailure { before: products.into_iter().zip(before).collect(), ..failure })
                 }
             }
@@ -86,7 +87,7 @@ impl Runner {
                 |_| None,
                 |refusal| Verdict { refused: Some(refusal), ..Verdict::default() },
             );
-            isolated.map_err(|(failure, _)| failure)
+            isolated.map_err(|failed| failed.0)
         })
         .await
     }
@@ -106,7 +107,7 @@ impl Runner {
                 |_| None,
                 Err,
             );
-            isolated.map_err(|(failure, _)| failure)
+            isolated.map_err(|failed| failed.0)
         })
         .await
     }
@@ -174,6 +175,9 @@ impl Cost {
     }
 }
 
+/// Why a batch failed, and the outcomes of the items before.
+type Failed<T> = Box<(BatchFailure, Vec<T>)>;
+
 /// A batch on its way through a guest.
 struct Batch<'a> {
     warm: &'a mut Warm,
@@ -189,15 +193,14 @@ impl<'a> Batch<'a> {
         Self { warm, plugin, item, len, cost: Cost::default() }
     }
 
-    /// Runs the batch and, when the guest misbehaves, parts of it until the guilty items stand alone. With a failure
-    /// come the outcomes of the items before.
+    /// Runs the batch and, when the guest misbehaves, parts of it until the guilty items stand alone.
     fn isolate<Raw, T>(
         mut self,
         call: impl Fn(&Guest, &mut Store<Sandbox>, Range<usize>) -> Called<Raw>,
         check: impl Fn(&Checker<'_>, usize, Raw) -> Result<Vec<T>, String>,
         name: impl Fn(usize) -> Option<String>,
         refused: impl Fn(Refusal) -> T,
-    ) -> Result<(Vec<T>, Cost), (BatchFailure, Vec<T>)> {
+    ) -> Result<(Vec<T>, Cost), Failed<T>> {
         let (plugin, item, len) = (self.plugin, self.item, self.len);
         let checker = Checker { plugin: &plugin.reference, limits: &plugin.limits };
         let mut patience = Patience::new(plugin);
@@ -232,7 +235,7 @@ impl<'a> Batch<'a> {
             let item = name(position).map_or(format!("this {item}"), |name| format!("{item} {name}"));
             refused(fault.into_refusal(&plugin.reference, &item, &plugin.limits))
         };
-        let outcomes = bisect(len, run, guilty)?;
+        let outcomes = bisect(len, run, guilty).map_err(Box::new)?;
         Ok((outcomes, self.cost))
     }
 }

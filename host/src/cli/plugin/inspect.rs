@@ -18,7 +18,8 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 pub(super) fn run(global: &Global, plugin: &Path) -> Ended {
     let config = config(global)?;
     // What would be refused is looked at too.
-    let limits = &Limits { wasi: Wasi::Inert, ..config.plugin.limits.clone() };
+    let is_refused = config.plugin.limits.wasi == Wasi::None;
+    let limits = &Limits { wasi: Wasi::Inert, ..config.plugin.limits };
     let engine = Engine::new(Profile::Production, limits, 1).map_err(Failure::broke)?;
     let inspection = Inspection::of(&component(plugin)?, &engine, limits, Cache::of_user().as_ref())
         .map_err(Failure::usage)?;
@@ -27,7 +28,7 @@ pub(super) fn run(global: &Global, plugin: &Path) -> Ended {
         OutputFormat::Text => print(&text(&inspection))?,
     }
     let wants_wasi = inspection.imports.iter().any(|import| import.name.starts_with("wasi:"));
-    if wants_wasi && config.plugin.limits.wasi == Wasi::None {
+    if wants_wasi && is_refused {
         eprintln!("warning: it imports WASI, so --wasi none refuses to run it");
     }
     Ok(Exit::Completed)
