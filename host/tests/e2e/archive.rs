@@ -205,6 +205,26 @@ fn a_removal_that_the_server_does_not_take_is_gone_on_with() {
 }
 
 #[test]
+fn an_interrupt_does_not_wait_for_what_the_index_has() {
+    let shop = Shop::new();
+    assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
+    assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
+    shop.server.set_faults(&[FaultRule::new(Fault::Slow { ms: 20_000 }).on(Operation::GetMany)]);
+    let archive = ["catalog", "archive", "--target", "marqo", "--data-dir", "data", "--force"];
+    let child = shop.place.command(&archive).spawn().unwrap();
+    while shop.server.running() == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let interrupted = ran(child.wait_with_output().unwrap());
+    assert_eq!((interrupted.code, shop.ids().len()), (Some(130), 10), "{interrupted:?}");
+    assert!(interrupted.stderr.contains("interrupted before anything was removed"), "{interrupted:?}");
+    shop.server.set_faults(&[]);
+    let forced = shop.archive(&["--force"]);
+    assert_eq!((forced.code, shop.ids()), (Some(0), Vec::from_iter(1..=6)), "{forced:?}");
+}
+
+#[test]
 fn killed_full_syncs_remove_what_undisturbed_ones_do() {
     let kills = std::env::var("HOST_TEST_ARCHIVE_KILLS").map_or(8, |text| text.parse().unwrap());
     let mut seed =

@@ -278,6 +278,9 @@ async fn remove(config: &Config, backend: &Backend, job: &JobSnapshot, force: bo
     match server::remove(config, backend, job, archiving, Some(&worker), &cancel).await? {
         Ok(removed) => {
             eprintln!("{removed}");
+            if matches!(removed, Removed::Interrupted) {
+                return Ok(Exit::Interrupted);
+            }
             Ok(if removed.is_clean() { Exit::Completed } else { Exit::Failed })
         }
         Err(reason) => Err(refused(job, &reason, TargetIndex::Marqo)),
