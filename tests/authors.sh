@@ -51,7 +51,22 @@ try() {
   "$host" plugin bench . fixtures/transform/sample.jsonl --seconds 1
   "$host" run --quiet --plugin "$language-shop.wasm" fixtures/transform/sample.jsonl --shop my-shop || [[ $? == 4 ]]
   "$host" documents get mug-1 --shop my-shop | grep -q Mug
+  mistake "$language"
   cd "$root"
+}
+
+# What an author's mistake says, in languages whose traps have no words.
+mistake() {
+  case $1 in
+    javascript) sed -i 's/^  const fields = /  if (id === "mistake") product.nothing.at(0);\n&/' src/plugin.js ;;
+    python) sed -i 's/^    fields = {/    if source["id"] == "mistake": source["nothing"]\n&/' src/plugin.py ;;
+    *) return ;;
+  esac
+  echo "== $1: a mistake in the sources"
+  "$host" plugin build
+  echo '{"id":"mistake","title":"x","price":"1","updated_at":"2026-01-01T00:00:00Z"}' >"$work/mistake.jsonl"
+  "$host" plugin run . "$work/mistake.jsonl" 2>/dev/null >"$work/said" || [[ $? == 4 ]]
+  grep -E "log (Type|Key)Error: .*nothing|log TypeError: .*'at'" "$work/said"
 }
 
 example() {

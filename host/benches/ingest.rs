@@ -24,6 +24,7 @@ use std::{
     sync::Arc,
     time::Instant,
 };
+use tokio_util::sync::CancellationToken;
 
 /// As in the host's reader.
 const BATCH: usize = 128;
@@ -102,9 +103,10 @@ fn whole(export: &str, plugin: &str, threads: usize) {
         let open = Export::open(&[export.to_owned()], options).expect("the export opens");
         let plan = open.scan(&transform.manifest().grouping).expect("the export is readable");
         let reads = reader::start(plan, settings.batches);
-        ingest(&stores, &job, &transform, settings, reads, &Published::default())
+        ingest(&stores, &job, &transform, settings, reads, &Published::default(), &CancellationToken::new())
             .await
             .expect("the ingest ends")
+            .expect("nobody cancels it")
     });
     println!("{} {} {}", started.elapsed().as_secs_f64(), seal.source.products, seal.total_items);
 }

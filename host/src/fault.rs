@@ -110,7 +110,7 @@ impl std::fmt::Display for Disposition {
         match self {
             Self::Retry(after) => write!(f, "it is tried again in {:.1} s", after.as_secs_f64()),
             Self::Quarantine => f.write_str("it is given up and counted as failed"),
-            Self::Defer => f.write_str("it is left for later"),
+            Self::Defer => f.write_str("it is given back for later"),
             Self::Abandon => f.write_str("it is left to another worker"),
             Self::Stop => f.write_str("the worker stops"),
         }
@@ -182,8 +182,10 @@ mod tests {
     #[test]
     fn the_table_of_dispositions() {
         let key = || "k".to_owned();
-        let plugin =
-            |stopped| BatchFailure { plugin: "p@1".into(), code: "c".into(), message: "m".into(), stopped };
+        let plugin = |stopped| {
+            let (plugin, code, message) = ("p@1".into(), "c".into(), "m".into());
+            BatchFailure { plugin, code, message, stopped, before: Vec::new() }
+        };
         for (fault, attempts, expected) in [
             (Fault::LeaseLost { key: key() }, 1, Disposition::Abandon),
             (Fault::OutOfTime { key: key() }, 9, Disposition::Defer),

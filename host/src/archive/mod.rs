@@ -11,6 +11,7 @@ use crate::{
     ingest::{
         chunk::{ChunkBounds, Chunker},
         publish::{PublishError, Publisher},
+        run::IngestFault,
     },
     model::{Counts, DocumentId, Job, JobId, Operation, Quarantined, Seal, SourceStats},
     store::{StoreError, Stores},
@@ -23,10 +24,12 @@ use std::{
 
 mod ids;
 mod plan;
+mod refused;
 #[cfg(test)]
 mod tests;
 
 pub use plan::plan;
+pub use refused::refused;
 
 /// Why it could not be found out, or not be published, what is to leave an index. Nothing is lost: it can be done again.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,9 @@ pub enum ArchiveError {
     /// A chunk of removals could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// What a job's plug-in refused cannot be read.
+    #[error(transparent)]
+    Refused(#[from] IngestFault),
     /// An object of a job is not there any more, and without it nobody knows which documents the shop has.
     #[error(
         "{key} is gone or damaged, so it is not known which documents the job had; run the full sync again"
@@ -146,6 +152,7 @@ impl Plan {
             samples: Vec::new(),
             reports: Vec::new(),
             quarantine: Quarantined::default(),
+            ids_in_products: false,
         };
         Ok(stores.jobs.seal(&job.id, &seal).await?)
     }

@@ -3,6 +3,7 @@
 use super::{
     ArchiveError, Plan, Sorting,
     ids::{self, Keeper, Mark},
+    refused,
 };
 use crate::{
     export::sort::{Frame, SortOptions, Sorted, Sorter},
@@ -28,6 +29,8 @@ const REMOVAL: u64 = 2;
 const BEFORE: u64 = 4;
 /// A later job had a document of it, so the shop has it.
 const LATER: u64 = 8;
+/// A product that the full sync had and the plug-in refused may be of it, so the shop may have it.
+const REFUSED: u64 = 16;
 
 /// Finds the documents that the index has of earlier jobs, while neither the full sync nor a later job had them. The caller has
 /// made sure that the export was the whole shop. With `keep`, the ids are kept beside the
@@ -72,6 +75,8 @@ pub async fn plan(
         };
         ids::published(stores, other, true, take).await?;
     }
+
+    refused::named(stores, job, |name| sorter.push(REFUSED, name)).await?;
 
     let removals = sorting.scratch().create()?;
     let mut search = Search {
@@ -159,8 +164,8 @@ impl Search<'_> {
         let had = match bits {
             bits if bits & DOCUMENT != 0 => Some(Mark::Document),
             bits if bits & REMOVAL != 0 => Some(Mark::Removal),
-            bits if bits & (BEFORE | LATER) == BEFORE | LATER => Some(Mark::Before),
-            LATER => return Ok(()),
+            bits if bits & BEFORE == 0 && bits & (LATER | REFUSED) != 0 => return Ok(()),
+            bits if bits & (LATER | REFUSED) != 0 => Some(Mark::Before),
             _ => None,
         };
         match had {

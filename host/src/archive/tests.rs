@@ -146,6 +146,7 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
         samples: Vec::new(),
         reports: Vec::new(),
         quarantine: Quarantined::default(),
+        ids_in_products: false,
     };
     stores.jobs.seal(&job.id, &seal).await.unwrap();
     stores.jobs.get(&job.id).await.unwrap().unwrap()

@@ -48,6 +48,11 @@ impl Workbench {
         self.loader.load_bytes(&component.path, &component.wasm, configs)
     }
 
+    /// The same, with a configuration of its own.
+    pub fn load_as(&self, component: &Component, config: &Config) -> Result<Plugin, LoadError> {
+        self.loader.load_configured(&component.path, &component.wasm, config)
+    }
+
     /// The plug-in that the host brings along.
     pub fn bundled(&self, configs: &Configs) -> Result<Plugin, LoadError> {
         bundled::load(&self.loader, configs)

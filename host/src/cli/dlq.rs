@@ -182,6 +182,15 @@ fn named(letters: &[DeadLetter]) -> Vec<Named<'_>> {
     all
 }
 
+/// Whether a chunk was given up because of its object: nobody but its owner can mend that.
+fn is_damaged(code: &str) -> bool {
+    ["corrupt-chunk", "lost-input"].contains(&code)
+}
+
+/// What helps where an object of the chunk store is not what was written.
+const CURE: &str = "its object is put back first, from a backup or an older version (`host dlq show` names it and its checksum); \
+                    without one, run the export again, which makes new chunks of it, and discard the letter";
+
 fn lines(text: &mut String, what: &str, letters: &[DeadLetter]) {
     for Named { job_id, chunk, code, .. } in named(letters) {
         let _ = writeln!(text, "{what} chunk {chunk} of job {job_id} ({code})");
@@ -221,6 +230,9 @@ async fn redrive(
     lines(&mut text, "left, for its job is no longer known:", orphaned);
     if !dry_run && !sent.is_empty() {
         text.push_str("a worker writes them: `host work`, or `host run` without a source\n");
+    }
+    if sent.iter().any(|letter| is_damaged(&letter.code)) {
+        let _ = writeln!(text, "a chunk that is damaged or gone is given up again unless {CURE}");
     }
     if text.is_empty() {
         text.push_str("there are no such dead letters\n");
@@ -306,6 +318,9 @@ fn letter_text(letter: &DeadLetter) -> String {
         if let Some(error) = error {
             row(name, error_text(error));
         }
+    }
+    if is_damaged(code) {
+        let _ = writeln!(text, "\nit is given up again unless {CURE}");
     }
     let _ = write!(
         text,

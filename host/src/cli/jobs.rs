@@ -99,17 +99,18 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
     }
     let widest = jobs.iter().map(|job| job.job.shop_id.len()).max().unwrap_or(0).max("shop".len());
     let mut text = format!(
-        "{:36}  {:11}  {:widest$}  {:20}  {:>9}  {:>9}  {:>7}  {:>7}  {:>8}\n",
-        "job", "status", "shop", "created", "items", "processed", "skipped", "failed", "conflict"
+        "{:36}  {:11}  {:widest$}  {:7}  {:20}  {:>9}  {:>9}  {:>7}  {:>7}  {:>8}\n",
+        "job", "status", "shop", "target", "created", "items", "processed", "skipped", "failed", "conflict"
     );
     for JobSnapshot { job, status, seal, counts, .. } in &jobs {
         let items = seal.as_ref().map_or("?".to_owned(), |seal| count(seal.total_items));
         let _ = writeln!(
             text,
-            "{:36}  {:11}  {:widest$}  {:20.0}  {:>9}  {:>9}  {:>7}  {:>7}  {:>8}",
+            "{:36}  {:11}  {:widest$}  {:7}  {:20.0}  {:>9}  {:>9}  {:>7}  {:>7}  {:>8}",
             job.id.as_str(),
             status.as_str(),
             job.shop_id,
+            job.target_kind(),
             job.created_at,
             items,
             count(counts.processed),

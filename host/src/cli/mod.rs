@@ -102,7 +102,7 @@ enum Command {
     /// Read an export and write its products to the index; without a source, work the queue
     Run(Box<run::RunArgs>),
     /// Read an export and publish its products as chunks, for `host work` to write
-    Ingest(Box<run::RunArgs>),
+    Ingest(Box<run::IngestArgs>),
     /// Write what is published for all shops, until Ctrl-C
     Work(work::WorkArgs),
     /// Write what is published, as an AWS Lambda function behind SQS
@@ -151,7 +151,7 @@ pub fn main() -> Exit {
     log::start(global.log_format, &screen, matches!(&command, Command::Plugin(plugin) if plugin.shows_log()));
     let result = match command {
         Command::Run(args) => run::run(&global, *args, run::Halves::Both, &screen),
-        Command::Ingest(args) => run::run(&global, *args, run::Halves::Ingest, &screen),
+        Command::Ingest(args) => run::run(&global, (*args).into(), run::Halves::Ingest, &screen),
         Command::Work(args) => work::run(&global, args),
         Command::Jobs(command) => jobs::run(&global, command, &screen),
         Command::Dlq(command) => dlq::run(&global, command),

@@ -27,6 +27,8 @@ pub(super) struct JobView<'a> {
     shop_id: &'a str,
     platform: &'a str,
     index_name: &'a str,
+    /// The kind of index; empty for jobs that are older than the choice.
+    target: &'a str,
     operation: &'static str,
     status: JobStatus,
     sealed: bool,
@@ -66,6 +68,7 @@ impl<'a> JobView<'a> {
             shop_id: &job.job.shop_id,
             platform: &job.job.platform,
             index_name: &job.job.index_name,
+            target: job.job.target_kind(),
             operation: job.job.operation.as_str(),
             status: job.status,
             sealed: job.seal.is_some(),
@@ -127,8 +130,11 @@ impl<'a> JobView<'a> {
             if number > 0 {
                 let _ = writeln!(text, "  {name:<10} {}", count(number));
             }
-            for entry in class.iter().take(3) {
-                let _ = writeln!(text, "    {}", entry_text(entry));
+            // Many may say the same: the chunks of a job that was cancelled.
+            let mut said: Vec<String> = class.iter().map(|entry| entry_text(entry)).collect();
+            said.dedup();
+            for line in said.iter().take(3) {
+                let _ = writeln!(text, "    {line}");
             }
         }
         if let Some(message) = self.error_message {

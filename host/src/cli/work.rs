@@ -5,7 +5,7 @@ use super::{
     backend::Backend,
     context::{effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
-    run::{interrupts, stopped},
+    run::{interrupts, left_in_queue, stopped},
     supply::PluginArgs,
 };
 use crate::telemetry::exporter;
@@ -54,6 +54,7 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
         };
         exporter.flush();
         worked.map_err(|stop| stopped(stop, None))?;
+        left_in_queue();
         Ok(Exit::Interrupted)
     })
 }

@@ -84,11 +84,38 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Effective, Con
     for (flag, key, value) in &overrides.0 {
         figment = figment.merge(Flag(flag, key, value.clone()));
     }
-    let config: Config = figment.extract().map_err(|errors| ConfigError::Invalid(describe(errors)))?;
+    let mut config: Config = figment.extract().map_err(|errors| ConfigError::Invalid(describe(errors)))?;
+    beside_their_file(&mut config, &figment);
     let mut origins = Vec::new();
     let json = serde_json::to_value(&config).expect("a configuration is plain data");
     collect(&figment, String::new(), &json, &mut origins);
     Ok(Effective { config, origins })
+}
+
+/// Paths that a file names are seen from its folder, wherever the host is started; those of variables and flags, from the
+/// working folder.
+fn beside_their_file(config: &mut Config, figment: &Figment) {
+    let Config { data_dir, plugin, telemetry, .. } = config;
+    let named: [(&str, Vec<&mut PathBuf>); 5] = [
+        ("data_dir", vec![data_dir]),
+        ("plugin.files", plugin.files.iter_mut().filter(|path| !is_address(path)).collect()),
+        ("plugin.lock", vec![&mut plugin.lock]),
+        ("plugin.require_signature", plugin.require_signature.iter_mut().collect()),
+        ("telemetry.prometheus_file", telemetry.prometheus_file.iter_mut().collect()),
+    ];
+    for (key, paths) in named {
+        let source = figment.find_metadata(key).and_then(|metadata| metadata.source.as_ref());
+        if let Some(Source::File(file)) = source
+            && let Some(folder) = file.parent()
+        {
+            paths.into_iter().for_each(|path| *path = folder.join(&path));
+        }
+    }
+}
+
+/// Whether a plug-in is no file of this machine.
+fn is_address(source: &Path) -> bool {
+    source.to_string_lossy().contains("://")
 }
 
 /// Whether a variable, `HOST_` left out, is meant for us: orchestrators set `HOST_IP` and the like. A wrong key inside one

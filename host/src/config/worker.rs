@@ -13,6 +13,8 @@ pub struct WorkerConfig {
     pub concurrency: NonZeroUsize,
     /// For how long a chunk stays with a worker that gives no sign of life, in seconds.
     pub lease_seconds: NonZeroU64,
+    /// How long chunks under way may go on after Ctrl-C or SIGTERM, in seconds; what is not done then is given back.
+    pub grace_seconds: u64,
     /// What a document does whose version equals the stored one while its content differs: `conflict`, or `write` after
     /// a change of plug-in or configuration.
     pub same_version: SameVersion,
@@ -23,6 +25,8 @@ impl Default for WorkerConfig {
         Self {
             concurrency: const { NonZeroUsize::new(4).expect("is not 0") },
             lease_seconds: const { NonZeroU64::new(60).expect("is not 0") },
+            // Done before a supervisor that allows 30 s kills.
+            grace_seconds: 20,
             same_version: SameVersion::Conflict,
         }
     }
@@ -35,6 +39,7 @@ impl WorkerConfig {
             concurrency: self.concurrency.get(),
             lease: Duration::from_secs(self.lease_seconds.get()),
             idle: Duration::from_millis(20),
+            grace: Duration::from_secs(self.grace_seconds),
         }
     }
 }

@@ -101,6 +101,12 @@ pub async fn read(chunks: &dyn Chunks, job: &Job, object: u32) -> Result<Option<
     kept.map(Some).map_err(|error| Lost { key, what: format!("damaged: {error}") }.into())
 }
 
+/// The products of one object of a sealed job's quarantine, which must be there.
+pub async fn read_sealed(chunks: &dyn Chunks, job: &Job, object: u32) -> Result<Vec<Kept>, IngestFault> {
+    let missing = || Lost { key: key(job, object), what: "gone".to_owned() };
+    Ok(read(chunks, job, object).await?.ok_or_else(missing)?)
+}
+
 /// Feeds a job's quarantine to an ingest, object by object; the channel holds `ahead` batches. Fails unless everything that was kept
 /// is there.
 pub fn start(
@@ -125,8 +131,7 @@ async fn feed(
 ) -> Result<SourceStats, IngestFault> {
     let mut stats = SourceStats { grouping: REPLAY.to_owned(), ..SourceStats::default() };
     for object in 0..quarantined.objects {
-        let missing = || Lost { key: key(job, object), what: "gone".to_owned() };
-        let mut kept = read(chunks, job, object).await?.ok_or_else(missing)?.into_iter().peekable();
+        let mut kept = read_sealed(chunks, job, object).await?.into_iter().peekable();
         while kept.peek().is_some() {
             let items: Vec<Item> = kept
                 .by_ref()

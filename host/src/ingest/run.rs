@@ -2,6 +2,7 @@
 
 use super::{
     chunk::{ChunkBounds, Chunker},
+    naming::Naming,
     publish::{PublishError, Publisher},
     quarantine::{Kept, Lost, Quarantine},
     refused::Refused,
@@ -21,6 +22,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// A batch of items in export order; the end of the export carries what was read.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ pub struct Published {
     pub refused: AtomicU64,
 }
 
-/// Transforms what `reads` brings, in order, publishes the chunks and seals the job.
+/// Transforms what `reads` brings, in order, publishes the chunks and seals the job; no seal if `leave` is cancelled before.
 ///
 /// Idempotent: after an interruption the whole ingest is run again with the same job, and meets its own chunks.
 pub async fn ingest(
@@ -91,7 +93,8 @@ pub async fn ingest(
     settings: IngestSettings,
     reads: mpsc::Receiver<Result<Read, IngestFault>>,
     progress: &Published,
-) -> Result<Seal, IngestFault> {
+    leave: &CancellationToken,
+) -> Result<Option<Seal>, IngestFault> {
     stores.jobs.create(job).await?;
     let mut sink = Sink {
         job,
@@ -99,6 +102,7 @@ pub async fn ingest(
         publisher: Publisher::new(stores, job),
         refused: Refused::new(stores, job),
         quarantine: Quarantine::new(stores, job, settings.quarantine_bytes),
+        naming: Naming::default(),
         items: 0,
         progress,
     };
@@ -108,14 +112,14 @@ pub async fn ingest(
     // Batches are transformed side by side, their answers taken in order: chunks are the same on any number of cores.
     let mut batches = reads
         .map(|read| async {
-            match read? {
-                Read::Items(items) => transform_items(transform.as_ref(), items).await.map(Step::Items),
-                Read::End(stats) => Ok(Step::End(stats)),
-            }
+            Ok::<_, IngestFault>(match read? {
+                Read::Items(items) => transform_items(transform.as_ref(), items).await,
+                Read::End(stats) => Step::End(stats),
+            })
         })
         .buffered(settings.batches.max(1))
         .boxed();
-    let taken: Result<(), IngestFault> = async {
+    let taking = async {
         while let Some(step) = batches.try_next().await? {
             match step {
                 Step::Items(items) => {
@@ -123,27 +127,44 @@ pub async fn ingest(
                         sink.take(item, transform.manifest()).await?;
                     }
                 }
+                Step::Failed(refused, failure) => {
+                    for product in refused {
+                        sink.take(product, transform.manifest()).await?;
+                    }
+                    return Err(failure.into());
+                }
                 Step::End(stats) => source = Some(stats),
             }
         }
-        Ok(())
-    }
-    .await;
+        Ok::<_, IngestFault>(())
+    };
+    let taken = tokio::select! {
+        taken = taking => taken.map(Some),
+        () = leave.cancelled() => Ok(None),
+    };
     drop(batches);
-    if let Err(fault) = taken {
-        // For whoever mends the plug-in. What stopped the ingest is worth more than why this failed as well.
-        let _stored = sink.quarantine.finish().await;
-        return Err(fault);
-    }
-    let source = source.ok_or(IngestFault::ReaderStopped)?;
+    let ended = taken.and_then(|all| match all {
+        Some(()) => source.map(Some).ok_or(IngestFault::ReaderStopped),
+        None => Ok(None),
+    });
+    let source = match ended {
+        Ok(Some(source)) => source,
+        stopped => {
+            // For whoever mends the plug-in. What stopped the ingest is worth more than why this failed as well.
+            let _stored = sink.quarantine.finish().await;
+            return stopped.map(|_| None);
+        }
+    };
     let seal = sink.finish(source).await?;
     stores.jobs.seal(&job.id, &seal).await?;
     names::count_items(&seal.refused);
-    Ok(seal)
+    Ok(Some(seal))
 }
 
 enum Step {
     Items(Vec<Made>),
+    /// A batch failed as a whole; what was refused before that.
+    Failed(Vec<Made>, BatchFailure),
     End(SourceStats),
 }
 
@@ -152,7 +173,7 @@ enum Made {
     Refused(Entry),
 }
 
-async fn transform_items(transform: &dyn Transform, items: Vec<Item>) -> Result<Vec<Made>, IngestFault> {
+async fn transform_items(transform: &dyn Transform, items: Vec<Item>) -> Step {
     // Entries keep their place among the products, so that reports are in export order.
     let mut places = Vec::with_capacity(items.len());
     let mut products = Vec::with_capacity(items.len());
@@ -165,8 +186,16 @@ async fn transform_items(transform: &dyn Transform, items: Vec<Item>) -> Result<
             Item::Refused(entry) => places.push(Err(entry)),
         }
     }
-    let outcomes = if products.is_empty() { Vec::new() } else { transform.transform(products).await? };
-    let mut outcomes = outcomes.into_iter();
+    let outcomes = if products.is_empty() { Ok(Vec::new()) } else { transform.transform(products).await };
+    let mut outcomes = match outcomes {
+        Ok(outcomes) => outcomes.into_iter(),
+        Err(mut failure) => {
+            let before = places.into_iter().flatten().zip(std::mem::take(&mut failure.before));
+            let refused = before.filter(|(_, (_, outcome))| outcome.refused.is_some());
+            let made = |(source, (product, outcome))| Made::Product { source, product, outcome };
+            return Step::Failed(refused.map(made).collect(), failure);
+        }
+    };
     let made = places.into_iter().map(|place| match place {
         Ok(source) => {
             let (product, outcome) = outcomes.next().expect("a transform answers each product");
@@ -174,7 +203,7 @@ async fn transform_items(transform: &dyn Transform, items: Vec<Item>) -> Result<
         }
         Err(entry) => Made::Refused(entry),
     });
-    Ok(made.collect())
+    Step::Items(made.collect())
 }
 
 /// Where a product stands in the export.
@@ -202,6 +231,7 @@ struct Sink<'a> {
     publisher: Publisher<'a>,
     refused: Refused<'a>,
     quarantine: Quarantine<'a>,
+    naming: Naming,
     /// Documents and removals.
     items: u64,
     progress: &'a Published,
@@ -259,6 +289,9 @@ impl Sink<'_> {
             };
             return self.refuse(place.of(entry)).await;
         }
+        let ids =
+            removals.iter().map(|removal| &removal.id).chain(documents.iter().map(|document| &document.id));
+        ids.for_each(|id| self.naming.look(id, &product.text));
         // Removals first: a plug-in that replaces a document by others of the same id means the new ones to stay.
         for removal in removals {
             self.push(Operation::DeleteDocuments, removal.id, &removal.version).await?;
@@ -302,6 +335,7 @@ impl Sink<'_> {
             samples,
             reports,
             quarantine,
+            ids_in_products: self.naming.holds(),
         })
     }
 }

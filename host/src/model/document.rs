@@ -44,13 +44,18 @@ impl DocumentId {
         if id.is_empty() {
             return Err(InvalidDocumentId::Empty);
         }
-        if let Some(character) = id.chars().find(|c| !(c.is_ascii_alphanumeric() || "._~-".contains(*c))) {
+        if let Some(character) = id.chars().find(|c| !Self::takes(*c)) {
             return Err(InvalidDocumentId::Character { id: id.chars().take(80).collect(), character });
         }
         if id.len() > 255 {
             return Err(InvalidDocumentId::TooLong(id.len()));
         }
         Ok(Self(id))
+    }
+
+    /// Whether an id may have this character.
+    pub fn takes(character: char) -> bool {
+        character.is_ascii_alphanumeric() || "._~-".contains(character)
     }
 
     /// The id as text.

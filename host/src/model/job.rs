@@ -163,6 +163,10 @@ pub struct Seal {
     /// Products that the plug-in trapped on or refused, kept so that a mended one can be given them again.
     #[serde(default)]
     pub quarantine: Quarantined,
+    /// Whether the ids of all documents stand in the texts of their products, so that it is known which documents may be of a
+    /// product that was refused.
+    #[serde(default)]
+    pub ids_in_products: bool,
 }
 
 /// How much of what a plug-in trapped on or refused was kept.

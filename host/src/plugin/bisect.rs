@@ -12,14 +12,15 @@ pub(super) enum Stop<F, E> {
 }
 
 /// Runs a batch of `len` items. When a run fails, its halves are run on their own, down to single items; `guilty`
-/// gives the outcome of an item that fails alone. Outcomes are in the order of the items.
+/// gives the outcome of an item that fails alone. Outcomes are in the order of the items; with an error come those of the
+/// items before.
 ///
 /// One guilty item of n costs at most 2·log₂ n further runs, all n together 2·(n − 1).
 pub(super) fn bisect<T, F, E>(
     len: usize,
     mut run: impl FnMut(Range<usize>) -> Result<Vec<T>, Stop<F, E>>,
     mut guilty: impl FnMut(usize, F) -> T,
-) -> Result<Vec<T>, E> {
+) -> Result<Vec<T>, (E, Vec<T>)> {
     let mut outcomes = Vec::with_capacity(len);
     // The next range is on top, so the items are handled from left to right.
     let mut pending = Vec::new();
@@ -29,7 +30,7 @@ pub(super) fn bisect<T, F, E>(
     while let Some(range) = pending.pop() {
         match run(range.clone()) {
             Ok(mut good) => outcomes.append(&mut good),
-            Err(Stop::Abort(error)) => return Err(error),
+            Err(Stop::Abort(error)) => return Err((error, outcomes)),
             Err(Stop::Fault(fault)) if range.len() == 1 => outcomes.push(guilty(range.start, fault)),
             Err(Stop::Fault(_)) => {
                 let middle = range.start + range.len() / 2;
@@ -82,11 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn an_abort_ends_everything() {
-        let run = |range: Range<usize>| -> Result<Vec<()>, _> {
-            if range.len() == 10 { Err(Stop::Fault(())) } else { Err(Stop::Abort("enough")) }
+    fn an_abort_ends_everything_and_gives_what_was_found_before() {
+        let run = |range: Range<usize>| match range {
+            range if range.start >= 4 && range.len() < 5 => Err(Stop::Abort("enough")),
+            range if range.contains(&3) => Err(Stop::Fault(())),
+            range => Ok(range.collect()),
         };
-        assert_eq!(bisect(10, run, |_, ()| ()), Err("enough"));
+        assert_eq!(bisect(10, run, |item, ()| 10 * item), Err(("enough", vec![0, 1, 2, 30])));
     }
 
     proptest! {

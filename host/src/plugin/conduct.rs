@@ -64,7 +64,7 @@ impl Conduct {
         );
         metrics::counter!(names::PLUGINS_STOPPED).increment(1);
         let (plugin, code) = (plugin.to_owned(), STOPPED_CODE.to_owned());
-        recent.stopped = Some(BatchFailure { plugin, code, message, stopped: true });
+        recent.stopped = Some(BatchFailure { plugin, code, message, stopped: true, before: Vec::new() });
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {

@@ -1,6 +1,9 @@
 //! What can go wrong while a guest runs, and what is said of it.
 
-use crate::plugin::{Limits, Refusal, limits::MemoryLimiter, text::bounded, wasi::Misdeed};
+use crate::{
+    plugin::{Limits, Refusal, limits::MemoryLimiter, text::bounded, wasi::Misdeed},
+    telemetry::progress::count,
+};
 use serde_json::{Map, Value};
 use wasmtime::{Trap, WasmBacktrace};
 
@@ -18,6 +21,8 @@ pub(super) enum FaultKind {
     Trap,
     /// The guest took too long.
     Timeout,
+    /// The guest executed too many instructions, where they are counted.
+    Fuel,
     /// The guest trapped after it had been refused memory.
     Memory,
     /// The guest returned too much.
@@ -51,7 +56,8 @@ impl Fault {
         let root = error.root_cause().to_string();
         let root = root.strip_prefix("wasm trap: ").unwrap_or(&root);
         let kind = match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt | Trap::OutOfFuel) => FaultKind::Timeout,
+            Some(Trap::Interrupt) => FaultKind::Timeout,
+            Some(Trap::OutOfFuel) => FaultKind::Fuel,
             // Guests abort when an allocation fails, so the trap itself does not tell.
             Some(_) if memory_was_refused => FaultKind::Memory,
             Some(_) => FaultKind::Trap,
@@ -67,7 +73,7 @@ impl Fault {
     pub(super) fn code(&self) -> &'static str {
         match self.kind {
             FaultKind::Trap => "plugin-trap",
-            FaultKind::Timeout => "plugin-timeout",
+            FaultKind::Timeout | FaultKind::Fuel => "plugin-timeout",
             FaultKind::Memory => "plugin-memory",
             FaultKind::Output => "plugin-output",
             FaultKind::Contract => "plugin-contract",
@@ -79,6 +85,9 @@ impl Fault {
         match self.kind {
             FaultKind::Trap => format!("trapped ({})", self.what),
             FaultKind::Timeout => format!("took longer than the {} ms that a call may take", limits.call_ms),
+            FaultKind::Fuel => {
+                format!("executed more than the {} instructions that a call may execute", count(limits.fuel))
+            }
             FaultKind::Memory => {
                 format!("needed more than the {} that it may have", megabytes(limits.memory_bytes))
             }
@@ -91,7 +100,7 @@ impl Fault {
 
     /// The refusal of the one item that makes the plug-in fail.
     pub(super) fn into_refusal(self, plugin: &str, item: &str, limits: &Limits) -> Refusal {
-        let message = format!("with this {item} alone, plug-in {plugin} {}", self.verb_phrase(limits));
+        let message = format!("with {item} alone, plug-in {plugin} {}", self.verb_phrase(limits));
         let mut details = Map::new();
         details.insert("trap".to_owned(), Value::from(self.what.as_str()));
         details.insert("backtrace".to_owned(), Value::from(self.backtrace.clone()));
@@ -143,16 +152,24 @@ mod tests {
     fn each_kind_has_a_code_and_a_sentence() {
         let limits = Limits::default();
         let said = |kind| {
-            let refusal = fault(kind).into_refusal("p@1.0.0", "product", &limits);
+            let refusal = fault(kind).into_refusal("p@1.0.0", "this product", &limits);
             format!("{}: {}", refusal.code, refusal.message)
         };
         insta::assert_snapshot!(
-            [FaultKind::Trap, FaultKind::Timeout, FaultKind::Memory, FaultKind::Output, FaultKind::Contract]
-                .map(said)
-                .join("\n"),
+            [
+                FaultKind::Trap,
+                FaultKind::Timeout,
+                FaultKind::Fuel,
+                FaultKind::Memory,
+                FaultKind::Output,
+                FaultKind::Contract
+            ]
+            .map(said)
+            .join("\n"),
             @r"
             plugin-trap: with this product alone, plug-in p@1.0.0 trapped (what)
             plugin-timeout: with this product alone, plug-in p@1.0.0 took longer than the 10000 ms that a call may take
+            plugin-timeout: with this product alone, plug-in p@1.0.0 executed more than the 100,000,000,000 instructions that a call may execute
             plugin-memory: with this product alone, plug-in p@1.0.0 needed more than the 256 MiB that it may have
             plugin-output: with this product alone, plug-in p@1.0.0 returned more than the 64 MiB that a call may return
             plugin-contract: with this product alone, plug-in p@1.0.0 broke the contract: what

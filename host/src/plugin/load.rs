@@ -234,6 +234,7 @@ impl Loaded {
             code: code(code_text),
             message: bounded(message, CAUSE_CHARACTERS),
             stopped: false,
+            before: Vec::new(),
         }
     }
 }
@@ -271,8 +272,8 @@ pub fn read_component(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
     Ok(wasm)
 }
 
-/// Tells from its first bytes what a file is.
-fn recognise(path: &Path, wasm: &[u8]) -> Result<(), LoadError> {
+/// Tells from its first bytes what a file is, and refuses all but components.
+pub fn recognise(path: &Path, wasm: &[u8]) -> Result<(), LoadError> {
     let path = path.to_owned();
     if wasm.is_empty() {
         return Err(LoadError::Empty { path });

@@ -34,7 +34,7 @@ pub use contract::{CONTRACT_VERSION, Role};
 pub use engine::{Allocation, Engine, EngineError, Profile};
 pub use inspect::{Import, Inspection};
 pub use limits::Limits;
-pub use load::{Config, Configs, Loader, Plugin, read_component};
+pub use load::{Config, Configs, Loader, Plugin, read_component, recognise};
 pub use load_error::LoadError;
 pub use plugins::{Component, OpenError, Plugins, Settings};
 pub use pool::Pool;
@@ -129,6 +129,8 @@ pub struct BatchFailure {
     pub message: String,
     /// Whether the plug-in was stopped because it kept failing: nothing is wrong with the batch.
     pub stopped: bool,
+    /// The first products of the batch and what became of them before it failed, in a transform.
+    pub before: Vec<(Product, ProductOutcome)>,
 }
 
 /// The transform role.

@@ -14,6 +14,7 @@ use crate::{
         load::Loaded,
         pool::Warm,
         sandbox::Sandbox,
+        text::bounded,
     },
 };
 use async_trait::async_trait;
@@ -24,6 +25,9 @@ use std::{
     time::{Duration, Instant},
 };
 use wasmtime::Store;
+
+/// Characters of a product's id that go into a message.
+const ID_CHARACTERS: usize = 100;
 
 /// A plug-in on the threads that it runs on.
 #[derive(Clone, Debug)]
@@ -49,15 +53,23 @@ impl Runner {
         products: Vec<Product>,
     ) -> Result<(Vec<(Product, ProductOutcome)>, Cost), BatchFailure> {
         self.run(move |warm, plugin| {
-            let (outcomes, cost) = {
+            let isolated = {
                 let texts: Vec<&str> = products.iter().map(|product| product.text.as_str()).collect();
+                let name = |item: usize| products[item].id.as_deref().map(|id| bounded(id, ID_CHARACTERS));
                 Batch::new(warm, plugin, "product", texts.len()).isolate(
                     |guest, store, range| guest.transform(store, &texts[range]),
                     |checker, len, said| checker.transformed(len, said),
+                    name,
                     |refusal| ProductOutcome { refused: Some(refusal), ..ProductOutcome::default() },
-                )?
+                )
             };
-            Ok((products.into_iter().zip(outcomes).collect(), cost))
+            match isolated {
+                Ok((outcomes, cost)) => Ok((products.into_iter().zip(outcomes).collect(), cost)),
+                Err(failed) => {
+                    let (failure, before) = *failed;
+                    Err(BatchFailure { before: products.into_iter().zip(before).collect(), ..failure })
+                }
+            }
         })
         .await
     }
@@ -68,11 +80,14 @@ impl Runner {
         documents: Vec<MadeDocument>,
     ) -> Result<(Vec<Verdict>, Cost), BatchFailure> {
         self.run(move |warm, plugin| {
-            Batch::new(warm, plugin, "document", documents.len()).isolate(
+            let isolated = Batch::new(warm, plugin, "document", documents.len()).isolate(
                 |guest, store, range| guest.validate(store, &documents[range]),
                 |checker, len, said| checker.verdicts(len, said),
+                // The report has it beside the message.
+                |_| None,
                 |refusal| Verdict { refused: Some(refusal), ..Verdict::default() },
-            )
+            );
+            isolated.map_err(|failed| failed.0)
         })
         .await
     }
@@ -86,11 +101,13 @@ impl Runner {
             let text = |fields: Map<String, Value>| Value::Object(fields).to_string();
             let pairs: Vec<(String, String)> =
                 pairs.into_iter().map(|(incoming, stored)| (text(incoming), text(stored))).collect();
-            Batch::new(warm, plugin, "pair of versions", pairs.len()).isolate(
+            let isolated = Batch::new(warm, plugin, "pair of versions", pairs.len()).isolate(
                 |guest, store, range| guest.compare(store, &pairs[range]),
                 |checker, len, said| Ok(checker.orderings(len, said)?.into_iter().map(Ok).collect()),
+                |_| None,
                 Err,
-            )
+            );
+            isolated.map_err(|failed| failed.0)
         })
         .await
     }
@@ -158,6 +175,9 @@ impl Cost {
     }
 }
 
+/// Why a batch failed, and the outcomes of the items before.
+type Failed<T> = Box<(BatchFailure, Vec<T>)>;
+
 /// A batch on its way through a guest.
 struct Batch<'a> {
     warm: &'a mut Warm,
@@ -178,8 +198,9 @@ impl<'a> Batch<'a> {
         mut self,
         call: impl Fn(&Guest, &mut Store<Sandbox>, Range<usize>) -> Called<Raw>,
         check: impl Fn(&Checker<'_>, usize, Raw) -> Result<Vec<T>, String>,
+        name: impl Fn(usize) -> Option<String>,
         refused: impl Fn(Refusal) -> T,
-    ) -> Result<(Vec<T>, Cost), BatchFailure> {
+    ) -> Result<(Vec<T>, Cost), Failed<T>> {
         let (plugin, item, len) = (self.plugin, self.item, self.len);
         let checker = Checker { plugin: &plugin.reference, limits: &plugin.limits };
         let mut patience = Patience::new(plugin);
@@ -209,11 +230,12 @@ impl<'a> Batch<'a> {
                 Err(failure) => Err(Stop::Abort(failure)),
             }
         };
-        let guilty = |_, fault: Fault| {
+        let guilty = |position, fault: Fault| {
             plugin.conduct.fault(&fault, &plugin.reference, &plugin.limits);
-            refused(fault.into_refusal(&plugin.reference, item, &plugin.limits))
+            let item = name(position).map_or(format!("this {item}"), |name| format!("{item} {name}"));
+            refused(fault.into_refusal(&plugin.reference, &item, &plugin.limits))
         };
-        let outcomes = bisect(len, run, guilty)?;
+        let outcomes = bisect(len, run, guilty).map_err(Box::new)?;
         Ok((outcomes, self.cost))
     }
 }

@@ -13,7 +13,7 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {
-    /// What `--plugin` or the settings call the plug-in.
+    /// What `--plugin` or the settings call the plug-in; in the lock, a path is as seen from the lock's folder.
     pub source: String,
     /// Digest of the component.
     pub digest: Digest,
@@ -64,13 +64,30 @@ impl Lock {
 
     /// What is pinned for a name; paths may be spelled in other ways that mean the same.
     pub fn pin(&self, source: &Path) -> Option<&Pin> {
-        self.pins.iter().find(|pin| spelled(Path::new(&pin.source)) == spelled(source))
+        let source = spelled(source);
+        self.pins.iter().find(|pin| self.means(pin) == source)
+    }
+
+    /// The absolute path of a pinned file, or the address in a registry.
+    fn means(&self, pin: &Pin) -> PathBuf {
+        let source = Path::new(&pin.source);
+        if is_remote(source) { source.to_owned() } else { spelled(&self.folder().join(source)) }
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
     /// Pins a plug-in, in place of what was pinned for its name.
-    pub fn set(&mut self, pin: Pin) {
-        let same = |other: &Pin| spelled(Path::new(&other.source)) == spelled(Path::new(&pin.source));
-        match self.pins.iter().position(same) {
+    pub fn set(&mut self, mut pin: Pin) {
+        let named = Path::new(&pin.source);
+        let source = spelled(named);
+        // Where both are seen from the same folder, the name stays as it was written.
+        if !is_remote(named) && spelled(&self.folder().join(named)) != source {
+            let seen = source.strip_prefix(spelled(self.folder())).unwrap_or(&source);
+            pin.source = seen.to_string_lossy().into_owned();
+        }
+        match self.pins.iter().position(|other| self.means(other) == source) {
             Some(position) => self.pins[position] = pin,
             None => self.pins.push(pin),
         }
@@ -81,8 +98,7 @@ impl Lock {
         let failed = |cause: String| SupplyError::Lock { path: self.path.clone(), cause };
         let text = toml::to_string(&Toml { plugin: self.pins.clone() })
             .map_err(|error| failed(error.to_string()))?;
-        let folder =
-            self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = self.folder();
         let write = || {
             let mut file = tempfile::Builder::new().permissions(rights()).tempfile_in(folder)?;
             file.write_all(HEAD.as_bytes())?;
@@ -98,9 +114,13 @@ fn rights() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }
 
+fn is_remote(source: &Path) -> bool {
+    source.to_string_lossy().starts_with(super::reference::SCHEME)
+}
+
 /// A path without `./`, so that the same file is found by all its spellings.
 fn spelled(source: &Path) -> PathBuf {
-    let absolute = if source.to_string_lossy().starts_with(super::reference::SCHEME) {
+    let absolute = if is_remote(source) {
         source.to_owned()
     } else {
         std::path::absolute(source).unwrap_or_else(|_| source.to_owned())

@@ -1,7 +1,7 @@
 //! Messages that somebody else has received, a number of them at once: what a function is invoked with. Until they are
 //! begun they stay hidden by what their receiver asked for: for as long as a function may run.
 
-use super::run::{Handled, Worker};
+use super::run::{Handled, Leave, Worker};
 use crate::{
     fault::chain,
     store::{Delivery, Receipt},
@@ -56,7 +56,7 @@ impl Worker {
                 }
                 continue;
             }
-            match self.handle(delivery, Some(budget.work_until), &CancellationToken::new()).await {
+            match self.handle(delivery, &Leave::At(budget.work_until), &CancellationToken::new()).await {
                 Ok(Handled::Settled) => done.push(receipt),
                 Ok(Handled::Left) => is_blocked = true,
                 Err(stop) => {

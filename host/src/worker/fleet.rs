@@ -3,7 +3,7 @@
 //! Shops with messages stand in one line for the places at work, and each takes one message before it stands at the end
 //! again. A shop without messages leaves the line and waits at its queue.
 
-use super::run::{Stop, Worker};
+use super::run::{Leave, Stop, Worker};
 use crate::{
     fault::chain,
     model::ChunkRef,
@@ -29,9 +29,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 impl Worker {
-    /// Works the queues of all shops, or only of one, until cancelled; chunks under way are finished first. A shop whose
-    /// chunks fail for a reason that somebody has to mend is left alone for a while, the others go on. Fails only if the
-    /// shops cannot be listed at the start.
+    /// Works the queues of all shops, or only of one, until cancelled; chunks under way are then finished, or given
+    /// back after the grace. A shop whose chunks fail for a reason that somebody has to mend is left alone for a while, the
+    /// others go on. Fails only if the shops cannot be listed at the start.
     pub async fn run_all(
         self: &Arc<Self>,
         only: Option<&str>,
@@ -127,11 +127,11 @@ impl Shop {
             match self.next(&stopping, &mut is_quiet).await {
                 Ok(Some((delivery, place))) => {
                     let (worker, stopped) = (Arc::clone(&self.worker), stopped.clone());
-                    let stopping = stopping.clone();
+                    let (stopping, leave) = (stopping.clone(), Leave::After(self.cancel.clone()));
                     let ChunkRef { job_id, seq, .. } = &delivery.chunk;
                     let span = tracing::info_span!("chunk", %job_id, seq);
                     let handle = async move {
-                        let handled = worker.handle(delivery, None, &stopping).await;
+                        let handled = worker.handle(delivery, &leave, &stopping).await;
                         drop(place);
                         let is_done = handled.is_ok();
                         if let Err(stop) = handled {

@@ -34,6 +34,8 @@ pub struct WorkerSettings {
     pub lease: Duration,
     /// Wait before looking again into an empty queue.
     pub idle: Duration,
+    /// How long a chunk under way may go on after a cancel.
+    pub grace: Duration,
 }
 
 /// Writes chunks to an index.
@@ -92,6 +94,16 @@ pub(super) enum Handled {
     Left,
 }
 
+/// When a chunk that is not done is given back, as if it had never been tried. What is written by then is found written the
+/// next time.
+#[derive(Clone, Debug)]
+pub(super) enum Leave {
+    /// At this instant.
+    At(Timestamp),
+    /// A grace after this is cancelled.
+    After(CancellationToken),
+}
+
 /// When a worker's loop ends by itself.
 #[derive(Clone, Debug)]
 pub enum Until {
@@ -124,7 +136,7 @@ impl Worker {
         self.news.notify_one();
     }
 
-    /// Works a shop's queue until `until` or until cancelled; chunks under way are finished first.
+    /// Works a shop's queue until `until` or until cancelled; chunks under way are then finished, or given back after the grace.
     pub async fn run(
         self: &Arc<Self>,
         shop_id: &str,
@@ -154,7 +166,8 @@ impl Worker {
                             let ChunkRef { job_id, seq, .. } = &delivery.chunk;
                             // Whatever is logged on the way is found by the job.
                             let span = tracing::info_span!("chunk", %job_id, seq);
-                            let handle = async move { worker.handle(delivery, None, &stopping).await };
+                            let leave = Leave::After(cancel.clone());
+                            let handle = async move { worker.handle(delivery, &leave, &stopping).await };
                             tasks.spawn(handle.instrument(span));
                         }
                     }
@@ -202,17 +215,16 @@ impl Worker {
     }
 
     /// Handles one delivery from claim to acknowledgement.
-    /// What is not done at `until` is left for later; `stopping` is cancelled before a message is given back that needs
-    /// somebody to act first.
+    /// `stopping` is cancelled before a message is given back that needs somebody to act first.
     pub(super) async fn handle(
         &self,
         delivery: Delivery,
-        until: Option<Timestamp>,
+        leave: &Leave,
         stopping: &CancellationToken,
     ) -> Result<Handled, Box<Stop>> {
         let mut held = None;
         // A panic concerns this chunk alone; the loop and the other chunks go on.
-        let result = AssertUnwindSafe(self.steps(&delivery, until, &mut held)).catch_unwind().await;
+        let result = AssertUnwindSafe(self.steps(&delivery, leave, &mut held)).catch_unwind().await;
         let result = result.unwrap_or_else(|panic| {
             let message = panic.downcast_ref::<String>().cloned();
             let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -227,7 +239,7 @@ impl Worker {
     async fn steps(
         &self,
         delivery: &Delivery,
-        until: Option<Timestamp>,
+        leave: &Leave,
         held: &mut Option<Held>,
     ) -> Result<Handled, Fault> {
         let Delivery { chunk, receipt, .. } = delivery;
@@ -249,8 +261,7 @@ impl Worker {
                 let outcome = tokio::select! {
                     outcome = self.outcome(chunk) => outcome?,
                     () = lost.cancelled() => return Err(Fault::LeaseLost { key: chunk.key.clone() }),
-                    // What is written by then is found written the next time.
-                    () = self.sleep_until(until) => return Err(Fault::OutOfTime { key: chunk.key.clone() }),
+                    () = self.time_is_up(leave) => return Err(Fault::OutOfTime { key: chunk.key.clone() }),
                 };
                 drop(heartbeat);
                 self.settle(delivery, fence, &outcome).await?;
@@ -275,11 +286,17 @@ impl Worker {
         Ok(Handled::Settled)
     }
 
-    /// Returns at an instant; never without one.
-    async fn sleep_until(&self, until: Option<Timestamp>) {
-        let Some(until) = until else { return std::future::pending().await };
-        let left = self.env.now().duration_until(until);
-        self.env.sleep(Duration::try_from(left).unwrap_or_default()).await;
+    async fn time_is_up(&self, leave: &Leave) {
+        let left = match leave {
+            Leave::At(instant) => {
+                Duration::try_from(self.env.now().duration_until(*instant)).unwrap_or_default()
+            }
+            Leave::After(cancel) => {
+                cancel.cancelled().await;
+                self.settings.grace
+            }
+        };
+        self.env.sleep(left).await;
     }
 
     async fn outcome(&self, chunk: &ChunkRef) -> Result<ChunkOutcome, Fault> {

@@ -26,6 +26,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+mod cancelled;
 mod fleet;
 mod lanes;
 mod overtaken;
@@ -227,6 +228,7 @@ impl Validate for Rules {
                 code: "broken".into(),
                 message: "cannot".into(),
                 stopped: false,
+                before: Vec::new(),
             });
         }
         let verdict = |document: MadeDocument| {
@@ -304,6 +306,7 @@ impl Bench {
             concurrency: 3,
             lease: Duration::from_secs(60),
             idle: Duration::from_millis(50),
+            grace: Duration::from_secs(20),
         };
         let worker = Worker::new(stores.clone(), index.clone(), rules.clone(), rules, env.clone(), settings);
         Self { stores, index, worker: Arc::new(worker), env, dir }
@@ -382,6 +385,7 @@ impl Bench {
             samples: Vec::new(),
             reports: Vec::new(),
             quarantine: Quarantined::default(),
+            ids_in_products: false,
         };
         self.stores.jobs.seal(&id, &seal).await.unwrap();
         id

@@ -97,6 +97,7 @@ pub(crate) fn seal(chunks: u32) -> Seal {
         samples: Vec::new(),
         reports: Vec::new(),
         quarantine: Quarantined { products: 3, left_out: 1, objects: 2 },
+        ids_in_products: true,
     }
 }
 

@@ -67,8 +67,12 @@ pub(crate) async fn the_highest_version_wins(backend: &Backend, catalogs: [Catal
     // Time is real here: who waits for a lock waits for another transaction.
     let env: SharedEnv = Arc::new(RealEnv);
     let plugins = Plugins::open(&Settings::default(), &[], &Configs::new()).unwrap();
-    let settings =
-        WorkerSettings { concurrency: 4, lease: Duration::from_secs(3_600), idle: Duration::from_millis(20) };
+    let settings = WorkerSettings {
+        concurrency: 4,
+        lease: Duration::from_secs(3_600),
+        idle: Duration::from_millis(20),
+        grace: Duration::from_secs(20),
+    };
     let stores = &backend.stores;
     let jobs = [backend.job(SHOP), backend.job(SHOP)];
     for (job, parity) in jobs.iter().zip([0, 1]) {

@@ -123,7 +123,6 @@ fn half_an_export_removes_nothing_and_says_why() {
     let failed = shop.run(export(1..=9, OLD), &["--full"]);
     assert_eq!((failed.code, shop.ids().len()), (Some(4), 10), "{failed:?}");
     assert!(failed.stderr.contains("nothing was archived: 9 items failed"), "{}", failed.stderr);
-    assert_eq!(shop.archive(&["--force"]).code, Some(2));
     std::fs::remove_file(shop.place.path("host.toml")).unwrap();
     // A source that breaks off is never sealed.
     let broken = shop.run([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2], &["--full"]);
@@ -135,6 +134,36 @@ fn half_an_export_removes_nothing_and_says_why() {
     assert!(listed.stderr.contains("4 of 10 products"), "{listed:?}");
     let forced = shop.archive(&["--force"]);
     assert_eq!((forced.code, shop.ids()), (Some(0), Vec::from_iter(1..=6)), "{forced:?}");
+}
+
+#[test]
+fn what_failed_stays_and_the_rest_goes_by_force() {
+    let shop = Shop::new();
+    assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
+    // The plug-in refuses one, which never becomes a document.
+    let refused = export([7], OLD).replace("shopify/Product/7", "shopify/Collection/7");
+    let ran = shop.run(export(1..=6, OLD) + &refused, &["--full"]);
+    assert_eq!((ran.code, shop.ids().len()), (Some(4), 10), "{ran:?}");
+    let told = "1 items failed, whose products it may be missing: the product of line 37 (not-a-product)";
+    assert!(ran.stderr.contains(&format!("nothing was archived: {told}")), "{}", ran.stderr);
+    let again = shop.archive(&[]);
+    assert!(again.code == Some(2) && again.stderr.contains("--target marqo --dry-run"), "{again:?}");
+    assert_eq!(shop.archive(&["--dry-run"]).stdout, "10\n8\n9\n");
+    // What only a catalog has is not answered for another index.
+    for command in [&["status"][..], &["search", "mug"], &["migrate"], &["embed"]] {
+        let asked = [&["catalog", "--target", "marqo", "--data-dir", "data"], command].concat();
+        let asked = shop.place.host(&asked);
+        assert_eq!((asked.code, asked.stdout.as_str()), (Some(2), ""), "{asked:?}");
+        assert!(asked.stderr.contains("the target is `marqo`"), "{asked:?}");
+    }
+    let jobs = shop.place.host(&["jobs", "list", "--data-dir", "data"]).stdout;
+    assert!(jobs.lines().all(|line| line.contains("  marqo  ") || line.contains("  target ")), "{jobs}");
+    assert!(shop.jobs().iter().all(|job| job["target"] == "marqo"));
+    let forced = shop.archive(&["--force"]);
+    assert_eq!((forced.code, shop.ids()), (Some(0), Vec::from_iter(1..=7)), "{forced:?}");
+    // It is not forgotten: the next full sync that has no such product removes it.
+    assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
+    assert_eq!(shop.ids(), Vec::from_iter(1..=6));
 }
 
 #[test]
@@ -173,6 +202,26 @@ fn a_removal_that_the_server_does_not_take_is_gone_on_with() {
     shop.server.set_faults(&[]);
     assert_eq!(shop.run(export(1..=8, OLD), &["--full"]).code, Some(0));
     assert_eq!(shop.ids(), Vec::from_iter(1..=8));
+}
+
+#[test]
+fn an_interrupt_does_not_wait_for_what_the_index_has() {
+    let shop = Shop::new();
+    assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
+    assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
+    shop.server.set_faults(&[FaultRule::new(Fault::Slow { ms: 20_000 }).on(Operation::GetMany)]);
+    let archive = ["catalog", "archive", "--target", "marqo", "--data-dir", "data", "--force"];
+    let child = shop.place.command(&archive).spawn().unwrap();
+    while shop.server.running() == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let interrupted = ran(child.wait_with_output().unwrap());
+    assert_eq!((interrupted.code, shop.ids().len()), (Some(130), 10), "{interrupted:?}");
+    assert!(interrupted.stderr.contains("interrupted before anything was removed"), "{interrupted:?}");
+    shop.server.set_faults(&[]);
+    let forced = shop.archive(&["--force"]);
+    assert_eq!((forced.code, shop.ids()), (Some(0), Vec::from_iter(1..=6)), "{forced:?}");
 }
 
 #[test]

@@ -104,6 +104,34 @@ fn an_inspection_says_what_a_setting_may_be() {
 }
 
 #[test]
+fn an_inspection_lists_imports_that_would_be_refused() {
+    let place = Place::new();
+    let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/contract-0.1.0/rust-std.wasm");
+    let ran = place.host(&["plugin", "inspect", plugin, "--wasi", "none"]);
+    assert!(ran.code == Some(0) && ran.stdout.contains("wasi:cli/stdout"), "{ran:?}");
+    assert!(ran.stderr.contains("--wasi none refuses to run it"), "{ran:?}");
+}
+
+#[test]
+fn the_help_of_an_ingest_is_its_own() {
+    let help = Place::new().host(&["ingest", "--help"]).stdout;
+    assert!(!help.contains("host run") && help.contains("<SOURCE>..."), "{help}");
+}
+
+#[test]
+fn a_cancelled_job_says_once_why() {
+    let place = Place::new();
+    place.write("export.jsonl", export(30, "Mug"));
+    place.write("host.toml", "[ingest]\nchunk_documents = 10\n");
+    let source =
+        ["export.jsonl", "--plugin", SHOPIFY.to_str().unwrap(), "--shop", SHOP, "--data-dir", "data"];
+    let ingested = place.host(&[&["ingest", "--output", "json"], &source[..]].concat());
+    let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
+    let cancelled = place.host(&["jobs", "cancel", &job, "--data-dir", "data"]);
+    assert_eq!(cancelled.stdout.matches("before the chunk was written").count(), 1, "{cancelled:?}");
+}
+
+#[test]
 fn what_does_not_exist_is_no_empty_answer() {
     let place = Place::new();
     place.write("export.jsonl", export(1, "Mug"));

@@ -18,6 +18,8 @@ fn an_interrupted_run_is_resumed_by_the_same_command() {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let interrupted = ran(child.wait_with_output().unwrap());
     assert_eq!(interrupted.code, Some(130), "{interrupted:?}");
+    let told = "the rest is given back; run the same command again to go on with job";
+    assert!(interrupted.stderr.contains(told), "{interrupted:?}");
     let left = interrupted.json();
     assert!(["PENDING", "IN_PROGRESS"].contains(&left["status"].as_str().unwrap()), "{left}");
 

@@ -210,6 +210,26 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
 }
 
 #[test]
+fn what_a_stopped_plugin_trapped_on_is_kept() {
+    let place = Place::new();
+    export(&place, 300, |n| n % 2 == 1);
+    settings(&place, "trap-one", "");
+    let stopped = run(&place, &EVIL);
+    assert!(stopped.code == Some(1) && stopped.stderr.contains("was stopped"), "{stopped:?}");
+    let jobs: Value = place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
+    let listed = replay(&place, &jobs[0], &["--dry-run"]);
+    let lines = listed.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<u64> = lines.map(|kept| kept["product"]["line"].as_u64().unwrap()).collect();
+    assert!(!lines.is_empty(), "{listed:?}");
+    assert_eq!(lines, Vec::from_iter((1..).step_by(2).take(lines.len())));
+
+    // Run again with a mended plug-in, each product is there once.
+    settings(&place, "good", "");
+    let mended = run(&place, &mended(&place));
+    assert_eq!((mended.code, &mended.json()["processed"]), (Some(0), &json!(300)), "{mended:?}");
+}
+
+#[test]
 fn a_validator_that_keeps_trapping_stops_the_worker_and_burns_no_document() {
     let place = Place::new();
     export(&place, 300, |n| n > 100);

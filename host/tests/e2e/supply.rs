@@ -138,6 +138,76 @@ fn an_unsigned_or_forged_file_is_refused() {
 }
 
 #[test]
+fn a_shadow_is_trusted_no_more_than_a_plugin() {
+    let (place, (old, new)) = (place(), versions());
+    let key = key_pair(&place, "mine.pub");
+    for (name, wasm) in [("live.wasm", &old), ("new.wasm", &old)] {
+        place.write(name, wasm);
+        place.write(&format!("{name}.sig"), sign(&key, wasm));
+    }
+    let shadow = ["--shadow", "new.wasm"];
+    let signed = ["--shadow", "new.wasm", "--require-signature", "mine.pub"];
+    assert_eq!(place.host(&["plugin", "lock", "live.wasm"]).code, Some(0));
+    let unlocked = refused(&place, "live.wasm", &shadow);
+    assert!(unlocked.contains("new.wasm") && unlocked.contains("plugin.lock"), "{unlocked}");
+    assert_eq!(place.host(&["plugin", "lock", "new.wasm"]).code, Some(0));
+    place.write("new.wasm", &new);
+    let changed = refused(&place, "live.wasm", &shadow);
+    assert!(changed.contains("has the digest"), "{changed}");
+    fs::remove_file(place.path("plugin.lock")).unwrap();
+    let forged = refused(&place, "live.wasm", &signed);
+    assert!(forged.contains("new.wasm"), "{forged}");
+    place.write("new.wasm.sig", sign(&key, &new));
+    let ran = run(&place, "live.wasm", &signed);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+#[test]
+fn nothing_but_a_component_is_locked() {
+    let place = place();
+    let ran = place.host(&["plugin", "lock", "export.jsonl"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("export.jsonl"), "{ran:?}");
+    assert!(!place.path("plugin.lock").exists());
+}
+
+#[test]
+fn paths_in_a_file_are_seen_from_its_folder() {
+    let (place, (old, new)) = (place(), versions());
+    fs::create_dir(place.path("etc")).unwrap();
+    let key = key_pair(&place, "etc/mine.pub");
+    place.write("etc/evil.wasm", &old);
+    place.write("etc/evil.wasm.sig", sign(&key, &old));
+    place.write(
+        "etc/host.toml",
+        "data_dir = \"data\"\n[telemetry]\nprometheus_file = \"metrics.prom\"\n[plugin]\nfiles = [\"evil.wasm\"]\n\
+         lock = \"plugin.lock\"\nrequire_signature = \"mine.pub\"\n",
+    );
+    let settings = ["--config", "etc/host.toml"];
+    let locked = place.host(&[&["plugin", "lock"], &settings[..]].concat());
+    assert_eq!(locked.code, Some(0), "{locked:?}");
+    let run =
+        |more: &[&str]| place.host(&[&["run", "export.jsonl", "--shop", SHOP], &settings[..], more].concat());
+    let ran = run(&[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for made in ["etc/data/host.db", "etc/metrics.prom", "etc/plugin.lock"] {
+        assert!(place.path(made).exists(), "{made}");
+    }
+    // The lock means the same file from everywhere.
+    let lock = fs::read_to_string(place.path("etc/plugin.lock")).unwrap();
+    assert!(lock.contains("source = \"evil.wasm\""), "{lock}");
+    let mut inside = place.command(&["run", "../export.jsonl", "--shop", SHOP]);
+    let inside = inside.current_dir(place.path("etc")).output().unwrap();
+    assert!(inside.status.success(), "{inside:?}");
+    place.write("etc/evil.wasm", &new);
+    place.write("etc/evil.wasm.sig", sign(&key, &new));
+    let changed = run(&[]);
+    assert!(changed.code == Some(2) && changed.stderr.contains("has the digest"), "{changed:?}");
+    // Those of flags are seen from where they are typed.
+    assert_eq!(run(&["--require-signature", "mine.pub"]).code, Some(2));
+    assert_eq!(run(&["--data-dir", "data", "--plugin", "evil.wasm"]).code, Some(2));
+}
+
+#[test]
 fn a_registry_gives_what_a_tag_or_digest_names() {
     let (place, (old, new)) = (place(), versions());
     let registry = Registry::start(Some("me:secret"));

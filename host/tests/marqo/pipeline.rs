@@ -188,7 +188,12 @@ impl Bench {
                 MarqoOptions { attempt_timeout: Duration::from_millis(700), ..MarqoOptions::default() };
             let marqo = Marqo::new(stores.settings.clone(), env.clone(), options).unwrap();
             let index = Arc::new(Watched { marqo, seen: seen.clone() });
-            let settings = WorkerSettings { concurrency: 3, lease: LEASE, idle: Duration::from_secs(5) };
+            let settings = WorkerSettings {
+                concurrency: 3,
+                lease: LEASE,
+                idle: Duration::from_secs(5),
+                grace: Duration::from_secs(20),
+            };
             Arc::new(Worker::new(stores.clone(), index, rules.clone(), rules.clone(), env.clone(), settings))
         });
         Self { server, clock, stores, workers, seen, _dir: dir }
@@ -236,6 +241,7 @@ impl Bench {
             samples: Vec::new(),
             reports: Vec::new(),
             quarantine: Quarantined::default(),
+            ids_in_products: false,
         };
         self.stores.jobs.seal(&id, &seal).await.unwrap();
         id

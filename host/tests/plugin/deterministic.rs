@@ -65,7 +65,13 @@ async fn the_production_engine_gives_the_same_documents() {
 async fn a_loop_ends_after_its_instructions() {
     let runner = runner(&EVIL, &configs("loop"), Limits { fuel: 10_000_000, ..limits() });
     let (_, outcome) = runner.transform(vec![good_product(0)]).await.unwrap().swap_remove(0);
-    assert_eq!(outcome.refused.unwrap().code, "plugin-timeout");
+    let refused = outcome.refused.unwrap();
+    assert_eq!(refused.code, "plugin-timeout");
+    assert!(
+        refused.message.contains("executed more than the 10,000,000 instructions"),
+        "{}",
+        refused.message
+    );
 }
 
 /// The plug-in's own golden files, through the component.

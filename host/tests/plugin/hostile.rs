@@ -67,7 +67,10 @@ async fn a_trap_on_one_product_of_a_thousand() {
     617: plugin-trap: with this product alone, plug-in evil@0.1.0 trapped (wasm `unreachable` instruction executed)
     ");
 
+    products[617].id = Some("gid://shop/Product/617".to_owned());
     let (_, outcome) = rig.evil.transform(products).await.unwrap().swap_remove(617);
+    let message = &outcome.refused.as_ref().unwrap().message;
+    assert!(message.starts_with("with product gid://shop/Product/617 alone, plug-in"), "{message}");
     let refusal = outcome.refused.unwrap();
     let backtrace = refusal.details["backtrace"].as_array().unwrap();
     assert!(backtrace.iter().any(|frame| frame.as_str().unwrap().contains("trap_at_bomb")), "{backtrace:?}");

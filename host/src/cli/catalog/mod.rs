@@ -10,12 +10,13 @@ use super::{
     run::interrupts,
 };
 use crate::{
+    archive,
     config::{Config, TargetIndex},
     index::{
-        NotArchived, Target,
+        Index, NotArchived, Target,
         catalog::{Archived, Catalog, Hit, Load, Summary},
     },
-    model::Job,
+    model::{DocumentId, Job},
     store::{JobSnapshot, Stores},
     telemetry::progress::count,
     worker::Worker,
@@ -42,7 +43,8 @@ pub(super) enum CatalogCommand {
         /// Print the ids of these products, and change nothing
         #[arg(long)]
         dry_run: bool,
-        /// Archive more than the setting `catalog.archive_percent` allows, and after an export that looks cut off
+        /// Archive more than the setting `catalog.archive_percent` allows, and after an export that looks cut off or of which
+        /// something failed; what failed stays
         #[arg(long)]
         force: bool,
     },
@@ -66,8 +68,21 @@ pub(super) enum CatalogCommand {
     },
 }
 
+/// Refuses what only a catalog has an answer to.
+fn of_catalog(config: &Config, command: &CatalogCommand) -> Result<(), Failure> {
+    if config.target == TargetIndex::Catalog || matches!(command, CatalogCommand::Archive { .. }) {
+        return Ok(());
+    }
+    let target = config.target.as_str();
+    Err(Failure::usage(format!("this is about the relational catalog, and the target is `{target}`")).help(format!(
+        "say --target catalog, if the catalog is meant; of the index, `host documents count --target {target}` tells the number \
+         of documents and `host jobs list` the jobs"
+    )))
+}
+
 pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
     let config = config(global)?;
+    of_catalog(&config, &command)?;
     runtime()?.block_on(async {
         let backend = Backend::open(&config, matches!(command, CatalogCommand::Migrate)).await?;
         if let CatalogCommand::Archive { dry_run: false, .. } = command {
@@ -98,15 +113,21 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
                 } else {
                     catalog.search(&target, &text, limit).await.map_err(index_failure)?
                 };
+                if hits.is_empty() {
+                    let Target { shop_id, index_name, .. } = &target;
+                    eprintln!(
+                        "nothing in the catalog of {shop_id}, index {index_name}, is found by `{text}`"
+                    );
+                }
                 show_hits(global, &hits)
             }
             CatalogCommand::Embed { watch } => embed::run(global, &config, &catalog, &target, watch).await,
             CatalogCommand::Archive { dry_run, force } => {
                 let job = last_full_job(&backend.stores(), &target, TargetIndex::Catalog).await?;
                 if dry_run {
-                    list_unseen(global, &catalog, &job).await
+                    list_unseen(global, &backend.stores(), &catalog, &job).await
                 } else {
-                    archive(&config, &catalog, &job, force).await
+                    archive(&config, &backend.stores(), &catalog, &job, force).await
                 }
             }
         }
@@ -198,19 +219,34 @@ async fn last_full_job(stores: &Stores, target: &Target, kind: TargetIndex) -> R
     })
 }
 
-async fn list_unseen(global: &Global, catalog: &Catalog, job: &JobSnapshot) -> Ended {
+async fn list_unseen(global: &Global, stores: &Stores, catalog: &Catalog, job: &JobSnapshot) -> Ended {
     let target = Target::of(&job.job);
+    let mut all = unseen(catalog, &target).await?;
+    let refused = archive::refused(stores, job, &all).await.map_err(server::failure)?;
+    all.retain(|id| !refused.contains(id));
+    let active = catalog.summary(&target).await.map_err(index_failure)?.active;
+    show_missing(global, &all, active, job)
+}
+
+async fn unseen(catalog: &Catalog, target: &Target) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     loop {
         let after = all.last().map_or("", String::as_str);
-        let page = catalog.unseen(&target, after, 1_000).await.map_err(index_failure)?;
+        let page = catalog.unseen(target, after, 1_000).await.map_err(index_failure)?;
         if page.is_empty() {
-            break;
+            return Ok(all);
         }
         all.extend(page);
     }
-    let active = catalog.summary(&target).await.map_err(index_failure)?.active;
-    show_missing(global, &all, active, job)
+}
+
+/// Notes the products as seen that a full sync had and that failed: the shop has them.
+async fn keep_refused(stores: &Stores, catalog: &Catalog, job: &JobSnapshot) -> Result<(), Failure> {
+    let target = Target::of(&job.job);
+    let unseen = unseen(catalog, &target).await?;
+    let refused = archive::refused(stores, job, &unseen).await.map_err(server::failure)?;
+    let refused: Vec<DocumentId> = refused.into_iter().filter_map(|id| DocumentId::new(id).ok()).collect();
+    catalog.touch(&target, &refused).await.map_err(index_failure)
 }
 
 async fn list_missing(global: &Global, config: &Config, backend: &Backend, job: &JobSnapshot) -> Ended {
@@ -242,14 +278,23 @@ async fn remove(config: &Config, backend: &Backend, job: &JobSnapshot, force: bo
     match server::remove(config, backend, job, archiving, Some(&worker), &cancel).await? {
         Ok(removed) => {
             eprintln!("{removed}");
+            if matches!(removed, Removed::Interrupted) {
+                return Ok(Exit::Interrupted);
+            }
             Ok(if removed.is_clean() { Exit::Completed } else { Exit::Failed })
         }
         Err(reason) => Err(refused(job, &reason, TargetIndex::Marqo)),
     }
 }
 
-async fn archive(config: &Config, catalog: &Catalog, job: &JobSnapshot, force: bool) -> Ended {
-    match archive_after(config, catalog, job, force).await? {
+async fn archive(
+    config: &Config,
+    stores: &Stores,
+    catalog: &Catalog,
+    job: &JobSnapshot,
+    force: bool,
+) -> Ended {
+    match archive_after(config, stores, catalog, job, force).await? {
         Ok(archived) => {
             eprintln!("{}", sentence(&archived));
             Ok(Exit::Completed)
@@ -268,6 +313,7 @@ fn refused(job: &JobSnapshot, reason: &NotArchived, target: TargetIndex) -> Fail
                 job.job.id
             )
         }
+        NotArchived::Failed(_) => "mend what failed and run the full sync again".to_owned(),
         _ => "run the full sync again".to_owned(),
     };
     Failure::usage(message).help(forcing(job, reason, target).unwrap_or_else(otherwise))
@@ -282,8 +328,8 @@ fn forcing(job: &JobSnapshot, reason: &NotArchived, target: TargetIndex) -> Opti
     let Job { shop_id, index_name, .. } = &job.job;
     reason.may_be_forced().then(|| {
         format!(
-            "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists these products, and with `--force` \
-             in the place of `--dry-run` it {does} them"
+            "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists what would go, nothing that failed \
+             among it, and with `--force` in the place of `--dry-run` it {does} that"
         )
     })
 }
@@ -291,6 +337,7 @@ fn forcing(job: &JobSnapshot, reason: &NotArchived, target: TargetIndex) -> Opti
 /// Archives what a full sync did not have, unless there is a reason not to; remembers either.
 async fn archive_after(
     config: &Config,
+    stores: &Stores,
     catalog: &Catalog,
     job: &JobSnapshot,
     force: bool,
@@ -299,11 +346,11 @@ async fn archive_after(
     let reason = NotArchived::after(job).filter(|reason| !(force && reason.may_be_forced()));
     let archived = match reason {
         Some(reason) => Err(reason),
-        None => catalog
-            .archive(&target, config.catalog.archiving(force))
-            .await
-            .map_err(index_failure)?
-            .map_err(NotArchived::Share),
+        None => {
+            keep_refused(stores, catalog, job).await?;
+            let archived = catalog.archive(&target, config.catalog.archiving(force)).await;
+            archived.map_err(index_failure)?.map_err(NotArchived::Share)
+        }
     };
     let (products, remark) = match &archived {
         Ok(Archived { products, held: 0 }) => (*products, None),
@@ -338,7 +385,8 @@ pub(super) async fn after_sync(
 ) -> Result<(), Failure> {
     let told = match config.target {
         TargetIndex::Catalog => {
-            let archived = archive_after(config, &backend.catalog(config)?, job, false).await?;
+            let archived =
+                archive_after(config, &backend.stores(), &backend.catalog(config)?, job, false).await?;
             let told = |archived: Archived| {
                 (archived != Archived { products: 0, held: 0 }).then(|| sentence(&archived))
             };

@@ -25,6 +25,8 @@ pub(super) enum Removed {
     Nothing,
     /// There was no earlier job to compare with.
     IsFirst,
+    /// Somebody did not want to wait for what the index has.
+    Interrupted,
     /// They are queued, and it is for others to carry them out.
     Queued(u64),
     /// They are carried out, but for those that an interrupt left in the queue.
@@ -38,6 +40,10 @@ impl fmt::Display for Removed {
             Self::IsFirst => f.write_str(
                 "this is the first sync into this index, so there is nothing to compare it with: later full syncs remove what \
                  the shop does not have any more",
+            ),
+            Self::Interrupted => f.write_str(
+                "interrupted before anything was removed: `host catalog archive --target marqo` removes what the shop does not have \
+                 any more",
             ),
             Self::Queued(documents) => {
                 write!(f, "{} documents that the shop does not have any more are to be removed by workers", count(*documents))
@@ -70,7 +76,7 @@ impl Removed {
     pub(super) fn is_clean(&self) -> bool {
         match self {
             Self::Done(job) => matches!(job.status, JobStatus::Completed | JobStatus::Conflict),
-            Self::Nothing | Self::IsFirst | Self::Queued(_) => true,
+            Self::Nothing | Self::IsFirst | Self::Queued(_) | Self::Interrupted => true,
         }
     }
 }
@@ -122,7 +128,10 @@ pub(super) async fn remove(
         }
         Ok(Ok(worker.is_none().then_some(queued)))
     };
-    let published = published.await;
+    let published = tokio::select! {
+        published = published => published,
+        () = cancel.cancelled() => Ok(Ok(Some(Removed::Interrupted))),
+    };
     begun.end().await?;
     let worker = match published? {
         Err(reason) => return Ok(Err(reason)),
@@ -159,7 +168,7 @@ fn removal(job: &Job) -> Job {
     }
 }
 
-fn failure(error: ArchiveError) -> Failure {
+pub(super) fn failure(error: ArchiveError) -> Failure {
     match error {
         ArchiveError::Store(error) => store_failure(error),
         error => Failure::broke(error).help("`host catalog archive --target marqo` tries it again"),

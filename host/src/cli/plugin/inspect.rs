@@ -9,7 +9,7 @@ use crate::{
         output::OutputFormat,
     },
     model::Grouping,
-    plugin::{Cache, Engine, Import, Inspection, Profile},
+    plugin::{Cache, Engine, Import, Inspection, Limits, Profile, Wasi},
     telemetry::progress,
 };
 use serde_json::Value;
@@ -17,13 +17,19 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 pub(super) fn run(global: &Global, plugin: &Path) -> Ended {
     let config = config(global)?;
-    let limits = &config.plugin.limits;
+    // What would be refused is looked at too.
+    let is_refused = config.plugin.limits.wasi == Wasi::None;
+    let limits = &Limits { wasi: Wasi::Inert, ..config.plugin.limits };
     let engine = Engine::new(Profile::Production, limits, 1).map_err(Failure::broke)?;
     let inspection = Inspection::of(&component(plugin)?, &engine, limits, Cache::of_user().as_ref())
         .map_err(Failure::usage)?;
     match global.output {
         OutputFormat::Json => print_json(&inspection)?,
         OutputFormat::Text => print(&text(&inspection))?,
+    }
+    let wants_wasi = inspection.imports.iter().any(|import| import.name.starts_with("wasi:"));
+    if wants_wasi && is_refused {
+        eprintln!("warning: it imports WASI, so --wasi none refuses to run it");
     }
     Ok(Exit::Completed)
 }

@@ -8,6 +8,7 @@ use crate::{
         output::OutputFormat,
         supply::{PluginArgs, supply_failure, unlocked_supply},
     },
+    plugin::recognise,
     supply::{Lock, Supplied},
 };
 use clap::Args;
@@ -34,8 +35,11 @@ pub(super) fn run(global: &Global, args: &LockArgs) -> Ended {
     }
     let path = &config.plugin.lock;
     let mut lock = Lock::read(path).map_err(supply_failure)?.unwrap_or_else(|| Lock::empty(path));
-    let pins: Vec<_> =
-        unlocked_supply(&config)?.get(sources)?.into_iter().map(|Supplied { pin, .. }| pin).collect();
+    let supplied = unlocked_supply(&config)?.get(sources)?;
+    for Supplied { component, .. } in &supplied {
+        recognise(&component.path, &component.wasm).map_err(Failure::usage)?;
+    }
+    let pins: Vec<_> = supplied.into_iter().map(|Supplied { pin, .. }| pin).collect();
     pins.iter().for_each(|pin| lock.set(pin.clone()));
     lock.write().map_err(supply_failure)?;
     match global.output {

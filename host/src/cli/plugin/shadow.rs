@@ -1,11 +1,11 @@
 //! `host run --shadow`: a version of the plug-in beside the one that makes the documents.
 
-use super::{diff::check, load};
+use super::{diff::check, project, unbuilt};
 use crate::{
     author::{comparison::Comparison, shadow::Shadow, workbench::Workbench},
-    cli::failure::Failure,
+    cli::{failure::Failure, supply::supply},
     config::Config,
-    plugin::{Cache, Plugins, Pool, Profile, Role, Runner},
+    plugin::{Cache, LoadError, Plugin, Plugins, Pool, Profile, Role, Runner},
 };
 use std::{path::Path, sync::Arc};
 
@@ -23,7 +23,7 @@ pub(in crate::cli) fn shadow(
     let workbench =
         Workbench::new(Profile::Production, &config.plugin.limits, Cache::of_user(), threads.get())
             .map_err(Failure::broke)?;
-    let new = load(&workbench, path, config)?;
+    let new = trusted(&workbench, path, config)?;
     let (Some(live), Some(old)) = (plugins.transform(), plugins.plugin(Role::Transform)) else {
         return Err(Failure::usage(
             "there is no plug-in with the role `transform` to compare the shadow with",
@@ -34,4 +34,20 @@ pub(in crate::cli) fn shadow(
     let comparison = Comparison::new(old.plugin_ref(), new.plugin_ref(), EXAMPLES);
     let pool = Pool::new(threads).map_err(Failure::broke)?;
     Ok(Arc::new(Shadow::new(live, Arc::new(Runner::new(new, pool)), comparison)))
+}
+
+/// Loads the plug-in, or a project's, if it may be run: it gets real products, so the lock and the signature are for it too.
+fn trusted(workbench: &Workbench, path: &Path, config: &Config) -> Result<Plugin, Failure> {
+    let supplier = supply(config)?;
+    if !path.is_dir() {
+        let component = supplier.get_one(path)?.component;
+        return workbench.load_component(&component, &config.plugin.config).map_err(Failure::usage);
+    }
+    let project = project(path)?;
+    let file = project.component();
+    if !file.exists() {
+        return Err(unbuilt(LoadError::Missing { path: file }, path));
+    }
+    let component = supplier.get_one(&file)?.component;
+    workbench.load_as(&component, &project.settings.config).map_err(Failure::usage)
 }

@@ -63,8 +63,8 @@ impl Run<'_> {
                 return Ok(());
             }
             let ingested = tokio::select! {
-                sealed = ingest(&stores, &job, &transform, settings, reads, &published) => sealed.map(drop),
-                () = leave.cancelled() => Ok(()),
+                sealed = ingest(&stores, &job, &transform, settings, reads, &published, &leave) => sealed.map(drop),
+                // Nothing more is stored: it would stand in the way of the other process.
                 () = begun.lost() => Err(IngestFault::TakenOver),
             };
             if ingested.is_err() {
@@ -116,7 +116,12 @@ impl Run<'_> {
     /// Says on stderr what a script that looks at the exit code alone would miss.
     fn remarks(&self, job: &JobSnapshot) {
         if self.cancel.is_cancelled() && !job.status.has_ended() {
-            eprintln!("interrupted: run the same command again to go on with job {}", job.job.id);
+            let (done, of) = (count(job.completed_chunks.into()), count(job.chunks.into()));
+            eprintln!(
+                "interrupted: {done} of {of} chunks are written and the rest is given back; run the same command again to go on \
+                 with job {}",
+                job.job.id
+            );
         }
         match job.seal.as_ref().map(|seal| &seal.source) {
             Some(source) if source.lines == 0 => eprintln!("warning: the export is empty"),

@@ -40,6 +40,36 @@ pub(super) struct RunArgs {
     /// `host run` works the queue until Ctrl-C
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
+    /// The export is the whole shop: products that it does not have are archived at the end, or removed from a Marqo index
+    #[arg(long)]
+    full: bool,
+    #[command(flatten)]
+    reading: ReadingArgs,
+}
+
+/// Arguments of `host ingest`.
+#[derive(Debug, Args)]
+pub(super) struct IngestArgs {
+    /// Export files in their order, or - for standard input; .gz and .zst are unpacked
+    #[arg(value_name = "SOURCE", required = true)]
+    sources: Vec<String>,
+    /// The export is the whole shop: products that it does not have can be archived by `host catalog archive`, once workers have
+    /// written what it has
+    #[arg(long)]
+    full: bool,
+    #[command(flatten)]
+    reading: ReadingArgs,
+}
+
+impl From<IngestArgs> for RunArgs {
+    fn from(IngestArgs { sources, full, reading }: IngestArgs) -> Self {
+        Self { sources, full, reading }
+    }
+}
+
+/// How an export is read.
+#[derive(Debug, Args)]
+struct ReadingArgs {
     #[command(flatten)]
     plugins: PluginArgs,
     /// Plug-in, or folder of a project, that gets the same products and writes nothing; what it makes of them differently is
@@ -49,9 +79,6 @@ pub(super) struct RunArgs {
     /// What is done with documents
     #[arg(long, value_enum, default_value_t)]
     operation: RunOperation,
-    /// The export is the whole shop: products that it does not have are archived at the end, or removed from a Marqo index
-    #[arg(long)]
-    full: bool,
     /// How lines become products
     #[arg(long, value_enum, value_name = "MODE")]
     grouping: Option<GroupingMode>,
@@ -90,13 +117,10 @@ pub(super) enum Halves {
 }
 
 pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Screen) -> Ended {
-    if halves == Halves::Ingest && args.sources.is_empty() {
-        return Err(Failure::usage("no source is named")
-            .help("name the files of the export, or - for standard input"));
-    }
+    let RunArgs { sources, full, reading: args } = args;
     let mut overrides = global.overrides();
     overrides
-        .set("--full", "ingest.full", args.full.then_some(true))
+        .set("--full", "ingest.full", full.then_some(true))
         .set("--grouping", "ingest.grouping", args.grouping)
         .set("--lanes", "ingest.lanes", args.lanes)
         .set("--same-version", "worker.same_version", args.same_version);
@@ -125,7 +149,7 @@ pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Scree
             cancel: &cancel,
             env: env(),
         };
-        let ended = if args.sources.is_empty() { run.work().await } else { run.sync(&args.sources).await };
+        let ended = if sources.is_empty() { run.work().await } else { run.sync(&sources).await };
         exporter.flush();
         ended
     })
@@ -156,6 +180,7 @@ impl Run<'_> {
             .run(self.shop, Until::Cancelled, self.cancel)
             .await
             .map_err(|stop| stopped(stop, None))?;
+        left_in_queue();
         Ok(Exit::Interrupted)
     }
 
@@ -214,7 +239,7 @@ impl Run<'_> {
     }
 }
 
-/// Cancels at the first SIGINT or SIGTERM, so that chunks under way are finished; ends at once at the second.
+/// Cancels at the first SIGINT or SIGTERM, so that chunks under way are finished or given back; ends at once at the second.
 pub(super) async fn interrupts(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
@@ -225,11 +250,20 @@ pub(super) async fn interrupts(cancel: CancellationToken) {
     for first in [true, false] {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         if first {
+            tracing::warn!(
+                "interrupted: what is under way is brought to an end, or given back after the time that `worker.grace_seconds` \
+                 allows; another signal ends at once, and nothing is lost either way"
+            );
             cancel.cancel();
         }
     }
     // State is safe at any moment; only what is under way is done again.
     std::process::exit(Exit::Interrupted as i32);
+}
+
+/// Says after an interrupt what becomes of the rest.
+pub(super) fn left_in_queue() {
+    eprintln!("interrupted: what is not written is in the queue; the same command goes on with it");
 }
 
 /// The shop as given, checked because it becomes part of keys and file names.

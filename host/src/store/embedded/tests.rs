@@ -157,6 +157,7 @@ async fn a_refused_change_leaves_no_trace() {
         samples: Vec::new(),
         reports: Vec::new(),
         quarantine: Quarantined::default(),
+        ids_in_products: false,
     };
     let wrong = jobs.seal(&job.id, &seal(2)).await.unwrap_err();
     assert_eq!(sentence(&wrong), "job job has 1 chunks, its seal speaks of 2");

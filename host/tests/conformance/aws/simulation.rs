@@ -112,7 +112,12 @@ pub(super) fn worker(stores: Stores, shelf: Arc<Shelf>, env: &SharedEnv) -> Work
         version_fields: vec!["v".to_owned()],
     };
     let rules = Arc::new(Rules(manifest));
-    let settings = WorkerSettings { concurrency: 2, lease: LEASE, idle: Duration::from_millis(500) };
+    let settings = WorkerSettings {
+        concurrency: 2,
+        lease: LEASE,
+        idle: Duration::from_millis(500),
+        grace: Duration::from_secs(20),
+    };
     Worker::new(stores, shelf, rules.clone(), rules, env.clone(), settings)
 }
 
@@ -287,6 +292,7 @@ async fn publish(stores: &Stores, plan: &Plan) -> Result<(), StoreError> {
         samples: Vec::new(),
         reports: Vec::new(),
         quarantine: Quarantined::default(),
+        ids_in_products: false,
     };
     stores.jobs.seal(&plan.job.id, &seal).await
 }

@@ -1,6 +1,26 @@
 // @ts-check
 // {{name}}, a plug-in for host. `types.d.ts` has the contract, README.md says how to build and test.
 
+import log from "product-indexer:plugin/log@0.1.0";
+
+/**
+ * What is thrown by mistake is a trap, and a trap has no words: they go to the log, which the report of the trap shows.
+ * @template {any[]} Given
+ * @template Made
+ * @param {(...given: Given) => Made} role
+ * @returns {(...given: Given) => Made}
+ */
+function told(role) {
+  return (...given) => {
+    try {
+      return role(...given);
+    } catch (error) {
+      if (error instanceof Error) log.write("error", `${error}\n${error.stack}`);
+      throw error;
+    }
+  };
+}
+
 /** What a shop can set under `[plugin.config.{{name}}]` in host.toml. */
 const defaults = {
   // @begin transform
@@ -35,7 +55,7 @@ export const manifest = {
 
 /** @type {import("./types").Transform} */
 export const transform = {
-  run(products) {
+  run: told((products) => {
     /** @type {import("./types").Transformed} */
     const made = { documents: [], counts: [], removals: [], issues: [] };
     products.forEach((text, item) => {
@@ -44,7 +64,7 @@ export const transform = {
       made.counts.push(made.documents.length - before);
     });
     return made;
-  },
+  }),
 };
 
 /**
@@ -71,7 +91,7 @@ function product(item, product, made) {
 
 /** @type {import("./types").Validate} */
 export const validate = {
-  run(documents) {
+  run: told((documents) => {
     /** @type {import("./types").Issue[]} */
     const issues = [];
     documents.forEach((document, item) => {
@@ -86,19 +106,19 @@ export const validate = {
       }
     });
     return issues;
-  },
+  }),
 };
 // @end
 // @begin version
 
 /** @type {import("./types").Version} */
 export const version = {
-  compare(pairs) {
-    return pairs.map(({ incoming, stored }) => {
+  compare: told((pairs) =>
+    pairs.map(({ incoming, stored }) => {
       // Times in UTC of one format can be compared as text.
       const [a, b] = [incoming, stored].map((text) => JSON.parse(text).updated_at ?? "");
       return a > b ? "newer" : a === b ? "same" : "older";
-    });
-  },
+    }),
+  ),
 };
 // @end

@@ -1,6 +1,7 @@
 """{{name}}, a plug-in for host. `wit/deps` has the contract, README.md says how to build and test."""
 
 import json
+import traceback
 
 from componentize_py_types import Err
 from wit_world import exports
@@ -11,12 +12,31 @@ from wit_world.exports.transform import Removal, Transformed
 # @begin version
 from wit_world.exports.version import Ordering
 # @end
+from wit_world.imports import log
 # @begin transform validate
 from wit_world.imports.types import Document, Failure, Issue, Severity
 # @end
 # @begin !transform !validate
 from wit_world.imports.types import Failure
 # @end
+
+
+def told(role):
+    """What is raised by mistake is a trap, and a trap has no words: they go to the log, which the report of the trap shows."""
+
+    def run(*given):
+        try:
+            return role(*given)
+        except Err:
+            raise
+        except Exception as error:
+            # Not `format_exc`, which looks for the sources: there are no files.
+            places = [f"{frame.f_code.co_name}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
+            log.write(log.Level.ERROR, f"{type(error).__name__}: {error} in {' > '.join(places[1:])}")
+            raise
+
+    return run
+
 
 # What a shop can set under `[plugin.config.{{name}}]` in host.toml.
 # @begin transform
@@ -51,6 +71,7 @@ class Manifest(exports.Manifest):
 
 
 class Transform(exports.Transform):
+    @told
     def run(self, products: list[str]) -> Transformed:
         made = Transformed(documents=[], counts=[], removals=[], issues=[])
         for item, text in enumerate(products):
@@ -84,6 +105,7 @@ def product(item: int, source: dict, made: Transformed) -> None:
 
 
 class Validate(exports.Validate):
+    @told
     def run(self, documents: list[Document]) -> list[Issue]:
         issues = []
         for item, document in enumerate(documents):
@@ -100,6 +122,7 @@ class Validate(exports.Validate):
 
 
 class Version(exports.Version):
+    @told
     def compare(self, pairs) -> list[Ordering]:
         def ordering(pair) -> Ordering:
             # Times in UTC of one format can be compared as text.

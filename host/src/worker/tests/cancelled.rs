@@ -1,0 +1,54 @@
+//! A worker that somebody wants to end.
+
+use super::*;
+
+/// Works until cancelled after 5 s, alone or as one of many shops; the seconds that it took.
+async fn work_5_seconds(bench: &Bench, of_all: bool) -> i64 {
+    let cancel = CancellationToken::new();
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        cancel.cancel();
+    };
+    let work = async {
+        if of_all {
+            bench.worker.run_all(None, &cancel).await
+        } else {
+            bench.worker.run(SHOP, Until::Cancelled, &cancel).await
+        }
+    };
+    let started = bench.env.now();
+    let (worked, ()) = tokio::join!(work, stop);
+    worked.unwrap();
+    bench.env.now().duration_since(started).as_secs()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lasts_beyond_the_grace_is_given_back_as_if_never_tried() {
+    for of_all in [false, true] {
+        let bench = Bench::new();
+        let id = bench.publish("job", &[(ADD, TWO)], false).await;
+        // As while a server is down, and every request is tried again and again.
+        bench.script([Next::Slow(Duration::from_secs(78))]);
+        assert_eq!(work_5_seconds(&bench, of_all).await, 25, "of all: {of_all}");
+        assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 1);
+        let claim = bench.stores.jobs.claim(&id, 0, Duration::ZERO).await.unwrap();
+        assert!(matches!(claim, Claim::Won { attempts: 1, .. }), "of all: {of_all}, {claim:?}");
+        // The next worker has it at once.
+        let started = bench.env.now();
+        let job = bench.run(&id).await.unwrap();
+        assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
+        assert!(bench.env.now().duration_since(started).as_secs() < 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_within_the_grace_is_counted() {
+    for of_all in [false, true] {
+        let bench = Bench::new();
+        let id = bench.publish("job", &[(ADD, TWO)], false).await;
+        bench.script([Next::Slow(Duration::from_secs(15))]);
+        assert_eq!(work_5_seconds(&bench, of_all).await, 15, "of all: {of_all}");
+        let job = bench.stores.jobs.get(&id).await.unwrap().unwrap();
+        assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
+    }
+}
