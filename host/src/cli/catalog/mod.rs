@@ -242,6 +242,9 @@ async fn unseen(catalog: &Catalog, target: &Target) -> Result<Vec<String>, Failu
 
 /// Notes the products as seen that a full sync had and that failed: the shop has them.
 async fn keep_refused(stores: &Stores, catalog: &Catalog, job: &JobSnapshot) -> Result<(), Failure> {
+    if job.counts.failed == 0 {
+        return Ok(());
+    }
     let target = Target::of(&job.job);
     let unseen = unseen(catalog, &target).await?;
     let refused = archive::refused(stores, job, &unseen).await.map_err(server::failure)?;
