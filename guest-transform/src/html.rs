@@ -17,7 +17,7 @@ const MAX_ESCAPE_DEPTH: usize = 8;
 
 /// The text of an HTML fragment: words separated by single spaces, no markup, entities decoded.
 pub(crate) fn to_text(html: &str) -> String {
-    let mut text = String::with_capacity(html.len() / 2);
+    let mut text = String::with_capacity(html.len());
     let mut emitter = TextEmitter::new(&mut text, true);
     let rest = skim(html, &mut emitter);
     if !rest.is_empty() {

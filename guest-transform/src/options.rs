@@ -60,22 +60,25 @@ const FEW: usize = 12;
 
 /// Texts without repetitions; texts that differ only in case or in their blanks are repetitions of the first one.
 pub(crate) fn distinct<'t>(texts: impl IntoIterator<Item = Cow<'t, str>>) -> Vec<Cow<'t, str>> {
-    let mut kept: Vec<Cow<'t, str>> = Vec::new();
-    let mut are_simple: Vec<bool> = Vec::new();
+    let mut kept: Vec<Cow<'t, str>> = Vec::with_capacity(FEW);
+    // Bit n says that text n, one of the few, folds to its lower case; what the others fold to stands beside.
+    let mut simple = 0_u16;
+    let mut folds: Vec<String> = Vec::new();
     let mut known: HashSet<String> = HashSet::new();
     for text in texts.into_iter().filter(|text| !text.is_empty()) {
         if kept.len() == FEW && known.is_empty() {
             known = kept.iter().map(|text| folded(text)).collect();
         }
         let is_new = if kept.len() < FEW {
-            let is_simple = is_single_spaced_ascii(&text);
-            // Of two simple texts only the case of their letters can differ for them to be the same.
-            let repeats = |(other, other_is_simple): (&Cow<'t, str>, &bool)| {
-                text.eq_ignore_ascii_case(other)
-                    || (!(is_simple & other_is_simple) && folded(&text) == folded(other))
-            };
-            let is_new = !kept.iter().zip(&are_simple).any(repeats);
-            are_simple.extend(is_new.then_some(is_simple));
+            let fold = (!is_single_spaced_ascii(&text)).then(|| folded(&text));
+            let simple_ones = kept.iter().enumerate().filter(|(n, _)| simple >> n & 1 == 1);
+            let mut others = simple_ones.map(|(_, text)| &**text).chain(folds.iter().map(|fold| &**fold));
+            let own = fold.as_deref().unwrap_or(&text);
+            let is_new = !others.any(|other| own.eq_ignore_ascii_case(other));
+            if is_new {
+                simple |= u16::from(fold.is_none()) << kept.len();
+                folds.extend(fold);
+            }
             is_new
         } else {
             known.insert(folded(&text))

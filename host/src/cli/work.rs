@@ -39,15 +39,13 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
         // An environment that is not there has no queues, and would be waited for without a word.
         backend.stores().jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
         let worker = backend.worker(&config, &plugins)?;
-        if !global.quiet {
-            eprintln!("working the queues of all shops until Ctrl-C");
-            let cancelled = cancel.clone().cancelled_owned();
-            tokio::spawn(async move {
-                cancelled.await;
-                eprintln!("ending what is under way; a second Ctrl-C ends at once");
-            });
-        }
         let only = config.shop.as_deref();
+        if !global.quiet {
+            match only {
+                Some(shop) => eprintln!("working the queue of {shop} until Ctrl-C"),
+                None => eprintln!("working the queues of all shops until Ctrl-C"),
+            }
+        }
         let worked = tokio::select! {
             worked = worker.run_all(only, &cancel) => worked,
             never = backend.look_after(&config) => match never {},
