@@ -50,13 +50,14 @@ impl Fault {
     }
 
     /// What an error of wasmtime means.
-    pub(super) fn of(error: &wasmtime::Error, limiter: &mut MemoryLimiter) -> Self {
+    pub(super) fn of(error: &wasmtime::Error, was_interrupted: bool, limiter: &mut MemoryLimiter) -> Self {
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
         let memory_was_refused = limiter.take_refused();
         let root = error.root_cause().to_string();
         let root = root.strip_prefix("wasm trap: ").unwrap_or(&root);
         let kind = match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => FaultKind::Timeout,
+            // How a safepoint stops a guest.
+            Some(Trap::MemoryOutOfBounds) if was_interrupted => FaultKind::Timeout,
             Some(Trap::OutOfFuel) => FaultKind::Fuel,
             // Guests abort when an allocation fails, so the trap itself does not tell.
             Some(_) if memory_was_refused => FaultKind::Memory,
@@ -66,7 +67,11 @@ impl Fault {
             // The answer could not be taken out of the guest: a string that is no UTF-8, a pointer to nowhere.
             None => FaultKind::Contract,
         };
-        Self { kind, what: bounded(root, MESSAGE_CHARACTERS), backtrace, log: Vec::new() }
+        let what = match kind {
+            FaultKind::Timeout => "interrupt".to_owned(),
+            _ => bounded(root, MESSAGE_CHARACTERS),
+        };
+        Self { kind, what, backtrace, log: Vec::new() }
     }
 
     /// Stable name for machines.

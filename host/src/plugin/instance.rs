@@ -6,8 +6,8 @@ use crate::plugin::{
     contract_v0_1::{Guest, Prepared},
     fault::Fault,
     load::{Loaded, StartError},
+    memory::Interrupt,
     sandbox::Sandbox,
-    ticker::TICK,
 };
 use std::sync::Arc;
 use wasmtime::Store;
@@ -19,6 +19,7 @@ pub(super) const START_CODE: &str = "plugin-start";
 pub(super) struct Instance {
     store: Store<Sandbox>,
     guest: Guest,
+    interrupt: Interrupt,
     calls: u64,
     /// After a trap nothing in the sandbox may be trusted or entered again.
     is_broken: bool,
@@ -77,10 +78,11 @@ impl Instance {
         // Before instantiation: the first memory is a growth like any other.
         store.limiter(|sandbox| &mut sandbox.limiter);
         store.set_hostcall_fuel(limits.output_bytes);
-        set_deadline(&mut store, limits, engine.profile())?;
-        let _running = engine.call();
-        let guest = prepared.instantiate(&mut store)?;
-        Ok(Self { store, guest, calls: 0, is_broken: false })
+        set_fuel(&mut store, limits, engine.profile())?;
+        let interrupt = Interrupt::default();
+        let _running = engine.call(limits, &interrupt);
+        let guest = interrupt.own(|| prepared.instantiate(&mut store))?;
+        Ok(Self { store, guest, interrupt, calls: 0, is_broken: false })
     }
 
     /// Calls into the guest under all limits of a call.
@@ -92,12 +94,15 @@ impl Instance {
     ) -> Result<T, CallError> {
         self.calls += 1;
         self.store.data_mut().begin();
-        let running = engine.call();
-        let result = match set_deadline(&mut self.store, limits, engine.profile()) {
+        let running = engine.call(limits, &self.interrupt);
+        let result = match set_fuel(&mut self.store, limits, engine.profile()) {
             Ok(()) => call(&self.guest, &mut self.store),
             Err(error) => Err(error),
         };
         drop(running);
+        // An answer that was ready just in time is as good as any other, but it was the last one.
+        let was_interrupted = self.interrupt.is_raised();
+        self.is_broken |= was_interrupted;
         let sandbox = self.store.data_mut();
         sandbox.end();
         match result {
@@ -105,7 +110,7 @@ impl Instance {
             Ok(Err(failure)) => Err(CallError::Failure(failure)),
             Err(error) => {
                 self.is_broken = true;
-                let mut fault = Fault::of(&error, &mut sandbox.limiter);
+                let mut fault = Fault::of(&error, was_interrupted, &mut sandbox.limiter);
                 fault.log = sandbox.log.take_tail();
                 Err(CallError::Fault(fault))
             }
@@ -135,15 +140,10 @@ impl Instance {
     }
 }
 
-/// Gives the next call its time, or its instructions.
-fn set_deadline(store: &mut Store<Sandbox>, limits: &Limits, profile: Profile) -> wasmtime::Result<()> {
+/// Gives the next call its instructions, where they are counted.
+fn set_fuel(store: &mut Store<Sandbox>, limits: &Limits, profile: Profile) -> wasmtime::Result<()> {
     match profile {
-        Profile::Production => {
-            // One more, because the current tick has begun already.
-            let ticks = limits.call_ms.div_ceil(TICK.as_millis() as u64);
-            store.set_epoch_deadline(ticks.saturating_add(1));
-            Ok(())
-        }
+        Profile::Production => Ok(()),
         Profile::Deterministic => store.set_fuel(limits.fuel),
     }
 }

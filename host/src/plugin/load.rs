@@ -290,9 +290,16 @@ pub fn recognise(path: &Path, wasm: &[u8]) -> Result<(), LoadError> {
 
 /// Compiles a component. The compiler is large and a file may be anybody's, so that its panic is an error like others.
 fn from_binary(engine: &Engine, wasm: &[u8]) -> Result<Component, String> {
-    let compile = || Component::from_binary(engine.wasmtime(), wasm);
+    let compile = || {
+        // What is wrong is said of the component as it was given, with its own offsets.
+        let of_given = |error: String| {
+            Component::from_binary(engine.wasmtime(), wasm).err().map_or(error, |error| one_line(&error))
+        };
+        let prepared = engine.prepare(wasm).map_err(|error| of_given(error.to_string()))?;
+        Component::from_binary(engine.wasmtime(), &prepared).map_err(|error| of_given(one_line(&error)))
+    };
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(compile)) {
-        Ok(compiled) => compiled.map_err(|error| one_line(&error)),
+        Ok(compiled) => compiled,
         Err(_panic) => Err("the compiler failed on it".to_owned()),
     }
 }

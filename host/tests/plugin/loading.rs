@@ -5,8 +5,8 @@ use crate::{
     rig::{cache, configs, limits, loader, pool},
 };
 use host::plugin::{
-    Allocation, Cache, Configs, Engine, Inspection, Limits, LoadError, Loader, OpenError, Plugins, Profile,
-    Role, Settings,
+    Access, Cache, Configs, Engine, Inspection, Limits, LoadError, Loader, OpenError, Plugins, Profile, Role,
+    Settings,
 };
 use insta::assert_snapshot;
 use std::{
@@ -322,7 +322,7 @@ fn a_cache_that_cannot_be_written_is_no_hindrance() {
 async fn more_instances_than_the_pool_has_room_for() {
     use host::plugin::{Runner, Transform};
     let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
-    assert_eq!(engine.allocation(), Allocation::Pooled);
+    assert_eq!(engine.access(), Access::Reserved);
     let loader = Loader::new(engine, limits(), Some(cache()));
     let pool = pool(1);
     let runners: Vec<_> =
