@@ -88,15 +88,11 @@ struct End {
 }
 
 fn end_key(job: &Job) -> String {
-    format!("{}/ids.json", folder(job))
+    format!("{}/ids.json", job.folder())
 }
 
 fn object_key(job: &Job, number: u32) -> String {
-    format!("{}/ids_{number:04}.txt", folder(job))
-}
-
-fn folder(job: &Job) -> String {
-    format!("{}/{}/bulk/{}", job.platform, job.shop_id, job.id)
+    format!("{}/ids_{number:04}.txt", job.folder())
 }
 
 /// Whether a full sync has kept its list.

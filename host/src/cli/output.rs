@@ -62,7 +62,7 @@ impl<'a> JobView<'a> {
     /// A view of a job at `now`, whose objects lie in `chunks`.
     pub(super) fn new(job: &'a JobSnapshot, chunks: &Path, now: Timestamp) -> Self {
         let samples = |class| job.samples.iter().filter(|entry| entry.class == class).collect();
-        let folder = format!("{}/{}/bulk/{}", job.job.platform, job.job.shop_id, job.job.id);
+        let folder = job.job.folder();
         Self {
             job_id: job.job.id.as_str(),
             shop_id: &job.job.shop_id,

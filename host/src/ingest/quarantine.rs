@@ -39,8 +39,7 @@ pub struct Lost {
 }
 
 fn key(job: &Job, object: u32) -> String {
-    let Job { platform, shop_id, id, .. } = job;
-    format!("{platform}/{shop_id}/bulk/{id}/quarantine_{object:04}.ndjson")
+    format!("{}/quarantine_{object:04}.ndjson", job.folder())
 }
 
 /// Collects the products of one ingest.

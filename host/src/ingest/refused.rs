@@ -54,8 +54,7 @@ impl<'a> Refused<'a> {
         if self.open.is_empty() {
             return Ok(());
         }
-        let Job { platform, shop_id, id, .. } = self.job;
-        let key = format!("{platform}/{shop_id}/bulk/{id}/report_ingest_{:04}.ndjson", self.reports.len());
+        let key = format!("{}/report_ingest_{:04}.ndjson", self.job.folder(), self.reports.len());
         // Not put-if-absent: an interrupted ingest may have named another line first, and nobody reads it before the seal.
         self.stores.chunks.put(&key, &self.open).await?;
         self.open.clear();

@@ -1,6 +1,6 @@
 //! Chunks: the unit of queueing, retry and counting.
 
-use crate::model::{Digest, JobId};
+use crate::model::{Digest, JobId, job::folder};
 use serde::{Deserialize, Serialize};
 
 /// What is done with the documents of a chunk.
@@ -40,7 +40,7 @@ pub struct ChunkRef {
     pub lane: u16,
     /// What to do with the documents.
     pub operation: Operation,
-    /// Where the object is: `{platform}/{shop_id}/bulk/{job_id}/chunk_{NNNN}.jsonl`.
+    /// Where the object is: `chunk_{NNNN}.jsonl` in the folder of the job.
     pub key: String,
     /// Digest of the object's bytes.
     pub sha256: Digest,
@@ -53,7 +53,7 @@ pub struct ChunkRef {
 impl ChunkRef {
     /// The key of a chunk object (seed, step 3).
     pub fn key(platform: &str, shop_id: &str, job_id: &JobId, seq: u32) -> String {
-        format!("{platform}/{shop_id}/bulk/{job_id}/chunk_{seq:04}.jsonl")
+        format!("{}/chunk_{seq:04}.jsonl", folder(platform, shop_id, job_id))
     }
 
     /// The key of the chunk's report object, beside the chunk.

@@ -119,7 +119,17 @@ pub struct Job {
     pub full: bool,
 }
 
+/// The folder of a job's objects: `{platform}/{shop_id}/bulk/{job_id}`.
+pub(super) fn folder(platform: &str, shop_id: &str, job_id: &JobId) -> String {
+    format!("{platform}/{shop_id}/bulk/{job_id}")
+}
+
 impl Job {
+    /// Under which all objects of the job stand, without a slash at the end (seed, step 3).
+    pub fn folder(&self) -> String {
+        folder(&self.platform, &self.shop_id, &self.id)
+    }
+
     /// Whether it writes to the index of this kind. Records that are older than the choice mean any, and those that are older
     /// than telling several of a kind apart mean each of them.
     pub fn is_for(&self, kind: &str) -> bool {

@@ -208,11 +208,11 @@ impl std::hash::Hasher for Sha256Hasher {
 
 impl Engine {
     /// A fingerprint of everything that decides whether compiled code fits this engine: compiler, settings, processor
-    /// features and the version of wasmtime.
+    /// features, the version of wasmtime, and the safepoints.
     pub(super) fn fingerprint(&self) -> Arc<[u8]> {
         let mut hasher = Sha256Hasher::default();
         std::hash::Hash::hash(&self.engine.precompile_compatibility_hash(), &mut hasher);
-        std::hash::Hash::hash(&self.polled, &mut hasher);
+        std::hash::Hash::hash(&(&self.polled, safepoints::VERSION), &mut hasher);
         sha2::Digest::finalize(hasher.0).as_slice().into()
     }
 }

@@ -12,6 +12,9 @@ use wasmparser::{
     MemorySectionReader, Operator, TypeRef,
 };
 
+/// Goes up with each change of what is put into components, so that code compiled before is not taken from a cache.
+pub(super) const VERSION: u32 = 1;
+
 /// Magic, version and layer.
 const HEADER_BYTES: usize = 8;
 
