@@ -151,6 +151,8 @@ fn config(profile: Profile, access: Access, polled: Range<u32>) -> Config {
         .memory_may_move(false)
         // Goes with memory of wasmtime's own making only.
         .memory_init_cow(false)
+        // Instances live long, so that their tables are better filled once than looked after at each call through them.
+        .table_lazy_init(false)
         // Nothing in the contract is async, and the per-task state costs on every call.
         .concurrency_support(false)
         .wasm_component_model(true)
