@@ -12,16 +12,16 @@ use std::{
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
-    thread::{self, JoinHandle},
+    thread,
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Threads for guests, shared by all plug-ins of a process. Dropping it waits for the calls that are running.
+/// Threads for guests, shared by all plug-ins of a process. They end with it, each after the work that it is at: nobody waits for
+/// that, because a guest that loops may take minutes, and an interrupt has to end the program before.
 #[derive(Debug)]
 pub struct Pool {
-    /// None once the pool is closed.
-    sender: Option<mpsc::Sender<Task>>,
-    threads: Vec<JoinHandle<()>>,
+    sender: mpsc::Sender<Task>,
+    threads: usize,
 }
 
 type Task = Box<dyn FnOnce(&mut Warm) + Send>;
@@ -75,15 +75,15 @@ impl Pool {
         let receiver = Arc::new(Mutex::new(receiver));
         let spawn = |n| {
             let receiver = receiver.clone();
-            thread::Builder::new().name(format!("plugin-{n}")).spawn(move || work(&receiver))
+            thread::Builder::new().name(format!("plugin-{n}")).spawn(move || work(&receiver)).map(drop)
         };
-        let threads = (0..threads.get()).map(spawn).collect::<io::Result<Vec<_>>>()?;
-        Ok(Arc::new(Self { sender: Some(sender), threads }))
+        (0..threads.get()).try_for_each(spawn)?;
+        Ok(Arc::new(Self { sender, threads: threads.get() }))
     }
 
     /// How many threads there are.
     pub fn threads(&self) -> usize {
-        self.threads.len()
+        self.threads
     }
 
     /// Does some work on one of the threads. If the caller goes away before it has begun, it is not done.
@@ -98,21 +98,8 @@ impl Pool {
                 let _ = reply.send(work(warm));
             }
         });
-        match &self.sender {
-            Some(sender) => sender.send(task).await.map_err(|_| Lost)?,
-            None => return Err(Lost),
-        }
+        self.sender.send(task).await.map_err(|_| Lost)?;
         answer.await.map_err(|_| Lost)
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        self.sender = None;
-        for thread in self.threads.drain(..) {
-            // A panic of a thread was told when it happened.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -143,6 +130,28 @@ mod tests {
         let pool = pool(1);
         assert!(pool.run(|_| panic!("on purpose")).await.map(|(): ()| ()).is_err());
         assert_eq!(pool.run(|_| 7).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_work_that_nobody_waits_for() {
+        let pool = pool(1);
+        let (begin, begun) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let (done, is_done) = std::sync::mpsc::channel();
+        let work = pool.run(move |_| {
+            begin.send(()).unwrap();
+            let _ = ended.recv();
+            done.send(()).unwrap();
+        });
+        tokio::select! {
+            biased;
+            _ = work => panic!("it cannot have ended"),
+            () = async { tokio::task::yield_now().await } => {}
+        }
+        begun.recv().unwrap();
+        drop(pool);
+        drop(end);
+        is_done.recv().unwrap();
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use crate::{
         bisect::{Stop, bisect},
         checks::Checker,
         contract_v0_1::Guest,
-        fault::Fault,
+        fault::{Fault, FaultKind},
         instance::CallError,
         load::Loaded,
         pool::Warm,
@@ -254,8 +254,16 @@ impl<'a> Patience<'a> {
 
     fn note(&mut self, fault: &Fault) {
         let limits = &self.plugin.limits;
+        if self.trouble.is_none() && fault.kind == FaultKind::Timeout {
+            tracing::warn!(
+                "plug-in {} {}; looking for the items that make it so, for up to {} ms",
+                self.plugin.reference,
+                fault.verb_phrase(limits),
+                limits.isolation_ms
+            );
+        }
         let message = format!(
-            "again and again it {}; the search for the guilty items was given up after {} ms",
+            "again and again it {}; the search for the guilty items was given up after {} ms (plugin.limits.isolation_ms)",
             fault.verb_phrase(limits),
             limits.isolation_ms
         );

@@ -1,7 +1,14 @@
 //! Ctrl-C ends cleanly, and the same command goes on.
 
-use crate::support::{Place, lines, product, ran};
-use std::{process::Command, time::Duration};
+use crate::support::{Place, guest, lines, product, ran};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// Nothing here takes that long; what does has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn an_interrupted_run_is_resumed_by_the_same_command() {
@@ -30,4 +37,38 @@ fn an_interrupted_run_is_resumed_by_the_same_command() {
         (&view["processed"], &view["unchanged"], &view["chunks"]),
         (&2999.into(), &0.into(), &60.into())
     );
+}
+
+/// Whether a thread that guests run on has been at work for a tenth of a second.
+fn is_at_work(process: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let busy = |stat: &str| {
+        let ticks = stat.rsplit(") ").next()?.split(' ').nth(11)?.parse::<u64>().ok()?;
+        Some(stat.contains("(plugin-") && !stat.contains("(plugin-clock") && ticks >= 10)
+    };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok())
+        .any(|stat| busy(&stat) == Some(true))
+}
+
+#[test]
+fn a_plugin_that_loops_does_not_hold_an_interrupt_up() {
+    let place = Place::new();
+    place.write("export.jsonl", lines(&product(1, "Thing", "2026-01-01T00:00:00Z")));
+    place.write("host.toml", "[plugin.limits]\ncall_ms = 3600000\n[plugin.config.evil]\ndo = \"loop\"\n");
+    let mut command = place.command(&["run", "--shop", "loops.example", "--data-dir", "data", "--plugin"]);
+    let mut child = command.arg(guest("guest-evil")).arg("export.jsonl").spawn().unwrap();
+    while !is_at_work(child.id()) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!("it waits for the plug-in: {:?}", ran(child.wait_with_output().unwrap()));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(ran(child.wait_with_output().unwrap()).code, Some(130));
 }

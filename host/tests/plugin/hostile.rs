@@ -27,7 +27,7 @@ async fn a_loop() {
 async fn a_loop_for_every_product_of_a_large_batch() {
     let limits =
         limits().with_call_time(Duration::from_millis(50)).with_isolation_time(Duration::from_millis(300));
-    assert_snapshot!(Rig::with_limits("loop", limits).transform(1000).await, @"plug-in evil@0.1.0 failed on a whole batch: again and again it took longer than the 50 ms that a call may take; the search for the guilty items was given up after 300 ms (plugin-timeout)");
+    assert_snapshot!(Rig::with_limits("loop", limits).transform(1000).await, @"plug-in evil@0.1.0 failed on a whole batch: again and again it took longer than the 50 ms that a call may take; the search for the guilty items was given up after 300 ms (plugin.limits.isolation_ms) (plugin-timeout)");
 }
 
 #[tokio::test]
