@@ -184,6 +184,19 @@ fn case_46_gift_cards() {
 }
 
 #[test]
+fn case_47_a_new_handle_changes_the_address_and_not_the_id() {
+    let under = |handle: &str| {
+        let lines = [product(json!({"handle": handle})), variant(11, json!({}))];
+        documents(&run_with(&lines, json!({"shop-domain": "shop.example"}))).remove(0)
+    };
+    let ((old_id, old), (new_id, new)) = (under("tee"), under("linen-tee"));
+    assert_eq!(old_id, new_id);
+    assert_eq!(old["url"], "https://shop.example/products/tee");
+    assert_eq!(new["url"], "https://shop.example/products/linen-tee");
+    assert!(!new.to_string().contains("products/tee"), "{new}");
+}
+
+#[test]
 fn case_48_categories() {
     let category =
         |category: Value| document(&[product(json!({ "category": category }))]).get("category").cloned();
@@ -217,6 +230,20 @@ fn case_50_the_default_variant_is_no_option() {
     let level = json!({"level": "variant"});
     let (_, alone) = documents(&run_with(&[product(json!({})), only], level)).remove(0);
     assert_eq!((alone.get("variant_title"), alone.get("options")), (None, None));
+}
+
+#[test]
+fn case_51_a_bundle_without_stock_of_its_own_is_as_available_as_the_platform_says() {
+    let bundle = |available: bool| {
+        let parent =
+            product(json!({"requiresComponents": true, "totalInventory": 0, "tracksInventory": false}));
+        let only = json!({"price": "30.00", "inventoryQuantity": 0, "requiresComponents": true, "availableForSale": available});
+        document(&[parent, variant(11, only)])
+    };
+    for available in [true, false] {
+        assert_eq!(bundle(available)["available"], available);
+        assert_eq!(bundle(available)["min_price"], 30.0);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::{
     cli::failure::Exit,
     model::{Class, Counts, Entry, JobStatus, Quarantined, SourceStats, job::PluginRef},
-    store::JobSnapshot,
+    store::{AttemptError, JobSnapshot},
     telemetry::progress::{bytes, count, short},
 };
 use jiff::Timestamp;
@@ -48,6 +48,8 @@ pub(super) struct JobView<'a> {
     created_at: Timestamp,
     /// Why the job ended before its time.
     error_message: Option<&'a str>,
+    /// What last kept a job that has not ended from going on.
+    last_error: Option<&'a AttemptError>,
     plugin: &'a PluginRef,
 }
 
@@ -87,6 +89,7 @@ impl<'a> JobView<'a> {
             elapsed_ms: job.ended_at.unwrap_or(now).duration_since(job.job.created_at).as_millis() as i64,
             created_at: job.job.created_at,
             error_message: job.error_message.as_deref(),
+            last_error: job.last_error.as_ref(),
             plugin: &job.job.plugin,
         }
     }
@@ -137,6 +140,13 @@ impl<'a> JobView<'a> {
                 let _ = writeln!(text, "    {line}");
             }
         }
+        if let Some(AttemptError { code, message, causes, at, .. }) = self.last_error {
+            let _ = write!(text, "  last error {at:.0}: {message}");
+            for cause in causes {
+                let _ = write!(text, ": {cause}");
+            }
+            let _ = writeln!(text, " ({code})");
+        }
         if let Some(message) = self.error_message {
             let _ = writeln!(text, "  reason     {message}");
         } else if !self.sealed {
@@ -152,9 +162,10 @@ impl<'a> JobView<'a> {
                 self.job_id,
                 count(*products)
             );
+            let noun = if *products == 1 { "product" } else { "products" };
             let _ = match left_out {
-                0 => writeln!(text, " products"),
-                left_out => writeln!(text, " products; there was no room for {} more", count(*left_out)),
+                0 => writeln!(text, " {noun}"),
+                left_out => writeln!(text, " {noun}; there was no room for {} more", count(*left_out)),
             };
         }
         text

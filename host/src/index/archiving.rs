@@ -225,6 +225,7 @@ mod tests {
             samples,
             ended_at: None,
             error_message: None,
+            last_error: None,
         }
     }
 

@@ -59,6 +59,21 @@ pub enum IngestFault {
     ReaderStopped,
 }
 
+impl IngestFault {
+    /// Stable kebab-case name.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Read(_) => "export-unreadable",
+            Self::Plugin(failure) => &failure.code,
+            Self::Publish(PublishError::Different { .. }) => "chunk-differs",
+            Self::Publish(PublishError::Store(_)) | Self::Store(_) => "store-failure",
+            Self::TakenOver => "taken-over",
+            Self::Lost(_) => "lost-input",
+            Self::ReaderStopped => "internal-error",
+        }
+    }
+}
+
 /// How documents become chunks, and how many batches are transformed at once.
 #[derive(Clone, Copy, Debug)]
 pub struct IngestSettings {

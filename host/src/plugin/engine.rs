@@ -277,8 +277,9 @@ mod tests {
     }
 
     /// Guests that do not come back on their own.
-    const ENDLESS: [(&str, &str); 10] = [
+    const ENDLESS: [(&str, &str); 11] = [
         ("an empty loop", r#"(memory 1) (func (export "run") (loop (br 0)))"#),
+        ("a memory that cannot grow", r#"(memory 1 1) (func (export "run") (loop (br 0)))"#),
         ("no memory", r#"(func (export "run") (loop (br 0)))"#),
         (
             "a table and no memory",

@@ -70,6 +70,8 @@ pub struct JobSnapshot {
     pub ended_at: Option<Timestamp>,
     /// Why it was ended before its time: superseded, cancelled (seed: `error_message`).
     pub error_message: Option<String>,
+    /// What last kept a chunk or the ingest from being finished, which was or has to be tried again; none once it has ended.
+    pub last_error: Option<AttemptError>,
 }
 
 /// Jobs, their chunk rows and their counters.
@@ -99,6 +101,10 @@ pub trait Jobs: Send + Sync {
     /// Ends a job that has not ended, as far as that can be done at once: it keeps the message, and one that is not sealed ends
     /// as FAILED. False if it has ended already. The chunks are the caller's to give up.
     async fn cancel(&self, id: &JobId, message: &str) -> Result<bool, StoreError>;
+
+    /// Keeps the error as the job's last one, for whoever wonders why it does not end; does nothing if it has ended or
+    /// does not exist.
+    async fn note_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError>;
 
     /// What was published as this chunk of the job; `None` if there is no such row.
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError>;

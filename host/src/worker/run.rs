@@ -363,6 +363,8 @@ impl Worker {
         metrics::counter!(names::CHUNK_FAULTS, "disposition" => name).increment(1);
         let error = AttemptError::new(fault.code(), &fault, attempts, self.env.now());
         let is_held = held.is_some();
+        let waits = matches!(decided, Disposition::Retry(_) | Disposition::Stop);
+        let noted = (is_held && waits).then(|| error.clone());
         let given_back = match &decided {
             Disposition::Abandon => Ok(()),
             Disposition::Retry(after) => self.release(delivery, held, Some(error), *after).await,
@@ -377,6 +379,11 @@ impl Worker {
         if let Err(error) = given_back {
             // The lease runs out by itself, and the chunk is delivered again.
             tracing::warn!(key, cause = chain(&error), "a chunk could not be given back");
+        }
+        if let Some(noted) = noted
+            && let Err(error) = self.stores.jobs.note_error(&delivery.chunk.job_id, &noted).await
+        {
+            tracing::warn!(key, cause = chain(&error), "the job's record does not say what happened");
         }
         if decided == Disposition::Stop {
             let job_id = Some(delivery.chunk.job_id.clone());

@@ -241,6 +241,7 @@ pub(crate) async fn loads_are_remembered(backend: &Backend) {
             samples: Vec::new(),
             ended_at: None,
             error_message: None,
+            last_error: None,
         }
     };
     let (old, new) = (job(1), job(2));

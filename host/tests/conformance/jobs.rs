@@ -414,6 +414,40 @@ pub(crate) async fn a_cancelled_job_keeps_the_reason(backend: &Backend) {
     assert!(!jobs.cancel(&JobId::new(backend.name("none")).unwrap(), "x").await.unwrap());
 }
 
+pub(crate) async fn a_job_keeps_its_last_error_until_it_ends(backend: &Backend) {
+    let jobs = &backend.stores.jobs;
+    let [counted, cancelled, superseded] =
+        ["counted", "cancelled", "superseded"].map(|shop| backend.job(&backend.name(shop)));
+    let error = |what: &str| {
+        AttemptError::new("index-unavailable", &std::io::Error::other(what), 3, backend.env.now())
+    };
+    for job in [&counted, &cancelled, &superseded] {
+        jobs.create(job).await.unwrap();
+        assert_eq!(snapshot(backend, &job.id).await.last_error, None);
+        for what in ["first", "last"] {
+            jobs.note_error(&job.id, &error(what)).await.unwrap();
+        }
+        let kept = snapshot(backend, &job.id).await.last_error.unwrap();
+        assert_eq!((&*kept.message, kept.attempt, &*kept.code), ("last", 3, "index-unavailable"));
+    }
+    jobs.add_chunk(&chunk(&counted.id, 0, 0)).await.unwrap();
+    jobs.seal(&counted.id, &seal(1)).await.unwrap();
+    assert!(snapshot(backend, &counted.id).await.last_error.is_some());
+    complete(jobs.as_ref(), &counted.id, 0, &processed(1)).await;
+    jobs.cancel(&cancelled.id, "enough").await.unwrap();
+    let newer = backend.job(&superseded.shop_id);
+    assert_eq!(jobs.supersede(&newer).await.unwrap(), std::slice::from_ref(&superseded.id));
+    for job in [&counted, &cancelled, &superseded] {
+        jobs.note_error(&job.id, &error("late")).await.unwrap();
+        let ended = snapshot(backend, &job.id).await;
+        assert!(ended.ended_at.is_some());
+        assert_eq!(ended.last_error, None);
+    }
+    let nobody = JobId::new(backend.name("nobody")).unwrap();
+    jobs.note_error(&nobody, &error("late")).await.unwrap();
+    assert_eq!(jobs.get(&nobody).await.unwrap(), None);
+}
+
 pub(crate) async fn a_chunk_is_read_as_it_was_added(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job(&backend.name("shop")));
     jobs.create(&job).await.unwrap();

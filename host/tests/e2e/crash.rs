@@ -124,6 +124,9 @@ fn killed_runs_end_like_an_undisturbed_one() {
         assert!(found.report == expected.report, "reports differ:\n{}\n{}", found.report, expected.report);
         assert!(found.documents == expected.documents, "documents differ");
         assert!(found.chunks == expected.chunks, "chunks differ");
+        if kills >= 50 {
+            eprintln!("{killed} of {kills} kills");
+        }
     }
     eprintln!(
         "{killed} kills in {rounds} jobs: {killed_in_ingest} before the seal, {killed_in_indexing} after"

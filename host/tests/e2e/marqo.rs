@@ -148,11 +148,20 @@ fn stops_until_mended(shop: &Shop, words: &[&str], mend: impl FnOnce()) {
     }
     let job = shop.place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]);
     assert_eq!(job.json()["processed"], 0, "{job:?}");
+    // Whoever comes later reads the same from the job, in both its faces.
+    let last_error = job.json()["last_error"].to_string();
+    let text = shop.place.host(&["jobs", "show", "--data-dir", "data"]).stdout;
+    let line =
+        text.lines().find(|line| line.starts_with("  last error 20")).unwrap_or_else(|| panic!("{text}"));
+    for words in words {
+        assert!(last_error.contains(words) && line.contains(words), "{words}: {last_error}\n{text}");
+    }
     mend();
     let ran = shop.run(&[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let [total, processed, ..] = counts(&ran);
     assert_eq!(processed, total);
+    assert!(ran.json()["last_error"].is_null());
 }
 
 #[test]

@@ -199,6 +199,9 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
     let is_open = ["PENDING", "IN_PROGRESS"].contains(&waiting["status"].as_str().unwrap());
     assert!(is_open && waiting["sealed"] == false, "{jobs}");
     assert!(waiting["failed"].as_u64().unwrap() == 0);
+    let last_error = &waiting["last_error"];
+    assert!(last_error.to_string().contains(said), "{waiting}");
+    assert_eq!(last_error["code"].as_str().map(|code| code.starts_with("plugin-")), Some(true), "{waiting}");
     let refused = replay(&place, waiting, &["--plugin", EVIL.to_str().unwrap()]);
     assert!(refused.code == Some(2) && refused.stderr.contains("was not read to its end"), "{refused:?}");
 

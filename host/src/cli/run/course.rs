@@ -15,10 +15,11 @@ use super::{
 };
 use crate::{
     export::Progress,
+    fault::chain,
     ingest::run::{IngestFault, IngestSettings, Published, Read, ingest},
-    model::Job,
+    model::{Job, JobId},
     plugin::Transform,
-    store::JobSnapshot,
+    store::{AttemptError, JobSnapshot, Stores},
     telemetry::progress::count,
     worker::Until,
 };
@@ -67,8 +68,9 @@ impl Run<'_> {
                 // Nothing more is stored: it would stand in the way of the other process.
                 () = begun.lost() => Err(IngestFault::TakenOver),
             };
-            if ingested.is_err() {
+            if let Err(fault) = &ingested {
                 leave.cancel();
+                self.note(&stores, &job.id, fault).await;
             }
             // The last chunks and the seal: the end of the job.
             worker.look_again();
@@ -111,6 +113,18 @@ impl Run<'_> {
         } else {
             exit_of(job.status)
         })
+    }
+
+    /// Keeps with the job why nobody reads for it any more.
+    async fn note(&self, stores: &Stores, job_id: &JobId, fault: &IngestFault) {
+        // The job is another process's now, and goes on.
+        if matches!(fault, IngestFault::TakenOver) {
+            return;
+        }
+        let error = AttemptError::new(fault.code(), fault, 1, self.env.now());
+        if let Err(error) = stores.jobs.note_error(job_id, &error).await {
+            tracing::warn!(%job_id, cause = chain(&error), "the job's record does not say what happened");
+        }
     }
 
     /// Says on stderr what a script that looks at the exit code alone would miss.

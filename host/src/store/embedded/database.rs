@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     concat!(include_str!("settings.sql"), include_str!("superseded.sql")),
     include_str!("../../index/catalog/sqlite/loads.sql"),
     include_str!("redrive.sql"),
+    include_str!("last_error.sql"),
 ];
 
 /// How long a transaction waits for other processes. Theirs last milliseconds; this long is a process that hangs.

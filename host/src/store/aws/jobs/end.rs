@@ -83,6 +83,7 @@ pub(super) fn with_end(update: Update, counts: &Counts, now: i64, chunks: i64) -
         .set("skipped", counts.skipped)
         .set("conflict", counts.conflict)
         .set("deleted", counts.deleted)
+        .remove(name::LAST_ERROR)
         .add(name::REVISION, 1i64)
         .when(Condition::Absent(name::ENDED_AT))
 }

@@ -43,6 +43,7 @@ mod name {
     pub(super) const FULL: &str = "full_segments";
     pub(super) const HOLDER: &str = "holder";
     pub(super) const JOB: &str = "job";
+    pub(super) const LAST_ERROR: &str = "last_error";
     pub(super) const LEASE_UNTIL: &str = "lease_until";
     pub(super) const OUTCOME: &str = "outcome";
     pub(super) const REDRIVEN: &str = "redriven";
@@ -191,6 +192,10 @@ impl Jobs for Records {
 
     async fn cancel(&self, id: &JobId, message: &str) -> Result<bool, StoreError> {
         of_job(self.cancel_job(id, message).await, "cancelling", id)
+    }
+
+    async fn note_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError> {
+        of_job(self.note_error_of_job(id, error).await, "noting an error of", id)
     }
 
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {

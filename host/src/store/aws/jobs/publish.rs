@@ -3,7 +3,10 @@
 use super::{Records, from_json, keys, micros, name, of_existing, state, to_json};
 use crate::{
     model::{ChunkRef, Job, JobId, JobStatus},
-    store::aws::table::{Condition, Key, TableError, Update, Updated},
+    store::{
+        AttemptError,
+        aws::table::{Condition, Key, TableError, Update, Updated},
+    },
 };
 
 impl Records {
@@ -107,6 +110,7 @@ impl Records {
             .set(name::STATUS, JobStatus::Failed.as_str())
             .set(name::ENDED_AT, micros(self.env.now()))
             .set(name::ERROR_MESSAGE, message)
+            .remove(name::LAST_ERROR)
             .when(Condition::Absent(name::SEAL))
             .when(Condition::Absent(name::ENDED_AT));
         self.table.update(&end).await
@@ -122,5 +126,12 @@ impl Records {
             .when(Condition::Exists(name::SEAL))
             .when(Condition::Absent(name::ENDED_AT));
         Ok(matches!(self.table.update(&keep).await?, Updated::Done(_)))
+    }
+
+    pub(super) async fn note_error_of_job(&self, id: &JobId, error: &AttemptError) -> Result<(), TableError> {
+        let Some(record) = self.locate(id).await? else { return Ok(()) };
+        let note =
+            of_existing(record).set(name::LAST_ERROR, to_json(error)).when(Condition::Absent(name::ENDED_AT));
+        self.table.update(&note).await.map(drop)
     }
 }

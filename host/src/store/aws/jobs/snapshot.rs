@@ -52,6 +52,10 @@ impl Records {
             samples: self.samples(&job.id, of_ingest).await?,
             ended_at: record.number(name::ENDED_AT).map(from_micros).transpose()?,
             error_message: record.text(name::ERROR_MESSAGE).map(str::to_owned),
+            last_error: record
+                .has(name::LAST_ERROR)
+                .then(|| from_json(record, name::LAST_ERROR))
+                .transpose()?,
             seal,
             job,
         })

@@ -80,7 +80,7 @@ pub(super) fn finish(tx: &Transaction<'_>, row: &Row) -> Result<(), Cause> {
 pub(super) fn end_if_complete(tx: &Transaction<'_>, job_id: &str, now: i64) -> Result<(), Cause> {
     let counts = tx
         .prepare_cached(
-            "UPDATE job SET ended_at = ?2 WHERE id = ?1 AND ended_at IS NULL AND completed = sealed_chunks
+            "UPDATE job SET ended_at = ?2, last_error = NULL WHERE id = ?1 AND ended_at IS NULL AND completed = sealed_chunks
             RETURNING processed, unchanged, failed, skipped, conflict, deleted",
         )?
         .query_row(params![job_id, now], |job| counts(job, 0))

@@ -99,6 +99,12 @@ impl Jobs for Records {
         during_job(self.database.write(cancel).await, "cancelling", id)
     }
 
+    async fn note_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError> {
+        let (job_id, error) = (id.as_str().to_owned(), error.clone());
+        let note = move |tx: &Transaction<'_>| publish::note_error(tx, &job_id, &error);
+        during_job(self.database.write(note).await, "noting an error of", id)
+    }
+
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {
         let row = Row::new(id, seq);
         let done = self.database.read(move |tx| snapshot::chunk(tx, &row)).await;

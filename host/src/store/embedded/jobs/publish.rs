@@ -3,7 +3,10 @@
 use super::{Row, completion, samples};
 use crate::{
     model::{ChunkRef, Job, JobId, JobStatus, Seal},
-    store::embedded::{Cause, database::to_json, time},
+    store::{
+        AttemptError,
+        embedded::{Cause, database::to_json, time},
+    },
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -30,7 +33,7 @@ pub(super) fn supersede(tx: &Transaction<'_>, by: &Job, now: i64) -> Result<Vec<
         by.id
     );
     let mut statement = tx.prepare_cached(
-        "UPDATE job SET status = ?4, ended_at = ?5, error_message = ?6
+        "UPDATE job SET status = ?4, ended_at = ?5, error_message = ?6, last_error = NULL
         WHERE shop_id = ?1 AND job ->> 'index_name' = ?2 AND id <> ?3 AND seal IS NULL AND ended_at IS NULL
         RETURNING job ->> 'id'",
     )?;
@@ -48,11 +51,17 @@ pub(super) fn cancel(tx: &Transaction<'_>, job_id: &str, message: &str, now: i64
     let cancelled = tx
         .prepare_cached(
             "UPDATE job SET error_message = ?2, status = iif(seal IS NULL, ?3, status),
-                ended_at = iif(seal IS NULL, ?4, NULL)
+                ended_at = iif(seal IS NULL, ?4, NULL), last_error = iif(seal IS NULL, NULL, last_error)
             WHERE id = ?1 AND ended_at IS NULL",
         )?
         .execute(params![job_id, message, JobStatus::Failed.as_str(), now])?;
     Ok(cancelled == 1)
+}
+
+pub(super) fn note_error(tx: &Transaction<'_>, job_id: &str, error: &AttemptError) -> Result<(), Cause> {
+    tx.prepare_cached("UPDATE job SET last_error = ?2 WHERE id = ?1 AND ended_at IS NULL")?
+        .execute(params![job_id, to_json(error)?])?;
+    Ok(())
 }
 
 pub(super) fn add_chunk(tx: &Transaction<'_>, row: &Row, chunk: &ChunkRef) -> Result<(), Cause> {

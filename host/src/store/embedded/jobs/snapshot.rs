@@ -15,7 +15,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT job, status, seal, chunks, completed, ended_at, processed, unchanged, failed, skipped, conflict,
-                deleted, error_message FROM job ",
+                deleted, error_message, last_error FROM job ",
             $rest
         )
     };
@@ -68,6 +68,7 @@ fn snapshot(row: &rusqlite::Row<'_>) -> Result<JobSnapshot, Cause> {
     let status = row.get::<_, String>(1)?;
     let seal = row.get::<_, Option<String>>(2)?;
     let ended_at = row.get::<_, Option<i64>>(5)?;
+    let last_error = row.get::<_, Option<String>>(13)?;
     Ok(JobSnapshot {
         job: from_json(&row.get::<_, String>(0)?)?,
         status: serde_json::from_value::<JobStatus>(status.into()).map_err(Cause::corrupt)?,
@@ -78,6 +79,7 @@ fn snapshot(row: &rusqlite::Row<'_>) -> Result<JobSnapshot, Cause> {
         samples: Vec::new(),
         ended_at: ended_at.map(time::from_column).transpose()?,
         error_message: row.get(12)?,
+        last_error: last_error.as_deref().map(from_json).transpose()?,
     })
 }
 
