@@ -113,7 +113,7 @@ fn print_next(host: &Path, plugin: &Path, data: &Path) {
     println!(
         "\nRun the same command again and nothing is written: every document is already there, unchanged."
     );
-    println!("README.md tells the rest; `cargo xtask sample --help` makes larger shops.");
+    println!("docs/guide.md tells the rest; `cargo xtask sample --help` makes larger shops.");
 }
 
 /// The id of a document in the index, taken from the listing.
