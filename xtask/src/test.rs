@@ -116,7 +116,8 @@ impl Counts {
         let Some((_, counts)) = plain
             .split_once("tests run:")
             .or_else(|| plain.split_once("test run:"))
-            .or_else(|| plain.split_once("test result:").and_then(|(_, result)| result.split_once('.')))
+            // Not what nextest repeats, indented, of a test that failed: that one is in its summary.
+            .or_else(|| plain.strip_prefix("test result:").and_then(|result| result.split_once('.')))
         else {
             return;
         };
@@ -165,6 +166,7 @@ mod tests {
             "test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out; finished in 0.01s",
         );
         counts.read("test result: FAILED. 0 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s");
+        counts.read("    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 4 filtered out; finished in 0.12s");
         counts.read("running 7 tests, 5 passed yesterday");
         assert_eq!(counts, Counts { passed: 42, failed: 3, skipped: 5 });
     }
