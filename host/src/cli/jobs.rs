@@ -9,7 +9,7 @@ use super::{
     report::{self, ReportFormat},
 };
 use crate::{
-    model::{JobId, Operation},
+    model::{Job, JobId, Operation},
     store::{JobSnapshot, Stores},
     telemetry::progress::{Screen, State, count},
     worker::{self, Cancelled},
@@ -63,6 +63,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> End
             JobsCommand::Show { id } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
                 show(global, &job, &chunks)?;
+                standstill(&backend, &job).await?;
                 Ok(Exit::Completed)
             }
             JobsCommand::Watch { id } => {
@@ -172,16 +173,40 @@ async fn watch(
     }
     line.finish();
     show(global, &job, chunks)?;
-    if !job.status.has_ended() {
-        let shop = &job.job.shop_id;
-        let goes_on = match job.seal {
-            Some(_) => format!("`host run --shop {shop}` goes on with what is queued"),
-            None => "the command that began it goes on with it".to_owned(),
-        };
-        eprintln!("warning: nobody works on job {}: {goes_on}", job.job.id);
-    }
+    standstill(backend, &job).await?;
     Ok(exit_of(job.status))
 }
+
+/// Says on stderr why a job that has not ended may stand still, beside its last error: another comes first, or nobody is at work.
+async fn standstill(backend: &Backend, job: &JobSnapshot) -> Result<(), Failure> {
+    let Job { id, shop_id, created_at, .. } = &job.job;
+    if job.status.has_ended() {
+        return Ok(());
+    }
+    let jobs = backend.stores().jobs.list(Some(shop_id), LATEST).await.map_err(store_failure)?;
+    let is_before = |other: &&JobSnapshot| !other.status.has_ended() && other.job.created_at < *created_at;
+    let first = jobs.iter().rev().find(is_before).unwrap_or(job);
+    if first.job.id != *id {
+        let first = &first.job.id;
+        eprintln!(
+            "warning: job {first} of the same shop has not ended and comes first: `host jobs show {first}` tells more"
+        );
+    }
+    if !backend.is_worked_on() {
+        let goes_on = match first.seal {
+            Some(_) => {
+                let target = first.job.target_kind();
+                format!("`host run --shop {shop_id} --target {target}` goes on with what is queued")
+            }
+            None => "the command that began it goes on with it".to_owned(),
+        };
+        eprintln!("warning: nobody works on job {}: {goes_on}", first.job.id);
+    }
+    Ok(())
+}
+
+/// Jobs of a shop among which one that comes first is looked for.
+const LATEST: usize = 20;
 
 /// Between two looks at a job.
 const TICK: Duration = Duration::from_millis(200);

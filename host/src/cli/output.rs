@@ -125,6 +125,11 @@ impl<'a> JobView<'a> {
             count(unchanged),
             count(deleted)
         );
+        if !self.status.has_ended() {
+            let of = if self.sealed { "" } else { " so far" };
+            let (done, all) = (count(self.completed_chunks.into()), count(self.chunks.into()));
+            let _ = writeln!(text, "  chunks     {done} of {all}{of} are written");
+        }
         for (name, number, class) in [
             ("skipped", skipped, &self.samples.skipped),
             ("failed", failed, &self.samples.failed),

@@ -181,6 +181,9 @@ fn watching_a_job_that_nobody_works_on_ends() {
     assert_eq!((ran.code, &ran.json()["status"]), (Some(1), &left["status"]), "{ran:?}");
     let expected = format!("warning: nobody works on job {id}: the command that began it goes on with it\n");
     assert_eq!(ran.stderr, expected);
+    let shown = place.host(&["jobs", "show", id, "--data-dir", "data"]);
+    assert_eq!((shown.code, &shown.stderr), (Some(0), &expected), "{shown:?}");
+    assert!(shown.stdout.contains(" so far are written\n"), "{shown:?}");
 
     // It follows a job that somebody takes up again.
     let mut resumed = place.spawn("export.jsonl");

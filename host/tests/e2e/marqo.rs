@@ -253,6 +253,15 @@ fn a_job_that_cannot_go_on_can_be_given_up() {
         assert!(ran.stderr.contains(words), "{words}: {ran:?}");
     }
 
+    let waiting = shop.place.host(&["jobs", "show", "--data-dir", "data"]);
+    assert!(waiting.stdout.contains("\n  chunks     0 of "), "{waiting:?}");
+    for words in [
+        &format!("job {id} of the same shop has not ended and comes first"),
+        &format!("nobody works on job {id}: `host run --shop {SHOP} --target marqo` goes on"),
+    ] {
+        assert!(waiting.stderr.contains(words), "{words}: {waiting:?}");
+    }
+
     let cancel = ["jobs", "cancel", id, "--data-dir", "data", "--output", "json"];
     let cancelled = shop.place.host(&cancel);
     let view = cancelled.json();
