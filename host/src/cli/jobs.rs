@@ -184,7 +184,12 @@ async fn standstill(backend: &Backend, job: &JobSnapshot) -> Result<(), Failure>
         return Ok(());
     }
     let jobs = backend.stores().jobs.list(Some(shop_id), LATEST).await.map_err(store_failure)?;
-    let is_before = |other: &&JobSnapshot| !other.status.has_ended() && other.job.created_at < *created_at;
+    // One whose chunks are all written holds nothing back, even if its export was never read to the end.
+    let is_before = |other: &&JobSnapshot| {
+        other.job.created_at < *created_at
+            && other.completed_chunks < other.chunks
+            && !other.status.has_ended()
+    };
     let first = jobs.iter().rev().find(is_before).unwrap_or(job);
     if first.job.id != *id {
         let first = &first.job.id;

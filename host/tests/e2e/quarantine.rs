@@ -220,6 +220,12 @@ fn what_a_stopped_plugin_trapped_on_is_kept() {
     let stopped = run(&place, &EVIL);
     assert!(stopped.code == Some(1) && stopped.stderr.contains("was stopped"), "{stopped:?}");
     let jobs: Value = place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
+    // No chunk was published, so that nobody but the ingest can have told the job why.
+    assert_eq!(
+        (&jobs[0]["chunks"], &jobs[0]["last_error"]["code"]),
+        (&json!(0), &json!("plugin-stopped")),
+        "{jobs}"
+    );
     let listed = replay(&place, &jobs[0], &["--dry-run"]);
     let lines = listed.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let lines: Vec<u64> = lines.map(|kept| kept["product"]["line"].as_u64().unwrap()).collect();
