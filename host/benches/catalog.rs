@@ -6,14 +6,12 @@
 //! PRODUCTS` write the rows of one database to another and print seconds, rows and statements.
 
 use futures::{StreamExt, TryStreamExt, stream};
-use host::{
-    env::RealEnv,
-    index::{
-        Index, Outcome, Over, Target, Write,
-        catalog::{Bounds, Catalog},
-    },
+use host_core::{
+    clock::RealEnv,
+    index::{Index, Outcome, Over, Target, Write},
     model::{Document, DocumentId, Secret},
 };
+use host_index_catalog::{Bounds, Catalog};
 use jiff::Timestamp;
 use serde_json::Map;
 use std::{
@@ -80,7 +78,7 @@ fn chunks(path: &str) -> Result<Vec<Vec<Write>>, Failed> {
     let mut writes = Vec::new();
     for line in text.lines() {
         let document = Document::from_line(line)?;
-        let content_hash = host::model::Digest::of(line.as_bytes()).to_string();
+        let content_hash = host_core::model::Digest::of(line.as_bytes()).to_string();
         writes.push(Write { document, version: Map::new(), content_hash, over: Over::Anything });
     }
     Ok(writes.chunks(CHUNK).map(<[Write]>::to_vec).collect())

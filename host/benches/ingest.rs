@@ -6,18 +6,19 @@
 
 use cpu_time::ProcessTime;
 use futures::{StreamExt, stream};
-use host::{
-    env::RealEnv,
-    export::{Export, Item, Options},
-    ingest::{
-        chunk::ChunkBounds,
-        reader,
-        run::{IngestSettings, Published, ingest},
-    },
+use host_core::{
+    clock::RealEnv,
     model::{Digest, Job, JobId, Operation, Product, SameVersion},
-    plugin::{Configs, Plugins, Role, Settings, Transform},
-    store::embedded::Embedded,
+    plugin::Transform,
 };
+use host_export::{Export, Item, Options};
+use host_pipeline::ingest::{
+    chunk::ChunkBounds,
+    reader,
+    run::{IngestSettings, Published, ingest},
+};
+use host_plugin_host::{Configs, Plugins, Role, Settings};
+use host_storage_sqlite::Embedded;
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},

@@ -8,15 +8,13 @@
 use async_trait::async_trait;
 use cpu_time::ProcessTime;
 use futures::StreamExt;
-use host::{
-    env::RealEnv,
-    index::{
-        Index, Outcome, Over, Target, Write,
-        marqo::{Marqo, MarqoOptions},
-    },
+use host_core::{
+    clock::RealEnv,
+    index::{Index, Outcome, Over, Target, Write},
     model::{Document, IndexSettings},
-    store::{Settings, StoreError},
+    storage::{Settings, StoreError},
 };
+use host_index_marqo::{Marqo, MarqoOptions};
 use marqo_stand_in::{Operation, Options, StandIn, Version};
 use serde_json::Map;
 use std::{

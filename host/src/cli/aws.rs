@@ -6,13 +6,10 @@ use super::{
     failure::Exit,
     output::OutputFormat,
 };
-use crate::{
-    config::Config,
-    env::SharedEnv,
-    fault::chain,
-    store::aws::{Sweeper, Swept},
-};
+use crate::config::Config;
 use clap::Subcommand;
+use host_core::{clock::SharedEnv, error::chain};
+use host_storage_aws::{Sweeper, Swept};
 use std::{fmt::Write, time::Duration};
 
 /// Commands about the stores in AWS.

@@ -4,17 +4,16 @@ use super::{
     context::{Patience, catalog, env, marqo, open},
     failure::Failure,
 };
-use crate::{
-    config::{Config, StoreKind, TargetIndex},
-    index::{Index, catalog::Catalog},
+use crate::config::{Config, StoreKind, TargetIndex};
+use host_core::{
+    index::Index,
     model::{Job, JobId},
-    plugin::Plugins,
-    store::{
-        StoreError, Stores,
-        embedded::{self, Embedded},
-    },
-    worker::{Worker, WorkerSettings},
+    storage::{StoreError, Stores},
 };
+use host_index_catalog::Catalog;
+use host_pipeline::worker::{Worker, WorkerSettings};
+use host_plugin_host::Plugins;
+use host_storage_sqlite::{self as embedded, Embedded};
 use std::{path::PathBuf, sync::Arc};
 
 /// The stores of one backend.
@@ -23,14 +22,14 @@ pub(super) enum Backend {
     Embedded(Embedded),
     /// S3, SQS and DynamoDB.
     #[cfg(feature = "aws")]
-    Aws(crate::store::aws::Aws),
+    Aws(host_storage_aws::Aws),
 }
 
 /// Held while a process ingests.
 pub(super) enum Begun {
     Embedded(embedded::Ingesting),
     #[cfg(feature = "aws")]
-    Aws(Box<crate::store::aws::Ingesting>),
+    Aws(Box<host_storage_aws::Ingesting>),
 }
 
 impl Backend {
@@ -164,8 +163,8 @@ impl Backend {
 
 /// The stores in AWS.
 #[cfg(feature = "aws")]
-pub(super) async fn aws(config: &Config) -> crate::store::aws::Aws {
-    use crate::store::aws::{Aws, Clients};
+pub(super) async fn aws(config: &Config) -> host_storage_aws::Aws {
+    use host_storage_aws::{Aws, Clients};
     let options = config.aws.options();
     Aws::new(Clients::connect(&options).await, &options, env())
 }

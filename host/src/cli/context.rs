@@ -1,14 +1,16 @@
 //! What commands share: settings, the data directory, the runtime, printing.
 
 use super::{Global, failure::Failure, supply::supply};
-use crate::{
-    config::{Config, Effective, Overrides, load},
-    env::{RealEnv, SharedEnv},
-    export::Remote,
-    index::{catalog::Catalog, marqo::Marqo},
-    plugin::{Cache, Component, OpenError, Plugins, Profile, Settings},
-    store::{Settings as IndexSettingsStore, StoreError, embedded::Embedded},
+use crate::config::{Config, Effective, Overrides, load};
+use host_core::{
+    clock::{RealEnv, SharedEnv},
+    storage::{Settings as IndexSettingsStore, StoreError},
 };
+use host_export::Remote;
+use host_index_catalog::Catalog;
+use host_index_marqo::Marqo;
+use host_plugin_host::{Cache, Component, OpenError, Plugins, Profile, Settings};
+use host_storage_sqlite::Embedded;
 use serde::Serialize;
 use std::{
     io::{self, Write},
@@ -41,7 +43,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// What opens those of the sources that are in S3, if there are any. Reading blocks: never on a thread of the runtime.
 #[cfg(feature = "aws")]
 pub(super) async fn remote(config: &Config, sources: &[String]) -> Option<Arc<dyn Remote>> {
-    use crate::{export::S3Objects, store::aws::Clients};
+    use host_storage_aws::{Clients, S3Objects};
     if !sources.iter().any(|source| source.starts_with("s3://")) {
         return None;
     }
@@ -126,7 +128,7 @@ pub(super) fn catalog(config: &Config, embedded: Option<&Embedded>) -> Result<Ca
     let settings = &config.catalog;
     let catalog = match (&settings.url, embedded) {
         (Some(url), _) => Catalog::postgres(url, settings.connections, env()).map_err(Failure::usage)?,
-        (None, Some(embedded)) => Catalog::new(embedded),
+        (None, Some(embedded)) => Catalog::sqlite(embedded.database().clone(), env()),
         (None, None) => {
             return Err(Failure::usage(
                 "the catalog in a data directory cannot be written from many machines",

@@ -8,13 +8,13 @@ use super::{
     jobs::find,
     output::OutputFormat,
 };
-use crate::{
-    config::Config,
-    model::JobId,
-    store::{AttemptError, DeadLetter, StoreError, Stores},
-    worker::{self, Redriven, Wanted},
-};
+use crate::config::Config;
 use clap::{Args, Subcommand};
+use host_core::{
+    model::JobId,
+    storage::{AttemptError, DeadLetter, StoreError, Stores},
+};
+use host_pipeline::worker::{self, Redriven, Wanted};
 use serde::Serialize;
 use std::fmt::Write;
 

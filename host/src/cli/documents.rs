@@ -7,13 +7,13 @@ use super::{
     failure::{Exit, Failure},
     output::OutputFormat,
 };
-use crate::{
-    config::{Config, Effective, TargetIndex},
+use crate::config::{Config, Effective, TargetIndex};
+use clap::Subcommand;
+use host_core::{
     index::{Index, IndexError, Target},
     model::{DocumentId, Job},
-    store::Stores,
+    storage::Stores,
 };
-use clap::Subcommand;
 
 /// Commands about what is in the index.
 #[derive(Debug, Subcommand)]

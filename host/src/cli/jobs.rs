@@ -8,13 +8,14 @@ use super::{
     output::{JobView, OutputFormat, exit_of},
     report::{self, ReportFormat},
 };
-use crate::{
-    model::{Job, JobId, Operation},
-    store::{JobSnapshot, Stores},
-    telemetry::progress::{Screen, State, count},
-    worker::{self, Cancelled},
-};
+use crate::telemetry::progress::{Screen, State};
 use clap::Subcommand;
+use host_core::{
+    model::{Job, JobId, Operation},
+    storage::{JobSnapshot, Stores},
+    text::count,
+};
+use host_pipeline::worker::{self, Cancelled};
 use std::{fmt::Write, path::Path, time::Duration};
 
 /// Commands about jobs.

@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{
     config::{Config, StoreKind},
-    env::SharedEnv,
-    store::{Receipt, aws::Aws},
     telemetry::exporter::{self, Exporter},
-    worker::{Budget, Worker},
 };
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use clap::Args;
+use host_core::{clock::SharedEnv, storage::Receipt};
+use host_pipeline::worker::{Budget, Worker};
+use host_storage_aws::Aws;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -91,7 +91,10 @@ impl Function {
                 // It could not be read and is among the dead letters.
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(cause = crate::fault::chain(&error), "a message could not be taken over");
+                    tracing::warn!(
+                        cause = host_core::error::chain(&error),
+                        "a message could not be taken over"
+                    );
                     failed.push(id);
                 }
             }

@@ -25,7 +25,6 @@ pub use failure::Exit;
 
 use crate::{
     config::{Overrides, StoreKind, TargetIndex},
-    plugin::Wasi,
     telemetry::{
         log::{self, LogFormat},
         progress::Screen,
@@ -33,6 +32,7 @@ use crate::{
 };
 use clap::{Args, Parser, Subcommand};
 use failure::Failure;
+use host_plugin_host::Wasi;
 use output::OutputFormat;
 use std::path::PathBuf;
 

@@ -1,10 +1,10 @@
 //! The face of a job: as text for people, as JSON for programs.
 
-use crate::{
-    cli::failure::Exit,
+use crate::cli::failure::Exit;
+use host_core::{
     model::{Class, Counts, Entry, JobStatus, Quarantined, SourceStats, job::PluginRef},
-    store::{AttemptError, JobSnapshot},
-    telemetry::progress::{bytes, count, short},
+    storage::{AttemptError, JobSnapshot},
+    text::{bytes, count, short},
 };
 use jiff::Timestamp;
 use serde::Serialize;

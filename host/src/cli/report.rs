@@ -5,11 +5,11 @@ use super::{
     failure::Failure,
     output::JobView,
 };
-use crate::{
-    author::page::escape,
+use host_core::{
     model::Entry,
-    store::{JobSnapshot, Stores},
+    storage::{JobSnapshot, Stores},
 };
+use host_plugin_dev::page::escape;
 use std::{fmt::Write, path::Path};
 
 /// How a report is printed.

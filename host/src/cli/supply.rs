@@ -1,13 +1,11 @@
 //! Which plug-ins a command runs, and how they are had.
 
 use super::failure::Failure;
-use crate::{
-    config::{Config, Overrides},
-    fault::chain,
-    plugin::Cache,
-    supply::{Key, Lock, Supplied, Supply, SupplyError},
-};
+use crate::config::{Config, Overrides};
 use clap::Args;
+use host_core::error::chain;
+use host_plugin_host::Cache;
+use host_plugin_source::{Key, Lock, Supplied, Supply, SupplyError};
 use std::path::{Path, PathBuf};
 
 /// Arguments of commands that run plug-ins.

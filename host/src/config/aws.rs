@@ -51,8 +51,8 @@ impl AwsConfig {
     }
 
     /// The same for the stores.
-    pub fn options(&self) -> crate::store::aws::AwsOptions {
-        crate::store::aws::AwsOptions {
+    pub fn options(&self) -> host_storage_aws::AwsOptions {
+        host_storage_aws::AwsOptions {
             env: self.env.clone(),
             region: self.region.clone(),
             endpoint_url: self.endpoint_url.clone(),

@@ -1,10 +1,5 @@
-use crate::{
-    index::{
-        Archiving,
-        catalog::{Bounds, TextFields},
-    },
-    model::Secret,
-};
+use host_core::{index::Archiving, model::Secret};
+use host_index_catalog::{Bounds, TextFields};
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 

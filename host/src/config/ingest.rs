@@ -1,4 +1,4 @@
-use crate::ingest::chunk::ChunkBounds;
+use host_pipeline::ingest::chunk::ChunkBounds;
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU16, NonZeroUsize};
 

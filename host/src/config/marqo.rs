@@ -1,4 +1,4 @@
-use crate::index::marqo::MarqoOptions;
+use host_index_marqo::MarqoOptions;
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU64, time::Duration};
 

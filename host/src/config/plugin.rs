@@ -1,4 +1,4 @@
-use crate::plugin::{Configs, Limits};
+use host_plugin_host::{Configs, Limits};
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
 

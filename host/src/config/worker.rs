@@ -1,4 +1,5 @@
-use crate::{model::SameVersion, worker::WorkerSettings};
+use host_core::model::SameVersion;
+use host_pipeline::worker::WorkerSettings;
 use serde::{Deserialize, Serialize};
 use std::{
     num::{NonZeroU64, NonZeroUsize},

@@ -1,6 +1,7 @@
 //! Brings metrics to where somebody looks at them: a Prometheus file or address, or CloudWatch through log lines.
 
-use crate::{config::TelemetryConfig, env::SharedEnv, telemetry::metrics as names};
+use crate::config::TelemetryConfig;
+use host_core::{clock::SharedEnv, metrics as names};
 use metrics_cloudwatch_embedded::Collector;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{

@@ -2,5 +2,4 @@
 
 pub mod exporter;
 pub mod log;
-pub mod metrics;
 pub mod progress;

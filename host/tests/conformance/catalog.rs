@@ -1,14 +1,12 @@
 //! Checks of what a catalog does beyond an index, on both databases.
 
 use crate::make::{Backend, id, removals, write};
-use host::{
-    index::{
-        Archiving, Index, Outcome, Over, Refusal, Removal, Stored, Target, Write,
-        catalog::{Archived, Catalog, EmbedError, EmbedOptions, EmbedReport, Embedder, Summary},
-    },
+use host_core::{
+    index::{Archiving, Index, Outcome, Over, Refusal, Removal, Stored, Target, Write},
     model::{Counts, DocumentId, JobStatus, Secret},
-    store::JobSnapshot,
+    storage::JobSnapshot,
 };
+use host_index_catalog::{Archived, Catalog, EmbedError, EmbedOptions, EmbedReport, Embedder, Summary};
 use jiff::{SignedDuration, Timestamp};
 use marqo_stand_in::embeddings::{Endpoint, Fate};
 use serde_json::{Value, json};

@@ -1,10 +1,10 @@
-//! Checks of [`host::store::Chunks`].
+//! Checks of [`host_core::storage::Chunks`].
 
 use crate::make::Backend;
 use futures::future::join_all;
-use host::{
+use host_core::{
     model::Digest,
-    store::{Put, StoreErrorKind},
+    storage::{Put, StoreErrorKind},
 };
 
 pub(crate) async fn an_object_is_stored_once_and_never_changed(backend: &Backend) {

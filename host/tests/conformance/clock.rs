@@ -1,6 +1,6 @@
 //! Virtual time: what a check waits for has passed at once.
 
-use host::env::Env;
+use host_core::clock::Env;
 use jiff::Timestamp;
 use std::{
     sync::atomic::{AtomicI64, AtomicU64, Ordering},

@@ -5,11 +5,9 @@ use crate::{
     clock::Clock,
     make::Backend,
 };
-use host::{
-    env::SharedEnv,
-    index::catalog::{Bounds, Catalog},
-    store::embedded::Embedded,
-};
+use host_core::clock::SharedEnv;
+use host_index_catalog::{Bounds, Catalog};
+use host_storage_sqlite::Embedded;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -17,7 +15,8 @@ pub(crate) fn embedded() -> Backend {
     let dir = tempfile::tempdir().unwrap();
     let env: SharedEnv = Arc::new(Clock::new(1));
     let embedded = Embedded::open(dir.path(), env.clone()).unwrap();
-    let catalog = Catalog::new(&embedded).with_bounds(Bounds { complexity: 7, rows: 20 });
+    let catalog = Catalog::sqlite(embedded.database().clone(), Arc::new(host_core::clock::RealEnv))
+        .with_bounds(Bounds { complexity: 7, rows: 20 });
     Backend {
         stores: embedded.stores(),
         index: Arc::new(catalog.clone()),

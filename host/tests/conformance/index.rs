@@ -1,7 +1,7 @@
-//! Checks of [`host::index::Index`].
+//! Checks of [`host_core::index::Index`].
 
 use crate::make::{Backend, id, removals, write};
-use host::{
+use host_core::{
     index::{Index, Outcome, Stored, Target, Write},
     model::Document,
 };

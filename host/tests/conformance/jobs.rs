@@ -1,10 +1,10 @@
-//! Checks of [`host::store::Jobs`].
+//! Checks of [`host_core::storage::Jobs`].
 
 use crate::make::{Backend, MINUTE, chunk, claim, complete, entry, processed, seal};
 use futures::future::join_all;
-use host::{
+use host_core::{
     model::{Class, Counts, Digest, Job, JobId, JobStatus},
-    store::{AttemptError, ChunkOutcome, Claim, GivenUp, JobSnapshot},
+    storage::{AttemptError, ChunkOutcome, Claim, GivenUp, JobSnapshot},
 };
 use std::time::Duration;
 

@@ -1,14 +1,15 @@
 //! The backend under check, and things to put into it.
 
-use host::{
-    env::SharedEnv,
-    index::{Index, Over, Removal, Target, Write, catalog::Catalog},
+use host_core::{
+    clock::SharedEnv,
+    index::{Index, Over, Removal, Target, Write},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, Seal,
         job::{PluginRef, Quarantined, SameVersion, SourceStats},
     },
-    store::{ChunkOutcome, Claim, Jobs, Stores},
+    storage::{ChunkOutcome, Claim, Jobs, Stores},
 };
+use host_index_catalog::Catalog;
 use serde_json::{Value, json};
 use std::{any::Any, sync::Arc, time::Duration};
 

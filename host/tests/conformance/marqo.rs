@@ -3,12 +3,12 @@
 //! A server has indexes, but no shops and no variants, and what it cannot keep is left out: null, control characters.
 
 use crate::{clock::Clock, embedded::embedded, make::Backend};
-use host::{
-    env::SharedEnv,
-    index::marqo::{Marqo, MarqoOptions},
+use host_core::{
+    clock::SharedEnv,
     model::IndexSettings,
-    store::{Settings, StoreError},
+    storage::{Settings, StoreError},
 };
+use host_index_marqo::{Marqo, MarqoOptions};
 use marqo_stand_in::{Options, StandIn, Version};
 use std::sync::Arc;
 

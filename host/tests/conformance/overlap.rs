@@ -2,14 +2,15 @@
 //! and the highest version wins.
 
 use crate::make::{Backend, chunk, id, seal};
-use host::{
-    env::{RealEnv, SharedEnv},
-    index::{Index, Target, catalog::Catalog},
+use host_core::{
+    clock::{RealEnv, SharedEnv},
+    index::{Index, Target},
     model::{ChunkRef, Digest, Job, JobStatus, Operation},
-    plugin::{Configs, Plugins, Settings},
-    store::Stores,
-    worker::{Until, Worker, WorkerSettings},
+    storage::Stores,
 };
+use host_index_catalog::Catalog;
+use host_pipeline::worker::{Until, Worker, WorkerSettings};
+use host_plugin_host::{Configs, Plugins, Settings};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;

@@ -5,7 +5,7 @@ use crate::{
     make::{Backend, write},
     postgres::{backend, catalog, migrated},
 };
-use host::model::Secret;
+use host_core::model::Secret;
 use serde_json::json;
 use std::path::Path;
 use xtask::postgres::Server;

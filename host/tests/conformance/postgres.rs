@@ -5,15 +5,13 @@ use crate::{
     clock::Clock,
     make::{Backend, removals, write},
 };
-use host::{
-    env::{RealEnv, SharedEnv},
-    index::{
-        Index, Write,
-        catalog::{Bounds, Catalog},
-    },
+use host_core::{
+    clock::{RealEnv, SharedEnv},
+    index::{Index, Write},
     model::Secret,
-    store::embedded::Embedded,
 };
+use host_index_catalog::{Bounds, Catalog};
+use host_storage_sqlite::Embedded;
 use serde_json::json;
 use std::{num::NonZeroUsize, sync::Arc};
 use xtask::postgres::Server;

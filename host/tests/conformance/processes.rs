@@ -1,15 +1,17 @@
 //! Several processes on one data directory, some of them dying at any step.
 
 use crate::make::{chunk, id, processed, seal, write};
-use host::{
-    env::{Env, RealEnv},
-    index::{Index, Target, catalog::Catalog},
+use host_core::{
+    clock::{Env, RealEnv},
+    index::{Index, Target},
     model::{
         Digest, Job, JobId, JobStatus, Operation,
         job::{PluginRef, SameVersion},
     },
-    store::{Claim, embedded::Embedded},
+    storage::Claim,
 };
+use host_index_catalog::Catalog;
+use host_storage_sqlite::Embedded;
 use serde_json::json;
 use std::{
     env,
@@ -64,7 +66,8 @@ impl Steps {
 /// Publishes the whole job and works on it until nothing is left, as each process of the test does.
 async fn publish_and_work(dir: &str, steps: &Steps) {
     let embedded = Embedded::open(dir, Arc::new(RealEnv)).unwrap();
-    let (stores, catalog, job) = (embedded.stores(), Catalog::new(&embedded), job());
+    let (stores, catalog, job) =
+        (embedded.stores(), Catalog::sqlite(embedded.database().clone(), Arc::new(RealEnv)), job());
     stores.jobs.create(&job).await.unwrap();
     for seq in 0..CHUNKS {
         let chunk = chunk(&job.id, seq, (seq % 4) as u16);
@@ -145,6 +148,15 @@ async fn processes_share_a_directory_and_may_die_at_any_step() {
     let ended = embedded.stores().jobs.get(&job().id).await.unwrap().unwrap();
     assert_eq!((ended.status, ended.completed_chunks, ended.chunks), (JobStatus::Completed, CHUNKS, CHUNKS));
     assert_eq!(ended.counts.processed, u64::from(CHUNKS));
-    assert_eq!(Catalog::new(&embedded).count(&target()).await.unwrap(), u64::from(CHUNKS));
-    assert!(Catalog::new(&embedded).get(&target(), &id("0")).await.unwrap().is_some());
+    assert_eq!(
+        Catalog::sqlite(embedded.database().clone(), Arc::new(RealEnv)).count(&target()).await.unwrap(),
+        u64::from(CHUNKS)
+    );
+    assert!(
+        Catalog::sqlite(embedded.database().clone(), Arc::new(RealEnv))
+            .get(&target(), &id("0"))
+            .await
+            .unwrap()
+            .is_some()
+    );
 }

@@ -5,10 +5,10 @@ use crate::{
     index::as_stored,
     make::{Backend, MINUTE, chunk, id, processed, removals, seal, write},
 };
-use host::{
+use host_core::{
     index::{Index, Outcome, Stored, Write},
     model::{Counts, JobId, JobStatus},
-    store::{ChunkOutcome, Claim, GivenUp, Receipt},
+    storage::{ChunkOutcome, Claim, GivenUp, Receipt},
 };
 use jiff::Timestamp;
 use proptest::{

@@ -1,10 +1,10 @@
-//! Checks of [`host::store::Queue`].
+//! Checks of [`host_core::storage::Queue`].
 
 use crate::make::{Backend, MINUTE, chunk};
 use futures::future::join_all;
-use host::{
+use host_core::{
     model::{Digest, JobId},
-    store::{AttemptError, Delivery, Evidence, GivenUp, HeldLetter, Queue, Receipt},
+    storage::{AttemptError, Delivery, Evidence, GivenUp, HeldLetter, Queue, Receipt},
 };
 use std::{collections::HashSet, time::Duration};
 

@@ -1,9 +1,9 @@
-//! Checks of [`host::store::Settings`].
+//! Checks of [`host_core::storage::Settings`].
 
 use crate::make::Backend;
 use futures::future::join_all;
-use host::{
-    fault::chain,
+use host_core::{
+    error::chain,
     model::{IndexSettings, Secret},
 };
 use serde_json::json;

@@ -1,12 +1,13 @@
 //! Figures, not checks: `cargo test --release --test conformance -- --ignored --nocapture speed`.
 
 use crate::make::{MINUTE, chunk, write};
-use host::{
-    env::RealEnv,
-    index::{Index, Target, Write, catalog::Catalog},
+use host_core::{
+    clock::RealEnv,
+    index::{Index, Target, Write},
     model::DocumentId,
-    store::embedded::Embedded,
 };
+use host_index_catalog::Catalog;
+use host_storage_sqlite::Embedded;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Instant};
 
@@ -30,7 +31,10 @@ fn document(at: usize) -> Write {
 #[ignore = "measures"]
 async fn speed_of_the_catalog() {
     let dir = tempfile::tempdir().unwrap();
-    let catalog = Catalog::new(&Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap());
+    let catalog = Catalog::sqlite(
+        Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap().database().clone(),
+        Arc::new(RealEnv),
+    );
     let documents: Vec<Write> = (0..20_000).map(document).collect();
     let ids: Vec<DocumentId> = documents.iter().map(|write| write.document.id.clone()).collect();
     for (what, job_id) in [("first load", "1"), ("same job again", "1"), ("same content, another job", "2")] {

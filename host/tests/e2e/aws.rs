@@ -5,7 +5,7 @@ use aws_sdk_sqs::{
     config::{BehaviorVersion, Credentials, Region},
     types::MessageSystemAttributeName,
 };
-use host::store::aws::Clients;
+use host_storage_aws::Clients;
 use marqo_stand_in::{Options, StandIn};
 use serde_json::{Value, json};
 use std::{
@@ -119,7 +119,7 @@ impl Cloud {
                         .region(Region::new("eu-central-1"))
                         .endpoint_url(self.aws.url())
                         .credentials_provider(keys.clone())
-                        .http_client(host::store::aws::http_client())
+                        .http_client(host_storage_aws::http_client())
                         $(.$more($value))*
                         .build(),
                 )

@@ -115,7 +115,7 @@ impl Episode {
     fn spawn(&mut self, mut command: std::process::Command) -> Running {
         let log = self.cloud.place.path(&format!("log-{}", self.logs.len()));
         self.logs.push(log.clone());
-        command.env("HOST_LOG", "warn,host::worker=debug").stdout(Stdio::null());
+        command.env("HOST_LOG", "warn,host_pipeline::worker=debug").stdout(Stdio::null());
         command.stderr(File::create(&log).unwrap());
         Running { child: command.spawn().unwrap(), log }
     }

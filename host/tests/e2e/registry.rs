@@ -1,7 +1,7 @@
 //! A small OCI registry on this machine.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use host::model::Digest;
+use host_core::model::Digest;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,

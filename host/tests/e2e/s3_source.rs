@@ -28,7 +28,7 @@ fn client(url: &str) -> Client {
         .endpoint_url(url)
         .force_path_style(true)
         .credentials_provider(keys)
-        .http_client(host::store::aws::http_client());
+        .http_client(host_storage_aws::http_client());
     Client::from_conf(config.build())
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Reading, by_parent, read, read_file, tiny};
 use flate2::{Compression, write::GzEncoder};
-use host::export::{Export, ExportError, Item, Mode};
+use host_export::{Export, ExportError, Item, Mode};
 use proptest::prelude::*;
 use std::{io::Write as _, path::Path, process::Command};
 

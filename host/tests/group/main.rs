@@ -8,10 +8,8 @@ mod oracle;
 mod samples;
 mod speed;
 
-use host::{
-    export::{Export, ExportError, Item, Mode, Options},
-    model::{Grouping, job::SourceStats},
-};
+use host_core::model::{Grouping, job::SourceStats};
+use host_export::{Export, ExportError, Item, Mode, Options};
 use std::{io::Write as _, path::Path};
 
 /// What a reading of an export gave.

@@ -1,10 +1,8 @@
 //! What each mode does with exports that suit it and exports that do not, in the words that a user reads.
 
 use super::{by_parent, read, tiny};
-use host::{
-    export::{Cancel, Export, ExportError, Item, Mode, Options, Phase},
-    model::{Digest, Grouping},
-};
+use host_core::model::{Digest, Grouping};
+use host_export::{Cancel, Export, ExportError, Item, Mode, Options, Phase};
 use serde_json::json;
 
 fn error(export: &str, mode: Mode) -> String {

@@ -1,7 +1,7 @@
 //! The rules of grouping in their plainest form, and random exports to compare with.
 
 use super::{Reading, by_parent, read};
-use host::export::{ExportError, Mode};
+use host_export::{ExportError, Mode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

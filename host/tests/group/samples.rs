@@ -1,7 +1,7 @@
 //! Exports that nobody of us wrote, where they are at hand.
 
 use super::{by_parent, oracle, read};
-use host::export::Mode;
+use host_export::Mode;
 use std::path::{Path, PathBuf};
 
 fn sample(name: &str) -> Option<String> {

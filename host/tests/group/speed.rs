@@ -1,7 +1,7 @@
 //! How fast, and with how much memory; run by hand with `--ignored --nocapture`.
 
 use super::by_parent;
-use host::export::{Export, Item, Mode, Options};
+use host_export::{Export, Item, Mode, Options};
 use std::{
     fs::File,
     io::{BufWriter, Write as _},

@@ -1,7 +1,7 @@
 //! Mistakes that somebody must correct: nothing is burnt, and the error says what to do.
 
 use crate::support::{Lab, ids, some, told};
-use host::{
+use host_core::{
     index::Index,
     model::{IndexSettings, Secret},
 };

@@ -1,7 +1,7 @@
 //! What is sent of documents, and which of them a server refuses.
 
 use crate::support::{Lab, refused, some, write};
-use host::index::{Index, Outcome, Write};
+use host_core::index::{Index, Outcome, Write};
 use marqo_stand_in::{Operation, Options, Version};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Two endpoints, Marqo Cloud, and connections that fail.
 
 use crate::support::{Lab, dead, ids, some, told};
-use host::index::{Index, Outcome};
+use host_core::index::{Index, Outcome};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use std::{
@@ -61,7 +61,7 @@ async fn a_dead_primary_loses_nothing_and_is_tried_again() {
     let listen = primary.trim_start_matches("http://").parse().unwrap();
     let indexes = vec!["shop".to_owned()];
     let back = StandIn::start(Options { listen, indexes, ..Options::default() }).unwrap();
-    host::env::Env::sleep(&*lab.clock, Duration::from_secs(31)).await;
+    host_core::clock::Env::sleep(&*lab.clock, Duration::from_secs(31)).await;
     lab.write(&writes[..3]).await;
     assert_eq!(back.documents("shop").len(), 3);
     assert_eq!(lab.server.documents("shop").len(), 200);
@@ -102,7 +102,7 @@ async fn marqo_cloud_tells_where_an_index_is() {
     let options = Options { api_key: Some("very-secret".to_owned()), ..Options::default() };
     let lab = Lab::with(options, |settings| {
         settings.cloud = true;
-        settings.api_key = Some(host::model::Secret::new("very-secret"));
+        settings.api_key = Some(host_core::model::Secret::new("very-secret"));
     })
     .await;
     let writes = some(5);

@@ -1,7 +1,7 @@
 //! Each way in which a request can fail, and what becomes of its documents.
 
 use crate::support::{Lab, refused, removals, some, told, write};
-use host::index::{Index, Outcome};
+use host_core::index::{Index, Outcome};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, Version};
 use serde_json::json;
 use std::time::Duration;

@@ -2,20 +2,19 @@
 //! stores, write protection, and 20,000 items, of which many are versions of one document.
 
 use crate::{storm, support::random, waiting::Waiting};
-use host::{
-    env::{Env, SharedEnv},
-    index::{
-        Index, IndexError, Outcome, Removal, Stored, Target, Write,
-        marqo::{Marqo, MarqoOptions},
-    },
+use host_core::{
+    clock::{Env, SharedEnv},
+    index::{Index, IndexError, Outcome, Removal, Stored, Target, Write},
     model::{
         ChunkRef, Counts, Digest, DocumentId, Grouping, IndexSettings, Job, JobId, JobStatus, Manifest,
         Operation, PluginRef, Quarantined, SameVersion, Seal, SourceStats,
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
-    store::{JobSnapshot, Stores, embedded::Embedded},
-    worker::{Stop, Until, Worker, WorkerSettings},
+    storage::{JobSnapshot, Stores},
 };
+use host_index_marqo::{Marqo, MarqoOptions};
+use host_pipeline::worker::{Stop, Until, Worker, WorkerSettings};
+use host_storage_sqlite::Embedded;
 use marqo_stand_in::{Fault, FaultRule, Operation as Call, Options, StandIn};
 use serde_json::{Map, Value, json};
 use std::{
@@ -433,8 +432,10 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
     let plan = Plan::new(seed);
     let bench = Bench::new(seed, faults()).await;
     let id = bench.publish(&plan.chunks).await;
-    let job =
-        bench.run(&bench.workers, &id).await.unwrap_or_else(|stop| panic!("{}", host::fault::chain(&stop)));
+    let job = bench
+        .run(&bench.workers, &id)
+        .await
+        .unwrap_or_else(|stop| panic!("{}", host_core::error::chain(&stop)));
 
     // Nobody fails but who must: by the validator, or because no server takes numbers in an array.
     let must_fail =
@@ -523,7 +524,7 @@ async fn each_bound_of_attempts_is_kept_and_then_nothing_is_lost() {
         let job = bench
             .run(&bench.workers[..1], &id)
             .await
-            .unwrap_or_else(|stop| panic!("{}", host::fault::chain(&stop)));
+            .unwrap_or_else(|stop| panic!("{}", host_core::error::chain(&stop)));
         assert_eq!(job.counts, Counts { processed: 10, ..Counts::default() }, "{fault:?}");
     }
 }

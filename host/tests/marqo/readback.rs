@@ -1,7 +1,7 @@
 //! Documents whose vectors are incomplete after they were written.
 
 use crate::support::{Lab, refused, some, write};
-use host::index::Outcome;
+use host_core::index::Outcome;
 use marqo_stand_in::{Fault, FaultRule, Options};
 use serde_json::json;
 use std::time::Duration;

@@ -1,14 +1,12 @@
 //! A server, the index on it, and a clock.
 
-use host::{
-    env::Env,
-    index::{
-        Index, IndexError, Outcome, Over, Removal, Target, Write,
-        marqo::{Marqo, MarqoOptions},
-    },
+use host_core::{
+    clock::Env,
+    index::{Index, IndexError, Outcome, Over, Removal, Target, Write},
     model::{Digest, Document, DocumentId, IndexSettings},
-    store::{Settings, StoreError},
+    storage::{Settings, StoreError},
 };
+use host_index_marqo::{Marqo, MarqoOptions};
 use jiff::Timestamp;
 use marqo_stand_in::{Exchange, FaultRule, Operation, Options, StandIn};
 use serde_json::{Value, json};
@@ -176,7 +174,7 @@ impl Lab {
 
 /// An error with its causes, as people get it.
 pub(crate) fn told(error: &IndexError) -> String {
-    host::fault::chain(error)
+    host_core::error::chain(error)
 }
 
 /// A server that nobody runs.

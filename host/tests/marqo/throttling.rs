@@ -1,7 +1,7 @@
 //! Servers that want fewer requests, or later ones.
 
 use crate::support::{Lab, some, told};
-use host::index::Outcome;
+use host_core::index::Outcome;
 use marqo_stand_in::{Fault, FaultRule, Operation, Options};
 use std::time::Duration;
 

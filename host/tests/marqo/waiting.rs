@@ -1,7 +1,7 @@
 //! Time for many that wait and work at once: it stands still while anybody works, and jumps to the next sleeper when
 //! everybody waits.
 
-use host::env::Env;
+use host_core::clock::Env;
 use jiff::Timestamp;
 use marqo_stand_in::StandIn;
 use std::{

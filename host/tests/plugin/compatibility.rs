@@ -4,7 +4,8 @@ use crate::{
     guests::fixture,
     rig::{document, limits, loader, pool, product},
 };
-use host::plugin::{Configs, Plugin, Role, Runner, Transform, Validate, Version};
+use host_core::plugin::{Transform, Validate, Version};
+use host_plugin_host::{Configs, Plugin, Role, Runner};
 use insta::assert_snapshot;
 use serde_json::{Map, json};
 use std::path::Path;

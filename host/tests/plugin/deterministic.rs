@@ -4,10 +4,8 @@ use crate::{
     guests::{EVIL, TRANSFORM},
     rig::{cache, configs, good_product, limits, pool, product},
 };
-use host::{
-    model::Product,
-    plugin::{Configs, Engine, Limits, Loader, Profile, Runner, Transform},
-};
+use host_core::{model::Product, plugin::Transform};
+use host_plugin_host::{Configs, Engine, Limits, Loader, Profile, Runner};
 use serde_json::json;
 use std::path::Path;
 

@@ -1,7 +1,8 @@
 //! One test a misbehaviour. Each shows what is said of it, that nobody else is hurt, and that the host goes on.
 
 use crate::rig::{Rig, document, evil, good_product, limits, pool, product, render};
-use host::plugin::{Limits, Runner, Transform, Validate, Verdict, Version};
+use host_core::plugin::{Transform, Validate, Verdict, Version};
+use host_plugin_host::{Limits, Runner};
 use insta::assert_snapshot;
 use serde_json::Map;
 use std::time::{Duration, Instant};
@@ -285,7 +286,7 @@ async fn compared(doing: &str) -> String {
     let rig = Rig::new(doing);
     let answers = rig.evil.compare(vec![(Map::new(), Map::new()); 2]).await.unwrap();
     rig.still_works().await;
-    let line = |answer: &Result<_, host::plugin::Refusal>| match answer {
+    let line = |answer: &Result<_, host_core::plugin::Refusal>| match answer {
         Ok(ordering) => format!("{ordering:?}"),
         Err(refusal) => format!("{}: {}", refusal.code, refusal.message),
     };

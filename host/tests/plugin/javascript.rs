@@ -4,7 +4,7 @@ use crate::{
     guests::fixture,
     rig::{Rig, limits, loader, product},
 };
-use host::plugin::{Configs, Limits};
+use host_plugin_host::{Configs, Limits};
 use insta::assert_snapshot;
 use serde_json::json;
 use std::{path::Path, time::Duration};

@@ -4,7 +4,7 @@ use crate::{
     guests::{EVIL, evil_bytes},
     rig::{cache, configs, limits, loader, pool},
 };
-use host::plugin::{
+use host_plugin_host::{
     Access, Cache, Configs, Engine, Inspection, Limits, LoadError, Loader, OpenError, Plugins, Profile, Role,
     Settings,
 };
@@ -185,7 +185,7 @@ fn an_inspection_tells_everything() {
     assert!(inspection.cold_load_ms > 0.0 && inspection.cached_load_ms.is_some());
     let said = Inspection {
         bytes: 0,
-        digest: host::model::Digest::of(b""),
+        digest: host_core::model::Digest::of(b""),
         cold_load_ms: 0.0,
         cached_load_ms: None,
         config_schema: serde_json::Value::Null,
@@ -320,7 +320,8 @@ fn a_cache_that_cannot_be_written_is_no_hindrance() {
 
 #[tokio::test]
 async fn more_instances_than_the_pool_has_room_for() {
-    use host::plugin::{Runner, Transform};
+    use host_core::plugin::Transform;
+    use host_plugin_host::Runner;
     let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
     assert_eq!(engine.access(), Access::Reserved);
     let loader = Loader::new(engine, limits(), Some(cache()));

@@ -1,13 +1,11 @@
 //! A good and a misbehaving plug-in on one thread, so that what the one does to the thread would hurt the other.
 
 use crate::guests::EVIL;
-use host::{
+use host_core::{
     model::Product,
-    plugin::{
-        BatchFailure, Cache, Configs, Engine, Limits, Loader, MadeDocument, Plugin, Pool, ProductOutcome,
-        Profile, Runner, Transform,
-    },
+    plugin::{BatchFailure, MadeDocument, ProductOutcome, Transform},
 };
+use host_plugin_host::{Cache, Configs, Engine, Limits, Loader, Plugin, Pool, Profile, Runner};
 use serde_json::{Map, Value};
 use std::{
     fmt::Write,
@@ -115,7 +113,7 @@ pub(crate) fn good_product(n: usize) -> Product {
 }
 
 pub(crate) fn document(id: &str, fields: &str) -> MadeDocument {
-    MadeDocument { id: host::model::DocumentId::new(id).unwrap(), fields: fields.to_owned() }
+    MadeDocument { id: host_core::model::DocumentId::new(id).unwrap(), fields: fields.to_owned() }
 }
 
 /// How many products went well, and everything that is said of the others.

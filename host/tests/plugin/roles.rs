@@ -1,11 +1,12 @@
 //! The roles over the whole engine, and how long instances live.
 
 use crate::rig::{document, evil, good_product, limits, pool, product};
-use host::plugin::{Limits, Plugins, Runner, Settings, Transform, Validate, Version, VersionOrdering};
+use host_core::plugin::{Transform, Validate, Version, VersionOrdering};
+use host_plugin_host::{Limits, Plugins, Runner, Settings};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
-fn title(outcome: &host::plugin::ProductOutcome) -> String {
+fn title(outcome: &host_core::plugin::ProductOutcome) -> String {
     serde_json::from_str::<Value>(&outcome.documents[0].fields).unwrap()["title"].as_str().unwrap().to_owned()
 }
 
@@ -67,7 +68,7 @@ async fn many_batches_at_once_keep_their_products() {
 #[tokio::test]
 async fn the_bundled_plug_in_validates_and_compares() {
     let settings = Settings { cache: Some(crate::rig::cache()), ..Settings::default() };
-    let plugins = Plugins::open(&settings, &[], &host::plugin::Configs::new()).unwrap();
+    let plugins = Plugins::open(&settings, &[], &host_plugin_host::Configs::new()).unwrap();
     let verdicts = plugins.validate().validate(vec![document("p1", r#"{"title":"Mug"}"#)]).await.unwrap();
     assert_eq!(verdicts.len(), 1);
     let version = |time: &str| Map::from_iter([("updated_at".to_owned(), json!(time))]);

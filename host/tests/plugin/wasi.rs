@@ -4,7 +4,8 @@ use crate::{
     guests::PROBE,
     rig::{Rig, limits, loader, product},
 };
-use host::plugin::{Configs, Limits, Transform, Wasi};
+use host_core::plugin::Transform;
+use host_plugin_host::{Configs, Limits, Wasi};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ fn probe(limits: Limits) -> Rig {
     Rig::of(loader(limits).load(&PROBE, &Configs::new()).unwrap())
 }
 
-fn attempt(what: &str) -> host::model::Product {
+fn attempt(what: &str) -> host_core::model::Product {
     product(&json!({ "id": what }).to_string())
 }
 

@@ -8,12 +8,9 @@ use crate::{
         output::OutputFormat,
     },
     config::Config,
-    index::{
-        Target,
-        catalog::{Catalog, EmbedError, EmbedOptions, EmbedReport, Embedder, Hit},
-    },
-    telemetry::progress::count,
 };
+use host_core::{index::Target, text::count};
+use host_index_catalog::{Catalog, EmbedError, EmbedOptions, EmbedReport, Embedder, Hit};
 use std::time::Duration;
 
 /// Between two looks at the queue.

@@ -9,19 +9,16 @@ use super::{
     output::OutputFormat,
     run::interrupts,
 };
-use crate::{
-    archive,
-    config::{Config, TargetIndex},
-    index::{
-        Index, NotArchived, Target,
-        catalog::{Archived, Catalog, Hit, Load, Summary},
-    },
-    model::{DocumentId, Job},
-    store::{JobSnapshot, Stores},
-    telemetry::progress::count,
-    worker::Worker,
-};
+use crate::config::{Config, TargetIndex};
 use clap::Subcommand;
+use host_core::{
+    index::{Index, NotArchived, Target},
+    model::{DocumentId, Job},
+    storage::{JobSnapshot, Stores},
+    text::count,
+};
+use host_index_catalog::{Archived, Catalog, Hit, Load, Summary};
+use host_pipeline::{archive, worker::Worker};
 use serde::Serialize;
 use server::Removed;
 use std::{collections::BTreeSet, fmt::Write, sync::Arc};

@@ -1,7 +1,6 @@
 //! Archiving in a Marqo index: what a full sync did not have is removed from it, by a job of its own.
 
 use crate::{
-    archive::{self, ArchiveError, Plan, Sorting},
     cli::{
         backend::Backend,
         context::{Patience, env, store_failure},
@@ -10,10 +9,15 @@ use crate::{
         run::{job::new_id, stopped},
     },
     config::Config,
+};
+use host_core::{
     index::{Archiving, NotArchived},
     model::{Digest, DocumentId, Job, JobStatus, Operation, SameVersion},
-    store::JobSnapshot,
-    telemetry::progress::count,
+    storage::JobSnapshot,
+    text::count,
+};
+use host_pipeline::{
+    archive::{self, ArchiveError, Plan, Sorting},
     worker::{Until, Worker},
 };
 use std::{fmt, sync::Arc};

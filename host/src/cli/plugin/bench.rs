@@ -5,18 +5,16 @@ use super::{
     run::{RoleName, read_failure, role},
     runner, workbench,
 };
-use crate::{
-    author::{bench, items},
-    cli::{
-        Ended, Global,
-        context::{config, print, print_json, remote, runtime},
-        failure::{Exit, Failure},
-        output::OutputFormat,
-    },
-    plugin::{Profile, Role, bounded},
-    telemetry::progress::{bytes, count},
+use crate::cli::{
+    Ended, Global,
+    context::{config, print, print_json, remote, runtime},
+    failure::{Exit, Failure},
+    output::OutputFormat,
 };
 use clap::Args;
+use host_core::text::{bytes, count};
+use host_plugin_dev::{bench, items};
+use host_plugin_host::{Profile, Role, bounded};
 use std::{path::PathBuf, time::Duration};
 
 /// Arguments of `host plugin bench`.

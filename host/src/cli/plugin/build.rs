@@ -1,17 +1,15 @@
 //! `host plugin build`.
 
 use super::project;
-use crate::{
-    author::toolchain::{self, BuildError},
-    cli::{
-        Ended, Global,
-        context::{print, print_json},
-        failure::{Exit, Failure},
-        output::OutputFormat,
-    },
-    telemetry::progress::bytes,
+use crate::cli::{
+    Ended, Global,
+    context::{print, print_json},
+    failure::{Exit, Failure},
+    output::OutputFormat,
 };
 use clap::Args;
+use host_core::text::bytes;
+use host_plugin_dev::toolchain::{self, BuildError};
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -2,7 +2,6 @@
 
 use super::{batch_failure, findings, load, run::read_failure, runner, workbench};
 use crate::{
-    author::{comparison::Comparison, items::ReadError, page},
     cli::{
         Ended, Global,
         backend::Backend,
@@ -12,13 +11,12 @@ use crate::{
         output::OutputFormat,
     },
     config::Config,
-    export::{Export, Item, Options, Plan},
-    model::Product,
-    plugin::{Plugin, Profile, Role, Runner},
-    store::JobSnapshot,
-    telemetry::progress::count,
 };
 use clap::Args;
+use host_core::{model::Product, storage::JobSnapshot, text::count};
+use host_export::{Export, Item, Options, Plan};
+use host_plugin_dev::{comparison::Comparison, items::ReadError, page};
+use host_plugin_host::{Plugin, Profile, Role, Runner};
 use std::path::PathBuf;
 
 /// Products that both versions get at once.

@@ -1,11 +1,9 @@
 //! A comparison of two versions of a plug-in, on the terminal.
 
 use super::counted;
-use crate::{
-    author::comparison::{Comparison, Example, Finding, Kind},
-    plugin::bounded,
-    telemetry::progress::count,
-};
+use host_core::text::count;
+use host_plugin_dev::comparison::{Comparison, Example, Finding, Kind};
+use host_plugin_host::bounded;
 use std::fmt::Write;
 
 /// Differences that are shown; JSON has all.

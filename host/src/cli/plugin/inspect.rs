@@ -1,17 +1,15 @@
 //! `host plugin inspect`: what a plug-in is.
 
 use super::component;
-use crate::{
-    cli::{
-        Ended, Global,
-        context::{config, print, print_json},
-        failure::{Exit, Failure},
-        output::OutputFormat,
-    },
-    model::Grouping,
-    plugin::{Cache, Engine, Import, Inspection, Limits, Profile, Wasi},
-    telemetry::progress,
+use crate::cli::{
+    Ended, Global,
+    context::{config, print, print_json},
+    failure::{Exit, Failure},
+    output::OutputFormat,
 };
+use host_core::model::Grouping;
+use host_core::text;
+use host_plugin_host::{Cache, Engine, Import, Inspection, Limits, Profile, Wasi};
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write, path::Path};
 
@@ -53,7 +51,7 @@ fn text(plugin: &Inspection) -> String {
         ("contract", format!("{} (this host speaks {})", plugin.contract, plugin.host_contract)),
         ("products", grouping),
         ("version by", list(plugin.version_fields.clone())),
-        ("size", progress::bytes(plugin.bytes as u64)),
+        ("size", text::bytes(plugin.bytes as u64)),
         ("digest", plugin.digest.to_string()),
         ("loads in", load),
     ] {

@@ -1,17 +1,15 @@
 //! `host plugin lock`: pins what plug-ins are now.
 
-use crate::{
-    cli::{
-        Ended, Global,
-        context::{effective, print, print_json},
-        failure::{Exit, Failure},
-        output::OutputFormat,
-        supply::{PluginArgs, supply_failure, unlocked_supply},
-    },
-    plugin::recognise,
-    supply::{Lock, Supplied},
+use crate::cli::{
+    Ended, Global,
+    context::{effective, print, print_json},
+    failure::{Exit, Failure},
+    output::OutputFormat,
+    supply::{PluginArgs, supply_failure, unlocked_supply},
 };
 use clap::Args;
+use host_plugin_host::recognise;
+use host_plugin_source::{Lock, Supplied};
 use std::fmt::Write;
 
 /// Arguments of `host plugin lock`.

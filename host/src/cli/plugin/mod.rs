@@ -21,16 +21,14 @@ use super::{
     run::{ReplayArgs, replay},
     supply::unlocked_supply,
 };
-use crate::{
-    author::{
-        project::{Project, ProjectError},
-        workbench::{Workbench, fresh},
-    },
-    config::Config,
-    plugin::{BatchFailure, Cache, LoadError, Plugin, Profile, Runner},
-    telemetry::progress::Screen,
-};
+use crate::{config::Config, telemetry::progress::Screen};
 use clap::Subcommand;
+use host_core::plugin::BatchFailure;
+use host_plugin_dev::{
+    project::{Project, ProjectError},
+    workbench::{Workbench, fresh},
+};
+use host_plugin_host::{Cache, LoadError, Plugin, Profile, Runner};
 use std::path::{Path, PathBuf};
 
 /// Instances at a time: an old and a new plug-in, and one of each that is still going away.
@@ -146,6 +144,6 @@ fn batch_failure(failure: BatchFailure) -> Failure {
 
 /// `1 product`, `2 products`.
 fn counted(number: u64, noun: &str) -> String {
-    let number_text = crate::telemetry::progress::count(number);
+    let number_text = host_core::text::count(number);
     if number == 1 { format!("{number_text} {noun}") } else { format!("{number_text} {noun}s") }
 }

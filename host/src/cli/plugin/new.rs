@@ -1,20 +1,18 @@
 //! `host plugin new`.
 
 use super::run::RoleName;
-use crate::{
-    author::{
-        project::Language,
-        scaffold::{ScaffoldError, scaffold},
-    },
-    cli::{
-        Ended, Global,
-        context::{print, print_json},
-        failure::{Exit, Failure},
-        output::OutputFormat,
-    },
-    plugin::Role,
+use crate::cli::{
+    Ended, Global,
+    context::{print, print_json},
+    failure::{Exit, Failure},
+    output::OutputFormat,
 };
 use clap::Args;
+use host_plugin_dev::{
+    project::Language,
+    scaffold::{ScaffoldError, scaffold},
+};
+use host_plugin_host::Role;
 use serde_json::json;
 use std::{collections::BTreeSet, path::PathBuf};
 

@@ -1,22 +1,23 @@
 //! `host plugin run`: a few products in, and what became of them, as a person wants to read it.
 
 use super::{batch_failure, counted, load, runner, workbench};
-use crate::{
-    author::{
-        items::{self, Items, Read, ReadError},
-        outcome::{self, Outcome},
-    },
-    cli::{
-        Ended, Global,
-        context::{config, print, print_json, remote, runtime},
-        failure::{Exit, Failure},
-        output::{OutputFormat, entry_text},
-    },
-    model::{DocumentId, Manifest},
-    plugin::{Cost, MadeDocument, Plugin, Profile, Role, bounded, printable},
-    telemetry::progress::{bytes, count},
+use crate::cli::{
+    Ended, Global,
+    context::{config, print, print_json, remote, runtime},
+    failure::{Exit, Failure},
+    output::{OutputFormat, entry_text},
 };
 use clap::Args;
+use host_core::{
+    model::{DocumentId, Manifest},
+    plugin::MadeDocument,
+    text::{bytes, count},
+};
+use host_plugin_dev::{
+    items::{self, Items, Read, ReadError},
+    outcome::{self, Outcome},
+};
+use host_plugin_host::{Cost, Plugin, Profile, Role, bounded, printable};
 use serde_json::{Map, Value, json};
 use std::{fmt::Write, path::PathBuf};
 

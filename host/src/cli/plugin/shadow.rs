@@ -2,11 +2,11 @@
 
 use super::{diff::check, project, unbuilt};
 use crate::{
-    author::{comparison::Comparison, shadow::Shadow, workbench::Workbench},
     cli::{failure::Failure, supply::supply},
     config::Config,
-    plugin::{Cache, LoadError, Plugin, Plugins, Pool, Profile, Role, Runner},
 };
+use host_plugin_dev::{comparison::Comparison, shadow::Shadow, workbench::Workbench};
+use host_plugin_host::{Cache, LoadError, Plugin, Plugins, Pool, Profile, Role, Runner};
 use std::{path::Path, sync::Arc};
 
 /// Examples of each difference.

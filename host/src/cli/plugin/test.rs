@@ -1,23 +1,21 @@
 //! `host plugin test`: the fixtures of a project, as a table and, below it, what is wrong in the manner of a compiler.
 
 use super::{counted, project, unbuilt, workbench};
-use crate::{
-    author::{
-        budget::Overrun,
-        changes::Change,
-        project::{PROJECT_FILE, Project},
-        suite::{self, Circumstances, ItemChanges, Problem, Report, SuiteError, Tested},
-    },
-    cli::{
-        Ended, Global,
-        context::{config, print, print_json, runtime},
-        failure::{Exit, Failure},
-        output::OutputFormat,
-    },
-    plugin::{Profile, bounded},
-    telemetry::progress::{bytes, count},
+use crate::cli::{
+    Ended, Global,
+    context::{config, print, print_json, runtime},
+    failure::{Exit, Failure},
+    output::OutputFormat,
 };
 use clap::Args;
+use host_core::text::{bytes, count};
+use host_plugin_dev::{
+    budget::Overrun,
+    changes::Change,
+    project::{PROJECT_FILE, Project},
+    suite::{self, Circumstances, ItemChanges, Problem, Report, SuiteError, Tested},
+};
+use host_plugin_host::{Profile, bounded};
 use serde_json::Value;
 use std::{
     fmt::Write,

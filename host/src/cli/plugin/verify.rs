@@ -1,15 +1,13 @@
 //! `host plugin verify`: everything that happens before a plug-in gets its first product.
 
 use super::load;
-use crate::{
-    cli::{
-        Ended, Global,
-        context::{config, print, print_json},
-        failure::Exit,
-        output::OutputFormat,
-    },
-    plugin::Profile,
+use crate::cli::{
+    Ended, Global,
+    context::{config, print, print_json},
+    failure::Exit,
+    output::OutputFormat,
 };
+use host_plugin_host::Profile;
 use serde_json::json;
 use std::path::Path;
 

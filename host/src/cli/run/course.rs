@@ -13,14 +13,16 @@ use super::{
     },
     Halves, Run, ingest_failure, stopped,
 };
-use crate::{
-    export::Progress,
-    fault::chain,
-    ingest::run::{IngestFault, IngestSettings, Published, Read, ingest},
+use host_core::{
+    error::chain,
     model::{Job, JobId},
     plugin::Transform,
-    store::{AttemptError, JobSnapshot, Stores},
-    telemetry::progress::count,
+    storage::{AttemptError, JobSnapshot, Stores},
+    text::count,
+};
+use host_export::Progress;
+use host_pipeline::{
+    ingest::run::{IngestFault, IngestSettings, Published, Read, ingest},
     worker::Until,
 };
 use std::sync::Arc;

@@ -9,12 +9,13 @@ use super::{
     },
     Run,
 };
-use crate::{
-    config::Config,
-    env::Env,
+use crate::config::Config;
+use host_core::{
+    clock::Env,
     model::{Digest, Job, JobId, Manifest},
-    plugin::{Role, Transform},
+    plugin::Transform,
 };
+use host_plugin_host::Role;
 use jiff::Timestamp;
 
 /// What a job is made of.

@@ -16,19 +16,24 @@ use super::{
     supply::PluginArgs,
 };
 use crate::{
-    author::shadow::Shadow,
     config::{Config, GroupingMode, StoreKind, TargetIndex},
-    env::SharedEnv,
-    export::{ExportError, Progress},
-    fault::chain,
-    index::Target,
-    ingest::{reader, run::IngestFault},
-    model::{Digest, JobId, Operation},
-    plugin::{Plugins, Transform},
     telemetry::{exporter, progress::Screen},
-    worker::{Stop, Until},
 };
 use clap::Args;
+use host_core::{
+    clock::SharedEnv,
+    error::chain,
+    index::Target,
+    model::{Digest, JobId, Operation},
+    plugin::Transform,
+};
+use host_export::{ExportError, Progress};
+use host_pipeline::{
+    ingest::{reader, run::IngestFault},
+    worker::{Stop, Until},
+};
+use host_plugin_dev::shadow::Shadow;
+use host_plugin_host::Plugins;
 use job::Origin;
 use std::{num::NonZeroU16, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;

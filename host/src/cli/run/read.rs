@@ -4,15 +4,15 @@ use super::{
     super::{context::remote, failure::Failure, jobs::indexing},
     Run, export_failure,
 };
-use crate::{
-    config::GroupingMode,
-    export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot},
-    ingest::run::Published,
+use crate::{config::GroupingMode, telemetry::progress::State};
+use host_core::{
     model::JobId,
     plugin::Transform,
-    store::Stores,
-    telemetry::progress::{State, bytes, count},
+    storage::Stores,
+    text::{bytes, count},
 };
+use host_export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot};
+use host_pipeline::ingest::run::Published;
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},

@@ -16,13 +16,12 @@ use super::{
 };
 use crate::{
     config::{Config, TargetIndex},
-    export::{Phase, Progress},
-    ingest::quarantine::{self, REPLAY},
-    model::Quarantined,
-    store::JobSnapshot,
     telemetry::{exporter, progress::Screen},
 };
 use clap::Args;
+use host_core::{model::Quarantined, storage::JobSnapshot};
+use host_export::{Phase, Progress};
+use host_pipeline::ingest::quarantine::{self, REPLAY};
 use tokio_util::sync::CancellationToken;
 
 /// Arguments of `host plugin replay`.

@@ -1,6 +1,6 @@
 //! What settings of an index may be. Each fault is a sentence that names the flag to correct; secrets are not repeated.
 
-use crate::model::IndexSettings;
+use host_core::model::IndexSettings;
 use serde_json::Value;
 use std::{collections::HashSet, ops::RangeInclusive};
 
@@ -171,7 +171,7 @@ fn header(name: &str, value: &Value) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Secret;
+    use host_core::model::Secret;
     use serde_json::json;
 
     fn settings(change: impl FnOnce(&mut IndexSettings)) -> String {

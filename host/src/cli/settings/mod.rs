@@ -10,8 +10,9 @@ use super::{
     failure::{Exit, Failure},
     output::OutputFormat,
 };
-use crate::{config::Config, fault::chain, model::IndexSettings, store::Settings};
+use crate::config::Config;
 use clap::Subcommand;
+use host_core::{error::chain, model::IndexSettings, storage::Settings};
 use serde_json::{Map, Value};
 use std::{fmt::Write, sync::Arc};
 

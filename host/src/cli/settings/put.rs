@@ -1,11 +1,9 @@
 //! From the flags of `host settings put` to settings.
 
 use super::check;
-use crate::{
-    cli::failure::Failure,
-    model::{IndexSettings, index_settings::Secret},
-};
+use crate::cli::failure::Failure;
 use clap::Args;
+use host_core::model::{IndexSettings, index_settings::Secret};
 use serde_json::{Map, Value};
 use std::{
     fs,

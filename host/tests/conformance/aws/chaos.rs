@@ -3,15 +3,13 @@
 
 use super::{sqs, table};
 use async_trait::async_trait;
-use host::{
-    env::SharedEnv,
+use host_core::{
+    clock::SharedEnv,
     model::Digest,
-    store::{
-        Chunks, Put, StoreError, StoreErrorKind,
-        aws::{
-            Ask, Incoming, Item, Key, Outgoing, QueueService, QueueSpec, Table, TableError, Update, Updated,
-        },
-    },
+    storage::{Chunks, Put, StoreError, StoreErrorKind},
+};
+use host_storage_aws::{
+    Ask, Incoming, Item, Key, Outgoing, QueueService, QueueSpec, Table, TableError, Update, Updated,
 };
 use std::{
     collections::BTreeMap,

@@ -10,13 +10,8 @@ use crate::{
     embedded::embedded,
     make::{MINUTE, chunk},
 };
-use host::{
-    env::SharedEnv,
-    store::{
-        Stores,
-        aws::{Names, QueueService, QueueSpec, jobs_on, queue_on, settings_on},
-    },
-};
+use host_core::{clock::SharedEnv, storage::Stores};
+use host_storage_aws::{Names, QueueService, QueueSpec, jobs_on, queue_on, settings_on};
 use std::{
     sync::{
         Arc, Mutex,

@@ -6,10 +6,8 @@ use crate::{
     embedded::embedded,
     make::{chunk, claim, complete, entry, processed, seal},
 };
-use host::{
-    model::{Class, JobStatus},
-    store::aws::jobs_on,
-};
+use host_core::model::{Class, JobStatus};
+use host_storage_aws::jobs_on;
 use std::sync::Arc;
 
 const CHUNKS: u32 = 100_000;
@@ -62,7 +60,7 @@ async fn long_texts_do_not_make_large_items() {
     jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
     let mut outcome = processed(1);
     outcome.samples = (0..20).map(|_| entry(Class::Failed, "ü".repeat(5_000))).collect();
-    outcome.quarantined = Some(host::store::GivenUp::new("lost-input", "ü".repeat(100_000)));
+    outcome.quarantined = Some(host_core::storage::GivenUp::new("lost-input", "ü".repeat(100_000)));
     let fence = claim(&*jobs, &job.id, 0).await;
     assert!(jobs.settle(&job.id, 0, fence, &outcome).await.unwrap());
     jobs.count(&job.id, 0).await.unwrap();

@@ -14,13 +14,8 @@ mod table;
 mod terraform;
 
 use crate::{clock::Clock, embedded::embedded, make::Backend};
-use host::{
-    env::SharedEnv,
-    store::{
-        Stores,
-        aws::{Key, Names, Table, Update, jobs_on, queue_on, settings_on},
-    },
-};
+use host_core::{clock::SharedEnv, storage::Stores};
+use host_storage_aws::{Key, Names, Table, Update, jobs_on, queue_on, settings_on};
 use std::{future::Future, sync::Arc, time::Duration};
 
 const MONTH: Duration = Duration::from_secs(30 * 86_400);

@@ -7,10 +7,8 @@ use crate::{
     embedded::embedded,
     make::{Backend, MINUTE},
 };
-use host::{
-    env::{RealEnv, SharedEnv},
-    store::aws::{Aws, AwsOptions, Clients, Dynamo},
-};
+use host_core::clock::{RealEnv, SharedEnv};
+use host_storage_aws::{Aws, AwsOptions, Clients, Dynamo};
 use std::sync::Arc;
 
 /// An environment; it is removed when this is dropped.

@@ -7,14 +7,12 @@ use crate::{
     make::{MINUTE, chunk, complete, entry, processed, seal},
 };
 use async_trait::async_trait;
-use host::{
-    env::SharedEnv,
+use host_core::{
+    clock::SharedEnv,
     model::{Class, Counts, Job, JobStatus},
-    store::{
-        ChunkOutcome, Claim, GivenUp, JobSnapshot, Jobs, StoreErrorKind,
-        aws::{Item, Key, Table, TableError, Update, Updated, jobs_on},
-    },
+    storage::{ChunkOutcome, Claim, GivenUp, JobSnapshot, Jobs, StoreErrorKind},
 };
+use host_storage_aws::{Item, Key, Table, TableError, Update, Updated, jobs_on};
 use std::sync::{Arc, Mutex};
 
 /// What goes wrong, once.

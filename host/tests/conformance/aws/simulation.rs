@@ -11,20 +11,18 @@ use super::{
 };
 use crate::embedded::embedded;
 use async_trait::async_trait;
-use host::{
-    env::{Env, SharedEnv},
+use host_core::{
+    clock::{Env, SharedEnv},
     index::{Index, IndexError, Outcome, Removal, Stored, Target, Write},
     model::{
         ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Quarantined,
         Seal, SourceStats,
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
-    store::{
-        Claim, StoreError, Stores,
-        aws::{Names, jobs_on, queue_on, settings_on},
-    },
-    worker::{self, Wanted, Worker, WorkerSettings},
+    storage::{Claim, StoreError, Stores},
 };
+use host_pipeline::worker::{self, Wanted, Worker, WorkerSettings};
+use host_storage_aws::{Names, jobs_on, queue_on, settings_on};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::{

@@ -3,13 +3,8 @@
 //! several messages of one group are handed out at once; a call whose client has gone away is answered all the same.
 
 use async_trait::async_trait;
-use host::{
-    env::SharedEnv,
-    store::{
-        StoreError,
-        aws::{Ask, Incoming, Outgoing, QueueService, QueueSpec},
-    },
-};
+use host_core::{clock::SharedEnv, storage::StoreError};
+use host_storage_aws::{Ask, Incoming, Outgoing, QueueService, QueueSpec};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, HashSet},

@@ -10,10 +10,8 @@ use crate::{
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::QueueAttributeName;
-use host::{
-    env::{Env, SharedEnv},
-    store::aws::{Aws, AwsOptions, Clients, Dynamo},
-};
+use host_core::clock::{Env, SharedEnv};
+use host_storage_aws::{Aws, AwsOptions, Clients, Dynamo};
 use jiff::Timestamp;
 use std::{path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
@@ -62,7 +60,7 @@ fn clients(url: &str, dynamodb: &str) -> Clients {
                 .region(region.clone())
                 .endpoint_url($url)
                 .credentials_provider(keys.clone())
-                .http_client(host::store::aws::http_client())
+                .http_client(host_storage_aws::http_client())
         };
     }
     Clients {

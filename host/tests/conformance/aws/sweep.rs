@@ -11,14 +11,12 @@ use crate::{
     embedded::embedded,
     make::{MINUTE, chunk, claim, complete, processed, seal},
 };
-use host::{
-    env::SharedEnv,
+use host_core::{
+    clock::SharedEnv,
     model::{Job, JobStatus},
-    store::{
-        Claim, Delivery, JobSnapshot, Jobs, Queue,
-        aws::{Names, Swept, Table, begin_ingest_on, jobs_on, queue_on, sweeper_on},
-    },
+    storage::{Claim, Delivery, JobSnapshot, Jobs, Queue},
 };
+use host_storage_aws::{Names, Swept, Table, begin_ingest_on, jobs_on, queue_on, sweeper_on};
 use std::{sync::Arc, time::Duration};
 
 const BOUND: Duration = Duration::from_secs(3600);
@@ -176,7 +174,7 @@ async fn one_of_many_sweeps_in_an_interval() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_ingest_is_told_and_taken_over() {
     let ward = Ward::new(0).await;
-    let job = Job { id: host::model::JobId::new("open").unwrap(), ..ward.job.clone() };
+    let job = Job { id: host_core::model::JobId::new("open").unwrap(), ..ward.job.clone() };
     ward.jobs.create(&job).await.unwrap();
     let begin = || begin_ingest_on(ward.table.clone(), ward.env.clone(), MONTH, &job, MINUTE);
     let first = begin().await.unwrap();

@@ -2,10 +2,8 @@
 //! what would make an item too large.
 
 use async_trait::async_trait;
-use host::store::{
-    StoreErrorKind,
-    aws::{Condition, Item, Key, Table, TableError, Update, Updated, Value},
-};
+use host_core::storage::StoreErrorKind;
+use host_storage_aws::{Condition, Item, Key, Table, TableError, Update, Updated, Value};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Mutex,

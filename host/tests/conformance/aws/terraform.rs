@@ -3,7 +3,7 @@
 use super::stand_in::{Keep, stand_in};
 use crate::make::chunk;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
-use host::store::aws::Names;
+use host_storage_aws::Names;
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
 fn folder() -> PathBuf {

@@ -1,0 +1,10 @@
+//! The domain: plain data, the ports to storage, index and plug-ins, and the clock. It does no I/O and knows no backend.
+
+pub mod clock;
+pub mod error;
+pub mod index;
+pub mod metrics;
+pub mod model;
+pub mod plugin;
+pub mod storage;
+pub mod text;

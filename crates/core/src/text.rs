@@ -1,0 +1,55 @@
+//! Figures as people read them.
+
+use std::time::Duration;
+
+/// `12 s`, `3 min`, `2 h`.
+pub fn short(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..90 => format!("{seconds} s"),
+        seconds @ 90..5400 => format!("{} min", (seconds + 30) / 60),
+        seconds => format!("{} h", (seconds + 1800) / 3600),
+    }
+}
+
+/// `512 B`, `1.5 MB`: powers of 1,000, as rates are given.
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// `12,345`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).expect("digits")).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_spelled_for_people() {
+        assert_eq!(
+            (count(0), count(999), count(1_000), count(1_234_567)),
+            ("0".into(), "999".into(), "1,000".into(), "1,234,567".into())
+        );
+        assert_eq!(
+            (bytes(999), bytes(1_500_000), bytes(2_000_000_000)),
+            ("999 B".into(), "1.5 MB".into(), "2.00 GB".into())
+        );
+        assert_eq!(
+            (
+                short(Duration::from_secs(89)),
+                short(Duration::from_secs(120)),
+                short(Duration::from_secs(7200))
+            ),
+            ("89 s".into(), "2 min".into(), "2 h".into())
+        );
+    }
+}

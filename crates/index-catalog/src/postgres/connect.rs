@@ -1,0 +1,94 @@
+//! How the database is reached.
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use host_core::model::Secret;
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use std::{num::NonZeroUsize, str::FromStr, sync::Arc, time::Duration};
+use tokio_postgres::{Config, NoTls, config::Host};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// A text that is no address of a PostgreSQL database.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidUrl {
+    /// It cannot be read. Nothing of it is repeated: it may hold a password.
+    #[error(
+        "`catalog.url` is no address of a PostgreSQL database; write postgres://user:password@server/database"
+    )]
+    Unreadable(#[source] tokio_postgres::Error),
+    /// The program cannot encrypt.
+    #[error("encryption cannot be set up")]
+    Encryption(#[from] rustls::Error),
+    /// The pool does not take its settings.
+    #[error("connections cannot be kept")]
+    Pool(#[from] deadpool_postgres::BuildError),
+}
+
+/// Longest wait for a connection, unless the address says otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A database, and what it is called.
+pub(super) struct Database {
+    /// Connections that are made when they are first needed.
+    pub(super) pool: Pool,
+    /// Its name for messages.
+    pub(super) name: String,
+    /// Its address without user and password, the same for all who write to it.
+    pub(super) place: String,
+}
+
+pub(super) fn database(url: &Secret, connections: NonZeroUsize) -> Result<Database, InvalidUrl> {
+    let mut config = Config::from_str(url.expose()).map_err(InvalidUrl::Unreadable)?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("host");
+    }
+    let (name, place) = (name(&config), place(&config));
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+    let manager = if is_local && !config.get_hosts().is_empty() {
+        // A socket has no name that a certificate could be for.
+        Manager::from_config(config, NoTls, recycling)
+    } else {
+        Manager::from_config(config, MakeRustlsConnect::new(tls()?), recycling)
+    };
+    let pool = Pool::builder(manager).max_size(connections.get()).runtime(Runtime::Tokio1).build()?;
+    Ok(Database { pool, name, place })
+}
+
+/// The database without user and password.
+fn name(config: &Config) -> String {
+    format!("database {} on {}", dbname(config), server(config))
+}
+
+fn place(config: &Config) -> String {
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    format!("postgres://{}:{port}/{}", server(config), dbname(config))
+}
+
+fn server(config: &Config) -> String {
+    match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => host.clone(),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => "localhost".to_owned(),
+    }
+}
+
+fn dbname(config: &Config) -> &str {
+    config.get_dbname().or(config.get_user()).unwrap_or("postgres")
+}
+
+/// Certificates are checked against those that the system trusts, `SSL_CERT_FILE` if it is set.
+fn tls() -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in found.errors {
+        tracing::warn!(%error, "a certificate of the system cannot be read");
+    }
+    roots.add_parsable_certificates(found.certs);
+    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}

@@ -1,0 +1,296 @@
+//! The catalog on a PostgreSQL server: every statement in its dialect.
+
+use super::{
+    Target,
+    batch::Batch,
+    before::Before,
+    changes::Ids,
+    dialect::{Dialect, Failed, Hit, StoredRow},
+    embed::{Embedded, Unembedded},
+    loads::{Load, Summary},
+};
+use async_trait::async_trait;
+use deadpool_postgres::{Client, Pool};
+use error::{Attempts, Cause};
+use host_core::{
+    clock::SharedEnv,
+    index::{Outcome, Removal},
+    model::{DocumentId, Secret},
+};
+use jiff::Timestamp;
+use read::Lock;
+use std::{
+    any::Any,
+    collections::HashMap,
+    num::NonZeroUsize,
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+use tokio_postgres::{IsolationLevel, Row, types::ToSql};
+
+mod connect;
+mod embeddings;
+mod error;
+mod loads;
+mod migrate;
+mod read;
+mod write;
+
+pub use connect::InvalidUrl;
+
+/// Ids of one value of the sequence.
+const BLOCK: i64 = 1_000;
+
+/// A database on a PostgreSQL server.
+pub(super) struct Postgres {
+    pool: Pool,
+    /// The database, for messages.
+    name: String,
+    /// Its address without user and password.
+    place: String,
+    env: SharedEnv,
+    /// Taken from the sequence and not used yet.
+    ids: Mutex<Ids>,
+}
+
+impl Postgres {
+    pub(super) fn new(url: &Secret, connections: NonZeroUsize, env: SharedEnv) -> Result<Self, InvalidUrl> {
+        let connect::Database { pool, name, place } = connect::database(url, connections)?;
+        Ok(Self { pool, name, place, env, ids: Mutex::default() })
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Ids that no row has had.
+    async fn take_ids(&self, client: &Client, count: usize) -> Result<Ids, Cause> {
+        loop {
+            {
+                let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+                if ids.len() >= count {
+                    return Ok(ids.split(count));
+                }
+            }
+            let blocks = count.div_ceil(usize::try_from(BLOCK).unwrap_or(1));
+            let sql = "SELECT nextval('catalog.id_blocks') FROM generate_series(1, $1::bigint)";
+            let blocks = i64::try_from(blocks).unwrap_or(i64::MAX);
+            let rows = self.query(client, sql, &[&blocks]).await?;
+            let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            for row in rows {
+                let first: i64 = row.get(0);
+                ids.add(first..first + BLOCK);
+            }
+        }
+    }
+
+    async fn query(
+        &self,
+        client: &Client,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Cause> {
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, params).await?)
+    }
+
+    /// One statement that is a transaction of its own, tried again where the database asks for it.
+    async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failed> {
+        let mut attempts = Attempts::new(&self.env);
+        loop {
+            let tried = async { self.query(&self.pool.get().await?, sql, params).await };
+            match tried.await {
+                Err(cause) if attempts.again(&cause).await => {}
+                tried => return tried.map_err(|cause| cause.of(&self.name)),
+            }
+        }
+    }
+
+    /// The same for a statement that gives no rows; says how many it changed.
+    async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Failed> {
+        let mut attempts = Attempts::new(&self.env);
+        loop {
+            let tried = async {
+                let client = self.pool.get().await?;
+                let statement = client.prepare_cached(sql).await?;
+                Ok::<_, Cause>(client.execute(&statement, params).await?)
+            };
+            match tried.await {
+                Err(cause) if attempts.again(&cause).await => {}
+                tried => return tried.map_err(|cause| cause.of(&self.name)),
+            }
+        }
+    }
+
+    fn unreadable(&self, error: serde_json::Error) -> Failed {
+        Cause::Unreadable(error).of(&self.name)
+    }
+}
+
+fn texts(ids: &[DocumentId]) -> Vec<&str> {
+    ids.iter().map(DocumentId::as_str).collect()
+}
+
+/// A limit as the database takes it.
+fn bounded(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl Dialect for Postgres {
+    async fn check(&self) -> Result<(), Failed> {
+        self.check_schema().await.map_err(|cause| cause.of(&self.name))
+    }
+
+    async fn migrate(&self) -> Result<String, Failed> {
+        self.migrate_schema().await.map_err(|cause| cause.of(&self.name))
+    }
+
+    async fn change(&self, target: &Target, batch: Batch) -> Result<Vec<Outcome>, Failed> {
+        let mut attempts = Attempts::new(&self.env);
+        loop {
+            match self.try_change(target, &batch).await {
+                Err(cause) if attempts.again(&cause).await => {}
+                tried => return tried.map_err(|cause| cause.of(&self.name)),
+            }
+        }
+    }
+
+    async fn touch(&self, target: &Target, ids: &[DocumentId]) -> Result<(), Failed> {
+        let (ids, since) = (texts(ids), SystemTime::from(target.job_created_at));
+        self.execute(
+            "INSERT INTO catalog.seen
+            SELECT id, $4 FROM catalog.products
+            WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3) ORDER BY id
+            ON CONFLICT (product_id) DO UPDATE SET job_created_at = excluded.job_created_at
+            WHERE seen.job_created_at < excluded.job_created_at",
+            &[&target.shop_id, &target.index_name, &ids, &since],
+        )
+        .await?;
+        // Afterwards, since whoever archives holds the rows above until it is done.
+        self.execute(
+            "UPDATE catalog.products SET status = 'active'
+            WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3) AND status = 'archived'",
+            &[&target.shop_id, &target.index_name, &ids],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, Failed> {
+        let mut attempts = Attempts::new(&self.env);
+        loop {
+            match self.try_delete(target, batch).await {
+                Err(cause) if attempts.again(&cause).await => {}
+                tried => return tried.map_err(|cause| cause.of(&self.name)),
+            }
+        }
+    }
+
+    async fn stored(
+        &self,
+        target: &Target,
+        ids: &[DocumentId],
+    ) -> Result<HashMap<String, StoredRow>, Failed> {
+        let rows = self
+            .rows(
+                "SELECT source_id, version::text, content_hash, job_id FROM catalog.products
+                WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3)",
+                &[&target.shop_id, &target.index_name, &texts(ids)],
+            )
+            .await?;
+        Ok(rows.iter().map(read::stored).collect())
+    }
+
+    async fn read(&self, target: &Target, id: &DocumentId) -> Result<Before, Failed> {
+        let read = async {
+            let mut client = self.pool.get().await?;
+            let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+            let tx = transaction.read_only(true).start().await?;
+            let before = read::before(&tx, target, &[id.as_str()], Lock::None).await?;
+            tx.commit().await?;
+            Ok::<_, Cause>(before)
+        };
+        read.await.map_err(|cause| cause.of(&self.name))
+    }
+
+    async fn list(&self, target: &Target, after: &str, limit: usize) -> Result<Vec<String>, Failed> {
+        let rows = self
+            .rows(
+                "SELECT source_id FROM catalog.products
+                WHERE merchant = $1 AND index_name = $2 AND source_id > $3 AND status = 'active'
+                ORDER BY source_id LIMIT $4",
+                &[&target.shop_id, &target.index_name, &after, &bounded(limit)],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    async fn summary(&self, target: &Target) -> Result<Summary, Failed> {
+        self.summarise(target).await
+    }
+
+    async fn put_load(&self, target: &Target, load: &Load) -> Result<(), Failed> {
+        self.store_load(target, load).await
+    }
+
+    async fn loads(&self, target: &Target, limit: usize) -> Result<Vec<Load>, Failed> {
+        self.newest_loads(target, limit).await
+    }
+
+    async fn count_unseen(&self, target: &Target, since: Timestamp) -> Result<u64, Failed> {
+        self.number_of_unseen(target, since).await
+    }
+
+    async fn unseen(
+        &self,
+        target: &Target,
+        since: Timestamp,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, Failed> {
+        self.ids_of_unseen(target, since, after, limit).await
+    }
+
+    async fn archive(&self, target: &Target, since: Timestamp, limit: usize) -> Result<usize, Failed> {
+        self.archive_some(target, since, limit).await
+    }
+
+    async fn queue_other_models(&self, target: &Target, model: &str) -> Result<u64, Failed> {
+        self.queue_models_but(target, model).await
+    }
+
+    async fn to_embed(&self, target: &Target, after: i64, limit: usize) -> Result<Vec<Unembedded>, Failed> {
+        self.queued(target, after, limit).await
+    }
+
+    async fn put_embeddings(&self, model: &str, embedded: &[Embedded]) -> Result<u64, Failed> {
+        self.store_embeddings(model, embedded).await
+    }
+
+    async fn refuse_embedding(&self, product: &Unembedded, reason: &str) -> Result<(), Failed> {
+        self.note_refusal(product, reason).await
+    }
+
+    async fn embed_alone(&self, target: &Target) -> Result<Option<Box<dyn Any + Send>>, Failed> {
+        self.lock_embedding(target).await.map_err(|cause| cause.of(&self.name))
+    }
+
+    async fn let_others_embed(&self, alone: Box<dyn Any + Send>) -> Result<(), Failed> {
+        embeddings::unlock(alone).await.map_err(|cause| cause.of(&self.name))
+    }
+
+    async fn search(&self, target: &Target, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed> {
+        self.find_words(target, words, limit).await
+    }
+
+    async fn nearest(
+        &self,
+        target: &Target,
+        model: &str,
+        vector: &[f32],
+        limit: usize,
+    ) -> Result<Vec<Hit>, Failed> {
+        self.find_nearest(target, model, vector, limit).await
+    }
+}

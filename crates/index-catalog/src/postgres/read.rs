@@ -1,0 +1,85 @@
+//! Reads products with their rows: one query a table.
+
+use super::Cause;
+use crate::{
+    before::{Before, ProductBefore, SkuBefore},
+    dialect::StoredRow,
+    rows::{Attribute, SkuColumns},
+};
+use deadpool_postgres::Transaction;
+use host_core::index::Target;
+use std::collections::{BTreeSet, HashMap};
+use tokio_postgres::Row;
+
+const PRODUCTS: &str =
+    "SELECT source_id, id, fields::text, version::text, content_hash, text_hash, job_id, status = 'active'
+    FROM catalog.products WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3)";
+
+/// The same, held until the end of the transaction, in the order that all follow.
+const LOCKED_PRODUCTS: &str =
+    "SELECT source_id, id, fields::text, version::text, content_hash, text_hash, job_id, status = 'active'
+    FROM catalog.products WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3)
+    ORDER BY source_id FOR NO KEY UPDATE";
+
+const SKUS: &str = "SELECT product_id, source_id, id, position, sku, price, rest::text FROM catalog.skus
+    WHERE product_id = ANY ($1)";
+
+const ATTRIBUTES: &str = "SELECT a.sku_id, a.name, a.value FROM catalog.attributes a
+    JOIN catalog.skus s ON s.id = a.sku_id WHERE s.product_id = ANY ($1)";
+
+pub(super) enum Lock {
+    None,
+    Products,
+}
+
+pub(super) async fn before(
+    tx: &Transaction<'_>,
+    target: &Target,
+    source_ids: &[&str],
+    lock: Lock,
+) -> Result<Before, Cause> {
+    let products = match lock {
+        Lock::None => PRODUCTS,
+        Lock::Products => LOCKED_PRODUCTS,
+    };
+    let products = tx.prepare_cached(products).await?;
+    let products = tx.query(&products, &[&target.shop_id, &target.index_name, &source_ids]).await?;
+    let products: HashMap<String, ProductBefore> = products.iter().map(product).collect();
+    if products.is_empty() {
+        return Ok(Before::default());
+    }
+    let ids: Vec<i64> = products.values().map(|product| product.id).collect();
+    let (skus, attributes) = (tx.prepare_cached(SKUS).await?, tx.prepare_cached(ATTRIBUTES).await?);
+    let ids: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&ids];
+    // One round trip for both.
+    let (sku_rows, attribute_rows) = futures::try_join!(tx.query(&skus, &ids), tx.query(&attributes, &ids))?;
+    let mut skus: HashMap<i64, HashMap<String, SkuBefore>> = HashMap::with_capacity(products.len());
+    for row in &sku_rows {
+        let position = usize::try_from(row.get::<_, i32>(3)).unwrap_or(0);
+        let columns = SkuColumns { position, sku: row.get(4), price: row.get(5), rest: row.get(6) };
+        skus.entry(row.get(0)).or_default().insert(row.get(1), SkuBefore { id: row.get(2), columns });
+    }
+    let mut attributes: HashMap<i64, BTreeSet<Attribute>> = HashMap::with_capacity(sku_rows.len());
+    for row in &attribute_rows {
+        attributes.entry(row.get(0)).or_default().insert((row.get(1), row.get(2)));
+    }
+    Ok(Before { products, skus, attributes })
+}
+
+/// Source id, version, content hash and job of a product.
+pub(super) fn stored(row: &Row) -> (String, StoredRow) {
+    (row.get(0), StoredRow { version: row.get(1), content_hash: row.get(2), job_id: row.get(3) })
+}
+
+fn product(row: &Row) -> (String, ProductBefore) {
+    let product = ProductBefore {
+        id: row.get(1),
+        fields: row.get(2),
+        version: row.get(3),
+        content_hash: row.get(4),
+        text_hash: row.get(5),
+        job_id: row.get(6),
+        is_active: row.get(7),
+    };
+    (row.get(0), product)
+}

@@ -1,0 +1,247 @@
+//! Writes changes, with a number of statements that does not depend on theirs.
+
+use super::{
+    Cause, Postgres,
+    read::{self, Lock, stored},
+};
+use crate::{
+    batch::{Batch, removals},
+    changes::{AttributeRow, Changes},
+    rows::{ProductRow, SkuRow},
+};
+use deadpool_postgres::Transaction;
+use host_core::index::{Outcome, Removal, Target};
+use std::time::SystemTime;
+use tokio_postgres::types::ToSql;
+
+/// Products that may be removed, held in the order that all follow.
+const LOCKED: &str = "SELECT source_id, version::text, content_hash, job_id FROM catalog.products
+    WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3) ORDER BY source_id FOR UPDATE";
+
+const REMOVED: &str =
+    "DELETE FROM catalog.products WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3)";
+
+const NEW_PRODUCTS: &str = "INSERT INTO catalog.products (merchant, index_name, job_id, created_at, updated_at,
+        id, source_id, title, fields, version, content_hash, text_hash, search_text)
+    SELECT $1, $2, $3, $4, $4, id, source_id, title, fields::json, version::json, content_hash, text_hash, search_text
+    FROM unnest($5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
+        AS new (id, source_id, title, fields, version, content_hash, text_hash, search_text)";
+
+const CHANGED_PRODUCTS: &str = "UPDATE catalog.products SET title = new.title, fields = new.fields::json,
+        version = new.version::json, content_hash = new.content_hash, text_hash = new.text_hash,
+        search_text = new.search_text, job_id = $1, status = 'active',
+        updated_at = CASE WHEN new.is_new_content THEN $2 ELSE products.updated_at END
+    FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bool[])
+        AS new (id, title, fields, version, content_hash, text_hash, search_text, is_new_content)
+    WHERE products.id = new.id";
+
+const VANISHED_SKUS: &str = "DELETE FROM catalog.skus WHERE id = ANY ($1)";
+
+const NEW_SKUS: &str = "INSERT INTO catalog.skus (id, product_id, source_id, position, sku, price, rest)
+    SELECT id, product_id, source_id, position, sku, price, rest::json
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[])
+        AS new (id, product_id, source_id, position, sku, price, rest)";
+
+const CHANGED_SKUS: &str =
+    "UPDATE catalog.skus SET position = new.position, sku = new.sku, price = new.price,
+        rest = new.rest::json
+    FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::text[])
+        AS new (id, position, sku, price, rest)
+    WHERE skus.id = new.id";
+
+const VANISHED_ATTRIBUTES: &str =
+    "DELETE FROM catalog.attributes USING unnest($1::bigint[], $2::text[], $3::text[])
+        AS old (sku_id, name, value)
+    WHERE attributes.sku_id = old.sku_id AND attributes.name = old.name AND attributes.value = old.value";
+
+const NEW_ATTRIBUTES: &str = "INSERT INTO catalog.attributes (sku_id, name, value)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])";
+
+const SEEN: &str = "INSERT INTO catalog.seen SELECT id, $2 FROM unnest($1::bigint[]) AS new (id)
+    ON CONFLICT (product_id) DO UPDATE SET job_created_at = excluded.job_created_at
+    WHERE seen.job_created_at < excluded.job_created_at";
+
+const TO_EMBED: &str = "INSERT INTO catalog.to_embed (product_id, text_hash)
+    SELECT * FROM unnest($1::bigint[], $2::text[])
+    ON CONFLICT (product_id) DO UPDATE SET text_hash = excluded.text_hash, refused = NULL";
+
+/// In the order in which they are sent: rows before those that point at them.
+const ALL: [&str; 9] = [
+    NEW_PRODUCTS,
+    CHANGED_PRODUCTS,
+    VANISHED_SKUS,
+    NEW_SKUS,
+    CHANGED_SKUS,
+    VANISHED_ATTRIBUTES,
+    NEW_ATTRIBUTES,
+    SEEN,
+    TO_EMBED,
+];
+
+impl Postgres {
+    pub(super) async fn try_change(&self, target: &Target, batch: &Batch) -> Result<Vec<Outcome>, Cause> {
+        let mut client = self.pool.get().await?;
+        let ids = self.take_ids(&client, batch.most_ids()).await?;
+        let tx = client.transaction().await?;
+        let before = read::before(&tx, target, &batch.source_ids(), Lock::Products).await?;
+        let (rows, outcomes) = batch.rows(&before)?;
+        let changes = Changes::of(&before, &rows, &target.job_id, ids)
+            .map_err(|error| Cause::Other(error.to_string()))?;
+        apply(&tx, target, &changes, self.env.now().into()).await?;
+        tx.commit().await?;
+        Ok(outcomes)
+    }
+
+    pub(super) async fn try_delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, Cause> {
+        let mut client = self.pool.get().await?;
+        let tx = client.transaction().await?;
+        let (lock, remove) = (tx.prepare_cached(LOCKED).await?, tx.prepare_cached(REMOVED).await?);
+        let (merchant, index_name) = (&target.shop_id, &target.index_name);
+        let ids: Vec<&str> = batch.iter().map(|removal| removal.id.as_str()).collect();
+        let stand = tx.query(&lock, &[merchant, index_name, &ids]).await?;
+        let (gone, outcomes) = removals(batch, &stand.iter().map(stored).collect())?;
+        tx.execute(&remove, &[merchant, index_name, &gone]).await?;
+        tx.commit().await?;
+        Ok(outcomes)
+    }
+}
+
+/// Sends all statements at once, so that together they take one round trip.
+async fn apply(
+    tx: &Transaction<'_>,
+    target: &Target,
+    changes: &Changes<'_>,
+    now: SystemTime,
+) -> Result<(), Cause> {
+    for sql in ALL {
+        // One that had to be prepared first would be overtaken by the next.
+        tx.prepare_cached(sql).await?;
+    }
+    let products = Columns::of(changes.new_products.iter().map(|(id, row)| (*id, *row)));
+    let changed = Columns::of(changes.changed_products.iter().map(|product| (product.id, product.row)));
+    let is_new_content: Vec<bool> =
+        changes.changed_products.iter().map(|product| product.is_new_content).collect();
+    let skus = SkuColumns::of(changes.new_skus.iter().map(|(id, _, row)| (*id, *row)));
+    let products_of_skus: Vec<i64> = changes.new_skus.iter().map(|(_, product_id, _)| *product_id).collect();
+    let changed_skus = SkuColumns::of(changes.changed_skus.iter().copied());
+    let gone = AttributeColumns::of(&changes.vanished_attributes);
+    let new = AttributeColumns::of(&changes.new_attributes);
+    let (embed, hashes): (Vec<i64>, Vec<&str>) = changes.to_embed.iter().copied().unzip();
+    let job_created_at = SystemTime::from(target.job_created_at);
+    let (shop, index, job) = (&target.shop_id, &target.index_name, &target.job_id);
+    let Columns { ids, source_ids, titles, fields, versions, hashes: contents, texts, search } = &products;
+    let new_products: [&(dyn ToSql + Sync); 12] =
+        [shop, index, job, &now, ids, source_ids, titles, fields, versions, contents, texts, search];
+    let Columns { ids, titles, fields, versions, hashes: contents, texts, search, .. } = &changed;
+    let changed_products: [&(dyn ToSql + Sync); 10] =
+        [job, &now, ids, titles, fields, versions, contents, texts, search, &is_new_content];
+    let SkuColumns { ids, source_ids, positions, skus: codes, prices, rests } = &skus;
+    let new_skus: [&(dyn ToSql + Sync); 7] =
+        [ids, &products_of_skus, source_ids, positions, codes, prices, rests];
+    let SkuColumns { ids, positions, skus: codes, prices, rests, .. } = &changed_skus;
+    let changed_skus: [&(dyn ToSql + Sync); 5] = [ids, positions, codes, prices, rests];
+    let vanished_skus: [&(dyn ToSql + Sync); 1] = [&changes.vanished_skus];
+    let vanished_attributes: [&(dyn ToSql + Sync); 3] = [&gone.ids, &gone.names, &gone.values];
+    let new_attributes: [&(dyn ToSql + Sync); 3] = [&new.ids, &new.names, &new.values];
+    let seen: [&(dyn ToSql + Sync); 2] = [&changes.seen, &job_created_at];
+    let to_embed: [&(dyn ToSql + Sync); 2] = [&embed, &hashes];
+    futures::try_join!(
+        put(tx, NEW_PRODUCTS, changes.new_products.len(), &new_products),
+        put(tx, CHANGED_PRODUCTS, changes.changed_products.len(), &changed_products),
+        put(tx, VANISHED_SKUS, changes.vanished_skus.len(), &vanished_skus),
+        put(tx, NEW_SKUS, changes.new_skus.len(), &new_skus),
+        put(tx, CHANGED_SKUS, changes.changed_skus.len(), &changed_skus),
+        put(tx, VANISHED_ATTRIBUTES, changes.vanished_attributes.len(), &vanished_attributes),
+        put(tx, NEW_ATTRIBUTES, changes.new_attributes.len(), &new_attributes),
+        put(tx, SEEN, changes.seen.len(), &seen),
+        put(tx, TO_EMBED, changes.to_embed.len(), &to_embed),
+    )?;
+    Ok(())
+}
+
+/// Runs a statement if its list has rows.
+async fn put(
+    tx: &Transaction<'_>,
+    sql: &str,
+    rows: usize,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<(), Cause> {
+    if rows > 0 {
+        let statement = tx.prepare_cached(sql).await?;
+        tx.execute(&statement, params).await?;
+    }
+    Ok(())
+}
+
+/// Products, a list a column.
+#[derive(Default)]
+struct Columns<'a> {
+    ids: Vec<i64>,
+    source_ids: Vec<&'a str>,
+    titles: Vec<Option<&'a str>>,
+    fields: Vec<&'a str>,
+    versions: Vec<&'a str>,
+    hashes: Vec<&'a str>,
+    texts: Vec<&'a str>,
+    search: Vec<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(rows: impl Iterator<Item = (i64, &'a ProductRow)>) -> Self {
+        let mut columns = Self::default();
+        for (id, row) in rows {
+            columns.ids.push(id);
+            columns.source_ids.push(&row.source_id);
+            columns.titles.push(row.title.as_deref());
+            columns.fields.push(&row.fields);
+            columns.versions.push(&row.version);
+            columns.hashes.push(&row.content_hash);
+            columns.texts.push(&row.text_hash);
+            columns.search.push(&row.search_text);
+        }
+        columns
+    }
+}
+
+/// SKUs, a list a column.
+#[derive(Default)]
+struct SkuColumns<'a> {
+    ids: Vec<i64>,
+    source_ids: Vec<&'a str>,
+    positions: Vec<i32>,
+    skus: Vec<Option<&'a str>>,
+    prices: Vec<Option<&'a str>>,
+    rests: Vec<&'a str>,
+}
+
+impl<'a> SkuColumns<'a> {
+    fn of(rows: impl Iterator<Item = (i64, &'a SkuRow)>) -> Self {
+        let mut columns = Self::default();
+        for (id, row) in rows {
+            columns.ids.push(id);
+            columns.source_ids.push(&row.source_id);
+            columns.positions.push(i32::try_from(row.columns.position).unwrap_or(i32::MAX));
+            columns.skus.push(row.columns.sku.as_deref());
+            columns.prices.push(row.columns.price.as_deref());
+            columns.rests.push(&row.columns.rest);
+        }
+        columns
+    }
+}
+
+/// Attributes, a list a column.
+struct AttributeColumns<'a> {
+    ids: Vec<i64>,
+    names: Vec<&'a str>,
+    values: Vec<&'a str>,
+}
+
+impl<'a> AttributeColumns<'a> {
+    fn of(rows: &[AttributeRow<'a>]) -> Self {
+        Self {
+            ids: rows.iter().map(|(id, _, _)| *id).collect(),
+            names: rows.iter().map(|(_, name, _)| *name).collect(),
+            values: rows.iter().map(|(_, _, value)| *value).collect(),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A document as rows, and rows as the document they came from, exactly.
+
+use super::{Outcome, Write, text::TextFields};
+use host_core::model::{Digest, document::VARIANTS};
+use serde_json::{Map, Value};
+use std::collections::{BTreeSet, HashSet};
+
+/// A product on its way into the catalog.
+#[derive(Clone, Debug)]
+pub(super) struct ProductRow {
+    pub(super) source_id: String,
+    pub(super) title: Option<String>,
+    pub(super) fields: String,
+    pub(super) version: String,
+    pub(super) content_hash: String,
+    /// Digest of the text that is embedded.
+    pub(super) text_hash: String,
+    pub(super) search_text: String,
+    pub(super) skus: Vec<SkuRow>,
+}
+
+/// A variant on its way into the catalog.
+#[derive(Clone, Debug)]
+pub(super) struct SkuRow {
+    pub(super) source_id: String,
+    pub(super) columns: SkuColumns,
+    pub(super) attributes: BTreeSet<Attribute>,
+}
+
+/// What of a SKU's row can change. `rest` holds what the columns and the attributes cannot give back exactly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SkuColumns {
+    pub(super) position: usize,
+    pub(super) sku: Option<String>,
+    pub(super) price: Option<String>,
+    pub(super) rest: String,
+}
+
+/// Name and value of an attribute.
+pub(super) type Attribute = (String, String);
+
+/// A document that the catalog cannot take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct InvalidVariant(String);
+
+impl From<InvalidVariant> for Outcome {
+    fn from(invalid: InvalidVariant) -> Self {
+        Self::Refused { code: "invalid-variant".to_owned(), message: invalid.0 }
+    }
+}
+
+impl ProductRow {
+    pub(super) fn of(write: &Write, texts: &TextFields) -> Result<Self, InvalidVariant> {
+        let mut fields = write.document.fields.clone();
+        let variants = match fields.remove(VARIANTS) {
+            None => Vec::new(),
+            Some(Value::Array(variants)) => variants,
+            Some(_) => return Err(InvalidVariant(format!("the field `{VARIANTS}` is not an array"))),
+        };
+        if variants.is_empty() && write.document.fields.contains_key(VARIANTS) {
+            // No row tells an empty array from none.
+            fields.insert(VARIANTS.to_owned(), Value::Array(Vec::new()));
+        }
+        let mut skus = Vec::with_capacity(variants.len());
+        let mut seen = HashSet::new();
+        for (position, variant) in variants.into_iter().enumerate() {
+            let Value::Object(variant) = variant else {
+                return Err(InvalidVariant(format!("variant {position} is not an object")));
+            };
+            let sku = SkuRow::of(position, variant)?;
+            if !seen.insert(sku.source_id.clone()) {
+                return Err(InvalidVariant(format!("two variants have the id `{}`", sku.source_id)));
+            }
+            skus.push(sku);
+        }
+        let text_hash = Digest::of(texts.to_embed(&fields).as_bytes()).to_string();
+        let search_text = texts.to_search(&fields);
+        Ok(Self {
+            source_id: write.document.id.to_string(),
+            title: fields.get("title").and_then(Value::as_str).map(column),
+            fields: Value::Object(fields).to_string(),
+            version: Value::Object(write.version.clone()).to_string(),
+            content_hash: write.content_hash.clone(),
+            text_hash,
+            search_text,
+            skus,
+        })
+    }
+}
+
+/// Longest id of a variant, in bytes: it is part of a key, and no database has long keys.
+const LONGEST_ID: usize = 1_000;
+
+/// A text as a column: databases end a text at a NUL, or refuse it.
+fn column(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn fits(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+/// Takes a text out of the variant into its column. A number or an unfit text gets a column too, but stays.
+fn take(variant: &mut Map<String, Value>, field: &str) -> Option<String> {
+    match variant.get(field)? {
+        Value::String(text) => {
+            let taken = column(text);
+            if fits(text) {
+                variant.remove(field);
+            }
+            Some(taken)
+        }
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+impl SkuRow {
+    fn of(position: usize, mut variant: Map<String, Value>) -> Result<Self, InvalidVariant> {
+        let source_id = match variant.get("id") {
+            Some(Value::String(id)) if id.len() > LONGEST_ID => {
+                return Err(InvalidVariant(format!(
+                    "the id of variant {position} has {} bytes; {LONGEST_ID} are allowed",
+                    id.len()
+                )));
+            }
+            Some(Value::String(id)) if !id.is_empty() && fits(id) => id.clone(),
+            Some(Value::Number(id)) if id.is_i64() || id.is_u64() => id.to_string(),
+            Some(_) => {
+                return Err(InvalidVariant(format!("the id of variant {position} is no text or integer")));
+            }
+            None => return Err(InvalidVariant(format!("variant {position} has no id"))),
+        };
+        if variant["id"].is_string() {
+            variant.remove("id");
+        }
+        let sku = take(&mut variant, "sku");
+        let price = take(&mut variant, "price");
+        let attributes = take_attributes(&mut variant);
+        let rest = Value::Object(variant).to_string();
+        Ok(Self { source_id, columns: SkuColumns { position, sku, price, rest }, attributes })
+    }
+}
+
+/// The attributes as rows, of `{name: value}` or `[{"name": …, "value": …}]`. Only an object of texts is taken out of
+/// the variant; rows do not give back the rest exactly.
+fn take_attributes(variant: &mut Map<String, Value>) -> BTreeSet<Attribute> {
+    let text = |value: &Value| match value {
+        Value::Null => None,
+        Value::String(text) => Some(column(text)),
+        other => Some(other.to_string()),
+    };
+    match variant.get("attributes") {
+        Some(Value::Object(object)) => {
+            let rows = object.iter().filter_map(|(name, value)| Some((column(name), text(value)?))).collect();
+            let exact = |(name, value): (&String, &Value)| fits(name) && value.as_str().is_some_and(fits);
+            if !object.is_empty() && object.iter().all(exact) {
+                variant.remove("attributes");
+            }
+            rows
+        }
+        Some(Value::Array(pairs)) => pairs
+            .iter()
+            .filter_map(|pair| {
+                let name = pair.get("name").and_then(Value::as_str)?;
+                Some((column(name), pair.get("value").and_then(text)?))
+            })
+            .collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// The variant that a SKU's rows came from.
+pub(super) fn variant(
+    source_id: &str,
+    columns: &SkuColumns,
+    attributes: &BTreeSet<Attribute>,
+) -> serde_json::Result<Value> {
+    let mut variant: Map<String, Value> = serde_json::from_str(&columns.rest)?;
+    let mut complete = |field: &str, value: Option<Value>| {
+        if let (Some(value), false) = (value, variant.contains_key(field)) {
+            variant.insert(field.to_owned(), value);
+        }
+    };
+    complete("id", Some(source_id.into()));
+    complete("sku", columns.sku.clone().map(Value::from));
+    complete("price", columns.price.clone().map(Value::from));
+    let attributes: Map<_, _> =
+        attributes.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    complete("attributes", (!attributes.is_empty()).then_some(Value::Object(attributes)));
+    Ok(Value::Object(variant))
+}

@@ -1,0 +1,316 @@
+//! The catalog in the embedded database: every statement in SQLite's dialect.
+
+use super::{
+    Target,
+    batch::Batch,
+    before::{Before, ProductBefore, SkuBefore},
+    dialect::{Dialect, Failed, Hit, StoredRow},
+    embed::{Embedded, Unembedded},
+    loads::{Load, Summary},
+    rows::{Attribute, SkuColumns},
+};
+use async_trait::async_trait;
+use host_core::{
+    clock::SharedEnv,
+    index::{Outcome, Removal},
+    model::DocumentId,
+    storage::StoreErrorKind,
+};
+use host_sqlite::{Cause, Database, DatabaseError, time, to_json};
+use jiff::Timestamp;
+use rusqlite::{CachedStatement, Transaction, params};
+use std::{
+    any::Any,
+    cell::Cell,
+    collections::{BTreeSet, HashMap},
+    fs::{File, TryLockError},
+    sync::Arc,
+};
+
+mod embeddings;
+mod list;
+mod loads;
+#[cfg(test)]
+mod tests;
+mod write;
+
+/// The catalog of a data directory, in the same file as queue and jobs.
+pub(super) struct Sqlite {
+    database: Arc<Database>,
+    env: SharedEnv,
+}
+
+impl Sqlite {
+    pub(super) fn new(database: Arc<Database>, env: SharedEnv) -> Self {
+        Self { database, env }
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        target: &Target,
+        work: impl FnOnce(&Session<'_>) -> Result<T, Cause> + Send + 'static,
+    ) -> Result<T, Failed> {
+        let target = target.clone();
+        Ok(self.database.write(move |tx| work(&Session::new(tx, &target))).await?)
+    }
+
+    async fn query<T: Send + 'static>(
+        &self,
+        target: &Target,
+        work: impl FnOnce(&Session<'_>) -> Result<T, Cause> + Send + 'static,
+    ) -> Result<T, Failed> {
+        let target = target.clone();
+        Ok(self.database.read(move |tx| work(&Session::new(tx, &target))).await?)
+    }
+}
+
+impl From<DatabaseError> for Failed {
+    fn from(error: DatabaseError) -> Self {
+        Self { transient: error.kind() == StoreErrorKind::Transient, source: Box::new(error) }
+    }
+}
+
+/// A transaction on the products of one shop and index.
+struct Session<'a> {
+    tx: &'a Transaction<'a>,
+    target: &'a Target,
+    statements: Cell<usize>,
+}
+
+impl<'a> Session<'a> {
+    fn new(tx: &'a Transaction<'a>, target: &'a Target) -> Self {
+        Self { tx, target, statements: Cell::new(0) }
+    }
+
+    fn statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+        self.statements.set(self.statements.get() + 1);
+        self.tx.prepare_cached(sql)
+    }
+
+    fn stored(&self, ids: &[DocumentId]) -> Result<HashMap<String, StoredRow>, Cause> {
+        let mut statement = self.statement(
+            "SELECT source_id, version, content_hash, job_id FROM products
+            WHERE merchant = ?1 AND index_name = ?2 AND source_id IN (SELECT value FROM json_each(?3))",
+        )?;
+        let params = params![self.target.shop_id, self.target.index_name, to_json(&ids)?];
+        let rows = statement.query_map(params, |row| {
+            let stored = StoredRow { version: row.get(1)?, content_hash: row.get(2)?, job_id: row.get(3)? };
+            Ok((row.get(0)?, stored))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn before(&self, source_ids: Vec<&str>) -> Result<Before, Cause> {
+        let products = self.products(source_ids)?;
+        if products.is_empty() {
+            return Ok(Before::default());
+        }
+        let product_ids: Vec<i64> = products.values().map(|product| product.id).collect();
+        let product_ids = to_json(&product_ids)?;
+        let skus = self.skus(&product_ids)?;
+        let attributes = self.attributes(&product_ids)?;
+        Ok(Before { products, skus, attributes })
+    }
+
+    fn products(&self, source_ids: Vec<&str>) -> Result<HashMap<String, ProductBefore>, Cause> {
+        let mut statement = self.statement(
+            "SELECT source_id, id, fields, version, content_hash, text_hash, job_id, status = 'active' FROM products
+            WHERE merchant = ?1 AND index_name = ?2 AND source_id IN (SELECT value FROM json_each(?3))",
+        )?;
+        let params = params![self.target.shop_id, self.target.index_name, to_json(&source_ids)?];
+        let rows = statement.query_map(params, |row| {
+            let product = ProductBefore {
+                id: row.get(1)?,
+                fields: row.get(2)?,
+                version: row.get(3)?,
+                content_hash: row.get(4)?,
+                text_hash: row.get(5)?,
+                job_id: row.get(6)?,
+                is_active: row.get(7)?,
+            };
+            Ok((row.get(0)?, product))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// SKUs by their products' ids and their own source ids.
+    fn skus(&self, product_ids: &str) -> Result<HashMap<i64, HashMap<String, SkuBefore>>, Cause> {
+        let mut statement = self.statement(
+            "SELECT product_id, source_id, id, position, sku, price, rest FROM skus
+            WHERE product_id IN (SELECT value FROM json_each(?1))",
+        )?;
+        let mut rows = statement.query([product_ids])?;
+        let mut skus: HashMap<i64, HashMap<String, SkuBefore>> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let columns =
+                SkuColumns { position: row.get(3)?, sku: row.get(4)?, price: row.get(5)?, rest: row.get(6)? };
+            let sku = SkuBefore { id: row.get(2)?, columns };
+            skus.entry(row.get(0)?).or_default().insert(row.get(1)?, sku);
+        }
+        Ok(skus)
+    }
+
+    /// Attributes by their SKUs' ids.
+    fn attributes(&self, product_ids: &str) -> Result<HashMap<i64, BTreeSet<Attribute>>, Cause> {
+        let mut statement = self.statement(
+            "SELECT sku_id, name, value FROM attributes WHERE sku_id IN (
+                SELECT id FROM skus WHERE product_id IN (SELECT value FROM json_each(?1)))",
+        )?;
+        let mut rows = statement.query([product_ids])?;
+        let mut attributes: HashMap<i64, BTreeSet<Attribute>> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            attributes.entry(row.get(0)?).or_default().insert((row.get(1)?, row.get(2)?));
+        }
+        Ok(attributes)
+    }
+
+    fn list(&self, after: &str, limit: usize) -> Result<Vec<String>, Cause> {
+        let mut statement = self.statement(
+            "SELECT source_id FROM products
+            WHERE merchant = ?1 AND index_name = ?2 AND source_id > ?3 AND status = 'active'
+            ORDER BY source_id LIMIT ?4",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let params = params![self.target.shop_id, self.target.index_name, after, limit];
+        let rows = statement.query_map(params, |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+#[async_trait]
+impl Dialect for Sqlite {
+    async fn check(&self) -> Result<(), Failed> {
+        Ok(())
+    }
+
+    async fn migrate(&self) -> Result<String, Failed> {
+        // Opening the file did it.
+        Ok("the embedded catalog is up to date".to_owned())
+    }
+
+    async fn change(&self, target: &Target, batch: Batch) -> Result<Vec<Outcome>, Failed> {
+        let env = self.env.clone();
+        let change = move |session: &Session<'_>| {
+            let outcomes = session.change(&batch, env.now())?;
+            tracing::debug!(
+                documents = outcomes.len(),
+                statements = session.statements.get(),
+                "catalog batch"
+            );
+            Ok(outcomes)
+        };
+        self.write(target, change).await
+    }
+
+    async fn touch(&self, target: &Target, ids: &[DocumentId]) -> Result<(), Failed> {
+        let ids = ids.to_vec();
+        self.write(target, move |session| session.touch(&ids)).await
+    }
+
+    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, Failed> {
+        let batch = batch.to_vec();
+        self.write(target, move |session| session.delete(&batch)).await
+    }
+
+    async fn stored(
+        &self,
+        target: &Target,
+        ids: &[DocumentId],
+    ) -> Result<HashMap<String, StoredRow>, Failed> {
+        let ids = ids.to_vec();
+        self.query(target, move |session| session.stored(&ids)).await
+    }
+
+    async fn read(&self, target: &Target, id: &DocumentId) -> Result<Before, Failed> {
+        let id = id.clone();
+        self.query(target, move |session| session.before(vec![id.as_str()])).await
+    }
+
+    async fn list(&self, target: &Target, after: &str, limit: usize) -> Result<Vec<String>, Failed> {
+        let after = after.to_owned();
+        self.query(target, move |session| session.list(&after, limit)).await
+    }
+
+    async fn summary(&self, target: &Target) -> Result<Summary, Failed> {
+        self.query(target, |session| session.summary()).await
+    }
+
+    async fn put_load(&self, target: &Target, load: &Load) -> Result<(), Failed> {
+        let load = load.clone();
+        self.write(target, move |session| session.put_load(&load)).await
+    }
+
+    async fn loads(&self, target: &Target, limit: usize) -> Result<Vec<Load>, Failed> {
+        self.query(target, move |session| session.loads(limit)).await
+    }
+
+    async fn count_unseen(&self, target: &Target, since: Timestamp) -> Result<u64, Failed> {
+        self.query(target, move |session| session.count_unseen(time::to_column(since))).await
+    }
+
+    async fn unseen(
+        &self,
+        target: &Target,
+        since: Timestamp,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, Failed> {
+        let after = after.to_owned();
+        self.query(target, move |session| session.unseen(time::to_column(since), &after, limit)).await
+    }
+
+    async fn archive(&self, target: &Target, since: Timestamp, limit: usize) -> Result<usize, Failed> {
+        self.write(target, move |session| session.archive(time::to_column(since), limit)).await
+    }
+
+    async fn queue_other_models(&self, target: &Target, model: &str) -> Result<u64, Failed> {
+        let model = model.to_owned();
+        self.write(target, move |session| session.queue_other_models(&model)).await
+    }
+
+    async fn to_embed(&self, target: &Target, after: i64, limit: usize) -> Result<Vec<Unembedded>, Failed> {
+        self.query(target, move |session| session.to_embed(after, limit)).await
+    }
+
+    async fn put_embeddings(&self, model: &str, embedded: &[Embedded]) -> Result<u64, Failed> {
+        let (model, embedded, now) = (model.to_owned(), embedded.to_vec(), time::to_column(self.env.now()));
+        Ok(self.database.write(move |tx| embeddings::put(tx, &model, &embedded, now)).await?)
+    }
+
+    async fn refuse_embedding(&self, product: &Unembedded, reason: &str) -> Result<(), Failed> {
+        let (id, hash, reason) = (product.product_id, product.text_hash.clone(), reason.to_owned());
+        Ok(self.database.write(move |tx| embeddings::refuse(tx, id, &hash, &reason)).await?)
+    }
+
+    async fn embed_alone(&self, _: &Target) -> Result<Option<Box<dyn Any + Send>>, Failed> {
+        let path = self.database.path().with_file_name("embed.lock");
+        let file =
+            File::options().create(true).truncate(false).write(true).open(path).map_err(Failed::for_good)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(Failed::for_good(error)),
+        }
+    }
+
+    async fn let_others_embed(&self, alone: Box<dyn Any + Send>) -> Result<(), Failed> {
+        drop(alone);
+        Ok(())
+    }
+
+    async fn search(&self, target: &Target, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed> {
+        let words = words.to_vec();
+        self.query(target, move |session| session.search(&words, limit)).await
+    }
+
+    async fn nearest(
+        &self,
+        target: &Target,
+        model: &str,
+        vector: &[f32],
+        limit: usize,
+    ) -> Result<Vec<Hit>, Failed> {
+        let (model, vector) = (model.to_owned(), vector.to_vec());
+        self.query(target, move |session| session.nearest(&model, &vector, limit)).await
+    }
+}

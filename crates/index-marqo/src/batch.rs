@@ -1,0 +1,79 @@
+//! Cuts a write into requests.
+
+use super::wire::Wire;
+
+/// Bounds of one request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) documents: usize,
+    pub(super) bytes: usize,
+    /// 1 + variants a document (seed).
+    pub(super) complexity: usize,
+}
+
+/// Consecutive groups within the bounds; a document beyond them by itself goes alone.
+pub(super) fn cut<'a>(wires: &'a [Wire<'a>], bounds: Bounds) -> Vec<Vec<&'a Wire<'a>>> {
+    let mut groups: Vec<Vec<&Wire<'_>>> = Vec::new();
+    let (mut bytes, mut complexity) = (0, 0);
+    for wire in wires {
+        bytes += wire.json.len() + 1;
+        complexity += wire.complexity;
+        match groups.last_mut() {
+            Some(group)
+                if group.len() < bounds.documents
+                    && bytes <= bounds.bytes
+                    && complexity <= bounds.complexity =>
+            {
+                group.push(wire);
+            }
+            _ => {
+                groups.push(vec![wire]);
+                (bytes, complexity) = (wire.json.len() + 1, wire.complexity);
+            }
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_core::model::DocumentId;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bounds_hold_and_requests_are_as_large_as_they_allow(
+            sizes in prop::collection::vec((0usize..50, 1usize..30), 0..60),
+            documents in 1usize..20,
+            bytes in 1usize..300,
+            complexity in 1usize..80,
+        ) {
+            let id = DocumentId::new("x").unwrap();
+            let json = [b'x'; 50];
+            let wires: Vec<Wire<'_>> = sizes
+                .iter()
+                .enumerate()
+                .map(|(at, (size, complexity))| {
+                    Wire { json: &json[..*size], complexity: *complexity, ..Wire::removal(at, &id) }
+                })
+                .collect();
+            let groups = cut(&wires, Bounds { documents, bytes, complexity });
+            let places: Vec<usize> = groups.iter().flatten().map(|wire| wire.at).collect();
+            prop_assert_eq!(places, (0..sizes.len()).collect::<Vec<_>>());
+            let fits = |group: &[&Wire<'_>]| {
+                group.len() <= documents
+                    && group.iter().map(|wire| wire.json.len() + 1).sum::<usize>() <= bytes
+                    && group.iter().map(|wire| wire.complexity).sum::<usize>() <= complexity
+            };
+            for (at, group) in groups.iter().enumerate() {
+                prop_assert!(fits(group) || group.len() == 1);
+                if let Some(next) = groups.get(at + 1) {
+                    let mut larger = group.clone();
+                    larger.push(next[0]);
+                    prop_assert!(!fits(&larger));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! One HTTP request and what came of it: no judgement, no repetition.
+
+use host_core::model::Secret;
+use reqwest::{
+    Method, Url,
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+    redirect::Policy,
+};
+use std::{error::Error, sync::OnceLock, time::Duration};
+
+/// Connections to servers, kept open between requests.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+}
+
+/// A request, without the server it goes to.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    /// Segments of the path, not escaped.
+    pub(super) path: Vec<String>,
+    pub(super) query: Option<&'static str>,
+    /// JSON.
+    pub(super) body: Option<Vec<u8>>,
+}
+
+/// What a server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// As the header has it: seconds, or the text of a date.
+    pub(super) retry_after: Option<String>,
+    pub(super) body: Vec<u8>,
+}
+
+/// There is no whole answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// Whether the server may have got the request.
+    pub(super) sent: bool,
+    pub(super) message: String,
+}
+
+impl Client {
+    /// # Errors
+    /// The system's certificates cannot be read.
+    pub(super) fn new(connect_timeout: Duration, attempt_timeout: Duration) -> Result<Self, reqwest::Error> {
+        host_net::install_tls_provider();
+        let http = reqwest::Client::builder()
+            .connect_timeout(connect_timeout)
+            .timeout(attempt_timeout)
+            // The server closes idle connections after 75 s; ours must be the first to give up.
+            .pool_idle_timeout(Duration::from_secs(60))
+            .tcp_nodelay(true)
+            // Following one would turn a POST into a GET.
+            .redirect(Policy::none())
+            .build()?;
+        Ok(Self { http })
+    }
+
+    pub(super) async fn send(
+        &self,
+        base: &str,
+        key: Option<&Secret>,
+        index_name: &str,
+        request: Request,
+    ) -> Result<Answer, Broken> {
+        let url = url(base, &request).map_err(|message| Broken { sent: false, message })?;
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            headers.insert("x-api-key", secret_header(key)?);
+        }
+        if let Ok(name) = HeaderValue::from_str(index_name) {
+            // What Marqo Cloud routes by; others ignore it.
+            headers.insert("x-marqo-index-name", name);
+        }
+        let mut builder = self.http.request(request.method, url).headers(headers);
+        if let Some(body) = request.body {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = builder.send().await.map_err(broken)?;
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let (status, retry_after) = (response.status().as_u16(), retry_after.map(str::to_owned));
+        let body = response.bytes().await.map_err(broken)?.to_vec();
+        Ok(Answer { status, retry_after, body })
+    }
+}
+
+fn url(base: &str, request: &Request) -> Result<Url, String> {
+    let mut url = Url::parse(base).map_err(|error| format!("{base} is no address: {error}"))?;
+    url.path_segments_mut()
+        .map_err(|()| format!("{base} is no address of a server"))?
+        .pop_if_empty()
+        .extend(&request.path);
+    url.set_query(request.query);
+    Ok(url)
+}
+
+fn secret_header(key: &Secret) -> Result<HeaderValue, Broken> {
+    let Ok(mut value) = HeaderValue::from_str(key.expose()) else {
+        let message = "the API key has characters that no header may have".to_owned();
+        return Err(Broken { sent: false, message });
+    };
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn broken(error: reqwest::Error) -> Broken {
+    // Refused, name not found, TLS, and a connection that was not made in time: the request is still ours.
+    let sent = !(error.is_connect() || error.is_builder());
+    let error = error.without_url();
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message = format!("{message}: {error}");
+        cause = error.source();
+    }
+    Broken { sent, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_have_a_path_and_names_are_escaped() {
+        let request = Request {
+            method: Method::POST,
+            path: ["indexes", "a b/c", "documents"].map(str::to_owned).to_vec(),
+            query: Some("expose_facets=true"),
+            body: None,
+        };
+        for base in ["http://h:1/cell/7", "http://h:1/cell/7/"] {
+            let url = url(base, &request).unwrap();
+            assert_eq!(url.as_str(), "http://h:1/cell/7/indexes/a%20b%2Fc/documents?expose_facets=true");
+        }
+        assert!(url("localhost", &request).is_err());
+        assert!(url("mailto:x@y", &request).is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! Where Marqo Cloud keeps an index: asked of its control plane, and remembered.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use std::{collections::HashMap, time::Duration};
+
+/// The control plane is not asked more often.
+const FRESH: Duration = Duration::from_secs(15);
+
+/// What a control plane has said.
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    indexes: HashMap<String, Place>,
+    refreshed: Option<Timestamp>,
+    /// An address did not answer: the index may have moved.
+    is_doubted: bool,
+}
+
+/// Where an index is, or is not yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Its address.
+    At(String),
+    /// It is being created.
+    Creating,
+}
+
+#[derive(Debug, Deserialize)]
+struct Listing {
+    results: Vec<Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    index_name: String,
+    index_status: Option<String>,
+    marqo_endpoint: Option<String>,
+}
+
+impl Directory {
+    /// What is known of an index.
+    pub(super) fn place(&self, index: &str) -> Option<&Place> {
+        self.indexes.get(index)
+    }
+
+    /// Whether asking again is due: the index is not known to be ready or its address is doubted, and the last good
+    /// answer is old enough.
+    pub(super) fn is_due(&self, index: &str, now: Timestamp) -> bool {
+        let is_ready = matches!(self.place(index), Some(Place::At(_)));
+        (!is_ready || self.is_doubted)
+            && self.refreshed.is_none_or(|then| now.duration_since(then).unsigned_abs() > FRESH)
+    }
+
+    /// An address could not be reached.
+    pub(super) fn doubt(&mut self) {
+        self.is_doubted = true;
+    }
+
+    /// Takes a whole answer over. One that cannot be read changes nothing: the old addresses are the best there is.
+    pub(super) fn refresh(&mut self, body: &[u8], now: Timestamp) -> serde_json::Result<()> {
+        let listing: Listing = serde_json::from_slice(body)?;
+        self.indexes = listing.results.into_iter().filter_map(placed).collect();
+        self.refreshed = Some(now);
+        self.is_doubted = false;
+        Ok(())
+    }
+}
+
+fn placed(entry: Entry) -> Option<(String, Place)> {
+    let place = match entry.index_status.as_deref() {
+        Some("READY" | "MODIFYING") => Place::At(entry.marqo_endpoint?),
+        Some("CREATING") => Place::Creating,
+        _ => return None,
+    };
+    Some((entry.index_name, place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_core::clock::{Env, RealEnv};
+
+    #[test]
+    fn a_directory_is_refreshed_seldom_and_never_made_worse() {
+        let now = RealEnv.now();
+        let mut directory = Directory::default();
+        assert!(directory.is_due("a", now));
+        let body = br#"{"results":[
+            {"indexName":"a","indexStatus":"READY","marqoEndpoint":"http://a"},
+            {"indexName":"b","indexStatus":"MODIFYING","marqoEndpoint":"http://b"},
+            {"indexName":"c","indexStatus":"CREATING"},
+            {"indexName":"d","indexStatus":"DELETING","marqoEndpoint":"http://d"}]}"#;
+        directory.refresh(body, now).unwrap();
+        let at = |url: &str| Place::At(url.to_owned());
+        assert_eq!(directory.place("a"), Some(&at("http://a")));
+        assert_eq!(directory.place("b"), Some(&at("http://b")));
+        assert_eq!(directory.place("c"), Some(&Place::Creating));
+        assert_eq!(directory.place("d"), None);
+
+        let later = now + Duration::from_secs(16);
+        assert!(!directory.is_due("a", later) && !directory.is_due("c", now));
+        assert!(directory.is_due("c", later) && directory.is_due("d", later));
+        directory.doubt();
+        assert!(!directory.is_due("a", now) && directory.is_due("a", later));
+        assert!(directory.refresh(b"<html>", later).is_err());
+        assert_eq!(directory.place("a"), Some(&at("http://a")));
+    }
+}

@@ -1,0 +1,158 @@
+//! Reading documents, and what write protection needs of them.
+
+use super::{
+    error::Failure,
+    operation::Operation,
+    request,
+    response::{Fields, Results, document, is_found, text},
+    session::Session,
+    wire::{CONTENT_HASH, JOB_ID, VERSION_FIELDS},
+};
+use host_core::{index::Stored, model::DocumentId};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::sync::atomic::Ordering;
+
+/// Ids of one request: the server allows 10,000, but answers with whole documents.
+const IDS: usize = 1_000;
+/// Hits of one search.
+const PAGE: usize = 1_000;
+/// Hits that searches reach at all.
+const LISTED: usize = 10_000;
+/// What the seed compares, for documents that somebody else wrote.
+const SEED_VERSION_FIELDS: &str = "updated_at,_mq_version";
+
+impl Session<'_> {
+    /// Versions of documents, in the order of the ids.
+    pub(super) async fn stored(&self, ids: &[&str]) -> Result<Vec<Option<Stored>>, Failure> {
+        self.read(ids, false, |fields| Ok(is_found(fields).then(|| stored(fields)))).await
+    }
+
+    /// Documents as they are kept, without what only this module wants to know.
+    pub(super) async fn documents(&self, ids: &[&str]) -> Result<Vec<Option<Map<String, Value>>>, Failure> {
+        let read = |fields: &Fields<'_>| is_found(fields).then(|| document(fields)).transpose();
+        self.read(ids, false, read).await
+    }
+
+    /// Reads documents and takes of each what is wanted.
+    pub(super) async fn read<T>(
+        &self,
+        ids: &[&str],
+        with_facets: bool,
+        take: impl Fn(&Fields<'_>) -> serde_json::Result<T>,
+    ) -> Result<Vec<T>, Failure> {
+        let facts = self.facts().await?;
+        let mut taken = Vec::with_capacity(ids.len());
+        for some in ids.chunks(IDS) {
+            let read = |body: &[u8]| {
+                let answer: Results<'_> = serde_json::from_slice(body)?;
+                if answer.results.len() != some.len() {
+                    return Err(serde::de::Error::custom("other documents than asked for"));
+                }
+                answer.results.iter().map(&take).collect::<serde_json::Result<Vec<T>>>()
+            };
+            let make = |endpoint: &super::endpoint::Endpoint| {
+                let by_post = !facts.is_before(2, 14) && !endpoint.lacks_get_batch.load(Ordering::Relaxed);
+                request::get(self.index_name, some, by_post, with_facets)
+            };
+            taken.extend(self.ask(Operation::Get, make, read).await?);
+        }
+        Ok(taken)
+    }
+
+    /// Number of documents.
+    pub(super) async fn count(&self) -> Result<u64, Failure> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Stats {
+            number_of_documents: u64,
+        }
+        let read = |body: &[u8]| Ok(serde_json::from_slice::<Stats>(body)?.number_of_documents);
+        self.ask(Operation::Stats, |_| request::stats(self.index_name), read).await
+    }
+
+    /// How the index is: `green`, `yellow` or `red`.
+    pub(super) async fn health(&self) -> Result<String, Failure> {
+        #[derive(Deserialize)]
+        struct Health {
+            status: String,
+        }
+        let read = |body: &[u8]| Ok(serde_json::from_slice::<Health>(body)?.status);
+        self.ask(Operation::Health, |_| request::health(self.index_name), read).await
+    }
+
+    /// All ids in their order.
+    pub(super) async fn all_ids(&self) -> Result<Vec<DocumentId>, Failure> {
+        #[derive(Deserialize)]
+        struct Page {
+            hits: Vec<Hit>,
+        }
+        #[derive(Deserialize)]
+        struct Hit {
+            #[serde(rename = "_id")]
+            id: String,
+        }
+        let mut ids = Vec::new();
+        while ids.len() < LISTED {
+            let offset = ids.len();
+            let read = |body: &[u8]| Ok(serde_json::from_slice::<Page>(body)?.hits);
+            let hits =
+                self.ask(Operation::List, |_| request::list(self.index_name, offset, PAGE), read).await?;
+            let is_last = hits.len() < PAGE;
+            ids.extend(hits.into_iter().map(|hit| hit.id));
+            if is_last {
+                break;
+            }
+        }
+        let documents = if ids.len() < LISTED { ids.len() as u64 } else { self.count().await? };
+        if documents > ids.len() as u64 {
+            return Err(Failure::TooManyToList {
+                index: self.index_name.to_owned(),
+                documents,
+                limit: LISTED,
+            });
+        }
+        ids.sort_unstable();
+        // Pages overlap when something is written between them.
+        ids.dedup();
+        let refused = |error| Failure::Refused {
+            endpoint: self.settings.endpoint.clone(),
+            operation: Operation::List.as_str(),
+            words: format!("an answer with an id that is none: {error}"),
+        };
+        ids.into_iter().map(|id| DocumentId::new(id).map_err(refused)).collect()
+    }
+}
+
+fn stored(fields: &Fields<'_>) -> Stored {
+    let names = text(fields, VERSION_FIELDS).unwrap_or_else(|| SEED_VERSION_FIELDS.to_owned());
+    let value = |name: &str| serde_json::from_str(fields.get(name)?.get()).ok();
+    let version = names.split(',').filter_map(|name| Some((name.to_owned(), value(name)?))).collect();
+    Stored { version, content_hash: text(fields, CONTENT_HASH), job_id: text(fields, JOB_ID) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_version_is_read_also_of_what_others_wrote() {
+        let read = |line: Value| {
+            let text = json!({ "results": [line] }).to_string();
+            let answer: Results<'_> = serde_json::from_str(&text).unwrap();
+            stored(&answer.results[0])
+        };
+        let ours = read(json!({
+            "_id": "1", "title": "é\n", "updated_at": "now", "rev": 7, "_mq_version": 1,
+            "_mq_version_fields": "rev,gone", "_mq_content_hash": "h", "_mq_job_id": "j",
+        }));
+        assert_eq!(Value::from(ours.version), json!({"rev": 7}));
+        assert_eq!((ours.content_hash.as_deref(), ours.job_id.as_deref()), (Some("h"), Some("j")));
+        let none = read(json!({"updated_at": "now", "_mq_version_fields": ""}));
+        assert_eq!(Value::from(none.version), json!({}));
+        let others = read(json!({"updated_at": "now", "_mq_version": 3, "title": "x"}));
+        assert_eq!(Value::from(others.version), json!({"updated_at": "now", "_mq_version": 3}));
+        assert_eq!(others.content_hash, None);
+    }
+}

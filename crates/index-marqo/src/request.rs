@@ -1,0 +1,114 @@
+//! The requests that are made.
+
+use super::{client::Request, facts::Facts, wire::Wire};
+use host_core::model::IndexSettings;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+fn request(method: Method, path: &[&str], body: Option<Vec<u8>>) -> Request {
+    let path = path.iter().map(|segment| (*segment).to_owned()).collect();
+    Request { method, path, query: None, body }
+}
+
+/// Adds or replaces documents.
+pub(super) fn add<'a>(
+    index: &str,
+    settings: &IndexSettings,
+    facts: &Facts,
+    documents: impl Iterator<Item = &'a Wire<'a>> + Clone,
+) -> Request {
+    let mut head = json!({ "useExistingTensors": settings.use_existing_tensors });
+    if !facts.is_structured {
+        // Required there, and forbidden where the index has its own.
+        head["tensorFields"] = json!(settings.tensor_fields);
+    }
+    if !settings.mappings.is_empty() {
+        head["mappings"] = settings.mappings.clone().into();
+    }
+    if !settings.media_download_headers.is_empty() {
+        let name = if facts.is_before(2, 14) { "imageDownloadHeaders" } else { "mediaDownloadHeaders" };
+        head[name] = settings.media_download_headers.clone().into();
+    }
+    let body = with_documents(&head, documents);
+    request(Method::POST, &["indexes", index, "documents"], Some(body))
+}
+
+/// Changes fields of documents.
+pub(super) fn update<'a>(index: &str, documents: impl Iterator<Item = &'a Wire<'a>> + Clone) -> Request {
+    let body = with_documents(&json!({}), documents);
+    request(Method::PATCH, &["indexes", index, "documents"], Some(body))
+}
+
+/// The object with its last member: documents that are JSON already.
+fn with_documents<'a>(head: &Value, documents: impl Iterator<Item = &'a Wire<'a>> + Clone) -> Vec<u8> {
+    let head = head.to_string();
+    let room = documents.clone().map(|document| document.json.len() + 1).sum::<usize>() + head.len() + 20;
+    let mut body = Vec::with_capacity(room);
+    body.extend_from_slice(&head.as_bytes()[..head.len() - 1]);
+    if body.len() > 1 {
+        body.push(b',');
+    }
+    body.extend_from_slice(br#""documents":["#);
+    for (place, document) in documents.enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(document.json);
+    }
+    body.extend_from_slice(b"]}");
+    body
+}
+
+/// Removes documents.
+pub(super) fn delete<'a>(index: &str, ids: impl Iterator<Item = &'a str>) -> Request {
+    let body = json!(ids.collect::<Vec<_>>()).to_string().into_bytes();
+    request(Method::POST, &["indexes", index, "documents", "delete-batch"], Some(body))
+}
+
+/// Reads documents: by POST where the server has that, since some proxies drop the body of a GET.
+pub(super) fn get(index: &str, ids: &[&str], by_post: bool, with_facets: bool) -> Request {
+    let mut get = if by_post {
+        let body = json!({ "documentIds": ids }).to_string().into_bytes();
+        request(Method::POST, &["indexes", index, "documents", "get-batch"], Some(body))
+    } else {
+        let body = json!(ids).to_string().into_bytes();
+        request(Method::GET, &["indexes", index, "documents"], Some(body))
+    };
+    get.query = with_facets.then_some("expose_facets=true");
+    get
+}
+
+/// Finds ids of documents.
+pub(super) fn list(index: &str, offset: usize, limit: usize) -> Request {
+    let body = json!({
+        "q": "*", "searchMethod": "LEXICAL", "limit": limit, "offset": offset,
+        "attributesToRetrieve": ["_id"], "showHighlights": false,
+    });
+    let body = body.to_string().into_bytes();
+    request(Method::POST, &["indexes", index, "search"], Some(body))
+}
+
+/// Counts documents.
+pub(super) fn stats(index: &str) -> Request {
+    request(Method::GET, &["indexes", index, "stats"], None)
+}
+
+/// The server's settings of an index.
+pub(super) fn settings(index: &str) -> Request {
+    request(Method::GET, &["indexes", index, "settings"], None)
+}
+
+/// How the server of an index feels.
+pub(super) fn health(index: &str) -> Request {
+    request(Method::GET, &["indexes", index, "health"], None)
+}
+
+/// The server's version.
+pub(super) fn version() -> Request {
+    request(Method::GET, &[], None)
+}
+
+/// Marqo Cloud's indexes and where they are.
+pub(super) fn lookup() -> Request {
+    request(Method::GET, &["api", "v2", "indexes"], None)
+}

@@ -1,0 +1,199 @@
+//! One call's way to the server: settings, address, facts.
+
+use super::{
+    MarqoOptions,
+    batch::Bounds,
+    client::Client,
+    cloud::{Directory, Place},
+    endpoint::{Endpoint, Endpoints, Route},
+    error::Failure,
+    facts::Facts,
+    fields::Fields,
+    operation::Operation,
+    outcome::Disposition,
+    request,
+};
+use host_core::{clock::SharedEnv, model::IndexSettings, storage::Settings};
+use jiff::Timestamp;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// What all calls share.
+pub(super) struct Shared {
+    pub(super) env: SharedEnv,
+    pub(super) options: MarqoOptions,
+    settings: Arc<dyn Settings>,
+    pub(super) client: Client,
+    endpoints: Endpoints,
+    known_settings: Mutex<HashMap<String, Dated<Arc<IndexSettings>>>>,
+    /// By the address of the control plane.
+    pub(super) directories: Mutex<HashMap<String, Directory>>,
+    /// By address and name.
+    indexes: Mutex<HashMap<(String, String), Arc<IndexMemory>>>,
+}
+
+/// Something and when it was learnt.
+#[derive(Clone)]
+struct Dated<T> {
+    what: T,
+    since: Timestamp,
+}
+
+/// What this process learnt about an index.
+#[derive(Default)]
+pub(super) struct IndexMemory {
+    facts: Mutex<Option<Dated<Arc<Facts>>>>,
+    pub(super) fields: Fields,
+}
+
+/// A call's way to the server.
+pub(super) struct Session<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) index_name: &'a str,
+    pub(super) settings: Arc<IndexSettings>,
+    pub(super) route: Arc<Route>,
+    pub(super) memory: Arc<IndexMemory>,
+    /// One of its requests failed for good: what was not sent yet is not sent any more.
+    pub(super) is_given_up: AtomicBool,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each holder replaces whole values, so that even a panic of one would leave nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(super) fn new(
+        settings: Arc<dyn Settings>,
+        env: SharedEnv,
+        options: MarqoOptions,
+    ) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            client: Client::new(options.connect_timeout, options.attempt_timeout)?,
+            endpoints: Endpoints::new(env.clone()),
+            env,
+            options,
+            settings,
+            known_settings: Mutex::default(),
+            directories: Mutex::default(),
+            indexes: Mutex::default(),
+        })
+    }
+
+    /// Finds the way to an index.
+    pub(super) async fn session<'a>(&'a self, index_name: &'a str) -> Result<Session<'a>, Failure> {
+        let settings = self.settings_of(index_name).await?;
+        self.session_with(index_name, settings).await
+    }
+
+    /// Finds the way to an index by these settings.
+    pub(super) async fn session_with<'a>(
+        &'a self,
+        index_name: &'a str,
+        settings: Arc<IndexSettings>,
+    ) -> Result<Session<'a>, Failure> {
+        let primary = match settings.cloud {
+            true => self.looked_up(index_name, &settings).await?,
+            false => settings.endpoint.clone(),
+        };
+        let route = self.endpoints.route(&primary, settings.fallback_endpoint.as_deref());
+        let memory = Arc::clone(lock(&self.indexes).entry((primary, index_name.to_owned())).or_default());
+        let is_given_up = AtomicBool::new(false);
+        Ok(Session { shared: self, index_name, settings, route, memory, is_given_up })
+    }
+
+    /// The settings of an index, as they are or lately were.
+    pub(super) async fn settings_of(&self, index_name: &str) -> Result<Arc<IndexSettings>, Failure> {
+        let known = lock(&self.known_settings).get(index_name).cloned();
+        if let Some(known) = known.filter(|known| self.is_fresh(known.since)) {
+            return Ok(known.what);
+        }
+        let read = self.settings.get(index_name).await;
+        let read = read.map_err(|source| Failure::Settings { index: index_name.to_owned(), source })?;
+        let settings = Arc::new(read.ok_or_else(|| Failure::NoSettings { index: index_name.to_owned() })?);
+        let dated = Dated { what: Arc::clone(&settings), since: self.env.now() };
+        lock(&self.known_settings).insert(index_name.to_owned(), dated);
+        Ok(settings)
+    }
+
+    fn is_fresh(&self, since: Timestamp) -> bool {
+        self.env.now().duration_since(since).unsigned_abs() < self.options.settings_expiry
+    }
+
+    /// The address of an index of Marqo Cloud.
+    async fn looked_up(&self, index: &str, settings: &Arc<IndexSettings>) -> Result<String, Failure> {
+        let control = &settings.endpoint;
+        if lock(&self.directories).entry(control.clone()).or_default().is_due(index, self.env.now()) {
+            let route = self.endpoints.route(control, None);
+            let (settings, memory, is_given_up) =
+                (Arc::clone(settings), Arc::default(), AtomicBool::new(false));
+            let session = Session { shared: self, index_name: "", settings, route, memory, is_given_up };
+            let listing =
+                session.ask(Operation::Lookup, |_| request::lookup(), |body| Ok(body.to_vec())).await;
+            let mut directories = lock(&self.directories);
+            let directory = directories.entry(control.clone()).or_default();
+            let refreshed = listing.and_then(|body| {
+                directory.refresh(&body, self.env.now()).map_err(|error| Failure::Refused {
+                    endpoint: control.clone(),
+                    operation: Operation::Lookup.as_str(),
+                    words: format!("an answer that is no list of indexes: {error}"),
+                })
+            });
+            if let Err(failure) = refreshed {
+                if !matches!(directory.place(index), Some(Place::At(_))) {
+                    return Err(failure);
+                }
+                tracing::warn!(error = %failure, "the control plane does not answer; its last answer is used");
+            }
+        }
+        match lock(&self.directories).entry(control.clone()).or_default().place(index) {
+            Some(Place::At(address)) => Ok(address.clone()),
+            place => Err(Failure::NotInCloud {
+                endpoint: control.clone(),
+                index: index.to_owned(),
+                status: if place.is_some() { " that is ready (it is being created)" } else { "" }.to_owned(),
+                transient: place.is_some(),
+            }),
+        }
+    }
+}
+
+impl Session<'_> {
+    /// What the server says of itself and the index.
+    pub(super) async fn facts(&self) -> Result<Arc<Facts>, Failure> {
+        let known = lock(&self.memory.facts).clone();
+        if let Some(known) = known.filter(|known| self.shared.is_fresh(known.since)) {
+            return Ok(known.what);
+        }
+        // A gateway may keep the version to itself.
+        let version = self.send(Operation::Version, &|_: &Endpoint| request::version()).await?;
+        let version = (version.disposition == Disposition::Done).then_some(version.body);
+        let read = |body: &[u8]| Facts::read(version.as_deref(), body);
+        let facts =
+            Arc::new(self.ask(Operation::Settings, |_| request::settings(self.index_name), read).await?);
+        let dated = Dated { what: Arc::clone(&facts), since: self.shared.env.now() };
+        *lock(&self.memory.facts) = Some(dated);
+        Ok(facts)
+    }
+
+    /// The bounds of a request, after what the server has said about its own.
+    pub(super) fn learnt(&self, bounds: Bounds) -> Bounds {
+        let endpoint = self.route.choose(self.shared.env.now());
+        Bounds {
+            documents: bounds.documents.min(endpoint.most_documents.load(Ordering::Relaxed)),
+            bytes: bounds.bytes.min(endpoint.most_bytes.load(Ordering::Relaxed)),
+            ..bounds
+        }
+    }
+
+    /// How long throttled documents of an answer may wait in all.
+    pub(super) fn throttle_patience(&self) -> Duration {
+        self.shared.options.throttle_patience
+    }
+}

@@ -1,0 +1,348 @@
+//! Gets the documents of one group to the server, whatever it answers, each to exactly one outcome.
+
+use super::{
+    client::Request,
+    endpoint::{Endpoint, Route},
+    error::Failure,
+    facts::Facts,
+    group::{Group, Pending},
+    metrics,
+    operation::Operation,
+    outcome::{Disposition, Seen, disposition, is_refused_update},
+    request,
+    response::{Item, Items, Refusal, excerpt, plain},
+    retry::{ATTEMPTS, REFUSALS, SUSPICIOUS, backoff},
+    send::{Sent, throttled},
+    session::Session,
+    wire::Wire,
+};
+use host_core::index::Outcome;
+use jiff::Timestamp;
+use std::{collections::VecDeque, sync::atomic::Ordering, time::Duration};
+use tokio::sync::MutexGuard as Turns;
+
+/// What a server does not say of an update that it refuses.
+const OTHER_KIND: &str = "; the document is there, so a field of the update has another kind than in the index (20 and 20.0 are two kinds)";
+
+/// Writes one group. Other groups of the same call run beside it.
+pub(super) struct Writer<'a> {
+    session: &'a Session<'a>,
+    facts: &'a Facts,
+    operation: Operation,
+    job_id: &'a str,
+    work: VecDeque<Group<'a>>,
+    outcomes: Vec<(usize, Outcome)>,
+    /// Failures of requests, whichever, since anything last succeeded: a dead server must not look like bad documents.
+    failures_in_a_row: u32,
+    throttled_since: Option<Timestamp>,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        session: &'a Session<'a>,
+        facts: &'a Facts,
+        operation: Operation,
+        job_id: &'a str,
+        group: Vec<&'a Wire<'a>>,
+    ) -> Self {
+        Self {
+            session,
+            facts,
+            operation,
+            job_id,
+            work: VecDeque::from([Group::of(group)]),
+            outcomes: Vec::new(),
+            failures_in_a_row: 0,
+            throttled_since: None,
+        }
+    }
+
+    /// The outcome of each document, by its place in the caller's batch.
+    pub(super) async fn run(mut self) -> Result<Vec<(usize, Outcome)>, Failure> {
+        // What failed goes to the end, so that its other half has a chance to show that the server works.
+        while let Some(group) = self.work.pop_front().filter(|_| !self.is_over()) {
+            self.wait_for(&group).await;
+            let group = self.without_landed(group).await?;
+            if let Some((code, words)) = &group.verdict {
+                group.documents.iter().for_each(|document| self.refuse(document, code, words));
+                continue;
+            }
+            if group.documents.is_empty() {
+                continue;
+            }
+            let turn = self.turn(&group).await;
+            if self.is_over() {
+                break;
+            }
+            let sent = self.send(&group, turn).await?;
+            self.judge(group, sent)?;
+        }
+        Ok(self.outcomes)
+    }
+
+    /// Whether another group of the same call has failed for good: what this one would be answered is of no use any more.
+    fn is_over(&self) -> bool {
+        self.session.is_given_up.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the fields of the group may be written.
+    async fn turn(&self, group: &Group<'a>) -> Option<Turns<'a, ()>> {
+        let names = || group.wires().flat_map(Wire::names);
+        match self.operation {
+            Operation::Add if group.wires().any(|wire| !wire.is_of_known_fields) => {
+                self.session.memory.fields.introduce(names).await
+            }
+            _ => None,
+        }
+    }
+
+    async fn wait_for(&self, group: &Group<'_>) {
+        let now = self.session.shared.env.now();
+        if let Some(time) = group.not_before.filter(|time| *time > now) {
+            self.session.shared.env.sleep(time.duration_since(now).unsigned_abs()).await;
+        }
+    }
+
+    /// Reads back what an earlier attempt may have written, so that nothing is written twice.
+    async fn without_landed(&mut self, mut group: Group<'a>) -> Result<Group<'a>, Failure> {
+        if !std::mem::take(&mut group.is_doubtful) || self.operation == Operation::Delete {
+            // To delete again does no harm.
+            return Ok(group);
+        }
+        let stored = self.session.stored(&group.ids()).await?;
+        let (documents, outcomes) = (std::mem::take(&mut group.documents), &mut self.outcomes);
+        for (mut document, stored) in documents.into_iter().zip(stored) {
+            let hash = document.wire.write.map(|write| write.content_hash.as_str());
+            let is_ours = stored.as_ref().is_some_and(|stored| {
+                stored.content_hash.as_deref() == hash && stored.job_id.as_deref() == Some(self.job_id)
+            });
+            if is_ours {
+                outcomes.push((document.wire.at, Outcome::Done));
+                self.failures_in_a_row = 0;
+                continue;
+            }
+            document.is_absent = stored.is_none();
+            group.documents.push(document);
+        }
+        Ok(group)
+    }
+
+    async fn send(&self, group: &Group<'a>, turn: Option<Turns<'a, ()>>) -> Result<Sent, Failure> {
+        metrics::batch(group.documents.len());
+        let make = |_: &Endpoint| -> Request {
+            let (index, settings) = (self.session.index_name, &self.session.settings);
+            match self.operation {
+                Operation::Update => request::update(index, group.wires()),
+                Operation::Delete => request::delete(index, group.ids().into_iter()),
+                _ => request::add(index, settings, self.facts, group.wires()),
+            }
+        };
+        let sent = self.session.send(self.operation, &make).await?;
+        if turn.is_some() && sent.disposition == Disposition::Done {
+            self.session.memory.fields.written(group.wires().flat_map(Wire::names));
+        }
+        Ok(sent)
+    }
+
+    fn judge(&mut self, group: Group<'a>, sent: Sent) -> Result<(), Failure> {
+        match sent.disposition {
+            Disposition::Done => match serde_json::from_slice::<Items<'_>>(&sent.body) {
+                Ok(items) => self.judge_items(group, items, &sent),
+                Err(error) => {
+                    let refusal =
+                        Refusal { code: None, message: format!("{} ({error})", excerpt(&sent.body)) };
+                    let unreadable = Sent { disposition: disposition(Seen::Unreadable), refusal, ..sent };
+                    self.failed(group, &unreadable)
+                }
+            },
+            Disposition::Unknown => self.failed(group, &sent),
+            Disposition::Busy => self.busy(group, &sent),
+            Disposition::TooLarge { limit } => {
+                let documents =
+                    limit.or(Some(group.documents.len() / 2).filter(|_| sent.status != Some(413)));
+                let bytes = (sent.status == Some(413)).then(|| group.bytes() / 2);
+                Route::learn(&sent.endpoint, documents, bytes);
+                self.halve_or_refuse(group, &sent, "document-too-large");
+                Ok(())
+            }
+            Disposition::Refused | Disposition::RefusedForNow => {
+                self.halve_or_refuse(group, &sent, &format!("status-{}", sent.status.unwrap_or_default()));
+                Ok(())
+            }
+            Disposition::Misconfigured { .. } | Disposition::NotSent | Disposition::Throttled => {
+                Err(sent.failure(self.operation))
+            }
+        }
+    }
+
+    /// Nobody knows what became of the group.
+    fn failed(&mut self, mut group: Group<'a>, sent: &Sent) -> Result<(), Failure> {
+        metrics::retried("unknown");
+        self.failures_in_a_row += 1;
+        group.failures += 1;
+        group.is_doubtful = true;
+        let taken = sent.endpoint.taken.load(Ordering::Relaxed);
+        for document in &mut group.documents {
+            document.taken_before.get_or_insert(taken);
+        }
+        // It stands alone, and the server took others since it first failed.
+        let is_suspect = matches!(group.documents.as_slice(), [document]
+            if document.taken_before.is_some_and(|before| before < taken));
+        if is_suspect && group.failures >= ATTEMPTS {
+            group.verdict = Some((sent.refusal.kebab_code("server-error"), sent.words.clone()));
+            group.not_before = None;
+            self.work.push_back(group);
+            return Ok(());
+        }
+        if !is_suspect && self.failures_in_a_row >= ATTEMPTS {
+            return Err(sent.failing(self.operation, self.failures_in_a_row, sent.words.clone()));
+        }
+        group.not_before = self.after(group.failures);
+        if group.failures >= SUSPICIOUS && group.documents.len() > 1 {
+            self.work.extend(group.halves());
+        } else {
+            self.work.push_back(group);
+        }
+        Ok(())
+    }
+
+    /// Nothing was written, because the schema of the index is being changed.
+    fn busy(&mut self, mut group: Group<'a>, sent: &Sent) -> Result<(), Failure> {
+        metrics::retried("busy");
+        group.conflicts += 1;
+        if group.conflicts >= ATTEMPTS {
+            return Err(Failure::Busy {
+                endpoint: sent.endpoint.url.clone(),
+                operation: self.operation.as_str(),
+                attempts: group.conflicts,
+                words: sent.words.clone(),
+            });
+        }
+        group.not_before = self.after(group.conflicts);
+        self.work.push_back(group);
+        Ok(())
+    }
+
+    fn halve_or_refuse(&mut self, group: Group<'a>, sent: &Sent, otherwise: &str) {
+        if let [document] = group.documents.as_slice() {
+            let words = if sent.refusal.message.is_empty() { &sent.words } else { &sent.refusal.message };
+            self.refuse(document, &sent.refusal.kebab_code(otherwise), words);
+            return;
+        }
+        metrics::retried("bisect");
+        let [first, second] = group.halves();
+        self.work.push_front(second);
+        self.work.push_front(first);
+    }
+
+    fn judge_items(&mut self, group: Group<'a>, items: Items<'_>, sent: &Sent) -> Result<(), Failure> {
+        if let Some(milliseconds) = items.processing_time_ms.filter(|_| self.operation == Operation::Add) {
+            metrics::embedding(milliseconds);
+        }
+        let items = items.by_document(&group.ids());
+        let missing = Item {
+            status: 500,
+            refusal: Refusal { code: None, message: "the answer says nothing of this document".to_owned() },
+        };
+        let taken = sent.endpoint.taken.load(Ordering::Relaxed);
+        let mut again = Group::again(Vec::new());
+        let (mut tries, mut done, mut throttled_words) = (0, 0, None);
+        for (mut document, item) in group.documents.into_iter().zip(items) {
+            let Item { status, refusal } = item.unwrap_or_else(|| missing.clone());
+            let words = || format!("{status} {}", refusal.message);
+            match disposition(Seen::Item { operation: self.operation, status, refusal: &refusal }) {
+                Disposition::Done => {
+                    self.outcomes.push((document.wire.at, Outcome::Done));
+                    done += 1;
+                }
+                Disposition::Throttled => {
+                    document.throttles += 1;
+                    tries = tries.max(document.throttles);
+                    throttled_words = Some(words());
+                    again.documents.push(document);
+                }
+                Disposition::RefusedForNow if document.refusals + 1 < REFUSALS => {
+                    metrics::retried("refused-for-now");
+                    document.refusals += 1;
+                    tries = tries.max(document.refusals);
+                    // An update is told alike whether there is no such document or something else is wrong.
+                    again.is_doubtful |= self.operation == Operation::Update;
+                    again.documents.push(document);
+                }
+                Disposition::Unknown => {
+                    metrics::retried("item");
+                    document.attempts += 1;
+                    let before = *document.taken_before.get_or_insert(taken);
+                    if document.attempts >= ATTEMPTS {
+                        if before == taken + done {
+                            return Err(sent.failing(self.operation, document.attempts, words()));
+                        }
+                        let verdict = Some((refusal.kebab_code("server-error"), words()));
+                        let alone = Group::again(vec![document]);
+                        self.work.push_back(Group { verdict, is_doubtful: true, ..alone });
+                        continue;
+                    }
+                    tries = tries.max(document.attempts);
+                    again.is_doubtful = true;
+                    again.documents.push(document);
+                }
+                Disposition::Misconfigured { advice } => {
+                    return Err(Failure::Misconfigured {
+                        endpoint: sent.endpoint.url.clone(),
+                        operation: self.operation.as_str(),
+                        words: words(),
+                        advice,
+                    });
+                }
+                _ => {
+                    let is_absent =
+                        self.operation == Operation::Update && (status == 404 || document.is_absent);
+                    let code = match self.operation {
+                        _ if is_absent => "document-not-found".to_owned(),
+                        // Such items have no code.
+                        Operation::Update => refusal.kebab_code("update-refused"),
+                        _ => refusal.kebab_code(&format!("status-{status}")),
+                    };
+                    let is_vague = !is_absent && is_refused_update(self.operation, &refusal);
+                    let hint = if is_vague { OTHER_KIND } else { "" };
+                    self.refuse(&document, &code, &format!("{}{hint}", refusal.message));
+                }
+            }
+        }
+        if done > 0 {
+            sent.endpoint.taken.fetch_add(done, Ordering::Relaxed);
+            self.failures_in_a_row = 0;
+        }
+        match throttled_words {
+            Some(words) => self.items_throttled(sent, words)?,
+            None => self.throttled_since = None,
+        }
+        if !again.documents.is_empty() {
+            again.not_before = self.after(tries);
+            self.work.push_back(again);
+        }
+        Ok(())
+    }
+
+    fn items_throttled(&mut self, sent: &Sent, words: String) -> Result<(), Failure> {
+        metrics::retried("throttled");
+        let now = self.session.shared.env.now();
+        let waited = now.duration_since(*self.throttled_since.get_or_insert(now)).unsigned_abs();
+        if waited >= self.session.throttle_patience() {
+            return Err(throttled(&sent.endpoint, self.operation, waited, words));
+        }
+        sent.endpoint.gate.throttled(None, None);
+        Ok(())
+    }
+
+    fn refuse(&mut self, document: &Pending<'_>, code: &str, message: &str) {
+        let (code, message) = (code.to_owned(), plain(message));
+        self.outcomes.push((document.wire.at, Outcome::Refused { code, message }));
+    }
+
+    fn after(&self, attempts: u32) -> Option<Timestamp> {
+        let env = &self.session.shared.env;
+        let wait = if attempts == 0 { Duration::ZERO } else { backoff(attempts, env.random()) };
+        env.now().checked_add(wait).ok()
+    }
+}

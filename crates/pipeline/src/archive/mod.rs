@@ -1,0 +1,169 @@
+//! What a full sync did not have leaves an index that cannot archive, such as a Marqo server's.
+//!
+//! [`plan`] compares the ids of a full sync with those of the full sync before and of all jobs in between (`ids`), sorted on
+//! disk, and asks the index about those that are missing. [`Plan::publish`] makes removals of them: a job of its own,
+//! whose chunks stand in the lanes of their documents behind all that was published before, so that workers carry them out
+//! under write protection, count them, and go on with them after a crash.
+
+use crate::ingest::{
+    chunk::{ChunkBounds, Chunker},
+    publish::{PublishError, Publisher},
+    run::IngestFault,
+};
+use host_core::{
+    index::{Archiving, IndexError, NotArchived},
+    model::{Counts, DocumentId, Job, JobId, Operation, Quarantined, Seal, SourceStats},
+    storage::{StoreError, Stores},
+};
+use host_export::{ExportError, Options, sort::SortOptions};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Seek},
+    path::PathBuf,
+};
+
+mod ids;
+mod plan;
+mod refused;
+#[cfg(test)]
+mod tests;
+
+pub use plan::plan;
+pub use refused::refused;
+
+/// Why it could not be found out, or not be published, what is to leave an index. Nothing is lost: it can be done again.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index could not be asked.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// Ids could not be sorted on disk.
+    #[error(transparent)]
+    Sort(#[from] ExportError),
+    /// A chunk of removals could not be published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// What a job's plug-in refused cannot be read.
+    #[error(transparent)]
+    Refused(#[from] IngestFault),
+    /// An object of a job is not there any more, and without it nobody knows which documents the shop has.
+    #[error(
+        "{key} is gone or damaged, so it is not known which documents the job had; run the full sync again"
+    )]
+    Lost {
+        /// The object's key.
+        key: String,
+    },
+    /// An object of a job holds something else than documents.
+    #[error("{key} holds a line that is no document; run the full sync again")]
+    Line {
+        /// The object's key.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Where ids are sorted.
+#[derive(Clone, Debug)]
+pub struct Sorting {
+    /// Folder for temporary files.
+    pub scratch_dir: PathBuf,
+    /// Memory in bytes; what does not fit goes to temporary files.
+    pub memory: usize,
+}
+
+impl Sorting {
+    fn options(&self) -> SortOptions {
+        SortOptions::of(&Options::new(&self.scratch_dir)).with_memory(self.memory)
+    }
+}
+
+/// The documents that are to leave an index.
+#[derive(Debug)]
+pub struct Plan {
+    /// Documents that the index has and the full sync did not.
+    pub missing: u64,
+    /// Documents of the full sync.
+    pub documents: u64,
+    /// A later job that is still being ingested: what it will have is not known.
+    pub ingesting: Option<JobId>,
+    /// Whether there was no earlier job to compare with.
+    pub is_first: bool,
+    /// A line each: the id, a tab, and what the removal says.
+    removals: File,
+    sorting: SortOptions,
+}
+
+impl Plan {
+    /// Documents that are in the index as far as the plan knows.
+    pub fn active(&self) -> u64 {
+        self.documents + self.missing
+    }
+
+    /// Why the documents may not leave the index, if that is so.
+    pub fn refusal(&self, archiving: Archiving) -> Option<NotArchived> {
+        let ingesting = self.ingesting.clone().map(NotArchived::Ingesting);
+        ingesting.or_else(|| archiving.refusal(self.missing, self.active()).map(NotArchived::Share))
+    }
+
+    /// The ids of the documents, in their order.
+    pub fn ids(self) -> Result<Vec<DocumentId>, ArchiveError> {
+        let sorting = self.sorting.clone();
+        let lines = self.lines()?;
+        let ids = lines.map(|line| Ok(line.map_err(|error| sorting.scratch().failed("reading", error))?.0));
+        let mut ids: Vec<DocumentId> = ids.collect::<Result<_, ExportError>>()?;
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Publishes the removals as this job, and seals it. Nobody else may be ingesting for it.
+    pub async fn publish(
+        self,
+        stores: &Stores,
+        job: &Job,
+        bounds: ChunkBounds,
+        lanes: u16,
+    ) -> Result<(), ArchiveError> {
+        stores.jobs.create(job).await?;
+        let (missing, sorting) = (self.missing, self.sorting.clone());
+        let mut chunker = Chunker::new(bounds, lanes);
+        let mut publisher = Publisher::new(stores, job);
+        for line in self.lines()? {
+            let (id, removal) = line.map_err(|error| sorting.scratch().failed("reading", error))?;
+            for full in chunker.push(Operation::DeleteDocuments, id, &removal) {
+                publisher.publish(full).await?;
+            }
+        }
+        for full in chunker.finish() {
+            publisher.publish(full).await?;
+        }
+        let source =
+            SourceStats { products: missing, grouping: "archive".to_owned(), ..SourceStats::default() };
+        let seal = Seal {
+            chunks: publisher.chunks(),
+            total_items: missing,
+            refused: Counts::default(),
+            source,
+            samples: Vec::new(),
+            reports: Vec::new(),
+            quarantine: Quarantined::default(),
+            ids_in_products: false,
+        };
+        Ok(stores.jobs.seal(&job.id, &seal).await?)
+    }
+
+    fn lines(self) -> Result<impl Iterator<Item = io::Result<(DocumentId, String)>>, ExportError> {
+        let Self { mut removals, sorting, .. } = self;
+        removals.rewind().map_err(|error| sorting.scratch().failed("reading", error))?;
+        Ok(BufReader::new(removals).lines().map(|line| {
+            let line = line?;
+            let (id, removal) = line.split_once('\t').ok_or(io::ErrorKind::InvalidData)?;
+            Ok((DocumentId::new(id).map_err(io::Error::other)?, removal.to_owned()))
+        }))
+    }
+}

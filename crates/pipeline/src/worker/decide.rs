@@ -1,0 +1,218 @@
+//! Write protection: what happens to a document, given what the index holds (seed, step 8).
+
+use super::content::{is_partial, is_same_content};
+use host_core::{
+    index::{Stored, Write},
+    model::{Class, Entry, SameVersion},
+    plugin::VersionOrdering,
+};
+use serde_json::{Map, Value};
+
+/// What happens to a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It is written.
+    Write,
+    /// It is in the index already, written by this very job before a crash or a lost answer.
+    Written,
+    /// It is in the index already, with the same content.
+    Unchanged,
+    /// The index holds something that must not be overwritten.
+    Conflict(Entry),
+}
+
+/// Whether the index holds exactly this document: then no version needs to be compared.
+pub(super) fn is_same(write: &Write, stored: &Stored) -> bool {
+    is_same_content(write, stored) && stored.version == write.version
+}
+
+/// The decision for a document that the index holds already in some version.
+pub(super) fn decide(
+    write: &Write,
+    stored: &Stored,
+    ordering: VersionOrdering,
+    job_id: &str,
+    same_version: SameVersion,
+) -> Decision {
+    let same_content = is_same_content(write, stored);
+    // The update and this document are of one version; the document says all of it, the update said a part.
+    let completes_an_update =
+        stored.content_hash.as_deref().is_some_and(is_partial) && !is_partial(&write.content_hash);
+    let by_this_job = stored.job_id.as_deref() == Some(job_id);
+    match ordering {
+        VersionOrdering::Newer => Decision::Write,
+        VersionOrdering::Older => Decision::Conflict(conflict("older-version", write, stored)),
+        VersionOrdering::Same if same_content && by_this_job => Decision::Written,
+        VersionOrdering::Same if same_content => Decision::Unchanged,
+        VersionOrdering::Same if completes_an_update => Decision::Write,
+        VersionOrdering::Same if same_version == SameVersion::Write && !by_this_job => Decision::Write,
+        VersionOrdering::Same => Decision::Conflict(conflict("same-version", write, stored)),
+    }
+}
+
+/// The entry of a removal that is older than the document it wants to remove.
+pub(super) fn removal_conflict(id: &str, version: &Map<String, Value>, stored: &Stored) -> Entry {
+    entry("older-removal", id, version, stored, false)
+}
+
+/// The entry of a removal of what a certain job wrote, where another one has written since.
+pub(super) fn rewritten(id: &str, stored: &Stored) -> Entry {
+    entry("rewritten", id, &Map::new(), stored, false)
+}
+
+fn conflict(code: &str, write: &Write, stored: &Stored) -> Entry {
+    entry(code, write.document.id.as_str(), &write.version, stored, is_partial(&write.content_hash))
+}
+
+fn entry(code: &str, id: &str, incoming: &Map<String, Value>, stored: &Stored, is_update: bool) -> Entry {
+    let (ours, theirs) = (spell(incoming), spell(&stored.version));
+    let message = match code {
+        "older-version" => {
+            format!("the index holds a newer version ({theirs}) than this one ({ours}); it was left alone")
+        }
+        "older-removal" => format!(
+            "the index holds a newer version ({theirs}) than this removal ({ours}); it was left alone"
+        ),
+        "rewritten" => {
+            "the document was written again since it was decided to remove it; it was left alone".to_owned()
+        }
+        "same-version" if is_update => format!(
+            "the index holds this version already ({theirs}), with other fields or values than this update gives; it was \
+             left alone, `--same-version write` updates it"
+        ),
+        _ => format!(
+            "the index holds other content of the same version ({theirs}); it was left alone, `--same-version write` \
+             overwrites it"
+        ),
+    };
+    let mut entry = Entry::new(Class::Conflict, code, message)
+        .with("incoming", incoming.clone())
+        .with("stored", stored.version.clone());
+    if let Some(job) = &stored.job_id {
+        entry = entry.with("stored_by_job", job.as_str());
+    }
+    entry.document_id = Some(id.to_owned());
+    entry
+}
+
+fn spell(version: &Map<String, Value>) -> String {
+    if version.is_empty() {
+        return "no version".to_owned();
+    }
+    let fields: Vec<_> = version
+        .iter()
+        .map(|(name, value)| match value {
+            Value::String(text) => format!("{name} {text}"),
+            other => format!("{name} {other}"),
+        })
+        .collect();
+    fields.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::content::{prepare, prepare_update};
+    use host_core::model::Document;
+
+    fn write(title: &str) -> Write {
+        let line = format!(r#"{{"_id":"1","title":"{title}","updated_at":"2026-01-01T00:00:00Z"}}"#);
+        prepare(Document::from_line(&line).unwrap(), &["updated_at".to_owned()])
+    }
+
+    fn stored(title: &str, job: &str) -> Stored {
+        let write = write(title);
+        Stored {
+            version: write.version,
+            content_hash: Some(write.content_hash),
+            job_id: Some(job.to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_table_of_write_protection() {
+        use SameVersion::{Conflict as Refuse, Write as Rewrite};
+        use VersionOrdering::{Newer, Older, Same};
+        let spelled = |ordering, title: &str, job: &str, same_version| match decide(
+            &write("new"),
+            &stored(title, job),
+            ordering,
+            "this",
+            same_version,
+        ) {
+            Decision::Conflict(entry) => entry.code,
+            other => format!("{other:?}").to_lowercase(),
+        };
+        for (ordering, title, job, same_version, expected) in [
+            (Newer, "old", "other", Refuse, "write"),
+            (Newer, "new", "other", Refuse, "write"),
+            (Older, "old", "other", Refuse, "older-version"),
+            (Older, "old", "other", Rewrite, "older-version"),
+            (Older, "new", "this", Refuse, "older-version"),
+            (Same, "new", "this", Refuse, "written"),
+            (Same, "new", "other", Refuse, "unchanged"),
+            (Same, "new", "other", Rewrite, "unchanged"),
+            (Same, "old", "other", Refuse, "same-version"),
+            (Same, "old", "other", Rewrite, "write"),
+            // The export holds two products of one id and version: the first stays, whatever the setting.
+            (Same, "old", "this", Rewrite, "same-version"),
+        ] {
+            assert_eq!(
+                spelled(ordering, title, job, same_version),
+                expected,
+                "{ordering:?} {title} {job} {same_version:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_table_for_updates() {
+        use VersionOrdering::{Newer, Older, Same};
+        let document = |title: &str| {
+            let line = format!(r#"{{"_id":"1","title":"{title}","updated_at":"2026-01-01T00:00:00Z"}}"#);
+            Document::from_line(&line).unwrap()
+        };
+        let fields = ["updated_at".to_owned()];
+        let whole = |title: &str| prepare(document(title), &fields);
+        let update = |title: &str| prepare_update(document(title), &fields);
+        for (ordering, incoming, before, job, expected) in [
+            (Newer, update("new"), whole("old"), "other", "write"),
+            (Older, update("new"), whole("old"), "other", "older-version"),
+            (Same, update("new"), update("new"), "this", "written"),
+            (Same, update("new"), update("new"), "other", "unchanged"),
+            (Same, update("all"), whole("all"), "other", "unchanged"),
+            (Same, update("new"), whole("old"), "other", "same-version"),
+            (Same, update("new"), update("old"), "other", "same-version"),
+            // The whole document puts right what an update of its version left out.
+            (Same, whole("all"), update("all"), "other", "write"),
+            (Older, whole("all"), update("all"), "other", "older-version"),
+        ] {
+            let stored = Stored {
+                version: before.version.clone(),
+                content_hash: Some(before.content_hash.clone()),
+                job_id: Some(job.to_owned()),
+            };
+            let decided = match decide(&incoming, &stored, ordering, "this", SameVersion::Conflict) {
+                Decision::Conflict(entry) => entry.code,
+                other => format!("{other:?}").to_lowercase(),
+            };
+            assert_eq!(decided, expected, "{ordering:?} {incoming:?} {before:?} {job}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_says_both_versions() {
+        let Decision::Conflict(entry) =
+            decide(&write("new"), &stored("old", "j"), VersionOrdering::Older, "this", SameVersion::Conflict)
+        else {
+            panic!("no conflict")
+        };
+        let version = "updated_at 2026-01-01T00:00:00Z";
+        let expected = format!(
+            "the index holds a newer version ({version}) than this one ({version}); it was left alone"
+        );
+        assert_eq!((entry.message, entry.document_id.as_deref()), (expected, Some("1")));
+        assert_eq!(entry.details["incoming"]["updated_at"], "2026-01-01T00:00:00Z");
+        assert_eq!(entry.details["stored_by_job"], "j");
+    }
+}

@@ -1,0 +1,221 @@
+//! Fixtures: what a plug-in is given, `NAME.jsonl`; what it must answer, `NAME.golden.json`; and, where it is to be
+//! configured otherwise than in `plugin.toml`, `NAME.config.json`.
+
+use crate::project::Project;
+use host_plugin_host::{Config, Role};
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+const INPUT: &str = ".jsonl";
+const GOLDEN: &str = ".golden.json";
+const CONFIG: &str = ".config.json";
+
+/// A fixture of one role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixture {
+    /// The role, which is the name of its folder.
+    pub role: Role,
+    /// Its name.
+    pub name: String,
+    folder: PathBuf,
+}
+
+/// Why a file of a fixture cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FixtureError {
+    /// It cannot be read or written.
+    #[error("{} cannot be read or written: {cause}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// It is not the JSON that it should be.
+    #[error("{} is not {what}: {cause}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        what: &'static str,
+        /// Why it is not.
+        cause: serde_json::Error,
+    },
+    /// A golden file or configuration that belongs to nothing.
+    #[error("{} has no fixture {name}{INPUT} beside it; delete it, or put the fixture back", path.display())]
+    Stray {
+        /// The file.
+        path: PathBuf,
+        /// The fixture that it is named after.
+        name: String,
+    },
+    /// Nothing to test with.
+    #[error("there are no fixtures in {}: put a product into transform/NAME{INPUT}, say", .0.display())]
+    None(PathBuf),
+}
+
+/// All fixtures of a project, by role and name. Files that belong to no fixture are an error: somebody believes in them.
+pub fn find(project: &Project) -> Result<Vec<Fixture>, FixtureError> {
+    let mut fixtures = Vec::new();
+    for role in [Role::Transform, Role::Validate, Role::Version] {
+        let folder = project.fixtures(role);
+        let files = names(&folder)?;
+        let with = |suffix: &str| -> BTreeSet<String> {
+            files.iter().filter_map(|file| Some(file.strip_suffix(suffix)?.to_owned())).collect()
+        };
+        let names = with(INPUT);
+        for suffix in [GOLDEN, CONFIG] {
+            if let Some(name) = with(suffix).difference(&names).next().cloned() {
+                return Err(FixtureError::Stray { path: folder.join(format!("{name}{suffix}")), name });
+            }
+        }
+        fixtures.extend(names.into_iter().map(|name| Fixture { role, name, folder: folder.clone() }));
+    }
+    if fixtures.is_empty() {
+        return Err(FixtureError::None(project.dir.join("fixtures")));
+    }
+    Ok(fixtures)
+}
+
+fn names(folder: &Path) -> Result<Vec<String>, FixtureError> {
+    let wrong = |cause| FixtureError::Io { path: folder.to_owned(), cause };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) => return Err(wrong(cause)),
+    };
+    entries.map(|entry| Ok(entry.map_err(wrong)?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+impl Fixture {
+    /// `role/name`.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.role, self.name)
+    }
+
+    /// The items.
+    pub fn input(&self) -> PathBuf {
+        self.path(INPUT)
+    }
+
+    /// What must come out.
+    pub fn golden(&self) -> PathBuf {
+        self.path(GOLDEN)
+    }
+
+    /// Its own configuration, or the project's.
+    pub fn config(&self, project: &Project) -> Result<Config, FixtureError> {
+        let path = self.path(CONFIG);
+        match read(&path)? {
+            None => Ok(project.settings.config.clone()),
+            Some(text) => serde_json::from_str(&text).map_err(|cause| FixtureError::Json {
+                path,
+                what: "a JSON object",
+                cause,
+            }),
+        }
+    }
+
+    /// The answers that the golden file has, one an item; none if there is no such file.
+    pub fn expected(&self) -> Result<Option<Vec<Value>>, FixtureError> {
+        let path = self.golden();
+        read(&path)?
+            .map(|text| {
+                serde_json::from_str(&text).map_err(|cause| FixtureError::Json {
+                    path,
+                    what: "a JSON array",
+                    cause,
+                })
+            })
+            .transpose()
+    }
+
+    /// Writes the golden file.
+    pub fn bless(&self, answers: &[Value]) -> Result<(), FixtureError> {
+        let path = self.golden();
+        let mut text = serde_json::to_string_pretty(answers).expect("JSON values always serialize");
+        text.push('\n');
+        fs::write(&path, text).map_err(|cause| FixtureError::Io { path, cause })
+    }
+
+    fn path(&self, suffix: &str) -> PathBuf {
+        self.folder.join(format!("{}{suffix}", self.name))
+    }
+}
+
+/// The text of a file; none if it is not there.
+fn read(path: &Path) -> Result<Option<String>, FixtureError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(FixtureError::Io { path: path.to_owned(), cause }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::PROJECT_FILE;
+    use serde_json::json;
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let folder = Self(tempfile::tempdir().unwrap());
+            folder.write(PROJECT_FILE, "name = \"a\"\nlang = \"rust\"\nconfig = { a = 1 }\n");
+            files.iter().for_each(|(name, text)| folder.write(name, text));
+            folder
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            let path = self.0.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+
+        fn find(&self) -> Result<(Project, Vec<Fixture>), FixtureError> {
+            let project = Project::open(self.0.path()).unwrap();
+            let fixtures = find(&project)?;
+            Ok((project, fixtures))
+        }
+    }
+
+    #[test]
+    fn fixtures_are_found_by_role_and_name() {
+        let folder = Folder::new(&[
+            ("fixtures/version/z.jsonl", ""),
+            ("fixtures/transform/b.jsonl", ""),
+            ("fixtures/transform/a.jsonl", ""),
+            ("fixtures/transform/a.config.json", "{\"b\":2}"),
+            ("fixtures/README.md", ""),
+        ]);
+        let (project, fixtures) = folder.find().unwrap();
+        let labels: Vec<String> = fixtures.iter().map(Fixture::label).collect();
+        assert_eq!(labels, ["transform/a", "transform/b", "version/z"]);
+        let config = |n: usize| Value::Object(fixtures[n].config(&project).unwrap());
+        assert_eq!((config(0), config(1)), (json!({"b": 2}), json!({"a": 1})));
+    }
+
+    #[test]
+    fn a_blessed_answer_is_read_back() {
+        let folder = Folder::new(&[("fixtures/transform/a.jsonl", "")]);
+        let (_, fixtures) = folder.find().unwrap();
+        assert_eq!(fixtures[0].expected().unwrap(), None);
+        fixtures[0].bless(&[json!({"product": "1"})]).unwrap();
+        assert_eq!(fixtures[0].expected().unwrap(), Some(vec![json!({"product": "1"})]));
+    }
+
+    #[test]
+    fn golden_files_without_a_fixture_and_no_fixtures_at_all_are_told() {
+        let stray =
+            Folder::new(&[("fixtures/transform/b.golden.json", "[]"), ("fixtures/transform/a.jsonl", "")]);
+        assert!(matches!(stray.find(), Err(FixtureError::Stray { name, .. }) if name == "b"));
+        assert!(matches!(Folder::new(&[]).find(), Err(FixtureError::None(_))));
+    }
+}

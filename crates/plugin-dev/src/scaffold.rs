@@ -1,0 +1,319 @@
+//! A new project: sources, the contract, a fixture with its golden file. The same sample in every language, so that the
+//! golden files are the same too.
+
+use crate::project::{Language, PROJECT_FILE};
+use host_plugin_host::{Role, is_kebab_case};
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The contract, file by file.
+const CONTRACT: [(&str, &str); 7] = [
+    ("log.wit", include_str!("../../../wit/log.wit")),
+    ("manifest.wit", include_str!("../../../wit/manifest.wit")),
+    ("transform.wit", include_str!("../../../wit/transform.wit")),
+    ("types.wit", include_str!("../../../wit/types.wit")),
+    ("validate.wit", include_str!("../../../wit/validate.wit")),
+    ("version.wit", include_str!("../../../wit/version.wit")),
+    ("world.wit", include_str!("../../../wit/world.wit")),
+];
+
+/// What was made.
+#[derive(Debug)]
+pub struct Scaffold {
+    /// The files, as seen from the project's folder.
+    pub files: Vec<PathBuf>,
+    /// What to type next, in this folder.
+    pub steps: Vec<&'static str>,
+}
+
+/// Why there is no new project.
+#[derive(Debug, thiserror::Error)]
+pub enum ScaffoldError {
+    /// The name would be refused when the plug-in is loaded.
+    #[error("`{0}` is no name for a plug-in: it must be kebab-case, such as my-shop")]
+    Name(String),
+    /// Something is there already.
+    #[error("{} is there already and is not empty; nothing was written", .0.display())]
+    Exists(PathBuf),
+    /// A file cannot be written.
+    #[error("{} cannot be written: {cause}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// What differs from language to language.
+struct Template {
+    name: &'static str,
+    /// Path and text of each file; the source first.
+    files: &'static [(&'static str, &'static str)],
+    steps: &'static [&'static str],
+    ignored: &'static str,
+    budget: &'static str,
+}
+
+const RUST: Template = Template {
+    name: "Rust",
+    files: &[
+        ("src/lib.rs", include_str!("templates/rust/lib.rs")),
+        ("Cargo.toml", include_str!("templates/rust/Cargo.toml")),
+        (".cargo/config.toml", include_str!("templates/rust/config.toml")),
+        ("config-schema.json", "{{schema}}\n"),
+    ],
+    steps: &["host plugin build", "host plugin test"],
+    ignored: "/target\n",
+    budget: "instructions_per_item = 100_000\nmemory_bytes = 4_000_000\ncomponent_bytes = 500_000\n",
+};
+
+const JAVASCRIPT: Template = Template {
+    name: "JavaScript",
+    files: &[
+        ("src/plugin.js", include_str!("templates/javascript/plugin.js")),
+        ("src/types.d.ts", include_str!("templates/javascript/types.d.ts")),
+        ("package.json", include_str!("templates/javascript/package.json")),
+    ],
+    steps: &["npm install", "host plugin build", "host plugin test"],
+    ignored: "/node_modules\n",
+    budget: "instructions_per_item = 1_000_000\nmemory_bytes = 16_000_000\ncomponent_bytes = 2_000_000\n",
+};
+
+const PYTHON: Template = Template {
+    name: "Python",
+    files: &[
+        ("src/plugin.py", include_str!("templates/python/plugin.py")),
+        ("requirements.txt", include_str!("templates/python/requirements.txt")),
+    ],
+    steps: &[
+        "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+        "host plugin build",
+        "host plugin test",
+    ],
+    ignored: "/.venv\n__pycache__\n",
+    budget: "instructions_per_item = 2_000_000\nmemory_bytes = 64_000_000\ncomponent_bytes = 25_000_000\n",
+};
+
+/// Makes a project in a folder that is not there or empty; the folder's name is the plug-in's.
+pub fn scaffold(dir: &Path, language: Language, roles: &BTreeSet<Role>) -> Result<Scaffold, ScaffoldError> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if !is_kebab_case(&name) {
+        return Err(ScaffoldError::Name(name));
+    }
+    if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) || dir.is_file() {
+        return Err(ScaffoldError::Exists(dir.to_owned()));
+    }
+    let template = match language {
+        Language::Rust => &RUST,
+        Language::Javascript => &JAVASCRIPT,
+        Language::Python => &PYTHON,
+    };
+    let mut files = Vec::new();
+    for (path, text) in all_files(&name, language, template, roles) {
+        let target = dir.join(&path);
+        let folder = target.parent().unwrap_or(dir);
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&target, text))
+            .map_err(|cause| ScaffoldError::Write { path: target, cause })?;
+        files.push(PathBuf::from(path));
+    }
+    Ok(Scaffold { files, steps: template.steps.to_vec() })
+}
+
+fn all_files(
+    name: &str,
+    language: Language,
+    template: &Template,
+    roles: &BTreeSet<Role>,
+) -> Vec<(String, String)> {
+    let transforms = roles.contains(&Role::Transform);
+    let schema = if transforms {
+        r#"{"type": "object", "properties": {"currency": {"type": "string", "description": "The currency of all prices.", "default": "EUR"}}}"#
+    } else {
+        r#"{"type": "object", "properties": {}}"#
+    };
+    let first = roles.first().copied().unwrap_or(Role::Transform);
+    // Everything but the last two steps, which the README has already.
+    let install: String =
+        template.steps[..template.steps.len() - 2].iter().map(|step| format!("{step}\n")).collect();
+    let words = [
+        ("{{name}}", name),
+        ("{{lang}}", &language.to_string()),
+        ("{{language}}", template.name),
+        ("{{platform}}", if transforms { name } else { "" }),
+        ("{{schema}}", schema),
+        ("{{source}}", template.files[0].0),
+        ("{{install}}", &install),
+        ("{{sample}}", &format!("fixtures/{first}/sample.jsonl")),
+        ("{{config}}", if transforms { "currency = \"EUR\"\n" } else { "" }),
+        ("{{budget}}", template.budget.trim_end()),
+    ];
+    let fill = |text: &str| {
+        let chosen = of_roles(text, roles);
+        words.iter().fold(chosen, |text, (word, value)| text.replace(word, value))
+    };
+    let mut files = vec![
+        ("README.md".to_owned(), fill(include_str!("templates/common/README.md"))),
+        (PROJECT_FILE.to_owned(), fill(include_str!("templates/common/plugin.toml"))),
+        (".gitignore".to_owned(), format!("{}/{name}.wasm\n", template.ignored)),
+        ("wit/world.wit".to_owned(), world(name, roles)),
+    ];
+    files.extend(template.files.iter().map(|(path, text)| ((*path).to_owned(), fill(text))));
+    files.extend(
+        CONTRACT.map(|(file, text)| (format!("wit/deps/product-indexer-plugin/{file}"), text.to_owned())),
+    );
+    for role in roles {
+        let (input, golden) = sample(*role);
+        files.push((format!("fixtures/{role}/sample.jsonl"), input.to_owned()));
+        files.push((format!("fixtures/{role}/sample.golden.json"), golden.to_owned()));
+    }
+    files
+}
+
+/// The project's world: exactly the roles that it has.
+fn world(name: &str, roles: &BTreeSet<Role>) -> String {
+    let package = "product-indexer:plugin";
+    let mut text = format!("package plugins:{name};\n\n/// What {name} gives to host.\nworld project {{\n");
+    let _ = writeln!(text, "    import {package}/log@0.1.0;\n    export {package}/manifest@0.1.0;");
+    for role in roles {
+        let _ = writeln!(text, "    export {package}/{role}@0.1.0;");
+    }
+    text.push_str("}\n");
+    text
+}
+
+fn sample(role: Role) -> (&'static str, &'static str) {
+    match role {
+        Role::Transform => (
+            include_str!("templates/common/transform.jsonl"),
+            include_str!("templates/common/transform.golden.json"),
+        ),
+        Role::Validate => (
+            include_str!("templates/common/validate.jsonl"),
+            include_str!("templates/common/validate.golden.json"),
+        ),
+        Role::Version => (
+            include_str!("templates/common/version.jsonl"),
+            include_str!("templates/common/version.golden.json"),
+        ),
+    }
+}
+
+/// A text without the parts for other roles: what stands between `@begin transform validate` and `@end` stays if the
+/// project has one of them; `@begin !transform !validate` stays if it has none.
+fn of_roles(text: &str, roles: &BTreeSet<Role>) -> String {
+    let has = |name: &str| roles.iter().any(|role| role.as_str() == name);
+    let mut kept = String::with_capacity(text.len());
+    let mut keeps = true;
+    for line in text.lines() {
+        if let Some((_, wanted)) = line.split_once("@begin ") {
+            let mut wanted = wanted.split_whitespace();
+            keeps = if wanted.clone().all(|name| name.starts_with('!')) {
+                wanted.all(|name| !has(&name[1..]))
+            } else {
+                wanted.any(has)
+            };
+        } else if line.trim_end().ends_with("@end") {
+            keeps = true;
+        } else if keeps {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::Project;
+
+    fn texts(language: Language, roles: &[Role]) -> Vec<(String, String)> {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("my-shop");
+        let made = scaffold(&dir, language, &roles.iter().copied().collect()).unwrap();
+        let read = |path: &PathBuf| (path.display().to_string(), fs::read_to_string(dir.join(path)).unwrap());
+        let texts = made.files.iter().map(read).collect();
+        let project = Project::open(&dir).unwrap();
+        assert_eq!((project.settings.lang, project.settings.name.as_str()), (language, "my-shop"));
+        texts
+    }
+
+    #[test]
+    fn nothing_of_the_template_is_left_over() {
+        let all = [Role::Transform, Role::Validate, Role::Version];
+        for language in [Language::Rust, Language::Javascript, Language::Python] {
+            for roles in [&all[..], &all[..1], &all[1..2], &all[2..]] {
+                for (path, text) in texts(language, roles) {
+                    assert!(!text.contains("{{") || path.ends_with(".rs"), "{path}");
+                    assert!(!text.contains("@begin") && !text.contains("@end"), "{path}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_project_has_the_roles_that_were_asked_for() {
+        let texts = texts(Language::Javascript, &[Role::Validate]);
+        let text = |name: &str| &texts.iter().find(|(path, _)| path == name).unwrap().1;
+        assert!(text("src/plugin.js").contains("export const validate"));
+        assert!(!text("src/plugin.js").contains("transform"));
+        assert!(
+            text("wit/world.wit").contains("/validate@0.1.0")
+                && !text("wit/world.wit").contains("/transform@")
+        );
+    }
+
+    #[test]
+    fn the_whole_contract_is_there() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+        let mut files: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".wit"))
+            .collect();
+        files.sort();
+        assert_eq!(files, CONTRACT.map(|(name, _)| name.to_owned()));
+    }
+
+    /// The TypeScript types are written by hand, with explanations for JavaScript; no name of the contract may be missing.
+    #[test]
+    fn the_types_have_every_name_of_the_contract() {
+        let types = include_str!("templates/javascript/types.d.ts");
+        let camel = |name: &str| {
+            let mut words = name.split('-');
+            let first = words.next().unwrap_or_default().to_owned();
+            words.fold(first, |text, word| text + &word[..1].to_uppercase() + &word[1..])
+        };
+        for (file, text) in CONTRACT.iter().filter(|(file, _)| *file != "world.wit") {
+            for line in text.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+                let Some((name, _)) = line.split_once(':').filter(|_| line.ends_with([',', ';'])) else {
+                    continue;
+                };
+                assert!(types.contains(&camel(name)), "{file}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_file_is_overwritten_and_no_name_is_refused_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let roles = BTreeSet::from([Role::Transform]);
+        fs::create_dir(dir.path().join("there")).unwrap();
+        fs::write(dir.path().join("there/file"), "").unwrap();
+        let error =
+            |name: &str| scaffold(&dir.path().join(name), Language::Rust, &roles).unwrap_err().to_string();
+        assert!(error("there").ends_with("is there already and is not empty; nothing was written"));
+        assert_eq!(
+            error("My_Shop"),
+            "`My_Shop` is no name for a plug-in: it must be kebab-case, such as my-shop"
+        );
+        assert!(scaffold(dir.path(), Language::Rust, &roles).is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! A new version of a plug-in beside the one in use: both get every product, only the answers of the one in use go on.
+
+use crate::comparison::Comparison;
+use async_trait::async_trait;
+use host_core::{
+    model::{Manifest, Product},
+    plugin::{BatchFailure, ProductOutcome, Transform},
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A transform role with a shadow. What the shadow does, failing included, changes nothing but the comparison.
+pub struct Shadow {
+    live: Arc<dyn Transform>,
+    shadow: Arc<dyn Transform>,
+    comparison: Mutex<Comparison>,
+}
+
+impl Shadow {
+    /// Puts a shadow beside a plug-in.
+    pub fn new(live: Arc<dyn Transform>, shadow: Arc<dyn Transform>, comparison: Comparison) -> Self {
+        Self { live, shadow, comparison: Mutex::new(comparison) }
+    }
+
+    /// What differed so far.
+    pub fn comparison(&self) -> Comparison {
+        self.comparison.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Transform for Shadow {
+    fn manifest(&self) -> &Manifest {
+        self.live.manifest()
+    }
+
+    async fn transform(
+        &self,
+        products: Vec<Product>,
+    ) -> Result<Vec<(Product, ProductOutcome)>, BatchFailure> {
+        let (live, shadow) =
+            futures::future::join(self.live.transform(products.clone()), self.shadow.transform(products))
+                .await;
+        let live = live?;
+        let mut comparison = self.comparison.lock().unwrap_or_else(PoisonError::into_inner);
+        match shadow {
+            Ok(shadow) => {
+                for ((product, live), (_, shadow)) in live.iter().zip(&shadow) {
+                    comparison.add(product, live, shadow);
+                }
+            }
+            Err(failure) => comparison.add_failure(live.len(), failure.to_string()),
+        }
+        Ok(live)
+    }
+}

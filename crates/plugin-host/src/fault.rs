@@ -1,0 +1,188 @@
+//! What can go wrong while a guest runs, and what is said of it.
+
+use crate::{Limits, limits::MemoryLimiter, text::bounded, wasi::Misdeed};
+use host_core::{plugin::Refusal, text::count};
+use serde_json::{Map, Value};
+use wasmtime::{Trap, WasmBacktrace};
+
+/// Characters of an error text that go into a message.
+const MESSAGE_CHARACTERS: usize = 500;
+
+/// How wasmtime says that a guest returned more than `Store::set_hostcall_fuel` allows. The error's type is private;
+/// a test holds on to the words.
+const OUTPUT_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// The kinds of faults, each with a code of its own in reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    /// The guest trapped: it panicked, recursed without end, accessed memory that it does not have.
+    Trap,
+    /// The guest took too long.
+    Timeout,
+    /// The guest executed too many instructions, where they are counted.
+    Fuel,
+    /// The guest trapped after it had been refused memory.
+    Memory,
+    /// The guest returned too much.
+    Output,
+    /// The guest returned something that the contract forbids.
+    Contract,
+}
+
+/// A fault of a guest. Its instance cannot be used any more, unless the kind is [`FaultKind::Contract`].
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    pub(super) kind: FaultKind,
+    /// What happened, as the end of a sentence.
+    pub(super) what: String,
+    /// Functions of the guest, the innermost first.
+    pub(super) backtrace: Vec<String>,
+    /// The last lines that the guest wrote.
+    pub(super) log: Vec<String>,
+}
+
+impl Fault {
+    /// A breach of the contract that the host found in an answer.
+    pub(super) fn contract(what: String) -> Self {
+        Self { kind: FaultKind::Contract, what, backtrace: Vec::new(), log: Vec::new() }
+    }
+
+    /// What an error of wasmtime means.
+    pub(super) fn of(error: &wasmtime::Error, was_interrupted: bool, limiter: &mut MemoryLimiter) -> Self {
+        let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
+        let memory_was_refused = limiter.take_refused();
+        let root = error.root_cause().to_string();
+        let root = root.strip_prefix("wasm trap: ").unwrap_or(&root);
+        let kind = match error.downcast_ref::<Trap>() {
+            // How a safepoint stops a guest.
+            Some(Trap::MemoryOutOfBounds) if was_interrupted => FaultKind::Timeout,
+            Some(Trap::OutOfFuel) => FaultKind::Fuel,
+            // Guests abort when an allocation fails, so the trap itself does not tell.
+            Some(_) if memory_was_refused => FaultKind::Memory,
+            Some(_) => FaultKind::Trap,
+            None if error.downcast_ref::<Misdeed>().is_some() => FaultKind::Trap,
+            None if root.contains(OUTPUT_EXHAUSTED) => FaultKind::Output,
+            // The answer could not be taken out of the guest: a string that is no UTF-8, a pointer to nowhere.
+            None => FaultKind::Contract,
+        };
+        let what = match kind {
+            FaultKind::Timeout => "interrupt".to_owned(),
+            _ => bounded(root, MESSAGE_CHARACTERS),
+        };
+        Self { kind, what, backtrace, log: Vec::new() }
+    }
+
+    /// Stable name for machines.
+    pub(super) fn code(&self) -> &'static str {
+        match self.kind {
+            FaultKind::Trap => "plugin-trap",
+            FaultKind::Timeout | FaultKind::Fuel => "plugin-timeout",
+            FaultKind::Memory => "plugin-memory",
+            FaultKind::Output => "plugin-output",
+            FaultKind::Contract => "plugin-contract",
+        }
+    }
+
+    /// What the plug-in did, as a sentence without its subject and without an end.
+    pub(super) fn verb_phrase(&self, limits: &Limits) -> String {
+        match self.kind {
+            FaultKind::Trap => format!("trapped ({})", self.what),
+            FaultKind::Timeout => format!("took longer than the {} ms that a call may take", limits.call_ms),
+            FaultKind::Fuel => {
+                format!("executed more than the {} instructions that a call may execute", count(limits.fuel))
+            }
+            FaultKind::Memory => {
+                format!("needed more than the {} that it may have", megabytes(limits.memory_bytes))
+            }
+            FaultKind::Output => {
+                format!("returned more than the {} that a call may return", megabytes(limits.output_bytes))
+            }
+            FaultKind::Contract => format!("broke the contract: {}", self.what),
+        }
+    }
+
+    /// The refusal of the one item that makes the plug-in fail.
+    pub(super) fn into_refusal(self, plugin: &str, item: &str, limits: &Limits) -> Refusal {
+        let message = format!("with {item} alone, plug-in {plugin} {}", self.verb_phrase(limits));
+        let mut details = Map::new();
+        details.insert("trap".to_owned(), Value::from(self.what.as_str()));
+        details.insert("backtrace".to_owned(), Value::from(self.backtrace.clone()));
+        details.insert("log".to_owned(), Value::from(self.log.clone()));
+        Refusal { code: self.code().to_owned(), message, path: None, details }
+    }
+}
+
+/// A size for people: whole mebibytes, or bytes if it is less than one.
+pub(super) fn megabytes(bytes: usize) -> String {
+    match bytes >> 20 {
+        0 => format!("{bytes} bytes"),
+        mebibytes => format!("{mebibytes} MiB"),
+    }
+}
+
+fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
+    let name = |frame: &wasmtime::FrameInfo| {
+        let name = match frame.func_name() {
+            Some(name) => bounded(&readable(name), MESSAGE_CHARACTERS),
+            None => format!("function {}", frame.func_index()),
+        };
+        // The outermost of what was inlined into the function.
+        let place = frame.symbols().last().and_then(|symbol| Some((symbol.file()?, symbol.line()?)));
+        match place {
+            Some((file, line)) => format!("{name} ({}:{line})", bounded(file, MESSAGE_CHARACTERS)),
+            None => name,
+        }
+    };
+    backtrace.frames().iter().map(name).collect()
+}
+
+/// The readable form of a Rust or C++ symbol; other names as they are.
+fn readable(symbol: &str) -> String {
+    let demangled = rustc_demangle::demangle(symbol);
+    // Without the hash at the end: it changes with each compiler and says nothing.
+    format!("{demangled:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(kind: FaultKind) -> Fault {
+        Fault { kind, what: "what".to_owned(), backtrace: vec!["f".to_owned()], log: vec!["l".to_owned()] }
+    }
+
+    #[test]
+    fn each_kind_has_a_code_and_a_sentence() {
+        let limits = Limits::default();
+        let said = |kind| {
+            let refusal = fault(kind).into_refusal("p@1.0.0", "this product", &limits);
+            format!("{}: {}", refusal.code, refusal.message)
+        };
+        insta::assert_snapshot!(
+            [
+                FaultKind::Trap,
+                FaultKind::Timeout,
+                FaultKind::Fuel,
+                FaultKind::Memory,
+                FaultKind::Output,
+                FaultKind::Contract
+            ]
+            .map(said)
+            .join("\n"),
+            @r"
+            plugin-trap: with this product alone, plug-in p@1.0.0 trapped (what)
+            plugin-timeout: with this product alone, plug-in p@1.0.0 took longer than the 10000 ms that a call may take
+            plugin-timeout: with this product alone, plug-in p@1.0.0 executed more than the 100,000,000,000 instructions that a call may execute
+            plugin-memory: with this product alone, plug-in p@1.0.0 needed more than the 256 MiB that it may have
+            plugin-output: with this product alone, plug-in p@1.0.0 returned more than the 64 MiB that a call may return
+            plugin-contract: with this product alone, plug-in p@1.0.0 broke the contract: what
+            "
+        );
+    }
+
+    #[test]
+    fn names_are_readable() {
+        assert_eq!(readable("_ZN4core9panicking5panic17h0123456789abcdefE"), "core::panicking::panic");
+        assert_eq!(readable("run"), "run");
+    }
+}

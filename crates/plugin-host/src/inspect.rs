@@ -1,0 +1,129 @@
+//! Everything that can be said of a plug-in without giving it work.
+
+use crate::{
+    Cache, Engine, Limits, LoadError, Loader, Role,
+    contract::{self, CONTRACT_VERSION},
+    text::printable,
+};
+use host_core::model::{Digest, Grouping, Manifest};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{path::Path, time::Duration};
+
+/// What a plug-in is and what loading it costs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// Name from the manifest.
+    pub name: String,
+    /// Version from the manifest.
+    pub version: String,
+    /// Platform from the manifest; empty if it reads no exports.
+    pub platform: String,
+    /// What it can do.
+    pub roles: Vec<Role>,
+    /// The contract that it was built for.
+    pub contract: String,
+    /// The contract that this host speaks.
+    pub host_contract: String,
+    /// What it imports, and what that gives it.
+    pub imports: Vec<Import>,
+    /// Size of the component.
+    pub bytes: usize,
+    /// Digest of the component.
+    pub digest: Digest,
+    /// Milliseconds to compile it.
+    pub cold_load_ms: f64,
+    /// Milliseconds to take it from the cache; none if there is no cache, or it cannot be used.
+    pub cached_load_ms: Option<f64>,
+    /// Document fields that its version role looks at.
+    pub version_fields: Vec<String>,
+    /// How lines form products.
+    pub grouping: Grouping,
+    /// JSON Schema of its configuration, without control characters in its texts.
+    pub config_schema: Value,
+}
+
+/// An import of a plug-in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// The interface.
+    pub name: String,
+    /// What the plug-in gets by it.
+    pub meaning: String,
+}
+
+impl Import {
+    fn of(name: String) -> Self {
+        // What has no meaning is refused before.
+        let meaning = contract::meaning(&name).unwrap_or("nothing").to_owned();
+        Self { name, meaning }
+    }
+}
+
+impl Inspection {
+    /// Inspects a component file, without configuring it.
+    pub fn of(
+        path: &Path,
+        engine: &Engine,
+        limits: &Limits,
+        cache: Option<&Cache>,
+    ) -> Result<Self, LoadError> {
+        let cold = Loader::new(engine.clone(), limits.clone(), None);
+        let wasm = cold.read(path)?;
+        let compiled = cold.compile(path, &wasm)?;
+        let manifest = cold.describe(path, &compiled)?;
+        let cached_load = cache.and_then(|cache| {
+            let cached = Loader::new(engine.clone(), limits.clone(), Some(cache.clone()));
+            // The first puts it there, the second measures.
+            let load = || cached.compile(path, &wasm).ok().filter(|compiled| compiled.from_cache);
+            load().or_else(load).map(|compiled| compiled.time)
+        });
+        let Manifest { name, version, platform, grouping, config_schema, version_fields } = manifest;
+        Ok(Self {
+            name,
+            version,
+            platform,
+            roles: compiled.contract.roles,
+            contract: compiled.contract.version,
+            host_contract: CONTRACT_VERSION.to_owned(),
+            imports: compiled.contract.imports.into_iter().map(Import::of).collect(),
+            bytes: compiled.bytes,
+            digest: compiled.digest,
+            cold_load_ms: milliseconds(compiled.time),
+            cached_load_ms: cached_load.map(milliseconds),
+            version_fields,
+            grouping,
+            // That it is JSON was checked with the manifest.
+            config_schema: fit_for_terminals(serde_json::from_str(&config_schema).unwrap_or_default()),
+        })
+    }
+}
+
+/// A schema without control characters: its descriptions are shown to people.
+fn fit_for_terminals(schema: Value) -> Value {
+    match schema {
+        Value::String(text) => Value::String(printable(&text).into_owned()),
+        Value::Array(items) => items.into_iter().map(fit_for_terminals).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(key, value)| (printable(&key).into_owned(), fit_for_terminals(value)))
+            .collect(),
+        other => other,
+    }
+}
+
+/// Milliseconds with one digit after the point.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_does_not_steer_the_terminal() {
+        let schema = serde_json::json!({ "\u{1b}[1ma": [{ "description": "one\ntwo" }, 1] });
+        assert_eq!(fit_for_terminals(schema), serde_json::json!({ "a": [{ "description": "one two" }, 1] }));
+    }
+}

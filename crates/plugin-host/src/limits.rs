@@ -1,0 +1,229 @@
+//! What a plug-in may use. Everything is per plug-in instance unless said otherwise, strict by default, and enforced
+//! by the host: a plug-in cannot be trusted to restrain itself.
+
+use crate::Wasi;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// The bounds of a plug-in, each a setting of the section `[plugin.limits]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Linear memory of an instance in bytes. The process holds one instance a plug-in and thread, so this times
+    /// their number is the most that plug-ins can take from the machine. A plug-in is told that there is no more
+    /// memory and may cope.
+    pub memory_bytes: usize,
+    /// Elements of all tables of an instance together: function pointers, of which real plug-ins have a few thousand.
+    pub table_elements: usize,
+    /// Milliseconds that one call may take, because a loop without end would hold its thread for ever. Measured in
+    /// ticks of 10 ms.
+    pub call_ms: u64,
+    /// Milliseconds spent on finding the guilty items of one batch, because a plug-in that fails on every item would
+    /// otherwise cost two calls an item. When they are over, the batch fails as a whole.
+    pub isolation_ms: u64,
+    /// How many of the last items are looked at to see whether a plug-in keeps failing: traps, takes too long, breaks the contract.
+    /// An item that it refuses by an issue is no failure.
+    pub fault_window: usize,
+    /// A plug-in that failed on more than this share of them, in percent, is stopped, for a broken one would have every product
+    /// refused. 100 never stops it.
+    pub fault_percent: u8,
+    /// On how many it must have failed at least, so that a few bad products at the beginning do not stop it.
+    pub fault_least: usize,
+    /// Instructions that one call may execute under the deterministic engine, which counts them instead of the time.
+    pub fuel: u64,
+    /// Bytes that one call may hand to the host, because the host copies them out of the sandbox before it can look.
+    pub output_bytes: usize,
+    /// Bytes of one document, which has to fit into a chunk and into a request to the index.
+    pub document_bytes: usize,
+    /// Documents and removals of one product: a product with its variants is some thousand documents at most.
+    pub documents_per_product: usize,
+    /// Issues of one item that are kept; a report that nobody can read helps nobody. An error beyond the bound still
+    /// refuses its item.
+    pub issues_per_item: usize,
+    /// Bytes that one call may write to the log, because the log outlives the call and is paid for by the byte.
+    pub log_bytes: usize,
+    /// What a plug-in gets that imports WASI, because its toolchain does so unasked.
+    pub wasi: Wasi,
+    /// Handles of WASI (streams, clocks to wait for) that an instance holds at a time, because the host keeps a table of
+    /// them.
+    pub wasi_handles: usize,
+    /// Bytes of a component file: compiling takes a multiple of it in memory and time.
+    pub component_bytes: u64,
+    /// Core instances in one component; components made of several modules (JavaScript, Python) have about ten.
+    pub core_instances: usize,
+    /// Calls after which an instance is replaced by a fresh one, so that a leak in a plug-in stays small.
+    pub calls_per_instance: u64,
+    /// Linear memory in bytes above which an instance is replaced after its call, because memory never shrinks.
+    pub retire_memory_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 256 * MIB,
+            table_elements: 100_000,
+            call_ms: 10_000,
+            isolation_ms: 120_000,
+            fault_window: 200,
+            fault_percent: 20,
+            fault_least: 40,
+            fuel: 100_000_000_000,
+            output_bytes: 64 * MIB,
+            document_bytes: 16 * MIB,
+            documents_per_product: 5_000,
+            issues_per_item: 100,
+            log_bytes: 64 * KIB,
+            wasi: Wasi::Inert,
+            wasi_handles: 1_000,
+            component_bytes: 64 * MIB as u64,
+            core_instances: 100,
+            calls_per_instance: 10_000,
+            retire_memory_bytes: 128 * MIB,
+        }
+    }
+}
+
+impl Limits {
+    /// Sets the linear memory of an instance in bytes.
+    pub fn with_memory_bytes(mut self, bytes: usize) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+
+    /// Sets how long a call may take.
+    pub fn with_call_time(mut self, time: Duration) -> Self {
+        self.call_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// Sets how long the search for the guilty items of a batch may take.
+    pub fn with_isolation_time(mut self, time: Duration) -> Self {
+        self.isolation_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// Sets the bytes that a call may hand to the host.
+    pub fn with_output_bytes(mut self, bytes: usize) -> Self {
+        self.output_bytes = bytes;
+        self
+    }
+
+    /// Sets the size of a document.
+    pub fn with_document_bytes(mut self, bytes: usize) -> Self {
+        self.document_bytes = bytes;
+        self
+    }
+}
+
+/// Enforces the limits that concern memory, and remembers what it refused.
+#[derive(Debug)]
+pub(super) struct MemoryLimiter {
+    memory_bytes: usize,
+    table_elements: usize,
+    core_instances: usize,
+    /// Bytes granted over all linear memories of the instance.
+    granted: usize,
+    table_granted: usize,
+    refused: bool,
+}
+
+impl MemoryLimiter {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            memory_bytes: limits.memory_bytes,
+            table_elements: limits.table_elements,
+            core_instances: limits.core_instances,
+            granted: 0,
+            table_granted: 0,
+            refused: false,
+        }
+    }
+
+    /// Whether growth was refused since the last time this was asked.
+    pub(super) fn take_refused(&mut self) -> bool {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// Bytes of linear memory that the instance has.
+    pub(super) fn granted(&self) -> usize {
+        self.granted
+    }
+}
+
+impl wasmtime::ResourceLimiter for MemoryLimiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // A component may have several memories, so the bound is on their sum.
+        let total = self.granted.saturating_sub(current).saturating_add(desired);
+        let fits = total <= self.memory_bytes;
+        if fits {
+            self.granted = total;
+        }
+        self.refused |= !fits;
+        // Not an error: a guest that can do with less is told so and goes on.
+        Ok(fits)
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.refused = true;
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self.table_granted.saturating_sub(current).saturating_add(desired);
+        let fits = total <= self.table_elements;
+        if fits {
+            self.table_granted = total;
+        }
+        self.refused |= !fits;
+        Ok(fits)
+    }
+
+    fn instances(&self) -> usize {
+        self.core_instances
+    }
+
+    fn tables(&self) -> usize {
+        self.core_instances
+    }
+
+    fn memories(&self) -> usize {
+        self.core_instances
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::ResourceLimiter;
+
+    #[test]
+    fn memory_is_bounded_over_all_memories_of_an_instance() {
+        let mut limiter = MemoryLimiter::new(&Limits::default().with_memory_bytes(100));
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        assert!(limiter.memory_growing(0, 40, None).unwrap());
+        assert!(!limiter.take_refused());
+        assert!(!limiter.memory_growing(60, 61, None).unwrap());
+        assert!(limiter.take_refused() && !limiter.take_refused());
+        assert_eq!(limiter.granted(), 100);
+    }
+
+    #[test]
+    fn unknown_settings_are_refused() {
+        assert!(serde_json::from_str::<Limits>(r#"{"memory":1}"#).is_err());
+        let limits: Limits = serde_json::from_str(r#"{"call_ms":1}"#).unwrap();
+        assert_eq!(limits, Limits::default().with_call_time(Duration::from_millis(1)));
+    }
+}

@@ -1,0 +1,316 @@
+//! From a file to a plug-in that is ready to run: read, recognised, compiled, described, configured. Whatever is wrong
+//! with the file is said in one sentence with what to do.
+
+use crate::{
+    Cache, Engine, Limits, LoadError, Role,
+    conduct::Conduct,
+    contract::Contract,
+    contract_v0_1::Prepared,
+    fault::Fault,
+    instance::Instance,
+    manifest,
+    text::{bounded, code},
+};
+use host_core::{
+    model::{Digest, Manifest, job::PluginRef},
+    plugin::BatchFailure,
+};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use wasmtime::component::Component;
+
+/// The first bytes of every WebAssembly binary.
+const WASM_MAGIC: &[u8] = b"\0asm";
+
+/// The layer field of a component's header; a core module has 0 there.
+const COMPONENT_LAYER: [u8; 2] = [1, 0];
+
+/// Characters of an error of the compiler or the sandbox that go into a message.
+const CAUSE_CHARACTERS: usize = 600;
+
+/// The configuration of a plug-in.
+pub type Config = serde_json::Map<String, serde_json::Value>;
+
+/// The configuration of each plug-in under its name.
+pub type Configs = std::collections::BTreeMap<String, Config>;
+
+/// Loads plug-ins for one engine.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    engine: Engine,
+    limits: Limits,
+    cache: Option<Cache>,
+}
+
+/// A plug-in that is compiled, described and configured; cheap to clone. It runs on a [`Pool`](crate::Pool).
+#[derive(Clone)]
+pub struct Plugin(Arc<Loaded>);
+
+pub(super) struct Loaded {
+    /// Tells plug-ins apart, also two of the same file with different configurations.
+    pub(super) id: u64,
+    pub(super) engine: Engine,
+    pub(super) limits: Limits,
+    pub(super) prepared: Prepared,
+    pub(super) manifest: Manifest,
+    /// `name@version`.
+    pub(super) reference: Arc<str>,
+    pub(super) config: String,
+    pub(super) conduct: Conduct,
+    roles: Vec<Role>,
+    digest: Digest,
+}
+
+/// A component whose contract is known, and how it was made.
+pub(super) struct Compiled {
+    pub(super) prepared: Prepared,
+    pub(super) contract: Contract,
+    pub(super) digest: Digest,
+    pub(super) bytes: usize,
+    pub(super) from_cache: bool,
+    pub(super) time: Duration,
+}
+
+impl Loader {
+    /// A loader for an engine; without a cache each load compiles. The limits may allow no more memory than those that
+    /// the engine was made with.
+    pub fn new(engine: Engine, limits: Limits, cache: Option<Cache>) -> Self {
+        Self { engine, limits, cache }
+    }
+
+    /// The engine that it loads for.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether the compiled form of a component is in the cache and can be trusted.
+    pub fn is_cached(&self, wasm: &[u8]) -> bool {
+        self.cache.as_ref().is_some_and(|cache| cache.get(&self.engine, &Digest::of(wasm)).is_some())
+    }
+
+    /// Loads a plug-in from a file and configures it; `config` is the JSON text of an object, `{}` for none.
+    pub fn load(&self, path: &Path, configs: &Configs) -> Result<Plugin, LoadError> {
+        self.load_bytes(path, &self.read(path)?, configs)
+    }
+
+    /// Loads a plug-in from the bytes of a component; `path` is what messages call it.
+    pub fn load_bytes(&self, path: &Path, wasm: &[u8], configs: &Configs) -> Result<Plugin, LoadError> {
+        self.load_with(path, wasm, |name| configs.get(name))
+    }
+
+    /// Loads a plug-in and gives it a configuration, whatever its name is.
+    pub fn load_configured(&self, path: &Path, wasm: &[u8], config: &Config) -> Result<Plugin, LoadError> {
+        self.load_with(path, wasm, |_name| Some(config))
+    }
+
+    fn load_with<'a>(
+        &self,
+        path: &Path,
+        wasm: &[u8],
+        config: impl FnOnce(&str) -> Option<&'a Config>,
+    ) -> Result<Plugin, LoadError> {
+        let compiled = self.compile(path, wasm)?;
+        let manifest = self.describe(path, &compiled)?;
+        let none = Config::new();
+        let config = serde_json::to_string(config(&manifest.name).unwrap_or(&none))
+            .expect("JSON values always serialize");
+        let loaded = Loaded {
+            id: next_id(),
+            engine: self.engine.clone(),
+            limits: self.limits.clone(),
+            reference: manifest.reference().into(),
+            manifest,
+            config,
+            conduct: Conduct::default(),
+            roles: compiled.contract.roles,
+            digest: compiled.digest,
+            prepared: compiled.prepared,
+        };
+        // Configured here once, so that a wrong configuration is told before anything is read.
+        match Instance::new(&loaded) {
+            Ok(_) => Ok(Plugin(Arc::new(loaded))),
+            Err(BatchFailure { plugin, code, message, .. }) => {
+                Err(LoadError::Configure { path: path.to_owned(), plugin, code, message })
+            }
+        }
+    }
+
+    /// Reads a component file, no more of it than is allowed.
+    pub fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
+        read_component(path, self.limits.component_bytes)
+    }
+
+    /// Compiles a component, or takes it from the cache, and finds its contract.
+    pub(super) fn compile(&self, path: &Path, wasm: &[u8]) -> Result<Compiled, LoadError> {
+        recognise(path, wasm)?;
+        let started = Instant::now();
+        let digest = Digest::of(wasm);
+        let cached = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, &digest));
+        let from_cache = cached.is_some();
+        let component = match cached {
+            Some(component) => component,
+            None => from_binary(&self.engine, wasm)
+                .map_err(|cause| LoadError::Invalid { path: path.to_owned(), cause })?,
+        };
+        let time = started.elapsed();
+        let contract = Contract::of(&component, self.limits.wasi)
+            .map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
+        let prepared = Prepared::new(&component)
+            .map_err(|error| LoadError::Start { path: path.to_owned(), cause: one_line(&error) })?;
+        if let (false, Some(cache)) = (from_cache, &self.cache) {
+            cache.put(&self.engine, &digest, &component);
+        }
+        Ok(Compiled { prepared, contract, digest, bytes: wasm.len(), from_cache, time })
+    }
+
+    /// Asks a component for its manifest and checks it.
+    pub(super) fn describe(&self, path: &Path, compiled: &Compiled) -> Result<Manifest, LoadError> {
+        let said = Instance::describe(&self.engine, &self.limits, &compiled.prepared).map_err(|error| {
+            let path = path.to_owned();
+            match error {
+                StartError::Start(cause) => LoadError::Start { path, cause: one_line(&cause) },
+                StartError::Fault(fault) => {
+                    LoadError::Describe { path, cause: fault.verb_phrase(&self.limits) }
+                }
+            }
+        })?;
+        manifest::check(said, &compiled.contract.roles)
+            .map_err(|problem| LoadError::Manifest { path: path.to_owned(), problem })
+    }
+}
+
+/// Why an instance could not be made or described.
+#[derive(Debug)]
+pub(super) enum StartError {
+    Start(wasmtime::Error),
+    Fault(Fault),
+}
+
+impl Plugin {
+    /// What the plug-in says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    /// What it can do.
+    pub fn roles(&self) -> &[Role] {
+        &self.0.roles
+    }
+
+    /// Name, version and digest.
+    pub fn plugin_ref(&self) -> PluginRef {
+        let Manifest { name, version, .. } = self.0.manifest.clone();
+        PluginRef { name, version, digest: self.0.digest }
+    }
+
+    /// The configuration that it was given.
+    pub fn config(&self) -> &str {
+        &self.0.config
+    }
+
+    pub(super) fn loaded(&self) -> &Loaded {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Plugin").field(&self.0.reference).finish()
+    }
+}
+
+impl Loaded {
+    /// The failure of a whole batch.
+    pub(super) fn failure(&self, code_text: String, message: &str) -> BatchFailure {
+        BatchFailure {
+            plugin: self.reference.to_string(),
+            code: code(code_text),
+            message: bounded(message, CAUSE_CHARACTERS),
+            stopped: false,
+            before: Vec::new(),
+        }
+    }
+}
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Reads a component file of at most `limit` bytes.
+pub fn read_component(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
+    let path = path.to_owned();
+    let unreadable = |path: PathBuf, cause: io::Error| match cause.kind() {
+        io::ErrorKind::NotFound => LoadError::Missing { path },
+        io::ErrorKind::IsADirectory => LoadError::NotAFile { path },
+        _ => LoadError::Unreadable { path, cause },
+    };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(cause) => return Err(unreadable(path, cause)),
+    };
+    // Only a regular file has an end for sure.
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(LoadError::NotAFile { path }),
+        Err(cause) => return Err(unreadable(path, cause)),
+    }
+    let mut wasm = Vec::new();
+    if let Err(cause) = file.take(limit.saturating_add(1)).read_to_end(&mut wasm) {
+        return Err(unreadable(path, cause));
+    }
+    if wasm.len() as u64 > limit {
+        return Err(LoadError::TooLarge { path, limit });
+    }
+    Ok(wasm)
+}
+
+/// Tells from its first bytes what a file is, and refuses all but components.
+pub fn recognise(path: &Path, wasm: &[u8]) -> Result<(), LoadError> {
+    let path = path.to_owned();
+    if wasm.is_empty() {
+        return Err(LoadError::Empty { path });
+    }
+    if wasmtime::Engine::detect_precompiled(wasm).is_some() {
+        return Err(LoadError::Precompiled { path });
+    }
+    match wasm.strip_prefix(WASM_MAGIC).and_then(|rest| rest.first_chunk::<4>()) {
+        None => Err(LoadError::NotWasm { path }),
+        Some([_, _, layer @ ..]) if *layer != COMPONENT_LAYER => Err(LoadError::CoreModule { path }),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Compiles a component. The compiler is large and a file may be anybody's, so that its panic is an error like others.
+fn from_binary(engine: &Engine, wasm: &[u8]) -> Result<Component, String> {
+    let compile = || {
+        // What is wrong is said of the component as it was given, with its own offsets.
+        let of_given = |error: String| {
+            Component::from_binary(engine.wasmtime(), wasm).err().map_or(error, |error| one_line(&error))
+        };
+        let prepared = engine.prepare(wasm).map_err(|error| of_given(error.to_string()))?;
+        Component::from_binary(engine.wasmtime(), &prepared).map_err(|error| of_given(one_line(&error)))
+    };
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(compile)) {
+        Ok(compiled) => compiled,
+        Err(_panic) => Err("the compiler failed on it".to_owned()),
+    }
+}
+
+/// An error of wasmtime without its backtrace, on one line.
+fn one_line(error: &wasmtime::Error) -> String {
+    let causes: Vec<String> = error
+        .chain()
+        .map(|cause| cause.to_string())
+        .filter(|text| !text.starts_with("error while executing"))
+        .collect();
+    bounded(&causes.join(": ").split_whitespace().collect::<Vec<_>>().join(" "), CAUSE_CHARACTERS)
+}

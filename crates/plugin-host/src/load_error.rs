@@ -1,0 +1,209 @@
+//! Why a file cannot be used as a plug-in: one sentence each, with what to do.
+
+use crate::{
+    contract::{CONTRACT_VERSION, Mismatch},
+    fault::megabytes,
+    text::bounded,
+};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why a file cannot be used as a plug-in.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Nothing is there.
+    #[error("there is no plug-in {}; check the path given to --plugin", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A directory or the like.
+    #[error("the plug-in {} is not a file; name the .wasm file itself", path.display())]
+    NotAFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The operating system does not give it.
+    #[error("the plug-in {} cannot be read: {cause}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// Too many bytes.
+    #[error(
+        "the plug-in {} is larger than {}; build it for release and strip its debug information, or raise \
+         component_bytes", path.display(), megabytes(*limit as usize)
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What is allowed.
+        limit: u64,
+    },
+    /// No bytes.
+    #[error("the plug-in {} is empty; build it again", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something else.
+    #[error("the plug-in {} is not a WebAssembly file; name the .wasm file that the build made", path.display())]
+    NotWasm {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A module without the component layer.
+    #[error(
+        "the plug-in {} is a core module, not a component; link it with wasm-component-ld or run `wasm-tools component \
+         new` on it", path.display()
+    )]
+    CoreModule {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Machine code, which cannot be checked.
+    #[error(
+        "the plug-in {} is precompiled machine code (.cwasm), which is never run; name the .wasm file that it was made \
+         from", path.display()
+    )]
+    Precompiled {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Damaged, or of a kind that this engine does not know.
+    #[error("the plug-in {} does not compile: {cause}; build it again with a current toolchain", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What the compiler said.
+        cause: String,
+    },
+    /// A component for something else.
+    #[error(
+        "the component {} is not a plug-in, because it exports no interface of product-indexer:plugin@{CONTRACT_VERSION} \
+         (its exports: {}); build it against a world of this package", path.display(), list(exports, "none")
+    )]
+    NotAPlugin {
+        /// The file.
+        path: PathBuf,
+        /// What it exports.
+        exports: Vec<String>,
+    },
+    /// A plug-in of another time.
+    #[error(
+        "the plug-in {} was built for version {found} of the contract and this host speaks {CONTRACT_VERSION}; rebuild \
+         the plug-in or use a host of its time", path.display()
+    )]
+    OtherContract {
+        /// The file.
+        path: PathBuf,
+        /// The version it was built for.
+        found: String,
+    },
+    /// It wants more than it gets.
+    #[error(
+        "the plug-in {} imports {}, but a plug-in gets nothing except product-indexer:plugin/log@{CONTRACT_VERSION} and a \
+         WASI 0.2 that grants nothing; build it for wasm32-unknown-unknown or wasm32-wasip2, without these imports",
+        path.display(), list(imports, "nothing")
+    )]
+    ForeignImports {
+        /// The file.
+        path: PathBuf,
+        /// What it may not import.
+        imports: Vec<String>,
+    },
+    /// It wants WASI, which the settings refuse.
+    #[error(
+        "the plug-in {} imports WASI ({}), which --wasi none refuses; build it for a target without WASI, such as \
+         wasm32-unknown-unknown, or let it have the inert one", path.display(), list(imports, "nothing")
+    )]
+    WasiRefused {
+        /// The file.
+        path: PathBuf,
+        /// What it imports of WASI.
+        imports: Vec<String>,
+    },
+    /// It does not describe itself.
+    #[error("the plug-in {} does not export the interface manifest; build it against a world of the contract", path.display())]
+    NoManifest {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It can do nothing.
+    #[error(
+        "the plug-in {} exports none of the roles transform, validate and version; build it against one of the worlds \
+         transformer, validator and plugin", path.display()
+    )]
+    NoRole {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It cannot be instantiated, or its functions have other types than the contract's.
+    #[error("the plug-in {} cannot be started: {cause}", path.display())]
+    Start {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        cause: String,
+    },
+    /// `describe` failed.
+    #[error("the plug-in {} cannot describe itself: it {cause}; tell its author", path.display())]
+    Describe {
+        /// The file.
+        path: PathBuf,
+        /// What it did.
+        cause: String,
+    },
+    /// `describe` said something impossible.
+    #[error("the manifest of the plug-in {} is wrong: {problem}; tell its author", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The plug-in refuses the configuration, or fails on it.
+    #[error("plug-in {plugin} ({}) cannot be configured: {message} ({code})", path.display())]
+    Configure {
+        /// The file.
+        path: PathBuf,
+        /// `name@version`.
+        plugin: String,
+        /// The plug-in's stable name for the problem.
+        code: String,
+        /// The plug-in's sentence.
+        message: String,
+    },
+}
+
+impl LoadError {
+    /// What is said of a component that does not speak the contract.
+    pub(super) fn of_mismatch(path: &Path, mismatch: Mismatch) -> Self {
+        let path = path.to_owned();
+        match mismatch {
+            Mismatch::Unrelated(exports) => Self::NotAPlugin { path, exports },
+            Mismatch::Version(found) => Self::OtherContract { path, found: bounded(&found, 40) },
+            Mismatch::Imports(imports) => Self::ForeignImports { path, imports },
+            Mismatch::Wasi(imports) => Self::WasiRefused { path, imports },
+            Mismatch::NoManifest => Self::NoManifest { path },
+            Mismatch::NoRole => Self::NoRole { path },
+        }
+    }
+}
+
+fn list(names: &[String], none: &str) -> String {
+    const SHOWN: usize = 8;
+    if names.is_empty() {
+        return none.to_owned();
+    }
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| bounded(name, 100)).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

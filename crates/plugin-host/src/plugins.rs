@@ -1,0 +1,147 @@
+//! Which plug-in plays which role.
+
+use crate::{
+    Cache, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile, Role, bundled,
+    load::read_component, roles::Runner,
+};
+use host_core::{
+    model::job::PluginRef,
+    plugin::{Transform, Validate, Version},
+};
+use std::{io, num::NonZeroUsize, path::PathBuf, sync::Arc, thread::available_parallelism};
+
+/// How plug-ins are run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads for guests; each holds one instance of each plug-in.
+    pub threads: NonZeroUsize,
+    /// What a plug-in may use.
+    pub limits: Limits,
+    /// Where compiled plug-ins are kept; none compiles at each start.
+    pub cache: Option<Cache>,
+    /// Which engine runs them.
+    pub profile: Profile,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            threads: available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            limits: Limits::default(),
+            cache: Cache::of_user(),
+            profile: Profile::Production,
+        }
+    }
+}
+
+/// Why no plug-ins are running.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A plug-in cannot be used: wrong usage or configuration.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A configuration for a plug-in that is not there.
+    #[error(
+        "there is a configuration for a plug-in `{name}`, but no plug-in of this name; the plug-ins are {}",
+        known.join(", ")
+    )]
+    UnknownConfig {
+        /// The name that the configuration is for.
+        name: String,
+        /// The plug-ins that there are.
+        known: Vec<String>,
+    },
+    /// The engine does not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The threads do not start.
+    #[error("the threads for plug-ins cannot be started: {0}")]
+    Threads(#[source] io::Error),
+}
+
+/// A component's bytes, and what messages call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// Its file, or its name in a registry.
+    pub path: PathBuf,
+    /// The bytes.
+    pub wasm: Vec<u8>,
+}
+
+/// The plug-in of each role, on the threads that they share. The threads end with the last of them.
+#[derive(Clone)]
+pub struct Plugins {
+    transform: Option<Runner>,
+    validate: Runner,
+    version: Runner,
+}
+
+impl Plugins {
+    /// Loads plug-ins from files, as [`Self::of`] does.
+    pub fn open(settings: &Settings, files: &[PathBuf], configs: &Configs) -> Result<Self, OpenError> {
+        let read = |path: &PathBuf| {
+            Ok(Component { path: path.clone(), wasm: read_component(path, settings.limits.component_bytes)? })
+        };
+        let components = files.iter().map(read).collect::<Result<Vec<_>, LoadError>>()?;
+        Self::of(settings, &components, configs)
+    }
+
+    /// Loads plug-ins and gives out the roles: a later plug-in wins a role over an earlier one, and what none of them
+    /// has is the bundled validator's.
+    pub fn of(settings: &Settings, components: &[Component], configs: &Configs) -> Result<Self, OpenError> {
+        let instances = settings.threads.get().saturating_mul(components.len() + 1);
+        let engine = Engine::new(settings.profile, &settings.limits, instances)?;
+        let loader = Loader::new(engine, settings.limits.clone(), settings.cache.clone());
+        let load = |component: &Component| loader.load_bytes(&component.path, &component.wasm, configs);
+        let plugins = components.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let bundled = bundled::load(&loader, configs)?;
+        let known: Vec<&str> =
+            plugins.iter().chain([&bundled]).map(|plugin| plugin.manifest().name.as_str()).collect();
+        if let Some(name) = configs.keys().find(|name| !known.contains(&name.as_str())) {
+            let known = known.into_iter().map(str::to_owned).collect();
+            return Err(OpenError::UnknownConfig { name: name.clone(), known });
+        }
+        let pool = Pool::new(settings.threads).map_err(OpenError::Threads)?;
+        Ok(Self::choose(&plugins, &bundled, &pool))
+    }
+
+    /// Gives out the roles among plug-ins that are loaded already.
+    pub fn choose(plugins: &[Plugin], bundled: &Plugin, pool: &Arc<Pool>) -> Self {
+        let last_with = |role: Role| plugins.iter().rev().find(|plugin| plugin.roles().contains(&role));
+        let runner = |plugin: &Plugin| Runner::new(plugin.clone(), pool.clone());
+        Self {
+            transform: last_with(Role::Transform).map(runner),
+            validate: runner(last_with(Role::Validate).unwrap_or(bundled)),
+            version: runner(last_with(Role::Version).unwrap_or(bundled)),
+        }
+    }
+
+    /// The transform role, which ingest needs; none if no plug-in has it.
+    pub fn transform(&self) -> Option<Arc<dyn Transform>> {
+        self.transform.clone().map(|runner| Arc::new(runner) as _)
+    }
+
+    /// The validate role.
+    pub fn validate(&self) -> Arc<dyn Validate> {
+        Arc::new(self.validate.clone())
+    }
+
+    /// The version role.
+    pub fn version(&self) -> Arc<dyn Version> {
+        Arc::new(self.version.clone())
+    }
+
+    /// The plug-in that plays a role.
+    pub fn plugin(&self, role: Role) -> Option<&Plugin> {
+        match role {
+            Role::Transform => self.transform.as_ref().map(Runner::plugin),
+            Role::Validate => Some(self.validate.plugin()),
+            Role::Version => Some(self.version.plugin()),
+        }
+    }
+
+    /// Name, version and digest of the plug-in that plays a role.
+    pub fn plugin_ref(&self, role: Role) -> Option<PluginRef> {
+        self.plugin(role).map(Plugin::plugin_ref)
+    }
+}

@@ -1,0 +1,182 @@
+//! The threads that guests run on. Guests are synchronous and compute, so they have no place on the reactor's threads:
+//! tokio does input and output, these threads do guests.
+
+use crate::{
+    instance::{Instance, START_CODE},
+    load::Loaded,
+};
+use host_core::plugin::BatchFailure;
+use std::{
+    collections::HashMap,
+    io,
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Threads for guests, shared by all plug-ins of a process. They end with it, each after the work that it is at: nobody waits for
+/// that, because a guest that loops may take minutes, and an interrupt has to end the program before.
+#[derive(Debug)]
+pub struct Pool {
+    sender: mpsc::Sender<Task>,
+    threads: usize,
+}
+
+type Task = Box<dyn FnOnce(&mut Warm) + Send>;
+
+/// The work was not done: the thread panicked in the middle of it.
+#[derive(Debug)]
+pub(super) struct Lost;
+
+/// The instances that a thread keeps, one a plug-in.
+#[derive(Default)]
+pub(super) struct Warm {
+    instances: HashMap<u64, Instance>,
+}
+
+impl Warm {
+    /// Lends an instance of a plug-in: the thread's own, or a new one. It is kept for the next call unless it is spent.
+    pub(super) fn with<T>(
+        &mut self,
+        plugin: &Loaded,
+        work: impl FnOnce(&mut Instance) -> T,
+    ) -> Result<T, BatchFailure> {
+        // Taken out for the time of the work, so that a panic in the middle leaves nothing half done behind.
+        let mut instance = match self.instances.remove(&plugin.id) {
+            Some(instance) => instance,
+            None => self.start(plugin)?,
+        };
+        let result = work(&mut instance);
+        if !instance.is_spent(&plugin.limits) {
+            self.instances.insert(plugin.id, instance);
+        }
+        Ok(result)
+    }
+
+    fn start(&mut self, plugin: &Loaded) -> Result<Instance, BatchFailure> {
+        match Instance::new(plugin) {
+            // The engine has room for a number of instances; those that other plug-ins left here may take it up.
+            Err(failure) if failure.code == START_CODE && !self.instances.is_empty() => {
+                self.instances.clear();
+                Instance::new(plugin)
+            }
+            started => started,
+        }
+    }
+}
+
+impl Pool {
+    /// Starts a number of threads.
+    pub fn new(threads: NonZeroUsize) -> io::Result<Arc<Self>> {
+        // Bounded: whoever has more work waits, instead of keeping batches in memory.
+        let (sender, receiver) = mpsc::channel(threads.get());
+        let receiver = Arc::new(Mutex::new(receiver));
+        let spawn = |n| {
+            let receiver = receiver.clone();
+            thread::Builder::new().name(format!("plugin-{n}")).spawn(move || work(&receiver)).map(drop)
+        };
+        (0..threads.get()).try_for_each(spawn)?;
+        Ok(Arc::new(Self { sender, threads: threads.get() }))
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Does some work on one of the threads. If the caller goes away before it has begun, it is not done.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Warm) -> T + Send + 'static,
+    ) -> Result<T, Lost> {
+        let (reply, answer) = oneshot::channel();
+        let task: Task = Box::new(move |warm| {
+            if !reply.is_closed() {
+                // Nobody may be waiting any more: then the answer is not needed.
+                let _ = reply.send(work(warm));
+            }
+        });
+        self.sender.send(task).await.map_err(|_| Lost)?;
+        answer.await.map_err(|_| Lost)
+    }
+}
+
+fn work(receiver: &Mutex<mpsc::Receiver<Task>>) {
+    let mut warm = Warm::default();
+    loop {
+        // One idle thread waits inside of the lock, the others for the lock: the effect is the same.
+        let task = receiver.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let Some(task) = task else { return };
+        // The instances may be in any state after a panic, so none of them is kept.
+        if catch_unwind(AssertUnwindSafe(|| task(&mut warm))).is_err() {
+            tracing::error!("a thread for plug-ins panicked; it goes on with fresh instances");
+            warm = Warm::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(threads: usize) -> Arc<Pool> {
+        Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_work_only() {
+        let pool = pool(1);
+        assert!(pool.run(|_| panic!("on purpose")).await.map(|(): ()| ()).is_err());
+        assert_eq!(pool.run(|_| 7).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_work_that_nobody_waits_for() {
+        let pool = pool(1);
+        let (begin, begun) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let (done, is_done) = std::sync::mpsc::channel();
+        let mut answer = Box::pin(pool.run(move |_| {
+            begin.send(()).unwrap();
+            let _ = ended.recv();
+            done.send(()).unwrap();
+        }));
+        assert!(futures::poll!(&mut answer).is_pending());
+        begun.recv().unwrap();
+        drop(answer);
+        drop(pool);
+        drop(end);
+        is_done.recv().unwrap();
+    }
+
+    #[tokio::test]
+    async fn all_threads_work_at_once() {
+        let pool = pool(3);
+        let barrier = Arc::new(std::sync::Barrier::new(3));
+        let wait = || {
+            let barrier = barrier.clone();
+            pool.run(move |_| barrier.wait().is_leader())
+        };
+        let (a, b, c) = tokio::join!(wait(), wait(), wait());
+        assert_eq!([a, b, c].into_iter().filter(|leader| matches!(leader, Ok(true))).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_is_not_begun() {
+        let pool = pool(1);
+        let (started, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.run(move |_| wait.recv()).await }
+        });
+        tokio::task::yield_now().await;
+        let queued =
+            tokio::time::timeout(std::time::Duration::from_millis(1), pool.run(|_| panic!("begun"))).await;
+        assert!(queued.map(|done: Result<(), Lost>| done.is_ok()).is_err());
+        drop(started);
+        assert!(busy.await.unwrap().unwrap().is_err());
+        assert!(pool.run(|_| ()).await.is_ok());
+    }
+}

@@ -1,0 +1,287 @@
+//! The roles of a plug-in, as the pipeline sees them: batches go to the pool, faults are isolated, answers are checked.
+
+use crate::{
+    Cost, Plugin, Pool,
+    answer::Called,
+    bisect::{Stop, bisect},
+    checks::Checker,
+    contract_v0_1::Guest,
+    fault::{Fault, FaultKind},
+    instance::CallError,
+    load::Loaded,
+    pool::Warm,
+    sandbox::Sandbox,
+    text::bounded,
+};
+use async_trait::async_trait;
+use host_core::{
+    model::{Manifest, Product},
+    plugin::{
+        BatchFailure, MadeDocument, ProductOutcome, Refusal, Transform, Validate, Verdict, Version,
+        VersionOrdering, VersionPair,
+    },
+};
+use serde_json::{Map, Value};
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use wasmtime::Store;
+
+/// Characters of a product's id that go into a message.
+const ID_CHARACTERS: usize = 100;
+
+/// A plug-in on the threads that it runs on.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    plugin: Plugin,
+    pool: Arc<Pool>,
+}
+
+impl Runner {
+    /// Puts a plug-in on a pool.
+    pub fn new(plugin: Plugin, pool: Arc<Pool>) -> Self {
+        Self { plugin, pool }
+    }
+
+    /// The plug-in.
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// Transforms a batch like [`Transform::transform`] and says what it cost, the search for guilty products included.
+    pub async fn transform_at_cost(
+        &self,
+        products: Vec<Product>,
+    ) -> Result<(Vec<(Product, ProductOutcome)>, Cost), BatchFailure> {
+        self.run(move |warm, plugin| {
+            let isolated = {
+                let texts: Vec<&str> = products.iter().map(|product| product.text.as_str()).collect();
+                let name = |item: usize| products[item].id.as_deref().map(|id| bounded(id, ID_CHARACTERS));
+                Batch::new(warm, plugin, "product", texts.len()).isolate(
+                    |guest, store, range| guest.transform(store, &texts[range]),
+                    |checker, len, said| checker.transformed(len, said),
+                    name,
+                    |refusal| ProductOutcome { refused: Some(refusal), ..ProductOutcome::default() },
+                )
+            };
+            match isolated {
+                Ok((outcomes, cost)) => Ok((products.into_iter().zip(outcomes).collect(), cost)),
+                Err(failed) => {
+                    let (failure, before) = *failed;
+                    Err(BatchFailure { before: products.into_iter().zip(before).collect(), ..failure })
+                }
+            }
+        })
+        .await
+    }
+
+    /// Judges a batch like [`Validate::validate`] and says what it cost.
+    pub async fn validate_at_cost(
+        &self,
+        documents: Vec<MadeDocument>,
+    ) -> Result<(Vec<Verdict>, Cost), BatchFailure> {
+        self.run(move |warm, plugin| {
+            let isolated = Batch::new(warm, plugin, "document", documents.len()).isolate(
+                |guest, store, range| guest.validate(store, &documents[range]),
+                |checker, len, said| checker.verdicts(len, said),
+                // The report has it beside the message.
+                |_| None,
+                |refusal| Verdict { refused: Some(refusal), ..Verdict::default() },
+            );
+            isolated.map_err(|failed| failed.0)
+        })
+        .await
+    }
+
+    /// Compares pairs like [`Version::compare`] and says what it cost.
+    pub async fn compare_at_cost(
+        &self,
+        pairs: Vec<VersionPair>,
+    ) -> Result<(Vec<Result<VersionOrdering, Refusal>>, Cost), BatchFailure> {
+        self.run(move |warm, plugin| {
+            let text = |fields: Map<String, Value>| Value::Object(fields).to_string();
+            let pairs: Vec<(String, String)> =
+                pairs.into_iter().map(|(incoming, stored)| (text(incoming), text(stored))).collect();
+            let isolated = Batch::new(warm, plugin, "pair of versions", pairs.len()).isolate(
+                |guest, store, range| guest.compare(store, &pairs[range]),
+                |checker, len, said| Ok(checker.orderings(len, said)?.into_iter().map(Ok).collect()),
+                |_| None,
+                Err,
+            );
+            isolated.map_err(|failed| failed.0)
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Warm, &Loaded) -> Result<T, BatchFailure> + Send + 'static,
+    ) -> Result<T, BatchFailure> {
+        let plugin = self.plugin.clone();
+        let done = self.pool.run(move |warm| work(warm, plugin.loaded())).await;
+        done.unwrap_or_else(|_lost| {
+            let message = "the host itself failed while it ran the plug-in; see the log";
+            Err(self.plugin.loaded().failure("host-panic".to_owned(), message))
+        })
+    }
+}
+
+#[async_trait]
+impl Transform for Runner {
+    fn manifest(&self) -> &Manifest {
+        self.plugin.manifest()
+    }
+
+    async fn transform(
+        &self,
+        products: Vec<Product>,
+    ) -> Result<Vec<(Product, ProductOutcome)>, BatchFailure> {
+        Ok(self.transform_at_cost(products).await?.0)
+    }
+}
+
+#[async_trait]
+impl Validate for Runner {
+    fn manifest(&self) -> &Manifest {
+        self.plugin.manifest()
+    }
+
+    async fn validate(&self, documents: Vec<MadeDocument>) -> Result<Vec<Verdict>, BatchFailure> {
+        Ok(self.validate_at_cost(documents).await?.0)
+    }
+}
+
+#[async_trait]
+impl Version for Runner {
+    fn manifest(&self) -> &Manifest {
+        self.plugin.manifest()
+    }
+
+    async fn compare(
+        &self,
+        pairs: Vec<VersionPair>,
+    ) -> Result<Vec<Result<VersionOrdering, Refusal>>, BatchFailure> {
+        Ok(self.compare_at_cost(pairs).await?.0)
+    }
+}
+
+impl Cost {
+    /// Adds a call that took some time, after which the instance stood at `cost`.
+    fn add(&mut self, time: Duration, (instructions, memory_bytes): (Option<u64>, usize)) {
+        self.time += time;
+        self.memory_bytes = self.memory_bytes.max(memory_bytes);
+        if let Some(more) = instructions {
+            self.instructions = Some(self.instructions.unwrap_or(0).saturating_add(more));
+        }
+    }
+}
+
+/// Why a batch failed, and the outcomes of the items before.
+type Failed<T> = Box<(BatchFailure, Vec<T>)>;
+
+/// A batch on its way through a guest.
+struct Batch<'a> {
+    warm: &'a mut Warm,
+    plugin: &'a Loaded,
+    /// What an item is, in messages.
+    item: &'static str,
+    len: usize,
+    cost: Cost,
+}
+
+impl<'a> Batch<'a> {
+    fn new(warm: &'a mut Warm, plugin: &'a Loaded, item: &'static str, len: usize) -> Self {
+        Self { warm, plugin, item, len, cost: Cost::default() }
+    }
+
+    /// Runs the batch and, when the guest misbehaves, parts of it until the guilty items stand alone.
+    fn isolate<Raw, T>(
+        mut self,
+        call: impl Fn(&Guest, &mut Store<Sandbox>, Range<usize>) -> Called<Raw>,
+        check: impl Fn(&Checker<'_>, usize, Raw) -> Result<Vec<T>, String>,
+        name: impl Fn(usize) -> Option<String>,
+        refused: impl Fn(Refusal) -> T,
+    ) -> Result<(Vec<T>, Cost), Failed<T>> {
+        let (plugin, item, len) = (self.plugin, self.item, self.len);
+        let checker = Checker { plugin: &plugin.reference, limits: &plugin.limits };
+        let mut patience = Patience::new(plugin);
+        let run = |range: Range<usize>| {
+            patience.check()?;
+            let done = self.warm.with(plugin, |instance| {
+                let (len, started) = (range.len(), Instant::now());
+                let said =
+                    instance.call(&plugin.limits, &plugin.engine, |guest, store| call(guest, store, range));
+                self.cost.add(started.elapsed(), instance.cost(&plugin.engine, &plugin.limits));
+                check(&checker, len, said?).map_err(|breach| {
+                    CallError::Fault(Fault { log: instance.take_log(), ..Fault::contract(breach) })
+                })
+            });
+            match done {
+                Ok(Ok(outcomes)) => {
+                    plugin.conduct.good(outcomes.len(), &plugin.limits);
+                    Ok(outcomes)
+                }
+                Ok(Err(CallError::Fault(fault))) => {
+                    patience.note(&fault);
+                    Err(Stop::Fault(fault))
+                }
+                Ok(Err(CallError::Failure(said))) => {
+                    Err(Stop::Abort(plugin.failure(said.code, &said.message)))
+                }
+                Err(failure) => Err(Stop::Abort(failure)),
+            }
+        };
+        let guilty = |position, fault: Fault| {
+            plugin.conduct.fault(&fault, &plugin.reference, &plugin.limits);
+            let item = name(position).map_or(format!("this {item}"), |name| format!("{item} {name}"));
+            refused(fault.into_refusal(&plugin.reference, &item, &plugin.limits))
+        };
+        let outcomes = bisect(len, run, guilty).map_err(Box::new)?;
+        Ok((outcomes, self.cost))
+    }
+}
+
+/// Ends the search for guilty items when it takes too long, or when there are too many of them.
+struct Patience<'a> {
+    plugin: &'a Loaded,
+    /// When the first fault was seen, and the failure that the last one makes if it lasts too long.
+    trouble: Option<(Instant, BatchFailure)>,
+}
+
+impl<'a> Patience<'a> {
+    fn new(plugin: &'a Loaded) -> Self {
+        Self { plugin, trouble: None }
+    }
+
+    fn note(&mut self, fault: &Fault) {
+        let limits = &self.plugin.limits;
+        if self.trouble.is_none() && fault.kind == FaultKind::Timeout {
+            tracing::warn!(
+                "plug-in {} {}; looking for the items that make it so, for up to {} ms",
+                self.plugin.reference,
+                fault.verb_phrase(limits),
+                limits.isolation_ms
+            );
+        }
+        let message = format!(
+            "again and again it {}; the search for the guilty items was given up after {} ms (plugin.limits.isolation_ms)",
+            fault.verb_phrase(limits),
+            limits.isolation_ms
+        );
+        let since = self.trouble.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+        self.trouble = Some((since, self.plugin.failure(fault.code().to_owned(), &message)));
+    }
+
+    fn check(&self) -> Result<(), Stop<Fault, BatchFailure>> {
+        if let Some(stopped) = self.plugin.conduct.stopped() {
+            return Err(Stop::Abort(stopped));
+        }
+        let limit = Duration::from_millis(self.plugin.limits.isolation_ms);
+        match &self.trouble {
+            Some((since, failure)) if since.elapsed() > limit => Err(Stop::Abort(failure.clone())),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What the host keeps for each instance: its memory limits, its log, its WASI.
+
+use crate::{
+    Limits,
+    limits::MemoryLimiter,
+    text::{self, bounded},
+    wasi,
+};
+use std::{collections::VecDeque, sync::Arc};
+
+/// Lines that are kept for the report of a trap.
+const TAIL_LINES: usize = 20;
+
+/// Characters of a line that are kept for the report of a trap; a panic message fits.
+const TAIL_CHARACTERS: usize = 1_000;
+
+/// The data of a store.
+#[derive(Debug)]
+pub(super) struct Sandbox {
+    pub(super) limiter: MemoryLimiter,
+    pub(super) log: Log,
+    pub(super) wasi: wasi::State,
+}
+
+impl Sandbox {
+    pub(super) fn new(plugin: Arc<str>, limits: &Limits) -> Self {
+        Self {
+            limiter: MemoryLimiter::new(limits),
+            log: Log::new(plugin, limits.log_bytes),
+            wasi: wasi::State::new(limits.wasi_handles),
+        }
+    }
+
+    /// Begins a call: forgets the last one.
+    pub(super) fn begin(&mut self) {
+        self.limiter.take_refused();
+        self.log.begin();
+        self.wasi.begin();
+    }
+
+    /// Ends a call.
+    pub(super) fn end(&mut self) {
+        self.end_lines();
+        self.log.end();
+    }
+}
+
+/// A line that a guest wrote.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) level: tracing::Level,
+    pub(super) message: String,
+}
+
+/// The log of one instance: bounded for each call, free of control characters, the last lines at hand for traps.
+#[derive(Debug)]
+pub(super) struct Log {
+    plugin: Arc<str>,
+    bytes_per_call: usize,
+    bytes: usize,
+    cut_lines: u64,
+    cut_bytes: u64,
+    tail: VecDeque<String>,
+}
+
+impl Log {
+    fn new(plugin: Arc<str>, bytes_per_call: usize) -> Self {
+        Self { plugin, bytes_per_call, bytes: 0, cut_lines: 0, cut_bytes: 0, tail: VecDeque::new() }
+    }
+
+    /// Forgets the last call.
+    pub(super) fn begin(&mut self) {
+        (self.bytes, self.cut_lines, self.cut_bytes) = (0, 0, 0);
+        self.tail.clear();
+    }
+
+    /// Takes a line of the guest.
+    pub(super) fn write(&mut self, line: Line) {
+        // The tail takes lines beyond the bound as well: the last one says why the guest gave up.
+        if self.tail.len() == TAIL_LINES {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(bounded(&line.message, TAIL_CHARACTERS));
+
+        self.bytes = self.bytes.saturating_add(line.message.len());
+        if self.bytes > self.bytes_per_call {
+            self.cut_lines += 1;
+            self.cut_bytes += line.message.len() as u64;
+            return;
+        }
+        let (plugin, message) = (&*self.plugin, text::printable(&line.message));
+        // The level of an event is part of its static description, hence one macro a level.
+        match line.level {
+            tracing::Level::ERROR => tracing::error!(target: "plugin", plugin, "{message}"),
+            tracing::Level::WARN => tracing::warn!(target: "plugin", plugin, "{message}"),
+            tracing::Level::INFO => tracing::info!(target: "plugin", plugin, "{message}"),
+            _ => tracing::debug!(target: "plugin", plugin, "{message}"),
+        }
+    }
+
+    /// Ends a call: says how much was cut.
+    pub(super) fn end(&mut self) {
+        if self.cut_lines > 0 {
+            tracing::warn!(
+                target: "plugin",
+                plugin = &*self.plugin,
+                "{} more lines with {} bytes were cut: a call may log {} bytes",
+                self.cut_lines, self.cut_bytes, self.bytes_per_call
+            );
+        }
+    }
+
+    /// The last lines of the call.
+    pub(super) fn take_tail(&mut self) -> Vec<String> {
+        self.tail.drain(..).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(bytes: usize, lines: impl IntoIterator<Item = String>) -> Log {
+        let mut log = Log::new("p".into(), bytes);
+        log.begin();
+        for message in lines {
+            log.write(Line { level: tracing::Level::INFO, message });
+        }
+        log
+    }
+
+    #[test]
+    fn a_flood_is_cut_but_its_last_lines_stay() {
+        let mut log = log(100, (0..1000).map(|n| format!("line {n}")));
+        assert_eq!(log.cut_lines, 1000 - 15);
+        let tail = log.take_tail();
+        assert_eq!((tail.len(), tail[19].as_str()), (20, "line 999"));
+        log.begin();
+        assert_eq!((log.bytes, log.cut_lines, log.take_tail().len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_long_line_stays_short_in_the_tail() {
+        assert_eq!(log(9, ["é".repeat(1 << 20)]).take_tail()[0].chars().count(), TAIL_CHARACTERS);
+    }
+}

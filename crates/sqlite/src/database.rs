@@ -1,0 +1,186 @@
+//! The SQLite file: connections, transactions, schema.
+
+use super::DatabaseError;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::Mutex;
+
+/// Marks the file as the host's: `host` in ASCII.
+const APPLICATION_ID: i64 = 0x686f_7374;
+
+/// The steps from an empty file to the present schema. A step that has been released is never changed.
+const MIGRATIONS: &[&str] = &[
+    concat!(
+        include_str!("schema/queue.sql"),
+        include_str!("schema/jobs.sql"),
+        include_str!("schema/catalog.sql")
+    ),
+    concat!(include_str!("schema/settings.sql"), include_str!("schema/superseded.sql")),
+    include_str!("schema/loads.sql"),
+    include_str!("schema/redrive.sql"),
+    include_str!("schema/last_error.sql"),
+];
+
+/// How long a transaction waits for other processes. Theirs last milliseconds; this long is a process that hangs.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Statements that a connection keeps prepared: more than the host has.
+const PREPARED_STATEMENTS: usize = 128;
+
+/// Why a transaction did not happen, before it is known to which file.
+#[derive(Debug)]
+pub enum Cause {
+    /// SQLite's own error.
+    Sqlite(rusqlite::Error),
+    /// What was read is not what the host writes.
+    Unreadable(Box<dyn std::error::Error + Send + Sync>),
+    /// The caller asks for what must not be.
+    Refused(String),
+}
+
+impl Cause {
+    pub fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Unreadable(Box::new(error))
+    }
+}
+
+impl From<rusqlite::Error> for Cause {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Plain data as a JSON column.
+pub fn to_json(value: &impl Serialize) -> Result<String, Cause> {
+    serde_json::to_string(value).map_err(Cause::corrupt)
+}
+
+/// The plain data of a JSON column.
+pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, Cause> {
+    serde_json::from_str(text).map_err(Cause::corrupt)
+}
+
+/// A database file. One connection writes, another reads without waiting for it.
+pub struct Database {
+    path: PathBuf,
+    // Closed before the writer: the last connection puts the journal into the file, and the writer knows it already.
+    reader: Arc<Mutex<Connection>>,
+    // SQLite has one writer at a time anyway; waiting for this lock is fair, waiting for SQLite's is polling.
+    pub writer: Arc<Mutex<Connection>>,
+}
+
+impl Database {
+    /// Opens the file and brings its schema up to date, or refuses a newer or foreign one.
+    pub fn open(path: &Path) -> Result<Self, DatabaseError> {
+        let name = path.display().to_string();
+        let writer = connect(path).and_then(|mut writer| {
+            let refused = migrate(&mut writer, &name)?;
+            Ok((writer, refused))
+        });
+        let writer = match writer.map_err(|source| DatabaseError::of(name.clone(), source))? {
+            (_, Some(refused)) => return Err(refused),
+            (writer, None) => writer,
+        };
+        let reader = connect(path)
+            .and_then(|reader| reader.pragma_update(None, "query_only", true).map(|()| reader))
+            .map_err(|source| DatabaseError::of(name, source))?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Arc::new(Mutex::new(writer)),
+            reader: Arc::new(Mutex::new(reader)),
+        })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs a transaction that holds the file's write lock from its beginning, so that what it reads stays true until
+    /// it ends. It happens as a whole or not at all; dropping the future does not stop it.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Cause> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        self.run(&self.writer, TransactionBehavior::Immediate, work).await
+    }
+
+    /// Runs queries that all see the same moment, without waiting for a writer.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Cause> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        self.run(&self.reader, TransactionBehavior::Deferred, work).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        connection: &Arc<Mutex<Connection>>,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Cause> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        let mut connection = connection.clone().lock_owned().await;
+        let done = tokio::task::spawn_blocking(move || {
+            let transaction = connection.transaction_with_behavior(behavior)?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        })
+        .await;
+        let path = || self.path.display().to_string();
+        match done {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(Cause::Sqlite(source))) => Err(DatabaseError::of(path(), source)),
+            Ok(Err(Cause::Unreadable(source))) => Err(DatabaseError::Unreadable { path: path(), source }),
+            Ok(Err(Cause::Refused(why))) => Err(DatabaseError::Refused(why)),
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+            Err(_) => Err(DatabaseError::Ending),
+        }
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // After a power cut the last transactions may be gone, all of them from some moment on. That is safe because queue,
+    // jobs and catalog are in this one file: they go back to the same moment, and the work after it is done again.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // In KiB. More is not faster: what is written goes on to other pages, and the system keeps those of the file as well.
+    connection.pragma_update(None, "cache_size", -8_192)?;
+    // The journal is reused; without a limit it would keep the size of its largest moment.
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    Ok(connection)
+}
+
+/// Applies the missing steps in one transaction; says why if the file must be left alone.
+fn migrate(connection: &mut Connection, path: &str) -> rusqlite::Result<Option<DatabaseError>> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let number = |pragma: &str| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let found = number("user_version")?;
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if number("application_id")? != APPLICATION_ID && (tables > 0 || found != 0) {
+        return Ok(Some(DatabaseError::Foreign { path: path.to_owned() }));
+    }
+    let known = MIGRATIONS.len();
+    let Some(missing) = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..)) else {
+        return Ok(Some(DatabaseError::NewerSchema { path: path.to_owned(), found, known: known as i64 }));
+    };
+    if !missing.is_empty() {
+        for step in missing {
+            transaction.execute_batch(step)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", known)?;
+    }
+    transaction.commit()?;
+    Ok(None)
+}

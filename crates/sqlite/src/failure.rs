@@ -1,0 +1,78 @@
+//! Turns what SQLite says into what a person can do about it.
+
+use host_core::storage::{StoreError, StoreErrorKind};
+use rusqlite::ErrorCode;
+
+/// A database call failed; the message names the file and what helps.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    #[error("the disk of {path} is full; free some space and start again, nothing is lost")]
+    DiskFull { path: String, source: rusqlite::Error },
+    #[error("{path} cannot be written; check the owner and permissions of the file and its folder")]
+    NotWritable { path: String, source: rusqlite::Error },
+    #[error("{path} cannot be read or written; check the disk and that the folder is on a local file system")]
+    Io { path: String, source: rusqlite::Error },
+    #[error("{path} is no database or is damaged; restore it, or move it away and ingest again")]
+    Damaged { path: String, source: rusqlite::Error },
+    #[error("{path} is held by another process; this goes by itself unless that process hangs")]
+    Locked { path: String, source: rusqlite::Error },
+    #[error(
+        "{path} has schema {found}, this host knows schemas up to {known}; use the newer host that wrote it"
+    )]
+    NewerSchema { path: String, found: i64, known: i64 },
+    #[error("{path} is a database of another program; give the host a data directory of its own")]
+    Foreign { path: String },
+    #[error("{path} holds what this host cannot read; restore it, or move it away and ingest again")]
+    Unreadable { path: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("{0}")]
+    Refused(String),
+    #[error("the statement on {path} failed; this is a defect of the host")]
+    Defect { path: String, source: rusqlite::Error },
+    #[error("the program is ending")]
+    Ending,
+}
+
+impl DatabaseError {
+    /// What SQLite's error means for the file at `path`.
+    pub fn of(path: String, source: rusqlite::Error) -> Self {
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::DiskFull { path, source },
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                Self::NotWritable { path, source }
+            }
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged { path, source },
+            Some(
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed,
+            ) => Self::Locked { path, source },
+            Some(ErrorCode::SystemIoFailure | ErrorCode::NoLargeFileSupport) => Self::Io { path, source },
+            Some(_) => Self::Defect { path, source },
+            None => match source {
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::Utf8Error(..) => Self::Unreadable { path, source: Box::new(source) },
+                source => Self::Defect { path, source },
+            },
+        }
+    }
+
+    /// What the failure means to the caller.
+    pub fn kind(&self) -> StoreErrorKind {
+        match self {
+            Self::Locked { .. } | Self::Ending => StoreErrorKind::Transient,
+            Self::Damaged { .. } | Self::Unreadable { .. } => StoreErrorKind::Corrupt,
+            Self::DiskFull { .. }
+            | Self::NotWritable { .. }
+            | Self::Io { .. }
+            | Self::NewerSchema { .. }
+            | Self::Foreign { .. }
+            | Self::Refused(_)
+            | Self::Defect { .. } => StoreErrorKind::Permanent,
+        }
+    }
+
+    /// The failure of a store's call.
+    pub fn during(self, action: impl Into<String>) -> StoreError {
+        StoreError { action: action.into(), kind: self.kind(), source: Box::new(self) }
+    }
+}

@@ -1,0 +1,83 @@
+//! Turns what an AWS call says into what decides and what a person can do about it.
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use host_core::storage::{StoreError, StoreErrorKind};
+
+/// An AWS call failed, after the client's own repetitions.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct AwsError {
+    code: Option<String>,
+    kind: StoreErrorKind,
+    message: String,
+}
+
+impl AwsError {
+    /// The service's name of the failure, if the service answered.
+    pub(crate) fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    pub(crate) fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    pub(crate) fn during(self, action: impl Into<String>) -> StoreError {
+        StoreError { action: action.into(), kind: self.kind, source: Box::new(self) }
+    }
+}
+
+/// Names of failures that go away by themselves. Everything else that a service says of a call stays as it is.
+const TRANSIENT: [&str; 14] = [
+    "ConditionalRequestConflict",
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "LimitExceededException",
+    "OperationAborted",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "ThrottlingException",
+    "TransactionInProgressException",
+];
+
+/// What a failed call means.
+pub(crate) fn failure<E, R>(error: SdkError<E, R>) -> AwsError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    let code = error.code().map(str::to_owned);
+    let said = error.message().map(str::to_owned);
+    let kind = match &error {
+        SdkError::ServiceError(_) => match code.as_deref() {
+            Some(code) if TRANSIENT.contains(&code) => StoreErrorKind::Transient,
+            // An answer without a name comes from something in between, such as a proxy or a load balancer.
+            None => StoreErrorKind::Transient,
+            Some(_) => StoreErrorKind::Permanent,
+        },
+        SdkError::ConstructionFailure(_) => StoreErrorKind::Permanent,
+        // No credentials, no region, no address; a broken connection has a kind of its own.
+        SdkError::DispatchFailure(failure)
+            if failure.is_user() || (failure.is_other() && failure.as_other().is_none()) =>
+        {
+            StoreErrorKind::Permanent
+        }
+        _ => StoreErrorKind::Transient,
+    };
+    let message = match (&code, said) {
+        (Some(code), Some(said)) => format!("{code}: {said}"),
+        (Some(code), None) => code.clone(),
+        (None, _) => causes(&error),
+    };
+    AwsError { code, kind, message }
+}
+
+/// All causes on one line: the client's own text says only `dispatch failure`.
+fn causes(error: &dyn std::error::Error) -> String {
+    host_core::error::chain(error)
+}

@@ -1,0 +1,87 @@
+//! When a job ends: all segments are full and it is sealed. The record holds the set of full segments, so that the last
+//! update of it, whosever it is, sees that all of them are there. The set may name one that a redrive has just opened, so the
+//! segments themselves are asked, and the end is refused if the record's revision has grown meanwhile.
+
+use super::{Records, completion::is_full, keys, micros, name, of_existing, snapshot::counts_of};
+use crate::table::{Condition, Item, TableError, Update, Updated};
+use host_core::model::{Counts, JobId, JobStatus, Seal};
+
+/// Number of segments of a job with so many chunks.
+pub(super) fn segments(chunks: u32) -> i64 {
+    chunks.div_ceil(keys::SEGMENT).into()
+}
+
+impl Records {
+    /// Notes on the record that a segment is full, and ends the job if it was the last one.
+    pub(super) async fn segment_is_full(&self, id: &JobId, number: u32) -> Result<Option<Item>, TableError> {
+        let Some(record) = self.locate(id).await? else { return Ok(None) };
+        let note = of_existing(record).add_member(name::FULL, number.into()).add(name::REVISION, 1i64);
+        let Updated::Done(record) = self.table.update(&note).await? else { return Ok(None) };
+        self.end_if_complete(id, record.clone()).await?;
+        Ok(Some(record))
+    }
+
+    /// Ends a sealed job whose segments are all full; does nothing if it has ended.
+    async fn end_if_complete(&self, id: &JobId, mut record: Item) -> Result<(), TableError> {
+        let Some(key) = self.locate(id).await? else { return Ok(()) };
+        loop {
+            let Some(chunks) = record.number(name::SEALED_CHUNKS) else { return Ok(()) };
+            let needed = segments(u32::try_from(chunks).map_err(TableError::corrupt)?);
+            if record.has(name::ENDED_AT) || full(&record) < needed {
+                return Ok(());
+            }
+            let seal: Seal = self.seal_of(id, &record).await?;
+            let Some(counts) = self.totals(id, &seal).await? else { return Ok(()) };
+            let end = of_existing(key.clone()).when(unchanged(&record));
+            match self.table.update(&with_end(end, &counts, micros(self.env.now()), chunks)).await? {
+                // Somebody else has changed the record, or ended the job.
+                Updated::Refused(Some(now)) => record = now,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// What became of all items of a job; none while a chunk is not counted. Whoever counts it looks again.
+    pub(super) async fn totals(&self, id: &JobId, seal: &Seal) -> Result<Option<Counts>, TableError> {
+        let found = self.table.query(&keys::of_job(id), keys::SEGMENTS, false, None).await?;
+        let are_full = found.iter().filter(|segment| is_full(segment)).count();
+        if i64::try_from(are_full).unwrap_or(i64::MAX) < segments(seal.chunks) {
+            return Ok(None);
+        }
+        let mut counts = seal.refused;
+        for segment in found {
+            counts += counts_of(&segment);
+        }
+        Ok(Some(counts))
+    }
+}
+
+/// The record is as it was read, in all that decides about the end.
+pub(super) fn unchanged(record: &Item) -> Condition {
+    match record.number(name::REVISION) {
+        Some(revision) => Condition::Is(name::REVISION, revision.into()),
+        None => Condition::Absent(name::REVISION),
+    }
+}
+
+/// How many segments are known to be full.
+pub(super) fn full(record: &Item) -> i64 {
+    i64::try_from(record.numbers(name::FULL).len()).unwrap_or(i64::MAX)
+}
+
+/// The end of a job, once.
+pub(super) fn with_end(update: Update, counts: &Counts, now: i64, chunks: i64) -> Update {
+    update
+        .set(name::STATUS, JobStatus::of_ended(counts).as_str())
+        .set(name::ENDED_AT, now)
+        .set("completed", chunks)
+        .set("processed", counts.processed)
+        .set("unchanged", counts.unchanged)
+        .set("failed", counts.failed)
+        .set("skipped", counts.skipped)
+        .set("conflict", counts.conflict)
+        .set("deleted", counts.deleted)
+        .remove(name::LAST_ERROR)
+        .add(name::REVISION, 1i64)
+        .when(Condition::Absent(name::ENDED_AT))
+}

@@ -1,0 +1,120 @@
+//! Who ingests for an index of a shop: one process at a time, by a lease that another one takes over after a crash.
+
+use super::{Records, after, from_micros, keys, micros, name};
+use crate::table::{Condition, TableError, Update, Updated};
+use host_core::{model::Job, storage::StoreError};
+use jiff::Timestamp;
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// The right to ingest for an index of a shop, prolonged until it is dropped; then it runs out by itself.
+pub struct Ingesting {
+    records: Arc<Records>,
+    job: Job,
+    holder: String,
+    lost: CancellationToken,
+    heartbeat: tokio::task::JoinHandle<()>,
+}
+
+impl Ingesting {
+    /// Cancelled when somebody else has taken the right over: this process was taken for dead and must not go on.
+    pub fn lost(&self) -> &CancellationToken {
+        &self.lost
+    }
+
+    /// Gives the right back, so that nobody waits for it to run out.
+    pub async fn end(self) -> Result<(), StoreError> {
+        self.heartbeat.abort();
+        let ended = self.records.put_ingest_lease(&self.job, &self.holder, Duration::ZERO).await;
+        ended.map(drop).map_err(|error| error.during(format!("ending the ingest of job {}", self.job.id)))
+    }
+}
+
+impl Drop for Ingesting {
+    fn drop(&mut self) {
+        self.heartbeat.abort();
+    }
+}
+
+impl Records {
+    /// Takes the lease or prolongs it; until when another has it otherwise.
+    async fn put_ingest_lease(
+        &self,
+        job: &Job,
+        holder: &str,
+        lease: Duration,
+    ) -> Result<Option<Timestamp>, TableError> {
+        let now = self.env.now();
+        let take = Update::of(keys::ingest(job))
+            .set(name::HOLDER, holder)
+            .set("of_job", job.id.as_str())
+            .set(name::LEASE_UNTIL, after(now, lease))
+            .set(name::EXPIRES_AT, self.expiry())
+            .when(Condition::AnyOf(vec![
+                vec![Condition::Absent("pk")],
+                vec![Condition::Is(name::HOLDER, holder.into())],
+                vec![Condition::AtMost(name::LEASE_UNTIL, micros(now))],
+            ]));
+        Ok(match self.table.update(&take).await? {
+            Updated::Done(_) => None,
+            Updated::Refused(item) => {
+                let until =
+                    item.and_then(|item| item.number(name::LEASE_UNTIL)).unwrap_or_else(|| micros(now));
+                Some(from_micros(until)?)
+            }
+        })
+    }
+
+    /// Whether a process has the lease.
+    pub(crate) async fn is_ingested_into(&self, job: &Job) -> Result<bool, StoreError> {
+        let item = self.table.get(&keys::ingest(job)).await;
+        let item =
+            item.map_err(|error| error.during(format!("looking whether job {} is ingested", job.id)))?;
+        let until = item.and_then(|item| item.number(name::LEASE_UNTIL));
+        Ok(until.is_some_and(|until| until > micros(self.env.now())))
+    }
+
+    /// Begins to ingest for the job's shop and index; waits for as long as another process does. One that gives no
+    /// sign of life keeps others away for `lease`.
+    pub(crate) async fn begin_ingest(
+        self: Arc<Self>,
+        job: &Job,
+        lease: Duration,
+    ) -> Result<Ingesting, StoreError> {
+        let holder = format!("{:016x}{:016x}", self.env.random(), self.env.random());
+        let failed = |error: TableError| error.during(format!("beginning the ingest of job {}", job.id));
+        let mut told = false;
+        while let Some(until) = self.put_ingest_lease(job, &holder, lease).await.map_err(failed)? {
+            if !told {
+                tracing::warn!(
+                    shop_id = job.shop_id,
+                    index_name = job.index_name,
+                    "another process ingests for this shop and index; waiting for its end"
+                );
+                told = true;
+            }
+            let wait = self.env.now().duration_until(until).unsigned_abs();
+            self.env.sleep(wait.clamp(Duration::from_secs(1), lease.max(Duration::from_secs(1)))).await;
+        }
+        let lost = CancellationToken::new();
+        let heartbeat = {
+            let (records, job, holder, lost) = (self.clone(), job.clone(), holder.clone(), lost.clone());
+            tokio::spawn(async move { records.keep_ingest_lease(&job, &holder, lease, &lost).await })
+        };
+        Ok(Ingesting { records: self, job: job.clone(), holder, lost, heartbeat })
+    }
+
+    async fn keep_ingest_lease(&self, job: &Job, holder: &str, lease: Duration, lost: &CancellationToken) {
+        loop {
+            self.env.sleep(lease / 3).await;
+            match self.put_ingest_lease(job, holder, lease).await {
+                Ok(None) => {}
+                Ok(Some(_)) => return lost.cancel(),
+                // Not lost yet: there are two more beats before the lease runs out.
+                Err(error) => {
+                    tracing::warn!(job_id = %job.id, error = %error.source, "could not prolong the lease of the ingest");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Where everything of a job stands in the table.
+//!
+//! | partition | sort key | what |
+//! | --- | --- | --- |
+//! | `PLATFORM#{platform}#SHOP#{shop}` | `JOB#{created_at}#{job}` | the record (seed); the only item with `job_id`, by which `GSI_JobLookup` finds it |
+//! | `JOB#{job}` | `RECORD` | where the record is |
+//! | `JOB#{job}` | `CHUNK#{seq}` | a chunk row |
+//! | `JOB#{job}` | `SEGMENT#{n}` | which chunks of a row of 250 are counted, their counts, and what was taken back of them |
+//! | `JOB#{job}` | `SAMPLE#{class}#{seq}`, `REPORT#{seq}` | samples and report key of a counted chunk |
+//! | `JOB#{job}` | `SEAL#{digest}#{n}` | the seal as text, in parts |
+//! | `JOBS` | `CREATED#{created_at}#{job}` | all jobs by age |
+//! | `SHOP#{shop}` | `PLATFORM#{platform}` | platforms of a shop |
+//! | `SHOP#{shop}` | `INGEST#{index}` | the lease of whoever ingests |
+
+use crate::table::Key;
+use host_core::model::{Class, Digest, Job, JobId};
+use jiff::Timestamp;
+
+/// Chunks counted in one item. A write costs by the item's size: this many numbers stay below 2 KB.
+pub(super) const SEGMENT: u32 = 250;
+
+/// An instant as text that sorts by time.
+pub(super) fn instant(at: Timestamp) -> String {
+    format!("{at:.6}")
+}
+
+pub(super) fn shop_of_platform(platform: &str, shop_id: &str) -> String {
+    format!("PLATFORM#{platform}#SHOP#{shop_id}")
+}
+
+pub(super) const JOB: &str = "JOB#";
+
+pub(super) fn record(job: &Job) -> Key {
+    let sk = format!("{JOB}{}#{}", instant(job.created_at), job.id);
+    Key::new(shop_of_platform(&job.platform, &job.shop_id), sk)
+}
+
+pub(super) fn of_job(id: &JobId) -> String {
+    format!("JOB#{id}")
+}
+
+pub(super) fn locator(id: &JobId) -> Key {
+    Key::new(of_job(id), "RECORD")
+}
+
+pub(super) fn chunk(id: &JobId, seq: u32) -> Key {
+    Key::new(of_job(id), format!("CHUNK#{seq:08}"))
+}
+
+pub(super) const SEGMENTS: &str = "SEGMENT#";
+
+pub(super) fn segment(id: &JobId, number: u32) -> Key {
+    Key::new(of_job(id), format!("{SEGMENTS}{number:06}"))
+}
+
+/// What the sort keys of all samples of a class begin with.
+pub(super) fn samples(class: Class) -> String {
+    let class = match class {
+        Class::Skipped => "skipped",
+        Class::Failed => "failed",
+        Class::Conflict => "conflict",
+        Class::Warning => "warning",
+    };
+    format!("SAMPLE#{class}#")
+}
+
+pub(super) fn sample(id: &JobId, class: Class, seq: u32) -> Key {
+    Key::new(of_job(id), format!("{}{seq:08}", samples(class)))
+}
+
+pub(super) const REPORTS: &str = "REPORT#";
+
+pub(super) fn report(id: &JobId, seq: u32) -> Key {
+    Key::new(of_job(id), format!("{REPORTS}{seq:08}"))
+}
+
+/// What the sort keys of all parts of a seal begin with.
+pub(super) fn seal_parts(digest: Digest) -> String {
+    format!("SEAL#{}#", &digest.hex()[..16])
+}
+
+pub(super) const ALL_JOBS: &str = "JOBS";
+pub(super) const CREATED: &str = "CREATED#";
+
+pub(super) fn directory(job: &Job) -> Key {
+    Key::new(ALL_JOBS, format!("{CREATED}{}#{}", instant(job.created_at), job.id))
+}
+
+pub(super) fn shop(shop_id: &str) -> String {
+    format!("SHOP#{shop_id}")
+}
+
+pub(super) const PLATFORMS: &str = "PLATFORM#";
+
+pub(super) fn platform(job: &Job) -> Key {
+    Key::new(shop(&job.shop_id), format!("{PLATFORMS}{}", job.platform))
+}
+
+pub(super) fn ingest(job: &Job) -> Key {
+    Key::new(shop(&job.shop_id), format!("INGEST#{}", job.index_name))
+}

@@ -1,0 +1,262 @@
+//! Jobs, chunk rows and counters on single items: each step is one conditional update or a row of them that may be begun
+//! again, and none costs more the larger the job is.
+
+use super::table::{Item, Key, Table, TableError, Update, Value};
+use async_trait::async_trait;
+use host_core::{
+    clock::SharedEnv,
+    model::{ChunkRef, Digest, Job, JobId, Seal},
+    storage::{AttemptError, ChunkOutcome, Claim, JobSnapshot, Jobs, StoreError},
+};
+use jiff::Timestamp;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+mod completion;
+mod end;
+mod ingest;
+mod keys;
+mod lease;
+mod publish;
+mod redrive;
+mod seal;
+mod snapshot;
+mod sweep;
+
+pub use ingest::Ingesting;
+
+/// Names of attributes that several steps speak of.
+mod name {
+    pub(super) const CHUNK: &str = "chunk";
+    pub(super) const CHUNKS: &str = "chunks";
+    pub(super) const COMPLETED: &str = "completed_chunks";
+    pub(super) const ENDED_AT: &str = "ended_at";
+    pub(super) const EPOCH: &str = "epoch";
+    pub(super) const ERROR_MESSAGE: &str = "error_message";
+    pub(super) const EXPECTED: &str = "expected_chunks";
+    pub(super) const EXPIRES_AT: &str = "expires_at";
+    pub(super) const FENCE: &str = "fence";
+    pub(super) const FIRST_ERROR: &str = "first_error";
+    pub(super) const FULL: &str = "full_segments";
+    pub(super) const HOLDER: &str = "holder";
+    pub(super) const JOB: &str = "job";
+    pub(super) const LAST_ERROR: &str = "last_error";
+    pub(super) const LEASE_UNTIL: &str = "lease_until";
+    pub(super) const OUTCOME: &str = "outcome";
+    pub(super) const REDRIVEN: &str = "redriven";
+    pub(super) const REVISION: &str = "revision";
+    pub(super) const SAMPLES: &str = "samples";
+    pub(super) const SEAL: &str = "seal";
+    pub(super) const SEALED_CHUNKS: &str = "sealed_chunks";
+    pub(super) const SINCE: &str = "since";
+    pub(super) const STATE: &str = "state";
+    pub(super) const STATUS: &str = "status";
+}
+
+/// States of a chunk row.
+mod state {
+    pub(super) const PENDING: &str = "PENDING";
+    pub(super) const RUNNING: &str = "RUNNING";
+    pub(super) const SETTLING: &str = "SETTLING";
+    pub(super) const DONE: &str = "DONE";
+}
+
+/// Keys of records that a process remembers.
+const REMEMBERED: usize = 10_000;
+
+/// The jobs of all shops.
+pub(super) struct Records {
+    table: Arc<dyn Table>,
+    env: SharedEnv,
+    /// How long items are kept.
+    retention: Duration,
+    /// Where records are, which never changes, and whether this process has seen them started.
+    known: Mutex<HashMap<JobId, Known>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    record: Key,
+    started: bool,
+}
+
+impl Records {
+    pub(super) fn new(table: Arc<dyn Table>, env: SharedEnv, retention: Duration) -> Self {
+        Self { table, env, retention, known: Mutex::default() }
+    }
+
+    /// When an item that is written now is removed by the table (seconds since 1970).
+    fn expiry(&self) -> Value {
+        let seconds = i64::try_from(self.retention.as_secs()).unwrap_or(i64::MAX);
+        Value::Number(self.env.now().as_second().saturating_add(seconds))
+    }
+
+    fn known(&self, id: &JobId) -> Option<Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn remember(&self, id: &JobId, known: Known) {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED {
+            all.clear();
+        }
+        all.insert(id.clone(), known);
+    }
+
+    /// Where the record of a job is; none if there was never one.
+    async fn locate(&self, id: &JobId) -> Result<Option<Key>, TableError> {
+        if let Some(known) = self.known(id) {
+            return Ok(Some(known.record));
+        }
+        let Some(locator) = self.table.get(&keys::locator(id)).await? else { return Ok(None) };
+        let (Some(pk), Some(sk)) = (locator.text("record_pk"), locator.text("record_sk")) else {
+            return Err(TableError::corrupt("the item that says where the job's record is has no keys"));
+        };
+        let record = Key::new(pk, sk);
+        self.remember(id, Known { record: record.clone(), started: false });
+        Ok(Some(record))
+    }
+
+    /// The record of a job.
+    async fn record(&self, id: &JobId) -> Result<Option<Item>, TableError> {
+        match self.locate(id).await? {
+            Some(key) => self.table.get(&key).await,
+            None => Ok(None),
+        }
+    }
+}
+
+/// An instant as a number that compares by time: microseconds since 1970.
+fn micros(at: Timestamp) -> i64 {
+    at.as_microsecond()
+}
+
+/// The instant that comes `duration` after another; a duration beyond all calendars ends with them.
+fn after(at: Timestamp, duration: Duration) -> i64 {
+    let duration = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    micros(at).saturating_add(duration).min(Timestamp::MAX.as_microsecond())
+}
+
+fn from_micros(micros: i64) -> Result<Timestamp, TableError> {
+    Timestamp::from_microsecond(micros).map_err(TableError::corrupt)
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(item: &Item, name: &str) -> Result<T, TableError> {
+    let text = item.text(name).ok_or_else(|| TableError::corrupt(format!("an item has no `{name}`")))?;
+    serde_json::from_str(text).map_err(TableError::corrupt)
+}
+
+fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("what is stored is plain data")
+}
+
+fn of_job<T>(result: Result<T, TableError>, action: &str, id: &JobId) -> Result<T, StoreError> {
+    result.map_err(|error| error.during(format!("{action} job {id}")))
+}
+
+fn of_chunk<T>(result: Result<T, TableError>, action: &str, id: &JobId, seq: u32) -> Result<T, StoreError> {
+    result.map_err(|error| error.during(format!("{action} chunk {seq} of job {id}")))
+}
+
+/// A change without which the item stays as it is.
+fn of_existing(key: Key) -> Update {
+    Update::of(key).when(super::table::Condition::Exists("pk"))
+}
+
+#[async_trait]
+impl Jobs for Records {
+    async fn create(&self, job: &Job) -> Result<(), StoreError> {
+        of_job(self.create_job(job).await, "creating", &job.id)
+    }
+
+    async fn find_unfinished(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError> {
+        let found = self.unfinished(shop_id, fingerprint).await;
+        found.map_err(|error| error.during(format!("looking for an interrupted job of {shop_id}")))
+    }
+
+    async fn get(&self, id: &JobId) -> Result<Option<JobSnapshot>, StoreError> {
+        of_job(self.snapshot_of(id).await, "reading", id)
+    }
+
+    async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError> {
+        self.latest(shop_id, limit).await.map_err(|error| error.during("listing jobs"))
+    }
+
+    async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError> {
+        let done = self.supersede_by(job).await;
+        done.map_err(|error| error.during(format!("ending the jobs that job {} supersedes", job.id)))
+    }
+
+    async fn cancel(&self, id: &JobId, message: &str) -> Result<bool, StoreError> {
+        of_job(self.cancel_job(id, message).await, "cancelling", id)
+    }
+
+    async fn note_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError> {
+        of_job(self.note_error_of_job(id, error).await, "noting an error of", id)
+    }
+
+    async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {
+        let row = self.table.get(&keys::chunk(id, seq)).await;
+        let chunk = row.and_then(|row| row.map(|row| from_json(&row, name::CHUNK)).transpose());
+        of_chunk(chunk, "reading", id, seq)
+    }
+
+    async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError> {
+        of_chunk(self.add_row(chunk).await, "adding", &chunk.job_id, chunk.seq)
+    }
+
+    async fn seal(&self, id: &JobId, seal: &Seal) -> Result<(), StoreError> {
+        of_job(self.seal_job(id, seal).await, "sealing", id)
+    }
+
+    async fn claim(&self, id: &JobId, seq: u32, lease: Duration) -> Result<Claim, StoreError> {
+        of_chunk(self.claim_row(id, seq, lease).await, "claiming", id, seq)
+    }
+
+    async fn renew(&self, id: &JobId, seq: u32, fence: u64, lease: Duration) -> Result<bool, StoreError> {
+        of_chunk(self.renew_row(id, seq, fence, lease).await, "renewing the lease of", id, seq)
+    }
+
+    async fn give_back(
+        &self,
+        id: &JobId,
+        seq: u32,
+        fence: u64,
+        error: Option<&AttemptError>,
+    ) -> Result<bool, StoreError> {
+        of_chunk(self.give_row_back(id, seq, fence, error).await, "giving back", id, seq)
+    }
+
+    async fn forgive(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
+        of_chunk(self.forgive_row(id, seq).await, "forgetting the attempts at", id, seq)
+    }
+
+    async fn settle(
+        &self,
+        id: &JobId,
+        seq: u32,
+        fence: u64,
+        outcome: &ChunkOutcome,
+    ) -> Result<bool, StoreError> {
+        of_chunk(self.settle_row(id, seq, fence, outcome).await, "settling", id, seq)
+    }
+
+    async fn count(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
+        of_chunk(self.count_row(id, seq).await, "counting", id, seq)
+    }
+
+    async fn finish(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
+        of_chunk(self.finish_row(id, seq).await, "finishing", id, seq)
+    }
+
+    async fn redrive(&self, id: &JobId, seq: u32, epoch: u32) -> Result<Option<u32>, StoreError> {
+        of_chunk(self.redrive_row(id, seq, epoch).await, "redriving", id, seq)
+    }
+
+    async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError> {
+        of_job(self.report_keys(id).await, "listing the reports of", id)
+    }
+}

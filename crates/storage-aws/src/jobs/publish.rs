@@ -1,0 +1,135 @@
+//! Ingest's side: create, add chunks, supersede. The seal has a file of its own.
+
+use super::{Records, from_json, keys, micros, name, of_existing, state, to_json};
+use crate::table::{Condition, Key, TableError, Update, Updated};
+use host_core::{
+    model::{ChunkRef, Job, JobId, JobStatus},
+    storage::AttemptError,
+};
+
+impl Records {
+    /// The record comes last: a job is there when its record is.
+    pub(super) async fn create_job(&self, job: &Job) -> Result<(), TableError> {
+        let Key { pk, sk } = keys::record(job);
+        let locator = self
+            .new_item(keys::locator(&job.id))
+            .set("record_pk", pk)
+            .set("record_sk", sk)
+            .set(name::JOB, to_json(job));
+        // Whoever came first says what the job is, also for one that goes on after a crash.
+        let first: Job = match self.table.update(&locator).await? {
+            Updated::Done(_) => job.clone(),
+            Updated::Refused(there) => from_json(&there.unwrap_or_default(), name::JOB)?,
+        };
+        let job = &first;
+        for key in [keys::directory(job), keys::platform(job)] {
+            let pointer = self
+                .new_item(key)
+                .set("created_job", job.id.as_str())
+                .set("of_platform", job.platform.as_str());
+            self.table.update(&pointer).await?;
+        }
+        let record = self
+            .new_item(keys::record(job))
+            .set("job_id", job.id.as_str())
+            .set("platform", job.platform.as_str())
+            .set("shop_id", job.shop_id.as_str())
+            .set("index_name", job.index_name.as_str())
+            .set("operation", job.operation.as_str())
+            .set("created_at", keys::instant(job.created_at))
+            .set("fingerprint", job.fingerprint.to_string())
+            .set(name::JOB, to_json(job))
+            .set(name::STATUS, JobStatus::Pending.as_str())
+            .set(name::CHUNKS, 0u32);
+        self.table.update(&record).await?;
+        Ok(())
+    }
+
+    /// An item that is left alone if it is there.
+    fn new_item(&self, key: Key) -> Update {
+        Update::of(key).set(name::EXPIRES_AT, self.expiry()).when(Condition::Absent("pk"))
+    }
+
+    /// First the job's number of chunks, then the row: the chunks of a job are added in their order, without gaps.
+    pub(super) async fn add_row(&self, chunk: &ChunkRef) -> Result<(), TableError> {
+        let id = &chunk.job_id;
+        let no_job = || TableError::refused(format!("there is no job {id}"));
+        let chunks = i64::from(chunk.seq) + 1;
+        let record = self.locate(id).await?.ok_or_else(no_job)?;
+        let grown = of_existing(record)
+            .set(name::CHUNKS, chunks)
+            .when(Condition::Absent(name::SEAL))
+            .when(Condition::Absent(name::ENDED_AT))
+            .when(Condition::Below(name::CHUNKS, chunks));
+        let row = keys::chunk(id, chunk.seq);
+        if let Updated::Refused(found) = self.table.update(&grown).await? {
+            let record = found.ok_or_else(no_job)?;
+            let is_closed = record.has(name::SEAL) || record.has(name::ENDED_AT);
+            if is_closed && self.table.get(&row).await?.is_none() {
+                let message = format!("job {id} is sealed or ended and takes no new chunk");
+                return Err(TableError::refused(message));
+            }
+        }
+        let new = self
+            .new_item(row)
+            .set(name::CHUNK, to_json(chunk))
+            .set(name::STATE, state::PENDING)
+            .set(name::FENCE, 0u32)
+            .set(name::SINCE, micros(self.env.now()))
+            .set("attempts", 0u32)
+            .set(name::LEASE_UNTIL, 0u32);
+        self.table.update(&new).await?;
+        Ok(())
+    }
+
+    pub(super) async fn supersede_by(&self, by: &Job) -> Result<Vec<JobId>, TableError> {
+        let message = format!(
+            "superseded by job {}, which reads another export into the index, or the same one after a change; what was \
+             published before stays counted",
+            by.id
+        );
+        let mut superseded = Vec::new();
+        for record in self.records_of_shop(&by.shop_id, None).await? {
+            let job: Job = from_json(&record, name::JOB)?;
+            let is_open = !record.has(name::SEAL) && !record.has(name::ENDED_AT);
+            if job.id == by.id || job.index_name != by.index_name || !is_open {
+                continue;
+            }
+            if let Updated::Done(_) = self.end_unsealed(keys::record(&job), &message).await? {
+                superseded.push(job.id);
+            }
+        }
+        Ok(superseded)
+    }
+
+    /// Ends a job that is not sealed and has not ended.
+    async fn end_unsealed(&self, record: Key, message: &str) -> Result<Updated, TableError> {
+        let end = of_existing(record)
+            .set(name::STATUS, JobStatus::Failed.as_str())
+            .set(name::ENDED_AT, micros(self.env.now()))
+            .set(name::ERROR_MESSAGE, message)
+            .remove(name::LAST_ERROR)
+            .when(Condition::Absent(name::SEAL))
+            .when(Condition::Absent(name::ENDED_AT));
+        self.table.update(&end).await
+    }
+
+    pub(super) async fn cancel_job(&self, id: &JobId, message: &str) -> Result<bool, TableError> {
+        let Some(record) = self.locate(id).await? else { return Ok(false) };
+        if let Updated::Done(_) = self.end_unsealed(record.clone(), message).await? {
+            return Ok(true);
+        }
+        let keep = of_existing(record)
+            .set(name::ERROR_MESSAGE, message)
+            .when(Condition::Exists(name::SEAL))
+            .when(Condition::Absent(name::ENDED_AT));
+        Ok(matches!(self.table.update(&keep).await?, Updated::Done(_)))
+    }
+
+    pub(super) async fn note_error_of_job(&self, id: &JobId, error: &AttemptError) -> Result<(), TableError> {
+        let Some(record) = self.locate(id).await? else { return Ok(()) };
+        let note =
+            of_existing(record).set(name::LAST_ERROR, to_json(error)).when(Condition::Absent(name::ENDED_AT));
+        self.table.update(&note).await.map(drop)
+    }
+}

@@ -1,0 +1,122 @@
+//! The seal: text in parts, because it may name many reports, and the moment from which a job may end.
+
+use super::{
+    Records,
+    completion::is_full,
+    end::{full, segments, unchanged, with_end},
+    keys, micros, name, of_existing, to_json,
+};
+use crate::table::{Condition, Item, Key, TableError, Update, Updated};
+use host_core::model::{Digest, JobId, Seal};
+
+/// Bytes of a part.
+const PART: usize = 32 << 10;
+
+impl Records {
+    pub(super) async fn seal_job(&self, id: &JobId, seal: &Seal) -> Result<(), TableError> {
+        let key =
+            self.locate(id).await?.ok_or_else(|| TableError::refused(format!("there is no job {id}")))?;
+        loop {
+            let Some(mut record) = self.table.get(&key).await? else {
+                return Err(TableError::refused(format!("there is no job {id}")));
+            };
+            if record.has(name::SEAL) {
+                return Ok(());
+            }
+            may_be_sealed(id, seal, &record)?;
+            if let Some(now) = self.close_last_segment(id, seal.chunks).await? {
+                record = now;
+            }
+            let text = to_json(seal);
+            let digest = self.write_parts(id, &text).await?;
+            let update = self.seal_update(id, &key, seal, digest, &record).await?;
+            if let Updated::Done(_) = self.table.update(&update).await? {
+                return Ok(());
+            }
+            // A segment has become full meanwhile, somebody else has sealed it, or it was superseded: looked at again.
+        }
+    }
+
+    /// The update that seals a job as it stands in `record`, and ends it if nothing is missing. If it is made while a
+    /// segment is not noted as full, whoever notes that one finds the seal: nobody can miss the end.
+    async fn seal_update(
+        &self,
+        id: &JobId,
+        key: &Key,
+        seal: &Seal,
+        digest: Digest,
+        record: &Item,
+    ) -> Result<Update, TableError> {
+        let update = of_existing(key.clone())
+            .set(name::SEAL, digest.to_string())
+            .set(name::SEALED_CHUNKS, seal.chunks)
+            .set("total_items", seal.total_items)
+            .when(Condition::Absent(name::SEAL))
+            .when(Condition::Is(name::CHUNKS, seal.chunks.into()))
+            .when(unchanged(record));
+        let counts = match full(record) < segments(seal.chunks) {
+            true => None,
+            false => self.totals(id, seal).await?,
+        };
+        Ok(match counts {
+            Some(counts) => with_end(update, &counts, micros(self.env.now()), seal.chunks.into()),
+            None => update.when(Condition::Absent(name::ENDED_AT)),
+        })
+    }
+
+    /// Tells the last segment how many chunks it will have; gives the record if it has them already.
+    async fn close_last_segment(&self, id: &JobId, chunks: u32) -> Result<Option<Item>, TableError> {
+        let (number, expected) = (chunks / keys::SEGMENT, chunks % keys::SEGMENT);
+        if expected == 0 {
+            return Ok(None);
+        }
+        let close = Update::of(keys::segment(id, number))
+            .set(name::EXPIRES_AT, self.expiry())
+            .set(name::EXPECTED, expected);
+        match self.table.update(&close).await? {
+            Updated::Done(segment) if is_full(&segment) => self.segment_is_full(id, number).await,
+            _ => Ok(None),
+        }
+    }
+
+    async fn write_parts(&self, id: &JobId, text: &str) -> Result<Digest, TableError> {
+        let digest = Digest::of(text.as_bytes());
+        let mut rest = text;
+        for number in 0.. {
+            let (part, behind) = rest.split_at(rest.floor_char_boundary(PART));
+            let key = Key::new(keys::of_job(id), format!("{}{number:06}", keys::seal_parts(digest)));
+            let part = Update::of(key).set(name::EXPIRES_AT, self.expiry()).set("text", part);
+            self.table.update(&part).await?;
+            rest = behind;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        Ok(digest)
+    }
+
+    /// The seal of a record that has one.
+    pub(super) async fn seal_of(&self, id: &JobId, record: &Item) -> Result<Seal, TableError> {
+        let digest = record.text(name::SEAL).unwrap_or_default().to_owned();
+        let digest = Digest::try_from(digest).map_err(TableError::corrupt)?;
+        let parts = self.table.query(&keys::of_job(id), &keys::seal_parts(digest), false, None).await?;
+        let text: String = parts.iter().filter_map(|part| part.text("text")).collect();
+        if Digest::of(text.as_bytes()) != digest {
+            return Err(TableError::corrupt(format!("the seal of job {id} is not what was written")));
+        }
+        serde_json::from_str(&text).map_err(TableError::corrupt)
+    }
+}
+
+fn may_be_sealed(id: &JobId, seal: &Seal, record: &Item) -> Result<(), TableError> {
+    if record.has(name::ENDED_AT) {
+        return Err(TableError::refused(format!("job {id} was superseded by another or cancelled")));
+    }
+    let (chunks, expected) = (record.number(name::CHUNKS).unwrap_or(0), seal.chunks);
+    if chunks != i64::from(expected) {
+        // A job sealed so would end too early or never.
+        let message = format!("job {id} has {chunks} chunks, its seal speaks of {expected}");
+        return Err(TableError::refused(message));
+    }
+    Ok(())
+}

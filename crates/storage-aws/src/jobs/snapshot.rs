@@ -1,0 +1,181 @@
+//! Reading jobs.
+
+use super::{
+    Records,
+    completion::{CLASSES, PER_CLASS},
+    from_json, from_micros, keys, name,
+};
+use crate::table::{Item, TableError};
+use futures::{StreamExt, TryStreamExt};
+use host_core::{
+    model::{Class, Counts, Digest, Entry, Job, JobId, JobStatus},
+    storage::JobSnapshot,
+};
+
+/// Jobs that are read at once.
+const AT_ONCE: usize = 8;
+
+impl Records {
+    pub(super) async fn snapshot_of(&self, id: &JobId) -> Result<Option<JobSnapshot>, TableError> {
+        match self.record(id).await? {
+            Some(record) => self.snapshot(&record).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn snapshot(&self, record: &Item) -> Result<JobSnapshot, TableError> {
+        let job: Job = from_json(record, name::JOB)?;
+        let status = record.text(name::STATUS).unwrap_or_default();
+        let status: JobStatus = serde_json::from_value(status.into()).map_err(TableError::corrupt)?;
+        let seal = match record.has(name::SEAL) {
+            true => Some(self.seal_of(&job.id, record).await?),
+            false => None,
+        };
+        let (mut counts, mut completed_chunks) =
+            (seal.as_ref().map(|seal| seal.refused).unwrap_or_default(), 0);
+        if let (Some(seal), true) = (&seal, record.has(name::ENDED_AT)) {
+            (counts, completed_chunks) = (counts_of(record), seal.chunks);
+        } else {
+            for segment in self.table.query(&keys::of_job(&job.id), keys::SEGMENTS, false, None).await? {
+                counts += counts_of(&segment);
+                completed_chunks += u32::try_from(segment.numbers(name::COMPLETED).len()).unwrap_or(u32::MAX);
+            }
+        }
+        let of_ingest = seal.as_ref().map(|seal| seal.samples.as_slice()).unwrap_or_default();
+        Ok(JobSnapshot {
+            status,
+            counts,
+            chunks: record.number(name::CHUNKS).and_then(|chunks| u32::try_from(chunks).ok()).unwrap_or(0),
+            completed_chunks,
+            samples: self.samples(&job.id, of_ingest).await?,
+            ended_at: record.number(name::ENDED_AT).map(from_micros).transpose()?,
+            error_message: record.text(name::ERROR_MESSAGE).map(str::to_owned),
+            last_error: record
+                .has(name::LAST_ERROR)
+                .then(|| from_json(record, name::LAST_ERROR))
+                .transpose()?,
+            seal,
+            job,
+        })
+    }
+
+    /// The first entries of each class, ingest's before those of all chunks.
+    async fn samples(&self, id: &JobId, of_ingest: &[Entry]) -> Result<Vec<Entry>, TableError> {
+        let mut placed: Vec<(i64, Entry)> = Vec::new();
+        for class in CLASSES {
+            let of_class = of_ingest.iter().filter(|entry| entry.class == class).take(PER_CLASS);
+            let mut first: Vec<(i64, Entry)> = of_class.map(|entry| (-1, entry.clone())).collect();
+            if first.len() < PER_CLASS {
+                first.extend(self.samples_of_chunks(id, class).await?);
+            }
+            first.truncate(PER_CLASS);
+            placed.extend(first);
+        }
+        // Stable: entries of one chunk and class keep their order.
+        placed.sort_by_key(|(seq, _)| *seq);
+        Ok(placed.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    async fn samples_of_chunks(&self, id: &JobId, class: Class) -> Result<Vec<(i64, Entry)>, TableError> {
+        let prefix = keys::samples(class);
+        let mut limit = PER_CLASS;
+        let items = loop {
+            let mut items = self.table.query(&keys::of_job(id), &prefix, false, Some(limit)).await?;
+            let is_all = items.len() < limit;
+            // What a redrive took back is empty.
+            items.retain(|item| item.has("entries"));
+            if is_all || items.len() >= PER_CLASS {
+                break items;
+            }
+            limit *= 2;
+        };
+        let mut found = Vec::new();
+        for item in items {
+            let seq = item.text("sk").and_then(|sk| sk.strip_prefix(&prefix)).unwrap_or_default();
+            let seq: i64 = seq.parse().map_err(TableError::corrupt)?;
+            let entries: Vec<Entry> = from_json(&item, "entries")?;
+            found.extend(entries.into_iter().map(|entry| (seq, entry)));
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn latest(
+        &self,
+        shop_id: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<JobSnapshot>, TableError> {
+        let records = match shop_id {
+            Some(shop_id) => self.records_of_shop(shop_id, Some(limit)).await?,
+            None => self.all_records(limit).await?,
+        };
+        let snapshots: Vec<_> = records.iter().map(|record| self.snapshot(record)).collect();
+        futures::stream::iter(snapshots).buffered(AT_ONCE).try_collect().await
+    }
+
+    pub(super) async fn all_records(&self, limit: usize) -> Result<Vec<Item>, TableError> {
+        let pointers = self.table.query(keys::ALL_JOBS, keys::CREATED, true, Some(limit)).await?;
+        let ids: Vec<JobId> =
+            pointers.iter().filter_map(|item| JobId::new(item.text("created_job")?)).collect();
+        let records: Vec<_> = ids.iter().map(|id| self.record(id)).collect();
+        let records = futures::stream::iter(records).buffered(AT_ONCE);
+        // A pointer without a record is of a job that is just being created, or whose record has expired.
+        Ok(records.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
+    }
+
+    /// Records of a shop on all platforms, newest first.
+    pub(super) async fn records_of_shop(
+        &self,
+        shop_id: &str,
+        limit: Option<usize>,
+    ) -> Result<Vec<Item>, TableError> {
+        let platforms = self.table.query(&keys::shop(shop_id), keys::PLATFORMS, false, None).await?;
+        let mut records = Vec::new();
+        for platform in platforms.iter().filter_map(|item| item.text("of_platform")) {
+            let partition = keys::shop_of_platform(platform, shop_id);
+            records.extend(self.table.query(&partition, keys::JOB, true, limit).await?);
+        }
+        records.sort_by(|a, b| b.text("sk").cmp(&a.text("sk")));
+        records.truncate(limit.unwrap_or(usize::MAX));
+        Ok(records)
+    }
+
+    pub(super) async fn unfinished(
+        &self,
+        shop_id: &str,
+        fingerprint: Digest,
+    ) -> Result<Option<Job>, TableError> {
+        let wanted = fingerprint.to_string();
+        let records = self.records_of_shop(shop_id, None).await?;
+        let mut open = records
+            .iter()
+            .filter(|record| record.text("fingerprint") == Some(&wanted) && !record.has(name::ENDED_AT));
+        open.next().map(|record| from_json(record, name::JOB)).transpose()
+    }
+
+    pub(super) async fn report_keys(&self, id: &JobId) -> Result<Vec<String>, TableError> {
+        let Some(record) = self.record(id).await? else { return Ok(Vec::new()) };
+        let mut reports = match record.has(name::SEAL) {
+            true => self.seal_of(id, &record).await?.reports,
+            false => Vec::new(),
+        };
+        let noted = self.table.query(&keys::of_job(id), keys::REPORTS, false, None).await?;
+        reports.extend(noted.iter().filter_map(|item| item.text("report")).map(str::to_owned));
+        Ok(reports)
+    }
+}
+
+/// Names of the counters.
+pub(super) const COUNTERS: [&str; 6] = ["processed", "unchanged", "failed", "skipped", "conflict", "deleted"];
+
+/// The six counters of a segment or of a record that has ended.
+pub(super) fn counts_of(item: &Item) -> Counts {
+    let number = |name| item.number(name).and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
+    Counts {
+        processed: number("processed"),
+        unchanged: number("unchanged"),
+        failed: number("failed"),
+        skipped: number("skipped"),
+        conflict: number("conflict"),
+        deleted: number("deleted"),
+    }
+}

@@ -1,0 +1,142 @@
+//! Finds in the table what dead processes have left.
+
+use super::{
+    Records, after, completion::is_full, end::full, from_json, keys, micros, name, of_existing,
+    redrive::epoch_of, state,
+};
+use crate::table::{Condition, Item, Key, TableError, Update, Updated};
+use host_core::{
+    model::{ChunkRef, Job, JobId},
+    storage::StoreError,
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// Most rows of a job that are looked at in a sweep. Chunks of a lane are handled in their order, so what hangs is among
+/// the first that are not counted.
+const LOOKED_AT: usize = 1000;
+
+/// What was found of a job.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Chunks whose messages are to be sent in these epochs.
+    pub(crate) to_send: Vec<(ChunkRef, u32)>,
+    /// Chunks that were settled and are counted now.
+    pub(crate) settled: u32,
+    /// Whether the job has ended by that.
+    pub(crate) has_ended: bool,
+}
+
+impl Records {
+    /// Whether nobody has swept for so long; the caller sweeps then.
+    pub(crate) async fn begin_sweep(&self, interval: Duration) -> Result<bool, StoreError> {
+        let now = self.env.now();
+        let begin = Update::of(Key::new("SWEEP", "LEASE")).set(name::LEASE_UNTIL, after(now, interval)).when(
+            Condition::AnyOf(vec![
+                vec![Condition::Absent("pk")],
+                vec![Condition::AtMost(name::LEASE_UNTIL, micros(now))],
+            ]),
+        );
+        let begun = self.table.update(&begin).await.map_err(|error| error.during("beginning to sweep"))?;
+        Ok(matches!(begun, Updated::Done(_)))
+    }
+
+    /// All jobs that have not ended, newest first, and whether each is sealed.
+    pub(crate) async fn open_jobs(&self) -> Result<Vec<(Job, bool)>, StoreError> {
+        let open = async {
+            let mut records = self.all_records(usize::MAX).await?;
+            records.retain(|record| !record.has(name::ENDED_AT));
+            let job = |record: &Item| Ok((from_json(record, name::JOB)?, record.has(name::SEAL)));
+            records.iter().map(job).collect::<Result<Vec<_>, TableError>>()
+        };
+        open.await.map_err(|error: TableError| error.during("looking for jobs that have not ended"))
+    }
+
+    /// Whether a job that is not sealed is older than `bound` and nobody ingests for it.
+    pub(crate) async fn is_abandoned(&self, job: &Job, bound: Duration) -> Result<bool, StoreError> {
+        let is_new = after(job.created_at, bound) > micros(self.env.now());
+        Ok(!is_new && !self.is_ingested_into(job).await?)
+    }
+
+    /// Mends a job: brings to their end what is settling or half redriven, claims the right to send again what has waited
+    /// for longer than `bound`, and looks whether the job has ended.
+    pub(crate) async fn sweep(&self, id: &JobId, bound: Duration) -> Result<Found, StoreError> {
+        self.sweep_job(id, bound).await.map_err(|error| error.during(format!("sweeping job {id}")))
+    }
+
+    async fn sweep_job(&self, id: &JobId, bound: Duration) -> Result<Found, TableError> {
+        let mut found = Found::default();
+        let Some(record) = self.record(id).await? else { return Ok(found) };
+        let chunks = record.number(name::CHUNKS).and_then(|chunks| u32::try_from(chunks).ok()).unwrap_or(0);
+        let segments = self.table.query(&keys::of_job(id), keys::SEGMENTS, false, None).await?;
+        let counted: BTreeSet<i64> =
+            segments.iter().flat_map(|segment| segment.numbers(name::COMPLETED)).copied().collect();
+        let missing = (0..chunks).filter(|seq| !counted.contains(&i64::from(*seq)));
+        for seq in missing.take(LOOKED_AT) {
+            // One that is not there is added by the ingest that goes on.
+            let Some(row) = self.table.get(&keys::chunk(id, seq)).await? else { continue };
+            let epoch = match row.text(name::STATE) {
+                Some(state::SETTLING) => {
+                    self.count_row(id, seq).await?;
+                    self.finish_row(id, seq).await?;
+                    found.settled += 1;
+                    None
+                }
+                // Done and not counted: a redrive has died.
+                Some(state::DONE) => self.redrive_row(id, seq, epoch_of(&row)).await?,
+                _ => self.overdue(id, seq, bound).await?.then(|| epoch_of(&row)),
+            };
+            if let Some(epoch) = epoch {
+                found.to_send.push((from_json(&row, name::CHUNK)?, epoch));
+            }
+        }
+        self.look_for_end(id, &record, &segments).await?;
+        let record = self.record(id).await?;
+        found.has_ended = record.is_some_and(|record| record.has(name::ENDED_AT));
+        Ok(found)
+    }
+
+    /// Whether a chunk has waited for too long, or was held by somebody who is long dead; then the caller sends it, and
+    /// nobody else for as long.
+    async fn overdue(&self, id: &JobId, seq: u32, bound: Duration) -> Result<bool, TableError> {
+        let now = self.env.now();
+        let bound = i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
+        let before = micros(now).saturating_sub(bound);
+        let send = of_existing(keys::chunk(id, seq))
+            .set(name::STATE, state::PENDING)
+            .set(name::SINCE, micros(now))
+            .set(name::LEASE_UNTIL, 0u32)
+            .when(Condition::AnyOf(vec![
+                vec![
+                    Condition::Is(name::STATE, state::PENDING.into()),
+                    Condition::AtMost(name::SINCE, before),
+                ],
+                vec![
+                    Condition::Is(name::STATE, state::RUNNING.into()),
+                    Condition::AtMost(name::LEASE_UNTIL, before),
+                ],
+            ]));
+        Ok(matches!(self.table.update(&send).await?, Updated::Done(_)))
+    }
+
+    /// Notes full segments that nobody has noted; and if all are noted, one of them again, since whoever noted the last
+    /// may have died before the end.
+    async fn look_for_end(&self, id: &JobId, record: &Item, segments: &[Item]) -> Result<(), TableError> {
+        let mut last = None;
+        for segment in segments.iter().filter(|segment| is_full(segment)) {
+            let number = segment.text("sk").and_then(|sk| sk.strip_prefix(keys::SEGMENTS));
+            let number: u32 = number.unwrap_or_default().parse().map_err(TableError::corrupt)?;
+            if record.numbers(name::FULL).contains(&i64::from(number)) {
+                last = Some(number);
+            } else {
+                self.segment_is_full(id, number).await?;
+            }
+        }
+        let needed = record.number(name::SEALED_CHUNKS).and_then(|chunks| u32::try_from(chunks).ok());
+        if let (Some(number), Some(chunks)) = (last, needed)
+            && full(record) >= super::end::segments(chunks)
+        {
+            self.segment_is_full(id, number).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! S3, SQS FIFO and DynamoDB: many processes on many machines, with the names, keys and messages of the seed.
+
+use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_lambda_events::sqs::SqsMessage;
+use aws_sdk_s3::config::{SharedHttpClient, StalledStreamProtectionConfig};
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use host_core::storage::{Delivery, Jobs, Queue, Settings, StoreError, Stores};
+use host_core::{
+    clock::SharedEnv,
+    model::{Job, JobId},
+};
+use std::{sync::Arc, time::Duration};
+
+mod bootstrap;
+mod chunks;
+mod failure;
+mod jobs;
+mod names;
+mod queue;
+mod settings;
+mod source;
+mod sweep;
+mod table;
+
+pub use jobs::Ingesting;
+pub use names::Names;
+pub use queue::{Ask, Incoming, Outgoing, QueueService, QueueSpec, Sqs};
+pub use source::S3Objects;
+pub use sweep::{Sweeper, Swept};
+pub use table::{Condition, Dynamo, Item, Key, Table, TableError, Update, Updated, Value};
+
+/// How the services are reached, and how long what is stored is kept.
+#[derive(Clone, Debug)]
+pub struct AwsOptions {
+    /// First part of all names: `dev`.
+    pub env: String,
+    /// Region; without one, the environment and the profile say it.
+    pub region: Option<String>,
+    /// One address of all services, for stand-ins.
+    pub endpoint_url: Option<String>,
+    /// Name of the bucket, if it is not made of `env`.
+    pub bucket: Option<String>,
+    /// How long jobs and chunks are kept.
+    pub retention: Duration,
+    /// For how long an ingest that gives no sign of life keeps others away.
+    pub ingest_lease: Duration,
+}
+
+/// A client of each service.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Objects.
+    pub s3: aws_sdk_s3::Client,
+    /// Queues.
+    pub sqs: aws_sdk_sqs::Client,
+    /// Tables.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+}
+
+/// What the clients talk through: rustls with ring, like everything else here.
+pub fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long one attempt at a call may take. A chunk is some megabytes; receiving has a limit of its own.
+const ATTEMPT: Duration = Duration::from_secs(60);
+/// Attempts at a call; what comes behind them is decided by the worker.
+const ATTEMPTS: u32 = 5;
+
+impl Clients {
+    /// Clients with the credentials of the environment: variables, profile, container or machine.
+    pub async fn connect(options: &AwsOptions) -> Self {
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http_client())
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+        if let Some(region) = &options.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(url) = &options.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        let shared = loader.load().await;
+        // A stand-in has one name, not one a bucket.
+        let path_style = options.endpoint_url.is_some();
+        let s3 = aws_sdk_s3::config::Builder::from(&shared).force_path_style(path_style).build();
+        // An empty queue is waited at by a call that is silent for long: watching over its speed would wake the process for each
+        // queue many times a second. The attempt's timeout is what ends a call that hangs.
+        let sqs = aws_sdk_sqs::config::Builder::from(&shared)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
+        Self {
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            sqs: aws_sdk_sqs::Client::from_conf(sqs),
+            dynamodb: aws_sdk_dynamodb::Client::new(&shared),
+        }
+    }
+}
+
+/// The stores of one environment. Cheap to clone.
+#[derive(Clone)]
+pub struct Aws {
+    names: Names,
+    retention: Duration,
+    ingest_lease: Duration,
+    clients: Clients,
+    jobs: Arc<jobs::Records>,
+    queues: Arc<queue::Queues>,
+    stores: Stores,
+}
+
+impl Aws {
+    /// The stores of an environment that [`bootstrap`](Self::bootstrap) has made.
+    pub fn new(clients: Clients, options: &AwsOptions, env: SharedEnv) -> Self {
+        let names = Names::new(&options.env, options.bucket.as_deref());
+        let table = |name| Arc::new(Dynamo::new(clients.dynamodb.clone(), name)) as Arc<dyn Table>;
+        let jobs = Arc::new(jobs::Records::new(table(names.jobs_table()), env.clone(), options.retention));
+        let sqs = Arc::new(Sqs::new(clients.sqs.clone()));
+        let queues = Arc::new(queue::Queues::new(sqs, names.clone(), env));
+        let stores = Stores {
+            chunks: Arc::new(chunks::Bucket::new(clients.s3.clone(), names.bucket())),
+            queue: queues.clone(),
+            jobs: jobs.clone(),
+            settings: Arc::new(settings::Records::new(table(names.settings_table()))),
+        };
+        Self {
+            names,
+            retention: options.retention,
+            ingest_lease: options.ingest_lease,
+            clients,
+            jobs,
+            queues,
+            stores,
+        }
+    }
+
+    /// Chunks, queue, jobs and settings.
+    pub fn stores(&self) -> Stores {
+        self.stores.clone()
+    }
+
+    /// Names of everything.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Makes bucket and tables where they are missing, and sets what they shall be like. The second call changes nothing.
+    pub async fn bootstrap(&self) -> Result<Vec<String>, StoreError> {
+        bootstrap::run(&self.clients, &self.names, self.retention).await
+    }
+
+    /// Takes over a message that the Lambda service has received; none if it is none of ours and was moved to the dead
+    /// letters.
+    pub async fn adopt(
+        &self,
+        record: &SqsMessage,
+        visibility: Duration,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let count = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+        let incoming = Incoming {
+            body: record.body.clone().unwrap_or_default(),
+            handle: record.receipt_handle.clone().unwrap_or_default(),
+            receive_count: count.unwrap_or(1),
+        };
+        let arn = record.event_source_arn.as_deref().unwrap_or_default();
+        let queue = arn.rsplit(':').next().unwrap_or_default();
+        self.queues.adopt(queue, incoming, visibility).await
+    }
+
+    /// Mends what dead processes have left; what has waited for longer than `bound` is sent again.
+    pub fn sweeper(&self, bound: Duration) -> Sweeper {
+        Sweeper { jobs: self.jobs.clone(), queue: self.queues.clone(), bound }
+    }
+
+    /// Whether a process ingests for the job's shop and index.
+    pub async fn is_ingested_into(&self, job: &Job) -> Result<bool, StoreError> {
+        self.jobs.is_ingested_into(job).await
+    }
+
+    /// Begins to ingest for the job's shop and index, after whoever does so now. Jobs of the same shop and index that
+    /// were never sealed are superseded by this one; their ids are returned.
+    pub async fn begin_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Ingesting), StoreError> {
+        let ingesting = self.jobs.clone().begin_ingest(job, self.ingest_lease).await?;
+        let superseded = self.stores.jobs.supersede(job).await?;
+        Ok((superseded, ingesting))
+    }
+}
+
+/// Jobs on any table, for tests of what the table must promise.
+pub fn jobs_on(table: Arc<dyn Table>, env: SharedEnv, retention: Duration) -> Arc<dyn Jobs> {
+    Arc::new(jobs::Records::new(table, env, retention))
+}
+
+/// Settings on any table, for the same.
+pub fn settings_on(table: Arc<dyn Table>) -> Arc<dyn Settings> {
+    Arc::new(settings::Records::new(table))
+}
+
+/// Queues on any service, for the same.
+pub fn queue_on(service: Arc<dyn QueueService>, names: Names, env: SharedEnv) -> Arc<dyn Queue> {
+    Arc::new(queue::Queues::new(service, names, env))
+}
+
+/// A sweeper on any table and queue, for the same.
+pub fn sweeper_on(
+    table: Arc<dyn Table>,
+    queue: Arc<dyn Queue>,
+    env: SharedEnv,
+    retention: Duration,
+    bound: Duration,
+) -> Sweeper {
+    Sweeper { jobs: Arc::new(jobs::Records::new(table, env, retention)), queue, bound }
+}
+
+/// The right to ingest, on any table, for the same.
+pub async fn begin_ingest_on(
+    table: Arc<dyn Table>,
+    env: SharedEnv,
+    retention: Duration,
+    job: &Job,
+    lease: Duration,
+) -> Result<Ingesting, StoreError> {
+    Arc::new(jobs::Records::new(table, env, retention)).begin_ingest(job, lease).await
+}

@@ -1,0 +1,120 @@
+//! Names of the things in AWS, as in the seed: `{env}-ecom-product-data-bucket`, `{env}-EcomIndexerJobsTable`,
+//! `{env}-EcomIndexSettingsTable`, `{env}-ecom-indexer-{shop_id}.fifo`.
+
+use host_core::model::Digest;
+
+/// Longest name of a queue.
+const LONGEST: usize = 80;
+
+/// Names of everything in one environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    env: String,
+    bucket: Option<String>,
+}
+
+impl Names {
+    /// The names of an environment such as `dev`; buckets, whose names are taken all over the world, may have another one.
+    pub fn new(env: &str, bucket: Option<&str>) -> Self {
+        Self { env: env.to_owned(), bucket: bucket.map(str::to_owned) }
+    }
+
+    /// The environment.
+    pub fn env(&self) -> &str {
+        &self.env
+    }
+
+    /// The bucket of chunks and reports.
+    pub fn bucket(&self) -> String {
+        self.bucket.clone().unwrap_or_else(|| format!("{}-ecom-product-data-bucket", self.env))
+    }
+
+    /// The table of jobs.
+    pub fn jobs_table(&self) -> String {
+        format!("{}-EcomIndexerJobsTable", self.env)
+    }
+
+    /// The table of settings.
+    pub fn settings_table(&self) -> String {
+        format!("{}-EcomIndexSettingsTable", self.env)
+    }
+
+    /// What the names of all queues begin with.
+    pub fn queue_prefix(&self) -> String {
+        format!("{}-ecom-indexer-", self.env)
+    }
+
+    /// The queue of a shop.
+    pub fn queue(&self, shop_id: &str) -> String {
+        format!("{}.fifo", self.stem(shop_id))
+    }
+
+    /// The queue of a shop's dead letters.
+    pub fn dead_letter_queue(&self, shop_id: &str) -> String {
+        format!("{}{DEAD_LETTERS}", self.stem(shop_id))
+    }
+
+    /// The queue of the dead letters of a queue.
+    pub fn dead_letters_of(&self, queue: &str) -> String {
+        format!("{}{DEAD_LETTERS}", queue.strip_suffix(".fifo").unwrap_or(queue))
+    }
+
+    /// Queues take letters, digits, `-` and `_`, but no dots, which become `_`. A shop whose name would then be another's,
+    /// or too long, gets a digest behind it.
+    fn stem(&self, shop_id: &str) -> String {
+        let prefix = self.queue_prefix();
+        let plain: String = shop_id.chars().map(|c| if c == '.' { '_' } else { c }).collect();
+        let room = LONGEST.saturating_sub(prefix.len() + DEAD_LETTERS.len());
+        let is_plain = !shop_id.contains('_')
+            && !plain.ends_with("-dlq")
+            && plain.len() <= room
+            && plain.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+        if is_plain {
+            return format!("{prefix}{plain}");
+        }
+        let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let short: String = plain.chars().map(fits).take(room.saturating_sub(18)).collect();
+        format!("{prefix}{short}__{}", &Digest::of(shop_id.as_bytes()).hex()[..16])
+    }
+}
+
+/// What the names of all queues of dead letters end with.
+pub(super) const DEAD_LETTERS: &str = "-dlq.fifo";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_seed() {
+        let names = Names::new("dev", None);
+        assert_eq!(names.bucket(), "dev-ecom-product-data-bucket");
+        assert_eq!(Names::new("dev", Some("mine")).bucket(), "mine");
+        assert_eq!(names.jobs_table(), "dev-EcomIndexerJobsTable");
+        assert_eq!(names.settings_table(), "dev-EcomIndexSettingsTable");
+        assert_eq!(names.queue("example.myshopify.com"), "dev-ecom-indexer-example_myshopify_com.fifo");
+        assert_eq!(
+            names.dead_letter_queue("example.myshopify.com"),
+            "dev-ecom-indexer-example_myshopify_com-dlq.fifo"
+        );
+    }
+
+    #[test]
+    fn no_two_shops_share_a_queue() {
+        let names = Names::new("staging", None);
+        let long = "a".repeat(100);
+        let longer = "a".repeat(101);
+        let shops =
+            ["a.b", "a_b", "a-b", "a", "a-dlq", "a.-dlq", "A", "a..b", "a__b", &long, &longer, "ä", "ö"];
+        let mut queues: Vec<String> =
+            shops.iter().flat_map(|shop| [names.queue(shop), names.dead_letter_queue(shop)]).collect();
+        for queue in &queues {
+            assert!(queue.len() <= LONGEST, "{queue}");
+            let stem = queue.strip_suffix(".fifo").unwrap();
+            assert!(stem.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)), "{queue}");
+        }
+        queues.sort_unstable();
+        queues.dedup();
+        assert_eq!(queues.len(), 2 * shops.len());
+    }
+}

@@ -1,0 +1,163 @@
+//! What stands in a message: the seed's fields and ours.
+
+use host_core::{
+    model::{ChunkRef, Digest, Job, JobId, Operation},
+    storage::{DeadLetter, Evidence},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The body of a chunk's message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Message {
+    pub(super) job_id: JobId,
+    pub(super) shop_id: String,
+    pub(super) index_name: String,
+    pub(super) operation: Operation,
+    pub(super) s3_bucket: String,
+    pub(super) s3_key: String,
+    pub(super) seq: u32,
+    pub(super) lane: u16,
+    pub(super) sha256: Digest,
+    pub(super) documents: u32,
+    pub(super) bytes: u64,
+    pub(super) platform: String,
+    /// Digest of the plug-in that made the documents.
+    pub(super) plugin: Digest,
+    /// Grows each time the chunk is sent anew on purpose, so that it is not taken for a repetition.
+    #[serde(default)]
+    pub(super) epoch: u32,
+}
+
+impl Message {
+    pub(super) fn new(job: &Job, chunk: &ChunkRef, epoch: u32, bucket: &str) -> Self {
+        Self {
+            job_id: chunk.job_id.clone(),
+            shop_id: job.shop_id.clone(),
+            index_name: job.index_name.clone(),
+            operation: chunk.operation,
+            s3_bucket: bucket.to_owned(),
+            s3_key: chunk.key.clone(),
+            seq: chunk.seq,
+            lane: chunk.lane,
+            sha256: chunk.sha256,
+            documents: chunk.documents,
+            bytes: chunk.bytes,
+            platform: job.platform.clone(),
+            plugin: job.plugin.digest,
+            epoch,
+        }
+    }
+
+    pub(super) fn chunk(&self) -> ChunkRef {
+        ChunkRef {
+            job_id: self.job_id.clone(),
+            seq: self.seq,
+            lane: self.lane,
+            operation: self.operation,
+            key: self.s3_key.clone(),
+            sha256: self.sha256,
+            documents: self.documents,
+            bytes: self.bytes,
+        }
+    }
+
+    /// Chunks of a lane are delivered in order, lanes side by side.
+    pub(super) fn group(&self) -> String {
+        format!("{}#{}", self.shop_id, self.lane)
+    }
+
+    pub(super) fn deduplication_id(&self) -> String {
+        format!("{}:{}:{}", self.job_id, self.seq, self.epoch)
+    }
+}
+
+/// The body of a dead letter: the message, and why no worker could handle it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Letter {
+    #[serde(flatten)]
+    pub(super) message: Message,
+    /// Stable name of the reason.
+    pub(super) code: String,
+    /// The chain of causes.
+    pub(super) error_message: String,
+    pub(super) died_at: Timestamp,
+    pub(super) receive_count: u32,
+    #[serde(flatten)]
+    pub(super) evidence: Evidence,
+}
+
+impl Letter {
+    /// What is in a queue of dead letters: a letter of ours, or a message that SQS itself moved there; none if it is neither.
+    pub(super) fn read(body: &str, receive_count: u32, now: Timestamp) -> Option<Self> {
+        if let Ok(letter) = serde_json::from_str(body) {
+            return Some(letter);
+        }
+        Some(Self {
+            message: serde_json::from_str(body).ok()?,
+            code: "received-too-often".to_owned(),
+            error_message: "SQS itself moved the message here: no worker acknowledged it".to_owned(),
+            died_at: now,
+            receive_count,
+            evidence: Evidence::default(),
+        })
+    }
+}
+
+impl From<Letter> for DeadLetter {
+    fn from(letter: Letter) -> Self {
+        Self {
+            chunk: letter.message.chunk(),
+            shop_id: letter.message.shop_id,
+            code: letter.code,
+            message: letter.error_message,
+            died_at: letter.died_at,
+            receive_count: letter.receive_count,
+            epoch: letter.message.epoch,
+            evidence: letter.evidence,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_core::model::{PluginRef, SameVersion};
+
+    #[test]
+    fn a_message_says_what_the_seed_says_and_more() {
+        let job = Job {
+            id: JobId::new("0c8f").unwrap(),
+            platform: "shopify".to_owned(),
+            shop_id: "example.myshopify.com".to_owned(),
+            index_name: "shopify-example".to_owned(),
+            target: "marqo".to_owned(),
+            operation: Operation::AddDocuments,
+            created_at: Timestamp::UNIX_EPOCH,
+            plugin: PluginRef {
+                name: "shopify".to_owned(),
+                version: "1.0.0".to_owned(),
+                digest: Digest::of(b"plug-in"),
+            },
+            fingerprint: Digest::of(b""),
+            sources: Vec::new(),
+            same_version: SameVersion::default(),
+            full: false,
+        };
+        let chunk = ChunkRef {
+            job_id: job.id.clone(),
+            seq: 3,
+            lane: 1,
+            operation: Operation::DeleteDocuments,
+            key: ChunkRef::key("shopify", &job.shop_id, &job.id, 3),
+            sha256: Digest::of(b"bytes"),
+            documents: 5,
+            bytes: 7,
+        };
+        let message = Message::new(&job, &chunk, 0, "dev-ecom-product-data-bucket");
+        assert_eq!(message.chunk(), chunk);
+        assert_eq!(message.group(), "example.myshopify.com#1");
+        assert_eq!(message.deduplication_id(), "0c8f:3:0");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&message).unwrap());
+    }
+}

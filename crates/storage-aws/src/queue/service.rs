@@ -1,0 +1,80 @@
+//! What the queue needs of SQS. Handles that SQS refuses, because the message was delivered again, removed or has become
+//! visible, are answers here, not failures.
+
+use async_trait::async_trait;
+use host_core::storage::StoreError;
+use std::time::Duration;
+
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Its text.
+    pub body: String,
+    /// Messages of one group are delivered in order, one after the other.
+    pub group: String,
+    /// A second message with the same id is dropped for five minutes.
+    pub deduplication_id: String,
+}
+
+/// What is asked for when messages are received.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// At most so many, and at most 10.
+    pub max: usize,
+    /// For how long others do not see them.
+    pub visibility: Duration,
+    /// For how long the first one is waited for.
+    pub patience: Duration,
+    /// The same call once more, after a lost answer, gets the same messages.
+    pub attempt_id: String,
+}
+
+/// A message received.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// Its text.
+    pub body: String,
+    /// Names this delivery.
+    pub handle: String,
+    /// How often it has been delivered, this time included.
+    pub receive_count: u32,
+}
+
+/// How a queue is made.
+#[derive(Clone, Debug)]
+pub struct QueueSpec {
+    /// Name, ending in `.fifo`.
+    pub name: String,
+    /// The shop, kept as a tag.
+    pub shop_id: String,
+    /// Name of the queue to which SQS itself moves what was received too often.
+    pub dead_letters: Option<String>,
+}
+
+/// FIFO queues.
+#[async_trait]
+pub trait QueueService: Send + Sync {
+    /// The address of a queue; none if there is no such queue.
+    async fn find(&self, name: &str) -> Result<Option<String>, StoreError>;
+
+    /// Makes a queue unless it is there; gives its address.
+    async fn create(&self, spec: &QueueSpec) -> Result<String, StoreError>;
+
+    /// Names and shops of all queues whose name begins with `prefix`.
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError>;
+
+    /// Sends a message; false if the queue is gone.
+    async fn send(&self, url: &str, message: &Outgoing) -> Result<bool, StoreError>;
+
+    /// Receives messages; none if the queue is gone.
+    async fn receive(&self, url: &str, ask: &Ask) -> Result<Option<Vec<Incoming>>, StoreError>;
+
+    /// Hides a message for so long from now; false if the handle is refused.
+    async fn hide(&self, url: &str, handle: &str, visibility: Duration) -> Result<bool, StoreError>;
+
+    /// Removes a message; false if the handle is refused.
+    async fn delete(&self, url: &str, handle: &str) -> Result<bool, StoreError>;
+
+    /// Number of messages, in flight or not, about; none if the queue is gone.
+    async fn depth(&self, url: &str) -> Result<u64, StoreError>;
+}

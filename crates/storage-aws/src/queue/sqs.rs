@@ -1,0 +1,266 @@
+//! The queues on SQS.
+
+use super::service::{Ask, Incoming, Outgoing, QueueService, QueueSpec};
+use crate::failure::{AwsError, failure};
+use async_trait::async_trait;
+use aws_sdk_sqs::{
+    Client,
+    types::{MessageSystemAttributeName, QueueAttributeName as Name},
+};
+use host_core::storage::{StoreError, StoreErrorKind};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// For how long messages are kept: SQS's longest.
+const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// After so many deliveries SQS itself moves a message to the dead letters. Only a net: messages are given back without
+/// being at fault, and the host keeps count of attempts on its own.
+const MOST_RECEIVES: u32 = 1000;
+
+/// How long an answer may take, beyond the time that was asked to wait.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// The tag that says whose queue it is.
+const SHOP_TAG: &str = "shop_id";
+
+/// SQS in one region and account.
+#[derive(Clone, Debug)]
+pub struct Sqs {
+    client: Client,
+    /// Shops of queues that were listed, by address: a queue's shop never changes, and asking is paid for.
+    shops: Arc<Mutex<HashMap<String, String>>>,
+}
+
+impl Sqs {
+    /// The queues that this client reaches.
+    pub fn new(client: Client) -> Self {
+        Self { client, shops: Arc::default() }
+    }
+
+    async fn attribute(&self, url: &str, name: Name) -> Result<Option<String>, AwsError> {
+        let got = self.client.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send();
+        let got = got.await.map_err(failure)?;
+        Ok(got.attributes.and_then(|attributes| attributes.get(&name).cloned()))
+    }
+
+    async fn attributes(&self, spec: &QueueSpec) -> Result<HashMap<Name, String>, StoreError> {
+        let mut attributes = HashMap::from([
+            (Name::FifoQueue, "true".to_owned()),
+            (Name::ContentBasedDeduplication, "false".to_owned()),
+            // Both together: the throughput of a group does not limit the others.
+            (Name::DeduplicationScope, "messageGroup".to_owned()),
+            (Name::FifoThroughputLimit, "perMessageGroupId".to_owned()),
+            (Name::MessageRetentionPeriod, RETENTION.as_secs().to_string()),
+            // What a Lambda function wants that may run for 15 minutes; whoever receives otherwise says it anew.
+            (Name::VisibilityTimeout, "960".to_owned()),
+            (Name::SqsManagedSseEnabled, "true".to_owned()),
+        ]);
+        let Some(dead) = &spec.dead_letters else { return Ok(attributes) };
+        let during = || format!("looking at queue {dead}");
+        let url = self.find(dead).await?.ok_or_else(|| StoreError {
+            action: during(),
+            kind: StoreErrorKind::Transient,
+            source: "it is not there yet".into(),
+        })?;
+        let arn = self.attribute(&url, Name::QueueArn).await.map_err(|error| error.during(during()))?;
+        let policy = serde_json::json!({
+            "deadLetterTargetArn": arn.unwrap_or_default(),
+            "maxReceiveCount": MOST_RECEIVES.to_string(),
+        });
+        attributes.insert(Name::RedrivePolicy, policy.to_string());
+        Ok(attributes)
+    }
+}
+
+/// What SQS says of a queue that is not there, in its new and its old protocol.
+fn is_gone(error: &AwsError) -> bool {
+    error.code().is_some_and(|code| code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist"))
+}
+
+/// What SQS says of a handle whose message was delivered again, removed or has become visible.
+fn is_void(error: &AwsError) -> bool {
+    let of_handle = |code: &str| {
+        code.contains("ReceiptHandleIsInvalid")
+            || code.contains("MessageNotInflight")
+            || code.contains("InvalidParameterValue")
+    };
+    is_gone(error) || error.code().is_some_and(of_handle)
+}
+
+/// Whole seconds, rounded up: hidden too short, a message is somebody else's.
+fn seconds(duration: Duration) -> i32 {
+    let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    i32::try_from(whole).unwrap_or(i32::MAX)
+}
+
+#[async_trait]
+impl QueueService for Sqs {
+    async fn find(&self, name: &str) -> Result<Option<String>, StoreError> {
+        match self.client.get_queue_url().queue_name(name).send().await.map_err(failure) {
+            Ok(found) => Ok(found.queue_url),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error.during(format!("looking for queue {name}"))),
+        }
+    }
+
+    async fn create(&self, spec: &QueueSpec) -> Result<String, StoreError> {
+        let QueueSpec { name, shop_id, .. } = spec;
+        let attributes = self.attributes(spec).await?;
+        let made = self
+            .client
+            .create_queue()
+            .queue_name(name)
+            .set_attributes(Some(attributes))
+            .tags(SHOP_TAG, shop_id)
+            .tags("application", "ecom-indexer")
+            .send()
+            .await
+            .map_err(failure);
+        let url = match made {
+            Ok(made) => made.queue_url,
+            // It is there with other attributes: somebody has set them on purpose, or an older host did.
+            Err(error)
+                if error.code().is_some_and(|code| {
+                    code.contains("QueueNameExists") || code.contains("QueueAlreadyExists")
+                }) =>
+            {
+                self.find(name).await?
+            }
+            Err(error) => return Err(error.during(format!("making queue {name}"))),
+        };
+        url.ok_or_else(|| StoreError {
+            action: format!("making queue {name}"),
+            kind: StoreErrorKind::Transient,
+            source: "SQS gave no address".into(),
+        })
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let during = |error: AwsError| error.during(format!("listing the queues {prefix}…"));
+        let mut queues = Vec::new();
+        let mut pages =
+            self.client.list_queues().queue_name_prefix(prefix).max_results(1000).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            for url in page.map_err(failure).map_err(during)?.queue_urls.unwrap_or_default() {
+                let name = url.rsplit('/').next().unwrap_or_default().to_owned();
+                let known = self.shops.lock().unwrap_or_else(PoisonError::into_inner).get(&url).cloned();
+                if let Some(shop_id) = known {
+                    queues.push((name, shop_id));
+                    continue;
+                }
+                let tags = self.client.list_queue_tags().queue_url(&url).send().await.map_err(failure);
+                let tags = match tags {
+                    Ok(tags) => tags.tags.unwrap_or_default(),
+                    // Removed since it was listed.
+                    Err(error) if is_gone(&error) => continue,
+                    Err(error) => return Err(during(error)),
+                };
+                if let Some(shop_id) = tags.get(SHOP_TAG) {
+                    let mut shops = self.shops.lock().unwrap_or_else(PoisonError::into_inner);
+                    shops.insert(url, shop_id.clone());
+                    queues.push((name, shop_id.clone()));
+                }
+            }
+        }
+        Ok(queues)
+    }
+
+    async fn send(&self, url: &str, message: &Outgoing) -> Result<bool, StoreError> {
+        let sent = self
+            .client
+            .send_message()
+            .queue_url(url)
+            .message_body(&message.body)
+            .message_group_id(&message.group)
+            .message_deduplication_id(&message.deduplication_id)
+            .send()
+            .await;
+        match sent.map_err(failure) {
+            Ok(_) => Ok(true),
+            Err(error) if is_gone(&error) => Ok(false),
+            Err(error) => Err(error.during(format!("sending to {url}"))),
+        }
+    }
+
+    async fn receive(&self, url: &str, ask: &Ask) -> Result<Option<Vec<Incoming>>, StoreError> {
+        let patience = ask.patience;
+        // A lost connection would be waited for until the system gives it up.
+        let timeouts = aws_sdk_sqs::config::timeout::TimeoutConfig::builder()
+            .operation_attempt_timeout(patience + MARGIN)
+            .read_timeout(patience + MARGIN)
+            .build();
+        let received = self
+            .client
+            .receive_message()
+            .queue_url(url)
+            .max_number_of_messages(i32::try_from(ask.max.min(10)).unwrap_or(10))
+            .visibility_timeout(seconds(ask.visibility))
+            .receive_request_attempt_id(&ask.attempt_id)
+            .wait_time_seconds(seconds(patience).min(20))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .customize()
+            .config_override(aws_sdk_sqs::config::Config::builder().timeout_config(timeouts))
+            .send()
+            .await;
+        let messages = match received.map_err(failure) {
+            Ok(received) => received.messages.unwrap_or_default(),
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(error.during(format!("receiving from {url}"))),
+        };
+        let incoming = messages.into_iter().filter_map(|message| {
+            let count = message.attributes.as_ref();
+            let count = count.and_then(|all| all.get(&MessageSystemAttributeName::ApproximateReceiveCount));
+            Some(Incoming {
+                receive_count: count.and_then(|count| count.parse().ok()).unwrap_or(1),
+                body: message.body.unwrap_or_default(),
+                handle: message.receipt_handle?,
+            })
+        });
+        Ok(Some(incoming.collect()))
+    }
+
+    async fn hide(&self, url: &str, handle: &str, visibility: Duration) -> Result<bool, StoreError> {
+        let sent = self
+            .client
+            .change_message_visibility()
+            .queue_url(url)
+            .receipt_handle(handle)
+            .visibility_timeout(seconds(visibility))
+            .send()
+            .await;
+        match sent.map_err(failure) {
+            Ok(_) => Ok(true),
+            Err(error) if is_void(&error) => Ok(false),
+            Err(error) => Err(error.during(format!("keeping a message of {url} hidden"))),
+        }
+    }
+
+    async fn delete(&self, url: &str, handle: &str) -> Result<bool, StoreError> {
+        let sent = self.client.delete_message().queue_url(url).receipt_handle(handle).send().await;
+        match sent.map_err(failure) {
+            Ok(_) => Ok(true),
+            Err(error) if is_void(&error) => Ok(false),
+            Err(error) => Err(error.during(format!("removing a message from {url}"))),
+        }
+    }
+
+    async fn depth(&self, url: &str) -> Result<u64, StoreError> {
+        let parts = [
+            Name::ApproximateNumberOfMessages,
+            Name::ApproximateNumberOfMessagesNotVisible,
+            Name::ApproximateNumberOfMessagesDelayed,
+        ];
+        let got = self.client.get_queue_attributes().queue_url(url).set_attribute_names(Some(parts.to_vec()));
+        let attributes = match got.send().await.map_err(failure) {
+            Ok(got) => got.attributes.unwrap_or_default(),
+            Err(error) if is_gone(&error) => return Ok(0),
+            Err(error) => return Err(error.during(format!("counting the messages of {url}"))),
+        };
+        let numbers = parts.iter().filter_map(|part| attributes.get(part)?.parse::<u64>().ok());
+        Ok(numbers.sum())
+    }
+}

@@ -1,0 +1,138 @@
+//! Objects in S3 as sources: `s3://bucket/key`, read in ranges, so that a broken connection costs one of them.
+
+use aws_sdk_s3::{Client, error::ProvideErrorMetadata};
+use host_core::error::chain;
+use host_export::Remote;
+use std::io::{self, ErrorKind, Read};
+use tokio::runtime::Handle;
+
+/// Bytes of a range: long enough that the time between two of them does not count.
+const RANGE: u64 = 8 << 20;
+
+/// Attempts at one range, each of which the client itself repeats where the connection failed before the first byte.
+const ATTEMPTS: usize = 5;
+
+/// Opens objects with one client. Reading blocks, and must happen outside of the runtime's own threads.
+#[derive(Debug)]
+pub struct S3Objects {
+    client: Client,
+    runtime: Handle,
+}
+
+impl S3Objects {
+    /// Objects that this client reaches, read by the runtime that this is called in.
+    pub fn new(client: Client) -> Self {
+        Self { client, runtime: Handle::current() }
+    }
+
+    fn open_object(&self, bucket: &str, key: &str) -> io::Result<Object> {
+        let asked = self.client.head_object().bucket(bucket).key(key).send();
+        let head = self.runtime.block_on(asked).map_err(|error| {
+            let is_absent = error.as_service_error().is_some_and(|error| error.is_not_found());
+            let kind = if is_absent { ErrorKind::NotFound } else { ErrorKind::Other };
+            io::Error::new(kind, said(&error))
+        })?;
+        let length = head.content_length.and_then(|length| u64::try_from(length).ok());
+        // Taken for empty, or read without knowing that it is the same all the time, an export would lose products.
+        let (Some(length), Some(etag)) = (length, head.e_tag) else {
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "the service does not tell both its length and its ETag",
+            ));
+        };
+        Ok(Object {
+            client: self.client.clone(),
+            runtime: self.runtime.clone(),
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            etag,
+            length,
+            next: 0,
+            range: io::Cursor::default(),
+        })
+    }
+}
+
+/// What a service says of a failed call, or what came between.
+fn said<E: ProvideErrorMetadata + std::error::Error + 'static>(
+    error: &aws_sdk_s3::error::SdkError<E>,
+) -> String {
+    match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        _ => chain(error),
+    }
+}
+
+impl Remote for S3Objects {
+    fn open(&self, name: &str) -> Option<io::Result<Box<dyn Read>>> {
+        let (bucket, key) = name.strip_prefix("s3://")?.split_once('/')?;
+        Some(self.open_object(bucket, key).map(|object| Box::new(object) as Box<dyn Read>))
+    }
+}
+
+/// An object, read from its beginning.
+struct Object {
+    client: Client,
+    runtime: Handle,
+    bucket: String,
+    key: String,
+    /// Every range is of the same object: another one under the key is refused.
+    etag: String,
+    length: u64,
+    next: u64,
+    range: io::Cursor<Vec<u8>>,
+}
+
+impl Object {
+    fn read_range(&self, from: u64, to: u64) -> io::Result<Vec<u8>> {
+        let asked = async {
+            let got = self
+                .client
+                .get_object()
+                .bucket(&self.bucket)
+                .key(&self.key)
+                .if_match(&self.etag)
+                .range(format!("bytes={from}-{}", to - 1))
+                .send()
+                .await;
+            let got = got.map_err(|error| match error.code() {
+                Some("PreconditionFailed") => {
+                    io::Error::new(ErrorKind::InvalidData, "the object was replaced while it was read")
+                }
+                Some(_) => io::Error::other(said(&error)),
+                None => io::Error::new(ErrorKind::Interrupted, said(&error)),
+            })?;
+            let bytes = got.body.collect().await;
+            bytes
+                .map(|bytes| bytes.to_vec())
+                .map_err(|error| io::Error::new(ErrorKind::Interrupted, chain(&error)))
+        };
+        let bytes = self.runtime.block_on(asked)?;
+        if bytes.len() as u64 == to - from {
+            return Ok(bytes);
+        }
+        let message = format!("{} bytes came instead of {}", bytes.len(), to - from);
+        Err(io::Error::new(ErrorKind::Interrupted, message))
+    }
+}
+
+impl Read for Object {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.range.position() == self.range.get_ref().len() as u64 && self.next < self.length {
+            let to = (self.next + RANGE).min(self.length);
+            let mut last = None;
+            let read = (0..ATTEMPTS).find_map(|_| match self.read_range(self.next, to) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    last = Some(error.to_string());
+                    None
+                }
+                read => Some(read),
+            });
+            let bytes = read.unwrap_or_else(|| Err(io::Error::other(last.unwrap_or_default())))?;
+            self.range = io::Cursor::new(bytes);
+            self.next = to;
+        }
+        self.range.read(buffer)
+    }
+}

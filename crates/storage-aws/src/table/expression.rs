@@ -1,0 +1,141 @@
+//! Updates and conditions as DynamoDB's expressions. Every name is aliased, since many are reserved words.
+
+use super::{Condition, Update, Value};
+use aws_sdk_dynamodb::types::AttributeValue;
+use std::collections::HashMap;
+
+/// The texts of an update, and what their placeholders stand for.
+#[derive(Debug, Default)]
+pub(super) struct Expressions {
+    pub(super) update: Option<String>,
+    pub(super) condition: Option<String>,
+    pub(super) names: HashMap<String, String>,
+    pub(super) values: HashMap<String, AttributeValue>,
+}
+
+impl Expressions {
+    pub(super) fn of(update: &Update) -> Self {
+        let mut made = Self::default();
+        let mut clauses = Vec::new();
+        if !update.set.is_empty() {
+            let set = update.set.iter().map(|(name, value)| made.both(name, " = ", value));
+            clauses.push(format!("SET {}", set.collect::<Vec<_>>().join(", ")));
+        }
+        if !update.add.is_empty() {
+            let add = update.add.iter().map(|(name, value)| made.both(name, " ", value));
+            clauses.push(format!("ADD {}", add.collect::<Vec<_>>().join(", ")));
+        }
+        if !update.take.is_empty() {
+            let take = update.take.iter().map(|(name, value)| made.both(name, " ", value));
+            clauses.push(format!("DELETE {}", take.collect::<Vec<_>>().join(", ")));
+        }
+        if !update.remove.is_empty() {
+            let remove = update.remove.iter().map(|name| made.name(name));
+            clauses.push(format!("REMOVE {}", remove.collect::<Vec<_>>().join(", ")));
+        }
+        made.update = (!clauses.is_empty()).then(|| clauses.join(" "));
+        made.condition = (!update.when.is_empty()).then(|| made.all(&update.when));
+        made
+    }
+
+    /// The placeholder of a name: itself behind `#`, which is never reserved.
+    pub(super) fn name(&mut self, name: &str) -> String {
+        let alias = format!("#{name}");
+        self.names.insert(alias.clone(), name.to_owned());
+        alias
+    }
+
+    pub(super) fn value(&mut self, value: &Value) -> String {
+        let alias = format!(":v{}", self.values.len());
+        self.values.insert(alias.clone(), attribute(value));
+        alias
+    }
+
+    fn both(&mut self, name: &str, between: &str, value: &Value) -> String {
+        format!("{}{between}{}", self.name(name), self.value(value))
+    }
+
+    fn all(&mut self, conditions: &[Condition]) -> String {
+        let texts = conditions.iter().map(|condition| self.one(condition));
+        texts.collect::<Vec<_>>().join(" AND ")
+    }
+
+    fn one(&mut self, condition: &Condition) -> String {
+        match condition {
+            Condition::Exists(name) => format!("attribute_exists({})", self.name(name)),
+            Condition::Absent(name) => format!("attribute_not_exists({})", self.name(name)),
+            Condition::Is(name, value) => self.both(name, " = ", value),
+            Condition::Below(name, number) => self.both(name, " < ", &Value::Number(*number)),
+            Condition::AtMost(name, number) => self.both(name, " <= ", &Value::Number(*number)),
+            Condition::Lacks(name, member) => {
+                format!("NOT contains({}, {})", self.name(name), self.value(&Value::Number(*member)))
+            }
+            Condition::Has(name, member) => {
+                format!("contains({}, {})", self.name(name), self.value(&Value::Number(*member)))
+            }
+            Condition::AnyOf(lists) => {
+                let texts = lists.iter().map(|list| format!("({})", self.all(list)));
+                format!("({})", texts.collect::<Vec<_>>().join(" OR "))
+            }
+        }
+    }
+}
+
+pub(super) fn attribute(value: &Value) -> AttributeValue {
+    match value {
+        Value::Text(text) => AttributeValue::S(text.clone()),
+        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::Numbers(numbers) => AttributeValue::Ns(numbers.iter().map(i64::to_string).collect()),
+    }
+}
+
+/// The value of an attribute; none if it is of a kind that this host never writes.
+pub(super) fn value(attribute: &AttributeValue) -> Option<Value> {
+    match attribute {
+        AttributeValue::S(text) => Some(Value::Text(text.clone())),
+        AttributeValue::N(number) => Some(Value::Number(number.parse().ok()?)),
+        AttributeValue::Ns(numbers) => {
+            let numbers = numbers.iter().map(|number| number.parse().ok());
+            Some(Value::Numbers(numbers.collect::<Option<_>>()?))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Key;
+
+    #[test]
+    fn an_update_becomes_expressions_with_aliases_only() {
+        let update = Update::of(Key::new("p", "s"))
+            .set("status", "DONE")
+            .add("fence", 1i64)
+            .add_member("completed_chunks", 7)
+            .take_member("full_segments", 2)
+            .remove("samples")
+            .when(Condition::Exists("pk"))
+            .when(Condition::AnyOf(vec![
+                vec![Condition::Is("state", "PENDING".into())],
+                vec![Condition::AtMost("lease_until", 5), Condition::Lacks("completed_chunks", 7)],
+            ]))
+            .when(Condition::Has("full_segments", 2));
+        let made = Expressions::of(&update);
+        assert_eq!(
+            made.update.as_deref(),
+            Some(
+                "SET #status = :v0 ADD #fence :v1, #completed_chunks :v2 DELETE #full_segments :v3 REMOVE #samples"
+            )
+        );
+        assert_eq!(
+            made.condition.as_deref(),
+            Some(
+                "attribute_exists(#pk) AND ((#state = :v4) OR (#lease_until <= :v5 AND \
+                 NOT contains(#completed_chunks, :v6))) AND contains(#full_segments, :v7)"
+            )
+        );
+        assert_eq!(made.names.len(), 8);
+        assert_eq!(made.values[":v2"], AttributeValue::Ns(vec!["7".to_owned()]));
+    }
+}

@@ -1,0 +1,279 @@
+//! What the stores need of DynamoDB: a few calls on single items, with updates and conditions as data. The client below
+//! turns them into expressions; a model in memory can obey them too.
+
+use async_trait::async_trait;
+use host_core::storage::{StoreError, StoreErrorKind};
+use std::collections::{BTreeMap, BTreeSet};
+
+mod dynamo;
+mod expression;
+
+pub use dynamo::Dynamo;
+
+/// Largest item that is written. DynamoDB takes 400 KB, but each write of an item costs by its whole size.
+pub(super) const MAX_ITEM_BYTES: usize = 64 << 10;
+
+/// A value of an attribute, of the kinds that are used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Text.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+    /// A set of numbers, never empty.
+    Numbers(BTreeSet<i64>),
+}
+
+impl Value {
+    /// Its size as DynamoDB measures it, rounded up.
+    pub fn size(&self) -> usize {
+        let number = |number: &i64| number.to_string().len() / 2 + 2;
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Number(value) => number(value),
+            Self::Numbers(values) => 3 + values.iter().map(number).sum::<usize>(),
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+/// The attributes of an item, key included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Item(pub BTreeMap<String, Value>);
+
+impl Item {
+    /// A text; none if the attribute is absent or of another kind.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.0.get(name)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A number; none if the attribute is absent or of another kind.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        match self.0.get(name)? {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// A set of numbers; empty if the attribute is absent.
+    pub fn numbers(&self, name: &str) -> &BTreeSet<i64> {
+        static NONE: BTreeSet<i64> = BTreeSet::new();
+        match self.0.get(name) {
+            Some(Value::Numbers(numbers)) => numbers,
+            _ => &NONE,
+        }
+    }
+
+    /// Whether the attribute is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Its size as DynamoDB measures it, rounded up.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value.size()).sum()
+    }
+}
+
+/// Names an item.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Partition key.
+    pub pk: String,
+    /// Sort key.
+    pub sk: String,
+}
+
+impl Key {
+    /// A key.
+    pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self { pk: pk.into(), sk: sk.into() }
+    }
+}
+
+/// What must hold of an item as it is for an update to happen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// The attribute is there.
+    Exists(&'static str),
+    /// The attribute is not there.
+    Absent(&'static str),
+    /// The attribute is there with this value.
+    Is(&'static str, Value),
+    /// The attribute is there and below the number.
+    Below(&'static str, i64),
+    /// The attribute is there and not above the number.
+    AtMost(&'static str, i64),
+    /// The number is not in the set; also true if there is no set.
+    Lacks(&'static str, i64),
+    /// The number is in the set.
+    Has(&'static str, i64),
+    /// All of one of these lists hold.
+    AnyOf(Vec<Vec<Condition>>),
+}
+
+/// A change of one item, made if it is not there. Each use of it is such that the second time changes nothing: what adds
+/// is guarded by a condition or adds to a set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// The item.
+    pub key: Key,
+    /// Attributes that get a value.
+    pub set: Vec<(&'static str, Value)>,
+    /// Numbers that grow, or sets that get members; made if they are not there.
+    pub add: Vec<(&'static str, Value)>,
+    /// Sets that lose members; the attribute is gone with the last one.
+    pub take: Vec<(&'static str, Value)>,
+    /// Attributes that are taken away.
+    pub remove: Vec<&'static str>,
+    /// All must hold.
+    pub when: Vec<Condition>,
+}
+
+impl Update {
+    /// A change of nothing yet.
+    pub fn of(key: Key) -> Self {
+        Self { key, set: Vec::new(), add: Vec::new(), take: Vec::new(), remove: Vec::new(), when: Vec::new() }
+    }
+
+    /// Gives an attribute a value.
+    pub fn set(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.set.push((name, value.into()));
+        self
+    }
+
+    /// Lets a number grow.
+    pub fn add(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.add.push((name, value.into()));
+        self
+    }
+
+    /// Puts a member into a set of numbers.
+    pub fn add_member(mut self, name: &'static str, member: i64) -> Self {
+        self.add.push((name, Value::Numbers(BTreeSet::from([member]))));
+        self
+    }
+
+    /// Takes a member out of a set of numbers, if it is there.
+    pub fn take_member(mut self, name: &'static str, member: i64) -> Self {
+        self.take.push((name, Value::Numbers(BTreeSet::from([member]))));
+        self
+    }
+
+    /// Takes an attribute away.
+    pub fn remove(mut self, name: &'static str) -> Self {
+        self.remove.push(name);
+        self
+    }
+
+    /// Adds a condition.
+    pub fn when(mut self, condition: Condition) -> Self {
+        self.when.push(condition);
+        self
+    }
+
+    /// Refuses to write what would make an item too large and too dear.
+    fn check_size(&self) -> Result<(), TableError> {
+        let written = self.set.iter().chain(&self.add).map(|(name, value)| name.len() + value.size());
+        let bytes = written.sum::<usize>() + self.key.pk.len() + self.key.sk.len();
+        if bytes <= MAX_ITEM_BYTES {
+            return Ok(());
+        }
+        let Key { pk, sk } = &self.key;
+        Err(TableError {
+            kind: StoreErrorKind::Permanent,
+            source: format!("item {pk} {sk} would have {bytes} bytes; at most {MAX_ITEM_BYTES} are stored")
+                .into(),
+        })
+    }
+}
+
+/// What became of an update.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Updated {
+    /// It happened; the item as it is now.
+    Done(Item),
+    /// A condition did not hold; the item as it is, if it is there.
+    Refused(Option<Item>),
+}
+
+/// A call of the table failed.
+#[derive(Debug)]
+pub struct TableError {
+    /// What it means to the caller.
+    pub kind: StoreErrorKind,
+    /// What happened.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl TableError {
+    /// What is stored is not what was written.
+    pub fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { kind: StoreErrorKind::Corrupt, source: source.into() }
+    }
+
+    /// The call must not be, for this reason.
+    pub fn refused(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { kind: StoreErrorKind::Permanent, source: source.into() }
+    }
+
+    /// The failure of a store's call.
+    pub fn during(self, action: impl Into<String>) -> StoreError {
+        StoreError { action: action.into(), kind: self.kind, source: self.source }
+    }
+}
+
+/// One table with a partition key `pk` and a sort key `sk`. Reads see every write that was answered.
+#[async_trait]
+pub trait Table: Send + Sync {
+    /// The item; none if there is none.
+    async fn get(&self, key: &Key) -> Result<Option<Item>, TableError>;
+
+    /// Changes one item if the conditions hold, as a whole and alone.
+    async fn update(&self, update: &Update) -> Result<Updated, TableError>;
+
+    /// Removes an item; false if there is none.
+    async fn delete(&self, key: &Key) -> Result<bool, TableError>;
+
+    /// The items of a partition whose sort key begins with `prefix`, by sort key: the first `limit`, or the last ones in
+    /// falling order if `newest_first`.
+    async fn query(
+        &self,
+        pk: &str,
+        prefix: &str,
+        newest_first: bool,
+        limit: Option<usize>,
+    ) -> Result<Vec<Item>, TableError>;
+}

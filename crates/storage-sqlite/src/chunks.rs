@@ -1,0 +1,234 @@
+//! Chunk objects as files.
+
+use async_trait::async_trait;
+use host_core::{
+    model::Digest,
+    storage::{Chunks, Put, StoreError, StoreErrorKind},
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io::{self, ErrorKind, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tempfile::NamedTempFile;
+
+/// Where files are written before they get their names. No key can lead here: parts of keys do not start with a dot.
+const INCOMING: &str = ".incoming";
+
+/// Age at which an unfinished file is taken for the remains of a crash. No write of a chunk takes an hour.
+const ABANDONED: SignedDuration = SignedDuration::from_hours(1);
+
+/// A folder of objects; an object's key is its path in it.
+#[derive(Clone)]
+pub(super) struct Folder {
+    root: PathBuf,
+    // Folders that this process has seen on the disk, so that it need not ask again for each object.
+    durable: Arc<Mutex<HashSet<PathBuf>>>,
+}
+
+/// Why a file could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("`{0}` is no key; keys are names joined by `/` that do not start with a dot")]
+    Key(String),
+    #[error("{path} failed; check free space, owner and permissions")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path} has the digest {found} instead of {expected}; move it away and ingest again")]
+    Digest { path: PathBuf, expected: Digest, found: Digest },
+    #[error("the program is ending")]
+    Ending,
+}
+
+impl Failure {
+    fn during(self, action: String) -> StoreError {
+        let kind = match &self {
+            Self::Ending => StoreErrorKind::Transient,
+            Self::Io { source, .. } if source.kind() == ErrorKind::Interrupted => StoreErrorKind::Transient,
+            Self::Io { .. } | Self::Key(_) => StoreErrorKind::Permanent,
+            Self::Digest { .. } => StoreErrorKind::Corrupt,
+        };
+        StoreError { action, kind, source: Box::new(self) }
+    }
+}
+
+fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, Failure> {
+    result.map_err(|source| Failure::Io { path: path.to_owned(), source })
+}
+
+impl Folder {
+    /// Opens the folder, making it if needed, and removes what crashes have left half-written.
+    pub(super) fn open(root: &Path, now: Timestamp) -> Result<Self, StoreError> {
+        let folder = Self { root: root.to_owned(), durable: Arc::default() };
+        folder
+            .tidy(now)
+            .map_err(|failure| failure.during(format!("opening the chunk folder {}", root.display())))?;
+        Ok(folder)
+    }
+
+    fn tidy(&self, now: Timestamp) -> Result<(), Failure> {
+        let incoming = self.root.join(INCOMING);
+        at(&incoming, fs::create_dir_all(&incoming))?;
+        for entry in at(&incoming, fs::read_dir(&incoming))? {
+            let path = at(&incoming, entry)?.path();
+            // Another process may finish or remove it meanwhile.
+            let Ok(modified) = fs::metadata(&path).and_then(|metadata| metadata.modified()) else { continue };
+            let Ok(modified) = Timestamp::try_from(modified) else { continue };
+            if now.duration_since(modified) > ABANDONED {
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => at(&path, Err(error))?,
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The path of a key, which may come from anywhere: it never leads out of the folder.
+    fn path(&self, key: &str) -> Result<PathBuf, Failure> {
+        let is_name = |part: &str| {
+            !part.is_empty()
+                && part.len() <= 255
+                && !part.starts_with('.')
+                && !part.contains(|c: char| c.is_control() || "\\:".contains(c))
+        };
+        if key.len() > 1024 || !key.split('/').all(is_name) {
+            return Err(Failure::Key(key.chars().take(200).collect()));
+        }
+        Ok(self.root.join(key))
+    }
+
+    /// Makes the folder of an object and sees to it that it survives a crash.
+    fn make_parent(&self, path: &Path) -> Result<PathBuf, Failure> {
+        let parent = path.parent().unwrap_or(&self.root).to_owned();
+        if self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(&parent) && parent.is_dir() {
+            return Ok(parent);
+        }
+        at(&parent, fs::create_dir_all(&parent))?;
+        // An earlier process may have crashed between making a folder and this, so all of them are written through.
+        for folder in parent.ancestors().take_while(|folder| folder.starts_with(&self.root)) {
+            sync(folder)?;
+        }
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(parent.clone());
+        Ok(parent)
+    }
+
+    /// Writes the bytes through to the disk under a name that no reader knows.
+    fn write_incoming(&self, bytes: &[u8]) -> Result<NamedTempFile, Failure> {
+        let incoming = self.root.join(INCOMING);
+        let written = NamedTempFile::new_in(&incoming).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.as_file().sync_all()?;
+            Ok(file)
+        });
+        at(&incoming, written)
+    }
+
+    fn put_if_absent(&self, path: &Path, bytes: &[u8]) -> Result<Put, Failure> {
+        let parent = self.make_parent(path)?;
+        if let Some(put) = compare(path, bytes)? {
+            // Its writer may have crashed before this.
+            sync(&parent)?;
+            return Ok(put);
+        }
+        let file = self.write_incoming(bytes)?;
+        let put = match file.persist_noclobber(path) {
+            Ok(_) => Put::Created,
+            Err(lost) if lost.error.kind() == ErrorKind::AlreadyExists => match compare(path, bytes)? {
+                Some(put) => put,
+                // Somebody else put it and removed it again, or the path is a folder.
+                None => return at(path, Err(lost.error)),
+            },
+            Err(lost) => return at(path, Err(lost.error)),
+        };
+        sync(&parent)?;
+        Ok(put)
+    }
+
+    fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+        let parent = self.make_parent(path)?;
+        let file = self.write_incoming(bytes)?;
+        at(path, file.persist(path).map_err(|lost| lost.error))?;
+        sync(&parent)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        action: &str,
+        key: &str,
+        work: impl FnOnce(&Self, &Path) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let during = || format!("{action} {}", key.chars().take(1024).collect::<String>());
+        let path = self.path(key).map_err(|failure| failure.during(during()))?;
+        let folder = self.clone();
+        let done = match tokio::task::spawn_blocking(move || work(&folder, &path)).await {
+            Ok(done) => done,
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+            Err(_) => Err(Failure::Ending),
+        };
+        done.map_err(|failure| failure.during(during()))
+    }
+}
+
+/// Writes a folder's entries through to the disk.
+fn sync(folder: &Path) -> Result<(), Failure> {
+    // Only Unix can open a folder; elsewhere the file system's journal has to do.
+    if cfg!(unix) { at(folder, File::open(folder).and_then(|folder| folder.sync_all())) } else { Ok(()) }
+}
+
+/// Reads a file; none if nothing or a folder is there.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    match fs::read(path) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        result => at(path, result).map(Some),
+    }
+}
+
+fn compare(path: &Path, bytes: &[u8]) -> Result<Option<Put>, Failure> {
+    let there = read(path)?;
+    Ok(there.map(|there| if there == bytes { Put::AlreadySame } else { Put::AlreadyDifferent }))
+}
+
+#[async_trait]
+impl Chunks for Folder {
+    async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        let bytes = bytes.to_vec();
+        self.run("writing", key, move |folder, path| folder.put_if_absent(path, &bytes)).await
+    }
+
+    async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let bytes = bytes.to_vec();
+        self.run("writing", key, move |folder, path| folder.put(path, &bytes)).await
+    }
+
+    async fn get(&self, key: &str, sha256: Option<Digest>) -> Result<Option<Vec<u8>>, StoreError> {
+        let get = move |_: &Self, path: &Path| {
+            let bytes = read(path)?;
+            if let (Some(bytes), Some(expected)) = (&bytes, sha256) {
+                let found = Digest::of(bytes);
+                if found != expected {
+                    return Err(Failure::Digest { path: path.to_owned(), expected, found });
+                }
+            }
+            Ok(bytes)
+        };
+        self.run("reading", key, get).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let delete = |_: &Self, path: &Path| match fs::remove_file(path) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
+            result => at(path, result),
+        };
+        self.run("removing", key, delete).await
+    }
+}

@@ -1,0 +1,185 @@
+//! Jobs, chunk rows and counters: each method is one transaction.
+
+use async_trait::async_trait;
+use host_core::{
+    clock::SharedEnv,
+    model::{ChunkRef, Digest, Job, JobId, Seal},
+    storage::{AttemptError, ChunkOutcome, Claim, JobSnapshot, Jobs, StoreError},
+};
+use host_sqlite::{Cause, Database, DatabaseError, time};
+use rusqlite::Transaction;
+use std::{sync::Arc, time::Duration};
+
+mod completion;
+mod lease;
+mod publish;
+mod redrive;
+mod samples;
+mod snapshot;
+
+pub(super) use lease::give_back_all;
+
+/// The jobs of all shops.
+pub(super) struct Records {
+    database: Arc<Database>,
+    env: SharedEnv,
+}
+
+/// Names a chunk row.
+#[derive(Clone)]
+struct Row {
+    job_id: String,
+    seq: u32,
+}
+
+impl Row {
+    fn new(id: &JobId, seq: u32) -> Self {
+        Self { job_id: id.as_str().to_owned(), seq }
+    }
+}
+
+impl Records {
+    pub(super) fn new(database: Arc<Database>, env: SharedEnv) -> Self {
+        Self { database, env }
+    }
+
+    async fn of_chunk<T: Send + 'static>(
+        &self,
+        action: &str,
+        id: &JobId,
+        seq: u32,
+        work: impl FnOnce(&Transaction<'_>, &Row) -> Result<T, Cause> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let row = Row::new(id, seq);
+        let done = self.database.write(move |tx| work(tx, &row)).await;
+        done.map_err(|error| error.during(format!("{action} chunk {seq} of job {id}")))
+    }
+}
+
+fn during_job<T>(result: Result<T, DatabaseError>, action: &str, id: &JobId) -> Result<T, StoreError> {
+    result.map_err(|error| error.during(format!("{action} job {id}")))
+}
+
+#[async_trait]
+impl Jobs for Records {
+    async fn create(&self, job: &Job) -> Result<(), StoreError> {
+        let id = &job.id;
+        let job = job.clone();
+        during_job(self.database.write(move |tx| publish::create(tx, &job)).await, "creating", id)
+    }
+
+    async fn find_unfinished(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError> {
+        let shop = shop_id.to_owned();
+        let done = self.database.read(move |tx| snapshot::unfinished(tx, &shop, fingerprint)).await;
+        done.map_err(|error| error.during(format!("looking for an interrupted job of {shop_id}")))
+    }
+
+    async fn get(&self, id: &JobId) -> Result<Option<JobSnapshot>, StoreError> {
+        let job_id = id.as_str().to_owned();
+        during_job(self.database.read(move |tx| snapshot::one(tx, &job_id)).await, "reading", id)
+    }
+
+    async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError> {
+        let shop = shop_id.map(str::to_owned);
+        let done = self.database.read(move |tx| snapshot::latest(tx, shop.as_deref(), limit)).await;
+        done.map_err(|error| error.during("listing jobs"))
+    }
+
+    async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError> {
+        let (by, env) = (job.clone(), self.env.clone());
+        let supersede = move |tx: &Transaction<'_>| publish::supersede(tx, &by, time::to_column(env.now()));
+        let done = self.database.write(supersede).await;
+        done.map_err(|error| error.during(format!("ending the jobs that job {} supersedes", job.id)))
+    }
+
+    async fn cancel(&self, id: &JobId, message: &str) -> Result<bool, StoreError> {
+        let (job_id, message, env) = (id.as_str().to_owned(), message.to_owned(), self.env.clone());
+        let cancel =
+            move |tx: &Transaction<'_>| publish::cancel(tx, &job_id, &message, time::to_column(env.now()));
+        during_job(self.database.write(cancel).await, "cancelling", id)
+    }
+
+    async fn note_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError> {
+        let (job_id, error) = (id.as_str().to_owned(), error.clone());
+        let note = move |tx: &Transaction<'_>| publish::note_error(tx, &job_id, &error);
+        during_job(self.database.write(note).await, "noting an error of", id)
+    }
+
+    async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {
+        let row = Row::new(id, seq);
+        let done = self.database.read(move |tx| snapshot::chunk(tx, &row)).await;
+        done.map_err(|error| error.during(format!("reading chunk {seq} of job {id}")))
+    }
+
+    async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError> {
+        let added = chunk.clone();
+        let add = move |tx: &Transaction<'_>, row: &Row| publish::add_chunk(tx, row, &added);
+        self.of_chunk("adding", &chunk.job_id, chunk.seq, add).await
+    }
+
+    async fn seal(&self, id: &JobId, seal: &Seal) -> Result<(), StoreError> {
+        let (job_id, seal, env) = (id.as_str().to_owned(), seal.clone(), self.env.clone());
+        let seal = move |tx: &Transaction<'_>| publish::seal(tx, &job_id, &seal, time::to_column(env.now()));
+        during_job(self.database.write(seal).await, "sealing", id)
+    }
+
+    async fn claim(&self, id: &JobId, seq: u32, lease: Duration) -> Result<Claim, StoreError> {
+        let env = self.env.clone();
+        self.of_chunk("claiming", id, seq, move |tx, row| lease::claim(tx, row, env.now(), lease)).await
+    }
+
+    async fn renew(&self, id: &JobId, seq: u32, fence: u64, lease: Duration) -> Result<bool, StoreError> {
+        let env = self.env.clone();
+        let renew = move |tx: &Transaction<'_>, row: &Row| lease::renew(tx, row, fence, env.now(), lease);
+        self.of_chunk("renewing the lease of", id, seq, renew).await
+    }
+
+    async fn give_back(
+        &self,
+        id: &JobId,
+        seq: u32,
+        fence: u64,
+        error: Option<&AttemptError>,
+    ) -> Result<bool, StoreError> {
+        let error = error.cloned();
+        let give_back =
+            move |tx: &Transaction<'_>, row: &Row| lease::give_back(tx, row, fence, error.as_ref());
+        self.of_chunk("giving back", id, seq, give_back).await
+    }
+
+    async fn forgive(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
+        self.of_chunk("forgetting the attempts at", id, seq, lease::forgive).await
+    }
+
+    async fn settle(
+        &self,
+        id: &JobId,
+        seq: u32,
+        fence: u64,
+        outcome: &ChunkOutcome,
+    ) -> Result<bool, StoreError> {
+        let outcome = outcome.clone();
+        self.of_chunk("settling", id, seq, move |tx, row| completion::settle(tx, row, fence, &outcome)).await
+    }
+
+    async fn count(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
+        let env = self.env.clone();
+        let count =
+            move |tx: &Transaction<'_>, row: &Row| completion::count(tx, row, time::to_column(env.now()));
+        self.of_chunk("counting", id, seq, count).await
+    }
+
+    async fn finish(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
+        self.of_chunk("finishing", id, seq, completion::finish).await
+    }
+
+    async fn redrive(&self, id: &JobId, seq: u32, epoch: u32) -> Result<Option<u32>, StoreError> {
+        self.of_chunk("redriving", id, seq, move |tx, row| redrive::redrive(tx, row, epoch)).await
+    }
+
+    async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError> {
+        let job_id = id.as_str().to_owned();
+        let done = self.database.read(move |tx| snapshot::reports(tx, &job_id)).await;
+        during_job(done, "listing the reports of", id)
+    }
+}

@@ -1,0 +1,132 @@
+//! Ingest's side: create, add chunks, seal.
+
+use super::{Row, completion, samples};
+use host_core::{
+    model::{ChunkRef, Job, JobId, JobStatus, Seal},
+    storage::AttemptError,
+};
+use host_sqlite::to_json;
+use host_sqlite::{Cause, time};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<(), Cause> {
+    tx.prepare_cached(
+        "INSERT INTO job (id, shop_id, created_at, fingerprint, job, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![
+        job.id.as_str(),
+        job.shop_id,
+        time::to_column(job.created_at),
+        job.fingerprint.to_string(),
+        to_json(job)?,
+        JobStatus::Pending.as_str(),
+    ])?;
+    Ok(())
+}
+
+pub(super) fn supersede(tx: &Transaction<'_>, by: &Job, now: i64) -> Result<Vec<JobId>, Cause> {
+    let message = format!(
+        "superseded by job {}, which reads another export into the index, or the same one after a change; what was \
+         published before stays counted",
+        by.id
+    );
+    let mut statement = tx.prepare_cached(
+        "UPDATE job SET status = ?4, ended_at = ?5, error_message = ?6, last_error = NULL
+        WHERE shop_id = ?1 AND job ->> 'index_name' = ?2 AND id <> ?3 AND seal IS NULL AND ended_at IS NULL
+        RETURNING job ->> 'id'",
+    )?;
+    let status = JobStatus::Failed.as_str();
+    let params = params![by.shop_id, by.index_name, by.id.as_str(), status, now, message];
+    let ids = statement.query_map(params, |row| row.get::<_, String>(0))?;
+    ids.map(|id| {
+        let id = id?;
+        JobId::new(id.as_str()).ok_or_else(|| Cause::Refused(format!("`{id}` is no id of a job")))
+    })
+    .collect()
+}
+
+pub(super) fn cancel(tx: &Transaction<'_>, job_id: &str, message: &str, now: i64) -> Result<bool, Cause> {
+    let cancelled = tx
+        .prepare_cached(
+            "UPDATE job SET error_message = ?2, status = iif(seal IS NULL, ?3, status),
+                ended_at = iif(seal IS NULL, ?4, NULL), last_error = iif(seal IS NULL, NULL, last_error)
+            WHERE id = ?1 AND ended_at IS NULL",
+        )?
+        .execute(params![job_id, message, JobStatus::Failed.as_str(), now])?;
+    Ok(cancelled == 1)
+}
+
+pub(super) fn note_error(tx: &Transaction<'_>, job_id: &str, error: &AttemptError) -> Result<(), Cause> {
+    tx.prepare_cached("UPDATE job SET last_error = ?2 WHERE id = ?1 AND ended_at IS NULL")?
+        .execute(params![job_id, to_json(error)?])?;
+    Ok(())
+}
+
+pub(super) fn add_chunk(tx: &Transaction<'_>, row: &Row, chunk: &ChunkRef) -> Result<(), Cause> {
+    let closed: Option<bool> = tx
+        .prepare_cached("SELECT seal IS NOT NULL OR ended_at IS NOT NULL FROM job WHERE id = ?1")?
+        .query_row([&row.job_id], |job| job.get(0))
+        .optional()?;
+    let Some(closed) = closed else {
+        return Err(Cause::Refused(format!("there is no job {}", row.job_id)));
+    };
+    let added = tx
+        .prepare_cached("INSERT INTO chunk (job_id, seq, chunk) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+        .execute(params![row.job_id, row.seq, to_json(chunk)?])?;
+    if added == 1 && closed {
+        // The transaction is rolled back.
+        return Err(Cause::Refused(format!("job {} is sealed or ended and takes no new chunk", row.job_id)));
+    }
+    if added == 1 {
+        tx.prepare_cached("UPDATE job SET chunks = chunks + 1 WHERE id = ?1")?.execute([&row.job_id])?;
+    }
+    Ok(())
+}
+
+pub(super) fn seal(tx: &Transaction<'_>, job_id: &str, seal: &Seal, now: i64) -> Result<(), Cause> {
+    let refused = seal.refused;
+    let sealed = tx
+        .prepare_cached(
+            "UPDATE job SET seal = ?2, sealed_chunks = ?3, processed = processed + ?4, unchanged = unchanged + ?5,
+                failed = failed + ?6, skipped = skipped + ?7, conflict = conflict + ?8, deleted = deleted + ?9
+            WHERE id = ?1 AND seal IS NULL AND ended_at IS NULL RETURNING chunks",
+        )?
+        .query_row(
+            params![
+                job_id,
+                to_json(seal)?,
+                seal.chunks,
+                refused.processed,
+                refused.unchanged,
+                refused.failed,
+                refused.skipped,
+                refused.conflict,
+                refused.deleted,
+            ],
+            |job| job.get::<_, u32>(0),
+        )
+        .optional()?;
+    let Some(chunks) = sealed else {
+        let sealed: Option<bool> = tx
+            .prepare_cached("SELECT seal IS NOT NULL FROM job WHERE id = ?1")?
+            .query_row([job_id], |job| job.get(0))
+            .optional()?;
+        return match sealed {
+            Some(true) => Ok(()),
+            Some(false) => {
+                Err(Cause::Refused(format!("job {job_id} was superseded by another or cancelled")))
+            }
+            None => Err(Cause::Refused(format!("there is no job {job_id}"))),
+        };
+    };
+    if chunks != seal.chunks {
+        // The transaction is rolled back. A job sealed so would end too early or never.
+        let expected = seal.chunks;
+        return Err(Cause::Refused(format!(
+            "job {job_id} has {chunks} chunks, its seal speaks of {expected}"
+        )));
+    }
+    samples::add(tx, job_id, samples::OF_SEAL, &seal.samples)?;
+    completion::end_if_complete(tx, job_id, now)
+}

@@ -1,0 +1,46 @@
+//! Taking back that a chunk was given up.
+
+use super::{Row, samples};
+use host_core::{
+    model::{Counts, JobStatus},
+    storage::ChunkOutcome,
+};
+use host_sqlite::Cause;
+use host_sqlite::from_json;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+/// Everything in one transaction. Samples that were dropped for those of this chunk do not come back.
+pub(super) fn redrive(tx: &Transaction<'_>, row: &Row, epoch: u32) -> Result<Option<u32>, Cause> {
+    let found: Option<(String, u32, Option<String>)> = tx
+        .prepare_cached("SELECT state, epoch, outcome FROM chunk WHERE job_id = ?1 AND seq = ?2")?
+        .query_row(params![row.job_id, row.seq], |chunk| Ok((chunk.get(0)?, chunk.get(1)?, chunk.get(2)?)))
+        .optional()?;
+    let Some((state, now, outcome)) = found else { return Ok(None) };
+    if state != "DONE" {
+        return Ok(Some(now));
+    }
+    let outcome: Option<ChunkOutcome> = outcome.as_deref().map(from_json).transpose()?;
+    let given_up = outcome.filter(|outcome| outcome.quarantined.is_some() && now == epoch);
+    let Some(outcome) = given_up else { return Ok(None) };
+    let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;
+    tx.prepare_cached(
+        "UPDATE job SET completed = completed - 1, processed = processed - ?2, unchanged = unchanged - ?3,
+            failed = failed - ?4, skipped = skipped - ?5, conflict = conflict - ?6, deleted = deleted - ?7
+        WHERE id = ?1",
+    )?
+    .execute(params![row.job_id, processed, unchanged, failed, skipped, conflict, deleted])?;
+    // One that was ended without a seal can never end by counting.
+    tx.prepare_cached(
+        "UPDATE job SET status = ?2, ended_at = NULL, error_message = NULL
+        WHERE id = ?1 AND ended_at IS NOT NULL AND seal IS NOT NULL",
+    )?
+    .execute(params![row.job_id, JobStatus::InProgress.as_str()])?;
+    samples::remove(tx, &row.job_id, row.seq.into())?;
+    tx.prepare_cached(
+        "UPDATE chunk SET state = 'PENDING', epoch = epoch + 1, attempts = 0, lease_until = 0, counted = 0,
+            outcome = NULL, report = NULL, first_error = NULL
+        WHERE job_id = ?1 AND seq = ?2",
+    )?
+    .execute(params![row.job_id, row.seq])?;
+    Ok(Some(epoch + 1))
+}

@@ -1,0 +1,68 @@
+//! The first entries of each class, in chunk order whatever the order of counting.
+
+use host_core::model::{Class, Entry};
+use host_sqlite::Cause;
+use host_sqlite::{from_json, to_json};
+use rusqlite::{Transaction, params};
+use std::collections::HashMap;
+
+/// Samples of each class that a job keeps.
+const PER_CLASS: usize = 20;
+
+/// The sequence number of the seal's samples: before all chunks.
+pub(super) const OF_SEAL: i64 = -1;
+
+fn name(class: Class) -> &'static str {
+    match class {
+        Class::Skipped => "skipped",
+        Class::Failed => "failed",
+        Class::Conflict => "conflict",
+        Class::Warning => "warning",
+    }
+}
+
+/// Adds the samples of a chunk and drops what is then beyond the first of its class. The first of a growing set are
+/// among the first of the set before and the new ones, so what was dropped is never missed.
+pub(super) fn add(tx: &Transaction<'_>, job_id: &str, seq: i64, entries: &[Entry]) -> Result<(), Cause> {
+    for class in [Class::Skipped, Class::Failed, Class::Conflict, Class::Warning] {
+        let mut insert = tx.prepare_cached("INSERT INTO sample VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let of_class = entries.iter().enumerate().filter(|(_, entry)| entry.class == class);
+        let mut added = 0;
+        for (position, entry) in of_class.take(PER_CLASS) {
+            added += insert.execute(params![job_id, name(class), seq, position, to_json(entry)?])?;
+        }
+        if added > 0 {
+            tx.prepare_cached(
+                "DELETE FROM sample WHERE job_id = ?1 AND class = ?2 AND (seq, position) IN (
+                    SELECT seq, position FROM sample WHERE job_id = ?1 AND class = ?2
+                    ORDER BY seq, position LIMIT -1 OFFSET ?3)",
+            )?
+            .execute(params![job_id, name(class), PER_CLASS])?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the samples of a chunk.
+pub(super) fn remove(tx: &Transaction<'_>, job_id: &str, seq: i64) -> Result<(), Cause> {
+    tx.prepare_cached("DELETE FROM sample WHERE job_id = ?1 AND seq = ?2")?.execute(params![job_id, seq])?;
+    Ok(())
+}
+
+/// The samples of some jobs, each job's in chunk order.
+pub(super) fn of_jobs(
+    tx: &Transaction<'_>,
+    job_ids: &[String],
+) -> Result<HashMap<String, Vec<Entry>>, Cause> {
+    let mut samples: HashMap<String, Vec<Entry>> = HashMap::new();
+    let mut statement = tx.prepare_cached(
+        "SELECT job_id, entry FROM sample WHERE job_id IN (SELECT value FROM json_each(?1)) ORDER BY seq, position",
+    )?;
+    let rows =
+        statement.query_map([to_json(&job_ids)?], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    for row in rows {
+        let (job_id, entry) = row?;
+        samples.entry(job_id).or_default().push(from_json(&entry)?);
+    }
+    Ok(samples)
+}

@@ -1,0 +1,183 @@
+//! One data directory on one machine: a SQLite file for queue, jobs, settings and catalog, a folder for chunks.
+//!
+//! Several processes may share a directory: each change of the database is one transaction that begins by taking
+//! the file's write lock, and objects appear under their keys only as a whole.
+
+use host_core::storage::{StoreError, StoreErrorKind, Stores};
+use host_core::{
+    clock::SharedEnv,
+    model::{Job, JobId},
+};
+use std::{
+    fs::{DirBuilder, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+mod chunks;
+mod jobs;
+mod queue;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use host_sqlite::Database;
+
+/// Held by whoever works in a data directory.
+const WORKING: &str = "work.lock";
+/// Held by whoever ingests into a data directory.
+const INGESTING: &str = "ingest.lock";
+
+/// Held while a process ingests.
+#[derive(Debug)]
+pub struct Ingesting {
+    _lock: File,
+}
+
+/// The stores and the catalog of one data directory. Cheap to clone; all clones share their connections.
+#[derive(Clone)]
+pub struct Embedded {
+    dir: PathBuf,
+    pub(crate) database: Arc<Database>,
+    stores: Stores,
+    env: SharedEnv,
+    /// Held for as long as this process works here.
+    alive: Arc<OnceLock<File>>,
+}
+
+impl Embedded {
+    /// Opens a data directory, making it (for its owner only) and everything in it if it is not there yet, and bringing
+    /// an older one up to date. Blocks for as long as another process does the same.
+    pub fn open(dir: impl AsRef<Path>, env: SharedEnv) -> Result<Self, StoreError> {
+        let dir = dir.as_ref();
+        let _alone = prepare(dir).map_err(|source| StoreError {
+            action: format!("opening the data directory {}", dir.display()),
+            kind: StoreErrorKind::Permanent,
+            source: Box::new(DirectoryError { path: dir.display().to_string(), source }),
+        })?;
+        let database = Database::open(&dir.join("host.db"))
+            .map_err(|error| error.during(format!("opening the data directory {}", dir.display())))?;
+        let database = Arc::new(database);
+        let stores = Stores {
+            chunks: Arc::new(chunks::Folder::open(&dir.join("chunks"), env.now())?),
+            queue: Arc::new(queue::Messages::new(database.clone(), env.clone())),
+            jobs: Arc::new(jobs::Records::new(database.clone(), env.clone())),
+            settings: Arc::new(settings::Records::new(database.clone())),
+        };
+        Ok(Self { dir: dir.to_owned(), database, stores, env, alive: Arc::default() })
+    }
+
+    /// Joins the processes that work in this directory, until all clones are dropped. If there is no other, whatever is
+    /// in flight was left by a process that died: it is given back, so that nobody waits for its leases to run out.
+    pub async fn join(&self) -> Result<(), StoreError> {
+        let give_back = async {
+            let abandoned = self.database.write(|tx| {
+                queue::give_back_all(tx)?;
+                jobs::give_back_all(tx)
+            });
+            abandoned.await.map_err(|error| error.during("giving back what a dead process held"))
+        };
+        let lock = self.share(WORKING, give_back).await?;
+        // A second call finds the first one's lock and holds it for as long.
+        let _first_call_holds_it = self.alive.set(lock);
+        Ok(())
+    }
+
+    /// Whether a process works in this directory, as far as the file system tells.
+    pub fn is_worked_on(&self) -> bool {
+        self.is_held(WORKING)
+    }
+
+    /// Whether a process ingests into this directory, as far as the file system tells.
+    pub fn is_ingested_into(&self) -> bool {
+        self.is_held(INGESTING)
+    }
+
+    fn is_held(&self, name: &str) -> bool {
+        // Closing the file gives the lock back.
+        File::open(self.dir.join(name)).is_ok_and(|lock| lock.try_lock().is_err())
+    }
+
+    /// Joins the processes that ingest into this directory, until what is returned is dropped. If there is no other, jobs
+    /// of the same shop and index that were never sealed are superseded by this one; their ids are returned.
+    pub async fn begin_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Ingesting), StoreError> {
+        let mut superseded = Vec::new();
+        let supersede = async {
+            superseded = self.stores.jobs.supersede(job).await?;
+            Ok(())
+        };
+        let lock = self.share(INGESTING, supersede).await?;
+        Ok((superseded, Ingesting { _lock: lock }))
+    }
+
+    /// Holds a lock file together with all processes that do the same. If there is no other, `when_alone` is done before
+    /// one can join.
+    async fn share(
+        &self,
+        name: &str,
+        when_alone: impl Future<Output = Result<(), StoreError>>,
+    ) -> Result<File, StoreError> {
+        let failed = |source: io::Error| StoreError {
+            action: format!("joining the data directory {}", self.dir.display()),
+            kind: StoreErrorKind::Permanent,
+            source: Box::new(source),
+        };
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.dir.join(name))
+            .map_err(failed)?;
+        if lock.try_lock().is_ok() {
+            when_alone.await?;
+            lock.unlock().map_err(failed)?;
+        }
+        match lock.try_lock_shared() {
+            Ok(()) => {}
+            // Somebody is looking whether it is alone, which takes no time.
+            Err(TryLockError::WouldBlock) => lock.lock_shared().map_err(failed)?,
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        Ok(lock)
+    }
+
+    /// Chunks, queue, jobs and settings.
+    pub fn stores(&self) -> Stores {
+        self.stores.clone()
+    }
+
+    /// The file, for the catalog that lives in it.
+    pub fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+}
+
+/// The data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} cannot be used; give the host a directory of its own on a local disk that it may write to")]
+struct DirectoryError {
+    path: String,
+    #[source]
+    source: io::Error,
+}
+
+/// Makes the directory and keeps other processes from opening it until the returned lock is dropped: two of them making
+/// the schema or switching the journal at once would get errors that no waiting avoids.
+fn prepare(dir: &Path) -> io::Result<File> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)?;
+    let lock = File::options().create(true).truncate(false).write(true).open(dir.join("open.lock"))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => lock.lock()?,
+        // A file system without locks: then only simultaneous first starts are unprotected.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    Ok(lock)
+}

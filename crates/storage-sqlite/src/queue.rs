@@ -1,0 +1,253 @@
+//! The queue: SQS FIFO's semantics on a table.
+
+use async_trait::async_trait;
+use host_core::{
+    clock::SharedEnv,
+    model::{ChunkRef, Job},
+    storage::{DeadLetter, Delivery, GivenUp, HeldLetter, Queue, Receipt, StoreError},
+};
+use host_sqlite::{Cause, Database, DatabaseError, from_json, time, to_json};
+use rusqlite::{OptionalExtension, Transaction, params};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Hops from lane to lane by the index, so that its cost is the number of lanes, not of messages. Only a lane's first
+/// message is looked at: while it is hidden its successors wait.
+const DELIVERABLE: &str = "
+    WITH RECURSIVE lanes (lane) AS (
+        SELECT min(lane) FROM message WHERE shop_id = ?1
+        UNION ALL
+        SELECT (SELECT min(m.lane) FROM message m WHERE m.shop_id = ?1 AND m.lane > lanes.lane)
+        FROM lanes WHERE lanes.lane IS NOT NULL
+    )
+    SELECT first.id, first.chunk, first.receive_count
+    FROM lanes JOIN message first
+        ON first.id = (SELECT min(m.id) FROM message m WHERE m.shop_id = ?1 AND m.lane = lanes.lane)
+    WHERE first.hidden_until <= ?2
+    ORDER BY first.id LIMIT ?3";
+
+/// The queues of all shops.
+pub(super) struct Messages {
+    database: Arc<Database>,
+    env: SharedEnv,
+    /// Dead letters that somebody in this process has taken. Another process may take them too; redriving one twice
+    /// changes nothing.
+    taken: Mutex<HashSet<i64>>,
+}
+
+impl Messages {
+    pub(super) fn new(database: Arc<Database>, env: SharedEnv) -> Self {
+        Self { database, env, taken: Mutex::default() }
+    }
+
+    async fn hide(&self, receipt: &Receipt, duration: Duration) -> Result<bool, DatabaseError> {
+        if let Some(id) = letter_id(receipt) {
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(if duration.is_zero() { taken.remove(&id) } else { taken.contains(&id) });
+        }
+        let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
+        let env = self.env.clone();
+        self.database
+            .write(move |tx| {
+                let until = time::after(env.now(), duration);
+                let sql = "UPDATE message SET hidden_until = ?3
+                    WHERE id = ?1 AND nonce = ?2 AND receive_count > 0";
+                Ok(tx.prepare_cached(sql)?.execute(params![id, nonce, until])? == 1)
+            })
+            .await
+    }
+}
+
+impl Messages {
+    /// The dead letters of a shop and their row ids, oldest first.
+    async fn letters(&self, shop_id: &str) -> Result<Vec<(i64, DeadLetter)>, StoreError> {
+        let shop = shop_id.to_owned();
+        let list = move |tx: &Transaction<'_>| {
+            tx.prepare_cached("SELECT id, letter FROM dead_letter WHERE shop_id = ?1 ORDER BY id")?
+                .query_map([shop], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?
+                .map(|letter| {
+                    let (id, letter) = letter?;
+                    Ok((id, from_json(&letter)?))
+                })
+                .collect()
+        };
+        let done = self.database.read(list).await;
+        done.map_err(|error| error.during(format!("reading the dead letters of {shop_id}")))
+    }
+}
+
+/// A receipt names the message and its latest delivery; it is void once either is gone.
+fn receipt(id: i64, nonce: i64) -> Receipt {
+    Receipt(format!("{id}.{nonce}"))
+}
+
+/// What the receipts of dead letters begin with.
+const LETTER: &str = "letter.";
+
+fn letter_id(receipt: &Receipt) -> Option<i64> {
+    receipt.0.strip_prefix(LETTER)?.parse().ok()
+}
+
+fn parse(receipt: &Receipt) -> Option<(i64, i64)> {
+    let (id, nonce) = receipt.0.split_once('.')?;
+    Some((id.parse().ok()?, nonce.parse().ok()?))
+}
+
+/// What is removed with a valid receipt.
+struct Removed {
+    shop_id: String,
+    chunk: String,
+    receive_count: u32,
+}
+
+fn remove(tx: &Transaction<'_>, id: i64, nonce: i64) -> Result<Option<Removed>, Cause> {
+    let sql = "DELETE FROM message WHERE id = ?1 AND nonce = ?2 AND receive_count > 0
+        RETURNING shop_id, chunk, receive_count";
+    let removed = tx.prepare_cached(sql)?.query_row(params![id, nonce], |row| {
+        Ok(Removed { shop_id: row.get(0)?, chunk: row.get(1)?, receive_count: row.get(2)? })
+    });
+    Ok(removed.optional()?)
+}
+
+/// Makes every message in flight deliverable again. Its receipts stay valid until that happens.
+pub(super) fn give_back_all(tx: &Transaction<'_>) -> Result<(), Cause> {
+    tx.execute("UPDATE message SET hidden_until = 0 WHERE hidden_until > 0", [])?;
+    Ok(())
+}
+
+#[async_trait]
+impl Queue for Messages {
+    async fn send(&self, job: &Job, chunk: &ChunkRef, epoch: u32) -> Result<(), StoreError> {
+        let action = || format!("sending the message of chunk {} of job {}", chunk.seq, chunk.job_id);
+        let (shop_id, chunk) = (job.shop_id.clone(), chunk.clone());
+        let send = move |tx: &Transaction<'_>| {
+            let job_id = chunk.job_id.as_str();
+            // The epoch above the sequence number.
+            let sent = i64::from(epoch) << 32 | i64::from(chunk.seq);
+            let sent = tx
+                .prepare_cached("INSERT INTO sent VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                .execute(params![job_id, sent])?;
+            if sent == 1 {
+                tx.prepare_cached(
+                    "INSERT INTO message (shop_id, lane, job_id, chunk) VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![shop_id, chunk.lane, job_id, to_json(&chunk)?])?;
+            }
+            Ok(())
+        };
+        let done = self.database.write(send).await;
+        done.map_err(|error| error.during(action()))
+    }
+
+    async fn receive(
+        &self,
+        shop_id: &str,
+        max: usize,
+        visibility: Duration,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let (env, shop) = (self.env.clone(), shop_id.to_owned());
+        let receive = move |tx: &Transaction<'_>| {
+            let (now, until) = (time::to_column(env.now()), time::after(env.now(), visibility));
+            let max = i64::try_from(max).unwrap_or(i64::MAX);
+            let first: Vec<(i64, String, u32)> = tx
+                .prepare_cached(DELIVERABLE)?
+                .query_map(params![shop, now, max], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect::<Result<_, _>>()?;
+            let mut take = tx.prepare_cached(
+                "UPDATE message SET hidden_until = ?2, nonce = ?3, receive_count = receive_count + 1 WHERE id = ?1",
+            )?;
+            let mut deliveries = Vec::with_capacity(first.len());
+            for (id, chunk, receive_count) in first {
+                let nonce = env.random().cast_signed();
+                take.execute(params![id, until, nonce])?;
+                deliveries.push(Delivery {
+                    chunk: from_json(&chunk)?,
+                    shop_id: shop.clone(),
+                    receive_count: receive_count.saturating_add(1),
+                    visible_at: time::from_column(until)?,
+                    receipt: receipt(id, nonce),
+                });
+            }
+            Ok(deliveries)
+        };
+        let done = self.database.write(receive).await;
+        done.map_err(|error| error.during(format!("receiving messages of {shop_id}")))
+    }
+
+    async fn shops(&self) -> Result<Vec<String>, StoreError> {
+        let list = |tx: &Transaction<'_>| {
+            let mut statement = tx.prepare_cached(
+                "SELECT shop_id FROM message UNION SELECT shop_id FROM dead_letter ORDER BY shop_id",
+            )?;
+            let shops = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(shops)
+        };
+        let done = self.database.read(list).await;
+        done.map_err(|error| error.during("listing the shops with a queue"))
+    }
+
+    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
+        let done = self.hide(receipt, visibility).await;
+        done.map_err(|error| error.during("keeping a message hidden"))
+    }
+
+    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<bool, StoreError> {
+        self.hide(receipt, delay).await.map_err(|error| error.during("giving a message back"))
+    }
+
+    async fn ack(&self, receipt: &Receipt) -> Result<bool, StoreError> {
+        if let Some(id) = letter_id(receipt) {
+            let remove = move |tx: &Transaction<'_>| {
+                Ok(tx.prepare_cached("DELETE FROM dead_letter WHERE id = ?1")?.execute([id])? == 1)
+            };
+            let removed = self.database.write(remove).await;
+            return removed.map_err(|error| error.during("removing a dead letter"));
+        }
+        let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
+        let done = self.database.write(move |tx| Ok(remove(tx, id, nonce)?.is_some())).await;
+        done.map_err(|error| error.during("acknowledging a message"))
+    }
+
+    async fn bury(&self, receipt: &Receipt, reason: &GivenUp) -> Result<bool, StoreError> {
+        let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
+        let (env, GivenUp { code, message, epoch, evidence }) = (self.env.clone(), reason.clone());
+        let bury = move |tx: &Transaction<'_>| {
+            let Some(Removed { shop_id, chunk, receive_count }) = remove(tx, id, nonce)? else {
+                return Ok(false);
+            };
+            let (chunk, died_at) = (from_json(&chunk)?, env.now());
+            let letter =
+                DeadLetter { chunk, shop_id, code, message, died_at, receive_count, epoch, evidence };
+            tx.prepare_cached("INSERT INTO dead_letter (shop_id, letter) VALUES (?1, ?2)")?
+                .execute(params![letter.shop_id, to_json(&letter)?])?;
+            Ok(true)
+        };
+        let done = self.database.write(bury).await;
+        done.map_err(|error| error.during("moving a message to the dead letters"))
+    }
+
+    async fn pending(&self, shop_id: &str) -> Result<u64, StoreError> {
+        let shop = shop_id.to_owned();
+        let count = move |tx: &Transaction<'_>| {
+            let mut statement = tx.prepare_cached("SELECT count(*) FROM message WHERE shop_id = ?1")?;
+            Ok(statement.query_row([shop], |row| row.get(0))?)
+        };
+        let done = self.database.read(count).await;
+        done.map_err(|error| error.during(format!("counting the messages of {shop_id}")))
+    }
+
+    async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {
+        Ok(self.letters(shop_id).await?.into_iter().map(|(_, letter)| letter).collect())
+    }
+
+    async fn take_dead_letters(&self, shop_id: &str, _: Duration) -> Result<Vec<HeldLetter>, StoreError> {
+        let mut letters = self.letters(shop_id).await?;
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        letters.retain(|(id, _)| taken.insert(*id));
+        let held = |(id, letter)| HeldLetter { letter, receipt: Receipt(format!("{LETTER}{id}")) };
+        Ok(letters.into_iter().map(held).collect())
+    }
+}

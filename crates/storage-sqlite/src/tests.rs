@@ -1,0 +1,303 @@
+//! What only this backend promises: how it meets a directory or a file that it cannot use, and how it keeps waiting short.
+
+use super::{Embedded, chunks::Folder};
+use host_core::{
+    clock::{Env, RealEnv},
+    model::{
+        ChunkRef, Digest, Job, JobId, Operation, Seal,
+        job::{PluginRef, Quarantined, SameVersion, SourceStats},
+    },
+    storage::{Chunks, Claim, StoreError, StoreErrorKind},
+};
+use host_sqlite::{Cause, Database};
+use rusqlite::Connection;
+use std::{error::Error, fs, path::Path, sync::Arc, time::Duration};
+
+fn open(dir: &Path) -> Result<Embedded, StoreError> {
+    Embedded::open(dir, Arc::new(RealEnv))
+}
+
+/// The sentence that a person reads.
+fn sentence(error: &StoreError) -> String {
+    error.source().unwrap().to_string()
+}
+
+#[test]
+fn a_fresh_directory_belongs_to_its_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let fresh = dir.path().join("a/b");
+    open(&fresh).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&fresh).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    open(&fresh).unwrap();
+}
+
+#[test]
+fn an_unusable_directory_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "text").unwrap();
+    let error = open(&file).err().unwrap();
+    assert_eq!(error.kind, StoreErrorKind::Permanent);
+    assert!(sentence(&error).starts_with(&file.display().to_string()), "{}", sentence(&error));
+}
+
+#[test]
+fn a_newer_or_foreign_or_damaged_file_is_left_alone() {
+    type Damage = fn(&Path);
+    let cases: [(&str, Damage, StoreErrorKind, &str); 4] = [
+        (
+            "newer",
+            |path| {
+                open(path.parent().unwrap()).unwrap();
+                Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+            },
+            StoreErrorKind::Permanent,
+            "has schema 99, this host knows schemas up to 5; use the newer host that wrote it",
+        ),
+        (
+            "foreign",
+            |path| Connection::open(path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap(),
+            StoreErrorKind::Permanent,
+            "is a database of another program",
+        ),
+        (
+            "text",
+            |path| fs::write(path, "text".repeat(1000)).unwrap(),
+            StoreErrorKind::Corrupt,
+            "is no database",
+        ),
+        ("folder", |path| fs::create_dir(path).unwrap(), StoreErrorKind::Permanent, "cannot be written"),
+    ];
+    for (name, damage, kind, expected) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("host.db");
+        damage(&path);
+        let before = fs::read(&path).ok();
+        let error = open(dir.path()).err().unwrap();
+        let text = sentence(&error);
+        assert!(error.kind == kind && text.contains(expected), "{name}: {:?} {text}", error.kind);
+        assert!(text.starts_with(&path.display().to_string()), "{text}");
+        if name == "text" {
+            assert_eq!(fs::read(&path).ok(), before);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing_and_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(dir.path()).unwrap();
+    let pages = |limit: u32| {
+        let database = embedded.database.clone();
+        async move {
+            let pages = database.writer.lock().await;
+            pages.pragma_update(None, "max_page_count", limit).unwrap();
+        }
+    };
+    let job = job("job", &"x".repeat(1 << 20));
+    pages(1).await; // SQLite takes the present size if the limit is smaller.
+    let error = embedded.stores().jobs.create(&job).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Permanent);
+    assert!(sentence(&error).contains("is full; free some space"), "{}", sentence(&error));
+    pages(1 << 20).await;
+    embedded.stores().jobs.create(&job).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_another_process_holds_is_a_passing_trouble() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(dir.path()).unwrap();
+    embedded.database.writer.lock().await.busy_timeout(Duration::from_millis(20)).unwrap();
+    let other = Connection::open(dir.path().join("host.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = embedded.stores().jobs.create(&job("job", "shop")).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Transient);
+    assert!(sentence(&error).contains("held by another process"), "{}", sentence(&error));
+    other.execute_batch("COMMIT").unwrap();
+    embedded.stores().jobs.create(&job("job", "shop")).await.unwrap();
+}
+
+#[tokio::test]
+async fn readers_do_not_wait_for_a_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(dir.path()).unwrap();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (started, ready) = tokio::sync::oneshot::channel();
+    let database: Arc<Database> = embedded.database.clone();
+    let writing = tokio::spawn(async move {
+        let hold = move |_: &rusqlite::Transaction<'_>| {
+            started.send(()).unwrap();
+            held.recv().map_err(Cause::corrupt)
+        };
+        database.write(hold).await.unwrap();
+    });
+    ready.await.unwrap();
+    let jobs = embedded.stores().jobs;
+    let listed = tokio::time::timeout(Duration::from_secs(20), jobs.list(None, 10)).await;
+    assert_eq!(listed.unwrap().unwrap(), []);
+    release.send(()).unwrap();
+    writing.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_change_leaves_no_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = open(dir.path()).unwrap().stores().jobs;
+    let job = job("job", "shop");
+    jobs.create(&job).await.unwrap();
+    jobs.add_chunk(&chunk(&job.id, 0)).await.unwrap();
+    let seal = |chunks| Seal {
+        chunks,
+        total_items: 1,
+        refused: host_core::model::Counts::default(),
+        source: SourceStats::default(),
+        samples: Vec::new(),
+        reports: Vec::new(),
+        quarantine: Quarantined::default(),
+        ids_in_products: false,
+    };
+    let wrong = jobs.seal(&job.id, &seal(2)).await.unwrap_err();
+    assert_eq!(sentence(&wrong), "job job has 1 chunks, its seal speaks of 2");
+    assert_eq!(jobs.get(&job.id).await.unwrap().unwrap().seal, None);
+    jobs.seal(&job.id, &seal(1)).await.unwrap();
+    let late = jobs.add_chunk(&chunk(&job.id, 1)).await.unwrap_err();
+    assert_eq!(sentence(&late), "job job is sealed or ended and takes no new chunk");
+    assert_eq!(jobs.get(&job.id).await.unwrap().unwrap().chunks, 1);
+    let nobody = JobId::new("nobody").unwrap();
+    for unknown in [jobs.seal(&nobody, &seal(0)).await, jobs.add_chunk(&chunk(&nobody, 0)).await] {
+        assert_eq!(sentence(&unknown.unwrap_err()), "there is no job nobody");
+    }
+    let early = jobs.finish(&job.id, 0).await.unwrap_err();
+    assert_eq!(sentence(&early), "a chunk that is not counted cannot be finished");
+}
+
+#[tokio::test]
+async fn what_a_dead_process_held_is_free_for_a_lone_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let hour = Duration::from_secs(3600);
+    let (job, first) = (job("job", "shop"), open(dir.path()).unwrap());
+    first.join().await.unwrap();
+    let stores = first.stores();
+    stores.jobs.create(&job).await.unwrap();
+    stores.jobs.add_chunk(&chunk(&job.id, 0)).await.unwrap();
+    stores.queue.send(&job, &chunk(&job.id, 0), 0).await.unwrap();
+    assert_eq!(stores.queue.receive("shop", 1, hour).await.unwrap().len(), 1);
+    stores.jobs.claim(&job.id, 0, hour).await.unwrap();
+
+    let second = open(dir.path()).unwrap();
+    second.join().await.unwrap();
+    let held = second.stores().jobs.claim(&job.id, 0, hour).await.unwrap();
+    assert!(matches!(held, Claim::Held { .. }), "the first one lives: {held:?}");
+    assert!(second.stores().queue.receive("shop", 1, hour).await.unwrap().is_empty());
+
+    drop((first, stores, second));
+    let third = open(dir.path()).unwrap();
+    third.join().await.unwrap();
+    assert_eq!(third.stores().queue.receive("shop", 1, hour).await.unwrap().len(), 1);
+    assert!(matches!(third.stores().jobs.claim(&job.id, 0, hour).await.unwrap(), Claim::Won { .. }));
+}
+
+#[tokio::test]
+async fn a_key_never_leads_out_of_the_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(&dir.path().join("chunks"), RealEnv.now()).unwrap();
+    fs::write(dir.path().join("secret"), "secret").unwrap();
+    let long = "x".repeat(256);
+    let hostile = [
+        "",
+        "/",
+        "..",
+        "../secret",
+        "a/../../secret",
+        "/etc/passwd",
+        "a//b",
+        "a/",
+        "/a",
+        ".",
+        "a/./b",
+        ".incoming/x",
+        "a/.hidden",
+        "a\\..\\b",
+        "C:/x",
+        "a\0b",
+        "a\nb",
+        &long,
+    ];
+    for key in hostile {
+        let errors = [
+            folder.get(key, None).await.err(),
+            folder.put(key, b"x").await.err(),
+            folder.put_if_absent(key, b"x").await.err(),
+            folder.delete(key).await.err(),
+        ];
+        for error in errors {
+            assert_eq!(error.unwrap_or_else(|| panic!("{key:?} is taken")).kind, StoreErrorKind::Permanent);
+        }
+    }
+    assert_eq!(fs::read(dir.path().join("secret")).unwrap(), b"secret");
+    folder.put("shopify/example.myshopify.com/bulk/a_b-1/chunk_0000.jsonl", b"x").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_object_and_a_folder_of_one_name_do_not_harm_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path(), RealEnv.now()).unwrap();
+    folder.put("a", b"object").await.unwrap();
+    assert_eq!(folder.get("a/b", None).await.unwrap(), None);
+    folder.delete("a/b").await.unwrap();
+    assert!(folder.put_if_absent("a/b", b"x").await.is_err());
+    folder.put("c/d", b"x").await.unwrap();
+    assert_eq!(folder.get("c", None).await.unwrap(), None);
+    assert!(folder.put_if_absent("c", b"x").await.is_err());
+    assert_eq!(folder.get("a", None).await.unwrap().unwrap(), b"object");
+}
+
+#[tokio::test]
+async fn what_a_crash_left_half_written_is_removed_when_it_is_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path(), RealEnv.now()).unwrap();
+    folder.put("a/b", b"whole").await.unwrap();
+    let half = dir.path().join(".incoming/half");
+    fs::write(&half, "ha").unwrap();
+    Folder::open(dir.path(), RealEnv.now()).unwrap();
+    assert!(half.exists(), "another process may be writing it");
+    let later = RealEnv.now() + Duration::from_secs(3601);
+    let folder = Folder::open(dir.path(), later).unwrap();
+    assert!(!half.exists());
+    assert_eq!(folder.get("a/b", None).await.unwrap().unwrap(), b"whole");
+    assert_eq!(fs::read_dir(dir.path().join(".incoming")).unwrap().count(), 0);
+}
+
+fn job(id: &str, shop_id: &str) -> Job {
+    Job {
+        id: JobId::new(id).unwrap(),
+        platform: "shopify".to_owned(),
+        shop_id: shop_id.to_owned(),
+        index_name: "products".to_owned(),
+        operation: Operation::AddDocuments,
+        created_at: RealEnv.now(),
+        plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
+        fingerprint: Digest::of(b""),
+        sources: Vec::new(),
+        target: "catalog".to_owned(),
+        same_version: SameVersion::default(),
+        full: false,
+    }
+}
+
+fn chunk(job_id: &JobId, seq: u32) -> ChunkRef {
+    ChunkRef {
+        job_id: job_id.clone(),
+        seq,
+        lane: 0,
+        operation: Operation::AddDocuments,
+        key: ChunkRef::key("shopify", "shop", job_id, seq),
+        sha256: Digest::of(b""),
+        documents: 1,
+        bytes: 1,
+    }
+}
