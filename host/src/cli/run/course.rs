@@ -39,7 +39,7 @@ impl Run<'_> {
         reads: impl FnOnce(usize) -> mpsc::Receiver<Result<Read, IngestFault>>,
     ) -> Ended {
         let stores = backend.stores();
-        let beginning = backend.begin_ingest(&job);
+        let beginning = backend.storage().acquire_ingest(&job);
         let (superseded, begun) = tokio::select! {
             begun = beginning => begun.map_err(store_failure)?,
             () = self.cancel.cancelled() => return Ok(Exit::Interrupted),
@@ -95,7 +95,7 @@ impl Run<'_> {
                 never = watching => match never {},
             }
         };
-        begun.end().await?;
+        begun.release().await.map_err(store_failure)?;
         ingested.map_err(|fault| ingest_failure(fault, &job.id))?;
         worked.map_err(|stop| stopped(stop, Some(&job.id)))?;
         let job = get(&stores, &job.id).await?;
@@ -107,7 +107,7 @@ impl Run<'_> {
             let worker = (self.halves == Halves::Both).then_some(&worker);
             catalog::after_sync(self.config, backend, &job, worker, self.cancel).await?;
         }
-        show(self.global, &job, &backend.objects(self.config))?;
+        show(self.global, &job, &backend.storage().location())?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
             Exit::Interrupted
         } else if self.halves == Halves::Ingest {

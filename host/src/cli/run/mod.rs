@@ -239,7 +239,7 @@ impl Run<'_> {
 
     async fn open(&self) -> Result<Backend, Failure> {
         let backend = Backend::open(self.config, true).await?;
-        backend.join().await.map_err(store_failure)?;
+        backend.storage().register().await.map_err(store_failure)?;
         Ok(backend)
     }
 }

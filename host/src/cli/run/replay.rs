@@ -84,7 +84,7 @@ impl Run<'_> {
             .help("name the mended version of the plug-in that refused them with --plugin"));
         }
         self.ready(&old.job.index_name).await?;
-        backend.join().await.map_err(store_failure)?;
+        backend.storage().register().await.map_err(store_failure)?;
         let stores = backend.stores();
         let origin =
             Origin { sources: &old.job.sources, strategy: REPLAY, inputs: vec![old.job.id.to_string()] };
