@@ -146,8 +146,8 @@ pub fn main() -> Exit {
     let screen = Screen::new(global.quiet);
     log::start(global.log_format, &screen, matches!(&command, Command::Plugin(plugin) if plugin.shows_log()));
     let result = match command {
-        Command::Run(args) => run::run(&global, *args, run::Halves::Both, &screen),
-        Command::Ingest(args) => run::run(&global, (*args).into(), run::Halves::Ingest, &screen),
+        Command::Run(args) => run::run(&global, *args, run::Stages::IngestAndWork, &screen),
+        Command::Ingest(args) => run::run(&global, (*args).into(), run::Stages::Ingest, &screen),
         Command::Work(args) => work::run(&global, args),
         Command::Jobs(command) => jobs::run(&global, command, &screen),
         Command::Dlq(command) => dlq::run(&global, command),

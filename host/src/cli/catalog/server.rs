@@ -6,7 +6,7 @@ use crate::{
         context::{Patience, env, store_failure},
         failure::Failure,
         jobs::get,
-        run::{job::new_id, stopped},
+        run::stopped,
     },
     config::Config,
 };
@@ -161,7 +161,7 @@ async fn plan(config: &Config, backend: &Backend, job: &JobSnapshot, keep: bool)
 fn removal(job: &Job) -> Job {
     let (env, created_at) = (env(), env().now());
     Job {
-        id: new_id(env.as_ref(), created_at),
+        id: host_pipeline::sync::new_id(env.as_ref(), created_at),
         operation: Operation::DeleteDocuments,
         created_at,
         fingerprint: Digest::of_parts([b"archive".as_slice(), job.id.as_str().as_bytes()]),
