@@ -8,7 +8,7 @@ use crate::{Config, InvalidConfiguration, Issue, Severity, Validator, manifest};
 #[allow(missing_docs, unsafe_code, unreachable_pub, unused_qualifications, reason = "generated")]
 #[allow(clippy::all, reason = "generated")]
 mod bindings {
-    wit_bindgen::generate!({ path: "../wit", world: "validator" });
+    wit_bindgen::generate!({ path: "../../wit", world: "validator" });
     export!(Component with_types_in self);
     use super::Component;
 }

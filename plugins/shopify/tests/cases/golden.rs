@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use guest_transform::transform;
 use serde_json::{Value, json};
+use shopify_plugin::transform;
 
 use crate::support::*;
 

@@ -1,6 +1,6 @@
 //! What gives a warning: the document goes on.
 
-use guest_validate::{Config, Severity, Validator};
+use default_validator::{Config, Severity, Validator};
 
 /// The codes and paths of the warnings; there must be nothing else.
 fn warnings_with(config: &str, fields: &str) -> Vec<String> {

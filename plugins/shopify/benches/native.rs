@@ -4,7 +4,7 @@
 //! of processor time that one round takes.
 
 use cpu_time::ProcessTime;
-use guest_transform::{Config, transform};
+use shopify_plugin::{Config, transform};
 
 /// As in the host's reader.
 const BATCH: usize = 128;

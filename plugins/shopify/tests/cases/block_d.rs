@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use guest_transform::Severity::Warning;
+use shopify_plugin::Severity::Warning;
 
 use crate::support::*;
 

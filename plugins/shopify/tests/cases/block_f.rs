@@ -49,7 +49,7 @@ fn the_version_is_given_as_the_export_spells_it() {
 
 #[test]
 fn the_manifest_describes_the_plug_in() {
-    let description = guest_transform::describe();
+    let description = shopify_plugin::describe();
     assert_eq!((description.name, description.platform, description.id), ("shopify", "shopify", "/id"));
     assert_eq!(description.parents, ["/__parentId", "/product/id", "/owner/id"]);
     assert_eq!(description.version_fields, ["updated_at", "_mq_version"]);
@@ -65,7 +65,7 @@ fn a_batch_keeps_its_products_apart() {
         product(json!({"id": "gid://shopify/Product/2", "status": "DRAFT"})),
         product(json!({"id": "gid://shopify/Product/3"})),
     ];
-    let transformed = guest_transform::transform(&products, &config(json!({})));
+    let transformed = shopify_plugin::transform(&products, &config(json!({})));
     assert_eq!(transformed.counts, [1, 0, 0, 1]);
     assert_eq!(transformed.documents.iter().map(|document| &*document.id).collect::<Vec<_>>(), ["1", "3"]);
     assert_eq!((transformed.issues[0].item, transformed.removals[0].item), (1, 2));

@@ -1,6 +1,6 @@
 //! Marqo's rules for documents, one named test a rule.
 
-use guest_validate::{Config, Issue, Severity, Validator};
+use default_validator::{Config, Issue, Severity, Validator};
 use insta::assert_snapshot;
 
 fn validator(config: &str) -> Validator {

@@ -1,7 +1,7 @@
 //! Block B: how records belong together.
 
-use guest_transform::Severity::{Error, Warning};
 use serde_json::json;
+use shopify_plugin::Severity::{Error, Warning};
 
 use crate::support::*;
 

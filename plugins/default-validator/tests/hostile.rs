@@ -1,6 +1,6 @@
 //! Documents made to break a validator: each must give an answer, never a panic.
 
-use guest_validate::{Config, Validator};
+use default_validator::{Config, Validator};
 use proptest::prelude::*;
 
 fn everything() -> Validator {

@@ -1,8 +1,8 @@
 //! What holds for every export, however it is ordered, spelled or broken.
 
-use guest_transform::{Config, Transformed, transform};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use shopify_plugin::{Config, Transformed, transform};
 
 use crate::support::*;
 

@@ -11,7 +11,7 @@ use crate::{Config, Severity};
 
 #[allow(unsafe_code, missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
 mod bindings {
-    wit_bindgen::generate!({ path: "../wit", world: "transformer" });
+    wit_bindgen::generate!({ path: "../../wit", world: "transformer" });
     export!(Component with_types_in self);
     use super::Component;
 }

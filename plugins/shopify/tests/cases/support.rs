@@ -1,7 +1,7 @@
 //! What the tests of the cases share: short ways to write exports and to look into documents.
 
-use guest_transform::{Config, Severity, Transformed, transform};
 use serde_json::{Value, json};
+use shopify_plugin::{Config, Severity, Transformed, transform};
 
 /// A product line with an id, to which a test adds what it is about.
 pub(crate) fn product(fields: Value) -> String {
@@ -132,7 +132,7 @@ pub(crate) fn dumped_length(value: &Value) -> usize {
 /// The folder of the shared samples, if this machine has them.
 pub(crate) fn samples() -> Option<std::path::PathBuf> {
     let shared = std::env::var_os("HOST_TEST_SHARED").map(std::path::PathBuf::from);
-    let beside = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let beside = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let folder = shared.unwrap_or_else(beside).join("samples");
     if folder.is_dir() {
         return Some(folder);

@@ -1,7 +1,7 @@
 //! Exports that nobody here wrote, if this machine has them.
 
-use guest_transform::transform;
 use serde_json::{Value, json};
+use shopify_plugin::transform;
 
 use crate::support::*;
 

@@ -1,8 +1,8 @@
 //! Block A: lines and characters.
 
-use guest_transform::Severity::{Error, Warning};
-use guest_transform::{Config, transform};
 use serde_json::json;
+use shopify_plugin::Severity::{Error, Warning};
+use shopify_plugin::{Config, transform};
 
 use crate::support::*;
 
