@@ -24,7 +24,9 @@ const NOT_FOR_GUESTS: [&str; 7] = [
 fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
     let workspace = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("..");
-    for input in ["plugins/default-validator", "wit", "Cargo.toml", "Cargo.lock", ".cargo"] {
+    for input in
+        ["plugins/default-validator", "crates/index-rules", "wit", "Cargo.toml", "Cargo.lock", ".cargo"]
+    {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     println!("cargo::rerun-if-changed=build.rs");

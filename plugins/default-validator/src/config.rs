@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use host_index_rules::{MAX_DOCUMENT_LEN, is_field_name};
 use serde::Deserialize;
 
 use crate::issue::quoted;
-use crate::{json, names};
+use crate::json;
 
 /// What a document is judged by, beside the rules of every index. `config-schema.json` says the same to users.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl Default for Config {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let pair = |low: &str, high: &str| [low.to_owned(), high.to_owned()];
         Self {
-            max_size: 100_000,
+            max_size: MAX_DOCUMENT_LEN as u64,
             required: Vec::new(),
             vectors: BTreeMap::new(),
             price_fields: owned(&["price"]),
@@ -123,16 +124,16 @@ fn read<'a, T: Deserialize<'a>>(
 
 #[expect(clippy::ptr_arg, reason = "called with the field's own type")]
 fn are_fields(fields: &Vec<String>) -> bool {
-    fields.iter().all(|field| names::is_field_name(field))
+    fields.iter().all(|field| is_field_name(field))
 }
 
 #[expect(clippy::ptr_arg, reason = "called with the field's own type")]
 fn are_pairs(pairs: &Vec<[String; 2]>) -> bool {
-    pairs.iter().flatten().all(|field| names::is_field_name(field))
+    pairs.iter().flatten().all(|field| is_field_name(field))
 }
 
 fn are_vectors(vectors: &BTreeMap<String, u32>) -> bool {
-    vectors.iter().all(|(field, length)| names::is_field_name(field) && *length > 0)
+    vectors.iter().all(|(field, length)| is_field_name(field) && *length > 0)
 }
 
 #[expect(clippy::ptr_arg, reason = "called with the field's own type")]

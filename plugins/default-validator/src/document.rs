@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use host_index_rules::{JSON_DUMPS_SEPARATOR_LEN, json_dumps_len};
+
 use crate::config::Config;
 use crate::issue::{Issue, Report, Step, quoted};
 use crate::keys::Keys;
@@ -9,7 +11,7 @@ use crate::prices::{self, Prices};
 use crate::urls::Urls;
 use crate::values::duplicate_field;
 use crate::variants::VARIANTS;
-use crate::{json, names, text, values, variants, vectors};
+use crate::{json, names, values, variants, vectors};
 
 /// Judges documents by a configuration.
 pub struct Validator {
@@ -41,20 +43,20 @@ impl Validator {
     /// Returns what is wrong with a document, errors first and never more than 16 issues. `fields` may be any text.
     pub fn judge(&self, id: &str, fields: &str) -> Vec<Issue> {
         let mut report = Report::default();
-        names::check_id(id, &mut report);
+        names::judge_id(id, &mut report);
         let mut walk = Walk {
-            size: text::dumps_size("_id") + SEPARATOR + text::dumps_size(id) + BRACES,
+            len: json_dumps_len("_id") + JSON_DUMPS_SEPARATOR_LEN + json_dumps_len(id) + "{}".len(),
             keys: Keys::default(),
             required: vec![Presence::Missing; self.config.required.len()],
             prices: self.prices.unseen(),
             report,
         };
         let walked = json::entries(fields, |field, raw| self.see(field, raw, &mut walk));
-        let Walk { size, required, prices, mut report, .. } = walk;
+        let Walk { len, required, prices, mut report, .. } = walk;
         match walked {
             Ok(()) => {
                 self.check_required(&required, &mut report);
-                self.check_size(size, &mut report);
+                self.check_len(len, &mut report);
                 self.prices.relate(&prices, &mut report);
             }
             Err(error) if error.is_data() => report.error("fields-not-an-object", &[], || {
@@ -76,15 +78,15 @@ impl Validator {
             self.note(&field, raw, &mut walk.required);
             return;
         }
-        names::check_field_name(&field, report);
-        let size = match self.config.vectors.get(&*field) {
+        names::judge_field_name(&field, report);
+        let len = match self.config.vectors.get(&*field) {
             Some(length) => vectors::check(&field, *length, raw, report),
             None => values::check(&field, raw, report),
         };
         self.prices.see(&field, raw, &mut walk.prices, report);
         self.urls.see(&field, raw, report);
         self.note(&field, raw, &mut walk.required);
-        walk.size += SEPARATOR + text::dumps_size(&field) + SEPARATOR + size;
+        walk.len += JSON_DUMPS_SEPARATOR_LEN + json_dumps_len(&field) + JSON_DUMPS_SEPARATOR_LEN + len;
     }
 
     fn note(&self, field: &str, raw: &str, required: &mut [Presence]) {
@@ -109,25 +111,19 @@ impl Validator {
         }
     }
 
-    fn check_size(&self, size: u64, report: &mut Report) {
+    fn check_len(&self, len: usize, report: &mut Report) {
         let limit = self.config.max_size;
-        if size > limit {
+        if len as u64 > limit {
             report.error("document-too-large", &[], || {
-                format!("The document measures {size} characters as Marqo counts them, over the limit of {limit}; shorten its texts.")
+                format!("The document measures {len} characters as Marqo counts them, over the limit of {limit}; shorten its texts.")
             });
         }
     }
 }
 
-/// Length of `", "` and of `": "`.
-const SEPARATOR: u64 = 2;
-
-/// Length of `{}`.
-const BRACES: u64 = 2;
-
 /// What is known of a document while its fields are walked.
 struct Walk<'a> {
-    size: u64,
+    len: usize,
     keys: Keys<'a>,
     required: Vec<Presence>,
     prices: prices::Seen,

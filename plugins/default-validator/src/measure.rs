@@ -1,12 +1,14 @@
 //! How long Python's `json.dumps` writes a value: the measure by which Marqo limits a document.
 
+use host_index_rules::JSON_DUMPS_SEPARATOR_LEN;
+
 use crate::{number, text};
 
 /// What a pass over a JSON value found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Measure {
     /// How many characters `json.dumps` writes for it.
-    pub(crate) size: u64,
+    pub(crate) len: usize,
     /// How deep its arrays and objects are nested.
     pub(crate) depth: usize,
     /// The first character in its strings and keys that an index refuses.
@@ -33,16 +35,16 @@ pub(crate) fn measure(raw: &str) -> Measure {
         };
         let Some((token, after)) = rest.split_at_checked(token) else { break };
         rest = after;
-        measure.size += match first {
+        measure.len += match first {
             b'"' => {
                 let text = text::scan(token);
                 measure.illegal = measure.illegal.or(text.illegal);
                 measure.lone_surrogate = measure.lone_surrogate.or(text.lone_surrogate);
-                text.size
+                text.len
             }
             b'-' | b'0'..=b'9' => {
                 measure.infinite = measure.infinite || number::is_infinite(token);
-                number::dumps_size(token)
+                number::json_dumps_len(token)
             }
             b'[' | b'{' => {
                 depth += 1;
@@ -53,9 +55,9 @@ pub(crate) fn measure(raw: &str) -> Measure {
                 depth = depth.saturating_sub(1);
                 1
             }
-            b',' | b':' => 2,
+            b',' | b':' => JSON_DUMPS_SEPARATOR_LEN,
             b' ' | b'\n' | b'\r' | b'\t' => 0,
-            _ => token.len() as u64,
+            _ => token.len(),
         };
     }
     measure
@@ -87,7 +89,7 @@ mod tests {
 
     /// JSON texts, each with `len(json.dumps(json.loads(text)))` as Python 3.11 computed it.
     #[rustfmt::skip]
-    const PYTHON: &[(&str, u64)] = &[
+    const PYTHON: &[(&str, usize)] = &[
         ("0", 1),
         ("-0", 1),
         ("7", 1),
@@ -174,9 +176,9 @@ mod tests {
     ];
 
     #[test]
-    fn sizes_are_those_that_python_computed() {
-        for (raw, size) in PYTHON {
-            assert_eq!(measure(raw).size, *size, "{raw}");
+    fn lengths_are_those_that_python_computed() {
+        for (raw, len) in PYTHON {
+            assert_eq!(measure(raw).len, *len, "{raw}");
         }
     }
 
@@ -333,9 +335,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn size_is_that_of_json_dumps(value in any_value()) {
+        fn length_is_that_of_json_dumps(value in any_value()) {
             let raw = spell(&value);
-            prop_assert_eq!(measure(&raw).size, dumps(&value).len() as u64, "{}", raw);
+            prop_assert_eq!(measure(&raw).len, dumps(&value).len(), "{}", raw);
         }
 
         #[test]

@@ -1,6 +1,6 @@
 //! JSON numbers as Python reads and writes them, because Marqo is written in Python.
 
-use std::fmt::{self, Write};
+use host_index_rules::json_dumps_float_len;
 
 /// What a JSON number is to Marqo.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,15 +39,15 @@ impl Number {
 }
 
 /// How many characters `json.dumps` writes for the number with this JSON text.
-pub(crate) fn dumps_size(raw: &str) -> u64 {
+pub(crate) fn json_dumps_len(raw: &str) -> usize {
     if is_written_as_is(raw) {
-        return raw.len() as u64;
+        return raw.len();
     }
     match Number::read(raw) {
-        Number::Integer(0) => 1, // also for `-0`
-        Number::Integer(_) | Number::LargeInteger => raw.len() as u64,
-        Number::Float(float) => float_size(float),
-        Number::Infinite => "Infinity".len() as u64 + u64::from(raw.starts_with('-')),
+        Number::Integer(0) => "0".len(), // also for `-0`
+        Number::Integer(_) | Number::LargeInteger => raw.len(),
+        Number::Float(float) => json_dumps_float_len(float),
+        Number::Infinite => "Infinity".len() + usize::from(raw.starts_with('-')),
     }
 }
 
@@ -69,60 +69,6 @@ fn is_written_as_is(raw: &str) -> bool {
         Some((_, "0")) => true,
         Some((_, fraction)) if fraction.ends_with('0') => false,
         Some((whole, fraction)) => whole != "0" || !fraction.starts_with("0000"),
-    }
-}
-
-/// Length of Python's `repr` of a float: the shortest digits that read back as the same float, written out for
-/// exponents from -4 to 15 and in scientific notation, with two or more digits of exponent, otherwise.
-fn float_size(float: f64) -> u64 {
-    let mut scientific = Scientific::default();
-    let _counting_cannot_fail = write!(scientific, "{:e}", float.abs());
-    let Scientific { digits, exponent, negative_exponent, .. } = scientific;
-    let sign = u64::from(float.is_sign_negative());
-    sign + if negative_exponent {
-        if exponent <= 4 {
-            "0.".len() as u64 + (exponent - 1) + digits
-        } else {
-            scientific_size(digits, exponent)
-        }
-    } else if exponent >= 16 {
-        scientific_size(digits, exponent)
-    } else if digits > exponent + 1 {
-        digits + ".".len() as u64
-    } else {
-        exponent + 1 + ".0".len() as u64
-    }
-}
-
-fn scientific_size(digits: u64, exponent: u64) -> u64 {
-    let point = u64::from(digits > 1);
-    let exponent_digits = if exponent >= 100 { 3 } else { 2 };
-    digits + point + "e+".len() as u64 + exponent_digits
-}
-
-/// Takes apart what Rust writes for `{:e}`, such as `1.25e-7`, without keeping the text.
-#[derive(Default)]
-struct Scientific {
-    digits: u64,
-    exponent: u64,
-    negative_exponent: bool,
-    in_exponent: bool,
-}
-
-impl Write for Scientific {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            match byte {
-                b'e' => self.in_exponent = true,
-                b'-' => self.negative_exponent = true,
-                b'0'..=b'9' if self.in_exponent => {
-                    self.exponent = self.exponent * 10 + u64::from(byte - b'0');
-                }
-                b'0'..=b'9' => self.digits += 1,
-                _ => {}
-            }
-        }
-        Ok(())
     }
 }
 

@@ -1,12 +1,14 @@
 //! JSON strings: how long Python writes them, and what in them an index refuses. One pass, nothing allocated.
 
+use host_index_rules::{is_storable, json_dumps_char_len};
+
 use crate::json;
 
 /// What a pass over a JSON string found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Text {
     /// How many characters `json.dumps` writes for it, quotes included.
-    pub(crate) size: u64,
+    pub(crate) len: usize,
     /// The first character that an index refuses.
     pub(crate) illegal: Option<char>,
     /// The first half of a surrogate pair that lacks the other half.
@@ -15,11 +17,11 @@ pub(crate) struct Text {
 
 /// Looks at a JSON string, given with its quotes.
 pub(crate) fn scan(raw: &str) -> Text {
-    let mut text = Text { size: 2, illegal: None, lone_surrogate: None };
+    let mut text = Text { len: 2, illegal: None, lone_surrogate: None };
     let mut rest = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
     loop {
         let (run, special) = rest.split_at(plain_length(rest.as_bytes()));
-        text.size += run.len() as u64;
+        text.len += run.len();
         let mut characters = special.chars();
         match characters.next() {
             None => return text,
@@ -37,25 +39,10 @@ pub(crate) fn is_blank(raw: &str) -> bool {
     json::decode(raw).is_some_and(|text| text.trim().is_empty())
 }
 
-/// How many characters `json.dumps` writes for a string, quotes included.
-pub(crate) fn dumps_size(decoded: &str) -> u64 {
-    decoded.chars().map(written_size).sum::<u64>() + 2
-}
-
-/// Whether Vespa, the store behind Marqo, refuses the character: most control characters, and the code points that
-/// Unicode keeps free of characters for ever.
-pub(crate) fn is_illegal(character: char) -> bool {
-    match character {
-        '\t' | '\n' | '\r' => false,
-        '\0'..='\u{1f}' | '\u{fdd0}'..='\u{fdef}' => true,
-        _ => u32::from(character) & 0xfffe == 0xfffe,
-    }
-}
-
 impl Text {
     fn take(&mut self, character: char) {
-        self.size += written_size(character);
-        if self.illegal.is_none() && is_illegal(character) {
+        self.len += json_dumps_char_len(character);
+        if self.illegal.is_none() && !is_storable(character) {
             self.illegal = Some(character);
         }
     }
@@ -90,7 +77,7 @@ impl Text {
             self.take(character);
             return after_pair;
         }
-        self.size += "\\ud800".len() as u64;
+        self.len += "\\ud800".len();
         self.lone_surrogate = self.lone_surrogate.or(Some(unit));
         after_unit
     }
@@ -127,30 +114,21 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'\\'
 }
 
-fn written_size(character: char) -> u64 {
-    match character {
-        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
-        ' '..='~' => 1,
-        '\0'..='\u{ffff}' => 6,
-        _ => 12,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn escapes_in_the_source_count_as_python_writes_them() {
-        let sizes = [
+        let lengths = [
             (r#""\/""#, 3),
             (r#""\u0041""#, 3),
             (r#""\u000a""#, 4),
             (r#""\ud83d\ude00""#, 14),
             ("\"\u{7f}\"", 8),
         ];
-        for (raw, size) in sizes {
-            assert_eq!(scan(raw).size, size, "{raw}");
+        for (raw, len) in lengths {
+            assert_eq!(scan(raw).len, len, "{raw}");
         }
     }
 
@@ -161,7 +139,7 @@ mod tests {
             assert!(scan(raw).lone_surrogate.is_some(), "{raw}");
         }
         assert_eq!(scan(r#""\ud83d\ude00""#).lone_surrogate, None);
-        assert_eq!(scan(r#""\ud800\ud83d\ude00""#).size, 2 + 6 + 12);
+        assert_eq!(scan(r#""\ud800\ud83d\ude00""#).len, 2 + 6 + 12);
     }
 
     #[test]
@@ -182,13 +160,5 @@ mod tests {
                 assert_eq!(is_plain_word(u64::from_le_bytes(word)), each, "{word:?}");
             }
         }
-    }
-
-    #[test]
-    fn illegal_characters_are_controls_and_noncharacters() {
-        let illegal =
-            (0..=0x0010_ffff_u32).filter_map(char::from_u32).filter(|character| is_illegal(*character));
-        assert_eq!(illegal.count(), 29 + 66);
-        assert!(!is_illegal('\u{7f}') && !is_illegal('\u{85}') && !is_illegal('\u{fffd}'));
     }
 }

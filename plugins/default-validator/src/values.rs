@@ -9,25 +9,25 @@ use crate::number::{self, Number};
 use crate::text;
 
 /// Checks the value of a field that is nothing special; returns how many characters `json.dumps` writes for it.
-pub(crate) fn check(field: &str, raw: &str, report: &mut Report) -> u64 {
+pub(crate) fn check(field: &str, raw: &str, report: &mut Report) -> usize {
     match Kind::of(raw) {
         Kind::Text => {
             let text = text::scan(raw);
             check_characters(&[Step::Key(field)], text.illegal, text.lone_surrogate, report);
-            text.size
+            text.len
         }
         Kind::Array => check_array(field, raw, report),
         Kind::Object => check_map(field, raw, report),
         Kind::Number => {
             check_number(&[Step::Key(field)], field, raw, report);
-            number::dumps_size(raw)
+            number::json_dumps_len(raw)
         }
-        Kind::Boolean => raw.len() as u64,
+        Kind::Boolean => raw.len(),
         Kind::Null => {
             report.error("null-value", &[Step::Key(field)], || {
                 format!("The field {} is null; leave it out instead.", quoted(field))
             });
-            raw.len() as u64
+            raw.len()
         }
     }
 }
@@ -67,7 +67,7 @@ fn check_number(way: &[Step<'_>], field: &str, raw: &str, report: &mut Report) {
     }
 }
 
-fn check_array(field: &str, raw: &str, report: &mut Report) -> u64 {
+fn check_array(field: &str, raw: &str, report: &mut Report) -> usize {
     let whole = measure(raw);
     let mut first = None;
     let mut odd = None;
@@ -118,10 +118,10 @@ fn check_array(field: &str, raw: &str, report: &mut Report) -> u64 {
         }
         (None, Some(_)) => {}
     }
-    whole.size
+    whole.len
 }
 
-fn check_map(field: &str, raw: &str, report: &mut Report) -> u64 {
+fn check_map(field: &str, raw: &str, report: &mut Report) -> usize {
     let whole = measure(raw);
     let mut keys = Keys::default();
     check_characters(&[Step::Key(field)], whole.illegal, whole.lone_surrogate, report);
@@ -147,7 +147,7 @@ fn check_map(field: &str, raw: &str, report: &mut Report) -> u64 {
     });
     // Only a key with a lone surrogate stops the walk, and that is reported above.
     debug_assert!(walked.is_ok() || whole.lone_surrogate.is_some());
-    whole.size
+    whole.len
 }
 
 /// Whether a value is an array or map without members, null, or a blank string.
@@ -155,7 +155,7 @@ pub(crate) fn is_empty(raw: &str) -> bool {
     match Kind::of(raw) {
         Kind::Text => text::is_blank(raw),
         Kind::Null => true,
-        Kind::Array | Kind::Object => measure(raw).size == "[]".len() as u64,
+        Kind::Array | Kind::Object => measure(raw).len == "[]".len(),
         Kind::Number | Kind::Boolean => false,
     }
 }

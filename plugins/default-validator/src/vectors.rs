@@ -9,7 +9,7 @@ use crate::values::{check_characters, duplicate_field};
 
 /// Checks `{"vector": [numbers], "content": "text"}`, where `content` may be missing; returns how many
 /// characters `json.dumps` writes for it.
-pub(crate) fn check(field: &str, length: u32, raw: &str, report: &mut Report) -> u64 {
+pub(crate) fn check(field: &str, length: u32, raw: &str, report: &mut Report) -> usize {
     let whole = measure(raw);
     check_characters(&[Step::Key(field)], whole.illegal, whole.lone_surrogate, report);
     let mut vector = None;
@@ -37,7 +37,7 @@ pub(crate) fn check(field: &str, length: u32, raw: &str, report: &mut Report) ->
     let at_field = [Step::Key(field)];
     if walked.is_err() {
         shape(report, &at_field, format!("is {} that cannot be read as one", Kind::of(raw).noun()));
-        return whole.size;
+        return whole.len;
     }
     if let Some(foreign) = foreign {
         shape(report, &[at_field[0], Step::Key(&foreign)], format!("has the key {}", quoted(&foreign)));
@@ -53,7 +53,7 @@ pub(crate) fn check(field: &str, length: u32, raw: &str, report: &mut Report) ->
         }
         None => shape(report, &at_field, "has no vector".to_owned()),
     }
-    whole.size
+    whole.len
 }
 
 fn check_numbers(field: &str, length: u32, vector: &str, report: &mut Report) {

@@ -50,7 +50,7 @@ fn ids_have_only_characters_that_urls_leave_alone() {
     for id in ["p", "AZaz09._~-", &"x".repeat(255)] {
         assert_eq!(codes(&Validator::default().judge(id, "{}")), NONE, "{id}");
     }
-    for id in ["", "a/b", "h#1", "a b", "a::b", "a%20b", "é", "a\n", "a?b", &"x".repeat(256)] {
+    for id in ["", "a/b", "h#1", "a b", "a::b", "a%20b", "é", "a\n", "a?b", ".", "..", &"x".repeat(256)] {
         assert_eq!(codes(&Validator::default().judge(id, "{}")), ["invalid-id"], "{id:?}");
     }
 }
@@ -316,6 +316,7 @@ fn messages_name_what_which_and_what_to_do() {
     assert_snapshot!(message("{}", "h#1", "{}"), @r##"The id "h#1" contains "#", which an index mangles; use only A-Z a-z 0-9 . _ ~ -."##);
     assert_snapshot!(message("{}", "", "{}"), @"The document has an empty id; give it 1 to 255 characters of A-Z a-z 0-9 . _ ~ -.");
     assert_snapshot!(message("{}", &"x".repeat(300), "{}"), @r#"The id "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" has 300 characters; use at most 255."#);
+    assert_snapshot!(message("{}", "..", "{}"), @r#"The id ".." stands for a folder in a URL, so no index can address it; choose another one."#);
     assert_snapshot!(message("{}", "p", "[1]"), @r#"The fields are no JSON object: "[1]"."#);
     assert_snapshot!(message("{}", "p", "{\"a\":}"), @"The fields are not JSON: expected value at line 1 column 6.");
     assert_snapshot!(message("{}", "p", r#"{"max price":1}"#), @r#"The field name "max price" is refused; use ASCII letters, digits and _, not starting with a digit."#);

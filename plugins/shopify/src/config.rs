@@ -198,11 +198,9 @@ impl Config {
     }
 }
 
-/// Marqo's rule for field names, and no field that documents have anyway.
+/// A field name for an index that is neither the host's (`_mq_…`) nor one that documents have anyway.
 fn check_field_name(field: &str) -> Result<(), String> {
-    let starts_well = field.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    let goes_on_well = field.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if !starts_well || !goes_on_well || field.starts_with('_') || field.starts_with("marqo__") {
+    if field.starts_with('_') || host_index_rules::check_field_name(field).is_err() {
         return Err(format!(
             "`{field}` cannot be a field name: use letters, digits and underscores, and begin with a letter other than in `marqo__`"
         ));

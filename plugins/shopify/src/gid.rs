@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use host_index_rules::check_document_id;
 
 use crate::lane::{LANE, Lane, none};
 use crate::text::{same, trimmed};
@@ -97,10 +98,8 @@ impl<'a> Gid<'a> {
 
     /// The number as an id that index servers may paste into URLs.
     pub(crate) fn document_id(&self) -> Option<&str> {
-        let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
         let number = &*self.number;
-        ((1..=255).contains(&number.len()) && !number.starts_with('-') && number.bytes().all(usable))
-            .then_some(number)
+        (!number.starts_with('-') && check_document_id(number).is_ok()).then_some(number)
     }
 }
 
@@ -142,6 +141,7 @@ mod tests {
             "1 2",
             "gid://shopify/T/sg/4",
             "é",
+            "..",
         ] {
             assert_eq!(Gid::parse(id).document_id(), None, "{id}");
         }

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use host_index_rules::is_storable;
 use unicode_segmentation::GraphemeCursor;
 
 use crate::lane::{LANE, Lane, none};
@@ -15,10 +16,8 @@ use crate::lane::{LANE, Lane, none};
 /// Whether a character is left out of every document. Tab and line ends are not: they are white space.
 fn is_dropped(char: char) -> bool {
     match char {
-        '\t' | '\n' | '\r' => false,
-        '\0'..'\u{20}' | '\u{7F}'..'\u{A0}' | '\u{AD}' => true,
-        '\u{200B}' | '\u{2060}' | '\u{FEFF}' | '\u{FDD0}'..='\u{FDEF}' => true,
-        _ => u32::from(char) & 0xFFFE == 0xFFFE,
+        '\u{7F}'..'\u{A0}' | '\u{AD}' | '\u{200B}' | '\u{2060}' | '\u{FEFF}' => true,
+        _ => !is_storable(char),
     }
 }
 
