@@ -6,7 +6,6 @@ use bindings::exports::product_indexer::plugin::{manifest, transform};
 use bindings::product_indexer::plugin::log;
 use bindings::product_indexer::plugin::types;
 
-use crate::allocator::SizeClasses;
 use crate::{Config, Severity};
 
 #[allow(unsafe_code, missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
@@ -17,7 +16,7 @@ mod bindings {
 }
 
 #[global_allocator]
-static ALLOCATOR: SizeClasses = SizeClasses::new();
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
 thread_local! {
     static CONFIG: RefCell<Option<Config>> = const { RefCell::new(None) };

@@ -63,8 +63,6 @@
 //! | `shortened` | warning | fields were too long |
 //! | `more-issues` | warning | the product has more problems than are reported |
 
-#[cfg(target_arch = "wasm32")]
-mod allocator;
 mod assemble;
 #[cfg(target_arch = "wasm32")]
 mod component;
