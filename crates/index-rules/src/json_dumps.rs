@@ -20,7 +20,12 @@ pub fn json_dumps_len(text: &str) -> usize {
 pub fn json_dumps_escaped_len(text: &str) -> usize {
     let (blocks, rest) = text.as_bytes().as_chunks::<BLOCK>();
     let block_len = |block: &[u8; BLOCK]| if is_plain_block(block) { BLOCK } else { bytes_len(block) };
-    blocks.iter().map(block_len).sum::<usize>() + bytes_len(rest)
+    let rest_len = match text.as_bytes().last_chunk() {
+        // Some bytes once more cost less than the rest one by one.
+        Some(last) if is_plain_block(last) => rest.len(),
+        _ => bytes_len(rest),
+    };
+    blocks.iter().map(block_len).sum::<usize>() + rest_len
 }
 
 /// The length for one character of a string.
@@ -91,11 +96,13 @@ const BYTE_LEN: [u8; 256] = {
     len
 };
 
+#[inline]
 fn bytes_len(bytes: &[u8]) -> usize {
     bytes.iter().map(|byte| usize::from(BYTE_LEN[usize::from(*byte)])).sum()
 }
 
 /// Whether each byte counts as one. Without branches, so that the compiler uses vector instructions.
+#[inline(always)]
 fn is_plain_block(block: &[u8; BLOCK]) -> bool {
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
     block.iter().fold(true, |all, byte| all & is_plain(*byte))

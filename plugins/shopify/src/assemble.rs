@@ -6,7 +6,6 @@
 use crate::gid::{Gid, numeric_order};
 use crate::instant::instant;
 use crate::record::Record;
-use crate::text::{any_order, same};
 
 /// A product with everything that hangs on it.
 pub(crate) struct Product<'r, 'a> {
@@ -203,16 +202,15 @@ fn attach<'r, 'a>(product: &mut Product<'r, 'a>, children: Vec<(Kind, &'r Record
             }
             continue;
         }
-        let Some(parent) =
-            parent.filter(|parent| parent.kind.is_empty() || same(&parent.kind, "ProductVariant"))
+        let Some(parent) = parent.filter(|parent| parent.kind.is_empty() || parent.kind == "ProductVariant")
         else {
             continue;
         };
         if owners.is_empty() {
             owners = product.variants.iter().map(|variant| &*variant.id.number).zip(0..).collect();
-            owners.sort_unstable_by(|one, other| any_order(one.0, other.0).then(one.1.cmp(&other.1)));
+            owners.sort_unstable_by(|one, other| one.cmp(other));
         }
-        let Ok(found) = owners.binary_search_by(|(number, _)| any_order(number, &parent.number)) else {
+        let Ok(found) = owners.binary_search_by(|(number, _)| (*number).cmp(&*parent.number)) else {
             continue;
         };
         let Some(variant) = product.variants.get_mut(owners[found].1) else { continue };
@@ -239,7 +237,7 @@ fn distinct<'r, 'a>(records: impl IntoIterator<Item = &'r Record<'a>>) -> Vec<&'
     let records: Vec<&Record<'_>> = records.into_iter().collect();
     let is_known = |(n, record): (usize, &&Record<'_>)| {
         let id = gid_of(record);
-        !id.number.is_empty() && records[..n].iter().any(|other| same(&gid_of(other).number, &id.number))
+        !id.number.is_empty() && records[..n].iter().any(|other| gid_of(other).number == id.number)
     };
     // Nearly always, and found without asking for memory.
     if records.len() <= FEW && !records.iter().enumerate().any(is_known) {
@@ -247,10 +245,8 @@ fn distinct<'r, 'a>(records: impl IntoIterator<Item = &'r Record<'a>>) -> Vec<&'
     }
     let ids: Vec<&Gid<'_>> = records.iter().map(|record| gid_of(record)).collect();
     let compared = |one: usize, other: usize| {
-        let (one, other) = (ids[one], ids[other]);
-        any_order(&one.number, &other.number)
-            .then_with(|| any_order(&one.kind, &other.kind))
-            .then_with(|| any_order(&one.query, &other.query))
+        let parts = |id: &'r Gid<'r>| (&*id.number, &*id.kind, &*id.query);
+        parts(ids[one]).cmp(&parts(ids[other]))
     };
     let are_same = |one: &usize, other: &usize| compared(*one, *other).is_eq();
     let mut order: Vec<usize> = (0..records.len()).filter(|index| !ids[*index].number.is_empty()).collect();
@@ -289,8 +285,8 @@ fn one_per_key<'r, 'a>(metafields: Vec<&'r Record<'a>>) -> Vec<&'r Record<'a>> {
     for record in metafields {
         let (Some(namespace), Some(key)) = (record.namespace.get(), record.key.get()) else { continue };
         let is_same = |other: &&Record<'_>| {
-            other.key.get().is_some_and(|other| same(other, key))
-                && other.namespace.get().is_some_and(|other| same(other, namespace))
+            other.key.get().is_some_and(|other| other == key)
+                && other.namespace.get().is_some_and(|other| other == namespace)
         };
         if kept.last().is_some_and(is_same) {
             kept.pop();

@@ -13,7 +13,7 @@ use crate::options;
 use crate::record::Record;
 use crate::report::Findings;
 use crate::scalar::{Asked, Text};
-use crate::text::{cut_chars, same, tidy};
+use crate::text::{cut_chars, tidy};
 use crate::writer::DocumentWriter;
 
 /// Names that configured fields cannot have.
@@ -208,7 +208,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     fn write_images(&self, writer: &mut DocumentWriter, own: Option<&Image>) {
         let Some(first) = own.or(self.images.first()) else { return };
         writer.text("image", &first.url);
-        let others: Vec<&Image> = self.images.iter().filter(|image| !same(&image.url, &first.url)).collect();
+        let others: Vec<&Image> = self.images.iter().filter(|image| image.url != first.url).collect();
         let all = || std::iter::once(first).chain(others.iter().copied());
         writer.list("images", all().map(|image| Cow::from(&image.url)));
         let alts = all().map(|image| Cow::from(&image.alt));

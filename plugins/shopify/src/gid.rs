@@ -6,18 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use host_index_rules::check_document_id;
 
-use crate::lane::{LANE, Lane, none};
-use crate::text::{same, trimmed};
-
-/// What follows `gid://shopify/`. As a pattern, because comparing texts is a call.
-fn after_scheme(id: &str) -> Option<&str> {
-    let [b'g', b'i', b'd', b':', b'/', b'/', b's', b'h', b'o', b'p', b'i', b'f', b'y', b'/', rest @ ..] =
-        id.as_bytes()
-    else {
-        return None;
-    };
-    id.get(id.len() - rest.len()..)
-}
+use crate::text::trimmed;
 
 /// What an id names: `gid://shopify/InventoryLevel/1?inventory_item_id=2` is the type `InventoryLevel`, the number `1` and the
 /// rest `?inventory_item_id=2`.
@@ -38,7 +27,7 @@ impl<'a> Gid<'a> {
     /// Reads any spelling; old API versions gave the whole gid in base64.
     pub(crate) fn parse(id: &'a str) -> Gid<'a> {
         let id = trimmed(id);
-        if let Some(path) = after_scheme(id) {
+        if let Some(path) = id.strip_prefix("gid://shopify/") {
             return Gid::split(path);
         }
         if id.starts_with("Z2lkOi8v")
@@ -54,22 +43,10 @@ impl<'a> Gid<'a> {
 
     /// Reads the inside of a JSON string as bulk files write it, with escaped slashes, if it is nothing but a usual gid.
     pub(crate) fn parse_escaped(id: &'a str) -> Option<Gid<'a>> {
-        // As a number, because comparing texts is a call.
-        const SCHEME: u128 = u128::from_le_bytes(*br"gid:\/\/shopify\");
-        let (scheme, path) = id.as_bytes().split_first_chunk()?;
-        let [b'/', path @ ..] = path else { return None };
-        if u128::from_le_bytes(*scheme) != SCHEME {
-            return None;
-        }
-        let path = id.get(id.len() - path.len()..)?;
-        let slash = Lane::start_of(path.as_bytes()).equal(b'\\').bits().trailing_zeros() as usize;
-        // A longer type than a lane is for others to read.
-        if slash >= LANE {
-            return None;
-        }
-        let (kind, number) = (&path[..slash], path[slash..].strip_prefix("\\/")?);
-        let is_odd = |lane: Lane| lane.outside(b'0', b'9').and(lane.lower_case().outside(b'a', b'z'));
-        let is_plain = |text: &str| none(text.as_bytes(), is_odd);
+        let path = id.strip_prefix(r"gid:\/\/shopify\/")?;
+        let (kind, number) = path.split_at(memchr::memchr(b'\\', path.as_bytes())?);
+        let number = number.strip_prefix(r"\/")?;
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         (is_plain(kind) && is_plain(number)).then(|| Gid {
             kind: kind.into(),
             number: number.into(),
@@ -91,9 +68,9 @@ impl<'a> Gid<'a> {
 
     /// Whether both can name the same thing; a bare number matches any type.
     pub(crate) fn matches(&self, other: &Gid<'_>) -> bool {
-        same(&self.number, &other.number)
-            && same(&self.query, &other.query)
-            && (self.kind.is_empty() || other.kind.is_empty() || same(&self.kind, &other.kind))
+        self.number == other.number
+            && self.query == other.query
+            && (self.kind.is_empty() || other.kind.is_empty() || self.kind == other.kind)
     }
 
     /// The number as an id that index servers may paste into URLs.

@@ -64,6 +64,7 @@
 //! | `more-issues` | warning | the product has more problems than are reported |
 
 mod assemble;
+mod bytes;
 #[cfg(target_arch = "wasm32")]
 mod component;
 mod config;
@@ -71,8 +72,6 @@ mod document;
 mod gid;
 mod html;
 mod instant;
-mod json;
-mod lane;
 mod lines;
 mod manifest;
 mod media;

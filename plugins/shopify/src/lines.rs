@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::json::{Raw, code_unit};
-use crate::lane::before;
+use plain_json::Raw;
+
 use crate::record::Record;
 use crate::scalar::Text;
 
@@ -20,49 +20,22 @@ pub(crate) struct Lines<'a> {
     pub(crate) unreadable: Vec<Unreadable>,
 }
 
-/// One line, and what stands behind it in the text.
-#[derive(Clone, Copy)]
-pub(crate) struct Line<'a> {
-    pub(crate) text: &'a str,
-    /// Of the line.
-    pub(crate) length: usize,
-    /// Whether there are no control characters in it, as there are none in nearly all lines.
-    pub(crate) is_plain: bool,
-}
-
-impl<'a> Line<'a> {
-    pub(crate) fn get(self) -> &'a str {
-        &self.text[..self.length]
-    }
-
-    /// The line at the start of a text without white space at its edges, and how long it is with that.
-    fn first(text: &'a str) -> (Line<'a>, usize) {
-        let plain = before(text.as_bytes(), |lane| lane.outside(0x20, 0xFF));
-        let whole = match text.as_bytes().get(plain) {
-            None | Some(b'\n') => plain,
-            Some(_) => memchr::memchr(b'\n', text.as_bytes()).unwrap_or(text.len()),
-        };
-        let end = text[..whole].trim_ascii_end().len();
-        let start = end - text[..end].trim_ascii_start().len();
-        (Line { text: &text[start..], length: end - start, is_plain: end <= plain }, whole)
-    }
-}
-
 /// Reads every line; blank lines, `\r` at line ends and a byte order mark at the start are no records. What is in the scratch
 /// memory does not matter.
-pub(crate) fn read<'a>(text: &'a str, scratch: &mut Vec<u8>) -> Lines<'a> {
+pub(crate) fn read<'a>(text: &'a str, scratch: &mut String) -> Lines<'a> {
     let mut rest = text.trim_start_matches('\u{FEFF}');
     // Records are large, and lines seldom shorter than this.
     let mut lines = Lines { records: Vec::with_capacity(1 + rest.len() / 256), unreadable: Vec::new() };
     let mut number = 0;
     while !rest.is_empty() {
-        let (line, whole) = Line::first(rest);
-        rest = rest.get(whole + 1..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
+        let line = rest[..end].trim_ascii();
+        rest = rest.get(end + 1..).unwrap_or_default();
         number += 1;
-        if line.length == 0 {
+        if line.is_empty() {
             continue;
         }
-        let reason = if line.text.starts_with('{') {
+        let reason = if line.starts_with('{') {
             match Record::read_onto(&mut lines.records, line, scratch) {
                 Ok(()) => continue,
                 Err(error) => error.to_string(),
@@ -108,9 +81,15 @@ pub(crate) fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     Cow::Owned(repaired)
 }
 
+/// The UTF-16 code unit of the `\uXXXX` at the start, if there is one.
+fn code_unit(json: &[u8]) -> Option<u32> {
+    let [b'\\', b'u', digits @ ..] = json.first_chunk::<6>()? else { return None };
+    digits.iter().try_fold(0, |unit, digit| Some(unit * 16 + char::from(*digit).to_digit(16)?))
+}
+
 /// The text of a value that was skipped at first: a string's content, or else the JSON itself. Null is nothing.
 pub(crate) fn text_of(raw: Raw<'_>) -> Option<Cow<'_, str>> {
-    let Raw(json) = raw;
+    let json = raw.get();
     if !json.starts_with('"') {
         return (json != "null").then_some(Cow::Borrowed(json));
     }

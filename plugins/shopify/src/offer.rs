@@ -84,11 +84,11 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
         writer.text("sku", self.sku.as_deref().unwrap_or_default());
         writer.text("barcode", self.barcode.as_deref().unwrap_or_default());
         if let Some(price) = self.price {
-            writer.float("price", price.float);
+            writer.float("price", price.amount());
             writer.boolean("on_sale", self.compare_at_price.is_some());
         }
         if let Some(price) = self.compare_at_price {
-            writer.float("compare_at_price", price.float);
+            writer.float("compare_at_price", price.amount());
         }
         if let Some(available) = self.available {
             writer.boolean("available", available);
@@ -117,7 +117,7 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
         for (name, price) in [("price", self.price), ("compare_at_price", self.compare_at_price)] {
             if let Some(price) = price {
                 write_key(json, name);
-                write_float(json, price.float);
+                write_float(json, price.amount());
             }
         }
         if let Some(available) = self.available {
@@ -199,16 +199,16 @@ pub(crate) fn write_product_offer(
         (min, max, _) => (min, max),
     };
     if let Some(min) = min {
-        writer.float("price", min.float);
-        writer.float("min_price", min.float);
+        writer.float("price", min.amount());
+        writer.float("min_price", min.amount());
     }
     if let Some(max) = max.or(min) {
-        writer.float("max_price", max.float);
+        writer.float("max_price", max.amount());
     }
     // The reduced price that is shown is the lowest price, so what it is compared with must belong to the same variant.
     let cheapest = offers.iter().find(|offer| offer.price.is_some() && offer.price == min);
     if let Some(before) = cheapest.and_then(|offer| offer.compare_at_price) {
-        writer.float("compare_at_price", before.float);
+        writer.float("compare_at_price", before.amount());
     }
     if prices().next().is_some() {
         writer.boolean("on_sale", offers.iter().any(|offer| offer.compare_at_price.is_some()));

@@ -7,7 +7,7 @@ use crate::config::{Config, Level};
 use crate::document::short_text;
 use crate::offer::Offer;
 use crate::record::{OptionDefinition, Record};
-use crate::text::{is_printable_ascii, push, same};
+use crate::text::is_printable_ascii;
 use crate::writer::DocumentWriter;
 
 /// What Shopify calls the only variant of a product without options. Customers must not see it.
@@ -30,10 +30,7 @@ pub(crate) fn of_variant<'p>(
     let mut push = |name: Option<&'p str>, value: Option<&'p str>| {
         let (Some(name), Some(value)) = (name.map(short_text), value.map(short_text)) else { return };
         let is_default = value == DEFAULT_TITLE && name == "Title";
-        if name.is_empty()
-            || value.is_empty()
-            || is_default
-            || options.iter().any(|known| same(&known.name, &name))
+        if name.is_empty() || value.is_empty() || is_default || options.iter().any(|known| known.name == name)
         {
             return;
         }
@@ -117,34 +114,26 @@ fn folded(text: &str) -> String {
     folded
 }
 
-fn labelled(name: &str, value: &str) -> String {
-    let mut labelled = String::with_capacity(name.len() + 2 + value.len());
-    push(&mut labelled, name);
-    labelled.push_str(": ");
-    push(&mut labelled, value);
-    labelled
-}
-
 /// Writes the options of the given variants: all of them as `Name: Value`, and those with a field of their own there as well.
 pub(crate) fn write_options(writer: &mut DocumentWriter, offers: &[Offer<'_, '_, '_>], config: &Config) {
     let all = || offers.iter().flat_map(|offer| &offer.options);
     let mut names: Vec<&str> = Vec::new();
     for option in all() {
-        if !names.iter().any(|name| same(name, &option.name)) {
+        if !names.iter().any(|name| **name == option.name) {
             names.push(&option.name);
         }
     }
     let values_of = |names: &[&str]| {
         distinct(
             all()
-                .filter(|option| names.iter().any(|name| same(name, &option.name)))
+                .filter(|option| names.iter().any(|name| **name == option.name))
                 .map(|option| Cow::from(&*option.value)),
         )
     };
     // By option, then by variant: `Size: S`, `Size: M`, `Color: Red`.
-    let all_labelled = names
-        .iter()
-        .flat_map(|name| values_of(&[name]).into_iter().map(move |value| Cow::Owned(labelled(name, &value))));
+    let all_labelled = names.iter().flat_map(|name| {
+        values_of(&[name]).into_iter().map(move |value| Cow::Owned(format!("{name}: {value}")))
+    });
     writer.list("options", all_labelled);
 
     let mut fields: Vec<(&str, Vec<&str>)> = Vec::new();

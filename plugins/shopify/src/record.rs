@@ -9,10 +9,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem::take;
 
+use plain_json::{NeedsFallback, Raw};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::json::{Raw, Reader, Unusual};
-use crate::lines::Line;
 use crate::scalar::{self, Asked, Flag, Id, Int, Lenient, List, Present, Tags, Text};
 
 /// Declares a struct that is read from a JSON object key by key; anything but an object gives the default.
@@ -121,16 +120,16 @@ impl<'a> Record<'a> {
     /// Reads a line and appends it to the records; if it cannot be read, nothing is appended.
     pub(crate) fn read_onto(
         records: &mut Vec<Record<'a>>,
-        line: Line<'a>,
-        scratch: &mut Vec<u8>,
+        line: &'a str,
+        scratch: &mut String,
     ) -> serde_json::Result<()> {
         records.push(Record::default());
         let Some(record) = records.last_mut() else { return Ok(()) };
-        if line.is_plain && record.read_plain(line, scratch).is_ok() {
+        if record.read_plain(line, scratch).is_ok() {
             return Ok(());
         }
         *record = Record::default();
-        let mut json = serde_json::Deserializer::from_str(line.get());
+        let mut json = serde_json::Deserializer::from_str(line);
         let read = InPlace(record).deserialize(&mut json).and_then(|()| json.end());
         if read.is_err() {
             records.pop();
@@ -138,8 +137,8 @@ impl<'a> Record<'a> {
         read
     }
 
-    fn read_plain(&mut self, line: Line<'a>, scratch: &mut Vec<u8>) -> Result<(), Unusual> {
-        let mut json = Reader::new(line.text, line.length, take(scratch));
+    fn read_plain(&mut self, line: &'a str, scratch: &mut String) -> Result<(), NeedsFallback> {
+        let mut json = plain_json::Deserializer::new(line, take(scratch));
         let read = InPlace(self).deserialize(&mut json).and_then(|()| json.end());
         *scratch = json.into_scratch();
         read

@@ -8,9 +8,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::gid::Gid;
-use crate::json::Raw;
 use crate::lines::text_of;
 use crate::text::trimmed;
+use plain_json::Raw;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A type that can be read from any JSON value; what it does not read gives its default.
@@ -127,7 +127,7 @@ impl<'a> Id<'a> {
     }
 
     fn from_raw(raw: Raw<'a>) -> Option<Gid<'a>> {
-        let Raw(json) = raw;
+        let json = raw.get();
         if !json.starts_with('"') {
             let is_number = json.bytes().all(|byte| byte.is_ascii_digit());
             return is_number.then(|| Gid::parse(json));

@@ -5,7 +5,6 @@
 //! holds both ways against each other.
 
 use crate::html::TextEmitter;
-use crate::lane::{LANE, Lane};
 
 /// Reads as much of a fragment as is plain and returns the rest, which begins with the first thing that is not.
 pub(crate) fn skim<'h>(html: &'h str, emitter: &mut TextEmitter<'_>) -> &'h str {
@@ -68,6 +67,9 @@ fn ends_word(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'/' | b'>')
 }
 
+/// The longest entity that is read here, from `&` to `;`.
+const MAX_ENTITY_LEN: usize = 16;
+
 /// Reads one of the entities that make up nearly all, or an ampersand that cannot begin one.
 fn skim_entity(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
     let bytes = html.as_bytes();
@@ -75,8 +77,8 @@ fn skim_entity(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
         emitter.push("& ");
         return Some(2);
     }
-    let end = Lane::start_of(bytes).equal(b';').bits().trailing_zeros() as usize;
-    let name = bytes.get(1..end).filter(|_| end < LANE)?;
+    let end = bytes.iter().take(MAX_ENTITY_LEN).position(|byte| *byte == b';')?;
+    let name = bytes.get(1..end)?;
     let meant = match name {
         b"amp" => '&',
         b"nbsp" => '\u{A0}',

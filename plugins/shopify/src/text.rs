@@ -6,12 +6,11 @@
 //! them. Case, accents and Unicode normal form are left alone.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 
 use host_index_rules::is_storable;
 use unicode_segmentation::GraphemeCursor;
 
-use crate::lane::{LANE, Lane, none};
+use crate::bytes::all;
 
 /// Whether a character is left out of every document. Tab and line ends are not: they are white space.
 fn is_dropped(char: char) -> bool {
@@ -36,51 +35,6 @@ const SUSPECT: [bool; 256] = {
     suspect
 };
 
-/// Whether two texts are equal. Texts are compared a word or a lane at a time, where the standard library's way is a call and a
-/// loop over bytes; long ones from their ends, because addresses differ there.
-pub(crate) fn same(one: &str, other: &str) -> bool {
-    if one.len() != other.len() {
-        return false;
-    }
-    if let (Some(one), Some(other)) = (words_of(one), words_of(other)) {
-        return one == other;
-    }
-    let lanes = |text: &'_ str| text.as_bytes().first_chunk::<LANE>().copied();
-    let (_, one_lanes) = one.as_bytes().as_rchunks::<LANE>();
-    let (_, other_lanes) = other.as_bytes().as_rchunks::<LANE>();
-    let equal =
-        |(one, other): (&[u8; LANE], &[u8; LANE])| u128::from_le_bytes(*one) == u128::from_le_bytes(*other);
-    one_lanes.iter().zip(other_lanes).rev().all(equal)
-        && lanes(one).map(u128::from_le_bytes) == lanes(other).map(u128::from_le_bytes)
-}
-
-/// An order of texts, for finding one among others: shorter ones come first.
-pub(crate) fn any_order(one: &str, other: &str) -> Ordering {
-    one.len().cmp(&other.len()).then_with(|| match (words_of(one), words_of(other)) {
-        (Some(one), Some(other)) => one.cmp(&other),
-        _ => one.cmp(other),
-    })
-}
-
-/// The start and the end of a text of up to sixteen bytes, which may overlap. Texts of one length are equal if these are.
-#[inline(always)]
-fn words_of(text: &str) -> Option<(u64, u64)> {
-    let bytes = text.as_bytes();
-    match bytes.len() {
-        0 => Some((0, 0)),
-        1..=3 => {
-            let last = u16::from_be_bytes([bytes[bytes.len() / 2], bytes[bytes.len() - 1]]);
-            Some((bytes[0].into(), last.into()))
-        }
-        4..=7 => {
-            let (first, last) = (bytes.first_chunk()?, bytes.last_chunk()?);
-            Some((u32::from_be_bytes(*first).into(), u32::from_be_bytes(*last).into()))
-        }
-        8..=16 => Some((u64::from_be_bytes(*bytes.first_chunk()?), u64::from_be_bytes(*bytes.last_chunk()?))),
-        _ => None,
-    }
-}
-
 /// Text without white space at its edges, which is what nearly all text has.
 pub(crate) fn trimmed(text: &str) -> &str {
     match text.as_bytes() {
@@ -92,7 +46,7 @@ pub(crate) fn trimmed(text: &str) -> &str {
 
 /// Whether a text is nothing but printable ASCII, as most texts are.
 pub(crate) fn is_printable_ascii(text: &str) -> bool {
-    none(text.as_bytes(), |lane| lane.outside(0x20, 0x7E))
+    all(text.as_bytes(), |byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Drops what no document may hold and trims the edges; white space inside stays as it is.
@@ -105,60 +59,16 @@ pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(trimmed(text))
 }
 
-/// Appends a text. A copy whose size is known when compiling is two instructions, where any other is a call out of the sandbox;
-/// so texts are copied from both ends, which may overlap, and only long ones otherwise.
-#[inline(always)]
-pub(crate) fn push(out: &mut String, text: &str) {
-    let bytes = text.as_bytes();
-    match bytes.len() {
-        0 => {}
-        1..=2 => push_ends::<1>(out, bytes),
-        3..=4 => push_ends::<2>(out, bytes),
-        5..=8 => push_ends::<4>(out, bytes),
-        9..=16 => push_ends::<8>(out, bytes),
-        17..=32 => push_ends::<16>(out, bytes),
-        33..=64 => push_ends::<32>(out, bytes),
-        65..=128 => push_ends::<64>(out, bytes),
-        _ => out.push_str(text),
-    }
-}
-
-/// Appends a text of N to 2 N bytes.
-#[inline(always)]
-fn push_ends<const N: usize>(out: &mut String, text: &[u8]) {
-    let (Some(first), Some(last)) = (text.first_chunk::<N>(), text.last_chunk::<N>()) else { return };
-    out.reserve(text.len());
-    // SAFETY: there is room for the text. Its ends are written where they belong and leave nothing out between them, so what is
-    // appended is the text as a whole.
-    #[allow(unsafe_code)]
-    unsafe {
-        let out = out.as_mut_vec();
-        let start = out.as_mut_ptr().add(out.len());
-        start.cast::<[u8; N]>().write_unaligned(*first);
-        start.add(text.len() - N).cast::<[u8; N]>().write_unaligned(*last);
-        out.set_len(out.len() + text.len());
-    }
-}
-
 /// Appends text with every run of white space as one space. Call it for each piece of a longer text: runs may span pieces.
 ///
 /// `gap` remembers white space at the end of the piece, which is written only when a word follows.
 pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
     let bytes = piece.as_bytes();
-    // From here on texts are copied as they are: words with single spaces between them.
-    let mut start = 0;
-    let mut at = 0;
+    // What stands between is copied as it is: words with single spaces between them.
+    let (mut start, mut at) = (0, 0);
     while at < bytes.len() {
-        let lane = Lane::start_of(&bytes[at..]);
-        let visible = 0xFFFF ^ lane.outside(0x21, 0x7E).bits();
-        if at > start || visible & 1 == 1 {
-            // Of a space at the lane's end it is not known what follows.
-            let plain = visible | (lane.equal(b' ').bits() & (visible >> 1));
-            let length = plain.trailing_ones() as usize;
-            at += length;
-            if length >= LANE - 1 {
-                continue;
-            }
+        if at > start || bytes[at] != b' ' {
+            at += single_spaced_len(&bytes[at..]);
         }
         let Some(char) = piece[at..].chars().next() else { break };
         let white = char.is_whitespace();
@@ -175,6 +85,28 @@ pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
     push_word(out, gap, &piece[start..]);
 }
 
+/// How many bytes at the start are visible ASCII or single spaces that such a byte follows.
+fn single_spaced_len(bytes: &[u8]) -> usize {
+    let mut len = 0;
+    // Without branches, so that the compiler uses vector instructions.
+    while let Some(window) = bytes[len..].first_chunk::<17>()
+        && window.windows(2).fold(true, |all, pair| all & is_single_spaced(pair[0], pair[1]))
+    {
+        len += window.len() - 1;
+    }
+    while let Some(byte) = bytes.get(len)
+        && is_single_spaced(*byte, bytes.get(len + 1).copied().unwrap_or(b' '))
+    {
+        len += 1;
+    }
+    len
+}
+
+#[inline]
+fn is_single_spaced(byte: u8, next: u8) -> bool {
+    byte.is_ascii_graphic() | ((byte == b' ') & next.is_ascii_graphic())
+}
+
 /// Whether a byte outside of ASCII is of a character that is neither dropped nor white space.
 fn is_harmless(byte: u8) -> bool {
     byte >= 0x80 && !SUSPECT[usize::from(byte)] && byte != 0xE1 && byte != 0xE3
@@ -188,7 +120,7 @@ fn push_word(out: &mut String, gap: &mut bool, word: &str) {
         out.push(' ');
     }
     *gap = false;
-    push(out, word);
+    out.push_str(word);
 }
 
 /// The longest beginning of a text of at most this many bytes that cuts no grapheme, without blanks at its end.
@@ -263,26 +195,6 @@ mod tests {
     }
 
     proptest::proptest! {
-        #[test]
-        fn texts_are_the_same_if_every_byte_is(mut bytes in proptest::collection::vec(b'a'..=b'z', 0..200), at: usize) {
-            let text = String::from_utf8(bytes.clone()).unwrap();
-            if !bytes.is_empty() {
-                let at = at % bytes.len();
-                bytes[at] = 0;
-                let other = String::from_utf8(bytes).unwrap();
-                proptest::prop_assert!(!same(&text, &other));
-            }
-            proptest::prop_assert!(same(&text, &text.clone()));
-            proptest::prop_assert!(!same(&text, &(text.clone() + "a")));
-        }
-
-        #[test]
-        fn texts_of_any_length_are_appended(texts in proptest::collection::vec("[aé日]{0,50}", 0..8)) {
-            let mut out = String::new();
-            texts.iter().for_each(|text| push(&mut out, text));
-            proptest::prop_assert_eq!(out, texts.concat());
-        }
-
         #[test]
         fn white_space_collapses_in_texts_of_any_length(text in "[a-c é\u{A0}\u{200B}\n]{0,80}") {
             let kept: String = text.chars().filter(|char| !is_dropped(*char)).collect();

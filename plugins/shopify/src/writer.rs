@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::lane::{LANE, Lane, Marks, before, none};
-use crate::text::{cut_at, push};
+use host_index_rules::{json_dumps_escaped_len, json_dumps_prefix_len};
+
+use crate::bytes::prefix_len;
+use crate::text::cut_at;
 
 /// Short fields, such as a title, are cut at this many bytes. Shopify allows 255 characters of at most 4 bytes.
 const MAX_SHORT_TEXT: usize = 1_100;
@@ -60,7 +62,7 @@ impl DocumentWriter {
         let wanted = &text[..cut_at(text, max_bytes).len()];
         // No byte costs more than three characters, so most texts need not be measured to know that they fit.
         let fits = wanted.len().saturating_mul(3) <= room;
-        let kept = if fits { wanted } else { cut_at(wanted, affordable_bytes(wanted, room)) };
+        let kept = if fits { wanted } else { cut_at(wanted, json_dumps_prefix_len(wanted, room)) };
         if kept.len() < text.len() {
             self.note_shortened(name);
         }
@@ -100,7 +102,7 @@ impl DocumentWriter {
         let mut used = name.len() + 8;
         let mut empty = true;
         for item in items.into_iter().filter(|item| !item.is_empty()) {
-            let cost = cost(&item);
+            let cost = json_dumps_escaped_len(&item);
             used += cost + 4;
             if used > room {
                 self.note_shortened(name);
@@ -153,7 +155,7 @@ impl DocumentWriter {
     }
 
     fn string(&mut self, text: &str) -> usize {
-        let cost = cost(text);
+        let cost = json_dumps_escaped_len(text);
         self.string_of(text, cost);
         cost
     }
@@ -162,7 +164,7 @@ impl DocumentWriter {
         if cost == text.len() {
             // Every byte counts as one, so none is escaped.
             self.json.push('"');
-            push(&mut self.json, text);
+            self.json.push_str(text);
             self.json.push('"');
         } else {
             write_string(&mut self.json, text);
@@ -174,7 +176,7 @@ impl DocumentWriter {
 pub(crate) fn write_key(json: &mut String, name: &str) {
     separate(json);
     json.push('"');
-    push(json, name);
+    json.push_str(name);
     json.push_str("\":");
 }
 
@@ -196,8 +198,8 @@ pub(crate) fn write_string(json: &mut String, text: &str) {
     json.push('"');
     let mut rest = text;
     loop {
-        let (plain, escaped) = rest.split_at(unescaped(rest.as_bytes()));
-        push(json, plain);
+        let (plain, escaped) = rest.split_at(prefix_len(rest.as_bytes(), is_unescaped));
+        json.push_str(plain);
         let Some(char) = escaped.chars().next() else { break };
         match char {
             '"' => json.push_str("\\\""),
@@ -212,76 +214,22 @@ pub(crate) fn write_string(json: &mut String, text: &str) {
     json.push('"');
 }
 
-/// How many bytes at the start are written as they are.
-fn unescaped(bytes: &[u8]) -> usize {
-    let is_escaped = |lane: Lane| lane.outside(0x20, 0xFF).or(quotes(lane));
-    if none(bytes, is_escaped) { bytes.len() } else { before(bytes, is_escaped) }
-}
-
-fn quotes(lane: Lane) -> Marks {
-    lane.equal(b'"').or(lane.equal(b'\\'))
+/// Whether a byte is written as it is.
+fn is_unescaped(byte: u8) -> bool {
+    (byte >= 0x20) & (byte != b'"') & (byte != b'\\')
 }
 
 /// Writes a finite number in its shortest form with a decimal point or exponent.
 pub(crate) fn write_float(json: &mut String, number: f64) {
-    push(json, zmij::Buffer::new().format_finite(number));
+    json.push_str(zmij::Buffer::new().format_finite(number));
 }
 
 pub(crate) fn write_integer(json: &mut String, number: i64) {
-    push(json, itoa::Buffer::new().format(number));
+    json.push_str(itoa::Buffer::new().format(number));
 }
 
 pub(crate) fn write_boolean(json: &mut String, flag: bool) {
-    // Two copies of a known size.
-    if flag { json.push_str("true") } else { json.push_str("false") }
-}
-
-/// What `json.dumps` writes for a byte of UTF-8: a character counts at its first byte.
-const COST: [u8; 256] = {
-    let mut cost = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        cost[byte] = match byte as u8 {
-            b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
-            0..0x20 => 6,
-            0x20..0x80 => 1,
-            0x80..0xC0 => 0,
-            0xC0..0xF0 => 6,
-            0xF0.. => 12,
-        };
-        byte += 1;
-    }
-    cost
-};
-
-/// How many characters Python writes for a text, without quotes.
-pub(crate) fn cost(text: &str) -> usize {
-    if none(text.as_bytes(), is_costly) { text.len() } else { cost_by_lane(text.as_bytes()) }
-}
-
-/// The bytes that do not count as one.
-fn is_costly(lane: Lane) -> Marks {
-    lane.outside(0x20, 0x7F).or(quotes(lane))
-}
-
-// Apart, so that the usual way is short.
-#[inline(never)]
-fn cost_by_lane(bytes: &[u8]) -> usize {
-    let one_by_one =
-        |bytes: &[u8]| bytes.iter().map(|byte| usize::from(COST[usize::from(*byte)])).sum::<usize>();
-    let (lanes, rest) = bytes.as_chunks::<LANE>();
-    let of_lane = |lane: &[u8; LANE]| if none(lane, is_costly) { LANE } else { one_by_one(lane) };
-    lanes.iter().map(of_lane).sum::<usize>() + one_by_one(rest)
-}
-
-/// How many bytes of a text may be written for this many characters.
-fn affordable_bytes(text: &str, room: usize) -> usize {
-    let mut spent = 0;
-    let too_much = text.bytes().position(|byte| {
-        spent += usize::from(COST[usize::from(byte)]);
-        spent > room
-    });
-    too_much.unwrap_or(text.len())
+    json.push_str(if flag { "true" } else { "false" });
 }
 
 #[cfg(test)]
@@ -302,15 +250,6 @@ mod tests {
             writer.finish(),
             r#"{"title":"a \"b\" \\ é\n","price":20.0,"stock":-3,"available":true,"tags":["a","b"]}"#
         );
-    }
-
-    #[test]
-    fn characters_count_as_python_writes_them() {
-        assert_eq!(cost("abc"), 3);
-        assert_eq!(cost("\"\\\n"), 6);
-        assert_eq!(cost("é日"), 12);
-        assert_eq!(cost("😀"), 12);
-        assert_eq!(cost("\u{7F}"), 1);
     }
 
     #[test]
