@@ -1,8 +1,8 @@
 //! Which plug-in plays which role.
 
 use crate::{
-    Cache, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile, Role, bundled,
-    load::read_component, roles::Runner,
+    Cache, Compiler, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile, Role,
+    bundled, load::read_component, roles::Runner,
 };
 use host_core::{
     model::job::PluginRef,
@@ -19,6 +19,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where compiled plug-ins are kept; none compiles at each start.
     pub cache: Option<Cache>,
+    /// Where plug-ins are compiled.
+    pub compiler: Compiler,
     /// Which engine runs them.
     pub profile: Profile,
 }
@@ -29,6 +31,7 @@ impl Default for Settings {
             threads: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             limits: Limits::default(),
             cache: Cache::of_user(),
+            compiler: Compiler::InProcess,
             profile: Profile::Production,
         }
     }
@@ -91,7 +94,8 @@ impl Plugins {
     pub fn of(settings: &Settings, components: &[Component], configs: &Configs) -> Result<Self, OpenError> {
         let instances = settings.threads.get().saturating_mul(components.len() + 1);
         let engine = Engine::new(settings.profile, &settings.limits, instances)?;
-        let loader = Loader::new(engine, settings.limits.clone(), settings.cache.clone());
+        let loader = Loader::new(engine, settings.limits.clone(), settings.cache.clone())
+            .with_compiler(settings.compiler.clone());
         let load = |component: &Component| loader.load_bytes(&component.path, &component.wasm, configs);
         let plugins = components.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let bundled = bundled::load(&loader, configs)?;
