@@ -1,4 +1,4 @@
-//! Finding the items of a batch that a plug-in cannot cope with.
+//! Finding the items of a batch that a plug-in fails on.
 
 use std::ops::Range;
 
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_goes_away_in_smaller_batches_refuses_nobody() {
+    fn a_fault_that_goes_away_in_smaller_batches_refuses_no_item() {
         let run = |range: Range<usize>| {
             if range.len() > 3 { Err(Stop::<_, ()>::Fault(())) } else { Ok(range.collect()) }
         };

@@ -1,4 +1,4 @@
-//! The plug-in that the host brings along: it fills the roles that no other plug-in plays.
+//! The plug-in built into the host: it has the roles that no other plug-in has.
 
 use crate::{Compiler, Configs, LoadError, Loader, Plugin};
 use std::path::Path;

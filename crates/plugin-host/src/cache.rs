@@ -33,8 +33,8 @@ const MAX_BYTES: u64 = 1 << 30;
 
 /// A directory with compiled components, which belongs to the user alone.
 ///
-/// Machine code from this directory is run unchecked, so whoever can write here runs code as the user. Hence: the
-/// directory and each entry must be owned by the user and writable by nobody else, links are not followed, each is opened
+/// Machine code from this directory is run unchecked, so a user who can write here runs code as this one. Hence: the
+/// directory and each entry must be owned by the user and writable by no other, links are not followed, each is opened
 /// once and what was opened is what is checked and run, entries are replaced and never changed, and a digest finds what a
 /// broken disk or a crash left behind. The digest is no protection against another user who can write the file; the rights are.
 ///

@@ -34,7 +34,7 @@ pub(super) fn write(mut file: impl Write, code: &[u8]) -> io::Result<()> {
     file.flush()
 }
 
-/// Loads compiled code from a file that only this user can write and nobody changes any more: the caller vouches for that, see
+/// Loads compiled code from a file that only this user can write and that no longer changes: the caller vouches for that, see
 /// [`Cache`](crate::Cache). The digest finds what a broken disk or a crash left behind.
 pub(super) fn load(engine: &Engine, file: &File) -> Result<Component, CodeError> {
     check(file)?;

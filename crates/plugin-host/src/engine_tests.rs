@@ -36,7 +36,7 @@ fn run(engine: &Engine, component: &str, call_ms: u64) -> Option<Trap> {
     let component = Component::new(engine.wasmtime(), component).unwrap();
     let engine = engine.clone();
     let (ended, end) = channel();
-    // On a thread of its own: what cannot be interrupted would hold the test for ever.
+    // On a thread of its own: what cannot be interrupted would hold the test forever.
     std::thread::spawn(move || {
         let mut store = Store::new(engine.wasmtime(), ());
         let _running = engine.call(&mut store, &limits).unwrap();

@@ -42,7 +42,7 @@ pub use inspect::{Import, Inspection};
 pub use limits::Limits;
 pub use load::{Config, Configs, Loader, Plugin, read_component, recognise};
 pub use load_error::LoadError;
-pub use plugins::{Component, OpenError, Plugins, Settings};
+pub use plugins::{Component, OpenError, Plugins, Settings, check_configs};
 pub use pool::Pool;
 pub use roles::Runner;
 pub use text::{bounded, is_kebab_case, printable};

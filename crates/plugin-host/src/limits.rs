@@ -14,11 +14,11 @@ const MIB: usize = 1 << 20;
 pub struct Limits {
     /// Linear memory of an instance in bytes. The process holds one instance a plug-in and thread, so this times
     /// their number is the most that plug-ins can take from the machine. A plug-in is told that there is no more
-    /// memory and may cope.
+    /// memory and may handle it.
     pub memory_bytes: usize,
     /// Elements of all tables of an instance together: function pointers, of which real plug-ins have a few thousand.
     pub table_elements: usize,
-    /// Milliseconds that one call may take, because a loop without end would hold its thread for ever. Measured in
+    /// Milliseconds that one call may take, because a loop without end would hold its thread forever. Measured in
     /// ticks of 10 ms.
     pub call_ms: u64,
     /// Milliseconds spent on finding the failing items of one batch, because a plug-in that fails on every item would
@@ -40,7 +40,7 @@ pub struct Limits {
     pub document_bytes: usize,
     /// Documents and removals of one product: a product with its variants is some thousand documents at most.
     pub documents_per_product: usize,
-    /// Issues of one item that are kept; a report that nobody can read helps nobody. An error beyond the bound still
+    /// Issues of one item that are kept, so that a report stays readable. An error beyond the bound still
     /// refuses its item.
     pub issues_per_item: usize,
     /// Bytes that one call may write to the log, because the log outlives the call and is paid for by the byte. Each line

@@ -162,7 +162,7 @@ impl Loader {
     /// Compiles a component, or takes it from the cache, and finds its contract.
     pub(super) fn compile(&self, path: &Path, wasm: &[u8]) -> Result<Compiled, LoadError> {
         recognise(path, wasm)?;
-        // Also of what is in the cache, so that a component is refused or not whoever has run it before.
+        // Cached components too: whether a component is refused must not depend on an earlier run under other limits.
         let names = scan(wasm, &self.limits).map_err(|refused| match refused {
             Refused::Malformed(error) => {
                 LoadError::Invalid { path: path.to_owned(), cause: error.to_string() }

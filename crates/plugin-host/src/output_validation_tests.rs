@@ -79,7 +79,7 @@ fn a_fault_of_one_product_leaves_the_others_alone() {
 }
 
 #[test]
-fn a_fault_of_the_answer_is_nobodys() {
+fn a_fault_of_the_whole_answer_is_no_fault_of_an_item() {
     let breach = |change: fn(&mut RawTransformed)| {
         let mut said = answer();
         change(&mut said);

@@ -62,6 +62,18 @@ pub enum OpenError {
     Threads(#[source] io::Error),
 }
 
+/// Refuses a configuration for a plug-in that is not there.
+pub fn check_configs<'a>(
+    plugins: impl IntoIterator<Item = &'a Plugin>,
+    configs: &Configs,
+) -> Result<(), OpenError> {
+    let known: Vec<String> = plugins.into_iter().map(|plugin| plugin.manifest().name.clone()).collect();
+    match configs.keys().find(|name| !known.contains(name)) {
+        Some(name) => Err(OpenError::UnknownConfig { name: name.clone(), known }),
+        None => Ok(()),
+    }
+}
+
 /// A component's bytes, and what messages call it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
@@ -99,12 +111,7 @@ impl Plugins {
         let load = |component: &Component| loader.load_bytes(&component.path, &component.wasm, configs);
         let plugins = components.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let bundled = bundled::load(&loader, configs)?;
-        let known: Vec<&str> =
-            plugins.iter().chain([&bundled]).map(|plugin| plugin.manifest().name.as_str()).collect();
-        if let Some(name) = configs.keys().find(|name| !known.contains(&name.as_str())) {
-            let known = known.into_iter().map(str::to_owned).collect();
-            return Err(OpenError::UnknownConfig { name: name.clone(), known });
-        }
+        check_configs(plugins.iter().chain([&bundled]), configs)?;
         let pool = Pool::new(settings.threads).map_err(OpenError::Threads)?;
         Ok(Self::choose(&plugins, &bundled, &pool))
     }

@@ -16,8 +16,8 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Threads for guests, shared by all plug-ins of a process. They end with it, each after the work that it is at: nobody waits for
-/// that, because a guest that loops may take minutes, and an interrupt has to end the program before.
+/// Threads for guests, shared by all plug-ins of a process. They end with the pool, each after its current work; dropping the pool
+/// does not wait for that, because a guest may run for minutes and an interrupted program has to end before.
 #[derive(Debug)]
 pub struct Pool {
     sender: mpsc::Sender<Task>,
@@ -70,7 +70,7 @@ impl InstanceCache {
 impl Pool {
     /// Starts a number of threads.
     pub fn new(threads: NonZeroUsize) -> io::Result<Arc<Self>> {
-        // Bounded: whoever has more work waits, instead of keeping batches in memory.
+        // Bounded: a caller with more work waits, so that batches do not pile up in memory.
         let (sender, receiver) = mpsc::channel(threads.get());
         let receiver = Arc::new(Mutex::new(receiver));
         let spawn = |n| {
@@ -94,7 +94,7 @@ impl Pool {
         let (reply, answer) = oneshot::channel();
         let task: Task = Box::new(move |instances| {
             if !reply.is_closed() {
-                // Nobody may be waiting any more: then the answer is not needed.
+                // The caller may have gone away: then the answer is not needed.
                 let _ = reply.send(work(instances));
             }
         });
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_work_that_nobody_waits_for() {
+    async fn dropping_the_pool_does_not_wait_for_abandoned_work() {
         let pool = pool(1);
         let (begin, begun) = std::sync::mpsc::channel();
         let (end, ended) = std::sync::mpsc::channel::<()>();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_nobody_waits_for_is_not_begun() {
+    async fn abandoned_work_is_not_begun() {
         let pool = pool(1);
         let (started, wait) = std::sync::mpsc::channel::<()>();
         let busy = tokio::spawn({

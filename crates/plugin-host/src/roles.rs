@@ -206,9 +206,9 @@ impl<'a> Batch<'a> {
     ) -> Result<(Vec<T>, Cost), Failed<T>> {
         let (plugin, item, len) = (self.plugin, self.item, self.len);
         let validator = OutputValidator { plugin: &plugin.reference, limits: &plugin.limits };
-        let mut patience = Patience::new(plugin);
+        let mut timeout = IsolationTimeout::new(plugin);
         let run = |range: Range<usize>| {
-            patience.check()?;
+            timeout.check()?;
             let done = self.instances.with(plugin, |instance| {
                 let (len, started) = (range.len(), Instant::now());
                 let said =
@@ -224,7 +224,7 @@ impl<'a> Batch<'a> {
                     Ok(outcomes)
                 }
                 Ok(Err(CallError::Fault(fault))) => {
-                    patience.note(&fault);
+                    timeout.record(&fault);
                     Err(Stop::Fault(fault))
                 }
                 Ok(Err(CallError::Failure(said))) => {
@@ -244,29 +244,29 @@ impl<'a> Batch<'a> {
 }
 
 /// Ends the search for failing items when it takes too long, or when there are too many of them.
-struct Patience<'a> {
+struct IsolationTimeout<'a> {
     plugin: &'a Loaded,
     /// When the first fault was seen, and the failure that the last one makes if it lasts too long.
     trouble: Option<(Instant, BatchFailure)>,
 }
 
-impl<'a> Patience<'a> {
+impl<'a> IsolationTimeout<'a> {
     fn new(plugin: &'a Loaded) -> Self {
         Self { plugin, trouble: None }
     }
 
-    fn note(&mut self, fault: &Fault) {
+    fn record(&mut self, fault: &Fault) {
         let limits = &self.plugin.limits;
         if self.trouble.is_none() && fault.kind == FaultKind::Timeout {
             tracing::warn!(
-                "plug-in {} {}; looking for the items that make it so, for up to {} ms",
+                "plug-in {} {}; looking for the failing items for up to {} ms",
                 self.plugin.reference,
                 fault.verb_phrase(limits),
                 limits.isolation_ms
             );
         }
         let message = format!(
-            "again and again it {}; the search for the failing items was given up after {} ms (plugin.limits.isolation_ms)",
+            "it repeatedly {}; the search for the failing items was given up after {} ms (plugin.limits.isolation_ms)",
             fault.verb_phrase(limits),
             limits.isolation_ms
         );

@@ -10,7 +10,7 @@ use insta::assert_snapshot;
 use std::{path::Path, sync::mpsc::channel, time::Duration};
 use tempfile::TempDir;
 
-/// Many times the time of a call: what is not interrupted takes longer, or for ever.
+/// Many times the time of a call: what is not interrupted takes longer, or never ends.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is said of a component when it is loaded from its file, compiled into the cache, and taken from there.
