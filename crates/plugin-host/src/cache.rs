@@ -17,12 +17,10 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::fs::DirBuilderExt},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Once,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Once},
     time::SystemTime,
 };
+use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 
 /// Rights of group and others to write.
@@ -51,8 +49,7 @@ pub struct Cache {
 pub(super) struct Draft<'a> {
     cache: &'a Cache,
     directory: OwnedFd,
-    file: File,
-    name: Option<String>,
+    file: NamedTempFile,
 }
 
 /// Why the cache could not be used; never a reason to stop.
@@ -133,18 +130,15 @@ impl Cache {
     }
 
     fn try_draft(&self) -> Result<Draft<'_>, CacheFault> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         let directory = self.open_directory()?;
-        let name = format!(".{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // A process of the same number may have left one behind.
-        match unlinkat(&directory, &name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let file = openat(&directory, &name, flags | OFlags::EXCL, Mode::RUSR | Mode::WUSR)?.into();
-        Ok(Draft { cache: self, directory, file, name: Some(name) })
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |path: &Path| {
+            let name = path.file_name().ok_or(Errno::INVAL)?;
+            Ok(File::from(openat(&directory, name, flags, Mode::RUSR | Mode::WUSR)?))
+        };
+        let file = tempfile::Builder::new().make_in(&self.directory, open)?;
+        Ok(Draft { cache: self, directory, file })
     }
 
     /// Opens the directory, if it is the user's alone.
@@ -201,34 +195,30 @@ impl Cache {
 impl Draft<'_> {
     /// What the compiled code is written to.
     pub(super) fn file(&self) -> &File {
-        &self.file
+        self.file.as_file()
     }
 
     /// Writes the code and makes the entry visible. A cache that cannot be written is no reason to stop.
     pub(super) fn write(self, code: &[u8], engine: &Engine, wasm: &Digest) {
-        match code::write(&self.file, code) {
+        match code::write(self.file(), code) {
             Ok(()) => self.keep(engine, wasm),
             Err(error) => self.cache.warn_unwritable(&error.into()),
         }
     }
 
     /// Makes the entry visible as a whole. One that cannot be kept is no reason to stop.
-    pub(super) fn keep(mut self, engine: &Engine, wasm: &Digest) {
-        let Some(name) = self.name.take() else { return };
-        let _ = self.file.set_modified(SystemTime::now());
-        let kept = renameat(&self.directory, &name, &self.directory, entry(engine, wasm));
-        if let Err(fault) = kept.map_err(CacheFault::from).and_then(|()| self.cache.evict(&self.directory)) {
+    pub(super) fn keep(self, engine: &Engine, wasm: &Digest) {
+        if let Err(fault) = self.try_keep(&entry(engine, wasm)) {
             self.cache.warn_unwritable(&fault);
         }
     }
-}
 
-impl Drop for Draft<'_> {
-    fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            // What stays behind is evicted some day.
-            let _ = unlinkat(&self.directory, name, AtFlags::empty());
-        }
+    fn try_keep(&self, entry: &str) -> Result<(), CacheFault> {
+        self.file().set_modified(SystemTime::now())?;
+        let name = self.file.path().file_name().ok_or(Errno::INVAL)?;
+        // Its own name is gone then, so that dropping the draft removes nothing.
+        renameat(&self.directory, name, &self.directory, entry)?;
+        self.cache.evict(&self.directory)
     }
 }
 
