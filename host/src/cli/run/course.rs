@@ -22,7 +22,7 @@ use host_core::{
 };
 use host_export::Progress;
 use host_pipeline::{
-    ingest::run::{IngestFault, IngestSettings, Published, Read, ingest},
+    ingest::run::{IngestError, IngestSettings, IngestProgress, SourceEvent, ingest},
     worker::Until,
 };
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Run<'_> {
         job: Job,
         transform: Arc<dyn Transform>,
         reading: &Progress,
-        reads: impl FnOnce(usize) -> mpsc::Receiver<Result<Read, IngestFault>>,
+        reads: impl FnOnce(usize) -> mpsc::Receiver<Result<SourceEvent, IngestError>>,
     ) -> Ended {
         let stores = backend.stores();
         let beginning = backend.begin_ingest(&job);
@@ -54,7 +54,7 @@ impl Run<'_> {
             eprintln!("going on with job {id}, which was interrupted: {done} of its chunks are written");
         }
 
-        let published = Published::default();
+        let published = IngestProgress::default();
         let worker = backend.worker(self.config, self.plugins)?;
         // What ends the work: an interrupt, or an ingest that cannot go on.
         let leave = self.cancel.child_token();
@@ -68,7 +68,7 @@ impl Run<'_> {
             let ingested = tokio::select! {
                 sealed = ingest(&stores, &job, &transform, settings, reads, &published, &leave) => sealed.map(drop),
                 // Nothing more is stored: it would stand in the way of the other process.
-                () = begun.lost() => Err(IngestFault::TakenOver),
+                () = begun.lost() => Err(IngestError::LeaseLost),
             };
             if let Err(fault) = &ingested {
                 leave.cancel();
@@ -118,9 +118,9 @@ impl Run<'_> {
     }
 
     /// Keeps with the job why nobody reads for it any more.
-    async fn note(&self, stores: &Stores, job_id: &JobId, fault: &IngestFault) {
+    async fn note(&self, stores: &Stores, job_id: &JobId, fault: &IngestError) {
         // The job is another process's now, and goes on.
-        if matches!(fault, IngestFault::TakenOver) {
+        if matches!(fault, IngestError::LeaseLost) {
             return;
         }
         let error = AttemptError::new(fault.code(), fault, 1, self.env.now());
