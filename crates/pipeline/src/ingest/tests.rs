@@ -6,6 +6,7 @@ use super::{
     run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
 };
 use async_trait::async_trait;
+use host_core::storage::Storage;
 use host_core::{
     clock::RealEnv,
     model::{
