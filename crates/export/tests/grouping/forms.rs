@@ -1,4 +1,4 @@
-//! The forms that a source can have: packed, cut off, damaged, several, a stream, or nothing that can be read.
+//! Forms of sources: compressed, truncated, corrupt, several files, a stream, or unreadable.
 
 use super::{Reading, by_parent, read, read_file, tiny};
 use flate2::{Compression, write::GzEncoder};
@@ -16,42 +16,42 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
-/// What a skippable frame looks like, as parallel packers write one first.
+/// A skippable frame; parallel compressors write one first.
 const SKIPPABLE: &[u8] = b"\x50\x2a\x4d\x18\x04\0\0\0abcd";
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn packed_is_as_plain(ids in prop::collection::vec("[a-zä]{1,300}", 0..30), cut in any::<prop::sample::Index>()) {
+    fn compressed_reads_as_plain(ids in prop::collection::vec("[a-zä]{1,300}", 0..30), cut in any::<prop::sample::Index>()) {
         let export: String = ids.iter().enumerate().map(|(at, id)| format!("{{\"id\":\"{at}{id}\"}}\r\n")).collect();
         let export = export.as_bytes();
         let (first, second) = export.split_at(cut.index(export.len() + 1));
         let plain = read(export, &by_parent(), Mode::Auto).unwrap();
-        let packed = [
+        let all = [
             gzip(export),
             [gzip(first), gzip(second)].concat(),
             zstd(export),
             [zstd(first), zstd(second)].concat(),
             [SKIPPABLE, &zstd(first), SKIPPABLE, &zstd(second)].concat(),
         ];
-        for packed in packed {
-            prop_assert_eq!(&read(&packed, &by_parent(), Mode::Auto).unwrap(), &plain);
+        for compressed in all {
+            prop_assert_eq!(&read(&compressed, &by_parent(), Mode::Auto).unwrap(), &plain);
         }
     }
 }
 
 #[test]
-fn a_packed_source_cut_anywhere_is_an_error_before_any_product() {
+fn a_truncated_source_is_an_error_before_any_product() {
     let export = b"{\"id\":\"a\"}\n{\"id\":\"v\",\"__parentId\":\"a\"}\n";
     let dir = tempfile::tempdir().unwrap();
-    for (name, packed) in [("export.jsonl.gz", gzip(export)), ("export.jsonl.zst", zstd(export))] {
+    for (name, compressed) in [("export.jsonl.gz", gzip(export)), ("export.jsonl.zst", zstd(export))] {
         let path = dir.path().join(name);
-        for cut in 0..packed.len() {
-            std::fs::write(&path, &packed[..cut]).unwrap();
+        for cut in 0..compressed.len() {
+            std::fs::write(&path, &compressed[..cut]).unwrap();
             let scanned = Export::open(&[path.display().to_string()], tiny(Mode::Auto, dir.path()))
                 .and_then(|export| export.scan(&by_parent()));
-            // A head too short to tell the packing apart is still a promise of the name.
+            // The file name tells the compression where too few bytes are left to detect it.
             match scanned {
                 Err(ExportError::Truncated { offset, .. }) => assert_eq!(offset, cut as u64),
                 other => panic!("{name} cut at {cut}: {other:?}"),
@@ -60,8 +60,8 @@ fn a_packed_source_cut_anywhere_is_an_error_before_any_product() {
     }
 }
 
-/// What a user reads, with the folder left out.
-fn complaint(dir: &Path, names: &[&str]) -> String {
+/// The error message, without the directory.
+fn message_of(dir: &Path, names: &[&str]) -> String {
     let path = |name: &&str| match *name {
         "-" => "-".to_owned(),
         name if name.contains("://") => name.to_owned(),
@@ -73,16 +73,16 @@ fn complaint(dir: &Path, names: &[&str]) -> String {
 }
 
 #[test]
-fn what_cannot_be_read_is_named_with_what_to_do() {
+fn each_unreadable_source_is_named_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
-    let packed = gzip(&b"{\"id\":\"a\"}\n".repeat(1000));
-    write("cut.gz", &packed[..packed.len() - 9]);
+    let compressed = gzip(&b"{\"id\":\"a\"}\n".repeat(1000));
+    write("cut.gz", &compressed[..compressed.len() - 9]);
     write("empty.gz", b"");
-    let mut damaged = packed;
-    let last = damaged.len() - 8;
-    damaged[last] ^= 1;
-    write("damaged.gz", &damaged);
+    let mut corrupt = compressed;
+    let last = corrupt.len() - 8;
+    corrupt[last] ^= 1;
+    write("corrupt.gz", &corrupt);
     write("export.zip", b"PK\x03\x04....");
     write("windows.jsonl", b"\xff\xfe{\0}\0");
     std::fs::create_dir(dir.path().join("folder")).unwrap();
@@ -94,20 +94,20 @@ fn what_cannot_be_read_is_named_with_what_to_do() {
         &["folder"],
         &["cut.gz"],
         &["empty.gz"],
-        &["damaged.gz"],
+        &["corrupt.gz"],
         &["export.zip", "windows.jsonl"],
     ];
-    let complaints: Vec<String> = cases.iter().map(|names| complaint(dir.path(), names)).collect();
-    insta::assert_snapshot!(complaints.join("\n"), @r#"
-    no export was named: name a file, several files of one export in their order, or `-` for standard input
-    standard input can be read only once, but `-` is named several times
-    `s3://bucket/export.jsonl` cannot be read from here: download it and name the file, or pipe it in and name `-`
-    `missing.jsonl` does not exist: check the path
-    `folder` is a directory: name the files of the export in it, in their order
-    `cut.gz` is cut off: its gzip stream ends unfinished at byte 114 (11000 bytes unpacked); fetch the file again
-    `empty.gz` is cut off: its gzip stream ends unfinished at byte 0 (0 bytes unpacked); fetch the file again
-    `damaged.gz` is damaged: its gzip stream cannot be unpacked near byte 123 (11000 bytes unpacked); fetch the file again
-    `export.zip` is a zip archive: it must be JSON Lines in UTF-8, plain or packed with gzip or zstd
+    let messages: Vec<String> = cases.iter().map(|names| message_of(dir.path(), names)).collect();
+    insta::assert_snapshot!(messages.join("\n"), @r#"
+    no export given; name a file, several files of one export in their order, or `-` for standard input
+    `-` is given several times, but standard input can be read only once; name it once
+    cannot read from `s3://bucket/export.jsonl`; download it and name the file, or pipe it in and use `-`
+    `missing.jsonl` does not exist; check the path
+    `folder` is a directory; name the files of the export in it, in their order
+    `cut.gz` is truncated: its gzip stream ends early at byte 114 (11000 bytes decompressed); download the file again
+    `empty.gz` is truncated: its gzip stream ends early at byte 0 (0 bytes decompressed); download the file again
+    `corrupt.gz` is corrupt: its gzip stream cannot be decompressed near byte 123 (11000 bytes decompressed); download the file again
+    `export.zip` is a zip archive; convert it to JSON Lines in UTF-8, plain or compressed with gzip or zstd
     "#);
 }
 
@@ -134,7 +134,7 @@ fn several_sources_are_one_export() {
         for item in &mut items {
             seen.push(match item.unwrap() {
                 Item::Product { source, product } => (source, product.line, product.text),
-                Item::Refused(entry) => {
+                Item::Rejected(entry) => {
                     let source = entry.details["source"].as_str().unwrap();
                     assert_eq!((source, entry.line), (sources[2].as_str(), Some(3)));
                     (9, 3, entry.code)
@@ -161,13 +161,13 @@ fn a_named_pipe_is_spooled() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let packed = gzip(b"{\"id\":\"a\"}\n");
+    let compressed = gzip(b"{\"id\":\"a\"}\n");
     let writer = std::thread::spawn({
         let pipe = pipe.clone();
-        move || std::fs::write(pipe, packed).unwrap()
+        move || std::fs::write(pipe, compressed).unwrap()
     });
     let (reading, _) = read_file(&pipe, &by_parent(), tiny(Mode::Auto, dir.path())).unwrap();
     writer.join().unwrap();
     let products = vec![("{\"id\":\"a\"}".to_owned(), 1, Some("a".to_owned()))];
-    assert_eq!(reading, Reading { products, refused: Vec::new() });
+    assert_eq!(reading, Reading { products, rejected: Vec::new() });
 }

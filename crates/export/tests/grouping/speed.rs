@@ -1,4 +1,4 @@
-//! How fast, and with how much memory; run by hand with `--ignored --nocapture`.
+//! Measures speed and memory; run by hand with `--ignored --nocapture`.
 
 use super::by_parent;
 use host_export::{Export, Item, Mode, Options};
@@ -9,8 +9,8 @@ use std::{
     time::Instant,
 };
 
-/// Writes an export of some size, shaped as a shop's: a product with a description, variants with stock levels,
-/// media. Either grouped, or all products first, then all variants, media and levels.
+/// Writes an export shaped like a shop's: products with a description, variants with stock levels, media. It is either
+/// grouped, or lists all levels first, then all products, variants and media.
 fn write_export(path: &Path, bytes: usize, is_grouped: bool) {
     let mut file = BufWriter::new(File::create(path).unwrap());
     let description = "<p>A comfortable shirt of organic cotton, \\u0026 more.<\\/p>\\n".repeat(30);
@@ -51,14 +51,14 @@ fn write_export(path: &Path, bytes: usize, is_grouped: bool) {
     file.flush().unwrap();
 }
 
-/// The most memory that this process has had, in megabytes, where the system tells.
+/// Peak memory of this process in megabytes, on systems that report it.
 fn peak_megabytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kilobytes| kilobytes / 1024)
 }
 
-/// The processor time that this process has taken, in seconds, where the system tells: other programs do not slow it.
+/// CPU time of this process in seconds, on systems that report it; unlike wall-clock time, other programs do not affect it.
 fn processor_seconds() -> f64 {
     let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return f64::NAN };
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -78,14 +78,14 @@ fn measure(path: &Path, mode: Mode, dir: &Path) {
     let mut items = plan.into_products();
     let text_of = |item| match item {
         Item::Product { product, .. } => product.text.len(),
-        Item::Refused(_) => 0,
+        Item::Rejected(_) => 0,
     };
     let text: usize = items.by_ref().map(|item| text_of(item.unwrap())).sum();
     let (group, group_work) = (start.elapsed().as_secs_f64(), processor_seconds() - work);
     let stats = items.finish().unwrap();
     println!(
-        "{mode:?} → {strategy}: {megabytes:.0} MB, {} lines, {} products, {text} bytes; MB/s by the clock (and by \
-         processor time): scan {:.0} ({:.0}), products {:.0} ({:.0}), both {:.0} ({:.0}); peak {:?} MB",
+        "{mode:?} → {strategy}: {megabytes:.0} MB, {} lines, {} products, {text} bytes; MB/s by wall-clock (and \
+         CPU) time: scan {:.0} ({:.0}), products {:.0} ({:.0}), both {:.0} ({:.0}); peak {:?} MB",
         stats.lines,
         stats.products,
         megabytes / scan,
@@ -99,7 +99,7 @@ fn measure(path: &Path, mode: Mode, dir: &Path) {
 }
 
 #[test]
-#[ignore = "takes a while and measures, run it by hand"]
+#[ignore = "measures for a while; run it by hand"]
 fn speed_and_memory() {
     let dir = tempfile::tempdir().unwrap();
     let megabytes = std::env::var("EXPORT_MEGABYTES").ok().and_then(|text| text.parse().ok()).unwrap_or(300);

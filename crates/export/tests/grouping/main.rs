@@ -1,4 +1,4 @@
-//! Grouping, against an oracle that keeps everything in memory.
+//! Tests of reading and grouping; an oracle that keeps everything in memory checks the grouping.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
@@ -12,21 +12,21 @@ use host_core::model::{Grouping, job::SourceStats};
 use host_export::{Export, ExportError, Item, Mode, Options};
 use std::{io::Write as _, path::Path};
 
-/// What a reading of an export gave.
+/// The result of reading an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Reading {
     /// Text, first line and id of each product.
     products: Vec<(String, u64, Option<String>)>,
-    /// Line and code of each refused line, by line.
-    refused: Vec<(u64, String)>,
+    /// Number and code of each rejected line, by line.
+    rejected: Vec<(u64, String)>,
 }
 
-/// Where a line of a test names itself and its parent.
+/// Pointers to the ids of a line.
 fn by_parent() -> Grouping {
     Grouping::ByParent { id: "/id".to_owned(), parents: vec!["/__parentId".to_owned()] }
 }
 
-/// Options with so little memory that every export goes to disk, in many runs that are merged in several rounds.
+/// Options with so little memory that sorting writes many runs and merges them in several rounds.
 fn tiny(mode: Mode, dir: &Path) -> Options {
     Options { mode, sort_memory: 200, sort_files: 3, ..Options::new(dir) }
 }
@@ -37,14 +37,14 @@ fn read_file(
     options: Options,
 ) -> Result<(Reading, SourceStats), ExportError> {
     let mut items = Export::open(&[path.display().to_string()], options)?.scan(grouping)?.into_products();
-    let mut reading = Reading { products: Vec::new(), refused: Vec::new() };
+    let mut reading = Reading { products: Vec::new(), rejected: Vec::new() };
     for item in &mut items {
         match item? {
             Item::Product { product, .. } => reading.products.push((product.text, product.line, product.id)),
-            Item::Refused(entry) => reading.refused.push((entry.line.unwrap_or(0), entry.code)),
+            Item::Rejected(entry) => reading.rejected.push((entry.line.unwrap_or(0), entry.code)),
         }
     }
-    reading.refused.sort();
+    reading.rejected.sort();
     Ok((reading, items.finish()?))
 }
 

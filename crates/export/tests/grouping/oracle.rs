@@ -1,4 +1,4 @@
-//! The rules of grouping in their plainest form, and random exports to compare with.
+//! The rules of grouping in their simplest form, compared with the reader on random exports.
 
 use super::{Reading, by_parent, read};
 use host_export::{ExportError, Mode};
@@ -6,36 +6,36 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// A line as the rules see it: not a record, or with the ids that it has.
-enum Seen {
-    Refused(&'static str),
+/// A line as the rules see it: rejected, or a record with its ids.
+enum ParsedLine {
+    Rejected(&'static str),
     Record { own: Option<String>, parent: Option<String> },
 }
 
-fn look(line: &str) -> Seen {
+fn parse(line: &str) -> ParsedLine {
     match serde_json::from_str::<Value>(line) {
-        Err(_) => Seen::Refused("invalid-json"),
+        Err(_) => ParsedLine::Rejected("invalid-json"),
         Ok(Value::Object(fields)) => {
             let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
-            Seen::Record { own: text("id"), parent: text("__parentId") }
+            ParsedLine::Record { own: text("id"), parent: text("__parentId") }
         }
-        Ok(_) => Seen::Refused("not-an-object"),
+        Ok(_) => ParsedLine::Rejected("not-an-object"),
     }
 }
 
 /// Groups an export without blank lines.
 pub(super) fn group(lines: &[String]) -> Reading {
-    let seen: Vec<Seen> = lines.iter().map(|line| look(line)).collect();
-    let own = |at: usize| match &seen[at] {
-        Seen::Record { own, .. } => own.as_deref(),
-        Seen::Refused(_) => None,
+    let parsed: Vec<ParsedLine> = lines.iter().map(|line| parse(line)).collect();
+    let own = |at: usize| match &parsed[at] {
+        ParsedLine::Record { own, .. } => own.as_deref(),
+        ParsedLine::Rejected(_) => None,
     };
-    let parent = |at: usize| match &seen[at] {
-        Seen::Record { parent, .. } => parent.as_deref(),
-        Seen::Refused(_) => None,
+    let parent = |at: usize| match &parsed[at] {
+        ParsedLine::Record { parent, .. } => parent.as_deref(),
+        ParsedLine::Rejected(_) => None,
     };
-    // The nearest line before with that id, else the first one after.
-    let meaning = |at: usize, id: &str| {
+    // The nearest earlier line with that id, else the first later one.
+    let definition = |at: usize, id: &str| {
         let before = (0..at).rev().find(|other| own(*other) == Some(id));
         before.or_else(|| (at + 1..lines.len()).find(|other| own(*other) == Some(id)))
     };
@@ -43,7 +43,7 @@ pub(super) fn group(lines: &[String]) -> Reading {
         None => at,
         Some(id) => (0..=at)
             .find(|other| {
-                own(*other) == Some(id) && matches!(&seen[*other], Seen::Record { parent: None, .. })
+                own(*other) == Some(id) && matches!(&parsed[*other], ParsedLine::Record { parent: None, .. })
             })
             .unwrap(),
     };
@@ -52,18 +52,20 @@ pub(super) fn group(lines: &[String]) -> Reading {
         for _ in 0..=lines.len() {
             match parent(at) {
                 None => return Some(first_root(at)),
-                Some(id) => at = meaning(at, id)?,
+                Some(id) => at = definition(at, id)?,
             }
         }
         None
     };
     let mut products: BTreeMap<usize, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
-    let mut refused = Vec::new();
-    for (at, seen) in seen.iter().enumerate() {
-        match (seen, product_of(at)) {
-            (Seen::Refused(code), _) => refused.push((at as u64 + 1, (*code).to_owned())),
-            (_, None) => refused.push((at as u64 + 1, "orphan".to_owned())),
-            (Seen::Record { parent: None, .. }, Some(first)) => products.entry(first).or_default().0.push(at),
+    let mut rejected = Vec::new();
+    for (at, parsed) in parsed.iter().enumerate() {
+        match (parsed, product_of(at)) {
+            (ParsedLine::Rejected(code), _) => rejected.push((at as u64 + 1, (*code).to_owned())),
+            (_, None) => rejected.push((at as u64 + 1, "orphan".to_owned())),
+            (ParsedLine::Record { parent: None, .. }, Some(first)) => {
+                products.entry(first).or_default().0.push(at)
+            }
             (_, Some(first)) => products.entry(first).or_default().1.push(at),
         }
     }
@@ -71,15 +73,15 @@ pub(super) fn group(lines: &[String]) -> Reading {
         let text: Vec<&str> = roots.iter().chain(&parts).map(|at| lines[*at].as_str()).collect();
         (text.join("\n"), first as u64 + 1, own(first).map(str::to_owned))
     };
-    Reading { products: products.into_iter().map(product).collect(), refused }
+    Reading { products: products.into_iter().map(product).collect(), rejected }
 }
 
-/// Whether a reader that sees one line at a time and forgets each product at the next would be right.
+/// Whether a reader that keeps only the current product would group the lines correctly.
 fn is_adjacent(lines: &[String]) -> bool {
     let mut open: Vec<String> = Vec::new();
     let mut roots: Vec<String> = Vec::new();
     for line in lines {
-        let Seen::Record { own, parent } = look(line) else { continue };
+        let ParsedLine::Record { own, parent } = parse(line) else { continue };
         match parent {
             Some(parent) if !open.contains(&parent) => return false,
             Some(_) => open.extend(own),
@@ -105,7 +107,7 @@ fn check(lines: &[String]) -> Result<(), TestCaseError> {
         prop_assert_eq!(&reading, &expected, "{:?}", mode);
         prop_assert_eq!(stats.lines, lines.len() as u64);
         prop_assert_eq!(stats.products, expected.products.len() as u64);
-        prop_assert_eq!(stats.rejected_lines + stats.orphans, expected.refused.len() as u64);
+        prop_assert_eq!(stats.rejected_lines + stats.orphans, expected.rejected.len() as u64);
         prop_assert_eq!(stats.bytes, export.len() as u64);
         let in_place = mode == Mode::Auto && is_adjacent(lines);
         prop_assert_eq!(&stats.grouping, if in_place { "adjacent" } else { "spill" });
@@ -115,7 +117,7 @@ fn check(lines: &[String]) -> Result<(), TestCaseError> {
             prop_assert!(is_adjacent(lines));
             prop_assert_eq!(&reading, &expected);
         }
-        Err(ExportError::Stray { .. } | ExportError::RepeatedRoot { .. }) => {
+        Err(ExportError::ParentNotOpen { .. } | ExportError::DuplicateRoot { .. }) => {
             prop_assert!(!is_adjacent(lines));
         }
         Err(error) => return Err(TestCaseError::fail(error.to_string())),
@@ -123,8 +125,8 @@ fn check(lines: &[String]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Any lines over a few ids: orphans, circles, lines that are their own parents, ids of products and of their parts
-/// at once, repetitions, and what is no record.
+/// Any lines over a few ids: orphans, cycles, lines that are their own parents, ids that are both a root's and a
+/// child's, duplicates, and lines that are not records.
 fn anything() -> impl Strategy<Value = Vec<String>> {
     let id = || prop_oneof![1 => Just(None), 6 => (0..7_u8).prop_map(Some)];
     let line = prop_oneof![
@@ -184,7 +186,7 @@ proptest! {
         shuffled.sort_by_key(|(_, key)| *key);
         let shuffled: Vec<String> = shuffled.into_iter().map(|(line, _)| line).collect();
         check(&shuffled)?;
-        // The same lines in the same products, whatever their order.
+        // The same lines in the same products, in any order.
         let parts = |reading: Reading| {
             let mut products: Vec<Vec<String>> = Vec::new();
             for (text, _, _) in reading.products {
@@ -196,19 +198,19 @@ proptest! {
             products
         };
         let (reading, _) = read(shuffled.join("\n").as_bytes(), &by_parent(), Mode::Auto).unwrap();
-        prop_assert!(reading.refused.is_empty());
+        prop_assert!(reading.rejected.is_empty());
         prop_assert_eq!(parts(reading), parts(group(&lines)));
     }
 }
 
 #[test]
-fn a_long_chain_and_a_long_circle_end() {
+fn a_long_chain_and_a_long_cycle_end() {
     let chain =
         |at: usize| json!({ "id": format!("c/{at}"), "__parentId": format!("c/{}", at + 1) }).to_string();
-    let circle = |at: usize| {
+    let cycle = |at: usize| {
         json!({ "id": format!("o/{at}"), "__parentId": format!("o/{}", (at + 1) % 500) }).to_string()
     };
-    let mut lines: Vec<String> = (0..500).map(chain).chain((0..500).map(circle)).collect();
+    let mut lines: Vec<String> = (0..500).map(chain).chain((0..500).map(cycle)).collect();
     lines.push(json!({ "id": "c/500" }).to_string());
     check(&lines).unwrap();
 }

@@ -1,4 +1,4 @@
-//! A source's bytes, unpacked as they are read.
+//! Streaming decompression of a source.
 
 use super::{Cancel, ExportError, progress::Progress, source::Source};
 use flate2::bufread::MultiGzDecoder;
@@ -10,45 +10,45 @@ use std::{
     sync::Arc,
 };
 
-/// Packed bytes are handed to the decoder in blocks of this size.
-const PACKED_BLOCK: usize = 64 * 1024;
+/// Block size in which the decoder reads compressed bytes.
+const COMPRESSED_BLOCK: usize = 64 * 1024;
 
-/// How a source is packed.
+/// Compression of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(super) enum Compression {
     Plain,
     Gzip,
     Zstd,
 }
 
-/// Formats that somebody might name by mistake; each line of them would be refused one by one otherwise.
-const FOREIGN: [(&[u8], &str); 6] = [
+/// Formats that a user might name by mistake. Without this list, every line of them would be rejected one by one.
+const UNSUPPORTED: [(&[u8], &str); 6] = [
     (b"PK\x03\x04", "a zip archive"),
-    (b"BZh", "packed with bzip2"),
-    (b"\xfd7zXZ\0", "packed with xz"),
+    (b"BZh", "compressed with bzip2"),
+    (b"\xfd7zXZ\0", "compressed with xz"),
     (b"PAR1", "a Parquet file"),
     (b"\xff\xfe", "text in UTF-16"),
     (b"\xfe\xff", "text in UTF-16"),
 ];
 
-impl Packing {
-    /// Bytes that tell every packing.
-    pub(super) const HEAD: usize = 6;
+impl Compression {
+    /// Number of leading bytes that identify every format.
+    pub(super) const MAGIC_LEN: usize = 6;
 
-    /// Tells the packing by a source's first bytes, or what it is that cannot be read.
+    /// Detects the compression by a source's first bytes; the error names an unsupported format.
     pub(super) fn of(head: &[u8]) -> Result<Self, &'static str> {
         match head {
             [0x1f, 0x8b, ..] => Ok(Self::Gzip),
-            // A frame, or a skippable frame, which some packers put first.
+            // A frame, or a skippable frame, which some compressors write first.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
-            _ => match FOREIGN.iter().find(|(magic, _)| head.starts_with(magic)) {
+            _ => match UNSUPPORTED.iter().find(|(magic, _)| head.starts_with(magic)) {
                 Some((_, what)) => Err(what),
                 None => Ok(Self::Plain),
             },
         }
     }
 
-    /// The packing that a file name promises.
+    /// The compression that a file name's extension claims.
     pub(super) fn of_name(name: &str) -> Self {
         let name = name.to_ascii_lowercase();
         if name.ends_with(".gz") {
@@ -69,11 +69,11 @@ impl Packing {
     }
 }
 
-/// A source from its first byte on. Errors are told apart by [`Unpacked::explain`].
-pub(super) struct Unpacked {
+/// Reads a source from its first byte, decompressed. [`SourceReader::explain`] turns its errors into [`ExportError`]s.
+pub(super) struct SourceReader {
     decoder: Decoder,
-    packing: Packing,
-    unpacked: u64,
+    compression: Compression,
+    decompressed: u64,
     cancel: Cancel,
 }
 
@@ -83,30 +83,30 @@ enum Decoder {
     Zstd(Box<zstd::Decoder<'static, BufReader<Metered>>>),
 }
 
-impl Unpacked {
-    /// Starts reading at the source's beginning; with a digest of what is stored, if wanted.
+impl SourceReader {
+    /// Starts at the beginning of the source; `with_digest` computes a digest of the stored bytes on the way.
     pub(super) fn new(
         source: &Source,
         with_digest: bool,
         progress: &Arc<Progress>,
         cancel: &Cancel,
     ) -> io::Result<Self> {
-        Self::with_packing(source, source.packing(), with_digest, progress, cancel)
+        Self::with_compression(source, source.compression(), with_digest, progress, cancel)
     }
 
-    /// As `new`, but what is stored is read as it is.
+    /// As `new`, but yields the stored bytes without decompressing them.
     pub(super) fn stored(
         source: &Source,
         with_digest: bool,
         progress: &Arc<Progress>,
         cancel: &Cancel,
     ) -> io::Result<Self> {
-        Self::with_packing(source, Packing::Plain, with_digest, progress, cancel)
+        Self::with_compression(source, Compression::Plain, with_digest, progress, cancel)
     }
 
-    fn with_packing(
+    fn with_compression(
         source: &Source,
-        packing: Packing,
+        compression: Compression,
         with_digest: bool,
         progress: &Arc<Progress>,
         cancel: &Cancel,
@@ -120,49 +120,49 @@ impl Unpacked {
             hasher: with_digest.then(sha2::Sha256::new),
             progress: Arc::clone(progress),
         };
-        let decoder = match packing {
-            Packing::Plain => Decoder::Plain(stored),
-            Packing::Gzip => {
-                let buffered = BufReader::with_capacity(PACKED_BLOCK, stored);
+        let decoder = match compression {
+            Compression::Plain => Decoder::Plain(stored),
+            Compression::Gzip => {
+                let buffered = BufReader::with_capacity(COMPRESSED_BLOCK, stored);
                 Decoder::Gzip(Box::new(MultiGzDecoder::new(buffered)))
             }
-            Packing::Zstd => {
-                let buffered = BufReader::with_capacity(PACKED_BLOCK, stored);
+            Compression::Zstd => {
+                let buffered = BufReader::with_capacity(COMPRESSED_BLOCK, stored);
                 Decoder::Zstd(Box::new(zstd::Decoder::with_buffer(buffered)?))
             }
         };
-        Ok(Self { decoder, packing, unpacked: 0, cancel: cancel.clone() })
+        Ok(Self { decoder, compression, decompressed: 0, cancel: cancel.clone() })
     }
 
-    /// Bytes unpacked so far.
-    pub(super) fn unpacked(&self) -> u64 {
-        self.unpacked
+    /// Decompressed bytes read so far.
+    pub(super) fn decompressed(&self) -> u64 {
+        self.decompressed
     }
 
-    /// Says what an error of `read` means.
+    /// Classifies an error that `read` returned.
     pub(super) fn explain(&self, name: &str, error: io::Error) -> ExportError {
         let stored = self.stored_side();
-        let (name, offset, unpacked) = (name.to_owned(), stored.read, self.unpacked);
-        let packing = self.packing.name();
+        let (name, offset, decompressed) = (name.to_owned(), stored.read, self.decompressed);
+        let compression = self.compression.name();
         if self.cancel.is_cancelled() {
             ExportError::Cancelled
-        } else if stored.failed || self.packing == Packing::Plain {
+        } else if stored.failed || self.compression == Compression::Plain {
             ExportError::Read { name, offset, source: error }
         } else if error.kind() == io::ErrorKind::UnexpectedEof {
-            ExportError::Truncated { name, packing, offset, unpacked }
+            ExportError::Truncated { name, compression, offset, decompressed }
         } else {
-            ExportError::Corrupt { name, packing, offset, unpacked, source: error }
+            ExportError::Corrupt { name, compression, offset, decompressed, source: error }
         }
     }
 
-    /// The digest of what is stored, if it was wanted; to be called once, at the end of the source.
+    /// The digest of the stored bytes, if it was requested. Call it once, at the end of the source.
     pub(super) fn take_digest(&mut self) -> io::Result<Option<Digest>> {
         let stored = self.stored_side_mut();
         // Decoders read to the end of what is stored, but to have missed a byte would be a wrong digest.
         io::copy(stored, &mut io::sink())?;
         Ok(stored.hasher.take().map(|hasher| {
             let digits = hex::encode(hasher.finalize());
-            Digest::try_from(format!("sha256:{digits}")).expect("this is how a digest is written")
+            Digest::try_from(format!("sha256:{digits}")).expect("64 hex digits are a digest")
         }))
     }
 
@@ -183,7 +183,7 @@ impl Unpacked {
     }
 }
 
-impl Read for Unpacked {
+impl Read for SourceReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.cancel.is_cancelled() {
             return Err(io::Error::other("cancelled"));
@@ -193,12 +193,12 @@ impl Read for Unpacked {
             Decoder::Gzip(decoder) => decoder.read(buffer),
             Decoder::Zstd(decoder) => decoder.read(buffer),
         }?;
-        self.unpacked += read as u64;
+        self.decompressed += read as u64;
         Ok(read)
     }
 }
 
-/// What is stored, counted and hashed as it is read.
+/// Reads the stored bytes, counting and hashing them.
 struct Metered {
     file: File,
     read: u64,

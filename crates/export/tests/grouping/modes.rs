@@ -1,4 +1,4 @@
-//! What each mode does with exports that suit it and exports that do not, in the words that a user reads.
+//! Each mode with exports that suit it and exports that do not, and the errors that the user reads.
 
 use super::{by_parent, read, tiny};
 use host_core::model::{Digest, Grouping};
@@ -7,29 +7,29 @@ use serde_json::json;
 
 fn error(export: &str, mode: Mode) -> String {
     let error = read(export.as_bytes(), &by_parent(), mode).unwrap_err().to_string();
-    // The file's name is another one each time.
+    // The file name differs in each run.
     let (before, rest) = error.split_once(" of `").unwrap();
     format!("{before} of {}", rest.split_once('`').unwrap().1)
 }
 
 #[test]
-fn adjacent_fails_at_the_first_line_that_is_not() {
-    let stray =
+fn adjacent_fails_at_the_first_line_out_of_place() {
+    let out_of_place =
         concat!(r#"{"id":"a"}"#, "\n\n", r#"{"id":"b"}"#, "\n", r#"{"id":"v","__parentId":"a"}"#, "\n");
-    insta::assert_snapshot!(error(stray, Mode::Adjacent), @"line 4 of  belongs to `a`, which is not part of the product before it (`b`): the export is not grouped, so use `--grouping auto` or `spill`");
+    insta::assert_snapshot!(error(out_of_place, Mode::Adjacent), @"line 4 of  names the parent `a`, which is not in the product before it (`b`): the export is not grouped; use `--grouping auto` or `spill`");
     let repeated = concat!(r#"{"id":"a"}"#, "\n", r#"{"id":"b"}"#, "\n", r#"{"id":"a"}"#, "\n");
-    insta::assert_snapshot!(error(repeated, Mode::Adjacent), @"line 3 of  begins product `a` a second time: the export is not grouped, so use `--grouping auto` or `spill`");
+    insta::assert_snapshot!(error(repeated, Mode::Adjacent), @"line 3 of  starts product `a` a second time: the export is not grouped; use `--grouping auto` or `spill`");
     let first = r#"{"id":"v","__parentId":"a"}"#;
-    insta::assert_snapshot!(error(first, Mode::Adjacent), @"line 1 of  belongs to `a`, which is not part of the product before it (none, or one without id): the export is not grouped, so use `--grouping auto` or `spill`");
+    insta::assert_snapshot!(error(first, Mode::Adjacent), @"line 1 of  names the parent `a`, which is not in the product before it (none, or one without an id): the export is not grouped; use `--grouping auto` or `spill`");
 }
 
 #[test]
-fn whole_lines_are_products_each() {
+fn each_whole_line_is_a_product() {
     let export = "{\"id\":1}\r\n\r\nnull\r\n{\"id\":1,\"__parentId\":5}";
     let (reading, stats) = read(export.as_bytes(), &Grouping::WholeLines, Mode::Auto).unwrap();
     let line = |text: &str, number| (text.to_owned(), number, None);
     assert_eq!(reading.products, [line("{\"id\":1}", 1), line("{\"id\":1,\"__parentId\":5}", 4)]);
-    assert_eq!(reading.refused, [(3, "not-an-object".to_owned())]);
+    assert_eq!(reading.rejected, [(3, "not-an-object".to_owned())]);
     insta::assert_json_snapshot!(stats, @r#"
     {
       "lines": 3,
@@ -46,7 +46,7 @@ fn whole_lines_are_products_each() {
 fn an_empty_export_has_no_products() {
     for mode in [Mode::Auto, Mode::Adjacent, Mode::Spill] {
         let (reading, stats) = read(b"\xef\xbb\xbf\n \r\n", &by_parent(), mode).unwrap();
-        assert!(reading.products.is_empty() && reading.refused.is_empty());
+        assert!(reading.products.is_empty() && reading.rejected.is_empty());
         assert_eq!((stats.lines, stats.bytes), (0, 7));
     }
 }
@@ -58,7 +58,7 @@ fn an_orphan_is_reported_with_both_ids() {
     std::fs::write(&path, "{\"id\":\"a\"}\n{\"id\":\"v\",\"__parentId\":\"gid:\\/\\/gone\"}\n").unwrap();
     let export = Export::open(&[path.display().to_string()], tiny(Mode::Auto, dir.path())).unwrap();
     let mut items = export.scan(&by_parent()).unwrap().into_products();
-    let Some(Ok(Item::Refused(mut entry))) = items.next() else { panic!("the orphan comes first") };
+    let Some(Ok(Item::Rejected(mut entry))) = items.next() else { panic!("the orphan comes first") };
     entry.details.insert("source".to_owned(), json!("export.jsonl"));
     insta::assert_json_snapshot!(entry, @r#"
     {
@@ -66,7 +66,7 @@ fn an_orphan_is_reported_with_both_ids() {
       "document_id": null,
       "line": 2,
       "code": "orphan",
-      "message": "The line belongs to `gid://gone`, which leads to no product of the export, and was left out; export the product too.",
+      "message": "The line was skipped because its parent `gid://gone` leads to no product of the export; export the product too.",
       "path": null,
       "plugin": null,
       "details": {
@@ -83,7 +83,7 @@ fn an_orphan_is_reported_with_both_ids() {
 }
 
 #[test]
-fn digests_tell_what_was_read_in_every_mode() {
+fn every_mode_computes_the_digests_of_the_sources() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("export.jsonl");
     let export = b"{\"id\":\"a\"}\n";
@@ -99,7 +99,7 @@ fn digests_tell_what_was_read_in_every_mode() {
 }
 
 #[test]
-fn a_file_that_grows_between_the_readings_is_refused() {
+fn a_file_that_grows_between_the_passes_is_an_error() {
     for mode in [Mode::Auto, Mode::Spill] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("export.jsonl");
@@ -113,7 +113,7 @@ fn a_file_that_grows_between_the_readings_is_refused() {
 }
 
 #[test]
-fn reading_stops_when_asked_to() {
+fn reading_stops_when_cancelled() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("export.jsonl");
     std::fs::write(&path, "{\"id\":\"a\"}\n{\"id\":\"b\"}\n").unwrap();
