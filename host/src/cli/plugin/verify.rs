@@ -1,4 +1,4 @@
-//! `host plugin verify`: everything that happens before a plug-in gets its first product.
+//! `host plugin verify`: performs every step up to the first product: load, link, describe, configure.
 
 use super::load;
 use crate::cli::{
@@ -13,14 +13,14 @@ use std::path::Path;
 
 pub(super) fn run(global: &Global, path: &Path) -> Ended {
     let config = config(global)?;
-    let plugin = load(&super::workbench(&config, Profile::Production)?, path, &config)?;
+    let plugin = load(&super::dev_engine(&config, Profile::Production)?, path, &config)?;
     let (reference, roles) = (plugin.plugin_ref(), plugin.roles());
     match global.output {
         OutputFormat::Json => print_json(&json!({ "plugin": reference, "roles": roles }))?,
         OutputFormat::Text => {
             let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
             print(&format!(
-                "{}@{} can be used: it loads, links, describes itself and takes its configuration (roles: {})\n",
+                "{}@{} works with this host: it loads, links, describes itself and accepts its configuration (roles: {})\n",
                 reference.name,
                 reference.version,
                 roles.join(", ")

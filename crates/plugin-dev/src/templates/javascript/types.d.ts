@@ -1,6 +1,6 @@
-// The contract of wit/deps in TypeScript: what a plug-in exports, and what it is given.
+// The contract of wit/deps in TypeScript: what a plug-in exports and receives.
 
-/** One complete product as JSON Lines text: its own record first, then its descendants in export order. */
+/** A complete product as JSON Lines: its own record first, then its descendants in export order. */
 export type SourceProduct = string;
 
 /** A document for the index. */
@@ -11,21 +11,21 @@ export interface Document {
   fields: string;
 }
 
-/** One problem with one item of a batch. */
+/** A problem with an item of a batch. */
 export interface Issue {
   /** Position of the item in the batch, from 0. */
   item: number;
-  /** `error` leaves the item out, with `warning` it goes on; both are reported. */
+  /** `error` refuses the item, `warning` keeps it; both are reported. */
   severity: "error" | "warning";
   /** Stable kebab-case name: `missing-price`. */
   code: string;
   /** One sentence for a person. */
   message: string;
-  /** JSON Pointer to the culprit inside of the item. */
+  /** JSON Pointer to the place of the problem in the item. */
   path?: string;
 }
 
-/** What to throw when a whole batch cannot be handled. Anything else that is thrown is a trap. */
+/** Throw this when a whole batch cannot be processed. Any other thrown value is a trap. */
 export interface Failure {
   /** Stable kebab-case name. */
   code: string;
@@ -34,7 +34,7 @@ export interface Failure {
 }
 
 export interface Description {
-  /** Short kebab-case name. */
+  /** Name, in kebab-case. */
   name: string;
   /** Semantic version. */
   version: string;
