@@ -2,7 +2,7 @@
 //! examples of each. Memory is bounded, and the result does not depend on the order of the products.
 
 use crate::{
-    changes::changes,
+    json_diff,
     outcome::{Outcome, from_product},
 };
 use host_core::{
@@ -205,7 +205,11 @@ impl Comparison {
         }
         for (kind, code) in [(DifferenceKind::Accepted, before), (DifferenceKind::Refused, after)] {
             if let Some(code) = code {
-                self.record(kind, &code, location.example(None, None, message(old).as_ref(), message(new).as_ref()));
+                self.record(
+                    kind,
+                    &code,
+                    location.example(None, None, message(old).as_ref(), message(new).as_ref()),
+                );
             }
         }
     }
@@ -213,15 +217,23 @@ impl Comparison {
     fn compare_documents(&mut self, location: &Location<'_>, old: &Outcome, new: &Outcome) {
         let (before, after) = (by_id(old, "documents"), by_id(new, "documents"));
         for (id, document) in before.iter().filter(|(id, _)| !after.contains_key(*id)) {
-            self.record(DifferenceKind::DocumentGone, "", location.example(Some(id), None, Some(document), None));
+            self.record(
+                DifferenceKind::DocumentGone,
+                "",
+                location.example(Some(id), None, Some(document), None),
+            );
         }
         for (id, document) in &after {
             let Some(counterpart) = before.get(id) else {
-                self.record(DifferenceKind::DocumentAdded, "", location.example(Some(id), None, None, Some(document)));
+                self.record(
+                    DifferenceKind::DocumentAdded,
+                    "",
+                    location.example(Some(id), None, None, Some(document)),
+                );
                 continue;
             };
             let mut fields = BTreeSet::new();
-            for change in changes(counterpart, document) {
+            for change in json_diff::diff(counterpart, document) {
                 // A field that differs in several variants of a document counts once.
                 if fields.insert(change.field.clone()) {
                     let (before, after) = (change.before.as_ref(), change.after.as_ref());
@@ -264,8 +276,11 @@ impl Comparison {
             for issue in issues {
                 let (path, code) = (issue["path"].as_str(), issue["code"].as_str().unwrap_or_default());
                 let message = &issue["message"];
-                let (before, after) =
-                    if kind == DifferenceKind::IssueGone { (Some(message), None) } else { (None, Some(message)) };
+                let (before, after) = if kind == DifferenceKind::IssueGone {
+                    (Some(message), None)
+                } else {
+                    (None, Some(message))
+                };
                 self.record(kind, code, location.example(None, path, before, after));
             }
         }
@@ -375,7 +390,11 @@ mod tests {
                 |price: i32| json!({"variants": [{"id": 1, "price": price}, {"id": 2, "price": price}]});
             comparison.add(&product(line), &returned(&[("a", fields(1))]), &returned(&[("a", fields(2))]));
         }
-        comparison.add(&product(2), &returned(&[("a", json!({"b": 1}))]), &returned(&[("a", json!({"b": 1}))]));
+        comparison.add(
+            &product(2),
+            &returned(&[("a", json!({"b": 1}))]),
+            &returned(&[("a", json!({"b": 1}))]),
+        );
         assert_eq!(listed(&comparison), ["Field /variants/*/price 4"]);
         let difference = comparison.differences().next().unwrap();
         let lines: Vec<u64> = difference.examples.iter().map(|example| example.line).collect();

@@ -41,7 +41,7 @@ impl DevEngine {
         Ok(Self { loader: Loader::new(engine, limits, cache) })
     }
 
-    /// Loads a plug-in from a file, with the configuration that stands under its name in `configs`.
+    /// Loads a plug-in from a file, with the configuration under its name in `configs`.
     ///
     /// # Errors
     /// The file is missing, is no component of this contract, or refuses its configuration.

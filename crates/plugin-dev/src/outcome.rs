@@ -54,12 +54,18 @@ pub async fn run(runner: &Runner, items: Items) -> Result<(Vec<Outcome>, Cost), 
     match items {
         Items::Products(products) => {
             let (outcomes, cost) = runner.transform_at_cost(products).await?;
-            Ok((outcomes.into_iter().map(|(product, outcome)| from_product(&product, outcome)).collect(), cost))
+            Ok((
+                outcomes.into_iter().map(|(product, outcome)| from_product(&product, outcome)).collect(),
+                cost,
+            ))
         }
         Items::Documents(documents) => {
             let ids: Vec<String> = documents.iter().map(|document| document.id.to_string()).collect();
             let (verdicts, cost) = runner.validate_at_cost(documents).await?;
-            Ok((ids.into_iter().zip(verdicts).map(|(id, verdict)| from_document(id, verdict)).collect(), cost))
+            Ok((
+                ids.into_iter().zip(verdicts).map(|(id, verdict)| from_document(id, verdict)).collect(),
+                cost,
+            ))
         }
         Items::Pairs(pairs) => {
             let (orderings, cost) = runner.compare_at_cost(pairs).await?;

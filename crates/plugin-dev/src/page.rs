@@ -1,6 +1,6 @@
 //! Renders a comparison as one self-contained HTML page.
 
-use crate::comparison::{Comparison, Example, DifferenceKind};
+use crate::comparison::{Comparison, DifferenceKind, Example};
 use std::fmt::Write;
 
 /// Renders the page.

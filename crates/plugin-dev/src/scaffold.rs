@@ -142,7 +142,7 @@ fn all_files(
         r#"{"type": "object", "properties": {}}"#
     };
     let first = roles.first().copied().unwrap_or(Role::Transform);
-    // The last two steps stand in the README already.
+    // The README contains the last two steps already.
     let install: String =
         template.steps[..template.steps.len() - 2].iter().map(|step| format!("{step}\n")).collect();
     let placeholders = [
@@ -182,7 +182,9 @@ fn all_files(
 /// The project's WIT world, with exactly the given roles.
 fn world(name: &str, roles: &BTreeSet<Role>) -> String {
     let package = "product-indexer:plugin";
-    let mut text = format!("package plugins:{name};\n\n/// The interfaces between {name} and the host.\nworld project {{\n");
+    let mut text = format!(
+        "package plugins:{name};\n\n/// The interfaces between {name} and the host.\nworld project {{\n"
+    );
     let _ = writeln!(text, "    import {package}/log@0.1.0;\n    export {package}/manifest@0.1.0;");
     for role in roles {
         let _ = writeln!(text, "    export {package}/{role}@0.1.0;");
@@ -240,9 +242,9 @@ mod tests {
     fn texts(language: Language, roles: &[Role]) -> Vec<(String, String)> {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("my-shop");
-        let made = scaffold(&dir, language, &roles.iter().copied().collect()).unwrap();
+        let scaffold = scaffold(&dir, language, &roles.iter().copied().collect()).unwrap();
         let read = |path: &PathBuf| (path.display().to_string(), fs::read_to_string(dir.join(path)).unwrap());
-        let texts = made.files.iter().map(read).collect();
+        let texts = scaffold.files.iter().map(read).collect();
         let project = Project::open(&dir).unwrap();
         assert_eq!((project.settings.lang, project.settings.name.as_str()), (language, "my-shop"));
         texts

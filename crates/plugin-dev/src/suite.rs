@@ -3,12 +3,12 @@
 
 use crate::{
     budget::{BudgetExceeded, Metrics, component_exceeded},
+    engine::{ComponentFile, DevEngine, fresh_runner},
     fixture::{self, Fixture, FixtureError},
     items::{self, Items},
     json_diff::{self, Change},
     outcome::{self, Outcome},
     project::Project,
-    engine::{ComponentFile, DevEngine, fresh_runner},
 };
 use host_core::{model::job::PluginRef, plugin::BatchFailure};
 use host_plugin_host::{Config, Cost, LoadError, Plugin, Role};
@@ -128,7 +128,9 @@ pub enum SuiteError {
     #[error(transparent)]
     Fixture(#[from] FixtureError),
     /// A fixture tests a role that the plug-in does not have.
-    #[error("the fixture {fixture} tests the role `{role}`, which the plug-in does not have: export the role, or delete the fixture")]
+    #[error(
+        "the fixture {fixture} tests the role `{role}`, which the plug-in does not have: export the role, or delete the fixture"
+    )]
     NoSuchRole {
         /// The fixture.
         fixture: String,
@@ -320,16 +322,17 @@ impl Group {
     fn check_answers(&self, variant: PurityVariant, outcomes: &[Outcome], tested: &mut [FixtureReport]) {
         let mut rest = outcomes;
         for member in &self.members {
-            let outcomes;
-            (outcomes, rest) = rest.split_at(member.baseline.len().min(rest.len()));
-            tested[member.position].problems.extend(impurity(variant, &member.baseline, outcomes));
+            let repeated;
+            (repeated, rest) = rest.split_at(member.baseline.len().min(rest.len()));
+            tested[member.position].problems.extend(impurity(variant, &member.baseline, repeated));
         }
     }
 
     /// Each fixture ran alone without a failure, so the failure of a joint run is reported for all of them.
     fn fail_all(&self, failure: &BatchFailure, tested: &mut [FixtureReport]) {
         for member in &self.members {
-            let message = format!("the plug-in fails when the items of several fixtures are run together: {failure}");
+            let message =
+                format!("the plug-in fails when the items of several fixtures are run together: {failure}");
             tested[member.position].problems.push(Problem::Unusable { message });
         }
     }

@@ -20,8 +20,11 @@ pub fn start(format: LogFormat, screen: &Screen, plugin_logs: bool) {
     let filter =
         EnvFilter::builder().with_default_directive(tracing::level_filters::LevelFilter::WARN.into());
     let directives = std::env::var("HOST_LOG").unwrap_or_default();
-    let filter =
-        filter.parse_lossy(if directives.is_empty() && plugin_logs { "warn,plugin=debug" } else { &directives });
+    let filter = filter.parse_lossy(if directives.is_empty() && plugin_logs {
+        "warn,plugin=debug"
+    } else {
+        &directives
+    });
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone());
     match format {
         LogFormat::Text => {

@@ -259,7 +259,10 @@ fn a_diff_over_what_a_job_read() {
     let piped = place.run("-", &[]).json()["job_id"].as_str().unwrap().to_owned();
     let ran = place.host(&["plugin", "diff", "old", "new", "--data-dir", "data", "--job", &piped]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("read its export from standard input, which cannot be read again"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("read its export from standard input, which cannot be read again"),
+        "{ran:?}"
+    );
 }
 
 #[test]

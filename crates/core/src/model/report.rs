@@ -68,7 +68,8 @@ impl Entry {
 impl Entry {
     /// Appends the entry as one line of NDJSON.
     pub fn write_line(&self, bytes: &mut Vec<u8>) {
-        serde_json::to_writer(&mut *bytes, self).expect("plain data serializes, and writing to a Vec cannot fail");
+        serde_json::to_writer(&mut *bytes, self)
+            .expect("plain data serializes, and writing to a Vec cannot fail");
         bytes.push(b'\n');
     }
 }

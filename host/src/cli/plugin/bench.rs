@@ -1,9 +1,9 @@
 //! `host plugin bench`.
 
 use super::{
-    batch_failure, counted, load,
+    batch_failure, counted, dev_engine, load,
     run::{RoleName, read_failure, role},
-    dev_engine, runner,
+    runner,
 };
 use crate::cli::{
     Ended, Global,
@@ -64,8 +64,7 @@ fn text(report: &bench::BenchReport) -> String {
     let bench::BenchReport { plugin, noun, items, bytes: input, passes, accepted, .. } = report;
     let (slowest, slowest_us) = &report.slowest;
     let refused = items - accepted;
-    let refused =
-        if refused > 0 { format!(", {} refused", count(refused as u64)) } else { String::new() };
+    let refused = if refused > 0 { format!(", {} refused", count(refused as u64)) } else { String::new() };
     format!(
         "{}@{} on {}{refused}, {}, {passes} {}, on one core\n  \
          speed         {} {noun}s/s, {}/s\n  \

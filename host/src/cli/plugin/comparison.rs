@@ -2,7 +2,7 @@
 
 use super::counted;
 use host_core::text::count;
-use host_plugin_dev::comparison::{Comparison, Example, Difference, DifferenceKind};
+use host_plugin_dev::comparison::{Comparison, Difference, DifferenceKind, Example};
 use host_plugin_host::bounded;
 use std::fmt::Write;
 

@@ -86,7 +86,8 @@ async fn find_job(config: &Config, id: String) -> Result<JobSnapshot, Failure> {
     let backend = Backend::open(config, false).await?;
     let job = find(&backend.stores(), config.shop.as_deref(), Some(id)).await?;
     if job.job.sources.iter().any(|source| source == "-") {
-        let message = format!("job {} read its export from standard input, which cannot be read again", job.job.id);
+        let message =
+            format!("job {} read its export from standard input, which cannot be read again", job.job.id);
         return Err(Failure::usage(message).help("pass a copy of the export with --source"));
     }
     Ok(job)
@@ -97,11 +98,14 @@ pub(super) fn ensure_comparable(old: &Plugin, new: &Plugin) -> Result<(), Failur
     for plugin in [old, new] {
         if !plugin.roles().contains(&Role::Transform) {
             let name = plugin.manifest().reference();
-            return Err(Failure::usage(format!("{name} cannot be compared: it does not have the role `transform`")));
+            return Err(Failure::usage(format!(
+                "{name} cannot be compared: it does not have the role `transform`"
+            )));
         }
     }
     if old.manifest().grouping != new.manifest().grouping {
-        let message = "the two versions group lines into products differently, so their products cannot be compared";
+        let message =
+            "the two versions group lines into products differently, so their products cannot be compared";
         return Err(Failure::usage(message).help("compare versions that read the same export"));
     }
     Ok(())

@@ -25,8 +25,8 @@ use crate::{config::Config, telemetry::progress::Screen};
 use clap::Subcommand;
 use host_core::plugin::BatchFailure;
 use host_plugin_dev::{
-    project::{Project, ProjectError},
     engine::{DevEngine, fresh_runner},
+    project::{Project, ProjectError},
 };
 use host_plugin_host::{Cache, LoadError, Plugin, Profile, Runner};
 use std::path::{Path, PathBuf};

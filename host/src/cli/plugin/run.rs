@@ -128,7 +128,8 @@ pub(super) fn role(plugin: &Plugin, wanted: Option<Role>) -> Result<Role, Failur
 
 /// The validator's verdicts with issues on all returned documents.
 async fn validated(validator: &Plugin, outcomes: &[Outcome]) -> Result<Vec<Outcome>, Failure> {
-    let documents = outcomes.iter().filter_map(|outcome| outcome.answer.get("documents")?.as_array()).flatten();
+    let documents =
+        outcomes.iter().filter_map(|outcome| outcome.answer.get("documents")?.as_array()).flatten();
     let documents = documents.filter_map(|document| {
         let mut fields = document.as_object()?.clone();
         let id = DocumentId::new(fields.remove("_id")?.as_str()?).ok()?;

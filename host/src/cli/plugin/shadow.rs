@@ -5,7 +5,7 @@ use crate::{
     cli::{failure::Failure, supply::supply},
     config::Config,
 };
-use host_plugin_dev::{comparison::Comparison, shadow::Shadow, engine::DevEngine};
+use host_plugin_dev::{comparison::Comparison, engine::DevEngine, shadow::Shadow};
 use host_plugin_host::{Cache, LoadError, Plugin, Plugins, Pool, Profile, Role, Runner};
 use std::{path::Path, sync::Arc};
 
@@ -20,15 +20,12 @@ pub(in crate::cli) fn shadow(
     path: &Path,
 ) -> Result<Arc<Shadow>, Failure> {
     let threads = config.plugin.threads();
-    let engine =
-        DevEngine::new(Profile::Production, &config.plugin.limits, Cache::of_user(), threads.get())
-            .map_err(Failure::broke)?;
+    let engine = DevEngine::new(Profile::Production, &config.plugin.limits, Cache::of_user(), threads.get())
+        .map_err(Failure::broke)?;
     let new = load_trusted(&engine, path, config)?;
     let (Some(live), Some(old)) = (plugins.transform(), plugins.plugin(Role::Transform)) else {
-        return Err(Failure::usage(
-            "--shadow needs a plug-in with the role `transform` to compare with",
-        )
-        .help("add it with --plugin"));
+        return Err(Failure::usage("--shadow needs a plug-in with the role `transform` to compare with")
+            .help("add it with --plugin"));
     };
     ensure_comparable(old, &new)?;
     let comparison = Comparison::new(old.plugin_ref(), new.plugin_ref(), EXAMPLES);

@@ -13,7 +13,7 @@ use host_plugin_dev::{
     budget::BudgetExceeded,
     json_diff::Change,
     project::{PROJECT_FILE, Project},
-    suite::{self, PurityVariant, ItemChanges, Problem, Report, SuiteError, FixtureReport},
+    suite::{self, FixtureReport, ItemChanges, Problem, PurityVariant, Report, SuiteError},
 };
 use host_plugin_host::{Profile, bounded};
 use serde_json::Value;
@@ -100,7 +100,8 @@ fn explain(text: &mut String, project: &Project, fixture: &str, problem: &Proble
     text.push('\n');
     match problem {
         Problem::GoldenMissing { golden } => {
-            let _ = writeln!(text, "error: {fixture}: the golden file {} is missing", relative(project, golden));
+            let _ =
+                writeln!(text, "error: {fixture}: the golden file {} is missing", relative(project, golden));
             let _ = writeln!(text, "  help: --bless writes it; review it before you commit it");
         }
         Problem::GoldenMismatch { golden, items } => {

@@ -38,21 +38,21 @@ export interface Description {
   name: string;
   /** Semantic version. */
   version: string;
-  /** The platform whose export it reads; empty for a plug-in that reads none. */
+  /** The platform whose exports the plug-in reads; empty without a transform role. */
   platform: string;
-  /** How lines form products: one each, or by ids and the parents' ids that JSON Pointers lead to. */
+  /** How lines form products: one line each, or lines joined to their parents, by JSON Pointers to both ids. */
   grouping: { tag: "whole-lines" } | { tag: "by-parent"; val: { id: string; parents: string[] } };
   /** JSON Schema of the configuration. */
   configSchema: string;
-  /** The document fields that `version.compare` looks at. */
+  /** The document fields that `version.compare` gets. */
   versionFields: string[];
 }
 
-/** A document that has to leave the index. */
+/** A document to remove from the index. */
 export interface Removal {
   /** Position of the product in the batch. */
   item: number;
-  /** Identity of the document. */
+  /** Id of the document. */
   id: string;
   /** JSON object text with the version fields; `{}` removes unconditionally. */
   version: string;
@@ -61,7 +61,7 @@ export interface Removal {
 export interface Transformed {
   /** All documents of the batch, in the order of their products. */
   documents: Document[];
-  /** How many documents each product gave. */
+  /** Number of documents per product. */
   counts: number[];
   removals: Removal[];
   issues: Issue[];
@@ -73,13 +73,13 @@ export interface Pair {
   stored: string;
 }
 
-/** What the incoming version is, seen from the stored one. */
+/** How the incoming version compares with the stored one. */
 export type Ordering = "newer" | "same" | "older";
 
 export interface Manifest {
-  /** Called before `configure`, any number of times, always with the same answer. */
+  /** Called before `configure`, any number of times; always returns the same. */
   describe(): Description;
-  /** Takes the configuration as JSON object text, `{}` for none. Called once an instance, before any batch. */
+  /** Gets the configuration as JSON object text, `{}` for none. Called once per instance, before the first batch. */
   configure(config: string): void;
 }
 
@@ -92,7 +92,7 @@ export interface Validate {
 }
 
 export interface Version {
-  /** One ordering a pair, in their order. */
+  /** Returns one ordering per pair, in the same order. */
   compare(pairs: Pair[]): Ordering[];
 }
 
