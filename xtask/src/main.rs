@@ -1,4 +1,4 @@
-//! `cargo xtask`: the tasks of this repository.
+//! `cargo xtask`: the tasks of this repository, one module per task.
 
 mod bench;
 mod build;
@@ -26,23 +26,22 @@ struct Arguments {
     task: Task,
 }
 
-/// One file a task.
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Build the plug-ins into target/plugins/ and the host.
+    /// Build the host, and the plug-ins into target/plugins/
     Build,
-    /// Build everything, make a sample shop and index it.
+    /// Build everything and index a sample shop
     Demo(demo::Options),
-    /// Install what the tests need and run them all.
+    /// Install what the tests need and run all checks
     Test(test::Options),
-    /// Measure.
+    /// Run a benchmark
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Write an export like a Shopify shop's.
+    /// Generate an export like that of a Shopify shop
     Sample(make_sample::Options),
-    /// Pack the host for AWS Lambda.
+    /// Package the host for AWS Lambda
     PackageLambda(package_lambda::Options),
-    /// Run a server that answers as Marqo does and fails on request.
+    /// Run a stand-in for Marqo, which fails on request
     MarqoStandIn(marqo_stand_in::Options),
 }
 

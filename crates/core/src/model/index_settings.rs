@@ -1,38 +1,38 @@
-//! How an index is reached and written: what the seed keeps in its EcomIndexSettingsTable.
+//! The settings of one index, as the table `EcomIndexSettingsTable` stores them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// Settings of one index of a search server.
+/// How to reach and write one index of a search server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IndexSettings {
     /// Base address of the server, or of Marqo Cloud's control plane where `cloud` is set: `http://localhost:8882`.
     pub endpoint: String,
-    /// Used while the endpoint cannot be reached (seed: the data plane cell gateway).
+    /// Base address used while `endpoint` cannot be reached.
     pub fallback_endpoint: Option<String>,
-    /// Whether the index's own address is looked up at the endpoint, as Marqo Cloud wants it.
+    /// Whether to look up the index's own address at `endpoint`, as Marqo Cloud requires.
     pub cloud: bool,
-    /// Sent as `x-api-key`.
+    /// API key, sent as `x-api-key`.
     pub api_key: Option<Secret>,
-    /// Fields that the server makes vectors of; a structured index has its own and takes none.
+    /// Fields that the server embeds; leave empty for a structured index, which defines its own.
     pub tensor_fields: Vec<String>,
-    /// Marqo's mappings: custom vectors and multimodal combinations.
+    /// Marqo's `mappings`: custom vectors and multimodal combinations.
     pub mappings: Map<String, Value>,
-    /// Whether vectors of fields that did not change are kept, so that a change of stock costs no embedding.
+    /// Whether to keep the vectors of unchanged fields, so that a change of stock costs no embedding.
     pub use_existing_tensors: bool,
-    /// Headers that the server sends when it downloads pictures.
+    /// HTTP headers for the server's download of pictures.
     pub media_download_headers: Map<String, Value>,
-    /// Most documents of a request; the server's own limit is 128.
+    /// Most documents per request; Marqo allows 128.
     pub batch_documents: usize,
-    /// Most bytes of a request.
+    /// Most bytes per request.
     pub batch_bytes: usize,
-    /// Most complexity of a request: 1 + variants a document (seed).
+    /// Most complexity per request; a document counts 1 + its variants.
     pub batch_complexity: usize,
-    /// Most requests that write at once; the server allows 8.
+    /// Most concurrent write requests; Marqo allows 8.
     pub concurrency: usize,
-    /// Whether documents are read back after writing, and those with missing vectors repaired or removed.
+    /// Whether to read documents back after writing, and to repair or remove those without vectors.
     pub readback: bool,
 }
 
@@ -56,7 +56,7 @@ impl Default for IndexSettings {
     }
 }
 
-/// A text that is neither logged nor printed. It is written in full only where settings are stored.
+/// A secret text: never logged or printed, serialized in full only to store settings.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -67,7 +67,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that sends it.
+    /// The secret itself; use it only to send it.
     pub fn expose(&self) -> &str {
         &self.0
     }

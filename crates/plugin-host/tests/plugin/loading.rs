@@ -330,12 +330,10 @@ fn entries_that_were_used_least_recently_are_evicted() {
     let dir = TempDir::new().unwrap();
     let directory = dir.path().join("plugins");
     let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
-    let components = [1, 2, 3, 4].map(|n| {
-        crate::small::plugin(&format!(r#"(func (export "d") (drop (i32.const {n})))"#))
-    });
-    let loader = |bytes| {
-        Loader::new(engine.clone(), limits(), Some(Cache::new(&directory).with_max_bytes(bytes)))
-    };
+    let components =
+        [1, 2, 3, 4].map(|n| crate::small::plugin(&format!(r#"(func (export "d") (drop (i32.const {n})))"#)));
+    let loader =
+        |bytes| Loader::new(engine.clone(), limits(), Some(Cache::new(&directory).with_max_bytes(bytes)));
     let compile = |loader: &Loader, n: usize| {
         // It does not load, but it is compiled before that shows.
         loader.load_bytes(Path::new("x.wasm"), &components[n], &Configs::new()).unwrap_err();

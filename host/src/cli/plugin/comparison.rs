@@ -1,15 +1,15 @@
-//! A comparison of two versions of a plug-in, on the terminal.
+//! Prints a comparison of two versions of a plug-in on the terminal.
 
 use super::counted;
 use host_core::text::count;
-use host_plugin_dev::comparison::{Comparison, Example, Finding, Kind};
+use host_plugin_dev::comparison::{Comparison, Difference, DifferenceKind, Example};
 use host_plugin_host::bounded;
 use std::fmt::Write;
 
-/// Differences that are shown; JSON has all.
+/// Most differences shown; JSON has all.
 const SHOWN: usize = 50;
 
-/// Characters of a value that are shown.
+/// Most characters shown of a value.
 const VALUE_CHARACTERS: usize = 120;
 
 /// The comparison as text.
@@ -18,7 +18,7 @@ pub(in crate::cli) fn text(comparison: &Comparison) -> String {
     let mut text = format!("{}@{} → {}@{}\n", old.name, old.version, new.name, new.version);
     let _ = writeln!(
         text,
-        "  {}, {} of them differ; {} → {} documents, {} refused → {}",
+        "  {}, {} differ; documents: {} → {}, refused: {} → {}",
         counted(*products, "product"),
         count(*products_that_differ),
         count(comparison.old_side.documents),
@@ -35,35 +35,35 @@ pub(in crate::cli) fn text(comparison: &Comparison) -> String {
         let failure = comparison.failure.as_deref().unwrap_or_default();
         let _ = writeln!(text, "  {} could not be compared: {failure}", counted(*not_compared, "product"));
     }
-    for finding in comparison.findings().take(SHOWN) {
-        let _ = writeln!(text, "\n{}", title(finding));
-        finding.examples.iter().for_each(|example| show(&mut text, example));
+    for difference in comparison.differences().take(SHOWN) {
+        let _ = writeln!(text, "\n{}", title(difference));
+        difference.examples.iter().for_each(|example| show(&mut text, example));
     }
-    let more = comparison.findings().count().saturating_sub(SHOWN);
+    let more = comparison.differences().count().saturating_sub(SHOWN);
     if more > 0 {
         let _ = writeln!(text, "\nand {} more; --output json has all", counted(more as u64, "difference"));
     }
     if comparison.is_same() {
-        text.push_str("  the same answers to everything\n");
+        text.push_str("  no differences\n");
     }
     text
 }
 
-/// What differs and how often: `field /price differs in 17 documents`.
-fn title(Finding { kind, name, count: number, .. }: &Finding) -> String {
+/// Name and count of a difference: `field /price differs in 17 documents`.
+fn title(Difference { kind, name, count: number, .. }: &Difference) -> String {
     let name = bounded(name, VALUE_CHARACTERS);
     let of = |noun: &str| counted(*number, noun);
     match kind {
-        Kind::DocumentAdded => format!("{} added", of("document")),
-        Kind::DocumentGone => format!("{} gone", of("document")),
-        Kind::Field => format!("field {name} differs in {}", of("document")),
-        Kind::RemovalAdded => format!("{} added", of("removal")),
-        Kind::RemovalGone => format!("{} gone", of("removal")),
-        Kind::RemovalChanged => format!("{} with another version", of("removal")),
-        Kind::IssueAdded => format!("issue {name} added {} times", count(*number)),
-        Kind::IssueGone => format!("issue {name} gone {} times", count(*number)),
-        Kind::Refused => format!("{} refused now ({name})", of("product")),
-        Kind::Accepted => format!("{} refused no longer ({name})", of("product")),
+        DifferenceKind::DocumentAdded => format!("{} added", of("document")),
+        DifferenceKind::DocumentGone => format!("{} missing", of("document")),
+        DifferenceKind::Field => format!("field {name} differs in {}", of("document")),
+        DifferenceKind::RemovalAdded => format!("{} added", of("removal")),
+        DifferenceKind::RemovalGone => format!("{} missing", of("removal")),
+        DifferenceKind::RemovalChanged => format!("{} with another version", of("removal")),
+        DifferenceKind::IssueAdded => format!("issue {name} added {} times", count(*number)),
+        DifferenceKind::IssueGone => format!("issue {name} missing {} times", count(*number)),
+        DifferenceKind::Refused => format!("{} now refused ({name})", of("product")),
+        DifferenceKind::Accepted => format!("{} no longer refused ({name})", of("product")),
     }
 }
 

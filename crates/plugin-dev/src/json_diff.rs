@@ -1,45 +1,45 @@
-//! How one JSON value differs from another, in words of its own structure.
+//! A structural diff of two JSON values.
 
 use serde::Serialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write};
 
-/// Changes of one value that are listed; a value that is another one altogether is no list of changes.
-const MOST_CHANGES: usize = 200;
+/// Most changes listed per value: beyond that, a list does not help a reader.
+const MAX_CHANGES: usize = 200;
 
-/// Keys by which the objects of an array are told apart, the first that all of them have.
-const IDENTITIES: [&str; 4] = ["_id", "id", "product", "document"];
+/// Keys that may identify the objects of an array; the first that all objects have is used.
+const ID_KEYS: [&str; 4] = ["_id", "id", "product", "document"];
 
-/// One place in which two values differ.
+/// A difference at one place.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Change {
-    /// JSON Pointer to the place: in the old value, or in the new one for what is only there.
+    /// JSON Pointer into the old value, or into the new value for what was added.
     pub path: String,
-    /// The pointer with `*` for positions in arrays: what changed, whichever element it is in.
+    /// The pointer with `*` for array positions: the same for every element.
     #[serde(skip)]
     pub field: String,
-    /// What was there; none if nothing was.
+    /// The old value; `None` if it was added.
     pub before: Option<Value>,
-    /// What is there now; none if nothing is.
+    /// The new value; `None` if it was removed.
     pub after: Option<Value>,
 }
 
-/// The places in which `after` differs from `before`, at most 200. Objects in arrays are matched by their id, so that one that
-/// was put in between does not make all others look changed; their order counts.
-pub fn changes(before: &Value, after: &Value) -> Vec<Change> {
-    let mut found = Finder::default();
-    found.value(before, after);
-    found.changes
+/// The places in which `after` differs from `before`, at most 200. Objects in arrays are matched by their id, so that an
+/// insertion is one change; a changed order is a change too.
+pub fn diff(before: &Value, after: &Value) -> Vec<Change> {
+    let mut differ = Differ::default();
+    differ.value(before, after);
+    differ.changes
 }
 
 #[derive(Default)]
-struct Finder {
+struct Differ {
     path: String,
     field: String,
     changes: Vec<Change>,
 }
 
-impl Finder {
+impl Differ {
     fn value(&mut self, before: &Value, after: &Value) {
         match (before, after) {
             _ if before == after => {}
@@ -55,14 +55,14 @@ impl Finder {
                 Some(key) => self.by_identity(key, old, new),
                 None => self.by_position(old, new),
             },
-            _ => self.note(Some(before), Some(after)),
+            _ => self.record(Some(before), Some(after)),
         }
     }
 
     fn option(&mut self, before: Option<&Value>, after: Option<&Value>) {
         match (before, after) {
             (Some(before), Some(after)) => self.value(before, after),
-            (before, after) => self.note(before, after),
+            (before, after) => self.record(before, after),
         }
     }
 
@@ -85,11 +85,11 @@ impl Finder {
         }
         if !order.is_sorted() {
             let ids = |items: &[Value]| items.iter().map(|item| item[key].clone()).collect();
-            self.note(Some(&ids(old)), Some(&ids(new)));
+            self.record(Some(&ids(old)), Some(&ids(new)));
         }
     }
 
-    /// Without ids: what both begin and end with is the same, and the rest is compared place by place.
+    /// Without ids: skips the common prefix and suffix and compares the rest by position.
     fn by_position(&mut self, old: &[Value], new: &[Value]) {
         let shorter = old.len().min(new.len());
         let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
@@ -112,17 +112,17 @@ impl Finder {
         self.field.truncate(field_len);
     }
 
-    fn note(&mut self, before: Option<&Value>, after: Option<&Value>) {
-        if self.changes.len() < MOST_CHANGES {
+    fn record(&mut self, before: Option<&Value>, after: Option<&Value>) {
+        if self.changes.len() < MAX_CHANGES {
             let (path, field) = (self.path.clone(), self.field.clone());
             self.changes.push(Change { path, field, before: before.cloned(), after: after.cloned() });
         }
     }
 }
 
-/// The key by which all elements of both arrays can be told apart.
+/// The key that identifies every element of both arrays.
 fn identity(old: &[Value], new: &[Value]) -> Option<&'static str> {
-    let tells_apart = |items: &[Value], key: &str| {
+    let identifies = |items: &[Value], key: &str| {
         let mut ids: Vec<String> = Vec::with_capacity(items.len());
         for item in items {
             match item.get(key) {
@@ -133,10 +133,10 @@ fn identity(old: &[Value], new: &[Value]) -> Option<&'static str> {
         ids.sort_unstable();
         ids.windows(2).all(|pair| pair[0] != pair[1])
     };
-    IDENTITIES.into_iter().find(|key| tells_apart(old, key) && tells_apart(new, key))
+    ID_KEYS.into_iter().find(|key| identifies(old, key) && identifies(new, key))
 }
 
-/// A key as a JSON Pointer spells it.
+/// Escapes a key for a JSON Pointer.
 fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
@@ -147,9 +147,9 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn said(before: Value, after: Value) -> Vec<String> {
+    fn listed(before: Value, after: Value) -> Vec<String> {
         let text = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), Value::to_string);
-        changes(&before, &after)
+        diff(&before, &after)
             .iter()
             .map(|change| format!("{}: {} → {}", change.path, text(&change.before), text(&change.after)))
             .collect()
@@ -159,35 +159,35 @@ mod tests {
     fn fields_are_compared_by_name() {
         let before = json!({"a": 1, "b": {"x/y": [1, 2]}, "gone": null});
         let after = json!({"b": {"x/y": [1, 3]}, "a": 1, "new": true});
-        assert_eq!(said(before, after), ["/b/x~1y/1: 2 → 3", "/gone: null → -", "/new: - → true"]);
+        assert_eq!(listed(before, after), ["/b/x~1y/1: 2 → 3", "/gone: null → -", "/new: - → true"]);
     }
 
     #[test]
     fn a_number_is_not_its_text_nor_its_float() {
-        assert_eq!(said(json!(1), json!("1")), [r#": 1 → "1""#]);
-        assert_eq!(said(json!(1), json!(1.0)), [": 1 → 1.0"]);
+        assert_eq!(listed(json!(1), json!("1")), [r#": 1 → "1""#]);
+        assert_eq!(listed(json!(1), json!(1.0)), [": 1 → 1.0"]);
     }
 
     #[test]
     fn objects_in_arrays_are_matched_by_id() {
         let before = json!([{"id": 1, "p": 5}, {"id": 2, "p": 6}]);
         let after = json!([{"id": 3}, {"id": 1, "p": 5}, {"id": 2, "p": 7}]);
-        assert_eq!(said(before.clone(), after), ["/1/p: 6 → 7", r#"/0: - → {"id":3}"#]);
+        assert_eq!(listed(before.clone(), after), ["/1/p: 6 → 7", r#"/0: - → {"id":3}"#]);
         let swapped = json!([{"id": 2, "p": 6}, {"id": 1, "p": 5}]);
-        assert_eq!(said(before, swapped), [": [1,2] → [2,1]"]);
+        assert_eq!(listed(before, swapped), [": [1,2] → [2,1]"]);
         let twice = json!([{"id": 1}, {"id": 1}]);
-        assert_eq!(said(twice, json!([{"id": 1}])), [r#"/1: {"id":1} → -"#]);
+        assert_eq!(listed(twice, json!([{"id": 1}])), [r#"/1: {"id":1} → -"#]);
     }
 
     #[test]
-    fn what_was_put_in_between_is_one_change() {
-        assert_eq!(said(json!(["a", "b"]), json!(["a", "x", "b"])), [r#"/1: - → "x""#]);
-        assert_eq!(said(json!(["a", "a"]), json!(["a"])), [r#"/1: "a" → -"#]);
+    fn an_insertion_is_one_change() {
+        assert_eq!(listed(json!(["a", "b"]), json!(["a", "x", "b"])), [r#"/1: - → "x""#]);
+        assert_eq!(listed(json!(["a", "a"]), json!(["a"])), [r#"/1: "a" → -"#]);
     }
 
     #[test]
-    fn fields_have_no_positions() {
-        let change = &changes(&json!({"v": [{"id": 1, "p": 1}]}), &json!({"v": [{"id": 1, "p": 2}]}))[0];
+    fn a_field_path_has_no_positions() {
+        let change = &diff(&json!({"v": [{"id": 1, "p": 1}]}), &json!({"v": [{"id": 1, "p": 2}]}))[0];
         assert_eq!((change.path.as_str(), change.field.as_str()), ("/v/0/p", "/v/*/p"));
     }
 
@@ -210,8 +210,8 @@ mod tests {
     proptest! {
         #[test]
         fn only_equal_values_have_no_changes(a in any_json(), b in any_json()) {
-            prop_assert_eq!(changes(&a, &b).is_empty(), a == b);
-            prop_assert!(changes(&a, &a).is_empty());
+            prop_assert_eq!(diff(&a, &b).is_empty(), a == b);
+            prop_assert!(diff(&a, &a).is_empty());
         }
     }
 }
