@@ -1,7 +1,7 @@
 //! Runs a job: ingest and worker side by side until the job has ended.
 
 use crate::{
-    ingest::run::{IngestError, IngestSettings, IngestProgress, SourceEvent, ingest},
+    ingest::run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
     worker::{Stop, Until, Worker},
 };
 use host_core::{

@@ -21,7 +21,7 @@ use host_core::{
 };
 use host_export::Progress;
 use host_pipeline::{
-    ingest::run::{IngestError, IngestSettings, IngestProgress, SourceEvent},
+    ingest::run::{IngestError, IngestProgress, IngestSettings, SourceEvent},
     sync::{Notice, RunError, RunJob},
 };
 use std::sync::Arc;
