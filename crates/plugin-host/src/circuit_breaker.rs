@@ -1,5 +1,5 @@
-//! How a plug-in has fared lately. One that keeps failing is stopped: left to itself, it would have a whole shop refused, one
-//! trap at a time.
+//! The circuit breaker of a plug-in: one that keeps failing is stopped, because it would otherwise have a whole shop refused,
+//! one trap at a time.
 
 use crate::{Limits, fault::Fault};
 use host_core::{metrics as names, plugin::BatchFailure};
@@ -11,38 +11,38 @@ use std::{
 /// Code of the failure of every batch of a plug-in that was stopped, and of the one line in the log that says so.
 pub(super) const STOPPED_CODE: &str = "plugin-stopped";
 
-/// What became of the last items of one plug-in, on all threads.
+/// What became of the last items of a plug-in, on all threads.
 #[derive(Debug, Default)]
-pub(super) struct Conduct(Mutex<Recent>);
+pub(super) struct CircuitBreaker(Mutex<Recent>);
 
 #[derive(Debug, Default)]
 struct Recent {
     /// Whether the plug-in failed on each of the last items, the newest at the back.
     items: VecDeque<bool>,
     faults: usize,
-    /// Set once it is stopped; it is never set free again.
+    /// Set once the breaker is open; it never closes again.
     stopped: Option<BatchFailure>,
 }
 
-impl Conduct {
+impl CircuitBreaker {
     /// The failure of all batches, if the plug-in was stopped.
     pub(super) fn stopped(&self) -> Option<BatchFailure> {
         self.recent().stopped.clone()
     }
 
-    /// Notes items that the plug-in coped with.
-    pub(super) fn good(&self, items: usize, limits: &Limits) {
+    /// Records items that the plug-in handled.
+    pub(super) fn record_successes(&self, items: usize, limits: &Limits) {
         let mut recent = self.recent();
         for _ in 0..items.min(limits.fault_window) {
-            recent.note(false, limits);
+            recent.record(false, limits);
         }
     }
 
-    /// Notes an item that the plug-in failed on, and stops it if these have become too many.
-    pub(super) fn fault(&self, fault: &Fault, plugin: &str, limits: &Limits) {
+    /// Records an item that the plug-in failed on, and stops the plug-in if these have become too many.
+    pub(super) fn record_failure(&self, fault: &Fault, plugin: &str, limits: &Limits) {
         metrics::counter!(names::PLUGIN_FAULTS, "code" => fault.code()).increment(1);
         let mut recent = self.recent();
-        recent.note(true, limits);
+        recent.record(true, limits);
         if recent.stopped.is_some() || !recent.is_too_much(limits) {
             return;
         }
@@ -58,7 +58,7 @@ impl Conduct {
             of,
             backtrace = fault.backtrace.join(" < "),
             log = fault.log.join(" | "),
-            "the plug-in is stopped: {message}; nothing more is refused because of it, and nothing more is done with it"
+            "the plug-in is stopped: {message}; no further items are refused because of it, and it gets no more work"
         );
         metrics::counter!(names::PLUGINS_STOPPED).increment(1);
         let (plugin, code) = (plugin.to_owned(), STOPPED_CODE.to_owned());
@@ -71,7 +71,7 @@ impl Conduct {
 }
 
 impl Recent {
-    fn note(&mut self, is_fault: bool, limits: &Limits) {
+    fn record(&mut self, is_fault: bool, limits: &Limits) {
         self.items.push_back(is_fault);
         self.faults += usize::from(is_fault);
         while self.items.len() > limits.fault_window {
@@ -96,14 +96,14 @@ mod tests {
 
     /// After how many items a plug-in is stopped that fails on every `nth`.
     fn stopped_after(nth: usize, limits: &Limits) -> Option<usize> {
-        let conduct = Conduct::default();
+        let breaker = CircuitBreaker::default();
         (1..1_000).find(|item| {
             if item % nth == 0 {
-                conduct.fault(&Fault::contract("x".to_owned()), "p@1", limits);
+                breaker.record_failure(&Fault::contract("x".to_owned()), "p@1", limits);
             } else {
-                conduct.good(1, limits);
+                breaker.record_successes(1, limits);
             }
-            conduct.stopped().is_some()
+            breaker.stopped().is_some()
         })
     }
 
@@ -118,14 +118,14 @@ mod tests {
 
     #[test]
     fn only_the_last_items_count() {
-        let (conduct, limits) = (Conduct::default(), limits());
-        conduct.good(1_000, &limits);
+        let (breaker, limits) = (CircuitBreaker::default(), limits());
+        breaker.record_successes(1_000, &limits);
         for _ in 0..4 {
-            conduct.fault(&Fault::contract("x".to_owned()), "p@1", &limits);
+            breaker.record_failure(&Fault::contract("x".to_owned()), "p@1", &limits);
         }
-        assert_eq!(conduct.stopped(), None, "4 of 20 are not more than 20 %");
-        conduct.fault(&Fault::contract("x".to_owned()), "p@1", &limits);
-        let stopped = conduct.stopped().unwrap();
+        assert_eq!(breaker.stopped(), None, "4 of 20 are not more than 20 %");
+        breaker.record_failure(&Fault::contract("x".to_owned()), "p@1", &limits);
+        let stopped = breaker.stopped().unwrap();
         assert_eq!(
             stopped.to_string(),
             "plug-in p@1 was stopped: it failed on 5 of its last 20 items, and the last time it broke the contract: x \

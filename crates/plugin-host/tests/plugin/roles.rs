@@ -82,7 +82,7 @@ async fn the_bundled_plug_in_validates_and_compares() {
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_does_not_hold_the_thread() {
+async fn abandoned_work_does_not_hold_the_thread() {
     let pool = pool(1);
     let slow = Runner::new(evil(limits().with_call_time(Duration::from_millis(500)), "loop"), pool.clone());
     let wait = Duration::from_millis(10);

@@ -31,7 +31,7 @@ pub(crate) fn evil_bytes() -> Vec<u8> {
 fn build(package: &str, target: &str) -> PathBuf {
     let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("guests");
     let status = Command::new(env!("CARGO"))
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
         .args(["build", "--quiet", "--package", package, "--profile", "guest"])
         .args(["--target", target, "--target-dir"])
         .arg(&target_dir)

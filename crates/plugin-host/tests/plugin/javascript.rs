@@ -14,10 +14,10 @@ fn rig(limits: Limits) -> Rig {
     Rig::of(loader(limits).load_bytes(Path::new("javascript.wasm"), &wasm, &Configs::new()).unwrap())
 }
 
-/// What is said of a batch of three of which the second one brings a misdeed about.
-async fn said(limits: Limits, misdeed: &str) -> String {
+/// What is said of a batch of three of which the second one misbehaves.
+async fn said(limits: Limits, attack: &str) -> String {
     let line = |id| product(&json!({ "id": id, "title": "x" }).to_string());
-    rig(limits).transform_these(vec![line("p0"), line(misdeed), line("p2")]).await
+    rig(limits).transform_these(vec![line("p0"), line(attack), line("p2")]).await
 }
 
 #[tokio::test]

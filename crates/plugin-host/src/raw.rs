@@ -1,4 +1,4 @@
-//! What a guest answered, in words of no contract version and not checked yet: nothing in here may be trusted.
+//! Raw results of a guest, independent of the contract's version and not validated yet: nothing in here may be trusted.
 
 use host_core::model::{Grouping, Severity};
 
@@ -51,4 +51,4 @@ pub(super) struct RawTransformed {
 }
 
 /// What a call into a guest gives: an error of the sandbox (a trap, say), the guest's own failure, or an answer.
-pub(super) type Called<T> = wasmtime::Result<Result<T, RawFailure>>;
+pub(super) type GuestResult<T> = wasmtime::Result<Result<T, RawFailure>>;

@@ -6,9 +6,9 @@
 
 use crate::{
     Limits,
-    answer::{RawDocument, RawIssue, RawTransformed},
     fault::megabytes,
     json,
+    raw::{RawDocument, RawIssue, RawTransformed},
     text::{self, bounded, is_pointer},
 };
 use host_core::{
@@ -25,13 +25,13 @@ const PATH_CHARACTERS: usize = 500;
 
 /// Who answered, and what it may answer.
 #[derive(Clone, Copy)]
-pub(super) struct Checker<'a> {
+pub(super) struct OutputValidator<'a> {
     /// `name@version`.
     pub(super) plugin: &'a str,
     pub(super) limits: &'a Limits,
 }
 
-impl Checker<'_> {
+impl OutputValidator<'_> {
     /// The outcomes of `products` products.
     pub(super) fn transformed(
         &self,
@@ -221,5 +221,5 @@ fn position(what: &str, item: u32, items: usize) -> Result<usize, String> {
 }
 
 #[cfg(test)]
-#[path = "checks_tests.rs"]
+#[path = "output_validation_tests.rs"]
 mod tests;

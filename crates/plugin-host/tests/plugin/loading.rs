@@ -112,6 +112,22 @@ fn a_plug_in_of_another_time() {
 }
 
 #[test]
+fn a_plug_in_of_a_later_minor_version() {
+    let later = patched(&[("@0.1.0", "@0.1.9")]);
+    loader(limits()).load_bytes(Path::new("x.wasm"), &later, &configs("good")).unwrap();
+    // Another interface of the contract's package, under a name of the same length.
+    let metrics = ("product-indexer:plugin/log@0.1.0", "product-indexer:plugin/web@0.1.2");
+    assert_snapshot!(said_of(&patched(&[metrics])), @"the plug-in x.wasm was built for version 0.1.2 of the contract and this host speaks 0.1.0: it imports product-indexer:plugin/web@0.1.2; use a newer host, or build the plug-in against 0.1.0");
+}
+
+#[test]
+fn a_plug_in_that_wants_the_network() {
+    let http = ("product-indexer:plugin/log@0.1.0", "wasi:http/outgoing-handler@0.2.1");
+    let http = (http.0, &http.1[..http.0.len()]);
+    assert_snapshot!(said_of(&patched(&[http])), @"");
+}
+
+#[test]
 fn a_plug_in_that_wants_more() {
     let files = ("product-indexer:plugin/log@0.1.0", "wasi:filesystem/preopens@0.3.100");
     assert_snapshot!(said_of(&patched(&[files])), @"the plug-in x.wasm imports wasi:filesystem/preopens@0.3.100, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0 and a WASI 0.2 that grants nothing; build it for wasm32-unknown-unknown or wasm32-wasip2, without these imports");
@@ -134,7 +150,8 @@ fn a_plug_in_without_a_role() {
 
 #[test]
 fn a_plug_in_with_other_functions() {
-    assert_snapshot!(said_of(&patched(&[("describe", "descrybe")])), @"the plug-in x.wasm cannot be started: instance export `product-indexer:plugin/manifest@0.1.0` does not have export `describe`");
+    assert_snapshot!(said_of(&patched(&[("describe", "descrybe")])), @"the plug-in x.wasm does not export the function manifest.describe of the contract; build it against a world of the contract");
+    assert_snapshot!(said_of(&patched(&[("compare", "compore")])), @"the plug-in x.wasm does not export the function version.compare of the contract; build it against a world of the contract");
 }
 
 #[test]
@@ -149,7 +166,7 @@ fn a_configuration_that_the_plug_in_refuses() {
 }
 
 #[test]
-fn a_configuration_for_nobody() {
+fn a_configuration_for_a_plug_in_that_is_not_there() {
     let settings = Settings { cache: Some(cache()), limits: limits(), ..Settings::default() };
     let configs = Configs::from([("shopware".to_owned(), serde_json::Map::new())]);
     let Err(error @ OpenError::UnknownConfig { .. }) =
@@ -306,6 +323,47 @@ fn an_entry_that_others_can_write_is_not_run() {
     fs::rename(&entry, &elsewhere).unwrap();
     symlink(&elsewhere, &entry).unwrap();
     assert!(!kept.is_used());
+}
+
+#[test]
+fn entries_that_were_used_least_recently_are_evicted() {
+    let dir = TempDir::new().unwrap();
+    let directory = dir.path().join("plugins");
+    let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+    let components = [1, 2, 3, 4].map(|n| {
+        crate::small::plugin(&format!(r#"(func (export "d") (drop (i32.const {n})))"#))
+    });
+    let loader = |bytes| {
+        Loader::new(engine.clone(), limits(), Some(Cache::new(&directory).with_max_bytes(bytes)))
+    };
+    let compile = |loader: &Loader, n: usize| {
+        // It does not load, but it is compiled before that shows.
+        loader.load_bytes(Path::new("x.wasm"), &components[n], &Configs::new()).unwrap_err();
+    };
+    let cached = || -> Vec<bool> {
+        // Looking is using, so look at a copy.
+        let copy = TempDir::new().unwrap();
+        let copied = copy.path().join("plugins");
+        fs::create_dir(&copied).unwrap();
+        set_mode(&copied, 0o700);
+        for entry in fs::read_dir(&directory).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), copied.join(entry.file_name())).unwrap();
+        }
+        let there = Loader::new(engine.clone(), limits(), Some(Cache::new(&copied)));
+        components.iter().map(|component| there.is_cached(component)).collect()
+    };
+    compile(&loader(u64::MAX), 0);
+    let size = fs::read_dir(&directory).unwrap().next().unwrap().unwrap().metadata().unwrap().len();
+    let bounded = loader(3 * size + size / 2);
+    compile(&bounded, 1);
+    compile(&bounded, 2);
+    assert!(bounded.is_cached(&components[0]));
+    compile(&bounded, 3);
+    assert_eq!(cached(), [true, false, true, true]);
+    // The newest stays, however little there may be.
+    compile(&loader(1), 1);
+    assert_eq!(cached(), [false, true, false, false]);
 }
 
 #[test]

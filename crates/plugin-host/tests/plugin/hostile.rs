@@ -1,4 +1,4 @@
-//! One test a misbehaviour. Each shows what is said of it, that nobody else is hurt, and that the host goes on.
+//! One test a misbehaviour. Each shows the message, that other plug-ins are unaffected, and that the host goes on.
 
 use crate::rig::{Rig, document, evil, good_product, limits, pool, product, render};
 use host_core::plugin::{Transform, Validate, Verdict, Version};
@@ -28,7 +28,7 @@ async fn a_loop() {
 async fn a_loop_for_every_product_of_a_large_batch() {
     let limits =
         limits().with_call_time(Duration::from_millis(50)).with_isolation_time(Duration::from_millis(300));
-    assert_snapshot!(Rig::with_limits("loop", limits).transform(1000).await, @"plug-in evil@0.1.0 failed on a whole batch: again and again it took longer than the 50 ms that a call may take; the search for the guilty items was given up after 300 ms (plugin.limits.isolation_ms) (plugin-timeout)");
+    assert_snapshot!(Rig::with_limits("loop", limits).transform(1000).await, @"plug-in evil@0.1.0 failed on a whole batch: it repeatedly took longer than the 50 ms that a call may take; the search for the failing items was given up after 300 ms (plugin.limits.isolation_ms) (plugin-timeout)");
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn fields_with_line_breaks_are_put_on_one_line() {
 }
 
 #[tokio::test]
-async fn an_issue_for_nobody() {
+async fn an_issue_for_an_item_that_is_not_there() {
     assert_snapshot!(Rig::new("issue-out-of-range").transform(2).await, @r"
     0 of 2 went well
     0: plugin-contract: with this product alone, plug-in evil@0.1.0 broke the contract: an issue names item 1, but the items end at 0
@@ -198,7 +198,7 @@ async fn an_issue_for_nobody() {
 }
 
 #[tokio::test]
-async fn a_removal_for_nobody() {
+async fn a_removal_for_an_item_that_is_not_there() {
     assert_snapshot!(Rig::new("removal-out-of-range").transform(2).await, @r"
     0 of 2 went well
     0: plugin-contract: with this product alone, plug-in evil@0.1.0 broke the contract: a removal names item 1, but the items end at 0
@@ -273,7 +273,7 @@ async fn a_trap_while_validating() {
 }
 
 #[tokio::test]
-async fn a_verdict_for_nobody() {
+async fn a_verdict_on_a_document_that_is_not_there() {
     let rig = Rig::new("validate-out-of-range");
     assert_snapshot!(refused(&rig.evil.validate(vec![document("d", "{}")]).await.unwrap()), @r"
     0 of 1 went well

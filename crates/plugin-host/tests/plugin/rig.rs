@@ -5,7 +5,7 @@ use host_core::{
     model::Product,
     plugin::{BatchFailure, MadeDocument, ProductOutcome, Transform},
 };
-use host_plugin_host::{Cache, Configs, Engine, Limits, Loader, Plugin, Pool, Profile, Runner};
+use host_plugin_host::{Cache, Compiler, Configs, Engine, Limits, Loader, Plugin, Pool, Profile, Runner};
 use serde_json::{Map, Value};
 use std::{
     fmt::Write,
@@ -33,6 +33,11 @@ pub(crate) fn cache() -> Cache {
 
 pub(crate) fn loader(limits: Limits) -> Loader {
     Loader::new(ENGINE.clone(), limits, Some(cache()))
+}
+
+/// The compiler in a child process.
+pub(crate) fn child() -> Compiler {
+    Compiler::Child { program: env!("CARGO_BIN_EXE_compile-plugin").into(), args: Vec::new() }
 }
 
 pub(crate) fn pool(threads: usize) -> Arc<Pool> {

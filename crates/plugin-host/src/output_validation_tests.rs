@@ -1,5 +1,5 @@
 use super::*;
-use crate::answer::RawRemoval;
+use crate::raw::RawRemoval;
 
 fn document(id: &str, fields: &str) -> RawDocument {
     RawDocument { id: id.to_owned(), fields: fields.to_owned() }
@@ -16,7 +16,7 @@ fn issue(item: u32, severity: Severity, code: &str, path: Option<&str>) -> RawIs
 
 fn checked(limits: &Limits, said: RawTransformed) -> Result<Vec<ProductOutcome>, String> {
     let products = 3;
-    Checker { plugin: "p@1.0.0", limits }.transformed(products, said)
+    OutputValidator { plugin: "p@1.0.0", limits }.transformed(products, said)
 }
 
 /// A sound answer for three products with two, no and one documents.
@@ -79,7 +79,7 @@ fn a_fault_of_one_product_leaves_the_others_alone() {
 }
 
 #[test]
-fn a_fault_of_the_answer_is_nobodys() {
+fn a_fault_of_the_whole_answer_is_no_fault_of_an_item() {
     let breach = |change: fn(&mut RawTransformed)| {
         let mut said = answer();
         change(&mut said);
@@ -120,12 +120,12 @@ fn bounds_hold() {
 #[test]
 fn verdicts_and_orderings_belong_to_their_items() {
     let limits = Limits::default();
-    let checker = Checker { plugin: "p@1.0.0", limits: &limits };
+    let validator = OutputValidator { plugin: "p@1.0.0", limits: &limits };
     let issues =
         vec![issue(1, Severity::Error, "first", Some("/a")), issue(1, Severity::Error, "second", None)];
-    let verdicts = checker.verdicts(2, issues).unwrap();
+    let verdicts = validator.verdicts(2, issues).unwrap();
     assert_eq!((verdicts[0].clone(), verdicts[1].issues.len()), (Verdict::default(), 2));
     assert_eq!(verdicts[1].refused.as_ref().map(|refusal| refusal.code.as_str()), Some("first"));
-    assert!(checker.verdicts(1, vec![issue(1, Severity::Warning, "x", None)]).is_err());
-    assert!(checker.orderings(2, vec![VersionOrdering::Same]).is_err());
+    assert!(validator.verdicts(1, vec![issue(1, Severity::Warning, "x", None)]).is_err());
+    assert!(validator.orderings(2, vec![VersionOrdering::Same]).is_err());
 }
