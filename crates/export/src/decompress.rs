@@ -158,7 +158,7 @@ impl SourceReader {
     /// The digest of the stored bytes, if it was requested. Call it once, at the end of the source.
     pub(super) fn take_digest(&mut self) -> io::Result<Option<Digest>> {
         let stored = self.stored_side_mut();
-        // Decoders read to the end of what is stored, but to have missed a byte would be a wrong digest.
+        // Decoders usually read to the end, but the digest is wrong if a single byte is missing.
         io::copy(stored, &mut io::sink())?;
         Ok(stored.hasher.take().map(|hasher| {
             let digits = hex::encode(hasher.finalize());

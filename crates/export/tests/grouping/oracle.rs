@@ -64,7 +64,7 @@ pub(super) fn group(lines: &[String]) -> Reading {
             (ParsedLine::Rejected(code), _) => rejected.push((at as u64 + 1, (*code).to_owned())),
             (_, None) => rejected.push((at as u64 + 1, "orphan".to_owned())),
             (ParsedLine::Record { parent: None, .. }, Some(first)) => {
-                products.entry(first).or_default().0.push(at)
+                products.entry(first).or_default().0.push(at);
             }
             (_, Some(first)) => products.entry(first).or_default().1.push(at),
         }

@@ -1,5 +1,5 @@
-//! Publishes chunks in three idempotent steps: object, chunk row, message. After a crash between them, publishing again
-//! completes the chunk: workers miss nothing and get nothing twice. The rules are in `docs/counting.md`.
+//! Publishes chunks in three idempotent steps: object, chunk row, message. Publishing a chunk again after a crash completes
+//! it without duplicating it. The rules are in `docs/counting.md`.
 
 use super::chunk::SealedChunk;
 use host_core::{
@@ -15,8 +15,8 @@ pub enum PublishError {
     Store(#[from] StoreError),
     /// An interrupted ingest of the same job wrote other bytes under this key.
     #[error(
-        "chunk {key} already exists with different content: the plug-in is not deterministic, since it returned other \
-         documents for the same export when job {job} was interrupted; cancel the job, fix the plug-in and run again"
+        "chunk {key} already exists with different content: for the same export, the plug-in returned other documents than \
+         before job {job} was interrupted, so it is not deterministic; fix the plug-in and run the export again"
     )]
     ContentMismatch {
         /// The chunk's key.

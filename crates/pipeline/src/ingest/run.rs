@@ -269,7 +269,7 @@ struct Sink<'a> {
 impl Sink<'_> {
     async fn add(&mut self, item: TransformedItem, plugin: &Manifest) -> Result<(), IngestError> {
         match item {
-            TransformedItem::Rejected(entry) => self.reject(entry).await,
+            TransformedItem::Rejected(entry) => self.report(entry).await,
             TransformedItem::Product { source, product, outcome } => {
                 self.add_product(source, product, outcome, plugin).await
             }
@@ -297,7 +297,7 @@ impl Sink<'_> {
                 plugin: Some(plugin.reference()),
                 ..Entry::new(Class::Warning, issue.code, issue.message)
             };
-            self.reject(position.locate(entry)).await?;
+            self.report(position.locate(entry)).await?;
         }
         if let Some(refusal) = refused {
             let mut entry = position.locate(refusal.into_entry(plugin));
@@ -308,7 +308,7 @@ impl Sink<'_> {
             }
             let (reason, plugin) = (entry.clone(), self.job.plugin.clone());
             self.quarantine.add(&QuarantinedProduct { reason, plugin, source, product }).await?;
-            return self.reject(entry).await;
+            return self.report(entry).await;
         }
         if documents.is_empty() && removals.is_empty() {
             let message = "the plug-in returned neither a document nor a removal for this product";
@@ -316,12 +316,12 @@ impl Sink<'_> {
                 plugin: Some(plugin.reference()),
                 ..Entry::new(Class::Skipped, "no-document", message)
             };
-            return self.reject(position.locate(entry)).await;
+            return self.report(position.locate(entry)).await;
         }
         let ids =
             removals.iter().map(|removal| &removal.id).chain(documents.iter().map(|document| &document.id));
         ids.for_each(|id| self.id_provenance.observe(id, &product.text));
-        // Removals first: a plug-in that removes and adds the same id replaces the document.
+        // Removals first: if a plug-in both removes and adds an id, the new document stays.
         for removal in removals {
             self.push(Operation::DeleteDocuments, removal.id, &removal.version).await?;
         }
@@ -331,7 +331,8 @@ impl Sink<'_> {
         Ok(())
     }
 
-    async fn reject(&mut self, entry: Entry) -> Result<(), IngestError> {
+    /// Adds an entry to the report.
+    async fn report(&mut self, entry: Entry) -> Result<(), IngestError> {
         if entry.class != Class::Warning {
             self.progress.rejected.fetch_add(1, Relaxed);
         }
