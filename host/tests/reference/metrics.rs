@@ -1,0 +1,32 @@
+//! Metrics: the constants that hold their names, documented as `Kind by label, label: meaning`.
+
+use crate::{
+    cell, check,
+    source::{doc, files},
+};
+use std::fmt::Write;
+use syn::{Expr, ExprLit, Item, Lit};
+
+#[test]
+fn metrics() {
+    let mut page = "Every metric of the process. Labels have few values and never name a shop, a job or a document. `telemetry.prometheus_file`, \
+                    `telemetry.prometheus_listen` and `telemetry.emf` say where metrics go ([settings](settings.md)). Under CloudWatch, two \
+                    metrics of incomplete vectors are called `PartialDocumentsDetected` and `PartialDocumentsRecoveredAfterRetry`.\n\n\
+                    | metric | kind | labels | meaning |\n| --- | --- | --- | --- |\n"
+        .to_owned();
+    let mut names = 0;
+    let is_of_metrics = |path: &std::path::Path| path.ends_with("crates/core/src/metrics.rs");
+    for (_, file) in files("crates/core/src").into_iter().filter(|(path, _)| is_of_metrics(path)) {
+        for item in file.items {
+            let Item::Const(item) = item else { continue };
+            let Expr::Lit(ExprLit { lit: Lit::Str(name), .. }) = &*item.expr else { continue };
+            let text = doc(&item.attrs);
+            let (head, meaning) = text.split_once(": ").unwrap_or_else(|| panic!("{}: `Kind: meaning` is missing", item.ident));
+            let (kind, labels) = head.split_once(" by ").unwrap_or((head, ""));
+            writeln!(page, "| `{}` | {} | {labels} | {} |", name.value(), kind.to_lowercase(), cell(meaning)).unwrap();
+            names += 1;
+        }
+    }
+    assert!(names > 10, "{names} metrics");
+    check("metrics.md", "Metrics", &page);
+}
