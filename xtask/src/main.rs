@@ -9,6 +9,7 @@ mod hygiene;
 mod make_sample;
 mod marqo_stand_in;
 mod package_lambda;
+mod reference;
 mod requirements;
 mod test;
 mod toolchain;
@@ -38,6 +39,8 @@ enum Task {
     /// Measure.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Renew docs/reference/
+    Reference,
     /// Write an export like a Shopify shop's.
     Sample(make_sample::Options),
     /// Pack the host for AWS Lambda.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(bench) => bench::run(&bench),
+        Task::Reference => reference::run(),
         Task::Sample(options) => make_sample::run(&options),
         Task::PackageLambda(options) => package_lambda::run(&options),
         Task::MarqoStandIn(options) => marqo_stand_in::run(&options),

@@ -6,5 +6,6 @@ pub mod index;
 pub mod metrics;
 pub mod model;
 pub mod plugin;
+pub mod report_codes;
 pub mod storage;
 pub mod text;

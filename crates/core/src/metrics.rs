@@ -17,10 +17,9 @@ pub const BATCH_DOCUMENTS: &str = "host_marqo_batch_documents";
 pub const EMBEDDING_SECONDS: &str = "host_marqo_embedding_seconds";
 /// Counter: changes between a primary endpoint and its fallback.
 pub const ENDPOINT_SWITCHES: &str = "host_marqo_endpoint_switches_total";
-/// Counter: documents that lacked vectors after they were written (seed, and CloudWatch: PartialDocumentsDetected).
+/// Counter: documents that lacked vectors after they were written.
 pub const PARTIAL_DETECTED: &str = "host_partial_documents_detected_total";
-/// Counter: of these, those whose vectors appeared later (seed, and CloudWatch:
-/// PartialDocumentsRecoveredAfterRetry).
+/// Counter: of these, those whose vectors appeared later.
 pub const PARTIAL_RECOVERED: &str = "host_partial_documents_recovered_total";
 
 /// Counter: items whose class is final, by `class`: processed, failed, skipped, conflict.
@@ -36,7 +35,7 @@ pub const CLAIMS: &str = "host_chunk_claims_total";
 pub const CHUNK_FAULTS: &str = "host_chunk_faults_total";
 /// Counter: items that a plug-in failed on, by `code`: plugin-trap, plugin-timeout, plugin-memory, plugin-output, plugin-contract.
 pub const PLUGIN_FAULTS: &str = "host_plugin_faults_total";
-/// Counter: plug-ins that were stopped because they kept failing. Anything above 0 needs somebody now.
+/// Counter: plug-ins that were stopped because they kept failing. Alert on anything above 0.
 pub const PLUGINS_STOPPED: &str = "host_plugins_stopped_total";
 
 /// Adds items whose class is final.
@@ -51,7 +50,7 @@ pub fn count_items(counts: &Counts) {
     }
 }
 
-/// Whether metrics go to CloudWatch, where the seed has alarms on names of its own.
+/// Whether metrics go to CloudWatch, whose alarms use names of their own.
 static TO_CLOUDWATCH: AtomicBool = AtomicBool::new(false);
 
 /// Has metrics named as CloudWatch's alarms know them.

@@ -60,7 +60,10 @@ impl Selection {
             Value::Object(fields) => {
                 let found: BTreeSet<&String> = fields.keys().filter(|key| *key != "__parentId").collect();
                 assert_eq!(found, self.0.keys().collect(), "{value}");
-                fields.iter().filter(|(key, _)| *key != "__parentId").for_each(|(key, value)| self.0[key].assert_shape(value));
+                fields
+                    .iter()
+                    .filter(|(key, _)| *key != "__parentId")
+                    .for_each(|(key, value)| self.0[key].assert_shape(value));
             }
             Value::Array(items) => items.iter().for_each(|item| self.assert_shape(item)),
             _ => {}
@@ -148,7 +151,8 @@ fn export() -> Vec<String> {
 }
 
 fn assert_documented(documents: &[Map<String, Value>], other: FieldLevel) {
-    let found: BTreeSet<&str> = documents.iter().flat_map(|document| document.keys().map(String::as_str)).collect();
+    let found: BTreeSet<&str> =
+        documents.iter().flat_map(|document| document.keys().map(String::as_str)).collect();
     let documented = FIELDS.iter().filter(|field| field.level != other).map(|field| field.name).collect();
     assert_eq!(found, documented);
 }
@@ -158,8 +162,10 @@ fn the_documented_query_gives_every_documented_field() {
     for (level, other) in [("product", FieldLevel::Variant), ("variant", FieldLevel::Product)] {
         let transformed = run_with(&export(), json!({"level": level, "other-metafields": "list"}));
         assert_eq!(transformed.issues, []);
-        let documents: Vec<_> =
-            documents(&transformed).into_iter().map(|(_, document)| document.as_object().unwrap().clone()).collect();
+        let documents: Vec<_> = documents(&transformed)
+            .into_iter()
+            .map(|(_, document)| document.as_object().unwrap().clone())
+            .collect();
         assert_documented(&documents, other);
     }
 }

@@ -1,29 +1,27 @@
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
-/// Where the stores in AWS are. Credentials come from where all AWS programs look for them.
+/// Storage on AWS. Credentials are found as by every AWS program: environment, profile, instance role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AwsConfig {
-    /// First part of the names of bucket, tables and queues: `dev`, `prod`.
+    /// First part of the names of bucket, tables and queues, such as `dev` or `prod`.
     pub env: String,
-    /// Region; without one, AWS_REGION or the profile says it.
+    /// Region; by default `AWS_REGION` or the profile decides.
     pub region: Option<String>,
-    /// One address of all services, for a stand-in.
+    /// One endpoint for all services, for a stand-in.
     pub endpoint_url: Option<String>,
-    /// Name of the bucket; without one, `{env}-ecom-product-data-bucket`.
+    /// Name of the bucket; by default `{env}-ecom-product-data-bucket`.
     pub bucket: Option<String>,
-    /// For how long jobs, chunks and reports are kept, in days. Longer than messages, which SQS keeps for 14.
+    /// Days for which jobs, chunks and reports are kept; more than the 14 for which SQS keeps messages.
     pub retention_days: NonZeroU32,
-    /// For how long an ingest that gives no sign of life keeps others of its shop and index away, in seconds.
+    /// Ingest lease in seconds; another process may take over once it expires.
     pub ingest_lease_seconds: NonZeroU32,
-    /// How often `host work` mends what dead processes have left, in minutes, however many of them work; 0 for never, where
-    /// `host aws sweep` does it.
+    /// Interval of the recovery sweep of `host work`, in minutes, however many workers run; 0 where `host aws sweep` does it.
     pub sweep_minutes: u32,
-    /// For how long a chunk may wait before the sweeper sends its message again, in minutes. More than 5, for which SQS remembers the
-    /// first one.
+    /// Minutes that a chunk waits before the recovery sweep sends its message again; more than the 5 for which SQS deduplicates.
     pub resend_minutes: NonZeroU32,
-    /// A Lambda function begins no chunk when less time is left, in seconds.
+    /// A Lambda function begins no chunk when less than this time is left, in seconds.
     pub lambda_reserve_seconds: u32,
 }
 

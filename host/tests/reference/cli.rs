@@ -16,8 +16,11 @@ fn commands() {
 }
 
 fn subcommands(command: &Command, page: &mut String) {
-    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
-        let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
+    for command in
+        command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
+    {
+        let about =
+            command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
         let name = command.get_bin_name().unwrap_or_default();
         write!(page, "\n## `{name}`\n\n{}.\n", about.trim_end_matches('.')).unwrap();
         if command.has_subcommands() {
@@ -33,15 +36,19 @@ fn subcommands(command: &Command, page: &mut String) {
 /// The arguments of a command, without those that every command has.
 fn arguments(command: &Command, global: bool, page: &mut String) {
     let is_shown = |argument: &&Arg| {
-        argument.is_global_set() == global && !argument.is_hide_set() && !["help", "version"].contains(&argument.get_id().as_str())
+        argument.is_global_set() == global
+            && !argument.is_hide_set()
+            && !["help", "version"].contains(&argument.get_id().as_str())
     };
     let mut rows = String::new();
     for argument in command.get_arguments().filter(is_shown) {
-        let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
+        let help =
+            argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
         let values = argument.get_possible_values();
         let mut meaning = help.trim_end_matches('.').to_owned();
         if argument.get_action().takes_values() {
-            let default = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>();
+            let default =
+                argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>();
             if !default.is_empty() {
                 write!(meaning, " [default: {}]", default.join(" ")).unwrap();
             }

@@ -18,7 +18,10 @@ const RENEW: &str = "HOST_RENEW_REFERENCE";
 /// Compares a page with what the code says now.
 fn check(name: &str, title: &str, body: &str) {
     let path = root().join("docs/reference").join(name);
-    let page = format!("# {title}\n\n<!-- Made by `cargo xtask reference`; edit the code that it is made of. -->\n\n{}\n", body.trim_end());
+    let page = format!(
+        "# {title}\n\n<!-- Made by `cargo xtask reference`; edit the code that it is made of. -->\n\n{}\n",
+        body.trim_end()
+    );
     if std::env::var_os(RENEW).is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, page).unwrap();
@@ -42,11 +45,14 @@ fn cell(text: &str) -> String {
 
 #[test]
 fn exit_codes() {
-    let mut page = "What a command tells the script that called it.\n\n| code | meaning |\n| --- | --- |\n".to_owned();
+    let mut page =
+        "What a command tells the script that called it.\n\n| code | meaning |\n| --- | --- |\n".to_owned();
     let item = enum_named("host/src/cli", "Exit");
     for variant in &item.variants {
         let (_, code) = variant.discriminant.as_ref().expect("an exit code has its number");
-        let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Int(code), .. }) = code else { panic!("not a number") };
+        let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Int(code), .. }) = code else {
+            panic!("not a number")
+        };
         writeln!(page, "| {} | {} |", code.base10_digits(), cell(&doc(&variant.attrs))).unwrap();
     }
     check("exit-codes.md", "Exit codes", &page);

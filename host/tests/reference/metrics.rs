@@ -1,4 +1,4 @@
-//! Metrics: the constants that hold their names, documented as `Kind by label, label: meaning`.
+//! Metrics: the constants that hold their names, documented as `Kind: meaning`, with labels in backticks.
 
 use crate::{
     cell, check,
@@ -21,9 +21,19 @@ fn metrics() {
             let Item::Const(item) = item else { continue };
             let Expr::Lit(ExprLit { lit: Lit::Str(name), .. }) = &*item.expr else { continue };
             let text = doc(&item.attrs);
-            let (head, meaning) = text.split_once(": ").unwrap_or_else(|| panic!("{}: `Kind: meaning` is missing", item.ident));
-            let (kind, labels) = head.split_once(" by ").unwrap_or((head, ""));
-            writeln!(page, "| `{}` | {} | {labels} | {} |", name.value(), kind.to_lowercase(), cell(meaning)).unwrap();
+            let (kind, meaning) =
+                text.split_once(": ").unwrap_or_else(|| panic!("{}: `Kind: meaning` is missing", item.ident));
+            let labels: Vec<_> =
+                meaning.split('`').skip(1).step_by(2).map(|label| format!("`{label}`")).collect();
+            writeln!(
+                page,
+                "| `{}` | {} | {} | {} |",
+                name.value(),
+                kind.to_lowercase(),
+                labels.join(", "),
+                cell(meaning)
+            )
+            .unwrap();
             names += 1;
         }
     }

@@ -10,8 +10,8 @@ use std::{
     fmt::Write,
 };
 use syn::{
-    Attribute, Expr, ExprCall, ExprLit, ExprMethodCall, ExprStruct, ImplItemFn, ItemConst, ItemFn, ItemMod, Lit, Local, Macro, Meta,
-    Pat,
+    Attribute, Expr, ExprCall, ExprLit, ExprMethodCall, ExprStruct, ImplItemFn, ItemConst, ItemFn, ItemMod,
+    Lit, Local, Macro, Meta, Pat,
     punctuated::Punctuated,
     token::Comma,
     visit::{self, Visit},
@@ -19,7 +19,18 @@ use syn::{
 
 /// Functions that take the code of a report entry.
 const TAKES_CODE: [&str; 12] = [
-    "entry", "error", "error_at", "halve_or_refuse", "issue", "kebab_code", "new", "refusal", "refuse", "warn", "warn_at", "warning",
+    "entry",
+    "error",
+    "error_at",
+    "halve_or_refuse",
+    "issue",
+    "kebab_code",
+    "new",
+    "refusal",
+    "refuse",
+    "warn",
+    "warn_at",
+    "warning",
 ];
 
 #[test]
@@ -30,7 +41,8 @@ fn report_codes() {
         .to_owned();
     for origin in Origin::ALL {
         let of_origin = || REPORT_CODES.iter().filter(|code| code.origin == origin);
-        write!(page, "\n## {}\n\n| code | item is | meaning |\n| --- | --- | --- |\n", origin.title()).unwrap();
+        write!(page, "\n## {}\n\n| code | effect | meaning |\n| --- | --- | --- |\n", origin.title())
+            .unwrap();
         let mut sorted: Vec<_> = of_origin().collect();
         sorted.sort_by_key(|code| code.code);
         for code in sorted {
@@ -89,7 +101,9 @@ fn is_test(attributes: &[Attribute]) -> bool {
 
 fn is_code(text: &str) -> bool {
     text.contains('-')
-        && text.split('-').all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
+        && text.split('-').all(|word| {
+            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        })
 }
 
 /// The codes among the literals of an expression.

@@ -41,7 +41,12 @@ fn section(types: &Types, name: &str, prefix: &str, defaults: &Value, page: &mut
         let kind = kind(types, &field.ty);
         let choices = types.choice(&ty).map(choices).unwrap_or_default();
         let meaning = cell(&format!("{meaning}{choices}"));
-        writeln!(rows, "| `{ident}` | {kind} | {} | `{variable}` | {meaning} |", cell(&shown(default))).unwrap();
+        writeln!(
+            rows,
+            "| `{ident}` | {kind} | {} | `{variable}` | {meaning} |",
+            cell(&shown(&ident, default))
+        )
+        .unwrap();
     }
     if !rows.is_empty() {
         write!(page, "| setting | type | default | environment variable | meaning |\n| --- | --- | --- | --- | --- |\n{rows}").unwrap();
@@ -95,7 +100,8 @@ fn kind(types: &Types, ty: &Type) -> String {
 fn choices(item: &ItemEnum) -> String {
     item.variants.iter().fold(String::new(), |mut text, variant| {
         let meaning = doc(&variant.attrs);
-        write!(text, "<br>`{}`: {}", kebab(&variant.ident.to_string()), meaning.trim_end_matches('.')).unwrap();
+        write!(text, "<br>`{}`: {}", kebab(&variant.ident.to_string()), meaning.trim_end_matches('.'))
+            .unwrap();
         text
     })
 }
@@ -110,8 +116,13 @@ fn kebab(name: &str) -> String {
     })
 }
 
-fn shown(default: &Value) -> String {
+fn shown(name: &str, default: &Value) -> String {
     match default {
+        Value::Number(bytes) if name.ends_with("_bytes") => match bytes.as_u64().unwrap_or_default() {
+            bytes if bytes >= 1 << 20 && bytes % (1 << 20) == 0 => format!("`{bytes}` ({} MiB)", bytes >> 20),
+            bytes if bytes >= 1 << 10 && bytes % (1 << 10) == 0 => format!("`{bytes}` ({} KiB)", bytes >> 10),
+            bytes => format!("`{bytes}`"),
+        },
         Value::Null => "none".to_owned(),
         Value::String(text) if text.is_empty() => "none".to_owned(),
         Value::Array(items) if items.is_empty() => "none".to_owned(),

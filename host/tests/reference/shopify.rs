@@ -15,7 +15,16 @@ fn shopify() {
          | field | type | level | meaning | made of |\n| --- | --- | --- | --- | --- |\n"
     );
     for field in FIELDS {
-        writeln!(page, "| `{}` | {} | {} | {} | {} |", field.name, field.kind, field.level, cell(field.meaning), cell(field.made_of)).unwrap();
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {} |",
+            field.name,
+            field.kind,
+            field.level,
+            cell(field.meaning),
+            cell(field.made_of)
+        )
+        .unwrap();
     }
     write!(
         page,
@@ -23,7 +32,10 @@ fn shopify() {
          of texts (of a variant one text), a configured metafield has the type that the configuration or the metafield's own type says: \
          `host plugin inspect` shows both settings.\n\n\
          ## The bulk query\n\n\
-         For Admin API 2026-10. Five connections are the most that a bulk query may have, `products` among them. \
+         For Admin API 2026-10. Five connections are the most that a bulk query may have, `products` among them; hence `variants.image`, which \
+         Shopify has deprecated in favour of one connection more, and no metafields of variants: export those by a second \
+         query of products, variants and their metafields that selects no more than `id` of products and variants, and give both files to \
+         one run. \
          [The user guide](../guide.md#export) says how to run it.\n\n```graphql\n{}\n```\n",
         BULK_QUERY.trim()
     )

@@ -148,10 +148,10 @@ impl Job {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SameVersion {
-    /// It is a conflict, as in the seed: somebody else wrote this version.
+    /// It is a conflict: another content of this version is stored.
     #[default]
     Conflict,
-    /// It is written: right after a change of plug-in or configuration, which changes content but no version.
+    /// It is written; for the first run after a change of plug-in or configuration, which changes content but no version.
     Write,
 }
 
