@@ -19,7 +19,7 @@ impl Operation {
     /// Every operation.
     pub const ALL: [Self; 3] = [Self::AddDocuments, Self::DeleteDocuments, Self::UpdateDocuments];
 
-    /// The name in messages and records, as in the seed.
+    /// The name in messages and records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AddDocuments => "ADD_DOCUMENTS",
@@ -51,7 +51,7 @@ pub struct ChunkRef {
 }
 
 impl ChunkRef {
-    /// The key of a chunk object (seed, step 3).
+    /// The key of a chunk object (docs/aws.md).
     pub fn key(platform: &str, shop_id: &str, job_id: &JobId, seq: u32) -> String {
         format!("{}/chunk_{seq:04}.jsonl", folder(platform, shop_id, job_id))
     }

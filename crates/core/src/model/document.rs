@@ -128,7 +128,7 @@ impl Document {
         self.fields.get(VARIANTS).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// What writing the document costs: 1 + number of variants (the seed's complexity).
+    /// What writing the document costs: 1 + number of variants (complexity in docs/catalog.md).
     pub fn complexity(&self) -> usize {
         1 + self.variants().len()
     }

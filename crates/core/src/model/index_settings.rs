@@ -1,4 +1,4 @@
-//! How an index is reached and written: what the seed keeps in its EcomIndexSettingsTable.
+//! How an index is reached and written; on AWS an item of the table EcomIndexSettingsTable.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use std::fmt;
 pub struct IndexSettings {
     /// Base address of the server, or of Marqo Cloud's control plane where `cloud` is set: `http://localhost:8882`.
     pub endpoint: String,
-    /// Used while the endpoint cannot be reached (seed: the data plane cell gateway).
+    /// Used while the endpoint cannot be reached.
     pub fallback_endpoint: Option<String>,
     /// Whether the index's own address is looked up at the endpoint, as Marqo Cloud wants it.
     pub cloud: bool,

@@ -31,7 +31,7 @@ impl fmt::Display for JobId {
     }
 }
 
-/// Where a job stands (seed, step 11).
+/// Where a job stands: docs/counting.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
@@ -125,7 +125,7 @@ pub(super) fn folder(platform: &str, shop_id: &str, job_id: &JobId) -> String {
 }
 
 impl Job {
-    /// Under which all objects of the job stand, without a slash at the end (seed, step 3).
+    /// Under which all objects of the job stand, without a slash at the end (docs/aws.md).
     pub fn folder(&self) -> String {
         folder(&self.platform, &self.shop_id, &self.id)
     }

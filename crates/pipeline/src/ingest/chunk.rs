@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 /// When a chunk is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkBounds {
-    /// Most documents in a chunk (seed: 1,000).
+    /// Most documents in a chunk.
     pub documents: usize,
     /// Most bytes in a chunk; a single larger document is a chunk of its own.
     pub bytes: usize,
