@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 
-use shopify_plugin::{BULK_QUERY, FIELDS, FieldLevel};
 use serde_json::{Map, Value, json};
+use shopify_plugin::{BULK_QUERY, FIELDS, FieldLevel};
 
 use crate::support::*;
 
@@ -174,4 +174,27 @@ fn the_documented_query_gives_every_documented_field() {
 fn the_query_fits_shopifys_limits() {
     assert!(BULK_QUERY.len() < 65_535);
     assert_eq!(BULK_QUERY.matches("edges").count(), 5);
+}
+
+#[test]
+fn metafields_of_variants_come_by_a_second_query() {
+    let product = json!({"id": root()["id"]});
+    let variant = json!({"id": "gid://shopify/ProductVariant/1", "__parentId": root()["id"]});
+    let metafield = json!({
+        "id": "gid://shopify/Metafield/2", "namespace": "custom", "key": "fit", "type": "single_line_text_field", "value": "slim",
+        "__parentId": variant["id"],
+    });
+    let second = [product, variant, metafield].map(|line| line.to_string());
+    let configuration = json!({"level": "variant", "metafields": {"custom.fit": {"field": "fit"}}});
+    for lines in [[export(), second.to_vec()].concat(), [second.to_vec(), export()].concat()] {
+        let transformed = run_with(&lines, configuration.clone());
+        assert_eq!(transformed.issues, []);
+        let documents = documents(&transformed);
+        let fits: Vec<_> = documents
+            .iter()
+            .map(|(_, document)| (&document["title"], &document["sku"], &document["fit"]))
+            .collect();
+        let title = json!("Rain jacket");
+        assert_eq!(fits, [(&title, &json!("RJ-S"), &json!("slim")), (&title, &json!("RJ-M"), &Value::Null)]);
+    }
 }
