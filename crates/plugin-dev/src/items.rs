@@ -79,7 +79,7 @@ pub fn read(
     let (mut lines, mut refused, mut more) = (Vec::new(), Vec::new(), false);
     for item in Export::open(sources, options)?.scan(grouping)?.into_products() {
         match item? {
-            Item::Refused(entry) => refused.push(entry),
+            Item::Rejected(entry) => refused.push(entry),
             Item::Product { .. } if lines.len() >= limit => {
                 more = true;
                 break;

@@ -1,7 +1,7 @@
 //! Plug-ins loaded for their authors: one file under several configurations, and instances that have seen nothing yet.
 
 use host_plugin_host::{
-    Cache, Component, Config, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile,
+    Cache, Compiler, Component, Config, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile,
     Runner, bundled,
 };
 use std::{
@@ -30,12 +30,13 @@ impl Workbench {
         profile: Profile,
         limits: &Limits,
         cache: Option<Cache>,
+        compiler: Compiler,
         instances: usize,
     ) -> Result<Self, EngineError> {
         let engine = Engine::new(profile, limits, instances)?;
         // However often it fails, its author wants to see where.
         let limits = Limits { fault_percent: 100, ..limits.clone() };
-        Ok(Self { loader: Loader::new(engine, limits, cache) })
+        Ok(Self { loader: Loader::new(engine, limits, cache).with_compiler(compiler) })
     }
 
     /// Loads a plug-in and configures it with what is there under its name.

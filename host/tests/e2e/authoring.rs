@@ -102,6 +102,18 @@ fn roles_without_products_run_as_well() {
 }
 
 #[test]
+fn verify_refuses_a_configuration_for_a_plug_in_that_is_not_there() {
+    let place = Place::new();
+    let plugin = SHOPIFY.to_str().unwrap();
+    place.write("host.toml", "[plugin.config.shopfiy]\nlevel = \"variant\"\n");
+    let ran = place.host(&["plugin", "verify", plugin]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("no plug-in of this name; the plug-ins are shopify, validate"), "{ran:?}");
+    place.write("host.toml", "[plugin.config.shopify]\nlevel = \"variant\"\n");
+    assert_eq!(place.host(&["plugin", "verify", plugin]).code, Some(0));
+}
+
+#[test]
 fn verify_says_whether_and_why_not() {
     let place = evil("good");
     let ran = place.host(&["plugin", "verify", "evil"]);

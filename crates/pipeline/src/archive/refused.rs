@@ -1,7 +1,7 @@
 //! What a full sync had and nothing could be written of: its documents stay in the index.
 
 use super::{ArchiveError, ids};
-use crate::ingest::{naming::names, quarantine};
+use crate::ingest::{id_provenance::candidate_ids, quarantine};
 use host_core::storage::{JobSnapshot, Stores};
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,7 +14,7 @@ pub(super) async fn named(
     let Some(seal) = &job.seal else { return Ok(()) };
     for object in 0..seal.quarantine.objects {
         for kept in quarantine::read_sealed(stores.chunks.as_ref(), &job.job, object).await? {
-            for name in names(&kept.product.text) {
+            for name in candidate_ids(&kept.product.text) {
                 take(name)?;
             }
         }

@@ -3,7 +3,7 @@
 use super::component;
 use crate::cli::{
     Ended, Global,
-    context::{config, print, print_json},
+    context::{compiler, config, print, print_json},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
@@ -19,7 +19,7 @@ pub(super) fn run(global: &Global, plugin: &Path) -> Ended {
     let is_refused = config.plugin.limits.wasi == Wasi::None;
     let limits = &Limits { wasi: Wasi::Inert, ..config.plugin.limits };
     let engine = Engine::new(Profile::Production, limits, 1).map_err(Failure::broke)?;
-    let inspection = Inspection::of(&component(plugin)?, &engine, limits, Cache::of_user().as_ref())
+    let inspection = Inspection::of(&component(plugin)?, &engine, limits, Cache::of_user().as_ref(), &compiler()?)
         .map_err(Failure::usage)?;
     match global.output {
         OutputFormat::Json => print_json(&inspection)?,

@@ -17,6 +17,7 @@ pub(super) use shadow::shadow;
 
 use super::{
     Ended, Global,
+    context::compiler,
     failure::Failure,
     run::{ReplayArgs, replay},
     supply::unlocked_supply,
@@ -90,7 +91,8 @@ pub(super) fn run(global: &Global, command: PluginCommand, screen: &Screen) -> E
 
 /// An engine with the limits of the settings.
 fn workbench(config: &Config, profile: Profile) -> Result<Workbench, Failure> {
-    Workbench::new(profile, &config.plugin.limits, Cache::of_user(), INSTANCES).map_err(Failure::broke)
+    Workbench::new(profile, &config.plugin.limits, Cache::of_user(), compiler()?, INSTANCES)
+        .map_err(Failure::broke)
 }
 
 /// The component itself, or the one that a project's folder builds.

@@ -2,7 +2,7 @@
 
 use super::{diff::check, project, unbuilt};
 use crate::{
-    cli::{failure::Failure, supply::supply},
+    cli::{context::compiler, failure::Failure, supply::supply},
     config::Config,
 };
 use host_plugin_dev::{comparison::Comparison, shadow::Shadow, workbench::Workbench};
@@ -21,7 +21,7 @@ pub(in crate::cli) fn shadow(
 ) -> Result<Arc<Shadow>, Failure> {
     let threads = config.plugin.threads();
     let workbench =
-        Workbench::new(Profile::Production, &config.plugin.limits, Cache::of_user(), threads.get())
+        Workbench::new(Profile::Production, &config.plugin.limits, Cache::of_user(), compiler()?, threads.get())
             .map_err(Failure::broke)?;
     let new = trusted(&workbench, path, config)?;
     let (Some(live), Some(old)) = (plugins.transform(), plugins.plugin(Role::Transform)) else {
