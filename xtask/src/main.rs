@@ -9,6 +9,7 @@ mod hygiene;
 mod make_sample;
 mod marqo_stand_in;
 mod package_lambda;
+mod reference;
 mod requirements;
 mod test;
 mod toolchain;
@@ -37,6 +38,8 @@ enum Task {
     /// Run a benchmark
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Renew docs/reference/
+    Reference,
     /// Generate an export like that of a Shopify shop
     Sample(make_sample::Options),
     /// Package the host for AWS Lambda
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(bench) => bench::run(&bench),
+        Task::Reference => reference::run(),
         Task::Sample(options) => make_sample::run(&options),
         Task::PackageLambda(options) => package_lambda::run(&options),
         Task::MarqoStandIn(options) => marqo_stand_in::run(&options),

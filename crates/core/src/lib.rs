@@ -27,5 +27,6 @@ pub mod index;
 pub mod metrics;
 pub mod model;
 pub mod plugin;
+pub mod report_codes;
 pub mod storage;
 pub mod text;

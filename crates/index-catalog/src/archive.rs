@@ -1,4 +1,4 @@
-//! Archiving at the end of a full sync: what the shop does not have any more (seed, "Archiving").
+//! Archiving at the end of a full sync: what the shop does not have any more (docs/archiving.md).
 
 use super::{Catalog, loads::Load};
 use host_core::{

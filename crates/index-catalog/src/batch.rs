@@ -1,4 +1,4 @@
-//! Cuts a write into transactions (seed, "Complexity-Based Batching"), and says what one of them is to do.
+//! Cuts a write into transactions (docs/catalog.md), and says what one of them is to do.
 
 use super::{
     Outcome, Over, Removal, Stored, Write,
@@ -21,7 +21,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        // The seed's MAX_BATCH_COMPLEXITY; the rows are for variants with attributes by the hundred.
+        // Complexity as docs/catalog.md defines it; the rows are for variants with attributes by the hundred.
         Self { complexity: 100, rows: 5_000 }
     }
 }

@@ -1,4 +1,4 @@
-//! What the catalog holds of the products of a batch: one query a table (seed, "Anti-N+1 Strategy").
+//! What the catalog holds of the products of a batch: one query a table.
 
 use super::rows::{Attribute, SkuColumns, variant};
 use host_core::model::{DocumentId, document::VARIANTS};

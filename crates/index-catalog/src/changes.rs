@@ -152,7 +152,7 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    /// Collects the attributes of the whole batch (seed, "Batch Attribute Insertion").
+    /// Collects the attributes of the whole batch.
     fn compare_attributes(&mut self, stand: Option<&'a BTreeSet<Attribute>>, sku_id: i64, sku: &'a SkuRow) {
         fn row(sku_id: i64, (name, value): &Attribute) -> AttributeRow<'_> {
             (sku_id, name, value)

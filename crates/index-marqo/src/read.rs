@@ -19,7 +19,7 @@ const IDS: usize = 1_000;
 const PAGE: usize = 1_000;
 /// Hits that searches reach at all.
 const LISTED: usize = 10_000;
-/// What the seed compares, for documents that somebody else wrote.
+/// The version of documents that another program wrote: docs/write-protection.md.
 const SEED_VERSION_FIELDS: &str = "updated_at,_mq_version";
 
 impl Session<'_> {

@@ -1,4 +1,4 @@
-//! The integrity check after writing (seed, step 10): a document whose vectors are incomplete would never be found.
+//! The integrity check after writing: a document whose vectors are incomplete would never be found.
 
 use super::{error::Failure, facts::Facts, metrics, response::Fields, session::Session, wire::Wire};
 use serde::de::IgnoredAny;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Most attempts at a request or a document that may succeed by itself (seed, step 9).
+/// Most attempts at a request or a document that may succeed by itself.
 pub(super) const ATTEMPTS: u32 = 9;
 /// Most attempts at a document that the server refuses for now: a picture that cannot be fetched, an update of a document
 /// that is not there yet.
@@ -12,7 +12,7 @@ pub(super) const SUSPICIOUS: u32 = 3;
 
 const LONGEST_WAIT: Duration = Duration::from_secs(40);
 
-/// The wait after so many attempts, from half to all of 1 s, 2 s, 4 s … 40 s (seed, step 9); nine attempts wait less than
+/// The wait after so many attempts, from half to all of 1 s, 2 s, 4 s … 40 s; nine attempts wait less than
 /// three minutes in all. `random` is any random number.
 pub(super) fn backoff(attempts: u32, random: u64) -> Duration {
     let whole = Duration::from_secs(1 << attempts.saturating_sub(1).min(6)).min(LONGEST_WAIT);

@@ -1,4 +1,4 @@
-//! S3, SQS FIFO and DynamoDB: many processes on many machines, with the names, keys and messages of the seed.
+//! S3, SQS FIFO and DynamoDB: many processes on many machines, with the names, keys and messages that docs/aws.md lists.
 
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};

@@ -2,20 +2,19 @@ use host_index_marqo::MarqoOptions;
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU64, time::Duration};
 
-/// How the host talks to a Marqo server. What belongs to one index, its address and key, is kept by `host settings`.
+/// Requests to a Marqo server. Endpoint and key of an index are kept by `host settings`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MarqoConfig {
-    /// Longest wait for a connection before the fallback endpoint is tried, in seconds.
+    /// Timeout of a connection in seconds; then the fallback endpoint is tried.
     pub connect_timeout_seconds: NonZeroU64,
-    /// Longest wait for the answer to one request, in seconds; then nothing is known about what it did, and the documents
-    /// are read back.
+    /// Timeout of a request in seconds; then the documents are read back, since the request may have been carried out.
     pub request_timeout_seconds: NonZeroU64,
-    /// For how long a worker goes by settings of an index that it has read, in seconds.
+    /// Seconds for which a worker caches the settings of an index.
     pub settings_ttl_seconds: NonZeroU64,
-    /// For how long a server may answer that it has too much to do before a chunk is given back, in seconds.
+    /// Seconds for which a throttling server (429, 503) is retried before a chunk is requeued.
     pub throttle_patience_seconds: NonZeroU64,
-    /// For how long a server that cannot be reached is tried again before a chunk is given back, in seconds.
+    /// Seconds for which an unreachable server is retried before a chunk is requeued.
     pub unreachable_patience_seconds: NonZeroU64,
 }
 

@@ -10,14 +10,13 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerConfig {
-    /// Chunks handled at once, each of another lane.
+    /// Chunks handled in parallel, each of another lane.
     pub concurrency: NonZeroUsize,
-    /// For how long a chunk stays with a worker that gives no sign of life, in seconds.
+    /// Lease of a chunk in seconds; a heartbeat renews it, and another worker may claim the chunk once it expires.
     pub lease_seconds: NonZeroU64,
-    /// How long chunks under way may go on after Ctrl-C or SIGTERM, in seconds; what is not done then is given back.
+    /// Shutdown timeout: seconds that chunks under way have after Ctrl-C or SIGTERM before they are requeued.
     pub grace_seconds: u64,
-    /// What a document does whose version equals the stored one while its content differs: `conflict`, or `write` after
-    /// a change of plug-in or configuration.
+    /// What happens to a document whose version equals the stored one while its content differs.
     pub same_version: SameVersion,
 }
 

@@ -68,7 +68,7 @@ pub struct JobSnapshot {
     pub samples: Vec<Entry>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Why it was ended before its time: superseded, cancelled (seed: `error_message`).
+    /// Why it was ended before its time: superseded, cancelled.
     pub error_message: Option<String>,
     /// What last kept a chunk or the ingest from being finished, which was or has to be tried again; none once it has ended.
     pub last_error: Option<AttemptError>,

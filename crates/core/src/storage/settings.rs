@@ -1,7 +1,7 @@
 use super::{StoreError, async_trait};
 use crate::model::IndexSettings;
 
-/// Settings of indexes, by the index's name (seed: EcomIndexSettingsTable).
+/// Settings of indexes, by the index's name.
 #[async_trait]
 pub trait Settings: Send + Sync {
     /// The settings of an index, if it has any. A record with a field that this host does not know, written by a newer

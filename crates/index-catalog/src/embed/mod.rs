@@ -1,4 +1,4 @@
-//! Embeddings, made after the commits (seed, "Deferred Embedding Generation").
+//! Embeddings, made after the commits (docs/catalog.md).
 //!
 //! A load queues what it changed in its own transaction. Here the queue is worked, never within a transaction: a text goes
 //! to the endpoint, its vector is stored if the product still has this text, and only then it leaves the queue.

@@ -111,7 +111,7 @@ async fn finish(
     Ok(ChunkOutcome { counts, report, samples: samples.into_entries(), quarantined })
 }
 
-/// Parses the lines; one that is no document is skipped (seed, step 7).
+/// Parses the lines; one that is no document is skipped.
 fn read(bytes: &[u8], tally: &mut Tally) -> Vec<Document> {
     let mut documents = Vec::new();
     for (position, line) in bytes.split(|byte| *byte == b'\n').enumerate() {

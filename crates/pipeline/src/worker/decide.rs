@@ -1,4 +1,4 @@
-//! Write protection: what happens to a document, given what the index holds (seed, step 8).
+//! Write protection: what happens to a document, given what the index holds: docs/write-protection.md.
 
 use super::content::{is_partial, is_same_content};
 use host_core::{

@@ -2,7 +2,7 @@
 //!
 //! | partition | sort key | what |
 //! | --- | --- | --- |
-//! | `PLATFORM#{platform}#SHOP#{shop}` | `JOB#{created_at}#{job}` | the record (seed); the only item with `job_id`, by which `GSI_JobLookup` finds it |
+//! | `PLATFORM#{platform}#SHOP#{shop}` | `JOB#{created_at}#{job}` | the record; the only item with `job_id`, by which `GSI_JobLookup` finds it |
 //! | `JOB#{job}` | `RECORD` | where the record is |
 //! | `JOB#{job}` | `CHUNK#{seq}` | a chunk row |
 //! | `JOB#{job}` | `SEGMENT#{n}` | which chunks of a row of 250 are counted, their counts, and what was taken back of them |

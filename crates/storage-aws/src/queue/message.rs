@@ -1,4 +1,4 @@
-//! What stands in a message: the seed's fields and ours.
+//! The body of a message: the fields that other readers of the queue know, and ours.
 
 use host_core::{
     model::{ChunkRef, Digest, Job, JobId, Operation},
