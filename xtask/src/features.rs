@@ -20,7 +20,7 @@ pub(crate) fn run() -> Result<()> {
     }
     Err(Failure::new(
         format!("{} crates would be built twice", differing.len()),
-        "ask for the same features in host/Cargo.toml, or for fewer in the tests' dependency",
+        "ask for the same features in the workspace's Cargo.toml and host/Cargo.toml, or for fewer in the tests' dependency",
     )
     .into())
 }

@@ -9,6 +9,7 @@ mod hygiene;
 mod make_sample;
 mod marqo_stand_in;
 mod package_lambda;
+mod requirements;
 mod test;
 mod toolchain;
 mod workspace;

@@ -1,10 +1,12 @@
 //! `cargo xtask test`: everything that must hold before a change is merged, cheapest first; the first failure ends it.
 
 use crate::command::{Step, headline};
+use crate::requirements::{Requirement, present_and_absent};
 use crate::toolchain::{WASI_TARGET, ensure_component, ensure_postgres, ensure_target, has_subcommand};
-use crate::workspace::root;
+use crate::workspace::{root, target_dir};
 use crate::{build, features, hygiene};
 use anyhow::Result;
+use xtask::cargo_deny;
 
 /// What is left out.
 #[derive(Debug, clap::Args)]
@@ -51,13 +53,41 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// Unit and integration tests, then examples in the documentation, and the documentation itself.
 fn run_tests(counts: &mut Counts) -> Result<()> {
-    let tests = if has_subcommand("nextest") {
-        Step::cargo("testing").words("nextest run --workspace --release --no-fail-fast")
+    let (present, absent) = present_and_absent();
+    let has_nextest = has_subcommand("nextest");
+    if has_nextest {
+        Step::cargo("testing")
+            .words("nextest run --workspace --release --no-fail-fast")
+            .run_watching(|line| counts.read(line))?;
     } else {
         eprintln!("cargo-nextest is not installed: `cargo test` does the same, a little slower");
-        Step::cargo("testing").words("test --workspace --release --lib --bins --tests --no-fail-fast")
-    };
-    tests.run_watching(|line| counts.read(line))?;
+        Step::cargo("testing")
+            .words("test --workspace --release --lib --bins --tests --no-fail-fast")
+            .run_watching(|line| counts.read(line))?;
+    }
+    for Requirement { module, .. } in present {
+        headline(module);
+        let words = if has_nextest {
+            format!("nextest run --workspace --release --no-fail-fast --run-ignored ignored-only {module}::")
+        } else {
+            format!("test --workspace --release --tests --no-fail-fast -- --ignored {module}::")
+        };
+        let mut of_module = Counts::default();
+        Step::cargo("testing").words(&words).run_watching(|line| of_module.read(line))?;
+        counts.were_ignored(of_module);
+    }
+    for Requirement { module, help, .. } in absent {
+        headline(&format!("skipped: {module}"));
+        eprintln!("{help}");
+        if has_nextest {
+            Step::cargo("listing what is skipped")
+                .words(
+                    "nextest list --workspace --release --run-ignored ignored-only --message-format oneline",
+                )
+                .words(module)
+                .run()?;
+        }
+    }
 
     headline("documentation");
     Step::cargo("testing the examples in the documentation")
@@ -90,14 +120,18 @@ fn authors(options: &Options) -> Result<()> {
     step.run()
 }
 
-/// Licences, banned crates and known vulnerabilities.
+/// Licences, banned crates, and advisories where their database can be reached.
 fn licences() -> Result<()> {
     headline("licences and bans");
-    if !has_subcommand("deny") {
-        eprintln!("skipped: cargo-deny is not installed (`cargo install cargo-deny`)");
+    let deny = cargo_deny::install(&target_dir()?)?;
+    Step::new("checking licences and bans", &deny).words("check bans licenses sources").run()?;
+    headline("advisories");
+    let fetched = Step::new("fetching the advisories", &deny).words("fetch db").succeeds();
+    if !fetched {
+        eprintln!("skipped: advisories: their database on GitHub cannot be reached from here");
         return Ok(());
     }
-    Step::cargo("checking licences and bans").words("deny check").run()
+    Step::new("checking advisories", &deny).words("check advisories").run()
 }
 
 /// Counts from the summary lines of `cargo nextest` and `cargo test`.
@@ -134,6 +168,13 @@ impl Counts {
         }
     }
 
+    /// Adds a run of tests that were counted as skipped before.
+    fn were_ignored(&mut self, run: Self) {
+        self.passed += run.passed;
+        self.failed += run.failed;
+        self.skipped = self.skipped.saturating_sub(run.passed + run.failed);
+    }
+
     fn sentence(&self) -> String {
         format!("tests: {} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
@@ -156,6 +197,13 @@ fn without_colours(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_that_were_run_on_their_own_are_not_skipped() {
+        let mut counts = Counts { passed: 10, failed: 0, skipped: 5 };
+        counts.were_ignored(Counts { passed: 2, failed: 1, skipped: 12 });
+        assert_eq!(counts, Counts { passed: 12, failed: 1, skipped: 2 });
+    }
 
     #[test]
     fn summary_lines_are_added_up() {

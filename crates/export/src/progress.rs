@@ -73,6 +73,7 @@ impl Progress {
         }
     }
 
+    /// Enters a phase; bytes and lines begin anew.
     pub fn begin(&self, phase: Phase) {
         self.bytes.store(0, Relaxed);
         self.lines.store(0, Relaxed);

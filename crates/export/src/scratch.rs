@@ -10,16 +10,18 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// In this folder.
     pub fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
 
+    /// A file that is deleted when it is closed, whatever ends the process.
     pub fn create(&self) -> Result<File, ExportError> {
         std::fs::create_dir_all(&self.dir).map_err(|error| self.failed("making the folder of", error))?;
         tempfile::tempfile_in(&self.dir).map_err(|error| self.failed("creating", error))
     }
 
-    /// Says what a failed operation on a temporary file means.
+    /// What a failed operation on a temporary file means; `action` reads on with "a temporary file".
     pub fn failed(&self, action: &'static str, source: io::Error) -> ExportError {
         let dir = self.dir.clone();
         match source.kind() {

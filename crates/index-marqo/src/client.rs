@@ -6,7 +6,7 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
     redirect::Policy,
 };
-use std::{error::Error, sync::OnceLock, time::Duration};
+use std::{error::Error, time::Duration};
 
 /// Connections to servers, kept open between requests.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! The SQLite file: connections, transactions, schema.
 
-use super::DatabaseError;
+use crate::failure::{DatabaseError, Problem};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -44,6 +44,7 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// What was read is not what the host writes.
     pub fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Unreadable(Box::new(error))
     }
@@ -71,7 +72,7 @@ pub struct Database {
     // Closed before the writer: the last connection puts the journal into the file, and the writer knows it already.
     reader: Arc<Mutex<Connection>>,
     // SQLite has one writer at a time anyway; waiting for this lock is fair, waiting for SQLite's is polling.
-    pub writer: Arc<Mutex<Connection>>,
+    writer: Arc<Mutex<Connection>>,
 }
 
 impl Database {
@@ -99,6 +100,11 @@ impl Database {
     /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The connection that writes, for tests that hold it.
+    pub fn writer(&self) -> &Arc<Mutex<Connection>> {
+        &self.writer
     }
 
     /// Runs a transaction that holds the file's write lock from its beginning, so that what it reads stays true until
@@ -136,10 +142,10 @@ impl Database {
         match done {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(Cause::Sqlite(source))) => Err(DatabaseError::of(path(), source)),
-            Ok(Err(Cause::Unreadable(source))) => Err(DatabaseError::Unreadable { path: path(), source }),
-            Ok(Err(Cause::Refused(why))) => Err(DatabaseError::Refused(why)),
+            Ok(Err(Cause::Unreadable(source))) => Err(Problem::Unreadable { path: path(), source }.into()),
+            Ok(Err(Cause::Refused(why))) => Err(Problem::Refused(why).into()),
             Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
-            Err(_) => Err(DatabaseError::Ending),
+            Err(_) => Err(Problem::Ending.into()),
         }
     }
 }
@@ -168,11 +174,11 @@ fn migrate(connection: &mut Connection, path: &str) -> rusqlite::Result<Option<D
     let found = number("user_version")?;
     let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if number("application_id")? != APPLICATION_ID && (tables > 0 || found != 0) {
-        return Ok(Some(DatabaseError::Foreign { path: path.to_owned() }));
+        return Ok(Some(Problem::Foreign { path: path.to_owned() }.into()));
     }
     let known = MIGRATIONS.len();
     let Some(missing) = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..)) else {
-        return Ok(Some(DatabaseError::NewerSchema { path: path.to_owned(), found, known: known as i64 }));
+        return Ok(Some(Problem::NewerSchema { path: path.to_owned(), found, known: known as i64 }.into()));
     };
     if !missing.is_empty() {
         for step in missing {

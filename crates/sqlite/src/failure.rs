@@ -5,7 +5,12 @@ use rusqlite::ErrorCode;
 
 /// A database call failed; the message names the file and what helps.
 #[derive(Debug, thiserror::Error)]
-pub enum DatabaseError {
+#[error(transparent)]
+pub struct DatabaseError(#[from] Problem);
+
+/// What is wrong, and with which file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Problem {
     #[error("the disk of {path} is full; free some space and start again, nothing is lost")]
     DiskFull { path: String, source: rusqlite::Error },
     #[error("{path} cannot be written; check the owner and permissions of the file and its folder")]
@@ -34,7 +39,33 @@ pub enum DatabaseError {
 
 impl DatabaseError {
     /// What SQLite's error means for the file at `path`.
-    pub fn of(path: String, source: rusqlite::Error) -> Self {
+    pub(crate) fn of(path: String, source: rusqlite::Error) -> Self {
+        Self(Problem::of(path, source))
+    }
+
+    /// What the failure means to the caller.
+    pub fn kind(&self) -> StoreErrorKind {
+        match &self.0 {
+            Problem::Locked { .. } | Problem::Ending => StoreErrorKind::Transient,
+            Problem::Damaged { .. } | Problem::Unreadable { .. } => StoreErrorKind::Corrupt,
+            Problem::DiskFull { .. }
+            | Problem::NotWritable { .. }
+            | Problem::Io { .. }
+            | Problem::NewerSchema { .. }
+            | Problem::Foreign { .. }
+            | Problem::Refused(_)
+            | Problem::Defect { .. } => StoreErrorKind::Permanent,
+        }
+    }
+
+    /// The failure of a store's call.
+    pub fn during(self, action: impl Into<String>) -> StoreError {
+        StoreError { action: action.into(), kind: self.kind(), source: Box::new(self) }
+    }
+}
+
+impl Problem {
+    fn of(path: String, source: rusqlite::Error) -> Self {
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull { path, source },
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
@@ -54,25 +85,5 @@ impl DatabaseError {
                 source => Self::Defect { path, source },
             },
         }
-    }
-
-    /// What the failure means to the caller.
-    pub fn kind(&self) -> StoreErrorKind {
-        match self {
-            Self::Locked { .. } | Self::Ending => StoreErrorKind::Transient,
-            Self::Damaged { .. } | Self::Unreadable { .. } => StoreErrorKind::Corrupt,
-            Self::DiskFull { .. }
-            | Self::NotWritable { .. }
-            | Self::Io { .. }
-            | Self::NewerSchema { .. }
-            | Self::Foreign { .. }
-            | Self::Refused(_)
-            | Self::Defect { .. } => StoreErrorKind::Permanent,
-        }
-    }
-
-    /// The failure of a store's call.
-    pub fn during(self, action: impl Into<String>) -> StoreError {
-        StoreError { action: action.into(), kind: self.kind(), source: Box::new(self) }
     }
 }

@@ -41,7 +41,6 @@ pub struct Embedded {
     dir: PathBuf,
     pub(crate) database: Arc<Database>,
     stores: Stores,
-    env: SharedEnv,
     /// Held for as long as this process works here.
     alive: Arc<OnceLock<File>>,
 }
@@ -62,10 +61,10 @@ impl Embedded {
         let stores = Stores {
             chunks: Arc::new(chunks::Folder::open(&dir.join("chunks"), env.now())?),
             queue: Arc::new(queue::Messages::new(database.clone(), env.clone())),
-            jobs: Arc::new(jobs::Records::new(database.clone(), env.clone())),
+            jobs: Arc::new(jobs::Records::new(database.clone(), env)),
             settings: Arc::new(settings::Records::new(database.clone())),
         };
-        Ok(Self { dir: dir.to_owned(), database, stores, env, alive: Arc::default() })
+        Ok(Self { dir: dir.to_owned(), database, stores, alive: Arc::default() })
     }
 
     /// Joins the processes that work in this directory, until all clones are dropped. If there is no other, whatever is

@@ -94,7 +94,7 @@ async fn a_full_disk_loses_nothing_and_is_named() {
     let pages = |limit: u32| {
         let database = embedded.database.clone();
         async move {
-            let pages = database.writer.lock().await;
+            let pages = database.writer().lock().await;
             pages.pragma_update(None, "max_page_count", limit).unwrap();
         }
     };
@@ -111,7 +111,7 @@ async fn a_full_disk_loses_nothing_and_is_named() {
 async fn a_file_that_another_process_holds_is_a_passing_trouble() {
     let dir = tempfile::tempdir().unwrap();
     let embedded = open(dir.path()).unwrap();
-    embedded.database.writer.lock().await.busy_timeout(Duration::from_millis(20)).unwrap();
+    embedded.database.writer().lock().await.busy_timeout(Duration::from_millis(20)).unwrap();
     let other = Connection::open(dir.path().join("host.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = embedded.stores().jobs.create(&job("job", "shop")).await.unwrap_err();

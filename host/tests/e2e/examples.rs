@@ -86,63 +86,63 @@ fn records(value: Value, found: &mut Vec<Value>) {
     }
 }
 
-#[test]
-fn the_shop_system_s_own_examples_pass_through_the_woocommerce_plugin() {
-    let samples = [
-        "woocommerce_rest_v3_official_examples.json",
-        "woocommerce_rest_v3_official_variation_examples.json",
-    ];
-    let Some(samples) = samples.into_iter().map(shared_sample).collect::<Option<Vec<_>>>() else { return };
-    let project = copy("woocommerce");
-    if !project.join("node_modules").is_dir() {
-        let installed = Command::new("npm")
-            .current_dir(&project)
-            .args(["install", "--silent", "--no-fund", "--no-audit"])
-            .status();
-        if !installed.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: `npm install` in {} failed", project.display());
-            return;
-        }
-    }
-    let place = Place::new();
-    let plugin = build(&place, &project);
-    let mut found = Vec::new();
-    for sample in samples {
-        records(serde_json::from_slice(&fs::read(sample).unwrap()).unwrap(), &mut found);
-    }
-    let export: String = found.iter().map(|record| format!("{record}\n")).collect();
-    place.write("export.jsonl", &export);
-    let first = run(&place, &[&plugin]);
-    assert_eq!(first.code, Some(0), "{first:?}");
-    let first = first.json();
-    assert_eq!(
-        (&first["total_items"], &first["processed"], &first["skipped"]),
-        (&json!(8), &json!(2), &json!(6))
-    );
-    assert_eq!(
-        first["source"]["orphans"], 6,
-        "the examples' variations are of a product that is none of them"
-    );
+mod needs_samples {
+    use super::*;
 
-    // With their product they are its variants.
-    let place = Place::new();
-    place.write("export.jsonl", export.replace("/products/22", "/products/799"));
-    let second = run(&place, &[&plugin]);
-    assert_eq!(second.code, Some(0), "{second:?}");
-    assert_eq!(second.json()["total_items"], 2);
-    let documents = place.documents();
-    let ids: Vec<_> = documents.iter().map(|document| document["_id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["794", "799"]);
-    // `date_modified_gmt` says UTC by its name alone.
-    assert_eq!(documents[0]["updated_at"], "2017-03-23T20:01:14Z");
-    let prices = json!([{ "id": "732", "price": 9 }, { "id": "733", "price": 10 }]);
-    for (variant, expected) in
-        documents[1]["variants"].as_array().unwrap().iter().zip(prices.as_array().unwrap())
-    {
+    #[test]
+    #[ignore = "needs answers of a WooCommerce shop"]
+    fn the_shop_system_s_own_examples_pass_through_the_woocommerce_plugin() {
+        let samples = [
+            "woocommerce_rest_v3_official_examples.json",
+            "woocommerce_rest_v3_official_variation_examples.json",
+        ];
+        let samples = samples.map(shared_sample);
+        let project = copy("woocommerce");
+        if !project.join("node_modules").is_dir() {
+            let mut npm = Command::new("npm");
+            npm.current_dir(&project).args(["install", "--silent", "--no-fund", "--no-audit"]);
+            assert!(npm.status().unwrap().success(), "`npm install` in {}", project.display());
+        }
+        let place = Place::new();
+        let plugin = build(&place, &project);
+        let mut found = Vec::new();
+        for sample in samples {
+            records(serde_json::from_slice(&fs::read(sample).unwrap()).unwrap(), &mut found);
+        }
+        let export: String = found.iter().map(|record| format!("{record}\n")).collect();
+        place.write("export.jsonl", &export);
+        let first = run(&place, &[&plugin]);
+        assert_eq!(first.code, Some(0), "{first:?}");
+        let first = first.json();
         assert_eq!(
-            (&variant["id"], variant["price"].as_f64()),
-            (&expected["id"], expected["price"].as_f64())
+            (&first["total_items"], &first["processed"], &first["skipped"]),
+            (&json!(8), &json!(2), &json!(6))
         );
+        assert_eq!(
+            first["source"]["orphans"], 6,
+            "the examples' variations are of a product that is none of them"
+        );
+
+        // With their product they are its variants.
+        let place = Place::new();
+        place.write("export.jsonl", export.replace("/products/22", "/products/799"));
+        let second = run(&place, &[&plugin]);
+        assert_eq!(second.code, Some(0), "{second:?}");
+        assert_eq!(second.json()["total_items"], 2);
+        let documents = place.documents();
+        let ids: Vec<_> = documents.iter().map(|document| document["_id"].as_str().unwrap()).collect();
+        assert_eq!(ids, ["794", "799"]);
+        // `date_modified_gmt` says UTC by its name alone.
+        assert_eq!(documents[0]["updated_at"], "2017-03-23T20:01:14Z");
+        let prices = json!([{ "id": "732", "price": 9 }, { "id": "733", "price": 10 }]);
+        for (variant, expected) in
+            documents[1]["variants"].as_array().unwrap().iter().zip(prices.as_array().unwrap())
+        {
+            assert_eq!(
+                (&variant["id"], variant["price"].as_f64()),
+                (&expected["id"], expected["price"].as_f64())
+            );
+        }
+        assert_eq!(documents[1]["variants"].as_array().unwrap().len(), 2);
     }
-    assert_eq!(documents[1]["variants"].as_array().unwrap().len(), 2);
 }

@@ -23,13 +23,13 @@ mod interrupt;
 mod lambda;
 mod marqo;
 mod metrics;
+mod needs_samples;
 mod order;
 mod quarantine;
 mod registry;
 mod rows;
 #[cfg(feature = "aws")]
 mod s3_source;
-mod samples;
 mod settings;
 mod supply;
 mod support;

@@ -73,17 +73,6 @@ proptest! {
 }
 
 #[test]
-fn any_interleaving_of_a_real_export_gives_the_same_documents() {
-    let Some(sample) = shared_sample("kaizoku.jsonl") else { return };
-    let export: Vec<String> = std::fs::read_to_string(sample).unwrap().lines().map(str::to_owned).collect();
-    let expected = chunk_lines(lines(&export));
-    assert_eq!(expected.len(), 32);
-    for choices in [vec![0], vec![5, 1, 8, 3], vec![usize::MAX / 2, 17, 4, 99, 3, 1]] {
-        assert_eq!(chunk_lines(lines(&interleave(&export, &choices))), expected);
-    }
-}
-
-#[test]
 fn a_reversed_export_differs_at_most_in_the_order_of_images() {
     let mut export = three_products();
     let expected = documents(lines(&export));
@@ -108,6 +97,22 @@ fn a_file_cut_anywhere_keeps_its_complete_products() {
         let documents = chunk_lines(&export.as_bytes()[..cut]);
         for id in ["1", "2"] {
             assert_eq!(documents[id], complete[id], "cut at {cut}");
+        }
+    }
+}
+
+mod needs_samples {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs exports of real shops"]
+    fn any_interleaving_of_a_real_export_gives_the_same_documents() {
+        let export = std::fs::read_to_string(shared_sample("kaizoku.jsonl"));
+        let export: Vec<String> = export.unwrap().lines().map(str::to_owned).collect();
+        let expected = chunk_lines(lines(&export));
+        assert_eq!(expected.len(), 32);
+        for choices in [vec![0], vec![5, 1, 8, 3], vec![usize::MAX / 2, 17, 4, 99, 3, 1]] {
+            assert_eq!(chunk_lines(lines(&interleave(&export, &choices))), expected);
         }
     }
 }

@@ -39,15 +39,12 @@ pub(crate) fn guest(package: &str) -> PathBuf {
     target.join("wasm32-unknown-unknown/guest").join(package.replace('-', "_")).with_extension("wasm")
 }
 
-/// Real exports that are not part of the repository; none in a clone that has no such folder beside it.
-pub(crate) fn shared_sample(name: &str) -> Option<PathBuf> {
+/// Real exports that are not part of the repository.
+pub(crate) fn shared_sample(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let path = std::env::var_os("HOST_TEST_SHARED").map_or(root, PathBuf::from).join("samples").join(name);
-    if !path.is_file() {
-        eprintln!("skipped: there is no sample {}", path.display());
-        return None;
-    }
-    Some(path)
+    assert!(path.is_file(), "there is no sample {}; name the folder in HOST_TEST_SHARED", path.display());
+    path
 }
 
 /// A number from the environment, for the long forms of tests.

@@ -160,10 +160,7 @@ fn several_sources_are_one_export() {
 fn a_named_pipe_is_spooled() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
-    if !Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()) {
-        println!("skipped: this system has no `mkfifo`");
-        return;
-    }
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let packed = gzip(b"{\"id\":\"a\"}\n");
     let writer = std::thread::spawn({
         let pipe = pipe.clone();

@@ -4,8 +4,8 @@
 
 mod forms;
 mod modes;
+mod needs_samples;
 mod oracle;
-mod samples;
 mod speed;
 
 use host_core::model::{Grouping, job::SourceStats};

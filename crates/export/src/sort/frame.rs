@@ -5,9 +5,13 @@ use std::io::{self, BufRead};
 /// A record with a key to sort by. What the other parts mean is the user's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
+    /// What frames are sorted by.
     pub key: u64,
+    /// A number of the caller's.
     pub a: u64,
+    /// Another one.
     pub b: u64,
+    /// Bytes of the caller's.
     pub body: &'a [u8],
 }
 

@@ -25,6 +25,7 @@ pub struct SortOptions {
 }
 
 impl SortOptions {
+    /// The part of an export's options that sorting needs.
     pub fn of(options: &Options) -> Self {
         Self {
             scratch: Scratch::new(options.scratch_dir.clone()),
@@ -35,10 +36,12 @@ impl SortOptions {
         }
     }
 
+    /// With another amount of memory, in bytes.
     pub fn with_memory(self, memory: usize) -> Self {
         Self { memory, ..self }
     }
 
+    /// Where temporary files are made.
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
     }
@@ -57,10 +60,12 @@ pub struct Sorter {
 }
 
 impl Sorter {
+    /// An empty sorter.
     pub fn new(options: &SortOptions) -> Self {
         Self { options: options.clone(), buffer: Vec::new(), index: Vec::new(), runs: Vec::new() }
     }
 
+    /// Takes a frame; writes a temporary file if memory is full.
     pub fn push(&mut self, frame: Frame<'_>) -> Result<(), ExportError> {
         let used = self.buffer.len() + size_of_val(self.index.as_slice());
         if used + frame.body.len() > self.options.memory && !self.index.is_empty() {
@@ -71,6 +76,7 @@ impl Sorter {
         Ok(())
     }
 
+    /// Whether no frame was pushed.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty() && self.runs.is_empty()
     }

@@ -1,10 +1,10 @@
 //! The checks on AWS's stores: on strict models in memory, which decide, and on a server that stands in for AWS.
 
 mod chaos;
-mod dynoxide;
 mod idle;
 mod large;
-mod real;
+mod needs_aws;
+mod needs_dynoxide;
 mod redrive;
 mod simulation;
 mod sqs;

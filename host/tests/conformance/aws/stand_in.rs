@@ -1,6 +1,6 @@
 //! The checks on ministack, and what AWS's own programs see there.
 
-use super::{MONTH, dynoxide::Dynoxide, plant, wait};
+use super::{MONTH, needs_dynoxide::Dynoxide, plant, wait};
 use crate::{
     checks::{checks_of_chunks, checks_of_stores},
     clock::Clock,
@@ -75,8 +75,8 @@ pub(super) fn stand_in() -> Backend {
 }
 
 /// The same with the tables on dynoxide, if it is there.
-pub(super) fn with_dynoxide() -> Option<Backend> {
-    Dynoxide::start().map(|dynoxide| backend(Some(dynoxide)))
+pub(super) fn with_dynoxide() -> Backend {
+    backend(Some(Dynoxide::start()))
 }
 
 fn backend(dynoxide: Option<Dynoxide>) -> Backend {

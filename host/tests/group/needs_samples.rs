@@ -4,19 +4,17 @@ use super::{by_parent, oracle, read};
 use host_export::Mode;
 use std::path::{Path, PathBuf};
 
-fn sample(name: &str) -> Option<String> {
+fn sample(name: &str) -> String {
     let shared = std::env::var_os("HOST_TEST_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
-    let text = std::fs::read_to_string(shared.join("samples").join(name)).ok();
-    if text.is_none() {
-        println!("skipped: there is no sample `{name}`; name the folder with HOST_TEST_SHARED");
-    }
-    text
+    let path = shared.join("samples").join(name);
+    std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; name the folder in HOST_TEST_SHARED", path.display()))
 }
 
 /// Compares with the oracle, as it is and backwards; how products were put together and what was counted.
-fn check(name: &str) -> Option<(String, u64, u64, u64)> {
-    let lines: Vec<String> = sample(name)?.lines().map(str::to_owned).collect();
+fn check(name: &str) -> (String, u64, u64, u64) {
+    let lines: Vec<String> = sample(name).lines().map(str::to_owned).collect();
     let backwards: Vec<String> = lines.iter().rev().cloned().collect();
     for mode in [Mode::Auto, Mode::Spill] {
         for lines in [&lines, &backwards] {
@@ -25,10 +23,11 @@ fn check(name: &str) -> Option<(String, u64, u64, u64)> {
         }
     }
     let (_, stats) = read(lines.join("\n").as_bytes(), &by_parent(), Mode::Auto).unwrap();
-    Some((stats.grouping, stats.products, stats.rejected_lines, stats.orphans))
+    (stats.grouping, stats.products, stats.rejected_lines, stats.orphans)
 }
 
 #[test]
+#[ignore = "needs exports of real shops"]
 fn samples_are_grouped_as_their_makers_meant() {
     let cases = [
         ("kaizoku.jsonl", "adjacent", 32, 0, 0),
@@ -42,8 +41,6 @@ fn samples_are_grouped_as_their_makers_meant() {
         ("fixture_snowthen_sample_products.jsonl", "spill", 2, 1, 2),
     ];
     for (name, grouping, products, rejected, orphans) in cases {
-        if let Some(found) = check(name) {
-            assert_eq!(found, (grouping.to_owned(), products, rejected, orphans), "{name}");
-        }
+        assert_eq!(check(name), (grouping.to_owned(), products, rejected, orphans), "{name}");
     }
 }

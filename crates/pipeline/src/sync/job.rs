@@ -1,0 +1,118 @@
+//! Which job a sync is: a new one, or the one that was interrupted and is recognised by its fingerprint.
+
+use crate::ingest::ChunkBounds;
+use host_core::{
+    clock::Env,
+    model::{Digest, Job, JobId, Manifest, Operation, PluginRef, SameVersion},
+    storage::{Jobs, StoreError},
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+/// What a job does, and with what.
+#[derive(Clone, Debug)]
+pub struct JobRequest {
+    /// The platform whose products are read: `shopify`.
+    pub platform: String,
+    /// The shop.
+    pub shop_id: String,
+    /// Name of the index.
+    pub index_name: String,
+    /// What is done with documents.
+    pub operation: Operation,
+    /// The plug-in that transforms.
+    pub plugin: PluginRef,
+    /// Its configuration.
+    pub plugin_config: Value,
+    /// Names of the sources.
+    pub sources: Vec<String>,
+    /// How lines are grouped into products.
+    pub grouping: String,
+    /// Digests of the sources, or whatever else tells this input from any other.
+    pub inputs: Vec<String>,
+    /// The index that is written to, as its port names it.
+    pub target: String,
+    /// What happens to a document whose version is stored with other content.
+    pub same_version: SameVersion,
+    /// Whether the export is the whole shop.
+    pub full: bool,
+    /// How large chunks are.
+    pub bounds: ChunkBounds,
+    /// Number of lanes.
+    pub lanes: u16,
+}
+
+/// What decides the bytes of a job's chunks and what is done with them, in a form that only changes on purpose.
+#[derive(Serialize)]
+struct Fingerprint<'a> {
+    index_name: &'a str,
+    operation: &'a str,
+    plugin: String,
+    plugin_config: &'a Value,
+    grouping: &'a str,
+    inputs: &'a [String],
+    target: &'a str,
+    same_version: SameVersion,
+    full: bool,
+    chunk_documents: usize,
+    chunk_bytes: usize,
+    lanes: u16,
+}
+
+impl JobRequest {
+    /// The unfinished job of the same fingerprint, or a new one, which is not stored yet.
+    pub async fn find_or_create(self, jobs: &dyn Jobs, clock: &dyn Env) -> Result<Job, StoreError> {
+        let fingerprint = self.fingerprint();
+        if let Some(job) = jobs.find_unfinished(&self.shop_id, fingerprint).await? {
+            return Ok(job);
+        }
+        let created_at = clock.now();
+        Ok(Job {
+            id: new_id(clock, created_at),
+            platform: self.platform,
+            shop_id: self.shop_id,
+            index_name: self.index_name,
+            operation: self.operation,
+            created_at,
+            plugin: self.plugin,
+            fingerprint,
+            sources: self.sources,
+            target: self.target,
+            same_version: self.same_version,
+            full: self.full,
+        })
+    }
+
+    fn fingerprint(&self) -> Digest {
+        let decisive = Fingerprint {
+            index_name: &self.index_name,
+            operation: self.operation.as_str(),
+            plugin: self.plugin.digest.to_string(),
+            plugin_config: &self.plugin_config,
+            grouping: &self.grouping,
+            inputs: &self.inputs,
+            target: &self.target,
+            same_version: self.same_version,
+            full: self.full,
+            chunk_documents: self.bounds.documents,
+            chunk_bytes: self.bounds.bytes,
+            lanes: self.lanes,
+        };
+        Digest::of(&serde_json::to_vec(&decisive).expect("plain data serializes"))
+    }
+}
+
+/// An id that no job has; ids of later jobs sort later.
+pub fn new_id(clock: &dyn Env, created_at: Timestamp) -> JobId {
+    let mut random = [0; 10];
+    let bits = [clock.random().to_le_bytes(), clock.random().to_le_bytes()].concat();
+    random.copy_from_slice(&bits[..10]);
+    let id = uuid::Builder::from_unix_timestamp_millis(created_at.as_millisecond().unsigned_abs(), &random);
+    JobId::new(id.into_uuid().to_string()).expect("a UUID is a job id")
+}
+
+/// The platform that a plug-in reads products of; one without a platform is its own.
+pub fn platform(manifest: &Manifest) -> &str {
+    if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform }
+}
