@@ -3,7 +3,7 @@
 use crate::{FetchError, reference::Reference};
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use oci_client::secrets::RegistryAuth;
-use std::{env, fs::File, io, path::PathBuf};
+use std::{ffi::OsString, fmt, fs::File, io, path::PathBuf};
 
 const REGISTRY: &str = "HOST_OCI_REGISTRY";
 const USERNAME: &str = "HOST_OCI_USERNAME";
@@ -12,45 +12,73 @@ const PASSWORD: &str = "HOST_OCI_PASSWORD";
 /// The key of Docker Hub in Docker's configuration and credential helpers.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
-/// The credentials for the registry of a reference: those of the environment if they are for it, else those of Docker's
-/// configuration, its credential helper or store; anonymous if neither has any.
-pub(crate) fn for_registry(reference: &Reference) -> Result<RegistryAuth, FetchError> {
-    let failed = |cause: String| FetchError::Credentials { registry: reference.registry().to_owned(), cause };
-    if let Some(auth) = from_environment(reference, |name| env::var(name).ok()).map_err(failed)? {
-        return Ok(auth);
-    }
-    let folder = env::var_os("DOCKER_CONFIG")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".docker")));
-    let Some(path) = folder.map(|folder| folder.join("config.json")) else {
-        return Ok(RegistryAuth::Anonymous);
-    };
-    let config = match File::open(&path) {
-        Ok(config) => config,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(RegistryAuth::Anonymous),
-        Err(error) => return Err(failed(format!("{} cannot be read: {error}", path.display()))),
-    };
-    from_docker_config(reference, config).map_err(|cause| {
-        failed(format!("{cause}; see {}, or log in again with `docker login`", path.display()))
-    })
+/// Where the credentials for registries come from: a login for one registry, and Docker's configuration.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    registry: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    docker_config: Option<PathBuf>,
 }
 
-fn from_environment(
-    reference: &Reference,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<Option<RegistryAuth>, String> {
-    let set = |name| variable(name).filter(|value| !value.is_empty());
-    match (set(USERNAME), set(PASSWORD), set(REGISTRY)) {
-        (None, None, _) => Ok(None),
-        (Some(user), Some(password), Some(registry)) => {
-            let is_meant = registry == reference.registry() || registry == reference.host();
-            Ok(is_meant.then_some(RegistryAuth::Basic(user, password)))
+impl Credentials {
+    /// The credentials that environment variables name: `HOST_OCI_USERNAME` and `HOST_OCI_PASSWORD` for the registry
+    /// `HOST_OCI_REGISTRY`, and `config.json` in `DOCKER_CONFIG`, else in `.docker` of `HOME`.
+    pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        // Orchestrators set variables to nothing.
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let text = |name| set(name).map(|value| value.to_string_lossy().into_owned());
+        let folder = set("DOCKER_CONFIG")
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(set("HOME")?).join(".docker")));
+        Self {
+            registry: text(REGISTRY),
+            username: text(USERNAME),
+            password: text(PASSWORD),
+            docker_config: folder.map(|folder| folder.join("config.json")),
         }
-        (Some(_), Some(_), None) => Err(format!(
-            "{USERNAME} and {PASSWORD} are set without {REGISTRY}; set it to the only registry that may see them, such as {}",
-            reference.registry()
-        )),
-        _ => Err(format!("only one of {USERNAME} and {PASSWORD} is set; set both, or neither")),
+    }
+
+    /// The credentials for the registry of a reference; anonymous if there are none for it.
+    pub(crate) fn for_registry(&self, reference: &Reference) -> Result<RegistryAuth, FetchError> {
+        let failed =
+            |cause: String| FetchError::Credentials { registry: reference.registry().to_owned(), cause };
+        if let Some(login) = self.login(reference).map_err(failed)? {
+            return Ok(login);
+        }
+        let Some(path) = &self.docker_config else { return Ok(RegistryAuth::Anonymous) };
+        let config = match File::open(path) {
+            Ok(config) => config,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(RegistryAuth::Anonymous),
+            Err(error) => return Err(failed(format!("{} cannot be read: {error}", path.display()))),
+        };
+        from_docker_config(reference, config).map_err(|cause| {
+            failed(format!("{cause}; see {}, or log in again with `docker login`", path.display()))
+        })
+    }
+
+    fn login(&self, reference: &Reference) -> Result<Option<RegistryAuth>, String> {
+        match (&self.username, &self.password, &self.registry) {
+            (None, None, _) => Ok(None),
+            (Some(user), Some(password), Some(registry)) => {
+                let is_meant = registry == reference.registry() || registry == reference.host();
+                Ok(is_meant.then(|| RegistryAuth::Basic(user.clone(), password.clone())))
+            }
+            (Some(_), Some(_), None) => Err(format!(
+                "{USERNAME} and {PASSWORD} are set without {REGISTRY}; set it to the only registry that may see them, such as {}",
+                reference.registry()
+            )),
+            _ => Err(format!("only one of {USERNAME} and {PASSWORD} is set; set both, or neither")),
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("registry", &self.registry)
+            .field("docker_config", &self.docker_config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,36 +120,35 @@ mod tests {
         RegistryAuth::Basic(user.to_owned(), password.to_owned())
     }
 
-    fn environment(registry: &str, variables: &[(&str, &str)]) -> Result<Option<RegistryAuth>, String> {
-        from_environment(&reference(registry), |name| {
-            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        })
+    fn login(registry: &str, variables: &[(&str, &str)]) -> Result<Option<RegistryAuth>, String> {
+        let credentials = Credentials::from_variables(|name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
+        });
+        assert!(!format!("{credentials:?}").contains("secret"), "{credentials:?}");
+        credentials.login(&reference(registry))
     }
 
     #[test]
     fn the_environment_is_for_one_registry_alone() {
-        let login = [(USERNAME, "me"), (PASSWORD, "secret")];
-        let to = |registry| [login[0], login[1], (REGISTRY, registry)];
-        assert_eq!(environment("r.example:5000", &to("r.example:5000")), Ok(Some(basic("me", "secret"))));
+        let both = [(USERNAME, "me"), (PASSWORD, "secret")];
+        let to = |registry| [both[0], both[1], (REGISTRY, registry)];
+        assert_eq!(login("r.example:5000", &to("r.example:5000")), Ok(Some(basic("me", "secret"))));
         for other in ["r.example", "example:5000", "ghcr.io", "https://r.example:5000"] {
-            assert_eq!(environment("r.example:5000", &to(other)), Ok(None), "{other}");
+            assert_eq!(login("r.example:5000", &to(other)), Ok(None), "{other}");
         }
         for hub in ["docker.io", "index.docker.io"] {
-            assert_eq!(environment("docker.io", &to(hub)), Ok(Some(basic("me", "secret"))), "{hub}");
+            assert_eq!(login("docker.io", &to(hub)), Ok(Some(basic("me", "secret"))), "{hub}");
         }
-        assert_eq!(environment("r.example", &[]), Ok(None));
-        assert_eq!(
-            environment("r.example", &[(USERNAME, ""), (PASSWORD, ""), (REGISTRY, "r.example")]),
-            Ok(None)
-        );
+        assert_eq!(login("r.example", &[]), Ok(None));
+        assert_eq!(login("r.example", &[(USERNAME, ""), (PASSWORD, ""), (REGISTRY, "r.example")]), Ok(None));
     }
 
     #[test]
     fn half_a_login_is_an_error() {
-        let login = [(USERNAME, "me"), (PASSWORD, "secret")];
-        assert!(environment("r.example", &login).unwrap_err().contains(REGISTRY));
-        assert!(environment("r.example", &login[..1]).unwrap_err().contains("set both"));
-        assert!(environment("r.example", &login[1..]).unwrap_err().contains("set both"));
+        let both = [(USERNAME, "me"), (PASSWORD, "secret")];
+        assert!(login("r.example", &both).unwrap_err().contains(REGISTRY));
+        assert!(login("r.example", &both[..1]).unwrap_err().contains("set both"));
+        assert!(login("r.example", &both[1..]).unwrap_err().contains("set both"));
     }
 
     #[test]

@@ -55,6 +55,7 @@ mod reference;
 mod registry;
 mod signature;
 
+pub use credentials::Credentials;
 pub use error::FetchError;
 pub use lock::{Lock, Pin};
 pub use signature::{Key, Rejection};
@@ -74,6 +75,8 @@ pub struct PluginSource {
     pub lock: Option<Lock>,
     /// The key that plug-ins must be signed with; without one, they need no signature.
     pub key: Option<Key>,
+    /// The credentials for registries.
+    pub credentials: Credentials,
     /// Folder that keeps what registries sent, by digest; without one, nothing is kept.
     pub cache: Option<PathBuf>,
 }
@@ -97,7 +100,7 @@ impl PluginSource {
         let name = source.to_string_lossy();
         let (wasm, manifest) = match Reference::parse(&name)? {
             Some(reference) => {
-                let registry = Registry::new(&reference, self.limit, self.cache.as_deref())?;
+                let registry = Registry::new(&reference, self)?;
                 let Pulled { wasm, manifest } =
                     registry.pull(pinned.and_then(|(_, pin)| pin.manifest)).await?;
                 if let Some(key) = &self.key {

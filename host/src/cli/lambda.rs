@@ -5,7 +5,7 @@ use super::{
     backend::Backend,
     context::{Patience, effective, env, plugins, runtime},
     failure::{Exit, Failure},
-    supply::PluginArgs,
+    plugin_source::PluginArgs,
 };
 use crate::{
     config::{Config, StoreKind},

@@ -18,7 +18,7 @@ mod plugin;
 mod report;
 mod run;
 mod settings;
-mod supply;
+mod plugin_source;
 mod work;
 
 pub use failure::Exit;

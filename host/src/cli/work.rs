@@ -6,7 +6,7 @@ use super::{
     context::{effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     run::{interrupts, left_in_queue, stopped},
-    supply::PluginArgs,
+    plugin_source::PluginArgs,
 };
 use crate::telemetry::exporter;
 use clap::Args;

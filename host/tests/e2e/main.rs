@@ -26,12 +26,13 @@ mod metrics;
 mod needs_samples;
 mod order;
 mod quarantine;
+mod plugin_source;
+#[path = "../../../crates/plugin-source/tests/registry/mod.rs"]
 mod registry;
 mod rows;
 #[cfg(feature = "aws")]
 mod s3_source;
 mod settings;
-mod supply;
 mod support;
 mod swap;
 mod sync;

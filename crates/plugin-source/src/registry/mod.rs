@@ -5,9 +5,8 @@ mod layout;
 mod realm;
 
 use crate::{
-    FetchError,
+    Credentials, FetchError, PluginSource,
     cache::Cache,
-    credentials,
     reference::{Reference, Version, is_loopback},
 };
 use futures::TryStreamExt;
@@ -19,7 +18,7 @@ use oci_client::{
     manifest::{OciImageManifest, OciManifest},
     secrets::RegistryAuth,
 };
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 use tokio::{sync::OnceCell, time::timeout};
 
 /// Registries must accept manifests of this size; larger ones are refused.
@@ -41,17 +40,14 @@ pub(crate) struct Pulled {
 pub(crate) struct Registry<'a> {
     pub(crate) reference: &'a Reference,
     client: Client,
+    credentials: &'a Credentials,
     auth: OnceCell<RegistryAuth>,
     cache: Cache,
     limit: u64,
 }
 
 impl<'a> Registry<'a> {
-    pub(crate) fn new(
-        reference: &'a Reference,
-        limit: u64,
-        cache: Option<&Path>,
-    ) -> Result<Self, FetchError> {
+    pub(crate) fn new(reference: &'a Reference, source: &'a PluginSource) -> Result<Self, FetchError> {
         host_net::install_tls_provider();
         let protocol =
             if is_loopback(reference.host()) { ClientProtocol::Http } else { ClientProtocol::Https };
@@ -62,7 +58,14 @@ impl<'a> Registry<'a> {
             ..ClientConfig::default()
         };
         let client = Client::try_from(config).map_err(|error| answer::explain(reference, error))?;
-        Ok(Self { reference, client, auth: OnceCell::new(), cache: Cache::new(cache), limit })
+        Ok(Self {
+            reference,
+            client,
+            credentials: &source.credentials,
+            auth: OnceCell::new(),
+            cache: Cache::new(source.cache.as_deref()),
+            limit: source.limit,
+        })
     }
 
     /// The component that the reference names, or the manifest that is pinned for it.
@@ -177,7 +180,7 @@ impl<'a> Registry<'a> {
     /// Gets a token once, before the first request: later `oci-client` would go on without one.
     async fn log_in(&self) -> Result<&RegistryAuth, FetchError> {
         let log_in = || async {
-            let auth = credentials::for_registry(self.reference)?;
+            let auth = self.credentials.for_registry(self.reference)?;
             if auth != RegistryAuth::Anonymous {
                 realm::check(self.reference).await?;
             }

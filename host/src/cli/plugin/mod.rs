@@ -19,7 +19,7 @@ use super::{
     Ended, Global,
     failure::Failure,
     run::{ReplayArgs, replay},
-    supply::unlocked_supply,
+    plugin_source::unlocked_plugin_source,
 };
 use crate::{config::Config, telemetry::progress::Screen};
 use clap::Subcommand;
@@ -101,7 +101,7 @@ fn component(path: &Path) -> Result<PathBuf, Failure> {
 /// Loads a component as the settings configure it, or a project's as its `plugin.toml` does.
 fn load(workbench: &Workbench, path: &Path, config: &Config) -> Result<Plugin, Failure> {
     if path.to_string_lossy().starts_with("oci://") {
-        let component = unlocked_supply(config)?.get_one(path)?.component;
+        let component = unlocked_plugin_source(config)?.fetch_one(path)?.component;
         return workbench.load_component(&component, &config.plugin.config).map_err(Failure::usage);
     }
     if !path.is_dir() {

@@ -2,7 +2,7 @@
 
 use super::{diff::check, project, unbuilt};
 use crate::{
-    cli::{failure::Failure, supply::supply},
+    cli::{failure::Failure, plugin_source::plugin_source},
     config::Config,
 };
 use host_plugin_dev::{comparison::Comparison, shadow::Shadow, workbench::Workbench};
@@ -38,9 +38,9 @@ pub(in crate::cli) fn shadow(
 
 /// Loads the plug-in, or a project's, if it may be run: it gets real products, so the lock and the signature are for it too.
 fn trusted(workbench: &Workbench, path: &Path, config: &Config) -> Result<Plugin, Failure> {
-    let supplier = supply(config)?;
+    let source = plugin_source(config)?;
     if !path.is_dir() {
-        let component = supplier.get_one(path)?.component;
+        let component = source.fetch_one(path)?.component;
         return workbench.load_component(&component, &config.plugin.config).map_err(Failure::usage);
     }
     let project = project(path)?;
@@ -48,6 +48,6 @@ fn trusted(workbench: &Workbench, path: &Path, config: &Config) -> Result<Plugin
     if !file.exists() {
         return Err(unbuilt(LoadError::Missing { path: file }, path));
     }
-    let component = supplier.get_one(&file)?.component;
+    let component = source.fetch_one(&file)?.component;
     workbench.load_as(&component, &project.settings.config).map_err(Failure::usage)
 }
