@@ -15,10 +15,10 @@ mod jobs;
 mod lambda;
 mod output;
 mod plugin;
+mod plugin_source;
 mod report;
 mod run;
 mod settings;
-mod plugin_source;
 mod work;
 
 pub use failure::Exit;

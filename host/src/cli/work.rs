@@ -5,8 +5,8 @@ use super::{
     backend::Backend,
     context::{effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
-    run::{interrupts, left_in_queue, stopped},
     plugin_source::PluginArgs,
+    run::{interrupts, left_in_queue, stopped},
 };
 use crate::telemetry::exporter;
 use clap::Args;

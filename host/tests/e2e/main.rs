@@ -25,8 +25,8 @@ mod marqo;
 mod metrics;
 mod needs_samples;
 mod order;
-mod quarantine;
 mod plugin_source;
+mod quarantine;
 #[path = "../../../crates/plugin-source/tests/registry/mod.rs"]
 mod registry;
 mod rows;

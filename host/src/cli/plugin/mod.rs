@@ -18,8 +18,8 @@ pub(super) use shadow::shadow;
 use super::{
     Ended, Global,
     failure::Failure,
-    run::{ReplayArgs, replay},
     plugin_source::unlocked_plugin_source,
+    run::{ReplayArgs, replay},
 };
 use crate::{config::Config, telemetry::progress::Screen};
 use clap::Subcommand;
