@@ -1,6 +1,6 @@
 //! What commands share: settings, the data directory, the runtime, printing.
 
-use super::{Global, failure::Failure, supply::supply};
+use super::{Global, failure::Failure, plugin_source::plugin_source};
 use crate::config::{Config, Effective, Overrides, load};
 use host_core::{
     clock::{RealEnv, SharedEnv},
@@ -85,8 +85,8 @@ pub(super) fn plugins(config: &Config) -> Result<Plugins, Failure> {
         compiler: compiler()?,
         profile: Profile::Production,
     };
-    let supplied = supply(config)?.get(&config.plugin.files)?;
-    let components: Vec<Component> = supplied.into_iter().map(|supplied| supplied.component).collect();
+    let fetched = plugin_source(config)?.fetch(&config.plugin.files)?;
+    let components: Vec<Component> = fetched.into_iter().map(|fetched| fetched.component).collect();
     Plugins::of(&settings, &components, &config.plugin.config).map_err(plugin_failure)
 }
 

@@ -4,7 +4,7 @@ use super::{
     Ended, Global, backend,
     context::{Patience, effective, env, plugins, runtime},
     failure::{Exit, Failure},
-    supply::PluginArgs,
+    plugin_source::PluginArgs,
 };
 use crate::{
     config::{Config, StoreKind},

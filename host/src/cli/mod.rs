@@ -13,10 +13,10 @@ mod jobs;
 mod lambda;
 mod output;
 mod plugin;
+mod plugin_source;
 mod report;
 mod run;
 mod settings;
-mod supply;
 mod work;
 
 pub use failure::Exit;

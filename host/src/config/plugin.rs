@@ -8,9 +8,10 @@ use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
 pub struct PluginConfig {
     /// Plug-ins: files, or `oci://registry/repository:tag`; where several have a role, the last one takes it.
     pub files: Vec<PathBuf>,
-    /// Lock file that pins the digests of plug-ins, written by `host plugin lock`. If the default file does not exist, nothing is pinned.
-    pub lock: PathBuf,
-    /// Public key in PEM; every plug-in must be signed with it.
+    /// File with the digests that plug-ins must have, written by `host plugin lock`; it must exist. Without one named,
+    /// `plugin.lock` in the working folder, if there is one.
+    pub lock: Option<PathBuf>,
+    /// Public key, in PEM, with which every plug-in must be signed.
     pub require_signature: Option<PathBuf>,
     /// Threads that run plug-ins; 0 for one per core.
     pub threads: usize,
@@ -24,7 +25,7 @@ impl Default for PluginConfig {
     fn default() -> Self {
         Self {
             files: Vec::new(),
-            lock: PathBuf::from("plugin.lock"),
+            lock: None,
             require_signature: None,
             threads: 0,
             limits: Limits::default(),

@@ -5,12 +5,12 @@ use crate::cli::{
     context::{effective, print, print_json},
     failure::{Exit, Failure},
     output::OutputFormat,
-    supply::{PluginArgs, supply_failure, unlocked_supply},
+    plugin_source::{PluginArgs, fetch_failure, unlocked_plugin_source},
 };
 use clap::Args;
 use host_plugin_host::recognise;
-use host_plugin_source::{Lock, Supplied};
-use std::fmt::Write;
+use host_plugin_source::{FetchedPlugin, Lock};
+use std::{fmt::Write, path::Path};
 
 /// Arguments of `host plugin lock`.
 #[derive(Debug, Args)]
@@ -31,15 +31,15 @@ pub(super) fn run(global: &Global, args: &LockArgs) -> Ended {
         return Err(Failure::usage("neither the command line nor the settings name a plug-in")
             .help("host plugin lock shop.wasm"));
     }
-    let path = &config.plugin.lock;
-    let mut lock = Lock::read(path).map_err(supply_failure)?.unwrap_or_else(|| Lock::empty(path));
-    let supplied = unlocked_supply(&config)?.get(sources)?;
-    for Supplied { component, .. } in &supplied {
+    let path = config.plugin.lock.as_deref().unwrap_or(Path::new(Lock::DEFAULT));
+    let mut lock = Lock::read(path).map_err(fetch_failure)?.unwrap_or_else(|| Lock::empty(path));
+    let fetched = unlocked_plugin_source(&config)?.fetch(sources)?;
+    for FetchedPlugin { component, .. } in &fetched {
         recognise(&component.path, &component.wasm).map_err(Failure::usage)?;
     }
-    let pins: Vec<_> = supplied.into_iter().map(|Supplied { pin, .. }| pin).collect();
+    let pins: Vec<_> = fetched.into_iter().map(|FetchedPlugin { pin, .. }| pin).collect();
     pins.iter().for_each(|pin| lock.set(pin.clone()));
-    lock.write().map_err(supply_failure)?;
+    lock.write().map_err(fetch_failure)?;
     match global.output {
         OutputFormat::Json => print_json(&pins)?,
         OutputFormat::Text => {

@@ -19,8 +19,8 @@ use super::{
     Ended, Global,
     context::compiler,
     failure::Failure,
+    plugin_source::unlocked_plugin_source,
     run::{ReplayArgs, replay},
-    supply::unlocked_supply,
 };
 use crate::{config::Config, telemetry::progress::Screen};
 use clap::Subcommand;
@@ -102,7 +102,7 @@ fn component(path: &Path) -> Result<PathBuf, Failure> {
 /// Loads a component with the configuration from the settings, or a project's with the one from its `plugin.toml`.
 fn load(engine: &DevEngine, path: &Path, config: &Config) -> Result<Plugin, Failure> {
     if path.to_string_lossy().starts_with("oci://") {
-        let component = unlocked_supply(config)?.get_one(path)?.component;
+        let component = unlocked_plugin_source(config)?.fetch_one(path)?.component;
         return engine.load_component(&component, &config.plugin.config).map_err(Failure::usage);
     }
     if !path.is_dir() {

@@ -2,7 +2,7 @@
 
 use super::{diff::ensure_comparable, load_failure, project};
 use crate::{
-    cli::{context::compiler, failure::Failure, supply::supply},
+    cli::{context::compiler, failure::Failure, plugin_source::plugin_source},
     config::Config,
 };
 use host_plugin_dev::{comparison::Comparison, engine::DevEngine, shadow::Shadow};
@@ -41,9 +41,9 @@ pub(in crate::cli) fn shadow(
 
 /// Loads a plug-in, or a project's, after checking lock and signature: a shadow gets real products.
 fn load_trusted(engine: &DevEngine, path: &Path, config: &Config) -> Result<Plugin, Failure> {
-    let supplier = supply(config)?;
+    let source = plugin_source(config)?;
     if !path.is_dir() {
-        let component = supplier.get_one(path)?.component;
+        let component = source.fetch_one(path)?.component;
         return engine.load_component(&component, &config.plugin.config).map_err(Failure::usage);
     }
     let project = project(path)?;
@@ -51,6 +51,6 @@ fn load_trusted(engine: &DevEngine, path: &Path, config: &Config) -> Result<Plug
     if !file.exists() {
         return Err(load_failure(LoadError::Missing { path: file }, path));
     }
-    let component = supplier.get_one(&file)?.component;
+    let component = source.fetch_one(&file)?.component;
     engine.load_component_with(&component, &project.settings.config).map_err(Failure::usage)
 }

@@ -7,7 +7,7 @@ use crate::{
         context::{config, plugin_failure, print, print_json},
         failure::{Exit, Failure},
         output::OutputFormat,
-        supply::supply,
+        plugin_source::plugin_source,
     },
     config::Config,
 };
@@ -21,8 +21,8 @@ fn check(engine: &DevEngine, plugin: &Plugin, config: &Config) -> Result<(), Fai
     let configs = &config.plugin.config;
     let mut plugins = vec![plugin.clone(), engine.bundled(configs).map_err(Failure::usage)?];
     if check_configs(&plugins, configs).is_err() {
-        for supplied in supply(config)?.get(&config.plugin.files)? {
-            plugins.push(engine.load_component(&supplied.component, configs).map_err(Failure::usage)?);
+        for fetched in plugin_source(config)?.fetch(&config.plugin.files)? {
+            plugins.push(engine.load_component(&fetched.component, configs).map_err(Failure::usage)?);
         }
     }
     check_configs(&plugins, configs).map_err(plugin_failure)

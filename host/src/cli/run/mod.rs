@@ -13,7 +13,7 @@ use super::{
     context::{Patience, effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     plugin::shadow,
-    supply::PluginArgs,
+    plugin_source::PluginArgs,
 };
 use crate::{
     config::{Config, GroupingMode, StoreKind, TargetIndex},
