@@ -1,4 +1,4 @@
-use host_core::{index::Archiving, model::Secret};
+use host_core::{index::ArchiveLimit, model::Secret};
 use host_index_catalog::{Bounds, TextFields};
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -100,7 +100,7 @@ impl CatalogConfig {
     }
 
     /// What may be archived.
-    pub fn archiving(&self, force: bool) -> Archiving {
-        Archiving { largest_share: self.archive_percent, force }
+    pub fn archiving(&self, force: bool) -> ArchiveLimit {
+        ArchiveLimit { max_percent: self.archive_percent, force }
     }
 }

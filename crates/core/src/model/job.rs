@@ -1,6 +1,9 @@
 //! Jobs: one sync of one shop.
 
-use crate::model::{Counts, Digest, Entry, Operation};
+use crate::{
+    index::TargetId,
+    model::{Counts, Digest, Entry, Operation},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -96,10 +99,9 @@ pub struct Job {
     pub shop_id: String,
     /// The index that is written.
     pub index_name: String,
-    /// Which kind of index that is, as [`Index::kind`](crate::index::Index::kind) calls it; empty in records that are
-    /// older than the choice.
+    /// Which index that is; empty in records that are older than the choice.
     #[serde(default)]
-    pub target: String,
+    pub target: TargetId,
     /// What the job as a whole does; removals travel in chunks of their own operation.
     pub operation: Operation,
     /// When it was created.
@@ -128,19 +130,6 @@ impl Job {
     /// Under which all objects of the job stand, without a slash at the end (seed, step 3).
     pub fn folder(&self) -> String {
         folder(&self.platform, &self.shop_id, &self.id)
-    }
-
-    /// Whether it writes to the index of this kind. Records that are older than the choice mean any, and those that are older
-    /// than telling several of a kind apart mean each of them.
-    pub fn is_for(&self, kind: &str) -> bool {
-        self.target.is_empty()
-            || self.target == kind
-            || kind.split_once(':').is_some_and(|(general, _)| general == self.target)
-    }
-
-    /// The kind of index that it writes to, as the setting `target` calls it.
-    pub fn target_kind(&self) -> &str {
-        self.target.split(':').next().unwrap_or_default()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::ingest::{
     run::IngestFault,
 };
 use host_core::{
-    index::{Archiving, IndexError, NotArchived},
+    index::{ArchiveLimit, IndexError, ArchiveRefusal},
     model::{Counts, DocumentId, Job, JobId, Operation, Quarantined, Seal, SourceStats},
     storage::{StoreError, Stores},
 };
@@ -106,9 +106,9 @@ impl Plan {
     }
 
     /// Why the documents may not leave the index, if that is so.
-    pub fn refusal(&self, archiving: Archiving) -> Option<NotArchived> {
-        let ingesting = self.ingesting.clone().map(NotArchived::Ingesting);
-        ingesting.or_else(|| archiving.refusal(self.missing, self.active()).map(NotArchived::Share))
+    pub fn refusal(&self, archiving: ArchiveLimit) -> Option<ArchiveRefusal> {
+        let ingesting = self.ingesting.clone().map(ArchiveRefusal::Ingesting);
+        ingesting.or_else(|| archiving.refusal(self.missing, self.active()).map(ArchiveRefusal::Share))
     }
 
     /// The ids of the documents, in their order.

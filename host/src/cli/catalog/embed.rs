@@ -9,7 +9,7 @@ use crate::{
     },
     config::Config,
 };
-use host_core::{index::Target, text::count};
+use host_core::{index::WriteTarget, text::count};
 use host_index_catalog::{Catalog, EmbedError, EmbedOptions, EmbedReport, Embedder, Hit};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) async fn run(
     global: &Global,
     config: &Config,
     catalog: &Catalog,
-    target: &Target,
+    target: &WriteTarget,
     watch: bool,
 ) -> Ended {
     let (embedder, env) = (embedder(config)?, env());
@@ -67,7 +67,7 @@ fn sentence(report: &EmbedReport) -> String {
 pub(super) async fn similar(
     config: &Config,
     catalog: &Catalog,
-    target: &Target,
+    target: &WriteTarget,
     text: &str,
     limit: usize,
 ) -> Result<Vec<Hit>, Failure> {

@@ -12,7 +12,7 @@ use super::{
 use crate::config::{Config, TargetIndex};
 use clap::Subcommand;
 use host_core::{
-    index::{Index, NotArchived, Target},
+    index::{Index, ArchiveRefusal, WriteTarget},
     model::{DocumentId, Job},
     storage::{JobSnapshot, Stores},
     text::count,
@@ -111,7 +111,7 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
                     catalog.search(&target, &text, limit).await.map_err(index_failure)?
                 };
                 if hits.is_empty() {
-                    let Target { shop_id, index_name, .. } = &target;
+                    let WriteTarget { shop_id, index_name, .. } = &target;
                     eprintln!(
                         "nothing in the catalog of {shop_id}, index {index_name}, is found by `{text}`"
                     );
@@ -140,7 +140,7 @@ struct Status<'a> {
     loads: Vec<Load>,
 }
 
-async fn status(global: &Global, catalog: &Catalog, target: &Target) -> Ended {
+async fn status(global: &Global, catalog: &Catalog, target: &WriteTarget) -> Ended {
     let summary = catalog.summary(target).await.map_err(index_failure)?;
     let loads = catalog.loads(target, 10).await.map_err(index_failure)?;
     if global.output == OutputFormat::Json {
@@ -206,7 +206,7 @@ async fn one_shop(config: &Config, stores: &Stores) -> Result<(), Failure> {
 }
 
 /// The newest job of a shop and index whose export was the whole shop.
-async fn last_full_job(stores: &Stores, target: &Target, kind: TargetIndex) -> Result<JobSnapshot, Failure> {
+async fn last_full_job(stores: &Stores, target: &WriteTarget, kind: TargetIndex) -> Result<JobSnapshot, Failure> {
     let jobs = stores.jobs.list(Some(&target.shop_id), usize::MAX).await.map_err(store_failure)?;
     let is_full =
         |job: &Job| job.full && job.index_name == target.index_name && job.target_kind() == kind.as_str();
@@ -217,7 +217,7 @@ async fn last_full_job(stores: &Stores, target: &Target, kind: TargetIndex) -> R
 }
 
 async fn list_unseen(global: &Global, stores: &Stores, catalog: &Catalog, job: &JobSnapshot) -> Ended {
-    let target = Target::of(&job.job);
+    let target = WriteTarget::of(&job.job);
     let mut all = unseen(catalog, &target).await?;
     let refused = archive::refused(stores, job, &all).await.map_err(server::failure)?;
     all.retain(|id| !refused.contains(id));
@@ -225,7 +225,7 @@ async fn list_unseen(global: &Global, stores: &Stores, catalog: &Catalog, job: &
     show_missing(global, &all, active, job)
 }
 
-async fn unseen(catalog: &Catalog, target: &Target) -> Result<Vec<String>, Failure> {
+async fn unseen(catalog: &Catalog, target: &WriteTarget) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     loop {
         let after = all.last().map_or("", String::as_str);
@@ -242,11 +242,11 @@ async fn keep_refused(stores: &Stores, catalog: &Catalog, job: &JobSnapshot) -> 
     if job.counts.failed == 0 {
         return Ok(());
     }
-    let target = Target::of(&job.job);
+    let target = WriteTarget::of(&job.job);
     let unseen = unseen(catalog, &target).await?;
     let refused = archive::refused(stores, job, &unseen).await.map_err(server::failure)?;
     let refused: Vec<DocumentId> = refused.into_iter().filter_map(|id| DocumentId::new(id).ok()).collect();
-    catalog.touch(&target, &refused).await.map_err(index_failure)
+    catalog.mark_seen(&target, &refused).await.map_err(index_failure)
 }
 
 async fn list_missing(global: &Global, config: &Config, backend: &Backend, job: &JobSnapshot) -> Ended {
@@ -263,7 +263,7 @@ fn show_missing(global: &Global, ids: &[String], active: u64, job: &JobSnapshot)
     let Job { id, shop_id, index_name, .. } = &job.job;
     let (missing, active) = (count(ids.len() as u64), count(active));
     eprintln!("{missing} of {active} products of {shop_id}, index {index_name}, are not in job {id}");
-    if let Some(reason) = NotArchived::after(job) {
+    if let Some(reason) = ArchiveRefusal::after(job) {
         eprintln!("nothing of it is archived: {reason}");
     }
     Ok(Exit::Completed)
@@ -304,29 +304,29 @@ async fn archive(
 }
 
 /// Why nothing is archived, and what to do.
-fn refused(job: &JobSnapshot, reason: &NotArchived, target: TargetIndex) -> Failure {
+fn refused(job: &JobSnapshot, reason: &ArchiveRefusal, target: TargetIndex) -> Failure {
     let message = format!("nothing is archived after job {}: {reason}", job.job.id);
     let otherwise = || match reason {
-        NotArchived::NotEnded => {
+        ArchiveRefusal::NotEnded => {
             format!(
                 "wait until they are, which `host jobs watch {}` shows, and archive then: `host work` writes them",
                 job.job.id
             )
         }
-        NotArchived::Failed(_) => "mend what failed and run the full sync again".to_owned(),
+        ArchiveRefusal::Failed(_) => "mend what failed and run the full sync again".to_owned(),
         _ => "run the full sync again".to_owned(),
     };
     Failure::usage(message).help(forcing(job, reason, target).unwrap_or_else(otherwise))
 }
 
 /// How a reason can be looked into and overruled, if it can.
-fn forcing(job: &JobSnapshot, reason: &NotArchived, target: TargetIndex) -> Option<String> {
+fn forcing(job: &JobSnapshot, reason: &ArchiveRefusal, target: TargetIndex) -> Option<String> {
     let (flag, does) = match target {
         TargetIndex::Catalog => ("", "archives"),
         TargetIndex::Marqo => (" --target marqo", "removes"),
     };
     let Job { shop_id, index_name, .. } = &job.job;
-    reason.may_be_forced().then(|| {
+    reason.is_overridable().then(|| {
         format!(
             "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists what would go, nothing that failed \
              among it, and with `--force` in the place of `--dry-run` it {does} that"
@@ -341,21 +341,21 @@ async fn archive_after(
     catalog: &Catalog,
     job: &JobSnapshot,
     force: bool,
-) -> Result<Result<Archived, NotArchived>, Failure> {
-    let target = Target::of(&job.job);
-    let reason = NotArchived::after(job).filter(|reason| !(force && reason.may_be_forced()));
+) -> Result<Result<Archived, ArchiveRefusal>, Failure> {
+    let target = WriteTarget::of(&job.job);
+    let reason = ArchiveRefusal::after(job).filter(|reason| !(force && reason.is_overridable()));
     let archived = match reason {
         Some(reason) => Err(reason),
         None => {
             keep_refused(stores, catalog, job).await?;
             let archived = catalog.archive(&target, config.catalog.archiving(force)).await;
-            archived.map_err(index_failure)?.map_err(NotArchived::Share)
+            archived.map_err(index_failure)?.map_err(ArchiveRefusal::Share)
         }
     };
     let (products, remark) = match &archived {
         Ok(Archived { products, held: 0 }) => (*products, None),
         Ok(archived) => (archived.products, Some(sentence(archived))),
-        Err(NotArchived::NotFull) => (0, None),
+        Err(ArchiveRefusal::NotFull) => (0, None),
         Err(reason) => (0, Some(format!("nothing archived: {reason}"))),
     };
     let before = catalog.loads(&target, usize::MAX).await.map_err(index_failure)?;
@@ -401,7 +401,7 @@ pub(super) async fn after_sync(
     };
     match told {
         Ok(told) => told.iter().for_each(|told| eprintln!("{told}")),
-        Err(NotArchived::NotFull) => {}
+        Err(ArchiveRefusal::NotFull) => {}
         Err(reason) => {
             eprintln!("warning: nothing was archived: {reason}");
             forcing(job, &reason, config.target).iter().for_each(|help| eprintln!("  help: {help}"));

@@ -11,7 +11,7 @@ use crate::{
     config::Config,
 };
 use host_core::{
-    index::{Archiving, NotArchived},
+    index::{ArchiveLimit, ArchiveRefusal},
     model::{Digest, DocumentId, Job, JobStatus, Operation, SameVersion},
     storage::JobSnapshot,
     text::count,
@@ -101,11 +101,11 @@ pub(super) async fn remove(
     config: &Config,
     backend: &Backend,
     job: &JobSnapshot,
-    archiving: Archiving,
+    archiving: ArchiveLimit,
     worker: Option<&Arc<Worker>>,
     cancel: &CancellationToken,
-) -> Result<Result<Removed, NotArchived>, Failure> {
-    let reason = NotArchived::after(job).filter(|reason| !(archiving.force && reason.may_be_forced()));
+) -> Result<Result<Removed, ArchiveRefusal>, Failure> {
+    let reason = ArchiveRefusal::after(job).filter(|reason| !(archiving.force && reason.is_overridable()));
     if let Some(reason) = reason {
         return Ok(Err(reason));
     }

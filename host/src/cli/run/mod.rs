@@ -23,7 +23,7 @@ use clap::Args;
 use host_core::{
     clock::SharedEnv,
     error::chain,
-    index::Target,
+    index::WriteTarget,
     model::{Digest, JobId, Operation},
     plugin::Transform,
 };
@@ -221,7 +221,7 @@ impl Run<'_> {
             return Ok(());
         }
         let backend = self.open().await?;
-        let target = Target {
+        let target = WriteTarget {
             shop_id: self.shop.to_owned(),
             index_name: index_name.to_owned(),
             job_id: String::new(),
