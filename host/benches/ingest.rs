@@ -6,6 +6,7 @@
 
 use cpu_time::ProcessTime;
 use futures::{StreamExt, stream};
+use host_core::storage::Storage;
 use host_core::{
     clock::RealEnv,
     model::{Digest, Job, JobId, Operation, Product, SameVersion},

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 
 /// Package and file name of each plug-in.
-const PLUGINS: [(&str, &str); 2] = [("guest-transform", "shopify.wasm"), ("guest-validate", "validate.wasm")];
+const PLUGINS: [(&str, &str); 2] =
+    [("shopify-plugin", "shopify.wasm"), ("default-validator", "validate.wasm")];
 
 pub(crate) fn run() -> Result<()> {
     plugins()?;

@@ -4,4 +4,5 @@
 pub mod archive;
 pub mod fault;
 pub mod ingest;
+pub mod sync;
 pub mod worker;

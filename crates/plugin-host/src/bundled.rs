@@ -3,8 +3,8 @@
 use crate::{Configs, LoadError, Loader, Plugin};
 use std::path::Path;
 
-/// The component, built from `guest-validate` together with the host.
-pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest_validate.wasm"));
+/// The component, built from `plugins/default-validator` together with the host.
+pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/default_validator.wasm"));
 
 /// What messages call it.
 pub const PATH: &str = "<bundled validate>";

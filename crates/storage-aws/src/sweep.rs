@@ -3,11 +3,13 @@
 
 use super::jobs::Records;
 use host_core::{
+    clock::SharedEnv,
+    error::chain,
     model::JobId,
     storage::{Queue, StoreError},
 };
 use serde::Serialize;
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 /// Looks after the jobs of an environment. Any number may run at once.
 pub struct Sweeper {
@@ -61,5 +63,27 @@ impl Sweeper {
             }
         }
         Ok(swept)
+    }
+
+    /// Sweeps at an interval, for as long as it is polled; of many processes one at a time.
+    pub(crate) async fn run(&self, interval: Duration, clock: &SharedEnv) -> Infallible {
+        loop {
+            clock.sleep(interval).await;
+            let swept = async {
+                match self.is_due(interval).await? {
+                    true => self.sweep().await,
+                    false => Ok(Swept::default()),
+                }
+            };
+            match swept.await {
+                Ok(swept) if swept.is_empty() => {}
+                Ok(Swept { sent, settled, ended, abandoned }) => {
+                    tracing::warn!(sent, settled, ?ended, ?abandoned, "repaired what dead processes left");
+                }
+                Err(error) => {
+                    tracing::warn!(cause = chain(&error), "the recovery sweep failed; it is tried again")
+                }
+            }
+        }
     }
 }

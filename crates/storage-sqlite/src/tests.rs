@@ -1,6 +1,7 @@
 //! What only this backend promises: how it meets a directory or a file that it cannot use, and how it keeps waiting short.
 
 use super::{Embedded, chunks::Folder};
+use host_core::storage::Storage;
 use host_core::{
     clock::{Env, RealEnv},
     model::{
@@ -180,7 +181,7 @@ async fn what_a_dead_process_held_is_free_for_a_lone_one() {
     let dir = tempfile::tempdir().unwrap();
     let hour = Duration::from_secs(3600);
     let (job, first) = (job("job", "shop"), open(dir.path()).unwrap());
-    first.join().await.unwrap();
+    first.register().await.unwrap();
     let stores = first.stores();
     stores.jobs.create(&job).await.unwrap();
     stores.jobs.add_chunk(&chunk(&job.id, 0)).await.unwrap();
@@ -189,14 +190,14 @@ async fn what_a_dead_process_held_is_free_for_a_lone_one() {
     stores.jobs.claim(&job.id, 0, hour).await.unwrap();
 
     let second = open(dir.path()).unwrap();
-    second.join().await.unwrap();
+    second.register().await.unwrap();
     let held = second.stores().jobs.claim(&job.id, 0, hour).await.unwrap();
     assert!(matches!(held, Claim::Held { .. }), "the first one lives: {held:?}");
     assert!(second.stores().queue.receive("shop", 1, hour).await.unwrap().is_empty());
 
     drop((first, stores, second));
     let third = open(dir.path()).unwrap();
-    third.join().await.unwrap();
+    third.register().await.unwrap();
     assert_eq!(third.stores().queue.receive("shop", 1, hour).await.unwrap().len(), 1);
     assert!(matches!(third.stores().jobs.claim(&job.id, 0, hour).await.unwrap(), Claim::Won { .. }));
 }

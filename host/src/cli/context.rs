@@ -10,6 +10,7 @@ use host_export::Remote;
 use host_index_catalog::Catalog;
 use host_index_marqo::Marqo;
 use host_plugin_host::{Cache, Component, OpenError, Plugins, Profile, Settings};
+use host_sqlite::Database;
 use host_storage_sqlite::Embedded;
 use serde::Serialize;
 use std::{
@@ -41,19 +42,13 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// What opens those of the sources that are in S3, if there are any. Reading blocks: never on a thread of the runtime.
-#[cfg(feature = "aws")]
 pub(super) async fn remote(config: &Config, sources: &[String]) -> Option<Arc<dyn Remote>> {
     use host_storage_aws::{Clients, S3Objects};
     if !sources.iter().any(|source| source.starts_with("s3://")) {
         return None;
     }
-    let clients = Clients::connect(&config.aws.options()).await;
+    let clients = Clients::connect(&config.aws).await;
     Some(Arc::new(S3Objects::new(clients.s3)))
-}
-
-#[cfg(not(feature = "aws"))]
-pub(super) async fn remote(_: &Config, _: &[String]) -> Option<Arc<dyn Remote>> {
-    None
 }
 
 /// Opens the data directory, making it if `create`.
@@ -124,11 +119,11 @@ pub(super) fn marqo(
 }
 
 /// The catalog that the settings name; without an address, the one in the data directory, if there is one.
-pub(super) fn catalog(config: &Config, embedded: Option<&Embedded>) -> Result<Catalog, Failure> {
+pub(super) fn catalog(config: &Config, database: Option<&Arc<Database>>) -> Result<Catalog, Failure> {
     let settings = &config.catalog;
-    let catalog = match (&settings.url, embedded) {
+    let catalog = match (&settings.url, database) {
         (Some(url), _) => Catalog::postgres(url, settings.connections, env()).map_err(Failure::usage)?,
-        (None, Some(embedded)) => Catalog::sqlite(embedded.database().clone(), env()),
+        (None, Some(database)) => Catalog::sqlite(database.clone(), env()),
         (None, None) => {
             return Err(Failure::usage(
                 "the catalog in a data directory cannot be written from many machines",

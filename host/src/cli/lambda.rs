@@ -1,8 +1,7 @@
 //! `host lambda`: the indexing half as an AWS Lambda function behind an SQS event source.
 
 use super::{
-    Ended, Global,
-    backend::Backend,
+    Ended, Global, backend,
     context::{Patience, effective, env, plugins, runtime},
     failure::{Exit, Failure},
     supply::PluginArgs,
@@ -50,22 +49,17 @@ pub(super) fn run(global: &Global, args: &LambdaArgs) -> Ended {
     let config: Config = effective(global, &overrides)?.config;
     let plugins = plugins(&config)?;
     runtime()?.block_on(async {
-        let backend = Backend::open(&config, false).await?;
-        let index = backend.index(&config, Patience::OfWorker)?;
-        let Backend::Aws(aws) = &backend else {
-            return Err(Failure::usage("a function works on the stores in AWS alone"));
-        };
-        let (validate, version) = (plugins.validate(), plugins.version());
-        let settings = backend.worker_settings(&config);
-        let worker = Worker::new(backend.stores(), index, validate, version, env(), settings);
+        let aws = backend::aws(&config).await;
+        let index = backend::Backend::open(&config, false).await?.index(&config, Patience::OfWorker)?;
+        let worker = backend::worker(&aws, &config, index, &plugins);
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
         // A long invocation measures more than the collector keeps until its end.
         tokio::spawn(exporter.clone().run(env()));
         let function = Function {
             worker: Arc::new(worker),
-            aws: aws.clone(),
+            aws,
             exporter,
-            reserve: Duration::from_secs(config.aws.lambda_reserve_seconds.into()),
+            reserve: config.aws.lambda_reserve(),
             env: env(),
         };
         let handle = |event: LambdaEvent<SqsEvent>| function.handle(event);

@@ -2,7 +2,6 @@
 //!
 //! A variable names its key in capitals, with `__` between section and key: `HOST_SHOP`, `HOST_INGEST__LANES`.
 
-mod aws;
 mod catalog;
 mod explain;
 mod ingest;
@@ -12,7 +11,6 @@ mod plugin;
 mod telemetry;
 mod worker;
 
-pub use aws::AwsConfig;
 pub use catalog::{CatalogConfig, EmbeddingsConfig};
 pub use ingest::{GroupingMode, IngestConfig};
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
@@ -21,6 +19,7 @@ pub use plugin::PluginConfig;
 pub use telemetry::TelemetryConfig;
 pub use worker::WorkerConfig;
 
+use host_storage_aws::AwsConfig;
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU16, path::PathBuf};
 

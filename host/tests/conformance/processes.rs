@@ -1,6 +1,7 @@
 //! Several processes on one data directory, some of them dying at any step.
 
 use crate::make::{chunk, id, processed, seal, write};
+use host_core::storage::Storage;
 use host_core::{
     clock::{Env, RealEnv},
     index::{Index, WriteTarget},

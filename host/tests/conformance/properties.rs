@@ -183,7 +183,6 @@ fn counters_equal_a_recount_and_a_job_ends_once() {
     recount(embedded);
 }
 
-#[cfg(feature = "aws")]
 #[test]
 fn counters_equal_a_recount_and_a_job_ends_once_on_single_items() {
     recount(crate::aws::model);

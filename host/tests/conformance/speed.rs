@@ -1,6 +1,7 @@
 //! Figures, not checks: `cargo test --release --test conformance -- --ignored --nocapture speed`.
 
 use crate::make::{MINUTE, chunk, write};
+use host_core::storage::Storage;
 use host_core::{
     clock::RealEnv,
     index::{Index, WriteTarget, Write},

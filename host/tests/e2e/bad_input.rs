@@ -59,7 +59,7 @@ fn a_plugin_that_is_cut_off() {
 #[test]
 fn a_plugin_without_the_transform_role() {
     let place = Place::new();
-    let ran = with_plugin(&place, &guest("guest-validate"));
+    let ran = with_plugin(&place, &guest("default-validator"));
     assert_eq!(ran.code, Some(2), "{ran:?}");
     insta::assert_snapshot!(said(&place, &ran));
 }

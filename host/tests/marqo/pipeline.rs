@@ -2,6 +2,7 @@
 //! stores, write protection, and 20,000 items, of which many are versions of one document.
 
 use crate::{storm, support::random, waiting::Waiting};
+use host_core::storage::Storage;
 use host_core::{
     clock::{Env, SharedEnv},
     index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, WriteTarget, Write},

@@ -75,7 +75,7 @@ async fn a_loop_ends_after_its_instructions() {
 /// The plug-in's own golden files, through the component.
 #[tokio::test]
 async fn golden_files_pass_with_equal_instruction_counts() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-transform/tests/golden");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/shopify/tests/golden");
     for (name, config) in [
         (
             "jacket",

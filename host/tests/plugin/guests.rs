@@ -11,7 +11,7 @@ pub(crate) static EVIL: LazyLock<PathBuf> = LazyLock::new(|| build("guest-evil",
 
 /// The guest for Shopify's exports.
 pub(crate) static TRANSFORM: LazyLock<PathBuf> =
-    LazyLock::new(|| build("guest-transform", "wasm32-unknown-unknown"));
+    LazyLock::new(|| build("shopify-plugin", "wasm32-unknown-unknown"));
 
 /// The guest that tries what WASI has, by the standard library.
 pub(crate) static PROBE: LazyLock<PathBuf> = LazyLock::new(|| build("guest-probe", "wasm32-wasip2"));

@@ -171,7 +171,7 @@ fn host_bench() -> Step {
 
 fn native_bench() -> Step {
     Step::cargo("measuring the native transform")
-        .words("bench --quiet -p guest-transform --bench native --profile guest --")
+        .words("bench --quiet -p shopify-plugin --bench native --profile guest --")
 }
 
 /// High-water mark of a process's resident memory in kB; 0 once it is gone.

@@ -8,12 +8,14 @@ use std::{sync::Arc, time::Duration};
 mod chunks;
 mod given_up;
 mod jobs;
+mod lifecycle;
 mod queue;
 mod settings;
 
 pub use chunks::{Chunks, Put};
 pub use given_up::{AttemptError, Evidence, GivenUp};
 pub use jobs::{ChunkOutcome, Claim, JobSnapshot, Jobs};
+pub use lifecycle::{IngestGuard, Storage};
 pub use queue::{DeadLetter, Delivery, HeldLetter, Queue, Receipt};
 pub use settings::{IndexDocument, Settings};
 

@@ -6,6 +6,7 @@ use crate::ingest::{
     publish::Publisher,
 };
 use async_trait::async_trait;
+use host_core::storage::Storage;
 use host_core::{
     clock::{RealEnv, SharedEnv},
     index::{ArchiveLimit, Index, IndexError, ArchiveRefusal, Outcome, Removal, StoredVersion, TargetId, WriteTarget, Write},

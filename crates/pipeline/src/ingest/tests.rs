@@ -6,6 +6,7 @@ use super::{
     run::{IngestFault, IngestSettings, Published, Read, ingest},
 };
 use async_trait::async_trait;
+use host_core::storage::Storage;
 use host_core::{
     clock::RealEnv,
     model::{

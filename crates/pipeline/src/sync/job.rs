@@ -1,6 +1,6 @@
 //! Which job a sync is: a new one, or the one that was interrupted and is recognised by its fingerprint.
 
-use crate::ingest::ChunkBounds;
+use crate::ingest::chunk::ChunkBounds;
 use host_core::{
     clock::Env,
     model::{Digest, Job, JobId, Manifest, Operation, PluginRef, SameVersion},

@@ -2,6 +2,7 @@
 
 use super::{Until, Worker, WorkerSettings};
 use async_trait::async_trait;
+use host_core::storage::Storage;
 use host_core::{
     clock::{Env, SharedEnv},
     index::{Index, IndexError, Outcome, Precondition, Removal, StoredVersion, TargetId, WriteTarget, Write},

@@ -2,7 +2,11 @@
 
 use super::{Records, after, from_micros, keys, micros, name};
 use crate::table::{Condition, TableError, Update, Updated};
-use host_core::{model::Job, storage::StoreError};
+use async_trait::async_trait;
+use host_core::{
+    model::Job,
+    storage::{IngestGuard, StoreError},
+};
 use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +31,17 @@ impl Ingesting {
         self.heartbeat.abort();
         let ended = self.records.put_ingest_lease(&self.job, &self.holder, Duration::ZERO).await;
         ended.map(drop).map_err(|error| error.during(format!("ending the ingest of job {}", self.job.id)))
+    }
+}
+
+#[async_trait]
+impl IngestGuard for Ingesting {
+    async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    async fn release(self: Box<Self>) -> Result<(), StoreError> {
+        self.end().await
     }
 }
 

@@ -270,7 +270,7 @@ fn show_missing(global: &Global, ids: &[String], active: u64, job: &JobSnapshot)
 }
 
 async fn remove(config: &Config, backend: &Backend, job: &JobSnapshot, force: bool) -> Ended {
-    backend.join().await.map_err(store_failure)?;
+    backend.storage().register().await.map_err(store_failure)?;
     let worker = backend.worker(config, &plugins(config)?)?;
     let cancel = CancellationToken::new();
     tokio::spawn(interrupts(cancel.clone()));

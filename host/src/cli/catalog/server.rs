@@ -6,7 +6,7 @@ use crate::{
         context::{Patience, env, store_failure},
         failure::Failure,
         jobs::get,
-        run::{job::new_id, stopped},
+        run::stopped,
     },
     config::Config,
 };
@@ -112,7 +112,7 @@ pub(super) async fn remove(
     let stores = backend.stores();
     let removal = removal(&job.job);
     // What died while it ingested is ended by this; who ingests now is waited for, or the reason for doing nothing.
-    let (superseded, begun) = backend.begin_ingest(&removal).await.map_err(store_failure)?;
+    let (superseded, begun) = backend.storage().acquire_ingest(&removal).await.map_err(store_failure)?;
     for id in superseded {
         eprintln!("job {id} was interrupted and can no longer be gone on with: run its command again");
     }
@@ -136,7 +136,7 @@ pub(super) async fn remove(
         published = published => published,
         () = cancel.cancelled() => Ok(Ok(Some(Removed::Interrupted))),
     };
-    begun.end().await?;
+    begun.release().await.map_err(store_failure)?;
     let worker = match published? {
         Err(reason) => return Ok(Err(reason)),
         Ok(Some(removed)) => return Ok(Ok(removed)),
@@ -161,7 +161,7 @@ async fn plan(config: &Config, backend: &Backend, job: &JobSnapshot, keep: bool)
 fn removal(job: &Job) -> Job {
     let (env, created_at) = (env(), env().now());
     Job {
-        id: new_id(env.as_ref(), created_at),
+        id: host_pipeline::sync::new_id(env.as_ref(), created_at),
         operation: Operation::DeleteDocuments,
         created_at,
         fingerprint: Digest::of_parts([b"archive".as_slice(), job.id.as_str().as_bytes()]),

@@ -1,9 +1,9 @@
 //! `host run`: ingest and index in one process.
 
-mod course;
-pub(super) mod job;
+mod job;
 mod read;
 mod replay;
+mod run_job;
 
 pub(super) use replay::{ReplayArgs, replay};
 
@@ -114,14 +114,14 @@ impl From<RunOperation> for Operation {
     }
 }
 
-/// Which halves of the work a command does.
+/// Which stages of the work a command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Halves {
-    Both,
+pub(super) enum Stages {
+    IngestAndWork,
     Ingest,
 }
 
-pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Screen) -> Ended {
+pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Screen) -> Ended {
     let RunArgs { sources, full, reading: args } = args;
     let mut overrides = global.overrides();
     overrides
@@ -146,7 +146,7 @@ pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Scree
             global,
             config: &config,
             operation: args.operation.into(),
-            halves,
+            stages,
             shop: &shop,
             plugins: &plugins,
             shadow: shadow.as_ref(),
@@ -164,7 +164,7 @@ struct Run<'a> {
     global: &'a Global,
     config: &'a Config,
     operation: Operation,
-    halves: Halves,
+    stages: Stages,
     shop: &'a str,
     plugins: &'a Plugins,
     shadow: Option<&'a Arc<Shadow>>,
@@ -193,16 +193,16 @@ impl Run<'_> {
     async fn sync(&self, sources: &[String]) -> Ended {
         let transform = self.transform()?;
         let index_name = self.index_name(transform.as_ref())?;
-        self.ready(&index_name).await?;
+        self.preflight(&index_name).await?;
         let reading = Arc::new(Progress::default());
         let Some(plan) = self.scan(sources, &transform, &reading).await? else {
             return Ok(Exit::Interrupted);
         };
         let backend = self.open().await?;
         let inputs = plan.digests().iter().map(Digest::to_string).collect();
-        let origin = Origin { sources, strategy: plan.strategy(), inputs };
+        let origin = Origin { sources, grouping: plan.strategy(), inputs };
         let job = self.job(&backend, &origin, transform.as_ref(), index_name).await?;
-        self.carry(&backend, job, transform, &reading, |ahead| reader::start(plan, ahead)).await
+        self.run_job(&backend, job, transform, &reading, |ahead| reader::start(plan, ahead)).await
     }
 
     /// The transform role, without which nothing is ingested.
@@ -215,7 +215,7 @@ impl Run<'_> {
 
     /// Whether the server can be written to, before a long export is read for it. One that is down only for now is told of:
     /// the worker waits for it.
-    async fn ready(&self, index_name: &str) -> Result<(), Failure> {
+    async fn preflight(&self, index_name: &str) -> Result<(), Failure> {
         let Config { store, target, catalog, .. } = self.config;
         if (*store, *target) == (StoreKind::Embedded, TargetIndex::Catalog) && catalog.url.is_none() {
             return Ok(());
@@ -239,7 +239,7 @@ impl Run<'_> {
 
     async fn open(&self) -> Result<Backend, Failure> {
         let backend = Backend::open(self.config, true).await?;
-        backend.join().await.map_err(store_failure)?;
+        backend.storage().register().await.map_err(store_failure)?;
         Ok(backend)
     }
 }
