@@ -24,7 +24,7 @@ impl Archiver for Catalog {
             // No id is empty.
             let after = after.map_or("", DocumentId::as_str);
             let ids = self.dialect.unseen(target, target.job_created_at, after, limit).await?;
-            ids.into_iter().map(|id| DocumentId::new(id).map_err(Failed::permanent)).collect()
+            ids.into_iter().map(|id| DocumentId::new(id).map_err(Failed::permanent)).collect::<Result<_, _>>()
         };
         unseen.await.map_err(|failed: Failed| failed.during("looking for missing products in", target))
     }

@@ -3,7 +3,7 @@
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{Patience, effective, print, print_json, runtime, store_failure},
+    context::{effective, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
@@ -43,10 +43,10 @@ pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
         let backend = Backend::open(&config, false).await?;
         let newest = newest(&config, &backend.stores()).await?;
         if let (false, Some(newest)) = (is_chosen, &newest) {
-            config.target = TargetIndex::named(newest.target_kind()).unwrap_or(config.target);
+            config.target = TargetIndex::named(newest.target.kind()).unwrap_or(config.target);
         }
         let target = target(&config, newest)?;
-        let index = backend.index(&config, Patience::OfUser)?;
+        let index = backend.index(&config, RetryProfile::Interactive)?;
         if config.target == TargetIndex::Catalog {
             exists(index.as_ref(), &target, &backend.stores()).await?;
         }

@@ -16,6 +16,11 @@ pub struct ArchiveLimit {
 }
 
 impl ArchiveLimit {
+    /// Whether archiving goes on despite this refusal.
+    pub fn overrides(self, refusal: &ArchiveRefusal) -> bool {
+        self.force && refusal.is_overridable()
+    }
+
     /// The refusal if so many may not leave the index.
     pub fn refusal(self, missing: u64, active: u64) -> Option<TooManyMissing> {
         let Self { max_percent, force } = self;

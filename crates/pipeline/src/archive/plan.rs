@@ -35,7 +35,7 @@ const REFUSED: u64 = 16;
 /// Finds the documents that the index has of earlier jobs, while neither the full sync nor a later job had them. The caller has
 /// made sure that the export was the whole shop. With `keep`, the ids are kept beside the
 /// chunks, for the next full sync to compare with.
-pub async fn plan(
+pub(super) async fn plan(
     stores: &Stores,
     index: &dyn Index,
     job: &JobSnapshot,
@@ -196,8 +196,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// What the removal of a document says; none if the document is not to be removed, for somebody else wrote it, or a job
-    /// that is newer than the full sync.
+    /// The line of a document's removal; none if the document stays, because another program wrote it or a job that is newer
+    /// than the full sync.
     fn removal(&self, stored: StoredVersion) -> Option<String> {
         let StoredVersion { version: mut removal, job_id, .. } = stored;
         let job_id = job_id.and_then(JobId::new).filter(|job_id| self.older.contains(job_id))?;

@@ -10,7 +10,7 @@ pub(super) use replay::{ReplayArgs, replay};
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{Patience, effective, env, plugins, runtime, store_failure},
+    context::{effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     plugin::shadow,
     supply::PluginArgs,
@@ -28,6 +28,7 @@ use host_core::{
     plugin::Transform,
 };
 use host_export::{ExportError, Progress};
+use host_net::RetryProfile;
 use host_pipeline::{
     ingest::{reader, run::IngestFault},
     worker::{Stop, Until},
@@ -227,7 +228,7 @@ impl Run<'_> {
             job_id: String::new(),
             job_created_at: self.env.now(),
         };
-        match backend.index(self.config, Patience::OfUser)?.check(&target).await {
+        match backend.index(self.config, RetryProfile::Interactive)?.check(&target).await {
             Ok(()) => Ok(()),
             Err(error) if error.transient => {
                 eprintln!("warning: {}; the run begins and waits for it", chain(&error));
