@@ -139,7 +139,7 @@ fn job(plugins: &Plugins) -> Job {
         plugin: plugins.plugin_ref(Role::Transform).expect("the plug-in transforms"),
         fingerprint: Digest::of(b"bench"),
         sources: vec![Path::new("export").display().to_string()],
-        target: "catalog".to_owned(),
+        target: "catalog".into(),
         same_version: SameVersion::Conflict,
         full: false,
     }

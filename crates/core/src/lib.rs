@@ -21,6 +21,7 @@
 //! # Ok::<(), host_core::model::document::InvalidDocument>(())
 //! ```
 
+pub mod backoff;
 pub mod clock;
 pub mod error;
 pub mod index;
@@ -28,5 +29,7 @@ pub mod metrics;
 pub mod model;
 pub mod plugin;
 pub mod report_codes;
+pub mod seconds;
+pub mod secret;
 pub mod storage;
 pub mod text;

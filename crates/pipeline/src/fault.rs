@@ -1,7 +1,8 @@
 //! The one place that decides what a failure means for the chunk it happened to.
 
 use host_core::{
-    index::IndexError,
+    backoff::Backoff,
+    index::{IndexError, TargetId},
     plugin::BatchFailure,
     storage::{StoreError, StoreErrorKind},
 };
@@ -46,9 +47,9 @@ pub enum Fault {
         /// The chunk's key.
         key: String,
         /// What its job names.
-        wanted: String,
+        wanted: TargetId,
         /// What this worker has.
-        ours: String,
+        ours: TargetId,
     },
     /// Workers died again and again while they held the chunk.
     #[error("chunk {key} was tried {attempts} times, and no attempt came to an end")]
@@ -119,13 +120,13 @@ impl std::fmt::Display for Disposition {
 
 /// Most attempts at a chunk whose failure may go away by itself.
 const ATTEMPTS: u32 = 9;
-/// Longest wait before another attempt.
-const LONGEST_WAIT: Duration = Duration::from_secs(40);
+/// The wait before another attempt; nine of them outlast the restart of a server.
+const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(40) };
 
 /// Decides. `attempts` counts this one; `jitter` is any random number.
 pub fn disposition(fault: &Fault, attempts: u32, jitter: u64) -> Disposition {
     let retry_or = |exhausted| {
-        if attempts < ATTEMPTS { Disposition::Retry(backoff(attempts, jitter)) } else { exhausted }
+        if attempts < ATTEMPTS { Disposition::Retry(BACKOFF.delay(attempts, jitter)) } else { exhausted }
     };
     match fault {
         Fault::LeaseLost { .. } => Disposition::Abandon,
@@ -135,9 +136,9 @@ pub fn disposition(fault: &Fault, attempts: u32, jitter: u64) -> Disposition {
         Fault::TooManyAttempts { .. } => Disposition::Quarantine,
         Fault::LostInput { .. } if attempts >= 3 => Disposition::Quarantine,
         // An object store may show an object late; a crash of ours may come from its surroundings.
-        Fault::LostInput { .. } => Disposition::Retry(backoff(attempts, jitter)),
+        Fault::LostInput { .. } => Disposition::Retry(BACKOFF.delay(attempts, jitter)),
         Fault::Bug { .. } if attempts >= 2 => Disposition::Quarantine,
-        Fault::Bug { .. } => Disposition::Retry(backoff(attempts, jitter)),
+        Fault::Bug { .. } => Disposition::Retry(BACKOFF.delay(attempts, jitter)),
         // It would fail on every other chunk as well.
         Fault::Plugin(failure) if failure.stopped => Disposition::Stop,
         Fault::Plugin(_) => Disposition::Quarantine,
@@ -147,12 +148,6 @@ pub fn disposition(fault: &Fault, attempts: u32, jitter: u64) -> Disposition {
         Fault::Index(error) if error.transient => retry_or(Disposition::Stop),
         Fault::Index(_) => Disposition::Stop,
     }
-}
-
-/// Exponential with full jitter: 0 to 1 s, 2 s, 4 s … 40 s.
-fn backoff(attempts: u32, jitter: u64) -> Duration {
-    let ceiling = Duration::from_secs(1 << attempts.saturating_sub(1).min(6)).min(LONGEST_WAIT);
-    Duration::from_millis(jitter % (ceiling.as_millis() as u64 + 1))
 }
 
 #[cfg(test)]
@@ -199,14 +194,5 @@ mod tests {
         ] {
             assert_eq!(disposition(&fault, attempts, 0), expected, "{fault:?}, attempt {attempts}");
         }
-    }
-
-    #[test]
-    fn waits_grow_and_stay_bounded() {
-        for attempts in 1..200 {
-            assert!(backoff(attempts, u64::MAX) <= LONGEST_WAIT);
-        }
-        assert_eq!(backoff(1, 1000), Duration::from_secs(1));
-        assert_eq!(backoff(3, 4000), Duration::from_secs(4));
     }
 }

@@ -284,7 +284,7 @@ fn job(id: &str, shop_id: &str) -> Job {
         plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
         fingerprint: Digest::of(b""),
         sources: Vec::new(),
-        target: "catalog".to_owned(),
+        target: "catalog".into(),
         same_version: SameVersion::default(),
         full: false,
     }

@@ -112,7 +112,7 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
             job.id.as_str(),
             status.as_str(),
             job.shop_id,
-            job.target_kind(),
+            job.target.kind(),
             job.created_at,
             items,
             count(counts.processed),
@@ -201,7 +201,7 @@ async fn standstill(backend: &Backend, job: &JobSnapshot) -> Result<(), Failure>
     if !backend.storage().has_active_worker() {
         let goes_on = match first.seal {
             Some(_) => {
-                let target = first.job.target_kind();
+                let target = first.job.target.kind();
                 format!("`host run --shop {shop_id} --target {target}` goes on with what is queued")
             }
             None => "the command that began it goes on with it".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::{
     Ended, Global, backend,
-    context::{Patience, effective, env, plugins, runtime},
+    context::{effective, env, plugins, runtime},
     failure::{Exit, Failure},
     plugin_source::PluginArgs,
 };
@@ -13,6 +13,7 @@ use crate::{
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use clap::Args;
 use host_core::{clock::SharedEnv, storage::Receipt};
+use host_net::RetryProfile;
 use host_pipeline::worker::{Budget, Worker};
 use host_storage_aws::Aws;
 use jiff::Timestamp;
@@ -50,7 +51,7 @@ pub(super) fn run(global: &Global, args: &LambdaArgs) -> Ended {
     let plugins = plugins(&config)?;
     runtime()?.block_on(async {
         let aws = backend::aws(&config).await;
-        let index = backend::Backend::open(&config, false).await?.index(&config, Patience::OfWorker)?;
+        let index = backend::Backend::open(&config, false).await?.index(&config, RetryProfile::Background)?;
         let worker = backend::worker(&aws, &config, index, &plugins);
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
         // A long invocation measures more than the collector keeps until its end.

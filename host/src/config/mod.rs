@@ -2,23 +2,21 @@
 //!
 //! A variable names its key in capitals, with `__` between section and key: `HOST_SHOP`, `HOST_INGEST__LANES`.
 
-mod catalog;
 mod explain;
 mod ingest;
 mod load;
-mod marqo;
 mod plugin;
 mod telemetry;
 mod worker;
 
-pub use catalog::{CatalogConfig, EmbeddingsConfig};
 pub use ingest::{GroupingMode, IngestConfig};
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
-pub use marqo::MarqoConfig;
 pub use plugin::PluginConfig;
 pub use telemetry::TelemetryConfig;
 pub use worker::WorkerConfig;
 
+use host_index_catalog::CatalogConfig;
+use host_index_marqo::MarqoConfig;
 use host_storage_aws::AwsConfig;
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU16, path::PathBuf};
@@ -84,8 +82,8 @@ impl TargetIndex {
     /// The name as in settings.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Catalog => "catalog",
-            Self::Marqo => "marqo",
+            Self::Catalog => host_index_catalog::KIND,
+            Self::Marqo => host_index_marqo::KIND,
         }
     }
 }

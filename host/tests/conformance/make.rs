@@ -2,7 +2,7 @@
 
 use host_core::{
     clock::SharedEnv,
-    index::{Index, Over, Removal, Target, Write},
+    index::{Index, Precondition, Removal, WriteTarget, Write},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, Seal,
         job::{PluginRef, Quarantined, SameVersion, SourceStats},
@@ -48,7 +48,7 @@ impl Backend {
             },
             fingerprint: Digest::of(self.name("fingerprint").as_bytes()),
             sources: vec!["export.jsonl".to_owned()],
-            target: "catalog".to_owned(),
+            target: "catalog".into(),
             same_version: SameVersion::default(),
             full: false,
         }
@@ -64,8 +64,8 @@ impl Backend {
         job
     }
 
-    pub(crate) fn target(&self) -> Target {
-        Target {
+    pub(crate) fn target(&self) -> WriteTarget {
+        WriteTarget {
             shop_id: self.name("shop"),
             index_name: "products".to_owned(),
             job_id: "job-1".to_owned(),
@@ -146,5 +146,5 @@ pub(crate) fn write(name: &str, fields: Value) -> Write {
     let content_hash = Digest::of(json!(fields).to_string().as_bytes()).to_string();
     let mut version = serde_json::Map::new();
     version.extend(fields.get("updated_at").map(|at| ("updated_at".to_owned(), at.clone())));
-    Write { document: Document { id: id(name), fields }, version, content_hash, over: Over::Anything }
+    Write { document: Document { id: id(name), fields }, version, content_hash, precondition: Precondition::None }
 }

@@ -4,7 +4,7 @@ use crate::make::{chunk, id, processed, seal, write};
 use host_core::storage::Storage;
 use host_core::{
     clock::{Env, RealEnv},
-    index::{Index, Target},
+    index::{Index, WriteTarget},
     model::{
         Digest, Job, JobId, JobStatus, Operation,
         job::{PluginRef, SameVersion},
@@ -38,14 +38,14 @@ fn job() -> Job {
         plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
         fingerprint: Digest::of(b""),
         sources: Vec::new(),
-        target: "catalog".to_owned(),
+        target: "catalog".into(),
         same_version: SameVersion::default(),
         full: false,
     }
 }
 
-fn target() -> Target {
-    Target {
+fn target() -> WriteTarget {
+    WriteTarget {
         shop_id: "shop".to_owned(),
         index_name: "products".to_owned(),
         job_id: "shared".to_owned(),

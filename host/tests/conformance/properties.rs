@@ -6,7 +6,7 @@ use crate::{
     make::{Backend, MINUTE, chunk, id, processed, removals, seal, write},
 };
 use host_core::{
-    index::{Index, Outcome, Stored, Write},
+    index::{Index, Outcome, StoredVersion, Write},
     model::{Counts, JobId, JobStatus},
     storage::{ChunkOutcome, Claim, GivenUp, Receipt},
 };
@@ -419,7 +419,7 @@ fn the_catalog_equals_a_map() {
             let stored = index.stored(&target, &ids).await.unwrap();
             for ((document, stored), (write, job)) in ids.iter().zip(stored).zip(model.values()) {
                 assert_eq!(index.get(&target, document).await.unwrap(), Some(as_stored(write, job)));
-                let expected = Stored {
+                let expected = StoredVersion {
                     version: write.version.clone(),
                     content_hash: Some(write.content_hash.clone()),
                     job_id: Some(job.clone()),

@@ -1,6 +1,9 @@
 //! Jobs: a job is one sync of one shop.
 
-use crate::model::{Counts, Digest, Entry, Operation};
+use crate::{
+    index::TargetId,
+    model::{Counts, Digest, Entry, Operation},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -97,11 +100,10 @@ pub struct Job {
     pub shop_id: String,
     /// Name of the index that the job writes.
     pub index_name: String,
-    /// Which kind of index that is, as [`Index::kind`](crate::index::Index::kind) calls it; empty in records that are
-    /// older than the choice.
+    /// Which index that is; empty in records that are older than the choice.
     #[serde(default)]
-    pub target: String,
-    /// The job's main operation; removals are in chunks of their own operation.
+    pub target: TargetId,
+    /// What the job as a whole does; removals travel in chunks of their own operation.
     pub operation: Operation,
     /// Time of creation.
     pub created_at: Timestamp,
@@ -130,19 +132,6 @@ impl Job {
     /// Prefix of the storage keys of all the job's objects, without a trailing slash.
     pub fn folder(&self) -> String {
         folder(&self.platform, &self.shop_id, &self.id)
-    }
-
-    /// Whether it writes to the index of this kind. Records that are older than the choice mean any, and those that are older
-    /// than telling several of a kind apart mean each of them.
-    pub fn is_for(&self, kind: &str) -> bool {
-        self.target.is_empty()
-            || self.target == kind
-            || kind.split_once(':').is_some_and(|(general, _)| general == self.target)
-    }
-
-    /// The kind of index that it writes to, as the setting `target` calls it.
-    pub fn target_kind(&self) -> &str {
-        self.target.split(':').next().unwrap_or_default()
     }
 }
 

@@ -17,7 +17,7 @@ pub use given_up::{AttemptError, Evidence, GivenUp};
 pub use jobs::{ChunkOutcome, Claim, JobSnapshot, Jobs};
 pub use lifecycle::{IngestGuard, Storage};
 pub use queue::{DeadLetter, Delivery, HeldLetter, Queue, Receipt};
-pub use settings::Settings;
+pub use settings::{IndexDocument, Settings};
 
 /// A storage call failed; nothing is known about whether it took effect.
 #[derive(Debug, thiserror::Error)]

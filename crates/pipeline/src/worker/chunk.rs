@@ -9,7 +9,7 @@ use super::{
 };
 use crate::fault::Fault;
 use host_core::{
-    index::{IndexError, Outcome, Over, Stored, Target, Write},
+    index::{IndexError, Outcome, Precondition, StoredVersion, WriteTarget, Write},
     model::{ChunkRef, Class, Counts, Document, DocumentId, Entry, Job, Operation, report::Samples},
     plugin::VersionOrdering,
     storage::{ChunkOutcome, Chunks, GivenUp, StoreError},
@@ -47,7 +47,7 @@ impl Tally {
 pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Result<ChunkOutcome, Fault> {
     let bytes = worker.stores.chunks.get(&chunk.key, Some(chunk.sha256)).await?;
     let bytes = bytes.ok_or_else(|| Fault::LostInput { key: chunk.key.clone() })?;
-    let target = Target::of(job);
+    let target = WriteTarget::of(job);
     let mut tally = Tally::default();
     let documents = read(&bytes, &mut tally);
     match chunk.operation {
@@ -135,7 +135,7 @@ fn read(bytes: &[u8], tally: &mut Tally) -> Vec<Document> {
 async fn write(
     worker: &Worker,
     job: &Job,
-    target: &Target,
+    target: &WriteTarget,
     operation: Operation,
     documents: Vec<Document>,
     tally: &mut Tally,
@@ -149,13 +149,13 @@ async fn write(
         }
         batch = write_round(worker, job, target, operation, batch, tally).await?;
     }
-    Err(overtaken_again(target))
+    Err(too_many_conflicts(target))
 }
 
 /// Most times that a document is decided about because another writer was faster.
 pub(super) const MOST_ROUNDS: usize = 20;
 
-pub(super) fn overtaken_again(target: &Target) -> Fault {
+pub(super) fn too_many_conflicts(target: &WriteTarget) -> Fault {
     Fault::Index(IndexError {
         action: format!("changing index {}", target.index_name),
         transient: true,
@@ -167,7 +167,7 @@ pub(super) fn overtaken_again(target: &Target) -> Fault {
 async fn write_round(
     worker: &Worker,
     job: &Job,
-    target: &Target,
+    target: &WriteTarget,
     operation: Operation,
     batch: Vec<Write>,
     tally: &mut Tally,
@@ -207,7 +207,7 @@ async fn write_round(
         };
         match decision {
             Decision::Write => {
-                write.over = stored.map_or(Over::Nothing, Over::Stored);
+                write.precondition = stored.map_or(Precondition::Absent, Precondition::Matches);
                 writes.push(write);
                 continue;
             }
@@ -220,7 +220,7 @@ async fn write_round(
         }
         seen.push(write.document.id);
     }
-    worker.index.touch(target, &seen).await?;
+    worker.index.mark_seen(target, &seen).await?;
     if writes.is_empty() {
         return Ok(Vec::new());
     }
@@ -230,24 +230,24 @@ async fn write_round(
         worker.index.write(target, &writes).await?
     };
     answered_all(target, writes.len(), outcomes.len())?;
-    let mut overtaken = Vec::new();
+    let mut conflicting = Vec::new();
     for (write, outcome) in writes.into_iter().zip(outcomes) {
         match outcome {
             Outcome::Done => tally.counts.processed += 1,
             Outcome::Refused { code, message } => {
                 tally.refuse(refused_by_index(&write.document.id, code, message));
             }
-            Outcome::Overtaken => overtaken.push(write),
+            Outcome::Conflict => conflicting.push(write),
         }
     }
-    Ok(overtaken)
+    Ok(conflicting)
 }
 
 pub(super) async fn stored(
     worker: &Worker,
-    target: &Target,
+    target: &WriteTarget,
     ids: &[DocumentId],
-) -> Result<Vec<Option<Stored>>, Fault> {
+) -> Result<Vec<Option<StoredVersion>>, Fault> {
     let stored = worker.index.stored(target, ids).await?;
     answered_all(target, ids.len(), stored.len())?;
     Ok(stored)
@@ -266,7 +266,7 @@ pub(super) async fn compare(
 }
 
 /// An index that answers for fewer documents than it was asked about must not be believed.
-pub(super) fn answered_all(target: &Target, asked: usize, answered: usize) -> Result<(), Fault> {
+pub(super) fn answered_all(target: &WriteTarget, asked: usize, answered: usize) -> Result<(), Fault> {
     if asked == answered {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use super::content::{is_partial, is_same_content};
 use host_core::{
-    index::{Stored, Write},
+    index::{StoredVersion, Write},
     model::{Class, Entry, SameVersion},
     plugin::VersionOrdering,
 };
@@ -22,14 +22,14 @@ pub(super) enum Decision {
 }
 
 /// Whether the index holds exactly this document: then no version needs to be compared.
-pub(super) fn is_same(write: &Write, stored: &Stored) -> bool {
+pub(super) fn is_same(write: &Write, stored: &StoredVersion) -> bool {
     is_same_content(write, stored) && stored.version == write.version
 }
 
 /// The decision for a document that the index holds already in some version.
 pub(super) fn decide(
     write: &Write,
-    stored: &Stored,
+    stored: &StoredVersion,
     ordering: VersionOrdering,
     job_id: &str,
     same_version: SameVersion,
@@ -51,20 +51,20 @@ pub(super) fn decide(
 }
 
 /// The entry of a removal that is older than the document it wants to remove.
-pub(super) fn removal_conflict(id: &str, version: &Map<String, Value>, stored: &Stored) -> Entry {
+pub(super) fn removal_conflict(id: &str, version: &Map<String, Value>, stored: &StoredVersion) -> Entry {
     entry("older-removal", id, version, stored, false)
 }
 
 /// The entry of a removal of what a certain job wrote, where another one has written since.
-pub(super) fn rewritten(id: &str, stored: &Stored) -> Entry {
+pub(super) fn rewritten(id: &str, stored: &StoredVersion) -> Entry {
     entry("rewritten", id, &Map::new(), stored, false)
 }
 
-fn conflict(code: &str, write: &Write, stored: &Stored) -> Entry {
+fn conflict(code: &str, write: &Write, stored: &StoredVersion) -> Entry {
     entry(code, write.document.id.as_str(), &write.version, stored, is_partial(&write.content_hash))
 }
 
-fn entry(code: &str, id: &str, incoming: &Map<String, Value>, stored: &Stored, is_update: bool) -> Entry {
+fn entry(code: &str, id: &str, incoming: &Map<String, Value>, stored: &StoredVersion, is_update: bool) -> Entry {
     let (ours, theirs) = (spell(incoming), spell(&stored.version));
     let message = match code {
         "older-version" => {
@@ -120,9 +120,9 @@ mod tests {
         prepare(Document::from_line(&line).unwrap(), &["updated_at".to_owned()])
     }
 
-    fn stored(title: &str, job: &str) -> Stored {
+    fn stored(title: &str, job: &str) -> StoredVersion {
         let write = write(title);
-        Stored {
+        StoredVersion {
             version: write.version,
             content_hash: Some(write.content_hash),
             job_id: Some(job.to_owned()),
@@ -187,7 +187,7 @@ mod tests {
             (Same, whole("all"), update("all"), "other", "write"),
             (Older, whole("all"), update("all"), "other", "older-version"),
         ] {
-            let stored = Stored {
+            let stored = StoredVersion {
                 version: before.version.clone(),
                 content_hash: Some(before.content_hash.clone()),
                 job_id: Some(job.to_owned()),

@@ -1,14 +1,14 @@
 //! Removals of a chunk: which of them still hold, given what the index has, and their execution.
 
 use super::{
-    chunk::{MOST_ROUNDS, Tally, answered_all, compare, overtaken_again, refused_by_index, stored},
+    chunk::{MOST_ROUNDS, Tally, answered_all, compare, too_many_conflicts, refused_by_index, stored},
     content::version_of,
     decide::{removal_conflict, rewritten},
     run::Worker,
 };
 use crate::fault::Fault;
 use host_core::{
-    index::{Outcome, Over, Removal, Stored, Target},
+    index::{Outcome, Precondition, Removal, StoredVersion, WriteTarget},
     model::{Document, DocumentId, document::WRITTEN_BY},
     plugin::VersionOrdering,
 };
@@ -34,12 +34,12 @@ impl Wanted {
         self.version.is_empty() && self.written_by.is_none()
     }
 
-    fn is_of_another_writer(&self, stored: &Stored) -> bool {
+    fn is_of_another_writer(&self, stored: &StoredVersion) -> bool {
         self.written_by.is_some() && self.written_by != stored.job_id
     }
 
     /// The versions that are to be compared, if any are.
-    fn pair(&self, stored: Option<&Stored>) -> Option<(Map<String, Value>, Map<String, Value>)> {
+    fn pair(&self, stored: Option<&StoredVersion>) -> Option<(Map<String, Value>, Map<String, Value>)> {
         let stored =
             stored.filter(|stored| !self.version.is_empty() && !self.is_of_another_writer(stored))?;
         Some((self.version.clone(), stored.version.clone()))
@@ -48,7 +48,7 @@ impl Wanted {
 
 pub(super) async fn remove(
     worker: &Worker,
-    target: &Target,
+    target: &WriteTarget,
     removals: Vec<Document>,
     tally: &mut Tally,
 ) -> Result<(), Fault> {
@@ -60,13 +60,13 @@ pub(super) async fn remove(
         }
         batch = remove_round(worker, target, batch, tally).await?;
     }
-    Err(overtaken_again(target))
+    Err(too_many_conflicts(target))
 }
 
 /// Decides about each removal and carries it out. Gives those whose documents somebody else wrote meanwhile.
 async fn remove_round(
     worker: &Worker,
-    target: &Target,
+    target: &WriteTarget,
     batch: Vec<Wanted>,
     tally: &mut Tally,
 ) -> Result<Vec<Wanted>, Fault> {
@@ -103,30 +103,30 @@ async fn remove_round(
                 kept.push(wanted.id);
             }
             None => {
-                let over = match stored {
-                    _ if wanted.is_unconditional() => Over::Anything,
-                    None => Over::Nothing,
-                    Some(stored) => Over::Stored(stored),
+                let precondition = match stored {
+                    _ if wanted.is_unconditional() => Precondition::None,
+                    None => Precondition::Absent,
+                    Some(stored) => Precondition::Matches(stored),
                 };
-                accepted.push((Removal { id: wanted.id.clone(), over }, wanted));
+                accepted.push((Removal { id: wanted.id.clone(), precondition }, wanted));
             }
         }
     }
-    worker.index.touch(target, &kept).await?;
+    worker.index.mark_seen(target, &kept).await?;
     if accepted.is_empty() {
         return Ok(Vec::new());
     }
     let (removals, accepted): (Vec<Removal>, Vec<Wanted>) = accepted.into_iter().unzip();
     let outcomes = worker.index.delete(target, &removals).await?;
     answered_all(target, accepted.len(), outcomes.len())?;
-    let mut overtaken = Vec::new();
+    let mut conflicting = Vec::new();
     for (wanted, outcome) in accepted.into_iter().zip(outcomes) {
         match outcome {
             // Counted whether it was there or not: a repetition after a crash must count the same.
             Outcome::Done => tally.remove(),
             Outcome::Refused { code, message } => tally.refuse(refused_by_index(&wanted.id, code, message)),
-            Outcome::Overtaken => overtaken.push(wanted),
+            Outcome::Conflict => conflicting.push(wanted),
         }
     }
-    Ok(overtaken)
+    Ok(conflicting)
 }

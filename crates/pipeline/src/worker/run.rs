@@ -9,7 +9,7 @@ use futures::FutureExt;
 use host_core::{
     clock::SharedEnv,
     error::chain,
-    index::Index,
+    index::{Index, WriteTarget},
     metrics as names,
     model::{ChunkRef, Job, JobId},
     plugin::{Validate, Version},
@@ -302,10 +302,10 @@ impl Worker {
 
     async fn outcome(&self, chunk: &ChunkRef) -> Result<ChunkOutcome, Fault> {
         let job = self.job(&chunk.job_id).await?;
-        let ours = self.index.kind();
-        if !job.is_for(ours) {
+        let ours = self.index.id();
+        if !job.target.includes(&ours) {
             let (key, wanted) = (chunk.key.clone(), job.target.clone());
-            return Err(Fault::OtherTarget { key, wanted, ours: ours.to_owned() });
+            return Err(Fault::OtherTarget { key, wanted, ours });
         }
         chunk::handle(self, &job, chunk).await
     }
@@ -435,15 +435,13 @@ impl Worker {
         // Where it was to be written is worth knowing, but not worth failing for.
         let job = self.job(&chunk.job_id).await.ok();
         let endpoint = match &job {
-            Some(job) if self.index.kind() != "catalog" => {
-                self.stores.settings.get(&job.index_name).await.ok()
-            }
-            _ => None,
+            Some(job) => self.index.server(&WriteTarget::of(job)).await,
+            None => None,
         };
         let evidence = Evidence {
             attempts,
             first_error: first_error.or_else(|| Some(error.clone())),
-            endpoint: endpoint.flatten().map(|settings| settings.endpoint),
+            endpoint,
             plugin_digest: job.map(|job| job.plugin.digest),
             ..Evidence::default()
         };

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use host_core::storage::Storage;
 use host_core::{
     clock::{Env, SharedEnv},
-    index::{Index, IndexError, Outcome, Over, Removal, Stored, Target, Write},
+    index::{Index, IndexError, Outcome, Precondition, Removal, StoredVersion, TargetId, WriteTarget, Write},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Grouping, Issue, Job, JobId, JobStatus,
         Manifest, Operation, PluginRef, Quarantined, SameVersion, Seal, Severity, SourceStats,
@@ -95,7 +95,7 @@ impl ScriptedIndex {
         let Some(v) = (id.as_str() == "1").then(is_next).flatten() else { return false };
         let document = Document { id: id.clone(), fields: Map::new() };
         let version = Map::from_iter([("v".to_owned(), v.into())]);
-        let write = Write { document, version, content_hash: format!("other {v}"), over: Over::Anything };
+        let write = Write { document, version, content_hash: format!("other {v}"), precondition: Precondition::None };
         documents.insert(id.clone(), (write, "other".to_owned()));
         true
     }
@@ -111,17 +111,17 @@ fn index_error(transient: bool) -> IndexError {
 
 #[async_trait]
 impl Index for ScriptedIndex {
-    fn kind(&self) -> &'static str {
-        "catalog"
+    fn id(&self) -> TargetId {
+        "catalog".into()
     }
 
-    async fn check(&self, _: &Target) -> Result<(), IndexError> {
+    async fn check(&self, _: &WriteTarget) -> Result<(), IndexError> {
         Ok(())
     }
 
-    async fn stored(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
+    async fn stored(&self, _: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         let documents = self.documents.lock().unwrap();
-        let stored = |(write, job): &(Write, String)| Stored {
+        let stored = |(write, job): &(Write, String)| StoredVersion {
             version: write.version.clone(),
             content_hash: Some(write.content_hash.clone()),
             job_id: Some(job.clone()),
@@ -129,7 +129,7 @@ impl Index for ScriptedIndex {
         Ok(ids.iter().map(|id| documents.get(id).map(stored)).collect())
     }
 
-    async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn write(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         self.writes.fetch_add(1, Relaxed);
         self.written.lock().unwrap().push(target.shop_id.clone());
         if self.broken.lock().unwrap().as_ref() == Some(&target.shop_id) {
@@ -157,7 +157,7 @@ impl Index for ScriptedIndex {
                 return Outcome::Refused { code: "invalid-argument".into(), message: "no".into() };
             }
             if self.is_overtaken(&mut documents, &write.document.id) {
-                return Outcome::Overtaken;
+                return Outcome::Conflict;
             }
             documents.insert(write.document.id.clone(), (write.clone(), target.job_id.clone()));
             Outcome::Done
@@ -166,7 +166,7 @@ impl Index for ScriptedIndex {
         if matches!(next, Some(Next::LostAnswer)) { Err(index_error(true)) } else { Ok(outcomes) }
     }
 
-    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn update(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         self.writes.fetch_add(1, Relaxed);
         let mut documents = self.documents.lock().unwrap();
         let update = |update: &Write| {
@@ -182,13 +182,13 @@ impl Index for ScriptedIndex {
         Ok(batch.iter().map(update).collect())
     }
 
-    async fn delete(&self, _: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, _: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         let mut documents = self.documents.lock().unwrap();
         Ok(batch
             .iter()
             .map(|removal| {
-                if removal.over != Over::Anything && self.is_overtaken(&mut documents, &removal.id) {
-                    return Outcome::Overtaken;
+                if removal.precondition != Precondition::None && self.is_overtaken(&mut documents, &removal.id) {
+                    return Outcome::Conflict;
                 }
                 documents.remove(&removal.id);
                 Outcome::Done
@@ -196,20 +196,20 @@ impl Index for ScriptedIndex {
             .collect())
     }
 
-    async fn get(&self, _: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(&self, _: &WriteTarget, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
         Ok(self.documents.lock().unwrap().get(id).map(|(write, _)| write.document.fields.clone()))
     }
 
     async fn list(
         &self,
-        _: &Target,
+        _: &WriteTarget,
         _: Option<&DocumentId>,
         _: usize,
     ) -> Result<Vec<DocumentId>, IndexError> {
         Ok(self.documents.lock().unwrap().keys().cloned().collect())
     }
 
-    async fn count(&self, _: &Target) -> Result<u64, IndexError> {
+    async fn count(&self, _: &WriteTarget) -> Result<u64, IndexError> {
         Ok(self.documents.lock().unwrap().len() as u64)
     }
 }
@@ -354,7 +354,7 @@ impl Bench {
             plugin: PluginRef { name: "p".into(), version: "1".into(), digest: Digest::of(b"p") },
             fingerprint: Digest::of(name.as_bytes()),
             sources: vec!["export".into()],
-            target: "catalog".to_owned(),
+            target: "catalog".into(),
             same_version: SameVersion::Conflict,
             full: false,
         };

@@ -131,7 +131,7 @@ mod tests {
             platform: "shopify".to_owned(),
             shop_id: "example.myshopify.com".to_owned(),
             index_name: "shopify-example".to_owned(),
-            target: "marqo".to_owned(),
+            target: "marqo".into(),
             operation: Operation::AddDocuments,
             created_at: Timestamp::UNIX_EPOCH,
             plugin: PluginRef {

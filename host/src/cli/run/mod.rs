@@ -10,7 +10,7 @@ pub(super) use replay::{ReplayArgs, replay};
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{Patience, effective, env, plugins, runtime, store_failure},
+    context::{effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     plugin::shadow,
     plugin_source::PluginArgs,
@@ -23,11 +23,12 @@ use clap::Args;
 use host_core::{
     clock::SharedEnv,
     error::chain,
-    index::Target,
+    index::WriteTarget,
     model::{Digest, JobId, Operation},
     plugin::Transform,
 };
 use host_export::{ExportError, Progress};
+use host_net::RetryProfile;
 use host_pipeline::{
     ingest::{reader, run::IngestError},
     worker::{Stop, Until},
@@ -221,13 +222,13 @@ impl Run<'_> {
             return Ok(());
         }
         let backend = self.open().await?;
-        let target = Target {
+        let target = WriteTarget {
             shop_id: self.shop.to_owned(),
             index_name: index_name.to_owned(),
             job_id: String::new(),
             job_created_at: self.env.now(),
         };
-        match backend.index(self.config, Patience::OfUser)?.check(&target).await {
+        match backend.index(self.config, RetryProfile::Interactive)?.check(&target).await {
             Ok(()) => Ok(()),
             Err(error) if error.transient => {
                 eprintln!("warning: {}; the run begins and waits for it", chain(&error));

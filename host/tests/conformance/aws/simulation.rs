@@ -13,7 +13,7 @@ use crate::embedded::embedded;
 use async_trait::async_trait;
 use host_core::{
     clock::{Env, SharedEnv},
-    index::{Index, IndexError, Outcome, Removal, Stored, Target, Write},
+    index::{Index, IndexError, Outcome, Removal, StoredVersion, WriteTarget, Write},
     model::{
         ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Quarantined,
         Seal, SourceStats,
@@ -125,19 +125,19 @@ fn version(write: &Write) -> i64 {
 
 #[async_trait]
 impl Index for Shelf {
-    fn kind(&self) -> &'static str {
-        "catalog"
+    fn id(&self) -> TargetId {
+        "catalog".into()
     }
 
-    async fn check(&self, _: &Target) -> Result<(), IndexError> {
+    async fn check(&self, _: &WriteTarget) -> Result<(), IndexError> {
         Ok(())
     }
 
-    async fn stored(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
+    async fn stored(&self, _: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         self.reads.fetch_add(1, Relaxed);
         let read = async {
             let documents = self.documents.lock().unwrap();
-            let stored = |write: &Write| Stored {
+            let stored = |write: &Write| StoredVersion {
                 version: write.version.clone(),
                 content_hash: Some(write.content_hash.clone()),
                 job_id: Some(self.job_id.clone()),
@@ -147,7 +147,7 @@ impl Index for Shelf {
         self.chaos.call(read, index_error).await
     }
 
-    async fn write(&self, _: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn write(&self, _: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         let write = async {
             let mut documents = self.documents.lock().unwrap();
             for write in batch {
@@ -161,28 +161,28 @@ impl Index for Shelf {
         self.chaos.call(write, index_error).await
     }
 
-    async fn update(&self, _: &Target, _: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn update(&self, _: &WriteTarget, _: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         unreachable!("nothing is updated here")
     }
 
-    async fn delete(&self, _: &Target, _: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, _: &WriteTarget, _: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         unreachable!("nothing is removed here")
     }
 
-    async fn get(&self, _: &Target, _: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(&self, _: &WriteTarget, _: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
         unreachable!("the test looks itself")
     }
 
     async fn list(
         &self,
-        _: &Target,
+        _: &WriteTarget,
         _: Option<&DocumentId>,
         _: usize,
     ) -> Result<Vec<DocumentId>, IndexError> {
         unreachable!("the test looks itself")
     }
 
-    async fn count(&self, _: &Target) -> Result<u64, IndexError> {
+    async fn count(&self, _: &WriteTarget) -> Result<u64, IndexError> {
         unreachable!("the test looks itself")
     }
 }

@@ -1,13 +1,17 @@
+<<<<<<< HEAD:crates/index-catalog/src/before.rs
 //! What the catalog holds of the products of a batch: one query a table.
+=======
+//! What the catalog holds of the products of a batch, read with one query a table.
+>>>>>>> index:crates/index-catalog/src/current_state.rs
 
 use super::rows::{Attribute, SkuColumns, variant};
 use host_core::model::{DocumentId, document::VARIANTS};
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashMap};
 
-/// A product as it stands in the catalog.
+/// A product in the catalog.
 #[derive(Debug)]
-pub(super) struct ProductBefore {
+pub(super) struct CurrentProduct {
     pub(super) id: i64,
     pub(super) fields: String,
     pub(super) version: String,
@@ -17,27 +21,27 @@ pub(super) struct ProductBefore {
     pub(super) is_active: bool,
 }
 
-/// A SKU as it stands in the catalog.
+/// A SKU in the catalog.
 #[derive(Debug)]
-pub(super) struct SkuBefore {
+pub(super) struct CurrentSku {
     pub(super) id: i64,
     pub(super) columns: SkuColumns,
 }
 
 /// The rows of some products.
 #[derive(Debug, Default)]
-pub(super) struct Before {
+pub(super) struct CurrentState {
     /// By the products' source ids.
-    pub(super) products: HashMap<String, ProductBefore>,
+    pub(super) products: HashMap<String, CurrentProduct>,
     /// By the products' ids in the database, then by the SKUs' source ids.
-    pub(super) skus: HashMap<i64, HashMap<String, SkuBefore>>,
+    pub(super) skus: HashMap<i64, HashMap<String, CurrentSku>>,
     /// By the SKUs' ids in the database.
     pub(super) attributes: HashMap<i64, BTreeSet<Attribute>>,
 }
 
-impl Before {
+impl CurrentState {
     /// The product if it is part of the index: one that is archived is not.
-    pub(super) fn active(&self, id: &DocumentId) -> Option<&ProductBefore> {
+    pub(super) fn active(&self, id: &DocumentId) -> Option<&CurrentProduct> {
         self.products.get(id.as_str()).filter(|product| product.is_active)
     }
 
@@ -45,7 +49,7 @@ impl Before {
     pub(super) fn document(
         &self,
         id: &DocumentId,
-        product: &ProductBefore,
+        product: &CurrentProduct,
     ) -> serde_json::Result<Map<String, Value>> {
         let mut document = self.fields(product)?;
         document.extend(serde_json::from_str::<Map<_, _>>(&product.version)?);
@@ -56,7 +60,7 @@ impl Before {
     }
 
     /// The fields that a product was written with.
-    pub(super) fn fields(&self, product: &ProductBefore) -> serde_json::Result<Map<String, Value>> {
+    pub(super) fn fields(&self, product: &CurrentProduct) -> serde_json::Result<Map<String, Value>> {
         let mut fields: Map<String, Value> = serde_json::from_str(&product.fields)?;
         let mut skus: Vec<_> = self.skus.get(&product.id).into_iter().flatten().collect();
         skus.sort_by_key(|(_, sku)| sku.columns.position);

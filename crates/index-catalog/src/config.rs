@@ -1,7 +1,12 @@
-use host_core::{index::Archiving, model::Secret};
-use host_index_catalog::{Bounds, TextFields};
+//! Where the catalog is, and how it is written.
+
+use crate::{batch::Bounds, text::TextFields};
+use host_core::{secret::Secret, seconds};
 use serde::{Deserialize, Serialize};
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
 /// Where the catalog is, and how it is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,11 +16,12 @@ pub struct CatalogConfig {
     pub url: Option<Secret>,
     /// Most connections to the database.
     pub connections: NonZeroUsize,
-    /// Most complexity of one transaction: 1 + variants a product.
+    /// Most complexity of one transaction: 1 + variants a product. Other writers wait for the rows of its products, and for the
+    /// whole embedded database.
     pub batch_complexity: NonZeroUsize,
     /// Most rows of one transaction: products, SKUs and attributes.
     pub batch_rows: NonZeroUsize,
-    /// Largest share of the products that one full sync may archive, or remove from a Marqo index, in percent.
+    /// Most of the products, in percent, that one full sync may archive, or remove from a Marqo index.
     pub archive_percent: u8,
     /// Fields whose words a product is searched by.
     pub search_fields: Vec<String>,
@@ -23,7 +29,7 @@ pub struct CatalogConfig {
     pub embeddings: EmbeddingsConfig,
 }
 
-/// How embeddings of products are made: with an endpoint that speaks as OpenAI's does.
+/// How embeddings of products are made: by an endpoint that is compatible with OpenAI's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddingsConfig {
@@ -42,25 +48,37 @@ pub struct EmbeddingsConfig {
     /// Attempts at a request that the endpoint cannot answer now.
     pub attempts: NonZeroU32,
     /// Longest wait for the answer to one attempt, in seconds.
-    pub timeout_seconds: NonZeroU64,
+    #[serde(rename = "timeout_seconds", with = "seconds")]
+    pub timeout: Duration,
     /// Fields whose text is embedded.
     pub fields: Vec<String>,
     /// Most characters of a text; the rest is cut off.
     pub characters: NonZeroUsize,
 }
 
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
 impl Default for CatalogConfig {
     fn default() -> Self {
-        let Bounds { complexity, rows } = Bounds::default();
-        let at_least_one = |number| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
         Self {
             url: None,
-            // A worker's chunks and what looks at them.
+            // A worker's chunks, and a few commands beside them.
             connections: const { NonZeroUsize::new(8).expect("is not 0") },
-            batch_complexity: at_least_one(complexity),
-            batch_rows: at_least_one(rows),
+            batch_complexity: const { NonZeroUsize::new(100).expect("is not 0") },
+            // Reached only by variants with dozens of attributes.
+            batch_rows: const { NonZeroUsize::new(5_000).expect("is not 0") },
             archive_percent: 30,
-            search_fields: TextFields::default().search,
+            search_fields: names(&[
+                "title",
+                "vendor",
+                "product_type",
+                "category",
+                "tags",
+                "collections",
+                "options",
+            ]),
             embeddings: EmbeddingsConfig::default(),
         }
     }
@@ -68,7 +86,6 @@ impl Default for CatalogConfig {
 
 impl Default for EmbeddingsConfig {
     fn default() -> Self {
-        let texts = TextFields::default();
         Self {
             url: None,
             key: None,
@@ -77,30 +94,42 @@ impl Default for EmbeddingsConfig {
             batch_size: const { NonZeroUsize::new(64).expect("is not 0") },
             concurrency: const { NonZeroUsize::new(4).expect("is not 0") },
             attempts: const { NonZeroU32::new(8).expect("is not 0") },
-            timeout_seconds: const { NonZeroU64::new(60).expect("is not 0") },
-            fields: texts.embed,
-            characters: NonZeroUsize::new(texts.embed_characters).unwrap_or(NonZeroUsize::MIN),
+            timeout: Duration::from_secs(60),
+            fields: names(&[
+                "title",
+                "vendor",
+                "product_type",
+                "category",
+                "tags",
+                "options",
+                "description",
+            ]),
+            // 8,192 tokens of four characters are what usual models read; other scripts have shorter tokens.
+            characters: const { NonZeroUsize::new(8_000).expect("is not 0") },
         }
     }
 }
 
 impl CatalogConfig {
-    /// The bounds of a transaction.
-    pub fn bounds(&self) -> Bounds {
+    pub(crate) fn bounds(&self) -> Bounds {
         Bounds { complexity: self.batch_complexity.get(), rows: self.batch_rows.get() }
     }
 
-    /// The fields that products are found by.
-    pub fn texts(&self) -> TextFields {
+    pub(crate) fn texts(&self) -> TextFields {
         TextFields {
             search: self.search_fields.clone(),
             embed: self.embeddings.fields.clone(),
             embed_characters: self.embeddings.characters.get(),
         }
     }
+}
 
-    /// What may be archived.
-    pub fn archiving(&self, force: bool) -> Archiving {
-        Archiving { largest_share: self.archive_percent, force }
+impl EmbeddingsConfig {
+    /// What tells vectors that can be compared from others.
+    pub(crate) fn model_id(&self) -> String {
+        match self.dimensions {
+            None => self.model.clone(),
+            Some(dimensions) => format!("{}@{dimensions}", self.model),
+        }
     }
 }

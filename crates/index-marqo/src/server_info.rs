@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Facts about an index and its server.
+/// What is known of an index and its server.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Facts {
+pub(super) struct ServerInfo {
     /// Major and minor version of the server; unknown behind a gateway that keeps it.
     pub(super) version: Option<(u32, u32)>,
     /// Whether the index has a schema of its own.
@@ -24,8 +24,8 @@ struct IndexAnswer {
     model_properties: Option<Map<String, Value>>,
 }
 
-impl Facts {
-    /// Of the answers to the calls for version and settings.
+impl ServerInfo {
+    /// Reads the answers to the requests for version and settings.
     pub(super) fn read(version: Option<&[u8]>, settings: &[u8]) -> serde_json::Result<Self> {
         let answer: IndexAnswer = serde_json::from_slice(settings)?;
         let dimensions = answer.model_properties.as_ref().and_then(|model| model.get("dimensions"));
@@ -54,18 +54,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn facts_are_read_and_gaps_survived() {
+    fn answers_are_read_and_gaps_survived() {
         let version = br#"{"message":"Welcome to Marqo","version":"2.13.0"}"#.as_slice();
         let settings = br#"{"type":"structured","tensorFields":["a"],"allFields":[],"modelProperties":{"dimensions":4}}"#;
-        let facts = Facts::read(Some(version), settings).unwrap();
+        let server_info = ServerInfo::read(Some(version), settings).unwrap();
         let tensor_fields = vec!["a".to_owned()];
         let expected =
-            Facts { version: Some((2, 13)), is_structured: true, tensor_fields, dimensions: Some(4) };
-        assert_eq!(facts, expected);
-        assert!(facts.is_before(2, 14) && !facts.is_before(2, 13) && !facts.is_before(2, 9));
+            ServerInfo { version: Some((2, 13)), is_structured: true, tensor_fields, dimensions: Some(4) };
+        assert_eq!(server_info, expected);
+        assert!(server_info.is_before(2, 14) && !server_info.is_before(2, 13) && !server_info.is_before(2, 9));
         let gateway = Some(b"<html>".as_slice());
-        assert_eq!(Facts::read(gateway, br#"{"type":"unstructured"}"#).unwrap(), Facts::default());
-        assert!(!Facts::default().is_before(2, 14));
-        assert!(Facts::read(None, b"<html>").is_err());
+        assert_eq!(ServerInfo::read(gateway, br#"{"type":"unstructured"}"#).unwrap(), ServerInfo::default());
+        assert!(!ServerInfo::default().is_before(2, 14));
+        assert!(ServerInfo::read(None, b"<html>").is_err());
     }
 }

@@ -1,25 +1,25 @@
-//! The one function that says what any answer means.
+//! Classifies answers: the one function that says what any answer means.
 //!
 //! | seen | disposition | what follows |
 //! | --- | --- | --- |
 //! | 200 that can be read | `Done` | each item is judged for itself |
 //! | connection refused, name not found, TLS, connect timeout | `NotSent` | the other endpoint at once |
 //! | timeout, reset, answer cut or not JSON, 408, 5xx | `Unknown` | read back, send again what is missing |
-//! | 429, 503 | `Throttled` | wait, fewer requests at once; no attempt burnt |
+//! | 429, 503 | `Throttled` | wait, fewer requests at once; no attempt counted |
 //! | 409 | `Busy` | wait, try again, 9 times in all, then stop |
 //! | 413, 400 with the limit of documents | `TooLarge` | smaller batches from now on |
-//! | 500 `backend_data_parsing_error`, other 400, 422 | `Refused` | halve until the guilty document stands alone |
-//! | 401, 403, 404, 405, 3xx | `Misconfigured` | stop: somebody must act |
+//! | 500 `backend_data_parsing_error`, other 400, 422 | `Refused` | halve until the bad document stands alone |
+//! | 401, 403, 404, 405, 3xx | `Misconfigured` | stop: an operator must act |
 //! | 400 about `tensorFields`, `mappings` or the model, 422 about a key | `Misconfigured` | stop: no document is to blame |
 //! | item 200 | `Done` | |
 //! | item 429, 503 | `Throttled` | as above, for this document |
 //! | item 409, other 5xx | `Unknown` | as above, for this document |
-//! | item 400 of a media download; update: 404, 400 "couldn't update" | `RefusedForNow` | 3 times, then refused |
+//! | item 400 of a media download; update: 404, 400 "couldn't update" | `Retryable` | 3 times, then refused |
 //! | item 400 "out of memory or disk space" | `Misconfigured` | stop: the server is full |
-//! | any other item | `Refused` | failed, with the server's words |
+//! | any other item | `Refused` | failed, with the server's message |
 
 use super::{
-    client::{Answer, Broken},
+    client::{Answer, TransportError},
     operation::Operation,
     response::{Refusal, excerpt},
 };
@@ -40,19 +40,19 @@ pub(super) enum Disposition {
     Busy,
     /// Not done: too many documents or bytes; how many documents are allowed, if the server says so.
     TooLarge { limit: Option<usize> },
-    /// Refused whatever is tried.
+    /// Refused however often it is tried.
     Refused,
-    /// Refused, but may be accepted a little later.
-    RefusedForNow,
-    /// Nothing will be done before somebody acts.
+    /// Refused, but may be accepted later.
+    Retryable,
+    /// Nothing will be done before an operator acts.
     Misconfigured { advice: &'static str },
 }
 
-/// What is to be judged.
+/// What was observed of a request or an item.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Seen<'a> {
+pub(super) enum Observed<'a> {
     /// No whole answer.
-    Broken(&'a Broken),
+    TransportError(&'a TransportError),
     /// A status and what the body says.
     Answer { status: u16, refusal: &'a Refusal },
     /// A 2xx whose body is not what was expected.
@@ -61,13 +61,13 @@ pub(super) enum Seen<'a> {
     Item { operation: Operation, status: u16, refusal: &'a Refusal },
 }
 
-/// Decides.
-pub(super) fn disposition(seen: Seen<'_>) -> Disposition {
-    match seen {
-        Seen::Broken(Broken { sent: false, .. }) => Disposition::NotSent,
-        Seen::Broken(Broken { sent: true, .. }) | Seen::Unreadable => Disposition::Unknown,
-        Seen::Answer { status, refusal } => of_answer(status, refusal),
-        Seen::Item { operation, status, refusal } => of_item(operation, status, refusal),
+/// Classifies.
+pub(super) fn classify(observed: Observed<'_>) -> Disposition {
+    match observed {
+        Observed::TransportError(TransportError { maybe_sent: false, .. }) => Disposition::NotSent,
+        Observed::TransportError(TransportError { maybe_sent: true, .. }) | Observed::Unreadable => Disposition::Unknown,
+        Observed::Answer { status, refusal } => of_answer(status, refusal),
+        Observed::Item { operation, status, refusal } => of_item(operation, status, refusal),
     }
 }
 
@@ -78,7 +78,7 @@ const CHECK_ENDPOINT: &str =
 const CHECK_FIELDS: &str = "correct tensor_fields and mappings of the index's settings: `host settings put`";
 const CHECK_VERSION: &str =
     "this server cannot update documents of this index; send them whole, or use a newer server";
-const CHECK_MODEL: &str = "see that the server can load the model of the index";
+const CHECK_MODEL: &str = "make sure that the server can load the model of the index";
 const CHECK_SERVER: &str = "this server knows other requests than host makes; use Marqo 2.13 or newer";
 const CHECK_SPACE: &str = "give the server more memory or disk";
 
@@ -146,19 +146,19 @@ fn of_item(operation: Operation, status: u16, refusal: &Refusal) -> Disposition 
         400 if text.contains("out of memory or disk space") => {
             Disposition::Misconfigured { advice: CHECK_SPACE }
         }
-        400 if operation == Operation::Add && is_media_download(text) => Disposition::RefusedForNow,
-        400 if is_refused_update(operation, refusal) => Disposition::RefusedForNow,
-        404 if operation == Operation::Update => Disposition::RefusedForNow,
+        400 if operation == Operation::Add && is_media_download(text) => Disposition::Retryable,
+        400 if is_refused_update(operation, refusal) => Disposition::Retryable,
+        404 if operation == Operation::Update => Disposition::Retryable,
         _ => Disposition::Refused,
     }
 }
 
-/// The one text for a document that is not there, a field of another kind, and a lost race.
+/// Whether it is the one message that servers have for a missing document, a field of another type and a lost race.
 pub(super) fn is_refused_update(operation: Operation, refusal: &Refusal) -> bool {
     operation == Operation::Update && refusal.message.contains("couldn't update the document")
 }
 
-/// No status tells a download that failed from a bad value; newer servers pass on the words of their inference.
+/// No status tells a download that failed from a bad value; newer servers pass on the text of their inference.
 fn is_media_download(text: &str) -> bool {
     let text = text.to_lowercase();
     ["process the media file", "error downloading", "failed to download", "timed out"]
@@ -166,10 +166,10 @@ fn is_media_download(text: &str) -> bool {
         .any(|part| text.contains(part))
 }
 
-/// What an answer says, in one line for people.
-pub(super) fn words(answer: &Result<Answer, Broken>) -> String {
+/// What an answer says, in one line.
+pub(super) fn detail(answer: &Result<Answer, TransportError>) -> String {
     match answer {
-        Err(broken) => broken.message.clone(),
+        Err(error) => error.message.clone(),
         Ok(answer) => format!("{} {}", answer.status, excerpt(&answer.body)),
     }
 }
@@ -272,14 +272,14 @@ mod tests {
             (504, None, "<html>", Unknown),
         ] {
             let refusal = refusal(code, message);
-            let seen = Seen::Answer { status, refusal: &refusal };
-            assert_eq!(disposition(seen), expected, "{status} {code:?} {message}");
+            let seen = Observed::Answer { status, refusal: &refusal };
+            assert_eq!(classify(seen), expected, "{status} {code:?} {message}");
         }
     }
 
     #[test]
     fn the_table_of_items() {
-        use Disposition::{Done, Refused, RefusedForNow, Throttled, Unknown};
+        use Disposition::{Done, Refused, Retryable, Throttled, Unknown};
         use Operation::{Add, Delete, Update};
         let media = "Could not process the media file found at `https://x/y.jpg`. Reason: 404";
         let update = "Marqo vector store couldn't update the document. Please see: …";
@@ -290,17 +290,17 @@ mod tests {
             (Add, 400, Some("invalid_document_id"), "", Refused),
             (Add, 400, Some("invalid_field_name"), "", Refused),
             (Add, 400, Some("invalid_argument"), "Field content `None` …", Refused),
-            (Add, 400, Some("invalid_argument"), media, RefusedForNow),
+            (Add, 400, Some("invalid_argument"), media, Retryable),
             (Add, 400, Some("vespa_error"), "The document contains invalid characters", Refused),
             (Add, 400, Some("vespa_error"), full, Disposition::Misconfigured { advice: CHECK_SPACE }),
             (Add, 409, Some("vespa_error"), "", Unknown),
             (Add, 429, Some("vespa_error"), "", Throttled),
             (Add, 500, Some("vespa_error"), "", Unknown),
             (Update, 200, None, "", Done),
-            (Update, 400, None, update, RefusedForNow),
+            (Update, 400, None, update, Retryable),
             (Update, 400, None, "unknown field", Refused),
             (Update, 400, None, media, Refused),
-            (Update, 404, None, "Document does not exist in the index", RefusedForNow),
+            (Update, 404, None, "Document does not exist in the index", Retryable),
             (Update, 500, None, "", Unknown),
             (Delete, 200, None, "", Done),
             (Delete, 404, None, "", Refused),
@@ -309,16 +309,16 @@ mod tests {
             (Delete, 500, None, "", Unknown),
         ] {
             let refusal = refusal(code, message);
-            let seen = Seen::Item { operation, status, refusal: &refusal };
-            assert_eq!(disposition(seen), expected, "{operation:?} {status} {code:?} {message}");
+            let seen = Observed::Item { operation, status, refusal: &refusal };
+            assert_eq!(classify(seen), expected, "{operation:?} {status} {code:?} {message}");
         }
     }
 
     #[test]
     fn what_is_not_answered() {
-        let broken = |sent| Broken { sent, message: String::new() };
-        assert_eq!(disposition(Seen::Broken(&broken(false))), Disposition::NotSent);
-        assert_eq!(disposition(Seen::Broken(&broken(true))), Disposition::Unknown);
-        assert_eq!(disposition(Seen::Unreadable), Disposition::Unknown);
+        let error = |maybe_sent| TransportError { maybe_sent, message: String::new() };
+        assert_eq!(classify(Observed::TransportError(&error(false))), Disposition::NotSent);
+        assert_eq!(classify(Observed::TransportError(&error(true))), Disposition::Unknown);
+        assert_eq!(classify(Observed::Unreadable), Disposition::Unknown);
     }
 }

@@ -16,11 +16,11 @@ pub(super) const JOB_ID: &str = "_mq_job_id";
 pub(super) const VERSION_FIELDS: &str = "_mq_version_fields";
 
 /// The server's limit of `json.dumps` characters.
-pub(super) const MOST_CHARACTERS: usize = 100_000;
+pub(super) const MAX_CHARACTERS: usize = 100_000;
 
 /// A document, or only an id, on its way to the server.
 #[derive(Debug)]
-pub(super) struct Wire<'a> {
+pub(super) struct Payload<'a> {
     /// Its place in the caller's batch.
     pub(super) at: usize,
     pub(super) id: &'a DocumentId,
@@ -35,7 +35,7 @@ pub(super) struct Wire<'a> {
     pub(super) write: Option<&'a Write>,
 }
 
-impl<'a> Wire<'a> {
+impl<'a> Payload<'a> {
     /// Only the id.
     pub(super) fn removal(at: usize, id: &'a DocumentId) -> Self {
         Self { at, id, complexity: 1, json: &[], characters: 0, is_of_known_fields: true, write: None }
@@ -49,23 +49,23 @@ impl<'a> Wire<'a> {
 
 /// Documents as they are sent, with the host's fields beside their own: one text behind the other.
 #[derive(Debug, Default)]
-pub(super) struct Wires {
+pub(super) struct Payloads {
     text: Vec<u8>,
-    facts: Vec<Fact>,
+    extents: Vec<Extent>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Fact {
+struct Extent {
     /// Where the document ends in the text.
     end: usize,
     characters: usize,
     is_of_known_fields: bool,
 }
 
-impl Wires {
+impl Payloads {
     /// `known` are the fields that were written before.
     pub(super) fn of(batch: &[Write], job_id: &str, known: &BTreeSet<String>) -> Self {
-        let (mut json, mut facts) = (Json::default(), Vec::with_capacity(batch.len()));
+        let (mut json, mut extents) = (Json::default(), Vec::with_capacity(batch.len()));
         let mut version_fields = String::new();
         for write in batch {
             version_fields.clear();
@@ -95,24 +95,24 @@ impl Wires {
             }
             json.close(b'}');
             let end = json.bytes.len();
-            facts.push(Fact { end, characters: json.characters, is_of_known_fields });
-            if facts.len() == 1 {
+            extents.push(Extent { end, characters: json.characters, is_of_known_fields });
+            if extents.len() == 1 {
                 // The others will be about as long.
                 json.bytes.reserve(end * batch.len());
             }
         }
-        Self { text: json.bytes, facts }
+        Self { text: json.bytes, extents }
     }
 
     /// One for each document of the batch that they were made of.
-    pub(super) fn iter<'a>(&'a self, batch: &'a [Write]) -> impl Iterator<Item = Wire<'a>> {
+    pub(super) fn iter<'a>(&'a self, batch: &'a [Write]) -> impl Iterator<Item = Payload<'a>> {
         let mut begin = 0;
-        batch.iter().zip(&self.facts).enumerate().map(move |(at, (write, fact))| {
-            let json = &self.text[begin..fact.end];
-            begin = fact.end;
-            let &Fact { characters, is_of_known_fields, .. } = fact;
+        batch.iter().zip(&self.extents).enumerate().map(move |(at, (write, extent))| {
+            let json = &self.text[begin..extent.end];
+            begin = extent.end;
+            let &Extent { characters, is_of_known_fields, .. } = extent;
             let (id, complexity) = (&write.document.id, write.document.complexity());
-            Wire { at, id, complexity, json, characters, is_of_known_fields, write: Some(write) }
+            Payload { at, id, complexity, json, characters, is_of_known_fields, write: Some(write) }
         })
     }
 }
@@ -129,13 +129,13 @@ fn sent(write: &Write) -> impl Iterator<Item = (&String, &Value)> + Clone {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use host_core::{index::Over, model::Document};
+    use host_core::{index::Precondition, model::Document};
 
     fn write(line: &str) -> Write {
         let document = Document::from_line(line).unwrap();
         let version = document.fields.iter().filter(|(name, _)| *name == "updated_at");
         let version = version.map(|(name, value)| (name.clone(), value.clone())).collect();
-        Write { document, version, content_hash: "hash".to_owned(), over: Over::Anything }
+        Write { document, version, content_hash: "hash".to_owned(), precondition: Precondition::None }
     }
 
     #[test]
@@ -145,26 +145,26 @@ mod tests {
                 "dims":{"w":1,"h":null},"variants":[{"id":"1"}],"updated_at":"now","_mq_version":7}"#,
         );
         let (batch, job_id) = ([write.clone(), write], "job");
-        let wires = Wires::of(&batch, job_id, &BTreeSet::new());
-        let wire = wires.iter(&batch).nth(1).unwrap();
+        let payloads = Payloads::of(&batch, job_id, &BTreeSet::new());
+        let payload = payloads.iter(&batch).nth(1).unwrap();
         let expected = concat!(
             r#"{"_id":"1","_mq_content_hash":"hash","_mq_job_id":"job","_mq_version_fields":"updated_at","#,
             r#""_mq_version":7,"dims":{"w":1},"price":20.0,"stock":20,"tags":["x"],"title":"abc\n","updated_at":"now"}"#
         );
-        assert_eq!(std::str::from_utf8(wire.json).unwrap(), expected);
-        assert_eq!(wire.complexity, 2);
-        let names: Vec<_> = wire.names().collect();
+        assert_eq!(std::str::from_utf8(payload.json).unwrap(), expected);
+        assert_eq!(payload.complexity, 2);
+        let names: Vec<_> = payload.names().collect();
         assert_eq!(names, ["_mq_version", "dims", "price", "stock", "tags", "title", "updated_at"]);
-        assert!(!wire.is_of_known_fields);
+        assert!(!payload.is_of_known_fields);
         for (also, knows) in [("title", true), ("title2", false)] {
             let known = ["_mq_version", "a", "dims", "price", "stock", "tags", "updated_at", "z", also];
             let known = known.map(str::to_owned).into();
             assert_eq!(
-                Wires::of(&batch, job_id, &known).iter(&batch).all(|wire| wire.is_of_known_fields),
+                Payloads::of(&batch, job_id, &known).iter(&batch).all(|payload| payload.is_of_known_fields),
                 knows
             );
         }
         // Python puts a blank behind each of 10 commas and 12 colons.
-        assert_eq!(wire.characters, expected.len() + 22);
+        assert_eq!(payload.characters, expected.len() + 22);
     }
 }

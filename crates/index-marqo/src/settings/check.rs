@@ -1,26 +1,25 @@
-//! What settings of an index may be. Each fault is a sentence that names the flag to correct; secrets are not repeated.
+//! What settings of an index may be.
 
-use host_core::model::IndexSettings;
+use super::IndexSettings;
 use serde_json::Value;
 use std::{collections::HashSet, ops::RangeInclusive};
 
-/// What Marqo takes in the name of an index.
-pub(in crate::cli) fn fits_index(character: char) -> bool {
+/// Whether Marqo takes the character in the name of an index.
+pub fn fits_index_name(character: char) -> bool {
     character.is_ascii_alphanumeric() || "_-".contains(character)
 }
 
-/// Checks the name of an index.
-pub(in crate::cli) fn index_name(name: &str) -> Result<(), String> {
-    if name.is_empty() || !name.chars().all(fits_index) {
+/// Checks the name of an index; the error is a sentence for the user.
+pub fn check_index_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || !name.chars().all(fits_index_name) {
         return Err(format!("`{name}` is no index: only A-Z a-z 0-9 _ - may stand in its name"));
     }
     Ok(())
 }
 
-/// Everything that is wrong with settings.
-pub(super) fn faults(settings: &IndexSettings) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut check = |checked: Result<(), String>| faults.extend(checked.err());
+pub(super) fn problems(settings: &IndexSettings) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut check = |checked: Result<(), String>| problems.extend(checked.err());
     check(url("--endpoint", &settings.endpoint));
     if let Some(fallback) = &settings.fallback_endpoint {
         check(url("--fallback-endpoint", fallback));
@@ -56,7 +55,7 @@ pub(super) fn faults(settings: &IndexSettings) -> Vec<String> {
     check(within("--batch-bytes", settings.batch_bytes, 1_000..=1_000_000_000));
     check(within("--batch-complexity", settings.batch_complexity, 1..=1_000_000));
     check(within("--concurrency", settings.concurrency, 1..=1_000));
-    faults
+    problems
 }
 
 fn within(flag: &str, number: usize, bounds: RangeInclusive<usize>) -> Result<(), String> {
@@ -171,13 +170,13 @@ fn header(name: &str, value: &Value) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use host_core::model::Secret;
+    use host_core::secret::Secret;
     use serde_json::json;
 
     fn settings(change: impl FnOnce(&mut IndexSettings)) -> String {
         let mut settings = IndexSettings::default();
         change(&mut settings);
-        faults(&settings).join("\n")
+        problems(&settings).join("\n")
     }
 
     #[test]
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_names_its_flag() {
+    fn each_problem_names_its_flag() {
         let endpoint = |url: &str| settings(|settings| settings.endpoint = url.to_owned());
         let mapping =
             |json: Value| settings(|settings| settings.mappings = json.as_object().unwrap().clone());
