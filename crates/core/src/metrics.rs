@@ -25,14 +25,15 @@ pub const PARTIAL_RECOVERED: &str = "host_partial_documents_recovered_total";
 
 /// Counter: items whose class is final, by `class`: processed, failed, skipped, conflict.
 pub const ITEMS: &str = "host_items_total";
-/// Counter: chunks that were settled, by `outcome`: done, quarantined.
+/// Counter: chunks that were completed, by `outcome`: done, quarantined.
 pub const CHUNKS: &str = "host_chunks_total";
-/// Histogram: seconds that a chunk took from its claim until it was settled.
+/// Histogram: seconds that a chunk took from its claim to its completion.
 pub const CHUNK_SECONDS: &str = "host_chunk_seconds";
-/// Counter: deliveries of chunks, by what was `found`: first, again (claimed before, given back or its lease run out), held,
-/// settling (somebody else's, finished here), done, unknown.
+/// Counter: deliveries of chunks, by what was `found`: first, again (claimed before, then released or its lease expired), held,
+/// done, unknown.
 pub const CLAIMS: &str = "host_chunk_claims_total";
-/// Counter: attempts at a chunk that failed, by `disposition`: retry, quarantine, abandon, stop.
+/// Counter: attempts at a chunk that failed, by `disposition`: retry, quarantine, defer (requeued
+/// without counting), abandon (its lease was lost), stop.
 pub const CHUNK_FAULTS: &str = "host_chunk_faults_total";
 /// Counter: items that a plug-in failed on, by `code`: plugin-trap, plugin-timeout, plugin-memory, plugin-output, plugin-contract.
 pub const PLUGIN_FAULTS: &str = "host_plugin_faults_total";

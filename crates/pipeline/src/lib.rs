@@ -2,6 +2,5 @@
 //! once, `archive` removes what a full sync no longer has. It knows the ports of `host-core` and no backend.
 
 pub mod archive;
-pub mod fault;
 pub mod ingest;
 pub mod worker;

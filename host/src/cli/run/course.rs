@@ -75,7 +75,7 @@ impl Run<'_> {
                 self.note(&stores, &job.id, fault).await;
             }
             // The last chunks and the seal: the end of the job.
-            worker.look_again();
+            worker.wake();
             ingested
         };
         let working = async {
@@ -124,7 +124,7 @@ impl Run<'_> {
             return;
         }
         let error = AttemptError::new(fault.code(), fault, 1, self.env.now());
-        if let Err(error) = stores.jobs.note_error(job_id, &error).await {
+        if let Err(error) = stores.jobs.record_error(job_id, &error).await {
             tracing::warn!(%job_id, cause = chain(&error), "the job's record does not say what happened");
         }
     }
