@@ -30,8 +30,7 @@ pub const CHUNKS: &str = "host_chunks_total";
 /// Histogram: time from the claim of a chunk until it is finished, in seconds.
 pub const CHUNK_SECONDS: &str = "host_chunk_seconds";
 /// Counter: deliveries of chunks, by the state that the worker `found`: first, again (an earlier claim was released or its
-/// lease expired), held (another worker's), settling (another worker's outcome, whose recording is completed here), done,
-/// unknown.
+/// lease expired), held (another worker's), done, unknown.
 pub const CLAIMS: &str = "host_chunk_claims_total";
 /// Counter: failed attempts at a chunk, by the `disposition`: retry, quarantine, abandon, stop.
 pub const CHUNK_FAULTS: &str = "host_chunk_faults_total";

@@ -21,7 +21,6 @@
 //! ```
 
 pub mod archive;
-pub mod fault;
 pub mod ingest;
 pub mod sync;
 pub mod worker;

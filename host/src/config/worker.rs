@@ -12,9 +12,10 @@ use std::{
 pub struct WorkerConfig {
     /// Chunks handled in parallel, each of another lane.
     pub concurrency: NonZeroUsize,
-    /// Lease of a chunk in seconds; a heartbeat renews it, and another worker may claim the chunk once it expires.
+    /// Lease of a chunk in seconds; another worker may take over once it expires.
     pub lease_seconds: NonZeroU64,
-    /// Shutdown timeout: seconds that chunks under way have after Ctrl-C or SIGTERM before they are requeued.
+    /// Shutdown timeout in seconds: how long chunks in progress may take after Ctrl-C or SIGTERM; what is not done then is
+    /// requeued.
     pub grace_seconds: u64,
     /// What happens to a document whose version equals the stored one while its content differs.
     pub same_version: SameVersion,
@@ -38,8 +39,8 @@ impl WorkerConfig {
         WorkerSettings {
             concurrency: self.concurrency.get(),
             lease: Duration::from_secs(self.lease_seconds.get()),
-            idle: Duration::from_millis(20),
-            grace: Duration::from_secs(self.grace_seconds),
+            poll_interval: Duration::from_millis(20),
+            shutdown_timeout: Duration::from_secs(self.grace_seconds),
         }
     }
 }

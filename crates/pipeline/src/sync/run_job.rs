@@ -97,7 +97,7 @@ impl RunJob<'_> {
             }
             // The last chunks and the seal are there: the worker need not wait for its next poll.
             if let Some(worker) = &self.worker {
-                worker.look_again();
+                worker.wake();
             }
             ingested
         };
@@ -123,7 +123,7 @@ impl RunJob<'_> {
             return;
         }
         let attempt = AttemptError::new(error.code(), error, 1, self.clock.now());
-        if let Err(cause) = stores.jobs.note_error(job_id, &attempt).await {
+        if let Err(cause) = stores.jobs.record_error(job_id, &attempt).await {
             tracing::warn!(%job_id, cause = chain(&cause), "the job's record does not say why its ingest stopped");
         }
     }

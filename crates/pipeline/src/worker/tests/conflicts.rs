@@ -1,4 +1,4 @@
-//! What somebody else wrote between reading and writing is decided about anew.
+//! What another writer changed between reading and writing is decided about anew.
 
 use super::*;
 

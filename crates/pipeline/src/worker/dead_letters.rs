@@ -1,14 +1,14 @@
-//! Dead letters: sent again once their cause is mended, or thrown away.
+//! Dead letters: redriven once their cause is fixed, or discarded.
 //!
-//! All letters of a shop are held, by a heartbeat, while those that are meant are worked on in the order in which their chunks
-//! were published. A letter is removed last, so whoever dies before leaves it to be found again.
+//! All dead letters of a shop are leased, by a heartbeat, while the selected ones are handled in the order in which their
+//! chunks were published. A dead letter is removed last, so that a process that dies before leaves it to the next one.
 
 use futures::StreamExt;
 use host_core::{
     clock::SharedEnv,
     error::chain,
     model::{Job, JobId},
-    storage::{DeadLetter, HeldLetter, Queue, Receipt, StoreError, Stores},
+    storage::{DeadLetter, LeasedDeadLetter, Queue, Receipt, StoreError, Stores},
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -17,15 +17,15 @@ use std::{
     time::Duration,
 };
 
-/// For how long letters stay hidden when whoever holds them dies.
-const HOLD: Duration = Duration::from_secs(120);
+/// How long dead letters stay invisible when the process that leased them dies.
+const VISIBILITY: Duration = Duration::from_secs(120);
 
-/// Letters that are kept hidden at once.
-const AT_ONCE: usize = 16;
+/// Leases that are renewed at once.
+const CONCURRENT_RENEWALS: usize = 16;
 
-/// Which dead letters are meant.
+/// Selects dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct DeadLetterFilter {
     /// Only those of this job.
     pub job: Option<JobId>,
     /// Only those with this reason.
@@ -34,9 +34,9 @@ pub struct Wanted {
     pub chunk: Option<u32>,
 }
 
-impl Wanted {
-    /// Whether a letter is meant.
-    pub fn includes(&self, letter: &DeadLetter) -> bool {
+impl DeadLetterFilter {
+    /// Whether a dead letter is selected.
+    pub fn matches(&self, letter: &DeadLetter) -> bool {
         self.job.as_ref().is_none_or(|job| letter.chunk.job_id == *job)
             && self.code.as_ref().is_none_or(|code| letter.code == *code)
             && self.chunk.is_none_or(|chunk| letter.chunk.seq == chunk)
@@ -50,17 +50,17 @@ pub struct Redriven {
     pub sent: Vec<DeadLetter>,
     /// Their chunks are done by now: the letter was a copy, or left over. It is gone.
     pub done: Vec<DeadLetter>,
-    /// Nobody knows their jobs any more. They are still there.
+    /// Their jobs are no longer known. They are still there.
     pub orphaned: Vec<DeadLetter>,
 }
 
-/// Sends the chunks of dead letters again: they no longer count as failed, and their jobs end once more. The second call
-/// goes on with a first one that died.
+/// Sends the chunks of dead letters again: they no longer count as failed, and their jobs end once more. A repeated call
+/// resumes one that died.
 pub async fn redrive(
     stores: &Stores,
     env: &SharedEnv,
     shop_id: &str,
-    wanted: &Wanted,
+    filter: &DeadLetterFilter,
 ) -> Result<Redriven, StoreError> {
     let mut redriven = Redriven::default();
     let send = async |letter: DeadLetter, job: Option<Arc<Job>>| {
@@ -69,16 +69,16 @@ pub async fn redrive(
             return Ok(false);
         };
         let chunk = &letter.chunk;
-        match stores.jobs.redrive(&chunk.job_id, chunk.seq, letter.epoch).await? {
-            Some(epoch) => {
-                stores.queue.send(&job, chunk, epoch).await?;
+        match stores.jobs.redrive(&chunk.job_id, chunk.seq, letter.redrive_count).await? {
+            Some(redrive_count) => {
+                stores.queue.send(&job, chunk, redrive_count).await?;
                 redriven.sent.push(letter);
             }
             None => redriven.done.push(letter),
         }
         Ok(true)
     };
-    each(stores, env, shop_id, wanted, send).await?;
+    each(stores, env, shop_id, filter, send).await?;
     Ok(redriven)
 }
 
@@ -87,85 +87,85 @@ pub async fn discard(
     stores: &Stores,
     env: &SharedEnv,
     shop_id: &str,
-    wanted: &Wanted,
+    filter: &DeadLetterFilter,
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let mut discarded = Vec::new();
     let discard = async |letter, _| {
         discarded.push(letter);
         Ok(true)
     };
-    each(stores, env, shop_id, wanted, discard).await?;
+    each(stores, env, shop_id, filter, discard).await?;
     Ok(discarded)
 }
 
-/// Shows each letter that is meant and its job to `handle`, and removes it if that says so.
+/// Passes each selected dead letter and its job to `handle`, and removes it if that says so.
 async fn each(
     stores: &Stores,
     env: &SharedEnv,
     shop_id: &str,
-    wanted: &Wanted,
+    filter: &DeadLetterFilter,
     mut handle: impl AsyncFnMut(DeadLetter, Option<Arc<Job>>) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
     let queue = stores.queue.as_ref();
-    let held = Held::default();
+    let leased = Leased::default();
     let work = async {
         let mut jobs = HashMap::new();
         loop {
-            let round = take(stores, shop_id, wanted, &held, &mut jobs).await?;
+            let round = receive_all(stores, shop_id, filter, &leased, &mut jobs).await?;
             if round.is_empty() {
                 return Ok(());
             }
-            for Letter { letter, job, receipts } in round {
+            for Selected { letter, job, receipts } in round {
                 if !handle(letter, job).await? {
                     continue;
                 }
                 for receipt in receipts {
                     queue.ack(&receipt).await?;
-                    held.all().remove(&receipt);
+                    leased.all().remove(&receipt);
                 }
             }
         }
     };
     let done = tokio::select! {
         done = work => done,
-        never = held.keep(queue, env) => match never {},
+        never = leased.keep(queue, env) => match never {},
     };
-    let left = std::mem::take(&mut *held.all());
+    let left = std::mem::take(&mut *leased.all());
     for receipt in left {
         if let Err(error) = queue.release(&receipt, Duration::ZERO).await {
             tracing::warn!(
                 cause = chain(&error),
-                "a dead letter could not be given back; it is hidden for a while"
+                "could not release a dead letter; it is invisible for a while"
             );
         }
     }
     done
 }
 
-/// A letter, as often as it was there.
-struct Letter {
+/// A dead letter, with the receipts of all its copies.
+struct Selected {
     letter: DeadLetter,
     job: Option<Arc<Job>>,
     receipts: Vec<Receipt>,
 }
 
-/// Takes all letters that can be had; gives those that are meant in the order of their jobs and chunks.
-async fn take(
+/// Receives all visible dead letters; gives the selected ones in the order of their jobs and chunks.
+async fn receive_all(
     stores: &Stores,
     shop_id: &str,
-    wanted: &Wanted,
-    held: &Held,
+    filter: &DeadLetterFilter,
+    leased: &Leased,
     jobs: &mut HashMap<JobId, Option<Arc<Job>>>,
-) -> Result<Vec<Letter>, StoreError> {
-    let mut round: BTreeMap<_, Letter> = BTreeMap::new();
+) -> Result<Vec<Selected>, StoreError> {
+    let mut round: BTreeMap<_, Selected> = BTreeMap::new();
     loop {
-        let page = stores.queue.take_dead_letters(shop_id, HOLD).await?;
+        let page = stores.queue.receive_dead_letters(shop_id, VISIBILITY).await?;
         if page.is_empty() {
             return Ok(round.into_values().collect());
         }
-        held.all().extend(page.iter().map(|HeldLetter { receipt, .. }| receipt.clone()));
-        for HeldLetter { letter, receipt } in page {
-            if !wanted.includes(&letter) {
+        leased.all().extend(page.iter().map(|LeasedDeadLetter { receipt, .. }| receipt.clone()));
+        for LeasedDeadLetter { letter, receipt } in page {
+            if !filter.matches(&letter) {
                 continue;
             }
             let id = &letter.chunk.job_id;
@@ -175,33 +175,33 @@ async fn take(
             }
             let job = jobs.get(id).cloned().flatten();
             let created_at = job.as_ref().map(|job| job.created_at);
-            let order = (created_at, id.clone(), letter.chunk.seq, letter.epoch);
-            let known = round.entry(order).or_insert_with(|| Letter { letter, job, receipts: Vec::new() });
+            let order = (created_at, id.clone(), letter.chunk.seq, letter.redrive_count);
+            let known = round.entry(order).or_insert_with(|| Selected { letter, job, receipts: Vec::new() });
             known.receipts.push(receipt);
         }
     }
 }
 
-/// Letters that nobody else gets.
+/// Receipts of dead letters that this process has leased.
 #[derive(Default)]
-struct Held(Mutex<HashSet<Receipt>>);
+struct Leased(Mutex<HashSet<Receipt>>);
 
-impl Held {
+impl Leased {
     fn all(&self) -> std::sync::MutexGuard<'_, HashSet<Receipt>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn keep(&self, queue: &dyn Queue, env: &SharedEnv) -> Infallible {
         loop {
-            env.sleep(HOLD / 3).await;
+            env.sleep(VISIBILITY / 3).await;
             let receipts: Vec<Receipt> = self.all().iter().cloned().collect();
-            let extend = async |receipt: Receipt| {
-                // One that is lost is worked on twice at worst, which changes nothing.
-                if let Err(error) = queue.extend(&receipt, HOLD).await {
-                    tracing::warn!(cause = chain(&error), "could not keep a dead letter");
+            let renew = async |receipt: Receipt| {
+                // One whose lease is lost is handled twice at worst, which changes nothing.
+                if let Err(error) = queue.change_visibility(&receipt, VISIBILITY).await {
+                    tracing::warn!(cause = chain(&error), "could not renew the lease of a dead letter");
                 }
             };
-            futures::stream::iter(receipts).for_each_concurrent(AT_ONCE, extend).await;
+            futures::stream::iter(receipts).for_each_concurrent(CONCURRENT_RENEWALS, renew).await;
         }
     }
 }
