@@ -64,7 +64,6 @@
 //! | `more-issues` | warning | the product has more problems than are reported |
 
 mod assemble;
-mod bytes;
 #[cfg(target_arch = "wasm32")]
 mod component;
 mod config;
@@ -82,6 +81,7 @@ mod price;
 mod record;
 mod report;
 mod scalar;
+mod simd;
 mod skim;
 mod text;
 mod transform;

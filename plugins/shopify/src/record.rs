@@ -121,7 +121,7 @@ impl<'a> Record<'a> {
     pub(crate) fn read_onto(
         records: &mut Vec<Record<'a>>,
         line: &'a str,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
     ) -> serde_json::Result<()> {
         records.push(Record::default());
         let Some(record) = records.last_mut() else { return Ok(()) };
@@ -137,7 +137,7 @@ impl<'a> Record<'a> {
         read
     }
 
-    fn read_plain(&mut self, line: &'a str, scratch: &mut String) -> Result<(), NeedsFallback> {
+    fn read_plain(&mut self, line: &'a str, scratch: &mut Vec<u8>) -> Result<(), NeedsFallback> {
         let mut json = plain_json::Deserializer::new(line, take(scratch));
         let read = InPlace(self).deserialize(&mut json).and_then(|()| json.end());
         *scratch = json.into_scratch();

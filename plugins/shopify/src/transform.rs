@@ -13,7 +13,7 @@ use crate::writer::{write_key, write_string};
 /// product is an issue of that product.
 pub fn transform(products: &[impl AsRef<str>], config: &Config) -> Transformed {
     let mut transformed = Transformed::default();
-    let mut scratch = String::new();
+    let mut scratch = Vec::new();
     for (item, product) in products.iter().enumerate() {
         let before = transformed.documents.len();
         transform_one(item, product.as_ref(), config, &mut scratch, &mut transformed);
@@ -22,7 +22,7 @@ pub fn transform(products: &[impl AsRef<str>], config: &Config) -> Transformed {
     transformed
 }
 
-fn transform_one(item: usize, text: &str, config: &Config, scratch: &mut String, out: &mut Transformed) {
+fn transform_one(item: usize, text: &str, config: &Config, scratch: &mut Vec<u8>, out: &mut Transformed) {
     let lines = lines::read(text, scratch);
     if lines.unreadable.is_empty() {
         return transform_lines(item, &lines, config, out);

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use host_index_rules::{json_dumps_escaped_len, json_dumps_prefix_len};
+use host_index_rules::json_dumps_prefix_len;
+use wide::u8x16;
 
-use crate::bytes::prefix_len;
-use crate::text::cut_at;
+use crate::simd::{all, between, prefix_len};
+use crate::text::{cut_at, push};
 
 /// Short fields, such as a title, are cut at this many bytes. Shopify allows 255 characters of at most 4 bytes.
 const MAX_SHORT_TEXT: usize = 1_100;
@@ -164,7 +165,7 @@ impl DocumentWriter {
         if cost == text.len() {
             // Every byte counts as one, so none is escaped.
             self.json.push('"');
-            self.json.push_str(text);
+            push(&mut self.json, text);
             self.json.push('"');
         } else {
             write_string(&mut self.json, text);
@@ -176,7 +177,7 @@ impl DocumentWriter {
 pub(crate) fn write_key(json: &mut String, name: &str) {
     separate(json);
     json.push('"');
-    json.push_str(name);
+    push(json, name);
     json.push_str("\":");
 }
 
@@ -198,8 +199,8 @@ pub(crate) fn write_string(json: &mut String, text: &str) {
     json.push('"');
     let mut rest = text;
     loop {
-        let (plain, escaped) = rest.split_at(prefix_len(rest.as_bytes(), is_unescaped));
-        json.push_str(plain);
+        let (plain, escaped) = rest.split_at(prefix_len(rest.as_bytes(), are_unescaped));
+        push(json, plain);
         let Some(char) = escaped.chars().next() else { break };
         match char {
             '"' => json.push_str("\\\""),
@@ -214,22 +215,29 @@ pub(crate) fn write_string(json: &mut String, text: &str) {
     json.push('"');
 }
 
-/// Whether a byte is written as it is.
-fn is_unescaped(byte: u8) -> bool {
-    (byte >= 0x20) & (byte != b'"') & (byte != b'\\')
+/// The bytes that are written as they are.
+fn are_unescaped(bytes: u8x16) -> u8x16 {
+    between(bytes, b' ', 0xFF) & !bytes.simd_eq(b'"') & !bytes.simd_eq(b'\\')
+}
+
+/// The length by `json.dumps`, without quotes: that of the text itself for nearly all texts.
+fn json_dumps_escaped_len(text: &str) -> usize {
+    let is_plain = all(text.as_bytes(), |bytes| between(bytes, b' ', b'~') & are_unescaped(bytes));
+    if is_plain { text.len() } else { host_index_rules::json_dumps_escaped_len(text) }
 }
 
 /// Writes a finite number in its shortest form with a decimal point or exponent.
 pub(crate) fn write_float(json: &mut String, number: f64) {
-    json.push_str(zmij::Buffer::new().format_finite(number));
+    push(json, zmij::Buffer::new().format_finite(number));
 }
 
 pub(crate) fn write_integer(json: &mut String, number: i64) {
-    json.push_str(itoa::Buffer::new().format(number));
+    push(json, itoa::Buffer::new().format(number));
 }
 
 pub(crate) fn write_boolean(json: &mut String, flag: bool) {
-    json.push_str(if flag { "true" } else { "false" });
+    // Two copies of a known size.
+    if flag { json.push_str("true") } else { json.push_str("false") }
 }
 
 #[cfg(test)]
