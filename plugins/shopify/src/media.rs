@@ -10,7 +10,7 @@ use crate::config::ImageVersions;
 use crate::html;
 use crate::record::{Picture, Record};
 use crate::simd::{all, between};
-use crate::text::tidy;
+use crate::text::sanitize;
 
 /// Characters that no address may hold; `%` is not among them, because addresses come encoded already.
 const NOT_IN_URLS: &AsciiSet = &{
@@ -68,12 +68,12 @@ pub(crate) fn image_of(
     own_image(variant, versions).or_else(|| {
         let picture = variant.record.image_id.get();
         let is_its_picture = |record: &&&Record<'_>| {
-            picture.is_some_and(|picture| gid_of(record).number == picture.number)
+            picture.is_some_and(|picture| gid_of(record).resource_id == picture.resource_id)
                 || record
                     .variant_ids
                     .0
                     .iter()
-                    .any(|id| id.get().is_some_and(|id| id.number == variant.id.number))
+                    .any(|id| id.get().is_some_and(|id| id.resource_id == variant.id.resource_id))
         };
         of_record(product.media.iter().find(is_its_picture)?, versions)
     })
@@ -127,7 +127,7 @@ fn image(url: &str, alt: Option<&str>, versions: ImageVersions) -> Option<Image>
 
 /// An absolute address that needs no further encoding; nothing for what is none, such as `data:`.
 pub(crate) fn absolute_url(url: &str) -> Option<String> {
-    let url = tidy(url);
+    let url = sanitize(url);
     let encoded = if all(url.as_bytes(), are_unencoded) {
         url
     } else {

@@ -50,7 +50,7 @@ pub(crate) fn is_printable_ascii(text: &str) -> bool {
 }
 
 /// Drops what no document may hold and trims the edges; white space inside stays as it is.
-pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
+pub(crate) fn sanitize(text: &str) -> Cow<'_, str> {
     let suspect = || text.bytes().any(|byte| SUSPECT[usize::from(byte)]);
     if !is_printable_ascii(text) && suspect() && text.contains(is_dropped) {
         let kept: String = text.chars().filter(|char| !is_dropped(*char)).collect();
@@ -177,15 +177,15 @@ mod tests {
     #[test]
     fn unsupported_and_invisible_characters_are_dropped() {
         assert_eq!(
-            tidy("\u{FEFF}a\0b\u{1F}c\u{7F}\u{99}d\u{FFFE}\u{1FFFF}e\u{FDD0}\u{200B}f\u{AD}g"),
+            sanitize("\u{FEFF}a\0b\u{1F}c\u{7F}\u{99}d\u{FFFE}\u{1FFFF}e\u{FDD0}\u{200B}f\u{AD}g"),
             "abcdefg"
         );
         assert_eq!(
-            tidy("👩\u{200D}👧 \u{200F}ש ❤\u{FE0F} \u{FFFD}"),
+            sanitize("👩\u{200D}👧 \u{200F}ש ❤\u{FE0F} \u{FFFD}"),
             "👩\u{200D}👧 \u{200F}ש ❤\u{FE0F} \u{FFFD}"
         );
-        assert!(matches!(tidy(" plain  text "), Cow::Borrowed("plain  text")));
-        assert_eq!(tidy("\u{0B} a \u{0C}"), "a");
+        assert!(matches!(sanitize(" plain  text "), Cow::Borrowed("plain  text")));
+        assert_eq!(sanitize("\u{0B} a \u{0C}"), "a");
     }
 
     #[test]

@@ -14,7 +14,7 @@ const MAX_SHORT_TEXT: usize = 1_100;
 /// The part of a document, in hundredths, that one list or long text may take …
 const MAX_SHARE: usize = 25;
 
-/// … and what all fields before the description may take together, so that there is room for it.
+/// … and what all fields before the description may take together, so that the description has its share.
 const MAX_TOGETHER: usize = 70;
 
 /// An object that grows field by field.
@@ -24,7 +24,7 @@ const MAX_TOGETHER: usize = 70;
 /// the configured limit leaves.
 pub(crate) struct DocumentWriter {
     json: String,
-    spent: usize,
+    used: usize,
     limit: usize,
     shortened: Vec<String>,
 }
@@ -33,7 +33,7 @@ impl DocumentWriter {
     pub(crate) fn new(limit: usize, expected_bytes: usize) -> Self {
         let mut json = String::with_capacity(expected_bytes);
         json.push('{');
-        DocumentWriter { json, spent: 2, limit, shortened: Vec::new() }
+        DocumentWriter { json, used: 2, limit, shortened: Vec::new() }
     }
 
     /// A short text; a blank one is left out, as all empty values are.
@@ -58,18 +58,18 @@ impl DocumentWriter {
         if text.is_empty() {
             return;
         }
-        let room = until.saturating_sub(self.spent + name.len() + 8);
-        let room = if until < self.limit { room.min(self.limit * MAX_SHARE / 100) } else { room };
+        let budget = until.saturating_sub(self.used + name.len() + 8);
+        let budget = if until < self.limit { budget.min(self.limit * MAX_SHARE / 100) } else { budget };
         let wanted = &text[..cut_at(text, max_bytes).len()];
-        // No byte costs more than three characters, so most texts need not be measured to know that they fit.
-        let fits = wanted.len().saturating_mul(3) <= room;
-        let kept = if fits { wanted } else { cut_at(wanted, json_dumps_prefix_len(wanted, room)) };
+        // No byte takes more than three characters, so most texts need not be measured to know that they fit.
+        let fits = wanted.len().saturating_mul(3) <= budget;
+        let kept = if fits { wanted } else { cut_at(wanted, json_dumps_prefix_len(wanted, budget)) };
         if kept.len() < text.len() {
             self.note_shortened(name);
         }
         if !kept.is_empty() {
             self.key(name);
-            self.spent += self.string(kept) + 2;
+            self.used += self.string(kept) + 2;
         }
     }
 
@@ -78,7 +78,7 @@ impl DocumentWriter {
         if number.is_finite() {
             self.key(name);
             write_float(&mut self.json, number);
-            self.spent += 24;
+            self.used += 24;
         }
     }
 
@@ -86,26 +86,26 @@ impl DocumentWriter {
     pub(crate) fn integer(&mut self, name: &str, number: i64) {
         self.key(name);
         write_integer(&mut self.json, number);
-        self.spent += 20;
+        self.used += 20;
     }
 
     /// True or false.
     pub(crate) fn boolean(&mut self, name: &str, flag: bool) {
         self.key(name);
         write_boolean(&mut self.json, flag);
-        self.spent += 5;
+        self.used += 5;
     }
 
-    /// An array of texts, as many of them as there is room for.
+    /// An array of texts, as many of them as fit the budget.
     pub(crate) fn list<'t>(&mut self, name: &str, items: impl IntoIterator<Item = Cow<'t, str>>) {
-        let together = (self.limit * MAX_TOGETHER / 100).saturating_sub(self.spent);
-        let room = together.min(self.limit * MAX_SHARE / 100);
-        let mut used = name.len() + 8;
+        let together = (self.limit * MAX_TOGETHER / 100).saturating_sub(self.used);
+        let budget = together.min(self.limit * MAX_SHARE / 100);
+        let mut list_len = name.len() + 8;
         let mut empty = true;
         for item in items.into_iter().filter(|item| !item.is_empty()) {
-            let cost = json_dumps_escaped_len(&item);
-            used += cost + 4;
-            if used > room {
+            let len = json_dumps_escaped_len(&item);
+            list_len += len + 4;
+            if list_len > budget {
                 self.note_shortened(name);
                 break;
             }
@@ -116,20 +116,20 @@ impl DocumentWriter {
                 self.json.push(',');
             }
             empty = false;
-            self.string_of(&item, cost);
-            self.spent += cost + 4;
+            self.string_of(&item, len);
+            self.used += len + 4;
         }
         if !empty {
             self.json.push(']');
-            self.spent += 2;
+            self.used += 2;
         }
     }
 
     /// Starts the value of a field that does not count, because the index does not get it.
     pub(crate) fn uncounted(&mut self, name: &str) -> &mut String {
-        let spent = self.spent;
+        let used = self.used;
         self.key(name);
-        self.spent = spent;
+        self.used = used;
         &mut self.json
     }
 
@@ -152,17 +152,17 @@ impl DocumentWriter {
 
     fn key(&mut self, name: &str) {
         write_key(&mut self.json, name);
-        self.spent += name.len() + 6;
+        self.used += name.len() + 6;
     }
 
     fn string(&mut self, text: &str) -> usize {
-        let cost = json_dumps_escaped_len(text);
-        self.string_of(text, cost);
-        cost
+        let len = json_dumps_escaped_len(text);
+        self.string_of(text, len);
+        len
     }
 
-    fn string_of(&mut self, text: &str, cost: usize) {
-        if cost == text.len() {
+    fn string_of(&mut self, text: &str, json_dumps_len: usize) {
+        if json_dumps_len == text.len() {
             // Every byte counts as one, so none is escaped.
             self.json.push('"');
             push(&mut self.json, text);
