@@ -10,7 +10,9 @@
 //!
 //! # What it is worth
 //!
-//! FIGURES
+//! It saves the Shopify plug-in about a quarter of its transform time: as a WebAssembly module with wasmtime's Cranelift 0.130 s
+//! instead of 0.175 s for 20 MB (least of 11 runs in turns; medians 0.145 s and 0.192 s), compiled natively 0.39 s instead of 0.49 s
+//! for 100 MB (least of 9; medians 0.43 s and 0.56 s). On `wasm32`, `serde_json` scans strings four bytes at a time.
 //!
 //! # Example
 //!

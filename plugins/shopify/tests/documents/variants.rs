@@ -45,6 +45,15 @@ fn only_a_higher_compare_at_price_is_a_sale() {
 }
 
 #[test]
+fn prices_that_differ_in_digits_no_document_holds_are_no_sale() {
+    let document = document(&[
+        product(json!({})),
+        variant(11, json!({"price": "0.3", "compareAtPrice": "0.30000000000000000001"})),
+    ]);
+    assert_eq!((document.get("compare_at_price"), &document["on_sale"]), (None, &json!(false)));
+}
+
+#[test]
 fn the_sale_of_a_dearer_variant_is_not_that_of_the_lowest_price() {
     let lines = [
         product(json!({})),
