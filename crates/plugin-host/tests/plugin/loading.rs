@@ -5,7 +5,7 @@ use crate::{
     rig::{cache, configs, limits, loader, pool},
 };
 use host_plugin_host::{
-    Access, Cache, Configs, Engine, Inspection, Limits, LoadError, Loader, OpenError, Plugins, Profile, Role,
+    Access, Cache, Compiler, Configs, Engine, Inspection, Limits, LoadError, Loader, OpenError, Plugins, Profile, Role,
     Settings,
 };
 use insta::assert_snapshot;
@@ -198,7 +198,7 @@ fn an_inspection_tells_everything() {
     let dir = TempDir::new().unwrap();
     let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
     let cache = Cache::new(dir.path().join("cache"));
-    let inspection = Inspection::of(&EVIL, &engine, &limits(), Some(&cache)).unwrap();
+    let inspection = Inspection::of(&EVIL, &engine, &limits(), Some(&cache), &Compiler::InProcess).unwrap();
     assert!(inspection.cold_load_ms > 0.0 && inspection.cached_load_ms.is_some());
     let said = Inspection {
         bytes: 0,
