@@ -1,7 +1,7 @@
 //! The backends that the settings name: where jobs and chunks are stored, and the index that documents are written to.
 
 use super::{
-    context::{Patience, catalog, env, marqo, open},
+    context::{catalog, env, marqo, open},
     failure::Failure,
 };
 use crate::config::{Config, StoreKind, TargetIndex};
@@ -10,6 +10,7 @@ use host_core::{
     storage::{Storage, Stores},
 };
 use host_index_catalog::Catalog;
+use host_net::RetryProfile;
 use host_pipeline::worker::{Worker, WorkerSettings};
 use host_plugin_host::Plugins;
 use host_sqlite::Database;
@@ -51,16 +52,16 @@ impl Backend {
     }
 
     /// The index that the settings name.
-    pub(super) fn index(&self, config: &Config, patience: Patience) -> Result<Arc<dyn Index>, Failure> {
+    pub(super) fn index(&self, config: &Config, profile: RetryProfile) -> Result<Arc<dyn Index>, Failure> {
         match config.target {
             TargetIndex::Catalog => Ok(Arc::new(self.catalog(config)?)),
-            TargetIndex::Marqo => Ok(Arc::new(marqo(config, self.stores().settings, patience)?)),
+            TargetIndex::Marqo => Ok(Arc::new(marqo(config, self.stores().settings, profile)?)),
         }
     }
 
     /// The worker that writes chunks to the index that the settings name.
     pub(super) fn worker(&self, config: &Config, plugins: &Plugins) -> Result<Arc<Worker>, Failure> {
-        let index = self.index(config, Patience::OfWorker)?;
+        let index = self.index(config, RetryProfile::Background)?;
         Ok(Arc::new(worker(self.storage(), config, index, plugins)))
     }
 }
@@ -73,7 +74,10 @@ pub(super) fn worker(
     plugins: &Plugins,
 ) -> Worker {
     let settings = config.worker.settings();
-    let settings = WorkerSettings { idle: storage.poll_interval().unwrap_or(settings.idle), ..settings };
+    let settings = WorkerSettings {
+        poll_interval: storage.poll_interval().unwrap_or(settings.poll_interval),
+        ..settings
+    };
     Worker::new(storage.stores(), index, plugins.validate(), plugins.version(), env(), settings)
 }
 

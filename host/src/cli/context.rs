@@ -1,6 +1,6 @@
 //! What commands share: settings, the data directory, the runtime, printing.
 
-use super::{Global, failure::Failure, supply::supply};
+use super::{Global, failure::Failure, plugin_source::plugin_source};
 use crate::config::{Config, Effective, Overrides, load};
 use host_core::{
     clock::{RealEnv, SharedEnv},
@@ -9,6 +9,7 @@ use host_core::{
 use host_export::Remote;
 use host_index_catalog::Catalog;
 use host_index_marqo::Marqo;
+use host_net::RetryProfile;
 use host_plugin_host::{Cache, Compiler, Component, OpenError, Plugins, Profile, Settings};
 use host_sqlite::Database;
 use host_storage_sqlite::Embedded;
@@ -85,8 +86,8 @@ pub(super) fn plugins(config: &Config) -> Result<Plugins, Failure> {
         compiler: compiler()?,
         profile: Profile::Production,
     };
-    let supplied = supply(config)?.get(&config.plugin.files)?;
-    let components: Vec<Component> = supplied.into_iter().map(|supplied| supplied.component).collect();
+    let fetched = plugin_source(config)?.fetch(&config.plugin.files)?;
+    let components: Vec<Component> = fetched.into_iter().map(|fetched| fetched.component).collect();
     Plugins::of(&settings, &components, &config.plugin.config).map_err(plugin_failure)
 }
 
@@ -102,42 +103,26 @@ pub(super) fn plugin_failure(error: OpenError) -> Failure {
     }
 }
 
-/// For how long a server that does not answer is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// As the settings say: a job goes on when the server is back.
-    OfWorker,
-    /// Hardly at all: somebody waits for the answer.
-    OfUser,
-}
-
 /// Indexes on Marqo servers.
 pub(super) fn marqo(
     config: &Config,
     settings: Arc<dyn IndexSettingsStore>,
-    patience: Patience,
+    profile: RetryProfile,
 ) -> Result<Marqo, Failure> {
-    let options = match patience {
-        Patience::OfWorker => config.marqo.options(),
-        Patience::OfUser => config.marqo.options().impatient(),
-    };
-    Marqo::new(settings, env(), options).map_err(Failure::broke)
+    Marqo::new(settings, env(), &config.marqo, profile).map_err(Failure::broke)
 }
 
 /// The catalog that the settings name; without an address, the one in the data directory, if there is one.
 pub(super) fn catalog(config: &Config, database: Option<&Arc<Database>>) -> Result<Catalog, Failure> {
     let settings = &config.catalog;
-    let catalog = match (&settings.url, database) {
-        (Some(url), _) => Catalog::postgres(url, settings.connections, env()).map_err(Failure::usage)?,
-        (None, Some(database)) => Catalog::sqlite(database.clone(), env()),
-        (None, None) => {
-            return Err(Failure::usage(
-                "the catalog in a data directory cannot be written from many machines",
-            )
-            .help("with --store aws, write to PostgreSQL (`catalog.url`) or to --target marqo"));
-        }
-    };
-    Ok(catalog.with_bounds(settings.bounds()).with_texts(settings.texts()))
+    match (&settings.url, database) {
+        (Some(url), _) => Catalog::postgres(url, settings, env()).map_err(Failure::usage),
+        (None, Some(database)) => Ok(Catalog::sqlite(database.clone(), settings, env())),
+        (None, None) => Err(Failure::usage(
+            "the catalog in a data directory cannot be written from many machines",
+        )
+        .help("with --store aws, write to PostgreSQL (`catalog.url`) or to --target marqo")),
+    }
 }
 
 /// A storage failure, with what to do.

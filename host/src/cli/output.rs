@@ -70,7 +70,7 @@ impl<'a> JobView<'a> {
             shop_id: &job.job.shop_id,
             platform: &job.job.platform,
             index_name: &job.job.index_name,
-            target: job.job.target_kind(),
+            target: job.job.target.kind(),
             operation: job.job.operation.as_str(),
             status: job.status,
             sealed: job.seal.is_some(),

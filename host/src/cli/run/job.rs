@@ -3,14 +3,15 @@
 use super::{
     super::{
         backend::Backend,
-        context::{Patience, store_failure},
+        context::{store_failure},
         failure::Failure,
-        settings::check,
     },
     Run,
 };
 use crate::config::Config;
 use host_core::{model::Job, plugin::Transform};
+use host_index_marqo::{check_index_name, fits_index_name};
+use host_net::RetryProfile;
 use host_pipeline::sync::{JobRequest, platform};
 use host_plugin_host::Role;
 
@@ -49,7 +50,7 @@ impl Run<'_> {
             sources: origin.sources.to_vec(),
             grouping: origin.grouping.to_owned(),
             inputs: origin.inputs.clone(),
-            target: backend.index(self.config, Patience::OfUser)?.kind().to_owned(),
+            target: backend.index(self.config, RetryProfile::Interactive)?.id(),
             same_version: worker.same_version,
             full: ingest.full,
             bounds: ingest.bounds(),
@@ -63,7 +64,7 @@ impl Run<'_> {
     pub(super) fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
         let made = || index_name(platform(transform.manifest()), self.shop);
         let name = self.config.index.clone().unwrap_or_else(made);
-        check::index_name(&name)
+        check_index_name(&name)
             .map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
         Ok(name)
     }
@@ -73,7 +74,7 @@ impl Run<'_> {
 fn index_name(platform: &str, shop: &str) -> String {
     let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
     let name = format!("{platform}-{shop}");
-    name.chars().map(|c| if check::fits_index(c) { c } else { '-' }).collect()
+    name.chars().map(|c| if fits_index_name(c) { c } else { '-' }).collect()
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ pub(super) use replay::{ReplayArgs, replay};
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{Patience, effective, env, plugins, runtime, store_failure},
+    context::{effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     plugin::shadow,
-    supply::PluginArgs,
+    plugin_source::PluginArgs,
 };
 use crate::{
     config::{Config, GroupingMode, StoreKind, TargetIndex},
@@ -23,13 +23,14 @@ use clap::Args;
 use host_core::{
     clock::SharedEnv,
     error::chain,
-    index::Target,
+    index::WriteTarget,
     model::{Digest, JobId, Operation},
     plugin::Transform,
 };
 use host_export::{ExportError, Progress};
+use host_net::RetryProfile;
 use host_pipeline::{
-    ingest::{reader, run::IngestFault},
+    ingest::{reader, run::IngestError},
     worker::{Stop, Until},
 };
 use host_plugin_dev::shadow::Shadow;
@@ -221,13 +222,13 @@ impl Run<'_> {
             return Ok(());
         }
         let backend = self.open().await?;
-        let target = Target {
+        let target = WriteTarget {
             shop_id: self.shop.to_owned(),
             index_name: index_name.to_owned(),
             job_id: String::new(),
             job_created_at: self.env.now(),
         };
-        match backend.index(self.config, Patience::OfUser)?.check(&target).await {
+        match backend.index(self.config, RetryProfile::Interactive)?.check(&target).await {
             Ok(()) => Ok(()),
             Err(error) if error.transient => {
                 eprintln!("warning: {}; the run begins and waits for it", chain(&error));
@@ -296,11 +297,11 @@ fn export_failure(error: ExportError) -> Failure {
     if error.is_usage() { Failure::usage(error) } else { Failure::broke(error) }
 }
 
-fn ingest_failure(fault: IngestFault, job: &JobId) -> Failure {
+fn ingest_failure(fault: IngestError, job: &JobId) -> Failure {
     match fault {
-        IngestFault::Read(error) => export_failure(error),
-        IngestFault::Store(error) => store_failure(error),
-        IngestFault::Plugin(failure) if failure.stopped => Failure::broke(failure).help(format!(
+        IngestError::Read(error) => export_failure(error),
+        IngestError::Store(error) => store_failure(error),
+        IngestError::Plugin(failure) if failure.stopped => Failure::broke(failure).help(format!(
             "run the export again with the mended plug-in, which takes the job's place; `host plugin replay {job} --dry-run` prints \
              the products that were refused before. The same command goes on with the job, should the cause lie elsewhere"
         )),

@@ -9,7 +9,7 @@ use super::{
         failure::{Exit, Failure},
         jobs::find,
         output::{OutputFormat, entry_text},
-        supply::PluginArgs,
+        plugin_source::PluginArgs,
     },
     Run, Stages, ingest_failure, interrupts,
     job::Origin,
@@ -132,7 +132,7 @@ fn complete(old: &JobSnapshot) -> Result<Quarantined, Failure> {
 fn with_original_settings(mut config: Config, old: &JobSnapshot) -> Config {
     config.index = Some(old.job.index_name.clone());
     config.shop = Some(old.job.shop_id.clone());
-    if let Some(target) = TargetIndex::named(&old.job.target) {
+    if let Some(target) = TargetIndex::named(old.job.target.kind()) {
         config.target = target;
     }
     config.worker.same_version = old.job.same_version;
