@@ -14,6 +14,7 @@ use host_core::{
     model::{DocumentId, Job},
     storage::Stores,
 };
+use host_net::RetryProfile;
 
 /// Commands about what is in the index.
 #[derive(Debug, Subcommand)]

@@ -11,7 +11,7 @@ use host_core::{
     },
     storage::Claim,
 };
-use host_index_catalog::Catalog;
+use host_index_catalog::{Catalog, CatalogConfig};
 use host_storage_sqlite::Embedded;
 use serde_json::json;
 use std::{
@@ -68,7 +68,7 @@ impl Steps {
 async fn publish_and_work(dir: &str, steps: &Steps) {
     let embedded = Embedded::open(dir, Arc::new(RealEnv)).unwrap();
     let (stores, catalog, job) =
-        (embedded.stores(), Catalog::sqlite(embedded.database().clone(), Arc::new(RealEnv)), job());
+        (embedded.stores(), Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv)), job());
     stores.jobs.create(&job).await.unwrap();
     for seq in 0..CHUNKS {
         let chunk = chunk(&job.id, seq, (seq % 4) as u16);
@@ -150,11 +150,11 @@ async fn processes_share_a_directory_and_may_die_at_any_step() {
     assert_eq!((ended.status, ended.completed_chunks, ended.chunks), (JobStatus::Completed, CHUNKS, CHUNKS));
     assert_eq!(ended.counts.processed, u64::from(CHUNKS));
     assert_eq!(
-        Catalog::sqlite(embedded.database().clone(), Arc::new(RealEnv)).count(&target()).await.unwrap(),
+        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv)).count(&target()).await.unwrap(),
         u64::from(CHUNKS)
     );
     assert!(
-        Catalog::sqlite(embedded.database().clone(), Arc::new(RealEnv))
+        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv))
             .get(&target(), &id("0"))
             .await
             .unwrap()

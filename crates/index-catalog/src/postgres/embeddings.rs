@@ -169,7 +169,7 @@ impl Postgres {
     }
 }
 
-/// Gives back what [`Postgres::try_lock_embedding`] gave: the server notices the end of a connection some time later.
+/// Releases the lock of [`Postgres::try_lock_embedding`]: after a drop, the server notices the end of the connection later.
 pub(super) async fn unlock(lock: Box<dyn Any + Send>) -> Result<(), Cause> {
     if let Ok(client) = lock.downcast::<ClientWrapper>() {
         client.batch_execute("SELECT pg_advisory_unlock_all()").await?;

@@ -94,7 +94,7 @@ impl Postgres {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Holds what was seen as well as the products: whoever sees one of them now waits, and finds it archived.
+    /// Locks the rows of `seen` as well as the products: a writer that sees one of them now waits, and finds it archived.
     pub(super) async fn archive_some(
         &self,
         target: &WriteTarget,

@@ -168,7 +168,7 @@ impl Dialect for Postgres {
             &[&target.shop_id, &target.index_name, &ids, &since],
         )
         .await?;
-        // Afterwards, since whoever archives holds the rows above until it is done.
+        // Afterwards, since archiving holds locks on the rows above until it commits.
         self.execute(
             "UPDATE catalog.products SET status = 'active'
             WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3) AND status = 'archived'",

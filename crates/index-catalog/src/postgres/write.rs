@@ -114,7 +114,7 @@ async fn apply(
     now: SystemTime,
 ) -> Result<(), Cause> {
     for sql in ALL {
-        // One that had to be prepared first would be overtaken by the next.
+        // Preparing one in between would let the next one be sent first.
         tx.prepare_cached(sql).await?;
     }
     let products = Columns::of(changes.new_products.iter().map(|(id, row)| (*id, *row)));

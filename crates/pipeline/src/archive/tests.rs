@@ -86,7 +86,7 @@ enum Step {
     Sync { full: bool, documents: BTreeSet<u8>, unchanged: BTreeSet<u8> },
     /// Documents that others remove.
     Vanish(BTreeSet<u8>),
-    /// Somebody who is no job of ours writes.
+    /// Another program than the host writes.
     Others(BTreeSet<u8>),
     /// The last full sync is compared, and what it did not have is removed or not.
     Archive { remove: bool },
@@ -183,7 +183,7 @@ async fn check(steps: Vec<Step>) {
                 shelf.0.lock().unwrap().retain(|id, _| !documents.iter().any(|number| *id == name(*number)));
             }
             Step::Others(documents) => {
-                let others = documents.iter().map(|number| (name(*number), "somebody".to_owned()));
+                let others = documents.iter().map(|number| (name(*number), "another program".to_owned()));
                 shelf.0.lock().unwrap().extend(others);
             }
             Step::Archive { remove } => {
@@ -192,7 +192,7 @@ async fn check(steps: Vec<Step>) {
                     documents.iter().chain(&since).map(|number| name(*number)).collect();
                 let expected: Vec<String> = {
                     let shelf = shelf.0.lock().unwrap();
-                    let ours = shelf.iter().filter(|(id, job)| *job != "somebody" && !had.contains(*id));
+                    let ours = shelf.iter().filter(|(id, job)| *job != "another program" && !had.contains(*id));
                     ours.map(|(id, _)| id.clone()).collect()
                 };
                 // Looking changes nothing, and the second look finds the same.

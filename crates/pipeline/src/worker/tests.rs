@@ -84,8 +84,10 @@ struct ScriptedIndex {
     written: Mutex<Vec<String>>,
     /// Versions that others write between the reading of document 1 and the next changes of it; the latter are overtaken then.
     overtakers: Mutex<VecDeque<i64>>,
-    /// A shop whose index cannot be written until somebody mends it.
+    /// A shop whose index cannot be written until an operator acts.
     broken: Mutex<Option<String>>,
+    /// The server that it says it is on.
+    server: Mutex<Option<String>>,
 }
 
 impl ScriptedIndex {
@@ -112,7 +114,11 @@ fn index_error(transient: bool) -> IndexError {
 #[async_trait]
 impl Index for ScriptedIndex {
     fn id(&self) -> TargetId {
-        "catalog".into()
+        "catalog:embedded".into()
+    }
+
+    async fn server(&self, _: &WriteTarget) -> Option<String> {
+        self.server.lock().unwrap().clone()
     }
 
     async fn check(&self, _: &WriteTarget) -> Result<(), IndexError> {

@@ -7,13 +7,14 @@ use host_core::{
     clock::{Env, SharedEnv},
     index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, WriteTarget, Write},
     model::{
-        ChunkRef, Counts, Digest, DocumentId, Grouping, IndexSettings, Job, JobId, JobStatus, Manifest,
+        ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobId, JobStatus, Manifest,
         Operation, PluginRef, Quarantined, SameVersion, Seal, SourceStats,
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
     storage::{JobSnapshot, Stores},
 };
-use host_index_marqo::{Marqo, MarqoOptions};
+use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
+use host_net::RetryProfile;
 use host_pipeline::worker::{Stop, Until, Worker, WorkerSettings};
 use host_storage_sqlite::Embedded;
 use marqo_stand_in::{Fault, FaultRule, Operation as Call, Options, StandIn};
@@ -172,7 +173,7 @@ impl Bench {
             batch_complexity: 1000,
             ..IndexSettings::default()
         };
-        stores.settings.put(INDEX, &settings).await.unwrap();
+        settings.store(stores.settings.as_ref(), INDEX).await.unwrap();
         let rules = Arc::new(Rules(Manifest {
             name: "rules".to_owned(),
             version: "1.0.0".to_owned(),
@@ -184,9 +185,10 @@ impl Bench {
         let seen = Arc::new(Seen::default());
         let workers = [(); 2].map(|()| {
             // The one timeout that takes real time.
-            let options =
-                MarqoOptions { attempt_timeout: Duration::from_millis(700), ..MarqoOptions::default() };
-            let marqo = Marqo::new(stores.settings.clone(), env.clone(), options).unwrap();
+            let config =
+                MarqoConfig { request_timeout: Duration::from_millis(700), ..MarqoConfig::default() };
+            let marqo =
+                Marqo::new(stores.settings.clone(), env.clone(), &config, RetryProfile::Background).unwrap();
             let index = Arc::new(Watched { marqo, seen: seen.clone() });
             let settings = WorkerSettings {
                 concurrency: 3,
@@ -438,7 +440,7 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
         .await
         .unwrap_or_else(|stop| panic!("{}", host_core::error::chain(&stop)));
 
-    // Nobody fails but who must: by the validator, or because no server takes numbers in an array.
+    // Only those fail that must: by the validator, or because no server takes numbers in an array.
     let must_fail =
         |entry: &Value| entry["code"] == "bad" || text(&entry["message"]).contains("Unsupported type");
     let failed = bench.report(&id).await.into_iter().filter(|entry| entry["class"] == "failed");
