@@ -103,8 +103,8 @@ pub(crate) async fn a_removal_that_was_overtaken_is_refused(backend: &Backend) {
         removal("4", matches(&old)),
         removal("5", Precondition::Absent),
     ];
-    let [done, overtaken] = [Outcome::Done, Outcome::Conflict];
-    let expected = [conflicting.clone(), done.clone(), overtaken, done.clone(), done.clone()];
+    let [done, conflicting] = [Outcome::Done, Outcome::Conflict];
+    let expected = [conflicting.clone(), done.clone(), conflicting, done.clone(), done.clone()];
     assert_eq!(catalog.delete(&target, &batch).await.unwrap(), expected);
     assert_eq!(catalog.list(&target, None, 9).await.unwrap(), [id("1"), id("3")]);
     let batch = [removal("1", matches(&new)), removal("3", Precondition::None)];

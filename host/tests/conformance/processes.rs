@@ -67,8 +67,11 @@ impl Steps {
 /// Publishes the whole job and works on it until nothing is left, as each process of the test does.
 async fn publish_and_work(dir: &str, steps: &Steps) {
     let embedded = Embedded::open(dir, Arc::new(RealEnv)).unwrap();
-    let (stores, catalog, job) =
-        (embedded.stores(), Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv)), job());
+    let (stores, catalog, job) = (
+        embedded.stores(),
+        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv)),
+        job(),
+    );
     stores.jobs.create(&job).await.unwrap();
     for seq in 0..CHUNKS {
         let chunk = chunk(&job.id, seq, (seq % 4) as u16);
@@ -150,7 +153,10 @@ async fn processes_share_a_directory_and_may_die_at_any_step() {
     assert_eq!((ended.status, ended.completed_chunks, ended.chunks), (JobStatus::Completed, CHUNKS, CHUNKS));
     assert_eq!(ended.counts.processed, u64::from(CHUNKS));
     assert_eq!(
-        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv)).count(&target()).await.unwrap(),
+        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv))
+            .count(&target())
+            .await
+            .unwrap(),
         u64::from(CHUNKS)
     );
     assert!(

@@ -76,8 +76,9 @@ pub(crate) async fn records_of_other_versions_are_returned_as_they_are(backend: 
 
 pub(crate) async fn of_many_puts_at_once_one_stays_whole(backend: &Backend) {
     let (settings, name) = (&backend.stores.settings, backend.name("index"));
-    let variants: Vec<IndexDocument> =
-        (1..=16).map(|n| document(json!({"endpoint": format!("http://{n}"), "batch_documents": n}))).collect();
+    let variants: Vec<IndexDocument> = (1..=16)
+        .map(|n| document(json!({"endpoint": format!("http://{n}"), "batch_documents": n})))
+        .collect();
     let puts = join_all(variants.iter().map(|variant| settings.put(&name, variant))).await;
     assert!(puts.iter().all(Result::is_ok));
     let stayed = settings.get(&name).await.unwrap().unwrap();

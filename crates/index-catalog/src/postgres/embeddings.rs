@@ -99,7 +99,10 @@ impl Postgres {
     }
 
     /// A lock that the server holds for as long as the connection lives.
-    pub(super) async fn try_lock_embedding(&self, target: &WriteTarget) -> Result<Option<Box<dyn Any + Send>>, Cause> {
+    pub(super) async fn try_lock_embedding(
+        &self,
+        target: &WriteTarget,
+    ) -> Result<Option<Box<dyn Any + Send>>, Cause> {
         let client: Client = self.pool.get().await?;
         let name = format!("host embed {} {}", target.shop_id, target.index_name);
         let locked =

@@ -72,7 +72,11 @@ impl Postgres {
         rows.iter().map(load).collect()
     }
 
-    pub(super) async fn number_of_unseen(&self, target: &WriteTarget, since: Timestamp) -> Result<u64, Failed> {
+    pub(super) async fn number_of_unseen(
+        &self,
+        target: &WriteTarget,
+        since: Timestamp,
+    ) -> Result<u64, Failed> {
         let since = SystemTime::from(since);
         let sql = concat!("SELECT count(*)", unseen!());
         let rows = self.rows(sql, &[&target.shop_id, &target.index_name, &since]).await?;

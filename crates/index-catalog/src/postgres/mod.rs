@@ -3,8 +3,8 @@
 use super::{
     WriteTarget,
     batch::Batch,
-    current_state::CurrentState,
     changes::Ids,
+    current_state::CurrentState,
     dialect::{Dialect, Failed, Hit, StoredRow},
     embed::{Embedded, Unembedded},
     loads::{Load, Summary},
@@ -261,7 +261,12 @@ impl Dialect for Postgres {
         self.queue_models_but(target, model).await
     }
 
-    async fn to_embed(&self, target: &WriteTarget, after: i64, limit: usize) -> Result<Vec<Unembedded>, Failed> {
+    async fn to_embed(
+        &self,
+        target: &WriteTarget,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Unembedded>, Failed> {
         self.queued(target, after, limit).await
     }
 

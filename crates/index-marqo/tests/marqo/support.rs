@@ -2,7 +2,7 @@
 
 use host_core::{
     clock::Env,
-    index::{Index, IndexError, Outcome, Precondition, Removal, WriteTarget, Write},
+    index::{Index, IndexError, Outcome, Precondition, Removal, Write, WriteTarget},
     model::{Digest, Document, DocumentId},
     storage::{IndexDocument, Settings, StoreError},
 };
@@ -116,8 +116,7 @@ impl Lab {
         let clock = Arc::new(Clock::new(seed));
         let settings = Arc::new(Known::default());
         let config = MarqoConfig { request_timeout: Duration::from_millis(700), ..MarqoConfig::default() };
-        let index =
-            Marqo::new(settings.clone(), clock.clone(), &config, RetryProfile::Background).unwrap();
+        let index = Marqo::new(settings.clone(), clock.clone(), &config, RetryProfile::Background).unwrap();
         let target = WriteTarget {
             shop_id: "x.example".to_owned(),
             index_name: "shop".to_owned(),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::fault::Fault;
 use host_core::{
-    index::{IndexError, Outcome, Precondition, StoredVersion, WriteTarget, Write},
+    index::{IndexError, Outcome, Precondition, StoredVersion, Write, WriteTarget},
     model::{ChunkRef, Class, Counts, Document, DocumentId, Entry, Job, Operation, report::Samples},
     plugin::VersionOrdering,
     storage::{ChunkOutcome, Chunks, GivenUp, StoreError},

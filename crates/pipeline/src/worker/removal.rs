@@ -1,7 +1,7 @@
 //! Removals of a chunk: which of them still hold, given what the index has, and their execution.
 
 use super::{
-    chunk::{MOST_ROUNDS, Tally, answered_all, compare, too_many_conflicts, refused_by_index, stored},
+    chunk::{MOST_ROUNDS, Tally, answered_all, compare, refused_by_index, stored, too_many_conflicts},
     content::version_of,
     decide::{removal_conflict, rewritten},
     run::Worker,

@@ -133,7 +133,11 @@ impl Index for Shelf {
         Ok(())
     }
 
-    async fn stored(&self, _: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
+    async fn stored(
+        &self,
+        _: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         self.reads.fetch_add(1, Relaxed);
         let read = async {
             let documents = self.documents.lock().unwrap();
