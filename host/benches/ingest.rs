@@ -16,7 +16,7 @@ use host_export::{Export, Item, Options};
 use host_pipeline::ingest::{
     chunk::ChunkBounds,
     reader,
-    run::{IngestSettings, Published, ingest},
+    run::{IngestProgress, IngestSettings, ingest},
 };
 use host_plugin_host::{Configs, Plugins, Role, Settings};
 use host_storage_sqlite::Embedded;
@@ -112,10 +112,18 @@ fn whole(export: &str, plugin: &str, threads: usize) {
         let open = Export::open(&[export.to_owned()], options).expect("the export opens");
         let plan = open.scan(&transform.manifest().grouping).expect("the export is readable");
         let reads = reader::start(plan, settings.batches);
-        ingest(&stores, &job, &transform, settings, reads, &Published::default(), &CancellationToken::new())
-            .await
-            .expect("the ingest ends")
-            .expect("nobody cancels it")
+        ingest(
+            &stores,
+            &job,
+            &transform,
+            settings,
+            reads,
+            &IngestProgress::default(),
+            &CancellationToken::new(),
+        )
+        .await
+        .expect("the ingest ends")
+        .expect("nobody cancels it")
     });
     println!("{} {} {}", started.elapsed().as_secs_f64(), seal.source.products, seal.total_items);
 }

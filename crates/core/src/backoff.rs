@@ -13,11 +13,15 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// The longest wait after this many failed attempts: `base`, twice that, four times that … `cap`.
+    pub fn ceiling(self, attempts: u32) -> Duration {
+        let factor = 1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.base.saturating_mul(factor).min(self.cap)
+    }
+
     /// The wait after this many failed attempts. `random` is any random number.
     pub fn delay(self, attempts: u32, random: u64) -> Duration {
-        let factor = 1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
-        let ceiling = self.base.saturating_mul(factor).min(self.cap);
-        let micros = u64::try_from(ceiling.as_micros()).unwrap_or(u64::MAX);
+        let micros = u64::try_from(self.ceiling(attempts).as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(random.checked_rem(micros.saturating_add(1)).unwrap_or(random))
     }
 }

@@ -1,33 +1,51 @@
-//! Why a plug-in is not supplied: one sentence each, with what to do.
+//! Why a plug-in cannot be fetched: one sentence each, with what to do.
 
+use crate::signature::Rejection;
 use host_core::model::Digest;
 use host_plugin_host::LoadError;
 use std::path::PathBuf;
 
-/// Why a plug-in is not supplied.
+/// Why a plug-in cannot be fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum SupplyError {
+pub enum FetchError {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] LoadError),
+    /// The lock that a flag or the settings name does not exist.
+    #[error(
+        "there is no lock {}, which the settings or --lock name; write it with `host plugin lock PLUGIN`, or name none",
+        path.display()
+    )]
+    LockMissing {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// The lock cannot be read or written.
+    #[error("the lock {} cannot be used: {cause}; repair it, or write a new one with `host plugin lock`", path.display())]
+    Lock {
+        /// The lock.
+        path: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
     /// There is a lock, and the plug-in is not in it.
     #[error(
-        "the plug-in {} is not in {}, so its digest is unknown; `host plugin lock {0}` adds the one that is there now",
+        "the plug-in {} is not in {}, so its digest is unknown; `host plugin lock {0}` adds the current one",
         source_name.display(), lock.display()
     )]
-    Unlocked {
-        /// What the plug-in is called.
+    NotLocked {
+        /// The plug-in as the user names it.
         source_name: PathBuf,
         /// The lock.
         lock: PathBuf,
     },
-    /// The component is another one than the lock says.
+    /// The component is not the one in the lock.
     #[error(
-        "the plug-in {} has the digest {found} and {} says {locked}; put the locked one back, or take the new one with \
+        "the plug-in {} has the digest {found}, but {} has {locked}; restore the locked one, or accept the new one with \
          `host plugin lock {0}`", source_name.display(), lock.display()
     )]
-    Changed {
-        /// What the plug-in is called.
+    DigestMismatch {
+        /// The plug-in as the user names it.
         source_name: PathBuf,
         /// The lock.
         lock: PathBuf,
@@ -36,45 +54,47 @@ pub enum SupplyError {
         /// The component's.
         found: Digest,
     },
-    /// The lock cannot be used.
-    #[error("{} cannot be used: {cause}; mend it, or make it anew with `host plugin lock`", path.display())]
-    Lock {
-        /// The lock.
-        path: PathBuf,
-        /// What is wrong.
-        cause: String,
-    },
     /// The key cannot be used.
-    #[error("the key {} cannot be used: {cause}; name the public half of a key pair as `cosign generate-key-pair` makes it", path.display())]
+    #[error(
+        "the key {} cannot be used: {cause}; name the public half of a key pair as `cosign generate-key-pair` makes it",
+        path.display()
+    )]
     Key {
         /// The key's file.
         path: PathBuf,
         /// What is wrong.
         cause: String,
     },
-    /// No signature is there.
+    /// There is no signature.
     #[error(
-        "the plug-in {name} is not signed: {cause}; have it signed with `cosign {command}`, or leave --require-signature out"
+        "the plug-in {name} is not signed: {cause}; sign it with `cosign {command}`, or run without --require-signature"
     )]
     Unsigned {
-        /// What the plug-in is called.
+        /// The plug-in as the user names it.
         name: String,
-        /// Where one was looked for.
+        /// Where a signature was looked for.
         cause: String,
-        /// What signs it.
+        /// The command that signs it.
         command: String,
     },
-    /// There is a signature, of something else or by somebody else.
-    #[error("the signature of the plug-in {name} is not by the key {}: do not run it before you know why", key.display())]
-    Forged {
-        /// What the plug-in is called.
+    /// There are signatures, none of this plug-in with this key.
+    #[error(
+        "the plug-in {name} is not signed with the key {}: {signature} {rejection}; do not run it before you know why",
+        key.display()
+    )]
+    SignatureMismatch {
+        /// The plug-in as the user names it.
         name: String,
         /// The key's file.
         key: PathBuf,
+        /// What was taken for a signature.
+        signature: String,
+        /// Why it is none.
+        rejection: Rejection,
     },
-    /// The name is no reference.
+    /// The name is not a reference.
     #[error(
-        "`{name}` names nothing in a registry: {cause}; write oci://registry/repository:tag or oci://registry/repository@sha256:…"
+        "`{name}` is not a reference: {cause}; write oci://registry/repository:tag or oci://registry/repository@sha256:…"
     )]
     Reference {
         /// The name.
@@ -82,27 +102,35 @@ pub enum SupplyError {
         /// What is wrong.
         cause: String,
     },
-    /// The registry has it and it is no plug-in, or it has something else, or nothing.
-    #[error("the registry has no plug-in {name}: {cause}")]
-    Refused {
-        /// What the plug-in is called.
+    /// The credentials for a registry are incomplete or cannot be read.
+    #[error("no credentials for the registry {registry}: {cause}")]
+    Credentials {
+        /// The registry.
+        registry: String,
+        /// What is wrong, and what to do.
+        cause: String,
+    },
+    /// The registry answered, and trying again does not help.
+    #[error("the plug-in {name} cannot be pulled: {cause}")]
+    Rejected {
+        /// The plug-in as the user names it.
         name: String,
         /// What is wrong.
         cause: String,
     },
-    /// The registry could not be reached, or failed.
-    #[error("the plug-in {name} could not be had from its registry: {cause}")]
-    Registry {
-        /// What the plug-in is called.
+    /// The registry cannot be reached, or is temporarily unavailable.
+    #[error("the registry of the plug-in {name} is unavailable: {cause}")]
+    Unavailable {
+        /// The plug-in as the user names it.
         name: String,
         /// What happened.
         cause: String,
     },
 }
 
-impl SupplyError {
-    /// Whether it may go away by itself.
+impl FetchError {
+    /// Whether trying again later may help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Registry { .. })
+        matches!(self, Self::Unavailable { .. })
     }
 }

@@ -1,6 +1,53 @@
-//! Where plug-ins come from, and whether they may be run: files and registries, pinned digests, signatures. What comes out is the
-//! bytes of a component that all of it was checked for; nothing here looks into them.
+//! Where plug-ins come from, and whether they may run.
+//!
+//! A plug-in is named by a file, or by a reference into an OCI registry: `oci://registry/repository:tag` or `@sha256:…`.
+//! [`PluginSource::fetch`] turns the name into the bytes of a component and checks them:
+//!
+//! 1. **Size.** No more than [`PluginSource::limit`] bytes are read, from a file or from a registry.
+//! 2. **Digest.** What a registry sends for a digest has that digest. If there is a [`Lock`] (`plugin.lock`), the component has the
+//!    digest that the lock names; a tag then keeps the meaning that it had when it was locked.
+//! 3. **Signature.** If there is a [`Key`], the plug-in is signed with it, by cosign 3 (a Sigstore bundle) or cosign 2. Everything
+//!    about a signature is hostile until the key has verified it.
+//!
+//! This crate knows nothing of what is inside a component; `host-plugin-host` loads it.
+//!
+//! # Registries
+//!
+//! `oci-client` speaks to them. The component is the one layer of type `application/wasm` of an image manifest; an image index must
+//! have exactly one manifest for WebAssembly. Credentials come from the environment (`HOST_OCI_REGISTRY`, `HOST_OCI_USERNAME`,
+//! `HOST_OCI_PASSWORD`), else from the files and credential helpers of `docker login`; those of one registry are never sent to
+//! another. Only registries on this machine are spoken to without TLS. What was pulled is kept by digest, so that a locked plug-in
+//! starts without its registry, unless its signature is wanted.
+//!
+//! `oci-client` reads manifests, tokens and error pages as a whole, whatever their size; a blob is read in pieces and bounded.
+//!
+//! # Example
+//!
+//! ```
+//! use host_plugin_source::{FetchError, Lock, PluginSource};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let plugin = folder.path().join("shop.wasm");
+//! std::fs::write(&plugin, "a component")?;
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//!
+//! let mut source = PluginSource { limit: 1 << 20, ..PluginSource::default() };
+//! let fetched = runtime.block_on(source.fetch(&plugin))?;
+//! assert_eq!(fetched.component.wasm, b"a component");
+//!
+//! // Locked, the name means these bytes and no others.
+//! let mut lock = Lock::empty(&folder.path().join("plugin.lock"));
+//! lock.set(fetched.pin);
+//! source.lock = Some(lock);
+//! std::fs::write(&plugin, "another component")?;
+//! let refused = runtime.block_on(source.fetch(&plugin));
+//! assert!(matches!(refused, Err(FetchError::DigestMismatch { .. })));
+//! # Ok(())
+//! # }
+//! ```
 
+mod cache;
 mod credentials;
 mod error;
 mod lock;
@@ -8,9 +55,10 @@ mod reference;
 mod registry;
 mod signature;
 
-pub use error::SupplyError;
+pub use credentials::Credentials;
+pub use error::FetchError;
 pub use lock::{Lock, Pin};
-pub use signature::Key;
+pub use signature::{Key, Rejection};
 
 use host_core::model::Digest;
 use host_plugin_host::{Component, read_component};
@@ -18,63 +66,61 @@ use reference::Reference;
 use registry::{Pulled, Registry};
 use std::path::{Path, PathBuf};
 
-/// Gets plug-ins by what `--plugin` calls them.
+/// Fetches plug-ins by what `--plugin` calls them.
 #[derive(Clone, Debug, Default)]
-pub struct Supply {
+pub struct PluginSource {
     /// Most bytes of a component.
     pub limit: u64,
-    /// The digests that are expected; without them, any.
+    /// The digests that plug-ins must have; without a lock, any.
     pub lock: Option<Lock>,
-    /// Whose signature is wanted; without one, nobody's.
+    /// The key that plug-ins must be signed with; without one, they need no signature.
     pub key: Option<Key>,
-    /// Where what registries gave is kept by digest; nowhere, if there is no such folder.
-    pub kept: Option<PathBuf>,
+    /// The credentials for registries.
+    pub credentials: Credentials,
+    /// Folder that keeps what registries sent, by digest; without one, nothing is kept.
+    pub cache: Option<PathBuf>,
 }
 
 /// A component that passed all checks.
 #[derive(Clone, Debug)]
-pub struct Supplied {
-    /// The component, under the name that it was asked for by.
+pub struct FetchedPlugin {
+    /// The component, under the name by which it was fetched.
     pub component: Component,
     /// What pins it.
     pub pin: Pin,
 }
 
-impl Supply {
-    /// Gets a plug-in: a file, or `oci://registry/repository:tag` or `@sha256:…`. With a lock, a tag means what it meant when it was
-    /// locked, wherever it has moved.
-    pub async fn get(&self, source: &Path) -> Result<Supplied, SupplyError> {
+impl PluginSource {
+    /// Fetches a plug-in and checks it against the lock and the key.
+    pub async fn fetch(&self, source: &Path) -> Result<FetchedPlugin, FetchError> {
         let pinned = match &self.lock {
-            Some(lock) => Some(lock.pin(source).ok_or_else(|| SupplyError::Unlocked {
-                source_name: source.to_owned(),
-                lock: lock.path().to_owned(),
-            })?),
+            Some(lock) => Some((lock, lock.pin(source)?)),
             None => None,
         };
         let name = source.to_string_lossy();
         let (wasm, manifest) = match Reference::parse(&name)? {
             Some(reference) => {
-                let wanted = pinned.and_then(|pin| pin.manifest);
-                let registry = Registry::new(&reference, self.limit, self.kept.as_deref())?;
-                let Pulled { wasm, manifest } = registry.pull(wanted).await?;
+                let registry = Registry::new(&reference, self)?;
+                let Pulled { wasm, manifest } =
+                    registry.pull(pinned.and_then(|(_, pin)| pin.manifest)).await?;
                 if let Some(key) = &self.key {
-                    registry.verify(key, manifest).await?;
+                    signature::verify_in_registry(key, &registry, &manifest).await?;
                 }
-                (wasm, Some(manifest))
+                (wasm, Some(Digest::of(&manifest)))
             }
             None => {
                 let wasm = read_component(source, self.limit)?;
                 if let Some(key) = &self.key {
-                    key.verify_file(source, &wasm)?;
+                    signature::verify_file(key, source, &wasm)?;
                 }
                 (wasm, None)
             }
         };
         let digest = Digest::of(&wasm);
-        if let (Some(pin), Some(lock)) = (pinned, &self.lock)
+        if let Some((lock, pin)) = pinned
             && pin.digest != digest
         {
-            return Err(SupplyError::Changed {
+            return Err(FetchError::DigestMismatch {
                 source_name: source.to_owned(),
                 lock: lock.path().to_owned(),
                 locked: pin.digest,
@@ -82,6 +128,6 @@ impl Supply {
             });
         }
         let pin = Pin { source: name.into_owned(), digest, manifest };
-        Ok(Supplied { component: Component { path: source.to_owned(), wasm }, pin })
+        Ok(FetchedPlugin { component: Component { path: source.to_owned(), wasm }, pin })
     }
 }

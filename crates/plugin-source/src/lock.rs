@@ -1,6 +1,6 @@
-//! `plugin.lock`: which component each name means.
+//! `plugin.lock`: the digest of each plug-in.
 
-use super::SupplyError;
+use super::FetchError;
 use host_core::model::Digest;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -9,15 +9,15 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// What a name means.
+/// The digest that a plug-in must have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {
-    /// What `--plugin` or the settings call the plug-in; in the lock, a path is as seen from the lock's folder.
+    /// The plug-in as `--plugin` or the settings name it; in the lock, a path is relative to the lock's folder.
     pub source: String,
     /// Digest of the component.
     pub digest: Digest,
-    /// In a registry, the digest of the manifest that named the component.
+    /// In a registry, the digest of the manifest or index that a tag named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Digest>,
 }
@@ -36,13 +36,21 @@ struct Toml {
     plugin: Vec<Pin>,
 }
 
-const HEAD: &str =
-    "# Which components host runs. Written by `host plugin lock`, to be kept with the settings.\n\n";
+const HEADER: &str =
+    "# The digests of plug-ins, written by `host plugin lock`. Keep this file with the settings.\n\n";
 
 impl Lock {
+    /// The lock that is used if there is one and no other is named.
+    pub const DEFAULT: &str = "plugin.lock";
+
+    /// Reads a lock that a flag or the settings name, which must exist.
+    pub fn read_named(path: &Path) -> Result<Self, FetchError> {
+        Self::read(path)?.ok_or_else(|| FetchError::LockMissing { path: path.to_owned() })
+    }
+
     /// Reads a lock; none if there is no such file.
-    pub fn read(path: &Path) -> Result<Option<Self>, SupplyError> {
-        let failed = |cause: String| SupplyError::Lock { path: path.to_owned(), cause };
+    pub fn read(path: &Path) -> Result<Option<Self>, FetchError> {
+        let failed = |cause: String| FetchError::Lock { path: path.to_owned(), cause };
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -52,7 +60,7 @@ impl Lock {
         Ok(Some(Self { path: path.to_owned(), pins: plugin }))
     }
 
-    /// A lock with nothing in it, not written yet.
+    /// An empty lock, not written yet.
     pub fn empty(path: &Path) -> Self {
         Self { path: path.to_owned(), pins: Vec::new() }
     }
@@ -62,46 +70,49 @@ impl Lock {
         &self.path
     }
 
-    /// What is pinned for a name; paths may be spelled in other ways that mean the same.
-    pub fn pin(&self, source: &Path) -> Option<&Pin> {
-        let source = spelled(source);
-        self.pins.iter().find(|pin| self.means(pin) == source)
+    /// The pin of a plug-in, by any spelling of its path.
+    pub fn pin(&self, source: &Path) -> Result<&Pin, FetchError> {
+        let normalized = normalize(source);
+        self.pins
+            .iter()
+            .find(|pin| self.resolve(pin) == normalized)
+            .ok_or_else(|| FetchError::NotLocked { source_name: source.to_owned(), lock: self.path.clone() })
     }
 
-    /// The absolute path of a pinned file, or the address in a registry.
-    fn means(&self, pin: &Pin) -> PathBuf {
+    /// The absolute path of a pinned file, or the reference into a registry.
+    fn resolve(&self, pin: &Pin) -> PathBuf {
         let source = Path::new(&pin.source);
-        if is_remote(source) { source.to_owned() } else { spelled(&self.folder().join(source)) }
+        if is_remote(source) { source.to_owned() } else { normalize(&self.folder().join(source)) }
     }
 
     fn folder(&self) -> &Path {
         self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
-    /// Pins a plug-in, in place of what was pinned for its name.
+    /// Pins a plug-in, in place of its pin before.
     pub fn set(&mut self, mut pin: Pin) {
         let named = Path::new(&pin.source);
-        let source = spelled(named);
-        // Where both are seen from the same folder, the name stays as it was written.
-        if !is_remote(named) && spelled(&self.folder().join(named)) != source {
-            let seen = source.strip_prefix(spelled(self.folder())).unwrap_or(&source);
-            pin.source = seen.to_string_lossy().into_owned();
+        let source = normalize(named);
+        // A path that is relative to the lock's folder as well stays as it was written.
+        if !is_remote(named) && normalize(&self.folder().join(named)) != source {
+            let relative = source.strip_prefix(normalize(self.folder())).unwrap_or(&source);
+            pin.source = relative.to_string_lossy().into_owned();
         }
-        match self.pins.iter().position(|other| self.means(other) == source) {
+        match self.pins.iter().position(|other| self.resolve(other) == source) {
             Some(position) => self.pins[position] = pin,
             None => self.pins.push(pin),
         }
     }
 
     /// Writes the file, as a whole or not at all.
-    pub fn write(&self) -> Result<(), SupplyError> {
-        let failed = |cause: String| SupplyError::Lock { path: self.path.clone(), cause };
+    pub fn write(&self) -> Result<(), FetchError> {
+        let failed = |cause: String| FetchError::Lock { path: self.path.clone(), cause };
         let text = toml::to_string(&Toml { plugin: self.pins.clone() })
             .map_err(|error| failed(error.to_string()))?;
         let folder = self.folder();
         let write = || {
-            let mut file = tempfile::Builder::new().permissions(rights()).tempfile_in(folder)?;
-            file.write_all(HEAD.as_bytes())?;
+            let mut file = tempfile::Builder::new().permissions(permissions()).tempfile_in(folder)?;
+            file.write_all(HEADER.as_bytes())?;
             file.write_all(text.as_bytes())?;
             file.persist(&self.path).map_err(|error| error.error)
         };
@@ -109,8 +120,8 @@ impl Lock {
     }
 }
 
-/// Others may read it: it is no secret, and kept with the settings.
-fn rights() -> fs::Permissions {
+/// Readable for others: it is no secret.
+fn permissions() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }
 
@@ -118,8 +129,8 @@ fn is_remote(source: &Path) -> bool {
     source.to_string_lossy().starts_with(super::reference::SCHEME)
 }
 
-/// A path without `./`, so that the same file is found by all its spellings.
-fn spelled(source: &Path) -> PathBuf {
+/// An absolute path without `./`: the same for all spellings of a path.
+fn normalize(source: &Path) -> PathBuf {
     let absolute = if is_remote(source) {
         source.to_owned()
     } else {
@@ -137,10 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_a_name_has_one_pin() {
+    fn a_lock_is_read_as_it_was_written_with_one_pin_a_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("plugin.lock");
         assert_eq!(Lock::read(&path).unwrap(), None);
+        assert!(matches!(Lock::read_named(&path), Err(FetchError::LockMissing { .. })));
         let mut lock = Lock::empty(&path);
         lock.set(pin("a.wasm", "one"));
         lock.set(Pin { manifest: Some(Digest::of(b"m")), ..pin("oci://r.example/a:1", "two") });
@@ -148,11 +160,13 @@ mod tests {
         lock.write().unwrap();
         let read = Lock::read(&path).unwrap().unwrap();
         assert_eq!(read, lock);
-        let digest = |name: &str| read.pin(Path::new(name)).map(|pin| pin.digest);
+        let digest = |name: &str| read.pin(Path::new(name)).ok().map(|pin| pin.digest);
         assert_eq!(digest("./a.wasm"), Some(Digest::of(b"three")));
         assert_eq!(digest("a.wasm"), Some(Digest::of(b"three")));
         assert_eq!(digest("oci://r.example/a:1"), Some(Digest::of(b"two")));
-        assert_eq!((digest("b.wasm"), digest("oci://r.example/a:2")), (None, None));
+        for other in ["b.wasm", "oci://r.example/a:2"] {
+            assert!(matches!(read.pin(Path::new(other)), Err(FetchError::NotLocked { .. })), "{other}");
+        }
     }
 
     #[test]
@@ -165,7 +179,7 @@ mod tests {
             "[[plugin]]\nsource = \"a\"\ndigest = \"md5:1\"\n",
         ] {
             fs::write(&path, text).unwrap();
-            assert!(matches!(Lock::read(&path), Err(SupplyError::Lock { .. })), "{text}");
+            assert!(matches!(Lock::read(&path), Err(FetchError::Lock { .. })), "{text}");
         }
     }
 }

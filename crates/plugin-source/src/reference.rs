@@ -1,74 +1,81 @@
-//! `oci://registry/repository:tag` and `oci://registry/repository@sha256:…`.
+//! References into registries: `oci://registry/repository:tag` and `oci://registry/repository@sha256:…`.
 
-use super::SupplyError;
+use super::FetchError;
 use host_core::model::Digest;
 
 /// What references begin with.
-pub(super) const SCHEME: &str = "oci://";
+pub(crate) const SCHEME: &str = "oci://";
 
 /// A name in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reference {
+pub(crate) struct Reference {
     /// As the user wrote it.
-    pub(super) name: String,
-    /// Host, and port if there is one.
-    pub(super) registry: String,
-    pub(super) repository: String,
-    pub(super) version: Version,
+    pub(crate) name: String,
+    pub(crate) version: Version,
+    image: oci_client::Reference,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Version {
+pub(crate) enum Version {
     Tag(String),
     Digest(Digest),
 }
 
 impl Reference {
     /// Parses a reference; none if the name is that of a file.
-    pub(super) fn parse(name: &str) -> Result<Option<Self>, SupplyError> {
+    pub(crate) fn parse(name: &str) -> Result<Option<Self>, FetchError> {
         let Some(rest) = name.strip_prefix(SCHEME) else { return Ok(None) };
-        let wrong = |cause: &str| SupplyError::Reference { name: name.to_owned(), cause: cause.to_owned() };
-        let (registry, rest) = rest.split_once('/').ok_or_else(|| wrong("there is no repository"))?;
-        let (repository, version) = match rest.split_once('@') {
-            Some((repository, digest)) => {
-                let digest = Digest::try_from(digest.to_owned()).map_err(|_| wrong("its digest is none"))?;
-                // A tag before a digest says nothing more.
-                (repository.split(':').next().unwrap_or_default(), Version::Digest(digest))
-            }
-            None => {
-                let (repository, tag) =
-                    rest.rsplit_once(':').ok_or_else(|| wrong("there is neither tag nor digest"))?;
-                (repository, Version::Tag(tag.to_owned()))
-            }
+        let wrong = |cause: &str| FetchError::Reference { name: name.to_owned(), cause: cause.to_owned() };
+        // Without a host, `oci-client` would ask Docker Hub for it.
+        let (registry, repository) = rest.split_once('/').ok_or_else(|| wrong("it has no repository"))?;
+        if !registry.contains(['.', ':']) && registry != "localhost" {
+            return Err(wrong("it does not begin with a registry's host (Docker Hub is docker.io)"));
+        }
+        if !repository.contains([':', '@']) {
+            return Err(wrong("it has neither tag nor digest"));
+        }
+        let image: oci_client::Reference = rest.parse().map_err(|error| wrong(&format!("{error}")))?;
+        let version = match (image.digest(), image.tag()) {
+            // A tag beside a digest adds nothing.
+            (Some(digest), _) => Version::Digest(
+                digest.to_owned().try_into().map_err(|_| wrong("its digest is not one of SHA-256"))?,
+            ),
+            (None, Some(tag)) => Version::Tag(tag.to_owned()),
+            (None, None) => return Err(wrong("it has neither tag nor digest")),
         };
-        let is_part = |part: &str, more: &str| {
-            let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
-            !part.is_empty() && part.len() <= 128 && !part.starts_with(['.', '-']) && part.chars().all(fits)
-        };
-        if !is_part(registry, ".-:[]") {
-            return Err(wrong("the registry is no host"));
-        }
-        if !repository.split('/').all(|part| is_part(part, "._-")) {
-            return Err(wrong("the repository has characters that none has"));
-        }
-        if matches!(&version, Version::Tag(tag) if !is_part(tag, "._-")) {
-            return Err(wrong("the tag has characters that none has"));
-        }
-        let (name, registry, repository) = (name.to_owned(), registry.to_owned(), repository.to_owned());
-        Ok(Some(Self { name, registry, repository, version }))
+        Ok(Some(Self { name: name.to_owned(), version, image }))
     }
 
-    /// Where its registry answers. Only on this machine may that be without TLS.
-    pub(super) fn base(&self) -> String {
-        let scheme = if is_local(&self.registry) { "http" } else { "https" };
-        format!("{scheme}://{}/v2/{}", self.registry, self.repository)
+    /// The registry as users know it: Docker Hub is `docker.io`.
+    pub(crate) fn registry(&self) -> &str {
+        self.image.registry()
+    }
+
+    /// The host, and port if there is one, that answers for the registry.
+    pub(crate) fn host(&self) -> &str {
+        self.image.resolve_registry()
+    }
+
+    /// The repository with its registry.
+    pub(crate) fn repository(&self) -> String {
+        format!("{}/{}", self.image.registry(), self.image.repository())
+    }
+
+    /// Another manifest or tag of the same repository.
+    pub(crate) fn at(&self, version: &Version) -> oci_client::Reference {
+        let (registry, repository) = (self.image.registry().to_owned(), self.image.repository().to_owned());
+        match version {
+            Version::Tag(tag) => oci_client::Reference::with_tag(registry, repository, tag.clone()),
+            Version::Digest(digest) => {
+                oci_client::Reference::with_digest(registry, repository, digest.to_string())
+            }
+        }
     }
 }
 
 /// Whether a host, with or without a port, is this machine.
-pub(super) fn is_local(host: &str) -> bool {
-    let name = if host.starts_with('[') { host.split_inclusive(']').next() } else { host.split(':').next() };
-    matches!(name, Some("localhost" | "127.0.0.1" | "[::1]"))
+pub(crate) fn is_loopback(host: &str) -> bool {
+    matches!(host.split(':').next(), Some("localhost" | "127.0.0.1"))
 }
 
 #[cfg(test)]
@@ -78,47 +85,57 @@ mod tests {
     #[test]
     fn references_are_parsed_and_files_are_none() {
         let digest = Digest::of(b"x");
-        let parsed = |name: &str| Reference::parse(name).unwrap().map(|found| (found.base(), found.version));
+        let parsed = |name: &str| {
+            let reference = Reference::parse(name).unwrap()?;
+            Some((reference.host().to_owned(), reference.repository(), reference.version))
+        };
+        let at = |host: &str, repository: &str, version: Version| {
+            Some((host.to_owned(), repository.to_owned(), version))
+        };
         let tag = |tag: &str| Version::Tag(tag.to_owned());
         assert_eq!(parsed("plugin.wasm"), None);
-        assert_eq!(
-            parsed("oci://ghcr.io/acme/shop/plugin:1.2"),
-            Some(("https://ghcr.io/v2/acme/shop/plugin".to_owned(), tag("1.2")))
-        );
-        assert_eq!(
-            parsed("oci://127.0.0.1:5000/plugin:a"),
-            Some(("http://127.0.0.1:5000/v2/plugin".to_owned(), tag("a")))
-        );
-        assert_eq!(
-            parsed(&format!("oci://r.example/plugin:1@{digest}")),
-            Some(("https://r.example/v2/plugin".to_owned(), Version::Digest(digest)))
-        );
+        for (name, expected) in [
+            ("oci://ghcr.io/acme/shop:1.2", at("ghcr.io", "ghcr.io/acme/shop", tag("1.2"))),
+            ("oci://127.0.0.1:5000/shop:a", at("127.0.0.1:5000", "127.0.0.1:5000/shop", tag("a"))),
+            ("oci://localhost/shop:a", at("localhost", "localhost/shop", tag("a"))),
+            ("oci://docker.io/shop:1", at("index.docker.io", "docker.io/library/shop", tag("1"))),
+            ("oci://index.docker.io/acme/shop:1", at("index.docker.io", "docker.io/acme/shop", tag("1"))),
+        ] {
+            assert_eq!(parsed(name), expected, "{name}");
+        }
+        let pinned = at("r.example", "r.example/shop", Version::Digest(digest));
+        for name in [format!("oci://r.example/shop:1@{digest}"), format!("oci://r.example/shop@{digest}")] {
+            assert_eq!(parsed(&name), pinned, "{name}");
+        }
     }
 
     #[test]
-    fn what_is_no_reference_is_said() {
+    fn names_that_are_no_references_are_refused() {
         for name in [
             "oci://",
             "oci://r.example",
             "oci://r.example/a",
             "oci:///a:1",
+            "oci://localhost:5000",
+            "oci://acme/shop:1",
             "oci://r.example/../a:1",
             "oci://r.example/a:",
             "oci://r.example/a:x y",
             "oci://r.example/a@sha256:1",
             "oci://user@r.example/a:1",
             "oci://r.example/a?b:1",
+            "oci://r.example:5000/a",
         ] {
-            assert!(matches!(Reference::parse(name), Err(SupplyError::Reference { .. })), "{name}");
+            assert!(matches!(Reference::parse(name), Err(FetchError::Reference { .. })), "{name}");
         }
+        let sha512 = format!("oci://r.example/a@sha512:{}", "0".repeat(128));
+        assert!(matches!(Reference::parse(&sha512), Err(FetchError::Reference { .. })));
     }
 
     #[test]
-    fn only_this_machine_is_spoken_to_without_tls() {
-        assert!(
-            ["localhost", "localhost:5000", "127.0.0.1:1", "[::1]:5000"].iter().all(|host| is_local(host))
-        );
-        let others = ["localhost.example", "127.0.0.1.example", "127.0.0.2", "r.example:5000", "[::2]:1", ""];
-        assert!(!others.iter().any(|host| is_local(host)));
+    fn only_this_machine_is_loopback() {
+        assert!(["localhost", "localhost:5000", "127.0.0.1:1"].iter().all(|host| is_loopback(host)));
+        let others = ["localhost.example", "127.0.0.1.example", "127.0.0.2", "r.example:5000", ""];
+        assert!(!others.iter().any(|host| is_loopback(host)));
     }
 }

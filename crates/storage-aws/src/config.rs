@@ -3,17 +3,17 @@
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
 
-/// Where the stores in AWS are. Credentials come from where all AWS programs look for them.
+/// Storage on AWS. Credentials are found as by every AWS program: environment, profile, instance role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AwsConfig {
-    /// First part of the names of bucket, tables and queues: `dev`, `prod`.
+    /// First part of the names of bucket, tables and queues, such as `dev` or `prod`.
     pub env: String,
     /// Region; without one, that of AWS_REGION or the profile.
     pub region: Option<String>,
-    /// One address of all services, for a stand-in.
+    /// One endpoint for all services, for a stand-in.
     pub endpoint_url: Option<String>,
-    /// Name of the bucket; without one, `{env}-ecom-product-data-bucket`.
+    /// Name of the bucket; by default `{env}-ecom-product-data-bucket`.
     pub bucket: Option<String>,
     /// How long jobs, chunks and reports are kept, in days. Longer than messages, which SQS keeps for 14.
     pub retention_days: NonZeroU32,
@@ -25,7 +25,7 @@ pub struct AwsConfig {
     /// How long a chunk may wait before the sweep sends its message again, in minutes. More than 5, because SQS drops a message that
     /// it saw within the last 5.
     pub resend_minutes: NonZeroU32,
-    /// A Lambda function begins no chunk when less time is left, in seconds.
+    /// A Lambda function begins no chunk when less than this time is left, in seconds.
     pub lambda_reserve_seconds: u32,
 }
 

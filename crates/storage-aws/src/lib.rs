@@ -1,4 +1,4 @@
-//! S3, SQS FIFO and DynamoDB: many processes on many machines, with the names, keys and messages of the seed.
+//! S3, SQS FIFO and DynamoDB: many processes on many machines, with the names, keys and messages that docs/aws.md lists.
 
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
@@ -25,9 +25,9 @@ mod sweep;
 mod table;
 
 pub use config::AwsConfig;
-pub use jobs::Ingesting;
+pub use jobs::IngestLease;
 pub use names::Names;
-pub use queue::{Ask, Incoming, Outgoing, QueueService, QueueSpec, Sqs};
+pub use queue::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest, Sqs};
 pub use source::S3Objects;
 pub use sweep::{Sweeper, Swept};
 pub use table::{Condition, Dynamo, Item, Key, Table, TableError, Update, Updated, Value};
@@ -52,7 +52,7 @@ pub fn http_client() -> SharedHttpClient {
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long one attempt at a call may take. A chunk is some megabytes; receiving has a limit of its own.
 const ATTEMPT: Duration = Duration::from_secs(60);
-/// Attempts at a call; what comes behind them is decided by the worker.
+/// Attempts at a call; beyond them, the worker's failure policy decides.
 const ATTEMPTS: u32 = 5;
 
 impl Clients {
@@ -74,8 +74,8 @@ impl Clients {
         // A stand-in has one name, not one a bucket.
         let path_style = config.endpoint_url.is_some();
         let s3 = aws_sdk_s3::config::Builder::from(&shared).force_path_style(path_style).build();
-        // An empty queue is waited at by a call that is silent for long: watching over its speed would wake the process for each
-        // queue many times a second. The attempt's timeout is what ends a call that hangs.
+        // Long polling is silent for long: stalled-stream protection would wake the process for each queue many times a second.
+        // The attempt's timeout ends a call that hangs.
         let sqs = aws_sdk_sqs::config::Builder::from(&shared)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
@@ -126,9 +126,9 @@ impl Aws {
         bootstrap::run(&self.clients, &self.names, self.config.retention()).await
     }
 
-    /// Takes over a message that the Lambda service has received; none if it is none of ours and was moved to the dead
+    /// The delivery of a message that the Lambda service has received; none if it is malformed and was moved to the dead
     /// letters.
-    pub async fn adopt(
+    pub async fn from_lambda_event(
         &self,
         record: &SqsMessage,
         visibility: Duration,
@@ -141,7 +141,7 @@ impl Aws {
         };
         let arn = record.event_source_arn.as_deref().unwrap_or_default();
         let queue = arn.rsplit(':').next().unwrap_or_default();
-        self.queues.adopt(queue, incoming, visibility).await
+        self.queues.from_lambda_event(queue, incoming, visibility).await
     }
 
     /// Repairs what dead processes left.
@@ -174,7 +174,7 @@ impl Storage for Aws {
     }
 
     async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {
-        let ingesting = self.jobs.clone().begin_ingest(job, self.config.ingest_lease()).await?;
+        let ingesting = self.jobs.clone().acquire_ingest(job, self.config.ingest_lease()).await?;
         let superseded = self.stores.jobs.supersede(job).await?;
         Ok((superseded, Box::new(ingesting)))
     }
@@ -222,12 +222,12 @@ pub fn sweeper_on(
 }
 
 /// The right to ingest, on any table, for the same.
-pub async fn begin_ingest_on(
+pub async fn acquire_ingest_on(
     table: Arc<dyn Table>,
     env: SharedEnv,
     retention: Duration,
     job: &Job,
     lease: Duration,
-) -> Result<Ingesting, StoreError> {
-    Arc::new(jobs::Records::new(table, env, retention)).begin_ingest(job, lease).await
+) -> Result<IngestLease, StoreError> {
+    Arc::new(jobs::Records::new(table, env, retention)).acquire_ingest(job, lease).await
 }

@@ -27,10 +27,10 @@ mod tests;
 
 use host_sqlite::Database;
 
-/// Held by whoever works in a data directory.
-const WORKING: &str = "work.lock";
-/// Held by whoever ingests into a data directory.
-const INGESTING: &str = "ingest.lock";
+/// Locked by every process that works in a data directory.
+const WORK_LOCK: &str = "work.lock";
+/// Locked by every process that ingests into a data directory.
+const INGEST_LOCK: &str = "ingest.lock";
 
 /// The stores and the catalog of one data directory. Cheap to clone; all clones share their connections.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ impl Embedded {
         Ok(Self { dir: dir.to_owned(), database, stores, alive: Arc::default() })
     }
 
-    fn is_held(&self, name: &str) -> bool {
+    fn is_locked(&self, name: &str) -> bool {
         // Closing the file gives the lock back.
         File::open(self.dir.join(name)).is_ok_and(|lock| lock.try_lock().is_err())
     }
@@ -77,7 +77,7 @@ impl Embedded {
         when_alone: impl Future<Output = Result<(), StoreError>>,
     ) -> Result<File, StoreError> {
         let failed = |source: io::Error| StoreError {
-            action: format!("joining the data directory {}", self.dir.display()),
+            action: format!("registering in the data directory {}", self.dir.display()),
             kind: StoreErrorKind::Permanent,
             source: Box::new(source),
         };
@@ -93,7 +93,7 @@ impl Embedded {
         }
         match lock.try_lock_shared() {
             Ok(()) => {}
-            // Somebody is looking whether it is alone, which takes no time.
+            // Another process checks whether it is alone, which takes no time.
             Err(TryLockError::WouldBlock) => lock.lock_shared().map_err(failed)?,
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -116,24 +116,24 @@ impl Storage for Embedded {
     async fn register(&self) -> Result<(), StoreError> {
         let release_orphaned = async {
             let released = self.database.write(|tx| {
-                queue::give_back_all(tx)?;
-                jobs::give_back_all(tx)
+                queue::release_orphaned(tx)?;
+                jobs::release_orphaned(tx)
             });
             released.await.map_err(|error| error.during("releasing what a dead process held"))
         };
-        let lock = self.share(WORKING, release_orphaned).await?;
+        let lock = self.share(WORK_LOCK, release_orphaned).await?;
         // A second call finds the first one's lock and holds it for as long.
         let _first_call_holds_it = self.alive.set(lock);
         Ok(())
     }
 
     fn has_active_worker(&self) -> bool {
-        self.is_held(WORKING)
+        self.is_locked(WORK_LOCK)
     }
 
     /// Of any job: a data directory has one lock for all.
     async fn has_active_ingest(&self, _: &Job) -> Result<bool, StoreError> {
-        Ok(self.is_held(INGESTING))
+        Ok(self.is_locked(INGEST_LOCK))
     }
 
     async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {
@@ -142,7 +142,7 @@ impl Storage for Embedded {
             superseded = self.stores.jobs.supersede(job).await?;
             Ok(())
         };
-        let lock = self.share(INGESTING, supersede).await?;
+        let lock = self.share(INGEST_LOCK, supersede).await?;
         Ok((superseded, Box::new(Ingesting { _lock: lock })))
     }
 

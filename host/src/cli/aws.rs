@@ -54,9 +54,9 @@ pub(super) fn run(global: &Global, command: &AwsCommand) -> Ended {
 }
 
 fn text(swept: &Swept) -> String {
-    let Swept { sent, settled, ended, abandoned } = swept;
+    let Swept { sent, completed, ended, abandoned } = swept;
     let mut text = String::new();
-    for (count, what) in [(sent, "messages sent again"), (settled, "settled chunks counted")] {
+    for (count, what) in [(sent, "messages sent again"), (completed, "half-completed chunks counted")] {
         if *count > 0 {
             let _ = writeln!(text, "{count} {what}");
         }

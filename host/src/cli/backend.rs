@@ -74,7 +74,10 @@ pub(super) fn worker(
     plugins: &Plugins,
 ) -> Worker {
     let settings = config.worker.settings();
-    let settings = WorkerSettings { idle: storage.poll_interval().unwrap_or(settings.idle), ..settings };
+    let settings = WorkerSettings {
+        poll_interval: storage.poll_interval().unwrap_or(settings.poll_interval),
+        ..settings
+    };
     Worker::new(storage.stores(), index, plugins.validate(), plugins.version(), env(), settings)
 }
 

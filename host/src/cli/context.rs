@@ -1,6 +1,6 @@
 //! What commands share: settings, the data directory, the runtime, printing.
 
-use super::{Global, failure::Failure, supply::supply};
+use super::{Global, failure::Failure, plugin_source::plugin_source};
 use crate::config::{Config, Effective, Overrides, load};
 use host_core::{
     clock::{RealEnv, SharedEnv},
@@ -10,7 +10,7 @@ use host_export::Remote;
 use host_index_catalog::Catalog;
 use host_index_marqo::Marqo;
 use host_net::RetryProfile;
-use host_plugin_host::{Cache, Component, OpenError, Plugins, Profile, Settings};
+use host_plugin_host::{Cache, Compiler, Component, OpenError, Plugins, Profile, Settings};
 use host_sqlite::Database;
 use host_storage_sqlite::Embedded;
 use serde::Serialize;
@@ -83,14 +83,20 @@ pub(super) fn plugins(config: &Config) -> Result<Plugins, Failure> {
         threads: config.plugin.threads(),
         limits: config.plugin.limits.clone(),
         cache: Cache::of_user(),
+        compiler: compiler()?,
         profile: Profile::Production,
     };
-    let supplied = supply(config)?.get(&config.plugin.files)?;
-    let components: Vec<Component> = supplied.into_iter().map(|supplied| supplied.component).collect();
+    let fetched = plugin_source(config)?.fetch(&config.plugin.files)?;
+    let components: Vec<Component> = fetched.into_iter().map(|fetched| fetched.component).collect();
     Plugins::of(&settings, &components, &config.plugin.config).map_err(plugin_failure)
 }
 
-fn plugin_failure(error: OpenError) -> Failure {
+/// Where plug-ins are compiled: in a child process of this program.
+pub(super) fn compiler() -> Result<Compiler, Failure> {
+    Compiler::this_program().map_err(Failure::broke)
+}
+
+pub(super) fn plugin_failure(error: OpenError) -> Failure {
     match error {
         OpenError::Load(_) | OpenError::UnknownConfig { .. } => Failure::usage(error),
         OpenError::Engine(_) | OpenError::Threads(_) => Failure::broke(error),

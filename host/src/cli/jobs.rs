@@ -37,7 +37,7 @@ pub(super) enum JobsCommand {
         /// Id of the job, or its beginning; the newest job if left out
         id: Option<String>,
     },
-    /// Give a job up: what is not written yet is counted as failed
+    /// Cancel a job: what is not written yet is counted as failed
     Cancel {
         /// Id of the job, or its beginning
         id: String,
@@ -136,17 +136,17 @@ async fn cancel(global: &Global, backend: &Backend, job: &JobSnapshot, chunks: &
         ))
         .help("interrupt that `host run` first, or wait for its end"));
     }
-    // What a dead process held is free then.
+    // Releases what a dead process held.
     backend.storage().register().await.map_err(store_failure)?;
     match worker::cancel(&stores, id).await.map_err(store_failure)? {
-        Cancelled::TooLate => {
+        Cancelled::AlreadyEnded => {
             return Err(Failure::usage(format!("job {id} has ended already: {}", job.status.as_str())));
         }
-        Cancelled::Given { held: 0 } => {}
-        Cancelled::Given { held } => {
+        Cancelled::Done { in_progress: 0 } => {}
+        Cancelled::Done { in_progress } => {
             eprintln!(
-                "warning: {} chunks are being written at this moment; their workers end them",
-                count(held.into())
+                "warning: {} chunks are being written at this moment; their workers finish them",
+                count(in_progress.into())
             );
         }
     }

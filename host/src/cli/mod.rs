@@ -13,10 +13,10 @@ mod jobs;
 mod lambda;
 mod output;
 mod plugin;
+mod plugin_source;
 mod report;
 mod run;
 mod settings;
-mod supply;
 mod work;
 
 pub use failure::Exit;
@@ -28,7 +28,7 @@ use crate::{
         progress::Screen,
     },
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use failure::Failure;
 use host_plugin_host::Wasi;
 use output::OutputFormat;
@@ -131,6 +131,11 @@ enum Command {
     Config(config::ConfigCommand),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+}
+
+/// The tree of commands, from which `docs/reference/cli.md` is made.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the program.

@@ -5,8 +5,8 @@ use super::{
     backend::Backend,
     context::{effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
+    plugin_source::PluginArgs,
     run::{interrupts, left_in_queue, stopped},
-    supply::PluginArgs,
 };
 use crate::telemetry::exporter;
 use clap::Args;

@@ -99,7 +99,7 @@ fn beside_their_file(config: &mut Config, figment: &Figment) {
     let named: [(&str, Vec<&mut PathBuf>); 5] = [
         ("data_dir", vec![data_dir]),
         ("plugin.files", plugin.files.iter_mut().filter(|path| !is_address(path)).collect()),
-        ("plugin.lock", vec![&mut plugin.lock]),
+        ("plugin.lock", plugin.lock.iter_mut().collect()),
         ("plugin.require_signature", plugin.require_signature.iter_mut().collect()),
         ("telemetry.prometheus_file", telemetry.prometheus_file.iter_mut().collect()),
     ];

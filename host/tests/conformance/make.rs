@@ -7,7 +7,7 @@ use host_core::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, Seal,
         job::{PluginRef, Quarantined, SameVersion, SourceStats},
     },
-    storage::{ChunkOutcome, Claim, Jobs, Stores},
+    storage::{ChunkLease, ChunkOutcome, Claim, Jobs, Stores},
 };
 use host_index_catalog::Catalog;
 use serde_json::{Value, json};
@@ -115,20 +115,18 @@ pub(crate) fn entry(class: Class, message: impl Into<String>) -> Entry {
     Entry::new(class, "some-reason", message).with("seen", 1)
 }
 
-/// Claims a chunk that must be free; gives the fence.
-pub(crate) async fn claim(jobs: &dyn Jobs, id: &JobId, seq: u32) -> u64 {
+/// Claims a chunk that must be free.
+pub(crate) async fn claim(jobs: &dyn Jobs, id: &JobId, seq: u32) -> ChunkLease {
     match jobs.claim(id, seq, MINUTE).await.unwrap() {
-        Claim::Won { fence, .. } => fence,
+        Claim::Acquired(lease) => lease,
         other => panic!("chunk {seq} is not free: {other:?}"),
     }
 }
 
-/// All steps from claim to done.
+/// From claim to done.
 pub(crate) async fn complete(jobs: &dyn Jobs, id: &JobId, seq: u32, outcome: &ChunkOutcome) {
-    let fence = claim(jobs, id, seq).await;
-    assert!(jobs.settle(id, seq, fence, outcome).await.unwrap());
-    jobs.count(id, seq).await.unwrap();
-    jobs.finish(id, seq).await.unwrap();
+    let lease = claim(jobs, id, seq).await;
+    assert!(jobs.complete(&lease, outcome).await.unwrap());
 }
 
 pub(crate) fn id(id: &str) -> DocumentId {

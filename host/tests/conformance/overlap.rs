@@ -71,8 +71,8 @@ pub(crate) async fn the_highest_version_wins(backend: &Backend, catalogs: [Catal
     let settings = WorkerSettings {
         concurrency: 4,
         lease: Duration::from_secs(3_600),
-        idle: Duration::from_millis(20),
-        grace: Duration::from_secs(20),
+        poll_interval: Duration::from_millis(20),
+        shutdown_timeout: Duration::from_secs(20),
     };
     let stores = &backend.stores;
     let jobs = [backend.job(SHOP), backend.job(SHOP)];

@@ -1,7 +1,6 @@
 //! Several processes on one data directory, some of them dying at any step.
 
 use crate::make::{chunk, id, processed, seal, write};
-use host_core::storage::Storage;
 use host_core::{
     clock::{Env, RealEnv},
     index::{Index, WriteTarget},
@@ -9,7 +8,7 @@ use host_core::{
         Digest, Job, JobId, JobStatus, Operation,
         job::{PluginRef, SameVersion},
     },
-    storage::Claim,
+    storage::{Claim, Storage},
 };
 use host_index_catalog::{Catalog, CatalogConfig};
 use host_storage_sqlite::Embedded;
@@ -82,7 +81,7 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
         stores.queue.send(&job, &chunk, 0).await.unwrap();
     }
     stores.jobs.seal(&job.id, &seal(CHUNKS)).await.unwrap();
-    while stores.queue.pending(&job.shop_id).await.unwrap() > 0 {
+    while stores.queue.depth(&job.shop_id).await.unwrap() > 0 {
         let deliveries = stores.queue.receive("shop", 2, LEASE).await.unwrap();
         if deliveries.is_empty() {
             RealEnv.sleep(Duration::from_millis(10)).await;
@@ -91,7 +90,7 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
             let seq = delivery.chunk.seq;
             steps.next();
             match stores.jobs.claim(&job.id, seq, LEASE).await.unwrap() {
-                Claim::Won { fence, .. } => {
+                Claim::Acquired(lease) => {
                     let chunk = &delivery.chunk;
                     let bytes = stores.chunks.get(&chunk.key, Some(chunk.sha256)).await.unwrap();
                     assert_eq!(bytes.unwrap(), seq.to_le_bytes());
@@ -99,7 +98,7 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
                     let document = write(&seq.to_string(), json!({"variants": [{"id": seq}]}));
                     catalog.write(&target(), &[document]).await.unwrap();
                     steps.next();
-                    if !stores.jobs.settle(&job.id, seq, fence, &processed(1)).await.unwrap() {
+                    if !stores.jobs.complete(&lease, &processed(1)).await.unwrap() {
                         continue;
                     }
                 }
@@ -107,13 +106,9 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
                     stores.queue.release(&delivery.receipt, LEASE / 10).await.unwrap();
                     continue;
                 }
-                Claim::Settling { .. } | Claim::Done { .. } => {}
+                Claim::Done { .. } => {}
                 Claim::Unknown => panic!("chunk {seq} was sent without a row"),
             }
-            steps.next();
-            stores.jobs.count(&job.id, seq).await.unwrap();
-            steps.next();
-            stores.jobs.finish(&job.id, seq).await.unwrap();
             steps.next();
             stores.queue.ack(&delivery.receipt).await.unwrap();
         }

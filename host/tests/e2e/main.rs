@@ -20,12 +20,13 @@ mod marqo;
 mod metrics;
 mod needs_samples;
 mod order;
+mod plugin_source;
 mod quarantine;
+#[path = "../../../crates/plugin-source/tests/registry/mod.rs"]
 mod registry;
 mod rows;
 mod s3_source;
 mod settings;
-mod supply;
 mod support;
 mod swap;
 mod sync;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::document::RESERVED_FIELDS;
+use crate::fields::is_reserved;
 
 /// The JSON Schema of [`Config`], as the manifest gives it.
 pub const CONFIG_SCHEMA: &str = include_str!("config.schema.json");
@@ -205,7 +205,7 @@ fn check_field_name(field: &str) -> Result<(), String> {
             "`{field}` cannot be a field name: use letters, digits and underscores, and begin with a letter other than in `marqo__`"
         ));
     }
-    if RESERVED_FIELDS.contains(&field) {
+    if is_reserved(field) {
         return Err(format!(
             "the field `{field}` already has a meaning in every document; choose another name"
         ));

@@ -16,51 +16,6 @@ use crate::scalar::{Asked, Text};
 use crate::text::{cut_chars, tidy};
 use crate::writer::DocumentWriter;
 
-/// Names that configured fields cannot have.
-pub(crate) const RESERVED_FIELDS: &[&str] = &[
-    "title",
-    "description",
-    "handle",
-    "url",
-    "vendor",
-    "product_type",
-    "category",
-    "tags",
-    "collections",
-    "collection_handles",
-    "seo_title",
-    "seo_description",
-    "options",
-    "metafields",
-    "price",
-    "min_price",
-    "max_price",
-    "compare_at_price",
-    "on_sale",
-    "currency",
-    "available",
-    "inventory_quantity",
-    "gift_card",
-    "image",
-    "images",
-    "image_alts",
-    "sku",
-    "skus",
-    "barcode",
-    "barcodes",
-    "variant_count",
-    "variant_id",
-    "variant_title",
-    "position",
-    "product_id",
-    "created_at",
-    "updated_at",
-    "published_at",
-    "variants",
-    "query",
-    "id",
-];
-
 /// A title or other short text: entities decoded, unsupported characters dropped, edges trimmed.
 pub(crate) fn short_text(text: &str) -> Cow<'_, str> {
     let tidied = tidy(text);

@@ -7,37 +7,9 @@
 //!
 //! # The fields of a document
 //!
-//! The identity of a document is the number of its product, or of its variant where variants are documents. A field without
-//! value is left out. The set of names does not depend on what a shop calls its options and metafields: those become fields only by
-//! configuration.
-//!
-//! | field | type | level | meaning |
-//! | --- | --- | --- | --- |
-//! | `title`, `handle`, `vendor`, `product_type` | text | both | as the shop wrote them, entities decoded |
-//! | `description` | text | both | the text of the HTML description, words apart, without markup |
-//! | `seo_title`, `seo_description` | text | both | what the shop shows to search engines, if it differs from the above |
-//! | `category` | text | both | full name in Shopify's taxonomy |
-//! | `url` | text | both | page of the product (`?variant=` for a variant); from `shop-domain` and handle if the export has none |
-//! | `tags`, `collections`, `collection_handles` | texts | both | without repetitions, upper and lower case being the same |
-//! | `options` | texts | both | `Size: M`, `Color: Red`; a variant has its own only |
-//! | `metafields` | texts | both | `custom.care: cold`, only with `other-metafields: list` |
-//! | `image`, `images` | text, texts | both | addresses, the featured picture (of a variant: its own) first |
-//! | `image_alts` | texts | both | what the pictures show, in words |
-//! | `price` | float | both | the lowest price of all variants, or the variant's own |
-//! | `min_price`, `max_price` | float | product | lowest and highest price |
-//! | `compare_at_price` | float | both | the earlier, higher price of the variant that `price` is from |
-//! | `on_sale` | boolean | both | whether any variant has an earlier, higher price |
-//! | `currency` | text | both | of the export, else of the configuration |
-//! | `available` | boolean | both | whether any variant can be bought, stock or not |
-//! | `inventory_quantity` | integer | both | stock, below zero if oversold |
-//! | `gift_card` | boolean | both | |
-//! | `sku`, `barcode`, `variant_id`, `variant_title`, `position` | text, integer | variant | of the variant |
-//! | `skus`, `barcodes`, `variant_count` | texts, integer | product | of all variants |
-//! | `product_id` | text | both | number of the product |
-//! | `created_at`, `updated_at`, `published_at` | text | both | times as the export spells them; `updated_at` is the version |
-//! | `variants` | objects | both | for a catalog: `id`, `title`, `sku`, `barcode`, `price`, `compare_at_price`, `available`, `inventory_quantity`, `position`, `image`, `attributes` (option name to value) |
-//! | configured options | texts; text of a variant | both | `options: {"Size": "size"}` |
-//! | configured metafields | by their type | both | `metafields: {"custom.care": {"field": "care"}}` |
+//! [`FIELDS`] lists them; `docs/reference/shopify.md` shows the table and the bulk query that fills it. The identity of a document is the
+//! number of its product, or of its variant where variants are documents. A field without value is left out. The set of names does
+//! not depend on what a shop calls its options and metafields: those become fields only by configuration.
 //!
 //! # Rules worth knowing
 //!
@@ -53,15 +25,7 @@
 //!
 //! # Issues
 //!
-//! | code | severity | meaning |
-//! | --- | --- | --- |
-//! | `invalid-product`, `not-a-product`, `missing-id` | error | there is no product that could be identified |
-//! | `invalid-record` | warning | a line that is no JSON object was left out |
-//! | `unknown-status` | warning | the product is removed because its status is unknown |
-//! | `invalid-price`, `invalid-metafield` | warning | a value was left out |
-//! | `missing-variant-id`, `no-variants` | warning | a variant cannot be listed, or a product has none to make documents of |
-//! | `shortened` | warning | fields were too long |
-//! | `more-issues` | warning | the product has more problems than are reported |
+//! Their codes stand in `docs/reference/report-codes.md`.
 
 mod assemble;
 mod bytes;
@@ -69,6 +33,7 @@ mod bytes;
 mod component;
 mod config;
 mod document;
+mod fields;
 mod gid;
 mod html;
 mod instant;
@@ -90,6 +55,7 @@ mod writer;
 pub use config::{
     CONFIG_SCHEMA, Config, Disposition, FieldKind, ImageVersions, Level, MetafieldRule, OtherMetafields,
 };
+pub use fields::{BULK_QUERY, FIELDS, Field, FieldLevel};
 pub use manifest::{Description, describe};
 pub use report::{Document, Issue, Removal, Severity, Transformed};
 pub use transform::transform;

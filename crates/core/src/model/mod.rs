@@ -1,4 +1,4 @@
-//! The domain: plain data, no I/O, no knowledge of any backend.
+//! The domain model: plain data without I/O, independent of any backend.
 
 pub mod chunk;
 pub mod counts;

@@ -201,8 +201,8 @@ impl Bench {
             let settings = WorkerSettings {
                 concurrency: 3,
                 lease: LEASE,
-                idle: Duration::from_secs(5),
-                grace: Duration::from_secs(20),
+                poll_interval: Duration::from_secs(5),
+                shutdown_timeout: Duration::from_secs(20),
             };
             Arc::new(Worker::new(stores.clone(), index, rules.clone(), rules.clone(), env.clone(), settings))
         });
@@ -458,7 +458,7 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
     // Exactly once, each in its class.
     assert_eq!((job.status, job.counts), (JobStatus::Failed, plan.counts));
     assert_eq!((job.counts.total(), job.completed_chunks as usize), (ITEMS as u64, plan.chunks.len()));
-    assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 0);
+    assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 0);
     assert!(bench.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
 
     // The server holds what must be there in the end, and nothing else.

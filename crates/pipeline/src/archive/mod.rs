@@ -8,7 +8,7 @@
 use crate::ingest::{
     chunk::{ChunkBounds, Chunker},
     publish::{PublishError, Publisher},
-    run::IngestFault,
+    run::IngestError,
 };
 use crate::worker::Stop;
 use host_core::{
@@ -64,7 +64,7 @@ pub enum ArchiveError {
     TakenOver,
     /// What a job's plug-in refused cannot be read.
     #[error(transparent)]
-    Refused(#[from] IngestFault),
+    Refused(#[from] IngestError),
     /// An object of a job is gone, so it is not known which documents the shop has.
     #[error(
         "{key} is gone or damaged, so it is not known which documents the job had; run the full sync again"
@@ -131,7 +131,8 @@ impl Plan {
     fn ids(self) -> Result<Vec<DocumentId>, ArchiveError> {
         let sorting = self.sorting.clone();
         let lines = self.lines()?;
-        let ids = lines.map(|line| Ok(line.map_err(|error| sorting.scratch().failed("reading", error))?.0));
+        let ids =
+            lines.map(|line| Ok(line.map_err(|error| sorting.temp_files().failed("reading", error))?.0));
         let mut ids: Vec<DocumentId> = ids.collect::<Result<_, ExportError>>()?;
         ids.sort();
         Ok(ids)
@@ -150,7 +151,7 @@ impl Plan {
         let mut chunker = Chunker::new(bounds, lanes);
         let mut publisher = Publisher::new(stores, job);
         for line in self.lines()? {
-            let (id, removal) = line.map_err(|error| sorting.scratch().failed("reading", error))?;
+            let (id, removal) = line.map_err(|error| sorting.temp_files().failed("reading", error))?;
             for full in chunker.push(Operation::DeleteDocuments, id, &removal) {
                 publisher.publish(full).await?;
             }
@@ -175,7 +176,7 @@ impl Plan {
 
     fn lines(self) -> Result<impl Iterator<Item = io::Result<(DocumentId, String)>>, ExportError> {
         let Self { mut removals, sorting, .. } = self;
-        removals.rewind().map_err(|error| sorting.scratch().failed("reading", error))?;
+        removals.rewind().map_err(|error| sorting.temp_files().failed("reading", error))?;
         Ok(BufReader::new(removals).lines().map(|line| {
             let line = line?;
             let (id, removal) = line.split_once('\t').ok_or(io::ErrorKind::InvalidData)?;

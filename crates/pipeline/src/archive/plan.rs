@@ -78,7 +78,7 @@ pub(super) async fn plan(
 
     refused::named(stores, job, |name| sorter.push(REFUSED, name)).await?;
 
-    let removals = sorting.scratch().create()?;
+    let removals = sorting.temp_files().create()?;
     let mut search = Search {
         index,
         target: WriteTarget::of(&job.job),
@@ -190,7 +190,7 @@ impl Search<'_> {
             if let Some(removal) = self.removal(stored) {
                 self.missing += 1;
                 writeln!(self.removals, "{id}\t{removal}")
-                    .map_err(|error| self.sorting.scratch().failed("writing", error))?;
+                    .map_err(|error| self.sorting.temp_files().failed("writing", error))?;
             }
         }
         Ok(())
@@ -217,6 +217,6 @@ impl Search<'_> {
             keeper.finish().await?;
         }
         let removals = self.removals.into_inner().map_err(std::io::IntoInnerError::into_error);
-        Ok((self.missing, removals.map_err(|error| self.sorting.scratch().failed("writing", error))?))
+        Ok((self.missing, removals.map_err(|error| self.sorting.temp_files().failed("writing", error))?))
     }
 }

@@ -1,7 +1,7 @@
 //! Products of a full sync that failed: their documents stay in the index.
 
 use super::{ArchiveError, ids};
-use crate::ingest::{naming::names, quarantine};
+use crate::ingest::{id_provenance::candidate_ids, quarantine};
 use host_core::{
     model::DocumentId,
     storage::{JobSnapshot, Stores},
@@ -17,7 +17,7 @@ pub(super) async fn named(
     let Some(seal) = &job.seal else { return Ok(()) };
     for object in 0..seal.quarantine.objects {
         for kept in quarantine::read_sealed(stores.chunks.as_ref(), &job.job, object).await? {
-            for name in names(&kept.product.text) {
+            for name in candidate_ids(&kept.product.text) {
                 take(name)?;
             }
         }

@@ -1,7 +1,7 @@
 //! Runs a job: ingest and worker side by side until the job has ended.
 
 use crate::{
-    ingest::run::{IngestFault, IngestSettings, Published, Read, ingest},
+    ingest::run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
     worker::{Stop, Until, Worker},
 };
 use host_core::{
@@ -26,7 +26,7 @@ pub struct RunJob<'a> {
     /// How chunks are made.
     pub settings: IngestSettings,
     /// How far the ingest is, for whoever shows it.
-    pub progress: &'a Published,
+    pub progress: &'a IngestProgress,
     /// The clock.
     pub clock: SharedEnv,
     /// Ends the run early: chunks under way are finished or released, and the same job can be run again.
@@ -50,7 +50,7 @@ pub enum RunError {
     Store(#[from] StoreError),
     /// The ingest failed.
     #[error(transparent)]
-    Ingest(IngestFault),
+    Ingest(IngestError),
     /// The worker stopped.
     #[error(transparent)]
     Worker(Stop),
@@ -64,7 +64,7 @@ impl RunJob<'_> {
     pub async fn run(
         &self,
         job: &Job,
-        source: impl FnOnce(usize) -> mpsc::Receiver<Result<Read, IngestFault>>,
+        source: impl FnOnce(usize) -> mpsc::Receiver<Result<SourceEvent, IngestError>>,
         notify: impl Fn(Notice),
     ) -> Result<Option<JobSnapshot>, RunError> {
         let stores = self.storage.stores();
@@ -89,7 +89,7 @@ impl RunJob<'_> {
             let ingested = tokio::select! {
                 sealed = ingest(&stores, job, &self.transform, self.settings, source, self.progress, &cancel) => sealed.map(drop),
                 // Another process ingests now; anything more from this one would stand in its way.
-                () = lease.lost() => Err(IngestFault::TakenOver),
+                () = lease.lost() => Err(IngestError::LeaseLost),
             };
             if let Err(error) = &ingested {
                 cancel.cancel();
@@ -97,7 +97,7 @@ impl RunJob<'_> {
             }
             // The last chunks and the seal are there: the worker need not wait for its next poll.
             if let Some(worker) = &self.worker {
-                worker.look_again();
+                worker.wake();
             }
             ingested
         };
@@ -117,13 +117,13 @@ impl RunJob<'_> {
     }
 
     /// Records with the job why its ingest stopped.
-    async fn record(&self, stores: &Stores, job_id: &JobId, error: &IngestFault) {
+    async fn record(&self, stores: &Stores, job_id: &JobId, error: &IngestError) {
         // The process that took over owns the record.
-        if matches!(error, IngestFault::TakenOver) {
+        if matches!(error, IngestError::LeaseLost) {
             return;
         }
         let attempt = AttemptError::new(error.code(), error, 1, self.clock.now());
-        if let Err(cause) = stores.jobs.note_error(job_id, &attempt).await {
+        if let Err(cause) = stores.jobs.record_error(job_id, &attempt).await {
             tracing::warn!(%job_id, cause = chain(&cause), "the job's record does not say why its ingest stopped");
         }
     }

@@ -1,23 +1,23 @@
-//! `host plugin lock`: pins what plug-ins are now.
+//! `host plugin lock`: pins plug-in digests in `plugin.lock`.
 
 use crate::cli::{
     Ended, Global,
     context::{effective, print, print_json},
     failure::{Exit, Failure},
     output::OutputFormat,
-    supply::{PluginArgs, supply_failure, unlocked_supply},
+    plugin_source::{PluginArgs, fetch_failure, unlocked_plugin_source},
 };
 use clap::Args;
 use host_plugin_host::recognise;
-use host_plugin_source::{Lock, Supplied};
-use std::fmt::Write;
+use host_plugin_source::{FetchedPlugin, Lock};
+use std::{fmt::Write, path::Path};
 
 /// Arguments of `host plugin lock`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct LockArgs {
     #[command(flatten)]
     plugins: PluginArgs,
-    /// Plug-ins to pin: files, or oci://registry/repository:tag [default: those of the settings]
+    /// Plug-ins to pin: files, or oci://registry/repository:tag [default: those in the settings]
     #[arg(value_name = "PLUGIN", conflicts_with = "plugins")]
     sources: Vec<std::path::PathBuf>,
 }
@@ -28,18 +28,18 @@ pub(super) fn run(global: &Global, args: &LockArgs) -> Ended {
     let config = effective(global, &overrides)?.config;
     let sources = if args.sources.is_empty() { &config.plugin.files } else { &args.sources };
     if sources.is_empty() {
-        return Err(Failure::usage("no plug-in is named, and the settings name none either")
+        return Err(Failure::usage("neither the command line nor the settings name a plug-in")
             .help("host plugin lock shop.wasm"));
     }
-    let path = &config.plugin.lock;
-    let mut lock = Lock::read(path).map_err(supply_failure)?.unwrap_or_else(|| Lock::empty(path));
-    let supplied = unlocked_supply(&config)?.get(sources)?;
-    for Supplied { component, .. } in &supplied {
+    let path = config.plugin.lock.as_deref().unwrap_or(Path::new(Lock::DEFAULT));
+    let mut lock = Lock::read(path).map_err(fetch_failure)?.unwrap_or_else(|| Lock::empty(path));
+    let fetched = unlocked_plugin_source(&config)?.fetch(sources)?;
+    for FetchedPlugin { component, .. } in &fetched {
         recognise(&component.path, &component.wasm).map_err(Failure::usage)?;
     }
-    let pins: Vec<_> = supplied.into_iter().map(|Supplied { pin, .. }| pin).collect();
+    let pins: Vec<_> = fetched.into_iter().map(|FetchedPlugin { pin, .. }| pin).collect();
     pins.iter().for_each(|pin| lock.set(pin.clone()));
-    lock.write().map_err(supply_failure)?;
+    lock.write().map_err(fetch_failure)?;
     match global.output {
         OutputFormat::Json => print_json(&pins)?,
         OutputFormat::Text => {

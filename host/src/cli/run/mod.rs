@@ -13,7 +13,7 @@ use super::{
     context::{effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     plugin::shadow,
-    supply::PluginArgs,
+    plugin_source::PluginArgs,
 };
 use crate::{
     config::{Config, GroupingMode, StoreKind, TargetIndex},
@@ -30,7 +30,7 @@ use host_core::{
 use host_export::{ExportError, Progress};
 use host_net::RetryProfile;
 use host_pipeline::{
-    ingest::{reader, run::IngestFault},
+    ingest::{reader, run::IngestError},
     worker::{Stop, Until},
 };
 use host_plugin_dev::shadow::Shadow;
@@ -297,11 +297,11 @@ fn export_failure(error: ExportError) -> Failure {
     if error.is_usage() { Failure::usage(error) } else { Failure::broke(error) }
 }
 
-fn ingest_failure(fault: IngestFault, job: &JobId) -> Failure {
+fn ingest_failure(fault: IngestError, job: &JobId) -> Failure {
     match fault {
-        IngestFault::Read(error) => export_failure(error),
-        IngestFault::Store(error) => store_failure(error),
-        IngestFault::Plugin(failure) if failure.stopped => Failure::broke(failure).help(format!(
+        IngestError::Read(error) => export_failure(error),
+        IngestError::Store(error) => store_failure(error),
+        IngestError::Plugin(failure) if failure.stopped => Failure::broke(failure).help(format!(
             "run the export again with the mended plug-in, which takes the job's place; `host plugin replay {job} --dry-run` prints \
              the products that were refused before. The same command goes on with the job, should the cause lie elsewhere"
         )),

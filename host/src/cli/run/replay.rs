@@ -9,7 +9,7 @@ use super::{
         failure::{Exit, Failure},
         jobs::find,
         output::{OutputFormat, entry_text},
-        supply::PluginArgs,
+        plugin_source::PluginArgs,
     },
     Run, Stages, ingest_failure, interrupts,
     job::Origin,

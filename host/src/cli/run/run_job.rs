@@ -21,7 +21,7 @@ use host_core::{
 };
 use host_export::Progress;
 use host_pipeline::{
-    ingest::run::{IngestFault, IngestSettings, Published, Read},
+    ingest::run::{IngestError, IngestProgress, IngestSettings, SourceEvent},
     sync::{Notice, RunError, RunJob},
 };
 use std::sync::Arc;
@@ -35,13 +35,13 @@ impl Run<'_> {
         job: Job,
         transform: Arc<dyn Transform>,
         reading: &Progress,
-        source: impl FnOnce(usize) -> mpsc::Receiver<Result<Read, IngestFault>>,
+        source: impl FnOnce(usize) -> mpsc::Receiver<Result<SourceEvent, IngestError>>,
     ) -> Ended {
         let worker = match self.stages {
             Stages::IngestAndWork => Some(backend.worker(self.config, self.plugins)?),
             Stages::Ingest => None,
         };
-        let published = Published::default();
+        let published = IngestProgress::default();
         let run = RunJob {
             storage: backend.storage(),
             transform: self.shadow.map_or(transform, |shadow| shadow.clone() as _),

@@ -21,7 +21,7 @@ use host_core::{
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
     storage::{Claim, StoreError, Stores},
 };
-use host_pipeline::worker::{self, Wanted, Worker, WorkerSettings};
+use host_pipeline::worker::{self, DeadLetterFilter, Worker, WorkerSettings};
 use host_storage_aws::{Names, jobs_on, queue_on, settings_on};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -113,8 +113,8 @@ pub(super) fn worker(stores: Stores, shelf: Arc<Shelf>, env: &SharedEnv) -> Work
     let settings = WorkerSettings {
         concurrency: 2,
         lease: LEASE,
-        idle: Duration::from_millis(500),
-        grace: Duration::from_secs(20),
+        poll_interval: Duration::from_millis(500),
+        shutdown_timeout: Duration::from_secs(20),
     };
     Worker::new(stores, shelf, rules.clone(), rules, env.clone(), settings)
 }
@@ -323,7 +323,7 @@ async fn operate(stores: &Stores, chaos: &Chaos, plan: &Plan) -> Result<(u64, bo
         let (chunk, text) = &plan.chunks[seq as usize];
         stores.chunks.put(&chunk.key, text.as_bytes()).await?;
     }
-    let redriven = worker::redrive(stores, &chaos.env, SHOP, &Wanted::default()).await?;
+    let redriven = worker::redrive(stores, &chaos.env, SHOP, &DeadLetterFilter::default()).await?;
     assert!(redriven.orphaned.is_empty());
     let job = stores.jobs.get(&plan.job.id).await?;
     let is_done = job.is_some_and(|job| job.status.has_ended() && job.counts.failed == 0);
@@ -337,7 +337,7 @@ struct Seen {
     repetitions: AtomicU64,
     refused_handles: AtomicU64,
     /// Chunks that killed too many workers.
-    given_up: AtomicU64,
+    quarantined: AtomicU64,
     redriven: AtomicU64,
 }
 
@@ -387,8 +387,8 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
         let stores = stores();
         loop {
             let job = stores.jobs.get(id).await.unwrap();
-            let pending = stores.queue.pending(SHOP).await.unwrap();
-            if pending == 0
+            let depth = stores.queue.depth(SHOP).await.unwrap();
+            if depth == 0
                 && operated.load(Relaxed)
                 && let Some(job) = job.clone().filter(|job| job.status.has_ended())
             {
@@ -399,7 +399,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
                 return job;
             }
             let elapsed = env.now().duration_since(plan.job.created_at).unsigned_abs();
-            assert!(elapsed < PATIENCE, "seed {seed}: the job does not end: {job:?}, {pending} messages");
+            assert!(elapsed < PATIENCE, "seed {seed}: the job does not end: {job:?}, {depth} messages");
             env.sleep(Duration::from_secs(10)).await;
         }
     };
@@ -415,16 +415,16 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     let stores = stores();
     if plan.redrives {
         // A letter may be left of a worker that was late with it, but nothing is to be done for it.
-        let left = worker::redrive(&stores, &env, SHOP, &Wanted::default()).await.unwrap();
+        let left = worker::redrive(&stores, &env, SHOP, &DeadLetterFilter::default()).await.unwrap();
         assert!(left.sent.is_empty(), "seed {seed}: {left:?}");
     }
     let letters = stores.queue.dead_letters(SHOP).await.unwrap();
     // Workers may die so often of one chunk that it is taken for their murderer.
-    let is_given_up = |code: &str| code == "too-many-attempts";
-    let given_up: BTreeSet<u32> =
-        letters.iter().filter(|letter| is_given_up(&letter.code)).map(|letter| letter.chunk.seq).collect();
+    let is_quarantined = |code: &str| code == "too-many-attempts";
+    let quarantined: BTreeSet<u32> =
+        letters.iter().filter(|letter| is_quarantined(&letter.code)).map(|letter| letter.chunk.seq).collect();
     let poison = plan.poison.filter(|_| !plan.redrives);
-    let lost: BTreeSet<u32> = given_up.iter().copied().chain(poison).collect();
+    let lost: BTreeSet<u32> = quarantined.iter().copied().chain(poison).collect();
     let dead: BTreeSet<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
     assert_eq!((&dead, letters.len()), (&lost, lost.len()), "seed {seed}");
 
@@ -449,7 +449,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     // Nobody knows what became of the documents of a chunk that was given up.
     let is_known = |id: &DocumentId| {
         let name = format!("\"{id}\"");
-        !given_up.iter().any(|seq| plan.chunks[*seq as usize].1.contains(&name))
+        !quarantined.iter().any(|seq| plan.chunks[*seq as usize].1.contains(&name))
     };
     let held: BTreeMap<DocumentId, i64> = {
         let documents = shelf.documents.lock().unwrap();
@@ -468,7 +468,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
             "seed {seed}: {claim:?}"
         );
     }
-    seen.given_up.fetch_add(given_up.len() as u64, Relaxed);
+    seen.quarantined.fetch_add(quarantined.len() as u64, Relaxed);
     seen.redeliveries.fetch_add(queues.redeliveries(), Relaxed);
     seen.refused_handles.fetch_add(queues.refused_handles(), Relaxed);
     let chunks = plan.chunks.len() as u64 - lost.len() as u64;
@@ -485,13 +485,13 @@ fn whatever_goes_wrong_every_item_counts_once_and_every_job_ends() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(schedule(seed, job.clone(), &seen));
     }
-    let Seen { redeliveries, repetitions, refused_handles, given_up, redriven } = seen;
+    let Seen { redeliveries, repetitions, refused_handles, quarantined, redriven } = seen;
     println!(
         "{} schedules: {redeliveries:?} redeliveries, {repetitions:?} chunks begun again, {refused_handles:?} refused handles, {redriven:?} chunks redriven",
         seeds.end - seeds.start
     );
     if only.is_none() {
-        assert!(given_up.into_inner() * 100 < seeds.end, "the schedules are too harsh");
+        assert!(quarantined.into_inner() * 100 < seeds.end, "the schedules are too harsh");
         for seen in [redeliveries, repetitions, refused_handles, redriven] {
             assert!(seen.into_inner() > 100, "the schedules are too kind");
         }

@@ -120,7 +120,7 @@ fn backend(dynoxide: Option<Dynoxide>) -> Backend {
 checks_of_chunks!(stand_in);
 checks_of_stores!(stand_in);
 
-/// Queue, table, index and bucket under the seed's names, as AWS's own programs find them.
+/// Queue, table, index and bucket under the names of docs/aws.md, as AWS's own programs find them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_seed_shows_is_found() {
     use crate::make::{chunk, complete, processed, seal};

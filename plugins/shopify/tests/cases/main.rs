@@ -21,6 +21,7 @@ mod block_c;
 mod block_d;
 mod block_e;
 mod block_f;
+mod bulk_query;
 mod golden;
 mod properties;
 mod samples;

@@ -1,7 +1,7 @@
 //! Lanes side by side: as much faster as the target allows, and every product in its order.
 
 use super::{Bench, Rules, SHOP, ScriptedIndex, Until, Worker, WorkerSettings};
-use crate::ingest::chunk::{ChunkBounds, Chunker, FullChunk};
+use crate::ingest::chunk::{ChunkBounds, Chunker, SealedChunk};
 use async_trait::async_trait;
 use host_core::{
     index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
@@ -100,7 +100,7 @@ impl Index for Slow {
 }
 
 /// The chunks of an export, as ingest cuts them.
-fn chunks(lanes: u16, updates: u32) -> Vec<FullChunk> {
+fn chunks(lanes: u16, updates: u32) -> Vec<SealedChunk> {
     let mut chunker = Chunker::new(ChunkBounds { documents: 10, bytes: 1 << 20 }, lanes);
     let mut chunks = Vec::new();
     let mut push = |id: String, version: u32| {

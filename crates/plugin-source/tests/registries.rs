@@ -1,0 +1,261 @@
+//! Plug-ins in a registry: what is asked of it, what it is told, and what is believed of its answers.
+
+mod registry;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use host_plugin_source::{Credentials, FetchError, FetchedPlugin, Key, PluginSource, Rejection};
+use registry::{BUNDLE, Registry, Rules, digest};
+use ring::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair},
+};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+const WASM: &str = "application/wasm";
+const LOGIN: &str = "me:secret";
+
+fn source() -> PluginSource {
+    PluginSource { limit: 1 << 20, ..PluginSource::default() }
+}
+
+/// With the login for a registry.
+fn logged_in(registry: &str) -> PluginSource {
+    let credentials = Credentials::from_variables(|name| match name {
+        "HOST_OCI_REGISTRY" => Some(registry.into()),
+        "HOST_OCI_USERNAME" => Some("me".into()),
+        "HOST_OCI_PASSWORD" => Some("secret".into()),
+        _ => None,
+    });
+    PluginSource { credentials, ..source() }
+}
+
+fn fetch(source: &PluginSource, name: &str) -> Result<FetchedPlugin, FetchError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(source.fetch(Path::new(name)))
+}
+
+#[track_caller]
+fn pulls(source: &PluginSource, name: &str, wasm: &[u8]) {
+    assert_eq!(fetch(source, name).unwrap().component.wasm, wasm);
+}
+
+#[track_caller]
+fn rejects(source: &PluginSource, name: &str, cause: &str) {
+    let error = fetch(source, name).unwrap_err();
+    assert!(matches!(error, FetchError::Rejected { .. }) && error.to_string().contains(cause), "{error}");
+}
+
+#[test]
+fn a_token_may_have_either_name_or_both_and_the_challenge_either_case() {
+    for (scheme, token) in [
+        ("Bearer", json!({ "token": "t0ken" })),
+        ("bearer", json!({ "access_token": "t0ken", "expires_in": 300 })),
+        ("BEARER", json!({ "token": "t0ken", "access_token": "t0ken" })),
+    ] {
+        let registry = Registry::start(Rules { login: Some(LOGIN), scheme, token, ..Rules::default() });
+        registry.push("shop", "1", WASM, b"component");
+        let name = format!("oci://{}/shop:1", registry.host);
+        pulls(&logged_in(&registry.host), &name, b"component");
+        rejects(&source(), &name, "docker login");
+    }
+    let token = json!({ "token": "t0\nken" });
+    let registry = Registry::start(Rules { login: Some(LOGIN), token, ..Rules::default() });
+    rejects(&logged_in(&registry.host), &format!("oci://{}/shop:1", registry.host), "cannot be sent");
+}
+
+#[test]
+fn credentials_go_to_their_registry_alone() {
+    let (asked, other) = (Registry::start(Rules::default()), "127.0.0.1:9");
+    asked.push("shop", "1", WASM, b"component");
+    pulls(&logged_in(other), &format!("oci://{}/shop:1", asked.host), b"component");
+    let (login, token) = (Some(LOGIN), json!({ "token": "t0ken" }));
+    let private = Registry::start(Rules { login, token, ..Rules::default() });
+    private.push("shop", "1", WASM, b"component");
+    rejects(&logged_in(other), &format!("oci://{}/shop:1", private.host), "docker login");
+    for (path, authorization) in asked.requests().into_iter().chain(private.requests()) {
+        assert_eq!(authorization, "", "{path}");
+    }
+    let half = Credentials::from_variables(|name| (name != "HOST_OCI_REGISTRY").then(|| "x".into()));
+    let error =
+        fetch(&PluginSource { credentials: half, ..source() }, &format!("oci://{}/shop:1", private.host));
+    assert!(matches!(error, Err(FetchError::Credentials { .. })), "{error:?}");
+}
+
+#[test]
+fn credentials_are_never_sent_in_the_clear() {
+    let realm = Some("http://auth.example/token".to_owned());
+    let registry = Registry::start(Rules { login: Some(LOGIN), realm, ..Rules::default() });
+    rejects(&logged_in(&registry.host), &format!("oci://{}/shop:1", registry.host), "has no TLS");
+}
+
+#[test]
+fn a_blob_store_does_not_get_the_token() {
+    let store = Registry::start(Rules::default());
+    let blob_store = Some(store.host.clone());
+    let registry = Registry::start(Rules { login: Some(LOGIN), blob_store, ..Rules::default() });
+    registry.push("shop", "1", WASM, b"component");
+    store.blob("shop", WASM, b"component");
+    pulls(&logged_in(&registry.host), &format!("oci://{}/shop:1", registry.host), b"component");
+    let blob = format!("/v2/shop/blobs/{}", digest(b"component"));
+    assert_eq!(store.requests(), [(blob.clone(), String::new())]);
+    assert!(registry.requests().contains(&(blob, "Bearer t0ken".to_owned())));
+}
+
+#[test]
+fn an_index_leads_to_its_component() {
+    let registry = Registry::start(Rules::default());
+    let component = registry.push("shop", "wasm", WASM, b"component");
+    let image = registry.push("shop", "linux", "application/vnd.oci.image.layer.v1.tar", b"layer");
+    let index =
+        registry.push_index("shop", "1", &[(&image, "linux", "amd64"), (&component, "wasip2", "wasm")]);
+    registry.push_index("shop", "2", &[(&image, "linux", "amd64")]);
+    let name = |tag: &str| format!("oci://{}/shop:{tag}", registry.host);
+    let fetched = fetch(&source(), &name("1")).unwrap();
+    assert_eq!(fetched.component.wasm, b"component");
+    assert_eq!(fetched.pin.manifest.unwrap().to_string(), index);
+    rejects(&source(), &name("2"), "image index");
+    rejects(&source(), &name("linux"), "exactly one layer");
+    rejects(&source(), &name("3"), "no tag 3");
+    pulls(&source(), &format!("oci://{}/shop@{component}", registry.host), b"component");
+}
+
+#[test]
+fn bytes_are_bounded_and_have_their_digest() {
+    let registry = Registry::start(Rules::default());
+    registry.push("shop", "large", WASM, &[0; 1001]);
+    registry.push("shop", "swapped", WASM, b"component");
+    registry.replace("shop", b"component", b"componenT");
+    let source = PluginSource { limit: 1000, ..source() };
+    rejects(&source, &format!("oci://{}/shop:large", registry.host), "larger than 1000 bytes");
+    rejects(&source, &format!("oci://{}/shop:swapped", registry.host), "other bytes");
+    let host = registry.host.clone();
+    registry.stop();
+    let error = fetch(&source, &format!("oci://{host}/shop:large")).unwrap_err();
+    assert!(error.is_transient(), "{error}");
+}
+
+struct Signer {
+    pair: EcdsaKeyPair,
+    key: Key,
+}
+
+impl Signer {
+    fn new() -> Self {
+        let random = SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random).unwrap();
+        let mut der = Vec::from(*b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00");
+        der.extend_from_slice(pair.public_key().as_ref());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let pem = BASE64_STANDARD.encode(der);
+        std::fs::write(file.path(), format!("-----BEGIN PUBLIC KEY-----\n{pem}\n-----END PUBLIC KEY-----\n"))
+            .unwrap();
+        let key = Key::read(file.path()).unwrap();
+        Self { pair, key }
+    }
+
+    fn sign(&self, bytes: &[u8]) -> String {
+        BASE64_STANDARD.encode(self.pair.sign(&SystemRandom::new(), bytes).unwrap())
+    }
+
+    /// A bundle as `cosign sign` of cosign 3 makes it.
+    fn bundle(&self, manifest: &str) -> String {
+        let statement = json!({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{ "digest": { "sha256": manifest.trim_start_matches("sha256:") } }],
+            "predicateType": "https://sigstore.dev/cosign/sign/v1",
+            "predicate": {},
+        });
+        let (kind, payload) = ("application/vnd.in-toto+json", statement.to_string());
+        let signed = format!("DSSEv1 {} {kind} {} {payload}", kind.len(), payload.len());
+        let envelope = json!({
+            "payload": BASE64_STANDARD.encode(&payload),
+            "payloadType": kind,
+            "signatures": [{ "sig": self.sign(signed.as_bytes()) }],
+        });
+        json!({ "mediaType": BUNDLE, "verificationMaterial": {}, "dsseEnvelope": envelope }).to_string()
+    }
+
+    /// A payload as `cosign sign` of cosign 2 signs it.
+    fn payload(manifest: &str) -> String {
+        let image = json!({ "docker-manifest-digest": manifest });
+        json!({ "critical": { "image": image, "type": "cosign container image signature" } }).to_string()
+    }
+
+    fn source(&self) -> PluginSource {
+        PluginSource { key: Some(self.key.clone()), ..source() }
+    }
+}
+
+#[test]
+fn signatures_of_cosign_3_are_found_by_the_referrers_api_and_by_the_tag() {
+    for has_referrers_api in [true, false] {
+        let (mine, theirs) = (Signer::new(), Signer::new());
+        let registry = Registry::start(Rules { has_referrers_api, ..Rules::default() });
+        let manifest = registry.push("shop", "1", WASM, b"component");
+        let other = registry.push("shop", "2", WASM, b"componenT");
+        let name = format!("oci://{}/shop:1", registry.host);
+        let error = fetch(&mine.source(), &name).unwrap_err();
+        assert!(matches!(error, FetchError::Unsigned { .. }), "{error}");
+        let refused = |expected: Rejection| match fetch(&mine.source(), &name).unwrap_err() {
+            FetchError::SignatureMismatch { rejection, .. } => assert_eq!(rejection, expected),
+            error => panic!("{error}"),
+        };
+        // One for another version, put beside this one.
+        registry.attach("shop", &manifest, &mine.bundle(&other));
+        refused(Rejection::OtherContent);
+        registry.attach("shop", &manifest, &theirs.bundle(&manifest));
+        refused(Rejection::OtherContent);
+        registry.attach("shop", &manifest, &mine.bundle(&manifest));
+        pulls(&mine.source(), &name, b"component");
+        pulls(&theirs.source(), &name, b"component");
+    }
+}
+
+#[test]
+fn signatures_of_cosign_2_are_found_by_their_tag() {
+    let (mine, theirs) = (Signer::new(), Signer::new());
+    let registry = Registry::start(Rules::default());
+    let manifest = registry.push("shop", "1", WASM, b"component");
+    let name = format!("oci://{}/shop:1", registry.host);
+    let payload = Signer::payload(&manifest);
+    registry.sign("shop", &manifest, &payload, &theirs.sign(payload.as_bytes()));
+    let error = fetch(&mine.source(), &name).unwrap_err();
+    assert!(matches!(error, FetchError::SignatureMismatch { rejection: Rejection::OtherKey, .. }), "{error}");
+    registry.sign("shop", &manifest, &payload, &mine.sign(payload.as_bytes()));
+    pulls(&mine.source(), &name, b"component");
+}
+
+#[test]
+fn signatures_beside_a_file_are_of_either_kind() {
+    let signer = Signer::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path: PathBuf = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let plugin = file("shop.wasm", "component");
+    let error = fetch(&signer.source(), &plugin).unwrap_err();
+    assert!(error.to_string().contains("cosign sign-blob --key cosign.key --bundle"), "{error}");
+    let hash = ring::digest::digest(&ring::digest::SHA256, b"component");
+    let message_digest = json!({ "algorithm": "SHA2_256", "digest": BASE64_STANDARD.encode(hash) });
+    let bundle = |signature: String| {
+        let message = json!({ "messageDigest": message_digest, "signature": signature });
+        json!({ "mediaType": BUNDLE, "messageSignature": message }).to_string()
+    };
+    file("shop.wasm.sigstore.json", &bundle(signer.sign(b"other")));
+    let error = fetch(&signer.source(), &plugin).unwrap_err();
+    assert!(matches!(error, FetchError::SignatureMismatch { rejection: Rejection::OtherKey, .. }), "{error}");
+    // One valid signature is enough.
+    file("shop.wasm.sig", &signer.sign(b"component"));
+    pulls(&signer.source(), &plugin, b"component");
+    std::fs::remove_file(folder.path().join("shop.wasm.sig")).unwrap();
+    file("shop.wasm.sigstore.json", &bundle(signer.sign(b"component")));
+    pulls(&signer.source(), &plugin, b"component");
+    file("shop.wasm.sigstore.json", &" ".repeat((1 << 20) + 1));
+    let error = fetch(&signer.source(), &plugin).unwrap_err();
+    assert!(error.to_string().contains("larger than 1048576 bytes"), "{error}");
+}

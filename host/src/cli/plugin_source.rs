@@ -1,0 +1,97 @@
+//! Which plug-ins a command runs, and where they come from.
+
+use super::failure::Failure;
+use crate::config::{Config, Overrides};
+use clap::Args;
+use host_core::error::chain;
+use host_plugin_host::Cache;
+use host_plugin_source::{Credentials, FetchError, FetchedPlugin, Key, Lock, PluginSource};
+use std::path::{Path, PathBuf};
+
+/// Arguments of commands that run plug-ins.
+#[derive(Debug, Args)]
+pub(super) struct PluginArgs {
+    /// Plug-in: a file, or oci://registry/repository:tag or @sha256:…; may be repeated, the later one wins a role
+    #[arg(long = "plugin", value_name = "PLUGIN")]
+    plugins: Vec<PathBuf>,
+    /// File with the digests that plug-ins must have [default: plugin.lock, if there is one]
+    #[arg(long, value_name = "FILE")]
+    lock: Option<PathBuf>,
+    /// Run only plug-ins that are signed with this key (the public one, in PEM), by cosign 3 or 2
+    #[arg(long, value_name = "KEY")]
+    require_signature: Option<PathBuf>,
+}
+
+impl PluginArgs {
+    /// The flags that are settings.
+    pub(super) fn set(&self, overrides: &mut Overrides) {
+        overrides
+            .set("--plugin", "plugin.files", (!self.plugins.is_empty()).then_some(&self.plugins))
+            .set("--lock", "plugin.lock", self.lock.as_ref())
+            .set("--require-signature", "plugin.require_signature", self.require_signature.as_ref());
+    }
+}
+
+/// Fetches plug-ins as the settings say.
+pub(super) struct Fetcher(PluginSource);
+
+/// The source of plug-ins that the settings describe.
+pub(super) fn plugin_source(config: &Config) -> Result<Fetcher, Failure> {
+    let lock = match &config.plugin.lock {
+        Some(path) => Lock::read_named(path).map(Some),
+        None => Lock::read(Path::new(Lock::DEFAULT)),
+    };
+    let lock = lock.map_err(fetch_failure)?;
+    Ok(Fetcher(PluginSource { lock, ..unlocked(config)? }))
+}
+
+/// The same without the lock.
+pub(super) fn unlocked_plugin_source(config: &Config) -> Result<Fetcher, Failure> {
+    unlocked(config).map(Fetcher)
+}
+
+fn unlocked(config: &Config) -> Result<PluginSource, Failure> {
+    let key = config.plugin.require_signature.as_deref().map(Key::read).transpose().map_err(fetch_failure)?;
+    // Beside the compiled plug-ins, in a folder that only this user may write to.
+    let cache = Cache::of_user().and_then(|cache| Some(cache.directory().parent()?.join("registry")));
+    let credentials = Credentials::from_variables(|name| std::env::var_os(name));
+    Ok(PluginSource { limit: config.plugin.limits.component_bytes, lock: None, key, credentials, cache })
+}
+
+impl Fetcher {
+    /// Fetches plug-ins in their order. Waits on a thread of its own, so that it can be called inside a runtime and outside of one.
+    pub(super) fn fetch(&self, sources: &[PathBuf]) -> Result<Vec<FetchedPlugin>, Failure> {
+        let all = async {
+            let mut fetched = Vec::with_capacity(sources.len());
+            for source in sources {
+                fetched.push(self.0.fetch(source).await?);
+            }
+            Ok(fetched)
+        };
+        let waiting = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            Ok::<_, Failure>(runtime.map_err(Failure::broke)?.block_on(all))
+        };
+        let waited = std::thread::scope(|scope| scope.spawn(waiting).join());
+        let fetched =
+            waited.map_err(|_| Failure::broke("host itself failed while it fetched the plug-ins"))??;
+        fetched.map_err(fetch_failure)
+    }
+
+    /// Fetches one plug-in.
+    pub(super) fn fetch_one(&self, source: &Path) -> Result<FetchedPlugin, Failure> {
+        let mut fetched = self.fetch(&[source.to_owned()])?;
+        fetched.pop().ok_or_else(|| Failure::broke("host itself lost a plug-in"))
+    }
+}
+
+pub(super) fn fetch_failure(error: FetchError) -> Failure {
+    match error {
+        // Without the chain: its sentence says all.
+        FetchError::File(error) => Failure::usage(error),
+        error if error.is_transient() => {
+            Failure::broke(chain(&error)).help("run the same command again when the registry answers")
+        }
+        error => Failure::usage(error.to_string()),
+    }
+}
