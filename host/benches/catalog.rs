@@ -7,7 +7,7 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
-    clock::RealEnv,
+    clock::SystemClock,
     index::{Index, Outcome, Precondition, Write, WriteTarget},
     model::{Document, DocumentId},
     secret::Secret,
@@ -58,7 +58,7 @@ async fn connect(url: &str) -> Result<Client, Failed> {
 }
 
 async fn empty_catalog(url: &str, config: &CatalogConfig) -> Result<Catalog, Failed> {
-    let catalog = Catalog::postgres(&Secret::new(url), config, Arc::new(RealEnv))?;
+    let catalog = Catalog::postgres(&Secret::new(url), config, Arc::new(SystemClock))?;
     catalog.migrate().await?;
     Ok(catalog)
 }

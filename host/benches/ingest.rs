@@ -8,7 +8,7 @@ use cpu_time::ProcessTime;
 use futures::{StreamExt, stream};
 use host_core::storage::Storage;
 use host_core::{
-    clock::RealEnv,
+    clock::SystemClock,
     model::{Digest, Job, JobId, Operation, Product, SameVersion},
     plugin::Transform,
 };
@@ -36,7 +36,7 @@ const SLICE: usize = 64;
 
 fn main() {
     // As in the program.
-    host::heap::share();
+    host::heap::configure_allocator();
     // Cargo adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -97,7 +97,8 @@ fn whole(export: &str, plugin: &str, threads: usize) {
     let plugins = plugins(plugin, threads);
     let transform = plugins.transform().expect("the plug-in transforms");
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let stores = Embedded::open(dir.path(), Arc::new(RealEnv)).expect("the data directory opens").stores();
+    let stores =
+        Embedded::open(dir.path(), Arc::new(SystemClock)).expect("the data directory opens").stores();
     let job = job(&plugins);
     let bounds = ChunkBounds { documents: 1000, bytes: 8 << 20 };
     let settings = IngestSettings { bounds, lanes: 1, batches: 2 * threads, quarantine_bytes: 0 };

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use cpu_time::ProcessTime;
 use futures::StreamExt;
 use host_core::{
-    clock::RealEnv,
+    clock::SystemClock,
     index::{Index, Outcome, Precondition, Write, WriteTarget},
     model::Document,
     storage::{IndexDocument, Settings, StoreError},
@@ -109,7 +109,7 @@ fn write(url: &str, documents: &str) {
         IndexSettings { endpoint: url.to_owned(), batch_complexity: usize::MAX, ..IndexSettings::default() };
     let settings = Arc::new(Always(IndexDocument(settings.to_object())));
     let config = MarqoConfig::default();
-    let marqo = Marqo::new(settings, Arc::new(RealEnv), &config, RetryProfile::Background);
+    let marqo = Marqo::new(settings, Arc::new(SystemClock), &config, RetryProfile::Background);
     let marqo = marqo.expect("the client starts");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("the runtime starts");

@@ -8,7 +8,7 @@ const LARGE: libc::c_int = 4 << 20;
 /// and keeps in it what was freed, large buffers included, so that with the many threads of a run memory would grow with
 /// the export while what is in use does not.
 #[allow(unsafe_code, reason = "the only way to set it in the program itself")]
-pub fn share() {
+pub fn configure_allocator() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `mallopt` takes two integers, and no other thread runs yet.
     for (option, value) in [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_THRESHOLD, LARGE)] {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 /// Time, sleep and randomness.
 #[async_trait]
-pub trait Env: Send + Sync + std::fmt::Debug {
+pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The current instant.
     fn now(&self) -> Timestamp;
     /// Returns after the duration; may be cancelled.
@@ -15,15 +15,15 @@ pub trait Env: Send + Sync + std::fmt::Debug {
     fn random(&self) -> u64;
 }
 
-/// A shared [`Env`].
-pub type SharedEnv = Arc<dyn Env>;
+/// A shared [`Clock`].
+pub type SharedClock = Arc<dyn Clock>;
 
 /// The real clock, timer and operating system's randomness.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RealEnv;
+pub struct SystemClock;
 
 #[async_trait]
-impl Env for RealEnv {
+impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

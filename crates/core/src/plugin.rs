@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 /// A document that a plug-in made, checked by the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MadeDocument {
+pub struct TransformedDocument {
     /// Identity in the index.
     pub id: DocumentId,
     /// JSON object text on one line, without `_id`; begins with `{` and ends with `}`, and is `{}` if empty.
@@ -15,7 +15,7 @@ pub struct MadeDocument {
 
 /// A removal that a plug-in asked for, checked by the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MadeRemoval {
+pub struct TransformedRemoval {
     /// Identity in the index.
     pub id: DocumentId,
     /// JSON object text on one line with the version fields, of the same form.
@@ -26,9 +26,9 @@ pub struct MadeRemoval {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProductOutcome {
     /// Its documents, in the plug-in's order; empty if it was refused.
-    pub documents: Vec<MadeDocument>,
+    pub documents: Vec<TransformedDocument>,
     /// Its removals; empty if it was refused.
-    pub removals: Vec<MadeRemoval>,
+    pub removals: Vec<TransformedRemoval>,
     /// What the plug-in remarked, errors included.
     pub issues: Vec<Issue>,
     /// Set if the product is refused: by an issue with severity error, by a trap, or because the answer broke the contract.
@@ -107,7 +107,7 @@ pub trait Validate: Send + Sync {
     fn manifest(&self) -> &Manifest;
 
     /// Judges a batch; one verdict a document, in their order.
-    async fn validate(&self, documents: Vec<MadeDocument>) -> Result<Vec<Verdict>, BatchFailure>;
+    async fn validate(&self, documents: Vec<TransformedDocument>) -> Result<Vec<Verdict>, BatchFailure>;
 }
 
 /// The version role.

@@ -42,7 +42,7 @@ impl Archiver for Catalog {
             return Ok(Err(refusal));
         }
         let mut documents = 0;
-        let mut retry = Retry::new(RetryPolicy::LOCKED_ROWS, self.env.as_ref());
+        let mut retry = Retry::new(RetryPolicy::LOCKED_ROWS, self.clock.as_ref());
         loop {
             let archived = self.dialect.archive(target, since, STATEMENT).await.map_err(during)?;
             documents += archived as u64;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use batch::{Batch, Bounds};
 use dialect::{Dialect, Failed};
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     index::{
         Archiver, Index, IndexError, Outcome, Precondition, Removal, StoredVersion, TargetId, Write,
         WriteTarget,
@@ -48,30 +48,30 @@ pub const KIND: &str = "catalog";
 pub struct Catalog {
     dialect: Arc<dyn Dialect>,
     id: TargetId,
-    env: SharedEnv,
+    clock: SharedClock,
     bounds: Bounds,
     texts: Arc<TextFields>,
 }
 
 impl Catalog {
     /// The catalog of a data directory, in the same file as queue and jobs.
-    pub fn sqlite(database: Arc<Database>, config: &CatalogConfig, env: SharedEnv) -> Self {
-        Self::on(Arc::new(sqlite::Sqlite::new(database, env.clone())), "embedded", config, env)
+    pub fn sqlite(database: Arc<Database>, config: &CatalogConfig, clock: SharedClock) -> Self {
+        Self::on(Arc::new(sqlite::Sqlite::new(database, clock.clone())), "embedded", config, clock)
     }
 
     /// The catalog of the PostgreSQL database at `url`, connected to when it is first needed.
     ///
     /// # Errors
     /// The address is not one of a PostgreSQL database.
-    pub fn postgres(url: &Secret, config: &CatalogConfig, env: SharedEnv) -> Result<Self, InvalidUrl> {
-        let postgres = postgres::Postgres::new(url, config.connections, env.clone())?;
+    pub fn postgres(url: &Secret, config: &CatalogConfig, clock: SharedClock) -> Result<Self, InvalidUrl> {
+        let postgres = postgres::Postgres::new(url, config.connections, clock.clone())?;
         let instance = postgres.place().to_owned();
-        Ok(Self::on(Arc::new(postgres), &instance, config, env))
+        Ok(Self::on(Arc::new(postgres), &instance, config, clock))
     }
 
-    fn on(dialect: Arc<dyn Dialect>, instance: &str, config: &CatalogConfig, env: SharedEnv) -> Self {
+    fn on(dialect: Arc<dyn Dialect>, instance: &str, config: &CatalogConfig, clock: SharedClock) -> Self {
         let (bounds, texts) = (config.bounds(), Arc::new(config.texts()));
-        Self { dialect, id: TargetId::of_instance(KIND, instance), env, bounds, texts }
+        Self { dialect, id: TargetId::of_instance(KIND, instance), clock, bounds, texts }
     }
 
     /// Migrates the schema; returns a sentence that says what was done.

@@ -79,11 +79,11 @@ fn placed(entry: Entry) -> Option<(String, Place)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use host_core::clock::{Env, RealEnv};
+    use host_core::clock::{Clock, SystemClock};
 
     #[test]
     fn a_directory_is_refreshed_seldom_and_never_made_worse() {
-        let now = RealEnv.now();
+        let now = SystemClock.now();
         let mut directory = Directory::default();
         assert!(directory.is_due("a", now));
         let body = br#"{"results":[

@@ -1,7 +1,7 @@
 //! Servers, and which of two an index is reached at.
 
 use super::{limiter::Limiter, metrics};
-use host_core::clock::SharedEnv;
+use host_core::clock::SharedClock;
 use jiff::Timestamp;
 use std::{
     collections::HashMap,
@@ -31,10 +31,10 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    fn new(url: &str, env: &SharedEnv) -> Self {
+    fn new(url: &str, clock: &SharedClock) -> Self {
         Self {
             url: url.to_owned(),
-            limiter: Limiter::new(env.clone()),
+            limiter: Limiter::new(clock.clone()),
             max_documents: AtomicUsize::new(usize::MAX),
             max_bytes: AtomicUsize::new(usize::MAX),
             lacks_get_batch: AtomicBool::new(false),
@@ -48,21 +48,21 @@ type Addresses = (String, Option<String>);
 /// All servers that this process talks to: one limiter each, shared by all writers.
 #[derive(Debug)]
 pub(super) struct Endpoints {
-    env: SharedEnv,
+    clock: SharedClock,
     known: Mutex<HashMap<String, Arc<Endpoint>>>,
     /// By primary and fallback.
     routes: Mutex<HashMap<Addresses, Arc<Route>>>,
 }
 
 impl Endpoints {
-    pub(super) fn new(env: SharedEnv) -> Self {
-        Self { env, known: Mutex::default(), routes: Mutex::default() }
+    pub(super) fn new(clock: SharedClock) -> Self {
+        Self { clock, known: Mutex::default(), routes: Mutex::default() }
     }
 
     fn endpoint(&self, url: &str) -> Arc<Endpoint> {
         let url = url.trim_end_matches('/');
         let mut known = self.known.lock().expect("no holder of this lock panics");
-        Arc::clone(known.entry(url.to_owned()).or_insert_with(|| Arc::new(Endpoint::new(url, &self.env))))
+        Arc::clone(known.entry(url.to_owned()).or_insert_with(|| Arc::new(Endpoint::new(url, &self.clock))))
     }
 
     pub(super) fn route(&self, primary: &str, fallback: Option<&str>) -> Arc<Route> {
@@ -133,13 +133,13 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use host_core::clock::{Env, RealEnv};
+    use host_core::clock::{Clock, SystemClock};
 
     #[test]
     fn the_primary_is_tried_again_after_a_while() {
-        let endpoints = Endpoints::new(Arc::new(RealEnv));
+        let endpoints = Endpoints::new(Arc::new(SystemClock));
         let route = endpoints.route("http://a", Some("http://b/"));
-        let now = RealEnv.now();
+        let now = SystemClock.now();
         assert_eq!(route.choose(now).url, "http://a");
         assert_eq!(route.unreachable(&route.primary, now).unwrap().url, "http://b");
         assert_eq!(route.choose(now).url, "http://b");

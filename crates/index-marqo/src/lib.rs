@@ -9,7 +9,7 @@ use batch::{Bounds, cut};
 use error::Failure;
 use futures::{StreamExt, stream::FuturesUnordered};
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
     model::DocumentId,
     storage::Settings,
@@ -68,11 +68,11 @@ impl Marqo {
     /// This system has no usable certificates.
     pub fn new(
         settings: Arc<dyn Settings>,
-        env: SharedEnv,
+        clock: SharedClock,
         config: &MarqoConfig,
         profile: RetryProfile,
     ) -> Result<Self, IndexError> {
-        let shared = Shared::new(settings, env, config.timeouts(profile)).map_err(|error| IndexError {
+        let shared = Shared::new(settings, clock, config.timeouts(profile)).map_err(|error| IndexError {
             action: "preparing connections to Marqo".to_owned(),
             transient: false,
             source: Box::new(error),

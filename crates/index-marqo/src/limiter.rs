@@ -4,7 +4,7 @@
 //! throttle.
 
 use super::metrics;
-use host_core::clock::SharedEnv;
+use host_core::clock::SharedClock;
 use host_net::RetryPolicy;
 use jiff::Timestamp;
 use std::{
@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub(super) struct Limiter {
     permits: Semaphore,
     state: Mutex<State>,
-    env: SharedEnv,
+    clock: SharedClock,
 }
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(super) struct Permit<'a> {
 }
 
 impl Limiter {
-    pub(super) fn new(env: SharedEnv) -> Self {
+    pub(super) fn new(clock: SharedClock) -> Self {
         let state = State {
             limit: 1.0,
             max: usize::MAX,
@@ -59,7 +59,7 @@ impl Limiter {
             throttles: 0,
             cuts: 0,
         };
-        Self { permits: Semaphore::new(1), state: Mutex::new(state), env }
+        Self { permits: Semaphore::new(1), state: Mutex::new(state), clock }
     }
 
     /// Waits for a permit; at most `max` are held at once.
@@ -69,7 +69,7 @@ impl Limiter {
             self.wait_out_pause().await;
             let permit = self.permits.acquire().await.expect("the semaphore is never closed");
             let permit = Permit { limiter: self, permit: Some(permit), cuts: self.state().cuts };
-            let is_paused = self.state().pause(self.env.now()).is_some();
+            let is_paused = self.state().pause(self.clock.now()).is_some();
             if !is_paused {
                 return permit;
             }
@@ -79,9 +79,9 @@ impl Limiter {
     /// Waits while the server asks for no requests.
     pub(super) async fn wait_out_pause(&self) {
         loop {
-            let pause = self.state().pause(self.env.now());
+            let pause = self.state().pause(self.clock.now());
             match pause {
-                Some(pause) => self.env.sleep(pause).await,
+                Some(pause) => self.clock.sleep(pause).await,
                 None => return,
             }
         }
@@ -89,7 +89,7 @@ impl Limiter {
 
     /// The server throttles: halves the limit, and pauses for the time that it asked for.
     pub(super) fn throttled(&self, permit: Option<&Permit<'_>>, retry_after: Option<Duration>) {
-        let (now, random) = (self.env.now(), self.env.random());
+        let (now, random) = (self.clock.now(), self.clock.random());
         let mut state = self.state();
         if permit.is_none_or(|permit| permit.cuts == state.cuts) {
             state.limit = (state.limit / 2.0).max(1.0);
@@ -163,11 +163,11 @@ impl Drop for Permit<'_> {
 mod tests {
     use super::*;
     use futures::FutureExt;
-    use host_core::clock::RealEnv;
+    use host_core::clock::SystemClock;
     use std::sync::Arc;
 
     fn new_limiter() -> Limiter {
-        Limiter::new(Arc::new(RealEnv))
+        Limiter::new(Arc::new(SystemClock))
     }
 
     /// How many permits can be held at once.

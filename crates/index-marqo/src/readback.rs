@@ -27,7 +27,7 @@ pub(super) async fn partial<'a>(
             break;
         }
         tracing::warn!(index = session.index_name, documents = partial.len(), "documents lack vectors");
-        session.shared.env.sleep(CHECK_INTERVAL).await;
+        session.shared.clock.sleep(CHECK_INTERVAL).await;
         let before = partial.len();
         partial = check(session, server_info, partial).await?;
         metrics::partial_recovered(before - partial.len());

@@ -36,7 +36,7 @@ impl Session<'_> {
         make: impl Fn(&Endpoint) -> Request + Sync,
         read: impl Fn(&[u8]) -> serde_json::Result<T>,
     ) -> Result<T, Failure> {
-        let mut retry = Retry::new(self.shared.timeouts.policy, self.shared.env.as_ref());
+        let mut retry = Retry::new(self.shared.timeouts.policy, self.shared.clock.as_ref());
         loop {
             let sent = self.send(operation, &make).await?;
             let detail = match sent.disposition {
@@ -67,13 +67,13 @@ impl Session<'_> {
         operation: Operation,
         make: &(dyn Fn(&Endpoint) -> Request + Sync),
     ) -> Result<Sent, Failure> {
-        let env = &self.shared.env;
-        let mut endpoint = Arc::clone(self.route.choose(env.now()));
+        let clock = &self.shared.clock;
+        let mut endpoint = Arc::clone(self.route.choose(clock.now()));
         let (mut throttled_since, mut unreachable_since) = (None, None);
         let mut is_second_choice = false;
         // Bounded by time.
         let policy = self.shared.timeouts.policy.with_max_attempts(u32::MAX);
-        let mut unreachable = Retry::new(policy, env.as_ref());
+        let mut unreachable = Retry::new(policy, clock.as_ref());
         loop {
             let permit = match operation.writes() {
                 true => Some(endpoint.limiter.acquire(self.settings.concurrency).await),
@@ -87,7 +87,7 @@ impl Session<'_> {
             }
             // Built only now, so that requests that wait need no memory.
             let request = make(&endpoint);
-            let began = env.now();
+            let began = clock.now();
             let key = self.settings.api_key.as_ref();
             let span = tracing::debug_span!(
                 "request",
@@ -97,7 +97,7 @@ impl Session<'_> {
             );
             let answer =
                 self.shared.client.send(&endpoint.url, key, self.index_name, request).instrument(span).await;
-            let took = env.now().duration_since(began).unsigned_abs();
+            let took = clock.now().duration_since(began).unsigned_abs();
             metrics::request(operation, &answer, took);
             let detail = detail(&answer);
             let refusal = match &answer {
@@ -119,7 +119,7 @@ impl Session<'_> {
             match disposition {
                 Disposition::NotSent => {
                     drop(permit);
-                    let now = env.now();
+                    let now = clock.now();
                     let since = *unreachable_since.get_or_insert_with(|| {
                         let seconds = self.shared.timeouts.unreachable.as_secs();
                         if seconds > 0 {
@@ -143,10 +143,10 @@ impl Session<'_> {
                     }
                     metrics::retried("unreachable");
                     unreachable.wait(None).await;
-                    (endpoint, is_second_choice) = (Arc::clone(self.route.choose(env.now())), false);
+                    (endpoint, is_second_choice) = (Arc::clone(self.route.choose(clock.now())), false);
                 }
                 Disposition::Throttled => {
-                    let now = env.now();
+                    let now = clock.now();
                     let since = *throttled_since.get_or_insert(now);
                     let asked = answer.ok().and_then(|answer| retry_after(&answer.retry_after?, now));
                     endpoint.limiter.throttled(permit.as_ref(), asked);
@@ -156,7 +156,7 @@ impl Session<'_> {
                         return Err(throttled(&endpoint, operation, waited, detail));
                     }
                     metrics::retried("throttled");
-                    endpoint = Arc::clone(self.route.choose(env.now()));
+                    endpoint = Arc::clone(self.route.choose(clock.now()));
                 }
                 disposition => {
                     if disposition == Disposition::Done && operation.writes() {

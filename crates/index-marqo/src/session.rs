@@ -14,7 +14,7 @@ use super::{
     server_info::ServerInfo,
     settings::IndexSettings,
 };
-use host_core::{clock::SharedEnv, storage::Settings};
+use host_core::{clock::SharedClock, storage::Settings};
 use jiff::Timestamp;
 use std::{
     collections::HashMap,
@@ -27,7 +27,7 @@ use std::{
 
 /// What all calls share.
 pub(super) struct Shared {
-    pub(super) env: SharedEnv,
+    pub(super) clock: SharedClock,
     pub(super) timeouts: Timeouts,
     settings: Arc<dyn Settings>,
     pub(super) client: Client,
@@ -72,13 +72,13 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     pub(super) fn new(
         settings: Arc<dyn Settings>,
-        env: SharedEnv,
+        clock: SharedClock,
         timeouts: Timeouts,
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
             client: Client::new(timeouts.http)?,
-            endpoints: Endpoints::new(env.clone()),
-            env,
+            endpoints: Endpoints::new(clock.clone()),
+            clock,
             timeouts,
             settings,
             known_settings: Mutex::default(),
@@ -118,19 +118,19 @@ impl Shared {
         let read = IndexSettings::load(self.settings.as_ref(), index_name).await;
         let read = read.map_err(|source| Failure::Settings { index: index_name.to_owned(), source })?;
         let settings = Arc::new(read.ok_or_else(|| Failure::NoSettings { index: index_name.to_owned() })?);
-        let dated = Dated { value: Arc::clone(&settings), since: self.env.now() };
+        let dated = Dated { value: Arc::clone(&settings), since: self.clock.now() };
         lock(&self.known_settings).insert(index_name.to_owned(), dated);
         Ok(settings)
     }
 
     fn is_fresh(&self, since: Timestamp) -> bool {
-        self.env.now().duration_since(since).unsigned_abs() < self.timeouts.settings_ttl
+        self.clock.now().duration_since(since).unsigned_abs() < self.timeouts.settings_ttl
     }
 
     /// The address of an index of Marqo Cloud.
     async fn looked_up(&self, index: &str, settings: &Arc<IndexSettings>) -> Result<String, Failure> {
         let control = &settings.endpoint;
-        if lock(&self.directories).entry(control.clone()).or_default().is_due(index, self.env.now()) {
+        if lock(&self.directories).entry(control.clone()).or_default().is_due(index, self.clock.now()) {
             let route = self.endpoints.route(control, None);
             let (settings, memory, is_aborted) =
                 (Arc::clone(settings), Arc::default(), AtomicBool::new(false));
@@ -140,7 +140,7 @@ impl Shared {
             let mut directories = lock(&self.directories);
             let directory = directories.entry(control.clone()).or_default();
             let refreshed = listing.and_then(|body| {
-                directory.refresh(&body, self.env.now()).map_err(|error| Failure::Refused {
+                directory.refresh(&body, self.clock.now()).map_err(|error| Failure::Refused {
                     endpoint: control.clone(),
                     operation: Operation::Lookup.as_str(),
                     detail: format!("an answer that is no list of indexes: {error}"),
@@ -178,14 +178,14 @@ impl Session<'_> {
         let read = |body: &[u8]| ServerInfo::read(version.as_deref(), body);
         let server_info =
             Arc::new(self.ask(Operation::Settings, |_| request::settings(self.index_name), read).await?);
-        let dated = Dated { value: Arc::clone(&server_info), since: self.shared.env.now() };
+        let dated = Dated { value: Arc::clone(&server_info), since: self.shared.clock.now() };
         *lock(&self.memory.server_info) = Some(dated);
         Ok(server_info)
     }
 
     /// The bounds of a request, within those that the server has reported.
     pub(super) fn effective_bounds(&self, bounds: Bounds) -> Bounds {
-        let endpoint = self.route.choose(self.shared.env.now());
+        let endpoint = self.route.choose(self.shared.clock.now());
         Bounds {
             documents: bounds.documents.min(endpoint.max_documents.load(Ordering::Relaxed)),
             bytes: bounds.bytes.min(endpoint.max_bytes.load(Ordering::Relaxed)),

@@ -98,9 +98,9 @@ impl<'a> Writer<'a> {
     }
 
     async fn wait_for(&self, group: &Group<'_>) {
-        let now = self.session.shared.env.now();
+        let now = self.session.shared.clock.now();
         if let Some(time) = group.not_before.filter(|time| *time > now) {
-            self.session.shared.env.sleep(time.duration_since(now).unsigned_abs()).await;
+            self.session.shared.clock.sleep(time.duration_since(now).unsigned_abs()).await;
         }
     }
 
@@ -331,7 +331,7 @@ impl<'a> Writer<'a> {
 
     fn items_throttled(&mut self, sent: &Sent, detail: String) -> Result<(), Failure> {
         metrics::retried("throttled");
-        let now = self.session.shared.env.now();
+        let now = self.session.shared.clock.now();
         let waited = now.duration_since(*self.throttled_since.get_or_insert(now)).unsigned_abs();
         if waited >= self.session.throttle_timeout() {
             return Err(throttled(&sent.endpoint, self.operation, waited, detail));
@@ -346,11 +346,11 @@ impl<'a> Writer<'a> {
     }
 
     fn backoff(&self, attempts: u32) -> Option<Timestamp> {
-        let env = &self.session.shared.env;
+        let clock = &self.session.shared.clock;
         let delay = match attempts {
             0 => Duration::ZERO,
-            _ => RetryPolicy::SEARCH_SERVER.delay(attempts, None, env.random()),
+            _ => RetryPolicy::SEARCH_SERVER.delay(attempts, None, clock.random()),
         };
-        env.now().checked_add(delay).ok()
+        clock.now().checked_add(delay).ok()
     }
 }

@@ -3,13 +3,13 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use host_core::clock::RealEnv;
+//! use host_core::clock::SystemClock;
 //! use host_net::{HttpTimeouts, Retry, RetryPolicy, http_client};
 //! use std::time::Duration;
 //!
 //! let timeouts = HttpTimeouts { connect: Duration::from_secs(5), request: Duration::from_secs(60) };
 //! let client = http_client(timeouts)?;
-//! let mut retry = Retry::new(RetryPolicy::EMBEDDINGS, &RealEnv);
+//! let mut retry = Retry::new(RetryPolicy::EMBEDDINGS, &SystemClock);
 //! let response = loop {
 //!     match client.get("http://localhost:8882").send().await {
 //!         Ok(response) => break response,

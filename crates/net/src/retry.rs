@@ -1,6 +1,6 @@
 //! The retry policy: bounded attempts, exponential backoff with full jitter, and respect for `Retry-After`.
 
-use host_core::{backoff::Backoff, clock::Env};
+use host_core::{backoff::Backoff, clock::Clock};
 use jiff::{Timestamp, fmt::rfc2822};
 use std::time::Duration;
 
@@ -70,13 +70,13 @@ impl RetryPolicy {
 #[derive(Debug)]
 pub struct Retry<'a> {
     policy: RetryPolicy,
-    clock: &'a dyn Env,
+    clock: &'a dyn Clock,
     failed: u32,
 }
 
 impl<'a> Retry<'a> {
     /// Before the first attempt.
-    pub fn new(policy: RetryPolicy, clock: &'a dyn Env) -> Self {
+    pub fn new(policy: RetryPolicy, clock: &'a dyn Clock) -> Self {
         Self { policy, clock, failed: 0 }
     }
 
@@ -114,10 +114,10 @@ mod tests {
 
     /// Notes what is slept; every random number is 0.
     #[derive(Debug, Default)]
-    struct Clock(Mutex<Vec<Duration>>);
+    struct FakeClock(Mutex<Vec<Duration>>);
 
     #[async_trait::async_trait]
-    impl Env for Clock {
+    impl Clock for FakeClock {
         fn now(&self) -> Timestamp {
             Timestamp::UNIX_EPOCH
         }
@@ -133,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn attempts_end_at_their_bound_and_the_last_one_is_not_waited_for() {
-        let clock = Clock::default();
+        let clock = FakeClock::default();
         let mut retry = Retry::new(RetryPolicy::SEARCH_SERVER.with_max_attempts(3), &clock);
         assert!(retry.wait(None).await && retry.wait(None).await);
         assert!(!retry.wait(None).await);
@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_may_ask_for_a_wait_within_bounds() {
-        let clock = Clock::default();
+        let clock = FakeClock::default();
         let mut retry = Retry::new(RetryPolicy::EMBEDDINGS, &clock);
         for seconds in [7, 86_400] {
             assert!(retry.wait(Some(Duration::from_secs(seconds))).await);

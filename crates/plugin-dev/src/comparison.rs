@@ -350,7 +350,7 @@ mod tests {
     use super::*;
     use host_core::{
         model::{Digest, DocumentId, Issue, Severity},
-        plugin::{MadeDocument, MadeRemoval, Refusal},
+        plugin::{Refusal, TransformedDocument, TransformedRemoval},
     };
     use serde_json::json;
 
@@ -368,7 +368,7 @@ mod tests {
     }
 
     fn returned(documents: &[(&str, Value)]) -> ProductOutcome {
-        let document = |(id, fields): &(&str, Value)| MadeDocument {
+        let document = |(id, fields): &(&str, Value)| TransformedDocument {
             id: DocumentId::new(*id).unwrap(),
             fields: fields.to_string(),
         };
@@ -409,7 +409,10 @@ mod tests {
     fn equivalent_json_texts_are_equal() {
         let mut comparison = comparison();
         let outcome = |fields: &str| ProductOutcome {
-            documents: vec![MadeDocument { id: DocumentId::new("a").unwrap(), fields: fields.to_owned() }],
+            documents: vec![TransformedDocument {
+                id: DocumentId::new("a").unwrap(),
+                fields: fields.to_owned(),
+            }],
             ..ProductOutcome::default()
         };
         comparison.add(&product(1), &outcome(r#"{"a":1,"b":2}"#), &outcome(r#"{"b": 2, "a": 1}"#));
@@ -419,8 +422,10 @@ mod tests {
     #[test]
     fn every_part_of_an_answer_is_compared() {
         let mut comparison = comparison();
-        let removal =
-            |version: &str| MadeRemoval { id: DocumentId::new("r").unwrap(), version: version.to_owned() };
+        let removal = |version: &str| TransformedRemoval {
+            id: DocumentId::new("r").unwrap(),
+            version: version.to_owned(),
+        };
         let issue = |code: &str, severity| Issue {
             severity,
             code: code.to_owned(),

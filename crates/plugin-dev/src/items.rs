@@ -2,7 +2,7 @@
 
 use host_core::{
     model::{Document, Entry, Grouping, Product},
-    plugin::{MadeDocument, VersionPair},
+    plugin::{TransformedDocument, VersionPair},
 };
 use host_export::{Export, ExportError, Item, Options, Remote};
 use host_plugin_host::Role;
@@ -16,7 +16,7 @@ pub enum Items {
     /// For the role `transform`.
     Products(Vec<Product>),
     /// For the role `validate`.
-    Documents(Vec<MadeDocument>),
+    Documents(Vec<TransformedDocument>),
     /// For the role `version`.
     Pairs(Vec<VersionPair>),
 }
@@ -104,7 +104,10 @@ pub fn read(
                 .map(|line| {
                     let document = Document::from_line(&line.text)
                         .map_err(|cause| not_an_item(line, "document", &cause))?;
-                    Ok(MadeDocument { id: document.id, fields: Value::Object(document.fields).to_string() })
+                    Ok(TransformedDocument {
+                        id: document.id,
+                        fields: Value::Object(document.fields).to_string(),
+                    })
                 })
                 .collect::<Result<_, ReadError>>()?,
         ),

@@ -3,7 +3,7 @@
 use crate::items::Items;
 use host_core::{
     model::{Issue, Product},
-    plugin::{BatchFailure, MadeDocument, ProductOutcome, Refusal, Verdict, VersionOrdering},
+    plugin::{BatchFailure, ProductOutcome, Refusal, TransformedDocument, Verdict, VersionOrdering},
 };
 use host_plugin_host::{Cost, Runner};
 use serde_json::{Map, Value, json};
@@ -81,7 +81,7 @@ pub fn from_product(product: &Product, outcome: ProductOutcome) -> Outcome {
     let mut output_bytes = issue_bytes(&outcome.issues);
     let mut answer = Map::new();
     answer.insert("product".to_owned(), Value::from(item.as_str()));
-    let documents = outcome.documents.into_iter().map(|MadeDocument { id, fields }| {
+    let documents = outcome.documents.into_iter().map(|TransformedDocument { id, fields }| {
         output_bytes += id.as_str().len() + fields.len();
         let mut document = object(&fields);
         document.insert("_id".to_owned(), Value::from(id.as_str()));
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn an_answer_has_the_form_of_golden_files() {
         let outcome = ProductOutcome {
-            documents: vec![MadeDocument {
+            documents: vec![TransformedDocument {
                 id: DocumentId::new("1").unwrap(),
                 fields: r#"{"title":"Mug","price":1.50}"#.to_owned(),
             }],

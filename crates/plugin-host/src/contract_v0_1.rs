@@ -12,7 +12,7 @@ use bindings::{
 };
 use host_core::{
     model::{Grouping, Severity},
-    plugin::{MadeDocument, VersionOrdering},
+    plugin::{TransformedDocument, VersionOrdering},
 };
 use wasmtime::{
     Store,
@@ -179,7 +179,7 @@ impl Guest {
     pub(super) fn validate(
         &self,
         store: &mut Store<Sandbox>,
-        documents: &[MadeDocument],
+        documents: &[TransformedDocument],
     ) -> GuestResult<Vec<RawIssue>> {
         let role = self.validate.as_ref().ok_or_else(|| no_role("validate"))?;
         let documents: Vec<_> = documents

@@ -13,7 +13,7 @@ use crate::{
 };
 use host_core::{
     model::{DocumentId, Issue, Severity},
-    plugin::{MadeDocument, MadeRemoval, ProductOutcome, Refusal, Verdict, VersionOrdering},
+    plugin::{ProductOutcome, Refusal, TransformedDocument, TransformedRemoval, Verdict, VersionOrdering},
 };
 use serde_json::Map;
 
@@ -158,16 +158,16 @@ impl OutputValidator<'_> {
         true
     }
 
-    fn document(&self, raw: RawDocument) -> Result<MadeDocument, Refusal> {
+    fn document(&self, raw: RawDocument) -> Result<TransformedDocument, Refusal> {
         let id = self.id("document", raw.id)?;
         let fields = self.object("document", "invalid-document", &id, raw.fields)?;
-        Ok(MadeDocument { id, fields })
+        Ok(TransformedDocument { id, fields })
     }
 
-    fn removal(&self, id: String, version: String) -> Result<MadeRemoval, Refusal> {
+    fn removal(&self, id: String, version: String) -> Result<TransformedRemoval, Refusal> {
         let id = self.id("removal", id)?;
         let version = self.object("removal", "invalid-removal", &id, version)?;
-        Ok(MadeRemoval { id, version })
+        Ok(TransformedRemoval { id, version })
     }
 
     fn id(&self, what: &str, id: String) -> Result<DocumentId, Refusal> {

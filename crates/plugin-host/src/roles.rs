@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use host_core::{
     model::{Manifest, Product},
     plugin::{
-        BatchFailure, MadeDocument, ProductOutcome, Refusal, Transform, Validate, Verdict, Version,
+        BatchFailure, ProductOutcome, Refusal, Transform, TransformedDocument, Validate, Verdict, Version,
         VersionOrdering, VersionPair,
     },
 };
@@ -80,7 +80,7 @@ impl Runner {
     /// Judges a batch like [`Validate::validate`] and says what it cost.
     pub async fn validate_at_cost(
         &self,
-        documents: Vec<MadeDocument>,
+        documents: Vec<TransformedDocument>,
     ) -> Result<(Vec<Verdict>, Cost), BatchFailure> {
         self.run(move |instances, plugin| {
             let isolated = Batch::new(instances, plugin, "document", documents.len()).isolate(
@@ -148,7 +148,7 @@ impl Validate for Runner {
         self.plugin.manifest()
     }
 
-    async fn validate(&self, documents: Vec<MadeDocument>) -> Result<Vec<Verdict>, BatchFailure> {
+    async fn validate(&self, documents: Vec<TransformedDocument>) -> Result<Vec<Verdict>, BatchFailure> {
         Ok(self.validate_at_cost(documents).await?.0)
     }
 }

@@ -7,7 +7,7 @@ use aws_sdk_s3::config::{SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use host_core::storage::{Delivery, IngestGuard, Jobs, Queue, Settings, Storage, StoreError, Stores};
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     model::{Job, JobId},
 };
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -92,7 +92,7 @@ impl Clients {
 pub struct Aws {
     names: Names,
     config: AwsConfig,
-    clock: SharedEnv,
+    clock: SharedClock,
     clients: Clients,
     jobs: Arc<jobs::Records>,
     queues: Arc<queue::Queues>,
@@ -101,19 +101,19 @@ pub struct Aws {
 
 impl Aws {
     /// The stores of an environment that [`bootstrap`](Self::bootstrap) has made.
-    pub fn new(clients: Clients, config: &AwsConfig, env: SharedEnv) -> Self {
+    pub fn new(clients: Clients, config: &AwsConfig, clock: SharedClock) -> Self {
         let names = Names::new(&config.env, config.bucket.as_deref());
         let table = |name| Arc::new(Dynamo::new(clients.dynamodb.clone(), name)) as Arc<dyn Table>;
-        let jobs = Arc::new(jobs::Records::new(table(names.jobs_table()), env.clone(), config.retention()));
+        let jobs = Arc::new(jobs::Records::new(table(names.jobs_table()), clock.clone(), config.retention()));
         let sqs = Arc::new(Sqs::new(clients.sqs.clone()));
-        let queues = Arc::new(queue::Queues::new(sqs, names.clone(), env.clone()));
+        let queues = Arc::new(queue::Queues::new(sqs, names.clone(), clock.clone()));
         let stores = Stores {
             chunks: Arc::new(chunks::Bucket::new(clients.s3.clone(), names.bucket())),
             queue: queues.clone(),
             jobs: jobs.clone(),
             settings: Arc::new(settings::Records::new(table(names.settings_table()))),
         };
-        Self { names, config: config.clone(), clock: env, clients, jobs, queues, stores }
+        Self { names, config: config.clone(), clock: clock, clients, jobs, queues, stores }
     }
 
     /// Names of everything.
@@ -196,8 +196,8 @@ impl Storage for Aws {
 }
 
 /// Jobs on any table, for tests of what the table must promise.
-pub fn jobs_on(table: Arc<dyn Table>, env: SharedEnv, retention: Duration) -> Arc<dyn Jobs> {
-    Arc::new(jobs::Records::new(table, env, retention))
+pub fn jobs_on(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Arc<dyn Jobs> {
+    Arc::new(jobs::Records::new(table, clock, retention))
 }
 
 /// Settings on any table, for the same.
@@ -206,28 +206,28 @@ pub fn settings_on(table: Arc<dyn Table>) -> Arc<dyn Settings> {
 }
 
 /// Queues on any service, for the same.
-pub fn queue_on(service: Arc<dyn QueueService>, names: Names, env: SharedEnv) -> Arc<dyn Queue> {
-    Arc::new(queue::Queues::new(service, names, env))
+pub fn queue_on(service: Arc<dyn QueueService>, names: Names, clock: SharedClock) -> Arc<dyn Queue> {
+    Arc::new(queue::Queues::new(service, names, clock))
 }
 
 /// A sweeper on any table and queue, for the same.
 pub fn sweeper_on(
     table: Arc<dyn Table>,
     queue: Arc<dyn Queue>,
-    env: SharedEnv,
+    clock: SharedClock,
     retention: Duration,
     bound: Duration,
 ) -> Sweeper {
-    Sweeper { jobs: Arc::new(jobs::Records::new(table, env, retention)), queue, bound }
+    Sweeper { jobs: Arc::new(jobs::Records::new(table, clock, retention)), queue, bound }
 }
 
 /// The right to ingest, on any table, for the same.
 pub async fn acquire_ingest_on(
     table: Arc<dyn Table>,
-    env: SharedEnv,
+    clock: SharedClock,
     retention: Duration,
     job: &Job,
     lease: Duration,
 ) -> Result<IngestLease, StoreError> {
-    Arc::new(jobs::Records::new(table, env, retention)).acquire_ingest(job, lease).await
+    Arc::new(jobs::Records::new(table, clock, retention)).acquire_ingest(job, lease).await
 }

@@ -3,7 +3,7 @@
 
 use super::jobs::Records;
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     error::chain,
     model::JobId,
     storage::{Queue, StoreError},
@@ -66,7 +66,7 @@ impl Sweeper {
     }
 
     /// Sweeps at an interval, for as long as it is polled; of many processes one at a time.
-    pub(crate) async fn run(&self, interval: Duration, clock: &SharedEnv) -> Infallible {
+    pub(crate) async fn run(&self, interval: Duration, clock: &SharedClock) -> Infallible {
         loop {
             clock.sleep(interval).await;
             let swept = async {

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use host_core::storage::{IngestGuard, Storage, StoreError, StoreErrorKind, Stores};
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     model::{Job, JobId},
 };
 use std::{
@@ -45,7 +45,7 @@ pub struct Embedded {
 impl Embedded {
     /// Opens a data directory, making it (for its owner only) and everything in it if it is not there yet, and bringing
     /// an older one up to date. Blocks for as long as another process does the same.
-    pub fn open(dir: impl AsRef<Path>, env: SharedEnv) -> Result<Self, StoreError> {
+    pub fn open(dir: impl AsRef<Path>, clock: SharedClock) -> Result<Self, StoreError> {
         let dir = dir.as_ref();
         let _alone = prepare(dir).map_err(|source| StoreError {
             action: format!("opening the data directory {}", dir.display()),
@@ -56,9 +56,9 @@ impl Embedded {
             .map_err(|error| error.during(format!("opening the data directory {}", dir.display())))?;
         let database = Arc::new(database);
         let stores = Stores {
-            chunks: Arc::new(chunks::Folder::open(&dir.join("chunks"), env.now())?),
-            queue: Arc::new(queue::Messages::new(database.clone(), env.clone())),
-            jobs: Arc::new(jobs::Records::new(database.clone(), env)),
+            chunks: Arc::new(chunks::Folder::open(&dir.join("chunks"), clock.now())?),
+            queue: Arc::new(queue::Messages::new(database.clone(), clock.clone())),
+            jobs: Arc::new(jobs::Records::new(database.clone(), clock)),
             settings: Arc::new(settings::Records::new(database.clone())),
         };
         Ok(Self { dir: dir.to_owned(), database, stores, alive: Arc::default() })

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     model::{ChunkRef, Job},
     storage::{DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError},
 };
@@ -32,14 +32,14 @@ const DELIVERABLE: &str = "
 /// The queues of all shops.
 pub(super) struct Messages {
     database: Arc<Database>,
-    env: SharedEnv,
+    clock: SharedClock,
     /// Dead letters that are leased in this process. Another process may lease them too; redriving one twice changes nothing.
     leased: Mutex<HashSet<i64>>,
 }
 
 impl Messages {
-    pub(super) fn new(database: Arc<Database>, env: SharedEnv) -> Self {
-        Self { database, env, leased: Mutex::default() }
+    pub(super) fn new(database: Arc<Database>, clock: SharedClock) -> Self {
+        Self { database, clock, leased: Mutex::default() }
     }
 
     async fn set_visibility(&self, receipt: &Receipt, duration: Duration) -> Result<bool, DatabaseError> {
@@ -48,10 +48,10 @@ impl Messages {
             return Ok(if duration.is_zero() { leased.remove(&id) } else { leased.contains(&id) });
         }
         let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
-        let env = self.env.clone();
+        let clock = self.clock.clone();
         self.database
             .write(move |tx| {
-                let until = time::after(env.now(), duration);
+                let until = time::after(clock.now(), duration);
                 let sql = "UPDATE message SET hidden_until = ?3
                     WHERE id = ?1 AND nonce = ?2 AND receive_count > 0";
                 Ok(tx.prepare_cached(sql)?.execute(params![id, nonce, until])? == 1)
@@ -147,9 +147,9 @@ impl Queue for Messages {
         max: usize,
         visibility: Duration,
     ) -> Result<Vec<Delivery>, StoreError> {
-        let (env, shop) = (self.env.clone(), shop_id.to_owned());
+        let (clock, shop) = (self.clock.clone(), shop_id.to_owned());
         let receive = move |tx: &Transaction<'_>| {
-            let (now, until) = (time::to_column(env.now()), time::after(env.now(), visibility));
+            let (now, until) = (time::to_column(clock.now()), time::after(clock.now(), visibility));
             let max = i64::try_from(max).unwrap_or(i64::MAX);
             let first: Vec<(i64, String, u32)> = tx
                 .prepare_cached(DELIVERABLE)?
@@ -160,7 +160,7 @@ impl Queue for Messages {
             )?;
             let mut deliveries = Vec::with_capacity(first.len());
             for (id, chunk, receive_count) in first {
-                let nonce = env.random().cast_signed();
+                let nonce = clock.random().cast_signed();
                 take.execute(params![id, until, nonce])?;
                 deliveries.push(Delivery {
                     chunk: from_json(&chunk)?,
@@ -213,12 +213,12 @@ impl Queue for Messages {
     async fn dead_letter(&self, receipt: &Receipt, reason: &QuarantineReason) -> Result<bool, StoreError> {
         let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
         let QuarantineReason { code, message, redrive_count, context } = reason.clone();
-        let env = self.env.clone();
+        let clock = self.clock.clone();
         let dead_letter = move |tx: &Transaction<'_>| {
             let Some(Removed { shop_id, chunk, receive_count }) = remove(tx, id, nonce)? else {
                 return Ok(false);
             };
-            let (chunk, died_at) = (from_json(&chunk)?, env.now());
+            let (chunk, died_at) = (from_json(&chunk)?, clock.now());
             let letter =
                 DeadLetter { chunk, shop_id, code, message, died_at, receive_count, redrive_count, context };
             tx.prepare_cached("INSERT INTO dead_letter (shop_id, letter) VALUES (?1, ?2)")?

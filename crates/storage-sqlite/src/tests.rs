@@ -3,7 +3,7 @@
 use super::{Embedded, chunks::Folder};
 use host_core::storage::Storage;
 use host_core::{
-    clock::{Env, RealEnv},
+    clock::{Clock, SystemClock},
     model::{
         ChunkRef, Counts, Digest, Job, JobId, Operation, Seal,
         job::{PluginRef, Quarantined, SameVersion, SourceStats},
@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use std::{error::Error, fs, path::Path, sync::Arc, time::Duration};
 
 fn open(dir: &Path) -> Result<Embedded, StoreError> {
-    Embedded::open(dir, Arc::new(RealEnv))
+    Embedded::open(dir, Arc::new(SystemClock))
 }
 
 /// The sentence that a person reads.
@@ -232,7 +232,7 @@ async fn a_completion_that_an_older_host_left_by_half_is_finished_by_the_next_cl
 #[tokio::test]
 async fn a_key_never_leads_out_of_the_folder() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open(&dir.path().join("chunks"), RealEnv.now()).unwrap();
+    let folder = Folder::open(&dir.path().join("chunks"), SystemClock.now()).unwrap();
     fs::write(dir.path().join("secret"), "secret").unwrap();
     let long = "x".repeat(256);
     let hostile = [
@@ -273,7 +273,7 @@ async fn a_key_never_leads_out_of_the_folder() {
 #[tokio::test]
 async fn an_object_and_a_folder_of_one_name_do_not_harm_each_other() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open(dir.path(), RealEnv.now()).unwrap();
+    let folder = Folder::open(dir.path(), SystemClock.now()).unwrap();
     folder.put("a", b"object").await.unwrap();
     assert_eq!(folder.get("a/b", None).await.unwrap(), None);
     folder.delete("a/b").await.unwrap();
@@ -287,13 +287,13 @@ async fn an_object_and_a_folder_of_one_name_do_not_harm_each_other() {
 #[tokio::test]
 async fn what_a_crash_left_half_written_is_removed_when_it_is_old() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open(dir.path(), RealEnv.now()).unwrap();
+    let folder = Folder::open(dir.path(), SystemClock.now()).unwrap();
     folder.put("a/b", b"whole").await.unwrap();
     let half = dir.path().join(".incoming/half");
     fs::write(&half, "ha").unwrap();
-    Folder::open(dir.path(), RealEnv.now()).unwrap();
+    Folder::open(dir.path(), SystemClock.now()).unwrap();
     assert!(half.exists(), "another process may be writing it");
-    let later = RealEnv.now() + Duration::from_secs(3601);
+    let later = SystemClock.now() + Duration::from_secs(3601);
     let folder = Folder::open(dir.path(), later).unwrap();
     assert!(!half.exists());
     assert_eq!(folder.get("a/b", None).await.unwrap().unwrap(), b"whole");
@@ -307,7 +307,7 @@ fn job(id: &str, shop_id: &str) -> Job {
         shop_id: shop_id.to_owned(),
         index_name: "products".to_owned(),
         operation: Operation::AddDocuments,
-        created_at: RealEnv.now(),
+        created_at: SystemClock.now(),
         plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
         fingerprint: Digest::of(b""),
         sources: Vec::new(),

@@ -1,7 +1,7 @@
 //! The backends that the settings name: where jobs and chunks are stored, and the index that documents are written to.
 
 use super::{
-    context::{catalog, env, marqo, open},
+    context::{catalog, clock, marqo, open},
     failure::Failure,
 };
 use crate::config::{Config, StoreKind, TargetIndex};
@@ -78,10 +78,10 @@ pub(super) fn worker(
         poll_interval: storage.poll_interval().unwrap_or(settings.poll_interval),
         ..settings
     };
-    Worker::new(storage.stores(), index, plugins.validate(), plugins.version(), env(), settings)
+    Worker::new(storage.stores(), index, plugins.validate(), plugins.version(), clock(), settings)
 }
 
 /// The storage in AWS.
 pub(super) async fn aws(config: &Config) -> Aws {
-    Aws::new(Clients::connect(&config.aws).await, &config.aws, env())
+    Aws::new(Clients::connect(&config.aws).await, &config.aws, clock())
 }

@@ -3,7 +3,7 @@
 use super::{Global, failure::Failure, plugin_source::plugin_source};
 use crate::config::{Config, Effective, Overrides, load};
 use host_core::{
-    clock::{RealEnv, SharedEnv},
+    clock::{SharedClock, SystemClock},
     storage::{Settings as IndexSettingsStore, StoreError},
 };
 use host_export::Remote;
@@ -33,13 +33,17 @@ pub(super) fn config(global: &Global) -> Result<Config, Failure> {
 }
 
 /// The real world.
-pub(super) fn env() -> SharedEnv {
-    Arc::new(RealEnv)
+pub(super) fn clock() -> SharedClock {
+    Arc::new(SystemClock)
 }
 
 /// The runtime for everything that waits.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Failure::broke)
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(Failure::runtime)
 }
 
 /// What opens those of the sources that are in S3, if there are any. Reading blocks: never on a thread of the runtime.
@@ -58,7 +62,7 @@ pub(super) fn open(dir: &Path, create: bool) -> Result<Embedded, Failure> {
     if !create && let Some(failure) = absent(dir, database.try_exists()) {
         return Err(failure);
     }
-    Embedded::open(dir, env()).map_err(store_failure)
+    Embedded::open(dir, clock()).map_err(store_failure)
 }
 
 /// What to say of a data directory that is not there, or cannot be looked into.
@@ -93,13 +97,13 @@ pub(super) fn plugins(config: &Config) -> Result<Plugins, Failure> {
 
 /// Where plug-ins are compiled: in a child process of this program.
 pub(super) fn compiler() -> Result<Compiler, Failure> {
-    Compiler::this_program().map_err(Failure::broke)
+    Compiler::this_program().map_err(Failure::runtime)
 }
 
 pub(super) fn plugin_failure(error: OpenError) -> Failure {
     match error {
         OpenError::Load(_) | OpenError::UnknownConfig { .. } => Failure::usage(error),
-        OpenError::Engine(_) | OpenError::Threads(_) => Failure::broke(error),
+        OpenError::Engine(_) | OpenError::Threads(_) => Failure::runtime(error),
     }
 }
 
@@ -109,15 +113,15 @@ pub(super) fn marqo(
     settings: Arc<dyn IndexSettingsStore>,
     profile: RetryProfile,
 ) -> Result<Marqo, Failure> {
-    Marqo::new(settings, env(), &config.marqo, profile).map_err(Failure::broke)
+    Marqo::new(settings, clock(), &config.marqo, profile).map_err(Failure::runtime)
 }
 
 /// The catalog that the settings name; without an address, the one in the data directory, if there is one.
 pub(super) fn catalog(config: &Config, database: Option<&Arc<Database>>) -> Result<Catalog, Failure> {
     let settings = &config.catalog;
     match (&settings.url, database) {
-        (Some(url), _) => Catalog::postgres(url, settings, env()).map_err(Failure::usage),
-        (None, Some(database)) => Ok(Catalog::sqlite(database.clone(), settings, env())),
+        (Some(url), _) => Catalog::postgres(url, settings, clock()).map_err(Failure::usage),
+        (None, Some(database)) => Ok(Catalog::sqlite(database.clone(), settings, clock())),
         (None, None) => {
             Err(Failure::usage("the catalog in a data directory cannot be written from many machines")
                 .help("with --store aws, write to PostgreSQL (`catalog.url`) or to --target marqo"))
@@ -127,7 +131,7 @@ pub(super) fn catalog(config: &Config, database: Option<&Arc<Database>>) -> Resu
 
 /// A storage failure, with what to do.
 pub(super) fn store_failure(error: StoreError) -> Failure {
-    Failure::broke(error).help("mend the cause and run the same command again: it goes on where it stopped")
+    Failure::runtime(error).help("mend the cause and run the same command again: it goes on where it stopped")
 }
 
 /// Prints text on stdout. A reader that has gone away is no failure.
@@ -135,13 +139,13 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(Failure::broke),
+        written => written.map_err(Failure::runtime),
     }
 }
 
 /// Prints one JSON value on a line of stdout.
 pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    let mut line = serde_json::to_string(value).map_err(Failure::broke)?;
+    let mut line = serde_json::to_string(value).map_err(Failure::runtime)?;
     line.push('\n');
     print(&line)
 }

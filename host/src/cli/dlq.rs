@@ -3,7 +3,7 @@
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{config, env, print, print_json, runtime, store_failure},
+    context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     jobs::find,
     output::OutputFormat,
@@ -213,7 +213,7 @@ async fn redrive(
         redriven.sent = letters(stores, shops, filter).await.map_err(store_failure)?;
     } else {
         for shop in shops {
-            let of_shop = worker::redrive(stores, &env(), shop, filter).await.map_err(store_failure)?;
+            let of_shop = worker::redrive(stores, &clock(), shop, filter).await.map_err(store_failure)?;
             redriven.sent.extend(of_shop.sent);
             redriven.done.extend(of_shop.done);
             redriven.orphaned.extend(of_shop.orphaned);
@@ -257,7 +257,7 @@ async fn discard(
         discarded = letters(stores, shops, filter).await.map_err(store_failure)?;
     } else {
         for shop in shops {
-            let of_shop = worker::discard(stores, &env(), shop, filter).await.map_err(store_failure)?;
+            let of_shop = worker::discard(stores, &clock(), shop, filter).await.map_err(store_failure)?;
             discarded.extend(of_shop);
         }
     }

@@ -78,7 +78,7 @@ async fn get(global: &Global, index: &dyn Index, target: &WriteTarget, id: &str)
     match global.output {
         OutputFormat::Json => print_json(&document)?,
         OutputFormat::Text => {
-            print(&format!("{}\n", serde_json::to_string_pretty(&document).map_err(Failure::broke)?))?;
+            print(&format!("{}\n", serde_json::to_string_pretty(&document).map_err(Failure::runtime)?))?;
         }
     }
     Ok(Exit::Completed)
@@ -139,5 +139,5 @@ pub(super) fn target(config: &Config, newest: Option<Job>) -> Result<WriteTarget
 }
 
 pub(super) fn index_failure(error: IndexError) -> Failure {
-    Failure::broke(error)
+    Failure::runtime(error)
 }

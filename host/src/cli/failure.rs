@@ -10,7 +10,7 @@ pub enum Exit {
     /// The job ended as COMPLETED, or the command succeeded.
     Completed = 0,
     /// Runtime error; state is kept and the same command resumes.
-    Broke = 1,
+    Runtime = 1,
     /// Wrong usage or configuration; nothing was written.
     Usage = 2,
     /// The job ended with conflicts.
@@ -37,8 +37,8 @@ pub(super) struct Failure {
 
 impl Failure {
     /// Something broke.
-    pub(super) fn broke(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { exit: Exit::Broke, error: error.into(), help: None }
+    pub(super) fn runtime(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit: Exit::Runtime, error: error.into(), help: None }
     }
 
     /// Wrong usage or configuration.

@@ -3,7 +3,7 @@
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{config, env, print, print_json, runtime, store_failure},
+    context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::{JobView, OutputFormat, exit_of},
     report::{self, ReportFormat},
@@ -86,7 +86,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> End
 
 /// Prints a job.
 pub(super) fn show(global: &Global, job: &JobSnapshot, chunks: &str) -> Result<(), Failure> {
-    let view = JobView::new(job, chunks, env().now());
+    let view = JobView::new(job, chunks, clock().now());
     match global.output {
         OutputFormat::Text => print(&view.text()),
         OutputFormat::Json => print_json(&view),
@@ -96,7 +96,7 @@ pub(super) fn show(global: &Global, job: &JobSnapshot, chunks: &str) -> Result<(
 async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize, chunks: &str) -> Ended {
     let jobs = stores.jobs.list(shop, limit).await.map_err(store_failure)?;
     if global.output == OutputFormat::Json {
-        print_json(&jobs.iter().map(|job| JobView::new(job, chunks, env().now())).collect::<Vec<_>>())?;
+        print_json(&jobs.iter().map(|job| JobView::new(job, chunks, clock().now())).collect::<Vec<_>>())?;
         return Ok(Exit::Completed);
     }
     let widest = jobs.iter().map(|job| job.job.shop_id.len()).max().unwrap_or(0).max("shop".len());
@@ -161,7 +161,7 @@ async fn watch(
     chunks: &str,
     screen: &Screen,
 ) -> Ended {
-    let (env, stores) = (env(), backend.stores());
+    let (env, stores) = (clock(), backend.stores());
     let mut line = screen.line("indexing");
     let mut unattended = Duration::ZERO;
     while !job.status.has_ended() && unattended < PATIENCE {
@@ -240,7 +240,7 @@ pub(super) fn indexing(job: &JobSnapshot) -> State {
 /// The job as it stands; it must exist.
 pub(super) async fn get(stores: &Stores, id: &JobId) -> Result<JobSnapshot, Failure> {
     let job = stores.jobs.get(id).await.map_err(store_failure)?;
-    job.ok_or_else(|| Failure::broke(format!("the record of job {id} is gone")))
+    job.ok_or_else(|| Failure::runtime(format!("the record of job {id} is gone")))
 }
 
 /// The job with this id or beginning of one, or the newest.

@@ -2,7 +2,7 @@
 
 use super::{
     Ended, Global, backend,
-    context::{effective, env, plugins, runtime},
+    context::{clock, effective, plugins, runtime},
     failure::{Exit, Failure},
     plugin_source::PluginArgs,
 };
@@ -12,7 +12,7 @@ use crate::{
 };
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use clap::Args;
-use host_core::{clock::SharedEnv, storage::Receipt};
+use host_core::{clock::SharedClock, storage::Receipt};
 use host_net::RetryProfile;
 use host_pipeline::worker::{Deadlines, Worker};
 use host_storage_aws::Aws;
@@ -36,7 +36,7 @@ struct Function {
     aws: Aws,
     exporter: Exporter,
     reserve: Duration,
-    env: SharedEnv,
+    clock: SharedClock,
 }
 
 pub(super) fn run(global: &Global, args: &LambdaArgs) -> Ended {
@@ -55,16 +55,16 @@ pub(super) fn run(global: &Global, args: &LambdaArgs) -> Ended {
         let worker = backend::worker(&aws, &config, index, &plugins);
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
         // A long invocation measures more than the collector keeps until its end.
-        tokio::spawn(exporter.clone().run(env()));
+        tokio::spawn(exporter.clone().run(clock()));
         let function = Function {
             worker: Arc::new(worker),
             aws,
             exporter,
             reserve: config.aws.lambda_reserve(),
-            env: env(),
+            clock: clock(),
         };
         let handle = |event: LambdaEvent<SqsEvent>| function.handle(event);
-        lambda_runtime::run(service_fn(handle)).await.map_err(Failure::broke)?;
+        lambda_runtime::run(service_fn(handle)).await.map_err(Failure::runtime)?;
         Ok(Exit::Completed)
     })
 }
@@ -113,6 +113,6 @@ impl Function {
     }
 
     fn left(&self, deadline: Timestamp) -> i64 {
-        i64::try_from(self.env.now().duration_until(deadline).as_millis()).unwrap_or(0)
+        i64::try_from(self.clock.now().duration_until(deadline).as_millis()).unwrap_or(0)
     }
 }

@@ -193,6 +193,6 @@ pub(super) fn exit_of(status: JobStatus) -> Exit {
         JobStatus::Completed => Exit::Completed,
         JobStatus::Conflict => Exit::Conflict,
         JobStatus::Failed => Exit::Failed,
-        JobStatus::Pending | JobStatus::InProgress => Exit::Broke,
+        JobStatus::Pending | JobStatus::InProgress => Exit::Runtime,
     }
 }

@@ -70,18 +70,18 @@ impl Fetcher {
         };
         let waiting = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            Ok::<_, Failure>(runtime.map_err(Failure::broke)?.block_on(all))
+            Ok::<_, Failure>(runtime.map_err(Failure::runtime)?.block_on(all))
         };
         let waited = std::thread::scope(|scope| scope.spawn(waiting).join());
         let fetched =
-            waited.map_err(|_| Failure::broke("host itself failed while it fetched the plug-ins"))??;
+            waited.map_err(|_| Failure::runtime("host itself failed while it fetched the plug-ins"))??;
         fetched.map_err(fetch_failure)
     }
 
     /// Fetches one plug-in.
     pub(super) fn fetch_one(&self, source: &Path) -> Result<FetchedPlugin, Failure> {
         let mut fetched = self.fetch(&[source.to_owned()])?;
-        fetched.pop().ok_or_else(|| Failure::broke("host itself lost a plug-in"))
+        fetched.pop().ok_or_else(|| Failure::runtime("host itself lost a plug-in"))
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) fn fetch_failure(error: FetchError) -> Failure {
         // Without the chain: its sentence says all.
         FetchError::File(error) => Failure::usage(error),
         error if error.is_transient() => {
-            Failure::broke(chain(&error)).help("run the same command again when the registry answers")
+            Failure::runtime(chain(&error)).help("run the same command again when the registry answers")
         }
         error => Failure::usage(error.to_string()),
     }

@@ -44,7 +44,7 @@ pub(super) async fn print_report(
     }
     for key in keys {
         let Some(bytes) = stores.chunks.get(&key, None).await.map_err(store_failure)? else {
-            return Err(Failure::broke(format!("report object {key} is gone")));
+            return Err(Failure::runtime(format!("report object {key} is gone")));
         };
         let text = String::from_utf8_lossy(&bytes);
         match format {
@@ -53,7 +53,7 @@ pub(super) async fn print_report(
                 let mut rows = String::new();
                 for line in text.lines() {
                     let entry: Entry = serde_json::from_str(line).map_err(|error| {
-                        Failure::broke(format!("report object {key} is damaged: {error}"))
+                        Failure::runtime(format!("report object {key} is damaged: {error}"))
                     })?;
                     row(&mut rows, &entry);
                 }

@@ -3,7 +3,7 @@
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{effective, env, plugins, runtime, store_failure},
+    context::{clock, effective, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     plugin_source::PluginArgs,
     run::{interrupts, left_in_queue, stopped},
@@ -33,7 +33,7 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
     runtime()?.block_on(async {
         tokio::spawn(interrupts(cancel.clone()));
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
-        tokio::spawn(exporter.clone().run(env()));
+        tokio::spawn(exporter.clone().run(clock()));
         let backend = Backend::open(&config, true).await?;
         backend.storage().register().await.map_err(store_failure)?;
         // An environment that is not there has no queues, and would be waited for without a word.

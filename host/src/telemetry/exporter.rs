@@ -1,7 +1,7 @@
 //! Exports metrics: to a Prometheus file or HTTP endpoint, or to CloudWatch as log lines in the embedded metric format.
 
 use crate::config::TelemetryConfig;
-use host_core::{clock::SharedEnv, metrics as names};
+use host_core::{clock::SharedClock, metrics as names};
 use metrics_cloudwatch_embedded::Collector;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{
@@ -95,14 +95,14 @@ fn prometheus(config: &TelemetryConfig) -> Result<Exporter, ExporterError> {
 
 impl Exporter {
     /// Writes metrics periodically and never returns, unless no target is configured.
-    pub async fn run(self, env: SharedEnv) {
+    pub async fn run(self, clock: SharedClock) {
         let interval = match self.0 {
             Sink::None => return,
             Sink::Prometheus(..) => FILE_INTERVAL,
             Sink::Emf(_) => EMF_INTERVAL,
         };
         loop {
-            env.sleep(interval).await;
+            clock.sleep(interval).await;
             self.flush();
         }
     }

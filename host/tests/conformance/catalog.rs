@@ -298,7 +298,7 @@ fn embedder(backend: &Backend, endpoint: &Endpoint, model: &str) -> Embedder {
         timeout: Duration::from_secs(20),
         ..EmbeddingsConfig::default()
     };
-    Embedder::new(&config, backend.env.clone()).unwrap()
+    Embedder::new(&config, backend.clock.clone()).unwrap()
 }
 
 /// An endpoint, and what asks it.

@@ -1,6 +1,6 @@
 //! Virtual time: what a check waits for has passed at once.
 
-use host_core::clock::Env;
+use host_core::clock::Clock;
 use jiff::Timestamp;
 use std::{
     sync::atomic::{AtomicI64, AtomicU64, Ordering},
@@ -9,12 +9,12 @@ use std::{
 
 /// A clock that only `sleep` moves, and random numbers from a seed.
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub(crate) struct VirtualClock {
     micros: AtomicI64,
     random: AtomicU64,
 }
 
-impl Clock {
+impl VirtualClock {
     pub(crate) fn new(seed: u64) -> Self {
         // 2026-01-01T00:00:00Z
         Self { micros: AtomicI64::new(1_767_225_600_000_000), random: AtomicU64::new(seed) }
@@ -22,7 +22,7 @@ impl Clock {
 }
 
 #[async_trait::async_trait]
-impl Env for Clock {
+impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_microsecond(self.micros.load(Ordering::SeqCst)).unwrap()
     }

@@ -2,10 +2,10 @@
 
 use crate::{
     checks::{checks_of_catalogs, checks_of_chunks, checks_of_stores},
-    clock::Clock,
+    clock::VirtualClock,
     make::Backend,
 };
-use host_core::clock::SharedEnv;
+use host_core::clock::SharedClock;
 use host_core::storage::Storage;
 use host_index_catalog::{Catalog, CatalogConfig};
 use host_storage_sqlite::Embedded;
@@ -23,15 +23,14 @@ pub(crate) fn config((complexity, rows): (usize, usize)) -> CatalogConfig {
 
 pub(crate) fn embedded() -> Backend {
     let dir = tempfile::tempdir().unwrap();
-    let env: SharedEnv = Arc::new(Clock::new(1));
-    let embedded = Embedded::open(dir.path(), env.clone()).unwrap();
-    let clock = Arc::new(host_core::clock::RealEnv);
-    let catalog = Catalog::sqlite(embedded.database().clone(), &config((7, 20)), clock);
+    let clock: SharedClock = Arc::new(VirtualClock::new(1));
+    let embedded = Embedded::open(dir.path(), clock.clone()).unwrap();
+    let catalog = Catalog::sqlite(embedded.database().clone(), &config((7, 20)), clock.clone());
     Backend {
         stores: embedded.stores(),
         index: Arc::new(catalog.clone()),
         catalog: Some(catalog),
-        env,
+        clock,
         plant_settings,
         keep: Box::new(dir),
     }

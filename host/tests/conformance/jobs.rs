@@ -49,7 +49,7 @@ pub(crate) async fn jobs_are_listed_newest_first(backend: &Backend) {
     let (jobs, shops) = (&backend.stores.jobs, [backend.name("shop"), backend.name("shop")]);
     let mut ids = [Vec::new(), Vec::new()];
     for at in 0..6 {
-        backend.env.sleep(Duration::from_millis(2)).await;
+        backend.clock.sleep(Duration::from_millis(2)).await;
         let job = backend.job(&shops[at % 2]);
         jobs.create(&job).await.unwrap();
         ids[at % 2].insert(0, job.id);
@@ -84,12 +84,12 @@ pub(crate) async fn the_first_claim_starts_the_job(backend: &Backend) {
 
 pub(crate) async fn a_chunk_is_held_until_its_lease_ends(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
-    let until = backend.env.now() + MINUTE;
+    let until = backend.clock.now() + MINUTE;
     let old = claim(&**jobs, &job.id, 0).await;
     assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Held { until });
-    backend.env.sleep(MINUTE - Duration::from_secs(1)).await;
+    backend.clock.sleep(MINUTE - Duration::from_secs(1)).await;
     assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Held { until });
-    backend.env.sleep(Duration::from_secs(1)).await;
+    backend.clock.sleep(Duration::from_secs(1)).await;
     let new = claim(&**jobs, &job.id, 0).await;
     assert!(new.attempts == 2 && new.fencing_token > old.fencing_token, "{new:?}");
     assert!(!jobs.renew(&old, MINUTE).await.unwrap());
@@ -106,7 +106,7 @@ pub(crate) async fn a_chunk_is_held_until_its_lease_ends(backend: &Backend) {
 pub(crate) async fn a_lease_that_has_run_out_is_still_its_holders(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
     let (first, second) = (claim(&**jobs, &job.id, 0).await, claim(&**jobs, &job.id, 1).await);
-    backend.env.sleep(MINUTE * 2).await;
+    backend.clock.sleep(MINUTE * 2).await;
     assert!(jobs.complete(&first, &processed(1)).await.unwrap());
     assert!(jobs.renew(&second, MINUTE).await.unwrap());
     assert!(matches!(jobs.claim(&job.id, 1, MINUTE).await.unwrap(), Claim::Held { .. }));
@@ -115,9 +115,9 @@ pub(crate) async fn a_lease_that_has_run_out_is_still_its_holders(backend: &Back
 pub(crate) async fn renewal_counts_from_now(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let lease = claim(&**jobs, &job.id, 0).await;
-    backend.env.sleep(MINUTE / 2).await;
+    backend.clock.sleep(MINUTE / 2).await;
     assert!(jobs.renew(&lease, MINUTE).await.unwrap());
-    let until = backend.env.now() + MINUTE;
+    let until = backend.clock.now() + MINUTE;
     assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Held { until });
 }
 
@@ -164,7 +164,7 @@ pub(crate) async fn a_second_completion_changes_nothing(backend: &Backend) {
     }
     let other = ChunkLease { fencing_token: lease.fencing_token + 1, ..lease.clone() };
     assert!(!jobs.complete(&other, &processed(5)).await.unwrap());
-    backend.env.sleep(MINUTE * 2).await;
+    backend.clock.sleep(MINUTE * 2).await;
     let claim = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
     assert_eq!(claim, Claim::Done { quarantined: None }, "no lease can expire any more");
     assert!(!jobs.release(&lease, Release::CountAttempt(None)).await.unwrap());
@@ -216,10 +216,10 @@ pub(crate) async fn a_job_ends_with_its_last_chunk_only_when_sealed(backend: &Ba
     complete(&**jobs, &job.id, 1, &processed(10)).await;
     let all_counted = snapshot(backend, &job.id).await;
     assert_eq!((all_counted.status, all_counted.ended_at), (JobStatus::InProgress, None));
-    backend.env.sleep(MINUTE).await;
+    backend.clock.sleep(MINUTE).await;
     jobs.seal(&job.id, &seal(2)).await.unwrap();
     let ended = snapshot(backend, &job.id).await;
-    assert_eq!((ended.status, ended.ended_at), (JobStatus::Completed, Some(backend.env.now())));
+    assert_eq!((ended.status, ended.ended_at), (JobStatus::Completed, Some(backend.clock.now())));
     assert_eq!(ended.seal, Some(seal(2)));
 
     let job = backend.job_with_chunks(2).await;
@@ -228,9 +228,9 @@ pub(crate) async fn a_job_ends_with_its_last_chunk_only_when_sealed(backend: &Ba
     assert_eq!(snapshot(backend, &job.id).await.ended_at, None);
     complete(&**jobs, &job.id, 0, &processed(10)).await;
     let ended = snapshot(backend, &job.id).await;
-    assert_eq!((ended.status, ended.ended_at), (JobStatus::Completed, Some(backend.env.now())));
+    assert_eq!((ended.status, ended.ended_at), (JobStatus::Completed, Some(backend.clock.now())));
     // Nothing moves the end.
-    backend.env.sleep(MINUTE).await;
+    backend.clock.sleep(MINUTE).await;
     assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done { quarantined: None });
     jobs.seal(&job.id, &seal(2)).await.unwrap();
     assert_eq!(snapshot(backend, &job.id).await, ended);
@@ -257,8 +257,8 @@ pub(crate) async fn a_job_that_nobody_seals_is_superseded(backend: &Backend) {
     let lease = claim(&**jobs, &old.id, 1).await;
 
     assert_eq!(jobs.supersede(&new).await.unwrap(), std::slice::from_ref(&old.id));
-    let at = backend.env.now();
-    backend.env.sleep(MINUTE).await;
+    let at = backend.clock.now();
+    backend.clock.sleep(MINUTE).await;
     assert_eq!(jobs.supersede(&new).await.unwrap(), []);
     let ended = snapshot(backend, &old.id).await;
     assert_eq!((ended.status, ended.ended_at, &ended.seal), (JobStatus::Failed, Some(at), &None));
@@ -398,7 +398,7 @@ pub(crate) async fn a_job_keeps_its_last_error_until_it_ends(backend: &Backend) 
     let [counted, cancelled, superseded] =
         ["counted", "cancelled", "superseded"].map(|shop| backend.job(&backend.name(shop)));
     let error = |what: &str| {
-        AttemptError::new("index-unavailable", &std::io::Error::other(what), 3, backend.env.now())
+        AttemptError::new("index-unavailable", &std::io::Error::other(what), 3, backend.clock.now())
     };
     for job in [&counted, &cancelled, &superseded] {
         jobs.create(job).await.unwrap();
@@ -478,7 +478,7 @@ pub(crate) async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(back
     let ended = snapshot(backend, &job.id).await;
     assert_eq!((ended.status, ended.completed_chunks), (JobStatus::Completed, 2));
     assert_eq!(ended.counts, Counts { processed: 20, ..Counts::default() });
-    assert_eq!((ended.samples.as_slice(), ended.ended_at), (&[][..], Some(backend.env.now())));
+    assert_eq!((ended.samples.as_slice(), ended.ended_at), (&[][..], Some(backend.clock.now())));
     for redrive_count in 0..2 {
         assert_eq!(jobs.redrive(&job.id, 1, redrive_count).await.unwrap(), None);
     }
@@ -529,7 +529,7 @@ pub(crate) async fn the_first_error_stays_with_a_chunk(backend: &Backend) {
         message: format!("attempt {attempt} failed"),
         causes: vec!["a broken connection".to_owned()],
         attempt,
-        at: backend.env.now(),
+        at: backend.clock.now(),
     };
     let first = error(1);
     for attempt in 1..4 {

@@ -1,6 +1,6 @@
 //! What every backend of a seam must do, sentence by sentence of the traits' documentation.
 //!
-//! The checks know a backend only by its traits and wait only by `Env::sleep`. Each uses names of its own, so that
+//! The checks know a backend only by its traits and wait only by `Clock::sleep`. Each uses names of its own, so that
 //! a backend that cannot be emptied can be checked too.
 
 // Everything here is a test, which Clippy sees only in `#[test]` functions.

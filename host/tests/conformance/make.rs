@@ -1,7 +1,7 @@
 //! The backend under check, and things to put into it.
 
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     index::{Index, Precondition, Removal, Write, WriteTarget},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, Seal,
@@ -19,7 +19,7 @@ pub(crate) struct Backend {
     pub(crate) index: Arc<dyn Index>,
     /// The same, if it is a catalog.
     pub(crate) catalog: Option<Catalog>,
-    pub(crate) env: SharedEnv,
+    pub(crate) clock: SharedClock,
     /// Stores the settings of an index past the seam, as a host of another version would.
     pub(crate) plant_settings: fn(&Backend, index_name: &str, json: &str),
     /// Whatever must live as long, such as a folder.
@@ -29,7 +29,7 @@ pub(crate) struct Backend {
 impl Backend {
     /// A name that no other check uses.
     pub(crate) fn name(&self, prefix: &str) -> String {
-        format!("{prefix}-{:016x}", self.env.random())
+        format!("{prefix}-{:016x}", self.clock.random())
     }
 
     /// A job that nothing has happened to.
@@ -40,7 +40,7 @@ impl Backend {
             shop_id: shop_id.to_owned(),
             index_name: "products".to_owned(),
             operation: Operation::AddDocuments,
-            created_at: self.env.now(),
+            created_at: self.clock.now(),
             plugin: PluginRef {
                 name: "shopify".to_owned(),
                 version: "1.0.0".to_owned(),
@@ -69,7 +69,7 @@ impl Backend {
             shop_id: self.name("shop"),
             index_name: "products".to_owned(),
             job_id: "job-1".to_owned(),
-            job_created_at: self.env.now(),
+            job_created_at: self.clock.now(),
         }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! A server has indexes, but no shops and no variants, and what it cannot keep is left out: null, control characters.
 
-use crate::{clock::Clock, embedded::embedded, make::Backend};
+use crate::{clock::VirtualClock, embedded::embedded, make::Backend};
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     storage::{IndexDocument, Settings, StoreError},
 };
 use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
@@ -42,16 +42,16 @@ fn marqo(version: Version) -> Backend {
         tensor_fields: vec!["title".to_owned()],
         ..IndexSettings::default()
     };
-    let env: SharedEnv = Arc::new(Clock::new(1));
+    let clock: SharedClock = Arc::new(VirtualClock::new(1));
     let settings = Arc::new(OneServer(IndexDocument(settings.to_object())));
     let config = MarqoConfig::default();
-    let index = Marqo::new(settings, env.clone(), &config, RetryProfile::Background).unwrap();
+    let index = Marqo::new(settings, clock.clone(), &config, RetryProfile::Background).unwrap();
     let embedded = embedded();
     Backend {
         stores: embedded.stores,
         index: Arc::new(index),
         catalog: None,
-        env,
+        clock,
         plant_settings: embedded.plant_settings,
         keep: Box::new((server, embedded.keep)),
     }

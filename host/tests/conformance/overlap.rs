@@ -3,7 +3,7 @@
 
 use crate::make::{Backend, chunk, id, seal};
 use host_core::{
-    clock::{RealEnv, SharedEnv},
+    clock::{SharedClock, SystemClock},
     index::{Index, WriteTarget},
     model::{ChunkRef, Digest, Job, JobStatus, Operation},
     storage::Stores,
@@ -66,7 +66,7 @@ async fn publish(stores: &Stores, job: &Job, numbers: impl Iterator<Item = u32>)
 /// Runs them; `catalogs` are of one database.
 pub(crate) async fn the_highest_version_wins(backend: &Backend, catalogs: [Catalog; 2]) {
     // Time is real here: who waits for a lock waits for another transaction.
-    let env: SharedEnv = Arc::new(RealEnv);
+    let clock: SharedClock = Arc::new(SystemClock);
     let plugins = Plugins::open(&Settings::default(), &[], &Configs::new()).unwrap();
     let settings = WorkerSettings {
         concurrency: 4,
@@ -86,7 +86,7 @@ pub(crate) async fn the_highest_version_wins(backend: &Backend, catalogs: [Catal
         .map(|(catalog, job)| {
             let (validate, version) = (plugins.validate(), plugins.version());
             let index = Arc::new(catalog.clone());
-            let worker = Worker::new(stores.clone(), index, validate, version, env.clone(), settings);
+            let worker = Worker::new(stores.clone(), index, validate, version, clock.clone(), settings);
             let (worker, until, cancel) = (Arc::new(worker), Until::JobEnds(job.id.clone()), cancel.clone());
             tokio::spawn(async move { worker.run(SHOP, until, &cancel).await })
         })

@@ -2,13 +2,13 @@
 
 use crate::{
     checks::checks_of_catalogs,
-    clock::Clock,
+    clock::VirtualClock,
     embedded::config,
     make::{Backend, removals, write},
 };
 use host_core::storage::Storage;
 use host_core::{
-    clock::{RealEnv, SharedEnv},
+    clock::{SharedClock, SystemClock},
     index::{Index, Write},
     secret::Secret,
 };
@@ -26,7 +26,7 @@ pub(crate) fn database() -> Secret {
 /// An empty database of a server with the schema, which keeps embeddings so.
 pub(crate) fn migrated(server: &Server, embeddings: &str) -> Secret {
     let url = Secret::new(server.database().unwrap());
-    let catalog = catalog(&url, SMALL, Arc::new(Clock::new(1)));
+    let catalog = catalog(&url, SMALL, Arc::new(VirtualClock::new(1)));
     // The checks start in the middle of a runtime.
     let migrate = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -40,9 +40,9 @@ pub(crate) fn migrated(server: &Server, embeddings: &str) -> Secret {
 /// Most complexity and most rows of a transaction: so little that writes need several.
 const SMALL: (usize, usize) = (7, 20);
 
-pub(crate) fn catalog(url: &Secret, bounds: (usize, usize), env: SharedEnv) -> Catalog {
+pub(crate) fn catalog(url: &Secret, bounds: (usize, usize), clock: SharedClock) -> Catalog {
     let config = CatalogConfig { connections: NonZeroUsize::new(4).unwrap(), ..config(bounds) };
-    Catalog::postgres(url, &config, env).unwrap()
+    Catalog::postgres(url, &config, clock).unwrap()
 }
 
 fn postgres() -> Backend {
@@ -51,14 +51,14 @@ fn postgres() -> Backend {
 
 pub(crate) fn backend(url: &Secret) -> Backend {
     let dir = tempfile::tempdir().unwrap();
-    let env: SharedEnv = Arc::new(Clock::new(1));
-    let embedded = Embedded::open(dir.path(), env.clone()).unwrap();
-    let catalog = catalog(url, SMALL, env.clone());
+    let clock: SharedClock = Arc::new(VirtualClock::new(1));
+    let embedded = Embedded::open(dir.path(), clock.clone()).unwrap();
+    let catalog = catalog(url, SMALL, clock.clone());
     Backend {
         stores: embedded.stores(),
         index: Arc::new(catalog.clone()),
         catalog: Some(catalog),
-        env,
+        clock,
         plant_settings: |_, _, _| {},
         keep: Box::new(dir),
     }
@@ -67,7 +67,7 @@ pub(crate) fn backend(url: &Secret) -> Backend {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_workers_the_highest_version_wins() {
     let (backend, url) = (postgres(), database());
-    let catalogs = [(); 2].map(|()| catalog(&url, SMALL, Arc::new(RealEnv)));
+    let catalogs = [(); 2].map(|()| catalog(&url, SMALL, Arc::new(SystemClock)));
     crate::overlap::the_highest_version_wins(&backend, catalogs).await;
 }
 
@@ -87,8 +87,8 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_rows() {
     let (client, connection) = tokio_postgres::connect(url.expose(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
-    let env: SharedEnv = Arc::new(Clock::new(1));
-    let (catalog, target) = (catalog(&url, (1_000_000, 1_000_000), env), postgres().target());
+    let clock: SharedClock = Arc::new(VirtualClock::new(1));
+    let (catalog, target) = (catalog(&url, (1_000_000, 1_000_000), clock), postgres().target());
     // Products, SKUs of each, attributes of each SKU, and the statements of adding, changing, repeating and removing them.
     let mut costs = Vec::new();
     for (products, skus, attributes) in [(1, 1, 1), (7, 3, 2), (40, 20, 5), (1, 900, 3), (300, 2, 1)] {

@@ -2,7 +2,7 @@
 
 use crate::make::{chunk, id, processed, seal, write};
 use host_core::{
-    clock::{Env, RealEnv},
+    clock::{Clock, SystemClock},
     index::{Index, WriteTarget},
     model::{
         Digest, Job, JobId, JobStatus, Operation,
@@ -33,7 +33,7 @@ fn job() -> Job {
         shop_id: "shop".to_owned(),
         index_name: "products".to_owned(),
         operation: Operation::AddDocuments,
-        created_at: RealEnv.now(),
+        created_at: SystemClock.now(),
         plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
         fingerprint: Digest::of(b""),
         sources: Vec::new(),
@@ -65,10 +65,10 @@ impl Steps {
 
 /// Publishes the whole job and works on it until nothing is left, as each process of the test does.
 async fn publish_and_work(dir: &str, steps: &Steps) {
-    let embedded = Embedded::open(dir, Arc::new(RealEnv)).unwrap();
+    let embedded = Embedded::open(dir, Arc::new(SystemClock)).unwrap();
     let (stores, catalog, job) = (
         embedded.stores(),
-        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv)),
+        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(SystemClock)),
         job(),
     );
     stores.jobs.create(&job).await.unwrap();
@@ -84,7 +84,7 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
     while stores.queue.depth(&job.shop_id).await.unwrap() > 0 {
         let deliveries = stores.queue.receive("shop", 2, LEASE).await.unwrap();
         if deliveries.is_empty() {
-            RealEnv.sleep(Duration::from_millis(10)).await;
+            SystemClock.sleep(Duration::from_millis(10)).await;
         }
         for delivery in deliveries {
             let seq = delivery.chunk.seq;
@@ -143,19 +143,19 @@ async fn processes_share_a_directory_and_may_die_at_any_step() {
     for mut process in lasting {
         assert!(process.wait().unwrap().success());
     }
-    let embedded = Embedded::open(&data, Arc::new(RealEnv)).unwrap();
+    let embedded = Embedded::open(&data, Arc::new(SystemClock)).unwrap();
     let ended = embedded.stores().jobs.get(&job().id).await.unwrap().unwrap();
     assert_eq!((ended.status, ended.completed_chunks, ended.chunks), (JobStatus::Completed, CHUNKS, CHUNKS));
     assert_eq!(ended.counts.processed, u64::from(CHUNKS));
     assert_eq!(
-        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv))
+        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(SystemClock))
             .count(&target())
             .await
             .unwrap(),
         u64::from(CHUNKS)
     );
     assert!(
-        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv))
+        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(SystemClock))
             .get(&target(), &id("0"))
             .await
             .unwrap()

@@ -103,7 +103,7 @@ impl JobModel {
     }
 
     async fn step(&mut self, backend: &Backend, job: &JobId, step: JobStep) {
-        let (jobs, now) = (&backend.stores.jobs, backend.env.now());
+        let (jobs, now) = (&backend.stores.jobs, backend.clock.now());
         match step {
             JobStep::Claim(seq) => {
                 let model = &mut self.chunks[seq as usize];
@@ -159,7 +159,7 @@ impl JobModel {
                 jobs.seal(job, &sealed).await.unwrap();
                 self.refused.get_or_insert(sealed.refused);
             }
-            JobStep::Pass(seconds) => backend.env.sleep(Duration::from_secs(seconds)).await,
+            JobStep::Pass(seconds) => backend.clock.sleep(Duration::from_secs(seconds)).await,
         }
         if self.refused.is_some() && self.chunks.iter().all(|chunk| chunk.completed.is_some()) {
             self.ended_at.get_or_insert(now);
@@ -244,7 +244,7 @@ async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
     // All receipts ever given, with lane and number of their messages, and which delivery each was.
     let mut given: Vec<(Receipt, u16, u32, usize)> = Vec::new();
     for step in steps {
-        let now = backend.env.now();
+        let now = backend.clock.now();
         let pick = |at: Pick| (!given.is_empty()).then(|| at.get(&given).clone());
         // A receipt is valid while its message is there and has not been delivered again.
         let valid = |lanes: &BTreeMap<u16, VecDeque<MessageModel>>, picked: &(Receipt, u16, u32, usize)| {
@@ -309,7 +309,7 @@ async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
                     dead.push(lanes.get_mut(&picked.1).unwrap().pop_front().unwrap().seq);
                 }
             }
-            QueueStep::Pass(seconds) => backend.env.sleep(Duration::from_secs(seconds)).await,
+            QueueStep::Pass(seconds) => backend.clock.sleep(Duration::from_secs(seconds)).await,
         }
         let waiting: usize = lanes.values().map(VecDeque::len).sum();
         assert_eq!(queue.depth(&shop).await.unwrap(), waiting as u64);

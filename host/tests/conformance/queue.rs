@@ -34,7 +34,7 @@ pub(crate) async fn a_group_is_delivered_in_order_one_at_a_time(backend: &Backen
         let delivery = one(queue, &shop).await;
         assert_eq!(delivery.chunk, chunk(&job, seq, 0));
         assert_eq!((delivery.shop_id.as_str(), delivery.receive_count), (shop.as_str(), 1));
-        assert_eq!(delivery.visible_until, backend.env.now() + MINUTE);
+        assert_eq!(delivery.visible_until, backend.clock.now() + MINUTE);
         nothing(queue, &shop).await;
         assert!(queue.ack(&delivery.receipt).await.unwrap());
     }
@@ -80,9 +80,9 @@ pub(crate) async fn what_is_not_acknowledged_comes_again_before_its_successors(b
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     send(backend, &shop, 2).await;
     let first = one(queue, &shop).await;
-    backend.env.sleep(MINUTE - Duration::from_secs(1)).await;
+    backend.clock.sleep(MINUTE - Duration::from_secs(1)).await;
     nothing(queue, &shop).await;
-    backend.env.sleep(Duration::from_secs(1)).await;
+    backend.clock.sleep(Duration::from_secs(1)).await;
     let again = one(queue, &shop).await;
     assert_eq!((again.chunk.seq, again.receive_count), (first.chunk.seq, 2));
     assert_ne!(again.receipt, first.receipt);
@@ -92,7 +92,7 @@ pub(crate) async fn an_older_receipt_is_void(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     send(backend, &shop, 1).await;
     let old = one(queue, &shop).await.receipt;
-    backend.env.sleep(MINUTE).await;
+    backend.clock.sleep(MINUTE).await;
     let new = one(queue, &shop).await.receipt;
     assert!(!queue.change_visibility(&old, Duration::ZERO).await.unwrap());
     assert!(!queue.release(&old, Duration::ZERO).await.unwrap());
@@ -111,11 +111,11 @@ pub(crate) async fn a_message_can_be_kept_hidden(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     send(backend, &shop, 1).await;
     let delivery = one(queue, &shop).await;
-    backend.env.sleep(MINUTE / 2).await;
+    backend.clock.sleep(MINUTE / 2).await;
     assert!(queue.change_visibility(&delivery.receipt, MINUTE).await.unwrap());
-    backend.env.sleep(MINUTE - Duration::from_secs(1)).await;
+    backend.clock.sleep(MINUTE - Duration::from_secs(1)).await;
     nothing(queue, &shop).await;
-    backend.env.sleep(Duration::from_secs(1)).await;
+    backend.clock.sleep(Duration::from_secs(1)).await;
     one(queue, &shop).await;
 }
 
@@ -125,7 +125,7 @@ pub(crate) async fn a_released_message_holds_its_group_back(backend: &Backend) {
     let delivery = one(queue, &shop).await;
     assert!(queue.release(&delivery.receipt, MINUTE / 2).await.unwrap());
     nothing(queue, &shop).await;
-    backend.env.sleep(MINUTE / 2).await;
+    backend.clock.sleep(MINUTE / 2).await;
     let again = one(queue, &shop).await;
     assert_eq!((again.chunk.seq, again.receive_count), (0, 2));
     assert!(queue.release(&again.receipt, Duration::ZERO).await.unwrap());
@@ -156,7 +156,7 @@ pub(crate) async fn a_quarantined_message_is_a_dead_letter_and_its_group_goes_on
         assert_eq!(letter.chunk, chunk(&job, seq, 0));
         assert_eq!((letter.shop_id.as_str(), letter.receive_count), (shop.as_str(), 1));
         assert_eq!((letter.code.as_str(), letter.message.as_str()), ("bad-checksum", "It differs."));
-        assert_eq!(letter.died_at, backend.env.now());
+        assert_eq!(letter.died_at, backend.clock.now());
     }
     assert_eq!(one(queue, &shop).await.chunk.seq, 2);
     assert!(queue.dead_letters(&backend.name("shop")).await.unwrap().is_empty());
@@ -230,7 +230,7 @@ pub(crate) async fn a_dead_letter_says_all_that_is_known(backend: &Backend) {
         message: "the index failed".to_owned(),
         causes: vec!["a broken connection".to_owned(), "reset".to_owned()],
         attempt: 1,
-        at: backend.env.now(),
+        at: backend.clock.now(),
     };
     let context = FailureContext {
         attempts: 4,

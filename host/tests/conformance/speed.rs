@@ -3,7 +3,7 @@
 use crate::make::{MINUTE, chunk, write};
 use host_core::storage::Storage;
 use host_core::{
-    clock::RealEnv,
+    clock::SystemClock,
     index::{Index, Write, WriteTarget},
     model::DocumentId,
 };
@@ -33,9 +33,9 @@ fn document(at: usize) -> Write {
 async fn speed_of_the_catalog() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = Catalog::sqlite(
-        Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap().database().clone(),
+        Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap().database().clone(),
         &CatalogConfig::default(),
-        Arc::new(RealEnv),
+        Arc::new(SystemClock),
     );
     let documents: Vec<Write> = (0..20_000).map(document).collect();
     let ids: Vec<DocumentId> = documents.iter().map(|write| write.document.id.clone()).collect();
@@ -69,7 +69,7 @@ async fn speed_of_the_catalog() {
 #[ignore = "measures"]
 async fn speed_of_the_queue() {
     let dir = tempfile::tempdir().unwrap();
-    let stores = Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap().stores();
+    let stores = Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
     let job = crate::embedded::embedded().job("shop");
     let start = Instant::now();
     for seq in 0..20_000 {

@@ -1,7 +1,7 @@
 //! The endpoint: `POST /v1/embeddings` as OpenAI has it, and many others after it.
 
 use crate::EmbeddingsConfig;
-use host_core::{clock::SharedEnv, error::chain, secret::Secret};
+use host_core::{clock::SharedClock, error::chain, secret::Secret};
 use host_net::{HttpTimeouts, Retry, RetryPolicy, http_client, retry_after};
 use reqwest::{
     StatusCode,
@@ -71,7 +71,7 @@ pub struct Embedder {
     url: String,
     config: EmbeddingsConfig,
     authorization: Option<HeaderValue>,
-    env: SharedEnv,
+    clock: SharedClock,
 }
 
 #[derive(Deserialize)]
@@ -96,12 +96,12 @@ impl Embedder {
     ///
     /// # Errors
     /// The settings name none, or cannot be used.
-    pub fn new(config: &EmbeddingsConfig, env: SharedEnv) -> Result<Self, CallError> {
+    pub fn new(config: &EmbeddingsConfig, clock: SharedClock) -> Result<Self, CallError> {
         let url = config.url.clone().ok_or(CallError::NoEndpoint)?;
         let timeouts = HttpTimeouts { connect: CONNECT_TIMEOUT, request: config.timeout };
         let http = http_client(timeouts).map_err(CallError::Client)?;
         let authorization = config.key.as_ref().map(bearer).transpose()?;
-        Ok(Self { http, url, config: config.clone(), authorization, env })
+        Ok(Self { http, url, config: config.clone(), authorization, clock })
     }
 
     pub(super) fn config(&self) -> &EmbeddingsConfig {
@@ -115,7 +115,7 @@ impl Embedder {
             body["dimensions"] = dimensions.get().into();
         }
         let policy = RetryPolicy::EMBEDDINGS.with_max_attempts(self.config.attempts.get());
-        let mut retry = Retry::new(policy, self.env.as_ref());
+        let mut retry = Retry::new(policy, self.clock.as_ref());
         loop {
             let (after, message) = match self.attempt(&body).await? {
                 Attempt::Done(answer) => return self.vectors(&answer, texts.len()),
@@ -142,7 +142,7 @@ impl Embedder {
         };
         let status = response.status();
         let after = response.headers().get(RETRY_AFTER);
-        let after = after.and_then(|value| retry_after(value.to_str().ok()?, self.env.now()));
+        let after = after.and_then(|value| retry_after(value.to_str().ok()?, self.clock.now()));
         let answer = match response.bytes().await {
             Err(error) => return Ok(retry(error)),
             Ok(answer) => answer.to_vec(),

@@ -49,7 +49,7 @@ impl Postgres {
     }
 
     pub(super) async fn store_embeddings(&self, model: &str, embedded: &[Embedded]) -> Result<u64, Failed> {
-        let mut attempts = Attempts::new(&self.env);
+        let mut attempts = Attempts::new(&self.clock);
         loop {
             match self.try_store_embeddings(model, embedded).await {
                 Err(cause) if attempts.again(&cause).await => {}
@@ -67,7 +67,7 @@ impl Postgres {
         let is_vector = has_vectors(&**client).await?;
         let vectors: Vec<String> =
             embedded.iter().map(|embedded| literal(&embedded.vector, is_vector)).collect();
-        let now = SystemTime::from(self.env.now());
+        let now = SystemTime::from(self.clock.now());
         // A product that is being loaded is waited for, and then has another text or has not.
         let sql = format!(
             "WITH same AS MATERIALIZED (

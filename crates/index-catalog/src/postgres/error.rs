@@ -2,7 +2,7 @@
 
 use crate::dialect::Failed;
 use deadpool_postgres::PoolError;
-use host_core::clock::SharedEnv;
+use host_core::clock::SharedClock;
 use host_net::{Retry, RetryPolicy};
 use std::{error::Error as _, io};
 use tokio_postgres::{Error, error::SqlState};
@@ -137,7 +137,7 @@ fn is_of_network(error: &Error) -> bool {
 pub(super) struct Attempts<'a>(Retry<'a>);
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(clock: &'a SharedEnv) -> Self {
+    pub(super) fn new(clock: &'a SharedClock) -> Self {
         Self(Retry::new(RetryPolicy::TRANSACTION_CONFLICT, clock.as_ref()))
     }
 

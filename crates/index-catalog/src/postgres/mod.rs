@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use deadpool_postgres::{Client, Pool};
 use error::{Attempts, Cause};
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     index::{Outcome, Removal},
     model::DocumentId,
     secret::Secret,
@@ -49,15 +49,19 @@ pub(super) struct Postgres {
     name: String,
     /// Its address without user and password.
     place: String,
-    env: SharedEnv,
+    clock: SharedClock,
     /// Taken from the sequence and not used yet.
     ids: Mutex<Ids>,
 }
 
 impl Postgres {
-    pub(super) fn new(url: &Secret, connections: NonZeroUsize, env: SharedEnv) -> Result<Self, InvalidUrl> {
+    pub(super) fn new(
+        url: &Secret,
+        connections: NonZeroUsize,
+        clock: SharedClock,
+    ) -> Result<Self, InvalidUrl> {
         let connect::Database { pool, name, place } = connect::database(url, connections)?;
-        Ok(Self { pool, name, place, env, ids: Mutex::default() })
+        Ok(Self { pool, name, place, clock, ids: Mutex::default() })
     }
 
     pub(super) fn place(&self) -> &str {
@@ -97,7 +101,7 @@ impl Postgres {
 
     /// One statement that is a transaction of its own, tried again where the database asks for it.
     async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failed> {
-        let mut attempts = Attempts::new(&self.env);
+        let mut attempts = Attempts::new(&self.clock);
         loop {
             let tried = async { self.query(&self.pool.get().await?, sql, params).await };
             match tried.await {
@@ -109,7 +113,7 @@ impl Postgres {
 
     /// The same for a statement that gives no rows; says how many it changed.
     async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Failed> {
-        let mut attempts = Attempts::new(&self.env);
+        let mut attempts = Attempts::new(&self.clock);
         loop {
             let tried = async {
                 let client = self.pool.get().await?;
@@ -148,7 +152,7 @@ impl Dialect for Postgres {
     }
 
     async fn change(&self, target: &WriteTarget, batch: Batch) -> Result<Vec<Outcome>, Failed> {
-        let mut attempts = Attempts::new(&self.env);
+        let mut attempts = Attempts::new(&self.clock);
         loop {
             match self.try_change(target, &batch).await {
                 Err(cause) if attempts.again(&cause).await => {}
@@ -179,7 +183,7 @@ impl Dialect for Postgres {
     }
 
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, Failed> {
-        let mut attempts = Attempts::new(&self.env);
+        let mut attempts = Attempts::new(&self.clock);
         loop {
             match self.try_delete(target, batch).await {
                 Err(cause) if attempts.again(&cause).await => {}

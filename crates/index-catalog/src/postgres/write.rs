@@ -91,7 +91,7 @@ impl Postgres {
         let (rows, outcomes) = batch.rows(&current)?;
         let changes = Changes::of(&current, &rows, &target.job_id, ids)
             .map_err(|error| Cause::Other(error.to_string()))?;
-        apply(&tx, target, &changes, self.env.now().into()).await?;
+        apply(&tx, target, &changes, self.clock.now().into()).await?;
         tx.commit().await?;
         Ok(outcomes)
     }

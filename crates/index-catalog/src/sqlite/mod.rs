@@ -11,7 +11,7 @@ use super::{
 };
 use async_trait::async_trait;
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     index::{Outcome, Removal},
     model::DocumentId,
     storage::StoreErrorKind,
@@ -37,12 +37,12 @@ mod write;
 /// The catalog of a data directory, in the same file as queue and jobs.
 pub(super) struct Sqlite {
     database: Arc<Database>,
-    env: SharedEnv,
+    clock: SharedClock,
 }
 
 impl Sqlite {
-    pub(super) fn new(database: Arc<Database>, env: SharedEnv) -> Self {
-        Self { database, env }
+    pub(super) fn new(database: Arc<Database>, clock: SharedClock) -> Self {
+        Self { database, clock }
     }
 
     async fn write<T: Send + 'static>(
@@ -189,9 +189,9 @@ impl Dialect for Sqlite {
     }
 
     async fn change(&self, target: &WriteTarget, batch: Batch) -> Result<Vec<Outcome>, Failed> {
-        let env = self.env.clone();
+        let clock = self.clock.clone();
         let change = move |session: &Session<'_>| {
-            let outcomes = session.change(&batch, env.now())?;
+            let outcomes = session.change(&batch, clock.now())?;
             tracing::debug!(
                 documents = outcomes.len(),
                 statements = session.statements.get(),
@@ -278,7 +278,7 @@ impl Dialect for Sqlite {
     }
 
     async fn put_embeddings(&self, model: &str, embedded: &[Embedded]) -> Result<u64, Failed> {
-        let (model, embedded, now) = (model.to_owned(), embedded.to_vec(), time::to_column(self.env.now()));
+        let (model, embedded, now) = (model.to_owned(), embedded.to_vec(), time::to_column(self.clock.now()));
         Ok(self.database.write(move |tx| embeddings::put(tx, &model, &embedded, now)).await?)
     }
 

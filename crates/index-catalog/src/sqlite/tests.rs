@@ -3,7 +3,7 @@
 use super::{Batch, Session, WriteTarget};
 use crate::{Catalog, CatalogConfig};
 use host_core::{
-    clock::RealEnv,
+    clock::SystemClock,
     index::{Index, Precondition, Removal, Write},
     model::{Document, DocumentId},
 };
@@ -104,7 +104,7 @@ async fn rows_that_are_as_wanted_are_not_written() {
     // Removal takes SKUs and attributes along.
     let removal = |id: u32| Removal::of(DocumentId::new(id.to_string()).unwrap());
     let removals: Vec<_> = (0..10).map(removal).collect();
-    Catalog::sqlite(database.clone(), &CatalogConfig::default(), Arc::new(RealEnv))
+    Catalog::sqlite(database.clone(), &CatalogConfig::default(), Arc::new(SystemClock))
         .delete(&target("2"), &removals)
         .await
         .unwrap();

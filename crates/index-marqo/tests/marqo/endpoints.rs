@@ -61,7 +61,7 @@ async fn a_dead_primary_loses_nothing_and_is_tried_again() {
     let listen = primary.trim_start_matches("http://").parse().unwrap();
     let indexes = vec!["shop".to_owned()];
     let back = StandIn::start(Options { listen, indexes, ..Options::default() }).unwrap();
-    host_core::clock::Env::sleep(&*lab.clock, Duration::from_secs(31)).await;
+    host_core::clock::Clock::sleep(&*lab.clock, Duration::from_secs(31)).await;
     lab.write(&writes[..3]).await;
     assert_eq!(back.documents("shop").len(), 3);
     assert_eq!(lab.server.documents("shop").len(), 200);

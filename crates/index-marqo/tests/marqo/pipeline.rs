@@ -4,13 +4,13 @@
 use crate::{storm, support::random, waiting::Waiting};
 use host_core::storage::Storage;
 use host_core::{
-    clock::{Env, SharedEnv},
+    clock::{Clock, SharedClock},
     index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
     model::{
         ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobId, JobStatus, Manifest, Operation,
         PluginRef, Quarantined, SameVersion, Seal, SourceStats,
     },
-    plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
+    plugin::{BatchFailure, Refusal, TransformedDocument, Validate, Verdict, Version, VersionOrdering},
     storage::{JobSnapshot, Stores},
 };
 use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
@@ -42,8 +42,8 @@ impl Validate for Rules {
         &self.0
     }
 
-    async fn validate(&self, documents: Vec<MadeDocument>) -> Result<Vec<Verdict>, BatchFailure> {
-        let refused = |document: &MadeDocument| {
+    async fn validate(&self, documents: Vec<TransformedDocument>) -> Result<Vec<Verdict>, BatchFailure> {
+        let refused = |document: &TransformedDocument| {
             document.fields.contains(r#""bad""#).then(|| Refusal {
                 code: "bad".to_owned(),
                 message: "so".to_owned(),
@@ -172,8 +172,8 @@ impl Bench {
         let clock = Waiting::new(seed);
         tokio::spawn(clock.clone().pass(server.clone()));
         let dir = tempfile::tempdir().unwrap();
-        let env: SharedEnv = clock.clone();
-        let stores = Embedded::open(dir.path(), env.clone()).unwrap().stores();
+        let shared: SharedClock = clock.clone();
+        let stores = Embedded::open(dir.path(), shared.clone()).unwrap().stores();
         let settings = IndexSettings {
             endpoint: server.url().to_owned(),
             tensor_fields: vec!["title".to_owned()],
@@ -196,7 +196,8 @@ impl Bench {
             let config =
                 MarqoConfig { request_timeout: Duration::from_millis(700), ..MarqoConfig::default() };
             let marqo =
-                Marqo::new(stores.settings.clone(), env.clone(), &config, RetryProfile::Background).unwrap();
+                Marqo::new(stores.settings.clone(), shared.clone(), &config, RetryProfile::Background)
+                    .unwrap();
             let index = Arc::new(Watched { marqo, seen: seen.clone() });
             let settings = WorkerSettings {
                 concurrency: 3,
@@ -204,7 +205,14 @@ impl Bench {
                 poll_interval: Duration::from_secs(5),
                 shutdown_timeout: Duration::from_secs(20),
             };
-            Arc::new(Worker::new(stores.clone(), index, rules.clone(), rules.clone(), env.clone(), settings))
+            Arc::new(Worker::new(
+                stores.clone(),
+                index,
+                rules.clone(),
+                rules.clone(),
+                shared.clone(),
+                settings,
+            ))
         });
         Self { server, clock, stores, workers, seen, _dir: dir }
     }

@@ -1,7 +1,7 @@
 //! A server, the index on it, and a clock.
 
 use host_core::{
-    clock::Env,
+    clock::Clock,
     index::{Index, IndexError, Outcome, Precondition, Removal, Write, WriteTarget},
     model::{Digest, Document, DocumentId},
     storage::{IndexDocument, Settings, StoreError},
@@ -23,13 +23,13 @@ use std::{
 
 /// A clock that sleeping moves, also when several sleep at once.
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub(crate) struct VirtualClock {
     micros: AtomicI64,
     random: AtomicU64,
     pub(crate) sleeps: Mutex<Vec<Duration>>,
 }
 
-impl Clock {
+impl VirtualClock {
     fn new(seed: u64) -> Self {
         // 2026-01-01T00:00:00Z
         let micros = AtomicI64::new(1_767_225_600_000_000);
@@ -43,7 +43,7 @@ impl Clock {
 }
 
 #[async_trait::async_trait]
-impl Env for Clock {
+impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_microsecond(self.micros.load(Ordering::SeqCst)).unwrap()
     }
@@ -97,7 +97,7 @@ impl Settings for Known {
 /// A server and the index on it.
 pub(crate) struct Lab {
     pub(crate) server: StandIn,
-    pub(crate) clock: Arc<Clock>,
+    pub(crate) clock: Arc<VirtualClock>,
     pub(crate) index: Marqo,
     pub(crate) target: WriteTarget,
     settings: Arc<Known>,
@@ -113,7 +113,7 @@ impl Lab {
         let indexes = vec!["shop".to_owned()];
         let seed = options.seed;
         let server = StandIn::start(Options { indexes, ..options }).unwrap();
-        let clock = Arc::new(Clock::new(seed));
+        let clock = Arc::new(VirtualClock::new(seed));
         let settings = Arc::new(Known::default());
         let config = MarqoConfig { request_timeout: Duration::from_millis(700), ..MarqoConfig::default() };
         let index = Marqo::new(settings.clone(), clock.clone(), &config, RetryProfile::Background).unwrap();

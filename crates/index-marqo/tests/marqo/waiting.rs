@@ -1,7 +1,7 @@
 //! Time for many that wait and work at once: it stands still while anybody works, and jumps to the next sleeper when
 //! everybody waits.
 
-use host_core::clock::Env;
+use host_core::clock::Clock;
 use jiff::Timestamp;
 use marqo_stand_in::StandIn;
 use std::{
@@ -67,7 +67,7 @@ impl Waiting {
 }
 
 #[async_trait::async_trait]
-impl Env for Waiting {
+impl Clock for Waiting {
     fn now(&self) -> Timestamp {
         Timestamp::from_microsecond(self.state.lock().unwrap().micros).unwrap()
     }

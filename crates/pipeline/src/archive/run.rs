@@ -10,7 +10,7 @@ use crate::{
     worker::{Until, Worker},
 };
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     index::{ArchiveLimit, ArchiveRefusal, Archived, Archiver, Index, WriteTarget},
     model::{Digest, DocumentId, Job, JobStatus, Operation, SameVersion},
     storage::{JobSnapshot, Storage},
@@ -35,7 +35,7 @@ pub struct Archive<'a> {
     /// How removals are found and published.
     pub removals: RemovalSettings,
     /// The clock.
-    pub clock: SharedEnv,
+    pub clock: SharedClock,
     /// Ends it early. What is done stays done, and the rest is done by the next call.
     pub cancel: &'a CancellationToken,
 }

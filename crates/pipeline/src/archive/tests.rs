@@ -8,7 +8,7 @@ use crate::ingest::{
 use async_trait::async_trait;
 use host_core::storage::Storage;
 use host_core::{
-    clock::{RealEnv, SharedEnv},
+    clock::{SharedClock, SystemClock},
     index::{
         ArchiveLimit, ArchiveRefusal, Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write,
         WriteTarget,
@@ -163,8 +163,8 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
 
 async fn check(steps: Vec<Step>) {
     let dir = tempfile::tempdir().unwrap();
-    let env: SharedEnv = Arc::new(RealEnv);
-    let stores = Embedded::open(dir.path(), env).unwrap().stores();
+    let clock: SharedClock = Arc::new(SystemClock);
+    let stores = Embedded::open(dir.path(), clock).unwrap().stores();
     let shelf = Shelf::default();
     // So little that everything goes to files.
     let sorting = Sorting { scratch_dir: dir.path().join("scratch"), memory: 64 };
@@ -241,7 +241,7 @@ async fn check(steps: Vec<Step>) {
 #[tokio::test]
 async fn nothing_is_removed_while_a_later_job_is_read() {
     let dir = tempfile::tempdir().unwrap();
-    let stores = Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap().stores();
+    let stores = Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
     let shelf = Shelf::default();
     shelf.0.lock().unwrap().extend([3, 4].map(|number| (name(number), "job-001".to_owned())));
     publish(&stores, &job(1, Operation::AddDocuments, true), &BTreeSet::from([1, 2, 3, 4])).await;

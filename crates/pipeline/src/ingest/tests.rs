@@ -8,12 +8,12 @@ use super::{
 use async_trait::async_trait;
 use host_core::storage::Storage;
 use host_core::{
-    clock::RealEnv,
+    clock::SystemClock,
     model::{
         Digest, DocumentId, Grouping, Job, JobId, Manifest, Operation, PluginRef, Product, SameVersion, Seal,
         SourceStats,
     },
-    plugin::{BatchFailure, MadeDocument, ProductOutcome, Refusal, Transform},
+    plugin::{BatchFailure, ProductOutcome, Refusal, Transform, TransformedDocument},
     storage::Stores,
 };
 use host_export::Item;
@@ -52,7 +52,7 @@ impl Transform for RefusingTransform {
                 }
                 id => {
                     let id = DocumentId::new(id).unwrap();
-                    let documents = vec![MadeDocument { id, fields: "{}".into() }];
+                    let documents = vec![TransformedDocument { id, fields: "{}".into() }];
                     ProductOutcome { documents, ..ProductOutcome::default() }
                 }
             };
@@ -73,7 +73,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let stores = Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap().stores();
+        let stores = Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
         let manifest = Manifest {
             name: "picky".into(),
             version: "1.0.0".into(),

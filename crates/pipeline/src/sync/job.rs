@@ -2,7 +2,7 @@
 
 use crate::ingest::chunk::ChunkBounds;
 use host_core::{
-    clock::Env,
+    clock::Clock,
     index::TargetId,
     model::{Digest, Job, JobId, Manifest, Operation, PluginRef, SameVersion},
     storage::{Jobs, StoreError},
@@ -63,7 +63,7 @@ struct Fingerprint<'a> {
 
 impl JobRequest {
     /// The unfinished job of the same fingerprint, or a new one, which is not stored yet.
-    pub async fn find_or_create(self, jobs: &dyn Jobs, clock: &dyn Env) -> Result<Job, StoreError> {
+    pub async fn find_or_create(self, jobs: &dyn Jobs, clock: &dyn Clock) -> Result<Job, StoreError> {
         let fingerprint = self.fingerprint();
         if let Some(job) = jobs.find_unfinished(&self.shop_id, fingerprint).await? {
             return Ok(job);
@@ -105,7 +105,7 @@ impl JobRequest {
 }
 
 /// An id that no job has; ids of later jobs sort later.
-pub fn new_id(clock: &dyn Env, created_at: Timestamp) -> JobId {
+pub fn new_id(clock: &dyn Clock, created_at: Timestamp) -> JobId {
     let mut random = [0; 10];
     let bits = [clock.random().to_le_bytes(), clock.random().to_le_bytes()].concat();
     random.copy_from_slice(&bits[..10]);

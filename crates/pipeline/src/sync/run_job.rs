@@ -5,7 +5,7 @@ use crate::{
     worker::{Stop, Until, Worker},
 };
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     error::chain,
     model::{Job, JobId},
     plugin::Transform,
@@ -28,7 +28,7 @@ pub struct RunJob<'a> {
     /// How far the ingest is, for whoever shows it.
     pub progress: &'a IngestProgress,
     /// The clock.
-    pub clock: SharedEnv,
+    pub clock: SharedClock,
     /// Ends the run early: chunks under way are finished or released, and the same job can be run again.
     pub cancel: &'a CancellationToken,
 }

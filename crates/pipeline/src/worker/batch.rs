@@ -51,7 +51,7 @@ impl Worker {
         let mut is_blocked = false;
         for delivery in lane {
             let receipt = delivery.receipt.clone();
-            is_blocked |= self.env.now() >= deadlines.begin_until;
+            is_blocked |= self.clock.now() >= deadlines.begin_until;
             if is_blocked {
                 if let Err(error) = self.stores.queue.release(&receipt, Duration::ZERO).await {
                     // Its visibility timeout ends by itself.

@@ -5,7 +5,7 @@
 
 use futures::StreamExt;
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     error::chain,
     model::{Job, JobId},
     storage::{DeadLetter, LeasedDeadLetter, Queue, Receipt, StoreError, Stores},
@@ -58,7 +58,7 @@ pub struct Redriven {
 /// resumes one that died.
 pub async fn redrive(
     stores: &Stores,
-    env: &SharedEnv,
+    clock: &SharedClock,
     shop_id: &str,
     filter: &DeadLetterFilter,
 ) -> Result<Redriven, StoreError> {
@@ -78,14 +78,14 @@ pub async fn redrive(
         }
         Ok(true)
     };
-    each(stores, env, shop_id, filter, send).await?;
+    each(stores, clock, shop_id, filter, send).await?;
     Ok(redriven)
 }
 
 /// Removes dead letters. Their chunks stay counted as failed.
 pub async fn discard(
     stores: &Stores,
-    env: &SharedEnv,
+    clock: &SharedClock,
     shop_id: &str,
     filter: &DeadLetterFilter,
 ) -> Result<Vec<DeadLetter>, StoreError> {
@@ -94,14 +94,14 @@ pub async fn discard(
         discarded.push(letter);
         Ok(true)
     };
-    each(stores, env, shop_id, filter, discard).await?;
+    each(stores, clock, shop_id, filter, discard).await?;
     Ok(discarded)
 }
 
 /// Passes each selected dead letter and its job to `handle`, and removes it if that says so.
 async fn each(
     stores: &Stores,
-    env: &SharedEnv,
+    clock: &SharedClock,
     shop_id: &str,
     filter: &DeadLetterFilter,
     mut handle: impl AsyncFnMut(DeadLetter, Option<Arc<Job>>) -> Result<bool, StoreError>,
@@ -128,7 +128,7 @@ async fn each(
     };
     let done = tokio::select! {
         done = work => done,
-        never = leased.keep(queue, env) => match never {},
+        never = leased.keep(queue, clock) => match never {},
     };
     let left = std::mem::take(&mut *leased.all());
     for receipt in left {
@@ -191,9 +191,9 @@ impl Leased {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn keep(&self, queue: &dyn Queue, env: &SharedEnv) -> Infallible {
+    async fn keep(&self, queue: &dyn Queue, clock: &SharedClock) -> Infallible {
         loop {
-            env.sleep(VISIBILITY / 3).await;
+            clock.sleep(VISIBILITY / 3).await;
             let receipts: Vec<Receipt> = self.all().iter().cloned().collect();
             let renew = async |receipt: Receipt| {
                 // One whose lease is lost is handled twice at worst, which changes nothing.

@@ -65,7 +65,7 @@ impl Worker {
         lease: &mut Option<ChunkLease>,
     ) -> Result<Handled, ChunkError> {
         let Delivery { chunk, receipt, .. } = delivery;
-        let term = Term { claimed_at: self.env.now(), duration: self.settings.lease };
+        let term = Term { claimed_at: self.clock.now(), duration: self.settings.lease };
         let claim = self.stores.jobs.claim(&chunk.job_id, chunk.seq, term.duration).await?;
         log_delivery(delivery, &claim);
         match claim {
@@ -75,7 +75,7 @@ impl Worker {
             }
             Claim::Done { quarantined } => self.remove_message(delivery, quarantined.as_ref()).await?,
             Claim::Held { until } => {
-                let wait = self.env.now().duration_until(until).unsigned_abs();
+                let wait = self.clock.now().duration_until(until).unsigned_abs();
                 self.stores.queue.release(receipt, wait).await?;
                 return Ok(Handled::Requeued);
             }
@@ -100,8 +100,8 @@ impl Worker {
             return Err(ChunkError::TooManyAttempts { key: key(), attempts: lease.attempts });
         }
         let lost = CancellationToken::new();
-        let heartbeat = Heartbeat::start(&self.stores, &self.env, lease, receipt, term, lost.clone());
-        let began = self.env.now();
+        let heartbeat = Heartbeat::start(&self.stores, &self.clock, lease, receipt, term, lost.clone());
+        let began = self.clock.now();
         let outcome = tokio::select! {
             outcome = self.outcome(chunk) => outcome?,
             () = lost.cancelled() => return Err(ChunkError::LeaseLost { key: key() }),
@@ -109,7 +109,7 @@ impl Worker {
         };
         drop(heartbeat);
         self.complete(delivery, lease, &outcome).await?;
-        let took = self.env.now().duration_since(began);
+        let took = self.clock.now().duration_since(began);
         metrics::histogram!(names::CHUNK_SECONDS).record(took.as_secs_f64());
         Ok(())
     }
@@ -117,14 +117,14 @@ impl Worker {
     async fn deadline_elapsed(&self, stop_when: &StopWhen) {
         let left = match stop_when {
             StopWhen::At(instant) => {
-                Duration::try_from(self.env.now().duration_until(*instant)).unwrap_or_default()
+                Duration::try_from(self.clock.now().duration_until(*instant)).unwrap_or_default()
             }
             StopWhen::AfterCancel(cancel) => {
                 cancel.cancelled().await;
                 self.settings.shutdown_timeout
             }
         };
-        self.env.sleep(left).await;
+        self.clock.sleep(left).await;
     }
 
     async fn outcome(&self, chunk: &ChunkRef) -> Result<ChunkOutcome, ChunkError> {

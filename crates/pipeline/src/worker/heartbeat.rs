@@ -1,7 +1,7 @@
 //! Keeps chunk and message this worker's while the chunk is handled.
 
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     storage::{ChunkLease, Receipt, StoreError, Stores},
 };
 use jiff::Timestamp;
@@ -23,19 +23,19 @@ impl Heartbeat {
     /// Cancels `lost` as soon as chunk or message are another worker's, or may be because neither was renewed in time.
     pub(super) fn start(
         stores: &Stores,
-        env: &SharedEnv,
+        clock: &SharedClock,
         lease: &ChunkLease,
         receipt: &Receipt,
         term: Term,
         lost: CancellationToken,
     ) -> Self {
         let Term { claimed_at, duration } = term;
-        let (stores, env, lease, receipt) = (stores.clone(), env.clone(), lease.clone(), receipt.clone());
+        let (stores, clock, lease, receipt) = (stores.clone(), clock.clone(), lease.clone(), receipt.clone());
         Self(tokio::spawn(async move {
             let mut renewed_at = claimed_at;
             loop {
-                env.sleep(duration / 3).await;
-                let asked_at = env.now();
+                clock.sleep(duration / 3).await;
+                let asked_at = clock.now();
                 let left = duration.saturating_sub(asked_at.duration_since(renewed_at).unsigned_abs());
                 let renewed = async {
                     Ok::<_, StoreError>(
@@ -46,7 +46,7 @@ impl Heartbeat {
                 let renewed = tokio::select! {
                     renewed = renewed => renewed,
                     // Expired: another worker may have the chunk, and nothing more must be written.
-                    () = env.sleep(left) => return lost.cancel(),
+                    () = clock.sleep(left) => return lost.cancel(),
                 };
                 match renewed {
                     Ok(true) => renewed_at = asked_at,

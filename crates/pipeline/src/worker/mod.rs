@@ -36,7 +36,7 @@ pub use dead_letters::{DeadLetterFilter, Redriven, discard, redrive};
 pub use failure_policy::{FailureAction, failure_action};
 
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     index::Index,
     model::{Job, JobId},
     plugin::{Validate, Version},
@@ -73,7 +73,7 @@ pub struct Worker {
     /// Compares versions.
     pub version: Arc<dyn Version>,
     /// Time and randomness.
-    pub env: SharedEnv,
+    pub clock: SharedClock,
     /// How to work.
     pub settings: WorkerSettings,
     /// Jobs seen: what is read of them here never changes.
@@ -112,11 +112,11 @@ impl Worker {
         index: Arc<dyn Index>,
         validate: Arc<dyn Validate>,
         version: Arc<dyn Version>,
-        env: SharedEnv,
+        clock: SharedClock,
         settings: WorkerSettings,
     ) -> Self {
         let (jobs, wakeup) = (Mutex::default(), Notify::new());
-        Self { stores, index, validate, version, env, settings, jobs, wakeup }
+        Self { stores, index, validate, version, clock, settings, jobs, wakeup }
     }
 
     /// Lease of a chunk and its message.

@@ -65,7 +65,7 @@ impl Worker {
             }
             is_first = false;
             tokio::select! {
-                () = self.env.sleep(SHOP_POLL_INTERVAL) => {}
+                () = self.clock.sleep(SHOP_POLL_INTERVAL) => {}
                 () = cancel.cancelled() => {}
             }
         }
@@ -143,7 +143,7 @@ impl Shop {
 
     async fn sleep(&self, duration: Duration) {
         tokio::select! {
-            () = self.worker.env.sleep(duration) => {}
+            () = self.worker.clock.sleep(duration) => {}
             () = self.cancel.cancelled() => {}
         }
     }
@@ -153,7 +153,7 @@ impl Shop {
     /// (<https://github.com/aws/aws-sdk-js/issues/2350>).
     async fn long_poll_drained(&self) {
         self.cancel.cancelled().await;
-        self.worker.env.sleep(LONG_POLL + RESPONSE_MARGIN).await;
+        self.worker.clock.sleep(LONG_POLL + RESPONSE_MARGIN).await;
     }
 
     /// The next message and a permit to handle it; none if there was nothing for a while. After an empty poll, the queue is
@@ -182,7 +182,7 @@ impl Shop {
             drop(permit);
         }
         *last_poll_empty = false;
-        let waiting_since = self.worker.env.now();
+        let waiting_since = self.worker.clock.now();
         let delivery = tokio::select! {
             delivery = queue.long_poll(&self.shop_id, lease, LONG_POLL) => delivery?,
             () = self.long_poll_drained() => None,
@@ -190,7 +190,7 @@ impl Shop {
         let Some(delivery) = delivery else {
             *last_poll_empty = true;
             // A backend without long polling has answered at once.
-            let waited = self.worker.env.now().duration_since(waiting_since).unsigned_abs();
+            let waited = self.worker.clock.now().duration_since(waiting_since).unsigned_abs();
             self.sleep(self.worker.settings.poll_interval.saturating_sub(waited)).await;
             return Ok(None);
         };

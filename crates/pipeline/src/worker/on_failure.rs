@@ -24,7 +24,7 @@ impl Worker {
     ) -> Result<Handled, Box<Stop>> {
         let key = &delivery.chunk.key;
         let attempts = lease.as_ref().map_or(delivery.receive_count, |lease| lease.attempts);
-        let action = failure_action(&error, attempts, self.env.random());
+        let action = failure_action(&error, attempts, self.clock.random());
         if action == FailureAction::Stop {
             // Before the message is released. The caller tells what stops the worker.
             stopping.cancel();
@@ -38,7 +38,7 @@ impl Worker {
             );
         }
         metrics::counter!(names::CHUNK_FAULTS, "disposition" => action.label()).increment(1);
-        let attempt = AttemptError::new(error.code(), &error, attempts, self.env.now());
+        let attempt = AttemptError::new(error.code(), &error, attempts, self.clock.now());
         let lease = lease.as_ref();
         let done = match action {
             FailureAction::Drop => Ok(()),

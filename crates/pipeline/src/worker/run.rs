@@ -60,7 +60,7 @@ impl Worker {
                     }
                 }
                 () = self.wakeup.notified() => {}
-                () = self.env.sleep(self.settings.poll_interval), if tasks.len() < self.settings.concurrency.max(1) => {}
+                () = self.clock.sleep(self.settings.poll_interval), if tasks.len() < self.settings.concurrency.max(1) => {}
             }
         }
     }
@@ -81,10 +81,10 @@ impl Worker {
 
     async fn receive_failed(&self, shop_id: &str, error: StoreError) -> Option<Stop> {
         let error = ChunkError::Store(error);
-        match failure_action(&error, 1, self.env.random()) {
+        match failure_action(&error, 1, self.clock.random()) {
             FailureAction::Retry(after) => {
                 tracing::warn!(shop_id, %error, "could not receive; retrying");
-                self.env.sleep(after.max(self.settings.poll_interval)).await;
+                self.clock.sleep(after.max(self.settings.poll_interval)).await;
                 None
             }
             _ => Some(Stop { key: format!("the queue of {shop_id}"), job_id: None, attempts: 1, error }),

@@ -3,13 +3,13 @@
 use super::{Until, Worker, WorkerSettings};
 use async_trait::async_trait;
 use host_core::{
-    clock::{Env, SharedEnv},
+    clock::{Clock, SharedClock},
     index::{Index, IndexError, Outcome, Precondition, Removal, StoredVersion, TargetId, Write, WriteTarget},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Grouping, Issue, Job, JobId, JobStatus,
         Manifest, Operation, PluginRef, Quarantined, SameVersion, Seal, Severity, SourceStats,
     },
-    plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
+    plugin::{BatchFailure, Refusal, TransformedDocument, Validate, Verdict, Version, VersionOrdering},
     storage::{ChunkLease, ChunkOutcome, Claim, JobSnapshot, Release, Storage, Stores},
 };
 use host_storage_sqlite::Embedded;
@@ -38,13 +38,13 @@ const SHOP: &str = "tests.myshopify.com";
 
 /// Time that passes only while all tasks sleep; random numbers that count.
 #[derive(Debug)]
-struct VirtualEnv {
+struct VirtualClock {
     started: Instant,
     random: AtomicU64,
 }
 
 #[async_trait]
-impl Env for VirtualEnv {
+impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
         Timestamp::UNIX_EPOCH + self.started.elapsed()
     }
@@ -235,7 +235,7 @@ impl Validate for Rules {
         &self.0
     }
 
-    async fn validate(&self, documents: Vec<MadeDocument>) -> Result<Vec<Verdict>, BatchFailure> {
+    async fn validate(&self, documents: Vec<TransformedDocument>) -> Result<Vec<Verdict>, BatchFailure> {
         if documents.iter().any(|document| document.fields.contains("fatal")) {
             return Err(BatchFailure {
                 plugin: "rules@1.0.0".into(),
@@ -245,7 +245,7 @@ impl Validate for Rules {
                 before: Vec::new(),
             });
         }
-        let verdict = |document: MadeDocument| {
+        let verdict = |document: TransformedDocument| {
             let issue = |severity, code: &str| Issue {
                 severity,
                 code: code.into(),
@@ -297,15 +297,16 @@ struct Bench {
     stores: Stores,
     index: Arc<ScriptedIndex>,
     worker: Arc<Worker>,
-    env: SharedEnv,
+    clock: SharedClock,
     dir: TempDir,
 }
 
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let env: SharedEnv = Arc::new(VirtualEnv { started: Instant::now(), random: AtomicU64::new(1) });
-        let stores = Embedded::open(dir.path(), env.clone()).unwrap().stores();
+        let clock: SharedClock =
+            Arc::new(VirtualClock { started: Instant::now(), random: AtomicU64::new(1) });
+        let stores = Embedded::open(dir.path(), clock.clone()).unwrap().stores();
         let index = Arc::new(ScriptedIndex::default());
         let manifest = Manifest {
             name: "rules".into(),
@@ -322,8 +323,9 @@ impl Bench {
             poll_interval: Duration::from_millis(50),
             shutdown_timeout: Duration::from_secs(20),
         };
-        let worker = Worker::new(stores.clone(), index.clone(), rules.clone(), rules, env.clone(), settings);
-        Self { stores, index, worker: Arc::new(worker), env, dir }
+        let worker =
+            Worker::new(stores.clone(), index.clone(), rules.clone(), rules, clock.clone(), settings);
+        Self { stores, index, worker: Arc::new(worker), clock, dir }
     }
 
     fn script(&self, next: impl IntoIterator<Item = Next>) {
@@ -362,7 +364,7 @@ impl Bench {
             shop_id: shop_id.into(),
             index_name: "products".into(),
             operation: Operation::AddDocuments,
-            created_at: self.env.now(),
+            created_at: self.clock.now(),
             plugin: PluginRef { name: "p".into(), version: "1".into(), digest: Digest::of(b"p") },
             fingerprint: Digest::of(name.as_bytes()),
             sources: vec!["export".into()],
@@ -551,9 +553,9 @@ async fn chunks_of_one_lane_go_one_after_another_and_lanes_side_by_side() {
         let chunks: Vec<_> = texts.iter().map(|text| (ADD, text.as_str())).collect();
         let id = bench.publish("job", &chunks, lanes).await;
         bench.script([const { Next::Slow(Duration::from_secs(10)) }; 3]);
-        let started = bench.env.now();
+        let started = bench.clock.now();
         assert_eq!(bench.run(&id).await.unwrap().counts, counts(3));
-        let took = bench.env.now().duration_since(started).as_secs();
+        let took = bench.clock.now().duration_since(started).as_secs();
         assert!((seconds..seconds + 3).contains(&took), "lanes {lanes}: {took} s");
     }
 }

@@ -3,7 +3,7 @@
 use super::{Worker, chunk_counts::ChunkCounts, chunk_error::ChunkError};
 use host_core::{
     model::{Class, Document, Entry, Operation, Severity},
-    plugin::{MadeDocument, Refusal, Verdict},
+    plugin::{Refusal, TransformedDocument, Verdict},
 };
 
 /// Validates the documents; gives those that are accepted.
@@ -16,7 +16,7 @@ pub(super) async fn validate(
     let plugin = worker.validate.manifest().reference();
     let made = documents
         .iter()
-        .map(|document| MadeDocument {
+        .map(|document| TransformedDocument {
             id: document.id.clone(),
             fields: serde_json::to_string(&document.fields).expect("JSON values always serialize"),
         })

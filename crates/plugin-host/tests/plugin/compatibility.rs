@@ -43,7 +43,7 @@ async fn answers(plugin: Plugin) -> String {
 async fn rust() {
     assert_snapshot!(answers(load("rust.wasm")).await, @r#"
     rust-shop
-    [MadeDocument { id: "mug-1", fields: "{\"currency\":\"EUR\",\"price\":9.9,\"tags\":[\"new\"],\"title\":\"Mug\",\"updated_at\":\"2024-01-01T00:00:00Z\"}" }] []
+    [TransformedDocument { id: "mug-1", fields: "{\"currency\":\"EUR\",\"price\":9.9,\"tags\":[\"new\"],\"title\":\"Mug\",\"updated_at\":\"2024-01-01T00:00:00Z\"}" }] []
     Some(Refusal { code: "missing-title", message: "The document has no title.", path: Some("/title"), details: {} })
     [Ok(Newer), Ok(Same), Ok(Older)]
     "#);
@@ -53,7 +53,7 @@ async fn rust() {
 async fn rust_with_its_standard_library() {
     assert_snapshot!(answers(load("rust-std.wasm")).await, @r#"
     probe
-    [MadeDocument { id: "mug-1", fields: "{\"unknown\":\"mug-1\"}" }] []
+    [TransformedDocument { id: "mug-1", fields: "{\"unknown\":\"mug-1\"}" }] []
     "#);
 }
 
@@ -61,7 +61,7 @@ async fn rust_with_its_standard_library() {
 async fn javascript() {
     assert_snapshot!(answers(load("javascript.wasm.zst")).await, @r#"
     javascript
-    [MadeDocument { id: "mug-1", fields: "{\"price\":\"9.90\",\"tags\":[\"new\"],\"title\":\"Mug\",\"updated_at\":\"2024-01-01T00:00:00Z\"}" }] []
+    [TransformedDocument { id: "mug-1", fields: "{\"price\":\"9.90\",\"tags\":[\"new\"],\"title\":\"Mug\",\"updated_at\":\"2024-01-01T00:00:00Z\"}" }] []
     Some(Refusal { code: "bad", message: "It is bad.", path: None, details: {} })
     [Ok(Newer), Ok(Same), Ok(Older)]
     "#);

@@ -3,7 +3,7 @@
 use crate::guests::EVIL;
 use host_core::{
     model::Product,
-    plugin::{BatchFailure, MadeDocument, ProductOutcome, Transform},
+    plugin::{BatchFailure, ProductOutcome, Transform, TransformedDocument},
 };
 use host_plugin_host::{Cache, Compiler, Configs, Engine, Limits, Loader, Plugin, Pool, Profile, Runner};
 use serde_json::{Map, Value};
@@ -117,8 +117,8 @@ pub(crate) fn good_product(n: usize) -> Product {
     product(&format!(r#"{{"id":"p{n}","title":"Product {n}"}}"#))
 }
 
-pub(crate) fn document(id: &str, fields: &str) -> MadeDocument {
-    MadeDocument { id: host_core::model::DocumentId::new(id).unwrap(), fields: fields.to_owned() }
+pub(crate) fn document(id: &str, fields: &str) -> TransformedDocument {
+    TransformedDocument { id: host_core::model::DocumentId::new(id).unwrap(), fields: fields.to_owned() }
 }
 
 /// How many products went well, and everything that is said of the others.

@@ -33,7 +33,7 @@ impl Records {
             let seal: Seal = self.seal_of(id, &record).await?;
             let Some(counts) = self.totals(id, &seal).await? else { return Ok(()) };
             let end = of_existing(key.clone()).when(unchanged(&record));
-            match self.table.update(&with_end(end, &counts, micros(self.env.now()), chunks)).await? {
+            match self.table.update(&with_end(end, &counts, micros(self.clock.now()), chunks)).await? {
                 // Another process has changed the record, or ended the job.
                 Updated::Refused(Some(now)) => record = now,
                 _ => return Ok(()),

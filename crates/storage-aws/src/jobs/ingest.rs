@@ -59,7 +59,7 @@ impl Records {
         holder: &str,
         lease: Duration,
     ) -> Result<Option<Timestamp>, TableError> {
-        let now = self.env.now();
+        let now = self.clock.now();
         let take = Update::of(keys::ingest(job))
             .set(name::HOLDER, holder)
             .set("of_job", job.id.as_str())
@@ -86,7 +86,7 @@ impl Records {
         let item =
             item.map_err(|error| error.during(format!("looking whether job {} is ingested", job.id)))?;
         let until = item.and_then(|item| item.number(name::LEASE_UNTIL));
-        Ok(until.is_some_and(|until| until > micros(self.env.now())))
+        Ok(until.is_some_and(|until| until > micros(self.clock.now())))
     }
 
     /// Acquires the ingest of the job's shop and index; waits while another process renews its lease.
@@ -95,7 +95,7 @@ impl Records {
         job: &Job,
         lease: Duration,
     ) -> Result<IngestLease, StoreError> {
-        let holder = format!("{:016x}{:016x}", self.env.random(), self.env.random());
+        let holder = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
         let failed = |error: TableError| error.during(format!("acquiring the ingest of job {}", job.id));
         let mut told = false;
         while let Some(until) = self.put_ingest_lease(job, &holder, lease).await.map_err(failed)? {
@@ -107,8 +107,8 @@ impl Records {
                 );
                 told = true;
             }
-            let wait = self.env.now().duration_until(until).unsigned_abs();
-            self.env.sleep(wait.clamp(Duration::from_secs(1), lease.max(Duration::from_secs(1)))).await;
+            let wait = self.clock.now().duration_until(until).unsigned_abs();
+            self.clock.sleep(wait.clamp(Duration::from_secs(1), lease.max(Duration::from_secs(1)))).await;
         }
         let lost = CancellationToken::new();
         let heartbeat = {
@@ -120,7 +120,7 @@ impl Records {
 
     async fn keep_ingest_lease(&self, job: &Job, holder: &str, lease: Duration, lost: &CancellationToken) {
         loop {
-            self.env.sleep(lease / 3).await;
+            self.clock.sleep(lease / 3).await;
             match self.put_ingest_lease(job, holder, lease).await {
                 Ok(None) => {}
                 Ok(Some(_)) => return lost.cancel(),

@@ -19,8 +19,8 @@ impl Records {
         duration: Duration,
     ) -> Result<Claim, TableError> {
         // Tells our own claim, whose answer was lost and which the client sent again, from another worker's.
-        let holder = format!("{:016x}{:016x}", self.env.random(), self.env.random());
-        let now = self.env.now();
+        let holder = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
+        let now = self.clock.now();
         let claim = of_existing(keys::chunk(id, seq))
             .set(name::STATE, state::RUNNING)
             .set(name::LEASE_UNTIL, after(now, duration))
@@ -84,7 +84,7 @@ impl Records {
     }
 
     pub(super) async fn renew_row(&self, lease: &ChunkLease, duration: Duration) -> Result<bool, TableError> {
-        let renew = of_leased(lease).set(name::LEASE_UNTIL, after(self.env.now(), duration));
+        let renew = of_leased(lease).set(name::LEASE_UNTIL, after(self.clock.now(), duration));
         Ok(matches!(self.table.update(&renew).await?, Updated::Done(_)))
     }
 
@@ -101,7 +101,7 @@ impl Records {
         }
         let mut pending = of_leased(lease)
             .set(name::STATE, state::PENDING)
-            .set(name::SINCE, micros(self.env.now()))
+            .set(name::SINCE, micros(self.clock.now()))
             .set(name::LEASE_UNTIL, 0u32);
         if let Release::ResetAttempts = release {
             pending = pending.set("attempts", 0u32).remove(name::FIRST_ERROR);

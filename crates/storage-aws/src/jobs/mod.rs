@@ -4,7 +4,7 @@
 use super::table::{Item, Key, Table, TableError, Update, Value};
 use async_trait::async_trait;
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     model::{ChunkRef, Digest, Job, JobId, Seal},
     storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError},
 };
@@ -71,7 +71,7 @@ const MAX_KNOWN: usize = 10_000;
 /// The jobs of all shops.
 pub(super) struct Records {
     table: Arc<dyn Table>,
-    env: SharedEnv,
+    clock: SharedClock,
     /// How long items are kept.
     retention: Duration,
     /// Where records are, which never changes, and whether this process has seen them started.
@@ -85,14 +85,14 @@ struct Known {
 }
 
 impl Records {
-    pub(super) fn new(table: Arc<dyn Table>, env: SharedEnv, retention: Duration) -> Self {
-        Self { table, env, retention, known: Mutex::default() }
+    pub(super) fn new(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Self {
+        Self { table, clock, retention, known: Mutex::default() }
     }
 
     /// When an item that is written now is removed by the table (seconds since 1970).
     fn expiry(&self) -> Value {
         let seconds = i64::try_from(self.retention.as_secs()).unwrap_or(i64::MAX);
-        Value::Number(self.env.now().as_second().saturating_add(seconds))
+        Value::Number(self.clock.now().as_second().saturating_add(seconds))
     }
 
     fn known(&self, id: &JobId) -> Option<Known> {

@@ -75,7 +75,7 @@ impl Records {
             .set(name::CHUNK, to_json(chunk))
             .set(name::STATE, state::PENDING)
             .set(name::FENCING_TOKEN, 0u32)
-            .set(name::SINCE, micros(self.env.now()))
+            .set(name::SINCE, micros(self.clock.now()))
             .set("attempts", 0u32)
             .set(name::LEASE_UNTIL, 0u32);
         self.table.update(&new).await?;
@@ -106,7 +106,7 @@ impl Records {
     async fn end_unsealed(&self, record: Key, message: &str) -> Result<Updated, TableError> {
         let end = of_existing(record)
             .set(name::STATUS, JobStatus::Failed.as_str())
-            .set(name::ENDED_AT, micros(self.env.now()))
+            .set(name::ENDED_AT, micros(self.clock.now()))
             .set(name::ERROR_MESSAGE, message)
             .remove(name::LAST_ERROR)
             .when(Condition::Absent(name::SEAL))

@@ -33,7 +33,7 @@ impl Records {
             let again = of_existing(key)
                 .set(name::STATE, state::PENDING)
                 .set(name::REDRIVE_COUNT, redrive_count + 1)
-                .set(name::SINCE, micros(self.env.now()))
+                .set(name::SINCE, micros(self.clock.now()))
                 .set("attempts", 0u32)
                 .set(name::LEASE_UNTIL, 0u32)
                 .remove(name::OUTCOME)

@@ -59,7 +59,7 @@ impl Records {
             false => self.totals(id, seal).await?,
         };
         Ok(match counts {
-            Some(counts) => with_end(update, &counts, micros(self.env.now()), seal.chunks.into()),
+            Some(counts) => with_end(update, &counts, micros(self.clock.now()), seal.chunks.into()),
             None => update.when(Condition::Absent(name::ENDED_AT)),
         })
     }

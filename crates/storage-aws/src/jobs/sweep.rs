@@ -29,7 +29,7 @@ pub(crate) struct Found {
 impl Records {
     /// Whether no process has swept for so long; the caller sweeps then.
     pub(crate) async fn begin_sweep(&self, interval: Duration) -> Result<bool, StoreError> {
-        let now = self.env.now();
+        let now = self.clock.now();
         let begin = Update::of(Key::new("SWEEP", "LEASE")).set(name::LEASE_UNTIL, after(now, interval)).when(
             Condition::AnyOf(vec![
                 vec![Condition::Absent("pk")],
@@ -53,7 +53,7 @@ impl Records {
 
     /// Whether a job that is not sealed is older than `bound` and no process ingests for it.
     pub(crate) async fn is_abandoned(&self, job: &Job, bound: Duration) -> Result<bool, StoreError> {
-        let is_new = after(job.created_at, bound) > micros(self.env.now());
+        let is_new = after(job.created_at, bound) > micros(self.clock.now());
         Ok(!is_new && !self.is_ingested_into(job).await?)
     }
 
@@ -97,7 +97,7 @@ impl Records {
     /// Whether a chunk has waited for too long, or its lease expired long ago; then the caller sends it, and no other sweep
     /// for as long.
     async fn overdue(&self, id: &JobId, seq: u32, bound: Duration) -> Result<bool, TableError> {
-        let now = self.env.now();
+        let now = self.clock.now();
         let bound = i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
         let before = micros(now).saturating_sub(bound);
         let send = of_existing(keys::chunk(id, seq))

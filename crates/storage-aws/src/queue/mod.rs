@@ -3,7 +3,7 @@
 use super::names::{DEAD_LETTERS, Names};
 use async_trait::async_trait;
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     model::{ChunkRef, Digest, Job},
     storage::{
         DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError, StoreErrorKind,
@@ -43,14 +43,14 @@ struct InFlight {
 pub(super) struct Queues {
     service: Arc<dyn QueueService>,
     names: Names,
-    env: SharedEnv,
+    clock: SharedClock,
     urls: Mutex<HashMap<String, String>>,
     in_flight: Mutex<HashMap<String, InFlight>>,
 }
 
 impl Queues {
-    pub(super) fn new(service: Arc<dyn QueueService>, names: Names, env: SharedEnv) -> Self {
-        Self { service, names, env, urls: Mutex::default(), in_flight: Mutex::default() }
+    pub(super) fn new(service: Arc<dyn QueueService>, names: Names, clock: SharedClock) -> Self {
+        Self { service, names, clock, urls: Mutex::default(), in_flight: Mutex::default() }
     }
 
     /// The address of a queue; none if there is none.
@@ -111,7 +111,7 @@ impl Queues {
     }
 
     fn request(&self, max: usize, visibility: Duration, wait_time: Duration) -> ReceiveRequest {
-        let attempt_id = format!("{:016x}{:016x}", self.env.random(), self.env.random());
+        let attempt_id = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
         ReceiveRequest { max, visibility, wait_time, attempt_id }
     }
 
@@ -125,7 +125,7 @@ impl Queues {
         let name = self.names.queue(shop_id);
         loop {
             let Some(url) = self.url(&name).await? else { return Ok(None) };
-            let asked_at = self.env.now();
+            let asked_at = self.clock.now();
             let request = self.request(1, visibility, wait_time);
             let Some(received) = self.service.receive(&url, &request).await? else {
                 self.forget(&name);
@@ -152,7 +152,7 @@ impl Queues {
             source: "there is no such queue".into(),
         })?;
         match serde_json::from_str::<Message>(&incoming.body) {
-            Ok(message) => Ok(Some(self.track(url, message, incoming, self.env.now(), visibility))),
+            Ok(message) => Ok(Some(self.track(url, message, incoming, self.clock.now(), visibility))),
             Err(error) => {
                 self.dead_letter_malformed(queue, &url, &incoming, &error).await?;
                 Ok(None)
@@ -198,7 +198,7 @@ impl Queues {
         let letter = serde_json::json!({
             "code": "unreadable-message",
             "error_message": error.to_string(),
-            "died_at": self.env.now(),
+            "died_at": self.clock.now(),
             "receive_count": incoming.receive_count,
             "body": incoming.body,
         });
@@ -281,7 +281,7 @@ impl Queue for Queues {
 
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
         let Some(message) = self.in_flight(receipt) else { return Ok(false) };
-        let in_all = self.env.now().duration_since(message.received_at).unsigned_abs() + visibility;
+        let in_all = self.clock.now().duration_since(message.received_at).unsigned_abs() + visibility;
         if in_all > MAX_VISIBILITY {
             return Ok(false);
         }
@@ -320,7 +320,7 @@ impl Queue for Queues {
             message: chunk,
             code: reason.code.clone(),
             error_message: reason.message.clone(),
-            died_at: self.env.now(),
+            died_at: self.clock.now(),
             receive_count,
             context: reason.context.clone(),
         };
@@ -373,7 +373,7 @@ impl Queue for Queues {
         let name = self.names.dead_letter_queue(shop_id);
         loop {
             let Some(url) = self.url(&name).await? else { return Ok(Vec::new()) };
-            let asked_at = self.env.now();
+            let asked_at = self.clock.now();
             let request = self.request(10, visibility, Duration::ZERO);
             let page = self.service.receive(&url, &request).await?.unwrap_or_default();
             let is_last = page.is_empty();

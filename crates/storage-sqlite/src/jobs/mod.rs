@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     model::{ChunkRef, Digest, Job, JobId, Seal},
     storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError},
 };
@@ -22,7 +22,7 @@ pub(super) use lease::release_orphaned;
 /// The jobs of all shops.
 pub(super) struct Records {
     database: Arc<Database>,
-    env: SharedEnv,
+    clock: SharedClock,
 }
 
 /// Names a chunk row.
@@ -39,8 +39,8 @@ impl Row {
 }
 
 impl Records {
-    pub(super) fn new(database: Arc<Database>, env: SharedEnv) -> Self {
-        Self { database, env }
+    pub(super) fn new(database: Arc<Database>, clock: SharedClock) -> Self {
+        Self { database, clock }
     }
 
     async fn of_chunk<T: Send + 'static>(
@@ -86,16 +86,16 @@ impl Jobs for Records {
     }
 
     async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError> {
-        let (by, env) = (job.clone(), self.env.clone());
-        let supersede = move |tx: &Transaction<'_>| publish::supersede(tx, &by, time::to_column(env.now()));
+        let (by, clock) = (job.clone(), self.clock.clone());
+        let supersede = move |tx: &Transaction<'_>| publish::supersede(tx, &by, time::to_column(clock.now()));
         let done = self.database.write(supersede).await;
         done.map_err(|error| error.during(format!("ending the jobs that job {} supersedes", job.id)))
     }
 
     async fn cancel(&self, id: &JobId, message: &str) -> Result<bool, StoreError> {
-        let (job_id, message, env) = (id.as_str().to_owned(), message.to_owned(), self.env.clone());
+        let (job_id, message, clock) = (id.as_str().to_owned(), message.to_owned(), self.clock.clone());
         let cancel =
-            move |tx: &Transaction<'_>| publish::cancel(tx, &job_id, &message, time::to_column(env.now()));
+            move |tx: &Transaction<'_>| publish::cancel(tx, &job_id, &message, time::to_column(clock.now()));
         during_job(self.database.write(cancel).await, "cancelling", id)
     }
 
@@ -118,21 +118,23 @@ impl Jobs for Records {
     }
 
     async fn seal(&self, id: &JobId, seal: &Seal) -> Result<(), StoreError> {
-        let (job_id, seal, env) = (id.as_str().to_owned(), seal.clone(), self.env.clone());
-        let seal = move |tx: &Transaction<'_>| publish::seal(tx, &job_id, &seal, time::to_column(env.now()));
+        let (job_id, seal, clock) = (id.as_str().to_owned(), seal.clone(), self.clock.clone());
+        let seal =
+            move |tx: &Transaction<'_>| publish::seal(tx, &job_id, &seal, time::to_column(clock.now()));
         during_job(self.database.write(seal).await, "sealing", id)
     }
 
     async fn claim(&self, id: &JobId, seq: u32, duration: Duration) -> Result<Claim, StoreError> {
-        let (env, job_id) = (self.env.clone(), id.clone());
+        let (clock, job_id) = (self.clock.clone(), id.clone());
         let claim =
-            move |tx: &Transaction<'_>, row: &Row| lease::claim(tx, &job_id, row, env.now(), duration);
+            move |tx: &Transaction<'_>, row: &Row| lease::claim(tx, &job_id, row, clock.now(), duration);
         self.of_chunk("claiming", id, seq, claim).await
     }
 
     async fn renew(&self, lease: &ChunkLease, duration: Duration) -> Result<bool, StoreError> {
-        let (env, token) = (self.env.clone(), lease.fencing_token);
-        let renew = move |tx: &Transaction<'_>, row: &Row| lease::renew(tx, row, token, env.now(), duration);
+        let (clock, token) = (self.clock.clone(), lease.fencing_token);
+        let renew =
+            move |tx: &Transaction<'_>, row: &Row| lease::renew(tx, row, token, clock.now(), duration);
         self.of_chunk("renewing the lease of", &lease.job_id, lease.seq, renew).await
     }
 
@@ -153,9 +155,9 @@ impl Jobs for Records {
     }
 
     async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<bool, StoreError> {
-        let (env, token, outcome) = (self.env.clone(), lease.fencing_token, outcome.clone());
+        let (clock, token, outcome) = (self.clock.clone(), lease.fencing_token, outcome.clone());
         let complete = move |tx: &Transaction<'_>, row: &Row| {
-            completion::complete(tx, row, token, &outcome, time::to_column(env.now()))
+            completion::complete(tx, row, token, &outcome, time::to_column(clock.now()))
         };
         self.of_chunk("completing", &lease.job_id, lease.seq, complete).await
     }

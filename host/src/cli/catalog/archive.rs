@@ -4,7 +4,7 @@ use crate::{
     cli::{
         Ended, Global,
         backend::Backend,
-        context::{env, plugins, print, print_json, store_failure},
+        context::{clock, plugins, print, print_json, store_failure},
         failure::{Exit, Failure},
         output::OutputFormat,
         run::{interrupts, stopped},
@@ -123,7 +123,7 @@ fn archive<'a>(
         worker,
         limit,
         removals: RemovalSettings { sorting, bounds: config.ingest.bounds(), lanes: config.lanes().get() },
-        clock: env(),
+        clock: clock(),
         cancel,
     }
 }
@@ -146,7 +146,7 @@ async fn last_full_job(
 async fn print_missing(global: &Global, archive: &Archive<'_>, job: &JobSnapshot) -> Ended {
     let missing = archive.missing(job).await.map_err(|error| match error {
         ArchiveError::Store(error) => store_failure(error),
-        error => Failure::broke(error),
+        error => Failure::runtime(error),
     })?;
     match global.output {
         OutputFormat::Json => print_json(&missing.ids)?,
@@ -215,7 +215,7 @@ fn failure(error: ArchiveError, config: &Config) -> Failure {
     match error {
         ArchiveError::Store(error) => store_failure(error),
         ArchiveError::Stopped { job, stop } => stopped(stop, Some(&job)),
-        error => Failure::broke(error)
+        error => Failure::runtime(error)
             .help(format!("`host catalog archive{}` tries it again", target_flag(config))),
     }
 }

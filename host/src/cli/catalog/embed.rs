@@ -3,7 +3,7 @@
 use crate::{
     cli::{
         Ended, Global,
-        context::{env, print_json},
+        context::{clock, print_json},
         failure::{Exit, Failure},
         output::OutputFormat,
     },
@@ -23,7 +23,7 @@ pub(super) async fn run(
     target: &WriteTarget,
     watch: bool,
 ) -> Ended {
-    let (embedder, env) = (embedder(config)?, env());
+    let (embedder, env) = (embedder(config)?, clock());
     let mut all = EmbedReport::default();
     let work = async {
         loop {
@@ -75,7 +75,7 @@ pub(super) async fn similar(
 }
 
 fn embedder(config: &Config) -> Result<Embedder, Failure> {
-    Embedder::new(&config.catalog.embeddings, env()).map_err(|error| match error {
+    Embedder::new(&config.catalog.embeddings, clock()).map_err(|error| match error {
         CallError::NoEndpoint => Failure::usage(error).help(
             "name one in host.toml: [catalog.embeddings] url = \"https://api.openai.com/v1/embeddings\"; \
              its key belongs into HOST_CATALOG__EMBEDDINGS__KEY",
@@ -86,6 +86,6 @@ fn embedder(config: &Config) -> Result<Embedder, Failure> {
 
 fn failure(error: EmbedError) -> Failure {
     let is_busy = matches!(error, EmbedError::Busy { .. });
-    let failure = Failure::broke(error);
+    let failure = Failure::runtime(error);
     if is_busy { failure } else { failure.help("the same command continues where it stopped") }
 }

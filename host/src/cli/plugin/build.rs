@@ -28,9 +28,9 @@ pub(super) fn run(global: &Global, args: &BuildArgs) -> Ended {
             Failure::usage(error).help(help)
         }
         BuildError::Failed { .. } => Failure::usage(error),
-        other => Failure::broke(other),
+        other => Failure::runtime(other),
     })?;
-    let size = std::fs::metadata(&component).map_err(Failure::broke)?.len();
+    let size = std::fs::metadata(&component).map_err(Failure::runtime)?.len();
     match global.output {
         OutputFormat::Json => print_json(&json!({ "component": component, "bytes": size }))?,
         OutputFormat::Text => print(&format!("{} ({})\n", component.display(), bytes(size)))?,

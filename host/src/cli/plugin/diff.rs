@@ -72,7 +72,7 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Ended {
     }
     if let Some(path) = &args.html {
         std::fs::write(path, page::render(&comparison))
-            .map_err(|error| Failure::broke(format!("cannot write {}: {error}", path.display())))?;
+            .map_err(|error| Failure::runtime(format!("cannot write {}: {error}", path.display())))?;
     }
     match global.output {
         OutputFormat::Json => print_json(&comparison)?,

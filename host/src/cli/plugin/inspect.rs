@@ -18,7 +18,7 @@ pub(super) fn run(global: &Global, plugin: &Path) -> Ended {
     // A plug-in that the settings refuse can be inspected all the same.
     let is_refused = config.plugin.limits.wasi == Wasi::None;
     let limits = &Limits { wasi: Wasi::Inert, ..config.plugin.limits };
-    let engine = Engine::new(Profile::Production, limits, 1).map_err(Failure::broke)?;
+    let engine = Engine::new(Profile::Production, limits, 1).map_err(Failure::runtime)?;
     let inspection =
         Inspection::of(&component(plugin)?, &engine, limits, Cache::of_user().as_ref(), &compiler()?)
             .map_err(Failure::usage)?;

@@ -91,7 +91,7 @@ pub(super) fn run(global: &Global, command: PluginCommand, screen: &Screen) -> E
 /// An engine with the limits from the settings.
 fn dev_engine(config: &Config, profile: Profile) -> Result<DevEngine, Failure> {
     DevEngine::new(profile, &config.plugin.limits, Cache::of_user(), compiler()?, INSTANCES)
-        .map_err(Failure::broke)
+        .map_err(Failure::runtime)
 }
 
 /// The component file, or the component of a project folder.
@@ -135,7 +135,7 @@ fn load_failure(error: LoadError, dir: &Path) -> Failure {
 
 /// A runner with a new instance of the plug-in.
 fn runner(plugin: &Plugin) -> Result<Runner, Failure> {
-    fresh_runner(plugin).map_err(Failure::broke)
+    fresh_runner(plugin).map_err(Failure::runtime)
 }
 
 /// A plug-in's failure on a whole batch is an error of its input, configuration or code, not of this program.

@@ -35,7 +35,7 @@ pub(super) fn run(global: &Global, args: &NewArgs) -> Ended {
         roles.insert(Role::Transform);
     }
     let created = scaffold(&args.path, args.lang, &roles).map_err(|error| match error {
-        ScaffoldError::Write { .. } => Failure::broke(error),
+        ScaffoldError::Write { .. } => Failure::runtime(error),
         other => Failure::usage(other),
     })?;
     let dir = args.path.display();

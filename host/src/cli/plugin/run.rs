@@ -10,7 +10,7 @@ use crate::cli::{
 use clap::Args;
 use host_core::{
     model::{DocumentId, Manifest},
-    plugin::MadeDocument,
+    plugin::TransformedDocument,
     text::{bytes, count},
 };
 use host_plugin_dev::{
@@ -108,8 +108,8 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Ended {
 
 pub(super) fn read_failure(error: ReadError) -> Failure {
     match error {
-        ReadError::Export(error) if !error.is_usage() => Failure::broke(error),
-        ReadError::TempDir(_) => Failure::broke(error),
+        ReadError::Export(error) if !error.is_usage() => Failure::runtime(error),
+        ReadError::TempDir(_) => Failure::runtime(error),
         other => Failure::usage(other),
     }
 }
@@ -133,9 +133,9 @@ async fn validated(validator: &Plugin, outcomes: &[Outcome]) -> Result<Vec<Outco
     let documents = documents.filter_map(|document| {
         let mut fields = document.as_object()?.clone();
         let id = DocumentId::new(fields.remove("_id")?.as_str()?).ok()?;
-        Some(MadeDocument { id, fields: Value::Object(fields).to_string() })
+        Some(TransformedDocument { id, fields: Value::Object(fields).to_string() })
     });
-    let documents: Vec<MadeDocument> = documents.collect();
+    let documents: Vec<TransformedDocument> = documents.collect();
     if documents.is_empty() {
         return Ok(Vec::new());
     }

@@ -27,7 +27,7 @@ pub(in crate::cli) fn shadow(
         compiler()?,
         threads.get(),
     )
-    .map_err(Failure::broke)?;
+    .map_err(Failure::runtime)?;
     let new = load_trusted(&engine, path, config)?;
     let (Some(live), Some(old)) = (plugins.transform(), plugins.plugin(Role::Transform)) else {
         return Err(Failure::usage("--shadow needs a plug-in with the role `transform` to compare with")
@@ -35,7 +35,7 @@ pub(in crate::cli) fn shadow(
     };
     ensure_comparable(old, &new)?;
     let comparison = Comparison::new(old.plugin_ref(), new.plugin_ref(), EXAMPLES);
-    let pool = Pool::new(threads).map_err(Failure::broke)?;
+    let pool = Pool::new(threads).map_err(Failure::runtime)?;
     Ok(Arc::new(Shadow::new(live, Arc::new(Runner::new(new, pool)), comparison)))
 }
 

@@ -45,7 +45,7 @@ pub(super) fn run(global: &Global, args: &TestArgs) -> Ended {
     let report =
         runtime()?.block_on(suite::test(&project, &engine, args.bless)).map_err(|error| match error {
             SuiteError::Load(error) => load_failure(error, &args.dir),
-            SuiteError::Threads(_) => Failure::broke(error),
+            SuiteError::Threads(_) => Failure::runtime(error),
             other => Failure::usage(other),
         })?;
     match global.output {

@@ -53,7 +53,7 @@ impl Run<'_> {
             lanes: self.config.lanes().get(),
         };
         let stores = backend.stores();
-        request.find_or_create(stores.jobs.as_ref(), self.env.as_ref()).await.map_err(store_failure)
+        request.find_or_create(stores.jobs.as_ref(), self.clock.as_ref()).await.map_err(store_failure)
     }
 
     /// The index as named, or as platform and shop make it.

@@ -10,7 +10,7 @@ pub(super) use replay::{ReplayArgs, replay};
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{effective, env, plugins, runtime, store_failure},
+    context::{clock, effective, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     plugin::shadow,
     plugin_source::PluginArgs,
@@ -21,7 +21,7 @@ use crate::{
 };
 use clap::Args;
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     error::chain,
     index::WriteTarget,
     model::{Digest, JobId, Operation},
@@ -142,7 +142,7 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
     runtime.block_on(async {
         tokio::spawn(interrupts(cancel.clone()));
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
-        tokio::spawn(exporter.clone().run(env()));
+        tokio::spawn(exporter.clone().run(clock()));
         let run = Run {
             global,
             config: &config,
@@ -153,7 +153,7 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
             shadow: shadow.as_ref(),
             screen,
             cancel: &cancel,
-            env: env(),
+            clock: clock(),
         };
         let ended = if sources.is_empty() { run.work().await } else { run.sync(&sources).await };
         exporter.flush();
@@ -171,7 +171,7 @@ struct Run<'a> {
     shadow: Option<&'a Arc<Shadow>>,
     screen: &'a Screen,
     cancel: &'a CancellationToken,
-    env: SharedEnv,
+    clock: SharedClock,
 }
 
 impl Run<'_> {
@@ -226,7 +226,7 @@ impl Run<'_> {
             shop_id: self.shop.to_owned(),
             index_name: index_name.to_owned(),
             job_id: String::new(),
-            job_created_at: self.env.now(),
+            job_created_at: self.clock.now(),
         };
         match backend.index(self.config, RetryProfile::Interactive)?.check(&target).await {
             Ok(()) => Ok(()),
@@ -294,18 +294,18 @@ fn whole_shop(config: &Config, operation: RunOperation) -> Result<(), Failure> {
 }
 
 fn export_failure(error: ExportError) -> Failure {
-    if error.is_usage() { Failure::usage(error) } else { Failure::broke(error) }
+    if error.is_usage() { Failure::usage(error) } else { Failure::runtime(error) }
 }
 
 fn ingest_failure(fault: IngestError, job: &JobId) -> Failure {
     match fault {
         IngestError::Read(error) => export_failure(error),
         IngestError::Store(error) => store_failure(error),
-        IngestError::Plugin(failure) if failure.stopped => Failure::broke(failure).help(format!(
+        IngestError::Plugin(failure) if failure.stopped => Failure::runtime(failure).help(format!(
             "run the export again with the mended plug-in, which takes the job's place; `host plugin replay {job} --dry-run` prints \
              the products that were refused before. The same command goes on with the job, should the cause lie elsewhere"
         )),
-        other => Failure::broke(other).help("mend the cause and run the same command again"),
+        other => Failure::runtime(other).help("mend the cause and run the same command again"),
     }
 }
 
@@ -318,5 +318,5 @@ pub(super) fn stopped(stop: Stop, job: Option<&JobId>) -> Failure {
         ),
         _ => "mend the cause and run the same command again: it goes on where it stopped".to_owned(),
     };
-    Failure::broke(stop).help(help)
+    Failure::runtime(stop).help(help)
 }

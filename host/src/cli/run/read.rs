@@ -52,11 +52,11 @@ impl Run<'_> {
                     stop.cancel();
                     break scan.await;
                 }
-                () = self.env.sleep(TICK) => line.show(&reading_state(&progress.snapshot(), None, started.elapsed())),
+                () = self.clock.sleep(TICK) => line.show(&reading_state(&progress.snapshot(), None, started.elapsed())),
             }
         };
         line.finish();
-        match plan.map_err(Failure::broke)? {
+        match plan.map_err(Failure::runtime)? {
             Ok(plan) => Ok(Some(plan)),
             Err(ExportError::Cancelled) => Ok(None),
             Err(error) => Err(export_failure(error)),
@@ -75,7 +75,7 @@ impl Run<'_> {
         let mut indexed = self.screen.line("indexing");
         let started = Instant::now();
         loop {
-            self.env.sleep(TICK).await;
+            self.clock.sleep(TICK).await;
             let snapshot = reading.snapshot();
             match (&mut read, snapshot.phase) {
                 (Some(_), Phase::Done) => {

@@ -5,7 +5,7 @@ use super::{
     super::{
         Ended, Global,
         backend::Backend,
-        context::{effective, env, plugins, print, print_json, runtime, store_failure},
+        context::{clock, effective, plugins, print, print_json, runtime, store_failure},
         failure::{Exit, Failure},
         jobs::find,
         output::{OutputFormat, entry_text},
@@ -55,7 +55,7 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
         let cancel = CancellationToken::new();
         tokio::spawn(interrupts(cancel.clone()));
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
-        tokio::spawn(exporter.clone().run(env()));
+        tokio::spawn(exporter.clone().run(clock()));
         let run = Run {
             global,
             config: &config,
@@ -66,7 +66,7 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
             shadow: None,
             screen,
             cancel: &cancel,
-            env: env(),
+            clock: clock(),
         };
         let ended = run.replay(&backend, &old, quarantined).await;
         exporter.flush();

@@ -48,7 +48,7 @@ impl Run<'_> {
             worker: worker.clone(),
             settings: self.ingest_settings(),
             progress: &published,
-            clock: self.env.clone(),
+            clock: self.clock.clone(),
             cancel: self.cancel,
         };
         let stores = backend.stores();

@@ -92,7 +92,7 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
 async fn load(store: &dyn Settings, name: &str) -> Result<Option<IndexSettings>, Failure> {
     IndexSettings::load(store, name).await.map_err(|error| match error {
         SettingsError::Store(error) => store_failure(error),
-        error => Failure::broke(error),
+        error => Failure::runtime(error),
     })
 }
 

@@ -142,7 +142,7 @@ impl Change {
         let mut object = settings.to_object();
         self.unset.iter().for_each(|name| drop(object.remove(name)));
         object.extend(self.set.clone());
-        let changed: IndexSettings = serde_json::from_value(object.into()).map_err(Failure::broke)?;
+        let changed: IndexSettings = serde_json::from_value(object.into()).map_err(Failure::runtime)?;
         match changed.problems() {
             problems if problems.is_empty() => Ok(changed),
             problems => Err(Failure::usage(problems.join("; "))),

@@ -4,7 +4,7 @@
 use super::{sqs, table};
 use async_trait::async_trait;
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     model::Digest,
     storage::{Chunks, Put, StoreError, StoreErrorKind},
 };
@@ -23,7 +23,7 @@ use std::{
 
 /// Decides what happens to each call, for as long as it is on.
 pub(crate) struct Chaos {
-    pub(crate) env: SharedEnv,
+    pub(crate) clock: SharedClock,
     pub(crate) is_on: AtomicBool,
     /// How many there were.
     pub(crate) calls: AtomicU64,
@@ -31,7 +31,7 @@ pub(crate) struct Chaos {
 
 impl Chaos {
     pub(crate) fn roll(&self, of: u64) -> u64 {
-        self.env.random() % of
+        self.clock.random() % of
     }
 
     /// Mostly some milliseconds, seldom longer than a lease.
@@ -41,7 +41,7 @@ impl Chaos {
             1..6 => self.roll(5_000),
             _ => self.roll(40),
         };
-        self.env.sleep(Duration::from_millis(millis)).await;
+        self.clock.sleep(Duration::from_millis(millis)).await;
     }
 
     /// Makes a call, or not, and answers, or not.
@@ -53,7 +53,7 @@ impl Chaos {
         self.calls.fetch_add(1, Relaxed);
         if !self.is_on.load(Relaxed) {
             // Time passes also where nothing goes wrong.
-            self.env.sleep(Duration::from_millis(1)).await;
+            self.clock.sleep(Duration::from_millis(1)).await;
             return call.await;
         }
         self.delay().await;

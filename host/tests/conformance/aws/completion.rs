@@ -6,12 +6,12 @@ use super::{
     table::Model,
 };
 use crate::{
-    clock::Clock,
+    clock::VirtualClock,
     embedded::embedded,
     make::{MINUTE, chunk, claim, seal},
 };
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     model::JobStatus,
     storage::{Claim, JobSnapshot},
 };
@@ -20,14 +20,14 @@ use std::sync::Arc;
 
 /// The job after its only chunk was completed with a mishap; and the number of updates without one.
 async fn completed(mishap: Mishap) -> (JobSnapshot, Vec<String>, usize) {
-    let (table, env) = (Arc::new(Model::default()), Arc::new(Clock::new(1)) as SharedEnv);
-    let (jobs, job) = (jobs_on(table.clone(), env.clone(), MONTH), embedded().job("shop"));
+    let (table, clock) = (Arc::new(Model::default()), Arc::new(VirtualClock::new(1)) as SharedClock);
+    let (jobs, job) = (jobs_on(table.clone(), clock.clone(), MONTH), embedded().job("shop"));
     jobs.create(&job).await.unwrap();
     jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
     jobs.seal(&job.id, &seal(1)).await.unwrap();
     let lease = claim(&*jobs, &job.id, 0).await;
     let frail = Frail::new(table, mishap);
-    let completed = jobs_on(frail.clone(), env, MONTH).complete(&lease, &quarantined()).await;
+    let completed = jobs_on(frail.clone(), clock, MONTH).complete(&lease, &quarantined()).await;
     assert_eq!(completed.is_ok(), matches!(mishap, Mishap::Nothing), "{mishap:?}");
     for _ in 0..2 {
         match jobs.claim(&job.id, 0, MINUTE).await.unwrap() {

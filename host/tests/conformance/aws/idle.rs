@@ -3,14 +3,14 @@
 use super::{
     MONTH,
     chaos::{Chaos, ChaosChunks, ChaosQueues},
-    simulation::{Shelf, VirtualEnv, worker},
+    simulation::{Shelf, VirtualClock, worker},
     sqs, table,
 };
 use crate::{
     embedded::embedded,
     make::{MINUTE, chunk},
 };
-use host_core::{clock::SharedEnv, storage::Stores};
+use host_core::{clock::SharedClock, storage::Stores};
 use host_storage_aws::{Names, QueueService, QueueSpec, jobs_on, queue_on, settings_on};
 use std::{
     sync::{
@@ -27,7 +27,7 @@ const MINUTES: u32 = 60;
 
 /// Queues of shops, and a worker that works them all.
 struct Bench {
-    env: SharedEnv,
+    clock: SharedClock,
     chaos: Arc<Chaos>,
     table: Arc<table::Model>,
     stores: Stores,
@@ -37,10 +37,10 @@ struct Bench {
 
 impl Bench {
     async fn start(shops: impl IntoIterator<Item = String>) -> Self {
-        let env: SharedEnv = Arc::new(VirtualEnv::new(1));
-        let chaos = Arc::new(Chaos { env: env.clone(), is_on: false.into(), calls: AtomicU64::new(0) });
+        let clock: SharedClock = Arc::new(VirtualClock::new(1));
+        let chaos = Arc::new(Chaos { clock: clock.clone(), is_on: false.into(), calls: AtomicU64::new(0) });
         let names = Names::new("test", None);
-        let queues = Arc::new(sqs::Model::new(env.clone()));
+        let queues = Arc::new(sqs::Model::new(clock.clone()));
         for shop_id in shops {
             let name = names.queue(&shop_id);
             queues.create(&QueueSpec { name, shop_id, dead_letters: None }).await.unwrap();
@@ -48,17 +48,17 @@ impl Bench {
         let table = Arc::new(table::Model::default());
         let stores = Stores {
             chunks: Arc::new(ChaosChunks(Mutex::default(), chaos.clone())),
-            queue: queue_on(Arc::new(ChaosQueues(queues, chaos.clone())), names, env.clone()),
-            jobs: jobs_on(table.clone(), env.clone(), MONTH),
+            queue: queue_on(Arc::new(ChaosQueues(queues, chaos.clone())), names, clock.clone()),
+            jobs: jobs_on(table.clone(), clock.clone(), MONTH),
             settings: settings_on(table.clone()),
         };
-        let worker = Arc::new(worker(stores.clone(), Arc::new(Shelf::new("job", &chaos)), &env));
+        let worker = Arc::new(worker(stores.clone(), Arc::new(Shelf::new("job", &chaos)), &clock));
         let cancel = CancellationToken::new();
         let working = {
             let cancel = cancel.clone();
             tokio::spawn(async move { worker.run_all(None, &cancel).await.is_ok() })
         };
-        Self { env, chaos, table, stores, cancel, working }
+        Self { clock, chaos, table, stores, cancel, working }
     }
 }
 
@@ -67,9 +67,9 @@ async fn an_empty_queue_is_asked_three_times_a_minute() {
     let bench = Bench::start((0..SHOPS).map(|number| format!("shop-{number}"))).await;
     let calls = || bench.chaos.calls.load(Relaxed);
     // Finding the queues and looking into each for the first time.
-    bench.env.sleep(MINUTE).await;
+    bench.clock.sleep(MINUTE).await;
     let before = calls();
-    bench.env.sleep(MINUTE * MINUTES).await;
+    bench.clock.sleep(MINUTE * MINUTES).await;
     let calls = u32::try_from(calls() - before).unwrap();
     bench.cancel.cancel();
     assert!(bench.working.await.unwrap());
@@ -85,14 +85,14 @@ async fn who_leaves_gives_back_what_a_call_in_flight_brings() {
     let job = embedded().job("example.myshopify.com");
     let bench = Bench::start([job.shop_id.clone()]).await;
     // In the middle of a call.
-    bench.env.sleep(MINUTE + Duration::from_secs(10)).await;
+    bench.clock.sleep(MINUTE + Duration::from_secs(10)).await;
     bench.cancel.cancel();
-    let cancelled_at = bench.env.now();
-    bench.env.sleep(Duration::from_secs(1)).await;
+    let cancelled_at = bench.clock.now();
+    bench.clock.sleep(Duration::from_secs(1)).await;
     let queue = &bench.stores.queue;
     queue.send(&job, &chunk(&job.id, 0, 0), 0).await.unwrap();
     assert!(bench.working.await.unwrap());
-    let took = bench.env.now().duration_since(cancelled_at).unsigned_abs();
+    let took = bench.clock.now().duration_since(cancelled_at).unsigned_abs();
     assert!(took <= Duration::from_secs(21), "leaving took {took:?}");
     let received = queue.receive(&job.shop_id, 1, MINUTE).await.unwrap();
     assert_eq!(received.len(), 1, "the message is hidden, and nobody has it");

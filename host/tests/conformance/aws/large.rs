@@ -2,7 +2,7 @@
 
 use super::{MONTH, table::Model};
 use crate::{
-    clock::Clock,
+    clock::VirtualClock,
     embedded::embedded,
     make::{chunk, claim, complete, entry, processed, seal},
 };
@@ -15,7 +15,7 @@ const CHUNKS: u32 = 100_000;
 #[tokio::test]
 async fn a_job_of_a_hundred_thousand_chunks_costs_no_more_a_chunk() {
     let table = Arc::new(Model::default());
-    let jobs = jobs_on(table.clone(), Arc::new(Clock::new(1)), MONTH);
+    let jobs = jobs_on(table.clone(), Arc::new(VirtualClock::new(1)), MONTH);
     let job = embedded().job("shop");
     jobs.create(&job).await.unwrap();
     for seq in 0..CHUNKS {
@@ -61,7 +61,7 @@ async fn a_job_of_a_hundred_thousand_chunks_costs_no_more_a_chunk() {
 #[tokio::test]
 async fn long_texts_do_not_make_large_items() {
     let table = Arc::new(Model::default());
-    let jobs = jobs_on(table.clone(), Arc::new(Clock::new(1)), MONTH);
+    let jobs = jobs_on(table.clone(), Arc::new(VirtualClock::new(1)), MONTH);
     let job = embedded().job("shop");
     jobs.create(&job).await.unwrap();
     jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();

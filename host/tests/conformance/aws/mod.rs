@@ -14,8 +14,8 @@ mod sweep;
 mod table;
 mod terraform;
 
-use crate::{clock::Clock, embedded::embedded, make::Backend};
-use host_core::{clock::SharedEnv, storage::Stores};
+use crate::{clock::VirtualClock, embedded::embedded, make::Backend};
+use host_core::{clock::SharedClock, storage::Stores};
 use host_storage_aws::{Key, Names, Table, Update, jobs_on, queue_on, settings_on};
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -35,20 +35,20 @@ async fn plant(table: &dyn Table, index_name: &str, json: &str) {
 
 /// Everything but chunks on models.
 pub(crate) fn model() -> Backend {
-    let env: SharedEnv = Arc::new(Clock::new(1));
+    let clock: SharedClock = Arc::new(VirtualClock::new(1));
     let (jobs, settings) = (Arc::new(table::Model::default()), Arc::new(table::Model::default()));
-    let queues = Arc::new(sqs::Model::new(env.clone()));
+    let queues = Arc::new(sqs::Model::new(clock.clone()));
     let embedded = embedded();
     Backend {
         stores: Stores {
             chunks: embedded.stores.chunks.clone(),
-            queue: queue_on(queues, Names::new("test", None), env.clone()),
-            jobs: jobs_on(jobs, env.clone(), MONTH),
+            queue: queue_on(queues, Names::new("test", None), clock.clone()),
+            jobs: jobs_on(jobs, clock.clone(), MONTH),
             settings: settings_on(settings.clone()),
         },
         index: embedded.index,
         catalog: None,
-        env,
+        clock,
         plant_settings: |backend, index_name, json| {
             let keep = &backend.keep;
             let (settings, _) =

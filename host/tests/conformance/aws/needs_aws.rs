@@ -7,7 +7,7 @@ use crate::{
     embedded::embedded,
     make::Backend,
 };
-use host_core::clock::{RealEnv, SharedEnv};
+use host_core::clock::{SharedClock, SystemClock};
 use host_core::storage::Storage;
 use host_storage_aws::{Aws, AwsConfig, Clients, Dynamo};
 use std::sync::Arc;
@@ -43,9 +43,9 @@ impl Keep {
 
 impl Drop for Keep {
     fn drop(&mut self) {
-        let env = self.aws.names().env().to_owned();
+        let clock = self.aws.names().env().to_owned();
         if let Err(error) = wait(self.remove()) {
-            println!("not all of the environment {env} is removed: {error:?}");
+            println!("not all of the environment {clock} is removed: {error:?}");
         }
     }
 }
@@ -53,14 +53,14 @@ impl Drop for Keep {
 fn aws() -> Backend {
     let permission = std::env::var("HOST_TEST_AWS");
     assert_eq!(permission.as_deref(), Ok("1"), "this check runs on AWS, at its price: set HOST_TEST_AWS=1");
-    let env: SharedEnv = Arc::new(RealEnv);
+    let clock: SharedClock = Arc::new(SystemClock);
     let config = AwsConfig {
-        env: format!("host-test-{:016x}", env.random()),
+        env: format!("host-test-{:016x}", clock.random()),
         endpoint_url: std::env::var("AWS_ENDPOINT_URL").ok(),
         ..AwsConfig::default()
     };
     let clients = wait(Clients::connect(&config));
-    let aws = Aws::new(clients.clone(), &config, env.clone());
+    let aws = Aws::new(clients.clone(), &config, clock.clone());
     let embedded = embedded();
     let stores = aws.stores();
     // Before the first thing is made, so that it is removed whatever happens next.
@@ -70,7 +70,7 @@ fn aws() -> Backend {
         stores,
         index: embedded.index,
         catalog: None,
-        env,
+        clock,
         plant_settings: |backend, index_name, json| {
             let keep = backend.keep.downcast_ref::<Keep>().unwrap();
             let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());

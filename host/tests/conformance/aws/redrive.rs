@@ -2,13 +2,13 @@
 
 use super::{MONTH, table::Model};
 use crate::{
-    clock::Clock,
+    clock::VirtualClock,
     embedded::embedded,
     make::{MINUTE, chunk, complete, entry, processed, seal},
 };
 use async_trait::async_trait;
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     model::{Class, Counts, Job, JobStatus},
     storage::{ChunkOutcome, Claim, JobSnapshot, Jobs, QuarantineReason, StoreErrorKind},
 };
@@ -108,7 +108,7 @@ async fn again<T, E>(call: impl AsyncFn() -> Result<T, E>) -> T {
 }
 
 /// Brings a chunk to its end as workers do, each of which may die.
-async fn work(jobs: &dyn Jobs, env: &SharedEnv, job: &Job, seq: u32, outcome: &ChunkOutcome) {
+async fn work(jobs: &dyn Jobs, clock: &SharedClock, job: &Job, seq: u32, outcome: &ChunkOutcome) {
     let id = &job.id;
     loop {
         match again(async || jobs.claim(id, seq, MINUTE).await).await {
@@ -117,7 +117,7 @@ async fn work(jobs: &dyn Jobs, env: &SharedEnv, job: &Job, seq: u32, outcome: &C
                     return;
                 }
             }
-            Claim::Held { until } => env.sleep(env.now().duration_until(until).unsigned_abs()).await,
+            Claim::Held { until } => clock.sleep(clock.now().duration_until(until).unsigned_abs()).await,
             Claim::Done { .. } => return,
             Claim::Unknown => panic!("the chunk is there"),
         }
@@ -126,15 +126,15 @@ async fn work(jobs: &dyn Jobs, env: &SharedEnv, job: &Job, seq: u32, outcome: &C
 
 /// A chunk of each of two segments is quarantined, redriven, quarantined once more and written in the end. The others are counted.
 async fn course(table: Model, job: &Job, mishap: Mishap) -> (JobSnapshot, Vec<String>, usize) {
-    let env: SharedEnv = Arc::new(Clock::new(1));
+    let clock: SharedClock = Arc::new(VirtualClock::new(1));
     let table = Frail::new(Arc::new(table), mishap);
     // Another process for each act: none knows what the one before it knew.
-    let jobs = || jobs_on(table.clone(), env.clone(), MONTH);
+    let jobs = || jobs_on(table.clone(), clock.clone(), MONTH);
     let (id, seqs) = (&job.id, [CHUNKS - 2, CHUNKS - 1]);
     for redrive_count in 0..3 {
         let outcome = if redrive_count < 2 { quarantined() } else { processed(10) };
         for seq in seqs {
-            work(&*jobs(), &env, job, seq, &outcome).await;
+            work(&*jobs(), &clock, job, seq, &outcome).await;
         }
         if redrive_count == 0 {
             again(async || jobs().seal(id, &seal(CHUNKS)).await).await;
@@ -164,7 +164,7 @@ const CHUNKS: u32 = 251;
 /// A job whose chunks are counted but for the last of each segment.
 async fn almost_done() -> (Model, Job) {
     let (table, job) = (Arc::new(Model::default()), embedded().job("shop"));
-    let jobs = jobs_on(table.clone(), Arc::new(Clock::new(1)), MONTH);
+    let jobs = jobs_on(table.clone(), Arc::new(VirtualClock::new(1)), MONTH);
     jobs.create(&job).await.unwrap();
     for seq in 0..CHUNKS {
         jobs.add_chunk(&chunk(&job.id, seq, 0)).await.unwrap();

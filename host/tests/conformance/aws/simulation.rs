@@ -12,13 +12,13 @@ use super::{
 use crate::embedded::embedded;
 use async_trait::async_trait;
 use host_core::{
-    clock::{Env, SharedEnv},
+    clock::{Clock, SharedClock},
     index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
     model::{
         ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Quarantined,
         Seal, SourceStats,
     },
-    plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
+    plugin::{BatchFailure, Refusal, TransformedDocument, Validate, Verdict, Version, VersionOrdering},
     storage::{Claim, StoreError, Stores},
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Worker, WorkerSettings};
@@ -45,19 +45,19 @@ const SHOP: &str = "example.myshopify.com";
 
 /// Time that passes only while everybody sleeps; random numbers from a seed.
 #[derive(Debug)]
-pub(super) struct VirtualEnv {
+pub(super) struct VirtualClock {
     started: Instant,
     random: AtomicU64,
 }
 
-impl VirtualEnv {
+impl VirtualClock {
     pub(super) fn new(random: u64) -> Self {
         Self { started: Instant::now(), random: AtomicU64::new(random) }
     }
 }
 
 #[async_trait]
-impl Env for VirtualEnv {
+impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
         // 2026-01-01T00:00:00Z
         Timestamp::from_second(1_767_225_600).unwrap() + self.started.elapsed()
@@ -100,7 +100,7 @@ impl Shelf {
 }
 
 /// A process that works all shops.
-pub(super) fn worker(stores: Stores, shelf: Arc<Shelf>, env: &SharedEnv) -> Worker {
+pub(super) fn worker(stores: Stores, shelf: Arc<Shelf>, clock: &SharedClock) -> Worker {
     let manifest = Manifest {
         name: "rules".to_owned(),
         version: "1.0.0".to_owned(),
@@ -116,7 +116,7 @@ pub(super) fn worker(stores: Stores, shelf: Arc<Shelf>, env: &SharedEnv) -> Work
         poll_interval: Duration::from_millis(500),
         shutdown_timeout: Duration::from_secs(20),
     };
-    Worker::new(stores, shelf, rules.clone(), rules, env.clone(), settings)
+    Worker::new(stores, shelf, rules.clone(), rules, clock.clone(), settings)
 }
 
 fn version(write: &Write) -> i64 {
@@ -204,7 +204,7 @@ impl Validate for Rules {
         &self.0
     }
 
-    async fn validate(&self, documents: Vec<MadeDocument>) -> Result<Vec<Verdict>, BatchFailure> {
+    async fn validate(&self, documents: Vec<TransformedDocument>) -> Result<Vec<Verdict>, BatchFailure> {
         Ok(vec![Verdict::default(); documents.len()])
     }
 }
@@ -307,10 +307,10 @@ async fn dying(chaos: &Chaos, longest_life: u64, work: impl AsyncFn() -> bool) {
         if let Ok(true) = tokio::time::timeout(life, work()).await {
             return;
         }
-        chaos.env.sleep(Duration::from_millis(chaos.roll(5_000))).await;
+        chaos.clock.sleep(Duration::from_millis(chaos.roll(5_000))).await;
     }
     while !work().await {
-        chaos.env.sleep(Duration::from_secs(1)).await;
+        chaos.clock.sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -323,7 +323,7 @@ async fn operate(stores: &Stores, chaos: &Chaos, plan: &Plan) -> Result<(u64, bo
         let (chunk, text) = &plan.chunks[seq as usize];
         stores.chunks.put(&chunk.key, text.as_bytes()).await?;
     }
-    let redriven = worker::redrive(stores, &chaos.env, SHOP, &DeadLetterFilter::default()).await?;
+    let redriven = worker::redrive(stores, &chaos.clock, SHOP, &DeadLetterFilter::default()).await?;
     assert!(redriven.orphaned.is_empty());
     let job = stores.jobs.get(&plan.job.id).await?;
     let is_done = job.is_some_and(|job| job.status.has_ended() && job.counts.failed == 0);
@@ -342,9 +342,9 @@ struct Seen {
 }
 
 async fn schedule(seed: u64, job: Job, seen: &Seen) {
-    let env: SharedEnv = Arc::new(VirtualEnv::new(seed.wrapping_mul(0x51_7c_c1_b7)));
-    let chaos = Arc::new(Chaos { env: env.clone(), is_on: true.into(), calls: AtomicU64::new(0) });
-    let (jobs, queues) = (Arc::new(table::Model::default()), Arc::new(sqs::Model::new(env.clone())));
+    let clock: SharedClock = Arc::new(VirtualClock::new(seed.wrapping_mul(0x51_7c_c1_b7)));
+    let chaos = Arc::new(Chaos { clock: clock.clone(), is_on: true.into(), calls: AtomicU64::new(0) });
+    let (jobs, queues) = (Arc::new(table::Model::default()), Arc::new(sqs::Model::new(clock.clone())));
     let chunks = Arc::new(ChaosChunks(Mutex::default(), chaos.clone()));
     // Each process has stores of its own, which remember nothing of the others'.
     let stores = || Stores {
@@ -352,23 +352,23 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
         queue: queue_on(
             Arc::new(ChaosQueues(queues.clone(), chaos.clone())),
             Names::new("test", None),
-            env.clone(),
+            clock.clone(),
         ),
-        jobs: jobs_on(Arc::new(ChaosTable(jobs.clone(), chaos.clone())), env.clone(), MONTH),
+        jobs: jobs_on(Arc::new(ChaosTable(jobs.clone(), chaos.clone())), clock.clone(), MONTH),
         settings: settings_on(jobs.clone()),
     };
-    let plan = plan(&chaos, Job { created_at: env.now(), ..job });
+    let plan = plan(&chaos, Job { created_at: clock.now(), ..job });
     let id = &plan.job.id;
     let shelf = Arc::new(Shelf::new(id.as_str(), &chaos));
     let done = CancellationToken::new();
     let work = async || {
-        let worked = Arc::new(worker(stores(), shelf.clone(), &env)).run_all(None, &done).await;
+        let worked = Arc::new(worker(stores(), shelf.clone(), &clock)).run_all(None, &done).await;
         worked.is_ok()
     };
     let ingest = async || publish(&stores(), &plan).await.is_ok();
     let operated = AtomicBool::new(!plan.redrives);
     let operate = async || {
-        env.sleep(Duration::from_millis(chaos.roll(30_000))).await;
+        clock.sleep(Duration::from_millis(chaos.roll(30_000))).await;
         let Ok((redriven, is_done)) = operate(&stores(), &chaos, &plan).await else { return false };
         seen.redriven.fetch_add(redriven, Relaxed);
         // While there is trouble, more may die.
@@ -382,7 +382,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
         }
     };
     let observe = async {
-        env.sleep(TROUBLE).await;
+        clock.sleep(TROUBLE).await;
         chaos.is_on.store(false, Relaxed);
         let stores = stores();
         loop {
@@ -393,14 +393,14 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
                 && let Some(job) = job.clone().filter(|job| job.status.has_ended())
             {
                 // Nothing comes behind the end.
-                env.sleep(Duration::from_secs(300)).await;
+                clock.sleep(Duration::from_secs(300)).await;
                 assert_eq!(stores.jobs.get(id).await.unwrap().unwrap(), job, "seed {seed}");
                 done.cancel();
                 return job;
             }
-            let elapsed = env.now().duration_since(plan.job.created_at).unsigned_abs();
+            let elapsed = clock.now().duration_since(plan.job.created_at).unsigned_abs();
             assert!(elapsed < PATIENCE, "seed {seed}: the job does not end: {job:?}, {depth} messages");
-            env.sleep(Duration::from_secs(10)).await;
+            clock.sleep(Duration::from_secs(10)).await;
         }
     };
     let (job, ..) = tokio::join!(
@@ -415,7 +415,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     let stores = stores();
     if plan.redrives {
         // A letter may be left of a worker that was late with it, but nothing is to be done for it.
-        let left = worker::redrive(&stores, &env, SHOP, &DeadLetterFilter::default()).await.unwrap();
+        let left = worker::redrive(&stores, &clock, SHOP, &DeadLetterFilter::default()).await.unwrap();
         assert!(left.sent.is_empty(), "seed {seed}: {left:?}");
     }
     let letters = stores.queue.dead_letters(SHOP).await.unwrap();

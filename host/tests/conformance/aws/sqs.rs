@@ -3,7 +3,7 @@
 //! several messages of one group are handed out at once; a call whose client has gone away is answered all the same.
 
 use async_trait::async_trait;
-use host_core::{clock::SharedEnv, storage::StoreError};
+use host_core::{clock::SharedClock, storage::StoreError};
 use host_storage_aws::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -104,16 +104,16 @@ impl Drop for Call<'_> {
 
 pub(crate) struct Model {
     queues: Mutex<BTreeMap<String, Fifo>>,
-    env: SharedEnv,
+    clock: SharedClock,
     redeliveries: AtomicU64,
     refused_handles: AtomicU64,
 }
 
 impl Model {
-    pub(crate) fn new(env: SharedEnv) -> Self {
+    pub(crate) fn new(clock: SharedClock) -> Self {
         Self {
             queues: Mutex::default(),
-            env,
+            clock,
             redeliveries: AtomicU64::new(0),
             refused_handles: AtomicU64::new(0),
         }
@@ -130,11 +130,11 @@ impl Model {
     }
 
     fn of<T>(&self, url: &str, work: impl FnOnce(&mut Fifo, Timestamp) -> T) -> Option<T> {
-        let now = self.env.now();
+        let now = self.clock.now();
         let mut queues = self.queues.lock().unwrap();
         let fifo = queues.get_mut(url)?;
         let done = work(fifo, now);
-        fifo.answer_abandoned(now, || self.env.random());
+        fifo.answer_abandoned(now, || self.clock.random());
         Some(done)
     }
 }
@@ -193,17 +193,17 @@ impl QueueService for Model {
         url: &str,
         request: &ReceiveRequest,
     ) -> Result<Option<Vec<Incoming>>, StoreError> {
-        let until = self.env.now() + request.wait_time;
+        let until = self.clock.now() + request.wait_time;
         let mut call = Call { model: self, url, request, until, is_answered: false };
         loop {
-            let received = self.of(url, |fifo, now| fifo.hand_out(request, now, || self.env.random()));
-            if received.as_ref().is_none_or(|received| !received.is_empty()) || self.env.now() >= until {
+            let received = self.of(url, |fifo, now| fifo.hand_out(request, now, || self.clock.random()));
+            if received.as_ref().is_none_or(|received| !received.is_empty()) || self.clock.now() >= until {
                 call.is_answered = true;
                 let again = received.iter().flatten().filter(|incoming| incoming.receive_count > 1);
                 self.redeliveries.fetch_add(again.count() as u64, Relaxed);
                 return Ok(received);
             }
-            self.env.sleep(Duration::from_secs(4).min(request.wait_time)).await;
+            self.clock.sleep(Duration::from_secs(4).min(request.wait_time)).await;
         }
     }
 

@@ -3,14 +3,14 @@
 use super::{needs_dynoxide::Dynoxide, plant, wait};
 use crate::{
     checks::{checks_of_chunks, checks_of_stores},
-    clock::Clock,
+    clock::VirtualClock,
     embedded::embedded,
     make::Backend,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::QueueAttributeName;
-use host_core::clock::{Env, SharedEnv};
+use host_core::clock::{Clock, SharedClock};
 use host_core::storage::Storage;
 use host_storage_aws::{Aws, AwsConfig, Clients, Dynamo};
 use jiff::Timestamp;
@@ -20,14 +20,14 @@ use xtask::ministack::Ministack;
 
 /// A clock that moves the server's too.
 #[derive(Debug)]
-struct SharedClock {
-    clock: Clock,
+struct ServerClock {
+    clock: VirtualClock,
     start: Timestamp,
     server: Arc<Ministack>,
 }
 
 #[async_trait::async_trait]
-impl Env for SharedClock {
+impl Clock for ServerClock {
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -84,23 +84,23 @@ fn backend(dynoxide: Option<Dynoxide>) -> Backend {
     let folder = tempfile::tempdir().unwrap();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let server = Arc::new(Ministack::start(target, folder.path()).unwrap());
-    let clock = Clock::new(1);
+    let clock = VirtualClock::new(1);
     let start = clock.now();
-    let env: SharedEnv = Arc::new(SharedClock { clock, start, server: server.clone() });
+    let clock: SharedClock = Arc::new(ServerClock { clock, start, server: server.clone() });
     let clients = clients(server.url(), dynoxide.as_ref().map_or(server.url(), Dynoxide::url));
     let config = AwsConfig {
         env: "test".to_owned(),
         endpoint_url: Some(server.url().to_owned()),
         ..AwsConfig::default()
     };
-    let aws = Aws::new(clients.clone(), &config, env.clone());
+    let aws = Aws::new(clients.clone(), &config, clock.clone());
     wait(aws.bootstrap()).unwrap();
     let embedded = embedded();
     Backend {
         stores: aws.stores(),
         index: embedded.index,
         catalog: None,
-        env,
+        clock,
         plant_settings: |backend, index_name, json| {
             let keep = backend.keep.downcast_ref::<Keep>().unwrap();
             let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());

@@ -3,7 +3,7 @@
 use super::{
     MONTH,
     redrive::{Frail, Mishap, quarantined},
-    simulation::VirtualEnv,
+    simulation::VirtualClock,
     sqs,
     table::Model,
 };
@@ -12,7 +12,7 @@ use crate::{
     make::{MINUTE, chunk, claim, complete, processed, seal},
 };
 use host_core::{
-    clock::SharedEnv,
+    clock::SharedClock,
     model::{Job, JobStatus},
     storage::{Claim, Delivery, JobSnapshot, Jobs, Queue},
 };
@@ -23,7 +23,7 @@ const BOUND: Duration = Duration::from_secs(3600);
 
 /// A sealed job whose messages nobody has sent.
 struct Ward {
-    env: SharedEnv,
+    clock: SharedClock,
     table: Arc<Model>,
     queue: Arc<dyn Queue>,
     jobs: Arc<dyn Jobs>,
@@ -32,14 +32,14 @@ struct Ward {
 
 impl Ward {
     async fn new(chunks: u32) -> Self {
-        let env: SharedEnv = Arc::new(VirtualEnv::new(1));
+        let clock: SharedClock = Arc::new(VirtualClock::new(1));
         let table = Arc::new(Model::default());
-        let queues = Arc::new(sqs::Model::new(env.clone()));
-        let job = Job { created_at: env.now(), ..embedded().job("shop") };
+        let queues = Arc::new(sqs::Model::new(clock.clone()));
+        let job = Job { created_at: clock.now(), ..embedded().job("shop") };
         let ward = Self {
-            queue: queue_on(queues, Names::new("test", None), env.clone()),
-            jobs: jobs_on(table.clone(), env.clone(), MONTH),
-            env,
+            queue: queue_on(queues, Names::new("test", None), clock.clone()),
+            jobs: jobs_on(table.clone(), clock.clone(), MONTH),
+            clock,
             table,
             job,
         };
@@ -53,12 +53,12 @@ impl Ward {
 
     /// Another process's jobs, which lose a call.
     fn frail(&self, mishap: Mishap) -> Arc<dyn Jobs> {
-        jobs_on(Frail::new(self.table.clone(), mishap), self.env.clone(), MONTH)
+        jobs_on(Frail::new(self.table.clone(), mishap), self.clock.clone(), MONTH)
     }
 
     async fn sweep(&self) -> Swept {
         let (table, queue) = (self.table.clone() as Arc<dyn Table>, self.queue.clone());
-        sweeper_on(table, queue, self.env.clone(), MONTH, BOUND).sweep().await.unwrap()
+        sweeper_on(table, queue, self.clock.clone(), MONTH, BOUND).sweep().await.unwrap()
     }
 
     async fn received(&self) -> Option<Delivery> {
@@ -83,10 +83,10 @@ fn sent(sent: u32) -> Swept {
 #[tokio::test(start_paused = true)]
 async fn a_chunk_that_was_never_sent_is_sent_when_it_has_waited_long_enough() {
     let ward = Ward::new(2).await;
-    ward.env.sleep(BOUND - MINUTE).await;
+    ward.clock.sleep(BOUND - MINUTE).await;
     assert_eq!(ward.sweep().await, Swept::default());
     assert!(ward.received().await.is_none());
-    ward.env.sleep(MINUTE).await;
+    ward.clock.sleep(MINUTE).await;
     assert_eq!(ward.sweep().await, sent(2));
     assert_eq!(ward.sweep().await, Swept::default(), "only once in a while");
     for seq in 0..2 {
@@ -105,9 +105,9 @@ async fn a_chunk_of_a_dead_worker_whose_message_is_gone_is_sent_again() {
     let delivery = ward.received().await.unwrap();
     let lease = claim(&*ward.jobs, &ward.job.id, 0).await;
     assert!(ward.queue.ack(&delivery.receipt).await.unwrap());
-    ward.env.sleep(BOUND).await;
+    ward.clock.sleep(BOUND).await;
     assert_eq!(ward.sweep().await, Swept::default(), "its lease has not run out for long");
-    ward.env.sleep(MINUTE).await;
+    ward.clock.sleep(MINUTE).await;
     assert!(ward.received().await.is_none());
     assert_eq!(ward.sweep().await, sent(1));
     assert!(ward.received().await.is_some());
@@ -119,7 +119,7 @@ async fn a_chunk_of_a_dead_worker_whose_message_is_gone_is_sent_again() {
 async fn a_half_completed_chunk_whose_worker_died_is_counted() {
     let ward = Ward::new(1).await;
     ward.complete_by_half(0, 1).await;
-    ward.env.sleep(BOUND * 24).await;
+    ward.clock.sleep(BOUND * 24).await;
     assert_eq!((ward.now().await.status, ward.now().await.completed_chunks), (JobStatus::InProgress, 0));
     let id = ward.job.id.clone();
     assert_eq!(ward.sweep().await, Swept { completed: 1, ended: vec![id], ..Swept::default() });
@@ -133,7 +133,7 @@ async fn an_end_that_no_process_noticed_is_found() {
     for update in [2, 3] {
         let ward = Ward::new(1).await;
         ward.complete_by_half(0, update).await;
-        ward.env.sleep(BOUND * 24).await;
+        ward.clock.sleep(BOUND * 24).await;
         assert_eq!((ward.now().await.status, ward.now().await.completed_chunks), (JobStatus::InProgress, 1));
         let id = ward.job.id.clone();
         assert_eq!(ward.sweep().await, Swept { ended: vec![id], ..Swept::default() });
@@ -164,10 +164,10 @@ async fn one_of_many_sweeps_in_an_interval() {
     let ward = Ward::new(0).await;
     let due = async || {
         let (table, queue) = (ward.table.clone() as Arc<dyn Table>, ward.queue.clone());
-        sweeper_on(table, queue, ward.env.clone(), MONTH, BOUND).is_due(MINUTE).await.unwrap()
+        sweeper_on(table, queue, ward.clock.clone(), MONTH, BOUND).is_due(MINUTE).await.unwrap()
     };
     assert_eq!([due().await, due().await, due().await], [true, false, false]);
-    ward.env.sleep(MINUTE).await;
+    ward.clock.sleep(MINUTE).await;
     assert_eq!([due().await, due().await], [true, false]);
 }
 
@@ -176,18 +176,18 @@ async fn a_dead_ingest_is_told_and_taken_over() {
     let ward = Ward::new(0).await;
     let job = Job { id: host_core::model::JobId::new("open").unwrap(), ..ward.job.clone() };
     ward.jobs.create(&job).await.unwrap();
-    let begin = || acquire_ingest_on(ward.table.clone(), ward.env.clone(), MONTH, &job, MINUTE);
+    let begin = || acquire_ingest_on(ward.table.clone(), ward.clock.clone(), MONTH, &job, MINUTE);
     let first = begin().await.unwrap();
-    ward.env.sleep(BOUND).await;
+    ward.clock.sleep(BOUND).await;
     assert_eq!(ward.sweep().await, Swept::default(), "it lives");
     let waiting = tokio::time::timeout(BOUND, begin()).await;
     assert!(waiting.is_err() && !first.lost().is_cancelled(), "the living keeps others away");
     drop(first);
-    let died_at = ward.env.now();
+    let died_at = ward.clock.now();
     let _second = begin().await.unwrap();
-    let waited = ward.env.now().duration_since(died_at).unsigned_abs();
+    let waited = ward.clock.now().duration_since(died_at).unsigned_abs();
     assert!(waited >= MINUTE / 2 && waited <= MINUTE * 2, "{waited:?}");
     drop(_second);
-    ward.env.sleep(MINUTE * 2).await;
+    ward.clock.sleep(MINUTE * 2).await;
     assert_eq!(ward.sweep().await, Swept { abandoned: vec![job.id.clone()], ..Swept::default() });
 }

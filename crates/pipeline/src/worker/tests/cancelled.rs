@@ -16,10 +16,10 @@ async fn work_5_seconds(bench: &Bench, of_all: bool) -> i64 {
             bench.worker.run(SHOP, Until::Cancelled, &cancel).await
         }
     };
-    let started = bench.env.now();
+    let started = bench.clock.now();
     let (worked, ()) = tokio::join!(work, stop);
     worked.unwrap();
-    bench.env.now().duration_since(started).as_secs()
+    bench.clock.now().duration_since(started).as_secs()
 }
 
 #[tokio::test(start_paused = true)]
@@ -33,10 +33,10 @@ async fn what_lasts_beyond_the_shutdown_timeout_is_requeued_uncounted() {
         assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 1);
         assert_eq!(bench.claim(&id, Duration::ZERO).await.attempts, 1, "of all: {of_all}");
         // The next worker has it at once.
-        let started = bench.env.now();
+        let started = bench.clock.now();
         let job = bench.run(&id).await.unwrap();
         assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
-        assert!(bench.env.now().duration_since(started).as_secs() < 2);
+        assert!(bench.clock.now().duration_since(started).as_secs() < 2);
     }
 }
 

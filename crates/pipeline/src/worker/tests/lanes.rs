@@ -128,15 +128,15 @@ async fn work(lanes: u16, updates: u32) -> (Duration, BTreeMap<DocumentId, Vec<u
     let rules = Arc::new(Rules(bench.worker.version.manifest().clone()));
     let settings = WorkerSettings { concurrency: lanes.into(), ..bench.worker.settings };
     let worker =
-        Worker::new(bench.stores.clone(), index.clone(), rules.clone(), rules, bench.env.clone(), settings);
+        Worker::new(bench.stores.clone(), index.clone(), rules.clone(), rules, bench.clock.clone(), settings);
     let chunks = chunks(lanes, updates);
     let texts = chunks.iter().map(|chunk| (chunk.operation, std::str::from_utf8(&chunk.bytes).unwrap()));
     let texts: Vec<_> = texts.collect();
     let in_lanes: Vec<u16> = chunks.iter().map(|chunk| chunk.lane).collect();
     let id = bench.publish_in(SHOP, "job", &texts, &in_lanes).await;
-    let started = bench.env.now();
+    let started = bench.clock.now();
     Arc::new(worker).run(SHOP, Until::JobEnds(id.clone()), &CancellationToken::new()).await.unwrap();
-    let took = bench.env.now().duration_since(started).unsigned_abs();
+    let took = bench.clock.now().duration_since(started).unsigned_abs();
     let job = bench.stores.jobs.get(&id).await.unwrap().unwrap();
     let expected = super::counts(u64::from(PRODUCTS + updates));
     assert_eq!((job.status, job.counts), (JobStatus::Completed, expected));

@@ -59,7 +59,7 @@ async fn a_chunk_that_crashes_its_workers_is_quarantined() {
     for attempt in 1..=20 {
         // Each claim's worker dies, and its lease expires.
         assert_eq!(bench.claim(&id, Duration::from_secs(1)).await.attempts, attempt);
-        bench.env.sleep(Duration::from_secs(2)).await;
+        bench.clock.sleep(Duration::from_secs(2)).await;
     }
     let job = bench.run(&id).await.unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Failed, Counts { failed: 2, ..Counts::default() }));

@@ -52,7 +52,7 @@ async fn an_update_that_is_tried_again_counts_as_it_did() {
     let job = bench.stores.jobs.get(&id).await.unwrap().unwrap().job;
     let chunk = bench.chunk(&id).await;
     crate::worker::chunk::handle(&bench.worker, &job, &chunk).await.unwrap();
-    bench.env.sleep(Duration::from_secs(2)).await;
+    bench.clock.sleep(Duration::from_secs(2)).await;
     let job = bench.run(&id).await.unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(1)));
     assert_eq!(bench.index.writes.load(Relaxed), 2, "one for the documents, one for the update");
