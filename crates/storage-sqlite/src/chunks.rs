@@ -138,7 +138,7 @@ impl Folder {
             Ok(_) => Put::Created,
             Err(lost) if lost.error.kind() == ErrorKind::AlreadyExists => match compare(path, bytes)? {
                 Some(put) => put,
-                // Somebody else put it and removed it again, or the path is a folder.
+                // Another process put it and removed it again, or the path is a folder.
                 None => return at(path, Err(lost.error)),
             },
             Err(lost) => return at(path, Err(lost.error)),

@@ -8,7 +8,7 @@ use host_core::{
 };
 use std::time::Duration;
 
-async fn snapshot(backend: &Backend, id: &JobId) -> JobSnapshot {
+pub(crate) async fn snapshot(backend: &Backend, id: &JobId) -> JobSnapshot {
     backend.stores.jobs.get(id).await.unwrap().unwrap()
 }
 
@@ -434,92 +434,6 @@ pub(crate) async fn a_chunk_is_read_as_it_was_added(backend: &Backend) {
     jobs.add_chunk(&added).await.unwrap();
     assert_eq!(jobs.chunk(&job.id, 0).await.unwrap(), Some(added));
     assert_eq!(jobs.chunk(&job.id, 1).await.unwrap(), None);
-}
-
-/// All ten items of a chunk failed.
-fn quarantined() -> ChunkOutcome {
-    ChunkOutcome {
-        counts: Counts { failed: 10, ..Counts::default() },
-        report: Some("reports/given-up".to_owned()),
-        samples: vec![entry(Class::Failed, "It differs.")],
-        quarantined: Some(QuarantineReason::new("bad-checksum", "It differs.")),
-    }
-}
-
-pub(crate) async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(backend: &Backend) {
-    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
-    jobs.seal(&job.id, &seal(2)).await.unwrap();
-    complete(&**jobs, &job.id, 0, &processed(10)).await;
-    let old = claim(&**jobs, &job.id, 1).await;
-    assert!(jobs.complete(&old, &quarantined()).await.unwrap());
-    let failed = snapshot(backend, &job.id).await;
-    assert_eq!((failed.status, failed.counts.failed, failed.samples.len()), (JobStatus::Failed, 10, 1));
-    assert_eq!(jobs.reports(&job.id).await.unwrap(), ["reports/given-up"]);
-
-    // Neither a chunk that was written, nor one that is not there, nor one that was never redriven so often.
-    for (seq, redrive_count) in [(0, 0), (7, 0), (1, 1)] {
-        assert_eq!(jobs.redrive(&job.id, seq, redrive_count).await.unwrap(), None);
-    }
-    assert_eq!(snapshot(backend, &job.id).await, failed);
-    for _ in 0..2 {
-        assert_eq!(jobs.redrive(&job.id, 1, 0).await.unwrap(), Some(1));
-        let open = snapshot(backend, &job.id).await;
-        assert_eq!((open.status, open.ended_at, open.completed_chunks), (JobStatus::InProgress, None, 1));
-        assert_eq!(open.counts, Counts { processed: 10, ..Counts::default() });
-        assert_eq!((open.samples, jobs.reports(&job.id).await.unwrap()), (vec![], vec![]));
-    }
-    // The worker that quarantined it is late.
-    assert!(!jobs.complete(&old, &quarantined()).await.unwrap());
-    let new = claim(&**jobs, &job.id, 1).await;
-    assert_eq!((new.attempts, new.redrive_count, &new.first_error), (1, 1, &None));
-    assert!(new.fencing_token > old.fencing_token);
-    assert_eq!(jobs.redrive(&job.id, 1, 0).await.unwrap(), Some(1), "it may be sent again");
-    assert!(jobs.complete(&new, &processed(10)).await.unwrap());
-    let ended = snapshot(backend, &job.id).await;
-    assert_eq!((ended.status, ended.completed_chunks), (JobStatus::Completed, 2));
-    assert_eq!(ended.counts, Counts { processed: 20, ..Counts::default() });
-    assert_eq!((ended.samples.as_slice(), ended.ended_at), (&[][..], Some(backend.clock.now())));
-    for redrive_count in 0..2 {
-        assert_eq!(jobs.redrive(&job.id, 1, redrive_count).await.unwrap(), None);
-    }
-    assert_eq!(snapshot(backend, &job.id).await, ended);
-}
-
-pub(crate) async fn a_chunk_is_quarantined_and_redriven_again_and_again(backend: &Backend) {
-    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
-    jobs.seal(&job.id, &seal(1)).await.unwrap();
-    for redrive_count in 0..3 {
-        complete(&**jobs, &job.id, 0, &quarantined()).await;
-        let failed = snapshot(backend, &job.id).await;
-        assert_eq!((failed.status, failed.counts.failed, failed.samples.len()), (JobStatus::Failed, 10, 1));
-        assert_eq!(jobs.reports(&job.id).await.unwrap().len(), 1);
-        assert_eq!(jobs.redrive(&job.id, 0, redrive_count).await.unwrap(), Some(redrive_count + 1));
-        assert_eq!(snapshot(backend, &job.id).await.counts, Counts::default());
-    }
-    complete(&**jobs, &job.id, 0, &processed(10)).await;
-    let ended = snapshot(backend, &job.id).await;
-    assert_eq!((ended.status, ended.counts.processed, ended.counts.failed), (JobStatus::Completed, 10, 0));
-}
-
-pub(crate) async fn a_chunk_that_was_not_quarantined_is_only_sent_again(backend: &Backend) {
-    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
-    let redrive = async || jobs.redrive(&job.id, 0, 0).await.unwrap();
-    assert_eq!(redrive().await, Some(0), "pending");
-    let lease = claim(&**jobs, &job.id, 0).await;
-    assert_eq!(redrive().await, Some(0), "running");
-    assert!(jobs.complete(&lease, &quarantined()).await.unwrap(), "it is still its holder's");
-    assert_eq!(snapshot(backend, &job.id).await.counts.failed, 10);
-}
-
-pub(crate) async fn a_job_that_ended_without_a_seal_stays_ended(backend: &Backend) {
-    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
-    complete(&**jobs, &job.id, 0, &quarantined()).await;
-    assert!(jobs.cancel(&job.id, "enough").await.unwrap());
-    assert_eq!(jobs.redrive(&job.id, 0, 0).await.unwrap(), Some(1));
-    complete(&**jobs, &job.id, 0, &processed(10)).await;
-    let ended = snapshot(backend, &job.id).await;
-    assert_eq!((ended.status, ended.counts.processed), (JobStatus::Failed, 10));
-    assert_eq!(ended.error_message.as_deref(), Some("enough"));
 }
 
 pub(crate) async fn the_first_error_stays_with_a_chunk(backend: &Backend) {

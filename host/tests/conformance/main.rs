@@ -22,5 +22,6 @@ mod postgres;
 mod processes;
 mod properties;
 mod queue;
+mod redrive;
 mod settings;
 mod speed;

@@ -90,7 +90,7 @@ struct ScriptedIndex {
 }
 
 impl ScriptedIndex {
-    /// Whether somebody else has just written this document.
+    /// Whether another writer has just written this document.
     fn is_overtaken(&self, documents: &mut Documents, id: &DocumentId) -> bool {
         let is_next = || self.overtakers.lock().unwrap().pop_front();
         let Some(v) = (id.as_str() == "1").then(is_next).flatten() else { return false };
