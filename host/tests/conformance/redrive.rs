@@ -51,7 +51,7 @@ pub(crate) async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(back
     let ended = snapshot(backend, &job.id).await;
     assert_eq!((ended.status, ended.completed_chunks), (JobStatus::Completed, 2));
     assert_eq!(ended.counts, Counts { processed: 20, ..Counts::default() });
-    assert_eq!((ended.samples.as_slice(), ended.ended_at), (&[][..], Some(backend.env.now())));
+    assert_eq!((ended.samples.as_slice(), ended.ended_at), (&[][..], Some(backend.clock.now())));
     for redrive_count in 0..2 {
         assert_eq!(jobs.redrive(&job.id, 1, redrive_count).await.unwrap(), None);
     }
