@@ -118,7 +118,7 @@ probes() {
       (cd "$work/jco" && npm install --silent --no-fund --no-audit)
       local tools=$work/jco/node_modules/.bin
       probe javascript starlingmonkey \
-        "$tools/componentize-js" probe.js --wit wit --world-name project --out starlingmonkey.wasm
+        "$tools/jco" componentize probe.js --wit wit --world-name project --disable http --out starlingmonkey.wasm
       probe javascript quickjs "$tools/jco" componentize probe.js --wit wit --world-name project \
         --backend quickjs --backend-qjs-disable-async --out quickjs.wasm ;;
     python)

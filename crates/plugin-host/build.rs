@@ -24,13 +24,15 @@ const NOT_FOR_GUESTS: [&str; 7] = [
 fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
     let workspace = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..");
-    for input in ["guest-validate", "wit", "Cargo.toml", "Cargo.lock", ".cargo"] {
+    for input in
+        ["plugins/default-validator", "crates/index-rules", "wit", "Cargo.toml", "Cargo.lock", ".cargo"]
+    {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
 
     let wasm = build_guest(&workspace, &out_dir.join("guest"))?;
-    fs::copy(&wasm, out_dir.join("guest_validate.wasm"))?;
+    fs::copy(&wasm, out_dir.join("default_validator.wasm"))?;
     Ok(())
 }
 
@@ -39,7 +41,16 @@ fn build_guest(workspace: &Path, target_dir: &Path) -> Result<PathBuf, Box<dyn E
     let mut cargo = Command::new(env::var("CARGO")?);
     cargo
         .current_dir(workspace)
-        .args(["build", "--quiet", "--package", "guest-validate", "--profile", "guest", "--target", TARGET])
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "default-validator",
+            "--profile",
+            "guest",
+            "--target",
+            TARGET,
+        ])
         .arg("--target-dir")
         .arg(target_dir);
     for name in NOT_FOR_GUESTS {
@@ -55,7 +66,7 @@ fn build_guest(workspace: &Path, target_dir: &Path) -> Result<PathBuf, Box<dyn E
         } else {
             String::new()
         };
-        return Err(format!("the bundled plug-in guest-validate does not build:\n{said}{help}").into());
+        return Err(format!("the bundled plug-in default-validator does not build:\n{said}{help}").into());
     }
-    Ok(target_dir.join(TARGET).join("guest").join("guest_validate.wasm"))
+    Ok(target_dir.join(TARGET).join("guest").join("default_validator.wasm"))
 }

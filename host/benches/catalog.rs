@@ -8,7 +8,7 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     clock::RealEnv,
-    index::{Index, Outcome, Over, Target, Write},
+    index::{Index, Outcome, Precondition, WriteTarget, Write},
     model::{Document, DocumentId, Secret},
 };
 use host_index_catalog::{Bounds, Catalog};
@@ -64,8 +64,8 @@ async fn empty_catalog(url: &str) -> Result<Catalog, Failed> {
     Ok(catalog)
 }
 
-fn target(job_id: &str) -> Target {
-    Target {
+fn target(job_id: &str) -> WriteTarget {
+    WriteTarget {
         shop_id: "bench.myshopify.com".to_owned(),
         index_name: "bench".to_owned(),
         job_id: job_id.to_owned(),
@@ -79,7 +79,7 @@ fn chunks(path: &str) -> Result<Vec<Vec<Write>>, Failed> {
     for line in text.lines() {
         let document = Document::from_line(line)?;
         let content_hash = host_core::model::Digest::of(line.as_bytes()).to_string();
-        writes.push(Write { document, version: Map::new(), content_hash, over: Over::Anything });
+        writes.push(Write { document, version: Map::new(), content_hash, precondition: Precondition::None });
     }
     Ok(writes.chunks(CHUNK).map(<[Write]>::to_vec).collect())
 }
@@ -111,7 +111,7 @@ async fn timed(work: impl Future<Output = Result<(), Failed>>) -> Result<f64, Fa
 
 async fn write_all(
     catalog: &Catalog,
-    target: &Target,
+    target: &WriteTarget,
     chunks: &[Vec<Write>],
     lanes: usize,
 ) -> Result<(), Failed> {
@@ -126,7 +126,7 @@ async fn write_all(
 /// What a worker does with documents that have not changed.
 async fn see_all(
     catalog: &Catalog,
-    target: &Target,
+    target: &WriteTarget,
     chunks: &[Vec<Write>],
     lanes: usize,
 ) -> Result<(), Failed> {
@@ -134,7 +134,7 @@ async fn see_all(
         let ids: Vec<DocumentId> = chunk.iter().map(|write| write.document.id.clone()).collect();
         let stored = catalog.stored(target, &ids).await?;
         assert!(stored.iter().all(Option::is_some), "all documents are there");
-        catalog.touch(target, &ids).await?;
+        catalog.mark_seen(target, &ids).await?;
         Ok::<_, Failed>(())
     };
     stream::iter(chunks).map(see).buffer_unordered(lanes).try_collect().await

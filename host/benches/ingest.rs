@@ -6,6 +6,7 @@
 
 use cpu_time::ProcessTime;
 use futures::{StreamExt, stream};
+use host_core::storage::Storage;
 use host_core::{
     clock::RealEnv,
     model::{Digest, Job, JobId, Operation, Product, SameVersion},
@@ -15,7 +16,7 @@ use host_export::{Export, Item, Options};
 use host_pipeline::ingest::{
     chunk::ChunkBounds,
     reader,
-    run::{IngestSettings, Published, ingest},
+    run::{IngestProgress, IngestSettings, ingest},
 };
 use host_plugin_host::{Configs, Plugins, Role, Settings};
 use host_storage_sqlite::Embedded;
@@ -111,10 +112,18 @@ fn whole(export: &str, plugin: &str, threads: usize) {
         let open = Export::open(&[export.to_owned()], options).expect("the export opens");
         let plan = open.scan(&transform.manifest().grouping).expect("the export is readable");
         let reads = reader::start(plan, settings.batches);
-        ingest(&stores, &job, &transform, settings, reads, &Published::default(), &CancellationToken::new())
-            .await
-            .expect("the ingest ends")
-            .expect("nobody cancels it")
+        ingest(
+            &stores,
+            &job,
+            &transform,
+            settings,
+            reads,
+            &IngestProgress::default(),
+            &CancellationToken::new(),
+        )
+        .await
+        .expect("the ingest ends")
+        .expect("nobody cancels it")
     });
     println!("{} {} {}", started.elapsed().as_secs_f64(), seal.source.products, seal.total_items);
 }
@@ -130,7 +139,7 @@ fn job(plugins: &Plugins) -> Job {
         plugin: plugins.plugin_ref(Role::Transform).expect("the plug-in transforms"),
         fingerprint: Digest::of(b"bench"),
         sources: vec![Path::new("export").display().to_string()],
-        target: "catalog".to_owned(),
+        target: "catalog".into(),
         same_version: SameVersion::Conflict,
         full: false,
     }

@@ -10,7 +10,7 @@ use cpu_time::ProcessTime;
 use futures::StreamExt;
 use host_core::{
     clock::RealEnv,
-    index::{Index, Outcome, Over, Target, Write},
+    index::{Index, Outcome, Precondition, WriteTarget, Write},
     model::{Document, IndexSettings},
     storage::{Settings, StoreError},
 };
@@ -75,7 +75,7 @@ fn batches(path: &str) -> Vec<Vec<Write>> {
             document: Document::from_line(line).expect("a document a line"),
             version: Map::new(),
             content_hash: "0".repeat(64),
-            over: Over::Anything,
+            precondition: Precondition::None,
         })
         .collect();
     writes.chunks(BATCH).map(<[Write]>::to_vec).collect()
@@ -83,7 +83,7 @@ fn batches(path: &str) -> Vec<Vec<Write>> {
 
 /// Writes everything and returns how many documents that were.
 async fn write_all(marqo: &Marqo, batches: &[Vec<Write>]) -> usize {
-    let target = Target {
+    let target = WriteTarget {
         shop_id: "bench.myshopify.com".to_owned(),
         index_name: "bench".to_owned(),
         job_id: "bench".to_owned(),

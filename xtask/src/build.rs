@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the plug-ins and the host.
+//! `cargo xtask build`: builds the plug-ins and the host.
 
 use crate::command::{Step, headline};
 use crate::toolchain::{WASM_TARGET, ensure_target};
@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 
 /// Package and file name of each plug-in.
-const PLUGINS: [(&str, &str); 2] = [("guest-transform", "shopify.wasm"), ("guest-validate", "validate.wasm")];
+const PLUGINS: [(&str, &str); 2] =
+    [("shopify-plugin", "shopify.wasm"), ("default-validator", "validate.wasm")];
 
 pub(crate) fn run() -> Result<()> {
     plugins()?;
@@ -27,7 +28,7 @@ pub(crate) fn plugins() -> Result<()> {
     step.run()?;
     let built = target_dir()?.join(WASM_TARGET).join("guest");
     let plugins = plugins_dir()?;
-    fs::create_dir_all(&plugins).with_context(|| format!("{} cannot be made", plugins.display()))?;
+    fs::create_dir_all(&plugins).with_context(|| format!("cannot create {}", plugins.display()))?;
     for (package, file) in PLUGINS {
         let from = built.join(package.replace('-', "_")).with_extension("wasm");
         let bytes = copy_atomically(&from, &plugins.join(file))?;
@@ -42,15 +43,15 @@ pub(crate) fn host() -> Result<()> {
     Step::cargo("building the host").words("build --release -p host").run()
 }
 
-/// Copies so that a host that loads the plug-in at this moment gets the old file or the new one. A file with the same
-/// bytes is left alone, so that what depends on it is not built again.
+/// Copies atomically, so that a host that loads the plug-in meanwhile gets the old file or the new one. An identical file
+/// is not touched, so that crates that depend on it are not rebuilt. Returns the size in bytes.
 fn copy_atomically(from: &Path, to: &Path) -> Result<usize> {
-    let bytes = fs::read(from).with_context(|| format!("{} cannot be read", from.display()))?;
-    if fs::read(to).is_ok_and(|present| present == bytes) {
+    let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if fs::read(to).is_ok_and(|existing| existing == bytes) {
         return Ok(bytes.len());
     }
-    let unfinished = to.with_extension(format!("{}.tmp", std::process::id()));
-    fs::write(&unfinished, &bytes).with_context(|| format!("{} cannot be written", unfinished.display()))?;
-    fs::rename(&unfinished, to).with_context(|| format!("{} cannot be replaced", to.display()))?;
+    let temp = to.with_extension(format!("{}.tmp", std::process::id()));
+    fs::write(&temp, &bytes).with_context(|| format!("cannot write {}", temp.display()))?;
+    fs::rename(&temp, to).with_context(|| format!("cannot replace {}", to.display()))?;
     Ok(bytes.len())
 }

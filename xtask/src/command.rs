@@ -1,4 +1,4 @@
-//! Running other programs, so that a reader of the output can repeat each step by hand.
+//! Runs other programs and shows each command line, so that it can be repeated by hand.
 
 use anyhow::Result;
 use std::ffi::OsStr;
@@ -9,10 +9,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::thread;
 
-/// A step that did not work.
+/// A failed step.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// What happened, to which step.
+    /// What happened to which step.
     pub(crate) what: String,
     /// What to do about it.
     pub(crate) help: Option<String>,
@@ -32,7 +32,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// A program to be run from the root of the repository, without standard input.
+/// A program to run from the root of the repository, without standard input.
 #[derive(Debug)]
 pub(crate) struct Step {
     what: &'static str,
@@ -48,21 +48,21 @@ impl Step {
         Self { what, help: None, command }
     }
 
-    /// The cargo that runs this task, as if it was typed. What the outer cargo says of this package would look like a change
-    /// to build scripts that watch it, and all that stands on them would be built again.
+    /// The cargo that runs this task, without the variables that it sets for this package: build scripts that watch them
+    /// would run again, and everything that depends on them would be rebuilt.
     pub(crate) fn cargo(what: &'static str) -> Self {
         let mut step = Self::new(what, std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         for (name, _) in std::env::vars_os() {
-            let of_package =
+            let is_package_variable =
                 |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-            if name.to_str().is_some_and(of_package) {
+            if name.to_str().is_some_and(is_package_variable) {
                 step.command.env_remove(name);
             }
         }
         step
     }
 
-    /// Arguments without blanks in them, as one would type them.
+    /// Adds arguments without blanks, separated by blanks.
     pub(crate) fn words(mut self, words: &str) -> Self {
         self.command.args(words.split_whitespace());
         self
@@ -73,7 +73,7 @@ impl Step {
         self
     }
 
-    /// Any argument, blanks included.
+    /// Adds one argument of any content.
     pub(crate) fn argument(mut self, argument: &OsStr) -> Self {
         self.command.arg(argument);
         self
@@ -84,7 +84,7 @@ impl Step {
         self
     }
 
-    /// Lets the program use only the first `cores` cores.
+    /// Restricts the program to the first `cores` cores.
     pub(crate) fn cores(self, cores: usize) -> Self {
         let mut command = Command::new("taskset");
         command.current_dir(crate::workspace::root()).stdin(Stdio::null());
@@ -105,7 +105,7 @@ impl Step {
         self
     }
 
-    /// Runs the program with its output shown. Fails unless it ends with exit code 0.
+    /// Runs the program and shows its output. Fails unless the exit code is 0.
     pub(crate) fn run(mut self) -> Result<()> {
         eprintln!("$ {}", self.text());
         let status = self.command.status();
@@ -117,7 +117,7 @@ impl Step {
         Err(Failure { what, help: self.help }.into())
     }
 
-    /// Like `run`, and hands each line of the program's output to `watch` after showing it.
+    /// Like `run`, and passes each line of the output to `watch` after showing it.
     pub(crate) fn run_watching(mut self, watch: impl FnMut(&str) + Send) -> Result<()> {
         eprintln!("$ {}", self.text());
         let text = self.text();
@@ -125,7 +125,7 @@ impl Step {
             self.command.env("CARGO_TERM_COLOR", "always");
         }
         let started = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let what = match started.and_then(|child| pass_on(child, watch)) {
+        let what = match started.and_then(|child| show_output(child, watch)) {
             Ok(status) if status.success() => return Ok(()),
             Ok(status) => format!("{} failed: `{text}` ended with {status}", self.what),
             Err(error) => format!("{} failed: `{text}` cannot be run: {error}", self.what),
@@ -133,7 +133,7 @@ impl Step {
         Err(Failure { what, help: self.help }.into())
     }
 
-    /// What the program prints on standard output.
+    /// Runs the program and returns its standard output.
     pub(crate) fn output(mut self) -> Result<String> {
         let text = self.text();
         let what = match self.command.stderr(Stdio::inherit()).output() {
@@ -146,14 +146,14 @@ impl Step {
         Err(Failure { what, help: self.help }.into())
     }
 
-    /// Whether the program is there and ends with exit code 0. Shows nothing.
+    /// Whether the program exists and exits with code 0; shows no output.
     pub(crate) fn succeeds(mut self) -> bool {
         self.command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
     fn text(&self) -> String {
         let program = Path::new(self.command.get_program());
-        // A path to cargo or host says less than its name, unless it lies in the repository.
+        // Outside the repository, the name of a program tells more than its path.
         let program = program
             .strip_prefix(crate::workspace::root())
             .unwrap_or_else(|_| program.file_name().map_or(program, Path::new));
@@ -168,8 +168,8 @@ impl Step {
     }
 }
 
-/// Shows both outputs of a program on standard error, line by line, until it ends.
-fn pass_on(mut child: Child, watch: impl FnMut(&str) + Send) -> io::Result<ExitStatus> {
+/// Shows standard output and standard error of a program, line by line, until it ends.
+fn show_output(mut child: Child, watch: impl FnMut(&str) + Send) -> io::Result<ExitStatus> {
     let outputs = [
         child.stdout.take().map(|output| Box::new(output) as Box<dyn Read + Send>),
         child.stderr.take().map(|output| Box::new(output) as Box<dyn Read + Send>),
@@ -192,7 +192,7 @@ fn pass_on(mut child: Child, watch: impl FnMut(&str) + Send) -> io::Result<ExitS
     child.wait()
 }
 
-/// A line that says what comes next.
+/// Prints the title of the next section.
 pub(crate) fn headline(text: &str) {
     eprintln!("\n== {text}");
 }

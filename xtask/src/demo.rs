@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: from a fresh clone to an indexed shop.
+//! `cargo xtask demo`: builds everything and indexes a sample shop.
 
 use crate::command::{Step, headline};
 use crate::marqo_stand_in::MarqoStandIn;
@@ -12,7 +12,7 @@ use xtask::aws_demo::{self, AwsDemo};
 use xtask::sample::{Recipe, Shape};
 
 const SHOP: &str = "demo.myshopify.com";
-/// Every product of it becomes a document or a removal: the job must end COMPLETED.
+/// Every product becomes a document or a removal, so the job must end COMPLETED.
 const SAMPLE: Recipe = Recipe {
     seed: 2_025,
     shape: Shape::Real,
@@ -22,13 +22,13 @@ const SAMPLE: Recipe = Recipe {
     bad_lines: 0.0,
 };
 
-/// Which demo.
+/// Selects a demo.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Many shops on S3, SQS and DynamoDB into a Marqo index, all of them stand-ins on this machine
+    /// Index several shops through S3, SQS and DynamoDB into Marqo, with stand-ins on this machine
     #[arg(long)]
     aws: bool,
-    /// Products of all shops together
+    /// Number of products of all shops together
     #[arg(long, value_name = "N", default_value_t = 20_000, requires = "aws")]
     products: u64,
 }
@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.aws { on_aws(options.products) } else { on_this_machine() }
 }
 
-/// Five shops, three workers; what is left of it are exports, data directories and logs.
+/// Five shops and three workers; leaves exports, data directories and logs behind.
 fn on_aws(products: u64) -> Result<()> {
     const SHOPS: u64 = 5;
     let target = target_dir()?;
@@ -59,10 +59,10 @@ fn on_aws(products: u64) -> Result<()> {
     };
     print!("{}", demo.run()?);
     println!(
-        "\nAll jobs are completed, all items counted, and queues, tables, objects and indexes as they should be."
+        "\nAll jobs are completed, all items are counted, and queues, tables, objects and indexes are as expected."
     );
     println!(
-        "Exports, data directories and logs: {}. docs/aws.md tells how to do the same in AWS.",
+        "Exports, data directories and logs: {}. docs/aws.md explains how to do the same in AWS.",
         show(&folder)
     );
     Ok(())
@@ -94,36 +94,36 @@ fn on_this_machine() -> Result<()> {
         .words(SHOP)
         .words("--data-dir")
         .path(&data)
-        .help("exit code 1: something broke · 2: usage or configuration · 3: conflicts · 4: failed documents")
+        .help("exit code 1: runtime error · 2: usage or configuration · 3: conflicts · 4: failed documents")
         .run()?;
 
     print_next(&host, &plugin, &data);
     Ok(())
 }
 
-/// Says what there is to see.
+/// Prints commands to look at the result.
 fn print_next(host: &Path, plugin: &Path, data: &Path) {
     let document = some_document(host, data).unwrap_or_else(|| "ID".to_owned());
     let (host, plugin, data) = (show(host), show(plugin), show(data));
-    println!("\nThe shop is indexed. Look at it:\n");
+    println!("\nThe shop is indexed. Explore it with:\n");
     println!("  {host} jobs list --data-dir {data}");
     println!("  {host} documents count --data-dir {data}");
     println!("  {host} documents get {document} --data-dir {data}");
     println!("  {host} plugin inspect {plugin}");
+    println!("\nRun the same command again and nothing is written, because every document is unchanged.");
     println!(
-        "\nRun the same command again and nothing is written: every document is already there, unchanged."
+        "docs/guide.md is the user guide; `cargo xtask sample --help` explains how to make larger shops."
     );
-    println!("docs/guide.md tells the rest; `cargo xtask sample --help` makes larger shops.");
 }
 
-/// The id of a document in the index, taken from the listing.
+/// The id of some document in the index.
 fn some_document(host: &Path, data: &Path) -> Option<String> {
     let listing =
         Step::new("listing documents", host).words("documents list --data-dir").path(data).output().ok()?;
     find_document_id(&listing)
 }
 
-/// The first word of the listing that holds the number of a sample product.
+/// The first word in the listing that contains the number of a sample product.
 fn find_document_id(listing: &str) -> Option<String> {
     listing
         .split(|character: char| !character.is_ascii_alphanumeric() && !"._~-".contains(character))
@@ -134,13 +134,13 @@ fn find_document_id(listing: &str) -> Option<String> {
 fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("{} cannot be removed", folder.display()))
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
         }
         _ => Ok(()),
     }
 }
 
-/// A path as one would type it from the root of the repository.
+/// A path relative to the root of the repository.
 fn show(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }

@@ -1,4 +1,4 @@
-//! Rules for the repository that no compiler checks.
+//! Checks rules of the repository that the compiler does not.
 
 use crate::command::{Failure, Step, headline};
 use crate::workspace::root;
@@ -6,81 +6,82 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
 
-/// Larger files do not belong into the history of a repository.
-const MOST_BYTES: u64 = 1_000_000;
-/// Longer files hold more than one concern.
-const MOST_LINES: usize = 600;
-/// Files in which forbidden words are looked for.
+/// Largest file: larger ones do not belong in a Git history.
+const MAX_BYTES: u64 = 1_000_000;
+/// Longest Rust file: longer ones have more than one concern.
+const MAX_LINES: usize = 600;
+/// Extensions of the files that are searched for forbidden words.
 const SOURCES: [&str; 12] = ["rs", "toml", "wit", "sh", "md", "js", "ts", "py", "sql", "html", "css", "yml"];
-/// Finish it or write it down as an issue. In pieces, so that this file keeps its own rule.
+/// Marks of unfinished work, which belongs in an issue. Split, so that this file follows its own rule.
 const FORBIDDEN: [&str; 4] =
     [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("HA", "CK"), concat!("<<<<", "<<< ")];
 
-/// Checks every file that is or could be committed.
+/// Checks all files that Git tracks or would add.
 pub(crate) fn run() -> Result<()> {
     headline("hygiene");
     if !Step::new("looking for git", "git").words("rev-parse --is-inside-work-tree").succeeds() {
-        eprintln!("skipped: this is no git working tree");
+        eprintln!("skipped: not a git working tree");
         return Ok(());
     }
     let files = Step::new("listing the files", "git")
         .words("ls-files -z --cached --others --exclude-standard")
         .output()?;
-    let mut offences = Vec::new();
+    let mut violations = Vec::new();
     let mut checked = 0;
     for file in files.split_terminator('\0') {
         let path = root().join(file);
-        // A deleted file stays listed until the deletion is committed.
+        // Git lists a deleted file until the deletion is staged.
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         if !metadata.is_file() {
             continue;
         }
         checked += 1;
-        if metadata.len() > MOST_BYTES {
-            offences.push(format!("{file}: {} bytes, at most {MOST_BYTES} are allowed", metadata.len()));
+        if metadata.len() > MAX_BYTES {
+            violations.push(format!("{file}: {} bytes; the limit is {MAX_BYTES}", metadata.len()));
             continue;
         }
-        let bytes = fs::read(&path).with_context(|| format!("{file} cannot be read"))?;
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {file}"))?;
         if let Ok(text) = std::str::from_utf8(&bytes) {
-            check_text(file, text, &mut offences);
+            check_text(file, text, &mut violations);
         }
     }
-    if offences.is_empty() {
-        eprintln!("{checked} files are in order");
+    if violations.is_empty() {
+        eprintln!("{checked} files checked");
         return Ok(());
     }
-    for offence in &offences {
-        eprintln!("{offence}");
+    for violation in &violations {
+        eprintln!("{violation}");
     }
     Err(Failure::new(
-        format!("{} breaches of the repository's rules", offences.len()),
-        "cut the file into concerns, finish what is open, or keep large files elsewhere; the rules stand in xtask/src/hygiene.rs",
+        format!("{} violations of the repository's rules", violations.len()),
+        "split the file, finish the work, or keep large files elsewhere; the rules are in xtask/src/hygiene.rs",
     )
     .into())
 }
 
-fn check_text(file: &str, text: &str, offences: &mut Vec<String>) {
+fn check_text(file: &str, text: &str, violations: &mut Vec<String>) {
     let extension = Path::new(file).extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let lines = text.lines().count();
-    if extension == "rs" && lines > MOST_LINES {
-        offences.push(format!("{file}: {lines} lines, at most {MOST_LINES} are allowed"));
+    if extension == "rs" && lines > MAX_LINES {
+        violations.push(format!("{file}: {lines} lines; the limit is {MAX_LINES}"));
     }
     if !SOURCES.contains(&extension) {
         return;
     }
     for (number, line) in text.lines().enumerate() {
         for word in FORBIDDEN.into_iter().filter(|word| contains_word(line, word)) {
-            offences.push(format!("{file}:{}: `{word}`", number + 1));
+            violations.push(format!("{file}:{}: `{word}`", number + 1));
         }
     }
 }
 
-/// Whether `word` stands in `line` with no letter or digit next to it.
+/// Whether `line` contains `word` with no letter or digit next to it.
 fn contains_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(start, _)| {
-        let free = |neighbour: Option<char>| neighbour.is_none_or(|character| !character.is_alphanumeric());
-        let ends_free = word.ends_with(' ') || free(line[start + word.len()..].chars().next());
-        free(line[..start].chars().next_back()) && ends_free
+        let is_boundary =
+            |neighbour: Option<char>| neighbour.is_none_or(|character| !character.is_alphanumeric());
+        let ends_word = word.ends_with(' ') || is_boundary(line[start + word.len()..].chars().next());
+        is_boundary(line[..start].chars().next_back()) && ends_word
     })
 }
 
@@ -98,17 +99,17 @@ mod tests {
     }
 
     #[test]
-    fn long_rust_files_and_open_ends_are_offences() {
-        let mut offences = Vec::new();
-        check_text("a.rs", &"\n".repeat(MOST_LINES), &mut offences);
-        check_text("a.md", &"\n".repeat(MOST_LINES + 1), &mut offences);
-        check_text("a.bin", FORBIDDEN[0], &mut offences);
-        assert!(offences.is_empty(), "{offences:?}");
-        check_text("a.rs", &"\n".repeat(MOST_LINES + 1), &mut offences);
-        check_text("b.rs", &format!("\n// {}", FORBIDDEN[1]), &mut offences);
+    fn long_rust_files_and_unfinished_work_are_violations() {
+        let mut violations = Vec::new();
+        check_text("a.rs", &"\n".repeat(MAX_LINES), &mut violations);
+        check_text("a.md", &"\n".repeat(MAX_LINES + 1), &mut violations);
+        check_text("a.bin", FORBIDDEN[0], &mut violations);
+        assert!(violations.is_empty(), "{violations:?}");
+        check_text("a.rs", &"\n".repeat(MAX_LINES + 1), &mut violations);
+        check_text("b.rs", &format!("\n// {}", FORBIDDEN[1]), &mut violations);
         assert_eq!(
-            offences,
-            ["a.rs: 601 lines, at most 600 are allowed".to_owned(), format!("b.rs:2: `{}`", FORBIDDEN[1])]
+            violations,
+            ["a.rs: 601 lines; the limit is 600".to_owned(), format!("b.rs:2: `{}`", FORBIDDEN[1])]
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The host as a zip that AWS Lambda runs on `provided.al2023`.
+//! Packages the host as a zip for AWS Lambda's runtime `provided.al2023`.
 
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -11,22 +11,22 @@ use std::{
 /// The program that writes the zip.
 const ZIP: &str = include_str!("lambda_package.py");
 
-/// What goes into the zip.
+/// The content of a package.
 #[derive(Clone, Debug)]
 pub struct LambdaPackage<'a> {
-    /// The host's binary.
+    /// The host binary.
     pub host: &'a Path,
-    /// Settings that the function has beside its environment variables.
+    /// Settings file of the function, besides its environment variables.
     pub config: Option<&'a Path>,
-    /// Plug-ins that the function loads; the later one wins a role.
+    /// Plug-ins of the function; of several with the same role, the last one is used.
     pub plugins: &'a [PathBuf],
 }
 
 impl LambdaPackage<'_> {
-    /// Writes the zip to `out`; its parts are made in `folder`, which must be there.
+    /// Writes the zip to `out`, with temporary files in `folder`, which must exist.
     ///
     /// # Errors
-    /// A part that cannot be found, or a file that cannot be written.
+    /// A file is missing or cannot be written, or Python 3 is not installed.
     pub fn write(&self, folder: &Path, out: &Path) -> Result<()> {
         let bootstrap = folder.join("bootstrap");
         let mut files = vec![
@@ -38,27 +38,27 @@ impl LambdaPackage<'_> {
         }
         let mut names = Vec::new();
         for plugin in self.plugins {
-            let name = plugin.file_name().with_context(|| format!("{} names no file", plugin.display()))?;
+            let name =
+                plugin.file_name().with_context(|| format!("{} is not a file name", plugin.display()))?;
             names.push(name.to_string_lossy().into_owned());
             files.push((name.to_string_lossy().into_owned(), plugin.clone()));
         }
-        fs::write(&bootstrap, start_script(&names)).context("the start script cannot be written")?;
+        fs::write(&bootstrap, start_script(&names)).context("cannot write the start script")?;
         let mut zip = Command::new("python3");
         zip.args(["-c", ZIP]).arg(out).stdin(Stdio::null());
         for (name, file) in files {
-            let mut given = OsString::from(format!("{name}="));
-            given.push(
-                fs::canonicalize(&file).with_context(|| format!("{} cannot be found", file.display()))?,
-            );
-            zip.arg(given);
+            let mut argument = OsString::from(format!("{name}="));
+            argument
+                .push(fs::canonicalize(&file).with_context(|| format!("cannot find {}", file.display()))?);
+            zip.arg(argument);
         }
-        let status = zip.status().context("Python 3 writes the zip and cannot be started")?;
-        ensure!(status.success(), "the zip could not be written: python3 ended with {status}");
+        let status = zip.status().context("cannot start Python 3, which writes the zip")?;
+        ensure!(status.success(), "writing the zip failed: python3 ended with {status}");
         Ok(())
     }
 }
 
-/// What Lambda starts. Only /tmp can be written there.
+/// The script that Lambda starts. Functions may write to /tmp only.
 fn start_script(plugins: &[String]) -> String {
     let plugins: String = plugins.iter().map(|name| format!(" --plugin '{name}'")).collect();
     format!(
@@ -67,7 +67,7 @@ fn start_script(plugins: &[String]) -> String {
     )
 }
 
-/// A smaller copy, which each cold start loads sooner. GNU's `strip` may not know the processor.
+/// A copy without debug information, for faster cold starts. GNU's `strip` may not support the processor.
 fn without_debug_information(host: &Path, folder: &Path) -> PathBuf {
     let stripped = folder.join("host");
     let strips = |program: &&str| {
@@ -79,7 +79,7 @@ fn without_debug_information(host: &Path, folder: &Path) -> PathBuf {
     if ["strip", "llvm-strip"].iter().any(strips) {
         return stripped;
     }
-    eprintln!("the host keeps its debug information: neither `strip` nor `llvm-strip` can take it off here");
+    eprintln!("the package keeps the host's debug information: neither `strip` nor `llvm-strip` works here");
     host.to_owned()
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_function_starts_the_host_where_it_may_write() {
+    fn the_start_script_uses_the_writable_folder() {
         let script = start_script(&["rules.wasm".to_owned()]);
         assert!(script.starts_with("#!/bin/sh\n"), "{script}");
         assert!(script.contains("\nexport XDG_CACHE_HOME=\"${TMPDIR:-/tmp}\"\n"), "{script}");

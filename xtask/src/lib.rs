@@ -1,4 +1,4 @@
-//! What the tasks of this repository share with its tests: exports to try things on, and servers to write to.
+//! What tasks and tests share: sample exports, throwaway servers, and packages.
 
 pub mod aws_demo;
 pub mod cargo_deny;

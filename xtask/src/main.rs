@@ -1,4 +1,4 @@
-//! `cargo xtask`: the tasks of this repository.
+//! `cargo xtask`: the tasks of this repository, one module per task.
 
 mod bench;
 mod build;
@@ -9,6 +9,7 @@ mod hygiene;
 mod make_sample;
 mod marqo_stand_in;
 mod package_lambda;
+mod reference;
 mod requirements;
 mod test;
 mod toolchain;
@@ -26,23 +27,24 @@ struct Arguments {
     task: Task,
 }
 
-/// One file a task.
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Build the plug-ins into target/plugins/ and the host.
+    /// Build the host, and the plug-ins into target/plugins/
     Build,
-    /// Build everything, make a sample shop and index it.
+    /// Build everything and index a sample shop
     Demo(demo::Options),
-    /// Install what the tests need and run them all.
+    /// Install what the tests need and run all checks
     Test(test::Options),
-    /// Measure.
+    /// Run a benchmark
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Write an export like a Shopify shop's.
+    /// Renew docs/reference/
+    Reference,
+    /// Generate an export like that of a Shopify shop
     Sample(make_sample::Options),
-    /// Pack the host for AWS Lambda.
+    /// Package the host for AWS Lambda
     PackageLambda(package_lambda::Options),
-    /// Run a server that answers as Marqo does and fails on request.
+    /// Run a stand-in for Marqo, which fails on request
     MarqoStandIn(marqo_stand_in::Options),
 }
 
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(bench) => bench::run(&bench),
+        Task::Reference => reference::run(),
         Task::Sample(options) => make_sample::run(&options),
         Task::PackageLambda(options) => package_lambda::run(&options),
         Task::MarqoStandIn(options) => marqo_stand_in::run(&options),

@@ -1,4 +1,4 @@
-//! `cargo xtask sample`: an export like a Shopify shop's.
+//! `cargo xtask sample`: generates an export like that of a Shopify shop.
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -8,31 +8,31 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use xtask::sample::{self, Recipe, Shape, Summary};
 
-/// What to write.
+/// Arguments of `cargo xtask sample`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Number of products [default: 1000, or without limit if --bytes is given]
+    /// Number of products [default: 1000, without limit if --bytes is given]
     #[arg(long, value_name = "N")]
     products: Option<u64>,
-    /// End with the product that reaches this size, such as 500MB
+    /// Stop after the product that reaches this size, such as 500MB
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     bytes: Option<u64>,
-    /// The same seed gives the same products
+    /// Seed of the random generator; the same seed gives the same products
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// How large products are
+    /// Size of the products
     #[arg(long, value_enum, default_value_t = Shape::Real)]
     shape: Shape,
     /// Keep each product's lines together (the default)
     #[arg(long, conflicts_with = "ungrouped")]
     grouped: bool,
-    /// Mix the lines: children stand anywhere, also before their parents
+    /// Shuffle the lines, so that children can precede their parents
     #[arg(long)]
     ungrouped: bool,
-    /// Share of lines that are not JSON objects, added to the good ones: 0.01 is one in a hundred
+    /// Share of additional lines that are not JSON objects: 0.01 is one in a hundred
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     bad_lines: f64,
-    /// Where to write; - is standard output
+    /// Output file; - for standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
 }
@@ -60,9 +60,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let recipe = options.recipe();
     let summary = if options.out.as_os_str() == "-" {
         match into(&recipe, io::stdout().lock()) {
-            // Whoever reads has seen enough.
+            // The reader has closed the pipe, as `head` does.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
-            other => other.context("standard output cannot be written")?,
+            other => other.context("cannot write to standard output")?,
         }
     } else {
         to_file(&recipe, &options.out)?
@@ -72,21 +72,21 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let rate = bytes as f64 / 1e6 / seconds.max(1e-6);
     eprintln!(
         "{products} products, {lines} lines, {bad} bad lines, {bytes} bytes in {seconds:.2} s ({rate:.0} MB/s); \
-         {line_share:.1} lines and {byte_share} bytes a product",
+         {lines_each:.1} lines and {bytes_each} bytes per product",
         bad = summary.bad_lines,
-        line_share = lines as f64 / products.max(1) as f64,
-        byte_share = bytes / products.max(1),
+        lines_each = lines as f64 / products.max(1) as f64,
+        bytes_each = bytes / products.max(1),
     );
     Ok(())
 }
 
-/// Writes the export to a file, whose folder is made if need be.
+/// Writes the export to a file and creates its folder if necessary.
 pub(crate) fn to_file(recipe: &Recipe, path: &Path) -> Result<Summary> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
-    let file = File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
-    into(recipe, file).with_context(|| format!("{} cannot be written", path.display()))
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    into(recipe, file).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn into(recipe: &Recipe, out: impl Write) -> io::Result<Summary> {
@@ -96,7 +96,7 @@ fn into(recipe: &Recipe, out: impl Write) -> io::Result<Summary> {
     Ok(summary)
 }
 
-/// `500MB`, `1.5GB`, `64KiB` or a bare number of bytes.
+/// Parses `500MB`, `1.5GB`, `64KiB` or a number of bytes.
 fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic() || character == ' ');
     let factor: u64 = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_with_their_units() {
+    fn sizes_are_parsed_with_their_units() {
         assert_eq!(parse_bytes("500MB"), Ok(500_000_000));
         assert_eq!(parse_bytes("1.5 GiB"), Ok(1_610_612_736));
         assert_eq!(parse_bytes("12"), Ok(12));

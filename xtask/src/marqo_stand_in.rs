@@ -1,4 +1,4 @@
-//! `cargo xtask marqo-stand-in`: a Marqo server to try things with.
+//! `cargo xtask marqo-stand-in`: runs the stand-in for Marqo.
 
 use crate::command::{Failure, Step};
 use crate::workspace::target_dir;
@@ -8,10 +8,10 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// What to run it with.
+/// Arguments of `cargo xtask marqo-stand-in`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Passed on; paths are relative to the root of the repository. `-- --help` lists them, `-- --rules` every case.
+    /// Arguments of the stand-in; `-- --help` lists them, `-- --rules` lists its rules. Paths are relative to the root of the repository
     #[arg(last = true, value_name = "ARGUMENTS")]
     arguments: Vec<OsString>,
 }
@@ -29,7 +29,7 @@ fn build() -> Result<PathBuf> {
     Ok(target_dir()?.join("release").join(format!("marqo-stand-in{}", std::env::consts::EXE_SUFFIX)))
 }
 
-/// A stand-in on a free port; it ends with its value.
+/// A running stand-in on a free port, killed on drop.
 #[derive(Debug)]
 pub(crate) struct MarqoStandIn {
     process: Child,
@@ -37,22 +37,22 @@ pub(crate) struct MarqoStandIn {
 }
 
 impl MarqoStandIn {
-    /// Builds it and starts it with these indexes.
+    /// Builds the stand-in and starts it with these indexes.
     pub(crate) fn start(indexes: &[String]) -> Result<Self> {
         let mut command = Command::new(build()?);
         command.args(["--listen", "127.0.0.1:0"]).args(indexes.iter().flat_map(|name| ["--index", name]));
         let process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let mut process = process.context("the Marqo stand-in cannot be started")?;
+        let mut process = process.context("cannot start the Marqo stand-in")?;
         let mut line = String::new();
-        if let Some(said) = process.stdout.take() {
-            BufReader::new(said).read_line(&mut line)?;
+        if let Some(output) = process.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
         }
         let mut started = Self { process, url: String::new() };
         let url = line.trim_end().strip_prefix("listening on ");
         started.url = url
             .ok_or_else(|| {
                 Failure::new(
-                    "the Marqo stand-in does not say where it listens",
+                    "the Marqo stand-in does not print its address",
                     "run it alone: `cargo xtask marqo-stand-in`",
                 )
             })?
@@ -67,7 +67,7 @@ impl MarqoStandIn {
 
 impl Drop for MarqoStandIn {
     fn drop(&mut self) {
-        // It has no state that matters.
+        // It has no state to save.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

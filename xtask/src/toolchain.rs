@@ -1,36 +1,34 @@
-//! What a toolchain needs beyond the usual: installed when missing, by rustup.
+//! Installs missing targets, components and servers.
 
 use crate::command::{Failure, Step};
 use anyhow::Result;
 use std::path::Path;
 use xtask::postgres::Server;
 
-/// The target of the plug-ins.
+/// Target of the plug-ins.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// The target of a guest of the tests, whose standard library imports WASI.
+/// Target of a test guest whose standard library imports WASI.
 pub(crate) const WASI_TARGET: &str = "wasm32-wasip2";
 
-/// Makes sure that plug-ins can be compiled for a target.
+/// Installs a Rust target with rustup if it is missing.
 pub(crate) fn ensure_target(target: &str) -> Result<()> {
     if has_target(target)? {
         return Ok(());
     }
-    eprintln!("the target {target} is missing: rustup installs it");
+    eprintln!("the target {target} is missing; installing it with rustup");
     let installed = Step::new("installing a wasm target", "rustup").words("target add").words(target).run();
     if installed.is_ok() && has_target(target)? {
         return Ok(());
     }
     Err(Failure::new(
-        format!(
-            "plug-ins need the Rust target {target}, which this toolchain lacks and rustup could not install"
-        ),
-        format!("install it by hand: `rustup target add {target}`, or your distribution's package of it"),
+        format!("plug-ins need the Rust target {target}; it is missing, and rustup could not install it"),
+        format!("install it: `rustup target add {target}`, or the package of your distribution"),
     )
     .into())
 }
 
-/// Makes sure that a component of the toolchain, `clippy` say, is there.
+/// Installs a component of the toolchain, such as `clippy`, with rustup if it is missing.
 pub(crate) fn ensure_component(component: &'static str) -> Result<()> {
     let name = if component == "rustfmt" { "fmt" } else { component };
     if Step::cargo("looking for a component").words(name).words("--version").succeeds() {
@@ -39,14 +37,14 @@ pub(crate) fn ensure_component(component: &'static str) -> Result<()> {
     Step::new("installing a component of the toolchain", "rustup")
         .words("component add")
         .words(component)
-        .help(format!("install it by hand: `rustup component add {component}`"))
+        .help(format!("install it: `rustup component add {component}`"))
         .run()
 }
 
-/// Makes sure that tests can start a PostgreSQL server of their own: on Debian and its kin it is installed where this may be done.
+/// Installs PostgreSQL with apt-get if it is missing; tests start servers of their own.
 pub(crate) fn ensure_postgres() -> Result<()> {
     let Err(missing) = Server::start(&[]) else { return Ok(()) };
-    eprintln!("{missing}; apt-get installs it");
+    eprintln!("{missing}; installing it with apt-get");
     let installed =
         Step::new("reading the lists of packages", "apt-get").words("update -q").run().and_then(|()| {
             Step::new("installing PostgreSQL", "apt-get")
@@ -59,17 +57,17 @@ pub(crate) fn ensure_postgres() -> Result<()> {
     }
     Err(Failure::new(
         format!("the tests of the catalog need a PostgreSQL server: {missing}"),
-        "install PostgreSQL 15 or newer by hand",
+        "install PostgreSQL 15 or newer",
     )
     .into())
 }
 
-/// Whether a subcommand of cargo, `nextest` say, is installed.
+/// Whether a subcommand of cargo, such as `nextest`, is installed.
 pub(crate) fn has_subcommand(name: &str) -> bool {
     Step::cargo("looking for a subcommand").words(name).words("--help").succeeds()
 }
 
-/// Asks the toolchain itself: a target may have come without rustup.
+/// Whether the toolchain has a target; it may have been installed without rustup.
 fn has_target(target: &str) -> Result<bool> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let sysroot = Step::new("looking for the toolchain", rustc).words("--print sysroot").output()?;

@@ -1,4 +1,5 @@
-//! The contract in `wit/` against the last released one, and the policy of `wit/VERSIONING.md` against the checker.
+//! Checks that the contract in `wit/` is compatible with the last released one, and that `wit/VERSIONING.md` agrees with the
+//! checker.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
@@ -14,7 +15,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")
 }
 
-/// All files of a contract as one document, the package first.
+/// All files of a contract as one text, the package first.
 fn text(folder: &Path) -> String {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()
@@ -39,13 +40,13 @@ fn released() -> String {
     text(&versions.max_by_key(|path| number(path)).unwrap())
 }
 
-/// Whether components and hosts of `old` go on working with `new`, by the type of a world.
+/// Whether components and hosts of `old` still work with `new`, by the type of a world.
 fn check(old: &str, new: &str, world: &str) -> Result<(), String> {
     let mut resolve = Resolve::default();
     let mut push = |text: &str, version: &str| -> WorldId {
-        // One resolve holds a package of each version once.
-        let given = self::version(text);
-        let renamed = text.replace(&format!("{PACKAGE}{given}"), &format!("{PACKAGE}{version}"));
+        // A resolve cannot hold the same version of a package twice.
+        let current = self::version(text);
+        let renamed = text.replace(&format!("{PACKAGE}{current}"), &format!("{PACKAGE}{version}"));
         let package = resolve.push_str(format!("{version}.wit"), &renamed).unwrap();
         resolve.packages[package].worlds[world]
     };
@@ -78,16 +79,16 @@ fn a_released_version_is_not_edited() {
     let (old, new) = (released(), text(&folder()));
     assert!(
         version(&old) != version(&new) || plain(&old) == plain(&new),
-        "the contract was changed: give it a new version, and copy it to wit/released/ when it is released"
+        "the contract has changed: give it a new version, and copy it to wit/released/ on release"
     );
 }
 
-/// Each row of the table in `wit/VERSIONING.md` that the checker knows of.
+/// Each row of the table in `wit/VERSIONING.md` that the checker covers.
 #[test]
-fn the_policy_is_what_the_checker_says() {
+fn the_policy_agrees_with_the_checker() {
     let contract = released();
     let edits = [
-        // What the host gives.
+        // The host's side.
         (
             "write: func(level: level, message: string);",
             "write: func(level: level, message: string);\n    flush: func();",
@@ -105,14 +106,14 @@ fn the_policy_is_what_the_checker_says() {
             "write: async func(level: level, message: string)",
             false,
         ),
-        // What the plug-in gives.
+        // The plug-in's side.
         ("counts: list<u32>,", "counts: list<u32>,\n        notes: list<string>,", false),
         ("        counts: list<u32>,\n", "", false),
         ("        warning,\n", "        warning,\n        hint,\n", false),
         ("configure: func(config: string)", "configure: func(settings: string)", false),
         ("describe: func() -> description;", "describe: func() -> description;\n    stop: func();", false),
         ("describe: func() -> description;", "describe: func() -> result<description, failure>;", false),
-        // A world of its own is nobody's demand.
+        // Other worlds do not concern existing plug-ins.
         (
             "world plugin {",
             "interface extra { go: func(); }\nworld more { include transformer; export extra; }\nworld plugin {",
@@ -123,7 +124,7 @@ fn the_policy_is_what_the_checker_says() {
     for (before, after, is_compatible) in edits {
         assert!(contract.contains(before), "{before}");
         let edited = contract.replacen(before, after, 1);
-        let said = check(&contract, &edited, "plugin");
-        assert_eq!(said.is_ok(), is_compatible, "{after}: {said:?}");
+        let result = check(&contract, &edited, "plugin");
+        assert_eq!(result.is_ok(), is_compatible, "{after}: {result:?}");
     }
 }

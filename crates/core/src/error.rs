@@ -1,6 +1,6 @@
-//! Error texts.
+//! Texts of errors.
 
-/// An error and its causes on one line, for logs and records.
+/// Formats an error and its sources on one line, separated by colons, for logs and records.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

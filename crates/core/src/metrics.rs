@@ -1,45 +1,45 @@
-//! Names of all metrics. Labels are few and bounded: never a shop, a job or a document.
+//! Names and descriptions of all metrics. Labels have few values: never a shop, a job or a document.
 
 use crate::model::Counts;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Histogram: seconds of each request to a Marqo server, by `operation` and `outcome`.
+/// Histogram: duration of requests to a Marqo server in seconds, by `operation` and `outcome`.
 pub const REQUEST_SECONDS: &str = "host_marqo_request_seconds";
-/// Counter: documents, by `operation` and `outcome`.
+/// Counter: documents in the answers of a Marqo server, by `operation` and `outcome`.
 pub const MARQO_ITEMS: &str = "host_marqo_items_total";
-/// Counter: what was tried again, by `reason`.
+/// Counter: retries of requests and documents at a Marqo server, by `reason`.
 pub const RETRIES: &str = "host_marqo_retries_total";
-/// Gauge: how many requests may write at once.
+/// Gauge: current limit of concurrent write requests to a Marqo server.
 pub const CONCURRENCY: &str = "host_marqo_concurrency";
-/// Histogram: documents of each request that writes.
+/// Histogram: documents per write request.
 pub const BATCH_DOCUMENTS: &str = "host_marqo_batch_documents";
-/// Histogram: seconds that the server says it took for a batch, most of them to make vectors.
+/// Histogram: processing time of a batch in seconds, as the server reports it; most of it is embedding.
 pub const EMBEDDING_SECONDS: &str = "host_marqo_embedding_seconds";
-/// Counter: changes between a primary endpoint and its fallback.
+/// Counter: switches between an endpoint and its fallback.
 pub const ENDPOINT_SWITCHES: &str = "host_marqo_endpoint_switches_total";
-/// Counter: documents that lacked vectors after they were written (seed, and CloudWatch: PartialDocumentsDetected).
+/// Counter: documents without vectors after a write (in CloudWatch: `PartialDocumentsDetected`).
 pub const PARTIAL_DETECTED: &str = "host_partial_documents_detected_total";
-/// Counter: of these, those whose vectors appeared later (seed, and CloudWatch:
-/// PartialDocumentsRecoveredAfterRetry).
+/// Counter: documents whose missing vectors appeared after a retry (in CloudWatch:
+/// `PartialDocumentsRecoveredAfterRetry`).
 pub const PARTIAL_RECOVERED: &str = "host_partial_documents_recovered_total";
 
-/// Counter: items whose class is final, by `class`: processed, failed, skipped, conflict.
+/// Counter: items with a final class, by `class`: processed, failed, skipped, conflict.
 pub const ITEMS: &str = "host_items_total";
-/// Counter: chunks that were settled, by `outcome`: done, quarantined.
+/// Counter: finished chunks, by `outcome`: done, quarantined.
 pub const CHUNKS: &str = "host_chunks_total";
-/// Histogram: seconds that a chunk took from its claim until it was settled.
+/// Histogram: time from the claim of a chunk until it is finished, in seconds.
 pub const CHUNK_SECONDS: &str = "host_chunk_seconds";
-/// Counter: deliveries of chunks, by what was `found`: first, again (claimed before, given back or its lease run out), held,
-/// settling (somebody else's, finished here), done, unknown.
+/// Counter: deliveries of chunks, by the state that the worker `found`: first, again (an earlier claim was released or its
+/// lease expired), held (another worker's), done, unknown.
 pub const CLAIMS: &str = "host_chunk_claims_total";
-/// Counter: attempts at a chunk that failed, by `disposition`: retry, quarantine, abandon, stop.
+/// Counter: failed attempts at a chunk, by the `disposition`: retry, quarantine, abandon, stop.
 pub const CHUNK_FAULTS: &str = "host_chunk_faults_total";
-/// Counter: items that a plug-in failed on, by `code`: plugin-trap, plugin-timeout, plugin-memory, plugin-output, plugin-contract.
+/// Counter: items on which a plug-in failed, by `code`: plugin-trap, plugin-timeout, plugin-memory, plugin-output, plugin-contract.
 pub const PLUGIN_FAULTS: &str = "host_plugin_faults_total";
-/// Counter: plug-ins that were stopped because they kept failing. Anything above 0 needs somebody now.
+/// Counter: plug-ins stopped by the circuit breaker. Alert on any value above 0.
 pub const PLUGINS_STOPPED: &str = "host_plugins_stopped_total";
 
-/// Adds items whose class is final.
+/// Counts items with a final class.
 pub fn count_items(counts: &Counts) {
     for (class, items) in [
         ("processed", counts.processed),
@@ -51,45 +51,45 @@ pub fn count_items(counts: &Counts) {
     }
 }
 
-/// Whether metrics go to CloudWatch, where the seed has alarms on names of its own.
+/// Whether metrics go to CloudWatch, whose alarms use other names for some of them.
 static TO_CLOUDWATCH: AtomicBool = AtomicBool::new(false);
 
-/// Has metrics named as CloudWatch's alarms know them.
+/// Uses the names of the CloudWatch alarms from now on.
 pub fn name_for_cloudwatch() {
     TO_CLOUDWATCH.store(true, Relaxed);
 }
 
-/// [`PARTIAL_DETECTED`], as it is named where metrics go.
+/// The name of [`PARTIAL_DETECTED`] at the configured target.
 pub fn partial_detected() -> &'static str {
     if TO_CLOUDWATCH.load(Relaxed) { "PartialDocumentsDetected" } else { PARTIAL_DETECTED }
 }
 
-/// [`PARTIAL_RECOVERED`], as it is named where metrics go.
+/// The name of [`PARTIAL_RECOVERED`] at the configured target.
 pub fn partial_recovered() -> &'static str {
     if TO_CLOUDWATCH.load(Relaxed) { "PartialDocumentsRecoveredAfterRetry" } else { PARTIAL_RECOVERED }
 }
 
-/// What each metric is, for those who find it in a dashboard.
+/// Registers the help text of each metric.
 pub fn describe() {
     use metrics::{Unit::Seconds, describe_counter, describe_gauge, describe_histogram};
-    describe_histogram!(REQUEST_SECONDS, Seconds, "Requests to a Marqo server");
-    describe_counter!(MARQO_ITEMS, "Documents that a Marqo server answered for");
-    describe_counter!(RETRIES, "What was tried again at a Marqo server, by reason");
-    describe_gauge!(CONCURRENCY, "How many requests may write to a Marqo server at once");
-    describe_histogram!(BATCH_DOCUMENTS, "Documents of each request that writes");
+    describe_histogram!(REQUEST_SECONDS, Seconds, "Duration of requests to a Marqo server");
+    describe_counter!(MARQO_ITEMS, "Documents in the answers of a Marqo server");
+    describe_counter!(RETRIES, "Retries of requests and documents at a Marqo server");
+    describe_gauge!(CONCURRENCY, "Current limit of concurrent write requests to a Marqo server");
+    describe_histogram!(BATCH_DOCUMENTS, "Documents per write request");
     describe_histogram!(
         EMBEDDING_SECONDS,
         Seconds,
-        "What the server says a batch took, most of it for vectors"
+        "Processing time of a batch as the server reports it, mostly embedding"
     );
-    describe_counter!(ENDPOINT_SWITCHES, "Changes between a primary endpoint and its fallback");
-    describe_counter!(partial_detected(), "Documents that lacked vectors after they were written");
-    describe_counter!(partial_recovered(), "Of these, those whose vectors appeared later");
-    describe_counter!(ITEMS, "Items whose class is final");
-    describe_counter!(CHUNKS, "Chunks that were settled");
-    describe_histogram!(CHUNK_SECONDS, Seconds, "From a chunk's claim until it was settled");
-    describe_counter!(CLAIMS, "Deliveries of chunks, by what was found");
-    describe_counter!(PLUGIN_FAULTS, "Items that a plug-in failed on");
-    describe_counter!(PLUGINS_STOPPED, "Plug-ins that were stopped because they kept failing");
-    describe_counter!(CHUNK_FAULTS, "Attempts at a chunk that failed, by what was done then");
+    describe_counter!(ENDPOINT_SWITCHES, "Switches between an endpoint and its fallback");
+    describe_counter!(partial_detected(), "Documents without vectors after a write");
+    describe_counter!(partial_recovered(), "Documents whose missing vectors appeared after a retry");
+    describe_counter!(ITEMS, "Items with a final class");
+    describe_counter!(CHUNKS, "Finished chunks");
+    describe_histogram!(CHUNK_SECONDS, Seconds, "Time from the claim of a chunk until it is finished");
+    describe_counter!(CLAIMS, "Deliveries of chunks, by the state that the worker found");
+    describe_counter!(PLUGIN_FAULTS, "Items on which a plug-in failed");
+    describe_counter!(PLUGINS_STOPPED, "Plug-ins stopped by the circuit breaker");
+    describe_counter!(CHUNK_FAULTS, "Failed attempts at a chunk, by the action taken");
 }

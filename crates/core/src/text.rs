@@ -1,8 +1,8 @@
-//! Figures as people read them.
+//! Formats durations, sizes and counts for people.
 
 use std::time::Duration;
 
-/// `12 s`, `3 min`, `2 h`.
+/// Formats a duration: `12 s`, `3 min`, `2 h`.
 pub fn short(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 0..90 => format!("{seconds} s"),
@@ -11,7 +11,7 @@ pub fn short(duration: Duration) -> String {
     }
 }
 
-/// `512 B`, `1.5 MB`: powers of 1,000, as rates are given.
+/// Formats a size in bytes with decimal units: `512 B`, `1.5 MB`.
 pub fn bytes(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
@@ -21,7 +21,7 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
-/// `12,345`.
+/// Formats a count with thousands separators: `12,345`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_spelled_for_people() {
+    fn numbers_have_units_and_separators() {
         assert_eq!(
             (count(0), count(999), count(1_000), count(1_234_567)),
             ("0".into(), "999".into(), "1,000".into(), "1,234,567".into())

@@ -1,81 +1,81 @@
-//! Why an export could not be read.
+//! Errors of reading an export.
 
 use std::{io, path::PathBuf};
 
-/// An export cannot be read to its end. What concerns a single line is never an error but a refused item.
+/// The export cannot be read to its end. A problem of a single line is a rejected item instead.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The list of sources is empty.
     #[error(
-        "no export was named: name a file, several files of one export in their order, or `-` for standard input"
+        "no export given; name a file, several files of one export in their order, or `-` for standard input"
     )]
     NoSource,
-    /// A scheme that cannot be read from.
-    #[error("`{name}` cannot be read from here: download it and name the file, or pipe it in and name `-`")]
+    /// No reader handles the URL scheme of the source.
+    #[error("cannot read from `{name}`; download it and name the file, or pipe it in and use `-`")]
     UnsupportedScheme {
         /// The source as named.
         name: String,
     },
     /// Standard input was named more than once.
-    #[error("standard input can be read only once, but `-` is named several times")]
+    #[error("`-` is given several times, but standard input can be read only once; name it once")]
     StdinTwice,
     /// There is no such file.
-    #[error("`{name}` does not exist: check the path")]
+    #[error("`{name}` does not exist; check the path")]
     NotFound {
         /// The source as named.
         name: String,
     },
-    /// A folder was named.
-    #[error("`{name}` is a directory: name the files of the export in it, in their order")]
+    /// The source is a directory.
+    #[error("`{name}` is a directory; name the files of the export in it, in their order")]
     Directory {
         /// The source as named.
         name: String,
     },
-    /// The file is there but cannot be opened.
-    #[error("`{name}` cannot be opened: check that this user may read it")]
+    /// The source exists but cannot be opened.
+    #[error("cannot open `{name}`; check that this user may read it")]
     Unreadable {
         /// The source as named.
         name: String,
         /// The operating system's error.
         source: io::Error,
     },
-    /// The first bytes belong to a format that is not read.
-    #[error("`{name}` is {what}: it must be JSON Lines in UTF-8, plain or packed with gzip or zstd")]
+    /// The first bytes belong to an unsupported format.
+    #[error("`{name}` is {what}; convert it to JSON Lines in UTF-8, plain or compressed with gzip or zstd")]
     UnsupportedFormat {
         /// The source as named.
         name: String,
-        /// What it is, `a zip archive`.
+        /// The format found: `a zip archive`.
         what: &'static str,
     },
-    /// A packed source ends in the middle of its stream.
+    /// A compressed source ends in the middle of its stream.
     #[error(
-        "`{name}` is cut off: its {packing} stream ends unfinished at byte {offset} ({unpacked} bytes unpacked); \
-         fetch the file again"
+        "`{name}` is truncated: its {compression} stream ends early at byte {offset} ({decompressed} bytes \
+         decompressed); download the file again"
     )]
     Truncated {
         /// The source as named.
         name: String,
         /// `gzip` or `zstd`.
-        packing: &'static str,
-        /// Length of what is there, in packed bytes.
+        compression: &'static str,
+        /// Length of the source in compressed bytes.
         offset: u64,
-        /// How many bytes could be unpacked.
-        unpacked: u64,
+        /// Bytes decompressed before.
+        decompressed: u64,
     },
-    /// A packed source is damaged.
+    /// A compressed source is corrupt.
     #[error(
-        "`{name}` is damaged: its {packing} stream cannot be unpacked near byte {offset} ({unpacked} bytes \
-         unpacked); fetch the file again"
+        "`{name}` is corrupt: its {compression} stream cannot be decompressed near byte {offset} ({decompressed} bytes \
+         decompressed); download the file again"
     )]
     Corrupt {
         /// The source as named.
         name: String,
         /// `gzip` or `zstd`.
-        packing: &'static str,
-        /// Packed bytes read so far; the damage is at most one read buffer before.
+        compression: &'static str,
+        /// Compressed bytes read so far; the corruption is at most one read buffer before.
         offset: u64,
-        /// How many bytes could be unpacked.
-        unpacked: u64,
+        /// Bytes decompressed before.
+        decompressed: u64,
         /// The decoder's error.
         source: io::Error,
     },
@@ -89,42 +89,43 @@ pub enum ExportError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// A source is not what it was when it was opened.
-    #[error("`{name}` changed while it was read: start again once the export is complete")]
+    /// A source was written to after it was opened.
+    #[error("`{name}` changed while it was being read; run the command again once the export is complete")]
     Changed {
         /// The source as named.
         name: String,
     },
-    /// A pointer of the manifest is not one.
+    /// The plug-in's manifest contains an invalid JSON Pointer.
     #[error(
-        "the plug-in's manifest names `{pointer}`, which is not a JSON Pointer of at least one level, such as `/id`"
+        "the plug-in's manifest has the invalid pointer `{pointer}`; it must be a JSON Pointer of at least one level, \
+         such as `/id`"
     )]
     InvalidPointer {
         /// The pointer as given.
         pointer: String,
     },
-    /// Grouping is `adjacent` and a line's parent is not in the open product.
+    /// In `adjacent` mode, a line's parent is not in the product before it.
     #[error(
-        "line {line} of `{name}` belongs to `{parent}`, which is not part of the product before it ({}): the export \
-         is not grouped, so use `--grouping auto` or `spill`",
-        open.as_deref().map_or_else(|| "none, or one without id".to_owned(), |id| format!("`{id}`"))
+        "line {line} of `{name}` names the parent `{parent}`, which is not in the product before it ({}): the export \
+         is not grouped; use `--grouping auto` or `spill`",
+        open.as_deref().map_or_else(|| "none, or one without an id".to_owned(), |id| format!("`{id}`"))
     )]
-    Stray {
+    ParentNotOpen {
         /// The source as named.
         name: String,
         /// Number of the line, from 1.
         line: u64,
         /// The id that the line names as its parent.
         parent: String,
-        /// Id of the product that the lines before belong to, if it has one.
+        /// Id of the product before the line, if it has one.
         open: Option<String>,
     },
-    /// Grouping is `adjacent` and the same product begins a second time.
+    /// In `adjacent` mode, two root lines have the same id.
     #[error(
-        "line {line} of `{name}` begins product `{id}` a second time: the export is not grouped, so use \
-         `--grouping auto` or `spill`"
+        "line {line} of `{name}` starts product `{id}` a second time: the export is not grouped; use `--grouping auto` \
+         or `spill`"
     )]
-    RepeatedRoot {
+    DuplicateRoot {
         /// The source as named.
         name: String,
         /// Number of the line, from 1.
@@ -132,41 +133,41 @@ pub enum ExportError {
         /// Id of the product.
         id: String,
     },
-    /// No room for temporary files.
-    #[error("no space left for temporary files in `{}`: free some, or name another folder with `--data-dir`", dir.display())]
+    /// The disk is full.
+    #[error("no space left for temporary files in `{}`; free some space, or choose another directory with `--data-dir`", dir.display())]
     DiskFull {
-        /// The folder.
+        /// The directory.
         dir: PathBuf,
     },
-    /// A temporary file failed otherwise.
+    /// Another operation on a temporary file failed.
     #[error("{action} a temporary file in `{}` failed", dir.display())]
-    Scratch {
-        /// What was done: `writing`.
+    TempFile {
+        /// The operation: `writing`.
         action: &'static str,
-        /// The folder.
+        /// The directory.
         dir: PathBuf,
         /// The operating system's error.
         source: io::Error,
     },
-    /// Lines were lost or doubled inside the host.
+    /// The reader lost or duplicated lines.
     #[error(
-        "of {lines} lines, {grouped} are in products, {rejected} were rejected and {orphans} are orphans, which does \
-         not add up: this is a defect of the program, nothing of this run may be used"
+        "{lines} lines were read, but {grouped} are in products, {rejected} were rejected and {orphans} are orphans; \
+         this is a bug in host: discard this run and report it"
     )]
-    Conservation {
+    LineCountMismatch {
         /// Lines with content.
         lines: u64,
-        /// Lines inside products handed on.
+        /// Lines in products that were yielded.
         grouped: u64,
         /// Lines rejected.
         rejected: u64,
-        /// Lines whose parent is nowhere.
+        /// Lines that lead to no product.
         orphans: u64,
     },
-    /// The items were not all taken, so nothing can be said of the whole.
+    /// The caller asked for the totals before taking all items.
     #[error("the export was not read to its end")]
     Unfinished,
-    /// Somebody asked to stop.
+    /// The caller cancelled the reading.
     #[error("reading was cancelled")]
     Cancelled,
 }

@@ -1,22 +1,22 @@
-//! A line is a record or refused, with a reason that helps to repair it.
+//! Checks each line: it is a record, or it is rejected with a reason.
 
 use super::{
     lines::RawLine,
     pass::Line,
-    pointer::{Ids, NoIds, Pointers},
+    pointer::{IdError, Ids, Pointers},
 };
 use host_core::model::{Class, Entry};
 use std::fmt::Write as _;
 
-/// How many characters of a line a report shows.
+/// Number of characters of a line that a report shows.
 const EXCERPT_CHARACTERS: usize = 200;
 
 /// A line that is a JSON object.
 #[derive(Debug)]
 pub(super) struct Record<'a> {
-    /// The line.
+    /// The text of the line.
     pub(super) text: &'a str,
-    /// What it says of itself.
+    /// The ids that it contains.
     pub(super) ids: Ids<'a>,
 }
 
@@ -28,47 +28,47 @@ pub(super) enum Rejection {
     NotJson(serde_json::Error),
     Truncated,
     NotAnObject,
-    UnfitId { pointer: String },
+    InvalidId { pointer: String },
 }
 
-/// Checks a line and reads its ids.
+/// Validates a line and extracts its ids.
 pub(super) fn inspect<'a>(line: &RawLine<'a>, pointers: &Pointers) -> Result<Record<'a>, Rejection> {
     if line.is_too_long() {
         return Err(Rejection::TooLong);
     }
     let text = std::str::from_utf8(line.bytes).map_err(|error| {
-        let is_cut_off = !line.ended && error.error_len().is_none();
-        if is_cut_off { Rejection::Truncated } else { Rejection::NotUtf8 { byte: error.valid_up_to() + 1 } }
+        let is_truncated = !line.ended && error.error_len().is_none();
+        if is_truncated { Rejection::Truncated } else { Rejection::NotUtf8 { byte: error.valid_up_to() + 1 } }
     })?;
-    let ids = pointers.read(text).map_err(|no_ids| match no_ids {
-        NoIds::Syntax(error) if !line.ended && is_cut_off(text, &error) => Rejection::Truncated,
-        NoIds::Syntax(error) => Rejection::NotJson(error),
-        NoIds::NotAnObject => Rejection::NotAnObject,
-        NoIds::Unfit(pointer) => Rejection::UnfitId { pointer },
+    let ids = pointers.read(text).map_err(|error| match error {
+        IdError::Syntax(error) if !line.ended && is_truncated(text, &error) => Rejection::Truncated,
+        IdError::Syntax(error) => Rejection::NotJson(error),
+        IdError::NotAnObject => Rejection::NotAnObject,
+        IdError::InvalidType(pointer) => Rejection::InvalidId { pointer },
     })?;
     Ok(Record { text, ids })
 }
 
-/// Whether more text could make a text that is not JSON.
-fn is_cut_off(text: &str, error: &serde_json::Error) -> bool {
-    // A number that ends too early is an error of its own to the parser.
+/// Whether the text is a prefix of valid JSON.
+fn is_truncated(text: &str, error: &serde_json::Error) -> bool {
+    // The parser reports an incomplete number as a syntax error, not as an early end.
     error.is_eof() || (error.column() >= text.len() && text.ends_with(['-', '+', '.', 'e', 'E']))
 }
 
 impl Rejection {
-    /// What the report says.
+    /// The report entry of a rejected line.
     pub(super) fn entry(&self, line: &Line<'_>, source: &str) -> Entry {
         let (code, message) = match self {
             Self::TooLong => {
                 let length = line.raw.length;
                 let message = format!(
-                    "The line is {length} bytes long, more than `ingest.max_line_bytes` allows, and was left out; raise that setting if the line is right."
+                    "The line was skipped because its {length} bytes exceed `ingest.max_line_bytes`; raise that setting if the line is correct."
                 );
                 ("line-too-long", message)
             }
             Self::NotUtf8 { byte } => {
                 let message = format!(
-                    "Byte {byte} of the line is not UTF-8, so it was left out; export again with UTF-8 as encoding."
+                    "The line was skipped because byte {byte} is not valid UTF-8; export again in UTF-8."
                 );
                 ("invalid-utf8", message)
             }
@@ -77,22 +77,21 @@ impl Rejection {
                 let reason = text.split(" at line ").next().unwrap_or_default();
                 let column = error.column();
                 let message = format!(
-                    "The line is not JSON ({reason} at byte {column}) and was left out; correct it or export again."
+                    "The line was skipped because it is not JSON ({reason} at byte {column}); correct it or export again."
                 );
                 ("invalid-json", message)
             }
             Self::Truncated => {
-                let message =
-                    "The source ends in the middle of this line, which was left out; fetch the source again.";
+                let message = "The line was skipped because the source ends in the middle of it; download the source again.";
                 ("truncated-line", message.to_owned())
             }
             Self::NotAnObject => {
-                let message = "The line is JSON but not an object and was left out; write one JSON object on each line.";
+                let message = "The line was skipped because it is JSON but not an object; write one JSON object per line.";
                 ("not-an-object", message.to_owned())
             }
-            Self::UnfitId { pointer } => {
+            Self::InvalidId { pointer } => {
                 let message = format!(
-                    "The id at `{pointer}` is neither a string nor an integer, so the line was left out; correct it or \
+                    "The line was skipped because the id at `{pointer}` is neither a string nor an integer; correct it or \
                      export again."
                 );
                 ("invalid-id", message)
@@ -102,12 +101,11 @@ impl Rejection {
     }
 }
 
-/// What the report says of a line whose ancestors do not end at a product.
+/// The report entry of an orphan: a line whose chain of parents does not end at a product.
 pub(super) fn orphan(ids: &Ids<'_>, line: &Line<'_>, source: &str) -> Entry {
     let shown = excerpt(ids.parent.as_deref().unwrap_or_default().as_bytes());
     let message = format!(
-        "The line belongs to `{shown}`, which leads to no product of the export, and was left out; export the product \
-         too."
+        "The line was skipped because its parent `{shown}` leads to no product of the export; export the product too."
     );
     entry("orphan", message, line, source)
         .with("id", ids.own.as_deref().map(|own| excerpt(own.as_bytes())))
@@ -123,16 +121,16 @@ fn entry(code: &str, message: String, line: &Line<'_>, source: &str) -> Entry {
     entry
 }
 
-/// The beginning of a line, with everything made visible that a terminal would act on or hide.
+/// The beginning of a line, with characters escaped that a terminal would interpret or hide.
 fn excerpt(line: &[u8]) -> String {
     let mut shown = String::new();
-    let mut left = EXCERPT_CHARACTERS;
+    let mut remaining = EXCERPT_CHARACTERS;
     for chunk in line.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if left == 0 {
+            if remaining == 0 {
                 return shown + "…";
             }
-            left -= 1;
+            remaining -= 1;
             if is_invisible(character) {
                 shown.extend(character.escape_default());
             } else {
@@ -140,17 +138,17 @@ fn excerpt(line: &[u8]) -> String {
             }
         }
         for byte in chunk.invalid() {
-            if left == 0 {
+            if remaining == 0 {
                 return shown + "…";
             }
-            left -= 1;
-            write!(shown, "\\x{byte:02x}").expect("a string takes everything");
+            remaining -= 1;
+            write!(shown, "\\x{byte:02x}").expect("writing to a string cannot fail");
         }
     }
     shown
 }
 
-/// Control characters, line separators, marks of direction and zero width.
+/// Control characters, line separators, bidirectional marks and zero-width characters.
 fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(

@@ -1,16 +1,56 @@
-//! Reads an export and puts its lines together to products.
+//! Reads a platform's export and groups its lines into products.
 //!
 //! ```text
-//! source ─▶ unpack ─▶ lines ─▶ inspect ─▶ group ─▶ items
+//! source ─▶ decompress ─▶ lines ─▶ inspect ─▶ group ─▶ items
 //! ```
 //!
-//! [`Export::open`] opens the sources (and spools streams to disk), [`Export::scan`] reads them once and decides how
-//! products are put together, [`Plan::into_products`] reads them again and hands on products and refused lines.
-//! Nothing is handed on before the whole export is known to be readable and its grouping to be right. All of it is
-//! synchronous and takes the same memory for an export of any size.
+//! [`Export::open`] opens the sources and spools streams to disk. [`Export::scan`] reads them once and decides how to
+//! group the lines. [`Plan::into_products`] reads them again and yields products and rejected lines. With [`Mode::Auto`]
+//! and [`Mode::Spill`], no item is yielded before the whole export is known to be readable. All of it is synchronous,
+//! and memory does not grow with the size of the export. The rules of grouping are in `docs/grouping.md`.
+//!
+//! This crate depends on `host-core` alone. It knows files, streams and JSON Lines; it knows nothing of plug-ins, queues
+//! or indexes. Other kinds of sources reach it through [`Remote`].
+//!
+//! # Example
+//!
+//! ```
+//! use host_core::model::Grouping;
+//! use host_export::{Export, Item, Options};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let file = dir.path().join("export.jsonl");
+//! std::fs::write(
+//!     &file,
+//!     r#"{"id":"p1","title":"Mug"}
+//! {"id":"v1","price":"7.50","__parentId":"p1"}
+//! {"id":"p2","title":"Plate"}
+//! not JSON
+//! "#,
+//! )?;
+//!
+//! let grouping = Grouping::ByParent { id: "/id".to_owned(), parents: vec!["/__parentId".to_owned()] };
+//! let export = Export::open(&[file.display().to_string()], Options::new(dir.path()))?;
+//! let mut items = export.scan(&grouping)?.into_products();
+//!
+//! let (mut products, mut rejected) = (Vec::new(), Vec::new());
+//! for item in &mut items {
+//!     match item? {
+//!         Item::Product { product, .. } => products.push(product),
+//!         Item::Rejected(entry) => rejected.push(entry.code),
+//!     }
+//! }
+//! assert_eq!(products[0].text.lines().count(), 2);
+//! assert_eq!(products[1].id.as_deref(), Some("p2"));
+//! assert_eq!(rejected, ["invalid-json"]);
+//! // Fails unless every line of the export is in a product or was rejected.
+//! assert_eq!(items.finish()?.lines, 4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::{path::PathBuf, sync::Arc};
 
+mod decompress;
 mod error;
 mod group;
 mod inspect;
@@ -19,60 +59,60 @@ mod pass;
 mod pointer;
 mod progress;
 mod remote;
-pub mod scratch;
 pub mod sort;
 mod source;
-mod unpack;
+pub mod temp;
 
 pub use error::ExportError;
 pub use group::{Export, Item, Plan, Products};
 pub use progress::{Cancel, Phase, Progress, ProgressSnapshot};
 pub use remote::Remote;
 
-/// How lines that name their parents are put together.
+/// How to group lines that name their parents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// As the export's order allows: `Adjacent` if every line follows its own product, else `Spill`.
+    /// `Adjacent` if the scan finds every line behind its own product, else `Spill`.
     #[default]
     Auto,
-    /// Each line must follow its own product. Nobody looks beforehand, so the first line that does not, or a packed
-    /// source that is cut off, ends the reading after products have been handed on.
+    /// Each line must follow its own product. The scan does not check this, so the first line that breaks the rule, or a
+    /// truncated compressed source, ends the reading after products have been yielded.
     Adjacent,
-    /// Lines are sorted by product on disk, whatever their order is.
+    /// Sorts the lines by product on disk, whatever their order.
     Spill,
 }
 
 /// How to read an export.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How lines that name their parents are put together.
+    /// How to group lines that name their parents.
     pub mode: Mode,
-    /// Longest line in bytes; a longer one is refused and never held in memory. A metafield of 2 MB with every
-    /// character escaped takes 12 MB, so the default of 64 MiB refuses nothing that a shop platform writes.
+    /// Maximum length of a line in bytes; a longer line is rejected and never held in memory. A metafield of 2 MB with
+    /// every character escaped takes 12 MB, so the default of 64 MiB accepts every line that a shop platform writes.
     pub max_line_bytes: usize,
-    /// Memory for sorting in bytes. More means fewer and longer temporary files.
+    /// Memory for sorting in bytes. More memory means fewer and longer temporary files.
     pub sort_memory: usize,
-    /// How many temporary files are read at once; each takes a file descriptor and a buffer of 64 KiB.
+    /// Maximum number of temporary files merged at once; each takes a file descriptor and a buffer of 64 KiB.
     pub sort_files: usize,
-    /// Folder for temporary files; they need about 1.4 times the unpacked export, streams their own size in addition.
-    pub scratch_dir: PathBuf,
-    /// Opens sources that are no files.
+    /// Directory for temporary files. Sorting needs about 1.4 times the decompressed size of the export; a stream needs
+    /// its own size in addition.
+    pub temp_dir: PathBuf,
+    /// Opens sources that are not files.
     pub remote: Option<Arc<dyn Remote>>,
-    /// Where progress is shown.
+    /// Counters that the reader updates.
     pub progress: Arc<Progress>,
     /// Stops the reading.
     pub cancel: Cancel,
 }
 
 impl Options {
-    /// The defaults, with a folder for temporary files.
-    pub fn new(scratch_dir: impl Into<PathBuf>) -> Self {
+    /// The defaults, with a directory for temporary files.
+    pub fn new(temp_dir: impl Into<PathBuf>) -> Self {
         Self {
             mode: Mode::Auto,
             max_line_bytes: 64 << 20,
             sort_memory: 32 << 20,
             sort_files: 128,
-            scratch_dir: scratch_dir.into(),
+            temp_dir: temp_dir.into(),
             remote: None,
             progress: Arc::default(),
             cancel: Cancel::default(),

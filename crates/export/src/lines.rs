@@ -1,40 +1,41 @@
-//! Bytes to lines.
+//! Splits bytes into lines.
 
 use std::{
     io::{self, Read},
     ops::Range,
 };
 
-/// How much is read at once.
+/// Bytes requested from the input at once.
 const BLOCK: usize = 256 * 1024;
-/// How much of a line beyond the limit is kept, for the report.
+/// Bytes kept of a line that is too long, for the report.
 const LONG_LINE_PREFIX: usize = 1024;
+/// Byte order mark in UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// A line with content: more than spaces, tabs and line ends.
+/// A line with content, that is, with more than spaces, tabs and line ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RawLine<'a> {
-    /// Number in the source, from 1, as an editor shows it: blank lines count.
+    /// Number in the source, from 1, counting blank lines as an editor does.
     pub(super) number: u64,
-    /// Where it begins in the unpacked source.
+    /// Offset in the decompressed source.
     pub(super) offset: u64,
-    /// Its bytes without line end; only the first of them if it is longer than allowed.
+    /// Its bytes without line end; only a prefix if the line is too long.
     pub(super) bytes: &'a [u8],
-    /// How long it is without line end.
+    /// Its length without line end.
     pub(super) length: u64,
     /// Whether a line end follows; only the last line of a source may have none.
     pub(super) ended: bool,
 }
 
 impl RawLine<'_> {
-    /// Whether the line is longer than allowed, so that `bytes` is only its beginning.
+    /// Whether the line exceeds the limit, so that `bytes` is only a prefix.
     pub(super) fn is_too_long(&self) -> bool {
         self.length > self.bytes.len() as u64
     }
 }
 
-/// Splits a source at `\n`, a `\r` before it included, and skips blank lines and a byte order mark at the start.
-/// The buffer grows to the longest line met, never beyond the allowed length by more than a block.
+/// Splits a source at `\n` or `\r\n`, and skips blank lines and a byte order mark at the start. The buffer grows to
+/// the longest line, and exceeds the maximum line length by a few blocks at most.
 pub(super) struct LineReader<R> {
     input: R,
     buffer: Vec<u8>,
@@ -74,7 +75,7 @@ impl<R: Read> LineReader<R> {
         &mut self.input
     }
 
-    /// Moves to the next line with content; false at the end of the source.
+    /// Moves to the next line with content; returns false at the end of the source.
     pub(super) fn advance(&mut self) -> io::Result<bool> {
         if self.unread_offset == 0 {
             self.skip_byte_order_mark()?;
@@ -126,7 +127,7 @@ impl<R: Read> LineReader<R> {
                 self.line_ended = false;
                 break searched;
             }
-            // One more than the limit, since the last byte may be the `\r` of a line end.
+            // One byte more than the limit, since the last byte may be the `\r` of a line end.
             if searched > self.max_line + 1 {
                 return self.take_long_line().map(|()| true);
             }
@@ -136,7 +137,7 @@ impl<R: Read> LineReader<R> {
             return Ok(false);
         }
         let start = self.unread.start;
-        let content = without_return(&self.buffer[start..start + length]).len();
+        let content = strip_carriage_return(&self.buffer[start..start + length]).len();
         self.number += 1;
         self.line_offset = self.unread_offset;
         self.line_length = content as u64;
@@ -146,7 +147,7 @@ impl<R: Read> LineReader<R> {
         Ok(true)
     }
 
-    /// Reads past a line that is longer than allowed, keeping its beginning at the front of the buffer.
+    /// Skips a line that is too long, keeping a prefix of it at the front of the buffer.
     fn take_long_line(&mut self) -> io::Result<()> {
         self.number += 1;
         self.line_offset = self.unread_offset;
@@ -175,7 +176,7 @@ impl<R: Read> LineReader<R> {
         Ok(())
     }
 
-    /// Shorter than the limit, so that a line beyond it can be told by its length.
+    /// At most the limit, so that `is_too_long` can compare the two lengths.
     fn prefix_length(&self) -> usize {
         LONG_LINE_PREFIX.min(self.max_line)
     }
@@ -185,7 +186,7 @@ impl<R: Read> LineReader<R> {
         self.unread_offset += bytes as u64;
     }
 
-    /// Reads more behind what is unread, making room first.
+    /// Reads more bytes behind the unread ones, making space first.
     fn fill(&mut self) -> io::Result<()> {
         if self.unread.end == self.buffer.len() {
             self.buffer.copy_within(self.unread.clone(), 0);
@@ -194,7 +195,7 @@ impl<R: Read> LineReader<R> {
             if used > self.buffer.len() / 2 {
                 self.buffer.resize((self.buffer.len() * 2).min(self.max_line.max(used) + 2 * BLOCK), 0);
             } else if self.buffer.len() > 16 * BLOCK && used < BLOCK {
-                // After a giant line, what it took is given back.
+                // Release the memory that a very long line needed.
                 self.buffer.truncate(2 * BLOCK);
                 self.buffer.shrink_to_fit();
             }
@@ -217,7 +218,7 @@ impl<R: Read> LineReader<R> {
     }
 }
 
-fn without_return(line: &[u8]) -> &[u8] {
+fn strip_carriage_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 

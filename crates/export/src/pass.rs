@@ -1,28 +1,28 @@
-//! One reading of all sources, line by line.
+//! One pass over all sources, line by line.
 
 use super::{
     ExportError, Options,
+    decompress::SourceReader,
     lines::{LineReader, RawLine},
     source::Source,
-    unpack::Unpacked,
 };
 use host_core::model::Digest;
 use std::{io, sync::Arc};
 
-/// The progress shows lines in steps of this size.
+/// Number of lines between two updates of the progress.
 const PROGRESS_STEP: u64 = 1024;
 
-/// The opened sources and how to read them.
+/// The open sources and how to read them.
 #[derive(Debug)]
 pub(super) struct Input {
     pub(super) sources: Vec<Source>,
     pub(super) options: Options,
 }
 
-/// A line and the source that it comes from.
+/// A line and its source.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {
-    /// Position of the source among the sources.
+    /// Index of the source.
     pub(super) source: usize,
     /// The line itself.
     pub(super) raw: RawLine<'a>,
@@ -32,7 +32,7 @@ pub(super) struct Line<'a> {
 pub(super) struct Pass {
     input: Arc<Input>,
     source: usize,
-    reader: Option<LineReader<Unpacked>>,
+    reader: Option<LineReader<SourceReader>>,
     digests: Option<Vec<Digest>>,
     lines: u64,
     bytes: u64,
@@ -43,18 +43,18 @@ impl Pass {
         Self { input: Arc::clone(input), source: 0, reader: None, digests: None, lines: 0, bytes: 0 }
     }
 
-    /// A pass that computes the sources' digests on the way.
+    /// A pass that also computes the digests of the sources.
     pub(super) fn with_digests(input: &Arc<Input>) -> Self {
         Self { digests: Some(Vec::new()), ..Self::new(input) }
     }
 
-    /// Moves to the next line with content; false at the end of the last source.
+    /// Moves to the next line with content; returns false at the end of the last source.
     pub(super) fn advance(&mut self) -> Result<bool, ExportError> {
         while self.source < self.input.sources.len() {
             if self.reader.is_none() {
                 self.reader = Some(self.open()?);
             }
-            let reader = self.reader.as_mut().expect("it was just opened");
+            let reader = self.reader.as_mut().expect("it was opened above");
             match reader.advance() {
                 Ok(true) => {
                     self.lines += 1;
@@ -72,44 +72,44 @@ impl Pass {
         Ok(false)
     }
 
-    /// The line that the last `advance` moved to; none before the first and after the last.
+    /// The line that the last `advance` moved to; `None` before the first and after the last.
     pub(super) fn line(&self) -> Option<Line<'_>> {
         self.reader.as_ref().map(|reader| Line { source: self.source, raw: reader.line() })
     }
 
-    /// The name of the source that a line comes from.
+    /// Name of a line's source.
     pub(super) fn source_name(&self, line: &Line<'_>) -> &str {
         self.input.sources[line.source].name()
     }
 
-    /// Lines with content so far.
+    /// Lines with content read so far.
     pub(super) fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// Unpacked bytes of the sources read to their end.
+    /// Decompressed bytes of the sources read to their end.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The sources' digests, after the end and if they were wanted.
+    /// The digests of the sources, if requested; complete after the end of the last source.
     pub(super) fn take_digests(&mut self) -> Vec<Digest> {
         self.digests.take().unwrap_or_default()
     }
 
-    fn open(&self) -> Result<LineReader<Unpacked>, ExportError> {
+    fn open(&self) -> Result<LineReader<SourceReader>, ExportError> {
         let source = &self.input.sources[self.source];
         let Options { progress, cancel, .. } = &self.input.options;
-        let unpacked = Unpacked::new(source, self.digests.is_some(), progress, cancel)
+        let decompressed = SourceReader::new(source, self.digests.is_some(), progress, cancel)
             .map_err(|error| read_failed(source, error))?;
-        Ok(LineReader::new(unpacked, self.input.options.max_line_bytes))
+        Ok(LineReader::new(decompressed, self.input.options.max_line_bytes))
     }
 
     fn close(&mut self) -> Result<(), ExportError> {
         let source = &self.input.sources[self.source];
         source.check_unchanged()?;
         if let Some(mut reader) = self.reader.take() {
-            self.bytes += reader.input().unpacked();
+            self.bytes += reader.input().decompressed();
             let digest = reader.input_mut().take_digest().map_err(|error| read_failed(source, error))?;
             if let Some(digests) = &mut self.digests {
                 digests.extend(digest);
@@ -121,15 +121,15 @@ impl Pass {
     }
 }
 
-/// The digests alone, without unpacking anything.
+/// The digests of the sources, computed without decompressing them.
 pub(super) fn digests(input: &Input) -> Result<Vec<Digest>, ExportError> {
     let digest = |source: &Source| {
         let Options { progress, cancel, .. } = &input.options;
-        let mut stored =
-            Unpacked::stored(source, true, progress, cancel).map_err(|error| read_failed(source, error))?;
+        let mut stored = SourceReader::stored(source, true, progress, cancel)
+            .map_err(|error| read_failed(source, error))?;
         let digest = io::copy(&mut stored, &mut io::sink()).and_then(|_| stored.take_digest());
         let digest = digest.map_err(|error| stored.explain(source.name(), error))?;
-        Ok(digest.expect("it was asked for"))
+        Ok(digest.expect("the reader was told to compute it"))
     };
     input.sources.iter().map(digest).collect()
 }

@@ -1,4 +1,4 @@
-//! A line's own id and its parent's, read while the rest of the line is only checked.
+//! Extracts a line's own id and its parent's id in one pass, validating the rest of the line without building it.
 
 use super::ExportError;
 use serde::{
@@ -8,38 +8,38 @@ use serde::{
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
-/// Where a line names itself and its parent: JSON Pointers (RFC 6901), made ready for one walk over the line.
+/// JSON Pointers (RFC 6901) to a line's own id and its parent's id, as a tree for one walk over the line.
 #[derive(Debug, Default)]
 pub(super) struct Pointers {
     tree: Node,
     slots: usize,
 }
 
-/// What a line says of itself.
+/// The ids in a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ids<'a> {
     /// Its own id.
     pub(super) own: Option<Cow<'a, str>>,
-    /// The first parent that is there.
+    /// The id of the first parent pointer that has a value.
     pub(super) parent: Option<Cow<'a, str>>,
 }
 
-/// Why no ids were found.
+/// Why a line's ids cannot be read.
 #[derive(Debug)]
-pub(super) enum NoIds {
+pub(super) enum IdError {
     /// The text is not JSON.
     Syntax(serde_json::Error),
     /// The text is JSON, but not an object.
     NotAnObject,
-    /// What the pointer leads to is neither a string nor an integer nor null.
-    Unfit(String),
+    /// The value at this pointer is neither a string, an integer nor null.
+    InvalidType(String),
 }
 
-/// The slot of the own id; parents follow in their order.
+/// Slot of the line's own id; the parents follow in their order.
 const OWN: usize = 0;
 
 impl Pointers {
-    /// Looks for nothing, only checks.
+    /// No pointers: `read` only validates the line.
     pub(super) fn none() -> Self {
         Self::default()
     }
@@ -54,16 +54,16 @@ impl Pointers {
         Ok(Self { tree, slots: 1 + parents.len() })
     }
 
-    /// Checks a line's syntax and reads its ids. Of a key that comes twice, the last counts.
-    pub(super) fn read<'a>(&self, text: &'a str) -> Result<Ids<'a>, NoIds> {
+    /// Validates a line's syntax and reads its ids. The last one of duplicate keys counts.
+    pub(super) fn read<'a>(&self, text: &'a str) -> Result<Ids<'a>, IdError> {
         let mut found = vec![None; self.slots];
         let mut line = serde_json::Deserializer::from_str(text);
         if text.trim_ascii_start().starts_with('{') {
-            let walk = Walk { node: &self.tree, found: &mut found };
-            line.deserialize_map(walk).and_then(|()| line.end()).map_err(NoIds::Syntax)?;
+            let walk = PointerVisitor { node: &self.tree, found: &mut found };
+            line.deserialize_map(walk).and_then(|()| line.end()).map_err(IdError::Syntax)?;
         } else {
-            line.deserialize_ignored_any(IgnoredAny).and_then(|_| line.end()).map_err(NoIds::Syntax)?;
-            return Err(NoIds::NotAnObject);
+            line.deserialize_ignored_any(IgnoredAny).and_then(|_| line.end()).map_err(IdError::Syntax)?;
+            return Err(IdError::NotAnObject);
         }
         let mut ids = Ids::default();
         for (slot, raw) in found.into_iter().enumerate() {
@@ -78,14 +78,14 @@ impl Pointers {
         Ok(ids)
     }
 
-    fn id<'a>(&self, slot: usize, raw: &'a str) -> Result<Option<Cow<'a, str>>, NoIds> {
-        let unfit = || NoIds::Unfit(self.tree.pointer_of(slot).unwrap_or_default());
+    fn id<'a>(&self, slot: usize, raw: &'a str) -> Result<Option<Cow<'a, str>>, IdError> {
+        let unfit = || IdError::InvalidType(self.tree.pointer_of(slot).unwrap_or_default());
         match raw.as_bytes() {
             b"null" => Ok(None),
             [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
                 Ok(Some(Cow::Borrowed(&raw[1..raw.len() - 1])))
             }
-            [b'"', ..] => match without_slash_escapes(raw) {
+            [b'"', ..] => match unescape_slashes(raw) {
                 Some(id) => Ok(Some(Cow::Owned(id))),
                 None => serde_json::from_str(raw).map(|id| Some(Cow::Owned(id))).map_err(|_| unfit()),
             },
@@ -100,9 +100,9 @@ impl Pointers {
 /// One level of the pointers.
 #[derive(Debug, Default)]
 struct Node {
-    /// Slots of the pointers that end here.
+    /// Slots of the pointers that end at this node.
     slots: Vec<usize>,
-    /// Where the others go on.
+    /// Nodes of the next token.
     children: Vec<(String, Self)>,
 }
 
@@ -110,7 +110,7 @@ impl Node {
     fn insert(&mut self, pointer: &str, slot: usize) -> Option<()> {
         let mut node = self;
         for token in pointer.strip_prefix('/')?.split('/') {
-            let token = unescaped(token)?;
+            let token = unescape_token(token)?;
             let at = node.children.iter().position(|(name, _)| *name == token).unwrap_or_else(|| {
                 node.children.push((token, Self::default()));
                 node.children.len() - 1
@@ -135,20 +135,21 @@ impl Node {
         })
     }
 
-    fn forget(&self, found: &mut [Option<&str>]) {
+    fn clear(&self, found: &mut [Option<&str>]) {
         for slot in &self.slots {
             found[*slot] = None;
         }
         for (_, child) in &self.children {
-            child.forget(found);
+            child.clear(found);
         }
     }
 
-    /// Takes the value that stands at this level.
-    fn take<'de>(&self, raw: &'de str, found: &mut [Option<&'de str>]) -> serde_json::Result<()> {
-        self.forget(found);
+    /// Records the value at this node.
+    fn record<'de>(&self, raw: &'de str, found: &mut [Option<&'de str>]) -> serde_json::Result<()> {
+        self.clear(found);
         if !self.children.is_empty() && raw.starts_with(['{', '[']) {
-            return serde_json::Deserializer::from_str(raw).deserialize_any(Walk { node: self, found });
+            return serde_json::Deserializer::from_str(raw)
+                .deserialize_any(PointerVisitor { node: self, found });
         }
         for slot in &self.slots {
             found[*slot] = Some(raw);
@@ -157,42 +158,42 @@ impl Node {
     }
 }
 
-/// The meaning of a JSON string whose only escapes are `\/`, as in every id that Shopify writes: several times as fast
-/// as reading any string.
-fn without_slash_escapes(raw: &str) -> Option<String> {
+/// Unescapes a JSON string whose only escapes are `\/`, as in every id that Shopify writes; several times as fast as
+/// the general parser.
+fn unescape_slashes(raw: &str) -> Option<String> {
     let inner = &raw[1..raw.len() - 1];
     let mut parts = inner.split('\\');
-    let mut meaning = String::with_capacity(inner.len());
-    meaning.push_str(parts.next()?);
+    let mut text = String::with_capacity(inner.len());
+    text.push_str(parts.next()?);
     for part in parts {
-        meaning.push_str(part.starts_with('/').then_some(part)?);
+        text.push_str(part.starts_with('/').then_some(part)?);
     }
-    Some(meaning)
+    Some(text)
 }
 
-/// The meaning of a token with `~0` and `~1`; none if another `~` is in it.
-fn unescaped(token: &str) -> Option<String> {
+/// Unescapes `~0` and `~1` in a token; `None` if it has any other `~`.
+fn unescape_token(token: &str) -> Option<String> {
     let mut parts = token.split('~');
-    let mut meaning = parts.next()?.to_owned();
+    let mut text = parts.next()?.to_owned();
     for part in parts {
         let (sign, rest) = match part.as_bytes().first()? {
             b'0' => ('~', &part[1..]),
             b'1' => ('/', &part[1..]),
             _ => return None,
         };
-        meaning.push(sign);
-        meaning.push_str(rest);
+        text.push(sign);
+        text.push_str(rest);
     }
-    Some(meaning)
+    Some(text)
 }
 
-/// Walks over one object or array, keeping what the pointers lead to.
-struct Walk<'n, 's, 'de> {
+/// Visits one object or array and records the values that the pointers lead to.
+struct PointerVisitor<'n, 's, 'de> {
     node: &'n Node,
     found: &'s mut [Option<&'de str>],
 }
 
-impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
+impl<'de> Visitor<'de> for PointerVisitor<'_, '_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,7 +206,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
                 None => map.next_value::<IgnoredAny>().map(|_| ())?,
                 Some(child) => {
                     let raw = map.next_value::<&RawValue>()?;
-                    child.take(raw.get(), self.found).map_err(de::Error::custom)?;
+                    child.record(raw.get(), self.found).map_err(de::Error::custom)?;
                 }
             }
         }
@@ -216,14 +217,14 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
         for index in 0.. {
             let Some(raw) = seq.next_element::<&RawValue>()? else { break };
             if let Some(child) = self.node.child(&usize::to_string(&index)) {
-                child.take(raw.get(), self.found).map_err(de::Error::custom)?;
+                child.record(raw.get(), self.found).map_err(de::Error::custom)?;
             }
         }
         Ok(())
     }
 }
 
-/// Reads a key as the level that it leads to, without copying it.
+/// Maps a key to its child node without copying the key.
 struct ChildOf<'n>(&'n Node);
 
 impl<'de, 'n> DeserializeSeed<'de> for ChildOf<'n> {

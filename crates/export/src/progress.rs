@@ -1,27 +1,27 @@
-//! How far reading has come, and how to stop it.
+//! Progress counters and cancellation.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
 };
 
-/// What is being done to the export, in the order in which it happens; phases that are not needed are left out.
+/// The steps of reading an export, in order. The reader skips those that it does not need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Nothing yet.
+    /// Reading has not started.
     #[default]
     Idle,
-    /// A stream is copied to disk.
+    /// Copying a stream to disk.
     Spooling,
-    /// The order of the lines is looked at.
+    /// Checking the order of the lines.
     Scanning,
-    /// Lines are matched with their parents.
+    /// Matching lines with their parents.
     Resolving,
-    /// Lines are sorted by product.
+    /// Sorting lines by product.
     Sorting,
-    /// Products are handed on.
+    /// Yielding products.
     Grouping,
-    /// Everything has been handed on.
+    /// All items have been yielded.
     Done,
 }
 
@@ -35,7 +35,7 @@ const PHASES: [Phase; 7] = [
     Phase::Done,
 ];
 
-/// Counters that the reader moves and anybody may look at. Bytes and lines begin anew with each phase.
+/// Counters that the reader updates and other threads may read. Bytes and lines restart with each phase.
 #[derive(Debug, Default)]
 pub struct Progress {
     phase: AtomicU8,
@@ -48,20 +48,20 @@ pub struct Progress {
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProgressSnapshot {
-    /// What is being done.
+    /// The current phase.
     pub phase: Phase,
-    /// Bytes read in this phase, as stored (packed, if the source is).
+    /// Stored bytes read in this phase: compressed bytes if the source is compressed.
     pub bytes: u64,
-    /// Bytes that there are to read in each phase; unknown while a stream is spooled.
+    /// Stored bytes to read in each phase; unknown while a stream is being spooled.
     pub bytes_total: Option<u64>,
-    /// Lines with content seen in this phase.
+    /// Lines with content read in this phase.
     pub lines: u64,
-    /// Products handed on.
+    /// Products yielded.
     pub products: u64,
 }
 
 impl Progress {
-    /// The counters now.
+    /// The current counters.
     pub fn snapshot(&self) -> ProgressSnapshot {
         let total = self.total.load(Relaxed);
         ProgressSnapshot {
@@ -73,7 +73,7 @@ impl Progress {
         }
     }
 
-    /// Enters a phase; bytes and lines begin anew.
+    /// Enters a phase and resets bytes and lines.
     pub fn begin(&self, phase: Phase) {
         self.bytes.store(0, Relaxed);
         self.lines.store(0, Relaxed);
@@ -102,12 +102,12 @@ impl Progress {
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Asks to stop.
+    /// Requests cancellation.
     pub fn cancel(&self) {
         self.0.store(true, Relaxed);
     }
 
-    /// Whether somebody asked to stop.
+    /// Whether cancellation was requested.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Relaxed)
     }

@@ -1,9 +1,10 @@
-//! Sources that are no files: read once, from their first byte to their last.
+//! Sources that are not files.
 
 use std::io::{self, Read};
 
-/// Opens sources by their names. What it gives is read to its end at once and kept on disk.
+/// Opens sources by name, such as objects in S3. The reader reads each source once, to its end, into a temporary file.
 pub trait Remote: std::fmt::Debug + Send + Sync {
-    /// Opens a source; none if its name is of another kind. An error of kind `NotFound` means that there is none of this name.
+    /// Opens a source. Returns `None` if this implementation does not handle the name, and an error of kind `NotFound`
+    /// if it does but there is no such source.
     fn open(&self, name: &str) -> Option<io::Result<Box<dyn Read>>>;
 }

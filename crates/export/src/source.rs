@@ -1,6 +1,8 @@
-//! Sources of an export: opened, spooled to disk if they can be read only once, their packing told.
+//! Opens the sources of an export, detects their compression, and spools those to disk that can be read only once.
 
-use super::{Cancel, ExportError, Options, Phase, Progress, Remote, scratch::Scratch, unpack::Packing};
+use super::{
+    Cancel, ExportError, Options, Phase, Progress, Remote, decompress::Compression, temp::TempFiles,
+};
 use std::{
     fs::{File, Metadata},
     io::{self, Read, Seek, Write},
@@ -8,7 +10,9 @@ use std::{
     time::SystemTime,
 };
 
+/// Block size for spooling.
 const COPY_BLOCK: usize = 256 * 1024;
+/// The name that stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
 /// One opened source of an export.
@@ -16,11 +20,11 @@ const STANDARD_INPUT: &str = "-";
 pub(super) struct Source {
     name: String,
     file: File,
-    packing: Packing,
+    compression: Compression,
     state: State,
 }
 
-/// What tells that a file has been written to.
+/// File attributes that change when the file is written to.
 #[derive(Debug, PartialEq, Eq)]
 struct State {
     length: u64,
@@ -42,16 +46,16 @@ impl Source {
         &self.file
     }
 
-    pub(super) fn packing(&self) -> Packing {
-        self.packing
+    pub(super) fn compression(&self) -> Compression {
+        self.compression
     }
 
-    /// Length of what is stored, packed or not.
+    /// Stored length in bytes, before decompression.
     pub(super) fn stored_length(&self) -> u64 {
         self.state.length
     }
 
-    /// Refuses a file that has been written to since it was opened: two passes over it would not agree.
+    /// Fails if the file was written to since it was opened: two passes over it would not agree.
     pub(super) fn check_unchanged(&self) -> Result<(), ExportError> {
         match self.file.metadata() {
             Ok(metadata) if State::of(&metadata) == self.state => Ok(()),
@@ -61,10 +65,10 @@ impl Source {
     }
 }
 
-/// Opens the sources of one export, in order. Streams are read to their end here.
+/// Opens the sources of one export, in order, and reads streams to their end.
 pub(super) fn open_all(
     names: &[String],
-    scratch: &Scratch,
+    temp: &TempFiles,
     options: &Options,
 ) -> Result<Vec<Source>, ExportError> {
     let (progress, cancel) = (options.progress.as_ref(), &options.cancel);
@@ -74,12 +78,12 @@ pub(super) fn open_all(
     if names.iter().filter(|name| *name == STANDARD_INPUT).count() > 1 {
         return Err(ExportError::StdinTwice);
     }
-    // What is wrong with a later file is said before a stream of gigabytes is spooled.
+    // Opening all of them first reports a missing file before gigabytes of a stream are spooled.
     let opened =
         names.iter().map(|name| open(name, options.remote.as_deref())).collect::<Result<Vec<_>, _>>()?;
     let spool = |name: &String, stream: Box<dyn Read>| {
         progress.begin(Phase::Spooling);
-        spool(name, stream, scratch, progress, cancel)
+        spool(name, stream, temp, progress, cancel)
     };
     let sources = names.iter().zip(opened).map(|(name, opened)| {
         let file = match opened {
@@ -120,18 +124,18 @@ fn open(name: &str, remote: Option<&dyn Remote>) -> Result<Opened, ExportError> 
     if metadata.is_dir() {
         return Err(ExportError::Directory { name: owned() });
     }
-    // Pipes and devices can be named like files, but be read only once.
+    // Pipes and devices have paths like files, but can be read only once.
     Ok(if metadata.is_file() { Opened::File(file) } else { Opened::Stream(Box::new(file)) })
 }
 
 fn spool(
     name: &str,
     mut stream: impl Read,
-    scratch: &Scratch,
+    temp: &TempFiles,
     progress: &Progress,
     cancel: &Cancel,
 ) -> Result<File, ExportError> {
-    let mut spooled = scratch.create()?;
+    let mut spooled = temp.create()?;
     let mut buffer = vec![0; COPY_BLOCK];
     let mut offset = 0;
     loop {
@@ -144,27 +148,30 @@ fn spool(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(source) => return Err(ExportError::Read { name: name.to_owned(), offset, source }),
         };
-        spooled.write_all(&buffer[..read]).map_err(|error| scratch.failed("writing", error))?;
+        spooled.write_all(&buffer[..read]).map_err(|error| temp.failed("writing", error))?;
         offset += read as u64;
         progress.add_bytes(read as u64);
     }
-    spooled.rewind().map_err(|error| scratch.failed("rewinding", error))?;
+    spooled.rewind().map_err(|error| temp.failed("rewinding", error))?;
     Ok(spooled)
 }
 
 fn inspect(name: &str, file: File) -> Result<Source, ExportError> {
     let unreadable = |source| ExportError::Read { name: name.to_owned(), offset: 0, source };
     let state = State::of(&file.metadata().map_err(unreadable)?);
-    let mut head = Vec::with_capacity(Packing::HEAD);
-    (&file).take(Packing::HEAD as u64).read_to_end(&mut head).map_err(unreadable)?;
-    let packing =
-        Packing::of(&head).map_err(|what| ExportError::UnsupportedFormat { name: name.to_owned(), what })?;
-    // A name may promise what the file is not (a server that unpacks on the way), but a file too short to tell was
-    // cut off: an empty `.gz` is not an empty export.
-    let promised = Packing::of_name(name);
-    if packing == Packing::Plain && promised != Packing::Plain && head.len() < Packing::HEAD {
-        let (packing, offset) = (promised.name(), head.len() as u64);
-        return Err(ExportError::Truncated { name: name.to_owned(), packing, offset, unpacked: 0 });
+    let mut head = Vec::with_capacity(Compression::MAGIC_LEN);
+    (&file).take(Compression::MAGIC_LEN as u64).read_to_end(&mut head).map_err(unreadable)?;
+    let compression = Compression::of(&head)
+        .map_err(|what| ExportError::UnsupportedFormat { name: name.to_owned(), what })?;
+    // A `.gz` file may be plain (some servers decompress on download), but one too short to tell is truncated: an
+    // empty `.gz` is not an empty export.
+    let claimed = Compression::of_name(name);
+    if compression == Compression::Plain
+        && claimed != Compression::Plain
+        && head.len() < Compression::MAGIC_LEN
+    {
+        let (compression, offset) = (claimed.name(), head.len() as u64);
+        return Err(ExportError::Truncated { name: name.to_owned(), compression, offset, decompressed: 0 });
     }
-    Ok(Source { name: name.to_owned(), file, packing, state })
+    Ok(Source { name: name.to_owned(), file, compression, state })
 }

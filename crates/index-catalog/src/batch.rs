@@ -1,8 +1,8 @@
-//! Cuts a write into transactions (seed, "Complexity-Based Batching"), and says what one of them is to do.
+//! Splits a write into transactions, and says what one of them is to do.
 
 use super::{
-    Outcome, Over, Removal, Stored, Write,
-    before::{Before, ProductBefore},
+    Outcome, Precondition, Removal, StoredVersion, Write,
+    current_state::{CurrentState, CurrentProduct},
     dialect::StoredRow,
     rows::{InvalidVariant, ProductRow},
     text::TextFields,
@@ -12,18 +12,11 @@ use std::{borrow::Cow, collections::HashMap, ops::Range, sync::Arc};
 
 /// How much one transaction may write. Only a product that is larger by itself exceeds it, alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub(super) struct Bounds {
     /// Most complexity: 1 a product and 1 a variant.
-    pub complexity: usize,
+    pub(super) complexity: usize,
     /// Most rows: of products, SKUs and attributes.
-    pub rows: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        // The seed's MAX_BATCH_COMPLEXITY; the rows are for variants with attributes by the hundred.
-        Self { complexity: 100, rows: 5_000 }
-    }
+    pub(super) rows: usize,
 }
 
 impl Bounds {
@@ -68,7 +61,7 @@ struct Item {
     /// Place of its outcome.
     at: usize,
     source_id: String,
-    over: Over,
+    precondition: Precondition,
     content: Content,
 }
 
@@ -97,7 +90,7 @@ impl Batch {
         let item = |(at, write): (usize, &Write)| Item {
             at,
             source_id: write.document.id.to_string(),
-            over: write.over.clone(),
+            precondition: write.precondition.clone(),
             content: content(write),
         };
         let mut items: Vec<Item> = writes.iter().enumerate().map(item).collect();
@@ -120,25 +113,25 @@ impl Batch {
         self.items.iter().map(of).sum()
     }
 
-    /// The products as they shall stand, given how they stand, and what becomes of each document.
+    /// The wanted rows, given the current ones, and the outcome of each document.
     pub(super) fn rows(
         &self,
-        before: &Before,
+        current: &CurrentState,
     ) -> serde_json::Result<(Vec<Cow<'_, ProductRow>>, Vec<Outcome>)> {
         let mut rows = Vec::with_capacity(self.items.len());
         let mut outcomes = vec![Outcome::Done; self.items.len()];
         for item in &self.items {
-            let stands = before.products.get(&item.source_id);
+            let product = current.products.get(&item.source_id);
             outcomes[item.at] = match &item.content {
                 Content::Invalid(invalid) => invalid.clone().into(),
-                _ if !stands_as_seen(&item.over, stands.map(hash_and_version))? => Outcome::Overtaken,
+                _ if !holds(&item.precondition, product.map(hash_and_version))? => Outcome::Conflict,
                 Content::Row(row) => {
                     rows.push(Cow::Borrowed(row));
                     Outcome::Done
                 }
-                Content::Update(update) => match before.active(&update.document.id) {
+                Content::Update(update) => match current.active(&update.document.id) {
                     None => not_found(update),
-                    Some(product) => match ProductRow::of(&merged(before, product, update)?, &self.fields) {
+                    Some(product) => match ProductRow::of(&merged(current, product, update)?, &self.fields) {
                         Ok(row) => {
                             rows.push(Cow::Owned(row));
                             Outcome::Done
@@ -152,38 +145,38 @@ impl Batch {
     }
 }
 
-fn hash_and_version(product: &ProductBefore) -> (&str, &str) {
+fn hash_and_version(product: &CurrentProduct) -> (&str, &str) {
     (&product.content_hash, &product.version)
 }
 
-/// Whether the catalog still holds what it held when it was decided what to do: content hash and version.
-fn stands_as_seen(over: &Over, stands: Option<(&str, &str)>) -> serde_json::Result<bool> {
-    Ok(match (over, stands) {
-        (Over::Anything, _) | (Over::Nothing, None) => true,
-        (Over::Nothing, Some(_)) | (Over::Stored(_), None) => false,
-        (Over::Stored(seen), Some((hash, version))) => {
-            let Stored { content_hash, version: seen_version, .. } = seen;
+/// Whether the precondition holds for the content hash and version that the catalog has.
+fn holds(precondition: &Precondition, current: Option<(&str, &str)>) -> serde_json::Result<bool> {
+    Ok(match (precondition, current) {
+        (Precondition::None, _) | (Precondition::Absent, None) => true,
+        (Precondition::Absent, Some(_)) | (Precondition::Matches(_), None) => false,
+        (Precondition::Matches(seen), Some((hash, version))) => {
+            let StoredVersion { content_hash, version: seen_version, .. } = seen;
             content_hash.as_deref() == Some(hash)
                 && *seen_version == serde_json::from_str::<serde_json::Map<_, _>>(version)?
         }
     })
 }
 
-/// What becomes of each removal, and the ids of the products that go, given how they stand.
+/// The ids of the products that are removed, and the outcome of each removal, given the stored versions.
 pub(super) fn removals<'a>(
     batch: &'a [Removal],
-    stand: &HashMap<String, StoredRow>,
+    stored: &HashMap<String, StoredRow>,
 ) -> serde_json::Result<(Vec<&'a str>, Vec<Outcome>)> {
     let mut gone = Vec::with_capacity(batch.len());
     let mut outcomes = Vec::with_capacity(batch.len());
     for removal in batch {
-        let stands = stand.get(removal.id.as_str()).map(|row| (&*row.content_hash, &*row.version));
-        // One that is gone already was removed by somebody else, or by us before the answer was lost.
-        let stands_as_seen = stands.is_none() || stands_as_seen(&removal.over, stands)?;
-        if stands_as_seen {
+        let current = stored.get(removal.id.as_str()).map(|row| (&*row.content_hash, &*row.version));
+        // One that is gone already was removed by another writer, or by this one before the answer was lost.
+        let may_go = current.is_none() || holds(&removal.precondition, current)?;
+        if may_go {
             gone.push(removal.id.as_str());
         }
-        outcomes.push(if stands_as_seen { Outcome::Done } else { Outcome::Overtaken });
+        outcomes.push(if may_go { Outcome::Done } else { Outcome::Conflict });
     }
     Ok((gone, outcomes))
 }
@@ -193,10 +186,10 @@ fn not_found(update: &Write) -> Outcome {
     Outcome::Refused { code: "document-not-found".to_owned(), message }
 }
 
-/// A product as it stands, with the fields of an update in it.
-fn merged(before: &Before, product: &ProductBefore, update: &Write) -> serde_json::Result<Write> {
+/// The current product with the fields of an update.
+fn merged(current: &CurrentState, product: &CurrentProduct, update: &Write) -> serde_json::Result<Write> {
     let mut merged = update.clone();
-    merged.document.fields = before.fields(product)?;
+    merged.document.fields = current.fields(product)?;
     merged.document.fields.extend(update.document.fields.clone());
     merged.version = serde_json::from_str(&product.version)?;
     merged.version.extend(update.version.clone());
@@ -216,13 +209,13 @@ mod tests {
             let mut fields = Map::new();
             fields.insert("variants".to_owned(), vec![json!({"attributes": attributes}); *variants].into());
             let document = Document { id: DocumentId::new(at.to_string()).unwrap(), fields };
-            Write { document, version: Map::new(), content_hash: String::new(), over: Over::Anything }
+            Write { document, version: Map::new(), content_hash: String::new(), precondition: Precondition::None }
         };
         variants.iter().enumerate().map(document).collect()
     }
 
     #[test]
-    fn a_batch_is_full_at_the_bound_and_a_giant_stands_alone() {
+    fn a_batch_is_full_at_the_bound_and_a_giant_is_alone() {
         let documents = documents(&[49, 49, 0, 200, 3, 96], 0);
         let bounds = Bounds { complexity: 100, rows: 100 };
         let batches: Vec<_> = bounds.cut(&documents).collect();
@@ -232,7 +225,7 @@ mod tests {
     #[test]
     fn the_largest_product_of_a_shop_is_a_batch_of_its_own() {
         let documents = documents(&[1, 2048, 1], 3);
-        let batches: Vec<_> = Bounds::default().cut(&documents).collect();
+        let batches: Vec<_> = crate::CatalogConfig::default().bounds().cut(&documents).collect();
         assert_eq!(batches, [0..1, 1..2, 2..3]);
         assert_eq!(row_count(&documents[1]), 1 + 2048 + 3 * 2048);
     }

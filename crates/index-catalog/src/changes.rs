@@ -1,7 +1,7 @@
-//! What has to be written so that products stand as wanted: nothing of what stands so already.
+//! The difference between wanted and current rows: what has to be written.
 
 use super::{
-    before::{Before, ProductBefore},
+    current_state::{CurrentState, CurrentProduct},
     rows::{Attribute, ProductRow, SkuRow},
 };
 use std::{
@@ -57,7 +57,7 @@ impl Ids {
 #[error("a batch has more new rows than it asked ids for; this is a defect of the host")]
 pub(super) struct NoMoreIds;
 
-/// A product that stands otherwise than wanted.
+/// A product whose row differs from the wanted one.
 #[derive(Debug)]
 pub(super) struct ChangedProduct<'a> {
     pub(super) id: i64,
@@ -87,9 +87,9 @@ pub(super) struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    /// Compares products as they shall stand with how they stand.
+    /// Compares wanted products with the current ones.
     pub(super) fn of(
-        before: &'a Before,
+        current: &'a CurrentState,
         products: &'a [Cow<'a, ProductRow>],
         job_id: &str,
         mut ids: Ids,
@@ -97,8 +97,8 @@ impl<'a> Changes<'a> {
         let mut changes = Self::default();
         for row in products {
             let row: &ProductRow = row;
-            let stands = before.products.get(&row.source_id);
-            let id = match stands {
+            let current_row = current.products.get(&row.source_id);
+            let id = match current_row {
                 Some(product) => {
                     changes.changed_products.extend(change(product, row, job_id));
                     product.id
@@ -110,10 +110,10 @@ impl<'a> Changes<'a> {
                 }
             };
             changes.seen.push(id);
-            if stands.is_none_or(|product| product.text_hash != row.text_hash) {
+            if current_row.is_none_or(|product| product.text_hash != row.text_hash) {
                 changes.to_embed.push((id, &row.text_hash));
             }
-            changes.compare_skus(before, id, row, &mut ids)?;
+            changes.compare_skus(current, id, row, &mut ids)?;
         }
         changes.seen.sort_unstable();
         changes.to_embed.sort_unstable();
@@ -123,21 +123,21 @@ impl<'a> Changes<'a> {
 
     fn compare_skus(
         &mut self,
-        before: &'a Before,
+        current: &'a CurrentState,
         product_id: i64,
         row: &'a ProductRow,
         ids: &mut Ids,
     ) -> Result<(), NoMoreIds> {
         let mut wanted = BTreeSet::new();
-        let stand = before.skus.get(&product_id);
+        let current_rows = current.skus.get(&product_id);
         for sku in &row.skus {
             wanted.insert(sku.source_id.as_str());
-            match stand.and_then(|skus| skus.get(&sku.source_id)) {
-                Some(stands) => {
-                    if stands.columns != sku.columns {
-                        self.changed_skus.push((stands.id, sku));
+            match current_rows.and_then(|skus| skus.get(&sku.source_id)) {
+                Some(current_row) => {
+                    if current_row.columns != sku.columns {
+                        self.changed_skus.push((current_row.id, sku));
                     }
-                    self.compare_attributes(before.attributes.get(&stands.id), stands.id, sku);
+                    self.compare_attributes(current.attributes.get(&current_row.id), current_row.id, sku);
                 }
                 None => {
                     let id = ids.next()?;
@@ -147,34 +147,34 @@ impl<'a> Changes<'a> {
             }
         }
         let vanished =
-            stand.into_iter().flatten().filter(|(source_id, _)| !wanted.contains(source_id.as_str()));
+            current_rows.into_iter().flatten().filter(|(source_id, _)| !wanted.contains(source_id.as_str()));
         self.vanished_skus.extend(vanished.map(|(_, sku)| sku.id));
         Ok(())
     }
 
-    /// Collects the attributes of the whole batch (seed, "Batch Attribute Insertion").
-    fn compare_attributes(&mut self, stand: Option<&'a BTreeSet<Attribute>>, sku_id: i64, sku: &'a SkuRow) {
+    /// Collects the attributes of the whole batch, for one statement.
+    fn compare_attributes(&mut self, current_rows: Option<&'a BTreeSet<Attribute>>, sku_id: i64, sku: &'a SkuRow) {
         fn row(sku_id: i64, (name, value): &Attribute) -> AttributeRow<'_> {
             (sku_id, name, value)
         }
-        let Some(stand) = stand else {
+        let Some(current_rows) = current_rows else {
             self.new_attributes.extend(sku.attributes.iter().map(|attribute| row(sku_id, attribute)));
             return;
         };
-        self.vanished_attributes.extend(stand.difference(&sku.attributes).map(|gone| row(sku_id, gone)));
-        self.new_attributes.extend(sku.attributes.difference(stand).map(|new| row(sku_id, new)));
+        self.vanished_attributes.extend(current_rows.difference(&sku.attributes).map(|gone| row(sku_id, gone)));
+        self.new_attributes.extend(sku.attributes.difference(current_rows).map(|new| row(sku_id, new)));
     }
 }
 
-/// What is to be written of a product's own row; none if it stands as wanted.
-fn change<'a>(stands: &ProductBefore, row: &'a ProductRow, job_id: &str) -> Option<ChangedProduct<'a>> {
-    let is_new_content = !stands.is_active
-        || stands.fields != row.fields
-        || stands.version != row.version
-        || stands.content_hash != row.content_hash
-        || stands.text_hash != row.text_hash;
-    (is_new_content || stands.job_id != job_id).then_some(ChangedProduct {
-        id: stands.id,
+/// What is to be written of a product's own row; none if it is as wanted.
+fn change<'a>(current_row: &CurrentProduct, row: &'a ProductRow, job_id: &str) -> Option<ChangedProduct<'a>> {
+    let is_new_content = !current_row.is_active
+        || current_row.fields != row.fields
+        || current_row.version != row.version
+        || current_row.content_hash != row.content_hash
+        || current_row.text_hash != row.text_hash;
+    (is_new_content || current_row.job_id != job_id).then_some(ChangedProduct {
+        id: current_row.id,
         row,
         is_new_content,
     })

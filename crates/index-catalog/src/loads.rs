@@ -1,4 +1,4 @@
-//! What is remembered of loads, and what there is.
+//! Records of loads, and how much a catalog holds.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -89,7 +89,7 @@ impl ProductRow {
 }
 
 /// Longest id of a variant, in bytes: it is part of a key, and no database has long keys.
-const LONGEST_ID: usize = 1_000;
+const MAX_ID_BYTES: usize = 1_000;
 
 /// A text as a column: databases end a text at a NUL, or refuse it.
 fn column(text: &str) -> String {
@@ -118,9 +118,9 @@ fn take(variant: &mut Map<String, Value>, field: &str) -> Option<String> {
 impl SkuRow {
     fn of(position: usize, mut variant: Map<String, Value>) -> Result<Self, InvalidVariant> {
         let source_id = match variant.get("id") {
-            Some(Value::String(id)) if id.len() > LONGEST_ID => {
+            Some(Value::String(id)) if id.len() > MAX_ID_BYTES => {
                 return Err(InvalidVariant(format!(
-                    "the id of variant {position} has {} bytes; {LONGEST_ID} are allowed",
+                    "the id of variant {position} has {} bytes; {MAX_ID_BYTES} are allowed",
                     id.len()
                 )));
             }

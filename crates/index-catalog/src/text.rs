@@ -4,25 +4,13 @@ use serde_json::{Map, Value};
 
 /// Which fields of a document make its texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TextFields {
+pub(super) struct TextFields {
     /// Searched by words.
-    pub search: Vec<String>,
+    pub(super) search: Vec<String>,
     /// Embedded.
-    pub embed: Vec<String>,
-    /// An embedded text ends here: models refuse what is longer than they read.
-    pub embed_characters: usize,
-}
-
-impl Default for TextFields {
-    fn default() -> Self {
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Self {
-            search: names(&["title", "vendor", "product_type", "category", "tags", "collections", "options"]),
-            embed: names(&["title", "vendor", "product_type", "category", "tags", "options", "description"]),
-            // 8,192 tokens of four characters are what usual models read; other scripts have shorter tokens.
-            embed_characters: 8_000,
-        }
-    }
+    pub(super) embed: Vec<String>,
+    /// An embedded text ends here: models refuse longer ones.
+    pub(super) embed_characters: usize,
 }
 
 impl TextFields {
@@ -69,13 +57,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_text_has_the_named_fields_in_their_order_and_ends_in_time() {
+    fn a_text_has_the_named_fields_in_their_order_up_to_its_bound() {
         let Value::Object(fields) =
             json!({"tags": ["a", 1, "b"], "title": "Größe\u{0}", "vendor": "", "price": 1})
         else {
             unreachable!()
         };
-        let mut texts = TextFields::default();
+        let mut texts = crate::CatalogConfig::default().texts();
         assert_eq!(texts.to_search(&fields), "Größe \na, b");
         assert_eq!(texts.to_embed(&fields), "Größe \na, b");
         texts.embed_characters = 4;

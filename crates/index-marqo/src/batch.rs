@@ -1,34 +1,34 @@
-//! Cuts a write into requests.
+//! Splits a write into requests.
 
-use super::wire::Wire;
+use super::payload::Payload;
 
 /// Bounds of one request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) documents: usize,
     pub(super) bytes: usize,
-    /// 1 + variants a document (seed).
+    /// 1 + variants a document.
     pub(super) complexity: usize,
 }
 
 /// Consecutive groups within the bounds; a document beyond them by itself goes alone.
-pub(super) fn cut<'a>(wires: &'a [Wire<'a>], bounds: Bounds) -> Vec<Vec<&'a Wire<'a>>> {
-    let mut groups: Vec<Vec<&Wire<'_>>> = Vec::new();
+pub(super) fn cut<'a>(payloads: &'a [Payload<'a>], bounds: Bounds) -> Vec<Vec<&'a Payload<'a>>> {
+    let mut groups: Vec<Vec<&Payload<'_>>> = Vec::new();
     let (mut bytes, mut complexity) = (0, 0);
-    for wire in wires {
-        bytes += wire.json.len() + 1;
-        complexity += wire.complexity;
+    for payload in payloads {
+        bytes += payload.json.len() + 1;
+        complexity += payload.complexity;
         match groups.last_mut() {
             Some(group)
                 if group.len() < bounds.documents
                     && bytes <= bounds.bytes
                     && complexity <= bounds.complexity =>
             {
-                group.push(wire);
+                group.push(payload);
             }
             _ => {
-                groups.push(vec![wire]);
-                (bytes, complexity) = (wire.json.len() + 1, wire.complexity);
+                groups.push(vec![payload]);
+                (bytes, complexity) = (payload.json.len() + 1, payload.complexity);
             }
         }
     }
@@ -51,20 +51,20 @@ mod tests {
         ) {
             let id = DocumentId::new("x").unwrap();
             let json = [b'x'; 50];
-            let wires: Vec<Wire<'_>> = sizes
+            let payloads: Vec<Payload<'_>> = sizes
                 .iter()
                 .enumerate()
                 .map(|(at, (size, complexity))| {
-                    Wire { json: &json[..*size], complexity: *complexity, ..Wire::removal(at, &id) }
+                    Payload { json: &json[..*size], complexity: *complexity, ..Payload::removal(at, &id) }
                 })
                 .collect();
-            let groups = cut(&wires, Bounds { documents, bytes, complexity });
-            let places: Vec<usize> = groups.iter().flatten().map(|wire| wire.at).collect();
+            let groups = cut(&payloads, Bounds { documents, bytes, complexity });
+            let places: Vec<usize> = groups.iter().flatten().map(|payload| payload.at).collect();
             prop_assert_eq!(places, (0..sizes.len()).collect::<Vec<_>>());
-            let fits = |group: &[&Wire<'_>]| {
+            let fits = |group: &[&Payload<'_>]| {
                 group.len() <= documents
-                    && group.iter().map(|wire| wire.json.len() + 1).sum::<usize>() <= bytes
-                    && group.iter().map(|wire| wire.complexity).sum::<usize>() <= complexity
+                    && group.iter().map(|payload| payload.json.len() + 1).sum::<usize>() <= bytes
+                    && group.iter().map(|payload| payload.complexity).sum::<usize>() <= complexity
             };
             for (at, group) in groups.iter().enumerate() {
                 prop_assert!(fits(group) || group.len() == 1);

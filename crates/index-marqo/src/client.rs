@@ -1,12 +1,11 @@
-//! One HTTP request and what came of it: no judgement, no repetition.
+//! One HTTP request and its answer, neither classified nor retried.
 
-use host_core::model::Secret;
+use host_core::{error::chain, secret::Secret};
+use host_net::{HttpTimeouts, http_client};
 use reqwest::{
     Method, Url,
     header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
-    redirect::Policy,
 };
-use std::{error::Error, time::Duration};
 
 /// Connections to servers, kept open between requests.
 #[derive(Clone, Debug)]
@@ -34,29 +33,19 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// There is no whole answer.
+/// There is no complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Broken {
-    /// Whether the server may have got the request.
-    pub(super) sent: bool,
+pub(super) struct TransportError {
+    /// Whether the server may have received the request.
+    pub(super) maybe_sent: bool,
     pub(super) message: String,
 }
 
 impl Client {
     /// # Errors
     /// The system's certificates cannot be read.
-    pub(super) fn new(connect_timeout: Duration, attempt_timeout: Duration) -> Result<Self, reqwest::Error> {
-        host_net::install_tls_provider();
-        let http = reqwest::Client::builder()
-            .connect_timeout(connect_timeout)
-            .timeout(attempt_timeout)
-            // The server closes idle connections after 75 s; ours must be the first to give up.
-            .pool_idle_timeout(Duration::from_secs(60))
-            .tcp_nodelay(true)
-            // Following one would turn a POST into a GET.
-            .redirect(Policy::none())
-            .build()?;
-        Ok(Self { http })
+    pub(super) fn new(timeouts: HttpTimeouts) -> reqwest::Result<Self> {
+        Ok(Self { http: http_client(timeouts)? })
     }
 
     pub(super) async fn send(
@@ -65,8 +54,8 @@ impl Client {
         key: Option<&Secret>,
         index_name: &str,
         request: Request,
-    ) -> Result<Answer, Broken> {
-        let url = url(base, &request).map_err(|message| Broken { sent: false, message })?;
+    ) -> Result<Answer, TransportError> {
+        let url = url(base, &request).map_err(|message| TransportError { maybe_sent: false, message })?;
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
             headers.insert("x-api-key", secret_header(key)?);
@@ -79,10 +68,10 @@ impl Client {
         if let Some(body) = request.body {
             builder = builder.header(CONTENT_TYPE, "application/json").body(body);
         }
-        let response = builder.send().await.map_err(broken)?;
+        let response = builder.send().await.map_err(transport_error)?;
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let (status, retry_after) = (response.status().as_u16(), retry_after.map(str::to_owned));
-        let body = response.bytes().await.map_err(broken)?.to_vec();
+        let body = response.bytes().await.map_err(transport_error)?.to_vec();
         Ok(Answer { status, retry_after, body })
     }
 }
@@ -97,26 +86,19 @@ fn url(base: &str, request: &Request) -> Result<Url, String> {
     Ok(url)
 }
 
-fn secret_header(key: &Secret) -> Result<HeaderValue, Broken> {
+fn secret_header(key: &Secret) -> Result<HeaderValue, TransportError> {
     let Ok(mut value) = HeaderValue::from_str(key.expose()) else {
         let message = "the API key has characters that no header may have".to_owned();
-        return Err(Broken { sent: false, message });
+        return Err(TransportError { maybe_sent: false, message });
     };
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn broken(error: reqwest::Error) -> Broken {
-    // Refused, name not found, TLS, and a connection that was not made in time: the request is still ours.
-    let sent = !(error.is_connect() || error.is_builder());
-    let error = error.without_url();
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        message = format!("{message}: {error}");
-        cause = error.source();
-    }
-    Broken { sent, message }
+fn transport_error(error: reqwest::Error) -> TransportError {
+    // Refused, name not found, TLS, or not connected in time: the request was not sent.
+    let maybe_sent = !(error.is_connect() || error.is_builder());
+    TransportError { maybe_sent, message: chain(&error.without_url()) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where Marqo Cloud keeps an index: asked of its control plane, and remembered.
+//! Where Marqo Cloud keeps an index: its control plane is asked, and the answer cached.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ pub(super) struct Directory {
     indexes: HashMap<String, Place>,
     refreshed: Option<Timestamp>,
     /// An address did not answer: the index may have moved.
-    is_doubted: bool,
+    is_invalidated: bool,
 }
 
 /// Where an index is, or is not yet.
@@ -44,25 +44,25 @@ impl Directory {
         self.indexes.get(index)
     }
 
-    /// Whether asking again is due: the index is not known to be ready or its address is doubted, and the last good
-    /// answer is old enough.
+    /// Whether a refresh is due: the index is not known to be ready or its address was invalidated, and the last good answer is
+    /// old enough.
     pub(super) fn is_due(&self, index: &str, now: Timestamp) -> bool {
         let is_ready = matches!(self.place(index), Some(Place::At(_)));
-        (!is_ready || self.is_doubted)
+        (!is_ready || self.is_invalidated)
             && self.refreshed.is_none_or(|then| now.duration_since(then).unsigned_abs() > FRESH)
     }
 
-    /// An address could not be reached.
-    pub(super) fn doubt(&mut self) {
-        self.is_doubted = true;
+    /// An address could not be reached: the next call asks again.
+    pub(super) fn invalidate(&mut self) {
+        self.is_invalidated = true;
     }
 
-    /// Takes a whole answer over. One that cannot be read changes nothing: the old addresses are the best there is.
+    /// Replaces what is known by a whole answer. One that cannot be read changes nothing: the old addresses are the best there is.
     pub(super) fn refresh(&mut self, body: &[u8], now: Timestamp) -> serde_json::Result<()> {
         let listing: Listing = serde_json::from_slice(body)?;
         self.indexes = listing.results.into_iter().filter_map(placed).collect();
         self.refreshed = Some(now);
-        self.is_doubted = false;
+        self.is_invalidated = false;
         Ok(())
     }
 }
@@ -101,7 +101,7 @@ mod tests {
         let later = now + Duration::from_secs(16);
         assert!(!directory.is_due("a", later) && !directory.is_due("c", now));
         assert!(directory.is_due("c", later) && directory.is_due("d", later));
-        directory.doubt();
+        directory.invalidate();
         assert!(!directory.is_due("a", now) && directory.is_due("a", later));
         assert!(directory.refresh(b"<html>", later).is_err());
         assert_eq!(directory.place("a"), Some(&at("http://a")));

@@ -1,6 +1,6 @@
 //! Servers, and which of two an index is reached at.
 
-use super::{gate::Gate, metrics};
+use super::{limiter::Limiter, metrics};
 use host_core::clock::SharedEnv;
 use jiff::Timestamp;
 use std::{
@@ -12,40 +12,40 @@ use std::{
     time::Duration,
 };
 
-/// How long a primary endpoint is spared after it could not be reached.
-const SPARED: Duration = Duration::from_secs(30);
+/// How long the fallback is used before the primary endpoint is tried again.
+const FAILOVER_COOLDOWN: Duration = Duration::from_secs(30);
 
-/// A server and what this process learnt about it.
+/// A server and what this process has learnt about it.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) url: String,
-    pub(super) gate: Gate,
+    pub(super) limiter: Limiter,
     /// Most documents of a request, as far as the server has said.
-    pub(super) most_documents: AtomicUsize,
+    pub(super) max_documents: AtomicUsize,
     /// Most bytes of a request, as far as the server has said.
-    pub(super) most_bytes: AtomicUsize,
-    /// It said that it has no call to get documents by POST.
+    pub(super) max_bytes: AtomicUsize,
+    /// It does not support getting documents by POST.
     pub(super) lacks_get_batch: AtomicBool,
-    /// Documents that it took from this process: proof that it works while it refuses another one.
-    pub(super) taken: AtomicU64,
+    /// Documents that it accepted from this process: proof that it works while it refuses another one.
+    pub(super) accepted_count: AtomicU64,
 }
 
 impl Endpoint {
     fn new(url: &str, env: &SharedEnv) -> Self {
         Self {
             url: url.to_owned(),
-            gate: Gate::new(env.clone()),
-            most_documents: AtomicUsize::new(usize::MAX),
-            most_bytes: AtomicUsize::new(usize::MAX),
+            limiter: Limiter::new(env.clone()),
+            max_documents: AtomicUsize::new(usize::MAX),
+            max_bytes: AtomicUsize::new(usize::MAX),
             lacks_get_batch: AtomicBool::new(false),
-            taken: AtomicU64::new(0),
+            accepted_count: AtomicU64::new(0),
         }
     }
 }
 
 type Addresses = (String, Option<String>);
 
-/// All servers that this process talks to: one gate each, whoever writes.
+/// All servers that this process talks to: one limiter each, shared by all writers.
 #[derive(Debug)]
 pub(super) struct Endpoints {
     env: SharedEnv,
@@ -70,7 +70,7 @@ impl Endpoints {
         let route = || Route {
             primary: self.endpoint(primary),
             fallback: fallback.map(|url| self.endpoint(url)),
-            spared_until: Mutex::new(None),
+            failed_over_until: Mutex::new(None),
         };
         let mut routes = self.routes.lock().expect("no holder of this lock panics");
         Arc::clone(routes.entry(key).or_insert_with(|| Arc::new(route())))
@@ -82,50 +82,50 @@ impl Endpoints {
 pub(super) struct Route {
     pub(super) primary: Arc<Endpoint>,
     pub(super) fallback: Option<Arc<Endpoint>>,
-    spared_until: Mutex<Option<Timestamp>>,
+    failed_over_until: Mutex<Option<Timestamp>>,
 }
 
 impl Route {
     /// The endpoint to try now.
     pub(super) fn choose(&self, now: Timestamp) -> &Arc<Endpoint> {
         match &self.fallback {
-            Some(fallback) if self.is_spared(now) => fallback,
+            Some(fallback) if self.is_failed_over(now) => fallback,
             _ => &self.primary,
         }
     }
 
-    fn is_spared(&self, now: Timestamp) -> bool {
-        let mut spared_until = self.spared_until.lock().expect("no holder of this lock panics");
-        if spared_until.is_some_and(|until| until <= now) {
-            // One may look whether it is back.
-            *spared_until = None;
+    fn is_failed_over(&self, now: Timestamp) -> bool {
+        let mut failed_over_until = self.failed_over_until.lock().expect("no holder of this lock panics");
+        if failed_over_until.is_some_and(|until| until <= now) {
+            // The next request probes whether it is back.
+            *failed_over_until = None;
         }
-        spared_until.is_some()
+        failed_over_until.is_some()
     }
 
     /// The endpoint could not be reached; gives the one to try instead, if there is another.
     pub(super) fn unreachable(&self, endpoint: &Arc<Endpoint>, now: Timestamp) -> Option<&Arc<Endpoint>> {
         let fallback = self.fallback.as_ref()?;
-        let mut spared_until = self.spared_until.lock().expect("no holder of this lock panics");
-        let (spared, instead) = match Arc::ptr_eq(endpoint, &self.primary) {
-            true => (now.saturating_add(SPARED).ok(), fallback),
+        let mut failed_over_until = self.failed_over_until.lock().expect("no holder of this lock panics");
+        let (failed_over, instead) = match Arc::ptr_eq(endpoint, &self.primary) {
+            true => (now.saturating_add(FAILOVER_COOLDOWN).ok(), fallback),
             false => (None, &self.primary),
         };
-        if spared.is_some() != spared_until.is_some() {
+        if failed_over.is_some() != failed_over_until.is_some() {
             metrics::endpoint_switched();
             tracing::warn!(from = endpoint.url, to = instead.url, "an endpoint cannot be reached");
         }
-        *spared_until = spared;
+        *failed_over_until = failed_over;
         Some(instead)
     }
 
-    /// Remembers a lesson about the size of requests.
-    pub(super) fn learn(endpoint: &Endpoint, documents: Option<usize>, bytes: Option<usize>) {
+    /// Tightens the limits of requests after the server refused one as too large.
+    pub(super) fn tighten_limits(endpoint: &Endpoint, documents: Option<usize>, bytes: Option<usize>) {
         if let Some(documents) = documents {
-            endpoint.most_documents.fetch_min(documents.max(1), Ordering::Relaxed);
+            endpoint.max_documents.fetch_min(documents.max(1), Ordering::Relaxed);
         }
         if let Some(bytes) = bytes {
-            endpoint.most_bytes.fetch_min(bytes.max(1), Ordering::Relaxed);
+            endpoint.max_bytes.fetch_min(bytes.max(1), Ordering::Relaxed);
         }
     }
 }
@@ -143,12 +143,12 @@ mod tests {
         assert_eq!(route.choose(now).url, "http://a");
         assert_eq!(route.unreachable(&route.primary, now).unwrap().url, "http://b");
         assert_eq!(route.choose(now).url, "http://b");
-        assert_eq!(route.choose(now + SPARED).url, "http://a");
+        assert_eq!(route.choose(now + FAILOVER_COOLDOWN).url, "http://a");
         // Without another one there is no choice.
         let alone = endpoints.route("http://a", None);
         assert!(alone.unreachable(&alone.primary, now).is_none());
         assert_eq!(alone.choose(now).url, "http://a");
-        // One gate a server.
+        // One limiter a server.
         assert!(Arc::ptr_eq(&route.primary, &alone.primary));
         assert!(Arc::ptr_eq(&endpoints.route("http://b", None).primary, route.fallback.as_ref().unwrap()));
     }

@@ -1,43 +1,46 @@
 //! Why a call to the index failed as a whole.
 
-use host_core::{index::IndexError, storage::StoreError};
+use super::settings::SettingsError;
+use host_core::{
+    index::IndexError,
+    storage::{StoreError, StoreErrorKind},
+};
 
 /// A failure of the whole call. None of them tells a secret.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// Nobody said where the index is.
+    /// The index has no settings.
     #[error("index {index} has no settings; say where it is with `host settings put {index} …`")]
     NoSettings { index: String },
     /// The settings cannot be read.
     #[error("the settings of index {index} could not be read")]
-    Settings { index: String, source: StoreError },
-    /// Somebody must act first.
-    #[error("{endpoint} answered {operation} with {words}; {advice}")]
-    Misconfigured { endpoint: String, operation: &'static str, words: String, advice: &'static str },
+    Settings { index: String, source: SettingsError },
+    /// An operator must act first.
+    #[error("{endpoint} answered {operation} with {detail}; {advice}")]
+    Misconfigured { endpoint: String, operation: &'static str, detail: String, advice: &'static str },
     /// No connection to any endpoint.
     #[error(
-        "{endpoint} cannot be reached ({words}){fallback}; see that the server runs and the address is right"
+        "{endpoint} cannot be reached ({detail}){fallback}; make sure that the server runs and the address is right"
     )]
-    Unreachable { endpoint: String, words: String, fallback: String },
-    /// Too long or too often nothing but failures.
-    #[error("{endpoint} kept failing: {operation} was tried {attempts} times, last with {words}")]
-    Failing { endpoint: String, operation: &'static str, attempts: u32, words: String },
-    /// Busy with something else, as often as is patient. That took minutes: a worker that tried the chunk again would
-    /// only multiply them.
+    Unreachable { endpoint: String, detail: String, fallback: String },
+    /// Every attempt failed.
+    #[error("{endpoint} kept failing: {operation} was tried {attempts} times, last with {detail}")]
+    Failing { endpoint: String, operation: &'static str, attempts: u32, detail: String },
+    /// Busy with something else at every attempt. That took minutes, which retrying the chunk would only multiply.
     #[error(
-        "{endpoint} was busy each of the {attempts} times that {operation} was tried, last with {words}; see what changes \
+        "{endpoint} was busy each of the {attempts} times that {operation} was tried, last with {detail}; see what changes \
          the schema of the index, and run the same command again"
     )]
-    Busy { endpoint: String, operation: &'static str, attempts: u32, words: String },
+    Busy { endpoint: String, operation: &'static str, attempts: u32, detail: String },
     /// Throttled for too long.
-    #[error("{endpoint} let no {operation} through for {seconds} s, last with {words}")]
-    Throttled { endpoint: String, operation: &'static str, seconds: u64, words: String },
+    #[error("{endpoint} throttled every {operation} for {seconds} s, last with {detail}")]
+    Throttled { endpoint: String, operation: &'static str, seconds: u64, detail: String },
     /// The server refused a request that holds no documents.
-    #[error("{endpoint} refused {operation}: {words}")]
-    Refused { endpoint: String, operation: &'static str, words: String },
-    /// Never sent, because of another failure, which is the one to be told.
+    #[error("{endpoint} refused {operation}: {detail}")]
+    Refused { endpoint: String, operation: &'static str, detail: String },
+    /// Not sent because another request of the same call failed; that failure is reported.
     #[error("it was not sent, because another request of the same call failed")]
-    GivenUp,
+    Aborted,
     /// Marqo Cloud does not know the index.
     #[error("{endpoint} knows no index {index}{status}; create it, or name another one")]
     NotInCloud { endpoint: String, index: String, status: String, transient: bool },
@@ -52,8 +55,11 @@ pub(super) enum Failure {
 impl Failure {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Settings { source, .. } => source.kind == host_core::storage::StoreErrorKind::Transient,
-            Self::Unreachable { .. } | Self::Failing { .. } | Self::Throttled { .. } | Self::GivenUp => true,
+            Self::Settings { source: SettingsError::Store(StoreError { kind, .. }), .. } => {
+                *kind == StoreErrorKind::Transient
+            }
+            Self::Settings { source: SettingsError::Unknown { .. }, .. } => false,
+            Self::Unreachable { .. } | Self::Failing { .. } | Self::Throttled { .. } | Self::Aborted => true,
             Self::NotInCloud { transient, .. } => *transient,
             Self::NoSettings { .. }
             | Self::Misconfigured { .. }
@@ -64,7 +70,7 @@ impl Failure {
         }
     }
 
-    /// As the seam tells it.
+    /// As the port reports it.
     pub(super) fn during(self, action: &str, index: &str) -> IndexError {
         IndexError {
             action: format!("{action} Marqo index {index}"),

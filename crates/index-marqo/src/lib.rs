@@ -1,113 +1,78 @@
-//! A Marqo server as the index.
+//! Marqo servers as an index.
 //!
-//! `mod` is the seam: it finds the way (`session`), cuts a write into requests (`wire`, `batch`)
-//! and lets a `write::Writer` bring each of them to an outcome. What any answer means is said in `outcome`, alone; how
-//! often and how long it is tried again, in `retry`; how many requests run at once, in `gate`.
+//! A call finds its server (`session`), splits a write into requests (`payload`, `batch`), and a `write::Writer` brings every document
+//! to an outcome. `classify` alone says what an answer means; `retry` how often and how long something is retried; `limiter` how many
+//! requests run at once. The crate knows the ports of `host-core` and the HTTP client of `host-net`.
 
 use async_trait::async_trait;
 use batch::{Bounds, cut};
 use error::Failure;
-use facts::Facts;
 use futures::{StreamExt, stream::FuturesUnordered};
-use host_core::index::{Index, IndexError, Outcome, Removal, Stored, Target, Write};
 use host_core::{
     clock::SharedEnv,
-    model::{DocumentId, IndexSettings},
+    index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
+    model::DocumentId,
     storage::Settings,
 };
+use host_net::RetryProfile;
 use operation::Operation;
-use retry::ATTEMPTS;
+use payload::{MAX_CHARACTERS, Payload, Payloads, VERSION_FIELDS};
 use serde_json::{Map, Value};
+use server_info::ServerInfo;
 use session::{Session, Shared};
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
-use wire::{MOST_CHARACTERS, VERSION_FIELDS, Wire, Wires};
+use std::sync::{Arc, atomic::Ordering};
 use write::Writer;
 
 mod batch;
+mod classify;
 mod client;
 mod cloud;
+mod config;
 mod endpoint;
 mod error;
-mod facts;
-mod fields;
-mod gate;
 mod group;
 mod json;
+mod limiter;
 mod metrics;
 mod operation;
-mod outcome;
+mod payload;
 mod read;
 mod readback;
 mod request;
 mod response;
 mod retry;
+mod schema_lock;
 mod send;
+mod server_info;
 mod session;
+mod settings;
 mod vectors;
-mod wire;
 mod write;
 
-/// How long things may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MarqoOptions {
-    /// For a connection.
-    pub connect_timeout: Duration,
-    /// For one request and its answer. Making vectors takes the server long.
-    pub attempt_timeout: Duration,
-    /// For how long settings of an index, and what the server says of it, are believed.
-    pub settings_expiry: Duration,
-    /// For how long a throttling server is waited for.
-    pub throttle_patience: Duration,
-    /// For how long a server that cannot be reached is waited for.
-    pub unreachable_patience: Duration,
-    /// Most attempts at a question that a failing server does not answer.
-    pub attempts: u32,
-}
+pub use config::MarqoConfig;
+pub use settings::{IndexSettings, SettingsError, check_index_name, fits_index_name};
 
-impl MarqoOptions {
-    /// The same for somebody who waits for the answer: what does not work at once is told.
-    pub fn impatient(self) -> Self {
-        Self {
-            connect_timeout: self.connect_timeout.min(Duration::from_secs(5)),
-            attempt_timeout: self.attempt_timeout.min(Duration::from_secs(20)),
-            throttle_patience: Duration::ZERO,
-            unreachable_patience: Duration::ZERO,
-            attempts: 2,
-            ..self
-        }
-    }
-}
+/// The kind of index, as the setting `target` names it.
+pub const KIND: &str = "marqo";
 
-impl Default for MarqoOptions {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(10),
-            attempt_timeout: Duration::from_secs(120),
-            settings_expiry: Duration::from_secs(60),
-            throttle_patience: Duration::from_secs(600),
-            unreachable_patience: Duration::from_secs(60),
-            attempts: ATTEMPTS,
-        }
-    }
-}
-
-/// Indexes on Marqo servers. Clones share connections, gates and all that was learnt.
+/// Indexes on Marqo servers. Clones share connections, limiters and all that was learnt about servers.
 #[derive(Clone)]
 pub struct Marqo {
     shared: Arc<Shared>,
 }
 
 impl Marqo {
-    /// Indexes as their settings say. Fails if this system has no usable certificates.
+    /// Indexes that are reached as their settings say.
+    ///
+    /// # Errors
+    /// This system has no usable certificates.
     pub fn new(
         settings: Arc<dyn Settings>,
         env: SharedEnv,
-        options: MarqoOptions,
+        config: &MarqoConfig,
+        profile: RetryProfile,
     ) -> Result<Self, IndexError> {
-        let shared = Shared::new(settings, env, options).map_err(|error| IndexError {
+        let shared = Shared::new(settings, env, config.timeouts(profile)).map_err(|error| IndexError {
             action: "preparing connections to Marqo".to_owned(),
             transient: false,
             source: Box::new(error),
@@ -115,7 +80,7 @@ impl Marqo {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// What the server says about an index that is reached by these settings, stored or not: whether they are right.
+    /// What the server says about an index that is reached by these settings, which need not be stored.
     pub async fn inspect(
         &self,
         index_name: &str,
@@ -123,12 +88,12 @@ impl Marqo {
     ) -> Result<Inspection, IndexError> {
         let inspected = async {
             let session = self.shared.session_with(index_name, Arc::new(settings.clone())).await?;
-            let facts = session.facts().await?;
+            let server_info = session.server_info().await?;
             Ok(Inspection {
-                version: facts.version,
-                is_structured: facts.is_structured,
-                tensor_fields: facts.tensor_fields.clone(),
-                dimensions: facts.dimensions,
+                version: server_info.version,
+                is_structured: server_info.is_structured,
+                tensor_fields: server_info.tensor_fields.clone(),
+                dimensions: server_info.dimensions,
                 documents: session.count().await?,
                 health: session.health().await?,
             })
@@ -138,7 +103,7 @@ impl Marqo {
 }
 
 impl Inspection {
-    /// What the server will not accept of these settings, or would not do as they say.
+    /// What the server does not accept of these settings.
     pub fn contradiction(&self, index_name: &str, settings: &IndexSettings) -> Option<String> {
         if !self.is_structured {
             return None;
@@ -169,13 +134,13 @@ pub struct Inspection {
     pub health: String,
 }
 
-/// Brings documents to the server, several requests at once, and each document to its outcome.
+/// Sends documents, several requests at once, and brings each to its outcome.
 async fn send_all(
     session: &Session<'_>,
-    facts: &Facts,
+    server_info: &ServerInfo,
     operation: Operation,
     job_id: &str,
-    wires: &[Wire<'_>],
+    payloads: &[Payload<'_>],
     outcomes: &mut [Option<Outcome>],
 ) -> Result<(), Failure> {
     let settings = &session.settings;
@@ -184,10 +149,10 @@ async fn send_all(
         bytes: settings.batch_bytes,
         complexity: settings.batch_complexity,
     };
-    let bounds = session.learnt(bounds);
-    let writer = |group| Writer::new(session, facts, operation, job_id, group).run();
-    // All at once: how many are under way, and that older calls come first, is the gate's affair.
-    let mut running: FuturesUnordered<_> = cut(wires, bounds).into_iter().map(writer).collect();
+    let bounds = session.effective_bounds(bounds);
+    let writer = |group| Writer::new(session, server_info, operation, job_id, group).run();
+    // All at once: the limiter decides how many are sent, those of older calls first.
+    let mut running: FuturesUnordered<_> = cut(payloads, bounds).into_iter().map(writer).collect();
     let mut failure = None;
     while let Some(ended) = running.next().await {
         match ended {
@@ -196,9 +161,9 @@ async fn send_all(
                     outcomes[at] = Some(outcome);
                 }
             }
-            // What is on its way already is answered, and then known to the next attempt; nothing more is sent.
+            // What is sent already is answered, and the next attempt finds it written; nothing more is sent.
             Err(error) => {
-                session.is_given_up.store(true, Ordering::Relaxed);
+                session.is_aborted.store(true, Ordering::Relaxed);
                 failure = failure.or(Some(error));
             }
         }
@@ -212,45 +177,45 @@ async fn write(
     job_id: &str,
     batch: &[Write],
 ) -> Result<Vec<Outcome>, Failure> {
-    let facts = session.facts().await?;
+    let server_info = session.server_info().await?;
     let mut outcomes = vec![None; batch.len()];
-    let documents = Wires::of(batch, job_id, &session.memory.fields.known());
-    let mut wires = Vec::with_capacity(batch.len());
-    for wire in documents.iter(batch) {
-        match refused_here(session, &facts, operation, &wire) {
-            Some(refused) => outcomes[wire.at] = Some(refused),
-            None => wires.push(wire),
+    let documents = Payloads::of(batch, job_id, &session.memory.schema.known());
+    let mut payloads = Vec::with_capacity(batch.len());
+    for payload in documents.iter(batch) {
+        match refuse_locally(session, &server_info, operation, &payload) {
+            Some(refused) => outcomes[payload.at] = Some(refused),
+            None => payloads.push(payload),
         }
     }
-    send_all(session, &facts, operation, job_id, &wires, &mut outcomes).await?;
+    send_all(session, &server_info, operation, job_id, &payloads, &mut outcomes).await?;
     if session.settings.readback && operation == Operation::Add {
-        let written = wires.iter().filter(|wire| outcomes[wire.at] == Some(Outcome::Done)).collect();
-        let partial = readback::partial(session, &facts, written).await?;
-        let removals: Vec<Wire<'_>> = partial.iter().map(|wire| Wire::removal(wire.at, wire.id)).collect();
-        send_all(session, &facts, Operation::Delete, job_id, &removals, &mut outcomes).await?;
-        for wire in partial {
-            outcomes[wire.at] = Some(Outcome::Refused {
+        let written = payloads.iter().filter(|payload| outcomes[payload.at] == Some(Outcome::Done)).collect();
+        let partial = readback::partial(session, &server_info, written).await?;
+        let removals: Vec<Payload<'_>> = partial.iter().map(|payload| Payload::removal(payload.at, payload.id)).collect();
+        send_all(session, &server_info, Operation::Delete, job_id, &removals, &mut outcomes).await?;
+        for payload in partial {
+            outcomes[payload.at] = Some(Outcome::Refused {
                 code: "partial-document".to_owned(),
                 message: "the server made no vectors for some of its tensor fields; it was removed again"
                     .to_owned(),
             });
         }
     }
-    let outcomes = known(outcomes);
+    let outcomes = all_known(outcomes);
     count(operation, &outcomes);
     Ok(outcomes)
 }
 
-/// What needs no server to be refused.
-fn refused_here(
+/// What can be refused without asking the server.
+fn refuse_locally(
     session: &Session<'_>,
-    facts: &Facts,
+    server_info: &ServerInfo,
     operation: Operation,
-    wire: &Wire<'_>,
+    payload: &Payload<'_>,
 ) -> Option<Outcome> {
-    let (settings, write) = (&session.settings, wire.write?);
+    let (settings, write) = (&session.settings, payload.write?);
     if operation == Operation::Update
-        && let Some(field) = vectors::not_updatable(write, settings, facts)
+        && let Some(field) = vectors::not_updatable(write, settings, server_info)
     {
         return Some(Outcome::Refused {
             code: "tensor-field-update".to_owned(),
@@ -261,21 +226,21 @@ fn refused_here(
             ),
         });
     }
-    if wire.characters > MOST_CHARACTERS {
+    if payload.characters > MAX_CHARACTERS {
         return Some(Outcome::Refused {
             code: "document-too-large".to_owned(),
             message: format!(
                 "the document has {} characters as Python's json.dumps counts them, in which é is 6 and an emoji 12; a \
-                 Marqo server takes {MOST_CHARACTERS}",
-                wire.characters
+                 Marqo server takes {MAX_CHARACTERS}",
+                payload.characters
             ),
         });
     }
-    let message = vectors::complaint(write, settings, facts)?;
+    let message = vectors::complaint(write, settings, server_info)?;
     Some(Outcome::Refused { code: "invalid-vector".to_owned(), message })
 }
 
-fn known(outcomes: Vec<Option<Outcome>>) -> Vec<Outcome> {
+fn all_known(outcomes: Vec<Option<Outcome>>) -> Vec<Outcome> {
     outcomes.into_iter().map(|outcome| outcome.expect("a writer ends with an outcome for each")).collect()
 }
 
@@ -287,11 +252,16 @@ fn count(operation: Operation, outcomes: &[Outcome]) {
 
 #[async_trait]
 impl Index for Marqo {
-    fn kind(&self) -> &str {
-        "marqo"
+    fn id(&self) -> TargetId {
+        TargetId::of_kind(KIND)
     }
 
-    async fn check(&self, target: &Target) -> Result<(), IndexError> {
+    async fn server(&self, target: &WriteTarget) -> Option<String> {
+        let settings = self.shared.settings_of(&target.index_name).await.ok()?;
+        Some(settings.endpoint.clone())
+    }
+
+    async fn check(&self, target: &WriteTarget) -> Result<(), IndexError> {
         let index = &target.index_name;
         let settings = self.shared.settings_of(index).await;
         let settings = settings.map_err(|failure| failure.during("preparing", index))?;
@@ -301,7 +271,7 @@ impl Index for Marqo {
         })
     }
 
-    async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
+    async fn stored(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -313,14 +283,14 @@ impl Index for Marqo {
         stored.await.map_err(|failure| failure.during("reading versions from", index))
     }
 
-    async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn write(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         let index = &target.index_name;
         let written =
             async { write(&self.shared.session(index).await?, Operation::Add, &target.job_id, batch).await };
         written.await.map_err(|failure| failure.during("writing to", index))
     }
 
-    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn update(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         let index = &target.index_name;
         let updated = async {
             write(&self.shared.session(index).await?, Operation::Update, &target.job_id, batch).await
@@ -328,24 +298,24 @@ impl Index for Marqo {
         updated.await.map_err(|failure| failure.during("updating", index))
     }
 
-    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         let index = &target.index_name;
         let deleted = async {
             let session = self.shared.session(index).await?;
             let removals = batch.iter().enumerate();
-            let wires: Vec<Wire<'_>> = removals.map(|(at, removal)| Wire::removal(at, &removal.id)).collect();
+            let payloads: Vec<Payload<'_>> = removals.map(|(at, removal)| Payload::removal(at, &removal.id)).collect();
             let mut outcomes = vec![None; batch.len()];
-            let facts = Facts::default();
+            let server_info = ServerInfo::default();
             let (operation, job_id) = (Operation::Delete, &target.job_id);
-            send_all(&session, &facts, operation, job_id, &wires, &mut outcomes).await?;
-            let outcomes = known(outcomes);
+            send_all(&session, &server_info, operation, job_id, &payloads, &mut outcomes).await?;
+            let outcomes = all_known(outcomes);
             count(operation, &outcomes);
             Ok(outcomes)
         };
         deleted.await.map_err(|failure: Failure| failure.during("removing from", index))
     }
 
-    async fn get(&self, target: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(&self, target: &WriteTarget, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
         let index = &target.index_name;
         let read = async {
             let found = self.shared.session(index).await?.documents(&[id.as_str()]).await?.pop().flatten();
@@ -359,7 +329,7 @@ impl Index for Marqo {
 
     async fn list(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         after: Option<&DocumentId>,
         limit: usize,
     ) -> Result<Vec<DocumentId>, IndexError> {
@@ -370,7 +340,7 @@ impl Index for Marqo {
         Ok(rest.take(limit).collect())
     }
 
-    async fn count(&self, target: &Target) -> Result<u64, IndexError> {
+    async fn count(&self, target: &WriteTarget) -> Result<u64, IndexError> {
         let index = &target.index_name;
         let counted = async { self.shared.session(index).await?.count().await };
         counted.await.map_err(|failure| failure.during("counting", index))

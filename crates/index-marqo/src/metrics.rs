@@ -1,14 +1,14 @@
 //! What is counted and timed, by the names that [`host_core::metrics`] gives.
 
 use super::{
-    client::{Answer, Broken},
+    client::{Answer, TransportError},
     operation::Operation,
 };
 use host_core::metrics as names;
 use metrics::{counter, gauge, histogram};
 use std::time::Duration;
 
-pub(super) fn request(operation: Operation, answer: &Result<Answer, Broken>, took: Duration) {
+pub(super) fn request(operation: Operation, answer: &Result<Answer, TransportError>, took: Duration) {
     let outcome = match answer {
         Ok(answer) => match answer.status {
             200..=299 => "ok",
@@ -17,7 +17,7 @@ pub(super) fn request(operation: Operation, answer: &Result<Answer, Broken>, too
             400..=499 => "refused",
             _ => "failed",
         },
-        Err(broken) if broken.sent => "lost",
+        Err(error) if error.maybe_sent => "lost",
         Err(_) => "unreachable",
     };
     histogram!(names::REQUEST_SECONDS, "operation" => operation.as_str(), "outcome" => outcome)

@@ -6,44 +6,44 @@ use super::{
     request,
     response::{Fields, Results, document, is_found, text},
     session::Session,
-    wire::{CONTENT_HASH, JOB_ID, VERSION_FIELDS},
+    payload::{CONTENT_HASH, JOB_ID, VERSION_FIELDS},
 };
-use host_core::{index::Stored, model::DocumentId};
+use host_core::{index::StoredVersion, model::DocumentId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::sync::atomic::Ordering;
 
 /// Ids of one request: the server allows 10,000, but answers with whole documents.
-const IDS: usize = 1_000;
+const IDS_PER_REQUEST: usize = 1_000;
 /// Hits of one search.
 const PAGE: usize = 1_000;
 /// Hits that searches reach at all.
-const LISTED: usize = 10_000;
-/// What the seed compares, for documents that somebody else wrote.
+const MAX_LISTED: usize = 10_000;
+/// Compared for documents that the host did not write.
 const SEED_VERSION_FIELDS: &str = "updated_at,_mq_version";
 
 impl Session<'_> {
     /// Versions of documents, in the order of the ids.
-    pub(super) async fn stored(&self, ids: &[&str]) -> Result<Vec<Option<Stored>>, Failure> {
+    pub(super) async fn stored(&self, ids: &[&str]) -> Result<Vec<Option<StoredVersion>>, Failure> {
         self.read(ids, false, |fields| Ok(is_found(fields).then(|| stored(fields)))).await
     }
 
-    /// Documents as they are kept, without what only this module wants to know.
+    /// Documents as they are stored.
     pub(super) async fn documents(&self, ids: &[&str]) -> Result<Vec<Option<Map<String, Value>>>, Failure> {
         let read = |fields: &Fields<'_>| is_found(fields).then(|| document(fields)).transpose();
         self.read(ids, false, read).await
     }
 
-    /// Reads documents and takes of each what is wanted.
+    /// Reads documents and maps each with `take`.
     pub(super) async fn read<T>(
         &self,
         ids: &[&str],
         with_facets: bool,
         take: impl Fn(&Fields<'_>) -> serde_json::Result<T>,
     ) -> Result<Vec<T>, Failure> {
-        let facts = self.facts().await?;
+        let server_info = self.server_info().await?;
         let mut taken = Vec::with_capacity(ids.len());
-        for some in ids.chunks(IDS) {
+        for some in ids.chunks(IDS_PER_REQUEST) {
             let read = |body: &[u8]| {
                 let answer: Results<'_> = serde_json::from_slice(body)?;
                 if answer.results.len() != some.len() {
@@ -52,7 +52,7 @@ impl Session<'_> {
                 answer.results.iter().map(&take).collect::<serde_json::Result<Vec<T>>>()
             };
             let make = |endpoint: &super::endpoint::Endpoint| {
-                let by_post = !facts.is_before(2, 14) && !endpoint.lacks_get_batch.load(Ordering::Relaxed);
+                let by_post = !server_info.is_before(2, 14) && !endpoint.lacks_get_batch.load(Ordering::Relaxed);
                 request::get(self.index_name, some, by_post, with_facets)
             };
             taken.extend(self.ask(Operation::Get, make, read).await?);
@@ -71,7 +71,7 @@ impl Session<'_> {
         self.ask(Operation::Stats, |_| request::stats(self.index_name), read).await
     }
 
-    /// How the index is: `green`, `yellow` or `red`.
+    /// Health of the index: `green`, `yellow` or `red`.
     pub(super) async fn health(&self) -> Result<String, Failure> {
         #[derive(Deserialize)]
         struct Health {
@@ -93,7 +93,7 @@ impl Session<'_> {
             id: String,
         }
         let mut ids = Vec::new();
-        while ids.len() < LISTED {
+        while ids.len() < MAX_LISTED {
             let offset = ids.len();
             let read = |body: &[u8]| Ok(serde_json::from_slice::<Page>(body)?.hits);
             let hits =
@@ -104,12 +104,12 @@ impl Session<'_> {
                 break;
             }
         }
-        let documents = if ids.len() < LISTED { ids.len() as u64 } else { self.count().await? };
+        let documents = if ids.len() < MAX_LISTED { ids.len() as u64 } else { self.count().await? };
         if documents > ids.len() as u64 {
             return Err(Failure::TooManyToList {
                 index: self.index_name.to_owned(),
                 documents,
-                limit: LISTED,
+                limit: MAX_LISTED,
             });
         }
         ids.sort_unstable();
@@ -118,17 +118,17 @@ impl Session<'_> {
         let refused = |error| Failure::Refused {
             endpoint: self.settings.endpoint.clone(),
             operation: Operation::List.as_str(),
-            words: format!("an answer with an id that is none: {error}"),
+            detail: format!("an answer with an id that is none: {error}"),
         };
         ids.into_iter().map(|id| DocumentId::new(id).map_err(refused)).collect()
     }
 }
 
-fn stored(fields: &Fields<'_>) -> Stored {
+fn stored(fields: &Fields<'_>) -> StoredVersion {
     let names = text(fields, VERSION_FIELDS).unwrap_or_else(|| SEED_VERSION_FIELDS.to_owned());
     let value = |name: &str| serde_json::from_str(fields.get(name)?.get()).ok();
     let version = names.split(',').filter_map(|name| Some((name.to_owned(), value(name)?))).collect();
-    Stored { version, content_hash: text(fields, CONTENT_HASH), job_id: text(fields, JOB_ID) }
+    StoredVersion { version, content_hash: text(fields, CONTENT_HASH), job_id: text(fields, JOB_ID) }
 }
 
 #[cfg(test)]
@@ -137,7 +137,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_version_is_read_also_of_what_others_wrote() {
+    fn versions_of_documents_that_others_wrote_are_read() {
         let read = |line: Value| {
             let text = json!({ "results": [line] }).to_string();
             let answer: Results<'_> = serde_json::from_str(&text).unwrap();

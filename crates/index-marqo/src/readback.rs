@@ -1,53 +1,53 @@
-//! The integrity check after writing (seed, step 10): a document whose vectors are incomplete would never be found.
+//! The integrity check after writing: a document whose vectors are incomplete would never be found by a search.
 
-use super::{error::Failure, facts::Facts, metrics, response::Fields, session::Session, wire::Wire};
+use super::{error::Failure, server_info::ServerInfo, metrics, response::Fields, session::Session, payload::Payload};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
-/// Between two looks (seed).
-const PAUSE: Duration = Duration::from_secs(15);
-/// Looks after the first one (seed).
-const LOOKS: usize = 2;
-/// Documents of one look: vectors are large.
-const DOCUMENTS: usize = 128;
+/// Between two checks: vectors may become visible late.
+const CHECK_INTERVAL: Duration = Duration::from_secs(15);
+/// Checks after the first one.
+const RECHECKS: usize = 2;
+/// Documents of one check: vectors are large.
+const CHECK_DOCUMENTS: usize = 128;
 
-/// Of documents that were written just now, those whose vectors are incomplete and stay so.
+/// Of documents that were just written, those whose vectors are incomplete and stay so.
 pub(super) async fn partial<'a>(
     session: &Session<'_>,
-    facts: &Facts,
-    written: Vec<&'a Wire<'a>>,
-) -> Result<Vec<&'a Wire<'a>>, Failure> {
-    let mut partial = look(session, facts, written).await?;
+    server_info: &ServerInfo,
+    written: Vec<&'a Payload<'a>>,
+) -> Result<Vec<&'a Payload<'a>>, Failure> {
+    let mut partial = check(session, server_info, written).await?;
     metrics::partial_detected(partial.len());
-    for _ in 0..LOOKS {
+    for _ in 0..RECHECKS {
         if partial.is_empty() {
             break;
         }
         tracing::warn!(index = session.index_name, documents = partial.len(), "documents lack vectors");
-        session.shared.env.sleep(PAUSE).await;
+        session.shared.env.sleep(CHECK_INTERVAL).await;
         let before = partial.len();
-        partial = look(session, facts, partial).await?;
+        partial = check(session, server_info, partial).await?;
         metrics::partial_recovered(before - partial.len());
     }
     Ok(partial)
 }
 
-async fn look<'a>(
+async fn check<'a>(
     session: &Session<'_>,
-    facts: &Facts,
-    wires: Vec<&'a Wire<'a>>,
-) -> Result<Vec<&'a Wire<'a>>, Failure> {
+    server_info: &ServerInfo,
+    payloads: Vec<&'a Payload<'a>>,
+) -> Result<Vec<&'a Payload<'a>>, Failure> {
     let mut partial = Vec::new();
-    for some in wires.chunks(DOCUMENTS) {
-        let ids: Vec<&str> = some.iter().map(|wire| wire.id.as_str()).collect();
+    for some in payloads.chunks(CHECK_DOCUMENTS) {
+        let ids: Vec<&str> = some.iter().map(|payload| payload.id.as_str()).collect();
         let facets = session.read(&ids, true, fields_with_facets).await?;
-        let lacks = |wire: &Wire<'_>, present: &[String]| {
-            let mut expected = expected(session, facts, wire);
+        let lacks = |payload: &Payload<'_>, present: &[String]| {
+            let mut expected = expected(session, server_info, payload);
             expected.any(|field| !present.iter().any(|present| present == field))
         };
         partial.extend(
-            some.iter().zip(facets).filter(|(wire, present)| lacks(wire, present)).map(|(wire, _)| *wire),
+            some.iter().zip(facets).filter(|(payload, present)| lacks(payload, present)).map(|(payload, _)| *payload),
         );
     }
     Ok(partial)
@@ -56,11 +56,11 @@ async fn look<'a>(
 /// The tensor fields of a document that must have vectors.
 fn expected<'a>(
     session: &'a Session<'_>,
-    facts: &'a Facts,
-    wire: &'a Wire<'_>,
+    server_info: &'a ServerInfo,
+    payload: &'a Payload<'_>,
 ) -> impl Iterator<Item = &'a String> {
-    let fields = if facts.is_structured { &facts.tensor_fields } else { &session.settings.tensor_fields };
-    let is_embedded = |field: &&String| match wire.write.and_then(|write| write.document.fields.get(*field)) {
+    let fields = if server_info.is_structured { &server_info.tensor_fields } else { &session.settings.tensor_fields };
+    let is_embedded = |field: &&String| match payload.write.and_then(|write| write.document.fields.get(*field)) {
         Some(Value::String(text)) => !text.is_empty(),
         Some(Value::Object(custom)) => custom.contains_key("vector"),
         _ => false,

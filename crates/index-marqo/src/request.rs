@@ -1,7 +1,6 @@
-//! The requests that are made.
+//! Builds requests.
 
-use super::{client::Request, facts::Facts, wire::Wire};
-use host_core::model::IndexSettings;
+use super::{client::Request, payload::Payload, server_info::ServerInfo, settings::IndexSettings};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -14,11 +13,11 @@ fn request(method: Method, path: &[&str], body: Option<Vec<u8>>) -> Request {
 pub(super) fn add<'a>(
     index: &str,
     settings: &IndexSettings,
-    facts: &Facts,
-    documents: impl Iterator<Item = &'a Wire<'a>> + Clone,
+    server_info: &ServerInfo,
+    documents: impl Iterator<Item = &'a Payload<'a>> + Clone,
 ) -> Request {
     let mut head = json!({ "useExistingTensors": settings.use_existing_tensors });
-    if !facts.is_structured {
+    if !server_info.is_structured {
         // Required there, and forbidden where the index has its own.
         head["tensorFields"] = json!(settings.tensor_fields);
     }
@@ -26,7 +25,7 @@ pub(super) fn add<'a>(
         head["mappings"] = settings.mappings.clone().into();
     }
     if !settings.media_download_headers.is_empty() {
-        let name = if facts.is_before(2, 14) { "imageDownloadHeaders" } else { "mediaDownloadHeaders" };
+        let name = if server_info.is_before(2, 14) { "imageDownloadHeaders" } else { "mediaDownloadHeaders" };
         head[name] = settings.media_download_headers.clone().into();
     }
     let body = with_documents(&head, documents);
@@ -34,13 +33,13 @@ pub(super) fn add<'a>(
 }
 
 /// Changes fields of documents.
-pub(super) fn update<'a>(index: &str, documents: impl Iterator<Item = &'a Wire<'a>> + Clone) -> Request {
+pub(super) fn update<'a>(index: &str, documents: impl Iterator<Item = &'a Payload<'a>> + Clone) -> Request {
     let body = with_documents(&json!({}), documents);
     request(Method::PATCH, &["indexes", index, "documents"], Some(body))
 }
 
 /// The object with its last member: documents that are JSON already.
-fn with_documents<'a>(head: &Value, documents: impl Iterator<Item = &'a Wire<'a>> + Clone) -> Vec<u8> {
+fn with_documents<'a>(head: &Value, documents: impl Iterator<Item = &'a Payload<'a>> + Clone) -> Vec<u8> {
     let head = head.to_string();
     let room = documents.clone().map(|document| document.json.len() + 1).sum::<usize>() + head.len() + 20;
     let mut body = Vec::with_capacity(room);
@@ -98,7 +97,7 @@ pub(super) fn settings(index: &str) -> Request {
     request(Method::GET, &["indexes", index, "settings"], None)
 }
 
-/// How the server of an index feels.
+/// The health of an index.
 pub(super) fn health(index: &str) -> Request {
     request(Method::GET, &["indexes", index, "health"], None)
 }
@@ -108,7 +107,7 @@ pub(super) fn version() -> Request {
     request(Method::GET, &[], None)
 }
 
-/// Marqo Cloud's indexes and where they are.
+/// Marqo Cloud's indexes and their addresses.
 pub(super) fn lookup() -> Request {
     request(Method::GET, &["api", "v2", "indexes"], None)
 }

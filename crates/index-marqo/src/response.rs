@@ -1,13 +1,13 @@
-//! What bodies of answers say, and how items find their documents.
+//! Parses bodies of answers, and assigns items to their documents.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use std::{borrow::Cow, collections::HashMap};
 
-/// Characters of a foreign body that are quoted.
+/// Most characters of a body that are quoted.
 const EXCERPT: usize = 200;
 
-/// Code and words of a refusal.
+/// Code and message of a refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) code: Option<String>,
@@ -15,7 +15,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Of a whole answer, in any of the shapes that servers and those before them use.
+    /// Of a whole answer, in any of the shapes that servers and proxies use.
     pub(super) fn of_body(body: &[u8]) -> Self {
         let Ok(Value::Object(body_)) = serde_json::from_slice::<Value>(body) else {
             return Self { code: None, message: excerpt(body) };
@@ -45,8 +45,7 @@ pub(super) fn excerpt(body: &[u8]) -> String {
     excerpt
 }
 
-/// A message as people read it: what the server's own checks said, where it is their JSON, and not all of a long text, whose
-/// ends say most.
+/// A readable message: the texts of the server's own checks where it is their JSON, and the two ends of a long text.
 pub(super) fn plain(message: &str) -> String {
     #[derive(Deserialize)]
     struct Complaint {
@@ -137,7 +136,7 @@ impl Items<'_> {
 /// The answer to a get of many.
 #[derive(Debug, Deserialize)]
 pub(super) struct Results<'a> {
-    /// Values stay text until somebody wants them: documents are large and vectors larger.
+    /// Values stay text until they are used: documents are large and vectors larger.
     #[serde(borrow)]
     pub(super) results: Vec<Fields<'a>>,
 }

@@ -1,32 +1,31 @@
-//! Sending with what every request needs: an endpoint that can be reached, and the patience of a throttled client.
+//! Sends a request to an endpoint that can be reached, and retries while none can or the server throttles.
 
 use super::{
-    client::{Answer, Broken, Request},
+    classify::{Disposition, Observed, classify, detail},
+    client::{Answer, Request, TransportError},
     endpoint::Endpoint,
     error::Failure,
     metrics,
     operation::Operation,
-    outcome::{Disposition, Seen, disposition, words},
     response::Refusal,
-    retry::backoff,
     session::{Session, lock},
 };
-use jiff::{Timestamp, fmt::rfc2822};
+use host_net::{Retry, retry_after};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tracing::Instrument;
 
-/// An answer, judged, and who gave it.
+/// A classified answer and the endpoint that gave it.
 pub(super) struct Sent {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) disposition: Disposition,
     pub(super) status: Option<u16>,
     pub(super) body: Vec<u8>,
     pub(super) refusal: Refusal,
-    /// For people.
-    pub(super) words: String,
+    /// What the server said, in one line.
+    pub(super) detail: String,
 }
 
 impl Session<'_> {
@@ -37,13 +36,13 @@ impl Session<'_> {
         make: impl Fn(&Endpoint) -> Request + Sync,
         read: impl Fn(&[u8]) -> serde_json::Result<T>,
     ) -> Result<T, Failure> {
-        let mut attempts = 0;
+        let mut retry = Retry::new(self.shared.timeouts.policy, self.shared.env.as_ref());
         loop {
             let sent = self.send(operation, &make).await?;
-            let words = match sent.disposition {
+            let detail = match sent.disposition {
                 Disposition::Done => match read(&sent.body) {
                     Ok(read) => return Ok(read),
-                    Err(error) => format!("an answer that cannot be read ({error}): {}", sent.words),
+                    Err(error) => format!("an answer that cannot be read ({error}): {}", sent.detail),
                 },
                 Disposition::Misconfigured { .. }
                     if sent.status == Some(405)
@@ -51,25 +50,18 @@ impl Session<'_> {
                 {
                     continue;
                 }
-                Disposition::Unknown | Disposition::Busy => sent.words.clone(),
+                Disposition::Unknown | Disposition::Busy => sent.detail.clone(),
                 _ => return Err(sent.failure(operation)),
             };
-            attempts += 1;
-            if attempts >= self.shared.options.attempts {
-                return Err(sent.failing(operation, attempts, words));
-            }
             metrics::retried("read");
-            self.wait(attempts).await;
+            if !retry.wait(None).await {
+                return Err(sent.failing(operation, retry.failed(), detail));
+            }
         }
     }
 
-    /// Sleeps before another attempt.
-    pub(super) async fn wait(&self, attempts: u32) {
-        self.shared.env.sleep(backoff(attempts, self.shared.env.random())).await;
-    }
-
-    /// Sends a request, and again while the server cannot be reached or throttles, for a bounded time. Writing requests
-    /// pass the server's gate.
+    /// Sends a request, and retries for a bounded time while the server cannot be reached or throttles. Writing requests need a
+    /// permit of the server's limiter.
     pub(super) async fn send(
         &self,
         operation: Operation,
@@ -78,19 +70,22 @@ impl Session<'_> {
         let env = &self.shared.env;
         let mut endpoint = Arc::clone(self.route.choose(env.now()));
         let (mut throttled_since, mut unreachable_since) = (None, None);
-        let (mut is_second_choice, mut rounds) = (false, 0);
+        let mut is_second_choice = false;
+        // Bounded by time.
+        let policy = self.shared.timeouts.policy.with_max_attempts(u32::MAX);
+        let mut unreachable = Retry::new(policy, env.as_ref());
         loop {
-            let pass = match operation.writes() {
-                true => Some(endpoint.gate.enter(self.settings.concurrency).await),
+            let permit = match operation.writes() {
+                true => Some(endpoint.limiter.acquire(self.settings.concurrency).await),
                 false => {
-                    endpoint.gate.open().await;
+                    endpoint.limiter.wait_out_pause().await;
                     None
                 }
             };
-            if operation.writes() && self.is_given_up.load(Ordering::Relaxed) {
-                return Err(Failure::GivenUp);
+            if operation.writes() && self.is_aborted.load(Ordering::Relaxed) {
+                return Err(Failure::Aborted);
             }
-            // Made only now: those that wait need no memory.
+            // Built only now, so that requests that wait need no memory.
             let request = make(&endpoint);
             let began = env.now();
             let key = self.settings.api_key.as_ref();
@@ -104,34 +99,34 @@ impl Session<'_> {
                 self.shared.client.send(&endpoint.url, key, self.index_name, request).instrument(span).await;
             let took = env.now().duration_since(began).unsigned_abs();
             metrics::request(operation, &answer, took);
-            let words = words(&answer);
+            let detail = detail(&answer);
             let refusal = match &answer {
                 Ok(answer) if answer.status >= 300 => Refusal::of_body(&answer.body),
                 _ => Refusal::default(),
             };
-            let judged = disposition(match &answer {
-                Ok(Answer { status, .. }) => Seen::Answer { status: *status, refusal: &refusal },
-                Err(broken) => Seen::Broken(broken),
+            let disposition = classify(match &answer {
+                Ok(Answer { status, .. }) => Observed::Answer { status: *status, refusal: &refusal },
+                Err(error) => Observed::TransportError(error),
             });
             tracing::debug!(
                 operation = operation.as_str(),
                 endpoint = endpoint.url,
                 status = answer.as_ref().ok().map(|answer| answer.status),
-                error = answer.as_ref().err().map(|broken| broken.message.as_str()),
+                error = answer.as_ref().err().map(|error| error.message.as_str()),
                 milliseconds = took.as_millis() as u64,
                 "request"
             );
-            match judged {
+            match disposition {
                 Disposition::NotSent => {
-                    drop(pass);
+                    drop(permit);
                     let now = env.now();
                     let since = *unreachable_since.get_or_insert_with(|| {
-                        let patience = self.shared.options.unreachable_patience.as_secs();
-                        if patience > 0 {
+                        let seconds = self.shared.timeouts.unreachable.as_secs();
+                        if seconds > 0 {
                             tracing::warn!(
                                 endpoint = endpoint.url,
-                                error = words,
-                                "a server cannot be reached; it is tried again for {patience} s"
+                                error = detail,
+                                "a server cannot be reached; retrying for {seconds} s"
                             );
                         }
                         now
@@ -142,48 +137,47 @@ impl Session<'_> {
                         metrics::retried("endpoint");
                         continue;
                     }
-                    self.doubt_address();
-                    if now.duration_since(since).unsigned_abs() >= self.shared.options.unreachable_patience {
-                        return Err(self.unreachable(words));
+                    self.invalidate_address();
+                    if now.duration_since(since).unsigned_abs() >= self.shared.timeouts.unreachable {
+                        return Err(self.unreachable(detail));
                     }
-                    rounds += 1;
                     metrics::retried("unreachable");
-                    self.wait(rounds).await;
+                    unreachable.wait(None).await;
                     (endpoint, is_second_choice) = (Arc::clone(self.route.choose(env.now())), false);
                 }
                 Disposition::Throttled => {
                     let now = env.now();
                     let since = *throttled_since.get_or_insert(now);
-                    let wish = answer.ok().and_then(|answer| retry_after(answer.retry_after?.as_str(), now));
-                    endpoint.gate.throttled(pass.as_ref(), wish);
-                    drop(pass);
+                    let asked = answer.ok().and_then(|answer| retry_after(&answer.retry_after?, now));
+                    endpoint.limiter.throttled(permit.as_ref(), asked);
+                    drop(permit);
                     let waited = now.duration_since(since).unsigned_abs();
-                    if waited >= self.shared.options.throttle_patience {
-                        return Err(throttled(&endpoint, operation, waited, words));
+                    if waited >= self.shared.timeouts.throttle {
+                        return Err(throttled(&endpoint, operation, waited, detail));
                     }
                     metrics::retried("throttled");
                     endpoint = Arc::clone(self.route.choose(env.now()));
                 }
-                judged => {
-                    if judged == Disposition::Done && operation.writes() {
-                        endpoint.gate.succeeded(self.settings.concurrency);
+                disposition => {
+                    if disposition == Disposition::Done && operation.writes() {
+                        endpoint.limiter.succeeded(self.settings.concurrency);
                     }
                     let (status, body) = match answer {
                         Ok(Answer { status, body, .. }) => (Some(status), body),
-                        Err(Broken { .. }) => (None, Vec::new()),
+                        Err(TransportError { .. }) => (None, Vec::new()),
                     };
-                    drop(pass);
-                    return Ok(Sent { endpoint, disposition: judged, status, body, refusal, words });
+                    drop(permit);
+                    return Ok(Sent { endpoint, disposition, status, body, refusal, detail });
                 }
             }
         }
     }
 
-    fn unreachable(&self, words: String) -> Failure {
+    fn unreachable(&self, detail: String) -> Failure {
         let fallback = self.route.fallback.as_ref();
         Failure::Unreachable {
             endpoint: self.route.primary.url.clone(),
-            words,
+            detail,
             fallback: fallback
                 .map(|fallback| format!(", and neither can its fallback {}", fallback.url))
                 .unwrap_or_default(),
@@ -191,70 +185,46 @@ impl Session<'_> {
     }
 
     /// An index of Marqo Cloud may have moved.
-    fn doubt_address(&self) {
+    fn invalidate_address(&self) {
         if let (true, Some(directory)) =
             (self.settings.cloud, lock(&self.shared.directories).get_mut(&self.settings.endpoint))
         {
-            directory.doubt();
+            directory.invalidate();
         }
     }
 }
 
-/// The server throttled for longer than is patient.
+/// The server throttled for too long.
 pub(super) fn throttled(
     endpoint: &Endpoint,
     operation: Operation,
     waited: Duration,
-    words: String,
+    detail: String,
 ) -> Failure {
     Failure::Throttled {
         endpoint: endpoint.url.clone(),
         operation: operation.as_str(),
         seconds: waited.as_secs(),
-        words,
+        detail,
     }
 }
 
 impl Sent {
-    /// Why nothing more is tried.
+    /// Why nothing is retried.
     pub(super) fn failure(&self, operation: Operation) -> Failure {
-        let (endpoint, operation, words) =
-            (self.endpoint.url.clone(), operation.as_str(), self.words.clone());
+        let (endpoint, operation, detail) =
+            (self.endpoint.url.clone(), operation.as_str(), self.detail.clone());
         match self.disposition {
             Disposition::Misconfigured { advice } => {
-                Failure::Misconfigured { endpoint, operation, words, advice }
+                Failure::Misconfigured { endpoint, operation, detail, advice }
             }
-            _ => Failure::Refused { endpoint, operation, words },
+            _ => Failure::Refused { endpoint, operation, detail },
         }
     }
 
     /// Too many attempts.
-    pub(super) fn failing(&self, operation: Operation, attempts: u32, words: String) -> Failure {
+    pub(super) fn failing(&self, operation: Operation, attempts: u32, detail: String) -> Failure {
         let (endpoint, operation) = (self.endpoint.url.clone(), operation.as_str());
-        Failure::Failing { endpoint, operation, attempts, words }
-    }
-}
-
-/// Seconds or a date.
-fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
-    Some(if date > now { date.duration_since(now).unsigned_abs() } else { Duration::ZERO })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
-        let date = "Thu, 01 Jan 2026 00:01:00 GMT";
-        assert_eq!(retry_after(date, now), Some(Duration::from_secs(60)));
-        assert_eq!(retry_after(date, now + Duration::from_secs(90)), Some(Duration::ZERO));
-        assert_eq!(retry_after("soon", now), None);
+        Failure::Failing { endpoint, operation, attempts, detail }
     }
 }

@@ -1,19 +1,20 @@
-//! One call's way to the server: settings, address, facts.
+//! What one call needs to reach the server: settings, address, what the server says about itself.
 
 use super::{
-    MarqoOptions,
     batch::Bounds,
+    classify::Disposition,
     client::Client,
     cloud::{Directory, Place},
     endpoint::{Endpoint, Endpoints, Route},
     error::Failure,
-    facts::Facts,
-    fields::Fields,
     operation::Operation,
-    outcome::Disposition,
     request,
+    retry::Timeouts,
+    schema_lock::SchemaLock,
+    server_info::ServerInfo,
+    settings::IndexSettings,
 };
-use host_core::{clock::SharedEnv, model::IndexSettings, storage::Settings};
+use host_core::{clock::SharedEnv, storage::Settings};
 use jiff::Timestamp;
 use std::{
     collections::HashMap,
@@ -27,7 +28,7 @@ use std::{
 /// What all calls share.
 pub(super) struct Shared {
     pub(super) env: SharedEnv,
-    pub(super) options: MarqoOptions,
+    pub(super) timeouts: Timeouts,
     settings: Arc<dyn Settings>,
     pub(super) client: Client,
     endpoints: Endpoints,
@@ -38,29 +39,29 @@ pub(super) struct Shared {
     indexes: Mutex<HashMap<(String, String), Arc<IndexMemory>>>,
 }
 
-/// Something and when it was learnt.
+/// A value and when it was read.
 #[derive(Clone)]
 struct Dated<T> {
-    what: T,
+    value: T,
     since: Timestamp,
 }
 
-/// What this process learnt about an index.
+/// What this process has learnt about an index.
 #[derive(Default)]
 pub(super) struct IndexMemory {
-    facts: Mutex<Option<Dated<Arc<Facts>>>>,
-    pub(super) fields: Fields,
+    server_info: Mutex<Option<Dated<Arc<ServerInfo>>>>,
+    pub(super) schema: SchemaLock,
 }
 
-/// A call's way to the server.
+/// What one call needs to reach the server.
 pub(super) struct Session<'a> {
     pub(super) shared: &'a Shared,
     pub(super) index_name: &'a str,
     pub(super) settings: Arc<IndexSettings>,
     pub(super) route: Arc<Route>,
     pub(super) memory: Arc<IndexMemory>,
-    /// One of its requests failed for good: what was not sent yet is not sent any more.
-    pub(super) is_given_up: AtomicBool,
+    /// One of its requests failed permanently, so no others are sent.
+    pub(super) is_aborted: AtomicBool,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -72,13 +73,13 @@ impl Shared {
     pub(super) fn new(
         settings: Arc<dyn Settings>,
         env: SharedEnv,
-        options: MarqoOptions,
+        timeouts: Timeouts,
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            client: Client::new(options.connect_timeout, options.attempt_timeout)?,
+            client: Client::new(timeouts.http)?,
             endpoints: Endpoints::new(env.clone()),
             env,
-            options,
+            timeouts,
             settings,
             known_settings: Mutex::default(),
             directories: Mutex::default(),
@@ -86,13 +87,13 @@ impl Shared {
         })
     }
 
-    /// Finds the way to an index.
+    /// A session with an index.
     pub(super) async fn session<'a>(&'a self, index_name: &'a str) -> Result<Session<'a>, Failure> {
         let settings = self.settings_of(index_name).await?;
         self.session_with(index_name, settings).await
     }
 
-    /// Finds the way to an index by these settings.
+    /// A session with an index that is reached by these settings.
     pub(super) async fn session_with<'a>(
         &'a self,
         index_name: &'a str,
@@ -104,26 +105,26 @@ impl Shared {
         };
         let route = self.endpoints.route(&primary, settings.fallback_endpoint.as_deref());
         let memory = Arc::clone(lock(&self.indexes).entry((primary, index_name.to_owned())).or_default());
-        let is_given_up = AtomicBool::new(false);
-        Ok(Session { shared: self, index_name, settings, route, memory, is_given_up })
+        let is_aborted = AtomicBool::new(false);
+        Ok(Session { shared: self, index_name, settings, route, memory, is_aborted })
     }
 
-    /// The settings of an index, as they are or lately were.
+    /// The settings of an index, cached.
     pub(super) async fn settings_of(&self, index_name: &str) -> Result<Arc<IndexSettings>, Failure> {
         let known = lock(&self.known_settings).get(index_name).cloned();
         if let Some(known) = known.filter(|known| self.is_fresh(known.since)) {
-            return Ok(known.what);
+            return Ok(known.value);
         }
-        let read = self.settings.get(index_name).await;
+        let read = IndexSettings::load(self.settings.as_ref(), index_name).await;
         let read = read.map_err(|source| Failure::Settings { index: index_name.to_owned(), source })?;
         let settings = Arc::new(read.ok_or_else(|| Failure::NoSettings { index: index_name.to_owned() })?);
-        let dated = Dated { what: Arc::clone(&settings), since: self.env.now() };
+        let dated = Dated { value: Arc::clone(&settings), since: self.env.now() };
         lock(&self.known_settings).insert(index_name.to_owned(), dated);
         Ok(settings)
     }
 
     fn is_fresh(&self, since: Timestamp) -> bool {
-        self.env.now().duration_since(since).unsigned_abs() < self.options.settings_expiry
+        self.env.now().duration_since(since).unsigned_abs() < self.timeouts.settings_ttl
     }
 
     /// The address of an index of Marqo Cloud.
@@ -131,9 +132,9 @@ impl Shared {
         let control = &settings.endpoint;
         if lock(&self.directories).entry(control.clone()).or_default().is_due(index, self.env.now()) {
             let route = self.endpoints.route(control, None);
-            let (settings, memory, is_given_up) =
+            let (settings, memory, is_aborted) =
                 (Arc::clone(settings), Arc::default(), AtomicBool::new(false));
-            let session = Session { shared: self, index_name: "", settings, route, memory, is_given_up };
+            let session = Session { shared: self, index_name: "", settings, route, memory, is_aborted };
             let listing =
                 session.ask(Operation::Lookup, |_| request::lookup(), |body| Ok(body.to_vec())).await;
             let mut directories = lock(&self.directories);
@@ -142,14 +143,14 @@ impl Shared {
                 directory.refresh(&body, self.env.now()).map_err(|error| Failure::Refused {
                     endpoint: control.clone(),
                     operation: Operation::Lookup.as_str(),
-                    words: format!("an answer that is no list of indexes: {error}"),
+                    detail: format!("an answer that is no list of indexes: {error}"),
                 })
             });
             if let Err(failure) = refreshed {
                 if !matches!(directory.place(index), Some(Place::At(_))) {
                     return Err(failure);
                 }
-                tracing::warn!(error = %failure, "the control plane does not answer; its last answer is used");
+                tracing::warn!(error = %failure, "the control plane does not answer; using its last answer");
             }
         }
         match lock(&self.directories).entry(control.clone()).or_default().place(index) {
@@ -165,35 +166,35 @@ impl Shared {
 }
 
 impl Session<'_> {
-    /// What the server says of itself and the index.
-    pub(super) async fn facts(&self) -> Result<Arc<Facts>, Failure> {
-        let known = lock(&self.memory.facts).clone();
+    /// What the server says about itself and the index, cached.
+    pub(super) async fn server_info(&self) -> Result<Arc<ServerInfo>, Failure> {
+        let known = lock(&self.memory.server_info).clone();
         if let Some(known) = known.filter(|known| self.shared.is_fresh(known.since)) {
-            return Ok(known.what);
+            return Ok(known.value);
         }
-        // A gateway may keep the version to itself.
+        // A gateway may withhold the version.
         let version = self.send(Operation::Version, &|_: &Endpoint| request::version()).await?;
         let version = (version.disposition == Disposition::Done).then_some(version.body);
-        let read = |body: &[u8]| Facts::read(version.as_deref(), body);
-        let facts =
+        let read = |body: &[u8]| ServerInfo::read(version.as_deref(), body);
+        let server_info =
             Arc::new(self.ask(Operation::Settings, |_| request::settings(self.index_name), read).await?);
-        let dated = Dated { what: Arc::clone(&facts), since: self.shared.env.now() };
-        *lock(&self.memory.facts) = Some(dated);
-        Ok(facts)
+        let dated = Dated { value: Arc::clone(&server_info), since: self.shared.env.now() };
+        *lock(&self.memory.server_info) = Some(dated);
+        Ok(server_info)
     }
 
-    /// The bounds of a request, after what the server has said about its own.
-    pub(super) fn learnt(&self, bounds: Bounds) -> Bounds {
+    /// The bounds of a request, within those that the server has reported.
+    pub(super) fn effective_bounds(&self, bounds: Bounds) -> Bounds {
         let endpoint = self.route.choose(self.shared.env.now());
         Bounds {
-            documents: bounds.documents.min(endpoint.most_documents.load(Ordering::Relaxed)),
-            bytes: bounds.bytes.min(endpoint.most_bytes.load(Ordering::Relaxed)),
+            documents: bounds.documents.min(endpoint.max_documents.load(Ordering::Relaxed)),
+            bytes: bounds.bytes.min(endpoint.max_bytes.load(Ordering::Relaxed)),
             ..bounds
         }
     }
 
-    /// How long throttled documents of an answer may wait in all.
-    pub(super) fn throttle_patience(&self) -> Duration {
-        self.shared.options.throttle_patience
+    /// How long throttled documents of an answer are retried.
+    pub(super) fn throttle_timeout(&self) -> Duration {
+        self.shared.timeouts.throttle
     }
 }

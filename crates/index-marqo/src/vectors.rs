@@ -1,13 +1,13 @@
 //! What is known of vectors before the server is asked: it says less. A wrong length of a custom vector makes it refuse the
 //! whole batch without saying whose it is, an update of a field with vectors is refused in general words.
 
-use super::facts::Facts;
-use host_core::{index::Write, model::IndexSettings};
+use super::{server_info::ServerInfo, settings::IndexSettings};
+use host_core::index::Write;
 use serde_json::Value;
 
 /// What is wrong with the custom vectors of a document, as far as can be told here.
-pub(super) fn complaint(write: &Write, settings: &IndexSettings, facts: &Facts) -> Option<String> {
-    let dimensions = facts.dimensions?;
+pub(super) fn complaint(write: &Write, settings: &IndexSettings, server_info: &ServerInfo) -> Option<String> {
+    let dimensions = server_info.dimensions?;
     settings.mappings.iter().filter(|(_, mapping)| mapping["type"] == "custom_vector").find_map(
         |(field, _)| {
             let length = write.document.fields.get(field)?.get("vector").and_then(Value::as_array)?.len();
@@ -23,9 +23,9 @@ pub(super) fn complaint(write: &Write, settings: &IndexSettings, facts: &Facts) 
 pub(super) fn not_updatable<'a>(
     write: &'a Write,
     settings: &IndexSettings,
-    facts: &Facts,
+    server_info: &ServerInfo,
 ) -> Option<&'a str> {
-    let fields = if facts.is_structured { &facts.tensor_fields } else { &settings.tensor_fields };
+    let fields = if server_info.is_structured { &server_info.tensor_fields } else { &settings.tensor_fields };
     let is_part =
         |field: &str| settings.mappings.values().any(|mapping| mapping["weights"].get(field).is_some());
     let mut given = write.document.fields.keys().chain(write.version.keys());

@@ -1,38 +1,39 @@
-//! Gets the documents of one group to the server, whatever it answers, each to exactly one outcome.
+//! Writes the documents of one group, each to exactly one outcome, whatever the server answers.
 
 use super::{
+    classify::{Disposition, Observed, classify, is_refused_update},
     client::Request,
     endpoint::{Endpoint, Route},
     error::Failure,
-    facts::Facts,
     group::{Group, Pending},
     metrics,
     operation::Operation,
-    outcome::{Disposition, Seen, disposition, is_refused_update},
+    payload::Payload,
     request,
     response::{Item, Items, Refusal, excerpt, plain},
-    retry::{ATTEMPTS, REFUSALS, SUSPICIOUS, backoff},
+    retry::{HALVE_AFTER, MAX_ATTEMPTS, MAX_REFUSALS},
     send::{Sent, throttled},
+    server_info::ServerInfo,
     session::Session,
-    wire::Wire,
 };
 use host_core::index::Outcome;
+use host_net::RetryPolicy;
 use jiff::Timestamp;
 use std::{collections::VecDeque, sync::atomic::Ordering, time::Duration};
-use tokio::sync::MutexGuard as Turns;
+use tokio::sync::MutexGuard as SchemaLockGuard;
 
-/// What a server does not say of an update that it refuses.
+/// What a server leaves out when it refuses an update.
 const OTHER_KIND: &str = "; the document is there, so a field of the update has another kind than in the index (20 and 20.0 are two kinds)";
 
 /// Writes one group. Other groups of the same call run beside it.
 pub(super) struct Writer<'a> {
     session: &'a Session<'a>,
-    facts: &'a Facts,
+    server_info: &'a ServerInfo,
     operation: Operation,
     job_id: &'a str,
     work: VecDeque<Group<'a>>,
     outcomes: Vec<(usize, Outcome)>,
-    /// Failures of requests, whichever, since anything last succeeded: a dead server must not look like bad documents.
+    /// Failed requests of any kind since the last success: a dead server must not look like bad documents.
     failures_in_a_row: u32,
     throttled_since: Option<Timestamp>,
 }
@@ -40,14 +41,14 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     pub(super) fn new(
         session: &'a Session<'a>,
-        facts: &'a Facts,
+        server_info: &'a ServerInfo,
         operation: Operation,
         job_id: &'a str,
-        group: Vec<&'a Wire<'a>>,
+        group: Vec<&'a Payload<'a>>,
     ) -> Self {
         Self {
             session,
-            facts,
+            server_info,
             operation,
             job_id,
             work: VecDeque::from([Group::of(group)]),
@@ -59,38 +60,38 @@ impl<'a> Writer<'a> {
 
     /// The outcome of each document, by its place in the caller's batch.
     pub(super) async fn run(mut self) -> Result<Vec<(usize, Outcome)>, Failure> {
-        // What failed goes to the end, so that its other half has a chance to show that the server works.
-        while let Some(group) = self.work.pop_front().filter(|_| !self.is_over()) {
+        // A failed group goes to the end, so that its other half can show that the server works.
+        while let Some(group) = self.work.pop_front().filter(|_| !self.is_aborted()) {
             self.wait_for(&group).await;
-            let group = self.without_landed(group).await?;
-            if let Some((code, words)) = &group.verdict {
-                group.documents.iter().for_each(|document| self.refuse(document, code, words));
+            let group = self.drop_already_written(group).await?;
+            if let Some((code, detail)) = &group.verdict {
+                group.documents.iter().for_each(|document| self.refuse(document, code, detail));
                 continue;
             }
             if group.documents.is_empty() {
                 continue;
             }
-            let turn = self.turn(&group).await;
-            if self.is_over() {
+            let schema = self.lock_schema(&group).await;
+            if self.is_aborted() {
                 break;
             }
-            let sent = self.send(&group, turn).await?;
+            let sent = self.send(&group, schema).await?;
             self.judge(group, sent)?;
         }
         Ok(self.outcomes)
     }
 
-    /// Whether another group of the same call has failed for good: what this one would be answered is of no use any more.
-    fn is_over(&self) -> bool {
-        self.session.is_given_up.load(Ordering::Relaxed)
+    /// Whether another group of the same call has failed permanently, so that the call fails whatever becomes of this one.
+    fn is_aborted(&self) -> bool {
+        self.session.is_aborted.load(Ordering::Relaxed)
     }
 
     /// Waits until the fields of the group may be written.
-    async fn turn(&self, group: &Group<'a>) -> Option<Turns<'a, ()>> {
-        let names = || group.wires().flat_map(Wire::names);
+    async fn lock_schema(&self, group: &Group<'a>) -> Option<SchemaLockGuard<'a, ()>> {
+        let names = || group.payloads().flat_map(Payload::names);
         match self.operation {
-            Operation::Add if group.wires().any(|wire| !wire.is_of_known_fields) => {
-                self.session.memory.fields.introduce(names).await
+            Operation::Add if group.payloads().any(|payload| !payload.is_of_known_fields) => {
+                self.session.memory.schema.lock_for_new_fields(names).await
             }
             _ => None,
         }
@@ -103,21 +104,21 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Reads back what an earlier attempt may have written, so that nothing is written twice.
-    async fn without_landed(&mut self, mut group: Group<'a>) -> Result<Group<'a>, Failure> {
-        if !std::mem::take(&mut group.is_doubtful) || self.operation == Operation::Delete {
-            // To delete again does no harm.
+    /// Reads back what an earlier attempt may have written, and drops it, so that nothing is written twice.
+    async fn drop_already_written(&mut self, mut group: Group<'a>) -> Result<Group<'a>, Failure> {
+        if !std::mem::take(&mut group.maybe_written) || self.operation == Operation::Delete {
+            // Deleting again does no harm.
             return Ok(group);
         }
         let stored = self.session.stored(&group.ids()).await?;
         let (documents, outcomes) = (std::mem::take(&mut group.documents), &mut self.outcomes);
         for (mut document, stored) in documents.into_iter().zip(stored) {
-            let hash = document.wire.write.map(|write| write.content_hash.as_str());
+            let hash = document.payload.write.map(|write| write.content_hash.as_str());
             let is_ours = stored.as_ref().is_some_and(|stored| {
                 stored.content_hash.as_deref() == hash && stored.job_id.as_deref() == Some(self.job_id)
             });
             if is_ours {
-                outcomes.push((document.wire.at, Outcome::Done));
+                outcomes.push((document.payload.at, Outcome::Done));
                 self.failures_in_a_row = 0;
                 continue;
             }
@@ -127,19 +128,19 @@ impl<'a> Writer<'a> {
         Ok(group)
     }
 
-    async fn send(&self, group: &Group<'a>, turn: Option<Turns<'a, ()>>) -> Result<Sent, Failure> {
+    async fn send(&self, group: &Group<'a>, schema: Option<SchemaLockGuard<'a, ()>>) -> Result<Sent, Failure> {
         metrics::batch(group.documents.len());
         let make = |_: &Endpoint| -> Request {
             let (index, settings) = (self.session.index_name, &self.session.settings);
             match self.operation {
-                Operation::Update => request::update(index, group.wires()),
+                Operation::Update => request::update(index, group.payloads()),
                 Operation::Delete => request::delete(index, group.ids().into_iter()),
-                _ => request::add(index, settings, self.facts, group.wires()),
+                _ => request::add(index, settings, self.server_info, group.payloads()),
             }
         };
         let sent = self.session.send(self.operation, &make).await?;
-        if turn.is_some() && sent.disposition == Disposition::Done {
-            self.session.memory.fields.written(group.wires().flat_map(Wire::names));
+        if schema.is_some() && sent.disposition == Disposition::Done {
+            self.session.memory.schema.written(group.payloads().flat_map(Payload::names));
         }
         Ok(sent)
     }
@@ -151,7 +152,7 @@ impl<'a> Writer<'a> {
                 Err(error) => {
                     let refusal =
                         Refusal { code: None, message: format!("{} ({error})", excerpt(&sent.body)) };
-                    let unreadable = Sent { disposition: disposition(Seen::Unreadable), refusal, ..sent };
+                    let unreadable = Sent { disposition: classify(Observed::Unreadable), refusal, ..sent };
                     self.failed(group, &unreadable)
                 }
             },
@@ -161,11 +162,11 @@ impl<'a> Writer<'a> {
                 let documents =
                     limit.or(Some(group.documents.len() / 2).filter(|_| sent.status != Some(413)));
                 let bytes = (sent.status == Some(413)).then(|| group.bytes() / 2);
-                Route::learn(&sent.endpoint, documents, bytes);
+                Route::tighten_limits(&sent.endpoint, documents, bytes);
                 self.halve_or_refuse(group, &sent, "document-too-large");
                 Ok(())
             }
-            Disposition::Refused | Disposition::RefusedForNow => {
+            Disposition::Refused | Disposition::Retryable => {
                 self.halve_or_refuse(group, &sent, &format!("status-{}", sent.status.unwrap_or_default()));
                 Ok(())
             }
@@ -175,30 +176,30 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Nobody knows what became of the group.
+    /// It is unknown what became of the group.
     fn failed(&mut self, mut group: Group<'a>, sent: &Sent) -> Result<(), Failure> {
         metrics::retried("unknown");
         self.failures_in_a_row += 1;
         group.failures += 1;
-        group.is_doubtful = true;
-        let taken = sent.endpoint.taken.load(Ordering::Relaxed);
+        group.maybe_written = true;
+        let accepted = sent.endpoint.accepted_count.load(Ordering::Relaxed);
         for document in &mut group.documents {
-            document.taken_before.get_or_insert(taken);
+            document.accepted_before.get_or_insert(accepted);
         }
-        // It stands alone, and the server took others since it first failed.
+        // It is alone, and the server has accepted others since it first failed.
         let is_suspect = matches!(group.documents.as_slice(), [document]
-            if document.taken_before.is_some_and(|before| before < taken));
-        if is_suspect && group.failures >= ATTEMPTS {
-            group.verdict = Some((sent.refusal.kebab_code("server-error"), sent.words.clone()));
+            if document.accepted_before.is_some_and(|before| before < accepted));
+        if is_suspect && group.failures >= MAX_ATTEMPTS {
+            group.verdict = Some((sent.refusal.kebab_code("server-error"), sent.detail.clone()));
             group.not_before = None;
             self.work.push_back(group);
             return Ok(());
         }
-        if !is_suspect && self.failures_in_a_row >= ATTEMPTS {
-            return Err(sent.failing(self.operation, self.failures_in_a_row, sent.words.clone()));
+        if !is_suspect && self.failures_in_a_row >= MAX_ATTEMPTS {
+            return Err(sent.failing(self.operation, self.failures_in_a_row, sent.detail.clone()));
         }
-        group.not_before = self.after(group.failures);
-        if group.failures >= SUSPICIOUS && group.documents.len() > 1 {
+        group.not_before = self.backoff(group.failures);
+        if group.failures >= HALVE_AFTER && group.documents.len() > 1 {
             self.work.extend(group.halves());
         } else {
             self.work.push_back(group);
@@ -210,23 +211,23 @@ impl<'a> Writer<'a> {
     fn busy(&mut self, mut group: Group<'a>, sent: &Sent) -> Result<(), Failure> {
         metrics::retried("busy");
         group.conflicts += 1;
-        if group.conflicts >= ATTEMPTS {
+        if group.conflicts >= MAX_ATTEMPTS {
             return Err(Failure::Busy {
                 endpoint: sent.endpoint.url.clone(),
                 operation: self.operation.as_str(),
                 attempts: group.conflicts,
-                words: sent.words.clone(),
+                detail: sent.detail.clone(),
             });
         }
-        group.not_before = self.after(group.conflicts);
+        group.not_before = self.backoff(group.conflicts);
         self.work.push_back(group);
         Ok(())
     }
 
     fn halve_or_refuse(&mut self, group: Group<'a>, sent: &Sent, otherwise: &str) {
         if let [document] = group.documents.as_slice() {
-            let words = if sent.refusal.message.is_empty() { &sent.words } else { &sent.refusal.message };
-            self.refuse(document, &sent.refusal.kebab_code(otherwise), words);
+            let detail = if sent.refusal.message.is_empty() { &sent.detail } else { &sent.refusal.message };
+            self.refuse(document, &sent.refusal.kebab_code(otherwise), detail);
             return;
         }
         metrics::retried("bisect");
@@ -244,53 +245,53 @@ impl<'a> Writer<'a> {
             status: 500,
             refusal: Refusal { code: None, message: "the answer says nothing of this document".to_owned() },
         };
-        let taken = sent.endpoint.taken.load(Ordering::Relaxed);
+        let accepted = sent.endpoint.accepted_count.load(Ordering::Relaxed);
         let mut again = Group::again(Vec::new());
         let (mut tries, mut done, mut throttled_words) = (0, 0, None);
         for (mut document, item) in group.documents.into_iter().zip(items) {
             let Item { status, refusal } = item.unwrap_or_else(|| missing.clone());
-            let words = || format!("{status} {}", refusal.message);
-            match disposition(Seen::Item { operation: self.operation, status, refusal: &refusal }) {
+            let detail = || format!("{status} {}", refusal.message);
+            match classify(Observed::Item { operation: self.operation, status, refusal: &refusal }) {
                 Disposition::Done => {
-                    self.outcomes.push((document.wire.at, Outcome::Done));
+                    self.outcomes.push((document.payload.at, Outcome::Done));
                     done += 1;
                 }
                 Disposition::Throttled => {
                     document.throttles += 1;
                     tries = tries.max(document.throttles);
-                    throttled_words = Some(words());
+                    throttled_words = Some(detail());
                     again.documents.push(document);
                 }
-                Disposition::RefusedForNow if document.refusals + 1 < REFUSALS => {
+                Disposition::Retryable if document.refusals + 1 < MAX_REFUSALS => {
                     metrics::retried("refused-for-now");
                     document.refusals += 1;
                     tries = tries.max(document.refusals);
-                    // An update is told alike whether there is no such document or something else is wrong.
-                    again.is_doubtful |= self.operation == Operation::Update;
+                    // The answer to an update is the same whether there is no such document or something else is wrong.
+                    again.maybe_written |= self.operation == Operation::Update;
                     again.documents.push(document);
                 }
                 Disposition::Unknown => {
                     metrics::retried("item");
                     document.attempts += 1;
-                    let before = *document.taken_before.get_or_insert(taken);
-                    if document.attempts >= ATTEMPTS {
-                        if before == taken + done {
-                            return Err(sent.failing(self.operation, document.attempts, words()));
+                    let before = *document.accepted_before.get_or_insert(accepted);
+                    if document.attempts >= MAX_ATTEMPTS {
+                        if before == accepted + done {
+                            return Err(sent.failing(self.operation, document.attempts, detail()));
                         }
-                        let verdict = Some((refusal.kebab_code("server-error"), words()));
+                        let verdict = Some((refusal.kebab_code("server-error"), detail()));
                         let alone = Group::again(vec![document]);
-                        self.work.push_back(Group { verdict, is_doubtful: true, ..alone });
+                        self.work.push_back(Group { verdict, maybe_written: true, ..alone });
                         continue;
                     }
                     tries = tries.max(document.attempts);
-                    again.is_doubtful = true;
+                    again.maybe_written = true;
                     again.documents.push(document);
                 }
                 Disposition::Misconfigured { advice } => {
                     return Err(Failure::Misconfigured {
                         endpoint: sent.endpoint.url.clone(),
                         operation: self.operation.as_str(),
-                        words: words(),
+                        detail: detail(),
                         advice,
                     });
                 }
@@ -310,39 +311,42 @@ impl<'a> Writer<'a> {
             }
         }
         if done > 0 {
-            sent.endpoint.taken.fetch_add(done, Ordering::Relaxed);
+            sent.endpoint.accepted_count.fetch_add(done, Ordering::Relaxed);
             self.failures_in_a_row = 0;
         }
         match throttled_words {
-            Some(words) => self.items_throttled(sent, words)?,
+            Some(detail) => self.items_throttled(sent, detail)?,
             None => self.throttled_since = None,
         }
         if !again.documents.is_empty() {
-            again.not_before = self.after(tries);
+            again.not_before = self.backoff(tries);
             self.work.push_back(again);
         }
         Ok(())
     }
 
-    fn items_throttled(&mut self, sent: &Sent, words: String) -> Result<(), Failure> {
+    fn items_throttled(&mut self, sent: &Sent, detail: String) -> Result<(), Failure> {
         metrics::retried("throttled");
         let now = self.session.shared.env.now();
         let waited = now.duration_since(*self.throttled_since.get_or_insert(now)).unsigned_abs();
-        if waited >= self.session.throttle_patience() {
-            return Err(throttled(&sent.endpoint, self.operation, waited, words));
+        if waited >= self.session.throttle_timeout() {
+            return Err(throttled(&sent.endpoint, self.operation, waited, detail));
         }
-        sent.endpoint.gate.throttled(None, None);
+        sent.endpoint.limiter.throttled(None, None);
         Ok(())
     }
 
     fn refuse(&mut self, document: &Pending<'_>, code: &str, message: &str) {
         let (code, message) = (code.to_owned(), plain(message));
-        self.outcomes.push((document.wire.at, Outcome::Refused { code, message }));
+        self.outcomes.push((document.payload.at, Outcome::Refused { code, message }));
     }
 
-    fn after(&self, attempts: u32) -> Option<Timestamp> {
+    fn backoff(&self, attempts: u32) -> Option<Timestamp> {
         let env = &self.session.shared.env;
-        let wait = if attempts == 0 { Duration::ZERO } else { backoff(attempts, env.random()) };
-        env.now().checked_add(wait).ok()
+        let delay = match attempts {
+            0 => Duration::ZERO,
+            _ => RetryPolicy::SEARCH_SERVER.delay(attempts, None, env.random()),
+        };
+        env.now().checked_add(delay).ok()
     }
 }

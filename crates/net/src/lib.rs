@@ -1,12 +1,31 @@
-//! What all HTTP clients of the host share.
+//! What all network clients of the host share: [TLS set-up](tls), [the HTTP client](http) and [the retry policy](retry). It knows
+//! the clock of `host-core` and no server.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use host_core::clock::RealEnv;
+//! use host_net::{HttpTimeouts, Retry, RetryPolicy, http_client};
+//! use std::time::Duration;
+//!
+//! let timeouts = HttpTimeouts { connect: Duration::from_secs(5), request: Duration::from_secs(60) };
+//! let client = http_client(timeouts)?;
+//! let mut retry = Retry::new(RetryPolicy::EMBEDDINGS, &RealEnv);
+//! let response = loop {
+//!     match client.get("http://localhost:8882").send().await {
+//!         Ok(response) => break response,
+//!         Err(error) if !retry.wait(None).await => return Err(error.into()),
+//!         Err(_) => {}
+//!     }
+//! };
+//! # drop(response);
+//! # Ok(())
+//! # }
+//! ```
 
-use std::sync::OnceLock;
+pub mod http;
+pub mod retry;
+pub mod tls;
 
-/// The process has one provider of cryptography, and naming ours leaves none to chance.
-pub fn install_tls_provider() {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        // Somebody else's is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-}
+pub use http::{HttpTimeouts, http_client};
+pub use retry::{Retry, RetryPolicy, RetryProfile, retry_after};
+pub use tls::{install_tls_provider, tls_config};

@@ -1,7 +1,26 @@
-//! From products to an index: `ingest` publishes chunks of documents, `worker` writes them and counts every item exactly
-//! once, `archive` removes what a full sync no longer has. It knows the ports of `host-core` and no backend.
+//! Gets products into an index: `ingest` publishes chunks of documents, `worker` writes them and counts every item exactly
+//! once, `archive` removes what a full sync no longer has, and `sync` runs them as a job.
+//!
+//! This crate knows the ports of `host-core` and the items of `host-export`; it knows no storage backend, index or plug-in
+//! engine.
+//!
+//! # Example
+//!
+//! The chunks of an ingest: each has distinct ids, and a removal comes after the document that it removes.
+//!
+//! ```
+//! use host_core::model::{DocumentId, Operation};
+//! use host_pipeline::ingest::chunk::{ChunkBounds, Chunker};
+//!
+//! let mug = DocumentId::new("mug").expect("a valid id");
+//! let mut chunker = Chunker::new(ChunkBounds { documents: 1_000, bytes: 8 << 20 }, 1);
+//! assert!(chunker.push(Operation::AddDocuments, mug.clone(), r#"{"title":"Mug"}"#).is_empty());
+//! let sealed = chunker.push(Operation::DeleteDocuments, mug, "{}");
+//! assert_eq!(sealed[0].bytes, b"{\"_id\":\"mug\",\"title\":\"Mug\"}\n");
+//! assert_eq!(chunker.finish().len(), 1);
+//! ```
 
 pub mod archive;
-pub mod fault;
 pub mod ingest;
+pub mod sync;
 pub mod worker;

@@ -1,4 +1,4 @@
-//! What a plug-in costs: time on this machine under the engine that runs it, instructions under the one that counts them.
+//! Measures a plug-in: time with the production engine, instructions with the deterministic engine.
 
 use crate::{items::Items, outcome};
 use host_core::{model::job::PluginRef, plugin::BatchFailure};
@@ -6,53 +6,56 @@ use host_plugin_host::{Cost, Runner};
 use serde::Serialize;
 use std::time::Duration;
 
-/// A batch as the pipeline makes them.
+/// The size of a batch in the pipeline.
 const BATCH_ITEMS: usize = 64;
 const BATCH_BYTES: usize = 512 << 10;
 
-/// Items that are timed alone.
+/// Most items that are timed in calls of their own.
 const SINGLE_ITEMS: usize = 1_000;
 
-/// What was measured, on one core.
+/// The measurements, on one core.
 #[derive(Clone, Debug, Serialize)]
-pub struct Figures {
+pub struct BenchReport {
     /// The plug-in.
     pub plugin: PluginRef,
-    /// What an item is.
+    /// What an item is called: `product`, `document`, `pair`.
     pub noun: &'static str,
-    /// Items of the input.
+    /// Items in the input.
     pub items: usize,
-    /// Bytes of the input.
+    /// Size of the input in bytes.
     pub bytes: usize,
-    /// How often all of them were run.
+    /// How often the whole input was run.
     pub passes: u32,
-    /// Items that would not be refused.
+    /// Items that were not refused.
     pub accepted: usize,
-    /// Items a second, in batches.
+    /// Items per second, in batches.
     pub items_per_second: f64,
-    /// Bytes of input a second, in batches.
+    /// Input bytes per second, in batches.
     pub bytes_per_second: f64,
-    /// Instructions an item, in batches: the same on every machine.
+    /// Instructions per item, in batches; independent of the machine.
     pub instructions_per_item: u64,
-    /// Microseconds for an item in a call of its own: half of them take no longer.
+    /// Median time of a call with one item, in microseconds.
     pub p50_us: f64,
-    /// The same, for 99 of 100.
+    /// 99th percentile of the same, in microseconds.
     pub p99_us: f64,
-    /// The item that took longest, and its microseconds.
+    /// The slowest item and its time in microseconds.
     pub slowest: (String, f64),
-    /// Linear memory of the instance.
+    /// Linear memory of the instance in bytes.
     pub memory_bytes: usize,
 }
 
-/// Measures for about `time`. `production` and `deterministic` are the same plug-in on either engine.
+/// Measures for about `time`. `production` and `deterministic` run the same plug-in, each on the engine of that profile.
+///
+/// # Errors
+/// The plug-in fails on a whole batch.
 pub async fn bench(
     production: &Runner,
     deterministic: &Runner,
     items: &Items,
     time: Duration,
-) -> Result<Figures, BatchFailure> {
+) -> Result<BenchReport, BatchFailure> {
     let batches = items.batches(BATCH_ITEMS, BATCH_BYTES);
-    // The first pass gets instances started and memory taken.
+    // Warm-up: the first pass starts the instance and grows its memory.
     pass(deterministic, &batches).await?;
     let (counted, _) = pass(deterministic, &batches).await?;
     let (_, accepted) = pass(production, &batches).await?;
@@ -71,16 +74,16 @@ pub async fn bench(
     }
     singles.sort_by(|a, b| a.0.total_cmp(&b.0));
     let seconds = total.time.as_secs_f64().max(f64::MIN_POSITIVE);
-    let times = f64::from(passes);
-    Ok(Figures {
+    let repeats = f64::from(passes);
+    Ok(BenchReport {
         plugin: production.plugin().plugin_ref(),
         noun: items.noun(),
         items: items.len(),
         bytes: items.bytes(),
         passes,
         accepted,
-        items_per_second: items.len() as f64 * times / seconds,
-        bytes_per_second: items.bytes() as f64 * times / seconds,
+        items_per_second: items.len() as f64 * repeats / seconds,
+        bytes_per_second: items.bytes() as f64 * repeats / seconds,
         instructions_per_item: counted.instructions.unwrap_or(0).div_ceil(items.len().max(1) as u64),
         p50_us: percentile(&singles, 50),
         p99_us: percentile(&singles, 99),
@@ -89,7 +92,7 @@ pub async fn bench(
     })
 }
 
-/// Runs all batches once: what it cost, and how many items were not refused.
+/// Runs all batches once; returns the cost and the number of items that were not refused.
 async fn pass(runner: &Runner, batches: &[Items]) -> Result<(Cost, usize), BatchFailure> {
     let (mut total, mut accepted) = (Cost::default(), 0);
     for batch in batches {
@@ -105,7 +108,7 @@ async fn pass(runner: &Runner, batches: &[Items]) -> Result<(Cost, usize), Batch
     Ok((total, accepted))
 }
 
-/// The value that `percent` of 100 do not exceed, of sorted ones.
+/// Nearest-rank percentile of sorted values.
 fn percentile(sorted: &[(f64, String)], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).map_or(0.0, |(time, _)| *time)

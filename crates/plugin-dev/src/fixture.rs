@@ -1,5 +1,5 @@
-//! Fixtures: what a plug-in is given, `NAME.jsonl`; what it must answer, `NAME.golden.json`; and, where it is to be
-//! configured otherwise than in `plugin.toml`, `NAME.config.json`.
+//! Fixtures: the input `NAME.jsonl`, the expected answers `NAME.golden.json`, and optionally a configuration
+//! `NAME.config.json` in place of the one in `plugin.toml`.
 
 use crate::project::Project;
 use host_plugin_host::{Config, Role};
@@ -17,49 +17,53 @@ const CONFIG: &str = ".config.json";
 /// A fixture of one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fixture {
-    /// The role, which is the name of its folder.
+    /// The role under test; also the name of its folder.
     pub role: Role,
-    /// Its name.
+    /// The file name without its suffix.
     pub name: String,
     folder: PathBuf,
 }
 
-/// Why a file of a fixture cannot be used.
+/// Why fixtures cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FixtureError {
-    /// It cannot be read or written.
-    #[error("{} cannot be read or written: {cause}", path.display())]
+    /// A file cannot be read or written.
+    #[error("cannot read or write {}: {cause}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         cause: io::Error,
     },
-    /// It is not the JSON that it should be.
+    /// A file does not hold the expected kind of JSON.
     #[error("{} is not {what}: {cause}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// What it should be.
+        /// The expected kind.
         what: &'static str,
-        /// Why it is not.
+        /// The parse error.
         cause: serde_json::Error,
     },
-    /// A golden file or configuration that belongs to nothing.
-    #[error("{} has no fixture {name}{INPUT} beside it; delete it, or put the fixture back", path.display())]
-    Stray {
+    /// A golden file or configuration without its input.
+    #[error("{} belongs to no fixture: add {name}{INPUT} beside it, or delete it", path.display())]
+    Orphan {
         /// The file.
         path: PathBuf,
-        /// The fixture that it is named after.
+        /// Name of the missing fixture.
         name: String,
     },
-    /// Nothing to test with.
-    #[error("there are no fixtures in {}: put a product into transform/NAME{INPUT}, say", .0.display())]
-    None(PathBuf),
+    /// The project has no fixtures.
+    #[error("there are no fixtures in {}: add one, such as transform/NAME{INPUT} with the lines of a product", .0.display())]
+    Empty(PathBuf),
 }
 
-/// All fixtures of a project, by role and name. Files that belong to no fixture are an error: somebody believes in them.
+/// Lists the fixtures of a project, sorted by role and name.
+///
+/// # Errors
+/// There are none, a folder cannot be read, or a golden file or configuration has no input: such a file looks like a test
+/// and tests nothing.
 pub fn find(project: &Project) -> Result<Vec<Fixture>, FixtureError> {
     let mut fixtures = Vec::new();
     for role in [Role::Transform, Role::Validate, Role::Version] {
@@ -71,25 +75,25 @@ pub fn find(project: &Project) -> Result<Vec<Fixture>, FixtureError> {
         let names = with(INPUT);
         for suffix in [GOLDEN, CONFIG] {
             if let Some(name) = with(suffix).difference(&names).next().cloned() {
-                return Err(FixtureError::Stray { path: folder.join(format!("{name}{suffix}")), name });
+                return Err(FixtureError::Orphan { path: folder.join(format!("{name}{suffix}")), name });
             }
         }
         fixtures.extend(names.into_iter().map(|name| Fixture { role, name, folder: folder.clone() }));
     }
     if fixtures.is_empty() {
-        return Err(FixtureError::None(project.dir.join("fixtures")));
+        return Err(FixtureError::Empty(project.dir.join("fixtures")));
     }
     Ok(fixtures)
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, FixtureError> {
-    let wrong = |cause| FixtureError::Io { path: folder.to_owned(), cause };
+    let failed = |cause| FixtureError::Io { path: folder.to_owned(), cause };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(cause) => return Err(wrong(cause)),
+        Err(cause) => return Err(failed(cause)),
     };
-    entries.map(|entry| Ok(entry.map_err(wrong)?.file_name().to_string_lossy().into_owned())).collect()
+    entries.map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())).collect()
 }
 
 impl Fixture {
@@ -98,17 +102,20 @@ impl Fixture {
         format!("{}/{}", self.role, self.name)
     }
 
-    /// The items.
+    /// Path of the input.
     pub fn input(&self) -> PathBuf {
         self.path(INPUT)
     }
 
-    /// What must come out.
+    /// Path of the golden file.
     pub fn golden(&self) -> PathBuf {
         self.path(GOLDEN)
     }
 
-    /// Its own configuration, or the project's.
+    /// The fixture's own configuration, or else the project's.
+    ///
+    /// # Errors
+    /// The configuration cannot be read or is no JSON object.
     pub fn config(&self, project: &Project) -> Result<Config, FixtureError> {
         let path = self.path(CONFIG);
         match read(&path)? {
@@ -121,7 +128,10 @@ impl Fixture {
         }
     }
 
-    /// The answers that the golden file has, one an item; none if there is no such file.
+    /// The answers in the golden file, one per item; `None` if the file does not exist.
+    ///
+    /// # Errors
+    /// The file cannot be read or is no JSON array.
     pub fn expected(&self) -> Result<Option<Vec<Value>>, FixtureError> {
         let path = self.golden();
         read(&path)?
@@ -136,6 +146,9 @@ impl Fixture {
     }
 
     /// Writes the golden file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn bless(&self, answers: &[Value]) -> Result<(), FixtureError> {
         let path = self.golden();
         let mut text = serde_json::to_string_pretty(answers).expect("JSON values always serialize");
@@ -148,7 +161,7 @@ impl Fixture {
     }
 }
 
-/// The text of a file; none if it is not there.
+/// The text of a file; `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<String>, FixtureError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -212,10 +225,10 @@ mod tests {
     }
 
     #[test]
-    fn golden_files_without_a_fixture_and_no_fixtures_at_all_are_told() {
-        let stray =
+    fn orphaned_golden_files_and_empty_projects_are_refused() {
+        let orphan =
             Folder::new(&[("fixtures/transform/b.golden.json", "[]"), ("fixtures/transform/a.jsonl", "")]);
-        assert!(matches!(stray.find(), Err(FixtureError::Stray { name, .. }) if name == "b"));
-        assert!(matches!(Folder::new(&[]).find(), Err(FixtureError::None(_))));
+        assert!(matches!(orphan.find(), Err(FixtureError::Orphan { name, .. }) if name == "b"));
+        assert!(matches!(Folder::new(&[]).find(), Err(FixtureError::Empty(_))));
     }
 }

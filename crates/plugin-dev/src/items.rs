@@ -1,4 +1,4 @@
-//! What a role is given, read from files: products, documents, or pairs of versions, a line each or several lines a product.
+//! Reads the input of a role from files: products, documents, or pairs of versions.
 
 use host_core::{
     model::{Document, Entry, Grouping, Product},
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::{io, sync::Arc};
 
-/// The items of a batch.
+/// A batch of items for one role.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Items {
     /// For the role `transform`.
@@ -21,15 +21,15 @@ pub enum Items {
     Pairs(Vec<VersionPair>),
 }
 
-/// What was read.
+/// The items of some sources.
 #[derive(Clone, Debug)]
-pub struct Read {
+pub struct ReadItems {
     /// The items.
     pub items: Items,
-    /// Lines that belong to no item.
-    pub refused: Vec<Entry>,
-    /// Whether there are more items than were wanted.
-    pub more: bool,
+    /// Lines that belong to no item, with the reason.
+    pub rejected: Vec<Entry>,
+    /// Whether the sources have more items than the limit.
+    pub has_more: bool,
 }
 
 /// Why items cannot be read.
@@ -38,24 +38,24 @@ pub enum ReadError {
     /// The source cannot be read.
     #[error(transparent)]
     Export(#[from] ExportError),
-    /// A line is JSON, but not what the role is given.
-    #[error("line {line} of {sources} is no {what}: {cause}")]
+    /// A line is JSON, but not an item of the role.
+    #[error("line {line} of {sources} is not a {what}: {cause}")]
     NotAnItem {
-        /// Number of the line.
+        /// Number of the line, from 1.
         line: u64,
         /// The sources.
         sources: String,
-        /// What it should be.
+        /// What the role expects.
         what: &'static str,
-        /// Why it is not.
+        /// What is wrong with the line.
         cause: String,
     },
-    /// No room for temporary files.
-    #[error("no folder for temporary files can be made: {0}")]
-    Scratch(#[source] io::Error),
+    /// A temporary folder cannot be created.
+    #[error("cannot create a temporary folder: {0}")]
+    TempDir(#[source] io::Error),
 }
 
-/// A line for the role `version`.
+/// An input line of the role `version`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PairLine {
@@ -63,25 +63,28 @@ struct PairLine {
     stored: Map<String, Value>,
 }
 
-/// Reads the first `limit` items for a role. Products are put together as the plug-in's manifest says; documents are
-/// lines as in a chunk (`{"_id": …}`), pairs are lines `{"incoming": {…}, "stored": {…}}`.
-/// `remote` opens sources that are no files.
+/// Reads the first `limit` items for a role. Lines are grouped into products as `grouping` says; documents are lines as
+/// in a chunk (`{"_id": …}`), pairs are lines `{"incoming": {…}, "stored": {…}}`. `remote` opens sources that are
+/// not files.
+///
+/// # Errors
+/// A source cannot be read, or a line is not an item of the role.
 pub fn read(
     role: Role,
     grouping: &Grouping,
     sources: &[String],
     limit: usize,
     remote: Option<Arc<dyn Remote>>,
-) -> Result<Read, ReadError> {
-    let scratch = tempfile::tempdir().map_err(ReadError::Scratch)?;
-    let options = Options { remote, ..Options::new(scratch.path()) };
+) -> Result<ReadItems, ReadError> {
+    let temp = tempfile::tempdir().map_err(ReadError::TempDir)?;
+    let options = Options { remote, ..Options::new(temp.path()) };
     let grouping = if role == Role::Transform { grouping } else { &Grouping::WholeLines };
-    let (mut lines, mut refused, mut more) = (Vec::new(), Vec::new(), false);
+    let (mut lines, mut rejected, mut has_more) = (Vec::new(), Vec::new(), false);
     for item in Export::open(sources, options)?.scan(grouping)?.into_products() {
         match item? {
-            Item::Refused(entry) => refused.push(entry),
+            Item::Rejected(entry) => rejected.push(entry),
             Item::Product { .. } if lines.len() >= limit => {
-                more = true;
+                has_more = true;
                 break;
             }
             Item::Product { product, .. } => lines.push(product),
@@ -116,11 +119,11 @@ pub fn read(
                 .collect::<Result<_, ReadError>>()?,
         ),
     };
-    Ok(Read { items, refused, more })
+    Ok(ReadItems { items, rejected, has_more })
 }
 
 impl Items {
-    /// How many there are.
+    /// Number of items.
     pub fn len(&self) -> usize {
         match self {
             Self::Products(products) => products.len(),
@@ -129,12 +132,12 @@ impl Items {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no items.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes of text that the plug-in gets.
+    /// Size of the input in bytes of text.
     pub fn bytes(&self) -> usize {
         let text = |fields: &Map<String, Value>| serde_json::to_string(fields).map_or(0, |text| text.len());
         match self {
@@ -146,7 +149,7 @@ impl Items {
         }
     }
 
-    /// What one of them is called.
+    /// What an item is called: `product`, `document`, `pair`.
     pub fn noun(&self) -> &'static str {
         match self {
             Self::Products(_) => "product",
@@ -160,7 +163,7 @@ impl Items {
         self.batches(1, usize::MAX)
     }
 
-    /// Batches that end after a number of items, or once they have a number of bytes.
+    /// Splits into batches; a batch is full once it has `items` items or `bytes` bytes.
     pub fn batches(&self, items: usize, bytes: usize) -> Vec<Self> {
         match self {
             Self::Products(all) => {
@@ -173,7 +176,7 @@ impl Items {
         }
     }
 
-    /// Items of the same role behind each other; others are left out.
+    /// Concatenates batches of the same role as the first; batches of other roles are ignored.
     pub fn concat<'a>(all: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
         all.into_iter().cloned().reduce(|mut joined, next| {
             match (&mut joined, next) {
@@ -210,7 +213,7 @@ fn split<'a, T: Clone>(
 mod tests {
     use super::*;
 
-    fn read_text(role: Role, text: &str, limit: usize) -> Result<Read, ReadError> {
+    fn read_text(role: Role, text: &str, limit: usize) -> Result<ReadItems, ReadError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("in.jsonl");
         std::fs::write(&path, text).unwrap();
@@ -224,11 +227,11 @@ mod tests {
         let read = read_text(Role::Transform, text, 2).unwrap();
         let Items::Products(products) = &read.items else { panic!() };
         assert_eq!(products[0].text, "{\"id\":1}\n{\"id\":2,\"parent\":1}");
-        assert_eq!((read.items.len(), read.refused.len(), read.more), (2, 1, true));
+        assert_eq!((read.items.len(), read.rejected.len(), read.has_more), (2, 1, true));
     }
 
     #[test]
-    fn a_line_that_is_no_item_is_named() {
+    fn a_line_that_is_not_an_item_is_named() {
         let error = |role, text| {
             let message = read_text(role, text, 9).unwrap_err().to_string();
             message.split_once(" of ").unwrap().0.to_owned() + message.split_once(".jsonl").unwrap().1

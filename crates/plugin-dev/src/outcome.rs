@@ -1,4 +1,4 @@
-//! What a plug-in made of each item, in one form for all roles: the form of golden files.
+//! Runs a plug-in and brings its answers into one JSON form for all roles, the form of golden files.
 
 use crate::items::Items;
 use host_core::{
@@ -8,93 +8,102 @@ use host_core::{
 use host_plugin_host::{Cost, Runner};
 use serde_json::{Map, Value, json};
 
-/// What became of one item.
+/// A plug-in's answer to one item.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// What the item is called: its id, or its line.
+    /// The item's name: its id, or its line or position.
     pub item: String,
-    /// The answer as golden files have it: `documents`, `removals`, `issues`, `ordering` as far as there are any, and
-    /// `refused` with the code. Without the host's own messages, which name the plug-in's version.
-    pub face: Map<String, Value>,
-    /// Why the item was refused, if it was.
+    /// The answer in the form of golden files: `documents`, `removals`, `issues` and `ordering` where they are not empty, and
+    /// `refused` with the code. The host's messages are left out, because they contain the plug-in's version.
+    pub answer: Map<String, Value>,
+    /// Why the plug-in or the host refused the item.
     pub refusal: Option<Refusal>,
-    /// Bytes of text that the plug-in answered with.
+    /// Size of the plug-in's output in bytes of text.
     pub output_bytes: usize,
 }
 
 impl Outcome {
-    /// Whether the plug-in failed on the item, instead of refusing it by an issue.
+    /// The refusal, if the plug-in failed on the item; `None` if it refused the item by an issue of its own.
     pub fn fault(&self) -> Option<&Refusal> {
-        // The host refuses what it cannot take; the plug-in does so by an issue of severity error.
+        // A plug-in refuses an item by an issue of severity error; any other refusal is the host's.
         self.refusal.as_ref().filter(|refusal| {
-            let issues = self.face.get("issues").and_then(Value::as_array);
+            let issues = self.answer.get("issues").and_then(Value::as_array);
             !issues.into_iter().flatten().any(|issue| issue["code"] == refusal.code.as_str())
         })
     }
 
-    /// The answer with all that is known of a refusal, for programs.
-    pub fn full(&self) -> Value {
-        let mut face = self.face.clone();
+    /// The answer with all details of a refusal, for `--output json`.
+    pub fn to_json(&self) -> Value {
+        let mut answer = self.answer.clone();
         if let Some(Refusal { code, message, path, details }) = &self.refusal {
             let mut refused = json!({ "code": code, "message": message, "path": path });
             for (key, value) in details {
                 refused[key] = value.clone();
             }
-            face.insert("refused".to_owned(), refused);
+            answer.insert("refused".to_owned(), refused);
         }
-        Value::Object(face)
+        Value::Object(answer)
     }
 }
 
-/// Runs a batch, whatever role it is for.
+/// Runs a batch on the role that its items are for; returns one outcome per item, and the cost.
+///
+/// # Errors
+/// The plug-in fails on the batch as a whole, for example because it does not start.
 pub async fn run(runner: &Runner, items: Items) -> Result<(Vec<Outcome>, Cost), BatchFailure> {
     match items {
         Items::Products(products) => {
             let (outcomes, cost) = runner.transform_at_cost(products).await?;
-            Ok((outcomes.into_iter().map(|(product, outcome)| of_product(&product, outcome)).collect(), cost))
+            Ok((
+                outcomes.into_iter().map(|(product, outcome)| from_product(&product, outcome)).collect(),
+                cost,
+            ))
         }
         Items::Documents(documents) => {
             let ids: Vec<String> = documents.iter().map(|document| document.id.to_string()).collect();
             let (verdicts, cost) = runner.validate_at_cost(documents).await?;
-            Ok((ids.into_iter().zip(verdicts).map(|(id, verdict)| of_document(id, verdict)).collect(), cost))
+            Ok((
+                ids.into_iter().zip(verdicts).map(|(id, verdict)| from_document(id, verdict)).collect(),
+                cost,
+            ))
         }
         Items::Pairs(pairs) => {
             let (orderings, cost) = runner.compare_at_cost(pairs).await?;
-            let outcomes = orderings.into_iter().enumerate().map(|(n, ordering)| of_pair(n + 1, ordering));
+            let outcomes = orderings.into_iter().enumerate().map(|(n, ordering)| from_pair(n + 1, ordering));
             Ok((outcomes.collect(), cost))
         }
     }
 }
 
-/// What became of a product.
-pub fn of_product(product: &Product, outcome: ProductOutcome) -> Outcome {
+/// The outcome of a product.
+pub fn from_product(product: &Product, outcome: ProductOutcome) -> Outcome {
     let item = product.id.clone().unwrap_or_else(|| format!("line {}", product.line));
     let mut output_bytes = issue_bytes(&outcome.issues);
-    let mut face = Map::new();
-    face.insert("product".to_owned(), Value::from(item.as_str()));
+    let mut answer = Map::new();
+    answer.insert("product".to_owned(), Value::from(item.as_str()));
     let documents = outcome.documents.into_iter().map(|MadeDocument { id, fields }| {
         output_bytes += id.as_str().len() + fields.len();
         let mut document = object(&fields);
         document.insert("_id".to_owned(), Value::from(id.as_str()));
         Value::Object(document)
     });
-    insert_list(&mut face, "documents", documents.collect());
+    insert_list(&mut answer, "documents", documents.collect());
     let removals = outcome.removals.iter().map(|removal| {
         output_bytes += removal.id.as_str().len() + removal.version.len();
         json!({ "_id": removal.id, "version": object(&removal.version) })
     });
-    insert_list(&mut face, "removals", removals.collect());
-    finish(item, face, &outcome.issues, outcome.refused, output_bytes)
+    insert_list(&mut answer, "removals", removals.collect());
+    finish(item, answer, &outcome.issues, outcome.refused, output_bytes)
 }
 
-fn of_document(id: String, verdict: Verdict) -> Outcome {
-    let face = Map::from_iter([("document".to_owned(), Value::from(id.as_str()))]);
+fn from_document(id: String, verdict: Verdict) -> Outcome {
+    let answer = Map::from_iter([("document".to_owned(), Value::from(id.as_str()))]);
     let bytes = issue_bytes(&verdict.issues);
-    finish(id, face, &verdict.issues, verdict.refused, bytes)
+    finish(id, answer, &verdict.issues, verdict.refused, bytes)
 }
 
-fn of_pair(number: usize, ordering: Result<VersionOrdering, Refusal>) -> Outcome {
-    let mut face = Map::new();
+fn from_pair(number: usize, ordering: Result<VersionOrdering, Refusal>) -> Outcome {
+    let mut answer = Map::new();
     let refusal = match ordering {
         Ok(ordering) => {
             let ordering = match ordering {
@@ -102,17 +111,17 @@ fn of_pair(number: usize, ordering: Result<VersionOrdering, Refusal>) -> Outcome
                 VersionOrdering::Same => "same",
                 VersionOrdering::Older => "older",
             };
-            face.insert("ordering".to_owned(), Value::from(ordering));
+            answer.insert("ordering".to_owned(), Value::from(ordering));
             None
         }
         Err(refusal) => Some(refusal),
     };
-    finish(format!("pair {number}"), face, &[], refusal, 0)
+    finish(format!("pair {number}"), answer, &[], refusal, 0)
 }
 
 fn finish(
     item: String,
-    mut face: Map<String, Value>,
+    mut answer: Map<String, Value>,
     issues: &[Issue],
     refusal: Option<Refusal>,
     output_bytes: usize,
@@ -124,20 +133,20 @@ fn finish(
         }
         value
     });
-    insert_list(&mut face, "issues", issues.collect());
+    insert_list(&mut answer, "issues", issues.collect());
     if let Some(refusal) = &refusal {
-        face.insert("refused".to_owned(), Value::from(refusal.code.as_str()));
+        answer.insert("refused".to_owned(), Value::from(refusal.code.as_str()));
     }
-    Outcome { item, face, refusal, output_bytes }
+    Outcome { item, answer, refusal, output_bytes }
 }
 
-fn insert_list(face: &mut Map<String, Value>, key: &str, list: Vec<Value>) {
+fn insert_list(answer: &mut Map<String, Value>, key: &str, list: Vec<Value>) {
     if !list.is_empty() {
-        face.insert(key.to_owned(), Value::Array(list));
+        answer.insert(key.to_owned(), Value::Array(list));
     }
 }
 
-/// The fields of a document. That the text is a JSON object was checked when the plug-in gave it.
+/// Parses the fields of a document; the plug-in host has checked that they are a JSON object.
 fn object(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap_or_else(|_| Map::from_iter([("?".to_owned(), Value::from(text))]))
 }
@@ -160,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_golden_files() {
+    fn an_answer_has_the_form_of_golden_files() {
         let outcome = ProductOutcome {
             documents: vec![MadeDocument {
                 id: DocumentId::new("1").unwrap(),
@@ -169,13 +178,13 @@ mod tests {
             issues: vec![issue(Severity::Warning)],
             ..ProductOutcome::default()
         };
-        let outcome = of_product(&product(), outcome);
+        let outcome = from_product(&product(), outcome);
         let expected = json!({
             "product": "line 7",
             "documents": [{"_id": "1", "title": "Mug", "price": 1.5}],
             "issues": [{"severity": "warning", "code": "no-price", "message": "It has no price."}],
         });
-        assert_eq!((Value::Object(outcome.face), outcome.refusal), (expected, None));
+        assert_eq!((Value::Object(outcome.answer), outcome.refusal), (expected, None));
         assert_eq!(outcome.output_bytes, 1 + 28 + 8 + 16);
     }
 
@@ -183,8 +192,8 @@ mod tests {
     fn a_refusal_by_issue_is_no_fault() {
         let error = issue(Severity::Error);
         let refused = Some(Refusal::of(error.clone()));
-        let outcome = of_document("1".to_owned(), Verdict { issues: vec![error], refused });
-        assert_eq!((outcome.face["refused"].as_str(), outcome.fault()), (Some("no-price"), None));
+        let outcome = from_document("1".to_owned(), Verdict { issues: vec![error], refused });
+        assert_eq!((outcome.answer["refused"].as_str(), outcome.fault()), (Some("no-price"), None));
     }
 
     #[test]
@@ -196,9 +205,9 @@ mod tests {
             path: None,
             details,
         };
-        let outcome = of_pair(2, Err(refusal.clone()));
+        let outcome = from_pair(2, Err(refusal.clone()));
         assert_eq!(outcome.fault(), Some(&refusal));
-        assert_eq!(Value::Object(outcome.face.clone()), json!({ "refused": "plugin-trap" }));
-        assert_eq!(outcome.full()["refused"]["trap"], "unreachable");
+        assert_eq!(Value::Object(outcome.answer.clone()), json!({ "refused": "plugin-trap" }));
+        assert_eq!(outcome.to_json()["refused"]["trap"], "unreachable");
     }
 }

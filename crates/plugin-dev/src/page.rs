@@ -1,10 +1,10 @@
-//! A comparison as one HTML page without anything from outside.
+//! Renders a comparison as one self-contained HTML page.
 
-use crate::comparison::{Comparison, Example, Kind};
+use crate::comparison::{Comparison, DifferenceKind, Example};
 use std::fmt::Write;
 
-/// The page.
-pub fn of(comparison: &Comparison) -> String {
+/// Renders the page.
+pub fn render(comparison: &Comparison) -> String {
     let Comparison { old, new, products, products_that_differ, documents_that_differ, .. } = comparison;
     let title = format!("{} {} → {} {}", old.name, old.version, new.name, new.version);
     let mut page = format!(
@@ -18,7 +18,7 @@ pub fn of(comparison: &Comparison) -> String {
     );
     let _ = write!(
         page,
-        "<p>{products} products, {products_that_differ} of them differ. {documents_that_differ} documents differ. \
+        "<p>{products} products, {products_that_differ} differ. {documents_that_differ} documents differ. \
          Documents: {} → {}. Refused products: {} → {}.",
         comparison.old_side.documents,
         comparison.new_side.documents,
@@ -35,35 +35,35 @@ pub fn of(comparison: &Comparison) -> String {
             write!(page, " <strong>{} could not be compared: {failure}</strong>", comparison.not_compared);
     }
     page.push_str(
-        "</p><table><thead><tr><th>What<th class=\"n\">How often<th>Examples</tr></thead><tbody>\n",
+        "</p><table><thead><tr><th>Difference<th class=\"n\">Count<th>Examples</tr></thead><tbody>\n",
     );
-    for finding in comparison.findings() {
+    for difference in comparison.differences() {
         let _ = write!(
             page,
             "<tr><td>{} <code>{}</code><td class=\"n\">{}<td>",
-            words(finding.kind),
-            escape(&finding.name),
-            finding.count
+            label(difference.kind),
+            escape(&difference.name),
+            difference.count
         );
-        finding.examples.iter().for_each(|example| show(&mut page, example));
+        difference.examples.iter().for_each(|example| show(&mut page, example));
         page.push_str("</tr>\n");
     }
     page.push_str("</tbody></table></body></html>\n");
     page
 }
 
-fn words(kind: Kind) -> &'static str {
+fn label(kind: DifferenceKind) -> &'static str {
     match kind {
-        Kind::DocumentAdded => "document added",
-        Kind::DocumentGone => "document gone",
-        Kind::Field => "field",
-        Kind::RemovalAdded => "removal added",
-        Kind::RemovalGone => "removal gone",
-        Kind::RemovalChanged => "removal with another version",
-        Kind::IssueAdded => "issue added",
-        Kind::IssueGone => "issue gone",
-        Kind::Refused => "product refused",
-        Kind::Accepted => "product refused no longer",
+        DifferenceKind::DocumentAdded => "document added",
+        DifferenceKind::DocumentGone => "document missing",
+        DifferenceKind::Field => "field",
+        DifferenceKind::RemovalAdded => "removal added",
+        DifferenceKind::RemovalGone => "removal missing",
+        DifferenceKind::RemovalChanged => "removal with another version",
+        DifferenceKind::IssueAdded => "issue added",
+        DifferenceKind::IssueGone => "issue missing",
+        DifferenceKind::Refused => "product refused",
+        DifferenceKind::Accepted => "product no longer refused",
     }
 }
 
@@ -84,7 +84,7 @@ fn show(page: &mut String, Example { line, product, document, path, before, afte
     page.push_str("</details>");
 }
 
-/// A text for HTML, between tags or in an attribute.
+/// Escapes a text for HTML, between tags or in an attribute.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,4 +1,4 @@
-//! A plug-in's folder: `plugin.toml`, `fixtures/`, and the component that is built in it.
+//! A plug-in project: a folder with `plugin.toml`, `fixtures/`, sources and the built component.
 
 use crate::budget::Budget;
 use figment::{
@@ -12,19 +12,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The project's own file.
+/// Name of the file that makes a folder a project.
 pub const PROJECT_FILE: &str = "plugin.toml";
 
-/// The languages that projects are made for.
+/// The languages with a project template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
-    /// Small and fast: the choice for large shops.
+    /// Smallest and fastest; recommended for large shops
     Rust,
-    /// On QuickJS.
+    /// Runs on QuickJS
     #[value(alias = "js")]
     Javascript,
-    /// On CPython.
+    /// Runs on CPython
     Python,
 }
 
@@ -38,62 +38,65 @@ impl fmt::Display for Language {
     }
 }
 
-/// What `plugin.toml` says.
+/// The content of `plugin.toml`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Name of the component file, without `.wasm`.
     pub name: String,
-    /// The language, which decides how it is built.
+    /// The language, which selects the build tools.
     pub lang: Language,
-    /// The component, if it is not `NAME.wasm` in the project's folder.
+    /// Path of the component, relative to the project's folder [default: `NAME.wasm`].
     pub component: Option<PathBuf>,
-    /// What the plug-in is configured with in tests.
+    /// The plug-in's configuration in tests.
     #[serde(default)]
     pub config: Config,
-    /// What it may cost.
+    /// Limits that `host plugin test` enforces.
     #[serde(default)]
     pub budget: Budget,
 }
 
-/// A plug-in's folder whose `plugin.toml` was read.
+/// An opened project.
 #[derive(Clone, Debug)]
 pub struct Project {
     /// The folder.
     pub dir: PathBuf,
-    /// What its `plugin.toml` says.
+    /// The content of its `plugin.toml`.
     pub settings: Settings,
-    /// The text of `plugin.toml`, which messages point into.
+    /// The text of `plugin.toml`, for messages that quote a line.
     pub text: String,
 }
 
-/// Why a folder is no project.
+/// Why a project cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    /// Nothing is there.
+    /// The folder has no `plugin.toml`.
     #[error("there is no plug-in project at {}: it has no {PROJECT_FILE}", .0.display())]
     Missing(PathBuf),
-    /// It is there and cannot be read.
-    #[error("{} cannot be read: {cause}", path.display())]
+    /// `plugin.toml` cannot be read.
+    #[error("cannot read {}: {cause}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         cause: io::Error,
     },
-    /// It is not what it should be.
-    #[error("{} cannot be used: {cause}", path.display())]
+    /// `plugin.toml` is invalid.
+    #[error("{} is invalid: {cause}", path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         cause: String,
     },
 }
 
 impl Project {
     /// Opens the project in a folder.
+    ///
+    /// # Errors
+    /// `plugin.toml` is missing, cannot be read or is invalid.
     pub fn open(dir: &Path) -> Result<Self, ProjectError> {
         let path = dir.join(PROJECT_FILE);
         let text = match std::fs::read_to_string(&path) {
@@ -105,14 +108,14 @@ impl Project {
         };
         let settings: Settings = Figment::from(Toml::string(&text))
             .extract()
-            .map_err(|error| ProjectError::Invalid { path, cause: explained(&error) })?;
+            .map_err(|error| ProjectError::Invalid { path, cause: describe(&error) })?;
         Ok(Self { dir: dir.to_owned(), settings, text })
     }
 
-    /// The component that the build makes.
+    /// Path of the built component.
     pub fn component(&self) -> PathBuf {
-        let named = self.settings.component.clone();
-        self.dir.join(named.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", self.settings.name))))
+        let configured = self.settings.component.clone();
+        self.dir.join(configured.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", self.settings.name))))
     }
 
     /// The folder of a role's fixtures.
@@ -120,7 +123,7 @@ impl Project {
         self.dir.join("fixtures").join(role.as_str())
     }
 
-    /// Number and text of the line that sets a key of a section, for messages that point to it.
+    /// Number, from 1, and text of the line that sets a key of a section.
     pub fn line_of(&self, section: &str, key: &str) -> Option<(usize, &str)> {
         let mut inside = String::new();
         self.text.lines().enumerate().find_map(|(n, line)| {
@@ -134,8 +137,8 @@ impl Project {
     }
 }
 
-/// What is wrong, with the key that it is wrong at.
-fn explained(error: &figment::Error) -> String {
+/// The error and the key that it concerns.
+fn describe(error: &figment::Error) -> String {
     let key = error.path.join(".");
     if key.is_empty() { error.kind.to_string() } else { format!("{key}: {}", error.kind) }
 }
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_says_how_it_is_built_and_what_it_may_cost() {
+    fn a_project_has_its_settings_and_their_lines() {
         let text = "name = \"shop\"\nlang = \"rust\"\n[config]\ncurrency = \"EUR\"\n\n[budget]\n memory_bytes = 1_000\n";
         let project = project(text).unwrap();
         assert_eq!(project.settings.config["currency"], "EUR");
@@ -165,15 +168,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        let wrong = |text| project(text).unwrap_err();
+    fn invalid_settings_are_named() {
+        let error = |text| project(text).unwrap_err();
         insta::assert_snapshot!(
             [
-                wrong("lang = \"rust\""),
-                wrong("name = \"a\"\nlang = \"cobol\""),
-                wrong("name = \"a\"\nlang = \"rust\"\n[budget]\nmemory = 1"),
-                wrong("name = \"a\"\nlang = \"rust\"\n[budget]\nmemory_bytes = \"1 MB\""),
-                wrong("name"),
+                error("lang = \"rust\""),
+                error("name = \"a\"\nlang = \"cobol\""),
+                error("name = \"a\"\nlang = \"rust\"\n[budget]\nmemory = 1"),
+                error("name = \"a\"\nlang = \"rust\"\n[budget]\nmemory_bytes = \"1 MB\""),
+                error("name"),
             ]
             .join("\n")
         );

@@ -1,5 +1,5 @@
-//! A new project: sources, the contract, a fixture with its golden file. The same sample in every language, so that the
-//! golden files are the same too.
+//! Creates a new project: sources, the contract, and a fixture with its golden file per role. The sample plug-in does the
+//! same in every language, so the golden files are shared.
 
 use crate::project::{Language, PROJECT_FILE};
 use host_plugin_host::{Role, is_kebab_case};
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The contract, file by file.
+/// Name and text of each file of the contract.
 const CONTRACT: [(&str, &str); 7] = [
     ("log.wit", include_str!("../../../wit/log.wit")),
     ("manifest.wit", include_str!("../../../wit/manifest.wit")),
@@ -21,39 +21,39 @@ const CONTRACT: [(&str, &str); 7] = [
     ("world.wit", include_str!("../../../wit/world.wit")),
 ];
 
-/// What was made.
+/// A new project.
 #[derive(Debug)]
 pub struct Scaffold {
-    /// The files, as seen from the project's folder.
+    /// The files, relative to the project's folder.
     pub files: Vec<PathBuf>,
-    /// What to type next, in this folder.
+    /// The commands to run next, in this folder.
     pub steps: Vec<&'static str>,
 }
 
-/// Why there is no new project.
+/// Why a project cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ScaffoldError {
-    /// The name would be refused when the plug-in is loaded.
-    #[error("`{0}` is no name for a plug-in: it must be kebab-case, such as my-shop")]
+    /// The name is not a valid plug-in name.
+    #[error("`{0}` is not a valid plug-in name: use kebab-case, such as my-shop")]
     Name(String),
-    /// Something is there already.
-    #[error("{} is there already and is not empty; nothing was written", .0.display())]
+    /// The folder exists and is not empty.
+    #[error("{} already exists and is not empty; nothing was written", .0.display())]
     Exists(PathBuf),
     /// A file cannot be written.
-    #[error("{} cannot be written: {cause}", path.display())]
+    #[error("cannot write {}: {cause}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         cause: io::Error,
     },
 }
 
-/// What differs from language to language.
+/// The part of a project that depends on its language.
 struct Template {
     name: &'static str,
-    /// Path and text of each file; the source first.
+    /// Path and text of each file, the source first.
     files: &'static [(&'static str, &'static str)],
     steps: &'static [&'static str],
     ignored: &'static str,
@@ -100,7 +100,10 @@ const PYTHON: Template = Template {
     budget: "instructions_per_item = 2_000_000\nmemory_bytes = 64_000_000\ncomponent_bytes = 25_000_000\n",
 };
 
-/// Makes a project in a folder that is not there or empty; the folder's name is the plug-in's.
+/// Creates a project in a folder that is empty or does not exist; the folder's name becomes the plug-in's name.
+///
+/// # Errors
+/// The name is not kebab-case, the folder is not empty, or a file cannot be written.
 pub fn scaffold(dir: &Path, language: Language, roles: &BTreeSet<Role>) -> Result<Scaffold, ScaffoldError> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if !is_kebab_case(&name) {
@@ -139,10 +142,10 @@ fn all_files(
         r#"{"type": "object", "properties": {}}"#
     };
     let first = roles.first().copied().unwrap_or(Role::Transform);
-    // Everything but the last two steps, which the README has already.
+    // The README contains the last two steps already.
     let install: String =
         template.steps[..template.steps.len() - 2].iter().map(|step| format!("{step}\n")).collect();
-    let words = [
+    let placeholders = [
         ("{{name}}", name),
         ("{{lang}}", &language.to_string()),
         ("{{language}}", template.name),
@@ -155,8 +158,8 @@ fn all_files(
         ("{{budget}}", template.budget.trim_end()),
     ];
     let fill = |text: &str| {
-        let chosen = of_roles(text, roles);
-        words.iter().fold(chosen, |text, (word, value)| text.replace(word, value))
+        let chosen = select_roles(text, roles);
+        placeholders.iter().fold(chosen, |text, (name, value)| text.replace(name, value))
     };
     let mut files = vec![
         ("README.md".to_owned(), fill(include_str!("templates/common/README.md"))),
@@ -176,10 +179,12 @@ fn all_files(
     files
 }
 
-/// The project's world: exactly the roles that it has.
+/// The project's WIT world, with exactly the given roles.
 fn world(name: &str, roles: &BTreeSet<Role>) -> String {
     let package = "product-indexer:plugin";
-    let mut text = format!("package plugins:{name};\n\n/// What {name} gives to host.\nworld project {{\n");
+    let mut text = format!(
+        "package plugins:{name};\n\n/// The interfaces between {name} and the host.\nworld project {{\n"
+    );
     let _ = writeln!(text, "    import {package}/log@0.1.0;\n    export {package}/manifest@0.1.0;");
     for role in roles {
         let _ = writeln!(text, "    export {package}/{role}@0.1.0;");
@@ -205,9 +210,9 @@ fn sample(role: Role) -> (&'static str, &'static str) {
     }
 }
 
-/// A text without the parts for other roles: what stands between `@begin transform validate` and `@end` stays if the
-/// project has one of them; `@begin !transform !validate` stays if it has none.
-fn of_roles(text: &str, roles: &BTreeSet<Role>) -> String {
+/// Drops the parts of a template that belong to other roles: `@begin transform validate` … `@end` stays if the project
+/// has one of these roles, `@begin !transform !validate` … `@end` if it has none.
+fn select_roles(text: &str, roles: &BTreeSet<Role>) -> String {
     let has = |name: &str| roles.iter().any(|role| role.as_str() == name);
     let mut kept = String::with_capacity(text.len());
     let mut keeps = true;
@@ -237,16 +242,16 @@ mod tests {
     fn texts(language: Language, roles: &[Role]) -> Vec<(String, String)> {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("my-shop");
-        let made = scaffold(&dir, language, &roles.iter().copied().collect()).unwrap();
+        let scaffold = scaffold(&dir, language, &roles.iter().copied().collect()).unwrap();
         let read = |path: &PathBuf| (path.display().to_string(), fs::read_to_string(dir.join(path)).unwrap());
-        let texts = made.files.iter().map(read).collect();
+        let texts = scaffold.files.iter().map(read).collect();
         let project = Project::open(&dir).unwrap();
         assert_eq!((project.settings.lang, project.settings.name.as_str()), (language, "my-shop"));
         texts
     }
 
     #[test]
-    fn nothing_of_the_template_is_left_over() {
+    fn no_placeholder_or_marker_is_left() {
         let all = [Role::Transform, Role::Validate, Role::Version];
         for language in [Language::Rust, Language::Javascript, Language::Python] {
             for roles in [&all[..], &all[..1], &all[1..2], &all[2..]] {
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_has_the_roles_that_were_asked_for() {
+    fn a_project_has_only_the_requested_roles() {
         let texts = texts(Language::Javascript, &[Role::Validate]);
         let text = |name: &str| &texts.iter().find(|(path, _)| path == name).unwrap().1;
         assert!(text("src/plugin.js").contains("export const validate"));
@@ -271,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_contract_is_there() {
+    fn a_project_has_every_file_of_the_contract() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
         let mut files: Vec<String> = fs::read_dir(folder)
             .unwrap()
@@ -282,9 +287,9 @@ mod tests {
         assert_eq!(files, CONTRACT.map(|(name, _)| name.to_owned()));
     }
 
-    /// The TypeScript types are written by hand, with explanations for JavaScript; no name of the contract may be missing.
+    /// The TypeScript types are written by hand, with explanations for JavaScript.
     #[test]
-    fn the_types_have_every_name_of_the_contract() {
+    fn the_typescript_types_have_every_name_of_the_contract() {
         let types = include_str!("templates/javascript/types.d.ts");
         let camel = |name: &str| {
             let mut words = name.split('-');
@@ -302,17 +307,17 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_overwritten_and_no_name_is_refused_later() {
+    fn existing_folders_and_invalid_names_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let roles = BTreeSet::from([Role::Transform]);
         fs::create_dir(dir.path().join("there")).unwrap();
         fs::write(dir.path().join("there/file"), "").unwrap();
         let error =
             |name: &str| scaffold(&dir.path().join(name), Language::Rust, &roles).unwrap_err().to_string();
-        assert!(error("there").ends_with("is there already and is not empty; nothing was written"));
+        assert!(error("there").ends_with("already exists and is not empty; nothing was written"));
         assert_eq!(
             error("My_Shop"),
-            "`My_Shop` is no name for a plug-in: it must be kebab-case, such as my-shop"
+            "`My_Shop` is not a valid plug-in name: use kebab-case, such as my-shop"
         );
         assert!(scaffold(dir.path(), Language::Rust, &roles).is_err());
     }

@@ -1,4 +1,5 @@
-//! A new version of a plug-in beside the one in use: both get every product, only the answers of the one in use go on.
+//! Shadow runs: a new version of a plug-in gets every product beside the version in use, and only the answers of the
+//! version in use are used.
 
 use crate::comparison::Comparison;
 use async_trait::async_trait;
@@ -8,7 +9,7 @@ use host_core::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A transform role with a shadow. What the shadow does, failing included, changes nothing but the comparison.
+/// A transform role with a shadow. Answers and failures of the shadow only reach the comparison.
 pub struct Shadow {
     live: Arc<dyn Transform>,
     shadow: Arc<dyn Transform>,
@@ -16,12 +17,12 @@ pub struct Shadow {
 }
 
 impl Shadow {
-    /// Puts a shadow beside a plug-in.
+    /// Runs `shadow` beside `live` and adds each product to `comparison`.
     pub fn new(live: Arc<dyn Transform>, shadow: Arc<dyn Transform>, comparison: Comparison) -> Self {
         Self { live, shadow, comparison: Mutex::new(comparison) }
     }
 
-    /// What differed so far.
+    /// A copy of the comparison so far.
     pub fn comparison(&self) -> Comparison {
         self.comparison.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

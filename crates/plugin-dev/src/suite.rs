@@ -1,14 +1,14 @@
-//! The tests of a plug-in: every fixture against its golden file, its budget, and the promise that a plug-in is a pure
-//! function of its input.
+//! The test suite of a plug-in project: each fixture against its golden file and the budget, and a check that answers
+//! depend on the item alone (purity).
 
 use crate::{
-    budget::{Figures, Overrun, component_overrun},
-    changes::{Change, changes},
+    budget::{BudgetExceeded, Metrics, component_exceeded},
+    engine::{ComponentFile, DevEngine, fresh_runner},
     fixture::{self, Fixture, FixtureError},
     items::{self, Items},
+    json_diff::{self, Change},
     outcome::{self, Outcome},
     project::Project,
-    workbench::{Candidate, Workbench, fresh},
 };
 use host_core::{model::job::PluginRef, plugin::BatchFailure};
 use host_plugin_host::{Config, Cost, LoadError, Plugin, Role};
@@ -16,114 +16,120 @@ use serde::Serialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, io, path::PathBuf};
 
-/// What the tests found.
+/// The result of a test run.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The plug-in.
     pub plugin: PluginRef,
-    /// Size of its component.
+    /// Size of its component in bytes.
     pub component_bytes: u64,
-    /// Each fixture, by role and name.
-    pub fixtures: Vec<Tested>,
-    /// What concerns no single fixture.
+    /// One result per fixture, sorted by role and name.
+    pub fixtures: Vec<FixtureReport>,
+    /// Problems of the component as a whole.
     pub problems: Vec<Problem>,
 }
 
-/// What the tests found with one fixture.
+/// The result of one fixture.
 #[derive(Debug, Serialize)]
-pub struct Tested {
+pub struct FixtureReport {
     /// `role/name`.
     pub fixture: String,
-    /// How many items it has.
+    /// Number of items.
     pub items: usize,
-    /// What an item is.
+    /// What an item is called: `product`, `document`, `pair`.
     pub noun: &'static str,
-    /// What it cost.
-    pub figures: Figures,
-    /// What is wrong.
+    /// What the items cost.
+    #[serde(rename = "figures")]
+    pub metrics: Metrics,
+    /// Why it fails; empty if it passes.
     pub problems: Vec<Problem>,
-    /// The golden file that was written.
+    /// The golden file, if this run wrote it.
     pub blessed: Option<PathBuf>,
 }
 
-/// Something that makes the tests fail.
+/// Why a test run fails.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Problem {
-    /// There is nothing to compare with.
-    NoGolden {
-        /// The file that is missing.
+    /// The golden file does not exist.
+    #[serde(rename = "no-golden")]
+    GoldenMissing {
+        /// The missing file.
         golden: PathBuf,
     },
-    /// The answer is not the golden one.
-    Golden {
+    /// The answers differ from the golden file.
+    #[serde(rename = "golden")]
+    GoldenMismatch {
         /// The golden file.
         golden: PathBuf,
         /// The items that differ.
         items: Vec<ItemChanges>,
     },
-    /// The same item got another answer under other circumstances.
+    /// An item got another answer when it was run differently.
     Impure {
-        /// Which ones.
-        circumstances: Circumstances,
+        /// The run whose answers differ.
+        #[serde(rename = "circumstances")]
+        variant: PurityVariant,
         /// The items that differ.
         items: Vec<ItemChanges>,
     },
-    /// The plug-in failed on an item, or gave what the contract forbids.
+    /// The plug-in trapped on an item or broke the contract.
     Fault {
         /// The item.
         item: String,
-        /// Stable name: `plugin-trap`.
+        /// Code of the failure: `plugin-trap`.
         code: String,
         /// What happened.
         message: String,
-        /// Functions of the plug-in, the innermost first.
+        /// The plug-in's stack, innermost function first.
         backtrace: Vec<String>,
-        /// The last lines that it wrote.
+        /// The last lines that the plug-in logged.
         log: Vec<String>,
     },
-    /// The fixture could not be run at all.
+    /// The fixture cannot be run.
     Unusable {
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// It costs more than it may.
-    OverBudget(Overrun),
+    /// A metric exceeds the budget.
+    OverBudget(BudgetExceeded),
 }
 
-/// Where an answer depended on more than its item.
+/// How the purity check runs items a second time; the answers must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Circumstances {
-    /// On an instance that had seen the same items before.
-    Twice,
+pub enum PurityVariant {
+    /// On an instance that has run the same items before.
+    #[serde(rename = "twice")]
+    Repeated,
     /// In one batch with the items of all other fixtures.
-    InABatch,
-    /// After the items of the other fixtures in reverse order, one call an item.
-    InAnotherOrder,
+    #[serde(rename = "in-a-batch")]
+    Batched,
+    /// In reverse order with the items of all other fixtures, one call per item.
+    #[serde(rename = "in-another-order")]
+    Reordered,
 }
 
-/// An item whose answer differs.
+/// The changes in the answer to one item.
 #[derive(Debug, Serialize)]
 pub struct ItemChanges {
-    /// Its name.
+    /// The item's name.
     pub item: String,
-    /// How.
+    /// The places that differ.
     pub changes: Vec<Change>,
 }
 
-/// Why there is nothing to report.
+/// Why the suite cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
-    /// The plug-in cannot be used.
+    /// The plug-in cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The fixtures cannot be used.
+    /// The fixtures cannot be read.
     #[error(transparent)]
     Fixture(#[from] FixtureError),
-    /// A fixture for a role that the plug-in does not have.
+    /// A fixture tests a role that the plug-in does not have.
     #[error(
-        "there is a fixture {fixture}, but the plug-in has no role `{role}`; delete it, or export the role"
+        "the fixture {fixture} tests the role `{role}`, which the plug-in does not have: export the role, or delete the fixture"
     )]
     NoSuchRole {
         /// The fixture.
@@ -131,27 +137,30 @@ pub enum SuiteError {
         /// The role.
         role: Role,
     },
-    /// No thread for the plug-in.
-    #[error("the thread for the plug-in cannot be started: {0}")]
+    /// The plug-in's thread cannot be started.
+    #[error("cannot start a thread for the plug-in: {0}")]
     Threads(#[source] io::Error),
 }
 
 impl Report {
-    /// Whether all is well.
+    /// Whether no problem was found.
     pub fn passed(&self) -> bool {
         self.problems.is_empty() && self.fixtures.iter().all(|fixture| fixture.problems.is_empty())
     }
 }
 
-/// Runs all fixtures of a project. With `bless`, golden files are written where they are missing or differ.
-pub async fn test(project: &Project, workbench: &Workbench, bless: bool) -> Result<Report, SuiteError> {
-    let candidate = workbench.read(&project.component())?;
-    let plugin = candidate.configured(&project.settings.config)?;
+/// Runs all fixtures of a project. `bless` writes the golden files that are missing or differ, instead of failing.
+///
+/// # Errors
+/// The component or the fixtures cannot be used; problems of single fixtures are part of the report.
+pub async fn test(project: &Project, engine: &DevEngine, bless: bool) -> Result<Report, SuiteError> {
+    let component = engine.read(&project.component())?;
+    let plugin = component.load(&project.settings.config)?;
     let fixtures = fixture::find(project)?;
-    if let Some(stray) = fixtures.iter().find(|fixture| !plugin.roles().contains(&fixture.role)) {
-        return Err(SuiteError::NoSuchRole { fixture: stray.label(), role: stray.role });
+    if let Some(fixture) = fixtures.iter().find(|fixture| !plugin.roles().contains(&fixture.role)) {
+        return Err(SuiteError::NoSuchRole { fixture: fixture.label(), role: fixture.role });
     }
-    let mut suite = Suite { project, candidate: &candidate, bless, groups: BTreeMap::new() };
+    let mut suite = Suite { project, component: &component, bless, groups: BTreeMap::new() };
     let mut tested = Vec::new();
     for fixture in &fixtures {
         tested.push(suite.fixture(fixture, tested.len(), &plugin).await?);
@@ -159,10 +168,10 @@ pub async fn test(project: &Project, workbench: &Workbench, bless: bool) -> Resu
     for group in suite.groups.values() {
         group.check_purity(&mut tested).await?;
     }
-    let problems = component_overrun(project, candidate.bytes()).map(Problem::OverBudget);
+    let problems = component_exceeded(project, component.bytes()).map(Problem::OverBudget);
     Ok(Report {
         plugin: plugin.plugin_ref(),
-        component_bytes: candidate.bytes(),
+        component_bytes: component.bytes(),
         fixtures: tested,
         problems: problems.into_iter().collect(),
     })
@@ -170,24 +179,24 @@ pub async fn test(project: &Project, workbench: &Workbench, bless: bool) -> Resu
 
 struct Suite<'a> {
     project: &'a Project,
-    candidate: &'a Candidate,
+    component: &'a ComponentFile,
     bless: bool,
-    /// Fixtures that can be in one batch, by role and configuration.
+    /// Fixtures that can share a batch, by role and configuration.
     groups: BTreeMap<(Role, String), Group>,
 }
 
-/// Fixtures of one role and one configuration.
+/// The fixtures of one role and configuration.
 struct Group {
     plugin: Plugin,
     members: Vec<Member>,
 }
 
-/// A fixture that was run alone.
+/// A fixture that ran alone without a failure.
 struct Member {
-    /// Position among all fixtures.
+    /// Index of the fixture's report.
     position: usize,
     items: Items,
-    alone: Vec<Outcome>,
+    baseline: Vec<Outcome>,
 }
 
 impl Suite<'_> {
@@ -196,28 +205,28 @@ impl Suite<'_> {
         fixture: &Fixture,
         position: usize,
         plugin: &Plugin,
-    ) -> Result<Tested, SuiteError> {
+    ) -> Result<FixtureReport, SuiteError> {
         let config = fixture.config(self.project)?;
         let sources = [fixture.input().display().to_string()];
         let grouping = &plugin.manifest().grouping;
-        let mut tested = Tested {
+        let mut tested = FixtureReport {
             fixture: fixture.label(),
             items: 0,
             noun: "item",
-            figures: Figures::default(),
+            metrics: Metrics::default(),
             problems: vec![],
             blessed: None,
         };
         let unusable = |message: String| Problem::Unusable { message };
         let items = match items::read(fixture.role, grouping, &sources, usize::MAX, None) {
-            Ok(read) if !read.refused.is_empty() => {
-                let refused = &read.refused[0];
-                let line = refused.line.map(|line| format!("line {line}: ")).unwrap_or_default();
-                tested.problems.push(unusable(format!("{line}{}", refused.message)));
+            Ok(read) if !read.rejected.is_empty() => {
+                let rejected = &read.rejected[0];
+                let line = rejected.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+                tested.problems.push(unusable(format!("{line}{}", rejected.message)));
                 return Ok(tested);
             }
             Ok(read) if read.items.is_empty() => {
-                tested.problems.push(unusable("it is empty, so it tests nothing".to_owned()));
+                tested.problems.push(unusable("the fixture has no items".to_owned()));
                 return Ok(tested);
             }
             Ok(read) => read.items,
@@ -234,95 +243,96 @@ impl Suite<'_> {
                 return Ok(tested);
             }
         };
-        let (first, second, cost) = match twice(&plugin, &items).await? {
+        let (first, second, cost) = match run_twice(&plugin, &items).await? {
             Ok(outcomes) => outcomes,
             Err(failure) => {
                 tested.problems.push(unusable(failure.to_string()));
                 return Ok(tested);
             }
         };
-        tested.figures = Figures::of(items.len(), items.bytes(), &second, cost);
-        tested.problems.extend(tested.figures.overruns(self.project).into_iter().map(Problem::OverBudget));
+        tested.metrics = Metrics::of(items.len(), items.bytes(), &second, cost);
+        tested.problems.extend(tested.metrics.exceeding(self.project).into_iter().map(Problem::OverBudget));
         tested.problems.extend(first.iter().filter_map(fault));
-        tested.problems.extend(impurity(Circumstances::Twice, &first, &second));
+        tested.problems.extend(impurity(PurityVariant::Repeated, &first, &second));
         self.compare(fixture, &first, &mut tested)?;
-        let group = self.groups.get_mut(&key(fixture.role, &config)).expect("it was made above");
-        group.members.push(Member { position, items, alone: first });
+        let group = self.groups.get_mut(&key(fixture.role, &config)).expect("`group` inserted it");
+        group.members.push(Member { position, items, baseline: first });
         Ok(tested)
     }
 
-    /// The plug-in with a fixture's configuration, loaded once.
+    /// The group of a role and configuration; the first call loads its plug-in.
     fn group(&mut self, role: Role, config: &Config) -> Result<&Group, LoadError> {
         let key = key(role, config);
         if !self.groups.contains_key(&key) {
-            let group = Group { plugin: self.candidate.configured(config)?, members: Vec::new() };
+            let group = Group { plugin: self.component.load(config)?, members: Vec::new() };
             self.groups.insert(key.clone(), group);
         }
         Ok(&self.groups[&key])
     }
 
-    /// Compares with the golden file, or writes it.
+    /// Compares the answers with the golden file, or writes it if `bless` is set.
     fn compare(
         &self,
         fixture: &Fixture,
         outcomes: &[Outcome],
-        tested: &mut Tested,
+        tested: &mut FixtureReport,
     ) -> Result<(), SuiteError> {
-        let answers = faces(outcomes);
+        let answers = answers(outcomes);
         let golden = fixture.golden();
         let expected = fixture.expected()?;
-        let differ = expected.as_ref().map(|expected| item_changes(expected, &answers));
-        match differ {
-            Some(differ) if differ.is_empty() => {}
+        let changed = expected.as_ref().map(|expected| item_changes(expected, &answers));
+        match changed {
+            Some(items) if items.is_empty() => {}
             _ if self.bless => {
                 fixture.bless(&answers)?;
                 tested.blessed = Some(golden);
             }
-            Some(items) => tested.problems.push(Problem::Golden { golden, items }),
-            None => tested.problems.push(Problem::NoGolden { golden }),
+            Some(items) => tested.problems.push(Problem::GoldenMismatch { golden, items }),
+            None => tested.problems.push(Problem::GoldenMissing { golden }),
         }
         Ok(())
     }
 }
 
 impl Group {
-    /// Runs all items in one batch, and one by one in reverse order: an answer may depend on its item alone.
-    async fn check_purity(&self, tested: &mut [Tested]) -> Result<(), SuiteError> {
+    /// Runs all items in one batch, and one by one in reverse order: answers must not depend on neighbours or order.
+    async fn check_purity(&self, tested: &mut [FixtureReport]) -> Result<(), SuiteError> {
         let Some(all) = Items::concat(self.members.iter().map(|member| &member.items)) else { return Ok(()) };
         if all.len() < 2 {
             return Ok(());
         }
-        let mut backwards = all.singles();
-        backwards.reverse();
-        let runs = [(Circumstances::InABatch, vec![all]), (Circumstances::InAnotherOrder, backwards)];
-        for (circumstances, calls) in runs {
+        let mut reversed = all.singles();
+        reversed.reverse();
+        let runs = [(PurityVariant::Batched, vec![all]), (PurityVariant::Reordered, reversed)];
+        for (variant, calls) in runs {
             match run_calls(&self.plugin, calls).await? {
                 Ok(mut outcomes) => {
-                    if circumstances == Circumstances::InAnotherOrder {
+                    if variant == PurityVariant::Reordered {
                         outcomes.reverse();
                     }
-                    self.check_answers(circumstances, &outcomes, tested);
+                    self.check_answers(variant, &outcomes, tested);
                 }
-                Err(failure) => self.blame_all(&failure, tested),
+                Err(failure) => self.fail_all(&failure, tested),
             }
         }
         Ok(())
     }
 
-    /// Compares answers to all items of the group with those that each fixture got alone.
-    fn check_answers(&self, circumstances: Circumstances, outcomes: &[Outcome], tested: &mut [Tested]) {
+    /// Compares the answers to all items of the group with those of each fixture's own run.
+    fn check_answers(&self, variant: PurityVariant, outcomes: &[Outcome], tested: &mut [FixtureReport]) {
         let mut rest = outcomes;
         for member in &self.members {
-            let theirs;
-            (theirs, rest) = rest.split_at(member.alone.len().min(rest.len()));
-            tested[member.position].problems.extend(impurity(circumstances, &member.alone, theirs));
+            let repeated;
+            (repeated, rest) = rest.split_at(member.baseline.len().min(rest.len()));
+            tested[member.position].problems.extend(impurity(variant, &member.baseline, repeated));
         }
     }
 
-    /// All fixtures went well alone, so the failure of a batch of them is nobody's in particular.
-    fn blame_all(&self, failure: &BatchFailure, tested: &mut [Tested]) {
+    /// Each fixture ran alone without a failure, so the failure of a joint run is reported for all of them.
+    fn fail_all(&self, failure: &BatchFailure, tested: &mut [FixtureReport]) {
         for member in &self.members {
-            let message = format!("alone it goes well, with the other fixtures it does not: {failure}");
+            let message =
+                format!("the plug-in fails when the items of several fixtures are run together: {failure}");
             tested[member.position].problems.push(Problem::Unusable { message });
         }
     }
@@ -332,11 +342,11 @@ fn key(role: Role, config: &Config) -> (Role, String) {
     (role, serde_json::to_string(config).expect("JSON values always serialize"))
 }
 
-/// Outcomes of the same items on a fresh instance, then on the same one, and what the second run cost.
-type Twice = Result<(Vec<Outcome>, Vec<Outcome>, Cost), BatchFailure>;
+/// Outcomes on a new instance, outcomes of the same items on the same instance, and the cost of the second run.
+type TwoRuns = Result<(Vec<Outcome>, Vec<Outcome>, Cost), BatchFailure>;
 
-async fn twice(plugin: &Plugin, items: &Items) -> Result<Twice, SuiteError> {
-    let runner = fresh(plugin).map_err(SuiteError::Threads)?;
+async fn run_twice(plugin: &Plugin, items: &Items) -> Result<TwoRuns, SuiteError> {
+    let runner = fresh_runner(plugin).map_err(SuiteError::Threads)?;
     let run = async || outcome::run(&runner, items.clone()).await;
     Ok(match run().await {
         Err(failure) => Err(failure),
@@ -344,12 +354,12 @@ async fn twice(plugin: &Plugin, items: &Items) -> Result<Twice, SuiteError> {
     })
 }
 
-/// The outcomes of one call after the other on a fresh instance.
+/// The outcomes of several calls, one after the other on a new instance.
 async fn run_calls(
     plugin: &Plugin,
     calls: Vec<Items>,
 ) -> Result<Result<Vec<Outcome>, BatchFailure>, SuiteError> {
-    let runner = fresh(plugin).map_err(SuiteError::Threads)?;
+    let runner = fresh_runner(plugin).map_err(SuiteError::Threads)?;
     let mut all = Vec::new();
     for items in calls {
         match outcome::run(&runner, items).await {
@@ -360,16 +370,16 @@ async fn run_calls(
     Ok(Ok(all))
 }
 
-fn impurity(circumstances: Circumstances, alone: &[Outcome], other: &[Outcome]) -> Option<Problem> {
-    let items = item_changes(&faces(alone), &faces(other));
-    (!items.is_empty()).then_some(Problem::Impure { circumstances, items })
+fn impurity(variant: PurityVariant, alone: &[Outcome], other: &[Outcome]) -> Option<Problem> {
+    let items = item_changes(&answers(alone), &answers(other));
+    (!items.is_empty()).then_some(Problem::Impure { variant, items })
 }
 
-fn faces(outcomes: &[Outcome]) -> Vec<Value> {
-    outcomes.iter().map(|outcome| Value::Object(outcome.face.clone())).collect()
+fn answers(outcomes: &[Outcome]) -> Vec<Value> {
+    outcomes.iter().map(|outcome| Value::Object(outcome.answer.clone())).collect()
 }
 
-/// The items whose answers differ, in their order.
+/// The items whose answers differ, in the order of the items.
 fn item_changes(before: &[Value], after: &[Value]) -> Vec<ItemChanges> {
     let name = |n: usize, value: &Value| {
         let named = value.get("product").or_else(|| value.get("document")).and_then(Value::as_str);
@@ -379,7 +389,7 @@ fn item_changes(before: &[Value], after: &[Value]) -> Vec<ItemChanges> {
         .filter_map(|n| {
             let none = Value::Null;
             let (old, new) = (before.get(n).unwrap_or(&none), after.get(n).unwrap_or(&none));
-            let changes = changes(old, new);
+            let changes = json_diff::diff(old, new);
             let item = name(n, if new.is_null() { old } else { new });
             (!changes.is_empty()).then_some(ItemChanges { item, changes })
         })

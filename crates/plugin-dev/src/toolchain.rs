@@ -1,4 +1,4 @@
-//! How a project becomes a component: by the tools of its language, in the versions that it pins.
+//! Builds a project's component with the tools of its language, in the versions that the project pins.
 
 use crate::project::{Language, Project};
 use std::{
@@ -7,13 +7,13 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What Rust is compiled for: a component without imports of its own.
+/// The Rust target; its components import nothing but the contract.
 const RUST_TARGET: &str = "wasm32-unknown-unknown";
 
-/// The world of every project, in its `wit/`.
+/// Name of the WIT world in every project's `wit/`.
 const WORLD: &str = "project";
 
-/// Why there is no component.
+/// Why a component cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A tool is not installed.
@@ -21,38 +21,41 @@ pub enum BuildError {
     Missing {
         /// The tool.
         tool: &'static str,
-        /// How it is installed.
+        /// How to install it.
         help: String,
     },
     /// A tool cannot be started.
-    #[error("{tool} cannot be started: {cause}")]
+    #[error("cannot start {tool}: {cause}")]
     Start {
         /// The tool.
         tool: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         cause: io::Error,
     },
-    /// A tool said what is wrong.
-    #[error("{tool} could not build the plug-in; what it said is above")]
+    /// A tool reported an error.
+    #[error("{tool} failed to build the plug-in; see its output above")]
     Failed {
         /// The tool.
         tool: &'static str,
     },
-    /// The result is not where it should be.
-    #[error("{} cannot be copied to {}: {cause}", from.display(), to.display())]
+    /// The built component cannot be copied.
+    #[error("cannot copy {} to {}: {cause}", from.display(), to.display())]
     Copy {
-        /// What was built.
+        /// The built component.
         from: PathBuf,
-        /// Where it goes.
+        /// Its destination.
         to: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         cause: io::Error,
     },
 }
 
-/// Builds a project's component and returns its path. What the tools say goes to stderr.
+/// Builds a project's component and returns its path. The output of the tools goes to stderr.
+///
+/// # Errors
+/// A tool is missing or fails, or the component cannot be copied into the project's folder.
 pub fn build(project: &Project) -> Result<PathBuf, BuildError> {
     match project.settings.lang {
         Language::Rust => rust(project)?,
@@ -77,7 +80,7 @@ fn rust(project: &Project) -> Result<(), BuildError> {
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--release", "--target", RUST_TARGET, "--target-dir", "target"])
-        // Flags for other builds are not for this one.
+        // Flags in the environment are meant for other builds.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     run("cargo", &mut cargo, project)?;
@@ -116,24 +119,24 @@ fn python(project: &Project) -> Result<(), BuildError> {
     run(tool, command.arg(output(project)).arg("plugin"), project)
 }
 
-/// A tool as the project has installed it, or else the one of the system.
+/// The project's own installation of a tool, or else the one in PATH.
 fn tool_of(project: &Project, tool: &'static str, local: &str, install: &str) -> Result<Command, BuildError> {
     let path = project.dir.join(local);
     if path.is_file() {
-        // Absolute, because a relative one would be looked for from the folder that the tool is started in.
+        // A relative path would be resolved against the folder that the tool runs in.
         let path = std::path::absolute(&path).map_err(|cause| BuildError::Start { tool, cause })?;
         return Ok(Command::new(path));
     }
-    let is_there = std::env::var_os("PATH")
+    let is_installed = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()));
-    if is_there {
+    if is_installed {
         return Ok(Command::new(tool));
     }
     let folder = project.dir.display();
     Err(BuildError::Missing { tool, help: format!("in {folder}: {install}") })
 }
 
-/// The component as seen from the project's folder.
+/// The path of the component, relative to the project's folder.
 fn output(project: &Project) -> PathBuf {
     let component = project.component();
     component.strip_prefix(&project.dir).map(Path::to_owned).unwrap_or(component)

@@ -1,4 +1,4 @@
-//! Finding the items of a batch that a plug-in cannot cope with.
+//! Finding the items of a batch that a plug-in fails on.
 
 use std::ops::Range;
 
@@ -11,15 +11,15 @@ pub(super) enum Stop<F, E> {
     Abort(E),
 }
 
-/// Runs a batch of `len` items. When a run fails, its halves are run on their own, down to single items; `guilty`
+/// Runs a batch of `len` items. When a run fails, its halves are run on their own, down to single items; `failed_alone`
 /// gives the outcome of an item that fails alone. Outcomes are in the order of the items; with an error come those of the
 /// items before.
 ///
-/// One guilty item of n costs at most 2·log₂ n further runs, all n together 2·(n − 1).
+/// One failing item of n costs at most 2·log₂ n further runs, all n together 2·(n − 1).
 pub(super) fn bisect<T, F, E>(
     len: usize,
     mut run: impl FnMut(Range<usize>) -> Result<Vec<T>, Stop<F, E>>,
-    mut guilty: impl FnMut(usize, F) -> T,
+    mut failed_alone: impl FnMut(usize, F) -> T,
 ) -> Result<Vec<T>, (E, Vec<T>)> {
     let mut outcomes = Vec::with_capacity(len);
     // The next range is on top, so the items are handled from left to right.
@@ -31,7 +31,7 @@ pub(super) fn bisect<T, F, E>(
         match run(range.clone()) {
             Ok(mut good) => outcomes.append(&mut good),
             Err(Stop::Abort(error)) => return Err((error, outcomes)),
-            Err(Stop::Fault(fault)) if range.len() == 1 => outcomes.push(guilty(range.start, fault)),
+            Err(Stop::Fault(fault)) if range.len() == 1 => outcomes.push(failed_alone(range.start, fault)),
             Err(Stop::Fault(_)) => {
                 let middle = range.start + range.len() / 2;
                 pending.push(middle..range.end);
@@ -68,14 +68,14 @@ mod tests {
     }
 
     #[test]
-    fn one_guilty_item_of_a_thousand_costs_twenty_runs() {
+    fn one_failing_item_of_a_thousand_costs_twenty_runs() {
         let (outcomes, runs) = find(1000, &BTreeSet::from([617]));
         assert_eq!(outcomes.iter().filter(|(_, good)| !good).collect::<Vec<_>>(), [&(617, false)]);
         assert!(runs <= 21, "{runs}");
     }
 
     #[test]
-    fn a_fault_that_goes_away_in_smaller_batches_refuses_nobody() {
+    fn a_fault_that_goes_away_in_smaller_batches_refuses_no_item() {
         let run = |range: Range<usize>| {
             if range.len() > 3 { Err(Stop::<_, ()>::Fault(())) } else { Ok(range.collect()) }
         };
@@ -94,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn exactly_the_guilty_items_are_found_in_order(len in 0..300_usize, bad in prop::collection::btree_set(0..300_usize, 0..20)) {
+        fn exactly_the_failing_items_are_found_in_order(len in 0..300_usize, bad in prop::collection::btree_set(0..300_usize, 0..20)) {
             let bad: BTreeSet<usize> = bad.into_iter().filter(|item| *item < len).collect();
             let (outcomes, runs) = find(len, &bad);
             let expected: Vec<_> = (0..len).map(|item| (item, !bad.contains(&item))).collect();

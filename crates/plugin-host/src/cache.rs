@@ -1,42 +1,55 @@
 //! Compiled components on disk. Compiling takes from 60 ms (Rust) to seconds (Python, JavaScript), reading the result
 //! back one millisecond.
 
-use crate::Engine;
+use crate::{
+    Engine,
+    code::{self, CodeError},
+};
 use host_core::model::Digest;
-use rustix::process::geteuid;
-use sha2::Digest as _;
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode, Stat, fstat, openat, renameat, statat, unlinkat},
+    io::Errno,
+    process::geteuid,
+};
 use std::{
     fmt,
-    fs::{self, DirBuilder, OpenOptions},
-    io::{self, BufRead, BufReader, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    fs::{DirBuilder, File},
+    io,
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt},
     path::{Path, PathBuf},
     sync::{Arc, Once},
+    time::SystemTime,
 };
+use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 
-/// SHA-256 of the code, behind it: the file begins as wasmtime wants it, so that it can be mapped instead of copied.
-const DIGEST_BYTES: usize = 32;
-
-/// Read at once when an entry is checked: few calls, and small enough for the processor's cache.
-const READ_BYTES: usize = 64 << 10;
-
 /// Rights of group and others to write.
-const FOREIGN_WRITE: u32 = 0o022;
+const FOREIGN_WRITE: RawMode = 0o022;
+
+/// Bytes of all entries: dozens of plug-ins with an interpreter in them, hundreds without.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// A directory with compiled components, which belongs to the user alone.
 ///
-/// Machine code from this directory is run unchecked, so whoever can write here runs code as the user. Hence: the
-/// directory and each entry must be owned by the user and writable by nobody else, links are not followed, entries are
-/// replaced and never changed, and a digest finds what a broken disk or a crash left behind. The digest is no protection
-/// against somebody who can write the file; the rights are.
+/// Machine code from this directory is run unchecked, so a user who can write here runs code as this one. Hence: the
+/// directory and each entry must be owned by the user and writable by no other, links are not followed, each is opened
+/// once and what was opened is what is checked and run, entries are replaced and never changed, and a digest finds what a
+/// broken disk or a crash left behind. The digest is no protection against another user who can write the file; the rights are.
 ///
-/// Code is run where it lies, so a file system that is mounted `noexec` is told of at each start, which then compiles.
+/// When the entries take more than 1 GiB, those that were used least recently are removed.
 #[derive(Clone, Debug)]
 pub struct Cache {
     directory: PathBuf,
-    /// What is wrong with the directory concerns all plug-ins, and is told of one.
+    max_bytes: u64,
+    /// What is wrong with the directory concerns all plug-ins, and is logged once.
     warned: Arc<Once>,
+}
+
+/// An entry that is being written. Unless it is kept, it is removed again.
+pub(super) struct Draft<'a> {
+    cache: &'a Cache,
+    directory: OwnedFd,
+    file: NamedTempFile,
 }
 
 /// Why the cache could not be used; never a reason to stop.
@@ -50,14 +63,26 @@ enum CacheFault {
     Writable(PathBuf),
     #[error("{} is no directory or no regular file", .0.display())]
     Kind(PathBuf),
-    #[error("{} is damaged", .0.display())]
-    Damaged(PathBuf),
+    #[error("{} cannot be used: {error}", path.display())]
+    Code { path: PathBuf, error: CodeError },
+}
+
+impl From<Errno> for CacheFault {
+    fn from(error: Errno) -> Self {
+        Self::Io(error.into())
+    }
 }
 
 impl Cache {
     /// A cache in a directory, which is made when it is first written to.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), warned: Arc::new(Once::new()) }
+        Self { directory: directory.into(), max_bytes: MAX_BYTES, warned: Arc::new(Once::new()) }
+    }
+
+    /// Sets how many bytes all entries may take.
+    pub fn with_max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
     }
 
     /// The user's cache: `$XDG_CACHE_HOME/host/plugins` or `~/.cache/host/plugins`; none without a home directory.
@@ -76,16 +101,8 @@ impl Cache {
 
     /// The compiled form of a component, if a sound one is there.
     pub(super) fn get(&self, engine: &Engine, wasm: &Digest) -> Option<Component> {
-        let path = self.path(engine, wasm);
-        match self.check(&path) {
-            Ok(()) => deserialize(engine, &path)
-                .inspect_err(|error| {
-                    self.warn(format_args!(
-                        "the compiled plug-in {} does not load: {error:#}",
-                        path.display()
-                    ));
-                })
-                .ok(),
+        match self.open(engine, &entry(engine, wasm)) {
+            Ok(component) => Some(component),
             Err(CacheFault::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
             Err(fault) => {
                 self.warn(format_args!("compiled plug-ins are not taken from the cache: {fault}"));
@@ -94,88 +111,132 @@ impl Cache {
         }
     }
 
-    /// Keeps the compiled form of a component. A cache that cannot be written is no reason to stop.
-    pub(super) fn put(&self, engine: &Engine, wasm: &Digest, component: &Component) {
-        let path = self.path(engine, wasm);
-        let written = component.serialize().map_err(io::Error::other).map_err(CacheFault::from);
-        if let Err(fault) = written.and_then(|code| self.write(&path, &code)) {
-            let directory = self.directory.display();
-            self.warn(format_args!("compiled plug-ins are not kept in {directory}: {fault}"));
+    fn open(&self, engine: &Engine, entry: &str) -> Result<Component, CacheFault> {
+        let directory = self.open_directory()?;
+        // A link could lead to a file of the user that another user has the right to write.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(openat(&directory, entry, flags, Mode::empty())?);
+        let path = self.directory.join(entry);
+        check_rights(&path, &fstat(&file)?, FileType::RegularFile)?;
+        let component = code::load(engine, &file).map_err(|error| CacheFault::Code { path, error })?;
+        // When it was last used. What is not removed in its turn is no harm.
+        let _ = file.set_modified(SystemTime::now());
+        Ok(component)
+    }
+
+    /// Begins an entry; none if the cache cannot be written, which is no reason to stop.
+    pub(super) fn draft(&self) -> Option<Draft<'_>> {
+        self.try_draft().inspect_err(|fault| self.warn_unwritable(fault)).ok()
+    }
+
+    fn try_draft(&self) -> Result<Draft<'_>, CacheFault> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        let directory = self.open_directory()?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |path: &Path| {
+            let name = path.file_name().ok_or(Errno::INVAL)?;
+            Ok(File::from(openat(&directory, name, flags, Mode::RUSR | Mode::WUSR)?))
+        };
+        let file = tempfile::Builder::new().make_in(&self.directory, open)?;
+        Ok(Draft { cache: self, directory, file })
+    }
+
+    /// Opens the directory, if it is the user's alone.
+    fn open_directory(&self) -> Result<OwnedFd, CacheFault> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = match rustix::fs::open(&self.directory, flags, Mode::empty()) {
+            Err(Errno::NOTDIR | Errno::LOOP) => return Err(CacheFault::Kind(self.directory.clone())),
+            opened => opened?,
+        };
+        check_rights(&self.directory, &fstat(&directory)?, FileType::Directory)?;
+        Ok(directory)
+    }
+
+    /// Removes the entries that were used least recently until the rest fits.
+    fn evict(&self, directory: &OwnedFd) -> Result<(), CacheFault> {
+        let mut entries = Vec::new();
+        for entry in Dir::read_from(directory)? {
+            let name = entry?.file_name().to_owned();
+            // Another process may have removed it.
+            let Ok(stat) = statat(directory, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                entries.push((
+                    (stat.st_mtime, stat.st_mtime_nsec),
+                    u64::try_from(stat.st_size).unwrap_or(0),
+                    name,
+                ));
+            }
         }
+        entries.sort_unstable();
+        let mut total: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
+        // The newest stays, however large it is.
+        entries.pop();
+        for (_, bytes, name) in entries {
+            if total <= self.max_bytes {
+                break;
+            }
+            match unlinkat(directory, &name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => total -= bytes,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn warn(&self, what: fmt::Arguments<'_>) {
         self.warned.call_once(|| tracing::warn!("{what}"));
     }
 
-    fn path(&self, engine: &Engine, wasm: &Digest) -> PathBuf {
-        let wasm = wasm.hex();
-        let key = Digest::of_parts([wasm.as_bytes(), &engine.fingerprint()]);
-        self.directory.join(format!("{}.cwasm", key.hex()))
-    }
-
-    /// Whether an entry is there, nobody else's, and whole.
-    fn check(&self, path: &Path) -> Result<(), CacheFault> {
-        self.check_directory()?;
-        // O_NOFOLLOW: a link could lead to a file of the user that somebody else has the right to write.
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-            .open(path)?;
-        let metadata = file.metadata()?;
-        check_rights(path, &metadata, fs::Metadata::is_file)?;
-        let damaged = || CacheFault::Damaged(path.to_owned());
-        let code_bytes = metadata.len().checked_sub(DIGEST_BYTES as u64).ok_or_else(damaged)?;
-        let mut hasher = sha2::Sha256::new();
-        let mut code = BufReader::with_capacity(READ_BYTES, file).take(code_bytes);
-        while let some @ [_, ..] = code.fill_buf()? {
-            hasher.update(some);
-            let taken = some.len();
-            code.consume(taken);
-        }
-        let mut digest = [0; DIGEST_BYTES];
-        code.into_inner().read_exact(&mut digest)?;
-        if hasher.finalize().as_slice() == digest { Ok(()) } else { Err(damaged()) }
-    }
-
-    fn write(&self, path: &Path, code: &[u8]) -> Result<(), CacheFault> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        self.check_directory()?;
-        // Made with mode 0600 and a name that nobody can guess; the rename makes the entry visible as a whole.
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(code)?;
-        file.write_all(&sha2::Sha256::digest(code))?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    }
-
-    fn check_directory(&self) -> Result<(), CacheFault> {
-        check_rights(&self.directory, &fs::symlink_metadata(&self.directory)?, fs::Metadata::is_dir)
+    fn warn_unwritable(&self, fault: &CacheFault) {
+        self.warn(format_args!("compiled plug-ins are not kept in {}: {fault}", self.directory.display()));
     }
 }
 
-fn check_rights(
-    path: &Path,
-    metadata: &fs::Metadata,
-    is_right_kind: impl Fn(&fs::Metadata) -> bool,
-) -> Result<(), CacheFault> {
-    if !is_right_kind(metadata) {
+impl Draft<'_> {
+    /// What the compiled code is written to.
+    pub(super) fn file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// Writes the code and makes the entry visible. A cache that cannot be written is no reason to stop.
+    pub(super) fn write(self, code: &[u8], engine: &Engine, wasm: &Digest) {
+        match code::write(self.file(), code) {
+            Ok(()) => self.keep(engine, wasm),
+            Err(error) => self.cache.warn_unwritable(&error.into()),
+        }
+    }
+
+    /// Makes the entry visible as a whole. One that cannot be kept is no reason to stop.
+    pub(super) fn keep(self, engine: &Engine, wasm: &Digest) {
+        if let Err(fault) = self.try_keep(&entry(engine, wasm)) {
+            self.cache.warn_unwritable(&fault);
+        }
+    }
+
+    fn try_keep(&self, entry: &str) -> Result<(), CacheFault> {
+        self.file().set_modified(SystemTime::now())?;
+        let name = self.file.path().file_name().ok_or(Errno::INVAL)?;
+        // Its own name is gone then, so that dropping the draft removes nothing.
+        renameat(&self.directory, name, &self.directory, entry)?;
+        self.cache.evict(&self.directory)
+    }
+}
+
+/// The name of the entry of a component for an engine.
+fn entry(engine: &Engine, wasm: &Digest) -> String {
+    let wasm = wasm.hex();
+    format!("{}.cwasm", Digest::of_parts([wasm.as_bytes(), &engine.fingerprint()]).hex())
+}
+
+fn check_rights(path: &Path, stat: &Stat, kind: FileType) -> Result<(), CacheFault> {
+    if FileType::from_raw_mode(stat.st_mode) != kind {
         return Err(CacheFault::Kind(path.to_owned()));
     }
-    if metadata.uid() != geteuid().as_raw() {
+    if stat.st_uid != geteuid().as_raw() {
         return Err(CacheFault::Foreign(path.to_owned()));
     }
-    if metadata.mode() & FOREIGN_WRITE != 0 {
+    if stat.st_mode & FOREIGN_WRITE != 0 {
         return Err(CacheFault::Writable(path.to_owned()));
     }
     Ok(())
-}
-
-#[allow(unsafe_code, reason = "compiled code can only be trusted, never checked")]
-fn deserialize(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: `deserialize_file` asks for what `serialize` has made, and that the file does not change while it is
-    // mapped. `Cache::check` has seen that only this user can write the file and the directory, that its name holds the
-    // fingerprint of this engine, and that its digest is the one that `Cache::write` put behind the output of
-    // `serialize`. `Cache::write` gives an entry another file and never writes to the one that is there.
-    unsafe { Component::deserialize_file(engine.wasmtime(), path) }
 }

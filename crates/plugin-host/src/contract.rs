@@ -1,12 +1,12 @@
 //! Which contract a component speaks, found in its own type and not by trial.
 
-use crate::{Wasi, wasi};
+use crate::{Wasi, scan::Names, wasi};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, types::ComponentItem};
 
 /// The package of all versions of the contract.
-const PACKAGE: &str = "product-indexer:plugin/";
+pub(super) const PACKAGE: &str = "product-indexer:plugin/";
 
 /// The newest contract that this host speaks.
 pub const CONTRACT_VERSION: &str = "0.1.0";
@@ -46,7 +46,7 @@ impl fmt::Display for Role {
 /// What a component's type says about the contract.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Contract {
-    /// The version that the component was built against.
+    /// The version that the component was built against: the latest in its names.
     pub(super) version: String,
     /// Its roles, in the order of [`Role`].
     pub(super) roles: Vec<Role>,
@@ -57,10 +57,19 @@ pub(super) struct Contract {
 /// Why a component cannot be a plug-in of this host.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Mismatch {
-    /// It has nothing to do with the contract; these are its exports.
+    /// It does not speak the contract; these are its exports.
     Unrelated(Vec<String>),
-    /// It was built against another version.
+    /// It was built against an incompatible version.
     Version(String),
+    /// It was built against a later minor version and needs something that this host does not have.
+    Later {
+        /// The version.
+        version: String,
+        /// What it needs.
+        lacks: String,
+    },
+    /// It lacks a function of an interface that it exports, named `interface.function`.
+    NoFunction(String),
     /// It wants more of the host than a plug-in gets.
     Imports(Vec<String>),
     /// It wants WASI, and is to get none.
@@ -72,15 +81,9 @@ pub(super) enum Mismatch {
 }
 
 impl Contract {
-    /// Reads the type of a component.
-    pub(super) fn of(component: &Component, wasi: Wasi) -> Result<Self, Mismatch> {
-        let (engine, ty) = (component.engine(), component.component_type());
-        let imports = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
-        let exports = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
-        Self::of_names(imports, exports, wasi)
-    }
-
-    fn of_names(imports: Vec<String>, exports: Vec<String>, wasi: Wasi) -> Result<Self, Mismatch> {
+    /// Finds the contract in the names that a component imports and exports.
+    pub(super) fn of(names: Names, wasi: Wasi) -> Result<Self, Mismatch> {
+        let Names { imports, exports } = names;
         let ours: Vec<(&str, &str)> = exports.iter().filter_map(|name| interface(name)).collect();
         let Some((_, version)) = ours.first() else {
             return Err(Mismatch::Unrelated(exports));
@@ -90,7 +93,14 @@ impl Contract {
         if let Some((_, other)) = all.clone().find(|(_, version)| !version.starts_with(COMPATIBLE)) {
             return Err(Mismatch::Version(other.to_owned()));
         }
+        let newest = all.map(|(_, version)| version).max_by_key(|version| minor(version)).unwrap_or(version);
         let foreign: Vec<String> = imports.iter().filter(|name| meaning(name).is_none()).cloned().collect();
+        if let Some(name) = foreign.iter().find(|name| interface(name).is_some()) {
+            return Err(match minor(newest) > minor(CONTRACT_VERSION) {
+                true => Mismatch::Later { version: newest.to_owned(), lacks: name.clone() },
+                false => Mismatch::Imports(foreign),
+            });
+        }
         if !foreign.is_empty() {
             return Err(Mismatch::Imports(foreign));
         }
@@ -110,8 +120,52 @@ impl Contract {
         if roles.is_empty() {
             return Err(Mismatch::NoRole);
         }
-        Ok(Self { version: (*version).to_owned(), roles, imports })
+        Ok(Self { version: newest.to_owned(), roles, imports })
     }
+
+    /// Whether the component imports WASI.
+    pub(super) fn imports_wasi(&self) -> bool {
+        self.imports.iter().any(|name| wasi::is_wasi(name))
+    }
+
+    /// Whether the component was built against a later minor version than this host's.
+    pub(super) fn is_later(&self) -> bool {
+        minor(&self.version) > minor(CONTRACT_VERSION)
+    }
+
+    /// Finds a function that an exported interface lacks.
+    pub(super) fn check_functions(&self, component: &Component) -> Result<(), Mismatch> {
+        let engine = component.engine();
+        for (name, item) in component.component_type().exports(engine) {
+            let (Some((interface, _)), ComponentItem::ComponentInstance(instance)) =
+                (interface(name), item.ty)
+            else {
+                continue;
+            };
+            for function in functions(interface) {
+                let exported = instance.get_export(engine, function).map(|item| item.ty);
+                if !matches!(exported, Some(ComponentItem::ComponentFunc(_))) {
+                    return Err(Mismatch::NoFunction(format!("{interface}.{function}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The functions of an interface that plug-ins export.
+fn functions(interface: &str) -> &'static [&'static str] {
+    match interface {
+        "manifest" => &["describe", "configure"],
+        "transform" | "validate" => &["run"],
+        "version" => &["compare"],
+        _ => &[],
+    }
+}
+
+/// The number that tells compatible versions apart.
+fn minor(version: &str) -> u64 {
+    version.strip_prefix(COMPATIBLE).and_then(|minor| minor.parse().ok()).unwrap_or(0)
 }
 
 /// What a plug-in gets by an import; none if it does not get it.
@@ -136,7 +190,7 @@ mod tests {
 
     fn of(imports: &[&str], exports: &[&str]) -> Result<Contract, Mismatch> {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Contract::of_names(names(imports), names(exports), Wasi::Inert)
+        Contract::of(Names { imports: names(imports), exports: names(exports) }, Wasi::Inert)
     }
 
     const LOG: &str = "product-indexer:plugin/log@0.1.0";
@@ -148,7 +202,8 @@ mod tests {
         let contract =
             of(&[LOG, "product-indexer:plugin/types@0.1.0"], &[MANIFEST, TRANSFORM, "init"]).unwrap();
         assert_eq!((contract.version.as_str(), &*contract.roles), ("0.1.0", &[Role::Transform][..]));
-        assert!(of(&["product-indexer:plugin/log@0.1.7"], &[MANIFEST, TRANSFORM]).is_ok());
+        let later = of(&["product-indexer:plugin/log@0.1.10"], &[MANIFEST, TRANSFORM]).unwrap();
+        assert_eq!((later.version.as_str(), later.is_later()), ("0.1.10", true));
     }
 
     #[test]
@@ -160,6 +215,9 @@ mod tests {
         );
         let newer_log = of(&["product-indexer:plugin/log@1.0.0"], &[MANIFEST, TRANSFORM]);
         assert_eq!(newer_log, Err(Mismatch::Version("1.0.0".to_owned())));
+        let metrics = "product-indexer:plugin/metrics@0.1.2";
+        let later = Mismatch::Later { version: "0.1.2".to_owned(), lacks: metrics.to_owned() };
+        assert_eq!(of(&[metrics], &[MANIFEST, TRANSFORM]), Err(later));
         let clock = "wasi:clocks/wall-clock@0.3.0";
         assert_eq!(of(&[clock, LOG], &[MANIFEST, TRANSFORM]), Err(Mismatch::Imports(vec![clock.to_owned()])));
         assert_eq!(of(&[LOG], &[TRANSFORM]), Err(Mismatch::NoManifest));

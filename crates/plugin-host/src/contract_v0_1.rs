@@ -1,7 +1,8 @@
 //! The contract `product-indexer:plugin@0.1`: the only file that knows its generated types.
 
 use crate::{
-    answer::{Called, RawDescription, RawDocument, RawFailure, RawIssue, RawRemoval, RawTransformed},
+    contract::{CONTRACT_VERSION, Contract, PACKAGE, Role},
+    raw::{GuestResult, RawDescription, RawDocument, RawFailure, RawIssue, RawRemoval, RawTransformed},
     sandbox::{Line, Sandbox},
     wasi,
 };
@@ -15,7 +16,7 @@ use host_core::{
 };
 use wasmtime::{
     Store,
-    component::{Component, HasSelf, InstancePre, Linker},
+    component::{Component, ComponentNamedList, HasSelf, Instance, InstancePre, Lift, Linker, Lower},
 };
 
 #[allow(unsafe_code, reason = "written by bindgen, which has checked the function's type before")]
@@ -37,6 +38,7 @@ pub(super) struct Prepared {
     transform: Option<transform::GuestIndices>,
     validate: Option<validate::GuestIndices>,
     version: Option<version::GuestIndices>,
+    imports_wasi: bool,
 }
 
 /// The exports of one instance.
@@ -49,29 +51,91 @@ pub(super) struct Guest {
 
 impl Prepared {
     /// Resolves imports and looks the roles up, so that instantiation does neither.
-    pub(super) fn new(component: &Component) -> wasmtime::Result<Self> {
+    pub(super) fn new(component: &Component, contract: &Contract) -> wasmtime::Result<Self> {
         let mut linker = Linker::<Sandbox>::new(component.engine());
         log::add_to_linker::<_, HasSelf<Sandbox>>(&mut linker, |sandbox| sandbox)?;
-        wasi::add_to_linker(&mut linker, component)?;
+        if contract.imports_wasi() {
+            wasi::add_to_linker(&mut linker)?;
+        }
         let pre = linker.instantiate_pre(component)?;
-        // A role that is there but lacks its function stays out here and is named by `load::roles_of`.
+        let has = |role| contract.roles.contains(&role);
         Ok(Self {
             manifest: manifest::GuestIndices::new(&pre)?,
-            transform: transform::GuestIndices::new(&pre).ok(),
-            validate: validate::GuestIndices::new(&pre).ok(),
-            version: version::GuestIndices::new(&pre).ok(),
+            transform: has(Role::Transform).then(|| transform::GuestIndices::new(&pre)).transpose()?,
+            validate: has(Role::Validate).then(|| validate::GuestIndices::new(&pre)).transpose()?,
+            version: has(Role::Version).then(|| version::GuestIndices::new(&pre)).transpose()?,
+            imports_wasi: contract.imports_wasi(),
             pre,
         })
     }
 
-    /// Makes an instance. Fails if the component's functions have other types than the contract's.
+    /// Whether an instance needs WASI.
+    pub(super) fn imports_wasi(&self) -> bool {
+        self.imports_wasi
+    }
+
+    /// Makes an instance. Fails if a function of the component has another type than the contract's, and names it.
     pub(super) fn instantiate(&self, store: &mut Store<Sandbox>) -> wasmtime::Result<Guest> {
         let instance = self.pre.instantiate(&mut *store)?;
+        self.load(store, &instance).map_err(|error| self.wrong_type(store, &instance).unwrap_or(error))
+    }
+
+    fn load(&self, store: &mut Store<Sandbox>, instance: &Instance) -> wasmtime::Result<Guest> {
         Ok(Guest {
-            manifest: self.manifest.load(&mut *store, &instance)?,
-            transform: self.transform.as_ref().map(|role| role.load(&mut *store, &instance)).transpose()?,
-            validate: self.validate.as_ref().map(|role| role.load(&mut *store, &instance)).transpose()?,
-            version: self.version.as_ref().map(|role| role.load(&mut *store, &instance)).transpose()?,
+            manifest: self.manifest.load(&mut *store, instance)?,
+            transform: self.transform.as_ref().map(|role| role.load(&mut *store, instance)).transpose()?,
+            validate: self.validate.as_ref().map(|role| role.load(&mut *store, instance)).transpose()?,
+            version: self.version.as_ref().map(|role| role.load(&mut *store, instance)).transpose()?,
+        })
+    }
+
+    /// The first function of an instance whose type is not the contract's.
+    fn wrong_type(&self, store: &mut Store<Sandbox>, instance: &Instance) -> Option<wasmtime::Error> {
+        type Answer<T> = (Result<T, types::Failure>,);
+        let mut types = Types { store, instance };
+        let mut wrong = vec![
+            types.check::<(), (manifest::Description,)>("manifest", "describe"),
+            types.check::<(&str,), Answer<()>>("manifest", "configure"),
+        ];
+        if self.transform.is_some() {
+            wrong.push(types.check::<(&[&str],), Answer<transform::Transformed>>("transform", "run"));
+        }
+        if self.validate.is_some() {
+            let checked =
+                types.check::<(&[types::DocumentParam<'_>],), Answer<Vec<types::Issue>>>("validate", "run");
+            wrong.push(checked);
+        }
+        if self.version.is_some() {
+            let checked =
+                types.check::<(&[version::Pair<'_>],), Answer<Vec<version::Ordering>>>("version", "compare");
+            wrong.push(checked);
+        }
+        wrong.into_iter().find_map(Result::err)
+    }
+}
+
+/// Checks the types of an instance's functions one by one.
+struct Types<'a> {
+    store: &'a mut Store<Sandbox>,
+    instance: &'a Instance,
+}
+
+impl Types<'_> {
+    fn check<Params, Return>(&mut self, interface: &str, function: &str) -> wasmtime::Result<()>
+    where
+        Params: ComponentNamedList + Lower,
+        Return: ComponentNamedList + Lift,
+    {
+        let Self { store, instance } = self;
+        let name = format!("{PACKAGE}{interface}@{CONTRACT_VERSION}");
+        let index = instance
+            .get_export_index(&mut *store, None, &name)
+            .and_then(|interface| instance.get_export_index(&mut *store, Some(&interface), function));
+        let Some(index) = index else {
+            return Err(wasmtime::format_err!("it does not export the function {interface}.{function}"));
+        };
+        instance.get_typed_func::<Params, Return>(&mut *store, &index).map(drop).map_err(|error| {
+            error.context(format!("its function {interface}.{function} has another type than the contract's"))
         })
     }
 }
@@ -94,11 +158,15 @@ impl Guest {
         })
     }
 
-    pub(super) fn configure(&self, store: &mut Store<Sandbox>, config: &str) -> Called<()> {
+    pub(super) fn configure(&self, store: &mut Store<Sandbox>, config: &str) -> GuestResult<()> {
         Ok(self.manifest.call_configure(store, config)?.map_err(failure))
     }
 
-    pub(super) fn transform(&self, store: &mut Store<Sandbox>, products: &[&str]) -> Called<RawTransformed> {
+    pub(super) fn transform(
+        &self,
+        store: &mut Store<Sandbox>,
+        products: &[&str],
+    ) -> GuestResult<RawTransformed> {
         let role = self.transform.as_ref().ok_or_else(|| no_role("transform"))?;
         Ok(role.call_run(store, products)?.map_err(failure).map(|said| RawTransformed {
             documents: said.documents.into_iter().map(document).collect(),
@@ -112,7 +180,7 @@ impl Guest {
         &self,
         store: &mut Store<Sandbox>,
         documents: &[MadeDocument],
-    ) -> Called<Vec<RawIssue>> {
+    ) -> GuestResult<Vec<RawIssue>> {
         let role = self.validate.as_ref().ok_or_else(|| no_role("validate"))?;
         let documents: Vec<_> = documents
             .iter()
@@ -128,7 +196,7 @@ impl Guest {
         &self,
         store: &mut Store<Sandbox>,
         pairs: &[(String, String)],
-    ) -> Called<Vec<VersionOrdering>> {
+    ) -> GuestResult<Vec<VersionOrdering>> {
         let role = self.version.as_ref().ok_or_else(|| no_role("version"))?;
         let pairs: Vec<_> =
             pairs.iter().map(|(incoming, stored)| version::Pair { incoming, stored }).collect();
@@ -147,7 +215,7 @@ impl log::Host for Sandbox {
             log::Level::Warn => tracing::Level::WARN,
             log::Level::Error => tracing::Level::ERROR,
         };
-        self.log.write(Line { level, message });
+        self.log().write(Line { level, message });
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong while a guest runs, and what is said of it.
 
-use crate::{Limits, limits::MemoryLimiter, text::bounded, wasi::Misdeed};
+use crate::{Limits, limits::MemoryLimiter, text::bounded, wasi::WasiViolation};
 use host_core::{plugin::Refusal, text::count};
 use serde_json::{Map, Value};
 use wasmtime::{Trap, WasmBacktrace};
@@ -48,28 +48,35 @@ impl Fault {
     }
 
     /// What an error of wasmtime means.
-    pub(super) fn of(error: &wasmtime::Error, was_interrupted: bool, limiter: &mut MemoryLimiter) -> Self {
+    pub(super) fn of(error: &wasmtime::Error, limiter: &mut MemoryLimiter) -> Self {
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
         let memory_was_refused = limiter.take_refused();
         let root = error.root_cause().to_string();
         let root = root.strip_prefix("wasm trap: ").unwrap_or(&root);
+        let violation = WasiViolation::of(error);
         let kind = match error.downcast_ref::<Trap>() {
-            // How a safepoint stops a guest.
-            Some(Trap::MemoryOutOfBounds) if was_interrupted => FaultKind::Timeout,
+            Some(Trap::Interrupt) => FaultKind::Timeout,
             Some(Trap::OutOfFuel) => FaultKind::Fuel,
             // Guests abort when an allocation fails, so the trap itself does not tell.
             Some(_) if memory_was_refused => FaultKind::Memory,
             Some(_) => FaultKind::Trap,
-            None if error.downcast_ref::<Misdeed>().is_some() => FaultKind::Trap,
+            None if violation.is_some() => FaultKind::Trap,
             None if root.contains(OUTPUT_EXHAUSTED) => FaultKind::Output,
             // The answer could not be taken out of the guest: a string that is no UTF-8, a pointer to nowhere.
             None => FaultKind::Contract,
         };
-        let what = match kind {
-            FaultKind::Timeout => "interrupt".to_owned(),
-            _ => bounded(root, MESSAGE_CHARACTERS),
-        };
+        let what =
+            violation.map_or_else(|| bounded(root, MESSAGE_CHARACTERS), |violation| violation.to_string());
         Self { kind, what, backtrace, log: Vec::new() }
+    }
+
+    /// What an error of instantiation means; none if it is not the guest's own code that failed, and no limit.
+    pub(super) fn at_start(error: &wasmtime::Error, limiter: &mut MemoryLimiter) -> Option<Self> {
+        let memory_was_refused = limiter.take_refused();
+        if error.is::<Trap>() || WasiViolation::of(error).is_some() {
+            return Some(Self::of(error, limiter));
+        }
+        memory_was_refused.then(|| Self { kind: FaultKind::Memory, ..Self::of(error, limiter) })
     }
 
     /// Stable name for machines.

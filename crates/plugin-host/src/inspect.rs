@@ -1,7 +1,7 @@
 //! Everything that can be said of a plug-in without giving it work.
 
 use crate::{
-    Cache, Engine, Limits, LoadError, Loader, Role,
+    Cache, Compiler, Engine, Limits, LoadError, Loader, Role,
     contract::{self, CONTRACT_VERSION},
     text::printable,
 };
@@ -67,13 +67,16 @@ impl Inspection {
         engine: &Engine,
         limits: &Limits,
         cache: Option<&Cache>,
+        compiler: &Compiler,
     ) -> Result<Self, LoadError> {
-        let cold = Loader::new(engine.clone(), limits.clone(), None);
+        let loader =
+            |cache| Loader::new(engine.clone(), limits.clone(), cache).with_compiler(compiler.clone());
+        let cold = loader(None);
         let wasm = cold.read(path)?;
         let compiled = cold.compile(path, &wasm)?;
         let manifest = cold.describe(path, &compiled)?;
         let cached_load = cache.and_then(|cache| {
-            let cached = Loader::new(engine.clone(), limits.clone(), Some(cache.clone()));
+            let cached = loader(Some(cache.clone()));
             // The first puts it there, the second measures.
             let load = || cached.compile(path, &wasm).ok().filter(|compiled| compiled.from_cache);
             load().or_else(load).map(|compiled| compiled.time)

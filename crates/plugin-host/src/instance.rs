@@ -2,12 +2,12 @@
 
 use crate::{
     Engine, Limits, Profile,
-    answer::{Called, RawDescription, RawFailure},
     contract_v0_1::{Guest, Prepared},
     fault::Fault,
-    load::{Loaded, StartError},
-    memory::Interrupt,
+    load::{Loaded, one_line},
+    raw::{GuestResult, RawDescription, RawFailure},
     sandbox::Sandbox,
+    wasi,
 };
 use host_core::plugin::BatchFailure;
 use std::sync::Arc;
@@ -20,10 +20,19 @@ pub(super) const START_CODE: &str = "plugin-start";
 pub(super) struct Instance {
     store: Store<Sandbox>,
     guest: Guest,
-    interrupt: Interrupt,
+    imports_wasi: bool,
     calls: u64,
     /// After a trap nothing in the sandbox may be trusted or entered again.
     is_broken: bool,
+}
+
+/// Why a component was not described.
+#[derive(Debug)]
+pub(super) enum DescribeError {
+    /// It could not be instantiated; the cause ends a sentence.
+    Start(String),
+    /// It failed when it was asked.
+    Fault(Fault),
 }
 
 /// How a call into an instance ended without an answer.
@@ -39,8 +48,8 @@ impl Instance {
     /// Makes an instance and configures it.
     pub(super) fn new(plugin: &Loaded) -> Result<Self, BatchFailure> {
         let Loaded { engine, limits, prepared, reference, .. } = plugin;
-        let mut instance = Self::start(engine, limits, prepared, reference.clone()).map_err(|error| {
-            plugin.failure(START_CODE.to_owned(), &format!("it cannot be started: {error:#}"))
+        let mut instance = Self::start(engine, limits, prepared, reference.clone()).map_err(|cause| {
+            plugin.failure(START_CODE.to_owned(), &format!("it cannot be started: {cause}"))
         })?;
         let configured = instance.call(limits, engine, |guest, store| guest.configure(store, &plugin.config));
         match configured {
@@ -58,32 +67,32 @@ impl Instance {
         engine: &Engine,
         limits: &Limits,
         prepared: &Prepared,
-    ) -> Result<RawDescription, StartError> {
+    ) -> Result<RawDescription, DescribeError> {
         let mut instance =
-            Self::start(engine, limits, prepared, "unknown".into()).map_err(StartError::Start)?;
+            Self::start(engine, limits, prepared, "unknown".into()).map_err(DescribeError::Start)?;
         instance.call(limits, engine, |guest, store| guest.describe(store).map(Ok)).map_err(|error| {
             match error {
-                CallError::Fault(fault) => StartError::Fault(fault),
-                CallError::Failure(said) => StartError::Fault(Fault::contract(said.message)),
+                CallError::Fault(fault) => DescribeError::Fault(fault),
+                CallError::Failure(said) => DescribeError::Fault(Fault::contract(said.message)),
             }
         })
     }
 
-    fn start(
-        engine: &Engine,
-        limits: &Limits,
-        prepared: &Prepared,
-        name: Arc<str>,
-    ) -> wasmtime::Result<Self> {
-        let mut store = Store::new(engine.wasmtime(), Sandbox::new(name, limits));
+    fn start(engine: &Engine, limits: &Limits, prepared: &Prepared, name: Arc<str>) -> Result<Self, String> {
+        let imports_wasi = prepared.imports_wasi();
+        let mut store = Store::new(engine.wasmtime(), Sandbox::new(name, limits, imports_wasi));
         // Before instantiation: the first memory is a growth like any other.
         store.limiter(|sandbox| &mut sandbox.limiter);
         store.set_hostcall_fuel(limits.output_bytes);
-        set_fuel(&mut store, limits, engine.profile())?;
-        let interrupt = Interrupt::default();
-        let _running = engine.call(limits, &interrupt);
-        let guest = interrupt.own(|| prepared.instantiate(&mut store))?;
-        Ok(Self { store, guest, interrupt, calls: 0, is_broken: false })
+        let _runtime = imports_wasi.then(wasi::enter_runtime);
+        let started = engine.call(&mut store, limits).and_then(|_running| prepared.instantiate(&mut store));
+        match started {
+            Ok(guest) => Ok(Self { store, guest, imports_wasi, calls: 0, is_broken: false }),
+            Err(error) => Err(match Fault::at_start(&error, &mut store.data_mut().limiter) {
+                Some(fault) => format!("it {}", fault.verb_phrase(limits)),
+                None => one_line(&error),
+            }),
+        }
     }
 
     /// Calls into the guest under all limits of a call.
@@ -91,19 +100,13 @@ impl Instance {
         &mut self,
         limits: &Limits,
         engine: &Engine,
-        call: impl FnOnce(&Guest, &mut Store<Sandbox>) -> Called<T>,
+        call: impl FnOnce(&Guest, &mut Store<Sandbox>) -> GuestResult<T>,
     ) -> Result<T, CallError> {
         self.calls += 1;
         self.store.data_mut().begin();
-        let running = engine.call(limits, &self.interrupt);
-        let result = match set_fuel(&mut self.store, limits, engine.profile()) {
-            Ok(()) => call(&self.guest, &mut self.store),
-            Err(error) => Err(error),
-        };
-        drop(running);
-        // An answer that was ready just in time is as good as any other, but it was the last one.
-        let was_interrupted = self.interrupt.is_raised();
-        self.is_broken |= was_interrupted;
+        let _runtime = self.imports_wasi.then(wasi::enter_runtime);
+        let result =
+            engine.call(&mut self.store, limits).and_then(|_running| call(&self.guest, &mut self.store));
         let sandbox = self.store.data_mut();
         sandbox.end();
         match result {
@@ -111,8 +114,8 @@ impl Instance {
             Ok(Err(failure)) => Err(CallError::Failure(failure)),
             Err(error) => {
                 self.is_broken = true;
-                let mut fault = Fault::of(&error, was_interrupted, &mut sandbox.limiter);
-                fault.log = sandbox.log.take_tail();
+                let mut fault = Fault::of(&error, &mut sandbox.limiter);
+                fault.log = sandbox.log().take_tail();
                 Err(CallError::Fault(fault))
             }
         }
@@ -126,8 +129,8 @@ impl Instance {
     }
 
     /// The last lines that the guest wrote in its last call.
-    pub(super) fn take_log(&mut self) -> Vec<String> {
-        self.store.data_mut().log.take_tail()
+    pub(super) fn take_log(&self) -> Vec<String> {
+        self.store.data().log().take_tail()
     }
 
     /// Instructions that the last call executed, where they are counted, and bytes of memory that the instance has.
@@ -138,13 +141,5 @@ impl Instance {
             Profile::Deterministic => self.store.get_fuel().ok().map(|left| limits.fuel.saturating_sub(left)),
         };
         (instructions, self.store.data().limiter.granted())
-    }
-}
-
-/// Gives the next call its instructions, where they are counted.
-fn set_fuel(store: &mut Store<Sandbox>, limits: &Limits, profile: Profile) -> wasmtime::Result<()> {
-    match profile {
-        Profile::Production => Ok(()),
-        Profile::Deterministic => store.set_fuel(limits.fuel),
     }
 }

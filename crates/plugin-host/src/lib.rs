@@ -1,15 +1,17 @@
-//! The seam to plug-ins: what the pipeline asks of a role, whatever contract version and engine stand behind it.
+//! Runs plug-ins in a sandbox.
 //!
-//! The way of a call: [`Runner`] (roles) → [`Pool`] (threads) → instance (sandbox, limits) → contract adapter → guest,
-//! and back through the checks, which are the only place where an answer becomes trusted. `bisect` isolates the items
-//! that a guest cannot cope with. [`Plugins`] is how the rest of the host gets hold of it all.
+//! A plug-in is loaded by a [`Loader`]: recognised, scanned (`scan`), compiled by a child process (`compile`) or taken from the
+//! [`Cache`], described and configured. A call goes from the [`Runner`] of a role to the [`Pool`] of threads, to an instance (sandbox,
+//! limits), through the adapter of the contract's version to the guest, and back through `output_validation`, the only place where an
+//! answer becomes trusted. `bisect` isolates the items that a guest fails on, the circuit breaker stops a plug-in that keeps failing,
+//! and the watchdog interrupts what takes too long. [`Plugins`] puts it all together.
 
-mod answer;
 mod bisect;
 pub mod bundled;
 mod cache;
-mod checks;
-mod conduct;
+mod circuit_breaker;
+mod code;
+mod compile;
 mod contract;
 mod contract_v0_1;
 mod engine;
@@ -21,24 +23,26 @@ mod limits;
 mod load;
 mod load_error;
 mod manifest;
-mod memory;
+mod output_validation;
 mod plugins;
 mod pool;
+mod raw;
 mod roles;
-mod safepoints;
 mod sandbox;
+mod scan;
 mod text;
-mod ticker;
 mod wasi;
+mod watchdog;
 
 pub use cache::Cache;
+pub use compile::{COMPILE_COMMAND, Compiler, compile_for_parent};
 pub use contract::{CONTRACT_VERSION, Role};
 pub use engine::{Access, Engine, EngineError, Profile};
 pub use inspect::{Import, Inspection};
 pub use limits::Limits;
 pub use load::{Config, Configs, Loader, Plugin, read_component, recognise};
 pub use load_error::LoadError;
-pub use plugins::{Component, OpenError, Plugins, Settings};
+pub use plugins::{Component, OpenError, Plugins, Settings, check_configs};
 pub use pool::Pool;
 pub use roles::Runner;
 pub use text::{bounded, is_kebab_case, printable};

@@ -14,14 +14,14 @@ const MIB: usize = 1 << 20;
 pub struct Limits {
     /// Linear memory of an instance in bytes. The process holds one instance a plug-in and thread, so this times
     /// their number is the most that plug-ins can take from the machine. A plug-in is told that there is no more
-    /// memory and may cope.
+    /// memory and may handle it.
     pub memory_bytes: usize,
     /// Elements of all tables of an instance together: function pointers, of which real plug-ins have a few thousand.
     pub table_elements: usize,
-    /// Milliseconds that one call may take, because a loop without end would hold its thread for ever. Measured in
+    /// Milliseconds that one call may take, because a loop without end would hold its thread forever. Measured in
     /// ticks of 10 ms.
     pub call_ms: u64,
-    /// Milliseconds spent on finding the guilty items of one batch, because a plug-in that fails on every item would
+    /// Milliseconds spent on finding the failing items of one batch, because a plug-in that fails on every item would
     /// otherwise cost two calls an item. When they are over, the batch fails as a whole.
     pub isolation_ms: u64,
     /// How many of the last items are looked at to see whether a plug-in keeps failing: traps, takes too long, breaks the contract.
@@ -40,20 +40,36 @@ pub struct Limits {
     pub document_bytes: usize,
     /// Documents and removals of one product: a product with its variants is some thousand documents at most.
     pub documents_per_product: usize,
-    /// Issues of one item that are kept; a report that nobody can read helps nobody. An error beyond the bound still
+    /// Issues of one item that are kept, so that a report stays readable. An error beyond the bound still
     /// refuses its item.
     pub issues_per_item: usize,
-    /// Bytes that one call may write to the log, because the log outlives the call and is paid for by the byte.
+    /// Bytes that one call may write to the log, because the log outlives the call and is paid for by the byte. Each line
+    /// counts 100 bytes more, so that empty lines are bounded too.
     pub log_bytes: usize,
     /// What a plug-in gets that imports WASI, because its toolchain does so unasked.
     pub wasi: Wasi,
-    /// Handles of WASI (streams, clocks to wait for) that an instance holds at a time, because the host keeps a table of
-    /// them.
+    /// Handles of WASI (streams, pollables) that an instance holds at a time, because the host keeps a table of them.
     pub wasi_handles: usize,
     /// Bytes of a component file: compiling takes a multiple of it in memory and time.
     pub component_bytes: u64,
-    /// Core instances in one component; components made of several modules (JavaScript, Python) have about ten.
+    /// Core instances in one component, nested components expanded; components made of several modules (JavaScript, Python)
+    /// have about ten.
     pub core_instances: usize,
+    /// Component instances in one component, nested components expanded: each level can double them, so that a kilobyte
+    /// could otherwise describe billions. Real components have one an exported interface.
+    pub component_instances: usize,
+    /// How deep components may be nested, because the compiler recurses. Real components are nested two or three deep.
+    pub component_nesting: usize,
+    /// Functions in one component, because each costs the compiler memory. CPython with its standard library has 30,000.
+    pub functions: usize,
+    /// Bytes of one function, because compile time grows faster than the size of a function.
+    pub function_bytes: usize,
+    /// Imports and exports of one component; real components have some dozens.
+    pub imports_and_exports: usize,
+    /// Milliseconds that compiling a component may take. The compiler is a child process, which is killed then.
+    pub compile_ms: u64,
+    /// Address space in bytes of the process that compiles. CPython with its standard library needs about half of it.
+    pub compile_memory_bytes: u64,
     /// Calls after which an instance is replaced by a fresh one, so that a leak in a plug-in stays small.
     pub calls_per_instance: u64,
     /// Linear memory in bytes above which an instance is replaced after its call, because memory never shrinks.
@@ -80,6 +96,13 @@ impl Default for Limits {
             wasi_handles: 1_000,
             component_bytes: 64 * MIB as u64,
             core_instances: 100,
+            component_instances: 1_000,
+            component_nesting: 16,
+            functions: 200_000,
+            function_bytes: MIB,
+            imports_and_exports: 1_000,
+            compile_ms: 120_000,
+            compile_memory_bytes: 4 << 30,
             calls_per_instance: 10_000,
             retire_memory_bytes: 128 * MIB,
         }
@@ -99,7 +122,7 @@ impl Limits {
         self
     }
 
-    /// Sets how long the search for the guilty items of a batch may take.
+    /// Sets how long the search for the failing items of a batch may take.
     pub fn with_isolation_time(mut self, time: Duration) -> Self {
         self.isolation_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self
@@ -158,11 +181,12 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        // A component may have several memories, so the bound is on their sum.
+        // A component may have several memories, so the bound is on their sum. Growth beyond a memory's own maximum fails after
+        // this, so it must not be counted.
         let total = self.granted.saturating_sub(current).saturating_add(desired);
-        let fits = total <= self.memory_bytes;
+        let fits = total <= self.memory_bytes && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
             self.granted = total;
         }
@@ -180,10 +204,10 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let total = self.table_granted.saturating_sub(current).saturating_add(desired);
-        let fits = total <= self.table_elements;
+        let fits = total <= self.table_elements && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
             self.table_granted = total;
         }
@@ -218,6 +242,16 @@ mod tests {
         assert!(!limiter.memory_growing(60, 61, None).unwrap());
         assert!(limiter.take_refused() && !limiter.take_refused());
         assert_eq!(limiter.granted(), 100);
+    }
+
+    #[test]
+    fn growth_that_fails_does_not_use_up_the_limit() {
+        let mut limiter = MemoryLimiter::new(&Limits::default().with_memory_bytes(100));
+        assert!(!limiter.memory_growing(0, 90, Some(80)).unwrap());
+        assert!(!limiter.table_growing(0, 90_000, Some(80)).unwrap());
+        assert_eq!(limiter.granted(), 0);
+        assert!(limiter.memory_growing(0, 100, None).unwrap());
+        assert!(limiter.table_growing(0, 100_000, None).unwrap());
     }
 
     #[test]

@@ -1,15 +1,18 @@
-//! From a file to a plug-in that is ready to run: read, recognised, compiled, described, configured. Whatever is wrong
-//! with the file is said in one sentence with what to do.
+//! From a file to a plug-in that is ready to run: read, recognised, scanned, compiled, described, configured. Whatever is
+//! wrong with the file is said in one sentence with what to do.
 
 use crate::{
-    Cache, Engine, Limits, LoadError, Role,
-    conduct::Conduct,
+    Cache, Compiler, Engine, Limits, LoadError, Role,
+    circuit_breaker::CircuitBreaker,
+    code,
+    compile::{CompileError, compile},
     contract::Contract,
     contract_v0_1::Prepared,
-    fault::Fault,
-    instance::Instance,
+    instance::{DescribeError, Instance},
     manifest,
-    text::{bounded, code},
+    scan::{Refused, scan},
+    text::{self, bounded},
+    wasi,
 };
 use host_core::{
     model::{Digest, Manifest, job::PluginRef},
@@ -19,6 +22,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -48,6 +52,7 @@ pub struct Loader {
     engine: Engine,
     limits: Limits,
     cache: Option<Cache>,
+    compiler: Compiler,
 }
 
 /// A plug-in that is compiled, described and configured; cheap to clone. It runs on a [`Pool`](crate::Pool).
@@ -64,7 +69,7 @@ pub(super) struct Loaded {
     /// `name@version`.
     pub(super) reference: Arc<str>,
     pub(super) config: String,
-    pub(super) conduct: Conduct,
+    pub(super) circuit_breaker: CircuitBreaker,
     roles: Vec<Role>,
     digest: Digest,
 }
@@ -80,10 +85,16 @@ pub(super) struct Compiled {
 }
 
 impl Loader {
-    /// A loader for an engine; without a cache each load compiles. The limits may allow no more memory than those that
+    /// A loader for an engine, which compiles in this process; without a cache each load compiles. The limits may allow no more memory than those that
     /// the engine was made with.
     pub fn new(engine: Engine, limits: Limits, cache: Option<Cache>) -> Self {
-        Self { engine, limits, cache }
+        Self { engine, limits, cache, compiler: Compiler::InProcess }
+    }
+
+    /// Sets where components are compiled that are not in the cache.
+    pub fn with_compiler(mut self, compiler: Compiler) -> Self {
+        self.compiler = compiler;
+        self
     }
 
     /// The engine that it loads for.
@@ -129,14 +140,14 @@ impl Loader {
             reference: manifest.reference().into(),
             manifest,
             config,
-            conduct: Conduct::default(),
+            circuit_breaker: CircuitBreaker::default(),
             roles: compiled.contract.roles,
             digest: compiled.digest,
             prepared: compiled.prepared,
         };
         // Configured here once, so that a wrong configuration is told before anything is read.
-        match Instance::new(&loaded) {
-            Ok(_) => Ok(Plugin(Arc::new(loaded))),
+        match run_guest(&loaded.prepared, || Instance::new(&loaded).map(drop)) {
+            Ok(()) => Ok(Plugin(Arc::new(loaded))),
             Err(BatchFailure { plugin, code, message, .. }) => {
                 Err(LoadError::Configure { path: path.to_owned(), plugin, code, message })
             }
@@ -151,33 +162,83 @@ impl Loader {
     /// Compiles a component, or takes it from the cache, and finds its contract.
     pub(super) fn compile(&self, path: &Path, wasm: &[u8]) -> Result<Compiled, LoadError> {
         recognise(path, wasm)?;
+        // Cached components too: whether a component is refused must not depend on an earlier run under other limits.
+        let names = scan(wasm, &self.limits).map_err(|refused| match refused {
+            Refused::Malformed(error) => {
+                LoadError::Invalid { path: path.to_owned(), cause: error.to_string() }
+            }
+            Refused::Limit(breach) => LoadError::of_breach(path, breach),
+        })?;
+        let contract = Contract::of(names, self.limits.wasi)
+            .map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
         let started = Instant::now();
         let digest = Digest::of(wasm);
         let cached = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, &digest));
         let from_cache = cached.is_some();
         let component = match cached {
             Some(component) => component,
-            None => from_binary(&self.engine, wasm)
-                .map_err(|cause| LoadError::Invalid { path: path.to_owned(), cause })?,
+            None => self.compile_anew(path, wasm, &digest)?,
         };
         let time = started.elapsed();
-        let contract = Contract::of(&component, self.limits.wasi)
-            .map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
-        let prepared = Prepared::new(&component)
-            .map_err(|error| LoadError::Start { path: path.to_owned(), cause: one_line(&error) })?;
-        if let (false, Some(cache)) = (from_cache, &self.cache) {
-            cache.put(&self.engine, &digest, &component);
-        }
+        contract.check_functions(&component).map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
+        let prepared = Prepared::new(&component, &contract).map_err(|error| {
+            let (path, cause) = (path.to_owned(), one_line(&error));
+            match contract.is_later() {
+                true => LoadError::LaterContract { path, found: contract.version.clone(), why: cause },
+                false => LoadError::Start { path, cause },
+            }
+        })?;
         Ok(Compiled { prepared, contract, digest, bytes: wasm.len(), from_cache, time })
+    }
+
+    /// Compiles a component and keeps the code in the cache.
+    fn compile_anew(&self, path: &Path, wasm: &[u8], digest: &Digest) -> Result<Component, LoadError> {
+        let invalid = |cause| LoadError::Invalid { path: path.to_owned(), cause };
+        let draft = self.cache.as_ref().and_then(Cache::draft);
+        let Compiler::Child { program, args } = &self.compiler else {
+            let component = compile_here(&self.engine, wasm).map_err(invalid)?;
+            if let Some(draft) = draft {
+                let code = component.serialize().map_err(|error| invalid(one_line(&error)))?;
+                draft.write(&code, &self.engine, digest);
+            }
+            return Ok(component);
+        };
+        let compile_to = |file: &File| {
+            let mut command = Command::new(program);
+            command.args(args);
+            compile(command, &self.engine, &self.limits, wasm, file)
+        };
+        let failed = |error| match error {
+            CompileError::Invalid(cause) => invalid(cause),
+            CompileError::Limit(breach) => LoadError::of_breach(path, breach),
+            CompileError::Failed(cause) => LoadError::Compiler { path: path.to_owned(), cause },
+        };
+        let load = |file: &File| code::load(&self.engine, file).map_err(|error| invalid(error.to_string()));
+        if let Some(draft) = draft {
+            match compile_to(draft.file()) {
+                Ok(()) => {
+                    let component = load(draft.file())?;
+                    draft.keep(&self.engine, digest);
+                    return Ok(component);
+                }
+                // The cache's disk may be full.
+                Err(CompileError::Failed(_)) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let file = tempfile::tempfile().map_err(|error| failed(CompileError::Failed(error)))?;
+        compile_to(&file).map_err(failed)?;
+        load(&file)
     }
 
     /// Asks a component for its manifest and checks it.
     pub(super) fn describe(&self, path: &Path, compiled: &Compiled) -> Result<Manifest, LoadError> {
-        let said = Instance::describe(&self.engine, &self.limits, &compiled.prepared).map_err(|error| {
+        let describe = || Instance::describe(&self.engine, &self.limits, &compiled.prepared);
+        let said = run_guest(&compiled.prepared, describe).map_err(|error| {
             let path = path.to_owned();
             match error {
-                StartError::Start(cause) => LoadError::Start { path, cause: one_line(&cause) },
-                StartError::Fault(fault) => {
+                DescribeError::Start(cause) => LoadError::Start { path, cause },
+                DescribeError::Fault(fault) => {
                     LoadError::Describe { path, cause: fault.verb_phrase(&self.limits) }
                 }
             }
@@ -187,11 +248,9 @@ impl Loader {
     }
 }
 
-/// Why an instance could not be made or described.
-#[derive(Debug)]
-pub(super) enum StartError {
-    Start(wasmtime::Error),
-    Fault(Fault),
+/// Runs a guest where a runtime may be running.
+fn run_guest<T: Send>(prepared: &Prepared, run: impl FnOnce() -> T + Send) -> T {
+    if prepared.imports_wasi() { wasi::outside_of_runtimes(run) } else { run() }
 }
 
 impl Plugin {
@@ -232,7 +291,7 @@ impl Loaded {
     pub(super) fn failure(&self, code_text: String, message: &str) -> BatchFailure {
         BatchFailure {
             plugin: self.reference.to_string(),
-            code: code(code_text),
+            code: text::code(code_text),
             message: bounded(message, CAUSE_CHARACTERS),
             stopped: false,
             before: Vec::new(),
@@ -289,16 +348,9 @@ pub fn recognise(path: &Path, wasm: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-/// Compiles a component. The compiler is large and a file may be anybody's, so that its panic is an error like others.
-fn from_binary(engine: &Engine, wasm: &[u8]) -> Result<Component, String> {
-    let compile = || {
-        // What is wrong is said of the component as it was given, with its own offsets.
-        let of_given = |error: String| {
-            Component::from_binary(engine.wasmtime(), wasm).err().map_or(error, |error| one_line(&error))
-        };
-        let prepared = engine.prepare(wasm).map_err(|error| of_given(error.to_string()))?;
-        Component::from_binary(engine.wasmtime(), &prepared).map_err(|error| of_given(one_line(&error)))
-    };
+/// Compiles a component in this process. A panic of the compiler is an error like others.
+fn compile_here(engine: &Engine, wasm: &[u8]) -> Result<Component, String> {
+    let compile = || Component::from_binary(engine.wasmtime(), wasm).map_err(|error| one_line(&error));
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(compile)) {
         Ok(compiled) => compiled,
         Err(_panic) => Err("the compiler failed on it".to_owned()),
@@ -306,7 +358,7 @@ fn from_binary(engine: &Engine, wasm: &[u8]) -> Result<Component, String> {
 }
 
 /// An error of wasmtime without its backtrace, on one line.
-fn one_line(error: &wasmtime::Error) -> String {
+pub(super) fn one_line(error: &wasmtime::Error) -> String {
     let causes: Vec<String> = error
         .chain()
         .map(|cause| cause.to_string())

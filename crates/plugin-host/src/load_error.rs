@@ -3,6 +3,7 @@
 use crate::{
     contract::{CONTRACT_VERSION, Mismatch},
     fault::megabytes,
+    scan::Breach,
     text::bounded,
 };
 use std::{
@@ -105,10 +106,48 @@ pub enum LoadError {
         /// The version it was built for.
         found: String,
     },
-    /// It wants more than it gets.
+    /// A plug-in that needs a later minor version of the contract.
+    #[error(
+        "the plug-in {} was built for version {found} of the contract and this host speaks {CONTRACT_VERSION}: {why}; use a \
+         newer host, or build the plug-in against {CONTRACT_VERSION}", path.display()
+    )]
+    LaterContract {
+        /// The file.
+        path: PathBuf,
+        /// The version it was built for.
+        found: String,
+        /// What this host does not have, as a clause.
+        why: String,
+    },
+    /// It breaks a limit of what is compiled.
+    #[error(
+        "the plug-in {} {does} the {value} that plugin.limits.{limit} allows; make it smaller, or raise the limit if you \
+         trust it", path.display()
+    )]
+    Limit {
+        /// The file.
+        path: PathBuf,
+        /// What it does.
+        does: String,
+        /// The limit's name.
+        limit: &'static str,
+        /// The limit's value.
+        value: String,
+    },
+    /// The compiler's process did not work.
+    #[error("the plug-in {} cannot be compiled, because the compiler cannot run: {cause}", path.display())]
+    Compiler {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// It imports what a plug-in does not get.
     #[error(
         "the plug-in {} imports {}, but a plug-in gets nothing except product-indexer:plugin/log@{CONTRACT_VERSION} and a \
-         WASI 0.2 that grants nothing; build it for wasm32-unknown-unknown or wasm32-wasip2, without these imports",
+         WASI 0.2 that grants nothing; build it without these imports: Rust for wasm32-unknown-unknown or wasm32-wasip2, \
+         JavaScript with componentize-qjs or `jco componentize --disable http`, Python with componentize-py",
         path.display(), list(imports, "nothing")
     )]
     ForeignImports {
@@ -117,7 +156,7 @@ pub enum LoadError {
         /// What it may not import.
         imports: Vec<String>,
     },
-    /// It wants WASI, which the settings refuse.
+    /// It imports WASI, which the settings refuse.
     #[error(
         "the plug-in {} imports WASI ({}), which --wasi none refuses; build it for a target without WASI, such as \
          wasm32-unknown-unknown, or let it have the inert one", path.display(), list(imports, "nothing")
@@ -134,7 +173,18 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
     },
-    /// It can do nothing.
+    /// A function is missing.
+    #[error(
+        "the plug-in {} does not export the function {function} of the contract; build it against a world of the contract",
+        path.display()
+    )]
+    NoFunction {
+        /// The file.
+        path: PathBuf,
+        /// `interface.function`.
+        function: String,
+    },
+    /// It has no role.
     #[error(
         "the plug-in {} exports none of the roles transform, validate and version; build it against one of the worlds \
          transformer, validator and plugin", path.display()
@@ -182,12 +232,23 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// The error of a component that breaks a limit.
+    pub(super) fn of_breach(path: &Path, breach: Breach) -> Self {
+        let Breach { does, limit, value } = breach;
+        Self::Limit { path: path.to_owned(), does, limit, value }
+    }
+
     /// What is said of a component that does not speak the contract.
     pub(super) fn of_mismatch(path: &Path, mismatch: Mismatch) -> Self {
         let path = path.to_owned();
         match mismatch {
             Mismatch::Unrelated(exports) => Self::NotAPlugin { path, exports },
             Mismatch::Version(found) => Self::OtherContract { path, found: bounded(&found, 40) },
+            Mismatch::Later { version, lacks } => {
+                let why = format!("it imports {}", bounded(&lacks, 200));
+                Self::LaterContract { path, found: bounded(&version, 40), why }
+            }
+            Mismatch::NoFunction(function) => Self::NoFunction { path, function },
             Mismatch::Imports(imports) => Self::ForeignImports { path, imports },
             Mismatch::Wasi(imports) => Self::WasiRefused { path, imports },
             Mismatch::NoManifest => Self::NoManifest { path },

@@ -2,7 +2,7 @@
 
 use crate::{
     Role,
-    answer::RawDescription,
+    raw::RawDescription,
     text::{bounded, is_kebab_case, is_pointer, printable},
 };
 use host_core::model::Manifest;

@@ -1,8 +1,8 @@
 //! Which plug-in plays which role.
 
 use crate::{
-    Cache, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile, Role, bundled,
-    load::read_component, roles::Runner,
+    Cache, Compiler, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile, Role,
+    bundled, load::read_component, roles::Runner,
 };
 use host_core::{
     model::job::PluginRef,
@@ -19,6 +19,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where compiled plug-ins are kept; none compiles at each start.
     pub cache: Option<Cache>,
+    /// Where plug-ins are compiled.
+    pub compiler: Compiler,
     /// Which engine runs them.
     pub profile: Profile,
 }
@@ -29,6 +31,7 @@ impl Default for Settings {
             threads: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             limits: Limits::default(),
             cache: Cache::of_user(),
+            compiler: Compiler::InProcess,
             profile: Profile::Production,
         }
     }
@@ -57,6 +60,18 @@ pub enum OpenError {
     /// The threads do not start.
     #[error("the threads for plug-ins cannot be started: {0}")]
     Threads(#[source] io::Error),
+}
+
+/// Refuses a configuration for a plug-in that is not there.
+pub fn check_configs<'a>(
+    plugins: impl IntoIterator<Item = &'a Plugin>,
+    configs: &Configs,
+) -> Result<(), OpenError> {
+    let known: Vec<String> = plugins.into_iter().map(|plugin| plugin.manifest().name.clone()).collect();
+    match configs.keys().find(|name| !known.contains(name)) {
+        Some(name) => Err(OpenError::UnknownConfig { name: name.clone(), known }),
+        None => Ok(()),
+    }
 }
 
 /// A component's bytes, and what messages call it.
@@ -91,16 +106,12 @@ impl Plugins {
     pub fn of(settings: &Settings, components: &[Component], configs: &Configs) -> Result<Self, OpenError> {
         let instances = settings.threads.get().saturating_mul(components.len() + 1);
         let engine = Engine::new(settings.profile, &settings.limits, instances)?;
-        let loader = Loader::new(engine, settings.limits.clone(), settings.cache.clone());
+        let loader = Loader::new(engine, settings.limits.clone(), settings.cache.clone())
+            .with_compiler(settings.compiler.clone());
         let load = |component: &Component| loader.load_bytes(&component.path, &component.wasm, configs);
         let plugins = components.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let bundled = bundled::load(&loader, configs)?;
-        let known: Vec<&str> =
-            plugins.iter().chain([&bundled]).map(|plugin| plugin.manifest().name.as_str()).collect();
-        if let Some(name) = configs.keys().find(|name| !known.contains(&name.as_str())) {
-            let known = known.into_iter().map(str::to_owned).collect();
-            return Err(OpenError::UnknownConfig { name: name.clone(), known });
-        }
+        check_configs(plugins.iter().chain([&bundled]), configs)?;
         let pool = Pool::new(settings.threads).map_err(OpenError::Threads)?;
         Ok(Self::choose(&plugins, &bundled, &pool))
     }

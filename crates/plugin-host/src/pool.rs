@@ -16,15 +16,15 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Threads for guests, shared by all plug-ins of a process. They end with it, each after the work that it is at: nobody waits for
-/// that, because a guest that loops may take minutes, and an interrupt has to end the program before.
+/// Threads for guests, shared by all plug-ins of a process. They end with the pool, each after its current work; dropping the pool
+/// does not wait for that, because a guest may run for minutes and an interrupted program has to end before.
 #[derive(Debug)]
 pub struct Pool {
     sender: mpsc::Sender<Task>,
     threads: usize,
 }
 
-type Task = Box<dyn FnOnce(&mut Warm) + Send>;
+type Task = Box<dyn FnOnce(&mut InstanceCache) + Send>;
 
 /// The work was not done: the thread panicked in the middle of it.
 #[derive(Debug)]
@@ -32,11 +32,11 @@ pub(super) struct Lost;
 
 /// The instances that a thread keeps, one a plug-in.
 #[derive(Default)]
-pub(super) struct Warm {
+pub(super) struct InstanceCache {
     instances: HashMap<u64, Instance>,
 }
 
-impl Warm {
+impl InstanceCache {
     /// Lends an instance of a plug-in: the thread's own, or a new one. It is kept for the next call unless it is spent.
     pub(super) fn with<T>(
         &mut self,
@@ -70,7 +70,7 @@ impl Warm {
 impl Pool {
     /// Starts a number of threads.
     pub fn new(threads: NonZeroUsize) -> io::Result<Arc<Self>> {
-        // Bounded: whoever has more work waits, instead of keeping batches in memory.
+        // Bounded: a caller with more work waits, so that batches do not pile up in memory.
         let (sender, receiver) = mpsc::channel(threads.get());
         let receiver = Arc::new(Mutex::new(receiver));
         let spawn = |n| {
@@ -89,13 +89,13 @@ impl Pool {
     /// Does some work on one of the threads. If the caller goes away before it has begun, it is not done.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Warm) -> T + Send + 'static,
+        work: impl FnOnce(&mut InstanceCache) -> T + Send + 'static,
     ) -> Result<T, Lost> {
         let (reply, answer) = oneshot::channel();
-        let task: Task = Box::new(move |warm| {
+        let task: Task = Box::new(move |instances| {
             if !reply.is_closed() {
-                // Nobody may be waiting any more: then the answer is not needed.
-                let _ = reply.send(work(warm));
+                // The caller may have gone away: then the answer is not needed.
+                let _ = reply.send(work(instances));
             }
         });
         self.sender.send(task).await.map_err(|_| Lost)?;
@@ -104,15 +104,15 @@ impl Pool {
 }
 
 fn work(receiver: &Mutex<mpsc::Receiver<Task>>) {
-    let mut warm = Warm::default();
+    let mut instances = InstanceCache::default();
     loop {
         // One idle thread waits inside of the lock, the others for the lock: the effect is the same.
         let task = receiver.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(task) = task else { return };
         // The instances may be in any state after a panic, so none of them is kept.
-        if catch_unwind(AssertUnwindSafe(|| task(&mut warm))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| task(&mut instances))).is_err() {
             tracing::error!("a thread for plug-ins panicked; it goes on with fresh instances");
-            warm = Warm::default();
+            instances = InstanceCache::default();
         }
     }
 }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_work_that_nobody_waits_for() {
+    async fn dropping_the_pool_does_not_wait_for_abandoned_work() {
         let pool = pool(1);
         let (begin, begun) = std::sync::mpsc::channel();
         let (end, ended) = std::sync::mpsc::channel::<()>();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_nobody_waits_for_is_not_begun() {
+    async fn abandoned_work_is_not_begun() {
         let pool = pool(1);
         let (started, wait) = std::sync::mpsc::channel::<()>();
         let busy = tokio::spawn({

@@ -2,14 +2,14 @@
 
 use crate::{
     Cost, Plugin, Pool,
-    answer::Called,
     bisect::{Stop, bisect},
-    checks::Checker,
     contract_v0_1::Guest,
     fault::{Fault, FaultKind},
     instance::CallError,
     load::Loaded,
-    pool::Warm,
+    output_validation::OutputValidator,
+    pool::InstanceCache,
+    raw::GuestResult,
     sandbox::Sandbox,
     text::bounded,
 };
@@ -50,18 +50,18 @@ impl Runner {
         &self.plugin
     }
 
-    /// Transforms a batch like [`Transform::transform`] and says what it cost, the search for guilty products included.
+    /// Transforms a batch like [`Transform::transform`] and says what it cost, the search for failing products included.
     pub async fn transform_at_cost(
         &self,
         products: Vec<Product>,
     ) -> Result<(Vec<(Product, ProductOutcome)>, Cost), BatchFailure> {
-        self.run(move |warm, plugin| {
+        self.run(move |instances, plugin| {
             let isolated = {
                 let texts: Vec<&str> = products.iter().map(|product| product.text.as_str()).collect();
                 let name = |item: usize| products[item].id.as_deref().map(|id| bounded(id, ID_CHARACTERS));
-                Batch::new(warm, plugin, "product", texts.len()).isolate(
+                Batch::new(instances, plugin, "product", texts.len()).isolate(
                     |guest, store, range| guest.transform(store, &texts[range]),
-                    |checker, len, said| checker.transformed(len, said),
+                    |validator, len, said| validator.transformed(len, said),
                     name,
                     |refusal| ProductOutcome { refused: Some(refusal), ..ProductOutcome::default() },
                 )
@@ -82,10 +82,10 @@ impl Runner {
         &self,
         documents: Vec<MadeDocument>,
     ) -> Result<(Vec<Verdict>, Cost), BatchFailure> {
-        self.run(move |warm, plugin| {
-            let isolated = Batch::new(warm, plugin, "document", documents.len()).isolate(
+        self.run(move |instances, plugin| {
+            let isolated = Batch::new(instances, plugin, "document", documents.len()).isolate(
                 |guest, store, range| guest.validate(store, &documents[range]),
-                |checker, len, said| checker.verdicts(len, said),
+                |validator, len, said| validator.verdicts(len, said),
                 // The report has it beside the message.
                 |_| None,
                 |refusal| Verdict { refused: Some(refusal), ..Verdict::default() },
@@ -100,13 +100,13 @@ impl Runner {
         &self,
         pairs: Vec<VersionPair>,
     ) -> Result<(Vec<Result<VersionOrdering, Refusal>>, Cost), BatchFailure> {
-        self.run(move |warm, plugin| {
+        self.run(move |instances, plugin| {
             let text = |fields: Map<String, Value>| Value::Object(fields).to_string();
             let pairs: Vec<(String, String)> =
                 pairs.into_iter().map(|(incoming, stored)| (text(incoming), text(stored))).collect();
-            let isolated = Batch::new(warm, plugin, "pair of versions", pairs.len()).isolate(
+            let isolated = Batch::new(instances, plugin, "pair of versions", pairs.len()).isolate(
                 |guest, store, range| guest.compare(store, &pairs[range]),
-                |checker, len, said| Ok(checker.orderings(len, said)?.into_iter().map(Ok).collect()),
+                |validator, len, said| Ok(validator.orderings(len, said)?.into_iter().map(Ok).collect()),
                 |_| None,
                 Err,
             );
@@ -117,10 +117,10 @@ impl Runner {
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Warm, &Loaded) -> Result<T, BatchFailure> + Send + 'static,
+        work: impl FnOnce(&mut InstanceCache, &Loaded) -> Result<T, BatchFailure> + Send + 'static,
     ) -> Result<T, BatchFailure> {
         let plugin = self.plugin.clone();
-        let done = self.pool.run(move |warm| work(warm, plugin.loaded())).await;
+        let done = self.pool.run(move |instances| work(instances, plugin.loaded())).await;
         done.unwrap_or_else(|_lost| {
             let message = "the host itself failed while it ran the plug-in; see the log";
             Err(self.plugin.loaded().failure("host-panic".to_owned(), message))
@@ -183,7 +183,7 @@ type Failed<T> = Box<(BatchFailure, Vec<T>)>;
 
 /// A batch on its way through a guest.
 struct Batch<'a> {
-    warm: &'a mut Warm,
+    instances: &'a mut InstanceCache,
     plugin: &'a Loaded,
     /// What an item is, in messages.
     item: &'static str,
@@ -192,39 +192,39 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(warm: &'a mut Warm, plugin: &'a Loaded, item: &'static str, len: usize) -> Self {
-        Self { warm, plugin, item, len, cost: Cost::default() }
+    fn new(instances: &'a mut InstanceCache, plugin: &'a Loaded, item: &'static str, len: usize) -> Self {
+        Self { instances, plugin, item, len, cost: Cost::default() }
     }
 
-    /// Runs the batch and, when the guest misbehaves, parts of it until the guilty items stand alone.
+    /// Runs the batch and, when the guest misbehaves, parts of it until the failing items stand alone.
     fn isolate<Raw, T>(
         mut self,
-        call: impl Fn(&Guest, &mut Store<Sandbox>, Range<usize>) -> Called<Raw>,
-        check: impl Fn(&Checker<'_>, usize, Raw) -> Result<Vec<T>, String>,
+        call: impl Fn(&Guest, &mut Store<Sandbox>, Range<usize>) -> GuestResult<Raw>,
+        check: impl Fn(&OutputValidator<'_>, usize, Raw) -> Result<Vec<T>, String>,
         name: impl Fn(usize) -> Option<String>,
         refused: impl Fn(Refusal) -> T,
     ) -> Result<(Vec<T>, Cost), Failed<T>> {
         let (plugin, item, len) = (self.plugin, self.item, self.len);
-        let checker = Checker { plugin: &plugin.reference, limits: &plugin.limits };
-        let mut patience = Patience::new(plugin);
+        let validator = OutputValidator { plugin: &plugin.reference, limits: &plugin.limits };
+        let mut timeout = IsolationTimeout::new(plugin);
         let run = |range: Range<usize>| {
-            patience.check()?;
-            let done = self.warm.with(plugin, |instance| {
+            timeout.check()?;
+            let done = self.instances.with(plugin, |instance| {
                 let (len, started) = (range.len(), Instant::now());
                 let said =
                     instance.call(&plugin.limits, &plugin.engine, |guest, store| call(guest, store, range));
                 self.cost.add(started.elapsed(), instance.cost(&plugin.engine, &plugin.limits));
-                check(&checker, len, said?).map_err(|breach| {
+                check(&validator, len, said?).map_err(|breach| {
                     CallError::Fault(Fault { log: instance.take_log(), ..Fault::contract(breach) })
                 })
             });
             match done {
                 Ok(Ok(outcomes)) => {
-                    plugin.conduct.good(outcomes.len(), &plugin.limits);
+                    plugin.circuit_breaker.record_successes(outcomes.len(), &plugin.limits);
                     Ok(outcomes)
                 }
                 Ok(Err(CallError::Fault(fault))) => {
-                    patience.note(&fault);
+                    timeout.record(&fault);
                     Err(Stop::Fault(fault))
                 }
                 Ok(Err(CallError::Failure(said))) => {
@@ -233,40 +233,40 @@ impl<'a> Batch<'a> {
                 Err(failure) => Err(Stop::Abort(failure)),
             }
         };
-        let guilty = |position, fault: Fault| {
-            plugin.conduct.fault(&fault, &plugin.reference, &plugin.limits);
+        let failed_alone = |position, fault: Fault| {
+            plugin.circuit_breaker.record_failure(&fault, &plugin.reference, &plugin.limits);
             let item = name(position).map_or(format!("this {item}"), |name| format!("{item} {name}"));
             refused(fault.into_refusal(&plugin.reference, &item, &plugin.limits))
         };
-        let outcomes = bisect(len, run, guilty).map_err(Box::new)?;
+        let outcomes = bisect(len, run, failed_alone).map_err(Box::new)?;
         Ok((outcomes, self.cost))
     }
 }
 
-/// Ends the search for guilty items when it takes too long, or when there are too many of them.
-struct Patience<'a> {
+/// Ends the search for failing items when it takes too long, or when there are too many of them.
+struct IsolationTimeout<'a> {
     plugin: &'a Loaded,
     /// When the first fault was seen, and the failure that the last one makes if it lasts too long.
     trouble: Option<(Instant, BatchFailure)>,
 }
 
-impl<'a> Patience<'a> {
+impl<'a> IsolationTimeout<'a> {
     fn new(plugin: &'a Loaded) -> Self {
         Self { plugin, trouble: None }
     }
 
-    fn note(&mut self, fault: &Fault) {
+    fn record(&mut self, fault: &Fault) {
         let limits = &self.plugin.limits;
         if self.trouble.is_none() && fault.kind == FaultKind::Timeout {
             tracing::warn!(
-                "plug-in {} {}; looking for the items that make it so, for up to {} ms",
+                "plug-in {} {}; looking for the failing items for up to {} ms",
                 self.plugin.reference,
                 fault.verb_phrase(limits),
                 limits.isolation_ms
             );
         }
         let message = format!(
-            "again and again it {}; the search for the guilty items was given up after {} ms (plugin.limits.isolation_ms)",
+            "it repeatedly {}; the search for the failing items was given up after {} ms (plugin.limits.isolation_ms)",
             fault.verb_phrase(limits),
             limits.isolation_ms
         );
@@ -275,7 +275,7 @@ impl<'a> Patience<'a> {
     }
 
     fn check(&self) -> Result<(), Stop<Fault, BatchFailure>> {
-        if let Some(stopped) = self.plugin.conduct.stopped() {
+        if let Some(stopped) = self.plugin.circuit_breaker.stopped() {
             return Err(Stop::Abort(stopped));
         }
         let limit = Duration::from_millis(self.plugin.limits.isolation_ms);

@@ -6,7 +6,13 @@ use crate::{
     text::{self, bounded},
     wasi,
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// What a line counts beside its bytes.
+const LINE_BYTES: usize = 100;
 
 /// Lines that are kept for the report of a trap.
 const TAIL_LINES: usize = 20;
@@ -15,33 +21,62 @@ const TAIL_LINES: usize = 20;
 const TAIL_CHARACTERS: usize = 1_000;
 
 /// The data of a store.
-#[derive(Debug)]
 pub(super) struct Sandbox {
     pub(super) limiter: MemoryLimiter,
-    pub(super) log: Log,
-    pub(super) wasi: wasi::State,
+    log: SharedLog,
+    /// Only for a component that imports WASI.
+    wasi: Option<wasi::State>,
 }
 
 impl Sandbox {
-    pub(super) fn new(plugin: Arc<str>, limits: &Limits) -> Self {
+    pub(super) fn new(plugin: Arc<str>, limits: &Limits, imports_wasi: bool) -> Self {
+        let log = SharedLog::new(plugin, limits.log_bytes);
         Self {
             limiter: MemoryLimiter::new(limits),
-            log: Log::new(plugin, limits.log_bytes),
-            wasi: wasi::State::new(limits.wasi_handles),
+            wasi: imports_wasi.then(|| wasi::State::new(&log, limits.wasi_handles)),
+            log,
         }
+    }
+
+    /// The log.
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock()
+    }
+
+    /// What the component has of WASI.
+    pub(super) fn wasi(&mut self) -> &mut wasi::State {
+        self.wasi.as_mut().expect("WASI is linked only to a component that imports it")
     }
 
     /// Begins a call: forgets the last one.
     pub(super) fn begin(&mut self) {
         self.limiter.take_refused();
-        self.log.begin();
-        self.wasi.begin();
+        self.log().begin();
+        if let Some(wasi) = &mut self.wasi {
+            wasi.begin();
+        }
     }
 
     /// Ends a call.
     pub(super) fn end(&mut self) {
-        self.end_lines();
-        self.log.end();
+        if let Some(wasi) = &mut self.wasi {
+            wasi.end();
+        }
+        self.log().end();
+    }
+}
+
+/// The log of an instance, which the streams of its WASI write to as well.
+#[derive(Clone)]
+pub(super) struct SharedLog(Arc<Mutex<Log>>);
+
+impl SharedLog {
+    pub(super) fn new(plugin: Arc<str>, bytes_per_call: usize) -> Self {
+        Self(Arc::new(Mutex::new(Log::new(plugin, bytes_per_call))))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Log> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -82,7 +117,7 @@ impl Log {
         }
         self.tail.push_back(bounded(&line.message, TAIL_CHARACTERS));
 
-        self.bytes = self.bytes.saturating_add(line.message.len());
+        self.bytes = self.bytes.saturating_add(line.message.len()).saturating_add(LINE_BYTES);
         if self.bytes > self.bytes_per_call {
             self.cut_lines += 1;
             self.cut_bytes += line.message.len() as u64;
@@ -104,7 +139,7 @@ impl Log {
             tracing::warn!(
                 target: "plugin",
                 plugin = &*self.plugin,
-                "{} more lines with {} bytes were cut: a call may log {} bytes",
+                "{} more lines with {} bytes were cut: a call may log {} bytes, {LINE_BYTES} of them for each line",
                 self.cut_lines, self.cut_bytes, self.bytes_per_call
             );
         }
@@ -131,12 +166,17 @@ mod tests {
 
     #[test]
     fn a_flood_is_cut_but_its_last_lines_stay() {
-        let mut log = log(100, (0..1000).map(|n| format!("line {n}")));
+        let mut log = log(15 * (LINE_BYTES + 7), (0..1000).map(|n| format!("line {n:02}")));
         assert_eq!(log.cut_lines, 1000 - 15);
         let tail = log.take_tail();
         assert_eq!((tail.len(), tail[19].as_str()), (20, "line 999"));
         log.begin();
         assert_eq!((log.bytes, log.cut_lines, log.take_tail().len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn empty_lines_are_bounded_too() {
+        assert_eq!(log(10 * LINE_BYTES, (0..1000).map(|_| String::new())).cut_lines, 990);
     }
 
     #[test]

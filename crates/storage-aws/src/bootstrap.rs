@@ -1,4 +1,4 @@
-//! Makes the bucket and the tables of an environment. Queues are made with the first message of a shop.
+//! Creates the bucket and the tables of an environment. Queues are created with the first message of a shop.
 
 use super::{
     Clients, Names,
@@ -18,18 +18,18 @@ use aws_sdk_s3::types::{
 use host_core::storage::{StoreError, StoreErrorKind};
 use std::time::Duration;
 
-/// By which a job is found (seed).
+/// The index by which a job is found.
 const JOB_LOOKUP: &str = "GSI_JobLookup";
 
-/// How long a table may take to be made.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long creating a table may take.
+const TABLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A request that cannot even be made: a defect.
-fn unmade(action: &str, source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+/// A request that could not be built or whose resource did not become ready.
+fn create_failed(action: &str, source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError { action: action.to_owned(), kind: StoreErrorKind::Permanent, source: Box::new(source) }
 }
 
-/// Makes what is missing; gives the names of all there is.
+/// Creates what is missing; gives the names of all there is.
 pub(super) async fn run(
     clients: &Clients,
     names: &Names,
@@ -46,7 +46,7 @@ pub(super) async fn run(
 }
 
 async fn bucket(client: &aws_sdk_s3::Client, name: &str, retention: Duration) -> Result<(), StoreError> {
-    let action = format!("making bucket {name}");
+    let action = format!("creating bucket {name}");
     let during = |error: AwsError| error.during(action.clone());
     // The region without a name of its own takes none.
     let region = client.config().region().map(|region| region.to_string()).filter(|r| r != "us-east-1");
@@ -75,23 +75,26 @@ async fn bucket(client: &aws_sdk_s3::Client, name: &str, retention: Duration) ->
         .filter(LifecycleRuleFilter::builder().prefix("").build())
         .expiration(LifecycleExpiration::builder().days(days).build())
         .build()
-        .map_err(|error| unmade(&action, error))?;
+        .map_err(|error| create_failed(&action, error))?;
     let rules = BucketLifecycleConfiguration::builder().rules(rule).build();
-    let rules = rules.map_err(|error| unmade(&action, error))?;
+    let rules = rules.map_err(|error| create_failed(&action, error))?;
     let sent = client.put_bucket_lifecycle_configuration().bucket(name).lifecycle_configuration(rules).send();
     sent.await.map_err(failure).map_err(during)?;
     Ok(())
 }
 
 async fn make_table(client: &aws_sdk_dynamodb::Client, name: &str, has_jobs: bool) -> Result<(), StoreError> {
-    let action = format!("making table {name}");
+    let action = format!("creating table {name}");
     let attribute = |name: &str| {
         let attribute = AttributeDefinition::builder().attribute_name(name);
-        attribute.attribute_type(ScalarAttributeType::S).build().map_err(|error| unmade(&action, error))
+        attribute
+            .attribute_type(ScalarAttributeType::S)
+            .build()
+            .map_err(|error| create_failed(&action, error))
     };
     let part = |name: &str, kind: KeyType| {
         let part = KeySchemaElement::builder().attribute_name(name).key_type(kind);
-        part.build().map_err(|error| unmade(&action, error))
+        part.build().map_err(|error| create_failed(&action, error))
     };
     let mut make = client
         .create_table()
@@ -107,7 +110,7 @@ async fn make_table(client: &aws_sdk_dynamodb::Client, name: &str, has_jobs: boo
             .key_schema(part("job_id", KeyType::Hash)?)
             .projection(Projection::builder().projection_type(ProjectionType::All).build())
             .build()
-            .map_err(|error| unmade(&action, error))?;
+            .map_err(|error| create_failed(&action, error))?;
         make = make.attribute_definitions(attribute("job_id")?).global_secondary_indexes(lookup);
     }
     match make.send().await.map_err(failure) {
@@ -115,8 +118,8 @@ async fn make_table(client: &aws_sdk_dynamodb::Client, name: &str, has_jobs: boo
         Err(error) if error.code() == Some("ResourceInUseException") => {}
         Err(error) => return Err(error.during(action)),
     }
-    let active = client.wait_until_table_exists().table_name(name).wait(PATIENCE).await;
-    active.map(drop).map_err(|error| unmade(&action, error))
+    let active = client.wait_until_table_exists().table_name(name).wait(TABLE_TIMEOUT).await;
+    active.map(drop).map_err(|error| create_failed(&action, error))
 }
 
 /// Has the table remove items that are too old by themselves.
@@ -128,7 +131,7 @@ async fn expire_items(client: &aws_sdk_dynamodb::Client, name: &str) -> Result<(
         return Ok(());
     }
     let expiry = TimeToLiveSpecification::builder().attribute_name("expires_at").enabled(true).build();
-    let expiry = expiry.map_err(|error| unmade("setting the expiry of a table", error))?;
+    let expiry = expiry.map_err(|error| create_failed("setting the expiry of a table", error))?;
     let sent = client.update_time_to_live().table_name(name).time_to_live_specification(expiry).send();
     sent.await.map(drop).map_err(failure).map_err(during)
 }

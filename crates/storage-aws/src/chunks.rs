@@ -8,8 +8,8 @@ use host_core::{
     storage::{Chunks, Put, StoreError, StoreErrorKind},
 };
 
-/// How often an object that appears and vanishes while it is put is looked at again.
-const LOOKS: usize = 4;
+/// Attempts to put an object that appears and vanishes meanwhile.
+const MAX_PUT_ATTEMPTS: usize = 4;
 
 /// The objects of one bucket.
 pub(super) struct Bucket {
@@ -80,7 +80,7 @@ impl Bucket {
 #[async_trait]
 impl Chunks for Bucket {
     async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_PUT_ATTEMPTS {
             if self.put_object(key, bytes, false).await? {
                 return Ok(Put::Created);
             }
@@ -94,7 +94,7 @@ impl Chunks for Bucket {
         Err(StoreError {
             action: format!("writing s3://{}/{key}", self.name),
             kind: StoreErrorKind::Transient,
-            source: "somebody else keeps writing and removing the object".into(),
+            source: "another process keeps writing and removing the object".into(),
         })
     }
 

@@ -1,18 +1,20 @@
-//! S3, SQS FIFO and DynamoDB: many processes on many machines, with the names, keys and messages of the seed.
+//! S3, SQS FIFO and DynamoDB: many processes on many machines, with the names, keys and messages that docs/aws.md lists.
 
+use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_s3::config::{SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use host_core::storage::{Delivery, Jobs, Queue, Settings, StoreError, Stores};
+use host_core::storage::{Delivery, IngestGuard, Jobs, Queue, Settings, Storage, StoreError, Stores};
 use host_core::{
     clock::SharedEnv,
     model::{Job, JobId},
 };
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 mod bootstrap;
 mod chunks;
+mod config;
 mod failure;
 mod jobs;
 mod names;
@@ -22,29 +24,13 @@ mod source;
 mod sweep;
 mod table;
 
-pub use jobs::Ingesting;
+pub use config::AwsConfig;
+pub use jobs::IngestLease;
 pub use names::Names;
-pub use queue::{Ask, Incoming, Outgoing, QueueService, QueueSpec, Sqs};
+pub use queue::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest, Sqs};
 pub use source::S3Objects;
 pub use sweep::{Sweeper, Swept};
 pub use table::{Condition, Dynamo, Item, Key, Table, TableError, Update, Updated, Value};
-
-/// How the services are reached, and how long what is stored is kept.
-#[derive(Clone, Debug)]
-pub struct AwsOptions {
-    /// First part of all names: `dev`.
-    pub env: String,
-    /// Region; without one, the environment and the profile say it.
-    pub region: Option<String>,
-    /// One address of all services, for stand-ins.
-    pub endpoint_url: Option<String>,
-    /// Name of the bucket, if it is not made of `env`.
-    pub bucket: Option<String>,
-    /// How long jobs and chunks are kept.
-    pub retention: Duration,
-    /// For how long an ingest that gives no sign of life keeps others away.
-    pub ingest_lease: Duration,
-}
 
 /// A client of each service.
 #[derive(Clone, Debug)]
@@ -66,30 +52,30 @@ pub fn http_client() -> SharedHttpClient {
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long one attempt at a call may take. A chunk is some megabytes; receiving has a limit of its own.
 const ATTEMPT: Duration = Duration::from_secs(60);
-/// Attempts at a call; what comes behind them is decided by the worker.
+/// Attempts at a call; beyond them, the worker's failure policy decides.
 const ATTEMPTS: u32 = 5;
 
 impl Clients {
     /// Clients with the credentials of the environment: variables, profile, container or machine.
-    pub async fn connect(options: &AwsOptions) -> Self {
+    pub async fn connect(config: &AwsConfig) -> Self {
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client())
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
-        if let Some(region) = &options.region {
+        if let Some(region) = &config.region {
             loader = loader.region(Region::new(region.clone()));
         }
-        if let Some(url) = &options.endpoint_url {
+        if let Some(url) = &config.endpoint_url {
             loader = loader.endpoint_url(url);
         }
         let shared = loader.load().await;
         // A stand-in has one name, not one a bucket.
-        let path_style = options.endpoint_url.is_some();
+        let path_style = config.endpoint_url.is_some();
         let s3 = aws_sdk_s3::config::Builder::from(&shared).force_path_style(path_style).build();
-        // An empty queue is waited at by a call that is silent for long: watching over its speed would wake the process for each
-        // queue many times a second. The attempt's timeout is what ends a call that hangs.
+        // Long polling is silent for long: stalled-stream protection would wake the process for each queue many times a second.
+        // The attempt's timeout ends a call that hangs.
         let sqs = aws_sdk_sqs::config::Builder::from(&shared)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
@@ -105,8 +91,8 @@ impl Clients {
 #[derive(Clone)]
 pub struct Aws {
     names: Names,
-    retention: Duration,
-    ingest_lease: Duration,
+    config: AwsConfig,
+    clock: SharedEnv,
     clients: Clients,
     jobs: Arc<jobs::Records>,
     queues: Arc<queue::Queues>,
@@ -115,32 +101,19 @@ pub struct Aws {
 
 impl Aws {
     /// The stores of an environment that [`bootstrap`](Self::bootstrap) has made.
-    pub fn new(clients: Clients, options: &AwsOptions, env: SharedEnv) -> Self {
-        let names = Names::new(&options.env, options.bucket.as_deref());
+    pub fn new(clients: Clients, config: &AwsConfig, env: SharedEnv) -> Self {
+        let names = Names::new(&config.env, config.bucket.as_deref());
         let table = |name| Arc::new(Dynamo::new(clients.dynamodb.clone(), name)) as Arc<dyn Table>;
-        let jobs = Arc::new(jobs::Records::new(table(names.jobs_table()), env.clone(), options.retention));
+        let jobs = Arc::new(jobs::Records::new(table(names.jobs_table()), env.clone(), config.retention()));
         let sqs = Arc::new(Sqs::new(clients.sqs.clone()));
-        let queues = Arc::new(queue::Queues::new(sqs, names.clone(), env));
+        let queues = Arc::new(queue::Queues::new(sqs, names.clone(), env.clone()));
         let stores = Stores {
             chunks: Arc::new(chunks::Bucket::new(clients.s3.clone(), names.bucket())),
             queue: queues.clone(),
             jobs: jobs.clone(),
             settings: Arc::new(settings::Records::new(table(names.settings_table()))),
         };
-        Self {
-            names,
-            retention: options.retention,
-            ingest_lease: options.ingest_lease,
-            clients,
-            jobs,
-            queues,
-            stores,
-        }
-    }
-
-    /// Chunks, queue, jobs and settings.
-    pub fn stores(&self) -> Stores {
-        self.stores.clone()
+        Self { names, config: config.clone(), clock: env, clients, jobs, queues, stores }
     }
 
     /// Names of everything.
@@ -150,12 +123,12 @@ impl Aws {
 
     /// Makes bucket and tables where they are missing, and sets what they shall be like. The second call changes nothing.
     pub async fn bootstrap(&self) -> Result<Vec<String>, StoreError> {
-        bootstrap::run(&self.clients, &self.names, self.retention).await
+        bootstrap::run(&self.clients, &self.names, self.config.retention()).await
     }
 
-    /// Takes over a message that the Lambda service has received; none if it is none of ours and was moved to the dead
+    /// The delivery of a message that the Lambda service has received; none if it is malformed and was moved to the dead
     /// letters.
-    pub async fn adopt(
+    pub async fn from_lambda_event(
         &self,
         record: &SqsMessage,
         visibility: Duration,
@@ -168,25 +141,57 @@ impl Aws {
         };
         let arn = record.event_source_arn.as_deref().unwrap_or_default();
         let queue = arn.rsplit(':').next().unwrap_or_default();
-        self.queues.adopt(queue, incoming, visibility).await
+        self.queues.from_lambda_event(queue, incoming, visibility).await
     }
 
-    /// Mends what dead processes have left; what has waited for longer than `bound` is sent again.
-    pub fn sweeper(&self, bound: Duration) -> Sweeper {
-        Sweeper { jobs: self.jobs.clone(), queue: self.queues.clone(), bound }
+    /// Repairs what dead processes left.
+    pub fn sweeper(&self) -> Sweeper {
+        Sweeper { jobs: self.jobs.clone(), queue: self.queues.clone(), bound: self.config.resend_after() }
+    }
+}
+
+/// Receiving from an empty queue costs money.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl Storage for Aws {
+    fn stores(&self) -> Stores {
+        self.stores.clone()
     }
 
-    /// Whether a process ingests for the job's shop and index.
-    pub async fn is_ingested_into(&self, job: &Job) -> Result<bool, StoreError> {
+    /// Leases tell whose process is dead.
+    async fn register(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Workers may be anywhere.
+    fn has_active_worker(&self) -> bool {
+        true
+    }
+
+    async fn has_active_ingest(&self, job: &Job) -> Result<bool, StoreError> {
         self.jobs.is_ingested_into(job).await
     }
 
-    /// Begins to ingest for the job's shop and index, after whoever does so now. Jobs of the same shop and index that
-    /// were never sealed are superseded by this one; their ids are returned.
-    pub async fn begin_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Ingesting), StoreError> {
-        let ingesting = self.jobs.clone().begin_ingest(job, self.ingest_lease).await?;
+    async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {
+        let ingesting = self.jobs.clone().acquire_ingest(job, self.config.ingest_lease()).await?;
         let superseded = self.stores.jobs.supersede(job).await?;
-        Ok((superseded, ingesting))
+        Ok((superseded, Box::new(ingesting)))
+    }
+
+    async fn run_maintenance(&self) -> Infallible {
+        match self.config.sweep_interval() {
+            Some(interval) => self.sweeper().run(interval, &self.clock).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn location(&self) -> String {
+        format!("s3://{}", self.names.bucket())
+    }
+
+    fn poll_interval(&self) -> Option<Duration> {
+        Some(POLL_INTERVAL)
     }
 }
 
@@ -217,12 +222,12 @@ pub fn sweeper_on(
 }
 
 /// The right to ingest, on any table, for the same.
-pub async fn begin_ingest_on(
+pub async fn acquire_ingest_on(
     table: Arc<dyn Table>,
     env: SharedEnv,
     retention: Duration,
     job: &Job,
     lease: Duration,
-) -> Result<Ingesting, StoreError> {
-    Arc::new(jobs::Records::new(table, env, retention)).begin_ingest(job, lease).await
+) -> Result<IngestLease, StoreError> {
+    Arc::new(jobs::Records::new(table, env, retention)).acquire_ingest(job, lease).await
 }

@@ -1,4 +1,4 @@
-//! Names of the things in AWS, as in the seed: `{env}-ecom-product-data-bucket`, `{env}-EcomIndexerJobsTable`,
+//! Names of the things in AWS, as docs/aws.md lists them: `{env}-ecom-product-data-bucket`, `{env}-EcomIndexerJobsTable`,
 //! `{env}-EcomIndexSettingsTable`, `{env}-ecom-indexer-{shop_id}.fifo`.
 
 use host_core::model::Digest;

@@ -2,10 +2,7 @@
 
 use super::table::{Item, Key, Table, TableError, Update};
 use async_trait::async_trait;
-use host_core::{
-    model::IndexSettings,
-    storage::{Settings, StoreError},
-};
+use host_core::storage::{IndexDocument, Settings, StoreError};
 use std::sync::Arc;
 
 /// All settings are in one partition, so that they are listed in their order.
@@ -27,27 +24,19 @@ fn key(index_name: &str) -> Key {
     Key::new(PARTITION, format!("{PREFIX}{index_name}"))
 }
 
-/// Reads a record. One with a field that is unknown here is refused: it would be lost when the record is written again.
-fn parse(item: &Item) -> Result<IndexSettings, TableError> {
-    let text = item.text("settings").unwrap_or_default();
-    serde_json::from_str(text).map_err(|error| {
-        let error = error.to_string();
-        let reason = error.split([',', '\n']).next().unwrap_or_default();
-        TableError::refused(format!(
-            "the stored settings hold what this host does not know ({reason}); use the newer host that wrote them"
-        ))
-    })
+fn parse(item: &Item) -> Result<IndexDocument, TableError> {
+    serde_json::from_str(item.text("settings").unwrap_or_default()).map_err(TableError::corrupt)
 }
 
 #[async_trait]
 impl Settings for Records {
-    async fn get(&self, index_name: &str) -> Result<Option<IndexSettings>, StoreError> {
+    async fn get(&self, index_name: &str) -> Result<Option<IndexDocument>, StoreError> {
         let read = self.table.get(&key(index_name)).await;
         let parsed = read.and_then(|item| item.as_ref().map(parse).transpose());
         parsed.map_err(|error| error.during(format!("reading the settings of index {index_name}")))
     }
 
-    async fn put(&self, index_name: &str, settings: &IndexSettings) -> Result<(), StoreError> {
+    async fn put(&self, index_name: &str, settings: &IndexDocument) -> Result<(), StoreError> {
         let text = serde_json::to_string(settings).expect("settings are plain data");
         let update = Update::of(key(index_name)).set("index_name", index_name).set("settings", text);
         let done = self.table.update(&update).await;

@@ -3,16 +3,19 @@
 //! Several processes may share a directory: each change of the database is one transaction that begins by taking
 //! the file's write lock, and objects appear under their keys only as a whole.
 
-use host_core::storage::{StoreError, StoreErrorKind, Stores};
+use async_trait::async_trait;
+use host_core::storage::{IngestGuard, Storage, StoreError, StoreErrorKind, Stores};
 use host_core::{
     clock::SharedEnv,
     model::{Job, JobId},
 };
 use std::{
+    convert::Infallible,
     fs::{DirBuilder, File, TryLockError},
     io,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 mod chunks;
@@ -24,16 +27,10 @@ mod tests;
 
 use host_sqlite::Database;
 
-/// Held by whoever works in a data directory.
-const WORKING: &str = "work.lock";
-/// Held by whoever ingests into a data directory.
-const INGESTING: &str = "ingest.lock";
-
-/// Held while a process ingests.
-#[derive(Debug)]
-pub struct Ingesting {
-    _lock: File,
-}
+/// Locked by every process that works in a data directory.
+const WORK_LOCK: &str = "work.lock";
+/// Locked by every process that ingests into a data directory.
+const INGEST_LOCK: &str = "ingest.lock";
 
 /// The stores and the catalog of one data directory. Cheap to clone; all clones share their connections.
 #[derive(Clone)]
@@ -67,47 +64,9 @@ impl Embedded {
         Ok(Self { dir: dir.to_owned(), database, stores, alive: Arc::default() })
     }
 
-    /// Joins the processes that work in this directory, until all clones are dropped. If there is no other, whatever is
-    /// in flight was left by a process that died: it is given back, so that nobody waits for its leases to run out.
-    pub async fn join(&self) -> Result<(), StoreError> {
-        let give_back = async {
-            let abandoned = self.database.write(|tx| {
-                queue::give_back_all(tx)?;
-                jobs::give_back_all(tx)
-            });
-            abandoned.await.map_err(|error| error.during("giving back what a dead process held"))
-        };
-        let lock = self.share(WORKING, give_back).await?;
-        // A second call finds the first one's lock and holds it for as long.
-        let _first_call_holds_it = self.alive.set(lock);
-        Ok(())
-    }
-
-    /// Whether a process works in this directory, as far as the file system tells.
-    pub fn is_worked_on(&self) -> bool {
-        self.is_held(WORKING)
-    }
-
-    /// Whether a process ingests into this directory, as far as the file system tells.
-    pub fn is_ingested_into(&self) -> bool {
-        self.is_held(INGESTING)
-    }
-
-    fn is_held(&self, name: &str) -> bool {
+    fn is_locked(&self, name: &str) -> bool {
         // Closing the file gives the lock back.
         File::open(self.dir.join(name)).is_ok_and(|lock| lock.try_lock().is_err())
-    }
-
-    /// Joins the processes that ingest into this directory, until what is returned is dropped. If there is no other, jobs
-    /// of the same shop and index that were never sealed are superseded by this one; their ids are returned.
-    pub async fn begin_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Ingesting), StoreError> {
-        let mut superseded = Vec::new();
-        let supersede = async {
-            superseded = self.stores.jobs.supersede(job).await?;
-            Ok(())
-        };
-        let lock = self.share(INGESTING, supersede).await?;
-        Ok((superseded, Ingesting { _lock: lock }))
     }
 
     /// Holds a lock file together with all processes that do the same. If there is no other, `when_alone` is done before
@@ -118,7 +77,7 @@ impl Embedded {
         when_alone: impl Future<Output = Result<(), StoreError>>,
     ) -> Result<File, StoreError> {
         let failed = |source: io::Error| StoreError {
-            action: format!("joining the data directory {}", self.dir.display()),
+            action: format!("registering in the data directory {}", self.dir.display()),
             kind: StoreErrorKind::Permanent,
             source: Box::new(source),
         };
@@ -134,7 +93,7 @@ impl Embedded {
         }
         match lock.try_lock_shared() {
             Ok(()) => {}
-            // Somebody is looking whether it is alone, which takes no time.
+            // Another process checks whether it is alone, which takes no time.
             Err(TryLockError::WouldBlock) => lock.lock_shared().map_err(failed)?,
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -142,14 +101,78 @@ impl Embedded {
         Ok(lock)
     }
 
-    /// Chunks, queue, jobs and settings.
-    pub fn stores(&self) -> Stores {
-        self.stores.clone()
-    }
-
     /// The file, for the catalog that lives in it.
     pub fn database(&self) -> &Arc<Database> {
         &self.database
+    }
+}
+
+#[async_trait]
+impl Storage for Embedded {
+    fn stores(&self) -> Stores {
+        self.stores.clone()
+    }
+
+    async fn register(&self) -> Result<(), StoreError> {
+        let release_orphaned = async {
+            let released = self.database.write(|tx| {
+                queue::release_orphaned(tx)?;
+                jobs::release_orphaned(tx)
+            });
+            released.await.map_err(|error| error.during("releasing what a dead process held"))
+        };
+        let lock = self.share(WORK_LOCK, release_orphaned).await?;
+        // A second call finds the first one's lock and holds it for as long.
+        let _first_call_holds_it = self.alive.set(lock);
+        Ok(())
+    }
+
+    fn has_active_worker(&self) -> bool {
+        self.is_locked(WORK_LOCK)
+    }
+
+    /// Of any job: a data directory has one lock for all.
+    async fn has_active_ingest(&self, _: &Job) -> Result<bool, StoreError> {
+        Ok(self.is_locked(INGEST_LOCK))
+    }
+
+    async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {
+        let mut superseded = Vec::new();
+        let supersede = async {
+            superseded = self.stores.jobs.supersede(job).await?;
+            Ok(())
+        };
+        let lock = self.share(INGEST_LOCK, supersede).await?;
+        Ok((superseded, Box::new(Ingesting { _lock: lock })))
+    }
+
+    /// There is nothing to do: the first process that registers after a crash repairs what it left.
+    async fn run_maintenance(&self) -> Infallible {
+        std::future::pending().await
+    }
+
+    fn location(&self) -> String {
+        self.dir.join("chunks").display().to_string()
+    }
+
+    fn poll_interval(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// Held while a process ingests; the file system releases the lock of a process that dies.
+struct Ingesting {
+    _lock: File,
+}
+
+#[async_trait]
+impl IngestGuard for Ingesting {
+    async fn lost(&self) {
+        std::future::pending().await
+    }
+
+    async fn release(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedEnv,
     model::{ChunkRef, Job},
-    storage::{DeadLetter, Delivery, GivenUp, HeldLetter, Queue, Receipt, StoreError},
+    storage::{DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError},
 };
 use host_sqlite::{Cause, Database, DatabaseError, from_json, time, to_json};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Hops from lane to lane by the index, so that its cost is the number of lanes, not of messages. Only a lane's first
-/// message is looked at: while it is hidden its successors wait.
+/// message counts: while it is invisible its successors wait.
 const DELIVERABLE: &str = "
     WITH RECURSIVE lanes (lane) AS (
         SELECT min(lane) FROM message WHERE shop_id = ?1
@@ -33,20 +33,19 @@ const DELIVERABLE: &str = "
 pub(super) struct Messages {
     database: Arc<Database>,
     env: SharedEnv,
-    /// Dead letters that somebody in this process has taken. Another process may take them too; redriving one twice
-    /// changes nothing.
-    taken: Mutex<HashSet<i64>>,
+    /// Dead letters that are leased in this process. Another process may lease them too; redriving one twice changes nothing.
+    leased: Mutex<HashSet<i64>>,
 }
 
 impl Messages {
     pub(super) fn new(database: Arc<Database>, env: SharedEnv) -> Self {
-        Self { database, env, taken: Mutex::default() }
+        Self { database, env, leased: Mutex::default() }
     }
 
-    async fn hide(&self, receipt: &Receipt, duration: Duration) -> Result<bool, DatabaseError> {
+    async fn set_visibility(&self, receipt: &Receipt, duration: Duration) -> Result<bool, DatabaseError> {
         if let Some(id) = letter_id(receipt) {
-            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(if duration.is_zero() { taken.remove(&id) } else { taken.contains(&id) });
+            let mut leased = self.leased.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(if duration.is_zero() { leased.remove(&id) } else { leased.contains(&id) });
         }
         let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
         let env = self.env.clone();
@@ -85,10 +84,10 @@ fn receipt(id: i64, nonce: i64) -> Receipt {
 }
 
 /// What the receipts of dead letters begin with.
-const LETTER: &str = "letter.";
+const DEAD_LETTER_PREFIX: &str = "letter.";
 
 fn letter_id(receipt: &Receipt) -> Option<i64> {
-    receipt.0.strip_prefix(LETTER)?.parse().ok()
+    receipt.0.strip_prefix(DEAD_LETTER_PREFIX)?.parse().ok()
 }
 
 fn parse(receipt: &Receipt) -> Option<(i64, i64)> {
@@ -113,20 +112,20 @@ fn remove(tx: &Transaction<'_>, id: i64, nonce: i64) -> Result<Option<Removed>, 
 }
 
 /// Makes every message in flight deliverable again. Its receipts stay valid until that happens.
-pub(super) fn give_back_all(tx: &Transaction<'_>) -> Result<(), Cause> {
+pub(super) fn release_orphaned(tx: &Transaction<'_>) -> Result<(), Cause> {
     tx.execute("UPDATE message SET hidden_until = 0 WHERE hidden_until > 0", [])?;
     Ok(())
 }
 
 #[async_trait]
 impl Queue for Messages {
-    async fn send(&self, job: &Job, chunk: &ChunkRef, epoch: u32) -> Result<(), StoreError> {
+    async fn send(&self, job: &Job, chunk: &ChunkRef, redrive_count: u32) -> Result<(), StoreError> {
         let action = || format!("sending the message of chunk {} of job {}", chunk.seq, chunk.job_id);
         let (shop_id, chunk) = (job.shop_id.clone(), chunk.clone());
         let send = move |tx: &Transaction<'_>| {
             let job_id = chunk.job_id.as_str();
-            // The epoch above the sequence number.
-            let sent = i64::from(epoch) << 32 | i64::from(chunk.seq);
+            // The redrive count above the sequence number.
+            let sent = i64::from(redrive_count) << 32 | i64::from(chunk.seq);
             let sent = tx
                 .prepare_cached("INSERT INTO sent VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
                 .execute(params![job_id, sent])?;
@@ -167,7 +166,7 @@ impl Queue for Messages {
                     chunk: from_json(&chunk)?,
                     shop_id: shop.clone(),
                     receive_count: receive_count.saturating_add(1),
-                    visible_at: time::from_column(until)?,
+                    visible_until: time::from_column(until)?,
                     receipt: receipt(id, nonce),
                 });
             }
@@ -189,13 +188,13 @@ impl Queue for Messages {
         done.map_err(|error| error.during("listing the shops with a queue"))
     }
 
-    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
-        let done = self.hide(receipt, visibility).await;
-        done.map_err(|error| error.during("keeping a message hidden"))
+    async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
+        let done = self.set_visibility(receipt, visibility).await;
+        done.map_err(|error| error.during("changing the visibility of a message"))
     }
 
     async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<bool, StoreError> {
-        self.hide(receipt, delay).await.map_err(|error| error.during("giving a message back"))
+        self.set_visibility(receipt, delay).await.map_err(|error| error.during("releasing a message"))
     }
 
     async fn ack(&self, receipt: &Receipt) -> Result<bool, StoreError> {
@@ -211,25 +210,26 @@ impl Queue for Messages {
         done.map_err(|error| error.during("acknowledging a message"))
     }
 
-    async fn bury(&self, receipt: &Receipt, reason: &GivenUp) -> Result<bool, StoreError> {
+    async fn dead_letter(&self, receipt: &Receipt, reason: &QuarantineReason) -> Result<bool, StoreError> {
         let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
-        let (env, GivenUp { code, message, epoch, evidence }) = (self.env.clone(), reason.clone());
-        let bury = move |tx: &Transaction<'_>| {
+        let QuarantineReason { code, message, redrive_count, context } = reason.clone();
+        let env = self.env.clone();
+        let dead_letter = move |tx: &Transaction<'_>| {
             let Some(Removed { shop_id, chunk, receive_count }) = remove(tx, id, nonce)? else {
                 return Ok(false);
             };
             let (chunk, died_at) = (from_json(&chunk)?, env.now());
             let letter =
-                DeadLetter { chunk, shop_id, code, message, died_at, receive_count, epoch, evidence };
+                DeadLetter { chunk, shop_id, code, message, died_at, receive_count, redrive_count, context };
             tx.prepare_cached("INSERT INTO dead_letter (shop_id, letter) VALUES (?1, ?2)")?
                 .execute(params![letter.shop_id, to_json(&letter)?])?;
             Ok(true)
         };
-        let done = self.database.write(bury).await;
+        let done = self.database.write(dead_letter).await;
         done.map_err(|error| error.during("moving a message to the dead letters"))
     }
 
-    async fn pending(&self, shop_id: &str) -> Result<u64, StoreError> {
+    async fn depth(&self, shop_id: &str) -> Result<u64, StoreError> {
         let shop = shop_id.to_owned();
         let count = move |tx: &Transaction<'_>| {
             let mut statement = tx.prepare_cached("SELECT count(*) FROM message WHERE shop_id = ?1")?;
@@ -243,11 +243,16 @@ impl Queue for Messages {
         Ok(self.letters(shop_id).await?.into_iter().map(|(_, letter)| letter).collect())
     }
 
-    async fn take_dead_letters(&self, shop_id: &str, _: Duration) -> Result<Vec<HeldLetter>, StoreError> {
+    async fn receive_dead_letters(
+        &self,
+        shop_id: &str,
+        _: Duration,
+    ) -> Result<Vec<LeasedDeadLetter>, StoreError> {
         let mut letters = self.letters(shop_id).await?;
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        letters.retain(|(id, _)| taken.insert(*id));
-        let held = |(id, letter)| HeldLetter { letter, receipt: Receipt(format!("{LETTER}{id}")) };
-        Ok(letters.into_iter().map(held).collect())
+        let mut leased = self.leased.lock().unwrap_or_else(PoisonError::into_inner);
+        letters.retain(|(id, _)| leased.insert(*id));
+        let lease =
+            |(id, letter)| LeasedDeadLetter { letter, receipt: Receipt(format!("{DEAD_LETTER_PREFIX}{id}")) };
+        Ok(letters.into_iter().map(lease).collect())
     }
 }

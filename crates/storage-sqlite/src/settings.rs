@@ -1,11 +1,8 @@
 //! Settings of indexes, one row each.
 
 use async_trait::async_trait;
-use host_core::{
-    model::IndexSettings,
-    storage::{Settings, StoreError},
-};
-use host_sqlite::{Cause, Database, to_json};
+use host_core::storage::{IndexDocument, Settings, StoreError};
+use host_sqlite::{Database, from_json, to_json};
 use rusqlite::OptionalExtension;
 use std::sync::Arc;
 
@@ -20,32 +17,21 @@ impl Records {
     }
 }
 
-/// Reads a record. One with a field that is unknown here is refused: it would be lost when the record is written again.
-fn parse(text: &str) -> Result<IndexSettings, Cause> {
-    serde_json::from_str(text).map_err(|error| {
-        let error = error.to_string();
-        let reason = error.split([',', '\n']).next().unwrap_or_default();
-        Cause::Refused(format!(
-            "the stored settings hold what this host does not know ({reason}); use the newer host that wrote them"
-        ))
-    })
-}
-
 #[async_trait]
 impl Settings for Records {
-    async fn get(&self, index_name: &str) -> Result<Option<IndexSettings>, StoreError> {
+    async fn get(&self, index_name: &str) -> Result<Option<IndexDocument>, StoreError> {
         let name = index_name.to_owned();
         let read = self.database.read(move |tx| {
             let found: Option<String> = tx
                 .prepare_cached("SELECT settings FROM index_settings WHERE index_name = ?1")?
                 .query_row([name], |row| row.get(0))
                 .optional()?;
-            found.as_deref().map(parse).transpose()
+            found.as_deref().map(from_json).transpose()
         });
         read.await.map_err(|error| error.during(format!("reading the settings of index {index_name}")))
     }
 
-    async fn put(&self, index_name: &str, settings: &IndexSettings) -> Result<(), StoreError> {
+    async fn put(&self, index_name: &str, settings: &IndexDocument) -> Result<(), StoreError> {
         let (name, settings) = (index_name.to_owned(), settings.clone());
         let write = self.database.write(move |tx| {
             tx.prepare_cached("INSERT OR REPLACE INTO index_settings VALUES (?1, ?2)")?

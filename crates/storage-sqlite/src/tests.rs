@@ -1,13 +1,14 @@
 //! What only this backend promises: how it meets a directory or a file that it cannot use, and how it keeps waiting short.
 
 use super::{Embedded, chunks::Folder};
+use host_core::storage::Storage;
 use host_core::{
     clock::{Env, RealEnv},
     model::{
-        ChunkRef, Digest, Job, JobId, Operation, Seal,
+        ChunkRef, Counts, Digest, Job, JobId, Operation, Seal,
         job::{PluginRef, Quarantined, SameVersion, SourceStats},
     },
-    storage::{Chunks, Claim, StoreError, StoreErrorKind},
+    storage::{ChunkOutcome, Chunks, Claim, StoreError, StoreErrorKind},
 };
 use host_sqlite::{Cause, Database};
 use rusqlite::Connection;
@@ -153,7 +154,7 @@ async fn a_refused_change_leaves_no_trace() {
     let seal = |chunks| Seal {
         chunks,
         total_items: 1,
-        refused: host_core::model::Counts::default(),
+        refused: Counts::default(),
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
@@ -167,12 +168,10 @@ async fn a_refused_change_leaves_no_trace() {
     let late = jobs.add_chunk(&chunk(&job.id, 1)).await.unwrap_err();
     assert_eq!(sentence(&late), "job job is sealed or ended and takes no new chunk");
     assert_eq!(jobs.get(&job.id).await.unwrap().unwrap().chunks, 1);
-    let nobody = JobId::new("nobody").unwrap();
-    for unknown in [jobs.seal(&nobody, &seal(0)).await, jobs.add_chunk(&chunk(&nobody, 0)).await] {
-        assert_eq!(sentence(&unknown.unwrap_err()), "there is no job nobody");
+    let absent = JobId::new("absent").unwrap();
+    for unknown in [jobs.seal(&absent, &seal(0)).await, jobs.add_chunk(&chunk(&absent, 0)).await] {
+        assert_eq!(sentence(&unknown.unwrap_err()), "there is no job absent");
     }
-    let early = jobs.finish(&job.id, 0).await.unwrap_err();
-    assert_eq!(sentence(&early), "a chunk that is not counted cannot be finished");
 }
 
 #[tokio::test]
@@ -180,7 +179,7 @@ async fn what_a_dead_process_held_is_free_for_a_lone_one() {
     let dir = tempfile::tempdir().unwrap();
     let hour = Duration::from_secs(3600);
     let (job, first) = (job("job", "shop"), open(dir.path()).unwrap());
-    first.join().await.unwrap();
+    first.register().await.unwrap();
     let stores = first.stores();
     stores.jobs.create(&job).await.unwrap();
     stores.jobs.add_chunk(&chunk(&job.id, 0)).await.unwrap();
@@ -189,16 +188,45 @@ async fn what_a_dead_process_held_is_free_for_a_lone_one() {
     stores.jobs.claim(&job.id, 0, hour).await.unwrap();
 
     let second = open(dir.path()).unwrap();
-    second.join().await.unwrap();
+    second.register().await.unwrap();
     let held = second.stores().jobs.claim(&job.id, 0, hour).await.unwrap();
     assert!(matches!(held, Claim::Held { .. }), "the first one lives: {held:?}");
     assert!(second.stores().queue.receive("shop", 1, hour).await.unwrap().is_empty());
 
     drop((first, stores, second));
     let third = open(dir.path()).unwrap();
-    third.join().await.unwrap();
+    third.register().await.unwrap();
     assert_eq!(third.stores().queue.receive("shop", 1, hour).await.unwrap().len(), 1);
-    assert!(matches!(third.stores().jobs.claim(&job.id, 0, hour).await.unwrap(), Claim::Won { .. }));
+    assert!(matches!(third.stores().jobs.claim(&job.id, 0, hour).await.unwrap(), Claim::Acquired(_)));
+}
+
+/// Older hosts completed a chunk in three transactions, and may have died between any two of them.
+#[tokio::test]
+async fn a_completion_that_an_older_host_left_by_half_is_finished_by_the_next_claim() {
+    let hour = Duration::from_secs(3600);
+    for counted in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (job, embedded) = (job("job", "shop"), open(dir.path()).unwrap());
+        let jobs = embedded.stores().jobs;
+        jobs.create(&job).await.unwrap();
+        jobs.add_chunk(&chunk(&job.id, 0)).await.unwrap();
+        let Claim::Acquired(lease) = jobs.claim(&job.id, 0, hour).await.unwrap() else {
+            panic!("the chunk is free")
+        };
+        let counts = Counts { processed: 2, ..Counts::default() };
+        let outcome = ChunkOutcome { counts, report: None, samples: Vec::new(), quarantined: None };
+        if counted {
+            assert!(jobs.complete(&lease, &outcome).await.unwrap());
+        }
+        let file = Connection::open(dir.path().join("host.db")).unwrap();
+        let outcome = serde_json::to_string(&outcome).unwrap();
+        file.execute("UPDATE chunk SET state = 'SETTLING', outcome = ?1", [outcome]).unwrap();
+        for _ in 0..2 {
+            assert_eq!(jobs.claim(&job.id, 0, hour).await.unwrap(), Claim::Done { quarantined: None });
+            let counted = jobs.get(&job.id).await.unwrap().unwrap();
+            assert_eq!((counted.counts, counted.completed_chunks), (counts, 1));
+        }
+    }
 }
 
 #[tokio::test]
@@ -283,7 +311,7 @@ fn job(id: &str, shop_id: &str) -> Job {
         plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
         fingerprint: Digest::of(b""),
         sources: Vec::new(),
-        target: "catalog".to_owned(),
+        target: "catalog".into(),
         same_version: SameVersion::default(),
         full: false,
     }

@@ -8,9 +8,8 @@ use super::{
 };
 use crate::config::Config;
 use clap::Subcommand;
-use host_core::{clock::SharedEnv, error::chain};
-use host_storage_aws::{Sweeper, Swept};
-use std::{fmt::Write, time::Duration};
+use host_storage_aws::Swept;
+use std::fmt::Write;
 
 /// Commands about the stores in AWS.
 #[derive(Debug, Subcommand)]
@@ -21,7 +20,7 @@ pub(super) enum AwsCommand {
         #[arg(long, value_name = "ENV")]
         env: Option<String>,
     },
-    /// Mend what dead processes have left, as `host work` does by itself: for where only Lambda functions work
+    /// Repair what dead processes left, as `host work` does by itself: for where only Lambda functions work
     Sweep,
 }
 
@@ -43,7 +42,7 @@ pub(super) fn run(global: &Global, command: &AwsCommand) -> Ended {
                 }
             }
             AwsCommand::Sweep => {
-                let swept = aws.sweeper(config.aws.resend()).sweep().await.map_err(store_failure)?;
+                let swept = aws.sweeper().sweep().await.map_err(store_failure)?;
                 match global.output {
                     OutputFormat::Text => print(&text(&swept))?,
                     OutputFormat::Json => print_json(&swept)?,
@@ -55,9 +54,9 @@ pub(super) fn run(global: &Global, command: &AwsCommand) -> Ended {
 }
 
 fn text(swept: &Swept) -> String {
-    let Swept { sent, settled, ended, abandoned } = swept;
+    let Swept { sent, completed, ended, abandoned } = swept;
     let mut text = String::new();
-    for (count, what) in [(sent, "messages sent again"), (settled, "settled chunks counted")] {
+    for (count, what) in [(sent, "messages sent again"), (completed, "half-completed chunks counted")] {
         if *count > 0 {
             let _ = writeln!(text, "{count} {what}");
         }
@@ -68,34 +67,11 @@ fn text(swept: &Swept) -> String {
     for id in abandoned {
         let _ = writeln!(
             text,
-            "job {id} was never sealed, and nobody ingests for it: run its `host ingest` again"
+            "job {id} was never sealed, and no process ingests for it: run its `host ingest` again"
         );
     }
     if swept.is_empty() {
         text.push_str("nothing was out of order\n");
     }
     text
-}
-
-/// Sweeps at an interval, for as long as it is polled; of many processes one at a time.
-pub(super) async fn sweep_now_and_then(sweeper: &Sweeper, interval: Duration, env: &SharedEnv) {
-    if interval.is_zero() {
-        return;
-    }
-    loop {
-        env.sleep(interval).await;
-        let swept = async {
-            match sweeper.is_due(interval).await? {
-                true => sweeper.sweep().await,
-                false => Ok(Swept::default()),
-            }
-        };
-        match swept.await {
-            Ok(swept) if swept.is_empty() => {}
-            Ok(Swept { sent, settled, ended, abandoned }) => {
-                tracing::warn!(sent, settled, ?ended, ?abandoned, "what dead processes have left was mended");
-            }
-            Err(error) => tracing::warn!(cause = chain(&error), "could not sweep"),
-        }
-    }
 }

@@ -9,7 +9,9 @@ use host_core::{
 use host_export::Remote;
 use host_index_catalog::Catalog;
 use host_index_marqo::Marqo;
-use host_plugin_host::{Cache, Component, OpenError, Plugins, Profile, Settings};
+use host_net::RetryProfile;
+use host_plugin_host::{Cache, Compiler, Component, OpenError, Plugins, Profile, Settings};
+use host_sqlite::Database;
 use host_storage_sqlite::Embedded;
 use serde::Serialize;
 use std::{
@@ -41,19 +43,13 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// What opens those of the sources that are in S3, if there are any. Reading blocks: never on a thread of the runtime.
-#[cfg(feature = "aws")]
 pub(super) async fn remote(config: &Config, sources: &[String]) -> Option<Arc<dyn Remote>> {
     use host_storage_aws::{Clients, S3Objects};
     if !sources.iter().any(|source| source.starts_with("s3://")) {
         return None;
     }
-    let clients = Clients::connect(&config.aws.options()).await;
+    let clients = Clients::connect(&config.aws).await;
     Some(Arc::new(S3Objects::new(clients.s3)))
-}
-
-#[cfg(not(feature = "aws"))]
-pub(super) async fn remote(_: &Config, _: &[String]) -> Option<Arc<dyn Remote>> {
-    None
 }
 
 /// Opens the data directory, making it if `create`.
@@ -87,6 +83,7 @@ pub(super) fn plugins(config: &Config) -> Result<Plugins, Failure> {
         threads: config.plugin.threads(),
         limits: config.plugin.limits.clone(),
         cache: Cache::of_user(),
+        compiler: compiler()?,
         profile: Profile::Production,
     };
     let fetched = plugin_source(config)?.fetch(&config.plugin.files)?;
@@ -94,49 +91,38 @@ pub(super) fn plugins(config: &Config) -> Result<Plugins, Failure> {
     Plugins::of(&settings, &components, &config.plugin.config).map_err(plugin_failure)
 }
 
-fn plugin_failure(error: OpenError) -> Failure {
+/// Where plug-ins are compiled: in a child process of this program.
+pub(super) fn compiler() -> Result<Compiler, Failure> {
+    Compiler::this_program().map_err(Failure::broke)
+}
+
+pub(super) fn plugin_failure(error: OpenError) -> Failure {
     match error {
         OpenError::Load(_) | OpenError::UnknownConfig { .. } => Failure::usage(error),
         OpenError::Engine(_) | OpenError::Threads(_) => Failure::broke(error),
     }
 }
 
-/// For how long a server that does not answer is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// As the settings say: a job goes on when the server is back.
-    OfWorker,
-    /// Hardly at all: somebody waits for the answer.
-    OfUser,
-}
-
 /// Indexes on Marqo servers.
 pub(super) fn marqo(
     config: &Config,
     settings: Arc<dyn IndexSettingsStore>,
-    patience: Patience,
+    profile: RetryProfile,
 ) -> Result<Marqo, Failure> {
-    let options = match patience {
-        Patience::OfWorker => config.marqo.options(),
-        Patience::OfUser => config.marqo.options().impatient(),
-    };
-    Marqo::new(settings, env(), options).map_err(Failure::broke)
+    Marqo::new(settings, env(), &config.marqo, profile).map_err(Failure::broke)
 }
 
 /// The catalog that the settings name; without an address, the one in the data directory, if there is one.
-pub(super) fn catalog(config: &Config, embedded: Option<&Embedded>) -> Result<Catalog, Failure> {
+pub(super) fn catalog(config: &Config, database: Option<&Arc<Database>>) -> Result<Catalog, Failure> {
     let settings = &config.catalog;
-    let catalog = match (&settings.url, embedded) {
-        (Some(url), _) => Catalog::postgres(url, settings.connections, env()).map_err(Failure::usage)?,
-        (None, Some(embedded)) => Catalog::sqlite(embedded.database().clone(), env()),
-        (None, None) => {
-            return Err(Failure::usage(
-                "the catalog in a data directory cannot be written from many machines",
-            )
-            .help("with --store aws, write to PostgreSQL (`catalog.url`) or to --target marqo"));
-        }
-    };
-    Ok(catalog.with_bounds(settings.bounds()).with_texts(settings.texts()))
+    match (&settings.url, database) {
+        (Some(url), _) => Catalog::postgres(url, settings, env()).map_err(Failure::usage),
+        (None, Some(database)) => Ok(Catalog::sqlite(database.clone(), settings, env())),
+        (None, None) => Err(Failure::usage(
+            "the catalog in a data directory cannot be written from many machines",
+        )
+        .help("with --store aws, write to PostgreSQL (`catalog.url`) or to --target marqo")),
+    }
 }
 
 /// A storage failure, with what to do.

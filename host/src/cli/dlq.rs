@@ -1,4 +1,4 @@
-//! `host dlq`: what no worker could handle, and why; sent again or thrown away.
+//! `host dlq`: chunks that no worker could handle, and why; redriven or discarded.
 
 use super::{
     Ended, Global,
@@ -14,7 +14,7 @@ use host_core::{
     model::JobId,
     storage::{AttemptError, DeadLetter, StoreError, Stores},
 };
-use host_pipeline::worker::{self, Redriven, Wanted};
+use host_pipeline::worker::{self, DeadLetterFilter, Redriven};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -30,7 +30,7 @@ pub(super) enum DlqCommand {
         /// Number of the chunk; may be left out if the job has one dead letter
         chunk: Option<u32>,
     },
-    /// Send chunks again once the cause is mended: they no longer count as failed, and the job ends once more
+    /// Send chunks again once the cause is fixed: they no longer count as failed, and the job ends once more
     Redrive {
         #[command(flatten)]
         choice: Choice,
@@ -51,7 +51,7 @@ pub(super) enum DlqCommand {
     },
 }
 
-/// Which dead letters are meant.
+/// Selects dead letters.
 #[derive(Debug, Args)]
 pub(super) struct Choice {
     /// Only those of this job
@@ -63,12 +63,12 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    async fn wanted(self, config: &Config, stores: &Stores) -> Result<Wanted, Failure> {
+    async fn filter(self, config: &Config, stores: &Stores) -> Result<DeadLetterFilter, Failure> {
         let job = match self.job {
             Some(job) => Some(job_id(config, stores, job).await?),
             None => None,
         };
-        Ok(Wanted { job, code: self.code, chunk: None })
+        Ok(DeadLetterFilter { job, code: self.code, chunk: None })
     }
 }
 
@@ -95,11 +95,11 @@ pub(super) fn run(global: &Global, command: DlqCommand) -> Ended {
         };
         match command {
             DlqCommand::List(choice) => {
-                let wanted = choice.wanted(&config, &stores).await?;
-                let letters = letters(&stores, &shops, &wanted).await.map_err(store_failure)?;
+                let filter = choice.filter(&config, &stores).await?;
+                let letters = letters(&stores, &shops, &filter).await.map_err(store_failure)?;
                 if letters.is_empty() {
                     let of = config.shop.as_ref().map_or(String::new(), |shop| format!(" of {shop}"));
-                    let such = if wanted == Wanted::default() { "" } else { "such " };
+                    let such = if filter == DeadLetterFilter::default() { "" } else { "such " };
                     eprintln!("there are no {such}dead letters{of}");
                 }
                 match global.output {
@@ -109,47 +109,51 @@ pub(super) fn run(global: &Global, command: DlqCommand) -> Ended {
             }
             DlqCommand::Show { job, chunk } => {
                 let job = Some(job_id(&config, &stores, job).await?);
-                let wanted = Wanted { job, chunk, code: None };
-                let found = letters(&stores, &shops, &wanted).await.map_err(store_failure)?;
-                let letter = only(found, &wanted)?;
+                let filter = DeadLetterFilter { job, chunk, code: None };
+                let found = letters(&stores, &shops, &filter).await.map_err(store_failure)?;
+                let letter = only(found, &filter)?;
                 match global.output {
                     OutputFormat::Json => print_json(&letter)?,
                     OutputFormat::Text => print(&letter_text(&letter))?,
                 }
             }
             DlqCommand::Redrive { choice, dry_run } => {
-                let wanted = choice.wanted(&config, &stores).await?;
-                redrive(global, &stores, &shops, &wanted, dry_run).await?;
+                let filter = choice.filter(&config, &stores).await?;
+                redrive(global, &stores, &shops, &filter, dry_run).await?;
             }
             DlqCommand::Discard { choice, all, dry_run } => {
-                let wanted = choice.wanted(&config, &stores).await?;
-                if !all && wanted.job.is_none() && wanted.code.is_none() {
+                let filter = choice.filter(&config, &stores).await?;
+                if !all && filter.job.is_none() && filter.code.is_none() {
                     return Err(Failure::usage("which dead letters are to be removed?")
                         .help("name them with --job or --code, or say --all"));
                 }
-                discard(global, &stores, &shops, &wanted, dry_run).await?;
+                discard(global, &stores, &shops, &filter, dry_run).await?;
             }
         }
         Ok(Exit::Completed)
     })
 }
 
-/// The dead letters that are meant, of these shops.
-async fn letters(stores: &Stores, shops: &[String], wanted: &Wanted) -> Result<Vec<DeadLetter>, StoreError> {
+/// The selected dead letters of these shops.
+async fn letters(
+    stores: &Stores,
+    shops: &[String],
+    filter: &DeadLetterFilter,
+) -> Result<Vec<DeadLetter>, StoreError> {
     let mut letters = Vec::new();
     for shop in shops {
         letters.extend(stores.queue.dead_letters(shop).await?);
     }
-    letters.retain(|letter| wanted.includes(letter));
+    letters.retain(|letter| filter.matches(letter));
     Ok(letters)
 }
 
-/// The one letter that is meant; of several epochs the last.
-fn only(mut letters: Vec<DeadLetter>, wanted: &Wanted) -> Result<DeadLetter, Failure> {
-    letters.sort_by_key(|letter| (letter.chunk.seq, letter.epoch));
+/// The one selected dead letter; of several redrives the last.
+fn only(mut letters: Vec<DeadLetter>, filter: &DeadLetterFilter) -> Result<DeadLetter, Failure> {
+    letters.sort_by_key(|letter| (letter.chunk.seq, letter.redrive_count));
     let mut chunks: Vec<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
     chunks.dedup();
-    let job = wanted.job.as_ref().map(JobId::as_str).unwrap_or_default();
+    let job = filter.job.as_ref().map(JobId::as_str).unwrap_or_default();
     match (letters.pop(), chunks.as_slice()) {
         (Some(letter), [_]) => Ok(letter),
         (Some(_), many) => {
@@ -157,7 +161,7 @@ fn only(mut letters: Vec<DeadLetter>, wanted: &Wanted) -> Result<DeadLetter, Fai
             Err(Failure::usage(format!("job {job} has several dead letters: chunks {}", many.join(", ")))
                 .help(format!("name one of them: `host dlq show {job} {}`", many[0])))
         }
-        (None, _) => Err(Failure::usage(match wanted.chunk {
+        (None, _) => Err(Failure::usage(match filter.chunk {
             Some(chunk) => format!("chunk {chunk} of job {job} is not among the dead letters"),
             None => format!("job {job} has no dead letter"),
         })
@@ -182,14 +186,14 @@ fn named(letters: &[DeadLetter]) -> Vec<Named<'_>> {
     all
 }
 
-/// Whether a chunk was given up because of its object: nobody but its owner can mend that.
+/// Whether a chunk was quarantined because of its object, which only its owner can restore.
 fn is_damaged(code: &str) -> bool {
     ["corrupt-chunk", "lost-input"].contains(&code)
 }
 
 /// What helps where an object of the chunk store is not what was written.
-const CURE: &str = "its object is put back first, from a backup or an older version (`host dlq show` names it and its checksum); \
-                    without one, run the export again, which makes new chunks of it, and discard the letter";
+const REPAIR_HINT: &str = "its object is restored first, from a backup or an older version (`host dlq show` names it and its checksum); \
+                    without one, run the export again, which makes new chunks of it, and discard the dead letter";
 
 fn lines(text: &mut String, what: &str, letters: &[DeadLetter]) {
     for Named { job_id, chunk, code, .. } in named(letters) {
@@ -201,15 +205,15 @@ async fn redrive(
     global: &Global,
     stores: &Stores,
     shops: &[String],
-    wanted: &Wanted,
+    filter: &DeadLetterFilter,
     dry_run: bool,
 ) -> Result<(), Failure> {
     let mut redriven = Redriven::default();
     if dry_run {
-        redriven.sent = letters(stores, shops, wanted).await.map_err(store_failure)?;
+        redriven.sent = letters(stores, shops, filter).await.map_err(store_failure)?;
     } else {
         for shop in shops {
-            let of_shop = worker::redrive(stores, &env(), shop, wanted).await.map_err(store_failure)?;
+            let of_shop = worker::redrive(stores, &env(), shop, filter).await.map_err(store_failure)?;
             redriven.sent.extend(of_shop.sent);
             redriven.done.extend(of_shop.done);
             redriven.orphaned.extend(of_shop.orphaned);
@@ -232,7 +236,8 @@ async fn redrive(
         text.push_str("a worker writes them: `host work`, or `host run` without a source\n");
     }
     if sent.iter().any(|letter| is_damaged(&letter.code)) {
-        let _ = writeln!(text, "a chunk that is damaged or gone is given up again unless {CURE}");
+        let _ =
+            writeln!(text, "a chunk that is damaged or missing is quarantined again unless {REPAIR_HINT}");
     }
     if text.is_empty() {
         text.push_str("there are no such dead letters\n");
@@ -244,15 +249,15 @@ async fn discard(
     global: &Global,
     stores: &Stores,
     shops: &[String],
-    wanted: &Wanted,
+    filter: &DeadLetterFilter,
     dry_run: bool,
 ) -> Result<(), Failure> {
     let mut discarded = Vec::new();
     if dry_run {
-        discarded = letters(stores, shops, wanted).await.map_err(store_failure)?;
+        discarded = letters(stores, shops, filter).await.map_err(store_failure)?;
     } else {
         for shop in shops {
-            let of_shop = worker::discard(stores, &env(), shop, wanted).await.map_err(store_failure)?;
+            let of_shop = worker::discard(stores, &env(), shop, filter).await.map_err(store_failure)?;
             discarded.extend(of_shop);
         }
     }
@@ -280,9 +285,9 @@ fn list_text(letters: &[DeadLetter]) -> String {
 }
 
 fn letter_text(letter: &DeadLetter) -> String {
-    let DeadLetter { chunk, shop_id, code, message, died_at, receive_count, epoch, evidence } = letter;
+    let DeadLetter { chunk, shop_id, code, message, died_at, receive_count, redrive_count, context } = letter;
     let mut text =
-        format!("chunk {} of job {} was given up: {code}\n  {message}\n\n", chunk.seq, chunk.job_id);
+        format!("chunk {} of job {} was quarantined: {code}\n  {message}\n\n", chunk.seq, chunk.job_id);
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "{name:12}{value}");
     };
@@ -294,37 +299,37 @@ fn letter_text(letter: &DeadLetter) -> String {
         "content",
         format!("{} documents, {} bytes, {operation}, lane {}", chunk.documents, chunk.bytes, chunk.lane),
     );
-    if !evidence.sample_ids.is_empty() {
-        row("documents", format!("{} …", evidence.sample_ids.join(", ")));
+    if !context.sample_ids.is_empty() {
+        row("documents", format!("{} …", context.sample_ids.join(", ")));
     }
-    row("given up", format!("{died_at:.0}"));
+    row("quarantined", format!("{died_at:.0}"));
     row(
         "attempts",
-        format!("{}, delivered {receive_count} times, redriven {epoch} times", evidence.attempts),
+        format!("{}, delivered {receive_count} times, redriven {redrive_count} times", context.attempts),
     );
-    let known = [("endpoint", &evidence.endpoint), ("report", &evidence.report_key)];
+    let known = [("endpoint", &context.endpoint), ("report", &context.report_key)];
     for (name, value) in known {
         if let Some(value) = value {
             row(name, value.clone());
         }
     }
-    if let Some(digest) = &evidence.plugin_digest {
+    if let Some(digest) = &context.plugin_digest {
         row("plug-in", digest.to_string());
     }
-    if !evidence.host_version.is_empty() {
-        row("host", evidence.host_version.clone());
+    if !context.host_version.is_empty() {
+        row("host", context.host_version.clone());
     }
-    for (name, error) in [("first error", &evidence.first_error), ("last error", &evidence.last_error)] {
+    for (name, error) in [("first error", &context.first_error), ("last error", &context.last_error)] {
         if let Some(error) = error {
             row(name, error_text(error));
         }
     }
     if is_damaged(code) {
-        let _ = writeln!(text, "\nit is given up again unless {CURE}");
+        let _ = writeln!(text, "\nit is quarantined again unless {REPAIR_HINT}");
     }
     let _ = write!(
         text,
-        "\nonce the cause is mended: host dlq redrive --job {0}\nto let it be:             host dlq discard --job {0}\n",
+        "\nonce the cause is fixed: host dlq redrive --job {0}\nto discard it:           host dlq discard --job {0}\n",
         chunk.job_id
     );
     text

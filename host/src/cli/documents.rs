@@ -3,14 +3,14 @@
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{Patience, effective, print, print_json, runtime, store_failure},
+    context::{effective, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
 use crate::config::{Config, Effective, TargetIndex};
 use clap::Subcommand;
 use host_core::{
-    index::{Index, IndexError, Target},
+    index::{Index, IndexError, WriteTarget},
     model::{DocumentId, Job},
     storage::Stores,
 };
@@ -43,10 +43,10 @@ pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
         let backend = Backend::open(&config, false).await?;
         let newest = newest(&config, &backend.stores()).await?;
         if let (false, Some(newest)) = (is_chosen, &newest) {
-            config.target = TargetIndex::named(newest.target_kind()).unwrap_or(config.target);
+            config.target = TargetIndex::named(newest.target.kind()).unwrap_or(config.target);
         }
         let target = target(&config, newest)?;
-        let index = backend.index(&config, Patience::OfUser)?;
+        let index = backend.index(&config, RetryProfile::Interactive)?;
         if config.target == TargetIndex::Catalog {
             exists(index.as_ref(), &target, &backend.stores()).await?;
         }
@@ -67,7 +67,7 @@ pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
     })
 }
 
-async fn get(global: &Global, index: &dyn Index, target: &Target, id: &str) -> Ended {
+async fn get(global: &Global, index: &dyn Index, target: &WriteTarget, id: &str) -> Ended {
     let id = DocumentId::new(id).map_err(Failure::usage)?;
     let Some(document) = index.get(target, &id).await.map_err(index_failure)? else {
         let message =
@@ -86,7 +86,7 @@ async fn get(global: &Global, index: &dyn Index, target: &Target, id: &str) -> E
 async fn list(
     global: &Global,
     index: &dyn Index,
-    target: &Target,
+    target: &WriteTarget,
     after: Option<String>,
     limit: usize,
 ) -> Ended {
@@ -100,7 +100,7 @@ async fn list(
 }
 
 /// Refuses an index that nothing was ever written to: an empty answer would hide a mistyped name.
-async fn exists(index: &dyn Index, target: &Target, stores: &Stores) -> Result<(), Failure> {
+async fn exists(index: &dyn Index, target: &WriteTarget, stores: &Stores) -> Result<(), Failure> {
     if !index.list(target, None, 1).await.map_err(index_failure)?.is_empty() {
         return Ok(());
     }
@@ -119,7 +119,7 @@ pub(super) async fn newest(config: &Config, stores: &Stores) -> Result<Option<Jo
 }
 
 /// Shop and index: as given, else those of the newest job.
-pub(super) fn target(config: &Config, newest: Option<Job>) -> Result<Target, Failure> {
+pub(super) fn target(config: &Config, newest: Option<Job>) -> Result<WriteTarget, Failure> {
     let (shop_id, index_name) = match (&config.shop, &config.index, newest) {
         (Some(shop), Some(index), _) => (shop.clone(), index.clone()),
         (_, index, Some(job)) => (job.shop_id, index.clone().unwrap_or(job.index_name)),
@@ -129,7 +129,7 @@ pub(super) fn target(config: &Config, newest: Option<Job>) -> Result<Target, Fai
                 .help("name shop and index with --shop and --index"));
         }
     };
-    Ok(Target { shop_id, index_name, job_id: String::new(), job_created_at: jiff::Timestamp::UNIX_EPOCH })
+    Ok(WriteTarget { shop_id, index_name, job_id: String::new(), job_created_at: jiff::Timestamp::UNIX_EPOCH })
 }
 
 pub(super) fn index_failure(error: IndexError) -> Failure {

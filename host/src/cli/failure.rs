@@ -7,9 +7,9 @@ use std::{error::Error, process::ExitCode};
 /// What the exit code tells a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The job ended COMPLETED, or the command did what it says.
+    /// The job ended as COMPLETED, or the command succeeded.
     Completed = 0,
-    /// Something broke; state is kept and the same command resumes.
+    /// Runtime error; state is kept and the same command resumes.
     Broke = 1,
     /// Wrong usage or configuration; nothing was written.
     Usage = 2,

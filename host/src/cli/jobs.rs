@@ -16,7 +16,7 @@ use host_core::{
     text::count,
 };
 use host_pipeline::worker::{self, Cancelled};
-use std::{fmt::Write, path::Path, time::Duration};
+use std::{fmt::Write, time::Duration};
 
 /// Commands about jobs.
 #[derive(Debug, Subcommand)]
@@ -37,7 +37,7 @@ pub(super) enum JobsCommand {
         /// Id of the job, or its beginning; the newest job if left out
         id: Option<String>,
     },
-    /// Give a job up: what is not written yet is counted as failed
+    /// Cancel a job: what is not written yet is counted as failed
     Cancel {
         /// Id of the job, or its beginning
         id: String,
@@ -56,7 +56,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> End
     let config = config(global)?;
     runtime()?.block_on(async {
         let backend = Backend::open(&config, false).await?;
-        let (stores, chunks) = (backend.stores(), backend.objects(&config));
+        let (stores, chunks) = (backend.stores(), backend.storage().location());
         match command {
             JobsCommand::List { limit } => {
                 list(global, &stores, config.shop.as_deref(), limit, &chunks).await
@@ -85,7 +85,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> End
 }
 
 /// Prints a job.
-pub(super) fn show(global: &Global, job: &JobSnapshot, chunks: &Path) -> Result<(), Failure> {
+pub(super) fn show(global: &Global, job: &JobSnapshot, chunks: &str) -> Result<(), Failure> {
     let view = JobView::new(job, chunks, env().now());
     match global.output {
         OutputFormat::Text => print(&view.text()),
@@ -93,7 +93,7 @@ pub(super) fn show(global: &Global, job: &JobSnapshot, chunks: &Path) -> Result<
     }
 }
 
-async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize, chunks: &Path) -> Ended {
+async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize, chunks: &str) -> Ended {
     let jobs = stores.jobs.list(shop, limit).await.map_err(store_failure)?;
     if global.output == OutputFormat::Json {
         print_json(&jobs.iter().map(|job| JobView::new(job, chunks, env().now())).collect::<Vec<_>>())?;
@@ -112,7 +112,7 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
             job.id.as_str(),
             status.as_str(),
             job.shop_id,
-            job.target_kind(),
+            job.target.kind(),
             job.created_at,
             items,
             count(counts.processed),
@@ -125,28 +125,28 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
     Ok(Exit::Completed)
 }
 
-async fn cancel(global: &Global, backend: &Backend, job: &JobSnapshot, chunks: &Path) -> Ended {
+async fn cancel(global: &Global, backend: &Backend, job: &JobSnapshot, chunks: &str) -> Ended {
     let (id, stores) = (&job.job.id, backend.stores());
     if job.seal.is_none()
         && !job.status.has_ended()
-        && backend.is_ingested_into(&job.job).await.map_err(store_failure)?
+        && backend.storage().has_active_ingest(&job.job).await.map_err(store_failure)?
     {
         return Err(Failure::usage(format!(
             "an export is being read into this data directory, perhaps for job {id}"
         ))
         .help("interrupt that `host run` first, or wait for its end"));
     }
-    // What a dead process held is free then.
-    backend.join().await.map_err(store_failure)?;
+    // Releases what a dead process held.
+    backend.storage().register().await.map_err(store_failure)?;
     match worker::cancel(&stores, id).await.map_err(store_failure)? {
-        Cancelled::TooLate => {
+        Cancelled::AlreadyEnded => {
             return Err(Failure::usage(format!("job {id} has ended already: {}", job.status.as_str())));
         }
-        Cancelled::Given { held: 0 } => {}
-        Cancelled::Given { held } => {
+        Cancelled::Done { in_progress: 0 } => {}
+        Cancelled::Done { in_progress } => {
             eprintln!(
-                "warning: {} chunks are being written at this moment; their workers end them",
-                count(held.into())
+                "warning: {} chunks are being written at this moment; their workers finish them",
+                count(in_progress.into())
             );
         }
     }
@@ -158,7 +158,7 @@ async fn watch(
     global: &Global,
     backend: &Backend,
     mut job: JobSnapshot,
-    chunks: &Path,
+    chunks: &str,
     screen: &Screen,
 ) -> Ended {
     let (env, stores) = (env(), backend.stores());
@@ -168,7 +168,7 @@ async fn watch(
         line.show(&indexing(&job));
         env.sleep(TICK).await;
         let now = get(&stores, &job.job.id).await?;
-        let moves = now != job || backend.is_worked_on();
+        let moves = now != job || backend.storage().has_active_worker();
         unattended = if moves { Duration::ZERO } else { unattended + TICK };
         job = now;
     }
@@ -198,10 +198,10 @@ async fn standstill(backend: &Backend, job: &JobSnapshot) -> Result<(), Failure>
             "warning: job {first} of the same shop has not ended and comes first: `host jobs show {first}` tells more"
         );
     }
-    if !backend.is_worked_on() {
+    if !backend.storage().has_active_worker() {
         let goes_on = match first.seal {
             Some(_) => {
-                let target = first.job.target_kind();
+                let target = first.job.target.kind();
                 format!("`host run --shop {shop_id} --target {target}` goes on with what is queued")
             }
             None => "the command that began it goes on with it".to_owned(),

@@ -1,9 +1,8 @@
 //! `host lambda`: the indexing half as an AWS Lambda function behind an SQS event source.
 
 use super::{
-    Ended, Global,
-    backend::Backend,
-    context::{Patience, effective, env, plugins, runtime},
+    Ended, Global, backend,
+    context::{effective, env, plugins, runtime},
     failure::{Exit, Failure},
     plugin_source::PluginArgs,
 };
@@ -14,14 +13,15 @@ use crate::{
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use clap::Args;
 use host_core::{clock::SharedEnv, storage::Receipt};
-use host_pipeline::worker::{Budget, Worker};
+use host_net::RetryProfile;
+use host_pipeline::worker::{Deadlines, Worker};
 use host_storage_aws::Aws;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// Before the deadline, everything is given back: what takes the runtime's own last seconds.
-const LAST_SECONDS: Duration = Duration::from_secs(5);
+/// Margin before the deadline, at which unfinished chunks are requeued and the answer is sent.
+const RESPONSE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Arguments of `host lambda`.
 #[derive(Debug, Args)]
@@ -50,22 +50,17 @@ pub(super) fn run(global: &Global, args: &LambdaArgs) -> Ended {
     let config: Config = effective(global, &overrides)?.config;
     let plugins = plugins(&config)?;
     runtime()?.block_on(async {
-        let backend = Backend::open(&config, false).await?;
-        let index = backend.index(&config, Patience::OfWorker)?;
-        let Backend::Aws(aws) = &backend else {
-            return Err(Failure::usage("a function works on the stores in AWS alone"));
-        };
-        let (validate, version) = (plugins.validate(), plugins.version());
-        let settings = backend.worker_settings(&config);
-        let worker = Worker::new(backend.stores(), index, validate, version, env(), settings);
+        let aws = backend::aws(&config).await;
+        let index = backend::Backend::open(&config, false).await?.index(&config, RetryProfile::Background)?;
+        let worker = backend::worker(&aws, &config, index, &plugins);
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
         // A long invocation measures more than the collector keeps until its end.
         tokio::spawn(exporter.clone().run(env()));
         let function = Function {
             worker: Arc::new(worker),
-            aws: aws.clone(),
+            aws,
             exporter,
-            reserve: Duration::from_secs(config.aws.lambda_reserve_seconds.into()),
+            reserve: config.aws.lambda_reserve(),
             env: env(),
         };
         let handle = |event: LambdaEvent<SqsEvent>| function.handle(event);
@@ -83,17 +78,17 @@ impl Function {
         let mut failed = Vec::new();
         for record in event.payload.records {
             let id = record.message_id.clone().unwrap_or_default();
-            match self.aws.adopt(&record, self.worker.lease()).await {
+            match self.aws.from_lambda_event(&record, self.worker.lease()).await {
                 Ok(Some(delivery)) => {
                     ids.insert(delivery.receipt.clone(), id);
                     deliveries.push(delivery);
                 }
-                // It could not be read and is among the dead letters.
+                // It was malformed and is among the dead letters.
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(
                         cause = host_core::error::chain(&error),
-                        "a message could not be taken over"
+                        "could not read a message's delivery"
                     );
                     failed.push(id);
                 }
@@ -103,10 +98,12 @@ impl Function {
             let margin = jiff::SignedDuration::try_from(margin).unwrap_or(jiff::SignedDuration::MAX);
             deadline.saturating_sub(margin).unwrap_or(Timestamp::MIN)
         };
-        let budget =
-            Budget { begin_until: before(self.reserve.max(LAST_SECONDS)), work_until: before(LAST_SECONDS) };
+        let deadlines = Deadlines {
+            begin_until: before(self.reserve.max(RESPONSE_MARGIN)),
+            work_until: before(RESPONSE_MARGIN),
+        };
         let received = deliveries.len();
-        let done = self.worker.run_batch(deliveries, budget).await;
+        let done = self.worker.run_batch(deliveries, deadlines).await;
         failed.extend(ids.into_iter().filter(|(receipt, _)| !done.contains(receipt)).map(|(_, id)| id));
         tracing::info!(received, left = failed.len(), left_ms = self.left(deadline), "a batch was handled");
         self.exporter.flush();

@@ -1,6 +1,5 @@
 //! The commands, one file each.
 
-#[cfg(feature = "aws")]
 mod aws;
 mod backend;
 mod catalog;
@@ -11,7 +10,6 @@ mod dlq;
 mod documents;
 mod failure;
 mod jobs;
-#[cfg(feature = "aws")]
 mod lambda;
 mod output;
 mod plugin;
@@ -30,7 +28,7 @@ use crate::{
         progress::Screen,
     },
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use failure::Failure;
 use host_plugin_host::Wasi;
 use output::OutputFormat;
@@ -106,7 +104,6 @@ enum Command {
     /// Write what is published for all shops, until Ctrl-C
     Work(work::WorkArgs),
     /// Write what is published, as an AWS Lambda function behind SQS
-    #[cfg(feature = "aws")]
     Lambda(lambda::LambdaArgs),
     /// Look at jobs
     #[command(subcommand)]
@@ -121,7 +118,6 @@ enum Command {
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
     /// What the stores in AWS need
-    #[cfg(feature = "aws")]
     #[command(subcommand)]
     Aws(aws::AwsCommand),
     /// Look after the relational catalog
@@ -137,6 +133,11 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+/// The tree of commands, from which `docs/reference/cli.md` is made.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the program.
 pub fn main() -> Exit {
     let Cli { global, command } = match Cli::try_parse() {
@@ -150,16 +151,14 @@ pub fn main() -> Exit {
     let screen = Screen::new(global.quiet);
     log::start(global.log_format, &screen, matches!(&command, Command::Plugin(plugin) if plugin.shows_log()));
     let result = match command {
-        Command::Run(args) => run::run(&global, *args, run::Halves::Both, &screen),
-        Command::Ingest(args) => run::run(&global, (*args).into(), run::Halves::Ingest, &screen),
+        Command::Run(args) => run::run(&global, *args, run::Stages::IngestAndWork, &screen),
+        Command::Ingest(args) => run::run(&global, (*args).into(), run::Stages::Ingest, &screen),
         Command::Work(args) => work::run(&global, args),
         Command::Jobs(command) => jobs::run(&global, command, &screen),
         Command::Dlq(command) => dlq::run(&global, command),
         Command::Settings(command) => settings::run(&global, command),
         Command::Documents(command) => documents::run(&global, command),
-        #[cfg(feature = "aws")]
         Command::Lambda(args) => lambda::run(&global, &args),
-        #[cfg(feature = "aws")]
         Command::Aws(command) => aws::run(&global, &command),
         Command::Catalog(command) => catalog::run(&global, command),
         Command::Plugin(command) => plugin::run(&global, command, &screen),

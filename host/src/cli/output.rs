@@ -8,7 +8,7 @@ use host_core::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::{fmt::Write, path::Path, time::Duration};
+use std::{fmt::Write, time::Duration};
 
 /// How results are printed on stdout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -62,7 +62,7 @@ struct SamplesView<'a> {
 
 impl<'a> JobView<'a> {
     /// A view of a job at `now`, whose objects lie in `chunks`.
-    pub(super) fn new(job: &'a JobSnapshot, chunks: &Path, now: Timestamp) -> Self {
+    pub(super) fn new(job: &'a JobSnapshot, chunks: &str, now: Timestamp) -> Self {
         let samples = |class| job.samples.iter().filter(|entry| entry.class == class).collect();
         let folder = job.job.folder();
         Self {
@@ -70,7 +70,7 @@ impl<'a> JobView<'a> {
             shop_id: &job.job.shop_id,
             platform: &job.job.platform,
             index_name: &job.job.index_name,
-            target: job.job.target_kind(),
+            target: job.job.target.kind(),
             operation: job.job.operation.as_str(),
             status: job.status,
             sealed: job.seal.is_some(),
@@ -80,7 +80,7 @@ impl<'a> JobView<'a> {
             completed_chunks: job.completed_chunks,
             source: job.seal.as_ref().map(|seal| &seal.source),
             quarantine: job.seal.as_ref().map(|seal| &seal.quarantine),
-            report: (!job.samples.is_empty()).then(|| chunks.join(folder).display().to_string()),
+            report: (!job.samples.is_empty()).then(|| format!("{chunks}/{folder}")),
             samples: SamplesView {
                 skipped: samples(Class::Skipped),
                 failed: samples(Class::Failed),

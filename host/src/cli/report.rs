@@ -10,7 +10,7 @@ use host_core::{
     storage::{JobSnapshot, Stores},
 };
 use host_plugin_dev::page::escape;
-use std::{fmt::Write, path::Path};
+use std::fmt::Write;
 
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -68,7 +68,7 @@ pub(super) async fn print_report(
 }
 
 fn head(job: &JobSnapshot) -> String {
-    let summary = JobView::new(job, Path::new(""), job.ended_at.unwrap_or(job.job.created_at)).text();
+    let summary = JobView::new(job, "", job.ended_at.unwrap_or(job.job.created_at)).text();
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Job {id}</title>\
          <meta name=\"viewport\" content=\"width=device-width\"><style>\

@@ -35,7 +35,7 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
         tokio::spawn(exporter.clone().run(env()));
         let backend = Backend::open(&config, true).await?;
-        backend.join().await.map_err(store_failure)?;
+        backend.storage().register().await.map_err(store_failure)?;
         // An environment that is not there has no queues, and would be waited for without a word.
         backend.stores().jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
         let worker = backend.worker(&config, &plugins)?;
@@ -48,7 +48,7 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
         }
         let worked = tokio::select! {
             worked = worker.run_all(only, &cancel) => worked,
-            never = backend.look_after(&config) => match never {},
+            never = backend.storage().run_maintenance() => match never {},
         };
         exporter.flush();
         worked.map_err(|stop| stopped(stop, None))?;

@@ -6,23 +6,22 @@ use std::num::{NonZeroU16, NonZeroUsize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IngestConfig {
-    /// How lines become products: `auto` looks first; `adjacent` trusts that children follow their product and stops at
-    /// the first that does not; `spill` sorts on disk.
+    /// How lines become products.
     pub grouping: GroupingMode,
-    /// Most documents in a chunk.
+    /// Maximum documents in a chunk.
     pub chunk_documents: NonZeroUsize,
-    /// Most bytes in a chunk.
+    /// Maximum bytes in a chunk.
     pub chunk_bytes: usize,
-    /// Chunks of a shop that may be written side by side; a product stays in its lane. Without a number, one in a
-    /// catalog, and `worker.concurrency` where a server is written to.
+    /// Number of lanes: chunks of a shop that are written in parallel. A product stays in its lane. By default 1 for a catalog and
+    /// `worker.concurrency` for a search server.
     pub lanes: Option<NonZeroU16>,
-    /// A longer line is refused, in bytes.
+    /// Maximum length of a line in bytes; a longer one is skipped.
     pub max_line_bytes: usize,
-    /// Memory that sorting on disk may use, in bytes.
+    /// Memory for sorting on disk, in bytes.
     pub spill_memory_bytes: usize,
-    /// Bytes of products that a job keeps of those that a plug-in trapped on or refused; `host plugin replay` feeds them again.
+    /// Maximum bytes of products that a job keeps because a plug-in trapped on or refused them; `host plugin replay` feeds them again.
     pub quarantine_bytes: u64,
-    /// Whether an export is the whole shop: products that it does not have are archived at the end.
+    /// Whether the export is the whole shop, so that products that it does not have are archived at the end.
     pub full: bool,
 }
 
@@ -30,10 +29,10 @@ pub struct IngestConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum GroupingMode {
-    /// Look first, then choose.
+    /// Scan the export first, then choose.
     #[default]
     Auto,
-    /// Children follow their product; stop at the first that does not.
+    /// Children follow their product; stop at the first line that does not.
     Adjacent,
     /// Sort on disk.
     Spill,
@@ -50,7 +49,7 @@ impl Default for IngestConfig {
     fn default() -> Self {
         Self {
             grouping: GroupingMode::Auto,
-            // The seed's chunk.
+            // The size that other readers of the queue expect.
             chunk_documents: const { NonZeroUsize::new(1000).expect("is not 0") },
             // A chunk is read, checked and parsed as a whole.
             chunk_bytes: 8 << 20,

@@ -2,25 +2,22 @@
 //!
 //! A variable names its key in capitals, with `__` between section and key: `HOST_SHOP`, `HOST_INGEST__LANES`.
 
-mod aws;
-mod catalog;
 mod explain;
 mod ingest;
 mod load;
-mod marqo;
 mod plugin;
 mod telemetry;
 mod worker;
 
-pub use aws::AwsConfig;
-pub use catalog::{CatalogConfig, EmbeddingsConfig};
 pub use ingest::{GroupingMode, IngestConfig};
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
-pub use marqo::MarqoConfig;
 pub use plugin::PluginConfig;
 pub use telemetry::TelemetryConfig;
 pub use worker::WorkerConfig;
 
+use host_index_catalog::CatalogConfig;
+use host_index_marqo::MarqoConfig;
+use host_storage_aws::AwsConfig;
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU16, path::PathBuf};
 
@@ -28,17 +25,17 @@ use std::{num::NonZeroU16, path::PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Folder of the embedded stores: queue, jobs, catalog and chunks.
+    /// Folder of the embedded storage: queue, jobs, catalog and chunks.
     pub data_dir: PathBuf,
-    /// Where queue, jobs, chunks and settings of indexes are.
+    /// Storage of queue, jobs, chunks and settings of indexes.
     pub store: StoreKind,
-    /// The shop whose products are indexed: `example.myshopify.com`.
+    /// The shop whose products are indexed, such as `example.myshopify.com`.
     pub shop: Option<String>,
-    /// Name of the index; without one, the platform and the shop make it: `shopify-example-myshopify-com`.
+    /// Name of the index; by default made of platform and shop, such as `shopify-example-myshopify-com`.
     pub index: Option<String>,
-    /// The index that documents are written to.
+    /// Kind of index that documents are written to.
     pub target: TargetIndex,
-    /// Where the stores in AWS are.
+    /// Storage on AWS.
     pub aws: AwsConfig,
     /// How an export becomes chunks.
     pub ingest: IngestConfig,
@@ -46,7 +43,7 @@ pub struct Config {
     pub worker: WorkerConfig,
     /// How the catalog is written.
     pub catalog: CatalogConfig,
-    /// How the host talks to a Marqo server.
+    /// Requests to a Marqo server.
     pub marqo: MarqoConfig,
     /// How plug-ins run, and what they are told.
     pub plugin: PluginConfig,
@@ -54,7 +51,7 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
 }
 
-/// The kinds of stores.
+/// The kinds of storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum StoreKind {
@@ -69,10 +66,10 @@ pub enum StoreKind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetIndex {
-    /// The relational catalog in the data directory.
+    /// The relational catalog, in the data directory or in PostgreSQL.
     #[default]
     Catalog,
-    /// A Marqo server, reached as `host settings` says.
+    /// A Marqo server; `host settings` keeps its endpoint.
     Marqo,
 }
 
@@ -85,15 +82,15 @@ impl TargetIndex {
     /// The name as in settings.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Catalog => "catalog",
-            Self::Marqo => "marqo",
+            Self::Catalog => host_index_catalog::KIND,
+            Self::Marqo => host_index_marqo::KIND,
         }
     }
 }
 
 impl Config {
-    /// Lanes of a run. In a catalog one, the seed's order: all write to one database. A server takes requests side by
-    /// side, and has nothing to do while the chunk of a single lane comes to its end and the next one is read.
+    /// Lanes of a run. One for a catalog, since all lanes would write to one database. A search server takes requests in parallel,
+    /// and would be idle while the chunk of a single lane ends and the next one is read.
     pub fn lanes(&self) -> NonZeroU16 {
         self.ingest.lanes.unwrap_or_else(|| match self.target {
             TargetIndex::Catalog => NonZeroU16::MIN,

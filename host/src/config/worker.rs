@@ -10,14 +10,14 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerConfig {
-    /// Chunks handled at once, each of another lane.
+    /// Chunks handled in parallel, each of another lane.
     pub concurrency: NonZeroUsize,
-    /// For how long a chunk stays with a worker that gives no sign of life, in seconds.
+    /// Lease of a chunk in seconds; another worker may take over once it expires.
     pub lease_seconds: NonZeroU64,
-    /// How long chunks under way may go on after Ctrl-C or SIGTERM, in seconds; what is not done then is given back.
+    /// Shutdown timeout in seconds: how long chunks in progress may take after Ctrl-C or SIGTERM; what is not done then is
+    /// requeued.
     pub grace_seconds: u64,
-    /// What a document does whose version equals the stored one while its content differs: `conflict`, or `write` after
-    /// a change of plug-in or configuration.
+    /// What happens to a document whose version equals the stored one while its content differs.
     pub same_version: SameVersion,
 }
 
@@ -39,8 +39,8 @@ impl WorkerConfig {
         WorkerSettings {
             concurrency: self.concurrency.get(),
             lease: Duration::from_secs(self.lease_seconds.get()),
-            idle: Duration::from_millis(20),
-            grace: Duration::from_secs(self.grace_seconds),
+            poll_interval: Duration::from_millis(20),
+            shutdown_timeout: Duration::from_secs(self.grace_seconds),
         }
     }
 }

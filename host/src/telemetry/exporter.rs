@@ -1,4 +1,4 @@
-//! Brings metrics to where somebody looks at them: a Prometheus file or address, or CloudWatch through log lines.
+//! Exports metrics: to a Prometheus file or HTTP endpoint, or to CloudWatch as log lines in the embedded metric format.
 
 use crate::config::TelemetryConfig;
 use host_core::{clock::SharedEnv, metrics as names};
@@ -10,43 +10,46 @@ use std::{
     time::Duration,
 };
 
-/// Between two writes of the file.
-const FILE_EVERY: Duration = Duration::from_secs(10);
-/// Between two sets of log lines: the collector keeps a hundred values of a histogram in between.
-const EMF_EVERY: Duration = Duration::from_secs(1);
+/// Interval between two writes of the Prometheus file.
+const FILE_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval between two sets of CloudWatch log lines: the collector keeps at most 100 values of a histogram until then.
+const EMF_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Upper bounds of durations in seconds: from a quick read to a batch of pictures that a server has to download.
-const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
-/// Upper bounds of numbers of documents; 128 is Marqo's limit.
-const DOCUMENTS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+/// Histogram buckets of durations, in seconds: from a quick read to a batch whose pictures the server downloads.
+const SECONDS_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+/// Histogram buckets of batch sizes, in documents; 128 is Marqo's limit.
+const DOCUMENTS_BUCKETS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 
-/// The metrics of this process cannot be exported as wanted.
+/// Why metrics cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExporterError {
-    /// Two ways that exclude each other.
+    /// Both targets are configured.
     #[error(
-        "metrics go to Prometheus or to CloudWatch, not to both: set `telemetry.emf`, or `telemetry.prometheus_file` and \
+        "metrics go either to Prometheus or to CloudWatch: unset `telemetry.emf`, or both `telemetry.prometheus_file` and \
          `telemetry.prometheus_listen`"
     )]
     Both,
-    /// The listener or the recorder did not start.
-    #[error("metrics cannot be exported: {0}")]
+    /// The HTTP listener or the recorder cannot be started.
+    #[error("cannot export metrics: {0}")]
     Start(String),
 }
 
-/// Writes what has been measured.
+/// Writes the metrics of this process to the configured target.
 #[derive(Clone)]
 pub struct Exporter(Sink);
 
 #[derive(Clone)]
 enum Sink {
     None,
-    /// Served, if an address was named, by a task of its own.
+    /// Also served over HTTP, by a task of its own, if an address is configured.
     Prometheus(PrometheusHandle, Option<PathBuf>),
     Emf(&'static Collector),
 }
 
-/// Begins to collect metrics, if they go anywhere. Called once, inside of the runtime.
+/// Starts to collect metrics if a target is configured. To be called once, inside the tokio runtime.
+///
+/// # Errors
+/// Both targets are configured, or the HTTP listener cannot be started.
 pub fn start(config: &TelemetryConfig) -> Result<Exporter, ExporterError> {
     let to_prometheus = config.prometheus_file.is_some() || config.prometheus_listen.is_some();
     let exporter = match (to_prometheus, config.emf) {
@@ -67,9 +70,9 @@ pub fn start(config: &TelemetryConfig) -> Result<Exporter, ExporterError> {
 fn prometheus(config: &TelemetryConfig) -> Result<Exporter, ExporterError> {
     let failed = |error: &dyn std::fmt::Display| ExporterError::Start(error.to_string());
     let mut builder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
         .and_then(|builder| {
-            builder.set_buckets_for_metric(Matcher::Suffix("_documents".to_owned()), &DOCUMENTS)
+            builder.set_buckets_for_metric(Matcher::Suffix("_documents".to_owned()), &DOCUMENTS_BUCKETS)
         })
         .map_err(|error| failed(&error))?;
     let recorder = match config.prometheus_listen {
@@ -79,7 +82,7 @@ fn prometheus(config: &TelemetryConfig) -> Result<Exporter, ExporterError> {
             let (recorder, serve) = builder.build().map_err(|error| failed(&error))?;
             tokio::spawn(async move {
                 if let Err(error) = serve.await {
-                    tracing::error!(?error, "metrics are no longer served");
+                    tracing::error!(?error, "the metrics endpoint stopped");
                 }
             });
             recorder
@@ -91,20 +94,20 @@ fn prometheus(config: &TelemetryConfig) -> Result<Exporter, ExporterError> {
 }
 
 impl Exporter {
-    /// Writes again and again, for as long as it is polled.
+    /// Writes metrics periodically and never returns, unless no target is configured.
     pub async fn run(self, env: SharedEnv) {
-        let every = match self.0 {
+        let interval = match self.0 {
             Sink::None => return,
-            Sink::Prometheus(..) => FILE_EVERY,
-            Sink::Emf(_) => EMF_EVERY,
+            Sink::Prometheus(..) => FILE_INTERVAL,
+            Sink::Emf(_) => EMF_INTERVAL,
         };
         loop {
-            env.sleep(every).await;
+            env.sleep(interval).await;
             self.flush();
         }
     }
 
-    /// Writes what has been measured up to now. A failure is told and costs nothing but the metrics.
+    /// Writes the current metrics. A failure is logged and ignored.
     pub fn flush(&self) {
         let written = match &self.0 {
             Sink::None | Sink::Prometheus(_, None) => Ok(()),
@@ -113,28 +116,28 @@ impl Exporter {
                 replace(file, &handle.render())
             }
             Sink::Emf(collector) => {
-                // At once: CloudWatch takes nothing from a line that another thread's log has come between.
+                // One write under the lock: CloudWatch ignores a line that another log line has split.
                 let mut lines = Vec::new();
                 collector.flush(&mut lines).and_then(|()| io::stderr().lock().write_all(&lines))
             }
         };
         if let Err(error) = written {
-            tracing::warn!(%error, "metrics could not be written");
+            tracing::warn!(%error, "cannot write metrics");
         }
     }
 }
 
-/// Replaces a file, so that a reader sees the old text or the new one.
+/// Replaces a file atomically.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
-    let mut unfinished = tempfile::NamedTempFile::new_in(folder).map_err(named)?;
-    unfinished.write_all(text.as_bytes())?;
-    // Others collect it: the mode of any file that is made here, not of a temporary one.
+    let with_path = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+    let mut temp = tempfile::NamedTempFile::new_in(folder).map_err(with_path)?;
+    temp.write_all(text.as_bytes())?;
+    // Temporary files are private; the collector of the metrics runs as another user.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        unfinished.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        temp.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
     }
-    unfinished.persist(file).map(drop).map_err(|error| error.error)
+    temp.persist(file).map(drop).map_err(|error| error.error)
 }

@@ -1,38 +1,42 @@
-//! Structured logs.
+//! Sets up structured logs on stderr.
 
 use super::progress::Screen;
 use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-/// How a log line looks.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line
     Json,
 }
 
-/// Sends logs to stderr, past any progress bar. `HOST_LOG` filters them (`debug`, `host::worker=trace`); the default is
-/// `warn`, and everything that plug-ins write if `of_plugins`. Called once.
-pub fn start(format: LogFormat, screen: &Screen, of_plugins: bool) {
+/// Sends logs to stderr, above the progress bars. `HOST_LOG` filters them (`debug`, `host::worker=trace`); the default is
+/// `warn`, with `plugin_logs` also everything that plug-ins log. To be called once.
+pub fn start(format: LogFormat, screen: &Screen, plugin_logs: bool) {
     let filter =
         EnvFilter::builder().with_default_directive(tracing::level_filters::LevelFilter::WARN.into());
-    let said = std::env::var("HOST_LOG").unwrap_or_default();
-    let filter = filter.parse_lossy(if said.is_empty() && of_plugins { "warn,plugin=debug" } else { &said });
+    let directives = std::env::var("HOST_LOG").unwrap_or_default();
+    let filter = filter.parse_lossy(if directives.is_empty() && plugin_logs {
+        "warn,plugin=debug"
+    } else {
+        &directives
+    });
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone());
     match format {
         LogFormat::Text => {
-            let colours =
+            let ansi =
                 io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-            subscriber.with_ansi(colours).with_target(false).init();
+            subscriber.with_ansi(ansi).with_target(false).init();
         }
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
 }
 
-/// Writes one log line above the progress bars.
+/// Writer of one log line, above the progress bars.
 #[derive(Debug)]
 pub struct LogLine<'a>(&'a Screen);
 

@@ -1,4 +1,4 @@
-//! What the program says while it works: logs and progress on stderr, metrics where the settings send them.
+//! Telemetry: logs and progress on stderr, metrics to Prometheus or CloudWatch.
 
 pub mod exporter;
 pub mod log;

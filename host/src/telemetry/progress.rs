@@ -1,4 +1,4 @@
-//! Progress of long work: bars on a terminal, a plain line now and then elsewhere.
+//! Shows progress on stderr: bars on a terminal, a plain line every few seconds elsewhere.
 
 use host_core::text::short;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two plain lines.
-const PLAIN_EVERY: Duration = Duration::from_secs(5);
+/// Interval between two plain lines.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Where progress and logs appear; clones share it.
+/// Where progress and logs are shown; clones share one screen.
 #[derive(Clone, Debug)]
 pub struct Screen {
     bars: MultiProgress,
@@ -26,7 +26,7 @@ enum Mode {
 }
 
 impl Screen {
-    /// The screen on stderr; a quiet one shows no progress.
+    /// The screen on stderr; `quiet` hides all progress.
     pub fn new(quiet: bool) -> Self {
         let mode = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Mode::Quiet,
@@ -38,44 +38,44 @@ impl Screen {
         Self { bars: MultiProgress::with_draw_target(target), mode }
     }
 
-    /// Runs `write` while no bar is on the screen.
+    /// Runs `write` while all bars are hidden.
     pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         self.bars.suspend(write)
     }
 
-    /// Adds one line of progress, named `title`.
+    /// Adds a line of progress with a title.
     pub fn line(&self, title: &'static str) -> Line {
         let style = ProgressStyle::with_template("{prefix:>10} {bar:24.cyan/dim} {msg}")
             .expect("the template is a literal")
             .progress_chars("━╸─");
         let bar = self.bars.add(ProgressBar::new(0).with_style(style).with_prefix(title));
-        Line { bar, mode: self.mode, title, started: Instant::now(), said: Instant::now() }
+        Line { bar, mode: self.mode, title, started: Instant::now(), last_shown: Instant::now() }
     }
 }
 
-/// One line of progress.
+/// A line of progress.
 #[derive(Debug)]
 pub struct Line {
     bar: ProgressBar,
     mode: Mode,
     title: &'static str,
     started: Instant,
-    said: Instant,
+    last_shown: Instant,
 }
 
-/// What a line shows.
+/// Progress at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// How much is done.
+    /// Units done.
     pub done: u64,
-    /// How much there is, when it is known.
+    /// Units in total, if known.
     pub total: Option<u64>,
-    /// The figures, in words.
+    /// The text behind the bar.
     pub text: String,
 }
 
 impl Line {
-    /// Shows the state. Off a terminal it appears every few seconds.
+    /// Shows the state; without a terminal at most every few seconds.
     pub fn show(&mut self, state: &State) {
         match self.mode {
             Mode::Quiet => {}
@@ -84,15 +84,15 @@ impl Line {
                 self.bar.set_position(state.done);
                 self.bar.set_message(self.text(state));
             }
-            Mode::Plain if self.said.elapsed() >= PLAIN_EVERY => {
-                self.said = Instant::now();
+            Mode::Plain if self.last_shown.elapsed() >= PLAIN_INTERVAL => {
+                self.last_shown = Instant::now();
                 eprintln!("{}: {}", self.title, self.text(state));
             }
             Mode::Plain => {}
         }
     }
 
-    /// Takes the line off the screen.
+    /// Removes the line from the screen.
     pub fn finish(self) {
         self.bar.finish_and_clear();
     }
@@ -106,7 +106,7 @@ impl Line {
     }
 }
 
-/// By the rate so far; nothing in the first second, when it would be a guess.
+/// Estimates the time left from the average rate; `None` in the first second, when the rate is unreliable.
 fn time_left(elapsed: Duration, state: &State) -> Option<Duration> {
     let (done, total) = (state.done, state.total?);
     if done == 0 || done >= total || elapsed < Duration::from_secs(1) {

@@ -2,7 +2,7 @@
 
 use crate::make::{Backend, id, removals, write};
 use host_core::{
-    index::{Archiving, Index, Outcome, Over, Refusal, Removal, Stored, Target, Write},
+    index::{ArchiveLimit, Index, Outcome, Precondition, TooManyMissing, Removal, StoredVersion, WriteTarget, Write},
     model::{Counts, DocumentId, JobStatus, Secret},
     storage::JobSnapshot,
 };
@@ -12,21 +12,21 @@ use marqo_stand_in::embeddings::{Endpoint, Fate};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const USUAL: Archiving = Archiving { largest_share: 30, force: false };
-const FORCED: Archiving = Archiving { largest_share: 30, force: true };
+const USUAL: ArchiveLimit = ArchiveLimit { max_percent: 30, force: false };
+const FORCED: ArchiveLimit = ArchiveLimit { max_percent: 30, force: true };
 
 fn catalog(backend: &Backend) -> &Catalog {
     backend.catalog.as_ref().unwrap()
 }
 
-async fn put(catalog: &Catalog, target: &Target, writes: &[Write]) {
+async fn put(catalog: &Catalog, target: &WriteTarget, writes: &[Write]) {
     assert_eq!(catalog.write(target, writes).await.unwrap(), vec![Outcome::Done; writes.len()]);
 }
 
 /// The target of a job that began so many seconds later.
-fn later(target: &Target, seconds: i64) -> Target {
+fn later(target: &WriteTarget, seconds: i64) -> WriteTarget {
     let job_created_at = target.job_created_at + SignedDuration::from_secs(seconds);
-    Target { job_id: format!("later-{seconds}"), job_created_at, ..target.clone() }
+    WriteTarget { job_id: format!("later-{seconds}"), job_created_at, ..target.clone() }
 }
 
 fn numbered(count: usize) -> Vec<Write> {
@@ -37,7 +37,7 @@ fn ids(writes: &[Write]) -> Vec<DocumentId> {
     writes.iter().map(|write| write.document.id.clone()).collect()
 }
 
-async fn status(catalog: &Catalog, target: &Target) -> (u64, u64) {
+async fn status(catalog: &Catalog, target: &WriteTarget) -> (u64, u64) {
     let Summary { active, archived, .. } = catalog.summary(target).await.unwrap();
     (active, archived)
 }
@@ -58,52 +58,52 @@ pub(crate) async fn a_product_of_any_size_is_written_as_a_whole(backend: &Backen
     assert_eq!(catalog.summary(&target).await.unwrap().skus, 2_048);
 }
 
-pub(crate) async fn what_was_overtaken_is_refused(backend: &Backend) {
+pub(crate) async fn a_write_whose_precondition_does_not_hold_is_a_conflict(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
     let version = |at: &str| write("1", json!({"title": at, "updated_at": at}));
-    let over = |write: &Write| {
+    let matches = |write: &Write| {
         let (version, content_hash) = (write.version.clone(), Some(write.content_hash.clone()));
-        Over::Stored(Stored { version, content_hash, job_id: None })
+        Precondition::Matches(StoredVersion { version, content_hash, job_id: None })
     };
     let (one, two, three) = (version("2026-01-01"), version("2026-01-02"), version("2026-01-03"));
-    let first = Write { over: Over::Nothing, ..one.clone() };
+    let first = Write { precondition: Precondition::Absent, ..one.clone() };
     put(catalog, &target, std::slice::from_ref(&first)).await;
     for (write, outcome) in [
-        (Write { over: Over::Nothing, ..two.clone() }, Outcome::Overtaken),
-        (Write { over: over(&two), ..three.clone() }, Outcome::Overtaken),
-        (Write { over: over(&one), ..three.clone() }, Outcome::Done),
-        (Write { over: over(&one), ..two.clone() }, Outcome::Overtaken),
+        (Write { precondition: Precondition::Absent, ..two.clone() }, Outcome::Conflict),
+        (Write { precondition: matches(&two), ..three.clone() }, Outcome::Conflict),
+        (Write { precondition: matches(&one), ..three.clone() }, Outcome::Done),
+        (Write { precondition: matches(&one), ..two.clone() }, Outcome::Conflict),
     ] {
         assert_eq!(catalog.write(&target, &[write]).await.unwrap(), [outcome]);
     }
-    let update = Write { over: over(&one), ..version("2026-01-04") };
-    assert_eq!(catalog.update(&target, &[update]).await.unwrap(), [Outcome::Overtaken]);
+    let update = Write { precondition: matches(&one), ..version("2026-01-04") };
+    assert_eq!(catalog.update(&target, &[update]).await.unwrap(), [Outcome::Conflict]);
     assert_eq!(catalog.get(&target, &id("1")).await.unwrap().unwrap()["title"], "2026-01-03");
 }
 
 pub(crate) async fn a_removal_that_was_overtaken_is_refused(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
     let version = |name: &str, at: &str| write(name, json!({"title": at, "updated_at": at}));
-    let over = |write: &Write| {
+    let matches = |write: &Write| {
         let (version, content_hash) = (write.version.clone(), Some(write.content_hash.clone()));
-        Over::Stored(Stored { version, content_hash, job_id: None })
+        Precondition::Matches(StoredVersion { version, content_hash, job_id: None })
     };
-    let removal = |name: &str, over: Over| Removal { id: id(name), over };
+    let removal = |name: &str, precondition: Precondition| Removal { id: id(name), precondition };
     let (old, new) = (version("1", "2026-01-01"), version("1", "2026-01-02"));
     let (seen, unseen) = (version("2", "2026-01-01"), version("3", "2026-01-01"));
     put(catalog, &target, &[new.clone(), seen.clone(), unseen]).await;
     let batch = [
-        removal("1", over(&old)),
-        removal("2", over(&seen)),
-        removal("3", Over::Nothing),
-        removal("4", over(&old)),
-        removal("5", Over::Nothing),
+        removal("1", matches(&old)),
+        removal("2", matches(&seen)),
+        removal("3", Precondition::Absent),
+        removal("4", matches(&old)),
+        removal("5", Precondition::Absent),
     ];
-    let [done, overtaken] = [Outcome::Done, Outcome::Overtaken];
-    let expected = [overtaken.clone(), done.clone(), overtaken, done.clone(), done.clone()];
+    let [done, overtaken] = [Outcome::Done, Outcome::Conflict];
+    let expected = [conflicting.clone(), done.clone(), overtaken, done.clone(), done.clone()];
     assert_eq!(catalog.delete(&target, &batch).await.unwrap(), expected);
     assert_eq!(catalog.list(&target, None, 9).await.unwrap(), [id("1"), id("3")]);
-    let batch = [removal("1", over(&new)), removal("3", Over::Anything)];
+    let batch = [removal("1", matches(&new)), removal("3", Precondition::None)];
     assert_eq!(catalog.delete(&target, &batch).await.unwrap(), [done.clone(), done]);
     assert_eq!(catalog.count(&target).await.unwrap(), 0);
 }
@@ -132,7 +132,7 @@ pub(crate) async fn of_writers_in_different_orders_none_fails(backend: &Backend)
             for n in 0..12 {
                 let writes = round(n, writer);
                 put(&catalog, &target, &writes).await;
-                catalog.touch(&target, &ids(&writes)).await.unwrap();
+                catalog.mark_seen(&target, &ids(&writes)).await.unwrap();
                 let some = &ids(&writes)[writer..writer + 3];
                 catalog.delete(&target, &removals(some)).await.unwrap();
             }
@@ -151,14 +151,14 @@ pub(crate) async fn of_writers_in_different_orders_none_fails(backend: &Backend)
 
 pub(crate) async fn what_a_full_sync_did_not_see_is_archived(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
-    let other = Target { index_name: "other".to_owned(), ..target.clone() };
+    let other = WriteTarget { index_name: "other".to_owned(), ..target.clone() };
     let all = numbered(10);
     put(catalog, &target, &all).await;
     put(catalog, &other, &all).await;
     // It writes one, finds six as they are, and has three no more.
     let full = later(&target, 60);
     put(catalog, &full, &[write("p000", json!({"title": "New mug"}))]).await;
-    catalog.touch(&full, &ids(&all[1..7])).await.unwrap();
+    catalog.mark_seen(&full, &ids(&all[1..7])).await.unwrap();
     assert_eq!(catalog.unseen(&full, "", 2).await.unwrap(), ["p007", "p008"]);
     assert_eq!(catalog.unseen(&full, "p008", 2).await.unwrap(), ["p009"]);
     assert_eq!(status(catalog, &target).await, (10, 0));
@@ -181,10 +181,10 @@ pub(crate) async fn what_a_later_job_has_seen_is_not_archived(backend: &Backend)
     let all = numbered(4);
     put(catalog, &target, &all[..3]).await;
     let (full, part) = (later(&target, 60), later(&target, 61));
-    catalog.touch(&part, &ids(&all[..1])).await.unwrap();
+    catalog.mark_seen(&part, &ids(&all[..1])).await.unwrap();
     put(catalog, &part, &all[3..]).await;
     // The full sync comes late, and does not make older what the later job has seen.
-    catalog.touch(&full, &ids(&all[..2])).await.unwrap();
+    catalog.mark_seen(&full, &ids(&all[..2])).await.unwrap();
     assert_eq!(catalog.unseen(&full, "", 9).await.unwrap(), ["p002"]);
     assert_eq!(catalog.unseen(&part, "", 9).await.unwrap(), ["p001", "p002"]);
 }
@@ -200,7 +200,7 @@ pub(crate) async fn an_archived_product_comes_back(backend: &Backend) {
     assert!(catalog.stored(&back, &ids(&all)).await.unwrap().iter().all(Option::is_some));
     let updated = catalog.update(&back, &[write("p000", json!({"stock": 1}))]).await.unwrap();
     assert!(matches!(&updated[0], Outcome::Refused { code, .. } if code == "document-not-found"));
-    catalog.touch(&back, &ids(&all[..1])).await.unwrap();
+    catalog.mark_seen(&back, &ids(&all[..1])).await.unwrap();
     put(catalog, &back, &all[1..2]).await;
     put(catalog, &back, &[write("p002", json!({"title": "Another mug"}))]).await;
     assert_eq!(status(catalog, &target).await, (3, 1));
@@ -213,11 +213,11 @@ pub(crate) async fn too_many_are_archived_only_by_force(backend: &Backend) {
     let all = numbered(10);
     put(catalog, &target, &all).await;
     let full = later(&target, 60);
-    catalog.touch(&full, &ids(&all[..6])).await.unwrap();
+    catalog.mark_seen(&full, &ids(&all[..6])).await.unwrap();
     let refused = catalog.archive(&full, USUAL).await.unwrap();
-    assert_eq!(refused, Err(Refusal { missing: 4, active: 10, largest_share: 30 }));
+    assert_eq!(refused, Err(TooManyMissing { missing: 4, active: 10, max_percent: 30 }));
     assert_eq!(status(catalog, &target).await, (10, 0));
-    catalog.touch(&full, &ids(&all[..7])).await.unwrap();
+    catalog.mark_seen(&full, &ids(&all[..7])).await.unwrap();
     assert_eq!(catalog.archive(&full, USUAL).await.unwrap(), Ok(Archived { products: 3, held: 0 }));
     let empty = later(&target, 120);
     assert!(catalog.archive(&empty, USUAL).await.unwrap().is_err());
@@ -308,7 +308,7 @@ fn report(embedded: u64, changed: u64, refused: u64) -> EmbedReport {
     EmbedReport { embedded, changed, refused }
 }
 
-async fn pending(catalog: &Catalog, target: &Target) -> (u64, u64, u64) {
+async fn pending(catalog: &Catalog, target: &WriteTarget) -> (u64, u64, u64) {
     let Summary { embedded, to_embed, refused, .. } = catalog.summary(target).await.unwrap();
     (embedded, to_embed, refused)
 }
@@ -341,7 +341,7 @@ pub(crate) async fn what_changed_is_embedded_once(backend: &Backend) {
     put(catalog, &target, &[write("p005", json!({"title": "New"}))]).await;
     catalog.archive(&later(&target, 60), FORCED).await.unwrap().unwrap();
     assert_eq!(catalog.embed(&target, &other).await.unwrap(), report(0, 0, 0));
-    catalog.touch(&later(&target, 120), &[id("p005")]).await.unwrap();
+    catalog.mark_seen(&later(&target, 120), &[id("p005")]).await.unwrap();
     assert_eq!(catalog.embed(&target, &other).await.unwrap(), report(1, 0, 0));
 }
 

@@ -6,6 +6,7 @@ use crate::{
     make::Backend,
 };
 use host_core::clock::SharedEnv;
+use host_core::storage::Storage;
 use host_index_catalog::{Bounds, Catalog};
 use host_storage_sqlite::Embedded;
 use std::sync::Arc;

@@ -2,12 +2,12 @@
 
 use crate::make::{Backend, id, removals, write};
 use host_core::{
-    index::{Index, Outcome, Stored, Target, Write},
+    index::{Index, Outcome, StoredVersion, WriteTarget, Write},
     model::Document,
 };
 use serde_json::{Map, Value, json};
 
-async fn put(backend: &Backend, target: &Target, writes: &[Write]) {
+async fn put(backend: &Backend, target: &WriteTarget, writes: &[Write]) {
     let outcomes = backend.index.write(target, writes).await.unwrap();
     assert!(outcomes.len() == writes.len() && outcomes.iter().all(|o| *o == Outcome::Done), "{outcomes:?}");
 }
@@ -22,7 +22,7 @@ pub(crate) fn as_stored(write: &Write, job_id: &str) -> Map<String, Value> {
     stored
 }
 
-async fn holds(index: &dyn Index, target: &Target, write: &Write) {
+async fn holds(index: &dyn Index, target: &WriteTarget, write: &Write) {
     let got = index.get(target, &write.document.id).await.unwrap();
     assert_eq!(got, Some(as_stored(write, &target.job_id)));
 }
@@ -119,7 +119,7 @@ pub(crate) async fn an_update_that_cannot_be_is_refused_alone(backend: &Backend)
         .map(|outcome| match outcome {
             Outcome::Done => "done",
             Outcome::Refused { code, .. } => code,
-            Outcome::Overtaken => "overtaken",
+            Outcome::Conflict => "overtaken",
         })
         .collect();
     assert_eq!(codes, ["document-not-found", "done", "invalid-variant"]);
@@ -135,7 +135,7 @@ pub(crate) async fn versions_are_read_in_the_order_asked(backend: &Backend) {
     let (a, b) = (write("a", json!({"updated_at": "2026-01-01T00:00:00Z"})), write("b", json!({})));
     put(backend, &target, &[a.clone(), b.clone()]).await;
     let stored = |write: &Write| {
-        Some(Stored {
+        Some(StoredVersion {
             version: write.version.clone(),
             content_hash: Some(write.content_hash.clone()),
             job_id: Some(target.job_id.clone()),
@@ -189,7 +189,7 @@ pub(crate) async fn ids_are_listed_in_order_and_in_pages(backend: &Backend) {
 
 pub(crate) async fn indexes_are_kept_apart(backend: &Backend) {
     let one = backend.target();
-    let other = Target { index_name: "other".to_owned(), ..one.clone() };
+    let other = WriteTarget { index_name: "other".to_owned(), ..one.clone() };
     put(backend, &one, &[write("1", json!({"title": "one"}))]).await;
     put(backend, &other, &[write("1", json!({"title": "two"}))]).await;
     backend.index.delete(&other, &removals(&[id("1")])).await.unwrap();
@@ -201,7 +201,7 @@ pub(crate) async fn indexes_are_kept_apart(backend: &Backend) {
 
 pub(crate) async fn shops_are_kept_apart(backend: &Backend) {
     let one = backend.target();
-    let other_index = Target { index_name: "other".to_owned(), ..one.clone() };
+    let other_index = WriteTarget { index_name: "other".to_owned(), ..one.clone() };
     let other_shop = backend.target();
     put(backend, &one, &[write("1", json!({"title": "one", "variants": [{"id": 1, "sku": "one"}]}))]).await;
     put(backend, &other_index, &[write("1", json!({"title": "two", "variants": [{"id": 1, "sku": "two"}]}))])
@@ -216,7 +216,7 @@ pub(crate) async fn an_update_changes_the_given_fields_alone(backend: &Backend) 
     let old = json!({"title": "Mug", "price": 20.0, "stock": 7, "updated_at": "2026-01-01T00:00:00Z"});
     put(backend, &target, &[write("1", old.clone()), write("2", old.clone())]).await;
     let change = write("1", json!({"price": 19.95, "stock": 0, "updated_at": "2026-02-01T00:00:00Z"}));
-    let later = Target { job_id: "job-2".to_owned(), ..target.clone() };
+    let later = WriteTarget { job_id: "job-2".to_owned(), ..target.clone() };
     for _ in 0..2 {
         let outcomes = backend.index.update(&later, std::slice::from_ref(&change)).await.unwrap();
         assert_eq!(outcomes, [Outcome::Done]);
@@ -225,7 +225,7 @@ pub(crate) async fn an_update_changes_the_given_fields_alone(backend: &Backend) 
         holds(&*backend.index, &later, &whole).await;
         let stored = backend.index.stored(&target, &[id("1")]).await.unwrap().remove(0).unwrap();
         let (content_hash, job_id) = (Some(change.content_hash.clone()), Some("job-2".to_owned()));
-        assert_eq!(stored, Stored { version: change.version.clone(), content_hash, job_id });
+        assert_eq!(stored, StoredVersion { version: change.version.clone(), content_hash, job_id });
     }
     holds(&*backend.index, &target, &write("2", old)).await;
 }
@@ -323,7 +323,7 @@ pub(crate) async fn a_bad_variant_refuses_its_document_alone(backend: &Backend) 
                 assert_eq!(code, "invalid-variant");
                 assert!(at != 3 && message.contains("variant"), "{message}");
             }
-            Outcome::Overtaken => panic!("nobody else writes"),
+            Outcome::Conflict => panic!("nobody else writes"),
         }
     }
     assert_eq!(backend.index.list(&target, None, 10).await.unwrap(), [id("0"), id("good")]);

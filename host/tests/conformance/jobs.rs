@@ -4,7 +4,7 @@ use crate::make::{Backend, MINUTE, chunk, claim, complete, entry, processed, sea
 use futures::future::join_all;
 use host_core::{
     model::{Class, Counts, Digest, Job, JobId, JobStatus},
-    storage::{AttemptError, ChunkOutcome, Claim, GivenUp, JobSnapshot},
+    storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, QuarantineReason, Release},
 };
 use std::time::Duration;
 
@@ -66,9 +66,9 @@ pub(crate) async fn jobs_are_listed_newest_first(backend: &Backend) {
 
 pub(crate) async fn a_chunk_is_added_once(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
-    let fence = claim(&**jobs, &job.id, 0).await;
+    let lease = claim(&**jobs, &job.id, 0).await;
     jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
-    assert!(jobs.renew(&job.id, 0, fence, MINUTE).await.unwrap(), "the row is as it was");
+    assert!(jobs.renew(&lease, MINUTE).await.unwrap(), "the row is as it was");
     assert_eq!(snapshot(backend, &job.id).await.chunks, 2);
     jobs.seal(&job.id, &seal(2)).await.unwrap();
     jobs.add_chunk(&chunk(&job.id, 1, 0)).await.unwrap();
@@ -78,8 +78,7 @@ pub(crate) async fn a_chunk_is_added_once(backend: &Backend) {
 pub(crate) async fn the_first_claim_starts_the_job(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     assert_eq!(snapshot(backend, &job.id).await.status, JobStatus::Pending);
-    let won = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
-    assert!(matches!(won, Claim::Won { attempts: 1, .. }), "{won:?}");
+    assert_eq!(claim(&**jobs, &job.id, 0).await.attempts, 1);
     assert_eq!(snapshot(backend, &job.id).await.status, JobStatus::InProgress);
 }
 
@@ -91,15 +90,16 @@ pub(crate) async fn a_chunk_is_held_until_its_lease_ends(backend: &Backend) {
     backend.env.sleep(MINUTE - Duration::from_secs(1)).await;
     assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Held { until });
     backend.env.sleep(Duration::from_secs(1)).await;
-    let Claim::Won { fence, attempts: 2, .. } = jobs.claim(&job.id, 0, MINUTE).await.unwrap() else {
-        panic!("the lease has ended")
-    };
-    assert!(fence > old);
-    assert!(!jobs.renew(&job.id, 0, old, MINUTE).await.unwrap());
-    assert!(!jobs.give_back(&job.id, 0, old, None).await.unwrap());
-    assert!(!jobs.settle(&job.id, 0, old, &processed(1)).await.unwrap());
-    assert!(jobs.settle(&job.id, 0, fence, &processed(2)).await.unwrap());
-    jobs.count(&job.id, 0).await.unwrap();
+    let new = claim(&**jobs, &job.id, 0).await;
+    assert!(new.attempts == 2 && new.fencing_token > old.fencing_token, "{new:?}");
+    assert!(!jobs.renew(&old, MINUTE).await.unwrap());
+    for release in [Release::CountAttempt(None), Release::ResetAttempts] {
+        assert!(!jobs.release(&old, release).await.unwrap());
+    }
+    assert!(!jobs.complete(&old, &processed(1)).await.unwrap());
+    assert_eq!(snapshot(backend, &job.id).await.counts, Counts::default());
+    assert!(jobs.complete(&new, &processed(2)).await.unwrap());
+    assert!(!jobs.complete(&old, &processed(1)).await.unwrap());
     assert_eq!(snapshot(backend, &job.id).await.counts.processed, 2);
 }
 
@@ -107,121 +107,105 @@ pub(crate) async fn a_lease_that_has_run_out_is_still_its_holders(backend: &Back
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
     let (first, second) = (claim(&**jobs, &job.id, 0).await, claim(&**jobs, &job.id, 1).await);
     backend.env.sleep(MINUTE * 2).await;
-    assert!(jobs.settle(&job.id, 0, first, &processed(1)).await.unwrap());
-    assert!(jobs.renew(&job.id, 1, second, MINUTE).await.unwrap());
+    assert!(jobs.complete(&first, &processed(1)).await.unwrap());
+    assert!(jobs.renew(&second, MINUTE).await.unwrap());
     assert!(matches!(jobs.claim(&job.id, 1, MINUTE).await.unwrap(), Claim::Held { .. }));
 }
 
 pub(crate) async fn renewal_counts_from_now(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
-    let fence = claim(&**jobs, &job.id, 0).await;
+    let lease = claim(&**jobs, &job.id, 0).await;
     backend.env.sleep(MINUTE / 2).await;
-    assert!(jobs.renew(&job.id, 0, fence, MINUTE).await.unwrap());
+    assert!(jobs.renew(&lease, MINUTE).await.unwrap());
     let until = backend.env.now() + MINUTE;
     assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Held { until });
 }
 
-pub(crate) async fn a_chunk_given_back_can_be_claimed_at_once(backend: &Backend) {
+pub(crate) async fn a_released_chunk_can_be_claimed_at_once(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
-    let old = claim(&**jobs, &job.id, 0).await;
+    let first = claim(&**jobs, &job.id, 0).await;
     for _ in 0..2 {
-        assert!(jobs.give_back(&job.id, 0, old, None).await.unwrap());
+        assert!(jobs.release(&first, Release::CountAttempt(None)).await.unwrap());
     }
-    assert!(!jobs.settle(&job.id, 0, old, &processed(1)).await.unwrap());
-    assert!(!jobs.renew(&job.id, 0, old, MINUTE).await.unwrap());
-    let Claim::Won { fence, attempts, .. } = jobs.claim(&job.id, 0, MINUTE).await.unwrap() else {
-        panic!("the chunk is free")
-    };
-    assert!(fence > old);
-    assert_eq!(attempts, 2);
+    assert!(!jobs.complete(&first, &processed(1)).await.unwrap());
+    assert!(!jobs.renew(&first, MINUTE).await.unwrap());
+    let second = claim(&**jobs, &job.id, 0).await;
+    assert!(second.fencing_token > first.fencing_token);
+    assert_eq!(second.attempts, 2);
 
-    // Attempts are forgotten only of a chunk that nobody holds.
-    jobs.forgive(&job.id, 0).await.unwrap();
-    assert!(jobs.give_back(&job.id, 0, fence, None).await.unwrap());
-    let again = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
-    let Claim::Won { fence, attempts: 3, .. } = again else { panic!("{again:?}") };
-    assert!(jobs.give_back(&job.id, 0, fence, None).await.unwrap());
-    jobs.forgive(&job.id, 0).await.unwrap();
-    let again = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
-    assert!(matches!(again, Claim::Won { attempts: 1, .. }), "{again:?}");
+    // Only its holder resets the attempts.
+    assert!(!jobs.release(&first, Release::ResetAttempts).await.unwrap());
+    assert!(jobs.release(&second, Release::CountAttempt(None)).await.unwrap());
+    let third = claim(&**jobs, &job.id, 0).await;
+    assert_eq!(third.attempts, 3);
+    for _ in 0..2 {
+        assert!(jobs.release(&third, Release::ResetAttempts).await.unwrap());
+    }
+    assert_eq!(claim(&**jobs, &job.id, 0).await.attempts, 1);
 }
 
 pub(crate) async fn of_many_claims_one_wins(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let claims = join_all((0..16).map(|_| jobs.claim(&job.id, 0, MINUTE))).await;
-    let won = claims.iter().filter(|claim| matches!(claim, Ok(Claim::Won { .. }))).count();
+    let acquired = claims.iter().filter(|claim| matches!(claim, Ok(Claim::Acquired(_)))).count();
     let held = claims.iter().filter(|claim| matches!(claim, Ok(Claim::Held { .. }))).count();
-    assert_eq!((won, held), (1, 15));
+    assert_eq!((acquired, held), (1, 15));
 }
 
-pub(crate) async fn each_step_of_completion_is_a_no_op_the_second_time(backend: &Backend) {
+pub(crate) async fn a_second_completion_changes_nothing(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
-    let fence = claim(&**jobs, &job.id, 0).await;
-    jobs.count(&job.id, 0).await.unwrap();
-    assert_eq!(snapshot(backend, &job.id).await.completed_chunks, 0, "not settling");
-    assert!(jobs.settle(&job.id, 0, fence, &processed(3)).await.unwrap());
-    assert!(jobs.settle(&job.id, 0, fence, &processed(5)).await.unwrap(), "still the holder's fence");
-    assert!(!jobs.settle(&job.id, 0, fence + 1, &processed(5)).await.unwrap());
-    assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Settling { quarantined: None });
-    assert_eq!(snapshot(backend, &job.id).await.counts, Counts::default());
-    backend.env.sleep(MINUTE * 2).await;
-    assert_eq!(
-        jobs.claim(&job.id, 0, MINUTE).await.unwrap(),
-        Claim::Settling { quarantined: None },
-        "no lease any more"
-    );
-    for _ in 0..2 {
-        jobs.count(&job.id, 0).await.unwrap();
+    let lease = claim(&**jobs, &job.id, 0).await;
+    assert_eq!(snapshot(backend, &job.id).await.completed_chunks, 0);
+    for outcome in [processed(3), processed(5)] {
+        assert!(jobs.complete(&lease, &outcome).await.unwrap());
         let counted = snapshot(backend, &job.id).await;
         assert_eq!((counted.counts.processed, counted.completed_chunks), (3, 1));
-        assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Settling { quarantined: None });
-    }
-    for _ in 0..2 {
-        jobs.finish(&job.id, 0).await.unwrap();
         assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done { quarantined: None });
-        jobs.count(&job.id, 0).await.unwrap();
     }
-    assert!(!jobs.give_back(&job.id, 0, fence, None).await.unwrap());
-    assert!(!jobs.renew(&job.id, 0, fence, MINUTE).await.unwrap());
+    let other = ChunkLease { fencing_token: lease.fencing_token + 1, ..lease.clone() };
+    assert!(!jobs.complete(&other, &processed(5)).await.unwrap());
+    backend.env.sleep(MINUTE * 2).await;
+    let claim = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
+    assert_eq!(claim, Claim::Done { quarantined: None }, "no lease can expire any more");
+    assert!(!jobs.release(&lease, Release::CountAttempt(None)).await.unwrap());
+    assert!(!jobs.release(&lease, Release::ResetAttempts).await.unwrap());
+    assert!(!jobs.renew(&lease, MINUTE).await.unwrap());
     let done = snapshot(backend, &job.id).await;
     assert_eq!((done.counts.processed, done.completed_chunks, done.chunks), (3, 1, 2));
     assert_eq!((done.status, done.ended_at), (JobStatus::InProgress, None));
 }
 
-pub(crate) async fn why_a_chunk_was_given_up_is_remembered(backend: &Backend) {
+pub(crate) async fn why_a_chunk_was_quarantined_is_remembered(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
-    let reason = GivenUp::new("bad-checksum", "It differs.");
-    let quarantined = Some(reason);
-    let fence = claim(&**jobs, &job.id, 0).await;
-    let outcome = ChunkOutcome { quarantined: quarantined.clone(), ..processed(0) };
-    jobs.settle(&job.id, 0, fence, &outcome).await.unwrap();
-    let settling = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
-    assert_eq!(settling, Claim::Settling { quarantined: quarantined.clone() });
-    jobs.count(&job.id, 0).await.unwrap();
-    jobs.finish(&job.id, 0).await.unwrap();
+    let quarantined = Some(QuarantineReason::new("bad-checksum", "It differs."));
+    complete(&**jobs, &job.id, 0, &ChunkOutcome { quarantined: quarantined.clone(), ..processed(0) }).await;
     assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done { quarantined });
 }
 
-pub(crate) async fn many_counts_at_once_count_once(backend: &Backend) {
+pub(crate) async fn many_completions_at_once_count_once(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(4).await);
+    let mut leases = Vec::new();
     for seq in 0..4 {
-        let fence = claim(&**jobs, &job.id, seq).await;
-        jobs.settle(&job.id, seq, fence, &processed(1)).await.unwrap();
+        leases.push(claim(&**jobs, &job.id, seq).await);
     }
-    let counts = join_all((0..32).map(|at| jobs.count(&job.id, at % 4))).await;
-    assert!(counts.iter().all(Result::is_ok));
+    let outcome = processed(1);
+    let completions = join_all((0..32).map(|at| jobs.complete(&leases[at % 4], &outcome))).await;
+    assert!(completions.iter().all(|completed| matches!(completed, Ok(true))), "{completions:?}");
     let counted = snapshot(backend, &job.id).await;
     assert_eq!((counted.counts.processed, counted.completed_chunks), (4, 4));
 }
 
 pub(crate) async fn a_chunk_without_a_row_is_unknown(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
-    let nobody = JobId::new(backend.name("job")).unwrap();
-    for (id, seq) in [(&job.id, 7), (&nobody, 0)] {
+    let absent = JobId::new(backend.name("job")).unwrap();
+    for (id, seq) in [(&job.id, 7), (&absent, 0)] {
         assert_eq!(jobs.claim(id, seq, MINUTE).await.unwrap(), Claim::Unknown);
-        assert!(!jobs.renew(id, seq, 1, MINUTE).await.unwrap());
-        assert!(!jobs.settle(id, seq, 1, &processed(1)).await.unwrap());
-        jobs.count(id, seq).await.unwrap();
+        let job_id = id.clone();
+        let lease =
+            ChunkLease { job_id, seq, fencing_token: 1, attempts: 1, redrive_count: 0, first_error: None };
+        assert!(!jobs.renew(&lease, MINUTE).await.unwrap());
+        assert!(!jobs.release(&lease, Release::ResetAttempts).await.unwrap());
+        assert!(!jobs.complete(&lease, &processed(1)).await.unwrap());
     }
     assert_eq!(snapshot(backend, &job.id).await.status, JobStatus::Pending);
 }
@@ -247,7 +231,7 @@ pub(crate) async fn a_job_ends_with_its_last_chunk_only_when_sealed(backend: &Ba
     assert_eq!((ended.status, ended.ended_at), (JobStatus::Completed, Some(backend.env.now())));
     // Nothing moves the end.
     backend.env.sleep(MINUTE).await;
-    jobs.count(&job.id, 0).await.unwrap();
+    assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done { quarantined: None });
     jobs.seal(&job.id, &seal(2)).await.unwrap();
     assert_eq!(snapshot(backend, &job.id).await, ended);
 }
@@ -270,7 +254,7 @@ pub(crate) async fn a_job_that_nobody_seals_is_superseded(backend: &Backend) {
     jobs.add_chunk(&chunk(&sealed.id, 0, 0)).await.unwrap();
     jobs.seal(&sealed.id, &seal(1)).await.unwrap();
     complete(&**jobs, &old.id, 0, &processed(10)).await;
-    let fence = claim(&**jobs, &old.id, 1).await;
+    let lease = claim(&**jobs, &old.id, 1).await;
 
     assert_eq!(jobs.supersede(&new).await.unwrap(), std::slice::from_ref(&old.id));
     let at = backend.env.now();
@@ -285,10 +269,8 @@ pub(crate) async fn a_job_that_nobody_seals_is_superseded(backend: &Backend) {
     }
     assert_eq!(jobs.find_unfinished(&old.shop_id, old.fingerprint).await.unwrap(), None);
 
-    // What is under way is counted, but nothing is added and the status stays.
-    assert!(jobs.settle(&old.id, 1, fence, &processed(10)).await.unwrap());
-    jobs.count(&old.id, 1).await.unwrap();
-    jobs.finish(&old.id, 1).await.unwrap();
+    // What is in progress is counted, but nothing is added and the status stays.
+    assert!(jobs.complete(&lease, &processed(10)).await.unwrap());
     assert!(jobs.add_chunk(&chunk(&old.id, 2, 0)).await.is_err());
     jobs.add_chunk(&chunk(&old.id, 1, 0)).await.unwrap();
     assert!(jobs.seal(&old.id, &seal(2)).await.is_err());
@@ -376,10 +358,7 @@ pub(crate) async fn reports_come_in_chunk_order_ingest_first(backend: &Backend) 
         outcome.report = (seq != 0).then(|| format!("reports/{seq}"));
         complete(&**jobs, &job.id, seq, &outcome).await;
     }
-    let fence = claim(&**jobs, &job.id, 2).await;
-    let mut outcome = processed(1);
-    outcome.report = Some("reports/2".to_owned());
-    jobs.settle(&job.id, 2, fence, &outcome).await.unwrap();
+    claim(&**jobs, &job.id, 2).await;
     assert_eq!(jobs.reports(&job.id).await.unwrap(), ["reports/1", "reports/3"], "2 is not counted");
     let mut sealed = seal(4);
     sealed.reports = vec!["reports/ingest-0".to_owned(), "reports/ingest-1".to_owned()];
@@ -425,7 +404,7 @@ pub(crate) async fn a_job_keeps_its_last_error_until_it_ends(backend: &Backend) 
         jobs.create(job).await.unwrap();
         assert_eq!(snapshot(backend, &job.id).await.last_error, None);
         for what in ["first", "last"] {
-            jobs.note_error(&job.id, &error(what)).await.unwrap();
+            jobs.record_error(&job.id, &error(what)).await.unwrap();
         }
         let kept = snapshot(backend, &job.id).await.last_error.unwrap();
         assert_eq!((&*kept.message, kept.attempt, &*kept.code), ("last", 3, "index-unavailable"));
@@ -438,14 +417,14 @@ pub(crate) async fn a_job_keeps_its_last_error_until_it_ends(backend: &Backend) 
     let newer = backend.job(&superseded.shop_id);
     assert_eq!(jobs.supersede(&newer).await.unwrap(), std::slice::from_ref(&superseded.id));
     for job in [&counted, &cancelled, &superseded] {
-        jobs.note_error(&job.id, &error("late")).await.unwrap();
+        jobs.record_error(&job.id, &error("late")).await.unwrap();
         let ended = snapshot(backend, &job.id).await;
         assert!(ended.ended_at.is_some());
         assert_eq!(ended.last_error, None);
     }
-    let nobody = JobId::new(backend.name("nobody")).unwrap();
-    jobs.note_error(&nobody, &error("late")).await.unwrap();
-    assert_eq!(jobs.get(&nobody).await.unwrap(), None);
+    let absent = JobId::new(backend.name("absent")).unwrap();
+    jobs.record_error(&absent, &error("late")).await.unwrap();
+    assert_eq!(jobs.get(&absent).await.unwrap(), None);
 }
 
 pub(crate) async fn a_chunk_is_read_as_it_was_added(backend: &Backend) {
@@ -458,12 +437,12 @@ pub(crate) async fn a_chunk_is_read_as_it_was_added(backend: &Backend) {
 }
 
 /// All ten items of a chunk failed.
-fn given_up() -> ChunkOutcome {
+fn quarantined() -> ChunkOutcome {
     ChunkOutcome {
         counts: Counts { failed: 10, ..Counts::default() },
         report: Some("reports/given-up".to_owned()),
         samples: vec![entry(Class::Failed, "It differs.")],
-        quarantined: Some(GivenUp::new("bad-checksum", "It differs.")),
+        quarantined: Some(QuarantineReason::new("bad-checksum", "It differs.")),
     }
 }
 
@@ -472,16 +451,14 @@ pub(crate) async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(back
     jobs.seal(&job.id, &seal(2)).await.unwrap();
     complete(&**jobs, &job.id, 0, &processed(10)).await;
     let old = claim(&**jobs, &job.id, 1).await;
-    assert!(jobs.settle(&job.id, 1, old, &given_up()).await.unwrap());
-    jobs.count(&job.id, 1).await.unwrap();
-    jobs.finish(&job.id, 1).await.unwrap();
+    assert!(jobs.complete(&old, &quarantined()).await.unwrap());
     let failed = snapshot(backend, &job.id).await;
     assert_eq!((failed.status, failed.counts.failed, failed.samples.len()), (JobStatus::Failed, 10, 1));
     assert_eq!(jobs.reports(&job.id).await.unwrap(), ["reports/given-up"]);
 
     // Neither a chunk that was written, nor one that is not there, nor one that was never redriven so often.
-    for (seq, epoch) in [(0, 0), (7, 0), (1, 1)] {
-        assert_eq!(jobs.redrive(&job.id, seq, epoch).await.unwrap(), None);
+    for (seq, redrive_count) in [(0, 0), (7, 0), (1, 1)] {
+        assert_eq!(jobs.redrive(&job.id, seq, redrive_count).await.unwrap(), None);
     }
     assert_eq!(snapshot(backend, &job.id).await, failed);
     for _ in 0..2 {
@@ -491,36 +468,32 @@ pub(crate) async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(back
         assert_eq!(open.counts, Counts { processed: 10, ..Counts::default() });
         assert_eq!((open.samples, jobs.reports(&job.id).await.unwrap()), (vec![], vec![]));
     }
-    // Whoever gave it up is late.
-    assert!(!jobs.settle(&job.id, 1, old, &given_up()).await.unwrap());
-    jobs.count(&job.id, 1).await.unwrap();
-    jobs.finish(&job.id, 1).await.unwrap();
-    let won = jobs.claim(&job.id, 1, MINUTE).await.unwrap();
-    let Claim::Won { fence, attempts: 1, epoch: 1, first_error: None } = won else { panic!("{won:?}") };
-    assert!(fence > old);
+    // The worker that quarantined it is late.
+    assert!(!jobs.complete(&old, &quarantined()).await.unwrap());
+    let new = claim(&**jobs, &job.id, 1).await;
+    assert_eq!((new.attempts, new.redrive_count, &new.first_error), (1, 1, &None));
+    assert!(new.fencing_token > old.fencing_token);
     assert_eq!(jobs.redrive(&job.id, 1, 0).await.unwrap(), Some(1), "it may be sent again");
-    assert!(jobs.settle(&job.id, 1, fence, &processed(10)).await.unwrap());
-    jobs.count(&job.id, 1).await.unwrap();
-    jobs.finish(&job.id, 1).await.unwrap();
+    assert!(jobs.complete(&new, &processed(10)).await.unwrap());
     let ended = snapshot(backend, &job.id).await;
     assert_eq!((ended.status, ended.completed_chunks), (JobStatus::Completed, 2));
     assert_eq!(ended.counts, Counts { processed: 20, ..Counts::default() });
     assert_eq!((ended.samples.as_slice(), ended.ended_at), (&[][..], Some(backend.env.now())));
-    for epoch in 0..2 {
-        assert_eq!(jobs.redrive(&job.id, 1, epoch).await.unwrap(), None);
+    for redrive_count in 0..2 {
+        assert_eq!(jobs.redrive(&job.id, 1, redrive_count).await.unwrap(), None);
     }
     assert_eq!(snapshot(backend, &job.id).await, ended);
 }
 
-pub(crate) async fn a_chunk_is_given_up_and_redriven_again_and_again(backend: &Backend) {
+pub(crate) async fn a_chunk_is_quarantined_and_redriven_again_and_again(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     jobs.seal(&job.id, &seal(1)).await.unwrap();
-    for epoch in 0..3 {
-        complete(&**jobs, &job.id, 0, &given_up()).await;
+    for redrive_count in 0..3 {
+        complete(&**jobs, &job.id, 0, &quarantined()).await;
         let failed = snapshot(backend, &job.id).await;
         assert_eq!((failed.status, failed.counts.failed, failed.samples.len()), (JobStatus::Failed, 10, 1));
         assert_eq!(jobs.reports(&job.id).await.unwrap().len(), 1);
-        assert_eq!(jobs.redrive(&job.id, 0, epoch).await.unwrap(), Some(epoch + 1));
+        assert_eq!(jobs.redrive(&job.id, 0, redrive_count).await.unwrap(), Some(redrive_count + 1));
         assert_eq!(snapshot(backend, &job.id).await.counts, Counts::default());
     }
     complete(&**jobs, &job.id, 0, &processed(10)).await;
@@ -528,23 +501,19 @@ pub(crate) async fn a_chunk_is_given_up_and_redriven_again_and_again(backend: &B
     assert_eq!((ended.status, ended.counts.processed, ended.counts.failed), (JobStatus::Completed, 10, 0));
 }
 
-pub(crate) async fn a_chunk_that_was_not_given_up_is_only_sent_again(backend: &Backend) {
+pub(crate) async fn a_chunk_that_was_not_quarantined_is_only_sent_again(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let redrive = async || jobs.redrive(&job.id, 0, 0).await.unwrap();
     assert_eq!(redrive().await, Some(0), "pending");
-    let fence = claim(&**jobs, &job.id, 0).await;
+    let lease = claim(&**jobs, &job.id, 0).await;
     assert_eq!(redrive().await, Some(0), "running");
-    assert!(jobs.settle(&job.id, 0, fence, &given_up()).await.unwrap(), "it is still its holder's");
-    assert_eq!(redrive().await, Some(0), "settling");
-    jobs.count(&job.id, 0).await.unwrap();
-    assert_eq!(redrive().await, Some(0), "settling and counted");
-    jobs.finish(&job.id, 0).await.unwrap();
+    assert!(jobs.complete(&lease, &quarantined()).await.unwrap(), "it is still its holder's");
     assert_eq!(snapshot(backend, &job.id).await.counts.failed, 10);
 }
 
 pub(crate) async fn a_job_that_ended_without_a_seal_stays_ended(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
-    complete(&**jobs, &job.id, 0, &given_up()).await;
+    complete(&**jobs, &job.id, 0, &quarantined()).await;
     assert!(jobs.cancel(&job.id, "enough").await.unwrap());
     assert_eq!(jobs.redrive(&job.id, 0, 0).await.unwrap(), Some(1));
     complete(&**jobs, &job.id, 0, &processed(10)).await;
@@ -564,14 +533,15 @@ pub(crate) async fn the_first_error_stays_with_a_chunk(backend: &Backend) {
     };
     let first = error(1);
     for attempt in 1..4 {
-        let won = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
-        let Claim::Won { fence, first_error, .. } = won else { panic!("{won:?}") };
-        assert_eq!(first_error, (attempt > 1).then(|| first.clone()));
+        let lease = claim(&**jobs, &job.id, 0).await;
+        assert_eq!(lease.first_error, (attempt > 1).then(|| first.clone()));
         for _ in 0..2 {
-            assert!(jobs.give_back(&job.id, 0, fence, Some(&error(attempt))).await.unwrap());
+            let release = Release::CountAttempt(Some(&error(attempt)));
+            assert!(jobs.release(&lease, release).await.unwrap());
         }
     }
-    jobs.forgive(&job.id, 0).await.unwrap();
-    let won = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
-    assert!(matches!(won, Claim::Won { attempts: 1, first_error: None, .. }), "{won:?}");
+    let lease = claim(&**jobs, &job.id, 0).await;
+    assert!(jobs.release(&lease, Release::ResetAttempts).await.unwrap());
+    let lease = claim(&**jobs, &job.id, 0).await;
+    assert_eq!((lease.attempts, lease.first_error), (1, None));
 }

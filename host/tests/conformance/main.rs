@@ -6,7 +6,6 @@
 // Everything here is a test, which Clippy sees only in `#[test]` functions.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[cfg(feature = "aws")]
 mod aws;
 mod catalog;
 mod checks;

@@ -2,12 +2,12 @@
 
 use host_core::{
     clock::SharedEnv,
-    index::{Index, Over, Removal, Target, Write},
+    index::{Index, Precondition, Removal, WriteTarget, Write},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, Seal,
         job::{PluginRef, Quarantined, SameVersion, SourceStats},
     },
-    storage::{ChunkOutcome, Claim, Jobs, Stores},
+    storage::{ChunkLease, ChunkOutcome, Claim, Jobs, Stores},
 };
 use host_index_catalog::Catalog;
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ impl Backend {
             },
             fingerprint: Digest::of(self.name("fingerprint").as_bytes()),
             sources: vec!["export.jsonl".to_owned()],
-            target: "catalog".to_owned(),
+            target: "catalog".into(),
             same_version: SameVersion::default(),
             full: false,
         }
@@ -64,8 +64,8 @@ impl Backend {
         job
     }
 
-    pub(crate) fn target(&self) -> Target {
-        Target {
+    pub(crate) fn target(&self) -> WriteTarget {
+        WriteTarget {
             shop_id: self.name("shop"),
             index_name: "products".to_owned(),
             job_id: "job-1".to_owned(),
@@ -115,20 +115,18 @@ pub(crate) fn entry(class: Class, message: impl Into<String>) -> Entry {
     Entry::new(class, "some-reason", message).with("seen", 1)
 }
 
-/// Claims a chunk that must be free; gives the fence.
-pub(crate) async fn claim(jobs: &dyn Jobs, id: &JobId, seq: u32) -> u64 {
+/// Claims a chunk that must be free.
+pub(crate) async fn claim(jobs: &dyn Jobs, id: &JobId, seq: u32) -> ChunkLease {
     match jobs.claim(id, seq, MINUTE).await.unwrap() {
-        Claim::Won { fence, .. } => fence,
+        Claim::Acquired(lease) => lease,
         other => panic!("chunk {seq} is not free: {other:?}"),
     }
 }
 
-/// All steps from claim to done.
+/// From claim to done.
 pub(crate) async fn complete(jobs: &dyn Jobs, id: &JobId, seq: u32, outcome: &ChunkOutcome) {
-    let fence = claim(jobs, id, seq).await;
-    assert!(jobs.settle(id, seq, fence, outcome).await.unwrap());
-    jobs.count(id, seq).await.unwrap();
-    jobs.finish(id, seq).await.unwrap();
+    let lease = claim(jobs, id, seq).await;
+    assert!(jobs.complete(&lease, outcome).await.unwrap());
 }
 
 pub(crate) fn id(id: &str) -> DocumentId {
@@ -146,5 +144,5 @@ pub(crate) fn write(name: &str, fields: Value) -> Write {
     let content_hash = Digest::of(json!(fields).to_string().as_bytes()).to_string();
     let mut version = serde_json::Map::new();
     version.extend(fields.get("updated_at").map(|at| ("updated_at".to_owned(), at.clone())));
-    Write { document: Document { id: id(name), fields }, version, content_hash, over: Over::Anything }
+    Write { document: Document { id: id(name), fields }, version, content_hash, precondition: Precondition::None }
 }

@@ -4,7 +4,7 @@
 use crate::make::{Backend, chunk, id, seal};
 use host_core::{
     clock::{RealEnv, SharedEnv},
-    index::{Index, Target},
+    index::{Index, WriteTarget},
     model::{ChunkRef, Digest, Job, JobStatus, Operation},
     storage::Stores,
 };
@@ -71,8 +71,8 @@ pub(crate) async fn the_highest_version_wins(backend: &Backend, catalogs: [Catal
     let settings = WorkerSettings {
         concurrency: 4,
         lease: Duration::from_secs(3_600),
-        idle: Duration::from_millis(20),
-        grace: Duration::from_secs(20),
+        poll_interval: Duration::from_millis(20),
+        shutdown_timeout: Duration::from_secs(20),
     };
     let stores = &backend.stores;
     let jobs = [backend.job(SHOP), backend.job(SHOP)];
@@ -104,7 +104,7 @@ pub(crate) async fn the_highest_version_wins(backend: &Backend, catalogs: [Catal
     }
     eprintln!("{conflicts} documents came too late");
     let newest = (0..CHUNKS).max_by_key(|number| at(*number)).unwrap();
-    let target = Target::of(&jobs[0]);
+    let target = WriteTarget::of(&jobs[0]);
     for product in 0..PRODUCTS {
         let got = catalogs[0].get(&target, &id(&format!("p{product:02}"))).await.unwrap().unwrap();
         assert_eq!(got["title"], at(newest), "{got:?}");

@@ -5,6 +5,7 @@ use crate::{
     clock::Clock,
     make::{Backend, removals, write},
 };
+use host_core::storage::Storage;
 use host_core::{
     clock::{RealEnv, SharedEnv},
     index::{Index, Write},

@@ -3,12 +3,12 @@
 use crate::make::{chunk, id, processed, seal, write};
 use host_core::{
     clock::{Env, RealEnv},
-    index::{Index, Target},
+    index::{Index, WriteTarget},
     model::{
         Digest, Job, JobId, JobStatus, Operation,
         job::{PluginRef, SameVersion},
     },
-    storage::Claim,
+    storage::{Claim, Storage},
 };
 use host_index_catalog::Catalog;
 use host_storage_sqlite::Embedded;
@@ -37,14 +37,14 @@ fn job() -> Job {
         plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
         fingerprint: Digest::of(b""),
         sources: Vec::new(),
-        target: "catalog".to_owned(),
+        target: "catalog".into(),
         same_version: SameVersion::default(),
         full: false,
     }
 }
 
-fn target() -> Target {
-    Target {
+fn target() -> WriteTarget {
+    WriteTarget {
         shop_id: "shop".to_owned(),
         index_name: "products".to_owned(),
         job_id: "shared".to_owned(),
@@ -78,7 +78,7 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
         stores.queue.send(&job, &chunk, 0).await.unwrap();
     }
     stores.jobs.seal(&job.id, &seal(CHUNKS)).await.unwrap();
-    while stores.queue.pending(&job.shop_id).await.unwrap() > 0 {
+    while stores.queue.depth(&job.shop_id).await.unwrap() > 0 {
         let deliveries = stores.queue.receive("shop", 2, LEASE).await.unwrap();
         if deliveries.is_empty() {
             RealEnv.sleep(Duration::from_millis(10)).await;
@@ -87,7 +87,7 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
             let seq = delivery.chunk.seq;
             steps.next();
             match stores.jobs.claim(&job.id, seq, LEASE).await.unwrap() {
-                Claim::Won { fence, .. } => {
+                Claim::Acquired(lease) => {
                     let chunk = &delivery.chunk;
                     let bytes = stores.chunks.get(&chunk.key, Some(chunk.sha256)).await.unwrap();
                     assert_eq!(bytes.unwrap(), seq.to_le_bytes());
@@ -95,7 +95,7 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
                     let document = write(&seq.to_string(), json!({"variants": [{"id": seq}]}));
                     catalog.write(&target(), &[document]).await.unwrap();
                     steps.next();
-                    if !stores.jobs.settle(&job.id, seq, fence, &processed(1)).await.unwrap() {
+                    if !stores.jobs.complete(&lease, &processed(1)).await.unwrap() {
                         continue;
                     }
                 }
@@ -103,13 +103,9 @@ async fn publish_and_work(dir: &str, steps: &Steps) {
                     stores.queue.release(&delivery.receipt, LEASE / 10).await.unwrap();
                     continue;
                 }
-                Claim::Settling { .. } | Claim::Done { .. } => {}
+                Claim::Done { .. } => {}
                 Claim::Unknown => panic!("chunk {seq} was sent without a row"),
             }
-            steps.next();
-            stores.jobs.count(&job.id, seq).await.unwrap();
-            steps.next();
-            stores.jobs.finish(&job.id, seq).await.unwrap();
             steps.next();
             stores.queue.ack(&delivery.receipt).await.unwrap();
         }

@@ -4,7 +4,7 @@ use crate::make::{Backend, MINUTE, chunk};
 use futures::future::join_all;
 use host_core::{
     model::{Digest, JobId},
-    storage::{AttemptError, Delivery, Evidence, GivenUp, HeldLetter, Queue, Receipt},
+    storage::{AttemptError, Delivery, FailureContext, LeasedDeadLetter, QuarantineReason, Queue, Receipt},
 };
 use std::{collections::HashSet, time::Duration};
 
@@ -34,7 +34,7 @@ pub(crate) async fn a_group_is_delivered_in_order_one_at_a_time(backend: &Backen
         let delivery = one(queue, &shop).await;
         assert_eq!(delivery.chunk, chunk(&job, seq, 0));
         assert_eq!((delivery.shop_id.as_str(), delivery.receive_count), (shop.as_str(), 1));
-        assert_eq!(delivery.visible_at, backend.env.now() + MINUTE);
+        assert_eq!(delivery.visible_until, backend.env.now() + MINUTE);
         nothing(queue, &shop).await;
         assert!(queue.ack(&delivery.receipt).await.unwrap());
     }
@@ -69,7 +69,7 @@ pub(crate) async fn the_same_chunk_is_sent_once(backend: &Backend) {
     let chunk = chunk(&job.id, 0, 0);
     let sends = join_all((0..4).map(|_| queue.send(&job, &chunk, 0))).await;
     assert!(sends.iter().all(Result::is_ok));
-    assert_eq!(queue.pending(&shop).await.unwrap(), 1);
+    assert_eq!(queue.depth(&shop).await.unwrap(), 1);
     let delivery = one(queue, &shop).await;
     queue.ack(&delivery.receipt).await.unwrap();
     queue.send(&job, &chunk, 0).await.unwrap();
@@ -94,13 +94,13 @@ pub(crate) async fn an_older_receipt_is_void(backend: &Backend) {
     let old = one(queue, &shop).await.receipt;
     backend.env.sleep(MINUTE).await;
     let new = one(queue, &shop).await.receipt;
-    assert!(!queue.extend(&old, Duration::ZERO).await.unwrap());
+    assert!(!queue.change_visibility(&old, Duration::ZERO).await.unwrap());
     assert!(!queue.release(&old, Duration::ZERO).await.unwrap());
     assert!(!queue.ack(&old).await.unwrap());
-    assert!(!queue.bury(&old, &GivenUp::new("code", "message")).await.unwrap());
+    assert!(!queue.dead_letter(&old, &QuarantineReason::new("code", "message")).await.unwrap());
     nothing(queue, &shop).await;
     assert!(queue.dead_letters(&shop).await.unwrap().is_empty());
-    assert_eq!(queue.pending(&shop).await.unwrap(), 1);
+    assert_eq!(queue.depth(&shop).await.unwrap(), 1);
     assert!(queue.ack(&new).await.unwrap());
     for receipt in [new, Receipt("nonsense".to_owned()), Receipt("1.0".to_owned()), Receipt(String::new())] {
         assert!(!queue.ack(&receipt).await.unwrap(), "{receipt:?}");
@@ -112,7 +112,7 @@ pub(crate) async fn a_message_can_be_kept_hidden(backend: &Backend) {
     send(backend, &shop, 1).await;
     let delivery = one(queue, &shop).await;
     backend.env.sleep(MINUTE / 2).await;
-    assert!(queue.extend(&delivery.receipt, MINUTE).await.unwrap());
+    assert!(queue.change_visibility(&delivery.receipt, MINUTE).await.unwrap());
     backend.env.sleep(MINUTE - Duration::from_secs(1)).await;
     nothing(queue, &shop).await;
     backend.env.sleep(Duration::from_secs(1)).await;
@@ -132,13 +132,23 @@ pub(crate) async fn a_released_message_holds_its_group_back(backend: &Backend) {
     assert_eq!(one(queue, &shop).await.chunk.seq, 0);
 }
 
-pub(crate) async fn a_buried_message_is_a_dead_letter_and_its_group_goes_on(backend: &Backend) {
+pub(crate) async fn a_quarantined_message_is_a_dead_letter_and_its_group_goes_on(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let job = send(backend, &shop, 3).await;
     for seq in 0..2 {
         let delivery = one(queue, &shop).await;
-        assert!(queue.bury(&delivery.receipt, &GivenUp::new("bad-checksum", "It differs.")).await.unwrap());
-        assert!(!queue.bury(&delivery.receipt, &GivenUp::new("bad-checksum", "It differs.")).await.unwrap());
+        assert!(
+            queue
+                .dead_letter(&delivery.receipt, &QuarantineReason::new("bad-checksum", "It differs."))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !queue
+                .dead_letter(&delivery.receipt, &QuarantineReason::new("bad-checksum", "It differs."))
+                .await
+                .unwrap()
+        );
         let letters = queue.dead_letters(&shop).await.unwrap();
         let seqs: Vec<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
         assert_eq!(seqs, (0..=seq).collect::<Vec<_>>(), "oldest first");
@@ -152,18 +162,18 @@ pub(crate) async fn a_buried_message_is_a_dead_letter_and_its_group_goes_on(back
     assert!(queue.dead_letters(&backend.name("shop")).await.unwrap().is_empty());
 }
 
-pub(crate) async fn pending_counts_what_is_not_acknowledged(backend: &Backend) {
+pub(crate) async fn depth_counts_what_is_not_acknowledged(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let other = backend.name("shop");
-    assert_eq!(queue.pending(&shop).await.unwrap(), 0);
+    assert_eq!(queue.depth(&shop).await.unwrap(), 0);
     send(backend, &shop, 3).await;
     send(backend, &other, 2).await;
-    assert_eq!(queue.pending(&shop).await.unwrap(), 3);
+    assert_eq!(queue.depth(&shop).await.unwrap(), 3);
     let delivery = one(queue, &shop).await;
-    assert_eq!(queue.pending(&shop).await.unwrap(), 3, "in flight");
+    assert_eq!(queue.depth(&shop).await.unwrap(), 3, "in flight");
     queue.ack(&delivery.receipt).await.unwrap();
-    assert_eq!(queue.pending(&shop).await.unwrap(), 2);
-    assert_eq!(queue.pending(&other).await.unwrap(), 2);
+    assert_eq!(queue.depth(&shop).await.unwrap(), 2);
+    assert_eq!(queue.depth(&other).await.unwrap(), 2);
 }
 
 pub(crate) async fn shops_with_messages_are_listed(backend: &Backend) {
@@ -178,13 +188,13 @@ pub(crate) async fn shops_with_messages_are_listed(backend: &Backend) {
     assert_eq!(listed, shops);
 }
 
-pub(crate) async fn waiting_gives_a_message_that_is_there(backend: &Backend) {
+pub(crate) async fn a_long_poll_gives_a_message_that_is_there(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
-    assert!(queue.wait(&shop, MINUTE, Duration::ZERO).await.unwrap().is_none());
+    assert!(queue.long_poll(&shop, MINUTE, Duration::ZERO).await.unwrap().is_none());
     let job = send(backend, &shop, 2).await;
-    let first = queue.wait(&shop, MINUTE, Duration::ZERO).await.unwrap().unwrap();
+    let first = queue.long_poll(&shop, MINUTE, Duration::ZERO).await.unwrap().unwrap();
     assert_eq!(first.chunk, chunk(&job, 0, 0));
-    assert!(queue.wait(&shop, MINUTE, Duration::ZERO).await.unwrap().is_none(), "its group is busy");
+    assert!(queue.long_poll(&shop, MINUTE, Duration::ZERO).await.unwrap().is_none(), "its group is busy");
     assert!(queue.ack(&first.receipt).await.unwrap());
 }
 
@@ -199,11 +209,11 @@ pub(crate) async fn of_many_receivers_one_gets_a_message(backend: &Backend) {
     assert_eq!((seqs.len(), seqs.iter().collect::<HashSet<_>>().len()), (20, 20));
 }
 
-pub(crate) async fn a_chunk_is_sent_anew_in_its_next_epoch(backend: &Backend) {
+pub(crate) async fn a_redriven_chunk_is_sent_anew(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let (job, mut seen) = (backend.job(&shop), 0);
-    for epoch in [0, 0, 1, 1, 2] {
-        queue.send(&job, &chunk(&job.id, 0, 0), epoch).await.unwrap();
+    for redrive_count in [0, 0, 1, 1, 2] {
+        queue.send(&job, &chunk(&job.id, 0, 0), redrive_count).await.unwrap();
         for delivery in queue.receive(&shop, 10, MINUTE).await.unwrap() {
             seen += 1;
             queue.ack(&delivery.receipt).await.unwrap();
@@ -222,7 +232,7 @@ pub(crate) async fn a_dead_letter_says_all_that_is_known(backend: &Backend) {
         attempt: 1,
         at: backend.env.now(),
     };
-    let evidence = Evidence {
+    let context = FailureContext {
         attempts: 4,
         first_error: Some(error.clone()),
         last_error: Some(AttemptError { attempt: 4, ..error }),
@@ -232,23 +242,27 @@ pub(crate) async fn a_dead_letter_says_all_that_is_known(backend: &Backend) {
         sample_ids: vec!["a".to_owned(), "b".to_owned()],
         report_key: Some("report_0000.ndjson".to_owned()),
     };
-    let reason = GivenUp { epoch: 2, evidence, ..GivenUp::new("bad-checksum", "It differs.") };
-    assert!(queue.bury(&one(queue, &shop).await.receipt, &reason).await.unwrap());
+    let reason = QuarantineReason {
+        redrive_count: 2,
+        context,
+        ..QuarantineReason::new("bad-checksum", "It differs.")
+    };
+    assert!(queue.dead_letter(&one(queue, &shop).await.receipt, &reason).await.unwrap());
     let [letter] = &queue.dead_letters(&shop).await.unwrap()[..] else { panic!("one letter") };
-    assert_eq!((letter.epoch, &letter.evidence), (2, &reason.evidence));
+    assert_eq!((letter.redrive_count, &letter.context), (2, &reason.context));
 }
 
-pub(crate) async fn dead_letters_are_held_given_back_and_removed(backend: &Backend) {
+pub(crate) async fn dead_letters_are_leased_released_and_removed(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     send(backend, &shop, 12).await;
     for _ in 0..12 {
         let receipt = one(queue, &shop).await.receipt;
-        assert!(queue.bury(&receipt, &GivenUp::new("code", "message")).await.unwrap());
+        assert!(queue.dead_letter(&receipt, &QuarantineReason::new("code", "message")).await.unwrap());
     }
     let take = async || {
-        let mut held: Vec<HeldLetter> = Vec::new();
+        let mut held: Vec<LeasedDeadLetter> = Vec::new();
         loop {
-            let page = queue.take_dead_letters(&shop, MINUTE).await.unwrap();
+            let page = queue.receive_dead_letters(&shop, MINUTE).await.unwrap();
             if page.is_empty() {
                 held.sort_by_key(|held| held.letter.chunk.seq);
                 return held;
@@ -259,8 +273,8 @@ pub(crate) async fn dead_letters_are_held_given_back_and_removed(backend: &Backe
     let held = take().await;
     let seqs: Vec<u32> = held.iter().map(|held| held.letter.chunk.seq).collect();
     assert_eq!(seqs, (0..12).collect::<Vec<_>>());
-    for HeldLetter { letter, receipt } in &held {
-        assert!(queue.extend(receipt, MINUTE).await.unwrap());
+    for LeasedDeadLetter { letter, receipt } in &held {
+        assert!(queue.change_visibility(receipt, MINUTE).await.unwrap());
         match letter.chunk.seq {
             0..10 => assert!(queue.ack(receipt).await.unwrap()),
             _ => assert!(queue.release(receipt, Duration::ZERO).await.unwrap()),

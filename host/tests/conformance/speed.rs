@@ -1,9 +1,10 @@
 //! Figures, not checks: `cargo test --release --test conformance -- --ignored --nocapture speed`.
 
 use crate::make::{MINUTE, chunk, write};
+use host_core::storage::Storage;
 use host_core::{
     clock::RealEnv,
-    index::{Index, Target, Write},
+    index::{Index, WriteTarget, Write},
     model::DocumentId,
 };
 use host_index_catalog::Catalog;
@@ -38,7 +39,7 @@ async fn speed_of_the_catalog() {
     let documents: Vec<Write> = (0..20_000).map(document).collect();
     let ids: Vec<DocumentId> = documents.iter().map(|write| write.document.id.clone()).collect();
     for (what, job_id) in [("first load", "1"), ("same job again", "1"), ("same content, another job", "2")] {
-        let target = Target {
+        let target = WriteTarget {
             shop_id: "s".to_owned(),
             index_name: "i".to_owned(),
             job_id: job_id.to_owned(),

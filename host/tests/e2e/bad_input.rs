@@ -56,10 +56,44 @@ fn a_plugin_that_is_cut_off() {
     assert!(said.starts_with("error: "), "{said}");
 }
 
+/// What `run`, `plugin verify` and `plugin inspect` say of a plug-in that each of them refuses.
+fn refused_by_all(place: &Place, plugin: &str) -> [String; 3] {
+    place.write("export.jsonl", lines(&product(1, "Mug", AT)));
+    let run = ["run", "--plugin", plugin, "export.jsonl", "--shop", SHOP, "--data-dir", "data"];
+    [&run[..], &["plugin", "verify", plugin], &["plugin", "inspect", plugin]].map(|arguments| {
+        let mut command = place.command(arguments);
+        // A cache of its own: what is there already is not compiled.
+        command.env("XDG_CACHE_HOME", place.path("cache")).env("HOST_PLUGIN__LIMITS__COMPILE_MS", "1");
+        let ran = crate::support::ran(command.output().unwrap());
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        ran.stderr
+    })
+}
+
+#[test]
+fn a_plugin_that_nests_components_without_end() {
+    let place = Place::new();
+    // Each header begins a component within the one before.
+    place.write("plugin.wasm", b"\0asm\x0d\0\x01\0\x04\xff\xff\xff\x7f".repeat(100_000));
+    for said in refused_by_all(&place, "plugin.wasm") {
+        assert!(said.contains("17 levels of nested components"), "{said}");
+        assert!(said.contains("the 16 that plugin.limits.component_nesting allows"), "{said}");
+    }
+}
+
+#[test]
+fn a_plugin_that_takes_too_long_to_compile() {
+    let plugin = crate::support::SHOPIFY.to_str().unwrap();
+    for said in refused_by_all(&Place::new(), plugin) {
+        let limit = "takes longer to compile than the 1 ms that plugin.limits.compile_ms allows";
+        assert!(said.contains(limit), "{said}");
+    }
+}
+
 #[test]
 fn a_plugin_without_the_transform_role() {
     let place = Place::new();
-    let ran = with_plugin(&place, &guest("guest-validate"));
+    let ran = with_plugin(&place, &guest("default-validator"));
     assert_eq!(ran.code, Some(2), "{ran:?}");
     insta::assert_snapshot!(said(&place, &ran));
 }

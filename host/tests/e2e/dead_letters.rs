@@ -144,7 +144,7 @@ fn on_one_machine_too() {
         (sent.code, sent.stdout.lines().next()),
         (Some(0), Some(&*format!("sent chunk 1 of job {job} (corrupt-chunk)")))
     );
-    assert!(sent.stdout.contains("is given up again unless its object is put back first"), "{sent:?}");
+    assert!(sent.stdout.contains("is quarantined again unless its object is restored first"), "{sent:?}");
     let ended = work();
     assert_eq!((counts(&ended), ended["status"].as_str()), ([30, 30, 0], Some("COMPLETED")));
     assert_eq!(place.host(&["dlq", "list", "--data-dir", "data"]).stdout, "");

@@ -106,7 +106,10 @@ fn an_inspection_says_what_a_setting_may_be() {
 #[test]
 fn an_inspection_lists_imports_that_would_be_refused() {
     let place = Place::new();
-    let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/contract-0.1.0/rust-std.wasm");
+    let plugin = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crates/plugin-host/tests/fixtures/contract-0.1.0/rust-std.wasm"
+    );
     let ran = place.host(&["plugin", "inspect", plugin, "--wasi", "none"]);
     assert!(ran.code == Some(0) && ran.stdout.contains("wasi:cli/stdout"), "{ran:?}");
     assert!(ran.stderr.contains("--wasi none refuses to run it"), "{ran:?}");

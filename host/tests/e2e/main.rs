@@ -4,22 +4,17 @@
 
 mod archive;
 mod authoring;
-#[cfg(feature = "aws")]
 mod aws;
-#[cfg(feature = "aws")]
 mod aws_crash;
 mod bad_input;
 mod catalog;
 mod catalog_crash;
 mod crash;
-#[cfg(feature = "aws")]
 mod dead_letters;
 mod everyday;
 mod examples;
-#[cfg(feature = "aws")]
 mod function;
 mod interrupt;
-#[cfg(feature = "aws")]
 mod lambda;
 mod marqo;
 mod metrics;
@@ -30,7 +25,6 @@ mod quarantine;
 #[path = "../../../crates/plugin-source/tests/registry/mod.rs"]
 mod registry;
 mod rows;
-#[cfg(feature = "aws")]
 mod s3_source;
 mod settings;
 mod support;

@@ -45,7 +45,7 @@ fn cloudwatch_finds_its_lines_on_stderr() {
     }
 }
 
-/// The seed's alarm watches this name.
+/// An alarm of CloudWatch watches this name.
 #[test]
 fn cloudwatch_counts_partial_documents_under_the_seeds_names() {
     let (place, server) = (

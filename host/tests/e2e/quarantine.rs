@@ -123,7 +123,7 @@ fn what_is_refused_again_is_kept_again_and_what_is_older_does_not_win() {
     place.write("export.jsonl", line("old", json!("newer"), "2026-02-01T00:00:00Z"));
     assert_eq!(run(&place, &EVIL).code, Some(0));
     // The versions are compared by the plug-in of that role that comes last.
-    let (mended, version) = (mended(&place), guest("guest-validate"));
+    let (mended, version) = (mended(&place), guest("default-validator"));
     let again = replay(
         &place,
         &first,

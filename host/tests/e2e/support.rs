@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) const SHOP: &str = "tests.myshopify.com";
 
 /// The Shopify plug-in, built once.
-pub(crate) static SHOPIFY: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-transform"));
+pub(crate) static SHOPIFY: LazyLock<PathBuf> = LazyLock::new(|| guest("shopify-plugin"));
 
 /// Builds a guest crate of the workspace and returns its component.
 pub(crate) fn guest(package: &str) -> PathBuf {

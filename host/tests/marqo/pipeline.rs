@@ -2,9 +2,10 @@
 //! stores, write protection, and 20,000 items, of which many are versions of one document.
 
 use crate::{storm, support::random, waiting::Waiting};
+use host_core::storage::Storage;
 use host_core::{
     clock::{Env, SharedEnv},
-    index::{Index, IndexError, Outcome, Removal, Stored, Target, Write},
+    index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, WriteTarget, Write},
     model::{
         ChunkRef, Counts, Digest, DocumentId, Grouping, IndexSettings, Job, JobId, JobStatus, Manifest,
         Operation, PluginRef, Quarantined, SameVersion, Seal, SourceStats,
@@ -97,16 +98,16 @@ struct Seen {
 
 #[async_trait::async_trait]
 impl Index for Watched {
-    fn kind(&self) -> &str {
-        self.marqo.kind()
+    fn id(&self) -> TargetId {
+        self.marqo.id()
     }
 
-    async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
+    async fn stored(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         *self.seen.begun.lock().unwrap().entry(ids.to_vec()).or_default() += 1;
         self.marqo.stored(target, ids).await
     }
 
-    async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn write(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         let outcomes = self.marqo.write(target, batch).await?;
         let done = batch.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Done);
         let told = done.map(|(write, _)| (write.document.id.to_string(), version(&write.version)));
@@ -114,32 +115,32 @@ impl Index for Watched {
         Ok(outcomes)
     }
 
-    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn update(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         self.marqo.update(target, batch).await
     }
 
-    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         self.marqo.delete(target, batch).await
     }
 
-    async fn get(&self, target: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(&self, target: &WriteTarget, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
         self.marqo.get(target, id).await
     }
 
     async fn list(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         after: Option<&DocumentId>,
         limit: usize,
     ) -> Result<Vec<DocumentId>, IndexError> {
         self.marqo.list(target, after, limit).await
     }
 
-    async fn count(&self, target: &Target) -> Result<u64, IndexError> {
+    async fn count(&self, target: &WriteTarget) -> Result<u64, IndexError> {
         self.marqo.count(target).await
     }
 
-    async fn check(&self, target: &Target) -> Result<(), IndexError> {
+    async fn check(&self, target: &WriteTarget) -> Result<(), IndexError> {
         self.marqo.check(target).await
     }
 }
@@ -190,8 +191,8 @@ impl Bench {
             let settings = WorkerSettings {
                 concurrency: 3,
                 lease: LEASE,
-                idle: Duration::from_secs(5),
-                grace: Duration::from_secs(20),
+                poll_interval: Duration::from_secs(5),
+                shutdown_timeout: Duration::from_secs(20),
             };
             Arc::new(Worker::new(stores.clone(), index, rules.clone(), rules.clone(), env.clone(), settings))
         });
@@ -205,7 +206,7 @@ impl Bench {
             platform: "shopify".to_owned(),
             shop_id: SHOP.to_owned(),
             index_name: INDEX.to_owned(),
-            target: "marqo".to_owned(),
+            target: "marqo".into(),
             operation: Operation::AddDocuments,
             created_at: self.clock.now(),
             plugin: PluginRef { name: "p".to_owned(), version: "1".to_owned(), digest: Digest::of(b"p") },
@@ -447,7 +448,7 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
     // Exactly once, each in its class.
     assert_eq!((job.status, job.counts), (JobStatus::Failed, plan.counts));
     assert_eq!((job.counts.total(), job.completed_chunks as usize), (ITEMS as u64, plan.chunks.len()));
-    assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 0);
+    assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 0);
     assert!(bench.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
 
     // The server holds what must be there in the end, and nothing else.

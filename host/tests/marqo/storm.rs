@@ -71,7 +71,7 @@ async fn survives(version: Version, seed: u64) {
     .await;
     let mut given_back = 0;
     for round in 1..=ROUNDS {
-        let target = host_core::index::Target { job_id: format!("job-{round}"), ..lab.target.clone() };
+        let target = host_core::index::WriteTarget { job_id: format!("job-{round}"), ..lab.target.clone() };
         for start in (0..DOCUMENTS).step_by(500) {
             let mut waiting: Vec<Write> = (start..start + 500).map(|n| document(n, round)).collect();
             // As the worker does it: what this job wrote already is not written again.

@@ -2,7 +2,7 @@
 
 use host_core::{
     clock::Env,
-    index::{Index, IndexError, Outcome, Over, Removal, Target, Write},
+    index::{Index, IndexError, Outcome, Precondition, Removal, WriteTarget, Write},
     model::{Digest, Document, DocumentId, IndexSettings},
     storage::{Settings, StoreError},
 };
@@ -98,7 +98,7 @@ pub(crate) struct Lab {
     pub(crate) server: StandIn,
     pub(crate) clock: Arc<Clock>,
     pub(crate) index: Marqo,
-    pub(crate) target: Target,
+    pub(crate) target: WriteTarget,
     settings: Arc<Known>,
 }
 
@@ -116,7 +116,7 @@ impl Lab {
         let settings = Arc::new(Known::default());
         let options = MarqoOptions { attempt_timeout: Duration::from_millis(700), ..MarqoOptions::default() };
         let index = Marqo::new(settings.clone(), clock.clone(), options).unwrap();
-        let target = Target {
+        let target = WriteTarget {
             shop_id: "x.example".to_owned(),
             index_name: "shop".to_owned(),
             job_id: "job-1".to_owned(),
@@ -193,7 +193,7 @@ pub(crate) fn write(id: &str, fields: Value) -> Write {
         document: Document { id: DocumentId::new(id).unwrap(), fields },
         version,
         content_hash,
-        over: Over::Anything,
+        precondition: Precondition::None,
     }
 }
 
@@ -213,7 +213,7 @@ pub(crate) fn ids(writes: &[Write]) -> Vec<DocumentId> {
 /// Places, codes and messages of those that were refused.
 pub(crate) fn refused(outcomes: &[Outcome]) -> Vec<(usize, &str, &str)> {
     let refused = |(at, outcome)| match outcome {
-        &Outcome::Done | &Outcome::Overtaken => None,
+        &Outcome::Done | &Outcome::Conflict => None,
         Outcome::Refused { code, message } => Some((at, code.as_str(), message.as_str())),
     };
     outcomes.iter().enumerate().filter_map(refused).collect()

@@ -1,6 +1,6 @@
-//! From documents into PostgreSQL: against COPY, upserts row by row, and a loop as of an object mapper.
+//! Loads documents into PostgreSQL; compares with COPY, row-by-row upserts and an object mapper's loop.
 
-use super::{documents, figures, median};
+use super::{documents, median, numbers};
 use crate::build;
 use crate::command::{Step, headline};
 use crate::workspace::target_dir;
@@ -8,16 +8,16 @@ use anyhow::{Context, Result};
 use clap::Args;
 use xtask::postgres::Server;
 
-/// How much is measured.
+/// Size of the benchmark.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Size of the export whose documents are written, in MB
+    /// Size in MB of the export whose documents are loaded
     #[arg(long, default_value_t = 60, value_name = "MB")]
     size: u64,
-    /// Rounds of each measurement
+    /// Rounds per measurement
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
-    /// Products that are written row by row
+    /// Number of products for the row-by-row measurements
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     slow_products: usize,
 }
@@ -26,11 +26,11 @@ pub(super) fn run(options: &Options) -> Result<()> {
     build::run()?;
     headline("bench catalog");
     let documents = documents(options.size, &target_dir()?.join("bench"))?;
-    // As a server is set up in earnest: what is committed is on the disk.
+    // As in production: a commit waits for the disk.
     let settings = ["-c", "shared_preload_libraries=pg_stat_statements", "-c", "shared_buffers=512MB", "-c"];
     let server = Server::start(&[&settings[..], &["max_wal_size=4GB"]].concat());
-    let server = server.context("PostgreSQL does not start")?;
-    let database = || server.database().context("PostgreSQL makes no database");
+    let server = server.context("cannot start PostgreSQL")?;
+    let database = || server.database().context("cannot create a database");
     bench().words("nothing").run()?;
 
     let mut loaded = String::new();
@@ -39,7 +39,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
         for _ in 0..options.rounds {
             loaded = database()?;
             let step = bench().words("load").words(&loaded).words(complexity).words(lanes).path(&documents);
-            rounds.push(figures(step)?);
+            rounds.push(numbers(step)?);
         }
         Ok(median(rounds))
     };
@@ -47,16 +47,16 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let lanes = load("100", "4")?;
     let usual = load("100", "1")?;
     let products = options.slow_products.to_string();
-    let against = |what: &str, more: &str| -> Result<[f64; 3]> {
+    let baseline = |name: &str, argument: &str| -> Result<[f64; 3]> {
         let mut rounds = Vec::new();
         for _ in 0..options.rounds {
-            rounds.push(figures(bench().words(what).words(&loaded).words(&database()?).words(more))?);
+            rounds.push(numbers(bench().words(name).words(&loaded).words(&database()?).words(argument))?);
         }
         Ok(median(rounds))
     };
-    let copy = against("copy", "")?;
-    let upserts = against("rows", &products)?;
-    let mapper = against("loop", &products)?;
+    let copy = baseline("copy", "")?;
+    let upserts = baseline("rows", &products)?;
+    let mapper = baseline("loop", &products)?;
 
     let limit = copy[1] / copy[0];
     println!(
@@ -73,12 +73,12 @@ pub(super) fn run(options: &Options) -> Result<()> {
     line("first load, batches of 100, 4 at once", [lanes[0], lanes[3], lanes[4]]);
     line("first load, batches of 1,000", [wide[0], wide[3], wide[4]]);
     line("upserts row by row, transactions of 100", upserts);
-    let theirs = line("loop as of an object mapper", mapper);
-    println!("{:<44} {:>9.0}", "unchanged, as a worker sees it", usual[3] / usual[1]);
-    println!("{:<44} {:>9.0}", "unchanged, written all the same", usual[3] / usual[2]);
+    let theirs = line("object mapper's loop", mapper);
+    println!("{:<44} {:>9.0}", "unchanged documents, skipped by the worker", usual[3] / usual[1]);
+    println!("{:<44} {:>9.0}", "unchanged documents, written again", usual[3] / usual[2]);
     println!("{:<44} {:>8.1} %", "fewer statements than the loop", (1.0 - ours / theirs) * 100.0);
-    for (name, figures) in [("100", usual), ("100, 4 at once", lanes), ("1,000", wide)] {
-        println!("{:<44} {:>6.1} ms", format!("longest transaction, batches of {name}"), figures[5]);
+    for (name, numbers) in [("100", usual), ("100, 4 at once", lanes), ("1,000", wide)] {
+        println!("{:<44} {:>6.1} ms", format!("longest transaction, batches of {name}"), numbers[5]);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! From documents into Marqo, without embedding: against the Python client, and how busy a slow server is kept.
+//! Writes documents to Marqo without embedding: compares with the Python client, and measures the load of a slow server.
 
-use super::{documents, figures, median, sample};
+use super::{documents, median, numbers, sample};
 use crate::build;
 use crate::command::{Failure, Step, headline};
 use crate::workspace::{plugins_dir, root, target_dir};
@@ -11,28 +11,29 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// How much is measured.
+/// Size of the benchmark.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Size of the export whose documents are written, in MB
+    /// Size in MB of the export whose documents are written
     #[arg(long, default_value_t = 60, value_name = "MB")]
     size: u64,
-    /// Size of the export that keeps a slow server busy, in MB
+    /// Size in MB of the export for the slow server
     #[arg(long, default_value_t = 150, value_name = "MB")]
     busy_size: u64,
-    /// Rounds of each measurement
+    /// Rounds per measurement
     #[arg(long, default_value_t = 5, value_name = "N")]
     rounds: usize,
 }
 
-/// One round: the processor seconds of the client, its seconds, its documents, the server's processor seconds.
+/// One round: processor seconds of the client, seconds, documents, processor seconds of the server.
 type Round = [f64; 4];
 
-const SIDES: &str = "\
-    Both write the same documents, read before the clock starts, into an empty index of a server of their own, at most
-    128 documents a request, and look at the answer for each document. The Python client makes one request after the
-    other. The host adds its own fields, takes out what no server keeps, measures each document as the server will, and
-    makes up to 8 requests at once. The server is the stand-in: it checks and keeps documents, and embeds nothing.
+const METHOD: &str = "\
+    Both clients write the same documents, loaded before the measurement, into an empty index of their own server, with
+    at most 128 documents per request, and check the answer for each document. The Python client sends one request at a
+    time. The host adds its own fields, removes fields that the index cannot store, computes the size of each document
+    as the server does, and sends up to 8 requests at a time. The server is the stand-in: it validates and stores
+    documents without embedding them.
 ";
 
 pub(super) fn run(options: &Options) -> Result<()> {
@@ -48,33 +49,33 @@ pub(super) fn run(options: &Options) -> Result<()> {
         Step::new("measuring the Python client", &python)
             .path(&root().join("xtask/src/bench/marqo_client.py"))
     };
-    print!("{SIDES}");
+    print!("{METHOD}");
     compare(options.rounds, 0, &documents, ours, theirs)?;
-    println!("The same, and the server takes 200 ms a request, as if it embedded:");
+    println!("The same with a latency of 200 ms per request, as if the server embedded:");
     compare(1, 200, &documents, ours, theirs)?;
 
     let export = folder.join("busy.jsonl");
     sample(options.busy_size * 1_000_000, true, &export)?;
     println!(
-        "`host run --target marqo` with its defaults, on a server that takes 200 ms a request and 8 at once:"
+        "`host run --target marqo` on a server with a latency of 200 ms and at most 8 concurrent requests:"
     );
-    for (name, more) in [("as it comes", ""), ("16 lanes", "--lanes 16")] {
+    for (name, arguments) in [("defaults", ""), ("16 lanes", "--lanes 16")] {
         let mut busy = Vec::new();
         for _ in 0..options.rounds.min(3) {
             let plugin = plugins_dir()?.join("shopify.wasm");
-            let bench = host_bench().words("busy").path(&export).path(&plugin).words(more);
-            busy.push(figures::<3>(bench)?);
+            let bench = host_bench().words("busy").path(&export).path(&plugin).words(arguments);
+            busy.push(numbers::<3>(bench)?);
         }
         let [share, requests, refused] = median(busy);
         println!(
-            "{name:<14} {:.1} % of 8 requests at once, {requests} requests, {refused} refused with 429",
+            "{name:<14} {:.1} % of 8 concurrent requests, {requests} requests, {refused} rejected with 429",
             share * 100.0
         );
     }
     Ok(())
 }
 
-/// Measures both, each round on an empty index of a server of its own.
+/// Measures both clients; each round has a server of its own with an empty index. `latency` in milliseconds.
 fn compare(
     rounds: usize,
     latency: u64,
@@ -84,7 +85,7 @@ fn compare(
 ) -> Result<()> {
     let measured = |client: Step| -> Result<Round> {
         let server = Server::start(latency)?;
-        let [seconds, processor, written] = figures(client.words(&server.url).path(documents))?;
+        let [seconds, processor, written] = numbers(client.words(&server.url).path(documents))?;
         Ok([processor, seconds, written, server.processor_seconds().unwrap_or(f64::NAN)])
     };
     let (mut one, mut other) = (Vec::new(), Vec::new());
@@ -97,7 +98,7 @@ fn compare(
     println!("Python client  {}", speed(theirs));
     let rate = |[_, seconds, documents, _]: Round| documents / seconds;
     println!(
-        "host / Python  {:.1} times less processor time of the client, {:.1} times the documents/s",
+        "host / Python  {:.1} times less client processor time, {:.1} times the documents/s",
         (theirs[0] / theirs[2]) / (ours[0] / ours[2]),
         rate(ours) / rate(theirs)
     );
@@ -107,7 +108,7 @@ fn compare(
 fn speed([processor, seconds, documents, server]: Round) -> String {
     let micros = |seconds: f64| seconds / documents * 1e6;
     format!(
-        "{:>5.1} µs of a core a document, the server {:>5.1} µs; {:>6.0} documents/s",
+        "{:>5.1} µs of processor time per document, server {:>5.1} µs; {:>6.0} documents/s",
         micros(processor),
         micros(server),
         documents / seconds
@@ -118,7 +119,7 @@ fn host_bench() -> Step {
     Step::cargo("measuring the host").words("bench --quiet -p host --bench marqo --profile release --")
 }
 
-/// A Python with the client, in a virtual environment of its own.
+/// Installs the Python client in a virtual environment; returns its interpreter.
 fn python(folder: &Path) -> Result<PathBuf> {
     let environment = folder.join("python");
     let python = environment.join("bin/python");
@@ -136,14 +137,14 @@ fn python(folder: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// A stand-in with an empty index, in a process of its own so that its work is not counted as the client's.
+/// A stand-in with an empty index, in a process of its own, so that its processor time is separate.
 struct Server {
     process: Child,
     url: String,
 }
 
 impl Server {
-    /// `latency` milliseconds are what an add takes at least.
+    /// Starts a stand-in; `latency` is the shortest time of an add, in milliseconds.
     fn start(latency: u64) -> Result<Self> {
         let program =
             target_dir()?.join("release").join(format!("marqo-stand-in{}", std::env::consts::EXE_SUFFIX));
@@ -153,33 +154,34 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .context("the stand-in cannot be started")?;
+            .context("cannot start the stand-in")?;
         let mut line = String::new();
         if let Some(output) = process.stdout.take() {
-            BufReader::new(output).read_line(&mut line).context("the stand-in says nothing")?;
+            BufReader::new(output).read_line(&mut line).context("cannot read from the stand-in")?;
         }
         match line.trim().strip_prefix("listening on ") {
             Some(url) => Ok(Self { process, url: url.to_owned() }),
             None => {
-                Err(Failure::new(format!("the stand-in said `{}`", line.trim()), "see its own tests").into())
+                let what = format!("the stand-in printed `{}` instead of its address", line.trim());
+                Err(Failure::new(what, "run it alone: `cargo xtask marqo-stand-in`").into())
             }
         }
     }
 }
 
 impl Server {
-    /// What it took so far, where the system tells: on Linux, in hundredths of a second.
+    /// Processor time so far in seconds, with a resolution of 10 ms; on Linux only.
     fn processor_seconds(&self) -> Option<f64> {
-        let told = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
-        // Behind the name, which may have blanks: state, ten others, then user and system time.
-        let times = told.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
+        // After the name, which may contain blanks: state, ten other fields, user time, system time.
+        let times = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
         times.map(|ticks| ticks.parse::<f64>().ok()).sum::<Option<f64>>().map(|ticks| ticks / 100.0)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has no state that matters.
+        // It has no state to save.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

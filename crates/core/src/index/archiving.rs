@@ -1,4 +1,4 @@
-//! When what a full sync did not have may leave an index: archived in a catalog, removed from a Marqo index.
+//! Whether documents that a full sync did not have may leave an index.
 
 use crate::{
     model::{Class, Entry, JobId, JobStatus, Seal, job::SourceStats},
@@ -6,34 +6,39 @@ use crate::{
 };
 use std::fmt;
 
-/// What may be archived.
+/// How much may leave an index after one full sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Archiving {
-    /// Largest share of the active products, in percent; more looks like half an export.
-    pub largest_share: u8,
-    /// Archives whatever the share.
+pub struct ArchiveLimit {
+    /// Most of the active products, in percent; more looks like half an export.
+    pub max_percent: u8,
+    /// Overrides every refusal that can be overridden, this limit among them.
     pub force: bool,
 }
 
-impl Archiving {
-    /// Why so many may not leave the index, if that is so.
-    pub fn refusal(self, missing: u64, active: u64) -> Option<Refusal> {
-        let Self { largest_share, force } = self;
-        let is_too_much = missing * 100 > active * u64::from(largest_share);
-        (is_too_much && !force).then_some(Refusal { missing, active, largest_share })
+impl ArchiveLimit {
+    /// Whether archiving goes on despite this refusal.
+    pub fn overrides(self, refusal: &ArchiveRefusal) -> bool {
+        self.force && refusal.is_overridable()
+    }
+
+    /// The refusal if so many may not leave the index.
+    pub fn refusal(self, missing: u64, active: u64) -> Option<TooManyMissing> {
+        let Self { max_percent, force } = self;
+        let is_too_many = missing * 100 > active * u64::from(max_percent);
+        (is_too_many && !force).then_some(TooManyMissing { missing, active, max_percent })
     }
 }
 
 /// Why nothing is archived after a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotArchived {
+pub enum ArchiveRefusal {
     /// The export was not said to be the whole shop.
     NotFull,
-    /// More may come.
+    /// Its export was not read to the end.
     NotSealed,
-    /// It has not come to its end.
+    /// Not all of its chunks are written.
     NotEnded,
-    /// Items failed, and what failed was not seen.
+    /// Items failed, so their documents were not seen.
     Failed(Box<Failures>),
     /// Lines could not be read: the export may be cut off.
     RejectedLines(u64),
@@ -41,10 +46,10 @@ pub enum NotArchived {
     Orphans(u64),
     /// It had no products.
     Empty,
-    /// Another job is being read into the same index, and nobody knows yet what it has.
+    /// Another job is being ingested into the same index; what it has is not known yet.
     Ingesting(JobId),
     /// Too many products are missing.
-    Share(Refusal),
+    Share(TooManyMissing),
 }
 
 /// Items of a full sync that failed, though the shop has their products.
@@ -110,16 +115,16 @@ impl fmt::Display for Failures {
 
 /// Too many products would be archived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct TooManyMissing {
     /// Products that the export does not have.
     pub missing: u64,
     /// Products that are active.
     pub active: u64,
-    /// The largest share allowed, in percent.
-    pub largest_share: u8,
+    /// Most that is allowed, in percent.
+    pub max_percent: u8,
 }
 
-impl fmt::Display for NotArchived {
+impl fmt::Display for ArchiveRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFull => f.write_str("its export was not said to be the whole shop (--full)"),
@@ -139,17 +144,17 @@ impl fmt::Display for NotArchived {
                 write!(f, "job {job} is being read into the same index; archive when it has ended")
             }
             Self::Empty => f.write_str("its export has no products"),
-            Self::Share(Refusal { missing, active, largest_share }) => write!(
+            Self::Share(TooManyMissing { missing, active, max_percent }) => write!(
                 f,
-                "{missing} of {active} products are missing from its export, and at most {largest_share} % may be archived"
+                "{missing} of {active} products are missing from its export, and at most {max_percent} % may be archived"
             ),
         }
     }
 }
 
-impl NotArchived {
-    /// Whether it is a doubt that a person can settle.
-    pub fn may_be_forced(&self) -> bool {
+impl ArchiveRefusal {
+    /// Whether an operator who has looked into it may override it.
+    pub fn is_overridable(&self) -> bool {
         match self {
             Self::RejectedLines(_) | Self::Orphans(_) | Self::Share(_) => true,
             // What failed stays, if that is known.
@@ -158,7 +163,7 @@ impl NotArchived {
         }
     }
 
-    /// Why nothing may be archived after a job, but for the share.
+    /// The refusal after a job, if there is one; the share of missing products is checked later.
     pub fn after(job: &JobSnapshot) -> Option<Self> {
         let Some(seal) = &job.seal else { return Some(Self::NotSealed) };
         let SourceStats { products, rejected_lines, orphans, .. } = seal.source;
@@ -166,7 +171,7 @@ impl NotArchived {
             _ if !job.job.full => Some(Self::NotFull),
             JobStatus::Pending | JobStatus::InProgress => Some(Self::NotEnded),
             JobStatus::Failed => Some(Self::Failed(Box::new(Failures::of(job, seal)))),
-            // Before what may be forced: nobody wants the whole shop archived.
+            // Before what may be overridden: the whole shop is never archived.
             _ if products == 0 => Some(Self::Empty),
             _ if rejected_lines > 0 => Some(Self::RejectedLines(rejected_lines)),
             _ if orphans > 0 => Some(Self::Orphans(orphans)),
@@ -189,7 +194,7 @@ mod tests {
             platform: "shopify".to_owned(),
             shop_id: "shop".to_owned(),
             index_name: "products".to_owned(),
-            target: "catalog".to_owned(),
+            target: "catalog".into(),
             operation: Operation::AddDocuments,
             created_at: Timestamp::UNIX_EPOCH,
             plugin: PluginRef { name: "p".to_owned(), version: "1".to_owned(), digest: Digest::of(b"p") },
@@ -230,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_named_and_forced_only_where_it_is_known_what_stays() {
+    fn failures_are_named_and_overridable_only_where_it_is_known_what_stays() {
         let named = "4 items failed, whose products it may be missing: the product of line 3 (plugin-trap), document 7 \
                      (no-title), lost-input …; `host jobs report job` says why";
         for (refused, kept, ids_in_products, unknown) in [
@@ -252,9 +257,9 @@ mod tests {
                  products",
             ),
         ] {
-            let reason = NotArchived::after(&failed(refused, kept, ids_in_products)).unwrap();
+            let reason = ArchiveRefusal::after(&failed(refused, kept, ids_in_products)).unwrap();
             assert_eq!(reason.to_string(), format!("{named}{unknown}"));
-            assert_eq!(reason.may_be_forced(), unknown.is_empty());
+            assert_eq!(reason.is_overridable(), unknown.is_empty());
         }
     }
 }

@@ -1,17 +1,21 @@
-//! The seam to the index that documents are written to.
+//! The port to the index that documents are written to.
 
 use crate::model::{Document, DocumentId, Job};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+mod archiver;
 mod archiving;
+mod target_id;
 
-pub use archiving::{Archiving, NotArchived, Refusal};
+pub use archiver::{Archived, Archiver};
+pub use archiving::{ArchiveLimit, ArchiveRefusal, TooManyMissing};
+pub use target_id::TargetId;
 
 /// Version and origin of a document that the index holds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stored {
+pub struct StoredVersion {
     /// The version fields that it has.
     pub version: Map<String, Value>,
     /// Digest of its content without the version fields, as the host computed it.
@@ -29,8 +33,8 @@ pub struct Write {
     pub version: Map<String, Value>,
     /// Digest of its content without the version fields.
     pub content_hash: String,
-    /// What it was decided to write over.
-    pub over: Over,
+    /// What the index must still hold.
+    pub precondition: Precondition,
 }
 
 /// A document that is to leave the index.
@@ -38,33 +42,33 @@ pub struct Write {
 pub struct Removal {
     /// The document.
     pub id: DocumentId,
-    /// What it was decided to remove.
-    pub over: Over,
+    /// What the index must still hold.
+    pub precondition: Precondition,
 }
 
 impl Removal {
-    /// Of whatever is there.
+    /// A removal without a precondition.
     pub fn of(id: DocumentId) -> Self {
-        Self { id, over: Over::Anything }
+        Self { id, precondition: Precondition::None }
     }
 }
 
-/// What the index held when it was decided to write or remove a document. An index that can see whether it still does
-/// refuses that as [`Outcome::Overtaken`] if not, so that of several writers the newest version wins.
+/// Precondition of a write or removal (optimistic locking). A backend that can check it returns [`Outcome::Conflict`] where it
+/// does not hold, so that of several writers the newest version wins; others ignore it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Over {
-    /// Whatever is there is written over.
+pub enum Precondition {
+    /// The index may hold anything.
     #[default]
-    Anything,
-    /// There was nothing.
-    Nothing,
-    /// This was there.
-    Stored(Stored),
+    None,
+    /// The index must not hold the document.
+    Absent,
+    /// The index must hold the document in this version.
+    Matches(StoredVersion),
 }
 
-/// Who writes, and where to.
+/// Which part of an index a job writes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct WriteTarget {
     /// The shop; a catalog keeps its products apart by it.
     pub shop_id: String,
     /// Name of the index.
@@ -75,7 +79,7 @@ pub struct Target {
     pub job_created_at: Timestamp,
 }
 
-impl Target {
+impl WriteTarget {
     /// Where the documents of a job go.
     pub fn of(job: &Job) -> Self {
         Self {
@@ -92,16 +96,16 @@ impl Target {
 pub enum Outcome {
     /// It is in the index as wanted, or gone from it.
     Done,
-    /// The index refuses this document whatever is tried.
+    /// The index refuses this document however often it is tried.
     Refused {
         /// Stable kebab-case name.
         code: String,
         /// The index's own words.
         message: String,
     },
-    /// Somebody else wrote this document since it was decided what to do with it; nothing was done. Whoever reads it again and
-    /// decides again comes to know.
-    Overtaken,
+    /// The precondition does not hold because another writer was faster; nothing was done. The caller reads the stored version
+    /// and decides again.
+    Conflict,
 }
 
 /// A call to the index failed as a whole; nothing is known about whether it took effect.
@@ -110,53 +114,72 @@ pub enum Outcome {
 pub struct IndexError {
     /// What was being done, to what.
     pub action: String,
-    /// Whether it may go away by itself.
+    /// Whether it may succeed later without a change.
     pub transient: bool,
     /// The backend's own error.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// An index. Writes, updates and deletes are idempotent: a caller that does not know an outcome calls again.
+/// An index. Writes, updates and deletes are idempotent: a caller that does not know an outcome calls again. Each implementation
+/// retries its own requests; what it returns as transient may be retried once more by the caller, later.
 #[async_trait]
 pub trait Index: Send + Sync {
-    /// The kind of index, as the setting `target` calls it; where there may be several of a kind, a colon and which one it is
-    /// follow. No secret is in it.
-    fn kind(&self) -> &str;
+    /// Which index this is.
+    fn id(&self) -> TargetId;
 
-    /// Whether writes can begin: everything is set up and answers. Somebody must act first if the error is not transient.
-    async fn check(&self, target: &Target) -> Result<(), IndexError>;
+    /// Address of the server that holds the target's documents, for diagnosis; none where [`id`](Self::id) says it, or where it
+    /// is not known.
+    async fn server(&self, _target: &WriteTarget) -> Option<String> {
+        None
+    }
+
+    /// Whether writes can begin: everything is set up and answers. An error that is not transient needs an operator.
+    async fn check(&self, target: &WriteTarget) -> Result<(), IndexError>;
 
     /// Versions of the documents that the index holds, one entry an id, in one round trip.
-    async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError>;
+    async fn stored(
+        &self,
+        target: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Option<StoredVersion>>, IndexError>;
 
     /// Adds or replaces documents with distinct ids; one outcome a document.
-    async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
+    async fn write(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
 
     /// Puts the given fields into documents that the index holds, ids distinct; one outcome a document. Fields that are
     /// not given stay. A document that is not there is refused with the code `document-not-found`, never created.
-    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
+    async fn update(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
 
-    /// Notes that the job's export has these documents, though nothing of them is to be written: at the end of a full sync
-    /// the others are archived. An index that does not archive has nothing to do.
-    async fn touch(&self, _target: &Target, _ids: &[DocumentId]) -> Result<(), IndexError> {
+    /// Marks documents as seen by the job, though nothing of them is written: the others are archived after a full sync. An
+    /// index without an [`Archiver`] has nothing to do.
+    async fn mark_seen(&self, _target: &WriteTarget, _ids: &[DocumentId]) -> Result<(), IndexError> {
         Ok(())
     }
 
     /// Removes documents with distinct ids; one outcome a removal, `Done` also for those that were not there.
-    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError>;
+    async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError>;
 
     /// The document as stored, `_id` and internal fields included.
-    async fn get(&self, target: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError>;
+    async fn get(
+        &self,
+        target: &WriteTarget,
+        id: &DocumentId,
+    ) -> Result<Option<Map<String, Value>>, IndexError>;
 
     /// Ids in their order, after `after`, at most `limit`.
     async fn list(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         after: Option<&DocumentId>,
         limit: usize,
     ) -> Result<Vec<DocumentId>, IndexError>;
 
     /// Number of documents.
-    async fn count(&self, target: &Target) -> Result<u64, IndexError>;
+    async fn count(&self, target: &WriteTarget) -> Result<u64, IndexError>;
+
+    /// The index's own archiving; none if it has no such thing, and documents leave it by removals.
+    fn archiver(&self) -> Option<&dyn Archiver> {
+        None
+    }
 }

@@ -1,25 +1,25 @@
-//! Chunks: the unit of queueing, retry and counting.
+//! Chunks: the unit of queueing, retry and counting (`docs/counting.md`).
 
 use crate::model::{Digest, JobId, job::folder};
 use serde::{Deserialize, Serialize};
 
-/// What is done with the documents of a chunk.
+/// What a worker does with the documents of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Operation {
-    /// Add or replace.
+    /// Add the documents, or replace those that exist.
     AddDocuments,
-    /// Remove; a line holds the id and the version fields of the removal.
+    /// Remove the documents; a line holds an id and the version fields of the removal.
     DeleteDocuments,
-    /// Put the given fields into documents that are there.
+    /// Set the given fields of existing documents.
     UpdateDocuments,
 }
 
 impl Operation {
-    /// Every operation.
+    /// All operations.
     pub const ALL: [Self; 3] = [Self::AddDocuments, Self::DeleteDocuments, Self::UpdateDocuments];
 
-    /// The name in messages and records, as in the seed.
+    /// The name in queue messages and stored records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AddDocuments => "ADD_DOCUMENTS",
@@ -29,34 +29,34 @@ impl Operation {
     }
 }
 
-/// A chunk object and what a worker needs to trust it: the content of a queue message.
+/// A reference to a chunk object with what a worker needs to verify it: the body of a queue message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkRef {
     /// The job it belongs to.
     pub job_id: JobId,
-    /// Number inside the job, from 0, without gaps.
+    /// Number within the job, from 0, without gaps.
     pub seq: u32,
-    /// The lane of all its documents; chunks of one lane are handled in order.
+    /// The lane of all its documents; chunks of one lane are processed in order.
     pub lane: u16,
     /// What to do with the documents.
     pub operation: Operation,
-    /// Where the object is: `chunk_{NNNN}.jsonl` in the folder of the job.
+    /// Storage key of the object: `chunk_{NNNN}.jsonl` in the job's folder.
     pub key: String,
     /// Digest of the object's bytes.
     pub sha256: Digest,
-    /// Number of lines, each one document with an id of its own.
+    /// Number of lines; each is one document, and no id repeats.
     pub documents: u32,
-    /// Size of the object.
+    /// Size of the object in bytes.
     pub bytes: u64,
 }
 
 impl ChunkRef {
-    /// The key of a chunk object (seed, step 3).
+    /// The storage key of a chunk object: `{platform}/{shop_id}/bulk/{job_id}/chunk_{NNNN}.jsonl`.
     pub fn key(platform: &str, shop_id: &str, job_id: &JobId, seq: u32) -> String {
         format!("{}/chunk_{seq:04}.jsonl", folder(platform, shop_id, job_id))
     }
 
-    /// The key of the chunk's report object, beside the chunk.
+    /// The storage key of the chunk's report, beside the chunk.
     pub fn report_key(&self) -> String {
         match self.key.strip_suffix(&format!("chunk_{:04}.jsonl", self.seq)) {
             Some(folder) => format!("{folder}report_{:04}.ndjson", self.seq),

@@ -1,29 +1,29 @@
-//! What became of the items of a job.
+//! Counts of a job's items by outcome (`docs/counting.md`).
 
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
-/// How many items ended in which class. An item is in exactly one of `processed`, `failed`, `skipped` and `conflict`;
-/// `unchanged` and `deleted` are parts of `processed`.
+/// Items by final class. Each item is in exactly one of `processed`, `failed`, `skipped` and `conflict`; `unchanged` and
+/// `deleted` are parts of `processed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
-    /// In the index as wanted.
+    /// The index holds the item's content.
     pub processed: u64,
-    /// Already in the index with the same content: not written again.
+    /// The index held the same content already, so the item was not written.
     pub unchanged: u64,
-    /// Refused for what they are: by the plug-in, the validator or the index.
+    /// Refused by the plug-in, the validator or the index.
     pub failed: u64,
-    /// Never became a document: lines that could not be read, orphans.
+    /// Never became a document: unreadable lines and orphans.
     pub skipped: u64,
-    /// Older than what the index holds.
+    /// Older than the version in the index.
     pub conflict: u64,
     /// Removed from the index.
     pub deleted: u64,
 }
 
 impl Counts {
-    /// How many items have ended.
+    /// Number of items with a final class.
     pub fn total(&self) -> u64 {
         self.processed + self.failed + self.skipped + self.conflict
     }

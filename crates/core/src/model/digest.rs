@@ -1,21 +1,21 @@
-//! SHA-256 digests, which name plug-ins, chunks and configurations.
+//! SHA-256 digests of plug-ins, chunks and configurations.
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use std::fmt;
 
-/// A SHA-256 digest; printed and stored as `sha256:` and 64 lower-case hexadecimal digits.
+/// A SHA-256 digest, printed and stored as `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of some bytes.
+    /// Hashes bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// The digest of several parts, each preceded by its length so that no two lists collide.
+    /// Hashes several parts, each with its length in front, so that different lists never give the same input.
     pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = sha2::Sha256::new();
         for part in parts {
@@ -25,7 +25,7 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
-    /// The first 64 bits, as a stable hash.
+    /// The first 64 bits, as a hash that is stable across releases.
     pub fn prefix(&self) -> u64 {
         self.0[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
@@ -54,7 +54,7 @@ impl From<Digest> for String {
     }
 }
 
-/// The text is not `sha256:` and 64 hexadecimal digits.
+/// A text that is not `sha256:` and 64 hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a digest; it must be `sha256:` and 64 hexadecimal digits")]
 pub struct InvalidDigest(String);

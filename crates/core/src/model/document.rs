@@ -1,33 +1,33 @@
-//! Documents and their identity.
+//! Documents and their ids.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The reserved field whose array of objects a catalog loads as SKUs; a search index never gets it.
+/// The reserved field with an array of objects that a catalog loads as SKUs; search indexes never get it.
 pub const VARIANTS: &str = "variants";
 
-/// The reserved field by which a removal that the host made itself names the job whose document is to go: what another job
-/// has written since stays.
+/// The reserved field of a removal that the host itself makes: the job whose document to remove. A document that another
+/// job has written since is kept.
 pub const WRITTEN_BY: &str = "_mq_job_id";
 
-/// Identity of a document in an index: 1 to 255 characters of `[A-Za-z0-9._~-]`.
+/// Id of a document in an index: 1 to 255 characters of `[A-Za-z0-9._~-]`.
 ///
-/// Marqo pastes ids unescaped into a URL, so anything else could address another document or none.
+/// Marqo puts ids into URLs without escaping, so any other character could address another document or none.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct DocumentId(String);
 
-/// Why a text is no document id.
+/// Why a text is not a document id.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidDocumentId {
-    /// Empty.
+    /// The text is empty.
     #[error("the document id is empty; give each document an id of 1 to 255 characters")]
     Empty,
-    /// Over 255 characters.
+    /// The text has more than 255 characters.
     #[error("the document id has {0} characters; 255 are allowed")]
     TooLong(usize),
-    /// A character that would not survive in a URL.
+    /// The text has a character that is not allowed.
     #[error("the document id {id:?} has the character {character:?}; only A-Z a-z 0-9 . _ ~ - are allowed")]
     Character {
         /// The id, shortened.
@@ -38,7 +38,10 @@ pub enum InvalidDocumentId {
 }
 
 impl DocumentId {
-    /// Checks an id.
+    /// Validates an id.
+    ///
+    /// # Errors
+    /// The id is empty, too long or has a character that is not allowed.
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidDocumentId> {
         let id = id.into();
         if id.is_empty() {
@@ -53,7 +56,7 @@ impl DocumentId {
         Ok(Self(id))
     }
 
-    /// Whether an id may have this character.
+    /// Whether an id may contain the character.
     pub fn takes(character: char) -> bool {
         character.is_ascii_alphanumeric() || "._~-".contains(character)
     }
@@ -90,31 +93,34 @@ impl TryFrom<String> for DocumentId {
     }
 }
 
-/// A document: its id and its fields, `_id` not among them.
+/// A document: its id, and its fields without `_id`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// Identity in the index.
+    /// Id in the index.
     pub id: DocumentId,
-    /// Everything but the id.
+    /// All fields except `_id`.
     pub fields: Map<String, Value>,
 }
 
-/// Why a chunk line is no document.
+/// Why a chunk line is not a document.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidDocument {
     /// The line is not a JSON object.
     #[error("the line is not a JSON object: {0}")]
     NotAnObject(#[from] serde_json::Error),
-    /// There is no `_id`, or it is not a string.
+    /// `_id` is missing or not a string.
     #[error("the document has no `_id` string")]
     NoId,
-    /// The id is not allowed.
+    /// `_id` is not a valid id.
     #[error(transparent)]
     Id(#[from] InvalidDocumentId),
 }
 
 impl Document {
-    /// Reads a chunk line: one JSON object with `_id` and the fields.
+    /// Parses a chunk line: one JSON object with `_id` and the fields.
+    ///
+    /// # Errors
+    /// The line is not a JSON object or has no valid `_id`.
     pub fn from_line(line: &str) -> Result<Self, InvalidDocument> {
         let mut fields: Map<String, Value> = serde_json::from_str(line)?;
         match fields.remove("_id") {
@@ -123,12 +129,12 @@ impl Document {
         }
     }
 
-    /// The variants, if the document has any.
+    /// The variants; empty if there are none.
     pub fn variants(&self) -> &[Value] {
         self.fields.get(VARIANTS).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// What writing the document costs: 1 + number of variants (the seed's complexity).
+    /// Cost of writing the document, which limits the size of batches: 1 + number of variants.
     pub fn complexity(&self) -> usize {
         1 + self.variants().len()
     }
@@ -139,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_what_survives_in_a_url() {
+    fn an_id_has_only_characters_that_urls_keep() {
         for good in ["a", "632910392", "A.b_c~d-e", &"x".repeat(255)] {
             assert_eq!(DocumentId::new(good).unwrap().as_str(), good);
         }
@@ -149,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_needs_a_legal_id() {
+    fn a_line_needs_a_valid_id() {
         let document = Document::from_line(r#"{"_id":"1","title":"Mug","variants":[{"id":"2"}]}"#).unwrap();
         assert_eq!((document.id.as_str(), document.complexity(), document.fields.len()), ("1", 2, 2));
         for bad in [r#"{"title":"x"}"#, r#"{"_id":1}"#, r#"{"_id":"a/b"}"#, "[]", "nonsense", ""] {

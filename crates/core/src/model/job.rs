@@ -1,17 +1,20 @@
-//! Jobs: one sync of one shop.
+//! Jobs: a job is one sync of one shop.
 
-use crate::model::{Counts, Digest, Entry, Operation};
+use crate::{
+    index::TargetId,
+    model::{Counts, Digest, Entry, Operation},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Name of a job, unique everywhere: a UUID made by the host, or what the caller chose, `[A-Za-z0-9._-]` only.
+/// Globally unique id of a job: a UUID, or what the caller chose, 1 to 100 characters of `[A-Za-z0-9._-]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(String);
 
 impl JobId {
-    /// Checks a job id; none if it is empty, longer than 100 characters or unfit for a storage key.
+    /// Validates an id; `None` if it is empty, longer than 100 characters or unsuitable for a storage key.
     pub fn new(id: impl Into<String>) -> Option<Self> {
         let id = id.into();
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -31,24 +34,25 @@ impl fmt::Display for JobId {
     }
 }
 
-/// Where a job stands (seed, step 11).
+/// Status of a job (`docs/counting.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
-    /// No chunk has been claimed.
+    /// No chunk has been claimed yet.
     Pending,
-    /// Chunks are being handled, or more of them are still to come.
+    /// Chunks are being processed, or ingest still adds some.
     InProgress,
-    /// Ended; every item was processed or skipped.
+    /// Ended: every item was processed or skipped.
     Completed,
-    /// Ended; some items were older than the index, none failed.
+    /// Ended: some items were older than the index, none failed.
     Conflict,
-    /// Ended; some items failed.
+    /// Ended: some items failed.
     Failed,
 }
 
 impl JobStatus {
-    /// The status of a job that ended with these counts: FAILED over CONFLICT over COMPLETED.
+    /// The status of a job that ended with these counts: FAILED if any item failed, else CONFLICT if any was in conflict,
+    /// else COMPLETED.
     pub fn of_ended(counts: &Counts) -> Self {
         match counts {
             Counts { failed: 1.., .. } => Self::Failed,
@@ -57,12 +61,12 @@ impl JobStatus {
         }
     }
 
-    /// Whether nothing will change any more.
+    /// Whether the status is final.
     pub fn has_ended(self) -> bool {
         matches!(self, Self::Completed | Self::Conflict | Self::Failed)
     }
 
-    /// The name in records and output.
+    /// The name in stored records and output.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
@@ -74,7 +78,7 @@ impl JobStatus {
     }
 }
 
-/// Which plug-in made a job's documents.
+/// Identity of a plug-in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRef {
     /// Name from the manifest.
@@ -85,36 +89,36 @@ pub struct PluginRef {
     pub digest: Digest,
 }
 
-/// What is known of a job when it is created; none of it changes later.
+/// The immutable part of a job, known when it is created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Name of the job.
+    /// Id of the job.
     pub id: JobId,
     /// Platform of the plug-in, `shopify`.
     pub platform: String,
     /// The shop, `example.myshopify.com`.
     pub shop_id: String,
-    /// The index that is written.
+    /// Name of the index that the job writes.
     pub index_name: String,
-    /// Which kind of index that is, as [`Index::kind`](crate::index::Index::kind) calls it; empty in records that are
-    /// older than the choice.
+    /// Which index that is; empty in records that are older than the choice.
     #[serde(default)]
-    pub target: String,
+    pub target: TargetId,
     /// What the job as a whole does; removals travel in chunks of their own operation.
     pub operation: Operation,
-    /// When it was created.
+    /// Time of creation.
     pub created_at: Timestamp,
     /// The plug-in with the transform role.
     pub plugin: PluginRef,
-    /// Digest of everything that decides the chunks' bytes: source, configuration, plug-in. A job with the same
-    /// fingerprint that has not ended is resumed instead of starting another.
+    /// Digest of everything that determines the chunks: source, configuration, plug-in. A job with the same fingerprint
+    /// that has not ended is resumed.
     pub fingerprint: Digest,
-    /// Where the export came from, as the user named it.
+    /// The sources of the export, as the user named them.
     pub sources: Vec<String>,
-    /// What a document of the same version with other content does.
+    /// How to treat a document with the stored version and other content.
     #[serde(default)]
     pub same_version: SameVersion,
-    /// Whether the export is the whole shop, so that products that it does not have are archived at the end.
+    /// Whether the export holds the whole shop, so that missing products are archived at the end
+    /// (`docs/archiving.md`).
     #[serde(default)]
     pub full: bool,
 }
@@ -125,84 +129,71 @@ pub(super) fn folder(platform: &str, shop_id: &str, job_id: &JobId) -> String {
 }
 
 impl Job {
-    /// Under which all objects of the job stand, without a slash at the end (seed, step 3).
+    /// Prefix of the storage keys of all the job's objects, without a trailing slash.
     pub fn folder(&self) -> String {
         folder(&self.platform, &self.shop_id, &self.id)
     }
-
-    /// Whether it writes to the index of this kind. Records that are older than the choice mean any, and those that are older
-    /// than telling several of a kind apart mean each of them.
-    pub fn is_for(&self, kind: &str) -> bool {
-        self.target.is_empty()
-            || self.target == kind
-            || kind.split_once(':').is_some_and(|(general, _)| general == self.target)
-    }
-
-    /// The kind of index that it writes to, as the setting `target` calls it.
-    pub fn target_kind(&self) -> &str {
-        self.target.split(':').next().unwrap_or_default()
-    }
 }
 
-/// What happens to a document whose version equals the stored one while its content differs.
+/// How to treat a document whose version equals the stored one while its content differs (`docs/write-protection.md`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SameVersion {
-    /// It is a conflict, as in the seed: somebody else wrote this version.
+    /// Report a conflict: another writer has used this version for other content.
     #[default]
     Conflict,
-    /// It is written: right after a change of plug-in or configuration, which changes content but no version.
+    /// Write it: right after a change of plug-in or configuration, which changes the content but not the version.
     Write,
 }
 
-/// What ingest knows at its end. A job may end only when it is sealed: before, more chunks can come.
+/// The result of a finished ingest. A job can end only once it is sealed, because until then ingest may add chunks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
     /// Number of chunks.
     pub chunks: u32,
-    /// Number of items: documents, removals, and what was refused before it became either.
+    /// Number of items: documents, removals, and items refused before they became either.
     pub total_items: u64,
-    /// Items that ingest itself refused (`failed`, `skipped`); they are in no chunk.
+    /// Items that ingest refused (`failed`, `skipped`); they are in no chunk.
     pub refused: Counts,
-    /// What was read.
+    /// Statistics of the sources.
     pub source: SourceStats,
     /// The first refused items, at most 20 of each class.
     pub samples: Vec<Entry>,
-    /// Keys of the report objects with all refused items, in their order.
+    /// Storage keys of the reports with all refused items, in order.
     pub reports: Vec<String>,
-    /// Products that the plug-in trapped on or refused, kept so that a mended one can be given them again.
+    /// Quarantined products, kept for a replay with a corrected plug-in.
     #[serde(default)]
     pub quarantine: Quarantined,
-    /// Whether the ids of all documents stand in the texts of their products, so that it is known which documents may be of a
-    /// product that was refused.
+    /// Whether every document id occurs in the text of its product. Only then can archiving tell which documents may belong
+    /// to a refused product.
     #[serde(default)]
     pub ids_in_products: bool,
 }
 
-/// How much of what a plug-in trapped on or refused was kept.
+/// Totals of the products on which a plug-in failed or which it refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
-    /// Products that were kept.
+    /// Products kept.
     pub products: u64,
-    /// Products that there was no room for.
+    /// Products not kept, because the quarantine was full.
     pub left_out: u64,
-    /// Objects that hold them.
+    /// Number of storage objects with the kept products.
     pub objects: u32,
 }
 
-/// What was read from the sources.
+/// Statistics of the sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceStats {
-    /// Lines with content.
+    /// Lines, not counting empty ones.
     pub lines: u64,
-    /// Products found.
+    /// Products.
     pub products: u64,
-    /// Bytes, unpacked.
+    /// Bytes after decompression.
     pub bytes: u64,
-    /// Lines that are not UTF-8, not JSON or not an object.
+    /// Lines that are not UTF-8 or not a JSON object.
     pub rejected_lines: u64,
-    /// Lines whose parent is nowhere in the export.
+    /// Lines whose parent is missing from the export.
     pub orphans: u64,
-    /// How products were put together: `whole-lines`, `adjacent` or `spill`.
+    /// How lines were grouped into products: `whole-lines`, `adjacent` or `spill` (`docs/grouping.md`).
     pub grouping: String,
 }

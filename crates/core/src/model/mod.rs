@@ -1,10 +1,9 @@
-//! The domain: plain data, no I/O, no knowledge of any backend.
+//! The domain model: plain data without I/O, independent of any backend.
 
 pub mod chunk;
 pub mod counts;
 pub mod digest;
 pub mod document;
-pub mod index_settings;
 pub mod job;
 pub mod product;
 pub mod report;
@@ -13,7 +12,6 @@ pub use chunk::{ChunkRef, Operation};
 pub use counts::Counts;
 pub use digest::Digest;
 pub use document::{Document, DocumentId};
-pub use index_settings::{IndexSettings, Secret};
 pub use job::{Job, JobId, JobStatus, PluginRef, Quarantined, SameVersion, Seal, SourceStats};
 pub use product::{Grouping, Issue, Manifest, Product, Severity};
 pub use report::{Class, Entry};

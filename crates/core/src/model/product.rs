@@ -1,47 +1,47 @@
-//! What passes between the host and a plug-in, free of any contract version.
+//! The data exchanged with plug-ins, independent of the contract's version.
 
 use serde::{Deserialize, Serialize};
 
-/// One complete product of the export.
+/// A complete product of the export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Product {
-    /// Its lines as JSON Lines text without a trailing newline: own record first, then its descendants in export order.
+    /// Its lines as JSON Lines without a trailing newline: its own record first, then its descendants in export order.
     pub text: String,
     /// Number of its first line in the source, from 1.
     pub line: u64,
-    /// The product's own id as the export spells it, when it has one.
+    /// The product's id as the export spells it, if it has one.
     pub id: Option<String>,
 }
 
-/// How lines form products: the manifest's `grouping`.
+/// How lines form products, as the plug-in's manifest says (`docs/grouping.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grouping {
-    /// Each line is a product.
+    /// Every line is a product.
     WholeLines,
-    /// Lines name their parents.
+    /// A line names its parent.
     ByParent {
         /// JSON Pointer to a line's own id.
         id: String,
-        /// JSON Pointers to its parent's id, tried in order.
+        /// JSON Pointers to the parent's id; the first that exists is used.
         parents: Vec<String>,
     },
 }
 
-/// What a plug-in says of itself.
+/// A plug-in's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Short kebab-case name.
+    /// Name, in kebab-case.
     pub name: String,
     /// Semantic version.
     pub version: String,
-    /// Platform of the exports it reads; empty if it reads none.
+    /// Platform of the exports that it reads, such as `shopify`; empty without a transform role.
     pub platform: String,
     /// How lines form products.
     pub grouping: Grouping,
     /// JSON Schema of its configuration.
     pub config_schema: String,
-    /// Document fields that the version role looks at.
+    /// Document fields that the version role compares.
     pub version_fields: Vec<String>,
 }
 
@@ -52,24 +52,24 @@ impl Manifest {
     }
 }
 
-/// What an issue does to its item.
+/// The consequence of an issue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// The item is left out.
+    /// The item is refused.
     Error,
-    /// The item goes on.
+    /// The item is processed all the same.
     Warning,
 }
 
-/// One problem with one item.
+/// A problem with an item, as a plug-in reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issue {
-    /// What it does to the item.
+    /// The consequence for the item.
     pub severity: Severity,
-    /// Stable kebab-case name.
+    /// Stable name of the problem, in kebab-case.
     pub code: String,
-    /// One sentence for a person.
+    /// One sentence for people.
     pub message: String,
     /// JSON Pointer into the item.
     pub path: Option<String>,

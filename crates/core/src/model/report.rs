@@ -1,50 +1,50 @@
-//! Report entries: what is said of each item that did not simply succeed.
+//! Report entries: why items were skipped, refused, in conflict, or processed with a warning.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What an entry says of its item.
+/// The class of a report entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
-    /// Never became a document.
+    /// The item never became a document.
     Skipped,
-    /// Refused.
+    /// The item was refused.
     Failed,
-    /// Older than the index.
+    /// The item was older than the version in the index.
     Conflict,
-    /// Went on, with a remark; not counted.
+    /// The item was processed; counts ignore the entry.
     Warning,
 }
 
-/// One line of a report: why an item was skipped, failed, stood in conflict, or deserves a remark.
+/// One line of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// What became of the item.
+    /// The class.
     pub class: Class,
-    /// The document, if the item has become one.
+    /// Id of the document, if the item became one.
     #[serde(default)]
     pub document_id: Option<String>,
-    /// Line in the source, from 1, where it is known.
+    /// Number of the line in the source, from 1, if known.
     #[serde(default)]
     pub line: Option<u64>,
-    /// Stable kebab-case name of the reason.
+    /// Stable name of the reason, in kebab-case.
     pub code: String,
-    /// One sentence for a person.
+    /// One sentence for people.
     pub message: String,
     /// JSON Pointer into the item.
     #[serde(default)]
     pub path: Option<String>,
-    /// The plug-in that said so, as `name@version`; none if the host did.
+    /// The plug-in that reported it, as `name@version`; `None` if the host did.
     #[serde(default)]
     pub plugin: Option<String>,
-    /// More facts: source, byte offset, excerpt, both versions of a conflict, a trap's backtrace.
+    /// Details: source, byte offset, excerpt, both versions of a conflict, the backtrace of a trap.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub details: Map<String, Value>,
 }
 
 impl Entry {
-    /// An entry with nothing but class, code and message.
+    /// An entry with only a class, a code and a message.
     pub fn new(class: Class, code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             class,
@@ -58,7 +58,7 @@ impl Entry {
         }
     }
 
-    /// Adds a fact to the details.
+    /// Adds a detail.
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.details.insert(key.to_owned(), value.into());
         self
@@ -68,7 +68,8 @@ impl Entry {
 impl Entry {
     /// Appends the entry as one line of NDJSON.
     pub fn write_line(&self, bytes: &mut Vec<u8>) {
-        serde_json::to_writer(&mut *bytes, self).expect("an entry is plain data, and a Vec takes everything");
+        serde_json::to_writer(&mut *bytes, self)
+            .expect("plain data serializes, and writing to a Vec cannot fail");
         bytes.push(b'\n');
     }
 }
@@ -78,17 +79,17 @@ impl Entry {
 pub struct Samples(Vec<Entry>);
 
 impl Samples {
-    /// Entries kept of each class: what a job record can carry and a person reads.
+    /// Most entries per class: as many as fit into a job record.
     pub const LIMIT: usize = 20;
 
-    /// Keeps the entry if its class has room; details are left to the report.
+    /// Adds the entry, without its details, if its class has room.
     pub fn add(&mut self, entry: Entry) {
         if self.0.iter().filter(|kept| kept.class == entry.class).count() < Self::LIMIT {
             self.0.push(Entry { details: Map::new(), ..entry });
         }
     }
 
-    /// The kept entries in their order.
+    /// The entries, in the order in which they were added.
     pub fn into_entries(self) -> Vec<Entry> {
         self.0
     }

@@ -1,7 +1,7 @@
 use super::{StoreError, async_trait};
 use crate::model::Digest;
 
-/// What became of a [`Chunks::put_if_absent`].
+/// The result of [`Chunks::put_if_absent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
     /// The object was not there and is now.
@@ -16,15 +16,18 @@ pub enum Put {
 #[async_trait]
 pub trait Chunks: Send + Sync {
     /// Stores an object unless there is one under the key. `Created` and `AlreadySame` mean that it will be read back
-    /// with these bytes even after a crash; a reader never sees half an object.
+    /// with these bytes even after a crash; a reader never sees half an object. Idempotent; the caller retries; may be
+    /// cancelled, after which the object may be there or not.
     async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError>;
 
     /// Stores an object, replacing one under the same key as a whole. For reports, which a retried chunk writes again.
+    /// Idempotent; the caller retries; may be cancelled, after which either object may be there.
     async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// Reads an object; `None` if there is none. With a digest, other bytes are an error of kind `Corrupt`.
+    /// Reads only.
     async fn get(&self, key: &str, sha256: Option<Digest>) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Removes an object; succeeds if there is none.
+    /// Removes an object. `Ok` means that there is none. Idempotent; the caller retries; may be cancelled.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
 }

@@ -1,60 +1,13 @@
-use super::{AttemptError, Duration, GivenUp, StoreError, async_trait};
+use super::{AttemptError, ChunkLease, ChunkOutcome, Claim, Duration, Release, StoreError, async_trait};
 use crate::model::{ChunkRef, Counts, Digest, Entry, Job, JobId, JobStatus, Seal};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-/// What a worker says of a chunk it has finished: the content of completion's step (a).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChunkOutcome {
-    /// What became of its items.
-    pub counts: Counts,
-    /// Key of its report object, if any item has an entry.
-    pub report: Option<String>,
-    /// The first entries, at most 20 of each class.
-    pub samples: Vec<Entry>,
-    /// Set if the chunk as a whole could not be handled: its message goes to the dead letters with this reason.
-    pub quarantined: Option<GivenUp>,
-}
-
-/// What a worker may do with a chunk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// It is this worker's until the lease ends; later calls show the fence.
-    Won {
-        /// Grows with each claim of the chunk: an older holder's calls are refused.
-        fence: u64,
-        /// How often the chunk has been claimed since it was published or redriven, this time included.
-        attempts: u32,
-        /// How often it has been redriven.
-        epoch: u32,
-        /// Why the first of these attempts failed, if one has come to an end.
-        first_error: Option<AttemptError>,
-    },
-    /// Another worker holds it until then.
-    Held {
-        /// End of the other's lease.
-        until: Timestamp,
-    },
-    /// Step (a) is done: steps (b) and (c) are to be finished, the index is not to be touched.
-    Settling {
-        /// From the stored outcome: bury the message instead of acknowledging it.
-        quarantined: Option<GivenUp>,
-    },
-    /// It is counted; nothing but the acknowledgement is missing.
-    Done {
-        /// From the stored outcome: bury the message instead of acknowledging it.
-        quarantined: Option<GivenUp>,
-    },
-    /// There is no such chunk row: its job was deleted.
-    Unknown,
-}
-
-/// A job as it stands.
+/// The current state of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobSnapshot {
     /// What it was created with.
     pub job: Job,
-    /// Where it stands.
+    /// Its status.
     pub status: JobStatus,
     /// What ingest said at its end; none while more chunks can come.
     pub seal: Option<Seal>,
@@ -68,101 +21,84 @@ pub struct JobSnapshot {
     pub samples: Vec<Entry>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Why it was ended before its time: superseded, cancelled (seed: `error_message`).
+    /// Why it was ended early: superseded, cancelled (the `error_message` of the jobs table).
     pub error_message: Option<String>,
-    /// What last kept a chunk or the ingest from being finished, which was or has to be tried again; none once it has ended.
+    /// What last kept a chunk or the ingest from finishing; none once the job has ended.
     pub last_error: Option<AttemptError>,
 }
 
-/// Jobs, their chunk rows and their counters.
+/// Jobs, their chunks and their counters.
 ///
-/// A chunk counts exactly once by three steps, each a no-op the second time: [`settle`](Self::settle) stores the outcome
-/// on the chunk row if the fence is still the caller's, [`count`](Self::count) adds it to the job's counters unless
-/// they contain the chunk, [`finish`](Self::finish) marks the row done. Then the message may be acknowledged.
+/// Each chunk counts exactly once: a worker [claims](Self::claim) it, [completes](Self::complete) it with its outcome,
+/// and then acknowledges its message. A worker that dies in between leaves the chunk to the next delivery, whose claim
+/// finds it free, held until a lease ends, or done.
+///
+/// All methods are idempotent: the second call finds the first one's effect and answers alike. An error says nothing
+/// about whether the call took effect; the caller retries. Unless a method says otherwise, it may be cancelled, which is
+/// like an error.
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Creates the job; does nothing if there is one with this id.
+    /// Creates the job. `Ok` means that a job with this id exists; the first call decides what it is.
     async fn create(&self, job: &Job) -> Result<(), StoreError>;
 
-    /// The job of the shop with this fingerprint that has not ended, if there is one: the same sync was interrupted.
+    /// The job of the shop with this fingerprint that has not ended: the same sync, interrupted. Reads only.
     async fn find_unfinished(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError>;
 
-    /// The job as it stands; `None` if there is none.
+    /// The job's current state; none if it does not exist. Reads only.
     async fn get(&self, id: &JobId) -> Result<Option<JobSnapshot>, StoreError>;
 
-    /// Jobs, newest first; of one shop, or of all.
+    /// Jobs, newest first; of one shop, or of all. Reads only.
     async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError>;
 
-    /// Ends all other jobs of this one's shop and index that are not sealed, as FAILED with a message that names this one;
-    /// gives their ids. The caller knows that nobody ingests for them any more. What they published stays in the queue,
-    /// is written and counted. The second call finds none.
+    /// Ends all other unsealed jobs of this one's shop and index, as FAILED with a message that names this one, and gives
+    /// their ids; a repeated call finds none. The caller holds the ingest, so that no process ingests for them. Their
+    /// published chunks stay in the queue and are written and counted.
     async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError>;
 
-    /// Ends a job that has not ended, as far as that can be done at once: it keeps the message, and one that is not sealed ends
-    /// as FAILED. False if it has ended already. The chunks are the caller's to give up.
+    /// Keeps the message with the job and, unless it is sealed, ends it as FAILED. False if it had ended; a repeated call
+    /// on an unsealed job says so too. The caller ends the chunks.
     async fn cancel(&self, id: &JobId, message: &str) -> Result<bool, StoreError>;
 
-    /// Keeps the error as the job's last one, for whoever wonders why it does not end; does nothing if it has ended or
-    /// does not exist.
-    async fn note_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError>;
+    /// Keeps the job's last error, which explains why it does not end. Does nothing if it has ended or does not exist.
+    /// Best effort: callers log a failure instead of retrying.
+    async fn record_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError>;
 
-    /// What was published as this chunk of the job; `None` if there is no such row.
+    /// What was published as this chunk of the job; none if there is no such chunk. Reads only.
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError>;
 
-    /// Adds a chunk row in state PENDING; does nothing if there is one with this job and sequence number. A new row for
-    /// a job that is sealed, has ended or does not exist is refused.
+    /// Adds a chunk that can be claimed. `Ok` means that the chunk exists; the first call decides what it is. A new
+    /// chunk of a job that is sealed, has ended or does not exist is refused, for good.
     async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError>;
 
-    /// Seals the job; does nothing if it is sealed, and is refused if it has ended without. Ends it if all chunks are counted already. A seal is refused if it
-    /// speaks of another number of chunks than have been added, for the job would end too early or never.
+    /// Seals the job, and ends it if all chunks are counted. `Ok` means that it is sealed; the first seal holds. Refused for
+    /// good if the job ended unsealed, or if the seal's number of chunks differs from that of the added ones: the job would
+    /// end too early or never.
     async fn seal(&self, id: &JobId, seal: &Seal) -> Result<(), StoreError>;
 
-    /// Claims a chunk for `lease` if it is pending or its lease has run out; the job becomes IN_PROGRESS.
-    async fn claim(&self, id: &JobId, seq: u32, lease: Duration) -> Result<Claim, StoreError>;
+    /// Claims a chunk for `duration` if it is free or its lease has expired; the job becomes IN_PROGRESS. Not idempotent:
+    /// each claim that succeeds counts as an attempt. A completion that a dead worker left unfinished is finished first, and
+    /// the answer is [`Claim::Done`]. After an error the message is redelivered; a claim that took effect expires.
+    async fn claim(&self, id: &JobId, seq: u32, duration: Duration) -> Result<Claim, StoreError>;
 
-    /// Prolongs a lease to `lease` from now; false if the fence is no longer the chunk's.
-    async fn renew(&self, id: &JobId, seq: u32, fence: u64, lease: Duration) -> Result<bool, StoreError>;
+    /// Renews a lease for `duration` from now. False if it is lost: the holder stops and writes nothing more.
+    async fn renew(&self, lease: &ChunkLease, duration: Duration) -> Result<bool, StoreError>;
 
-    /// Gives a chunk back as PENDING so that it can be claimed at once; false if the fence is no longer the chunk's. The second
-    /// call changes nothing and is true until somebody claims the chunk. The error stays with the chunk if it is its first.
-    async fn give_back(
-        &self,
-        id: &JobId,
-        seq: u32,
-        fence: u64,
-        error: Option<&AttemptError>,
-    ) -> Result<bool, StoreError>;
+    /// Releases a chunk, which can be claimed at once. False if the lease is lost, and then nothing changes. Repeated, it
+    /// changes nothing and is true until the chunk is claimed again. After an error the lease expires by itself.
+    async fn release(&self, lease: &ChunkLease, release: Release<'_>) -> Result<bool, StoreError>;
 
-    /// Forgets the attempts at a pending chunk and their first error: they failed for a reason that somebody has to mend first. Does nothing
-    /// on a row in another state.
-    async fn forgive(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
+    /// Completes a chunk: stores its outcome, adds it to the job's counters exactly once, and ends a sealed job with its
+    /// last chunk. `Ok(true)` means that all of it is done and the message may be acknowledged; false that the lease is
+    /// lost, and then the caller neither counts nor acknowledges. The first outcome holds. After an error, or cancelled, the
+    /// chunk may be completed by half: repeat the call, or leave the rest to the next claim.
+    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<bool, StoreError>;
 
-    /// Completion's step (a): RUNNING → SETTLING with the outcome; false if the fence is no longer the chunk's, and
-    /// then the caller must neither count nor acknowledge. The second call with the same fence changes nothing and is
-    /// true; from the first on no lease runs out any more.
-    async fn settle(
-        &self,
-        id: &JobId,
-        seq: u32,
-        fence: u64,
-        outcome: &ChunkOutcome,
-    ) -> Result<bool, StoreError>;
+    /// Undoes a quarantine of this redrive count: the chunk's counts, samples and report leave the job, a job that had
+    /// ended by counting is in progress again, and the chunk is free, with no attempts and the next redrive count. Gives the
+    /// redrive count with which its message is to be sent, also if the chunk was never quarantined, or was redriven before and
+    /// is not done; none if it is done or unknown, so that nothing is to be sent. A repeated call resumes one that died halfway.
+    async fn redrive(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<Option<u32>, StoreError>;
 
-    /// Completion's step (b): adds the stored outcome to the counters unless they contain the chunk. Ends the job if it is
-    /// sealed and this was the last chunk: exactly one call ever does. Does nothing on a row that is not settling.
-    async fn count(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
-
-    /// Completion's step (c): SETTLING → DONE; does nothing on a row that is done, or was and has been redriven. Any other row
-    /// that is not counted is refused: nobody would ever count it.
-    async fn finish(&self, id: &JobId, seq: u32) -> Result<(), StoreError>;
-
-    /// Takes back that a chunk was given up in this epoch: its counts, samples and report leave the job, a job that had ended
-    /// by counting has not ended any more, and the chunk is PENDING in the next epoch, never tried. Gives the epoch in which its
-    /// message is to be sent, also if the chunk was never given up, or was redriven before and is not done; none if it is
-    /// done or unknown, so that nothing is to be sent. The second call changes nothing, and goes on with a first one that
-    /// got half of the way.
-    async fn redrive(&self, id: &JobId, seq: u32, epoch: u32) -> Result<Option<u32>, StoreError>;
-
-    /// Keys of all report objects of the job: ingest's, then those of counted chunks in their order.
+    /// Keys of all report objects of the job: ingest's, then those of counted chunks in their order. Reads only.
     async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError>;
 }

@@ -1,21 +1,28 @@
-//! The seams to storage: chunk objects, the queue, jobs, settings of indexes. One folder below implements all of them for one backend.
+//! The ports to storage: chunk objects, the queue, jobs, settings of indexes, and the life cycle of a backend. One crate
+//! implements all of them for one backend.
 //!
-//! Every method may be called again after a crash or a lost answer: each says what the second call does.
+//! Each method says whether it is idempotent, what `Ok` means, who retries, and whether it may be cancelled.
 
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
 
+mod attempt_error;
 mod chunks;
-mod given_up;
+mod claim;
 mod jobs;
+mod lifecycle;
+mod quarantine_reason;
 mod queue;
 mod settings;
 
+pub use attempt_error::AttemptError;
 pub use chunks::{Chunks, Put};
-pub use given_up::{AttemptError, Evidence, GivenUp};
-pub use jobs::{ChunkOutcome, Claim, JobSnapshot, Jobs};
-pub use queue::{DeadLetter, Delivery, HeldLetter, Queue, Receipt};
-pub use settings::Settings;
+pub use claim::{ChunkLease, ChunkOutcome, Claim, Release};
+pub use jobs::{JobSnapshot, Jobs};
+pub use lifecycle::{IngestGuard, Storage};
+pub use quarantine_reason::{FailureContext, QuarantineReason};
+pub use queue::{DeadLetter, Delivery, LeasedDeadLetter, Queue, Receipt};
+pub use settings::{IndexDocument, Settings};
 
 /// A storage call failed; nothing is known about whether it took effect.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +40,9 @@ pub struct StoreError {
 /// What a storage failure means to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
-    /// May go away by itself: a lock, a throttle, a broken connection.
+    /// Temporary; worth a retry: a lock, a throttle, a broken connection.
     Transient,
-    /// Somebody must act: disk full, permission denied, object missing.
+    /// A person must act first: disk full, permission denied, object missing.
     Permanent,
     /// What was read is not what was written.
     Corrupt,

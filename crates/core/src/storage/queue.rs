@@ -1,14 +1,14 @@
-use super::{Duration, Evidence, GivenUp, StoreError, async_trait};
+use super::{Duration, FailureContext, QuarantineReason, StoreError, async_trait};
 use crate::model::{ChunkRef, Job};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Names one delivery of a message; void once the message is delivered again or removed. Running out of visibility or
-/// giving the message back need not make it void: in the embedded queue it does not, in SQS it does.
+/// Names one delivery of a message; void once the message is delivered again or removed. After the visibility timeout or
+/// a release it may be void already: in SQS it is, in the embedded queue it is not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt(pub String);
 
-/// A message handed to a worker.
+/// A message delivered to a worker.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// The message's content.
@@ -17,9 +17,9 @@ pub struct Delivery {
     pub shop_id: String,
     /// How often the message has been delivered, this time included.
     pub receive_count: u32,
-    /// Until when nobody else gets it, unless extended.
-    pub visible_at: Timestamp,
-    /// For [`Queue::extend`], [`Queue::release`] and [`Queue::ack`].
+    /// Until when no other worker receives it, unless its visibility is changed.
+    pub visible_until: Timestamp,
+    /// For [`Queue::change_visibility`], [`Queue::release`] and [`Queue::ack`].
     pub receipt: Receipt,
 }
 
@@ -34,37 +34,42 @@ pub struct DeadLetter {
     pub code: String,
     /// One sentence for a person, with the chain of causes.
     pub message: String,
-    /// When it was given up.
+    /// When it became a dead letter.
     pub died_at: Timestamp,
     /// How often it had been delivered.
     pub receive_count: u32,
     /// How often the chunk had been redriven by then.
-    #[serde(default)]
-    pub epoch: u32,
-    /// What is known of the chunk; of one that the backend itself gave up, nothing.
+    #[serde(rename = "epoch", default)]
+    pub redrive_count: u32,
+    /// What is known of the failure; nothing where the backend itself moved the message.
     #[serde(flatten)]
-    pub evidence: Evidence,
+    pub context: FailureContext,
 }
 
-/// A dead letter that is hidden from others.
+/// A dead letter that is invisible to other receivers.
 #[derive(Clone, Debug)]
-pub struct HeldLetter {
-    /// The letter.
+pub struct LeasedDeadLetter {
+    /// The dead letter.
     pub letter: DeadLetter,
-    /// For [`Queue::extend`], [`Queue::release`] and, to remove it, [`Queue::ack`].
+    /// For [`Queue::change_visibility`], [`Queue::release`] and, to remove it, [`Queue::ack`].
     pub receipt: Receipt,
 }
 
 /// A queue a shop, with the semantics of SQS FIFO: messages of one group (`shop#lane`) are delivered in the order
-/// they were sent, and none of a group while another of the same group is in flight.
+/// in which they were sent, and none of a group while another of it is in flight.
+///
+/// An error says nothing about whether the call took effect; the caller retries, or leaves it to the visibility timeout.
+/// Dropping a call that receives may leave its messages invisible until that timeout; all other calls may be cancelled,
+/// which is like an error.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Sends the message of a chunk to the queue of its job's shop. Sending the same (job, sequence number, epoch) again does
-    /// nothing, for as long as the backend remembers it: for ever in the embedded queue, 5 minutes in SQS.
-    async fn send(&self, job: &Job, chunk: &ChunkRef, epoch: u32) -> Result<(), StoreError>;
+    /// Sends the message of a chunk to the queue of its job's shop. Idempotent by job, sequence number and redrive count for
+    /// as long as the backend remembers them: for ever in the embedded queue, 5 minutes in SQS.
+    async fn send(&self, job: &Job, chunk: &ChunkRef, redrive_count: u32) -> Result<(), StoreError>;
 
-    /// Takes up to `max` messages, at most one a group, and hides each for `visibility`. Returns an empty list
-    /// at once if there is none. A message not acknowledged by then is delivered again, before its successors.
+    /// Receives up to `max` messages, at most one a group, each invisible to others for `visibility`. An empty list means
+    /// that none is visible now; the call does not wait. A message that is not acknowledged by its timeout is redelivered,
+    /// before its successors.
     async fn receive(
         &self,
         shop_id: &str,
@@ -72,45 +77,46 @@ pub trait Queue: Send + Sync {
         visibility: Duration,
     ) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Takes one message as [`receive`](Self::receive) does; where the backend can wait for one by itself, it does so for
-    /// up to `patience`, and the caller need not look again and again. May be cancelled: a message that was about to be
-    /// handed over is delivered again after `visibility`.
-    async fn wait(
+    /// Receives one message, waiting for it up to `wait_time` where the backend supports long polling; otherwise it answers
+    /// at once.
+    async fn long_poll(
         &self,
         shop_id: &str,
         visibility: Duration,
-        _patience: Duration,
+        _wait_time: Duration,
     ) -> Result<Option<Delivery>, StoreError> {
         Ok(self.receive(shop_id, 1, visibility).await?.pop())
     }
 
-    /// Shops that have a queue, in their order.
+    /// Shops that have a queue, in their order. Reads only.
     async fn shops(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Hides the message for `visibility` from now; false if the receipt is void, and then nothing changes.
-    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError>;
+    /// Keeps the message invisible for `visibility` from now. False if the receipt is void, and then nothing changes.
+    /// Idempotent.
+    async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError>;
 
-    /// Gives the message back, to be delivered again after `delay`, its group waiting behind it; false if void.
+    /// Has the message redelivered after `delay`, its group waiting behind it. False if the receipt is void, as it may be the
+    /// second time.
     async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<bool, StoreError>;
 
-    /// Removes the message; false if the receipt is void. The last act of a worker.
+    /// Removes the message: a worker's last act on it. False if the receipt is void, as it is the second time.
     async fn ack(&self, receipt: &Receipt) -> Result<bool, StoreError>;
 
-    /// Moves the message to the dead letters, its group going on; false if the receipt is void.
-    /// Burying the same chunk again changes nothing.
-    async fn bury(&self, receipt: &Receipt, reason: &GivenUp) -> Result<bool, StoreError>;
+    /// Moves the message to the dead letters, so that its group goes on. False if the receipt is void, as it is the second
+    /// time. Idempotent by chunk and redrive count.
+    async fn dead_letter(&self, receipt: &Receipt, reason: &QuarantineReason) -> Result<bool, StoreError>;
 
-    /// Number of messages of a shop that are still to be acknowledged, in flight or not; a moment late in SQS.
-    async fn pending(&self, shop_id: &str) -> Result<u64, StoreError>;
+    /// Number of messages of a shop that are not acknowledged, in flight or not; approximate in SQS. Reads only.
+    async fn depth(&self, shop_id: &str) -> Result<u64, StoreError>;
 
-    /// The dead letters of a shop, oldest first.
+    /// The dead letters of a shop, oldest first. Reads only; in SQS they are invisible to others meanwhile.
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError>;
 
-    /// Takes some dead letters of a shop, in no order, and hides them for `visibility`; none if all are hidden or there is none.
-    /// The same chunk may come several times.
-    async fn take_dead_letters(
+    /// Receives some dead letters of a shop, in no order, invisible to others for `visibility`; none if no visible one is
+    /// left. The same chunk may come several times.
+    async fn receive_dead_letters(
         &self,
         shop_id: &str,
         visibility: Duration,
-    ) -> Result<Vec<HeldLetter>, StoreError>;
+    ) -> Result<Vec<LeasedDeadLetter>, StoreError>;
 }

@@ -1,109 +1,110 @@
-//! Whether every line follows its own product.
+//! Checks whether every line follows its own product.
 
 use super::id_hash;
 use crate::pointer::Ids;
 use hashbrown::HashTable;
 
-/// A table this large is not kept for the next product, since clearing it takes as long as its capacity.
-const LARGE_TABLE: usize = 4096;
+/// A larger table is dropped instead of reused for the next product, since clearing a table costs its capacity.
+const MAX_REUSED_CAPACITY: usize = 4096;
 
-/// What a line is to the product that is open.
+/// What a line is within its product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// It begins the next one.
+pub(super) enum LineKind {
+    /// It starts a product.
     Root,
-    /// It belongs to the open one.
-    Part,
+    /// It belongs to the current product.
+    Child,
 }
 
-/// Why a line cannot be put together with its product.
+/// Why an export is not grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Misplaced {
-    /// Its parent is not in the open product.
-    Stray,
-    /// Its product has begun before.
-    RepeatedRoot,
+pub(super) enum NotAdjacent {
+    /// The line's parent is not in the current product.
+    ParentNotOpen,
+    /// A product with the same id started before.
+    DuplicateRoot,
 }
 
-/// Follows an export from product to product. Ids of the open product are kept as they are; of those before, only a
-/// hash of the root's id, so that two that share one look like a repetition: that may cost time, never a child.
+/// Follows an export product by product. It keeps the ids of the current product, but only a hash of the root id of
+/// each earlier one. A hash collision therefore looks like a duplicate root: that costs an unneeded sort, but never a
+/// child.
 #[derive(Debug, Default)]
-pub(super) struct Adjacency {
+pub(super) struct AdjacencyChecker {
     open: OpenProduct,
-    roots: Option<HashTable<u64>>,
+    root_hashes: Option<HashTable<u64>>,
 }
 
-impl Adjacency {
-    pub(super) fn new(watch_roots: bool) -> Self {
-        Self { open: OpenProduct::default(), roots: watch_roots.then(HashTable::new) }
+impl AdjacencyChecker {
+    pub(super) fn new(detect_duplicates: bool) -> Self {
+        Self { open: OpenProduct::default(), root_hashes: detect_duplicates.then(HashTable::new) }
     }
 
-    /// Places the next line.
-    pub(super) fn admit(&mut self, ids: &Ids<'_>) -> Result<Place, Misplaced> {
+    /// Classifies the next line.
+    pub(super) fn check(&mut self, ids: &Ids<'_>) -> Result<LineKind, NotAdjacent> {
         let own = ids.own.as_deref();
         if let Some(parent) = ids.parent.as_deref() {
-            if !self.open.has(parent) {
-                return Err(Misplaced::Stray);
+            if !self.open.contains(parent) {
+                return Err(NotAdjacent::ParentNotOpen);
             }
             if let Some(own) = own {
                 self.open.add(own);
             }
-            return Ok(Place::Part);
+            return Ok(LineKind::Child);
         }
-        if let (Some(own), Some(roots)) = (own, &mut self.roots) {
+        if let (Some(own), Some(hashes)) = (own, &mut self.root_hashes) {
             let hash = id_hash(own);
-            if roots.find(hash, |known| *known == hash).is_some() {
-                return Err(Misplaced::RepeatedRoot);
+            if hashes.find(hash, |known| *known == hash).is_some() {
+                return Err(NotAdjacent::DuplicateRoot);
             }
-            roots.insert_unique(hash, hash, |known| *known);
+            hashes.insert_unique(hash, hash, |known| *known);
         }
-        self.open.begin(own);
-        Ok(Place::Root)
+        self.open.start(own);
+        Ok(LineKind::Root)
     }
 
-    /// Id of the open product, if there is one and it has one.
+    /// Id of the current product, if there is one and it has one.
     pub(super) fn open_id(&self) -> Option<&str> {
         self.open.root.as_deref()
     }
 }
 
-/// The ids of one product's lines.
+/// The ids of the current product's lines.
 #[derive(Debug, Default)]
 struct OpenProduct {
     root: Option<String>,
-    /// The descendants' ids, one behind the other.
+    /// The ids of the descendants, concatenated.
     text: String,
-    /// Where in the text each id stands: start and end.
-    parts: HashTable<(usize, usize)>,
+    /// Start and end of each id in the text.
+    children: HashTable<(usize, usize)>,
 }
 
 impl OpenProduct {
-    fn begin(&mut self, root: Option<&str>) {
+    fn start(&mut self, root: Option<&str>) {
         self.root = root.map(str::to_owned);
         self.text.clear();
-        if self.parts.capacity() > LARGE_TABLE {
-            self.parts = HashTable::new();
+        if self.children.capacity() > MAX_REUSED_CAPACITY {
+            self.children = HashTable::new();
         } else {
-            self.parts.clear();
+            self.children.clear();
         }
     }
 
-    fn has(&self, id: &str) -> bool {
-        self.root.as_deref() == Some(id) || self.find(id_hash(id), id)
+    fn contains(&self, id: &str) -> bool {
+        self.root.as_deref() == Some(id) || self.has_child(id_hash(id), id)
     }
 
-    fn find(&self, hash: u64, id: &str) -> bool {
-        self.parts.find(hash, |(start, end)| &self.text[*start..*end] == id).is_some()
+    fn has_child(&self, hash: u64, id: &str) -> bool {
+        self.children.find(hash, |(start, end)| &self.text[*start..*end] == id).is_some()
     }
 
     fn add(&mut self, id: &str) {
         let hash = id_hash(id);
-        if self.find(hash, id) {
+        if self.has_child(hash, id) {
             return;
         }
         let start = self.text.len();
         self.text.push_str(id);
         let text = &self.text;
-        self.parts.insert_unique(hash, (start, text.len()), |(start, end)| id_hash(&text[*start..*end]));
+        self.children.insert_unique(hash, (start, text.len()), |(start, end)| id_hash(&text[*start..*end]));
     }
 }

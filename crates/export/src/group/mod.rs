@@ -1,14 +1,14 @@
-//! Lines become products.
+//! Groups lines into products.
 
 use super::{
     ExportError, Mode, Options, Phase,
     inspect::inspect,
     pass::{self, Input, Pass},
     pointer::Pointers,
-    scratch::Scratch,
     source,
+    temp::TempFiles,
 };
-use adjacent::Adjacency;
+use adjacent::AdjacencyChecker;
 use host_core::model::{Digest, Grouping};
 use spill::LinkTable;
 use std::{
@@ -20,35 +20,35 @@ mod adjacent;
 mod products;
 mod spill;
 
-use products::Tally;
+use products::Totals;
 pub use products::{Item, Products};
 
-/// An export whose sources are open.
+/// An export with open sources.
 #[derive(Debug)]
 pub struct Export {
     input: Arc<Input>,
 }
 
-/// What a first reading has found.
+/// Counts of the first pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Seen {
+struct LineCounts {
     lines: u64,
     rejected: u64,
     roots: u64,
 }
 
-/// How the export's products are put together, and what was found on the way.
+/// How to group the lines of an export, decided by [`Export::scan`].
 #[derive(Debug)]
 pub struct Plan {
     input: Arc<Input>,
     pointers: Pointers,
     digests: Vec<Digest>,
     strategy: Strategy,
-    /// Lines with content, unless nobody has looked yet.
+    /// Lines with content, if the scan counted them.
     lines: Option<u64>,
 }
 
-/// How products are put together.
+/// How to group lines.
 #[derive(Debug)]
 enum Strategy {
     WholeLines,
@@ -57,16 +57,16 @@ enum Strategy {
 }
 
 impl Export {
-    /// Opens the sources of one export in their order: paths, or `-` for standard input. What can be read only once
-    /// is copied to a temporary file here.
+    /// Opens the sources of one export, in order: paths, `-` for standard input, or names that [`Options::remote`]
+    /// handles. Sources that can be read only once are copied to temporary files.
     pub fn open(sources: &[String], options: Options) -> Result<Self, ExportError> {
-        let scratch = Scratch::new(options.scratch_dir.clone());
-        let sources = source::open_all(sources, &scratch, &options)?;
+        let temp = TempFiles::new(options.temp_dir.clone());
+        let sources = source::open_all(sources, &temp, &options)?;
         Ok(Self { input: Arc::new(Input { sources, options }) })
     }
 
-    /// Reads the export once and decides how to put products together. Afterwards it is known to be readable to its
-    /// end, and `auto` and `spill` cannot fail for what is in it.
+    /// Reads the export once and decides how to group its lines. With [`Mode::Auto`] and [`Mode::Spill`], success means
+    /// that the export is readable to its end and that its content cannot make the second pass fail.
     pub fn scan(self, grouping: &Grouping) -> Result<Plan, ExportError> {
         let input = self.input;
         let progress = &input.options.progress;
@@ -92,8 +92,8 @@ impl Export {
             }
             Mode::Auto => {
                 let mut pass = Pass::with_digests(&input);
-                if let Some(seen) = scan_adjacent(&mut pass, &pointers)? {
-                    let (lines, digests) = (Some(seen.lines), pass.take_digests());
+                if let Some(counts) = scan_adjacent(&mut pass, &pointers)? {
+                    let (lines, digests) = (Some(counts.lines), pass.take_digests());
                     let strategy = Strategy::Adjacent { scanned: true };
                     return Ok(Plan { input, pointers, digests, strategy, lines });
                 }
@@ -102,19 +102,19 @@ impl Export {
         }
         input.options.progress.begin(Phase::Resolving);
         let mut pass = Pass::with_digests(&input);
-        let spill::Resolved { links, seen } = spill::resolve_lines(&mut pass, &pointers, &input.options)?;
-        let (lines, digests) = (Some(seen.lines), pass.take_digests());
+        let spill::Resolved { links, counts } = spill::resolve_lines(&mut pass, &pointers, &input.options)?;
+        let (lines, digests) = (Some(counts.lines), pass.take_digests());
         Ok(Plan { input, pointers, digests, strategy: Strategy::Spill(links), lines })
     }
 }
 
 impl Plan {
-    /// SHA-256 of each source as it is stored, in the order of the sources.
+    /// SHA-256 of the stored bytes of each source, in the order of the sources.
     pub fn digests(&self) -> &[Digest] {
         &self.digests
     }
 
-    /// How products are put together: `whole-lines`, `adjacent` or `spill`.
+    /// How lines are grouped: `whole-lines`, `adjacent` or `spill`.
     pub fn strategy(&self) -> &'static str {
         match self.strategy {
             Strategy::WholeLines => "whole-lines",
@@ -128,33 +128,32 @@ impl Plan {
         self.lines
     }
 
-    /// Reads the export again and hands on its products.
+    /// Reads the export again and yields its items.
     pub fn into_products(self) -> Products {
         Products::new(self)
     }
 }
 
-/// Whether every line follows its own product and no product comes twice; what was seen if so. Ends at the first line
-/// that does not.
-fn scan_adjacent(pass: &mut Pass, pointers: &Pointers) -> Result<Option<Seen>, ExportError> {
-    let mut adjacency = Adjacency::new(true);
-    let mut seen = Seen::default();
+/// Checks that every line follows its own product and that no root id repeats. Stops with `None` at the first violation.
+fn scan_adjacent(pass: &mut Pass, pointers: &Pointers) -> Result<Option<LineCounts>, ExportError> {
+    let mut checker = AdjacencyChecker::new(true);
+    let mut counts = LineCounts::default();
     while pass.advance()?
         && let Some(line) = pass.line()
     {
-        seen.lines += 1;
+        counts.lines += 1;
         match inspect(&line.raw, pointers) {
-            Err(_) => seen.rejected += 1,
-            Ok(record) => match adjacency.admit(&record.ids) {
-                Ok(place) => seen.roots += u64::from(place == adjacent::Place::Root),
+            Err(_) => counts.rejected += 1,
+            Ok(record) => match checker.check(&record.ids) {
+                Ok(place) => counts.roots += u64::from(place == adjacent::LineKind::Root),
                 Err(_) => return Ok(None),
             },
         }
     }
-    Ok(Some(seen))
+    Ok(Some(counts))
 }
 
-/// A hash of an id that is the same in every run.
+/// Hash of an id, equal for equal ids in every run.
 fn id_hash(id: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(id.as_bytes());

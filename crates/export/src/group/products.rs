@@ -1,9 +1,9 @@
-//! The items of an export, handed on one by one.
+//! Iterates over the items of an export.
 
 use super::{
     Plan, Strategy,
-    adjacent::{Adjacency, Misplaced, Place},
-    spill::{Regroup, Regrouped},
+    adjacent::{AdjacencyChecker, LineKind, NotAdjacent},
+    spill::{SortLines, SortedProducts},
 };
 use crate::{
     ExportError, Options, Phase,
@@ -19,30 +19,30 @@ use std::sync::Arc;
 pub enum Item {
     /// A complete product.
     Product {
-        /// Position of the source of its first line among the sources.
+        /// Index of the source of its first line.
         source: usize,
         /// The product.
         product: Product,
     },
-    /// A line that belongs to no product, as the report names it.
-    Refused(Entry),
+    /// The report entry of a line that belongs to no product.
+    Rejected(Entry),
 }
 
-/// Hands on the items of an export, in an order that depends on the export alone: products in the order of their
-/// first lines; refused lines in their own order, where they stand if products are read in place, before all products
-/// if lines are sorted. Ends after the first error.
+/// Iterator over the items of an export; it ends after the first error. The order depends on the export alone: products
+/// come in the order of their first lines, and rejected lines in their own order: in between when lines are read in
+/// place, before all products when lines are sorted.
 pub struct Products {
     input: Arc<Input>,
     pointers: Pointers,
     strategy: &'static str,
     scanned_lines: Option<u64>,
     stage: Stage,
-    tally: Tally,
+    totals: Totals,
 }
 
-/// What has been handed on.
+/// Counts of what was read and yielded.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Totals {
     pub(super) lines: u64,
     pub(super) bytes: u64,
     pub(super) products: u64,
@@ -53,9 +53,9 @@ pub(super) struct Tally {
 
 enum Stage {
     WholeLines(Pass),
-    Adjacent { pass: Pass, adjacency: Adjacency, open: Option<(usize, Product)> },
-    Regroup(Regroup),
-    Regrouped(Regrouped),
+    Adjacent { pass: Pass, checker: AdjacencyChecker, open: Option<(usize, Product)> },
+    SortLines(SortLines),
+    SortedProducts(SortedProducts),
     Done,
     Failed,
 }
@@ -69,35 +69,35 @@ impl Products {
         let stage = match planned {
             Strategy::WholeLines => Stage::WholeLines(pass),
             Strategy::Adjacent { scanned } => {
-                Stage::Adjacent { pass, adjacency: Adjacency::new(!scanned), open: None }
+                Stage::Adjacent { pass, checker: AdjacencyChecker::new(!scanned), open: None }
             }
-            Strategy::Spill(links) => Stage::Regroup(Regroup::new(pass, links, &input.options)),
+            Strategy::Spill(links) => Stage::SortLines(SortLines::new(pass, links, &input.options)),
         };
-        progress.begin(if matches!(stage, Stage::Regroup(_)) { Phase::Sorting } else { Phase::Grouping });
-        Self { input, pointers, strategy, scanned_lines, stage, tally: Tally::default() }
+        progress.begin(if matches!(stage, Stage::SortLines(_)) { Phase::Sorting } else { Phase::Grouping });
+        Self { input, pointers, strategy, scanned_lines, stage, totals: Totals::default() }
     }
 
-    /// The name of a source.
+    /// Name of a source.
     pub fn source_name(&self, source: usize) -> &str {
         self.input.sources.get(source).map_or("", |source| source.name())
     }
 
-    /// What was read, once everything has been handed on. Fails unless every line is accounted for.
+    /// Statistics of the export, once all items have been taken. Fails unless every line is in a product or rejected.
     pub fn finish(self) -> Result<SourceStats, ExportError> {
-        let Tally { lines, bytes, products, grouped, rejected, orphans } = self.tally;
+        let Totals { lines, bytes, products, grouped, rejected, orphans } = self.totals;
         if !matches!(self.stage, Stage::Done) {
             return Err(ExportError::Unfinished);
         }
         if lines != grouped + rejected + orphans || self.scanned_lines.is_some_and(|scanned| scanned != lines)
         {
-            return Err(ExportError::Conservation { lines, grouped, rejected, orphans });
+            return Err(ExportError::LineCountMismatch { lines, grouped, rejected, orphans });
         }
         let grouping = self.strategy.to_owned();
         Ok(SourceStats { lines, products, bytes, rejected_lines: rejected, orphans, grouping })
     }
 
     fn next_item(&mut self) -> Result<Option<Item>, ExportError> {
-        let Self { input, pointers, tally, stage, .. } = self;
+        let Self { input, pointers, totals, stage, .. } = self;
         loop {
             let progress = &input.options.progress;
             if matches!(stage, Stage::Done | Stage::Failed) {
@@ -107,25 +107,25 @@ impl Products {
                 return Err(ExportError::Cancelled);
             }
             let item = match stage {
-                Stage::WholeLines(pass) => next_whole_line(pass, pointers, tally)?,
-                Stage::Adjacent { pass, adjacency, open } => {
-                    next_adjacent(pass, adjacency, open, pointers, tally)?
+                Stage::WholeLines(pass) => next_whole_line(pass, pointers, totals)?,
+                Stage::Adjacent { pass, checker, open } => {
+                    next_adjacent(pass, checker, open, pointers, totals)?
                 }
-                Stage::Regroup(regroup) => regroup.next(pointers, tally)?,
-                Stage::Regrouped(regrouped) => regrouped.next(pointers, tally)?,
+                Stage::SortLines(sort) => sort.next(pointers, totals)?,
+                Stage::SortedProducts(sorted) => sorted.next(pointers, totals)?,
                 Stage::Done | Stage::Failed => return Ok(None),
             };
             if let Some(item) = item {
                 if matches!(item, Item::Product { .. }) {
-                    tally.products += 1;
-                    progress.set_products(tally.products);
+                    totals.products += 1;
+                    progress.set_products(totals.products);
                 }
                 return Ok(Some(item));
             }
             *stage = match std::mem::replace(stage, Stage::Failed) {
-                Stage::Regroup(regroup) => {
+                Stage::SortLines(sort) => {
                     progress.begin(Phase::Grouping);
-                    Stage::Regrouped(regroup.regrouped()?)
+                    Stage::SortedProducts(sort.finish()?)
                 }
                 _ => {
                     progress.begin(Phase::Done);
@@ -151,66 +151,66 @@ impl Iterator for Products {
 fn next_whole_line(
     pass: &mut Pass,
     pointers: &Pointers,
-    tally: &mut Tally,
+    totals: &mut Totals,
 ) -> Result<Option<Item>, ExportError> {
     if pass.advance()?
         && let Some(line) = pass.line()
     {
-        tally.lines += 1;
+        totals.lines += 1;
         return Ok(Some(match inspect(&line.raw, pointers) {
             Ok(record) => {
-                tally.grouped += 1;
+                totals.grouped += 1;
                 Item::Product { source: line.source, product: product_of(&record, &line) }
             }
             Err(rejection) => {
-                tally.rejected += 1;
-                Item::Refused(rejection.entry(&line, pass.source_name(&line)))
+                totals.rejected += 1;
+                Item::Rejected(rejection.entry(&line, pass.source_name(&line)))
             }
         }));
     }
-    tally.bytes = pass.bytes();
+    totals.bytes = pass.bytes();
     Ok(None)
 }
 
 fn next_adjacent(
     pass: &mut Pass,
-    adjacency: &mut Adjacency,
+    checker: &mut AdjacencyChecker,
     open: &mut Option<(usize, Product)>,
     pointers: &Pointers,
-    tally: &mut Tally,
+    totals: &mut Totals,
 ) -> Result<Option<Item>, ExportError> {
     while pass.advance()?
         && let Some(line) = pass.line()
     {
-        tally.lines += 1;
+        totals.lines += 1;
         let record = match inspect(&line.raw, pointers) {
             Ok(record) => record,
             Err(rejection) => {
-                tally.rejected += 1;
-                return Ok(Some(Item::Refused(rejection.entry(&line, pass.source_name(&line)))));
+                totals.rejected += 1;
+                return Ok(Some(Item::Rejected(rejection.entry(&line, pass.source_name(&line)))));
             }
         };
-        match adjacency.admit(&record.ids) {
-            Ok(Place::Root) => {
-                tally.grouped += 1;
+        match checker.check(&record.ids) {
+            Ok(LineKind::Root) => {
+                totals.grouped += 1;
                 let complete = open.replace((line.source, product_of(&record, &line)));
                 if let Some((source, product)) = complete {
                     return Ok(Some(Item::Product { source, product }));
                 }
             }
-            Ok(Place::Part) => {
-                tally.grouped += 1;
-                let (_, product) = open.as_mut().expect("a part is only admitted to an open product");
+            Ok(LineKind::Child) => {
+                totals.grouped += 1;
+                let (_, product) = open.as_mut().expect("a child has a current product");
                 product.text.push('\n');
                 product.text.push_str(record.text);
             }
-            Err(misplaced) => {
+            Err(reason) => {
                 let name = pass.source_name(&line).to_owned();
-                return Err(misplaced.error(name, &line, &record, adjacency.open_id()));
+                return Err(reason.error(name, &line, &record, checker.open_id()));
             }
         }
     }
-    tally.bytes = pass.bytes();
+    totals.bytes = pass.bytes();
     Ok(open.take().map(|(source, product)| Item::Product { source, product }))
 }
 
@@ -219,18 +219,18 @@ fn product_of(record: &Record<'_>, line: &Line<'_>) -> Product {
     Product { text: record.text.to_owned(), line: line.raw.number, id }
 }
 
-impl Misplaced {
+impl NotAdjacent {
     fn error(self, name: String, line: &Line<'_>, record: &Record<'_>, open: Option<&str>) -> ExportError {
         let line = line.raw.number;
         let text = |id: &Option<std::borrow::Cow<'_, str>>| id.as_deref().unwrap_or_default().to_owned();
         match self {
-            Self::Stray => ExportError::Stray {
+            Self::ParentNotOpen => ExportError::ParentNotOpen {
                 name,
                 line,
                 parent: text(&record.ids.parent),
                 open: open.map(str::to_owned),
             },
-            Self::RepeatedRoot => ExportError::RepeatedRoot { name, line, id: text(&record.ids.own) },
+            Self::DuplicateRoot => ExportError::DuplicateRoot { name, line, id: text(&record.ids.own) },
         }
     }
 }

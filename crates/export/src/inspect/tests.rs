@@ -1,8 +1,8 @@
 use super::*;
 use crate::lines::LineReader;
 
-/// The refusals of an export's lines.
-fn refused(export: &[u8], max_line: usize) -> Vec<Entry> {
+/// The entries of the rejected lines of an export.
+fn rejected(export: &[u8], max_line: usize) -> Vec<Entry> {
     let pointers = Pointers::new("/id", &["/parent".to_owned()]).unwrap();
     let mut reader = LineReader::new(export, max_line);
     let mut entries = Vec::new();
@@ -16,16 +16,16 @@ fn refused(export: &[u8], max_line: usize) -> Vec<Entry> {
 }
 
 #[test]
-fn each_refusal_says_what_and_what_to_do() {
+fn each_entry_says_what_happened_and_what_to_do() {
     let export = b"{\"id\":1}\nnot-json\t\x1b[31m\n[1]\n{\"a\":\"\xff\xfe\"}\n\n{\"id\":true}\n{\"id\":\"0123456789012345678901234567890123456789\"}\n{\"id\":";
-    insta::assert_json_snapshot!(refused(export, 40), @r#"
+    insta::assert_json_snapshot!(rejected(export, 40), @r#"
     [
       {
         "class": "skipped",
         "document_id": null,
         "line": 2,
         "code": "invalid-json",
-        "message": "The line is not JSON (expected ident at byte 2) and was left out; correct it or export again.",
+        "message": "The line was skipped because it is not JSON (expected ident at byte 2); correct it or export again.",
         "path": null,
         "plugin": null,
         "details": {
@@ -39,7 +39,7 @@ fn each_refusal_says_what_and_what_to_do() {
         "document_id": null,
         "line": 3,
         "code": "not-an-object",
-        "message": "The line is JSON but not an object and was left out; write one JSON object on each line.",
+        "message": "The line was skipped because it is JSON but not an object; write one JSON object per line.",
         "path": null,
         "plugin": null,
         "details": {
@@ -53,7 +53,7 @@ fn each_refusal_says_what_and_what_to_do() {
         "document_id": null,
         "line": 4,
         "code": "invalid-utf8",
-        "message": "Byte 7 of the line is not UTF-8, so it was left out; export again with UTF-8 as encoding.",
+        "message": "The line was skipped because byte 7 is not valid UTF-8; export again in UTF-8.",
         "path": null,
         "plugin": null,
         "details": {
@@ -67,7 +67,7 @@ fn each_refusal_says_what_and_what_to_do() {
         "document_id": null,
         "line": 6,
         "code": "invalid-id",
-        "message": "The id at `/id` is neither a string nor an integer, so the line was left out; correct it or export again.",
+        "message": "The line was skipped because the id at `/id` is neither a string nor an integer; correct it or export again.",
         "path": null,
         "plugin": null,
         "details": {
@@ -81,7 +81,7 @@ fn each_refusal_says_what_and_what_to_do() {
         "document_id": null,
         "line": 7,
         "code": "line-too-long",
-        "message": "The line is 49 bytes long, more than `ingest.max_line_bytes` allows, and was left out; raise that setting if the line is right.",
+        "message": "The line was skipped because its 49 bytes exceed `ingest.max_line_bytes`; raise that setting if the line is correct.",
         "path": null,
         "plugin": null,
         "details": {
@@ -95,7 +95,7 @@ fn each_refusal_says_what_and_what_to_do() {
         "document_id": null,
         "line": 8,
         "code": "truncated-line",
-        "message": "The source ends in the middle of this line, which was left out; fetch the source again.",
+        "message": "The line was skipped because the source ends in the middle of it; download the source again.",
         "path": null,
         "plugin": null,
         "details": {
@@ -114,15 +114,15 @@ fn a_last_line_cut_anywhere_is_truncated() {
         r#"{"id":"gid:\/\/shop\/1","title":"Häuser 😀 \u00e9\ud83d\ude00","n":[-1.5e3,true,null,{"x":{}}]}"#;
     for cut in 1..line.len() {
         let export = [b"{\"id\":2}\n", &line.as_bytes()[..cut]].concat();
-        let entries = refused(&export, 1000);
+        let entries = rejected(&export, 1000);
         let codes: Vec<&str> = entries.iter().map(|entry| entry.code.as_str()).collect();
         assert_eq!(codes, ["truncated-line"], "cut at {cut}");
         assert_eq!(entries[0].line, Some(2));
-        // With a line end behind it, the line itself is at fault.
-        let entries = refused(&[&export[..], b"\n"].concat(), 1000);
+        // A line end after the cut makes the line itself invalid.
+        let entries = rejected(&[&export[..], b"\n"].concat(), 1000);
         assert!(matches!(entries[0].code.as_str(), "invalid-json" | "invalid-utf8"), "cut at {cut}");
     }
-    assert!(refused(line.as_bytes(), 1000).is_empty());
+    assert!(rejected(line.as_bytes(), 1000).is_empty());
 }
 
 #[test]

@@ -1,13 +1,13 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Hands out a few bytes at a time.
-struct Drops<'a> {
+/// Yields a few bytes at a time.
+struct SmallReads<'a> {
     bytes: &'a [u8],
     sizes: Vec<usize>,
 }
 
-impl Read for Drops<'_> {
+impl Read for SmallReads<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let size = self.sizes.pop().unwrap_or(usize::MAX).min(buffer.len()).min(self.bytes.len());
         buffer[..size].copy_from_slice(&self.bytes[..size]);
@@ -17,10 +17,10 @@ impl Read for Drops<'_> {
 }
 
 /// Number, offset, bytes, length, whether it ended.
-type Seen = (u64, u64, Vec<u8>, u64, bool);
+type SeenLine = (u64, u64, Vec<u8>, u64, bool);
 
-fn read(bytes: &[u8], sizes: Vec<usize>, max_line: usize) -> Vec<Seen> {
-    let mut reader = LineReader::new(Drops { bytes, sizes }, max_line);
+fn read(bytes: &[u8], sizes: Vec<usize>, max_line: usize) -> Vec<SeenLine> {
+    let mut reader = LineReader::new(SmallReads { bytes, sizes }, max_line);
     let mut seen = Vec::new();
     while reader.advance().unwrap() {
         let line = reader.line();
@@ -31,7 +31,7 @@ fn read(bytes: &[u8], sizes: Vec<usize>, max_line: usize) -> Vec<Seen> {
     seen
 }
 
-fn expected(bytes: &[u8], max_line: usize) -> Vec<Seen> {
+fn expected(bytes: &[u8], max_line: usize) -> Vec<SeenLine> {
     let mut seen = Vec::new();
     let mut offset = if bytes.starts_with(BOM) { 3 } else { 0 };
     let mut number = 0;
@@ -89,7 +89,7 @@ fn lines_longer_than_the_buffer_are_whole() {
 
 #[test]
 fn a_line_beyond_the_limit_is_never_held() {
-    let input = Drops { bytes: &[&vec![b'x'; 40 * BLOCK][..], b"\nnext\n"].concat(), sizes: Vec::new() };
+    let input = SmallReads { bytes: &[&vec![b'x'; 40 * BLOCK][..], b"\nnext\n"].concat(), sizes: Vec::new() };
     let mut reader = LineReader::new(input, BLOCK);
     assert!(reader.advance().unwrap());
     let line = reader.line();

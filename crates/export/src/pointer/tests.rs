@@ -34,7 +34,7 @@ fn ids_are_strings_unescaped_or_integers() {
 }
 
 #[test]
-fn the_first_parent_that_is_there_counts() {
+fn the_first_parent_with_a_value_counts() {
     let pointers = pointers("/id", &["/variant/id", "/variant", "/list/1", "/a~1b~0c"]);
     let parent = |text| ids(&pointers, text).1;
     assert_eq!(parent(r#"{"variant":{"id":"1"},"list":[8,9]}"#).as_deref(), Some("1"));
@@ -46,7 +46,7 @@ fn the_first_parent_that_is_there_counts() {
 }
 
 #[test]
-fn of_a_key_that_comes_twice_the_last_counts() {
+fn the_last_of_duplicate_keys_counts() {
     let pointers = pointers("/id", &["/p/q", "/p"]);
     assert_eq!(ids(&pointers, r#"{"id":1,"id":2,"p":{"q":3},"p":4}"#), some("2", "4"));
     assert_eq!(ids(&pointers, r#"{"id":1,"id":null,"p":4,"p":{"q":3}}"#), (None, Some("3".to_owned())));
@@ -54,7 +54,7 @@ fn of_a_key_that_comes_twice_the_last_counts() {
 }
 
 #[test]
-fn other_values_are_refused() {
+fn other_values_are_rejected() {
     let pointers = pointers("/id", &["/x~1y"]);
     for text in [
         r#"{"id":true}"#,
@@ -64,9 +64,14 @@ fn other_values_are_refused() {
         r#"{"id":[]}"#,
         r#"{"id":"\ud83d"}"#,
     ] {
-        assert!(matches!(pointers.read(text), Err(NoIds::Unfit(pointer)) if pointer == "/id"), "{text}");
+        assert!(
+            matches!(pointers.read(text), Err(IdError::InvalidType(pointer)) if pointer == "/id"),
+            "{text}"
+        );
     }
-    assert!(matches!(pointers.read(r#"{"x/y":false}"#), Err(NoIds::Unfit(pointer)) if pointer == "/x~1y"));
+    assert!(
+        matches!(pointers.read(r#"{"x/y":false}"#), Err(IdError::InvalidType(pointer)) if pointer == "/x~1y")
+    );
 }
 
 #[test]
@@ -77,7 +82,7 @@ fn pointers_of_the_manifest_are_checked() {
     }
 }
 
-/// Any JSON value without numbers that are not integers.
+/// Any JSON value whose numbers are integers.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -97,7 +102,7 @@ fn value() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// The same as parsing everything and following the pointers afterwards.
+    /// One walk gives the same ids as parsing the line and following the pointers.
     #[test]
     fn one_walk_finds_what_pointers_lead_to(fields in value(), own in "(/([ab01]|~0|~1){1,2}){1,3}", parent in "(/([ab01]|~0|~1){1,2}){1,2}") {
         let fields = json!({ "a": fields, "b": "x" });
@@ -112,9 +117,9 @@ proptest! {
         let found = pointers.read(&text).map(|ids| (ids.own.map(Cow::into_owned), ids.parent.map(Cow::into_owned)));
         match (expected(&own), expected(&parent)) {
             (Ok(own), Ok(parent)) => prop_assert_eq!(found.unwrap(), (own, parent)),
-            // A value that another pointer passes through is not that pointer's own.
+            // Where one pointer is a prefix of the other, the two readers may differ.
             _ if own.starts_with(&parent) || parent.starts_with(&own) => {}
-            _ => prop_assert!(matches!(found, Err(NoIds::Unfit(_)))),
+            _ => prop_assert!(matches!(found, Err(IdError::InvalidType(_)))),
         }
     }
 
@@ -123,12 +128,12 @@ proptest! {
         for text in [text.clone(), format!("{{{text}}}"), format!(r#"{{"{fill}":{text}}}"#)] {
             let parsed = serde_json::from_str::<Value>(&text);
             match pointers("/id", &[]).read(&text) {
-                Ok(_) | Err(NoIds::Unfit(_)) => {
-                    // What is skipped may hold a lone surrogate or a number beyond a double's range.
+                Ok(_) | Err(IdError::InvalidType(_)) => {
+                    // Skipped values may contain a lone surrogate or a number beyond the range of a double.
                     prop_assert!(parsed.is_ok() || text.contains("\\u") || text.contains('e'), "{}", text);
                 }
-                Err(NoIds::NotAnObject) => prop_assert!(!parsed.is_ok_and(|value| value.is_object())),
-                Err(NoIds::Syntax(_)) => prop_assert!(parsed.is_err(), "{}", text),
+                Err(IdError::NotAnObject) => prop_assert!(!parsed.is_ok_and(|value| value.is_object())),
+                Err(IdError::Syntax(_)) => prop_assert!(parsed.is_err(), "{}", text),
             }
         }
     }

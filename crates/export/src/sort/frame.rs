@@ -1,17 +1,17 @@
-//! The record that is sorted, and its bytes: four numbers of variable length, then the body.
+//! The unit of sorting and its encoding: four variable-length integers, then the body.
 
 use std::io::{self, BufRead};
 
-/// A record with a key to sort by. What the other parts mean is the user's business.
+/// A key to sort by, with a payload that the sorter does not interpret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// What frames are sorted by.
+    /// The sort key.
     pub key: u64,
-    /// A number of the caller's.
+    /// First number of the payload.
     pub a: u64,
-    /// Another one.
+    /// Second number of the payload.
     pub b: u64,
-    /// Bytes of the caller's.
+    /// Bytes of the payload.
     pub body: &'a [u8],
 }
 
@@ -28,10 +28,10 @@ impl Frame<'_> {
     }
 }
 
-/// The four numbers of a frame: key, a, b and the body's length.
+/// The four integers of a frame: key, a, b and the length of the body.
 pub(super) type Header = [u64; 4];
 
-/// Reads a header; none at the end of the input.
+/// Reads a header; `None` at the end of the input.
 pub(super) fn read_header(input: &mut impl BufRead) -> io::Result<Option<Header>> {
     if input.fill_buf()?.is_empty() {
         return Ok(None);
@@ -50,14 +50,14 @@ pub(super) fn read_header(input: &mut impl BufRead) -> io::Result<Option<Header>
     Ok(Some(header))
 }
 
-/// The frame at the beginning of some bytes, if it is whole.
+/// Decodes the frame at the start of `bytes`, if it is complete.
 pub(super) fn read_frame(bytes: &[u8]) -> Option<Frame<'_>> {
     let mut rest = bytes;
     let [key, a, b, length] = read_header(&mut rest).ok()??;
     Some(Frame { key, a, b, body: rest.get(..usize::try_from(length).ok()?)? })
 }
 
-/// The length of the frame at the beginning of some bytes, if it is whole.
+/// Encoded length of the frame at the start of `bytes`, if it is complete.
 pub(super) fn length(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     let [.., length] = read_header(&mut rest).ok()??;

@@ -1,10 +1,10 @@
-//! Merges sorted runs.
+//! K-way merge of sorted runs.
 
 use super::{
     CANCEL_STEP, FILE_BUFFER, SortOptions,
     frame::{Frame, read_header},
 };
-use crate::{Cancel, ExportError, scratch::Scratch};
+use crate::{Cancel, ExportError, temp::TempFiles};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, binary_heap::PeekMut},
@@ -12,29 +12,29 @@ use std::{
     io::{self, BufReader, Read},
 };
 
-/// Gives the frames of several runs back by key, those with the same key in the order of the runs.
+/// Reads the frames of several runs by key; frames with the same key come in the order of the runs.
 #[derive(Debug)]
 pub struct Merge {
     runs: Vec<Run>,
-    /// The current key and position of each run that has not ended; the first is the current frame.
+    /// Current key and index of each run that has not ended; the least one has the current frame.
     heads: BinaryHeap<Reverse<(u64, usize)>>,
-    begun: bool,
+    started: bool,
     steps: u64,
-    scratch: Scratch,
+    temp: TempFiles,
     cancel: Cancel,
 }
 
 impl Merge {
     pub(super) fn new(files: Vec<File>, options: &SortOptions) -> Result<Self, ExportError> {
-        let scratch = options.scratch.clone();
+        let temp = options.temp.clone();
         let mut runs: Vec<Run> = files.into_iter().map(Run::new).collect();
         let mut heads = BinaryHeap::with_capacity(runs.len());
         for (at, run) in runs.iter_mut().enumerate() {
-            if run.advance().map_err(|error| scratch.failed("reading", error))? {
+            if run.advance().map_err(|error| temp.failed("reading", error))? {
                 heads.push(Reverse((run.key, at)));
             }
         }
-        Ok(Self { runs, heads, begun: false, steps: 0, scratch, cancel: options.cancel.clone() })
+        Ok(Self { runs, heads, started: false, steps: 0, temp, cancel: options.cancel.clone() })
     }
 
     pub(super) fn advance(&mut self) -> Result<bool, ExportError> {
@@ -42,25 +42,25 @@ impl Merge {
         if self.steps.is_multiple_of(CANCEL_STEP) && self.cancel.is_cancelled() {
             return Err(ExportError::Cancelled);
         }
-        if self.begun
+        if self.started
             && let Some(mut head) = self.heads.peek_mut()
         {
             let Reverse((key, at)) = &mut *head;
             let run = &mut self.runs[*at];
-            if run.advance().map_err(|error| self.scratch.failed("reading", error))? {
+            if run.advance().map_err(|error| self.temp.failed("reading", error))? {
                 *key = run.key;
             } else {
-                // Its file is not needed any more, and its space may be.
+                // Close the file now to free its disk space.
                 run.reader = None;
                 PeekMut::pop(head);
             }
         }
-        self.begun = true;
+        self.started = true;
         Ok(!self.heads.is_empty())
     }
 
     pub(super) fn frame(&self) -> Frame<'_> {
-        let Reverse((_, at)) = self.heads.peek().expect("asked for only after a successful advance");
+        let Reverse((_, at)) = self.heads.peek().expect("the caller advanced to a frame");
         let Run { key, a, b, body, .. } = &self.runs[*at];
         Frame { key: *key, a: *a, b: *b, body }
     }

@@ -1,6 +1,6 @@
-//! Sorting more than fits into memory: runs are sorted in memory, written to temporary files and merged.
+//! External merge sort: sorts runs in memory, writes them to temporary files and merges them.
 
-use super::{Cancel, ExportError, Options, scratch::Scratch};
+use super::{Cancel, ExportError, Options, temp::TempFiles};
 use frame::read_frame;
 use merge::Merge;
 use std::io::{BufWriter, Seek, Write};
@@ -12,50 +12,49 @@ pub use frame::Frame;
 
 /// Size of the buffer of an open temporary file.
 const FILE_BUFFER: usize = 64 * 1024;
-/// How often the cancel flag is looked at.
+/// Number of steps between two checks for cancellation.
 const CANCEL_STEP: u64 = 4096;
 
-/// What sorters have in common.
+/// Settings that several sorters share.
 #[derive(Clone, Debug)]
 pub struct SortOptions {
-    scratch: Scratch,
+    temp: TempFiles,
     memory: usize,
     files: usize,
     cancel: Cancel,
 }
 
 impl SortOptions {
-    /// The part of an export's options that sorting needs.
+    /// Takes the settings from the options of an export.
     pub fn of(options: &Options) -> Self {
         Self {
-            scratch: Scratch::new(options.scratch_dir.clone()),
+            temp: TempFiles::new(options.temp_dir.clone()),
             memory: options.sort_memory,
-            // A merge of fewer than two would never end.
+            // Merging fewer than two runs at a time would never end.
             files: options.sort_files.max(2),
             cancel: options.cancel.clone(),
         }
     }
 
-    /// With another amount of memory, in bytes.
+    /// Replaces the memory limit, in bytes.
     pub fn with_memory(self, memory: usize) -> Self {
         Self { memory, ..self }
     }
 
-    /// Where temporary files are made.
-    pub fn scratch(&self) -> &Scratch {
-        &self.scratch
+    /// Creates temporary files for this sort.
+    pub fn temp_files(&self) -> &TempFiles {
+        &self.temp
     }
 }
 
-/// Takes frames in any order and gives them back by key; frames with the same key keep their order. What does not
-/// fit into memory goes to temporary files.
+/// Sorts frames by key; the sort is stable. Frames that do not fit into memory go to temporary files.
 #[derive(Debug)]
 pub struct Sorter {
     options: SortOptions,
     buffer: Vec<u8>,
-    /// Key and place in the buffer of each frame.
+    /// Key and offset in the buffer of each frame.
     index: Vec<(u64, usize)>,
-    /// Sorted runs, in the order in which their frames came.
+    /// Sorted runs, in the order in which their frames were pushed.
     runs: Vec<std::fs::File>,
 }
 
@@ -65,7 +64,7 @@ impl Sorter {
         Self { options: options.clone(), buffer: Vec::new(), index: Vec::new(), runs: Vec::new() }
     }
 
-    /// Takes a frame; writes a temporary file if memory is full.
+    /// Adds a frame; writes a temporary file first if memory is full.
     pub fn push(&mut self, frame: Frame<'_>) -> Result<(), ExportError> {
         let used = self.buffer.len() + size_of_val(self.index.as_slice());
         if used + frame.body.len() > self.options.memory && !self.index.is_empty() {
@@ -76,12 +75,12 @@ impl Sorter {
         Ok(())
     }
 
-    /// Whether no frame was pushed.
+    /// Whether no frame was added.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty() && self.runs.is_empty()
     }
 
-    /// Ends taking and begins giving back.
+    /// Ends the input and starts reading the frames in order.
     pub fn sorted(mut self) -> Result<Sorted, ExportError> {
         if self.runs.is_empty() {
             self.index.sort_unstable();
@@ -98,19 +97,19 @@ impl Sorter {
         if self.runs.len() >= self.options.files {
             self.merge_runs()?;
         }
-        // Places in the buffer ascend, so frames with the same key keep their order.
+        // Offsets ascend, so frames with the same key keep their order.
         self.index.sort_unstable();
         let mut run = self.create_run()?;
         for (_, at) in self.index.drain(..) {
             let rest = &self.buffer[at..];
             let length = frame::length(rest).expect("the buffer holds whole frames");
-            run.write_all(&rest[..length]).map_err(|error| self.options.scratch.failed("writing", error))?;
+            run.write_all(&rest[..length]).map_err(|error| self.options.temp.failed("writing", error))?;
         }
         self.buffer.clear();
         self.finish_run(run)
     }
 
-    /// Makes one run of all, so that the number of open files stays bounded.
+    /// Merges all runs into one, which bounds the number of open files.
     fn merge_runs(&mut self) -> Result<(), ExportError> {
         let mut merge = Merge::new(std::mem::take(&mut self.runs), &self.options)?;
         let mut run = self.create_run()?;
@@ -118,33 +117,33 @@ impl Sorter {
         while merge.advance()? {
             bytes.clear();
             merge.frame().write_to(&mut bytes);
-            run.write_all(&bytes).map_err(|error| self.options.scratch.failed("writing", error))?;
+            run.write_all(&bytes).map_err(|error| self.options.temp.failed("writing", error))?;
         }
         self.finish_run(run)
     }
 
     fn create_run(&self) -> Result<BufWriter<std::fs::File>, ExportError> {
-        Ok(BufWriter::with_capacity(FILE_BUFFER, self.options.scratch.create()?))
+        Ok(BufWriter::with_capacity(FILE_BUFFER, self.options.temp.create()?))
     }
 
     fn finish_run(&mut self, run: BufWriter<std::fs::File>) -> Result<(), ExportError> {
         let finished = run.into_inner().map_err(std::io::IntoInnerError::into_error);
         let rewound = finished.and_then(|mut file| file.rewind().map(|()| file));
-        self.runs.push(rewound.map_err(|error| self.options.scratch.failed("writing", error))?);
+        self.runs.push(rewound.map_err(|error| self.options.temp.failed("writing", error))?);
         Ok(())
     }
 }
 
-/// Gives frames back by key.
+/// Reads the frames of a [`Sorter`] in order.
 #[derive(Debug)]
 pub enum Sorted {
-    /// Everything fit into memory.
+    /// All frames fit into memory.
     Memory {
         /// The frames.
         buffer: Vec<u8>,
-        /// Where the next ones are.
+        /// Keys and offsets of the remaining frames.
         index: std::vec::IntoIter<(u64, usize)>,
-        /// Where the current one is.
+        /// Offset of the current frame.
         frame_at: usize,
     },
     /// Runs in temporary files.
@@ -152,7 +151,7 @@ pub enum Sorted {
 }
 
 impl Sorted {
-    /// Moves to the next frame; false at the end.
+    /// Moves to the next frame; returns false at the end.
     pub fn advance(&mut self) -> Result<bool, ExportError> {
         match self {
             Self::Memory { index, frame_at, .. } => {

@@ -1,17 +1,17 @@
-//! Embeddings, made after the commits (seed, "Deferred Embedding Generation").
+//! Embeddings, made after the load's commits.
 //!
-//! A load queues what it changed in its own transaction. Here the queue is worked, never within a transaction: a text goes
-//! to the endpoint, its vector is stored if the product still has this text, and only then it leaves the queue.
+//! A load queues what it changed in its own transaction. The queue is worked here, never within a transaction: a text is sent to the
+//! endpoint, its vector is stored if the product still has this text, and only then it leaves the queue.
 
 use super::Catalog;
 use crate::Hit;
 use futures::{StreamExt, TryStreamExt};
-use host_core::index::{IndexError, Target};
+use host_core::index::{IndexError, WriteTarget};
 use serde::Serialize;
 
 mod client;
 
-pub use client::{CallError, EmbedOptions, Embedder};
+pub use client::{CallError, Embedder};
 
 /// What became of the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,7 +33,7 @@ pub enum EmbedError {
     /// The endpoint failed.
     #[error(transparent)]
     Endpoint(#[from] CallError),
-    /// Another process is at it.
+    /// Another process is doing it.
     #[error("another process makes the embeddings of {shop_id}, index {index_name}, already")]
     Busy {
         /// The shop.
@@ -45,28 +45,29 @@ pub enum EmbedError {
 
 impl Catalog {
     /// Makes the embeddings of all products that wait for one. Resumable and idempotent; may be cancelled.
-    pub async fn embed(&self, target: &Target, embedder: &Embedder) -> Result<EmbedReport, EmbedError> {
+    pub async fn embed(&self, target: &WriteTarget, embedder: &Embedder) -> Result<EmbedReport, EmbedError> {
         let during = |failed: super::Failed| failed.during("embedding", target);
-        let Some(alone) = self.dialect.embed_alone(target).await.map_err(during)? else {
+        let Some(lock) = self.dialect.lock_embedding(target).await.map_err(during)? else {
             let (shop_id, index_name) = (target.shop_id.clone(), target.index_name.clone());
             return Err(EmbedError::Busy { shop_id, index_name });
         };
         let report = self.embed_queued(target, embedder).await;
-        // After a failure too: the same command is to go on at once.
-        let given_back = self.dialect.let_others_embed(alone).await.map_err(during);
-        report.and_then(|report| Ok(given_back.map(|()| report)?))
+        // After a failure too, so that the same command can continue at once.
+        let unlocked = self.dialect.unlock_embedding(lock).await.map_err(during);
+        report.and_then(|report| Ok(unlocked.map(|()| report)?))
     }
 
-    async fn embed_queued(&self, target: &Target, embedder: &Embedder) -> Result<EmbedReport, EmbedError> {
+    async fn embed_queued(&self, target: &WriteTarget, embedder: &Embedder) -> Result<EmbedReport, EmbedError> {
         let during = |failed: super::Failed| failed.during("embedding", target);
-        let options = embedder.options();
-        self.dialect.queue_other_models(target, &options.name()).await.map_err(during)?;
-        let at_once = options.batch_size * options.concurrency;
+        let config = embedder.config();
+        let (batch_size, concurrency) = (config.batch_size.get(), config.concurrency.get());
+        self.dialect.queue_other_models(target, &config.model_id()).await.map_err(during)?;
+        let at_once = batch_size * concurrency;
         let (mut report, mut after, mut changed) = (EmbedReport::default(), 0, 0);
         loop {
             let queued = self.dialect.to_embed(target, after, at_once).await.map_err(during)?;
             let Some(last) = queued.last() else {
-                // Whose text changed meanwhile stands before where we are.
+                // Products whose text changed meanwhile are queued before this position.
                 if changed == 0 {
                     return Ok(report);
                 }
@@ -75,8 +76,8 @@ impl Catalog {
             };
             after = last.product_id;
             let batches =
-                queued.chunks(options.batch_size).map(|batch| self.embed_batch(target, embedder, batch));
-            let mut done = futures::stream::iter(batches).buffer_unordered(options.concurrency);
+                queued.chunks(batch_size).map(|batch| self.embed_batch(target, embedder, batch));
+            let mut done = futures::stream::iter(batches).buffer_unordered(concurrency);
             while let Some(some) = done.try_next().await? {
                 report.embedded += some.embedded;
                 report.changed += some.changed;
@@ -89,19 +90,19 @@ impl Catalog {
     /// Active products whose text is most like another text, best first.
     pub async fn similar(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         embedder: &Embedder,
         text: &str,
         limit: usize,
     ) -> Result<Vec<Hit>, EmbedError> {
         let vector = embedder.embed(&[text]).await?.pop().unwrap_or_default();
-        let nearest = self.dialect.nearest(target, &embedder.options().name(), &vector, limit).await;
+        let nearest = self.dialect.nearest(target, &embedder.config().model_id(), &vector, limit).await;
         Ok(nearest.map_err(|failed| failed.during("searching", target))?)
     }
 
     async fn embed_batch(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         embedder: &Embedder,
         batch: &[Unembedded],
     ) -> Result<EmbedReport, EmbedError> {
@@ -110,7 +111,7 @@ impl Catalog {
         let mut texts = Vec::with_capacity(batch.len());
         for product in batch {
             let fields =
-                serde_json::from_str(&product.fields).map_err(|e| during(super::Failed::for_good(e)))?;
+                serde_json::from_str(&product.fields).map_err(|e| during(super::Failed::permanent(e)))?;
             let text = self.texts.to_embed(&fields);
             if text.is_empty() {
                 let reason = "there is no text in the fields that are embedded";
@@ -120,7 +121,7 @@ impl Catalog {
                 texts.push((product, text));
             }
         }
-        // Refused together: the halves say who is to blame.
+        // A batch that is refused is halved until the bad text is alone.
         let mut parts = vec![texts.as_slice()];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
@@ -135,7 +136,7 @@ impl Catalog {
                         vector,
                     };
                     let embedded: Vec<Embedded> = part.iter().zip(vectors).map(of).collect();
-                    let name = embedder.options().name();
+                    let name = embedder.config().model_id();
                     let stored = self.dialect.put_embeddings(&name, &embedded).await.map_err(during)?;
                     report.embedded += stored;
                     report.changed += (part.len() as u64).saturating_sub(stored);

@@ -1,9 +1,9 @@
-//! How the database is reached.
+//! Connects to the database.
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use host_core::model::Secret;
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use std::{num::NonZeroUsize, str::FromStr, sync::Arc, time::Duration};
+use host_core::secret::Secret;
+use host_net::tls_config;
+use std::{num::NonZeroUsize, str::FromStr, time::Duration};
 use tokio_postgres::{Config, NoTls, config::Host};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -51,7 +51,7 @@ pub(super) fn database(url: &Secret, connections: NonZeroUsize) -> Result<Databa
         // A socket has no name that a certificate could be for.
         Manager::from_config(config, NoTls, recycling)
     } else {
-        Manager::from_config(config, MakeRustlsConnect::new(tls()?), recycling)
+        Manager::from_config(config, MakeRustlsConnect::new(tls_config()?), recycling)
     };
     let pool = Pool::builder(manager).max_size(connections.get()).runtime(Runtime::Tokio1).build()?;
     Ok(Database { pool, name, place })
@@ -77,18 +77,4 @@ fn server(config: &Config) -> String {
 
 fn dbname(config: &Config) -> &str {
     config.get_dbname().or(config.get_user()).unwrap_or("postgres")
-}
-
-/// Certificates are checked against those that the system trusts, `SSL_CERT_FILE` if it is set.
-fn tls() -> Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in found.errors {
-        tracing::warn!(%error, "a certificate of the system cannot be read");
-    }
-    roots.add_parsable_certificates(found.certs);
-    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
 }

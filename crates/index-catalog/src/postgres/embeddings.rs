@@ -7,12 +7,12 @@ use crate::{
     postgres::error::Attempts,
 };
 use deadpool_postgres::{Client, ClientWrapper, Object};
-use host_core::index::Target;
+use host_core::index::WriteTarget;
 use std::{any::Any, fmt::Write, time::SystemTime};
 use tokio_postgres::Row;
 
 impl Postgres {
-    pub(super) async fn queue_models_but(&self, target: &Target, model: &str) -> Result<u64, Failed> {
+    pub(super) async fn queue_models_but(&self, target: &WriteTarget, model: &str) -> Result<u64, Failed> {
         self.execute(
             "INSERT INTO catalog.to_embed (product_id, text_hash)
             SELECT p.id, p.text_hash FROM catalog.products p JOIN catalog.embeddings e ON e.product_id = p.id
@@ -25,7 +25,7 @@ impl Postgres {
 
     pub(super) async fn queued(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         after: i64,
         limit: usize,
     ) -> Result<Vec<Unembedded>, Failed> {
@@ -99,7 +99,7 @@ impl Postgres {
     }
 
     /// A lock that the server holds for as long as the connection lives.
-    pub(super) async fn lock_embedding(&self, target: &Target) -> Result<Option<Box<dyn Any + Send>>, Cause> {
+    pub(super) async fn try_lock_embedding(&self, target: &WriteTarget) -> Result<Option<Box<dyn Any + Send>>, Cause> {
         let client: Client = self.pool.get().await?;
         let name = format!("host embed {} {}", target.shop_id, target.index_name);
         let locked =
@@ -109,7 +109,7 @@ impl Postgres {
 
     pub(super) async fn find_words(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         words: &[String],
         limit: usize,
     ) -> Result<Vec<Hit>, Failed> {
@@ -130,7 +130,7 @@ impl Postgres {
 
     pub(super) async fn find_nearest(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         model: &str,
         vector: &[f32],
         limit: usize,
@@ -169,7 +169,7 @@ impl Postgres {
     }
 }
 
-/// Gives back what [`Postgres::lock_embedding`] gave: the server notices the end of a connection some time later.
+/// Gives back what [`Postgres::try_lock_embedding`] gave: the server notices the end of a connection some time later.
 pub(super) async fn unlock(lock: Box<dyn Any + Send>) -> Result<(), Cause> {
     if let Ok(client) = lock.downcast::<ClientWrapper>() {
         client.batch_execute("SELECT pg_advisory_unlock_all()").await?;

@@ -1,9 +1,10 @@
-//! Turns what PostgreSQL says into what a person can do about it, and says when a transaction is tried again.
+//! Turns what PostgreSQL reports into messages that say what to do, and decides when a transaction is retried.
 
 use crate::dialect::Failed;
 use deadpool_postgres::PoolError;
 use host_core::clock::SharedEnv;
-use std::{error::Error as _, io, time::Duration};
+use host_net::{Retry, RetryPolicy};
+use std::{error::Error as _, io};
 use tokio_postgres::{Error, error::SqlState};
 
 /// A call to the database failed; the message names the database and what helps.
@@ -11,7 +12,7 @@ use tokio_postgres::{Error, error::SqlState};
 pub(super) enum PostgresError {
     #[error("{name} cannot be reached; check that the server runs and that `catalog.url` is right")]
     Unreachable { name: String, source: Error },
-    #[error("{name} does not let us in; check user, password and database of `catalog.url`")]
+    #[error("{name} authentication failed; check user, password and database of `catalog.url`")]
     Refused { name: String, source: Error },
     #[error("{name} has no catalog yet; `host catalog migrate` makes it")]
     NoCatalog { name: String },
@@ -21,9 +22,9 @@ pub(super) enum PostgresError {
         "the catalog of {name} has schema {found}, this host knows schemas up to {known}; use the newer host"
     )]
     Newer { name: String, found: i32, known: i32 },
-    #[error("{name} could not do it now; this goes by itself unless the server is in trouble")]
-    Passing { name: String, source: Error },
-    #[error("{name} refused a statement; look into the server's log if the reason below does not say enough")]
+    #[error("{name} is temporarily unavailable; retrying")]
+    TemporarilyUnavailable { name: String, source: Error },
+    #[error("{name} refused a statement; see the server's log if the reason below is not enough")]
     Statement { name: String, source: Error },
     #[error("{name} has no free connection")]
     Pool { name: String, source: PoolError },
@@ -67,8 +68,8 @@ impl From<serde_json::Error> for Cause {
 }
 
 impl Cause {
-    /// Whether the same transaction may succeed at once: somebody else was faster, and what he wrote is there now.
-    fn was_overtaken(&self) -> bool {
+    /// Whether the same transaction may succeed at once: another one was faster, and what that one wrote is there now.
+    fn is_conflict(&self) -> bool {
         let Self::Statement(error) = self else { return false };
         [
             SqlState::T_R_DEADLOCK_DETECTED,
@@ -104,15 +105,15 @@ impl Cause {
                 Some(code) => match code.get(..2) {
                     Some("28") => PostgresError::Refused { name, source },
                     Some("08") => PostgresError::Unreachable { name, source },
-                    // Rolled back, no resources, stopped by somebody, waits too long for a lock.
-                    Some("40" | "53" | "57" | "55") => PostgresError::Passing { name, source },
+                    // Rolled back, no resources, stopped by an operator, waited too long for a lock.
+                    Some("40" | "53" | "57" | "55") => PostgresError::TemporarilyUnavailable { name, source },
                     _ => PostgresError::Statement { name, source },
                 },
             },
         };
         let transient = matches!(
             error,
-            PostgresError::Unreachable { .. } | PostgresError::Passing { .. } | PostgresError::Pool { .. }
+            PostgresError::Unreachable { .. } | PostgresError::TemporarilyUnavailable { .. } | PostgresError::Pool { .. }
         );
         Failed { transient, source: Box::new(error) }
     }
@@ -130,29 +131,20 @@ fn is_of_network(error: &Error) -> bool {
     error.to_string().contains("connect")
 }
 
-/// Most attempts at one transaction.
-const MOST_ATTEMPTS: u32 = 20;
-
 /// Attempts at one transaction.
-pub(super) struct Attempts<'a> {
-    env: &'a SharedEnv,
-    made: u32,
-}
+pub(super) struct Attempts<'a>(Retry<'a>);
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(env: &'a SharedEnv) -> Self {
-        Self { env, made: 0 }
+    pub(super) fn new(clock: &'a SharedEnv) -> Self {
+        Self(Retry::new(RetryPolicy::TRANSACTION_CONFLICT, clock.as_ref()))
     }
 
-    /// Whether to try again after a failure; waits first, so that others come to their end.
+    /// Whether to try again after a failure. Waits first, so that the other transaction ends.
     pub(super) async fn again(&mut self, cause: &Cause) -> bool {
-        self.made += 1;
-        if !cause.was_overtaken() || self.made == MOST_ATTEMPTS {
+        if !cause.is_conflict() {
             return false;
         }
-        tracing::debug!(attempt = self.made, ?cause, "a catalog transaction is tried again");
-        let longest = 5_u64 << self.made.min(6);
-        self.env.sleep(Duration::from_millis(self.env.random() % (longest + 1))).await;
-        true
+        tracing::debug!(failed = self.0.failed() + 1, ?cause, "a catalog transaction conflicts with another one");
+        self.0.wait(None).await
     }
 }

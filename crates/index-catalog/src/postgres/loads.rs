@@ -5,7 +5,7 @@ use crate::{
     dialect::Failed,
     loads::{Load, Summary},
 };
-use host_core::index::Target;
+use host_core::index::WriteTarget;
 use jiff::Timestamp;
 use std::time::SystemTime;
 use tokio_postgres::Row;
@@ -23,7 +23,7 @@ fn count(row: &Row, at: usize) -> u64 {
 }
 
 impl Postgres {
-    pub(super) async fn summarise(&self, target: &Target) -> Result<Summary, Failed> {
+    pub(super) async fn summarise(&self, target: &WriteTarget) -> Result<Summary, Failed> {
         let rows = self
             .rows(
                 "SELECT count(*) FILTER (WHERE status = 'active'), count(*) FILTER (WHERE status = 'archived'),
@@ -49,7 +49,7 @@ impl Postgres {
         Ok(rows.first().map(summary).unwrap_or_default())
     }
 
-    pub(super) async fn store_load(&self, target: &Target, load: &Load) -> Result<(), Failed> {
+    pub(super) async fn store_load(&self, target: &WriteTarget, load: &Load) -> Result<(), Failed> {
         let json = serde_json::to_string(load).map_err(|error| self.unreadable(error))?;
         self.execute(
             "INSERT INTO catalog.loads VALUES ($1, $2, $3, $4, $5::text::json)
@@ -60,7 +60,7 @@ impl Postgres {
         Ok(())
     }
 
-    pub(super) async fn newest_loads(&self, target: &Target, limit: usize) -> Result<Vec<Load>, Failed> {
+    pub(super) async fn newest_loads(&self, target: &WriteTarget, limit: usize) -> Result<Vec<Load>, Failed> {
         let rows = self
             .rows(
                 "SELECT load::text FROM catalog.loads WHERE merchant = $1 AND index_name = $2
@@ -72,7 +72,7 @@ impl Postgres {
         rows.iter().map(load).collect()
     }
 
-    pub(super) async fn number_of_unseen(&self, target: &Target, since: Timestamp) -> Result<u64, Failed> {
+    pub(super) async fn number_of_unseen(&self, target: &WriteTarget, since: Timestamp) -> Result<u64, Failed> {
         let since = SystemTime::from(since);
         let sql = concat!("SELECT count(*)", unseen!());
         let rows = self.rows(sql, &[&target.shop_id, &target.index_name, &since]).await?;
@@ -81,7 +81,7 @@ impl Postgres {
 
     pub(super) async fn ids_of_unseen(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         since: Timestamp,
         after: &str,
         limit: usize,
@@ -97,7 +97,7 @@ impl Postgres {
     /// Holds what was seen as well as the products: whoever sees one of them now waits, and finds it archived.
     pub(super) async fn archive_some(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         since: Timestamp,
         limit: usize,
     ) -> Result<usize, Failed> {

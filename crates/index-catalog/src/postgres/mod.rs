@@ -1,9 +1,9 @@
 //! The catalog on a PostgreSQL server: every statement in its dialect.
 
 use super::{
-    Target,
+    WriteTarget,
     batch::Batch,
-    before::Before,
+    current_state::CurrentState,
     changes::Ids,
     dialect::{Dialect, Failed, Hit, StoredRow},
     embed::{Embedded, Unembedded},
@@ -15,7 +15,8 @@ use error::{Attempts, Cause};
 use host_core::{
     clock::SharedEnv,
     index::{Outcome, Removal},
-    model::{DocumentId, Secret},
+    model::DocumentId,
+    secret::Secret,
 };
 use jiff::Timestamp;
 use read::Lock;
@@ -146,7 +147,7 @@ impl Dialect for Postgres {
         self.migrate_schema().await.map_err(|cause| cause.of(&self.name))
     }
 
-    async fn change(&self, target: &Target, batch: Batch) -> Result<Vec<Outcome>, Failed> {
+    async fn change(&self, target: &WriteTarget, batch: Batch) -> Result<Vec<Outcome>, Failed> {
         let mut attempts = Attempts::new(&self.env);
         loop {
             match self.try_change(target, &batch).await {
@@ -156,7 +157,7 @@ impl Dialect for Postgres {
         }
     }
 
-    async fn touch(&self, target: &Target, ids: &[DocumentId]) -> Result<(), Failed> {
+    async fn mark_seen(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<(), Failed> {
         let (ids, since) = (texts(ids), SystemTime::from(target.job_created_at));
         self.execute(
             "INSERT INTO catalog.seen
@@ -177,7 +178,7 @@ impl Dialect for Postgres {
         Ok(())
     }
 
-    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, Failed> {
+    async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, Failed> {
         let mut attempts = Attempts::new(&self.env);
         loop {
             match self.try_delete(target, batch).await {
@@ -189,7 +190,7 @@ impl Dialect for Postgres {
 
     async fn stored(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         ids: &[DocumentId],
     ) -> Result<HashMap<String, StoredRow>, Failed> {
         let rows = self
@@ -202,19 +203,19 @@ impl Dialect for Postgres {
         Ok(rows.iter().map(read::stored).collect())
     }
 
-    async fn read(&self, target: &Target, id: &DocumentId) -> Result<Before, Failed> {
+    async fn read(&self, target: &WriteTarget, id: &DocumentId) -> Result<CurrentState, Failed> {
         let read = async {
             let mut client = self.pool.get().await?;
             let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
             let tx = transaction.read_only(true).start().await?;
-            let before = read::before(&tx, target, &[id.as_str()], Lock::None).await?;
+            let current = read::current_state(&tx, target, &[id.as_str()], Lock::None).await?;
             tx.commit().await?;
-            Ok::<_, Cause>(before)
+            Ok::<_, Cause>(current)
         };
         read.await.map_err(|cause| cause.of(&self.name))
     }
 
-    async fn list(&self, target: &Target, after: &str, limit: usize) -> Result<Vec<String>, Failed> {
+    async fn list(&self, target: &WriteTarget, after: &str, limit: usize) -> Result<Vec<String>, Failed> {
         let rows = self
             .rows(
                 "SELECT source_id FROM catalog.products
@@ -226,25 +227,25 @@ impl Dialect for Postgres {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    async fn summary(&self, target: &Target) -> Result<Summary, Failed> {
+    async fn summary(&self, target: &WriteTarget) -> Result<Summary, Failed> {
         self.summarise(target).await
     }
 
-    async fn put_load(&self, target: &Target, load: &Load) -> Result<(), Failed> {
+    async fn put_load(&self, target: &WriteTarget, load: &Load) -> Result<(), Failed> {
         self.store_load(target, load).await
     }
 
-    async fn loads(&self, target: &Target, limit: usize) -> Result<Vec<Load>, Failed> {
+    async fn loads(&self, target: &WriteTarget, limit: usize) -> Result<Vec<Load>, Failed> {
         self.newest_loads(target, limit).await
     }
 
-    async fn count_unseen(&self, target: &Target, since: Timestamp) -> Result<u64, Failed> {
+    async fn count_unseen(&self, target: &WriteTarget, since: Timestamp) -> Result<u64, Failed> {
         self.number_of_unseen(target, since).await
     }
 
     async fn unseen(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         since: Timestamp,
         after: &str,
         limit: usize,
@@ -252,15 +253,15 @@ impl Dialect for Postgres {
         self.ids_of_unseen(target, since, after, limit).await
     }
 
-    async fn archive(&self, target: &Target, since: Timestamp, limit: usize) -> Result<usize, Failed> {
+    async fn archive(&self, target: &WriteTarget, since: Timestamp, limit: usize) -> Result<usize, Failed> {
         self.archive_some(target, since, limit).await
     }
 
-    async fn queue_other_models(&self, target: &Target, model: &str) -> Result<u64, Failed> {
+    async fn queue_other_models(&self, target: &WriteTarget, model: &str) -> Result<u64, Failed> {
         self.queue_models_but(target, model).await
     }
 
-    async fn to_embed(&self, target: &Target, after: i64, limit: usize) -> Result<Vec<Unembedded>, Failed> {
+    async fn to_embed(&self, target: &WriteTarget, after: i64, limit: usize) -> Result<Vec<Unembedded>, Failed> {
         self.queued(target, after, limit).await
     }
 
@@ -272,21 +273,21 @@ impl Dialect for Postgres {
         self.note_refusal(product, reason).await
     }
 
-    async fn embed_alone(&self, target: &Target) -> Result<Option<Box<dyn Any + Send>>, Failed> {
-        self.lock_embedding(target).await.map_err(|cause| cause.of(&self.name))
+    async fn lock_embedding(&self, target: &WriteTarget) -> Result<Option<Box<dyn Any + Send>>, Failed> {
+        self.try_lock_embedding(target).await.map_err(|cause| cause.of(&self.name))
     }
 
-    async fn let_others_embed(&self, alone: Box<dyn Any + Send>) -> Result<(), Failed> {
+    async fn unlock_embedding(&self, alone: Box<dyn Any + Send>) -> Result<(), Failed> {
         embeddings::unlock(alone).await.map_err(|cause| cause.of(&self.name))
     }
 
-    async fn search(&self, target: &Target, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed> {
+    async fn search(&self, target: &WriteTarget, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed> {
         self.find_words(target, words, limit).await
     }
 
     async fn nearest(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         model: &str,
         vector: &[f32],
         limit: usize,

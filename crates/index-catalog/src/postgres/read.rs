@@ -2,12 +2,12 @@
 
 use super::Cause;
 use crate::{
-    before::{Before, ProductBefore, SkuBefore},
+    current_state::{CurrentState, CurrentProduct, CurrentSku},
     dialect::StoredRow,
     rows::{Attribute, SkuColumns},
 };
 use deadpool_postgres::Transaction;
-use host_core::index::Target;
+use host_core::index::WriteTarget;
 use std::collections::{BTreeSet, HashMap};
 use tokio_postgres::Row;
 
@@ -32,38 +32,38 @@ pub(super) enum Lock {
     Products,
 }
 
-pub(super) async fn before(
+pub(super) async fn current_state(
     tx: &Transaction<'_>,
-    target: &Target,
+    target: &WriteTarget,
     source_ids: &[&str],
     lock: Lock,
-) -> Result<Before, Cause> {
+) -> Result<CurrentState, Cause> {
     let products = match lock {
         Lock::None => PRODUCTS,
         Lock::Products => LOCKED_PRODUCTS,
     };
     let products = tx.prepare_cached(products).await?;
     let products = tx.query(&products, &[&target.shop_id, &target.index_name, &source_ids]).await?;
-    let products: HashMap<String, ProductBefore> = products.iter().map(product).collect();
+    let products: HashMap<String, CurrentProduct> = products.iter().map(product).collect();
     if products.is_empty() {
-        return Ok(Before::default());
+        return Ok(CurrentState::default());
     }
     let ids: Vec<i64> = products.values().map(|product| product.id).collect();
     let (skus, attributes) = (tx.prepare_cached(SKUS).await?, tx.prepare_cached(ATTRIBUTES).await?);
     let ids: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&ids];
     // One round trip for both.
     let (sku_rows, attribute_rows) = futures::try_join!(tx.query(&skus, &ids), tx.query(&attributes, &ids))?;
-    let mut skus: HashMap<i64, HashMap<String, SkuBefore>> = HashMap::with_capacity(products.len());
+    let mut skus: HashMap<i64, HashMap<String, CurrentSku>> = HashMap::with_capacity(products.len());
     for row in &sku_rows {
         let position = usize::try_from(row.get::<_, i32>(3)).unwrap_or(0);
         let columns = SkuColumns { position, sku: row.get(4), price: row.get(5), rest: row.get(6) };
-        skus.entry(row.get(0)).or_default().insert(row.get(1), SkuBefore { id: row.get(2), columns });
+        skus.entry(row.get(0)).or_default().insert(row.get(1), CurrentSku { id: row.get(2), columns });
     }
     let mut attributes: HashMap<i64, BTreeSet<Attribute>> = HashMap::with_capacity(sku_rows.len());
     for row in &attribute_rows {
         attributes.entry(row.get(0)).or_default().insert((row.get(1), row.get(2)));
     }
-    Ok(Before { products, skus, attributes })
+    Ok(CurrentState { products, skus, attributes })
 }
 
 /// Source id, version, content hash and job of a product.
@@ -71,8 +71,8 @@ pub(super) fn stored(row: &Row) -> (String, StoredRow) {
     (row.get(0), StoredRow { version: row.get(1), content_hash: row.get(2), job_id: row.get(3) })
 }
 
-fn product(row: &Row) -> (String, ProductBefore) {
-    let product = ProductBefore {
+fn product(row: &Row) -> (String, CurrentProduct) {
+    let product = CurrentProduct {
         id: row.get(1),
         fields: row.get(2),
         version: row.get(3),

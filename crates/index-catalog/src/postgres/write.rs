@@ -10,7 +10,7 @@ use crate::{
     rows::{ProductRow, SkuRow},
 };
 use deadpool_postgres::Transaction;
-use host_core::index::{Outcome, Removal, Target};
+use host_core::index::{Outcome, Removal, WriteTarget};
 use std::time::SystemTime;
 use tokio_postgres::types::ToSql;
 
@@ -79,20 +79,20 @@ const ALL: [&str; 9] = [
 ];
 
 impl Postgres {
-    pub(super) async fn try_change(&self, target: &Target, batch: &Batch) -> Result<Vec<Outcome>, Cause> {
+    pub(super) async fn try_change(&self, target: &WriteTarget, batch: &Batch) -> Result<Vec<Outcome>, Cause> {
         let mut client = self.pool.get().await?;
         let ids = self.take_ids(&client, batch.most_ids()).await?;
         let tx = client.transaction().await?;
-        let before = read::before(&tx, target, &batch.source_ids(), Lock::Products).await?;
-        let (rows, outcomes) = batch.rows(&before)?;
-        let changes = Changes::of(&before, &rows, &target.job_id, ids)
+        let current = read::current_state(&tx, target, &batch.source_ids(), Lock::Products).await?;
+        let (rows, outcomes) = batch.rows(&current)?;
+        let changes = Changes::of(&current, &rows, &target.job_id, ids)
             .map_err(|error| Cause::Other(error.to_string()))?;
         apply(&tx, target, &changes, self.env.now().into()).await?;
         tx.commit().await?;
         Ok(outcomes)
     }
 
-    pub(super) async fn try_delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, Cause> {
+    pub(super) async fn try_delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, Cause> {
         let mut client = self.pool.get().await?;
         let tx = client.transaction().await?;
         let (lock, remove) = (tx.prepare_cached(LOCKED).await?, tx.prepare_cached(REMOVED).await?);
@@ -109,7 +109,7 @@ impl Postgres {
 /// Sends all statements at once, so that together they take one round trip.
 async fn apply(
     tx: &Transaction<'_>,
-    target: &Target,
+    target: &WriteTarget,
     changes: &Changes<'_>,
     now: SystemTime,
 ) -> Result<(), Cause> {

@@ -1,9 +1,9 @@
 //! The catalog in the embedded database: every statement in SQLite's dialect.
 
 use super::{
-    Target,
+    WriteTarget,
     batch::Batch,
-    before::{Before, ProductBefore, SkuBefore},
+    current_state::{CurrentState, CurrentProduct, CurrentSku},
     dialect::{Dialect, Failed, Hit, StoredRow},
     embed::{Embedded, Unembedded},
     loads::{Load, Summary},
@@ -47,7 +47,7 @@ impl Sqlite {
 
     async fn write<T: Send + 'static>(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         work: impl FnOnce(&Session<'_>) -> Result<T, Cause> + Send + 'static,
     ) -> Result<T, Failed> {
         let target = target.clone();
@@ -56,7 +56,7 @@ impl Sqlite {
 
     async fn query<T: Send + 'static>(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         work: impl FnOnce(&Session<'_>) -> Result<T, Cause> + Send + 'static,
     ) -> Result<T, Failed> {
         let target = target.clone();
@@ -73,12 +73,12 @@ impl From<DatabaseError> for Failed {
 /// A transaction on the products of one shop and index.
 struct Session<'a> {
     tx: &'a Transaction<'a>,
-    target: &'a Target,
+    target: &'a WriteTarget,
     statements: Cell<usize>,
 }
 
 impl<'a> Session<'a> {
-    fn new(tx: &'a Transaction<'a>, target: &'a Target) -> Self {
+    fn new(tx: &'a Transaction<'a>, target: &'a WriteTarget) -> Self {
         Self { tx, target, statements: Cell::new(0) }
     }
 
@@ -100,26 +100,26 @@ impl<'a> Session<'a> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    fn before(&self, source_ids: Vec<&str>) -> Result<Before, Cause> {
+    fn current_state(&self, source_ids: Vec<&str>) -> Result<CurrentState, Cause> {
         let products = self.products(source_ids)?;
         if products.is_empty() {
-            return Ok(Before::default());
+            return Ok(CurrentState::default());
         }
         let product_ids: Vec<i64> = products.values().map(|product| product.id).collect();
         let product_ids = to_json(&product_ids)?;
         let skus = self.skus(&product_ids)?;
         let attributes = self.attributes(&product_ids)?;
-        Ok(Before { products, skus, attributes })
+        Ok(CurrentState { products, skus, attributes })
     }
 
-    fn products(&self, source_ids: Vec<&str>) -> Result<HashMap<String, ProductBefore>, Cause> {
+    fn products(&self, source_ids: Vec<&str>) -> Result<HashMap<String, CurrentProduct>, Cause> {
         let mut statement = self.statement(
             "SELECT source_id, id, fields, version, content_hash, text_hash, job_id, status = 'active' FROM products
             WHERE merchant = ?1 AND index_name = ?2 AND source_id IN (SELECT value FROM json_each(?3))",
         )?;
         let params = params![self.target.shop_id, self.target.index_name, to_json(&source_ids)?];
         let rows = statement.query_map(params, |row| {
-            let product = ProductBefore {
+            let product = CurrentProduct {
                 id: row.get(1)?,
                 fields: row.get(2)?,
                 version: row.get(3)?,
@@ -134,17 +134,17 @@ impl<'a> Session<'a> {
     }
 
     /// SKUs by their products' ids and their own source ids.
-    fn skus(&self, product_ids: &str) -> Result<HashMap<i64, HashMap<String, SkuBefore>>, Cause> {
+    fn skus(&self, product_ids: &str) -> Result<HashMap<i64, HashMap<String, CurrentSku>>, Cause> {
         let mut statement = self.statement(
             "SELECT product_id, source_id, id, position, sku, price, rest FROM skus
             WHERE product_id IN (SELECT value FROM json_each(?1))",
         )?;
         let mut rows = statement.query([product_ids])?;
-        let mut skus: HashMap<i64, HashMap<String, SkuBefore>> = HashMap::new();
+        let mut skus: HashMap<i64, HashMap<String, CurrentSku>> = HashMap::new();
         while let Some(row) = rows.next()? {
             let columns =
                 SkuColumns { position: row.get(3)?, sku: row.get(4)?, price: row.get(5)?, rest: row.get(6)? };
-            let sku = SkuBefore { id: row.get(2)?, columns };
+            let sku = CurrentSku { id: row.get(2)?, columns };
             skus.entry(row.get(0)?).or_default().insert(row.get(1)?, sku);
         }
         Ok(skus)
@@ -188,7 +188,7 @@ impl Dialect for Sqlite {
         Ok("the embedded catalog is up to date".to_owned())
     }
 
-    async fn change(&self, target: &Target, batch: Batch) -> Result<Vec<Outcome>, Failed> {
+    async fn change(&self, target: &WriteTarget, batch: Batch) -> Result<Vec<Outcome>, Failed> {
         let env = self.env.clone();
         let change = move |session: &Session<'_>| {
             let outcomes = session.change(&batch, env.now())?;
@@ -202,55 +202,55 @@ impl Dialect for Sqlite {
         self.write(target, change).await
     }
 
-    async fn touch(&self, target: &Target, ids: &[DocumentId]) -> Result<(), Failed> {
+    async fn mark_seen(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<(), Failed> {
         let ids = ids.to_vec();
-        self.write(target, move |session| session.touch(&ids)).await
+        self.write(target, move |session| session.mark_seen(&ids)).await
     }
 
-    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, Failed> {
+    async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, Failed> {
         let batch = batch.to_vec();
         self.write(target, move |session| session.delete(&batch)).await
     }
 
     async fn stored(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         ids: &[DocumentId],
     ) -> Result<HashMap<String, StoredRow>, Failed> {
         let ids = ids.to_vec();
         self.query(target, move |session| session.stored(&ids)).await
     }
 
-    async fn read(&self, target: &Target, id: &DocumentId) -> Result<Before, Failed> {
+    async fn read(&self, target: &WriteTarget, id: &DocumentId) -> Result<CurrentState, Failed> {
         let id = id.clone();
-        self.query(target, move |session| session.before(vec![id.as_str()])).await
+        self.query(target, move |session| session.current_state(vec![id.as_str()])).await
     }
 
-    async fn list(&self, target: &Target, after: &str, limit: usize) -> Result<Vec<String>, Failed> {
+    async fn list(&self, target: &WriteTarget, after: &str, limit: usize) -> Result<Vec<String>, Failed> {
         let after = after.to_owned();
         self.query(target, move |session| session.list(&after, limit)).await
     }
 
-    async fn summary(&self, target: &Target) -> Result<Summary, Failed> {
+    async fn summary(&self, target: &WriteTarget) -> Result<Summary, Failed> {
         self.query(target, |session| session.summary()).await
     }
 
-    async fn put_load(&self, target: &Target, load: &Load) -> Result<(), Failed> {
+    async fn put_load(&self, target: &WriteTarget, load: &Load) -> Result<(), Failed> {
         let load = load.clone();
         self.write(target, move |session| session.put_load(&load)).await
     }
 
-    async fn loads(&self, target: &Target, limit: usize) -> Result<Vec<Load>, Failed> {
+    async fn loads(&self, target: &WriteTarget, limit: usize) -> Result<Vec<Load>, Failed> {
         self.query(target, move |session| session.loads(limit)).await
     }
 
-    async fn count_unseen(&self, target: &Target, since: Timestamp) -> Result<u64, Failed> {
+    async fn count_unseen(&self, target: &WriteTarget, since: Timestamp) -> Result<u64, Failed> {
         self.query(target, move |session| session.count_unseen(time::to_column(since))).await
     }
 
     async fn unseen(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         since: Timestamp,
         after: &str,
         limit: usize,
@@ -259,16 +259,16 @@ impl Dialect for Sqlite {
         self.query(target, move |session| session.unseen(time::to_column(since), &after, limit)).await
     }
 
-    async fn archive(&self, target: &Target, since: Timestamp, limit: usize) -> Result<usize, Failed> {
+    async fn archive(&self, target: &WriteTarget, since: Timestamp, limit: usize) -> Result<usize, Failed> {
         self.write(target, move |session| session.archive(time::to_column(since), limit)).await
     }
 
-    async fn queue_other_models(&self, target: &Target, model: &str) -> Result<u64, Failed> {
+    async fn queue_other_models(&self, target: &WriteTarget, model: &str) -> Result<u64, Failed> {
         let model = model.to_owned();
         self.write(target, move |session| session.queue_other_models(&model)).await
     }
 
-    async fn to_embed(&self, target: &Target, after: i64, limit: usize) -> Result<Vec<Unembedded>, Failed> {
+    async fn to_embed(&self, target: &WriteTarget, after: i64, limit: usize) -> Result<Vec<Unembedded>, Failed> {
         self.query(target, move |session| session.to_embed(after, limit)).await
     }
 
@@ -282,30 +282,30 @@ impl Dialect for Sqlite {
         Ok(self.database.write(move |tx| embeddings::refuse(tx, id, &hash, &reason)).await?)
     }
 
-    async fn embed_alone(&self, _: &Target) -> Result<Option<Box<dyn Any + Send>>, Failed> {
+    async fn lock_embedding(&self, _: &WriteTarget) -> Result<Option<Box<dyn Any + Send>>, Failed> {
         let path = self.database.path().with_file_name("embed.lock");
         let file =
-            File::options().create(true).truncate(false).write(true).open(path).map_err(Failed::for_good)?;
+            File::options().create(true).truncate(false).write(true).open(path).map_err(Failed::permanent)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(Failed::for_good(error)),
+            Err(TryLockError::Error(error)) => Err(Failed::permanent(error)),
         }
     }
 
-    async fn let_others_embed(&self, alone: Box<dyn Any + Send>) -> Result<(), Failed> {
+    async fn unlock_embedding(&self, alone: Box<dyn Any + Send>) -> Result<(), Failed> {
         drop(alone);
         Ok(())
     }
 
-    async fn search(&self, target: &Target, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed> {
+    async fn search(&self, target: &WriteTarget, words: &[String], limit: usize) -> Result<Vec<Hit>, Failed> {
         let words = words.to_vec();
         self.query(target, move |session| session.search(&words, limit)).await
     }
 
     async fn nearest(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         model: &str,
         vector: &[f32],
         limit: usize,

@@ -1,10 +1,10 @@
 //! What a write costs: statements and rows.
 
-use super::{Batch, Session, Target};
-use crate::Catalog;
+use super::{Batch, Session, WriteTarget};
+use crate::{Catalog, CatalogConfig};
 use host_core::{
     clock::RealEnv,
-    index::{Index, Over, Removal, Write},
+    index::{Index, Precondition, Removal, Write},
     model::{Document, DocumentId},
 };
 use host_sqlite::Database;
@@ -20,11 +20,11 @@ fn document(id: usize, color: &str, variants: usize) -> Write {
     let Value::Object(fields) = fields else { unreachable!() };
     let id = DocumentId::new(id.to_string()).unwrap();
     let document = Document { id, fields };
-    Write { document, version: Map::new(), content_hash: color.to_owned(), over: Over::Anything }
+    Write { document, version: Map::new(), content_hash: color.to_owned(), precondition: Precondition::None }
 }
 
-fn target(job_id: &str) -> Target {
-    Target {
+fn target(job_id: &str) -> WriteTarget {
+    WriteTarget {
         shop_id: "shop".to_owned(),
         index_name: "products".to_owned(),
         job_id: job_id.to_owned(),
@@ -49,13 +49,13 @@ async fn watch(database: &Arc<Database>) {
 /// Statements run and rows written by writing a batch; rows only if they are watched.
 async fn cost(database: &Arc<Database>, job_id: &str, batch: Vec<Write>, now: i64) -> (usize, Option<u64>) {
     let target = target(job_id);
-    let batch = Batch::of_writes(&batch, &Arc::default());
+    let batch = Batch::of_writes(&batch, &Arc::new(CatalogConfig::default().texts()));
     let write = database.write(move |tx| {
         let session = Session::new(tx, &target);
         let count = || tx.query_row("SELECT count FROM temp.written", [], |row| row.get::<_, u64>(0)).ok();
-        let before = count();
+        let current = count();
         session.change(&batch, Timestamp::from_microsecond(now).unwrap())?;
-        Ok((session.statements.get(), count().zip(before).map(|(after, before)| after - before)))
+        Ok((session.statements.get(), count().zip(current).map(|(after, current)| after - current)))
     });
     write.await.unwrap()
 }
@@ -80,7 +80,7 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_products() {
 }
 
 #[tokio::test]
-async fn rows_that_stand_as_wanted_are_not_touched() {
+async fn rows_that_are_as_wanted_are_not_written() {
     let dir = tempfile::tempdir().unwrap();
     let database = Arc::new(Database::open(&dir.path().join("host.db")).unwrap());
     watch(&database).await;
@@ -104,7 +104,7 @@ async fn rows_that_stand_as_wanted_are_not_touched() {
     // Removal takes SKUs and attributes along.
     let removal = |id: u32| Removal::of(DocumentId::new(id.to_string()).unwrap());
     let removals: Vec<_> = (0..10).map(removal).collect();
-    Catalog::sqlite(database.clone(), Arc::new(RealEnv)).delete(&target("2"), &removals).await.unwrap();
+    Catalog::sqlite(database.clone(), &CatalogConfig::default(), Arc::new(RealEnv)).delete(&target("2"), &removals).await.unwrap();
     let left = "SELECT (SELECT count(*) FROM skus) + (SELECT count(*) FROM attributes)";
     let left = database.read(move |tx| Ok(tx.query_row(left, [], |row| row.get::<_, u64>(0))?));
     assert_eq!(left.await.unwrap(), 0);

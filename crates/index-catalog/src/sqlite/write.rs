@@ -26,10 +26,10 @@ macro_rules! product_columns {
 
 impl Session<'_> {
     pub(super) fn change(&self, batch: &Batch, now: Timestamp) -> Result<Vec<Outcome>, Cause> {
-        let before = self.before(batch.source_ids())?;
-        let (rows, outcomes) = batch.rows(&before).map_err(Cause::corrupt)?;
+        let current = self.current_state(batch.source_ids())?;
+        let (rows, outcomes) = batch.rows(&current).map_err(Cause::corrupt)?;
         let ids = self.ids(batch.most_ids())?;
-        let changes = Changes::of(&before, &rows, &self.target.job_id, ids)
+        let changes = Changes::of(&current, &rows, &self.target.job_id, ids)
             .map_err(|error| Cause::Refused(error.to_string()))?;
         self.apply(&changes, time::to_column(now))?;
         Ok(outcomes)
@@ -140,7 +140,7 @@ impl Session<'_> {
         )
     }
 
-    pub(super) fn touch(&self, ids: &[DocumentId]) -> Result<(), Cause> {
+    pub(super) fn mark_seen(&self, ids: &[DocumentId]) -> Result<(), Cause> {
         let (merchant, index_name) = (&self.target.shop_id, &self.target.index_name);
         let mut statement = self.statement(
             "SELECT id, status = 'active' FROM products

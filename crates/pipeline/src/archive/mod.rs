@@ -1,6 +1,6 @@
-//! What a full sync did not have leaves an index that cannot archive, such as a Marqo server's.
+//! Documents that a full sync did not have leave the index: [`Archive`] is the use case.
 //!
-//! [`plan`] compares the ids of a full sync with those of the full sync before and of all jobs in between (`ids`), sorted on
+//! For an index without archiving of its own, [`plan`] compares the ids of a full sync with those of the full sync before and of all jobs in between (`ids`), sorted on
 //! disk, and asks the index about those that are missing. [`Plan::publish`] makes removals of them: a job of its own,
 //! whose chunks stand in the lanes of their documents behind all that was published before, so that workers carry them out
 //! under write protection, count them, and go on with them after a crash.
@@ -8,10 +8,11 @@
 use crate::ingest::{
     chunk::{ChunkBounds, Chunker},
     publish::{PublishError, Publisher},
-    run::IngestFault,
+    run::IngestError,
 };
+use crate::worker::Stop;
 use host_core::{
-    index::{Archiving, IndexError, NotArchived},
+    index::{ArchiveLimit, IndexError, ArchiveRefusal},
     model::{Counts, DocumentId, Job, JobId, Operation, Quarantined, Seal, SourceStats},
     storage::{StoreError, Stores},
 };
@@ -25,13 +26,16 @@ use std::{
 mod ids;
 mod plan;
 mod refused;
+mod run;
 #[cfg(test)]
 mod tests;
 
-pub use plan::plan;
-pub use refused::refused;
+pub use run::{Archive, ArchiveOutcome, Missing, RemovalSettings};
 
-/// Why it could not be found out, or not be published, what is to leave an index. Nothing is lost: it can be done again.
+use plan::plan;
+use refused::refused;
+
+/// Why archiving failed. Nothing is lost: it can be done again.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// A store failed.
@@ -46,10 +50,22 @@ pub enum ArchiveError {
     /// A chunk of removals could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The worker stopped while it carried removals out.
+    #[error("the worker stopped while job {job} removed documents")]
+    Stopped {
+        /// The job of the removals.
+        job: JobId,
+        /// Why.
+        #[source]
+        stop: Stop,
+    },
+    /// Another process ingests for the same index now.
+    #[error("another process has taken over while removals were published")]
+    TakenOver,
     /// What a job's plug-in refused cannot be read.
     #[error(transparent)]
-    Refused(#[from] IngestFault),
-    /// An object of a job is not there any more, and without it nobody knows which documents the shop has.
+    Refused(#[from] IngestError),
+    /// An object of a job is gone, so it is not known which documents the shop has.
     #[error(
         "{key} is gone or damaged, so it is not known which documents the job had; run the full sync again"
     )]
@@ -85,15 +101,15 @@ impl Sorting {
 
 /// The documents that are to leave an index.
 #[derive(Debug)]
-pub struct Plan {
+struct Plan {
     /// Documents that the index has and the full sync did not.
-    pub missing: u64,
+    missing: u64,
     /// Documents of the full sync.
-    pub documents: u64,
+    documents: u64,
     /// A later job that is still being ingested: what it will have is not known.
-    pub ingesting: Option<JobId>,
+    ingesting: Option<JobId>,
     /// Whether there was no earlier job to compare with.
-    pub is_first: bool,
+    is_first: bool,
     /// A line each: the id, a tab, and what the removal says.
     removals: File,
     sorting: SortOptions,
@@ -101,28 +117,29 @@ pub struct Plan {
 
 impl Plan {
     /// Documents that are in the index as far as the plan knows.
-    pub fn active(&self) -> u64 {
+    fn active(&self) -> u64 {
         self.documents + self.missing
     }
 
-    /// Why the documents may not leave the index, if that is so.
-    pub fn refusal(&self, archiving: Archiving) -> Option<NotArchived> {
-        let ingesting = self.ingesting.clone().map(NotArchived::Ingesting);
-        ingesting.or_else(|| archiving.refusal(self.missing, self.active()).map(NotArchived::Share))
+    /// The refusal if the documents may not leave the index.
+    fn refusal(&self, limit: ArchiveLimit) -> Option<ArchiveRefusal> {
+        let ingesting = self.ingesting.clone().map(ArchiveRefusal::Ingesting);
+        ingesting.or_else(|| limit.refusal(self.missing, self.active()).map(ArchiveRefusal::Share))
     }
 
     /// The ids of the documents, in their order.
-    pub fn ids(self) -> Result<Vec<DocumentId>, ArchiveError> {
+    fn ids(self) -> Result<Vec<DocumentId>, ArchiveError> {
         let sorting = self.sorting.clone();
         let lines = self.lines()?;
-        let ids = lines.map(|line| Ok(line.map_err(|error| sorting.scratch().failed("reading", error))?.0));
+        let ids =
+            lines.map(|line| Ok(line.map_err(|error| sorting.temp_files().failed("reading", error))?.0));
         let mut ids: Vec<DocumentId> = ids.collect::<Result<_, ExportError>>()?;
         ids.sort();
         Ok(ids)
     }
 
-    /// Publishes the removals as this job, and seals it. Nobody else may be ingesting for it.
-    pub async fn publish(
+    /// Publishes the removals as this job, and seals it. The caller holds the right to ingest for it.
+    async fn publish(
         self,
         stores: &Stores,
         job: &Job,
@@ -134,7 +151,7 @@ impl Plan {
         let mut chunker = Chunker::new(bounds, lanes);
         let mut publisher = Publisher::new(stores, job);
         for line in self.lines()? {
-            let (id, removal) = line.map_err(|error| sorting.scratch().failed("reading", error))?;
+            let (id, removal) = line.map_err(|error| sorting.temp_files().failed("reading", error))?;
             for full in chunker.push(Operation::DeleteDocuments, id, &removal) {
                 publisher.publish(full).await?;
             }
@@ -159,7 +176,7 @@ impl Plan {
 
     fn lines(self) -> Result<impl Iterator<Item = io::Result<(DocumentId, String)>>, ExportError> {
         let Self { mut removals, sorting, .. } = self;
-        removals.rewind().map_err(|error| sorting.scratch().failed("reading", error))?;
+        removals.rewind().map_err(|error| sorting.temp_files().failed("reading", error))?;
         Ok(BufReader::new(removals).lines().map(|line| {
             let line = line?;
             let (id, removal) = line.split_once('\t').ok_or(io::ErrorKind::InvalidData)?;

@@ -6,7 +6,7 @@ use super::{
     refused,
 };
 use host_core::{
-    index::{Index, Stored, Target},
+    index::{Index, StoredVersion, WriteTarget},
     model::{Digest, DocumentId, JobId, Operation, document::WRITTEN_BY},
     storage::{JobSnapshot, Stores},
 };
@@ -35,7 +35,7 @@ const REFUSED: u64 = 16;
 /// Finds the documents that the index has of earlier jobs, while neither the full sync nor a later job had them. The caller has
 /// made sure that the export was the whole shop. With `keep`, the ids are kept beside the
 /// chunks, for the next full sync to compare with.
-pub async fn plan(
+pub(super) async fn plan(
     stores: &Stores,
     index: &dyn Index,
     job: &JobSnapshot,
@@ -78,10 +78,10 @@ pub async fn plan(
 
     refused::named(stores, job, |name| sorter.push(REFUSED, name)).await?;
 
-    let removals = sorting.scratch().create()?;
+    let removals = sorting.temp_files().create()?;
     let mut search = Search {
         index,
-        target: Target::of(&job.job),
+        target: WriteTarget::of(&job.job),
         older: before.iter().map(|other| &other.job.id).chain([&job.job.id]).cloned().collect(),
         keeper: (keep && !is_kept).then(|| Keeper::new(stores, &job.job)),
         asked: Vec::with_capacity(ASKED),
@@ -124,7 +124,7 @@ impl IdSorter {
 /// Goes through the ids and asks the index about those that are missing.
 struct Search<'a> {
     index: &'a dyn Index,
-    target: Target,
+    target: WriteTarget,
     /// Jobs that are no newer than the full sync.
     older: HashSet<JobId>,
     keeper: Option<Keeper<'a>>,
@@ -190,16 +190,16 @@ impl Search<'_> {
             if let Some(removal) = self.removal(stored) {
                 self.missing += 1;
                 writeln!(self.removals, "{id}\t{removal}")
-                    .map_err(|error| self.sorting.scratch().failed("writing", error))?;
+                    .map_err(|error| self.sorting.temp_files().failed("writing", error))?;
             }
         }
         Ok(())
     }
 
-    /// What the removal of a document says; none if the document is not to be removed, for somebody else wrote it, or a job
-    /// that is newer than the full sync.
-    fn removal(&self, stored: Stored) -> Option<String> {
-        let Stored { version: mut removal, job_id, .. } = stored;
+    /// The line of a document's removal; none if the document stays, because another program wrote it or a job that is newer
+    /// than the full sync.
+    fn removal(&self, stored: StoredVersion) -> Option<String> {
+        let StoredVersion { version: mut removal, job_id, .. } = stored;
         let job_id = job_id.and_then(JobId::new).filter(|job_id| self.older.contains(job_id))?;
         removal.insert(WRITTEN_BY.to_owned(), job_id.as_str().into());
         Some(serde_json::Value::from(removal).to_string())
@@ -217,6 +217,6 @@ impl Search<'_> {
             keeper.finish().await?;
         }
         let removals = self.removals.into_inner().map_err(std::io::IntoInnerError::into_error);
-        Ok((self.missing, removals.map_err(|error| self.sorting.scratch().failed("writing", error))?))
+        Ok((self.missing, removals.map_err(|error| self.sorting.temp_files().failed("writing", error))?))
     }
 }

@@ -1,11 +1,14 @@
-//! What a full sync had and nothing could be written of: its documents stay in the index.
+//! Products of a full sync that failed: their documents stay in the index.
 
 use super::{ArchiveError, ids};
-use crate::ingest::{naming::names, quarantine};
-use host_core::storage::{JobSnapshot, Stores};
-use std::collections::{BTreeSet, HashSet};
+use crate::ingest::{id_provenance::candidate_ids, quarantine};
+use host_core::{
+    model::DocumentId,
+    storage::{JobSnapshot, Stores},
+};
+use std::collections::{BTreeSet, HashMap};
 
-/// Hands on all that could be the id of a document in the products that were refused before they became any.
+/// Passes on everything that could be the id of a document in the products that were refused before they became documents.
 pub(super) async fn named(
     stores: &Stores,
     job: &JobSnapshot,
@@ -14,7 +17,7 @@ pub(super) async fn named(
     let Some(seal) = &job.seal else { return Ok(()) };
     for object in 0..seal.quarantine.objects {
         for kept in quarantine::read_sealed(stores.chunks.as_ref(), &job.job, object).await? {
-            for name in names(&kept.product.text) {
+            for name in candidate_ids(&kept.product.text) {
                 take(name)?;
             }
         }
@@ -23,19 +26,19 @@ pub(super) async fn named(
 }
 
 /// The ids among `unseen` whose products failed in a full sync, so that the shop has them.
-pub async fn refused(
+pub(super) async fn refused(
     stores: &Stores,
     job: &JobSnapshot,
-    unseen: &[String],
-) -> Result<BTreeSet<String>, ArchiveError> {
+    unseen: &[DocumentId],
+) -> Result<BTreeSet<DocumentId>, ArchiveError> {
     let mut refused = BTreeSet::new();
     if job.counts.failed == 0 || unseen.is_empty() {
         return Ok(refused);
     }
-    let unseen: HashSet<&str> = unseen.iter().map(String::as_str).collect();
+    let unseen: HashMap<&str, &DocumentId> = unseen.iter().map(|id| (id.as_str(), id)).collect();
     let mut take = |id: &str| {
-        if unseen.contains(id) {
-            refused.insert(id.to_owned());
+        if let Some(id) = unseen.get(id) {
+            refused.insert((*id).clone());
         }
         Ok(())
     };

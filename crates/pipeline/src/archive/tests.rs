@@ -6,9 +6,10 @@ use crate::ingest::{
     publish::Publisher,
 };
 use async_trait::async_trait;
+use host_core::storage::Storage;
 use host_core::{
     clock::{RealEnv, SharedEnv},
-    index::{Archiving, Index, IndexError, NotArchived, Outcome, Removal, Stored, Target, Write},
+    index::{ArchiveLimit, Index, IndexError, ArchiveRefusal, Outcome, Removal, StoredVersion, TargetId, WriteTarget, Write},
     model::{
         Counts, Digest, DocumentId, Job, JobId, Operation, PluginRef, Quarantined, SameVersion, Seal,
         SourceStats,
@@ -30,50 +31,50 @@ struct Shelf(Mutex<BTreeMap<String, String>>);
 
 #[async_trait]
 impl Index for Shelf {
-    fn kind(&self) -> &'static str {
-        "marqo"
+    fn id(&self) -> TargetId {
+        "marqo".into()
     }
 
-    async fn check(&self, _: &Target) -> Result<(), IndexError> {
+    async fn check(&self, _: &WriteTarget) -> Result<(), IndexError> {
         Ok(())
     }
 
-    async fn stored(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
+    async fn stored(&self, _: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         let shelf = self.0.lock().unwrap();
         let stored = |id: &DocumentId| {
             let job_id = shelf.get(id.as_str())?.clone();
             let version = Map::from_iter([("v".to_owned(), 1.into())]);
-            Some(Stored { version, content_hash: None, job_id: Some(job_id) })
+            Some(StoredVersion { version, content_hash: None, job_id: Some(job_id) })
         };
         Ok(ids.iter().map(stored).collect())
     }
 
-    async fn write(&self, _: &Target, _: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn write(&self, _: &WriteTarget, _: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         unreachable!("nothing is written here")
     }
 
-    async fn update(&self, _: &Target, _: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn update(&self, _: &WriteTarget, _: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         unreachable!("nothing is updated here")
     }
 
-    async fn delete(&self, _: &Target, _: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, _: &WriteTarget, _: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         unreachable!("removals are published, not carried out")
     }
 
-    async fn get(&self, _: &Target, _: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(&self, _: &WriteTarget, _: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
         unreachable!("nothing is read here")
     }
 
     async fn list(
         &self,
-        _: &Target,
+        _: &WriteTarget,
         _: Option<&DocumentId>,
         _: usize,
     ) -> Result<Vec<DocumentId>, IndexError> {
         unreachable!("nothing is listed here")
     }
 
-    async fn count(&self, _: &Target) -> Result<u64, IndexError> {
+    async fn count(&self, _: &WriteTarget) -> Result<u64, IndexError> {
         unreachable!("nothing is counted here")
     }
 }
@@ -114,7 +115,7 @@ fn job(number: i64, operation: Operation, full: bool) -> Job {
         platform: "shopify".to_owned(),
         shop_id: "shop".to_owned(),
         index_name: "products".to_owned(),
-        target: "marqo".to_owned(),
+        target: "marqo".into(),
         operation,
         created_at: Timestamp::from_second(number).unwrap(),
         plugin: PluginRef { name: "p".to_owned(), version: "1".to_owned(), digest: Digest::of(b"p") },
@@ -240,9 +241,9 @@ async fn nothing_is_removed_while_a_later_job_is_read() {
     let later = job(3, Operation::AddDocuments, false);
     stores.jobs.create(&later).await.unwrap();
     let sorting = Sorting { scratch_dir: dir.path().join("scratch"), memory: 1_000 };
-    let archiving = Archiving { largest_share: 30, force: true };
+    let archiving = ArchiveLimit { max_percent: 30, force: true };
     let refusal = async || plan(&stores, &shelf, &full, &sorting, true).await.unwrap().refusal(archiving);
-    assert_eq!(refusal().await, Some(NotArchived::Ingesting(later.id.clone())));
+    assert_eq!(refusal().await, Some(ArchiveRefusal::Ingesting(later.id.clone())));
     publish(&stores, &later, &BTreeSet::new()).await;
     assert_eq!(refusal().await, None);
 }

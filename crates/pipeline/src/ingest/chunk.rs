@@ -1,31 +1,31 @@
-//! Cuts the stream of documents and removals into chunks.
+//! Partitions documents and removals into lanes and cuts each lane into chunks.
 
 use host_core::model::{DocumentId, Operation, digest::Digest};
 use std::collections::{BTreeMap, HashSet};
 
-/// When a chunk is full.
+/// Limits of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkBounds {
-    /// Most documents in a chunk (seed: 1,000).
+    /// Maximum number of documents in a chunk.
     pub documents: usize,
-    /// Most bytes in a chunk; a single larger document is a chunk of its own.
+    /// Maximum size of a chunk in bytes; a larger document gets a chunk of its own.
     pub bytes: usize,
 }
 
-/// A finished chunk: documents with distinct ids, all of one lane and one operation.
+/// A complete chunk: documents with distinct ids, all of one lane and one operation.
 #[derive(Debug, PartialEq, Eq)]
-pub struct FullChunk {
-    /// The lane of all its documents.
+pub struct SealedChunk {
+    /// Lane of all its documents.
     pub lane: u16,
-    /// What is to be done with them.
+    /// Operation on all its documents.
     pub operation: Operation,
-    /// One JSON object a line, each line ended.
+    /// One JSON object per line, each with a line end.
     pub bytes: Vec<u8>,
     /// Number of lines.
     pub documents: u32,
 }
 
-/// Sorts documents into lanes and cuts each lane into chunks. The same input gives the same chunks.
+/// Builds chunks from documents and removals. The same input gives the same chunks.
 #[derive(Debug)]
 pub struct Chunker {
     bounds: ChunkBounds,
@@ -40,48 +40,48 @@ struct OpenChunk {
 }
 
 impl Chunker {
-    /// A chunker for `lanes` lanes, at least 1.
+    /// A chunker with `lanes` lanes, at least 1.
     pub fn new(bounds: ChunkBounds, lanes: u16) -> Self {
         Self { bounds, lanes: lanes.max(1), open: BTreeMap::new() }
     }
 
-    /// Takes one document (its fields) or removal (its version), both JSON object text on one line, and returns the
-    /// chunks that are full because of it. An id never stands twice in one chunk, and what is said of it later comes
-    /// in a later chunk of the same lane, so that the queue keeps the order.
-    pub fn push(&mut self, operation: Operation, id: DocumentId, object: &str) -> Vec<FullChunk> {
+    /// Adds one document (its fields) or removal (its version), each as JSON object text on one line, and returns the
+    /// chunks that this completes. A chunk never contains an id twice: a later operation on the same id goes into a
+    /// later chunk of the same lane, and the queue keeps the order within a lane.
+    pub fn push(&mut self, operation: Operation, id: DocumentId, object: &str) -> Vec<SealedChunk> {
         let lane = lane_of(&id, self.lanes);
-        let mut full = Vec::new();
+        let mut sealed = Vec::new();
         for other in Operation::ALL {
             if self.open.get(&(lane, other)).is_some_and(|chunk| chunk.ids.contains(&id)) {
-                full.extend(self.close(lane, other));
+                sealed.extend(self.seal(lane, other));
             }
         }
         let size = object.len() + id.as_str().len() + 11;
         if self.open.get(&(lane, operation)).is_some_and(|c| c.bytes.len() + size > self.bounds.bytes) {
-            full.extend(self.close(lane, operation));
+            sealed.extend(self.seal(lane, operation));
         }
         let chunk = self.open.entry((lane, operation)).or_default();
         push_line(&mut chunk.bytes, &id, object);
         chunk.ids.insert(id);
         if chunk.ids.len() >= self.bounds.documents || chunk.bytes.len() >= self.bounds.bytes {
-            full.extend(self.close(lane, operation));
+            sealed.extend(self.seal(lane, operation));
         }
-        full
+        sealed
     }
 
-    /// Closes all chunks that are still open, lane by lane.
-    pub fn finish(mut self) -> Vec<FullChunk> {
+    /// Seals all open chunks, lane by lane.
+    pub fn finish(mut self) -> Vec<SealedChunk> {
         let open: Vec<_> = self.open.keys().copied().collect();
-        open.into_iter().filter_map(|(lane, operation)| self.close(lane, operation)).collect()
+        open.into_iter().filter_map(|(lane, operation)| self.seal(lane, operation)).collect()
     }
 
-    fn close(&mut self, lane: u16, operation: Operation) -> Option<FullChunk> {
+    fn seal(&mut self, lane: u16, operation: Operation) -> Option<SealedChunk> {
         let OpenChunk { bytes, ids } = self.open.remove(&(lane, operation))?;
-        Some(FullChunk { lane, operation, bytes, documents: ids.len() as u32 })
+        Some(SealedChunk { lane, operation, bytes, documents: ids.len() as u32 })
     }
 }
 
-/// The lane of a document: a stable hash of its id, so that all its versions meet in one lane.
+/// The lane of a document: a stable hash of its id, so that all its versions go to the same lane.
 pub fn lane_of(id: &DocumentId, lanes: u16) -> u16 {
     if lanes <= 1 {
         return 0;
@@ -89,11 +89,12 @@ pub fn lane_of(id: &DocumentId, lanes: u16) -> u16 {
     (Digest::of(id.as_str().as_bytes()).prefix() % u64::from(lanes)) as u16
 }
 
-/// Writes `{"_id":"…",<fields>}` and a newline. The id needs no escaping: see [`DocumentId`].
+/// Appends `{"_id":"…",<fields>}` and a newline. A [`DocumentId`] needs no escaping.
 fn push_line(bytes: &mut Vec<u8>, id: &DocumentId, object: &str) {
     bytes.extend_from_slice(b"{\"_id\":\"");
     bytes.extend_from_slice(id.as_str().as_bytes());
-    let rest = object.trim_start().strip_prefix('{').expect("a made document is an object").trim_start();
+    let rest =
+        object.trim_start().strip_prefix('{').expect("a transformed document is an object").trim_start();
     bytes.extend_from_slice(if rest.starts_with('}') { b"\"" } else { b"\"," });
     bytes.extend_from_slice(rest.trim_end().as_bytes());
     bytes.push(b'\n');
@@ -122,13 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_after_its_document_comes_in_a_later_chunk() {
+    fn a_removal_after_its_document_goes_into_a_later_chunk() {
         let mut chunker = Chunker::new(ChunkBounds { documents: 9, bytes: 999 }, 1);
         chunker.push(Operation::DeleteDocuments, id("1"), "{}");
-        let full = chunker.push(Operation::AddDocuments, id("1"), "{}");
-        assert_eq!(full.iter().map(|c| c.operation).collect::<Vec<_>>(), [Operation::DeleteDocuments]);
-        let full = chunker.push(Operation::DeleteDocuments, id("1"), "{}");
-        assert_eq!(full.iter().map(|c| c.operation).collect::<Vec<_>>(), [Operation::AddDocuments]);
+        let sealed = chunker.push(Operation::AddDocuments, id("1"), "{}");
+        assert_eq!(sealed.iter().map(|c| c.operation).collect::<Vec<_>>(), [Operation::DeleteDocuments]);
+        let sealed = chunker.push(Operation::DeleteDocuments, id("1"), "{}");
+        assert_eq!(sealed.iter().map(|c| c.operation).collect::<Vec<_>>(), [Operation::AddDocuments]);
     }
 
     proptest! {
@@ -157,7 +158,7 @@ mod tests {
                     let value: serde_json::Value = serde_json::from_str(line).unwrap();
                     let name = value["_id"].as_str().unwrap().to_owned();
                     prop_assert_eq!(lane_of(&id(&name), lanes), chunk.lane);
-                    prop_assert!(ids.insert(name.clone()), "twice in a chunk");
+                    prop_assert!(ids.insert(name.clone()), "duplicate id in a chunk");
                     seen.push((name, value["n"].as_u64().unwrap() as usize, chunk.operation));
                 }
             }

@@ -1,11 +1,11 @@
-//! From an export to chunks: read, group, transform, cut, publish, seal.
+//! Turns an export into chunks: read, group, transform, cut, publish, seal.
 
 pub mod chunk;
-pub mod naming;
+pub mod id_provenance;
 pub mod publish;
 pub mod quarantine;
 pub mod reader;
-pub mod refused;
+pub mod reject_log;
 pub mod run;
 #[cfg(test)]
 mod tests;

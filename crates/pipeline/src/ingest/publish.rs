@@ -1,7 +1,7 @@
-//! Publishes chunks: object, chunk row, message, in this order, so that a crash in between leaves nothing that a worker
-//! could miss and nothing that a repetition would double.
+//! Publishes chunks in three idempotent steps: object, chunk row, message. Publishing a chunk again after a crash completes
+//! it without duplicating it. The rules are in `docs/counting.md`.
 
-use super::chunk::FullChunk;
+use super::chunk::SealedChunk;
 use host_core::{
     model::{ChunkRef, Digest, Job},
     storage::{Put, StoreError, Stores},
@@ -13,20 +13,20 @@ pub enum PublishError {
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The interrupted ingest wrote other bytes under this key.
+    /// An interrupted ingest of the same job wrote other bytes under this key.
     #[error(
-        "chunk {key} exists with other content: the interrupted ingest of job {job} did not make the same documents \
-         from the same export, so its plug-in is not deterministic"
+        "chunk {key} already exists with different content: for the same export, the plug-in returned other documents than \
+         before job {job} was interrupted, so it is not deterministic; fix the plug-in and run the export again"
     )]
-    Different {
+    ContentMismatch {
         /// The chunk's key.
         key: String,
-        /// The job that was to be resumed.
+        /// The job being resumed.
         job: String,
     },
 }
 
-/// Publishes the chunks of one job in their order.
+/// Publishes the chunks of one job in order.
 pub struct Publisher<'a> {
     stores: &'a Stores,
     job: &'a Job,
@@ -34,31 +34,31 @@ pub struct Publisher<'a> {
 }
 
 impl<'a> Publisher<'a> {
-    /// A publisher that starts at the job's first chunk; those that an interrupted ingest published are met again.
+    /// Starts at the job's first chunk, even if an interrupted ingest published some: publishing them again is a no-op.
     pub fn new(stores: &'a Stores, job: &'a Job) -> Self {
         Self { stores, job, next: 0 }
     }
 
-    /// Number of chunks published.
+    /// Number of chunks published so far.
     pub fn chunks(&self) -> u32 {
         self.next
     }
 
-    /// Publishes the next chunk. Publishing the same chunk again changes nothing.
-    pub async fn publish(&mut self, full: FullChunk) -> Result<(), PublishError> {
+    /// Publishes the next chunk. Idempotent: publishing the same chunk again changes nothing.
+    pub async fn publish(&mut self, sealed: SealedChunk) -> Result<(), PublishError> {
         let job = self.job;
         let chunk = ChunkRef {
             job_id: job.id.clone(),
             seq: self.next,
-            lane: full.lane,
-            operation: full.operation,
+            lane: sealed.lane,
+            operation: sealed.operation,
             key: ChunkRef::key(&job.platform, &job.shop_id, &job.id, self.next),
-            sha256: Digest::of(&full.bytes),
-            documents: full.documents,
-            bytes: full.bytes.len() as u64,
+            sha256: Digest::of(&sealed.bytes),
+            documents: sealed.documents,
+            bytes: sealed.bytes.len() as u64,
         };
-        if self.stores.chunks.put_if_absent(&chunk.key, &full.bytes).await? == Put::AlreadyDifferent {
-            return Err(PublishError::Different { key: chunk.key, job: job.id.to_string() });
+        if self.stores.chunks.put_if_absent(&chunk.key, &sealed.bytes).await? == Put::AlreadyDifferent {
+            return Err(PublishError::ContentMismatch { key: chunk.key, job: job.id.to_string() });
         }
         self.stores.jobs.add_chunk(&chunk).await?;
         self.stores.queue.send(job, &chunk, 0).await?;

@@ -1,16 +1,16 @@
-//! Reads an export on a thread of its own, because reading blocks, and hands batches to the ingest.
+//! Reads an export on a blocking thread and sends batches to the ingest.
 
-use super::run::{IngestFault, Read};
+use super::run::{IngestError, SourceEvent};
 use host_export::{Item, Plan};
 use tokio::sync::mpsc;
 
-/// Items of one batch: enough that a plug-in's call costs nothing beside its work.
+/// Maximum items of a batch: enough to make the overhead of a plug-in call negligible.
 pub(super) const BATCH_ITEMS: usize = 128;
-/// Bytes of one batch: enough for the same, and few enough for a plug-in's memory.
+/// Bytes after which a batch is complete: enough for the same reason, and small enough for a plug-in's memory.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Starts reading; the channel holds `ahead` batches. Reading stops when the receiver is dropped.
-pub fn start(plan: Plan, ahead: usize) -> mpsc::Receiver<Result<Read, IngestFault>> {
+/// Starts reading the export; the channel holds `ahead` batches. Dropping the receiver stops the reading.
+pub fn start(plan: Plan, ahead: usize) -> mpsc::Receiver<Result<SourceEvent, IngestError>> {
     let (sender, receiver) = mpsc::channel(ahead.max(1));
     tokio::task::spawn_blocking(move || {
         let mut products = plan.into_products();
@@ -29,7 +29,7 @@ pub fn start(plan: Plan, ahead: usize) -> mpsc::Receiver<Result<Read, IngestFaul
                 }
             }
             if (batch.len() >= BATCH_ITEMS || bytes >= BATCH_BYTES)
-                && sender.blocking_send(Ok(Read::Items(std::mem::take(&mut batch)))).is_err()
+                && sender.blocking_send(Ok(SourceEvent::Items(std::mem::take(&mut batch)))).is_err()
             {
                 return;
             }
@@ -37,10 +37,10 @@ pub fn start(plan: Plan, ahead: usize) -> mpsc::Receiver<Result<Read, IngestFaul
                 bytes = 0;
             }
         }
-        let last = (!batch.is_empty()).then_some(Ok(Read::Items(batch)));
-        let end = products.finish().map(Read::End).map_err(IngestFault::from);
-        for read in last.into_iter().chain([end]) {
-            if sender.blocking_send(read).is_err() {
+        let last = (!batch.is_empty()).then_some(Ok(SourceEvent::Items(batch)));
+        let end = products.finish().map(SourceEvent::End).map_err(IngestError::from);
+        for event in last.into_iter().chain([end]) {
+            if sender.blocking_send(event).is_err() {
                 return;
             }
         }

@@ -1,15 +1,15 @@
-//! Runs one ingest: products in, chunks out, sealed at the end.
+//! Runs one ingest: transforms products, publishes the documents as chunks and seals the job.
 
 use super::{
     chunk::{ChunkBounds, Chunker},
-    naming::Naming,
+    id_provenance::IdProvenance,
     publish::{PublishError, Publisher},
-    quarantine::{Kept, Lost, Quarantine},
-    refused::Refused,
+    quarantine::{QuarantineError, QuarantineWriter, QuarantinedProduct},
+    reject_log::RejectLog,
 };
 use futures::{StreamExt, TryStreamExt};
 use host_core::{
-    metrics as names,
+    metrics,
     model::{
         Class, Counts, DocumentId, Entry, Job, Manifest, Operation, Product, Seal, Severity, SourceStats,
     },
@@ -24,22 +24,22 @@ use std::sync::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// A batch of items in export order; the end of the export carries what was read.
+/// What the source of an ingest sends, in export order.
 #[derive(Debug)]
-pub enum Read {
-    /// The next items.
+pub enum SourceEvent {
+    /// The next batch of items.
     Items(Vec<Item>),
-    /// Nothing more comes.
+    /// The end of the source, with its statistics.
     End(SourceStats),
 }
 
-/// Why an ingest stopped before its seal. The same command goes on.
+/// The ingest stopped before the seal. Running the same command again resumes the job.
 #[derive(Debug, thiserror::Error)]
-pub enum IngestFault {
+pub enum IngestError {
     /// The export could not be read.
     #[error(transparent)]
     Read(#[from] ExportError),
-    /// The plug-in refused a whole batch.
+    /// The plug-in failed on a whole batch.
     #[error(transparent)]
     Plugin(#[from] BatchFailure),
     /// A chunk could not be published.
@@ -48,188 +48,201 @@ pub enum IngestFault {
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Another process took this one for dead and ingests instead.
-    #[error("another process has taken the ingest over, because this one gave no sign of life for too long")]
-    TakenOver,
-    /// What is to be fed again is not there any more.
+    /// Another process took over the ingest after this one's lease expired.
+    #[error(
+        "another process took over the ingest because this one did not renew its lease in time; wait for the other process"
+    )]
+    LeaseLost,
+    /// The quarantine to replay cannot be read.
     #[error(transparent)]
-    Lost(#[from] Lost),
-    /// The reader stopped without saying why.
-    #[error("the reader of the export stopped before its end")]
+    Quarantine(#[from] QuarantineError),
+    /// The source ended without [`SourceEvent::End`] or an error.
+    #[error(
+        "the reader stopped before the end of the export; this is a bug in host: report it and run the command again"
+    )]
     ReaderStopped,
 }
 
-impl IngestFault {
-    /// Stable kebab-case name.
+impl IngestError {
+    /// Stable kebab-case code.
     pub fn code(&self) -> &str {
         match self {
             Self::Read(_) => "export-unreadable",
             Self::Plugin(failure) => &failure.code,
-            Self::Publish(PublishError::Different { .. }) => "chunk-differs",
+            Self::Publish(PublishError::ContentMismatch { .. }) => "chunk-differs",
             Self::Publish(PublishError::Store(_)) | Self::Store(_) => "store-failure",
-            Self::TakenOver => "taken-over",
-            Self::Lost(_) => "lost-input",
+            Self::LeaseLost => "taken-over",
+            Self::Quarantine(_) => "lost-input",
             Self::ReaderStopped => "internal-error",
         }
     }
 }
 
-/// How documents become chunks, and how many batches are transformed at once.
+/// Settings of an ingest.
 #[derive(Clone, Copy, Debug)]
 pub struct IngestSettings {
-    /// When a chunk is full.
+    /// Limits of a chunk.
     pub bounds: ChunkBounds,
     /// Number of lanes.
     pub lanes: u16,
-    /// Batches under way at once.
+    /// Maximum number of batches being transformed at once.
     pub batches: usize,
-    /// Bytes of refused products that are kept.
+    /// Maximum size of the quarantine in bytes.
     pub quarantine_bytes: u64,
 }
 
-/// How far an ingest is, for whoever watches.
+/// Progress counters of an ingest; other threads may read them.
 #[derive(Debug, Default)]
-pub struct Published {
-    /// Documents and removals made.
+pub struct IngestProgress {
+    /// Documents and removals that the plug-in returned.
     pub documents: AtomicU64,
     /// Chunks published.
     pub chunks: AtomicU64,
-    /// Items refused.
-    pub refused: AtomicU64,
+    /// Items rejected: counted in the report, but in no chunk.
+    pub rejected: AtomicU64,
 }
 
-/// Transforms what `reads` brings, in order, publishes the chunks and seals the job; no seal if `leave` is cancelled before.
+/// Transforms the items from `source_rx` in order, publishes the chunks and seals the job. Returns `None` if `cancel` is
+/// cancelled before the seal.
 ///
-/// Idempotent: after an interruption the whole ingest is run again with the same job, and meets its own chunks.
+/// Idempotent: after an interruption, run it again with the same job and source; chunks that already exist are unchanged.
 pub async fn ingest(
     stores: &Stores,
     job: &Job,
     transform: &Arc<dyn Transform>,
     settings: IngestSettings,
-    reads: mpsc::Receiver<Result<Read, IngestFault>>,
-    progress: &Published,
-    leave: &CancellationToken,
-) -> Result<Option<Seal>, IngestFault> {
+    source_rx: mpsc::Receiver<Result<SourceEvent, IngestError>>,
+    progress: &IngestProgress,
+    cancel: &CancellationToken,
+) -> Result<Option<Seal>, IngestError> {
     stores.jobs.create(job).await?;
     let mut sink = Sink {
         job,
         chunker: Chunker::new(settings.bounds, settings.lanes),
         publisher: Publisher::new(stores, job),
-        refused: Refused::new(stores, job),
-        quarantine: Quarantine::new(stores, job, settings.quarantine_bytes),
-        naming: Naming::default(),
+        reject_log: RejectLog::new(stores, job),
+        quarantine: QuarantineWriter::new(stores, job, settings.quarantine_bytes),
+        id_provenance: IdProvenance::default(),
         items: 0,
         progress,
     };
-    let mut source = None;
-    let reads =
-        futures::stream::unfold(reads, async |mut reads| reads.recv().await.map(|read| (read, reads)));
-    // Batches are transformed side by side, their answers taken in order: chunks are the same on any number of cores.
-    let mut batches = reads
-        .map(|read| async {
-            Ok::<_, IngestFault>(match read? {
-                Read::Items(items) => transform_items(transform.as_ref(), items).await,
-                Read::End(stats) => Step::End(stats),
+    let mut stats = None;
+    let events = futures::stream::unfold(source_rx, async |mut source_rx| {
+        source_rx.recv().await.map(|event| (event, source_rx))
+    });
+    // Batches are transformed concurrently, but consumed in order: chunks are the same on any number of cores.
+    let mut batches = events
+        .map(|event| async {
+            Ok::<_, IngestError>(match event? {
+                SourceEvent::Items(items) => transform_items(transform.as_ref(), items).await,
+                SourceEvent::End(stats) => Batch::End(stats),
             })
         })
         .buffered(settings.batches.max(1))
         .boxed();
-    let taking = async {
-        while let Some(step) = batches.try_next().await? {
-            match step {
-                Step::Items(items) => {
+    let consume = async {
+        while let Some(batch) = batches.try_next().await? {
+            match batch {
+                Batch::Items(items) => {
                     for item in items {
-                        sink.take(item, transform.manifest()).await?;
+                        sink.add(item, transform.manifest()).await?;
                     }
                 }
-                Step::Failed(refused, failure) => {
+                Batch::Failed(refused, failure) => {
                     for product in refused {
-                        sink.take(product, transform.manifest()).await?;
+                        sink.add(product, transform.manifest()).await?;
                     }
                     return Err(failure.into());
                 }
-                Step::End(stats) => source = Some(stats),
+                Batch::End(end) => stats = Some(end),
             }
         }
-        Ok::<_, IngestFault>(())
+        Ok::<_, IngestError>(())
     };
-    let taken = tokio::select! {
-        taken = taking => taken.map(Some),
-        () = leave.cancelled() => Ok(None),
+    let consumed = tokio::select! {
+        consumed = consume => consumed.map(Some),
+        () = cancel.cancelled() => Ok(None),
     };
     drop(batches);
-    let ended = taken.and_then(|all| match all {
-        Some(()) => source.map(Some).ok_or(IngestFault::ReaderStopped),
+    let ended = consumed.and_then(|all| match all {
+        Some(()) => stats.map(Some).ok_or(IngestError::ReaderStopped),
         None => Ok(None),
     });
-    let source = match ended {
-        Ok(Some(source)) => source,
+    let stats = match ended {
+        Ok(Some(stats)) => stats,
         stopped => {
-            // For whoever mends the plug-in. What stopped the ingest is worth more than why this failed as well.
+            // The author of the plug-in needs the refused products. A second error must not hide the first one.
             let _stored = sink.quarantine.finish().await;
             return stopped.map(|_| None);
         }
     };
-    let seal = sink.finish(source).await?;
+    let seal = sink.finish(stats).await?;
     stores.jobs.seal(&job.id, &seal).await?;
-    names::count_items(&seal.refused);
+    metrics::count_items(&seal.refused);
     Ok(Some(seal))
 }
 
-enum Step {
-    Items(Vec<Made>),
-    /// A batch failed as a whole; what was refused before that.
-    Failed(Vec<Made>, BatchFailure),
+/// A transformed batch.
+enum Batch {
+    Items(Vec<TransformedItem>),
+    /// The plug-in failed on the whole batch; the products that it refused before.
+    Failed(Vec<TransformedItem>, BatchFailure),
     End(SourceStats),
 }
 
-enum Made {
+enum TransformedItem {
     Product { source: usize, product: Product, outcome: ProductOutcome },
-    Refused(Entry),
+    Rejected(Entry),
 }
 
-async fn transform_items(transform: &dyn Transform, items: Vec<Item>) -> Step {
-    // Entries keep their place among the products, so that reports are in export order.
-    let mut places = Vec::with_capacity(items.len());
+async fn transform_items(transform: &dyn Transform, items: Vec<Item>) -> Batch {
+    // Entries keep their positions among the products, so that reports are in export order.
+    let mut slots = Vec::with_capacity(items.len());
     let mut products = Vec::with_capacity(items.len());
     for item in items {
         match item {
             Item::Product { source, product } => {
-                places.push(Ok(source));
+                slots.push(Ok(source));
                 products.push(product);
             }
-            Item::Refused(entry) => places.push(Err(entry)),
+            Item::Rejected(entry) => slots.push(Err(entry)),
         }
     }
     let outcomes = if products.is_empty() { Ok(Vec::new()) } else { transform.transform(products).await };
     let mut outcomes = match outcomes {
         Ok(outcomes) => outcomes.into_iter(),
         Err(mut failure) => {
-            let before = places.into_iter().flatten().zip(std::mem::take(&mut failure.before));
+            let before = slots.into_iter().flatten().zip(std::mem::take(&mut failure.before));
             let refused = before.filter(|(_, (_, outcome))| outcome.refused.is_some());
-            let made = |(source, (product, outcome))| Made::Product { source, product, outcome };
-            return Step::Failed(refused.map(made).collect(), failure);
+            let items = refused.map(|(source, (product, outcome))| TransformedItem::Product {
+                source,
+                product,
+                outcome,
+            });
+            return Batch::Failed(items.collect(), failure);
         }
     };
-    let made = places.into_iter().map(|place| match place {
+    let items = slots.into_iter().map(|slot| match slot {
         Ok(source) => {
-            let (product, outcome) = outcomes.next().expect("a transform answers each product");
-            Made::Product { source, product, outcome }
+            let (product, outcome) =
+                outcomes.next().expect("a transform returns an outcome for each product");
+            TransformedItem::Product { source, product, outcome }
         }
-        Err(entry) => Made::Refused(entry),
+        Err(entry) => TransformedItem::Rejected(entry),
     });
-    Step::Items(made.collect())
+    Batch::Items(items.collect())
 }
 
-/// Where a product stands in the export.
-struct Place<'a> {
+/// Position of a product in the export.
+struct Position<'a> {
     source: Option<&'a str>,
     line: u64,
     product: Option<&'a str>,
 }
 
-impl Place<'_> {
-    fn of(&self, entry: Entry) -> Entry {
+impl Position<'_> {
+    /// Adds the position to a report entry.
+    fn locate(&self, entry: Entry) -> Entry {
         let mut entry = Entry { line: Some(self.line), ..entry };
         for (key, value) in [("source", self.source), ("product", self.product)] {
             if let Some(value) = value {
@@ -240,36 +253,37 @@ impl Place<'_> {
     }
 }
 
+/// Receives the transformed items in export order: writes chunks, reports and the quarantine.
 struct Sink<'a> {
     job: &'a Job,
     chunker: Chunker,
     publisher: Publisher<'a>,
-    refused: Refused<'a>,
-    quarantine: Quarantine<'a>,
-    naming: Naming,
-    /// Documents and removals.
+    reject_log: RejectLog<'a>,
+    quarantine: QuarantineWriter<'a>,
+    id_provenance: IdProvenance,
+    /// Number of documents and removals.
     items: u64,
-    progress: &'a Published,
+    progress: &'a IngestProgress,
 }
 
 impl Sink<'_> {
-    async fn take(&mut self, made: Made, plugin: &Manifest) -> Result<(), IngestFault> {
-        match made {
-            Made::Refused(entry) => self.refuse(entry).await,
-            Made::Product { source, product, outcome } => {
-                self.take_product(source, product, outcome, plugin).await
+    async fn add(&mut self, item: TransformedItem, plugin: &Manifest) -> Result<(), IngestError> {
+        match item {
+            TransformedItem::Rejected(entry) => self.report(entry).await,
+            TransformedItem::Product { source, product, outcome } => {
+                self.add_product(source, product, outcome, plugin).await
             }
         }
     }
 
-    async fn take_product(
+    async fn add_product(
         &mut self,
         source: usize,
         product: Product,
         outcome: ProductOutcome,
         plugin: &Manifest,
-    ) -> Result<(), IngestFault> {
-        let place = Place {
+    ) -> Result<(), IngestError> {
+        let position = Position {
             source: self.job.sources.get(source).map(String::as_str),
             line: product.line,
             product: product.id.as_deref(),
@@ -283,31 +297,31 @@ impl Sink<'_> {
                 plugin: Some(plugin.reference()),
                 ..Entry::new(Class::Warning, issue.code, issue.message)
             };
-            self.refuse(place.of(entry)).await?;
+            self.report(position.locate(entry)).await?;
         }
         if let Some(refusal) = refused {
-            let mut entry = place.of(refusal.into_entry(plugin));
+            let mut entry = position.locate(refusal.into_entry(plugin));
             if errors.len() > 1 {
-                let all: Vec<_> =
+                let messages: Vec<_> =
                     errors.iter().map(|issue| format!("{}: {}", issue.code, issue.message)).collect();
-                entry = entry.with("errors", all);
+                entry = entry.with("errors", messages);
             }
-            let kept = Kept { reason: entry.clone(), plugin: self.job.plugin.clone(), source, product };
-            self.quarantine.keep(&kept).await?;
-            return self.refuse(entry).await;
+            let (reason, plugin) = (entry.clone(), self.job.plugin.clone());
+            self.quarantine.add(&QuarantinedProduct { reason, plugin, source, product }).await?;
+            return self.report(entry).await;
         }
         if documents.is_empty() && removals.is_empty() {
-            let message = "the plug-in made neither a document nor a removal of this product";
+            let message = "the plug-in returned neither a document nor a removal for this product";
             let entry = Entry {
                 plugin: Some(plugin.reference()),
                 ..Entry::new(Class::Skipped, "no-document", message)
             };
-            return self.refuse(place.of(entry)).await;
+            return self.report(position.locate(entry)).await;
         }
         let ids =
             removals.iter().map(|removal| &removal.id).chain(documents.iter().map(|document| &document.id));
-        ids.for_each(|id| self.naming.look(id, &product.text));
-        // Removals first: a plug-in that replaces a document by others of the same id means the new ones to stay.
+        ids.for_each(|id| self.id_provenance.observe(id, &product.text));
+        // Removals first: if a plug-in both removes and adds an id, the new document stays.
         for removal in removals {
             self.push(Operation::DeleteDocuments, removal.id, &removal.version).await?;
         }
@@ -317,30 +331,31 @@ impl Sink<'_> {
         Ok(())
     }
 
-    async fn refuse(&mut self, entry: Entry) -> Result<(), IngestFault> {
+    /// Adds an entry to the report.
+    async fn report(&mut self, entry: Entry) -> Result<(), IngestError> {
         if entry.class != Class::Warning {
-            self.progress.refused.fetch_add(1, Relaxed);
+            self.progress.rejected.fetch_add(1, Relaxed);
         }
-        Ok(self.refused.add(entry).await?)
+        Ok(self.reject_log.add(entry).await?)
     }
 
-    async fn push(&mut self, operation: Operation, id: DocumentId, object: &str) -> Result<(), IngestFault> {
+    async fn push(&mut self, operation: Operation, id: DocumentId, object: &str) -> Result<(), IngestError> {
         self.items += 1;
         self.progress.documents.fetch_add(1, Relaxed);
-        for full in self.chunker.push(operation, id, object) {
-            self.publisher.publish(full).await?;
+        for sealed in self.chunker.push(operation, id, object) {
+            self.publisher.publish(sealed).await?;
             self.progress.chunks.fetch_add(1, Relaxed);
         }
         Ok(())
     }
 
-    async fn finish(mut self, source: SourceStats) -> Result<Seal, IngestFault> {
-        for full in self.chunker.finish() {
-            self.publisher.publish(full).await?;
+    async fn finish(mut self, source: SourceStats) -> Result<Seal, IngestError> {
+        for sealed in self.chunker.finish() {
+            self.publisher.publish(sealed).await?;
             self.progress.chunks.fetch_add(1, Relaxed);
         }
         let quarantine = self.quarantine.finish().await?;
-        let (refused, samples, reports): (Counts, _, _) = self.refused.finish().await?;
+        let (refused, samples, reports): (Counts, _, _) = self.reject_log.finish().await?;
         let total_items = self.items + refused.total();
         Ok(Seal {
             chunks: self.publisher.chunks(),
@@ -350,7 +365,7 @@ impl Sink<'_> {
             samples,
             reports,
             quarantine,
-            ids_in_products: self.naming.holds(),
+            ids_in_products: self.id_provenance.ids_come_from_products(),
         })
     }
 }

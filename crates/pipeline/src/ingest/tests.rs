@@ -1,11 +1,12 @@
-//! An ingest that is stopped on its way.
+//! An ingest that stops before its end.
 
 use super::{
     chunk::ChunkBounds,
     quarantine,
-    run::{IngestFault, IngestSettings, Published, Read, ingest},
+    run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
 };
 use async_trait::async_trait;
+use host_core::storage::Storage;
 use host_core::{
     clock::RealEnv,
     model::{
@@ -24,11 +25,11 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Refuses products named `bad`, and fails at one named `worse`, having handled those before it.
-struct Picky(Manifest);
+/// Refuses products with the text `bad` and fails the batch at the text `worse`.
+struct RefusingTransform(Manifest);
 
 #[async_trait]
-impl Transform for Picky {
+impl Transform for RefusingTransform {
     fn manifest(&self) -> &Manifest {
         &self.0
     }
@@ -61,15 +62,15 @@ impl Transform for Picky {
     }
 }
 
-struct Bench {
+struct Fixture {
     stores: Stores,
     job: Job,
     transform: Arc<dyn Transform>,
-    published: Published,
+    progress: IngestProgress,
     _dir: TempDir,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let stores = Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap().stores();
@@ -95,75 +96,75 @@ impl Bench {
             same_version: SameVersion::Conflict,
             full: true,
         };
-        let (transform, published) = (Arc::new(Picky(manifest)), Published::default());
-        Self { stores, job, transform, published, _dir: dir }
+        let (transform, progress) = (Arc::new(RefusingTransform(manifest)), IngestProgress::default());
+        Self { stores, job, transform, progress, _dir: dir }
     }
 
     async fn ingest(
         &self,
-        reads: mpsc::Receiver<Result<Read, IngestFault>>,
-        leave: &CancellationToken,
-    ) -> Result<Option<Seal>, IngestFault> {
+        source_rx: mpsc::Receiver<Result<SourceEvent, IngestError>>,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Seal>, IngestError> {
         let bounds = ChunkBounds { documents: 100, bytes: 1 << 20 };
         let settings = IngestSettings { bounds, lanes: 1, batches: 2, quarantine_bytes: 1 << 20 };
-        ingest(&self.stores, &self.job, &self.transform, settings, reads, &self.published, leave).await
+        ingest(&self.stores, &self.job, &self.transform, settings, source_rx, &self.progress, cancel).await
     }
 
-    /// Lines of the products in quarantine.
-    async fn kept(&self) -> Vec<u64> {
-        let kept = quarantine::read(self.stores.chunks.as_ref(), &self.job, 0).await.unwrap();
-        kept.unwrap_or_default().iter().map(|kept| kept.product.line).collect()
+    /// Line numbers of the products in quarantine.
+    async fn quarantined(&self) -> Vec<u64> {
+        let products = quarantine::read(self.stores.chunks.as_ref(), &self.job, 0).await.unwrap();
+        products.unwrap_or_default().iter().map(|quarantined| quarantined.product.line).collect()
     }
 }
 
 /// Products with these texts, numbered by line.
-fn products(texts: &[&str]) -> Result<Read, IngestFault> {
+fn products(texts: &[&str]) -> Result<SourceEvent, IngestError> {
     let product = |(line, text): (u64, &&str)| {
         let product = Product { text: (*text).to_owned(), line, id: None };
         Item::Product { source: 0, product }
     };
-    Ok(Read::Items((1..).zip(texts).map(product).collect()))
+    Ok(SourceEvent::Items((1..).zip(texts).map(product).collect()))
 }
 
 #[tokio::test]
-async fn what_was_refused_is_kept_when_somebody_ends_the_ingest() {
-    let bench = Bench::new();
-    let (sender, reads) = mpsc::channel(2);
-    let leave = CancellationToken::new();
+async fn refused_products_are_quarantined_when_the_ingest_is_cancelled() {
+    let fixture = Fixture::new();
+    let (source_tx, source_rx) = mpsc::channel(2);
+    let cancel = CancellationToken::new();
     let stop = async {
-        sender.send(products(&["1", "bad", "2", "bad"])).await.unwrap();
-        while bench.published.refused.load(Relaxed) < 2 {
+        source_tx.send(products(&["1", "bad", "2", "bad"])).await.unwrap();
+        while fixture.progress.rejected.load(Relaxed) < 2 {
             tokio::task::yield_now().await;
         }
-        leave.cancel();
+        cancel.cancel();
     };
-    let (ended, ()) = tokio::join!(bench.ingest(reads, &leave), stop);
+    let (ended, ()) = tokio::join!(fixture.ingest(source_rx, &cancel), stop);
     assert_eq!(ended.unwrap(), None);
-    assert_eq!(bench.kept().await, [2, 4]);
-    assert_eq!(bench.stores.jobs.get(&bench.job.id).await.unwrap().unwrap().seal, None);
+    assert_eq!(fixture.quarantined().await, [2, 4]);
+    assert_eq!(fixture.stores.jobs.get(&fixture.job.id).await.unwrap().unwrap().seal, None);
 }
 
 #[tokio::test]
-async fn what_was_refused_is_kept_when_a_batch_fails_and_when_the_reader_dies() {
+async fn refused_products_are_quarantined_when_a_batch_fails_or_the_reader_stops() {
     for (texts, is_failure) in
         [(&["bad", "1", "bad", "worse", "bad"][..], true), (&["bad", "1", "bad"], false)]
     {
-        let bench = Bench::new();
-        let (sender, reads) = mpsc::channel(2);
-        sender.send(products(texts)).await.unwrap();
-        drop(sender);
-        let fault = bench.ingest(reads, &CancellationToken::new()).await.unwrap_err();
-        assert_eq!(matches!(fault, IngestFault::Plugin(_)), is_failure, "{fault}");
-        assert_eq!(bench.kept().await, [1, 3], "{fault}");
+        let fixture = Fixture::new();
+        let (source_tx, source_rx) = mpsc::channel(2);
+        source_tx.send(products(texts)).await.unwrap();
+        drop(source_tx);
+        let error = fixture.ingest(source_rx, &CancellationToken::new()).await.unwrap_err();
+        assert_eq!(matches!(error, IngestError::Plugin(_)), is_failure, "{error}");
+        assert_eq!(fixture.quarantined().await, [1, 3], "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_seal_says_whether_ids_stand_in_products() {
-    let (sender, reads) = mpsc::channel(2);
-    sender.send(products(&["1", "bad", "2"])).await.unwrap();
-    sender.send(Ok(Read::End(SourceStats::default()))).await.unwrap();
-    drop(sender);
-    let seal = Bench::new().ingest(reads, &CancellationToken::new()).await.unwrap().unwrap();
+async fn a_seal_records_whether_ids_come_from_products() {
+    let (source_tx, source_rx) = mpsc::channel(2);
+    source_tx.send(products(&["1", "bad", "2"])).await.unwrap();
+    source_tx.send(Ok(SourceEvent::End(SourceStats::default()))).await.unwrap();
+    drop(source_tx);
+    let seal = Fixture::new().ingest(source_rx, &CancellationToken::new()).await.unwrap().unwrap();
     assert_eq!((seal.ids_in_products, seal.quarantine.products), (true, 1));
 }

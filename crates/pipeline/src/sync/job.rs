@@ -1,8 +1,9 @@
 //! Which job a sync is: a new one, or the one that was interrupted and is recognised by its fingerprint.
 
-use crate::ingest::ChunkBounds;
+use crate::ingest::chunk::ChunkBounds;
 use host_core::{
     clock::Env,
+    index::TargetId,
     model::{Digest, Job, JobId, Manifest, Operation, PluginRef, SameVersion},
     storage::{Jobs, StoreError},
 };
@@ -31,8 +32,8 @@ pub struct JobRequest {
     pub grouping: String,
     /// Digests of the sources, or whatever else tells this input from any other.
     pub inputs: Vec<String>,
-    /// The index that is written to, as its port names it.
-    pub target: String,
+    /// The index that is written to.
+    pub target: TargetId,
     /// What happens to a document whose version is stored with other content.
     pub same_version: SameVersion,
     /// Whether the export is the whole shop.
@@ -52,7 +53,7 @@ struct Fingerprint<'a> {
     plugin_config: &'a Value,
     grouping: &'a str,
     inputs: &'a [String],
-    target: &'a str,
+    target: &'a TargetId,
     same_version: SameVersion,
     full: bool,
     chunk_documents: usize,

@@ -1,7 +1,10 @@
-//! Messages that somebody else has received, a number of them at once: what a function is invoked with. Until they are
-//! begun they stay hidden by what their receiver asked for: for as long as a function may run.
+//! A batch of messages that the Lambda service has received. Until a chunk is begun, its message is invisible for the
+//! queue's own visibility timeout: as long as a function may run.
 
-use super::run::{Handled, Leave, Worker};
+use super::{
+    Worker,
+    handle::{Handled, StopWhen},
+};
 use futures::StreamExt;
 use host_core::{
     error::chain,
@@ -15,52 +18,57 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How much time there is.
+/// The deadlines of a batch.
 #[derive(Clone, Copy, Debug)]
-pub struct Budget {
+pub struct Deadlines {
     /// No chunk is begun after this instant.
     pub begin_until: Timestamp,
-    /// A chunk that is not done at this instant is left for later.
+    /// A chunk that is not done at this instant is requeued.
     pub work_until: Timestamp,
 }
 
 impl Worker {
-    /// Handles messages, lanes side by side and each in its order. Returns the receipts of those that are done with. The
-    /// others are in the queue and come again, with everything behind them in their lanes.
-    pub async fn run_batch(self: &Arc<Self>, deliveries: Vec<Delivery>, budget: Budget) -> HashSet<Receipt> {
+    /// Handles messages, lanes side by side and each in its order. Returns the receipts of those that are acknowledged. The
+    /// others are in the queue and are redelivered, with everything behind them in their lanes.
+    pub async fn run_batch(
+        self: &Arc<Self>,
+        deliveries: Vec<Delivery>,
+        deadlines: Deadlines,
+    ) -> HashSet<Receipt> {
         let mut lanes: BTreeMap<(String, u16), Vec<Delivery>> = BTreeMap::new();
         for delivery in deliveries {
             lanes.entry((delivery.shop_id.clone(), delivery.chunk.lane)).or_default().push(delivery);
         }
         let at_once = self.settings.concurrency.max(1);
-        let lanes: Vec<_> = lanes.into_values().map(|lane| self.run_lane(lane, budget)).collect();
+        let lanes: Vec<_> = lanes.into_values().map(|lane| self.run_lane(lane, deadlines)).collect();
         let done = futures::stream::iter(lanes).buffer_unordered(at_once).concat().await;
         done.into_iter().collect()
     }
 
-    /// One lane: what comes behind a message that is left waits for it.
-    async fn run_lane(&self, lane: Vec<Delivery>, budget: Budget) -> Vec<Receipt> {
+    /// One lane: what comes behind a requeued message waits for it.
+    async fn run_lane(&self, lane: Vec<Delivery>, deadlines: Deadlines) -> Vec<Receipt> {
         let mut done = Vec::new();
         let mut is_blocked = false;
         for delivery in lane {
             let receipt = delivery.receipt.clone();
-            is_blocked |= self.env.now() >= budget.begin_until;
+            is_blocked |= self.env.now() >= deadlines.begin_until;
             if is_blocked {
                 if let Err(error) = self.stores.queue.release(&receipt, Duration::ZERO).await {
-                    // Its visibility ends by itself.
+                    // Its visibility timeout ends by itself.
                     tracing::warn!(
                         key = delivery.chunk.key,
                         cause = chain(&error),
-                        "a message could not be given back"
+                        "could not release a message"
                     );
                 }
                 continue;
             }
-            match self.handle(delivery, &Leave::At(budget.work_until), &CancellationToken::new()).await {
-                Ok(Handled::Settled) => done.push(receipt),
-                Ok(Handled::Left) => is_blocked = true,
+            match self.handle(delivery, &StopWhen::At(deadlines.work_until), &CancellationToken::new()).await
+            {
+                Ok(Handled::Acked) => done.push(receipt),
+                Ok(Handled::Requeued) => is_blocked = true,
                 Err(stop) => {
-                    tracing::error!(cause = chain(&*stop), "somebody must act before this can go on");
+                    tracing::error!(cause = chain(&*stop), "cannot continue until the cause is fixed");
                     is_blocked = true;
                 }
             }

@@ -1,62 +1,58 @@
-//! Giving a job up: what nobody has written yet is counted as failed, so that the chunks behind it are free.
+//! Cancelling a job: what is not written yet is counted as failed, so that the chunks behind it are free.
 
-use super::{chunk::give_up, run::finish};
+use super::chunk::quarantine;
 use host_core::{
     model::{ChunkRef, JobId},
-    storage::{Claim, GivenUp, StoreError, Stores},
+    storage::{Claim, QuarantineReason, StoreError, Stores},
 };
 use std::time::Duration;
 
-/// For how long a chunk is ours while it is given up.
+/// Lease of a chunk while it is counted as failed.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// What became of a job that somebody wanted to end.
+/// The result of a cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
-    /// It had ended already.
-    TooLate,
-    /// It is given up, but for so many chunks that workers hold: these they bring to their end.
-    Given {
-        /// Number of chunks.
-        held: u32,
+    /// The job had ended already.
+    AlreadyEnded,
+    /// The job is cancelled, except for chunks that workers are writing at this moment; they finish them.
+    Done {
+        /// Number of these chunks.
+        in_progress: u32,
     },
 }
 
-/// Gives a job up. Its chunks that nobody has written or holds are counted as failed with the code `cancelled`; a worker
-/// that meets their messages finds them done. Nobody may be ingesting for the job. The second call goes on with the first.
+/// Cancels a job. Chunks that are not written and not claimed are counted as failed with the code `cancelled`; a worker
+/// that receives their messages finds them done. No process may ingest for the job. A repeated call resumes the first.
 pub async fn cancel(stores: &Stores, id: &JobId) -> Result<Cancelled, StoreError> {
-    let ended = !stores.jobs.cancel(id, "the job was cancelled").await?;
-    let Some(job) = stores.jobs.get(id).await? else { return Ok(Cancelled::TooLate) };
+    let had_ended = !stores.jobs.cancel(id, "the job was cancelled").await?;
+    let Some(job) = stores.jobs.get(id).await? else { return Ok(Cancelled::AlreadyEnded) };
     // One that ended unsealed may have left chunks in the queue.
-    if ended && job.completed_chunks == job.chunks {
-        return Ok(Cancelled::TooLate);
+    if had_ended && job.completed_chunks == job.chunks {
+        return Ok(Cancelled::AlreadyEnded);
     }
-    let mut held = 0;
+    let mut in_progress = 0;
     for seq in 0..job.chunks {
         let Some(chunk) = stores.jobs.chunk(id, seq).await? else { continue };
-        let reason = GivenUp::new("cancelled", "the job was cancelled before the chunk was written");
-        if !end(stores, &chunk, reason).await? {
-            held += 1;
+        if !cancel_chunk(stores, &chunk).await? {
+            in_progress += 1;
         }
     }
-    Ok(Cancelled::Given { held })
+    Ok(Cancelled::Done { in_progress })
 }
 
-/// Ends one chunk; false if a worker holds it.
-async fn end(stores: &Stores, chunk: &ChunkRef, mut reason: GivenUp) -> Result<bool, StoreError> {
-    let jobs = stores.jobs.as_ref();
-    match jobs.claim(&chunk.job_id, chunk.seq, LEASE).await? {
-        Claim::Won { fence, epoch, .. } => {
-            reason.epoch = epoch;
-            let outcome = give_up(stores.chunks.as_ref(), chunk, reason).await?;
-            if !jobs.settle(&chunk.job_id, chunk.seq, fence, &outcome).await? {
-                return Ok(false);
-            }
-            finish(jobs, chunk).await?;
+/// False if a worker has the chunk.
+async fn cancel_chunk(stores: &Stores, chunk: &ChunkRef) -> Result<bool, StoreError> {
+    match stores.jobs.claim(&chunk.job_id, chunk.seq, LEASE).await? {
+        Claim::Acquired(lease) => {
+            let reason = QuarantineReason {
+                redrive_count: lease.redrive_count,
+                ..QuarantineReason::new("cancelled", "the job was cancelled before the chunk was written")
+            };
+            let outcome = quarantine(stores.chunks.as_ref(), chunk, reason).await?;
+            stores.jobs.complete(&lease, &outcome).await
         }
-        Claim::Settling { .. } => finish(jobs, chunk).await?,
-        Claim::Held { .. } => return Ok(false),
-        Claim::Done { .. } | Claim::Unknown => {}
+        Claim::Held { .. } => Ok(false),
+        Claim::Done { .. } | Claim::Unknown => Ok(true),
     }
-    Ok(true)
 }

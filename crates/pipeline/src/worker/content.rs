@@ -1,7 +1,7 @@
 //! What the host adds to a document: its version for the next comparison, and a digest of the rest.
 
 use host_core::{
-    index::{Over, Stored, Write},
+    index::{Precondition, StoredVersion, Write},
     model::{Digest, Document},
 };
 use serde_json::{Map, Value};
@@ -21,7 +21,7 @@ pub(super) fn prepare(document: Document, version_fields: &[String]) -> Write {
         .filter(|(name, _)| !name.starts_with(INTERNAL) && !version_fields.contains(name))
         .collect();
     let bytes = serde_json::to_vec(&content).expect("JSON values always serialize");
-    Write { version, content_hash: Digest::of(&bytes).to_string(), document, over: Over::Anything }
+    Write { version, content_hash: Digest::of(&bytes).to_string(), document, precondition: Precondition::None }
 }
 
 /// Before the digest of an update, which covers the given fields alone: of the document as a whole the index then knows
@@ -37,7 +37,7 @@ pub(super) fn prepare_update(document: Document, version_fields: &[String]) -> W
 
 /// Whether the index holds the content that is to be written: by the same kind of write, or by a whole document whose
 /// fields an update gives again, all of them. A whole document is never the same as an update, which left other fields.
-pub(super) fn is_same_content(write: &Write, stored: &Stored) -> bool {
+pub(super) fn is_same_content(write: &Write, stored: &StoredVersion) -> bool {
     let stored = stored.content_hash.as_deref();
     stored == Some(&write.content_hash)
         || write.content_hash.strip_prefix(PARTIAL).is_some_and(|given| stored == Some(given))

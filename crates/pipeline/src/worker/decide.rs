@@ -1,9 +1,13 @@
-//! Write protection: what happens to a document, given what the index holds (seed, step 8).
+//! Write protection: what happens to a document, given what the index holds: docs/write-protection.md.
 
-use super::content::{is_partial, is_same_content};
+use super::{
+    changes::{Change, Changes},
+    chunk_counts::ChunkCounts,
+    content::{is_partial, is_same_content},
+};
 use host_core::{
-    index::{Stored, Write},
-    model::{Class, Entry, SameVersion},
+    index::{IndexError, Outcome, Precondition, StoredVersion, Write},
+    model::{Class, DocumentId, Entry, Job, Operation, SameVersion},
     plugin::VersionOrdering,
 };
 use serde_json::{Map, Value};
@@ -11,25 +15,54 @@ use serde_json::{Map, Value};
 /// What happens to a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// It is written.
+    /// The change is made.
     Write,
     /// It is in the index already, written by this very job before a crash or a lost answer.
     Written,
     /// It is in the index already, with the same content.
     Unchanged,
-    /// The index holds something that must not be overwritten.
-    Conflict(Entry),
+    /// The index holds something that must not be changed, or versions could not be compared.
+    Refused(Entry),
 }
 
 /// Whether the index holds exactly this document: then no version needs to be compared.
-pub(super) fn is_same(write: &Write, stored: &Stored) -> bool {
+fn is_same(write: &Write, stored: &StoredVersion) -> bool {
     is_same_content(write, stored) && stored.version == write.version
 }
 
+impl Change for Write {
+    fn id(&self) -> &DocumentId {
+        &self.document.id
+    }
+
+    fn version_to_compare(&self, stored: &StoredVersion) -> Option<&Map<String, Value>> {
+        (!is_same(self, stored)).then_some(&self.version)
+    }
+
+    fn decide(&self, stored: &StoredVersion, ordering: VersionOrdering, job: &Job) -> Decision {
+        decide(self, stored, ordering, job.id.as_str(), job.same_version)
+    }
+
+    fn expect(&mut self, stored: Option<StoredVersion>) {
+        self.precondition = stored.map_or(Precondition::Absent, Precondition::Matches);
+    }
+
+    async fn apply(changes: &Changes<'_>, batch: &[Self]) -> Result<Vec<Outcome>, IndexError> {
+        match changes.operation {
+            Operation::UpdateDocuments => changes.worker.index.update(changes.target, batch).await,
+            _ => changes.worker.index.write(changes.target, batch).await,
+        }
+    }
+
+    fn count(counts: &mut ChunkCounts) {
+        counts.processed();
+    }
+}
+
 /// The decision for a document that the index holds already in some version.
-pub(super) fn decide(
+fn decide(
     write: &Write,
-    stored: &Stored,
+    stored: &StoredVersion,
     ordering: VersionOrdering,
     job_id: &str,
     same_version: SameVersion,
@@ -41,30 +74,30 @@ pub(super) fn decide(
     let by_this_job = stored.job_id.as_deref() == Some(job_id);
     match ordering {
         VersionOrdering::Newer => Decision::Write,
-        VersionOrdering::Older => Decision::Conflict(conflict("older-version", write, stored)),
+        VersionOrdering::Older => Decision::Refused(conflict("older-version", write, stored)),
         VersionOrdering::Same if same_content && by_this_job => Decision::Written,
         VersionOrdering::Same if same_content => Decision::Unchanged,
         VersionOrdering::Same if completes_an_update => Decision::Write,
         VersionOrdering::Same if same_version == SameVersion::Write && !by_this_job => Decision::Write,
-        VersionOrdering::Same => Decision::Conflict(conflict("same-version", write, stored)),
+        VersionOrdering::Same => Decision::Refused(conflict("same-version", write, stored)),
     }
 }
 
 /// The entry of a removal that is older than the document it wants to remove.
-pub(super) fn removal_conflict(id: &str, version: &Map<String, Value>, stored: &Stored) -> Entry {
+pub(super) fn removal_conflict(id: &str, version: &Map<String, Value>, stored: &StoredVersion) -> Entry {
     entry("older-removal", id, version, stored, false)
 }
 
 /// The entry of a removal of what a certain job wrote, where another one has written since.
-pub(super) fn rewritten(id: &str, stored: &Stored) -> Entry {
+pub(super) fn rewritten(id: &str, stored: &StoredVersion) -> Entry {
     entry("rewritten", id, &Map::new(), stored, false)
 }
 
-fn conflict(code: &str, write: &Write, stored: &Stored) -> Entry {
+fn conflict(code: &str, write: &Write, stored: &StoredVersion) -> Entry {
     entry(code, write.document.id.as_str(), &write.version, stored, is_partial(&write.content_hash))
 }
 
-fn entry(code: &str, id: &str, incoming: &Map<String, Value>, stored: &Stored, is_update: bool) -> Entry {
+fn entry(code: &str, id: &str, incoming: &Map<String, Value>, stored: &StoredVersion, is_update: bool) -> Entry {
     let (ours, theirs) = (spell(incoming), spell(&stored.version));
     let message = match code {
         "older-version" => {
@@ -120,9 +153,9 @@ mod tests {
         prepare(Document::from_line(&line).unwrap(), &["updated_at".to_owned()])
     }
 
-    fn stored(title: &str, job: &str) -> Stored {
+    fn stored(title: &str, job: &str) -> StoredVersion {
         let write = write(title);
-        Stored {
+        StoredVersion {
             version: write.version,
             content_hash: Some(write.content_hash),
             job_id: Some(job.to_owned()),
@@ -140,7 +173,7 @@ mod tests {
             "this",
             same_version,
         ) {
-            Decision::Conflict(entry) => entry.code,
+            Decision::Refused(entry) => entry.code,
             other => format!("{other:?}").to_lowercase(),
         };
         for (ordering, title, job, same_version, expected) in [
@@ -187,13 +220,13 @@ mod tests {
             (Same, whole("all"), update("all"), "other", "write"),
             (Older, whole("all"), update("all"), "other", "older-version"),
         ] {
-            let stored = Stored {
+            let stored = StoredVersion {
                 version: before.version.clone(),
                 content_hash: Some(before.content_hash.clone()),
                 job_id: Some(job.to_owned()),
             };
             let decided = match decide(&incoming, &stored, ordering, "this", SameVersion::Conflict) {
-                Decision::Conflict(entry) => entry.code,
+                Decision::Refused(entry) => entry.code,
                 other => format!("{other:?}").to_lowercase(),
             };
             assert_eq!(decided, expected, "{ordering:?} {incoming:?} {before:?} {job}");
@@ -202,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_conflict_says_both_versions() {
-        let Decision::Conflict(entry) =
+        let Decision::Refused(entry) =
             decide(&write("new"), &stored("old", "j"), VersionOrdering::Older, "this", SameVersion::Conflict)
         else {
             panic!("no conflict")

@@ -1,21 +1,143 @@
 //! From chunks to the index: receive, claim, download and verify, validate, read stored versions, compare, write,
-//! settle, acknowledge. Every step may be repeated after a crash; each item counts exactly once.
+//! complete, acknowledge. Every step may be repeated after a crash; each item counts exactly once.
+//!
+//! | file | concern |
+//! | --- | --- |
+//! | `run`, `multi_shop`, `batch` | which messages are handled when: of one shop, of all shops, of a Lambda batch |
+//! | `handle` | one message, from claim to acknowledgement |
+//! | `failure_policy`, `on_failure` | what a failure means for its chunk, and what is done then |
+//! | `chunk`, `changes`, `decide`, `removal` | the items of a chunk |
+//! | `dead_letters`, `cancel` | what operators do |
 
 mod batch;
 mod cancel;
+mod changes;
 mod chunk;
+mod chunk_counts;
+mod chunk_error;
 mod content;
+mod dead_letters;
 mod decide;
-mod fleet;
-mod lease;
-mod letters;
+mod failure_policy;
+mod handle;
+mod heartbeat;
+mod multi_shop;
+mod on_failure;
 mod removal;
 mod run;
 #[cfg(test)]
 mod tests;
 mod validate;
 
-pub use batch::Budget;
+pub use batch::Deadlines;
 pub use cancel::{Cancelled, cancel};
-pub use letters::{Redriven, Wanted, discard, redrive};
-pub use run::{Stop, Until, Worker, WorkerSettings};
+pub use chunk_error::ChunkError;
+pub use dead_letters::{DeadLetterFilter, Redriven, discard, redrive};
+pub use failure_policy::{FailureAction, failure_action};
+
+use host_core::{
+    clock::SharedEnv,
+    index::Index,
+    model::{Job, JobId},
+    plugin::{Validate, Version},
+    storage::Stores,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// How a worker works.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerSettings {
+    /// Chunks handled at once, each of another lane.
+    pub concurrency: usize,
+    /// Lease of a chunk and its message: another worker may take over once it expires.
+    pub lease: Duration,
+    /// Wait before an empty queue is polled again.
+    pub poll_interval: Duration,
+    /// How long chunks in progress may take to finish after a cancellation.
+    pub shutdown_timeout: Duration,
+}
+
+/// Writes chunks to an index.
+pub struct Worker {
+    /// Chunks, messages and jobs.
+    pub stores: Stores,
+    /// Where documents are written.
+    pub index: Arc<dyn Index>,
+    /// Validates documents.
+    pub validate: Arc<dyn Validate>,
+    /// Compares versions.
+    pub version: Arc<dyn Version>,
+    /// Time and randomness.
+    pub env: SharedEnv,
+    /// How to work.
+    pub settings: WorkerSettings,
+    /// Jobs seen: what is read of them here never changes.
+    jobs: Mutex<HashMap<JobId, Arc<Job>>>,
+    wakeup: Notify,
+}
+
+/// Why a worker stopped before its work was done. Nothing is lost: the same command resumes.
+#[derive(Debug, thiserror::Error)]
+#[error("indexing stopped at chunk {key}, at attempt {attempts}")]
+pub struct Stop {
+    /// The chunk at which it happened.
+    pub key: String,
+    /// The job of that chunk; none if it happened before a chunk was received.
+    pub job_id: Option<JobId>,
+    /// How often the chunk had been tried.
+    pub attempts: u32,
+    /// What happened.
+    #[source]
+    pub error: ChunkError,
+}
+
+/// When a worker's loop ends by itself.
+#[derive(Clone, Debug)]
+pub enum Until {
+    /// When this job has ended.
+    JobEnds(JobId),
+    /// Only when cancelled.
+    Cancelled,
+}
+
+impl Worker {
+    /// A worker.
+    pub fn new(
+        stores: Stores,
+        index: Arc<dyn Index>,
+        validate: Arc<dyn Validate>,
+        version: Arc<dyn Version>,
+        env: SharedEnv,
+        settings: WorkerSettings,
+    ) -> Self {
+        let (jobs, wakeup) = (Mutex::default(), Notify::new());
+        Self { stores, index, validate, version, env, settings, jobs, wakeup }
+    }
+
+    /// Lease of a chunk and its message.
+    pub fn lease(&self) -> Duration {
+        self.settings.lease
+    }
+
+    /// Wakes an idle loop, because this process has sent a message or sealed the job.
+    pub fn wake(&self) {
+        self.wakeup.notify_one();
+    }
+
+    async fn job(&self, id: &JobId) -> Result<Arc<Job>, ChunkError> {
+        let known = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        if let Some(job) = known {
+            return Ok(job);
+        }
+        let snapshot = self.stores.jobs.get(id).await?;
+        let missing = || ChunkError::ChunkObjectMissing { key: format!("the record of job {id}") };
+        let job = Arc::new(snapshot.ok_or_else(missing)?.job);
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Arc::clone(&job));
+        Ok(job)
+    }
+}

@@ -4,13 +4,13 @@ use super::{Until, Worker, WorkerSettings};
 use async_trait::async_trait;
 use host_core::{
     clock::{Env, SharedEnv},
-    index::{Index, IndexError, Outcome, Over, Removal, Stored, Target, Write},
+    index::{Index, IndexError, Outcome, Precondition, Removal, StoredVersion, TargetId, WriteTarget, Write},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Grouping, Issue, Job, JobId, JobStatus,
         Manifest, Operation, PluginRef, Quarantined, SameVersion, Seal, Severity, SourceStats,
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
-    storage::{ChunkOutcome, Claim, JobSnapshot, Stores},
+    storage::{ChunkLease, ChunkOutcome, Claim, JobSnapshot, Release, Storage, Stores},
 };
 use host_storage_sqlite::Embedded;
 use jiff::Timestamp;
@@ -28,15 +28,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod cancelled;
-mod fleet;
+mod conflicts;
 mod lanes;
-mod overtaken;
+mod multi_shop;
 mod poison;
 mod updates;
 
 const SHOP: &str = "tests.myshopify.com";
 
-/// Time that passes only while everybody sleeps; random numbers that count.
+/// Time that passes only while all tasks sleep; random numbers that count.
 #[derive(Debug)]
 struct VirtualEnv {
     started: Instant,
@@ -83,7 +83,7 @@ struct ScriptedIndex {
     written: Mutex<Vec<String>>,
     /// Versions that others write between the reading of document 1 and the next changes of it; the latter are overtaken then.
     overtakers: Mutex<VecDeque<i64>>,
-    /// A shop whose index cannot be written until somebody mends it.
+    /// A shop whose index cannot be written until it is repaired.
     broken: Mutex<Option<String>>,
 }
 
@@ -94,7 +94,7 @@ impl ScriptedIndex {
         let Some(v) = (id.as_str() == "1").then(is_next).flatten() else { return false };
         let document = Document { id: id.clone(), fields: Map::new() };
         let version = Map::from_iter([("v".to_owned(), v.into())]);
-        let write = Write { document, version, content_hash: format!("other {v}"), over: Over::Anything };
+        let write = Write { document, version, content_hash: format!("other {v}"), precondition: Precondition::None };
         documents.insert(id.clone(), (write, "other".to_owned()));
         true
     }
@@ -110,17 +110,17 @@ fn index_error(transient: bool) -> IndexError {
 
 #[async_trait]
 impl Index for ScriptedIndex {
-    fn kind(&self) -> &'static str {
-        "catalog"
+    fn id(&self) -> TargetId {
+        "catalog".into()
     }
 
-    async fn check(&self, _: &Target) -> Result<(), IndexError> {
+    async fn check(&self, _: &WriteTarget) -> Result<(), IndexError> {
         Ok(())
     }
 
-    async fn stored(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
+    async fn stored(&self, _: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         let documents = self.documents.lock().unwrap();
-        let stored = |(write, job): &(Write, String)| Stored {
+        let stored = |(write, job): &(Write, String)| StoredVersion {
             version: write.version.clone(),
             content_hash: Some(write.content_hash.clone()),
             job_id: Some(job.clone()),
@@ -128,7 +128,7 @@ impl Index for ScriptedIndex {
         Ok(ids.iter().map(|id| documents.get(id).map(stored)).collect())
     }
 
-    async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn write(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         self.writes.fetch_add(1, Relaxed);
         self.written.lock().unwrap().push(target.shop_id.clone());
         if self.broken.lock().unwrap().as_ref() == Some(&target.shop_id) {
@@ -156,7 +156,7 @@ impl Index for ScriptedIndex {
                 return Outcome::Refused { code: "invalid-argument".into(), message: "no".into() };
             }
             if self.is_overtaken(&mut documents, &write.document.id) {
-                return Outcome::Overtaken;
+                return Outcome::Conflict;
             }
             documents.insert(write.document.id.clone(), (write.clone(), target.job_id.clone()));
             Outcome::Done
@@ -165,7 +165,7 @@ impl Index for ScriptedIndex {
         if matches!(next, Some(Next::LostAnswer)) { Err(index_error(true)) } else { Ok(outcomes) }
     }
 
-    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn update(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         self.writes.fetch_add(1, Relaxed);
         let mut documents = self.documents.lock().unwrap();
         let update = |update: &Write| {
@@ -181,13 +181,13 @@ impl Index for ScriptedIndex {
         Ok(batch.iter().map(update).collect())
     }
 
-    async fn delete(&self, _: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, _: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         let mut documents = self.documents.lock().unwrap();
         Ok(batch
             .iter()
             .map(|removal| {
-                if removal.over != Over::Anything && self.is_overtaken(&mut documents, &removal.id) {
-                    return Outcome::Overtaken;
+                if removal.precondition != Precondition::None && self.is_overtaken(&mut documents, &removal.id) {
+                    return Outcome::Conflict;
                 }
                 documents.remove(&removal.id);
                 Outcome::Done
@@ -195,20 +195,20 @@ impl Index for ScriptedIndex {
             .collect())
     }
 
-    async fn get(&self, _: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(&self, _: &WriteTarget, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
         Ok(self.documents.lock().unwrap().get(id).map(|(write, _)| write.document.fields.clone()))
     }
 
     async fn list(
         &self,
-        _: &Target,
+        _: &WriteTarget,
         _: Option<&DocumentId>,
         _: usize,
     ) -> Result<Vec<DocumentId>, IndexError> {
         Ok(self.documents.lock().unwrap().keys().cloned().collect())
     }
 
-    async fn count(&self, _: &Target) -> Result<u64, IndexError> {
+    async fn count(&self, _: &WriteTarget) -> Result<u64, IndexError> {
         Ok(self.documents.lock().unwrap().len() as u64)
     }
 }
@@ -306,8 +306,8 @@ impl Bench {
         let settings = WorkerSettings {
             concurrency: 3,
             lease: Duration::from_secs(60),
-            idle: Duration::from_millis(50),
-            grace: Duration::from_secs(20),
+            poll_interval: Duration::from_millis(50),
+            shutdown_timeout: Duration::from_secs(20),
         };
         let worker = Worker::new(stores.clone(), index.clone(), rules.clone(), rules, env.clone(), settings);
         Self { stores, index, worker: Arc::new(worker), env, dir }
@@ -353,7 +353,7 @@ impl Bench {
             plugin: PluginRef { name: "p".into(), version: "1".into(), digest: Digest::of(b"p") },
             fingerprint: Digest::of(name.as_bytes()),
             sources: vec!["export".into()],
-            target: "catalog".to_owned(),
+            target: "catalog".into(),
             same_version: SameVersion::Conflict,
             full: false,
         };
@@ -395,6 +395,14 @@ impl Bench {
     async fn run(&self, id: &JobId) -> Result<JobSnapshot, super::Stop> {
         self.worker.run(SHOP, Until::JobEnds(id.clone()), &CancellationToken::new()).await?;
         Ok(self.stores.jobs.get(id).await.unwrap().unwrap())
+    }
+
+    /// Claims the first chunk of a job, which must be free.
+    async fn claim(&self, id: &JobId, duration: Duration) -> ChunkLease {
+        match self.stores.jobs.claim(id, 0, duration).await.unwrap() {
+            Claim::Acquired(lease) => lease,
+            other => panic!("the chunk is not free: {other:?}"),
+        }
     }
 
     async fn chunk(&self, id: &JobId) -> ChunkRef {
@@ -454,11 +462,11 @@ async fn what_may_go_away_is_tried_again_and_counted_once() {
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
     // After the lost answer the documents are there: written by this very job, they are neither written again nor `unchanged`.
     assert_eq!(bench.index.writes.load(Relaxed), 2);
-    assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 0);
+    assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_needs_somebody_stops_the_worker_and_burns_nothing() {
+async fn what_a_person_must_fix_stops_the_worker_and_uses_up_no_attempt() {
     for (next, attempts) in
         [(vec![Next::Permanent], 1), (vec![Next::TooFewOutcomes], 1), (vec![Next::Transient; 9], 9)]
     {
@@ -467,27 +475,25 @@ async fn what_needs_somebody_stops_the_worker_and_burns_nothing() {
         bench.script(next);
         let stop = bench.run(&id).await.unwrap_err();
         assert_eq!(stop.attempts, attempts);
-        assert_eq!(bench.stores.queue.pending(SHOP).await.unwrap(), 1);
-        // The cause is mended; the same worker goes on at once.
+        assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 1);
+        // The cause is fixed; the same worker resumes at once.
         let job = bench.run(&id).await.unwrap();
         assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_settling_chunk_is_finished_without_touching_the_index() {
+async fn a_done_chunk_is_acknowledged_without_touching_the_index() {
     let bench = Bench::new();
-    let id = bench.publish("job", &[(ADD, TWO)], false).await;
-    // A worker died between settling and counting.
-    let Claim::Won { fence, .. } = bench.stores.jobs.claim(&id, 0, Duration::from_secs(60)).await.unwrap()
-    else {
-        panic!("the chunk is free")
-    };
+    let id = bench.publish("job", &[(ADD, TWO), (ADD, "{\"_id\":\"3\",\"v\":1}\n")], false).await;
+    // A worker died between completing and acknowledging.
+    let lease = bench.claim(&id, Duration::from_secs(60)).await;
     let outcome = ChunkOutcome { counts: counts(2), report: None, samples: Vec::new(), quarantined: None };
-    assert!(bench.stores.jobs.settle(&id, 0, fence, &outcome).await.unwrap());
+    assert!(bench.stores.jobs.complete(&lease, &outcome).await.unwrap());
     let job = bench.run(&id).await.unwrap();
-    assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
-    assert_eq!(bench.index.writes.load(Relaxed), 0);
+    assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(3)));
+    assert_eq!(bench.index.writes.load(Relaxed), 1, "that of the second chunk");
+    assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -502,24 +508,23 @@ async fn a_slow_chunk_keeps_its_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_lost_the_lease_counts_nothing() {
+async fn a_worker_without_its_lease_counts_nothing() {
     let bench = Bench::new();
     let id = bench.publish("job", &[(ADD, TWO)], false).await;
     let chunk = bench.chunk(&id).await;
     bench.script([Next::Slow(Duration::from_secs(50))]);
     let thief = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        // As after a pause of the whole machine: the row is given back and claimed by another worker.
+        // As after a pause of the whole machine: the chunk is released and claimed by another worker.
+        let (job_id, seq) = (id.clone(), chunk.seq);
+        let lease =
+            ChunkLease { job_id, seq, fencing_token: 1, attempts: 1, redrive_count: 0, first_error: None };
         let jobs = &bench.stores.jobs;
-        assert!(jobs.give_back(&id, chunk.seq, 1, None).await.unwrap());
-        let Claim::Won { fence, .. } = jobs.claim(&id, chunk.seq, Duration::from_secs(40)).await.unwrap()
-        else {
-            panic!("the chunk is free")
-        };
-        assert_eq!(fence, 2);
+        assert!(jobs.release(&lease, Release::CountAttempt(None)).await.unwrap());
+        assert_eq!(bench.claim(&id, Duration::from_secs(40)).await.fencing_token, 2);
     };
     let (job, ()) = tokio::join!(bench.run(&id), thief);
-    // The first holder abandons; the other dies with its lease; the third attempt counts.
+    // The first worker drops the chunk; the other dies with its lease; the third attempt counts.
     let job = job.unwrap();
     assert_eq!((job.status, job.counts, job.completed_chunks), (JobStatus::Completed, counts(2), 1));
 }

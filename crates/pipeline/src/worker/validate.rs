@@ -1,19 +1,18 @@
-//! What the validator says of documents, and what of it counts.
+//! The validator's verdicts on documents, and what of them counts.
 
-use super::{chunk::Tally, run::Worker};
-use crate::fault::Fault;
+use super::{Worker, chunk_counts::ChunkCounts, chunk_error::ChunkError};
 use host_core::{
     model::{Class, Document, Entry, Operation, Severity},
     plugin::{MadeDocument, Refusal, Verdict},
 };
 
-/// Has the documents judged; gives those that are accepted.
+/// Validates the documents; gives those that are accepted.
 pub(super) async fn validate(
     worker: &Worker,
     operation: Operation,
     documents: Vec<Document>,
-    tally: &mut Tally,
-) -> Result<Vec<Document>, Fault> {
+    counts: &mut ChunkCounts,
+) -> Result<Vec<Document>, ChunkError> {
     let plugin = worker.validate.manifest().reference();
     let made = documents
         .iter()
@@ -34,10 +33,10 @@ pub(super) async fn validate(
         };
         for issue in verdict.issues.into_iter().filter(|issue| issue.severity == Severity::Warning) {
             let entry = Entry::new(Class::Warning, issue.code, issue.message);
-            tally.refuse(of_document(Entry { path: issue.path, plugin: Some(plugin.clone()), ..entry }));
+            counts.refuse(of_document(Entry { path: issue.path, plugin: Some(plugin.clone()), ..entry }));
         }
         match verdict.refused {
-            Some(refusal) => tally.refuse(of_document(refusal.into_entry(worker.validate.manifest()))),
+            Some(refusal) => counts.refuse(of_document(refusal.into_entry(worker.validate.manifest()))),
             None => accepted.push(document),
         }
     }

@@ -1,67 +1,87 @@
-//! Counting a chunk exactly once.
+//! Counting a chunk exactly once, in three steps that may each be repeated, by any process:
+//!
+//! 1. The row is COMPLETING, with the outcome, if its fencing token is still the caller's. No lease can expire any more.
+//! 2. The outcome is added to the job's counters unless they contain the chunk; the last chunk ends a sealed job.
+//! 3. The row is DONE.
+//!
+//! A process that dies in between leaves the rest to the next claim, or to the sweep.
 //!
 //! The counters of a job are split into segments, each of which holds the set of its counted chunks: adding a chunk's
-//! counts and its number is one update, refused if the number is there, or was and has been taken back by a redrive.
+//! counts and its number is one update, refused if the number is there, or was and has been undone by a redrive.
 
 use super::{
     Records, from_json, keys,
-    lease::is,
+    lease::{is, of_leased},
     name, of_existing,
-    redrive::{epoch_of, is_epoch, redriven, times_redriven},
+    redrive::{is_redrive_count, redrive_count_of, redriven, times_redriven},
     state, to_json,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
     model::{Class, Counts, Entry, JobId},
-    storage::{ChunkOutcome, GivenUp},
+    storage::{ChunkLease, ChunkOutcome, QuarantineReason},
 };
 
 /// Most bytes of a chunk's samples on its row, and of these and the outcome together. The report object has all entries.
-const SAMPLE_BYTES: usize = 40 << 10;
-const OUTCOME_BYTES: usize = 56 << 10;
+const MAX_SAMPLE_BYTES: usize = 40 << 10;
+const MAX_OUTCOME_BYTES: usize = 56 << 10;
 
-/// Most bytes of the reason for giving up a chunk.
-const REASON_BYTES: usize = 8 << 10;
+/// Most bytes of the message of a quarantine.
+const MAX_REASON_BYTES: usize = 8 << 10;
 
 impl Records {
-    /// Step (a).
-    pub(super) async fn settle_row(
+    /// All steps; false if the lease is lost.
+    pub(super) async fn complete_row(
         &self,
-        id: &JobId,
-        seq: u32,
-        fence: u64,
+        lease: &ChunkLease,
         outcome: &ChunkOutcome,
     ) -> Result<bool, TableError> {
-        let quarantined = outcome.quarantined.as_ref().map(|reason| GivenUp {
-            message: cut(&reason.message, REASON_BYTES).to_owned(),
+        let Some(row) = self.record_outcome(lease, outcome).await? else { return Ok(false) };
+        if row.text(name::STATE) == Some(state::COMPLETING) {
+            self.finish_completion(&lease.job_id, lease.seq, &row).await?;
+        }
+        Ok(true)
+    }
+
+    /// The last two steps for a row that is completing.
+    pub(super) async fn finish_completion(&self, id: &JobId, seq: u32, row: &Item) -> Result<(), TableError> {
+        if self.apply_counts(id, seq, row).await? {
+            self.mark_done(id, seq, redrive_count_of(row)).await?;
+        }
+        Ok(())
+    }
+
+    /// Step 1. Gives the row if the outcome is stored, by this call or by an earlier one with the same lease.
+    async fn record_outcome(
+        &self,
+        lease: &ChunkLease,
+        outcome: &ChunkOutcome,
+    ) -> Result<Option<Item>, TableError> {
+        let quarantined = outcome.quarantined.as_ref().map(|reason| QuarantineReason {
+            message: cut(&reason.message, MAX_REASON_BYTES).to_owned(),
             ..reason.clone()
         });
         let stored = to_json(&ChunkOutcome { samples: Vec::new(), quarantined, ..outcome.clone() });
-        let room = SAMPLE_BYTES.min(OUTCOME_BYTES.saturating_sub(stored.len()));
-        let settle = of_existing(keys::chunk(id, seq))
-            .set(name::STATE, state::SETTLING)
+        let room = MAX_SAMPLE_BYTES.min(MAX_OUTCOME_BYTES.saturating_sub(stored.len()));
+        let record = of_leased(lease)
+            .set(name::STATE, state::COMPLETING)
             .set(name::OUTCOME, stored)
-            .set(name::SAMPLES, to_json(&within(&outcome.samples, room)))
-            .when(Condition::Is(name::FENCE, fence.into()))
-            .when(Condition::Is(name::STATE, state::RUNNING.into()));
-        Ok(match self.table.update(&settle).await? {
-            Updated::Done(_) => true,
-            // The second call of a holder that did not hear the first answer: its outcome is stored already.
-            Updated::Refused(row) => {
-                row.is_some_and(|row| is(&row, state::SETTLING, fence) || is(&row, state::DONE, fence))
-            }
+            .set(name::SAMPLES, to_json(&within(&outcome.samples, room)));
+        Ok(match self.table.update(&record).await? {
+            Updated::Done(row) => Some(row),
+            // The second call of a holder that did not get the first answer.
+            Updated::Refused(row) => row.filter(|row| {
+                let token = lease.fencing_token;
+                is(row, state::COMPLETING, token) || is(row, state::DONE, token)
+            }),
         })
     }
 
-    /// Step (b).
-    pub(super) async fn count_row(&self, id: &JobId, seq: u32) -> Result<(), TableError> {
-        let row = self.table.get(&keys::chunk(id, seq)).await?;
-        let Some(row) = row.filter(|row| row.text(name::STATE) == Some(state::SETTLING)) else {
-            return Ok(());
-        };
-        let outcome: ChunkOutcome = from_json(&row, name::OUTCOME)?;
+    /// Step 2. False if the chunk was counted and has been redriven since: this call is late.
+    async fn apply_counts(&self, id: &JobId, seq: u32, row: &Item) -> Result<bool, TableError> {
+        let outcome: ChunkOutcome = from_json(row, name::OUTCOME)?;
         let number = seq / keys::SEGMENT;
-        let (member, epoch) = (i64::from(seq), epoch_of(&row));
+        let (member, redrive_count) = (i64::from(seq), redrive_count_of(row));
         let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;
         let add = Update::of(keys::segment(id, number))
             .set(name::EXPIRES_AT, self.expiry())
@@ -73,73 +93,64 @@ impl Records {
             .add("conflict", conflict)
             .add("deleted", deleted)
             .when(Condition::Lacks(name::COMPLETED, member))
-            .when(Condition::Lacks(name::REDRIVEN, redriven(seq, epoch)));
+            .when(Condition::Lacks(name::REDRIVEN, redriven(seq, redrive_count)));
         let segment = match self.table.update(&add).await? {
             Updated::Done(segment) => segment,
-            // Counted before; what comes behind it may not have been done.
+            // Counted before; what comes after it may not have been done.
             Updated::Refused(segment) => segment.unwrap_or_default(),
         };
-        if times_redriven(&segment, seq) > epoch {
-            // This call was late: the chunk has been counted, and taken back since.
-            return Ok(());
+        if times_redriven(&segment, seq) > redrive_count {
+            return Ok(false);
         }
-        self.note(id, seq, &row, &outcome).await?;
+        self.record_samples(id, seq, row, &outcome).await?;
         if is_full(&segment) {
             self.segment_is_full(id, number).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Samples and report of a counted chunk, where reading a job finds them without looking at its rows.
-    async fn note(&self, id: &JobId, seq: u32, row: &Item, outcome: &ChunkOutcome) -> Result<(), TableError> {
+    /// Samples and report of a counted chunk, where reading a job finds them without its rows.
+    async fn record_samples(
+        &self,
+        id: &JobId,
+        seq: u32,
+        row: &Item,
+        outcome: &ChunkOutcome,
+    ) -> Result<(), TableError> {
         let samples: Vec<Entry> = from_json(row, name::SAMPLES)?;
-        // What is said of a later epoch stays.
-        let epoch = epoch_of(row);
-        let of_epoch = |key| {
+        // Those of a later redrive stay.
+        let redrive_count = redrive_count_of(row);
+        let unless_newer = |key| {
             let free = vec![Condition::Absent("pk")];
-            let older = vec![Condition::AtMost(name::EPOCH, epoch.into())];
+            let older = vec![Condition::AtMost(name::REDRIVE_COUNT, redrive_count.into())];
             Update::of(key)
                 .set(name::EXPIRES_AT, self.expiry())
-                .set(name::EPOCH, epoch)
+                .set(name::REDRIVE_COUNT, redrive_count)
                 .when(Condition::AnyOf(vec![free, older]))
         };
         for class in CLASSES {
             let entries: Vec<&Entry> =
                 samples.iter().filter(|entry| entry.class == class).take(PER_CLASS).collect();
             if !entries.is_empty() {
-                let note = of_epoch(keys::sample(id, class, seq)).set("entries", to_json(&entries));
-                self.table.update(&note).await?;
+                let sample = unless_newer(keys::sample(id, class, seq)).set("entries", to_json(&entries));
+                self.table.update(&sample).await?;
             }
         }
         if let Some(report) = &outcome.report {
-            let note = of_epoch(keys::report(id, seq)).set("report", report.as_str());
-            self.table.update(&note).await?;
+            let report = unless_newer(keys::report(id, seq)).set("report", report.as_str());
+            self.table.update(&report).await?;
         }
         Ok(())
     }
 
-    /// Step (c).
-    pub(super) async fn finish_row(&self, id: &JobId, seq: u32) -> Result<(), TableError> {
-        let segment = self.table.get(&keys::segment(id, seq / keys::SEGMENT)).await?.unwrap_or_default();
-        let is_counted = segment.numbers(name::COMPLETED).contains(&i64::from(seq));
-        let epoch = times_redriven(&segment, seq);
-        let key = keys::chunk(id, seq);
-        if is_counted {
-            let done = of_existing(key)
-                .set(name::STATE, state::DONE)
-                .remove(name::SAMPLES)
-                .when(Condition::Is(name::STATE, state::SETTLING.into()))
-                .when(is_epoch(epoch));
-            return self.table.update(&done).await.map(drop);
-        }
-        match self.table.get(&key).await? {
-            // Marked done, it would never be counted and its job would never end.
-            Some(_) if epoch == 0 => {
-                Err(TableError::refused("a chunk that is not counted cannot be finished"))
-            }
-            // Redriven since: this call was late.
-            _ => Ok(()),
-        }
+    /// Step 3. Refused if another process has taken it.
+    async fn mark_done(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<(), TableError> {
+        let done = of_existing(keys::chunk(id, seq))
+            .set(name::STATE, state::DONE)
+            .remove(name::SAMPLES)
+            .when(Condition::Is(name::STATE, state::COMPLETING.into()))
+            .when(is_redrive_count(redrive_count));
+        self.table.update(&done).await.map(drop)
     }
 }
 

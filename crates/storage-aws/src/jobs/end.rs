@@ -1,6 +1,6 @@
 //! When a job ends: all segments are full and it is sealed. The record holds the set of full segments, so that the last
-//! update of it, whosever it is, sees that all of them are there. The set may name one that a redrive has just opened, so the
-//! segments themselves are asked, and the end is refused if the record's revision has grown meanwhile.
+//! update of it sees that all of them are there, whichever process makes it. The set may name one that a redrive has just
+//! opened, so the segments themselves are read, and the end is refused if the record's revision has grown meanwhile.
 
 use super::{Records, completion::is_full, keys, micros, name, of_existing, snapshot::counts_of};
 use crate::table::{Condition, Item, TableError, Update, Updated};
@@ -12,11 +12,11 @@ pub(super) fn segments(chunks: u32) -> i64 {
 }
 
 impl Records {
-    /// Notes on the record that a segment is full, and ends the job if it was the last one.
+    /// Adds a full segment to the record, and ends the job if it was the last one.
     pub(super) async fn segment_is_full(&self, id: &JobId, number: u32) -> Result<Option<Item>, TableError> {
         let Some(record) = self.locate(id).await? else { return Ok(None) };
-        let note = of_existing(record).add_member(name::FULL, number.into()).add(name::REVISION, 1i64);
-        let Updated::Done(record) = self.table.update(&note).await? else { return Ok(None) };
+        let add = of_existing(record).add_member(name::FULL, number.into()).add(name::REVISION, 1i64);
+        let Updated::Done(record) = self.table.update(&add).await? else { return Ok(None) };
         self.end_if_complete(id, record.clone()).await?;
         Ok(Some(record))
     }
@@ -34,14 +34,14 @@ impl Records {
             let Some(counts) = self.totals(id, &seal).await? else { return Ok(()) };
             let end = of_existing(key.clone()).when(unchanged(&record));
             match self.table.update(&with_end(end, &counts, micros(self.env.now()), chunks)).await? {
-                // Somebody else has changed the record, or ended the job.
+                // Another process has changed the record, or ended the job.
                 Updated::Refused(Some(now)) => record = now,
                 _ => return Ok(()),
             }
         }
     }
 
-    /// What became of all items of a job; none while a chunk is not counted. Whoever counts it looks again.
+    /// The counts of all items of a job; none while a chunk is not counted. The process that counts it checks again.
     pub(super) async fn totals(&self, id: &JobId, seal: &Seal) -> Result<Option<Counts>, TableError> {
         let found = self.table.query(&keys::of_job(id), keys::SEGMENTS, false, None).await?;
         let are_full = found.iter().filter(|segment| is_full(segment)).count();

@@ -1,14 +1,18 @@
-//! Who ingests for an index of a shop: one process at a time, by a lease that another one takes over after a crash.
+//! The ingest lease of a shop's index: one process at a time, and another takes over once the lease expires.
 
 use super::{Records, after, from_micros, keys, micros, name};
 use crate::table::{Condition, TableError, Update, Updated};
-use host_core::{model::Job, storage::StoreError};
+use async_trait::async_trait;
+use host_core::{
+    model::Job,
+    storage::{IngestGuard, StoreError},
+};
 use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// The right to ingest for an index of a shop, prolonged until it is dropped; then it runs out by itself.
-pub struct Ingesting {
+/// The right to ingest for an index of a shop, renewed until it is dropped; then it expires.
+pub struct IngestLease {
     records: Arc<Records>,
     job: Job,
     holder: String,
@@ -16,13 +20,13 @@ pub struct Ingesting {
     heartbeat: tokio::task::JoinHandle<()>,
 }
 
-impl Ingesting {
-    /// Cancelled when somebody else has taken the right over: this process was taken for dead and must not go on.
+impl IngestLease {
+    /// Cancelled when another process has taken the right over, so that this one must stop.
     pub fn lost(&self) -> &CancellationToken {
         &self.lost
     }
 
-    /// Gives the right back, so that nobody waits for it to run out.
+    /// Releases the right, so that no process waits for it to expire.
     pub async fn end(self) -> Result<(), StoreError> {
         self.heartbeat.abort();
         let ended = self.records.put_ingest_lease(&self.job, &self.holder, Duration::ZERO).await;
@@ -30,14 +34,25 @@ impl Ingesting {
     }
 }
 
-impl Drop for Ingesting {
+#[async_trait]
+impl IngestGuard for IngestLease {
+    async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    async fn release(self: Box<Self>) -> Result<(), StoreError> {
+        self.end().await
+    }
+}
+
+impl Drop for IngestLease {
     fn drop(&mut self) {
         self.heartbeat.abort();
     }
 }
 
 impl Records {
-    /// Takes the lease or prolongs it; until when another has it otherwise.
+    /// Takes the lease or renews it; gives the end of another holder's lease otherwise.
     async fn put_ingest_lease(
         &self,
         job: &Job,
@@ -74,15 +89,14 @@ impl Records {
         Ok(until.is_some_and(|until| until > micros(self.env.now())))
     }
 
-    /// Begins to ingest for the job's shop and index; waits for as long as another process does. One that gives no
-    /// sign of life keeps others away for `lease`.
-    pub(crate) async fn begin_ingest(
+    /// Acquires the ingest of the job's shop and index; waits while another process renews its lease.
+    pub(crate) async fn acquire_ingest(
         self: Arc<Self>,
         job: &Job,
         lease: Duration,
-    ) -> Result<Ingesting, StoreError> {
+    ) -> Result<IngestLease, StoreError> {
         let holder = format!("{:016x}{:016x}", self.env.random(), self.env.random());
-        let failed = |error: TableError| error.during(format!("beginning the ingest of job {}", job.id));
+        let failed = |error: TableError| error.during(format!("acquiring the ingest of job {}", job.id));
         let mut told = false;
         while let Some(until) = self.put_ingest_lease(job, &holder, lease).await.map_err(failed)? {
             if !told {
@@ -101,7 +115,7 @@ impl Records {
             let (records, job, holder, lost) = (self.clone(), job.clone(), holder.clone(), lost.clone());
             tokio::spawn(async move { records.keep_ingest_lease(&job, &holder, lease, &lost).await })
         };
-        Ok(Ingesting { records: self, job: job.clone(), holder, lost, heartbeat })
+        Ok(IngestLease { records: self, job: job.clone(), holder, lost, heartbeat })
     }
 
     async fn keep_ingest_lease(&self, job: &Job, holder: &str, lease: Duration, lost: &CancellationToken) {
@@ -110,9 +124,9 @@ impl Records {
             match self.put_ingest_lease(job, holder, lease).await {
                 Ok(None) => {}
                 Ok(Some(_)) => return lost.cancel(),
-                // Not lost yet: there are two more beats before the lease runs out.
+                // Not lost yet: two more heartbeats come before the lease expires.
                 Err(error) => {
-                    tracing::warn!(job_id = %job.id, error = %error.source, "could not prolong the lease of the ingest");
+                    tracing::warn!(job_id = %job.id, error = %error.source, "could not renew the ingest lease");
                 }
             }
         }

@@ -2,15 +2,15 @@
 //!
 //! | partition | sort key | what |
 //! | --- | --- | --- |
-//! | `PLATFORM#{platform}#SHOP#{shop}` | `JOB#{created_at}#{job}` | the record (seed); the only item with `job_id`, by which `GSI_JobLookup` finds it |
+//! | `PLATFORM#{platform}#SHOP#{shop}` | `JOB#{created_at}#{job}` | the record; the only item with `job_id`, by which `GSI_JobLookup` finds it |
 //! | `JOB#{job}` | `RECORD` | where the record is |
 //! | `JOB#{job}` | `CHUNK#{seq}` | a chunk row |
-//! | `JOB#{job}` | `SEGMENT#{n}` | which chunks of a row of 250 are counted, their counts, and what was taken back of them |
+//! | `JOB#{job}` | `SEGMENT#{n}` | which chunks of a row of 250 are counted, their counts, and what a redrive has undone of them |
 //! | `JOB#{job}` | `SAMPLE#{class}#{seq}`, `REPORT#{seq}` | samples and report key of a counted chunk |
 //! | `JOB#{job}` | `SEAL#{digest}#{n}` | the seal as text, in parts |
 //! | `JOBS` | `CREATED#{created_at}#{job}` | all jobs by age |
 //! | `SHOP#{shop}` | `PLATFORM#{platform}` | platforms of a shop |
-//! | `SHOP#{shop}` | `INGEST#{index}` | the lease of whoever ingests |
+//! | `SHOP#{shop}` | `INGEST#{index}` | the lease of the process that ingests |
 
 use crate::table::Key;
 use host_core::model::{Class, Digest, Job, JobId};

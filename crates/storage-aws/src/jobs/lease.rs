@@ -1,26 +1,31 @@
-//! Who may work on a chunk, and until when.
+//! Leases of chunks: claim, renew, release.
 
 use super::{
-    Known, Records, after, from_json, from_micros, keys, micros, name, of_existing, redrive::epoch_of, state,
-    to_json,
+    Known, Records, after, from_json, from_micros, keys, micros, name, of_existing,
+    redrive::redrive_count_of, state, to_json,
 };
-use crate::table::{Condition, Item, TableError, Updated};
+use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
     model::{JobId, JobStatus},
-    storage::{AttemptError, Claim},
+    storage::{ChunkLease, ChunkOutcome, Claim, QuarantineReason, Release},
 };
 use std::time::Duration;
 
 impl Records {
-    pub(super) async fn claim_row(&self, id: &JobId, seq: u32, lease: Duration) -> Result<Claim, TableError> {
-        // Tells our own claim, whose answer was lost and which is sent again, from another worker's.
+    pub(super) async fn claim_row(
+        &self,
+        id: &JobId,
+        seq: u32,
+        duration: Duration,
+    ) -> Result<Claim, TableError> {
+        // Tells our own claim, whose answer was lost and which the client sent again, from another worker's.
         let holder = format!("{:016x}{:016x}", self.env.random(), self.env.random());
         let now = self.env.now();
         let claim = of_existing(keys::chunk(id, seq))
             .set(name::STATE, state::RUNNING)
-            .set(name::LEASE_UNTIL, after(now, lease))
+            .set(name::LEASE_UNTIL, after(now, duration))
             .set(name::HOLDER, holder.as_str())
-            .add(name::FENCE, 1i64)
+            .add(name::FENCING_TOKEN, 1i64)
             .add("attempts", 1i64)
             .when(Condition::AnyOf(vec![
                 vec![Condition::Is(name::STATE, state::PENDING.into())],
@@ -33,14 +38,34 @@ impl Records {
             Updated::Done(row) => row,
             Updated::Refused(None) => return Ok(Claim::Unknown),
             Updated::Refused(Some(row)) if row.text(name::HOLDER) == Some(&holder) => row,
-            Updated::Refused(Some(row)) => return lost(&row),
+            Updated::Refused(Some(row)) => return self.refused_claim(id, seq, &row).await,
         };
         self.start(id).await?;
         let number = |name| row.number(name).and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
         let attempts = u32::try_from(number("attempts")).unwrap_or(u32::MAX);
         let first_error =
             row.has(name::FIRST_ERROR).then(|| from_json(&row, name::FIRST_ERROR)).transpose()?;
-        Ok(Claim::Won { fence: number(name::FENCE), attempts, epoch: epoch_of(&row), first_error })
+        Ok(Claim::Acquired(ChunkLease {
+            job_id: id.clone(),
+            seq,
+            fencing_token: number(name::FENCING_TOKEN),
+            attempts,
+            redrive_count: redrive_count_of(&row),
+            first_error,
+        }))
+    }
+
+    /// Why a claim was refused. A chunk that a dead worker completed by half is finished here.
+    async fn refused_claim(&self, id: &JobId, seq: u32, row: &Item) -> Result<Claim, TableError> {
+        match row.text(name::STATE) {
+            Some(state::DONE) => {}
+            Some(state::COMPLETING) => self.finish_completion(id, seq, row).await?,
+            _ => {
+                let until = from_micros(row.number(name::LEASE_UNTIL).unwrap_or(0))?;
+                return Ok(Claim::Held { until });
+            }
+        }
+        Ok(Claim::Done { quarantined: quarantined(row)? })
     }
 
     /// The job's first claim starts it.
@@ -58,73 +83,52 @@ impl Records {
         Ok(())
     }
 
-    pub(super) async fn renew_row(
-        &self,
-        id: &JobId,
-        seq: u32,
-        fence: u64,
-        lease: Duration,
-    ) -> Result<bool, TableError> {
-        let renew = of_existing(keys::chunk(id, seq))
-            .set(name::LEASE_UNTIL, after(self.env.now(), lease))
-            .when(Condition::Is(name::FENCE, fence.into()))
-            .when(Condition::Is(name::STATE, state::RUNNING.into()));
+    pub(super) async fn renew_row(&self, lease: &ChunkLease, duration: Duration) -> Result<bool, TableError> {
+        let renew = of_leased(lease).set(name::LEASE_UNTIL, after(self.env.now(), duration));
         Ok(matches!(self.table.update(&renew).await?, Updated::Done(_)))
     }
 
-    pub(super) async fn give_row_back(
+    pub(super) async fn release_row(
         &self,
-        id: &JobId,
-        seq: u32,
-        fence: u64,
-        error: Option<&AttemptError>,
+        lease: &ChunkLease,
+        release: Release<'_>,
     ) -> Result<bool, TableError> {
-        let key = keys::chunk(id, seq);
-        if let Some(error) = error {
-            let first = of_existing(key.clone())
+        if let Release::CountAttempt(Some(error)) = release {
+            let first = of_leased(lease)
                 .set(name::FIRST_ERROR, to_json(error))
-                .when(Condition::Absent(name::FIRST_ERROR))
-                .when(Condition::Is(name::FENCE, fence.into()))
-                .when(Condition::Is(name::STATE, state::RUNNING.into()));
+                .when(Condition::Absent(name::FIRST_ERROR));
             self.table.update(&first).await?;
         }
-        let give_back = of_existing(key)
+        let mut pending = of_leased(lease)
             .set(name::STATE, state::PENDING)
             .set(name::SINCE, micros(self.env.now()))
-            .set(name::LEASE_UNTIL, 0u32)
-            .when(Condition::Is(name::FENCE, fence.into()))
-            .when(Condition::Is(name::STATE, state::RUNNING.into()));
-        Ok(match self.table.update(&give_back).await? {
+            .set(name::LEASE_UNTIL, 0u32);
+        if let Release::ResetAttempts = release {
+            pending = pending.set("attempts", 0u32).remove(name::FIRST_ERROR);
+        }
+        Ok(match self.table.update(&pending).await? {
             Updated::Done(_) => true,
-            // The second time, because the first answer was lost: nobody has claimed it since.
-            Updated::Refused(row) => row.is_some_and(|row| is(&row, state::PENDING, fence)),
+            // The second time, because the first answer was lost: no worker has claimed it since.
+            Updated::Refused(row) => row.is_some_and(|row| is(&row, state::PENDING, lease.fencing_token)),
         })
     }
-
-    pub(super) async fn forgive_row(&self, id: &JobId, seq: u32) -> Result<(), TableError> {
-        let forgive = of_existing(keys::chunk(id, seq))
-            .set("attempts", 0u32)
-            .remove(name::FIRST_ERROR)
-            .when(Condition::Is(name::STATE, state::PENDING.into()));
-        self.table.update(&forgive).await.map(drop)
-    }
 }
 
-/// Whether a row is in this state and was last claimed with this fence.
-pub(super) fn is(row: &Item, state: &str, fence: u64) -> bool {
-    let last = row.number(name::FENCE).and_then(|number| u64::try_from(number).ok());
-    row.text(name::STATE) == Some(state) && last == Some(fence)
+/// A change of a chunk's row that is refused unless the lease is still the chunk's.
+pub(super) fn of_leased(lease: &ChunkLease) -> Update {
+    of_existing(keys::chunk(&lease.job_id, lease.seq))
+        .when(Condition::Is(name::FENCING_TOKEN, lease.fencing_token.into()))
+        .when(Condition::Is(name::STATE, state::RUNNING.into()))
 }
 
-/// Why a claim was not won.
-fn lost(row: &Item) -> Result<Claim, TableError> {
-    let quarantined = || {
-        let outcome = row.has(name::OUTCOME).then(|| from_json(row, name::OUTCOME)).transpose()?;
-        Ok(outcome.and_then(|outcome: host_core::storage::ChunkOutcome| outcome.quarantined))
-    };
-    Ok(match row.text(name::STATE) {
-        Some(state::DONE) => Claim::Done { quarantined: quarantined()? },
-        Some(state::SETTLING) => Claim::Settling { quarantined: quarantined()? },
-        _ => Claim::Held { until: from_micros(row.number(name::LEASE_UNTIL).unwrap_or(0))? },
-    })
+/// Whether a row is in this state and its last claim gave this fencing token.
+pub(super) fn is(row: &Item, state: &str, fencing_token: u64) -> bool {
+    let last = row.number(name::FENCING_TOKEN).and_then(|number| u64::try_from(number).ok());
+    row.text(name::STATE) == Some(state) && last == Some(fencing_token)
+}
+
+/// Why a row whose chunk is done or completing was quarantined, if it was.
+fn quarantined(row: &Item) -> Result<Option<QuarantineReason>, TableError> {
+    let outcome = row.has(name::OUTCOME).then(|| from_json(row, name::OUTCOME)).transpose()?;
+    Ok(outcome.and_then(|outcome: ChunkOutcome| outcome.quarantined))
 }

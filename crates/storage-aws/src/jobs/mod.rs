@@ -1,12 +1,12 @@
-//! Jobs, chunk rows and counters on single items: each step is one conditional update or a row of them that may be begun
-//! again, and none costs more the larger the job is.
+//! Jobs, chunk rows and counters on single items: each step is one conditional update, or several that can be repeated,
+//! and none costs more the larger the job is.
 
 use super::table::{Item, Key, Table, TableError, Update, Value};
 use async_trait::async_trait;
 use host_core::{
     clock::SharedEnv,
     model::{ChunkRef, Digest, Job, JobId, Seal},
-    storage::{AttemptError, ChunkOutcome, Claim, JobSnapshot, Jobs, StoreError},
+    storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError},
 };
 use jiff::Timestamp;
 use std::{
@@ -26,19 +26,19 @@ mod seal;
 mod snapshot;
 mod sweep;
 
-pub use ingest::Ingesting;
+pub use ingest::IngestLease;
 
-/// Names of attributes that several steps speak of.
+/// Names of attributes that several steps use, as they are stored.
 mod name {
     pub(super) const CHUNK: &str = "chunk";
     pub(super) const CHUNKS: &str = "chunks";
     pub(super) const COMPLETED: &str = "completed_chunks";
     pub(super) const ENDED_AT: &str = "ended_at";
-    pub(super) const EPOCH: &str = "epoch";
+    pub(super) const REDRIVE_COUNT: &str = "epoch";
     pub(super) const ERROR_MESSAGE: &str = "error_message";
     pub(super) const EXPECTED: &str = "expected_chunks";
     pub(super) const EXPIRES_AT: &str = "expires_at";
-    pub(super) const FENCE: &str = "fence";
+    pub(super) const FENCING_TOKEN: &str = "fence";
     pub(super) const FIRST_ERROR: &str = "first_error";
     pub(super) const FULL: &str = "full_segments";
     pub(super) const HOLDER: &str = "holder";
@@ -60,12 +60,13 @@ mod name {
 mod state {
     pub(super) const PENDING: &str = "PENDING";
     pub(super) const RUNNING: &str = "RUNNING";
-    pub(super) const SETTLING: &str = "SETTLING";
+    /// Its outcome is stored, but perhaps not counted yet.
+    pub(super) const COMPLETING: &str = "SETTLING";
     pub(super) const DONE: &str = "DONE";
 }
 
-/// Keys of records that a process remembers.
-const REMEMBERED: usize = 10_000;
+/// Keys of records that a process caches.
+const MAX_KNOWN: usize = 10_000;
 
 /// The jobs of all shops.
 pub(super) struct Records {
@@ -100,7 +101,7 @@ impl Records {
 
     fn remember(&self, id: &JobId, known: Known) {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= REMEMBERED {
+        if all.len() >= MAX_KNOWN {
             all.clear();
         }
         all.insert(id.clone(), known);
@@ -194,8 +195,8 @@ impl Jobs for Records {
         of_job(self.cancel_job(id, message).await, "cancelling", id)
     }
 
-    async fn note_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError> {
-        of_job(self.note_error_of_job(id, error).await, "noting an error of", id)
+    async fn record_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError> {
+        of_job(self.record_error_of_job(id, error).await, "recording an error of", id)
     }
 
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {
@@ -212,48 +213,24 @@ impl Jobs for Records {
         of_job(self.seal_job(id, seal).await, "sealing", id)
     }
 
-    async fn claim(&self, id: &JobId, seq: u32, lease: Duration) -> Result<Claim, StoreError> {
-        of_chunk(self.claim_row(id, seq, lease).await, "claiming", id, seq)
+    async fn claim(&self, id: &JobId, seq: u32, duration: Duration) -> Result<Claim, StoreError> {
+        of_chunk(self.claim_row(id, seq, duration).await, "claiming", id, seq)
     }
 
-    async fn renew(&self, id: &JobId, seq: u32, fence: u64, lease: Duration) -> Result<bool, StoreError> {
-        of_chunk(self.renew_row(id, seq, fence, lease).await, "renewing the lease of", id, seq)
+    async fn renew(&self, lease: &ChunkLease, duration: Duration) -> Result<bool, StoreError> {
+        of_chunk(self.renew_row(lease, duration).await, "renewing the lease of", &lease.job_id, lease.seq)
     }
 
-    async fn give_back(
-        &self,
-        id: &JobId,
-        seq: u32,
-        fence: u64,
-        error: Option<&AttemptError>,
-    ) -> Result<bool, StoreError> {
-        of_chunk(self.give_row_back(id, seq, fence, error).await, "giving back", id, seq)
+    async fn release(&self, lease: &ChunkLease, release: Release<'_>) -> Result<bool, StoreError> {
+        of_chunk(self.release_row(lease, release).await, "releasing", &lease.job_id, lease.seq)
     }
 
-    async fn forgive(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
-        of_chunk(self.forgive_row(id, seq).await, "forgetting the attempts at", id, seq)
+    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<bool, StoreError> {
+        of_chunk(self.complete_row(lease, outcome).await, "completing", &lease.job_id, lease.seq)
     }
 
-    async fn settle(
-        &self,
-        id: &JobId,
-        seq: u32,
-        fence: u64,
-        outcome: &ChunkOutcome,
-    ) -> Result<bool, StoreError> {
-        of_chunk(self.settle_row(id, seq, fence, outcome).await, "settling", id, seq)
-    }
-
-    async fn count(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
-        of_chunk(self.count_row(id, seq).await, "counting", id, seq)
-    }
-
-    async fn finish(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
-        of_chunk(self.finish_row(id, seq).await, "finishing", id, seq)
-    }
-
-    async fn redrive(&self, id: &JobId, seq: u32, epoch: u32) -> Result<Option<u32>, StoreError> {
-        of_chunk(self.redrive_row(id, seq, epoch).await, "redriving", id, seq)
+    async fn redrive(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<Option<u32>, StoreError> {
+        of_chunk(self.redrive_row(id, seq, redrive_count).await, "redriving", id, seq)
     }
 
     async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError> {

@@ -16,7 +16,7 @@ impl Records {
             .set("record_pk", pk)
             .set("record_sk", sk)
             .set(name::JOB, to_json(job));
-        // Whoever came first says what the job is, also for one that goes on after a crash.
+        // The first call decides what the job is, also for one that resumes after a crash.
         let first: Job = match self.table.update(&locator).await? {
             Updated::Done(_) => job.clone(),
             Updated::Refused(there) => from_json(&there.unwrap_or_default(), name::JOB)?,
@@ -74,7 +74,7 @@ impl Records {
             .new_item(row)
             .set(name::CHUNK, to_json(chunk))
             .set(name::STATE, state::PENDING)
-            .set(name::FENCE, 0u32)
+            .set(name::FENCING_TOKEN, 0u32)
             .set(name::SINCE, micros(self.env.now()))
             .set("attempts", 0u32)
             .set(name::LEASE_UNTIL, 0u32);
@@ -126,10 +126,14 @@ impl Records {
         Ok(matches!(self.table.update(&keep).await?, Updated::Done(_)))
     }
 
-    pub(super) async fn note_error_of_job(&self, id: &JobId, error: &AttemptError) -> Result<(), TableError> {
+    pub(super) async fn record_error_of_job(
+        &self,
+        id: &JobId,
+        error: &AttemptError,
+    ) -> Result<(), TableError> {
         let Some(record) = self.locate(id).await? else { return Ok(()) };
-        let note =
+        let keep =
             of_existing(record).set(name::LAST_ERROR, to_json(error)).when(Condition::Absent(name::ENDED_AT));
-        self.table.update(&note).await.map(drop)
+        self.table.update(&keep).await.map(drop)
     }
 }

@@ -1,11 +1,11 @@
-//! Taking back that a chunk was given up, in steps that may each be repeated and that anybody may go on with.
+//! Undoing that a chunk was quarantined, in steps that may each be repeated, and resumed by any process.
 //!
-//! 1. The segment loses the chunk and its counts, and notes that they are gone: the chunk is counted once an epoch, and a
-//!    late call that would count the old epoch again is refused.
+//! 1. The segment loses the chunk and its counts, and records that they are gone: the chunk is counted once a redrive count,
+//!    and a late call that would count the old one again is refused.
 //! 2. Samples and report are emptied.
-//! 3. The record no longer calls the segment full, and a job that had ended has not. Behind the first step, so that whoever
-//!    adds up segments either misses the chunk, or finds the record changed.
-//! 4. The row becomes PENDING in the next epoch. Until then all steps can be found to be done by what they left.
+//! 3. The record no longer calls the segment full, and a job that had ended has not. After the first step, so that a process
+//!    that adds up segments either misses the chunk, or finds the record changed.
+//! 4. The row becomes PENDING with the next redrive count. Until then each step recognises by its effect that it is done.
 
 use super::{
     Records, completion::CLASSES, end::unchanged, from_json, keys, micros, name, of_existing,
@@ -22,40 +22,46 @@ impl Records {
         &self,
         id: &JobId,
         seq: u32,
-        epoch: u32,
+        redrive_count: u32,
     ) -> Result<Option<u32>, TableError> {
         let key = keys::chunk(id, seq);
         let Some(row) = self.table.get(&key).await? else { return Ok(None) };
-        if let Some(outcome) = given_up(&row, epoch)? {
-            self.uncount(id, seq, epoch, &outcome.counts).await?;
-            self.empty_notes(id, seq, epoch).await?;
-            self.reopen(id, seq, epoch).await?;
+        if let Some(outcome) = quarantined_outcome(&row, redrive_count)? {
+            self.uncount(id, seq, redrive_count, &outcome.counts).await?;
+            self.empty_samples(id, seq, redrive_count).await?;
+            self.reopen(id, seq, redrive_count).await?;
             let again = of_existing(key)
                 .set(name::STATE, state::PENDING)
-                .set(name::EPOCH, epoch + 1)
+                .set(name::REDRIVE_COUNT, redrive_count + 1)
                 .set(name::SINCE, micros(self.env.now()))
                 .set("attempts", 0u32)
                 .set(name::LEASE_UNTIL, 0u32)
                 .remove(name::OUTCOME)
                 .remove(name::FIRST_ERROR)
                 .when(Condition::Is(name::STATE, state::DONE.into()))
-                .when(is_epoch(epoch));
+                .when(is_redrive_count(redrive_count));
             return Ok(match self.table.update(&again).await? {
                 Updated::Done(row) => to_be_sent(&row),
-                // Somebody else was faster.
+                // Another process was faster.
                 Updated::Refused(row) => row.as_ref().and_then(to_be_sent),
             });
         }
         Ok(to_be_sent(&row))
     }
 
-    async fn uncount(&self, id: &JobId, seq: u32, epoch: u32, counts: &Counts) -> Result<(), TableError> {
+    async fn uncount(
+        &self,
+        id: &JobId,
+        seq: u32,
+        redrive_count: u32,
+        counts: &Counts,
+    ) -> Result<(), TableError> {
         let member = i64::from(seq);
         let less = |count: u64| -i64::try_from(count).unwrap_or(i64::MAX);
         let Counts { processed, unchanged, failed, skipped, conflict, deleted } = *counts;
         let uncount = of_existing(keys::segment(id, seq / keys::SEGMENT))
             .take_member(name::COMPLETED, member)
-            .add_member(name::REDRIVEN, redriven(seq, epoch))
+            .add_member(name::REDRIVEN, redriven(seq, redrive_count))
             .add("processed", less(processed))
             .add("unchanged", less(unchanged))
             .add("failed", less(failed))
@@ -63,31 +69,31 @@ impl Records {
             .add("conflict", less(conflict))
             .add("deleted", less(deleted))
             .when(Condition::Has(name::COMPLETED, member))
-            .when(Condition::Lacks(name::REDRIVEN, redriven(seq, epoch)));
+            .when(Condition::Lacks(name::REDRIVEN, redriven(seq, redrive_count)));
         // Refused, it is done.
         self.table.update(&uncount).await.map(drop)
     }
 
-    /// They stay as items, so that whoever is late with the old ones is refused.
-    async fn empty_notes(&self, id: &JobId, seq: u32, epoch: u32) -> Result<(), TableError> {
+    /// They stay as items, so that a late call with the old ones is refused.
+    async fn empty_samples(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<(), TableError> {
         let samples = CLASSES.map(|class| (keys::sample(id, class, seq), "entries"));
         for (key, content) in samples.into_iter().chain([(keys::report(id, seq), "report")]) {
             let empty = of_existing(key)
-                .set(name::EPOCH, epoch + 1)
+                .set(name::REDRIVE_COUNT, redrive_count + 1)
                 .remove(content)
-                .when(Condition::AtMost(name::EPOCH, epoch.into()));
+                .when(Condition::AtMost(name::REDRIVE_COUNT, redrive_count.into()));
             self.table.update(&empty).await?;
         }
         Ok(())
     }
 
-    /// The record is read before the row: whoever took the row further since has changed the record first.
-    async fn reopen(&self, id: &JobId, seq: u32, epoch: u32) -> Result<(), TableError> {
+    /// The record is read before the row: a process that took the row further has changed the record first.
+    async fn reopen(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<(), TableError> {
         let Some(key) = self.locate(id).await? else { return Ok(()) };
         loop {
             let Some(record) = self.table.get(&key).await? else { return Ok(()) };
             let row = self.table.get(&keys::chunk(id, seq)).await?;
-            if row.map(|row| given_up(&row, epoch)).transpose()?.flatten().is_none() {
+            if row.map(|row| quarantined_outcome(&row, redrive_count)).transpose()?.flatten().is_none() {
                 return Ok(());
             }
             let mut reopen = of_existing(key.clone())
@@ -111,38 +117,38 @@ impl Records {
 }
 
 /// How often the chunk of a row has been redriven.
-pub(super) fn epoch_of(row: &Item) -> u32 {
-    row.number(name::EPOCH).and_then(|epoch| u32::try_from(epoch).ok()).unwrap_or(0)
+pub(super) fn redrive_count_of(row: &Item) -> u32 {
+    row.number(name::REDRIVE_COUNT).and_then(|redrive_count| u32::try_from(redrive_count).ok()).unwrap_or(0)
 }
 
-pub(super) fn is_epoch(epoch: u32) -> Condition {
-    match epoch {
-        0 => Condition::Absent(name::EPOCH),
-        epoch => Condition::Is(name::EPOCH, epoch.into()),
+pub(super) fn is_redrive_count(redrive_count: u32) -> Condition {
+    match redrive_count {
+        0 => Condition::Absent(name::REDRIVE_COUNT),
+        redrive_count => Condition::Is(name::REDRIVE_COUNT, redrive_count.into()),
     }
 }
 
-/// The member of a segment's set that says that a chunk's counts of an epoch have been taken back.
-pub(super) fn redriven(seq: u32, epoch: u32) -> i64 {
-    i64::from(epoch) << 32 | i64::from(seq)
+/// The member of a segment's set that says that a chunk's counts of a redrive count have been undone.
+pub(super) fn redriven(seq: u32, redrive_count: u32) -> i64 {
+    i64::from(redrive_count) << 32 | i64::from(seq)
 }
 
-/// How often a segment has lost the counts of a chunk: the epoch in which the chunk is counted or will be.
+/// How often a segment has lost the counts of a chunk: the redrive count with which the chunk is counted or will be.
 pub(super) fn times_redriven(segment: &Item, seq: u32) -> u32 {
     let of_chunk = |member: &&i64| **member & i64::from(u32::MAX) == i64::from(seq);
     u32::try_from(segment.numbers(name::REDRIVEN).iter().filter(of_chunk).count()).unwrap_or(u32::MAX)
 }
 
-/// The outcome of a chunk that was given up in this epoch, and has not been redriven.
-fn given_up(row: &Item, epoch: u32) -> Result<Option<ChunkOutcome>, TableError> {
-    if row.text(name::STATE) != Some(state::DONE) || epoch_of(row) != epoch {
+/// The outcome of a chunk that was quarantined at this redrive count, and has not been redriven since.
+fn quarantined_outcome(row: &Item, redrive_count: u32) -> Result<Option<ChunkOutcome>, TableError> {
+    if row.text(name::STATE) != Some(state::DONE) || redrive_count_of(row) != redrive_count {
         return Ok(None);
     }
     let outcome: ChunkOutcome = from_json(row, name::OUTCOME)?;
     Ok(outcome.quarantined.is_some().then_some(outcome))
 }
 
-/// The epoch of a chunk that is not done.
+/// The redrive count of a chunk that is not done.
 fn to_be_sent(row: &Item) -> Option<u32> {
-    (row.text(name::STATE) != Some(state::DONE)).then(|| epoch_of(row))
+    (row.text(name::STATE) != Some(state::DONE)).then(|| redrive_count_of(row))
 }

@@ -33,12 +33,12 @@ impl Records {
             if let Updated::Done(_) = self.table.update(&update).await? {
                 return Ok(());
             }
-            // A segment has become full meanwhile, somebody else has sealed it, or it was superseded: looked at again.
+            // A segment has become full meanwhile, another process has sealed it, or it was superseded: decide anew.
         }
     }
 
-    /// The update that seals a job as it stands in `record`, and ends it if nothing is missing. If it is made while a
-    /// segment is not noted as full, whoever notes that one finds the seal: nobody can miss the end.
+    /// The update that seals a job as it stands in `record`, and ends it if nothing is missing. If a segment is not recorded
+    /// as full by then, the process that records it finds the seal: the end cannot be missed.
     async fn seal_update(
         &self,
         id: &JobId,

@@ -82,7 +82,7 @@ impl Records {
         let items = loop {
             let mut items = self.table.query(&keys::of_job(id), &prefix, false, Some(limit)).await?;
             let is_all = items.len() < limit;
-            // What a redrive took back is empty.
+            // What a redrive has undone is empty.
             items.retain(|item| item.has("entries"));
             if is_all || items.len() >= PER_CLASS {
                 break items;

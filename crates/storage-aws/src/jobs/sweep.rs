@@ -1,8 +1,8 @@
-//! Finds in the table what dead processes have left.
+//! Finds in the table what dead processes left behind.
 
 use super::{
     Records, after, completion::is_full, end::full, from_json, keys, micros, name, of_existing,
-    redrive::epoch_of, state,
+    redrive::redrive_count_of, state,
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
 use host_core::{
@@ -11,23 +11,23 @@ use host_core::{
 };
 use std::{collections::BTreeSet, time::Duration};
 
-/// Most rows of a job that are looked at in a sweep. Chunks of a lane are handled in their order, so what hangs is among
-/// the first that are not counted.
-const LOOKED_AT: usize = 1000;
+/// Most rows of a job that a sweep reads. Chunks of a lane are handled in their order, so what hangs is among the first that
+/// are not counted.
+const MAX_ROWS: usize = 1000;
 
 /// What was found of a job.
 #[derive(Default)]
 pub(crate) struct Found {
-    /// Chunks whose messages are to be sent in these epochs.
+    /// Chunks whose messages are to be sent, with these redrive counts.
     pub(crate) to_send: Vec<(ChunkRef, u32)>,
-    /// Chunks that were settled and are counted now.
-    pub(crate) settled: u32,
+    /// Chunks that were completed by half and are counted now.
+    pub(crate) completed: u32,
     /// Whether the job has ended by that.
     pub(crate) has_ended: bool,
 }
 
 impl Records {
-    /// Whether nobody has swept for so long; the caller sweeps then.
+    /// Whether no process has swept for so long; the caller sweeps then.
     pub(crate) async fn begin_sweep(&self, interval: Duration) -> Result<bool, StoreError> {
         let now = self.env.now();
         let begin = Update::of(Key::new("SWEEP", "LEASE")).set(name::LEASE_UNTIL, after(now, interval)).when(
@@ -51,14 +51,14 @@ impl Records {
         open.await.map_err(|error: TableError| error.during("looking for jobs that have not ended"))
     }
 
-    /// Whether a job that is not sealed is older than `bound` and nobody ingests for it.
+    /// Whether a job that is not sealed is older than `bound` and no process ingests for it.
     pub(crate) async fn is_abandoned(&self, job: &Job, bound: Duration) -> Result<bool, StoreError> {
         let is_new = after(job.created_at, bound) > micros(self.env.now());
         Ok(!is_new && !self.is_ingested_into(job).await?)
     }
 
-    /// Mends a job: brings to their end what is settling or half redriven, claims the right to send again what has waited
-    /// for longer than `bound`, and looks whether the job has ended.
+    /// Repairs a job: finishes half completions and half redrives, claims the right to send again what has waited for longer
+    /// than `bound`, and checks whether the job has ended.
     pub(crate) async fn sweep(&self, id: &JobId, bound: Duration) -> Result<Found, StoreError> {
         self.sweep_job(id, bound).await.map_err(|error| error.during(format!("sweeping job {id}")))
     }
@@ -71,22 +71,21 @@ impl Records {
         let counted: BTreeSet<i64> =
             segments.iter().flat_map(|segment| segment.numbers(name::COMPLETED)).copied().collect();
         let missing = (0..chunks).filter(|seq| !counted.contains(&i64::from(*seq)));
-        for seq in missing.take(LOOKED_AT) {
-            // One that is not there is added by the ingest that goes on.
+        for seq in missing.take(MAX_ROWS) {
+            // One that is not there is added by the ingest that resumes.
             let Some(row) = self.table.get(&keys::chunk(id, seq)).await? else { continue };
-            let epoch = match row.text(name::STATE) {
-                Some(state::SETTLING) => {
-                    self.count_row(id, seq).await?;
-                    self.finish_row(id, seq).await?;
-                    found.settled += 1;
+            let redrive_count = match row.text(name::STATE) {
+                Some(state::COMPLETING) => {
+                    self.finish_completion(id, seq, &row).await?;
+                    found.completed += 1;
                     None
                 }
                 // Done and not counted: a redrive has died.
-                Some(state::DONE) => self.redrive_row(id, seq, epoch_of(&row)).await?,
-                _ => self.overdue(id, seq, bound).await?.then(|| epoch_of(&row)),
+                Some(state::DONE) => self.redrive_row(id, seq, redrive_count_of(&row)).await?,
+                _ => self.overdue(id, seq, bound).await?.then(|| redrive_count_of(&row)),
             };
-            if let Some(epoch) = epoch {
-                found.to_send.push((from_json(&row, name::CHUNK)?, epoch));
+            if let Some(redrive_count) = redrive_count {
+                found.to_send.push((from_json(&row, name::CHUNK)?, redrive_count));
             }
         }
         self.look_for_end(id, &record, &segments).await?;
@@ -95,8 +94,8 @@ impl Records {
         Ok(found)
     }
 
-    /// Whether a chunk has waited for too long, or was held by somebody who is long dead; then the caller sends it, and
-    /// nobody else for as long.
+    /// Whether a chunk has waited for too long, or its lease expired long ago; then the caller sends it, and no other sweep
+    /// for as long.
     async fn overdue(&self, id: &JobId, seq: u32, bound: Duration) -> Result<bool, TableError> {
         let now = self.env.now();
         let bound = i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
@@ -118,8 +117,8 @@ impl Records {
         Ok(matches!(self.table.update(&send).await?, Updated::Done(_)))
     }
 
-    /// Notes full segments that nobody has noted; and if all are noted, one of them again, since whoever noted the last
-    /// may have died before the end.
+    /// Records full segments that the record lacks; and if it has all, one of them again, since the process that recorded the
+    /// last one may have died before the end.
     async fn look_for_end(&self, id: &JobId, record: &Item, segments: &[Item]) -> Result<(), TableError> {
         let mut last = None;
         for segment in segments.iter().filter(|segment| is_full(segment)) {

@@ -1,8 +1,8 @@
-//! What stands in a message: the seed's fields and ours.
+//! The JSON of messages and dead letters.
 
 use host_core::{
     model::{ChunkRef, Digest, Job, JobId, Operation},
-    storage::{DeadLetter, Evidence},
+    storage::{DeadLetter, FailureContext},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -24,13 +24,13 @@ pub(super) struct Message {
     pub(super) platform: String,
     /// Digest of the plug-in that made the documents.
     pub(super) plugin: Digest,
-    /// Grows each time the chunk is sent anew on purpose, so that it is not taken for a repetition.
-    #[serde(default)]
-    pub(super) epoch: u32,
+    /// Tells a redriven chunk's message from a repetition, which SQS drops.
+    #[serde(rename = "epoch", default)]
+    pub(super) redrive_count: u32,
 }
 
 impl Message {
-    pub(super) fn new(job: &Job, chunk: &ChunkRef, epoch: u32, bucket: &str) -> Self {
+    pub(super) fn new(job: &Job, chunk: &ChunkRef, redrive_count: u32, bucket: &str) -> Self {
         Self {
             job_id: chunk.job_id.clone(),
             shop_id: job.shop_id.clone(),
@@ -45,7 +45,7 @@ impl Message {
             bytes: chunk.bytes,
             platform: job.platform.clone(),
             plugin: job.plugin.digest,
-            epoch,
+            redrive_count,
         }
     }
 
@@ -68,13 +68,13 @@ impl Message {
     }
 
     pub(super) fn deduplication_id(&self) -> String {
-        format!("{}:{}:{}", self.job_id, self.seq, self.epoch)
+        format!("{}:{}:{}", self.job_id, self.seq, self.redrive_count)
     }
 }
 
 /// The body of a dead letter: the message, and why no worker could handle it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Letter {
+pub(super) struct DeadLetterMessage {
     #[serde(flatten)]
     pub(super) message: Message,
     /// Stable name of the reason.
@@ -84,11 +84,11 @@ pub(super) struct Letter {
     pub(super) died_at: Timestamp,
     pub(super) receive_count: u32,
     #[serde(flatten)]
-    pub(super) evidence: Evidence,
+    pub(super) context: FailureContext,
 }
 
-impl Letter {
-    /// What is in a queue of dead letters: a letter of ours, or a message that SQS itself moved there; none if it is neither.
+impl DeadLetterMessage {
+    /// Reads a message of a dead-letter queue: ours, or a chunk's that SQS itself moved there; none if it is neither.
     pub(super) fn read(body: &str, receive_count: u32, now: Timestamp) -> Option<Self> {
         if let Ok(letter) = serde_json::from_str(body) {
             return Some(letter);
@@ -99,13 +99,13 @@ impl Letter {
             error_message: "SQS itself moved the message here: no worker acknowledged it".to_owned(),
             died_at: now,
             receive_count,
-            evidence: Evidence::default(),
+            context: FailureContext::default(),
         })
     }
 }
 
-impl From<Letter> for DeadLetter {
-    fn from(letter: Letter) -> Self {
+impl From<DeadLetterMessage> for DeadLetter {
+    fn from(letter: DeadLetterMessage) -> Self {
         Self {
             chunk: letter.message.chunk(),
             shop_id: letter.message.shop_id,
@@ -113,8 +113,8 @@ impl From<Letter> for DeadLetter {
             message: letter.error_message,
             died_at: letter.died_at,
             receive_count: letter.receive_count,
-            epoch: letter.message.epoch,
-            evidence: letter.evidence,
+            redrive_count: letter.message.redrive_count,
+            context: letter.context,
         }
     }
 }
@@ -131,7 +131,7 @@ mod tests {
             platform: "shopify".to_owned(),
             shop_id: "example.myshopify.com".to_owned(),
             index_name: "shopify-example".to_owned(),
-            target: "marqo".to_owned(),
+            target: "marqo".into(),
             operation: Operation::AddDocuments,
             created_at: Timestamp::UNIX_EPOCH,
             plugin: PluginRef {

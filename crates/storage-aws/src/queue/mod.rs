@@ -1,14 +1,16 @@
-//! The queues of all shops: an SQS FIFO queue each, made when the first message is sent.
+//! The queues of all shops: an SQS FIFO queue each, created with the first message.
 
 use super::names::{DEAD_LETTERS, Names};
 use async_trait::async_trait;
 use host_core::{
     clock::SharedEnv,
-    model::{ChunkRef, Job},
-    storage::{DeadLetter, Delivery, GivenUp, HeldLetter, Queue, Receipt, StoreError},
+    model::{ChunkRef, Digest, Job},
+    storage::{
+        DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError, StoreErrorKind,
+    },
 };
 use jiff::Timestamp;
-use message::{Letter, Message};
+use message::{DeadLetterMessage, Message};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -19,18 +21,18 @@ mod message;
 mod service;
 mod sqs;
 
-pub use service::{Ask, Incoming, Outgoing, QueueService, QueueSpec};
+pub use service::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
 pub use sqs::Sqs;
 
-/// For how long in all a message can be kept hidden; SQS refuses more.
-const LONGEST: Duration = Duration::from_secs(12 * 3600);
+/// How long a message can be invisible after its delivery, in all; SQS refuses more.
+const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 3600);
 
-/// For how long dead letters are hidden from others while they are listed.
-const LISTING: Duration = Duration::from_secs(30);
+/// How long dead letters are invisible to others while they are listed.
+const LIST_VISIBILITY: Duration = Duration::from_secs(30);
 
-/// A message that this process holds.
+/// A message that was delivered to this process.
 #[derive(Clone)]
-struct Held {
+struct InFlight {
     url: String,
     message: Message,
     receive_count: u32,
@@ -43,12 +45,12 @@ pub(super) struct Queues {
     names: Names,
     env: SharedEnv,
     urls: Mutex<HashMap<String, String>>,
-    held: Mutex<HashMap<String, Held>>,
+    in_flight: Mutex<HashMap<String, InFlight>>,
 }
 
 impl Queues {
     pub(super) fn new(service: Arc<dyn QueueService>, names: Names, env: SharedEnv) -> Self {
-        Self { service, names, env, urls: Mutex::default(), held: Mutex::default() }
+        Self { service, names, env, urls: Mutex::default(), in_flight: Mutex::default() }
     }
 
     /// The address of a queue; none if there is none.
@@ -72,8 +74,8 @@ impl Queues {
         self.urls.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    /// The address of a queue, which is made if there is none; dead letters have one of their own from the beginning.
-    async fn url_made(&self, name: &str, shop_id: &str) -> Result<String, StoreError> {
+    /// The address of a queue, which is created if there is none, and its dead-letter queue before it.
+    async fn ensure_queue(&self, name: &str, shop_id: &str) -> Result<String, StoreError> {
         if let Some(url) = self.url(name).await? {
             return Ok(url);
         }
@@ -93,9 +95,9 @@ impl Queues {
     }
 
     async fn send_to(&self, name: &str, shop_id: &str, message: &Outgoing) -> Result<(), StoreError> {
-        // The second time if somebody has removed the queue since its address was learned.
+        // A second time if the queue was removed since its address was cached.
         for _ in 0..2 {
-            let url = self.url_made(name, shop_id).await?;
+            let url = self.ensure_queue(name, shop_id).await?;
             if self.service.send(&url, message).await? {
                 return Ok(());
             }
@@ -103,41 +105,42 @@ impl Queues {
         }
         Err(StoreError {
             action: format!("sending to queue {name}"),
-            kind: host_core::storage::StoreErrorKind::Transient,
-            source: "the queue was removed as soon as it was made".into(),
+            kind: StoreErrorKind::Transient,
+            source: "the queue was removed as soon as it was created".into(),
         })
     }
 
-    fn ask(&self, max: usize, visibility: Duration, patience: Duration) -> Ask {
+    fn request(&self, max: usize, visibility: Duration, wait_time: Duration) -> ReceiveRequest {
         let attempt_id = format!("{:016x}{:016x}", self.env.random(), self.env.random());
-        Ask { max, visibility, patience, attempt_id }
+        ReceiveRequest { max, visibility, wait_time, attempt_id }
     }
 
-    /// One message at most: SQS gives several of one group at once, and only the first may be worked on.
+    /// One message at most: SQS delivers several of one group at once, and only the first may be worked on.
     async fn receive_one(
         &self,
         shop_id: &str,
         visibility: Duration,
-        patience: Duration,
+        wait_time: Duration,
     ) -> Result<Option<Delivery>, StoreError> {
         let name = self.names.queue(shop_id);
         loop {
             let Some(url) = self.url(&name).await? else { return Ok(None) };
             let asked_at = self.env.now();
-            let Some(received) = self.service.receive(&url, &self.ask(1, visibility, patience)).await? else {
+            let request = self.request(1, visibility, wait_time);
+            let Some(received) = self.service.receive(&url, &request).await? else {
                 self.forget(&name);
                 return Ok(None);
             };
             let Some(incoming) = received.into_iter().next() else { return Ok(None) };
             match serde_json::from_str::<Message>(&incoming.body) {
-                Ok(message) => return Ok(Some(self.hand_over(url, message, incoming, asked_at, visibility))),
-                Err(error) => self.bury_unreadable(&name, &url, &incoming, &error).await?,
+                Ok(message) => return Ok(Some(self.track(url, message, incoming, asked_at, visibility))),
+                Err(error) => self.dead_letter_malformed(&name, &url, &incoming, &error).await?,
             }
         }
     }
 
-    /// Takes over a message of a queue that somebody else has received for this process.
-    pub(super) async fn adopt(
+    /// The delivery of a message that the Lambda service has received for this process.
+    pub(super) async fn from_lambda_event(
         &self,
         queue: &str,
         incoming: Incoming,
@@ -145,19 +148,20 @@ impl Queues {
     ) -> Result<Option<Delivery>, StoreError> {
         let url = self.url(queue).await?.ok_or_else(|| StoreError {
             action: format!("looking for queue {queue}"),
-            kind: host_core::storage::StoreErrorKind::Permanent,
+            kind: StoreErrorKind::Permanent,
             source: "there is no such queue".into(),
         })?;
         match serde_json::from_str::<Message>(&incoming.body) {
-            Ok(message) => Ok(Some(self.hand_over(url, message, incoming, self.env.now(), visibility))),
+            Ok(message) => Ok(Some(self.track(url, message, incoming, self.env.now(), visibility))),
             Err(error) => {
-                self.bury_unreadable(queue, &url, &incoming, &error).await?;
+                self.dead_letter_malformed(queue, &url, &incoming, &error).await?;
                 Ok(None)
             }
         }
     }
 
-    fn hand_over(
+    /// Remembers a message until it is acknowledged or released.
+    fn track(
         &self,
         url: String,
         message: Message,
@@ -170,27 +174,27 @@ impl Queues {
             chunk: message.chunk(),
             shop_id: message.shop_id.clone(),
             receive_count,
-            visible_at: asked_at
+            visible_until: asked_at
                 .saturating_add(jiff::SignedDuration::try_from(visibility).unwrap_or_default())
                 .unwrap_or(asked_at),
             receipt: Receipt(handle.clone()),
         };
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        // What was neither acknowledged nor given back is void by then.
-        held.retain(|_, held| asked_at.duration_since(held.received_at).unsigned_abs() <= LONGEST);
-        held.insert(handle, Held { url, message, receive_count, received_at: asked_at });
+        let mut all = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was neither acknowledged nor released is void by then.
+        all.retain(|_, one| asked_at.duration_since(one.received_at).unsigned_abs() <= MAX_VISIBILITY);
+        all.insert(handle, InFlight { url, message, receive_count, received_at: asked_at });
         delivery
     }
 
-    /// A message that this host did not write would hold its group up for ever.
-    async fn bury_unreadable(
+    /// Moves a message that is no chunk's to the dead letters: it would block its group for ever.
+    async fn dead_letter_malformed(
         &self,
         queue: &str,
         url: &str,
         incoming: &Incoming,
         error: &serde_json::Error,
     ) -> Result<(), StoreError> {
-        tracing::warn!(queue, %error, "a message that is none of a chunk is moved to the dead letters");
+        tracing::warn!(queue, %error, "a malformed message was moved to the dead letters");
         let letter = serde_json::json!({
             "code": "unreadable-message",
             "error_message": error.to_string(),
@@ -198,11 +202,11 @@ impl Queues {
             "receive_count": incoming.receive_count,
             "body": incoming.body,
         });
-        let id = host_core::model::Digest::of(incoming.body.as_bytes()).hex();
+        let id = Digest::of(incoming.body.as_bytes()).hex();
         let message = Outgoing { body: letter.to_string(), group: id.clone(), deduplication_id: id };
         let gone = |name: &str| StoreError {
             action: format!("sending to queue {name}"),
-            kind: host_core::storage::StoreErrorKind::Permanent,
+            kind: StoreErrorKind::Permanent,
             source: "there is no such queue".into(),
         };
         // Its shop is not known; the queue's name leads to the dead letters beside it.
@@ -214,19 +218,19 @@ impl Queues {
         self.service.delete(url, &incoming.handle).await.map(drop)
     }
 
-    fn held(&self, receipt: &Receipt) -> Option<Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).get(&receipt.0).cloned()
+    fn in_flight(&self, receipt: &Receipt) -> Option<InFlight> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).get(&receipt.0).cloned()
     }
 
-    fn let_go(&self, receipt: &Receipt) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&receipt.0);
+    fn untrack(&self, receipt: &Receipt) {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&receipt.0);
     }
 }
 
 #[async_trait]
 impl Queue for Queues {
-    async fn send(&self, job: &Job, chunk: &ChunkRef, epoch: u32) -> Result<(), StoreError> {
-        let message = Message::new(job, chunk, epoch, &self.names.bucket());
+    async fn send(&self, job: &Job, chunk: &ChunkRef, redrive_count: u32) -> Result<(), StoreError> {
+        let message = Message::new(job, chunk, redrive_count, &self.names.bucket());
         let outgoing = Outgoing {
             body: serde_json::to_string(&message).expect("a message is plain data"),
             group: message.group(),
@@ -246,7 +250,7 @@ impl Queue for Queues {
             match self.receive_one(shop_id, visibility, Duration::ZERO).await {
                 Ok(Some(delivery)) => deliveries.push(delivery),
                 Ok(None) => break,
-                // Those that were received are not kept waiting for their visibility to end.
+                // Those that were received must not wait for their visibility timeout.
                 Err(error) if deliveries.is_empty() => return Err(error),
                 Err(_) => break,
             }
@@ -254,13 +258,13 @@ impl Queue for Queues {
         Ok(deliveries)
     }
 
-    async fn wait(
+    async fn long_poll(
         &self,
         shop_id: &str,
         visibility: Duration,
-        patience: Duration,
+        wait_time: Duration,
     ) -> Result<Option<Delivery>, StoreError> {
-        self.receive_one(shop_id, visibility, patience).await
+        self.receive_one(shop_id, visibility, wait_time).await
     }
 
     async fn shops(&self) -> Result<Vec<String>, StoreError> {
@@ -275,60 +279,61 @@ impl Queue for Queues {
         Ok(shops)
     }
 
-    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
-        let Some(held) = self.held(receipt) else { return Ok(false) };
-        let in_all = self.env.now().duration_since(held.received_at).unsigned_abs() + visibility;
-        if in_all > LONGEST {
+    async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
+        let Some(message) = self.in_flight(receipt) else { return Ok(false) };
+        let in_all = self.env.now().duration_since(message.received_at).unsigned_abs() + visibility;
+        if in_all > MAX_VISIBILITY {
             return Ok(false);
         }
-        self.service.hide(&held.url, &receipt.0, visibility).await
+        self.service.change_visibility(&message.url, &receipt.0, visibility).await
     }
 
     async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<bool, StoreError> {
-        let Some(held) = self.held(receipt) else { return Ok(false) };
-        let released = self.service.hide(&held.url, &receipt.0, delay.min(LONGEST)).await?;
-        self.let_go(receipt);
+        let Some(message) = self.in_flight(receipt) else { return Ok(false) };
+        let released =
+            self.service.change_visibility(&message.url, &receipt.0, delay.min(MAX_VISIBILITY)).await?;
+        self.untrack(receipt);
         Ok(released)
     }
 
     async fn ack(&self, receipt: &Receipt) -> Result<bool, StoreError> {
-        let Some(held) = self.held(receipt) else { return Ok(false) };
-        let removed = self.service.delete(&held.url, &receipt.0).await?;
-        self.let_go(receipt);
+        let Some(message) = self.in_flight(receipt) else { return Ok(false) };
+        let removed = self.service.delete(&message.url, &receipt.0).await?;
+        self.untrack(receipt);
         Ok(removed)
     }
 
-    async fn bury(&self, receipt: &Receipt, reason: &GivenUp) -> Result<bool, StoreError> {
-        let Some(Held { url, message: chunk, receive_count, .. }) = self.held(receipt) else {
+    async fn dead_letter(&self, receipt: &Receipt, reason: &QuarantineReason) -> Result<bool, StoreError> {
+        let Some(InFlight { url, message: chunk, receive_count, .. }) = self.in_flight(receipt) else {
             return Ok(false);
         };
-        // The chunk's own, for this may be the message of an earlier one.
-        let chunk = Message { epoch: reason.epoch, ..chunk };
-        // Whose receipt is void must not bury what somebody else may just be finishing.
-        if !self.service.hide(&url, &receipt.0, LISTING).await? {
-            self.let_go(receipt);
+        // The chunk's own count: this may be the message of an earlier redrive.
+        let chunk = Message { redrive_count: reason.redrive_count, ..chunk };
+        // With a void receipt, another worker may be about to finish the chunk.
+        if !self.service.change_visibility(&url, &receipt.0, LIST_VISIBILITY).await? {
+            self.untrack(receipt);
             return Ok(false);
         }
         let shop_id = chunk.shop_id.clone();
         let id = chunk.deduplication_id();
-        let letter = Letter {
+        let letter = DeadLetterMessage {
             message: chunk,
             code: reason.code.clone(),
             error_message: reason.message.clone(),
             died_at: self.env.now(),
             receive_count,
-            evidence: reason.evidence.clone(),
+            context: reason.context.clone(),
         };
         let body = serde_json::to_string(&letter).expect("a letter is plain data");
-        // A group for each, so that none hides another from whoever lists them.
+        // A group for each, so that none blocks another while they are listed.
         let outgoing = Outgoing { body, group: id.clone(), deduplication_id: id };
         self.send_to(&self.names.dead_letter_queue(&shop_id), &shop_id, &outgoing).await?;
         let removed = self.service.delete(&url, &receipt.0).await?;
-        self.let_go(receipt);
+        self.untrack(receipt);
         Ok(removed)
     }
 
-    async fn pending(&self, shop_id: &str) -> Result<u64, StoreError> {
+    async fn depth(&self, shop_id: &str) -> Result<u64, StoreError> {
         match self.url(&self.names.queue(shop_id)).await? {
             Some(url) => self.service.depth(&url).await,
             None => Ok(0),
@@ -337,22 +342,22 @@ impl Queue for Queues {
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {
         let mut letters: HashMap<_, DeadLetter> = HashMap::new();
-        let mut taken = Vec::new();
+        let mut received = Vec::new();
         loop {
-            let page = self.take_dead_letters(shop_id, LISTING).await?;
+            let page = self.receive_dead_letters(shop_id, LIST_VISIBILITY).await?;
             let known = letters.len();
-            for HeldLetter { letter, receipt } in page {
-                taken.push(receipt);
-                let chunk = (letter.chunk.job_id.clone(), letter.chunk.seq, letter.epoch);
-                // A chunk that was buried again after a crash is one letter.
+            for LeasedDeadLetter { letter, receipt } in page {
+                received.push(receipt);
+                let chunk = (letter.chunk.job_id.clone(), letter.chunk.seq, letter.redrive_count);
+                // A chunk that was moved here again after a crash is one letter.
                 letters.entry(chunk).or_insert(letter);
             }
-            // The first of them come again before the last ones were taken: all have been seen.
+            // The first of them are delivered again before the last ones: all have been seen.
             if letters.len() == known {
                 break;
             }
         }
-        for receipt in taken {
+        for receipt in received {
             self.release(&receipt, Duration::ZERO).await?;
         }
         let mut letters: Vec<DeadLetter> = letters.into_values().collect();
@@ -360,25 +365,25 @@ impl Queue for Queues {
         Ok(letters)
     }
 
-    async fn take_dead_letters(
+    async fn receive_dead_letters(
         &self,
         shop_id: &str,
         visibility: Duration,
-    ) -> Result<Vec<HeldLetter>, StoreError> {
+    ) -> Result<Vec<LeasedDeadLetter>, StoreError> {
         let name = self.names.dead_letter_queue(shop_id);
         loop {
             let Some(url) = self.url(&name).await? else { return Ok(Vec::new()) };
             let asked_at = self.env.now();
-            let ask = self.ask(10, visibility, Duration::ZERO);
-            let page = self.service.receive(&url, &ask).await?.unwrap_or_default();
+            let request = self.request(10, visibility, Duration::ZERO);
+            let page = self.service.receive(&url, &request).await?.unwrap_or_default();
             let is_last = page.is_empty();
-            let letters: Vec<HeldLetter> = page
+            let letters: Vec<LeasedDeadLetter> = page
                 .into_iter()
                 .filter_map(|incoming| {
-                    let letter = Letter::read(&incoming.body, incoming.receive_count, asked_at)?;
+                    let letter = DeadLetterMessage::read(&incoming.body, incoming.receive_count, asked_at)?;
                     let message = letter.message.clone();
-                    let delivery = self.hand_over(url.clone(), message, incoming, asked_at, visibility);
-                    Some(HeldLetter { letter: letter.into(), receipt: delivery.receipt })
+                    let delivery = self.track(url.clone(), message, incoming, asked_at, visibility);
+                    Some(LeasedDeadLetter { letter: letter.into(), receipt: delivery.receipt })
                 })
                 .collect();
             if is_last || !letters.is_empty() {

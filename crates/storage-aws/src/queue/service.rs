@@ -1,5 +1,5 @@
-//! What the queue needs of SQS. Handles that SQS refuses, because the message was delivered again, removed or has become
-//! visible, are answers here, not failures.
+//! What the queue needs of SQS. A handle that SQS refuses, because the message was delivered again, removed or has become
+//! visible, is an answer here, not a failure.
 
 use async_trait::async_trait;
 use host_core::storage::StoreError;
@@ -16,16 +16,16 @@ pub struct Outgoing {
     pub deduplication_id: String,
 }
 
-/// What is asked for when messages are received.
+/// How messages are received.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct ReceiveRequest {
     /// At most so many, and at most 10.
     pub max: usize,
-    /// For how long others do not see them.
+    /// How long they are invisible to other receivers.
     pub visibility: Duration,
-    /// For how long the first one is waited for.
-    pub patience: Duration,
-    /// The same call once more, after a lost answer, gets the same messages.
+    /// How long the call waits for a first one.
+    pub wait_time: Duration,
+    /// A repetition of the call, after a lost answer, gets the same messages.
     pub attempt_id: String,
 }
 
@@ -40,7 +40,7 @@ pub struct Incoming {
     pub receive_count: u32,
 }
 
-/// How a queue is made.
+/// How a queue is created.
 #[derive(Clone, Debug)]
 pub struct QueueSpec {
     /// Name, ending in `.fifo`.
@@ -57,7 +57,7 @@ pub trait QueueService: Send + Sync {
     /// The address of a queue; none if there is no such queue.
     async fn find(&self, name: &str) -> Result<Option<String>, StoreError>;
 
-    /// Makes a queue unless it is there; gives its address.
+    /// Creates a queue unless it exists; gives its address.
     async fn create(&self, spec: &QueueSpec) -> Result<String, StoreError>;
 
     /// Names and shops of all queues whose name begins with `prefix`.
@@ -67,10 +67,16 @@ pub trait QueueService: Send + Sync {
     async fn send(&self, url: &str, message: &Outgoing) -> Result<bool, StoreError>;
 
     /// Receives messages; none if the queue is gone.
-    async fn receive(&self, url: &str, ask: &Ask) -> Result<Option<Vec<Incoming>>, StoreError>;
+    async fn receive(&self, url: &str, request: &ReceiveRequest)
+    -> Result<Option<Vec<Incoming>>, StoreError>;
 
-    /// Hides a message for so long from now; false if the handle is refused.
-    async fn hide(&self, url: &str, handle: &str, visibility: Duration) -> Result<bool, StoreError>;
+    /// Keeps a message invisible for so long from now; false if the handle is refused.
+    async fn change_visibility(
+        &self,
+        url: &str,
+        handle: &str,
+        visibility: Duration,
+    ) -> Result<bool, StoreError>;
 
     /// Removes a message; false if the handle is refused.
     async fn delete(&self, url: &str, handle: &str) -> Result<bool, StoreError>;

@@ -1,6 +1,6 @@
 //! The queues on SQS.
 
-use super::service::{Ask, Incoming, Outgoing, QueueService, QueueSpec};
+use super::service::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
 use crate::failure::{AwsError, failure};
 use async_trait::async_trait;
 use aws_sdk_sqs::{
@@ -14,15 +14,15 @@ use std::{
     time::Duration,
 };
 
-/// For how long messages are kept: SQS's longest.
+/// How long messages are kept: SQS's maximum.
 const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// After so many deliveries SQS itself moves a message to the dead letters. Only a net: messages are given back without
-/// being at fault, and the host keeps count of attempts on its own.
-const MOST_RECEIVES: u32 = 1000;
+/// Deliveries after which SQS itself moves a message to the dead letters. Only a safety net: messages are released without
+/// being at fault, and the host counts attempts itself.
+const MAX_RECEIVES: u32 = 1000;
 
-/// How long an answer may take, beyond the time that was asked to wait.
-const MARGIN: Duration = Duration::from_secs(10);
+/// How long an answer may take beyond the wait time.
+const RESPONSE_MARGIN: Duration = Duration::from_secs(10);
 
 /// The tag that says whose queue it is.
 const SHOP_TAG: &str = "shop_id";
@@ -31,7 +31,7 @@ const SHOP_TAG: &str = "shop_id";
 #[derive(Clone, Debug)]
 pub struct Sqs {
     client: Client,
-    /// Shops of queues that were listed, by address: a queue's shop never changes, and asking is paid for.
+    /// Shops of queues that were listed, by address: a queue's shop never changes, and each call is billed.
     shops: Arc<Mutex<HashMap<String, String>>>,
 }
 
@@ -55,7 +55,7 @@ impl Sqs {
             (Name::DeduplicationScope, "messageGroup".to_owned()),
             (Name::FifoThroughputLimit, "perMessageGroupId".to_owned()),
             (Name::MessageRetentionPeriod, RETENTION.as_secs().to_string()),
-            // What a Lambda function wants that may run for 15 minutes; whoever receives otherwise says it anew.
+            // For Lambda functions, which may run for 15 minutes; all other receivers set their own.
             (Name::VisibilityTimeout, "960".to_owned()),
             (Name::SqsManagedSseEnabled, "true".to_owned()),
         ]);
@@ -69,19 +69,19 @@ impl Sqs {
         let arn = self.attribute(&url, Name::QueueArn).await.map_err(|error| error.during(during()))?;
         let policy = serde_json::json!({
             "deadLetterTargetArn": arn.unwrap_or_default(),
-            "maxReceiveCount": MOST_RECEIVES.to_string(),
+            "maxReceiveCount": MAX_RECEIVES.to_string(),
         });
         attributes.insert(Name::RedrivePolicy, policy.to_string());
         Ok(attributes)
     }
 }
 
-/// What SQS says of a queue that is not there, in its new and its old protocol.
+/// Whether SQS says that there is no such queue, in its new or its old protocol.
 fn is_gone(error: &AwsError) -> bool {
     error.code().is_some_and(|code| code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist"))
 }
 
-/// What SQS says of a handle whose message was delivered again, removed or has become visible.
+/// Whether SQS refuses a handle, because its message was delivered again, removed or has become visible.
 fn is_void(error: &AwsError) -> bool {
     let of_handle = |code: &str| {
         code.contains("ReceiptHandleIsInvalid")
@@ -91,7 +91,7 @@ fn is_void(error: &AwsError) -> bool {
     is_gone(error) || error.code().is_some_and(of_handle)
 }
 
-/// Whole seconds, rounded up: hidden too short, a message is somebody else's.
+/// Whole seconds, rounded up: a message that becomes visible too early is delivered to another worker.
 fn seconds(duration: Duration) -> i32 {
     let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     i32::try_from(whole).unwrap_or(i32::MAX)
@@ -122,7 +122,7 @@ impl QueueService for Sqs {
             .map_err(failure);
         let url = match made {
             Ok(made) => made.queue_url,
-            // It is there with other attributes: somebody has set them on purpose, or an older host did.
+            // It exists with other attributes: an operator has set them on purpose, or an older host has.
             Err(error)
                 if error.code().is_some_and(|code| {
                     code.contains("QueueNameExists") || code.contains("QueueAlreadyExists")
@@ -130,10 +130,10 @@ impl QueueService for Sqs {
             {
                 self.find(name).await?
             }
-            Err(error) => return Err(error.during(format!("making queue {name}"))),
+            Err(error) => return Err(error.during(format!("creating queue {name}"))),
         };
         url.ok_or_else(|| StoreError {
-            action: format!("making queue {name}"),
+            action: format!("creating queue {name}"),
             kind: StoreErrorKind::Transient,
             source: "SQS gave no address".into(),
         })
@@ -186,21 +186,25 @@ impl QueueService for Sqs {
         }
     }
 
-    async fn receive(&self, url: &str, ask: &Ask) -> Result<Option<Vec<Incoming>>, StoreError> {
-        let patience = ask.patience;
-        // A lost connection would be waited for until the system gives it up.
+    async fn receive(
+        &self,
+        url: &str,
+        request: &ReceiveRequest,
+    ) -> Result<Option<Vec<Incoming>>, StoreError> {
+        let wait_time = request.wait_time;
+        // Without a timeout, the call would hang on a lost connection until the system notices.
         let timeouts = aws_sdk_sqs::config::timeout::TimeoutConfig::builder()
-            .operation_attempt_timeout(patience + MARGIN)
-            .read_timeout(patience + MARGIN)
+            .operation_attempt_timeout(wait_time + RESPONSE_MARGIN)
+            .read_timeout(wait_time + RESPONSE_MARGIN)
             .build();
         let received = self
             .client
             .receive_message()
             .queue_url(url)
-            .max_number_of_messages(i32::try_from(ask.max.min(10)).unwrap_or(10))
-            .visibility_timeout(seconds(ask.visibility))
-            .receive_request_attempt_id(&ask.attempt_id)
-            .wait_time_seconds(seconds(patience).min(20))
+            .max_number_of_messages(i32::try_from(request.max.min(10)).unwrap_or(10))
+            .visibility_timeout(seconds(request.visibility))
+            .receive_request_attempt_id(&request.attempt_id)
+            .wait_time_seconds(seconds(wait_time).min(20))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .customize()
             .config_override(aws_sdk_sqs::config::Config::builder().timeout_config(timeouts))
@@ -223,7 +227,12 @@ impl QueueService for Sqs {
         Ok(Some(incoming.collect()))
     }
 
-    async fn hide(&self, url: &str, handle: &str, visibility: Duration) -> Result<bool, StoreError> {
+    async fn change_visibility(
+        &self,
+        url: &str,
+        handle: &str,
+        visibility: Duration,
+    ) -> Result<bool, StoreError> {
         let sent = self
             .client
             .change_message_visibility()
@@ -235,7 +244,7 @@ impl QueueService for Sqs {
         match sent.map_err(failure) {
             Ok(_) => Ok(true),
             Err(error) if is_void(&error) => Ok(false),
-            Err(error) => Err(error.during(format!("keeping a message of {url} hidden"))),
+            Err(error) => Err(error.during(format!("changing the visibility of a message of {url}"))),
         }
     }
 

@@ -5,34 +5,36 @@ use host_core::{
     model::{Counts, JobStatus},
     storage::ChunkOutcome,
 };
-use host_sqlite::Cause;
-use host_sqlite::{from_json, to_json};
+use host_sqlite::{Cause, from_json, to_json};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-/// Step (a).
-pub(super) fn settle(
+/// Stores the outcome, counts the chunk and marks it done, in one transaction; false if the lease is lost.
+pub(super) fn complete(
     tx: &Transaction<'_>,
     row: &Row,
-    fence: u64,
+    fencing_token: u64,
     outcome: &ChunkOutcome,
+    now: i64,
 ) -> Result<bool, Cause> {
-    let settled = tx
+    let recorded = tx
         .prepare_cached(
             "UPDATE chunk SET state = 'SETTLING', outcome = ?4, report = ?5
             WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state = 'RUNNING'",
         )?
-        .execute(params![row.job_id, row.seq, fence, to_json(outcome)?, outcome.report])?;
-    if settled == 1 {
-        return Ok(true);
-    }
-    // The second call of a holder that did not hear the first answer: its outcome is stored already.
+        .execute(params![row.job_id, row.seq, fencing_token, to_json(outcome)?, outcome.report])?;
+    // The second call of a holder that did not get the first answer: its outcome is stored already.
     let was_mine = "SELECT 1 FROM chunk
         WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state IN ('SETTLING', 'DONE')";
-    Ok(tx.prepare_cached(was_mine)?.exists(params![row.job_id, row.seq, fence])?)
+    if recorded == 0 && !tx.prepare_cached(was_mine)?.exists(params![row.job_id, row.seq, fencing_token])? {
+        return Ok(false);
+    }
+    finish(tx, row, now)?;
+    Ok(true)
 }
 
-/// Step (b).
-pub(super) fn count(tx: &Transaction<'_>, row: &Row, now: i64) -> Result<(), Cause> {
+/// Counts a chunk whose outcome is stored and marks it done. Older hosts did both in transactions of their own, and may
+/// have died in between.
+pub(super) fn finish(tx: &Transaction<'_>, row: &Row, now: i64) -> Result<(), Cause> {
     let outcome: Option<String> = tx
         .prepare_cached(
             "UPDATE chunk SET counted = 1 WHERE job_id = ?1 AND seq = ?2 AND state = 'SETTLING' AND counted = 0
@@ -40,8 +42,17 @@ pub(super) fn count(tx: &Transaction<'_>, row: &Row, now: i64) -> Result<(), Cau
         )?
         .query_row(params![row.job_id, row.seq], |chunk| chunk.get(0))
         .optional()?;
-    let Some(outcome) = outcome else { return Ok(()) };
-    let outcome: ChunkOutcome = from_json(&outcome)?;
+    if let Some(outcome) = outcome {
+        add_to_job(tx, row, &from_json(&outcome)?, now)?;
+    }
+    tx.prepare_cached(
+        "UPDATE chunk SET state = 'DONE' WHERE job_id = ?1 AND seq = ?2 AND state = 'SETTLING'",
+    )?
+    .execute(params![row.job_id, row.seq])?;
+    Ok(())
+}
+
+fn add_to_job(tx: &Transaction<'_>, row: &Row, outcome: &ChunkOutcome, now: i64) -> Result<(), Cause> {
     let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;
     tx.prepare_cached(
         "UPDATE job SET completed = completed + 1, processed = processed + ?2, unchanged = unchanged + ?3,
@@ -51,25 +62,6 @@ pub(super) fn count(tx: &Transaction<'_>, row: &Row, now: i64) -> Result<(), Cau
     .execute(params![row.job_id, processed, unchanged, failed, skipped, conflict, deleted])?;
     samples::add(tx, &row.job_id, row.seq.into(), &outcome.samples)?;
     end_if_complete(tx, &row.job_id, now)
-}
-
-/// Step (c).
-pub(super) fn finish(tx: &Transaction<'_>, row: &Row) -> Result<(), Cause> {
-    // Not counted, but redriven: this call was late.
-    let sql = "SELECT counted FROM chunk
-        WHERE job_id = ?1 AND seq = ?2 AND state <> 'DONE' AND (counted = 1 OR epoch = 0)";
-    let counted: Option<bool> =
-        tx.prepare_cached(sql)?.query_row(params![row.job_id, row.seq], |chunk| chunk.get(0)).optional()?;
-    match counted {
-        None => Ok(()),
-        // Marked done, it would never be counted and its job would never end.
-        Some(false) => Err(Cause::Refused("a chunk that is not counted cannot be finished".to_owned())),
-        Some(true) => {
-            tx.prepare_cached("UPDATE chunk SET state = 'DONE' WHERE job_id = ?1 AND seq = ?2")?
-                .execute(params![row.job_id, row.seq])?;
-            Ok(())
-        }
-    }
 }
 
 /// Ends the job if it is sealed, has not ended, and all of its chunks are counted.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedEnv,
     model::{ChunkRef, Digest, Job, JobId, Seal},
-    storage::{AttemptError, ChunkOutcome, Claim, JobSnapshot, Jobs, StoreError},
+    storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError},
 };
 use host_sqlite::{Cause, Database, DatabaseError, time};
 use rusqlite::Transaction;
@@ -17,7 +17,7 @@ mod redrive;
 mod samples;
 mod snapshot;
 
-pub(super) use lease::give_back_all;
+pub(super) use lease::release_orphaned;
 
 /// The jobs of all shops.
 pub(super) struct Records {
@@ -99,10 +99,10 @@ impl Jobs for Records {
         during_job(self.database.write(cancel).await, "cancelling", id)
     }
 
-    async fn note_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError> {
+    async fn record_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError> {
         let (job_id, error) = (id.as_str().to_owned(), error.clone());
-        let note = move |tx: &Transaction<'_>| publish::note_error(tx, &job_id, &error);
-        during_job(self.database.write(note).await, "noting an error of", id)
+        let record = move |tx: &Transaction<'_>| publish::record_error(tx, &job_id, &error);
+        during_job(self.database.write(record).await, "recording an error of", id)
     }
 
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {
@@ -123,58 +123,45 @@ impl Jobs for Records {
         during_job(self.database.write(seal).await, "sealing", id)
     }
 
-    async fn claim(&self, id: &JobId, seq: u32, lease: Duration) -> Result<Claim, StoreError> {
-        let env = self.env.clone();
-        self.of_chunk("claiming", id, seq, move |tx, row| lease::claim(tx, row, env.now(), lease)).await
+    async fn claim(&self, id: &JobId, seq: u32, duration: Duration) -> Result<Claim, StoreError> {
+        let (env, job_id) = (self.env.clone(), id.clone());
+        let claim =
+            move |tx: &Transaction<'_>, row: &Row| lease::claim(tx, &job_id, row, env.now(), duration);
+        self.of_chunk("claiming", id, seq, claim).await
     }
 
-    async fn renew(&self, id: &JobId, seq: u32, fence: u64, lease: Duration) -> Result<bool, StoreError> {
-        let env = self.env.clone();
-        let renew = move |tx: &Transaction<'_>, row: &Row| lease::renew(tx, row, fence, env.now(), lease);
-        self.of_chunk("renewing the lease of", id, seq, renew).await
+    async fn renew(&self, lease: &ChunkLease, duration: Duration) -> Result<bool, StoreError> {
+        let (env, token) = (self.env.clone(), lease.fencing_token);
+        let renew = move |tx: &Transaction<'_>, row: &Row| lease::renew(tx, row, token, env.now(), duration);
+        self.of_chunk("renewing the lease of", &lease.job_id, lease.seq, renew).await
     }
 
-    async fn give_back(
-        &self,
-        id: &JobId,
-        seq: u32,
-        fence: u64,
-        error: Option<&AttemptError>,
-    ) -> Result<bool, StoreError> {
-        let error = error.cloned();
-        let give_back =
-            move |tx: &Transaction<'_>, row: &Row| lease::give_back(tx, row, fence, error.as_ref());
-        self.of_chunk("giving back", id, seq, give_back).await
+    async fn release(&self, lease: &ChunkLease, release: Release<'_>) -> Result<bool, StoreError> {
+        let token = lease.fencing_token;
+        let error = match release {
+            Release::CountAttempt(error) => Some(error.cloned()),
+            Release::ResetAttempts => None,
+        };
+        let release = move |tx: &Transaction<'_>, row: &Row| {
+            let release = match &error {
+                Some(error) => Release::CountAttempt(error.as_ref()),
+                None => Release::ResetAttempts,
+            };
+            lease::release(tx, row, token, release)
+        };
+        self.of_chunk("releasing", &lease.job_id, lease.seq, release).await
     }
 
-    async fn forgive(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
-        self.of_chunk("forgetting the attempts at", id, seq, lease::forgive).await
+    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<bool, StoreError> {
+        let (env, token, outcome) = (self.env.clone(), lease.fencing_token, outcome.clone());
+        let complete = move |tx: &Transaction<'_>, row: &Row| {
+            completion::complete(tx, row, token, &outcome, time::to_column(env.now()))
+        };
+        self.of_chunk("completing", &lease.job_id, lease.seq, complete).await
     }
 
-    async fn settle(
-        &self,
-        id: &JobId,
-        seq: u32,
-        fence: u64,
-        outcome: &ChunkOutcome,
-    ) -> Result<bool, StoreError> {
-        let outcome = outcome.clone();
-        self.of_chunk("settling", id, seq, move |tx, row| completion::settle(tx, row, fence, &outcome)).await
-    }
-
-    async fn count(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
-        let env = self.env.clone();
-        let count =
-            move |tx: &Transaction<'_>, row: &Row| completion::count(tx, row, time::to_column(env.now()));
-        self.of_chunk("counting", id, seq, count).await
-    }
-
-    async fn finish(&self, id: &JobId, seq: u32) -> Result<(), StoreError> {
-        self.of_chunk("finishing", id, seq, completion::finish).await
-    }
-
-    async fn redrive(&self, id: &JobId, seq: u32, epoch: u32) -> Result<Option<u32>, StoreError> {
-        self.of_chunk("redriving", id, seq, move |tx, row| redrive::redrive(tx, row, epoch)).await
+    async fn redrive(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<Option<u32>, StoreError> {
+        self.of_chunk("redriving", id, seq, move |tx, row| redrive::redrive(tx, row, redrive_count)).await
     }
 
     async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError> {

@@ -57,7 +57,7 @@ pub(super) fn cancel(tx: &Transaction<'_>, job_id: &str, message: &str, now: i64
     Ok(cancelled == 1)
 }
 
-pub(super) fn note_error(tx: &Transaction<'_>, job_id: &str, error: &AttemptError) -> Result<(), Cause> {
+pub(super) fn record_error(tx: &Transaction<'_>, job_id: &str, error: &AttemptError) -> Result<(), Cause> {
     tx.prepare_cached("UPDATE job SET last_error = ?2 WHERE id = ?1 AND ended_at IS NULL")?
         .execute(params![job_id, to_json(error)?])?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Taking back that a chunk was given up.
+//! Undoing that a chunk was quarantined.
 
 use super::{Row, samples};
 use host_core::{
@@ -10,7 +10,7 @@ use host_sqlite::from_json;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 /// Everything in one transaction. Samples that were dropped for those of this chunk do not come back.
-pub(super) fn redrive(tx: &Transaction<'_>, row: &Row, epoch: u32) -> Result<Option<u32>, Cause> {
+pub(super) fn redrive(tx: &Transaction<'_>, row: &Row, redrive_count: u32) -> Result<Option<u32>, Cause> {
     let found: Option<(String, u32, Option<String>)> = tx
         .prepare_cached("SELECT state, epoch, outcome FROM chunk WHERE job_id = ?1 AND seq = ?2")?
         .query_row(params![row.job_id, row.seq], |chunk| Ok((chunk.get(0)?, chunk.get(1)?, chunk.get(2)?)))
@@ -20,8 +20,8 @@ pub(super) fn redrive(tx: &Transaction<'_>, row: &Row, epoch: u32) -> Result<Opt
         return Ok(Some(now));
     }
     let outcome: Option<ChunkOutcome> = outcome.as_deref().map(from_json).transpose()?;
-    let given_up = outcome.filter(|outcome| outcome.quarantined.is_some() && now == epoch);
-    let Some(outcome) = given_up else { return Ok(None) };
+    let quarantined = outcome.filter(|outcome| outcome.quarantined.is_some() && now == redrive_count);
+    let Some(outcome) = quarantined else { return Ok(None) };
     let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;
     tx.prepare_cached(
         "UPDATE job SET completed = completed - 1, processed = processed - ?2, unchanged = unchanged - ?3,
@@ -42,5 +42,5 @@ pub(super) fn redrive(tx: &Transaction<'_>, row: &Row, epoch: u32) -> Result<Opt
         WHERE job_id = ?1 AND seq = ?2",
     )?
     .execute(params![row.job_id, row.seq])?;
-    Ok(Some(epoch + 1))
+    Ok(Some(redrive_count + 1))
 }

@@ -9,18 +9,18 @@ use crate::{
     },
     config::Config,
 };
-use host_core::{index::Target, text::count};
-use host_index_catalog::{Catalog, EmbedError, EmbedOptions, EmbedReport, Embedder, Hit};
+use host_core::{index::WriteTarget, text::count};
+use host_index_catalog::{CallError, Catalog, EmbedError, EmbedReport, Embedder, Hit};
 use std::time::Duration;
 
 /// Between two looks at the queue.
-const IDLE: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(
     global: &Global,
     config: &Config,
     catalog: &Catalog,
-    target: &Target,
+    target: &WriteTarget,
     watch: bool,
 ) -> Ended {
     let (embedder, env) = (embedder(config)?, env());
@@ -37,10 +37,10 @@ pub(super) async fn run(
             if !watch {
                 return Ok::<_, EmbedError>(Exit::Completed);
             }
-            env.sleep(IDLE).await;
+            env.sleep(POLL_INTERVAL).await;
         }
     };
-    // What is under way is done again: nothing is stored but whole batches.
+    // Only whole batches are stored, so an interrupted one is done again.
     let exit = tokio::select! {
         exit = work => exit.map_err(failure)?,
         _ = tokio::signal::ctrl_c() => Exit::Interrupted,
@@ -67,7 +67,7 @@ fn sentence(report: &EmbedReport) -> String {
 pub(super) async fn similar(
     config: &Config,
     catalog: &Catalog,
-    target: &Target,
+    target: &WriteTarget,
     text: &str,
     limit: usize,
 ) -> Result<Vec<Hit>, Failure> {
@@ -75,28 +75,17 @@ pub(super) async fn similar(
 }
 
 fn embedder(config: &Config) -> Result<Embedder, Failure> {
-    let settings = &config.catalog.embeddings;
-    let Some(url) = settings.url.clone() else {
-        return Err(Failure::usage("no endpoint makes embeddings").help(
+    Embedder::new(&config.catalog.embeddings, env()).map_err(|error| match error {
+        CallError::NoEndpoint => Failure::usage(error).help(
             "name one in host.toml: [catalog.embeddings] url = \"https://api.openai.com/v1/embeddings\"; \
              its key belongs into HOST_CATALOG__EMBEDDINGS__KEY",
-        ));
-    };
-    let options = EmbedOptions {
-        url,
-        key: settings.key.clone(),
-        model: settings.model.clone(),
-        dimensions: settings.dimensions.map(std::num::NonZeroU32::get),
-        batch_size: settings.batch_size.get(),
-        concurrency: settings.concurrency.get(),
-        attempts: settings.attempts.get(),
-        timeout: Duration::from_secs(settings.timeout_seconds.get()),
-    };
-    Embedder::new(options, env()).map_err(Failure::usage)
+        ),
+        error => Failure::usage(error),
+    })
 }
 
 fn failure(error: EmbedError) -> Failure {
     let is_busy = matches!(error, EmbedError::Busy { .. });
     let failure = Failure::broke(error);
-    if is_busy { failure } else { failure.help("the same command goes on where it stopped") }
+    if is_busy { failure } else { failure.help("the same command continues where it stopped") }
 }

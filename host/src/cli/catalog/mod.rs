@@ -3,29 +3,22 @@
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{config, plugins, print, print_json, runtime, store_failure},
+    context::{config, print, print_json, runtime},
     documents::{index_failure, newest, target},
     failure::{Exit, Failure},
     output::OutputFormat,
-    run::interrupts,
 };
 use crate::config::{Config, TargetIndex};
 use clap::Subcommand;
-use host_core::{
-    index::{Index, NotArchived, Target},
-    model::{DocumentId, Job},
-    storage::{JobSnapshot, Stores},
-    text::count,
-};
-use host_index_catalog::{Archived, Catalog, Hit, Load, Summary};
-use host_pipeline::{archive, worker::Worker};
+use host_core::{index::WriteTarget, text::count};
+use host_index_catalog::{Catalog, Hit, Load, Summary};
 use serde::Serialize;
-use server::Removed;
-use std::{collections::BTreeSet, fmt::Write, sync::Arc};
-use tokio_util::sync::CancellationToken;
+use std::fmt::Write;
 
+mod archive;
 mod embed;
-mod server;
+
+pub(super) use archive::after_sync;
 
 /// Commands about the relational catalog.
 #[derive(Debug, Subcommand)]
@@ -72,7 +65,7 @@ fn of_catalog(config: &Config, command: &CatalogCommand) -> Result<(), Failure> 
     }
     let target = config.target.as_str();
     Err(Failure::usage(format!("this is about the relational catalog, and the target is `{target}`")).help(format!(
-        "say --target catalog, if the catalog is meant; of the index, `host documents count --target {target}` tells the number \
+        "use --target catalog, if the catalog is meant; of the index, `host documents count --target {target}` tells the number \
          of documents and `host jobs list` the jobs"
     )))
 }
@@ -82,16 +75,12 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
     of_catalog(&config, &command)?;
     runtime()?.block_on(async {
         let backend = Backend::open(&config, matches!(command, CatalogCommand::Migrate)).await?;
-        if let CatalogCommand::Archive { dry_run: false, .. } = command {
-            one_shop(&config, &backend.stores()).await?;
-        }
-        if let (CatalogCommand::Archive { dry_run, force }, TargetIndex::Marqo) = (&command, config.target) {
+        if let CatalogCommand::Archive { dry_run, force } = command {
+            if !dry_run {
+                archive::one_shop(&config, &backend.stores()).await?;
+            }
             let target = target(&config, newest(&config, &backend.stores()).await?)?;
-            let job = last_full_job(&backend.stores(), &target, TargetIndex::Marqo).await?;
-            return match dry_run {
-                true => list_missing(global, &config, &backend, &job).await,
-                false => remove(&config, &backend, &job, *force).await,
-            };
+            return archive::run(global, &config, &backend, &target, dry_run, force).await;
         }
         let catalog = backend.catalog(&config)?;
         if let CatalogCommand::Migrate = command {
@@ -101,7 +90,8 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
         }
         let target = target(&config, newest(&config, &backend.stores()).await?)?;
         match command {
-            CatalogCommand::Migrate => Ok(Exit::Completed),
+            // Done above.
+            CatalogCommand::Migrate | CatalogCommand::Archive { .. } => Ok(Exit::Completed),
             CatalogCommand::Status => status(global, &catalog, &target).await,
             CatalogCommand::Search { words, limit, similar } => {
                 let text = words.join(" ");
@@ -111,7 +101,7 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
                     catalog.search(&target, &text, limit).await.map_err(index_failure)?
                 };
                 if hits.is_empty() {
-                    let Target { shop_id, index_name, .. } = &target;
+                    let WriteTarget { shop_id, index_name, .. } = &target;
                     eprintln!(
                         "nothing in the catalog of {shop_id}, index {index_name}, is found by `{text}`"
                     );
@@ -119,14 +109,6 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
                 show_hits(global, &hits)
             }
             CatalogCommand::Embed { watch } => embed::run(global, &config, &catalog, &target, watch).await,
-            CatalogCommand::Archive { dry_run, force } => {
-                let job = last_full_job(&backend.stores(), &target, TargetIndex::Catalog).await?;
-                if dry_run {
-                    list_unseen(global, &backend.stores(), &catalog, &job).await
-                } else {
-                    archive(&config, &backend.stores(), &catalog, &job, force).await
-                }
-            }
         }
     })
 }
@@ -140,7 +122,7 @@ struct Status<'a> {
     loads: Vec<Load>,
 }
 
-async fn status(global: &Global, catalog: &Catalog, target: &Target) -> Ended {
+async fn status(global: &Global, catalog: &Catalog, target: &WriteTarget) -> Ended {
     let summary = catalog.summary(target).await.map_err(index_failure)?;
     let loads = catalog.loads(target, 10).await.map_err(index_failure)?;
     if global.output == OutputFormat::Json {
@@ -187,225 +169,4 @@ fn show_hits(global: &Global, hits: &[Hit]) -> Ended {
         }
     }
     Ok(Exit::Completed)
-}
-
-/// What cannot be undone is done in no shop that nobody named, unless there is only one.
-async fn one_shop(config: &Config, stores: &Stores) -> Result<(), Failure> {
-    if config.shop.is_some() {
-        return Ok(());
-    }
-    let jobs = stores.jobs.list(None, usize::MAX).await.map_err(store_failure)?;
-    let shops: BTreeSet<String> = jobs.into_iter().map(|job| job.job.shop_id).collect();
-    if shops.len() < 2 {
-        return Ok(());
-    }
-    let few: Vec<&str> = shops.iter().take(3).map(String::as_str).collect();
-    let more = if shops.len() > few.len() { " …" } else { "" };
-    Err(Failure::usage(format!("no shop is named, and there are several: {}{more}", few.join(", ")))
-        .help("say with --shop which one's products are to go"))
-}
-
-/// The newest job of a shop and index whose export was the whole shop.
-async fn last_full_job(stores: &Stores, target: &Target, kind: TargetIndex) -> Result<JobSnapshot, Failure> {
-    let jobs = stores.jobs.list(Some(&target.shop_id), usize::MAX).await.map_err(store_failure)?;
-    let is_full =
-        |job: &Job| job.full && job.index_name == target.index_name && job.target_kind() == kind.as_str();
-    jobs.into_iter().find(|job| is_full(&job.job)).ok_or_else(|| {
-        let message = format!("there was no full sync of {}, index {}", target.shop_id, target.index_name);
-        Failure::usage(message).help("`host run --full` says that an export is the whole shop")
-    })
-}
-
-async fn list_unseen(global: &Global, stores: &Stores, catalog: &Catalog, job: &JobSnapshot) -> Ended {
-    let target = Target::of(&job.job);
-    let mut all = unseen(catalog, &target).await?;
-    let refused = archive::refused(stores, job, &all).await.map_err(server::failure)?;
-    all.retain(|id| !refused.contains(id));
-    let active = catalog.summary(&target).await.map_err(index_failure)?.active;
-    show_missing(global, &all, active, job)
-}
-
-async fn unseen(catalog: &Catalog, target: &Target) -> Result<Vec<String>, Failure> {
-    let mut all = Vec::new();
-    loop {
-        let after = all.last().map_or("", String::as_str);
-        let page = catalog.unseen(target, after, 1_000).await.map_err(index_failure)?;
-        if page.is_empty() {
-            return Ok(all);
-        }
-        all.extend(page);
-    }
-}
-
-/// Notes the products as seen that a full sync had and that failed: the shop has them.
-async fn keep_refused(stores: &Stores, catalog: &Catalog, job: &JobSnapshot) -> Result<(), Failure> {
-    if job.counts.failed == 0 {
-        return Ok(());
-    }
-    let target = Target::of(&job.job);
-    let unseen = unseen(catalog, &target).await?;
-    let refused = archive::refused(stores, job, &unseen).await.map_err(server::failure)?;
-    let refused: Vec<DocumentId> = refused.into_iter().filter_map(|id| DocumentId::new(id).ok()).collect();
-    catalog.touch(&target, &refused).await.map_err(index_failure)
-}
-
-async fn list_missing(global: &Global, config: &Config, backend: &Backend, job: &JobSnapshot) -> Ended {
-    let (ids, active) = server::missing(config, backend, job).await?;
-    let ids: Vec<String> = ids.into_iter().map(String::from).collect();
-    show_missing(global, &ids, active, job)
-}
-
-fn show_missing(global: &Global, ids: &[String], active: u64, job: &JobSnapshot) -> Ended {
-    match global.output {
-        OutputFormat::Json => print_json(&ids)?,
-        OutputFormat::Text => print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>())?,
-    }
-    let Job { id, shop_id, index_name, .. } = &job.job;
-    let (missing, active) = (count(ids.len() as u64), count(active));
-    eprintln!("{missing} of {active} products of {shop_id}, index {index_name}, are not in job {id}");
-    if let Some(reason) = NotArchived::after(job) {
-        eprintln!("nothing of it is archived: {reason}");
-    }
-    Ok(Exit::Completed)
-}
-
-async fn remove(config: &Config, backend: &Backend, job: &JobSnapshot, force: bool) -> Ended {
-    backend.join().await.map_err(store_failure)?;
-    let worker = backend.worker(config, &plugins(config)?)?;
-    let cancel = CancellationToken::new();
-    tokio::spawn(interrupts(cancel.clone()));
-    let archiving = config.catalog.archiving(force);
-    match server::remove(config, backend, job, archiving, Some(&worker), &cancel).await? {
-        Ok(removed) => {
-            eprintln!("{removed}");
-            if matches!(removed, Removed::Interrupted) {
-                return Ok(Exit::Interrupted);
-            }
-            Ok(if removed.is_clean() { Exit::Completed } else { Exit::Failed })
-        }
-        Err(reason) => Err(refused(job, &reason, TargetIndex::Marqo)),
-    }
-}
-
-async fn archive(
-    config: &Config,
-    stores: &Stores,
-    catalog: &Catalog,
-    job: &JobSnapshot,
-    force: bool,
-) -> Ended {
-    match archive_after(config, stores, catalog, job, force).await? {
-        Ok(archived) => {
-            eprintln!("{}", sentence(&archived));
-            Ok(Exit::Completed)
-        }
-        Err(reason) => Err(refused(job, &reason, TargetIndex::Catalog)),
-    }
-}
-
-/// Why nothing is archived, and what to do.
-fn refused(job: &JobSnapshot, reason: &NotArchived, target: TargetIndex) -> Failure {
-    let message = format!("nothing is archived after job {}: {reason}", job.job.id);
-    let otherwise = || match reason {
-        NotArchived::NotEnded => {
-            format!(
-                "wait until they are, which `host jobs watch {}` shows, and archive then: `host work` writes them",
-                job.job.id
-            )
-        }
-        NotArchived::Failed(_) => "mend what failed and run the full sync again".to_owned(),
-        _ => "run the full sync again".to_owned(),
-    };
-    Failure::usage(message).help(forcing(job, reason, target).unwrap_or_else(otherwise))
-}
-
-/// How a reason can be looked into and overruled, if it can.
-fn forcing(job: &JobSnapshot, reason: &NotArchived, target: TargetIndex) -> Option<String> {
-    let (flag, does) = match target {
-        TargetIndex::Catalog => ("", "archives"),
-        TargetIndex::Marqo => (" --target marqo", "removes"),
-    };
-    let Job { shop_id, index_name, .. } = &job.job;
-    reason.may_be_forced().then(|| {
-        format!(
-            "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists what would go, nothing that failed \
-             among it, and with `--force` in the place of `--dry-run` it {does} that"
-        )
-    })
-}
-
-/// Archives what a full sync did not have, unless there is a reason not to; remembers either.
-async fn archive_after(
-    config: &Config,
-    stores: &Stores,
-    catalog: &Catalog,
-    job: &JobSnapshot,
-    force: bool,
-) -> Result<Result<Archived, NotArchived>, Failure> {
-    let target = Target::of(&job.job);
-    let reason = NotArchived::after(job).filter(|reason| !(force && reason.may_be_forced()));
-    let archived = match reason {
-        Some(reason) => Err(reason),
-        None => {
-            keep_refused(stores, catalog, job).await?;
-            let archived = catalog.archive(&target, config.catalog.archiving(force)).await;
-            archived.map_err(index_failure)?.map_err(NotArchived::Share)
-        }
-    };
-    let (products, remark) = match &archived {
-        Ok(Archived { products, held: 0 }) => (*products, None),
-        Ok(archived) => (archived.products, Some(sentence(archived))),
-        Err(NotArchived::NotFull) => (0, None),
-        Err(reason) => (0, Some(format!("nothing archived: {reason}"))),
-    };
-    let before = catalog.loads(&target, usize::MAX).await.map_err(index_failure)?;
-    let before = before.iter().find(|load| load.job_id == target.job_id).map_or(0, |load| load.archived);
-    catalog.remember(&target, job, before + products, remark).await.map_err(index_failure)?;
-    Ok(archived)
-}
-
-fn sentence(archived: &Archived) -> String {
-    let Archived { products, held } = archived;
-    let mut text =
-        format!("{} products were archived that the shop does not have any more", count(*products));
-    if *held > 0 {
-        let _ = write!(text, ", {} are being written by somebody else: archive again later", count(*held));
-    }
-    text
-}
-
-/// What comes after the end of a sync: archiving if it was full, and a note of the load in a catalog. Without a worker,
-/// others carry out what a server is to remove.
-pub(super) async fn after_sync(
-    config: &Config,
-    backend: &Backend,
-    job: &JobSnapshot,
-    worker: Option<&Arc<Worker>>,
-    cancel: &CancellationToken,
-) -> Result<(), Failure> {
-    let told = match config.target {
-        TargetIndex::Catalog => {
-            let archived =
-                archive_after(config, &backend.stores(), &backend.catalog(config)?, job, false).await?;
-            let told = |archived: Archived| {
-                (archived != Archived { products: 0, held: 0 }).then(|| sentence(&archived))
-            };
-            archived.map(told)
-        }
-        TargetIndex::Marqo => {
-            let archiving = config.catalog.archiving(false);
-            let removed = server::remove(config, backend, job, archiving, worker, cancel).await?;
-            let told = |removed: Removed| (!matches!(removed, Removed::Nothing)).then(|| removed.to_string());
-            removed.map(told)
-        }
-    };
-    match told {
-        Ok(told) => told.iter().for_each(|told| eprintln!("{told}")),
-        Err(NotArchived::NotFull) => {}
-        Err(reason) => {
-            eprintln!("warning: nothing was archived: {reason}");
-            forcing(job, &reason, config.target).iter().for_each(|help| eprintln!("  help: {help}"));
-        }
-    }
-    Ok(())
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// Arguments of `host plugin build`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct BuildArgs {
-    /// Folder of the project
+    /// Project folder
     #[arg(default_value = ".")]
     dir: PathBuf,
 }

@@ -1,6 +1,6 @@
-//! `host plugin diff`: what a new version changes.
+//! `host plugin diff`: compares two versions of a plug-in.
 
-use super::{batch_failure, findings, load, run::read_failure, runner, workbench};
+use super::{batch_failure, comparison, dev_engine, load, run::read_failure, runner};
 use crate::{
     cli::{
         Ended, Global,
@@ -19,43 +19,43 @@ use host_plugin_dev::{comparison::Comparison, items::ReadError, page};
 use host_plugin_host::{Plugin, Profile, Role, Runner};
 use std::path::PathBuf;
 
-/// Products that both versions get at once.
+/// Products per batch.
 const BATCH: usize = 64;
 
 /// Arguments of `host plugin diff`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DiffArgs {
-    /// The component in use, or the folder of its project
+    /// Component file or project folder of the version in use
     old: PathBuf,
-    /// The component that is to replace it, or the folder of its project
+    /// Component file or project folder of the new version
     new: PathBuf,
-    /// Exports to compare with, also as s3://bucket/key, or - for standard input; may be repeated
+    /// Export to compare with: a file, s3://bucket/key, or - for standard input; may be repeated
     #[arg(long = "source", value_name = "SOURCE", required_unless_present = "job")]
     sources: Vec<String>,
-    /// Compare with what a job read, by its id or the beginning of it: its sources are read again
+    /// Compare with the sources of a job, read again; the id or its beginning
     #[arg(long, value_name = "JOB", conflicts_with = "sources")]
     job: Option<String>,
-    /// Examples of each difference
+    /// Examples to keep per difference
     #[arg(long, default_value_t = 3, value_name = "N")]
     examples: usize,
-    /// Write the result to a file as one HTML page as well
+    /// Also write the result to a file as an HTML page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
 
 pub(super) fn run(global: &Global, args: &DiffArgs) -> Ended {
     let config = config(global)?;
-    let workbench = workbench(&config, Profile::Deterministic)?;
-    let (old, new) = (load(&workbench, &args.old, &config)?, load(&workbench, &args.new, &config)?);
-    check(&old, &new)?;
+    let engine = dev_engine(&config, Profile::Deterministic)?;
+    let (old, new) = (load(&engine, &args.old, &config)?, load(&engine, &args.new, &config)?);
+    ensure_comparable(&old, &new)?;
     let mut comparison = Comparison::new(old.plugin_ref(), new.plugin_ref(), args.examples);
-    let scratch = tempfile::tempdir().map_err(|error| read_failure(ReadError::Scratch(error)))?;
+    let temp = tempfile::tempdir().map_err(|error| read_failure(ReadError::TempDir(error)))?;
     let export = |error| read_failure(ReadError::Export(error));
     let runtime = runtime()?;
-    let job = args.job.clone().map(|id| runtime.block_on(read_by(&config, id))).transpose()?;
+    let job = args.job.clone().map(|id| runtime.block_on(find_job(&config, id))).transpose()?;
     let sources = job.as_ref().map_or(&args.sources, |job| &job.job.sources);
     let remote = runtime.block_on(remote(&config, sources));
-    let plan = Export::open(sources, Options { remote, ..Options::new(scratch.path()) })
+    let plan = Export::open(sources, Options { remote, ..Options::new(temp.path()) })
         .and_then(|opened| opened.scan(&old.manifest().grouping))
         .map_err(export)?;
     let (old, new) = (runner(&old)?, runner(&new)?);
@@ -66,54 +66,58 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Ended {
     {
         let (was, is) = (count(seal.source.products), count(comparison.products));
         eprintln!(
-            "warning: the sources have {is} products; when job {} read them, they had {was}",
+            "warning: the sources have changed: {is} products now, {was} when job {} read them",
             job.job.id
         );
     }
     if let Some(path) = &args.html {
-        std::fs::write(path, page::of(&comparison))
-            .map_err(|error| Failure::broke(format!("{} cannot be written: {error}", path.display())))?;
+        std::fs::write(path, page::render(&comparison))
+            .map_err(|error| Failure::broke(format!("cannot write {}: {error}", path.display())))?;
     }
     match global.output {
         OutputFormat::Json => print_json(&comparison)?,
-        OutputFormat::Text => print(&findings::text(&comparison))?,
+        OutputFormat::Text => print(&comparison::text(&comparison))?,
     }
     Ok(if comparison.is_same() { Exit::Completed } else { Exit::Failed })
 }
 
-/// The job whose sources are read again.
-async fn read_by(config: &Config, id: String) -> Result<JobSnapshot, Failure> {
+/// Finds the job whose sources are to be read again.
+async fn find_job(config: &Config, id: String) -> Result<JobSnapshot, Failure> {
     let backend = Backend::open(config, false).await?;
     let job = find(&backend.stores(), config.shop.as_deref(), Some(id)).await?;
     if job.job.sources.iter().any(|source| source == "-") {
-        let message = format!("job {} read its export from standard input, where it is no more", job.job.id);
-        return Err(Failure::usage(message).help("name a copy of the export with --source"));
+        let message =
+            format!("job {} read its export from standard input, which cannot be read again", job.job.id);
+        return Err(Failure::usage(message).help("pass a copy of the export with --source"));
     }
     Ok(job)
 }
 
-/// Whether the two can be compared at all.
-pub(super) fn check(old: &Plugin, new: &Plugin) -> Result<(), Failure> {
+/// Checks that both versions make documents from the same kind of products.
+pub(super) fn ensure_comparable(old: &Plugin, new: &Plugin) -> Result<(), Failure> {
     for plugin in [old, new] {
         if !plugin.roles().contains(&Role::Transform) {
             let name = plugin.manifest().reference();
-            return Err(Failure::usage(format!("{name} makes no documents: it has no role `transform`")));
+            return Err(Failure::usage(format!(
+                "{name} cannot be compared: it does not have the role `transform`"
+            )));
         }
     }
     if old.manifest().grouping != new.manifest().grouping {
-        let message = "the two put lines together to products in other ways, so no product of the one is one of the other";
+        let message =
+            "the two versions group lines into products differently, so their products cannot be compared";
         return Err(Failure::usage(message).help("compare versions that read the same export"));
     }
     Ok(())
 }
 
-/// Gives both versions all products of an export, batch by batch.
+/// Runs both versions on all products of an export, batch by batch.
 async fn compare(plan: Plan, old: &Runner, new: &Runner, comparison: &mut Comparison) -> Result<(), Failure> {
     let mut products = plan.into_products();
     loop {
         let mut batch: Vec<Product> = Vec::with_capacity(BATCH);
         for item in products.by_ref() {
-            // Lines that are no product are neither version's business.
+            // Neither version gets lines that belong to no product.
             if let Item::Product { product, .. } =
                 item.map_err(|error| read_failure(ReadError::Export(error)))?
             {

@@ -1,9 +1,9 @@
-//! `host plugin inspect`: what a plug-in is.
+//! `host plugin inspect`: shows what a plug-in is and what it imports.
 
 use super::component;
 use crate::cli::{
     Ended, Global,
-    context::{config, print, print_json},
+    context::{compiler, config, print, print_json},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
@@ -15,19 +15,20 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 pub(super) fn run(global: &Global, plugin: &Path) -> Ended {
     let config = config(global)?;
-    // What would be refused is looked at too.
+    // A plug-in that the settings refuse can be inspected all the same.
     let is_refused = config.plugin.limits.wasi == Wasi::None;
     let limits = &Limits { wasi: Wasi::Inert, ..config.plugin.limits };
     let engine = Engine::new(Profile::Production, limits, 1).map_err(Failure::broke)?;
-    let inspection = Inspection::of(&component(plugin)?, &engine, limits, Cache::of_user().as_ref())
-        .map_err(Failure::usage)?;
+    let inspection =
+        Inspection::of(&component(plugin)?, &engine, limits, Cache::of_user().as_ref(), &compiler()?)
+            .map_err(Failure::usage)?;
     match global.output {
         OutputFormat::Json => print_json(&inspection)?,
         OutputFormat::Text => print(&text(&inspection))?,
     }
-    let wants_wasi = inspection.imports.iter().any(|import| import.name.starts_with("wasi:"));
-    if wants_wasi && is_refused {
-        eprintln!("warning: it imports WASI, so --wasi none refuses to run it");
+    let imports_wasi = inspection.imports.iter().any(|import| import.name.starts_with("wasi:"));
+    if imports_wasi && is_refused {
+        eprintln!("warning: the plug-in imports WASI; --wasi none refuses to run it");
     }
     Ok(Exit::Completed)
 }
@@ -48,7 +49,7 @@ fn text(plugin: &Inspection) -> String {
     for (name, value) in [
         ("platform", if plugin.platform.is_empty() { "none".to_owned() } else { plugin.platform.clone() }),
         ("roles", list(plugin.roles.iter().map(ToString::to_string).collect())),
-        ("contract", format!("{} (this host speaks {})", plugin.contract, plugin.host_contract)),
+        ("contract", format!("{} (this host: {})", plugin.contract, plugin.host_contract)),
         ("products", grouping),
         ("version by", list(plugin.version_fields.clone())),
         ("size", text::bytes(plugin.bytes as u64)),
@@ -68,7 +69,7 @@ fn text(plugin: &Inspection) -> String {
     text
 }
 
-/// The imports, those together that give the plug-in the same.
+/// The names of the imports, grouped by what they give to the plug-in.
 fn by_meaning(imports: &[Import]) -> BTreeMap<&str, Vec<&str>> {
     let mut meanings: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for Import { name, meaning } in imports {
@@ -77,13 +78,13 @@ fn by_meaning(imports: &[Import]) -> BTreeMap<&str, Vec<&str>> {
     meanings
 }
 
-/// What a setting may be and what it is by default, as far as its schema says so.
+/// The allowed values and the default of a setting, as far as its schema states them.
 fn values(schema: &Value) -> String {
     let list = |values: &Value| {
         let values = values.as_array().map_or(&[][..], Vec::as_slice);
         values.iter().map(plain).collect::<Vec<_>>().join(", ")
     };
-    let said: Vec<String> =
+    let facts: Vec<String> =
         [("enum", "one of "), ("minimum", "at least "), ("maximum", "at most "), ("default", "default ")]
             .into_iter()
             .filter_map(|(key, word)| {
@@ -91,10 +92,10 @@ fn values(schema: &Value) -> String {
                 Some(format!("{word}{}", if key == "enum" { list(value) } else { plain(value) }))
             })
             .collect();
-    if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
+    if facts.is_empty() { String::new() } else { format!(" ({})", facts.join("; ")) }
 }
 
-/// A value as a person writes it.
+/// A value without JSON quotes.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! `host plugin lock`: pins the digests of plug-ins.
+//! `host plugin lock`: pins plug-in digests in `plugin.lock`.
 
 use crate::cli::{
     Ended, Global,
@@ -17,7 +17,7 @@ use std::{fmt::Write, path::Path};
 pub(in crate::cli) struct LockArgs {
     #[command(flatten)]
     plugins: PluginArgs,
-    /// Plug-ins to pin: files, or oci://registry/repository:tag [default: those of the settings]
+    /// Plug-ins to pin: files, or oci://registry/repository:tag [default: those in the settings]
     #[arg(value_name = "PLUGIN", conflicts_with = "plugins")]
     sources: Vec<std::path::PathBuf>,
 }
@@ -28,7 +28,7 @@ pub(super) fn run(global: &Global, args: &LockArgs) -> Ended {
     let config = effective(global, &overrides)?.config;
     let sources = if args.sources.is_empty() { &config.plugin.files } else { &args.sources };
     if sources.is_empty() {
-        return Err(Failure::usage("no plug-in is named, and the settings name none either")
+        return Err(Failure::usage("neither the command line nor the settings name a plug-in")
             .help("host plugin lock shop.wasm"));
     }
     let path = config.plugin.lock.as_deref().unwrap_or(Path::new(Lock::DEFAULT));

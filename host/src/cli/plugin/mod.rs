@@ -1,9 +1,9 @@
-//! `host plugin`: for authors of plug-ins, one file a command.
+//! `host plugin`: the commands for plug-in authors, one file per command.
 
 mod bench;
 mod build;
+mod comparison;
 mod diff;
-mod findings;
 mod inspect;
 mod lock;
 mod new;
@@ -12,11 +12,12 @@ mod shadow;
 mod test;
 mod verify;
 
-pub(super) use findings::text as comparison_text;
+pub(super) use comparison::text as comparison_text;
 pub(super) use shadow::shadow;
 
 use super::{
     Ended, Global,
+    context::compiler,
     failure::Failure,
     plugin_source::unlocked_plugin_source,
     run::{ReplayArgs, replay},
@@ -25,49 +26,48 @@ use crate::{config::Config, telemetry::progress::Screen};
 use clap::Subcommand;
 use host_core::plugin::BatchFailure;
 use host_plugin_dev::{
+    engine::{DevEngine, fresh_runner},
     project::{Project, ProjectError},
-    workbench::{Workbench, fresh},
 };
 use host_plugin_host::{Cache, LoadError, Plugin, Profile, Runner};
 use std::path::{Path, PathBuf};
 
-/// Instances at a time: an old and a new plug-in, and one of each that is still going away.
+/// Most instances at a time: an old and a new plug-in, and one of each that is still shutting down.
 const INSTANCES: usize = 4;
 
-/// Commands for authors of plug-ins. Where a plug-in is to be named, a component file or the folder of a project with a
-/// `plugin.toml` will do.
+/// Commands for plug-in authors. A plug-in is named by its component file or by a project folder with a `plugin.toml`.
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
-    /// Start a project: sources, the contract, a fixture with its golden file
+    /// Create a project with sources, the contract, and a fixture with its golden file
     New(new::NewArgs),
-    /// Build a project's component
+    /// Build the component of a project
     Build(build::BuildArgs),
-    /// Run the fixtures: golden files, purity, budgets
+    /// Test a project: golden files, purity and budget
     Test(test::TestArgs),
-    /// Give a plug-in a few products and see what it makes of them
+    /// Run a plug-in on a few products and show its output
     Run(run::RunArgs),
-    /// Say whether this host can use a plug-in: it is loaded, linked, described and configured
+    /// Check that this host can use a plug-in: load, link, describe and configure it
     Verify {
-        /// The component, or the folder of a project
+        /// Component file or project folder
         plugin: PathBuf,
     },
-    /// Measure a plug-in
+    /// Measure speed, instructions and memory of a plug-in
     Bench(bench::BenchArgs),
-    /// Compare what two versions of a plug-in make of the same products
+    /// Compare the output of two versions of a plug-in for the same products
     Diff(diff::DiffArgs),
-    /// Write down which components plug-ins are now, so that no others are run under their names
+    /// Pin plug-in digests in plugin.lock
     Lock(lock::LockArgs),
-    /// Give a mended plug-in exactly those products of a job that the old one trapped on or refused, as a new job
+    /// Start a job with the products on which the plug-in of an earlier job failed or which it refused
     Replay(ReplayArgs),
-    /// Say what a plug-in is
+    /// Show a plug-in's roles, contract, imports, settings and load time
     Inspect {
-        /// The component, or the folder of a project
+        /// Component file or project folder
         plugin: PathBuf,
     },
 }
 
 impl PluginCommand {
-    /// Whether the author wants to see what the plug-in logs.
+    /// Whether to show the plug-in's log by default.
     pub(super) fn shows_log(&self) -> bool {
         matches!(self, Self::Run(_))
     }
@@ -88,41 +88,42 @@ pub(super) fn run(global: &Global, command: PluginCommand, screen: &Screen) -> E
     }
 }
 
-/// An engine with the limits of the settings.
-fn workbench(config: &Config, profile: Profile) -> Result<Workbench, Failure> {
-    Workbench::new(profile, &config.plugin.limits, Cache::of_user(), INSTANCES).map_err(Failure::broke)
+/// An engine with the limits from the settings.
+fn dev_engine(config: &Config, profile: Profile) -> Result<DevEngine, Failure> {
+    DevEngine::new(profile, &config.plugin.limits, Cache::of_user(), compiler()?, INSTANCES)
+        .map_err(Failure::broke)
 }
 
-/// The component itself, or the one that a project's folder builds.
+/// The component file, or the component of a project folder.
 fn component(path: &Path) -> Result<PathBuf, Failure> {
     if path.is_dir() { Ok(project(path)?.component()) } else { Ok(path.to_owned()) }
 }
 
-/// Loads a component as the settings configure it, or a project's as its `plugin.toml` does.
-fn load(workbench: &Workbench, path: &Path, config: &Config) -> Result<Plugin, Failure> {
+/// Loads a component with the configuration from the settings, or a project's with the one from its `plugin.toml`.
+fn load(engine: &DevEngine, path: &Path, config: &Config) -> Result<Plugin, Failure> {
     if path.to_string_lossy().starts_with("oci://") {
         let component = unlocked_plugin_source(config)?.fetch_one(path)?.component;
-        return workbench.load_component(&component, &config.plugin.config).map_err(Failure::usage);
+        return engine.load_component(&component, &config.plugin.config).map_err(Failure::usage);
     }
     if !path.is_dir() {
-        return workbench.load(path, &config.plugin.config).map_err(Failure::usage);
+        return engine.load(path, &config.plugin.config).map_err(Failure::usage);
     }
     let project = project(path)?;
-    let configured = workbench
+    engine
         .read(&project.component())
-        .and_then(|candidate| candidate.configured(&project.settings.config));
-    configured.map_err(|error| unbuilt(error, path))
+        .and_then(|component| component.load(&project.settings.config))
+        .map_err(|error| load_failure(error, path))
 }
 
 fn project(dir: &Path) -> Result<Project, Failure> {
     Project::open(dir).map_err(|error| match error {
-        ProjectError::Missing(_) => Failure::usage(error).help("`host plugin new NAME` starts one"),
+        ProjectError::Missing(_) => Failure::usage(error).help("create one with `host plugin new NAME`"),
         other => Failure::usage(other),
     })
 }
 
-/// The failure to load a project's component, which may not have been built yet.
-fn unbuilt(error: LoadError, dir: &Path) -> Failure {
+/// Why a project's component cannot be loaded; a missing one has probably not been built yet.
+fn load_failure(error: LoadError, dir: &Path) -> Failure {
     match error {
         LoadError::Missing { path } => {
             Failure::usage(format!("the component {} has not been built", path.display()))
@@ -132,12 +133,12 @@ fn unbuilt(error: LoadError, dir: &Path) -> Failure {
     }
 }
 
-/// A plug-in on a thread of its own.
+/// A runner with a new instance of the plug-in.
 fn runner(plugin: &Plugin) -> Result<Runner, Failure> {
-    fresh(plugin).map_err(Failure::broke)
+    fresh_runner(plugin).map_err(Failure::broke)
 }
 
-/// What is wrong when a plug-in fails on a whole batch: the plug-in or what it was told, not this program.
+/// A plug-in's failure on a whole batch is an error of its input, configuration or code, not of this program.
 fn batch_failure(failure: BatchFailure) -> Failure {
     Failure::usage(failure)
 }

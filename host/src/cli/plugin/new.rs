@@ -19,12 +19,12 @@ use std::{collections::BTreeSet, path::PathBuf};
 /// Arguments of `host plugin new`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct NewArgs {
-    /// Folder to make; its last part is the plug-in's name: my-shop
+    /// Folder to create; its last part becomes the plug-in's name, in kebab-case
     path: PathBuf,
-    /// The language
+    /// Programming language
     #[arg(long, value_enum)]
     lang: Language,
-    /// What it does; may be repeated [default: transform]
+    /// Role of the plug-in; may be repeated [default: transform]
     #[arg(long = "role", value_enum)]
     roles: Vec<RoleName>,
 }
@@ -34,19 +34,19 @@ pub(super) fn run(global: &Global, args: &NewArgs) -> Ended {
     if roles.is_empty() {
         roles.insert(Role::Transform);
     }
-    let made = scaffold(&args.path, args.lang, &roles).map_err(|error| match error {
+    let created = scaffold(&args.path, args.lang, &roles).map_err(|error| match error {
         ScaffoldError::Write { .. } => Failure::broke(error),
         other => Failure::usage(other),
     })?;
     let dir = args.path.display();
     match global.output {
-        OutputFormat::Json => print_json(&json!({ "project": args.path, "files": made.files }))?,
+        OutputFormat::Json => print_json(&json!({ "project": args.path, "files": created.files }))?,
         OutputFormat::Text => {
             let mut text = format!(
-                "{dir}: {} files; README.md says what each is for\n\nnext:\n  cd {dir}\n",
-                made.files.len()
+                "{dir}: {} files; README.md explains each\n\nnext:\n  cd {dir}\n",
+                created.files.len()
             );
-            for step in made.steps {
+            for step in created.steps {
                 text.push_str("  ");
                 text.push_str(step);
                 text.push('\n');

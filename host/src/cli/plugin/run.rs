@@ -1,6 +1,6 @@
-//! `host plugin run`: a few products in, and what became of them, as a person wants to read it.
+//! `host plugin run`: runs a plug-in on a few items and shows its output.
 
-use super::{batch_failure, counted, load, runner, workbench};
+use super::{batch_failure, counted, dev_engine, load, runner};
 use crate::cli::{
     Ended, Global,
     context::{config, print, print_json, remote, runtime},
@@ -14,31 +14,31 @@ use host_core::{
     text::{bytes, count},
 };
 use host_plugin_dev::{
-    items::{self, Items, Read, ReadError},
+    items::{self, Items, ReadError, ReadItems},
     outcome::{self, Outcome},
 };
 use host_plugin_host::{Cost, Plugin, Profile, Role, bounded, printable};
 use serde_json::{Map, Value, json};
 use std::{fmt::Write, path::PathBuf};
 
-/// Characters of a field that are shown.
+/// Most characters shown of a field.
 const FIELD_CHARACTERS: usize = 160;
 
-/// Objects of a list that are shown.
-const OBJECTS: usize = 20;
+/// Most objects shown of a list.
+const MAX_OBJECTS: usize = 20;
 
 /// Arguments of `host plugin run`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RunArgs {
-    /// The component, or the folder of a project
+    /// Component file or project folder
     plugin: PathBuf,
-    /// Exports, also as s3://bucket/key, or - for standard input; for other roles lines {"_id": …} or {"incoming": {…}, "stored": {…}}
+    /// Exports: files, s3://bucket/key, or - for standard input; validate reads lines {"_id": …}, version {"incoming": {…}, "stored": {…}}
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<String>,
-    /// The role to play [default: the first of transform, validate, version that the plug-in has]
+    /// Role to run [default: the plug-in's first of transform, validate, version]
     #[arg(long, value_enum)]
     role: Option<RoleName>,
-    /// How many items are read
+    /// Most items to read
     #[arg(long, default_value_t = 10, value_name = "N")]
     limit: usize,
 }
@@ -46,11 +46,11 @@ pub(in crate::cli) struct RunArgs {
 /// A role on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(in crate::cli) enum RoleName {
-    /// Products become documents
+    /// Make documents of products
     Transform,
-    /// Documents are judged
+    /// Validate documents
     Validate,
-    /// Versions of documents are compared
+    /// Compare versions of documents
     Version,
 }
 
@@ -66,69 +66,70 @@ impl From<RoleName> for Role {
 
 pub(super) fn run(global: &Global, args: &RunArgs) -> Ended {
     let config = config(global)?;
-    let workbench = workbench(&config, Profile::Deterministic)?;
-    let plugin = load(&workbench, &args.plugin, &config)?;
+    let engine = dev_engine(&config, Profile::Deterministic)?;
+    let plugin = load(&engine, &args.plugin, &config)?;
     let role = role(&plugin, args.role.map(Role::from))?;
     let runtime = runtime()?;
     let remote = runtime.block_on(remote(&config, &args.sources));
     let read = items::read(role, &plugin.manifest().grouping, &args.sources, args.limit, remote)
         .map_err(read_failure)?;
-    if read.more {
+    if read.has_more {
         eprintln!(
-            "the first {} are shown; --limit shows more",
+            "showing the first {}; use --limit to show more",
             counted(args.limit as u64, read.items.noun())
         );
     }
-    let bundled = workbench.bundled(&config.plugin.config).map_err(Failure::usage)?;
+    let bundled = engine.bundled(&config.plugin.config).map_err(Failure::usage)?;
     let (bytes_in, noun) = (read.items.bytes(), read.items.noun());
     let (outcomes, cost, verdicts) = runtime.block_on(async {
         let (outcomes, cost) =
             outcome::run(&runner(&plugin)?, read.items.clone()).await.map_err(batch_failure)?;
-        let judge = if plugin.roles().contains(&Role::Validate) { &plugin } else { &bundled };
-        let verdicts = judged(judge, &outcomes).await?;
+        let validator = if plugin.roles().contains(&Role::Validate) { &plugin } else { &bundled };
+        let verdicts = validated(validator, &outcomes).await?;
         Ok::<_, Failure>((outcomes, cost, verdicts))
     })?;
     let shown = Shown { manifest: plugin.manifest(), read: &read, outcomes: &outcomes, verdicts: &verdicts };
     match global.output {
         OutputFormat::Json => {
             let plugin = plugin.plugin_ref();
-            let items: Vec<Value> = outcomes.iter().map(Outcome::full).collect();
-            let verdicts: Vec<Value> = verdicts.iter().map(Outcome::full).collect();
+            let items: Vec<Value> = outcomes.iter().map(Outcome::to_json).collect();
+            let verdicts: Vec<Value> = verdicts.iter().map(Outcome::to_json).collect();
             print_json(&json!({
-                "plugin": plugin, "items": items, "verdicts": verdicts, "refused_lines": read.refused,
+                "plugin": plugin, "items": items, "verdicts": verdicts, "refused_lines": read.rejected,
                 "instructions": cost.instructions, "memory_bytes": cost.memory_bytes,
             }))?;
         }
         OutputFormat::Text => print(&shown.text(noun, bytes_in, cost))?,
     }
     let is_refused = |outcome: &Outcome| outcome.refusal.is_some();
-    let refused = outcomes.iter().chain(&verdicts).any(is_refused) || !read.refused.is_empty();
+    let refused = outcomes.iter().chain(&verdicts).any(is_refused) || !read.rejected.is_empty();
     Ok(if refused { Exit::Failed } else { Exit::Completed })
 }
 
 pub(super) fn read_failure(error: ReadError) -> Failure {
     match error {
         ReadError::Export(error) if !error.is_usage() => Failure::broke(error),
-        ReadError::Scratch(_) => Failure::broke(error),
+        ReadError::TempDir(_) => Failure::broke(error),
         other => Failure::usage(other),
     }
 }
 
-/// The role that was asked for, or the plug-in's first.
+/// The wanted role, or else the plug-in's first.
 pub(super) fn role(plugin: &Plugin, wanted: Option<Role>) -> Result<Role, Failure> {
     let roles = plugin.roles();
     match wanted {
         Some(role) if !roles.contains(&role) => {
-            Err(Failure::usage(format!("{} has no role `{role}`", plugin.manifest().reference())))
+            Err(Failure::usage(format!("{} does not have the role `{role}`", plugin.manifest().reference())))
         }
         Some(role) => Ok(role),
         None => Ok(roles.first().copied().unwrap_or(Role::Transform)),
     }
 }
 
-/// What the validator says of all documents that were made.
-async fn judged(validator: &Plugin, outcomes: &[Outcome]) -> Result<Vec<Outcome>, Failure> {
-    let documents = outcomes.iter().filter_map(|outcome| outcome.face.get("documents")?.as_array()).flatten();
+/// The validator's verdicts with issues on all returned documents.
+async fn validated(validator: &Plugin, outcomes: &[Outcome]) -> Result<Vec<Outcome>, Failure> {
+    let documents =
+        outcomes.iter().filter_map(|outcome| outcome.answer.get("documents")?.as_array()).flatten();
     let documents = documents.filter_map(|document| {
         let mut fields = document.as_object()?.clone();
         let id = DocumentId::new(fields.remove("_id")?.as_str()?).ok()?;
@@ -140,12 +141,12 @@ async fn judged(validator: &Plugin, outcomes: &[Outcome]) -> Result<Vec<Outcome>
     }
     let (verdicts, _) =
         outcome::run(&runner(validator)?, Items::Documents(documents)).await.map_err(batch_failure)?;
-    Ok(verdicts.into_iter().filter(|verdict| verdict.face.contains_key("issues")).collect())
+    Ok(verdicts.into_iter().filter(|verdict| verdict.answer.contains_key("issues")).collect())
 }
 
 struct Shown<'a> {
     manifest: &'a Manifest,
-    read: &'a Read,
+    read: &'a ReadItems,
     outcomes: &'a [Outcome],
     verdicts: &'a [Outcome],
 }
@@ -157,15 +158,15 @@ impl Shown<'_> {
             let name = bounded(&outcome.item, FIELD_CHARACTERS);
             let _ =
                 writeln!(text, "{}", if name.starts_with(noun) { name } else { format!("{noun} {name}") });
-            for document in list(&outcome.face, "documents") {
+            for document in list(&outcome.answer, "documents") {
                 self.document(&mut text, document);
             }
-            for removal in list(&outcome.face, "removals") {
+            for removal in list(&outcome.answer, "removals") {
                 let _ =
-                    writeln!(text, "  removal {} of version {}", plain(&removal["_id"]), removal["version"]);
+                    writeln!(text, "  removal {}, version {}", plain(&removal["_id"]), removal["version"]);
             }
-            issues(&mut text, "  ", &outcome.face);
-            if let Some(ordering) = outcome.face.get("ordering").and_then(Value::as_str) {
+            issues(&mut text, "  ", &outcome.answer);
+            if let Some(ordering) = outcome.answer.get("ordering").and_then(Value::as_str) {
                 let _ = writeln!(text, "  the incoming document is {ordering}");
             }
             if let Some(fault) = outcome.fault() {
@@ -177,7 +178,7 @@ impl Shown<'_> {
                 }
             }
         }
-        for entry in &self.read.refused {
+        for entry in &self.read.rejected {
             let _ = writeln!(text, "refused {}", entry_text(entry));
         }
         self.summary(&mut text, noun, bytes_in, cost);
@@ -194,11 +195,11 @@ impl Shown<'_> {
             match value {
                 Value::Array(items) if items.iter().any(Value::is_object) => {
                     let _ = writeln!(text, "    {key:<width$}  {}", items.len());
-                    for item in items.iter().take(OBJECTS) {
+                    for item in items.iter().take(MAX_OBJECTS) {
                         let _ = writeln!(text, "      {}", object(item));
                     }
-                    if items.len() > OBJECTS {
-                        let _ = writeln!(text, "      and {} more", items.len() - OBJECTS);
+                    if items.len() > MAX_OBJECTS {
+                        let _ = writeln!(text, "      and {} more", items.len() - MAX_OBJECTS);
                     }
                 }
                 value => {
@@ -207,13 +208,13 @@ impl Shown<'_> {
             }
         }
         for verdict in self.verdicts.iter().filter(|verdict| document["_id"] == verdict.item.as_str()) {
-            issues(text, "    validator: ", &verdict.face);
+            issues(text, "    validator: ", &verdict.answer);
         }
     }
 
     fn summary(&self, text: &mut String, noun: &str, bytes_in: usize, cost: Cost) {
         let total = |key: &str| -> u64 {
-            self.outcomes.iter().map(|outcome| list(&outcome.face, key).count() as u64).sum()
+            self.outcomes.iter().map(|outcome| list(&outcome.answer, key).count() as u64).sum()
         };
         let refused = self.outcomes.iter().filter(|outcome| outcome.refusal.is_some()).count() as u64;
         let _ = write!(text, "{}: {}", self.manifest.reference(), counted(self.outcomes.len() as u64, noun));
@@ -237,12 +238,12 @@ impl Shown<'_> {
     }
 }
 
-fn list<'a>(face: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a Value> {
-    face.get(key).and_then(Value::as_array).into_iter().flatten()
+fn list<'a>(answer: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a Value> {
+    answer.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
-fn issues(text: &mut String, indent: &str, face: &Map<String, Value>) {
-    for issue in list(face, "issues") {
+fn issues(text: &mut String, indent: &str, answer: &Map<String, Value>) {
+    for issue in list(answer, "issues") {
         let path = issue["path"].as_str().map(|path| format!(" at {path}")).unwrap_or_default();
         let _ = writeln!(
             text,
@@ -261,7 +262,7 @@ fn object(value: &Value) -> String {
     bounded(&parts.join(" · "), FIELD_CHARACTERS)
 }
 
-/// A value as a person writes it, on one line.
+/// A value on one line, without JSON quotes.
 fn plain(value: &Value) -> String {
     let text = match value {
         Value::String(text) => printable(text).into_owned(),

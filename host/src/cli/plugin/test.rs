@@ -1,6 +1,6 @@
-//! `host plugin test`: the fixtures of a project, as a table and, below it, what is wrong in the manner of a compiler.
+//! `host plugin test`: runs the fixtures of a project; prints a table and, below it, the problems in the style of a compiler.
 
-use super::{counted, project, unbuilt, workbench};
+use super::{counted, dev_engine, load_failure, project};
 use crate::cli::{
     Ended, Global,
     context::{config, print, print_json, runtime},
@@ -10,10 +10,10 @@ use crate::cli::{
 use clap::Args;
 use host_core::text::{bytes, count};
 use host_plugin_dev::{
-    budget::Overrun,
-    changes::Change,
+    budget::BudgetExceeded,
+    json_diff::Change,
     project::{PROJECT_FILE, Project},
-    suite::{self, Circumstances, ItemChanges, Problem, Report, SuiteError, Tested},
+    suite::{self, FixtureReport, ItemChanges, Problem, PurityVariant, Report, SuiteError},
 };
 use host_plugin_host::{Profile, bounded};
 use serde_json::Value;
@@ -22,29 +22,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Changes of an item that are shown, and items of a fixture.
+/// Most changes shown per item, and items per fixture.
 const SHOWN: usize = 10;
 
-/// Characters of a value that are shown.
+/// Most characters shown of a value.
 const VALUE_CHARACTERS: usize = 160;
 
 /// Arguments of `host plugin test`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TestArgs {
-    /// Folder of the project
+    /// Project folder
     #[arg(default_value = ".")]
     dir: PathBuf,
-    /// Write the golden files that are missing or differ, instead of failing
+    /// Write golden files that are missing or differ, instead of failing
     #[arg(long)]
     bless: bool,
 }
 
 pub(super) fn run(global: &Global, args: &TestArgs) -> Ended {
     let project = project(&args.dir)?;
-    let workbench = workbench(&config(global)?, Profile::Deterministic)?;
+    let engine = dev_engine(&config(global)?, Profile::Deterministic)?;
     let report =
-        runtime()?.block_on(suite::test(&project, &workbench, args.bless)).map_err(|error| match error {
-            SuiteError::Load(error) => unbuilt(error, &args.dir),
+        runtime()?.block_on(suite::test(&project, &engine, args.bless)).map_err(|error| match error {
+            SuiteError::Load(error) => load_failure(error, &args.dir),
             SuiteError::Threads(_) => Failure::broke(error),
             other => Failure::usage(other),
         })?;
@@ -77,53 +77,54 @@ fn text(project: &Project, report: &Report) -> String {
     text
 }
 
-fn row(text: &mut String, width: usize, tested: &Tested) {
+fn row(text: &mut String, width: usize, tested: &FixtureReport) {
     let state = match tested {
-        Tested { problems, .. } if !problems.is_empty() => "FAIL",
-        Tested { blessed: Some(_), .. } => "new",
+        FixtureReport { problems, .. } if !problems.is_empty() => "FAIL",
+        FixtureReport { blessed: Some(_), .. } => "new",
         _ => "ok",
     };
-    let figures = &tested.figures;
+    let metrics = &tested.metrics;
     let _ = writeln!(
         text,
-        "  {state:<4}  {:<width$}  {:<11}  {:>11} instructions an item  {:>9} a kB  {:>8} memory  {:>8} out",
+        "  {state:<4}  {:<width$}  {:<11}  {:>11} instructions/item  {:>9}/kB  {:>8} memory  {:>8} out/item",
         tested.fixture,
         counted(tested.items as u64, tested.noun),
-        count(figures.instructions_per_item),
-        count(figures.instructions_per_kb),
-        bytes(figures.memory_bytes),
-        bytes(figures.output_bytes_per_item),
+        count(metrics.instructions_per_item),
+        count(metrics.instructions_per_kb),
+        bytes(metrics.memory_bytes),
+        bytes(metrics.output_bytes_per_item),
     );
 }
 
 fn explain(text: &mut String, project: &Project, fixture: &str, problem: &Problem) {
     text.push('\n');
     match problem {
-        Problem::NoGolden { golden } => {
-            let _ = writeln!(text, "error: {fixture} has no golden file {}", inside(project, golden));
-            let _ = writeln!(text, "  help: --bless writes it; read it before you commit it");
+        Problem::GoldenMissing { golden } => {
+            let _ =
+                writeln!(text, "error: {fixture}: the golden file {} is missing", relative(project, golden));
+            let _ = writeln!(text, "  help: --bless writes it; review it before you commit it");
         }
-        Problem::Golden { golden, items } => {
-            let _ = writeln!(text, "error: {fixture} gives something else than {}", inside(project, golden));
+        Problem::GoldenMismatch { golden, items } => {
+            let _ = writeln!(text, "error: {fixture}: the output differs from {}", relative(project, golden));
             differences(text, items);
-            let _ = writeln!(text, "  help: --bless takes the new answer, if it is the right one");
+            let _ = writeln!(text, "  help: if the new output is right, accept it with --bless");
         }
-        Problem::Impure { circumstances, items } => {
-            let (when, help) = match circumstances {
-                Circumstances::Twice => (
-                    "the second time, on an instance that has seen the same before",
-                    "something is kept between calls: an instance serves many batches",
+        Problem::Impure { variant, items } => {
+            let (when, help) = match variant {
+                PurityVariant::Repeated => (
+                    "on an instance that has run the same items before",
+                    "keep no state between calls: an instance runs many batches",
                 ),
-                Circumstances::InABatch => (
+                PurityVariant::Batched => (
                     "in a batch with the items of the other fixtures",
-                    "something is shared between the items of a batch: batches are cut anywhere",
+                    "share no state between the items of a batch: a batch can end after any item",
                 ),
-                Circumstances::InAnotherOrder => (
+                PurityVariant::Reordered => (
                     "when the items come one by one in another order",
-                    "something is kept between calls: nobody promises an order",
+                    "keep no state between calls: items come in any order",
                 ),
             };
-            let _ = writeln!(text, "error: {fixture} is not pure: it gives another answer {when}");
+            let _ = writeln!(text, "error: {fixture}: the plug-in is not pure: the output differs {when}");
             differences(text, items);
             let _ = writeln!(text, "  help: {help}");
         }
@@ -138,22 +139,22 @@ fn explain(text: &mut String, project: &Project, fixture: &str, problem: &Proble
         Problem::Unusable { message } => {
             let _ = writeln!(text, "error: {fixture}: {message}");
         }
-        Problem::OverBudget(over) => over_budget(text, project, fixture, over),
+        Problem::OverBudget(exceeded) => over_budget(text, project, fixture, exceeded),
     }
 }
 
-fn over_budget(text: &mut String, project: &Project, fixture: &str, over: &Overrun) {
-    let Overrun { key, what, allowed, measured, line, text: source } = over;
+fn over_budget(text: &mut String, project: &Project, fixture: &str, exceeded: &BudgetExceeded) {
+    let BudgetExceeded { key, unit, allowed, measured, line, text: source } = exceeded;
     let excess = (*measured - *allowed).saturating_mul(100).div_ceil((*allowed).max(1));
     let _ = writeln!(
         text,
-        "error: {fixture}: {} {what}, {excess} % more than the {} of the budget",
+        "error: {fixture}: {} {unit}, {excess} % over the budget of {}",
         count(*measured),
         count(*allowed)
     );
     let gutter = line.to_string().len();
     let marked = source.find(key).map_or(0, |at| source[..at].chars().count());
-    let _ = writeln!(text, "{:gutter$}--> {}:{line}", "", inside(project, &project.dir.join(PROJECT_FILE)));
+    let _ = writeln!(text, "{:gutter$}--> {}:{line}", "", relative(project, &project.dir.join(PROJECT_FILE)));
     let _ = writeln!(text, "{:gutter$} |", "");
     let _ = writeln!(text, "{line} | {source}");
     let _ =
@@ -173,7 +174,7 @@ fn differences(text: &mut String, items: &[ItemChanges]) {
 
 fn change(text: &mut String, Change { path, before, after, .. }: &Change) {
     let shown = |value: &Value| bounded(&value.to_string(), VALUE_CHARACTERS);
-    let _ = writeln!(text, "    {}", if path.is_empty() { "(all of it)" } else { path });
+    let _ = writeln!(text, "    {}", if path.is_empty() { "(whole value)" } else { path });
     for (sign, value) in [('-', before), ('+', after)] {
         if let Some(value) = value {
             let _ = writeln!(text, "      {sign} {}", shown(value));
@@ -187,7 +188,7 @@ fn more(text: &mut String, indent: &str, total: usize, noun: &str) {
     }
 }
 
-/// A path as seen from the project's folder.
-fn inside(project: &Project, path: &Path) -> String {
+/// A path relative to the project's folder.
+fn relative(project: &Project, path: &Path) -> String {
     path.strip_prefix(&project.dir).unwrap_or(path).display().to_string()
 }

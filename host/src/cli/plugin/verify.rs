@@ -1,26 +1,48 @@
-//! `host plugin verify`: everything that happens before a plug-in gets its first product.
+//! `host plugin verify`: performs every step up to the first product: load, link, describe, configure.
 
 use super::load;
-use crate::cli::{
-    Ended, Global,
-    context::{config, print, print_json},
-    failure::Exit,
-    output::OutputFormat,
+use crate::{
+    cli::{
+        Ended, Global,
+        context::{config, plugin_failure, print, print_json},
+        failure::{Exit, Failure},
+        output::OutputFormat,
+        plugin_source::plugin_source,
+    },
+    config::Config,
 };
-use host_plugin_host::Profile;
+use host_plugin_dev::engine::DevEngine;
+use host_plugin_host::{Plugin, Profile, check_configs};
 use serde_json::json;
 use std::path::Path;
 
+/// Refuses the configuration of a plug-in that neither this one nor those of the settings is, as `host run` does.
+fn check(engine: &DevEngine, plugin: &Plugin, config: &Config) -> Result<(), Failure> {
+    let configs = &config.plugin.config;
+    let mut plugins = vec![plugin.clone(), engine.bundled(configs).map_err(Failure::usage)?];
+    if check_configs(&plugins, configs).is_err() {
+        for fetched in plugin_source(config)?.fetch(&config.plugin.files)? {
+            plugins.push(engine.load_component(&fetched.component, configs).map_err(Failure::usage)?);
+        }
+    }
+    check_configs(&plugins, configs).map_err(plugin_failure)
+}
+
 pub(super) fn run(global: &Global, path: &Path) -> Ended {
     let config = config(global)?;
-    let plugin = load(&super::workbench(&config, Profile::Production)?, path, &config)?;
+    let engine = super::dev_engine(&config, Profile::Production)?;
+    let plugin = load(&engine, path, &config)?;
+    // A project has a configuration of its own.
+    if !path.is_dir() {
+        check(&engine, &plugin, &config)?;
+    }
     let (reference, roles) = (plugin.plugin_ref(), plugin.roles());
     match global.output {
         OutputFormat::Json => print_json(&json!({ "plugin": reference, "roles": roles }))?,
         OutputFormat::Text => {
             let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
             print(&format!(
-                "{}@{} can be used: it loads, links, describes itself and takes its configuration (roles: {})\n",
+                "{}@{} works with this host: it loads, links, describes itself and accepts its configuration (roles: {})\n",
                 reference.name,
                 reference.version,
                 roles.join(", ")

@@ -1,29 +1,26 @@
-//! Which job a run is: its index, and what it is known again by after an interrupt.
+//! The job of a run: its index, and what its settings say.
 
 use super::{
     super::{
         backend::Backend,
-        context::{Patience, store_failure},
+        context::{store_failure},
         failure::Failure,
-        settings::check,
     },
     Run,
 };
 use crate::config::Config;
-use host_core::{
-    clock::Env,
-    model::{Digest, Job, JobId, Manifest},
-    plugin::Transform,
-};
+use host_core::{model::Job, plugin::Transform};
+use host_index_marqo::{check_index_name, fits_index_name};
+use host_net::RetryProfile;
+use host_pipeline::sync::{JobRequest, platform};
 use host_plugin_host::Role;
-use jiff::Timestamp;
 
 /// What a job is made of.
 pub(super) struct Origin<'a> {
     /// Names of the sources.
     pub(super) sources: &'a [String],
     /// How products are put together.
-    pub(super) strategy: &'a str,
+    pub(super) grouping: &'a str,
     /// What tells the content apart from any other.
     pub(super) inputs: Vec<String>,
 }
@@ -37,82 +34,47 @@ impl Run<'_> {
         transform: &dyn Transform,
         index_name: String,
     ) -> Result<Job, Failure> {
-        let stores = backend.stores();
         let manifest = transform.manifest();
-        let plugin =
-            self.plugins.plugin_ref(Role::Transform).expect("the transform role comes from a plug-in");
-        let fingerprint = self.fingerprint(origin, &plugin.digest, &manifest.name, &index_name);
-        if let Some(job) = stores.jobs.find_unfinished(self.shop, fingerprint).await.map_err(store_failure)? {
-            return Ok(job);
-        }
-        let created_at = self.env.now();
-        Ok(Job {
-            id: new_id(self.env.as_ref(), created_at),
+        let Config { ingest, worker, plugin, .. } = self.config;
+        let request = JobRequest {
             platform: platform(manifest).to_owned(),
             shop_id: self.shop.to_owned(),
             index_name,
             operation: self.operation,
-            created_at,
-            plugin,
-            fingerprint,
+            plugin: self
+                .plugins
+                .plugin_ref(Role::Transform)
+                .expect("the transform role comes from a plug-in"),
+            plugin_config: serde_json::to_value(plugin.config.get(&manifest.name))
+                .expect("settings are plain data"),
             sources: origin.sources.to_vec(),
-            target: backend.index(self.config, Patience::OfUser)?.kind().to_owned(),
-            same_version: self.config.worker.same_version,
-            full: self.config.ingest.full,
-        })
+            grouping: origin.grouping.to_owned(),
+            inputs: origin.inputs.clone(),
+            target: backend.index(self.config, RetryProfile::Interactive)?.id(),
+            same_version: worker.same_version,
+            full: ingest.full,
+            bounds: ingest.bounds(),
+            lanes: self.config.lanes().get(),
+        };
+        let stores = backend.stores();
+        request.find_or_create(stores.jobs.as_ref(), self.env.as_ref()).await.map_err(store_failure)
     }
 
     /// The index as named, or as platform and shop make it.
     pub(super) fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
         let made = || index_name(platform(transform.manifest()), self.shop);
         let name = self.config.index.clone().unwrap_or_else(made);
-        check::index_name(&name)
+        check_index_name(&name)
             .map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
         Ok(name)
     }
-
-    /// Digest of everything that decides the chunks' bytes and what is done with them.
-    fn fingerprint(&self, origin: &Origin<'_>, plugin: &Digest, name: &str, index_name: &str) -> Digest {
-        let Config { ingest, worker, target, plugin: plugins, .. } = self.config;
-        let told = serde_json::to_vec(&plugins.config.get(name)).expect("settings are plain data");
-        let mut settings = format!(
-            "{} {:?} {} {} {} {} {:?} {}",
-            self.operation.as_str(),
-            target,
-            origin.strategy,
-            ingest.chunk_documents,
-            ingest.chunk_bytes,
-            self.config.lanes(),
-            worker.same_version,
-            index_name
-        );
-        if ingest.full {
-            settings.push_str(" full");
-        }
-        let mut parts = vec![settings.into_bytes(), told, plugin.to_string().into_bytes()];
-        parts.extend(origin.inputs.iter().map(|input| input.clone().into_bytes()));
-        Digest::of_parts(parts.iter().map(Vec::as_slice))
-    }
-}
-
-/// A name that no job has; those of later jobs come later in the alphabet.
-pub(in crate::cli) fn new_id(env: &dyn Env, created_at: Timestamp) -> JobId {
-    let mut random = [0; 10];
-    let bits = [env.random().to_le_bytes(), env.random().to_le_bytes()].concat();
-    random.copy_from_slice(&bits[..10]);
-    let id = uuid::Builder::from_unix_timestamp_millis(created_at.as_millisecond().unsigned_abs(), &random);
-    JobId::new(id.into_uuid().to_string()).expect("a UUID is a job id")
-}
-
-pub(super) fn platform(manifest: &Manifest) -> &str {
-    if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform }
 }
 
 /// `shopify-example` for `example.myshopify.com`: what index servers take as a name.
 fn index_name(platform: &str, shop: &str) -> String {
     let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
     let name = format!("{platform}-{shop}");
-    name.chars().map(|c| if check::fits_index(c) { c } else { '-' }).collect()
+    name.chars().map(|c| if fits_index_name(c) { c } else { '-' }).collect()
 }
 
 #[cfg(test)]

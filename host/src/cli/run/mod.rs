@@ -1,16 +1,16 @@
 //! `host run`: ingest and index in one process.
 
-mod course;
-pub(super) mod job;
+mod job;
 mod read;
 mod replay;
+mod run_job;
 
 pub(super) use replay::{ReplayArgs, replay};
 
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{Patience, effective, env, plugins, runtime, store_failure},
+    context::{effective, env, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     plugin::shadow,
     plugin_source::PluginArgs,
@@ -23,13 +23,14 @@ use clap::Args;
 use host_core::{
     clock::SharedEnv,
     error::chain,
-    index::Target,
+    index::WriteTarget,
     model::{Digest, JobId, Operation},
     plugin::Transform,
 };
 use host_export::{ExportError, Progress};
+use host_net::RetryProfile;
 use host_pipeline::{
-    ingest::{reader, run::IngestFault},
+    ingest::{reader, run::IngestError},
     worker::{Stop, Until},
 };
 use host_plugin_dev::shadow::Shadow;
@@ -114,14 +115,14 @@ impl From<RunOperation> for Operation {
     }
 }
 
-/// Which halves of the work a command does.
+/// Which stages of the work a command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Halves {
-    Both,
+pub(super) enum Stages {
+    IngestAndWork,
     Ingest,
 }
 
-pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Screen) -> Ended {
+pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Screen) -> Ended {
     let RunArgs { sources, full, reading: args } = args;
     let mut overrides = global.overrides();
     overrides
@@ -146,7 +147,7 @@ pub(super) fn run(global: &Global, args: RunArgs, halves: Halves, screen: &Scree
             global,
             config: &config,
             operation: args.operation.into(),
-            halves,
+            stages,
             shop: &shop,
             plugins: &plugins,
             shadow: shadow.as_ref(),
@@ -164,7 +165,7 @@ struct Run<'a> {
     global: &'a Global,
     config: &'a Config,
     operation: Operation,
-    halves: Halves,
+    stages: Stages,
     shop: &'a str,
     plugins: &'a Plugins,
     shadow: Option<&'a Arc<Shadow>>,
@@ -193,16 +194,16 @@ impl Run<'_> {
     async fn sync(&self, sources: &[String]) -> Ended {
         let transform = self.transform()?;
         let index_name = self.index_name(transform.as_ref())?;
-        self.ready(&index_name).await?;
+        self.preflight(&index_name).await?;
         let reading = Arc::new(Progress::default());
         let Some(plan) = self.scan(sources, &transform, &reading).await? else {
             return Ok(Exit::Interrupted);
         };
         let backend = self.open().await?;
         let inputs = plan.digests().iter().map(Digest::to_string).collect();
-        let origin = Origin { sources, strategy: plan.strategy(), inputs };
+        let origin = Origin { sources, grouping: plan.strategy(), inputs };
         let job = self.job(&backend, &origin, transform.as_ref(), index_name).await?;
-        self.carry(&backend, job, transform, &reading, |ahead| reader::start(plan, ahead)).await
+        self.run_job(&backend, job, transform, &reading, |ahead| reader::start(plan, ahead)).await
     }
 
     /// The transform role, without which nothing is ingested.
@@ -215,19 +216,19 @@ impl Run<'_> {
 
     /// Whether the server can be written to, before a long export is read for it. One that is down only for now is told of:
     /// the worker waits for it.
-    async fn ready(&self, index_name: &str) -> Result<(), Failure> {
+    async fn preflight(&self, index_name: &str) -> Result<(), Failure> {
         let Config { store, target, catalog, .. } = self.config;
         if (*store, *target) == (StoreKind::Embedded, TargetIndex::Catalog) && catalog.url.is_none() {
             return Ok(());
         }
         let backend = self.open().await?;
-        let target = Target {
+        let target = WriteTarget {
             shop_id: self.shop.to_owned(),
             index_name: index_name.to_owned(),
             job_id: String::new(),
             job_created_at: self.env.now(),
         };
-        match backend.index(self.config, Patience::OfUser)?.check(&target).await {
+        match backend.index(self.config, RetryProfile::Interactive)?.check(&target).await {
             Ok(()) => Ok(()),
             Err(error) if error.transient => {
                 eprintln!("warning: {}; the run begins and waits for it", chain(&error));
@@ -239,7 +240,7 @@ impl Run<'_> {
 
     async fn open(&self) -> Result<Backend, Failure> {
         let backend = Backend::open(self.config, true).await?;
-        backend.join().await.map_err(store_failure)?;
+        backend.storage().register().await.map_err(store_failure)?;
         Ok(backend)
     }
 }
@@ -296,11 +297,11 @@ fn export_failure(error: ExportError) -> Failure {
     if error.is_usage() { Failure::usage(error) } else { Failure::broke(error) }
 }
 
-fn ingest_failure(fault: IngestFault, job: &JobId) -> Failure {
+fn ingest_failure(fault: IngestError, job: &JobId) -> Failure {
     match fault {
-        IngestFault::Read(error) => export_failure(error),
-        IngestFault::Store(error) => store_failure(error),
-        IngestFault::Plugin(failure) if failure.stopped => Failure::broke(failure).help(format!(
+        IngestError::Read(error) => export_failure(error),
+        IngestError::Store(error) => store_failure(error),
+        IngestError::Plugin(failure) if failure.stopped => Failure::broke(failure).help(format!(
             "run the export again with the mended plug-in, which takes the job's place; `host plugin replay {job} --dry-run` prints \
              the products that were refused before. The same command goes on with the job, should the cause lie elsewhere"
         )),

@@ -12,7 +12,7 @@ use host_core::{
     text::{bytes, count},
 };
 use host_export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot};
-use host_pipeline::ingest::run::Published;
+use host_pipeline::ingest::run::IngestProgress;
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
@@ -69,7 +69,7 @@ impl Run<'_> {
         stores: &Stores,
         job: &JobId,
         reading: &Progress,
-        published: &Published,
+        published: &IngestProgress,
     ) -> std::convert::Infallible {
         let mut read = Some(self.screen.line("reading"));
         let mut indexed = self.screen.line("indexing");
@@ -92,7 +92,7 @@ impl Run<'_> {
     }
 }
 
-fn reading_state(reading: &ProgressSnapshot, published: Option<&Published>, elapsed: Duration) -> State {
+fn reading_state(reading: &ProgressSnapshot, published: Option<&IngestProgress>, elapsed: Duration) -> State {
     let what = match reading.phase {
         Phase::Idle | Phase::Scanning => "looking at the order of lines",
         Phase::Spooling => "copying the stream",

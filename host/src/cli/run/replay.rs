@@ -11,8 +11,8 @@ use super::{
         output::{OutputFormat, entry_text},
         plugin_source::PluginArgs,
     },
-    Halves, Run, ingest_failure, interrupts,
-    job::{Origin, platform},
+    Run, Stages, ingest_failure, interrupts,
+    job::Origin,
 };
 use crate::{
     config::{Config, TargetIndex},
@@ -21,7 +21,10 @@ use crate::{
 use clap::Args;
 use host_core::{model::Quarantined, storage::JobSnapshot};
 use host_export::{Phase, Progress};
-use host_pipeline::ingest::quarantine::{self, REPLAY};
+use host_pipeline::{
+    ingest::quarantine::{self, REPLAY},
+    sync::platform,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Arguments of `host plugin replay`.
@@ -47,7 +50,7 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
             return list(global, &backend, &old).await;
         }
         let quarantined = complete(&old)?;
-        let config = as_before(config, &old);
+        let config = with_original_settings(config, &old);
         let plugins = plugins(&config)?;
         let cancel = CancellationToken::new();
         tokio::spawn(interrupts(cancel.clone()));
@@ -57,7 +60,7 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
             global,
             config: &config,
             operation: old.job.operation,
-            halves: Halves::Both,
+            stages: Stages::IngestAndWork,
             shop: &old.job.shop_id,
             plugins: &plugins,
             shadow: None,
@@ -65,14 +68,14 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
             cancel: &cancel,
             env: env(),
         };
-        let ended = run.again(&backend, &old, quarantined).await;
+        let ended = run.replay(&backend, &old, quarantined).await;
         exporter.flush();
         ended
     })
 }
 
 impl Run<'_> {
-    async fn again(&self, backend: &Backend, old: &JobSnapshot, quarantined: Quarantined) -> Ended {
+    async fn replay(&self, backend: &Backend, old: &JobSnapshot, quarantined: Quarantined) -> Ended {
         let transform = self.transform()?;
         let (was, is) = (&old.job.platform, platform(transform.manifest()));
         if is != was {
@@ -83,17 +86,17 @@ impl Run<'_> {
             ))
             .help("name the mended version of the plug-in that refused them with --plugin"));
         }
-        self.ready(&old.job.index_name).await?;
-        backend.join().await.map_err(store_failure)?;
+        self.preflight(&old.job.index_name).await?;
+        backend.storage().register().await.map_err(store_failure)?;
         let stores = backend.stores();
         let origin =
-            Origin { sources: &old.job.sources, strategy: REPLAY, inputs: vec![old.job.id.to_string()] };
+            Origin { sources: &old.job.sources, grouping: REPLAY, inputs: vec![old.job.id.to_string()] };
         let job = self.job(backend, &origin, transform.as_ref(), old.job.index_name.clone()).await?;
         let reading = Progress::default();
         reading.begin(Phase::Done);
         let from = old.job.clone();
         let feed = |ahead| quarantine::start(stores.chunks.clone(), from, quarantined, ahead);
-        self.carry(backend, job, transform, &reading, feed).await
+        self.run_job(backend, job, transform, &reading, feed).await
     }
 }
 
@@ -126,10 +129,10 @@ fn complete(old: &JobSnapshot) -> Result<Quarantined, Failure> {
 }
 
 /// The settings, with what decides where a job writes as the old one had it.
-fn as_before(mut config: Config, old: &JobSnapshot) -> Config {
+fn with_original_settings(mut config: Config, old: &JobSnapshot) -> Config {
     config.index = Some(old.job.index_name.clone());
     config.shop = Some(old.job.shop_id.clone());
-    if let Some(target) = TargetIndex::named(&old.job.target) {
+    if let Some(target) = TargetIndex::named(old.job.target.kind()) {
         config.target = target;
     }
     config.worker.same_version = old.job.same_version;

@@ -1,18 +1,19 @@
 //! `host settings`: how an index of a search server is reached and written.
 
-pub(super) mod check;
 mod put;
 
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{Patience, config, marqo, print, print_json, runtime, store_failure},
+    context::{config, marqo, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
 use crate::config::Config;
 use clap::Subcommand;
-use host_core::{error::chain, model::IndexSettings, storage::Settings};
+use host_core::{error::chain, storage::Settings};
+use host_index_marqo::{IndexSettings, SettingsError};
+use host_net::RetryProfile;
 use serde_json::{Map, Value};
 use std::{fmt::Write, sync::Arc};
 
@@ -49,14 +50,14 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
                     change.apply(IndexSettings::default())?;
                 }
                 let settings = stores(true).await?.settings;
-                let stored = settings.get(&args.name).await.map_err(store_failure)?;
+                let stored = load(settings.as_ref(), &args.name).await?;
                 if stored.is_none() && change.is_empty() {
                     return Err(Failure::usage(format!("nothing is said about index {}", args.name))
                         .help("say at least where it is: --endpoint http://localhost:8882"));
                 }
                 let wanted = change.apply(stored.unwrap_or_default())?;
                 agree(&config, &settings, &args.name, &wanted).await?;
-                settings.put(&args.name, &wanted).await.map_err(store_failure)?;
+                wanted.store(settings.as_ref(), &args.name).await.map_err(store_failure)?;
                 eprintln!("saved the settings of index {}", args.name);
                 show(global, &args.name, &wanted)?;
             }
@@ -67,7 +68,7 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
                 eprintln!("removed the settings of index {name}");
             }
             SettingsCommand::Get { name } => {
-                let found = stores(false).await?.settings.get(&name).await.map_err(store_failure)?;
+                let found = load(stores(false).await?.settings.as_ref(), &name).await?;
                 show(global, &name, &found.ok_or_else(|| without_settings(&name))?)?;
             }
             SettingsCommand::List => {
@@ -88,6 +89,13 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
     })
 }
 
+async fn load(store: &dyn Settings, name: &str) -> Result<Option<IndexSettings>, Failure> {
+    IndexSettings::load(store, name).await.map_err(|error| match error {
+        SettingsError::Store(error) => store_failure(error),
+        error => Failure::broke(error),
+    })
+}
+
 fn without_settings(name: &str) -> Failure {
     Failure::usage(format!("index {name} has no settings"))
         .help("`host settings list` prints the indexes that have some, `host settings put` makes them")
@@ -100,7 +108,7 @@ async fn agree(
     name: &str,
     wanted: &IndexSettings,
 ) -> Result<(), Failure> {
-    let marqo = marqo(config, Arc::clone(store), Patience::OfUser)?;
+    let marqo = marqo(config, Arc::clone(store), RetryProfile::Interactive)?;
     match marqo.inspect(name, wanted).await {
         Ok(inspection) => match inspection.contradiction(name, wanted) {
             None => Ok(()),
@@ -114,7 +122,7 @@ async fn agree(
 }
 
 fn show(global: &Global, name: &str, settings: &IndexSettings) -> Result<(), Failure> {
-    let shown = without_secrets(settings)?;
+    let shown = without_secrets(settings);
     match global.output {
         OutputFormat::Json => {
             let mut object = Map::new();
@@ -134,14 +142,14 @@ fn show(global: &Global, name: &str, settings: &IndexSettings) -> Result<(), Fai
 }
 
 /// The settings as an object, the key and the values of headers, which often are keys, left out.
-fn without_secrets(settings: &IndexSettings) -> Result<Map<String, Value>, Failure> {
+fn without_secrets(settings: &IndexSettings) -> Map<String, Value> {
     let redacted = || Value::from("[redacted]");
-    let mut shown = put::to_object(settings)?;
+    let mut shown = settings.to_object();
     if settings.api_key.is_some() {
         shown.insert("api_key".to_owned(), redacted());
     }
     let headers: Map<_, _> =
         settings.media_download_headers.keys().map(|name| (name.clone(), redacted())).collect();
     shown.insert("media_download_headers".to_owned(), headers.into());
-    Ok(shown)
+    shown
 }

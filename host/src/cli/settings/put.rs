@@ -1,9 +1,9 @@
 //! From the flags of `host settings put` to settings.
 
-use super::check;
 use crate::cli::failure::Failure;
 use clap::Args;
-use host_core::model::{IndexSettings, index_settings::Secret};
+use host_core::secret::Secret;
+use host_index_marqo::{IndexSettings, check_index_name};
 use serde_json::{Map, Value};
 use std::{
     fs,
@@ -15,7 +15,7 @@ use std::{
 const API_KEY_VARIABLE: &str = "HOST_MARQO_API_KEY";
 
 /// More bytes than any key has; a wrong file may be endless.
-const MOST_KEY_BYTES: u64 = 64 << 10;
+const MAX_KEY_BYTES: u64 = 64 << 10;
 
 /// Arguments of `host settings put`.
 #[derive(Debug, Args)]
@@ -80,8 +80,8 @@ pub(super) struct Change {
 impl PutArgs {
     /// The change that the flags ask for; reads the files that they name.
     pub(super) fn change(&self) -> Result<Change, Failure> {
-        check::index_name(&self.name).map_err(Failure::usage)?;
-        let known = to_object(&IndexSettings::default())?;
+        check_index_name(&self.name).map_err(Failure::usage)?;
+        let known = IndexSettings::default().to_object();
         let unset: Vec<String> = self.unset.iter().map(|name| name.replace('-', "_")).collect();
         if let Some(name) = unset.iter().find(|name| !known.contains_key(*name)) {
             let names: Vec<&str> = known.keys().map(String::as_str).collect();
@@ -139,22 +139,14 @@ impl Change {
 
     /// The settings after the change, if they can be used.
     pub(super) fn apply(&self, settings: IndexSettings) -> Result<IndexSettings, Failure> {
-        let mut object = to_object(&settings)?;
+        let mut object = settings.to_object();
         self.unset.iter().for_each(|name| drop(object.remove(name)));
         object.extend(self.set.clone());
         let changed: IndexSettings = serde_json::from_value(object.into()).map_err(Failure::broke)?;
-        match check::faults(&changed) {
-            faults if faults.is_empty() => Ok(changed),
-            faults => Err(Failure::usage(faults.join("; "))),
+        match changed.problems() {
+            problems if problems.is_empty() => Ok(changed),
+            problems => Err(Failure::usage(problems.join("; "))),
         }
-    }
-}
-
-/// The settings as an object, the key in full.
-pub(super) fn to_object(settings: &IndexSettings) -> Result<Map<String, Value>, Failure> {
-    match serde_json::to_value(settings).map_err(Failure::broke)? {
-        Value::Object(object) => Ok(object),
-        _ => Err(Failure::broke("settings are no object, which is a defect of the host")),
     }
 }
 
@@ -165,9 +157,9 @@ fn whole_number(text: &str) -> Result<usize, &'static str> {
 fn read_key(file: &Path) -> io::Result<String> {
     let mut key = String::new();
     if file == Path::new("-") {
-        io::stdin().take(MOST_KEY_BYTES).read_to_string(&mut key)?;
+        io::stdin().take(MAX_KEY_BYTES).read_to_string(&mut key)?;
     } else {
-        fs::File::open(file)?.take(MOST_KEY_BYTES).read_to_string(&mut key)?;
+        fs::File::open(file)?.take(MAX_KEY_BYTES).read_to_string(&mut key)?;
     }
     Ok(key)
 }

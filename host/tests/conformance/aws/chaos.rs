@@ -9,7 +9,8 @@ use host_core::{
     storage::{Chunks, Put, StoreError, StoreErrorKind},
 };
 use host_storage_aws::{
-    Ask, Incoming, Item, Key, Outgoing, QueueService, QueueSpec, Table, TableError, Update, Updated,
+    Incoming, Item, Key, Outgoing, QueueService, QueueSpec, ReceiveRequest, Table, TableError, Update,
+    Updated,
 };
 use std::{
     collections::BTreeMap,
@@ -120,12 +121,21 @@ impl QueueService for ChaosQueues {
         self.1.call(self.0.send(url, message), store_error).await
     }
 
-    async fn receive(&self, url: &str, ask: &Ask) -> Result<Option<Vec<Incoming>>, StoreError> {
-        self.1.call(self.0.receive(url, ask), store_error).await
+    async fn receive(
+        &self,
+        url: &str,
+        request: &ReceiveRequest,
+    ) -> Result<Option<Vec<Incoming>>, StoreError> {
+        self.1.call(self.0.receive(url, request), store_error).await
     }
 
-    async fn hide(&self, url: &str, handle: &str, visibility: Duration) -> Result<bool, StoreError> {
-        self.1.call(self.0.hide(url, handle, visibility), store_error).await
+    async fn change_visibility(
+        &self,
+        url: &str,
+        handle: &str,
+        visibility: Duration,
+    ) -> Result<bool, StoreError> {
+        self.1.call(self.0.change_visibility(url, handle, visibility), store_error).await
     }
 
     async fn delete(&self, url: &str, handle: &str) -> Result<bool, StoreError> {

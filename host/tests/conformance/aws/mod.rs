@@ -1,6 +1,7 @@
 //! The checks on AWS's stores: on strict models in memory, which decide, and on a server that stands in for AWS.
 
 mod chaos;
+mod completion;
 mod idle;
 mod large;
 mod needs_aws;

@@ -1,14 +1,15 @@
 //! The checks on AWS itself, with `HOST_TEST_AWS=1` and credentials. Each check makes an environment of its own, and removes it.
 //! Time is real here: a check that waits for a lease waits for minutes.
 
-use super::{MONTH, plant, wait};
+use super::{plant, wait};
 use crate::{
     checks::{checks_of_chunks, checks_of_stores},
     embedded::embedded,
-    make::{Backend, MINUTE},
+    make::Backend,
 };
 use host_core::clock::{RealEnv, SharedEnv};
-use host_storage_aws::{Aws, AwsOptions, Clients, Dynamo};
+use host_core::storage::Storage;
+use host_storage_aws::{Aws, AwsConfig, Clients, Dynamo};
 use std::sync::Arc;
 
 /// An environment; it is removed when this is dropped.
@@ -53,16 +54,13 @@ fn aws() -> Backend {
     let permission = std::env::var("HOST_TEST_AWS");
     assert_eq!(permission.as_deref(), Ok("1"), "this check runs on AWS, at its price: set HOST_TEST_AWS=1");
     let env: SharedEnv = Arc::new(RealEnv);
-    let options = AwsOptions {
+    let config = AwsConfig {
         env: format!("host-test-{:016x}", env.random()),
-        region: None,
         endpoint_url: std::env::var("AWS_ENDPOINT_URL").ok(),
-        bucket: None,
-        retention: MONTH,
-        ingest_lease: MINUTE,
+        ..AwsConfig::default()
     };
-    let clients = wait(Clients::connect(&options));
-    let aws = Aws::new(clients.clone(), &options, env.clone());
+    let clients = wait(Clients::connect(&config));
+    let aws = Aws::new(clients.clone(), &config, env.clone());
     let embedded = embedded();
     let stores = aws.stores();
     // Before the first thing is made, so that it is removed whatever happens next.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedEnv,
     model::{Class, Counts, Job, JobStatus},
-    storage::{ChunkOutcome, Claim, GivenUp, JobSnapshot, Jobs, StoreErrorKind},
+    storage::{ChunkOutcome, Claim, JobSnapshot, Jobs, QuarantineReason, StoreErrorKind},
 };
 use host_storage_aws::{Item, Key, Table, TableError, Update, Updated, jobs_on};
 use std::sync::{Arc, Mutex};
@@ -36,6 +36,11 @@ pub(super) struct Frail {
 impl Frail {
     pub(super) fn new(table: Arc<Model>, mishap: Mishap) -> Arc<Self> {
         Arc::new(Self { table, mishap, made: Mutex::default() })
+    }
+
+    /// How many updates were made.
+    pub(super) fn updates(&self) -> usize {
+        self.made.lock().unwrap().len()
     }
 }
 
@@ -85,12 +90,12 @@ impl Table for Frail {
     }
 }
 
-pub(super) fn given_up() -> ChunkOutcome {
+pub(super) fn quarantined() -> ChunkOutcome {
     ChunkOutcome {
         counts: Counts { failed: 10, ..Counts::default() },
         report: Some("reports/given-up".to_owned()),
         samples: vec![entry(Class::Failed, "It differs.")],
-        quarantined: Some(GivenUp::new("bad-checksum", "It differs.")),
+        quarantined: Some(QuarantineReason::new("bad-checksum", "It differs.")),
     }
 }
 
@@ -107,41 +112,35 @@ async fn work(jobs: &dyn Jobs, env: &SharedEnv, job: &Job, seq: u32, outcome: &C
     let id = &job.id;
     loop {
         match again(async || jobs.claim(id, seq, MINUTE).await).await {
-            Claim::Won { fence, .. } => match jobs.settle(id, seq, fence, outcome).await {
-                Ok(true) => {}
-                _ => continue,
-            },
-            Claim::Held { until } => {
-                env.sleep(env.now().duration_until(until).unsigned_abs()).await;
-                continue;
+            Claim::Acquired(lease) => {
+                if let Ok(true) = jobs.complete(&lease, outcome).await {
+                    return;
+                }
             }
-            Claim::Settling { .. } => {}
+            Claim::Held { until } => env.sleep(env.now().duration_until(until).unsigned_abs()).await,
             Claim::Done { .. } => return,
             Claim::Unknown => panic!("the chunk is there"),
-        }
-        if jobs.count(id, seq).await.is_ok() && jobs.finish(id, seq).await.is_ok() {
-            return;
         }
     }
 }
 
-/// A chunk of each of two segments is given up, redriven, given up once more and written in the end. The others are counted.
+/// A chunk of each of two segments is quarantined, redriven, quarantined once more and written in the end. The others are counted.
 async fn course(table: Model, job: &Job, mishap: Mishap) -> (JobSnapshot, Vec<String>, usize) {
     let env: SharedEnv = Arc::new(Clock::new(1));
     let table = Frail::new(Arc::new(table), mishap);
     // Another process for each act: none knows what the one before it knew.
     let jobs = || jobs_on(table.clone(), env.clone(), MONTH);
     let (id, seqs) = (&job.id, [CHUNKS - 2, CHUNKS - 1]);
-    for epoch in 0..3 {
-        let outcome = if epoch < 2 { given_up() } else { processed(10) };
+    for redrive_count in 0..3 {
+        let outcome = if redrive_count < 2 { quarantined() } else { processed(10) };
         for seq in seqs {
             work(&*jobs(), &env, job, seq, &outcome).await;
         }
-        if epoch == 0 {
+        if redrive_count == 0 {
             again(async || jobs().seal(id, &seal(CHUNKS)).await).await;
         }
         let now = again(async || jobs().get(id).await).await.unwrap();
-        let (counts, status) = match epoch {
+        let (counts, status) = match redrive_count {
             2 => (Counts { processed: 10 * u64::from(CHUNKS), ..Counts::default() }, JobStatus::Completed),
             _ => {
                 let processed = 10 * u64::from(CHUNKS - 2);
@@ -150,14 +149,13 @@ async fn course(table: Model, job: &Job, mishap: Mishap) -> (JobSnapshot, Vec<St
         };
         assert_eq!((now.counts, now.status, now.completed_chunks), (counts, status, CHUNKS), "{mishap:?}");
         for seq in seqs {
-            let sent = again(async || jobs().redrive(id, seq, epoch).await).await;
-            assert_eq!(sent, (epoch < 2).then_some(epoch + 1), "{mishap:?}");
+            let sent = again(async || jobs().redrive(id, seq, redrive_count).await).await;
+            assert_eq!(sent, (redrive_count < 2).then_some(redrive_count + 1), "{mishap:?}");
         }
     }
     let ended = jobs().get(id).await.unwrap().unwrap();
     let reports = jobs().reports(id).await.unwrap();
-    let made = table.made.lock().unwrap().len();
-    (JobSnapshot { ended_at: None, ..ended }, reports, made)
+    (JobSnapshot { ended_at: None, ..ended }, reports, table.updates())
 }
 
 /// One more than a segment has.
@@ -178,7 +176,7 @@ async fn almost_done() -> (Model, Job) {
 }
 
 #[tokio::test]
-async fn a_redrive_that_dies_at_any_step_is_gone_on_with() {
+async fn a_redrive_that_dies_at_any_step_is_resumed() {
     let (table, job) = almost_done().await;
     let (ended, reports, made) = course(table.copy(), &job, Mishap::Nothing).await;
     assert_eq!((ended.status, ended.samples.len(), reports.len()), (JobStatus::Completed, 0, 0));

@@ -13,7 +13,7 @@ use crate::embedded::embedded;
 use async_trait::async_trait;
 use host_core::{
     clock::{Env, SharedEnv},
-    index::{Index, IndexError, Outcome, Removal, Stored, Target, Write},
+    index::{Index, IndexError, Outcome, Removal, StoredVersion, WriteTarget, Write},
     model::{
         ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Quarantined,
         Seal, SourceStats,
@@ -21,7 +21,7 @@ use host_core::{
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
     storage::{Claim, StoreError, Stores},
 };
-use host_pipeline::worker::{self, Wanted, Worker, WorkerSettings};
+use host_pipeline::worker::{self, DeadLetterFilter, Worker, WorkerSettings};
 use host_storage_aws::{Names, jobs_on, queue_on, settings_on};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -113,8 +113,8 @@ pub(super) fn worker(stores: Stores, shelf: Arc<Shelf>, env: &SharedEnv) -> Work
     let settings = WorkerSettings {
         concurrency: 2,
         lease: LEASE,
-        idle: Duration::from_millis(500),
-        grace: Duration::from_secs(20),
+        poll_interval: Duration::from_millis(500),
+        shutdown_timeout: Duration::from_secs(20),
     };
     Worker::new(stores, shelf, rules.clone(), rules, env.clone(), settings)
 }
@@ -125,19 +125,19 @@ fn version(write: &Write) -> i64 {
 
 #[async_trait]
 impl Index for Shelf {
-    fn kind(&self) -> &'static str {
-        "catalog"
+    fn id(&self) -> TargetId {
+        "catalog".into()
     }
 
-    async fn check(&self, _: &Target) -> Result<(), IndexError> {
+    async fn check(&self, _: &WriteTarget) -> Result<(), IndexError> {
         Ok(())
     }
 
-    async fn stored(&self, _: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
+    async fn stored(&self, _: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         self.reads.fetch_add(1, Relaxed);
         let read = async {
             let documents = self.documents.lock().unwrap();
-            let stored = |write: &Write| Stored {
+            let stored = |write: &Write| StoredVersion {
                 version: write.version.clone(),
                 content_hash: Some(write.content_hash.clone()),
                 job_id: Some(self.job_id.clone()),
@@ -147,7 +147,7 @@ impl Index for Shelf {
         self.chaos.call(read, index_error).await
     }
 
-    async fn write(&self, _: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn write(&self, _: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         let write = async {
             let mut documents = self.documents.lock().unwrap();
             for write in batch {
@@ -161,28 +161,28 @@ impl Index for Shelf {
         self.chaos.call(write, index_error).await
     }
 
-    async fn update(&self, _: &Target, _: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn update(&self, _: &WriteTarget, _: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         unreachable!("nothing is updated here")
     }
 
-    async fn delete(&self, _: &Target, _: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, _: &WriteTarget, _: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         unreachable!("nothing is removed here")
     }
 
-    async fn get(&self, _: &Target, _: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(&self, _: &WriteTarget, _: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
         unreachable!("the test looks itself")
     }
 
     async fn list(
         &self,
-        _: &Target,
+        _: &WriteTarget,
         _: Option<&DocumentId>,
         _: usize,
     ) -> Result<Vec<DocumentId>, IndexError> {
         unreachable!("the test looks itself")
     }
 
-    async fn count(&self, _: &Target) -> Result<u64, IndexError> {
+    async fn count(&self, _: &WriteTarget) -> Result<u64, IndexError> {
         unreachable!("the test looks itself")
     }
 }
@@ -319,7 +319,7 @@ async fn operate(stores: &Stores, chaos: &Chaos, plan: &Plan) -> Result<(u64, bo
         let (chunk, text) = &plan.chunks[seq as usize];
         stores.chunks.put(&chunk.key, text.as_bytes()).await?;
     }
-    let redriven = worker::redrive(stores, &chaos.env, SHOP, &Wanted::default()).await?;
+    let redriven = worker::redrive(stores, &chaos.env, SHOP, &DeadLetterFilter::default()).await?;
     assert!(redriven.orphaned.is_empty());
     let job = stores.jobs.get(&plan.job.id).await?;
     let is_done = job.is_some_and(|job| job.status.has_ended() && job.counts.failed == 0);
@@ -333,7 +333,7 @@ struct Seen {
     repetitions: AtomicU64,
     refused_handles: AtomicU64,
     /// Chunks that killed too many workers.
-    given_up: AtomicU64,
+    quarantined: AtomicU64,
     redriven: AtomicU64,
 }
 
@@ -383,8 +383,8 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
         let stores = stores();
         loop {
             let job = stores.jobs.get(id).await.unwrap();
-            let pending = stores.queue.pending(SHOP).await.unwrap();
-            if pending == 0
+            let depth = stores.queue.depth(SHOP).await.unwrap();
+            if depth == 0
                 && operated.load(Relaxed)
                 && let Some(job) = job.clone().filter(|job| job.status.has_ended())
             {
@@ -395,7 +395,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
                 return job;
             }
             let elapsed = env.now().duration_since(plan.job.created_at).unsigned_abs();
-            assert!(elapsed < PATIENCE, "seed {seed}: the job does not end: {job:?}, {pending} messages");
+            assert!(elapsed < PATIENCE, "seed {seed}: the job does not end: {job:?}, {depth} messages");
             env.sleep(Duration::from_secs(10)).await;
         }
     };
@@ -411,16 +411,16 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     let stores = stores();
     if plan.redrives {
         // A letter may be left of a worker that was late with it, but nothing is to be done for it.
-        let left = worker::redrive(&stores, &env, SHOP, &Wanted::default()).await.unwrap();
+        let left = worker::redrive(&stores, &env, SHOP, &DeadLetterFilter::default()).await.unwrap();
         assert!(left.sent.is_empty(), "seed {seed}: {left:?}");
     }
     let letters = stores.queue.dead_letters(SHOP).await.unwrap();
     // Workers may die so often of one chunk that it is taken for their murderer.
-    let is_given_up = |code: &str| code == "too-many-attempts";
-    let given_up: BTreeSet<u32> =
-        letters.iter().filter(|letter| is_given_up(&letter.code)).map(|letter| letter.chunk.seq).collect();
+    let is_quarantined = |code: &str| code == "too-many-attempts";
+    let quarantined: BTreeSet<u32> =
+        letters.iter().filter(|letter| is_quarantined(&letter.code)).map(|letter| letter.chunk.seq).collect();
     let poison = plan.poison.filter(|_| !plan.redrives);
-    let lost: BTreeSet<u32> = given_up.iter().copied().chain(poison).collect();
+    let lost: BTreeSet<u32> = quarantined.iter().copied().chain(poison).collect();
     let dead: BTreeSet<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
     assert_eq!((&dead, letters.len()), (&lost, lost.len()), "seed {seed}");
 
@@ -445,7 +445,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     // Nobody knows what became of the documents of a chunk that was given up.
     let is_known = |id: &DocumentId| {
         let name = format!("\"{id}\"");
-        !given_up.iter().any(|seq| plan.chunks[*seq as usize].1.contains(&name))
+        !quarantined.iter().any(|seq| plan.chunks[*seq as usize].1.contains(&name))
     };
     let held: BTreeMap<DocumentId, i64> = {
         let documents = shelf.documents.lock().unwrap();
@@ -464,7 +464,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
             "seed {seed}: {claim:?}"
         );
     }
-    seen.given_up.fetch_add(given_up.len() as u64, Relaxed);
+    seen.quarantined.fetch_add(quarantined.len() as u64, Relaxed);
     seen.redeliveries.fetch_add(queues.redeliveries(), Relaxed);
     seen.refused_handles.fetch_add(queues.refused_handles(), Relaxed);
     let chunks = plan.chunks.len() as u64 - lost.len() as u64;
@@ -481,13 +481,13 @@ fn whatever_goes_wrong_every_item_counts_once_and_every_job_ends() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(schedule(seed, job.clone(), &seen));
     }
-    let Seen { redeliveries, repetitions, refused_handles, given_up, redriven } = seen;
+    let Seen { redeliveries, repetitions, refused_handles, quarantined, redriven } = seen;
     println!(
         "{} schedules: {redeliveries:?} redeliveries, {repetitions:?} chunks begun again, {refused_handles:?} refused handles, {redriven:?} chunks redriven",
         seeds.end - seeds.start
     );
     if only.is_none() {
-        assert!(given_up.into_inner() * 100 < seeds.end, "the schedules are too harsh");
+        assert!(quarantined.into_inner() * 100 < seeds.end, "the schedules are too harsh");
         for seen in [redeliveries, repetitions, refused_handles, redriven] {
             assert!(seen.into_inner() > 100, "the schedules are too kind");
         }

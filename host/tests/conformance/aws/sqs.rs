@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use host_core::{clock::SharedEnv, storage::StoreError};
-use host_storage_aws::{Ask, Incoming, Outgoing, QueueService, QueueSpec};
+use host_storage_aws::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -19,7 +19,7 @@ const DEDUPLICATION: SignedDuration = SignedDuration::from_mins(5);
 
 struct Message {
     outgoing: Outgoing,
-    visible_at: Timestamp,
+    visible_until: Timestamp,
     receive_count: u32,
     handle: Option<String>,
     first_received: Option<Timestamp>,
@@ -28,7 +28,7 @@ struct Message {
 /// A call that waits for a message although its client has gone away.
 struct Abandoned {
     until: Timestamp,
-    ask: Ask,
+    request: ReceiveRequest,
 }
 
 #[derive(Default)]
@@ -44,23 +44,28 @@ impl Fifo {
     fn in_flight(&mut self, handle: &str, now: Timestamp) -> Option<usize> {
         self.messages
             .iter()
-            .position(|message| message.handle.as_deref() == Some(handle) && message.visible_at > now)
+            .position(|message| message.handle.as_deref() == Some(handle) && message.visible_until > now)
     }
 
     /// Puts what there is for a call in flight.
-    fn hand_out(&mut self, ask: &Ask, now: Timestamp, random: impl Fn() -> u64) -> Vec<Incoming> {
+    fn hand_out(
+        &mut self,
+        request: &ReceiveRequest,
+        now: Timestamp,
+        random: impl Fn() -> u64,
+    ) -> Vec<Incoming> {
         let busy: HashSet<String> = self
             .messages
             .iter()
-            .filter(|message| message.visible_at > now)
+            .filter(|message| message.visible_until > now)
             .map(|message| message.outgoing.group.clone())
             .collect();
         let free = self.messages.iter_mut().filter(|message| !busy.contains(&message.outgoing.group));
-        free.take(ask.max.min(10))
+        free.take(request.max.min(10))
             .map(|message| {
                 let handle = format!("{:016x}", random());
                 message.receive_count += 1;
-                message.visible_at = after(now, ask.visibility);
+                message.visible_until = after(now, request.visibility);
                 message.first_received = Some(now);
                 message.handle = Some(handle.clone());
                 let body = message.outgoing.body.clone();
@@ -72,7 +77,7 @@ impl Fifo {
     fn answer_abandoned(&mut self, now: Timestamp, random: impl Fn() -> u64) {
         self.abandoned.retain(|call| call.until > now);
         for call in std::mem::take(&mut self.abandoned) {
-            if self.hand_out(&call.ask, now, &random).is_empty() {
+            if self.hand_out(&call.request, now, &random).is_empty() {
                 self.abandoned.push(call);
             }
         }
@@ -83,7 +88,7 @@ impl Fifo {
 struct Call<'a> {
     model: &'a Model,
     url: &'a str,
-    ask: &'a Ask,
+    request: &'a ReceiveRequest,
     until: Timestamp,
     is_answered: bool,
 }
@@ -91,8 +96,8 @@ struct Call<'a> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
-            let (until, ask) = (self.until, self.ask.clone());
-            self.model.of(self.url, |fifo, _| fifo.abandoned.push(Abandoned { until, ask }));
+            let (until, request) = (self.until, self.request.clone());
+            self.model.of(self.url, |fifo, _| fifo.abandoned.push(Abandoned { until, request }));
         }
     }
 }
@@ -174,7 +179,7 @@ impl QueueService for Model {
             fifo.sent.insert(id, now);
             fifo.messages.push(Message {
                 outgoing: message.clone(),
-                visible_at: now,
+                visible_until: now,
                 receive_count: 0,
                 handle: None,
                 first_received: None,
@@ -183,22 +188,31 @@ impl QueueService for Model {
         Ok(sent.is_some())
     }
 
-    async fn receive(&self, url: &str, ask: &Ask) -> Result<Option<Vec<Incoming>>, StoreError> {
-        let until = self.env.now() + ask.patience;
-        let mut call = Call { model: self, url, ask, until, is_answered: false };
+    async fn receive(
+        &self,
+        url: &str,
+        request: &ReceiveRequest,
+    ) -> Result<Option<Vec<Incoming>>, StoreError> {
+        let until = self.env.now() + request.wait_time;
+        let mut call = Call { model: self, url, request, until, is_answered: false };
         loop {
-            let received = self.of(url, |fifo, now| fifo.hand_out(ask, now, || self.env.random()));
+            let received = self.of(url, |fifo, now| fifo.hand_out(request, now, || self.env.random()));
             if received.as_ref().is_none_or(|received| !received.is_empty()) || self.env.now() >= until {
                 call.is_answered = true;
                 let again = received.iter().flatten().filter(|incoming| incoming.receive_count > 1);
                 self.redeliveries.fetch_add(again.count() as u64, Relaxed);
                 return Ok(received);
             }
-            self.env.sleep(Duration::from_secs(4).min(ask.patience)).await;
+            self.env.sleep(Duration::from_secs(4).min(request.wait_time)).await;
         }
     }
 
-    async fn hide(&self, url: &str, handle: &str, visibility: Duration) -> Result<bool, StoreError> {
+    async fn change_visibility(
+        &self,
+        url: &str,
+        handle: &str,
+        visibility: Duration,
+    ) -> Result<bool, StoreError> {
         let hidden = self.of(url, |fifo, now| {
             let Some(at) = fifo.in_flight(handle, now) else { return false };
             let message = &mut fifo.messages[at];
@@ -206,7 +220,7 @@ impl QueueService for Model {
             if in_all > Duration::from_secs(12 * 3600) {
                 return false;
             }
-            message.visible_at = after(now, visibility);
+            message.visible_until = after(now, visibility);
             true
         });
         self.refused_handles.fetch_add(u64::from(hidden == Some(false)), Relaxed);

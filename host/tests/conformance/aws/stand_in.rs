@@ -1,6 +1,6 @@
 //! The checks on ministack, and what AWS's own programs see there.
 
-use super::{MONTH, needs_dynoxide::Dynoxide, plant, wait};
+use super::{needs_dynoxide::Dynoxide, plant, wait};
 use crate::{
     checks::{checks_of_chunks, checks_of_stores},
     clock::Clock,
@@ -11,7 +11,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::QueueAttributeName;
 use host_core::clock::{Env, SharedEnv};
-use host_storage_aws::{Aws, AwsOptions, Clients, Dynamo};
+use host_core::storage::Storage;
+use host_storage_aws::{Aws, AwsConfig, Clients, Dynamo};
 use jiff::Timestamp;
 use std::{path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
@@ -87,15 +88,12 @@ fn backend(dynoxide: Option<Dynoxide>) -> Backend {
     let start = clock.now();
     let env: SharedEnv = Arc::new(SharedClock { clock, start, server: server.clone() });
     let clients = clients(server.url(), dynoxide.as_ref().map_or(server.url(), Dynoxide::url));
-    let options = AwsOptions {
+    let config = AwsConfig {
         env: "test".to_owned(),
-        region: None,
         endpoint_url: Some(server.url().to_owned()),
-        bucket: None,
-        retention: MONTH,
-        ingest_lease: crate::make::MINUTE,
+        ..AwsConfig::default()
     };
-    let aws = Aws::new(clients.clone(), &options, env.clone());
+    let aws = Aws::new(clients.clone(), &config, env.clone());
     wait(aws.bootstrap()).unwrap();
     let embedded = embedded();
     Backend {
@@ -122,7 +120,7 @@ fn backend(dynoxide: Option<Dynoxide>) -> Backend {
 checks_of_chunks!(stand_in);
 checks_of_stores!(stand_in);
 
-/// Queue, table, index and bucket under the seed's names, as AWS's own programs find them.
+/// Queue, table, index and bucket under the names of docs/aws.md, as AWS's own programs find them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_seed_shows_is_found() {
     use crate::make::{chunk, complete, processed, seal};
@@ -205,9 +203,9 @@ async fn one_process_ingests_at_a_time_and_a_dead_one_is_followed() {
     for job in [&first, &second] {
         backend.stores.jobs.create(job).await.unwrap();
     }
-    let (superseded, ingesting) = aws.begin_ingest(&first).await.unwrap();
+    let (superseded, ingesting) = aws.acquire_ingest(&first).await.unwrap();
     assert_eq!(superseded, std::slice::from_ref(&second.id));
-    assert!(aws.is_ingested_into(&first).await.unwrap());
-    ingesting.end().await.unwrap();
-    assert!(!aws.is_ingested_into(&first).await.unwrap());
+    assert!(aws.has_active_ingest(&first).await.unwrap());
+    ingesting.release().await.unwrap();
+    assert!(!aws.has_active_ingest(&first).await.unwrap());
 }

@@ -1,8 +1,8 @@
-//! What the sweeper mends: each thing is shown broken first, and stays so without it.
+//! What the sweep repairs: each thing is shown broken first, and stays so without it.
 
 use super::{
     MONTH,
-    redrive::{Frail, Mishap, given_up},
+    redrive::{Frail, Mishap, quarantined},
     simulation::VirtualEnv,
     sqs,
     table::Model,
@@ -16,7 +16,7 @@ use host_core::{
     model::{Job, JobStatus},
     storage::{Claim, Delivery, JobSnapshot, Jobs, Queue},
 };
-use host_storage_aws::{Names, Swept, Table, begin_ingest_on, jobs_on, queue_on, sweeper_on};
+use host_storage_aws::{Names, Swept, Table, acquire_ingest_on, jobs_on, queue_on, sweeper_on};
 use std::{sync::Arc, time::Duration};
 
 const BOUND: Duration = Duration::from_secs(3600);
@@ -69,9 +69,10 @@ impl Ward {
         self.jobs.get(&self.job.id).await.unwrap().unwrap()
     }
 
-    async fn settle(&self, seq: u32) {
-        let fence = claim(&*self.jobs, &self.job.id, seq).await;
-        assert!(self.jobs.settle(&self.job.id, seq, fence, &processed(10)).await.unwrap());
+    /// A worker dies while it completes the chunk, at this update of the table.
+    async fn complete_by_half(&self, seq: u32, update: usize) {
+        let lease = claim(&*self.jobs, &self.job.id, seq).await;
+        self.frail(Mishap::Refused(update)).complete(&lease, &processed(10)).await.unwrap_err();
     }
 }
 
@@ -80,7 +81,7 @@ fn sent(sent: u32) -> Swept {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_chunk_that_nobody_sent_is_sent_when_it_has_waited_long_enough() {
+async fn a_chunk_that_was_never_sent_is_sent_when_it_has_waited_long_enough() {
     let ward = Ward::new(2).await;
     ward.env.sleep(BOUND - MINUTE).await;
     assert_eq!(ward.sweep().await, Swept::default());
@@ -102,7 +103,7 @@ async fn a_chunk_of_a_dead_worker_whose_message_is_gone_is_sent_again() {
     let ward = Ward::new(1).await;
     ward.queue.send(&ward.job, &chunk(&ward.job.id, 0, 0), 0).await.unwrap();
     let delivery = ward.received().await.unwrap();
-    let fence = claim(&*ward.jobs, &ward.job.id, 0).await;
+    let lease = claim(&*ward.jobs, &ward.job.id, 0).await;
     assert!(ward.queue.ack(&delivery.receipt).await.unwrap());
     ward.env.sleep(BOUND).await;
     assert_eq!(ward.sweep().await, Swept::default(), "its lease has not run out for long");
@@ -110,30 +111,28 @@ async fn a_chunk_of_a_dead_worker_whose_message_is_gone_is_sent_again() {
     assert!(ward.received().await.is_none());
     assert_eq!(ward.sweep().await, sent(1));
     assert!(ward.received().await.is_some());
-    let won = ward.jobs.claim(&ward.job.id, 0, MINUTE).await.unwrap();
-    assert!(matches!(won, Claim::Won { attempts: 2, .. }), "{won:?}");
-    assert!(!ward.jobs.settle(&ward.job.id, 0, fence, &processed(10)).await.unwrap());
+    assert_eq!(claim(&*ward.jobs, &ward.job.id, 0).await.attempts, 2);
+    assert!(!ward.jobs.complete(&lease, &processed(10)).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_settling_chunk_whose_worker_died_is_counted() {
+async fn a_half_completed_chunk_whose_worker_died_is_counted() {
     let ward = Ward::new(1).await;
-    ward.settle(0).await;
+    ward.complete_by_half(0, 1).await;
     ward.env.sleep(BOUND * 24).await;
     assert_eq!((ward.now().await.status, ward.now().await.completed_chunks), (JobStatus::InProgress, 0));
     let id = ward.job.id.clone();
-    assert_eq!(ward.sweep().await, Swept { settled: 1, ended: vec![id], ..Swept::default() });
+    assert_eq!(ward.sweep().await, Swept { completed: 1, ended: vec![id], ..Swept::default() });
     assert_eq!((ward.now().await.status, ward.now().await.counts.processed), (JobStatus::Completed, 10));
     assert_eq!(ward.sweep().await, Swept::default());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_nobody_noticed_is_found() {
-    // What counting does: the segment, the record's note that it is full, the end.
-    for call in [1, 2] {
+async fn an_end_that_no_process_noticed_is_found() {
+    // After the outcome and the segment: the record's set of full segments, the end.
+    for update in [2, 3] {
         let ward = Ward::new(1).await;
-        ward.settle(0).await;
-        ward.frail(Mishap::Refused(call)).count(&ward.job.id, 0).await.unwrap_err();
+        ward.complete_by_half(0, update).await;
         ward.env.sleep(BOUND * 24).await;
         assert_eq!((ward.now().await.status, ward.now().await.completed_chunks), (JobStatus::InProgress, 1));
         let id = ward.job.id.clone();
@@ -143,11 +142,11 @@ async fn an_end_that_nobody_noticed_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redrive_that_died_is_gone_on_with() {
-    // Behind the segment: five notes to be emptied, the record, the row.
+async fn a_redrive_that_died_is_resumed() {
+    // After the segment: five items to be emptied, the record, the row.
     for call in 1..8 {
         let ward = Ward::new(2).await;
-        complete(&*ward.jobs, &ward.job.id, 0, &given_up()).await;
+        complete(&*ward.jobs, &ward.job.id, 0, &quarantined()).await;
         ward.frail(Mishap::Refused(call)).redrive(&ward.job.id, 0, 0).await.unwrap_err();
         let claim = ward.jobs.claim(&ward.job.id, 0, MINUTE).await.unwrap();
         assert!(matches!(claim, Claim::Done { .. }), "{claim:?}");
@@ -155,7 +154,8 @@ async fn a_redrive_that_died_is_gone_on_with() {
         assert_eq!(ward.sweep().await, sent(1));
         assert_eq!(ward.received().await.unwrap().chunk.seq, 0);
         let claim = ward.jobs.claim(&ward.job.id, 0, MINUTE).await.unwrap();
-        assert!(matches!(claim, Claim::Won { epoch: 1, .. }), "{claim:?}");
+        let Claim::Acquired(lease) = claim else { panic!("{claim:?}") };
+        assert_eq!(lease.redrive_count, 1);
     }
 }
 
@@ -176,7 +176,7 @@ async fn a_dead_ingest_is_told_and_taken_over() {
     let ward = Ward::new(0).await;
     let job = Job { id: host_core::model::JobId::new("open").unwrap(), ..ward.job.clone() };
     ward.jobs.create(&job).await.unwrap();
-    let begin = || begin_ingest_on(ward.table.clone(), ward.env.clone(), MONTH, &job, MINUTE);
+    let begin = || acquire_ingest_on(ward.table.clone(), ward.env.clone(), MONTH, &job, MINUTE);
     let first = begin().await.unwrap();
     ward.env.sleep(BOUND).await;
     assert_eq!(ward.sweep().await, Swept::default(), "it lives");

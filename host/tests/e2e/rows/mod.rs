@@ -27,7 +27,7 @@ pub(crate) const INDEX: &str = "shop";
 static VERBATIM: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-evil"));
 
 /// The validator that the host brings along, to be named where another one would win.
-static BUNDLED: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-validate"));
+static BUNDLED: LazyLock<PathBuf> = LazyLock::new(|| guest("default-validator"));
 
 /// One run against one server.
 pub(crate) struct Scene {

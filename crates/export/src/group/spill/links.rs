@@ -1,135 +1,136 @@
-//! Where each line belongs: a table on disk with one number a line, in the order of the lines.
+//! The link table: one link per line, on disk, in the order of the lines.
 
 use crate::{
     ExportError,
-    scratch::Scratch,
     sort::{Frame, SortOptions, Sorted, Sorter},
+    temp::TempFiles,
 };
 use std::{
     fs::File,
     io::{BufReader, BufWriter, Read, Seek, Write},
 };
 
+/// Size of the buffer of an open table.
 const FILE_BUFFER: usize = 64 * 1024;
 
-/// Where a line belongs.
+/// The product of a line, or the line that leads to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Link {
-    /// It is not a record at all.
+    /// The line is not a record.
     Rejected,
-    /// To no product.
-    Nowhere,
-    /// It begins the product with this ordinal.
+    /// Leads to no product.
+    Orphan,
+    /// Starts the product with this ordinal.
     Root(u64),
-    /// It is part of the product with this ordinal.
-    Product(u64),
-    /// To where another line belongs.
-    Line(u64),
+    /// Belongs to the product with this ordinal.
+    Child(u64),
+    /// Has the same product as this line.
+    SameAs(u64),
 }
 
 impl Link {
     fn encode(self) -> u64 {
         match self {
             Self::Rejected => 0,
-            Self::Nowhere => 1,
+            Self::Orphan => 1,
             Self::Root(ordinal) => ordinal << 3 | 2,
-            Self::Product(ordinal) => ordinal << 3 | 3,
-            Self::Line(line) => line << 3 | 4,
+            Self::Child(ordinal) => ordinal << 3 | 3,
+            Self::SameAs(line) => line << 3 | 4,
         }
     }
 
     fn decode(code: u64) -> Self {
         match code & 7 {
             0 => Self::Rejected,
-            1 => Self::Nowhere,
+            1 => Self::Orphan,
             2 => Self::Root(code >> 3),
-            3 => Self::Product(code >> 3),
-            _ => Self::Line(code >> 3),
+            3 => Self::Child(code >> 3),
+            _ => Self::SameAs(code >> 3),
         }
     }
 
-    /// As a frame to sort by line.
+    /// Encodes the link of a line as a frame to sort by line.
     pub(super) fn frame(self, line: u64) -> Frame<'static> {
         Frame { key: line, a: self.encode(), b: 0, body: &[] }
     }
 }
 
-/// A link for each line, read from the first to the last.
+/// The link of each line, read from the first line to the last.
 #[derive(Debug)]
 pub(in crate::group) struct LinkTable {
     file: BufReader<File>,
     lines: u64,
-    taken: u64,
-    scratch: Scratch,
+    position: u64,
+    temp: TempFiles,
 }
 
 impl LinkTable {
-    /// The next line's link; none after the last.
+    /// The next line's link; `None` after the last.
     pub(super) fn next(&mut self) -> Result<Option<Link>, ExportError> {
-        if self.taken == self.lines {
+        if self.position == self.lines {
             return Ok(None);
         }
-        self.taken += 1;
+        self.position += 1;
         let mut code = [0; 8];
-        self.file.read_exact(&mut code).map_err(|error| self.scratch.failed("reading", error))?;
+        self.file.read_exact(&mut code).map_err(|error| self.temp.failed("reading", error))?;
         Ok(Some(Link::decode(u64::from_le_bytes(code))))
     }
 
     fn rewind(&mut self) -> Result<(), ExportError> {
-        self.taken = 0;
-        self.file.rewind().map_err(|error| self.scratch.failed("reading", error))
+        self.position = 0;
+        self.file.rewind().map_err(|error| self.temp.failed("reading", error))
     }
 }
 
-/// Writes a table and collects, sorted by line, which lines' links have to be looked up for which.
+/// Writes a table and collects the lookups that its `SameAs` links need, sorted by target line.
 struct TableWriter {
     file: BufWriter<File>,
     lines: u64,
     lookups: Sorter,
-    scratch: Scratch,
+    temp: TempFiles,
 }
 
 impl TableWriter {
     fn new(options: &SortOptions) -> Result<Self, ExportError> {
-        let scratch = options.scratch().clone();
-        let file = BufWriter::with_capacity(FILE_BUFFER, scratch.create()?);
-        Ok(Self { file, lines: 0, lookups: Sorter::new(options), scratch })
+        let temp = options.temp_files().clone();
+        let file = BufWriter::with_capacity(FILE_BUFFER, temp.create()?);
+        Ok(Self { file, lines: 0, lookups: Sorter::new(options), temp })
     }
 
     fn push(&mut self, link: Link) -> Result<(), ExportError> {
-        if let Link::Line(target) = link {
+        if let Link::SameAs(target) = link {
             self.lookups.push(Frame { key: target, a: self.lines, b: 0, body: &[] })?;
         }
         self.lines += 1;
         let written = self.file.write_all(&link.encode().to_le_bytes());
-        written.map_err(|error| self.scratch.failed("writing", error))
+        written.map_err(|error| self.temp.failed("writing", error))
     }
 
     fn finish(self) -> Result<(LinkTable, Sorter), ExportError> {
-        let Self { file, lines, lookups, scratch } = self;
-        let file = file.into_inner().map_err(|error| scratch.failed("writing", error.into_error()))?;
+        let Self { file, lines, lookups, temp } = self;
+        let file = file.into_inner().map_err(|error| temp.failed("writing", error.into_error()))?;
         let file = BufReader::with_capacity(FILE_BUFFER, file);
-        let mut table = LinkTable { file, lines, taken: 0, scratch };
+        let mut table = LinkTable { file, lines, position: 0, temp };
         table.rewind()?;
         Ok((table, lookups))
     }
 }
 
-/// Makes a table of the links that are known and follows links to lines until each ends at a product or nowhere.
-/// Every round doubles the number of steps taken, so a chain of a million lines takes twenty rounds; what is still on
-/// the way when the steps exceed the number of lines goes round in a circle.
+/// Writes a table of the first links and follows those to lines until each ends at a product or is an orphan. This is
+/// pointer doubling: every round doubles the distance covered, so a chain of a million lines takes twenty rounds. A link
+/// that is unresolved when the distance exceeds the number of lines is part of a cycle.
 pub(super) fn follow(links: Sorted, lines: u64, options: &SortOptions) -> Result<LinkTable, ExportError> {
-    let (mut table, mut lookups) = first_table(links, lines, options)?;
-    let mut steps = 1_u64;
+    let (mut table, mut lookups) = initial_table(links, lines, options)?;
+    let mut distance = 1_u64;
     while !lookups.is_empty() {
         let answers = look_up(&mut table, lookups.sorted()?, options)?;
-        steps = steps.saturating_mul(2);
-        (table, lookups) = replace(&mut table, answers, steps > lines, options)?;
+        distance = distance.saturating_mul(2);
+        (table, lookups) = apply_answers(&mut table, answers, distance > lines, options)?;
     }
     Ok(table)
 }
 
-fn first_table(
+fn initial_table(
     mut links: Sorted,
     lines: u64,
     options: &SortOptions,
@@ -147,7 +148,7 @@ fn first_table(
     writer.finish()
 }
 
-/// Reads the links that are asked for; the answers are sorted by the line that asked.
+/// Reads the links of the target lines; the answers are sorted by the line that needs them.
 fn look_up(table: &mut LinkTable, mut lookups: Sorted, options: &SortOptions) -> Result<Sorted, ExportError> {
     let mut answers = Sorter::new(options);
     let mut more = lookups.advance()?;
@@ -163,7 +164,8 @@ fn look_up(table: &mut LinkTable, mut lookups: Sorted, options: &SortOptions) ->
     answers.sorted()
 }
 
-fn replace(
+/// Writes a new table with the answers applied; in the last round, unresolved lines become orphans.
+fn apply_answers(
     table: &mut LinkTable,
     mut answers: Sorted,
     is_last: bool,
@@ -175,8 +177,8 @@ fn replace(
     while let Some(mut link) = table.next()? {
         if more && answers.frame().key == line {
             link = Link::decode(answers.frame().a);
-            if is_last && matches!(link, Link::Line(_)) {
-                link = Link::Nowhere;
+            if is_last && matches!(link, Link::SameAs(_)) {
+                link = Link::Orphan;
             }
             more = answers.advance()?;
         }

@@ -1,4 +1,4 @@
-//! References to ids meet the lines that define them.
+//! Matches references to ids with the lines that define them.
 
 use super::links::Link;
 use crate::{
@@ -7,99 +7,104 @@ use crate::{
     sort::{Frame, Sorted, Sorter},
 };
 
-/// What a line does with an id.
+/// What an id means to the line that contains it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Role {
-    /// Names it as its parent's.
+    /// The line names it as its parent.
     Reference,
-    /// Has it and is part of another line's product.
+    /// It is the own id of a line with a parent.
     Child,
-    /// Has it and begins a product: the how manieth in the export.
+    /// It is the own id of the root with this ordinal.
     Root { ordinal: u64 },
 }
 
-/// Writes down what a line does with an id.
-pub(super) fn mention(mentions: &mut Sorter, id: &str, line: u64, role: Role) -> Result<(), ExportError> {
-    // 48 bits are shorter to write; the id itself tells those apart that share them.
+/// Adds an occurrence of an id to a sorter, to be sorted by id.
+pub(super) fn push_occurrence(
+    occurrences: &mut Sorter,
+    id: &str,
+    line: u64,
+    role: Role,
+) -> Result<(), ExportError> {
+    // 48 bits take fewer bytes than 64; the body distinguishes ids that share a key.
     let key = id_hash(id) >> 16;
     let (role, ordinal) = match role {
         Role::Reference => (0, 0),
         Role::Child => (1, 0),
         Role::Root { ordinal } => (2, ordinal),
     };
-    mentions.push(Frame { key, a: line * 3 + role, b: ordinal, body: id.as_bytes() })
+    occurrences.push(Frame { key, a: line * 3 + role, b: ordinal, body: id.as_bytes() })
 }
 
-/// Gives each root and each child the link that it has at first sight. The mentions of an id come in the order of
-/// their lines.
-pub(super) fn resolve(mut mentions: Sorted, links: &mut Sorter) -> Result<(), ExportError> {
+/// Computes the first link of every line with an id or a parent. The occurrences of an id come in the order of their
+/// lines.
+pub(super) fn resolve(mut occurrences: Sorted, links: &mut Sorter) -> Result<(), ExportError> {
     let mut key = 0;
-    // Almost always one; more if different ids share a key.
-    let mut namesakes: Vec<Namesake> = Vec::new();
-    while mentions.advance()? {
-        let mention = mentions.frame();
-        if mention.key != key {
-            key = mention.key;
-            for namesake in namesakes.drain(..) {
-                namesake.finish(links)?;
+    // Almost always one resolver; more if different ids share a key.
+    let mut resolvers: Vec<IdResolver> = Vec::new();
+    while occurrences.advance()? {
+        let occurrence = occurrences.frame();
+        if occurrence.key != key {
+            key = occurrence.key;
+            for resolver in resolvers.drain(..) {
+                resolver.finish(links)?;
             }
         }
-        let at = namesakes.iter().position(|namesake| namesake.id == mention.body).unwrap_or_else(|| {
-            namesakes.push(Namesake::new(mention.body));
-            namesakes.len() - 1
+        let at = resolvers.iter().position(|resolver| resolver.id == occurrence.body).unwrap_or_else(|| {
+            resolvers.push(IdResolver::new(occurrence.body));
+            resolvers.len() - 1
         });
-        let line = mention.a / 3;
-        match mention.a % 3 {
-            0 => namesakes[at].refer(line, links)?,
-            1 => namesakes[at].define(line, Link::Line(line), links)?,
-            _ => namesakes[at].define_root(line, mention.b, links)?,
+        let line = occurrence.a / 3;
+        match occurrence.a % 3 {
+            0 => resolvers[at].add_reference(line, links)?,
+            1 => resolvers[at].add_definition(line, Link::SameAs(line), links)?,
+            _ => resolvers[at].add_root(line, occurrence.b, links)?,
         }
     }
-    namesakes.into_iter().try_for_each(|namesake| namesake.finish(links))
+    resolvers.into_iter().try_for_each(|resolver| resolver.finish(links))
 }
 
-/// The lines that have the same id, as far as they have come.
-struct Namesake {
+/// Resolves the references to one id, given its occurrences in order.
+struct IdResolver {
     id: Vec<u8>,
-    /// Ordinal of the first root.
+    /// Ordinal of the first root with this id.
     product: Option<u64>,
-    /// What a reference means now.
-    meaning: Option<Link>,
-    /// References that came before any definition.
-    waiting: Vec<u64>,
+    /// Link of the latest definition.
+    definition: Option<Link>,
+    /// Lines that refer to the id before any definition.
+    pending: Vec<u64>,
 }
 
-impl Namesake {
+impl IdResolver {
     fn new(id: &[u8]) -> Self {
-        Self { id: id.to_owned(), product: None, meaning: None, waiting: Vec::new() }
+        Self { id: id.to_owned(), product: None, definition: None, pending: Vec::new() }
     }
 
-    fn refer(&mut self, line: u64, links: &mut Sorter) -> Result<(), ExportError> {
-        match self.meaning {
+    fn add_reference(&mut self, line: u64, links: &mut Sorter) -> Result<(), ExportError> {
+        match self.definition {
             Some(link) => links.push(link.frame(line)),
             None => {
-                self.waiting.push(line);
+                self.pending.push(line);
                 Ok(())
             }
         }
     }
 
-    fn define(&mut self, line: u64, meaning: Link, links: &mut Sorter) -> Result<(), ExportError> {
-        self.meaning = Some(meaning);
-        // A line that names itself as its parent waits on for another of that name.
+    fn add_definition(&mut self, line: u64, link: Link, links: &mut Sorter) -> Result<(), ExportError> {
+        self.definition = Some(link);
+        // A line that names itself as its parent stays pending until another line defines the id.
         let (own, others): (Vec<u64>, Vec<u64>) =
-            self.waiting.drain(..).partition(|waiting| *waiting == line);
-        self.waiting = own;
-        others.into_iter().try_for_each(|waiting| links.push(meaning.frame(waiting)))
+            self.pending.drain(..).partition(|pending| *pending == line);
+        self.pending = own;
+        others.into_iter().try_for_each(|pending| links.push(link.frame(pending)))
     }
 
-    fn define_root(&mut self, line: u64, ordinal: u64, links: &mut Sorter) -> Result<(), ExportError> {
+    fn add_root(&mut self, line: u64, ordinal: u64, links: &mut Sorter) -> Result<(), ExportError> {
         let product = *self.product.get_or_insert(ordinal);
         links.push(Link::Root(product).frame(line))?;
-        self.define(line, Link::Product(product), links)
+        self.add_definition(line, Link::Child(product), links)
     }
 
     fn finish(self, links: &mut Sorter) -> Result<(), ExportError> {
-        self.waiting.into_iter().try_for_each(|line| links.push(Link::Nowhere.frame(line)))
+        self.pending.into_iter().try_for_each(|line| links.push(Link::Orphan.frame(line)))
     }
 }

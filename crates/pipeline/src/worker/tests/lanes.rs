@@ -1,10 +1,10 @@
 //! Lanes side by side: as much faster as the target allows, and every product in its order.
 
 use super::{Bench, Rules, SHOP, ScriptedIndex, Until, Worker, WorkerSettings};
-use crate::ingest::chunk::{ChunkBounds, Chunker, FullChunk};
+use crate::ingest::chunk::{ChunkBounds, Chunker, SealedChunk};
 use async_trait::async_trait;
 use host_core::{
-    index::{Index, IndexError, Outcome, Removal, Stored, Target, Write},
+    index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, WriteTarget, Write},
     model::{DocumentId, JobStatus, Operation},
 };
 use serde_json::{Map, Value};
@@ -40,20 +40,20 @@ impl Slow {
 
 #[async_trait]
 impl Index for Slow {
-    fn kind(&self) -> &str {
-        self.index.kind()
+    fn id(&self) -> TargetId {
+        self.index.id()
     }
 
-    async fn check(&self, target: &Target) -> Result<(), IndexError> {
+    async fn check(&self, target: &WriteTarget) -> Result<(), IndexError> {
         self.index.check(target).await
     }
 
-    async fn stored(&self, target: &Target, ids: &[DocumentId]) -> Result<Vec<Option<Stored>>, IndexError> {
+    async fn stored(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         self.request().await;
         self.index.stored(target, ids).await
     }
 
-    async fn write(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn write(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         self.request().await;
         {
             let mut written = self.written.lock().unwrap();
@@ -65,34 +65,34 @@ impl Index for Slow {
         self.index.write(target, batch).await
     }
 
-    async fn update(&self, target: &Target, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+    async fn update(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
         self.index.update(target, batch).await
     }
 
-    async fn delete(&self, target: &Target, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+    async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         self.index.delete(target, batch).await
     }
 
-    async fn get(&self, target: &Target, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(&self, target: &WriteTarget, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
         self.index.get(target, id).await
     }
 
     async fn list(
         &self,
-        target: &Target,
+        target: &WriteTarget,
         after: Option<&DocumentId>,
         limit: usize,
     ) -> Result<Vec<DocumentId>, IndexError> {
         self.index.list(target, after, limit).await
     }
 
-    async fn count(&self, target: &Target) -> Result<u64, IndexError> {
+    async fn count(&self, target: &WriteTarget) -> Result<u64, IndexError> {
         self.index.count(target).await
     }
 }
 
 /// The chunks of an export, as ingest cuts them.
-fn chunks(lanes: u16, updates: u32) -> Vec<FullChunk> {
+fn chunks(lanes: u16, updates: u32) -> Vec<SealedChunk> {
     let mut chunker = Chunker::new(ChunkBounds { documents: 10, bytes: 1 << 20 }, lanes);
     let mut chunks = Vec::new();
     let mut push = |id: String, version: u32| {

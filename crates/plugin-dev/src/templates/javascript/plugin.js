@@ -1,19 +1,19 @@
 // @ts-check
-// {{name}}, a plug-in for host. `types.d.ts` has the contract, README.md says how to build and test.
+// {{name}}, a plug-in for host. The contract is in `types.d.ts`; README.md explains how to build and test.
 
 import log from "product-indexer:plugin/log@0.1.0";
 
 /**
- * What is thrown by mistake is a trap, and a trap has no words: they go to the log, which the report of the trap shows.
- * @template {any[]} Given
- * @template Made
- * @param {(...given: Given) => Made} role
- * @returns {(...given: Given) => Made}
+ * Logs unexpected errors before they become a trap: a trap carries no message, but its report shows the log.
+ * @template {any[]} Args
+ * @template Result
+ * @param {(...args: Args) => Result} role
+ * @returns {(...args: Args) => Result}
  */
-function told(role) {
-  return (...given) => {
+function logErrors(role) {
+  return (...args) => {
     try {
-      return role(...given);
+      return role(...args);
     } catch (error) {
       if (error instanceof Error) log.write("error", `${error}\n${error.stack}`);
       throw error;
@@ -21,7 +21,7 @@ function told(role) {
   };
 }
 
-/** What a shop can set under `[plugin.config.{{name}}]` in host.toml. */
+/** The settings under `[plugin.config.{{name}}]` in host.toml, with their defaults. */
 const defaults = {
   // @begin transform
   currency: "EUR",
@@ -43,55 +43,55 @@ export const manifest = {
   },
 
   configure(text) {
-    const given = JSON.parse(text);
-    for (const key of Object.keys(given)) {
-      // What is thrown as { code, message } is told to the shop; anything else is a trap.
+    const settings = JSON.parse(text);
+    for (const key of Object.keys(settings)) {
+      // A thrown { code, message } is reported to the user; anything else is a trap.
       if (!(key in defaults)) throw { code: "invalid-configuration", message: `there is no setting ${key}` };
     }
-    config = { ...defaults, ...given };
+    config = { ...defaults, ...settings };
   },
 };
 // @begin transform
 
 /** @type {import("./types").Transform} */
 export const transform = {
-  run: told((products) => {
+  run: logErrors((products) => {
     /** @type {import("./types").Transformed} */
-    const made = { documents: [], counts: [], removals: [], issues: [] };
+    const output = { documents: [], counts: [], removals: [], issues: [] };
     products.forEach((text, item) => {
-      const before = made.documents.length;
-      product(item, JSON.parse(text), made);
-      made.counts.push(made.documents.length - before);
+      const before = output.documents.length;
+      product(item, JSON.parse(text), output);
+      output.counts.push(output.documents.length - before);
     });
-    return made;
+    return output;
   }),
 };
 
 /**
  * @param {number} item
  * @param {any} product
- * @param {import("./types").Transformed} made
+ * @param {import("./types").Transformed} output
  */
-function product(item, product, made) {
+function product(item, product, output) {
   const { id, title = "", price = "", tags = [], updated_at, published = true } = product;
   if (!published) {
-    made.removals.push({ item, id, version: JSON.stringify({ updated_at }) });
+    output.removals.push({ item, id, version: JSON.stringify({ updated_at }) });
     return;
   }
   if (price === "" || Number.isNaN(Number(price))) {
     const message = "The product has no price.";
-    made.issues.push({ item, severity: "error", code: "missing-price", message, path: "/price" });
+    output.issues.push({ item, severity: "error", code: "missing-price", message, path: "/price" });
     return;
   }
   const fields = { title, price: Number(price), currency: config.currency, tags, updated_at };
-  made.documents.push({ id, fields: JSON.stringify(fields) });
+  output.documents.push({ id, fields: JSON.stringify(fields) });
 }
 // @end
 // @begin validate
 
 /** @type {import("./types").Validate} */
 export const validate = {
-  run: told((documents) => {
+  run: logErrors((documents) => {
     /** @type {import("./types").Issue[]} */
     const issues = [];
     documents.forEach((document, item) => {
@@ -113,9 +113,9 @@ export const validate = {
 
 /** @type {import("./types").Version} */
 export const version = {
-  compare: told((pairs) =>
+  compare: logErrors((pairs) =>
     pairs.map(({ incoming, stored }) => {
-      // Times in UTC of one format can be compared as text.
+      // UTC times of the same format can be compared as text.
       const [a, b] = [incoming, stored].map((text) => JSON.parse(text).updated_at ?? "");
       return a > b ? "newer" : a === b ? "same" : "older";
     }),

@@ -1,6 +1,6 @@
-// The contract of wit/deps in TypeScript: what a plug-in exports, and what it is given.
+// The contract of wit/deps in TypeScript: what a plug-in exports and receives.
 
-/** One complete product as JSON Lines text: its own record first, then its descendants in export order. */
+/** A complete product as JSON Lines: its own record first, then its descendants in export order. */
 export type SourceProduct = string;
 
 /** A document for the index. */
@@ -11,21 +11,21 @@ export interface Document {
   fields: string;
 }
 
-/** One problem with one item of a batch. */
+/** A problem with an item of a batch. */
 export interface Issue {
   /** Position of the item in the batch, from 0. */
   item: number;
-  /** `error` leaves the item out, with `warning` it goes on; both are reported. */
+  /** `error` refuses the item, `warning` keeps it; both are reported. */
   severity: "error" | "warning";
   /** Stable kebab-case name: `missing-price`. */
   code: string;
   /** One sentence for a person. */
   message: string;
-  /** JSON Pointer to the culprit inside of the item. */
+  /** JSON Pointer to the place of the problem in the item. */
   path?: string;
 }
 
-/** What to throw when a whole batch cannot be handled. Anything else that is thrown is a trap. */
+/** Throw this when a whole batch cannot be processed. Any other thrown value is a trap. */
 export interface Failure {
   /** Stable kebab-case name. */
   code: string;
@@ -34,25 +34,25 @@ export interface Failure {
 }
 
 export interface Description {
-  /** Short kebab-case name. */
+  /** Name, in kebab-case. */
   name: string;
   /** Semantic version. */
   version: string;
-  /** The platform whose export it reads; empty for a plug-in that reads none. */
+  /** The platform whose exports the plug-in reads; empty without a transform role. */
   platform: string;
-  /** How lines form products: one each, or by ids and the parents' ids that JSON Pointers lead to. */
+  /** How lines form products: one line each, or lines joined to their parents, by JSON Pointers to both ids. */
   grouping: { tag: "whole-lines" } | { tag: "by-parent"; val: { id: string; parents: string[] } };
   /** JSON Schema of the configuration. */
   configSchema: string;
-  /** The document fields that `version.compare` looks at. */
+  /** The document fields that `version.compare` gets. */
   versionFields: string[];
 }
 
-/** A document that has to leave the index. */
+/** A document to remove from the index. */
 export interface Removal {
   /** Position of the product in the batch. */
   item: number;
-  /** Identity of the document. */
+  /** Id of the document. */
   id: string;
   /** JSON object text with the version fields; `{}` removes unconditionally. */
   version: string;
@@ -61,7 +61,7 @@ export interface Removal {
 export interface Transformed {
   /** All documents of the batch, in the order of their products. */
   documents: Document[];
-  /** How many documents each product gave. */
+  /** Number of documents per product. */
   counts: number[];
   removals: Removal[];
   issues: Issue[];
@@ -73,13 +73,13 @@ export interface Pair {
   stored: string;
 }
 
-/** What the incoming version is, seen from the stored one. */
+/** How the incoming version compares with the stored one. */
 export type Ordering = "newer" | "same" | "older";
 
 export interface Manifest {
-  /** Called before `configure`, any number of times, always with the same answer. */
+  /** Called before `configure`, any number of times; always returns the same. */
   describe(): Description;
-  /** Takes the configuration as JSON object text, `{}` for none. Called once an instance, before any batch. */
+  /** Gets the configuration as JSON object text, `{}` for none. Called once per instance, before the first batch. */
   configure(config: string): void;
 }
 
@@ -92,7 +92,7 @@ export interface Validate {
 }
 
 export interface Version {
-  /** One ordering a pair, in their order. */
+  /** Returns one ordering per pair, in the same order. */
   compare(pairs: Pair[]): Ordering[];
 }
 

@@ -1,4 +1,4 @@
-"""{{name}}, a plug-in for host. `wit/deps` has the contract, README.md says how to build and test."""
+"""{{name}}, a plug-in for host. The contract is in `wit/deps`; README.md explains how to build and test."""
 
 import json
 import traceback
@@ -21,24 +21,24 @@ from wit_world.imports.types import Failure
 # @end
 
 
-def told(role):
-    """What is raised by mistake is a trap, and a trap has no words: they go to the log, which the report of the trap shows."""
+def log_errors(role):
+    """Logs unexpected exceptions before they become a trap: a trap carries no message, but its report shows the log."""
 
-    def run(*given):
+    def run(*args):
         try:
-            return role(*given)
+            return role(*args)
         except Err:
             raise
         except Exception as error:
-            # Not `format_exc`, which looks for the sources: there are no files.
-            places = [f"{frame.f_code.co_name}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
-            log.write(log.Level.ERROR, f"{type(error).__name__}: {error} in {' > '.join(places[1:])}")
+            # Not `format_exc`, which reads the sources: there is no file system.
+            frames = [f"{frame.f_code.co_name}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
+            log.write(log.Level.ERROR, f"{type(error).__name__}: {error} in {' > '.join(frames[1:])}")
             raise
 
     return run
 
 
-# What a shop can set under `[plugin.config.{{name}}]` in host.toml.
+# The settings under `[plugin.config.{{name}}]` in host.toml, with their defaults.
 # @begin transform
 DEFAULTS = {"currency": "EUR"}
 # @end
@@ -61,36 +61,36 @@ class Manifest(exports.Manifest):
         )
 
     def configure(self, text: str) -> None:
-        given = json.loads(text)
-        for key in given:
-            # An Err(Failure) is told to the shop; any other exception is a trap.
+        settings = json.loads(text)
+        for key in settings:
+            # An Err(Failure) is reported to the user; any other exception is a trap.
             if key not in DEFAULTS:
                 raise Err(Failure("invalid-configuration", f"there is no setting {key}"))
-        config.update(DEFAULTS | given)
+        config.update(DEFAULTS | settings)
 # @begin transform
 
 
 class Transform(exports.Transform):
-    @told
+    @log_errors
     def run(self, products: list[str]) -> Transformed:
-        made = Transformed(documents=[], counts=[], removals=[], issues=[])
+        output = Transformed(documents=[], counts=[], removals=[], issues=[])
         for item, text in enumerate(products):
-            before = len(made.documents)
-            product(item, json.loads(text), made)
-            made.counts.append(len(made.documents) - before)
-        return made
+            before = len(output.documents)
+            product(item, json.loads(text), output)
+            output.counts.append(len(output.documents) - before)
+        return output
 
 
-def product(item: int, source: dict, made: Transformed) -> None:
+def product(item: int, source: dict, output: Transformed) -> None:
     version = {"updated_at": source["updated_at"]}
     if not source.get("published", True):
-        made.removals.append(Removal(item, source["id"], json.dumps(version)))
+        output.removals.append(Removal(item, source["id"], json.dumps(version)))
         return
     try:
         price = float(source.get("price", ""))
     except ValueError:
         message = "The product has no price."
-        made.issues.append(Issue(item, Severity.ERROR, "missing-price", message, "/price"))
+        output.issues.append(Issue(item, Severity.ERROR, "missing-price", message, "/price"))
         return
     fields = {
         "title": source.get("title", ""),
@@ -99,13 +99,13 @@ def product(item: int, source: dict, made: Transformed) -> None:
         "tags": source.get("tags", []),
         **version,
     }
-    made.documents.append(Document(source["id"], json.dumps(fields)))
+    output.documents.append(Document(source["id"], json.dumps(fields)))
 # @end
 # @begin validate
 
 
 class Validate(exports.Validate):
-    @told
+    @log_errors
     def run(self, documents: list[Document]) -> list[Issue]:
         issues = []
         for item, document in enumerate(documents):
@@ -122,10 +122,10 @@ class Validate(exports.Validate):
 
 
 class Version(exports.Version):
-    @told
+    @log_errors
     def compare(self, pairs) -> list[Ordering]:
         def ordering(pair) -> Ordering:
-            # Times in UTC of one format can be compared as text.
+            # UTC times of the same format can be compared as text.
             a, b = (json.loads(text).get("updated_at") or "" for text in (pair.incoming, pair.stored))
             return Ordering.NEWER if a > b else Ordering.SAME if a == b else Ordering.OLDER
 

@@ -1,4 +1,4 @@
-//! {{name}}, a plug-in for host. `wit/deps` has the contract, README.md says how to build and test.
+//! {{name}}, a plug-in for host. The contract is in `wit/deps`; README.md explains how to build and test.
 
 wit_bindgen::generate!({ path: "wit", world: "project", generate_all });
 
@@ -27,7 +27,7 @@ use std::sync::OnceLock;
 struct Plugin;
 export!(Plugin);
 
-/// What a shop can set under `[plugin.config.{{name}}]` in host.toml.
+/// The settings under `[plugin.config.{{name}}]` in host.toml.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
@@ -73,7 +73,7 @@ impl manifest::Guest for Plugin {
 }
 // @begin transform
 
-/// A product as the shop exports it. Fields that are not named here are left out.
+/// A product of the export. Fields that are not listed here are ignored.
 #[derive(Deserialize)]
 struct Product {
     id: String,
@@ -94,27 +94,27 @@ fn yes() -> bool {
 
 impl transform::Guest for Plugin {
     fn run(products: Vec<String>) -> Result<Transformed, Failure> {
-        let mut made = Transformed { documents: vec![], counts: vec![], removals: vec![], issues: vec![] };
+        let mut output = Transformed { documents: vec![], counts: vec![], removals: vec![], issues: vec![] };
         for (item, text) in (0..).zip(&products) {
-            let before = made.documents.len();
-            if let Err((code, path, message)) = product(item, text, &mut made) {
+            let before = output.documents.len();
+            if let Err((code, path, message)) = product(item, text, &mut output) {
                 let (code, path) = (code.to_owned(), Some(path.to_owned()));
-                made.issues.push(Issue { item, severity: Severity::Error, code, message, path });
+                output.issues.push(Issue { item, severity: Severity::Error, code, message, path });
             }
-            made.counts.push((made.documents.len() - before) as u32);
+            output.counts.push((output.documents.len() - before) as u32);
         }
-        Ok(made)
+        Ok(output)
     }
 }
 
-/// Code, place and message of what is wrong with a product.
-type Wrong = (&'static str, &'static str, String);
+/// Code, JSON Pointer and message of a problem with a product.
+type Problem = (&'static str, &'static str, String);
 
-fn product(item: u32, text: &str, made: &mut Transformed) -> Result<(), Wrong> {
+fn product(item: u32, text: &str, output: &mut Transformed) -> Result<(), Problem> {
     let product: Product = serde_json::from_str(text).map_err(|error| ("not-a-product", "", error.to_string()))?;
     let Product { id, title, price, tags, updated_at, published } = product;
     if !published {
-        made.removals.push(Removal { item, id, version: json!({ "updated_at": updated_at }).to_string() });
+        output.removals.push(Removal { item, id, version: json!({ "updated_at": updated_at }).to_string() });
         return Ok(());
     }
     let price: f64 =
@@ -122,13 +122,13 @@ fn product(item: u32, text: &str, made: &mut Transformed) -> Result<(), Wrong> {
     let currency = CONFIG.get().map_or("", |config| &config.currency);
     let fields =
         json!({ "title": title, "price": price, "currency": currency, "tags": tags, "updated_at": updated_at });
-    made.documents.push(Document { id, fields: fields.to_string() });
+    output.documents.push(Document { id, fields: fields.to_string() });
     Ok(())
 }
 // @end
 // @begin validate
 
-/// The fields of a document that the rules look at.
+/// The fields of a document that the rules check.
 #[derive(Deserialize)]
 struct Fields {
     #[serde(default)]
@@ -140,18 +140,18 @@ impl validate::Guest for Plugin {
     fn run(documents: Vec<Document>) -> Result<Vec<Issue>, Failure> {
         let mut issues = Vec::new();
         for (item, document) in (0..).zip(&documents) {
-            let mut note = |severity, code: &str, path: &str, message: &str| {
+            let mut report = |severity, code: &str, path: &str, message: &str| {
                 let (code, message) = (code.to_owned(), message.to_owned());
                 issues.push(Issue { item, severity, code, message, path: Some(path.to_owned()) });
             };
             match serde_json::from_str::<Fields>(&document.fields) {
-                Err(error) => note(Severity::Error, "invalid-document", "", &error.to_string()),
+                Err(error) => report(Severity::Error, "invalid-document", "", &error.to_string()),
                 Ok(fields) => {
                     if fields.title.is_empty() {
-                        note(Severity::Error, "missing-title", "/title", "The document has no title.");
+                        report(Severity::Error, "missing-title", "/title", "The document has no title.");
                     }
                     if fields.price == Some(0.0) {
-                        note(Severity::Warning, "price-is-zero", "/price", "The price is zero.");
+                        report(Severity::Warning, "price-is-zero", "/price", "The price is zero.");
                     }
                 }
             }
@@ -162,7 +162,7 @@ impl validate::Guest for Plugin {
 // @end
 // @begin version
 
-/// The version fields of a document. Times in UTC of one format can be compared as text.
+/// The version fields of a document. UTC times of the same format can be compared as text.
 #[derive(Deserialize)]
 struct Version {
     updated_at: Option<String>,

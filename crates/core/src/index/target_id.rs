@@ -1,0 +1,97 @@
+//! Which index a job writes to.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The target of a job: a kind of index, and which one of that kind where a shop may have several. Holds no secret.
+///
+/// It is stored as text, `marqo` or `catalog:postgres://db:5432/shop`. Records of older versions name the kind alone
+/// (`catalog`), or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct TargetId {
+    kind: String,
+    instance: Option<String>,
+}
+
+impl TargetId {
+    /// The only index of a kind. The kind is named as the setting `target` does.
+    pub fn of_kind(kind: impl Into<String>) -> Self {
+        Self { kind: kind.into(), instance: None }
+    }
+
+    /// One of several indexes of a kind.
+    pub fn of_instance(kind: impl Into<String>, instance: impl Into<String>) -> Self {
+        Self { kind: kind.into(), instance: Some(instance.into()) }
+    }
+
+    /// The kind of index, as the setting `target` names it; empty in records that are older than the choice.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Whether a job with this target may be written to `index`. A part that the job's record does not name matches any.
+    pub fn includes(&self, index: &Self) -> bool {
+        (self.kind.is_empty() || self.kind == index.kind)
+            && (self.instance.is_none() || self.instance == index.instance)
+    }
+}
+
+impl From<&str> for TargetId {
+    fn from(text: &str) -> Self {
+        match text.split_once(':') {
+            Some((kind, instance)) => Self::of_instance(kind, instance),
+            None => Self::of_kind(text),
+        }
+    }
+}
+
+impl From<String> for TargetId {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl From<TargetId> for String {
+    fn from(id: TargetId) -> Self {
+        id.to_string()
+    }
+}
+
+impl fmt::Display for TargetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        self.instance.as_ref().map_or(Ok(()), |instance| write!(f, ":{instance}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_texts_are_read_and_written_unchanged() {
+        for text in ["", "marqo", "catalog", "catalog:embedded", "catalog:postgres://db:5432/shop"] {
+            let id: TargetId = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(serde_json::to_value(&id).unwrap(), text);
+            assert_eq!(id.kind(), text.split(':').next().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_job_is_written_to_its_index_and_older_records_to_any_that_they_do_not_exclude() {
+        let index = |text: &str| TargetId::from(text);
+        for (job, target, is_included) in [
+            ("catalog:embedded", "catalog:embedded", true),
+            ("catalog:embedded", "catalog:postgres://db:5432/shop", false),
+            ("catalog", "catalog:embedded", true),
+            ("catalog", "marqo", false),
+            ("marqo", "marqo", true),
+            ("marqo", "catalog:embedded", false),
+            ("", "marqo", true),
+            ("", "catalog:embedded", true),
+        ] {
+            assert_eq!(index(job).includes(&index(target)), is_included, "`{job}` and `{target}`");
+        }
+    }
+}

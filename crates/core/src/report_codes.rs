@@ -1,0 +1,325 @@
+//! Every code that reports, dead letters and `last_error` can hold, from which `docs/reference/report-codes.md` is made. A test
+//! holds the list against the sources.
+
+/// A code and what it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportCode {
+    /// The code; stable, scripts compare it.
+    pub code: &'static str,
+    /// Which part of the program gives it.
+    pub origin: Origin,
+    /// What becomes of the item or chunk, in words.
+    pub effect: &'static str,
+    /// What happened.
+    pub meaning: &'static str,
+}
+
+/// Which part of the program gives a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Reading an export.
+    Export,
+    /// Running a plug-in, whatever it knows.
+    Plugin,
+    /// Comparing versions and writing.
+    Worker,
+    /// The index refuses a document.
+    Index,
+    /// A chunk as a whole: dead letters, and the `last_error` of a job.
+    Chunk,
+    /// Issues of the Shopify plug-in.
+    Shopify,
+    /// Issues of the default validator.
+    Validator,
+}
+
+impl Origin {
+    /// All of them, in the order of a run.
+    pub const ALL: [Self; 7] =
+        [Self::Export, Self::Plugin, Self::Worker, Self::Index, Self::Chunk, Self::Shopify, Self::Validator];
+
+    /// A heading for it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Export => "Reading the export",
+            Self::Plugin => "Running plug-ins",
+            Self::Worker => "Comparing and writing",
+            Self::Index => "Refused by the index",
+            Self::Chunk => "Chunks: dead letters and `last_error`",
+            Self::Shopify => "Issues of the Shopify plug-in",
+            Self::Validator => "Issues of the default validator",
+        }
+    }
+}
+
+const fn code(origin: Origin, code: &'static str, effect: &'static str, meaning: &'static str) -> ReportCode {
+    ReportCode { code, origin, effect, meaning }
+}
+
+/// All codes.
+pub const REPORT_CODES: &[ReportCode] = &[
+    code(Origin::Export, "line-too-long", "skipped", "The line is longer than `ingest.max_line_bytes`."),
+    code(Origin::Export, "invalid-utf8", "skipped", "The line is not UTF-8."),
+    code(Origin::Export, "invalid-json", "skipped", "The line, or a line of a stored chunk, is not JSON."),
+    code(
+        Origin::Export,
+        "truncated-line",
+        "skipped",
+        "The source ends in the middle of the line: download the export again.",
+    ),
+    code(Origin::Export, "not-an-object", "skipped", "The line is JSON but no object."),
+    code(Origin::Export, "invalid-id", "skipped", "The id in the line is neither a string nor an integer."),
+    code(Origin::Export, "orphan", "skipped", "The line belongs to a product that the export does not have."),
+    code(
+        Origin::Export,
+        "no-document",
+        "skipped",
+        "The plug-in made neither a document nor a removal of the product.",
+    ),
+    code(Origin::Export, "export-unreadable", "stops", "A source cannot be read, or its grouping is wrong."),
+    code(
+        Origin::Export,
+        "chunk-differs",
+        "stops",
+        "A chunk of an earlier attempt has other bytes: a plug-in that is not pure, or a source that changed.",
+    ),
+    code(Origin::Export, "store-failure", "stops", "The storage failed while chunks were published."),
+    code(Origin::Export, "taken-over", "stops", "Another process ingests for this shop and index."),
+    code(Origin::Plugin, "plugin-trap", "failed", "The plug-in trapped on this item alone."),
+    code(
+        Origin::Plugin,
+        "plugin-timeout",
+        "failed",
+        "A call with this item alone took longer than `plugin.limits.call_ms`, or more instructions than `plugin.limits.fuel`.",
+    ),
+    code(
+        Origin::Plugin,
+        "plugin-memory",
+        "failed",
+        "A call with this item alone needed more than `plugin.limits.memory_bytes`.",
+    ),
+    code(
+        Origin::Plugin,
+        "plugin-output",
+        "failed",
+        "The answer for this item alone was larger than `plugin.limits.output_bytes`.",
+    ),
+    code(Origin::Plugin, "plugin-contract", "failed", "The answer for this item broke the contract."),
+    code(Origin::Plugin, "plugin-start", "stops", "An instance of the plug-in could not be started."),
+    code(
+        Origin::Plugin,
+        "plugin-stopped",
+        "stops",
+        "The plug-in kept failing and was stopped; nothing more is refused because of it.",
+    ),
+    code(
+        Origin::Plugin,
+        "too-many-documents",
+        "failed",
+        "The product gave more documents and removals than `plugin.limits.documents_per_product`.",
+    ),
+    code(
+        Origin::Plugin,
+        "document-too-large",
+        "failed",
+        "The document is larger than `plugin.limits.document_bytes`, the validator or the index allows.",
+    ),
+    code(Origin::Plugin, "repeated-document-id", "failed", "The product named one document twice."),
+    code(
+        Origin::Plugin,
+        "invalid-document",
+        "failed",
+        "The plug-in made a document that is not a JSON object.",
+    ),
+    code(
+        Origin::Plugin,
+        "invalid-removal",
+        "failed",
+        "The version that the plug-in gave a removal is not a JSON object.",
+    ),
+    code(Origin::Plugin, "invalid-document-id", "failed", "The plug-in made a document without a legal id."),
+    code(
+        Origin::Plugin,
+        "invalid-code",
+        "as the issue",
+        "The plug-in gave an issue a code that is not in kebab case.",
+    ),
+    code(Origin::Worker, "older-version", "conflict", "The index holds a newer version of the document."),
+    code(
+        Origin::Worker,
+        "same-version",
+        "conflict",
+        "The index holds other content of the same version; `--same-version write` overwrites it.",
+    ),
+    code(
+        Origin::Worker,
+        "older-removal",
+        "conflict",
+        "The index holds a newer version than the removal names.",
+    ),
+    code(
+        Origin::Worker,
+        "rewritten",
+        "conflict",
+        "The document was written again after it was decided to remove it.",
+    ),
+    code(
+        Origin::Worker,
+        "cancelled",
+        "failed",
+        "`host jobs cancel` ended the job before the chunk was written.",
+    ),
+    code(
+        Origin::Index,
+        "document-not-found",
+        "failed",
+        "An update names a document that the index does not have.",
+    ),
+    code(Origin::Index, "invalid-variant", "failed", "The catalog cannot hold a variant of the document."),
+    code(
+        Origin::Index,
+        "partial-document",
+        "failed",
+        "Marqo made no vectors for some tensor fields; the document was removed again (`readback`).",
+    ),
+    code(
+        Origin::Index,
+        "tensor-field-update",
+        "failed",
+        "Marqo makes no new vectors for an update: send whole documents, or leave the field out.",
+    ),
+    code(Origin::Index, "invalid-vector", "failed", "A vector of the document does not fit the index."),
+    code(Origin::Index, "update-refused", "failed", "Marqo refused the update without a code."),
+    code(Origin::Index, "server-error", "failed", "Marqo failed on this document alone, nine times."),
+    code(Origin::Chunk, "corrupt-chunk", "dead letter", "The stored chunk is not what was published."),
+    code(Origin::Chunk, "lost-input", "dead letter", "The chunk's object is gone."),
+    code(
+        Origin::Chunk,
+        "too-many-attempts",
+        "dead letter",
+        "Workers died again and again while they held the chunk.",
+    ),
+    code(Origin::Chunk, "internal-error", "dead letter", "host itself failed on the chunk, twice."),
+    code(Origin::Chunk, "plugin-failure", "dead letter", "A plug-in refused the whole batch."),
+    code(
+        Origin::Chunk,
+        "received-too-often",
+        "dead letter",
+        "SQS moved the message to the dead letters: no worker acknowledged it.",
+    ),
+    code(
+        Origin::Chunk,
+        "unreadable-message",
+        "dead letter",
+        "The queue had a message that host did not write.",
+    ),
+    code(Origin::Chunk, "store-unavailable", "retried", "The storage cannot be reached, or is too busy."),
+    code(
+        Origin::Chunk,
+        "store-refused",
+        "stops",
+        "The storage refuses the request: rights or configuration.",
+    ),
+    code(Origin::Chunk, "index-unavailable", "retried", "The index cannot be reached, or is too busy."),
+    code(
+        Origin::Chunk,
+        "index-refused",
+        "stops",
+        "The index refuses the request: authentication, settings or model.",
+    ),
+    code(Origin::Chunk, "lease-lost", "dropped", "Another worker has claimed the chunk."),
+    code(
+        Origin::Chunk,
+        "out-of-time",
+        "retried",
+        "The process had to stop before the chunk was written; the attempt is not counted.",
+    ),
+    code(
+        Origin::Chunk,
+        "other-target",
+        "stops",
+        "The chunk's job names another target than the worker writes to.",
+    ),
+    code(Origin::Shopify, "invalid-product", "failed", "The product's lines hold no product."),
+    code(Origin::Shopify, "not-a-product", "failed", "The lines are of something else than a product."),
+    code(Origin::Shopify, "missing-id", "failed", "The product has no id."),
+    code(Origin::Shopify, "not-configured", "stops", "The plug-in was called before it was configured."),
+    code(Origin::Shopify, "invalid-record", "warning", "A line that is no JSON object was left out."),
+    code(
+        Origin::Shopify,
+        "unknown-status",
+        "warning",
+        "The product is removed from the index because this version does not know its status.",
+    ),
+    code(Origin::Shopify, "invalid-price", "warning", "A price is not an amount and was left out."),
+    code(
+        Origin::Shopify,
+        "invalid-metafield",
+        "warning",
+        "A metafield's value does not fit its field and was left out.",
+    ),
+    code(Origin::Shopify, "missing-variant-id", "warning", "A variant has no id and cannot be listed."),
+    code(Origin::Shopify, "no-variants", "warning", "The product has no variants to make documents of."),
+    code(Origin::Shopify, "shortened", "warning", "Fields had more content than a document may hold."),
+    code(Origin::Shopify, "more-issues", "warning", "The item has more problems than are reported."),
+    code(Origin::Validator, "fields-not-an-object", "failed", "The document's fields are no JSON object."),
+    code(Origin::Validator, "missing-field", "failed", "A required field is missing."),
+    code(Origin::Validator, "empty-field", "failed", "A required field is empty."),
+    code(Origin::Validator, "null-value", "failed", "A field, or a value in it, is null."),
+    code(
+        Origin::Validator,
+        "illegal-character",
+        "failed",
+        "A text has a character that Marqo does not keep.",
+    ),
+    code(Origin::Validator, "lone-surrogate", "failed", "A text has half of a UTF-16 pair."),
+    code(Origin::Validator, "integer-out-of-range", "failed", "An integer does not fit 64 bits."),
+    code(Origin::Validator, "number-out-of-range", "failed", "A number is too large."),
+    code(Origin::Validator, "mixed-array", "failed", "A list has values of several types."),
+    code(
+        Origin::Validator,
+        "array-of-numbers",
+        "failed",
+        "A field is a list of numbers; an index takes lists of texts.",
+    ),
+    code(
+        Origin::Validator,
+        "array-of-booleans",
+        "failed",
+        "A field is a list of booleans; an index takes lists of texts.",
+    ),
+    code(Origin::Validator, "array-of-nulls", "failed", "A field is a list of nulls."),
+    code(
+        Origin::Validator,
+        "array-of-objects",
+        "failed",
+        "A field is a list of objects; only `variants` may be one.",
+    ),
+    code(Origin::Validator, "nested-array", "failed", "A field is a list of lists."),
+    code(Origin::Validator, "nested-map", "failed", "A map has a map or a list in it."),
+    code(Origin::Validator, "map-of-other-values", "failed", "A map has values that are no numbers."),
+    code(Origin::Validator, "duplicate-field", "failed", "A field occurs twice."),
+    code(Origin::Validator, "reserved-field-name", "failed", "The index uses the field's name itself."),
+    code(Origin::Validator, "invalid-field-name", "failed", "The index cannot have a field of this name."),
+    code(
+        Origin::Validator,
+        "vector-length",
+        "failed",
+        "A vector does not have the length that the configuration names.",
+    ),
+    code(Origin::Validator, "invalid-variants", "failed", "`variants` is no list of objects."),
+    code(Origin::Validator, "variant-without-id", "failed", "A variant has no id."),
+    code(Origin::Validator, "duplicate-variant", "failed", "Two variants have the same id."),
+    code(Origin::Validator, "too-deep", "failed", "A variant is nested too deeply."),
+    code(Origin::Validator, "invalid-configuration", "stops", "The plug-in's configuration is wrong."),
+    code(Origin::Validator, "invalid-url", "warning", "A field that should hold an address does not."),
+    code(Origin::Validator, "negative-price", "warning", "A price is below zero."),
+    code(
+        Origin::Validator,
+        "price-not-a-number",
+        "warning",
+        "A price field holds something else than a number.",
+    ),
+    code(Origin::Validator, "compare-at-price", "warning", "The earlier price is not above the price."),
+    code(Origin::Validator, "price-range", "warning", "The lowest price is above the highest."),
+];

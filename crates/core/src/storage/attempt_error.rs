@@ -1,0 +1,43 @@
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Why an attempt at a chunk failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptError {
+    /// Stable kebab-case name.
+    pub code: String,
+    /// What happened, to which thing.
+    pub message: String,
+    /// The causes, outermost first.
+    pub causes: Vec<String>,
+    /// Which attempt it was.
+    pub attempt: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Limits of what is kept: an error is stored twice on a row with little room.
+const MAX_TEXT_BYTES: usize = 1 << 10;
+const MAX_CAUSES: usize = 4;
+
+impl AttemptError {
+    /// The record of a failed attempt.
+    pub fn new(code: &str, error: &dyn std::error::Error, attempt: u32, at: Timestamp) -> Self {
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            causes.push(truncated(error.to_string()));
+            cause = error.source();
+        }
+        // The root cause is worth more than what lies between.
+        if causes.len() > MAX_CAUSES {
+            causes.drain(MAX_CAUSES - 1..causes.len() - 1);
+        }
+        Self { code: code.to_owned(), message: truncated(error.to_string()), causes, attempt, at }
+    }
+}
+
+fn truncated(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+    text
+}

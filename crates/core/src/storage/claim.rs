@@ -1,0 +1,62 @@
+use super::{AttemptError, QuarantineReason};
+use crate::model::{Counts, Entry, JobId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A worker's right to a chunk, until its duration ends without a renewal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkLease {
+    /// The chunk's job.
+    pub job_id: JobId,
+    /// The chunk's number in its job.
+    pub seq: u32,
+    /// Grows with each claim of the chunk: calls with an older lease are refused.
+    pub fencing_token: u64,
+    /// Claims since the chunk was published, redriven or released with [`Release::ResetAttempts`], this one included.
+    pub attempts: u32,
+    /// How often the chunk has been redriven.
+    pub redrive_count: u32,
+    /// Why the first of these attempts failed, if one has ended.
+    pub first_error: Option<AttemptError>,
+}
+
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The caller may work on the chunk.
+    Acquired(ChunkLease),
+    /// Another worker has the chunk.
+    Held {
+        /// End of its lease, unless renewed.
+        until: Timestamp,
+    },
+    /// The chunk is counted; only its message is left to be acknowledged.
+    Done {
+        /// Why it was quarantined: its message goes to the dead letters instead.
+        quarantined: Option<QuarantineReason>,
+    },
+    /// There is no such chunk: its job was deleted.
+    Unknown,
+}
+
+/// How a chunk that is not done is released.
+#[derive(Clone, Copy, Debug)]
+pub enum Release<'a> {
+    /// The attempt counts. Its error stays with the chunk if it is the first.
+    CountAttempt(Option<&'a AttemptError>),
+    /// The chunk is not at fault: attempts and first error are forgotten.
+    ResetAttempts,
+}
+
+/// The result of a chunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkOutcome {
+    /// What became of its items.
+    pub counts: Counts,
+    /// Key of its report object, if any item has an entry.
+    pub report: Option<String>,
+    /// The first entries, at most 20 of each class.
+    pub samples: Vec<Entry>,
+    /// Set if the chunk as a whole could not be handled: its message goes to the dead letters with this reason.
+    pub quarantined: Option<QuarantineReason>,
+}

@@ -1,0 +1,56 @@
+//! Tests of reading and grouping; an oracle that keeps everything in memory checks the grouping.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod forms;
+mod modes;
+mod needs_samples;
+mod oracle;
+mod speed;
+
+use host_core::model::{Grouping, job::SourceStats};
+use host_export::{Export, ExportError, Item, Mode, Options};
+use std::{io::Write as _, path::Path};
+
+/// The result of reading an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reading {
+    /// Text, first line and id of each product.
+    products: Vec<(String, u64, Option<String>)>,
+    /// Number and code of each rejected line, by line.
+    rejected: Vec<(u64, String)>,
+}
+
+/// Pointers to the ids of a line.
+fn by_parent() -> Grouping {
+    Grouping::ByParent { id: "/id".to_owned(), parents: vec!["/__parentId".to_owned()] }
+}
+
+/// Options with so little memory that sorting writes many runs and merges them in several rounds.
+fn tiny(mode: Mode, dir: &Path) -> Options {
+    Options { mode, sort_memory: 200, sort_files: 3, ..Options::new(dir) }
+}
+
+fn read_file(
+    path: &Path,
+    grouping: &Grouping,
+    options: Options,
+) -> Result<(Reading, SourceStats), ExportError> {
+    let mut items = Export::open(&[path.display().to_string()], options)?.scan(grouping)?.into_products();
+    let mut reading = Reading { products: Vec::new(), rejected: Vec::new() };
+    for item in &mut items {
+        match item? {
+            Item::Product { product, .. } => reading.products.push((product.text, product.line, product.id)),
+            Item::Rejected(entry) => reading.rejected.push((entry.line.unwrap_or(0), entry.code)),
+        }
+    }
+    reading.rejected.sort();
+    Ok((reading, items.finish()?))
+}
+
+fn read(export: &[u8], grouping: &Grouping, mode: Mode) -> Result<(Reading, SourceStats), ExportError> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut file = tempfile::NamedTempFile::new_in(&dir).unwrap();
+    file.write_all(export).unwrap();
+    read_file(file.path(), grouping, tiny(mode, dir.path()))
+}

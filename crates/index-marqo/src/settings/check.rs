@@ -1,0 +1,273 @@
+//! What settings of an index may be.
+
+use super::IndexSettings;
+use serde_json::Value;
+use std::{collections::HashSet, ops::RangeInclusive};
+
+/// Whether Marqo takes the character in the name of an index.
+pub fn fits_index_name(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "_-".contains(character)
+}
+
+/// Checks the name of an index; the error is a sentence for the user.
+pub fn check_index_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || !name.chars().all(fits_index_name) {
+        return Err(format!("`{name}` is no index: only A-Z a-z 0-9 _ - may stand in its name"));
+    }
+    Ok(())
+}
+
+pub(super) fn problems(settings: &IndexSettings) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut check = |checked: Result<(), String>| problems.extend(checked.err());
+    check(url("--endpoint", &settings.endpoint));
+    if let Some(fallback) = &settings.fallback_endpoint {
+        check(url("--fallback-endpoint", fallback));
+    }
+    match &settings.api_key {
+        Some(key) if key.expose().is_empty() || !key.expose().bytes().all(|byte| byte.is_ascii_graphic()) => {
+            check(Err("the API key of --api-key-file or HOST_MARQO_API_KEY is empty, or holds blanks or characters \
+                       that no header can carry"
+                .to_owned()));
+        }
+        None if settings.cloud => {
+            check(Err(
+                "--cloud needs an API key; give it with --api-key-file or HOST_MARQO_API_KEY".to_owned()
+            ));
+        }
+        _ => {}
+    }
+    let mut seen = HashSet::new();
+    for field in &settings.tensor_fields {
+        check(field_name("--tensor-field", field));
+        if !seen.insert(field) {
+            check(Err(format!("--tensor-field {field} is given twice")));
+        }
+    }
+    for (field, mapping) in &settings.mappings {
+        check(field_name("--mappings", field));
+        check(self::mapping(field, mapping, &settings.tensor_fields));
+    }
+    for (name, value) in &settings.media_download_headers {
+        check(header(name, value));
+    }
+    check(within("--batch-documents", settings.batch_documents, 1..=128));
+    check(within("--batch-bytes", settings.batch_bytes, 1_000..=1_000_000_000));
+    check(within("--batch-complexity", settings.batch_complexity, 1..=1_000_000));
+    check(within("--concurrency", settings.concurrency, 1..=1_000));
+    problems
+}
+
+fn within(flag: &str, number: usize, bounds: RangeInclusive<usize>) -> Result<(), String> {
+    if bounds.contains(&number) {
+        return Ok(());
+    }
+    Err(format!("{flag} {number} is out of bounds; use {} to {}", bounds.start(), bounds.end()))
+}
+
+fn url(flag: &str, text: &str) -> Result<(), String> {
+    // First, because every other message repeats the text.
+    if text.contains('@') {
+        return Err(format!(
+            "{flag} holds an `@`, as if it had a user or password in it; give a key with --api-key-file"
+        ));
+    }
+    let fault =
+        |why: &str| Err(format!("{flag} `{text}` {why}; use an address such as http://localhost:8882"));
+    let Ok(url) = reqwest::Url::parse(text) else { return fault("is no URL") };
+    if !["http", "https"].contains(&url.scheme()) {
+        return fault("is neither http nor https");
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return fault("names no host");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return fault("goes on with `?` or `#`, where paths are appended");
+    }
+    Ok(())
+}
+
+/// Marqo's rule for the names of fields.
+fn field_name(flag: &str, name: &str) -> Result<(), String> {
+    let reserved = ["_id", "_tensor_facets", "_highlights", "_score", "_found"];
+    if reserved.contains(&name) || name.starts_with("marqo__") {
+        return Err(format!("{flag}: the field name `{name}` belongs to Marqo itself; choose another one"));
+    }
+    let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if name.is_empty() || !fits || name.as_bytes()[0].is_ascii_digit() {
+        return Err(format!(
+            "{flag}: `{name}` is no name of a field; use ASCII letters, digits and _, not starting with a digit"
+        ));
+    }
+    Ok(())
+}
+
+fn mapping(field: &str, mapping: &Value, tensor_fields: &[String]) -> Result<(), String> {
+    let fault = |why: String| Err(format!("--mappings: the mapping of `{field}` {why}"));
+    let Some(members) = mapping.as_object() else {
+        return fault(r#"is no object such as {"type": "custom_vector"}"#.to_owned());
+    };
+    let kind = members.get("type").and_then(Value::as_str).unwrap_or_default();
+    let allowed: &[&str] = match kind {
+        "custom_vector" => &["type"],
+        "multimodal_combination" => &["type", "weights"],
+        "text_field" => &["type", "language", "stemming"],
+        _ => {
+            return fault(
+                "has no type that Marqo knows; use custom_vector, multimodal_combination or text_field"
+                    .to_owned(),
+            );
+        }
+    };
+    if let Some(key) = members.keys().find(|key| !allowed.contains(&key.as_str())) {
+        return fault(format!("has the key `{key}`, which a {kind} does not take"));
+    }
+    match kind {
+        "multimodal_combination" => {
+            let weights =
+                members.get("weights").and_then(Value::as_object).filter(|weights| !weights.is_empty());
+            let Some(weights) = weights else {
+                return fault(r#"needs weights such as {"title": 0.3, "image": 0.7}"#.to_owned());
+            };
+            if let Some((part, _)) = weights.iter().find(|(_, weight)| !weight.is_number()) {
+                return fault(format!("gives `{part}` a weight that is no number"));
+            }
+            if weights.contains_key(field) {
+                return fault("combines the field with itself".to_owned());
+            }
+            for part in weights.keys() {
+                field_name("--mappings", part)?;
+            }
+            // A structured index has its own tensor fields, and then none are named here.
+            if !tensor_fields.is_empty() && !tensor_fields.iter().any(|tensor| tensor == field) {
+                return fault(format!("needs `--tensor-field {field}` as well"));
+            }
+            Ok(())
+        }
+        "text_field" if members.len() == 1 => fault("needs a language or a stemming".to_owned()),
+        "text_field" if !members.values().all(Value::is_string) => {
+            fault("has a language or a stemming that is no text".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What HTTP takes as a header. The value may be a secret.
+fn header(name: &str, value: &Value) -> Result<(), String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(format!("--media-download-header: `{name}` is no name of a header"));
+    }
+    let fits = |text: &str| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if !value.as_str().is_some_and(fits) {
+        return Err(format!(
+            "--media-download-header: the value of `{name}` holds characters that no header can carry"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_core::secret::Secret;
+    use serde_json::json;
+
+    fn settings(change: impl FnOnce(&mut IndexSettings)) -> String {
+        let mut settings = IndexSettings::default();
+        change(&mut settings);
+        problems(&settings).join("\n")
+    }
+
+    #[test]
+    fn sound_settings_pass() {
+        assert_eq!(settings(|_| {}), "");
+        assert_eq!(
+            settings(|settings| {
+                settings.endpoint = "https://marqo.example.com:8443/behind/a/gateway".to_owned();
+                settings.fallback_endpoint = Some("http://[::1]:8882".to_owned());
+                settings.cloud = true;
+                settings.api_key = Some(Secret::new("sk-1"));
+                settings.tensor_fields = vec!["title".to_owned(), "_look".to_owned()];
+                let weights = json!({"title": 0.3, "image": 1});
+                settings.mappings = [
+                    ("_look".to_owned(), json!({"type": "multimodal_combination", "weights": weights})),
+                    ("taste".to_owned(), json!({"type": "custom_vector"})),
+                    ("text".to_owned(), json!({"type": "text_field", "language": "de"})),
+                ]
+                .into_iter()
+                .collect();
+                settings.media_download_headers =
+                    [("x-token".to_owned(), json!("a b"))].into_iter().collect();
+            }),
+            ""
+        );
+    }
+
+    #[test]
+    fn each_problem_names_its_flag() {
+        let endpoint = |url: &str| settings(|settings| settings.endpoint = url.to_owned());
+        let mapping =
+            |json: Value| settings(|settings| settings.mappings = json.as_object().unwrap().clone());
+        let said = [
+            endpoint("localhost:8882"),
+            endpoint("nowhere"),
+            endpoint("http://"),
+            endpoint("https://user:secret@marqo.example.com"),
+            endpoint("http://localhost/?a=b"),
+            settings(|settings| settings.fallback_endpoint = Some("ftp://a".to_owned())),
+            settings(|settings| settings.api_key = Some(Secret::new("two words"))),
+            settings(|settings| settings.cloud = true),
+            settings(|settings| settings.tensor_fields = vec!["a".to_owned(), "a".to_owned()]),
+            settings(|settings| settings.tensor_fields = vec!["_id".to_owned(), "1a".to_owned()]),
+            mapping(json!({"f": "custom_vector"})),
+            mapping(json!({"f": {"type": "vector"}})),
+            mapping(json!({"f": {"type": "custom_vector", "size": 3}})),
+            mapping(json!({"f": {"type": "multimodal_combination", "weights": {}}})),
+            mapping(json!({"f": {"type": "multimodal_combination", "weights": {"a": "1"}}})),
+            mapping(json!({"f": {"type": "multimodal_combination", "weights": {"f": 1}}})),
+            mapping(json!({"f": {"type": "text_field"}})),
+            settings(|settings| {
+                settings.tensor_fields = vec!["a".to_owned()];
+                let mapping = json!({"type": "multimodal_combination", "weights": {"a": 1}});
+                settings.mappings = [("f".to_owned(), mapping)].into_iter().collect();
+            }),
+            settings(|settings| {
+                settings.media_download_headers =
+                    [("a b".to_owned(), json!("v")), ("x".to_owned(), json!("\n"))].into_iter().collect();
+            }),
+            settings(|settings| {
+                (settings.batch_documents, settings.batch_bytes) = (129, 0);
+                (settings.batch_complexity, settings.concurrency) = (0, 0);
+            }),
+        ];
+        insta::assert_snapshot!(said.join("\n"), @r#"
+        --endpoint `localhost:8882` is neither http nor https; use an address such as http://localhost:8882
+        --endpoint `nowhere` is no URL; use an address such as http://localhost:8882
+        --endpoint `http://` is no URL; use an address such as http://localhost:8882
+        --endpoint holds an `@`, as if it had a user or password in it; give a key with --api-key-file
+        --endpoint `http://localhost/?a=b` goes on with `?` or `#`, where paths are appended; use an address such as http://localhost:8882
+        --fallback-endpoint `ftp://a` is neither http nor https; use an address such as http://localhost:8882
+        the API key of --api-key-file or HOST_MARQO_API_KEY is empty, or holds blanks or characters that no header can carry
+        --cloud needs an API key; give it with --api-key-file or HOST_MARQO_API_KEY
+        --tensor-field a is given twice
+        --tensor-field: the field name `_id` belongs to Marqo itself; choose another one
+        --tensor-field: `1a` is no name of a field; use ASCII letters, digits and _, not starting with a digit
+        --mappings: the mapping of `f` is no object such as {"type": "custom_vector"}
+        --mappings: the mapping of `f` has no type that Marqo knows; use custom_vector, multimodal_combination or text_field
+        --mappings: the mapping of `f` has the key `size`, which a custom_vector does not take
+        --mappings: the mapping of `f` needs weights such as {"title": 0.3, "image": 0.7}
+        --mappings: the mapping of `f` gives `a` a weight that is no number
+        --mappings: the mapping of `f` combines the field with itself
+        --mappings: the mapping of `f` needs a language or a stemming
+        --mappings: the mapping of `f` needs `--tensor-field f` as well
+        --media-download-header: `a b` is no name of a header
+        --media-download-header: the value of `x` holds characters that no header can carry
+        --batch-documents 129 is out of bounds; use 1 to 128
+        --batch-bytes 0 is out of bounds; use 1000 to 1000000000
+        --batch-complexity 0 is out of bounds; use 1 to 1000000
+        --concurrency 0 is out of bounds; use 1 to 1000
+        "#);
+        assert!(!said.join("").contains("secret"));
+    }
+}

@@ -1,0 +1,31 @@
+//! Encryption: one provider of cryptography, and the certificates that the system trusts.
+
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use std::sync::{Arc, OnceLock};
+
+/// Installs the process-wide provider of cryptography. Idempotent; a provider that is installed already stays.
+pub fn install_tls_provider() {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        // Fails only if there is one, which is as good.
+        let _ = ring::default_provider().install_default();
+    });
+}
+
+/// TLS for clients that are not HTTP. Certificates are checked against those that the system trusts, or those of `SSL_CERT_FILE`
+/// if it is set.
+///
+/// # Errors
+/// The provider of cryptography supports none of the protocol versions.
+pub fn tls_config() -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in found.errors {
+        tracing::warn!(%error, "a certificate of the system cannot be read");
+    }
+    roots.add_parsable_certificates(found.certs);
+    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}

@@ -1,0 +1,291 @@
+//! The use case: after a full sync, the documents that it did not have leave the index.
+//!
+//! An index with an [`Archiver`] archives them in transactions of its own. From any other index they are removed by a job, whose
+//! chunks workers carry out. The index chooses.
+
+use super::{ArchiveError, Plan, Sorting, plan, refused};
+use crate::{
+    ingest::chunk::ChunkBounds,
+    sync::{Notice, new_id},
+    worker::{Until, Worker},
+};
+use host_core::{
+    clock::SharedEnv,
+    index::{ArchiveLimit, ArchiveRefusal, Archived, Archiver, Index, WriteTarget},
+    model::{Digest, DocumentId, Job, JobStatus, Operation, SameVersion},
+    storage::{JobSnapshot, Storage},
+    text::count,
+};
+use std::{fmt, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// Documents of one page of an index.
+const PAGE: usize = 1_000;
+
+/// What archiving needs.
+pub struct Archive<'a> {
+    /// Where jobs and chunks are.
+    pub storage: &'a dyn Storage,
+    /// The index that documents leave.
+    pub index: &'a dyn Index,
+    /// Carries removals out; without one they are queued for other workers.
+    pub worker: Option<&'a Arc<Worker>>,
+    /// How much may leave the index.
+    pub limit: ArchiveLimit,
+    /// How removals are found and published.
+    pub removals: RemovalSettings,
+    /// The clock.
+    pub clock: SharedEnv,
+    /// Ends it early. What is done stays done, and the rest is done by the next call.
+    pub cancel: &'a CancellationToken,
+}
+
+/// How removals are found and published.
+#[derive(Clone, Debug)]
+pub struct RemovalSettings {
+    /// How ids are sorted.
+    pub sorting: Sorting,
+    /// How large chunks are.
+    pub bounds: ChunkBounds,
+    /// Number of lanes.
+    pub lanes: u16,
+}
+
+/// How archiving ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ArchiveOutcome {
+    /// The index archived them itself.
+    Archived(Archived),
+    /// The index has no document that the sync did not have.
+    NothingMissing,
+    /// There was no earlier job to compare with.
+    FirstSync,
+    /// Cancelled before anything was removed.
+    Interrupted,
+    /// So many removals are queued for other workers.
+    Queued(u64),
+    /// The job that removed them; it has not ended if it was interrupted.
+    Removed(Box<JobSnapshot>),
+}
+
+impl ArchiveOutcome {
+    /// Whether the index was as it should be.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::NothingMissing || *self == Self::Archived(Archived::default())
+    }
+
+    /// Whether some documents could not be removed.
+    pub fn has_failures(&self) -> bool {
+        match self {
+            Self::Removed(job) => !matches!(job.status, JobStatus::Completed | JobStatus::Conflict),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for ArchiveOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Archived(Archived { documents, locked }) => {
+                write!(f, "{} products were archived that the shop does not have any more", count(*documents))?;
+                if *locked > 0 {
+                    write!(f, ", {} are locked by other writers: archive again later", count(*locked))?;
+                }
+                Ok(())
+            }
+            Self::NothingMissing => f.write_str("the index has no document that the shop does not have any more"),
+            Self::FirstSync => f.write_str(
+                "this is the first sync into this index, so there is nothing to compare it with: later full syncs remove what \
+                 the shop does not have any more",
+            ),
+            Self::Interrupted => f.write_str(
+                "interrupted before anything was removed: `host catalog archive --target marqo` removes what the shop does not have \
+                 any more",
+            ),
+            Self::Queued(documents) => {
+                let documents = count(*documents);
+                write!(f, "{documents} documents that the shop does not have any more are to be removed by workers")
+            }
+            Self::Removed(job) => {
+                let (counts, id) = (&job.counts, &job.job.id);
+                let deleted = count(counts.deleted);
+                write!(f, "{deleted} documents were removed that the shop does not have any more (job {id})")?;
+                if counts.conflict > 0 {
+                    write!(f, ", {} were written again meanwhile and stay", count(counts.conflict))?;
+                }
+                if counts.failed > 0 {
+                    let failed = count(counts.failed);
+                    write!(f, ", {failed} could not be removed: `host jobs report` of this job says why")?;
+                }
+                if !job.status.has_ended() {
+                    f.write_str(", the rest is queued: `host run` or `host work` continues with it")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Documents that would leave the index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Their ids, in order.
+    pub ids: Vec<DocumentId>,
+    /// Documents that are in the index, these included, as far as is known.
+    pub active: u64,
+}
+
+impl Archive<'_> {
+    /// The documents that would leave the index after this job. Changes nothing.
+    pub async fn missing(&self, job: &JobSnapshot) -> Result<Missing, ArchiveError> {
+        let Some(archiver) = self.index.archiver() else {
+            let plan = self.plan(job, false).await?;
+            let active = plan.active();
+            return Ok(Missing { ids: plan.ids()?, active });
+        };
+        let target = WriteTarget::of(&job.job);
+        let mut ids = unseen(archiver, &target).await?;
+        let failed = refused(&self.storage.stores(), job, &ids).await?;
+        ids.retain(|id| !failed.contains(id));
+        Ok(Missing { ids, active: self.index.count(&target).await? })
+    }
+
+    /// Archives or removes what this job did not have, unless there is a reason not to. Idempotent.
+    pub async fn run(
+        &self,
+        job: &JobSnapshot,
+        notify: impl Fn(Notice),
+    ) -> Result<Result<ArchiveOutcome, ArchiveRefusal>, ArchiveError> {
+        let refusal = ArchiveRefusal::after(job).filter(|refusal| !self.limit.overrides(refusal));
+        match (self.index.archiver(), refusal) {
+            (Some(archiver), refusal) => self.archive_in_index(archiver, job, refusal).await,
+            (None, Some(refusal)) => Ok(Err(refusal)),
+            (None, None) => self.remove(job, notify).await,
+        }
+    }
+
+    async fn archive_in_index(
+        &self,
+        archiver: &dyn Archiver,
+        job: &JobSnapshot,
+        refusal: Option<ArchiveRefusal>,
+    ) -> Result<Result<ArchiveOutcome, ArchiveRefusal>, ArchiveError> {
+        let target = WriteTarget::of(&job.job);
+        let archived = match refusal {
+            Some(refusal) => Err(refusal),
+            None => {
+                self.mark_failed_as_seen(archiver, &target, job).await?;
+                archiver.archive(&target, self.limit).await?.map_err(ArchiveRefusal::Share)
+            }
+        };
+        let archived = archived.map(ArchiveOutcome::Archived);
+        let (documents, remark) = match &archived {
+            Ok(ArchiveOutcome::Archived(Archived { documents, locked: 0 })) => (*documents, None),
+            Ok(ArchiveOutcome::Archived(Archived { documents, .. })) => {
+                (*documents, archived.as_ref().ok().map(ToString::to_string))
+            }
+            Ok(_) | Err(ArchiveRefusal::NotFull) => (0, None),
+            Err(refusal) => (0, Some(format!("nothing archived: {refusal}"))),
+        };
+        archiver.record_load(&target, job, documents, remark).await?;
+        Ok(archived)
+    }
+
+    /// Marks documents as seen whose items failed: the shop has their products.
+    async fn mark_failed_as_seen(
+        &self,
+        archiver: &dyn Archiver,
+        target: &WriteTarget,
+        job: &JobSnapshot,
+    ) -> Result<(), ArchiveError> {
+        if job.counts.failed == 0 {
+            return Ok(());
+        }
+        let unseen = unseen(archiver, target).await?;
+        let failed = refused(&self.storage.stores(), job, &unseen).await?;
+        let failed: Vec<DocumentId> = failed.into_iter().collect();
+        Ok(self.index.mark_seen(target, &failed).await?)
+    }
+
+    async fn remove(
+        &self,
+        job: &JobSnapshot,
+        notify: impl Fn(Notice),
+    ) -> Result<Result<ArchiveOutcome, ArchiveRefusal>, ArchiveError> {
+        let stores = self.storage.stores();
+        let removal = self.removal_job(&job.job);
+        // Ends jobs whose ingest died; an ingest that is running is waited for.
+        let (superseded, guard) = self.storage.acquire_ingest(&removal).await?;
+        superseded.into_iter().map(Notice::Superseded).for_each(notify);
+        let published = tokio::select! {
+            published = self.publish(job, &removal) => published,
+            () = guard.lost() => Err(ArchiveError::TakenOver),
+            () = self.cancel.cancelled() => Ok(Ok(Some(ArchiveOutcome::Interrupted))),
+        };
+        guard.release().await?;
+        match (published?, self.worker) {
+            (Err(refusal), _) => return Ok(Err(refusal)),
+            (Ok(Some(outcome)), _) => return Ok(Ok(outcome)),
+            (Ok(None), Some(worker)) => {
+                let until = Until::JobEnds(removal.id.clone());
+                let worked = worker.run(&removal.shop_id, until, self.cancel).await;
+                worked.map_err(|stop| ArchiveError::Stopped { job: removal.id.clone(), stop })?;
+            }
+            (Ok(None), None) => {}
+        }
+        let job = stores.jobs.get(&removal.id).await?;
+        let job = job.ok_or_else(|| ArchiveError::Lost { key: format!("the record of job {}", removal.id) })?;
+        Ok(Ok(ArchiveOutcome::Removed(Box::new(job))))
+    }
+
+    /// Publishes the removals; none if a worker is to carry them out now.
+    async fn publish(
+        &self,
+        job: &JobSnapshot,
+        removal: &Job,
+    ) -> Result<Result<Option<ArchiveOutcome>, ArchiveRefusal>, ArchiveError> {
+        let plan = self.plan(job, true).await?;
+        if plan.missing == 0 {
+            let outcome = if plan.is_first { ArchiveOutcome::FirstSync } else { ArchiveOutcome::NothingMissing };
+            return Ok(Ok(Some(outcome)));
+        }
+        if let Some(refusal) = plan.refusal(self.limit) {
+            return Ok(Err(refusal));
+        }
+        let queued = ArchiveOutcome::Queued(plan.missing);
+        let RemovalSettings { bounds, lanes, .. } = self.removals;
+        plan.publish(&self.storage.stores(), removal, bounds, lanes).await?;
+        Ok(Ok(self.worker.is_none().then_some(queued)))
+    }
+
+    async fn plan(&self, job: &JobSnapshot, keep: bool) -> Result<Plan, ArchiveError> {
+        plan(&self.storage.stores(), self.index, job, &self.removals.sorting, keep).await
+    }
+
+    /// The job that removes what a full sync did not have.
+    fn removal_job(&self, job: &Job) -> Job {
+        let created_at = self.clock.now();
+        Job {
+            id: new_id(self.clock.as_ref(), created_at),
+            operation: Operation::DeleteDocuments,
+            created_at,
+            fingerprint: Digest::of_parts([b"archive".as_slice(), job.id.as_str().as_bytes()]),
+            sources: vec![format!("what job {} did not have", job.id)],
+            same_version: SameVersion::default(),
+            full: false,
+            ..job.clone()
+        }
+    }
+}
+
+/// All documents that an index would archive.
+async fn unseen(archiver: &dyn Archiver, target: &WriteTarget) -> Result<Vec<DocumentId>, ArchiveError> {
+    let mut ids = Vec::new();
+    loop {
+        let page = archiver.missing(target, ids.last(), PAGE).await?;
+        if page.is_empty() {
+            return Ok(ids);
+        }
+        ids.extend(page);
+    }
+}

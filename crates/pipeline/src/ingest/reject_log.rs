@@ -1,0 +1,64 @@
+//! Records the items that the ingest rejects: counts and samples for the job, and report objects, in bounded memory.
+
+use host_core::{
+    model::{Class, Counts, Entry, Job, report::Samples},
+    storage::{StoreError, Stores},
+};
+
+/// A report object is written at this size, so that memory stays bounded when every line of an export is rejected.
+const REPORT_BYTES: usize = 4 << 20;
+
+/// Collects the report entries of one ingest.
+pub struct RejectLog<'a> {
+    stores: &'a Stores,
+    job: &'a Job,
+    counts: Counts,
+    samples: Samples,
+    buffer: Vec<u8>,
+    report_keys: Vec<String>,
+}
+
+impl<'a> RejectLog<'a> {
+    /// An empty log for a job.
+    pub fn new(stores: &'a Stores, job: &'a Job) -> Self {
+        Self {
+            stores,
+            job,
+            counts: Counts::default(),
+            samples: Samples::default(),
+            buffer: Vec::new(),
+            report_keys: Vec::new(),
+        }
+    }
+
+    /// Counts an entry by its class and appends it to the report. A warning is reported but not counted.
+    pub async fn add(&mut self, entry: Entry) -> Result<(), StoreError> {
+        match entry.class {
+            Class::Skipped => self.counts.skipped += 1,
+            Class::Failed => self.counts.failed += 1,
+            Class::Conflict => self.counts.conflict += 1,
+            Class::Warning => {}
+        }
+        entry.write_line(&mut self.buffer);
+        self.samples.add(entry);
+        if self.buffer.len() >= REPORT_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// Stores the rest of the report and returns the counts, the samples and the keys of the report objects.
+    pub async fn finish(mut self) -> Result<(Counts, Vec<Entry>, Vec<String>), StoreError> {
+        self.flush().await?;
+        Ok((self.counts, self.samples.into_entries(), self.report_keys))
+    }
+
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let key = format!("{}/report_ingest_{:04}.ndjson", self.job.folder(), self.report_keys.len());
+        // Not put-if-absent: an interrupted ingest may have written other entries. No reader uses them before the seal.
+        self.stores.chunks.put(&key, &self.buffer).await?;
+        self.buffer.clear();
+        self.report_keys.push(key);
+        Ok(())
+    }
+}

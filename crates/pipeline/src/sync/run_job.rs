@@ -1,0 +1,130 @@
+//! Runs a job: ingest and worker side by side until the job has ended.
+
+use crate::{
+    ingest::run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
+    worker::{Stop, Until, Worker},
+};
+use host_core::{
+    clock::SharedEnv,
+    error::chain,
+    model::{Job, JobId},
+    plugin::Transform,
+    storage::{AttemptError, JobSnapshot, Storage, StoreError, Stores},
+};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// What a job is run with.
+pub struct RunJob<'a> {
+    /// Where chunks, messages and jobs are.
+    pub storage: &'a dyn Storage,
+    /// Turns products into documents.
+    pub transform: Arc<dyn Transform>,
+    /// Writes chunks; without one, the job is only ingested.
+    pub worker: Option<Arc<Worker>>,
+    /// How chunks are made.
+    pub settings: IngestSettings,
+    /// How far the ingest is, for whoever shows it.
+    pub progress: &'a IngestProgress,
+    /// The clock.
+    pub clock: SharedEnv,
+    /// Ends the run early: chunks under way are finished or released, and the same job can be run again.
+    pub cancel: &'a CancellationToken,
+}
+
+/// What a run tells its caller before the work begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// This job was interrupted before its seal and ends as superseded.
+    Superseded(JobId),
+    /// The job was interrupted and is resumed; so many of its chunks are written.
+    Resumed(JobId, u32),
+}
+
+/// Why a run ended before its job.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ingest failed.
+    #[error(transparent)]
+    Ingest(IngestError),
+    /// The worker stopped.
+    #[error(transparent)]
+    Worker(Stop),
+}
+
+impl RunJob<'_> {
+    /// Ingests what `source` sends and works the queue until the job has ended or the run is cancelled. `source` is given the
+    /// number of batches to read ahead. Returns the job as it is then; none if the run was cancelled before it began.
+    ///
+    /// Idempotent: run again with the same job, it goes on where it stopped.
+    pub async fn run(
+        &self,
+        job: &Job,
+        source: impl FnOnce(usize) -> mpsc::Receiver<Result<SourceEvent, IngestError>>,
+        notify: impl Fn(Notice),
+    ) -> Result<Option<JobSnapshot>, RunError> {
+        let stores = self.storage.stores();
+        let (superseded, lease) = tokio::select! {
+            acquired = self.storage.acquire_ingest(job) => acquired?,
+            () = self.cancel.cancelled() => return Ok(None),
+        };
+        superseded.into_iter().map(Notice::Superseded).for_each(&notify);
+        let found = stores.jobs.get(&job.id).await?;
+        let is_sealed = found.as_ref().is_some_and(|found| found.seal.is_some());
+        if let Some(found) = found {
+            notify(Notice::Resumed(job.id.clone(), found.completed_chunks));
+        }
+
+        // Either half cancels the other when it cannot go on.
+        let cancel = self.cancel.child_token();
+        let source = source(self.settings.batches);
+        let ingesting = async {
+            if is_sealed {
+                return Ok(());
+            }
+            let ingested = tokio::select! {
+                sealed = ingest(&stores, job, &self.transform, self.settings, source, self.progress, &cancel) => sealed.map(drop),
+                // Another process ingests now; anything more from this one would stand in its way.
+                () = lease.lost() => Err(IngestError::LeaseLost),
+            };
+            if let Err(error) = &ingested {
+                cancel.cancel();
+                self.record(&stores, &job.id, error).await;
+            }
+            // The last chunks and the seal are there: the worker need not wait for its next poll.
+            if let Some(worker) = &self.worker {
+                worker.wake();
+            }
+            ingested
+        };
+        let working = async {
+            let Some(worker) = &self.worker else { return Ok(()) };
+            let worked = worker.run(&job.shop_id, Until::JobEnds(job.id.clone()), &cancel).await;
+            if worked.is_err() {
+                cancel.cancel();
+            }
+            worked
+        };
+        let (ingested, worked) = futures::future::join(ingesting, working).await;
+        lease.release().await?;
+        ingested.map_err(RunError::Ingest)?;
+        worked.map_err(RunError::Worker)?;
+        Ok(stores.jobs.get(&job.id).await?)
+    }
+
+    /// Records with the job why its ingest stopped.
+    async fn record(&self, stores: &Stores, job_id: &JobId, error: &IngestError) {
+        // The process that took over owns the record.
+        if matches!(error, IngestError::LeaseLost) {
+            return;
+        }
+        let attempt = AttemptError::new(error.code(), error, 1, self.clock.now());
+        if let Err(cause) = stores.jobs.record_error(job_id, &attempt).await {
+            tracing::warn!(%job_id, cause = chain(&cause), "the job's record does not say why its ingest stopped");
+        }
+    }
+}

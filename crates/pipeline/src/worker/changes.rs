@@ -1,0 +1,162 @@
+//! Applies the writes or removals of a chunk in rounds: read what is stored, compare versions, decide, change what was
+//! decided, on the condition that it is still as it was read, and decide anew where another writer was faster.
+
+use super::{Worker, chunk_counts::ChunkCounts, chunk_error::ChunkError, decide::Decision};
+use host_core::{
+    index::{IndexError, Outcome, StoredVersion, WriteTarget},
+    model::{Class, DocumentId, Entry, Job, Operation},
+    plugin::{Refusal, VersionOrdering},
+};
+use serde_json::{Map, Value};
+
+/// A write or a removal of one document.
+pub(super) trait Change: Sized + Send + Sync {
+    /// The document.
+    fn id(&self) -> &DocumentId;
+
+    /// The version that is compared with the stored one; none where the decision does not depend on it.
+    fn version_to_compare(&self, stored: &StoredVersion) -> Option<&Map<String, Value>>;
+
+    /// Whether the change is made to a stored document. `ordering` is `Same` where nothing was compared.
+    fn decide(&self, stored: &StoredVersion, ordering: VersionOrdering, job: &Job) -> Decision;
+
+    /// Makes the change conditional on what was read.
+    fn expect(&mut self, stored: Option<StoredVersion>);
+
+    /// Makes the changes; one outcome each.
+    fn apply(
+        changes: &Changes<'_>,
+        batch: &[Self],
+    ) -> impl Future<Output = Result<Vec<Outcome>, IndexError>> + Send;
+
+    /// Counts a change that was made.
+    fn count(counts: &mut ChunkCounts);
+}
+
+/// Where the changes of a chunk go, and for which job.
+#[derive(Clone, Copy)]
+pub(super) struct Changes<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) job: &'a Job,
+    pub(super) target: &'a WriteTarget,
+    pub(super) operation: Operation,
+}
+
+/// Most times that a document is decided about because another writer was faster.
+const MAX_ROUNDS: usize = 20;
+
+impl Changes<'_> {
+    /// Makes all changes that may be made, and counts each item.
+    pub(super) async fn apply<C: Change>(
+        &self,
+        mut batch: Vec<C>,
+        counts: &mut ChunkCounts,
+    ) -> Result<(), ChunkError> {
+        for _ in 0..MAX_ROUNDS {
+            if batch.is_empty() {
+                return Ok(());
+            }
+            batch = self.round(batch, counts).await?;
+        }
+        Err(self.too_many_conflicts())
+    }
+
+    /// Decides about each change and makes it. Gives those whose documents another writer changed meanwhile.
+    async fn round<C: Change>(&self, batch: Vec<C>, counts: &mut ChunkCounts) -> Result<Vec<C>, ChunkError> {
+        let ids: Vec<DocumentId> = batch.iter().map(|change| change.id().clone()).collect();
+        let stored = self.worker.index.stored(self.target, &ids).await?;
+        self.ensure_one_result_each(ids.len(), stored.len())?;
+        let mut orderings = self.compare(&batch, &stored).await?.into_iter();
+
+        let mut accepted = Vec::with_capacity(batch.len());
+        // The export has them, whatever the decision.
+        let mut seen = Vec::new();
+        for (mut change, stored) in batch.into_iter().zip(stored) {
+            let decision = match &stored {
+                None => Decision::Write,
+                Some(stored) => {
+                    let ordering = match change.version_to_compare(stored) {
+                        Some(_) => orderings.next().expect("there is an ordering for each compared pair"),
+                        None => Ok(VersionOrdering::Same),
+                    };
+                    match ordering {
+                        Ok(ordering) => change.decide(stored, ordering, self.job),
+                        Err(refusal) => Decision::Refused(self.entry(change.id(), refusal)),
+                    }
+                }
+            };
+            match decision {
+                Decision::Write => {
+                    change.expect(stored);
+                    accepted.push(change);
+                    continue;
+                }
+                Decision::Written => counts.processed(),
+                Decision::Unchanged => counts.unchanged(),
+                Decision::Refused(entry) => counts.refuse(entry),
+            }
+            seen.push(change.id().clone());
+        }
+        self.worker.index.mark_seen(self.target, &seen).await?;
+        if accepted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let outcomes = C::apply(self, &accepted).await?;
+        self.ensure_one_result_each(accepted.len(), outcomes.len())?;
+        let mut conflicts = Vec::new();
+        for (change, outcome) in accepted.into_iter().zip(outcomes) {
+            match outcome {
+                // A removal also where nothing was there: a repetition after a crash must count the same.
+                Outcome::Done => C::count(counts),
+                Outcome::Refused { code, message } => {
+                    let document_id = Some(change.id().to_string());
+                    counts.refuse(Entry { document_id, ..Entry::new(Class::Failed, code, message) });
+                }
+                Outcome::Conflict => conflicts.push(change),
+            }
+        }
+        Ok(conflicts)
+    }
+
+    /// Compares versions where the decision depends on them; one answer for each of these, in their order.
+    async fn compare<C: Change>(
+        &self,
+        batch: &[C],
+        stored: &[Option<StoredVersion>],
+    ) -> Result<Vec<Result<VersionOrdering, Refusal>>, ChunkError> {
+        let pairs = batch.iter().zip(stored).filter_map(|(change, stored)| {
+            let stored = stored.as_ref()?;
+            Some((change.version_to_compare(stored)?.clone(), stored.version.clone()))
+        });
+        let pairs: Vec<_> = pairs.collect();
+        if pairs.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.worker.version.compare(pairs).await?)
+    }
+
+    fn entry(&self, id: &DocumentId, refusal: Refusal) -> Entry {
+        let entry = refusal.into_entry(self.worker.version.manifest());
+        Entry { document_id: Some(id.to_string()), ..entry }
+    }
+
+    /// An index that answers for fewer documents than it was asked about cannot be trusted.
+    fn ensure_one_result_each(&self, asked: usize, answered: usize) -> Result<(), ChunkError> {
+        if asked == answered {
+            return Ok(());
+        }
+        Err(ChunkError::Index(IndexError {
+            action: format!("reading the answer of index {}", self.target.index_name),
+            transient: false,
+            source: format!("it answered for {answered} documents of {asked}").into(),
+        }))
+    }
+
+    fn too_many_conflicts(&self) -> ChunkError {
+        ChunkError::Index(IndexError {
+            action: format!("changing index {}", self.target.index_name),
+            transient: true,
+            source: "another process keeps writing the same documents".into(),
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! What can go wrong with a chunk as a whole.
+
+use host_core::{
+    index::{IndexError, TargetId},
+    plugin::BatchFailure,
+    storage::{StoreError, StoreErrorKind},
+};
+
+/// Why a chunk could not be handled.
+#[derive(Debug, thiserror::Error)]
+pub enum ChunkError {
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A plug-in refused a whole batch.
+    #[error(transparent)]
+    Plugin(#[from] BatchFailure),
+    /// The chunk object, or the record of its job, is missing.
+    #[error("{key} is missing from the store")]
+    ChunkObjectMissing {
+        /// The chunk's key.
+        key: String,
+    },
+    /// Another worker has the chunk now.
+    #[error("the lease of chunk {key} was lost to another worker")]
+    LeaseLost {
+        /// The chunk's key.
+        key: String,
+    },
+    /// This process must end before the chunk is done.
+    #[error("chunk {key} was not done within the time that was left")]
+    DeadlineExceeded {
+        /// The chunk's key.
+        key: String,
+    },
+    /// The chunk is meant for another kind of index than this worker writes.
+    #[error(
+        "chunk {key} is meant for the target `{wanted}`, and this worker writes `{ours}`; run `host run` with its target first \
+         (`--target`, and `catalog.url` for a catalog)"
+    )]
+    TargetMismatch {
+        /// The chunk's key.
+        key: String,
+        /// What its job names.
+        wanted: TargetId,
+        /// What this worker writes.
+        ours: TargetId,
+    },
+    /// Workers died again and again while they had the chunk.
+    #[error("chunk {key} was tried {attempts} times, and no attempt ended")]
+    TooManyAttempts {
+        /// The chunk's key.
+        key: String,
+        /// How often.
+        attempts: u32,
+    },
+    /// The worker's own code panicked.
+    #[error("host panicked on chunk {key}: {message}")]
+    Panicked {
+        /// The chunk's key.
+        key: String,
+        /// The panic's message.
+        message: String,
+    },
+}
+
+impl ChunkError {
+    /// Stable name, by which dead letters are selected.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(StoreError { kind, .. }) => match kind {
+                StoreErrorKind::Corrupt => "corrupt-chunk",
+                StoreErrorKind::Permanent => "store-refused",
+                StoreErrorKind::Transient => "store-unavailable",
+            },
+            Self::Index(error) if error.transient => "index-unavailable",
+            Self::Index(_) => "index-refused",
+            Self::Plugin(_) => "plugin-failure",
+            Self::ChunkObjectMissing { .. } => "lost-input",
+            Self::LeaseLost { .. } => "lease-lost",
+            Self::DeadlineExceeded { .. } => "out-of-time",
+            Self::TargetMismatch { .. } => "other-target",
+            Self::TooManyAttempts { .. } => "too-many-attempts",
+            Self::Panicked { .. } => "internal-error",
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Dead letters: redriven once their cause is fixed, or discarded.
+//!
+//! All dead letters of a shop are leased, by a heartbeat, while the selected ones are handled in the order in which their
+//! chunks were published. A dead letter is removed last, so that a process that dies before leaves it to the next one.
+
+use futures::StreamExt;
+use host_core::{
+    clock::SharedEnv,
+    error::chain,
+    model::{Job, JobId},
+    storage::{DeadLetter, LeasedDeadLetter, Queue, Receipt, StoreError, Stores},
+};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How long dead letters stay invisible when the process that leased them dies.
+const VISIBILITY: Duration = Duration::from_secs(120);
+
+/// Leases that are renewed at once.
+const CONCURRENT_RENEWALS: usize = 16;
+
+/// Selects dead letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadLetterFilter {
+    /// Only those of this job.
+    pub job: Option<JobId>,
+    /// Only those with this reason.
+    pub code: Option<String>,
+    /// Only that of the chunk with this number.
+    pub chunk: Option<u32>,
+}
+
+impl DeadLetterFilter {
+    /// Whether a dead letter is selected.
+    pub fn matches(&self, letter: &DeadLetter) -> bool {
+        self.job.as_ref().is_none_or(|job| letter.chunk.job_id == *job)
+            && self.code.as_ref().is_none_or(|code| letter.code == *code)
+            && self.chunk.is_none_or(|chunk| letter.chunk.seq == chunk)
+    }
+}
+
+/// What became of dead letters that were to be redriven.
+#[derive(Debug, Default)]
+pub struct Redriven {
+    /// Their chunks are in the queue again.
+    pub sent: Vec<DeadLetter>,
+    /// Their chunks are done by now: the letter was a copy, or left over. It is gone.
+    pub done: Vec<DeadLetter>,
+    /// Their jobs are no longer known. They are still there.
+    pub orphaned: Vec<DeadLetter>,
+}
+
+/// Sends the chunks of dead letters again: they no longer count as failed, and their jobs end once more. A repeated call
+/// resumes one that died.
+pub async fn redrive(
+    stores: &Stores,
+    env: &SharedEnv,
+    shop_id: &str,
+    filter: &DeadLetterFilter,
+) -> Result<Redriven, StoreError> {
+    let mut redriven = Redriven::default();
+    let send = async |letter: DeadLetter, job: Option<Arc<Job>>| {
+        let Some(job) = job else {
+            redriven.orphaned.push(letter);
+            return Ok(false);
+        };
+        let chunk = &letter.chunk;
+        match stores.jobs.redrive(&chunk.job_id, chunk.seq, letter.redrive_count).await? {
+            Some(redrive_count) => {
+                stores.queue.send(&job, chunk, redrive_count).await?;
+                redriven.sent.push(letter);
+            }
+            None => redriven.done.push(letter),
+        }
+        Ok(true)
+    };
+    each(stores, env, shop_id, filter, send).await?;
+    Ok(redriven)
+}
+
+/// Removes dead letters. Their chunks stay counted as failed.
+pub async fn discard(
+    stores: &Stores,
+    env: &SharedEnv,
+    shop_id: &str,
+    filter: &DeadLetterFilter,
+) -> Result<Vec<DeadLetter>, StoreError> {
+    let mut discarded = Vec::new();
+    let discard = async |letter, _| {
+        discarded.push(letter);
+        Ok(true)
+    };
+    each(stores, env, shop_id, filter, discard).await?;
+    Ok(discarded)
+}
+
+/// Passes each selected dead letter and its job to `handle`, and removes it if that says so.
+async fn each(
+    stores: &Stores,
+    env: &SharedEnv,
+    shop_id: &str,
+    filter: &DeadLetterFilter,
+    mut handle: impl AsyncFnMut(DeadLetter, Option<Arc<Job>>) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    let queue = stores.queue.as_ref();
+    let leased = Leased::default();
+    let work = async {
+        let mut jobs = HashMap::new();
+        loop {
+            let round = receive_all(stores, shop_id, filter, &leased, &mut jobs).await?;
+            if round.is_empty() {
+                return Ok(());
+            }
+            for Selected { letter, job, receipts } in round {
+                if !handle(letter, job).await? {
+                    continue;
+                }
+                for receipt in receipts {
+                    queue.ack(&receipt).await?;
+                    leased.all().remove(&receipt);
+                }
+            }
+        }
+    };
+    let done = tokio::select! {
+        done = work => done,
+        never = leased.keep(queue, env) => match never {},
+    };
+    let left = std::mem::take(&mut *leased.all());
+    for receipt in left {
+        if let Err(error) = queue.release(&receipt, Duration::ZERO).await {
+            tracing::warn!(
+                cause = chain(&error),
+                "could not release a dead letter; it is invisible for a while"
+            );
+        }
+    }
+    done
+}
+
+/// A dead letter, with the receipts of all its copies.
+struct Selected {
+    letter: DeadLetter,
+    job: Option<Arc<Job>>,
+    receipts: Vec<Receipt>,
+}
+
+/// Receives all visible dead letters; gives the selected ones in the order of their jobs and chunks.
+async fn receive_all(
+    stores: &Stores,
+    shop_id: &str,
+    filter: &DeadLetterFilter,
+    leased: &Leased,
+    jobs: &mut HashMap<JobId, Option<Arc<Job>>>,
+) -> Result<Vec<Selected>, StoreError> {
+    let mut round: BTreeMap<_, Selected> = BTreeMap::new();
+    loop {
+        let page = stores.queue.receive_dead_letters(shop_id, VISIBILITY).await?;
+        if page.is_empty() {
+            return Ok(round.into_values().collect());
+        }
+        leased.all().extend(page.iter().map(|LeasedDeadLetter { receipt, .. }| receipt.clone()));
+        for LeasedDeadLetter { letter, receipt } in page {
+            if !filter.matches(&letter) {
+                continue;
+            }
+            let id = &letter.chunk.job_id;
+            if !jobs.contains_key(id) {
+                let job = stores.jobs.get(id).await?.map(|snapshot| Arc::new(snapshot.job));
+                jobs.insert(id.clone(), job);
+            }
+            let job = jobs.get(id).cloned().flatten();
+            let created_at = job.as_ref().map(|job| job.created_at);
+            let order = (created_at, id.clone(), letter.chunk.seq, letter.redrive_count);
+            let known = round.entry(order).or_insert_with(|| Selected { letter, job, receipts: Vec::new() });
+            known.receipts.push(receipt);
+        }
+    }
+}
+
+/// Receipts of dead letters that this process has leased.
+#[derive(Default)]
+struct Leased(Mutex<HashSet<Receipt>>);
+
+impl Leased {
+    fn all(&self) -> std::sync::MutexGuard<'_, HashSet<Receipt>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn keep(&self, queue: &dyn Queue, env: &SharedEnv) -> Infallible {
+        loop {
+            env.sleep(VISIBILITY / 3).await;
+            let receipts: Vec<Receipt> = self.all().iter().cloned().collect();
+            let renew = async |receipt: Receipt| {
+                // One whose lease is lost is handled twice at worst, which changes nothing.
+                if let Err(error) = queue.change_visibility(&receipt, VISIBILITY).await {
+                    tracing::warn!(cause = chain(&error), "could not renew the lease of a dead letter");
+                }
+            };
+            futures::stream::iter(receipts).for_each_concurrent(CONCURRENT_RENEWALS, renew).await;
+        }
+    }
+}

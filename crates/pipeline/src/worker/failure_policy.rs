@@ -1,0 +1,128 @@
+//! The one place that decides what a failure means for the chunk it happened to.
+
+use super::chunk_error::ChunkError;
+use host_core::{
+    backoff::Backoff,
+    storage::{StoreError, StoreErrorKind},
+};
+use std::time::Duration;
+
+/// What is done with a chunk after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureAction {
+    /// The message is released and redelivered after this time.
+    Retry(Duration),
+    /// The chunk is counted as failed and its message moved to the dead letters.
+    Quarantine,
+    /// The message is released at once, and the attempt does not count: the chunk is not at fault.
+    RequeueUncounted,
+    /// Nothing: another worker has the chunk.
+    Drop,
+    /// The worker stops without using up attempts: a person must act first.
+    Stop,
+}
+
+impl FailureAction {
+    /// The value of the metric's label `disposition`.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Retry(_) => "retry",
+            Self::Quarantine => "quarantine",
+            Self::RequeueUncounted => "defer",
+            Self::Drop => "abandon",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+impl std::fmt::Display for FailureAction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Retry(after) => write!(f, "retrying in {:.1} s", after.as_secs_f64()),
+            Self::Quarantine => f.write_str("it is quarantined and counted as failed"),
+            Self::RequeueUncounted => f.write_str("it is requeued"),
+            Self::Drop => f.write_str("it is left to the worker that has it"),
+            Self::Stop => f.write_str("the worker stops"),
+        }
+    }
+}
+
+/// Most attempts at a chunk whose failure is temporary.
+const MAX_ATTEMPTS: u32 = 9;
+/// The wait before another attempt; nine of them outlast the restart of a server.
+const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(40) };
+
+/// Decides. `attempts` counts this one; `random` is any number.
+pub fn failure_action(error: &ChunkError, attempts: u32, random: u64) -> FailureAction {
+    let retry = || FailureAction::Retry(BACKOFF.delay(attempts, random));
+    let retry_or = |exhausted| if attempts < MAX_ATTEMPTS { retry() } else { exhausted };
+    match error {
+        ChunkError::LeaseLost { .. } => FailureAction::Drop,
+        ChunkError::DeadlineExceeded { .. } => FailureAction::RequeueUncounted,
+        // Its lane waits for it: later chunks may change the same documents.
+        ChunkError::TargetMismatch { .. } => FailureAction::Stop,
+        ChunkError::TooManyAttempts { .. } => FailureAction::Quarantine,
+        // An object store may show an object late.
+        ChunkError::ChunkObjectMissing { .. } if attempts < 3 => retry(),
+        ChunkError::ChunkObjectMissing { .. } => FailureAction::Quarantine,
+        // A panic may come from the process's surroundings.
+        ChunkError::Panicked { .. } if attempts < 2 => retry(),
+        ChunkError::Panicked { .. } => FailureAction::Quarantine,
+        // It would fail on every other chunk as well.
+        ChunkError::Plugin(failure) if failure.stopped => FailureAction::Stop,
+        ChunkError::Plugin(_) => FailureAction::Quarantine,
+        ChunkError::Store(StoreError { kind: StoreErrorKind::Corrupt, .. }) => FailureAction::Quarantine,
+        ChunkError::Store(StoreError { kind: StoreErrorKind::Permanent, .. }) => FailureAction::Stop,
+        ChunkError::Store(_) => retry_or(FailureAction::Stop),
+        ChunkError::Index(error) if error.transient => retry_or(FailureAction::Stop),
+        ChunkError::Index(_) => FailureAction::Stop,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_core::{index::IndexError, plugin::BatchFailure};
+
+    fn store(kind: StoreErrorKind) -> ChunkError {
+        ChunkError::Store(StoreError { action: "x".into(), kind, source: "y".into() })
+    }
+
+    fn index(transient: bool) -> ChunkError {
+        ChunkError::Index(IndexError { action: "x".into(), transient, source: "y".into() })
+    }
+
+    #[test]
+    fn the_table_of_failures() {
+        let key = || "k".to_owned();
+        let plugin = |stopped| {
+            let (plugin, code, message) = ("p@1".into(), "c".into(), "m".into());
+            BatchFailure { plugin, code, message, stopped, before: Vec::new() }
+        };
+        for (error, attempts, expected) in [
+            (ChunkError::LeaseLost { key: key() }, 1, FailureAction::Drop),
+            (ChunkError::DeadlineExceeded { key: key() }, 9, FailureAction::RequeueUncounted),
+            (
+                ChunkError::TargetMismatch { key: key(), wanted: "marqo".into(), ours: "catalog".into() },
+                1,
+                FailureAction::Stop,
+            ),
+            (ChunkError::TooManyAttempts { key: key(), attempts: 21 }, 21, FailureAction::Quarantine),
+            (ChunkError::ChunkObjectMissing { key: key() }, 2, FailureAction::Retry(Duration::ZERO)),
+            (ChunkError::ChunkObjectMissing { key: key() }, 3, FailureAction::Quarantine),
+            (ChunkError::Panicked { key: key(), message: key() }, 1, FailureAction::Retry(Duration::ZERO)),
+            (ChunkError::Panicked { key: key(), message: key() }, 2, FailureAction::Quarantine),
+            (ChunkError::Plugin(plugin(false)), 1, FailureAction::Quarantine),
+            (ChunkError::Plugin(plugin(true)), 1, FailureAction::Stop),
+            (store(StoreErrorKind::Corrupt), 1, FailureAction::Quarantine),
+            (store(StoreErrorKind::Permanent), 1, FailureAction::Stop),
+            (store(StoreErrorKind::Transient), 8, FailureAction::Retry(Duration::ZERO)),
+            (store(StoreErrorKind::Transient), 9, FailureAction::Stop),
+            (index(true), 8, FailureAction::Retry(Duration::ZERO)),
+            (index(true), 9, FailureAction::Stop),
+            (index(false), 1, FailureAction::Stop),
+        ] {
+            assert_eq!(failure_action(&error, attempts, 0), expected, "{error:?}, attempt {attempts}");
+        }
+    }
+}

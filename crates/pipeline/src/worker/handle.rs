@@ -1,0 +1,194 @@
+//! One delivery, from claim to acknowledgement.
+
+use super::{
+    Stop, Worker, chunk,
+    chunk_error::ChunkError,
+    heartbeat::{Heartbeat, Term},
+};
+use futures::FutureExt;
+use host_core::{
+    metrics as names,
+    model::ChunkRef,
+    storage::{ChunkLease, ChunkOutcome, Claim, Delivery, QuarantineReason, StoreError},
+};
+use jiff::Timestamp;
+use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Claims after which a chunk is assumed to crash its workers: more than any other failure may take.
+const MAX_CLAIMS: u32 = 20;
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handled {
+    /// The chunk is counted, and the message is acknowledged or another worker's.
+    Acked,
+    /// The message is in the queue and is redelivered.
+    Requeued,
+}
+
+/// When to requeue an unfinished chunk without counting the attempt. Documents already written are recognised as
+/// unchanged on redelivery.
+#[derive(Clone, Debug)]
+pub(super) enum StopWhen {
+    /// At this instant.
+    At(Timestamp),
+    /// At the shutdown timeout after this is cancelled.
+    AfterCancel(CancellationToken),
+}
+
+impl Worker {
+    /// Handles one delivery. `stopping` is cancelled before a message is released whose failure a person must fix first.
+    pub(super) async fn handle(
+        &self,
+        delivery: Delivery,
+        stop_when: &StopWhen,
+        stopping: &CancellationToken,
+    ) -> Result<Handled, Box<Stop>> {
+        let mut lease = None;
+        // A panic concerns this chunk alone; the loop and the other chunks go on.
+        let result = AssertUnwindSafe(self.process(&delivery, stop_when, &mut lease)).catch_unwind().await;
+        let result = result.unwrap_or_else(|panic| {
+            let message = panic_message(panic.as_ref());
+            Err(ChunkError::Panicked { key: delivery.chunk.key.clone(), message })
+        });
+        match result {
+            Ok(handled) => Ok(handled),
+            Err(error) => self.handle_failure(&delivery, lease, error, stopping).await,
+        }
+    }
+
+    async fn process(
+        &self,
+        delivery: &Delivery,
+        stop_when: &StopWhen,
+        lease: &mut Option<ChunkLease>,
+    ) -> Result<Handled, ChunkError> {
+        let Delivery { chunk, receipt, .. } = delivery;
+        let term = Term { claimed_at: self.env.now(), duration: self.settings.lease };
+        let claim = self.stores.jobs.claim(&chunk.job_id, chunk.seq, term.duration).await?;
+        log_delivery(delivery, &claim);
+        match claim {
+            Claim::Acquired(acquired) => {
+                let lease = &*lease.insert(acquired);
+                self.write_and_complete(delivery, lease, term, stop_when).await?;
+            }
+            Claim::Done { quarantined } => self.remove_message(delivery, quarantined.as_ref()).await?,
+            Claim::Held { until } => {
+                let wait = self.env.now().duration_until(until).unsigned_abs();
+                self.stores.queue.release(receipt, wait).await?;
+                return Ok(Handled::Requeued);
+            }
+            Claim::Unknown => {
+                tracing::warn!(key = chunk.key, "dropped the message of a chunk that no job knows");
+                self.remove_message(delivery, None).await?;
+            }
+        }
+        Ok(Handled::Acked)
+    }
+
+    async fn write_and_complete(
+        &self,
+        delivery: &Delivery,
+        lease: &ChunkLease,
+        term: Term,
+        stop_when: &StopWhen,
+    ) -> Result<(), ChunkError> {
+        let Delivery { chunk, receipt, .. } = delivery;
+        let key = || chunk.key.clone();
+        if lease.attempts > MAX_CLAIMS {
+            return Err(ChunkError::TooManyAttempts { key: key(), attempts: lease.attempts });
+        }
+        let lost = CancellationToken::new();
+        let heartbeat = Heartbeat::start(&self.stores, &self.env, lease, receipt, term, lost.clone());
+        let began = self.env.now();
+        let outcome = tokio::select! {
+            outcome = self.outcome(chunk) => outcome?,
+            () = lost.cancelled() => return Err(ChunkError::LeaseLost { key: key() }),
+            () = self.deadline_elapsed(stop_when) => return Err(ChunkError::DeadlineExceeded { key: key() }),
+        };
+        drop(heartbeat);
+        self.complete(delivery, lease, &outcome).await?;
+        let took = self.env.now().duration_since(began);
+        metrics::histogram!(names::CHUNK_SECONDS).record(took.as_secs_f64());
+        Ok(())
+    }
+
+    async fn deadline_elapsed(&self, stop_when: &StopWhen) {
+        let left = match stop_when {
+            StopWhen::At(instant) => {
+                Duration::try_from(self.env.now().duration_until(*instant)).unwrap_or_default()
+            }
+            StopWhen::AfterCancel(cancel) => {
+                cancel.cancelled().await;
+                self.settings.shutdown_timeout
+            }
+        };
+        self.env.sleep(left).await;
+    }
+
+    async fn outcome(&self, chunk: &ChunkRef) -> Result<ChunkOutcome, ChunkError> {
+        let job = self.job(&chunk.job_id).await?;
+        let ours = self.index.id();
+        if !job.target.includes(&ours) {
+            let (key, wanted) = (chunk.key.clone(), job.target.clone());
+            return Err(ChunkError::TargetMismatch { key, wanted, ours });
+        }
+        chunk::handle(self, &job, chunk).await
+    }
+
+    /// Completes the chunk, then removes its message as the last act.
+    pub(super) async fn complete(
+        &self,
+        delivery: &Delivery,
+        lease: &ChunkLease,
+        outcome: &ChunkOutcome,
+    ) -> Result<(), ChunkError> {
+        if !self.stores.jobs.complete(lease, outcome).await? {
+            return Err(ChunkError::LeaseLost { key: delivery.chunk.key.clone() });
+        }
+        measure(outcome);
+        Ok(self.remove_message(delivery, outcome.quarantined.as_ref()).await?)
+    }
+
+    /// Takes the message of a counted chunk off the queue. A void receipt means that another worker has it, which will find
+    /// the chunk done.
+    async fn remove_message(
+        &self,
+        delivery: &Delivery,
+        quarantined: Option<&QuarantineReason>,
+    ) -> Result<(), StoreError> {
+        let queue = self.stores.queue.as_ref();
+        let _was_ours = match quarantined {
+            Some(reason) => queue.dead_letter(&delivery.receipt, reason).await?,
+            None => queue.ack(&delivery.receipt).await?,
+        };
+        Ok(())
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+/// Logs what a delivery found: the history of a chunk that was delivered twice is found by its key.
+fn log_delivery(delivery: &Delivery, claim: &Claim) {
+    let found = match claim {
+        Claim::Acquired(ChunkLease { fencing_token: 1, .. }) => "first",
+        Claim::Acquired(_) => "again",
+        Claim::Held { .. } => "held",
+        Claim::Done { .. } => "done",
+        Claim::Unknown => "unknown",
+    };
+    metrics::counter!(names::CLAIMS, "found" => found).increment(1);
+    let Delivery { chunk, receive_count, .. } = delivery;
+    tracing::debug!(key = chunk.key, receive_count, found, "a chunk was delivered");
+}
+
+/// Adds the outcome of a chunk that this worker has completed to the metrics.
+fn measure(outcome: &ChunkOutcome) {
+    let completed = if outcome.quarantined.is_some() { "quarantined" } else { "done" };
+    metrics::counter!(names::CHUNKS, "outcome" => completed).increment(1);
+    names::count_items(&outcome.counts);
+}

@@ -1,0 +1,68 @@
+//! Keeps chunk and message this worker's while the chunk is handled.
+
+use host_core::{
+    clock::SharedEnv,
+    storage::{ChunkLease, Receipt, StoreError, Stores},
+};
+use jiff::Timestamp;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Renews the chunk's lease and the message's visibility every third of their duration, until dropped.
+pub(super) struct Heartbeat(tokio::task::JoinHandle<()>);
+
+/// When a lease was acquired, and for how long.
+#[derive(Clone, Copy)]
+pub(super) struct Term {
+    /// Before the claim was sent.
+    pub(super) claimed_at: Timestamp,
+    pub(super) duration: Duration,
+}
+
+impl Heartbeat {
+    /// Cancels `lost` as soon as chunk or message are another worker's, or may be because neither was renewed in time.
+    pub(super) fn start(
+        stores: &Stores,
+        env: &SharedEnv,
+        lease: &ChunkLease,
+        receipt: &Receipt,
+        term: Term,
+        lost: CancellationToken,
+    ) -> Self {
+        let Term { claimed_at, duration } = term;
+        let (stores, env, lease, receipt) = (stores.clone(), env.clone(), lease.clone(), receipt.clone());
+        Self(tokio::spawn(async move {
+            let mut renewed_at = claimed_at;
+            loop {
+                env.sleep(duration / 3).await;
+                let asked_at = env.now();
+                let left = duration.saturating_sub(asked_at.duration_since(renewed_at).unsigned_abs());
+                let renewed = async {
+                    Ok::<_, StoreError>(
+                        stores.queue.change_visibility(&receipt, duration).await?
+                            && stores.jobs.renew(&lease, duration).await?,
+                    )
+                };
+                let renewed = tokio::select! {
+                    renewed = renewed => renewed,
+                    // Expired: another worker may have the chunk, and nothing more must be written.
+                    () = env.sleep(left) => return lost.cancel(),
+                };
+                match renewed {
+                    Ok(true) => renewed_at = asked_at,
+                    Ok(false) => return lost.cancel(),
+                    // Not lost yet: more heartbeats come before the lease expires.
+                    Err(error) => {
+                        tracing::warn!(job_id = %lease.job_id, seq = lease.seq, %error, "could not renew a lease");
+                    }
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

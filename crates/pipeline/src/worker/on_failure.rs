@@ -1,0 +1,133 @@
+//! Carries out what the failure policy decides.
+
+use super::{
+    FailureAction, Stop, Worker, chunk, chunk_error::ChunkError, failure_policy::failure_action,
+    handle::Handled,
+};
+use host_core::{
+    error::chain,
+    index::WriteTarget,
+    metrics as names,
+    storage::{AttemptError, ChunkLease, Delivery, FailureContext, QuarantineReason, Release},
+};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+impl Worker {
+    /// Handles the failure of a delivery; without a lease, its claim had failed.
+    pub(super) async fn handle_failure(
+        &self,
+        delivery: &Delivery,
+        lease: Option<ChunkLease>,
+        error: ChunkError,
+        stopping: &CancellationToken,
+    ) -> Result<Handled, Box<Stop>> {
+        let key = &delivery.chunk.key;
+        let attempts = lease.as_ref().map_or(delivery.receive_count, |lease| lease.attempts);
+        let action = failure_action(&error, attempts, self.env.random());
+        if action == FailureAction::Stop {
+            // Before the message is released. The caller tells what stops the worker.
+            stopping.cancel();
+        } else {
+            tracing::warn!(
+                key,
+                attempts,
+                code = error.code(),
+                cause = chain(&error),
+                "could not handle a chunk; {action}"
+            );
+        }
+        metrics::counter!(names::CHUNK_FAULTS, "disposition" => action.label()).increment(1);
+        let attempt = AttemptError::new(error.code(), &error, attempts, self.env.now());
+        let lease = lease.as_ref();
+        let done = match action {
+            FailureAction::Drop => Ok(()),
+            FailureAction::Retry(after) => {
+                self.requeue(delivery, lease, Release::CountAttempt(Some(&attempt)), after).await
+            }
+            FailureAction::RequeueUncounted | FailureAction::Stop => {
+                self.requeue(delivery, lease, Release::ResetAttempts, Duration::ZERO).await
+            }
+            FailureAction::Quarantine => {
+                self.quarantine(delivery, lease, attempt.clone(), chain(&error)).await
+            }
+        };
+        if let Err(error) = &done {
+            // The lease expires by itself, and the chunk is redelivered.
+            tracing::warn!(key, cause = chain(error), "could not release a chunk");
+        }
+        if lease.is_some() && matches!(action, FailureAction::Retry(_) | FailureAction::Stop) {
+            self.record_error(delivery, &attempt).await;
+        }
+        if action == FailureAction::Stop {
+            let job_id = Some(delivery.chunk.job_id.clone());
+            return Err(Box::new(Stop { key: key.clone(), job_id, attempts, error }));
+        }
+        // The worker that has a dropped chunk may still need the message.
+        Ok(match action {
+            FailureAction::Quarantine if done.is_ok() && lease.is_some() => Handled::Acked,
+            _ => Handled::Requeued,
+        })
+    }
+
+    async fn record_error(&self, delivery: &Delivery, error: &AttemptError) {
+        if let Err(error) = self.stores.jobs.record_error(&delivery.chunk.job_id, error).await {
+            tracing::warn!(
+                key = delivery.chunk.key,
+                cause = chain(&error),
+                "could not record the error with the job"
+            );
+        }
+    }
+
+    /// Releases a chunk and has its message redelivered after `delay`.
+    async fn requeue(
+        &self,
+        delivery: &Delivery,
+        lease: Option<&ChunkLease>,
+        release: Release<'_>,
+        delay: Duration,
+    ) -> Result<(), ChunkError> {
+        if let Some(lease) = lease
+            && !self.stores.jobs.release(lease, release).await?
+        {
+            return Err(ChunkError::LeaseLost { key: delivery.chunk.key.clone() });
+        }
+        self.stores.queue.release(&delivery.receipt, delay).await?;
+        Ok(())
+    }
+
+    async fn quarantine(
+        &self,
+        delivery: &Delivery,
+        lease: Option<&ChunkLease>,
+        error: AttemptError,
+        message: String,
+    ) -> Result<(), ChunkError> {
+        let Some(lease) = lease else {
+            return self.requeue(delivery, None, Release::CountAttempt(None), Duration::ZERO).await;
+        };
+        let chunk = &delivery.chunk;
+        // Where it was to be written is worth knowing, but not worth failing for.
+        let job = self.job(&chunk.job_id).await.ok();
+        let endpoint = match &job {
+            Some(job) => self.index.server(&WriteTarget::of(job)).await,
+            None => None,
+        };
+        let context = FailureContext {
+            attempts: lease.attempts,
+            first_error: lease.first_error.clone().or_else(|| Some(error.clone())),
+            endpoint,
+            plugin_digest: job.map(|job| job.plugin.digest),
+            ..FailureContext::default()
+        };
+        let reason = QuarantineReason {
+            code: error.code.clone(),
+            message,
+            redrive_count: lease.redrive_count,
+            context: FailureContext { last_error: Some(error), ..context },
+        };
+        let outcome = chunk::quarantine(self.stores.chunks.as_ref(), chunk, reason).await?;
+        self.complete(delivery, lease, &outcome).await
+    }
+}

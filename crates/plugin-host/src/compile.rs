@@ -1,0 +1,216 @@
+//! Compiling a component that may be hostile. The compiler is large, and a small file can make it take any time and memory, so
+//! it runs in a child process: this program again, which limits itself before it looks at the component, and which the parent
+//! kills when its time is over. Both ends of the conversation are in this file.
+
+use crate::{
+    Access, Engine, Limits, Profile, code, engine, fault::megabytes, load::one_line, scan::Breach,
+    text::bounded,
+};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, BufRead, Read, Seek, Write},
+    os::{fd::AsFd, unix::process::ExitStatusExt},
+    path::PathBuf,
+    process::{Command, ExitCode, ExitStatus, Stdio},
+    sync::mpsc::channel,
+    thread::{self, available_parallelism},
+    time::Duration,
+};
+
+/// The argument that makes a program the compiler; see [`compile_for_parent`].
+pub const COMPILE_COMMAND: &str = "compile-plugin";
+
+/// Threads of the compiler: more gain little, and each takes address space.
+const THREADS: usize = 8;
+
+/// Bytes of what the compiler says that are read.
+const STDERR_BYTES: u64 = 16 << 10;
+
+/// Characters of what the compiler says that go into a message.
+const CAUSE_CHARACTERS: usize = 600;
+
+/// The exit code of a compiler that refuses the component; what is wrong with it is on standard error.
+const REFUSED: u8 = 3;
+
+/// The exit code of a compiler that cannot write the code.
+const UNWRITABLE: u8 = 4;
+
+/// How a Rust program ends that gets no memory.
+const NO_MEMORY: &str = "memory allocation of";
+
+/// Where components are compiled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Compiler {
+    /// In this process, without limits of time and memory: for components that are trusted, and for tests.
+    #[default]
+    InProcess,
+    /// In a child process that calls [`compile_for_parent`].
+    Child {
+        /// The program.
+        program: PathBuf,
+        /// Its arguments.
+        args: Vec<OsString>,
+    },
+}
+
+/// Why there is no compiled code.
+#[derive(Debug)]
+pub(super) enum CompileError {
+    /// The compiler refuses the component.
+    Invalid(String),
+    /// Compiling the component breaks a limit.
+    Limit(Breach),
+    /// The compiler did not do its work.
+    Failed(io::Error),
+}
+
+/// What the parent asks for: a line of JSON, and after it the component.
+#[derive(Serialize, Deserialize)]
+struct Request {
+    profile: Profile,
+    access: Access,
+    memory_bytes: usize,
+    compile_memory_bytes: u64,
+    cpu_seconds: u64,
+}
+
+impl Compiler {
+    /// This program as the compiler. Its `main` must call [`compile_for_parent`] when the first argument is
+    /// [`COMPILE_COMMAND`].
+    pub fn this_program() -> io::Result<Self> {
+        Ok(Self::Child { program: std::env::current_exe()?, args: vec![COMPILE_COMMAND.into()] })
+    }
+}
+
+/// Compiles a component in a child process, which writes the code to a file.
+pub(super) fn compile(
+    command: Command,
+    engine: &Engine,
+    limits: &Limits,
+    wasm: &[u8],
+    code: &File,
+) -> Result<(), CompileError> {
+    let ended = run(command, engine, limits, wasm, code).map_err(CompileError::Failed)?;
+    let too_slow = || {
+        let (does, value) = ("takes longer to compile than".to_owned(), format!("{} ms", limits.compile_ms));
+        CompileError::Limit(Breach { does, limit: "compile_ms", value })
+    };
+    let Some((status, said)) = ended else { return Err(too_slow()) };
+    if status.success() {
+        return Ok(());
+    }
+    if status.code() == Some(REFUSED.into()) {
+        return Err(CompileError::Invalid(bounded(&said, CAUSE_CHARACTERS)));
+    }
+    if status.code() == Some(UNWRITABLE.into()) {
+        return Err(CompileError::Failed(io::Error::other(said)));
+    }
+    if status.signal() == Some(Signal::XCPU.as_raw()) {
+        return Err(too_slow());
+    }
+    if said.contains(NO_MEMORY) {
+        let (does, value) =
+            ("takes more memory to compile than".to_owned(), megabytes(limits.compile_memory_bytes as usize));
+        return Err(CompileError::Limit(Breach { does, limit: "compile_memory_bytes", value }));
+    }
+    Err(CompileError::Invalid(format!("the compiler crashed on it ({status})")))
+}
+
+/// Runs the compiler; none if it was killed because its time was over.
+fn run(
+    mut command: Command,
+    engine: &Engine,
+    limits: &Limits,
+    wasm: &[u8],
+    code: &File,
+) -> io::Result<Option<(ExitStatus, String)>> {
+    let threads = available_parallelism().map_or(1, |threads| threads.get().min(THREADS));
+    let request = Request {
+        profile: engine.profile(),
+        access: engine.access(),
+        memory_bytes: engine.memory_bytes(),
+        compile_memory_bytes: limits.compile_memory_bytes,
+        cpu_seconds: limits.compile_ms.div_ceil(1_000).saturating_mul(threads as u64).saturating_add(1),
+    };
+    // A file and not a pipe, because a child that does not read would block this thread.
+    let mut input = tempfile::tempfile()?;
+    serde_json::to_writer(&input, &request)?;
+    input.write_all(b"\n")?;
+    input.write_all(wasm)?;
+    input.rewind()?;
+    let mut child = command
+        // The environment may hold secrets, and the component may find a way to the compiler.
+        .env_clear()
+        .env("RAYON_NUM_THREADS", threads.to_string())
+        // Each heap of its own would take address space.
+        .env("MALLOC_ARENA_MAX", "2")
+        .stdin(input)
+        .stdout(code.try_clone()?)
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stderr = child.stderr.take();
+    let (sender, receiver) = channel();
+    let listener = thread::Builder::new().name("plugin-compile".to_owned()).spawn(move || {
+        let mut said = Vec::new();
+        if let Some(mut stderr) = stderr {
+            let _ = (&mut stderr).take(STDERR_BYTES).read_to_end(&mut said);
+            let _ = io::copy(&mut stderr, &mut io::sink());
+        }
+        // The end of the child's standard error is the end of the child. The parent may have stopped listening.
+        let _ = sender.send(said);
+    });
+    let said = match listener {
+        Ok(_) => receiver.recv_timeout(Duration::from_millis(limits.compile_ms)).ok(),
+        Err(_) => None,
+    };
+    if said.is_none() {
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    listener?;
+    Ok(said.map(|said| (status, String::from_utf8_lossy(&said).into_owned())))
+}
+
+/// The compiler's side: reads a request from standard input, limits this process, compiles, and writes the code to standard output.
+/// Call it at the very start of `main`, before other threads run.
+pub fn compile_for_parent() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, cause)) => {
+            eprint!("{cause}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn serve() -> Result<(), (u8, String)> {
+    let code = code().map_err(|cause| (REFUSED, cause))?;
+    // Not through the standard library's buffer, which looks for line ends.
+    let output = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    output.and_then(|file| code::write(file, &code)).map_err(|error| (UNWRITABLE, error.to_string()))
+}
+
+/// Reads the request and compiles.
+fn code() -> Result<Vec<u8>, String> {
+    let text = |error: io::Error| error.to_string();
+    let (mut input, mut line, mut wasm) = (io::stdin().lock(), String::new(), Vec::new());
+    input.read_line(&mut line).map_err(text)?;
+    let request: Request = serde_json::from_str(&line).map_err(|error| error.to_string())?;
+    limit(Resource::As, request.compile_memory_bytes)?;
+    limit(Resource::Cpu, request.cpu_seconds)?;
+    limit(Resource::Core, 0)?;
+    input.read_to_end(&mut wasm).map_err(text)?;
+    let engine = engine::compiler(request.profile, request.access, request.memory_bytes)
+        .map_err(|error| error.to_string())?;
+    engine.precompile_component(&wasm).map_err(|error| one_line(&error))
+}
+
+/// Lowers a limit of this process.
+fn limit(resource: Resource, value: u64) -> Result<(), String> {
+    let allowed = getrlimit(resource).maximum.map_or(value, |maximum| maximum.min(value));
+    let both = Rlimit { current: Some(allowed), maximum: Some(allowed) };
+    setrlimit(resource, both).map_err(|error| format!("the compiler cannot limit itself: {error}"))
+}

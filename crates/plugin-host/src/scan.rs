@@ -1,0 +1,319 @@
+//! What a component would cost to compile, read from its bytes without compiling it. The scan is iterative and takes time and
+//! memory in proportion to the file, whatever is in it; what is malformed is an error like others.
+
+use crate::Limits;
+use wasmparser::{
+    BinaryReaderError, ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
+    ComponentTypeRef, Instance, Parser, Payload,
+};
+
+/// The names that a component imports and exports.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    pub(super) imports: Vec<String>,
+    pub(super) exports: Vec<String>,
+}
+
+/// Why a component is not compiled.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// Its bytes are no component.
+    Malformed(BinaryReaderError),
+    /// It breaks a limit.
+    Limit(Breach),
+}
+
+/// A limit that a component breaks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Breach {
+    /// What the component does, before "the VALUE that LIMIT allows".
+    pub(super) does: String,
+    /// The limit's name in `[plugin.limits]`.
+    pub(super) limit: &'static str,
+    /// Its value, with the unit if the name does not say it.
+    pub(super) value: String,
+}
+
+/// What an instance of a component consists of, nested components expanded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Expanded {
+    core_instances: u64,
+    component_instances: u64,
+}
+
+/// A component that is being read.
+#[derive(Debug, Default)]
+struct Scope {
+    expanded: Expanded,
+    /// The components that it can instantiate, by index.
+    components: Vec<Expanded>,
+}
+
+/// Scans a component.
+pub(super) fn scan(wasm: &[u8], limits: &Limits) -> Result<Names, Refused> {
+    let mut scan = Scan { limits, names: Names::default(), scopes: Vec::new(), functions: 0 };
+    for payload in Parser::new(0).parse_all(wasm) {
+        scan.take(payload?)?;
+    }
+    Ok(scan.names)
+}
+
+struct Scan<'a> {
+    limits: &'a Limits,
+    names: Names,
+    /// The component that is being read and those around it; none for a core module.
+    scopes: Vec<Option<Scope>>,
+    functions: u64,
+}
+
+impl Scan<'_> {
+    fn take(&mut self, payload: Payload<'_>) -> Result<(), Refused> {
+        match payload {
+            Payload::Version { encoding, .. } => {
+                self.scopes.push((encoding == wasmparser::Encoding::Component).then(Scope::default));
+                let depth = self.scopes.iter().flatten().count().saturating_sub(1);
+                within(
+                    depth,
+                    "levels of nested components",
+                    "component_nesting",
+                    self.limits.component_nesting,
+                )?;
+            }
+            Payload::End(_) => self.end()?,
+            Payload::CodeSectionStart { count, .. } => {
+                self.functions += u64::from(count);
+                within(self.functions, "functions", "functions", self.limits.functions)?;
+            }
+            Payload::CodeSectionEntry(body) => {
+                let bytes = body.range().len();
+                within(bytes, "bytes in one function", "function_bytes", self.limits.function_bytes)?;
+            }
+            Payload::InstanceSection(instances) => {
+                for instance in instances {
+                    if let Instance::Instantiate { .. } = instance? {
+                        self.add(Expanded { core_instances: 1, component_instances: 0 })?;
+                    }
+                }
+            }
+            Payload::ComponentInstanceSection(instances) => {
+                for instance in instances {
+                    if let ComponentInstance::Instantiate { component_index, .. } = instance? {
+                        let inner = self.component(0, component_index);
+                        self.add(Expanded {
+                            component_instances: inner.component_instances.saturating_add(1),
+                            ..inner
+                        })?;
+                    }
+                }
+            }
+            Payload::ComponentAliasSection(aliases) => {
+                for alias in aliases {
+                    match alias? {
+                        ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
+                            let outer = self.component(count, index);
+                            self.define(outer)?;
+                        }
+                        ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => {
+                            self.define(Expanded::default())?;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Payload::ComponentImportSection(imports) => {
+                for import in imports {
+                    let import = import?;
+                    if let ComponentTypeRef::Component(_) = import.ty {
+                        self.define(Expanded::default())?;
+                    }
+                    self.name(import.name.name, |names| &mut names.imports)?;
+                }
+            }
+            Payload::ComponentExportSection(exports) => {
+                for export in exports {
+                    let export = export?;
+                    if export.kind == ComponentExternalKind::Component {
+                        let exported = self.component(0, export.index);
+                        self.define(exported)?;
+                    }
+                    self.name(export.name.name, |names| &mut names.exports)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ends a component or module; a component can be instantiated by the one around it from now on.
+    fn end(&mut self) -> Result<(), Refused> {
+        match self.scopes.pop().flatten() {
+            Some(ended) => self.define(ended.expanded),
+            None => Ok(()),
+        }
+    }
+
+    /// A component by its index in the scope `count` levels out. One that is not there is the compiler's to refuse; one that is
+    /// known only when the plug-in is instantiated counts as empty, and is bounded by the limits of the compiler's process.
+    fn component(&self, count: u32, index: u32) -> Expanded {
+        let scope = self.scopes.iter().rev().flatten().nth(count as usize);
+        scope.and_then(|scope| scope.components.get(index as usize)).copied().unwrap_or_default()
+    }
+
+    fn define(&mut self, component: Expanded) -> Result<(), Refused> {
+        if let Some(Some(scope)) = self.scopes.last_mut() {
+            scope.components.push(component);
+            let (count, limit) = (scope.components.len(), self.limits.component_instances);
+            within(count, "component definitions", "component_instances", limit)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, instance: Expanded) -> Result<(), Refused> {
+        let Some(Some(scope)) = self.scopes.last_mut() else { return Ok(()) };
+        let total = &mut scope.expanded;
+        total.core_instances = total.core_instances.saturating_add(instance.core_instances);
+        total.component_instances = total.component_instances.saturating_add(instance.component_instances);
+        let Expanded { core_instances, component_instances } = *total;
+        within(core_instances, "core instances", "core_instances", self.limits.core_instances)?;
+        let limit = self.limits.component_instances;
+        within(component_instances, "component instances", "component_instances", limit)
+    }
+
+    /// Keeps a name of the outermost component.
+    fn name(&mut self, name: &str, list: impl Fn(&mut Names) -> &mut Vec<String>) -> Result<(), Refused> {
+        if self.scopes.len() > 1 {
+            return Ok(());
+        }
+        list(&mut self.names).push(name.to_owned());
+        let count = self.names.imports.len() + self.names.exports.len();
+        let limit = self.limits.imports_and_exports;
+        within(count, "imports and exports", "imports_and_exports", limit)
+    }
+}
+
+fn within(
+    found: impl TryInto<u64>,
+    unit: &'static str,
+    limit: &'static str,
+    value: usize,
+) -> Result<(), Refused> {
+    let (found, value) = (found.try_into().unwrap_or(u64::MAX), value as u64);
+    if found <= value {
+        return Ok(());
+    }
+    Err(Refused::Limit(Breach {
+        does: format!("has {found} {unit}, more than"),
+        limit,
+        value: value.to_string(),
+    }))
+}
+
+impl From<BinaryReaderError> for Refused {
+    fn from(error: BinaryReaderError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn names(text: &str) -> Names {
+        scan(&wat::parse_str(text).unwrap(), &Limits::default()).unwrap()
+    }
+
+    /// What is said of a component under limits that are reached soon.
+    fn breach(wasm: &[u8]) -> String {
+        let limits = Limits {
+            core_instances: 4,
+            component_instances: 8,
+            component_nesting: 3,
+            functions: 2,
+            function_bytes: 10,
+            imports_and_exports: 2,
+            ..Limits::default()
+        };
+        match scan(wasm, &limits) {
+            Err(Refused::Limit(Breach { does, limit, value })) => format!("{does} {limit} = {value}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn breach_of(text: &str) -> String {
+        breach(&wat::parse_str(text).unwrap())
+    }
+
+    #[test]
+    fn names_are_those_of_the_outermost_component() {
+        let found = names(
+            r#"(component (import "a" (func)) (component (import "b" (func))) (core module (import "c" "d" (func)))
+                (export "e" (func 0)))"#,
+        );
+        let [imports, exports] = ["a", "e"].map(|name| vec![name.to_owned()]);
+        assert_eq!(found, Names { imports, exports });
+    }
+
+    #[test]
+    fn each_limit_is_named_with_its_value() {
+        let functions = "(component (core module (func) (func)) (core module (func)))";
+        let large = "(component (core module (func nop nop nop nop nop nop nop nop nop nop)))";
+        let imports = r#"(component (import "a" (func)) (import "b" (func)) (import "c" (func)))"#;
+        let nested = "(component (component (component (component (component)))))";
+        let wide = format!("(component {})", "(component)".repeat(9));
+        insta::assert_snapshot!([functions, large, imports, nested, &wide].map(breach_of).join("\n"), @"
+        has 3 functions, more than functions = 2
+        has 12 bytes in one function, more than function_bytes = 10
+        has 3 imports and exports, more than imports_and_exports = 2
+        has 4 levels of nested components, more than component_nesting = 3
+        has 9 component definitions, more than component_instances = 8
+        ");
+    }
+
+    /// A component that instantiates what it is made of twice, level by level, around an innermost part.
+    fn doubling(levels: usize, innermost: &str) -> String {
+        let level = |k: usize| {
+            let inner = k - 1;
+            format!(
+                "(component $c{k} (alias outer 1 $c{inner} (component $p)) (instance (instantiate $p)) (instance \
+                 (instantiate $p)))"
+            )
+        };
+        let all: String = (1..=levels).map(level).collect();
+        format!("(component (component $c0 {innermost}) {all} (instance (instantiate $c{levels})))")
+    }
+
+    #[test]
+    fn instances_are_counted_with_nested_components_expanded() {
+        let module = "(core module $m) (core instance (instantiate $m))";
+        assert!(scan(&wat::parse_str(doubling(2, module)).unwrap(), &Limits::default()).is_ok());
+        assert_eq!(breach_of(&doubling(3, module)), "has 8 core instances, more than core_instances = 4");
+        assert_eq!(
+            breach_of(&doubling(3, "")),
+            "has 14 component instances, more than component_instances = 8"
+        );
+    }
+
+    #[test]
+    fn nesting_without_end_costs_no_stack() {
+        // Headers of sections that say they are larger than what follows: the scan stops before it comes to the end.
+        let header = b"\0asm\x0d\0\x01\0\x04\xff\xff\xff\x7f".repeat(100_000);
+        assert_eq!(breach(&header), "has 4 levels of nested components, more than component_nesting = 3");
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_components_are_errors_and_no_more(
+            cut in any::<prop::sample::Index>(),
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let mut component = wat::parse_str(doubling(3, "(core module $m (func)) (core instance (instantiate $m))")).unwrap();
+            let at = at.index(component.len());
+            component[at] = byte;
+            component.truncate(cut.index(component.len() + 1));
+            // It ends, and does not panic.
+            let _ = scan(&component, &Limits::default());
+        }
+    }
+}

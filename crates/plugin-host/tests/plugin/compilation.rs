@@ -1,0 +1,141 @@
+//! The compiler as a child process, and components that are made to cost it time or memory.
+
+use crate::{
+    guests::{EVIL, evil_bytes},
+    rig::{child, good_product, limits, pool},
+    small::{doubling, nested, plugin, with_function_of},
+};
+use host_core::plugin::Transform;
+use host_plugin_host::{Cache, Compiler, Configs, Engine, Limits, LoadError, Loader, Profile, Runner};
+use insta::assert_snapshot;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+fn loader(limits: Limits, cache: Option<Cache>, compiler: Compiler) -> Loader {
+    let engine = Engine::new(Profile::Production, &limits, 1).unwrap();
+    Loader::new(engine, limits, cache).with_compiler(compiler)
+}
+
+/// What is said of a component, whether there is a cache or not.
+fn said(limits: &Limits, wasm: &[u8]) -> String {
+    let dir = TempDir::new().unwrap();
+    let cache = Cache::new(dir.path().join("cache"));
+    let say = |cache: Option<Cache>| {
+        let loader = loader(limits.clone(), cache, child());
+        loader.load_bytes(Path::new("x.wasm"), wasm, &Configs::new()).unwrap_err().to_string()
+    };
+    let first = say(Some(cache.clone()));
+    assert_eq!((say(Some(cache.clone())), say(None)), (first.clone(), first.clone()));
+    assert_eq!(entries(&cache), Vec::<PathBuf>::new(), "nothing is left behind");
+    first
+}
+
+fn entries(cache: &Cache) -> Vec<PathBuf> {
+    fs::read_dir(cache.directory()).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[tokio::test]
+async fn a_plug_in_that_a_child_compiled_runs_with_and_without_a_cache() {
+    let dir = TempDir::new().unwrap();
+    let cache = Cache::new(dir.path().join("cache"));
+    for cache in [None, Some(cache.clone()), Some(cache.clone())] {
+        let plugin = loader(limits(), cache, child()).load(&EVIL, &crate::rig::configs("good")).unwrap();
+        let made = Runner::new(plugin, pool(1)).transform(vec![good_product(0)]).await.unwrap();
+        assert_eq!(made[0].1.documents.len(), 1);
+    }
+    assert_eq!(entries(&cache).len(), 1);
+    assert!(
+        loader(limits(), Some(cache), Compiler::InProcess).is_cached(&evil_bytes()),
+        "both compile the same"
+    );
+}
+
+#[test]
+fn both_profiles_are_compiled_by_a_child() {
+    let engine = Engine::new(Profile::Deterministic, &limits(), 1).unwrap();
+    Loader::new(engine, limits(), None).with_compiler(child()).load(&EVIL, &Configs::new()).unwrap();
+}
+
+#[test]
+fn instances_that_double_at_each_level() {
+    assert_snapshot!(said(&limits(), &doubling(25)), @"");
+}
+
+#[test]
+fn components_nested_without_end() {
+    assert_snapshot!(said(&limits(), &nested(100_000)), @"");
+}
+
+#[test]
+fn a_function_of_seven_megabytes() {
+    assert_snapshot!(said(&limits(), &with_function_of(7 << 20)), @"");
+}
+
+#[test]
+fn a_function_that_takes_too_long_to_compile() {
+    let allowed = Limits { function_bytes: 64 << 20, compile_ms: 500, ..limits() };
+    let started = Instant::now();
+    assert_snapshot!(said(&allowed, &with_function_of(7 << 20)), @"");
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_component_that_takes_too_much_memory_to_compile() {
+    let allowed = Limits { function_bytes: 64 << 20, compile_memory_bytes: 300 << 20, ..limits() };
+    assert_snapshot!(said(&allowed, &with_function_of(7 << 20)), @"");
+}
+
+#[test]
+fn a_component_that_is_not_valid() {
+    let wasm = plugin(r#"(func (result i32)) (func (export "d"))"#);
+    let wasm = said(&limits(), &wasm);
+    assert_snapshot!(wasm, @"");
+}
+
+/// What is said when some shell command is the compiler.
+fn said_by(script: &str, limits: Limits) -> LoadError {
+    let compiler = Compiler::Child { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
+    loader(limits, None, compiler).load(&EVIL, &Configs::new()).unwrap_err()
+}
+
+#[test]
+fn a_compiler_that_hangs_is_killed() {
+    let short = Limits { compile_ms: 200, ..limits() };
+    for script in ["exec sleep 1000", "while :; do echo flood >&2; done"] {
+        let started = Instant::now();
+        let Err(error) = Err::<(), _>(said_by(script, short.clone())) else { unreachable!() };
+        assert!(matches!(error, LoadError::Limit { limit: "compile_ms", .. }), "{script}: {error}");
+        assert!(started.elapsed() < Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn a_compiler_that_crashes_is_an_error_of_the_plug_in() {
+    let error = said_by("kill -SEGV $$", limits());
+    assert!(matches!(&error, LoadError::Invalid { cause, .. } if cause.contains("crashed")), "{error}");
+}
+
+#[test]
+fn a_compiler_that_writes_nonsense_is_not_believed() {
+    let error = said_by("echo nonsense", limits());
+    assert!(matches!(&error, LoadError::Invalid { cause, .. } if cause.contains("damaged")), "{error}");
+}
+
+#[test]
+fn a_compiler_that_is_not_there() {
+    let compiler = Compiler::Child { program: "/no/such/compiler".into(), args: Vec::new() };
+    let error = loader(limits(), None, compiler).load(&EVIL, &Configs::new()).unwrap_err();
+    assert!(matches!(error, LoadError::Compiler { .. }), "{error}");
+}
+
+#[test]
+fn the_compiler_sees_nothing_of_the_environment() {
+    // Cargo sets many variables for its tests.
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+    let error = said_by("set >&2; exit 3", limits()).to_string();
+    assert!(error.contains("RAYON_NUM_THREADS") && !error.contains("CARGO"), "{error}");
+}

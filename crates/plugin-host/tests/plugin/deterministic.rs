@@ -1,0 +1,107 @@
+//! The engine for golden files: the same instructions on every machine, and answers that do not depend on the batch.
+
+use crate::{
+    guests::{EVIL, TRANSFORM},
+    rig::{cache, configs, good_product, limits, pool, product},
+};
+use host_core::{model::Product, plugin::Transform};
+use host_plugin_host::{Configs, Engine, Limits, Loader, Profile, Runner};
+use serde_json::json;
+use std::path::Path;
+
+fn runner(path: &Path, configs: &Configs, limits: Limits) -> Runner {
+    let engine = Engine::new(Profile::Deterministic, &limits, 4).unwrap();
+    Runner::new(Loader::new(engine, limits, Some(cache())).load(path, configs).unwrap(), pool(1))
+}
+
+fn shop() -> Vec<Product> {
+    let line = |n: usize| {
+        product(&format!(
+            r#"{{"id":"gid://shopify/Product/{n}","title":"Product {n}","handle":"p{n}","status":"ACTIVE","updatedAt":"2024-01-01T00:00:00Z","price":{n}.5}}"#
+        ))
+    };
+    (1..40).map(line).collect()
+}
+
+#[tokio::test]
+async fn two_runs_execute_the_same_instructions() {
+    let measure = async || {
+        let runner = runner(&TRANSFORM, &Configs::new(), limits());
+        let (first, cost) = runner.transform_at_cost(shop()).await.unwrap();
+        let (second, more) = runner.transform_at_cost(shop()).await.unwrap();
+        assert_eq!(first, second);
+        (first, cost.instructions.unwrap(), more.instructions.unwrap())
+    };
+    let (first, second) = (measure().await, measure().await);
+    assert_eq!(first, second);
+    assert!(first.1 > 1000, "{}", first.1);
+}
+
+#[tokio::test]
+async fn the_split_into_batches_does_not_show() {
+    let runner = runner(&TRANSFORM, &Configs::new(), limits());
+    let whole = runner.transform(shop()).await.unwrap();
+    for size in [1, 7] {
+        let mut parts = Vec::new();
+        for batch in shop().chunks(size) {
+            parts.extend(runner.transform(batch.to_vec()).await.unwrap());
+        }
+        assert_eq!(parts, whole);
+    }
+}
+
+#[tokio::test]
+async fn the_production_engine_gives_the_same_documents() {
+    let deterministic = runner(&TRANSFORM, &Configs::new(), limits());
+    let production =
+        Runner::new(crate::rig::loader(limits()).load(&TRANSFORM, &Configs::new()).unwrap(), pool(1));
+    assert_eq!(deterministic.transform(shop()).await.unwrap(), production.transform(shop()).await.unwrap());
+    assert_eq!(production.transform_at_cost(shop()).await.unwrap().1.instructions, None);
+}
+
+#[tokio::test]
+async fn a_loop_ends_after_its_instructions() {
+    let runner = runner(&EVIL, &configs("loop"), Limits { fuel: 10_000_000, ..limits() });
+    let (_, outcome) = runner.transform(vec![good_product(0)]).await.unwrap().swap_remove(0);
+    let refused = outcome.refused.unwrap();
+    assert_eq!(refused.code, "plugin-timeout");
+    assert!(
+        refused.message.contains("executed more than the 10,000,000 instructions"),
+        "{}",
+        refused.message
+    );
+}
+
+/// The plug-in's own golden files, through the component.
+#[tokio::test]
+async fn golden_files_pass_with_equal_instruction_counts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/shopify/tests/golden");
+    for (name, config) in [
+        (
+            "jacket",
+            json!({"options": {"Size": "size"}, "metafields": {"custom.material": {"field": "material"},
+                "custom.weight": {"field": "weight", "type": "number"}}}),
+        ),
+        ("kettle", json!({"level": "variant", "currency": "EUR", "shop-domain": "shop.example"})),
+    ] {
+        let lines = std::fs::read_to_string(folder.join(format!("{name}.jsonl"))).unwrap();
+        let golden = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        let golden: serde_json::Value = serde_json::from_str(&golden).unwrap();
+        let configs = Configs::from([("shopify".to_owned(), config.as_object().unwrap().clone())]);
+        let mut counts = Vec::new();
+        for _ in 0..2 {
+            // A fresh engine and instance each time: only then are two counts of the same thing.
+            let runner = runner(&TRANSFORM, &configs, limits());
+            let (made, cost) = runner.transform_at_cost(vec![product(lines.trim_end())]).await.unwrap();
+            let documents: serde_json::Map<String, serde_json::Value> = made[0]
+                .1
+                .documents
+                .iter()
+                .map(|document| (document.id.to_string(), serde_json::from_str(&document.fields).unwrap()))
+                .collect();
+            assert_eq!(serde_json::Value::Object(documents), golden, "{name}");
+            counts.push(cost.instructions.unwrap());
+        }
+        assert_eq!(counts[0], counts[1], "{name}");
+    }
+}

@@ -1,0 +1,181 @@
+//! Plug-ins that do not come back, or that do what they may not, before they are asked anything. The engine's own tests have the
+//! kinds of code that are interrupted; here is what is said of them, on a first start and on one from the cache.
+
+use crate::{
+    rig::{child, limits},
+    small::{exporting, plugin, starting},
+};
+use host_plugin_host::{Cache, Configs, Engine, Limits, Loader, Profile};
+use insta::assert_snapshot;
+use std::{path::Path, sync::mpsc::channel, time::Duration};
+use tempfile::TempDir;
+
+/// Many times the time of a call: what is not interrupted takes longer, or never ends.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is said of a component when it is loaded from its file, compiled into the cache, and taken from there.
+fn said(wasm: Vec<u8>) -> String {
+    let limits = Limits { call_ms: 1_000, memory_bytes: 256 << 20, ..limits() };
+    let (ended, end) = channel();
+    std::thread::spawn(move || {
+        let dir = TempDir::new().unwrap();
+        let engine = Engine::new(Profile::Production, &limits, 1).unwrap();
+        let without = Loader::new(engine.clone(), limits.clone(), None).with_compiler(child());
+        let with =
+            Loader::new(engine, limits, Some(Cache::new(dir.path().join("cache")))).with_compiler(child());
+        let say = |loader: &Loader| {
+            loader.load_bytes(Path::new("x.wasm"), &wasm, &Configs::new()).unwrap_err().to_string()
+        };
+        let first = say(&with);
+        assert!(with.is_cached(&wasm) || first.contains("imports"), "{first}");
+        assert_eq!((say(&with), say(&without)), (first.clone(), first.clone()));
+        ended.send(first)
+    });
+    end.recv_timeout(PATIENCE).expect("it comes back")
+}
+
+#[test]
+fn a_start_that_takes_too_long_says_so() {
+    assert_snapshot!(said(starting("", "(loop (br 0))")), @"");
+}
+
+#[test]
+fn fills_in_a_straight_line() {
+    let fills = "(memory.fill (i32.const 0) (i32.const 7) (i32.const 267386880))".repeat(2_000);
+    assert_snapshot!(said(starting("(memory 4080)", &fills)), @"");
+}
+
+/// One component passes a list to another, and the engine's adapter copies it.
+fn fused(ty: &str, encoding: &str, pairs: &str) -> Vec<u8> {
+    exporting(&format!(
+        r#"(component $callee
+            (core module $m
+                (memory (export "memory") 200)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8))
+                (func (export "take") (param i32 i32)))
+            (core instance $i (instantiate $m))
+            (func (export "take") (param "x" {ty})
+                (canon lift (core func $i "take") (memory $i "memory") (realloc (func $i "realloc"))
+                    string-encoding={encoding})))
+        (component $caller
+            (import "take" (func $take (param "x" {ty})))
+            (core module $libc
+                (memory (export "memory") 200)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8)))
+            (core instance $libc (instantiate $libc))
+            (core func $lowered
+                (canon lower (func $take) (memory $libc "memory") (realloc (func $libc "realloc"))))
+            (core module $m
+                (import "" "take" (func $take (param i32 i32)))
+                (import "" "memory" (memory 200))
+                (func $start (local $i i32) {pairs})
+                (start $start)
+                (func (export "d")))
+            (core instance $i (instantiate $m (with "" (instance
+                (export "take" (func $lowered)) (export "memory" (memory $libc "memory"))))))
+            (func (export "d") (canon lift (core func $i "d"))))
+        (instance $callee (instantiate $callee))
+        (instance $caller (instantiate $caller (with "take" (func $callee "take"))))
+        (alias export $caller "d" (func $d))"#
+    ))
+}
+
+/// Pairs of an address and a length, `count` of them from address 0 on.
+fn pairs(count: u32, address: u32, length: u32) -> String {
+    format!(
+        "(loop $l
+            (i32.store (local.get $i) (i32.const {address}))
+            (i32.store offset=4 (local.get $i) (i32.const {length}))
+            (local.set $i (i32.add (local.get $i) (i32.const 8)))
+            (br_if $l (i32.lt_u (local.get $i) (i32.const {}))))
+        (call $take (i32.const 0) (i32.const {count}))",
+        8 * count
+    )
+}
+
+#[test]
+fn lists_in_an_adapter() {
+    let lists = pairs(1_000_000, 0, 1_000_000);
+    assert_snapshot!(said(fused("(list (list (list u16)))", "utf8", &lists)), @"");
+}
+
+#[test]
+fn strings_in_an_adapter() {
+    let strings = format!(
+        "(memory.fill (i32.const 800000) (i32.const 65) (i32.const 4000000)) {}",
+        pairs(100_000, 800_000, 4_000_000)
+    );
+    assert_snapshot!(said(fused("(list string)", "utf16", &strings)), @"");
+}
+
+#[test]
+fn a_memory_that_is_read_far_beyond_its_end() {
+    let read = "(drop (i32.load (i32.const 0x10000000)))";
+    assert_snapshot!(said(starting("(memory 1)", read)), @"");
+}
+
+#[test]
+fn a_memory_that_is_too_large() {
+    assert_snapshot!(said(plugin(r#"(memory 4097) (func (export "d"))"#)), @"");
+}
+
+#[test]
+fn empty_lines_without_end() {
+    let component = exporting(
+        r#"(import "product-indexer:plugin/log@0.1.0" (instance $log
+            (type $lv (enum "debug" "info" "warn" "error")) (export "level" (type $level (eq $lv)))
+            (export "write" (func (param "level" $level) (param "message" string)))))
+        (core module $libc
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8)))
+        (core instance $libc (instantiate $libc))
+        (core func $write
+            (canon lower (func $log "write") (memory $libc "memory") (realloc (func $libc "realloc"))))
+        (core module $m
+            (import "" "write" (func $write (param i32 i32 i32)))
+            (func $s (loop $l (call $write (i32.const 3) (i32.const 0) (i32.const 0)) (br $l)))
+            (start $s)
+            (func (export "d")))
+        (core instance $i (instantiate $m (with "" (instance (export "write" (func $write))))))
+        (func $d (canon lift (core func $i "d")))"#,
+    );
+    assert_snapshot!(said(component), @"");
+}
+
+#[test]
+fn an_interface_that_wasi_does_not_have() {
+    let component = exporting(
+        r#"(import "wasi:cli/frobnicate@0.2.99" (instance (export "launch-missiles" (func (result u32)))))
+        (core module $m (func (export "d")))
+        (core instance $i (instantiate $m))
+        (func $d (canon lift (core func $i "d")))"#,
+    );
+    assert_snapshot!(said(component), @"");
+}
+
+#[test]
+fn a_function_that_wasi_does_not_have() {
+    let component = exporting(
+        r#"(import "wasi:cli/environment@0.2.99" (instance (export "launch-missiles" (func (result u32)))))
+        (core module $m (func (export "d")))
+        (core instance $i (instantiate $m))
+        (func $d (canon lift (core func $i "d")))"#,
+    );
+    assert_snapshot!(said(component), @"");
+}
+
+#[test]
+fn a_function_of_another_type() {
+    assert_snapshot!(said(plugin(r#"(func (export "d"))"#)), @"");
+}
+
+#[test]
+fn a_function_of_a_later_contract() {
+    let component = exporting(
+        r#"(import "product-indexer:plugin/log@0.1.5" (instance (export "trace" (func))))
+        (core module $m (func (export "d")))
+        (core instance $i (instantiate $m))
+        (func $d (canon lift (core func $i "d")))"#,
+    );
+    assert_snapshot!(said(component), @"");
+}

@@ -1,0 +1,397 @@
+//! Files that are no plug-ins, plug-ins of another time, and the cache of compiled ones.
+
+use crate::{
+    guests::{EVIL, evil_bytes},
+    rig::{cache, configs, limits, loader, pool},
+};
+use host_plugin_host::{
+    Access, Cache, Configs, Engine, Inspection, Limits, LoadError, Loader, OpenError, Plugins, Profile, Role,
+    Settings,
+};
+use insta::assert_snapshot;
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// A file with some bytes, and what loading it says; the directory's name is left out.
+fn said_of(bytes: &[u8]) -> String {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("x.wasm");
+    fs::write(&path, bytes).unwrap();
+    said_of_path(&path, dir.path(), &Configs::new())
+}
+
+fn said_of_path(path: &Path, dir: &Path, configs: &Configs) -> String {
+    let limits = limits().with_call_time(Duration::from_millis(500));
+    let error =
+        Loader::new(loader(limits.clone()).engine().clone(), limits, None).load(path, configs).unwrap_err();
+    error.to_string().replace(&format!("{}/", dir.display()), "")
+}
+
+/// The evil guest with each `from` in its bytes replaced by a `to` of the same length, names and all.
+fn patched(patches: &[(&str, &str)]) -> Vec<u8> {
+    let mut bytes = evil_bytes();
+    for (from, to) in patches {
+        assert_eq!(from.len(), to.len());
+        let places: Vec<usize> =
+            (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from.as_bytes())).collect();
+        assert!(!places.is_empty(), "{from} is nowhere");
+        for at in places {
+            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        }
+    }
+    bytes
+}
+
+#[test]
+fn no_file() {
+    assert_snapshot!(said_of_path(Path::new("no/such.wasm"), Path::new("-"), &Configs::new()), @"there is no plug-in no/such.wasm; check the path given to --plugin");
+}
+
+#[test]
+fn a_directory() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("x.wasm");
+    fs::create_dir(&path).unwrap();
+    assert_snapshot!(said_of_path(&path, dir.path(), &Configs::new()), @"the plug-in x.wasm is not a file; name the .wasm file itself");
+}
+
+#[test]
+fn an_empty_file() {
+    assert_snapshot!(said_of(b""), @"the plug-in x.wasm is empty; build it again");
+}
+
+#[test]
+fn something_else() {
+    assert_snapshot!(said_of(b"(component)"), @"the plug-in x.wasm is not a WebAssembly file; name the .wasm file that the build made");
+    assert_snapshot!(said_of(b"\0asm"), @"the plug-in x.wasm is not a WebAssembly file; name the .wasm file that the build made");
+}
+
+#[test]
+fn a_large_file() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("x.wasm");
+    fs::write(&path, vec![0; 3 << 20]).unwrap();
+    let limits = Limits { component_bytes: 2 << 20, ..limits() };
+    let error =
+        Loader::new(loader(limits.clone()).engine().clone(), limits, None).load(&path, &Configs::new());
+    assert_snapshot!(error.unwrap_err().to_string().replace(&format!("{}/", dir.path().display()), ""), @"the plug-in x.wasm is larger than 2 MiB; build it for release and strip its debug information, or raise component_bytes");
+}
+
+#[test]
+fn a_core_module() {
+    assert_snapshot!(said_of(b"\0asm\x01\0\0\0"), @"the plug-in x.wasm is a core module, not a component; link it with wasm-component-ld or run `wasm-tools component new` on it");
+}
+
+#[test]
+fn machine_code() {
+    let code = wasmtime::Engine::default().precompile_component(b"\0asm\x0d\0\x01\0").unwrap();
+    assert_snapshot!(said_of(&code), @"the plug-in x.wasm is precompiled machine code (.cwasm), which is never run; name the .wasm file that it was made from");
+}
+
+#[test]
+fn a_damaged_file() {
+    let bytes = evil_bytes();
+    let said = said_of(&bytes[..bytes.len() / 2]);
+    assert_snapshot!(said.split(": section range").next().unwrap(), @"the plug-in x.wasm does not compile: failed to parse WebAssembly module: wasm component contains an invalid module section");
+}
+
+#[test]
+fn a_component_for_something_else() {
+    assert_snapshot!(said_of(b"\0asm\x0d\0\x01\0"), @"the component x.wasm is not a plug-in, because it exports no interface of product-indexer:plugin@0.1.0 (its exports: none); build it against a world of this package");
+    assert_snapshot!(said_of(&patched(&[("product-indexer:plugin/", "product-catalog:plugin/")])), @"the component x.wasm is not a plug-in, because it exports no interface of product-indexer:plugin@0.1.0 (its exports: product-catalog:plugin/manifest@0.1.0, product-catalog:plugin/transform@0.1.0, product-catalog:plugin/validate@0.1.0, product-catalog:plugin/version@0.1.0); build it against a world of this package");
+}
+
+#[test]
+fn a_plug_in_of_another_time() {
+    assert_snapshot!(said_of(&patched(&[("@0.1.0", "@0.2.0")])), @"the plug-in x.wasm was built for version 0.2.0 of the contract and this host speaks 0.1.0; rebuild the plug-in or use a host of its time");
+}
+
+#[test]
+fn a_plug_in_of_a_later_minor_version() {
+    let later = patched(&[("@0.1.0", "@0.1.9")]);
+    loader(limits()).load_bytes(Path::new("x.wasm"), &later, &configs("good")).unwrap();
+    // Another interface of the contract's package, under a name of the same length.
+    let metrics = ("product-indexer:plugin/log@0.1.0", "product-indexer:plugin/web@0.1.2");
+    assert_snapshot!(said_of(&patched(&[metrics])), @"the plug-in x.wasm was built for version 0.1.2 of the contract and this host speaks 0.1.0: it imports product-indexer:plugin/web@0.1.2; use a newer host, or build the plug-in against 0.1.0");
+}
+
+#[test]
+fn a_plug_in_that_wants_the_network() {
+    let http = ("product-indexer:plugin/log@0.1.0", "wasi:http/outgoing-handler@0.2.1");
+    let http = (http.0, &http.1[..http.0.len()]);
+    assert_snapshot!(said_of(&patched(&[http])), @"");
+}
+
+#[test]
+fn a_plug_in_that_wants_more() {
+    let files = ("product-indexer:plugin/log@0.1.0", "wasi:filesystem/preopens@0.3.100");
+    assert_snapshot!(said_of(&patched(&[files])), @"the plug-in x.wasm imports wasi:filesystem/preopens@0.3.100, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0 and a WASI 0.2 that grants nothing; build it for wasm32-unknown-unknown or wasm32-wasip2, without these imports");
+}
+
+#[test]
+fn a_plug_in_without_a_manifest() {
+    assert_snapshot!(said_of(&patched(&[("plugin/manifest@", "plugin/manifold@")])), @"the plug-in x.wasm does not export the interface manifest; build it against a world of the contract");
+}
+
+#[test]
+fn a_plug_in_without_a_role() {
+    let roles = [
+        ("plugin/transform@", "plugin/transfuse@"),
+        ("plugin/validate@", "plugin/valitate@"),
+        ("plugin/version@", "plugin/verbion@"),
+    ];
+    assert_snapshot!(said_of(&patched(&roles)), @"the plug-in x.wasm exports none of the roles transform, validate and version; build it against one of the worlds transformer, validator and plugin");
+}
+
+#[test]
+fn a_plug_in_with_other_functions() {
+    assert_snapshot!(said_of(&patched(&[("describe", "descrybe")])), @"the plug-in x.wasm does not export the function manifest.describe of the contract; build it against a world of the contract");
+    assert_snapshot!(said_of(&patched(&[("compare", "compore")])), @"the plug-in x.wasm does not export the function version.compare of the contract; build it against a world of the contract");
+}
+
+#[test]
+fn a_configuration_that_the_plug_in_refuses() {
+    let said = |doing| said_of_path(&EVIL, EVIL.parent().unwrap(), &configs(doing));
+    assert!(
+        said("repent").starts_with(
+            "plug-in evil@0.1.0 (guest_evil.wasm) cannot be configured: unknown variant `repent`"
+        )
+    );
+    assert_snapshot!(said("loop-configure"), @"plug-in evil@0.1.0 (guest_evil.wasm) cannot be configured: it took longer than the 500 ms that a call may take when it was configured (plugin-timeout)");
+}
+
+#[test]
+fn a_configuration_for_a_plug_in_that_is_not_there() {
+    let settings = Settings { cache: Some(cache()), limits: limits(), ..Settings::default() };
+    let configs = Configs::from([("shopware".to_owned(), serde_json::Map::new())]);
+    let Err(error @ OpenError::UnknownConfig { .. }) =
+        Plugins::open(&settings, std::slice::from_ref(&EVIL), &configs)
+    else {
+        panic!("opened");
+    };
+    assert_snapshot!(error, @"there is a configuration for a plug-in `shopware`, but no plug-in of this name; the plug-ins are evil, validate");
+}
+
+#[test]
+fn a_later_plug_in_wins_a_role() {
+    let settings = Settings { cache: Some(cache()), limits: limits(), ..Settings::default() };
+    let name = |plugins: &Plugins, role| plugins.plugin_ref(role).map(|plugin| plugin.name);
+    let bundled_only = Plugins::open(&settings, &[], &Configs::new()).unwrap();
+    assert!(bundled_only.transform().is_none());
+    assert_eq!(name(&bundled_only, Role::Validate).as_deref(), Some("validate"));
+
+    let transform = crate::guests::TRANSFORM.clone();
+    let both = Plugins::open(&settings, &[EVIL.clone(), transform.clone()], &Configs::new()).unwrap();
+    assert_eq!(name(&both, Role::Transform).as_deref(), Some("shopify"));
+    assert_eq!(name(&both, Role::Version).as_deref(), Some("evil"));
+    let both = Plugins::open(&settings, &[transform, EVIL.clone()], &Configs::new()).unwrap();
+    assert_eq!(name(&both, Role::Transform).as_deref(), Some("evil"));
+}
+
+#[test]
+fn an_inspection_tells_everything() {
+    let dir = TempDir::new().unwrap();
+    let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+    let cache = Cache::new(dir.path().join("cache"));
+    let inspection = Inspection::of(&EVIL, &engine, &limits(), Some(&cache)).unwrap();
+    assert!(inspection.cold_load_ms > 0.0 && inspection.cached_load_ms.is_some());
+    let said = Inspection {
+        bytes: 0,
+        digest: host_core::model::Digest::of(b""),
+        cold_load_ms: 0.0,
+        cached_load_ms: None,
+        config_schema: serde_json::Value::Null,
+        ..inspection
+    };
+    insta::assert_json_snapshot!(said, @r#"
+    {
+      "name": "evil",
+      "version": "0.1.0",
+      "platform": "evil",
+      "roles": [
+        "transform",
+        "validate",
+        "version"
+      ],
+      "contract": "0.1.0",
+      "host_contract": "0.1.0",
+      "imports": [
+        {
+          "name": "product-indexer:plugin/log@0.1.0",
+          "meaning": "lines in the log"
+        },
+        {
+          "name": "product-indexer:plugin/types@0.1.0",
+          "meaning": "names of types, nothing else"
+        }
+      ],
+      "bytes": 0,
+      "digest": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+      "cold_load_ms": 0.0,
+      "cached_load_ms": null,
+      "version_fields": [
+        "updated_at"
+      ],
+      "grouping": "whole-lines",
+      "config_schema": null
+    }
+    "#);
+}
+
+/// A cache of its own with the evil guest in it.
+struct Kept {
+    dir: TempDir,
+    loader: Loader,
+}
+
+impl Kept {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+        let loader = Loader::new(engine, limits(), Some(Cache::new(dir.path().join("a/plugins"))));
+        loader.load(&EVIL, &Configs::new()).unwrap();
+        Self { dir, loader }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.dir.path().join("a/plugins")
+    }
+
+    fn entry(&self) -> PathBuf {
+        let entries: Vec<_> =
+            fs::read_dir(self.directory()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(entries.len(), 1);
+        entries[0].clone()
+    }
+
+    /// Whether the entry is used; what it says is the loader's own way to tell.
+    fn is_used(&self) -> bool {
+        self.loader.is_cached(&evil_bytes())
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_compiled_plug_in_is_kept_for_its_user_alone() {
+    let kept = Kept::new();
+    assert!(kept.is_used());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&kept.directory()), mode(&kept.entry())), (0o700, 0o600));
+    let other_engine = Engine::new(Profile::Deterministic, &limits(), 1).unwrap();
+    let other = Loader::new(other_engine, limits(), Some(Cache::new(kept.directory())));
+    assert!(!other.is_cached(&evil_bytes()));
+}
+
+#[test]
+fn a_damaged_entry_is_not_run_and_is_replaced() {
+    let kept = Kept::new();
+    let entry = kept.entry();
+    let sound = fs::read(&entry).unwrap();
+    let mut flipped = sound.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    for damaged in [&flipped[..], &sound[..sound.len() / 2], &sound[..10], b""] {
+        fs::write(&entry, damaged).unwrap();
+        assert!(!kept.is_used());
+        kept.loader.load(&EVIL, &Configs::new()).unwrap();
+        assert!(kept.is_used());
+    }
+}
+
+#[test]
+fn an_entry_that_others_can_write_is_not_run() {
+    let kept = Kept::new();
+    let entry = kept.entry();
+    set_mode(&entry, 0o620);
+    assert!(!kept.is_used());
+    set_mode(&entry, 0o600);
+    assert!(kept.is_used());
+    set_mode(&kept.directory(), 0o770);
+    assert!(!kept.is_used());
+    kept.loader.load(&EVIL, &Configs::new()).unwrap();
+    set_mode(&kept.directory(), 0o700);
+
+    let elsewhere = kept.dir.path().join("elsewhere");
+    fs::rename(&entry, &elsewhere).unwrap();
+    symlink(&elsewhere, &entry).unwrap();
+    assert!(!kept.is_used());
+}
+
+#[test]
+fn entries_that_were_used_least_recently_are_evicted() {
+    let dir = TempDir::new().unwrap();
+    let directory = dir.path().join("plugins");
+    let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+    let components =
+        [1, 2, 3, 4].map(|n| crate::small::plugin(&format!(r#"(func (export "d") (drop (i32.const {n})))"#)));
+    let loader =
+        |bytes| Loader::new(engine.clone(), limits(), Some(Cache::new(&directory).with_max_bytes(bytes)));
+    let compile = |loader: &Loader, n: usize| {
+        // It does not load, but it is compiled before that shows.
+        loader.load_bytes(Path::new("x.wasm"), &components[n], &Configs::new()).unwrap_err();
+    };
+    let cached = || -> Vec<bool> {
+        // Looking is using, so look at a copy.
+        let copy = TempDir::new().unwrap();
+        let copied = copy.path().join("plugins");
+        fs::create_dir(&copied).unwrap();
+        set_mode(&copied, 0o700);
+        for entry in fs::read_dir(&directory).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), copied.join(entry.file_name())).unwrap();
+        }
+        let there = Loader::new(engine.clone(), limits(), Some(Cache::new(&copied)));
+        components.iter().map(|component| there.is_cached(component)).collect()
+    };
+    compile(&loader(u64::MAX), 0);
+    let size = fs::read_dir(&directory).unwrap().next().unwrap().unwrap().metadata().unwrap().len();
+    let bounded = loader(3 * size + size / 2);
+    compile(&bounded, 1);
+    compile(&bounded, 2);
+    assert!(bounded.is_cached(&components[0]));
+    compile(&bounded, 3);
+    assert_eq!(cached(), [true, false, true, true]);
+    // The newest stays, however little there may be.
+    compile(&loader(1), 1);
+    assert_eq!(cached(), [false, true, false, false]);
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_no_hindrance() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+    let loader = Loader::new(engine, limits(), Some(Cache::new(file.join("plugins"))));
+    loader.load(&EVIL, &Configs::new()).unwrap();
+}
+
+#[tokio::test]
+async fn more_instances_than_the_pool_has_room_for() {
+    use host_core::plugin::Transform;
+    use host_plugin_host::Runner;
+    let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+    assert_eq!(engine.access(), Access::Reserved);
+    let loader = Loader::new(engine, limits(), Some(cache()));
+    let pool = pool(1);
+    let runners: Vec<_> =
+        (0..20).map(|_| Runner::new(loader.load(&EVIL, &Configs::new()).unwrap(), pool.clone())).collect();
+    for runner in runners {
+        assert!(runner.transform(vec![crate::rig::good_product(0)]).await.is_ok());
+    }
+}
+
+#[test]
+fn errors_are_plain_data() {
+    fn is_error<T: std::error::Error + Send + Sync + 'static>() {}
+    is_error::<LoadError>();
+    is_error::<OpenError>();
+}

@@ -1,0 +1,144 @@
+//! A good and a misbehaving plug-in on one thread, so that what the one does to the thread would hurt the other.
+
+use crate::guests::EVIL;
+use host_core::{
+    model::Product,
+    plugin::{BatchFailure, MadeDocument, ProductOutcome, Transform},
+};
+use host_plugin_host::{Cache, Compiler, Configs, Engine, Limits, Loader, Plugin, Pool, Profile, Runner};
+use serde_json::{Map, Value};
+use std::{
+    fmt::Write,
+    num::NonZeroUsize,
+    path::Path,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+static ENGINE: LazyLock<Engine> =
+    LazyLock::new(|| Engine::new(Profile::Production, &Limits::default(), 64).unwrap());
+
+/// Limits of memory and output that a test reaches soon. The time is for a busy machine; tests of it set their own.
+pub(crate) fn limits() -> Limits {
+    Limits::default()
+        .with_memory_bytes(64 << 20)
+        .with_output_bytes(8 << 20)
+        .with_call_time(Duration::from_secs(10))
+        .with_isolation_time(Duration::from_secs(60))
+}
+
+pub(crate) fn cache() -> Cache {
+    Cache::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-cache"))
+}
+
+pub(crate) fn loader(limits: Limits) -> Loader {
+    Loader::new(ENGINE.clone(), limits, Some(cache()))
+}
+
+/// The compiler in a child process.
+pub(crate) fn child() -> Compiler {
+    Compiler::Child { program: env!("CARGO_BIN_EXE_compile-plugin").into(), args: Vec::new() }
+}
+
+pub(crate) fn pool(threads: usize) -> Arc<Pool> {
+    Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap()
+}
+
+pub(crate) fn evil(limits: Limits, doing: &str) -> Plugin {
+    loader(limits).load(&EVIL, &configs(doing)).unwrap()
+}
+
+/// The configuration that makes the evil plug-in do something.
+pub(crate) fn configs(doing: &str) -> Configs {
+    let config = Map::from_iter([("do".to_owned(), Value::from(doing))]);
+    Configs::from([("evil".to_owned(), config)])
+}
+
+pub(crate) struct Rig {
+    pub(crate) evil: Runner,
+    good: Runner,
+}
+
+/// The most memory that the process has ever had, in bytes.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// Loose, because tests run side by side: without limits, one call would take a gigabyte and more.
+const MEMORY_BOUND: u64 = 1 << 30;
+
+impl Rig {
+    pub(crate) fn new(doing: &str) -> Self {
+        Self::with_limits(doing, limits())
+    }
+
+    pub(crate) fn with_limits(doing: &str, limits: Limits) -> Self {
+        Self::of(evil(limits, doing))
+    }
+
+    /// Another plug-in beside the good one.
+    pub(crate) fn of(plugin: Plugin) -> Self {
+        let pool = pool(1);
+        let good = Runner::new(evil(limits(), "good"), pool.clone());
+        Self { evil: Runner::new(plugin, pool), good }
+    }
+
+    /// What becomes of a batch of good products with numbers, one line a product that did not simply succeed.
+    pub(crate) async fn transform(&self, products: usize) -> String {
+        self.transform_these((0..products).map(good_product).collect()).await
+    }
+
+    pub(crate) async fn transform_these(&self, products: Vec<Product>) -> String {
+        let said = render(self.evil.transform(products).await);
+        self.still_works().await;
+        said
+    }
+
+    /// The thread goes on: another plug-in on it works, and so does the next batch. The host has not taken more memory than
+    /// it should.
+    pub(crate) async fn still_works(&self) {
+        assert!(peak_memory() < MEMORY_BOUND, "{} bytes", peak_memory());
+        for _ in 0..2 {
+            let outcomes = self.good.transform((0..10).map(good_product).collect()).await.unwrap();
+            assert!(
+                outcomes.iter().all(|(_, outcome)| outcome.documents.len() == 1 && outcome.refused.is_none())
+            );
+        }
+    }
+}
+
+pub(crate) fn product(text: &str) -> Product {
+    Product { text: text.to_owned(), line: 1, id: None }
+}
+
+pub(crate) fn good_product(n: usize) -> Product {
+    product(&format!(r#"{{"id":"p{n}","title":"Product {n}"}}"#))
+}
+
+pub(crate) fn document(id: &str, fields: &str) -> MadeDocument {
+    MadeDocument { id: host_core::model::DocumentId::new(id).unwrap(), fields: fields.to_owned() }
+}
+
+/// How many products went well, and everything that is said of the others.
+pub(crate) fn render(result: Result<Vec<(Product, ProductOutcome)>, BatchFailure>) -> String {
+    let outcomes = match result {
+        Ok(outcomes) => outcomes,
+        Err(failure) => return failure.to_string(),
+    };
+    let good = outcomes.iter().filter(|(_, outcome)| outcome.refused.is_none()).count();
+    let mut text = format!("{good} of {} went well", outcomes.len());
+    for (n, (_, outcome)) in outcomes.iter().enumerate() {
+        if let Some(refusal) = &outcome.refused {
+            assert!(outcome.documents.is_empty(), "a refused product has no documents");
+            write!(text, "\n{n}: {}: {}", refusal.code, refusal.message).unwrap();
+            if let Some(log) = refusal.details.get("log").and_then(|log| log.as_array()) {
+                for line in log {
+                    write!(text, "\n   log {line}").unwrap();
+                }
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,73 @@
+//! The settings of this backend.
+
+use serde::{Deserialize, Serialize};
+use std::{num::NonZeroU32, time::Duration};
+
+/// Storage on AWS. Credentials are found as by every AWS program: environment, profile, instance role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AwsConfig {
+    /// First part of the names of bucket, tables and queues, such as `dev` or `prod`.
+    pub env: String,
+    /// Region; without one, that of AWS_REGION or the profile.
+    pub region: Option<String>,
+    /// One endpoint for all services, for a stand-in.
+    pub endpoint_url: Option<String>,
+    /// Name of the bucket; by default `{env}-ecom-product-data-bucket`.
+    pub bucket: Option<String>,
+    /// How long jobs, chunks and reports are kept, in days. Longer than messages, which SQS keeps for 14.
+    pub retention_days: NonZeroU32,
+    /// Ingest lease in seconds; another process may take over once it expires.
+    pub ingest_lease_seconds: NonZeroU32,
+    /// Interval of the recovery sweep of `host work`, in minutes, however many of them work; 0 for never, where `host aws sweep` does
+    /// it.
+    pub sweep_minutes: u32,
+    /// How long a chunk may wait before the sweep sends its message again, in minutes. More than 5, because SQS drops a message that
+    /// it saw within the last 5.
+    pub resend_minutes: NonZeroU32,
+    /// A Lambda function begins no chunk when less than this time is left, in seconds.
+    pub lambda_reserve_seconds: u32,
+}
+
+impl Default for AwsConfig {
+    fn default() -> Self {
+        Self {
+            env: "dev".to_owned(),
+            region: None,
+            endpoint_url: None,
+            bucket: None,
+            retention_days: const { NonZeroU32::new(30).expect("is not 0") },
+            ingest_lease_seconds: const { NonZeroU32::new(60).expect("is not 0") },
+            sweep_minutes: 10,
+            resend_minutes: const { NonZeroU32::new(60).expect("is not 0") },
+            lambda_reserve_seconds: 120,
+        }
+    }
+}
+
+impl AwsConfig {
+    /// How long jobs, chunks and reports are kept.
+    pub(crate) fn retention(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retention_days.get()) * 86_400)
+    }
+
+    /// When another process may take an ingest over whose process gives no sign of life.
+    pub(crate) fn ingest_lease(&self) -> Duration {
+        Duration::from_secs(self.ingest_lease_seconds.get().into())
+    }
+
+    /// How long a chunk may wait before its message is sent again.
+    pub(crate) fn resend_after(&self) -> Duration {
+        Duration::from_secs(u64::from(self.resend_minutes.get()) * 60)
+    }
+
+    /// Interval of the recovery sweep; none for never.
+    pub(crate) fn sweep_interval(&self) -> Option<Duration> {
+        (self.sweep_minutes > 0).then(|| Duration::from_secs(u64::from(self.sweep_minutes) * 60))
+    }
+
+    /// How much of a Lambda function's time must be left to begin a chunk.
+    pub fn lambda_reserve(&self) -> Duration {
+        Duration::from_secs(self.lambda_reserve_seconds.into())
+    }
+}

@@ -1,0 +1,222 @@
+//! `host catalog archive`, and archiving after a sync.
+
+use crate::{
+    cli::{
+        Ended, Global,
+        backend::Backend,
+        context::{env, plugins, print, print_json, store_failure},
+        failure::{Exit, Failure},
+        output::OutputFormat,
+        run::{interrupts, stopped},
+    },
+    config::{Config, TargetIndex},
+};
+use host_core::{
+    index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
+    model::{DocumentId, Job},
+    storage::{JobSnapshot, Stores},
+    text::count,
+};
+use host_net::RetryProfile;
+use host_pipeline::{
+    archive::{Archive, ArchiveError, ArchiveOutcome, RemovalSettings, Sorting},
+    sync::Notice,
+    worker::Worker,
+};
+use std::{collections::BTreeSet, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// Refuses to archive in a shop that is not named, unless there is only one: it cannot be undone.
+pub(super) async fn one_shop(config: &Config, stores: &Stores) -> Result<(), Failure> {
+    if config.shop.is_some() {
+        return Ok(());
+    }
+    let jobs = stores.jobs.list(None, usize::MAX).await.map_err(store_failure)?;
+    let shops: BTreeSet<String> = jobs.into_iter().map(|job| job.job.shop_id).collect();
+    if shops.len() < 2 {
+        return Ok(());
+    }
+    let few: Vec<&str> = shops.iter().take(3).map(String::as_str).collect();
+    let more = if shops.len() > few.len() { " …" } else { "" };
+    Err(Failure::usage(format!("no shop is named, and there are several: {}{more}", few.join(", ")))
+        .help("say with --shop which one's products are to go"))
+}
+
+/// Archives after the last full sync, or prints what would be archived.
+pub(super) async fn run(
+    global: &Global,
+    config: &Config,
+    backend: &Backend,
+    target: &WriteTarget,
+    dry_run: bool,
+    force: bool,
+) -> Ended {
+    let index = backend.index(config, RetryProfile::Background)?;
+    let job = last_full_job(&backend.stores(), target, index.as_ref()).await?;
+    let cancel = CancellationToken::new();
+    let limit = limit(config, force);
+    if dry_run {
+        let archive = archive(config, backend, index.as_ref(), None, limit, &cancel);
+        return print_missing(global, &archive, &job).await;
+    }
+    backend.storage().register().await.map_err(store_failure)?;
+    let worker = match index.archiver() {
+        Some(_) => None,
+        None => Some(backend.worker(config, &plugins(config)?)?),
+    };
+    tokio::spawn(interrupts(cancel.clone()));
+    let archive = archive(config, backend, index.as_ref(), worker.as_ref(), limit, &cancel);
+    match archive.run(&job, print_notice).await.map_err(|error| failure(error, config))? {
+        Ok(outcome) => {
+            eprintln!("{outcome}");
+            Ok(match outcome {
+                ArchiveOutcome::Interrupted => Exit::Interrupted,
+                outcome if outcome.has_failures() => Exit::Failed,
+                _ => Exit::Completed,
+            })
+        }
+        Err(refusal) => Err(refused(&job, &refusal, config, index.as_ref())),
+    }
+}
+
+/// Archives after the end of a sync, if it was full. Without a worker, other workers carry removals out.
+pub(in crate::cli) async fn after_sync(
+    config: &Config,
+    backend: &Backend,
+    job: &JobSnapshot,
+    worker: Option<&Arc<Worker>>,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let index = backend.index(config, RetryProfile::Background)?;
+    let archive = archive(config, backend, index.as_ref(), worker, limit(config, false), cancel);
+    match archive.run(job, print_notice).await.map_err(|error| failure(error, config))? {
+        Ok(outcome) if outcome.is_nothing() => {}
+        Ok(outcome) => eprintln!("{outcome}"),
+        Err(ArchiveRefusal::NotFull) => {}
+        Err(refusal) => {
+            eprintln!("warning: nothing was archived: {refusal}");
+            override_hint(job, &refusal, config, index.as_ref())
+                .iter()
+                .for_each(|help| eprintln!("  help: {help}"));
+        }
+    }
+    Ok(())
+}
+
+fn limit(config: &Config, force: bool) -> ArchiveLimit {
+    ArchiveLimit { max_percent: config.catalog.archive_percent, force }
+}
+
+fn archive<'a>(
+    config: &Config,
+    backend: &'a Backend,
+    index: &'a dyn Index,
+    worker: Option<&'a Arc<Worker>>,
+    limit: ArchiveLimit,
+    cancel: &'a CancellationToken,
+) -> Archive<'a> {
+    let sorting =
+        Sorting { scratch_dir: config.data_dir.join("scratch"), memory: config.ingest.spill_memory_bytes };
+    Archive {
+        storage: backend.storage(),
+        index,
+        worker,
+        limit,
+        removals: RemovalSettings { sorting, bounds: config.ingest.bounds(), lanes: config.lanes().get() },
+        clock: env(),
+        cancel,
+    }
+}
+
+/// The newest job of a shop and index whose export was the whole shop.
+async fn last_full_job(
+    stores: &Stores,
+    target: &WriteTarget,
+    index: &dyn Index,
+) -> Result<JobSnapshot, Failure> {
+    let (jobs, id) = (stores.jobs.list(Some(&target.shop_id), usize::MAX).await, index.id());
+    let is_full = |job: &Job| {
+        job.full && job.index_name == target.index_name && job.target.kind() == id.kind()
+    };
+    jobs.map_err(store_failure)?.into_iter().find(|job| is_full(&job.job)).ok_or_else(|| {
+        let message = format!("there was no full sync of {}, index {}", target.shop_id, target.index_name);
+        Failure::usage(message).help("`host run --full` says that an export is the whole shop")
+    })
+}
+
+async fn print_missing(global: &Global, archive: &Archive<'_>, job: &JobSnapshot) -> Ended {
+    let missing = archive.missing(job).await.map_err(|error| match error {
+        ArchiveError::Store(error) => store_failure(error),
+        error => Failure::broke(error),
+    })?;
+    match global.output {
+        OutputFormat::Json => print_json(&missing.ids)?,
+        OutputFormat::Text => {
+            let line = |id: &DocumentId| format!("{id}\n");
+            print(&missing.ids.iter().map(line).collect::<String>())?;
+        }
+    }
+    let Job { id, shop_id, index_name, .. } = &job.job;
+    let (missing, active) = (count(missing.ids.len() as u64), count(missing.active));
+    eprintln!("{missing} of {active} products of {shop_id}, index {index_name}, are not in job {id}");
+    if let Some(refusal) = ArchiveRefusal::after(job) {
+        eprintln!("nothing of it is archived: {refusal}");
+    }
+    Ok(Exit::Completed)
+}
+
+/// Why nothing is archived, and what to do.
+fn refused(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config, index: &dyn Index) -> Failure {
+    let message = format!("nothing is archived after job {}: {refusal}", job.job.id);
+    let otherwise = || match refusal {
+        ArchiveRefusal::NotEnded => {
+            format!(
+                "wait until they are, which `host jobs watch {}` shows, and archive then: `host work` writes them",
+                job.job.id
+            )
+        }
+        ArchiveRefusal::Failed(_) => "correct what failed and run the full sync again".to_owned(),
+        _ => "run the full sync again".to_owned(),
+    };
+    Failure::usage(message).help(override_hint(job, refusal, config, index).unwrap_or_else(otherwise))
+}
+
+/// How a refusal can be looked into and overridden, if it can.
+fn override_hint(
+    job: &JobSnapshot,
+    refusal: &ArchiveRefusal,
+    config: &Config,
+    index: &dyn Index,
+) -> Option<String> {
+    let does = if index.archiver().is_some() { "archives" } else { "removes" };
+    let (flag, Job { shop_id, index_name, .. }) = (target_flag(config), &job.job);
+    refusal.is_overridable().then(|| {
+        format!(
+            "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists what would go, nothing that failed \
+             among it, and with `--force` in the place of `--dry-run` it {does} that"
+        )
+    })
+}
+
+/// The flag that names the target in a command; the default needs none.
+fn target_flag(config: &Config) -> String {
+    match config.target == TargetIndex::default() {
+        true => String::new(),
+        false => format!(" --target {}", config.target.as_str()),
+    }
+}
+
+fn print_notice(notice: Notice) {
+    if let Notice::Superseded(id) = notice {
+        eprintln!("job {id} was interrupted and cannot be resumed: run its command again");
+    }
+}
+
+fn failure(error: ArchiveError, config: &Config) -> Failure {
+    match error {
+        ArchiveError::Store(error) => store_failure(error),
+        ArchiveError::Stopped { job, stop } => stopped(stop, Some(&job)),
+        error => Failure::broke(error)
+            .help(format!("`host catalog archive{}` tries it again", target_flag(config))),
+    }
+}

@@ -1,0 +1,134 @@
+//! Runs a job with its progress on the screen, and prints how it ended.
+
+use super::{
+    super::{
+        Ended,
+        backend::Backend,
+        catalog,
+        context::store_failure,
+        failure::{Exit, Failure},
+        jobs::{get, show},
+        output::exit_of,
+        plugin::comparison_text,
+    },
+    Run, Stages, ingest_failure, stopped,
+};
+use host_core::{
+    model::{Job, JobId},
+    plugin::Transform,
+    storage::JobSnapshot,
+    text::count,
+};
+use host_export::Progress;
+use host_pipeline::{
+    ingest::run::{IngestError, IngestProgress, IngestSettings, SourceEvent},
+    sync::{Notice, RunError, RunJob},
+};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+impl Run<'_> {
+    /// Ingests what `source` sends, a number of batches ahead, and works the queue until the job has ended.
+    pub(super) async fn run_job(
+        &self,
+        backend: &Backend,
+        job: Job,
+        transform: Arc<dyn Transform>,
+        reading: &Progress,
+        source: impl FnOnce(usize) -> mpsc::Receiver<Result<SourceEvent, IngestError>>,
+    ) -> Ended {
+        let worker = match self.stages {
+            Stages::IngestAndWork => Some(backend.worker(self.config, self.plugins)?),
+            Stages::Ingest => None,
+        };
+        let published = IngestProgress::default();
+        let run = RunJob {
+            storage: backend.storage(),
+            transform: self.shadow.map_or(transform, |shadow| shadow.clone() as _),
+            worker: worker.clone(),
+            settings: self.ingest_settings(),
+            progress: &published,
+            clock: self.env.clone(),
+            cancel: self.cancel,
+        };
+        let stores = backend.stores();
+        let ended = tokio::select! {
+            ended = run.run(&job, source, print_notice) => ended.map_err(|error| run_failure(error, &job.id))?,
+            never = self.watch(&stores, &job.id, reading, &published) => match never {},
+        };
+        if ended.is_none() && self.cancel.is_cancelled() {
+            return Ok(Exit::Interrupted);
+        }
+        let job = get(&stores, &job.id).await?;
+        self.print_warnings(&job);
+        if let Some(shadow) = self.shadow {
+            eprint!("shadow: {}", comparison_text(&shadow.comparison()));
+        }
+        if job.status.has_ended() {
+            catalog::after_sync(self.config, backend, &job, worker.as_ref(), self.cancel).await?;
+        }
+        show(self.global, &job, &backend.storage().location())?;
+        Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
+            Exit::Interrupted
+        } else if self.stages == Stages::Ingest {
+            Exit::Completed
+        } else {
+            exit_of(job.status)
+        })
+    }
+
+    /// Prints on stderr what a script that looks at the exit code alone would miss.
+    fn print_warnings(&self, job: &JobSnapshot) {
+        if self.cancel.is_cancelled() && !job.status.has_ended() {
+            let (done, of) = (count(job.completed_chunks.into()), count(job.chunks.into()));
+            eprintln!(
+                "interrupted: {done} of {of} chunks are written and the rest is back in the queue; run the same command again to \
+                 go on with job {}",
+                job.job.id
+            );
+        }
+        match job.seal.as_ref().map(|seal| &seal.source) {
+            Some(source) if source.lines == 0 => eprintln!("warning: the export is empty"),
+            Some(source) if source.products == 0 => eprintln!(
+                "warning: none of {} lines is a product: this is no export that {} reads; `host jobs report` says why",
+                count(source.lines),
+                job.job.plugin.name
+            ),
+            Some(_) if job.counts.skipped > 0 => eprintln!(
+                "warning: {} items were skipped, which is no failure; `host jobs report` says which",
+                count(job.counts.skipped)
+            ),
+            _ => {}
+        }
+    }
+
+    fn ingest_settings(&self) -> IngestSettings {
+        IngestSettings {
+            bounds: self.config.ingest.bounds(),
+            lanes: self.config.lanes().get(),
+            // Every thread busy, and a batch waiting for each.
+            batches: 2 * self.config.plugin.threads().get(),
+            quarantine_bytes: self.config.ingest.quarantine_bytes,
+        }
+    }
+}
+
+fn print_notice(notice: Notice) {
+    match notice {
+        Notice::Superseded(id) => eprintln!("job {id} was interrupted and is superseded by this run"),
+        Notice::Resumed(id, done) => {
+            eprintln!(
+                "going on with job {id}, which was interrupted: {} of its chunks are written",
+                count(done.into())
+            );
+        }
+    }
+}
+
+fn run_failure(error: RunError, job: &JobId) -> Failure {
+    match error {
+        RunError::Store(error) => store_failure(error),
+        RunError::Ingest(error) => ingest_failure(error, job),
+        RunError::Worker(stop) => stopped(stop, Some(job)),
+    }
+}

@@ -1,0 +1,133 @@
+//! Settings: the doc comments of the structs, and their defaults as the program loads them.
+
+use crate::{
+    cell, check,
+    source::{Types, doc},
+};
+use host::config::Config;
+use serde_json::Value;
+use std::fmt::Write;
+use syn::{GenericArgument, ItemEnum, PathArguments, Type};
+
+#[test]
+fn settings() {
+    let mut page = "Settings are read from `host.toml` (or the file that `--config` names), from environment variables and from flags; \
+                    the later one of these three wins. An unknown key is an error. `host config show` prints the values in force and where \
+                    each comes from. Relative paths in a file start at the file's folder.\n"
+        .to_owned();
+    let defaults = serde_json::to_value(Config::default()).unwrap();
+    section(&Types::load(), "Config", "", &defaults, &mut page);
+    check("settings.md", "Settings", &page);
+}
+
+fn section(types: &Types, name: &str, prefix: &str, defaults: &Value, page: &mut String) {
+    let item = types.section(name).unwrap_or_else(|| panic!("no struct {name} of settings"));
+    let heading = if prefix.is_empty() { "Top level".to_owned() } else { format!("`[{prefix}]`") };
+    write!(page, "\n## {heading}\n\n{}\n\n", doc(&item.attrs)).unwrap();
+    let mut rows = String::new();
+    let mut sections = Vec::new();
+    for field in &item.fields {
+        let ident = field.ident.as_ref().unwrap().to_string();
+        let key = if prefix.is_empty() { ident.clone() } else { format!("{prefix}.{ident}") };
+        let (ty, _) = unwrapped(&field.ty);
+        if types.section(&ty).is_some() {
+            sections.push((ty, key, ident));
+            continue;
+        }
+        let default = defaults.get(&ident).unwrap_or_else(|| panic!("{key} has no default"));
+        let meaning = doc(&field.attrs);
+        assert!(!meaning.is_empty(), "{key} is not documented");
+        let variable = format!("HOST_{}", key.replace('.', "__").to_uppercase());
+        let kind = kind(types, &field.ty);
+        let choices = types.choice(&ty).map(choices).unwrap_or_default();
+        let meaning = cell(&format!("{meaning}{choices}"));
+        writeln!(
+            rows,
+            "| `{ident}` | {kind} | {} | `{variable}` | {meaning} |",
+            cell(&shown(&ident, default))
+        )
+        .unwrap();
+    }
+    if !rows.is_empty() {
+        write!(page, "| setting | type | default | environment variable | meaning |\n| --- | --- | --- | --- | --- |\n{rows}").unwrap();
+    }
+    for (ty, key, ident) in sections {
+        section(types, &ty, &key, &defaults[&ident], page);
+    }
+}
+
+/// The name of a type and whether it may be left out, `Option` and path taken off.
+fn unwrapped(ty: &Type) -> (String, bool) {
+    let Type::Path(path) = ty else { return ("?".to_owned(), false) };
+    let last = path.path.segments.last().unwrap();
+    match inner(&last.arguments) {
+        Some(inner) if last.ident == "Option" => (unwrapped(inner).0, true),
+        _ => (last.ident.to_string(), false),
+    }
+}
+
+fn inner(arguments: &PathArguments) -> Option<&Type> {
+    let PathArguments::AngleBracketed(arguments) = arguments else { return None };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
+}
+
+/// A type in the words of who writes the file.
+fn kind(types: &Types, ty: &Type) -> String {
+    if let Type::Path(path) = ty {
+        let last = path.path.segments.last().unwrap();
+        if last.ident == "Vec" {
+            return format!("list of {}s", kind(types, inner(&last.arguments).unwrap()));
+        }
+    }
+    let (name, _) = unwrapped(ty);
+    match &*name {
+        "bool" => "boolean",
+        "String" => "string",
+        "PathBuf" => "path",
+        "Secret" => "string, secret",
+        "SocketAddr" => "address",
+        "usize" | "u8" | "u16" | "u32" | "u64" => "integer",
+        "NonZeroUsize" | "NonZeroU8" | "NonZeroU16" | "NonZeroU32" | "NonZeroU64" => "integer above 0",
+        _ if types.choice(&name).is_some() => "choice",
+        _ => "table",
+    }
+    .to_owned()
+}
+
+fn choices(item: &ItemEnum) -> String {
+    item.variants.iter().fold(String::new(), |mut text, variant| {
+        let meaning = doc(&variant.attrs);
+        write!(text, "<br>`{}`: {}", kebab(&variant.ident.to_string()), meaning.trim_end_matches('.'))
+            .unwrap();
+        text
+    })
+}
+
+fn kebab(name: &str) -> String {
+    name.char_indices().fold(String::new(), |mut text, (index, character)| {
+        if character.is_uppercase() && index > 0 {
+            text.push('-');
+        }
+        text.extend(character.to_lowercase());
+        text
+    })
+}
+
+fn shown(name: &str, default: &Value) -> String {
+    match default {
+        Value::Number(bytes) if name.ends_with("_bytes") => match bytes.as_u64().unwrap_or_default() {
+            bytes if bytes >= 1 << 20 && bytes % (1 << 20) == 0 => format!("`{bytes}` ({} MiB)", bytes >> 20),
+            bytes if bytes >= 1 << 10 && bytes % (1 << 10) == 0 => format!("`{bytes}` ({} KiB)", bytes >> 10),
+            bytes => format!("`{bytes}`"),
+        },
+        Value::Null => "none".to_owned(),
+        Value::String(text) if text.is_empty() => "none".to_owned(),
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Object(fields) if fields.is_empty() => "none".to_owned(),
+        Value::String(text) => format!("`{text}`"),
+        other => format!("`{other}`"),
+    }
+}

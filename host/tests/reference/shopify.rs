@@ -1,0 +1,44 @@
+//! What the Shopify plug-in makes, and the bulk query that gives it everything.
+
+use crate::{cell, check};
+use shopify_plugin::{BULK_QUERY, FIELDS};
+use std::fmt::Write;
+
+#[test]
+fn shopify() {
+    let mut page = format!(
+        "The plug-in [`shopify`](../plugins.md) turns each product of an export into one document, or each variant with `level = \"variant\"`. \
+         A field without a value is left out. `host plugin inspect` prints the plug-in's configuration. The codes of its issues stand in \
+         [report codes](report-codes.md).\n\n\
+         ## Fields\n\n\
+         The level says which documents have the field. The last column names what the field is made of, as the query below calls it.\n\n\
+         | field | type | level | meaning | made of |\n| --- | --- | --- | --- | --- |\n"
+    );
+    for field in FIELDS {
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {} |",
+            field.name,
+            field.kind,
+            field.level,
+            cell(field.meaning),
+            cell(field.made_of)
+        )
+        .unwrap();
+    }
+    write!(
+        page,
+        "\nThe identity (`_id`) of a document is the number in the product's id, or in the variant's. A configured option becomes a list \
+         of texts (of a variant one text), a configured metafield has the type that the configuration or the metafield's own type says: \
+         `host plugin inspect` shows both settings.\n\n\
+         ## The bulk query\n\n\
+         For Admin API 2026-10. Five connections are the most that a bulk query may have, `products` among them; hence `variants.image`, which \
+         Shopify has deprecated in favour of one connection more, and no metafields of variants: export those by a second \
+         query of products, variants and their metafields that selects no more than `id` of products and variants, and give both files to \
+         one run. \
+         [The user guide](../guide.md#export) says how to run it.\n\n```graphql\n{}\n```\n",
+        BULK_QUERY.trim()
+    )
+    .unwrap();
+    check("shopify.md", "Shopify: fields and bulk query", &page);
+}

@@ -1,0 +1,277 @@
+//! What a merchant can choose.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::fields::is_reserved;
+
+/// The JSON Schema of [`Config`], as the manifest gives it.
+pub const CONFIG_SCHEMA: &str = include_str!("config.schema.json");
+
+/// The configuration. Keys are written with hyphens or underscores; unknown keys are refused, so that a misspelt one is noticed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// What becomes a document.
+    pub level: Level,
+    /// The shop's currency (ISO 4217), for products whose export does not name one.
+    pub currency: Option<String>,
+    /// The shop's domain (`shop.example.com`), for the addresses of products that come without one.
+    #[serde(alias = "shop_domain")]
+    pub shop_domain: Option<String>,
+    /// Metafields that become fields of their own, by `namespace.key`.
+    pub metafields: BTreeMap<String, MetafieldRule>,
+    /// Options that become fields of their own: option name, in any case, to field name.
+    pub options: BTreeMap<String, String>,
+    /// What happens to metafields that have no field of their own.
+    #[serde(alias = "other_metafields")]
+    pub other_metafields: OtherMetafields,
+    /// What happens to active products that the export says are not published in the online store.
+    pub unpublished: Disposition,
+    /// What happens to gift cards.
+    #[serde(alias = "gift_cards")]
+    pub gift_cards: Disposition,
+    /// What happens to the version numbers in image addresses.
+    #[serde(alias = "image_versions")]
+    pub image_versions: ImageVersions,
+    /// The longest description, in characters.
+    #[serde(alias = "max_description_chars")]
+    pub max_description_chars: usize,
+    /// The longest document without its variants, in characters of JSON as Marqo counts them: 6 for most characters outside
+    /// ASCII. Marqo takes 100,000; the difference is for fields that the host adds.
+    #[serde(alias = "max_document_chars")]
+    pub max_document_chars: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            level: Level::default(),
+            currency: None,
+            shop_domain: None,
+            metafields: BTreeMap::new(),
+            options: BTreeMap::new(),
+            other_metafields: OtherMetafields::default(),
+            unpublished: Disposition::default(),
+            gift_cards: Disposition::default(),
+            image_versions: ImageVersions::default(),
+            max_description_chars: 20_000,
+            max_document_chars: 95_000,
+        }
+    }
+}
+
+/// What becomes a document.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Each product, with its variants inside.
+    #[default]
+    Product,
+    /// Each variant, with what it shares with the others of its product.
+    Variant,
+}
+
+/// Whether some kind of product belongs into the index.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Disposition {
+    /// It does.
+    #[default]
+    Keep,
+    /// It does not, and leaves the index if it is there.
+    Remove,
+}
+
+/// What happens to metafields without a field of their own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OtherMetafields {
+    /// They are left out: apps keep things in metafields that are not meant for customers.
+    #[default]
+    Omit,
+    /// They are listed in the field `metafields`.
+    List,
+}
+
+/// What happens to the `?v=` in image addresses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageVersions {
+    /// It is left out. Shopify changes it with every edit, so with it a document would change although nothing in it did.
+    #[default]
+    Drop,
+    /// It stays, so that a picture that was replaced under its old name is noticed.
+    Keep,
+}
+
+/// The field that a metafield becomes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetafieldRule {
+    /// The name of the field.
+    pub field: String,
+    /// What the field holds in every document; without it the metafield's own type decides.
+    #[serde(rename = "type")]
+    pub kind: Option<FieldKind>,
+}
+
+/// What a field holds. An index wants the same in all documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FieldKind {
+    /// A text.
+    Text,
+    /// A number, always written with a decimal point.
+    Number,
+    /// A whole number.
+    Integer,
+    /// True or false.
+    Boolean,
+    /// An array of texts.
+    List,
+}
+
+impl Config {
+    /// Reads a configuration; the error says what is wrong with it.
+    pub fn from_json(json: &str) -> Result<Config, String> {
+        if !json.trim_start().starts_with('{') {
+            // Serde would take an array for the values in their order.
+            return Err("it must be a JSON object".to_owned());
+        }
+        let mut config: Config = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        config.check()?;
+        config.shop_domain = config.shop_domain.map(|domain| domain.trim().to_owned());
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if let Some(currency) = &self.currency
+            && !(currency.len() == 3 && currency.bytes().all(|letter| letter.is_ascii_uppercase()))
+        {
+            return Err(format!("`currency` must be three capital letters such as EUR, not `{currency}`"));
+        }
+        if let Some(domain) = &self.shop_domain {
+            let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte);
+            if domain.trim().is_empty() || !domain.trim().bytes().all(usable) {
+                return Err(format!(
+                    "`shop-domain` must be a bare domain such as shop.example.com, not `{domain}`"
+                ));
+            }
+        }
+        if self.max_document_chars < 10_000 {
+            return Err(
+                "`max-document-chars` must be at least 10000, or not even the short fields would fit"
+                    .to_owned(),
+            );
+        }
+        for name in self.metafields.keys() {
+            if !name.split_once('.').is_some_and(|(namespace, key)| !namespace.is_empty() && !key.is_empty())
+            {
+                return Err(format!(
+                    "metafields are named by namespace and key, as in `custom.material`, not `{name}`"
+                ));
+            }
+        }
+        let mut taken: Vec<(&str, &str)> = Vec::new();
+        for (name, field) in &self.options {
+            check_field_name(field)?;
+            taken.push((field, name));
+        }
+        for (name, rule) in &self.metafields {
+            check_field_name(&rule.field)?;
+            if let Some((field, other)) = taken.iter().find(|(field, _)| *field == rule.field) {
+                return Err(format!(
+                    "the field `{field}` is given to both `{other}` and `{name}`; choose another name for one"
+                ));
+            }
+            taken.push((&rule.field, name));
+        }
+        Ok(())
+    }
+
+    /// The field of an option, if it has one.
+    pub(crate) fn option_field(&self, name: &str) -> Option<&str> {
+        let same = |configured: &str| configured.trim().to_lowercase() == name.to_lowercase();
+        self.options.iter().find(|(configured, _)| same(configured)).map(|(_, field)| field.as_str())
+    }
+}
+
+/// A field name for an index that is neither the host's (`_mq_…`) nor one that documents have anyway.
+fn check_field_name(field: &str) -> Result<(), String> {
+    if field.starts_with('_') || host_index_rules::check_field_name(field).is_err() {
+        return Err(format!(
+            "`{field}` cannot be a field name: use letters, digits and underscores, and begin with a letter other than in `marqo__`"
+        ));
+    }
+    if is_reserved(field) {
+        return Err(format!(
+            "the field `{field}` already has a meaning in every document; choose another name"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_written_with_hyphens_or_underscores() {
+        for json in [
+            r#"{"level":"variant","shop-domain":"a.example","gift-cards":"remove","max-description-chars":5}"#,
+            r#"{"level":"variant","shop_domain":"a.example","gift_cards":"remove","max_description_chars":5}"#,
+        ] {
+            let config = Config::from_json(json).unwrap();
+            assert_eq!((config.level, config.gift_cards), (Level::Variant, Disposition::Remove));
+            assert_eq!((config.shop_domain.as_deref(), config.max_description_chars), (Some("a.example"), 5));
+        }
+        assert!(Config::from_json("{}").is_ok());
+    }
+
+    #[test]
+    fn a_bad_configuration_is_refused_with_its_reason() {
+        for (json, reason) in [
+            (r#"{"levle":"product"}"#, "unknown field `levle`"),
+            (r#"{"level":"sku"}"#, "unknown variant `sku`"),
+            ("[]", "must be a JSON object"),
+            ("{", "EOF"),
+            (r#"{"currency":"euro"}"#, "three capital letters"),
+            (r#"{"shop-domain":"https://a.example"}"#, "bare domain"),
+            (r#"{"options":{"Size":"the size"}}"#, "cannot be a field name"),
+            (r#"{"options":{"Size":"title"}}"#, "already has a meaning"),
+            (r#"{"options":{"Size":"_id"}}"#, "cannot be a field name"),
+            (r#"{"metafields":{"custom.a":{"field":"1a"}}}"#, "cannot be a field name"),
+            (r#"{"metafields":{"material":{"field":"material"}}}"#, "namespace and key"),
+            (r#"{"metafields":{"a.b":{"field":"x"},"c.d":{"field":"x"}}}"#, "given to both"),
+            (r#"{"metafields":{"a.b":{"field":"x","as":"text"}}}"#, "unknown field `as`"),
+            (r#"{"max-document-chars":5}"#, "at least 10000"),
+        ] {
+            let error = Config::from_json(json).unwrap_err();
+            assert!(error.contains(reason), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_schema_has_the_same_keys() {
+        let schema: serde_json::Value = serde_json::from_str(CONFIG_SCHEMA).unwrap();
+        let properties = schema["properties"].as_object().unwrap();
+        for key in properties.keys() {
+            let error = Config::from_json(&format!(r#"{{"{key}":{{"":[]}}}}"#)).unwrap_err();
+            assert!(!error.contains("unknown field"), "{key} is in the schema only");
+        }
+        let error = Config::from_json(r#"{"?":0}"#).unwrap_err();
+        let keys = error.split('`').skip(3).step_by(2).filter(|key| !key.contains('_')).count();
+        assert_eq!(keys, properties.len(), "{error}");
+    }
+
+    #[test]
+    fn option_names_match_in_any_case() {
+        let config = Config::from_json(r#"{"options":{"Größe":"size","Size":"size"}}"#).unwrap();
+        assert_eq!(config.option_field("GRÖSSE"), None);
+        assert_eq!(config.option_field("GRÖßE"), Some("size"));
+        assert_eq!(config.option_field("size"), Some("size"));
+        assert_eq!(config.option_field("Color"), None);
+    }
+}

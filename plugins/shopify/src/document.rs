@@ -1,0 +1,289 @@
+//! The documents of a product, field by field.
+
+use std::borrow::Cow;
+
+use crate::assemble::{Product, Variant};
+use crate::config::{Config, Level, OtherMetafields};
+use crate::html::{decode_entities, to_text};
+use crate::lines::text_of;
+use crate::media::{self, Image};
+use crate::metafield::{self, FieldValue};
+use crate::offer::{self, Offer};
+use crate::options;
+use crate::record::Record;
+use crate::report::Findings;
+use crate::scalar::{Asked, Text};
+use crate::text::{cut_chars, tidy};
+use crate::writer::DocumentWriter;
+
+/// A title or other short text: entities decoded, unsupported characters dropped, edges trimmed.
+pub(crate) fn short_text(text: &str) -> Cow<'_, str> {
+    let tidied = tidy(text);
+    if memchr::memchr(b'&', tidied.as_bytes()).is_none() {
+        return tidied;
+    }
+    Cow::Owned(tidy(&decode_entities(&tidied)).into_owned())
+}
+
+/// Everything about a product that its documents share.
+pub(crate) struct DocumentSource<'p, 'r, 'a> {
+    product: &'p Product<'r, 'a>,
+    product_id: &'p str,
+    config: &'p Config,
+    description: String,
+    description_was_cut: bool,
+    images: Vec<Image>,
+    offers: Vec<Offer<'p, 'r, 'a>>,
+    currency: Option<String>,
+}
+
+impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
+    pub(crate) fn new(
+        product: &'p Product<'r, 'a>,
+        product_id: &'p str,
+        config: &'p Config,
+        findings: &mut Findings<'_>,
+    ) -> Self {
+        let (description, description_was_cut) = description_of(product.root, config.max_description_chars);
+        let images = media::images_of(product, config.image_versions);
+        let offers = product
+            .variants
+            .iter()
+            .map(|variant| Offer::new(variant, product, &images, config, findings))
+            .collect();
+        let currency = offer::currency_of(product, config);
+        DocumentSource {
+            product,
+            product_id,
+            config,
+            description,
+            description_was_cut,
+            images,
+            offers,
+            currency,
+        }
+    }
+
+    /// The document of the whole product.
+    pub(crate) fn product_document(&self, findings: &mut Findings<'_>) -> String {
+        let mut writer = self.writer();
+        self.shared_start(&mut writer, None);
+        offer::write_product_offer(&mut writer, self.product, &self.offers, findings);
+        self.shared_middle(&mut writer, None, findings);
+        let skus = || self.offers.iter().filter_map(|offer| offer.sku.as_deref());
+        writer.list("skus", options::distinct(skus().map(Cow::from)));
+        let barcodes = || self.offers.iter().filter_map(|offer| offer.barcode.as_deref());
+        writer.list("barcodes", options::distinct(barcodes().map(Cow::from)));
+        writer.integer("variant_count", i64::try_from(self.offers.len()).unwrap_or(i64::MAX));
+        self.finish(writer, &self.offers, findings)
+    }
+
+    /// The documents of those variants that have an id, with their ids.
+    pub(crate) fn variant_documents(&self, findings: &mut Findings<'_>) -> Vec<(String, String)> {
+        let mut documents = Vec::with_capacity(self.offers.len());
+        for offer in &self.offers {
+            let Some(id) = offer.id else { continue };
+            let mut writer = self.writer();
+            self.shared_start(&mut writer, Some(id));
+            writer.text("variant_id", id);
+            offer.write_fields(&mut writer);
+            self.shared_middle(&mut writer, Some(offer), findings);
+            documents.push((id.to_owned(), self.finish(writer, std::slice::from_ref(offer), findings)));
+        }
+        documents
+    }
+
+    fn writer(&self) -> DocumentWriter {
+        DocumentWriter::new(
+            self.config.max_document_chars,
+            self.description.len() + 1_024 + 256 * self.offers.len(),
+        )
+    }
+
+    fn shared_start(&self, writer: &mut DocumentWriter, variant_id: Option<&str>) {
+        let root = self.product.root;
+        writer.text("product_id", self.product_id);
+        short_field(writer, "title", &root.title);
+        short_field(writer, "handle", &root.handle);
+        if let Some(url) = self.url(variant_id) {
+            writer.text("url", &url);
+        }
+        short_field(writer, "vendor", &root.vendor);
+        short_field(writer, "product_type", &root.product_type);
+        if let Some(category) = root.category.as_deref() {
+            let name = if category.full_name.get().is_some() { &category.full_name } else { &category.name };
+            short_field(writer, "category", name);
+        }
+        if let Some(seo) = root.seo.as_deref() {
+            short_field(writer, "seo_title", &seo.title);
+            if let Some(description) = seo.description.get() {
+                writer.long_text("seo_description", &to_text(description));
+            }
+        }
+        for (name, time) in [
+            ("created_at", root.created_at.get()),
+            ("updated_at", root.updated_at.get()),
+            ("published_at", root.published_at.get()),
+        ] {
+            writer.text(name, &tidy(time.unwrap_or_default()));
+        }
+        if let Some(gift_card) = root.gift_card.0 {
+            writer.boolean("gift_card", gift_card);
+        }
+        if let Some(currency) = &self.currency {
+            writer.text("currency", currency);
+        }
+    }
+
+    /// What is the same at both levels except that a variant shows its own picture and options.
+    fn shared_middle(
+        &self,
+        writer: &mut DocumentWriter,
+        of: Option<&Offer<'_, '_, '_>>,
+        findings: &mut Findings<'_>,
+    ) {
+        let root = self.product.root;
+        self.write_images(writer, of.and_then(|offer| offer.image.as_ref()));
+        writer.list("tags", options::distinct(root.tags.0.iter().map(|tag| short_text(tag))));
+        let collections = &self.product.collections;
+        let field = |text: &'p Text<'_>| text.get().map(short_text);
+        writer.list(
+            "collections",
+            options::distinct(collections.iter().filter_map(|record| field(&record.title))),
+        );
+        writer.list(
+            "collection_handles",
+            options::distinct(collections.iter().filter_map(|record| field(&record.handle))),
+        );
+        let offers = of.map_or(&*self.offers, std::slice::from_ref);
+        options::write_options(writer, offers, self.config);
+        self.write_metafields(writer, of.map(|offer| offer.variant), findings);
+    }
+
+    fn write_images(&self, writer: &mut DocumentWriter, own: Option<&Image>) {
+        let Some(first) = own.or(self.images.first()) else { return };
+        writer.text("image", &first.url);
+        let others: Vec<&Image> = self.images.iter().filter(|image| image.url != first.url).collect();
+        let all = || std::iter::once(first).chain(others.iter().copied());
+        writer.list("images", all().map(|image| Cow::from(&image.url)));
+        let alts = all().map(|image| Cow::from(&image.alt));
+        writer.list("image_alts", options::distinct(alts));
+    }
+
+    fn write_metafields(
+        &self,
+        writer: &mut DocumentWriter,
+        variant: Option<&Variant<'_, '_>>,
+        findings: &mut Findings<'_>,
+    ) {
+        let own = variant.map_or(&[][..], |variant| &variant.metafields);
+        for (name, rule) in &self.config.metafields {
+            let Some(record) =
+                own.iter().chain(&self.product.metafields).find(|record| metafield::is_named(record, name))
+            else {
+                continue;
+            };
+            match metafield::value_of(record, rule.kind) {
+                Ok(Some(value)) => write_value(writer, &rule.field, value),
+                Ok(None) => {}
+                Err(reason) => findings.warn(
+                    "invalid-metafield",
+                    format!("the metafield {name} was left out because {reason}; correct it in the shop, or give its field another type"),
+                ),
+            }
+        }
+        if self.config.other_metafields == OtherMetafields::List {
+            let others = own.iter().chain(&self.product.metafields);
+            let others = others.filter(|record| {
+                !self.config.metafields.keys().any(|name| metafield::is_named(record, name))
+            });
+            writer.list("metafields", others.filter_map(|record| listed(record)));
+        }
+    }
+
+    fn url(&self, variant_id: Option<&str>) -> Option<String> {
+        let root = self.product.root;
+        let given = root.online_store_url.get().and_then(media::absolute_url);
+        let mut url = given
+            .or_else(|| Some(media::product_url(self.config.shop_domain.as_deref()?, root.handle.get()?)))?;
+        if let Some(id) = variant_id {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str("variant=");
+            url.push_str(id);
+        }
+        Some(url)
+    }
+
+    fn finish(
+        &self,
+        mut writer: DocumentWriter,
+        offers: &[Offer<'_, '_, '_>],
+        findings: &mut Findings<'_>,
+    ) -> String {
+        writer.rest("description", &self.description, self.description_was_cut);
+        if !writer.shortened().is_empty() {
+            findings.warn(
+                "shortened",
+                format!(
+                    "{} had more content than a document may hold and was shortened; raise max-description-chars or max-document-chars if the index takes more",
+                    writer.shortened().join(", ")
+                ),
+            );
+        }
+        offer::write_variants(&mut writer, offers);
+        writer.finish()
+    }
+}
+
+fn short_field(writer: &mut DocumentWriter, name: &str, text: &Text<'_>) {
+    if let Some(text) = text.get() {
+        writer.text(name, &short_text(text));
+    }
+}
+
+/// The text of the first description that is not blank, and whether it was longer than allowed.
+fn description_of(root: &Record<'_>, max_chars: usize) -> (String, bool) {
+    let html = root.description_html.get().or(root.body_html.get());
+    let text = match html {
+        Some(html) => to_text(html),
+        None => root.description.and_then(text_of).map(|text| to_text(&text)).unwrap_or_default(),
+    };
+    let kept = cut_chars(&text, max_chars).len();
+    let was_cut = kept < text.len();
+    let mut text = text;
+    text.truncate(kept);
+    (text, was_cut)
+}
+
+fn write_value(writer: &mut DocumentWriter, field: &str, value: FieldValue) {
+    match value {
+        FieldValue::Text(text) => writer.long_text(field, &text),
+        FieldValue::Number(number) => writer.float(field, number),
+        FieldValue::Integer(number) => writer.integer(field, number),
+        FieldValue::Boolean(flag) => writer.boolean(field, flag),
+        FieldValue::List(items) => writer.list(field, items.into_iter().map(Cow::from)),
+    }
+}
+
+/// A metafield for the list of those without a field; one whose value is broken is not worth a warning there.
+fn listed(record: &Record<'_>) -> Option<Cow<'static, str>> {
+    let value = metafield::value_of(record, Some(crate::config::FieldKind::Text)).ok()??;
+    let FieldValue::Text(text) = value else { return None };
+    let (namespace, key) = (record.namespace.get()?, record.key.get()?);
+    Some(Cow::Owned(format!("{}: {text}", tidy(&format!("{namespace}.{key}")))))
+}
+
+/// Whether the export says that the product is not in the online store.
+pub(crate) fn is_unpublished(root: &Record<'_>) -> bool {
+    [&root.published_at, &root.online_store_url].into_iter().any(Asked::is_null)
+}
+
+/// The ids of the documents that a product has or would have.
+pub(crate) fn document_ids(product: &Product<'_, '_>, product_id: &str, level: Level) -> Vec<String> {
+    match level {
+        Level::Product => vec![product_id.to_owned()],
+        Level::Variant => {
+            product.variants.iter().filter_map(|variant| variant.document_id().map(str::to_owned)).collect()
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The fields of documents in one table, from which `docs/reference/shopify.md` is made.
+
+/// A field of documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Its name in the document.
+    pub name: &'static str,
+    /// Its type, in words.
+    pub kind: &'static str,
+    /// Which documents have it: those of products, of variants, or both.
+    pub level: FieldLevel,
+    /// What it says.
+    pub meaning: &'static str,
+    /// What it is made of, as [`BULK_QUERY`] calls it.
+    pub made_of: &'static str,
+}
+
+/// Which documents have a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldLevel {
+    /// Documents of products and of variants.
+    Both,
+    /// Documents of products.
+    Product,
+    /// Documents of variants.
+    Variant,
+}
+
+impl std::fmt::Display for FieldLevel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            FieldLevel::Both => "both",
+            FieldLevel::Product => "product",
+            FieldLevel::Variant => "variant",
+        })
+    }
+}
+
+/// The bulk query whose result gives every field; it also fits the limit of five connections.
+pub const BULK_QUERY: &str = include_str!("bulk_query.graphql");
+
+/// Every field that a document can have without configuration, and `metafields`, which `other-metafields: list` adds.
+pub const FIELDS: &[Field] = &[
+    field("title", "text", FieldLevel::Both, "the product's title, entities decoded", "`title`"),
+    field("handle", "text", FieldLevel::Both, "last part of the page's address", "`handle`"),
+    field(
+        "description",
+        "text",
+        FieldLevel::Both,
+        "text of the HTML description, words apart, without markup",
+        "`descriptionHtml`",
+    ),
+    field("vendor", "text", FieldLevel::Both, "the brand", "`vendor`"),
+    field("product_type", "text", FieldLevel::Both, "the shop's own kind of product", "`productType`"),
+    field("category", "text", FieldLevel::Both, "full name in Shopify's taxonomy", "`category.fullName`"),
+    field(
+        "url",
+        "text",
+        FieldLevel::Both,
+        "page of the product (`?variant=` for a variant); made of `shop-domain` and handle if the export has none",
+        "`onlineStoreUrl`",
+    ),
+    field(
+        "tags",
+        "list of texts",
+        FieldLevel::Both,
+        "each tag once, upper and lower case being the same",
+        "`tags`",
+    ),
+    field(
+        "collections",
+        "list of texts",
+        FieldLevel::Both,
+        "titles of the product's collections",
+        "`collections.title`",
+    ),
+    field(
+        "collection_handles",
+        "list of texts",
+        FieldLevel::Both,
+        "handles of the collections",
+        "`collections.handle`",
+    ),
+    field("seo_title", "text", FieldLevel::Both, "title for search engines", "`seo.title`"),
+    field("seo_description", "text", FieldLevel::Both, "description for search engines", "`seo.description`"),
+    field(
+        "options",
+        "list of texts",
+        FieldLevel::Both,
+        "`Size: M`, `Color: Red`; a variant has its own only",
+        "`variants.selectedOptions`",
+    ),
+    field(
+        "metafields",
+        "list of texts",
+        FieldLevel::Both,
+        "`custom.care: cold`, only with `other-metafields: list`",
+        "`metafields`",
+    ),
+    field(
+        "price",
+        "number",
+        FieldLevel::Both,
+        "the variant's price; of a product the lowest of all variants",
+        "`variants.price`, else `priceRangeV2`",
+    ),
+    field(
+        "min_price",
+        "number",
+        FieldLevel::Product,
+        "lowest price",
+        "`variants.price`, else `priceRangeV2`",
+    ),
+    field(
+        "max_price",
+        "number",
+        FieldLevel::Product,
+        "highest price",
+        "`variants.price`, else `priceRangeV2`",
+    ),
+    field(
+        "compare_at_price",
+        "number",
+        FieldLevel::Both,
+        "the earlier, higher price of the variant that `price` is from",
+        "`variants.compareAtPrice`",
+    ),
+    field(
+        "on_sale",
+        "boolean",
+        FieldLevel::Both,
+        "whether the variant (of a product: any variant) has an earlier, higher price",
+        "`variants.compareAtPrice`",
+    ),
+    field(
+        "currency",
+        "text",
+        FieldLevel::Both,
+        "of the export, else of the setting `currency`",
+        "`priceRangeV2.minVariantPrice.currencyCode`",
+    ),
+    field(
+        "available",
+        "boolean",
+        FieldLevel::Both,
+        "whether the variant (of a product: any variant) can be bought, stock or not",
+        "`variants.availableForSale`",
+    ),
+    field(
+        "inventory_quantity",
+        "integer",
+        FieldLevel::Both,
+        "stock, below zero if oversold; left out for a product that does not track it",
+        "`totalInventory`, `tracksInventory`, `variants.inventoryQuantity`",
+    ),
+    field("gift_card", "boolean", FieldLevel::Both, "whether it is a gift card", "`isGiftCard`"),
+    field(
+        "image",
+        "text",
+        FieldLevel::Both,
+        "address of the featured picture, of a variant its own",
+        "`featuredMedia`, `variants.image`",
+    ),
+    field(
+        "images",
+        "list of texts",
+        FieldLevel::Both,
+        "addresses of all pictures, `image` first; those that Shopify still processes are left out",
+        "`featuredMedia`, `media`, `variants.image`",
+    ),
+    field(
+        "image_alts",
+        "list of texts",
+        FieldLevel::Both,
+        "what the pictures show",
+        "`media.alt`, `variants.image.altText`",
+    ),
+    field("sku", "text", FieldLevel::Variant, "stock keeping unit", "`variants.sku`"),
+    field("skus", "list of texts", FieldLevel::Product, "of all variants", "`variants.sku`"),
+    field("barcode", "text", FieldLevel::Variant, "barcode, GTIN or ISBN", "`variants.barcode`"),
+    field("barcodes", "list of texts", FieldLevel::Product, "of all variants", "`variants.barcode`"),
+    field("variant_count", "integer", FieldLevel::Product, "number of variants", "`variants`"),
+    field("variant_id", "text", FieldLevel::Variant, "number of the variant", "`variants.id`"),
+    field("variant_title", "text", FieldLevel::Variant, "title of the variant", "`variants.title`"),
+    field(
+        "position",
+        "integer",
+        FieldLevel::Variant,
+        "place among the variants, from 1",
+        "`variants.position`",
+    ),
+    field("product_id", "text", FieldLevel::Both, "number of the product", "`id`"),
+    field("created_at", "text", FieldLevel::Both, "when the product was created", "`createdAt`"),
+    field(
+        "updated_at",
+        "text",
+        FieldLevel::Both,
+        "when the product was last changed: the version by which write protection compares",
+        "`updatedAt`",
+    ),
+    field("published_at", "text", FieldLevel::Both, "when the product was published", "`publishedAt`"),
+    field(
+        "variants",
+        "list of objects",
+        FieldLevel::Both,
+        "for a catalog: `id`, `title`, `sku`, `barcode`, `price`, `compare_at_price`, `available`, `inventory_quantity`, `position`, \
+         `image`, `attributes` (option name to value)",
+        "`variants`",
+    ),
+];
+
+/// Names that Marqo or the documents themselves take.
+const TAKEN: &[&str] = &["query", "id"];
+
+const fn field(
+    name: &'static str,
+    kind: &'static str,
+    level: FieldLevel,
+    meaning: &'static str,
+    made_of: &'static str,
+) -> Field {
+    Field { name, kind, level, meaning, made_of }
+}
+
+/// Whether configured fields cannot have this name.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    TAKEN.contains(&name) || FIELDS.iter().any(|field| field.name == name)
+}

@@ -1,0 +1,243 @@
+//! What a variant is sold as: number, price, stock, picture and options; and what that makes of the whole product.
+
+use std::borrow::Cow;
+
+use crate::assemble::{Product, Variant};
+use crate::config::Config;
+use crate::document::short_text;
+use crate::media::{self, Image};
+use crate::options::{self, ChosenOption};
+use crate::price::Price;
+use crate::record::{Money, Record};
+use crate::report::Findings;
+use crate::scalar::Asked;
+use crate::text::tidy;
+use crate::writer::{
+    DocumentWriter, write_any_key, write_boolean, write_float, write_integer, write_key, write_string,
+};
+
+/// A variant with its texts cleaned and its amounts read.
+pub(crate) struct Offer<'p, 'r, 'a> {
+    pub(crate) variant: &'p Variant<'r, 'a>,
+    /// Nothing if the export does not say it: such a variant cannot be loaded on its own.
+    pub(crate) id: Option<&'p str>,
+    title: Option<Cow<'p, str>>,
+    pub(crate) sku: Option<Cow<'p, str>>,
+    pub(crate) barcode: Option<Cow<'p, str>>,
+    price: Option<Price>,
+    compare_at_price: Option<Price>,
+    available: Option<bool>,
+    stock: Option<i64>,
+    pub(crate) image: Option<Image>,
+    pub(crate) options: Vec<ChosenOption<'p>>,
+}
+
+impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
+    pub(crate) fn new(
+        variant: &'p Variant<'r, 'a>,
+        product: &'p Product<'r, 'a>,
+        images: &[Image],
+        config: &Config,
+        findings: &mut Findings<'_>,
+    ) -> Self {
+        let record = variant.record;
+        let id = variant.document_id();
+        let name = id.unwrap_or("without id");
+        if id.is_none() {
+            findings.warn(
+                "missing-variant-id",
+                "a variant has no usable id and is not listed among the variants; select `id` of the variants in the export".to_owned(),
+            );
+        }
+        let mut price_of = |field: &str, money: Option<&Money<'_>>| {
+            Price::of(money).unwrap_or_else(|text| {
+                let text = crate::text::cut_chars(text, 40);
+                findings.warn(
+                    "invalid-price",
+                    format!("the {field} `{text}` of variant {name} is not an amount and was left out; correct it in the shop"),
+                );
+                None
+            })
+        };
+        let price = price_of("price", record.price.as_deref());
+        let compare_at_price = price_of("compare-at price", record.compare_at_price.as_deref());
+        Offer {
+            variant,
+            id,
+            title: record.title.get().map(short_text).filter(|title| title != options::DEFAULT_TITLE),
+            sku: record.sku.get().map(tidy),
+            barcode: record.barcode.get().map(tidy),
+            // At or above the price it says nothing about a sale, whatever the shop meant by it.
+            compare_at_price: compare_at_price.filter(|before| price.is_some_and(|price| *before > price)),
+            price,
+            available: availability(record),
+            stock: variant.stock(),
+            image: media::image_of(variant, product, config.image_versions)
+                .or_else(|| images.first().cloned()),
+            options: options::of_variant(record, &product.root.options.0),
+        }
+    }
+
+    /// The fields that only a document of a variant has, and those that mean the variant there.
+    pub(crate) fn write_fields(&self, writer: &mut DocumentWriter) {
+        writer.text("variant_title", self.title.as_deref().unwrap_or_default());
+        writer.text("sku", self.sku.as_deref().unwrap_or_default());
+        writer.text("barcode", self.barcode.as_deref().unwrap_or_default());
+        if let Some(price) = self.price {
+            writer.float("price", price.amount());
+            writer.boolean("on_sale", self.compare_at_price.is_some());
+        }
+        if let Some(price) = self.compare_at_price {
+            writer.float("compare_at_price", price.amount());
+        }
+        if let Some(available) = self.available {
+            writer.boolean("available", available);
+        }
+        if let Some(stock) = self.stock {
+            writer.integer("inventory_quantity", stock);
+        }
+        if let Some(position) = self.variant.record.position.0 {
+            writer.integer("position", position);
+        }
+    }
+
+    fn write_variant(&self, json: &mut String, id: &str) {
+        json.push('{');
+        let mut text = |name: &str, text: Option<&str>| {
+            if let Some(text) = text.filter(|text| !text.is_empty()) {
+                write_key(json, name);
+                write_string(json, text);
+            }
+        };
+        text("id", Some(id));
+        text("title", self.title.as_deref());
+        text("sku", self.sku.as_deref());
+        text("barcode", self.barcode.as_deref());
+        text("image", self.image.as_ref().map(|image| &*image.url));
+        for (name, price) in [("price", self.price), ("compare_at_price", self.compare_at_price)] {
+            if let Some(price) = price {
+                write_key(json, name);
+                write_float(json, price.amount());
+            }
+        }
+        if let Some(available) = self.available {
+            write_key(json, "available");
+            write_boolean(json, available);
+        }
+        for (name, number) in
+            [("inventory_quantity", self.stock), ("position", self.variant.record.position.0)]
+        {
+            if let Some(number) = number {
+                write_key(json, name);
+                write_integer(json, number);
+            }
+        }
+        if !self.options.is_empty() {
+            write_key(json, "attributes");
+            json.push('{');
+            for option in &self.options {
+                write_any_key(json, &option.name);
+                write_string(json, &option.value);
+            }
+            json.push('}');
+        }
+        json.push('}');
+    }
+}
+
+/// Whether the platform would sell it. REST has no such field but all that it is computed from: stock counts only if it is managed
+/// and may not go below zero.
+fn availability(record: &Record<'_>) -> Option<bool> {
+    let public = || match record.available.get() {
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        _ => None,
+    };
+    record.available_for_sale.0.or_else(public).or_else(|| match &record.inventory_management {
+        Asked::Absent => None,
+        Asked::Null => Some(true),
+        Asked::Value(_)
+            if record
+                .inventory_policy
+                .get()
+                .is_some_and(|policy| policy.eq_ignore_ascii_case("continue")) =>
+        {
+            Some(true)
+        }
+        Asked::Value(_) => record.inventory_quantity.0.map(|stock| stock > 0),
+    })
+}
+
+/// The currency of a product's prices: what the export says, else what is configured; it is never guessed.
+pub(crate) fn currency_of(product: &Product<'_, '_>, config: &Config) -> Option<String> {
+    let range = product.root.price_range.as_deref();
+    let of_range = range.and_then(|range| range.min.currency.get().or(range.max.currency.get()));
+    let of_variant =
+        || product.variants.iter().find_map(|variant| variant.record.price.as_deref()?.currency.get());
+    let exported = of_range.or_else(of_variant).map(|currency| tidy(currency).into_owned());
+    exported.or_else(|| config.currency.clone())
+}
+
+/// The fields that sum up the variants of a product.
+pub(crate) fn write_product_offer(
+    writer: &mut DocumentWriter,
+    product: &Product<'_, '_>,
+    offers: &[Offer<'_, '_, '_>],
+    findings: &mut Findings<'_>,
+) {
+    let root = product.root;
+    let prices = || offers.iter().filter_map(|offer| offer.price);
+    let mut amount_of_range = |money: &Money<'_>| {
+        Price::of(Some(money)).unwrap_or_else(|text| {
+            let text = crate::text::cut_chars(text, 40);
+            findings.warn("invalid-price", format!("the price range has `{text}`, which is not an amount and was left out; correct it in the shop"));
+            None
+        })
+    };
+    let (min, max) = match (prices().min(), prices().max(), root.price_range.as_deref()) {
+        (None, None, Some(range)) => (amount_of_range(&range.min), amount_of_range(&range.max)),
+        (min, max, _) => (min, max),
+    };
+    if let Some(min) = min {
+        writer.float("price", min.amount());
+        writer.float("min_price", min.amount());
+    }
+    if let Some(max) = max.or(min) {
+        writer.float("max_price", max.amount());
+    }
+    // The reduced price that is shown is the lowest price, so what it is compared with must belong to the same variant.
+    let cheapest = offers.iter().find(|offer| offer.price.is_some() && offer.price == min);
+    if let Some(before) = cheapest.and_then(|offer| offer.compare_at_price) {
+        writer.float("compare_at_price", before.amount());
+    }
+    if prices().next().is_some() {
+        writer.boolean("on_sale", offers.iter().any(|offer| offer.compare_at_price.is_some()));
+    }
+    let of_variants = offers.iter().filter_map(|offer| offer.available).reduce(|one, other| one || other);
+    if let Some(available) = of_variants.or(root.available_for_sale.0) {
+        writer.boolean("available", available);
+    }
+    let of_variants = || offers.iter().filter_map(|offer| offer.stock).reduce(i64::saturating_add);
+    if root.tracks_inventory.0 != Some(false)
+        && let Some(stock) = root.total_inventory.0.or_else(of_variants)
+    {
+        writer.integer("inventory_quantity", stock);
+    }
+}
+
+/// The array that a catalog loads as its SKUs.
+pub(crate) fn write_variants(writer: &mut DocumentWriter, offers: &[Offer<'_, '_, '_>]) {
+    let mut offers = offers.iter().filter_map(|offer| Some((offer, offer.id?))).peekable();
+    if offers.peek().is_none() {
+        return;
+    }
+    let json = writer.uncounted("variants");
+    json.push('[');
+    for (index, (offer, id)) in offers.enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        offer.write_variant(json, id);
+    }
+    json.push(']');
+}

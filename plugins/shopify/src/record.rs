@@ -1,0 +1,291 @@
+//! One object of an export, in whichever of Shopify's dialects it is written.
+//!
+//! GraphQL says `compareAtPrice`, REST and webhooks say `compare_at_price`; bulk files put children on lines of their own, other
+//! answers nest them. One struct with every key of interest, read in one pass and borrowing from the line, serves all of
+//! them; keys that nobody reads are skipped without being stored. Of a key that occurs twice the last one counts.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::take;
+
+use plain_json::{NeedsFallback, Raw};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::scalar::{self, Asked, Flag, Id, Int, Lenient, List, Present, Tags, Text};
+
+/// Declares a struct that is read from a JSON object key by key; anything but an object gives the default.
+///
+/// Serde's derive refuses a key that occurs twice and a value of another type, exports have both.
+macro_rules! objects {
+    ($($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty = $($key:literal)|+,)* })*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Default)]
+        pub(crate) struct $name<'a> {
+            $(pub(crate) $field: $type,)*
+            lifetime: PhantomData<&'a ()>,
+        }
+
+        impl<'de: 'a, 'a> Object<'de> for $name<'a> {
+            fn fill<A: MapAccess<'de>>(&mut self, mut map: A) -> Result<(), A::Error> {
+                #[derive(Clone, Copy)]
+                #[allow(non_camel_case_types)]
+                enum Name { $($field,)* other }
+
+                // As bytes, which are compared one by one; texts would be compared by a call each.
+                let name_of = |key: &[u8]| match key {
+                    $($($key)|+ => Name::$field,)*
+                    _ => Name::other,
+                };
+                while let Some(meant) = map.next_key_seed(Key(name_of))? {
+                    match meant {
+                        $(Name::$field => self.$field = map.next_value()?,)*
+                        Name::other => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(())
+            }
+        }
+
+        impl<'de: 'a, 'a> Lenient<'de> for $name<'a> {
+            fn from_map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+                let mut object = $name::default();
+                object.fill(map)?;
+                Ok(object)
+            }
+        }
+
+        impl<'de: 'a, 'a> Deserialize<'de> for $name<'a> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                scalar::read(deserializer)
+            }
+        }
+    )*};
+}
+
+/// What is read from the keys of a JSON object.
+trait Object<'de> {
+    fn fill<A: MapAccess<'de>>(&mut self, map: A) -> Result<(), A::Error>;
+}
+
+/// Reads a key and gives what stands for it, without a copy of the key.
+struct Key<F>(F);
+
+impl<'de, N, F: Fn(&[u8]) -> N> DeserializeSeed<'de> for Key<F> {
+    type Value = N;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<N, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<N, F: Fn(&[u8]) -> N> Visitor<'_> for Key<F> {
+    type Value = N;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<N, E> {
+        Ok(self.0(key.as_bytes()))
+    }
+}
+
+/// Fills an object where it stands: a record is so large that moving it about costs more than many a line.
+struct InPlace<'o, T>(&'o mut T);
+
+impl<'de, T: Object<'de>> DeserializeSeed<'de> for InPlace<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, T: Object<'de>> Visitor<'de> for InPlace<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        self.0.fill(map)
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Reads a line and appends it to the records; if it cannot be read, nothing is appended.
+    pub(crate) fn read_onto(
+        records: &mut Vec<Record<'a>>,
+        line: &'a str,
+        scratch: &mut String,
+    ) -> serde_json::Result<()> {
+        records.push(Record::default());
+        let Some(record) = records.last_mut() else { return Ok(()) };
+        if record.read_plain(line, scratch).is_ok() {
+            return Ok(());
+        }
+        *record = Record::default();
+        let mut json = serde_json::Deserializer::from_str(line);
+        let read = InPlace(record).deserialize(&mut json).and_then(|()| json.end());
+        if read.is_err() {
+            records.pop();
+        }
+        read
+    }
+
+    fn read_plain(&mut self, line: &'a str, scratch: &mut String) -> Result<(), NeedsFallback> {
+        let mut json = plain_json::Deserializer::new(line, take(scratch));
+        let read = InPlace(self).deserialize(&mut json).and_then(|()| json.end());
+        *scratch = json.into_scratch();
+        read
+    }
+}
+
+objects! {
+    /// A product, variant, picture, metafield, collection, inventory level, or something that this plug-in does not know.
+    Record {
+        type_name: Text<'a> = b"__typename",
+        id: Id<'a> = b"id",
+        graphql_id: Id<'a> = b"admin_graphql_api_id",
+        legacy_id: Id<'a> = b"legacyResourceId",
+        parent_id: Id<'a> = b"__parentId",
+        product: Option<Box<Reference<'a>>> = b"product",
+        owner: Option<Box<Reference<'a>>> = b"owner",
+        product_id: Id<'a> = b"product_id",
+
+        title: Text<'a> = b"title",
+        handle: Text<'a> = b"handle",
+        status: Text<'a> = b"status",
+        created_at: Text<'a> = b"createdAt" | b"created_at",
+        updated_at: Text<'a> = b"updatedAt" | b"updated_at",
+
+        // Products. The plain description is read only if the others are missing, hence raw.
+        description_html: Text<'a> = b"descriptionHtml",
+        body_html: Text<'a> = b"body_html" | b"bodyHtml",
+        description: Option<Raw<'a>> = b"description",
+        vendor: Text<'a> = b"vendor",
+        product_type: Text<'a> = b"productType" | b"product_type",
+        tags: Tags<'a> = b"tags",
+        gift_card: Flag = b"isGiftCard",
+        published_at: Asked<'a> = b"publishedAt" | b"published_at",
+        online_store_url: Asked<'a> = b"onlineStoreUrl",
+        total_inventory: Int = b"totalInventory",
+        tracks_inventory: Flag = b"tracksInventory",
+        options: List<OptionDefinition<'a>> = b"options",
+        price_range: Option<Box<PriceRange<'a>>> = b"priceRangeV2" | b"priceRange",
+        category: Option<Box<Category<'a>>> = b"category",
+        seo: Option<Box<Seo<'a>>> = b"seo",
+        featured_media: Option<Box<Record<'a>>> = b"featuredMedia",
+        featured_image: Option<Box<Picture<'a>>> = b"featuredImage" | b"featured_image",
+        variants: List<Record<'a>> = b"variants",
+        media: List<Record<'a>> = b"media",
+        images: List<Record<'a>> = b"images",
+        metafields: List<Record<'a>> = b"metafields",
+        collections: List<Record<'a>> = b"collections",
+
+        // Variants.
+        sku: Text<'a> = b"sku",
+        barcode: Text<'a> = b"barcode",
+        price: Option<Box<Money<'a>>> = b"price",
+        compare_at_price: Option<Box<Money<'a>>> = b"compareAtPrice" | b"compare_at_price",
+        position: Int = b"position",
+        available_for_sale: Flag = b"availableForSale",
+        inventory_quantity: Int = b"inventoryQuantity" | b"inventory_quantity",
+        inventory_policy: Text<'a> = b"inventoryPolicy" | b"inventory_policy",
+        inventory_management: Asked<'a> = b"inventory_management",
+        selected_options: List<SelectedOption<'a>> = b"selectedOptions",
+        option1: Text<'a> = b"option1",
+        option2: Text<'a> = b"option2",
+        option3: Text<'a> = b"option3",
+        image_id: Id<'a> = b"image_id",
+
+        // Pictures, videos and models.
+        image: Option<Box<Picture<'a>>> = b"image",
+        preview: Option<Box<Preview<'a>>> = b"preview",
+        preview_image: Option<Box<Picture<'a>>> = b"preview_image",
+        media_type: Text<'a> = b"mediaContentType" | b"media_type",
+        alt: Text<'a> = b"alt",
+        alt_text: Text<'a> = b"altText",
+        url: Text<'a> = b"url",
+        src: Text<'a> = b"src",
+        original_src: Text<'a> = b"originalSrc",
+        variant_ids: List<Id<'a>> = b"variant_ids",
+
+        // Metafields. Values can be megabytes and are read only if the configuration names them.
+        namespace: Text<'a> = b"namespace",
+        key: Text<'a> = b"key",
+        kind: Text<'a> = b"type",
+        value: Option<Raw<'a>> = b"value",
+        json_value: Option<Raw<'a>> = b"jsonValue",
+
+        // Inventory levels; also a boolean of the variants in a shop's public product list.
+        available: Text<'a> = b"available",
+        quantities: List<Quantity<'a>> = b"quantities",
+        location: Present = b"location",
+    }
+
+    /// Something that is only named.
+    Reference { id: Id<'a> = b"id", }
+
+    /// An option of a product and its values in their order.
+    OptionDefinition { name: Text<'a> = b"name", position: Int = b"position", }
+
+    /// What a variant is for one option.
+    SelectedOption { name: Text<'a> = b"name", value: Text<'a> = b"value", }
+
+    PriceRange { min: Money<'a> = b"minVariantPrice", max: Money<'a> = b"maxVariantPrice", }
+
+    Category { full_name: Text<'a> = b"fullName" | b"full_name", name: Text<'a> = b"name", }
+
+    Seo { title: Text<'a> = b"title", description: Text<'a> = b"description", }
+
+    /// An image by its address, which has had several names over the years.
+    Picture {
+        url: Text<'a> = b"url",
+        src: Text<'a> = b"src",
+        original_src: Text<'a> = b"originalSrc",
+        alt: Text<'a> = b"alt",
+        alt_text: Text<'a> = b"altText",
+    }
+
+    Preview { image: Option<Box<Picture<'a>>> = b"image", }
+
+    Quantity { name: Text<'a> = b"name", quantity: Int = b"quantity", }
+}
+
+/// An amount: text or number, or an object with its currency.
+#[derive(Debug, Default)]
+pub(crate) struct Money<'a> {
+    pub(crate) amount: Text<'a>,
+    pub(crate) currency: Text<'a>,
+}
+
+impl<'de: 'a, 'a> Lenient<'de> for Money<'a> {
+    fn from_text(amount: Cow<'de, str>) -> Self {
+        Money { amount: Text(Some(amount)), currency: Text::default() }
+    }
+
+    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let mut money = Money::default();
+        while let Some(Text(Some(key))) = map.next_key::<Text<'de>>()? {
+            match &*key {
+                "amount" => money.amount = map.next_value()?,
+                "currencyCode" | "currency_code" => money.currency = map.next_value()?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(money)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Money<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        scalar::read(deserializer)
+    }
+}

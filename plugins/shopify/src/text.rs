@@ -1,0 +1,205 @@
+//! The characters that documents may hold.
+//!
+//! Vespa, which stores the documents behind Marqo, refuses control characters and noncharacters, so those are dropped. So are
+//! invisible characters that would only split words for a tokenizer: U+FEFF (byte order mark), U+200B (zero-width space), U+2060
+//! (word joiner) and U+00AD (soft hyphen). Joiners, variation selectors and direction marks stay: emoji and many scripts need
+//! them. Case, accents and Unicode normal form are left alone.
+
+use std::borrow::Cow;
+
+use host_index_rules::is_storable;
+use unicode_segmentation::GraphemeCursor;
+
+use crate::bytes::all;
+
+/// Whether a character is left out of every document. Tab and line ends are not: they are white space.
+fn is_dropped(char: char) -> bool {
+    match char {
+        '\u{7F}'..'\u{A0}' | '\u{AD}' | '\u{200B}' | '\u{2060}' | '\u{FEFF}' => true,
+        _ => !is_storable(char),
+    }
+}
+
+/// The first bytes that a dropped character can have.
+const SUSPECT: [bool; 256] = {
+    let mut suspect = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        suspect[byte] = match byte as u8 {
+            b'\t' | b'\n' | b'\r' => false,
+            0..0x20 | 0x7F | 0xC2 | 0xE2 | 0xEF | 0xF0.. => true,
+            _ => false,
+        };
+        byte += 1;
+    }
+    suspect
+};
+
+/// Text without white space at its edges, which is what nearly all text has.
+pub(crate) fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [only] | [only, .., _] if !only.is_ascii_graphic() => text.trim(),
+        [.., last] if last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    }
+}
+
+/// Whether a text is nothing but printable ASCII, as most texts are.
+pub(crate) fn is_printable_ascii(text: &str) -> bool {
+    all(text.as_bytes(), |byte| matches!(byte, b' '..=b'~'))
+}
+
+/// Drops what no document may hold and trims the edges; white space inside stays as it is.
+pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
+    let suspect = || text.bytes().any(|byte| SUSPECT[usize::from(byte)]);
+    if !is_printable_ascii(text) && suspect() && text.contains(is_dropped) {
+        let kept: String = text.chars().filter(|char| !is_dropped(*char)).collect();
+        return Cow::Owned(kept.trim().to_owned());
+    }
+    Cow::Borrowed(trimmed(text))
+}
+
+/// Appends text with every run of white space as one space. Call it for each piece of a longer text: runs may span pieces.
+///
+/// `gap` remembers white space at the end of the piece, which is written only when a word follows.
+pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
+    let bytes = piece.as_bytes();
+    // What stands between is copied as it is: words with single spaces between them.
+    let (mut start, mut at) = (0, 0);
+    while at < bytes.len() {
+        if at > start || bytes[at] != b' ' {
+            at += single_spaced_len(&bytes[at..]);
+        }
+        let Some(char) = piece[at..].chars().next() else { break };
+        let white = char.is_whitespace();
+        if white || is_dropped(char) {
+            push_word(out, gap, &piece[start..at]);
+            *gap |= white;
+            start = at + char.len_utf8();
+        }
+        at += char.len_utf8();
+        while bytes.get(at).is_some_and(|byte| is_harmless(*byte)) {
+            at += 1;
+        }
+    }
+    push_word(out, gap, &piece[start..]);
+}
+
+/// How many bytes at the start are visible ASCII or single spaces that such a byte follows.
+fn single_spaced_len(bytes: &[u8]) -> usize {
+    let mut len = 0;
+    // Without branches, so that the compiler uses vector instructions.
+    while let Some(window) = bytes[len..].first_chunk::<17>()
+        && window.windows(2).fold(true, |all, pair| all & is_single_spaced(pair[0], pair[1]))
+    {
+        len += window.len() - 1;
+    }
+    while let Some(byte) = bytes.get(len)
+        && is_single_spaced(*byte, bytes.get(len + 1).copied().unwrap_or(b' '))
+    {
+        len += 1;
+    }
+    len
+}
+
+#[inline]
+fn is_single_spaced(byte: u8, next: u8) -> bool {
+    byte.is_ascii_graphic() | ((byte == b' ') & next.is_ascii_graphic())
+}
+
+/// Whether a byte outside of ASCII is of a character that is neither dropped nor white space.
+fn is_harmless(byte: u8) -> bool {
+    byte >= 0x80 && !SUSPECT[usize::from(byte)] && byte != 0xE1 && byte != 0xE3
+}
+
+fn push_word(out: &mut String, gap: &mut bool, word: &str) {
+    if word.is_empty() {
+        return;
+    }
+    if *gap && !out.is_empty() {
+        out.push(' ');
+    }
+    *gap = false;
+    out.push_str(word);
+}
+
+/// The longest beginning of a text of at most this many bytes that cuts no grapheme, without blanks at its end.
+pub(crate) fn cut_at(text: &str, bytes: usize) -> &str {
+    if bytes >= text.len() {
+        return text;
+    }
+    let at = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let mut cursor = GraphemeCursor::new(at, text.len(), true);
+    let at = match cursor.is_boundary(text, 0) {
+        Ok(true) => at,
+        _ => cursor.prev_boundary(text, 0).ok().flatten().unwrap_or(0),
+    };
+    text[..at].trim_end()
+}
+
+/// The longest beginning of a text of at most this many characters that cuts no grapheme.
+pub(crate) fn cut_chars(text: &str, chars: usize) -> &str {
+    if text.len() <= chars {
+        return text;
+    }
+    match text.char_indices().nth(chars) {
+        Some((at, _)) => cut_at(text, at),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collapsed(pieces: &[&str]) -> String {
+        let (mut out, mut gap) = (String::new(), false);
+        for piece in pieces {
+            push_collapsed(&mut out, &mut gap, piece);
+        }
+        out
+    }
+
+    #[test]
+    fn unsupported_and_invisible_characters_are_dropped() {
+        assert_eq!(
+            tidy("\u{FEFF}a\0b\u{1F}c\u{7F}\u{99}d\u{FFFE}\u{1FFFF}e\u{FDD0}\u{200B}f\u{AD}g"),
+            "abcdefg"
+        );
+        assert_eq!(
+            tidy("👩\u{200D}👧 \u{200F}ש ❤\u{FE0F} \u{FFFD}"),
+            "👩\u{200D}👧 \u{200F}ש ❤\u{FE0F} \u{FFFD}"
+        );
+        assert!(matches!(tidy(" plain  text "), Cow::Borrowed("plain  text")));
+        assert_eq!(tidy("\u{0B} a \u{0C}"), "a");
+    }
+
+    #[test]
+    fn white_space_collapses_across_pieces() {
+        assert_eq!(collapsed(&["  a", " ", "\u{A0}b\r\n\t", "\u{3000}c\u{2003}d  "]), "a b c d");
+        assert_eq!(collapsed(&["a\u{200B}b", "c"]), "abc");
+        assert_eq!(collapsed(&["a b c d e  f"]), "a b c d e f");
+        assert_eq!(collapsed(&["a é b\u{1680}c"]), "a é b c");
+        assert_eq!(collapsed(&["a\u{0B}b"]), "a b");
+    }
+
+    #[test]
+    fn cuts_never_split_a_grapheme() {
+        let family = "👩\u{200D}👩\u{200D}👧";
+        let text = format!("a{family}b");
+        assert_eq!(cut_chars(&text, 3), "a");
+        assert_eq!(cut_chars(&text, 6), format!("a{family}"));
+        assert_eq!(cut_chars("cafe\u{301} au lait", 4), "caf");
+        assert_eq!(cut_chars("abc   def", 5), "abc");
+        assert_eq!(cut_at("é", 1), "");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn white_space_collapses_in_texts_of_any_length(text in "[a-c é\u{A0}\u{200B}\n]{0,80}") {
+            let kept: String = text.chars().filter(|char| !is_dropped(*char)).collect();
+            let words: Vec<&str> = kept.split_whitespace().collect();
+            proptest::prop_assert_eq!(collapsed(&[&text]), words.join(" "));
+        }
+    }
+}

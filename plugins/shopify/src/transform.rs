@@ -1,0 +1,130 @@
+//! The decisions about a product as a whole: refused, removed, or turned into documents.
+
+use crate::assemble::{Kind, assemble, gid_of, root_of};
+use crate::config::{Config, Disposition, Level};
+use crate::document::{DocumentSource, document_ids, is_unpublished};
+use crate::lines::{self, Lines, replace_lone_surrogates};
+use crate::record::Record;
+use crate::report::{Document, Findings, Removal, Transformed};
+use crate::text::tidy;
+use crate::writer::{write_key, write_string};
+
+/// Turns products, each as JSON Lines text, into documents and removals. It never fails as a whole: what is wrong with a
+/// product is an issue of that product.
+pub fn transform(products: &[impl AsRef<str>], config: &Config) -> Transformed {
+    let mut transformed = Transformed::default();
+    let mut scratch = String::new();
+    for (item, product) in products.iter().enumerate() {
+        let before = transformed.documents.len();
+        transform_one(item, product.as_ref(), config, &mut scratch, &mut transformed);
+        transformed.counts.push(u32::try_from(transformed.documents.len() - before).unwrap_or(u32::MAX));
+    }
+    transformed
+}
+
+fn transform_one(item: usize, text: &str, config: &Config, scratch: &mut String, out: &mut Transformed) {
+    let lines = lines::read(text, scratch);
+    if lines.unreadable.is_empty() {
+        return transform_lines(item, &lines, config, out);
+    }
+    // Rare enough that the way through a copy costs nothing.
+    let repaired = replace_lone_surrogates(text);
+    transform_lines(item, &lines::read(&repaired, scratch), config, out);
+}
+
+fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Transformed) {
+    let mut findings = Findings::new(&mut out.issues, item);
+    let Some(root) = root_of(&lines.records) else {
+        return refuse(lines, &mut findings);
+    };
+    let product = assemble(root, &lines.records);
+    let Some(product_id) = product.document_id() else {
+        let message = "a product has no id that an index can take; select `id` of the products in the export"
+            .to_owned();
+        return findings.error("missing-id", message, Some("/id"));
+    };
+    findings.about(product_id);
+    for unreadable in &lines.unreadable {
+        findings
+            .warn("invalid-record", format!("line {} was left out: {}", unreadable.line, unreadable.reason));
+    }
+
+    if is_removed(root, config, &mut findings) {
+        let version = version_of(root);
+        let removal = |id| Removal { item, id, version: version.clone() };
+        out.removals.extend(document_ids(&product, product_id, config.level).into_iter().map(removal));
+        return;
+    }
+    let source = DocumentSource::new(&product, product_id, config, &mut findings);
+    match config.level {
+        Level::Product => {
+            let fields = source.product_document(&mut findings);
+            out.documents.push(Document { id: product_id.to_owned(), fields });
+        }
+        Level::Variant => {
+            let documents = source.variant_documents(&mut findings);
+            if documents.is_empty() {
+                let message = "it has no variant with an id and gave no document; select the variants in the export, or set level to product";
+                findings.warn("no-variants", message.to_owned());
+            }
+            out.documents.extend(documents.into_iter().map(|(id, fields)| Document { id, fields }));
+        }
+    }
+}
+
+/// Says why there is no product in the lines.
+fn refuse(lines: &Lines<'_>, findings: &mut Findings<'_>) {
+    if let Some(unreadable) = lines.unreadable.first() {
+        let message = format!("line {} cannot be read as a product: {}", unreadable.line, unreadable.reason);
+        return findings.error("invalid-product", message, None);
+    }
+    match lines.records.first() {
+        None => findings.error("invalid-product", "the product is empty; export it again".to_owned(), None),
+        Some(record) => {
+            let id = gid_of(record);
+            let what = match Kind::of(record) {
+                Kind::Other if id.kind.is_empty() => "a record of unknown type".to_owned(),
+                kind => format!(
+                    "a record of type {}",
+                    record.type_name.get().map_or_else(|| format!("{kind:?}"), str::to_owned)
+                ),
+            };
+            let message =
+                format!("{what} stands where a product was expected; export products with their children");
+            findings.error("not-a-product", message, None);
+        }
+    }
+}
+
+/// Whether the product must not be in the index.
+fn is_removed(root: &Record<'_>, config: &Config, findings: &mut Findings<'_>) -> bool {
+    let status = root.status.get();
+    let is = |name: &str| status.is_some_and(|status| status.eq_ignore_ascii_case(name));
+    if let Some(status) = status
+        && !is("ACTIVE")
+    {
+        if !["DRAFT", "ARCHIVED", "UNLISTED"].into_iter().any(is) {
+            // A status of a newer API version more likely hides a product than shows it.
+            let status = tidy(crate::text::cut_chars(status, 40)).into_owned();
+            let message = format!(
+                "its status `{status}` is unknown, so it is kept out of the index; update the plug-in"
+            );
+            findings.warn_at("unknown-status", message, Some("/status"));
+        }
+        return true;
+    }
+    (config.unpublished == Disposition::Remove && is_unpublished(root))
+        || (config.gift_cards == Disposition::Remove && root.gift_card.0 == Some(true))
+}
+
+/// The version fields of a product, for its removal.
+fn version_of(root: &Record<'_>) -> String {
+    let mut json = String::from("{");
+    let updated_at = tidy(root.updated_at.get().unwrap_or_default());
+    if !updated_at.is_empty() {
+        write_key(&mut json, "updated_at");
+        write_string(&mut json, &updated_at);
+    }
+    json.push('}');
+    json
+}

@@ -1,0 +1,272 @@
+//! Writes a document's JSON straight into a buffer, within the size that the index takes.
+
+use std::borrow::Cow;
+
+use host_index_rules::{json_dumps_escaped_len, json_dumps_prefix_len};
+
+use crate::bytes::prefix_len;
+use crate::text::cut_at;
+
+/// Short fields, such as a title, are cut at this many bytes. Shopify allows 255 characters of at most 4 bytes.
+const MAX_SHORT_TEXT: usize = 1_100;
+
+/// The part of a document, in hundredths, that one list or long text may take …
+const MAX_SHARE: usize = 25;
+
+/// … and what all fields before the description may take together, so that there is room for it.
+const MAX_TOGETHER: usize = 70;
+
+/// An object that grows field by field.
+///
+/// Marqo measures a document by the characters that Python's `json.dumps` writes for it, so that is what counts here: `", "` and
+/// `": "` between things, and `\uXXXX` for each UTF-16 unit outside ASCII. The braces and quotes around are part of the slack that
+/// the configured limit leaves.
+pub(crate) struct DocumentWriter {
+    json: String,
+    spent: usize,
+    limit: usize,
+    shortened: Vec<String>,
+}
+
+impl DocumentWriter {
+    pub(crate) fn new(limit: usize, expected_bytes: usize) -> Self {
+        let mut json = String::with_capacity(expected_bytes);
+        json.push('{');
+        DocumentWriter { json, spent: 2, limit, shortened: Vec::new() }
+    }
+
+    /// A short text; a blank one is left out, as all empty values are.
+    pub(crate) fn text(&mut self, name: &str, text: &str) {
+        self.cut_text(name, text, MAX_SHORT_TEXT, self.limit * MAX_TOGETHER / 100);
+    }
+
+    /// A text that may take as much as a list.
+    pub(crate) fn long_text(&mut self, name: &str, text: &str) {
+        self.cut_text(name, text, usize::MAX, self.limit * MAX_TOGETHER / 100);
+    }
+
+    /// A text that may take all that is left; so it is written last.
+    pub(crate) fn rest(&mut self, name: &str, text: &str, was_cut: bool) {
+        if was_cut {
+            self.note_shortened(name);
+        }
+        self.cut_text(name, text, usize::MAX, self.limit);
+    }
+
+    fn cut_text(&mut self, name: &str, text: &str, max_bytes: usize, until: usize) {
+        if text.is_empty() {
+            return;
+        }
+        let room = until.saturating_sub(self.spent + name.len() + 8);
+        let room = if until < self.limit { room.min(self.limit * MAX_SHARE / 100) } else { room };
+        let wanted = &text[..cut_at(text, max_bytes).len()];
+        // No byte costs more than three characters, so most texts need not be measured to know that they fit.
+        let fits = wanted.len().saturating_mul(3) <= room;
+        let kept = if fits { wanted } else { cut_at(wanted, json_dumps_prefix_len(wanted, room)) };
+        if kept.len() < text.len() {
+            self.note_shortened(name);
+        }
+        if !kept.is_empty() {
+            self.key(name);
+            self.spent += self.string(kept) + 2;
+        }
+    }
+
+    /// A number that is always written with a decimal point or exponent: an index keeps whole numbers apart from others.
+    pub(crate) fn float(&mut self, name: &str, number: f64) {
+        if number.is_finite() {
+            self.key(name);
+            write_float(&mut self.json, number);
+            self.spent += 24;
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn integer(&mut self, name: &str, number: i64) {
+        self.key(name);
+        write_integer(&mut self.json, number);
+        self.spent += 20;
+    }
+
+    /// True or false.
+    pub(crate) fn boolean(&mut self, name: &str, flag: bool) {
+        self.key(name);
+        write_boolean(&mut self.json, flag);
+        self.spent += 5;
+    }
+
+    /// An array of texts, as many of them as there is room for.
+    pub(crate) fn list<'t>(&mut self, name: &str, items: impl IntoIterator<Item = Cow<'t, str>>) {
+        let together = (self.limit * MAX_TOGETHER / 100).saturating_sub(self.spent);
+        let room = together.min(self.limit * MAX_SHARE / 100);
+        let mut used = name.len() + 8;
+        let mut empty = true;
+        for item in items.into_iter().filter(|item| !item.is_empty()) {
+            let cost = json_dumps_escaped_len(&item);
+            used += cost + 4;
+            if used > room {
+                self.note_shortened(name);
+                break;
+            }
+            if empty {
+                self.key(name);
+                self.json.push('[');
+            } else {
+                self.json.push(',');
+            }
+            empty = false;
+            self.string_of(&item, cost);
+            self.spent += cost + 4;
+        }
+        if !empty {
+            self.json.push(']');
+            self.spent += 2;
+        }
+    }
+
+    /// Starts the value of a field that does not count, because the index does not get it.
+    pub(crate) fn uncounted(&mut self, name: &str) -> &mut String {
+        let spent = self.spent;
+        self.key(name);
+        self.spent = spent;
+        &mut self.json
+    }
+
+    /// The names of the fields that had to be shortened.
+    pub(crate) fn shortened(&self) -> &[String] {
+        &self.shortened
+    }
+
+    /// The finished object.
+    pub(crate) fn finish(mut self) -> String {
+        self.json.push('}');
+        self.json
+    }
+
+    fn note_shortened(&mut self, name: &str) {
+        if !self.shortened.iter().any(|known| known == name) {
+            self.shortened.push(name.to_owned());
+        }
+    }
+
+    fn key(&mut self, name: &str) {
+        write_key(&mut self.json, name);
+        self.spent += name.len() + 6;
+    }
+
+    fn string(&mut self, text: &str) -> usize {
+        let cost = json_dumps_escaped_len(text);
+        self.string_of(text, cost);
+        cost
+    }
+
+    fn string_of(&mut self, text: &str, cost: usize) {
+        if cost == text.len() {
+            // Every byte counts as one, so none is escaped.
+            self.json.push('"');
+            self.json.push_str(text);
+            self.json.push('"');
+        } else {
+            write_string(&mut self.json, text);
+        }
+    }
+}
+
+/// Writes the key of a field, which nothing needs to be escaped in, with the comma that it needs unless it is the first.
+pub(crate) fn write_key(json: &mut String, name: &str) {
+    separate(json);
+    json.push('"');
+    json.push_str(name);
+    json.push_str("\":");
+}
+
+/// Writes any text as a key.
+pub(crate) fn write_any_key(json: &mut String, name: &str) {
+    separate(json);
+    write_string(json, name);
+    json.push(':');
+}
+
+fn separate(json: &mut String) {
+    if !json.ends_with('{') {
+        json.push(',');
+    }
+}
+
+/// Writes a text with what JSON demands to be escaped, and nothing else escaped.
+pub(crate) fn write_string(json: &mut String, text: &str) {
+    json.push('"');
+    let mut rest = text;
+    loop {
+        let (plain, escaped) = rest.split_at(prefix_len(rest.as_bytes(), is_unescaped));
+        json.push_str(plain);
+        let Some(char) = escaped.chars().next() else { break };
+        match char {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\n' => json.push_str("\\n"),
+            '\r' => json.push_str("\\r"),
+            '\t' => json.push_str("\\t"),
+            control => json.push_str(&format!("\\u{:04x}", u32::from(control))),
+        }
+        rest = &escaped[char.len_utf8()..];
+    }
+    json.push('"');
+}
+
+/// Whether a byte is written as it is.
+fn is_unescaped(byte: u8) -> bool {
+    (byte >= 0x20) & (byte != b'"') & (byte != b'\\')
+}
+
+/// Writes a finite number in its shortest form with a decimal point or exponent.
+pub(crate) fn write_float(json: &mut String, number: f64) {
+    json.push_str(zmij::Buffer::new().format_finite(number));
+}
+
+pub(crate) fn write_integer(json: &mut String, number: i64) {
+    json.push_str(itoa::Buffer::new().format(number));
+}
+
+pub(crate) fn write_boolean(json: &mut String, flag: bool) {
+    json.push_str(if flag { "true" } else { "false" });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_in_the_form_that_an_index_wants() {
+        let mut writer = DocumentWriter::new(10_000, 100);
+        writer.text("title", "a \"b\" \\ é\n");
+        writer.text("blank", "");
+        writer.float("price", 20.0);
+        writer.integer("stock", -3);
+        writer.boolean("available", true);
+        writer.list("tags", ["a", "", "b"].map(Cow::from));
+        writer.list("none", []);
+        assert_eq!(
+            writer.finish(),
+            r#"{"title":"a \"b\" \\ é\n","price":20.0,"stock":-3,"available":true,"tags":["a","b"]}"#
+        );
+    }
+
+    #[test]
+    fn no_document_exceeds_its_limit() {
+        let mut writer = DocumentWriter::new(10_000, 100);
+        for name in ["a", "b", "c", "d", "e"] {
+            writer.long_text(name, &"é".repeat(3_000));
+            writer.list(&name.repeat(2), vec![Cow::from("日本"); 3_000]);
+        }
+        writer.rest("description", &"😀".repeat(3_000), false);
+        assert_eq!(writer.shortened().len(), 11);
+        let value: serde_json::Value = serde_json::from_str(&writer.finish()).unwrap();
+        let json = value.to_string();
+        let escaped: usize =
+            json.chars().map(|char| if char.is_ascii() { 1 } else { 6 * char.len_utf16() }).sum();
+        let dumped = escaped + json.matches([',', ':']).count();
+        assert!((8_000..=10_000).contains(&dumped), "{dumped}");
+        assert!(value["description"].as_str().unwrap().len() > 200);
+    }
+}
