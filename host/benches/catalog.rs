@@ -8,14 +8,14 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     clock::RealEnv,
-    index::{Index, Outcome, Precondition, WriteTarget, Write},
-    model::{Document, DocumentId, Secret},
+    index::{Index, Outcome, Precondition, Write, WriteTarget},
+    model::{Document, DocumentId},
+    secret::Secret,
 };
-use host_index_catalog::{Bounds, Catalog};
+use host_index_catalog::{Catalog, CatalogConfig};
 use jiff::Timestamp;
 use serde_json::Map;
 use std::{
-    num::NonZeroUsize,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -57,9 +57,8 @@ async fn connect(url: &str) -> Result<Client, Failed> {
     Ok(client)
 }
 
-async fn empty_catalog(url: &str) -> Result<Catalog, Failed> {
-    let connections = NonZeroUsize::new(8).ok_or("0 connections")?;
-    let catalog = Catalog::postgres(&Secret::new(url), connections, Arc::new(RealEnv))?;
+async fn empty_catalog(url: &str, config: &CatalogConfig) -> Result<Catalog, Failed> {
+    let catalog = Catalog::postgres(&Secret::new(url), config, Arc::new(RealEnv))?;
     catalog.migrate().await?;
     Ok(catalog)
 }
@@ -86,8 +85,12 @@ fn chunks(path: &str) -> Result<Vec<Vec<Write>>, Failed> {
 
 async fn load(url: &str, complexity: usize, lanes: usize, documents: &str) -> Result<(), Failed> {
     let chunks = chunks(documents)?;
-    let bounds = Bounds { complexity, rows: complexity.max(Bounds::default().complexity) * 50 };
-    let catalog = empty_catalog(url).await?.with_bounds(bounds);
+    let config = CatalogConfig {
+        batch_complexity: complexity.try_into()?,
+        batch_rows: (complexity.max(100) * 50).try_into()?,
+        ..CatalogConfig::default()
+    };
+    let catalog = empty_catalog(url, &config).await?;
     let watch = connect(url).await?;
     watch.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await?;
     let watching = tokio::spawn(longest_transaction(connect(url).await?));
@@ -176,7 +179,7 @@ async fn longest_transaction(client: Client) -> Result<tokio::sync::watch::Recei
 
 /// The limit: the same rows by `COPY`, a table at a time, in one transaction.
 async fn copy(from: &str, to: &str) -> Result<(), Failed> {
-    empty_catalog(to).await?;
+    empty_catalog(to, &CatalogConfig::default()).await?;
     let (source, mut sink) = (connect(from).await?, connect(to).await?);
     let mut tables = Vec::new();
     for table in TABLES {
@@ -216,7 +219,7 @@ const ATTRIBUTE: &str = "INSERT INTO catalog.attributes VALUES ($1, $2, $3)";
 
 /// One row after the other, of the first products of a loaded database.
 async fn row_by_row(from: &str, to: &str, products: i64, style: Style) -> Result<(), Failed> {
-    empty_catalog(to).await?;
+    empty_catalog(to, &CatalogConfig::default()).await?;
     let (source, sink) = (connect(from).await?, connect(to).await?);
     let products = source
         .query(

@@ -10,11 +10,12 @@ use cpu_time::ProcessTime;
 use futures::StreamExt;
 use host_core::{
     clock::RealEnv,
-    index::{Index, Outcome, Precondition, WriteTarget, Write},
-    model::{Document, IndexSettings},
-    storage::{Settings, StoreError},
+    index::{Index, Outcome, Precondition, Write, WriteTarget},
+    model::Document,
+    storage::{IndexDocument, Settings, StoreError},
 };
-use host_index_marqo::{Marqo, MarqoOptions};
+use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
+use host_net::RetryProfile;
 use marqo_stand_in::{Operation, Options, StandIn, Version};
 use serde_json::Map;
 use std::{
@@ -46,15 +47,15 @@ fn main() {
 }
 
 /// The settings of every index.
-struct Always(IndexSettings);
+struct Always(IndexDocument);
 
 #[async_trait]
 impl Settings for Always {
-    async fn get(&self, _: &str) -> Result<Option<IndexSettings>, StoreError> {
+    async fn get(&self, _: &str) -> Result<Option<IndexDocument>, StoreError> {
         Ok(Some(self.0.clone()))
     }
 
-    async fn put(&self, _: &str, _: &IndexSettings) -> Result<(), StoreError> {
+    async fn put(&self, _: &str, _: &IndexDocument) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -106,7 +107,9 @@ fn write(url: &str, documents: &str) {
     // The Python client knows no complexity: requests as large as the server takes, as its own are.
     let settings =
         IndexSettings { endpoint: url.to_owned(), batch_complexity: usize::MAX, ..IndexSettings::default() };
-    let marqo = Marqo::new(Arc::new(Always(settings)), Arc::new(RealEnv), MarqoOptions::default());
+    let settings = Arc::new(Always(IndexDocument(settings.to_object())));
+    let config = MarqoConfig::default();
+    let marqo = Marqo::new(settings, Arc::new(RealEnv), &config, RetryProfile::Background);
     let marqo = marqo.expect("the client starts");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("the runtime starts");

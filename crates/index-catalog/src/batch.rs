@@ -2,7 +2,7 @@
 
 use super::{
     Outcome, Precondition, Removal, StoredVersion, Write,
-    current_state::{CurrentState, CurrentProduct},
+    current_state::{CurrentProduct, CurrentState},
     dialect::StoredRow,
     rows::{InvalidVariant, ProductRow},
     text::TextFields,
@@ -209,7 +209,12 @@ mod tests {
             let mut fields = Map::new();
             fields.insert("variants".to_owned(), vec![json!({"attributes": attributes}); *variants].into());
             let document = Document { id: DocumentId::new(at.to_string()).unwrap(), fields };
-            Write { document, version: Map::new(), content_hash: String::new(), precondition: Precondition::None }
+            Write {
+                document,
+                version: Map::new(),
+                content_hash: String::new(),
+                precondition: Precondition::None,
+            }
         };
         variants.iter().enumerate().map(document).collect()
     }

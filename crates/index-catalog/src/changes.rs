@@ -1,7 +1,7 @@
 //! The difference between wanted and current rows: what has to be written.
 
 use super::{
-    current_state::{CurrentState, CurrentProduct},
+    current_state::{CurrentProduct, CurrentState},
     rows::{Attribute, ProductRow, SkuRow},
 };
 use std::{
@@ -153,7 +153,12 @@ impl<'a> Changes<'a> {
     }
 
     /// Collects the attributes of the whole batch, for one statement.
-    fn compare_attributes(&mut self, current_rows: Option<&'a BTreeSet<Attribute>>, sku_id: i64, sku: &'a SkuRow) {
+    fn compare_attributes(
+        &mut self,
+        current_rows: Option<&'a BTreeSet<Attribute>>,
+        sku_id: i64,
+        sku: &'a SkuRow,
+    ) {
         fn row(sku_id: i64, (name, value): &Attribute) -> AttributeRow<'_> {
             (sku_id, name, value)
         }
@@ -161,7 +166,8 @@ impl<'a> Changes<'a> {
             self.new_attributes.extend(sku.attributes.iter().map(|attribute| row(sku_id, attribute)));
             return;
         };
-        self.vanished_attributes.extend(current_rows.difference(&sku.attributes).map(|gone| row(sku_id, gone)));
+        self.vanished_attributes
+            .extend(current_rows.difference(&sku.attributes).map(|gone| row(sku_id, gone)));
         self.new_attributes.extend(sku.attributes.difference(current_rows).map(|new| row(sku_id, new)));
     }
 }

@@ -1,7 +1,7 @@
 //! Where the catalog is, and how it is written.
 
 use crate::{batch::Bounds, text::TextFields};
-use host_core::{secret::Secret, seconds};
+use host_core::{seconds, secret::Secret};
 use serde::{Deserialize, Serialize};
 use std::{
     num::{NonZeroU32, NonZeroUsize},
@@ -95,15 +95,7 @@ impl Default for EmbeddingsConfig {
             concurrency: const { NonZeroUsize::new(4).expect("is not 0") },
             attempts: const { NonZeroU32::new(8).expect("is not 0") },
             timeout: Duration::from_secs(60),
-            fields: names(&[
-                "title",
-                "vendor",
-                "product_type",
-                "category",
-                "tags",
-                "options",
-                "description",
-            ]),
+            fields: names(&["title", "vendor", "product_type", "category", "tags", "options", "description"]),
             // 8,192 tokens of four characters are what usual models read; other scripts have shorter tokens.
             characters: const { NonZeroUsize::new(8_000).expect("is not 0") },
         }

@@ -1,8 +1,4 @@
-<<<<<<< HEAD:crates/index-catalog/src/before.rs
-//! What the catalog holds of the products of a batch: one query a table.
-=======
 //! What the catalog holds of the products of a batch, read with one query a table.
->>>>>>> index:crates/index-catalog/src/current_state.rs
 
 use super::rows::{Attribute, SkuColumns, variant};
 use host_core::model::{DocumentId, document::VARIANTS};

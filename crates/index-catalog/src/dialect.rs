@@ -67,8 +67,11 @@ pub(super) trait Dialect: Send + Sync {
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, Failed>;
 
     /// Version and origin of products, archived ones too: they are protected as well.
-    async fn stored(&self, target: &WriteTarget, ids: &[DocumentId])
-    -> Result<HashMap<String, StoredRow>, Failed>;
+    async fn stored(
+        &self,
+        target: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<HashMap<String, StoredRow>, Failed>;
 
     /// A product with all its rows, of one moment.
     async fn read(&self, target: &WriteTarget, id: &DocumentId) -> Result<CurrentState, Failed>;
@@ -104,7 +107,12 @@ pub(super) trait Dialect: Send + Sync {
     async fn queue_other_models(&self, target: &WriteTarget, model: &str) -> Result<u64, Failed>;
 
     /// Queued products after `after`, in the order of their row ids; not those that the endpoint refused.
-    async fn to_embed(&self, target: &WriteTarget, after: i64, limit: usize) -> Result<Vec<Unembedded>, Failed>;
+    async fn to_embed(
+        &self,
+        target: &WriteTarget,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Unembedded>, Failed>;
 
     /// Stores vectors of products whose text is still the same, and removes these from the queue; returns how many.
     async fn put_embeddings(&self, model: &str, embedded: &[Embedded]) -> Result<u64, Failed>;

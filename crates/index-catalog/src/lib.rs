@@ -93,7 +93,12 @@ impl Catalog {
     }
 
     /// Active products that have all the words of a text, best first.
-    pub async fn search(&self, target: &WriteTarget, text: &str, limit: usize) -> Result<Vec<Hit>, IndexError> {
+    pub async fn search(
+        &self,
+        target: &WriteTarget,
+        text: &str,
+        limit: usize,
+    ) -> Result<Vec<Hit>, IndexError> {
         let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
         let words: Vec<String> = words.map(str::to_owned).collect();
         if words.is_empty() {
@@ -124,7 +129,11 @@ impl Index for Catalog {
         self.dialect.check().await.map_err(|failed| failed.into_error("opening the catalog"))
     }
 
-    async fn stored(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
+    async fn stored(
+        &self,
+        target: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         let read = async {
             let found = self.dialect.stored(target, ids).await?;
             ids.iter()
@@ -177,7 +186,11 @@ impl Index for Catalog {
         Ok(outcomes)
     }
 
-    async fn get(&self, target: &WriteTarget, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(
+        &self,
+        target: &WriteTarget,
+        id: &DocumentId,
+    ) -> Result<Option<Map<String, Value>>, IndexError> {
         let read = async {
             let current = self.dialect.read(target, id).await?;
             let product = current.active(id).map(|product| current.document(id, product));

@@ -27,7 +27,7 @@ pub(super) struct SkuRow {
     pub(super) attributes: BTreeSet<Attribute>,
 }
 
-/// What of a SKU's row can change. `rest` holds what the columns and the attributes cannot give back exactly.
+/// What of a SKU's row can change. `rest` holds what cannot be restored exactly from the columns and the attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SkuColumns {
     pub(super) position: usize,
@@ -143,7 +143,7 @@ impl SkuRow {
 }
 
 /// The attributes as rows, of `{name: value}` or `[{"name": …, "value": …}]`. Only an object of texts is taken out of
-/// the variant; rows do not give back the rest exactly.
+/// the variant; the rest cannot be restored exactly from rows.
 fn take_attributes(variant: &mut Map<String, Value>) -> BTreeSet<Attribute> {
     let text = |value: &Value| match value {
         Value::Null => None,

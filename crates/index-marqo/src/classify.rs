@@ -65,7 +65,9 @@ pub(super) enum Observed<'a> {
 pub(super) fn classify(observed: Observed<'_>) -> Disposition {
     match observed {
         Observed::TransportError(TransportError { maybe_sent: false, .. }) => Disposition::NotSent,
-        Observed::TransportError(TransportError { maybe_sent: true, .. }) | Observed::Unreadable => Disposition::Unknown,
+        Observed::TransportError(TransportError { maybe_sent: true, .. }) | Observed::Unreadable => {
+            Disposition::Unknown
+        }
         Observed::Answer { status, refusal } => of_answer(status, refusal),
         Observed::Item { operation, status, refusal } => of_item(operation, status, refusal),
     }

@@ -87,7 +87,13 @@ mod tests {
     #[test]
     fn the_documented_defaults_are_those_in_force() {
         let shown = serde_json::to_value(MarqoConfig::default()).unwrap();
-        assert_eq!(shown, DEFAULTS.map(|(key, seconds)| (key.to_owned(), json!(seconds))).into_iter().collect::<serde_json::Value>());
+        assert_eq!(
+            shown,
+            DEFAULTS
+                .map(|(key, seconds)| (key.to_owned(), json!(seconds)))
+                .into_iter()
+                .collect::<serde_json::Value>()
+        );
         let Timeouts { http, throttle, unreachable, .. } =
             MarqoConfig::default().timeouts(RetryProfile::Background);
         assert_eq!(

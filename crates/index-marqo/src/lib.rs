@@ -191,7 +191,8 @@ async fn write(
     if session.settings.readback && operation == Operation::Add {
         let written = payloads.iter().filter(|payload| outcomes[payload.at] == Some(Outcome::Done)).collect();
         let partial = readback::partial(session, &server_info, written).await?;
-        let removals: Vec<Payload<'_>> = partial.iter().map(|payload| Payload::removal(payload.at, payload.id)).collect();
+        let removals: Vec<Payload<'_>> =
+            partial.iter().map(|payload| Payload::removal(payload.at, payload.id)).collect();
         send_all(session, &server_info, Operation::Delete, job_id, &removals, &mut outcomes).await?;
         for payload in partial {
             outcomes[payload.at] = Some(Outcome::Refused {
@@ -271,7 +272,11 @@ impl Index for Marqo {
         })
     }
 
-    async fn stored(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
+    async fn stored(
+        &self,
+        target: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -303,7 +308,8 @@ impl Index for Marqo {
         let deleted = async {
             let session = self.shared.session(index).await?;
             let removals = batch.iter().enumerate();
-            let payloads: Vec<Payload<'_>> = removals.map(|(at, removal)| Payload::removal(at, &removal.id)).collect();
+            let payloads: Vec<Payload<'_>> =
+                removals.map(|(at, removal)| Payload::removal(at, &removal.id)).collect();
             let mut outcomes = vec![None; batch.len()];
             let server_info = ServerInfo::default();
             let (operation, job_id) = (Operation::Delete, &target.job_id);
@@ -315,7 +321,11 @@ impl Index for Marqo {
         deleted.await.map_err(|failure: Failure| failure.during("removing from", index))
     }
 
-    async fn get(&self, target: &WriteTarget, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(
+        &self,
+        target: &WriteTarget,
+        id: &DocumentId,
+    ) -> Result<Option<Map<String, Value>>, IndexError> {
         let index = &target.index_name;
         let read = async {
             let found = self.shared.session(index).await?.documents(&[id.as_str()]).await?.pop().flatten();

@@ -3,10 +3,10 @@
 use super::{
     error::Failure,
     operation::Operation,
+    payload::{CONTENT_HASH, JOB_ID, VERSION_FIELDS},
     request,
     response::{Fields, Results, document, is_found, text},
     session::Session,
-    payload::{CONTENT_HASH, JOB_ID, VERSION_FIELDS},
 };
 use host_core::{index::StoredVersion, model::DocumentId};
 use serde::Deserialize;
@@ -52,7 +52,8 @@ impl Session<'_> {
                 answer.results.iter().map(&take).collect::<serde_json::Result<Vec<T>>>()
             };
             let make = |endpoint: &super::endpoint::Endpoint| {
-                let by_post = !server_info.is_before(2, 14) && !endpoint.lacks_get_batch.load(Ordering::Relaxed);
+                let by_post =
+                    !server_info.is_before(2, 14) && !endpoint.lacks_get_batch.load(Ordering::Relaxed);
                 request::get(self.index_name, some, by_post, with_facets)
             };
             taken.extend(self.ask(Operation::Get, make, read).await?);

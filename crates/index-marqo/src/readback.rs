@@ -1,6 +1,8 @@
 //! The integrity check after writing: a document whose vectors are incomplete would never be found by a search.
 
-use super::{error::Failure, server_info::ServerInfo, metrics, response::Fields, session::Session, payload::Payload};
+use super::{
+    error::Failure, metrics, payload::Payload, response::Fields, server_info::ServerInfo, session::Session,
+};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::{borrow::Cow, collections::HashMap, time::Duration};
@@ -47,7 +49,10 @@ async fn check<'a>(
             expected.any(|field| !present.iter().any(|present| present == field))
         };
         partial.extend(
-            some.iter().zip(facets).filter(|(payload, present)| lacks(payload, present)).map(|(payload, _)| *payload),
+            some.iter()
+                .zip(facets)
+                .filter(|(payload, present)| lacks(payload, present))
+                .map(|(payload, _)| *payload),
         );
     }
     Ok(partial)
@@ -59,12 +64,14 @@ fn expected<'a>(
     server_info: &'a ServerInfo,
     payload: &'a Payload<'_>,
 ) -> impl Iterator<Item = &'a String> {
-    let fields = if server_info.is_structured { &server_info.tensor_fields } else { &session.settings.tensor_fields };
-    let is_embedded = |field: &&String| match payload.write.and_then(|write| write.document.fields.get(*field)) {
-        Some(Value::String(text)) => !text.is_empty(),
-        Some(Value::Object(custom)) => custom.contains_key("vector"),
-        _ => false,
-    };
+    let fields =
+        if server_info.is_structured { &server_info.tensor_fields } else { &session.settings.tensor_fields };
+    let is_embedded =
+        |field: &&String| match payload.write.and_then(|write| write.document.fields.get(*field)) {
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Object(custom)) => custom.contains_key("vector"),
+            _ => false,
+        };
     fields.iter().filter(is_embedded)
 }
 

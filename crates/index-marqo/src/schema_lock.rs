@@ -67,7 +67,10 @@ mod tests {
         assert!(first.is_some());
         assert!(fields.lock_for_new_fields(|| ["b"].into_iter()).now_or_never().is_none(), "it must wait");
         fields.written(["a", "b"].into_iter());
-        assert!(fields.lock_for_new_fields(|| ["b"].into_iter()).now_or_never().unwrap().is_none(), "it need not wait");
+        assert!(
+            fields.lock_for_new_fields(|| ["b"].into_iter()).now_or_never().unwrap().is_none(),
+            "it need not wait"
+        );
         assert!(fields.lock_for_new_fields(|| ["c"].into_iter()).now_or_never().is_none(), "it must wait");
         drop(first);
         assert!(fields.lock_for_new_fields(|| ["c"].into_iter()).now_or_never().unwrap().is_some());

@@ -62,7 +62,9 @@ mod tests {
         let expected =
             ServerInfo { version: Some((2, 13)), is_structured: true, tensor_fields, dimensions: Some(4) };
         assert_eq!(server_info, expected);
-        assert!(server_info.is_before(2, 14) && !server_info.is_before(2, 13) && !server_info.is_before(2, 9));
+        assert!(
+            server_info.is_before(2, 14) && !server_info.is_before(2, 13) && !server_info.is_before(2, 9)
+        );
         let gateway = Some(b"<html>".as_slice());
         assert_eq!(ServerInfo::read(gateway, br#"{"type":"unstructured"}"#).unwrap(), ServerInfo::default());
         assert!(!ServerInfo::default().is_before(2, 14));

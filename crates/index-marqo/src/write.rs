@@ -128,7 +128,11 @@ impl<'a> Writer<'a> {
         Ok(group)
     }
 
-    async fn send(&self, group: &Group<'a>, schema: Option<SchemaLockGuard<'a, ()>>) -> Result<Sent, Failure> {
+    async fn send(
+        &self,
+        group: &Group<'a>,
+        schema: Option<SchemaLockGuard<'a, ()>>,
+    ) -> Result<Sent, Failure> {
         metrics::batch(group.documents.len());
         let make = |_: &Endpoint| -> Request {
             let (index, settings) = (self.session.index_name, &self.session.settings);

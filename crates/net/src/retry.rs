@@ -160,7 +160,9 @@ mod tests {
             (RetryPolicy::TRANSACTION_CONFLICT, 6),
             (RetryPolicy::LOCKED_ROWS, 10),
         ] {
-            let longest = |attempts: u32| policy.backoff.base.saturating_mul(1 << (attempts - 1).min(20)).min(policy.backoff.cap);
+            let longest = |attempts: u32| {
+                policy.backoff.base.saturating_mul(1 << (attempts - 1).min(20)).min(policy.backoff.cap)
+            };
             let total: Duration = (1..policy.max_attempts).map(longest).sum();
             assert!(total <= Duration::from_secs(seconds), "{policy:?}: {total:?}");
             assert!(policy.delay(3, None, u64::MAX) <= policy.backoff.cap);

@@ -10,7 +10,9 @@
 //!
 //! # What it is worth
 //!
-//! FIGURES
+//! It saves the Shopify plug-in about a quarter of its transform time: as a WebAssembly module with wasmtime's Cranelift 0.130 s
+//! instead of 0.175 s for 20 MB (least of 11 runs in turns; medians 0.145 s and 0.192 s), compiled natively 0.39 s instead of 0.49 s
+//! for 100 MB (least of 9; medians 0.43 s and 0.56 s). On `wasm32`, `serde_json` scans strings four bytes at a time.
 //!
 //! # Example
 //!
@@ -25,14 +27,14 @@
 //!     metafields: Raw<'a>,
 //! }
 //!
-//! fn read<'a>(line: &'a str, scratch: &mut String) -> serde_json::Result<Product<'a>> {
+//! fn read<'a>(line: &'a str, scratch: &mut Vec<u8>) -> serde_json::Result<Product<'a>> {
 //!     let mut json = Deserializer::new(line, std::mem::take(scratch));
 //!     let product = Product::deserialize(&mut json).and_then(|product| json.end().map(|()| product));
 //!     *scratch = json.into_scratch();
 //!     product.or_else(|_| serde_json::from_str(line))
 //! }
 //!
-//! let mut scratch = String::new();
+//! let mut scratch = Vec::new();
 //! let product = read(r#"{"title":"5 \u00d7 5","metafields":[{"key":"care"}]}"#, &mut scratch)?;
 //! assert_eq!((&*product.title, product.metafields.get()), ("5 × 5", r#"[{"key":"care"}]"#));
 //! // Tabs and exponents are for the complete parser.
@@ -118,17 +120,17 @@ pub struct Deserializer<'a> {
     at: usize,
     depth: u8,
     /// Holds a string while its escapes are resolved, so that the result is allocated once and in its final size.
-    scratch: String,
+    scratch: Vec<u8>,
 }
 
 impl<'a> Deserializer<'a> {
-    /// Starts at the beginning of the text. The scratch memory is any string; its content is lost.
-    pub fn new(text: &'a str, scratch: String) -> Self {
+    /// Starts at the beginning of the text. The content of the scratch memory does not matter.
+    pub fn new(text: &'a str, scratch: Vec<u8>) -> Self {
         Deserializer { text, at: 0, depth: 0, scratch }
     }
 
     /// Returns the scratch memory for the next text.
-    pub fn into_scratch(self) -> String {
+    pub fn into_scratch(self) -> Vec<u8> {
         self.scratch
     }
 
@@ -386,14 +388,14 @@ mod tests {
     use serde_json::Value;
 
     fn read(json: &str) -> Result<Value, NeedsFallback> {
-        let mut reader = Deserializer::new(json, String::new());
+        let mut reader = Deserializer::new(json, Vec::new());
         let value = Value::deserialize(&mut reader)?;
         reader.end()?;
         Ok(value)
     }
 
     fn skipped(json: &str) -> Result<&str, NeedsFallback> {
-        let mut reader = Deserializer::new(json, String::new());
+        let mut reader = Deserializer::new(json, Vec::new());
         let Raw(raw) = Raw::deserialize(&mut reader)?;
         reader.end()?;
         Ok(raw)

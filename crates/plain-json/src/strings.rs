@@ -22,35 +22,50 @@ impl<'a> Deserializer<'a> {
         self.escaped_string(start).map(Cow::Owned)
     }
 
-    /// Reads on in a string, at its first escape.
+    /// Reads a string with escapes. Whole vectors are copied, and what does not belong to the text is overwritten: a copy of
+    /// fixed size is two instructions, where any other is a call.
     #[inline(never)]
     fn escaped_string(&mut self, start: usize) -> Result<String, NeedsFallback> {
-        self.scratch.clear();
-        self.scratch.push_str(&self.text[start..self.at]);
-        while self.peek() == b'\\' {
-            match self.rest() {
+        let bytes = self.text.as_bytes();
+        let mut at = start;
+        // No string is longer than its spelling.
+        let needed = bytes.len() - at + VECTOR;
+        if self.scratch.len() < needed {
+            self.scratch.resize(needed, 0);
+        }
+        let scratch = &mut self.scratch[..];
+        let mut len = 0;
+        loop {
+            let vector = vector_at(bytes, at);
+            *scratch[len..].first_chunk_mut().ok_or(NeedsFallback)? = vector;
+            let ends = ends_in(vector);
+            if ends == 0 {
+                (at, len) = (at + VECTOR, len + VECTOR);
+                continue;
+            }
+            let plain = ends.trailing_zeros() as usize;
+            (at, len) = (at + plain, len + plain);
+            match bytes.get(at..).unwrap_or_default() {
+                [b'"', ..] => break,
                 // What addresses and markup are full of.
-                [_, b'/', ..] => {
-                    self.scratch.push('/');
-                    self.at += 2;
+                [b'\\', b'/', ..] => {
+                    scratch[len] = b'/';
+                    (at, len) = (at + 2, len + 1);
                 }
-                [_, b'u', b'0', b'0', high @ b'0'..=b'7', low, ..] if low.is_ascii_hexdigit() => {
+                [b'\\', b'u', b'0', b'0', high @ b'0'..=b'7', low, ..] if low.is_ascii_hexdigit() => {
                     // Letters have bit 6, and their last four bits begin with 1.
-                    self.scratch.push(char::from((high - b'0') << 4 | (low & 0xF) + 9 * (low >> 6)));
-                    self.at += 6;
+                    scratch[len] = (high - b'0') << 4 | ((low & 0xF) + 9 * (low >> 6));
+                    (at, len) = (at + 6, len + 1);
                 }
                 rest => {
-                    let (char, len) = escape(rest).ok_or(NeedsFallback)?;
-                    self.scratch.push(char);
-                    self.at += len;
+                    let (char, spelling_len) = escape(rest).ok_or(NeedsFallback)?;
+                    len += char.encode_utf8(&mut scratch[len..]).len();
+                    at += spelling_len;
                 }
             }
-            let plain = self.plain_len(self.at)?;
-            self.scratch.push_str(&self.text[self.at..self.at + plain]);
-            self.at += plain;
         }
-        self.at += 1;
-        Ok(self.scratch.clone())
+        self.at = at + 1;
+        str::from_utf8(&scratch[..len]).map(str::to_owned).map_err(|_| NeedsFallback)
     }
 
     /// Moves behind a string, whose opening quote is next.
@@ -75,11 +90,7 @@ impl<'a> Deserializer<'a> {
     fn plain_len(&self, start: usize) -> Result<usize, NeedsFallback> {
         let mut at = start;
         loop {
-            let rest = self.text.as_bytes().get(at..).unwrap_or_default();
-            // Zeros behind the end are control characters.
-            let vector = u8x16::new(rest.first_chunk().copied().unwrap_or_else(|| padded(rest)));
-            let ends = vector.simd_eq(b'"') | vector.simd_eq(b'\\') | vector.simd_lt(b' ');
-            let ends = ends.to_bitmask();
+            let ends = ends_in(vector_at(self.text.as_bytes(), at));
             if ends != 0 {
                 at += ends.trailing_zeros() as usize;
                 let is_plain = self.text.as_bytes().get(at).is_some_and(|byte| *byte >= b' ');
@@ -90,11 +101,25 @@ impl<'a> Deserializer<'a> {
     }
 }
 
+/// The bytes from here on; zeros follow the end of the text.
+#[inline(always)]
+fn vector_at(bytes: &[u8], at: usize) -> [u8; VECTOR] {
+    let rest = bytes.get(at..).unwrap_or_default();
+    rest.first_chunk().copied().unwrap_or_else(|| padded(rest))
+}
+
 #[cold]
 fn padded(bytes: &[u8]) -> [u8; VECTOR] {
     let mut padded = [0; VECTOR];
     padded[..bytes.len()].copy_from_slice(bytes);
     padded
+}
+
+/// A bit for each byte that ends what is plain: a quote, a backslash or a control character, as the padding is.
+#[inline(always)]
+fn ends_in(vector: [u8; VECTOR]) -> u32 {
+    let vector = u8x16::new(vector);
+    (vector.simd_eq(b'"') | vector.simd_eq(b'\\') | vector.simd_lt(b' ')).to_bitmask()
 }
 
 /// The character of the escape at the start, and how long the escape is.

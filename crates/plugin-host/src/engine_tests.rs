@@ -33,7 +33,7 @@ fn scarce_address_space_is_not_reserved() {
 /// Calls the export `run` of a component for at most some milliseconds; tells its trap.
 fn run(engine: &Engine, component: &str, call_ms: u64) -> Option<Trap> {
     let limits = Limits::default().with_call_time(Duration::from_millis(call_ms));
-    let component = Component::new(engine.wasmtime(), component).unwrap();
+    let component = Component::from_binary(engine.wasmtime(), &wat::parse_str(component).unwrap()).unwrap();
     let engine = engine.clone();
     let (ended, end) = channel();
     // On a thread of its own: what cannot be interrupted would hold the test forever.

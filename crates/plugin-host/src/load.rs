@@ -185,7 +185,7 @@ impl Loader {
             let (path, cause) = (path.to_owned(), one_line(&error));
             match contract.is_later() {
                 true => LoadError::LaterContract { path, found: contract.version.clone(), why: cause },
-                false => LoadError::Start { path, cause },
+                false => LoadError::Link { path, cause },
             }
         })?;
         Ok(Compiled { prepared, contract, digest, bytes: wasm.len(), from_cache, time })

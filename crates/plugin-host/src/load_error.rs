@@ -193,6 +193,17 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
     },
+    /// It imports functions that the host does not have.
+    #[error(
+        "the plug-in {} cannot be linked: {cause}; build it against product-indexer:plugin@{CONTRACT_VERSION} and WASI 0.2.12 \
+         or earlier", path.display()
+    )]
+    Link {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        cause: String,
+    },
     /// It cannot be instantiated, or its functions have other types than the contract's.
     #[error("the plug-in {} cannot be started: {cause}", path.display())]
     Start {

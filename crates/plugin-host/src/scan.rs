@@ -296,9 +296,17 @@ mod tests {
 
     #[test]
     fn nesting_without_end_costs_no_stack() {
-        // Headers of sections that say they are larger than what follows: the scan stops before it comes to the end.
-        let header = b"\0asm\x0d\0\x01\0\x04\xff\xff\xff\x7f".repeat(100_000);
-        assert_eq!(breach(&header), "has 4 levels of nested components, more than component_nesting = 3");
+        const HEADER: &[u8] = b"\0asm\x0d\0\x01\0";
+        // From the inside to the outside, in reverse.
+        let mut reversed: Vec<u8> = HEADER.iter().rev().copied().collect();
+        for _ in 0..100_000 {
+            let size = reversed.len();
+            let leb = [size, size >> 7, size >> 14, size >> 21].map(|part| (part & 0x7f) as u8 | 0x80);
+            reversed.extend([0, leb[3], leb[2], leb[1], leb[0], 4]);
+            reversed.extend(HEADER.iter().rev());
+        }
+        reversed.reverse();
+        assert_eq!(breach(&reversed), "has 4 levels of nested components, more than component_nesting = 3");
     }
 
     proptest! {

@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn output_becomes_lines() {
         let (mut state, log) = state();
-        let mut write = |output: usize, text: &str| {
+        let write = |output: usize, text: &str| {
             state.outputs[output].p2_stream().write(text.to_owned().into()).unwrap();
         };
         write(0, "one\ntw");

@@ -14,6 +14,7 @@ use host_core::{
     model::{DocumentId, Job},
     storage::Stores,
 };
+use host_net::RetryProfile;
 
 /// Commands about what is in the index.
 #[derive(Debug, Subcommand)]
@@ -129,7 +130,12 @@ pub(super) fn target(config: &Config, newest: Option<Job>) -> Result<WriteTarget
                 .help("name shop and index with --shop and --index"));
         }
     };
-    Ok(WriteTarget { shop_id, index_name, job_id: String::new(), job_created_at: jiff::Timestamp::UNIX_EPOCH })
+    Ok(WriteTarget {
+        shop_id,
+        index_name,
+        job_id: String::new(),
+        job_created_at: jiff::Timestamp::UNIX_EPOCH,
+    })
 }
 
 pub(super) fn index_failure(error: IndexError) -> Failure {

@@ -2,11 +2,15 @@
 
 use crate::make::{Backend, id, removals, write};
 use host_core::{
-    index::{ArchiveLimit, Index, Outcome, Precondition, TooManyMissing, Removal, StoredVersion, WriteTarget, Write},
-    model::{Counts, DocumentId, JobStatus, Secret},
+    index::{
+        ArchiveLimit, Archived, Archiver, Index, Outcome, Precondition, Removal, StoredVersion,
+        TooManyMissing, Write, WriteTarget,
+    },
+    model::{Counts, DocumentId, JobStatus},
+    secret::Secret,
     storage::JobSnapshot,
 };
-use host_index_catalog::{Archived, Catalog, EmbedError, EmbedOptions, EmbedReport, Embedder, Summary};
+use host_index_catalog::{Catalog, EmbedError, EmbedReport, Embedder, EmbeddingsConfig, Summary};
 use jiff::{SignedDuration, Timestamp};
 use marqo_stand_in::embeddings::{Endpoint, Fate};
 use serde_json::{Value, json};
@@ -99,8 +103,8 @@ pub(crate) async fn a_removal_that_was_overtaken_is_refused(backend: &Backend) {
         removal("4", matches(&old)),
         removal("5", Precondition::Absent),
     ];
-    let [done, overtaken] = [Outcome::Done, Outcome::Conflict];
-    let expected = [conflicting.clone(), done.clone(), overtaken, done.clone(), done.clone()];
+    let [done, conflicting] = [Outcome::Done, Outcome::Conflict];
+    let expected = [conflicting.clone(), done.clone(), conflicting, done.clone(), done.clone()];
     assert_eq!(catalog.delete(&target, &batch).await.unwrap(), expected);
     assert_eq!(catalog.list(&target, None, 9).await.unwrap(), [id("1"), id("3")]);
     let batch = [removal("1", matches(&new)), removal("3", Precondition::None)];
@@ -159,11 +163,11 @@ pub(crate) async fn what_a_full_sync_did_not_see_is_archived(backend: &Backend) 
     let full = later(&target, 60);
     put(catalog, &full, &[write("p000", json!({"title": "New mug"}))]).await;
     catalog.mark_seen(&full, &ids(&all[1..7])).await.unwrap();
-    assert_eq!(catalog.unseen(&full, "", 2).await.unwrap(), ["p007", "p008"]);
-    assert_eq!(catalog.unseen(&full, "p008", 2).await.unwrap(), ["p009"]);
+    assert_eq!(catalog.missing(&full, None, 2).await.unwrap(), ids(&all[7..9]));
+    assert_eq!(catalog.missing(&full, Some(&id("p008")), 2).await.unwrap(), ids(&all[9..]));
     assert_eq!(status(catalog, &target).await, (10, 0));
     let archived = catalog.archive(&full, USUAL).await.unwrap();
-    assert_eq!(archived, Ok(Archived { products: 3, held: 0 }));
+    assert_eq!(archived, Ok(Archived { documents: 3, locked: 0 }));
     assert_eq!(status(catalog, &target).await, (7, 3));
     assert_eq!(catalog.count(&target).await.unwrap(), 7);
     assert_eq!(catalog.list(&target, None, 100).await.unwrap(), ids(&all[..7]));
@@ -172,7 +176,7 @@ pub(crate) async fn what_a_full_sync_did_not_see_is_archived(backend: &Backend) 
     assert_eq!(status(catalog, &other).await, (10, 0));
     // Again, and after an older job, is nothing.
     for target in [&full, &target] {
-        assert_eq!(catalog.archive(target, USUAL).await.unwrap(), Ok(Archived { products: 0, held: 0 }));
+        assert_eq!(catalog.archive(target, USUAL).await.unwrap(), Ok(Archived { documents: 0, locked: 0 }));
     }
 }
 
@@ -185,8 +189,8 @@ pub(crate) async fn what_a_later_job_has_seen_is_not_archived(backend: &Backend)
     put(catalog, &part, &all[3..]).await;
     // The full sync comes late, and does not make older what the later job has seen.
     catalog.mark_seen(&full, &ids(&all[..2])).await.unwrap();
-    assert_eq!(catalog.unseen(&full, "", 9).await.unwrap(), ["p002"]);
-    assert_eq!(catalog.unseen(&part, "", 9).await.unwrap(), ["p001", "p002"]);
+    assert_eq!(catalog.missing(&full, None, 9).await.unwrap(), ids(&all[2..3]));
+    assert_eq!(catalog.missing(&part, None, 9).await.unwrap(), ids(&all[1..3]));
 }
 
 pub(crate) async fn an_archived_product_comes_back(backend: &Backend) {
@@ -194,7 +198,7 @@ pub(crate) async fn an_archived_product_comes_back(backend: &Backend) {
     let all = numbered(4);
     put(catalog, &target, &all).await;
     let full = later(&target, 60);
-    assert_eq!(catalog.archive(&full, FORCED).await.unwrap(), Ok(Archived { products: 4, held: 0 }));
+    assert_eq!(catalog.archive(&full, FORCED).await.unwrap(), Ok(Archived { documents: 4, locked: 0 }));
     let back = later(&target, 120);
     // Its version still protects it, but there is nothing that could be updated.
     assert!(catalog.stored(&back, &ids(&all)).await.unwrap().iter().all(Option::is_some));
@@ -205,7 +209,7 @@ pub(crate) async fn an_archived_product_comes_back(backend: &Backend) {
     put(catalog, &back, &[write("p002", json!({"title": "Another mug"}))]).await;
     assert_eq!(status(catalog, &target).await, (3, 1));
     assert_eq!(catalog.list(&target, None, 9).await.unwrap(), ids(&all[..3]));
-    assert_eq!(catalog.archive(&full, FORCED).await.unwrap(), Ok(Archived { products: 0, held: 0 }));
+    assert_eq!(catalog.archive(&full, FORCED).await.unwrap(), Ok(Archived { documents: 0, locked: 0 }));
 }
 
 pub(crate) async fn too_many_are_archived_only_by_force(backend: &Backend) {
@@ -218,13 +222,13 @@ pub(crate) async fn too_many_are_archived_only_by_force(backend: &Backend) {
     assert_eq!(refused, Err(TooManyMissing { missing: 4, active: 10, max_percent: 30 }));
     assert_eq!(status(catalog, &target).await, (10, 0));
     catalog.mark_seen(&full, &ids(&all[..7])).await.unwrap();
-    assert_eq!(catalog.archive(&full, USUAL).await.unwrap(), Ok(Archived { products: 3, held: 0 }));
+    assert_eq!(catalog.archive(&full, USUAL).await.unwrap(), Ok(Archived { documents: 3, locked: 0 }));
     let empty = later(&target, 120);
     assert!(catalog.archive(&empty, USUAL).await.unwrap().is_err());
-    assert_eq!(catalog.archive(&empty, FORCED).await.unwrap(), Ok(Archived { products: 7, held: 0 }));
+    assert_eq!(catalog.archive(&empty, FORCED).await.unwrap(), Ok(Archived { documents: 7, locked: 0 }));
 }
 
-pub(crate) async fn loads_are_remembered(backend: &Backend) {
+pub(crate) async fn loads_are_recorded(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
     let job = |seconds: i64| {
         let mut job = backend.job(&target.shop_id);
@@ -243,9 +247,9 @@ pub(crate) async fn loads_are_remembered(backend: &Backend) {
         }
     };
     let (old, new) = (job(1), job(2));
-    catalog.remember(&target, &new, 0, Some("no reason".to_owned())).await.unwrap();
-    catalog.remember(&target, &old, 1, None).await.unwrap();
-    catalog.remember(&target, &old, 3, None).await.unwrap();
+    catalog.record_load(&target, &new, 0, Some("no reason".to_owned())).await.unwrap();
+    catalog.record_load(&target, &old, 1, None).await.unwrap();
+    catalog.record_load(&target, &old, 2, None).await.unwrap();
     let loads = catalog.loads(&target, 9).await.unwrap();
     let told: Vec<_> =
         loads.iter().map(|load| (load.job_id.as_str(), load.archived, load.remark.as_deref())).collect();
@@ -284,17 +288,17 @@ pub(crate) async fn words_find_products(backend: &Backend) {
 }
 
 fn embedder(backend: &Backend, endpoint: &Endpoint, model: &str) -> Embedder {
-    let options = EmbedOptions {
-        url: endpoint.url().to_owned(),
+    let config = EmbeddingsConfig {
+        url: Some(endpoint.url().to_owned()),
         key: Some(Secret::new("s3cret")),
         model: model.to_owned(),
-        dimensions: None,
-        batch_size: 4,
-        concurrency: 2,
-        attempts: 4,
+        batch_size: 4.try_into().unwrap(),
+        concurrency: 2.try_into().unwrap(),
+        attempts: 4.try_into().unwrap(),
         timeout: Duration::from_secs(20),
+        ..EmbeddingsConfig::default()
     };
-    Embedder::new(options, backend.env.clone()).unwrap()
+    Embedder::new(&config, backend.env.clone()).unwrap()
 }
 
 /// An endpoint, and what asks it.

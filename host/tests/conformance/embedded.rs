@@ -7,17 +7,26 @@ use crate::{
 };
 use host_core::clock::SharedEnv;
 use host_core::storage::Storage;
-use host_index_catalog::{Bounds, Catalog};
+use host_index_catalog::{Catalog, CatalogConfig};
 use host_storage_sqlite::Embedded;
 use std::sync::Arc;
 use tempfile::TempDir;
+
+/// A catalog's settings with these bounds of a transaction: complexity and rows.
+pub(crate) fn config((complexity, rows): (usize, usize)) -> CatalogConfig {
+    CatalogConfig {
+        batch_complexity: complexity.try_into().unwrap(),
+        batch_rows: rows.try_into().unwrap(),
+        ..CatalogConfig::default()
+    }
+}
 
 pub(crate) fn embedded() -> Backend {
     let dir = tempfile::tempdir().unwrap();
     let env: SharedEnv = Arc::new(Clock::new(1));
     let embedded = Embedded::open(dir.path(), env.clone()).unwrap();
-    let catalog = Catalog::sqlite(embedded.database().clone(), Arc::new(host_core::clock::RealEnv))
-        .with_bounds(Bounds { complexity: 7, rows: 20 });
+    let clock = Arc::new(host_core::clock::RealEnv);
+    let catalog = Catalog::sqlite(embedded.database().clone(), &config((7, 20)), clock);
     Backend {
         stores: embedded.stores(),
         index: Arc::new(catalog.clone()),

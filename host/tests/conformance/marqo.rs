@@ -5,23 +5,23 @@
 use crate::{clock::Clock, embedded::embedded, make::Backend};
 use host_core::{
     clock::SharedEnv,
-    model::IndexSettings,
-    storage::{Settings, StoreError},
+    storage::{IndexDocument, Settings, StoreError},
 };
-use host_index_marqo::{Marqo, MarqoOptions};
+use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
+use host_net::RetryProfile;
 use marqo_stand_in::{Options, StandIn, Version};
 use std::sync::Arc;
 
 /// All indexes are at one server.
-struct OneServer(IndexSettings);
+struct OneServer(IndexDocument);
 
 #[async_trait::async_trait]
 impl Settings for OneServer {
-    async fn get(&self, _: &str) -> Result<Option<IndexSettings>, StoreError> {
+    async fn get(&self, _: &str) -> Result<Option<IndexDocument>, StoreError> {
         Ok(Some(self.0.clone()))
     }
 
-    async fn put(&self, _: &str, _: &IndexSettings) -> Result<(), StoreError> {
+    async fn put(&self, _: &str, _: &IndexDocument) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -43,7 +43,9 @@ fn marqo(version: Version) -> Backend {
         ..IndexSettings::default()
     };
     let env: SharedEnv = Arc::new(Clock::new(1));
-    let index = Marqo::new(Arc::new(OneServer(settings)), env.clone(), MarqoOptions::default()).unwrap();
+    let settings = Arc::new(OneServer(IndexDocument(settings.to_object())));
+    let config = MarqoConfig::default();
+    let index = Marqo::new(settings, env.clone(), &config, RetryProfile::Background).unwrap();
     let embedded = embedded();
     Backend {
         stores: embedded.stores,

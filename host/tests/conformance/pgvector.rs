@@ -5,7 +5,7 @@ use crate::{
     make::{Backend, write},
     postgres::{backend, catalog, migrated},
 };
-use host_core::model::Secret;
+use host_core::secret::Secret;
 use serde_json::json;
 use std::path::Path;
 use xtask::postgres::Server;
@@ -31,7 +31,7 @@ async fn embeddings_are_vectors_that_an_index_finds() {
         titles.iter().enumerate().map(|(n, title)| write(&n.to_string(), json!({"title": title}))).collect();
     backend.index.write(&target, &writes).await.unwrap();
     let (endpoint, embedder) = crate::catalog::any_embedder(&backend);
-    let catalog = catalog(&url, backend.env.clone());
+    let catalog = catalog(&url, (100, 5_000), backend.env.clone());
     assert_eq!(catalog.embed(&target, &embedder).await.unwrap().embedded, 3);
     let sql = "SELECT count(*), min(vector_dims(vector)), bool_and(pg_typeof(vector)::text = 'vector')
         FROM catalog.embeddings";

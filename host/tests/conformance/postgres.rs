@@ -3,15 +3,16 @@
 use crate::{
     checks::checks_of_catalogs,
     clock::Clock,
+    embedded::config,
     make::{Backend, removals, write},
 };
 use host_core::storage::Storage;
 use host_core::{
     clock::{RealEnv, SharedEnv},
     index::{Index, Write},
-    model::Secret,
+    secret::Secret,
 };
-use host_index_catalog::{Bounds, Catalog};
+use host_index_catalog::{Catalog, CatalogConfig};
 use host_storage_sqlite::Embedded;
 use serde_json::json;
 use std::{num::NonZeroUsize, sync::Arc};
@@ -25,7 +26,7 @@ pub(crate) fn database() -> Secret {
 /// An empty database of a server with the schema, which keeps embeddings so.
 pub(crate) fn migrated(server: &Server, embeddings: &str) -> Secret {
     let url = Secret::new(server.database().unwrap());
-    let catalog = catalog(&url, Arc::new(Clock::new(1)));
+    let catalog = catalog(&url, SMALL, Arc::new(Clock::new(1)));
     // The checks start in the middle of a runtime.
     let migrate = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -36,8 +37,12 @@ pub(crate) fn migrated(server: &Server, embeddings: &str) -> Secret {
     url
 }
 
-pub(crate) fn catalog(url: &Secret, env: SharedEnv) -> Catalog {
-    Catalog::postgres(url, NonZeroUsize::new(4).unwrap(), env).unwrap()
+/// Most complexity and most rows of a transaction: so little that writes need several.
+const SMALL: (usize, usize) = (7, 20);
+
+pub(crate) fn catalog(url: &Secret, bounds: (usize, usize), env: SharedEnv) -> Catalog {
+    let config = CatalogConfig { connections: NonZeroUsize::new(4).unwrap(), ..config(bounds) };
+    Catalog::postgres(url, &config, env).unwrap()
 }
 
 fn postgres() -> Backend {
@@ -48,7 +53,7 @@ pub(crate) fn backend(url: &Secret) -> Backend {
     let dir = tempfile::tempdir().unwrap();
     let env: SharedEnv = Arc::new(Clock::new(1));
     let embedded = Embedded::open(dir.path(), env.clone()).unwrap();
-    let catalog = catalog(url, env.clone()).with_bounds(Bounds { complexity: 7, rows: 20 });
+    let catalog = catalog(url, SMALL, env.clone());
     Backend {
         stores: embedded.stores(),
         index: Arc::new(catalog.clone()),
@@ -62,7 +67,7 @@ pub(crate) fn backend(url: &Secret) -> Backend {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_workers_the_highest_version_wins() {
     let (backend, url) = (postgres(), database());
-    let catalogs = [(); 2].map(|()| catalog(&url, Arc::new(RealEnv)));
+    let catalogs = [(); 2].map(|()| catalog(&url, SMALL, Arc::new(RealEnv)));
     crate::overlap::the_highest_version_wins(&backend, catalogs).await;
 }
 
@@ -83,8 +88,7 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_rows() {
     tokio::spawn(connection);
     client.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
     let env: SharedEnv = Arc::new(Clock::new(1));
-    let bounds = Bounds { complexity: 1_000_000, rows: 1_000_000 };
-    let (catalog, target) = (catalog(&url, env).with_bounds(bounds), postgres().target());
+    let (catalog, target) = (catalog(&url, (1_000_000, 1_000_000), env), postgres().target());
     // Products, SKUs of each, attributes of each SKU, and the statements of adding, changing, repeating and removing them.
     let mut costs = Vec::new();
     for (products, skus, attributes) in [(1, 1, 1), (7, 3, 2), (40, 20, 5), (1, 900, 3), (300, 2, 1)] {

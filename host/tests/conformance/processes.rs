@@ -10,7 +10,7 @@ use host_core::{
     },
     storage::{Claim, Storage},
 };
-use host_index_catalog::Catalog;
+use host_index_catalog::{Catalog, CatalogConfig};
 use host_storage_sqlite::Embedded;
 use serde_json::json;
 use std::{
@@ -66,8 +66,11 @@ impl Steps {
 /// Publishes the whole job and works on it until nothing is left, as each process of the test does.
 async fn publish_and_work(dir: &str, steps: &Steps) {
     let embedded = Embedded::open(dir, Arc::new(RealEnv)).unwrap();
-    let (stores, catalog, job) =
-        (embedded.stores(), Catalog::sqlite(embedded.database().clone(), Arc::new(RealEnv)), job());
+    let (stores, catalog, job) = (
+        embedded.stores(),
+        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv)),
+        job(),
+    );
     stores.jobs.create(&job).await.unwrap();
     for seq in 0..CHUNKS {
         let chunk = chunk(&job.id, seq, (seq % 4) as u16);
@@ -145,11 +148,14 @@ async fn processes_share_a_directory_and_may_die_at_any_step() {
     assert_eq!((ended.status, ended.completed_chunks, ended.chunks), (JobStatus::Completed, CHUNKS, CHUNKS));
     assert_eq!(ended.counts.processed, u64::from(CHUNKS));
     assert_eq!(
-        Catalog::sqlite(embedded.database().clone(), Arc::new(RealEnv)).count(&target()).await.unwrap(),
+        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv))
+            .count(&target())
+            .await
+            .unwrap(),
         u64::from(CHUNKS)
     );
     assert!(
-        Catalog::sqlite(embedded.database().clone(), Arc::new(RealEnv))
+        Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(RealEnv))
             .get(&target(), &id("0"))
             .await
             .unwrap()

@@ -4,10 +4,10 @@ use crate::make::{MINUTE, chunk, write};
 use host_core::storage::Storage;
 use host_core::{
     clock::RealEnv,
-    index::{Index, WriteTarget, Write},
+    index::{Index, Write, WriteTarget},
     model::DocumentId,
 };
-use host_index_catalog::Catalog;
+use host_index_catalog::{Catalog, CatalogConfig};
 use host_storage_sqlite::Embedded;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Instant};
@@ -34,6 +34,7 @@ async fn speed_of_the_catalog() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = Catalog::sqlite(
         Embedded::open(dir.path(), Arc::new(RealEnv)).unwrap().database().clone(),
+        &CatalogConfig::default(),
         Arc::new(RealEnv),
     );
     let documents: Vec<Write> = (0..20_000).map(document).collect();

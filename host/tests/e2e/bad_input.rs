@@ -72,9 +72,18 @@ fn refused_by_all(place: &Place, plugin: &str) -> [String; 3] {
 
 #[test]
 fn a_plugin_that_nests_components_without_end() {
+    const HEADER: &[u8] = b"\0asm\x0d\0\x01\0";
+    // From the inside to the outside, in reverse.
+    let mut reversed: Vec<u8> = HEADER.iter().rev().copied().collect();
+    for _ in 0..100_000 {
+        let size = reversed.len();
+        let leb = [size, size >> 7, size >> 14, size >> 21].map(|part| (part & 0x7f) as u8 | 0x80);
+        reversed.extend([0, leb[3], leb[2], leb[1], leb[0], 4]);
+        reversed.extend(HEADER.iter().rev());
+    }
+    reversed.reverse();
     let place = Place::new();
-    // Each header begins a component within the one before.
-    place.write("plugin.wasm", b"\0asm\x0d\0\x01\0\x04\xff\xff\xff\x7f".repeat(100_000));
+    place.write("plugin.wasm", &reversed);
     for said in refused_by_all(&place, "plugin.wasm") {
         assert!(said.contains("17 levels of nested components"), "{said}");
         assert!(said.contains("the 16 that plugin.limits.component_nesting allows"), "{said}");

@@ -6,7 +6,7 @@ use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
 /// Longer texts are no times, and are not worth a look.
-const LONGEST: usize = 64;
+const MAX_LEN: usize = 64;
 
 static PARSER: DateTimeParser = DateTimeParser::new();
 
@@ -18,7 +18,7 @@ static PARSER: DateTimeParser = DateTimeParser::new();
 /// moment as second 0 of the next minute.
 pub(crate) fn parse(text: &str) -> Option<i128> {
     let text = text.trim_ascii();
-    if text.len() > LONGEST {
+    if text.len() > MAX_LEN {
         return None;
     }
     let timestamp = read(text).or_else(|| read(&respelled(text)?))?;

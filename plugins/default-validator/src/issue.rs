@@ -1,13 +1,13 @@
 //! Issues of one document: bounded, and cheap for a document that has a million of them.
 
-/// More issues than this are not reported for one document: somebody has to read them.
-const MOST_ISSUES: usize = 16;
+/// The most issues reported for one document; a person has to read them.
+const MAX_ISSUES: usize = 16;
 
 /// A JSON Pointer longer than this is left out; the message still starts with the name that it would hold.
-const LONGEST_PATH: usize = 512;
+const MAX_PATH_LEN: usize = 512;
 
 /// Values longer than this many characters are cut in messages.
-const LONGEST_QUOTE: usize = 60;
+const MAX_QUOTE_CHARS: usize = 60;
 
 /// What an issue does to its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Issue {
     pub path: Option<String>,
 }
 
-/// One step of the way from the fields to a culprit.
+/// One step of the path from the fields to a culprit.
 #[derive(Clone, Copy)]
 pub(crate) enum Step<'a> {
     /// A key of an object.
@@ -49,28 +49,33 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Notes a problem for which the document is refused; `message` is only called if there is room.
-    pub(crate) fn error(&mut self, code: &'static str, way: &[Step<'_>], message: impl FnOnce() -> String) {
-        if self.errors.len() < MOST_ISSUES {
+    /// Reports a problem that rejects the document; `message` is called only if the issue is kept.
+    pub(crate) fn error(&mut self, code: &'static str, path: &[Step<'_>], message: impl FnOnce() -> String) {
+        if self.errors.len() < MAX_ISSUES {
             self.errors.push(Issue {
                 severity: Severity::Error,
                 code,
                 message: message(),
-                path: pointer(way),
+                path: pointer(path),
             });
         } else {
             self.left_out += 1;
         }
     }
 
-    /// Notes a problem that does not stop the document; `message` is only called if there is room.
-    pub(crate) fn warning(&mut self, code: &'static str, way: &[Step<'_>], message: impl FnOnce() -> String) {
-        if self.warnings.len() < MOST_ISSUES {
+    /// Reports a problem that does not reject the document; `message` is called only if the issue is kept.
+    pub(crate) fn warning(
+        &mut self,
+        code: &'static str,
+        path: &[Step<'_>],
+        message: impl FnOnce() -> String,
+    ) {
+        if self.warnings.len() < MAX_ISSUES {
             self.warnings.push(Issue {
                 severity: Severity::Warning,
                 code,
                 message: message(),
-                path: pointer(way),
+                path: pointer(path),
             });
         } else {
             self.left_out += 1;
@@ -81,15 +86,15 @@ impl Report {
     pub(crate) fn into_issues(self) -> Vec<Issue> {
         let Self { errors: mut issues, warnings, mut left_out } = self;
         issues.extend(warnings);
-        if left_out > 0 || issues.len() > MOST_ISSUES {
-            let kept = MOST_ISSUES - 1;
+        if left_out > 0 || issues.len() > MAX_ISSUES {
+            let kept = MAX_ISSUES - 1;
             left_out += issues.len() - kept;
             issues.truncate(kept);
             issues.push(Issue {
                 severity: Severity::Warning,
                 code: "more-issues",
                 message: format!(
-                    "The document has {left_out} more issues than are listed; mend these and look again."
+                    "The document has {left_out} more issues than are listed; correct these and validate again."
                 ),
                 path: None,
             });
@@ -102,7 +107,7 @@ impl Report {
 pub(crate) fn quoted(value: &str) -> String {
     let mut quote = String::from("\"");
     for (position, character) in value.chars().enumerate() {
-        if position == LONGEST_QUOTE {
+        if position == MAX_QUOTE_CHARS {
             quote.push('…');
             break;
         }
@@ -116,13 +121,13 @@ pub(crate) fn quoted(value: &str) -> String {
     quote
 }
 
-fn pointer(way: &[Step<'_>]) -> Option<String> {
-    let keys: usize = way.iter().map(|step| if let Step::Key(key) = step { key.len() } else { 0 }).sum();
-    if way.is_empty() || keys > LONGEST_PATH {
+fn pointer(path: &[Step<'_>]) -> Option<String> {
+    let keys: usize = path.iter().map(|step| if let Step::Key(key) = step { key.len() } else { 0 }).sum();
+    if path.is_empty() || keys > MAX_PATH_LEN {
         return None;
     }
     let mut pointer = String::with_capacity(keys + 8);
-    for step in way {
+    for step in path {
         pointer.push('/');
         match step {
             Step::Key(key) => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
@@ -144,13 +149,13 @@ mod tests {
 
     #[test]
     fn a_name_too_long_for_a_pointer_has_none() {
-        assert_eq!(pointer(&[Step::Key(&"x".repeat(LONGEST_PATH + 1))]), None);
+        assert_eq!(pointer(&[Step::Key(&"x".repeat(MAX_PATH_LEN + 1))]), None);
     }
 
     #[test]
     fn quotes_are_cut_and_escaped() {
         assert_eq!(quoted("a\u{1b}[31m\"\n"), r#""a\u{1b}[31m\"\n""#);
-        assert_eq!(quoted(&"é".repeat(100)).chars().count(), LONGEST_QUOTE + 3);
+        assert_eq!(quoted(&"é".repeat(100)).chars().count(), MAX_QUOTE_CHARS + 3);
     }
 
     #[test]
@@ -161,7 +166,7 @@ mod tests {
         }
         report.error("grave", &[], String::new);
         let issues = report.into_issues();
-        assert_eq!(issues.len(), MOST_ISSUES);
+        assert_eq!(issues.len(), MAX_ISSUES);
         assert_eq!(issues[0].code, "grave");
         let last = issues.last().unwrap();
         assert_eq!(last.code, "more-issues");

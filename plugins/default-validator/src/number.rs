@@ -53,8 +53,8 @@ pub(crate) fn json_dumps_len(raw: &str) -> usize {
 
 /// Whether the number is too large for a float, found out without reading it where possible.
 pub(crate) fn is_infinite(raw: &str) -> bool {
-    const LONGEST_FINITE: usize = 300;
-    (raw.len() > LONGEST_FINITE || raw.contains(['e', 'E'])) && Number::read(raw) == Number::Infinite
+    const MAX_FINITE_LEN: usize = 300;
+    (raw.len() > MAX_FINITE_LEN || raw.contains(['e', 'E'])) && Number::read(raw) == Number::Infinite
 }
 
 /// Whether Python certainly writes the number as it stands here. True of nearly all numbers, and found out without

@@ -160,7 +160,7 @@ pub(crate) fn is_empty(raw: &str) -> bool {
     }
 }
 
-/// Reports a key that an object has twice: which of the values counts is anybody's guess.
+/// Reports a key that an object has twice: readers disagree about which value counts.
 pub(crate) fn duplicate_field(way: &[Step<'_>], key: &str, report: &mut Report) {
     report.error("duplicate-field", way, || {
         format!("The key {} is there more than once; send it once.", quoted(key))

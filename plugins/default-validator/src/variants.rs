@@ -11,7 +11,7 @@ use crate::values::duplicate_field;
 pub(crate) const VARIANTS: &str = "variants";
 
 /// Every reader of JSON takes this much; few take more than twice as much.
-const DEEPEST: usize = 60;
+const MAX_DEPTH: usize = 60;
 
 /// Checks the value of `variants`.
 pub(crate) fn check(raw: &str, report: &mut Report) {
@@ -51,12 +51,12 @@ fn check_readable(raw: &str, report: &mut Report) -> bool {
             "The variants contain a number that is too large for a float; send it as a string.".to_owned()
         });
     }
-    if whole.depth > DEEPEST {
+    if whole.depth > MAX_DEPTH {
         report.error("too-deep", &way, || {
-            format!("The variants are nested {} levels deep; use at most {DEEPEST}.", whole.depth)
+            format!("The variants are nested {} levels deep; use at most {MAX_DEPTH}.", whole.depth)
         });
     }
-    whole.lone_surrogate.is_none() && !whole.infinite && whole.depth <= DEEPEST
+    whole.lone_surrogate.is_none() && !whole.infinite && whole.depth <= MAX_DEPTH
 }
 
 fn check_variant<'a>(position: usize, variant: &'a str, ids: &mut Keys<'a>, report: &mut Report) {

@@ -52,7 +52,7 @@ impl Product<'_, '_> {
 
 fn document_id<'i>(record: &'i Record<'_>, id: &'i Gid<'_>) -> Option<&'i str> {
     let is_number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let legacy = || record.legacy_id.get().map(|id| &*id.number).filter(is_number);
+    let legacy = || record.legacy_id.get().map(|id| &*id.resource_id).filter(is_number);
     id.document_id().or_else(legacy)
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn assemble<'r, 'a>(root: &'r Record<'a>, records: &'r [Record<'a>]) 
             kind => children.push((kind, record)),
         }
     }
-    product.variants = distinct(variants)
+    product.variants = dedupe_by_id(variants)
         .into_iter()
         .map(|record| Variant {
             record,
@@ -172,18 +172,18 @@ pub(crate) fn assemble<'r, 'a>(root: &'r Record<'a>, records: &'r [Record<'a>]) 
 
     product.variants.sort_by(|one, other| {
         let order = |variant: &Variant<'_, '_>| variant.record.position.0.unwrap_or(i64::MAX);
-        let by_id = || numeric_order(&one.id.number).cmp(&numeric_order(&other.id.number));
+        let by_id = || numeric_order(&one.id.resource_id).cmp(&numeric_order(&other.id.resource_id));
         order(one).cmp(&order(other)).then_with(by_id)
     });
     for variant in &mut product.variants {
         variant.metafields = one_per_key(std::mem::take(&mut variant.metafields));
-        variant.levels = distinct(std::mem::take(&mut variant.levels));
+        variant.levels = dedupe_by_id(std::mem::take(&mut variant.levels));
     }
     product.metafields = one_per_key(product.metafields);
-    product.collections = distinct(product.collections);
+    product.collections = dedupe_by_id(product.collections);
     product.collections.sort_by(|one, other| {
         let (one, other) = (gid_of(one), gid_of(other));
-        numeric_order(&one.number).cmp(&numeric_order(&other.number))
+        numeric_order(&one.resource_id).cmp(&numeric_order(&other.resource_id))
     });
     product
 }
@@ -207,10 +207,10 @@ fn attach<'r, 'a>(product: &mut Product<'r, 'a>, children: Vec<(Kind, &'r Record
             continue;
         };
         if owners.is_empty() {
-            owners = product.variants.iter().map(|variant| &*variant.id.number).zip(0..).collect();
+            owners = product.variants.iter().map(|variant| &*variant.id.resource_id).zip(0..).collect();
             owners.sort_unstable_by(|one, other| one.cmp(other));
         }
-        let Ok(found) = owners.binary_search_by(|(number, _)| (*number).cmp(&*parent.number)) else {
+        let Ok(found) = owners.binary_search_by(|(number, _)| (*number).cmp(&*parent.resource_id)) else {
             continue;
         };
         let Some(variant) = product.variants.get_mut(owners[found].1) else { continue };
@@ -233,11 +233,12 @@ const FEW: usize = 12;
 
 /// Leaves one record of those with the same id: the newest, else the last, in the place of the first. Records without id stay, even if
 /// they are equal: two inventory levels of five pieces are ten pieces.
-fn distinct<'r, 'a>(records: impl IntoIterator<Item = &'r Record<'a>>) -> Vec<&'r Record<'a>> {
+fn dedupe_by_id<'r, 'a>(records: impl IntoIterator<Item = &'r Record<'a>>) -> Vec<&'r Record<'a>> {
     let records: Vec<&Record<'_>> = records.into_iter().collect();
     let is_known = |(n, record): (usize, &&Record<'_>)| {
         let id = gid_of(record);
-        !id.number.is_empty() && records[..n].iter().any(|other| gid_of(other).number == id.number)
+        !id.resource_id.is_empty()
+            && records[..n].iter().any(|other| gid_of(other).resource_id == id.resource_id)
     };
     // Nearly always, and found without asking for memory.
     if records.len() <= FEW && !records.iter().enumerate().any(is_known) {
@@ -245,11 +246,12 @@ fn distinct<'r, 'a>(records: impl IntoIterator<Item = &'r Record<'a>>) -> Vec<&'
     }
     let ids: Vec<&Gid<'_>> = records.iter().map(|record| gid_of(record)).collect();
     let compared = |one: usize, other: usize| {
-        let parts = |id: &'r Gid<'r>| (&*id.number, &*id.kind, &*id.query);
+        let parts = |id: &'r Gid<'r>| (&*id.resource_id, &*id.kind, &*id.query);
         parts(ids[one]).cmp(&parts(ids[other]))
     };
     let are_same = |one: &usize, other: &usize| compared(*one, *other).is_eq();
-    let mut order: Vec<usize> = (0..records.len()).filter(|index| !ids[*index].number.is_empty()).collect();
+    let mut order: Vec<usize> =
+        (0..records.len()).filter(|index| !ids[*index].resource_id.is_empty()).collect();
     order.sort_by(|one, other| compared(*one, *other));
     if order.windows(2).all(|pair| !are_same(&pair[0], &pair[1])) {
         return records;
@@ -271,14 +273,14 @@ fn one_per_key<'r, 'a>(metafields: Vec<&'r Record<'a>>) -> Vec<&'r Record<'a>> {
     if metafields.is_empty() {
         return metafields;
     }
-    let mut metafields = distinct(metafields);
+    let mut metafields = dedupe_by_id(metafields);
     metafields.sort_by(|&one, &other| {
         let key = |record: &'r Record<'a>| {
             (record.namespace.get().unwrap_or_default(), record.key.get().unwrap_or_default())
         };
         let age = |record: &Record<'a>| instant(record.updated_at.get());
         let (one_id, other_id) = (gid_of(one), gid_of(other));
-        let by_id = || numeric_order(&one_id.number).cmp(&numeric_order(&other_id.number));
+        let by_id = || numeric_order(&one_id.resource_id).cmp(&numeric_order(&other_id.resource_id));
         key(one).cmp(&key(other)).then_with(|| age(one).cmp(&age(other))).then_with(by_id)
     });
     let mut kept: Vec<&Record<'_>> = Vec::with_capacity(metafields.len());

@@ -11,18 +11,18 @@ use crate::metafield::{self, FieldValue};
 use crate::offer::{self, Offer};
 use crate::options;
 use crate::record::Record;
-use crate::report::Findings;
-use crate::scalar::{Asked, Text};
-use crate::text::{cut_chars, tidy};
+use crate::report::Diagnostics;
+use crate::scalar::{Nullable, Text};
+use crate::text::{cut_chars, sanitize};
 use crate::writer::DocumentWriter;
 
 /// A title or other short text: entities decoded, unsupported characters dropped, edges trimmed.
 pub(crate) fn short_text(text: &str) -> Cow<'_, str> {
-    let tidied = tidy(text);
-    if memchr::memchr(b'&', tidied.as_bytes()).is_none() {
-        return tidied;
+    let sanitized = sanitize(text);
+    if memchr::memchr(b'&', sanitized.as_bytes()).is_none() {
+        return sanitized;
     }
-    Cow::Owned(tidy(&decode_entities(&tidied)).into_owned())
+    Cow::Owned(sanitize(&decode_entities(&sanitized)).into_owned())
 }
 
 /// Everything about a product that its documents share.
@@ -42,14 +42,14 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         product: &'p Product<'r, 'a>,
         product_id: &'p str,
         config: &'p Config,
-        findings: &mut Findings<'_>,
+        diagnostics: &mut Diagnostics<'_>,
     ) -> Self {
         let (description, description_was_cut) = description_of(product.root, config.max_description_chars);
         let images = media::images_of(product, config.image_versions);
         let offers = product
             .variants
             .iter()
-            .map(|variant| Offer::new(variant, product, &images, config, findings))
+            .map(|variant| Offer::new(variant, product, &images, config, diagnostics))
             .collect();
         let currency = offer::currency_of(product, config);
         DocumentSource {
@@ -65,21 +65,21 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
     }
 
     /// The document of the whole product.
-    pub(crate) fn product_document(&self, findings: &mut Findings<'_>) -> String {
+    pub(crate) fn product_document(&self, diagnostics: &mut Diagnostics<'_>) -> String {
         let mut writer = self.writer();
         self.shared_start(&mut writer, None);
-        offer::write_product_offer(&mut writer, self.product, &self.offers, findings);
-        self.shared_middle(&mut writer, None, findings);
+        offer::write_product_offer(&mut writer, self.product, &self.offers, diagnostics);
+        self.shared_middle(&mut writer, None, diagnostics);
         let skus = || self.offers.iter().filter_map(|offer| offer.sku.as_deref());
-        writer.list("skus", options::distinct(skus().map(Cow::from)));
+        writer.list("skus", options::dedupe(skus().map(Cow::from)));
         let barcodes = || self.offers.iter().filter_map(|offer| offer.barcode.as_deref());
-        writer.list("barcodes", options::distinct(barcodes().map(Cow::from)));
+        writer.list("barcodes", options::dedupe(barcodes().map(Cow::from)));
         writer.integer("variant_count", i64::try_from(self.offers.len()).unwrap_or(i64::MAX));
-        self.finish(writer, &self.offers, findings)
+        self.finish(writer, &self.offers, diagnostics)
     }
 
     /// The documents of those variants that have an id, with their ids.
-    pub(crate) fn variant_documents(&self, findings: &mut Findings<'_>) -> Vec<(String, String)> {
+    pub(crate) fn variant_documents(&self, diagnostics: &mut Diagnostics<'_>) -> Vec<(String, String)> {
         let mut documents = Vec::with_capacity(self.offers.len());
         for offer in &self.offers {
             let Some(id) = offer.id else { continue };
@@ -87,8 +87,8 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
             self.shared_start(&mut writer, Some(id));
             writer.text("variant_id", id);
             offer.write_fields(&mut writer);
-            self.shared_middle(&mut writer, Some(offer), findings);
-            documents.push((id.to_owned(), self.finish(writer, std::slice::from_ref(offer), findings)));
+            self.shared_middle(&mut writer, Some(offer), diagnostics);
+            documents.push((id.to_owned(), self.finish(writer, std::slice::from_ref(offer), diagnostics)));
         }
         documents
     }
@@ -125,7 +125,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
             ("updated_at", root.updated_at.get()),
             ("published_at", root.published_at.get()),
         ] {
-            writer.text(name, &tidy(time.unwrap_or_default()));
+            writer.text(name, &sanitize(time.unwrap_or_default()));
         }
         if let Some(gift_card) = root.gift_card.0 {
             writer.boolean("gift_card", gift_card);
@@ -140,24 +140,24 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         &self,
         writer: &mut DocumentWriter,
         of: Option<&Offer<'_, '_, '_>>,
-        findings: &mut Findings<'_>,
+        diagnostics: &mut Diagnostics<'_>,
     ) {
         let root = self.product.root;
         self.write_images(writer, of.and_then(|offer| offer.image.as_ref()));
-        writer.list("tags", options::distinct(root.tags.0.iter().map(|tag| short_text(tag))));
+        writer.list("tags", options::dedupe(root.tags.0.iter().map(|tag| short_text(tag))));
         let collections = &self.product.collections;
         let field = |text: &'p Text<'_>| text.get().map(short_text);
         writer.list(
             "collections",
-            options::distinct(collections.iter().filter_map(|record| field(&record.title))),
+            options::dedupe(collections.iter().filter_map(|record| field(&record.title))),
         );
         writer.list(
             "collection_handles",
-            options::distinct(collections.iter().filter_map(|record| field(&record.handle))),
+            options::dedupe(collections.iter().filter_map(|record| field(&record.handle))),
         );
         let offers = of.map_or(&*self.offers, std::slice::from_ref);
         options::write_options(writer, offers, self.config);
-        self.write_metafields(writer, of.map(|offer| offer.variant), findings);
+        self.write_metafields(writer, of.map(|offer| offer.variant), diagnostics);
     }
 
     fn write_images(&self, writer: &mut DocumentWriter, own: Option<&Image>) {
@@ -167,14 +167,14 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         let all = || std::iter::once(first).chain(others.iter().copied());
         writer.list("images", all().map(|image| Cow::from(&image.url)));
         let alts = all().map(|image| Cow::from(&image.alt));
-        writer.list("image_alts", options::distinct(alts));
+        writer.list("image_alts", options::dedupe(alts));
     }
 
     fn write_metafields(
         &self,
         writer: &mut DocumentWriter,
         variant: Option<&Variant<'_, '_>>,
-        findings: &mut Findings<'_>,
+        diagnostics: &mut Diagnostics<'_>,
     ) {
         let own = variant.map_or(&[][..], |variant| &variant.metafields);
         for (name, rule) in &self.config.metafields {
@@ -186,7 +186,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
             match metafield::value_of(record, rule.kind) {
                 Ok(Some(value)) => write_value(writer, &rule.field, value),
                 Ok(None) => {}
-                Err(reason) => findings.warn(
+                Err(reason) => diagnostics.warn(
                     "invalid-metafield",
                     format!("the metafield {name} was left out because {reason}; correct it in the shop, or give its field another type"),
                 ),
@@ -218,11 +218,11 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
         &self,
         mut writer: DocumentWriter,
         offers: &[Offer<'_, '_, '_>],
-        findings: &mut Findings<'_>,
+        diagnostics: &mut Diagnostics<'_>,
     ) -> String {
         writer.rest("description", &self.description, self.description_was_cut);
         if !writer.shortened().is_empty() {
-            findings.warn(
+            diagnostics.warn(
                 "shortened",
                 format!(
                     "{} had more content than a document may hold and was shortened; raise max-description-chars or max-document-chars if the index takes more",
@@ -270,12 +270,12 @@ fn listed(record: &Record<'_>) -> Option<Cow<'static, str>> {
     let value = metafield::value_of(record, Some(crate::config::FieldKind::Text)).ok()??;
     let FieldValue::Text(text) = value else { return None };
     let (namespace, key) = (record.namespace.get()?, record.key.get()?);
-    Some(Cow::Owned(format!("{}: {text}", tidy(&format!("{namespace}.{key}")))))
+    Some(Cow::Owned(format!("{}: {text}", sanitize(&format!("{namespace}.{key}")))))
 }
 
 /// Whether the export says that the product is not in the online store.
 pub(crate) fn is_unpublished(root: &Record<'_>) -> bool {
-    [&root.published_at, &root.online_store_url].into_iter().any(Asked::is_null)
+    [&root.published_at, &root.online_store_url].into_iter().any(Nullable::is_null)
 }
 
 /// The ids of the documents that a product has or would have.

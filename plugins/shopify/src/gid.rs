@@ -8,21 +8,21 @@ use host_index_rules::check_document_id;
 
 use crate::text::trimmed;
 
-/// What an id names: `gid://shopify/InventoryLevel/1?inventory_item_id=2` is the type `InventoryLevel`, the number `1` and the
+/// What an id names: `gid://shopify/InventoryLevel/1?inventory_item_id=2` is the type `InventoryLevel`, the resource id `1` and the
 /// rest `?inventory_item_id=2`.
 ///
-/// REST writes bare numbers, which leave the type empty. Numbers stay text, because they exceed what JSON readers keep exactly.
+/// REST writes bare numbers, which leave the type empty. They stay text, because they exceed what JSON readers keep exactly.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Gid<'a> {
     pub(crate) kind: Cow<'a, str>,
-    pub(crate) number: Cow<'a, str>,
+    pub(crate) resource_id: Cow<'a, str>,
     pub(crate) query: Cow<'a, str>,
 }
 
 impl<'a> Gid<'a> {
     /// The id of what has none.
     pub(crate) const NONE: &'static Gid<'static> =
-        &Gid { kind: Cow::Borrowed(""), number: Cow::Borrowed(""), query: Cow::Borrowed("") };
+        &Gid { kind: Cow::Borrowed(""), resource_id: Cow::Borrowed(""), query: Cow::Borrowed("") };
 
     /// Reads any spelling; old API versions gave the whole gid in base64.
     pub(crate) fn parse(id: &'a str) -> Gid<'a> {
@@ -38,45 +38,45 @@ impl<'a> Gid<'a> {
         {
             return Gid::parse(&decoded).into_owned();
         }
-        Gid { number: id.into(), ..Gid::default() }
+        Gid { resource_id: id.into(), ..Gid::default() }
     }
 
     /// Reads the inside of a JSON string as bulk files write it, with escaped slashes, if it is nothing but a usual gid.
     pub(crate) fn parse_escaped(id: &'a str) -> Option<Gid<'a>> {
         let path = id.strip_prefix(r"gid:\/\/shopify\/")?;
-        let (kind, number) = path.split_at(memchr::memchr(b'\\', path.as_bytes())?);
-        let number = number.strip_prefix(r"\/")?;
+        let (kind, resource_id) = path.split_at(memchr::memchr(b'\\', path.as_bytes())?);
+        let resource_id = resource_id.strip_prefix(r"\/")?;
         let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        (is_plain(kind) && is_plain(number)).then(|| Gid {
+        (is_plain(kind) && is_plain(resource_id)).then(|| Gid {
             kind: kind.into(),
-            number: number.into(),
+            resource_id: resource_id.into(),
             query: "".into(),
         })
     }
 
     pub(crate) fn into_owned(self) -> Gid<'static> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-        Gid { kind: owned(self.kind), number: owned(self.number), query: owned(self.query) }
+        Gid { kind: owned(self.kind), resource_id: owned(self.resource_id), query: owned(self.query) }
     }
 
     fn split(path: &str) -> Gid<'_> {
         let (path, query) = path.split_at(memchr::memchr(b'?', path.as_bytes()).unwrap_or(path.len()));
         let slash = memchr::memchr(b'/', path.as_bytes());
-        let (kind, number) = slash.map_or((path, ""), |slash| (&path[..slash], &path[slash + 1..]));
-        Gid { kind: kind.into(), number: number.into(), query: query.into() }
+        let (kind, resource_id) = slash.map_or((path, ""), |slash| (&path[..slash], &path[slash + 1..]));
+        Gid { kind: kind.into(), resource_id: resource_id.into(), query: query.into() }
     }
 
     /// Whether both can name the same thing; a bare number matches any type.
     pub(crate) fn matches(&self, other: &Gid<'_>) -> bool {
-        self.number == other.number
+        self.resource_id == other.resource_id
             && self.query == other.query
             && (self.kind.is_empty() || other.kind.is_empty() || self.kind == other.kind)
     }
 
-    /// The number as an id that index servers may paste into URLs.
+    /// The resource id, if it can be the id of a document.
     pub(crate) fn document_id(&self) -> Option<&str> {
-        let number = &*self.number;
-        (!number.starts_with('-') && check_document_id(number).is_ok()).then_some(number)
+        let resource_id = &*self.resource_id;
+        (!resource_id.starts_with('-') && check_document_id(resource_id).is_ok()).then_some(resource_id)
     }
 }
 
@@ -94,16 +94,16 @@ mod tests {
     #[test]
     fn every_spelling_of_an_id_names_the_same_product() {
         let plain = Gid::parse("gid://shopify/Product/632910392");
-        assert_eq!((&*plain.kind, &*plain.number), ("Product", "632910392"));
+        assert_eq!((&*plain.kind, &*plain.resource_id), ("Product", "632910392"));
         assert_eq!(Gid::parse("Z2lkOi8vc2hvcGlmeS9Qcm9kdWN0LzYzMjkxMDM5Mg=="), plain);
         assert_eq!(Gid::parse("Z2lkOi8vc2hvcGlmeS9Qcm9kdWN0LzYzMjkxMDM5Mg"), plain);
         assert!(Gid::parse("632910392").matches(&plain));
     }
 
     #[test]
-    fn the_query_of_an_id_is_not_part_of_its_number() {
+    fn the_query_of_an_id_is_not_part_of_its_resource_id() {
         let level = Gid::parse("gid://shopify/InventoryLevel/108?inventory_item_id=45");
-        assert_eq!((&*level.number, &*level.query), ("108", "?inventory_item_id=45"));
+        assert_eq!((&*level.resource_id, &*level.query), ("108", "?inventory_item_id=45"));
         assert_eq!(level.document_id(), Some("108"));
     }
 

@@ -28,11 +28,11 @@
 //! Their codes stand in `docs/reference/report-codes.md`.
 
 mod assemble;
-mod bytes;
 #[cfg(target_arch = "wasm32")]
 mod component;
 mod config;
 mod document;
+mod fast_path;
 mod fields;
 mod gid;
 mod html;
@@ -47,7 +47,7 @@ mod price;
 mod record;
 mod report;
 mod scalar;
-mod skim;
+mod simd;
 mod text;
 mod transform;
 mod writer;

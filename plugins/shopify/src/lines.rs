@@ -22,7 +22,7 @@ pub(crate) struct Lines<'a> {
 
 /// Reads every line; blank lines, `\r` at line ends and a byte order mark at the start are no records. What is in the scratch
 /// memory does not matter.
-pub(crate) fn read<'a>(text: &'a str, scratch: &mut String) -> Lines<'a> {
+pub(crate) fn read<'a>(text: &'a str, scratch: &mut Vec<u8>) -> Lines<'a> {
     let mut rest = text.trim_start_matches('\u{FEFF}');
     // Records are large, and lines seldom shorter than this.
     let mut lines = Lines { records: Vec::with_capacity(1 + rest.len() / 256), unreadable: Vec::new() };

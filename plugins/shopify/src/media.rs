@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use wide::u8x16;
 
 use crate::assemble::{Product, Variant, gid_of};
-use crate::bytes::all;
 use crate::config::ImageVersions;
 use crate::html;
 use crate::record::{Picture, Record};
-use crate::text::tidy;
+use crate::simd::{all, between};
+use crate::text::sanitize;
 
 /// Characters that no address may hold; `%` is not among them, because addresses come encoded already.
 const NOT_IN_URLS: &AsciiSet = &{
@@ -67,12 +68,12 @@ pub(crate) fn image_of(
     own_image(variant, versions).or_else(|| {
         let picture = variant.record.image_id.get();
         let is_its_picture = |record: &&&Record<'_>| {
-            picture.is_some_and(|picture| gid_of(record).number == picture.number)
+            picture.is_some_and(|picture| gid_of(record).resource_id == picture.resource_id)
                 || record
                     .variant_ids
                     .0
                     .iter()
-                    .any(|id| id.get().is_some_and(|id| id.number == variant.id.number))
+                    .any(|id| id.get().is_some_and(|id| id.resource_id == variant.id.resource_id))
         };
         of_record(product.media.iter().find(is_its_picture)?, versions)
     })
@@ -126,8 +127,8 @@ fn image(url: &str, alt: Option<&str>, versions: ImageVersions) -> Option<Image>
 
 /// An absolute address that needs no further encoding; nothing for what is none, such as `data:`.
 pub(crate) fn absolute_url(url: &str) -> Option<String> {
-    let url = tidy(url);
-    let encoded = if all(url.as_bytes(), is_unencoded) {
+    let url = sanitize(url);
+    let encoded = if all(url.as_bytes(), are_unencoded) {
         url
     } else {
         Cow::Owned(utf8_percent_encode(&url, NOT_IN_URLS).to_string())
@@ -143,9 +144,9 @@ pub(crate) fn absolute_url(url: &str) -> Option<String> {
     is_web.then(|| encoded.into_owned())
 }
 
-/// Whether an address holds the byte as it is: the complement of [`NOT_IN_URLS`], which takes several times as long to ask.
-fn is_unencoded(byte: u8) -> bool {
-    NOT_GRAPHIC_IN_URLS.iter().fold(byte.is_ascii_graphic(), |unencoded, other| unencoded & (byte != *other))
+/// The bytes that an address holds as they are: all but [`NOT_IN_URLS`].
+fn are_unencoded(bytes: u8x16) -> u8x16 {
+    NOT_GRAPHIC_IN_URLS.iter().fold(between(bytes, b'!', b'~'), |kept, other| kept & !bytes.simd_eq(*other))
 }
 
 /// The address of a product's page in a shop.
@@ -209,7 +210,7 @@ mod tests {
     fn a_byte_is_encoded_or_not_by_both_ways() {
         for byte in 0..=255 {
             let encoded = percent_encoding::percent_encode(&[byte], NOT_IN_URLS).to_string();
-            assert_eq!(is_unencoded(byte), encoded.len() == 1, "{byte:#x}");
+            assert_eq!(all(&[byte], are_unencoded), encoded.len() == 1, "{byte:#x}");
         }
     }
 

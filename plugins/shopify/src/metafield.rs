@@ -8,7 +8,7 @@ use crate::config::FieldKind;
 use crate::html;
 use crate::lines::text_of;
 use crate::record::Record;
-use crate::text::tidy;
+use crate::text::sanitize;
 
 /// What a metafield becomes in a document.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +32,7 @@ pub(crate) fn value_of(record: &Record<'_>, wanted: Option<FieldKind>) -> Result
     let Some(text) = record.value.and_then(text_of).or_else(|| record.json_value.and_then(text_of)) else {
         return Ok(None);
     };
-    let text = tidy(&text);
+    let text = sanitize(&text);
     if text.is_empty() {
         return Ok(None);
     }
@@ -139,7 +139,7 @@ fn read<'t>(kind: &str, text: &'t str) -> Result<Read<'t>, String> {
         }
         "number_decimal" => Read::Number(finite(text).ok_or_else(|| not_a("number", text))?, text.into()),
         "json" | "json_string" => match parse(text)? {
-            Value::String(content) => Read::Text(tidy(&content).into_owned().into()),
+            Value::String(content) => Read::Text(sanitize(&content).into_owned().into()),
             _ => Read::Text(text.into()),
         },
         "rich_text_field" => Read::Text(rich_text(&parse(text)?).into()),
@@ -167,14 +167,14 @@ fn object(kind: &str, value: &Value) -> Option<Read<'static>> {
             let text = [&value["text"], &value["url"]]
                 .into_iter()
                 .filter_map(Value::as_str)
-                .map(tidy)
+                .map(sanitize)
                 .find(|text| !text.is_empty())?;
             Some(Read::Text(text.into_owned().into()))
         }
         _ => {
             let unit = value["unit"].as_str()?;
             let (number, _) = decimal(&value["value"])?;
-            Some(Read::Measure(number, tidy(unit).into_owned()))
+            Some(Read::Measure(number, sanitize(unit).into_owned()))
         }
     }
 }
@@ -197,7 +197,7 @@ fn finite(text: &str) -> Option<f64> {
 fn elements(kind: &str, items: &[Value]) -> Vec<String> {
     let text = |item: &Value| match item {
         Value::Null => None,
-        Value::String(text) => Some(tidy(text).into_owned()),
+        Value::String(text) => Some(sanitize(text).into_owned()),
         Value::Object(_) if kind == "rich_text_field" => Some(rich_text(item)),
         Value::Object(_) => Some(object(kind, item).map_or_else(|| item.to_string(), |value| value.text())),
         other => Some(other.to_string()),

@@ -9,9 +9,9 @@ use crate::media::{self, Image};
 use crate::options::{self, ChosenOption};
 use crate::price::Price;
 use crate::record::{Money, Record};
-use crate::report::Findings;
-use crate::scalar::Asked;
-use crate::text::tidy;
+use crate::report::Diagnostics;
+use crate::scalar::Nullable;
+use crate::text::sanitize;
 use crate::writer::{
     DocumentWriter, write_any_key, write_boolean, write_float, write_integer, write_key, write_string,
 };
@@ -38,13 +38,13 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
         product: &'p Product<'r, 'a>,
         images: &[Image],
         config: &Config,
-        findings: &mut Findings<'_>,
+        diagnostics: &mut Diagnostics<'_>,
     ) -> Self {
         let record = variant.record;
         let id = variant.document_id();
         let name = id.unwrap_or("without id");
         if id.is_none() {
-            findings.warn(
+            diagnostics.warn(
                 "missing-variant-id",
                 "a variant has no usable id and is not listed among the variants; select `id` of the variants in the export".to_owned(),
             );
@@ -52,7 +52,7 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
         let mut price_of = |field: &str, money: Option<&Money<'_>>| {
             Price::of(money).unwrap_or_else(|text| {
                 let text = crate::text::cut_chars(text, 40);
-                findings.warn(
+                diagnostics.warn(
                     "invalid-price",
                     format!("the {field} `{text}` of variant {name} is not an amount and was left out; correct it in the shop"),
                 );
@@ -65,8 +65,8 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
             variant,
             id,
             title: record.title.get().map(short_text).filter(|title| title != options::DEFAULT_TITLE),
-            sku: record.sku.get().map(tidy),
-            barcode: record.barcode.get().map(tidy),
+            sku: record.sku.get().map(sanitize),
+            barcode: record.barcode.get().map(sanitize),
             // At or above the price it says nothing about a sale, whatever the shop meant by it.
             compare_at_price: compare_at_price.filter(|before| price.is_some_and(|price| *before > price)),
             price,
@@ -154,9 +154,9 @@ fn availability(record: &Record<'_>) -> Option<bool> {
         _ => None,
     };
     record.available_for_sale.0.or_else(public).or_else(|| match &record.inventory_management {
-        Asked::Absent => None,
-        Asked::Null => Some(true),
-        Asked::Value(_)
+        Nullable::Absent => None,
+        Nullable::Null => Some(true),
+        Nullable::Value(_)
             if record
                 .inventory_policy
                 .get()
@@ -164,7 +164,7 @@ fn availability(record: &Record<'_>) -> Option<bool> {
         {
             Some(true)
         }
-        Asked::Value(_) => record.inventory_quantity.0.map(|stock| stock > 0),
+        Nullable::Value(_) => record.inventory_quantity.0.map(|stock| stock > 0),
     })
 }
 
@@ -174,7 +174,7 @@ pub(crate) fn currency_of(product: &Product<'_, '_>, config: &Config) -> Option<
     let of_range = range.and_then(|range| range.min.currency.get().or(range.max.currency.get()));
     let of_variant =
         || product.variants.iter().find_map(|variant| variant.record.price.as_deref()?.currency.get());
-    let exported = of_range.or_else(of_variant).map(|currency| tidy(currency).into_owned());
+    let exported = of_range.or_else(of_variant).map(|currency| sanitize(currency).into_owned());
     exported.or_else(|| config.currency.clone())
 }
 
@@ -183,14 +183,14 @@ pub(crate) fn write_product_offer(
     writer: &mut DocumentWriter,
     product: &Product<'_, '_>,
     offers: &[Offer<'_, '_, '_>],
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) {
     let root = product.root;
     let prices = || offers.iter().filter_map(|offer| offer.price);
     let mut amount_of_range = |money: &Money<'_>| {
         Price::of(Some(money)).unwrap_or_else(|text| {
             let text = crate::text::cut_chars(text, 40);
-            findings.warn("invalid-price", format!("the price range has `{text}`, which is not an amount and was left out; correct it in the shop"));
+            diagnostics.warn("invalid-price", format!("the price range has `{text}`, which is not an amount and was left out; correct it in the shop"));
             None
         })
     };

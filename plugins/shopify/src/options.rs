@@ -56,7 +56,7 @@ pub(crate) fn of_variant<'p>(
 const FEW: usize = 12;
 
 /// Texts without repetitions; texts that differ only in case or in their blanks are repetitions of the first one.
-pub(crate) fn distinct<'t>(texts: impl IntoIterator<Item = Cow<'t, str>>) -> Vec<Cow<'t, str>> {
+pub(crate) fn dedupe<'t>(texts: impl IntoIterator<Item = Cow<'t, str>>) -> Vec<Cow<'t, str>> {
     let mut kept: Vec<Cow<'t, str>> = Vec::with_capacity(FEW);
     // Bit n says that text n, one of the few, folds to its lower case; what the others fold to stands beside.
     let mut simple = 0_u16;
@@ -124,7 +124,7 @@ pub(crate) fn write_options(writer: &mut DocumentWriter, offers: &[Offer<'_, '_,
         }
     }
     let values_of = |names: &[&str]| {
-        distinct(
+        dedupe(
             all()
                 .filter(|option| names.iter().any(|name| **name == option.name))
                 .map(|option| Cow::from(&*option.value)),
@@ -163,7 +163,7 @@ mod tests {
             let mut known = HashSet::new();
             let expected: Vec<&str> =
                 texts.iter().map(String::as_str).filter(|text| !text.is_empty() && known.insert(folded(text))).collect();
-            proptest::prop_assert_eq!(distinct(texts.iter().map(Cow::from)), expected);
+            proptest::prop_assert_eq!(dedupe(texts.iter().map(Cow::from)), expected);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! GraphQL says `compareAtPrice`, REST and webhooks say `compare_at_price`; bulk files put children on lines of their own, other
 //! answers nest them. One struct with every key of interest, read in one pass and borrowing from the line, serves all of
-//! them; keys that nobody reads are skipped without being stored. Of a key that occurs twice the last one counts.
+//! them; other keys are skipped without being stored. Of a key that occurs twice the last one counts.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use std::mem::take;
 use plain_json::{NeedsFallback, Raw};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::scalar::{self, Asked, Flag, Id, Int, Lenient, List, Present, Tags, Text};
+use crate::scalar::{self, Flag, Id, Int, Lenient, List, Nullable, Present, Tags, Text};
 
 /// Declares a struct that is read from a JSON object key by key; anything but an object gives the default.
 ///
@@ -121,7 +121,7 @@ impl<'a> Record<'a> {
     pub(crate) fn read_onto(
         records: &mut Vec<Record<'a>>,
         line: &'a str,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
     ) -> serde_json::Result<()> {
         records.push(Record::default());
         let Some(record) = records.last_mut() else { return Ok(()) };
@@ -137,7 +137,7 @@ impl<'a> Record<'a> {
         read
     }
 
-    fn read_plain(&mut self, line: &'a str, scratch: &mut String) -> Result<(), NeedsFallback> {
+    fn read_plain(&mut self, line: &'a str, scratch: &mut Vec<u8>) -> Result<(), NeedsFallback> {
         let mut json = plain_json::Deserializer::new(line, take(scratch));
         let read = InPlace(self).deserialize(&mut json).and_then(|()| json.end());
         *scratch = json.into_scratch();
@@ -171,8 +171,8 @@ objects! {
         product_type: Text<'a> = b"productType" | b"product_type",
         tags: Tags<'a> = b"tags",
         gift_card: Flag = b"isGiftCard",
-        published_at: Asked<'a> = b"publishedAt" | b"published_at",
-        online_store_url: Asked<'a> = b"onlineStoreUrl",
+        published_at: Nullable<'a> = b"publishedAt" | b"published_at",
+        online_store_url: Nullable<'a> = b"onlineStoreUrl",
         total_inventory: Int = b"totalInventory",
         tracks_inventory: Flag = b"tracksInventory",
         options: List<OptionDefinition<'a>> = b"options",
@@ -196,7 +196,7 @@ objects! {
         available_for_sale: Flag = b"availableForSale",
         inventory_quantity: Int = b"inventoryQuantity" | b"inventory_quantity",
         inventory_policy: Text<'a> = b"inventoryPolicy" | b"inventory_policy",
-        inventory_management: Asked<'a> = b"inventory_management",
+        inventory_management: Nullable<'a> = b"inventory_management",
         selected_options: List<SelectedOption<'a>> = b"selectedOptions",
         option1: Text<'a> = b"option1",
         option2: Text<'a> = b"option2",

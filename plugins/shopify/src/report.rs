@@ -61,7 +61,7 @@ pub struct Transformed {
 const MAX_WARNINGS: usize = 20;
 
 /// Collects the issues of one product.
-pub(crate) struct Findings<'t> {
+pub(crate) struct Diagnostics<'t> {
     issues: &'t mut Vec<Issue>,
     item: usize,
     /// The id of the product, once it is known.
@@ -69,9 +69,9 @@ pub(crate) struct Findings<'t> {
     warnings: usize,
 }
 
-impl<'t> Findings<'t> {
+impl<'t> Diagnostics<'t> {
     pub(crate) fn new(issues: &'t mut Vec<Issue>, item: usize) -> Self {
-        Findings { issues, item, subject: None, warnings: 0 }
+        Diagnostics { issues, item, subject: None, warnings: 0 }
     }
 
     /// From now on issues are about this product.

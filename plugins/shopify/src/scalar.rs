@@ -152,29 +152,29 @@ impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
 
 /// Text that keeps apart "the export did not ask for it" and "it is null".
 #[derive(Debug, Default, Clone)]
-pub(crate) enum Asked<'a> {
+pub(crate) enum Nullable<'a> {
     #[default]
     Absent,
     Null,
     Value(Cow<'a, str>),
 }
 
-impl Asked<'_> {
+impl Nullable<'_> {
     pub(crate) fn get(&self) -> Option<&str> {
         match self {
-            Asked::Value(text) => Some(trimmed(text)).filter(|text| !text.is_empty()),
-            Asked::Absent | Asked::Null => None,
+            Nullable::Value(text) => Some(trimmed(text)).filter(|text| !text.is_empty()),
+            Nullable::Absent | Nullable::Null => None,
         }
     }
 
     pub(crate) fn is_null(&self) -> bool {
-        matches!(self, Asked::Null)
+        matches!(self, Nullable::Null)
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Asked<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Nullable<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Text::deserialize(deserializer)?.0.map_or(Asked::Null, Asked::Value))
+        Ok(Text::deserialize(deserializer)?.0.map_or(Nullable::Null, Nullable::Value))
     }
 }
 

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use host_index_rules::is_storable;
 use unicode_segmentation::GraphemeCursor;
 
-use crate::bytes::all;
+use crate::simd::{VECTOR, all, between, start_of};
 
 /// Whether a character is left out of every document. Tab and line ends are not: they are white space.
 fn is_dropped(char: char) -> bool {
@@ -46,17 +46,45 @@ pub(crate) fn trimmed(text: &str) -> &str {
 
 /// Whether a text is nothing but printable ASCII, as most texts are.
 pub(crate) fn is_printable_ascii(text: &str) -> bool {
-    all(text.as_bytes(), |byte| matches!(byte, b' '..=b'~'))
+    all(text.as_bytes(), |bytes| between(bytes, b' ', b'~'))
 }
 
 /// Drops what no document may hold and trims the edges; white space inside stays as it is.
-pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
+pub(crate) fn sanitize(text: &str) -> Cow<'_, str> {
     let suspect = || text.bytes().any(|byte| SUSPECT[usize::from(byte)]);
     if !is_printable_ascii(text) && suspect() && text.contains(is_dropped) {
         let kept: String = text.chars().filter(|char| !is_dropped(*char)).collect();
         return Cow::Owned(kept.trim().to_owned());
     }
     Cow::Borrowed(trimmed(text))
+}
+
+/// Appends a text. In the sandbox, a copy whose size is known when compiling is two instructions, and any other a call of the
+/// engine; so short texts are copied as two pieces of fixed size, which may overlap.
+#[inline(always)]
+pub(crate) fn push(out: &mut String, text: &str) {
+    match text.len() {
+        4..=8 => push_ends::<4>(out, text),
+        9..=16 => push_ends::<8>(out, text),
+        17..=32 => push_ends::<16>(out, text),
+        33..=64 => push_ends::<32>(out, text),
+        65..=128 => push_ends::<64>(out, text),
+        _ => out.push_str(text),
+    }
+}
+
+/// Appends a text of N to 2 N bytes.
+#[inline(always)]
+fn push_ends<const N: usize>(out: &mut String, text: &str) {
+    let overlap_start = text.len() - N;
+    let (Some(first), Some(last)) = (text.get(..N), text.get(overlap_start..)) else {
+        // A piece would end inside a character.
+        return out.push_str(text);
+    };
+    let start = out.len();
+    out.push_str(first);
+    out.truncate(start + overlap_start);
+    out.push_str(last);
 }
 
 /// Appends text with every run of white space as one space. Call it for each piece of a longer text: runs may span pieces.
@@ -67,8 +95,16 @@ pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
     // What stands between is copied as it is: words with single spaces between them.
     let (mut start, mut at) = (0, 0);
     while at < bytes.len() {
-        if at > start || bytes[at] != b' ' {
-            at += single_spaced_len(&bytes[at..]);
+        let vector = start_of(&bytes[at..]);
+        let visible = between(vector, b'!', b'~').to_bitmask();
+        if at > start || visible & 1 == 1 {
+            // Of a space at the vector's end it is not known what follows.
+            let plain = visible | (vector.simd_eq(b' ').to_bitmask() & (visible >> 1));
+            let len = plain.trailing_ones() as usize;
+            at += len;
+            if len >= VECTOR - 1 {
+                continue;
+            }
         }
         let Some(char) = piece[at..].chars().next() else { break };
         let white = char.is_whitespace();
@@ -85,28 +121,6 @@ pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
     push_word(out, gap, &piece[start..]);
 }
 
-/// How many bytes at the start are visible ASCII or single spaces that such a byte follows.
-fn single_spaced_len(bytes: &[u8]) -> usize {
-    let mut len = 0;
-    // Without branches, so that the compiler uses vector instructions.
-    while let Some(window) = bytes[len..].first_chunk::<17>()
-        && window.windows(2).fold(true, |all, pair| all & is_single_spaced(pair[0], pair[1]))
-    {
-        len += window.len() - 1;
-    }
-    while let Some(byte) = bytes.get(len)
-        && is_single_spaced(*byte, bytes.get(len + 1).copied().unwrap_or(b' '))
-    {
-        len += 1;
-    }
-    len
-}
-
-#[inline]
-fn is_single_spaced(byte: u8, next: u8) -> bool {
-    byte.is_ascii_graphic() | ((byte == b' ') & next.is_ascii_graphic())
-}
-
 /// Whether a byte outside of ASCII is of a character that is neither dropped nor white space.
 fn is_harmless(byte: u8) -> bool {
     byte >= 0x80 && !SUSPECT[usize::from(byte)] && byte != 0xE1 && byte != 0xE3
@@ -120,7 +134,7 @@ fn push_word(out: &mut String, gap: &mut bool, word: &str) {
         out.push(' ');
     }
     *gap = false;
-    out.push_str(word);
+    push(out, word);
 }
 
 /// The longest beginning of a text of at most this many bytes that cuts no grapheme, without blanks at its end.
@@ -163,15 +177,15 @@ mod tests {
     #[test]
     fn unsupported_and_invisible_characters_are_dropped() {
         assert_eq!(
-            tidy("\u{FEFF}a\0b\u{1F}c\u{7F}\u{99}d\u{FFFE}\u{1FFFF}e\u{FDD0}\u{200B}f\u{AD}g"),
+            sanitize("\u{FEFF}a\0b\u{1F}c\u{7F}\u{99}d\u{FFFE}\u{1FFFF}e\u{FDD0}\u{200B}f\u{AD}g"),
             "abcdefg"
         );
         assert_eq!(
-            tidy("👩\u{200D}👧 \u{200F}ש ❤\u{FE0F} \u{FFFD}"),
+            sanitize("👩\u{200D}👧 \u{200F}ש ❤\u{FE0F} \u{FFFD}"),
             "👩\u{200D}👧 \u{200F}ש ❤\u{FE0F} \u{FFFD}"
         );
-        assert!(matches!(tidy(" plain  text "), Cow::Borrowed("plain  text")));
-        assert_eq!(tidy("\u{0B} a \u{0C}"), "a");
+        assert!(matches!(sanitize(" plain  text "), Cow::Borrowed("plain  text")));
+        assert_eq!(sanitize("\u{0B} a \u{0C}"), "a");
     }
 
     #[test]
@@ -195,6 +209,13 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn texts_of_any_length_are_appended(texts in proptest::collection::vec("[aé日]{0,50}", 0..8)) {
+            let mut out = String::new();
+            texts.iter().for_each(|text| push(&mut out, text));
+            proptest::prop_assert_eq!(out, texts.concat());
+        }
+
         #[test]
         fn white_space_collapses_in_texts_of_any_length(text in "[a-c é\u{A0}\u{200B}\n]{0,80}") {
             let kept: String = text.chars().filter(|char| !is_dropped(*char)).collect();

@@ -5,15 +5,15 @@ use crate::config::{Config, Disposition, Level};
 use crate::document::{DocumentSource, document_ids, is_unpublished};
 use crate::lines::{self, Lines, replace_lone_surrogates};
 use crate::record::Record;
-use crate::report::{Document, Findings, Removal, Transformed};
-use crate::text::tidy;
+use crate::report::{Diagnostics, Document, Removal, Transformed};
+use crate::text::sanitize;
 use crate::writer::{write_key, write_string};
 
 /// Turns products, each as JSON Lines text, into documents and removals. It never fails as a whole: what is wrong with a
 /// product is an issue of that product.
 pub fn transform(products: &[impl AsRef<str>], config: &Config) -> Transformed {
     let mut transformed = Transformed::default();
-    let mut scratch = String::new();
+    let mut scratch = Vec::new();
     for (item, product) in products.iter().enumerate() {
         let before = transformed.documents.len();
         transform_one(item, product.as_ref(), config, &mut scratch, &mut transformed);
@@ -22,7 +22,7 @@ pub fn transform(products: &[impl AsRef<str>], config: &Config) -> Transformed {
     transformed
 }
 
-fn transform_one(item: usize, text: &str, config: &Config, scratch: &mut String, out: &mut Transformed) {
+fn transform_one(item: usize, text: &str, config: &Config, scratch: &mut Vec<u8>, out: &mut Transformed) {
     let lines = lines::read(text, scratch);
     if lines.unreadable.is_empty() {
         return transform_lines(item, &lines, config, out);
@@ -33,39 +33,39 @@ fn transform_one(item: usize, text: &str, config: &Config, scratch: &mut String,
 }
 
 fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Transformed) {
-    let mut findings = Findings::new(&mut out.issues, item);
+    let mut diagnostics = Diagnostics::new(&mut out.issues, item);
     let Some(root) = root_of(&lines.records) else {
-        return refuse(lines, &mut findings);
+        return refuse(lines, &mut diagnostics);
     };
     let product = assemble(root, &lines.records);
     let Some(product_id) = product.document_id() else {
         let message = "a product has no id that an index can take; select `id` of the products in the export"
             .to_owned();
-        return findings.error("missing-id", message, Some("/id"));
+        return diagnostics.error("missing-id", message, Some("/id"));
     };
-    findings.about(product_id);
+    diagnostics.about(product_id);
     for unreadable in &lines.unreadable {
-        findings
+        diagnostics
             .warn("invalid-record", format!("line {} was left out: {}", unreadable.line, unreadable.reason));
     }
 
-    if is_removed(root, config, &mut findings) {
+    if is_removed(root, config, &mut diagnostics) {
         let version = version_of(root);
         let removal = |id| Removal { item, id, version: version.clone() };
         out.removals.extend(document_ids(&product, product_id, config.level).into_iter().map(removal));
         return;
     }
-    let source = DocumentSource::new(&product, product_id, config, &mut findings);
+    let source = DocumentSource::new(&product, product_id, config, &mut diagnostics);
     match config.level {
         Level::Product => {
-            let fields = source.product_document(&mut findings);
+            let fields = source.product_document(&mut diagnostics);
             out.documents.push(Document { id: product_id.to_owned(), fields });
         }
         Level::Variant => {
-            let documents = source.variant_documents(&mut findings);
+            let documents = source.variant_documents(&mut diagnostics);
             if documents.is_empty() {
                 let message = "it has no variant with an id and gave no document; select the variants in the export, or set level to product";
-                findings.warn("no-variants", message.to_owned());
+                diagnostics.warn("no-variants", message.to_owned());
             }
             out.documents.extend(documents.into_iter().map(|(id, fields)| Document { id, fields }));
         }
@@ -73,13 +73,15 @@ fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Tr
 }
 
 /// Says why there is no product in the lines.
-fn refuse(lines: &Lines<'_>, findings: &mut Findings<'_>) {
+fn refuse(lines: &Lines<'_>, diagnostics: &mut Diagnostics<'_>) {
     if let Some(unreadable) = lines.unreadable.first() {
         let message = format!("line {} cannot be read as a product: {}", unreadable.line, unreadable.reason);
-        return findings.error("invalid-product", message, None);
+        return diagnostics.error("invalid-product", message, None);
     }
     match lines.records.first() {
-        None => findings.error("invalid-product", "the product is empty; export it again".to_owned(), None),
+        None => {
+            diagnostics.error("invalid-product", "the product is empty; export it again".to_owned(), None)
+        }
         Some(record) => {
             let id = gid_of(record);
             let what = match Kind::of(record) {
@@ -91,13 +93,13 @@ fn refuse(lines: &Lines<'_>, findings: &mut Findings<'_>) {
             };
             let message =
                 format!("{what} stands where a product was expected; export products with their children");
-            findings.error("not-a-product", message, None);
+            diagnostics.error("not-a-product", message, None);
         }
     }
 }
 
 /// Whether the product must not be in the index.
-fn is_removed(root: &Record<'_>, config: &Config, findings: &mut Findings<'_>) -> bool {
+fn is_removed(root: &Record<'_>, config: &Config, diagnostics: &mut Diagnostics<'_>) -> bool {
     let status = root.status.get();
     let is = |name: &str| status.is_some_and(|status| status.eq_ignore_ascii_case(name));
     if let Some(status) = status
@@ -105,11 +107,11 @@ fn is_removed(root: &Record<'_>, config: &Config, findings: &mut Findings<'_>) -
     {
         if !["DRAFT", "ARCHIVED", "UNLISTED"].into_iter().any(is) {
             // A status of a newer API version more likely hides a product than shows it.
-            let status = tidy(crate::text::cut_chars(status, 40)).into_owned();
+            let status = sanitize(crate::text::cut_chars(status, 40)).into_owned();
             let message = format!(
                 "its status `{status}` is unknown, so it is kept out of the index; update the plug-in"
             );
-            findings.warn_at("unknown-status", message, Some("/status"));
+            diagnostics.warn_at("unknown-status", message, Some("/status"));
         }
         return true;
     }
@@ -120,7 +122,7 @@ fn is_removed(root: &Record<'_>, config: &Config, findings: &mut Findings<'_>) -
 /// The version fields of a product, for its removal.
 fn version_of(root: &Record<'_>) -> String {
     let mut json = String::from("{");
-    let updated_at = tidy(root.updated_at.get().unwrap_or_default());
+    let updated_at = sanitize(root.updated_at.get().unwrap_or_default());
     if !updated_at.is_empty() {
         write_key(&mut json, "updated_at");
         write_string(&mut json, &updated_at);

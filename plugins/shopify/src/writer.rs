@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use host_index_rules::{json_dumps_escaped_len, json_dumps_prefix_len};
+use host_index_rules::json_dumps_prefix_len;
+use wide::u8x16;
 
-use crate::bytes::prefix_len;
-use crate::text::cut_at;
+use crate::simd::{all, between, prefix_len};
+use crate::text::{cut_at, push};
 
 /// Short fields, such as a title, are cut at this many bytes. Shopify allows 255 characters of at most 4 bytes.
 const MAX_SHORT_TEXT: usize = 1_100;
@@ -13,7 +14,7 @@ const MAX_SHORT_TEXT: usize = 1_100;
 /// The part of a document, in hundredths, that one list or long text may take …
 const MAX_SHARE: usize = 25;
 
-/// … and what all fields before the description may take together, so that there is room for it.
+/// … and what all fields before the description may take together, so that the description has its share.
 const MAX_TOGETHER: usize = 70;
 
 /// An object that grows field by field.
@@ -23,7 +24,7 @@ const MAX_TOGETHER: usize = 70;
 /// the configured limit leaves.
 pub(crate) struct DocumentWriter {
     json: String,
-    spent: usize,
+    used: usize,
     limit: usize,
     shortened: Vec<String>,
 }
@@ -32,7 +33,7 @@ impl DocumentWriter {
     pub(crate) fn new(limit: usize, expected_bytes: usize) -> Self {
         let mut json = String::with_capacity(expected_bytes);
         json.push('{');
-        DocumentWriter { json, spent: 2, limit, shortened: Vec::new() }
+        DocumentWriter { json, used: 2, limit, shortened: Vec::new() }
     }
 
     /// A short text; a blank one is left out, as all empty values are.
@@ -57,18 +58,18 @@ impl DocumentWriter {
         if text.is_empty() {
             return;
         }
-        let room = until.saturating_sub(self.spent + name.len() + 8);
-        let room = if until < self.limit { room.min(self.limit * MAX_SHARE / 100) } else { room };
+        let budget = until.saturating_sub(self.used + name.len() + 8);
+        let budget = if until < self.limit { budget.min(self.limit * MAX_SHARE / 100) } else { budget };
         let wanted = &text[..cut_at(text, max_bytes).len()];
-        // No byte costs more than three characters, so most texts need not be measured to know that they fit.
-        let fits = wanted.len().saturating_mul(3) <= room;
-        let kept = if fits { wanted } else { cut_at(wanted, json_dumps_prefix_len(wanted, room)) };
+        // No byte takes more than three characters, so most texts need not be measured to know that they fit.
+        let fits = wanted.len().saturating_mul(3) <= budget;
+        let kept = if fits { wanted } else { cut_at(wanted, json_dumps_prefix_len(wanted, budget)) };
         if kept.len() < text.len() {
             self.note_shortened(name);
         }
         if !kept.is_empty() {
             self.key(name);
-            self.spent += self.string(kept) + 2;
+            self.used += self.string(kept) + 2;
         }
     }
 
@@ -77,7 +78,7 @@ impl DocumentWriter {
         if number.is_finite() {
             self.key(name);
             write_float(&mut self.json, number);
-            self.spent += 24;
+            self.used += 24;
         }
     }
 
@@ -85,26 +86,26 @@ impl DocumentWriter {
     pub(crate) fn integer(&mut self, name: &str, number: i64) {
         self.key(name);
         write_integer(&mut self.json, number);
-        self.spent += 20;
+        self.used += 20;
     }
 
     /// True or false.
     pub(crate) fn boolean(&mut self, name: &str, flag: bool) {
         self.key(name);
         write_boolean(&mut self.json, flag);
-        self.spent += 5;
+        self.used += 5;
     }
 
-    /// An array of texts, as many of them as there is room for.
+    /// An array of texts, as many of them as fit the budget.
     pub(crate) fn list<'t>(&mut self, name: &str, items: impl IntoIterator<Item = Cow<'t, str>>) {
-        let together = (self.limit * MAX_TOGETHER / 100).saturating_sub(self.spent);
-        let room = together.min(self.limit * MAX_SHARE / 100);
-        let mut used = name.len() + 8;
+        let together = (self.limit * MAX_TOGETHER / 100).saturating_sub(self.used);
+        let budget = together.min(self.limit * MAX_SHARE / 100);
+        let mut list_len = name.len() + 8;
         let mut empty = true;
         for item in items.into_iter().filter(|item| !item.is_empty()) {
-            let cost = json_dumps_escaped_len(&item);
-            used += cost + 4;
-            if used > room {
+            let len = json_dumps_escaped_len(&item);
+            list_len += len + 4;
+            if list_len > budget {
                 self.note_shortened(name);
                 break;
             }
@@ -115,20 +116,20 @@ impl DocumentWriter {
                 self.json.push(',');
             }
             empty = false;
-            self.string_of(&item, cost);
-            self.spent += cost + 4;
+            self.string_of(&item, len);
+            self.used += len + 4;
         }
         if !empty {
             self.json.push(']');
-            self.spent += 2;
+            self.used += 2;
         }
     }
 
     /// Starts the value of a field that does not count, because the index does not get it.
     pub(crate) fn uncounted(&mut self, name: &str) -> &mut String {
-        let spent = self.spent;
+        let used = self.used;
         self.key(name);
-        self.spent = spent;
+        self.used = used;
         &mut self.json
     }
 
@@ -151,20 +152,20 @@ impl DocumentWriter {
 
     fn key(&mut self, name: &str) {
         write_key(&mut self.json, name);
-        self.spent += name.len() + 6;
+        self.used += name.len() + 6;
     }
 
     fn string(&mut self, text: &str) -> usize {
-        let cost = json_dumps_escaped_len(text);
-        self.string_of(text, cost);
-        cost
+        let len = json_dumps_escaped_len(text);
+        self.string_of(text, len);
+        len
     }
 
-    fn string_of(&mut self, text: &str, cost: usize) {
-        if cost == text.len() {
+    fn string_of(&mut self, text: &str, json_dumps_len: usize) {
+        if json_dumps_len == text.len() {
             // Every byte counts as one, so none is escaped.
             self.json.push('"');
-            self.json.push_str(text);
+            push(&mut self.json, text);
             self.json.push('"');
         } else {
             write_string(&mut self.json, text);
@@ -176,7 +177,7 @@ impl DocumentWriter {
 pub(crate) fn write_key(json: &mut String, name: &str) {
     separate(json);
     json.push('"');
-    json.push_str(name);
+    push(json, name);
     json.push_str("\":");
 }
 
@@ -198,8 +199,8 @@ pub(crate) fn write_string(json: &mut String, text: &str) {
     json.push('"');
     let mut rest = text;
     loop {
-        let (plain, escaped) = rest.split_at(prefix_len(rest.as_bytes(), is_unescaped));
-        json.push_str(plain);
+        let (plain, escaped) = rest.split_at(prefix_len(rest.as_bytes(), are_unescaped));
+        push(json, plain);
         let Some(char) = escaped.chars().next() else { break };
         match char {
             '"' => json.push_str("\\\""),
@@ -214,22 +215,29 @@ pub(crate) fn write_string(json: &mut String, text: &str) {
     json.push('"');
 }
 
-/// Whether a byte is written as it is.
-fn is_unescaped(byte: u8) -> bool {
-    (byte >= 0x20) & (byte != b'"') & (byte != b'\\')
+/// The bytes that are written as they are.
+fn are_unescaped(bytes: u8x16) -> u8x16 {
+    between(bytes, b' ', 0xFF) & !bytes.simd_eq(b'"') & !bytes.simd_eq(b'\\')
+}
+
+/// The length by `json.dumps`, without quotes: that of the text itself for nearly all texts.
+fn json_dumps_escaped_len(text: &str) -> usize {
+    let is_plain = all(text.as_bytes(), |bytes| between(bytes, b' ', b'~') & are_unescaped(bytes));
+    if is_plain { text.len() } else { host_index_rules::json_dumps_escaped_len(text) }
 }
 
 /// Writes a finite number in its shortest form with a decimal point or exponent.
 pub(crate) fn write_float(json: &mut String, number: f64) {
-    json.push_str(zmij::Buffer::new().format_finite(number));
+    push(json, zmij::Buffer::new().format_finite(number));
 }
 
 pub(crate) fn write_integer(json: &mut String, number: i64) {
-    json.push_str(itoa::Buffer::new().format(number));
+    push(json, itoa::Buffer::new().format(number));
 }
 
 pub(crate) fn write_boolean(json: &mut String, flag: bool) {
-    json.push_str(if flag { "true" } else { "false" });
+    // Two copies of a known size.
+    if flag { json.push_str("true") } else { json.push_str("false") }
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl App {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics while holding the state")
+        self.state.lock().expect("no thread panics while holding the state")
     }
 
     pub(crate) fn set_faults(&self, faults: &[FaultRule], seed: Option<u64>) {

@@ -25,7 +25,7 @@ struct Arguments {
     /// Make an index when it is first written to. The real server does NOT do so: it answers 404.
     #[arg(long)]
     auto_create: bool,
-    /// What x-api-key must hold; without, anybody is answered. Others get 401 {"message": "Unauthorized"}, as from a gateway.
+    /// What x-api-key must hold; without one, every request is answered. Others get 401 {"message": "Unauthorized"}, as from a gateway.
     #[arg(long, value_name = "KEY")]
     api_key: Option<String>,
     /// Do not refuse more than 8 adds at once, as 2.13 without Redis.

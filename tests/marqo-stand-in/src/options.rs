@@ -51,7 +51,7 @@ pub struct Options {
     pub indexes: Vec<String>,
     /// Makes an index when it is first written to. A convenience: the real server answers 404.
     pub auto_create: bool,
-    /// What `x-api-key` must hold. None: as open-source Marqo, whoever asks is answered.
+    /// What `x-api-key` must hold. None: as open-source Marqo, every request is answered.
     pub api_key: Option<String>,
     /// Refuses requests beyond 8 adds, 100 PATCHes, 8 searches at once, as 2.13 does. False: as 2.13 without Redis.
     pub throttled: bool,

@@ -185,8 +185,7 @@ impl Embedder {
 
 /// The key as a header that is not logged.
 fn bearer(key: &Secret) -> Result<HeaderValue, CallError> {
-    let mut value =
-        HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| CallError::Key)?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| CallError::Key)?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -57,7 +57,11 @@ impl Catalog {
         report.and_then(|report| Ok(unlocked.map(|()| report)?))
     }
 
-    async fn embed_queued(&self, target: &WriteTarget, embedder: &Embedder) -> Result<EmbedReport, EmbedError> {
+    async fn embed_queued(
+        &self,
+        target: &WriteTarget,
+        embedder: &Embedder,
+    ) -> Result<EmbedReport, EmbedError> {
         let during = |failed: super::Failed| failed.during("embedding", target);
         let config = embedder.config();
         let (batch_size, concurrency) = (config.batch_size.get(), config.concurrency.get());
@@ -75,8 +79,7 @@ impl Catalog {
                 continue;
             };
             after = last.product_id;
-            let batches =
-                queued.chunks(batch_size).map(|batch| self.embed_batch(target, embedder, batch));
+            let batches = queued.chunks(batch_size).map(|batch| self.embed_batch(target, embedder, batch));
             let mut done = futures::stream::iter(batches).buffer_unordered(concurrency);
             while let Some(some) = done.try_next().await? {
                 report.embedded += some.embedded;

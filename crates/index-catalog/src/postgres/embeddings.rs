@@ -99,7 +99,10 @@ impl Postgres {
     }
 
     /// A lock that the server holds for as long as the connection lives.
-    pub(super) async fn try_lock_embedding(&self, target: &WriteTarget) -> Result<Option<Box<dyn Any + Send>>, Cause> {
+    pub(super) async fn try_lock_embedding(
+        &self,
+        target: &WriteTarget,
+    ) -> Result<Option<Box<dyn Any + Send>>, Cause> {
         let client: Client = self.pool.get().await?;
         let name = format!("host embed {} {}", target.shop_id, target.index_name);
         let locked =
@@ -169,7 +172,7 @@ impl Postgres {
     }
 }
 
-/// Gives back what [`Postgres::try_lock_embedding`] gave: the server notices the end of a connection some time later.
+/// Releases the lock of [`Postgres::try_lock_embedding`]: after a drop, the server notices the end of the connection later.
 pub(super) async fn unlock(lock: Box<dyn Any + Send>) -> Result<(), Cause> {
     if let Ok(client) = lock.downcast::<ClientWrapper>() {
         client.batch_execute("SELECT pg_advisory_unlock_all()").await?;

@@ -113,7 +113,9 @@ impl Cause {
         };
         let transient = matches!(
             error,
-            PostgresError::Unreachable { .. } | PostgresError::TemporarilyUnavailable { .. } | PostgresError::Pool { .. }
+            PostgresError::Unreachable { .. }
+                | PostgresError::TemporarilyUnavailable { .. }
+                | PostgresError::Pool { .. }
         );
         Failed { transient, source: Box::new(error) }
     }
@@ -144,7 +146,11 @@ impl<'a> Attempts<'a> {
         if !cause.is_conflict() {
             return false;
         }
-        tracing::debug!(failed = self.0.failed() + 1, ?cause, "a catalog transaction conflicts with another one");
+        tracing::debug!(
+            failed = self.0.failed() + 1,
+            ?cause,
+            "a catalog transaction conflicts with another one"
+        );
         self.0.wait(None).await
     }
 }

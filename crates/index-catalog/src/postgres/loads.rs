@@ -72,7 +72,11 @@ impl Postgres {
         rows.iter().map(load).collect()
     }
 
-    pub(super) async fn number_of_unseen(&self, target: &WriteTarget, since: Timestamp) -> Result<u64, Failed> {
+    pub(super) async fn number_of_unseen(
+        &self,
+        target: &WriteTarget,
+        since: Timestamp,
+    ) -> Result<u64, Failed> {
         let since = SystemTime::from(since);
         let sql = concat!("SELECT count(*)", unseen!());
         let rows = self.rows(sql, &[&target.shop_id, &target.index_name, &since]).await?;
@@ -94,7 +98,7 @@ impl Postgres {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Holds what was seen as well as the products: whoever sees one of them now waits, and finds it archived.
+    /// Locks the rows of `seen` as well as the products: a writer that sees one of them now waits, and finds it archived.
     pub(super) async fn archive_some(
         &self,
         target: &WriteTarget,

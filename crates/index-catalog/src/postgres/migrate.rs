@@ -63,7 +63,7 @@ impl Postgres {
         if let Err(error) = client.batch_execute("CREATE EXTENSION IF NOT EXISTS vector").await {
             tracing::debug!(%error, "pgvector cannot be made");
             return Ok(
-                "embeddings are arrays: let somebody who may CREATE EXTENSION vector, and migrate again",
+                "embeddings are arrays: have a user with the right to it run CREATE EXTENSION vector, and migrate again",
             );
         }
         client

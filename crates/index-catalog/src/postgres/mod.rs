@@ -3,8 +3,8 @@
 use super::{
     WriteTarget,
     batch::Batch,
-    current_state::CurrentState,
     changes::Ids,
+    current_state::CurrentState,
     dialect::{Dialect, Failed, Hit, StoredRow},
     embed::{Embedded, Unembedded},
     loads::{Load, Summary},
@@ -168,7 +168,7 @@ impl Dialect for Postgres {
             &[&target.shop_id, &target.index_name, &ids, &since],
         )
         .await?;
-        // Afterwards, since whoever archives holds the rows above until it is done.
+        // Afterwards, since archiving holds locks on the rows above until it commits.
         self.execute(
             "UPDATE catalog.products SET status = 'active'
             WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3) AND status = 'archived'",
@@ -261,7 +261,12 @@ impl Dialect for Postgres {
         self.queue_models_but(target, model).await
     }
 
-    async fn to_embed(&self, target: &WriteTarget, after: i64, limit: usize) -> Result<Vec<Unembedded>, Failed> {
+    async fn to_embed(
+        &self,
+        target: &WriteTarget,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Unembedded>, Failed> {
         self.queued(target, after, limit).await
     }
 

@@ -2,7 +2,7 @@
 
 use super::Cause;
 use crate::{
-    current_state::{CurrentState, CurrentProduct, CurrentSku},
+    current_state::{CurrentProduct, CurrentSku, CurrentState},
     dialect::StoredRow,
     rows::{Attribute, SkuColumns},
 };

@@ -79,7 +79,11 @@ const ALL: [&str; 9] = [
 ];
 
 impl Postgres {
-    pub(super) async fn try_change(&self, target: &WriteTarget, batch: &Batch) -> Result<Vec<Outcome>, Cause> {
+    pub(super) async fn try_change(
+        &self,
+        target: &WriteTarget,
+        batch: &Batch,
+    ) -> Result<Vec<Outcome>, Cause> {
         let mut client = self.pool.get().await?;
         let ids = self.take_ids(&client, batch.most_ids()).await?;
         let tx = client.transaction().await?;
@@ -92,7 +96,11 @@ impl Postgres {
         Ok(outcomes)
     }
 
-    pub(super) async fn try_delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, Cause> {
+    pub(super) async fn try_delete(
+        &self,
+        target: &WriteTarget,
+        batch: &[Removal],
+    ) -> Result<Vec<Outcome>, Cause> {
         let mut client = self.pool.get().await?;
         let tx = client.transaction().await?;
         let (lock, remove) = (tx.prepare_cached(LOCKED).await?, tx.prepare_cached(REMOVED).await?);
@@ -114,7 +122,7 @@ async fn apply(
     now: SystemTime,
 ) -> Result<(), Cause> {
     for sql in ALL {
-        // One that had to be prepared first would be overtaken by the next.
+        // Preparing one in between would let the next one be sent first.
         tx.prepare_cached(sql).await?;
     }
     let products = Columns::of(changes.new_products.iter().map(|(id, row)| (*id, *row)));

@@ -3,7 +3,7 @@
 use super::{
     WriteTarget,
     batch::Batch,
-    current_state::{CurrentState, CurrentProduct, CurrentSku},
+    current_state::{CurrentProduct, CurrentSku, CurrentState},
     dialect::{Dialect, Failed, Hit, StoredRow},
     embed::{Embedded, Unembedded},
     loads::{Load, Summary},
@@ -268,7 +268,12 @@ impl Dialect for Sqlite {
         self.write(target, move |session| session.queue_other_models(&model)).await
     }
 
-    async fn to_embed(&self, target: &WriteTarget, after: i64, limit: usize) -> Result<Vec<Unembedded>, Failed> {
+    async fn to_embed(
+        &self,
+        target: &WriteTarget,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Unembedded>, Failed> {
         self.query(target, move |session| session.to_embed(after, limit)).await
     }
 

@@ -104,7 +104,10 @@ async fn rows_that_are_as_wanted_are_not_written() {
     // Removal takes SKUs and attributes along.
     let removal = |id: u32| Removal::of(DocumentId::new(id.to_string()).unwrap());
     let removals: Vec<_> = (0..10).map(removal).collect();
-    Catalog::sqlite(database.clone(), &CatalogConfig::default(), Arc::new(RealEnv)).delete(&target("2"), &removals).await.unwrap();
+    Catalog::sqlite(database.clone(), &CatalogConfig::default(), Arc::new(RealEnv))
+        .delete(&target("2"), &removals)
+        .await
+        .unwrap();
     let left = "SELECT (SELECT count(*) FROM skus) + (SELECT count(*) FROM attributes)";
     let left = database.read(move |tx| Ok(tx.query_row(left, [], |row| row.get::<_, u64>(0))?));
     assert_eq!(left.await.unwrap(), 0);

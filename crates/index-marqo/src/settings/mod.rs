@@ -165,7 +165,10 @@ mod tests {
         assert_eq!(IndexSettings::load(&older, "shop").await.unwrap(), Some(expected));
         let newer = Record::of(json!({"endpoint": "http://localhost", "flavour": "hush"}));
         let error = IndexSettings::load(&newer, "shop").await.unwrap_err().to_string();
-        assert!(error.contains("shop") && error.contains("`flavour`") && error.contains("newer host"), "{error}");
+        assert!(
+            error.contains("shop") && error.contains("`flavour`") && error.contains("newer host"),
+            "{error}"
+        );
         assert!(!error.contains("hush"), "{error}");
     }
 }

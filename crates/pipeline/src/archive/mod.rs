@@ -12,7 +12,7 @@ use crate::ingest::{
 };
 use crate::worker::Stop;
 use host_core::{
-    index::{ArchiveLimit, IndexError, ArchiveRefusal},
+    index::{ArchiveLimit, ArchiveRefusal, IndexError},
     model::{Counts, DocumentId, Job, JobId, Operation, Quarantined, Seal, SourceStats},
     storage::{StoreError, Stores},
 };

@@ -234,7 +234,8 @@ impl Archive<'_> {
             (Ok(None), None) => {}
         }
         let job = stores.jobs.get(&removal.id).await?;
-        let job = job.ok_or_else(|| ArchiveError::Lost { key: format!("the record of job {}", removal.id) })?;
+        let job =
+            job.ok_or_else(|| ArchiveError::Lost { key: format!("the record of job {}", removal.id) })?;
         Ok(Ok(ArchiveOutcome::Removed(Box::new(job))))
     }
 
@@ -246,7 +247,8 @@ impl Archive<'_> {
     ) -> Result<Result<Option<ArchiveOutcome>, ArchiveRefusal>, ArchiveError> {
         let plan = self.plan(job, true).await?;
         if plan.missing == 0 {
-            let outcome = if plan.is_first { ArchiveOutcome::FirstSync } else { ArchiveOutcome::NothingMissing };
+            let outcome =
+                if plan.is_first { ArchiveOutcome::FirstSync } else { ArchiveOutcome::NothingMissing };
             return Ok(Ok(Some(outcome)));
         }
         if let Some(refusal) = plan.refusal(self.limit) {

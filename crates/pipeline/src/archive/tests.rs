@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use host_core::storage::Storage;
 use host_core::{
     clock::{RealEnv, SharedEnv},
-    index::{ArchiveLimit, Index, IndexError, ArchiveRefusal, Outcome, Removal, StoredVersion, TargetId, WriteTarget, Write},
+    index::{
+        ArchiveLimit, ArchiveRefusal, Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write,
+        WriteTarget,
+    },
     model::{
         Counts, Digest, DocumentId, Job, JobId, Operation, PluginRef, Quarantined, SameVersion, Seal,
         SourceStats,
@@ -39,7 +42,11 @@ impl Index for Shelf {
         Ok(())
     }
 
-    async fn stored(&self, _: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
+    async fn stored(
+        &self,
+        _: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         let shelf = self.0.lock().unwrap();
         let stored = |id: &DocumentId| {
             let job_id = shelf.get(id.as_str())?.clone();
@@ -86,7 +93,7 @@ enum Step {
     Sync { full: bool, documents: BTreeSet<u8>, unchanged: BTreeSet<u8> },
     /// Documents that others remove.
     Vanish(BTreeSet<u8>),
-    /// Somebody who is no job of ours writes.
+    /// Another program than the host writes.
     Others(BTreeSet<u8>),
     /// The last full sync is compared, and what it did not have is removed or not.
     Archive { remove: bool },
@@ -183,7 +190,7 @@ async fn check(steps: Vec<Step>) {
                 shelf.0.lock().unwrap().retain(|id, _| !documents.iter().any(|number| *id == name(*number)));
             }
             Step::Others(documents) => {
-                let others = documents.iter().map(|number| (name(*number), "somebody".to_owned()));
+                let others = documents.iter().map(|number| (name(*number), "another program".to_owned()));
                 shelf.0.lock().unwrap().extend(others);
             }
             Step::Archive { remove } => {
@@ -192,7 +199,8 @@ async fn check(steps: Vec<Step>) {
                     documents.iter().chain(&since).map(|number| name(*number)).collect();
                 let expected: Vec<String> = {
                     let shelf = shelf.0.lock().unwrap();
-                    let ours = shelf.iter().filter(|(id, job)| *job != "somebody" && !had.contains(*id));
+                    let ours =
+                        shelf.iter().filter(|(id, job)| *job != "another program" && !had.contains(*id));
                     ours.map(|(id, _)| id.clone()).collect()
                 };
                 // Looking changes nothing, and the second look finds the same.

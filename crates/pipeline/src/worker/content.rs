@@ -21,7 +21,12 @@ pub(super) fn prepare(document: Document, version_fields: &[String]) -> Write {
         .filter(|(name, _)| !name.starts_with(INTERNAL) && !version_fields.contains(name))
         .collect();
     let bytes = serde_json::to_vec(&content).expect("JSON values always serialize");
-    Write { version, content_hash: Digest::of(&bytes).to_string(), document, precondition: Precondition::None }
+    Write {
+        version,
+        content_hash: Digest::of(&bytes).to_string(),
+        document,
+        precondition: Precondition::None,
+    }
 }
 
 /// Before the digest of an update, which covers the given fields alone: of the document as a whole the index then knows

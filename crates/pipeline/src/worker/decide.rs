@@ -97,7 +97,13 @@ fn conflict(code: &str, write: &Write, stored: &StoredVersion) -> Entry {
     entry(code, write.document.id.as_str(), &write.version, stored, is_partial(&write.content_hash))
 }
 
-fn entry(code: &str, id: &str, incoming: &Map<String, Value>, stored: &StoredVersion, is_update: bool) -> Entry {
+fn entry(
+    code: &str,
+    id: &str,
+    incoming: &Map<String, Value>,
+    stored: &StoredVersion,
+    is_update: bool,
+) -> Entry {
     let (ours, theirs) = (spell(incoming), spell(&stored.version));
     let message = match code {
         "older-version" => {

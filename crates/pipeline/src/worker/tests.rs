@@ -4,7 +4,7 @@ use super::{Until, Worker, WorkerSettings};
 use async_trait::async_trait;
 use host_core::{
     clock::{Env, SharedEnv},
-    index::{Index, IndexError, Outcome, Precondition, Removal, StoredVersion, TargetId, WriteTarget, Write},
+    index::{Index, IndexError, Outcome, Precondition, Removal, StoredVersion, TargetId, Write, WriteTarget},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Grouping, Issue, Job, JobId, JobStatus,
         Manifest, Operation, PluginRef, Quarantined, SameVersion, Seal, Severity, SourceStats,
@@ -85,6 +85,8 @@ struct ScriptedIndex {
     overtakers: Mutex<VecDeque<i64>>,
     /// A shop whose index cannot be written until it is repaired.
     broken: Mutex<Option<String>>,
+    /// The server that it says it is on.
+    server: Mutex<Option<String>>,
 }
 
 impl ScriptedIndex {
@@ -94,7 +96,8 @@ impl ScriptedIndex {
         let Some(v) = (id.as_str() == "1").then(is_next).flatten() else { return false };
         let document = Document { id: id.clone(), fields: Map::new() };
         let version = Map::from_iter([("v".to_owned(), v.into())]);
-        let write = Write { document, version, content_hash: format!("other {v}"), precondition: Precondition::None };
+        let write =
+            Write { document, version, content_hash: format!("other {v}"), precondition: Precondition::None };
         documents.insert(id.clone(), (write, "other".to_owned()));
         true
     }
@@ -111,14 +114,22 @@ fn index_error(transient: bool) -> IndexError {
 #[async_trait]
 impl Index for ScriptedIndex {
     fn id(&self) -> TargetId {
-        "catalog".into()
+        "catalog:embedded".into()
+    }
+
+    async fn server(&self, _: &WriteTarget) -> Option<String> {
+        self.server.lock().unwrap().clone()
     }
 
     async fn check(&self, _: &WriteTarget) -> Result<(), IndexError> {
         Ok(())
     }
 
-    async fn stored(&self, _: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
+    async fn stored(
+        &self,
+        _: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         let documents = self.documents.lock().unwrap();
         let stored = |(write, job): &(Write, String)| StoredVersion {
             version: write.version.clone(),
@@ -186,7 +197,9 @@ impl Index for ScriptedIndex {
         Ok(batch
             .iter()
             .map(|removal| {
-                if removal.precondition != Precondition::None && self.is_overtaken(&mut documents, &removal.id) {
+                if removal.precondition != Precondition::None
+                    && self.is_overtaken(&mut documents, &removal.id)
+                {
                     return Outcome::Conflict;
                 }
                 documents.remove(&removal.id);

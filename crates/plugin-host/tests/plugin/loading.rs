@@ -5,8 +5,8 @@ use crate::{
     rig::{cache, configs, limits, loader, pool},
 };
 use host_plugin_host::{
-    Access, Cache, Configs, Engine, Inspection, Limits, LoadError, Loader, OpenError, Plugins, Profile, Role,
-    Settings,
+    Access, Cache, Compiler, Configs, Engine, Inspection, Limits, LoadError, Loader, OpenError, Plugins,
+    Profile, Role, Settings,
 };
 use insta::assert_snapshot;
 use std::{
@@ -123,14 +123,13 @@ fn a_plug_in_of_a_later_minor_version() {
 #[test]
 fn a_plug_in_that_wants_the_network() {
     let http = ("product-indexer:plugin/log@0.1.0", "wasi:http/outgoing-handler@0.2.1");
-    let http = (http.0, &http.1[..http.0.len()]);
-    assert_snapshot!(said_of(&patched(&[http])), @"");
+    assert_snapshot!(said_of(&patched(&[http])), @"the plug-in x.wasm imports wasi:http/outgoing-handler@0.2.1, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0 and a WASI 0.2 that grants nothing; build it without these imports: Rust for wasm32-unknown-unknown or wasm32-wasip2, JavaScript with componentize-qjs or `jco componentize --disable http`, Python with componentize-py");
 }
 
 #[test]
 fn a_plug_in_that_wants_more() {
     let files = ("product-indexer:plugin/log@0.1.0", "wasi:filesystem/preopens@0.3.100");
-    assert_snapshot!(said_of(&patched(&[files])), @"the plug-in x.wasm imports wasi:filesystem/preopens@0.3.100, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0 and a WASI 0.2 that grants nothing; build it for wasm32-unknown-unknown or wasm32-wasip2, without these imports");
+    assert_snapshot!(said_of(&patched(&[files])), @"the plug-in x.wasm imports wasi:filesystem/preopens@0.3.100, but a plug-in gets nothing except product-indexer:plugin/log@0.1.0 and a WASI 0.2 that grants nothing; build it without these imports: Rust for wasm32-unknown-unknown or wasm32-wasip2, JavaScript with componentize-qjs or `jco componentize --disable http`, Python with componentize-py");
 }
 
 #[test]
@@ -198,7 +197,7 @@ fn an_inspection_tells_everything() {
     let dir = TempDir::new().unwrap();
     let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
     let cache = Cache::new(dir.path().join("cache"));
-    let inspection = Inspection::of(&EVIL, &engine, &limits(), Some(&cache)).unwrap();
+    let inspection = Inspection::of(&EVIL, &engine, &limits(), Some(&cache), &Compiler::InProcess).unwrap();
     assert!(inspection.cold_load_ms > 0.0 && inspection.cached_load_ms.is_some());
     let said = Inspection {
         bytes: 0,

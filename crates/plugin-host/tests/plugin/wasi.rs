@@ -98,12 +98,12 @@ async fn an_exit() {
 async fn handles_without_end() {
     assert_snapshot!(said(&probe(limits()), "handles").await, @"
     0 of 1 went well
-    0: plugin-trap: with this product alone, plug-in probe@0.1.0 trapped (it holds more than 1000 handles of WASI)
+    0: plugin-trap: with this product alone, plug-in probe@0.1.0 trapped (it holds more handles of WASI than plugin.limits.wasi_handles allows)
     ");
     let few = probe(Limits { wasi_handles: 2, ..limits() });
     assert_snapshot!(said(&few, "handles").await, @"
     0 of 1 went well
-    0: plugin-trap: with this product alone, plug-in probe@0.1.0 trapped (it holds more than 2 handles of WASI)
+    0: plugin-trap: with this product alone, plug-in probe@0.1.0 trapped (it holds more handles of WASI than plugin.limits.wasi_handles allows)
     ");
 }
 
@@ -120,7 +120,7 @@ async fn handles_that_are_given_back_do_not_count() {
 async fn randomness_without_end() {
     assert_snapshot!(said(&probe(limits()), "randomness").await, @"
     0 of 1 went well
-    0: plugin-trap: with this product alone, plug-in probe@0.1.0 trapped (it asked for 18446744073709551615 random bytes; 65536 are made at once)
+    0: plugin-contract: with this product alone, plug-in probe@0.1.0 broke the contract: requested len 18446744073709551615 exceeds limit 65536
     ");
 }
 
@@ -128,7 +128,7 @@ async fn randomness_without_end() {
 async fn waiting_for_nothing() {
     assert_snapshot!(said(&probe(limits()), "forever").await, @"
     0 of 1 went well
-    0: plugin-trap: with this product alone, plug-in probe@0.1.0 trapped (it waits for nothing, which never ends)
+    0: plugin-contract: with this product alone, plug-in probe@0.1.0 broke the contract: empty poll list
     ");
 }
 

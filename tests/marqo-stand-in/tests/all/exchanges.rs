@@ -1,17 +1,17 @@
 //! The example exchanges of the reference, E1 to E7. Times and cut texts are compared by their form.
 
-use crate::support::Bench;
+use crate::support::Harness;
 use marqo_stand_in::{Fault, FaultRule, Operation, Version};
 use serde_json::{Value, json};
 
-fn mugs(bench: &Bench) -> crate::support::Answer {
+fn mugs(harness: &Harness) -> crate::support::Answer {
     let documents = json!([
         { "_id": "mug-01", "title": "Stoneware mug", "price": 14.5, "stock": 12, "tags": ["kitchen"], "dims": { "h": 9.5 } },
         { "_id": "mug-02", "title": null },
         { "_id": "mug-03", "bad-name": "x" },
         { "_id": "", "title": "no id" },
     ]);
-    bench.add(documents)
+    harness.add(documents)
 }
 
 /// Takes the named member out and says that it was a number.
@@ -24,8 +24,8 @@ fn without_number(answer: &mut Value, name: &str) {
 #[test]
 fn e1_partial_failure() {
     for version in [Version::V2_13, Version::V2_25] {
-        let bench = Bench::new(version);
-        let answer = mugs(&bench);
+        let harness = Harness::new(version);
+        let answer = mugs(&harness);
         assert_eq!(answer.header("x-count-success"), Some("1"));
         assert_eq!(answer.header("x-count-failure"), Some("3"));
         let mut body = answer.json();
@@ -46,9 +46,9 @@ fn e1_partial_failure() {
 
 #[test]
 fn e2_read_back() {
-    let bench = Bench::new(Version::V2_13);
-    mugs(&bench);
-    let answer = bench.call("GET", "/indexes/u/documents", json!(["mug-01", "mug-99"]));
+    let harness = Harness::new(Version::V2_13);
+    mugs(&harness);
+    let answer = harness.call("GET", "/indexes/u/documents", json!(["mug-01", "mug-99"]));
     let found = json!({
         "_found": true, "tags": ["kitchen"], "stock": 12, "price": 14.5, "dims.h": 9.5, "_id": "mug-01", "title": "Stoneware mug",
     });
@@ -59,11 +59,11 @@ fn e2_read_back() {
 #[test]
 fn e3_item_throttled() {
     for (version, verb) in [(Version::V2_13, "receives"), (Version::V2_25, "received")] {
-        let bench = Bench::new(version);
-        bench
+        let harness = Harness::new(version);
+        harness
             .stand_in
             .set_faults(&[FaultRule::new(Fault::Item { status: 429, applied: false }).document("b")]);
-        let answer = bench.add(json!([{ "_id": "a" }, { "_id": "b" }]));
+        let answer = harness.add(json!([{ "_id": "a" }, { "_id": "b" }]));
         assert_eq!(answer.header("x-count-failure"), Some("1"));
         let text = format!("Marqo vector store {verb} too many requests. Please try again later");
         let items = json!([
@@ -77,9 +77,9 @@ fn e3_item_throttled() {
 
 #[test]
 fn e4_whole_request_throttled() {
-    let bench = Bench::new(Version::V2_13);
-    bench.stand_in.set_faults(&[FaultRule::new(Fault::Throttle { above: 0 }).on(Operation::Add)]);
-    let answer = bench.add(json!([{ "_id": "a" }]));
+    let harness = Harness::new(Version::V2_13);
+    harness.stand_in.set_faults(&[FaultRule::new(Fault::Throttle { above: 0 }).on(Operation::Add)]);
+    let answer = harness.add(json!([{ "_id": "a" }]));
     let message = "Throttled because maximum thread count (0) for request type 'INDEX' has been exceeded. Try your request again later.";
     let expected =
         json!({ "message": message, "code": "too_many_requests", "type": "invalid_request", "link": null });
@@ -89,9 +89,9 @@ fn e4_whole_request_throttled() {
 
 #[test]
 fn e5_schema_change() {
-    let bench = Bench::new(Version::V2_13);
-    bench.stand_in.set_faults(&[FaultRule::new(Fault::SchemaLocked).on(Operation::Add).next(1)]);
-    let answer = bench.add(json!([{ "_id": "a", "new_field": "x" }]));
+    let harness = Harness::new(Version::V2_13);
+    harness.stand_in.set_faults(&[FaultRule::new(Fault::SchemaLocked).on(Operation::Add).next(1)]);
+    let answer = harness.add(json!([{ "_id": "a", "new_field": "x" }]));
     let expected = json!({
         "message": "Your indexes are being updated. Please try again shortly.",
         "code": "operation_conflict_error",
@@ -99,14 +99,15 @@ fn e5_schema_change() {
         "link": null,
     });
     assert_eq!((answer.status, answer.json()), (409, expected));
-    bench.add(json!([{ "_id": "a", "new_field": "x" }])).accepted();
+    harness.add(json!([{ "_id": "a", "new_field": "x" }])).accepted();
 }
 
 #[test]
 fn e6_partial_update() {
-    let bench = Bench::new(Version::V2_13);
-    bench.add_structured(json!([{ "_id": "mug-01", "title": "Stoneware mug", "price": 14.5 }])).accepted();
-    let answer = bench.patch("s", json!([{ "_id": "mug-01", "price": 12.0 }, { "_id": "zz", "price": 1.0 }]));
+    let harness = Harness::new(Version::V2_13);
+    harness.add_structured(json!([{ "_id": "mug-01", "title": "Stoneware mug", "price": 14.5 }])).accepted();
+    let answer =
+        harness.patch("s", json!([{ "_id": "mug-01", "price": 12.0 }, { "_id": "zz", "price": 1.0 }]));
     let mut body = answer.json();
     without_number(&mut body, "processingTimeMs");
     let text = "Document does not exist in the index";
@@ -116,16 +117,16 @@ fn e6_partial_update() {
     ]);
     assert_eq!(body, json!({ "errors": true, "index_name": "s", "items": items }));
     assert_eq!(
-        bench.document("s", "mug-01"),
+        harness.document("s", "mug-01"),
         json!({ "_id": "mug-01", "title": "Stoneware mug", "price": 12.0 })
     );
 }
 
 #[test]
 fn e7_delete() {
-    let bench = Bench::new(Version::V2_13);
-    mugs(&bench);
-    let mut body = bench.post("/indexes/u/documents/delete-batch", json!(["mug-01", "never-there"])).json();
+    let harness = Harness::new(Version::V2_13);
+    mugs(&harness);
+    let mut body = harness.post("/indexes/u/documents/delete-batch", json!(["mug-01", "never-there"])).json();
     for (name, length, start) in [("startedAt", 27, "20"), ("finishedAt", 27, "20"), ("duration", 3, "PT")] {
         let text = body.as_object_mut().unwrap().remove(name).unwrap();
         let text = text.as_str().unwrap();
@@ -142,5 +143,5 @@ fn e7_delete() {
         "details": { "receivedDocumentIds": 2, "deletedDocuments": 2 },
     });
     assert_eq!(body, expected);
-    assert!(bench.stand_in.documents("u").is_empty());
+    assert!(harness.stand_in.documents("u").is_empty());
 }

@@ -1,73 +1,73 @@
 //! Faults that are about the connection and about time, and how they are asked for.
 
-use crate::support::{Bench, send};
+use crate::support::{Harness, send};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, Version};
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-fn bench_with(rules: &[FaultRule]) -> Bench {
-    let bench = Bench::new(Version::V2_25);
-    bench.stand_in.set_faults(rules);
-    bench
+fn harness_with(rules: &[FaultRule]) -> Harness {
+    let harness = Harness::new(Version::V2_25);
+    harness.stand_in.set_faults(rules);
+    harness
 }
 
-fn add_one(bench: &Bench) -> std::io::Result<crate::support::Answer> {
+fn add_one(harness: &Harness) -> std::io::Result<crate::support::Answer> {
     let body = json!({ "tensorFields": [], "documents": [{ "_id": "a", "n": 1 }] });
-    bench.send("POST", "/indexes/u/documents", &body)
+    harness.send("POST", "/indexes/u/documents", &body)
 }
 
 #[test]
 fn a_reset_before_writes_nothing_and_one_after_writes_everything() {
     for (fault, is_written) in [(Fault::ResetBefore, false), (Fault::ResetAfter, true)] {
-        let bench = bench_with(&[FaultRule::new(fault.clone()).on(Operation::Add).next(1)]);
-        let error = add_one(&bench).unwrap_err();
+        let harness = harness_with(&[FaultRule::new(fault.clone()).on(Operation::Add).next(1)]);
+        let error = add_one(&harness).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "a real reset, not an orderly end");
-        assert_eq!(bench.stand_in.documents("u").contains_key("a"), is_written);
-        let logged = bench.stand_in.requests().pop().unwrap();
+        assert_eq!(harness.stand_in.documents("u").contains_key("a"), is_written);
+        let logged = harness.stand_in.requests().pop().unwrap();
         assert_eq!((logged.status, logged.fault), (None, Some(fault)));
-        add_one(&bench).unwrap().accepted();
+        add_one(&harness).unwrap().accepted();
     }
 }
 
 #[test]
 fn an_error_after_applying_hides_a_write() {
     for (status, is_json) in [(500, true), (504, false)] {
-        let bench = bench_with(&[FaultRule::new(Fault::ErrorAfter { status }).on(Operation::Add)]);
-        let answer = add_one(&bench).unwrap();
+        let harness = harness_with(&[FaultRule::new(Fault::ErrorAfter { status }).on(Operation::Add)]);
+        let answer = add_one(&harness).unwrap();
         assert_eq!(answer.status, status);
         assert_eq!(serde_json::from_str::<Value>(&answer.text).is_ok(), is_json);
-        assert!(bench.stand_in.documents("u").contains_key("a"));
-        assert!(bench.stand_in.requests().last().unwrap().items.is_empty());
+        assert!(harness.stand_in.documents("u").contains_key("a"));
+        assert!(harness.stand_in.requests().last().unwrap().items.is_empty());
     }
 }
 
 #[test]
 fn a_hanging_request_is_never_answered_and_holds_nothing_up() {
-    let bench = bench_with(&[FaultRule::new(Fault::Hang).on(Operation::Add).next(1)]);
-    let mut stream = TcpStream::connect(bench.stand_in.url().trim_start_matches("http://")).unwrap();
+    let harness = harness_with(&[FaultRule::new(Fault::Hang).on(Operation::Add).next(1)]);
+    let mut stream = TcpStream::connect(harness.stand_in.url().trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let body = r#"{"tensorFields":[],"documents":[{"_id":"a"}]}"#;
     let head = format!("POST /indexes/u/documents HTTP/1.1\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     let error = stream.read(&mut [0]).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error:?}");
-    assert!(bench.stand_in.documents("u").is_empty());
-    add_one(&bench).unwrap().accepted();
+    assert!(harness.stand_in.documents("u").is_empty());
+    add_one(&harness).unwrap().accepted();
 }
 
 #[test]
 fn a_client_that_gives_up_has_written_all_the_same() {
-    let bench = bench_with(&[FaultRule::new(Fault::Slow { ms: 150 }).on(Operation::Add)]);
+    let harness = harness_with(&[FaultRule::new(Fault::Slow { ms: 150 }).on(Operation::Add)]);
     {
-        let mut stream = TcpStream::connect(bench.stand_in.url().trim_start_matches("http://")).unwrap();
+        let mut stream = TcpStream::connect(harness.stand_in.url().trim_start_matches("http://")).unwrap();
         let body = r#"{"tensorFields":[],"documents":[{"_id":"late"}]}"#;
         let head = format!("POST /indexes/u/documents HTTP/1.1\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     }
     let given_up = Instant::now();
-    while !bench.stand_in.documents("u").contains_key("late") {
+    while !harness.stand_in.documents("u").contains_key("late") {
         assert!(given_up.elapsed() < Duration::from_secs(10), "the write never came");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -76,11 +76,11 @@ fn a_client_that_gives_up_has_written_all_the_same() {
 #[test]
 fn latency_is_of_adds_only() {
     let latency = Duration::from_millis(500);
-    let bench = Bench::with(Options { latency, ..Options::default() });
+    let harness = Harness::with(Options { latency, ..Options::default() });
     let started = Instant::now();
-    bench.get("/indexes");
+    harness.get("/indexes");
     assert!(started.elapsed() < latency);
-    add_one(&bench).unwrap().accepted();
+    add_one(&harness).unwrap().accepted();
     assert!(started.elapsed() >= latency);
 }
 
@@ -88,10 +88,10 @@ fn latency_is_of_adds_only() {
 #[test]
 fn of_concurrent_batches_with_new_fields_one_wins() {
     let latency = Duration::from_millis(800);
-    let bench = Bench::with(Options { latency, ..Options::default() });
+    let harness = Harness::with(Options { latency, ..Options::default() });
     let add = |number: usize| {
         let documents = json!([{ "_id": format!("d{number}"), "brand": "Acme" }]);
-        bench.post("/indexes/u/documents", json!({ "tensorFields": [], "documents": documents }))
+        harness.post("/indexes/u/documents", json!({ "tensorFields": [], "documents": documents }))
     };
     let add = &add;
     let at_once = || {
@@ -101,18 +101,18 @@ fn of_concurrent_batches_with_new_fields_one_wins() {
         })
     };
     assert_eq!(at_once(), 3);
-    assert_eq!(bench.stand_in.documents("u").len(), 1, "a lost batch is unwritten");
+    assert_eq!(harness.stand_in.documents("u").len(), 1, "a lost batch is unwritten");
     assert_eq!(at_once(), 0, "the fields are known");
 }
 
 #[test]
 fn too_many_at_once_are_refused_on_request() {
-    let bench = bench_with(&[
+    let harness = harness_with(&[
         FaultRule::new(Fault::Slow { ms: 1_000 }).on(Operation::Add),
         FaultRule::new(Fault::Throttle { above: 2 }).on(Operation::Add),
     ]);
     let statuses: Vec<u16> = std::thread::scope(|scope| {
-        let calls: Vec<_> = (0..5).map(|_| scope.spawn(|| add_one(&bench).unwrap().status)).collect();
+        let calls: Vec<_> = (0..5).map(|_| scope.spawn(|| add_one(&harness).unwrap().status)).collect();
         calls.into_iter().map(|call| call.join().unwrap()).collect()
     });
     assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 3, "{statuses:?}");
@@ -120,44 +120,44 @@ fn too_many_at_once_are_refused_on_request() {
 
 #[test]
 fn faults_are_set_over_http() {
-    let bench = Bench::new(Version::V2_25);
+    let harness = Harness::new(Version::V2_25);
     let rules = json!([{ "fault": { "item": { "status": 429 } }, "operation": "add", "document": "a" }]);
-    assert_eq!(bench.call("PUT", "/_stand-in/faults", rules).status, 200);
-    assert_eq!(add_one(&bench).unwrap().items()[0].1, 429);
-    assert_eq!(bench.call("PUT", "/_stand-in/faults", json!({ "seed": 9, "faults": [] })).status, 200);
-    assert_eq!(bench.get("/_stand-in/faults").json(), json!({ "seed": 9, "faults": [] }));
-    add_one(&bench).unwrap().accepted();
-    let wrong = bench.call("PUT", "/_stand-in/faults", json!([{ "fault": "explode" }]));
+    assert_eq!(harness.call("PUT", "/_stand-in/faults", rules).status, 200);
+    assert_eq!(add_one(&harness).unwrap().items()[0].1, 429);
+    assert_eq!(harness.call("PUT", "/_stand-in/faults", json!({ "seed": 9, "faults": [] })).status, 200);
+    assert_eq!(harness.get("/_stand-in/faults").json(), json!({ "seed": 9, "faults": [] }));
+    add_one(&harness).unwrap().accepted();
+    let wrong = harness.call("PUT", "/_stand-in/faults", json!([{ "fault": "explode" }]));
     assert!(wrong.status == 400 && wrong.text.contains("explode"), "{}", wrong.text);
 }
 
 #[test]
 fn the_log_the_documents_and_the_history_are_read_over_http() {
-    let bench = Bench::new(Version::V2_25);
-    bench.add(json!([{ "_id": "a", "updated_at": 1, "dims": { "w": 2 } }])).accepted();
-    bench.post("/indexes/u/documents/delete-batch", json!(["a"]));
-    bench.add(json!([{ "_id": "a", "updated_at": 2 }])).accepted();
-    let log = bench.get("/_stand-in/log").json();
+    let harness = Harness::new(Version::V2_25);
+    harness.add(json!([{ "_id": "a", "updated_at": 1, "dims": { "w": 2 } }])).accepted();
+    harness.post("/indexes/u/documents/delete-batch", json!(["a"]));
+    harness.add(json!([{ "_id": "a", "updated_at": 2 }])).accepted();
+    let log = harness.get("/_stand-in/log").json();
     let added = &log[2];
     assert_eq!(
         (&added["operation"], &added["ids"], &added["status"]),
         (&json!("add"), &json!(["a"]), &json!(200))
     );
     assert_eq!(added["items"], json!([{ "id": "a", "status": 200 }]));
-    let documents = bench.get("/_stand-in/documents/u").json();
+    let documents = harness.get("/_stand-in/documents/u").json();
     assert_eq!(documents["a"]["readBack"], json!({ "_id": "a", "updated_at": 2 }));
-    let history = bench.get("/_stand-in/history/u").json();
+    let history = harness.get("/_stand-in/history/u").json();
     let versions: Vec<&Value> =
         history["a"].as_array().unwrap().iter().map(|write| &write["version"]).collect();
     assert_eq!(versions, [&json!(1), &Value::Null, &json!(2)]);
     assert_eq!(history["a"][0]["content"]["dims"], json!({ "w": 2 }));
-    assert_eq!(bench.get("/_stand-in/rules").json()["map-flattened"], 1);
+    assert_eq!(harness.get("/_stand-in/rules").json()["map-flattened"], 1);
 }
 
 #[test]
 fn a_connection_is_used_again_and_bodies_may_come_in_chunks() {
-    let bench = Bench::new(Version::V2_25);
-    let mut stream = TcpStream::connect(bench.stand_in.url().trim_start_matches("http://")).unwrap();
+    let harness = Harness::new(Version::V2_25);
+    let mut stream = TcpStream::connect(harness.stand_in.url().trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let chunked = "POST /indexes/u/documents/delete-batch HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3\r\n[\"a\r\n2\r\n\"]\r\n0\r\n\r\n";
     let expected = "POST /indexes/u/documents/delete-batch HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n[\"b\"]";
@@ -167,13 +167,14 @@ fn a_connection_is_used_again_and_bodies_may_come_in_chunks() {
     stream.read_to_string(&mut text).unwrap();
     assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 3, "{text}");
     assert_eq!(text.matches("HTTP/1.1 100 Continue").count(), 1);
-    let ids: Vec<Vec<String>> = bench.stand_in.requests().into_iter().map(|exchange| exchange.ids).collect();
+    let ids: Vec<Vec<String>> =
+        harness.stand_in.requests().into_iter().map(|exchange| exchange.ids).collect();
     assert!(ids.contains(&vec!["a".to_owned()]) && ids.contains(&vec!["b".to_owned()]));
 }
 
 #[test]
 fn what_is_no_http_is_told_so() {
-    let bench = Bench::new(Version::V2_25);
-    let answer = send(bench.stand_in.url(), "G\u{1}T", "/", &[], "").unwrap();
+    let harness = Harness::new(Version::V2_25);
+    let answer = send(harness.stand_in.url(), "G\u{1}T", "/", &[], "").unwrap();
     assert_eq!(answer.status, 400);
 }

@@ -1,6 +1,6 @@
 //! The stand-in as a library.
 
-use crate::support::{Bench, send};
+use crate::support::{Harness, send};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
 use serde_json::json;
 use std::net::TcpStream;
@@ -25,50 +25,50 @@ fn several_run_at_once_and_end_when_dropped() {
 #[test]
 fn an_index_makes_itself_only_if_asked() {
     let body = json!({ "tensorFields": [], "documents": [{ "_id": "a" }] });
-    let convenient = Bench::with(Options { auto_create: true, ..Options::default() });
+    let convenient = Harness::with(Options { auto_create: true, ..Options::default() });
     convenient.post("/indexes/new/documents", body.clone()).accepted();
-    let bench = Bench::new(Version::V2_25);
-    bench.post("/indexes/new/documents", body).refused(404, "index_not_found");
+    let harness = Harness::new(Version::V2_25);
+    harness.post("/indexes/new/documents", body).refused(404, "index_not_found");
 }
 
 #[test]
 fn the_version_is_told() {
-    let root = |version| Bench::new(version).get("/").json();
+    let root = |version| Harness::new(version).get("/").json();
     assert_eq!(root(Version::V2_13), json!({ "message": "Welcome to Marqo", "version": "2.13.0" }));
     assert_eq!(root(Version::V2_25)["version"], "2.25.2");
 }
 
 #[test]
 fn the_place_of_a_wrong_form_is_named_in_two_ways() {
-    let place = |version| Bench::new(version).add(json!("all")).json()["detail"][0]["loc"].clone();
+    let place = |version| Harness::new(version).add(json!("all")).json()["detail"][0]["loc"].clone();
     assert_eq!(place(Version::V2_13), json!(["body", "documents"]));
     assert_eq!(place(Version::V2_25), json!(["__root__", "documents"]));
 }
 
 #[test]
 fn calls_about_an_index() {
-    let bench = Bench::new(Version::V2_25);
-    assert_eq!(bench.get("/health").json()["status"], "green");
-    assert_eq!(bench.get("/indexes/u/health").json()["backend"]["storageIsAvailable"], true);
-    let settings = bench.get("/indexes/u/settings").json();
+    let harness = Harness::new(Version::V2_25);
+    assert_eq!(harness.get("/health").json()["status"], "green");
+    assert_eq!(harness.get("/indexes/u/health").json()["backend"]["storageIsAvailable"], true);
+    let settings = harness.get("/indexes/u/settings").json();
     assert_eq!((&settings["type"], &settings["model"]), (&json!("unstructured"), &json!("random/small")));
-    assert_eq!(bench.get("/indexes/s/settings").json()["type"], "structured");
-    let stats = bench.get("/indexes/u/stats").json();
+    assert_eq!(harness.get("/indexes/s/settings").json()["type"], "structured");
+    let stats = harness.get("/indexes/u/stats").json();
     assert_eq!((&stats["numberOfDocuments"], &stats["numberOfVectors"]), (&json!(0), &json!(0)));
 }
 
 /// What a test of write protection does: no acknowledged newer document was overwritten by an older one.
 #[test]
 fn the_history_tells_an_old_version_that_overwrote_a_newer_one() {
-    let bench = Bench::new(Version::V2_25);
-    let add = |version: u64| bench.add(json!([{ "_id": "a", "updated_at": version }]));
+    let harness = Harness::new(Version::V2_25);
+    let add = |version: u64| harness.add(json!([{ "_id": "a", "updated_at": version }]));
     add(2).accepted();
-    bench.stand_in.set_faults(&[FaultRule::new(Fault::ResetAfter).on(Operation::Add).next(1)]);
+    harness.stand_in.set_faults(&[FaultRule::new(Fault::ResetAfter).on(Operation::Add).next(1)]);
     let body = json!({ "tensorFields": [], "documents": [{ "_id": "a", "updated_at": 1 }] });
-    bench.send("POST", "/indexes/u/documents", &body).unwrap_err();
+    harness.send("POST", "/indexes/u/documents", &body).unwrap_err();
 
-    let requests = bench.stand_in.requests();
-    let writes = bench.stand_in.history("u")["a"].clone();
+    let requests = harness.stand_in.requests();
+    let writes = harness.stand_in.history("u")["a"].clone();
     let was_acknowledged = |write: &marqo_stand_in::Write| {
         requests[write.request as usize - 1].items.iter().any(|item| item.id == "a" && item.status == 200)
     };
@@ -79,12 +79,12 @@ fn the_history_tells_an_old_version_that_overwrote_a_newer_one() {
 #[test]
 fn a_seed_repeats_a_run() {
     let run = |seed: u64| {
-        let bench = Bench::with(Options { seed, ..Options::default() });
-        bench
+        let harness = Harness::with(Options { seed, ..Options::default() });
+        harness
             .stand_in
             .set_faults(&[FaultRule::new(Fault::Item { status: 429, applied: false }).probability(0.4)]);
         let documents: Vec<_> = (0..100).map(|number| json!({ "_id": format!("d{number}") })).collect();
-        bench.add(documents.into()).items()
+        harness.add(documents.into()).items()
     };
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));

@@ -1,12 +1,12 @@
 //! Every rule of the table has a case that applies it.
 
 use crate::cases;
-use crate::support::Bench;
+use crate::support::Harness;
 use marqo_stand_in::{Options, RULES, Version, Versions};
 use std::collections::BTreeSet;
 
 /// The rule, the version it is tried on, and the requests that must meet it.
-pub(crate) type Case = (&'static str, Version, fn(&Bench));
+pub(crate) type Case = (&'static str, Version, fn(&Harness));
 
 fn cases() -> Vec<Case> {
     [
@@ -41,9 +41,9 @@ fn every_case_meets_its_rule() {
         };
         assert!(holds, "{name} does not hold for {version}");
         let api_key = Some("key".to_owned());
-        let bench = Bench::with(Options { version, api_key, ..Options::default() });
-        run(&bench);
-        let met = bench.stand_in.rules_met();
+        let harness = Harness::with(Options { version, api_key, ..Options::default() });
+        run(&harness);
+        let met = harness.stand_in.rules_met();
         assert!(met.contains_key(name), "{name} was not met on {version}, but: {met:?}");
     }
 }

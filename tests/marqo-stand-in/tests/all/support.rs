@@ -93,19 +93,19 @@ pub(crate) fn send(
 }
 
 /// A stand-in with an unstructured index `u` and a structured one `s`, both of 32 dimensions.
-pub(crate) struct Bench {
+pub(crate) struct Harness {
     pub(crate) stand_in: StandIn,
     key: String,
 }
 
-impl Bench {
+impl Harness {
     pub(crate) fn new(version: Version) -> Self {
         Self::with(Options { version, ..Options::default() })
     }
 
     pub(crate) fn with(options: Options) -> Self {
         let key = options.api_key.clone().unwrap_or_default();
-        let bench = Self { stand_in: StandIn::start(options).unwrap(), key };
+        let harness = Self { stand_in: StandIn::start(options).unwrap(), key };
         let structured = json!({
             "type": "structured",
             "model": "random/small",
@@ -121,10 +121,10 @@ impl Bench {
             "tensorFields": ["title", "both"],
         });
         for (name, settings) in [("u", json!({ "model": "random/small" })), ("s", structured)] {
-            let made = bench.post(&format!("/indexes/{name}"), settings);
+            let made = harness.post(&format!("/indexes/{name}"), settings);
             assert_eq!(made.status, 200, "{}", made.text);
         }
-        bench
+        harness
     }
 
     /// With the key of the stand-in, and nothing else that is not given.

@@ -4,7 +4,7 @@ use super::{Bench, Rules, SHOP, ScriptedIndex, Until, Worker, WorkerSettings};
 use crate::ingest::chunk::{ChunkBounds, Chunker, SealedChunk};
 use async_trait::async_trait;
 use host_core::{
-    index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, WriteTarget, Write},
+    index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
     model::{DocumentId, JobStatus, Operation},
 };
 use serde_json::{Map, Value};
@@ -48,7 +48,11 @@ impl Index for Slow {
         self.index.check(target).await
     }
 
-    async fn stored(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
+    async fn stored(
+        &self,
+        target: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         self.request().await;
         self.index.stored(target, ids).await
     }
@@ -73,7 +77,11 @@ impl Index for Slow {
         self.index.delete(target, batch).await
     }
 
-    async fn get(&self, target: &WriteTarget, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(
+        &self,
+        target: &WriteTarget,
+        id: &DocumentId,
+    ) -> Result<Option<Map<String, Value>>, IndexError> {
         self.index.get(target, id).await
     }
 

@@ -1,6 +1,7 @@
 //! Chunks that no worker can handle.
 
 use super::*;
+use host_core::storage::IndexDocument;
 
 #[tokio::test(start_paused = true)]
 async fn a_poison_chunk_becomes_a_dead_letter_and_its_lane_goes_on() {
@@ -64,4 +65,21 @@ async fn a_chunk_that_crashes_its_workers_is_quarantined() {
     assert_eq!((job.status, job.counts), (JobStatus::Failed, Counts { failed: 2, ..Counts::default() }));
     assert_eq!(job.samples[0].code, "too-many-attempts");
     assert_eq!(bench.index.writes.load(Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_names_the_server_of_its_own_index_alone() {
+    for server in [None, Some("http://marqo:8882".to_owned())] {
+        let bench = Bench::new();
+        *bench.index.server.lock().unwrap() = server.clone();
+        let id = bench.publish("job", &[(ADD, TWO)], false).await;
+        // Another target may have settings for an index of this name.
+        let name = bench.stores.jobs.get(&id).await.unwrap().unwrap().job.index_name;
+        let settings = Map::from_iter([("endpoint".to_owned(), "http://elsewhere:8882".into())]);
+        bench.stores.settings.put(&name, &IndexDocument(settings)).await.unwrap();
+        bench.script([Next::Panic, Next::Panic]);
+        bench.run(&id).await.unwrap();
+        let letters = bench.stores.queue.dead_letters(SHOP).await.unwrap();
+        assert_eq!(letters[0].context.endpoint, server);
+    }
 }

@@ -2,17 +2,17 @@
 
 use super::{NEW, OLD};
 use crate::rules::Case;
-use crate::support::{Answer, Bench};
+use crate::support::{Answer, Harness};
 use marqo_stand_in::{Answer as Rules, Fault, FaultRule, Operation, RULES};
 use serde_json::{Value, json};
 
 pub(crate) const CASES: &[Case] = &[
-    ("schema-locked", NEW, |bench| {
-        let body = unwritten(bench, Fault::SchemaLocked).refused(409, "operation_conflict_error");
+    ("schema-locked", NEW, |harness| {
+        let body = unwritten(harness, Fault::SchemaLocked).refused(409, "operation_conflict_error");
         assert_eq!(body["message"], "Your indexes are being updated. Please try again shortly.");
     }),
-    ("schema-raced", NEW, |bench| {
-        let body = unwritten(bench, Fault::SchemaRaced).refused(409, "operation_conflict_error");
+    ("schema-raced", NEW, |harness| {
+        let body = unwritten(harness, Fault::SchemaRaced).refused(409, "operation_conflict_error");
         assert!(
             body["message"]
                 .as_str()
@@ -20,98 +20,98 @@ pub(crate) const CASES: &[Case] = &[
                 .starts_with("Conflict in version detected while saving index u")
         );
     }),
-    ("schema-not-converged", NEW, |bench| unmapped(&unwritten(bench, Fault::SchemaNotConverged))),
-    ("internal", OLD, |bench| unmapped(&unwritten(bench, Fault::Internal))),
-    ("uncaught", NEW, |bench| {
-        let answer = unwritten(bench, Fault::Uncaught);
+    ("schema-not-converged", NEW, |harness| unmapped(&unwritten(harness, Fault::SchemaNotConverged))),
+    ("internal", OLD, |harness| unmapped(&unwritten(harness, Fault::Internal))),
+    ("uncaught", NEW, |harness| {
+        let answer = unwritten(harness, Fault::Uncaught);
         assert_eq!((answer.status, answer.text.as_str()), (500, "Internal Server Error"));
         assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
     }),
-    ("gateway-error", NEW, |bench| {
+    ("gateway-error", NEW, |harness| {
         for status in [413, 502, 503, 504] {
-            let answer = unwritten(bench, Fault::Gateway { status });
+            let answer = unwritten(harness, Fault::Gateway { status });
             assert_eq!((answer.status, answer.header("content-type")), (status, Some("text/html")));
             assert!(answer.text.starts_with("<html>"));
         }
     }),
-    ("gateway-throttled", NEW, |bench| {
-        let answer = unwritten(bench, Fault::TooManyRequests { retry_after: Some(7) });
+    ("gateway-throttled", NEW, |harness| {
+        let answer = unwritten(harness, Fault::TooManyRequests { retry_after: Some(7) });
         answer.refused(429, "too_many_requests");
         assert_eq!(answer.header("retry-after"), Some("7"));
         assert_eq!(
-            unwritten(bench, Fault::TooManyRequests { retry_after: None }).header("retry-after"),
+            unwritten(harness, Fault::TooManyRequests { retry_after: None }).header("retry-after"),
             None
         );
     }),
-    ("gateway-html", NEW, |bench| {
-        let answer = unwritten(bench, Fault::Html);
+    ("gateway-html", NEW, |harness| {
+        let answer = unwritten(harness, Fault::Html);
         assert_eq!((answer.status, answer.text.starts_with("<html>")), (200, true));
     }),
-    ("answer-cut", NEW, |bench| {
-        bench.stand_in.set_faults(&[FaultRule::new(Fault::Truncated).on(Operation::Add)]);
-        let answer = bench.add(json!([{ "_id": "a" }]));
+    ("answer-cut", NEW, |harness| {
+        harness.stand_in.set_faults(&[FaultRule::new(Fault::Truncated).on(Operation::Add)]);
+        let answer = harness.add(json!([{ "_id": "a" }]));
         assert!(answer.status == 200 && answer.text.starts_with('{'));
         assert!(serde_json::from_str::<Value>(&answer.text).is_err());
-        assert!(bench.stand_in.documents("u").contains_key("a"), "it is written");
-        assert!(bench.stand_in.requests().last().unwrap().items.is_empty(), "nothing was acknowledged");
+        assert!(harness.stand_in.documents("u").contains_key("a"), "it is written");
+        assert!(harness.stand_in.requests().last().unwrap().items.is_empty(), "nothing was acknowledged");
     }),
-    ("service-unavailable", NEW, |bench| {
-        refused_as(bench, "service-unavailable").refused(503, "service_unavailable");
+    ("service-unavailable", NEW, |harness| {
+        refused_as(harness, "service-unavailable").refused(503, "service_unavailable");
     }),
-    ("internal-coded", NEW, |bench| {
-        refused_as(bench, "internal-coded").refused(500, "internal");
+    ("internal-coded", NEW, |harness| {
+        refused_as(harness, "internal-coded").refused(500, "internal");
     }),
-    ("backend-unreachable-old", OLD, |bench| {
-        refused_as(bench, "backend-unreachable-old").refused(500, "backend_communication_error");
+    ("backend-unreachable-old", OLD, |harness| {
+        refused_as(harness, "backend-unreachable-old").refused(500, "backend_communication_error");
     }),
-    ("backend-unreachable-new", NEW, |bench| {
-        refused_as(bench, "backend-unreachable-new").refused(400, "backend_communication_error");
+    ("backend-unreachable-new", NEW, |harness| {
+        refused_as(harness, "backend-unreachable-new").refused(400, "backend_communication_error");
     }),
-    ("search-timeout", NEW, |bench| {
-        refused_as(bench, "search-timeout").refused(504, "vector_store_timeout");
+    ("search-timeout", NEW, |harness| {
+        refused_as(harness, "search-timeout").refused(504, "vector_store_timeout");
     }),
-    ("model-not-in-cache", NEW, |bench| {
-        refused_as(bench, "model-not-in-cache").refused(404, "model_not_in_cache");
+    ("model-not-in-cache", NEW, |harness| {
+        refused_as(harness, "model-not-in-cache").refused(404, "model_not_in_cache");
     }),
-    ("model-failed", NEW, |bench| {
-        let body = refused_as(bench, "model-failed").refused(400, "bad_request");
+    ("model-failed", NEW, |harness| {
+        let body = refused_as(harness, "model-failed").refused(400, "bad_request");
         assert_eq!(body["message"], "as the test says");
-        refused_as(bench, "body-unknown-key").misshaped();
-        assert_eq!(refused_as(bench, "method-wrong").status, 405);
+        refused_as(harness, "body-unknown-key").misshaped();
+        assert_eq!(refused_as(harness, "method-wrong").status, 405);
         // A rule of an item refuses documents, and names them only if the rule does.
         for (rule, id) in [("value-kind", "a"), ("id-empty", "")] {
-            assert_eq!(refused_as(bench, rule).items()[0], (id.to_owned(), 400, code_of(rule).to_owned()));
+            assert_eq!(refused_as(harness, rule).items()[0], (id.to_owned(), 400, code_of(rule).to_owned()));
         }
     }),
-    ("item-throttled", OLD, |bench| {
-        let [hit, other] = item(bench, 429, false);
+    ("item-throttled", OLD, |harness| {
+        let [hit, other] = item(harness, 429, false);
         let text = "Marqo vector store receives too many requests. Please try again later";
         assert_eq!(
             hit,
             json!({ "_id": "hit", "status": 429, "message": text, "error": text, "code": "vespa_error" })
         );
         assert_eq!(other["status"], 200);
-        assert_eq!(bench.stand_in.documents("u").len(), 1);
+        assert_eq!(harness.stand_in.documents("u").len(), 1);
     }),
-    ("item-out-of-space", NEW, |bench| {
-        let [hit, _] = item(bench, 507, false);
+    ("item-out-of-space", NEW, |harness| {
+        let [hit, _] = item(harness, 507, false);
         assert_eq!((&hit["status"], &hit["code"]), (&json!(400), &json!("vespa_error")));
         assert!(hit["message"].as_str().unwrap().ends_with("out of memory or disk space"));
     }),
-    ("item-error", NEW, |bench| {
-        let [hit, _] = item(bench, 500, true);
+    ("item-error", NEW, |harness| {
+        let [hit, _] = item(harness, 500, true);
         assert_eq!((&hit["status"], &hit["code"]), (&json!(500), &json!("vespa_error")));
-        assert!(bench.stand_in.documents("u").contains_key("hit"), "the write has landed");
+        assert!(harness.stand_in.documents("u").contains_key("hit"), "the write has landed");
     }),
-    ("item-other", NEW, |bench| {
-        let [hit, _] = item(bench, 409, false);
+    ("item-other", NEW, |harness| {
+        let [hit, _] = item(harness, 409, false);
         assert_eq!((&hit["status"], &hit["_id"]), (&json!(409), &json!("hit")));
     }),
-    ("item-media", NEW, |bench| {
+    ("item-media", NEW, |harness| {
         let url = Some("https://cdn/p.jpg".to_owned());
         let fault = Fault::Media { url, reason: Some("Operation timed out".to_owned()) };
-        bench.stand_in.set_faults(&[FaultRule::new(fault).document("hit")]);
-        let answer = bench.add(json!([{ "_id": "hit" }]));
+        harness.stand_in.set_faults(&[FaultRule::new(fault).document("hit")]);
+        let answer = harness.add(json!([{ "_id": "hit" }]));
         answer.item_refused("hit", 400, "invalid_argument");
         let expected =
             "Could not process the media file found at `https://cdn/p.jpg`. Reason: Operation timed out";
@@ -120,18 +120,18 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// The answer to an add in whose place the fault stands; nothing is written.
-fn unwritten(bench: &Bench, fault: Fault) -> Answer {
-    bench.stand_in.set_faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
-    let answer = bench.add(json!([{ "_id": "a" }]));
-    assert!(bench.stand_in.documents("u").is_empty());
-    let seen = bench.stand_in.requests().last().unwrap().fault.clone();
+fn unwritten(harness: &Harness, fault: Fault) -> Answer {
+    harness.stand_in.set_faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
+    let answer = harness.add(json!([{ "_id": "a" }]));
+    assert!(harness.stand_in.documents("u").is_empty());
+    let seen = harness.stand_in.requests().last().unwrap().fault.clone();
     assert_eq!(seen, (!is_of_items(&fault)).then_some(fault));
     answer
 }
 
 /// The answer to an add that is refused as a rule says.
-fn refused_as(bench: &Bench, rule: &str) -> Answer {
-    unwritten(bench, Fault::Refused { rule: rule.to_owned(), message: "as the test says".to_owned() })
+fn refused_as(harness: &Harness, rule: &str) -> Answer {
+    unwritten(harness, Fault::Refused { rule: rule.to_owned(), message: "as the test says".to_owned() })
 }
 
 fn is_of_items(fault: &Fault) -> bool {
@@ -153,10 +153,10 @@ fn unmapped(answer: &Answer) {
 }
 
 /// The items of a document that Vespa answers with this status, and of another one.
-fn item(bench: &Bench, status: u16, applied: bool) -> [Value; 2] {
-    bench
+fn item(harness: &Harness, status: u16, applied: bool) -> [Value; 2] {
+    harness
         .stand_in
         .set_faults(&[FaultRule::new(Fault::Item { status, applied }).on(Operation::Add).document("hit")]);
-    let items = bench.add(json!([{ "_id": "hit" }, { "_id": "other" }])).json()["items"].clone();
+    let items = harness.add(json!([{ "_id": "hit" }, { "_id": "other" }])).json()["items"].clone();
     [items[0].clone(), items[1].clone()]
 }

@@ -1,4 +1,4 @@
-//! Block E: media and metafields.
+//! Media and metafields.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fn field(kind: &str, value: &str, wanted: Option<&str>) -> Result<Value, &'stati
 }
 
 #[test]
-fn case_65_videos_and_models_show_their_preview() {
+fn videos_and_models_show_their_preview() {
     let preview = json!({"image": {"url": "https://a.example/preview.jpg"}});
     for (id, kind) in [("Video", "VIDEO"), ("ExternalVideo", "EXTERNAL_VIDEO"), ("Model3d", "MODEL_3D")] {
         let id = format!("gid://shopify/{id}/7");
@@ -48,7 +48,7 @@ fn case_65_videos_and_models_show_their_preview() {
 }
 
 #[test]
-fn case_66_pictures_that_are_not_ready() {
+fn pictures_that_are_not_ready() {
     for status in ["UPLOADED", "PROCESSING", "FAILED"] {
         let unfinished = medium(
             json!({"id": "gid://shopify/MediaImage/7", "status": status, "image": null, "preview": {"image": null}}),
@@ -66,7 +66,7 @@ fn case_66_pictures_that_are_not_ready() {
 }
 
 #[test]
-fn case_67_addresses_of_pictures() {
+fn addresses_of_pictures() {
     let lines = [
         picture(1, "//cdn.example/a.jpg?v=1743431166"),
         picture(2, "https://cdn.example/ü b.jpg?v=1&width=9"),
@@ -83,7 +83,7 @@ fn case_67_addresses_of_pictures() {
 }
 
 #[test]
-fn case_68_texts_of_pictures() {
+fn texts_of_pictures() {
     let picture = |number: u64, alt: Value| {
         medium(
             json!({"id": format!("gid://shopify/MediaImage/{number}"), "alt": alt, "image": {"url": format!("https://a.example/{number}.jpg")}}),
@@ -102,7 +102,7 @@ fn case_68_texts_of_pictures() {
 }
 
 #[test]
-fn case_69_two_hundred_and_fifty_pictures() {
+fn two_hundred_and_fifty_pictures() {
     let lines: Vec<String> = (0..250)
         .map(|number| {
             picture(
@@ -137,7 +137,7 @@ fn pictures_of_both_kinds_of_line_are_listed_once_and_the_featured_one_first() {
 }
 
 #[test]
-fn case_70_metafields_become_fields_only_by_configuration() {
+fn metafields_become_fields_only_by_configuration() {
     let lines = [
         product(json!({})),
         metafield("custom.care", "single_line_text_field", "cold"),
@@ -154,7 +154,7 @@ fn case_70_metafields_become_fields_only_by_configuration() {
 }
 
 #[test]
-fn case_70_metafields_by_their_types() {
+fn metafields_by_their_types() {
     let rich = json!({"type": "root", "children": [
         {"type": "heading", "level": 2, "children": [{"type": "text", "value": "Wash"}]},
         {"type": "paragraph", "children": [{"type": "text", "value": "co"}, {"type": "text", "bold": true, "value": "ld"}, {"type": "link", "url": "x", "children": [{"type": "text", "value": " here"}]}]},
@@ -191,7 +191,7 @@ fn case_70_metafields_by_their_types() {
 }
 
 #[test]
-fn case_70_values_that_their_type_does_not_allow() {
+fn values_that_their_type_does_not_allow() {
     for (kind, value) in [
         ("json", "{broken"),
         ("list.single_line_text_field", "a, b"),
@@ -209,7 +209,7 @@ fn case_70_values_that_their_type_does_not_allow() {
 }
 
 #[test]
-fn case_70_fields_of_a_configured_type() {
+fn fields_of_a_configured_type() {
     for (kind, value, wanted, field_value) in [
         ("number_integer", "5", "text", Ok(json!("5"))),
         ("number_integer", "5", "number", Ok(json!(5.0))),
@@ -229,7 +229,7 @@ fn case_70_fields_of_a_configured_type() {
 }
 
 #[test]
-fn case_70_a_number_keeps_its_kind_in_every_document() {
+fn a_number_keeps_its_kind_in_every_document() {
     let configuration = json!({"metafields": {"custom.care": {"field": "care", "type": "number"}}});
     let transformed =
         run_with(&[product(json!({})), metafield("custom.care", "number_integer", "20")], configuration);
@@ -237,7 +237,7 @@ fn case_70_a_number_keeps_its_kind_in_every_document() {
 }
 
 #[test]
-fn case_70_the_same_key_in_two_namespaces_and_twice_in_one() {
+fn the_same_key_in_two_namespaces_and_twice_in_one() {
     let aged = |value: &str, day: u8| {
         with(
             json!({"namespace": "custom", "key": "care", "value": value, "updatedAt": format!("2025-01-0{day}T00:00:00Z")}),

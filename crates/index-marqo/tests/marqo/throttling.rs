@@ -33,7 +33,7 @@ async fn the_concurrency_that_is_allowed_is_never_exceeded() {
     let lab =
         Lab::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 2).await;
     let all = some(400);
-    // Two callers share one gate.
+    // Two callers share one limiter.
     let (one, other) = all.split_at(200);
     futures::join!(lab.write(one), lab.write(other));
     let adds = lab.requests(Operation::Add);
@@ -74,7 +74,7 @@ async fn a_server_that_throttles_for_ever_is_given_up_in_the_end() {
     let lab = Lab::new().await;
     lab.faults(&[FaultRule::new(Fault::TooManyRequests { retry_after: None }).on(Operation::Add)]);
     let error = lab.write_error(&some(3)).await;
-    assert!(error.transient && told(&error).contains("let no add through"), "{}", told(&error));
+    assert!(error.transient && told(&error).contains("throttled every add"), "{}", told(&error));
     let waited: Duration = lab.clock.slept().iter().sum();
     assert!((600..700).contains(&waited.as_secs()), "{waited:?}");
 }

@@ -102,7 +102,7 @@ async fn marqo_cloud_tells_where_an_index_is() {
     let options = Options { api_key: Some("very-secret".to_owned()), ..Options::default() };
     let lab = Lab::with(options, |settings| {
         settings.cloud = true;
-        settings.api_key = Some(host_core::model::Secret::new("very-secret"));
+        settings.api_key = Some(host_core::secret::Secret::new("very-secret"));
     })
     .await;
     let writes = some(5);

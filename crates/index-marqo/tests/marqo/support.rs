@@ -2,11 +2,12 @@
 
 use host_core::{
     clock::Env,
-    index::{Index, IndexError, Outcome, Precondition, Removal, WriteTarget, Write},
-    model::{Digest, Document, DocumentId, IndexSettings},
-    storage::{Settings, StoreError},
+    index::{Index, IndexError, Outcome, Precondition, Removal, Write, WriteTarget},
+    model::{Digest, Document, DocumentId},
+    storage::{IndexDocument, Settings, StoreError},
 };
-use host_index_marqo::{Marqo, MarqoOptions};
+use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
+use host_net::RetryProfile;
 use jiff::Timestamp;
 use marqo_stand_in::{Exchange, FaultRule, Operation, Options, StandIn};
 use serde_json::{Value, json};
@@ -71,15 +72,15 @@ pub(crate) fn random(state: &mut u64) -> u64 {
 
 /// Settings of some indexes.
 #[derive(Default)]
-struct Known(Mutex<BTreeMap<String, IndexSettings>>);
+struct Known(Mutex<BTreeMap<String, IndexDocument>>);
 
 #[async_trait::async_trait]
 impl Settings for Known {
-    async fn get(&self, index_name: &str) -> Result<Option<IndexSettings>, StoreError> {
+    async fn get(&self, index_name: &str) -> Result<Option<IndexDocument>, StoreError> {
         Ok(self.0.lock().unwrap().get(index_name).cloned())
     }
 
-    async fn put(&self, index_name: &str, settings: &IndexSettings) -> Result<(), StoreError> {
+    async fn put(&self, index_name: &str, settings: &IndexDocument) -> Result<(), StoreError> {
         self.0.lock().unwrap().insert(index_name.to_owned(), settings.clone());
         Ok(())
     }
@@ -114,8 +115,8 @@ impl Lab {
         let server = StandIn::start(Options { indexes, ..options }).unwrap();
         let clock = Arc::new(Clock::new(seed));
         let settings = Arc::new(Known::default());
-        let options = MarqoOptions { attempt_timeout: Duration::from_millis(700), ..MarqoOptions::default() };
-        let index = Marqo::new(settings.clone(), clock.clone(), options).unwrap();
+        let config = MarqoConfig { request_timeout: Duration::from_millis(700), ..MarqoConfig::default() };
+        let index = Marqo::new(settings.clone(), clock.clone(), &config, RetryProfile::Background).unwrap();
         let target = WriteTarget {
             shop_id: "x.example".to_owned(),
             index_name: "shop".to_owned(),
@@ -136,7 +137,7 @@ impl Lab {
             ..IndexSettings::default()
         };
         change(&mut settings);
-        self.settings.put(index_name, &settings).await.unwrap();
+        settings.store(self.settings.as_ref(), index_name).await.unwrap();
     }
 
     /// Makes an index by the server's own call.
@@ -177,7 +178,7 @@ pub(crate) fn told(error: &IndexError) -> String {
     host_core::error::chain(error)
 }
 
-/// A server that nobody runs.
+/// The address of a server that is not running.
 pub(crate) fn dead() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())

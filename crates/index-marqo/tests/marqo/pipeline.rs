@@ -5,15 +5,16 @@ use crate::{storm, support::random, waiting::Waiting};
 use host_core::storage::Storage;
 use host_core::{
     clock::{Env, SharedEnv},
-    index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, WriteTarget, Write},
+    index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
     model::{
-        ChunkRef, Counts, Digest, DocumentId, Grouping, IndexSettings, Job, JobId, JobStatus, Manifest,
-        Operation, PluginRef, Quarantined, SameVersion, Seal, SourceStats,
+        ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobId, JobStatus, Manifest, Operation,
+        PluginRef, Quarantined, SameVersion, Seal, SourceStats,
     },
     plugin::{BatchFailure, MadeDocument, Refusal, Validate, Verdict, Version, VersionOrdering},
     storage::{JobSnapshot, Stores},
 };
-use host_index_marqo::{Marqo, MarqoOptions};
+use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
+use host_net::RetryProfile;
 use host_pipeline::worker::{Stop, Until, Worker, WorkerSettings};
 use host_storage_sqlite::Embedded;
 use marqo_stand_in::{Fault, FaultRule, Operation as Call, Options, StandIn};
@@ -102,7 +103,11 @@ impl Index for Watched {
         self.marqo.id()
     }
 
-    async fn stored(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
+    async fn stored(
+        &self,
+        target: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         *self.seen.begun.lock().unwrap().entry(ids.to_vec()).or_default() += 1;
         self.marqo.stored(target, ids).await
     }
@@ -123,7 +128,11 @@ impl Index for Watched {
         self.marqo.delete(target, batch).await
     }
 
-    async fn get(&self, target: &WriteTarget, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(
+        &self,
+        target: &WriteTarget,
+        id: &DocumentId,
+    ) -> Result<Option<Map<String, Value>>, IndexError> {
         self.marqo.get(target, id).await
     }
 
@@ -172,7 +181,7 @@ impl Bench {
             batch_complexity: 1000,
             ..IndexSettings::default()
         };
-        stores.settings.put(INDEX, &settings).await.unwrap();
+        settings.store(stores.settings.as_ref(), INDEX).await.unwrap();
         let rules = Arc::new(Rules(Manifest {
             name: "rules".to_owned(),
             version: "1.0.0".to_owned(),
@@ -184,9 +193,10 @@ impl Bench {
         let seen = Arc::new(Seen::default());
         let workers = [(); 2].map(|()| {
             // The one timeout that takes real time.
-            let options =
-                MarqoOptions { attempt_timeout: Duration::from_millis(700), ..MarqoOptions::default() };
-            let marqo = Marqo::new(stores.settings.clone(), env.clone(), options).unwrap();
+            let config =
+                MarqoConfig { request_timeout: Duration::from_millis(700), ..MarqoConfig::default() };
+            let marqo =
+                Marqo::new(stores.settings.clone(), env.clone(), &config, RetryProfile::Background).unwrap();
             let index = Arc::new(Watched { marqo, seen: seen.clone() });
             let settings = WorkerSettings {
                 concurrency: 3,
@@ -438,7 +448,7 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
         .await
         .unwrap_or_else(|stop| panic!("{}", host_core::error::chain(&stop)));
 
-    // Nobody fails but who must: by the validator, or because no server takes numbers in an array.
+    // Only those fail that must: by the validator, or because no server takes numbers in an array.
     let must_fail =
         |entry: &Value| entry["code"] == "bad" || text(&entry["message"]).contains("Unsupported type");
     let failed = bench.report(&id).await.into_iter().filter(|entry| entry["class"] == "failed");

@@ -1,4 +1,4 @@
-//! Block B: how records belong together.
+//! How records belong together.
 
 use serde_json::json;
 use shopify_plugin::Severity::{Error, Warning};
@@ -11,7 +11,7 @@ fn level(parent: &str, available: i64) -> String {
 }
 
 #[test]
-fn case_18_children_before_their_product() {
+fn children_before_their_product() {
     let lines =
         [product(json!({})), variant(11, json!({"price": "5"})), picture(7, "https://a.example/1.jpg")];
     let reversed: Vec<String> = lines.iter().rev().cloned().collect();
@@ -19,13 +19,13 @@ fn case_18_children_before_their_product() {
 }
 
 #[test]
-fn case_19_grandchild_before_its_variant() {
+fn grandchild_before_its_variant() {
     let lines = [product(json!({})), level("gid://shopify/ProductVariant/11", 4), variant(11, json!({}))];
     assert_eq!(document(&lines)["variants"][0]["inventory_quantity"], 4);
 }
 
 #[test]
-fn case_21_of_two_copies_of_a_product_the_newest_counts_as_instant() {
+fn of_two_copies_of_a_product_the_newest_counts_as_instant() {
     let old = product(json!({"title": "Old", "vendor": "V", "updatedAt": "2024-09-23T14:21:59+08:00"}));
     let new = product(json!({"title": "New", "updatedAt": "2024-09-23T06:30:00Z"}));
     for lines in [[old.clone(), new.clone()], [new.clone(), old]] {
@@ -39,7 +39,7 @@ fn case_21_of_two_copies_of_a_product_the_newest_counts_as_instant() {
 }
 
 #[test]
-fn case_22_the_same_child_twice() {
+fn the_same_child_twice() {
     let shirt = variant(11, json!({"price": "5", "updatedAt": "2025-01-02T00:00:00Z"}));
     let stale = variant(11, json!({"price": "9", "updatedAt": "2025-01-01T00:00:00Z"}));
     let lines = [
@@ -56,20 +56,20 @@ fn case_22_the_same_child_twice() {
 }
 
 #[test]
-fn case_23_identical_children_without_id_all_count() {
+fn identical_children_without_id_all_count() {
     let stock = level("gid://shopify/ProductVariant/11", 5);
     let lines = [product(json!({})), variant(11, json!({})), stock.clone(), stock];
     assert_eq!(document(&lines)["variants"][0]["inventory_quantity"], 10);
 }
 
 #[test]
-fn case_24_a_line_with_nothing_but_its_parent() {
+fn a_line_with_nothing_but_its_parent() {
     let lines = [product(json!({})), json!({"__parentId": "gid://shopify/Product/1"}).to_string()];
     assert_eq!(document(&lines), document(&lines[..1]));
 }
 
 #[test]
-fn case_25_every_spelling_of_an_id() {
+fn every_spelling_of_an_id() {
     let encoded = "Z2lkOi8vc2hvcGlmeS9Qcm9kdWN0LzE=";
     for parent in ["gid://shopify/Product/1", "gid:\\/\\/shopify\\/Product\\/1", encoded] {
         let child = variant(11, json!({"price": "5"})).replace("gid://shopify/Product/1", parent);
@@ -87,7 +87,7 @@ fn case_25_every_spelling_of_an_id() {
 }
 
 #[test]
-fn case_26_ids_with_a_query() {
+fn ids_with_a_query() {
     let of_item = |item: u64| {
         let id = format!("gid://shopify/InventoryLevel/108?inventory_item_id={item}");
         json!({"id": id, "quantities": [{"name": "on_hand", "quantity": 9}, {"name": "available", "quantity": 3}],
@@ -99,7 +99,7 @@ fn case_26_ids_with_a_query() {
 }
 
 #[test]
-fn case_27_inventory_levels_belong_to_the_variant() {
+fn inventory_levels_belong_to_the_variant() {
     let lines = [
         product(json!({})),
         variant(11, json!({"position": 1, "inventoryItem": {}})),
@@ -116,7 +116,7 @@ fn case_27_inventory_levels_belong_to_the_variant() {
 }
 
 #[test]
-fn case_28_unknown_types_do_not_matter() {
+fn unknown_types_do_not_matter() {
     let lines = [
         product(json!({})),
         json!({"__typename": "SellingPlanGroup", "id": "gid://shopify/SellingPlanGroup/5", "title": "X", "price": "1", "__parentId": "gid://shopify/Product/1"}).to_string(),
@@ -127,7 +127,7 @@ fn case_28_unknown_types_do_not_matter() {
 }
 
 #[test]
-fn case_29_roots_that_are_no_products() {
+fn roots_that_are_no_products() {
     for line in [
         json!({"id": "gid://shopify/Collection/5", "title": "Sale"}),
         json!({"__typename": "ProductVariant", "id": "gid://shopify/ProductVariant/5", "price": "1"}),
@@ -139,7 +139,7 @@ fn case_29_roots_that_are_no_products() {
 }
 
 #[test]
-fn case_30_a_product_without_variants() {
+fn a_product_without_variants() {
     let lone = document(&[product(json!({}))]);
     assert_eq!(lone["variant_count"], 0);
     for field in ["price", "min_price", "max_price", "available", "variants", "skus", "on_sale"] {
@@ -159,7 +159,7 @@ fn case_30_a_product_without_variants() {
 }
 
 #[test]
-fn case_31_missing_and_null_fields() {
+fn missing_and_null_fields() {
     let nothing = json!({"id": "gid://shopify/Product/1"}).to_string();
     let document = document(&[nothing]);
     assert_eq!(document, json!({"product_id": "1", "variant_count": 0}));
@@ -170,7 +170,7 @@ fn case_31_missing_and_null_fields() {
 }
 
 #[test]
-fn case_31_values_of_another_type_than_documented() {
+fn values_of_another_type_than_documented() {
     let odd = json!({"id": "gid://shopify/Product/1", "title": {"en": "x"}, "tags": 5, "options": "Size", "vendor": 12, "seo": [],
         "variants": "many", "featuredMedia": 3, "isGiftCard": "yes", "totalInventory": "12", "media": [1, "x", null, []], "category": "Shirts"});
     let document = only_document(&run(&[odd.to_string()]));
@@ -181,7 +181,7 @@ fn case_31_values_of_another_type_than_documented() {
 }
 
 #[test]
-fn case_32_children_from_several_exports_unite() {
+fn children_from_several_exports_unite() {
     let stale = product(json!({"title": "Stale", "updatedAt": "2025-01-01T00:00:00Z"}));
     let fresh = product(json!({"title": "Fresh", "updatedAt": "2025-01-02T00:00:00Z"}));
     let bare = json!({"id": "gid://shopify/Product/1"}).to_string();

@@ -1,4 +1,4 @@
-//! Exports that nobody here wrote, if this machine has them.
+//! Exports of real shops, if this machine has them.
 
 use serde_json::{Value, json};
 use shopify_plugin::transform;

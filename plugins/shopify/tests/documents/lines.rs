@@ -1,4 +1,4 @@
-//! Block A: lines and characters.
+//! Lines and characters.
 
 use serde_json::json;
 use shopify_plugin::Severity::{Error, Warning};
@@ -7,13 +7,13 @@ use shopify_plugin::{Config, transform};
 use crate::support::*;
 
 #[test]
-fn case_2_byte_order_mark_at_the_start() {
+fn byte_order_mark_at_the_start() {
     let line = format!("\u{FEFF}{}", product(json!({})));
     assert_eq!(document(&[line])["title"], "Tee");
 }
 
 #[test]
-fn case_3_invisible_characters_inside_text() {
+fn invisible_characters_inside_text() {
     let line = product(
         json!({"title": "\u{FEFF}Zero\u{200B}width\u{2060} and soft\u{AD}hyphen", "descriptionHtml": "a\u{FEFF}b\u{200B}c"}),
     );
@@ -23,7 +23,7 @@ fn case_3_invisible_characters_inside_text() {
 }
 
 #[test]
-fn case_4_carriage_returns_at_line_ends() {
+fn carriage_returns_at_line_ends() {
     let lines = [product(json!({})) + "\r", variant(11, json!({"price": "1.00"})) + "\r"];
     assert_eq!(document(&lines)["price"], 1.0);
     let line = product(json!({"descriptionHtml": "a\r\nb\rc"}));
@@ -31,7 +31,7 @@ fn case_4_carriage_returns_at_line_ends() {
 }
 
 #[test]
-fn case_5_blank_lines() {
+fn blank_lines() {
     let lines = [
         String::new(),
         product(json!({})),
@@ -43,7 +43,7 @@ fn case_5_blank_lines() {
 }
 
 #[test]
-fn case_6_a_line_cut_anywhere_is_no_record() {
+fn a_line_cut_anywhere_is_no_record() {
     let root = product(json!({"title": "T\u{e9}e \u{1F600}"}));
     let child = variant(11, json!({"title": "Größe / 日本 \u{1F600}", "price": "1.00"}));
     let escaped = child.replace('/', "\\/").replace("Größe", "Gr\\u00f6\\u00dfe");
@@ -59,14 +59,14 @@ fn case_6_a_line_cut_anywhere_is_no_record() {
 }
 
 #[test]
-fn case_7_no_line_end_after_the_last_line() {
+fn no_line_end_after_the_last_line() {
     let text = format!("{}\n{}", product(json!({})), variant(11, json!({"price": "1.00"})));
     let config = Config::default();
     assert_eq!(transform(&[&text], &config), transform(&[&format!("{text}\n")], &config));
 }
 
 #[test]
-fn case_8_a_line_that_is_not_json() {
+fn a_line_that_is_not_json() {
     let transformed =
         run(&[product(json!({})), "<html>502 Bad Gateway</html>".into(), variant(11, json!({"price": "1"}))]);
     assert_eq!(codes(&transformed), [(Warning, "invalid-record")]);
@@ -76,7 +76,7 @@ fn case_8_a_line_that_is_not_json() {
 }
 
 #[test]
-fn case_9_json_that_is_no_object() {
+fn json_that_is_no_object() {
     for line in ["[]", "1", "\"text\"", "null", "true"] {
         assert_eq!(codes(&run(&[line.into()])), [(Error, "invalid-product")], "{line}");
         assert_eq!(codes(&run(&[product(json!({})), line.into()])), [(Warning, "invalid-record")], "{line}");
@@ -84,7 +84,7 @@ fn case_9_json_that_is_no_object() {
 }
 
 #[test]
-fn case_10_lone_surrogates_become_replacement_characters() {
+fn lone_surrogates_become_replacement_characters() {
     let line = product(json!({"descriptionHtml": "<p>HERE</p>"}))
         .replace("Tee", "T\\ud83dee")
         .replace("HERE", "a\\udc00b\\ud83d\\ude00");
@@ -106,7 +106,7 @@ fn case_10_lone_surrogates_become_replacement_characters() {
 }
 
 #[test]
-fn case_11_very_long_lines() {
+fn very_long_lines() {
     let huge = json!({"text": "<".repeat(2_000_000)}).to_string();
     let lines = [
         product(json!({"descriptionHtml": "<p>long text </p>".repeat(40_000)})),
@@ -120,7 +120,7 @@ fn case_11_very_long_lines() {
 }
 
 #[test]
-fn case_12_of_a_key_that_occurs_twice_the_last_counts() {
+fn of_a_key_that_occurs_twice_the_last_counts() {
     let line = r#"{"id":"gid://shopify/Product/2","title":"Old","tags":["x"],"title":"New","id":"gid://shopify/Product/1","tags":["y"]}"#;
     let transformed = run(&[line.into()]);
     assert_eq!(transformed.documents[0].id, "1");
@@ -129,7 +129,7 @@ fn case_12_of_a_key_that_occurs_twice_the_last_counts() {
 }
 
 #[test]
-fn case_13_numbers_that_floats_cannot_hold() {
+fn numbers_that_floats_cannot_hold() {
     let line = r#"{"id":788032119674292922,"title":"Tee","variants":[{"id":18446744073709551615,"price":1e3,"position":1.0,"inventory_quantity":-0}]}"#;
     let transformed = run(&[line.into()]);
     assert_eq!(transformed.documents[0].id, "788032119674292922");
@@ -145,7 +145,7 @@ fn case_13_numbers_that_floats_cannot_hold() {
 }
 
 #[test]
-fn case_17_the_same_lines_twice_give_the_same_document() {
+fn the_same_lines_twice_give_the_same_document() {
     let lines = [
         product(json!({"updatedAt": "2025-01-01T00:00:00Z"})),
         variant(11, json!({"price": "1"})),

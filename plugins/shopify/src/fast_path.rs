@@ -7,7 +7,7 @@
 use crate::html::TextEmitter;
 
 /// Reads as much of a fragment as is plain and returns the rest, which begins with the first thing that is not.
-pub(crate) fn skim<'h>(html: &'h str, emitter: &mut TextEmitter<'_>) -> &'h str {
+pub(crate) fn read_plain<'h>(html: &'h str, emitter: &mut TextEmitter<'_>) -> &'h str {
     let mut rest = html;
     loop {
         let Some(at) = memchr::memchr2(b'<', b'&', rest.as_bytes()) else {
@@ -16,7 +16,7 @@ pub(crate) fn skim<'h>(html: &'h str, emitter: &mut TextEmitter<'_>) -> &'h str 
         };
         emitter.push(&rest[..at]);
         rest = &rest[at..];
-        let read = if rest.starts_with('<') { skim_tag(rest, emitter) } else { skim_entity(rest, emitter) };
+        let read = if rest.starts_with('<') { read_tag(rest, emitter) } else { read_entity(rest, emitter) };
         match read {
             Some(length) => rest = &rest[length..],
             None => return rest,
@@ -25,7 +25,7 @@ pub(crate) fn skim<'h>(html: &'h str, emitter: &mut TextEmitter<'_>) -> &'h str 
 }
 
 /// Reads a tag and returns its length, unless there is anything unusual about it.
-fn skim_tag(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
+fn read_tag(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
     let bytes = html.as_bytes();
     let start = if bytes.get(1) == Some(&b'/') { 2 } else { 1 };
     let name_length = bytes.get(start..)?.iter().position(|byte| !byte.is_ascii_alphanumeric())?;
@@ -71,7 +71,7 @@ fn ends_word(byte: u8) -> bool {
 const MAX_ENTITY_LEN: usize = 16;
 
 /// Reads one of the entities that make up nearly all, or an ampersand that cannot begin one.
-fn skim_entity(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
+fn read_entity(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
     let bytes = html.as_bytes();
     if bytes.get(1) == Some(&b' ') {
         emitter.push("& ");

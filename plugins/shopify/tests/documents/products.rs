@@ -1,4 +1,4 @@
-//! Block C: fields of products.
+//! Fields of products.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn description(html: &str) -> Option<String> {
 }
 
 #[test]
-fn case_33_empty_descriptions() {
+fn empty_descriptions() {
     assert_eq!(description(""), None);
     assert_eq!(description(" \n "), None);
     let rest = json!({"id": 1, "title": "Tee", "body_html": null}).to_string();
@@ -24,26 +24,26 @@ fn case_33_empty_descriptions() {
 }
 
 #[test]
-fn case_34_scripts_styles_frames_and_comments() {
+fn scripts_styles_frames_and_comments() {
     let html = "<p>Kept</p><script>window.location='https://a.example/<p>'</script><style><!-- p { color: red } --></style>\
         <iframe src=\"https://video.example\">fallback</iframe><!-- not <b>this</b> --><p>too</p>";
     assert_eq!(description(html).as_deref(), Some("Kept too"));
 }
 
 #[test]
-fn case_35_broken_and_escaped_markup() {
+fn broken_and_escaped_markup() {
     assert_eq!(description("<p>Weighs < 5 kg <b>only").as_deref(), Some("Weighs < 5 kg only"));
     assert_eq!(description("<img alt=\"a > b\" src='x'>text").as_deref(), Some("text"));
     assert_eq!(description("5 &amp;amp;lt; 6 &amp;amp;amp; 7").as_deref(), Some("5 < 6 & 7"));
 }
 
 #[test]
-fn case_36_pictures_without_text() {
+fn pictures_without_text() {
     assert_eq!(description("<p><img src=\"https://a.example/1.jpg\"></p>"), None);
 }
 
 #[test]
-fn case_37_entities_in_text_and_titles() {
+fn entities_in_text_and_titles() {
     assert_eq!(description("caf&eacute;&nbsp;&#8217;&#x1F600;&copy").as_deref(), Some("café ’😀©"));
     let lines = [
         product(
@@ -62,19 +62,19 @@ fn case_37_entities_in_text_and_titles() {
 }
 
 #[test]
-fn case_38_block_elements_separate_words() {
+fn block_elements_separate_words() {
     assert_eq!(description("<ul><li>a</li><li>b</li></ul>").as_deref(), Some("a b"));
     assert_eq!(description("<span>a</span><br><span>b</span>").as_deref(), Some("a b"));
     assert_eq!(description("<h2>Dry.</h2>The <em>best</em>est").as_deref(), Some("Dry. The bestest"));
 }
 
 #[test]
-fn case_39_plain_text_with_line_ends() {
+fn plain_text_with_line_ends() {
     assert_eq!(description("one\ntwo\n\n three ").as_deref(), Some("one two three"));
 }
 
 #[test]
-fn case_40_characters_that_belong_together_are_not_cut() {
+fn characters_that_belong_together_are_not_cut() {
     let family = "👩\u{200D}👩\u{200D}👧";
     for (text, chars, kept) in [
         (format!("ab{family}c"), 4, "ab".to_owned()),
@@ -91,7 +91,7 @@ fn case_40_characters_that_belong_together_are_not_cut() {
 }
 
 #[test]
-fn case_41_titles_keep_their_inner_blanks_and_their_length() {
+fn titles_keep_their_inner_blanks_and_their_length() {
     let document_of = |title: &str| document(&[product(json!({ "title": title }))]);
     assert_eq!(document_of("  Two  blanks \t")["title"], "Two  blanks");
     let long = "😀".repeat(255);
@@ -99,7 +99,7 @@ fn case_41_titles_keep_their_inner_blanks_and_their_length() {
 }
 
 #[test]
-fn case_42_empty_fields_are_left_out() {
+fn empty_fields_are_left_out() {
     let document = document(&[product(json!({"vendor": "", "productType": " ", "handle": "", "tags": []}))]);
     for field in ["vendor", "product_type", "handle", "tags"] {
         assert_eq!(document.get(field), None, "{field}");
@@ -107,7 +107,7 @@ fn case_42_empty_fields_are_left_out() {
 }
 
 #[test]
-fn case_43_tags() {
+fn tags() {
     let tags =
         |tags: Value| document(&[product(json!({ "tags": tags }))]).get("tags").cloned().unwrap_or_default();
     assert_eq!(tags(json!("b, a ,, B,  ,c")), json!(["b", "a", "c"]));
@@ -122,7 +122,7 @@ fn case_43_tags() {
 }
 
 #[test]
-fn case_44_products_that_are_not_active_leave_the_index() {
+fn products_that_are_not_active_leave_the_index() {
     for status in ["DRAFT", "ARCHIVED", "UNLISTED", "draft", "Archived", " unlisted "] {
         let transformed = run(&[
             product(json!({"status": status, "updatedAt": "2025-01-01T00:00:00Z"})),
@@ -150,7 +150,7 @@ fn case_44_products_that_are_not_active_leave_the_index() {
 }
 
 #[test]
-fn case_45_unpublished_products_go_by_configuration() {
+fn unpublished_products_go_by_configuration() {
     let remove = json!({"unpublished": "remove"});
     for fields in [json!({"publishedAt": null}), json!({"onlineStoreUrl": null})] {
         assert_eq!(run(&[product(fields.clone())]).documents.len(), 1);
@@ -168,7 +168,7 @@ fn case_45_unpublished_products_go_by_configuration() {
 }
 
 #[test]
-fn case_46_gift_cards() {
+fn gift_cards() {
     let card = |number: u64, value: &str, price: &str| {
         variant(
             number,
@@ -184,7 +184,7 @@ fn case_46_gift_cards() {
 }
 
 #[test]
-fn case_47_a_new_handle_changes_the_address_and_not_the_id() {
+fn a_new_handle_changes_the_address_and_not_the_id() {
     let under = |handle: &str| {
         let lines = [product(json!({"handle": handle})), variant(11, json!({}))];
         documents(&run_with(&lines, json!({"shop-domain": "shop.example"}))).remove(0)
@@ -197,7 +197,7 @@ fn case_47_a_new_handle_changes_the_address_and_not_the_id() {
 }
 
 #[test]
-fn case_48_categories() {
+fn categories() {
     let category =
         |category: Value| document(&[product(json!({ "category": category }))]).get("category").cloned();
     assert_eq!(category(json!(null)), None);
@@ -207,7 +207,7 @@ fn case_48_categories() {
 }
 
 #[test]
-fn case_49_without_search_texts_the_title_and_description_stand_alone() {
+fn without_search_texts_the_title_and_description_stand_alone() {
     let none = document(&[product(json!({"seo": {"title": null, "description": ""}}))]);
     assert_eq!((none.get("seo_title"), none.get("seo_description")), (None, None));
     let some =
@@ -216,7 +216,7 @@ fn case_49_without_search_texts_the_title_and_description_stand_alone() {
 }
 
 #[test]
-fn case_50_the_default_variant_is_no_option() {
+fn the_default_variant_is_no_option() {
     let only = variant(
         11,
         json!({"title": "Default Title", "price": "5", "selectedOptions": [{"name": "Title", "value": "Default Title"}]}),
@@ -233,7 +233,7 @@ fn case_50_the_default_variant_is_no_option() {
 }
 
 #[test]
-fn case_51_a_bundle_without_stock_of_its_own_is_as_available_as_the_platform_says() {
+fn a_bundle_without_stock_of_its_own_is_as_available_as_the_platform_says() {
     let bundle = |available: bool| {
         let parent =
             product(json!({"requiresComponents": true, "totalInventory": 0, "tracksInventory": false}));

@@ -51,7 +51,7 @@ impl Waiting {
     fn jump(&self) {
         let mut state = self.state.lock().unwrap();
         while let Some(((until, _), sleeper)) = state.sleepers.pop_first() {
-            // Nobody waits for some any more.
+            // Some sleeps were cancelled.
             if !sleeper.is_closed() {
                 state.micros = state.micros.max(until);
                 let _ = sleeper.send(());
@@ -82,7 +82,7 @@ impl Env for Waiting {
             state.slept.push(duration);
             woken
         };
-        // The clock is there for as long as somebody can ask it.
+        // The sender lives as long as the clock.
         let _ = woken.await;
     }
 

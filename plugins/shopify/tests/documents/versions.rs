@@ -1,11 +1,11 @@
-//! Block F: times and versions.
+//! Times and versions.
 
 use serde_json::json;
 
 use crate::support::*;
 
 #[test]
-fn case_71_times_are_compared_as_instants() {
+fn times_are_compared_as_instants() {
     let copy = |title: &str, time: &str| product(json!({"title": title, "updatedAt": time}));
     for (older, newer) in [
         ("2024-09-23T14:21:59+08:00", "2024-09-23T06:30:00Z"),
@@ -25,7 +25,7 @@ fn case_71_times_are_compared_as_instants() {
 }
 
 #[test]
-fn case_73_daylight_saving_in_one_shop_and_one_object() {
+fn daylight_saving_in_one_shop_and_one_object() {
     // In the hour that the clock is turned back, the later of two times reads earlier.
     let copy = |title: &str, time: &str| {
         product(json!({"title": title, "createdAt": "2024-01-02T09:21:02-05:00", "updatedAt": time}))

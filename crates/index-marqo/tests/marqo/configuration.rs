@@ -1,10 +1,8 @@
-//! Mistakes that somebody must correct: nothing is burnt, and the error says what to do.
+//! Mistakes that an operator must correct: no attempt is counted, and the error says what to do.
 
 use crate::support::{Lab, ids, some, told};
-use host_core::{
-    index::Index,
-    model::{IndexSettings, Secret},
-};
+use host_core::{index::Index, secret::Secret};
+use host_index_marqo::IndexSettings;
 use marqo_stand_in::{Options, Version};
 use serde_json::json;
 

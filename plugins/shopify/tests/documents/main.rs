@@ -1,0 +1,18 @@
+//! Edge cases that Shopify's exports were seen to contain or are documented to contain, one module a topic. What a product has gone
+//! through before or after the transform is tested there: empty, compressed and partial files by the reader, interleaved products and
+//! orphans by the grouping, versions by the plug-in role that compares them.
+
+// A helper that cannot go on fails the test that called it.
+#![allow(clippy::unwrap_used)]
+
+mod bulk_query;
+mod golden;
+mod lines;
+mod media;
+mod products;
+mod properties;
+mod records;
+mod samples;
+mod support;
+mod variants;
+mod versions;
