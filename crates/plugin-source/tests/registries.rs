@@ -1,5 +1,7 @@
 //! Plug-ins in a registry: what is asked of it, what it is told, and what is believed of its answers.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 mod registry;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
