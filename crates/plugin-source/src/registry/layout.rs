@@ -112,12 +112,10 @@ mod tests {
         let artifact = entry("a", json!({ "artifactType": WASM_CONFIG }));
         let is = |content: &str| Ok(Digest::of(content.as_bytes()));
         assert_eq!(chosen(&[linux.clone(), component.clone()]), is("c"));
-        assert_eq!(chosen(&[module.clone(), component.clone(), linux.clone()]), is("c"));
+        assert_eq!(chosen(&[module, component.clone(), linux.clone()]), is("c"));
         assert_eq!(chosen(&[linux.clone(), artifact]), is("a"));
         let plain = entry("p", json!({}));
-        for none in
-            [vec![], vec![linux], vec![plain], vec![component.clone(), platform("d", "wasip2", "wasm")]]
-        {
+        for none in [vec![], vec![linux], vec![plain], vec![component, platform("d", "wasip2", "wasm")]] {
             assert!(chosen(&none).unwrap_err().contains("by its digest"), "{none:?}");
         }
     }

@@ -240,7 +240,7 @@ mod tests {
         swapped["dsseEnvelope"]["payload"] = BASE64_STANDARD.encode(statement(b"other").to_string()).into();
         assert_eq!(checked(&signer, &swapped, b"other"), Err(Rejection::OtherKey));
         // The bare payload signed, without its type.
-        let mut untyped = good.clone();
+        let mut untyped = good;
         untyped["dsseEnvelope"]["signatures"][0]["sig"] =
             signer.sign(statement(b"content").to_string().as_bytes()).into();
         assert_eq!(checked(&signer, &untyped, b"content"), Err(Rejection::OtherKey));
@@ -284,7 +284,7 @@ mod tests {
         let signature = image["dsseEnvelope"]["signatures"][0].clone();
         broken(&image, "/dsseEnvelope/signatures", json!([]));
         broken(&image, "/dsseEnvelope/signatures", json!([signature, signature]));
-        let mut both = blob.clone();
+        let mut both = blob;
         both["dsseEnvelope"] = image["dsseEnvelope"].clone();
         is_malformed(&signer, &both);
         is_malformed(&signer, &json!([]));

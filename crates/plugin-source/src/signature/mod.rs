@@ -27,6 +27,9 @@ const SIGNATURE_LIMIT: u64 = 1 << 20;
 /// Most signatures of one kind that are looked at.
 const MAX_SIGNATURES: usize = 20;
 
+/// Checks that some bytes are a signature, with a key, of the content that comes last.
+type Verify = fn(&Key, &[u8], &[u8]) -> Result<(), Rejection>;
+
 /// Why something is no signature of a plug-in with a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -47,8 +50,7 @@ pub enum Rejection {
 /// Checks the signatures beside a file: `FILE.sigstore.json` and `FILE.sig`.
 pub(crate) fn verify_file(key: &Key, path: &Path, wasm: &[u8]) -> Result<(), FetchError> {
     let name = path.display().to_string();
-    let kinds: [(_, fn(&Key, &[u8], &[u8]) -> Result<(), Rejection>); 2] =
-        [("sigstore.json", bundle::verify), ("sig", cosign2::verify_blob)];
+    let kinds: [(&str, Verify); 2] = [("sigstore.json", bundle::verify), ("sig", cosign2::verify_blob)];
     let mut rejected = None;
     for (extension, verify) in kinds {
         let mut beside = path.as_os_str().to_owned();

@@ -135,7 +135,13 @@ impl Registry {
         manifest["artifactType"] = BUNDLE.into();
         manifest["subject"] = json!({ "mediaType": MANIFEST, "digest": subject, "size": 1 });
         let referrer = self.manifest(repository, None, &manifest);
-        let entry = json!({ "mediaType": MANIFEST, "digest": referrer, "size": 1, "artifactType": BUNDLE });
+        self.refer(repository, subject, &referrer, BUNDLE);
+    }
+
+    /// Lists a manifest among those that refer to another.
+    pub(crate) fn refer(&self, repository: &str, subject: &str, referrer: &str, artifact_type: &str) {
+        let entry =
+            json!({ "mediaType": MANIFEST, "digest": referrer, "size": 1, "artifactType": artifact_type });
         let path = if self.state.rules.has_referrers_api {
             format!("{repository}/referrers/{subject}")
         } else {
