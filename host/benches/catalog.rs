@@ -8,7 +8,7 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     clock::RealEnv,
-    index::{Index, Outcome, Precondition, WriteTarget, Write},
+    index::{Index, Outcome, Precondition, Write, WriteTarget},
     model::{Document, DocumentId, Secret},
 };
 use host_index_catalog::{Bounds, Catalog};

@@ -10,7 +10,7 @@ use cpu_time::ProcessTime;
 use futures::StreamExt;
 use host_core::{
     clock::RealEnv,
-    index::{Index, Outcome, Precondition, WriteTarget, Write},
+    index::{Index, Outcome, Precondition, Write, WriteTarget},
     model::{Document, IndexSettings},
     storage::{Settings, StoreError},
 };

@@ -118,10 +118,10 @@ pub(super) fn catalog(config: &Config, database: Option<&Arc<Database>>) -> Resu
     match (&settings.url, database) {
         (Some(url), _) => Catalog::postgres(url, settings, env()).map_err(Failure::usage),
         (None, Some(database)) => Ok(Catalog::sqlite(database.clone(), settings, env())),
-        (None, None) => Err(Failure::usage(
-            "the catalog in a data directory cannot be written from many machines",
-        )
-        .help("with --store aws, write to PostgreSQL (`catalog.url`) or to --target marqo")),
+        (None, None) => {
+            Err(Failure::usage("the catalog in a data directory cannot be written from many machines")
+                .help("with --store aws, write to PostgreSQL (`catalog.url`) or to --target marqo"))
+        }
     }
 }
 

@@ -129,7 +129,12 @@ pub(super) fn target(config: &Config, newest: Option<Job>) -> Result<WriteTarget
                 .help("name shop and index with --shop and --index"));
         }
     };
-    Ok(WriteTarget { shop_id, index_name, job_id: String::new(), job_created_at: jiff::Timestamp::UNIX_EPOCH })
+    Ok(WriteTarget {
+        shop_id,
+        index_name,
+        job_id: String::new(),
+        job_created_at: jiff::Timestamp::UNIX_EPOCH,
+    })
 }
 
 pub(super) fn index_failure(error: IndexError) -> Failure {

@@ -2,7 +2,10 @@
 
 use crate::make::{Backend, id, removals, write};
 use host_core::{
-    index::{ArchiveLimit, Index, Outcome, Precondition, TooManyMissing, Removal, StoredVersion, WriteTarget, Write},
+    index::{
+        ArchiveLimit, Index, Outcome, Precondition, Removal, StoredVersion, TooManyMissing, Write,
+        WriteTarget,
+    },
     model::{Counts, DocumentId, JobStatus, Secret},
     storage::JobSnapshot,
 };

@@ -2,7 +2,7 @@
 
 use crate::make::{Backend, id, removals, write};
 use host_core::{
-    index::{Index, Outcome, StoredVersion, WriteTarget, Write},
+    index::{Index, Outcome, StoredVersion, Write, WriteTarget},
     model::Document,
 };
 use serde_json::{Map, Value, json};

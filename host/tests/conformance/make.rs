@@ -2,7 +2,7 @@
 
 use host_core::{
     clock::SharedEnv,
-    index::{Index, Precondition, Removal, WriteTarget, Write},
+    index::{Index, Precondition, Removal, Write, WriteTarget},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, Seal,
         job::{PluginRef, Quarantined, SameVersion, SourceStats},
@@ -144,5 +144,10 @@ pub(crate) fn write(name: &str, fields: Value) -> Write {
     let content_hash = Digest::of(json!(fields).to_string().as_bytes()).to_string();
     let mut version = serde_json::Map::new();
     version.extend(fields.get("updated_at").map(|at| ("updated_at".to_owned(), at.clone())));
-    Write { document: Document { id: id(name), fields }, version, content_hash, precondition: Precondition::None }
+    Write {
+        document: Document { id: id(name), fields },
+        version,
+        content_hash,
+        precondition: Precondition::None,
+    }
 }

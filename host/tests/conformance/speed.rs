@@ -4,7 +4,7 @@ use crate::make::{MINUTE, chunk, write};
 use host_core::storage::Storage;
 use host_core::{
     clock::RealEnv,
-    index::{Index, WriteTarget, Write},
+    index::{Index, Write, WriteTarget},
     model::DocumentId,
 };
 use host_index_catalog::Catalog;

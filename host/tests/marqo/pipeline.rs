@@ -5,7 +5,7 @@ use crate::{storm, support::random, waiting::Waiting};
 use host_core::storage::Storage;
 use host_core::{
     clock::{Env, SharedEnv},
-    index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, WriteTarget, Write},
+    index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
     model::{
         ChunkRef, Counts, Digest, DocumentId, Grouping, IndexSettings, Job, JobId, JobStatus, Manifest,
         Operation, PluginRef, Quarantined, SameVersion, Seal, SourceStats,
@@ -102,7 +102,11 @@ impl Index for Watched {
         self.marqo.id()
     }
 
-    async fn stored(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
+    async fn stored(
+        &self,
+        target: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         *self.seen.begun.lock().unwrap().entry(ids.to_vec()).or_default() += 1;
         self.marqo.stored(target, ids).await
     }
@@ -123,7 +127,11 @@ impl Index for Watched {
         self.marqo.delete(target, batch).await
     }
 
-    async fn get(&self, target: &WriteTarget, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+    async fn get(
+        &self,
+        target: &WriteTarget,
+        id: &DocumentId,
+    ) -> Result<Option<Map<String, Value>>, IndexError> {
         self.marqo.get(target, id).await
     }
 

@@ -2,7 +2,7 @@
 
 use host_core::{
     clock::Env,
-    index::{Index, IndexError, Outcome, Precondition, Removal, WriteTarget, Write},
+    index::{Index, IndexError, Outcome, Precondition, Removal, Write, WriteTarget},
     model::{Digest, Document, DocumentId, IndexSettings},
     storage::{Settings, StoreError},
 };

@@ -135,9 +135,8 @@ async fn last_full_job(
     index: &dyn Index,
 ) -> Result<JobSnapshot, Failure> {
     let (jobs, id) = (stores.jobs.list(Some(&target.shop_id), usize::MAX).await, index.id());
-    let is_full = |job: &Job| {
-        job.full && job.index_name == target.index_name && job.target.kind() == id.kind()
-    };
+    let is_full =
+        |job: &Job| job.full && job.index_name == target.index_name && job.target.kind() == id.kind();
     jobs.map_err(store_failure)?.into_iter().find(|job| is_full(&job.job)).ok_or_else(|| {
         let message = format!("there was no full sync of {}, index {}", target.shop_id, target.index_name);
         Failure::usage(message).help("`host run --full` says that an export is the whole shop")

@@ -1,11 +1,7 @@
 //! The job of a run: its index, and what its settings say.
 
 use super::{
-    super::{
-        backend::Backend,
-        context::{store_failure},
-        failure::Failure,
-    },
+    super::{backend::Backend, context::store_failure, failure::Failure},
     Run,
 };
 use crate::config::Config;
@@ -64,8 +60,7 @@ impl Run<'_> {
     pub(super) fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
         let made = || index_name(platform(transform.manifest()), self.shop);
         let name = self.config.index.clone().unwrap_or_else(made);
-        check_index_name(&name)
-            .map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
+        check_index_name(&name).map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
         Ok(name)
     }
 }

@@ -13,7 +13,7 @@ use crate::embedded::embedded;
 use async_trait::async_trait;
 use host_core::{
     clock::{Env, SharedEnv},
-    index::{Index, IndexError, Outcome, Removal, StoredVersion, WriteTarget, Write},
+    index::{Index, IndexError, Outcome, Removal, StoredVersion, Write, WriteTarget},
     model::{
         ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Quarantined,
         Seal, SourceStats,
@@ -133,7 +133,11 @@ impl Index for Shelf {
         Ok(())
     }
 
-    async fn stored(&self, _: &WriteTarget, ids: &[DocumentId]) -> Result<Vec<Option<StoredVersion>>, IndexError> {
+    async fn stored(
+        &self,
+        _: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         self.reads.fetch_add(1, Relaxed);
         let read = async {
             let documents = self.documents.lock().unwrap();
