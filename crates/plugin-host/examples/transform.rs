@@ -1,7 +1,7 @@
 //! Loads a plug-in from a file and has it transform the products of another, one a line, as one batch:
 //! `cargo run --release -p host-plugin-host --example transform -- shopify.wasm products.jsonl [TIMES]`
 
-use host_core::{model::Product, plugin::Transform};
+use host_core::model::Product;
 use host_plugin_host::{Compiler, Configs, Plugins, Settings};
 use std::{error::Error, fs, path::PathBuf, time::Instant};
 
