@@ -1,6 +1,7 @@
 //! Writes JSON for the server and counts, in the same pass, the characters of Python's `json.dumps`, by which the server
 //! measures a document: separators `", "` and `": "`, and everything beyond ASCII as `\uXXXX`.
 
+use host_index_rules::{JSON_DUMPS_SEPARATOR_LEN, is_storable, json_dumps_char_len, json_dumps_float_len};
 use serde_json::{Number, Value};
 
 /// JSON under construction, without what no server takes: nulls, and characters that its store refuses.
@@ -35,10 +36,10 @@ impl Json {
         } else {
             // As it is, for the server to refuse: without a character it could be another's name.
             serde_json::to_writer(&mut self.bytes, name).expect("a text is written to memory");
-            self.characters += 2 + name.chars().map(characters_of).sum::<usize>();
+            self.characters += 2 + name.chars().map(json_dumps_char_len).sum::<usize>();
         }
         self.bytes.push(b':');
-        self.characters += 2;
+        self.characters += JSON_DUMPS_SEPARATOR_LEN;
     }
 
     pub(super) fn value(&mut self, value: &Value) {
@@ -89,10 +90,10 @@ impl Json {
             '\n' => self.bytes.extend_from_slice(b"\\n"),
             '\r' => self.bytes.extend_from_slice(b"\\r"),
             '\t' => self.bytes.extend_from_slice(b"\\t"),
-            _ if is_refused(c) => return,
+            _ if !is_storable(c) => return,
             _ => self.bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
-        self.characters += characters_of(c);
+        self.characters += json_dumps_char_len(c);
     }
 
     /// A float keeps its point (`20.0`), an integer has none: to the server these are different kinds.
@@ -100,7 +101,7 @@ impl Json {
         let before = self.bytes.len();
         serde_json::to_writer(&mut self.bytes, number).expect("a number is written to memory");
         self.characters += match number.as_f64() {
-            Some(float) if number.is_f64() && !is_written_alike(float) => scientific_characters(float),
+            Some(float) if number.is_f64() => json_dumps_float_len(float),
             _ => self.bytes.len() - before,
         };
     }
@@ -114,7 +115,7 @@ impl Json {
     fn next(&mut self) {
         if !matches!(self.bytes.last(), Some(b'{' | b'[')) {
             self.bytes.push(b',');
-            self.characters += 2;
+            self.characters += JSON_DUMPS_SEPARATOR_LEN;
         }
     }
 }
@@ -134,37 +135,6 @@ fn plain_length(bytes: &[u8]) -> usize {
         length += block.len();
     }
     length + bytes[length..].iter().take_while(|byte| is_plain(**byte)).count()
-}
-
-/// How many characters `json.dumps` makes of one.
-fn characters_of(c: char) -> usize {
-    match c {
-        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
-        ' '..='~' => 1,
-        '\u{10000}'.. => 12,
-        _ => 6,
-    }
-}
-
-/// Control characters and those that Unicode keeps for nobody.
-fn is_refused(c: char) -> bool {
-    match c {
-        '\t' | '\n' | '\r' => false,
-        '\0'..='\u{1f}' | '\u{fdd0}'..='\u{fdef}' => true,
-        _ => u32::from(c) & 0xfffe == 0xfffe,
-    }
-}
-
-/// Whether Python writes a float with as many characters as JSON has here: without an exponent.
-fn is_written_alike(float: f64) -> bool {
-    float == 0.0 || (1e-4..1e16).contains(&float.abs())
-}
-
-/// Python's `repr` of a very small or large float: shortest digits, an exponent with its sign and two digits at least.
-fn scientific_characters(float: f64) -> usize {
-    let scientific = format!("{float:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    mantissa.len() + 2 + exponent.trim_start_matches('-').len().max(2)
 }
 
 #[cfg(test)]
@@ -236,7 +206,7 @@ mod tests {
 
     fn cleaned(value: &Value) -> Value {
         match value {
-            Value::String(text) => text.chars().filter(|c| !is_refused(*c)).collect::<String>().into(),
+            Value::String(text) => text.chars().filter(|c| is_storable(*c)).collect::<String>().into(),
             Value::Array(list) => list.iter().filter(|value| !value.is_null()).map(cleaned).collect(),
             other => other.clone(),
         }

@@ -16,7 +16,7 @@ pub(super) const JOB_ID: &str = "_mq_job_id";
 pub(super) const VERSION_FIELDS: &str = "_mq_version_fields";
 
 /// The server's limit of `json.dumps` characters.
-pub(super) const MAX_CHARACTERS: usize = 100_000;
+pub(super) const MAX_CHARACTERS: usize = host_index_rules::MAX_DOCUMENT_LEN;
 
 /// A document, or only an id, on its way to the server.
 #[derive(Debug)]

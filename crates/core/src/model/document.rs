@@ -1,5 +1,6 @@
 //! Documents and their ids.
 
+pub use host_index_rules::InvalidDocumentId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -11,54 +12,27 @@ pub const VARIANTS: &str = "variants";
 /// job has written since is kept.
 pub const WRITTEN_BY: &str = "_mq_job_id";
 
-/// Id of a document in an index: 1 to 255 characters of `[A-Za-z0-9._~-]`.
+/// Id of a document in an index: 1 to 255 characters of `[A-Za-z0-9._~-]`, and not `.` or `..`.
 ///
 /// Marqo puts ids into URLs without escaping, so any other character could address another document or none.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct DocumentId(String);
 
-/// Why a text is not a document id.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum InvalidDocumentId {
-    /// The text is empty.
-    #[error("the document id is empty; give each document an id of 1 to 255 characters")]
-    Empty,
-    /// The text has more than 255 characters.
-    #[error("the document id has {0} characters; 255 are allowed")]
-    TooLong(usize),
-    /// The text has a character that is not allowed.
-    #[error("the document id {id:?} has the character {character:?}; only A-Z a-z 0-9 . _ ~ - are allowed")]
-    Character {
-        /// The id, shortened.
-        id: String,
-        /// The first character that is not allowed.
-        character: char,
-    },
-}
-
 impl DocumentId {
     /// Validates an id.
     ///
     /// # Errors
-    /// The id is empty, too long or has a character that is not allowed.
+    /// The id is empty, too long, `.` or `..`, or has a character that is not allowed.
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidDocumentId> {
         let id = id.into();
-        if id.is_empty() {
-            return Err(InvalidDocumentId::Empty);
-        }
-        if let Some(character) = id.chars().find(|c| !Self::takes(*c)) {
-            return Err(InvalidDocumentId::Character { id: id.chars().take(80).collect(), character });
-        }
-        if id.len() > 255 {
-            return Err(InvalidDocumentId::TooLong(id.len()));
-        }
+        host_index_rules::check_document_id(&id)?;
         Ok(Self(id))
     }
 
     /// Whether an id may contain the character.
     pub fn takes(character: char) -> bool {
-        character.is_ascii_alphanumeric() || "._~-".contains(character)
+        host_index_rules::is_document_id_char(character)
     }
 
     /// The id as text.
@@ -149,7 +123,7 @@ mod tests {
         for good in ["a", "632910392", "A.b_c~d-e", &"x".repeat(255)] {
             assert_eq!(DocumentId::new(good).unwrap().as_str(), good);
         }
-        for bad in ["", "a/b", "a#b", "a b", "é", "gid://shopify/Product/1", &"x".repeat(256)] {
+        for bad in ["", ".", "..", "a/b", "a#b", "a b", "é", "gid://shopify/Product/1", &"x".repeat(256)] {
             assert!(DocumentId::new(bad).is_err(), "{bad}");
         }
     }

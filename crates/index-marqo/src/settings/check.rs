@@ -1,6 +1,7 @@
 //! What settings of an index may be.
 
 use super::IndexSettings;
+use host_index_rules::InvalidFieldName;
 use serde_json::Value;
 use std::{collections::HashSet, ops::RangeInclusive};
 
@@ -89,17 +90,15 @@ fn url(flag: &str, text: &str) -> Result<(), String> {
 
 /// Marqo's rule for the names of fields.
 fn field_name(flag: &str, name: &str) -> Result<(), String> {
-    let reserved = ["_id", "_tensor_facets", "_highlights", "_score", "_found"];
-    if reserved.contains(&name) || name.starts_with("marqo__") {
-        return Err(format!("{flag}: the field name `{name}` belongs to Marqo itself; choose another one"));
-    }
-    let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if name.is_empty() || !fits || name.as_bytes()[0].is_ascii_digit() {
-        return Err(format!(
+    match host_index_rules::check_field_name(name) {
+        Ok(()) => Ok(()),
+        Err(InvalidFieldName::Reserved) => {
+            Err(format!("{flag}: the field name `{name}` belongs to Marqo itself; choose another one"))
+        }
+        Err(InvalidFieldName::Syntax) => Err(format!(
             "{flag}: `{name}` is no name of a field; use ASCII letters, digits and _, not starting with a digit"
-        ));
+        )),
     }
-    Ok(())
 }
 
 fn mapping(field: &str, mapping: &Value, tensor_fields: &[String]) -> Result<(), String> {
