@@ -113,7 +113,7 @@ impl Aws {
             jobs: jobs.clone(),
             settings: Arc::new(settings::Records::new(table(names.settings_table()))),
         };
-        Self { names, config: config.clone(), clock: clock, clients, jobs, queues, stores }
+        Self { names, config: config.clone(), clock, clients, jobs, queues, stores }
     }
 
     /// Names of everything.
@@ -128,7 +128,7 @@ impl Aws {
 
     /// The delivery of a message that the Lambda service has received; none if it is malformed and was moved to the dead
     /// letters.
-    pub async fn from_lambda_event(
+    pub async fn delivery_of_event(
         &self,
         record: &SqsMessage,
         visibility: Duration,
@@ -141,7 +141,7 @@ impl Aws {
         };
         let arn = record.event_source_arn.as_deref().unwrap_or_default();
         let queue = arn.rsplit(':').next().unwrap_or_default();
-        self.queues.from_lambda_event(queue, incoming, visibility).await
+        self.queues.delivery_of_event(queue, incoming, visibility).await
     }
 
     /// Repairs what dead processes left.

@@ -168,7 +168,7 @@ struct Ingesting {
 #[async_trait]
 impl IngestGuard for Ingesting {
     async fn lost(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn release(self: Box<Self>) -> Result<(), StoreError> {

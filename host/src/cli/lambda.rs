@@ -78,7 +78,7 @@ impl Function {
         let mut failed = Vec::new();
         for record in event.payload.records {
             let id = record.message_id.clone().unwrap_or_default();
-            match self.aws.from_lambda_event(&record, self.worker.lease()).await {
+            match self.aws.delivery_of_event(&record, self.worker.lease()).await {
                 Ok(Some(delivery)) => {
                     ids.insert(delivery.receipt.clone(), id);
                     deliveries.push(delivery);

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
 
 /// Plug-ins and their configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginConfig {
     /// Plug-ins: files, or `oci://registry/repository:tag`; where several have a role, the last one takes it.
@@ -19,19 +19,6 @@ pub struct PluginConfig {
     pub limits: Limits,
     /// Configuration of each plug-in under its name; `host plugin inspect` lists what a plug-in takes.
     pub config: Configs,
-}
-
-impl Default for PluginConfig {
-    fn default() -> Self {
-        Self {
-            files: Vec::new(),
-            lock: None,
-            require_signature: None,
-            threads: 0,
-            limits: Limits::default(),
-            config: Configs::default(),
-        }
-    }
 }
 
 impl PluginConfig {

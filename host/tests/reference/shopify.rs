@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 #[test]
 fn shopify() {
-    let mut page = format!(
+    let mut page = String::from(
         "The plug-in [`shopify`](../plugins.md) turns each product of an export into one document, or each variant with `level = \"variant\"`. \
          A field without a value is left out. `host plugin inspect` prints the plug-in's configuration. The codes of its issues stand in \
          [report codes](report-codes.md).\n\n\

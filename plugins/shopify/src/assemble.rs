@@ -208,7 +208,7 @@ fn attach<'r, 'a>(product: &mut Product<'r, 'a>, children: Vec<(Kind, &'r Record
         };
         if owners.is_empty() {
             owners = product.variants.iter().map(|variant| &*variant.id.resource_id).zip(0..).collect();
-            owners.sort_unstable_by(|one, other| one.cmp(other));
+            owners.sort_unstable();
         }
         let Ok(found) = owners.binary_search_by(|(number, _)| (*number).cmp(&*parent.resource_id)) else {
             continue;

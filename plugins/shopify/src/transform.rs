@@ -80,7 +80,7 @@ fn refuse(lines: &Lines<'_>, diagnostics: &mut Diagnostics<'_>) {
     }
     match lines.records.first() {
         None => {
-            diagnostics.error("invalid-product", "the product is empty; export it again".to_owned(), None)
+            diagnostics.error("invalid-product", "the product is empty; export it again".to_owned(), None);
         }
         Some(record) => {
             let id = gid_of(record);

@@ -22,6 +22,7 @@ pub struct ChunkLease {
 
 /// What became of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a claim is made once a chunk, and mostly acquired")]
 pub enum Claim {
     /// The caller may work on the chunk.
     Acquired(ChunkLease),

@@ -57,7 +57,7 @@ pub enum ArchiveError {
         job: JobId,
         /// Why.
         #[source]
-        stop: Stop,
+        stop: Box<Stop>,
     },
     /// Another process ingests for the same index now.
     #[error("another process has taken over while removals were published")]

@@ -229,7 +229,10 @@ impl Archive<'_> {
             (Ok(None), Some(worker)) => {
                 let until = Until::JobEnds(removal.id.clone());
                 let worked = worker.run(&removal.shop_id, until, self.cancel).await;
-                worked.map_err(|stop| ArchiveError::Stopped { job: removal.id.clone(), stop })?;
+                worked.map_err(|stop| ArchiveError::Stopped {
+                    job: removal.id.clone(),
+                    stop: Box::new(stop),
+                })?;
             }
             (Ok(None), None) => {}
         }

@@ -140,7 +140,7 @@ impl Queues {
     }
 
     /// The delivery of a message that the Lambda service has received for this process.
-    pub(super) async fn from_lambda_event(
+    pub(super) async fn delivery_of_event(
         &self,
         queue: &str,
         incoming: Incoming,

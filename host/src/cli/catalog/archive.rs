@@ -214,7 +214,7 @@ fn print_notice(notice: Notice) {
 fn failure(error: ArchiveError, config: &Config) -> Failure {
     match error {
         ArchiveError::Store(error) => store_failure(error),
-        ArchiveError::Stopped { job, stop } => stopped(stop, Some(&job)),
+        ArchiveError::Stopped { job, stop } => stopped(*stop, Some(&job)),
         error => Failure::runtime(error)
             .help(format!("`host catalog archive{}` tries it again", target_flag(config))),
     }

@@ -27,7 +27,7 @@ pub(crate) const CASES: &[Case] = &[
         harness.add(json!([{ "_id": null, "f": 1 }])).item_refused("", 400, "invalid_document_id");
     }),
     ("id-empty", NEW, |harness| {
-        harness.add(json!([{ "_id": "" }])).item_refused("", 400, "invalid_document_id")
+        harness.add(json!([{ "_id": "" }])).item_refused("", 400, "invalid_document_id");
     }),
     ("id-made", NEW, |harness| {
         let id = harness.add(json!([{ "f": 1 }])).items()[0].0.clone();

@@ -210,7 +210,7 @@ pub(crate) const CASES: &[Case] = &[
         harness.call("DELETE", "/indexes/-a_b", Value::Null).refused(404, "index_not_found");
     }),
     ("index-key", NEW, |harness| {
-        harness.post("/indexes/x", json!({ "normalize_embeddings": true })).misshaped()
+        harness.post("/indexes/x", json!({ "normalize_embeddings": true })).misshaped();
     }),
     ("index-setting", NEW, |harness| {
         harness.post("/indexes/x", json!({ "type": "loose" })).refused(400, "invalid_argument");

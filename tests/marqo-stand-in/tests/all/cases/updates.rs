@@ -63,7 +63,7 @@ pub(crate) const CASES: &[Case] = &[
         assert_eq!((&items[1]["_id"], &items[1]["status"]), (&json!(""), &json!(400)));
     }),
     ("patch-field-unknown", NEW, |harness| {
-        structured_refusal(harness, json!({ "_id": "a", "colour": "red" }))
+        structured_refusal(harness, json!({ "_id": "a", "colour": "red" }));
     }),
     ("patch-tensor-field", NEW, |harness| structured_refusal(harness, json!({ "_id": "a", "title": "cup" }))),
     ("patch-sub-field", NEW, |harness| structured_refusal(harness, json!({ "_id": "a", "note": "x" }))),
