@@ -124,7 +124,7 @@ fn whole(export: &str, plugin: &str, threads: usize) {
         )
         .await
         .expect("the ingest ends")
-        .expect("nobody cancels it")
+        .expect("it is not cancelled")
     });
     println!("{} {} {}", started.elapsed().as_secs_f64(), seal.source.products, seal.total_items);
 }

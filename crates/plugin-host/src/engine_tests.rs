@@ -6,7 +6,7 @@ use wasmtime::{
 };
 
 /// What is not interrupted never ends, or takes many times the call's time.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 fn production() -> Engine {
     Engine::new(Profile::Production, &Limits::default(), 1).unwrap()
@@ -47,7 +47,7 @@ fn run(engine: &Engine, component: &str, call_ms: u64) -> Option<Trap> {
         let trap = run(&mut store).err().map(|error| *error.downcast_ref().expect("a trap"));
         ended.send(trap)
     });
-    end.recv_timeout(PATIENCE).expect("it comes back")
+    end.recv_timeout(TIMEOUT).expect("it comes back")
 }
 
 /// A component around a core module whose function `run` is called.

@@ -131,7 +131,7 @@ pub(super) fn catalog(config: &Config, database: Option<&Arc<Database>>) -> Resu
 
 /// A storage failure, with what to do.
 pub(super) fn store_failure(error: StoreError) -> Failure {
-    Failure::runtime(error).help("mend the cause and run the same command again: it goes on where it stopped")
+    Failure::runtime(error).help("fix the cause and run the same command again: it resumes where it stopped")
 }
 
 /// Prints text on stdout. A reader that has gone away is no failure.

@@ -164,7 +164,7 @@ async fn watch(
     let (env, stores) = (clock(), backend.stores());
     let mut line = screen.line("indexing");
     let mut unattended = Duration::ZERO;
-    while !job.status.has_ended() && unattended < PATIENCE {
+    while !job.status.has_ended() && unattended < ABANDONED_AFTER {
         line.show(&indexing(&job));
         env.sleep(TICK).await;
         let now = get(&stores, &job.job.id).await?;
@@ -178,7 +178,7 @@ async fn watch(
     Ok(exit_of(job.status))
 }
 
-/// Says on stderr why a job that has not ended may stand still, beside its last error: another comes first, or nobody is at work.
+/// Prints on stderr what keeps a job from ending, beside its last error: another job comes first, or no worker runs.
 async fn standstill(backend: &Backend, job: &JobSnapshot) -> Result<(), Failure> {
     let Job { id, shop_id, created_at, .. } = &job.job;
     if job.status.has_ended() {
@@ -206,7 +206,7 @@ async fn standstill(backend: &Backend, job: &JobSnapshot) -> Result<(), Failure>
             }
             None => "the command that began it goes on with it".to_owned(),
         };
-        eprintln!("warning: nobody works on job {}: {goes_on}", first.job.id);
+        eprintln!("warning: no worker runs for job {}: {goes_on}", first.job.id);
     }
     Ok(())
 }
@@ -217,9 +217,9 @@ const LATEST: usize = 20;
 /// Between two looks at a job.
 const TICK: Duration = Duration::from_millis(200);
 
-/// For how long nobody may work in the data directory before a job counts as abandoned: a process that is just starting
+/// How long no worker may run in the data directory before a job counts as abandoned: a process that is just starting
 /// needs less.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ABANDONED_AFTER: Duration = Duration::from_secs(2);
 
 /// How far a job's chunks are.
 pub(super) fn indexing(job: &JobSnapshot) -> State {

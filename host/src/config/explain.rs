@@ -1,4 +1,4 @@
-//! What is wrong with settings, in the words of whoever wrote them.
+//! What is wrong with settings, in the terms of the person who wrote them.
 
 use figment::error::{Actual, Error, Kind};
 

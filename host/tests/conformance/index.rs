@@ -323,7 +323,7 @@ pub(crate) async fn a_bad_variant_refuses_its_document_alone(backend: &Backend) 
                 assert_eq!(code, "invalid-variant");
                 assert!(at != 3 && message.contains("variant"), "{message}");
             }
-            Outcome::Conflict => panic!("nobody else writes"),
+            Outcome::Conflict => panic!("there is no other writer"),
         }
     }
     assert_eq!(backend.index.list(&target, None, 10).await.unwrap(), [id("0"), id("good")]);

@@ -1,4 +1,4 @@
-//! Two workers, each with connections of its own, load overlapping products in different orders: nobody hears of a deadlock,
+//! Two workers, each with connections of its own, load overlapping products in different orders: no caller sees a deadlock,
 //! and the highest version wins.
 
 use crate::make::{Backend, chunk, id, seal};

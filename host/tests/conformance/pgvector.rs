@@ -38,7 +38,7 @@ async fn embeddings_are_vectors_that_an_index_finds() {
     let row = client.query_one(sql, &[]).await.unwrap();
     let (rows, dimensions): (i64, i32) = (row.get(0), row.get(1));
     assert!(rows == 3 && dimensions > 1 && row.get::<_, bool>(2));
-    // As the documentation says, for whoever has many.
+    // As the documentation says, for many products.
     let index = format!(
         "ALTER TABLE catalog.embeddings ALTER vector TYPE vector({dimensions});
         CREATE INDEX by_meaning ON catalog.embeddings USING hnsw (vector vector_cosine_ops)"

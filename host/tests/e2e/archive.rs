@@ -1,6 +1,6 @@
 //! Full syncs into a Marqo index: what the shop does not have any more leaves it.
 
-use crate::support::{Place, Ran, lines, product, ran};
+use crate::support::{RunOutput, TestDir, lines, product, ran};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
 use serde_json::Value;
 use std::{
@@ -19,13 +19,13 @@ fn export(numbers: impl IntoIterator<Item = u32>, at: &str) -> String {
 
 /// A shop whose products go to a server.
 struct Shop {
-    place: Place,
+    place: TestDir,
     server: StandIn,
 }
 
 impl Shop {
     fn new() -> Self {
-        let place = Place::new();
+        let place = TestDir::new();
         let options = Options { indexes: vec![INDEX.to_owned()], ..Options::default() };
         let server = StandIn::start(options).unwrap();
         let put = ["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()];
@@ -38,12 +38,12 @@ impl Shop {
         self.place.run_command("export.jsonl", &[&["--target", "marqo", "--index", INDEX], more].concat())
     }
 
-    fn run(&self, export: impl AsRef<[u8]>, more: &[&str]) -> Ran {
+    fn run(&self, export: impl AsRef<[u8]>, more: &[&str]) -> RunOutput {
         self.place.write("export.jsonl", export);
         ran(self.command(more).output().unwrap())
     }
 
-    fn archive(&self, more: &[&str]) -> Ran {
+    fn archive(&self, more: &[&str]) -> RunOutput {
         let archive = ["catalog", "archive", "--target", "marqo", "--data-dir", "data"];
         self.place.host(&[&archive, more].concat())
     }
@@ -118,7 +118,7 @@ fn half_an_export_removes_nothing_and_says_why() {
         }
         assert_eq!(shop.ids().len(), 10, "{expected}");
     }
-    // Of what failed nobody knows whether the shop still has it.
+    // Whether the shop still has what failed is unknown.
     shop.place.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
     let failed = shop.run(export(1..=9, OLD), &["--full"]);
     assert_eq!((failed.code, shop.ids().len()), (Some(4), 10), "{failed:?}");
@@ -127,7 +127,7 @@ fn half_an_export_removes_nothing_and_says_why() {
     // A source that breaks off is never sealed.
     let broken = shop.run([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2], &["--full"]);
     assert_eq!((broken.code == Some(0), shop.ids().len()), (false, 10), "{broken:?}");
-    // Somebody looks and decides. What an earlier refusal left in the index is not forgotten.
+    // An operator decides. What an earlier refusal left in the index is not forgotten.
     assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
     let listed = shop.archive(&["--dry-run"]);
     assert_eq!((listed.stdout.as_str(), shop.ids().len()), ("10\n7\n8\n9\n", 10), "{listed:?}");
@@ -170,7 +170,7 @@ fn what_failed_stays_and_the_rest_goes_by_force() {
 fn what_a_later_job_wrote_or_found_is_not_removed() {
     let shop = Shop::new();
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
-    // Too many are missing, so somebody has to look; meanwhile the shop goes on.
+    // Too many are missing, so an operator must look; meanwhile the shop goes on.
     assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
     assert_eq!(shop.run(export([9], NEW) + &export([8], OLD), &[]).code, Some(0));
     assert_eq!(shop.archive(&["--dry-run"]).stdout, "10\n7\n");

@@ -1,6 +1,6 @@
 //! What an author of a plug-in sees: every screen of `host plugin`, and that nothing wrong passes.
 
-use crate::support::{Place, SHOPIFY, guest, lines, product};
+use crate::support::{SHOPIFY, TestDir, guest, lines, product};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -13,19 +13,19 @@ static EVIL: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-evil"));
 const AT: &str = "2026-01-01T00:00:00Z";
 
 /// A project round a component that is there already.
-fn project(place: &Place, name: &str, component: &Path, more: &str) {
+fn project(place: &TestDir, name: &str, component: &Path, more: &str) {
     fs::create_dir_all(place.path(name).join("fixtures/transform")).unwrap();
     let toml = format!("name = \"{name}\"\nlang = \"rust\"\ncomponent = {component:?}\n{more}");
     place.write(&format!("{name}/plugin.toml"), toml);
 }
 
-fn fixture(place: &Place, project: &str, name: &str, text: &str) {
+fn fixture(place: &TestDir, project: &str, name: &str, text: &str) {
     place.write(&format!("{project}/fixtures/transform/{name}.jsonl"), text);
 }
 
 /// A project with the evil plug-in, which does as it is told, and two fixtures.
-fn evil(doing: &str) -> Place {
-    let place = Place::new();
+fn evil(doing: &str) -> TestDir {
+    let place = TestDir::new();
     project(&place, "evil", &EVIL, &format!("[config]\ndo = \"{doing}\"\n"));
     fixture(&place, "evil", "one", "{\"id\":\"p1\",\"title\":\"One\"}\n{\"id\":\"p2\",\"title\":\"bomb\"}\n");
     fixture(&place, "evil", "two", "{\"id\":\"p3\",\"title\":\"Three\"}\n");
@@ -57,7 +57,7 @@ fn steady(text: &str) -> String {
 
 #[test]
 fn a_run_shows_documents_removals_and_issues() {
-    let place = Place::new();
+    let place = TestDir::new();
     let draft = r#"{"id":"gid://shopify/Product/9","title":"Draft","status":"DRAFT","updatedAt":"2026-01-01T00:00:00Z"}"#;
     let nameless = r#"{"id":"gid://shopify/Product/8","title":"","status":"ACTIVE","updatedAt":"never"}"#;
     let mut export = product(1, "Mug", AT);
@@ -103,7 +103,7 @@ fn roles_without_products_run_as_well() {
 
 #[test]
 fn verify_refuses_a_configuration_for_a_plug_in_that_is_not_there() {
-    let place = Place::new();
+    let place = TestDir::new();
     let plugin = SHOPIFY.to_str().unwrap();
     place.write("host.toml", "[plugin.config.shopfiy]\nlevel = \"variant\"\n");
     let ran = place.host(&["plugin", "verify", plugin]);
@@ -185,7 +185,7 @@ fn budgets_fail_like_a_compiler() {
 #[test]
 fn fixtures_that_test_nothing_are_told() {
     let place = evil("good");
-    let test = |place: &Place| {
+    let test = |place: &TestDir| {
         let ran = place.host(&["plugin", "test", "evil"]);
         let said = ran.stdout.lines().filter(|line| line.starts_with("error")).map(str::to_owned);
         let said: Vec<String> = said.chain(ran.stderr.lines().map(str::to_owned)).collect();
@@ -206,7 +206,7 @@ fn fixtures_that_test_nothing_are_told() {
 }
 
 /// 1,000 products, 17 of which have a metafield.
-fn thousand(place: &Place) {
+fn thousand(place: &TestDir) {
     let mut export = Vec::new();
     for number in 1..=1_000_u32 {
         export.extend(product(number, &format!("Thing {number}"), AT));
@@ -220,7 +220,7 @@ fn thousand(place: &Place) {
 }
 
 /// The same plug-in twice; the second makes a field of a metafield.
-fn two_versions(place: &Place) {
+fn two_versions(place: &TestDir) {
     thousand(place);
     project(place, "old", &SHOPIFY, "");
     project(place, "new", &SHOPIFY, "[config.metafields.\"custom.material\"]\nfield = \"material\"\n");
@@ -228,7 +228,7 @@ fn two_versions(place: &Place) {
 
 #[test]
 fn a_diff_finds_the_one_field_of_17_documents() {
-    let place = Place::new();
+    let place = TestDir::new();
     two_versions(&place);
     let diff = ["plugin", "diff", "old", "new", "--source", "export.jsonl"];
     let ran = place.host(&diff);
@@ -254,7 +254,7 @@ fn a_diff_finds_the_one_field_of_17_documents() {
 
 #[test]
 fn a_diff_over_what_a_job_read() {
-    let place = Place::new();
+    let place = TestDir::new();
     two_versions(&place);
     let id = place.run("export.jsonl", &[]).json()["job_id"].as_str().unwrap().to_owned();
     let diff = ["plugin", "diff", "old", "new", "--data-dir", "data", "--job", &id, "--output", "json"];
@@ -279,9 +279,9 @@ fn a_diff_over_what_a_job_read() {
 
 #[test]
 fn a_shadow_reports_the_same_and_writes_nothing() {
-    let place = Place::new();
+    let place = TestDir::new();
     two_versions(&place);
-    let plain = Place::new();
+    let plain = TestDir::new();
     thousand(&plain);
     assert_eq!(plain.run("export.jsonl", &[]).code, Some(0));
 
@@ -291,7 +291,7 @@ fn a_shadow_reports_the_same_and_writes_nothing() {
     assert!(ran.stderr.contains("/material"), "{ran:?}");
     assert_eq!(place.chunks(), plain.chunks());
 
-    let broken = Place::new();
+    let broken = TestDir::new();
     broken.write("export.jsonl", lines(&product(1, "Mug", AT)));
     project(&broken, "new", &EVIL, "[config]\ndo = \"failure\"\n");
     let ran = broken.run("export.jsonl", &["--shadow", "new"]);
@@ -319,7 +319,7 @@ fn a_bench_has_all_its_figures() {
 
 #[test]
 fn a_new_project_says_what_to_do_next() {
-    let place = Place::new();
+    let place = TestDir::new();
     let ran = place.host(&[
         "plugin",
         "new",
@@ -340,7 +340,7 @@ fn a_new_project_says_what_to_do_next() {
 
 #[test]
 fn a_build_without_its_tools_says_what_to_install() {
-    let place = Place::new();
+    let place = TestDir::new();
     let mut said = String::new();
     for language in ["rust", "javascript", "python"] {
         assert_eq!(place.host(&["plugin", "new", language, "--lang", language]).code, Some(0));

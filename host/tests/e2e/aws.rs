@@ -1,6 +1,6 @@
 //! The stores in AWS through the real binary, on a server that stands in for AWS and one that stands in for Marqo.
 
-use crate::support::{Place, Ran, SHOPIFY, ran};
+use crate::support::{RunOutput, SHOPIFY, TestDir, ran};
 use aws_sdk_sqs::{
     config::{BehaviorVersion, Credentials, Region},
     types::MessageSystemAttributeName,
@@ -24,11 +24,11 @@ use xtask::{
 };
 
 /// Longest wait for something that takes seconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// An environment in AWS and a search server.
 pub(crate) struct Cloud {
-    pub(crate) place: Place,
+    pub(crate) place: TestDir,
     pub(crate) aws: Arc<Server>,
     /// Its own world on the server.
     account: String,
@@ -62,7 +62,7 @@ impl Cloud {
     /// An account on a server, after `host aws bootstrap`.
     pub(crate) fn on(aws: &Arc<Server>, account: u64, marqo: Options) -> Self {
         let (account, marqo) = (format!("{account:012}"), StandIn::start(marqo).unwrap());
-        let cloud = Self { place: Place::new(), aws: aws.clone(), account, marqo };
+        let cloud = Self { place: TestDir::new(), aws: aws.clone(), account, marqo };
         for _ in 0..2 {
             let made = cloud.host(&["aws", "bootstrap"]);
             assert_eq!(made.code, Some(0), "{made:?}");
@@ -153,7 +153,7 @@ impl Cloud {
         received.messages().iter().map(record).collect()
     }
 
-    pub(crate) fn host(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn host(&self, arguments: &[&str]) -> RunOutput {
         ran(self.command(arguments).output().unwrap())
     }
 
@@ -209,7 +209,7 @@ impl Cloud {
             if ["COMPLETED", "CONFLICT", "FAILED"].contains(&job["status"].as_str().unwrap()) {
                 return job;
             }
-            assert!(started.elapsed() < PATIENCE, "the job does not end: {job}");
+            assert!(started.elapsed() < TIMEOUT, "the job does not end: {job}");
             thread::sleep(Duration::from_millis(300));
         }
     }
@@ -231,7 +231,7 @@ impl Shop {
         format!("shopify-shop-{number}")
     }
 
-    fn new(place: &Place, number: usize) -> Self {
+    fn new(place: &TestDir, number: usize) -> Self {
         let export = sample(number as u64, 60);
         let source = place.write(&format!("export-{number}.jsonl"), export).to_str().unwrap().to_owned();
         Self { id: format!("shop-{number}.myshopify.com"), index: Self::index_of(number), source }
@@ -245,7 +245,7 @@ pub(crate) fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(started.elapsed() < PATIENCE, "it does not come about");
+        assert!(started.elapsed() < TIMEOUT, "it does not come about");
         thread::sleep(Duration::from_millis(300));
     }
 }
@@ -328,7 +328,7 @@ fn a_full_sync_removes_what_the_shop_has_no_more() {
     let left = whole();
     assert!(left.is_subset(&before) && left.len() < before.len(), "{left:?}");
 
-    // Where others do the work, somebody says when it is done.
+    // Where other processes do the work, the operator says when it is done.
     std::fs::write(&shop.source, sample(0, 40)).unwrap();
     let mut worker = cloud.worker();
     let ingested = ran(cloud.export("ingest", shop).arg("--full").output().unwrap());

@@ -5,7 +5,7 @@
 
 use crate::{
     aws::{Cloud, Server, Shop, block_on},
-    support::{Place, Random, setting},
+    support::{Random, TestDir, setting},
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use marqo_stand_in::Options;
@@ -26,7 +26,7 @@ const WORKERS: usize = 3;
 /// Of messages and rows.
 const LEASE: Duration = Duration::from_secs(2);
 /// Longest life of one job.
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 /// SQS forgets after five minutes what was sent, and takes a repetition for a new message.
 const FORGOTTEN: f64 = 310.0;
 
@@ -42,7 +42,7 @@ struct Left {
 /// What the workers' logs tell of a job.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Deliveries of a chunk that somebody has or had.
+    /// Deliveries of a chunk that a worker has or had.
     duplicates: usize,
     /// Chunks whose worker was gone or stood still for too long.
     takeovers: usize,
@@ -215,7 +215,7 @@ impl Episode {
                 return;
             }
             assert!(
-                started.elapsed() < PATIENCE,
+                started.elapsed() < TIMEOUT,
                 "the job does not end: {:?}, {} messages",
                 self.job(),
                 self.messages()
@@ -300,7 +300,7 @@ impl Episode {
     }
 }
 
-fn export(place: &Place, products: u64) -> String {
+fn export(place: &TestDir, products: u64) -> String {
     let mut bytes = Vec::new();
     let recipe =
         Recipe { seed: 1, shape: Shape::Small, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
@@ -317,7 +317,7 @@ fn killed_workers_and_ingests_lose_and_double_nothing() {
     let products = setting("HOST_TEST_AWS_PRODUCTS", 300);
     eprintln!("{wanted} rounds, {products} products a job");
     let mut random = Random::new();
-    let place = Place::new();
+    let place = TestDir::new();
     let export = export(&place, products);
     let server = Server::start();
     let mut clock = 0.0;

@@ -1,17 +1,17 @@
 //! What the program says of input that it cannot use. Whole texts, because they are what a person gets.
 
-use crate::support::{Place, Ran, SHOP, guest, lines, product};
+use crate::support::{RunOutput, SHOP, TestDir, guest, lines, product};
 use std::{fs, path::Path};
 
 const AT: &str = "2026-01-01T00:00:00Z";
 
 /// stderr without paths that differ from run to run.
-fn said(place: &Place, ran: &Ran) -> String {
+fn said(place: &TestDir, ran: &RunOutput) -> String {
     let plugin = crate::support::SHOPIFY.to_string_lossy();
     ran.stderr.replace(&*place.dir.path().to_string_lossy(), "DIR").replace(&*plugin, "SHOPIFY")
 }
 
-fn with_plugin(place: &Place, plugin: &Path) -> Ran {
+fn with_plugin(place: &TestDir, plugin: &Path) -> RunOutput {
     place.write("export.jsonl", lines(&product(1, "Mug", AT)));
     let plugin = plugin.to_str().unwrap();
     place.host(&["run", "--plugin", plugin, "export.jsonl", "--shop", SHOP, "--data-dir", "data"])
@@ -19,7 +19,7 @@ fn with_plugin(place: &Place, plugin: &Path) -> Ran {
 
 #[track_caller]
 fn refused_plugin(bytes: Option<&[u8]>) -> String {
-    let place = Place::new();
+    let place = TestDir::new();
     if let Some(bytes) = bytes {
         place.write("plugin.wasm", bytes);
     }
@@ -57,7 +57,7 @@ fn a_plugin_that_is_cut_off() {
 }
 
 /// What `run`, `plugin verify` and `plugin inspect` say of a plug-in that each of them refuses.
-fn refused_by_all(place: &Place, plugin: &str) -> [String; 3] {
+fn refused_by_all(place: &TestDir, plugin: &str) -> [String; 3] {
     place.write("export.jsonl", lines(&product(1, "Mug", AT)));
     let run = ["run", "--plugin", plugin, "export.jsonl", "--shop", SHOP, "--data-dir", "data"];
     [&run[..], &["plugin", "verify", plugin], &["plugin", "inspect", plugin]].map(|arguments| {
@@ -82,7 +82,7 @@ fn a_plugin_that_nests_components_without_end() {
         reversed.extend(HEADER.iter().rev());
     }
     reversed.reverse();
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("plugin.wasm", &reversed);
     for said in refused_by_all(&place, "plugin.wasm") {
         assert!(said.contains("17 levels of nested components"), "{said}");
@@ -93,7 +93,7 @@ fn a_plugin_that_nests_components_without_end() {
 #[test]
 fn a_plugin_that_takes_too_long_to_compile() {
     let plugin = crate::support::SHOPIFY.to_str().unwrap();
-    for said in refused_by_all(&Place::new(), plugin) {
+    for said in refused_by_all(&TestDir::new(), plugin) {
         let limit = "takes longer to compile than the 1 ms that plugin.limits.compile_ms allows";
         assert!(said.contains(limit), "{said}");
     }
@@ -101,7 +101,7 @@ fn a_plugin_that_takes_too_long_to_compile() {
 
 #[test]
 fn a_plugin_without_the_transform_role() {
-    let place = Place::new();
+    let place = TestDir::new();
     let ran = with_plugin(&place, &guest("default-validator"));
     assert_eq!(ran.code, Some(2), "{ran:?}");
     insta::assert_snapshot!(said(&place, &ran));
@@ -109,7 +109,7 @@ fn a_plugin_without_the_transform_role() {
 
 #[test]
 fn a_plugin_that_refuses_its_configuration() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("host.toml", "[plugin.config.shopify]\nlevle = \"product\"\n");
     let ran = with_plugin(&place, &crate::support::SHOPIFY);
     assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -119,7 +119,7 @@ fn a_plugin_that_refuses_its_configuration() {
 
 #[test]
 fn a_missing_export() {
-    let place = Place::new();
+    let place = TestDir::new();
     let ran = place.run("nowhere.jsonl", &[]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     insta::assert_snapshot!(said(&place, &ran));
@@ -127,7 +127,7 @@ fn a_missing_export() {
 
 #[test]
 fn no_shop() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", "");
     let ran = place.host(&["run", "--plugin", crate::support::SHOPIFY.to_str().unwrap(), "export.jsonl"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -136,7 +136,7 @@ fn no_shop() {
 
 #[test]
 fn an_unknown_setting() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("host.toml", "[ingest]\nlane = 3\n");
     let ran = place.host(&["config", "check"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -145,7 +145,7 @@ fn an_unknown_setting() {
 
 #[test]
 fn settings_and_their_origins() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("host.toml", "[ingest]\nlanes = 3\n");
     let mut command = place.command(&["config", "show", "--shop", SHOP]);
     let ran = crate::support::ran(command.env("HOST_WORKER__CONCURRENCY", "7").output().unwrap());
@@ -155,7 +155,7 @@ fn settings_and_their_origins() {
 
 #[test]
 fn bad_lines_and_orphans_are_skipped_and_explained() {
-    let place = Place::new();
+    let place = TestDir::new();
     let mut export = product(1, "Mug", AT);
     export.push("not json at all".into());
     export.push("[1, 2]".into());
@@ -178,7 +178,7 @@ fn bad_lines_and_orphans_are_skipped_and_explained() {
 
 #[test]
 fn a_refused_document_has_code_and_pointer() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", lines(&[product(1, "Mug", AT), product(2, "Cup", AT)].concat()));
     place.write("host.toml", "[plugin.config.validate]\nrequired = [\"title\", \"barcode\"]\n");
     let ran = place.run("export.jsonl", &[]);
@@ -190,7 +190,7 @@ fn a_refused_document_has_code_and_pointer() {
 
 #[test]
 fn a_data_directory_that_cannot_be_used() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", lines(&product(1, "Mug", AT)));
     place.write("data", "a file where the directory should be");
     let ran = place.run("export.jsonl", &[]);
@@ -203,9 +203,9 @@ fn a_data_directory_that_cannot_be_used() {
 /// A file size limit stands for a full disk: both make a write fail half-way.
 #[test]
 fn a_full_disk_loses_nothing() {
-    let place = Place::new();
+    let place = TestDir::new();
     // The limit counts for memory files as well, which a compiled plug-in needs; a cached one fits.
-    assert_eq!(with_plugin(&Place::new(), &crate::support::SHOPIFY).code, Some(0));
+    assert_eq!(with_plugin(&TestDir::new(), &crate::support::SHOPIFY).code, Some(0));
     let export: Vec<String> = (1..6000).flat_map(|n| product(n, &format!("Thing {n}"), AT)).collect();
     place.write("export.jsonl", lines(&export));
     let mut command = std::process::Command::new("sh");

@@ -1,6 +1,6 @@
 //! Full syncs and archiving, and the catalog on a PostgreSQL server.
 
-use crate::support::{Place, Ran, SHOP, SHOPIFY, lines, product, ran};
+use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran};
 use marqo_stand_in::embeddings::{Endpoint, Fate};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -15,17 +15,17 @@ fn export(numbers: impl IntoIterator<Item = u32>) -> String {
 
 /// A shop that is in the catalog, and how it is reached.
 struct Shop {
-    place: Place,
+    place: TestDir,
     url: Option<String>,
 }
 
 impl Shop {
     fn embedded() -> Self {
-        Self { place: Place::new(), url: None }
+        Self { place: TestDir::new(), url: None }
     }
 
     fn postgres() -> Self {
-        let shop = Self { place: Place::new(), url: Some(Server::shared().unwrap().database().unwrap()) };
+        let shop = Self { place: TestDir::new(), url: Some(Server::shared().unwrap().database().unwrap()) };
         let migrated = shop.host(&["catalog", "migrate"]);
         assert_eq!(migrated.code, Some(0), "{migrated:?}");
         shop
@@ -36,7 +36,7 @@ impl Shop {
         command
     }
 
-    fn host(&self, arguments: &[&str]) -> Ran {
+    fn host(&self, arguments: &[&str]) -> RunOutput {
         let mut command = self.with_url(self.place.command(arguments));
         ran(command.args(["--data-dir", "data"]).output().unwrap())
     }
@@ -45,7 +45,7 @@ impl Shop {
         self.with_url(self.place.run_command("export.jsonl", more))
     }
 
-    fn run(&self, export: impl AsRef<[u8]>, more: &[&str]) -> Ran {
+    fn run(&self, export: impl AsRef<[u8]>, more: &[&str]) -> RunOutput {
         self.place.write("export.jsonl", export);
         ran(self.run_command(more).output().unwrap())
     }
@@ -118,7 +118,7 @@ fn half_an_export_archives_nothing_and_says_why() {
         }
         assert_eq!(shop.counts(), (10, 0), "{expected}");
     }
-    // Of what failed nobody knows whether the shop still has it.
+    // Whether the shop still has what failed is unknown.
     shop.place.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
     let failed = shop.run(export(1..=9), &["--full"]);
     assert_eq!((failed.code, shop.counts()), (Some(4), (10, 0)), "{failed:?}");
@@ -128,7 +128,7 @@ fn half_an_export_archives_nothing_and_says_why() {
     let broken = shop.place.write("export.jsonl.gz", [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2]);
     let ran = ran(shop.place.run_command(broken.to_str().unwrap(), &["--full"]).output().unwrap());
     assert_eq!((ran.code == Some(0), shop.counts()), (false, (10, 0)));
-    // Somebody looks and decides.
+    // An operator decides.
     assert_eq!(shop.run(export(1..=6), &["--full"]).code, Some(0));
     let listed = shop.host(&["catalog", "archive", "--dry-run"]);
     assert_eq!((listed.stdout.as_str(), shop.counts()), ("10\n7\n8\n9\n", (10, 0)));
@@ -153,7 +153,7 @@ fn what_failed_stays_and_the_rest_goes_by_force(shop: &Shop) {
     let forced = shop.host(&["catalog", "archive", "--force"]);
     assert_eq!((forced.code, shop.counts()), (Some(0), (7, 3)), "{forced:?}");
     assert_eq!(shop.host(&["documents", "get", "7"]).code, Some(0));
-    // The validator refuses all: documents that nobody wrote.
+    // The validator refuses all: documents that were not written.
     shop.place.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
     assert_eq!(shop.run(export(1..=6), &["--full"]).code, Some(4));
     assert_eq!(shop.host(&["catalog", "archive", "--dry-run"]).stdout, "7\n");
@@ -196,7 +196,7 @@ fn a_full_sync_that_cannot_be_is_refused_before_anything_is_written() {
 #[test]
 fn a_database_without_catalog_is_told_apart_from_one_that_cannot_be_reached() {
     let server = Server::shared().unwrap();
-    let shop = Shop { place: Place::new(), url: Some(server.database().unwrap()) };
+    let shop = Shop { place: TestDir::new(), url: Some(server.database().unwrap()) };
     let ran = shop.run(export(1..=1), &[]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("has no catalog yet; `host catalog migrate` makes it"), "{}", ran.stderr);
@@ -204,7 +204,7 @@ fn a_database_without_catalog_is_told_apart_from_one_that_cannot_be_reached() {
         ("postgres://postgres:s3cret@127.0.0.1:1/x", "database x on 127.0.0.1 cannot be reached"),
         ("nonsense s3cret", "is no address of a PostgreSQL database"),
     ] {
-        let shop = Shop { place: Place::new(), url: Some(url.to_owned()) };
+        let shop = Shop { place: TestDir::new(), url: Some(url.to_owned()) };
         let ran = shop.host(&["catalog", "migrate"]);
         assert!(ran.stderr.contains(expected) && !ran.stderr.contains("s3cret"), "{}", ran.stderr);
         let shown = shop.host(&["config", "show"]);

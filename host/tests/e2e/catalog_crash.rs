@@ -1,7 +1,7 @@
 //! `kill -9` at random moments of loading into PostgreSQL, of embedding and of archiving: the same command goes on, and in
 //! the end everything is as if nothing had happened.
 
-use crate::support::{Place, Ran, ran};
+use crate::support::{RunOutput, TestDir, ran};
 use marqo_stand_in::embeddings::{Endpoint, Fate};
 use std::{
     process::Command,
@@ -30,7 +30,7 @@ const HALF: &str = "SELECT source_id FROM catalog.products p WHERE (fields ->> '
     <> (SELECT count(*) FROM catalog.skus WHERE product_id = p.id)";
 
 struct Shop {
-    place: Place,
+    place: TestDir,
     url: String,
     endpoint: String,
 }
@@ -38,7 +38,7 @@ struct Shop {
 impl Shop {
     fn new(endpoint: &Endpoint) -> Self {
         let url = Server::shared().unwrap().database().unwrap();
-        let shop = Self { place: Place::new(), url, endpoint: endpoint.url().to_owned() };
+        let shop = Self { place: TestDir::new(), url, endpoint: endpoint.url().to_owned() };
         assert_eq!(ran(shop.command(&["catalog", "migrate"]).output().unwrap()).code, Some(0));
         shop
     }
@@ -71,7 +71,7 @@ impl Shop {
     }
 }
 
-fn sample(place: &Place, name: &str, seed: u64, products: u64) -> String {
+fn sample(place: &TestDir, name: &str, seed: u64, products: u64) -> String {
     let recipe =
         Recipe { seed, shape: Shape::Real, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
     let mut bytes = Vec::new();
@@ -86,7 +86,7 @@ fn killed(
     usual: Duration,
     random: &mut impl FnMut(u64) -> u64,
     command: impl Fn() -> Command,
-) -> Ran {
+) -> RunOutput {
     for _ in 0..kills {
         let mut child = command().spawn().unwrap();
         let moment = Instant::now() + Duration::from_micros(random(usual.as_micros() as u64));
@@ -112,7 +112,7 @@ fn killed_loads_embeddings_and_archivings_end_like_undisturbed_ones() {
         (bits ^ (bits >> 31)) % below.max(1)
     };
     let endpoint = Endpoint::start(|_, _| Fate::AnswerAfter(Duration::from_millis(5))).unwrap();
-    let exports = Place::new();
+    let exports = TestDir::new();
     let all = sample(&exports, "all.jsonl", 1, 600);
     let less = sample(&exports, "less.jsonl", 1, 450);
 

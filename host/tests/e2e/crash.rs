@@ -2,7 +2,7 @@
 //!
 //! `tests/crash.sh` runs the long form: 200 kills over 20,000 products.
 
-use crate::support::{Place, Ran, Random, setting};
+use crate::support::{Random, RunOutput, TestDir, setting};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use std::{
@@ -21,7 +21,7 @@ struct Left {
     chunks: Vec<(String, Vec<u8>)>,
 }
 
-fn left(place: &Place, stdout: &str) -> Left {
+fn left(place: &TestDir, stdout: &str) -> Left {
     let mut view: Value = serde_json::from_str(stdout).unwrap();
     let job = view["job_id"].as_str().unwrap().to_owned();
     let object = view.as_object_mut().unwrap();
@@ -54,7 +54,7 @@ fn dump(database: &Path, job: &str) -> String {
 }
 
 /// The newest job as it stands, if there is one.
-fn job(place: &Place) -> Option<Ran> {
+fn job(place: &TestDir) -> Option<RunOutput> {
     let shown = place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]);
     (shown.code == Some(0)).then_some(shown)
 }
@@ -66,7 +66,7 @@ fn killed_runs_end_like_an_undisturbed_one() {
     let mut random = Random::new();
     eprintln!("{kills} kills, {products} products");
 
-    let export = Place::new();
+    let export = TestDir::new();
     let path = export.path("export.jsonl");
     let mut bytes = Vec::new();
     let recipe =
@@ -78,7 +78,7 @@ fn killed_runs_end_like_an_undisturbed_one() {
     std::fs::write(&path, bytes).unwrap();
     let source = path.to_str().unwrap();
 
-    let undisturbed = Place::new();
+    let undisturbed = TestDir::new();
     let started = Instant::now();
     let ran = undisturbed.run(source, &[]);
     let usual = started.elapsed();
@@ -93,7 +93,7 @@ fn killed_runs_end_like_an_undisturbed_one() {
     let (mut killed, mut killed_in_ingest, mut killed_in_indexing, mut rounds) = (0, 0, 0, 0);
     while killed < kills {
         rounds += 1;
-        let place = Place::new();
+        let place = TestDir::new();
         let ended = loop {
             let mut child = place.spawn(source);
             // A last round must come to its end.

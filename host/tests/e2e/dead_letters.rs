@@ -2,7 +2,7 @@
 
 use crate::{
     aws::{Cloud, Shop},
-    support::{Place, Ran, ran},
+    support::{RunOutput, TestDir, ran},
 };
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_mended() {
     let [total, processed, lost] = counts(&failed);
     assert_eq!((failed["status"].as_str(), processed + lost), (Some("FAILED"), total));
     assert_eq!(lost, bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() as u64);
-    let dlq = |arguments: &[&str]| -> Ran {
+    let dlq = |arguments: &[&str]| -> RunOutput {
         let ran = cloud.host(&[&["dlq"], arguments].concat());
         assert_eq!(ran.code, Some(0), "{ran:?}");
         ran
@@ -100,7 +100,7 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_mended() {
 
 #[test]
 fn on_one_machine_too() {
-    let place = Place::new();
+    let place = TestDir::new();
     let mut export = Vec::new();
     for number in 0..30 {
         let line = format!(

@@ -1,6 +1,6 @@
 //! What people stumble over: each is said, and nothing hangs.
 
-use crate::support::{Place, Ran, SHOP, SHOPIFY, lines, product, ran};
+use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
@@ -17,7 +17,7 @@ fn export(products: u32, title: &str) -> String {
 }
 
 /// A job whose ingest was interrupted, as `jobs show` prints it.
-fn interrupted(place: &Place) -> Value {
+fn interrupted(place: &TestDir) -> Value {
     place.write("export.jsonl", export(6000, "Thing"));
     place.write("host.toml", "[ingest]\nchunk_documents = 50\n");
     let child = place.spawn("export.jsonl");
@@ -35,14 +35,14 @@ fn interrupt(process: u32) {
     assert!(Command::new("kill").args(["-INT", &process.to_string()]).status().unwrap().success());
 }
 
-fn job(place: &Place, id: &Value) -> Value {
+fn job(place: &TestDir, id: &Value) -> Value {
     place.host(&["jobs", "show", id.as_str().unwrap(), "--data-dir", "data", "--output", "json"]).json()
 }
 
 #[test]
 fn wrong_settings_are_explained_in_the_words_of_the_settings() {
-    let place = Place::new();
-    let check = |place: &Place, variable: Option<(&str, &str)>, arguments: &[&str]| {
+    let place = TestDir::new();
+    let check = |place: &TestDir, variable: Option<(&str, &str)>, arguments: &[&str]| {
         let mut command = place.command(&[&["config", "check"], arguments].concat());
         let ran = ran(command.envs(variable).output().unwrap());
         assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -78,7 +78,7 @@ fn wrong_settings_are_explained_in_the_words_of_the_settings() {
 
 #[test]
 fn checking_the_settings_loads_the_plugins_with_theirs() {
-    let place = Place::new();
+    let place = TestDir::new();
     let shopify = SHOPIFY.to_str().unwrap();
     let check = |config: &str| {
         place.write("host.toml", format!("[plugin]\nfiles = [{shopify:?}]\n{config}"));
@@ -97,7 +97,7 @@ fn checking_the_settings_loads_the_plugins_with_theirs() {
 
 #[test]
 fn an_inspection_says_what_a_setting_may_be() {
-    let place = Place::new();
+    let place = TestDir::new();
     let ran = place.host(&["plugin", "inspect", SHOPIFY.to_str().unwrap()]);
     let settings: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("  setting ")).collect();
     insta::assert_snapshot!(settings.join("\n"));
@@ -105,7 +105,7 @@ fn an_inspection_says_what_a_setting_may_be() {
 
 #[test]
 fn an_inspection_lists_imports_that_would_be_refused() {
-    let place = Place::new();
+    let place = TestDir::new();
     let plugin = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../crates/plugin-host/tests/fixtures/contract-0.1.0/rust-std.wasm"
@@ -117,13 +117,13 @@ fn an_inspection_lists_imports_that_would_be_refused() {
 
 #[test]
 fn the_help_of_an_ingest_is_its_own() {
-    let help = Place::new().host(&["ingest", "--help"]).stdout;
+    let help = TestDir::new().host(&["ingest", "--help"]).stdout;
     assert!(!help.contains("host run") && help.contains("<SOURCE>..."), "{help}");
 }
 
 #[test]
 fn a_cancelled_job_says_once_why() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", export(30, "Mug"));
     place.write("host.toml", "[ingest]\nchunk_documents = 10\n");
     let source =
@@ -136,7 +136,7 @@ fn a_cancelled_job_says_once_why() {
 
 #[test]
 fn what_does_not_exist_is_no_empty_answer() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", export(1, "Mug"));
     assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
     let mut said = String::new();
@@ -163,7 +163,7 @@ fn what_does_not_exist_is_no_empty_answer() {
 
 #[test]
 fn a_run_without_a_source_says_that_it_works_the_queue() {
-    let place = Place::new();
+    let place = TestDir::new();
     let mut child = place.command(&["run", "--shop", SHOP, "--data-dir", "data"]).spawn().unwrap();
     let mut said = String::new();
     BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
@@ -174,7 +174,7 @@ fn a_run_without_a_source_says_that_it_works_the_queue() {
 
 #[test]
 fn watching_a_job_that_nobody_works_on_ends() {
-    let place = Place::new();
+    let place = TestDir::new();
     let left = interrupted(&place);
     let id = left["job_id"].as_str().unwrap();
     let watch = ["jobs", "watch", id, "--data-dir", "data", "--output", "json"];
@@ -182,13 +182,14 @@ fn watching_a_job_that_nobody_works_on_ends() {
     let ran = place.host(&watch);
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!((ran.code, &ran.json()["status"]), (Some(1), &left["status"]), "{ran:?}");
-    let expected = format!("warning: nobody works on job {id}: the command that began it goes on with it\n");
+    let expected =
+        format!("warning: no worker runs for job {id}: the command that began it goes on with it\n");
     assert_eq!(ran.stderr, expected);
     let shown = place.host(&["jobs", "show", id, "--data-dir", "data"]);
     assert_eq!((shown.code, &shown.stderr), (Some(0), &expected), "{shown:?}");
     assert!(shown.stdout.contains(" so far are written\n"), "{shown:?}");
 
-    // It follows a job that somebody takes up again.
+    // It follows a job that another process resumes.
     let mut resumed = place.spawn("export.jsonl");
     let mut said = String::new();
     BufReader::new(resumed.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
@@ -200,7 +201,7 @@ fn watching_a_job_that_nobody_works_on_ends() {
 
 #[test]
 fn a_changed_export_supersedes_the_interrupted_job() {
-    let place = Place::new();
+    let place = TestDir::new();
     let left = interrupted(&place);
     place.write("export.jsonl", export(20, "Thing"));
     let ran = place.run("export.jsonl", &[]);
@@ -234,9 +235,9 @@ fn a_changed_export_supersedes_the_interrupted_job() {
 
 #[test]
 fn a_job_that_is_being_ingested_is_not_superseded() {
-    let place = Place::new();
+    let place = TestDir::new();
     let left = interrupted(&place);
-    // Somebody ingests here, for all that can be told.
+    // Another process ingests here, as far as can be told.
     let lock = std::fs::File::open(place.path("data/ingest.lock")).unwrap();
     lock.lock_shared().unwrap();
     place.write("export.jsonl", export(20, "Thing"));
@@ -249,14 +250,14 @@ fn a_job_that_is_being_ingested_is_not_superseded() {
 
 #[test]
 fn a_data_directory_of_another_user_is_told_from_none() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", export(1, "Mug"));
     assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
     let data = place.path("data");
     let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
     command.args(["jobs", "list", "--data-dir"]).arg(&data).env_clear().current_dir("/");
     if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
-        // Root may look everywhere, so somebody else looks.
+        // Root may look everywhere, so another user looks.
         command.uid(65534).gid(65534);
     } else {
         std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
@@ -273,11 +274,12 @@ fn a_data_directory_of_another_user_is_told_from_none() {
 
 #[test]
 fn a_cache_that_cannot_be_used_is_told_once() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", export(1, "Mug"));
     place.write("cache", "a file where the folder should be");
     let mut command = place.run_command("export.jsonl", &["--quiet"]);
-    let Ran { code, stderr, .. } = ran(command.env("XDG_CACHE_HOME", place.path("cache")).output().unwrap());
+    let RunOutput { code, stderr, .. } =
+        ran(command.env("XDG_CACHE_HOME", place.path("cache")).output().unwrap());
     assert_eq!((code, stderr.matches("WARN").count()), (Some(0), 1), "{stderr}");
     assert!(stderr.contains("compiled plug-ins are not"), "{stderr}");
 }

@@ -1,6 +1,6 @@
 //! The examples of plug-ins through the whole pipeline, built as their authors build them.
 
-use crate::support::{Place, Ran, SHOP, SHOPIFY, lines, product, ran, shared_sample};
+use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran, shared_sample};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -30,8 +30,8 @@ fn copy(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// The component of an example, built by `host plugin build` with the tools of whoever runs the tests.
-fn build(place: &Place, project: &Path) -> PathBuf {
+/// The component of an example, built by `host plugin build` with the tools that the test command installed.
+fn build(place: &TestDir, project: &Path) -> PathBuf {
     let mut command = place.command(&["plugin", "build", project.to_str().unwrap()]);
     for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME"] {
         if let Some(value) = std::env::var_os(name) {
@@ -43,7 +43,7 @@ fn build(place: &Place, project: &Path) -> PathBuf {
     project.join(project.file_name().unwrap()).with_extension("wasm")
 }
 
-fn run(place: &Place, plugins: &[&Path]) -> Ran {
+fn run(place: &TestDir, plugins: &[&Path]) -> RunOutput {
     let mut arguments = vec!["run", "export.jsonl"];
     for plugin in plugins {
         arguments.extend(["--plugin", plugin.to_str().unwrap()]);
@@ -53,7 +53,7 @@ fn run(place: &Place, plugins: &[&Path]) -> Ran {
 
 #[test]
 fn house_rules_lie_over_the_shopify_plugin() {
-    let place = Place::new();
+    let place = TestDir::new();
     let at = "2026-01-01T00:00:00Z";
     let insecure = product(3, "Cup", at).into_iter().map(|line| line.replace("https://cdn", "http://cdn"));
     let mut export = [product(1, "Mug", at), product(2, "THE BEST MUG IN THE WORLD", at)].concat();
@@ -103,7 +103,7 @@ mod needs_samples {
             npm.current_dir(&project).args(["install", "--silent", "--no-fund", "--no-audit"]);
             assert!(npm.status().unwrap().success(), "`npm install` in {}", project.display());
         }
-        let place = Place::new();
+        let place = TestDir::new();
         let plugin = build(&place, &project);
         let mut found = Vec::new();
         for sample in samples {
@@ -124,7 +124,7 @@ mod needs_samples {
         );
 
         // With their product they are its variants.
-        let place = Place::new();
+        let place = TestDir::new();
         place.write("export.jsonl", export.replace("/products/22", "/products/799"));
         let second = run(&place, &[&plugin]);
         assert_eq!(second.code, Some(0), "{second:?}");

@@ -1,6 +1,6 @@
 //! Ctrl-C ends cleanly, and the same command goes on.
 
-use crate::support::{Place, guest, lines, product, ran};
+use crate::support::{TestDir, guest, lines, product, ran};
 use std::{
     fs,
     process::Command,
@@ -8,11 +8,11 @@ use std::{
 };
 
 /// Nothing here takes that long; what does has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
 fn an_interrupted_run_is_resumed_by_the_same_command() {
-    let place = Place::new();
+    let place = TestDir::new();
     let export: Vec<String> =
         (1..3000).flat_map(|n| product(n, &format!("Thing {n}"), "2026-01-01T00:00:00Z")).collect();
     place.write("export.jsonl", lines(&export));
@@ -25,7 +25,7 @@ fn an_interrupted_run_is_resumed_by_the_same_command() {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let interrupted = ran(child.wait_with_output().unwrap());
     assert_eq!(interrupted.code, Some(130), "{interrupted:?}");
-    let told = "the rest is given back; run the same command again to go on with job";
+    let told = "the rest is back in the queue; run the same command again to go on with job";
     assert!(interrupted.stderr.contains(told), "{interrupted:?}");
     let left = interrupted.json();
     assert!(["PENDING", "IN_PROGRESS"].contains(&left["status"].as_str().unwrap()), "{left}");
@@ -53,7 +53,7 @@ fn is_at_work(process: u32) -> bool {
 
 #[test]
 fn a_plugin_that_loops_does_not_hold_an_interrupt_up() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", lines(&product(1, "Thing", "2026-01-01T00:00:00Z")));
     place.write("host.toml", "[plugin.limits]\ncall_ms = 3600000\n[plugin.config.evil]\ndo = \"loop\"\n");
     let mut command = place.command(&["run", "--shop", "loops.example", "--data-dir", "data", "--plugin"]);
@@ -64,7 +64,7 @@ fn a_plugin_that_loops_does_not_hold_an_interrupt_up() {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let began = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > TIMEOUT {
             child.kill().unwrap();
             panic!("it waits for the plug-in: {:?}", ran(child.wait_with_output().unwrap()));
         }

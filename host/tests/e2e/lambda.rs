@@ -219,7 +219,7 @@ fn written(cloud: &Cloud, shop: &Shop, batch: &Batch) -> HashMap<u64, (u64, u64)
 fn finish(cloud: &Cloud, runtime: &mut Runtime) {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(120) {
-        // Whatever is hidden comes at once, since nobody waits for it in earnest.
+        // Whatever is hidden comes at once, since the test waits for nothing.
         let batch = Batch::receive(cloud);
         if batch.messages.is_empty() {
             return;

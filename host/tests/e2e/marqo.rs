@@ -1,6 +1,6 @@
 //! Marqo as the target, through the real binary: what a server answers, and what becomes of the documents.
 
-use crate::support::{Place, Ran, SHOP, ran};
+use crate::support::{RunOutput, SHOP, TestDir, ran};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
 use serde_json::Value;
 use std::process::{Child, Command};
@@ -11,13 +11,13 @@ const PRODUCTS: u64 = 12;
 
 /// A shop whose products go to a server.
 struct Shop {
-    place: Place,
+    place: TestDir,
     source: String,
 }
 
 impl Shop {
     fn new() -> Self {
-        let place = Place::new();
+        let place = TestDir::new();
         let mut export = Vec::new();
         let recipe = Recipe {
             seed: 3,
@@ -37,11 +37,11 @@ impl Shop {
         assert_eq!(ran.code, Some(0), "{ran:?}");
     }
 
-    fn run(&self, more: &[&str]) -> Ran {
+    fn run(&self, more: &[&str]) -> RunOutput {
         self.run_with(more, &[])
     }
 
-    fn run_with(&self, more: &[&str], settings: &[(&str, &str)]) -> Ran {
+    fn run_with(&self, more: &[&str], settings: &[(&str, &str)]) -> RunOutput {
         ran(self.command(more).envs(settings.iter().copied()).output().unwrap())
     }
 
@@ -63,7 +63,7 @@ fn server(version: Version) -> StandIn {
 }
 
 /// The classes of a run's items, in the order of the output's keys.
-fn counts(ran: &Ran) -> [u64; 5] {
+fn counts(ran: &RunOutput) -> [u64; 5] {
     let json = ran.json();
     ["total_items", "processed", "unchanged", "failed", "deleted"].map(|key| json[key].as_u64().unwrap())
 }
@@ -139,8 +139,8 @@ fn a_document_that_is_refused_is_explained_and_the_rest_is_written() {
     }
 }
 
-/// Runs until the target is mended: nothing is counted before, everything after.
-fn stops_until_mended(shop: &Shop, words: &[&str], mend: impl FnOnce()) {
+/// Runs until the target is fixed: nothing is counted before, everything after.
+fn stops_until_fixed(shop: &Shop, words: &[&str], fix: impl FnOnce()) {
     let ran = shop.run(&[]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     for words in words {
@@ -148,7 +148,7 @@ fn stops_until_mended(shop: &Shop, words: &[&str], mend: impl FnOnce()) {
     }
     let job = shop.place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]);
     assert_eq!(job.json()["processed"], 0, "{job:?}");
-    // Whoever comes later reads the same from the job, in both its faces.
+    // A later reader sees the same in the job, in both its faces.
     let last_error = job.json()["last_error"].to_string();
     let text = shop.place.host(&["jobs", "show", "--data-dir", "data"]).stdout;
     let line =
@@ -156,7 +156,7 @@ fn stops_until_mended(shop: &Shop, words: &[&str], mend: impl FnOnce()) {
     for words in words {
         assert!(last_error.contains(words) && line.contains(words), "{words}: {last_error}\n{text}");
     }
-    mend();
+    fix();
     let ran = shop.run(&[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let [total, processed, ..] = counts(&ran);
@@ -169,7 +169,7 @@ fn a_server_that_cannot_be_reached_is_waited_for_and_then_named() {
     let (shop, server) = (Shop::new(), server(Version::V2_25));
     let (dead, other) = (unused_address(), unused_address());
     shop.put(&["--endpoint", &dead, "--fallback-endpoint", &other]);
-    stops_until_mended(&shop, &["cannot be reached", &dead, &other], || {
+    stops_until_fixed(&shop, &["cannot be reached", &dead, &other], || {
         shop.put(&["--endpoint", server.url()]);
     });
 }
@@ -257,7 +257,7 @@ fn a_job_that_cannot_go_on_can_be_given_up() {
     assert!(waiting.stdout.contains("\n  chunks     0 of "), "{waiting:?}");
     for words in [
         &format!("job {id} of the same shop has not ended and comes first"),
-        &format!("nobody works on job {id}: `host run --shop {SHOP} --target marqo` goes on"),
+        &format!("no worker runs for job {id}: `host run --shop {SHOP} --target marqo` goes on"),
     ] {
         assert!(waiting.stderr.contains(words), "{words}: {waiting:?}");
     }
@@ -317,7 +317,7 @@ fn a_full_server_is_no_fault_of_the_document() {
     let (shop, server) = (Shop::new(), server(Version::V2_25));
     shop.put(&["--endpoint", server.url()]);
     server.set_faults(&[FaultRule::new(Fault::Item { status: 507, applied: false }).on(Operation::Add)]);
-    stops_until_mended(&shop, &["out of memory or disk space"], || server.set_faults(&[]));
+    stops_until_fixed(&shop, &["out of memory or disk space"], || server.set_faults(&[]));
 }
 
 #[test]
@@ -362,7 +362,7 @@ fn an_update_changes_what_is_there_and_explains_what_is_not() {
     };
     shop.place.write("export.jsonl", line(1, "1", r#""title":"Mug","vendor":"Acme""#));
     assert_eq!(shop.run(&[]).code, Some(0));
-    let update = line(1, "2", r#""title":"New mug""#) + &line(2, "2", r#""title":"Nobody knows it""#);
+    let update = line(1, "2", r#""title":"New mug""#) + &line(2, "2", r#""title":"New to the index""#);
     shop.place.write("export.jsonl", update);
     let ran = shop.run(&["--operation", "update"]);
     assert_eq!(ran.code, Some(4), "{ran:?}");
@@ -380,7 +380,7 @@ fn an_update_changes_what_is_there_and_explains_what_is_not() {
     assert_eq!(counts(&ran)[2], 1, "{ran:?}");
 }
 
-/// An address where nobody listens.
+/// An address without a server.
 fn unused_address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())

@@ -1,6 +1,6 @@
 //! Metrics where the settings send them.
 
-use crate::support::{Place, ran};
+use crate::support::{TestDir, ran};
 use marqo_stand_in::{Fault, FaultRule, Options, StandIn};
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ const EXPORT: &str = r#"{"id":"gid://shopify/Product/1","title":"Mug","updatedAt
 not a line
 "#;
 
-fn run(place: &Place, setting: (&str, &str)) -> crate::support::Ran {
+fn run(place: &TestDir, setting: (&str, &str)) -> crate::support::RunOutput {
     let source = place.write("export.jsonl", EXPORT);
     let mut command = place.run_command(source.to_str().unwrap(), &["--quiet"]);
     ran(command.env(setting.0, setting.1).output().unwrap())
@@ -16,7 +16,7 @@ fn run(place: &Place, setting: (&str, &str)) -> crate::support::Ran {
 
 #[test]
 fn a_prometheus_file_holds_what_happened() {
-    let place = Place::new();
+    let place = TestDir::new();
     let ran = run(&place, ("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom"));
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let metrics = std::fs::read_to_string(place.path("metrics.prom")).unwrap();
@@ -33,7 +33,7 @@ fn a_prometheus_file_holds_what_happened() {
 
 #[test]
 fn cloudwatch_finds_its_lines_on_stderr() {
-    let place = Place::new();
+    let place = TestDir::new();
     let ran = run(&place, ("HOST_TELEMETRY__EMF", "true"));
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let lines: Vec<Value> = ran.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -49,7 +49,7 @@ fn cloudwatch_finds_its_lines_on_stderr() {
 #[test]
 fn cloudwatch_counts_partial_documents_under_the_seeds_names() {
     let (place, server) = (
-        Place::new(),
+        TestDir::new(),
         StandIn::start(Options { indexes: vec!["shop".to_owned()], ..Options::default() }).unwrap(),
     );
     server.set_faults(&[FaultRule::new(Fault::Partial { field: None, reads: Some(1) })]);
@@ -70,7 +70,7 @@ fn cloudwatch_counts_partial_documents_under_the_seeds_names() {
 
 #[test]
 fn both_at_once_is_a_wrong_setting() {
-    let place = Place::new();
+    let place = TestDir::new();
     let source = place.write("export.jsonl", EXPORT);
     let mut command = place.run_command(source.to_str().unwrap(), &[]);
     command.env("HOST_TELEMETRY__EMF", "true").env("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom");

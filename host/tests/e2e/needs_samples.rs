@@ -1,11 +1,11 @@
 //! Real exports, where there are any beside the repository.
 
-use crate::support::{Place, shared_sample};
+use crate::support::{TestDir, shared_sample};
 use serde_json::Value;
 
-fn run(name: &str) -> (Place, crate::support::Ran) {
+fn run(name: &str) -> (TestDir, crate::support::RunOutput) {
     let sample = shared_sample(name);
-    let place = Place::new();
+    let place = TestDir::new();
     let ran = place.run(sample.to_str().unwrap(), &[]);
     (place, ran)
 }
@@ -14,7 +14,7 @@ fn run(name: &str) -> (Place, crate::support::Ran) {
 #[ignore = "needs exports of real shops"]
 fn a_real_shop_is_synced_then_unchanged_then_in_conflict() {
     let sample = shared_sample("kaizoku.jsonl");
-    let place = Place::new();
+    let place = TestDir::new();
     let export = std::fs::read_to_string(sample).unwrap();
     place.write("export.jsonl", &export);
     let first = place.run("export.jsonl", &[]);

@@ -1,6 +1,6 @@
 //! The order of an export's lines does not matter, nor how they are spelled, nor where they end.
 
-use crate::support::{Place, lines, product, shared_sample};
+use crate::support::{TestDir, lines, product, shared_sample};
 use proptest::{prelude::*, test_runner::Config};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 const AT: &str = "2026-01-01T00:00:00Z";
 
 fn documents(export: impl AsRef<[u8]>) -> Vec<Value> {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", export);
     let ran = place.run("export.jsonl", &[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -17,7 +17,7 @@ fn documents(export: impl AsRef<[u8]>) -> Vec<Value> {
 
 /// The documents as they are in the chunks, by id: to the byte.
 fn chunk_lines(export: impl AsRef<[u8]>) -> HashMap<String, String> {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", export);
     let ran = place.run("export.jsonl", &[]);
     assert!(matches!(ran.code, Some(0)), "{ran:?}");

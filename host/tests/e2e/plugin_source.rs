@@ -2,7 +2,7 @@
 
 use crate::{
     registry::{BUNDLE, Registry, Rules, digest},
-    support::{Place, Ran, SHOP, guest},
+    support::{RunOutput, SHOP, TestDir, guest},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ring::{
@@ -21,20 +21,20 @@ fn versions() -> (Vec<u8>, Vec<u8>) {
     (old, new)
 }
 
-fn place() -> Place {
-    let place = Place::new();
+fn place() -> TestDir {
+    let place = TestDir::new();
     place.write("export.jsonl", "{\"id\":\"p1\",\"title\":\"Mug\"}\n");
     place
 }
 
-fn run(place: &Place, plugin: &str, more: &[&str]) -> Ran {
+fn run(place: &TestDir, plugin: &str, more: &[&str]) -> RunOutput {
     let arguments =
         ["run", "--plugin", plugin, "export.jsonl", "--shop", SHOP, "--data-dir", "data", "--output", "json"];
     place.host(&[&arguments[..], more].concat())
 }
 
 /// The digest of the plug-in that a run used.
-fn used(place: &Place, plugin: &str, more: &[&str]) -> String {
+fn used(place: &TestDir, plugin: &str, more: &[&str]) -> String {
     let ran = run(place, plugin, more);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     ran.json()["plugin"]["digest"].as_str().unwrap().to_owned()
@@ -42,7 +42,7 @@ fn used(place: &Place, plugin: &str, more: &[&str]) -> String {
 
 /// What is said of a plug-in that is refused; nothing may be written.
 #[track_caller]
-fn refused(place: &Place, plugin: &str, more: &[&str]) -> String {
+fn refused(place: &TestDir, plugin: &str, more: &[&str]) -> String {
     let ran = run(place, plugin, more);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
     assert!(!place.path("data").exists(), "something was written");
@@ -99,7 +99,7 @@ fn a_lock_holds_a_file_to_its_digest() {
 }
 
 /// A key pair; its public half as a file.
-fn key_pair(place: &Place, name: &str) -> EcdsaKeyPair {
+fn key_pair(place: &TestDir, name: &str) -> EcdsaKeyPair {
     let random = SystemRandom::new();
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random).unwrap();
@@ -127,7 +127,7 @@ fn an_unsigned_or_forged_file_is_refused() {
     said += &refused(&place, "evil.wasm", &wanted);
     place.write("evil.wasm.sig", sign(&mine, &new));
     refused(&place, "evil.wasm", &wanted);
-    said += &refused(&place, "evil.wasm", &["--require-signature", "nobody.pub"]);
+    said += &refused(&place, "evil.wasm", &["--require-signature", "absent.pub"]);
     insta::assert_snapshot!(said);
 
     place.write("evil.wasm.sig", sign(&mine, &old) + "\n");

@@ -1,6 +1,6 @@
 //! What a plug-in trapped on or refused is kept and fed again; a plug-in that keeps failing is stopped.
 
-use crate::support::{Place, Ran, SHOP, guest};
+use crate::support::{RunOutput, SHOP, TestDir, guest};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -11,7 +11,7 @@ use std::{
 static EVIL: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-evil"));
 
 /// An export of whole lines; those at which `is_bad` make the evil plug-in trap if it is told to.
-fn export(place: &Place, products: u32, is_bad: impl Fn(u32) -> bool) {
+fn export(place: &TestDir, products: u32, is_bad: impl Fn(u32) -> bool) {
     let line = |n: u32| {
         let title = if is_bad(n) { "bomb" } else { "Mug" };
         json!({ "id": format!("p{n}"), "title": title, "updated_at": "2026-01-01T00:00:00Z" }).to_string()
@@ -21,18 +21,18 @@ fn export(place: &Place, products: u32, is_bad: impl Fn(u32) -> bool) {
 }
 
 /// The settings, with what the evil plug-in is told.
-fn settings(place: &Place, doing: &str, more: &str) {
+fn settings(place: &TestDir, doing: &str, more: &str) {
     place.write("host.toml", format!("{more}\n[plugin.config.evil]\ndo = \"{doing}\"\n"));
 }
 
 /// The evil plug-in as a file of another digest.
-fn mended(place: &Place) -> PathBuf {
+fn fixed(place: &TestDir) -> PathBuf {
     let mut wasm = fs::read(&*EVIL).unwrap();
     wasm.extend_from_slice(b"\x00\x03\x01xy");
-    place.write("mended.wasm", wasm)
+    place.write("fixed.wasm", wasm)
 }
 
-fn run(place: &Place, plugin: &Path) -> Ran {
+fn run(place: &TestDir, plugin: &Path) -> RunOutput {
     let plugin = plugin.to_str().unwrap();
     place.host(&[
         "run",
@@ -48,23 +48,23 @@ fn run(place: &Place, plugin: &Path) -> Ran {
     ])
 }
 
-fn replay(place: &Place, job: &Value, more: &[&str]) -> Ran {
+fn replay(place: &TestDir, job: &Value, more: &[&str]) -> RunOutput {
     let arguments =
         ["plugin", "replay", job["job_id"].as_str().unwrap(), "--data-dir", "data", "--output", "json"];
     place.host(&[&arguments[..], more].concat())
 }
 
-fn job(place: &Place, id: &Value) -> Value {
+fn job(place: &TestDir, id: &Value) -> Value {
     place.host(&["jobs", "show", id.as_str().unwrap(), "--data-dir", "data", "--output", "json"]).json()
 }
 
-fn titles(place: &Place) -> Vec<String> {
+fn titles(place: &TestDir) -> Vec<String> {
     place.documents().iter().map(|document| document["title"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn exactly_what_a_plugin_trapped_on_is_fed_to_the_mended_one() {
-    let place = Place::new();
+    let place = TestDir::new();
     let bad = [17, 400, 999];
     export(&place, 1_000, |n| bad.contains(&n));
     settings(&place, "trap-one", "");
@@ -89,7 +89,7 @@ fn exactly_what_a_plugin_trapped_on_is_fed_to_the_mended_one() {
     }
 
     settings(&place, "good", "");
-    let again = replay(&place, &first, &["--plugin", mended(&place).to_str().unwrap()]);
+    let again = replay(&place, &first, &["--plugin", fixed(&place).to_str().unwrap()]);
     assert_eq!(again.code, Some(0), "{again:?}");
     let again = again.json();
     assert_eq!((&again["total_items"], &again["processed"]), (&json!(3), &json!(3)));
@@ -109,7 +109,7 @@ fn exactly_what_a_plugin_trapped_on_is_fed_to_the_mended_one() {
 
 #[test]
 fn what_is_refused_again_is_kept_again_and_what_is_older_does_not_win() {
-    let place = Place::new();
+    let place = TestDir::new();
     let line = |id: &str, title: Value, at: &str| {
         json!({ "id": id, "title": title, "updated_at": at }).to_string() + "\n"
     };
@@ -123,12 +123,9 @@ fn what_is_refused_again_is_kept_again_and_what_is_older_does_not_win() {
     place.write("export.jsonl", line("old", json!("newer"), "2026-02-01T00:00:00Z"));
     assert_eq!(run(&place, &EVIL).code, Some(0));
     // The versions are compared by the plug-in of that role that comes last.
-    let (mended, version) = (mended(&place), guest("default-validator"));
-    let again = replay(
-        &place,
-        &first,
-        &["--plugin", mended.to_str().unwrap(), "--plugin", version.to_str().unwrap()],
-    );
+    let (fixed, version) = (fixed(&place), guest("default-validator"));
+    let again =
+        replay(&place, &first, &["--plugin", fixed.to_str().unwrap(), "--plugin", version.to_str().unwrap()]);
     assert_eq!(again.code, Some(4), "{again:?}");
     let again = again.json();
     assert_eq!((&again["conflict"], &again["failed"]), (&json!(1), &json!(1)));
@@ -139,7 +136,7 @@ fn what_is_refused_again_is_kept_again_and_what_is_older_does_not_win() {
 
 #[test]
 fn a_quarantine_is_bounded_and_says_what_it_left_out() {
-    let place = Place::new();
+    let place = TestDir::new();
     export(&place, 100, |n| n <= 3);
     settings(&place, "trap-one", "[ingest]\nquarantine_bytes = 1500");
     let first = run(&place, &EVIL).json();
@@ -154,14 +151,14 @@ fn a_quarantine_is_bounded_and_says_what_it_left_out() {
 
 #[test]
 fn what_cannot_be_replayed_is_said() {
-    let place = Place::new();
+    let place = TestDir::new();
     export(&place, 10, |n| n == 3);
     settings(&place, "good", "");
     let good = run(&place, &EVIL).json();
     settings(&place, "trap-one", "");
     let bad = run(&place, &EVIL).json();
     let mut said = String::new();
-    let mut say = |ran: Ran| {
+    let mut say = |ran: RunOutput| {
         assert_eq!(ran.code, Some(2), "{ran:?}");
         said += &ran.stderr;
     };
@@ -177,7 +174,7 @@ fn what_cannot_be_replayed_is_said() {
 
 #[test]
 fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
-    let place = Place::new();
+    let place = TestDir::new();
     export(&place, 1_000, |n| n > 600);
     let more = "[ingest]\nchunk_documents = 50\n[telemetry]\nprometheus_file = \"metrics.prom\"";
     settings(&place, "trap-one", more);
@@ -192,7 +189,7 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
     let metrics = fs::read_to_string(place.path("metrics.prom")).unwrap();
     assert!(metrics.contains("host_plugins_stopped_total 1"), "{metrics}");
 
-    // Nothing more was refused, and the job waits for whoever comes.
+    // Nothing more was refused, and the job waits for the next worker.
     let jobs: Value = place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
     let waiting = &jobs[0];
     // Whether a chunk was begun before that is a matter of luck as well.
@@ -206,21 +203,21 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
     assert!(refused.code == Some(2) && refused.stderr.contains("was not read to its end"), "{refused:?}");
 
     settings(&place, "good", more);
-    let mended = run(&place, &mended(&place));
-    assert_eq!((mended.code, &mended.json()["processed"]), (Some(0), &json!(1_000)), "{mended:?}");
+    let fixed = run(&place, &fixed(&place));
+    assert_eq!((fixed.code, &fixed.json()["processed"]), (Some(0), &json!(1_000)), "{fixed:?}");
     assert_eq!(job(&place, &waiting["job_id"])["status"], "FAILED");
     assert_eq!(titles(&place).len(), 1_000);
 }
 
 #[test]
 fn what_a_stopped_plugin_trapped_on_is_kept() {
-    let place = Place::new();
+    let place = TestDir::new();
     export(&place, 300, |n| n % 2 == 1);
     settings(&place, "trap-one", "");
     let stopped = run(&place, &EVIL);
     assert!(stopped.code == Some(1) && stopped.stderr.contains("was stopped"), "{stopped:?}");
     let jobs: Value = place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
-    // No chunk was published, so that nobody but the ingest can have told the job why.
+    // No chunk was published, so only the ingest can have recorded why.
     assert_eq!(
         (&jobs[0]["chunks"], &jobs[0]["last_error"]["code"]),
         (&json!(0), &json!("plugin-stopped")),
@@ -232,15 +229,15 @@ fn what_a_stopped_plugin_trapped_on_is_kept() {
     assert!(!lines.is_empty(), "{listed:?}");
     assert_eq!(lines, Vec::from_iter((1..).step_by(2).take(lines.len())));
 
-    // Run again with a mended plug-in, each product is there once.
+    // Run again with a fixed plug-in, each product is there once.
     settings(&place, "good", "");
-    let mended = run(&place, &mended(&place));
-    assert_eq!((mended.code, &mended.json()["processed"]), (Some(0), &json!(300)), "{mended:?}");
+    let fixed = run(&place, &fixed(&place));
+    assert_eq!((fixed.code, &fixed.json()["processed"]), (Some(0), &json!(300)), "{fixed:?}");
 }
 
 #[test]
 fn a_validator_that_keeps_trapping_stops_the_worker_and_burns_no_document() {
-    let place = Place::new();
+    let place = TestDir::new();
     export(&place, 300, |n| n > 100);
     settings(&place, "validate-trap-one", "[ingest]\nchunk_documents = 100");
     let stopped = run(&place, &EVIL);
@@ -252,7 +249,7 @@ fn a_validator_that_keeps_trapping_stops_the_worker_and_burns_no_document() {
     settings(&place, "good", "[ingest]\nchunk_documents = 100");
     let worked = place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
     assert_eq!(worked["status"], "IN_PROGRESS");
-    let mended = run(&place, &EVIL);
-    assert_eq!((mended.code, &mended.json()["failed"]), (Some(0), &json!(0)), "{mended:?}");
+    let fixed = run(&place, &EVIL);
+    assert_eq!((fixed.code, &fixed.json()["failed"]), (Some(0), &json!(0)), "{fixed:?}");
     assert_eq!(titles(&place).len(), 300);
 }

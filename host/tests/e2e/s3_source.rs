@@ -2,7 +2,7 @@
 
 use crate::{
     aws::{Server, block_on},
-    support::{Place, Ran, SHOPIFY, ran},
+    support::{RunOutput, SHOPIFY, TestDir, ran},
 };
 use aws_sdk_s3::{
     Client,
@@ -56,12 +56,12 @@ fn bucket() -> (Arc<Server>, Client) {
     (server, client)
 }
 
-fn run(place: &Place, url: &str, key: &str) -> Ran {
+fn run(place: &TestDir, url: &str, key: &str) -> RunOutput {
     on(url, place.run_command(&format!("s3://{BUCKET}/{key}"), &[]))
 }
 
 /// Runs a command that finds S3 there.
-fn on(url: &str, mut command: Command) -> Ran {
+fn on(url: &str, mut command: Command) -> RunOutput {
     command
         .env("HOST_AWS__ENDPOINT_URL", url)
         .env("AWS_ACCESS_KEY_ID", "123456789012")
@@ -70,7 +70,7 @@ fn on(url: &str, mut command: Command) -> Ran {
     ran(command.output().unwrap())
 }
 
-fn has_published(place: &Place) -> bool {
+fn has_published(place: &TestDir) -> bool {
     place.path("data/chunks").exists() && !place.chunks().is_empty()
 }
 
@@ -126,11 +126,11 @@ fn an_object_is_read_like_a_file_packed_or_not() {
     packed.write_all(&export).unwrap();
     put(&client, "a/products.jsonl.gz", packed.finish().unwrap());
     put(&client, "a/products.jsonl", export.clone());
-    let file = Place::new();
+    let file = TestDir::new();
     let path = file.write("products.jsonl", export);
     assert_eq!(file.run(path.to_str().unwrap(), &[]).code, Some(0));
     for key in ["a/products.jsonl", "a/products.jsonl.gz"] {
-        let place = Place::new();
+        let place = TestDir::new();
         let ran = run(&place, server.url(), key);
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert!(place.chunks() == file.chunks(), "{key}: other chunks than of the file");
@@ -140,7 +140,7 @@ fn an_object_is_read_like_a_file_packed_or_not() {
 #[test]
 fn the_tools_of_authors_read_objects_like_files() {
     let (server, client) = bucket();
-    let (place, export) = (Place::new(), export(1, 200_000));
+    let (place, export) = (TestDir::new(), export(1, 200_000));
     put(&client, "products.jsonl", export.clone());
     let file = place.write("products.jsonl", export).to_str().unwrap().to_owned();
     let object = format!("s3://{BUCKET}/products.jsonl");
@@ -180,7 +180,7 @@ fn the_tools_of_authors_read_objects_like_files() {
 #[test]
 fn an_object_that_is_not_there_is_a_mistake_of_the_caller() {
     let (server, _) = bucket();
-    let place = Place::new();
+    let place = TestDir::new();
     let ran = run(&place, server.url(), "missing.jsonl");
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("s3://exports/missing.jsonl"), "{}", ran.stderr);
@@ -192,19 +192,19 @@ fn an_answer_that_breaks_off_is_asked_for_again() {
     let (server, client) = bucket();
     let export = export(1, 9_000_000);
     put(&client, "products.jsonl", export.clone());
-    let file = Place::new();
+    let file = TestDir::new();
     let path = file.write("products.jsonl", export);
     assert_eq!(file.run(path.to_str().unwrap(), &[]).code, Some(0));
 
     // The first part comes at the second attempt, the next one at the third.
     let url = proxy(server.url(), |part| if [2, 5].contains(&part) { Answer::Whole } else { Answer::Half });
-    let place = Place::new();
+    let place = TestDir::new();
     let read = run(&place, &url, "products.jsonl");
     assert_eq!(read.code, Some(0), "{read:?}");
     assert!(place.chunks() == file.chunks(), "other chunks than of the file");
 
     let url = proxy(server.url(), |part| if part == 1 { Answer::Whole } else { Answer::Half });
-    let place = Place::new();
+    let place = TestDir::new();
     let broken = run(&place, &url, "products.jsonl");
     assert_eq!(broken.code, Some(1), "{broken:?}");
     assert!(broken.stderr.contains("s3://exports/products.jsonl"), "{}", broken.stderr);
@@ -225,7 +225,7 @@ fn an_object_that_changes_while_it_is_read_is_refused() {
         }
         Answer::Whole
     });
-    let place = Place::new();
+    let place = TestDir::new();
     let ran = run(&place, &url, "products.jsonl");
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("the object was replaced while it was read"), "{}", ran.stderr);

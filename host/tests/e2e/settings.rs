@@ -1,6 +1,6 @@
 //! `host settings`: what is put comes back, secrets do not, and what is wrong is said.
 
-use crate::support::{Place, Ran};
+use crate::support::{RunOutput, TestDir};
 use marqo_stand_in::{Options, StandIn};
 use std::{
     io::{Read, Write},
@@ -8,19 +8,19 @@ use std::{
     process::Stdio,
 };
 
-fn settings(place: &Place, arguments: &[&str]) -> Ran {
+fn settings(place: &TestDir, arguments: &[&str]) -> RunOutput {
     place.host(&[&["settings"], arguments, &["--data-dir", "data"]].concat())
 }
 
 #[track_caller]
-fn put(place: &Place, arguments: &[&str]) -> String {
+fn put(place: &TestDir, arguments: &[&str]) -> String {
     let ran = settings(place, &[&["put", "shop"], arguments].concat());
     assert!(ran.code == Some(0) && ran.stderr.ends_with("saved the settings of index shop\n"), "{ran:?}");
     ran.stdout
 }
 
 #[track_caller]
-fn refused(place: &Place, arguments: &[&str]) -> String {
+fn refused(place: &TestDir, arguments: &[&str]) -> String {
     let ran = settings(place, arguments);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
     ran.stderr
@@ -28,7 +28,7 @@ fn refused(place: &Place, arguments: &[&str]) -> String {
 
 #[test]
 fn settings_are_merged_into_what_is_stored() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("key", "sk-secret\n");
     place.write(
         "mappings.json",
@@ -82,9 +82,9 @@ fn settings_are_merged_into_what_is_stored() {
 
 #[test]
 fn a_key_comes_from_a_file_standard_input_or_the_environment_and_is_never_shown() {
-    let place = Place::new();
+    let place = TestDir::new();
     let arguments = ["settings", "put", "shop", "--data-dir", "data", "--output", "json"];
-    let stored = |from: &str, ran: Ran| {
+    let stored = |from: &str, ran: RunOutput| {
         assert_eq!((ran.code, &ran.json()["api_key"]), (Some(0), &"[redacted]".into()), "{from}: {ran:?}");
         let file = rusqlite::Connection::open(place.path("data/host.db")).unwrap();
         let key: String = file
@@ -110,7 +110,7 @@ fn a_key_comes_from_a_file_standard_input_or_the_environment_and_is_never_shown(
 
 #[test]
 fn what_cannot_be_used_is_said_and_nothing_is_stored() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("list.json", "[]");
     place.write("empty", "");
     let mut said = String::new();
@@ -143,7 +143,7 @@ fn what_cannot_be_used_is_said_and_nothing_is_stored() {
 
 #[test]
 fn removed_settings_are_gone() {
-    let place = Place::new();
+    let place = TestDir::new();
     put(&place, &["--endpoint", "http://localhost:1"]);
     let none = settings(&place, &["delete", "other"]);
     assert!(none.code == Some(2) && none.stderr.contains("index other has no settings"), "{none:?}");
@@ -154,7 +154,7 @@ fn removed_settings_are_gone() {
 
 #[test]
 fn settings_that_the_server_contradicts_are_refused() {
-    let (place, server) = (Place::new(), StandIn::start(Options::default()).unwrap());
+    let (place, server) = (TestDir::new(), StandIn::start(Options::default()).unwrap());
     let schema = r#"{"type": "structured", "model": "hf/e5-base-v2", "tensorFields": ["title"],
         "allFields": [{"name": "title", "type": "text"}]}"#;
     let mut connection = TcpStream::connect(server.url().strip_prefix("http://").unwrap()).unwrap();

@@ -73,26 +73,26 @@ impl Random {
 }
 
 /// A folder with an export and a data directory.
-pub(crate) struct Place {
+pub(crate) struct TestDir {
     pub(crate) dir: TempDir,
 }
 
 /// What a run of the binary left.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct RunOutput {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Ran {
+impl RunOutput {
     /// The object on stdout.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
-impl Place {
+impl TestDir {
     pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
@@ -124,7 +124,7 @@ impl Place {
         command
     }
 
-    pub(crate) fn host(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn host(&self, arguments: &[&str]) -> RunOutput {
         ran(self.command(arguments).output().unwrap())
     }
 
@@ -136,7 +136,7 @@ impl Place {
         command
     }
 
-    pub(crate) fn run(&self, source: &str, more: &[&str]) -> Ran {
+    pub(crate) fn run(&self, source: &str, more: &[&str]) -> RunOutput {
         ran(self.run_command(source, more).output().unwrap())
     }
 
@@ -178,8 +178,8 @@ impl Place {
     }
 }
 
-pub(crate) fn ran(output: Output) -> Ran {
-    Ran {
+pub(crate) fn ran(output: Output) -> RunOutput {
+    RunOutput {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),

@@ -2,14 +2,14 @@
 
 use crate::{
     registry::digest,
-    support::{Place, SHOP, guest, ran},
+    support::{SHOP, TestDir, guest, ran},
 };
 use serde_json::{Value, json};
 use std::{fs, ops::RangeInclusive};
 
 const IN: [&str; 4] = ["--data-dir", "data", "--output", "json"];
 
-fn export(place: &Place, name: &str, products: RangeInclusive<u32>, day: u32) {
+fn export(place: &TestDir, name: &str, products: RangeInclusive<u32>, day: u32) {
     let line = |n: u32| {
         let at = format!("2026-01-{day:02}T00:00:00Z");
         json!({ "id": format!("p{n:03}"), "title": "Mug", "updated_at": at, "made": "new" }).to_string()
@@ -20,7 +20,7 @@ fn export(place: &Place, name: &str, products: RangeInclusive<u32>, day: u32) {
 
 #[test]
 fn a_swap_while_jobs_run_loses_and_mixes_nothing() {
-    let place = Place::new();
+    let place = TestDir::new();
     let old = fs::read(guest("guest-evil")).unwrap();
     let new = [old.as_slice(), b"\x00\x03\x01xy"].concat();
     export(&place, "old.jsonl", 1..=300, 1);

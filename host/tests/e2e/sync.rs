@@ -1,6 +1,6 @@
 //! The main job: first sync, nothing new, one change, one conflict, a removal.
 
-use crate::support::{Place, lines, product};
+use crate::support::{TestDir, lines, product};
 
 const OLD: &str = "2026-01-01T00:00:00Z";
 const NEW: &str = "2026-01-02T00:00:00Z";
@@ -14,7 +14,7 @@ fn export(titles: &[(&str, &str)]) -> String {
 
 #[test]
 fn a_second_run_changes_nothing() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", export(&[("Mug", OLD), ("Cup", OLD), ("Jug", OLD)]));
     let first = place.run("export.jsonl", &[]);
     assert_eq!(first.code, Some(0), "{first:?}");
@@ -39,7 +39,7 @@ fn a_second_run_changes_nothing() {
 
 #[test]
 fn newer_is_written_and_older_is_a_conflict() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", export(&[("Mug", NEW), ("Cup", OLD), ("Jug", OLD)]));
     assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
 
@@ -60,7 +60,7 @@ fn newer_is_written_and_older_is_a_conflict() {
 
 #[test]
 fn other_content_of_the_same_version_is_a_conflict_unless_told_otherwise() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", export(&[("Mug", OLD)]));
     assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
     place.write("export.jsonl", export(&[("Cup", OLD)]));
@@ -75,7 +75,7 @@ fn other_content_of_the_same_version_is_a_conflict_unless_told_otherwise() {
 
 #[test]
 fn a_draft_leaves_the_index_and_an_old_draft_does_not() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", export(&[("Mug", OLD), ("Cup", NEW)]));
     assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
 
@@ -97,7 +97,7 @@ fn two_runs_make_the_same_chunks() {
     let titles: Vec<(String, &str)> = (0..50).map(|n| (format!("Thing {n}"), OLD)).collect();
     let titles: Vec<(&str, &str)> = titles.iter().map(|(title, at)| (title.as_str(), *at)).collect();
     let chunks = |threads: &str| {
-        let place = Place::new();
+        let place = TestDir::new();
         place.write("export.jsonl", export(&titles));
         place.write(
             "host.toml",
@@ -113,7 +113,7 @@ fn two_runs_make_the_same_chunks() {
 
 #[test]
 fn an_empty_export_is_a_completed_job() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("export.jsonl", "");
     let ran = place.run("export.jsonl", &[]);
     assert_eq!(
@@ -124,7 +124,7 @@ fn an_empty_export_is_a_completed_job() {
 
 #[test]
 fn standard_input_several_files_and_packed_files_are_read() {
-    let place = Place::new();
+    let place = TestDir::new();
     let (one, two) = (export(&[("Mug", OLD)]), lines(&product(2, "Cup", OLD)));
     place.write("one.jsonl", &one);
     place.write("two.jsonl.zst", zstd::encode_all(two.as_bytes(), 3).unwrap());
@@ -139,7 +139,7 @@ fn standard_input_several_files_and_packed_files_are_read() {
 
 #[test]
 fn an_update_run_changes_what_is_there_and_creates_nothing() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.write("host.toml", "[plugin.config.validate]\nrequired = [\"title\", \"description\"]\n");
     place.write("export.jsonl", export(&[("Mug", OLD), ("Cup", NEW)]));
     assert_eq!(place.run("export.jsonl", &[]).code, Some(0));

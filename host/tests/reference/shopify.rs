@@ -12,7 +12,7 @@ fn shopify() {
          [report codes](report-codes.md).\n\n\
          ## Fields\n\n\
          The level says which documents have the field. The last column names what the field is made of, as the query below calls it.\n\n\
-         | field | type | level | meaning | made of |\n| --- | --- | --- | --- | --- |\n"
+         | field | type | level | meaning | made of |\n| --- | --- | --- | --- | --- |\n",
     );
     for field in FIELDS {
         writeln!(

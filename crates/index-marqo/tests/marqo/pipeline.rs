@@ -155,7 +155,7 @@ impl Index for Watched {
 }
 
 /// A server, stores, and two workers as in two processes: they share the stores alone.
-struct Bench {
+struct Harness {
     server: Arc<StandIn>,
     clock: Arc<Waiting>,
     stores: Stores,
@@ -164,7 +164,7 @@ struct Bench {
     _dir: TempDir,
 }
 
-impl Bench {
+impl Harness {
     async fn new(seed: u64, faults: Vec<FaultRule>) -> Self {
         let indexes = vec![INDEX.to_owned()];
         let options = Options { indexes, seed, faults, version_field: "v".to_owned(), ..Options::default() };
@@ -449,7 +449,7 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
     let seed = std::env::var("HOST_TEST_SEED").map_or(1, |seed| seed.parse().unwrap());
     println!("HOST_TEST_SEED={seed}");
     let plan = Plan::new(seed);
-    let bench = Bench::new(seed, faults()).await;
+    let bench = Harness::new(seed, faults()).await;
     let id = bench.publish(&plan.chunks).await;
     let job = bench
         .run(&bench.workers, &id)
@@ -531,7 +531,7 @@ fn ten() -> Vec<Chunk> {
 #[tokio::test]
 async fn each_bound_of_attempts_is_kept_and_then_nothing_is_lost() {
     for (fault, chunk_attempts, sends) in [(Fault::SchemaLocked, 1, 9), (Fault::Internal, 9, 81)] {
-        let bench = Bench::new(7, vec![FaultRule::new(fault.clone()).on(Call::Add)]).await;
+        let bench = Harness::new(7, vec![FaultRule::new(fault.clone()).on(Call::Add)]).await;
         let id = bench.publish(&ten()).await;
         let stop = bench.run(&bench.workers[..1], &id).await.unwrap_err();
         assert_eq!(stop.attempts, chunk_attempts, "{fault:?}: {stop:?}");

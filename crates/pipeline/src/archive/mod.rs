@@ -61,7 +61,7 @@ pub enum ArchiveError {
     },
     /// Another process ingests for the same index now.
     #[error("another process has taken over while removals were published")]
-    TakenOver,
+    LeaseLost,
     /// What a job's plug-in refused cannot be read.
     #[error(transparent)]
     Refused(#[from] IngestError),

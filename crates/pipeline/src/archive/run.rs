@@ -219,7 +219,7 @@ impl Archive<'_> {
         superseded.into_iter().map(Notice::Superseded).for_each(notify);
         let published = tokio::select! {
             published = self.publish(job, &removal) => published,
-            () = guard.lost() => Err(ArchiveError::TakenOver),
+            () = guard.lost() => Err(ArchiveError::LeaseLost),
             () = self.cancel.cancelled() => Ok(Ok(Some(ArchiveOutcome::Interrupted))),
         };
         guard.release().await?;

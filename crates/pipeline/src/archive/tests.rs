@@ -30,10 +30,10 @@ use std::{
 
 /// Which job wrote each document.
 #[derive(Default)]
-struct Shelf(Mutex<BTreeMap<String, String>>);
+struct FakeIndex(Mutex<BTreeMap<String, String>>);
 
 #[async_trait]
-impl Index for Shelf {
+impl Index for FakeIndex {
     fn id(&self) -> TargetId {
         "marqo".into()
     }
@@ -165,7 +165,7 @@ async fn check(steps: Vec<Step>) {
     let dir = tempfile::tempdir().unwrap();
     let clock: SharedClock = Arc::new(SystemClock);
     let stores = Embedded::open(dir.path(), clock).unwrap().stores();
-    let shelf = Shelf::default();
+    let shelf = FakeIndex::default();
     // So little that everything goes to files.
     let sorting = Sorting { scratch_dir: dir.path().join("scratch"), memory: 64 };
     let (mut full, mut since): (Option<(JobSnapshot, BTreeSet<u8>)>, BTreeSet<u8>) = Default::default();
@@ -242,7 +242,7 @@ async fn check(steps: Vec<Step>) {
 async fn nothing_is_removed_while_a_later_job_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let stores = Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
-    let shelf = Shelf::default();
+    let shelf = FakeIndex::default();
     shelf.0.lock().unwrap().extend([3, 4].map(|number| (name(number), "job-001".to_owned())));
     publish(&stores, &job(1, Operation::AddDocuments, true), &BTreeSet::from([1, 2, 3, 4])).await;
     let full = publish(&stores, &job(2, Operation::AddDocuments, true), &BTreeSet::from([1, 2, 3])).await;

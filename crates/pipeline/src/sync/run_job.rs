@@ -25,7 +25,7 @@ pub struct RunJob<'a> {
     pub worker: Option<Arc<Worker>>,
     /// How chunks are made.
     pub settings: IngestSettings,
-    /// How far the ingest is, for whoever shows it.
+    /// How far the ingest is, to be shown.
     pub progress: &'a IngestProgress,
     /// The clock.
     pub clock: SharedClock,

@@ -293,7 +293,7 @@ impl Version for Rules {
 }
 
 /// A shop with a worker.
-struct Bench {
+struct Harness {
     stores: Stores,
     index: Arc<ScriptedIndex>,
     worker: Arc<Worker>,
@@ -301,7 +301,7 @@ struct Bench {
     dir: TempDir,
 }
 
-impl Bench {
+impl Harness {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock: SharedClock =
@@ -438,7 +438,7 @@ const TWO: &str = "{\"_id\":\"1\",\"v\":1,\"title\":\"a\"}\n{\"_id\":\"2\",\"v\"
 
 #[tokio::test(start_paused = true)]
 async fn every_item_ends_in_one_class() {
-    let bench = Bench::new();
+    let bench = Harness::new();
     bench
         .publish(
             "old",
@@ -470,7 +470,7 @@ async fn every_item_ends_in_one_class() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_go_away_is_tried_again_and_counted_once() {
-    let bench = Bench::new();
+    let bench = Harness::new();
     let id = bench.publish("job", &[(ADD, TWO)], false).await;
     bench.script([Next::Transient, Next::LostAnswer, Next::Transient, Next::Panic]);
     let job = bench.run(&id).await.unwrap();
@@ -485,7 +485,7 @@ async fn what_a_person_must_fix_stops_the_worker_and_uses_up_no_attempt() {
     for (next, attempts) in
         [(vec![Next::Permanent], 1), (vec![Next::TooFewOutcomes], 1), (vec![Next::Transient; 9], 9)]
     {
-        let bench = Bench::new();
+        let bench = Harness::new();
         let id = bench.publish("job", &[(ADD, TWO)], false).await;
         bench.script(next);
         let stop = bench.run(&id).await.unwrap_err();
@@ -499,7 +499,7 @@ async fn what_a_person_must_fix_stops_the_worker_and_uses_up_no_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn a_done_chunk_is_acknowledged_without_touching_the_index() {
-    let bench = Bench::new();
+    let bench = Harness::new();
     let id = bench.publish("job", &[(ADD, TWO), (ADD, "{\"_id\":\"3\",\"v\":1}\n")], false).await;
     // A worker died between completing and acknowledging.
     let lease = bench.claim(&id, Duration::from_secs(60)).await;
@@ -513,7 +513,7 @@ async fn a_done_chunk_is_acknowledged_without_touching_the_index() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_chunk_keeps_its_lease() {
-    let bench = Bench::new();
+    let bench = Harness::new();
     let id = bench.publish("job", &[(ADD, TWO)], false).await;
     bench.script([Next::Slow(Duration::from_secs(600))]);
     // A second worker waits for the same queue all the while.
@@ -524,7 +524,7 @@ async fn a_slow_chunk_keeps_its_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_without_its_lease_counts_nothing() {
-    let bench = Bench::new();
+    let bench = Harness::new();
     let id = bench.publish("job", &[(ADD, TWO)], false).await;
     let chunk = bench.chunk(&id).await;
     bench.script([Next::Slow(Duration::from_secs(50))]);
@@ -547,7 +547,7 @@ async fn a_worker_without_its_lease_counts_nothing() {
 #[tokio::test(start_paused = true)]
 async fn chunks_of_one_lane_go_one_after_another_and_lanes_side_by_side() {
     for (lanes, seconds) in [(false, 30), (true, 10)] {
-        let bench = Bench::new();
+        let bench = Harness::new();
         let text = |id: u32| format!("{{\"_id\":\"{id}\",\"v\":1}}\n");
         let texts: Vec<String> = (0..3).map(text).collect();
         let chunks: Vec<_> = texts.iter().map(|text| (ADD, text.as_str())).collect();
@@ -562,7 +562,7 @@ async fn chunks_of_one_lane_go_one_after_another_and_lanes_side_by_side() {
 
 #[tokio::test(start_paused = true)]
 async fn a_removal_obeys_the_version() {
-    let bench = Bench::new();
+    let bench = Harness::new();
     let id = bench.publish("job", &[(ADD, TWO)], false).await;
     bench.run(&id).await.unwrap();
     let removals = "{\"_id\":\"1\",\"v\":0}\n{\"_id\":\"2\"}\n{\"_id\":\"404\",\"v\":1}\n";

@@ -11,7 +11,7 @@ use std::{path::Path, sync::mpsc::channel, time::Duration};
 use tempfile::TempDir;
 
 /// Many times the time of a call: what is not interrupted takes longer, or never ends.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What is said of a component when it is loaded from its file, compiled into the cache, and taken from there.
 fn said(wasm: Vec<u8>) -> String {
@@ -32,7 +32,7 @@ fn said(wasm: Vec<u8>) -> String {
         assert_eq!((say(&with), say(&without)), (first.clone(), first.clone()));
         ended.send(first)
     });
-    end.recv_timeout(PATIENCE).expect("it comes back")
+    end.recv_timeout(TIMEOUT).expect("it comes back")
 }
 
 #[test]

@@ -245,7 +245,7 @@ impl Run<'_> {
     }
 }
 
-/// Cancels at the first SIGINT or SIGTERM, so that chunks under way are finished or given back; ends at once at the second.
+/// Cancels at the first SIGINT or SIGTERM, so that chunks under way are finished or requeued; ends at once at the second.
 pub(super) async fn interrupts(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
@@ -257,7 +257,7 @@ pub(super) async fn interrupts(cancel: CancellationToken) {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         if first {
             tracing::warn!(
-                "interrupted: what is under way is brought to an end, or given back after the time that `worker.grace_seconds` \
+                "interrupted: what is under way is finished, or requeued after the time that `worker.grace_seconds` \
                  allows; another signal ends at once, and nothing is lost either way"
             );
             cancel.cancel();
@@ -302,10 +302,10 @@ fn ingest_failure(fault: IngestError, job: &JobId) -> Failure {
         IngestError::Read(error) => export_failure(error),
         IngestError::Store(error) => store_failure(error),
         IngestError::Plugin(failure) if failure.stopped => Failure::runtime(failure).help(format!(
-            "run the export again with the mended plug-in, which takes the job's place; `host plugin replay {job} --dry-run` prints \
+            "run the export again with the fixed plug-in, which takes the job's place; `host plugin replay {job} --dry-run` prints \
              the products that were refused before. The same command goes on with the job, should the cause lie elsewhere"
         )),
-        other => Failure::runtime(other).help("mend the cause and run the same command again"),
+        other => Failure::runtime(other).help("fix the cause and run the same command again"),
     }
 }
 
@@ -313,10 +313,10 @@ fn ingest_failure(fault: IngestError, job: &JobId) -> Failure {
 pub(super) fn stopped(stop: Stop, job: Option<&JobId>) -> Failure {
     let help = match &stop.job_id {
         Some(other) if job != Some(other) => format!(
-            "the chunk belongs to job {other}, which an earlier run left unfinished and which comes first; mend the cause and \
+            "the chunk belongs to job {other}, which an earlier run left unfinished and which comes first; fix the cause and \
              run the same command again, or give that job up with `host jobs cancel {other}`"
         ),
-        _ => "mend the cause and run the same command again: it goes on where it stopped".to_owned(),
+        _ => "fix the cause and run the same command again: it resumes where it stopped".to_owned(),
     };
     Failure::runtime(stop).help(help)
 }

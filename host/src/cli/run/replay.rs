@@ -1,4 +1,4 @@
-//! `host plugin replay`: what a plug-in trapped on or refused in a job, given to a mended one, as a new job of the same shop and
+//! `host plugin replay`: gives what a plug-in trapped on or refused in a job to a fixed plug-in, as a new job of the same shop and
 //! index.
 
 use super::{
@@ -84,7 +84,7 @@ impl Run<'_> {
                 "{name} reads products of {is}, and job {} has those of {was}",
                 old.job.id
             ))
-            .help("name the mended version of the plug-in that refused them with --plugin"));
+            .help("name the fixed version of the plug-in that refused them with --plugin"));
         }
         self.preflight(&old.job.index_name).await?;
         backend.storage().register().await.map_err(store_failure)?;
@@ -108,12 +108,12 @@ fn complete(old: &JobSnapshot) -> Result<Quarantined, Failure> {
             "the export of job {id} was not read to its end, so more may be missing than what was refused"
         );
         return Err(Failure::usage(message)
-            .help("run the whole export again with the mended plug-in: it takes the job's place"));
+            .help("run the whole export again with the fixed plug-in: it takes the job's place"));
     };
     match seal.quarantine {
         Quarantined { products: 0, left_out: 1.., .. } => {
             Err(Failure::usage(format!("`ingest.quarantine_bytes` had no room for any product that job {id} refused"))
-                .help("run the whole export again with the mended plug-in"))
+                .help("run the whole export again with the fixed plug-in"))
         }
         Quarantined { products: 0, .. } => Err(Failure::usage(format!("job {id} has nothing to replay"))
             .help("only what a plug-in with the role `transform` trapped on or refused is kept; `host jobs report` says what became of the rest")),

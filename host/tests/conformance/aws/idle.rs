@@ -3,7 +3,7 @@
 use super::{
     MONTH,
     chaos::{Chaos, ChaosChunks, ChaosQueues},
-    simulation::{Shelf, VirtualClock, worker},
+    simulation::{FakeIndex, VirtualClock, worker},
     sqs, table,
 };
 use crate::{
@@ -26,7 +26,7 @@ const SHOPS: u32 = 100;
 const MINUTES: u32 = 60;
 
 /// Queues of shops, and a worker that works them all.
-struct Bench {
+struct Harness {
     clock: SharedClock,
     chaos: Arc<Chaos>,
     table: Arc<table::Model>,
@@ -35,7 +35,7 @@ struct Bench {
     working: JoinHandle<bool>,
 }
 
-impl Bench {
+impl Harness {
     async fn start(shops: impl IntoIterator<Item = String>) -> Self {
         let clock: SharedClock = Arc::new(VirtualClock::new(1));
         let chaos = Arc::new(Chaos { clock: clock.clone(), is_on: false.into(), calls: AtomicU64::new(0) });
@@ -52,7 +52,7 @@ impl Bench {
             jobs: jobs_on(table.clone(), clock.clone(), MONTH),
             settings: settings_on(table.clone()),
         };
-        let worker = Arc::new(worker(stores.clone(), Arc::new(Shelf::new("job", &chaos)), &clock));
+        let worker = Arc::new(worker(stores.clone(), Arc::new(FakeIndex::new("job", &chaos)), &clock));
         let cancel = CancellationToken::new();
         let working = {
             let cancel = cancel.clone();
@@ -64,7 +64,7 @@ impl Bench {
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_queue_is_asked_three_times_a_minute() {
-    let bench = Bench::start((0..SHOPS).map(|number| format!("shop-{number}"))).await;
+    let bench = Harness::start((0..SHOPS).map(|number| format!("shop-{number}"))).await;
     let calls = || bench.chaos.calls.load(Relaxed);
     // Finding the queues and looking into each for the first time.
     bench.clock.sleep(MINUTE).await;
@@ -83,7 +83,7 @@ async fn an_empty_queue_is_asked_three_times_a_minute() {
 #[tokio::test(start_paused = true)]
 async fn who_leaves_gives_back_what_a_call_in_flight_brings() {
     let job = embedded().job("example.myshopify.com");
-    let bench = Bench::start([job.shop_id.clone()]).await;
+    let bench = Harness::start([job.shop_id.clone()]).await;
     // In the middle of a call.
     bench.clock.sleep(MINUTE + Duration::from_secs(10)).await;
     bench.cancel.cancel();
@@ -95,6 +95,6 @@ async fn who_leaves_gives_back_what_a_call_in_flight_brings() {
     let took = bench.clock.now().duration_since(cancelled_at).unsigned_abs();
     assert!(took <= Duration::from_secs(21), "leaving took {took:?}");
     let received = queue.receive(&job.shop_id, 1, MINUTE).await.unwrap();
-    assert_eq!(received.len(), 1, "the message is hidden, and nobody has it");
+    assert_eq!(received.len(), 1, "the message is invisible, and no worker has it");
     assert_eq!(bench.table.spent(), table::Spent::default(), "work was begun");
 }

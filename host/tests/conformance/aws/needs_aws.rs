@@ -13,13 +13,13 @@ use host_storage_aws::{Aws, AwsConfig, Clients, Dynamo};
 use std::sync::Arc;
 
 /// An environment; it is removed when this is dropped.
-struct Keep {
+struct Environment {
     aws: Aws,
     clients: Clients,
     _embedded: Box<dyn std::any::Any + Send + Sync>,
 }
 
-impl Keep {
+impl Environment {
     async fn remove(&self) -> Result<(), Box<dyn std::error::Error>> {
         let (names, Clients { s3, sqs, dynamodb }) = (self.aws.names(), &self.clients);
         for table in [names.jobs_table(), names.settings_table()] {
@@ -41,7 +41,7 @@ impl Keep {
     }
 }
 
-impl Drop for Keep {
+impl Drop for Environment {
     fn drop(&mut self) {
         let clock = self.aws.names().env().to_owned();
         if let Err(error) = wait(self.remove()) {
@@ -64,7 +64,7 @@ fn aws() -> Backend {
     let embedded = embedded();
     let stores = aws.stores();
     // Before the first thing is made, so that it is removed whatever happens next.
-    let keep = Keep { aws, clients, _embedded: embedded.keep };
+    let keep = Environment { aws, clients, _embedded: embedded.keep };
     wait(keep.aws.bootstrap()).unwrap();
     Backend {
         stores,
@@ -72,7 +72,7 @@ fn aws() -> Backend {
         catalog: None,
         clock,
         plant_settings: |backend, index_name, json| {
-            let keep = backend.keep.downcast_ref::<Keep>().unwrap();
+            let keep = backend.keep.downcast_ref::<Environment>().unwrap();
             let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
             wait(plant(&table, index_name, json));
         },

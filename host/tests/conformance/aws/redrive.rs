@@ -21,7 +21,7 @@ pub(super) enum Mishap {
     Nothing,
     /// The update with this number is not made.
     Refused(usize),
-    /// It is made, and nobody hears of it.
+    /// It takes effect, and the answer is lost.
     Unheard(usize),
     /// The first one is made again right behind the second.
     Late(usize, usize),
@@ -183,8 +183,8 @@ async fn a_redrive_that_dies_at_any_step_is_resumed() {
     assert!(made > 60, "{made} updates");
     for at in 0..made {
         for mishap in [Mishap::Refused(at), Mishap::Unheard(at)] {
-            let (mended, its_reports, _) = course(table.copy(), &job, mishap).await;
-            assert_eq!((&mended, &its_reports), (&ended, &reports), "{mishap:?}");
+            let (fixed, its_reports, _) = course(table.copy(), &job, mishap).await;
+            assert_eq!((&fixed, &its_reports), (&ended, &reports), "{mishap:?}");
         }
     }
 }
@@ -196,8 +196,8 @@ async fn a_call_that_comes_late_once_more_changes_nothing() {
     for first in 0..made {
         for behind in first..made {
             let mishap = Mishap::Late(first, behind);
-            let (mended, its_reports, _) = course(table.copy(), &job, mishap).await;
-            assert_eq!((&mended, &its_reports), (&ended, &reports), "{mishap:?}");
+            let (fixed, its_reports, _) = course(table.copy(), &job, mishap).await;
+            assert_eq!((&fixed, &its_reports), (&ended, &reports), "{mishap:?}");
         }
     }
 }

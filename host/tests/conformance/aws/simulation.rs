@@ -1,5 +1,5 @@
 //! Whole schedules on virtual time: an ingest and several workers that die and come again, on services that fail in every
-//! way that AWS documents; in every second schedule somebody redrives dead letters, too early, too often and while all goes on. Once
+//! way that AWS documents; in every second schedule an operator redrives dead letters, too early, too often and while all goes on. Once
 //! the faults stop, every job ends, with the right counts and the right documents.
 //!
 //! Each schedule follows from its seed, which a failure prints: `HOST_TEST_SEED=17 cargo test … simulation`.
@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 /// For how long things go wrong.
 const TROUBLE: Duration = Duration::from_secs(600);
 /// When every job must have ended.
-const PATIENCE: Duration = Duration::from_secs(4 * 3600);
+const TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 const LEASE: Duration = Duration::from_secs(30);
 const SHOP: &str = "example.myshopify.com";
 
@@ -77,7 +77,7 @@ impl Clock for VirtualClock {
 }
 
 /// Documents with their versions and the job that wrote them.
-pub(super) struct Shelf {
+pub(super) struct FakeIndex {
     documents: Mutex<BTreeMap<DocumentId, Write>>,
     job_id: String,
     chaos: Arc<Chaos>,
@@ -87,7 +87,7 @@ pub(super) struct Shelf {
     reads: AtomicU64,
 }
 
-impl Shelf {
+impl FakeIndex {
     pub(super) fn new(job_id: &str, chaos: &Arc<Chaos>) -> Self {
         Self {
             documents: Mutex::default(),
@@ -100,7 +100,7 @@ impl Shelf {
 }
 
 /// A process that works all shops.
-pub(super) fn worker(stores: Stores, shelf: Arc<Shelf>, clock: &SharedClock) -> Worker {
+pub(super) fn worker(stores: Stores, shelf: Arc<FakeIndex>, clock: &SharedClock) -> Worker {
     let manifest = Manifest {
         name: "rules".to_owned(),
         version: "1.0.0".to_owned(),
@@ -124,7 +124,7 @@ fn version(write: &Write) -> i64 {
 }
 
 #[async_trait]
-impl Index for Shelf {
+impl Index for FakeIndex {
     fn id(&self) -> TargetId {
         "catalog".into()
     }
@@ -236,7 +236,7 @@ struct Plan {
     chunks: Vec<(ChunkRef, String)>,
     /// A chunk whose object is not what its message says.
     poison: Option<u32>,
-    /// Whether somebody mends it and redrives what died.
+    /// Whether an operator fixes the cause and redrives the dead letters.
     redrives: bool,
     /// The last version of each document.
     latest: BTreeMap<DocumentId, i64>,
@@ -314,7 +314,7 @@ async fn dying(chaos: &Chaos, longest_life: u64, work: impl AsyncFn() -> bool) {
     }
 }
 
-/// Redrives what is dead, also while its cause is not mended yet. Done if nothing counts as failed any more.
+/// Redrives dead letters, also before their cause is fixed. Done if nothing counts as failed any more.
 async fn operate(stores: &Stores, chaos: &Chaos, plan: &Plan) -> Result<(u64, bool), StoreError> {
     if let Some(seq) = plan.poison
         && (!chaos.is_on.load(Relaxed) || chaos.roll(4) == 0)
@@ -359,7 +359,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     };
     let plan = plan(&chaos, Job { created_at: clock.now(), ..job });
     let id = &plan.job.id;
-    let shelf = Arc::new(Shelf::new(id.as_str(), &chaos));
+    let shelf = Arc::new(FakeIndex::new(id.as_str(), &chaos));
     let done = CancellationToken::new();
     let work = async || {
         let worked = Arc::new(worker(stores(), shelf.clone(), &clock)).run_all(None, &done).await;
@@ -399,7 +399,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
                 return job;
             }
             let elapsed = clock.now().duration_since(plan.job.created_at).unsigned_abs();
-            assert!(elapsed < PATIENCE, "seed {seed}: the job does not end: {job:?}, {depth} messages");
+            assert!(elapsed < TIMEOUT, "seed {seed}: the job does not end: {job:?}, {depth} messages");
             clock.sleep(Duration::from_secs(10)).await;
         }
     };
@@ -446,7 +446,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
         Counts { processed: total - failed - reported, failed, conflict: reported, ..Counts::default() };
     assert_eq!((job.status, job.counts), (JobStatus::of_ended(&counts), counts), "seed {seed}");
     assert_eq!(job.completed_chunks as usize, plan.chunks.len(), "seed {seed}");
-    // Nobody knows what became of the documents of a chunk that was given up.
+    // The documents of a quarantined chunk may be written or not.
     let is_known = |id: &DocumentId| {
         let name = format!("\"{id}\"");
         !quarantined.iter().any(|seq| plan.chunks[*seq as usize].1.contains(&name))

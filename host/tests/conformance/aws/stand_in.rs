@@ -42,7 +42,7 @@ impl Clock for ServerClock {
     }
 }
 
-pub(super) struct Keep {
+pub(super) struct Environment {
     pub(super) aws: Aws,
     pub(super) clients: Clients,
     _server: Arc<Ministack>,
@@ -102,11 +102,11 @@ fn backend(dynoxide: Option<Dynoxide>) -> Backend {
         catalog: None,
         clock,
         plant_settings: |backend, index_name, json| {
-            let keep = backend.keep.downcast_ref::<Keep>().unwrap();
+            let keep = backend.keep.downcast_ref::<Environment>().unwrap();
             let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
             wait(plant(&table, index_name, json));
         },
-        keep: Box::new(Keep {
+        keep: Box::new(Environment {
             aws,
             clients,
             _server: server,
@@ -125,7 +125,7 @@ checks_of_stores!(stand_in);
 async fn what_the_seed_shows_is_found() {
     use crate::make::{chunk, complete, processed, seal};
     let backend = stand_in();
-    let Keep { aws, clients, .. } = backend.keep.downcast_ref::<Keep>().unwrap();
+    let Environment { aws, clients, .. } = backend.keep.downcast_ref::<Environment>().unwrap();
     // The second time changes nothing.
     let made = aws.bootstrap().await.unwrap();
     assert_eq!(
@@ -198,7 +198,7 @@ async fn what_the_seed_shows_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_process_ingests_at_a_time_and_a_dead_one_is_followed() {
     let backend = stand_in();
-    let Keep { aws, .. } = backend.keep.downcast_ref::<Keep>().unwrap();
+    let Environment { aws, .. } = backend.keep.downcast_ref::<Environment>().unwrap();
     let [first, second] = [backend.job("shop"), backend.job("shop")];
     for job in [&first, &second] {
         backend.stores.jobs.create(job).await.unwrap();

@@ -21,8 +21,8 @@ use std::{sync::Arc, time::Duration};
 
 const BOUND: Duration = Duration::from_secs(3600);
 
-/// A sealed job whose messages nobody has sent.
-struct Ward {
+/// A sealed job whose messages were not sent.
+struct Harness {
     clock: SharedClock,
     table: Arc<Model>,
     queue: Arc<dyn Queue>,
@@ -30,7 +30,7 @@ struct Ward {
     job: Job,
 }
 
-impl Ward {
+impl Harness {
     async fn new(chunks: u32) -> Self {
         let clock: SharedClock = Arc::new(VirtualClock::new(1));
         let table = Arc::new(Model::default());
@@ -82,7 +82,7 @@ fn sent(sent: u32) -> Swept {
 
 #[tokio::test(start_paused = true)]
 async fn a_chunk_that_was_never_sent_is_sent_when_it_has_waited_long_enough() {
-    let ward = Ward::new(2).await;
+    let ward = Harness::new(2).await;
     ward.clock.sleep(BOUND - MINUTE).await;
     assert_eq!(ward.sweep().await, Swept::default());
     assert!(ward.received().await.is_none());
@@ -100,7 +100,7 @@ async fn a_chunk_that_was_never_sent_is_sent_when_it_has_waited_long_enough() {
 
 #[tokio::test(start_paused = true)]
 async fn a_chunk_of_a_dead_worker_whose_message_is_gone_is_sent_again() {
-    let ward = Ward::new(1).await;
+    let ward = Harness::new(1).await;
     ward.queue.send(&ward.job, &chunk(&ward.job.id, 0, 0), 0).await.unwrap();
     let delivery = ward.received().await.unwrap();
     let lease = claim(&*ward.jobs, &ward.job.id, 0).await;
@@ -117,7 +117,7 @@ async fn a_chunk_of_a_dead_worker_whose_message_is_gone_is_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_half_completed_chunk_whose_worker_died_is_counted() {
-    let ward = Ward::new(1).await;
+    let ward = Harness::new(1).await;
     ward.complete_by_half(0, 1).await;
     ward.clock.sleep(BOUND * 24).await;
     assert_eq!((ward.now().await.status, ward.now().await.completed_chunks), (JobStatus::InProgress, 0));
@@ -131,7 +131,7 @@ async fn a_half_completed_chunk_whose_worker_died_is_counted() {
 async fn an_end_that_no_process_noticed_is_found() {
     // After the outcome and the segment: the record's set of full segments, the end.
     for update in [2, 3] {
-        let ward = Ward::new(1).await;
+        let ward = Harness::new(1).await;
         ward.complete_by_half(0, update).await;
         ward.clock.sleep(BOUND * 24).await;
         assert_eq!((ward.now().await.status, ward.now().await.completed_chunks), (JobStatus::InProgress, 1));
@@ -145,7 +145,7 @@ async fn an_end_that_no_process_noticed_is_found() {
 async fn a_redrive_that_died_is_resumed() {
     // After the segment: five items to be emptied, the record, the row.
     for call in 1..8 {
-        let ward = Ward::new(2).await;
+        let ward = Harness::new(2).await;
         complete(&*ward.jobs, &ward.job.id, 0, &quarantined()).await;
         ward.frail(Mishap::Refused(call)).redrive(&ward.job.id, 0, 0).await.unwrap_err();
         let claim = ward.jobs.claim(&ward.job.id, 0, MINUTE).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_redrive_that_died_is_resumed() {
 
 #[tokio::test(start_paused = true)]
 async fn one_of_many_sweeps_in_an_interval() {
-    let ward = Ward::new(0).await;
+    let ward = Harness::new(0).await;
     let due = async || {
         let (table, queue) = (ward.table.clone() as Arc<dyn Table>, ward.queue.clone());
         sweeper_on(table, queue, ward.clock.clone(), MONTH, BOUND).is_due(MINUTE).await.unwrap()
@@ -173,7 +173,7 @@ async fn one_of_many_sweeps_in_an_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_ingest_is_told_and_taken_over() {
-    let ward = Ward::new(0).await;
+    let ward = Harness::new(0).await;
     let job = Job { id: host_core::model::JobId::new("open").unwrap(), ..ward.job.clone() };
     ward.jobs.create(&job).await.unwrap();
     let begin = || acquire_ingest_on(ward.table.clone(), ward.clock.clone(), MONTH, &job, MINUTE);

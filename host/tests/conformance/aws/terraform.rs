@@ -1,6 +1,6 @@
 //! `deploy/terraform/` makes what the host makes and looks for.
 
-use super::stand_in::{Keep, stand_in};
+use super::stand_in::{Environment, stand_in};
 use crate::make::chunk;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use host_storage_aws::Names;
@@ -53,7 +53,7 @@ fn names_are_the_hosts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queues_and_tables_are_as_the_host_makes_them() {
     let backend = stand_in();
-    let Keep { aws, clients, .. } = backend.keep.downcast_ref::<Keep>().unwrap();
+    let Environment { aws, clients, .. } = backend.keep.downcast_ref::<Environment>().unwrap();
     let job = backend.job("a.b");
     backend.stores.queue.send(&job, &chunk(&job.id, 0, 0), 0).await.unwrap();
     let function = text("function.tf");

@@ -1,16 +1,16 @@
 //! Rows about documents that are added.
 
-use super::{Item, Scene, good, item};
+use super::{Item, Scenario, good, item};
 use marqo_stand_in::{Fault, FaultRule};
 use serde_json::{Value, json};
 
-pub(crate) fn scenes() -> Vec<Scene> {
+pub(crate) fn scenes() -> Vec<Scenario> {
     vec![
-        Scene::of("what a server refuses of single documents", of_any_server()).also_validated(),
-        Scene::of("what a server of 2.13 refuses", of_an_old_server()).old().also_validated(),
-        Scene::of("mappings", of_mappings()).settings(MAPPED).also_validated(),
+        Scenario::of("what a server refuses of single documents", of_any_server()).also_validated(),
+        Scenario::of("what a server of 2.13 refuses", of_an_old_server()).old().also_validated(),
+        Scenario::of("mappings", of_mappings()).settings(MAPPED).also_validated(),
         structured(),
-        Scene::of(
+        Scenario::of(
             "a mapping that was another one before",
             vec![good(), item("text-field-changed", json!({ "note": "x" })).fails("invalid-argument")],
         )
@@ -20,7 +20,7 @@ pub(crate) fn scenes() -> Vec<Scene> {
             "mappings": { "note": { "type": "text_field", "stemming": "best" } },
             "documents": [{ "_id": "foreign", "note": "x" }],
         })),
-        Scene::of(
+        Scenario::of(
             "a collapse field",
             vec![
                 item("collapse-field", json!({ "title": "none" })).fails("invalid-argument"),
@@ -29,19 +29,19 @@ pub(crate) fn scenes() -> Vec<Scene> {
             ],
         )
         .on(json!({ "collapseFields": [{ "name": "parent" }] })),
-        Scene::of(
+        Scenario::of(
             "a vector of wrong length among 128, told by the index's own settings",
             among_127(item("vector-dimension", vector(3)).fails("invalid-vector").kept_from_the_server()),
         )
         .settings(VECTORS)
         .on(json!({ "model": "no_model", "modelProperties": { "type": "no_model", "dimensions": 32 } })),
-        Scene::of(
+        Scenario::of(
             "a vector of wrong length among 128, told by the server",
             among_127(item("vector-dimension", vector(3)).fails("invalid-argument")),
         )
         .settings(VECTORS)
         .on(json!({ "model": "random/small" })),
-        Scene::of(
+        Scenario::of(
             "a vector with other keys",
             vec![
                 good(),
@@ -146,7 +146,7 @@ fn of_mappings() -> Vec<Item> {
     ]
 }
 
-fn structured() -> Scene {
+fn structured() -> Scenario {
     let text = |name: &str| json!({ "name": name, "type": "text" });
     let index = json!({
         "type": "structured",
@@ -175,7 +175,7 @@ fn structured() -> Scene {
         item("structured-multimodal-given", json!({ "both": "x" })).fails("invalid-argument"),
         good(),
     ];
-    Scene::of("an index with a schema of its own", items).on(index).settings(&[]).also_validated()
+    Scenario::of("an index with a schema of its own", items).on(index).settings(&[]).also_validated()
 }
 
 const VECTORS: &[&str] =
@@ -195,11 +195,11 @@ fn many(value: fn(usize) -> Value) -> Value {
     (0..101).map(|at| (format!("f{at}"), value(at))).collect()
 }
 
-fn too_many(name: &'static str, rule: &'static str, value: fn(usize) -> Value) -> Scene {
-    Scene::of(name, vec![good(), item(rule, many(value)).fails("bad-request"), good()])
+fn too_many(name: &'static str, rule: &'static str, value: fn(usize) -> Value) -> Scenario {
+    Scenario::of(name, vec![good(), item(rule, many(value)).fails("bad-request"), good()])
 }
 
-fn too_many_tensor_fields() -> Scene {
+fn too_many_tensor_fields() -> Scenario {
     let names: Vec<String> = (0..101).map(|at| format!("f{at}")).collect();
     let mapping = json!({ "type": "multimodal_combination", "weights": { "title": 1.0 } });
     let mappings: Value = names.iter().map(|name| (name.clone(), mapping.clone())).collect();
@@ -207,6 +207,6 @@ fn too_many_tensor_fields() -> Scene {
     let flags = names.iter().flat_map(|name| ["--tensor-field", name]).chain(["--mappings", &mappings]);
     let untitled = || Item { fields: json!({ "stock": 1 }), ..good() };
     let titled = item("tensor-fields-too-many", json!({ "title": "A mug" })).fails("bad-request");
-    Scene::of("too many tensor fields", vec![untitled(), titled, untitled()])
+    Scenario::of("too many tensor fields", vec![untitled(), titled, untitled()])
         .settings(&flags.collect::<Vec<_>>())
 }

@@ -9,7 +9,7 @@ mod documents;
 mod others;
 mod requests;
 
-use crate::support::{Place, Ran, SHOP, guest, ran};
+use crate::support::{RunOutput, SHOP, TestDir, guest, ran};
 use marqo_stand_in::{Answer, Fault, FaultRule, Operation, Options, RULES, Rule, StandIn, Version};
 use serde_json::{Map, Value, json};
 use std::{
@@ -30,12 +30,12 @@ static VERBATIM: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-evil"));
 static BUNDLED: LazyLock<PathBuf> = LazyLock::new(|| guest("default-validator"));
 
 /// One run against one server.
-pub(crate) struct Scene {
+pub(crate) struct Scenario {
     name: &'static str,
     version: Version,
     /// Makes the index by the server's own call; null: an index without a schema.
     index: Value,
-    /// The body of an add request of somebody else, before the run; null: none.
+    /// The body of an add request of another client, before the run; null: none.
     foreign: Value,
     settings: Vec<String>,
     operation: &'static str,
@@ -53,7 +53,7 @@ pub(crate) struct Scene {
 enum End {
     /// Each item has come to its class.
     Judged,
-    /// Somebody must act: nothing is counted, and the same command goes on when the server is mended.
+    /// An operator must act: nothing is counted, and the same command goes on when the server is fixed.
     Stops,
 }
 
@@ -120,7 +120,7 @@ impl Item {
     }
 }
 
-impl Scene {
+impl Scenario {
     /// Items that are added to an index without a schema.
     pub(crate) fn of(name: &'static str, items: Vec<Item>) -> Self {
         Self {
@@ -144,7 +144,7 @@ impl Scene {
         Self { rules, faults: vec![fault], ..Self::of(name, vec![good(), good(), good()]) }
     }
 
-    /// A row of whole requests after which the run stops until the server is mended.
+    /// A row of whole requests after which the run stops until the server is fixed.
     pub(crate) fn stopping(rule: &'static str, fault: FaultRule) -> Self {
         Self { end: End::Stops, ..Self::passing(rule, Some(rule), fault) }
     }
@@ -161,7 +161,7 @@ impl Scene {
         Self { index, ..self }
     }
 
-    /// After this request of somebody else.
+    /// After this request of another client.
     pub(crate) fn after(self, foreign: Value) -> Self {
         Self { foreign, ..self }
     }
@@ -201,14 +201,14 @@ fn row(rule: &str) -> &'static Rule {
 
 /// A place and a server for one run.
 struct Stage<'a> {
-    scene: &'a Scene,
+    scene: &'a Scenario,
     server: StandIn,
-    place: Place,
+    place: TestDir,
     ids: Vec<String>,
 }
 
 impl<'a> Stage<'a> {
-    fn new(scene: &'a Scene) -> Self {
+    fn new(scene: &'a Scenario) -> Self {
         let indexes = if scene.index.is_null() { vec![INDEX.to_owned()] } else { Vec::new() };
         let options = Options { version: scene.version, indexes, ..Options::default() };
         let server = StandIn::start(options).unwrap();
@@ -218,7 +218,7 @@ impl<'a> Stage<'a> {
         if !scene.foreign.is_null() {
             post(server.url(), &format!("/indexes/{INDEX}/documents"), &scene.foreign);
         }
-        let place = Place::new();
+        let place = TestDir::new();
         place.write("host.toml", "[plugin.config.evil]\ndo = \"verbatim\"\n");
         let put = ["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()];
         let put: Vec<&str> = put.into_iter().chain(scene.settings.iter().map(String::as_str)).collect();
@@ -235,7 +235,7 @@ impl<'a> Stage<'a> {
         self.ids.iter().map(String::as_str).zip(&self.scene.items)
     }
 
-    fn run(&self, operation: &str, is_validated: bool) -> Ran {
+    fn run(&self, operation: &str, is_validated: bool) -> RunOutput {
         let mut arguments = vec![
             "run",
             "--output",
@@ -301,7 +301,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn judged(&self, ran: &Ran, text: &mut String, is_validated: bool) {
+    fn judged(&self, ran: &RunOutput, text: &mut String, is_validated: bool) {
         let name = self.scene.name;
         let json = ran.json();
         let count = |class: &str| json[class].as_u64().unwrap();
@@ -346,7 +346,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn stopped(&self, ran: &Ran, text: &mut String) {
+    fn stopped(&self, ran: &RunOutput, text: &mut String) {
         let name = self.scene.name;
         assert_eq!(ran.code, Some(1), "{name}: {ran:?}");
         let job = self.place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
@@ -388,7 +388,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn code(ran: &Ran) -> i32 {
+fn code(ran: &RunOutput) -> i32 {
     ran.code.unwrap_or(-1)
 }
 
@@ -405,7 +405,7 @@ fn post(url: &str, path: &str, body: &Value) {
 
 /// Plays scenes side by side, since they mostly wait, and tells of them in their order.
 #[track_caller]
-fn play(scenes: &[Scene]) -> String {
+fn play(scenes: &[Scenario]) -> String {
     LazyLock::force(&VERBATIM);
     LazyLock::force(&BUNDLED);
     let mut told = Vec::new();
@@ -462,7 +462,7 @@ const NEVER_MET: &[(&str, &[&str])] = &[
 #[test]
 fn no_row_is_forgotten() {
     let scenes = [documents::scenes(), requests::passing(), requests::refused_as_a_whole(), others::scenes()];
-    let rules_of = |scene: &Scene| {
+    let rules_of = |scene: &Scenario| {
         let of_items = scene.items.iter().filter_map(|item| item.rule);
         scene.rules.iter().copied().chain(of_items).map(str::to_owned).collect::<Vec<_>>()
     };

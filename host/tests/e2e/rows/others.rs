@@ -1,29 +1,32 @@
 //! Rows about partial updates, removals and reads.
 
-use super::{INDEX, Item, Scene, good, item, post, refused};
-use crate::support::{Place, SHOP};
+use super::{INDEX, Item, Scenario, good, item, post, refused};
+use crate::support::{SHOP, TestDir};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
 use serde_json::{Value, json};
 
-pub(crate) fn scenes() -> Vec<Scene> {
+pub(crate) fn scenes() -> Vec<Scenario> {
     vec![
-        Scene::of("updates of an index without a schema", of_no_schema()).updating(),
-        Scene::of("updates of an index with a schema", of_a_schema())
+        Scenario::of("updates of an index without a schema", of_no_schema()).updating(),
+        Scenario::of("updates of an index with a schema", of_a_schema())
             .updating()
             .old()
             .on(schema())
             .settings(&[]),
-        Scene::stopping("patch-unsupported", refused("patch-unsupported", UNSUPPORTED).on(Operation::Patch))
-            .with_items(vec![stored()])
-            .updating(),
-        Scene::passing(
+        Scenario::stopping(
+            "patch-unsupported",
+            refused("patch-unsupported", UNSUPPORTED).on(Operation::Patch),
+        )
+        .with_items(vec![stored()])
+        .updating(),
+        Scenario::passing(
             "more updates than are allowed",
             Some("patch-too-many"),
             refused("patch-too-many", TOO_MANY_UPDATES).on(Operation::Patch).next(1),
         )
         .with_items(vec![stored(), stored(), stored()])
         .updating(),
-        Scene::of(
+        Scenario::of(
             "removals",
             vec![
                 removal().with(
@@ -33,18 +36,21 @@ pub(crate) fn scenes() -> Vec<Scene> {
                 Item { rule: None, ..removal() },
             ],
         ),
-        Scene {
+        Scenario {
             items: vec![removal_refused(), removal_refused()],
             faults: vec![refused("delete-too-many", TOO_MANY_REMOVALS).on(Operation::Delete)],
-            ..Scene::of("more removals than are allowed", Vec::new())
+            ..Scenario::of("more removals than are allowed", Vec::new())
         },
-        Scene::passing(
+        Scenario::passing(
             "500 while deleting",
             Some("internal"),
             FaultRule::new(Fault::Internal).on(Operation::Delete).next(1),
         )
         .with_items(vec![Item { rule: None, ..removal() }]),
-        Scene::of("documents that are not there yet", vec![item("get-missing", json!({ "title": "New" }))]),
+        Scenario::of(
+            "documents that are not there yet",
+            vec![item("get-missing", json!({ "title": "New" }))],
+        ),
     ]
 }
 
@@ -55,7 +61,7 @@ const TOO_MANY_UPDATES: &str =
 const TOO_MANY_REMOVALS: &str = "The number of documentIds to delete `2` is greater than the limit `1` set by the env var \
                                  `MARQO_MAX_DELETE_DOCS_COUNT`. ";
 
-impl Scene {
+impl Scenario {
     fn with_items(self, items: Vec<Item>) -> Self {
         Self { items, ..self }
     }
@@ -143,7 +149,7 @@ fn listing_says_what_the_server_says() {
         &format!("/indexes/{INDEX}/documents"),
         &json!({ "tensorFields": [], "documents": [{}, { "n": 1 }] }),
     );
-    let place = Place::new();
+    let place = TestDir::new();
     let put = place.host(&["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()]);
     assert_eq!(put.code, Some(0), "{put:?}");
     for (rule, code, words) in [

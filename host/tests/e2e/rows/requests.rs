@@ -1,16 +1,16 @@
 //! Rows about requests as a whole.
 
-use super::{Scene, good, item, refused};
+use super::{Scenario, good, item, refused};
 use marqo_stand_in::{Fault, FaultRule, Operation};
 use serde_json::json;
 
 /// What goes away by itself, and costs no document.
-pub(crate) fn passing() -> Vec<Scene> {
+pub(crate) fn passing() -> Vec<Scenario> {
     let add = |fault: Fault, times: u64| FaultRule::new(fault).on(Operation::Add).next(times);
     let told = |rule: &str| refused(rule, "Something went wrong").on(Operation::Add).next(1);
     let on = |operation, fault| FaultRule::new(fault).on(operation).next(1);
     let item_of_get = Fault::Item { status: 503, applied: false };
-    let scene = |name, rule, fault| Scene::passing(name, rule, fault);
+    let scene = |name, rule, fault| Scenario::passing(name, rule, fault);
     vec![
         scene("409, the schema is locked", Some("schema-locked"), add(Fault::SchemaLocked, 2)),
         scene("409, another request changed the schema", Some("schema-raced"), add(Fault::SchemaRaced, 1)),
@@ -59,11 +59,11 @@ fn get_batch_absent() -> FaultRule {
     refused("get-batch-absent", "Method Not Allowed").on(Operation::GetMany).next(1)
 }
 
-/// What does not go away: nobody's documents are to blame, or exactly one is.
-pub(crate) fn refused_as_a_whole() -> Vec<Scene> {
+/// What does not go away: no document is to blame, or exactly one is.
+pub(crate) fn refused_as_a_whole() -> Vec<Scenario> {
     let add = |rule, message| refused(rule, message).on(Operation::Add);
     let get = |rule, message| refused(rule, message).on(Operation::GetMany);
-    let stops = |rule, message| Scene::stopping(rule, add(rule, message));
+    let stops = |rule, message| Scenario::stopping(rule, add(rule, message));
     vec![
         stops("index-not-found", "Index shop not found"),
         stops("path-unknown", "Not Found"),
@@ -84,19 +84,19 @@ pub(crate) fn refused_as_a_whole() -> Vec<Scene> {
             "model-failed",
             "Problem vectorising query. Reason: Unable to load model=hf/e5-base-v2: the download failed",
         ),
-        Scene::stopping(
+        Scenario::stopping(
             "get-too-many",
             get(
                 "get-too-many",
                 "1000 documents were requested, which is more than the allowed limit of [10]",
             ),
         ),
-        Scene::stopping("get-without-body", get("get-without-body", "")).old(),
-        Scene::stopping(
+        Scenario::stopping("get-without-body", get("get-without-body", "")).old(),
+        Scenario::stopping(
             "item-out-of-space",
             FaultRule::new(Fault::Item { status: 507, applied: false }).on(Operation::Add),
         ),
-        Scene::of(
+        Scenario::of(
             "a body that the server cannot parse",
             vec![
                 good(),

@@ -236,7 +236,7 @@ fn grow_tensor_fields(index: &Index, known: &mut Known, good: &[Prepared]) -> Re
     Ok(())
 }
 
-/// New fields deploy the schema anew, from the one that was read when the request came. Whoever was overtaken meanwhile
+/// New fields deploy the schema anew, from the one that was read when the request came. A request that was overtaken meanwhile
 /// has lost.
 fn check_race(index: &Index, known: &Known) -> Result<(), Refusal> {
     let is_overtaken = known.generation != index.known.generation;

@@ -62,7 +62,7 @@ pub enum Answer {
     },
     /// The request is served, in this way.
     Served(&'static str),
-    /// Somebody in front of the server answers.
+    /// A proxy in front of the server answers.
     Gateway(&'static str),
 }
 

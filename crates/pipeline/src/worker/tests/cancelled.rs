@@ -3,7 +3,7 @@
 use super::*;
 
 /// Works until cancelled after 5 s, alone or as one of many shops; the seconds that it took.
-async fn work_5_seconds(bench: &Bench, of_all: bool) -> i64 {
+async fn work_5_seconds(bench: &Harness, of_all: bool) -> i64 {
     let cancel = CancellationToken::new();
     let stop = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -25,7 +25,7 @@ async fn work_5_seconds(bench: &Bench, of_all: bool) -> i64 {
 #[tokio::test(start_paused = true)]
 async fn what_lasts_beyond_the_shutdown_timeout_is_requeued_uncounted() {
     for of_all in [false, true] {
-        let bench = Bench::new();
+        let bench = Harness::new();
         let id = bench.publish("job", &[(ADD, TWO)], false).await;
         // As while a server is down, and every request is tried again and again.
         bench.script([Next::Slow(Duration::from_secs(78))]);
@@ -43,7 +43,7 @@ async fn what_lasts_beyond_the_shutdown_timeout_is_requeued_uncounted() {
 #[tokio::test(start_paused = true)]
 async fn what_is_done_within_the_shutdown_timeout_is_counted() {
     for of_all in [false, true] {
-        let bench = Bench::new();
+        let bench = Harness::new();
         let id = bench.publish("job", &[(ADD, TWO)], false).await;
         bench.script([Next::Slow(Duration::from_secs(15))]);
         assert_eq!(work_5_seconds(&bench, of_all).await, 15, "of all: {of_all}");

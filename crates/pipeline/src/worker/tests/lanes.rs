@@ -1,6 +1,6 @@
 //! Lanes side by side: as much faster as the target allows, and every product in its order.
 
-use super::{Bench, Rules, SHOP, ScriptedIndex, Until, Worker, WorkerSettings};
+use super::{Harness, Rules, SHOP, ScriptedIndex, Until, Worker, WorkerSettings};
 use crate::ingest::chunk::{ChunkBounds, Chunker, SealedChunk};
 use async_trait::async_trait;
 use host_core::{
@@ -119,7 +119,7 @@ fn chunks(lanes: u16, updates: u32) -> Vec<SealedChunk> {
 
 /// Works an export with this many lanes; gives the virtual time it took and what was written.
 async fn work(lanes: u16, updates: u32) -> (Duration, BTreeMap<DocumentId, Vec<u64>>) {
-    let bench = Bench::new();
+    let bench = Harness::new();
     let index = Arc::new(Slow {
         index: ScriptedIndex::default(),
         places: Semaphore::new(ALLOWED),

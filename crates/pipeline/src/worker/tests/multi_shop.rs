@@ -7,12 +7,12 @@ fn document(id: &str) -> String {
     format!("{{\"_id\":\"{id}\",\"v\":1,\"title\":\"a\"}}\n")
 }
 
-async fn job(bench: &Bench, id: &JobId) -> JobSnapshot {
+async fn job(bench: &Harness, id: &JobId) -> JobSnapshot {
     bench.stores.jobs.get(id).await.unwrap().unwrap()
 }
 
 /// Works all shops for so long.
-async fn work(bench: &Bench, time: Duration) {
+async fn work(bench: &Harness, time: Duration) {
     let cancel = CancellationToken::new();
     let stop = async {
         tokio::time::sleep(time).await;
@@ -24,7 +24,7 @@ async fn work(bench: &Bench, time: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn a_large_shop_does_not_keep_small_ones_waiting() {
-    let bench = Bench::new();
+    let bench = Harness::new();
     let chunks: Vec<String> = (0..60).map(|n| document(&format!("large-{n}"))).collect();
     let chunks: Vec<_> = chunks.iter().map(|chunk| (ADD, chunk.as_str())).collect();
     let large = bench.publish_for("large", "large", &chunks, true).await;
@@ -44,7 +44,7 @@ async fn a_large_shop_does_not_keep_small_ones_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shop_that_a_person_must_repair_is_paused_and_the_others_go_on() {
-    let bench = Bench::new();
+    let bench = Harness::new();
     let broken = bench.publish_for("broken", "broken", &[(ADD, &document("b"))], false).await;
     let fine = bench.publish_for("fine", "fine", &[(ADD, &document("f"))], false).await;
     *bench.index.broken.lock().unwrap() = Some("broken".to_owned());
@@ -62,7 +62,7 @@ async fn a_shop_that_a_person_must_repair_is_paused_and_the_others_go_on() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_under_way_is_finished_before_the_end() {
-    let bench = Bench::new();
+    let bench = Harness::new();
     let chunks = [document("1"), document("2")];
     let chunks: Vec<_> = chunks.iter().map(|chunk| (ADD, chunk.as_str())).collect();
     let id = bench.publish("job", &chunks, false).await;
@@ -75,7 +75,7 @@ async fn what_is_under_way_is_finished_before_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shop_that_appears_later_is_found() {
-    let bench = Bench::new();
+    let bench = Harness::new();
     let publish = async {
         tokio::time::sleep(Duration::from_secs(100)).await;
         bench.publish_for("late", "late", &[(ADD, &document("l"))], false).await

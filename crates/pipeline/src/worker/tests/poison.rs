@@ -9,7 +9,7 @@ async fn a_poison_chunk_becomes_a_dead_letter_and_its_lane_goes_on() {
     for (code, chunk) in
         [("plugin-failure", fatal), ("corrupt-chunk", TWO), ("lost-input", TWO), ("internal-error", TWO)]
     {
-        let bench = Bench::new();
+        let bench = Harness::new();
         let good = "{\"_id\":\"3\",\"v\":1,\"title\":\"after\"}\n";
         let id = bench.publish("job", &[(ADD, chunk), (ADD, good)], false).await;
         let object = bench.dir.path().join("chunks").join(ChunkRef::key("shopify", SHOP, &id, 0));
@@ -54,7 +54,7 @@ async fn a_poison_chunk_becomes_a_dead_letter_and_its_lane_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_chunk_that_crashes_its_workers_is_quarantined() {
-    let bench = Bench::new();
+    let bench = Harness::new();
     let id = bench.publish("job", &[(ADD, TWO)], false).await;
     for attempt in 1..=20 {
         // Each claim's worker dies, and its lease expires.
@@ -70,7 +70,7 @@ async fn a_chunk_that_crashes_its_workers_is_quarantined() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_names_the_server_of_its_own_index_alone() {
     for server in [None, Some("http://marqo:8882".to_owned())] {
-        let bench = Bench::new();
+        let bench = Harness::new();
         *bench.index.server.lock().unwrap() = server.clone();
         let id = bench.publish("job", &[(ADD, TWO)], false).await;
         // Another target may have settings for an index of this name.

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn an_update_changes_what_is_there_and_creates_nothing() {
     const UPDATE: Operation = Operation::UpdateDocuments;
-    let bench = Bench::new();
+    let bench = Harness::new();
     let id = bench.publish("job", &[(ADD, TWO)], false).await;
     bench.run(&id).await.unwrap();
     let updates = "{\"_id\":\"1\",\"v\":2,\"stock\":5}\n{\"_id\":\"2\",\"v\":0,\"stock\":6}\n\
@@ -42,7 +42,7 @@ async fn an_update_changes_what_is_there_and_creates_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn an_update_that_is_tried_again_counts_as_it_did() {
-    let bench = Bench::new();
+    let bench = Harness::new();
     let id = bench.publish("job", &[(ADD, TWO)], false).await;
     bench.run(&id).await.unwrap();
     let update = "{\"_id\":\"1\",\"v\":2,\"stock\":5}\n";
