@@ -7,7 +7,7 @@ use crate::{
 use host::config::Config;
 use serde_json::Value;
 use std::fmt::Write;
-use syn::{GenericArgument, ItemEnum, PathArguments, Type};
+use syn::{Attribute, GenericArgument, ItemEnum, LitStr, PathArguments, Type};
 
 #[test]
 fn settings() {
@@ -27,7 +27,7 @@ fn section(types: &Types, name: &str, prefix: &str, defaults: &Value, page: &mut
     let mut rows = String::new();
     let mut sections = Vec::new();
     for field in &item.fields {
-        let ident = field.ident.as_ref().unwrap().to_string();
+        let ident = renamed(&field.attrs).unwrap_or_else(|| field.ident.as_ref().unwrap().to_string());
         let key = if prefix.is_empty() { ident.clone() } else { format!("{prefix}.{ident}") };
         let (ty, _) = unwrapped(&field.ty);
         if types.section(&ty).is_some() {
@@ -54,6 +54,25 @@ fn section(types: &Types, name: &str, prefix: &str, defaults: &Value, page: &mut
     for (ty, key, ident) in sections {
         section(types, &ty, &key, &defaults[&ident], page);
     }
+}
+
+/// The key that `#[serde(rename = "…")]` gives a field.
+fn renamed(attributes: &[Attribute]) -> Option<String> {
+    let mut name = None;
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
+        attribute
+            .parse_nested_meta(|meta| {
+                if let Ok(value) = meta.value() {
+                    let value: LitStr = value.parse()?;
+                    if meta.path.is_ident("rename") {
+                        name = Some(value.value());
+                    }
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+    name
 }
 
 /// The name of a type and whether it may be left out, `Option` and path taken off.
@@ -85,6 +104,7 @@ fn kind(types: &Types, ty: &Type) -> String {
     let (name, _) = unwrapped(ty);
     match &*name {
         "bool" => "boolean",
+        "Duration" => "seconds",
         "String" => "string",
         "PathBuf" => "path",
         "Secret" => "string, secret",
