@@ -34,7 +34,7 @@ fn resource(text: &str, kind: &str, name: &str) -> BTreeMap<String, String> {
 /// Names are made of an environment in both: here of Terraform's.
 #[test]
 fn names_are_the_hosts() {
-    let names = Names::new("${var.clock}", None);
+    let names = Names::new("${var.env}", None);
     let stores = text("stores.tf");
     assert!(stores.contains(&format!("coalesce(var.bucket, \"{}\")", names.bucket())));
     assert!(stores.contains(&format!("queue_prefix = \"{}\"", names.queue_prefix())));
