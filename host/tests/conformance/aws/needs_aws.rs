@@ -43,9 +43,9 @@ impl Environment {
 
 impl Drop for Environment {
     fn drop(&mut self) {
-        let clock = self.aws.names().env().to_owned();
+        let env = self.aws.names().env().to_owned();
         if let Err(error) = wait(self.remove()) {
-            println!("not all of the environment {clock} is removed: {error:?}");
+            println!("not all of the environment {env} is removed: {error:?}");
         }
     }
 }
