@@ -14,7 +14,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends logs to stderr, above the progress bars. `HOST_LOG` filters them (`debug`, `host::worker=trace`); the default is
+/// Sends logs to stderr, above the progress bars. `HOST_LOG` filters them (`debug`, `host_pipeline::worker=trace`); the default is
 /// `warn`, with `plugin_logs` also everything that plug-ins log. To be called once.
 pub fn start(format: LogFormat, screen: &Screen, plugin_logs: bool) {
     let filter =

@@ -115,7 +115,9 @@ impl Episode {
     fn spawn(&mut self, mut command: std::process::Command) -> Running {
         let log = self.cloud.place.path(&format!("log-{}", self.logs.len()));
         self.logs.push(log.clone());
-        command.env("HOST_LOG", "warn,host_pipeline::worker=debug").stdout(Stdio::null());
+        command
+            .env("HOST_LOG", "warn,host_pipeline::worker=debug,host_storage_aws::jobs=info")
+            .stdout(Stdio::null());
         command.stderr(File::create(&log).unwrap());
         Running { child: command.spawn().unwrap(), log }
     }
@@ -195,7 +197,7 @@ impl Episode {
         };
         let key = |row: &std::collections::HashMap<String, AttributeValue>| {
             let chunk: Value = serde_json::from_str(row["chunk"].as_s().unwrap()).unwrap();
-            chunk["key"].as_str().unwrap().to_owned()
+            format!("{} {}", chunk["job_id"].as_str().unwrap(), chunk["seq"])
         };
         rows.items().iter().filter(is_settling).map(key).collect()
     }
@@ -289,8 +291,8 @@ impl Episode {
                 match line["found"].as_str() {
                     Some("again") => seen.takeovers += 1,
                     Some("held" | "done") => seen.duplicates += 1,
-                    Some("settling") => {
-                        seen.finished.insert(line["key"].as_str().unwrap().to_owned());
+                    Some("half-completed") => {
+                        seen.finished.insert(format!("{} {}", line["job_id"].as_str().unwrap(), line["seq"]));
                     }
                     _ => {}
                 }

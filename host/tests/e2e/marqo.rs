@@ -247,9 +247,10 @@ fn a_job_that_cannot_go_on_can_be_given_up() {
     // Its chunk stands before those of any later run of the shop, which is said with the way out.
     let ran = shop.place.run(&shop.source, &["--index", "other"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    for words in
-        ["is meant for the target `marqo`, and this is `catalog:embedded`", &format!("host jobs cancel {id}")]
-    {
+    for words in [
+        "is meant for the target `marqo`, and this worker writes `catalog:embedded`",
+        &format!("host jobs cancel {id}"),
+    ] {
         assert!(ran.stderr.contains(words), "{words}: {ran:?}");
     }
 

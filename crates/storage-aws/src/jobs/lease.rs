@@ -59,7 +59,10 @@ impl Records {
     async fn refused_claim(&self, id: &JobId, seq: u32, row: &Item) -> Result<Claim, TableError> {
         match row.text(name::STATE) {
             Some(state::DONE) => {}
-            Some(state::COMPLETING) => self.finish_completion(id, seq, row).await?,
+            Some(state::COMPLETING) => {
+                self.finish_completion(id, seq, row).await?;
+                tracing::info!(job_id = %id, seq, found = "half-completed", "counted a chunk whose worker died before it did");
+            }
             _ => {
                 let until = from_micros(row.number(name::LEASE_UNTIL).unwrap_or(0))?;
                 return Ok(Claim::Held { until });
