@@ -1,0 +1,103 @@
+//! A data directory that version 0.1.0 left in the middle of its work is worked to its end. Its rows and chunk objects were made
+//! with the code of that version.
+
+use host_core::{
+    clock::SystemClock,
+    model::{Counts, JobId, JobStatus},
+    storage::{ChunkOutcome, Claim, Storage, Stores},
+};
+use host_storage_sqlite::Embedded;
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn old_directory(dir: &Path) -> Stores {
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data-directory-0.1.0");
+    // The steps of the schema that 0.1.0 had are never changed: an empty file gets the same tables.
+    drop(Embedded::open(dir, Arc::new(SystemClock)).unwrap());
+    let rows = fs::read_to_string(old.join("host.sql")).unwrap();
+    rusqlite::Connection::open(dir.join("host.db")).unwrap().execute_batch(&rows).unwrap();
+    copy(&old.join("chunks"), &dir.join("chunks"));
+    let embedded = Embedded::open(dir, Arc::new(SystemClock)).unwrap();
+    embedded.register().await.unwrap();
+    embedded.stores()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn id(id: &str) -> JobId {
+    JobId::new(id).unwrap()
+}
+
+fn written() -> ChunkOutcome {
+    let counts = Counts { processed: 1, ..Counts::default() };
+    ChunkOutcome { counts, report: None, samples: Vec::new(), quarantined: None }
+}
+
+/// Works a shop's queue to its end; how many chunks were written.
+async fn work(stores: &Stores, shop: &str) -> usize {
+    let mut written_here = 0;
+    while let Some(delivery) = stores.queue.receive(shop, 1, MINUTE).await.unwrap().pop() {
+        let chunk = &delivery.chunk;
+        let bytes = stores.chunks.get(&chunk.key, Some(chunk.sha256)).await.unwrap();
+        assert!(bytes.is_some(), "{} is there, with its digest", chunk.key);
+        match stores.jobs.claim(&chunk.job_id, chunk.seq, MINUTE).await.unwrap() {
+            Claim::Acquired(lease) => {
+                assert!(stores.jobs.complete(&lease, &written()).await.unwrap());
+                written_here += 1;
+            }
+            Claim::Done { quarantined } => assert_eq!(quarantined, None),
+            other => panic!("{other:?}"),
+        }
+        assert!(stores.queue.ack(&delivery.receipt).await.unwrap());
+    }
+    written_here
+}
+
+#[tokio::test]
+async fn each_item_of_an_older_job_counts_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = old_directory(dir.path()).await;
+    let open = stores.jobs.get(&id("job-c")).await.unwrap().unwrap();
+    assert_eq!((open.status, open.completed_chunks), (JobStatus::InProgress, 2));
+    assert_eq!(open.last_error.unwrap().code, "index-unavailable");
+    // One chunk was done, one counted, one stored; the other two are written now.
+    assert_eq!(work(&stores, "shop-c").await, 2);
+    let ended = stores.jobs.get(&id("job-c")).await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.counts.processed), (JobStatus::Completed, 5));
+}
+
+#[tokio::test]
+async fn an_older_dead_letter_is_redriven() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = old_directory(dir.path()).await;
+    let letters = stores.queue.dead_letters("shop-b").await.unwrap();
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!((letter.code.as_str(), letter.redrive_count), ("index-refused", 0));
+    assert_eq!(stores.jobs.redrive(&id("job-b"), 0, 0).await.unwrap(), Some(1));
+    let job = stores.jobs.get(&id("job-b")).await.unwrap().unwrap();
+    stores.queue.send(&job.job, &letter.chunk, 1).await.unwrap();
+    assert_eq!(work(&stores, "shop-b").await, 1);
+    let ended = stores.jobs.get(&id("job-b")).await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.counts.processed, ended.counts.failed), (JobStatus::Completed, 1, 0));
+}
+
+#[tokio::test]
+async fn what_had_ended_and_what_was_set_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = old_directory(dir.path()).await;
+    let ended = stores.jobs.get(&id("job-a")).await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.job.target.to_string()), (JobStatus::Completed, "catalog:embedded".to_owned()));
+    let settings = stores.settings.get("products").await.unwrap().unwrap();
+    assert_eq!(settings.0["endpoint"], "http://search.example:8882");
+}
