@@ -4,7 +4,7 @@
 //! - [`scaffold`] writes a new project, [`project`] reads its `plugin.toml`, [`toolchain`] builds its component.
 //! - [`items`] reads the input of a role, [`engine`] loads the plug-in, [`outcome`] runs it and brings the answers of all
 //!   roles into one form, which golden files, screens and comparisons share.
-//! - [`fixture`], [`suite`], [`budget`] and [`bench`] test and measure; [`json_diff`], [`comparison`], [`shadow`] and
+//! - [`fixture`], [`suite`], [`budget`] and [`mod@bench`] test and measure; [`json_diff`], [`comparison`], [`shadow`] and
 //!   [`page`] show what a new version changes.
 //!
 //! The crate may use the domain (`host-core`), the export reader (`host-export`) and the plug-in engine

@@ -97,7 +97,10 @@ async fn what_had_ended_and_what_was_set_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let stores = old_directory(dir.path()).await;
     let ended = stores.jobs.get(&id("job-a")).await.unwrap().unwrap();
-    assert_eq!((ended.status, ended.job.target.to_string()), (JobStatus::Completed, "catalog:embedded".to_owned()));
+    assert_eq!(
+        (ended.status, ended.job.target.to_string()),
+        (JobStatus::Completed, "catalog:embedded".to_owned())
+    );
     let settings = stores.settings.get("products").await.unwrap().unwrap();
     assert_eq!(settings.0["endpoint"], "http://search.example:8882");
 }

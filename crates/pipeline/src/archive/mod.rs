@@ -1,7 +1,7 @@
 //! Documents that a full sync did not have leave the index: [`Archive`] is the use case.
 //!
-//! For an index without archiving of its own, [`plan`] compares the ids of a full sync with those of the full sync before and of all jobs in between (`ids`), sorted on
-//! disk, and asks the index about those that are missing. [`Plan::publish`] makes removals of them: a job of its own,
+//! For an index without archiving of its own, `plan` compares the ids of a full sync with those of the full sync before and of all jobs in between (`ids`), sorted on
+//! disk, and asks the index about those that are missing. `Plan::publish` makes removals of them: a job of its own,
 //! whose chunks stand in the lanes of their documents behind all that was published before, so that workers carry them out
 //! under write protection, count them, and go on with them after a crash.
 
