@@ -118,7 +118,9 @@ probes() {
       (cd "$work/jco" && npm install --silent --no-fund --no-audit)
       local tools=$work/jco/node_modules/.bin
       probe javascript starlingmonkey \
-        "$tools/jco" componentize probe.js --wit wit --world-name project --disable http --out starlingmonkey.wasm
+        "$tools/componentize-js" probe.js --wit wit --world-name project --disable http fetch-event --out starlingmonkey.wasm
+      # A build without HTTP has no request to make.
+      misdeed starlingmonkey request plugin-trap
       probe javascript quickjs "$tools/jco" componentize probe.js --wit wit --world-name project \
         --backend quickjs --backend-qjs-disable-async --out quickjs.wasm ;;
     python)
