@@ -1,5 +1,6 @@
 //! A data directory that version 0.1.0 left in the middle of its work is worked to its end. Its rows and chunk objects were made
 //! with the code of that version.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use host_core::{
     clock::SystemClock,
