@@ -4,6 +4,9 @@
 //! `transform EXPORT PLUGIN` runs every product through the component on one thread; `ingest EXPORT PLUGIN THREADS` runs
 //! the whole way from the file to published chunks in a fresh data directory.
 
+// The allocator of the program.
+use host as _;
+
 use cpu_time::ProcessTime;
 use futures::{StreamExt, stream};
 use host_core::storage::Storage;
@@ -35,8 +38,6 @@ const BATCH: usize = 128;
 const SLICE: usize = 64;
 
 fn main() {
-    // As in the program.
-    host::heap::configure_allocator();
     // Cargo adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -8,6 +8,5 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == COMPILE_COMMAND) {
         return compile_for_parent();
     }
-    host::heap::configure_allocator();
     host::cli::main().into()
 }

@@ -125,12 +125,21 @@ enum Command {
     Catalog(catalog::CatalogCommand),
     /// For authors of plug-ins
     #[command(subcommand)]
-    Plugin(plugin::PluginCommand),
+    Plugin(PluginCommand),
     /// Look at the settings
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+}
+
+/// Commands for plug-in authors. A plug-in is named by its component file or by a project folder with a `plugin.toml`.
+#[derive(Debug, Subcommand)]
+enum PluginCommand {
+    #[command(flatten)]
+    Author(plugin::PluginCommand),
+    /// Start a job with the products on which the plug-in of an earlier job failed or which it refused
+    Replay(run::ReplayArgs),
 }
 
 /// The tree of commands, from which `docs/reference/cli.md` is made.
@@ -149,7 +158,11 @@ pub fn main() -> Exit {
         }
     };
     let screen = Screen::new(global.quiet);
-    log::start(global.log_format, &screen, matches!(&command, Command::Plugin(plugin) if plugin.shows_log()));
+    log::start(
+        global.log_format,
+        &screen,
+        matches!(&command, Command::Plugin(PluginCommand::Author(plugin)) if plugin.shows_log()),
+    );
     let result = match command {
         Command::Run(args) => run::run(&global, *args, run::Stages::IngestAndWork, &screen),
         Command::Ingest(args) => run::run(&global, (*args).into(), run::Stages::Ingest, &screen),
@@ -161,7 +174,8 @@ pub fn main() -> Exit {
         Command::Lambda(args) => lambda::run(&global, &args),
         Command::Aws(command) => aws::run(&global, &command),
         Command::Catalog(command) => catalog::run(&global, command),
-        Command::Plugin(command) => plugin::run(&global, command, &screen),
+        Command::Plugin(PluginCommand::Author(command)) => plugin::run(&global, command),
+        Command::Plugin(PluginCommand::Replay(args)) => run::replay(&global, args, &screen),
         Command::Config(command) => config::run(&global, command),
         Command::Completions(args) => completions::run(&args),
     };

@@ -15,14 +15,8 @@ mod verify;
 pub(super) use comparison::text as comparison_text;
 pub(super) use shadow::shadow;
 
-use super::{
-    Ended, Global,
-    context::compiler,
-    failure::Failure,
-    plugin_source::unlocked_plugin_source,
-    run::{ReplayArgs, replay},
-};
-use crate::{config::Config, telemetry::progress::Screen};
+use super::{Ended, Global, context::compiler, failure::Failure, plugin_source::unlocked_plugin_source};
+use crate::config::Config;
 use clap::Subcommand;
 use host_core::plugin::BatchFailure;
 use host_plugin_dev::{
@@ -35,7 +29,7 @@ use std::path::{Path, PathBuf};
 /// Most instances at a time: an old and a new plug-in, and one of each that is still shutting down.
 const INSTANCES: usize = 4;
 
-/// Commands for plug-in authors. A plug-in is named by its component file or by a project folder with a `plugin.toml`.
+/// The commands that work without a job.
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
     /// Create a project with sources, the contract, and a fixture with its golden file
@@ -57,8 +51,6 @@ pub(super) enum PluginCommand {
     Diff(diff::DiffArgs),
     /// Pin plug-in digests in plugin.lock
     Lock(lock::LockArgs),
-    /// Start a job with the products on which the plug-in of an earlier job failed or which it refused
-    Replay(ReplayArgs),
     /// Show a plug-in's roles, contract, imports, settings and load time
     Inspect {
         /// Component file or project folder
@@ -73,7 +65,7 @@ impl PluginCommand {
     }
 }
 
-pub(super) fn run(global: &Global, command: PluginCommand, screen: &Screen) -> Ended {
+pub(super) fn run(global: &Global, command: PluginCommand) -> Ended {
     match command {
         PluginCommand::New(args) => new::run(global, &args),
         PluginCommand::Build(args) => build::run(global, &args),
@@ -83,7 +75,6 @@ pub(super) fn run(global: &Global, command: PluginCommand, screen: &Screen) -> E
         PluginCommand::Bench(args) => bench::run(global, &args),
         PluginCommand::Diff(args) => diff::run(global, &args),
         PluginCommand::Lock(args) => lock::run(global, &args),
-        PluginCommand::Replay(args) => replay(global, args, screen),
         PluginCommand::Inspect { plugin } => inspect::run(global, &plugin),
     }
 }
