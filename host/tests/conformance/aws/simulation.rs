@@ -9,10 +9,9 @@ use super::{
     chaos::{Chaos, ChaosChunks, ChaosQueues, ChaosTable},
     sqs, table,
 };
-use crate::embedded::embedded;
 use async_trait::async_trait;
 use host_core::{
-    clock::{Clock, SharedClock},
+    clock::SharedClock,
     index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
     model::{
         ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Quarantined,
@@ -23,7 +22,7 @@ use host_core::{
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Worker, WorkerSettings};
 use host_storage_aws::{Names, jobs_on, queue_on, settings_on};
-use jiff::Timestamp;
+use host_testing::{VirtualClock, build::job};
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,7 +32,6 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// For how long things go wrong.
@@ -42,39 +40,6 @@ const TROUBLE: Duration = Duration::from_secs(600);
 const TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 const LEASE: Duration = Duration::from_secs(30);
 const SHOP: &str = "example.myshopify.com";
-
-/// Time that passes only while everybody sleeps; random numbers from a seed.
-#[derive(Debug)]
-pub(super) struct VirtualClock {
-    started: Instant,
-    random: AtomicU64,
-}
-
-impl VirtualClock {
-    pub(super) fn new(random: u64) -> Self {
-        Self { started: Instant::now(), random: AtomicU64::new(random) }
-    }
-}
-
-#[async_trait]
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        // 2026-01-01T00:00:00Z
-        Timestamp::from_second(1_767_225_600).unwrap() + self.started.elapsed()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
-    }
-
-    fn random(&self) -> u64 {
-        // SplitMix64.
-        let state = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
 
 /// Documents with their versions and the job that wrote them.
 pub(super) struct FakeIndex {
@@ -342,7 +307,7 @@ struct Seen {
 }
 
 async fn schedule(seed: u64, job: Job, seen: &Seen) {
-    let clock: SharedClock = Arc::new(VirtualClock::new(seed.wrapping_mul(0x51_7c_c1_b7)));
+    let clock: SharedClock = Arc::new(VirtualClock::paused(seed.wrapping_mul(0x51_7c_c1_b7)));
     let chaos = Arc::new(Chaos { clock: clock.clone(), is_on: true.into(), calls: AtomicU64::new(0) });
     let (jobs, queues) = (Arc::new(table::Model::default()), Arc::new(sqs::Model::new(clock.clone())));
     let chunks = Arc::new(ChaosChunks(Mutex::default(), chaos.clone()));
@@ -480,7 +445,7 @@ fn whatever_goes_wrong_every_item_counts_once_and_every_job_ends() {
     let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
     let schedules = std::env::var("HOST_TEST_SCHEDULES").map_or(5_000, |number| number.parse().unwrap());
     let seeds = only.map_or(0..schedules, |seed| seed..seed + 1);
-    let (seen, job) = (Seen::default(), embedded().job(SHOP));
+    let (seen, job) = (Seen::default(), job(&VirtualClock::new(1), SHOP));
     for seed in seeds.clone() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(schedule(seed, job.clone(), &seen));
