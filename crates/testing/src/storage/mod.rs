@@ -124,6 +124,3 @@ impl Storage for Memory {
 fn refused(action: &str, reason: String) -> StoreError {
     StoreError { action: action.to_owned(), kind: StoreErrorKind::Permanent, source: reason.into() }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,19 +1,28 @@
-//! The suites, and what is stricter here than they ask for.
+//! The suites on the storage in memory, and what is stricter there than they ask for.
 
-use super::*;
-use crate::{
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+use host_core::{
+    model::Job,
+    storage::{Claim, Delivery, Queue, Storage},
+};
+use host_testing::{
     VirtualClock,
     build::{MINUTE, chunk},
-    conformance::properties::{self, ReceiptLife},
+    conformance::{
+        Backend,
+        properties::{self, ReceiptLife},
+    },
+    storage::Memory,
 };
-use host_core::storage::{Claim, Queue};
+use std::{sync::Arc, time::Duration};
 
 fn memory() -> Backend {
     Memory::new(Arc::new(VirtualClock::new(1))).backend()
 }
 
-crate::chunk_tests!(memory);
-crate::storage_tests!(memory);
+host_testing::chunk_tests!(memory);
+host_testing::storage_tests!(memory);
 
 #[test]
 fn counters_equal_a_recount_and_a_job_ends_once() {
@@ -26,7 +35,7 @@ fn the_queue_keeps_order_and_loses_nothing() {
 }
 
 /// A queue with one message, and that message's delivery.
-async fn delivered(backend: &Backend) -> (&dyn Queue, host_core::storage::Delivery) {
+async fn delivered(backend: &Backend) -> (&dyn Queue, Delivery) {
     let (queue, job) = (&*backend.stores.queue, backend.job("shop"));
     queue.send(&job, &chunk(&job.id, 0, 0), 0).await.unwrap();
     (queue, queue.receive("shop", 1, MINUTE).await.unwrap().remove(0))
