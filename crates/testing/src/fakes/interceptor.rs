@@ -6,6 +6,7 @@ use host_core::{
     model::DocumentId,
 };
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// A call of an [`Index`] that concerns documents.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,17 @@ pub trait Interceptor: Send + Sync {
     /// answer though the call was made.
     async fn after(&self, _call: IndexCall<'_>, _outcomes: &[Outcome]) -> Result<(), IndexError> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl<T: Interceptor> Interceptor for Arc<T> {
+    async fn before(&self, call: IndexCall<'_>) -> Result<(), IndexError> {
+        T::before(self, call).await
+    }
+
+    async fn after(&self, call: IndexCall<'_>, outcomes: &[Outcome]) -> Result<(), IndexError> {
+        T::after(self, call, outcomes).await
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     MONTH,
     chaos::{Chaos, ChaosChunks, ChaosQueues},
-    simulation::{FakeIndex, worker},
+    simulation::{index, worker},
     sqs, table,
 };
 use host_core::{clock::SharedClock, storage::Stores};
@@ -52,7 +52,7 @@ impl Harness {
             jobs: jobs_on(table.clone(), clock.clone(), MONTH),
             settings: settings_on(table.clone()),
         };
-        let worker = Arc::new(worker(stores.clone(), Arc::new(FakeIndex::new("job", &chaos)), &clock));
+        let worker = Arc::new(worker(stores.clone(), index(&chaos), &clock));
         let cancel = CancellationToken::new();
         let working = {
             let cancel = cancel.clone();
