@@ -5,17 +5,17 @@
 //! a request and eight requests at once, and prints the share of its time that it was kept busy, the requests, and how
 //! many it refused; what follows are arguments of `host run`.
 
-use async_trait::async_trait;
 use cpu_time::ProcessTime;
 use futures::StreamExt;
 use host_core::{
     clock::SystemClock,
     index::{Index, Outcome, Precondition, Write, WriteTarget},
     model::Document,
-    storage::{IndexDocument, Settings, StoreError},
+    storage::Storage,
 };
 use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
 use host_net::RetryProfile;
+use host_testing::storage::Memory;
 use marqo_stand_in::{Operation, Options, StandIn, Version};
 use serde_json::Map;
 use std::{
@@ -43,28 +43,6 @@ fn main() {
         ["busy", export, plugin, ref more @ ..] => busy(export, plugin, more),
         // `cargo test --benches` and the like start it without arguments.
         _ => eprintln!("nothing to measure: `cargo xtask bench marqo` says what"),
-    }
-}
-
-/// The settings of every index.
-struct Always(IndexDocument);
-
-#[async_trait]
-impl Settings for Always {
-    async fn get(&self, _: &str) -> Result<Option<IndexDocument>, StoreError> {
-        Ok(Some(self.0.clone()))
-    }
-
-    async fn put(&self, _: &str, _: &IndexDocument) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn delete(&self, _: &str) -> Result<bool, StoreError> {
-        Ok(false)
-    }
-
-    async fn list(&self) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
     }
 }
 
@@ -107,12 +85,13 @@ fn write(url: &str, documents: &str) {
     // The Python client knows no complexity: requests as large as the server takes, as its own are.
     let settings =
         IndexSettings { endpoint: url.to_owned(), batch_complexity: usize::MAX, ..IndexSettings::default() };
-    let settings = Arc::new(Always(IndexDocument(settings.to_object())));
+    let known = Memory::new(Arc::new(SystemClock)).stores().settings;
     let config = MarqoConfig::default();
-    let marqo = Marqo::new(settings, Arc::new(SystemClock), &config, RetryProfile::Background);
+    let marqo = Marqo::new(known.clone(), Arc::new(SystemClock), &config, RetryProfile::Background);
     let marqo = marqo.expect("the client starts");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("the runtime starts");
+    runtime.block_on(settings.store(&*known, "bench")).expect("memory takes the settings");
     let (started, processor) = (Instant::now(), ProcessTime::now());
     let written = runtime.block_on(write_all(&marqo, &batches));
     println!("{} {} {written}", started.elapsed().as_secs_f64(), processor.elapsed().as_secs_f64());

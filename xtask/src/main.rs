@@ -1,6 +1,7 @@
 //! `cargo xtask`: the tasks of this repository, one module per task.
 
 mod bench;
+mod boundaries;
 mod build;
 mod command;
 mod demo;

@@ -4,7 +4,7 @@ use crate::command::{Step, headline};
 use crate::requirements::{Requirement, present_and_absent};
 use crate::toolchain::{WASI_TARGET, ensure_component, ensure_postgres, ensure_target, has_subcommand};
 use crate::workspace::{root, target_dir};
-use crate::{build, features, hygiene};
+use crate::{boundaries, build, features, hygiene};
 use anyhow::Result;
 use xtask::cargo_deny;
 
@@ -24,6 +24,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     hygiene::run()?;
 
     features::run()?;
+
+    boundaries::run()?;
 
     headline("lints");
     ensure_component("clippy")?;

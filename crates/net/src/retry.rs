@@ -110,45 +110,26 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
-
-    /// Notes what is slept; every random number is 0.
-    #[derive(Debug, Default)]
-    struct FakeClock(Mutex<Vec<Duration>>);
-
-    #[async_trait::async_trait]
-    impl Clock for FakeClock {
-        fn now(&self) -> Timestamp {
-            Timestamp::UNIX_EPOCH
-        }
-
-        async fn sleep(&self, duration: Duration) {
-            self.0.lock().unwrap().push(duration);
-        }
-
-        fn random(&self) -> u64 {
-            0
-        }
-    }
+    use host_testing::VirtualClock;
 
     #[tokio::test]
     async fn attempts_end_at_their_bound_and_the_last_one_is_not_waited_for() {
-        let clock = FakeClock::default();
+        let clock = VirtualClock::new(1);
         let mut retry = Retry::new(RetryPolicy::SEARCH_SERVER.with_max_attempts(3), &clock);
         assert!(retry.wait(None).await && retry.wait(None).await);
         assert!(!retry.wait(None).await);
-        assert_eq!((retry.failed(), clock.0.lock().unwrap().len()), (3, 2));
+        assert_eq!((retry.failed(), clock.take_sleeps().len()), (3, 2));
         assert!(!Retry::new(RetryPolicy::SEARCH_SERVER.with_max_attempts(0), &clock).wait(None).await);
     }
 
     #[tokio::test]
     async fn a_server_may_ask_for_a_wait_within_bounds() {
-        let clock = FakeClock::default();
+        let clock = VirtualClock::new(1);
         let mut retry = Retry::new(RetryPolicy::EMBEDDINGS, &clock);
         for seconds in [7, 86_400] {
             assert!(retry.wait(Some(Duration::from_secs(seconds))).await);
         }
-        assert_eq!(*clock.0.lock().unwrap(), [7, 60].map(Duration::from_secs));
+        assert_eq!(clock.take_sleeps(), [7, 60].map(Duration::from_secs));
     }
 
     #[test]

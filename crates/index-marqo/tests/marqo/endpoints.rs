@@ -55,7 +55,7 @@ async fn a_dead_primary_loses_nothing_and_is_tried_again() {
     assert!(lab.times_written().values().all(|times| *times == 1));
     assert_eq!(counters.get("host_marqo_endpoint_switches_total"), 1);
     assert_eq!(counters.get("host_marqo_items_total"), 200);
-    assert!(lab.clock.slept().is_empty(), "the other endpoint is tried at once");
+    assert!(lab.clock.take_sleeps().is_empty(), "the other endpoint is tried at once");
 
     // It comes back.
     let listen = primary.trim_start_matches("http://").parse().unwrap();
@@ -78,7 +78,7 @@ async fn when_both_are_dead_the_error_names_both_after_a_wait() {
     let error = lab.write_error(&some(5)).await;
     let words = told(&error);
     assert!(error.transient && words.contains(&primary) && words.contains(&fallback), "{words}");
-    let waited: Duration = lab.clock.slept().iter().sum();
+    let waited: Duration = lab.clock.take_sleeps().iter().sum();
     assert!((60..200).contains(&waited.as_secs()), "{waited:?}");
 }
 

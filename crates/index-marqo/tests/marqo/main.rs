@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod configuration;
+mod conformance;
 mod documents;
 mod endpoints;
 mod outcomes;

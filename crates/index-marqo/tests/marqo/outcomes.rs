@@ -95,7 +95,7 @@ async fn after_nine_conflicts_nothing_more_is_tried() {
     // Not transient: nine attempts at each of nine attempts at the chunk would be eighty-one.
     assert!(!error.transient && told(&error).contains("being updated"), "{}", told(&error));
     assert_eq!(lab.requests(Operation::Add).len(), 9);
-    let slept = lab.clock.slept();
+    let slept = lab.clock.take_sleeps();
     // The first random number of this clock is 0, which is no wait.
     assert!(slept.len() == 7 && slept.iter().all(|time| *time <= Duration::from_secs(40)), "{slept:?}");
     assert!(slept.iter().any(|time| *time > Duration::from_secs(8)), "the waits grow: {slept:?}");

@@ -22,7 +22,7 @@ async fn whole_documents_are_looked_at_once() {
     let mut writes = some(200);
     writes.push(write("empty", json!({"title": "", "stock": 3})));
     assert_eq!(lab.write(&writes).await, vec![Outcome::Done; 201]);
-    assert!(lab.clock.slept().is_empty());
+    assert!(lab.clock.take_sleeps().is_empty());
 }
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn a_partial_document_that_heals_is_done() {
         let fault = Fault::Partial { field: None, reads: Some(reads) };
         lab.faults(&[FaultRule::new(fault).document("d4")]);
         assert_eq!(lab.write(&some(10)).await, vec![Outcome::Done; 10]);
-        assert_eq!(lab.clock.slept(), vec![PAUSE; pauses]);
+        assert_eq!(lab.clock.take_sleeps(), vec![PAUSE; pauses]);
         assert_eq!(lab.server.documents("shop").len(), 10);
     }
 }
@@ -47,7 +47,7 @@ async fn a_document_that_stays_partial_is_removed_and_failed() {
     let outcomes = lab.write(&writes).await;
     let refused = refused(&outcomes);
     assert!(matches!(refused.as_slice(), [(4, "partial-document", _)]), "{refused:?}");
-    assert_eq!(lab.clock.slept(), [PAUSE, PAUSE]);
+    assert_eq!(lab.clock.take_sleeps(), [PAUSE, PAUSE]);
     assert!(!lab.server.documents("shop").contains_key("d4"));
     assert_eq!(lab.server.documents("shop").len(), 9);
 }

@@ -1,98 +1,18 @@
 //! A server, the index on it, and a clock.
 
 use host_core::{
-    clock::Clock,
-    index::{Index, IndexError, Outcome, Precondition, Removal, Write, WriteTarget},
-    model::{Digest, Document, DocumentId},
-    storage::{IndexDocument, Settings, StoreError},
+    index::{Index, IndexError, Outcome, Removal, Write, WriteTarget},
+    model::DocumentId,
+    storage::{Settings, Storage},
 };
 use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
 use host_net::RetryProfile;
+pub(crate) use host_testing::build::write;
+use host_testing::{VirtualClock, storage::Memory};
 use jiff::Timestamp;
 use marqo_stand_in::{Exchange, FaultRule, Operation, Options, StandIn};
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    net::TcpListener,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicI64, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
-
-/// A clock that sleeping moves, also when several sleep at once.
-#[derive(Debug)]
-pub(crate) struct VirtualClock {
-    micros: AtomicI64,
-    random: AtomicU64,
-    pub(crate) sleeps: Mutex<Vec<Duration>>,
-}
-
-impl VirtualClock {
-    fn new(seed: u64) -> Self {
-        // 2026-01-01T00:00:00Z
-        let micros = AtomicI64::new(1_767_225_600_000_000);
-        Self { micros, random: AtomicU64::new(seed), sleeps: Mutex::default() }
-    }
-
-    /// All that was waited for since the last time.
-    pub(crate) fn slept(&self) -> Vec<Duration> {
-        std::mem::take(&mut self.sleeps.lock().unwrap())
-    }
-}
-
-#[async_trait::async_trait]
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.micros.load(Ordering::SeqCst)).unwrap()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        let until = self.micros.load(Ordering::SeqCst) + i64::try_from(duration.as_micros()).unwrap();
-        self.sleeps.lock().unwrap().push(duration);
-        tokio::task::yield_now().await;
-        self.micros.fetch_max(until, Ordering::SeqCst);
-    }
-
-    fn random(&self) -> u64 {
-        random(&mut self.random.fetch_add(STEP, Ordering::SeqCst))
-    }
-}
-
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// SplitMix64.
-pub(crate) fn random(state: &mut u64) -> u64 {
-    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    *state = state.wrapping_add(STEP);
-    mixed ^ (mixed >> 31)
-}
-
-/// Settings of some indexes.
-#[derive(Default)]
-struct Known(Mutex<BTreeMap<String, IndexDocument>>);
-
-#[async_trait::async_trait]
-impl Settings for Known {
-    async fn get(&self, index_name: &str) -> Result<Option<IndexDocument>, StoreError> {
-        Ok(self.0.lock().unwrap().get(index_name).cloned())
-    }
-
-    async fn put(&self, index_name: &str, settings: &IndexDocument) -> Result<(), StoreError> {
-        self.0.lock().unwrap().insert(index_name.to_owned(), settings.clone());
-        Ok(())
-    }
-
-    async fn delete(&self, _: &str) -> Result<bool, StoreError> {
-        Ok(false)
-    }
-
-    async fn list(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.0.lock().unwrap().keys().cloned().collect())
-    }
-}
+use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Duration};
 
 /// A server and the index on it.
 pub(crate) struct Lab {
@@ -100,7 +20,7 @@ pub(crate) struct Lab {
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) index: Marqo,
     pub(crate) target: WriteTarget,
-    settings: Arc<Known>,
+    settings: Arc<dyn Settings>,
 }
 
 impl Lab {
@@ -114,7 +34,7 @@ impl Lab {
         let seed = options.seed;
         let server = StandIn::start(Options { indexes, ..options }).unwrap();
         let clock = Arc::new(VirtualClock::new(seed));
-        let settings = Arc::new(Known::default());
+        let settings = Memory::new(clock.clone()).stores().settings;
         let config = MarqoConfig { request_timeout: Duration::from_millis(700), ..MarqoConfig::default() };
         let index = Marqo::new(settings.clone(), clock.clone(), &config, RetryProfile::Background).unwrap();
         let target = WriteTarget {
@@ -182,20 +102,6 @@ pub(crate) fn told(error: &IndexError) -> String {
 pub(crate) fn dead() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
-}
-
-/// A document's write, of its fields.
-pub(crate) fn write(id: &str, fields: Value) -> Write {
-    let Value::Object(fields) = fields else { panic!("fields are an object") };
-    let content_hash = Digest::of(json!(fields).to_string().as_bytes()).to_string();
-    let mut version = serde_json::Map::new();
-    version.extend(fields.get("updated_at").map(|at| ("updated_at".to_owned(), at.clone())));
-    Write {
-        document: Document { id: DocumentId::new(id).unwrap(), fields },
-        version,
-        content_hash,
-        precondition: Precondition::None,
-    }
 }
 
 /// Documents `d0`, `d1` …

@@ -11,7 +11,7 @@ async fn the_time_that_a_server_asks_for_is_waited() {
     let fault = Fault::TooManyRequests { retry_after: Some(7) };
     lab.faults(&[FaultRule::new(fault).on(Operation::Add).next(1)]);
     assert_eq!(lab.write(&some(3)).await, vec![Outcome::Done; 3]);
-    assert_eq!(lab.clock.slept(), [Duration::from_secs(7)]);
+    assert_eq!(lab.clock.take_sleeps(), [Duration::from_secs(7)]);
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_server_that_throttles_for_ever_is_given_up_in_the_end() {
     lab.faults(&[FaultRule::new(Fault::TooManyRequests { retry_after: None }).on(Operation::Add)]);
     let error = lab.write_error(&some(3)).await;
     assert!(error.transient && told(&error).contains("throttled every add"), "{}", told(&error));
-    let waited: Duration = lab.clock.slept().iter().sum();
+    let waited: Duration = lab.clock.take_sleeps().iter().sum();
     assert!((600..700).contains(&waited.as_secs()), "{waited:?}");
 }
 

@@ -88,6 +88,6 @@ impl Clock for Waiting {
 
     fn random(&self) -> u64 {
         let mut state = self.state.lock().unwrap();
-        crate::support::random(&mut state.random)
+        host_testing::next_random(&mut state.random)
     }
 }

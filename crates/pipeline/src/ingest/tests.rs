@@ -5,99 +5,30 @@ use super::{
     quarantine,
     run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
 };
-use async_trait::async_trait;
-use host_core::storage::Storage;
 use host_core::{
-    clock::SystemClock,
-    model::{
-        Digest, DocumentId, Grouping, Job, JobId, Manifest, Operation, PluginRef, Product, SameVersion, Seal,
-        SourceStats,
-    },
-    plugin::{BatchFailure, ProductOutcome, Refusal, Transform, TransformedDocument},
-    storage::Stores,
+    model::{Job, Product, Seal, SourceStats},
+    plugin::Transform,
+    storage::{Storage, Stores},
 };
 use host_export::Item;
-use host_storage_sqlite::Embedded;
-use jiff::Timestamp;
-use serde_json::Map;
+use host_testing::{VirtualClock, build, fakes::Rules, storage::Memory};
 use std::sync::{Arc, atomic::Ordering::Relaxed};
-use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-
-/// Refuses products with the text `bad` and fails the batch at the text `worse`.
-struct RefusingTransform(Manifest);
-
-#[async_trait]
-impl Transform for RefusingTransform {
-    fn manifest(&self) -> &Manifest {
-        &self.0
-    }
-
-    async fn transform(
-        &self,
-        products: Vec<Product>,
-    ) -> Result<Vec<(Product, ProductOutcome)>, BatchFailure> {
-        let mut before = Vec::new();
-        for product in products {
-            let outcome = match product.text.as_str() {
-                "worse" => {
-                    let (plugin, code, message) = ("picky".into(), "worse".into(), "no more".into());
-                    return Err(BatchFailure { plugin, code, message, stopped: true, before });
-                }
-                "bad" => {
-                    let (code, message) = ("bad".into(), "it is bad".into());
-                    let refused = Some(Refusal { code, message, path: None, details: Map::new() });
-                    ProductOutcome { refused, ..ProductOutcome::default() }
-                }
-                id => {
-                    let id = DocumentId::new(id).unwrap();
-                    let documents = vec![TransformedDocument { id, fields: "{}".into() }];
-                    ProductOutcome { documents, ..ProductOutcome::default() }
-                }
-            };
-            before.push((product, outcome));
-        }
-        Ok(before)
-    }
-}
 
 struct Fixture {
     stores: Stores,
     job: Job,
     transform: Arc<dyn Transform>,
     progress: IngestProgress,
-    _dir: TempDir,
 }
 
 impl Fixture {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let stores = Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
-        let manifest = Manifest {
-            name: "picky".into(),
-            version: "1.0.0".into(),
-            platform: "shopify".into(),
-            grouping: Grouping::WholeLines,
-            config_schema: "{}".into(),
-            version_fields: Vec::new(),
-        };
-        let job = Job {
-            id: JobId::new("job").unwrap(),
-            platform: "shopify".into(),
-            shop_id: "shop".into(),
-            index_name: "products".into(),
-            target: "catalog".into(),
-            operation: Operation::AddDocuments,
-            created_at: Timestamp::UNIX_EPOCH,
-            plugin: PluginRef { name: "picky".into(), version: "1".into(), digest: Digest::of(b"p") },
-            fingerprint: Digest::of(b"f"),
-            sources: vec!["export".into()],
-            same_version: SameVersion::Conflict,
-            full: true,
-        };
-        let (transform, progress) = (Arc::new(RefusingTransform(manifest)), IngestProgress::default());
-        Self { stores, job, transform, progress, _dir: dir }
+        let clock = Arc::new(VirtualClock::new(1));
+        let job = Job { full: true, ..build::job(&*clock, "shop") };
+        let (transform, progress) = (Arc::new(Rules::default()), IngestProgress::default());
+        Self { stores: Memory::new(clock).stores(), job, transform, progress }
     }
 
     async fn ingest(

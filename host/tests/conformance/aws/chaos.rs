@@ -5,6 +5,7 @@ use super::{sqs, table};
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
+    index::{IndexError, Outcome},
     model::Digest,
     storage::{Chunks, Put, StoreError, StoreErrorKind},
 };
@@ -12,6 +13,7 @@ use host_storage_aws::{
     Incoming, Item, Key, Outgoing, QueueService, QueueSpec, ReceiveRequest, Table, TableError, Update,
     Updated,
 };
+use host_testing::fakes::{IndexCall, Interceptor};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -44,25 +46,52 @@ impl Chaos {
         self.clock.sleep(Duration::from_millis(millis)).await;
     }
 
+    /// Before a call: whether it is made.
+    async fn begin<E>(&self, fails: impl Fn() -> E) -> Result<(), E> {
+        self.calls.fetch_add(1, Relaxed);
+        if !self.is_on.load(Relaxed) {
+            // Time passes also where nothing goes wrong.
+            self.clock.sleep(Duration::from_millis(1)).await;
+            return Ok(());
+        }
+        self.delay_or_fail(fails).await
+    }
+
+    /// After a call: whether its answer arrives.
+    async fn end<E>(&self, fails: impl Fn() -> E) -> Result<(), E> {
+        if self.is_on.load(Relaxed) { self.delay_or_fail(fails).await } else { Ok(()) }
+    }
+
+    async fn delay_or_fail<E>(&self, fails: impl Fn() -> E) -> Result<(), E> {
+        self.delay().await;
+        if self.roll(25) == 0 { Err(fails()) } else { Ok(()) }
+    }
+
     /// Makes a call, or not, and answers, or not.
     pub(crate) async fn call<T, E>(
         &self,
         call: impl Future<Output = Result<T, E>>,
         fails: impl Fn() -> E,
     ) -> Result<T, E> {
-        self.calls.fetch_add(1, Relaxed);
-        if !self.is_on.load(Relaxed) {
-            // Time passes also where nothing goes wrong.
-            self.clock.sleep(Duration::from_millis(1)).await;
-            return call.await;
-        }
-        self.delay().await;
-        if self.roll(25) == 0 {
-            return Err(fails());
-        }
+        self.begin(&fails).await?;
         let answer = call.await;
-        self.delay().await;
-        if self.roll(25) == 0 { Err(fails()) } else { answer }
+        self.end(&fails).await?;
+        answer
+    }
+}
+
+fn index_error() -> IndexError {
+    IndexError { action: "calling".to_owned(), transient: true, source: "lost".into() }
+}
+
+#[async_trait]
+impl Interceptor for Chaos {
+    async fn before(&self, _: IndexCall<'_>) -> Result<(), IndexError> {
+        self.begin(index_error).await
+    }
+
+    async fn after(&self, _: IndexCall<'_>, _: &[Outcome]) -> Result<(), IndexError> {
+        self.end(index_error).await
     }
 }
 

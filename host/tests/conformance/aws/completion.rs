@@ -5,23 +5,22 @@ use super::{
     redrive::{Frail, Mishap, quarantined},
     table::Model,
 };
-use crate::{
-    clock::VirtualClock,
-    embedded::embedded,
-    make::{MINUTE, chunk, claim, seal},
-};
 use host_core::{
     clock::SharedClock,
     model::JobStatus,
     storage::{Claim, JobSnapshot},
 };
 use host_storage_aws::jobs_on;
+use host_testing::{
+    VirtualClock,
+    build::{MINUTE, chunk, claim, job, seal},
+};
 use std::sync::Arc;
 
 /// The job after its only chunk was completed with a mishap; and the number of updates without one.
 async fn completed(mishap: Mishap) -> (JobSnapshot, Vec<String>, usize) {
     let (table, clock) = (Arc::new(Model::default()), Arc::new(VirtualClock::new(1)) as SharedClock);
-    let (jobs, job) = (jobs_on(table.clone(), clock.clone(), MONTH), embedded().job("shop"));
+    let (jobs, job) = (jobs_on(table.clone(), clock.clone(), MONTH), job(&VirtualClock::new(1), "shop"));
     jobs.create(&job).await.unwrap();
     jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
     jobs.seal(&job.id, &seal(1)).await.unwrap();

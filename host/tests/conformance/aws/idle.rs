@@ -3,15 +3,15 @@
 use super::{
     MONTH,
     chaos::{Chaos, ChaosChunks, ChaosQueues},
-    simulation::{FakeIndex, VirtualClock, worker},
+    simulation::{index, worker},
     sqs, table,
-};
-use crate::{
-    embedded::embedded,
-    make::{MINUTE, chunk},
 };
 use host_core::{clock::SharedClock, storage::Stores};
 use host_storage_aws::{Names, QueueService, QueueSpec, jobs_on, queue_on, settings_on};
+use host_testing::{
+    VirtualClock,
+    build::{MINUTE, chunk, job},
+};
 use std::{
     sync::{
         Arc, Mutex,
@@ -37,7 +37,7 @@ struct Harness {
 
 impl Harness {
     async fn start(shops: impl IntoIterator<Item = String>) -> Self {
-        let clock: SharedClock = Arc::new(VirtualClock::new(1));
+        let clock: SharedClock = Arc::new(VirtualClock::paused(1));
         let chaos = Arc::new(Chaos { clock: clock.clone(), is_on: false.into(), calls: AtomicU64::new(0) });
         let names = Names::new("test", None);
         let queues = Arc::new(sqs::Model::new(clock.clone()));
@@ -52,7 +52,7 @@ impl Harness {
             jobs: jobs_on(table.clone(), clock.clone(), MONTH),
             settings: settings_on(table.clone()),
         };
-        let worker = Arc::new(worker(stores.clone(), Arc::new(FakeIndex::new("job", &chaos)), &clock));
+        let worker = Arc::new(worker(stores.clone(), index(&chaos), &clock));
         let cancel = CancellationToken::new();
         let working = {
             let cancel = cancel.clone();
@@ -82,7 +82,7 @@ async fn an_empty_queue_is_asked_three_times_a_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn who_leaves_gives_back_what_a_call_in_flight_brings() {
-    let job = embedded().job("example.myshopify.com");
+    let job = job(&VirtualClock::new(1), "example.myshopify.com");
     let bench = Harness::start([job.shop_id.clone()]).await;
     // In the middle of a call.
     bench.clock.sleep(MINUTE + Duration::from_secs(10)).await;

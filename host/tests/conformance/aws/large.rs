@@ -1,13 +1,12 @@
 //! A job of 100,000 chunks: no item grows with it, and no step costs more for it.
 
 use super::{MONTH, table::Model};
-use crate::{
-    clock::VirtualClock,
-    embedded::embedded,
-    make::{chunk, claim, complete, entry, processed, seal},
-};
 use host_core::model::{Class, JobStatus};
 use host_storage_aws::jobs_on;
+use host_testing::{
+    VirtualClock,
+    build::{chunk, claim, complete, entry, job, processed, seal},
+};
 use std::sync::Arc;
 
 const CHUNKS: u32 = 100_000;
@@ -16,7 +15,7 @@ const CHUNKS: u32 = 100_000;
 async fn a_job_of_a_hundred_thousand_chunks_costs_no_more_a_chunk() {
     let table = Arc::new(Model::default());
     let jobs = jobs_on(table.clone(), Arc::new(VirtualClock::new(1)), MONTH);
-    let job = embedded().job("shop");
+    let job = job(&VirtualClock::new(1), "shop");
     jobs.create(&job).await.unwrap();
     for seq in 0..CHUNKS {
         jobs.add_chunk(&chunk(&job.id, seq, 0)).await.unwrap();
@@ -62,7 +61,7 @@ async fn a_job_of_a_hundred_thousand_chunks_costs_no_more_a_chunk() {
 async fn long_texts_do_not_make_large_items() {
     let table = Arc::new(Model::default());
     let jobs = jobs_on(table.clone(), Arc::new(VirtualClock::new(1)), MONTH);
-    let job = embedded().job("shop");
+    let job = job(&VirtualClock::new(1), "shop");
     jobs.create(&job).await.unwrap();
     jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
     let mut outcome = processed(1);

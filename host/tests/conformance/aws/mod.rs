@@ -14,9 +14,12 @@ mod sweep;
 mod table;
 mod terraform;
 
-use crate::{clock::VirtualClock, embedded::embedded, make::Backend};
-use host_core::{clock::SharedClock, storage::Stores};
+use host_core::{
+    clock::SharedClock,
+    storage::{Storage, Stores},
+};
 use host_storage_aws::{Key, Names, Table, Update, jobs_on, queue_on, settings_on};
+use host_testing::{VirtualClock, conformance::Backend, storage::Memory};
 use std::{future::Future, sync::Arc, time::Duration};
 
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
@@ -38,30 +41,30 @@ pub(crate) fn model() -> Backend {
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
     let (jobs, settings) = (Arc::new(table::Model::default()), Arc::new(table::Model::default()));
     let queues = Arc::new(sqs::Model::new(clock.clone()));
-    let embedded = embedded();
     Backend {
         stores: Stores {
-            chunks: embedded.stores.chunks.clone(),
+            chunks: Memory::new(clock.clone()).stores().chunks,
             queue: queue_on(queues, Names::new("test", None), clock.clone()),
             jobs: jobs_on(jobs, clock.clone(), MONTH),
             settings: settings_on(settings.clone()),
         },
-        index: embedded.index,
-        catalog: None,
         clock,
         plant_settings: |backend, index_name, json| {
-            let keep = &backend.keep;
-            let (settings, _) =
-                keep.downcast_ref::<(Arc<table::Model>, Box<dyn std::any::Any + Send + Sync>)>().unwrap();
+            let settings = backend.keep.downcast_ref::<Arc<table::Model>>().unwrap();
             wait(plant(&**settings, index_name, json));
         },
-        keep: Box::new((settings, embedded.keep)),
+        keep: Box::new(settings),
     }
 }
 
 mod on_models {
     use super::model;
-    use crate::checks::checks_of_stores;
+    use host_testing::conformance::properties;
 
-    checks_of_stores!(model);
+    host_testing::storage_tests!(model);
+
+    #[test]
+    fn counters_equal_a_recount_and_a_job_ends_once() {
+        properties::counters_equal_a_recount_and_a_job_ends_once(model);
+    }
 }

@@ -2,21 +2,16 @@
 //! Time is real here: a check that waits for a lease waits for minutes.
 
 use super::{plant, wait};
-use crate::{
-    checks::{checks_of_chunks, checks_of_stores},
-    embedded::embedded,
-    make::Backend,
-};
 use host_core::clock::{SharedClock, SystemClock};
 use host_core::storage::Storage;
 use host_storage_aws::{Aws, AwsConfig, Clients, Dynamo};
+use host_testing::{chunk_tests, conformance::Backend, storage_tests};
 use std::sync::Arc;
 
 /// An environment; it is removed when this is dropped.
 struct Environment {
     aws: Aws,
     clients: Clients,
-    _embedded: Box<dyn std::any::Any + Send + Sync>,
 }
 
 impl Environment {
@@ -61,15 +56,12 @@ fn aws() -> Backend {
     };
     let clients = wait(Clients::connect(&config));
     let aws = Aws::new(clients.clone(), &config, clock.clone());
-    let embedded = embedded();
     let stores = aws.stores();
     // Before the first thing is made, so that it is removed whatever happens next.
-    let keep = Environment { aws, clients, _embedded: embedded.keep };
+    let keep = Environment { aws, clients };
     wait(keep.aws.bootstrap()).unwrap();
     Backend {
         stores,
-        index: embedded.index,
-        catalog: None,
         clock,
         plant_settings: |backend, index_name, json| {
             let keep = backend.keep.downcast_ref::<Environment>().unwrap();
@@ -80,5 +72,5 @@ fn aws() -> Backend {
     }
 }
 
-checks_of_chunks!(aws ignored);
-checks_of_stores!(aws ignored);
+chunk_tests!(aws ignored);
+storage_tests!(aws ignored);

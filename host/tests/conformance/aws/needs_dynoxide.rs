@@ -2,7 +2,7 @@
 //! them hold. It keeps expired items for ever; where it and `table.rs` should ever differ, that model decides.
 
 use super::stand_in::with_dynoxide;
-use crate::checks::checks_of_stores;
+use host_testing::storage_tests;
 use std::{
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
@@ -49,4 +49,4 @@ impl Drop for Dynoxide {
     }
 }
 
-checks_of_stores!(with_dynoxide ignored);
+storage_tests!(with_dynoxide ignored);

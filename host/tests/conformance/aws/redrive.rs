@@ -1,11 +1,6 @@
 //! Redriving on a table that loses calls and makes them once more, late: whatever happens in between, each chunk counts once.
 
 use super::{MONTH, table::Model};
-use crate::{
-    clock::VirtualClock,
-    embedded::embedded,
-    make::{MINUTE, chunk, complete, entry, processed, seal},
-};
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
@@ -13,6 +8,10 @@ use host_core::{
     storage::{ChunkOutcome, Claim, JobSnapshot, Jobs, QuarantineReason, StoreErrorKind},
 };
 use host_storage_aws::{Item, Key, Table, TableError, Update, Updated, jobs_on};
+use host_testing::{
+    VirtualClock,
+    build::{MINUTE, chunk, complete, entry, job, processed, seal},
+};
 use std::sync::{Arc, Mutex};
 
 /// What goes wrong, once.
@@ -163,7 +162,7 @@ const CHUNKS: u32 = 251;
 
 /// A job whose chunks are counted but for the last of each segment.
 async fn almost_done() -> (Model, Job) {
-    let (table, job) = (Arc::new(Model::default()), embedded().job("shop"));
+    let (table, job) = (Arc::new(Model::default()), job(&VirtualClock::new(1), "shop"));
     let jobs = jobs_on(table.clone(), Arc::new(VirtualClock::new(1)), MONTH);
     jobs.create(&job).await.unwrap();
     for seq in 0..CHUNKS {

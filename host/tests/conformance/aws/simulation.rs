@@ -9,22 +9,19 @@ use super::{
     chaos::{Chaos, ChaosChunks, ChaosQueues, ChaosTable},
     sqs, table,
 };
-use crate::embedded::embedded;
-use async_trait::async_trait;
 use host_core::{
-    clock::{Clock, SharedClock},
-    index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
-    model::{
-        ChunkRef, Counts, Digest, DocumentId, Grouping, Job, JobStatus, Manifest, Operation, Quarantined,
-        Seal, SourceStats,
-    },
-    plugin::{BatchFailure, Refusal, TransformedDocument, Validate, Verdict, Version, VersionOrdering},
+    clock::SharedClock,
+    model::{ChunkRef, Counts, Digest, DocumentId, Job, JobStatus, Operation, Quarantined, Seal},
     storage::{Claim, StoreError, Stores},
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Worker, WorkerSettings};
 use host_storage_aws::{Names, jobs_on, queue_on, settings_on};
-use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use host_testing::{
+    VirtualClock,
+    build::{self, job},
+    fakes::{FakeIndex, Intercepted, Rules},
+};
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -33,7 +30,6 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// For how long things go wrong.
@@ -43,191 +39,23 @@ const TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 const LEASE: Duration = Duration::from_secs(30);
 const SHOP: &str = "example.myshopify.com";
 
-/// Time that passes only while everybody sleeps; random numbers from a seed.
-#[derive(Debug)]
-pub(super) struct VirtualClock {
-    started: Instant,
-    random: AtomicU64,
-}
+/// An index that all processes of a schedule write to.
+pub(super) type ChaosIndex = Intercepted<FakeIndex, Arc<Chaos>>;
 
-impl VirtualClock {
-    pub(super) fn new(random: u64) -> Self {
-        Self { started: Instant::now(), random: AtomicU64::new(random) }
-    }
-}
-
-#[async_trait]
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        // 2026-01-01T00:00:00Z
-        Timestamp::from_second(1_767_225_600).unwrap() + self.started.elapsed()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
-    }
-
-    fn random(&self) -> u64 {
-        // SplitMix64.
-        let state = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
-
-/// Documents with their versions and the job that wrote them.
-pub(super) struct FakeIndex {
-    documents: Mutex<BTreeMap<DocumentId, Write>>,
-    job_id: String,
-    chaos: Arc<Chaos>,
-    /// Writes of a version below the one that was there.
-    backward: Mutex<Vec<String>>,
-    /// How often the versions of a chunk's documents were read.
-    reads: AtomicU64,
-}
-
-impl FakeIndex {
-    pub(super) fn new(job_id: &str, chaos: &Arc<Chaos>) -> Self {
-        Self {
-            documents: Mutex::default(),
-            job_id: job_id.to_owned(),
-            chaos: chaos.clone(),
-            backward: Mutex::default(),
-            reads: AtomicU64::new(0),
-        }
-    }
+pub(super) fn index(chaos: &Arc<Chaos>) -> Arc<ChaosIndex> {
+    Arc::new(Intercepted { index: FakeIndex::default(), interceptor: chaos.clone() })
 }
 
 /// A process that works all shops.
-pub(super) fn worker(stores: Stores, shelf: Arc<FakeIndex>, clock: &SharedClock) -> Worker {
-    let manifest = Manifest {
-        name: "rules".to_owned(),
-        version: "1.0.0".to_owned(),
-        platform: String::new(),
-        grouping: Grouping::WholeLines,
-        config_schema: "{}".to_owned(),
-        version_fields: vec!["v".to_owned()],
-    };
-    let rules = Arc::new(Rules(manifest));
+pub(super) fn worker(stores: Stores, index: Arc<ChaosIndex>, clock: &SharedClock) -> Worker {
+    let rules = Arc::new(Rules::default());
     let settings = WorkerSettings {
         concurrency: 2,
         lease: LEASE,
         poll_interval: Duration::from_millis(500),
         shutdown_timeout: Duration::from_secs(20),
     };
-    Worker::new(stores, shelf, rules.clone(), rules, clock.clone(), settings)
-}
-
-fn version(write: &Write) -> i64 {
-    write.version["v"].as_i64().unwrap()
-}
-
-#[async_trait]
-impl Index for FakeIndex {
-    fn id(&self) -> TargetId {
-        "catalog".into()
-    }
-
-    async fn check(&self, _: &WriteTarget) -> Result<(), IndexError> {
-        Ok(())
-    }
-
-    async fn stored(
-        &self,
-        _: &WriteTarget,
-        ids: &[DocumentId],
-    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
-        self.reads.fetch_add(1, Relaxed);
-        let read = async {
-            let documents = self.documents.lock().unwrap();
-            let stored = |write: &Write| StoredVersion {
-                version: write.version.clone(),
-                content_hash: Some(write.content_hash.clone()),
-                job_id: Some(self.job_id.clone()),
-            };
-            Ok(ids.iter().map(|id| documents.get(id).map(stored)).collect())
-        };
-        self.chaos.call(read, index_error).await
-    }
-
-    async fn write(&self, _: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
-        let write = async {
-            let mut documents = self.documents.lock().unwrap();
-            for write in batch {
-                let old = documents.insert(write.document.id.clone(), write.clone());
-                if old.is_some_and(|old| version(&old) > version(write)) {
-                    self.backward.lock().unwrap().push(write.document.id.to_string());
-                }
-            }
-            Ok(vec![Outcome::Done; batch.len()])
-        };
-        self.chaos.call(write, index_error).await
-    }
-
-    async fn update(&self, _: &WriteTarget, _: &[Write]) -> Result<Vec<Outcome>, IndexError> {
-        unreachable!("nothing is updated here")
-    }
-
-    async fn delete(&self, _: &WriteTarget, _: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
-        unreachable!("nothing is removed here")
-    }
-
-    async fn get(&self, _: &WriteTarget, _: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
-        unreachable!("the test looks itself")
-    }
-
-    async fn list(
-        &self,
-        _: &WriteTarget,
-        _: Option<&DocumentId>,
-        _: usize,
-    ) -> Result<Vec<DocumentId>, IndexError> {
-        unreachable!("the test looks itself")
-    }
-
-    async fn count(&self, _: &WriteTarget) -> Result<u64, IndexError> {
-        unreachable!("the test looks itself")
-    }
-}
-
-fn index_error() -> IndexError {
-    IndexError { action: "calling".to_owned(), transient: true, source: "lost".into() }
-}
-
-/// Takes every document; compares `v`.
-struct Rules(Manifest);
-
-#[async_trait]
-impl Validate for Rules {
-    fn manifest(&self) -> &Manifest {
-        &self.0
-    }
-
-    async fn validate(&self, documents: Vec<TransformedDocument>) -> Result<Vec<Verdict>, BatchFailure> {
-        Ok(vec![Verdict::default(); documents.len()])
-    }
-}
-
-#[async_trait]
-impl Version for Rules {
-    fn manifest(&self) -> &Manifest {
-        &self.0
-    }
-
-    async fn compare(
-        &self,
-        pairs: Vec<(Map<String, Value>, Map<String, Value>)>,
-    ) -> Result<Vec<Result<VersionOrdering, Refusal>>, BatchFailure> {
-        let compare = |(incoming, stored): (Map<String, Value>, Map<String, Value>)| {
-            Ok(match incoming["v"].as_i64().cmp(&stored["v"].as_i64()) {
-                std::cmp::Ordering::Greater => VersionOrdering::Newer,
-                std::cmp::Ordering::Equal => VersionOrdering::Same,
-                std::cmp::Ordering::Less => VersionOrdering::Older,
-            })
-        };
-        Ok(pairs.into_iter().map(compare).collect())
-    }
+    Worker::new(stores, index, rules.clone(), rules, clock.clone(), settings)
 }
 
 /// What a schedule is about.
@@ -287,14 +115,10 @@ async fn publish(stores: &Stores, plan: &Plan) -> Result<(), StoreError> {
         stores.queue.send(&plan.job, chunk, 0).await?;
     }
     let seal = Seal {
-        chunks: plan.chunks.len() as u32,
         total_items: plan.chunks.iter().map(|(chunk, _)| u64::from(chunk.documents)).sum(),
-        refused: Counts::default(),
-        source: SourceStats::default(),
-        samples: Vec::new(),
-        reports: Vec::new(),
         quarantine: Quarantined::default(),
         ids_in_products: false,
+        ..build::seal(plan.chunks.len() as u32)
     };
     stores.jobs.seal(&plan.job.id, &seal).await
 }
@@ -342,7 +166,7 @@ struct Seen {
 }
 
 async fn schedule(seed: u64, job: Job, seen: &Seen) {
-    let clock: SharedClock = Arc::new(VirtualClock::new(seed.wrapping_mul(0x51_7c_c1_b7)));
+    let clock: SharedClock = Arc::new(VirtualClock::paused(seed.wrapping_mul(0x51_7c_c1_b7)));
     let chaos = Arc::new(Chaos { clock: clock.clone(), is_on: true.into(), calls: AtomicU64::new(0) });
     let (jobs, queues) = (Arc::new(table::Model::default()), Arc::new(sqs::Model::new(clock.clone())));
     let chunks = Arc::new(ChaosChunks(Mutex::default(), chaos.clone()));
@@ -359,10 +183,10 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     };
     let plan = plan(&chaos, Job { created_at: clock.now(), ..job });
     let id = &plan.job.id;
-    let shelf = Arc::new(FakeIndex::new(id.as_str(), &chaos));
+    let index = index(&chaos);
     let done = CancellationToken::new();
     let work = async || {
-        let worked = Arc::new(worker(stores(), shelf.clone(), &clock)).run_all(None, &done).await;
+        let worked = Arc::new(worker(stores(), index.clone(), &clock)).run_all(None, &done).await;
         worked.is_ok()
     };
     let ingest = async || publish(&stores(), &plan).await.is_ok();
@@ -452,14 +276,16 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
         !quarantined.iter().any(|seq| plan.chunks[*seq as usize].1.contains(&name))
     };
     let held: BTreeMap<DocumentId, i64> = {
-        let documents = shelf.documents.lock().unwrap();
+        let documents = &index.index.state().documents;
         let documents = documents.iter().filter(|(id, _)| is_known(id));
-        documents.map(|(id, write)| (id.clone(), version(write))).collect()
+        documents.map(|(id, held)| (id.clone(), held.write.version["v"].as_i64().unwrap())).collect()
     };
     let latest =
         plan.latest.iter().filter(|(id, _)| is_known(id)).map(|(id, version)| (id.clone(), *version));
     assert_eq!(held, latest.collect::<BTreeMap<_, _>>(), "seed {seed}");
-    assert_eq!(*shelf.backward.lock().unwrap(), Vec::<String>::new(), "seed {seed}: older over newer");
+    for (id, versions) in index.index.state().written_versions() {
+        assert!(versions.is_sorted(), "seed {seed}: older over newer: {id}: {versions:?}");
+    }
     for (chunk, _) in &plan.chunks {
         let claim = stores.jobs.claim(id, chunk.seq, LEASE).await.unwrap();
         let quarantined = lost.contains(&chunk.seq);
@@ -472,7 +298,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     seen.redeliveries.fetch_add(queues.redeliveries(), Relaxed);
     seen.refused_handles.fetch_add(queues.refused_handles(), Relaxed);
     let chunks = plan.chunks.len() as u64 - lost.len() as u64;
-    seen.repetitions.fetch_add(shelf.reads.load(Relaxed).saturating_sub(chunks), Relaxed);
+    seen.repetitions.fetch_add(index.index.state().reads.saturating_sub(chunks), Relaxed);
 }
 
 #[test]
@@ -480,7 +306,7 @@ fn whatever_goes_wrong_every_item_counts_once_and_every_job_ends() {
     let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
     let schedules = std::env::var("HOST_TEST_SCHEDULES").map_or(5_000, |number| number.parse().unwrap());
     let seeds = only.map_or(0..schedules, |seed| seed..seed + 1);
-    let (seen, job) = (Seen::default(), embedded().job(SHOP));
+    let (seen, job) = (Seen::default(), job(&VirtualClock::new(1), SHOP));
     for seed in seeds.clone() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(schedule(seed, job.clone(), &seen));

@@ -1,18 +1,13 @@
 //! The checks on ministack, and what AWS's own programs see there.
 
 use super::{needs_dynoxide::Dynoxide, plant, wait};
-use crate::{
-    checks::{checks_of_chunks, checks_of_stores},
-    clock::VirtualClock,
-    embedded::embedded,
-    make::Backend,
-};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::QueueAttributeName;
 use host_core::clock::{Clock, SharedClock};
 use host_core::storage::Storage;
 use host_storage_aws::{Aws, AwsConfig, Clients, Dynamo};
+use host_testing::{VirtualClock, chunk_tests, conformance::Backend, storage_tests};
 use jiff::Timestamp;
 use std::{path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
@@ -48,7 +43,6 @@ pub(super) struct Environment {
     _server: Arc<Ministack>,
     _dynoxide: Option<Dynoxide>,
     _folder: TempDir,
-    _embedded: Box<dyn std::any::Any + Send + Sync>,
 }
 
 fn clients(url: &str, dynamodb: &str) -> Clients {
@@ -95,35 +89,25 @@ fn backend(dynoxide: Option<Dynoxide>) -> Backend {
     };
     let aws = Aws::new(clients.clone(), &config, clock.clone());
     wait(aws.bootstrap()).unwrap();
-    let embedded = embedded();
     Backend {
         stores: aws.stores(),
-        index: embedded.index,
-        catalog: None,
         clock,
         plant_settings: |backend, index_name, json| {
             let keep = backend.keep.downcast_ref::<Environment>().unwrap();
             let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
             wait(plant(&table, index_name, json));
         },
-        keep: Box::new(Environment {
-            aws,
-            clients,
-            _server: server,
-            _dynoxide: dynoxide,
-            _folder: folder,
-            _embedded: embedded.keep,
-        }),
+        keep: Box::new(Environment { aws, clients, _server: server, _dynoxide: dynoxide, _folder: folder }),
     }
 }
 
-checks_of_chunks!(stand_in);
-checks_of_stores!(stand_in);
+chunk_tests!(stand_in);
+storage_tests!(stand_in);
 
 /// Queue, table, index and bucket under the names of docs/aws.md, as AWS's own programs find them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_seed_shows_is_found() {
-    use crate::make::{chunk, complete, processed, seal};
+    use host_testing::build::{chunk, complete, processed, seal};
     let backend = stand_in();
     let Environment { aws, clients, .. } = backend.keep.downcast_ref::<Environment>().unwrap();
     // The second time changes nothing.

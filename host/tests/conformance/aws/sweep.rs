@@ -3,13 +3,8 @@
 use super::{
     MONTH,
     redrive::{Frail, Mishap, quarantined},
-    simulation::VirtualClock,
     sqs,
     table::Model,
-};
-use crate::{
-    embedded::embedded,
-    make::{MINUTE, chunk, claim, complete, processed, seal},
 };
 use host_core::{
     clock::SharedClock,
@@ -17,6 +12,10 @@ use host_core::{
     storage::{Claim, Delivery, JobSnapshot, Jobs, Queue},
 };
 use host_storage_aws::{Names, Swept, Table, acquire_ingest_on, jobs_on, queue_on, sweeper_on};
+use host_testing::{
+    VirtualClock,
+    build::{MINUTE, chunk, claim, complete, job, processed, seal},
+};
 use std::{sync::Arc, time::Duration};
 
 const BOUND: Duration = Duration::from_secs(3600);
@@ -32,10 +31,10 @@ struct Harness {
 
 impl Harness {
     async fn new(chunks: u32) -> Self {
-        let clock: SharedClock = Arc::new(VirtualClock::new(1));
+        let clock: SharedClock = Arc::new(VirtualClock::paused(1));
         let table = Arc::new(Model::default());
         let queues = Arc::new(sqs::Model::new(clock.clone()));
-        let job = Job { created_at: clock.now(), ..embedded().job("shop") };
+        let job = Job { created_at: clock.now(), ..job(&VirtualClock::new(1), "shop") };
         let ward = Self {
             queue: queue_on(queues, Names::new("test", None), clock.clone()),
             jobs: jobs_on(table.clone(), clock.clone(), MONTH),

@@ -1,9 +1,9 @@
 //! `deploy/terraform/` makes what the host makes and looks for.
 
 use super::stand_in::{Environment, stand_in};
-use crate::make::chunk;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use host_storage_aws::Names;
+use host_testing::build::chunk;
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
 fn folder() -> PathBuf {

@@ -16,13 +16,14 @@ impl Harness {
     ) -> (Counts, Vec<String>, Option<Value>) {
         let first = self.publish("first", &[(ADD, TWO)], false).await;
         self.run(&first).await.unwrap();
-        self.index.overtakers.lock().unwrap().extend(by);
+        self.index.state().overtaking.extend(by);
         let id = self.publish("second", &[(operation, chunk)], false).await;
         let job = self.run(&id).await.unwrap();
-        assert!(self.index.overtakers.lock().unwrap().is_empty());
+        assert!(self.index.state().overtaking.is_empty());
         let codes = job.samples.into_iter().map(|entry| entry.code).collect();
-        let documents = self.index.documents.lock().unwrap();
-        let left = documents.get(&DocumentId::new("1").unwrap()).map(|(write, _)| write.version["v"].clone());
+        let state = self.index.state();
+        let left =
+            state.documents.get(&DocumentId::new("1").unwrap()).map(|held| held.write.version["v"].clone());
         (job.counts, codes, left)
     }
 }

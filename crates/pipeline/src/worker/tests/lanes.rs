@@ -1,18 +1,14 @@
 //! Lanes side by side: as much faster as the target allows, and every product in its order.
 
-use super::{Harness, Rules, SHOP, ScriptedIndex, Until, Worker, WorkerSettings};
+use super::{Harness, Rules, SHOP, Until, Worker, WorkerSettings};
 use crate::ingest::chunk::{ChunkBounds, Chunker, SealedChunk};
 use async_trait::async_trait;
 use host_core::{
-    index::{Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
+    index::IndexError,
     model::{DocumentId, JobStatus, Operation},
 };
-use serde_json::{Map, Value};
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use host_testing::fakes::{FakeIndex, IndexCall, Intercepted, Interceptor};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -23,79 +19,15 @@ const UPDATES: u32 = 50;
 const REQUEST: Duration = Duration::from_millis(200);
 const ALLOWED: usize = 8;
 
-/// Takes a while for each request; more than are allowed at once wait.
-struct Slow {
-    index: ScriptedIndex,
-    places: Semaphore,
-    /// Versions of each document in the order in which they were written.
-    written: Mutex<BTreeMap<DocumentId, Vec<u64>>>,
-}
-
-impl Slow {
-    async fn request(&self) {
-        let _place = self.places.acquire().await.unwrap();
-        tokio::time::sleep(REQUEST).await;
-    }
-}
+/// Lets each request take a while; more than are allowed at once wait.
+struct Throttle(Semaphore);
 
 #[async_trait]
-impl Index for Slow {
-    fn id(&self) -> TargetId {
-        self.index.id()
-    }
-
-    async fn check(&self, target: &WriteTarget) -> Result<(), IndexError> {
-        self.index.check(target).await
-    }
-
-    async fn stored(
-        &self,
-        target: &WriteTarget,
-        ids: &[DocumentId],
-    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
-        self.request().await;
-        self.index.stored(target, ids).await
-    }
-
-    async fn write(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
-        self.request().await;
-        {
-            let mut written = self.written.lock().unwrap();
-            for write in batch {
-                let version = write.version["v"].as_u64().unwrap();
-                written.entry(write.document.id.clone()).or_default().push(version);
-            }
-        }
-        self.index.write(target, batch).await
-    }
-
-    async fn update(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
-        self.index.update(target, batch).await
-    }
-
-    async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
-        self.index.delete(target, batch).await
-    }
-
-    async fn get(
-        &self,
-        target: &WriteTarget,
-        id: &DocumentId,
-    ) -> Result<Option<Map<String, Value>>, IndexError> {
-        self.index.get(target, id).await
-    }
-
-    async fn list(
-        &self,
-        target: &WriteTarget,
-        after: Option<&DocumentId>,
-        limit: usize,
-    ) -> Result<Vec<DocumentId>, IndexError> {
-        self.index.list(target, after, limit).await
-    }
-
-    async fn count(&self, target: &WriteTarget) -> Result<u64, IndexError> {
-        self.index.count(target).await
+impl Interceptor for Throttle {
+    async fn before(&self, _: IndexCall<'_>) -> Result<(), IndexError> {
+        let _permit = self.0.acquire().await.unwrap();
+        tokio::time::sleep(REQUEST).await;
+        Ok(())
     }
 }
 
@@ -118,14 +50,11 @@ fn chunks(lanes: u16, updates: u32) -> Vec<SealedChunk> {
 }
 
 /// Works an export with this many lanes; gives the virtual time it took and what was written.
-async fn work(lanes: u16, updates: u32) -> (Duration, BTreeMap<DocumentId, Vec<u64>>) {
+async fn work(lanes: u16, updates: u32) -> (Duration, BTreeMap<DocumentId, Vec<i64>>) {
     let bench = Harness::new();
-    let index = Arc::new(Slow {
-        index: ScriptedIndex::default(),
-        places: Semaphore::new(ALLOWED),
-        written: Mutex::default(),
-    });
-    let rules = Arc::new(Rules(bench.worker.version.manifest().clone()));
+    let interceptor = Throttle(Semaphore::new(ALLOWED));
+    let index = Arc::new(Intercepted { index: FakeIndex::default(), interceptor });
+    let rules = Arc::new(Rules::default());
     let settings = WorkerSettings { concurrency: lanes.into(), ..bench.worker.settings };
     let worker =
         Worker::new(bench.stores.clone(), index.clone(), rules.clone(), rules, bench.clock.clone(), settings);
@@ -140,7 +69,7 @@ async fn work(lanes: u16, updates: u32) -> (Duration, BTreeMap<DocumentId, Vec<u
     let job = bench.stores.jobs.get(&id).await.unwrap().unwrap();
     let expected = super::counts(u64::from(PRODUCTS + updates));
     assert_eq!((job.status, job.counts), (JobStatus::Completed, expected));
-    let written = index.written.lock().unwrap().clone();
+    let written = index.index.state().written_versions();
     (took, written)
 }
 
@@ -161,6 +90,6 @@ async fn a_product_that_changes_all_the_time_is_written_in_its_order() {
         let (_, written) = work(lanes, UPDATES).await;
         assert_eq!(written.len(), PRODUCTS as usize + 1);
         let busy = &written[&DocumentId::new("busy").unwrap()];
-        assert_eq!(*busy, (1..=u64::from(UPDATES)).collect::<Vec<_>>(), "{lanes} lanes");
+        assert_eq!(*busy, (1..=i64::from(UPDATES)).collect::<Vec<_>>(), "{lanes} lanes");
     }
 }

@@ -37,7 +37,7 @@ async fn a_large_shop_does_not_keep_small_ones_waiting() {
     for id in small.iter().chain([&large]) {
         assert_eq!(job(&bench, id).await.status, JobStatus::Completed);
     }
-    let written = bench.index.written.lock().unwrap();
+    let written = bench.index.state().written_shops.clone();
     let last_small = written.iter().rposition(|shop| shop.starts_with("small")).unwrap();
     assert!(last_small < 12, "{last_small} of {}", written.len());
 }
@@ -47,14 +47,14 @@ async fn a_shop_that_a_person_must_repair_is_paused_and_the_others_go_on() {
     let bench = Harness::new();
     let broken = bench.publish_for("broken", "broken", &[(ADD, &document("b"))], false).await;
     let fine = bench.publish_for("fine", "fine", &[(ADD, &document("f"))], false).await;
-    *bench.index.broken.lock().unwrap() = Some("broken".to_owned());
+    bench.index.state().broken_shop = Some("broken".to_owned());
     work(&bench, Duration::from_secs(600)).await;
     assert_eq!(job(&bench, &fine).await.status, JobStatus::Completed);
     assert_eq!(job(&bench, &broken).await.status, JobStatus::InProgress);
-    let attempts = bench.index.written.lock().unwrap().iter().filter(|shop| *shop == "broken").count();
+    let attempts = bench.index.state().written_shops.iter().filter(|shop| *shop == "broken").count();
     assert!((3..10).contains(&attempts), "15 s, 30 s, 60 s … lie between attempts: {attempts}");
     // No attempt is used up: repaired, it goes on as if never tried.
-    *bench.index.broken.lock().unwrap() = None;
+    bench.index.state().broken_shop = None;
     assert_eq!(bench.claim(&broken, Duration::ZERO).await.attempts, 1);
     work(&bench, Duration::from_secs(60)).await;
     assert_eq!(job(&bench, &broken).await.status, JobStatus::Completed);
@@ -69,7 +69,7 @@ async fn what_is_under_way_is_finished_before_the_end() {
     bench.script([Next::Slow(Duration::from_secs(10))]);
     work(&bench, Duration::from_secs(5)).await;
     let job = job(&bench, &id).await;
-    assert_eq!((job.completed_chunks, bench.index.writes.load(Relaxed)), (1, 1));
+    assert_eq!((job.completed_chunks, bench.writes()), (1, 1));
     assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 1);
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use host_core::storage::IndexDocument;
+use serde_json::Map;
 
 #[tokio::test(start_paused = true)]
 async fn a_poison_chunk_becomes_a_dead_letter_and_its_lane_goes_on() {
@@ -12,10 +13,10 @@ async fn a_poison_chunk_becomes_a_dead_letter_and_its_lane_goes_on() {
         let bench = Harness::new();
         let good = "{\"_id\":\"3\",\"v\":1,\"title\":\"after\"}\n";
         let id = bench.publish("job", &[(ADD, chunk), (ADD, good)], false).await;
-        let object = bench.dir.path().join("chunks").join(ChunkRef::key("shopify", SHOP, &id, 0));
+        let (chunks, key) = (&bench.stores.chunks, ChunkRef::key("shopify", SHOP, &id, 0));
         match code {
-            "corrupt-chunk" => std::fs::write(&object, "other bytes").unwrap(),
-            "lost-input" => std::fs::remove_file(&object).unwrap(),
+            "corrupt-chunk" => chunks.put(&key, b"other bytes").await.unwrap(),
+            "lost-input" => chunks.delete(&key).await.unwrap(),
             "internal-error" => bench.script([Next::Panic, Next::Panic]),
             _ => {}
         }
@@ -64,14 +65,14 @@ async fn a_chunk_that_crashes_its_workers_is_quarantined() {
     let job = bench.run(&id).await.unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Failed, Counts { failed: 2, ..Counts::default() }));
     assert_eq!(job.samples[0].code, "too-many-attempts");
-    assert_eq!(bench.index.writes.load(Relaxed), 0);
+    assert_eq!(bench.writes(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_names_the_server_of_its_own_index_alone() {
     for server in [None, Some("http://marqo:8882".to_owned())] {
         let bench = Harness::new();
-        *bench.index.server.lock().unwrap() = server.clone();
+        bench.index.state().server = server.clone();
         let id = bench.publish("job", &[(ADD, TWO)], false).await;
         // Another target may have settings for an index of this name.
         let name = bench.stores.jobs.get(&id).await.unwrap().unwrap().job.index_name;

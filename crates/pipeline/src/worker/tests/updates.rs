@@ -18,8 +18,8 @@ async fn an_update_changes_what_is_there_and_creates_nothing() {
     codes.sort_unstable();
     assert_eq!(codes, ["bad-title", "document-not-found", "older-version"]);
     let fields = |id: &str| {
-        let documents = bench.index.documents.lock().unwrap();
-        Value::from(documents[&DocumentId::new(id).unwrap()].0.document.fields.clone())
+        let held = bench.index.state().documents[&DocumentId::new(id).unwrap()].clone();
+        Value::from(held.write.document.fields)
     };
     assert_eq!(fields("1"), serde_json::json!({"v": 2, "title": "a", "stock": 5}));
     assert_eq!(fields("2"), serde_json::json!({"v": 1, "title": "b"}));
@@ -55,5 +55,5 @@ async fn an_update_that_is_tried_again_counts_as_it_did() {
     bench.clock.sleep(Duration::from_secs(2)).await;
     let job = bench.run(&id).await.unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(1)));
-    assert_eq!(bench.index.writes.load(Relaxed), 2, "one for the documents, one for the update");
+    assert_eq!(bench.writes(), 2, "one for the documents, one for the update");
 }

@@ -1,16 +1,18 @@
 //! Two workers, each with connections of its own, load overlapping products in different orders: no caller sees a deadlock,
 //! and the highest version wins.
 
-use crate::make::{Backend, chunk, id, seal};
 use host_core::{
     clock::{SharedClock, SystemClock},
     index::{Index, WriteTarget},
-    model::{ChunkRef, Digest, Job, JobStatus, Operation},
+    model::{JobStatus, Operation},
     storage::Stores,
 };
 use host_index_catalog::Catalog;
 use host_pipeline::worker::{Until, Worker, WorkerSettings};
-use host_plugin_host::{Configs, Plugins, Settings};
+use host_testing::{
+    build::{self, id},
+    fakes::Rules,
+};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -43,50 +45,32 @@ fn text(number: u32) -> String {
     products.into_iter().map(|product| line(product) + "\n").collect()
 }
 
-/// Chunks that may all be handled at once.
-async fn publish(stores: &Stores, job: &Job, numbers: impl Iterator<Item = u32>) {
-    stores.jobs.create(job).await.unwrap();
-    let mut published = 0;
-    for (seq, number) in (0..).zip(numbers) {
-        let text = text(number);
-        let made = ChunkRef {
-            sha256: Digest::of(text.as_bytes()),
-            documents: PRODUCTS as u32,
-            bytes: text.len() as u64,
-            ..chunk(&job.id, seq, number as u16)
-        };
-        stores.chunks.put_if_absent(&made.key, text.as_bytes()).await.unwrap();
-        stores.jobs.add_chunk(&made).await.unwrap();
-        stores.queue.send(job, &made, 0).await.unwrap();
-        published += 1;
-    }
-    stores.jobs.seal(&job.id, &seal(published)).await.unwrap();
-}
-
 /// Runs them; `catalogs` are of one database.
-pub(crate) async fn the_highest_version_wins(backend: &Backend, catalogs: [Catalog; 2]) {
+pub(crate) async fn the_highest_version_wins(stores: &Stores, catalogs: [Catalog; 2]) {
     // Time is real here: who waits for a lock waits for another transaction.
     let clock: SharedClock = Arc::new(SystemClock);
-    let plugins = Plugins::open(&Settings::default(), &[], &Configs::new()).unwrap();
+    let rules = Arc::new(Rules::with_version_field("updated_at"));
     let settings = WorkerSettings {
         concurrency: 4,
         lease: Duration::from_secs(3_600),
         poll_interval: Duration::from_millis(20),
         shutdown_timeout: Duration::from_secs(20),
     };
-    let stores = &backend.stores;
-    let jobs = [backend.job(SHOP), backend.job(SHOP)];
+    let jobs = [(); 2].map(|()| build::job(&*clock, SHOP));
     for (job, parity) in jobs.iter().zip([0, 1]) {
-        publish(stores, job, (0..CHUNKS).filter(move |number| number % 2 == parity)).await;
+        // Each in a lane of its own, so that all may be handled at once.
+        let texts: Vec<String> = (0..CHUNKS / 2).map(|n| text(2 * n + parity)).collect();
+        let chunks: Vec<_> =
+            (0..).zip(&texts).map(|(lane, text)| (lane, Operation::AddDocuments, &**text)).collect();
+        build::publish(stores, job, &chunks).await;
     }
     let cancel = CancellationToken::new();
     let workers: Vec<_> = catalogs
         .iter()
         .zip(&jobs)
         .map(|(catalog, job)| {
-            let (validate, version) = (plugins.validate(), plugins.version());
-            let index = Arc::new(catalog.clone());
-            let worker = Worker::new(stores.clone(), index, validate, version, clock.clone(), settings);
+            let (index, rules) = (Arc::new(catalog.clone()), rules.clone());
+            let worker = Worker::new(stores.clone(), index, rules.clone(), rules, clock.clone(), settings);
             let (worker, until, cancel) = (Arc::new(worker), Until::JobEnds(job.id.clone()), cancel.clone());
             tokio::spawn(async move { worker.run(SHOP, until, &cancel).await })
         })
@@ -100,7 +84,6 @@ pub(crate) async fn the_highest_version_wins(backend: &Backend, catalogs: [Catal
         assert!(matches!(ended.status, JobStatus::Completed | JobStatus::Conflict), "{ended:?}");
         assert_eq!(ended.counts.total(), u64::from(CHUNKS / 2) * PRODUCTS as u64);
         conflicts += ended.counts.conflict;
-        assert_eq!(job.operation, Operation::AddDocuments);
     }
     eprintln!("{conflicts} documents came too late");
     let newest = (0..CHUNKS).max_by_key(|number| at(*number)).unwrap();

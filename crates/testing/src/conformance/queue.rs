@@ -1,6 +1,7 @@
 //! Checks of [`host_core::storage::Queue`].
 
-use crate::make::{Backend, MINUTE, chunk};
+use super::Backend;
+use crate::build::{MINUTE, chunk};
 use futures::future::join_all;
 use host_core::{
     model::{Digest, JobId},
@@ -27,7 +28,7 @@ async fn send(backend: &Backend, shop: &str, chunks: u32) -> JobId {
     job.id
 }
 
-pub(crate) async fn a_group_is_delivered_in_order_one_at_a_time(backend: &Backend) {
+pub async fn a_group_is_delivered_in_order_one_at_a_time(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let job = send(backend, &shop, 3).await;
     for seq in 0..3 {
@@ -41,7 +42,7 @@ pub(crate) async fn a_group_is_delivered_in_order_one_at_a_time(backend: &Backen
     nothing(queue, &shop).await;
 }
 
-pub(crate) async fn groups_do_not_wait_for_each_other(backend: &Backend) {
+pub async fn groups_do_not_wait_for_each_other(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let job = backend.job(&shop);
     for seq in 0..6 {
@@ -56,14 +57,14 @@ pub(crate) async fn groups_do_not_wait_for_each_other(backend: &Backend) {
     assert_eq!((next.chunk.lane, next.chunk.seq), (rest[0].chunk.lane, rest[0].chunk.seq + 3));
 }
 
-pub(crate) async fn shops_do_not_see_each_others_messages(backend: &Backend) {
+pub async fn shops_do_not_see_each_others_messages(backend: &Backend) {
     let (queue, one_shop, other) = (&*backend.stores.queue, backend.name("shop"), backend.name("shop"));
     send(backend, &one_shop, 1).await;
     nothing(queue, &other).await;
     one(queue, &one_shop).await;
 }
 
-pub(crate) async fn the_same_chunk_is_sent_once(backend: &Backend) {
+pub async fn the_same_chunk_is_sent_once(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let job = backend.job(&shop);
     let chunk = chunk(&job.id, 0, 0);
@@ -76,7 +77,7 @@ pub(crate) async fn the_same_chunk_is_sent_once(backend: &Backend) {
     nothing(queue, &shop).await;
 }
 
-pub(crate) async fn what_is_not_acknowledged_comes_again_before_its_successors(backend: &Backend) {
+pub async fn what_is_not_acknowledged_comes_again_before_its_successors(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     send(backend, &shop, 2).await;
     let first = one(queue, &shop).await;
@@ -88,7 +89,7 @@ pub(crate) async fn what_is_not_acknowledged_comes_again_before_its_successors(b
     assert_ne!(again.receipt, first.receipt);
 }
 
-pub(crate) async fn an_older_receipt_is_void(backend: &Backend) {
+pub async fn an_older_receipt_is_void(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     send(backend, &shop, 1).await;
     let old = one(queue, &shop).await.receipt;
@@ -107,7 +108,7 @@ pub(crate) async fn an_older_receipt_is_void(backend: &Backend) {
     }
 }
 
-pub(crate) async fn a_message_can_be_kept_hidden(backend: &Backend) {
+pub async fn a_message_can_be_kept_hidden(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     send(backend, &shop, 1).await;
     let delivery = one(queue, &shop).await;
@@ -119,7 +120,7 @@ pub(crate) async fn a_message_can_be_kept_hidden(backend: &Backend) {
     one(queue, &shop).await;
 }
 
-pub(crate) async fn a_released_message_holds_its_group_back(backend: &Backend) {
+pub async fn a_released_message_holds_its_group_back(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     send(backend, &shop, 2).await;
     let delivery = one(queue, &shop).await;
@@ -132,7 +133,7 @@ pub(crate) async fn a_released_message_holds_its_group_back(backend: &Backend) {
     assert_eq!(one(queue, &shop).await.chunk.seq, 0);
 }
 
-pub(crate) async fn a_quarantined_message_is_a_dead_letter_and_its_group_goes_on(backend: &Backend) {
+pub async fn a_quarantined_message_is_a_dead_letter_and_its_group_goes_on(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let job = send(backend, &shop, 3).await;
     for seq in 0..2 {
@@ -162,7 +163,7 @@ pub(crate) async fn a_quarantined_message_is_a_dead_letter_and_its_group_goes_on
     assert!(queue.dead_letters(&backend.name("shop")).await.unwrap().is_empty());
 }
 
-pub(crate) async fn depth_counts_what_is_not_acknowledged(backend: &Backend) {
+pub async fn depth_counts_what_is_not_acknowledged(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let other = backend.name("shop");
     assert_eq!(queue.depth(&shop).await.unwrap(), 0);
@@ -176,7 +177,7 @@ pub(crate) async fn depth_counts_what_is_not_acknowledged(backend: &Backend) {
     assert_eq!(queue.depth(&other).await.unwrap(), 2);
 }
 
-pub(crate) async fn shops_with_messages_are_listed(backend: &Backend) {
+pub async fn shops_with_messages_are_listed(backend: &Backend) {
     let (queue, mut shops) = (&*backend.stores.queue, [backend.name("shop.b"), backend.name("shop.a")]);
     for shop in &shops {
         send(backend, shop, 2).await;
@@ -188,7 +189,7 @@ pub(crate) async fn shops_with_messages_are_listed(backend: &Backend) {
     assert_eq!(listed, shops);
 }
 
-pub(crate) async fn a_long_poll_gives_a_message_that_is_there(backend: &Backend) {
+pub async fn a_long_poll_gives_a_message_that_is_there(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     assert!(queue.long_poll(&shop, MINUTE, Duration::ZERO).await.unwrap().is_none());
     let job = send(backend, &shop, 2).await;
@@ -198,7 +199,7 @@ pub(crate) async fn a_long_poll_gives_a_message_that_is_there(backend: &Backend)
     assert!(queue.ack(&first.receipt).await.unwrap());
 }
 
-pub(crate) async fn of_many_receivers_one_gets_a_message(backend: &Backend) {
+pub async fn of_many_receivers_one_gets_a_message(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let job = backend.job(&shop);
     for seq in 0..20 {
@@ -209,7 +210,7 @@ pub(crate) async fn of_many_receivers_one_gets_a_message(backend: &Backend) {
     assert_eq!((seqs.len(), seqs.iter().collect::<HashSet<_>>().len()), (20, 20));
 }
 
-pub(crate) async fn a_redriven_chunk_is_sent_anew(backend: &Backend) {
+pub async fn a_redriven_chunk_is_sent_anew(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     let (job, mut seen) = (backend.job(&shop), 0);
     for redrive_count in [0, 0, 1, 1, 2] {
@@ -222,7 +223,7 @@ pub(crate) async fn a_redriven_chunk_is_sent_anew(backend: &Backend) {
     assert_eq!(seen, 3);
 }
 
-pub(crate) async fn a_dead_letter_says_all_that_is_known(backend: &Backend) {
+pub async fn a_dead_letter_says_all_that_is_known(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     send(backend, &shop, 1).await;
     let error = AttemptError {
@@ -252,7 +253,7 @@ pub(crate) async fn a_dead_letter_says_all_that_is_known(backend: &Backend) {
     assert_eq!((letter.redrive_count, &letter.context), (2, &reason.context));
 }
 
-pub(crate) async fn dead_letters_are_leased_released_and_removed(backend: &Backend) {
+pub async fn dead_letters_are_leased_released_and_removed(backend: &Backend) {
     let (queue, shop) = (&*backend.stores.queue, backend.name("shop"));
     send(backend, &shop, 12).await;
     for _ in 0..12 {

@@ -1,6 +1,6 @@
 //! Checks of [`host_core::storage::Settings`].
 
-use crate::make::Backend;
+use super::Backend;
 use futures::future::join_all;
 use host_core::storage::{IndexDocument, StoreErrorKind};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ fn full() -> IndexDocument {
     }))
 }
 
-pub(crate) async fn settings_come_back_as_they_were_put(backend: &Backend) {
+pub async fn settings_come_back_as_they_were_put(backend: &Backend) {
     let (settings, default) = (&backend.stores.settings, IndexDocument::default());
     for (name, put) in [(backend.name("full"), full()), (backend.name("default"), default)] {
         for _ in 0..2 {
@@ -32,7 +32,7 @@ pub(crate) async fn settings_come_back_as_they_were_put(backend: &Backend) {
     }
 }
 
-pub(crate) async fn settings_are_replaced_as_a_whole(backend: &Backend) {
+pub async fn settings_are_replaced_as_a_whole(backend: &Backend) {
     let (settings, name, other) = (&backend.stores.settings, backend.name("index"), backend.name("index"));
     for name in [&name, &other] {
         settings.put(name, &full()).await.unwrap();
@@ -42,7 +42,7 @@ pub(crate) async fn settings_are_replaced_as_a_whole(backend: &Backend) {
     assert_eq!(settings.get(&other).await.unwrap(), Some(full()));
 }
 
-pub(crate) async fn indexes_are_listed_in_their_order(backend: &Backend) {
+pub async fn indexes_are_listed_in_their_order(backend: &Backend) {
     let settings = &backend.stores.settings;
     let prefix = backend.name("index");
     let mut names = ["10", "9", "B", "a", "_", "-"].map(|name| format!("{prefix}{name}"));
@@ -56,14 +56,14 @@ pub(crate) async fn indexes_are_listed_in_their_order(backend: &Backend) {
     assert_eq!(listed, names);
 }
 
-pub(crate) async fn an_index_without_settings_has_none(backend: &Backend) {
+pub async fn an_index_without_settings_has_none(backend: &Backend) {
     let name = backend.name("index");
     assert_eq!(backend.stores.settings.get(&name).await.unwrap(), None);
     backend.stores.settings.put(&name.to_uppercase(), &full()).await.unwrap();
     assert_eq!(backend.stores.settings.get(&name).await.unwrap(), None, "case matters");
 }
 
-pub(crate) async fn records_of_other_versions_are_returned_as_they_are(backend: &Backend) {
+pub async fn records_of_other_versions_are_returned_as_they_are(backend: &Backend) {
     let (settings, name) = (&backend.stores.settings, backend.name("index"));
     (backend.plant_settings)(backend, &name, r#"{"endpoint": "http://localhost", "flavour": "sour"}"#);
     let expected = document(json!({"endpoint": "http://localhost", "flavour": "sour"}));
@@ -74,7 +74,7 @@ pub(crate) async fn records_of_other_versions_are_returned_as_they_are(backend: 
     assert_eq!(settings.get(&damaged).await.unwrap_err().kind, StoreErrorKind::Corrupt);
 }
 
-pub(crate) async fn of_many_puts_at_once_one_stays_whole(backend: &Backend) {
+pub async fn of_many_puts_at_once_one_stays_whole(backend: &Backend) {
     let (settings, name) = (&backend.stores.settings, backend.name("index"));
     let variants: Vec<IndexDocument> = (1..=16)
         .map(|n| document(json!({"endpoint": format!("http://{n}"), "batch_documents": n})))
@@ -86,7 +86,7 @@ pub(crate) async fn of_many_puts_at_once_one_stays_whole(backend: &Backend) {
     assert_eq!(settings.list().await.unwrap().iter().filter(|listed| **listed == name).count(), 1);
 }
 
-pub(crate) async fn removed_settings_are_gone(backend: &Backend) {
+pub async fn removed_settings_are_gone(backend: &Backend) {
     let (settings, name, other) = (&backend.stores.settings, backend.name("index"), backend.name("index"));
     for name in [&name, &other] {
         settings.put(name, &full()).await.unwrap();

@@ -1,17 +1,14 @@
 //! Several processes on one data directory, some of them dying at any step.
 
-use crate::make::{chunk, id, processed, seal, write};
 use host_core::{
     clock::{Clock, SystemClock},
     index::{Index, WriteTarget},
-    model::{
-        Digest, Job, JobId, JobStatus, Operation,
-        job::{PluginRef, SameVersion},
-    },
+    model::{Digest, Job, JobId, JobStatus},
     storage::{Claim, Storage},
 };
 use host_index_catalog::{Catalog, CatalogConfig};
 use host_storage_sqlite::Embedded;
+use host_testing::build::{self, chunk, id, processed, seal, write};
 use serde_json::json;
 use std::{
     env,
@@ -26,21 +23,10 @@ use std::{
 const CHUNKS: u32 = 40;
 const LEASE: Duration = Duration::from_millis(300);
 
+/// The same in all processes.
 fn job() -> Job {
-    Job {
-        id: JobId::new("shared").unwrap(),
-        platform: "shopify".to_owned(),
-        shop_id: "shop".to_owned(),
-        index_name: "products".to_owned(),
-        operation: Operation::AddDocuments,
-        created_at: SystemClock.now(),
-        plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
-        fingerprint: Digest::of(b""),
-        sources: Vec::new(),
-        target: "catalog".into(),
-        same_version: SameVersion::default(),
-        full: false,
-    }
+    let (id, fingerprint) = (JobId::new("shared").unwrap(), Digest::of(b""));
+    Job { id, fingerprint, ..build::job(&SystemClock, "shop") }
 }
 
 fn target() -> WriteTarget {

@@ -1,6 +1,6 @@
 //! Checks of what a catalog does beyond an index, on both databases.
 
-use crate::make::{Backend, id, removals, write};
+use crate::backend::Backend;
 use host_core::{
     index::{
         ArchiveLimit, Archived, Archiver, Index, Outcome, Precondition, Removal, StoredVersion,
@@ -11,6 +11,10 @@ use host_core::{
     storage::JobSnapshot,
 };
 use host_index_catalog::{Catalog, EmbedError, EmbedReport, Embedder, EmbeddingsConfig, Summary};
+use host_testing::{
+    build::{id, job, removals, write},
+    conformance::index::as_stored,
+};
 use jiff::{SignedDuration, Timestamp};
 use marqo_stand_in::embeddings::{Endpoint, Fate};
 use serde_json::{Value, json};
@@ -20,7 +24,7 @@ const USUAL: ArchiveLimit = ArchiveLimit { max_percent: 30, force: false };
 const FORCED: ArchiveLimit = ArchiveLimit { max_percent: 30, force: true };
 
 fn catalog(backend: &Backend) -> &Catalog {
-    backend.catalog.as_ref().unwrap()
+    &backend.catalog
 }
 
 async fn put(catalog: &Catalog, target: &WriteTarget, writes: &[Write]) {
@@ -58,7 +62,7 @@ pub(crate) async fn a_product_of_any_size_is_written_as_a_whole(backend: &Backen
     let giant = write("giant", json!({"title": "Shirt", "variants": variants}));
     put(catalog, &target, &[write("a", json!({})), giant.clone(), write("z", json!({}))]).await;
     let got = catalog.get(&target, &id("giant")).await.unwrap();
-    assert_eq!(got, Some(crate::index::as_stored(&giant, &target.job_id)));
+    assert_eq!(got, Some(as_stored(&giant, &target.job_id)));
     assert_eq!(catalog.summary(&target).await.unwrap().skus, 2_048);
 }
 
@@ -231,7 +235,7 @@ pub(crate) async fn too_many_are_archived_only_by_force(backend: &Backend) {
 pub(crate) async fn loads_are_recorded(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
     let job = |seconds: i64| {
-        let mut job = backend.job(&target.shop_id);
+        let mut job = job(&*backend.clock, &target.shop_id);
         job.created_at = Timestamp::from_second(seconds).unwrap();
         JobSnapshot {
             job,

@@ -1,6 +1,7 @@
 //! Checks of [`host_core::storage::Jobs`].
 
-use crate::make::{Backend, MINUTE, chunk, claim, complete, entry, processed, seal};
+use super::Backend;
+use crate::build::{MINUTE, chunk, claim, complete, entry, processed, seal};
 use futures::future::join_all;
 use host_core::{
     model::{Class, Counts, Digest, Job, JobId, JobStatus},
@@ -8,11 +9,11 @@ use host_core::{
 };
 use std::time::Duration;
 
-pub(crate) async fn snapshot(backend: &Backend, id: &JobId) -> JobSnapshot {
+pub async fn snapshot(backend: &Backend, id: &JobId) -> JobSnapshot {
     backend.stores.jobs.get(id).await.unwrap().unwrap()
 }
 
-pub(crate) async fn a_job_is_created_once(backend: &Backend) {
+pub async fn a_job_is_created_once(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job(&backend.name("shop")));
     assert_eq!(jobs.get(&job.id).await.unwrap(), None);
     jobs.create(&job).await.unwrap();
@@ -26,7 +27,7 @@ pub(crate) async fn a_job_is_created_once(backend: &Backend) {
     assert_eq!((created.samples, created.ended_at), (Vec::new(), None));
 }
 
-pub(crate) async fn an_interrupted_job_is_found_by_its_fingerprint(backend: &Backend) {
+pub async fn an_interrupted_job_is_found_by_its_fingerprint(backend: &Backend) {
     let (jobs, shop) = (&backend.stores.jobs, backend.name("shop"));
     let job = backend.job(&shop);
     jobs.create(&job).await.unwrap();
@@ -45,7 +46,7 @@ pub(crate) async fn an_interrupted_job_is_found_by_its_fingerprint(backend: &Bac
     assert_eq!(jobs.find_unfinished(&shop, ended.fingerprint).await.unwrap(), None);
 }
 
-pub(crate) async fn jobs_are_listed_newest_first(backend: &Backend) {
+pub async fn jobs_are_listed_newest_first(backend: &Backend) {
     let (jobs, shops) = (&backend.stores.jobs, [backend.name("shop"), backend.name("shop")]);
     let mut ids = [Vec::new(), Vec::new()];
     for at in 0..6 {
@@ -64,7 +65,7 @@ pub(crate) async fn jobs_are_listed_newest_first(backend: &Backend) {
     assert_eq!(*listed, snapshot(backend, &ids[0][0]).await);
 }
 
-pub(crate) async fn a_chunk_is_added_once(backend: &Backend) {
+pub async fn a_chunk_is_added_once(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
     let lease = claim(&**jobs, &job.id, 0).await;
     jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
@@ -75,14 +76,14 @@ pub(crate) async fn a_chunk_is_added_once(backend: &Backend) {
     assert_eq!(snapshot(backend, &job.id).await.chunks, 2);
 }
 
-pub(crate) async fn the_first_claim_starts_the_job(backend: &Backend) {
+pub async fn the_first_claim_starts_the_job(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     assert_eq!(snapshot(backend, &job.id).await.status, JobStatus::Pending);
     assert_eq!(claim(&**jobs, &job.id, 0).await.attempts, 1);
     assert_eq!(snapshot(backend, &job.id).await.status, JobStatus::InProgress);
 }
 
-pub(crate) async fn a_chunk_is_held_until_its_lease_ends(backend: &Backend) {
+pub async fn a_chunk_is_held_until_its_lease_ends(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let until = backend.clock.now() + MINUTE;
     let old = claim(&**jobs, &job.id, 0).await;
@@ -103,7 +104,7 @@ pub(crate) async fn a_chunk_is_held_until_its_lease_ends(backend: &Backend) {
     assert_eq!(snapshot(backend, &job.id).await.counts.processed, 2);
 }
 
-pub(crate) async fn a_lease_that_has_run_out_is_still_its_holders(backend: &Backend) {
+pub async fn a_lease_that_has_run_out_is_still_its_holders(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
     let (first, second) = (claim(&**jobs, &job.id, 0).await, claim(&**jobs, &job.id, 1).await);
     backend.clock.sleep(MINUTE * 2).await;
@@ -112,7 +113,7 @@ pub(crate) async fn a_lease_that_has_run_out_is_still_its_holders(backend: &Back
     assert!(matches!(jobs.claim(&job.id, 1, MINUTE).await.unwrap(), Claim::Held { .. }));
 }
 
-pub(crate) async fn renewal_counts_from_now(backend: &Backend) {
+pub async fn renewal_counts_from_now(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let lease = claim(&**jobs, &job.id, 0).await;
     backend.clock.sleep(MINUTE / 2).await;
@@ -121,7 +122,7 @@ pub(crate) async fn renewal_counts_from_now(backend: &Backend) {
     assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Held { until });
 }
 
-pub(crate) async fn a_released_chunk_can_be_claimed_at_once(backend: &Backend) {
+pub async fn a_released_chunk_can_be_claimed_at_once(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let first = claim(&**jobs, &job.id, 0).await;
     for _ in 0..2 {
@@ -144,7 +145,7 @@ pub(crate) async fn a_released_chunk_can_be_claimed_at_once(backend: &Backend) {
     assert_eq!(claim(&**jobs, &job.id, 0).await.attempts, 1);
 }
 
-pub(crate) async fn of_many_claims_one_wins(backend: &Backend) {
+pub async fn of_many_claims_one_wins(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let claims = join_all((0..16).map(|_| jobs.claim(&job.id, 0, MINUTE))).await;
     let acquired = claims.iter().filter(|claim| matches!(claim, Ok(Claim::Acquired(_)))).count();
@@ -152,7 +153,7 @@ pub(crate) async fn of_many_claims_one_wins(backend: &Backend) {
     assert_eq!((acquired, held), (1, 15));
 }
 
-pub(crate) async fn a_second_completion_changes_nothing(backend: &Backend) {
+pub async fn a_second_completion_changes_nothing(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
     let lease = claim(&**jobs, &job.id, 0).await;
     assert_eq!(snapshot(backend, &job.id).await.completed_chunks, 0);
@@ -175,14 +176,14 @@ pub(crate) async fn a_second_completion_changes_nothing(backend: &Backend) {
     assert_eq!((done.status, done.ended_at), (JobStatus::InProgress, None));
 }
 
-pub(crate) async fn why_a_chunk_was_quarantined_is_remembered(backend: &Backend) {
+pub async fn why_a_chunk_was_quarantined_is_remembered(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let quarantined = Some(QuarantineReason::new("bad-checksum", "It differs."));
     complete(&**jobs, &job.id, 0, &ChunkOutcome { quarantined: quarantined.clone(), ..processed(0) }).await;
     assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done { quarantined });
 }
 
-pub(crate) async fn many_completions_at_once_count_once(backend: &Backend) {
+pub async fn many_completions_at_once_count_once(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(4).await);
     let mut leases = Vec::new();
     for seq in 0..4 {
@@ -195,7 +196,7 @@ pub(crate) async fn many_completions_at_once_count_once(backend: &Backend) {
     assert_eq!((counted.counts.processed, counted.completed_chunks), (4, 4));
 }
 
-pub(crate) async fn a_chunk_without_a_row_is_unknown(backend: &Backend) {
+pub async fn a_chunk_without_a_row_is_unknown(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let absent = JobId::new(backend.name("job")).unwrap();
     for (id, seq) in [(&job.id, 7), (&absent, 0)] {
@@ -210,7 +211,7 @@ pub(crate) async fn a_chunk_without_a_row_is_unknown(backend: &Backend) {
     assert_eq!(snapshot(backend, &job.id).await.status, JobStatus::Pending);
 }
 
-pub(crate) async fn a_job_ends_with_its_last_chunk_only_when_sealed(backend: &Backend) {
+pub async fn a_job_ends_with_its_last_chunk_only_when_sealed(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
     complete(&**jobs, &job.id, 0, &processed(10)).await;
     complete(&**jobs, &job.id, 1, &processed(10)).await;
@@ -236,7 +237,7 @@ pub(crate) async fn a_job_ends_with_its_last_chunk_only_when_sealed(backend: &Ba
     assert_eq!(snapshot(backend, &job.id).await, ended);
 }
 
-pub(crate) async fn a_job_that_nobody_seals_is_superseded(backend: &Backend) {
+pub async fn a_job_that_nobody_seals_is_superseded(backend: &Backend) {
     let jobs = &backend.stores.jobs;
     let old = backend.job_with_chunks(2).await;
     let of_shop = |change: fn(&mut Job)| {
@@ -279,13 +280,13 @@ pub(crate) async fn a_job_that_nobody_seals_is_superseded(backend: &Backend) {
     assert_eq!((counted.status, counted.ended_at, counted.seal), (JobStatus::Failed, Some(at), None));
 }
 
-pub(crate) async fn a_job_without_chunks_ends_when_it_is_sealed(backend: &Backend) {
+pub async fn a_job_without_chunks_ends_when_it_is_sealed(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(0).await);
     jobs.seal(&job.id, &seal(0)).await.unwrap();
     assert_eq!(snapshot(backend, &job.id).await.status, JobStatus::Completed);
 }
 
-pub(crate) async fn a_seal_holds_and_its_refused_items_count_once(backend: &Backend) {
+pub async fn a_seal_holds_and_its_refused_items_count_once(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let mut first = seal(1);
     first.refused = Counts { skipped: 3, failed: 2, ..Counts::default() };
@@ -302,7 +303,7 @@ pub(crate) async fn a_seal_holds_and_its_refused_items_count_once(backend: &Back
     assert_eq!(ended.status, JobStatus::Failed, "what ingest refused decides too");
 }
 
-pub(crate) async fn failed_outranks_conflict_outranks_completed(backend: &Backend) {
+pub async fn failed_outranks_conflict_outranks_completed(backend: &Backend) {
     let jobs = &backend.stores.jobs;
     for (failed, conflict, status) in
         [(0, 0, JobStatus::Completed), (0, 1, JobStatus::Conflict), (1, 1, JobStatus::Failed)]
@@ -319,7 +320,7 @@ pub(crate) async fn failed_outranks_conflict_outranks_completed(backend: &Backen
     }
 }
 
-pub(crate) async fn samples_do_not_depend_on_the_order_of_counting(backend: &Backend) {
+pub async fn samples_do_not_depend_on_the_order_of_counting(backend: &Backend) {
     let jobs = &backend.stores.jobs;
     let mut seen = Vec::new();
     for order in [[0, 1, 2, 3], [3, 1, 0, 2]] {
@@ -351,7 +352,7 @@ pub(crate) async fn samples_do_not_depend_on_the_order_of_counting(backend: &Bac
     assert_eq!(one[0], entry(Class::Failed, "ingest 0"), "entries are kept whole");
 }
 
-pub(crate) async fn reports_come_in_chunk_order_ingest_first(backend: &Backend) {
+pub async fn reports_come_in_chunk_order_ingest_first(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(4).await);
     for seq in [3, 0, 1] {
         let mut outcome = processed(1);
@@ -370,7 +371,7 @@ pub(crate) async fn reports_come_in_chunk_order_ingest_first(backend: &Backend) 
     assert!(jobs.reports(&JobId::new(backend.name("job")).unwrap()).await.unwrap().is_empty());
 }
 
-pub(crate) async fn a_cancelled_job_keeps_the_reason(backend: &Backend) {
+pub async fn a_cancelled_job_keeps_the_reason(backend: &Backend) {
     let jobs = &backend.stores.jobs;
     let [sealed, open] = [backend.job(&backend.name("shop")), backend.job(&backend.name("shop"))];
     for job in [&sealed, &open] {
@@ -393,7 +394,7 @@ pub(crate) async fn a_cancelled_job_keeps_the_reason(backend: &Backend) {
     assert!(!jobs.cancel(&JobId::new(backend.name("none")).unwrap(), "x").await.unwrap());
 }
 
-pub(crate) async fn a_job_keeps_its_last_error_until_it_ends(backend: &Backend) {
+pub async fn a_job_keeps_its_last_error_until_it_ends(backend: &Backend) {
     let jobs = &backend.stores.jobs;
     let [counted, cancelled, superseded] =
         ["counted", "cancelled", "superseded"].map(|shop| backend.job(&backend.name(shop)));
@@ -427,7 +428,7 @@ pub(crate) async fn a_job_keeps_its_last_error_until_it_ends(backend: &Backend) 
     assert_eq!(jobs.get(&absent).await.unwrap(), None);
 }
 
-pub(crate) async fn a_chunk_is_read_as_it_was_added(backend: &Backend) {
+pub async fn a_chunk_is_read_as_it_was_added(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job(&backend.name("shop")));
     jobs.create(&job).await.unwrap();
     let added = chunk(&job.id, 0, 3);
@@ -436,7 +437,7 @@ pub(crate) async fn a_chunk_is_read_as_it_was_added(backend: &Backend) {
     assert_eq!(jobs.chunk(&job.id, 1).await.unwrap(), None);
 }
 
-pub(crate) async fn the_first_error_stays_with_a_chunk(backend: &Backend) {
+pub async fn the_first_error_stays_with_a_chunk(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let error = |attempt: u32| AttemptError {
         code: "index-unavailable".to_owned(),

@@ -1,12 +1,84 @@
-//! Which checks a backend must pass, seam by seam.
+//! What every backend of a port must do, sentence by sentence of the traits' documentation.
+//!
+//! The checks know a backend only by its traits and wait only by `Clock::sleep`. Each uses names of its own, so that
+//! a backend that cannot be emptied can be checked too. [`chunk_tests`](crate::chunk_tests),
+//! [`storage_tests`](crate::storage_tests) and [`index_tests`](crate::index_tests) make a test of each;
+//! [`properties`] compares random histories with a model.
 
-/// Makes a test of each named check: `$with` hands a fresh backend to it. `ignored` tests need what a machine may lack.
-macro_rules! checks {
+#![allow(missing_docs, reason = "the name of a check is the sentence that it checks")]
+
+use crate::build;
+use host_core::{
+    clock::SharedClock,
+    index::{Index, WriteTarget},
+    model::Job,
+    storage::Stores,
+};
+use std::{any::Any, sync::Arc};
+
+pub mod chunks;
+pub mod index;
+pub mod jobs;
+pub mod properties;
+pub mod queue;
+pub mod redrive;
+pub mod settings;
+
+/// A storage backend and the clock that it goes by.
+pub struct Backend {
+    pub stores: Stores,
+    pub clock: SharedClock,
+    /// Stores the settings of an index past the port, as a host of another version would.
+    pub plant_settings: fn(&Backend, index_name: &str, json: &str),
+    /// Whatever must live as long, such as a folder.
+    pub keep: Box<dyn Any + Send + Sync>,
+}
+
+impl Backend {
+    /// A name that no other check uses.
+    pub fn name(&self, prefix: &str) -> String {
+        build::name(&*self.clock, prefix)
+    }
+
+    /// A job that nothing has happened to.
+    pub fn job(&self, shop_id: &str) -> Job {
+        build::job(&*self.clock, shop_id)
+    }
+
+    /// A job with some pending chunks.
+    pub async fn job_with_chunks(&self, chunks: u32) -> Job {
+        let job = self.job(&self.name("shop"));
+        self.stores.jobs.create(&job).await.unwrap();
+        for seq in 0..chunks {
+            self.stores.jobs.add_chunk(&build::chunk(&job.id, seq, 0)).await.unwrap();
+        }
+        job
+    }
+}
+
+/// An index and the clock that it goes by.
+pub struct IndexBackend {
+    pub index: Arc<dyn Index>,
+    pub clock: SharedClock,
+    /// Whatever must live as long, such as a server.
+    pub keep: Box<dyn Any + Send + Sync>,
+}
+
+impl IndexBackend {
+    /// Where a job of a shop of its own writes.
+    pub fn target(&self) -> WriteTarget {
+        build::target(&*self.clock)
+    }
+}
+
+/// Makes a test of each named check, in which `$with` makes a fresh backend. `ignored` tests need what a machine may lack.
+#[macro_export]
+macro_rules! conformance_tests {
     ($with:ident: $($module:ident :: $check:ident),* $(,)?) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $check() {
-                $crate::$module::$check(&$with()).await;
+                $crate::conformance::$module::$check(&$with()).await;
             }
         )*
     };
@@ -15,16 +87,17 @@ macro_rules! checks {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             #[ignore = "needs what its module names"]
             async fn $check() {
-                $crate::$module::$check(&$with()).await;
+                $crate::conformance::$module::$check(&$with()).await;
             }
         )*
     };
 }
 
-/// The checks of a store of chunks.
-macro_rules! checks_of_chunks {
+/// Tests of a store of chunks.
+#[macro_export]
+macro_rules! chunk_tests {
     ($with:ident $($ignored:ident)?) => {
-        $crate::checks::checks! { $with $($ignored)?:
+        $crate::conformance_tests! { $with $($ignored)?:
             chunks::an_object_is_stored_once_and_never_changed,
             chunks::of_many_at_once_one_creates_an_object,
             chunks::a_report_is_replaced_as_a_whole,
@@ -35,10 +108,11 @@ macro_rules! checks_of_chunks {
     };
 }
 
-/// The checks of queue, jobs and settings.
-macro_rules! checks_of_stores {
+/// Tests of queue, jobs and settings.
+#[macro_export]
+macro_rules! storage_tests {
     ($with:ident $($ignored:ident)?) => {
-        $crate::checks::checks! { $with $($ignored)?:
+        $crate::conformance_tests! { $with $($ignored)?:
             queue::a_group_is_delivered_in_order_one_at_a_time,
             queue::groups_do_not_wait_for_each_other,
             queue::shops_do_not_see_each_others_messages,
@@ -95,10 +169,11 @@ macro_rules! checks_of_stores {
     };
 }
 
-/// The checks of an index that is a catalog.
-macro_rules! checks_of_catalogs {
+/// Tests of an index that keeps shops and variants apart.
+#[macro_export]
+macro_rules! index_tests {
     ($with:ident $($ignored:ident)?) => {
-        $crate::checks::checks! { $with $($ignored)?:
+        $crate::conformance_tests! { $with $($ignored)?:
             index::a_document_comes_back_as_it_was_written,
             index::whatever_json_can_say_comes_back,
             index::a_document_is_replaced_as_a_whole,
@@ -117,21 +192,6 @@ macro_rules! checks_of_catalogs {
             index::a_new_variant_takes_nothing_over_from_one_that_vanished,
             index::a_bad_variant_refuses_its_document_alone,
             index::a_reader_never_sees_half_a_product,
-            catalog::a_product_of_any_size_is_written_as_a_whole,
-            catalog::a_write_whose_precondition_does_not_hold_is_a_conflict,
-            catalog::a_removal_that_was_overtaken_is_refused,
-            catalog::of_writers_in_different_orders_none_fails,
-            catalog::what_a_full_sync_did_not_see_is_archived,
-            catalog::what_a_later_job_has_seen_is_not_archived,
-            catalog::an_archived_product_comes_back,
-            catalog::too_many_are_archived_only_by_force,
-            catalog::loads_are_recorded,
-            catalog::words_find_products,
-            catalog::what_changed_is_embedded_once,
-            catalog::a_text_that_changes_while_it_is_embedded_is_embedded_again,
-            catalog::an_endpoint_that_fails_loses_nothing,
         }
     };
 }
-
-pub(crate) use {checks, checks_of_catalogs, checks_of_chunks, checks_of_stores};

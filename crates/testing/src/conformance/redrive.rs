@@ -1,9 +1,7 @@
 //! Checks of [`host_core::storage::Jobs::redrive`].
 
-use crate::{
-    jobs::snapshot,
-    make::{Backend, claim, complete, entry, processed, seal},
-};
+use super::{Backend, jobs::snapshot};
+use crate::build::{claim, complete, entry, processed, seal};
 use host_core::{
     model::{Class, Counts, JobStatus},
     storage::{ChunkOutcome, QuarantineReason},
@@ -19,7 +17,7 @@ fn quarantined() -> ChunkOutcome {
     }
 }
 
-pub(crate) async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(backend: &Backend) {
+pub async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
     jobs.seal(&job.id, &seal(2)).await.unwrap();
     complete(&**jobs, &job.id, 0, &processed(10)).await;
@@ -58,7 +56,7 @@ pub(crate) async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(back
     assert_eq!(snapshot(backend, &job.id).await, ended);
 }
 
-pub(crate) async fn a_chunk_is_quarantined_and_redriven_again_and_again(backend: &Backend) {
+pub async fn a_chunk_is_quarantined_and_redriven_again_and_again(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     jobs.seal(&job.id, &seal(1)).await.unwrap();
     for redrive_count in 0..3 {
@@ -74,7 +72,7 @@ pub(crate) async fn a_chunk_is_quarantined_and_redriven_again_and_again(backend:
     assert_eq!((ended.status, ended.counts.processed, ended.counts.failed), (JobStatus::Completed, 10, 0));
 }
 
-pub(crate) async fn a_chunk_that_was_not_quarantined_is_only_sent_again(backend: &Backend) {
+pub async fn a_chunk_that_was_not_quarantined_is_only_sent_again(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let redrive = async || jobs.redrive(&job.id, 0, 0).await.unwrap();
     assert_eq!(redrive().await, Some(0), "pending");
@@ -84,7 +82,7 @@ pub(crate) async fn a_chunk_that_was_not_quarantined_is_only_sent_again(backend:
     assert_eq!(snapshot(backend, &job.id).await.counts.failed, 10);
 }
 
-pub(crate) async fn a_job_that_ended_without_a_seal_stays_ended(backend: &Backend) {
+pub async fn a_job_that_ended_without_a_seal_stays_ended(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     complete(&**jobs, &job.id, 0, &quarantined()).await;
     assert!(jobs.cancel(&job.id, "enough").await.unwrap());

@@ -1,19 +1,20 @@
 //! Checks of [`host_core::index::Index`].
 
-use crate::make::{Backend, id, removals, write};
+use super::IndexBackend;
+use crate::build::{id, removals, write};
 use host_core::{
     index::{Index, Outcome, StoredVersion, Write, WriteTarget},
     model::Document,
 };
 use serde_json::{Map, Value, json};
 
-async fn put(backend: &Backend, target: &WriteTarget, writes: &[Write]) {
+async fn put(backend: &IndexBackend, target: &WriteTarget, writes: &[Write]) {
     let outcomes = backend.index.write(target, writes).await.unwrap();
     assert!(outcomes.len() == writes.len() && outcomes.iter().all(|o| *o == Outcome::Done), "{outcomes:?}");
 }
 
 /// What `get` must give of a write.
-pub(crate) fn as_stored(write: &Write, job_id: &str) -> Map<String, Value> {
+pub fn as_stored(write: &Write, job_id: &str) -> Map<String, Value> {
     let mut stored = write.document.fields.clone();
     stored.extend(write.version.clone());
     stored.insert("_id".to_owned(), write.document.id.as_str().into());
@@ -27,7 +28,7 @@ async fn holds(index: &dyn Index, target: &WriteTarget, write: &Write) {
     assert_eq!(got, Some(as_stored(write, &target.job_id)));
 }
 
-pub(crate) async fn a_document_comes_back_as_it_was_written(backend: &Backend) {
+pub async fn a_document_comes_back_as_it_was_written(backend: &IndexBackend) {
     let target = backend.target();
     let writes = [
         write(
@@ -44,7 +45,7 @@ pub(crate) async fn a_document_comes_back_as_it_was_written(backend: &Backend) {
     }
 }
 
-pub(crate) async fn whatever_json_can_say_comes_back(backend: &Backend) {
+pub async fn whatever_json_can_say_comes_back(backend: &IndexBackend) {
     let target = backend.target();
     let writes = [
         write("null", json!({"nothing": null, "nested": {"a": [1, {"b": "c"}]}})),
@@ -56,7 +57,7 @@ pub(crate) async fn whatever_json_can_say_comes_back(backend: &Backend) {
     }
 }
 
-pub(crate) async fn a_document_is_replaced_as_a_whole(backend: &Backend) {
+pub async fn a_document_is_replaced_as_a_whole(backend: &IndexBackend) {
     let target = backend.target();
     put(backend, &target, &[write("1", json!({"title": "old", "only_old": true}))]).await;
     let new = write("1", json!({"title": "new"}));
@@ -65,7 +66,7 @@ pub(crate) async fn a_document_is_replaced_as_a_whole(backend: &Backend) {
     assert_eq!(backend.index.count(&target).await.unwrap(), 1);
 }
 
-pub(crate) async fn an_update_changes_what_it_gives_and_nothing_else(backend: &Backend) {
+pub async fn an_update_changes_what_it_gives_and_nothing_else(backend: &IndexBackend) {
     let mut target = backend.target();
     let full = write(
         "1",
@@ -105,7 +106,7 @@ pub(crate) async fn an_update_changes_what_it_gives_and_nothing_else(backend: &B
     assert_eq!(backend.index.get(&target, &id("other")).await.unwrap().unwrap()["title"], "Cup");
 }
 
-pub(crate) async fn an_update_that_cannot_be_is_refused_alone(backend: &Backend) {
+pub async fn an_update_that_cannot_be_is_refused_alone(backend: &IndexBackend) {
     let target = backend.target();
     put(backend, &target, &[write("1", json!({"title": "Mug"})), write("2", json!({"title": "Cup"}))]).await;
     let updates = [
@@ -130,7 +131,7 @@ pub(crate) async fn an_update_that_cannot_be_is_refused_alone(backend: &Backend)
     assert_eq!(backend.index.update(&target, &[]).await.unwrap(), []);
 }
 
-pub(crate) async fn versions_are_read_in_the_order_asked(backend: &Backend) {
+pub async fn versions_are_read_in_the_order_asked(backend: &IndexBackend) {
     let target = backend.target();
     let (a, b) = (write("a", json!({"updated_at": "2026-01-01T00:00:00Z"})), write("b", json!({})));
     put(backend, &target, &[a.clone(), b.clone()]).await;
@@ -146,7 +147,7 @@ pub(crate) async fn versions_are_read_in_the_order_asked(backend: &Backend) {
     assert_eq!(backend.index.stored(&target, &[]).await.unwrap(), []);
 }
 
-pub(crate) async fn the_latest_writer_is_remembered(backend: &Backend) {
+pub async fn the_latest_writer_is_remembered(backend: &IndexBackend) {
     let mut target = backend.target();
     let same = write("1", json!({"title": "Mug"}));
     put(backend, &target, std::slice::from_ref(&same)).await;
@@ -157,7 +158,7 @@ pub(crate) async fn the_latest_writer_is_remembered(backend: &Backend) {
     assert_eq!(stored.job_id.as_deref(), Some("job-2"));
 }
 
-pub(crate) async fn removal_is_done_also_for_what_is_not_there(backend: &Backend) {
+pub async fn removal_is_done_also_for_what_is_not_there(backend: &IndexBackend) {
     let target = backend.target();
     put(backend, &target, &[write("1", json!({"variants": [{"id": 1}]})), write("2", json!({}))]).await;
     for _ in 0..2 {
@@ -168,7 +169,7 @@ pub(crate) async fn removal_is_done_also_for_what_is_not_there(backend: &Backend
     }
 }
 
-pub(crate) async fn ids_are_listed_in_order_and_in_pages(backend: &Backend) {
+pub async fn ids_are_listed_in_order_and_in_pages(backend: &IndexBackend) {
     let target = backend.target();
     assert_eq!(backend.index.count(&target).await.unwrap(), 0);
     let mut names = ["10", "9", "B", "a", "~", "-", "A.b_c~d-e"];
@@ -187,7 +188,7 @@ pub(crate) async fn ids_are_listed_in_order_and_in_pages(backend: &Backend) {
     assert_eq!(backend.index.count(&target).await.unwrap(), names.len() as u64);
 }
 
-pub(crate) async fn indexes_are_kept_apart(backend: &Backend) {
+pub async fn indexes_are_kept_apart(backend: &IndexBackend) {
     let one = backend.target();
     let other = WriteTarget { index_name: "other".to_owned(), ..one.clone() };
     put(backend, &one, &[write("1", json!({"title": "one"}))]).await;
@@ -199,7 +200,7 @@ pub(crate) async fn indexes_are_kept_apart(backend: &Backend) {
     assert_eq!(kept["title"], "one");
 }
 
-pub(crate) async fn shops_are_kept_apart(backend: &Backend) {
+pub async fn shops_are_kept_apart(backend: &IndexBackend) {
     let one = backend.target();
     let other_index = WriteTarget { index_name: "other".to_owned(), ..one.clone() };
     let other_shop = backend.target();
@@ -211,7 +212,7 @@ pub(crate) async fn shops_are_kept_apart(backend: &Backend) {
     assert_eq!(kept["variants"], json!([{"id": 1, "sku": "one"}]));
 }
 
-pub(crate) async fn an_update_changes_the_given_fields_alone(backend: &Backend) {
+pub async fn an_update_changes_the_given_fields_alone(backend: &IndexBackend) {
     let target = backend.target();
     let old = json!({"title": "Mug", "price": 20.0, "stock": 7, "updated_at": "2026-01-01T00:00:00Z"});
     put(backend, &target, &[write("1", old.clone()), write("2", old.clone())]).await;
@@ -230,7 +231,7 @@ pub(crate) async fn an_update_changes_the_given_fields_alone(backend: &Backend) 
     holds(&*backend.index, &target, &write("2", old)).await;
 }
 
-pub(crate) async fn an_update_creates_nothing(backend: &Backend) {
+pub async fn an_update_creates_nothing(backend: &IndexBackend) {
     let target = backend.target();
     put(backend, &target, &[write("1", json!({"stock": 1}))]).await;
     let changes = [write("none", json!({"stock": 2})), write("1", json!({"stock": 2}))];
@@ -243,7 +244,7 @@ pub(crate) async fn an_update_creates_nothing(backend: &Backend) {
     assert_eq!(backend.index.get(&target, &id("1")).await.unwrap().unwrap()["stock"], 2);
 }
 
-pub(crate) async fn an_update_of_a_product_keeps_its_variants(backend: &Backend) {
+pub async fn an_update_of_a_product_keeps_its_variants(backend: &IndexBackend) {
     let target = backend.target();
     let variants = json!([{"id": "1", "sku": "a", "attributes": {"Color": "red"}}, {"id": "2"}]);
     put(backend, &target, &[write("1", json!({"title": "old", "variants": variants}))]).await;
@@ -254,7 +255,7 @@ pub(crate) async fn an_update_of_a_product_keeps_its_variants(backend: &Backend)
     holds(&*backend.index, &target, &whole).await;
 }
 
-pub(crate) async fn variants_come_back_exactly_and_in_order(backend: &Backend) {
+pub async fn variants_come_back_exactly_and_in_order(backend: &IndexBackend) {
     let target = backend.target();
     let variants = json!([
         {"id": "30", "sku": "M-R", "price": "19.90", "attributes": {"Color": "red", "Size": "M"}, "stock": 3},
@@ -283,7 +284,7 @@ pub(crate) async fn variants_come_back_exactly_and_in_order(backend: &Backend) {
     holds(&*backend.index, &target, &none).await;
 }
 
-pub(crate) async fn a_new_variant_takes_nothing_over_from_one_that_vanished(backend: &Backend) {
+pub async fn a_new_variant_takes_nothing_over_from_one_that_vanished(backend: &IndexBackend) {
     let target = backend.target();
     for variants in [
         json!([{"id": 1, "attributes": {"Color": "red"}}]),
@@ -297,7 +298,7 @@ pub(crate) async fn a_new_variant_takes_nothing_over_from_one_that_vanished(back
     }
 }
 
-pub(crate) async fn a_bad_variant_refuses_its_document_alone(backend: &Backend) {
+pub async fn a_bad_variant_refuses_its_document_alone(backend: &IndexBackend) {
     let target = backend.target();
     let bad = [
         json!({"variants": ["text"]}),
@@ -331,7 +332,7 @@ pub(crate) async fn a_bad_variant_refuses_its_document_alone(backend: &Backend) 
     holds(&*backend.index, &target, &good).await;
 }
 
-pub(crate) async fn a_reader_never_sees_half_a_product(backend: &Backend) {
+pub async fn a_reader_never_sees_half_a_product(backend: &IndexBackend) {
     let target = backend.target();
     let version = |n: usize| {
         let variants: Vec<Value> = (0..40)

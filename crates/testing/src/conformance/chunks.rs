@@ -1,13 +1,13 @@
 //! Checks of [`host_core::storage::Chunks`].
 
-use crate::make::Backend;
+use super::Backend;
 use futures::future::join_all;
 use host_core::{
     model::Digest,
     storage::{Put, StoreErrorKind},
 };
 
-pub(crate) async fn an_object_is_stored_once_and_never_changed(backend: &Backend) {
+pub async fn an_object_is_stored_once_and_never_changed(backend: &Backend) {
     let (chunks, key) = (&backend.stores.chunks, format!("{}/bulk/chunk_0000.jsonl", backend.name("shop")));
     assert_eq!(chunks.get(&key, None).await.unwrap(), None);
     assert_eq!(chunks.put_if_absent(&key, b"one\n").await.unwrap(), Put::Created);
@@ -16,7 +16,7 @@ pub(crate) async fn an_object_is_stored_once_and_never_changed(backend: &Backend
     assert_eq!(chunks.get(&key, None).await.unwrap().unwrap(), b"one\n");
 }
 
-pub(crate) async fn of_many_at_once_one_creates_an_object(backend: &Backend) {
+pub async fn of_many_at_once_one_creates_an_object(backend: &Backend) {
     let (chunks, key) = (&backend.stores.chunks, backend.name("shop"));
     let bytes = vec![7; 100_000];
     let puts = join_all((0..16).map(|_| chunks.put_if_absent(&key, &bytes))).await;
@@ -31,7 +31,7 @@ pub(crate) async fn of_many_at_once_one_creates_an_object(backend: &Backend) {
     assert_eq!(&chunks.get(&key, None).await.unwrap().unwrap(), [&bytes, &other][winner]);
 }
 
-pub(crate) async fn a_report_is_replaced_as_a_whole(backend: &Backend) {
+pub async fn a_report_is_replaced_as_a_whole(backend: &Backend) {
     let (chunks, key) = (&backend.stores.chunks, format!("reports/{}", backend.name("shop")));
     let [a, b] = [vec![b'a'; 300_000], vec![b'b'; 100_000]];
     chunks.put(&key, &a).await.unwrap();
@@ -51,7 +51,7 @@ pub(crate) async fn a_report_is_replaced_as_a_whole(backend: &Backend) {
     assert_eq!(chunks.get(&key, None).await.unwrap().unwrap(), a);
 }
 
-pub(crate) async fn other_bytes_than_expected_are_corrupt(backend: &Backend) {
+pub async fn other_bytes_than_expected_are_corrupt(backend: &Backend) {
     let (chunks, key) = (&backend.stores.chunks, backend.name("shop"));
     chunks.put(&key, b"right").await.unwrap();
     assert!(chunks.get(&key, Some(Digest::of(b"right"))).await.unwrap().is_some());
@@ -61,7 +61,7 @@ pub(crate) async fn other_bytes_than_expected_are_corrupt(backend: &Backend) {
     assert_eq!(chunks.get(&absent, Some(Digest::of(b"wrong"))).await.unwrap(), None);
 }
 
-pub(crate) async fn removal_succeeds_also_the_second_time(backend: &Backend) {
+pub async fn removal_succeeds_also_the_second_time(backend: &Backend) {
     let (chunks, key) = (&backend.stores.chunks, format!("{}/a/b", backend.name("shop")));
     chunks.delete(&key).await.unwrap();
     chunks.put_if_absent(&key, b"bytes").await.unwrap();
@@ -71,7 +71,7 @@ pub(crate) async fn removal_succeeds_also_the_second_time(backend: &Backend) {
     assert_eq!(chunks.put_if_absent(&key, b"others").await.unwrap(), Put::Created);
 }
 
-pub(crate) async fn an_object_may_be_empty_or_large(backend: &Backend) {
+pub async fn an_object_may_be_empty_or_large(backend: &Backend) {
     let chunks = &backend.stores.chunks;
     for size in [0, 1, 5 << 20] {
         let (key, bytes) = (backend.name("shop"), vec![b'x'; size]);

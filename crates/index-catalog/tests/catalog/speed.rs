@@ -1,7 +1,5 @@
-//! Figures, not checks: `cargo test --release --test conformance -- --ignored --nocapture speed`.
+//! Figures, not checks: `cargo test --release --test catalog -- --ignored --nocapture speed`.
 
-use crate::make::{MINUTE, chunk, write};
-use host_core::storage::Storage;
 use host_core::{
     clock::SystemClock,
     index::{Index, Write, WriteTarget},
@@ -9,6 +7,7 @@ use host_core::{
 };
 use host_index_catalog::{Catalog, CatalogConfig};
 use host_storage_sqlite::Embedded;
+use host_testing::build::write;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Instant};
 
@@ -63,38 +62,4 @@ async fn speed_of_the_catalog() {
         }
         println!("  reading versions: {:.0} documents/s", 2e4 / start.elapsed().as_secs_f64());
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-async fn speed_of_the_queue() {
-    let dir = tempfile::tempdir().unwrap();
-    let stores = Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
-    let job = crate::embedded::embedded().job("shop");
-    let start = Instant::now();
-    for seq in 0..20_000 {
-        stores.queue.send(&job, &chunk(&job.id, seq, (seq % 4) as u16), 0).await.unwrap();
-    }
-    println!("send: {:.0}/s", 2e4 / start.elapsed().as_secs_f64());
-    let start = Instant::now();
-    let mut received = 0;
-    loop {
-        let deliveries = stores.queue.receive("shop", 4, MINUTE).await.unwrap();
-        if deliveries.is_empty() {
-            break;
-        }
-        for delivery in deliveries {
-            stores.queue.ack(&delivery.receipt).await.unwrap();
-            received += 1;
-        }
-    }
-    println!(
-        "receive and acknowledge, 4 lanes: {:.0}/s",
-        f64::from(received) / start.elapsed().as_secs_f64()
-    );
-    let start = Instant::now();
-    for n in 0..200 {
-        stores.chunks.put_if_absent(&format!("shop/{n}"), &vec![b'x'; 1 << 20]).await.unwrap();
-    }
-    println!("chunks of 1 MiB: {:.0}/s", 200.0 / start.elapsed().as_secs_f64());
 }

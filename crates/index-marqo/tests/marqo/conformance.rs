@@ -2,40 +2,17 @@
 //!
 //! A server has indexes, but no shops and no variants, and what it cannot keep is left out: null, control characters.
 
-use crate::{clock::VirtualClock, embedded::embedded, make::Backend};
-use host_core::{
-    clock::SharedClock,
-    storage::{IndexDocument, Settings, StoreError},
-};
+use host_core::clock::SharedClock;
 use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
 use host_net::RetryProfile;
+use host_testing::{VirtualClock, conformance::IndexBackend, storage::Memory};
 use marqo_stand_in::{Options, StandIn, Version};
 use std::sync::Arc;
 
-/// All indexes are at one server.
-struct OneServer(IndexDocument);
+const INDEXES: [&str; 2] = ["products", "other"];
 
-#[async_trait::async_trait]
-impl Settings for OneServer {
-    async fn get(&self, _: &str) -> Result<Option<IndexDocument>, StoreError> {
-        Ok(Some(self.0.clone()))
-    }
-
-    async fn put(&self, _: &str, _: &IndexDocument) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn delete(&self, _: &str) -> Result<bool, StoreError> {
-        Ok(false)
-    }
-
-    async fn list(&self) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
-    }
-}
-
-fn marqo(version: Version) -> Backend {
-    let indexes = vec!["products".to_owned(), "other".to_owned()];
+fn marqo(version: Version) -> IndexBackend {
+    let indexes = INDEXES.map(str::to_owned).to_vec();
     let server = StandIn::start(Options { version, indexes, ..Options::default() }).unwrap();
     let settings = IndexSettings {
         endpoint: server.url().to_owned(),
@@ -43,28 +20,25 @@ fn marqo(version: Version) -> Backend {
         ..IndexSettings::default()
     };
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
-    let settings = Arc::new(OneServer(IndexDocument(settings.to_object())));
-    let config = MarqoConfig::default();
-    let index = Marqo::new(settings, clock.clone(), &config, RetryProfile::Background).unwrap();
-    let embedded = embedded();
-    Backend {
-        stores: embedded.stores,
-        index: Arc::new(index),
-        catalog: None,
-        clock,
-        plant_settings: embedded.plant_settings,
-        keep: Box::new((server, embedded.keep)),
+    let settings = serde_json::Value::Object(settings.to_object()).to_string();
+    let storage = Memory::new(clock.clone()).backend();
+    for name in INDEXES {
+        (storage.plant_settings)(&storage, name, &settings);
     }
+    let config = MarqoConfig::default();
+    let index =
+        Marqo::new(storage.stores.settings, clock.clone(), &config, RetryProfile::Background).unwrap();
+    IndexBackend { index: Arc::new(index), clock, keep: Box::new(server) }
 }
 
 mod current {
-    use super::{Backend, Version, marqo};
+    use super::{IndexBackend, Version, marqo};
 
-    fn server() -> Backend {
+    fn server() -> IndexBackend {
         marqo(Version::V2_25)
     }
 
-    crate::checks::checks! { server:
+    host_testing::conformance_tests! { server:
         index::a_document_comes_back_as_it_was_written,
         index::a_document_is_replaced_as_a_whole,
         index::versions_are_read_in_the_order_asked,
@@ -79,13 +53,13 @@ mod current {
 
 /// Indexes without a schema of their own cannot be updated there.
 mod of_2_13 {
-    use super::{Backend, Version, marqo};
+    use super::{IndexBackend, Version, marqo};
 
-    fn server() -> Backend {
+    fn server() -> IndexBackend {
         marqo(Version::V2_13)
     }
 
-    crate::checks::checks! { server:
+    host_testing::conformance_tests! { server:
         index::a_document_comes_back_as_it_was_written,
         index::a_document_is_replaced_as_a_whole,
         index::versions_are_read_in_the_order_asked,

@@ -1,11 +1,12 @@
 //! The checks of an index on a catalog in PostgreSQL with pgvector, which keeps embeddings as vectors.
 
 use crate::{
-    checks::checks_of_catalogs,
-    make::{Backend, write},
+    backend::{Backend, catalog_tests},
+    checks::any_embedder,
     postgres::{backend, catalog, migrated},
 };
 use host_core::secret::Secret;
+use host_testing::{build::write, conformance::IndexBackend};
 use serde_json::json;
 use std::path::Path;
 use xtask::postgres::Server;
@@ -19,6 +20,10 @@ fn pgvector() -> Backend {
     backend(&database())
 }
 
+fn index() -> IndexBackend {
+    pgvector().into_index()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn embeddings_are_vectors_that_an_index_finds() {
     let url = database();
@@ -30,7 +35,7 @@ async fn embeddings_are_vectors_that_an_index_finds() {
     let writes: Vec<_> =
         titles.iter().enumerate().map(|(n, title)| write(&n.to_string(), json!({"title": title}))).collect();
     backend.index.write(&target, &writes).await.unwrap();
-    let (endpoint, embedder) = crate::catalog::any_embedder(&backend);
+    let (endpoint, embedder) = any_embedder(&backend);
     let catalog = catalog(&url, (100, 5_000), backend.clock.clone());
     assert_eq!(catalog.embed(&target, &embedder).await.unwrap().embedded, 3);
     let sql = "SELECT count(*), min(vector_dims(vector)), bool_and(pg_typeof(vector)::text = 'vector')
@@ -53,4 +58,5 @@ async fn embeddings_are_vectors_that_an_index_finds() {
     drop(endpoint);
 }
 
-checks_of_catalogs!(pgvector);
+host_testing::index_tests!(index);
+catalog_tests!(pgvector);

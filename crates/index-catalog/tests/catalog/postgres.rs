@@ -1,19 +1,19 @@
 //! The checks of an index on a catalog in PostgreSQL, on a server that lives as long as the tests.
 
-use crate::{
-    checks::checks_of_catalogs,
-    clock::VirtualClock,
-    embedded::config,
-    make::{Backend, removals, write},
-};
-use host_core::storage::Storage;
+use crate::backend::{Backend, catalog_tests, config};
 use host_core::{
     clock::{SharedClock, SystemClock},
     index::{Index, Write},
     secret::Secret,
+    storage::Storage,
 };
 use host_index_catalog::{Catalog, CatalogConfig};
-use host_storage_sqlite::Embedded;
+use host_testing::{
+    VirtualClock,
+    build::{self, removals, write},
+    conformance::IndexBackend,
+    storage::Memory,
+};
 use serde_json::json;
 use std::{num::NonZeroUsize, sync::Arc};
 use xtask::postgres::Server;
@@ -49,26 +49,21 @@ fn postgres() -> Backend {
     backend(&database())
 }
 
+fn index() -> IndexBackend {
+    postgres().into_index()
+}
+
 pub(crate) fn backend(url: &Secret) -> Backend {
-    let dir = tempfile::tempdir().unwrap();
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
-    let embedded = Embedded::open(dir.path(), clock.clone()).unwrap();
-    let catalog = catalog(url, SMALL, clock.clone());
-    Backend {
-        stores: embedded.stores(),
-        index: Arc::new(catalog.clone()),
-        catalog: Some(catalog),
-        clock,
-        plant_settings: |_, _, _| {},
-        keep: Box::new(dir),
-    }
+    Backend::new(catalog(url, SMALL, clock.clone()), clock, Box::new(()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_workers_the_highest_version_wins() {
-    let (backend, url) = (postgres(), database());
+    let url = database();
     let catalogs = [(); 2].map(|()| catalog(&url, SMALL, Arc::new(SystemClock)));
-    crate::overlap::the_highest_version_wins(&backend, catalogs).await;
+    let stores = Memory::new(Arc::new(SystemClock)).stores();
+    crate::overlap::the_highest_version_wins(&stores, catalogs).await;
 }
 
 /// What the server did for a catalog: statements but for those that take ids, and those alone.
@@ -88,7 +83,8 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_rows() {
     tokio::spawn(connection);
     client.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
-    let (catalog, target) = (catalog(&url, (1_000_000, 1_000_000), clock), postgres().target());
+    let (catalog, target) =
+        (catalog(&url, (1_000_000, 1_000_000), clock), build::target(&VirtualClock::new(1)));
     // Products, SKUs of each, attributes of each SKU, and the statements of adding, changing, repeating and removing them.
     let mut costs = Vec::new();
     for (products, skus, attributes) in [(1, 1, 1), (7, 3, 2), (40, 20, 5), (1, 900, 3), (300, 2, 1)] {
@@ -122,4 +118,5 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_rows() {
     eprintln!("statements of adding, changing, repeating and removing: {:?}", costs[0]);
 }
 
-checks_of_catalogs!(postgres);
+host_testing::index_tests!(index);
+catalog_tests!(postgres);

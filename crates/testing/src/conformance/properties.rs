@@ -1,10 +1,7 @@
 //! Random histories on virtual time, each compared with a model after every step.
 
-use crate::{
-    embedded::embedded,
-    index::as_stored,
-    make::{Backend, MINUTE, chunk, id, processed, removals, seal, write},
-};
+use super::{Backend, IndexBackend, index::as_stored};
+use crate::build::{MINUTE, chunk, id, processed, removals, seal, write};
 use host_core::{
     index::{Index, Outcome, StoredVersion, Write},
     model::{Counts, JobId, JobStatus},
@@ -24,11 +21,7 @@ use std::{
 };
 
 /// Runs random histories against one backend; names keep them apart.
-fn histories<S: Strategy<Value: Debug>>(
-    with: fn() -> Backend,
-    steps: S,
-    check: impl AsyncFn(&Backend, S::Value),
-) {
+fn histories<B, S: Strategy<Value: Debug>>(with: fn() -> B, steps: S, check: impl AsyncFn(&B, S::Value)) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let backend = with();
     let run = |steps| {
@@ -167,17 +160,7 @@ impl JobModel {
     }
 }
 
-#[test]
-fn counters_equal_a_recount_and_a_job_ends_once() {
-    recount(embedded);
-}
-
-#[test]
-fn counters_equal_a_recount_and_a_job_ends_once_on_single_items() {
-    recount(crate::aws::model);
-}
-
-fn recount(with: fn() -> Backend) {
+pub fn counters_equal_a_recount_and_a_job_ends_once(with: fn() -> Backend) {
     histories(with, prop::collection::vec(job_step(), 0..60), async |backend, steps| {
         let job = backend.job_with_chunks(CHUNKS).await.id;
         let mut model =
@@ -225,18 +208,20 @@ struct MessageModel {
     seq: u32,
     hidden_until: Timestamp,
     deliveries: usize,
+    is_released: bool,
 }
 
-#[tokio::test]
-async fn the_model_of_the_queue_is_not_trivial() {
-    let backend = embedded();
-    let steps =
-        vec![QueueStep::Send(0), QueueStep::Receive(1, 5), QueueStep::Pass(5), QueueStep::Receive(1, 5)];
-    assert_eq!(queue_history(&backend, steps).await, 2);
+/// How long a receipt lasts, which is left to the backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiptLife {
+    /// Until the message is delivered again.
+    UntilRedelivery,
+    /// Until the message is visible again or released.
+    UntilVisible,
 }
 
 /// Plays a history; gives the number of deliveries.
-async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
+async fn queue_history(backend: &Backend, life: ReceiptLife, steps: Vec<QueueStep>) -> usize {
     let (queue, shop) = (&backend.stores.queue, backend.name("shop"));
     let job = backend.job(&shop);
     let mut lanes: BTreeMap<u16, VecDeque<MessageModel>> = BTreeMap::new();
@@ -246,17 +231,21 @@ async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
     for step in steps {
         let now = backend.clock.now();
         let pick = |at: Pick| (!given.is_empty()).then(|| at.get(&given).clone());
-        // A receipt is valid while its message is there and has not been delivered again.
         let valid = |lanes: &BTreeMap<u16, VecDeque<MessageModel>>, picked: &(Receipt, u16, u32, usize)| {
             let first = lanes.get(&picked.1).and_then(|messages| messages.front());
-            first.is_some_and(|first| (first.seq, first.deliveries) == (picked.2, picked.3))
+            first.is_some_and(|first| {
+                let is_in_flight = first.hidden_until > now && !first.is_released;
+                (first.seq, first.deliveries) == (picked.2, picked.3)
+                    && (is_in_flight || life == ReceiptLife::UntilRedelivery)
+            })
         };
         match step {
             QueueStep::Send(lane) => {
                 for _ in 0..2 {
                     queue.send(&job, &chunk(&job.id, sent, lane), 0).await.unwrap();
                 }
-                let message = MessageModel { seq: sent, hidden_until: now, deliveries: 0 };
+                let message =
+                    MessageModel { seq: sent, hidden_until: now, deliveries: 0, is_released: false };
                 lanes.entry(lane).or_default().push_back(message);
                 sent += 1;
             }
@@ -272,6 +261,7 @@ async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
                     assert_eq!((delivery.chunk.lane, delivery.chunk.seq), (lane, message.seq));
                     message.deliveries += 1;
                     message.hidden_until = now + visibility;
+                    message.is_released = false;
                     assert_eq!(delivery.visible_until, message.hidden_until);
                     assert_eq!(delivery.receive_count as usize, message.deliveries);
                     given.push((delivery.receipt, lane, message.seq, message.deliveries));
@@ -281,13 +271,16 @@ async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
                 let Some(picked) = pick(at) else { continue };
                 let duration = Duration::from_secs(seconds);
                 let expected = valid(&lanes, &picked);
-                let done = match step {
-                    QueueStep::ChangeVisibility(..) => queue.change_visibility(&picked.0, duration).await,
-                    _ => queue.release(&picked.0, duration).await,
+                let is_release = matches!(step, QueueStep::Release(..));
+                let done = match is_release {
+                    false => queue.change_visibility(&picked.0, duration).await,
+                    true => queue.release(&picked.0, duration).await,
                 };
                 assert_eq!(done.unwrap(), expected);
                 if expected {
-                    lanes.get_mut(&picked.1).unwrap()[0].hidden_until = now + duration;
+                    let first = &mut lanes.get_mut(&picked.1).unwrap()[0];
+                    first.hidden_until = now + duration;
+                    first.is_released |= is_release;
                 }
             }
             QueueStep::Ack(at) => {
@@ -319,10 +312,13 @@ async fn queue_history(backend: &Backend, steps: Vec<QueueStep>) -> usize {
     given.len()
 }
 
-#[test]
-fn the_queue_keeps_order_and_loses_nothing() {
-    histories(embedded, prop::collection::vec(queue_step(), 0..80), async |backend, steps| {
-        queue_history(backend, steps).await;
+pub fn the_queue_keeps_order_and_loses_nothing(with: fn() -> Backend, life: ReceiptLife) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let steps =
+        vec![QueueStep::Send(0), QueueStep::Receive(1, 5), QueueStep::Pass(5), QueueStep::Receive(1, 5)];
+    assert_eq!(runtime.block_on(queue_history(&with(), life, steps)), 2, "the model is not trivial");
+    histories(with, prop::collection::vec(queue_step(), 0..80), async |backend, steps| {
+        queue_history(backend, life, steps).await;
     });
 }
 
@@ -383,9 +379,8 @@ fn index_step() -> impl Strategy<Value = IndexStep> {
     ]
 }
 
-#[test]
-fn the_catalog_equals_a_map() {
-    histories(embedded, prop::collection::vec(index_step(), 1..12), async |backend, steps| {
+pub fn an_index_equals_a_map(with: fn() -> IndexBackend) {
+    histories(with, prop::collection::vec(index_step(), 1..12), async |backend, steps| {
         let index: &dyn Index = &*backend.index;
         let mut target = backend.target();
         let mut model: BTreeMap<String, (Write, String)> = BTreeMap::new();

@@ -1,0 +1,72 @@
+//! A catalog under test.
+
+use host_core::clock::SharedClock;
+use host_index_catalog::{Catalog, CatalogConfig};
+use host_testing::conformance::IndexBackend;
+use std::{any::Any, ops::Deref, sync::Arc};
+
+/// A catalog, as which it is an index too.
+pub(crate) struct Backend {
+    pub(crate) catalog: Catalog,
+    index: IndexBackend,
+}
+
+impl Backend {
+    pub(crate) fn new(catalog: Catalog, clock: SharedClock, keep: Box<dyn Any + Send + Sync>) -> Self {
+        let index = IndexBackend { index: Arc::new(catalog.clone()), clock, keep };
+        Self { catalog, index }
+    }
+
+    /// For the suite of the index port.
+    pub(crate) fn into_index(self) -> IndexBackend {
+        self.index
+    }
+}
+
+impl Deref for Backend {
+    type Target = IndexBackend;
+
+    fn deref(&self) -> &IndexBackend {
+        &self.index
+    }
+}
+
+/// A catalog's settings with these bounds of a transaction: complexity and rows.
+pub(crate) fn config((complexity, rows): (usize, usize)) -> CatalogConfig {
+    CatalogConfig {
+        batch_complexity: complexity.try_into().unwrap(),
+        batch_rows: rows.try_into().unwrap(),
+        ..CatalogConfig::default()
+    }
+}
+
+/// Makes a test of each check of [`crate::checks`], in which `$with` makes a fresh backend.
+macro_rules! catalog_tests {
+    ($with:ident: $($check:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                $crate::checks::$check(&$with()).await;
+            }
+        )*
+    };
+    ($with:ident) => {
+        $crate::backend::catalog_tests! { $with:
+            a_product_of_any_size_is_written_as_a_whole,
+            a_write_whose_precondition_does_not_hold_is_a_conflict,
+            a_removal_that_was_overtaken_is_refused,
+            of_writers_in_different_orders_none_fails,
+            what_a_full_sync_did_not_see_is_archived,
+            what_a_later_job_has_seen_is_not_archived,
+            an_archived_product_comes_back,
+            too_many_are_archived_only_by_force,
+            loads_are_recorded,
+            words_find_products,
+            what_changed_is_embedded_once,
+            a_text_that_changes_while_it_is_embedded_is_embedded_again,
+            an_endpoint_that_fails_loses_nothing,
+        }
+    };
+}
+
+pub(crate) use catalog_tests;

@@ -1,0 +1,12 @@
+//! A catalog on both databases: the suite of the index port, what a catalog does beyond it, several writers at once.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod backend;
+mod checks;
+mod overlap;
+mod pgvector;
+mod postgres;
+mod processes;
+mod speed;
+mod sqlite;

@@ -1,0 +1,127 @@
+//! Items at random, and what must become of them.
+
+use host_core::model::{Counts, Operation};
+use host_testing::next_random;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+const LANES: u64 = 6;
+pub(super) const ITEMS: usize = 20_000;
+
+/// A chunk to be published.
+pub(super) struct Chunk {
+    pub(super) lane: u16,
+    pub(super) operation: Operation,
+    pub(super) lines: Vec<String>,
+}
+
+/// Items at random, and what must become of them.
+pub(super) struct Plan {
+    random: u64,
+    pub(super) chunks: Vec<Chunk>,
+    pub(super) counts: Counts,
+    /// Version and title of each document in the end.
+    pub(super) held: BTreeMap<u64, (u64, String)>,
+    /// The highest version of each, whatever became of it.
+    newest: BTreeMap<u64, u64>,
+}
+
+impl Plan {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut plan = Self {
+            random: seed,
+            chunks: Vec::new(),
+            counts: Counts::default(),
+            held: BTreeMap::new(),
+            newest: BTreeMap::new(),
+        };
+        let mut left = ITEMS;
+        while left > 0 {
+            let is_removal = !plan.held.is_empty() && plan.below(8) == 0;
+            let items = left.min(if is_removal { 30 } else { 150 });
+            plan.chunk(is_removal, items);
+            left -= items;
+        }
+        plan
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        next_random(&mut self.random) % limit
+    }
+
+    /// A chunk of distinct documents of one lane.
+    fn chunk(&mut self, is_removal: bool, items: usize) {
+        let lane = self.below(LANES);
+        let mut products = BTreeSet::new();
+        while products.len() < items {
+            products.insert(lane + LANES * self.below(1200));
+        }
+        let operation = if is_removal { Operation::DeleteDocuments } else { Operation::AddDocuments };
+        let line = |product| if is_removal { self.removal(product) } else { self.document(product) };
+        let lines = products.into_iter().map(line).collect();
+        self.chunks.push(Chunk { lane: lane as u16, operation, lines });
+    }
+
+    /// A line, having counted what becomes of it.
+    fn document(&mut self, product: u64) -> String {
+        let stored = self.held.get(&product).cloned();
+        let newest = self.newest.entry(product).or_default();
+        *newest += 1;
+        let newer = *newest;
+        let (mut version, mut title) = (newer, format!("Mug {product} of {newer}"));
+        let mut more = json!({});
+        match (self.below(100), stored) {
+            (0, _) => {
+                self.counts.skipped += 1;
+                return format!("{{\"_id\":\"p{product}\",");
+            }
+            (1..4, _) => {
+                self.counts.failed += 1;
+                more = json!({ "bad": true });
+            }
+            (4..7, _) => {
+                // No server takes it.
+                self.counts.failed += 1;
+                more = json!({ "sizes": [1, 2] });
+            }
+            (7..15, Some((stored, _))) if stored > 1 => {
+                self.counts.conflict += 1;
+                version = stored - 1;
+            }
+            (15..22, Some((stored, _))) => {
+                self.counts.conflict += 1;
+                version = stored;
+            }
+            (22..28, Some((stored, same))) => {
+                // Sent twice in one job: it is as this job wants it.
+                self.counts.processed += 1;
+                (version, title) = (stored, same);
+            }
+            _ => {
+                self.counts.processed += 1;
+                self.held.insert(product, (version, title.clone()));
+            }
+        }
+        let mut fields = json!({ "_id": format!("p{product}"), "v": version, "title": title });
+        fields.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        fields.to_string()
+    }
+
+    fn removal(&mut self, product: u64) -> String {
+        let newest = self.newest.entry(product).or_default();
+        *newest += 1;
+        let mut version = *newest;
+        match self.held.get(&product) {
+            Some((stored, _)) if *stored > 1 && *stored % 3 == 0 => {
+                self.counts.conflict += 1;
+                version = stored - 1;
+            }
+            _ => {
+                self.counts.processed += 1;
+                self.counts.deleted += 1;
+                self.held.remove(&product);
+            }
+        }
+        json!({ "_id": format!("p{product}"), "v": version }).to_string()
+    }
+}

@@ -1,0 +1,167 @@
+//! Plain data for tests, and the usual steps with it.
+
+use host_core::{
+    clock::Clock,
+    index::{Precondition, Removal, Write, WriteTarget},
+    model::{
+        ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, PluginRef,
+        Quarantined, SameVersion, Seal, SourceStats,
+    },
+    storage::{ChunkLease, ChunkOutcome, Claim, Jobs, Stores},
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A name that no other test uses on the same backend.
+pub fn name(clock: &dyn Clock, prefix: &str) -> String {
+    format!("{prefix}-{:016x}", clock.random())
+}
+
+/// A job that nothing has happened to.
+pub fn job(clock: &dyn Clock, shop_id: &str) -> Job {
+    Job {
+        id: JobId::new(name(clock, "job")).unwrap(),
+        platform: "shopify".to_owned(),
+        shop_id: shop_id.to_owned(),
+        index_name: "products".to_owned(),
+        operation: Operation::AddDocuments,
+        created_at: clock.now(),
+        plugin: PluginRef {
+            name: "shopify".to_owned(),
+            version: "1.0.0".to_owned(),
+            digest: Digest::of(b"plug-in"),
+        },
+        fingerprint: Digest::of(name(clock, "fingerprint").as_bytes()),
+        sources: vec!["export.jsonl".to_owned()],
+        target: "catalog".into(),
+        same_version: SameVersion::default(),
+        full: false,
+    }
+}
+
+/// Where a job of a shop of its own writes.
+pub fn target(clock: &dyn Clock) -> WriteTarget {
+    WriteTarget {
+        shop_id: name(clock, "shop"),
+        index_name: "products".to_owned(),
+        job_id: "job-1".to_owned(),
+        job_created_at: clock.now(),
+    }
+}
+
+/// The usual lease.
+pub const MINUTE: Duration = Duration::from_secs(60);
+
+/// A chunk whose object need not exist.
+pub fn chunk(job_id: &JobId, seq: u32, lane: u16) -> ChunkRef {
+    ChunkRef {
+        job_id: job_id.clone(),
+        seq,
+        lane,
+        operation: Operation::AddDocuments,
+        key: ChunkRef::key("shopify", "example.myshopify.com", job_id, seq),
+        sha256: Digest::of(&seq.to_le_bytes()),
+        documents: 10,
+        bytes: 1000,
+    }
+}
+
+/// The seal of a job of so many chunks.
+pub fn seal(chunks: u32) -> Seal {
+    Seal {
+        chunks,
+        total_items: u64::from(chunks) * 10,
+        refused: Counts::default(),
+        source: SourceStats::default(),
+        samples: Vec::new(),
+        reports: Vec::new(),
+        quarantine: Quarantined { products: 3, left_out: 1, objects: 2 },
+        ids_in_products: true,
+    }
+}
+
+/// The outcome of a chunk of which so many items were processed.
+pub fn processed(processed: u64) -> ChunkOutcome {
+    ChunkOutcome {
+        counts: Counts { processed, ..Counts::default() },
+        report: None,
+        samples: Vec::new(),
+        quarantined: None,
+    }
+}
+
+/// A report entry with a detail.
+pub fn entry(class: Class, message: impl Into<String>) -> Entry {
+    Entry::new(class, "some-reason", message).with("seen", 1)
+}
+
+/// Claims a chunk that must be free, for a [`MINUTE`].
+pub async fn claim(jobs: &dyn Jobs, id: &JobId, seq: u32) -> ChunkLease {
+    match jobs.claim(id, seq, MINUTE).await.unwrap() {
+        Claim::Acquired(lease) => lease,
+        other => panic!("chunk {seq} is not free: {other:?}"),
+    }
+}
+
+/// Claims a chunk and completes it.
+pub async fn complete(jobs: &dyn Jobs, id: &JobId, seq: u32, outcome: &ChunkOutcome) {
+    let lease = claim(jobs, id, seq).await;
+    assert!(jobs.complete(&lease, outcome).await.unwrap());
+}
+
+/// A document's id.
+pub fn id(id: &str) -> DocumentId {
+    DocumentId::new(id).unwrap()
+}
+
+/// Removals without a precondition.
+pub fn removals(ids: &[DocumentId]) -> Vec<Removal> {
+    ids.iter().cloned().map(Removal::of).collect()
+}
+
+/// The write of a document with these fields, `updated_at` being its version.
+pub fn write(name: &str, fields: Value) -> Write {
+    let Value::Object(fields) = fields else { panic!("fields are an object") };
+    let content_hash = Digest::of(json!(fields).to_string().as_bytes()).to_string();
+    let mut version = serde_json::Map::new();
+    version.extend(fields.get("updated_at").map(|at| ("updated_at".to_owned(), at.clone())));
+    Write {
+        document: Document { id: id(name), fields },
+        version,
+        content_hash,
+        precondition: Precondition::None,
+    }
+}
+
+/// A chunk to be published: its lane, what to do with its documents, and one document a line.
+pub type Lines<'a> = (u16, Operation, &'a str);
+
+/// Creates a job, publishes its chunks and seals it, as ingest does.
+pub async fn publish(stores: &Stores, job: &Job, chunks: &[Lines<'_>]) {
+    stores.jobs.create(job).await.unwrap();
+    let mut total_items = 0;
+    for (seq, (lane, operation, text)) in (0..).zip(chunks) {
+        let documents = text.lines().count() as u32;
+        let chunk = ChunkRef {
+            job_id: job.id.clone(),
+            seq,
+            lane: *lane,
+            operation: *operation,
+            key: ChunkRef::key(&job.platform, &job.shop_id, &job.id, seq),
+            sha256: Digest::of(text.as_bytes()),
+            documents,
+            bytes: text.len() as u64,
+        };
+        stores.chunks.put_if_absent(&chunk.key, text.as_bytes()).await.unwrap();
+        stores.jobs.add_chunk(&chunk).await.unwrap();
+        stores.queue.send(job, &chunk, 0).await.unwrap();
+        total_items += u64::from(documents);
+    }
+    let seal = Seal {
+        total_items,
+        quarantine: Quarantined::default(),
+        ids_in_products: false,
+        ..seal(chunks.len() as u32)
+    };
+    stores.jobs.seal(&job.id, &seal).await.unwrap();
+}

@@ -1,0 +1,218 @@
+//! An index in memory that fails on purpose.
+
+use async_trait::async_trait;
+use host_core::{
+    index::{Index, IndexError, Outcome, Precondition, Removal, StoredVersion, TargetId, Write, WriteTarget},
+    model::{Document, DocumentId},
+};
+use serde_json::{Map, Value};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+
+/// What becomes of one call that writes; calls behind the script work.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// It fails, and may succeed later.
+    Transient,
+    /// It fails until an operator acts.
+    Permanent,
+    /// It panics.
+    Panic,
+    /// It writes, then fails.
+    LostAnswer,
+    /// It refuses the document with this id.
+    Refuse(&'static str),
+    /// It gives no outcome.
+    TooFewOutcomes,
+    /// It takes so long, in tokio's time, and then works.
+    Slow(Duration),
+}
+
+/// A document that the index holds.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The last write; updates have changed it.
+    pub write: Write,
+    /// The job that wrote it.
+    pub job_id: String,
+}
+
+/// What a [`FakeIndex`] holds, has seen and is to do.
+#[derive(Debug, Default)]
+pub struct FakeIndexState {
+    /// Its documents.
+    pub documents: BTreeMap<DocumentId, Held>,
+    /// What becomes of the next calls of [`Index::write`].
+    pub script: VecDeque<Next>,
+    /// A shop whose index cannot be written to.
+    pub broken_shop: Option<String>,
+    /// Versions that another writer gives document `1` right before the next changes of it, which are then in conflict.
+    pub overtaking: VecDeque<i64>,
+    /// The server that it names.
+    pub server: Option<String>,
+    /// Calls of [`Index::stored`].
+    pub reads: u64,
+    /// The shop of each call of [`Index::write`] and [`Index::update`], in their order.
+    pub written_shops: Vec<String>,
+    /// All that was written in full, in its order.
+    pub history: Vec<Write>,
+}
+
+impl FakeIndexState {
+    /// The field `v` of all versions of each document, in the order in which they were written.
+    pub fn written_versions(&self) -> BTreeMap<DocumentId, Vec<i64>> {
+        let mut versions: BTreeMap<_, Vec<i64>> = BTreeMap::new();
+        for write in &self.history {
+            versions.entry(write.document.id.clone()).or_default().extend(write.version["v"].as_i64());
+        }
+        versions
+    }
+
+    fn is_overtaken(&mut self, id: &DocumentId) -> bool {
+        let is_next = id.as_str() == "1";
+        let Some(v) = is_next.then(|| self.overtaking.pop_front()).flatten() else { return false };
+        let write = Write {
+            document: Document { id: id.clone(), fields: Map::new() },
+            version: Map::from_iter([("v".to_owned(), v.into())]),
+            content_hash: format!("other {v}"),
+            precondition: Precondition::None,
+        };
+        self.documents.insert(id.clone(), Held { write, job_id: "other".to_owned() });
+        true
+    }
+
+    fn write(&mut self, target: &WriteTarget, write: &Write) -> Outcome {
+        if self.is_overtaken(&write.document.id) {
+            return Outcome::Conflict;
+        }
+        self.history.push(write.clone());
+        let held = Held { write: write.clone(), job_id: target.job_id.clone() };
+        self.documents.insert(write.document.id.clone(), held);
+        Outcome::Done
+    }
+
+    fn update(&mut self, target: &WriteTarget, update: &Write) -> Outcome {
+        let Some(Held { write, job_id }) = self.documents.get_mut(&update.document.id) else {
+            return Outcome::Refused { code: "document-not-found".into(), message: "no".into() };
+        };
+        write.document.fields.extend(update.document.fields.clone());
+        write.version.extend(update.version.clone());
+        write.content_hash = update.content_hash.clone();
+        *job_id = target.job_id.clone();
+        Outcome::Done
+    }
+
+    fn remove(&mut self, removal: &Removal) -> Outcome {
+        if removal.precondition != Precondition::None && self.is_overtaken(&removal.id) {
+            return Outcome::Conflict;
+        }
+        self.documents.remove(&removal.id);
+        Outcome::Done
+    }
+}
+
+/// An index in memory that does as a script says. Of preconditions it knows those alone that the script lets fail.
+#[derive(Debug, Default)]
+pub struct FakeIndex(Mutex<FakeIndexState>);
+
+impl FakeIndex {
+    /// Its state, to be looked at and changed.
+    pub fn state(&self) -> MutexGuard<'_, FakeIndexState> {
+        self.0.lock().unwrap()
+    }
+}
+
+fn index_error(transient: bool) -> IndexError {
+    IndexError { action: "writing to the fake index".into(), transient, source: "as the script says".into() }
+}
+
+#[async_trait]
+impl Index for FakeIndex {
+    fn id(&self) -> TargetId {
+        "catalog:embedded".into()
+    }
+
+    async fn server(&self, _: &WriteTarget) -> Option<String> {
+        self.state().server.clone()
+    }
+
+    async fn check(&self, _: &WriteTarget) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    async fn stored(
+        &self,
+        _: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
+        let mut state = self.state();
+        state.reads += 1;
+        let stored = |Held { write, job_id }: &Held| StoredVersion {
+            version: write.version.clone(),
+            content_hash: Some(write.content_hash.clone()),
+            job_id: Some(job_id.clone()),
+        };
+        Ok(ids.iter().map(|id| state.documents.get(id).map(stored)).collect())
+    }
+
+    async fn write(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+        let next = {
+            let mut state = self.state();
+            state.written_shops.push(target.shop_id.clone());
+            if state.broken_shop.as_ref() == Some(&target.shop_id) {
+                return Err(index_error(false));
+            }
+            state.script.pop_front()
+        };
+        match next {
+            Some(Next::Transient) => return Err(index_error(true)),
+            Some(Next::Permanent) => return Err(index_error(false)),
+            Some(Next::Panic) => panic!("the script says so"),
+            Some(Next::TooFewOutcomes) => return Ok(Vec::new()),
+            Some(Next::Slow(time)) => tokio::time::sleep(time).await,
+            Some(Next::Refuse(_) | Next::LostAnswer) | None => {}
+        }
+        let mut state = self.state();
+        let write = |write: &Write| match next {
+            Some(Next::Refuse(id)) if write.document.id.as_str() == id => {
+                Outcome::Refused { code: "invalid-argument".into(), message: "no".into() }
+            }
+            _ => state.write(target, write),
+        };
+        let outcomes = batch.iter().map(write).collect();
+        if matches!(next, Some(Next::LostAnswer)) { Err(index_error(true)) } else { Ok(outcomes) }
+    }
+
+    async fn update(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+        let mut state = self.state();
+        state.written_shops.push(target.shop_id.clone());
+        Ok(batch.iter().map(|update| state.update(target, update)).collect())
+    }
+
+    async fn delete(&self, _: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+        let mut state = self.state();
+        Ok(batch.iter().map(|removal| state.remove(removal)).collect())
+    }
+
+    async fn get(&self, _: &WriteTarget, id: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
+        Ok(self.state().documents.get(id).map(|held| held.write.document.fields.clone()))
+    }
+
+    async fn list(
+        &self,
+        _: &WriteTarget,
+        after: Option<&DocumentId>,
+        limit: usize,
+    ) -> Result<Vec<DocumentId>, IndexError> {
+        let state = self.state();
+        let ids = state.documents.keys().filter(|id| after.is_none_or(|after| *id > after));
+        Ok(ids.take(limit).cloned().collect())
+    }
+
+    async fn count(&self, _: &WriteTarget) -> Result<u64, IndexError> {
+        Ok(self.state().documents.len() as u64)
+    }
+}

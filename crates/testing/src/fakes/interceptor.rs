@@ -1,0 +1,136 @@
+//! Something between a caller and an index.
+
+use async_trait::async_trait;
+use host_core::{
+    index::{Archiver, Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
+    model::DocumentId,
+};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// A call of an [`Index`] that concerns documents.
+#[derive(Clone, Copy, Debug)]
+pub enum IndexCall<'a> {
+    /// [`Index::stored`].
+    Stored(&'a [DocumentId]),
+    /// [`Index::write`].
+    Write(&'a [Write]),
+    /// [`Index::update`].
+    Update(&'a [Write]),
+    /// [`Index::delete`].
+    Delete(&'a [Removal]),
+}
+
+/// Watches, delays or fails the calls of an index.
+#[async_trait]
+pub trait Interceptor: Send + Sync {
+    /// Runs before a call; an error is the answer, and the call is not made.
+    async fn before(&self, _call: IndexCall<'_>) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    /// Runs after a call that succeeded, with its outcomes, which only calls that change something have. An error is the
+    /// answer though the call was made.
+    async fn after(&self, _call: IndexCall<'_>, _outcomes: &[Outcome]) -> Result<(), IndexError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<T: Interceptor> Interceptor for Arc<T> {
+    async fn before(&self, call: IndexCall<'_>) -> Result<(), IndexError> {
+        T::before(self, call).await
+    }
+
+    async fn after(&self, call: IndexCall<'_>, outcomes: &[Outcome]) -> Result<(), IndexError> {
+        T::after(self, call, outcomes).await
+    }
+}
+
+/// An index behind an interceptor.
+pub struct Intercepted<I, T> {
+    /// The index.
+    pub index: I,
+    /// What stands before it.
+    pub interceptor: T,
+}
+
+#[async_trait]
+impl<I: Index, T: Interceptor> Index for Intercepted<I, T> {
+    fn id(&self) -> TargetId {
+        self.index.id()
+    }
+
+    async fn server(&self, target: &WriteTarget) -> Option<String> {
+        self.index.server(target).await
+    }
+
+    async fn check(&self, target: &WriteTarget) -> Result<(), IndexError> {
+        self.index.check(target).await
+    }
+
+    async fn stored(
+        &self,
+        target: &WriteTarget,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
+        let call = IndexCall::Stored(ids);
+        self.interceptor.before(call).await?;
+        let stored = self.index.stored(target, ids).await?;
+        self.interceptor.after(call, &[]).await?;
+        Ok(stored)
+    }
+
+    async fn write(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+        let call = IndexCall::Write(batch);
+        self.interceptor.before(call).await?;
+        let outcomes = self.index.write(target, batch).await?;
+        self.interceptor.after(call, &outcomes).await?;
+        Ok(outcomes)
+    }
+
+    async fn update(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {
+        let call = IndexCall::Update(batch);
+        self.interceptor.before(call).await?;
+        let outcomes = self.index.update(target, batch).await?;
+        self.interceptor.after(call, &outcomes).await?;
+        Ok(outcomes)
+    }
+
+    async fn mark_seen(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<(), IndexError> {
+        self.index.mark_seen(target, ids).await
+    }
+
+    async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
+        let call = IndexCall::Delete(batch);
+        self.interceptor.before(call).await?;
+        let outcomes = self.index.delete(target, batch).await?;
+        self.interceptor.after(call, &outcomes).await?;
+        Ok(outcomes)
+    }
+
+    async fn get(
+        &self,
+        target: &WriteTarget,
+        id: &DocumentId,
+    ) -> Result<Option<Map<String, Value>>, IndexError> {
+        self.index.get(target, id).await
+    }
+
+    async fn list(
+        &self,
+        target: &WriteTarget,
+        after: Option<&DocumentId>,
+        limit: usize,
+    ) -> Result<Vec<DocumentId>, IndexError> {
+        self.index.list(target, after, limit).await
+    }
+
+    async fn count(&self, target: &WriteTarget) -> Result<u64, IndexError> {
+        self.index.count(target).await
+    }
+
+    fn archiver(&self) -> Option<&dyn Archiver> {
+        self.index.archiver()
+    }
+}

@@ -1,0 +1,9 @@
+//! Fakes of what stands at the pipeline's ends: plug-ins and indexes.
+
+mod index;
+mod interceptor;
+mod rules;
+
+pub use index::{FakeIndex, FakeIndexState, Held, Next};
+pub use interceptor::{IndexCall, Intercepted, Interceptor};
+pub use rules::Rules;

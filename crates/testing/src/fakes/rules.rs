@@ -1,0 +1,134 @@
+//! A plug-in with simple rules.
+
+use async_trait::async_trait;
+use host_core::{
+    model::{DocumentId, Grouping, Issue, Manifest, Product, Severity},
+    plugin::{
+        BatchFailure, ProductOutcome, Refusal, Transform, TransformedDocument, Validate, Verdict, Version,
+        VersionOrdering, VersionPair,
+    },
+};
+use serde_json::{Map, Value};
+use std::cmp::Ordering;
+
+/// A plug-in whose answers follow from words in what it is given.
+///
+/// As a validator it refuses documents with the word `bad` (code `bad-title`), warns of those with `odd` (`odd-title`) and
+/// fails on a batch with `fatal`. Versions are compared as numbers or texts. As a transform it makes an empty document of
+/// each product, whose text is its id; it refuses the product `bad` and is stopped by the product `worse`.
+pub struct Rules(Manifest);
+
+impl Default for Rules {
+    /// With the version field `v`.
+    fn default() -> Self {
+        Self::with_version_field("v")
+    }
+}
+
+impl Rules {
+    /// Rules that compare this field.
+    pub fn with_version_field(name: &str) -> Self {
+        Self(Manifest {
+            name: "rules".to_owned(),
+            version: "1.0.0".to_owned(),
+            platform: "shopify".to_owned(),
+            grouping: Grouping::WholeLines,
+            config_schema: "{}".to_owned(),
+            version_fields: vec![name.to_owned()],
+        })
+    }
+
+    fn failure(&self, stopped: bool, before: Vec<(Product, ProductOutcome)>) -> BatchFailure {
+        let (code, message) = ("broken".to_owned(), "cannot".to_owned());
+        BatchFailure { plugin: self.0.reference(), code, message, stopped, before }
+    }
+
+    fn compare_versions(&self, incoming: &Map<String, Value>, stored: &Map<String, Value>) -> Ordering {
+        let field = self.0.version_fields[0].as_str();
+        let key = |version: &Map<String, Value>| {
+            let value = version.get(field);
+            (value.and_then(Value::as_i64), value.and_then(Value::as_str).map(str::to_owned))
+        };
+        key(incoming).cmp(&key(stored))
+    }
+}
+
+fn issue(severity: Severity, code: &str) -> Issue {
+    Issue { severity, code: code.to_owned(), message: "so".to_owned(), path: Some("/title".to_owned()) }
+}
+
+#[async_trait]
+impl Transform for Rules {
+    fn manifest(&self) -> &Manifest {
+        &self.0
+    }
+
+    async fn transform(
+        &self,
+        products: Vec<Product>,
+    ) -> Result<Vec<(Product, ProductOutcome)>, BatchFailure> {
+        let mut done = Vec::new();
+        for product in products {
+            let outcome = match product.text.as_str() {
+                "worse" => return Err(self.failure(true, done)),
+                "bad" => {
+                    let refused = Some(Refusal::of(issue(Severity::Error, "bad")));
+                    ProductOutcome { refused, ..ProductOutcome::default() }
+                }
+                id => {
+                    let id = DocumentId::new(id).unwrap();
+                    let documents = vec![TransformedDocument { id, fields: "{}".to_owned() }];
+                    ProductOutcome { documents, ..ProductOutcome::default() }
+                }
+            };
+            done.push((product, outcome));
+        }
+        Ok(done)
+    }
+}
+
+#[async_trait]
+impl Validate for Rules {
+    fn manifest(&self) -> &Manifest {
+        &self.0
+    }
+
+    async fn validate(&self, documents: Vec<TransformedDocument>) -> Result<Vec<Verdict>, BatchFailure> {
+        if documents.iter().any(|document| document.fields.contains("fatal")) {
+            return Err(self.failure(false, Vec::new()));
+        }
+        let verdict = |document: TransformedDocument| {
+            let has = |word| document.fields.contains(word);
+            if has("bad") {
+                let issue = issue(Severity::Error, "bad-title");
+                Verdict { issues: vec![issue.clone()], refused: Some(Refusal::of(issue)) }
+            } else if has("odd") {
+                Verdict { issues: vec![issue(Severity::Warning, "odd-title")], refused: None }
+            } else {
+                Verdict::default()
+            }
+        };
+        Ok(documents.into_iter().map(verdict).collect())
+    }
+}
+
+#[async_trait]
+impl Version for Rules {
+    fn manifest(&self) -> &Manifest {
+        &self.0
+    }
+
+    async fn compare(
+        &self,
+        pairs: Vec<VersionPair>,
+    ) -> Result<Vec<Result<VersionOrdering, Refusal>>, BatchFailure> {
+        let compare = |(incoming, stored): VersionPair| {
+            Ok(match self.compare_versions(&incoming, &stored) {
+                Ordering::Greater => VersionOrdering::Newer,
+                Ordering::Equal => VersionOrdering::Same,
+                Ordering::Less => VersionOrdering::Older,
+            })
+        };
+        Ok(pairs.into_iter().map(compare).collect())
+    }
+}

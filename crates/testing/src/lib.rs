@@ -1,0 +1,30 @@
+//! What tests share: the conformance suites of the ports, builders of plain data, virtual time, a storage in memory that is
+//! as strict as the ports allow, and fakes of index and plug-in.
+//!
+//! A dependency of tests alone: it knows the ports of `host-core` and no backend. A backend runs the suites of its ports in
+//! its own tests:
+//!
+//! ```
+//! use host_core::clock::SharedClock;
+//! use host_testing::{VirtualClock, conformance::Backend, storage::Memory};
+//! use std::sync::Arc;
+//!
+//! fn memory() -> Backend {
+//!     let clock: SharedClock = Arc::new(VirtualClock::new(1));
+//!     Memory::new(clock).backend()
+//! }
+//!
+//! // Each makes a test of each of its checks, which gets a fresh backend.
+//! host_testing::chunk_tests!(memory);
+//! host_testing::storage_tests!(memory);
+//! ```
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is used in tests, and fails as tests do")]
+
+pub mod build;
+mod clock;
+pub mod conformance;
+pub mod fakes;
+pub mod storage;
+
+pub use clock::{VirtualClock, next_random};

@@ -1,0 +1,43 @@
+use super::Shared;
+use async_trait::async_trait;
+use host_core::{
+    model::Digest,
+    storage::{Chunks, Put, StoreError, StoreErrorKind},
+};
+use std::collections::btree_map::Entry;
+
+#[async_trait]
+impl Chunks for Shared {
+    async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        Ok(match self.state().objects.entry(key.to_owned()) {
+            Entry::Occupied(object) if object.get() == bytes => Put::AlreadySame,
+            Entry::Occupied(_) => Put::AlreadyDifferent,
+            Entry::Vacant(place) => {
+                place.insert(bytes.to_vec());
+                Put::Created
+            }
+        })
+    }
+
+    async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.state().objects.insert(key.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+
+    async fn get(&self, key: &str, sha256: Option<Digest>) -> Result<Option<Vec<u8>>, StoreError> {
+        let bytes = self.state().objects.get(key).cloned();
+        match (&bytes, sha256) {
+            (Some(bytes), Some(sha256)) if Digest::of(bytes) != sha256 => Err(StoreError {
+                action: format!("reading {key}"),
+                kind: StoreErrorKind::Corrupt,
+                source: "its digest is another one".into(),
+            }),
+            _ => Ok(bytes),
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.state().objects.remove(key);
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! Processes: who works, and who ingests.
+
+use super::Shared;
+use async_trait::async_trait;
+use host_core::{
+    model::Job,
+    storage::{IngestGuard, StoreError},
+};
+use jiff::Timestamp;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// How long a right to ingest lasts that its holder can no longer release.
+const INGEST_LEASE: Duration = Duration::from_secs(60);
+
+/// How often a process looks whether the right to ingest is free.
+const INGEST_POLL: Duration = Duration::from_secs(1);
+
+/// Shop and index.
+type Place = (String, String);
+
+fn place(job: &Job) -> Place {
+    (job.shop_id.clone(), job.index_name.clone())
+}
+
+/// The processes that live.
+#[derive(Default)]
+pub(super) struct Processes {
+    workers: usize,
+    ingests: BTreeMap<Place, Holder>,
+}
+
+/// Who has a right to ingest.
+enum Holder {
+    Alive,
+    /// It died, or dropped the right; its lease ends then.
+    Gone(Timestamp),
+}
+
+impl Processes {
+    pub(super) fn has_worker(&self) -> bool {
+        self.workers > 0
+    }
+
+    pub(super) fn has_ingest(&self, job: &Job, now: Timestamp) -> bool {
+        match self.ingests.get(&place(job)) {
+            Some(Holder::Alive) => true,
+            Some(Holder::Gone(until)) => *until > now,
+            None => false,
+        }
+    }
+}
+
+/// A process that works; it ends when this is dropped.
+pub(super) struct Registration(Arc<Shared>);
+
+impl Registration {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        {
+            let state = &mut *shared.state();
+            if !state.processes.has_worker() {
+                state.queues.release_orphaned();
+                state.jobs.values_mut().for_each(super::jobs::JobRecord::release_orphaned);
+            }
+            state.processes.workers += 1;
+        }
+        Self(shared)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.0.state().processes.workers -= 1;
+    }
+}
+
+/// The right to ingest for a shop and an index.
+pub(super) struct IngestRight {
+    shared: Arc<Shared>,
+    place: Place,
+}
+
+impl IngestRight {
+    pub(super) async fn acquire(shared: &Arc<Shared>, job: &Job) -> Self {
+        loop {
+            {
+                let processes = &mut shared.state().processes;
+                if !processes.has_ingest(job, shared.clock.now()) {
+                    processes.ingests.insert(place(job), Holder::Alive);
+                    return Self { shared: shared.clone(), place: place(job) };
+                }
+            }
+            shared.clock.sleep(INGEST_POLL).await;
+        }
+    }
+}
+
+#[async_trait]
+impl IngestGuard for IngestRight {
+    /// Its holder renews it for as long as it lives.
+    async fn lost(&self) {
+        std::future::pending::<()>().await;
+    }
+
+    async fn release(self: Box<Self>) -> Result<(), StoreError> {
+        self.shared.state().processes.ingests.remove(&self.place);
+        Ok(())
+    }
+}
+
+impl Drop for IngestRight {
+    fn drop(&mut self) {
+        let until = self.shared.clock.now() + INGEST_LEASE;
+        if let Some(holder) = self.shared.state().processes.ingests.get_mut(&self.place) {
+            *holder = Holder::Gone(until);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A storage in memory that is as strict as the ports allow: a receipt is void once its message is visible again or released, a
+//! resent message is remembered for five minutes only, a lease ends on the instant, an ingest right that was dropped
+//! without a release lasts until its lease ends. What works on it relies on nothing that another backend may refuse.
+
+use crate::conformance::Backend;
+use async_trait::async_trait;
+use host_core::{
+    clock::SharedClock,
+    model::{Job, JobId},
+    storage::{IngestGuard, Storage, StoreError, StoreErrorKind, Stores},
+};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
+    time::Duration,
+};
+
+mod chunks;
+mod jobs;
+mod lifecycle;
+mod queue;
+mod settings;
+
+/// A process that works in the storage. Cheap to clone: all clones are the same process, which ends with the last of them.
+#[derive(Clone)]
+pub struct Memory {
+    shared: Arc<Shared>,
+    registration: Arc<OnceLock<lifecycle::Registration>>,
+}
+
+/// What all processes share.
+struct Shared {
+    clock: SharedClock,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Vec<u8>>,
+    queues: queue::Queues,
+    jobs: BTreeMap<JobId, jobs::JobRecord>,
+    /// JSON texts by the index's name.
+    settings: BTreeMap<String, String>,
+    processes: lifecycle::Processes,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl Memory {
+    /// An empty storage.
+    pub fn new(clock: SharedClock) -> Self {
+        Self { shared: Arc::new(Shared { clock, state: Mutex::default() }), registration: Arc::default() }
+    }
+
+    /// Another process that works in the same storage.
+    pub fn another_process(&self) -> Self {
+        Self { shared: self.shared.clone(), registration: Arc::default() }
+    }
+
+    /// For the conformance suites.
+    pub fn backend(&self) -> Backend {
+        Backend {
+            stores: self.stores(),
+            clock: self.shared.clock.clone(),
+            plant_settings: |backend, index_name, json| {
+                let memory = backend.keep.downcast_ref::<Self>().unwrap();
+                memory.shared.state().settings.insert(index_name.to_owned(), json.to_owned());
+            },
+            keep: Box::new(self.clone()),
+        }
+    }
+}
+
+#[async_trait]
+impl Storage for Memory {
+    fn stores(&self) -> Stores {
+        Stores {
+            chunks: self.shared.clone(),
+            queue: self.shared.clone(),
+            jobs: self.shared.clone(),
+            settings: self.shared.clone(),
+        }
+    }
+
+    async fn register(&self) -> Result<(), StoreError> {
+        self.registration.get_or_init(|| lifecycle::Registration::new(self.shared.clone()));
+        Ok(())
+    }
+
+    fn has_active_worker(&self) -> bool {
+        self.shared.state().processes.has_worker()
+    }
+
+    async fn has_active_ingest(&self, job: &Job) -> Result<bool, StoreError> {
+        Ok(self.shared.state().processes.has_ingest(job, self.shared.clock.now()))
+    }
+
+    async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {
+        let guard = lifecycle::IngestRight::acquire(&self.shared, job).await;
+        let superseded = self.stores().jobs.supersede(job).await?;
+        Ok((superseded, Box::new(guard)))
+    }
+
+    /// There is nothing to do: the first process that registers after a crash repairs what it left.
+    async fn run_maintenance(&self) -> Infallible {
+        std::future::pending().await
+    }
+
+    fn location(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn poll_interval(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// An error that only another call avoids.
+fn refused(action: &str, reason: String) -> StoreError {
+    StoreError { action: action.to_owned(), kind: StoreErrorKind::Permanent, source: reason.into() }
+}
