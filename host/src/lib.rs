@@ -6,5 +6,6 @@ pub mod telemetry;
 
 /// With glibc's own allocator, memory grows with an export while what is in use does not: each of a run's many threads keeps a
 /// heap, with what was freed in it.
+#[cfg(not(target_env = "msvc"))]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
