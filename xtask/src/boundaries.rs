@@ -20,13 +20,14 @@ pub(crate) fn run() -> Result<()> {
     let members = Step::cargo("listing the dependencies")
         .words("tree --workspace --quiet --edges normal --depth 1 --no-dedupe --prefix depth --format {p}")
         .output()?;
-    let mut violations = strangers(&members);
+    let mut violations = forbidden_uses(&members);
     for member in LIGHT {
         let tree = Step::cargo("listing the crates")
             .words("tree --quiet --edges normal,build,dev --prefix none --format {p} -p")
             .words(member)
             .output()?;
-        violations.extend(heavy(&tree).map(|name| format!("{member} and its tests need {name}")));
+        violations
+            .extend(heavy_crates(&tree).iter().map(|name| format!("{member} and its tests need {name}")));
     }
     if violations.is_empty() {
         eprintln!("{} rules hold", USERS.len() + LIGHT.len());
@@ -46,16 +47,16 @@ fn name(line: &str) -> &str {
 }
 
 /// What breaks [`USERS`], in lines such as `0host v0.1.0` and, for each dependency, `1clap v4.5.0`.
-fn strangers(tree: &str) -> Vec<String> {
+fn forbidden_uses(tree: &str) -> Vec<String> {
     let (mut member, mut violations) = ("", Vec::new());
-    let mut rightful = BTreeSet::new();
+    let mut allowed = BTreeSet::new();
     for line in tree.lines() {
         if let Some(root) = line.strip_prefix('0') {
             member = name(root);
         } else if let Some(used) = line.strip_prefix('1').map(name) {
             for (prefix, users) in USERS.iter().filter(|(prefix, _)| used.starts_with(prefix)) {
                 if users.contains(&member) {
-                    rightful.insert((prefix, member));
+                    allowed.insert((prefix, member));
                 } else {
                     violations.push(format!("{member} uses {used}"));
                 }
@@ -64,15 +65,15 @@ fn strangers(tree: &str) -> Vec<String> {
     }
     // Otherwise a rule for crates that have been renamed would hold for ever.
     for (prefix, users) in &USERS {
-        let idle = users.iter().filter(|user| !rightful.contains(&(prefix, **user)));
+        let unused = users.iter().filter(|user| !allowed.contains(&(prefix, **user)));
         violations
-            .extend(idle.map(|user| format!("{user} uses no {prefix} any more: the rule is out of date")));
+            .extend(unused.map(|user| format!("{user} uses no {prefix} any more: the rule is out of date")));
     }
     violations
 }
 
-fn heavy(tree: &str) -> impl Iterator<Item = &str> {
-    tree.lines().map(name).filter(|name| HEAVY.iter().any(|prefix| name.starts_with(prefix)))
+fn heavy_crates(tree: &str) -> BTreeSet<&str> {
+    tree.lines().map(name).filter(|name| HEAVY.iter().any(|prefix| name.starts_with(prefix))).collect()
 }
 
 #[cfg(test)]
@@ -84,14 +85,14 @@ mod tests {
         let tree = "0host-plugin-host v0.1.0 (/w)\n1wasmtime v48.0.0\n1wasmtime-wasi v48.0.0\n\n\
                     0host-storage-aws v0.1.0 (/w)\n1aws-sdk-s3 v1.1.0\n1host-core v0.1.0 (/w) (*)\n\n\
                     0host v0.1.0 (/w)\n1wasmtime v48.0.0 (*)\n1host-testing v0.1.0 (/w)\n1aws-config v1.0.0\n";
-        assert_eq!(strangers(tree), ["host uses wasmtime", "host uses host-testing"]);
+        assert_eq!(forbidden_uses(tree), ["host uses wasmtime", "host uses host-testing"]);
         let without_sdk = tree.replace("aws-sdk-s3", "boto");
-        assert!(strangers(&without_sdk).iter().any(|violation| violation.contains("host-storage-aws")));
+        assert!(forbidden_uses(&without_sdk).iter().any(|violation| violation.contains("host-storage-aws")));
     }
 
     #[test]
     fn heavy_crates_are_found_at_any_depth() {
-        let tree = "host-pipeline v0.1.0 (/w)\ntokio v1.0.0\nrusqlite v0.41.0\naws-sdk-sqs v1.0.0 (*)\n";
-        assert_eq!(heavy(tree).collect::<Vec<_>>(), ["rusqlite", "aws-sdk-sqs"]);
+        let tree = "host-pipeline v0.1.0 (/w)\nrusqlite v0.41.0\ntokio v1.0.0\nrusqlite v0.41.0 (*)\naws-sdk-sqs v1.0.0\n";
+        assert_eq!(heavy_crates(tree), BTreeSet::from(["aws-sdk-sqs", "rusqlite"]));
     }
 }

@@ -1,18 +1,19 @@
 //! What only this backend promises: how it meets a directory or a file that it cannot use, and how it keeps waiting short.
 
 use super::{Embedded, chunks::Folder};
-use host_core::storage::Storage;
 use host_core::{
     clock::{Clock, SystemClock},
-    model::{
-        ChunkRef, Counts, Digest, Job, JobId, Operation, Seal,
-        job::{PluginRef, Quarantined, SameVersion, SourceStats},
-    },
-    storage::{ChunkOutcome, Chunks, Claim, StoreError, StoreErrorKind},
+    model::{Job, JobId},
+    storage::{Chunks, Claim, Storage, StoreError, StoreErrorKind},
 };
 use host_sqlite::{Cause, Database};
+use host_testing::build::{self, chunk, processed, seal};
 use rusqlite::Connection;
 use std::{error::Error, fs, path::Path, sync::Arc, time::Duration};
+
+fn job(id: &str, shop_id: &str) -> Job {
+    Job { id: JobId::new(id).unwrap(), ..build::job(&SystemClock, shop_id) }
+}
 
 fn open(dir: &Path) -> Result<Embedded, StoreError> {
     Embedded::open(dir, Arc::new(SystemClock))
@@ -150,26 +151,16 @@ async fn a_refused_change_leaves_no_trace() {
     let jobs = open(dir.path()).unwrap().stores().jobs;
     let job = job("job", "shop");
     jobs.create(&job).await.unwrap();
-    jobs.add_chunk(&chunk(&job.id, 0)).await.unwrap();
-    let seal = |chunks| Seal {
-        chunks,
-        total_items: 1,
-        refused: Counts::default(),
-        source: SourceStats::default(),
-        samples: Vec::new(),
-        reports: Vec::new(),
-        quarantine: Quarantined::default(),
-        ids_in_products: false,
-    };
+    jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
     let wrong = jobs.seal(&job.id, &seal(2)).await.unwrap_err();
     assert_eq!(sentence(&wrong), "job job has 1 chunks, its seal speaks of 2");
     assert_eq!(jobs.get(&job.id).await.unwrap().unwrap().seal, None);
     jobs.seal(&job.id, &seal(1)).await.unwrap();
-    let late = jobs.add_chunk(&chunk(&job.id, 1)).await.unwrap_err();
+    let late = jobs.add_chunk(&chunk(&job.id, 1, 0)).await.unwrap_err();
     assert_eq!(sentence(&late), "job job is sealed or ended and takes no new chunk");
     assert_eq!(jobs.get(&job.id).await.unwrap().unwrap().chunks, 1);
     let absent = JobId::new("absent").unwrap();
-    for unknown in [jobs.seal(&absent, &seal(0)).await, jobs.add_chunk(&chunk(&absent, 0)).await] {
+    for unknown in [jobs.seal(&absent, &seal(0)).await, jobs.add_chunk(&chunk(&absent, 0, 0)).await] {
         assert_eq!(sentence(&unknown.unwrap_err()), "there is no job absent");
     }
 }
@@ -182,8 +173,8 @@ async fn what_a_dead_process_held_is_free_for_a_lone_one() {
     first.register().await.unwrap();
     let stores = first.stores();
     stores.jobs.create(&job).await.unwrap();
-    stores.jobs.add_chunk(&chunk(&job.id, 0)).await.unwrap();
-    stores.queue.send(&job, &chunk(&job.id, 0), 0).await.unwrap();
+    stores.jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
+    stores.queue.send(&job, &chunk(&job.id, 0, 0), 0).await.unwrap();
     assert_eq!(stores.queue.receive("shop", 1, hour).await.unwrap().len(), 1);
     stores.jobs.claim(&job.id, 0, hour).await.unwrap();
 
@@ -209,22 +200,21 @@ async fn a_completion_that_an_older_host_left_by_half_is_finished_by_the_next_cl
         let (job, embedded) = (job("job", "shop"), open(dir.path()).unwrap());
         let jobs = embedded.stores().jobs;
         jobs.create(&job).await.unwrap();
-        jobs.add_chunk(&chunk(&job.id, 0)).await.unwrap();
+        jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
         let Claim::Acquired(lease) = jobs.claim(&job.id, 0, hour).await.unwrap() else {
             panic!("the chunk is free")
         };
-        let counts = Counts { processed: 2, ..Counts::default() };
-        let outcome = ChunkOutcome { counts, report: None, samples: Vec::new(), quarantined: None };
+        let outcome = processed(2);
         if counted {
             assert!(jobs.complete(&lease, &outcome).await.unwrap());
         }
         let file = Connection::open(dir.path().join("host.db")).unwrap();
-        let outcome = serde_json::to_string(&outcome).unwrap();
-        file.execute("UPDATE chunk SET state = 'SETTLING', outcome = ?1", [outcome]).unwrap();
+        let json = serde_json::to_string(&outcome).unwrap();
+        file.execute("UPDATE chunk SET state = 'SETTLING', outcome = ?1", [json]).unwrap();
         for _ in 0..2 {
             assert_eq!(jobs.claim(&job.id, 0, hour).await.unwrap(), Claim::Done { quarantined: None });
             let counted = jobs.get(&job.id).await.unwrap().unwrap();
-            assert_eq!((counted.counts, counted.completed_chunks), (counts, 1));
+            assert_eq!((counted.counts, counted.completed_chunks), (outcome.counts, 1));
         }
     }
 }
@@ -298,34 +288,4 @@ async fn what_a_crash_left_half_written_is_removed_when_it_is_old() {
     assert!(!half.exists());
     assert_eq!(folder.get("a/b", None).await.unwrap().unwrap(), b"whole");
     assert_eq!(fs::read_dir(dir.path().join(".incoming")).unwrap().count(), 0);
-}
-
-fn job(id: &str, shop_id: &str) -> Job {
-    Job {
-        id: JobId::new(id).unwrap(),
-        platform: "shopify".to_owned(),
-        shop_id: shop_id.to_owned(),
-        index_name: "products".to_owned(),
-        operation: Operation::AddDocuments,
-        created_at: SystemClock.now(),
-        plugin: PluginRef { name: "p".to_owned(), version: "1.0.0".to_owned(), digest: Digest::of(b"") },
-        fingerprint: Digest::of(b""),
-        sources: Vec::new(),
-        target: "catalog".into(),
-        same_version: SameVersion::default(),
-        full: false,
-    }
-}
-
-fn chunk(job_id: &JobId, seq: u32) -> ChunkRef {
-    ChunkRef {
-        job_id: job_id.clone(),
-        seq,
-        lane: 0,
-        operation: Operation::AddDocuments,
-        key: ChunkRef::key("shopify", "shop", job_id, seq),
-        sha256: Digest::of(b""),
-        documents: 1,
-        bytes: 1,
-    }
 }

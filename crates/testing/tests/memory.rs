@@ -4,11 +4,11 @@
 
 use host_core::{
     model::Job,
-    storage::{Claim, Delivery, Queue, Storage},
+    storage::{ChunkOutcome, Claim, Delivery, QuarantineReason, Queue, Release, Storage},
 };
 use host_testing::{
     VirtualClock,
-    build::{MINUTE, chunk},
+    build::{MINUTE, chunk, claim, processed},
     conformance::{
         Backend,
         properties::{self, ReceiptLife},
@@ -70,6 +70,19 @@ async fn a_message_may_be_sent_twice_after_five_minutes() {
 }
 
 #[tokio::test]
+async fn a_worker_that_had_a_chunk_before_its_redrive_is_refused() {
+    let backend = memory();
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    let lease = claim(&**jobs, &job.id, 0).await;
+    let quarantined = Some(QuarantineReason::new("bad-checksum", "It differs."));
+    assert!(jobs.complete(&lease, &ChunkOutcome { quarantined, ..processed(0) }).await.unwrap());
+    assert_eq!(jobs.redrive(&job.id, 0, 0).await.unwrap(), Some(1));
+    assert!(!jobs.release(&lease, Release::CountAttempt(None)).await.unwrap());
+    assert!(!jobs.renew(&lease, MINUTE).await.unwrap());
+    assert!(!jobs.complete(&lease, &processed(1)).await.unwrap());
+}
+
+#[tokio::test]
 async fn what_dead_processes_held_is_free_for_a_lone_one() {
     let first = Memory::new(Arc::new(VirtualClock::new(1)));
     let backend = first.backend();
@@ -77,12 +90,12 @@ async fn what_dead_processes_held_is_free_for_a_lone_one() {
     queue.send(&job, &chunk(&job.id, 0, 0), 0).await.unwrap();
     first.register().await.unwrap();
     assert_eq!(queue.receive(&job.shop_id, 1, MINUTE).await.unwrap().len(), 1);
-    let claim = async || backend.stores.jobs.claim(&job.id, 0, MINUTE).await.unwrap();
-    assert!(matches!(claim().await, Claim::Acquired(_)));
+    let try_claim = async || backend.stores.jobs.claim(&job.id, 0, MINUTE).await.unwrap();
+    assert!(matches!(try_claim().await, Claim::Acquired(_)));
 
     let second = first.another_process();
     second.register().await.unwrap();
-    assert!(matches!(claim().await, Claim::Held { .. }), "the first one lives");
+    assert!(matches!(try_claim().await, Claim::Held { .. }), "the first one lives");
     assert!(queue.receive(&job.shop_id, 1, MINUTE).await.unwrap().is_empty());
 }
 

@@ -115,56 +115,40 @@ impl IndexSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use host_core::storage::Storage;
+    use host_testing::{VirtualClock, storage::Memory};
     use serde_json::json;
-    use std::sync::Mutex;
+    use std::sync::Arc;
 
-    /// A store of one record.
-    struct Record(Mutex<Option<IndexDocument>>);
-
-    impl Record {
-        fn of(json: Value) -> Self {
-            Self(Mutex::new(serde_json::from_value(json).ok()))
-        }
+    fn store() -> Arc<dyn Settings> {
+        Memory::new(Arc::new(VirtualClock::new(1))).stores().settings
     }
 
-    #[async_trait::async_trait]
-    impl Settings for Record {
-        async fn get(&self, _: &str) -> Result<Option<IndexDocument>, StoreError> {
-            Ok(self.0.lock().unwrap().clone())
-        }
-
-        async fn put(&self, _: &str, settings: &IndexDocument) -> Result<(), StoreError> {
-            *self.0.lock().unwrap() = Some(settings.clone());
-            Ok(())
-        }
-
-        async fn delete(&self, _: &str) -> Result<bool, StoreError> {
-            unreachable!("nothing is removed here")
-        }
-
-        async fn list(&self) -> Result<Vec<String>, StoreError> {
-            unreachable!("nothing is listed here")
-        }
+    /// A store of one record.
+    async fn store_of(json: Value) -> Arc<dyn Settings> {
+        let store = store();
+        store.put("shop", &serde_json::from_value(json).unwrap()).await.unwrap();
+        store
     }
 
     #[tokio::test]
     async fn settings_are_stored_in_full_and_not_printed() {
         let settings = IndexSettings { api_key: Some(Secret::new("hush")), ..IndexSettings::default() };
-        let store = Record(Mutex::default());
-        settings.store(&store, "shop").await.unwrap();
+        let store = store();
+        settings.store(&*store, "shop").await.unwrap();
         let stored = store.get("shop").await.unwrap().unwrap();
         assert_eq!(stored.0["api_key"], "hush");
         assert!(!format!("{stored:?} {settings:?}").contains("hush"));
-        assert_eq!(IndexSettings::load(&store, "shop").await.unwrap(), Some(settings));
+        assert_eq!(IndexSettings::load(&*store, "shop").await.unwrap(), Some(settings));
     }
 
     #[tokio::test]
     async fn a_record_of_an_older_version_gets_defaults_and_one_of_a_newer_version_is_refused() {
-        let older = Record::of(json!({"endpoint": "http://older"}));
+        let older = store_of(json!({"endpoint": "http://older"})).await;
         let expected = IndexSettings { endpoint: "http://older".to_owned(), ..IndexSettings::default() };
-        assert_eq!(IndexSettings::load(&older, "shop").await.unwrap(), Some(expected));
-        let newer = Record::of(json!({"endpoint": "http://localhost", "flavour": "hush"}));
-        let error = IndexSettings::load(&newer, "shop").await.unwrap_err().to_string();
+        assert_eq!(IndexSettings::load(&*older, "shop").await.unwrap(), Some(expected));
+        let newer = store_of(json!({"endpoint": "http://localhost", "flavour": "hush"})).await;
+        let error = IndexSettings::load(&*newer, "shop").await.unwrap_err().to_string();
         assert!(
             error.contains("shop") && error.contains("`flavour`") && error.contains("newer host"),
             "{error}"

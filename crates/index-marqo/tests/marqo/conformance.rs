@@ -31,6 +31,21 @@ fn marqo(version: Version) -> IndexBackend {
     IndexBackend { index: Arc::new(index), clock, keep: Box::new(server) }
 }
 
+/// What servers of all versions do.
+macro_rules! tests_of_any_version {
+    ($with:ident) => {
+        host_testing::conformance_tests! { $with:
+            index::a_document_comes_back_as_it_was_written,
+            index::a_document_is_replaced_as_a_whole,
+            index::versions_are_read_in_the_order_asked,
+            index::the_latest_writer_is_remembered,
+            index::removal_is_done_also_for_what_is_not_there,
+            index::ids_are_listed_in_order_and_in_pages,
+            index::indexes_are_kept_apart,
+        }
+    };
+}
+
 mod current {
     use super::{IndexBackend, Version, marqo};
 
@@ -38,14 +53,8 @@ mod current {
         marqo(Version::V2_25)
     }
 
+    tests_of_any_version!(server);
     host_testing::conformance_tests! { server:
-        index::a_document_comes_back_as_it_was_written,
-        index::a_document_is_replaced_as_a_whole,
-        index::versions_are_read_in_the_order_asked,
-        index::the_latest_writer_is_remembered,
-        index::removal_is_done_also_for_what_is_not_there,
-        index::ids_are_listed_in_order_and_in_pages,
-        index::indexes_are_kept_apart,
         index::an_update_changes_the_given_fields_alone,
         index::an_update_creates_nothing,
     }
@@ -59,13 +68,5 @@ mod of_2_13 {
         marqo(Version::V2_13)
     }
 
-    host_testing::conformance_tests! { server:
-        index::a_document_comes_back_as_it_was_written,
-        index::a_document_is_replaced_as_a_whole,
-        index::versions_are_read_in_the_order_asked,
-        index::the_latest_writer_is_remembered,
-        index::removal_is_done_also_for_what_is_not_there,
-        index::ids_are_listed_in_order_and_in_pages,
-        index::indexes_are_kept_apart,
-    }
+    tests_of_any_version!(server);
 }
