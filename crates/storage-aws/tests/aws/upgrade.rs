@@ -2,12 +2,13 @@
 //! the ingest, the worker, the archiving and the stores of that version wrote, run on models of DynamoDB, S3 and SQS.
 
 use super::stand_in::{Environment, stand_in};
-use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use host_core::{
-    index::{ArchiveLimit, Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
-    model::{Class, Counts, DocumentId, Entry, Job, JobId, JobStatus, Operation, Quarantined, Seal, SourceStats},
-    storage::{ChunkOutcome, Claim, JobSnapshot, Storage, Stores},
+    index::ArchiveLimit,
+    model::{
+        Class, Counts, DocumentId, Entry, Job, JobId, JobStatus, Operation, Quarantined, Seal, SourceStats,
+    },
+    storage::{ChunkLease, Claim, JobSnapshot, Storage, Stores},
 };
 use host_pipeline::{
     archive::{Archive, RemovalSettings, Sorting},
@@ -20,10 +21,11 @@ use host_pipeline::{
 };
 use host_storage_aws::{Outgoing, QueueService, QueueSpec, Sqs, Swept};
 use host_testing::{
-    build::{MINUTE, processed},
+    build::{self, MINUTE, processed},
     conformance::Backend,
+    fakes::{FakeIndex, Held},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::{collections::HashMap, path::Path};
 use tokio_util::sync::CancellationToken;
 
@@ -146,7 +148,7 @@ async fn each_item_of_an_older_job_counts_once() {
     };
     assert_eq!((lease.fencing_token, lease.attempts, lease.redrive_count), (3, 3, 0));
     assert_eq!(lease.first_error.as_ref().unwrap().code, "index-unavailable");
-    let old = host_core::storage::ChunkLease { fencing_token: 2, ..lease.clone() };
+    let old = ChunkLease { fencing_token: 2, ..lease.clone() };
     assert!(!stores.jobs.complete(&old, &processed(1)).await.unwrap(), "the dead worker was only slow");
     assert!(stores.jobs.complete(&lease, &processed(1)).await.unwrap());
 
@@ -163,7 +165,8 @@ async fn each_item_of_an_older_job_counts_once() {
 async fn the_sweep_repairs_what_older_processes_left() {
     let backend = old_environment().await;
     let stores = &backend.stores;
-    let Swept { sent, completed, ended, abandoned } = environment(&backend).aws.sweeper().sweep().await.unwrap();
+    let Swept { sent, completed, ended, abandoned } =
+        environment(&backend).aws.sweeper().sweep().await.unwrap();
     // Chunks that wait or whose worker died: two of shop c, one of shop b, those of the ingests that died.
     assert_eq!((completed, ended), (1, Vec::new()));
     assert_eq!(sent, 3 + 2 * job(stores, "job-d").await.chunks);
@@ -196,6 +199,17 @@ async fn older_dead_letters_are_redriven() {
     let ended = job(stores, "job-b").await;
     assert_eq!((ended.status, ended.counts.processed, ended.counts.failed), (JobStatus::Completed, 4, 0));
     assert!(ended.samples.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_an_older_chunk_was_quarantined_is_read() {
+    let backend = old_environment().await;
+    for (seq, redrive_count) in [(0, 1), (1, 0)] {
+        let claim = backend.stores.jobs.claim(&id("job-b"), seq, MINUTE).await.unwrap();
+        let Claim::Done { quarantined: Some(reason) } = claim else { panic!("{claim:?}") };
+        assert_eq!((reason.code.as_str(), reason.redrive_count), ("corrupt-chunk", redrive_count));
+        assert_eq!(reason.context.host_version, "0.1.0");
+    }
 }
 
 /// Publishes an export and seals the job, as an ingest does that starts again after a crash.
@@ -235,13 +249,13 @@ async fn an_older_ingest_that_died_is_resumed() {
     let found = stores.jobs.find_unfinished(SHOP_D, open.job.fingerprint).await.unwrap();
     assert_eq!(found.as_ref(), Some(&open.job));
 
-    // Its lease has expired: no process is waited for.
-    let before = backend.clock.now();
-    let (superseded, guard) = environment(&backend).aws.acquire_ingest(&open.job).await.unwrap();
-    assert_eq!((superseded, backend.clock.now()), (Vec::new(), before));
+    let aws = &environment(&backend).aws;
+    assert!(!aws.has_active_ingest(&open.job).await.unwrap(), "its lease has expired");
+    let (superseded, guard) = aws.acquire_ingest(&open.job).await.unwrap();
+    assert!(superseded.is_empty());
+    guard.release().await.unwrap();
     let refused = Counts { failed: 1, ..Counts::default() };
     publish(stores, &open.job, &["d0", "d1", "d2"], refused).await;
-    guard.release().await.unwrap();
     assert_eq!(work(stores, SHOP_D).await, [0, 1, 2]);
     let ended = job(stores, "job-d").await;
     assert_eq!((ended.status, ended.counts.processed, ended.counts.failed), (JobStatus::Failed, 3, 1));
@@ -308,10 +322,15 @@ async fn the_list_of_an_older_full_sync_tells_what_is_missing() {
     let stores = &backend.stores;
     let next = Job { target: "marqo".into(), full: true, ..backend.job(SHOP_A) };
     publish(stores, &next, &["mug", "cup", "jug"], Counts::default()).await;
+    let index = FakeIndex::default();
+    for id in ["old", "removed", "mug", "cup", "pot", "jug", "bowl"] {
+        let held = Held { write: build::write(id, json!({})), job_id: "job-a1".to_owned() };
+        index.state().documents.insert(DocumentId::new(id).unwrap(), held);
+    }
     let (folder, cancel) = (tempfile::tempdir().unwrap(), CancellationToken::new());
     let archive = Archive {
         storage: &environment(&backend).aws,
-        index: &Full,
+        index: &index,
         worker: None,
         limit: ArchiveLimit { max_percent: 100, force: false },
         removals: RemovalSettings {
@@ -326,56 +345,4 @@ async fn the_list_of_an_older_full_sync_tells_what_is_missing() {
     let ids: Vec<&str> = missing.ids.iter().map(DocumentId::as_str).collect();
     // `old` was there before the older full sync, which asked to remove `removed`; `bowl` came after it.
     assert_eq!(ids, ["bowl", "old", "pot", "removed"]);
-}
-
-/// An index that has every document, of the first job.
-struct Full;
-
-#[async_trait]
-impl Index for Full {
-    fn id(&self) -> TargetId {
-        "marqo".into()
-    }
-
-    async fn check(&self, _: &WriteTarget) -> Result<(), IndexError> {
-        Ok(())
-    }
-
-    async fn stored(
-        &self,
-        _: &WriteTarget,
-        ids: &[DocumentId],
-    ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
-        let stored = StoredVersion { job_id: Some("job-a1".to_owned()), ..StoredVersion::default() };
-        Ok(vec![Some(stored); ids.len()])
-    }
-
-    async fn write(&self, _: &WriteTarget, _: &[Write]) -> Result<Vec<Outcome>, IndexError> {
-        unreachable!("only looked at")
-    }
-
-    async fn update(&self, _: &WriteTarget, _: &[Write]) -> Result<Vec<Outcome>, IndexError> {
-        unreachable!("only looked at")
-    }
-
-    async fn delete(&self, _: &WriteTarget, _: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
-        unreachable!("only looked at")
-    }
-
-    async fn get(&self, _: &WriteTarget, _: &DocumentId) -> Result<Option<Map<String, Value>>, IndexError> {
-        unreachable!("only looked at")
-    }
-
-    async fn list(
-        &self,
-        _: &WriteTarget,
-        _: Option<&DocumentId>,
-        _: usize,
-    ) -> Result<Vec<DocumentId>, IndexError> {
-        unreachable!("only looked at")
-    }
-
-    async fn count(&self, _: &WriteTarget) -> Result<u64, IndexError> {
-        unreachable!("only looked at")
-    }
 }
