@@ -1,9 +1,11 @@
 //! S3, SQS FIFO and DynamoDB: many processes on many machines, with the names, keys and messages that docs/aws.md lists.
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, ConfigLoader, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig,
+};
 use aws_lambda_events::sqs::SqsMessage;
-use aws_sdk_s3::config::{SharedHttpClient, StalledStreamProtectionConfig};
+use aws_sdk_s3::config::{Credentials, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use host_core::storage::{Delivery, IngestGuard, Jobs, Queue, Settings, Storage, StoreError, Stores};
 use host_core::{
@@ -44,7 +46,7 @@ pub struct Clients {
 }
 
 /// What the clients talk through: rustls with ring, like everything else here.
-pub fn http_client() -> SharedHttpClient {
+fn http_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
@@ -58,33 +60,47 @@ const ATTEMPTS: u32 = 5;
 impl Clients {
     /// Clients with the credentials of the environment: variables, profile, container or machine.
     pub async fn connect(config: &AwsConfig) -> Self {
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client())
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
-        if let Some(region) = &config.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(url) = &config.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        let shared = loader.load().await;
+        Self::of(&loader(config).load().await, config)
+    }
+
+    /// The same with these credentials, for tests on a stand-in.
+    pub async fn connect_with_keys(config: &AwsConfig, access_key_id: &str, secret_access_key: &str) -> Self {
+        let keys = Credentials::new(access_key_id, secret_access_key, None, None, "fixed keys");
+        Self::of(&loader(config).credentials_provider(keys).load().await, config)
+    }
+
+    fn of(shared: &SdkConfig, config: &AwsConfig) -> Self {
         // A stand-in has one name, not one a bucket.
         let path_style = config.endpoint_url.is_some();
-        let s3 = aws_sdk_s3::config::Builder::from(&shared).force_path_style(path_style).build();
+        let s3 = aws_sdk_s3::config::Builder::from(shared).force_path_style(path_style).build();
         // Long polling is silent for long: stalled-stream protection would wake the process for each queue many times a second.
         // The attempt's timeout ends a call that hangs.
-        let sqs = aws_sdk_sqs::config::Builder::from(&shared)
+        let sqs = aws_sdk_sqs::config::Builder::from(shared)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         Self {
             s3: aws_sdk_s3::Client::from_conf(s3),
             sqs: aws_sdk_sqs::Client::from_conf(sqs),
-            dynamodb: aws_sdk_dynamodb::Client::new(&shared),
+            dynamodb: aws_sdk_dynamodb::Client::new(shared),
         }
     }
+}
+
+/// What all clients share.
+fn loader(config: &AwsConfig) -> ConfigLoader {
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client())
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+    if let Some(region) = &config.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(url) = &config.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    loader
 }
 
 /// The stores of one environment. Cheap to clone.

@@ -1,11 +1,7 @@
 //! The stores in AWS through the real binary, on a server that stands in for AWS and one that stands in for Marqo.
 
 use crate::support::{RunOutput, SHOPIFY, TestDir, ran};
-use aws_sdk_sqs::{
-    config::{BehaviorVersion, Credentials, Region},
-    types::MessageSystemAttributeName,
-};
-use host_storage_aws::Clients;
+use host_storage_aws::{AwsConfig, Clients, Dynamo};
 use marqo_stand_in::{Options, StandIn};
 use serde_json::{Value, json};
 use std::{
@@ -40,6 +36,16 @@ pub(crate) struct Shop {
     pub(crate) id: String,
     pub(crate) index: String,
     pub(crate) source: String,
+}
+
+/// Clients of an account on a server that stands in for AWS.
+pub(crate) fn clients(url: &str, account: &str) -> Clients {
+    let config = AwsConfig {
+        region: Some("eu-central-1".to_owned()),
+        endpoint_url: Some(url.to_owned()),
+        ..AwsConfig::default()
+    };
+    block_on(Clients::connect_with_keys(&config, account, "secret"))
 }
 
 impl Cloud {
@@ -110,26 +116,12 @@ impl Cloud {
 
     /// Clients of what the host talks to.
     pub(crate) fn clients(&self) -> Clients {
-        let keys = Credentials::new(&self.account, "secret", None, None, "test");
-        macro_rules! client {
-            ($service:ident $(, $more:ident($value:expr))*) => {
-                $service::Client::from_conf(
-                    $service::Config::builder()
-                        .behavior_version(BehaviorVersion::latest())
-                        .region(Region::new("eu-central-1"))
-                        .endpoint_url(self.aws.url())
-                        .credentials_provider(keys.clone())
-                        .http_client(host_storage_aws::http_client())
-                        $(.$more($value))*
-                        .build(),
-                )
-            };
-        }
-        Clients {
-            s3: client!(aws_sdk_s3, force_path_style(true)),
-            sqs: client!(aws_sdk_sqs),
-            dynamodb: client!(aws_sdk_dynamodb),
-        }
+        clients(self.aws.url(), &self.account)
+    }
+
+    /// The table of jobs.
+    pub(crate) fn jobs_table(&self) -> Dynamo {
+        Dynamo::new(self.clients().dynamodb, "dev-EcomIndexerJobsTable".to_owned())
     }
 
     /// Up to ten messages of a queue, as the Lambda service hands them to a function.
@@ -138,10 +130,9 @@ impl Cloud {
         let received = block_on(async {
             let url = client.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
             let received = client.receive_message().queue_url(url).max_number_of_messages(10);
-            let counted = received.message_system_attribute_names(MessageSystemAttributeName::All);
-            counted.send().await.unwrap()
+            received.message_system_attribute_names("All".into()).send().await.unwrap()
         });
-        let record = |message: &aws_sdk_sqs::types::Message| {
+        let records = received.messages().iter().map(|message| {
             json!({
                 "messageId": message.message_id(),
                 "receiptHandle": message.receipt_handle(),
@@ -149,8 +140,8 @@ impl Cloud {
                 "attributes": {"ApproximateReceiveCount": "1"},
                 "eventSourceARN": format!("arn:aws:sqs:eu-central-1:{}:{queue}", self.account),
             })
-        };
-        received.messages().iter().map(record).collect()
+        });
+        records.collect()
     }
 
     pub(crate) fn host(&self, arguments: &[&str]) -> RunOutput {

@@ -7,7 +7,7 @@ use crate::{
     aws::{Cloud, Server, Shop, block_on},
     support::{Random, TestDir, setting},
 };
-use aws_sdk_dynamodb::types::AttributeValue;
+use host_storage_aws::{Item, QueueService, Sqs, Table};
 use marqo_stand_in::Options;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -182,24 +182,14 @@ impl Episode {
 
     fn settling_chunks(&self) -> Vec<String> {
         let Some(job) = self.job() else { return Vec::new() };
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let client = self.cloud.clients().dynamodb;
-        let rows = client
-            .query()
-            .table_name("dev-EcomIndexerJobsTable")
-            .key_condition_expression("pk = :pk AND begins_with(sk, :chunk)")
-            .expression_attribute_values(":pk", text(&format!("JOB#{}", job["job_id"].as_str().unwrap())))
-            .expression_attribute_values(":chunk", text("CHUNK#"))
-            .send();
-        let rows = block_on(rows).unwrap();
-        let is_settling = |row: &&std::collections::HashMap<String, AttributeValue>| {
-            row["state"].as_s().unwrap().eq_ignore_ascii_case("settling")
-        };
-        let key = |row: &std::collections::HashMap<String, AttributeValue>| {
-            let chunk: Value = serde_json::from_str(row["chunk"].as_s().unwrap()).unwrap();
+        let partition = format!("JOB#{}", job["job_id"].as_str().unwrap());
+        let rows = block_on(self.cloud.jobs_table().query(&partition, "CHUNK#", false, None)).unwrap();
+        let is_settling = |row: &&Item| row.text("state").unwrap().eq_ignore_ascii_case("settling");
+        let key = |row: &Item| {
+            let chunk: Value = serde_json::from_str(row.text("chunk").unwrap()).unwrap();
             format!("{} {}", chunk["job_id"].as_str().unwrap(), chunk["seq"])
         };
-        rows.items().iter().filter(is_settling).map(key).collect()
+        rows.iter().filter(is_settling).map(key).collect()
     }
 
     /// Waits until the job has ended, the ingest too, and no message is left.
@@ -231,21 +221,14 @@ impl Episode {
     }
 
     fn messages(&self) -> u64 {
-        use aws_sdk_sqs::types::QueueAttributeName as Name;
-        let client = self.cloud.clients().sqs;
+        let queues = Sqs::new(self.cloud.clients().sqs);
+        let depth = async |name| {
+            let url = queues.find(name).await.unwrap().unwrap();
+            queues.depth(&url).await.unwrap()
+        };
         block_on(async {
-            let mut messages = 0;
-            for name in
-                ["dev-ecom-indexer-tests_myshopify_com.fifo", "dev-ecom-indexer-tests_myshopify_com-dlq.fifo"]
-            {
-                let url = client.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
-                let got = client.get_queue_attributes().queue_url(url).attribute_names(Name::All);
-                let attributes = got.send().await.unwrap().attributes.unwrap();
-                for name in [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible] {
-                    messages += attributes[&name].parse::<u64>().unwrap();
-                }
-            }
-            messages
+            depth("dev-ecom-indexer-tests_myshopify_com.fifo").await
+                + depth("dev-ecom-indexer-tests_myshopify_com-dlq.fifo").await
         })
     }
 

@@ -4,7 +4,7 @@ use crate::{
     aws::{Cloud, Shop, block_on},
     support::ran,
 };
-use aws_sdk_dynamodb::types::AttributeValue;
+use host_storage_aws::{Key, Table, Update};
 use marqo_stand_in::Options;
 use serde_json::{Value, json};
 use std::{
@@ -181,13 +181,9 @@ fn published(latency: Duration) -> (Cloud, Shop, String) {
     (cloud, shop, job["job_id"].as_str().unwrap().to_owned())
 }
 
-/// A chunk's row in the table.
-fn row(job: &str, seq: u64) -> HashMap<String, AttributeValue> {
-    let text = |text: String| AttributeValue::S(text);
-    HashMap::from([
-        ("pk".to_owned(), text(format!("JOB#{job}"))),
-        ("sk".to_owned(), text(format!("CHUNK#{seq:08}"))),
-    ])
+/// The key of a chunk's row in the table.
+fn row(job: &str, seq: u64) -> Key {
+    Key::new(format!("JOB#{job}"), format!("CHUNK#{seq:08}"))
 }
 
 /// When the documents of each message's chunk were first and last written.
@@ -253,12 +249,10 @@ fn without_time_nothing_is_begun_and_what_is_begun_is_put_off() {
     assert_eq!(runtime.invoke(&batch.event, Duration::from_secs(7)), batch.ids(|_| true));
     assert!(invoked.elapsed() < Duration::from_secs(7), "the answer came after the deadline");
     assert!(cloud.marqo.requests().len() > before, "nothing was begun");
-    let dynamodb = cloud.clients().dynamodb;
+    let table = cloud.jobs_table();
     for message in &batch.messages {
-        let got = dynamodb.get_item().table_name("dev-EcomIndexerJobsTable");
-        let got = block_on(got.set_key(Some(row(&job, message.seq))).send()).unwrap();
-        let row = got.item.unwrap();
-        assert_eq!(row["attempts"].as_n().unwrap(), "0", "an attempt was burnt: {row:?}");
+        let row = block_on(table.get(&row(&job, message.seq))).unwrap().unwrap();
+        assert_eq!(row.number("attempts"), Some(0), "an attempt was burnt: {row:?}");
     }
 
     // Everything is there at once for the next invocation, which has time.
@@ -277,18 +271,11 @@ fn lanes_are_written_in_order_and_a_held_chunk_holds_back_its_lane_alone() {
     assert!(batch.messages.iter().any(|message| message.lane != held.lane), "{}", batch.event);
 
     // Another worker has claimed the chunk.
-    let dynamodb = cloud.clients().dynamodb;
+    let table = cloud.jobs_table();
     let until = (jiff::Timestamp::now() + HOUR).as_microsecond();
     let claim = |state: &str, until: i64| {
-        let claim = dynamodb
-            .update_item()
-            .table_name("dev-EcomIndexerJobsTable")
-            .set_key(Some(row(&job, held.seq)))
-            .update_expression("SET #state = :state, lease_until = :until")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":state", AttributeValue::S(state.to_owned()))
-            .expression_attribute_values(":until", AttributeValue::N(until.to_string()));
-        block_on(claim.send()).unwrap();
+        let claim = Update::of(row(&job, held.seq)).set("state", state).set("lease_until", until);
+        block_on(table.update(&claim)).unwrap();
     };
     claim("RUNNING", until);
     assert_eq!(runtime.invoke(&batch.event, HOUR), batch.ids(|message| message.lane == held.lane));

@@ -1,14 +1,11 @@
 //! `s3://bucket/key` as a source, through the real binary; a proxy before the server breaks answers off.
 
 use crate::{
-    aws::{Server, block_on},
+    aws::{Server, block_on, clients},
     support::{RunOutput, SHOPIFY, TestDir, ran},
 };
-use aws_sdk_s3::{
-    Client,
-    config::{BehaviorVersion, Credentials, Region},
-};
 use flate2::{Compression, write::GzEncoder};
+use host_storage_aws::Clients;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -20,20 +17,8 @@ use xtask::sample::{Recipe, Shape};
 
 const BUCKET: &str = "exports";
 
-fn client(url: &str) -> Client {
-    let keys = Credentials::new("123456789012", "secret", None, None, "test");
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("eu-central-1"))
-        .endpoint_url(url)
-        .force_path_style(true)
-        .credentials_provider(keys)
-        .http_client(host_storage_aws::http_client());
-    Client::from_conf(config.build())
-}
-
-fn put(client: &Client, key: &str, bytes: Vec<u8>) {
-    let sent = client.put_object().bucket(BUCKET).key(key).body(bytes.into()).send();
+fn put(clients: &Clients, key: &str, bytes: Vec<u8>) {
+    let sent = clients.s3.put_object().bucket(BUCKET).key(key).body(bytes.into()).send();
     block_on(sent).unwrap();
 }
 
@@ -47,13 +32,11 @@ fn export(seed: u64, bytes: u64) -> Vec<u8> {
 }
 
 /// A server with a bucket.
-fn bucket() -> (Arc<Server>, Client) {
+fn bucket() -> (Arc<Server>, Clients) {
     let server = Server::start();
-    let client = client(server.url());
-    let region = aws_sdk_s3::types::CreateBucketConfiguration::builder();
-    let region = region.location_constraint("eu-central-1".into()).build();
-    block_on(client.create_bucket().bucket(BUCKET).create_bucket_configuration(region).send()).unwrap();
-    (server, client)
+    let clients = clients(server.url(), "123456789012");
+    block_on(clients.s3.create_bucket().bucket(BUCKET).send()).unwrap();
+    (server, clients)
 }
 
 fn run(place: &TestDir, url: &str, key: &str) -> RunOutput {
@@ -120,12 +103,12 @@ fn proxy(to: &str, mut decide: impl FnMut(usize) -> Answer + Send + 'static) -> 
 
 #[test]
 fn an_object_is_read_like_a_file_packed_or_not() {
-    let (server, client) = bucket();
+    let (server, clients) = bucket();
     let export = export(1, 200_000);
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     packed.write_all(&export).unwrap();
-    put(&client, "a/products.jsonl.gz", packed.finish().unwrap());
-    put(&client, "a/products.jsonl", export.clone());
+    put(&clients, "a/products.jsonl.gz", packed.finish().unwrap());
+    put(&clients, "a/products.jsonl", export.clone());
     let file = TestDir::new();
     let path = file.write("products.jsonl", export);
     assert_eq!(file.run(path.to_str().unwrap(), &[]).code, Some(0));
@@ -139,9 +122,9 @@ fn an_object_is_read_like_a_file_packed_or_not() {
 
 #[test]
 fn the_tools_of_authors_read_objects_like_files() {
-    let (server, client) = bucket();
+    let (server, clients) = bucket();
     let (place, export) = (TestDir::new(), export(1, 200_000));
-    put(&client, "products.jsonl", export.clone());
+    put(&clients, "products.jsonl", export.clone());
     let file = place.write("products.jsonl", export).to_str().unwrap().to_owned();
     let object = format!("s3://{BUCKET}/products.jsonl");
     let plugin = SHOPIFY.to_str().unwrap();
@@ -189,9 +172,9 @@ fn an_object_that_is_not_there_is_a_mistake_of_the_caller() {
 
 #[test]
 fn an_answer_that_breaks_off_is_asked_for_again() {
-    let (server, client) = bucket();
+    let (server, clients) = bucket();
     let export = export(1, 9_000_000);
-    put(&client, "products.jsonl", export.clone());
+    put(&clients, "products.jsonl", export.clone());
     let file = TestDir::new();
     let path = file.write("products.jsonl", export);
     assert_eq!(file.run(path.to_str().unwrap(), &[]).code, Some(0));
@@ -213,15 +196,15 @@ fn an_answer_that_breaks_off_is_asked_for_again() {
 
 #[test]
 fn an_object_that_changes_while_it_is_read_is_refused() {
-    let (server, client) = bucket();
-    put(&client, "products.jsonl", export(1, 9_000_000));
+    let (server, clients) = bucket();
+    put(&clients, "products.jsonl", export(1, 9_000_000));
     // Replaced between its two parts by an export of nearly the same size.
     let other = Mutex::new(Some(export(2, 9_000_000)));
     let url = proxy(server.url(), move |part| {
         if part == 2
             && let Some(other) = other.lock().unwrap().take()
         {
-            put(&client, "products.jsonl", other);
+            put(&clients, "products.jsonl", other);
         }
         Answer::Whole
     });

@@ -7,7 +7,7 @@ use host_testing::build::chunk;
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/terraform")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deploy/terraform")
 }
 
 fn text(file: &str) -> String {

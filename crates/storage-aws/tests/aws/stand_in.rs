@@ -2,7 +2,6 @@
 
 use super::{needs_dynoxide::Dynoxide, plant, wait};
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::QueueAttributeName;
 use host_core::clock::{Clock, SharedClock};
 use host_core::storage::Storage;
@@ -45,26 +44,6 @@ pub(super) struct Environment {
     _folder: TempDir,
 }
 
-fn clients(url: &str, dynamodb: &str) -> Clients {
-    let keys = Credentials::new("123456789012", "secret", None, None, "test");
-    let (version, region) = (BehaviorVersion::latest(), Region::new("us-east-1"));
-    macro_rules! config {
-        ($service:ident, $url:ident) => {
-            $service::Config::builder()
-                .behavior_version(version)
-                .region(region.clone())
-                .endpoint_url($url)
-                .credentials_provider(keys.clone())
-                .http_client(host_storage_aws::http_client())
-        };
-    }
-    Clients {
-        s3: aws_sdk_s3::Client::from_conf(config!(aws_sdk_s3, url).force_path_style(true).build()),
-        sqs: aws_sdk_sqs::Client::from_conf(config!(aws_sdk_sqs, url).build()),
-        dynamodb: aws_sdk_dynamodb::Client::from_conf(config!(aws_sdk_dynamodb, dynamodb).build()),
-    }
-}
-
 pub(super) fn stand_in() -> Backend {
     backend(None)
 }
@@ -81,12 +60,18 @@ fn backend(dynoxide: Option<Dynoxide>) -> Backend {
     let clock = VirtualClock::new(1);
     let start = clock.now();
     let clock: SharedClock = Arc::new(ServerClock { clock, start, server: server.clone() });
-    let clients = clients(server.url(), dynoxide.as_ref().map_or(server.url(), Dynoxide::url));
-    let config = AwsConfig {
+    let config = |url: &str| AwsConfig {
         env: "test".to_owned(),
-        endpoint_url: Some(server.url().to_owned()),
+        region: Some("us-east-1".to_owned()),
+        endpoint_url: Some(url.to_owned()),
         ..AwsConfig::default()
     };
+    let connect = |url| wait(Clients::connect_with_keys(&config(url), "123456789012", "secret"));
+    let mut clients = connect(server.url());
+    if let Some(dynoxide) = &dynoxide {
+        clients.dynamodb = connect(dynoxide.url()).dynamodb;
+    }
+    let config = config(server.url());
     let aws = Aws::new(clients.clone(), &config, clock.clone());
     wait(aws.bootstrap()).unwrap();
     Backend {

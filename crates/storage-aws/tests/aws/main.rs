@@ -1,4 +1,7 @@
-//! The checks on AWS's stores: on strict models in memory, which decide, and on a server that stands in for AWS.
+//! The conformance suites on AWS's stores, and what is theirs alone: on strict models in memory, which decide, and on a server
+//! that stands in for AWS.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod chaos;
 mod completion;
@@ -13,6 +16,7 @@ mod stand_in;
 mod sweep;
 mod table;
 mod terraform;
+mod upgrade;
 
 use host_core::{
     clock::SharedClock,
