@@ -4,9 +4,16 @@ use crate::command::{Failure, Step, headline};
 use anyhow::Result;
 use std::collections::BTreeSet;
 
-/// Beginnings of crates' names, and the members of this workspace that alone may use them outside of tests.
-const USERS: [(&str, &[&str]); 3] =
-    [("wasmtime", &["host-plugin-host"]), ("aws-sdk-", &["host-storage-aws"]), ("host-testing", &[])];
+/// Kinds of dependencies, as `cargo tree` calls them.
+const ALL: &str = "normal,build,dev";
+const NOT_OF_TESTS: &str = "normal";
+
+/// Beginnings of crates' names, the members of this workspace that alone may use them, and in which kinds of dependencies.
+const USERS: [(&str, &[&str], &str); 3] = [
+    ("wasmtime", &["host-plugin-host"], ALL),
+    ("aws-sdk-", &["host-storage-aws"], ALL),
+    ("host-testing", &[], NOT_OF_TESTS),
+];
 
 /// Members that can be built and tested without [`HEAVY`].
 const LIGHT: [&str; 2] = ["host-pipeline", "host-testing"];
@@ -17,10 +24,14 @@ const HEAVY: [&str; 4] = ["aws-sdk-", "reqwest", "rusqlite", "wasmtime"];
 /// Checks the direct dependencies of all members, and all dependencies of the light ones, those of their tests among them.
 pub(crate) fn run() -> Result<()> {
     headline("boundaries");
-    let members = Step::cargo("listing the dependencies")
-        .words("tree --workspace --quiet --edges normal --depth 1 --no-dedupe --prefix depth --format {p}")
-        .output()?;
-    let mut violations = strangers(&members);
+    let mut violations = Vec::new();
+    for edges in [ALL, NOT_OF_TESTS] {
+        let members = Step::cargo("listing the dependencies")
+            .words("tree --workspace --quiet --depth 1 --no-dedupe --prefix depth --format {p} --edges")
+            .words(edges)
+            .output()?;
+        violations.extend(strangers(edges, &members));
+    }
     for member in LIGHT {
         let tree = Step::cargo("listing the crates")
             .words("tree --quiet --edges normal,build,dev --prefix none --format {p} -p")
@@ -45,15 +56,16 @@ fn name(line: &str) -> &str {
     line.split(' ').next().unwrap_or_default()
 }
 
-/// What breaks [`USERS`], in lines such as `0host v0.1.0` and, for each dependency, `1clap v4.5.0`.
-fn strangers(tree: &str) -> Vec<String> {
+/// What breaks [`USERS`] of these kinds, in lines such as `0host v0.1.0` and, for each dependency, `1clap v4.5.0`.
+fn strangers(edges: &str, tree: &str) -> Vec<String> {
+    let rules = || USERS.iter().filter(|(_, _, kinds)| *kinds == edges);
     let (mut member, mut violations) = ("", Vec::new());
     let mut rightful = BTreeSet::new();
     for line in tree.lines() {
         if let Some(root) = line.strip_prefix('0') {
             member = name(root);
         } else if let Some(used) = line.strip_prefix('1').map(name) {
-            for (prefix, users) in USERS.iter().filter(|(prefix, _)| used.starts_with(prefix)) {
+            for (prefix, users, _) in rules().filter(|(prefix, ..)| used.starts_with(prefix)) {
                 if users.contains(&member) {
                     rightful.insert((prefix, member));
                 } else {
@@ -63,7 +75,7 @@ fn strangers(tree: &str) -> Vec<String> {
         }
     }
     // Otherwise a rule for crates that have been renamed would hold for ever.
-    for (prefix, users) in &USERS {
+    for (prefix, users, _) in rules() {
         let idle = users.iter().filter(|user| !rightful.contains(&(prefix, **user)));
         violations
             .extend(idle.map(|user| format!("{user} uses no {prefix} any more: the rule is out of date")));
@@ -84,9 +96,10 @@ mod tests {
         let tree = "0host-plugin-host v0.1.0 (/w)\n1wasmtime v48.0.0\n1wasmtime-wasi v48.0.0\n\n\
                     0host-storage-aws v0.1.0 (/w)\n1aws-sdk-s3 v1.1.0\n1host-core v0.1.0 (/w) (*)\n\n\
                     0host v0.1.0 (/w)\n1wasmtime v48.0.0 (*)\n1host-testing v0.1.0 (/w)\n1aws-config v1.0.0\n";
-        assert_eq!(strangers(tree), ["host uses wasmtime", "host uses host-testing"]);
+        assert_eq!(strangers(ALL, tree), ["host uses wasmtime"]);
+        assert_eq!(strangers(NOT_OF_TESTS, tree), ["host uses host-testing"]);
         let without_sdk = tree.replace("aws-sdk-s3", "boto");
-        assert!(strangers(&without_sdk).iter().any(|violation| violation.contains("host-storage-aws")));
+        assert!(strangers(ALL, &without_sdk).iter().any(|violation| violation.contains("host-storage-aws")));
     }
 
     #[test]
