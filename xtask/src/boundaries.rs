@@ -37,7 +37,8 @@ pub(crate) fn run() -> Result<()> {
             .words("tree --quiet --edges normal,build,dev --prefix none --format {p} -p")
             .words(member)
             .output()?;
-        violations.extend(heavy(&tree).map(|name| format!("{member} and its tests need {name}")));
+        violations
+            .extend(heavy_crates(&tree).iter().map(|name| format!("{member} and its tests need {name}")));
     }
     if violations.is_empty() {
         eprintln!("{} rules hold", USERS.len() + LIGHT.len());
@@ -83,8 +84,8 @@ fn forbidden_uses(edges: &str, tree: &str) -> Vec<String> {
     violations
 }
 
-fn heavy(tree: &str) -> impl Iterator<Item = &str> {
-    tree.lines().map(name).filter(|name| HEAVY.iter().any(|prefix| name.starts_with(prefix)))
+fn heavy_crates(tree: &str) -> BTreeSet<&str> {
+    tree.lines().map(name).filter(|name| HEAVY.iter().any(|prefix| name.starts_with(prefix))).collect()
 }
 
 #[cfg(test)]
@@ -106,7 +107,7 @@ mod tests {
 
     #[test]
     fn heavy_crates_are_found_at_any_depth() {
-        let tree = "host-pipeline v0.1.0 (/w)\ntokio v1.0.0\nrusqlite v0.41.0\naws-sdk-sqs v1.0.0 (*)\n";
-        assert_eq!(heavy(tree).collect::<Vec<_>>(), ["rusqlite", "aws-sdk-sqs"]);
+        let tree = "host-pipeline v0.1.0 (/w)\nrusqlite v0.41.0\ntokio v1.0.0\nrusqlite v0.41.0 (*)\naws-sdk-sqs v1.0.0\n";
+        assert_eq!(heavy_crates(tree), BTreeSet::from(["aws-sdk-sqs", "rusqlite"]));
     }
 }
