@@ -12,7 +12,7 @@ use crate::cli::{
     output::OutputFormat,
 };
 use clap::Args;
-use host_core::text::{bytes, count};
+use host_core::format::{bytes, count};
 use host_plugin_dev::{bench, items};
 use host_plugin_host::{Profile, Role, bounded};
 use std::{path::PathBuf, time::Duration};

@@ -13,7 +13,7 @@ use crate::{
     config::Config,
 };
 use clap::Args;
-use host_core::{model::Product, storage::JobSnapshot, text::count};
+use host_core::{format::count, model::Product, storage::JobSnapshot};
 use host_export::{Export, Item, Options, Plan};
 use host_plugin_dev::{comparison::Comparison, items::ReadError, page};
 use host_plugin_host::{Plugin, Profile, Role, Runner};

@@ -9,9 +9,9 @@ use crate::cli::{
 };
 use clap::Args;
 use host_core::{
+    format::{bytes, count},
     model::{DocumentId, Manifest},
     plugin::TransformedDocument,
-    text::{bytes, count},
 };
 use host_plugin_dev::{
     items::{self, Items, ReadError, ReadItems},
@@ -169,10 +169,10 @@ impl Shown<'_> {
             if let Some(ordering) = outcome.answer.get("ordering").and_then(Value::as_str) {
                 let _ = writeln!(text, "  the incoming document is {ordering}");
             }
-            if let Some(fault) = outcome.fault() {
-                let _ = writeln!(text, "  refused {}: {}", fault.code, fault.message);
+            if let Some(error) = outcome.fault() {
+                let _ = writeln!(text, "  refused {}: {}", error.code, error.message);
                 for (key, title) in [("backtrace", "in"), ("log", "log")] {
-                    for line in fault.details.get(key).and_then(Value::as_array).into_iter().flatten() {
+                    for line in error.details.get(key).and_then(Value::as_array).into_iter().flatten() {
                         let _ = writeln!(text, "    {title:<3} {}", plain(line));
                     }
                 }
