@@ -1,9 +1,8 @@
 //! `host plugin bench`.
 
 use super::{
-    batch_failure, counted, dev_engine, load,
+    batch_failure, counted, dev_engine, load, new_runner,
     run::{RoleName, read_failure, role},
-    runner,
 };
 use crate::cli::{
     Ended, Global,
@@ -48,7 +47,7 @@ pub(super) fn run(global: &Global, args: &BenchArgs) -> Ended {
     if read.items.is_empty() {
         return Err(Failure::usage(format!("{} has no items to measure with", args.sources.join(", "))));
     }
-    let (production, deterministic) = (runner(&production)?, runner(&deterministic)?);
+    let (production, deterministic) = (new_runner(&production)?, new_runner(&deterministic)?);
     let time = Duration::from_secs(args.seconds);
     let report = runtime
         .block_on(bench::bench(&production, &deterministic, &read.items, time))

@@ -125,7 +125,7 @@ fn load_failure(error: LoadError, dir: &Path) -> Failure {
 }
 
 /// A runner with a new instance of the plug-in.
-fn runner(plugin: &Plugin) -> Result<Runner, Failure> {
+fn new_runner(plugin: &Plugin) -> Result<Runner, Failure> {
     fresh_runner(plugin).map_err(Failure::runtime)
 }
 

@@ -1,6 +1,6 @@
 //! `host plugin run`: runs a plug-in on a few items and shows its output.
 
-use super::{batch_failure, counted, dev_engine, load, runner};
+use super::{batch_failure, counted, dev_engine, load, new_runner};
 use crate::cli::{
     Ended, Global,
     context::{config, print, print_json, remote, runtime},
@@ -83,7 +83,7 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Ended {
     let (bytes_in, noun) = (read.items.bytes(), read.items.noun());
     let (outcomes, cost, verdicts) = runtime.block_on(async {
         let (outcomes, cost) =
-            outcome::run(&runner(&plugin)?, read.items.clone()).await.map_err(batch_failure)?;
+            outcome::run(&new_runner(&plugin)?, read.items.clone()).await.map_err(batch_failure)?;
         let validator = if plugin.roles().contains(&Role::Validate) { &plugin } else { &bundled };
         let verdicts = validated(validator, &outcomes).await?;
         Ok::<_, Failure>((outcomes, cost, verdicts))
@@ -140,7 +140,7 @@ async fn validated(validator: &Plugin, outcomes: &[Outcome]) -> Result<Vec<Outco
         return Ok(Vec::new());
     }
     let (verdicts, _) =
-        outcome::run(&runner(validator)?, Items::Documents(documents)).await.map_err(batch_failure)?;
+        outcome::run(&new_runner(validator)?, Items::Documents(documents)).await.map_err(batch_failure)?;
     Ok(verdicts.into_iter().filter(|verdict| verdict.answer.contains_key("issues")).collect())
 }
 
