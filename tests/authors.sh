@@ -83,7 +83,7 @@ example() {
   "$host" plugin test "$project"
 }
 
-# A component that imports WASI: tests/guests/probe, built as its toolchain likes it. Golden files say that clocks stand still and
+# A component that imports WASI: tests/guests/probe, built as its toolchain likes it. Golden files say that clocks are stopped and
 # that files, sockets and requests fail inside the guest.
 probe() {
   local language=$1 name=$2 project=$work/$2
@@ -101,8 +101,8 @@ probe() {
   grep "which --wasi none refuses" "$work/said"
 }
 
-# A misdeed of a probe ends as it should, and the host goes on to say so. Instructions are few, so that a loop ends soon.
-misdeed() {
+# A violation by a probe ends with the right code, and the host reports it. Instructions are few, so that a loop ends soon.
+violation() {
   local project=$work/$1 id=$2 code=$3
   echo "== $1: $id"
   echo "{\"id\":\"$id\"}" | HOST_PLUGIN__LIMITS__FUEL=5000000000 HOST_PLUGIN__LIMITS__MEMORY_BYTES=67108864 \
@@ -120,16 +120,16 @@ probes() {
       probe javascript starlingmonkey \
         "$tools/componentize-js" probe.js --wit wit --world-name project --disable http fetch-event --out starlingmonkey.wasm
       # A build without HTTP has no request to make.
-      misdeed starlingmonkey request plugin-trap
+      violation starlingmonkey request plugin-trap
       probe javascript quickjs "$tools/jco" componentize probe.js --wit wit --world-name project \
         --backend quickjs --backend-qjs-disable-async --out quickjs.wasm ;;
     python)
       probe python python "$work/venv/bin/componentize-py" --quiet --wit-path wit --world project \
         componentize --output python.wasm probe
-      misdeed python loop plugin-timeout
-      misdeed python memory plugin-memory
-      misdeed python recursion plugin-trap
-      misdeed python exit plugin-trap ;;
+      violation python loop plugin-timeout
+      violation python memory plugin-memory
+      violation python recursion plugin-trap
+      violation python exit plugin-trap ;;
   esac
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The long forms of the crash tests: `kill -9` at 200 random moments, each job going on until it ends; then counts, documents,
 # reports and chunks must be those of an undisturbed run. Without arguments: syncs of 20,000 products into a catalog, each
-# started again. --aws: workers and ingests on stand-ins for S3, SQS, DynamoDB and Marqo, where workers also stand still and
+# started again. --aws: workers and ingests on stand-ins for S3, SQS, DynamoDB and Marqo, where workers are also suspended and
 # messages come twice. --short is what every test run does of both. HOST_TEST_SEED repeats the moments of a run that failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."

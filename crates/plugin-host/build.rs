@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs cargo for the guest. A target directory of its own, because the outer cargo holds the lock of its own one.
+/// Runs cargo for the guest. A separate target directory, because the outer cargo has locked its own.
 fn build_guest(workspace: &Path, target_dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let mut cargo = Command::new(env::var("CARGO")?);
     cargo

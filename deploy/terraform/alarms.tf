@@ -1,4 +1,4 @@
-# What somebody should be woken for. Queues of shops that are not in `shops` need alarms of the same kind.
+# Alarms that page an operator. Queues of shops that are not in `shops` need the same alarms.
 
 locals {
   alarms = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
@@ -8,7 +8,7 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   for_each = var.alarm_topic_arn == null ? {} : local.stems
 
   alarm_name          = "${each.value}-dead-letters"
-  alarm_description   = "A chunk was given up: `host dlq list --shop ${each.key}` tells why."
+  alarm_description   = "A chunk became a dead letter; see `host dlq list --shop ${each.key}`."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = aws_sqs_queue.dead_letters[each.key].name }
@@ -58,7 +58,7 @@ resource "aws_cloudwatch_metric_alarm" "function_errors" {
   count = var.package == null || var.alarm_topic_arn == null ? 0 : 1
 
   alarm_name          = "${var.env}-EcomIndexerFunction-errors"
-  alarm_description   = "Invocations end without an answer: out of time, out of memory, or a wrong configuration; the log tells."
+  alarm_description   = "Invocations end without an answer: out of time, out of memory, or a wrong configuration; see the log."
   namespace           = "AWS/Lambda"
   metric_name         = "Errors"
   dimensions          = { FunctionName = aws_lambda_function.indexer[0].function_name }

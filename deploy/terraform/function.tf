@@ -1,4 +1,4 @@
-# The queues of `shops` and the function behind them. The queues are what the host would make.
+# The queues of `shops` and the function that consumes them. The queues are identical to those that the host would create.
 
 locals {
   function_timeout = 900

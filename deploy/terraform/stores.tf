@@ -1,4 +1,4 @@
-# What `host aws bootstrap` makes, to the letter: use the one or the other.
+# Exactly what `host aws bootstrap` creates: use the one or the other.
 
 locals {
   bucket = coalesce(var.bucket, "${var.env}-ecom-product-data-bucket")

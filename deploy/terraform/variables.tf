@@ -22,7 +22,7 @@ variable "retention_days" {
 }
 
 variable "package" {
-  description = "The zip that `cargo xtask package-lambda` makes; without one there is no function, and `host work` does its work elsewhere."
+  description = "The zip that `cargo xtask package-lambda` builds; without one there is no function, and `host work` must run elsewhere."
   type        = string
   default     = null
 }
@@ -63,7 +63,7 @@ variable "concurrency" {
 }
 
 variable "alarm_topic_arn" {
-  description = "SNS topic that is told of alarms; without one there are none."
+  description = "SNS topic that alarms notify; without one there are no alarms."
   type        = string
   default     = null
 }

@@ -1,4 +1,4 @@
-//! The measured parts of `cargo xtask bench catalog`, each a process of its own.
+//! The measured parts of `cargo xtask bench catalog`, each in its own process.
 //!
 //! `load URL COMPLEXITY LANES DOCUMENTS` writes a file of documents to an empty database, twice, and prints the seconds of
 //! the first load, of seeing them all again as a worker does, and of writing the same again, then rows, statements of the
@@ -162,11 +162,11 @@ async fn longest_transaction(client: Client) -> Result<tokio::sync::watch::Recei
     let sql = "SELECT extract(epoch FROM max(clock_timestamp() - xact_start))::float8 FROM pg_stat_activity
         WHERE application_name = 'host' AND datname = current_database() AND state <> 'idle'";
     let sql = client.prepare(sql).await?;
-    let (told, longest) = tokio::sync::watch::channel(Duration::ZERO);
+    let (report, longest) = tokio::sync::watch::channel(Duration::ZERO);
     tokio::spawn(async move {
         while let Ok(row) = client.query_one(&sql, &[]).await {
             let age = Duration::from_secs_f64(row.get::<_, Option<f64>>(0).unwrap_or(0.0).max(0.0));
-            told.send_if_modified(|longest| {
+            report.send_if_modified(|longest| {
                 let is_longer = age > *longest;
                 *longest = age.max(*longest);
                 is_longer

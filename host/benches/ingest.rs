@@ -1,4 +1,4 @@
-//! The measured parts of `cargo xtask bench ingest`, each a process of its own. Prints the seconds of one round: of
+//! The measured parts of `cargo xtask bench ingest`, each in its own process. Prints the seconds of one round: of
 //! processor time for a part that has one core, so that a busy machine disturbs it less; else of wall-clock time.
 //!
 //! `transform EXPORT PLUGIN` runs every product through the component on one thread; `ingest EXPORT PLUGIN THREADS` runs
@@ -132,7 +132,7 @@ fn whole(export: &str, plugin: &str, threads: usize) {
 
 fn job(plugins: &Plugins) -> Job {
     Job {
-        id: JobId::new("bench").expect("a legal id"),
+        id: JobId::new("bench").expect("a valid id"),
         platform: "shopify".to_owned(),
         shop_id: "bench.myshopify.com".to_owned(),
         index_name: "bench".to_owned(),

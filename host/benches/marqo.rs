@@ -1,7 +1,7 @@
-//! The measured parts of `cargo xtask bench marqo`, each a process of its own.
+//! The measured parts of `cargo xtask bench marqo`, each in its own process.
 //!
 //! `write URL DOCUMENTS` writes a file of documents to the index `bench` of a server and prints seconds, processor
-//! seconds and documents. `busy EXPORT PLUGIN` has `host run` write an export to a server of its own that takes 200 ms
+//! seconds and documents. `busy EXPORT PLUGIN` has `host run` write an export to its own server, which takes 200 ms
 //! a request and eight requests at once, and prints the share of its time that it was kept busy, the requests, and how
 //! many it refused; what follows are arguments of `host run`.
 
@@ -120,7 +120,7 @@ fn busy(export: &str, plugin: &str, more: &[&str]) {
     let adds: Vec<_> =
         server.requests().into_iter().filter(|seen| seen.operation == Operation::Add).collect();
     let refused = adds.iter().filter(|seen| seen.status == Some(429)).count();
-    // From the first request to the end of the last one, the opening of the gate and the end included.
+    // From the first request to the end of the last one, the limiter's slow start and the end included.
     let ends = adds.iter().map(|seen| seen.arrived_ms + seen.took_ms.unwrap_or_default());
     let began = adds.iter().map(|seen| seen.arrived_ms).fold(f64::INFINITY, f64::min);
     let took = ends.fold(0.0, f64::max) - began;

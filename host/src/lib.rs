@@ -1,4 +1,4 @@
-//! The program: commands, settings, wiring and telemetry. What it does stands in the libraries below `crates/`.
+//! The program: commands, settings, wiring and telemetry. The logic is in the libraries below `crates/`.
 
 pub mod cli;
 pub mod config;

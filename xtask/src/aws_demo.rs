@@ -1,5 +1,5 @@
 //! The pipeline end to end on stand-ins for AWS and Marqo: several shops with an ingest each, and workers beside them. Then a
-//! program of its own, written with AWS's Python library, checks queues, tables, objects and indexes.
+//! separate program, written with AWS's Python library, checks queues, tables, objects and indexes.
 
 use crate::{
     ministack::Ministack,

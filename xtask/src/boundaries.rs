@@ -75,7 +75,7 @@ fn forbidden_uses(edges: &str, tree: &str) -> Vec<String> {
             }
         }
     }
-    // Otherwise a rule for crates that have been renamed would hold for ever.
+    // Otherwise a rule for crates that have been renamed would pass forever.
     for (prefix, users, _) in rules() {
         let unused = users.iter().filter(|user| !allowed.contains(&(prefix, **user)));
         violations

@@ -153,7 +153,7 @@ impl Step {
 
     fn text(&self) -> String {
         let program = Path::new(self.command.get_program());
-        // Outside the repository, the name of a program tells more than its path.
+        // Outside the repository, the name of a program is clearer than its path.
         let program = program
             .strip_prefix(crate::workspace::root())
             .unwrap_or_else(|_| program.file_name().map_or(program, Path::new));

@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.aws { on_aws(options.products) } else { on_this_machine() }
 }
 
-/// Five shops and three workers; leaves exports, data directories and logs behind.
+/// Five shops and three workers; keeps exports, data directories and logs.
 fn on_aws(products: u64) -> Result<()> {
     const SHOPS: u64 = 5;
     let target = target_dir()?;

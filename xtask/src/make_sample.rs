@@ -11,13 +11,13 @@ use xtask::sample::{self, Recipe, Shape, Summary};
 /// Arguments of `cargo xtask sample`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Number of products [default: 1000, without limit if --bytes is given]
+    /// Number of products [default: 1000, without limit with --bytes]
     #[arg(long, value_name = "N")]
     products: Option<u64>,
     /// Stop after the product that reaches this size, such as 500MB
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     bytes: Option<u64>,
-    /// Seed of the random generator; the same seed gives the same products
+    /// Seed of the random generator; the same seed makes the same products
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// Size of the products

@@ -1,4 +1,4 @@
-//! Runs ministack, a stand-in for S3, SQS, DynamoDB, Lambda and CloudWatch, in a Python environment of its own.
+//! Runs ministack, a stand-in for S3, SQS, DynamoDB, Lambda and CloudWatch, in its own Python environment.
 
 use crate::python;
 use anyhow::{Context, Result, bail};

@@ -45,7 +45,7 @@ const NOT_DURABLE: [&str; 10] = [
     "deadlock_timeout=100ms",
 ];
 
-/// A server with a folder of its own, which also holds its socket. Stopped and deleted on drop.
+/// A server with its own folder, which also holds its socket. Stopped and deleted on drop.
 #[derive(Debug)]
 pub struct Server {
     process: Child,

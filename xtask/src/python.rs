@@ -1,4 +1,4 @@
-//! Installs Python packages for tests, each in a virtual environment of its own.
+//! Installs Python packages for tests, each in its own virtual environment.
 
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-/// The virtual environment `name` below `target` with a package, given as `name==version`. Installed once, even if several
+/// The virtual environment `name` below `target` with a package, as `name==version`. Installed once, even if several
 /// tests ask for it at the same time.
 pub(crate) fn install(target: &Path, name: &str, package: &str) -> Result<PathBuf> {
     let environment = target.join(name);

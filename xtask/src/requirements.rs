@@ -1,4 +1,4 @@
-//! What some tests need and no machine must have. Such a test is `#[ignore]`d and stands in a module named after what it
+//! Optional requirements of some tests. Such a test is `#[ignore]`d and is in a module named after what it
 //! needs, so that a run without it reports the test as skipped, by name.
 
 use crate::workspace::root;

@@ -41,7 +41,7 @@ pub(crate) fn ensure_component(component: &'static str) -> Result<()> {
         .run()
 }
 
-/// Installs PostgreSQL with apt-get if it is missing; tests start servers of their own.
+/// Installs PostgreSQL with apt-get if it is missing; tests start their own servers.
 pub(crate) fn ensure_postgres() -> Result<()> {
     let Err(missing) = Server::start(&[]) else { return Ok(()) };
     eprintln!("{missing}; installing it with apt-get");

@@ -1,4 +1,4 @@
-//! The one seam for time, sleep and randomness, so that tests run on virtual time.
+//! The single abstraction of time, sleep and randomness, so that tests run on virtual time.
 
 use async_trait::async_trait;
 use jiff::Timestamp;

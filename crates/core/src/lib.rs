@@ -24,6 +24,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod error;
+pub mod format;
 pub mod index;
 pub mod metrics;
 pub mod model;
@@ -32,4 +33,3 @@ pub mod report_codes;
 pub mod seconds;
 pub mod secret;
 pub mod storage;
-pub mod text;

@@ -32,7 +32,8 @@ pub const CHUNK_SECONDS: &str = "host_chunk_seconds";
 /// Counter: deliveries of chunks, by the state that the worker `found`: first, again (an earlier claim was released or its
 /// lease expired), held (another worker's), done, unknown.
 pub const CLAIMS: &str = "host_chunk_claims_total";
-/// Counter: failed attempts at a chunk, by the `disposition`: retry, quarantine, abandon, stop.
+/// Counter: failed attempts at a chunk, by the failure policy's `disposition`: retry, quarantine, defer (requeued without
+/// counting), abandon (dropped), stop.
 pub const CHUNK_FAULTS: &str = "host_chunk_faults_total";
 /// Counter: items on which a plug-in failed, by `code`: plugin-trap, plugin-timeout, plugin-memory, plugin-output, plugin-contract.
 pub const PLUGIN_FAULTS: &str = "host_plugin_faults_total";

@@ -1,25 +1,25 @@
-//! Every code that reports, dead letters and `last_error` can hold, from which `docs/reference/report-codes.md` is made. A test
-//! holds the list against the sources.
+//! Every code that reports, dead letters and `last_error` can hold. `docs/reference/report-codes.md` is generated from this list;
+//! a test compares it with the sources.
 
-/// A code and what it tells.
+/// A code and its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportCode {
     /// The code; stable, scripts compare it.
     pub code: &'static str,
-    /// Which part of the program gives it.
+    /// The part of the program that reports it.
     pub origin: Origin,
-    /// What becomes of the item or chunk, in words.
+    /// The effect on the item or chunk.
     pub effect: &'static str,
     /// What happened.
     pub meaning: &'static str,
 }
 
-/// Which part of the program gives a code.
+/// The part of the program that reports a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Reading an export.
     Export,
-    /// Running a plug-in, whatever it knows.
+    /// Running any plug-in.
     Plugin,
     /// Comparing versions and writing.
     Worker,
@@ -34,11 +34,11 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// All of them, in the order of a run.
+    /// All origins, in pipeline order.
     pub const ALL: [Self; 7] =
         [Self::Export, Self::Plugin, Self::Worker, Self::Index, Self::Chunk, Self::Shopify, Self::Validator];
 
-    /// A heading for it.
+    /// Its heading in the reference.
     pub fn title(self) -> &'static str {
         match self {
             Self::Export => "Reading the export",
@@ -67,9 +67,9 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "skipped",
         "The source ends in the middle of the line: download the export again.",
     ),
-    code(Origin::Export, "not-an-object", "skipped", "The line is JSON but no object."),
+    code(Origin::Export, "not-an-object", "skipped", "The line is JSON but not an object."),
     code(Origin::Export, "invalid-id", "skipped", "The id in the line is neither a string nor an integer."),
-    code(Origin::Export, "orphan", "skipped", "The line belongs to a product that the export does not have."),
+    code(Origin::Export, "orphan", "skipped", "The line belongs to a product that is not in the export."),
     code(
         Origin::Export,
         "no-document",
@@ -81,7 +81,7 @@ pub const REPORT_CODES: &[ReportCode] = &[
         Origin::Export,
         "chunk-differs",
         "stops",
-        "A chunk of an earlier attempt has other bytes: a plug-in that is not pure, or a source that changed.",
+        "A chunk differs from that of an earlier attempt: the plug-in is not deterministic, or the source changed.",
     ),
     code(Origin::Export, "store-failure", "stops", "The storage failed while chunks were published."),
     code(Origin::Export, "taken-over", "stops", "Another process ingests for this shop and index."),
@@ -110,13 +110,13 @@ pub const REPORT_CODES: &[ReportCode] = &[
         Origin::Plugin,
         "plugin-stopped",
         "stops",
-        "The plug-in kept failing and was stopped; nothing more is refused because of it.",
+        "The circuit breaker stopped the plug-in; the remaining items were not processed.",
     ),
     code(
         Origin::Plugin,
         "too-many-documents",
         "failed",
-        "The product gave more documents and removals than `plugin.limits.documents_per_product`.",
+        "The product has more documents and removals than `plugin.limits.documents_per_product`.",
     ),
     code(
         Origin::Plugin,
@@ -124,26 +124,21 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "failed",
         "The document is larger than `plugin.limits.document_bytes`, the validator or the index allows.",
     ),
-    code(Origin::Plugin, "repeated-document-id", "failed", "The product named one document twice."),
+    code(
+        Origin::Plugin,
+        "repeated-document-id",
+        "failed",
+        "The product has two documents or removals with the same id.",
+    ),
     code(
         Origin::Plugin,
         "invalid-document",
         "failed",
         "The plug-in made a document that is not a JSON object.",
     ),
-    code(
-        Origin::Plugin,
-        "invalid-removal",
-        "failed",
-        "The version that the plug-in gave a removal is not a JSON object.",
-    ),
-    code(Origin::Plugin, "invalid-document-id", "failed", "The plug-in made a document without a legal id."),
-    code(
-        Origin::Plugin,
-        "invalid-code",
-        "as the issue",
-        "The plug-in gave an issue a code that is not in kebab case.",
-    ),
+    code(Origin::Plugin, "invalid-removal", "failed", "The version of a removal is not a JSON object."),
+    code(Origin::Plugin, "invalid-document-id", "failed", "The plug-in made a document without a valid id."),
+    code(Origin::Plugin, "invalid-code", "as the issue", "The code of an issue is not in kebab case."),
     code(Origin::Worker, "older-version", "conflict", "The index holds a newer version of the document."),
     code(
         Origin::Worker,
@@ -151,18 +146,8 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "conflict",
         "The index holds other content of the same version; `--same-version write` overwrites it.",
     ),
-    code(
-        Origin::Worker,
-        "older-removal",
-        "conflict",
-        "The index holds a newer version than the removal names.",
-    ),
-    code(
-        Origin::Worker,
-        "rewritten",
-        "conflict",
-        "The document was written again after it was decided to remove it.",
-    ),
+    code(Origin::Worker, "older-removal", "conflict", "The index holds a newer version than the removal."),
+    code(Origin::Worker, "rewritten", "conflict", "The document was changed after its removal was planned."),
     code(
         Origin::Worker,
         "cancelled",
@@ -197,7 +182,7 @@ pub const REPORT_CODES: &[ReportCode] = &[
         Origin::Chunk,
         "too-many-attempts",
         "dead letter",
-        "Workers died again and again while they held the chunk.",
+        "The chunk was claimed more than 20 times without being completed.",
     ),
     code(Origin::Chunk, "internal-error", "dead letter", "host itself failed on the chunk, twice."),
     code(Origin::Chunk, "plugin-failure", "dead letter", "A plug-in refused the whole batch."),
@@ -205,20 +190,20 @@ pub const REPORT_CODES: &[ReportCode] = &[
         Origin::Chunk,
         "received-too-often",
         "dead letter",
-        "SQS moved the message to the dead letters: no worker acknowledged it.",
+        "SQS moved the message to the dead-letter queue after too many receives.",
     ),
     code(
         Origin::Chunk,
         "unreadable-message",
         "dead letter",
-        "The queue had a message that host did not write.",
+        "The queue had a message that is not in host's format.",
     ),
     code(Origin::Chunk, "store-unavailable", "retried", "The storage cannot be reached, or is too busy."),
     code(
         Origin::Chunk,
         "store-refused",
         "stops",
-        "The storage refuses the request: rights or configuration.",
+        "The storage refuses the request: permissions or configuration.",
     ),
     code(Origin::Chunk, "index-unavailable", "retried", "The index cannot be reached, or is too busy."),
     code(
@@ -240,29 +225,29 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "stops",
         "The chunk's job names another target than the worker writes to.",
     ),
-    code(Origin::Shopify, "invalid-product", "failed", "The product's lines hold no product."),
-    code(Origin::Shopify, "not-a-product", "failed", "The lines are of something else than a product."),
+    code(Origin::Shopify, "invalid-product", "failed", "No line of the product is a product record."),
+    code(Origin::Shopify, "not-a-product", "failed", "The record is of another type than a product."),
     code(Origin::Shopify, "missing-id", "failed", "The product has no id."),
     code(Origin::Shopify, "not-configured", "stops", "The plug-in was called before it was configured."),
-    code(Origin::Shopify, "invalid-record", "warning", "A line that is no JSON object was left out."),
+    code(Origin::Shopify, "invalid-record", "warning", "A line that is not a JSON object was omitted."),
     code(
         Origin::Shopify,
         "unknown-status",
         "warning",
         "The product is removed from the index because this version does not know its status.",
     ),
-    code(Origin::Shopify, "invalid-price", "warning", "A price is not an amount and was left out."),
+    code(Origin::Shopify, "invalid-price", "warning", "A price is not an amount and was omitted."),
     code(
         Origin::Shopify,
         "invalid-metafield",
         "warning",
-        "A metafield's value does not fit its field and was left out.",
+        "A metafield's value does not fit its field and was omitted.",
     ),
     code(Origin::Shopify, "missing-variant-id", "warning", "A variant has no id and cannot be listed."),
     code(Origin::Shopify, "no-variants", "warning", "The product has no variants to make documents of."),
     code(Origin::Shopify, "shortened", "warning", "Fields had more content than a document may hold."),
     code(Origin::Shopify, "more-issues", "warning", "The item has more problems than are reported."),
-    code(Origin::Validator, "fields-not-an-object", "failed", "The document's fields are no JSON object."),
+    code(Origin::Validator, "fields-not-an-object", "failed", "The document's fields are not a JSON object."),
     code(Origin::Validator, "missing-field", "failed", "A required field is missing."),
     code(Origin::Validator, "empty-field", "failed", "A required field is empty."),
     code(Origin::Validator, "null-value", "failed", "A field, or a value in it, is null."),
@@ -270,9 +255,9 @@ pub const REPORT_CODES: &[ReportCode] = &[
         Origin::Validator,
         "illegal-character",
         "failed",
-        "A text has a character that Marqo does not keep.",
+        "A string contains a character that Marqo cannot store.",
     ),
-    code(Origin::Validator, "lone-surrogate", "failed", "A text has half of a UTF-16 pair."),
+    code(Origin::Validator, "lone-surrogate", "failed", "A string contains half of a UTF-16 surrogate pair."),
     code(Origin::Validator, "integer-out-of-range", "failed", "An integer does not fit 64 bits."),
     code(Origin::Validator, "number-out-of-range", "failed", "A number is too large."),
     code(Origin::Validator, "mixed-array", "failed", "A list has values of several types."),
@@ -280,13 +265,13 @@ pub const REPORT_CODES: &[ReportCode] = &[
         Origin::Validator,
         "array-of-numbers",
         "failed",
-        "A field is a list of numbers; an index takes lists of texts.",
+        "A field is a list of numbers; an index accepts only lists of strings.",
     ),
     code(
         Origin::Validator,
         "array-of-booleans",
         "failed",
-        "A field is a list of booleans; an index takes lists of texts.",
+        "A field is a list of booleans; an index accepts only lists of strings.",
     ),
     code(Origin::Validator, "array-of-nulls", "failed", "A field is a list of nulls."),
     code(
@@ -297,9 +282,9 @@ pub const REPORT_CODES: &[ReportCode] = &[
     ),
     code(Origin::Validator, "nested-array", "failed", "A field is a list of lists."),
     code(Origin::Validator, "nested-map", "failed", "A map has a map or a list in it."),
-    code(Origin::Validator, "map-of-other-values", "failed", "A map has values that are no numbers."),
+    code(Origin::Validator, "map-of-other-values", "failed", "A map has values that are not numbers."),
     code(Origin::Validator, "duplicate-field", "failed", "A field occurs twice."),
-    code(Origin::Validator, "reserved-field-name", "failed", "The index uses the field's name itself."),
+    code(Origin::Validator, "reserved-field-name", "failed", "The field name is reserved by the index."),
     code(Origin::Validator, "invalid-field-name", "failed", "The index cannot have a field of this name."),
     code(
         Origin::Validator,
@@ -307,19 +292,14 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "failed",
         "A vector does not have the length that the configuration names.",
     ),
-    code(Origin::Validator, "invalid-variants", "failed", "`variants` is no list of objects."),
+    code(Origin::Validator, "invalid-variants", "failed", "`variants` is not a list of objects."),
     code(Origin::Validator, "variant-without-id", "failed", "A variant has no id."),
     code(Origin::Validator, "duplicate-variant", "failed", "Two variants have the same id."),
     code(Origin::Validator, "too-deep", "failed", "A variant is nested too deeply."),
     code(Origin::Validator, "invalid-configuration", "stops", "The plug-in's configuration is wrong."),
-    code(Origin::Validator, "invalid-url", "warning", "A field that should hold an address does not."),
+    code(Origin::Validator, "invalid-url", "warning", "A URL field does not hold a URL."),
     code(Origin::Validator, "negative-price", "warning", "A price is below zero."),
-    code(
-        Origin::Validator,
-        "price-not-a-number",
-        "warning",
-        "A price field holds something else than a number.",
-    ),
-    code(Origin::Validator, "compare-at-price", "warning", "The earlier price is not above the price."),
+    code(Origin::Validator, "price-not-a-number", "warning", "A price field does not hold a number."),
+    code(Origin::Validator, "compare-at-price", "warning", "`compare_at_price` is not above `price`."),
     code(Origin::Validator, "price-range", "warning", "The lowest price is above the highest."),
 ];

@@ -1,20 +1,20 @@
-//! Texts that must not be shown.
+//! Secrets, redacted in logs and output.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A text that is neither logged nor printed. Serialization writes it in full, for the stores and requests that need it.
+/// A string that is neither logged nor printed. Serialization writes it in full, for the stores and requests that need it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a text.
+    /// Wraps a string.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that sends it.
+    /// The string itself, for the one place that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -6,9 +6,7 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The list of sources is empty.
-    #[error(
-        "no export given; name a file, several files of one export in their order, or `-` for standard input"
-    )]
+    #[error("no export; name a file, several files of one export in their order, or `-` for standard input")]
     NoSource,
     /// No reader handles the URL scheme of the source.
     #[error("cannot read from `{name}`; download it and name the file, or pipe it in and use `-`")]
@@ -17,7 +15,7 @@ pub enum ExportError {
         name: String,
     },
     /// Standard input was named more than once.
-    #[error("`-` is given several times, but standard input can be read only once; name it once")]
+    #[error("`-` is named several times, but standard input can be read only once; name it once")]
     StdinTwice,
     /// There is no such file.
     #[error("`{name}` does not exist; check the path")]
@@ -101,7 +99,7 @@ pub enum ExportError {
          such as `/id`"
     )]
     InvalidPointer {
-        /// The pointer as given.
+        /// The pointer as configured.
         pointer: String,
     },
     /// In `adjacent` mode, a line's parent is not in the product before it.

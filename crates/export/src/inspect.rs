@@ -103,12 +103,12 @@ impl Rejection {
 
 /// The report entry of an orphan: a line whose chain of parents does not end at a product.
 pub(super) fn orphan(ids: &Ids<'_>, line: &Line<'_>, source: &str) -> Entry {
-    let shown = excerpt(ids.parent.as_deref().unwrap_or_default().as_bytes());
+    let shown = excerpt(ids.parent_id.as_deref().unwrap_or_default().as_bytes());
     let message = format!(
         "The line was skipped because its parent `{shown}` leads to no product of the export; export the product too."
     );
     entry("orphan", message, line, source)
-        .with("id", ids.own.as_deref().map(|own| excerpt(own.as_bytes())))
+        .with("id", ids.id.as_deref().map(|own| excerpt(own.as_bytes())))
         .with("parent", shown)
 }
 

@@ -71,7 +71,7 @@ pub use remote::Remote;
 /// How to group lines that name their parents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// `Adjacent` if the scan finds every line behind its own product, else `Spill`.
+    /// `Adjacent` if the scan finds every line after its own product, else `Spill`.
     #[default]
     Auto,
     /// Each line must follow its own product. The scan does not check this, so the first line that breaks the rule, or a

@@ -186,7 +186,7 @@ impl<R: Read> LineReader<R> {
         self.unread_offset += bytes as u64;
     }
 
-    /// Reads more bytes behind the unread ones, making space first.
+    /// Reads more bytes after the unread ones, making space first.
     fn fill(&mut self) -> io::Result<()> {
         if self.unread.end == self.buffer.len() {
             self.buffer.copy_within(self.unread.clone(), 0);

@@ -1,4 +1,5 @@
-//! Extracts a line's own id and its parent's id in one pass, validating the rest of the line without building it.
+//! Extracts a line's own id and its parent's id in one pass; the rest of the line is validated, not parsed into
+//! values.
 
 use super::ExportError;
 use serde::{
@@ -19,9 +20,9 @@ pub(super) struct Pointers {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ids<'a> {
     /// Its own id.
-    pub(super) own: Option<Cow<'a, str>>,
+    pub(super) id: Option<Cow<'a, str>>,
     /// The id of the first parent pointer that has a value.
-    pub(super) parent: Option<Cow<'a, str>>,
+    pub(super) parent_id: Option<Cow<'a, str>>,
 }
 
 /// Why a line's ids cannot be read.
@@ -36,7 +37,7 @@ pub(super) enum IdError {
 }
 
 /// Slot of the line's own id; the parents follow in their order.
-const OWN: usize = 0;
+const ID_SLOT: usize = 0;
 
 impl Pointers {
     /// No pointers: `read` only validates the line.
@@ -44,9 +45,9 @@ impl Pointers {
         Self::default()
     }
 
-    pub(super) fn new(own: &str, parents: &[String]) -> Result<Self, ExportError> {
+    pub(super) fn new(id: &str, parents: &[String]) -> Result<Self, ExportError> {
         let mut tree = Node::default();
-        let pointers = std::iter::once(own).chain(parents.iter().map(String::as_str));
+        let pointers = std::iter::once(id).chain(parents.iter().map(String::as_str));
         for (slot, pointer) in pointers.enumerate() {
             tree.insert(pointer, slot)
                 .ok_or_else(|| ExportError::InvalidPointer { pointer: pointer.to_owned() })?;
@@ -54,7 +55,7 @@ impl Pointers {
         Ok(Self { tree, slots: 1 + parents.len() })
     }
 
-    /// Validates a line's syntax and reads its ids. The last one of duplicate keys counts.
+    /// Validates a line's syntax and reads its ids. Of duplicate keys the last one is used.
     pub(super) fn read<'a>(&self, text: &'a str) -> Result<Ids<'a>, IdError> {
         let mut found = vec![None; self.slots];
         let mut line = serde_json::Deserializer::from_str(text);
@@ -68,10 +69,10 @@ impl Pointers {
         let mut ids = Ids::default();
         for (slot, raw) in found.into_iter().enumerate() {
             let Some(id) = raw.map(|raw| self.id(slot, raw)).transpose()?.flatten() else { continue };
-            if slot == OWN {
-                ids.own = Some(id);
+            if slot == ID_SLOT {
+                ids.id = Some(id);
             } else {
-                ids.parent = Some(id);
+                ids.parent_id = Some(id);
                 break;
             }
         }
@@ -79,7 +80,7 @@ impl Pointers {
     }
 
     fn id<'a>(&self, slot: usize, raw: &'a str) -> Result<Option<Cow<'a, str>>, IdError> {
-        let unfit = || IdError::InvalidType(self.tree.pointer_of(slot).unwrap_or_default());
+        let invalid_type = || IdError::InvalidType(self.tree.pointer_of(slot).unwrap_or_default());
         match raw.as_bytes() {
             b"null" => Ok(None),
             [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
@@ -87,12 +88,12 @@ impl Pointers {
             }
             [b'"', ..] => match unescape_slashes(raw) {
                 Some(id) => Ok(Some(Cow::Owned(id))),
-                None => serde_json::from_str(raw).map(|id| Some(Cow::Owned(id))).map_err(|_| unfit()),
+                None => serde_json::from_str(raw).map(|id| Some(Cow::Owned(id))).map_err(|_| invalid_type()),
             },
             [b'-', digits @ ..] | digits if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
                 Ok(Some(Cow::Borrowed(raw)))
             }
-            _ => Err(unfit()),
+            _ => Err(invalid_type()),
         }
     }
 }
@@ -176,12 +177,12 @@ fn unescape_token(token: &str) -> Option<String> {
     let mut parts = token.split('~');
     let mut text = parts.next()?.to_owned();
     for part in parts {
-        let (sign, rest) = match part.as_bytes().first()? {
+        let (unescaped, rest) = match part.as_bytes().first()? {
             b'0' => ('~', &part[1..]),
             b'1' => ('/', &part[1..]),
             _ => return None,
         };
-        text.push(sign);
+        text.push(unescaped);
         text.push_str(rest);
     }
     Some(text)

@@ -12,7 +12,7 @@ use std::{
 
 /// Block size for spooling.
 const COPY_BLOCK: usize = 256 * 1024;
-/// The name that stands for standard input.
+/// The name of standard input.
 const STANDARD_INPUT: &str = "-";
 
 /// One opened source of an export.
@@ -163,7 +163,7 @@ fn inspect(name: &str, file: File) -> Result<Source, ExportError> {
     (&file).take(Compression::MAGIC_LEN as u64).read_to_end(&mut head).map_err(unreadable)?;
     let compression = Compression::of(&head)
         .map_err(|what| ExportError::UnsupportedFormat { name: name.to_owned(), what })?;
-    // A `.gz` file may be plain (some servers decompress on download), but one too short to tell is truncated: an
+    // A `.gz` file may be plain (some servers decompress on download), but one too short to detect the format is truncated: an
     // empty `.gz` is not an empty export.
     let claimed = Compression::of_name(name);
     if compression == Compression::Plain

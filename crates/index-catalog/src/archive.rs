@@ -61,7 +61,7 @@ impl Archiver for Catalog {
         target: &WriteTarget,
         job: &JobSnapshot,
         archived: u64,
-        remark: Option<String>,
+        note: Option<String>,
     ) -> Result<(), IndexError> {
         let during = |failed: Failed| failed.during("recording a load of", target);
         let job_id = job.job.id.to_string();
@@ -74,7 +74,7 @@ impl Archiver for Catalog {
             status: job.status.as_str().to_owned(),
             products: job.counts.processed,
             archived: before + archived,
-            remark,
+            remark: note,
         };
         self.dialect.put_load(target, &load).await.map_err(during)
     }

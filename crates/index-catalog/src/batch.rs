@@ -10,7 +10,7 @@ use super::{
 use serde_json::Value;
 use std::{borrow::Cow, collections::HashMap, ops::Range, sync::Arc};
 
-/// How much one transaction may write. Only a product that is larger by itself exceeds it, alone.
+/// How much one transaction may write. Only a single larger product exceeds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
     /// Most complexity: 1 a product and 1 a variant.
@@ -58,7 +58,7 @@ pub(super) struct Batch {
 
 #[derive(Debug)]
 struct Item {
-    /// Place of its outcome.
+    /// Index of its outcome.
     at: usize,
     source_id: String,
     precondition: Precondition,
@@ -103,7 +103,7 @@ impl Batch {
         self.items.iter().map(|item| item.source_id.as_str()).collect()
     }
 
-    /// The most new rows with ids of their own that it can make.
+    /// Maximum number of new rows with their own ids.
     pub(super) fn most_ids(&self) -> usize {
         let of = |item: &Item| match &item.content {
             Content::Row(row) => 1 + row.skus.len(),

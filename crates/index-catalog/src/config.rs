@@ -52,7 +52,7 @@ pub struct EmbeddingsConfig {
     pub timeout: Duration,
     /// Fields whose text is embedded.
     pub fields: Vec<String>,
-    /// Most characters of a text; the rest is cut off.
+    /// Maximum number of characters of a text; the rest is truncated.
     pub characters: NonZeroUsize,
 }
 
@@ -117,7 +117,7 @@ impl CatalogConfig {
 }
 
 impl EmbeddingsConfig {
-    /// What tells vectors that can be compared from others.
+    /// Identifies vectors that can be compared with each other.
     pub(crate) fn model_id(&self) -> String {
         match self.dimensions {
             None => self.model.clone(),

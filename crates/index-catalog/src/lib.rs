@@ -65,7 +65,7 @@ impl Catalog {
     /// The address is not one of a PostgreSQL database.
     pub fn postgres(url: &Secret, config: &CatalogConfig, clock: SharedClock) -> Result<Self, InvalidUrl> {
         let postgres = postgres::Postgres::new(url, config.connections, clock.clone())?;
-        let instance = postgres.place().to_owned();
+        let instance = postgres.address().to_owned();
         Ok(Self::on(Arc::new(postgres), &instance, config, clock))
     }
 

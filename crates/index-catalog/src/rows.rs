@@ -5,7 +5,7 @@ use host_core::model::{Digest, document::VARIANTS};
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashSet};
 
-/// A product on its way into the catalog.
+/// The rows of a product to write.
 #[derive(Clone, Debug)]
 pub(super) struct ProductRow {
     pub(super) source_id: String,
@@ -19,7 +19,7 @@ pub(super) struct ProductRow {
     pub(super) skus: Vec<SkuRow>,
 }
 
-/// A variant on its way into the catalog.
+/// The rows of a variant to write.
 #[derive(Clone, Debug)]
 pub(super) struct SkuRow {
     pub(super) source_id: String,
@@ -27,7 +27,7 @@ pub(super) struct SkuRow {
     pub(super) attributes: BTreeSet<Attribute>,
 }
 
-/// What of a SKU's row can change. `rest` holds what cannot be restored exactly from the columns and the attributes.
+/// The mutable columns of a SKU. `rest` is the remaining JSON, so that a document is restored exactly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SkuColumns {
     pub(super) position: usize,
@@ -39,7 +39,7 @@ pub(super) struct SkuColumns {
 /// Name and value of an attribute.
 pub(super) type Attribute = (String, String);
 
-/// A document that the catalog cannot take.
+/// A variant that the catalog cannot store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InvalidVariant(String);
 
@@ -58,7 +58,7 @@ impl ProductRow {
             Some(_) => return Err(InvalidVariant(format!("the field `{VARIANTS}` is not an array"))),
         };
         if variants.is_empty() && write.document.fields.contains_key(VARIANTS) {
-            // No row tells an empty array from none.
+            // An empty array has no rows, so it is kept in `fields`.
             fields.insert(VARIANTS.to_owned(), Value::Array(Vec::new()));
         }
         let mut skus = Vec::with_capacity(variants.len());
@@ -77,7 +77,7 @@ impl ProductRow {
         let search_text = texts.to_search(&fields);
         Ok(Self {
             source_id: write.document.id.to_string(),
-            title: fields.get("title").and_then(Value::as_str).map(column),
+            title: fields.get("title").and_then(Value::as_str).map(column_text),
             fields: Value::Object(fields).to_string(),
             version: Value::Object(write.version.clone()).to_string(),
             content_hash: write.content_hash.clone(),
@@ -88,24 +88,24 @@ impl ProductRow {
     }
 }
 
-/// Longest id of a variant, in bytes: it is part of a key, and no database has long keys.
+/// Longest id of a variant, in bytes: it is part of an index key, whose size databases limit.
 const MAX_ID_BYTES: usize = 1_000;
 
-/// A text as a column: databases end a text at a NUL, or refuse it.
-fn column(text: &str) -> String {
+/// A string as a column: databases end a string at a NUL, or reject it.
+fn column_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-fn fits(text: &str) -> bool {
+fn is_exact(text: &str) -> bool {
     !text.contains('\0')
 }
 
-/// Takes a text out of the variant into its column. A number or an unfit text gets a column too, but stays.
-fn take(variant: &mut Map<String, Value>, field: &str) -> Option<String> {
+/// Moves a string from the variant into its column. A number, or a string with NUL, also gets a column but remains in `rest`.
+fn take_column(variant: &mut Map<String, Value>, field: &str) -> Option<String> {
     match variant.get(field)? {
         Value::String(text) => {
-            let taken = column(text);
-            if fits(text) {
+            let taken = column_text(text);
+            if is_exact(text) {
                 variant.remove(field);
             }
             Some(taken)
@@ -124,36 +124,40 @@ impl SkuRow {
                     id.len()
                 )));
             }
-            Some(Value::String(id)) if !id.is_empty() && fits(id) => id.clone(),
+            Some(Value::String(id)) if !id.is_empty() && is_exact(id) => id.clone(),
             Some(Value::Number(id)) if id.is_i64() || id.is_u64() => id.to_string(),
             Some(_) => {
-                return Err(InvalidVariant(format!("the id of variant {position} is no text or integer")));
+                return Err(InvalidVariant(format!(
+                    "the id of variant {position} is neither a string nor an integer"
+                )));
             }
             None => return Err(InvalidVariant(format!("variant {position} has no id"))),
         };
         if variant["id"].is_string() {
             variant.remove("id");
         }
-        let sku = take(&mut variant, "sku");
-        let price = take(&mut variant, "price");
+        let sku = take_column(&mut variant, "sku");
+        let price = take_column(&mut variant, "price");
         let attributes = take_attributes(&mut variant);
         let rest = Value::Object(variant).to_string();
         Ok(Self { source_id, columns: SkuColumns { position, sku, price, rest }, attributes })
     }
 }
 
-/// The attributes as rows, of `{name: value}` or `[{"name": …, "value": …}]`. Only an object of texts is taken out of
+/// The attributes as rows, of `{name: value}` or `[{"name": …, "value": …}]`. Only an object of strings is removed from
 /// the variant; the rest cannot be restored exactly from rows.
 fn take_attributes(variant: &mut Map<String, Value>) -> BTreeSet<Attribute> {
     let text = |value: &Value| match value {
         Value::Null => None,
-        Value::String(text) => Some(column(text)),
+        Value::String(text) => Some(column_text(text)),
         other => Some(other.to_string()),
     };
     match variant.get("attributes") {
         Some(Value::Object(object)) => {
-            let rows = object.iter().filter_map(|(name, value)| Some((column(name), text(value)?))).collect();
-            let exact = |(name, value): (&String, &Value)| fits(name) && value.as_str().is_some_and(fits);
+            let rows =
+                object.iter().filter_map(|(name, value)| Some((column_text(name), text(value)?))).collect();
+            let exact =
+                |(name, value): (&String, &Value)| is_exact(name) && value.as_str().is_some_and(is_exact);
             if !object.is_empty() && object.iter().all(exact) {
                 variant.remove("attributes");
             }
@@ -163,7 +167,7 @@ fn take_attributes(variant: &mut Map<String, Value>) -> BTreeSet<Attribute> {
             .iter()
             .filter_map(|pair| {
                 let name = pair.get("name").and_then(Value::as_str)?;
-                Some((column(name), pair.get("value").and_then(text)?))
+                Some((column_text(name), pair.get("value").and_then(text)?))
             })
             .collect(),
         _ => BTreeSet::new(),
@@ -177,16 +181,16 @@ pub(super) fn variant(
     attributes: &BTreeSet<Attribute>,
 ) -> serde_json::Result<Value> {
     let mut variant: Map<String, Value> = serde_json::from_str(&columns.rest)?;
-    let mut complete = |field: &str, value: Option<Value>| {
+    let mut restore = |field: &str, value: Option<Value>| {
         if let (Some(value), false) = (value, variant.contains_key(field)) {
             variant.insert(field.to_owned(), value);
         }
     };
-    complete("id", Some(source_id.into()));
-    complete("sku", columns.sku.clone().map(Value::from));
-    complete("price", columns.price.clone().map(Value::from));
+    restore("id", Some(source_id.into()));
+    restore("sku", columns.sku.clone().map(Value::from));
+    restore("price", columns.price.clone().map(Value::from));
     let attributes: Map<_, _> =
         attributes.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-    complete("attributes", (!attributes.is_empty()).then_some(Value::Object(attributes)));
+    restore("attributes", (!attributes.is_empty()).then_some(Value::Object(attributes)));
     Ok(Value::Object(variant))
 }

@@ -1,25 +1,25 @@
-//! The texts by which a product is found: the words that it is searched by, and what an embedding is made of.
+//! Search text and embedding input of a product.
 
 use serde_json::{Map, Value};
 
-/// Which fields of a document make its texts.
+/// The fields of a document that its texts are composed of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TextFields {
-    /// Searched by words.
+    /// For full-text search.
     pub(super) search: Vec<String>,
-    /// Embedded.
+    /// For embeddings.
     pub(super) embed: Vec<String>,
-    /// An embedded text ends here: models refuse longer ones.
+    /// Maximum number of characters of an embedded text; models reject longer ones.
     pub(super) embed_characters: usize,
 }
 
 impl TextFields {
-    /// The words that a product is searched by.
+    /// The text that full-text search indexes.
     pub(super) fn to_search(&self, fields: &Map<String, Value>) -> String {
         join(fields, &self.search)
     }
 
-    /// What an embedding is made of.
+    /// The input of an embedding.
     pub(super) fn to_embed(&self, fields: &Map<String, Value>) -> String {
         let mut text = join(fields, &self.embed);
         if let Some((end, _)) = text.char_indices().nth(self.embed_characters) {
@@ -29,7 +29,7 @@ impl TextFields {
     }
 }
 
-/// One line a field; texts of a list are parted by commas.
+/// One line per field; list items are separated by commas.
 fn join(fields: &Map<String, Value>, names: &[String]) -> String {
     let mut text = String::new();
     for name in names {
@@ -45,7 +45,7 @@ fn join(fields: &Map<String, Value>, names: &[String]) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        // A database ends a text at a NUL, or refuses it.
+        // A database ends a string at a NUL, or rejects it.
         text.push_str(&line.replace('\0', " "));
     }
     text

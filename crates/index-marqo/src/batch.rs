@@ -11,7 +11,7 @@ pub(super) struct Bounds {
     pub(super) complexity: usize,
 }
 
-/// Consecutive groups within the bounds; a document beyond them by itself goes alone.
+/// Consecutive groups within the bounds; a document that alone exceeds them is its own group.
 pub(super) fn cut<'a>(payloads: &'a [Payload<'a>], bounds: Bounds) -> Vec<Vec<&'a Payload<'a>>> {
     let mut groups: Vec<Vec<&Payload<'_>>> = Vec::new();
     let (mut bytes, mut complexity) = (0, 0);

@@ -1,6 +1,6 @@
 //! Classifies answers: the one function that says what any answer means.
 //!
-//! | seen | disposition | what follows |
+//! | seen | class | consequence |
 //! | --- | --- | --- |
 //! | 200 that can be read | `Done` | each item is judged for itself |
 //! | connection refused, name not found, TLS, connect timeout | `NotSent` | the other endpoint at once |
@@ -8,7 +8,7 @@
 //! | 429, 503 | `Throttled` | wait, fewer requests at once; no attempt counted |
 //! | 409 | `Busy` | wait, try again, 9 times in all, then stop |
 //! | 413, 400 with the limit of documents | `TooLarge` | smaller batches from now on |
-//! | 500 `backend_data_parsing_error`, other 400, 422 | `Refused` | halve until the bad document stands alone |
+//! | 500 `backend_data_parsing_error`, other 400, 422 | `Refused` | halve until the bad document is alone |
 //! | 401, 403, 404, 405, 3xx | `Misconfigured` | stop: an operator must act |
 //! | 400 about `tensorFields`, `mappings` or the model, 422 about a key | `Misconfigured` | stop: no document is to blame |
 //! | item 200 | `Done` | |
@@ -25,10 +25,10 @@ use super::{
 };
 use serde_json::Value;
 
-/// What follows from an answer.
+/// The class of an answer: what follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Disposition {
-    /// It was done; of a request, that its items tell.
+pub(super) enum AnswerClass {
+    /// Done; for a request: see its items.
     Done,
     /// The server never got it.
     NotSent,
@@ -62,11 +62,11 @@ pub(super) enum Observed<'a> {
 }
 
 /// Classifies.
-pub(super) fn classify(observed: Observed<'_>) -> Disposition {
+pub(super) fn classify(observed: Observed<'_>) -> AnswerClass {
     match observed {
-        Observed::TransportError(TransportError { maybe_sent: false, .. }) => Disposition::NotSent,
+        Observed::TransportError(TransportError { maybe_sent: false, .. }) => AnswerClass::NotSent,
         Observed::TransportError(TransportError { maybe_sent: true, .. }) | Observed::Unreadable => {
-            Disposition::Unknown
+            AnswerClass::Unknown
         }
         Observed::Answer { status, refusal } => of_answer(status, refusal),
         Observed::Item { operation, status, refusal } => of_item(operation, status, refusal),
@@ -81,47 +81,47 @@ const CHECK_FIELDS: &str = "correct tensor_fields and mappings of the index's se
 const CHECK_VERSION: &str =
     "this server cannot update documents of this index; send them whole, or use a newer server";
 const CHECK_MODEL: &str = "make sure that the server can load the model of the index";
-const CHECK_SERVER: &str = "this server knows other requests than host makes; use Marqo 2.13 or newer";
+const CHECK_SERVER: &str = "this server does not support host's requests; use Marqo 2.13 or newer";
 const CHECK_SPACE: &str = "give the server more memory or disk";
 
-fn of_answer(status: u16, refusal: &Refusal) -> Disposition {
+fn of_answer(status: u16, refusal: &Refusal) -> AnswerClass {
     let code = refusal.code.as_deref();
     match status {
-        200..=299 => Disposition::Done,
-        429 | 503 => Disposition::Throttled,
-        409 => Disposition::Busy,
-        413 => Disposition::TooLarge { limit: None },
-        401 | 403 => Disposition::Misconfigured { advice: CHECK_KEY },
-        404 if code == Some("index_not_found") => Disposition::Misconfigured { advice: CHECK_INDEX },
-        300..=399 | 404 | 405 => Disposition::Misconfigured { advice: CHECK_ENDPOINT },
-        408 => Disposition::Unknown,
-        500 if code == Some("backend_data_parsing_error") => Disposition::Refused,
-        400 if code == Some("backend_communication_error") => Disposition::Unknown,
+        200..=299 => AnswerClass::Done,
+        429 | 503 => AnswerClass::Throttled,
+        409 => AnswerClass::Busy,
+        413 => AnswerClass::TooLarge { limit: None },
+        401 | 403 => AnswerClass::Misconfigured { advice: CHECK_KEY },
+        404 if code == Some("index_not_found") => AnswerClass::Misconfigured { advice: CHECK_INDEX },
+        300..=399 | 404 | 405 => AnswerClass::Misconfigured { advice: CHECK_ENDPOINT },
+        408 => AnswerClass::Unknown,
+        500 if code == Some("backend_data_parsing_error") => AnswerClass::Refused,
+        400 if code == Some("backend_communication_error") => AnswerClass::Unknown,
         400 => of_bad_request(&refusal.message),
-        422 if is_about_a_key(&refusal.message) => Disposition::Misconfigured { advice: CHECK_SERVER },
-        500.. => Disposition::Unknown,
-        _ => Disposition::Refused,
+        422 if is_about_a_key(&refusal.message) => AnswerClass::Misconfigured { advice: CHECK_SERVER },
+        500.. => AnswerClass::Unknown,
+        _ => AnswerClass::Refused,
     }
 }
 
-fn of_bad_request(message: &str) -> Disposition {
+fn of_bad_request(message: &str) -> AnswerClass {
     if let Some(limit) = document_limit(message) {
-        return Disposition::TooLarge { limit: Some(limit) };
+        return AnswerClass::TooLarge { limit: Some(limit) };
     }
     let is_about = |part: &str| message.contains(part);
     if is_about("Partial document update is not supported") {
-        return Disposition::Misconfigured { advice: CHECK_VERSION };
+        return AnswerClass::Misconfigured { advice: CHECK_VERSION };
     }
     if is_about("Problem vectorising") {
-        return Disposition::Misconfigured { advice: CHECK_MODEL };
+        return AnswerClass::Misconfigured { advice: CHECK_MODEL };
     }
-    // A wrong custom vector is invalid too, but is told as JSON text that says nothing of these.
+    // A wrong custom vector is invalid too, but is reported as JSON text that mentions none of these.
     let of_fields =
         ["tensor_fields must be", "specify 'tensorFields'", "cannot be a tensor field", "mappings object"];
     if of_fields.into_iter().any(is_about) {
-        return Disposition::Misconfigured { advice: CHECK_FIELDS };
+        return AnswerClass::Misconfigured { advice: CHECK_FIELDS };
     }
-    Disposition::Refused
+    AnswerClass::Refused
 }
 
 /// Whether a 422 names a key of the request, `{"detail": [{"loc": ["body", "mappings"], …}]}`: that is the same for all
@@ -139,28 +139,28 @@ fn document_limit(message: &str) -> Option<usize> {
     before.contains("Number of docs").then(|| digits.parse().ok()).flatten()
 }
 
-fn of_item(operation: Operation, status: u16, refusal: &Refusal) -> Disposition {
+fn of_item(operation: Operation, status: u16, refusal: &Refusal) -> AnswerClass {
     let text = refusal.message.as_str();
     match status {
-        200..=299 => Disposition::Done,
-        429 | 503 => Disposition::Throttled,
-        409 | 500.. => Disposition::Unknown,
+        200..=299 => AnswerClass::Done,
+        429 | 503 => AnswerClass::Throttled,
+        409 | 500.. => AnswerClass::Unknown,
         400 if text.contains("out of memory or disk space") => {
-            Disposition::Misconfigured { advice: CHECK_SPACE }
+            AnswerClass::Misconfigured { advice: CHECK_SPACE }
         }
-        400 if operation == Operation::Add && is_media_download(text) => Disposition::Retryable,
-        400 if is_refused_update(operation, refusal) => Disposition::Retryable,
-        404 if operation == Operation::Update => Disposition::Retryable,
-        _ => Disposition::Refused,
+        400 if operation == Operation::Add && is_media_download(text) => AnswerClass::Retryable,
+        400 if is_refused_update(operation, refusal) => AnswerClass::Retryable,
+        404 if operation == Operation::Update => AnswerClass::Retryable,
+        _ => AnswerClass::Refused,
     }
 }
 
-/// Whether it is the one message that servers have for a missing document, a field of another type and a lost race.
+/// Whether it is the message that servers use for a missing document, a field of another type and a lost race alike.
 pub(super) fn is_refused_update(operation: Operation, refusal: &Refusal) -> bool {
     operation == Operation::Update && refusal.message.contains("couldn't update the document")
 }
 
-/// No status tells a download that failed from a bad value; newer servers pass on the text of their inference.
+/// No status distinguishes a failed download from a bad value; newer servers pass on the text of their inference.
 fn is_media_download(text: &str) -> bool {
     let text = text.to_lowercase();
     ["process the media file", "error downloading", "failed to download", "timed out"]
@@ -168,7 +168,7 @@ fn is_media_download(text: &str) -> bool {
         .any(|part| text.contains(part))
 }
 
-/// What an answer says, in one line.
+/// The message of an answer, on one line.
 pub(super) fn detail(answer: &Result<Answer, TransportError>) -> String {
     match answer {
         Err(error) => error.message.clone(),
@@ -186,8 +186,8 @@ mod tests {
 
     #[test]
     fn the_table_of_whole_answers() {
-        use Disposition::{Busy, Done, Refused, Throttled, TooLarge, Unknown};
-        let misconfigured = |advice| Disposition::Misconfigured { advice };
+        use AnswerClass::{Busy, Done, Refused, Throttled, TooLarge, Unknown};
+        let misconfigured = |advice| AnswerClass::Misconfigured { advice };
         for (status, code, message, expected) in [
             (200, None, "", Done),
             (302, None, "", misconfigured(CHECK_ENDPOINT)),
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_table_of_items() {
-        use Disposition::{Done, Refused, Retryable, Throttled, Unknown};
+        use AnswerClass::{Done, Refused, Retryable, Throttled, Unknown};
         use Operation::{Add, Delete, Update};
         let media = "Could not process the media file found at `https://x/y.jpg`. Reason: 404";
         let update = "Marqo vector store couldn't update the document. Please see: …";
@@ -294,7 +294,7 @@ mod tests {
             (Add, 400, Some("invalid_argument"), "Field content `None` …", Refused),
             (Add, 400, Some("invalid_argument"), media, Retryable),
             (Add, 400, Some("vespa_error"), "The document contains invalid characters", Refused),
-            (Add, 400, Some("vespa_error"), full, Disposition::Misconfigured { advice: CHECK_SPACE }),
+            (Add, 400, Some("vespa_error"), full, AnswerClass::Misconfigured { advice: CHECK_SPACE }),
             (Add, 409, Some("vespa_error"), "", Unknown),
             (Add, 429, Some("vespa_error"), "", Throttled),
             (Add, 500, Some("vespa_error"), "", Unknown),
@@ -319,8 +319,8 @@ mod tests {
     #[test]
     fn what_is_not_answered() {
         let error = |maybe_sent| TransportError { maybe_sent, message: String::new() };
-        assert_eq!(classify(Observed::TransportError(&error(false))), Disposition::NotSent);
-        assert_eq!(classify(Observed::TransportError(&error(true))), Disposition::Unknown);
-        assert_eq!(classify(Observed::Unreadable), Disposition::Unknown);
+        assert_eq!(classify(Observed::TransportError(&error(false))), AnswerClass::NotSent);
+        assert_eq!(classify(Observed::TransportError(&error(true))), AnswerClass::Unknown);
+        assert_eq!(classify(Observed::Unreadable), AnswerClass::Unknown);
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// There is no complete answer.
+/// No complete answer was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TransportError {
     /// Whether the server may have received the request.
@@ -77,9 +77,9 @@ impl Client {
 }
 
 fn url(base: &str, request: &Request) -> Result<Url, String> {
-    let mut url = Url::parse(base).map_err(|error| format!("{base} is no address: {error}"))?;
+    let mut url = Url::parse(base).map_err(|error| format!("{base} is not a URL: {error}"))?;
     url.path_segments_mut()
-        .map_err(|()| format!("{base} is no address of a server"))?
+        .map_err(|()| format!("{base} is not the URL of a server"))?
         .pop_if_empty()
         .extend(&request.path);
     url.set_query(request.query);

@@ -7,20 +7,20 @@ use std::{collections::HashMap, time::Duration};
 /// The control plane is not asked more often.
 const FRESH: Duration = Duration::from_secs(15);
 
-/// What a control plane has said.
+/// The last answer of a control plane.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    indexes: HashMap<String, Place>,
+    indexes: HashMap<String, IndexLocation>,
     refreshed: Option<Timestamp>,
     /// An address did not answer: the index may have moved.
     is_invalidated: bool,
 }
 
-/// Where an index is, or is not yet.
+/// Where an index is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Its address.
-    At(String),
+pub(super) enum IndexLocation {
+    /// It can be written to, at this address.
+    Ready { endpoint: String },
     /// It is being created.
     Creating,
 }
@@ -39,15 +39,15 @@ struct Entry {
 }
 
 impl Directory {
-    /// What is known of an index.
-    pub(super) fn place(&self, index: &str) -> Option<&Place> {
+    /// The location of an index, if it is known.
+    pub(super) fn location(&self, index: &str) -> Option<&IndexLocation> {
         self.indexes.get(index)
     }
 
     /// Whether a refresh is due: the index is not known to be ready or its address was invalidated, and the last good answer is
     /// old enough.
     pub(super) fn is_due(&self, index: &str, now: Timestamp) -> bool {
-        let is_ready = matches!(self.place(index), Some(Place::At(_)));
+        let is_ready = matches!(self.location(index), Some(IndexLocation::Ready { .. }));
         (!is_ready || self.is_invalidated)
             && self.refreshed.is_none_or(|then| now.duration_since(then).unsigned_abs() > FRESH)
     }
@@ -57,23 +57,23 @@ impl Directory {
         self.is_invalidated = true;
     }
 
-    /// Replaces what is known by a whole answer. One that cannot be read changes nothing: the old addresses are the best there is.
+    /// Replaces what is known by a whole answer. One that cannot be read changes nothing: the old addresses are kept.
     pub(super) fn refresh(&mut self, body: &[u8], now: Timestamp) -> serde_json::Result<()> {
         let listing: Listing = serde_json::from_slice(body)?;
-        self.indexes = listing.results.into_iter().filter_map(placed).collect();
+        self.indexes = listing.results.into_iter().filter_map(location_of).collect();
         self.refreshed = Some(now);
         self.is_invalidated = false;
         Ok(())
     }
 }
 
-fn placed(entry: Entry) -> Option<(String, Place)> {
-    let place = match entry.index_status.as_deref() {
-        Some("READY" | "MODIFYING") => Place::At(entry.marqo_endpoint?),
-        Some("CREATING") => Place::Creating,
+fn location_of(entry: Entry) -> Option<(String, IndexLocation)> {
+    let location = match entry.index_status.as_deref() {
+        Some("READY" | "MODIFYING") => IndexLocation::Ready { endpoint: entry.marqo_endpoint? },
+        Some("CREATING") => IndexLocation::Creating,
         _ => return None,
     };
-    Some((entry.index_name, place))
+    Some((entry.index_name, location))
 }
 
 #[cfg(test)]
@@ -92,11 +92,11 @@ mod tests {
             {"indexName":"c","indexStatus":"CREATING"},
             {"indexName":"d","indexStatus":"DELETING","marqoEndpoint":"http://d"}]}"#;
         directory.refresh(body, now).unwrap();
-        let at = |url: &str| Place::At(url.to_owned());
-        assert_eq!(directory.place("a"), Some(&at("http://a")));
-        assert_eq!(directory.place("b"), Some(&at("http://b")));
-        assert_eq!(directory.place("c"), Some(&Place::Creating));
-        assert_eq!(directory.place("d"), None);
+        let at = |url: &str| IndexLocation::Ready { endpoint: url.to_owned() };
+        assert_eq!(directory.location("a"), Some(&at("http://a")));
+        assert_eq!(directory.location("b"), Some(&at("http://b")));
+        assert_eq!(directory.location("c"), Some(&IndexLocation::Creating));
+        assert_eq!(directory.location("d"), None);
 
         let later = now + Duration::from_secs(16);
         assert!(!directory.is_due("a", later) && !directory.is_due("c", now));
@@ -104,6 +104,6 @@ mod tests {
         directory.invalidate();
         assert!(!directory.is_due("a", now) && directory.is_due("a", later));
         assert!(directory.refresh(b"<html>", later).is_err());
-        assert_eq!(directory.place("a"), Some(&at("http://a")));
+        assert_eq!(directory.location("a"), Some(&at("http://a")));
     }
 }

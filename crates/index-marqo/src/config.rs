@@ -21,10 +21,10 @@ pub struct MarqoConfig {
     #[serde(rename = "settings_ttl_seconds", with = "seconds")]
     pub settings_ttl: Duration,
     /// How long a server may throttle before the chunk is released and retried later, in seconds.
-    #[serde(rename = "throttle_patience_seconds", with = "seconds")]
+    #[serde(rename = "throttle_timeout_seconds", with = "seconds")]
     pub throttle_timeout: Duration,
     /// How long a server that cannot be reached is retried before the chunk is released and retried later, in seconds.
-    #[serde(rename = "unreachable_patience_seconds", with = "seconds")]
+    #[serde(rename = "unreachable_timeout_seconds", with = "seconds")]
     pub unreachable_timeout: Duration,
 }
 
@@ -80,8 +80,8 @@ mod tests {
         ("connect_timeout_seconds", 5),
         ("request_timeout_seconds", 300),
         ("settings_ttl_seconds", 60),
-        ("throttle_patience_seconds", 600),
-        ("unreachable_patience_seconds", 60),
+        ("throttle_timeout_seconds", 600),
+        ("unreachable_timeout_seconds", 60),
     ];
 
     #[test]

@@ -103,7 +103,7 @@ impl Route {
         failed_over_until.is_some()
     }
 
-    /// The endpoint could not be reached; gives the one to try instead, if there is another.
+    /// The endpoint could not be reached; returns the one to try instead, if there is another.
     pub(super) fn unreachable(&self, endpoint: &Arc<Endpoint>, now: Timestamp) -> Option<&Arc<Endpoint>> {
         let fallback = self.fallback.as_ref()?;
         let mut failed_over_until = self.failed_over_until.lock().expect("no holder of this lock panics");

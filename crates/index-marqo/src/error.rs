@@ -6,7 +6,7 @@ use host_core::{
     storage::{StoreError, StoreErrorKind},
 };
 
-/// A failure of the whole call. None of them tells a secret.
+/// A failure of the whole call. None of them reveals a secret.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The index has no settings.

@@ -3,7 +3,7 @@
 use super::payload::Payload;
 use jiff::Timestamp;
 
-/// A document under way.
+/// A document that has no outcome yet.
 pub(super) struct Pending<'a> {
     pub(super) payload: &'a Payload<'a>,
     /// Attempts whose outcome is unknown.
@@ -42,11 +42,11 @@ impl<'a> Group<'a> {
             accepted_before: None,
             is_absent: false,
         };
-        Self::again(payloads.into_iter().map(pending).collect())
+        Self::from_pending(payloads.into_iter().map(pending).collect())
     }
 
-    /// A group of documents that were in another one before.
-    pub(super) fn again(documents: Vec<Pending<'a>>) -> Self {
+    /// A group of documents from an earlier group, with their attempts.
+    pub(super) fn from_pending(documents: Vec<Pending<'a>>) -> Self {
         Self { documents, failures: 0, conflicts: 0, maybe_written: false, not_before: None, verdict: None }
     }
 

@@ -120,7 +120,7 @@ impl Json {
     }
 }
 
-/// Printable ASCII that stands in JSON as it is.
+/// Printable ASCII that JSON does not escape.
 fn is_plain(byte: u8) -> bool {
     // Without branches, for blocks.
     matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')

@@ -120,13 +120,13 @@ impl Inspection {
 /// What a server says about itself and an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
-    /// Major and minor version of the server, if it tells.
+    /// Major and minor version of the server, if it reports them.
     pub version: Option<(u32, u32)>,
-    /// Whether the index has a schema of its own, and takes no tensor fields with documents.
+    /// Whether the index is structured: it has its own schema, and accepts no tensor fields with documents.
     pub is_structured: bool,
     /// The tensor fields of that schema.
     pub tensor_fields: Vec<String>,
-    /// The length of its vectors, if its settings tell.
+    /// The length of its vectors, if its settings state it.
     pub dimensions: Option<usize>,
     /// Number of documents.
     pub documents: u64,

@@ -1,4 +1,4 @@
-//! What is counted and timed, by the names that [`host_core::metrics`] gives.
+//! Records the metrics that [`host_core::metrics`] names.
 
 use super::{
     client::{Answer, TransportError},

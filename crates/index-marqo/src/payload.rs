@@ -8,20 +8,20 @@ use host_core::{
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Names of the fields that the host adds. An index with a schema of its own needs them as texts.
+/// Names of the fields that the host adds. A structured index needs them as text fields.
 pub(super) const CONTENT_HASH: &str = "_mq_content_hash";
 /// The job that wrote it.
 pub(super) const JOB_ID: &str = "_mq_job_id";
-/// The names of its version fields, parted by commas: their values are fields already.
+/// The names of its version fields, separated by commas: their values are fields already.
 pub(super) const VERSION_FIELDS: &str = "_mq_version_fields";
 
 /// The server's limit of `json.dumps` characters.
 pub(super) const MAX_CHARACTERS: usize = host_index_rules::MAX_DOCUMENT_LEN;
 
-/// A document, or only an id, on its way to the server.
+/// A document, or only an id, to send to the server.
 #[derive(Debug)]
 pub(super) struct Payload<'a> {
-    /// Its place in the caller's batch.
+    /// Its index in the caller's batch.
     pub(super) at: usize,
     pub(super) id: &'a DocumentId,
     pub(super) complexity: usize,
@@ -41,13 +41,13 @@ impl<'a> Payload<'a> {
         Self { at, id, complexity: 1, json: &[], characters: 0, is_of_known_fields: true, write: None }
     }
 
-    /// The names of its own fields, in their order.
+    /// The names of its own fields, in order.
     pub(super) fn names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.write.into_iter().flat_map(|write| sent(write).map(|(name, _)| name.as_str()))
     }
 }
 
-/// Documents as they are sent, with the host's fields beside their own: one text behind the other.
+/// Documents as they are sent, with the host's fields added, concatenated.
 #[derive(Debug, Default)]
 pub(super) struct Payloads {
     text: Vec<u8>,
@@ -117,7 +117,7 @@ impl Payloads {
     }
 }
 
-/// The fields that are sent: no variants, nothing that is null, nothing in a place that is the host's.
+/// The fields that are sent: no variants, nothing that is null, nothing under a name that the host uses.
 fn sent(write: &Write) -> impl Iterator<Item = (&String, &Value)> + Clone {
     let is_hosts = |name: &str| {
         name == VARIANTS
@@ -164,7 +164,7 @@ mod tests {
                 knows
             );
         }
-        // Python puts a blank behind each of 10 commas and 12 colons.
+        // Python writes a blank after each of 10 commas and 12 colons.
         assert_eq!(payload.characters, expected.len() + 22);
     }
 }

@@ -56,7 +56,7 @@ impl Session<'_> {
                     !server_info.is_before(2, 14) && !endpoint.lacks_get_batch.load(Ordering::Relaxed);
                 request::get(self.index_name, some, by_post, with_facets)
             };
-            taken.extend(self.ask(Operation::Get, make, read).await?);
+            taken.extend(self.request_with_failover(Operation::Get, make, read).await?);
         }
         Ok(taken)
     }
@@ -69,7 +69,7 @@ impl Session<'_> {
             number_of_documents: u64,
         }
         let read = |body: &[u8]| Ok(serde_json::from_slice::<Stats>(body)?.number_of_documents);
-        self.ask(Operation::Stats, |_| request::stats(self.index_name), read).await
+        self.request_with_failover(Operation::Stats, |_| request::stats(self.index_name), read).await
     }
 
     /// Health of the index: `green`, `yellow` or `red`.
@@ -79,7 +79,7 @@ impl Session<'_> {
             status: String,
         }
         let read = |body: &[u8]| Ok(serde_json::from_slice::<Health>(body)?.status);
-        self.ask(Operation::Health, |_| request::health(self.index_name), read).await
+        self.request_with_failover(Operation::Health, |_| request::health(self.index_name), read).await
     }
 
     /// All ids in their order.
@@ -97,8 +97,13 @@ impl Session<'_> {
         while ids.len() < MAX_LISTED {
             let offset = ids.len();
             let read = |body: &[u8]| Ok(serde_json::from_slice::<Page>(body)?.hits);
-            let hits =
-                self.ask(Operation::List, |_| request::list(self.index_name, offset, PAGE), read).await?;
+            let hits = self
+                .request_with_failover(
+                    Operation::List,
+                    |_| request::list(self.index_name, offset, PAGE),
+                    read,
+                )
+                .await?;
             let is_last = hits.len() < PAGE;
             ids.extend(hits.into_iter().map(|hit| hit.id));
             if is_last {

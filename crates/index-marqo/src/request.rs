@@ -48,8 +48,8 @@ fn with_documents<'a>(head: &Value, documents: impl Iterator<Item = &'a Payload<
         body.push(b',');
     }
     body.extend_from_slice(br#""documents":["#);
-    for (place, document) in documents.enumerate() {
-        if place > 0 {
+    for (index, document) in documents.enumerate() {
+        if index > 0 {
             body.push(b',');
         }
         body.extend_from_slice(document.json);

@@ -101,31 +101,32 @@ impl From<RawItem<'_>> for Item {
 }
 
 impl Items<'_> {
-    /// For each id that was sent, its item, if there is exactly one that can be its own. Ids that were sent are
-    /// distinct; the server names some of them `""`, and then their order alone tells which is meant.
+    /// For each id that was sent, its item, if exactly one can belong to it. Ids that were sent are
+    /// distinct; the server names some of them `""`, and then only their order identifies them.
     pub(super) fn by_document(self, sent: &[&str]) -> Vec<Option<Item>> {
         if self.items.iter().map(|item| item.id.as_ref()).eq(sent.iter().copied()) {
             return self.items.into_iter().map(|raw| Some(raw.into())).collect();
         }
-        let places: HashMap<&str, usize> = sent.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+        let positions: HashMap<&str, usize> =
+            sent.iter().enumerate().map(|(position, id)| (*id, position)).collect();
         let mut found: Vec<Option<Item>> = vec![None; sent.len()];
         let mut nameless = Vec::new();
         let is_whole = self.items.len() == sent.len();
-        for (position, raw) in self.items.into_iter().enumerate() {
-            match places.get(raw.id.as_ref()) {
-                Some(&place) => found[place] = Some(raw.into()),
+        for (item_position, raw) in self.items.into_iter().enumerate() {
+            match positions.get(raw.id.as_ref()) {
+                Some(&position) => found[position] = Some(raw.into()),
                 // In a whole answer in order, the neighbours prove the position.
-                None => nameless.push((position, Item::from(raw))),
+                None => nameless.push((item_position, Item::from(raw))),
             }
         }
         if is_whole {
-            let free: Vec<usize> = (0..sent.len()).filter(|&place| found[place].is_none()).collect();
+            let free: Vec<usize> = (0..sent.len()).filter(|&position| found[position].is_none()).collect();
             let in_place = nameless.iter().all(|(position, _)| found[*position].is_none());
-            for (nth, (position, item)) in nameless.into_iter().enumerate() {
+            for (nth, (item_position, item)) in nameless.into_iter().enumerate() {
                 // Each item has one document and each document one item, so those left over belong to each other.
-                let place = if in_place { Some(position) } else { free.get(nth).copied() };
-                if let Some(place) = place {
-                    found[place] = Some(item);
+                let position = if in_place { Some(item_position) } else { free.get(nth).copied() };
+                if let Some(position) = position {
+                    found[position] = Some(item);
                 }
             }
         }

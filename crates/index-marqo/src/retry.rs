@@ -1,15 +1,15 @@
-//! How often and how long something is tried again: [the one policy](host_net::retry), applied to documents and requests.
+//! Retry limits for requests and documents, with the policy of [`host_net::retry`].
 
 use host_net::{HttpTimeouts, RetryPolicy};
 use std::time::Duration;
 
 /// Most attempts at a request or a document that may succeed without a change.
 pub(super) const MAX_ATTEMPTS: u32 = RetryPolicy::SEARCH_SERVER.max_attempts;
-/// Most attempts at a document that the server refuses but may accept later: an image that cannot be fetched, an update of a
-/// document that is not there yet.
-pub(super) const MAX_REFUSALS: u32 = 3;
-/// Failures of a whole batch after which one of its documents is suspected, and the batch is halved.
-pub(super) const HALVE_AFTER: u32 = 3;
+/// Most attempts at a document that the server rejects but may accept later: an image that cannot be fetched, an update of a
+/// missing document.
+pub(super) const MAX_RETRYABLE_REJECTIONS: u32 = 3;
+/// Failures of a whole batch after which it is halved, to isolate a document that causes them.
+pub(super) const SPLIT_AFTER_FAILURES: u32 = 3;
 
 /// The limits of one client.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,6 @@ pub(super) struct Timeouts {
     pub(super) throttle: Duration,
     /// How long a server that cannot be reached is retried.
     pub(super) unreachable: Duration,
-    /// How often a question is asked that a failing server does not answer.
+    /// Retry policy of read-only requests.
     pub(super) policy: RetryPolicy,
 }

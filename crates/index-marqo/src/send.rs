@@ -1,7 +1,7 @@
 //! Sends a request to an endpoint that can be reached, and retries while none can or the server throttles.
 
 use super::{
-    classify::{Disposition, Observed, classify, detail},
+    classify::{AnswerClass, Observed, classify, detail},
     client::{Answer, Request, TransportError},
     endpoint::Endpoint,
     error::Failure,
@@ -17,10 +17,10 @@ use std::{
 };
 use tracing::Instrument;
 
-/// A classified answer and the endpoint that gave it.
+/// A classified answer and the endpoint that sent it.
 pub(super) struct Sent {
     pub(super) endpoint: Arc<Endpoint>,
-    pub(super) disposition: Disposition,
+    pub(super) class: AnswerClass,
     pub(super) status: Option<u16>,
     pub(super) body: Vec<u8>,
     pub(super) refusal: Refusal,
@@ -29,8 +29,8 @@ pub(super) struct Sent {
 }
 
 impl Session<'_> {
-    /// Asks until there is an answer; for requests that change nothing.
-    pub(super) async fn ask<T>(
+    /// Sends a read-only request, retrying it and failing over to the other endpoint until there is an answer.
+    pub(super) async fn request_with_failover<T>(
         &self,
         operation: Operation,
         make: impl Fn(&Endpoint) -> Request + Sync,
@@ -39,18 +39,18 @@ impl Session<'_> {
         let mut retry = Retry::new(self.shared.timeouts.policy, self.shared.clock.as_ref());
         loop {
             let sent = self.send(operation, &make).await?;
-            let detail = match sent.disposition {
-                Disposition::Done => match read(&sent.body) {
+            let detail = match sent.class {
+                AnswerClass::Done => match read(&sent.body) {
                     Ok(read) => return Ok(read),
                     Err(error) => format!("an answer that cannot be read ({error}): {}", sent.detail),
                 },
-                Disposition::Misconfigured { .. }
+                AnswerClass::Misconfigured { .. }
                     if sent.status == Some(405)
                         && !sent.endpoint.lacks_get_batch.swap(true, Ordering::Relaxed) =>
                 {
                     continue;
                 }
-                Disposition::Unknown | Disposition::Busy => sent.detail.clone(),
+                AnswerClass::Unknown | AnswerClass::Busy => sent.detail.clone(),
                 _ => return Err(sent.failure(operation)),
             };
             metrics::retried("read");
@@ -104,7 +104,7 @@ impl Session<'_> {
                 Ok(answer) if answer.status >= 300 => Refusal::of_body(&answer.body),
                 _ => Refusal::default(),
             };
-            let disposition = classify(match &answer {
+            let class = classify(match &answer {
                 Ok(Answer { status, .. }) => Observed::Answer { status: *status, refusal: &refusal },
                 Err(error) => Observed::TransportError(error),
             });
@@ -116,8 +116,8 @@ impl Session<'_> {
                 milliseconds = took.as_millis() as u64,
                 "request"
             );
-            match disposition {
-                Disposition::NotSent => {
+            match class {
+                AnswerClass::NotSent => {
                     drop(permit);
                     let now = clock.now();
                     let since = *unreachable_since.get_or_insert_with(|| {
@@ -145,7 +145,7 @@ impl Session<'_> {
                     unreachable.wait(None).await;
                     (endpoint, is_second_choice) = (Arc::clone(self.route.choose(clock.now())), false);
                 }
-                Disposition::Throttled => {
+                AnswerClass::Throttled => {
                     let now = clock.now();
                     let since = *throttled_since.get_or_insert(now);
                     let asked = answer.ok().and_then(|answer| retry_after(&answer.retry_after?, now));
@@ -158,8 +158,8 @@ impl Session<'_> {
                     metrics::retried("throttled");
                     endpoint = Arc::clone(self.route.choose(clock.now()));
                 }
-                disposition => {
-                    if disposition == Disposition::Done && operation.writes() {
+                class => {
+                    if class == AnswerClass::Done && operation.writes() {
                         endpoint.limiter.succeeded(self.settings.concurrency);
                     }
                     let (status, body) = match answer {
@@ -167,7 +167,7 @@ impl Session<'_> {
                         Err(TransportError { .. }) => (None, Vec::new()),
                     };
                     drop(permit);
-                    return Ok(Sent { endpoint, disposition, status, body, refusal, detail });
+                    return Ok(Sent { endpoint, class, status, body, refusal, detail });
                 }
             }
         }
@@ -214,8 +214,8 @@ impl Sent {
     pub(super) fn failure(&self, operation: Operation) -> Failure {
         let (endpoint, operation, detail) =
             (self.endpoint.url.clone(), operation.as_str(), self.detail.clone());
-        match self.disposition {
-            Disposition::Misconfigured { advice } => {
+        match self.class {
+            AnswerClass::Misconfigured { advice } => {
                 Failure::Misconfigured { endpoint, operation, detail, advice }
             }
             _ => Failure::Refused { endpoint, operation, detail },

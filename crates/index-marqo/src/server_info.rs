@@ -1,4 +1,4 @@
-//! What a server says about itself and an index, as far as requests depend on it.
+//! The facts about a server and an index that requests depend on.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 /// What is known of an index and its server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ServerInfo {
-    /// Major and minor version of the server; unknown behind a gateway that keeps it.
+    /// Major and minor version of the server; unknown behind a gateway that withholds it.
     pub(super) version: Option<(u32, u32)>,
-    /// Whether the index has a schema of its own.
+    /// Whether the index has its own schema.
     pub(super) is_structured: bool,
     /// The tensor fields of that schema.
     pub(super) tensor_fields: Vec<String>,
-    /// The length of its vectors, if its settings tell.
+    /// The length of its vectors, if its settings state it.
     pub(super) dimensions: Option<usize>,
 }
 

@@ -2,9 +2,9 @@
 
 use super::{
     batch::Bounds,
-    classify::Disposition,
+    classify::AnswerClass,
     client::Client,
-    cloud::{Directory, Place},
+    cloud::{Directory, IndexLocation},
     endpoint::{Endpoint, Endpoints, Route},
     error::Failure,
     operation::Operation,
@@ -135,31 +135,33 @@ impl Shared {
             let (settings, memory, is_aborted) =
                 (Arc::clone(settings), Arc::default(), AtomicBool::new(false));
             let session = Session { shared: self, index_name: "", settings, route, memory, is_aborted };
-            let listing =
-                session.ask(Operation::Lookup, |_| request::lookup(), |body| Ok(body.to_vec())).await;
+            let listing = session
+                .request_with_failover(Operation::Lookup, |_| request::lookup(), |body| Ok(body.to_vec()))
+                .await;
             let mut directories = lock(&self.directories);
             let directory = directories.entry(control.clone()).or_default();
             let refreshed = listing.and_then(|body| {
                 directory.refresh(&body, self.clock.now()).map_err(|error| Failure::Refused {
                     endpoint: control.clone(),
                     operation: Operation::Lookup.as_str(),
-                    detail: format!("an answer that is no list of indexes: {error}"),
+                    detail: format!("an answer that is not a list of indexes: {error}"),
                 })
             });
             if let Err(failure) = refreshed {
-                if !matches!(directory.place(index), Some(Place::At(_))) {
+                if !matches!(directory.location(index), Some(IndexLocation::Ready { .. })) {
                     return Err(failure);
                 }
                 tracing::warn!(error = %failure, "the control plane does not answer; using its last answer");
             }
         }
-        match lock(&self.directories).entry(control.clone()).or_default().place(index) {
-            Some(Place::At(address)) => Ok(address.clone()),
-            place => Err(Failure::NotInCloud {
+        match lock(&self.directories).entry(control.clone()).or_default().location(index) {
+            Some(IndexLocation::Ready { endpoint: address }) => Ok(address.clone()),
+            location => Err(Failure::NotInCloud {
                 endpoint: control.clone(),
                 index: index.to_owned(),
-                status: if place.is_some() { " that is ready (it is being created)" } else { "" }.to_owned(),
-                transient: place.is_some(),
+                status: if location.is_some() { " that is ready (it is being created)" } else { "" }
+                    .to_owned(),
+                transient: location.is_some(),
             }),
         }
     }
@@ -174,10 +176,12 @@ impl Session<'_> {
         }
         // A gateway may withhold the version.
         let version = self.send(Operation::Version, &|_: &Endpoint| request::version()).await?;
-        let version = (version.disposition == Disposition::Done).then_some(version.body);
+        let version = (version.class == AnswerClass::Done).then_some(version.body);
         let read = |body: &[u8]| ServerInfo::read(version.as_deref(), body);
-        let server_info =
-            Arc::new(self.ask(Operation::Settings, |_| request::settings(self.index_name), read).await?);
+        let server_info = Arc::new(
+            self.request_with_failover(Operation::Settings, |_| request::settings(self.index_name), read)
+                .await?,
+        );
         let dated = Dated { value: Arc::clone(&server_info), since: self.shared.clock.now() };
         *lock(&self.memory.server_info) = Some(dated);
         Ok(server_info)

@@ -1,11 +1,11 @@
-//! What is known of vectors before the server is asked: it says less. A wrong length of a custom vector makes it refuse the
-//! whole batch without saying whose it is, an update of a field with vectors is refused in general words.
+//! Checks vectors before they are sent, because the server's errors are less precise: for a custom vector of the wrong length it
+//! refuses the whole batch without naming the document, and it refuses an update of a field with vectors in general terms.
 
 use super::{server_info::ServerInfo, settings::IndexSettings};
 use host_core::index::Write;
 use serde_json::Value;
 
-/// What is wrong with the custom vectors of a document, as far as can be told here.
+/// The first error in the custom vectors of a document that can be detected here.
 pub(super) fn complaint(write: &Write, settings: &IndexSettings, server_info: &ServerInfo) -> Option<String> {
     let dimensions = server_info.dimensions?;
     settings.mappings.iter().filter(|(_, mapping)| mapping["type"] == "custom_vector").find_map(

@@ -1,7 +1,7 @@
 //! Writes the documents of one group, each to exactly one outcome, whatever the server answers.
 
 use super::{
-    classify::{Disposition, Observed, classify, is_refused_update},
+    classify::{AnswerClass, Observed, classify, is_refused_update},
     client::Request,
     endpoint::{Endpoint, Route},
     error::Failure,
@@ -11,7 +11,7 @@ use super::{
     payload::Payload,
     request,
     response::{Item, Items, Refusal, excerpt, plain},
-    retry::{HALVE_AFTER, MAX_ATTEMPTS, MAX_REFUSALS},
+    retry::{MAX_ATTEMPTS, MAX_RETRYABLE_REJECTIONS, SPLIT_AFTER_FAILURES},
     send::{Sent, throttled},
     server_info::ServerInfo,
     session::Session,
@@ -58,7 +58,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The outcome of each document, by its place in the caller's batch.
+    /// The outcome of each document, by its index in the caller's batch.
     pub(super) async fn run(mut self) -> Result<Vec<(usize, Outcome)>, Failure> {
         // A failed group goes to the end, so that its other half can show that the server works.
         while let Some(group) = self.work.pop_front().filter(|_| !self.is_aborted()) {
@@ -81,7 +81,7 @@ impl<'a> Writer<'a> {
         Ok(self.outcomes)
     }
 
-    /// Whether another group of the same call has failed permanently, so that the call fails whatever becomes of this one.
+    /// Whether another group of the same call has failed permanently, so that the call fails whatever the outcome of this one.
     fn is_aborted(&self) -> bool {
         self.session.is_aborted.load(Ordering::Relaxed)
     }
@@ -143,26 +143,26 @@ impl<'a> Writer<'a> {
             }
         };
         let sent = self.session.send(self.operation, &make).await?;
-        if schema.is_some() && sent.disposition == Disposition::Done {
+        if schema.is_some() && sent.class == AnswerClass::Done {
             self.session.memory.schema.written(group.payloads().flat_map(Payload::names));
         }
         Ok(sent)
     }
 
     fn judge(&mut self, group: Group<'a>, sent: Sent) -> Result<(), Failure> {
-        match sent.disposition {
-            Disposition::Done => match serde_json::from_slice::<Items<'_>>(&sent.body) {
+        match sent.class {
+            AnswerClass::Done => match serde_json::from_slice::<Items<'_>>(&sent.body) {
                 Ok(items) => self.judge_items(group, items, &sent),
                 Err(error) => {
                     let refusal =
                         Refusal { code: None, message: format!("{} ({error})", excerpt(&sent.body)) };
-                    let unreadable = Sent { disposition: classify(Observed::Unreadable), refusal, ..sent };
+                    let unreadable = Sent { class: classify(Observed::Unreadable), refusal, ..sent };
                     self.failed(group, &unreadable)
                 }
             },
-            Disposition::Unknown => self.failed(group, &sent),
-            Disposition::Busy => self.busy(group, &sent),
-            Disposition::TooLarge { limit } => {
+            AnswerClass::Unknown => self.failed(group, &sent),
+            AnswerClass::Busy => self.busy(group, &sent),
+            AnswerClass::TooLarge { limit } => {
                 let documents =
                     limit.or(Some(group.documents.len() / 2).filter(|_| sent.status != Some(413)));
                 let bytes = (sent.status == Some(413)).then(|| group.bytes() / 2);
@@ -170,11 +170,11 @@ impl<'a> Writer<'a> {
                 self.halve_or_refuse(group, &sent, "document-too-large");
                 Ok(())
             }
-            Disposition::Refused | Disposition::Retryable => {
+            AnswerClass::Refused | AnswerClass::Retryable => {
                 self.halve_or_refuse(group, &sent, &format!("status-{}", sent.status.unwrap_or_default()));
                 Ok(())
             }
-            Disposition::Misconfigured { .. } | Disposition::NotSent | Disposition::Throttled => {
+            AnswerClass::Misconfigured { .. } | AnswerClass::NotSent | AnswerClass::Throttled => {
                 Err(sent.failure(self.operation))
             }
         }
@@ -203,7 +203,7 @@ impl<'a> Writer<'a> {
             return Err(sent.failing(self.operation, self.failures_in_a_row, sent.detail.clone()));
         }
         group.not_before = self.backoff(group.failures);
-        if group.failures >= HALVE_AFTER && group.documents.len() > 1 {
+        if group.failures >= SPLIT_AFTER_FAILURES && group.documents.len() > 1 {
             self.work.extend(group.halves());
         } else {
             self.work.push_back(group);
@@ -247,34 +247,34 @@ impl<'a> Writer<'a> {
         let items = items.by_document(&group.ids());
         let missing = Item {
             status: 500,
-            refusal: Refusal { code: None, message: "the answer says nothing of this document".to_owned() },
+            refusal: Refusal { code: None, message: "the answer does not mention this document".to_owned() },
         };
         let accepted = sent.endpoint.accepted_count.load(Ordering::Relaxed);
-        let mut again = Group::again(Vec::new());
+        let mut pending = Group::from_pending(Vec::new());
         let (mut tries, mut done, mut throttled_words) = (0, 0, None);
         for (mut document, item) in group.documents.into_iter().zip(items) {
             let Item { status, refusal } = item.unwrap_or_else(|| missing.clone());
             let detail = || format!("{status} {}", refusal.message);
             match classify(Observed::Item { operation: self.operation, status, refusal: &refusal }) {
-                Disposition::Done => {
+                AnswerClass::Done => {
                     self.outcomes.push((document.payload.at, Outcome::Done));
                     done += 1;
                 }
-                Disposition::Throttled => {
+                AnswerClass::Throttled => {
                     document.throttles += 1;
                     tries = tries.max(document.throttles);
                     throttled_words = Some(detail());
-                    again.documents.push(document);
+                    pending.documents.push(document);
                 }
-                Disposition::Retryable if document.refusals + 1 < MAX_REFUSALS => {
+                AnswerClass::Retryable if document.refusals + 1 < MAX_RETRYABLE_REJECTIONS => {
                     metrics::retried("refused-for-now");
                     document.refusals += 1;
                     tries = tries.max(document.refusals);
-                    // The answer to an update is the same whether there is no such document or something else is wrong.
-                    again.maybe_written |= self.operation == Operation::Update;
-                    again.documents.push(document);
+                    // The answer to an update is the same for a missing document and for other errors.
+                    pending.maybe_written |= self.operation == Operation::Update;
+                    pending.documents.push(document);
                 }
-                Disposition::Unknown => {
+                AnswerClass::Unknown => {
                     metrics::retried("item");
                     document.attempts += 1;
                     let before = *document.accepted_before.get_or_insert(accepted);
@@ -283,15 +283,15 @@ impl<'a> Writer<'a> {
                             return Err(sent.failing(self.operation, document.attempts, detail()));
                         }
                         let verdict = Some((refusal.kebab_code("server-error"), detail()));
-                        let alone = Group::again(vec![document]);
+                        let alone = Group::from_pending(vec![document]);
                         self.work.push_back(Group { verdict, maybe_written: true, ..alone });
                         continue;
                     }
                     tries = tries.max(document.attempts);
-                    again.maybe_written = true;
-                    again.documents.push(document);
+                    pending.maybe_written = true;
+                    pending.documents.push(document);
                 }
-                Disposition::Misconfigured { advice } => {
+                AnswerClass::Misconfigured { advice } => {
                     return Err(Failure::Misconfigured {
                         endpoint: sent.endpoint.url.clone(),
                         operation: self.operation.as_str(),
@@ -322,9 +322,9 @@ impl<'a> Writer<'a> {
             Some(detail) => self.items_throttled(sent, detail)?,
             None => self.throttled_since = None,
         }
-        if !again.documents.is_empty() {
-            again.not_before = self.backoff(tries);
-            self.work.push_back(again);
+        if !pending.documents.is_empty() {
+            pending.not_before = self.backoff(tries);
+            self.work.push_back(pending);
         }
         Ok(())
     }

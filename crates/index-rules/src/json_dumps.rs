@@ -16,7 +16,7 @@ pub fn json_dumps_len(text: &str) -> usize {
     json_dumps_escaped_len(text) + "\"\"".len()
 }
 
-/// The length for what stands between a string's quotes.
+/// The length for what is between a string's quotes.
 pub fn json_dumps_escaped_len(text: &str) -> usize {
     let (blocks, rest) = text.as_bytes().as_chunks::<BLOCK>();
     let block_len = |block: &[u8; BLOCK]| if is_plain_block(block) { BLOCK } else { bytes_len(block) };

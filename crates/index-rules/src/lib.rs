@@ -1,16 +1,15 @@
-//! What a Marqo index demands of every document, for the host and its plug-ins alike.
+//! The rules of a Marqo index for every document, for the host and its plug-ins alike.
 //!
-//! The plug-in that makes a document, the one that judges it and the host that sends it must agree on these rules to the
-//! character: a document that one of them takes for short enough and the next for too long would be refused for a reason that its
-//! author cannot see. So they stand here once. The crate has no dependencies and builds for `wasm32` as well as natively. It knows
-//! neither JSON documents nor configurations; callers walk their own representation and ask here about the parts.
+//! The plug-in that makes a document, the one that validates it and the host that sends it must apply identical rules; otherwise a
+//! document that one accepts another would reject. This crate is the single implementation. It has no dependencies and builds for `wasm32` as well as natively. It knows
+//! neither JSON documents nor configurations; callers walk their own representation and check its parts here.
 //!
-//! | rule | asked by |
+//! | rule | function |
 //! | --- | --- |
-//! | which texts are document ids | [`check_document_id`], [`is_document_id_char`] |
-//! | which texts are field names | [`check_field_name`], [`is_field_name`] |
-//! | which characters can be stored | [`is_storable`] |
-//! | how long a document is | [`json_dumps_len`] and its siblings for characters, bytes and floats |
+//! | valid document ids | [`check_document_id`], [`is_document_id_char`] |
+//! | valid field names | [`check_field_name`], [`is_field_name`] |
+//! | storable characters | [`is_storable`] |
+//! | length of a document | [`json_dumps_len`] and its siblings for characters, bytes and floats |
 //!
 //! # Length
 //!

@@ -50,7 +50,7 @@ impl fmt::Display for InvalidDocumentId {
                 "the document id {id:?} has the character {character:?}; only A-Z a-z 0-9 . _ ~ - are allowed"
             ),
             Self::DotSegment(id) => {
-                write!(f, "the document id {id:?} stands for a folder in a URL; give the document another id")
+                write!(f, "the document id {id:?} means a folder in a URL; give the document another id")
             }
         }
     }
@@ -131,7 +131,7 @@ mod tests {
         for (id, message) in [
             ("", "the document id is empty; give each document an id of 1 to 255 characters"),
             ("a/b", "the document id \"a/b\" has the character '/'; only A-Z a-z 0-9 . _ ~ - are allowed"),
-            ("..", "the document id \"..\" stands for a folder in a URL; give the document another id"),
+            ("..", "the document id \"..\" means a folder in a URL; give the document another id"),
             (&"x".repeat(256), "the document id has 256 characters; 255 are allowed"),
         ] {
             assert_eq!(check_document_id(id).unwrap_err().to_string(), message);

@@ -4,7 +4,7 @@ use crate::tls::install_tls_provider;
 use reqwest::{Client, redirect::Policy};
 use std::time::Duration;
 
-/// Sent with every request, so that a server's log tells the host and its version.
+/// Sent with every request, so that a server's log shows the host and its version.
 const USER_AGENT: &str = concat!("host/", env!("CARGO_PKG_VERSION"));
 
 /// Servers close idle connections after 60 to 75 s; a client that closes first never sends on a closed connection.

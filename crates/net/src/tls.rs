@@ -1,13 +1,13 @@
-//! Encryption: one provider of cryptography, and the certificates that the system trusts.
+//! Encryption: one crypto provider, and the certificates that the system trusts.
 
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use std::sync::{Arc, OnceLock};
 
-/// Installs the process-wide provider of cryptography. Idempotent; a provider that is installed already stays.
+/// Installs the process-wide crypto provider. Idempotent; an already installed provider is kept.
 pub fn install_tls_provider() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
-        // Fails only if there is one, which is as good.
+        // An error only means that a provider is already installed.
         let _ = ring::default_provider().install_default();
     });
 }
@@ -16,7 +16,7 @@ pub fn install_tls_provider() {
 /// if it is set.
 ///
 /// # Errors
-/// The provider of cryptography supports none of the protocol versions.
+/// The crypto provider supports none of the protocol versions.
 pub fn tls_config() -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();

@@ -6,7 +6,7 @@
 //! judgement and message count. What this crate does read it reads as `serde_json` does: property tests compare the two on texts
 //! that are right, wrong and cut off.
 //!
-//! [`Raw`] is the text of a value that a caller may never want to read; both parsers can give it.
+//! [`Raw`] is the text of a value that a caller may never want to read; both parsers can return it.
 //!
 //! # What it is worth
 //!
@@ -72,7 +72,7 @@ impl de::Error for NeedsFallback {
     }
 }
 
-/// A value as it stands in the text, unread.
+/// The unparsed text of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Raw<'a>(&'a str);
 
@@ -145,7 +145,7 @@ impl<'a> Deserializer<'a> {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
-    /// The next byte; behind the end 0, which is nowhere plain.
+    /// The next byte; 0 at the end, which is never plain.
     #[inline(always)]
     fn peek(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
@@ -159,7 +159,7 @@ impl<'a> Deserializer<'a> {
         }
     }
 
-    /// The next byte that is no blank. Machines write no blanks, so these cost no more than a comparison.
+    /// The next byte that is not a blank. Machines write no blanks, so these cost no more than a comparison.
     #[inline(always)]
     fn next(&mut self) -> u8 {
         if self.peek() == b' ' {
@@ -224,7 +224,7 @@ impl<'a> Deserializer<'a> {
         visitor.visit_u64(number.parse().map_err(|_| NeedsFallback)?)
     }
 
-    /// Moves behind a value without keeping any of it.
+    /// Moves past a value without keeping any of it.
     fn skip(&mut self) -> Result<(), NeedsFallback> {
         self.descend(|reader| match reader.next() {
             b'"' => reader.skip_string(),
@@ -329,13 +329,13 @@ struct Separated<'r, 'a> {
 }
 
 impl<'r, 'a> Separated<'r, 'a> {
-    /// Begins behind the opening bracket, which is next.
+    /// Begins after the opening bracket, which is next.
     fn open(reader: &'r mut Deserializer<'a>, close: u8) -> Self {
         reader.at += 1;
         Separated { reader, close, first: true }
     }
 
-    /// Goes to the next one, or behind the closing bracket.
+    /// Goes to the next one, or past the closing bracket.
     #[inline(always)]
     fn another(&mut self) -> Result<bool, NeedsFallback> {
         let next = self.reader.next();

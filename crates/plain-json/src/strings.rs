@@ -68,7 +68,7 @@ impl<'a> Deserializer<'a> {
         str::from_utf8(&scratch[..len]).map(str::to_owned).map_err(|_| NeedsFallback)
     }
 
-    /// Moves behind a string, whose opening quote is next.
+    /// Moves past a string, whose opening quote is next.
     pub(super) fn skip_string(&mut self) -> Result<(), NeedsFallback> {
         self.at += 1;
         loop {

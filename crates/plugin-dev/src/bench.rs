@@ -10,7 +10,7 @@ use std::time::Duration;
 const BATCH_ITEMS: usize = 64;
 const BATCH_BYTES: usize = 512 << 10;
 
-/// Most items that are timed in calls of their own.
+/// Maximum number of items that are timed in separate calls.
 const SINGLE_ITEMS: usize = 1_000;
 
 /// The measurements, on one core.

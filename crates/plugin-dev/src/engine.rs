@@ -45,7 +45,7 @@ impl DevEngine {
     /// Loads a plug-in from a file, with the configuration under its name in `configs`.
     ///
     /// # Errors
-    /// The file is missing, is no component of this contract, or refuses its configuration.
+    /// The file is missing, is not a component of this contract, or refuses its configuration.
     pub fn load(&self, path: &Path, configs: &Configs) -> Result<Plugin, LoadError> {
         self.loader.load(path, configs)
     }
@@ -58,7 +58,7 @@ impl DevEngine {
         self.loader.load_bytes(&component.path, &component.wasm, configs)
     }
 
-    /// Like [`load_component`](Self::load_component), with a given configuration.
+    /// Like [`load_component`](Self::load_component), with this configuration.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -88,7 +88,7 @@ impl ComponentFile {
     /// Loads the plug-in with a configuration.
     ///
     /// # Errors
-    /// It is no component of this contract, or it refuses the configuration.
+    /// It is not a component of this contract, or it refuses the configuration.
     pub fn load(&self, config: &Config) -> Result<Plugin, LoadError> {
         self.loader.load_configured(&self.path, &self.wasm, config)
     }
@@ -99,7 +99,7 @@ impl ComponentFile {
     }
 }
 
-/// A runner with one thread of its own, hence with a new instance that has seen no item yet.
+/// A runner with its own single thread, hence with a new instance that has seen no item yet.
 ///
 /// # Errors
 /// The thread cannot be started.

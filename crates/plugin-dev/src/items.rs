@@ -161,7 +161,7 @@ impl Items {
         }
     }
 
-    /// Each item as a batch of its own.
+    /// Each item as a separate batch.
     pub fn singles(&self) -> Vec<Self> {
         self.batches(1, usize::MAX)
     }

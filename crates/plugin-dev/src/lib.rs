@@ -1,4 +1,4 @@
-//! The tools for plug-in authors, behind `host plugin`: create a project, build it, test it against golden files, measure
+//! The tools for plug-in authors, for `host plugin`: create a project, build it, test it against golden files, measure
 //! it, and compare two versions of it. The guide for authors is `docs/plugins.md`.
 //!
 //! - [`scaffold`] writes a new project, [`project`] reads its `plugin.toml`, [`toolchain`] builds its component.

@@ -14,7 +14,7 @@ pub struct Outcome {
     /// The item's name: its id, or its line or position.
     pub item: String,
     /// The answer in the form of golden files: `documents`, `removals`, `issues` and `ordering` where they are not empty, and
-    /// `refused` with the code. The host's messages are left out, because they contain the plug-in's version.
+    /// `refused` with the code. The host's messages are omitted, because they contain the plug-in's version.
     pub answer: Map<String, Value>,
     /// Why the plug-in or the host refused the item.
     pub refusal: Option<Refusal>,
@@ -23,7 +23,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The refusal, if the plug-in failed on the item; `None` if it refused the item by an issue of its own.
+    /// The refusal, if the plug-in failed on the item; `None` if it refused the item by its own issue.
     pub fn fault(&self) -> Option<&Refusal> {
         // A plug-in refuses an item by an issue of severity error; any other refusal is the host's.
         self.refusal.as_ref().filter(|refusal| {

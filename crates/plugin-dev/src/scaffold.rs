@@ -179,7 +179,7 @@ fn all_files(
     files
 }
 
-/// The project's WIT world, with exactly the given roles.
+/// The project's WIT world, with exactly these roles.
 fn world(name: &str, roles: &BTreeSet<Role>) -> String {
     let package = "product-indexer:plugin";
     let mut text = format!(

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Why a run over some items gave nothing.
+/// Why a run over some items returned nothing.
 #[derive(Debug)]
 pub(super) enum Stop<F, E> {
     /// Some of the items may be at fault: try fewer.
@@ -12,7 +12,7 @@ pub(super) enum Stop<F, E> {
 }
 
 /// Runs a batch of `len` items. When a run fails, its halves are run on their own, down to single items; `failed_alone`
-/// gives the outcome of an item that fails alone. Outcomes are in the order of the items; with an error come those of the
+/// returns the outcome of an item that fails alone. Outcomes are in the order of the items; with an error come those of the
 /// items before.
 ///
 /// One failing item of n costs at most 2·log₂ n further runs, all n together 2·(n − 1).

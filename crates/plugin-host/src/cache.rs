@@ -34,7 +34,7 @@ const MAX_BYTES: u64 = 1 << 30;
 /// Machine code from this directory is run unchecked, so a user who can write here runs code as this one. Hence: the
 /// directory and each entry must be owned by the user and writable by no other, links are not followed, each is opened
 /// once and what was opened is what is checked and run, entries are replaced and never changed, and a digest finds what a
-/// broken disk or a crash left behind. The digest is no protection against another user who can write the file; the rights are.
+/// broken disk or a crash left. The digest does not protect against another user who can write the file; the file permissions do.
 ///
 /// When the entries take more than 1 GiB, those that were used least recently are removed.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ enum CacheFault {
     Foreign(PathBuf),
     #[error("{} can be written by other users", .0.display())]
     Writable(PathBuf),
-    #[error("{} is no directory or no regular file", .0.display())]
+    #[error("{} is not a directory or not a regular file", .0.display())]
     Kind(PathBuf),
     #[error("{} cannot be used: {error}", path.display())]
     Code { path: PathBuf, error: CodeError },
@@ -119,12 +119,12 @@ impl Cache {
         let path = self.directory.join(entry);
         check_rights(&path, &fstat(&file)?, FileType::RegularFile)?;
         let component = code::load(engine, &file).map_err(|error| CacheFault::Code { path, error })?;
-        // When it was last used. What is not removed in its turn is no harm.
+        // The time of the last use. An inexact order of removal is harmless.
         let _ = file.set_modified(SystemTime::now());
         Ok(component)
     }
 
-    /// Begins an entry; none if the cache cannot be written, which is no reason to stop.
+    /// Begins an entry; `None` if the cache cannot be written, which is not an error.
     pub(super) fn draft(&self) -> Option<Draft<'_>> {
         self.try_draft().inspect_err(|fault| self.warn_unwritable(fault)).ok()
     }
@@ -198,7 +198,7 @@ impl Draft<'_> {
         self.file.as_file()
     }
 
-    /// Writes the code and makes the entry visible. A cache that cannot be written is no reason to stop.
+    /// Writes the code and makes the entry visible. A cache that cannot be written is not an error.
     pub(super) fn write(self, code: &[u8], engine: &Engine, wasm: &Digest) {
         match code::write(self.file(), code) {
             Ok(()) => self.keep(engine, wasm),
@@ -206,7 +206,7 @@ impl Draft<'_> {
         }
     }
 
-    /// Makes the entry visible as a whole. One that cannot be kept is no reason to stop.
+    /// Makes the entry visible atomically. Failure to store it is not an error.
     pub(super) fn keep(self, engine: &Engine, wasm: &Digest) {
         if let Err(fault) = self.try_keep(&entry(engine, wasm)) {
             self.cache.warn_unwritable(&fault);

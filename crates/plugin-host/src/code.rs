@@ -1,4 +1,4 @@
-//! Compiled code in a file: the output of the compiler and its digest behind it, so that the file begins as wasmtime wants it
+//! Compiled code in a file: the output of the compiler and its digest appended, so that the file begins as wasmtime wants it
 //! and can be mapped instead of copied.
 
 use crate::Engine;
@@ -35,7 +35,7 @@ pub(super) fn write(mut file: impl Write, code: &[u8]) -> io::Result<()> {
 }
 
 /// Loads compiled code from a file that only this user can write and that no longer changes: the caller vouches for that, see
-/// [`Cache`](crate::Cache). The digest finds what a broken disk or a crash left behind.
+/// [`Cache`](crate::Cache). The digest detects what a broken disk or a crash left.
 pub(super) fn load(engine: &Engine, file: &File) -> Result<Component, CodeError> {
     check(file)?;
     deserialize(engine, file).map_err(CodeError::Rejected)

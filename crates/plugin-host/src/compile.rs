@@ -145,7 +145,7 @@ fn run(
         // The environment may hold secrets, and the component may find a way to the compiler.
         .env_clear()
         .env("RAYON_NUM_THREADS", threads.to_string())
-        // Each heap of its own would take address space.
+        // A separate heap each would use up address space.
         .env("MALLOC_ARENA_MAX", "2")
         .stdin(input)
         .stdout(code.try_clone()?)

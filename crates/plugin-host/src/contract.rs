@@ -163,7 +163,7 @@ fn functions(interface: &str) -> &'static [&'static str] {
     }
 }
 
-/// The number that tells compatible versions apart.
+/// The number that is the same for compatible versions.
 fn minor(version: &str) -> u64 {
     version.strip_prefix(COMPATIBLE).and_then(|minor| minor.parse().ok()).unwrap_or(0)
 }

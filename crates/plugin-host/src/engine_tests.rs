@@ -30,13 +30,13 @@ fn scarce_address_space_is_not_reserved() {
     assert_eq!(access(Some(8 << 30), 1), Access::Checked);
 }
 
-/// Calls the export `run` of a component for at most some milliseconds; tells its trap.
+/// Calls the export `run` of a component for at most some milliseconds; returns its trap.
 fn run(engine: &Engine, component: &str, call_ms: u64) -> Option<Trap> {
     let limits = Limits::default().with_call_time(Duration::from_millis(call_ms));
     let component = Component::from_binary(engine.wasmtime(), &wat::parse_str(component).unwrap()).unwrap();
     let engine = engine.clone();
     let (ended, end) = channel();
-    // On a thread of its own: what cannot be interrupted would hold the test forever.
+    // On its own thread: what cannot be interrupted would block the test forever.
     std::thread::spawn(move || {
         let mut store = Store::new(engine.wasmtime(), ());
         let _running = engine.call(&mut store, &limits).unwrap();

@@ -1,7 +1,7 @@
 //! What can go wrong while a guest runs, and what is said of it.
 
 use crate::{Limits, limits::MemoryLimiter, text::bounded, wasi::WasiViolation};
-use host_core::{plugin::Refusal, text::count};
+use host_core::{format::count, plugin::Refusal};
 use serde_json::{Map, Value};
 use wasmtime::{Trap, WasmBacktrace};
 
@@ -12,7 +12,7 @@ const MESSAGE_CHARACTERS: usize = 500;
 /// a test holds on to the words.
 const OUTPUT_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
 
-/// The kinds of faults, each with a code of its own in reports.
+/// The kinds of faults, each with its own code in reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FaultKind {
     /// The guest trapped: it panicked, recursed without end, accessed memory that it does not have.
@@ -57,7 +57,7 @@ impl Fault {
         let kind = match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => FaultKind::Timeout,
             Some(Trap::OutOfFuel) => FaultKind::Fuel,
-            // Guests abort when an allocation fails, so the trap itself does not tell.
+            // Guests abort when an allocation fails, so the trap itself does not show it.
             Some(_) if memory_was_refused => FaultKind::Memory,
             Some(_) => FaultKind::Trap,
             None if violation.is_some() => FaultKind::Trap,

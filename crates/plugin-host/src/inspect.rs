@@ -25,7 +25,7 @@ pub struct Inspection {
     pub contract: String,
     /// The contract that this host speaks.
     pub host_contract: String,
-    /// What it imports, and what that gives it.
+    /// Its imports, and what they provide.
     pub imports: Vec<Import>,
     /// Size of the component.
     pub bytes: usize,
@@ -33,7 +33,7 @@ pub struct Inspection {
     pub digest: Digest,
     /// Milliseconds to compile it.
     pub cold_load_ms: f64,
-    /// Milliseconds to take it from the cache; none if there is no cache, or it cannot be used.
+    /// Milliseconds to load it from the cache; `None` if there is no cache, or it cannot be used.
     pub cached_load_ms: Option<f64>,
     /// Document fields that its version role looks at.
     pub version_fields: Vec<String>,

@@ -122,7 +122,7 @@ impl Instance {
     }
 
     /// Whether the instance should not be used for another call.
-    pub(super) fn is_spent(&self, limits: &Limits) -> bool {
+    pub(super) fn must_be_discarded(&self, limits: &Limits) -> bool {
         self.is_broken
             || self.calls >= limits.calls_per_instance
             || self.store.data().limiter.granted() > limits.retire_memory_bytes

@@ -11,14 +11,14 @@ const MAX_DEPTH: u32 = 64;
 const FEW_KEYS: usize = 32;
 
 /// Bytes that are looked at together.
-const LANE: usize = 16;
+const VECTOR_LEN: usize = 16;
 
 /// Digits of a number that are finite whatever they are; longer numbers are parsed to find out.
 const SAFE_DIGITS: usize = 300;
 
 /// What is wrong with a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum JsonFault {
+pub(super) enum JsonError {
     NotAnObject,
     Syntax { at: usize, what: &'static str },
     TooDeep { at: usize },
@@ -26,7 +26,7 @@ pub(super) enum JsonFault {
     ReservedKey,
 }
 
-impl fmt::Display for JsonFault {
+impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAnObject => f.write_str("it is not a JSON object"),
@@ -42,7 +42,7 @@ impl fmt::Display for JsonFault {
 
 /// Checks that a text is a JSON object without `_id` and without the same key twice, and puts it on one line that
 /// begins with `{` and ends with `}`. An empty object becomes `{}`. Usually nothing has to be changed or copied.
-pub(super) fn object_on_one_line(mut text: String) -> Result<String, JsonFault> {
+pub(super) fn object_on_one_line(mut text: String) -> Result<String, JsonError> {
     let shape = scan(&text)?;
     if shape.is_empty {
         text.clear();
@@ -64,19 +64,19 @@ struct Shape {
     has_line_breaks: bool,
 }
 
-fn scan(text: &str) -> Result<Shape, JsonFault> {
+fn scan(text: &str) -> Result<Shape, JsonError> {
     let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, has_line_breaks: false };
     scanner.white_space();
     let start = scanner.at;
     if scanner.peek() != Some(b'{') {
-        return Err(JsonFault::NotAnObject);
+        return Err(JsonError::NotAnObject);
     }
     let mut keys = Keys::default();
     scanner.value(&mut keys)?;
     let end = scanner.at;
     scanner.white_space();
     if scanner.peek().is_some() {
-        return Err(scanner.fault("more text after the object"));
+        return Err(scanner.error("more text after the object"));
     }
     let is_empty = keys.ranges.is_empty();
     keys.check(text)?;
@@ -91,7 +91,7 @@ struct Keys {
 }
 
 impl Keys {
-    fn check(self, text: &str) -> Result<(), JsonFault> {
+    fn check(self, text: &str) -> Result<(), JsonError> {
         if self.any_escaped {
             let decode = |range: &Range<usize>| {
                 serde_json::from_str::<String>(&text[range.start - 1..range.end + 1]).unwrap_or_default()
@@ -103,12 +103,12 @@ impl Keys {
     }
 }
 
-fn check_keys(mut keys: Vec<&str>) -> Result<(), JsonFault> {
+fn check_keys(mut keys: Vec<&str>) -> Result<(), JsonError> {
     if keys.contains(&"_id") {
-        return Err(JsonFault::ReservedKey);
+        return Err(JsonError::ReservedKey);
     }
     let duplicate = if keys.len() <= FEW_KEYS {
-        // Nearly every key is told apart from those before it by its mark.
+        // Nearly every key is distinguished from those before it by one bit of its hash.
         let mut marks = 0_u64;
         let is_repeated = |(n, key): &(usize, &&str)| {
             let mark = 1 << (mark_of(key) % 64);
@@ -121,7 +121,7 @@ fn check_keys(mut keys: Vec<&str>) -> Result<(), JsonFault> {
         keys.sort_unstable();
         keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
     };
-    duplicate.map_or(Ok(()), |key| Err(JsonFault::DuplicateKey(key.chars().take(80).collect())))
+    duplicate.map_or(Ok(()), |key| Err(JsonError::DuplicateKey(key.chars().take(80).collect())))
 }
 
 /// A number that differs for most keys that differ.
@@ -139,14 +139,14 @@ struct Scanner<'a> {
 
 impl Scanner<'_> {
     /// Reads a value. Nesting is kept in one word, so a hostile text cannot exhaust the stack.
-    fn value(&mut self, keys: &mut Keys) -> Result<(), JsonFault> {
+    fn value(&mut self, keys: &mut Keys) -> Result<(), JsonError> {
         // Bit n says whether level n, counted from the innermost, is an object.
         let (mut levels, mut depth) = (0_u64, 0_u32);
         loop {
             match self.peek() {
                 Some(open @ (b'{' | b'[')) => {
                     if depth == MAX_DEPTH {
-                        return Err(JsonFault::TooDeep { at: self.at });
+                        return Err(JsonError::TooDeep { at: self.at });
                     }
                     let is_object = open == b'{';
                     depth += 1;
@@ -167,9 +167,9 @@ impl Scanner<'_> {
                 Some(b't') => self.word(b"true")?,
                 Some(b'f') => self.word(b"false")?,
                 Some(b'n') => self.word(b"null")?,
-                _ => return Err(self.fault("a value is missing")),
+                _ => return Err(self.error("a value is missing")),
             }
-            // A value has ended: go on in its container, or out of it.
+            // A value has ended: continue in its container, or leave it.
             loop {
                 if depth == 0 {
                     return Ok(());
@@ -187,7 +187,7 @@ impl Scanner<'_> {
                     }
                     Some(b'}') if is_object => {}
                     Some(b']') if !is_object => {}
-                    _ => return Err(self.fault("`,` or the end of an object or array is missing")),
+                    _ => return Err(self.error("`,` or the end of an object or array is missing")),
                 }
                 self.at += 1;
                 levels >>= 1;
@@ -197,9 +197,9 @@ impl Scanner<'_> {
     }
 
     /// Reads a key, the colon after it and the white space up to the value.
-    fn key(&mut self, keys: Option<&mut Keys>) -> Result<(), JsonFault> {
+    fn key(&mut self, keys: Option<&mut Keys>) -> Result<(), JsonError> {
         if self.peek() != Some(b'"') {
-            return Err(self.fault("a key is missing"));
+            return Err(self.error("a key is missing"));
         }
         let start = self.at + 1;
         let escaped = self.string()?;
@@ -209,15 +209,15 @@ impl Scanner<'_> {
         }
         self.white_space();
         if self.peek() != Some(b':') {
-            return Err(self.fault("`:` is missing"));
+            return Err(self.error("`:` is missing"));
         }
         self.at += 1;
         self.white_space();
         Ok(())
     }
 
-    /// Reads a string with its quotes and tells whether anything in it is escaped.
-    fn string(&mut self) -> Result<bool, JsonFault> {
+    /// Reads a string with its quotes and returns whether anything in it is escaped.
+    fn string(&mut self) -> Result<bool, JsonError> {
         self.at += 1;
         let mut escaped = false;
         loop {
@@ -231,33 +231,33 @@ impl Scanner<'_> {
                     escaped = true;
                     self.escape()?;
                 }
-                Some(_) => return Err(self.fault("a control character inside of a string")),
-                None => return Err(self.fault("a string without end")),
+                Some(_) => return Err(self.error("a control character inside of a string")),
+                None => return Err(self.error("a string without end")),
             }
         }
     }
 
-    /// Moves to the next byte that means something in a string, sixteen bytes at a time.
+    /// Moves to the next special byte of a string, sixteen bytes at a time.
     fn plain_characters(&mut self) {
-        const QUOTE: u8x16 = u8x16::new([b'"'; LANE]);
-        const BACKSLASH: u8x16 = u8x16::new([b'\\'; LANE]);
-        const SPACE: u8x16 = u8x16::new([b' '; LANE]);
-        while let Some(lane) = self.bytes[self.at..].first_chunk::<LANE>() {
-            let lane = u8x16::new(*lane);
-            let marks = lane.simd_eq(QUOTE) | lane.simd_eq(BACKSLASH) | lane.simd_lt(SPACE);
+        const QUOTE: u8x16 = u8x16::new([b'"'; VECTOR_LEN]);
+        const BACKSLASH: u8x16 = u8x16::new([b'\\'; VECTOR_LEN]);
+        const SPACE: u8x16 = u8x16::new([b' '; VECTOR_LEN]);
+        while let Some(vector) = self.bytes[self.at..].first_chunk::<VECTOR_LEN>() {
+            let vector = u8x16::new(*vector);
+            let marks = vector.simd_eq(QUOTE) | vector.simd_eq(BACKSLASH) | vector.simd_lt(SPACE);
             let marks = marks.to_bitmask();
             if marks != 0 {
                 self.at += marks.trailing_zeros() as usize;
                 return;
             }
-            self.at += LANE;
+            self.at += VECTOR_LEN;
         }
         while self.peek().is_some_and(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
             self.at += 1;
         }
     }
 
-    fn escape(&mut self) -> Result<(), JsonFault> {
+    fn escape(&mut self) -> Result<(), JsonError> {
         self.at += 1;
         match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
@@ -265,33 +265,33 @@ impl Scanner<'_> {
                 Ok(())
             }
             Some(b'u') => match self.code_unit()? {
-                0xdc00..=0xdfff => Err(self.fault("half a surrogate pair")),
+                0xdc00..=0xdfff => Err(self.error("half a surrogate pair")),
                 0xd800..=0xdbff => {
                     let follows = self.bytes[self.at..].starts_with(b"\\u");
                     self.at += usize::from(follows);
                     match follows.then(|| self.code_unit()).transpose()? {
                         Some(0xdc00..=0xdfff) => Ok(()),
-                        _ => Err(self.fault("half a surrogate pair")),
+                        _ => Err(self.error("half a surrogate pair")),
                     }
                 }
                 _ => Ok(()),
             },
-            _ => Err(self.fault("an unknown escape in a string")),
+            _ => Err(self.error("an unknown escape in a string")),
         }
     }
 
     /// Reads `u` and four hexadecimal digits.
-    fn code_unit(&mut self) -> Result<u16, JsonFault> {
+    fn code_unit(&mut self) -> Result<u16, JsonError> {
         let digits = self.bytes.get(self.at + 1..self.at + 5).unwrap_or_default();
         let mut bytes = [0; 2];
         if hex::decode_to_slice(digits, &mut bytes).is_err() {
-            return Err(self.fault("an incomplete escape in a string"));
+            return Err(self.error("an incomplete escape in a string"));
         }
         self.at += 5;
         Ok(u16::from_be_bytes(bytes))
     }
 
-    fn number(&mut self) -> Result<(), JsonFault> {
+    fn number(&mut self) -> Result<(), JsonError> {
         let start = self.at;
         self.at += usize::from(self.peek() == Some(b'-'));
         match self.peek() {
@@ -313,22 +313,22 @@ impl Scanner<'_> {
             std::str::from_utf8(number).ok().and_then(|n| n.parse::<f64>().ok()).is_some_and(f64::is_finite)
         };
         if (has_exponent || number.len() > SAFE_DIGITS) && !is_finite() {
-            return Err(JsonFault::Syntax { at: start, what: "a number beyond all bounds" });
+            return Err(JsonError::Syntax { at: start, what: "a number out of range" });
         }
         Ok(())
     }
 
-    fn digits(&mut self) -> Result<(), JsonFault> {
+    fn digits(&mut self) -> Result<(), JsonError> {
         let start = self.at;
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
         }
-        if self.at == start { Err(self.fault("a digit is missing")) } else { Ok(()) }
+        if self.at == start { Err(self.error("a digit is missing")) } else { Ok(()) }
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<(), JsonFault> {
+    fn word(&mut self, word: &[u8]) -> Result<(), JsonError> {
         if !self.bytes[self.at..].starts_with(word) {
-            return Err(self.fault("a value is missing"));
+            return Err(self.error("a value is missing"));
         }
         self.at += word.len();
         Ok(())
@@ -345,8 +345,8 @@ impl Scanner<'_> {
         self.bytes.get(self.at).copied()
     }
 
-    fn fault(&self, what: &'static str) -> JsonFault {
-        JsonFault::Syntax { at: self.at, what }
+    fn error(&self, what: &'static str) -> JsonError {
+        JsonError::Syntax { at: self.at, what }
     }
 }
 

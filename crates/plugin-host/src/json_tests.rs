@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
-fn read(text: &str) -> Result<String, JsonFault> {
+fn read(text: &str) -> Result<String, JsonError> {
     object_on_one_line(text.to_owned())
 }
 
@@ -32,7 +32,7 @@ fn what_is_wrong_is_said() {
     assert_eq!(said(r#"{"a":1,"a":2}"#), r#"the key "a" occurs twice"#);
     assert_eq!(said(r#"{"a":1,"\u0061":2}"#), r#"the key "a" occurs twice"#);
     assert_eq!(said(r#"{"\u005fid":"x"}"#), "it has the key `_id`, which is the host's");
-    assert_eq!(said(r#"{"a":1e999}"#), "a number beyond all bounds at byte 5");
+    assert_eq!(said(r#"{"a":1e999}"#), "a number out of range at byte 5");
     assert_eq!(said(r#"{"a":"\ud800"}"#), "half a surrogate pair at byte 12");
     assert_eq!(said("{\"a\":\"line\nbreak\"}"), "a control character inside of a string at byte 10");
     assert_eq!(said(r#"{"a":1}{}"#), "more text after the object at byte 7");
@@ -88,7 +88,7 @@ proptest! {
             let theirs = serde_json::from_str::<Map<String, Value>>(&text);
             match read(&text) {
                 Ok(_) => prop_assert!(theirs.is_ok(), "{text}"),
-                Err(JsonFault::DuplicateKey(_) | JsonFault::ReservedKey) => {}
+                Err(JsonError::DuplicateKey(_) | JsonError::ReservedKey) => {}
                 Err(ours) => prop_assert!(theirs.is_err(), "{ours}: {text}"),
             }
         }

@@ -13,7 +13,7 @@ const MIB: usize = 1 << 20;
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Linear memory of an instance in bytes. The process holds one instance a plug-in and thread, so this times
-    /// their number is the most that plug-ins can take from the machine. A plug-in is told that there is no more
+    /// their number is the maximum that plug-ins can use. A plug-in is informed that there is no more
     /// memory and may handle it.
     pub memory_bytes: usize,
     /// Elements of all tables of an instance together: function pointers, of which real plug-ins have a few thousand.
@@ -25,7 +25,7 @@ pub struct Limits {
     /// otherwise cost two calls an item. When they are over, the batch fails as a whole.
     pub isolation_ms: u64,
     /// How many of the last items are looked at to see whether a plug-in keeps failing: traps, takes too long, breaks the contract.
-    /// An item that it refuses by an issue is no failure.
+    /// An item that it refuses by an issue is not a failure.
     pub fault_window: usize,
     /// A plug-in that failed on more than this share of them, in percent, is stopped, for a broken one would have every product
     /// refused. 100 never stops it.
@@ -191,7 +191,7 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
             self.granted = total;
         }
         self.refused |= !fits;
-        // Not an error: a guest that can do with less is told so and goes on.
+        // Not an error: the allocation fails, and a guest that can do with less continues.
         Ok(fits)
     }
 

@@ -117,7 +117,7 @@ impl Loader {
         self.load_with(path, wasm, |name| configs.get(name))
     }
 
-    /// Loads a plug-in and gives it a configuration, whatever its name is.
+    /// Loads a plug-in and configures it, whatever its name is.
     pub fn load_configured(&self, path: &Path, wasm: &[u8], config: &Config) -> Result<Plugin, LoadError> {
         self.load_with(path, wasm, |_name| Some(config))
     }
@@ -145,7 +145,7 @@ impl Loader {
             digest: compiled.digest,
             prepared: compiled.prepared,
         };
-        // Configured here once, so that a wrong configuration is told before anything is read.
+        // Configured here once, so that a wrong configuration is reported before anything is read.
         match run_guest(&loaded.prepared, || Instance::new(&loaded).map(drop)) {
             Ok(()) => Ok(Plugin(Arc::new(loaded))),
             Err(BatchFailure { plugin, code, message, .. }) => {
@@ -270,7 +270,7 @@ impl Plugin {
         PluginRef { name, version, digest: self.0.digest }
     }
 
-    /// The configuration that it was given.
+    /// Its configuration.
     pub fn config(&self) -> &str {
         &self.0.config
     }

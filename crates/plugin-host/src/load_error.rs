@@ -26,7 +26,7 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
     },
-    /// The operating system does not give it.
+    /// The operating system refuses it.
     #[error("the plug-in {} cannot be read: {cause}", path.display())]
     Unreadable {
         /// The file.
@@ -213,7 +213,7 @@ pub enum LoadError {
         cause: String,
     },
     /// `describe` failed.
-    #[error("the plug-in {} cannot describe itself: it {cause}; tell its author", path.display())]
+    #[error("the plug-in {} cannot describe itself: it {cause}; report this to its author", path.display())]
     Describe {
         /// The file.
         path: PathBuf,
@@ -221,7 +221,7 @@ pub enum LoadError {
         cause: String,
     },
     /// `describe` said something impossible.
-    #[error("the manifest of the plug-in {} is wrong: {problem}; tell its author", path.display())]
+    #[error("the manifest of the plug-in {} is wrong: {problem}; report this to its author", path.display())]
     Manifest {
         /// The file.
         path: PathBuf,

@@ -47,7 +47,7 @@ impl OutputValidator<'_> {
         }
         let counted: u64 = counts.iter().copied().map(u64::from).sum();
         if counted != documents.len() as u64 {
-            return Err(format!("it counted {counted} documents but gave {}", documents.len()));
+            return Err(format!("it counted {counted} documents but returned {}", documents.len()));
         }
         let mut outcomes: Vec<ProductOutcome> = Vec::new();
         outcomes.resize_with(products, ProductOutcome::default);
@@ -66,7 +66,7 @@ impl OutputValidator<'_> {
             }
             outcome.documents.reserve_exact(count as usize);
             for document in theirs {
-                // Goes on after a fault, so that the iterator stands at the next product's documents.
+                // Continues after a fault, so that the iterator is at the next product's documents.
                 if outcome.refused.is_none() {
                     match self.document(document) {
                         Ok(document) => outcome.documents.push(document),
@@ -175,7 +175,7 @@ impl OutputValidator<'_> {
             let error = bounded(&error.to_string(), MESSAGE_CHARACTERS);
             refusal(
                 "invalid-document-id",
-                format!("plug-in {} made a {what} without a legal id: {error}", self.plugin),
+                format!("plug-in {} made a {what} without a valid id: {error}", self.plugin),
             )
         })
     }

@@ -67,11 +67,11 @@ fn a_fault_of_one_product_leaves_the_others_alone() {
         refused(|said| said.issues.push(issue(2, Severity::Error, "Not Kebab", Some("title")))),
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r#"
-    invalid-document-id: plug-in p@1.0.0 made a document without a legal id: the document id "a/b" has the character '/'; only A-Z a-z 0-9 . _ ~ - are allowed
+    invalid-document-id: plug-in p@1.0.0 made a document without a valid id: the document id "a/b" has the character '/'; only A-Z a-z 0-9 . _ ~ - are allowed
     invalid-document: plug-in p@1.0.0 made the document b with JSON that cannot be used: it is not a JSON object
     invalid-document: plug-in p@1.0.0 made the document b with JSON that cannot be used: it has the key `_id`, which is the host's
     repeated-document-id: plug-in p@1.0.0 named the document a more than once for this product
-    invalid-document-id: plug-in p@1.0.0 made a removal without a legal id: the document id is empty; give each document an id of 1 to 255 characters
+    invalid-document-id: plug-in p@1.0.0 made a removal without a valid id: the document id is empty; give each document an id of 1 to 255 characters
     invalid-removal: plug-in p@1.0.0 made the removal r with JSON that cannot be used: it is not a JSON object
     repeated-document-id: plug-in p@1.0.0 named the document c more than once for this product
     invalid-code: It is so.
@@ -94,8 +94,8 @@ fn a_fault_of_the_whole_answer_is_no_fault_of_an_item() {
     ];
     insta::assert_snapshot!(breaches.join("\n"), @r"
     the number of counts (0) is not the number of products (3)
-    it counted 4294967298 documents but gave 3
-    it counted 3 documents but gave 0
+    it counted 4294967298 documents but returned 3
+    it counted 3 documents but returned 0
     an issue names item 3, but the items end at 2
     a removal names item 4294967295, but the items end at 2
     ");

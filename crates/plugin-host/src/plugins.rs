@@ -101,7 +101,7 @@ impl Plugins {
         Self::of(settings, &components, configs)
     }
 
-    /// Loads plug-ins and gives out the roles: a later plug-in wins a role over an earlier one, and what none of them
+    /// Loads plug-ins and assigns the roles: a later plug-in wins a role over an earlier one, and what none of them
     /// has is the bundled validator's.
     pub fn of(settings: &Settings, components: &[Component], configs: &Configs) -> Result<Self, OpenError> {
         let instances = settings.threads.get().saturating_mul(components.len() + 1);

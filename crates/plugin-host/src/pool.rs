@@ -26,9 +26,9 @@ pub struct Pool {
 
 type Task = Box<dyn FnOnce(&mut InstanceCache) + Send>;
 
-/// The work was not done: the thread panicked in the middle of it.
+/// The thread panicked, so the work was not completed.
 #[derive(Debug)]
-pub(super) struct Lost;
+pub(super) struct WorkerPanicked;
 
 /// The instances that a thread keeps, one a plug-in.
 #[derive(Default)]
@@ -37,19 +37,19 @@ pub(super) struct InstanceCache {
 }
 
 impl InstanceCache {
-    /// Lends an instance of a plug-in: the thread's own, or a new one. It is kept for the next call unless it is spent.
+    /// Lends an instance of a plug-in: the thread's own, or a new one. It is kept for the next call unless it must be discarded.
     pub(super) fn with<T>(
         &mut self,
         plugin: &Loaded,
         work: impl FnOnce(&mut Instance) -> T,
     ) -> Result<T, BatchFailure> {
-        // Taken out for the time of the work, so that a panic in the middle leaves nothing half done behind.
+        // Removed for the duration of the work, so that a panic leaves no inconsistent instance.
         let mut instance = match self.instances.remove(&plugin.id) {
             Some(instance) => instance,
             None => self.start(plugin)?,
         };
         let result = work(&mut instance);
-        if !instance.is_spent(&plugin.limits) {
+        if !instance.must_be_discarded(&plugin.limits) {
             self.instances.insert(plugin.id, instance);
         }
         Ok(result)
@@ -57,7 +57,7 @@ impl InstanceCache {
 
     fn start(&mut self, plugin: &Loaded) -> Result<Instance, BatchFailure> {
         match Instance::new(plugin) {
-            // The engine has room for a number of instances; those that other plug-ins left here may take it up.
+            // The engine's number of instances is limited; idle ones of other plug-ins may use it up.
             Err(failure) if failure.code == START_CODE && !self.instances.is_empty() => {
                 self.instances.clear();
                 Instance::new(plugin)
@@ -86,20 +86,20 @@ impl Pool {
         self.threads
     }
 
-    /// Does some work on one of the threads. If the caller goes away before it has begun, it is not done.
+    /// Runs work on one of the threads. If the caller is dropped before it starts, it is skipped.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut InstanceCache) -> T + Send + 'static,
-    ) -> Result<T, Lost> {
+    ) -> Result<T, WorkerPanicked> {
         let (reply, answer) = oneshot::channel();
         let task: Task = Box::new(move |instances| {
             if !reply.is_closed() {
-                // The caller may have gone away: then the answer is not needed.
+                // The caller may have been dropped: then the answer is not needed.
                 let _ = reply.send(work(instances));
             }
         });
-        self.sender.send(task).await.map_err(|_| Lost)?;
-        answer.await.map_err(|_| Lost)
+        self.sender.send(task).await.map_err(|_| WorkerPanicked)?;
+        answer.await.map_err(|_| WorkerPanicked)
     }
 }
 
@@ -111,7 +111,7 @@ fn work(receiver: &Mutex<mpsc::Receiver<Task>>) {
         let Some(task) = task else { return };
         // The instances may be in any state after a panic, so none of them is kept.
         if catch_unwind(AssertUnwindSafe(|| task(&mut instances))).is_err() {
-            tracing::error!("a thread for plug-ins panicked; it goes on with fresh instances");
+            tracing::error!("a thread for plug-ins panicked; it continues with new instances");
             instances = InstanceCache::default();
         }
     }
@@ -174,7 +174,7 @@ mod tests {
         tokio::task::yield_now().await;
         let queued =
             tokio::time::timeout(std::time::Duration::from_millis(1), pool.run(|_| panic!("begun"))).await;
-        assert!(queued.map(|done: Result<(), Lost>| done.is_ok()).is_err());
+        assert!(queued.map(|done: Result<(), WorkerPanicked>| done.is_ok()).is_err());
         drop(started);
         assert!(busy.await.unwrap().unwrap().is_err());
         assert!(pool.run(|_| ()).await.is_ok());

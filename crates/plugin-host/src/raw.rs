@@ -50,5 +50,5 @@ pub(super) struct RawTransformed {
     pub(super) issues: Vec<RawIssue>,
 }
 
-/// What a call into a guest gives: an error of the sandbox (a trap, say), the guest's own failure, or an answer.
+/// The result of a call into a guest: an error of the sandbox (a trap, say), the guest's own failure, or an answer.
 pub(super) type GuestResult<T> = wasmtime::Result<Result<T, RawFailure>>;

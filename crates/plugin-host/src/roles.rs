@@ -168,7 +168,7 @@ impl Version for Runner {
 }
 
 impl Cost {
-    /// Adds a call that took some time, after which the instance stood at `cost`.
+    /// Adds a call that took some time and left the instance at `cost`.
     fn add(&mut self, time: Duration, (instructions, memory_bytes): (Option<u64>, usize)) {
         self.time += time;
         self.memory_bytes = self.memory_bytes.max(memory_bytes);
@@ -196,7 +196,7 @@ impl<'a> Batch<'a> {
         Self { instances, plugin, item, len, cost: Cost::default() }
     }
 
-    /// Runs the batch and, when the guest misbehaves, parts of it until the failing items stand alone.
+    /// Runs the batch and, when the guest misbehaves, parts of it until the failing items are isolated.
     fn isolate<Raw, T>(
         mut self,
         call: impl Fn(&Guest, &mut Store<Sandbox>, Range<usize>) -> GuestResult<Raw>,

@@ -111,7 +111,7 @@ impl Log {
 
     /// Takes a line of the guest.
     pub(super) fn write(&mut self, line: Line) {
-        // The tail takes lines beyond the bound as well: the last one says why the guest gave up.
+        // The tail takes lines beyond the bound as well: the last one says why the guest failed.
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();
         }

@@ -17,7 +17,7 @@ pub(super) struct Names {
 /// Why a component is not compiled.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// Its bytes are no component.
+    /// Its bytes are not a component.
     Malformed(BinaryReaderError),
     /// It breaks a limit.
     Limit(Breach),

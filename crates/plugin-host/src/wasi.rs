@@ -1,5 +1,5 @@
 //! An inert WASI 0.2, for toolchains that import it unasked: `wasmtime-wasi` with nothing granted. There are no arguments,
-//! variables, folders and sockets, clocks stand still at 1970-01-01T00:00:00Z, random numbers are the same in each call, and output
+//! variables, folders and sockets, clocks are stopped at 1970-01-01T00:00:00Z, random numbers are the same in each call, and output
 //! goes to the log. It is linked only to components that import it.
 
 use crate::sandbox::{Line, Sandbox, SharedLog};
@@ -31,7 +31,7 @@ use wasmtime_wasi::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wasi {
-    /// One that grants nothing: clocks stand still, random numbers are the same in each call, files and sockets fail
+    /// One that grants nothing: clocks are stopped, random numbers are the same in each call, files and sockets fail
     #[default]
     Inert,
     /// None: a plug-in that imports WASI is refused
@@ -53,7 +53,7 @@ const RANDOM_BYTES: u64 = 64 << 10;
 /// Where the random numbers of each call begin.
 const SEED: u64 = 0x5eed;
 
-/// What an import of WASI gives a plug-in; none if it is not linked.
+/// What an import of WASI provides to a plug-in; `None` if it is not linked.
 pub(super) fn meaning(import: &str) -> Option<&'static str> {
     let (package, rest) = import.strip_prefix("wasi:")?.split_once('/')?;
     let (interface, version) = rest.split_once('@')?;
@@ -69,7 +69,7 @@ pub(super) fn meaning(import: &str) -> Option<&'static str> {
             "cli",
             "terminal-input" | "terminal-output" | "terminal-stdin" | "terminal-stdout" | "terminal-stderr",
         ) => "there is no terminal",
-        ("clocks", "wall-clock" | "monotonic-clock") => "stands still at 1970-01-01T00:00:00Z",
+        ("clocks", "wall-clock" | "monotonic-clock") => "stopped at 1970-01-01T00:00:00Z",
         ("filesystem", "types" | "preopens") => "no files: opening one fails",
         ("io", "poll") => "waiting ends at once",
         ("io", "error" | "streams") => "what the others are made of",
@@ -169,7 +169,7 @@ impl WasiViolation {
     }
 }
 
-/// Lets synchronous WASI find a runtime on this thread; it would otherwise start one with threads of its own. Nothing waits on it:
+/// Lets synchronous WASI find a runtime on this thread; it would otherwise start one with its own threads. Nothing waits on it:
 /// everything that a guest can wait for is ready.
 pub(super) fn enter_runtime() -> EnterGuard<'static> {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -180,7 +180,7 @@ pub(super) fn enter_runtime() -> EnterGuard<'static> {
     RUNTIME.enter()
 }
 
-/// Runs a guest with WASI on a thread of its own, because synchronous WASI cannot run where a runtime does.
+/// Runs a guest with WASI on its own thread, because synchronous WASI cannot run where a runtime does.
 pub(super) fn outside_of_runtimes<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| match scope.spawn(run).join() {
         Ok(done) => done,

@@ -22,7 +22,7 @@ pub(super) struct Watchdog {
 
 #[derive(Default)]
 struct State {
-    /// Calls into guests that are under way.
+    /// Calls into guests that are in progress.
     calls: AtomicUsize,
     is_over: AtomicBool,
 }
@@ -63,7 +63,7 @@ impl Drop for Watchdog {
     }
 }
 
-/// A call into a guest that is under way.
+/// A call into a guest that is in progress.
 pub(super) struct Call<'a>(&'a AtomicUsize);
 
 impl Drop for Call<'_> {
@@ -89,7 +89,7 @@ mod tests {
             drop(outer);
             assert_eq!(ticks.recv_timeout(PLENTY), Ok(()));
             drop(inner);
-            // The tick that was under way may still come; then it is quiet for as long as it is listened to.
+            // A tick that was in progress may still come; after it there must be none for the time of the test.
             let is_quiet = || ticks.recv_timeout(10 * TICK) == Err(RecvTimeoutError::Timeout);
             assert!(is_quiet() || is_quiet());
         }

@@ -22,7 +22,7 @@ impl Cache {
         (Digest::of(&bytes) == digest).then_some(bytes)
     }
 
-    /// Keeps some bytes. A folder that cannot be written is no reason to stop.
+    /// Stores some bytes. A folder that cannot be written is not an error.
     pub(crate) fn put(&self, digest: Digest, bytes: &[u8]) {
         if let Some(folder) = &self.0
             && let Err(error) = write(folder, digest, bytes)

@@ -87,7 +87,7 @@ pub enum FetchError {
         name: String,
         /// The key's file.
         key: PathBuf,
-        /// What was taken for a signature.
+        /// The supposed signature.
         signature: String,
         /// Why it is none.
         rejection: Rejection,

@@ -48,7 +48,7 @@ impl Lock {
         Self::read(path)?.ok_or_else(|| FetchError::LockMissing { path: path.to_owned() })
     }
 
-    /// Reads a lock; none if there is no such file.
+    /// Reads a lock; `None` if the file does not exist.
     pub fn read(path: &Path) -> Result<Option<Self>, FetchError> {
         let failed = |cause: String| FetchError::Lock { path: path.to_owned(), cause };
         let text = match fs::read_to_string(path) {
@@ -120,7 +120,7 @@ impl Lock {
     }
 }
 
-/// Readable for others: it is no secret.
+/// Readable for others: it is not a secret.
 fn permissions() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }

@@ -1,4 +1,4 @@
-//! Plug-ins in a registry: what is asked of it, what it is told, and what is believed of its answers.
+//! Plug-ins in a registry: the requests, their credentials, and the checks of the answers.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 

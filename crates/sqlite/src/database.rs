@@ -160,7 +160,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    // In KiB. More is not faster: what is written goes on to other pages, and the system keeps those of the file as well.
+    // In KiB. More is not faster: writes touch other pages, and the system caches the file as well.
     connection.pragma_update(None, "cache_size", -8_192)?;
     // The journal is reused; without a limit it would keep the size of its largest moment.
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;

@@ -17,15 +17,15 @@ pub(crate) enum Problem {
     NotWritable { path: String, source: rusqlite::Error },
     #[error("{path} cannot be read or written; check the disk and that the folder is on a local file system")]
     Io { path: String, source: rusqlite::Error },
-    #[error("{path} is no database or is damaged; restore it, or move it away and ingest again")]
+    #[error("{path} is not a database, or is corrupt; restore it, or move it away and ingest again")]
     Damaged { path: String, source: rusqlite::Error },
-    #[error("{path} is held by another process; this goes by itself unless that process hangs")]
+    #[error("{path} is held by another process; this is temporary unless that process hangs")]
     Locked { path: String, source: rusqlite::Error },
     #[error(
         "{path} has schema {found}, this host knows schemas up to {known}; use the newer host that wrote it"
     )]
     NewerSchema { path: String, found: i64, known: i64 },
-    #[error("{path} is a database of another program; give the host a data directory of its own")]
+    #[error("{path} is a database of another program; use a separate data directory for the host")]
     Foreign { path: String },
     #[error("{path} holds what this host cannot read; restore it, or move it away and ingest again")]
     Unreadable { path: String, source: Box<dyn std::error::Error + Send + Sync> },

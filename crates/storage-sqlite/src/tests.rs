@@ -70,7 +70,7 @@ fn a_newer_or_foreign_or_damaged_file_is_left_alone() {
             "text",
             |path| fs::write(path, "text".repeat(1000)).unwrap(),
             StoreErrorKind::Corrupt,
-            "is no database",
+            "is not a database",
         ),
         ("folder", |path| fs::create_dir(path).unwrap(), StoreErrorKind::Permanent, "cannot be written"),
     ];

@@ -14,13 +14,13 @@ use std::fmt::Write;
 /// Commands about the stores in AWS.
 #[derive(Debug, Subcommand)]
 pub(super) enum AwsCommand {
-    /// Make bucket and tables where they are missing; queues are made with the first message of a shop
+    /// Create bucket and tables where they are missing; queues are created with the first message of a shop
     Bootstrap {
         /// First part of all names [default: dev]
         #[arg(long, value_name = "ENV")]
         env: Option<String>,
     },
-    /// Repair what dead processes left, as `host work` does by itself: for where only Lambda functions work
+    /// Run the recovery sweep, as `host work` does periodically; needed where only Lambda functions work
     Sweep,
 }
 

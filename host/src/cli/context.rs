@@ -27,7 +27,7 @@ pub(super) fn effective(global: &Global, overrides: &Overrides) -> Result<Effect
     })
 }
 
-/// The settings in force for commands without settings of their own.
+/// The settings in force for commands without their own settings.
 pub(super) fn config(global: &Global) -> Result<Config, Failure> {
     Ok(effective(global, &global.overrides())?.config)
 }
@@ -134,7 +134,7 @@ pub(super) fn store_failure(error: StoreError) -> Failure {
     Failure::runtime(error).help("fix the cause and run the same command again: it resumes where it stopped")
 }
 
-/// Prints text on stdout. A reader that has gone away is no failure.
+/// Prints text on stdout. A closed pipe is not an error.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -119,7 +119,7 @@ pub(super) async fn newest(config: &Config, stores: &Stores) -> Result<Option<Jo
     Ok(jobs.into_iter().next().map(|found| found.job))
 }
 
-/// Shop and index: as given, else those of the newest job.
+/// Shop and index: those of the flags, else those of the newest job.
 pub(super) fn target(config: &Config, newest: Option<Job>) -> Result<WriteTarget, Failure> {
     let (shop_id, index_name) = match (&config.shop, &config.index, newest) {
         (Some(shop), Some(index), _) => (shop.clone(), index.clone()),

@@ -4,7 +4,7 @@ use anstream::eprintln;
 use owo_colors::OwoColorize;
 use std::{error::Error, process::ExitCode};
 
-/// What the exit code tells a script.
+/// The meaning of the exit code for a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The job ended as COMPLETED, or the command succeeded.

@@ -11,9 +11,9 @@ use super::{
 use crate::telemetry::progress::{Screen, State};
 use clap::Subcommand;
 use host_core::{
+    format::count,
     model::{Job, JobId, Operation},
     storage::{JobSnapshot, Stores},
-    text::count,
 };
 use host_pipeline::worker::{self, Cancelled};
 use std::{fmt::Write, time::Duration};

@@ -1,4 +1,4 @@
-//! `host lambda`: the indexing half as an AWS Lambda function behind an SQS event source.
+//! `host lambda`: the indexing half as an AWS Lambda function with an SQS event source.
 
 use super::{
     Ended, Global, backend,

@@ -103,7 +103,7 @@ enum Command {
     Ingest(Box<run::IngestArgs>),
     /// Write what is published for all shops, until Ctrl-C
     Work(work::WorkArgs),
-    /// Write what is published, as an AWS Lambda function behind SQS
+    /// Write what is published, as an AWS Lambda function with an SQS event source
     Lambda(lambda::LambdaArgs),
     /// Look at jobs
     #[command(subcommand)]
@@ -138,7 +138,7 @@ enum Command {
 enum PluginCommand {
     #[command(flatten)]
     Author(plugin::PluginCommand),
-    /// Start a job with the products on which the plug-in of an earlier job failed or which it refused
+    /// Re-run the products that an earlier job's plug-in failed on or rejected
     Replay(run::ReplayArgs),
 }
 

@@ -2,9 +2,9 @@
 
 use crate::cli::failure::Exit;
 use host_core::{
+    format::{bytes, count, duration},
     model::{Class, Counts, Entry, JobStatus, Quarantined, SourceStats, job::PluginRef},
     storage::{AttemptError, JobSnapshot},
-    text::{bytes, count, short},
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -102,7 +102,7 @@ impl<'a> JobView<'a> {
         let took = if elapsed < Duration::from_secs(10) {
             format!("{:.1} s", elapsed.as_secs_f64())
         } else {
-            short(elapsed)
+            duration(elapsed)
         };
         let _ = writeln!(text, "job {}  {}  in {took}", self.job_id, self.status.as_str());
         let _ = writeln!(text, "  shop       {} → index {}", self.shop_id, self.index_name);
@@ -155,7 +155,7 @@ impl<'a> JobView<'a> {
         if let Some(message) = self.error_message {
             let _ = writeln!(text, "  reason     {message}");
         } else if !self.sealed {
-            let _ = writeln!(text, "  not sealed: the same command goes on with it");
+            let _ = writeln!(text, "  not sealed; re-run the same command to resume");
         }
         if self.report.is_some() {
             let _ = writeln!(text, "  details    host jobs report {}", self.job_id);

@@ -59,7 +59,7 @@ fn unlocked(config: &Config) -> Result<PluginSource, Failure> {
 }
 
 impl Fetcher {
-    /// Fetches plug-ins in their order. Waits on a thread of its own, so that it can be called inside a runtime and outside of one.
+    /// Fetches plug-ins in order. Blocks a separate thread, so that it can be called inside and outside of a runtime.
     pub(super) fn fetch(&self, sources: &[PathBuf]) -> Result<Vec<FetchedPlugin>, Failure> {
         let all = async {
             let mut fetched = Vec::with_capacity(sources.len());

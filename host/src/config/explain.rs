@@ -2,7 +2,7 @@
 
 use figment::error::{Actual, Error, Kind};
 
-/// One sentence for a fault of a setting from `origin`: a file, the environment or a flag.
+/// One sentence for an error in a setting from `origin`: a file, the environment or a flag.
 pub(super) fn explain(error: &Error, origin: &str) -> String {
     let key = error.path.join(".");
     let place = match (key.as_str(), origin) {
@@ -27,7 +27,7 @@ pub(super) fn explain(error: &Error, origin: &str) -> String {
                 Some((section, _)) => format!("the settings of `{section}`"),
                 None => "the settings".to_owned(),
             };
-            format!("{place} is no setting; {section} are {}", known.join(", "))
+            format!("{place} is not a setting; {section} are {}", known.join(", "))
         }
         other => format!("{place}: {other}"),
     }
@@ -45,8 +45,8 @@ fn wanted(expected: &str) -> String {
         "u32" => Some(u64::from(u32::MAX)),
         "u64" | "u128" | "usize" => None,
         "a boolean" => return "true or false".to_owned(),
-        "a string" | "path string" => return "a text".to_owned(),
-        other if other.starts_with("enum ") => return "a text".to_owned(),
+        "a string" | "path string" => return "a string".to_owned(),
+        other if other.starts_with("enum ") => return "a string".to_owned(),
         "a sequence" => return "a list".to_owned(),
         other if other == "a map" || other.starts_with("struct ") => return "a table of settings".to_owned(),
         other => return other.to_owned(),

@@ -21,7 +21,7 @@ pub struct IngestConfig {
     pub spill_memory_bytes: usize,
     /// Maximum bytes of products that a job keeps because a plug-in trapped on or refused them; `host plugin replay` feeds them again.
     pub quarantine_bytes: u64,
-    /// Whether the export is the whole shop, so that products that it does not have are archived at the end.
+    /// Whether the export is the whole shop, so that products that it does not contain are archived at the end.
     pub full: bool,
 }
 

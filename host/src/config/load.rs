@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Read when `--config` names no other file.
 const DEFAULT_FILE: &str = "host.toml";
 
-/// Settings given as flags; they win over everything else.
+/// Settings given as flags; they override everything else.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides(Vec<(&'static str, &'static str, Value)>);
 
@@ -35,6 +35,40 @@ impl Provider for Flag {
         let nested = figment::util::nest(self.1, self.2.clone());
         let dict = nested.into_dict().expect("a dotted key nests into a dictionary");
         Ok(Profile::Default.collect(dict))
+    }
+}
+
+/// Settings of a section by their former name and their name.
+const RENAMED: [(&str, &str, &str); 2] = [
+    ("marqo", "throttle_patience_seconds", "throttle_timeout_seconds"),
+    ("marqo", "unreachable_patience_seconds", "unreachable_timeout_seconds"),
+];
+
+/// A source of settings whose former names are accepted. They are renamed before sources are merged, so that the value takes
+/// part in the order of sources under its one name.
+struct WithFormerNames<P>(P);
+
+impl<P: Provider> Provider for WithFormerNames<P> {
+    fn metadata(&self) -> Metadata {
+        self.0.metadata()
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let mut profiles = self.0.data()?;
+        for settings in profiles.values_mut() {
+            for (section, former, name) in RENAMED {
+                if let Some(Value::Dict(_, section)) = settings.get_mut(section)
+                    && let Some(value) = section.remove(former)
+                {
+                    section.entry(name.to_owned()).or_insert(value);
+                }
+            }
+        }
+        Ok(profiles)
+    }
+
+    fn profile(&self) -> Option<Profile> {
+        self.0.profile()
     }
 }
 
@@ -78,9 +112,10 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Effective, Con
     }
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if path.is_file() {
-        figment = figment.merge(Toml::file_exact(path));
+        figment = figment.merge(WithFormerNames(Toml::file_exact(path)));
     }
-    figment = figment.merge(Env::prefixed("HOST_").filter(|key| is_setting(key.as_str())).split("__"));
+    let environment = Env::prefixed("HOST_").filter(|key| is_setting(key.as_str())).split("__");
+    figment = figment.merge(WithFormerNames(environment));
     for (flag, key, value) in &overrides.0 {
         figment = figment.merge(Flag(flag, key, value.clone()));
     }
@@ -92,7 +127,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Effective, Con
     Ok(Effective { config, origins })
 }
 
-/// Paths that a file names are seen from its folder, wherever the host is started; those of variables and flags, from the
+/// Paths that a file names are relative to its folder, wherever the host is started; those of variables and flags, to the
 /// working folder.
 fn beside_their_file(config: &mut Config, figment: &Figment) {
     let Config { data_dir, plugin, telemetry, .. } = config;
@@ -113,12 +148,12 @@ fn beside_their_file(config: &mut Config, figment: &Figment) {
     }
 }
 
-/// Whether a plug-in is no file of this machine.
+/// Whether a plug-in is not a local file.
 fn is_address(source: &Path) -> bool {
     source.to_string_lossy().contains("://")
 }
 
-/// Whether a variable, `HOST_` left out, is meant for us: orchestrators set `HOST_IP` and the like. A wrong key inside one
+/// Whether a variable, without `HOST_`, names a setting: orchestrators set `HOST_IP` and the like. A wrong key inside one
 /// of our sections is still refused.
 fn is_setting(variable: &str) -> bool {
     let section = variable.split("__").next().unwrap_or_default().to_ascii_lowercase();
@@ -173,7 +208,7 @@ fn describe_origin(metadata: &Metadata) -> String {
     }
 }
 
-/// All faults of the settings, each with its key and origin.
+/// All errors in the settings, each with its key and origin.
 fn describe(errors: figment::Error) -> String {
     let described = errors.into_iter().map(|error| {
         let origin = error.metadata.as_ref().map(describe_origin).unwrap_or_default();
@@ -185,6 +220,25 @@ fn describe(errors: figment::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs, time::Duration};
+
+    #[test]
+    fn former_names_of_settings_are_read_and_override_as_their_new_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("host.toml");
+        fs::write(&file, "[marqo]\nthrottle_patience_seconds = 7\nunreachable_patience_seconds = 8\n")
+            .unwrap();
+        let Effective { config, origins } = load(Some(&file), &Overrides::default()).unwrap();
+        let timeouts = [config.marqo.throttle_timeout, config.marqo.unreachable_timeout];
+        assert_eq!(timeouts, [7, 8].map(Duration::from_secs));
+        let origin = origins.iter().find(|origin| origin.key == "marqo.throttle_timeout_seconds").unwrap();
+        assert_eq!(origin.origin, file.display().to_string());
+
+        // The new name wins within one source.
+        fs::write(&file, "[marqo]\nthrottle_patience_seconds = 7\nthrottle_timeout_seconds = 9\n").unwrap();
+        let Effective { config, .. } = load(Some(&file), &Overrides::default()).unwrap();
+        assert_eq!(config.marqo.throttle_timeout, Duration::from_secs(9));
+    }
 
     #[test]
     fn no_password_is_shown() {

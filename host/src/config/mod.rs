@@ -45,7 +45,7 @@ pub struct Config {
     pub catalog: CatalogConfig,
     /// Requests to a Marqo server.
     pub marqo: MarqoConfig,
-    /// How plug-ins run, and what they are told.
+    /// How plug-ins run, and their configuration.
     pub plugin: PluginConfig,
     /// Where metrics go.
     pub telemetry: TelemetryConfig,

@@ -41,7 +41,7 @@ pub struct Exporter(Sink);
 #[derive(Clone)]
 enum Sink {
     None,
-    /// Also served over HTTP, by a task of its own, if an address is configured.
+    /// Also served over HTTP, by a separate task, if an address is configured.
     Prometheus(PrometheusHandle, Option<PathBuf>),
     Emf(&'static Collector),
 }

@@ -1,6 +1,6 @@
 //! Shows progress on stderr: bars on a terminal, a plain line every few seconds elsewhere.
 
-use host_core::text::short;
+use host_core::format::duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     fmt::Write,
@@ -70,7 +70,7 @@ pub struct State {
     pub done: u64,
     /// Units in total, if known.
     pub total: Option<u64>,
-    /// The text behind the bar.
+    /// The text after the bar.
     pub text: String,
 }
 
@@ -100,7 +100,7 @@ impl Line {
     fn text(&self, state: &State) -> String {
         let mut text = state.text.clone();
         if let Some(left) = time_left(self.started.elapsed(), state) {
-            let _ = write!(text, ", {} left", short(left));
+            let _ = write!(text, ", {} left", duration(left));
         }
         text
     }

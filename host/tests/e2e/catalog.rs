@@ -199,10 +199,10 @@ fn a_database_without_catalog_is_told_apart_from_one_that_cannot_be_reached() {
     let shop = Shop { place: TestDir::new(), url: Some(server.database().unwrap()) };
     let ran = shop.run(export(1..=1), &[]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("has no catalog yet; `host catalog migrate` makes it"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("has no catalog yet; `host catalog migrate` creates it"), "{}", ran.stderr);
     for (url, expected) in [
         ("postgres://postgres:s3cret@127.0.0.1:1/x", "database x on 127.0.0.1 cannot be reached"),
-        ("nonsense s3cret", "is no address of a PostgreSQL database"),
+        ("nonsense s3cret", "is not a PostgreSQL URL"),
     ] {
         let shop = Shop { place: TestDir::new(), url: Some(url.to_owned()) };
         let ran = shop.host(&["catalog", "migrate"]);
@@ -211,7 +211,7 @@ fn a_database_without_catalog_is_told_apart_from_one_that_cannot_be_reached() {
         assert!(shown.stdout.contains("catalog.url") && !shown.stdout.contains("s3cret"), "{}", shown.stdout);
     }
     let (one, two) = (shop.host(&["catalog", "migrate"]), shop.host(&["catalog", "migrate"]));
-    assert!(one.stderr.contains("made the catalog"), "{one:?}");
+    assert!(one.stderr.contains("created the catalog"), "{one:?}");
     assert!(two.stderr.contains("is up to date"), "{two:?}");
     assert_eq!(shop.run(export(1..=1), &[]).code, Some(0));
 }
@@ -226,7 +226,7 @@ fn a_first_user_finds_products_by_words_and_by_meaning() {
         assert_eq!(shop.host(&["catalog", "search", "sho", "blu"]).stdout, "2  Blue shoes\n");
         let refused = shop.host(&["catalog", "embed"]);
         assert!(
-            refused.code == Some(2) && refused.stderr.contains("no endpoint makes embeddings"),
+            refused.code == Some(2) && refused.stderr.contains("`catalog.embeddings.url` is not set"),
             "{refused:?}"
         );
 

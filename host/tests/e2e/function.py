@@ -15,7 +15,7 @@ import time
 from botocore.config import Config
 from botocore.session import Session
 
-PATIENCE = 300
+TIMEOUT_SECONDS = 300
 
 # MetricDatum in the reference of CloudWatch's API.
 SIZES = ["Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Bits", "Kilobits", "Megabits", "Gigabits", "Terabits"]
@@ -58,7 +58,7 @@ def create(package, architecture, queue, variables):
 def drain(queue):
     sqs = client("sqs")
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < until:
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         waiting = {key: int(value) for key, value in attributes.items() if key.startswith("ApproximateNumberOf")}

@@ -1,4 +1,4 @@
-//! Ctrl-C ends cleanly, and the same command goes on.
+//! Ctrl-C ends cleanly, and the same command resumes.
 
 use crate::support::{TestDir, guest, lines, product, ran};
 use std::{
@@ -25,7 +25,7 @@ fn an_interrupted_run_is_resumed_by_the_same_command() {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let interrupted = ran(child.wait_with_output().unwrap());
     assert_eq!(interrupted.code, Some(130), "{interrupted:?}");
-    let told = "the rest is back in the queue; run the same command again to go on with job";
+    let told = "the rest is queued again; re-run the same command to resume job";
     assert!(interrupted.stderr.contains(told), "{interrupted:?}");
     let left = interrupted.json();
     assert!(["PENDING", "IN_PROGRESS"].contains(&left["status"].as_str().unwrap()), "{left}");

@@ -46,7 +46,7 @@ fn cell(text: &str) -> String {
 #[test]
 fn exit_codes() {
     let mut page =
-        "What a command tells the script that called it.\n\n| code | meaning |\n| --- | --- |\n".to_owned();
+        "The meaning of the exit code of a command.\n\n| code | meaning |\n| --- | --- |\n".to_owned();
     let item = enum_named("host/src/cli", "Exit");
     for variant in &item.variants {
         let (_, code) = variant.discriminant.as_ref().expect("an exit code has its number");

@@ -61,7 +61,7 @@ fn every_code_that_the_sources_make_is_documented() {
             let mut codes = Codes::default();
             codes.visit_file(&file);
             let path = path.strip_prefix(root()).unwrap().display().to_string();
-            // Rules, templates and names of a plug-in's author are no codes of ours.
+            // Rules, templates and names of a plug-in's author are not report codes.
             if !path.contains("plugin-dev") && !path.ends_with("report_codes.rs") {
                 made.extend(codes.made.into_iter().map(|code| (code, path.clone())));
             }

@@ -1,4 +1,4 @@
-//! What the Shopify plug-in makes, and the bulk query that gives it everything.
+//! What the Shopify plug-in makes, and the bulk query for all of it.
 
 use crate::{cell, check};
 use shopify_plugin::{BULK_QUERY, FIELDS};
@@ -8,7 +8,7 @@ use std::fmt::Write;
 fn shopify() {
     let mut page = String::from(
         "The plug-in [`shopify`](../plugins.md) turns each product of an export into one document, or each variant with `level = \"variant\"`. \
-         A field without a value is left out. `host plugin inspect` prints the plug-in's configuration. The codes of its issues stand in \
+         A field without a value is omitted. `host plugin inspect` prints the plug-in's configuration. The codes of its issues are in \
          [report codes](report-codes.md).\n\n\
          ## Fields\n\n\
          The level says which documents have the field. The last column names what the field is made of, as the query below calls it.\n\n\
@@ -29,12 +29,12 @@ fn shopify() {
     write!(
         page,
         "\nThe identity (`_id`) of a document is the number in the product's id, or in the variant's. A configured option becomes a list \
-         of texts (of a variant one text), a configured metafield has the type that the configuration or the metafield's own type says: \
+         of strings (of a variant one string), a configured metafield has the type that the configuration or the metafield's own type says: \
          `host plugin inspect` shows both settings.\n\n\
          ## The bulk query\n\n\
          For Admin API 2026-10. Five connections are the most that a bulk query may have, `products` among them; hence `variants.image`, which \
          Shopify has deprecated in favour of one connection more, and no metafields of variants: export those by a second \
-         query of products, variants and their metafields that selects no more than `id` of products and variants, and give both files to \
+         query of products, variants and their metafields that selects no more than `id` of products and variants, and pass both files to \
          one run. \
          [The user guide](../guide.md#export) says how to run it.\n\n```graphql\n{}\n```\n",
         BULK_QUERY.trim()

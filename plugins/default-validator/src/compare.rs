@@ -12,7 +12,7 @@ use crate::manifest::{UPDATED_AT, VERSION_NUMBER};
 ///
 /// Both are JSON object text with the version fields. If both have an `updated_at` that can be read, the times decide.
 /// Otherwise, if both have a whole number as `_mq_version`, the numbers decide. Otherwise the incoming version is
-/// newer: a time that cannot be read, on either side, must not lock a product out of the index for ever.
+/// newer: a time that cannot be read, on either side, must not block a product's updates forever.
 pub fn compare(incoming: &str, stored: &str) -> Ordering {
     let (incoming, stored) = (Version::read(incoming), Version::read(stored));
     by_time(&incoming, &stored).or_else(|| by_number(&incoming, &stored)).unwrap_or(Ordering::Greater)
@@ -38,7 +38,7 @@ struct Version<'a> {
 }
 
 impl<'a> Version<'a> {
-    /// Takes what can be read; of a key that is there twice the last value, as most readers of JSON do.
+    /// Reads the version fields leniently; of duplicate keys the last one is used.
     fn read(text: &'a str) -> Self {
         let mut version = Self::default();
         let walked = json::entries(text, |key, raw| match &*key {
@@ -110,14 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_number_does_not_count() {
+    fn non_integers_are_ignored() {
         for number in ["1.5", "1e9", r#""1.0""#, "null", "true", r#""""#, "[1]"] {
             assert_eq!(compare(&numbered(number), &numbered("5")), Greater, "{number}");
         }
     }
 
     #[test]
-    fn an_unreadable_time_does_not_lock_a_product_out() {
+    fn an_unreadable_time_does_not_block_updates() {
         let (unreadable, readable) = (at("next Tuesday"), at("2024-09-23T06:30:00Z"));
         assert_eq!(compare(&unreadable, &readable), Greater);
         assert_eq!(compare(&readable, &unreadable), Greater);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_no_string_does_not_count() {
+    fn a_time_that_is_not_a_string_is_ignored() {
         assert_eq!(compare(r#"{"updated_at":1727072356}"#, &at("2024-09-23T06:30:00Z")), Greater);
         assert_eq!(compare(r#"{"updated_at":null}"#, &at("2024-09-23T06:30:00Z")), Greater);
     }

@@ -81,7 +81,7 @@ fn exported(item: u32, issue: Issue) -> types::Issue {
     types::Issue { item, severity, code: issue.code.to_owned(), message: issue.message, path: issue.path }
 }
 
-/// A panic becomes a trap, which says nothing by itself: the message goes to the log first.
+/// A panic becomes a trap, which has no message, so log it first.
 fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -24,7 +24,7 @@ pub struct Config {
     pub compare_at_prices: Vec<[String; 2]>,
     /// `price-ranges`: pairs of lowest and highest price.
     pub price_ranges: Vec<[String; 2]>,
-    /// `url-fields`: fields that should hold absolute URLs; `*` at the start or end stands for anything.
+    /// `url-fields`: fields that should hold absolute URLs; `*` at the start or end matches anything.
     pub url_fields: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads a configuration; a key that is left out keeps its default.
+    /// Reads a configuration; a missing key keeps its default.
     ///
     /// # Errors
     /// Names the key that is unknown, there twice, or of a wrong value.

@@ -60,7 +60,7 @@ impl Validator {
                 self.prices.relate(&prices, &mut report);
             }
             Err(error) if error.is_data() => report.error("fields-not-an-object", &[], || {
-                format!("The fields are no JSON object: {}.", quoted(fields))
+                format!("The fields are not a JSON object: {}.", quoted(fields))
             }),
             Err(error) => report.error("invalid-json", &[], || format!("The fields are not JSON: {error}.")),
         }

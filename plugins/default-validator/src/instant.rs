@@ -5,7 +5,7 @@ use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
-/// Longer texts are no times, and are not worth a look.
+/// Longer strings are not times and are not parsed.
 const MAX_LEN: usize = 64;
 
 static PARSER: DateTimeParser = DateTimeParser::new();

@@ -3,7 +3,7 @@
 /// The most issues reported for one document; a person has to read them.
 const MAX_ISSUES: usize = 16;
 
-/// A JSON Pointer longer than this is left out; the message still starts with the name that it would hold.
+/// A JSON Pointer longer than this is omitted; the message still starts with the name that it would hold.
 const MAX_PATH_LEN: usize = 512;
 
 /// Values longer than this many characters are cut in messages.
@@ -12,26 +12,26 @@ const MAX_QUOTE_CHARS: usize = 60;
 /// What an issue does to its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// The document is left out.
+    /// The document is omitted.
     Error,
-    /// The document goes on.
+    /// The document is processed.
     Warning,
 }
 
 /// One problem with one document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issue {
-    /// Whether the document is left out.
+    /// Whether the document is omitted.
     pub severity: Severity,
     /// Stable kebab-case name, for machines.
     pub code: &'static str,
     /// One sentence for a person: what, which value, what to do.
     pub message: String,
-    /// JSON Pointer to the culprit inside the fields, when there is one.
+    /// JSON Pointer to the offending value in the fields, if there is one.
     pub path: Option<String>,
 }
 
-/// One step of the path from the fields to a culprit.
+/// One step of the path from the fields to an offending value.
 #[derive(Clone, Copy)]
 pub(crate) enum Step<'a> {
     /// A key of an object.
@@ -82,7 +82,7 @@ impl Report {
         }
     }
 
-    /// The issues, errors first; the last one says how many were left out, if any were.
+    /// The issues, errors first; the last one says how many were omitted, if any were.
     pub(crate) fn into_issues(self) -> Vec<Issue> {
         let Self { errors: mut issues, warnings, mut left_out } = self;
         issues.extend(warnings);
@@ -103,7 +103,7 @@ impl Report {
     }
 }
 
-/// A value as it stands in a message: quoted, escaped, and cut to a readable length.
+/// A value as a message shows it: quoted, escaped, and cut to a readable length.
 pub(crate) fn quoted(value: &str) -> String {
     let mut quote = String::from("\"");
     for (position, character) in value.chars().enumerate() {

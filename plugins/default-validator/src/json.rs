@@ -61,7 +61,7 @@ pub(crate) fn elements<'a>(raw: &'a str, visit: impl FnMut(usize, &'a str)) -> s
     deserializer.end()
 }
 
-/// The string that a JSON string stands for; `None` if it is none, because of a lone surrogate.
+/// The value of a JSON string; `None` if it has a lone surrogate.
 pub(crate) fn decode(raw: &str) -> Option<Cow<'_, str>> {
     let body = raw.strip_prefix('"')?.strip_suffix('"')?;
     if body.contains('\\') {

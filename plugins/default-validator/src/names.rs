@@ -21,7 +21,7 @@ pub(crate) fn judge_id(id: &str, report: &mut Report) {
             format!("The id {} has {len} characters; use at most {MAX_DOCUMENT_ID_LEN}.", quoted(id))
         }
         InvalidDocumentId::DotSegment(id) => {
-            format!("The id {} stands for a folder in a URL, so no index can address it; choose another one.", quoted(id))
+            format!("The id {} means a folder in a URL, so no index can address it; choose another one.", quoted(id))
         }
     });
 }

@@ -57,7 +57,7 @@ pub(crate) fn is_infinite(raw: &str) -> bool {
     (raw.len() > MAX_FINITE_LEN || raw.contains(['e', 'E'])) && Number::read(raw) == Number::Infinite
 }
 
-/// Whether Python certainly writes the number as it stands here. True of nearly all numbers, and found out without
+/// Whether Python certainly writes the number as it is here. True of nearly all numbers, and found out without
 /// reading them: up to 15 digits always survive a float, if they are not written in an odd way.
 fn is_written_as_is(raw: &str) -> bool {
     let unsigned = raw.strip_prefix('-').unwrap_or(raw);

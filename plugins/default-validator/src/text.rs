@@ -15,7 +15,7 @@ pub(crate) struct Text {
     pub(crate) lone_surrogate: Option<u16>,
 }
 
-/// Looks at a JSON string, given with its quotes.
+/// Inspects a JSON string, quotes included.
 pub(crate) fn scan(raw: &str) -> Text {
     let mut text = Text { len: 2, illegal: None, lone_surrogate: None };
     let mut rest = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
@@ -34,7 +34,7 @@ pub(crate) fn scan(raw: &str) -> Text {
     }
 }
 
-/// Whether a JSON string, given with its quotes, has no other characters than white space.
+/// Whether a JSON string, quotes included, has no other characters than white space.
 pub(crate) fn is_blank(raw: &str) -> bool {
     json::decode(raw).is_some_and(|text| text.trim().is_empty())
 }
@@ -89,7 +89,7 @@ fn code_unit(text: &str) -> (u16, &str) {
     (u16::from_str_radix(digits, 16).unwrap_or_default(), rest)
 }
 
-/// How many bytes at the start stand for themselves in JSON text as well as in what Python writes.
+/// Number of bytes at the start that neither JSON text nor Python's output escapes.
 fn plain_length(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<8>();
     let plain_words = words.iter().take_while(|word| is_plain_word(u64::from_le_bytes(**word))).count();
@@ -109,7 +109,7 @@ fn is_plain_word(word: u64) -> bool {
     (word | control | backslash | delete) & HIGH == 0
 }
 
-/// Whether the byte stands for itself in JSON text as well as in what Python writes.
+/// Whether neither JSON text nor Python's output escapes the byte.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'\\'
 }

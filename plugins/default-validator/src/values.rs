@@ -131,14 +131,18 @@ fn check_map(field: &str, raw: &str, report: &mut Report) -> usize {
             Kind::Number => check_number(&way, field, value, report),
             Kind::Object | Kind::Array => report.error("nested-map", &way, || {
                 let (field, key) = (quoted(field), quoted(&key));
-                format!("The map {field} has another level at {key}; flatten it to a map from string to number.")
+                format!(
+                    "The map {field} has another level at {key}; flatten it to a map from string to number."
+                )
             }),
             Kind::Null => report.error("null-value", &way, || {
                 format!("The map {} has null at {}; leave the key out instead.", quoted(field), quoted(&key))
             }),
             kind @ (Kind::Text | Kind::Boolean) => report.error("map-of-other-values", &way, || {
                 let (field, key, noun) = (quoted(field), quoted(&key), kind.noun());
-                format!("The map {field} has {noun} at {key}; a map holds numbers only, so use a field of its own.")
+                format!(
+                    "The map {field} has {noun} at {key}; a map holds numbers only, so use a separate field."
+                )
             }),
         }
         if !keys.insert(&key) {

@@ -1,4 +1,4 @@
-//! Rules for the reserved key `variants`: an array of objects, each with an id of its own. A catalog loads them; they
+//! Rules for the reserved key `variants`: an array of objects, each with its own id. A catalog loads them; they
 //! are never sent to a Marqo index, so neither its rules for values nor its limit of size hold for them.
 
 use crate::issue::{Report, Step, quoted};

@@ -1,4 +1,4 @@
-//! Documents made to break a validator: each must give an answer, never a panic.
+//! Documents made to break a validator: each must get an answer, never cause a panic.
 
 use default_validator::{Config, Validator};
 use proptest::prelude::*;

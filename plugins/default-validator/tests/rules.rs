@@ -229,7 +229,7 @@ fn variants_are_objects_with_ids_of_their_own() {
 }
 
 #[test]
-fn variants_can_be_read_by_everybody() {
+fn variants_are_portable_json() {
     let nested = |levels: usize| {
         format!("{{\"variants\":[{{\"id\":\"v\",\"x\":{}{}}}]}}", "[".repeat(levels), "]".repeat(levels))
     };
@@ -316,8 +316,8 @@ fn messages_name_what_which_and_what_to_do() {
     assert_snapshot!(message("{}", "h#1", "{}"), @r##"The id "h#1" contains "#", which an index mangles; use only A-Z a-z 0-9 . _ ~ -."##);
     assert_snapshot!(message("{}", "", "{}"), @"The document has an empty id; give it 1 to 255 characters of A-Z a-z 0-9 . _ ~ -.");
     assert_snapshot!(message("{}", &"x".repeat(300), "{}"), @r#"The id "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" has 300 characters; use at most 255."#);
-    assert_snapshot!(message("{}", "..", "{}"), @r#"The id ".." stands for a folder in a URL, so no index can address it; choose another one."#);
-    assert_snapshot!(message("{}", "p", "[1]"), @r#"The fields are no JSON object: "[1]"."#);
+    assert_snapshot!(message("{}", "..", "{}"), @r#"The id ".." means a folder in a URL, so no index can address it; choose another one."#);
+    assert_snapshot!(message("{}", "p", "[1]"), @r#"The fields are not a JSON object: "[1]"."#);
     assert_snapshot!(message("{}", "p", "{\"a\":}"), @"The fields are not JSON: expected value at line 1 column 6.");
     assert_snapshot!(message("{}", "p", r#"{"max price":1}"#), @r#"The field name "max price" is refused; use ASCII letters, digits and _, not starting with a digit."#);
     assert_snapshot!(message("{}", "p", r#"{"_id":"x"}"#), @r#"The field name "_id" belongs to the index itself; choose another one."#);
@@ -327,7 +327,7 @@ fn messages_name_what_which_and_what_to_do() {
     assert_snapshot!(message("{}", "p", r#"{"a":[1,2]}"#), @r#"The field "a" is an array of numbers, which an index refuses; send an array of strings."#);
     assert_snapshot!(message("{}", "p", r#"{"a":["x",2]}"#), @r#"The array "a" starts with a string and has a number as well; send an array of strings."#);
     assert_snapshot!(message("{}", "p", r#"{"a":{"b":{}}}"#), @r#"The map "a" has another level at "b"; flatten it to a map from string to number."#);
-    assert_snapshot!(message("{}", "p", r#"{"a":{"b":"x"}}"#), @r#"The map "a" has a string at "b"; a map holds numbers only, so use a field of its own."#);
+    assert_snapshot!(message("{}", "p", r#"{"a":{"b":"x"}}"#), @r#"The map "a" has a string at "b"; a map holds numbers only, so use a separate field."#);
     assert_snapshot!(message("{}", "p", r#"{"a":"\u0007"}"#), @"The text contains U+0007, which an index refuses; remove it.");
     assert_snapshot!(message("{}", "p", r#"{"a":"\ud800"}"#), @"The text contains \\ud800, half of a surrogate pair; write both halves or remove it.");
     assert_snapshot!(message(r#"{"max-size":20}"#, "p", r#"{"a":"é"}"#), @"The document measures 27 characters as Marqo counts them, over the limit of 20; shorten its texts.");

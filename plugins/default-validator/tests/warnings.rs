@@ -1,4 +1,4 @@
-//! What gives a warning: the document goes on.
+//! What causes a warning: the document is processed.
 
 use default_validator::{Config, Severity, Validator};
 

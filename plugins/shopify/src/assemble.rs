@@ -188,7 +188,7 @@ pub(crate) fn assemble<'r, 'a>(root: &'r Record<'a>, records: &'r [Record<'a>]) 
     product
 }
 
-/// Hands each child to the product or to its variant. Children of anything else, a collection's picture say, are left out.
+/// Adds each child to the product or to its variant. Children of anything else, such as a collection's image, are omitted.
 fn attach<'r, 'a>(product: &mut Product<'r, 'a>, children: Vec<(Kind, &'r Record<'a>)>) {
     let mut owners: Vec<(&'r str, usize)> = Vec::new();
     for (kind, record) in children {

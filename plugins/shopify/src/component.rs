@@ -1,4 +1,4 @@
-//! The library as a component: hands values over the boundary and nothing else.
+//! The component's exports: converts between WIT and library types.
 
 use std::cell::RefCell;
 
@@ -42,7 +42,7 @@ impl manifest::Guest for Component {
     }
 
     fn configure(config: String) -> Result<(), types::Failure> {
-        // A trap says nothing about its reason, so the reason goes to the log before.
+        // A trap has no message, so log it first.
         std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string())));
         let config = Config::from_json(&config).map_err(|reason| types::Failure {
             code: "invalid-configuration".to_owned(),
@@ -56,7 +56,7 @@ impl manifest::Guest for Component {
 impl transform::Guest for Component {
     fn run(products: Vec<String>) -> Result<transform::Transformed, types::Failure> {
         CONFIG.with_borrow(|config| match config {
-            Some(config) => Ok(handed_over(crate::transform(&products, config))),
+            Some(config) => Ok(to_wit(crate::transform(&products, config))),
             None => Err(types::Failure {
                 code: "not-configured".to_owned(),
                 message:
@@ -67,7 +67,7 @@ impl transform::Guest for Component {
     }
 }
 
-fn handed_over(transformed: crate::Transformed) -> transform::Transformed {
+fn to_wit(transformed: crate::Transformed) -> transform::Transformed {
     // Positions fit: a batch that does not fit 32 bits does not fit the memory of a component either.
     let position = |item: usize| u32::try_from(item).unwrap_or(u32::MAX);
     transform::Transformed {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::fields::is_reserved;
 
-/// The JSON Schema of [`Config`], as the manifest gives it.
+/// The JSON Schema of [`Config`], as in the manifest.
 pub const CONFIG_SCHEMA: &str = include_str!("config.schema.json");
 
 /// The configuration. Keys are written with hyphens or underscores; unknown keys are refused, so that a misspelt one is noticed.
@@ -20,11 +20,11 @@ pub struct Config {
     /// The shop's domain (`shop.example.com`), for the addresses of products that come without one.
     #[serde(alias = "shop_domain")]
     pub shop_domain: Option<String>,
-    /// Metafields that become fields of their own, by `namespace.key`.
+    /// Metafields that become separate fields, by `namespace.key`.
     pub metafields: BTreeMap<String, MetafieldRule>,
-    /// Options that become fields of their own: option name, in any case, to field name.
+    /// Options that become separate fields: option name, in any case, to field name.
     pub options: BTreeMap<String, String>,
-    /// What happens to metafields that have no field of their own.
+    /// What happens to metafields that have no separate field.
     #[serde(alias = "other_metafields")]
     pub other_metafields: OtherMetafields,
     /// What happens to active products that the export says are not published in the online store.
@@ -84,11 +84,11 @@ pub enum Disposition {
     Remove,
 }
 
-/// What happens to metafields without a field of their own.
+/// What happens to metafields without a separate field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OtherMetafields {
-    /// They are left out: apps keep things in metafields that are not meant for customers.
+    /// They are omitted: apps keep things in metafields that are not meant for customers.
     #[default]
     Omit,
     /// They are listed in the field `metafields`.
@@ -99,7 +99,7 @@ pub enum OtherMetafields {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageVersions {
-    /// It is left out. Shopify changes it with every edit, so with it a document would change although nothing in it did.
+    /// It is removed. Shopify changes it with every edit, so with it a document would change although nothing in it did.
     #[default]
     Drop,
     /// It stays, so that a picture that was replaced under its old name is noticed.
@@ -183,7 +183,7 @@ impl Config {
             check_field_name(&rule.field)?;
             if let Some((field, other)) = taken.iter().find(|(field, _)| *field == rule.field) {
                 return Err(format!(
-                    "the field `{field}` is given to both `{other}` and `{name}`; choose another name for one"
+                    "the field `{field}` is used by both `{other}` and `{name}`; choose another name for one"
                 ));
             }
             taken.push((&rule.field, name));
@@ -244,7 +244,7 @@ mod tests {
             (r#"{"options":{"Size":"_id"}}"#, "cannot be a field name"),
             (r#"{"metafields":{"custom.a":{"field":"1a"}}}"#, "cannot be a field name"),
             (r#"{"metafields":{"material":{"field":"material"}}}"#, "namespace and key"),
-            (r#"{"metafields":{"a.b":{"field":"x"},"c.d":{"field":"x"}}}"#, "given to both"),
+            (r#"{"metafields":{"a.b":{"field":"x"},"c.d":{"field":"x"}}}"#, "used by both"),
             (r#"{"metafields":{"a.b":{"field":"x","as":"text"}}}"#, "unknown field `as`"),
             (r#"{"max-document-chars":5}"#, "at least 10000"),
         ] {

@@ -188,7 +188,7 @@ impl<'p, 'r, 'a> DocumentSource<'p, 'r, 'a> {
                 Ok(None) => {}
                 Err(reason) => diagnostics.warn(
                     "invalid-metafield",
-                    format!("the metafield {name} was left out because {reason}; correct it in the shop, or give its field another type"),
+                    format!("the metafield {name} was omitted because {reason}; correct it in the shop, or configure another type for its field"),
                 ),
             }
         }

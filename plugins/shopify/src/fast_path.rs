@@ -41,7 +41,7 @@ fn read_tag(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
         match *bytes.get(at)? {
             b'>' => break,
             b'=' => {
-                // Only `name="value"`, with nothing before or behind that could make it anything else.
+                // Only `name="value"`, with nothing before or after it that could change its meaning.
                 let quote = *bytes.get(at + 1)?;
                 if !is_name_byte(bytes[at - 1]) || (quote != b'"' && quote != b'\'') {
                     return None;
@@ -109,7 +109,7 @@ fn read_entity(html: &str, emitter: &mut TextEmitter<'_>) -> Option<usize> {
     Some(end + 1)
 }
 
-/// The character of a number that stands for nothing else, as those of control characters do.
+/// The character of a numeric reference, unless it is one with a special meaning, as control characters are.
 fn numbered(digits: &[u8], radix: u32) -> Option<char> {
     let digit = |number: Option<u32>, byte: &u8| {
         number?.checked_mul(radix)?.checked_add(char::from(*byte).to_digit(radix)?)

@@ -24,7 +24,7 @@ impl<'a> Gid<'a> {
     pub(crate) const NONE: &'static Gid<'static> =
         &Gid { kind: Cow::Borrowed(""), resource_id: Cow::Borrowed(""), query: Cow::Borrowed("") };
 
-    /// Reads any spelling; old API versions gave the whole gid in base64.
+    /// Reads any spelling; old API versions encoded the whole gid in base64.
     pub(crate) fn parse(id: &'a str) -> Gid<'a> {
         let id = trimmed(id);
         if let Some(path) = id.strip_prefix("gid://shopify/") {
@@ -80,7 +80,7 @@ impl<'a> Gid<'a> {
     }
 }
 
-/// Sort key that puts numeric ids in numeric order however long they are, and all others behind them.
+/// Sort key that puts numeric ids in numeric order however long they are, and all others after them.
 pub(crate) fn numeric_order(id: &str) -> (bool, usize, &str) {
     let digits = id.trim_start_matches('0');
     let numeric = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());

@@ -74,7 +74,7 @@ pub(crate) struct TextEmitter<'t> {
     tag: TagName,
     is_end_tag: bool,
     last_start_tag: TagName,
-    /// The element whose content is being left out.
+    /// The element whose content is being skipped.
     skipped: Option<TagName>,
 }
 

@@ -1,21 +1,21 @@
 //! Turns products of a Shopify export into search documents: the plug-in `shopify.wasm`.
 //!
 //! [`transform`] takes complete products, each as JSON Lines text (the product's own record, then everything that hangs on it), and
-//! gives documents, removals and issues. It reads bulk files, GraphQL answers with nested connections and REST or webhook
+//! returns documents, removals and issues. It reads bulk files, GraphQL answers with nested connections and REST or webhook
 //! bodies alike, in any order of lines, and is a pure function: no clock, no randomness, no files. [`Config`] is all that there is
 //! to choose. The library is plain Rust; as a component it is wrapped by the contract's world `transformer`.
 //!
 //! # The fields of a document
 //!
 //! [`FIELDS`] lists them; `docs/reference/shopify.md` shows the table and the bulk query that fills it. The identity of a document is the
-//! number of its product, or of its variant where variants are documents. A field without value is left out. The set of names does
+//! number of its product, or of its variant where variants are documents. A field without value is omitted. The set of names does
 //! not depend on what a shop calls its options and metafields: those become fields only by configuration.
 //!
 //! # Rules worth knowing
 //!
 //! - Drafts, archived and unlisted products, and products with a status that this version does not know, are removed from the index.
 //!   Unpublished products and gift cards stay unless configured otherwise.
-//! - A picture's address is given without the version number that Shopify adds (`?v=…`), because that changes with every edit;
+//! - The URL of an image is returned without the version number that Shopify adds (`?v=…`), because that changes with every edit;
 //!   `image-versions: keep` keeps it.
 //! - Of several copies of a product in one export the newest by `updatedAt` counts, of equally new ones the last. Children of all
 //!   copies are united. Of several metafields with the same key the newest counts.
@@ -25,7 +25,7 @@
 //!
 //! # Issues
 //!
-//! Their codes stand in `docs/reference/report-codes.md`.
+//! Their codes are in `docs/reference/report-codes.md`.
 
 mod assemble;
 #[cfg(target_arch = "wasm32")]

@@ -7,7 +7,7 @@ use plain_json::Raw;
 use crate::record::Record;
 use crate::scalar::Text;
 
-/// A line that is no record, and why.
+/// A line that is not a record, and why.
 pub(crate) struct Unreadable {
     /// From 1, blank lines included.
     pub(crate) line: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Lines<'a> {
     pub(crate) unreadable: Vec<Unreadable>,
 }
 
-/// Reads every line; blank lines, `\r` at line ends and a byte order mark at the start are no records. What is in the scratch
+/// Reads every line; blank lines, `\r` at line ends and a byte order mark at the start are not records. What is in the scratch
 /// memory does not matter.
 pub(crate) fn read<'a>(text: &'a str, scratch: &mut Vec<u8>) -> Lines<'a> {
     let mut rest = text.trim_start_matches('\u{FEFF}');

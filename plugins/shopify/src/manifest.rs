@@ -28,7 +28,7 @@ pub fn describe() -> Description {
         version: env!("CARGO_PKG_VERSION"),
         platform: "shopify",
         id: "/id",
-        // Bulk files name the parent in `__parentId`; children fetched by an operation of their own name it in their object.
+        // Bulk files name the parent in `__parentId`; children fetched by a separate operation name it in their object.
         parents: &["/__parentId", "/product/id", "/owner/id"],
         config_schema: CONFIG_SCHEMA,
         version_fields: &["updated_at", "_mq_version"],

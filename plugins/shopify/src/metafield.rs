@@ -26,7 +26,7 @@ pub(crate) fn is_named(record: &Record<'_>, name: &str) -> bool {
     name.strip_prefix(namespace).and_then(|rest| rest.strip_prefix('.')) == Some(key)
 }
 
-/// The value of a metafield as a field of the given kind, else of the kind that its own type suggests; nothing if it is blank.
+/// The value of a metafield as a field of this kind, else of the kind that its own type suggests; nothing if it is blank.
 /// The error says what is wrong with it.
 pub(crate) fn value_of(record: &Record<'_>, wanted: Option<FieldKind>) -> Result<Option<FieldValue>, String> {
     let Some(text) = record.value.and_then(text_of).or_else(|| record.json_value.and_then(text_of)) else {
@@ -193,7 +193,7 @@ fn finite(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// The elements of a list as texts; blank ones and nulls are left out.
+/// The elements of a list as texts; blank ones and nulls are omitted.
 fn elements(kind: &str, items: &[Value]) -> Vec<String> {
     let text = |item: &Value| match item {
         Value::Null => None,
@@ -205,7 +205,7 @@ fn elements(kind: &str, items: &[Value]) -> Vec<String> {
     items.iter().filter_map(text).filter(|text| !text.is_empty()).collect()
 }
 
-/// The words of a rich text tree: leaves of one paragraph as they stand, paragraphs apart.
+/// The words of a rich text tree: leaves of one paragraph concatenated, paragraphs separated.
 fn rich_text(tree: &Value) -> String {
     fn walk(node: &Value, text: &mut String) {
         let leaf = node["value"].as_str();

@@ -54,7 +54,7 @@ impl<'p, 'r, 'a> Offer<'p, 'r, 'a> {
                 let text = crate::text::cut_chars(text, 40);
                 diagnostics.warn(
                     "invalid-price",
-                    format!("the {field} `{text}` of variant {name} is not an amount and was left out; correct it in the shop"),
+                    format!("the {field} `{text}` of variant {name} is not an amount and was omitted; correct it in the shop"),
                 );
                 None
             })
@@ -190,7 +190,7 @@ pub(crate) fn write_product_offer(
     let mut amount_of_range = |money: &Money<'_>| {
         Price::of(Some(money)).unwrap_or_else(|text| {
             let text = crate::text::cut_chars(text, 40);
-            diagnostics.warn("invalid-price", format!("the price range has `{text}`, which is not an amount and was left out; correct it in the shop"));
+            diagnostics.warn("invalid-price", format!("the price range has `{text}`, which is not an amount and was omitted; correct it in the shop"));
             None
         })
     };

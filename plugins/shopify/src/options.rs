@@ -21,7 +21,7 @@ pub(crate) struct ChosenOption<'p> {
 }
 
 /// The options of a variant in their order, each name once. GraphQL writes them with their names; REST numbers them, and the names
-/// stand with the product.
+/// are written with the product.
 pub(crate) fn of_variant<'p>(
     record: &'p Record<'_>,
     definitions: &'p [OptionDefinition<'_>],
@@ -58,7 +58,7 @@ const FEW: usize = 12;
 /// Texts without repetitions; texts that differ only in case or in their blanks are repetitions of the first one.
 pub(crate) fn dedupe<'t>(texts: impl IntoIterator<Item = Cow<'t, str>>) -> Vec<Cow<'t, str>> {
     let mut kept: Vec<Cow<'t, str>> = Vec::with_capacity(FEW);
-    // Bit n says that text n, one of the few, folds to its lower case; what the others fold to stands beside.
+    // Bit n says that text n, one of the few, folds to its lower case; what the others fold to is stored beside it.
     let mut simple = 0_u16;
     let mut folds: Vec<String> = Vec::new();
     let mut known: HashSet<String> = HashSet::new();
@@ -114,7 +114,7 @@ fn folded(text: &str) -> String {
     folded
 }
 
-/// Writes the options of the given variants: all of them as `Name: Value`, and those with a field of their own there as well.
+/// Writes the options of the variants: all of them as `Name: Value`, and those with their own field there as well.
 pub(crate) fn write_options(writer: &mut DocumentWriter, offers: &[Offer<'_, '_, '_>], config: &Config) {
     let all = || offers.iter().flat_map(|offer| &offer.options);
     let mut names: Vec<&str> = Vec::new();

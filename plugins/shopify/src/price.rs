@@ -13,7 +13,7 @@ const MAX: f64 = 1e28;
 pub(crate) struct Price(f64);
 
 impl Price {
-    /// Reads an amount; a negative one is no price.
+    /// Reads an amount; a negative one is not a price.
     pub(crate) fn parse(text: &str) -> Option<Price> {
         let text = text.trim();
         // Rust also reads `inf` and `NaN`.
@@ -23,7 +23,7 @@ impl Price {
         (0.0..=MAX).contains(&amount).then(|| Price(amount.abs()))
     }
 
-    /// The price of a field: nothing if it is absent, null or blank, and the text itself if it is no amount.
+    /// The price of a field: nothing if it is absent, null or blank, and the text itself if it is not an amount.
     pub(crate) fn of<'m>(money: Option<&'m Money<'_>>) -> Result<Option<Price>, &'m str> {
         match money.and_then(|money| money.amount.get()) {
             None => Ok(None),

@@ -1,6 +1,6 @@
 //! One object of an export, in whichever of Shopify's dialects it is written.
 //!
-//! GraphQL says `compareAtPrice`, REST and webhooks say `compare_at_price`; bulk files put children on lines of their own, other
+//! GraphQL says `compareAtPrice`, REST and webhooks say `compare_at_price`; bulk files put children on separate lines, other
 //! answers nest them. One struct with every key of interest, read in one pass and borrowing from the line, serves all of
 //! them; other keys are skipped without being stored. Of a key that occurs twice the last one counts.
 
@@ -14,7 +14,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 
 use crate::scalar::{self, Flag, Id, Int, Lenient, List, Nullable, Present, Tags, Text};
 
-/// Declares a struct that is read from a JSON object key by key; anything but an object gives the default.
+/// Declares a struct that is read from a JSON object key by key; anything but an object becomes the default.
 ///
 /// Serde's derive refuses a key that occurs twice and a value of another type, exports have both.
 macro_rules! objects {
@@ -70,7 +70,7 @@ trait Object<'de> {
     fn fill<A: MapAccess<'de>>(&mut self, map: A) -> Result<(), A::Error>;
 }
 
-/// Reads a key and gives what stands for it, without a copy of the key.
+/// Reads a key and returns its constant, without a copy of the key.
 struct Key<F>(F);
 
 impl<'de, N, F: Fn(&[u8]) -> N> DeserializeSeed<'de> for Key<F> {
@@ -93,7 +93,7 @@ impl<N, F: Fn(&[u8]) -> N> Visitor<'_> for Key<F> {
     }
 }
 
-/// Fills an object where it stands: a record is so large that moving it about costs more than many a line.
+/// Fills an object in place: a record is so large that moving it costs more than reading many a line.
 struct InPlace<'o, T>(&'o mut T);
 
 impl<'de, T: Object<'de>> DeserializeSeed<'de> for InPlace<'_, T> {

@@ -1,11 +1,11 @@
-//! What a batch of products gave.
+//! The result of a batch of products.
 
 /// What an issue does to its product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// The product is refused.
     Error,
-    /// The product goes on.
+    /// The product is processed.
     Warning,
 }
 
@@ -44,12 +44,12 @@ pub struct Removal {
     pub version: String,
 }
 
-/// What a batch of products gave, all in the order of the products.
+/// The result of a batch of products, all in the order of the products.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Transformed {
     /// The documents.
     pub documents: Vec<Document>,
-    /// How many documents each product gave.
+    /// Number of documents of each product.
     pub counts: Vec<u32>,
     /// What has to leave the index.
     pub removals: Vec<Removal>,
@@ -57,7 +57,7 @@ pub struct Transformed {
     pub issues: Vec<Issue>,
 }
 
-/// How many warnings one product may give; the rest is only counted.
+/// Maximum number of warnings of one product; the rest is only counted.
 const MAX_WARNINGS: usize = 20;
 
 /// Collects the issues of one product.
@@ -84,7 +84,7 @@ impl<'t> Diagnostics<'t> {
         self.push(Severity::Error, code, self.of_subject(message), path);
     }
 
-    /// Notes something about a product that goes on, unless it was noted already.
+    /// Adds a warning about a product, unless it was added already.
     pub(crate) fn warn(&mut self, code: &'static str, message: String) {
         self.warn_at(code, message, None);
     }

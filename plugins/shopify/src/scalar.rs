@@ -13,7 +13,7 @@ use crate::text::trimmed;
 use plain_json::Raw;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A type that can be read from any JSON value; what it does not read gives its default.
+/// A type that can be read from any JSON value; what it does not read becomes its default.
 pub(crate) trait Lenient<'de>: Default {
     /// From a text, or from a number or boolean as its text.
     fn from_text(_text: Cow<'de, str>) -> Self {
@@ -236,7 +236,7 @@ impl<'de> Deserialize<'de> for Present {
     }
 }
 
-/// Several values: an array, or a GraphQL connection with `edges { node }` or `nodes`. Nulls among them are left out.
+/// Several values: an array, or a GraphQL connection with `edges { node }` or `nodes`. Nulls among them are omitted.
 #[derive(Debug)]
 pub(crate) struct List<T>(pub(crate) Vec<T>);
 

@@ -1,6 +1,6 @@
 //! The characters that documents may hold.
 //!
-//! Vespa, which stores the documents behind Marqo, refuses control characters and noncharacters, so those are dropped. So are
+//! Vespa, Marqo's document store, refuses control characters and noncharacters, so those are dropped. So are
 //! invisible characters that would only split words for a tokenizer: U+FEFF (byte order mark), U+200B (zero-width space), U+2060
 //! (word joiner) and U+00AD (soft hyphen). Joiners, variation selectors and direction marks stay: emoji and many scripts need
 //! them. Case, accents and Unicode normal form are left alone.
@@ -12,7 +12,7 @@ use unicode_segmentation::GraphemeCursor;
 
 use crate::simd::{VECTOR, all, between, start_of};
 
-/// Whether a character is left out of every document. Tab and line ends are not: they are white space.
+/// Whether a character is removed from every document. Tab and line ends are not: they are white space.
 fn is_dropped(char: char) -> bool {
     match char {
         '\u{7F}'..'\u{A0}' | '\u{AD}' | '\u{200B}' | '\u{2060}' | '\u{FEFF}' => true,
@@ -92,7 +92,7 @@ fn push_ends<const N: usize>(out: &mut String, text: &str) {
 /// `gap` remembers white space at the end of the piece, which is written only when a word follows.
 pub(crate) fn push_collapsed(out: &mut String, gap: &mut bool, piece: &str) {
     let bytes = piece.as_bytes();
-    // What stands between is copied as it is: words with single spaces between them.
+    // What is between is copied unchanged: words with single spaces between them.
     let (mut start, mut at) = (0, 0);
     while at < bytes.len() {
         let vector = start_of(&bytes[at..]);

@@ -9,8 +9,8 @@ use crate::report::{Diagnostics, Document, Removal, Transformed};
 use crate::text::sanitize;
 use crate::writer::{write_key, write_string};
 
-/// Turns products, each as JSON Lines text, into documents and removals. It never fails as a whole: what is wrong with a
-/// product is an issue of that product.
+/// Turns products, each as JSON Lines text, into documents and removals. It never fails: problems are reported as
+/// issues of their product.
 pub fn transform(products: &[impl AsRef<str>], config: &Config) -> Transformed {
     let mut transformed = Transformed::default();
     let mut scratch = Vec::new();
@@ -27,7 +27,7 @@ fn transform_one(item: usize, text: &str, config: &Config, scratch: &mut Vec<u8>
     if lines.unreadable.is_empty() {
         return transform_lines(item, &lines, config, out);
     }
-    // Rare enough that the way through a copy costs nothing.
+    // Rare, so a copy is cheap enough.
     let repaired = replace_lone_surrogates(text);
     transform_lines(item, &lines::read(&repaired, scratch), config, out);
 }
@@ -35,7 +35,7 @@ fn transform_one(item: usize, text: &str, config: &Config, scratch: &mut Vec<u8>
 fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Transformed) {
     let mut diagnostics = Diagnostics::new(&mut out.issues, item);
     let Some(root) = root_of(&lines.records) else {
-        return refuse(lines, &mut diagnostics);
+        return report_no_product(lines, &mut diagnostics);
     };
     let product = assemble(root, &lines.records);
     let Some(product_id) = product.document_id() else {
@@ -46,7 +46,7 @@ fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Tr
     diagnostics.about(product_id);
     for unreadable in &lines.unreadable {
         diagnostics
-            .warn("invalid-record", format!("line {} was left out: {}", unreadable.line, unreadable.reason));
+            .warn("invalid-record", format!("line {} was omitted: {}", unreadable.line, unreadable.reason));
     }
 
     if is_removed(root, config, &mut diagnostics) {
@@ -64,7 +64,7 @@ fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Tr
         Level::Variant => {
             let documents = source.variant_documents(&mut diagnostics);
             if documents.is_empty() {
-                let message = "it has no variant with an id and gave no document; select the variants in the export, or set level to product";
+                let message = "it has no variant with an id and produced no document; select the variants in the export, or set level to product";
                 diagnostics.warn("no-variants", message.to_owned());
             }
             out.documents.extend(documents.into_iter().map(|(id, fields)| Document { id, fields }));
@@ -72,8 +72,8 @@ fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Tr
     }
 }
 
-/// Says why there is no product in the lines.
-fn refuse(lines: &Lines<'_>, diagnostics: &mut Diagnostics<'_>) {
+/// Reports why there is no product in the lines.
+fn report_no_product(lines: &Lines<'_>, diagnostics: &mut Diagnostics<'_>) {
     if let Some(unreadable) = lines.unreadable.first() {
         let message = format!("line {} cannot be read as a product: {}", unreadable.line, unreadable.reason);
         return diagnostics.error("invalid-product", message, None);
@@ -92,7 +92,7 @@ fn refuse(lines: &Lines<'_>, diagnostics: &mut Diagnostics<'_>) {
                 ),
             };
             let message =
-                format!("{what} stands where a product was expected; export products with their children");
+                format!("{what} was found where a product was expected; export products with their children");
             diagnostics.error("not-a-product", message, None);
         }
     }

@@ -36,7 +36,7 @@ impl DocumentWriter {
         DocumentWriter { json, used: 2, limit, shortened: Vec::new() }
     }
 
-    /// A short text; a blank one is left out, as all empty values are.
+    /// A short text; a blank one is omitted, as all empty values are.
     pub(crate) fn text(&mut self, name: &str, text: &str) {
         self.cut_text(name, text, MAX_SHORT_TEXT, self.limit * MAX_TOGETHER / 100);
     }

@@ -21,7 +21,7 @@ pub(crate) fn answer(app: &App, request: &Request, path: &str) -> Reply {
     match (request.method.as_str(), what, rest) {
         ("GET", "faults", "") => {
             let state = state();
-            Reply::json(json!({ "seed": state.director.seed(), "faults": state.director.rules() }))
+            Reply::json(json!({ "seed": state.injector.seed(), "faults": state.injector.rules() }))
         }
         ("PUT", "faults", "") => set_faults(app, &request.body),
         ("GET", "log", "") => Reply::json(json!(state().log)),

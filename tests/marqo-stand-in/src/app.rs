@@ -1,7 +1,7 @@
-//! From a request to what becomes of it.
+//! Handles requests: faults, logging and dispatch.
 
 use crate::exchange::{Exchange, outcomes};
-use crate::fault::{Director, Fate, Fault, FaultRule, named};
+use crate::fault::{Fault, FaultDecision, FaultInjector, FaultRule, named};
 use crate::http::{Ending, Request, decoded};
 use crate::index::{Index, Known};
 use crate::operation::{Call, Operation, Route, route};
@@ -27,7 +27,7 @@ pub(crate) struct App {
 
 pub(crate) struct State {
     pub(crate) store: Store,
-    pub(crate) director: Director,
+    pub(crate) injector: FaultInjector,
     pub(crate) log: Vec<Exchange>,
     /// How often each rule was applied, by its name.
     pub(crate) met: BTreeMap<String, u64>,
@@ -43,7 +43,7 @@ impl App {
         }
         let state = State {
             store,
-            director: Director::new(options.seed, &options.faults),
+            injector: FaultInjector::new(options.seed, &options.faults),
             log: Vec::new(),
             met: BTreeMap::new(),
             random: Random::new(options.seed),
@@ -58,8 +58,8 @@ impl App {
 
     pub(crate) fn set_faults(&self, faults: &[FaultRule], seed: Option<u64>) {
         let mut state = self.state();
-        let seed = seed.unwrap_or_else(|| state.director.seed());
-        state.director = Director::new(seed, faults);
+        let seed = seed.unwrap_or_else(|| state.injector.seed());
+        state.injector = FaultInjector::new(seed, faults);
     }
 
     pub(crate) async fn answer(&self, request: Request) -> Ending {
@@ -78,42 +78,47 @@ impl App {
         };
         let parsed = serde_json::from_slice(&request.body).map_err(|error| error.to_string());
         let ids = ids_of(&call, parsed.as_ref().unwrap_or(&Value::Null));
-        let (number, fate, ahead) = self.arrive(&request, &call, ids);
+        let (number, decision, ahead) = self.arrive(&request, &call, ids);
         let known = self.state().store.indexes.get(&call.index).map(|index| index.known.clone());
         if let Some(reply) = ahead {
             return self.finish(number, &call, &request, reply);
         }
         let latency =
             if call.operation == Operation::Add { self.options.latency } else { Default::default() };
-        let delay = fate.delay + latency;
+        let delay = decision.delay + latency;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        if let Some(fault) = &fate.before {
+        if let Some(fault) = &decision.before {
             return self.fail(number, &call, &request, fault);
         }
-        let reply = self.apply(number, &call, &request, parsed, &fate, known);
-        match &fate.after {
+        let reply = self.apply(number, &call, &request, parsed, &decision, known);
+        match &decision.after {
             None => self.finish(number, &call, &request, reply),
             Some(fault) => self.fail_after(number, &call, &request, fault, reply),
         }
     }
 
-    /// Logs the request and decides its fate, and whether it is answered before anything else happens.
-    fn arrive(&self, request: &Request, call: &Call, ids: Vec<String>) -> (u64, Fate, Option<Reply>) {
+    /// Logs the request and decides its faults, and whether it is answered before anything else happens.
+    fn arrive(
+        &self,
+        request: &Request,
+        call: &Call,
+        ids: Vec<String>,
+    ) -> (u64, FaultDecision, Option<Reply>) {
         let mut state = self.state();
         let number = state.log.len() as u64 + 1;
         let running = state.running.entry(call.operation).or_insert(0);
         *running += 1;
         let running = *running;
-        let mut fate = Fate::default();
+        let mut decision = FaultDecision::default();
         let mut ahead = None;
         if self.options.api_key.is_some() && self.options.api_key.as_deref() != request.header("x-api-key") {
             ahead = Some(Reply::of(401, Body::Json(json!({ "message": "Unauthorized" }))).met(&KEY_WRONG));
         } else if let Some(limit) = self.concurrency_limit(call.operation).filter(|limit| running > *limit) {
             ahead = Some(throttled(call.operation, limit).into());
         } else {
-            fate = state.director.decide(call.operation, &ids, running);
+            decision = state.injector.decide(call.operation, &ids, running);
         }
         state.log.push(Exchange {
             number,
@@ -126,7 +131,7 @@ impl App {
             arrived_ms: self.started.elapsed().as_secs_f64() * 1_000.0,
             took_ms: None,
         });
-        (number, fate, ahead)
+        (number, decision, ahead)
     }
 
     fn concurrency_limit(&self, operation: Operation) -> Option<usize> {
@@ -146,7 +151,7 @@ impl App {
         call: &Call,
         request: &Request,
         parsed: Result<Value, String>,
-        fate: &Fate,
+        decision: &FaultDecision,
         known_at_arrival: Option<Known>,
     ) -> Reply {
         let mut state = self.state();
@@ -155,7 +160,7 @@ impl App {
             version: self.options.version,
             store,
             random,
-            fate,
+            decision,
             origin: Origin { request: number, operation: call.operation },
             url: &self.url,
             parsed,
@@ -275,7 +280,7 @@ impl App {
         }
     }
 
-    /// Answers a request that is no call of the API; it is not logged.
+    /// Answers a request that is not a call of the API; it is not logged.
     fn turn_away(&self, reply: Reply) -> Ending {
         self.state().note(&reply.met);
         Ending::Answer(reply.into_response())

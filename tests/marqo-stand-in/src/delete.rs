@@ -47,7 +47,7 @@ pub(crate) fn delete(session: &mut Session, request: &Request, name: &str) -> Re
     let mut items = Vec::with_capacity(asked_ids.len());
     for id in &asked_ids {
         let reported = ids::reported(id);
-        if let Some(Fault::Item { status, applied }) = session.fate.items.get(id) {
+        if let Some(Fault::Item { status, applied }) = session.decision.items.get(id) {
             met.push(&DELETE_ERROR);
             if *applied {
                 session.store.remove(session.origin, name, &ids::kept(id));

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 /// Length of a vector.
 const LENGTH: usize = 64;
 
-/// What the endpoint does with a request, given its texts.
+/// What the endpoint does with a request.
 #[derive(Clone, Debug)]
 pub enum Fate {
     /// It answers.
@@ -36,7 +36,7 @@ pub struct Call {
     pub authorization: Option<String>,
 }
 
-/// What decides the fate of a request: its number, from 0, and what it asks.
+/// Decides the fate of a request from its number, from 0, and its content.
 type Decide = dyn Fn(usize, &Call) -> Fate + Send + Sync;
 
 struct Shared {
@@ -44,7 +44,7 @@ struct Shared {
     decide: Box<Decide>,
 }
 
-/// An endpoint on a thread of its own; it ends when this is dropped. Texts with words in common get vectors that are near.
+/// An endpoint on its own thread; it ends when this is dropped. Texts with words in common get vectors that are near.
 pub struct Endpoint {
     url: String,
     shared: Arc<Shared>,
@@ -56,7 +56,7 @@ impl Endpoint {
     /// Listens at once.
     ///
     /// # Errors
-    /// There is no port or no thread to be had.
+    /// No port is free, or no thread can be started.
     pub fn start(decide: impl Fn(usize, &Call) -> Fate + Send + Sync + 'static) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;

@@ -16,7 +16,7 @@ pub struct Exchange {
     pub index: String,
     /// The ids of its documents as sent; documents without a text `_id` are left out.
     pub ids: Vec<String>,
-    /// Of the answer; none while there is no answer.
+    /// Of the answer; `None` while there is no answer.
     pub status: Option<u16>,
     /// The items of the answer, if the client got one that it can read.
     pub items: Vec<ItemOutcome>,
@@ -24,11 +24,11 @@ pub struct Exchange {
     pub fault: Option<Fault>,
     /// When it arrived, since the start of the stand-in.
     pub arrived_ms: f64,
-    /// How long it took; none while there is no end.
+    /// How long it took; `None` until it ends.
     pub took_ms: Option<f64>,
 }
 
-/// What a client was told about one document.
+/// The answer about one document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ItemOutcome {
     /// As answered; may be empty.

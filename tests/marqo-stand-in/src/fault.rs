@@ -124,7 +124,7 @@ pub struct FaultRule {
     /// In which operation; none: in any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
-    /// To which document, by its id; a `*` at the end stands for anything. A fault of the whole request happens if one of
+    /// To which document, by its id; a `*` at the end matches anything. A fault of the whole request happens if one of
     /// its documents matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
@@ -156,7 +156,7 @@ impl FaultRule {
         self
     }
 
-    /// Only to this document, or those whose ids start with what stands before a `*`.
+    /// Only to this document, or those whose ids start with what precedes a `*`.
     #[must_use]
     pub fn document(mut self, id: &str) -> Self {
         self.document = Some(id.to_owned());
@@ -195,9 +195,9 @@ impl FaultRule {
     }
 }
 
-/// What was decided for one request.
+/// The faults of one request.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fate {
+pub(crate) struct FaultDecision {
     pub(crate) delay: Duration,
     /// In place of the answer; nothing is applied.
     pub(crate) before: Option<Fault>,
@@ -207,25 +207,25 @@ pub(crate) struct Fate {
     pub(crate) items: HashMap<String, Fault>,
 }
 
-/// Decides. The decision for a request follows from the seed, its ids and how often they came before, so that it is the
+/// Decides which faults a request gets. The decision for a request follows from the seed, its ids and how often they came before, so that it is the
 /// same in every run, whatever the order in which concurrent requests arrive. (`next` and `skip` count arrivals.)
 #[derive(Debug)]
-pub(crate) struct Director {
+pub(crate) struct FaultInjector {
     seed: u64,
-    rules: Vec<(FaultRule, Tally)>,
+    rules: Vec<(FaultRule, RuleCounter)>,
 }
 
 #[derive(Debug, Default)]
-struct Tally {
+struct RuleCounter {
     considered: u64,
     happened: u64,
     /// How often the same was asked, by what was asked.
     asked: HashMap<u64, u64>,
 }
 
-impl Director {
+impl FaultInjector {
     pub(crate) fn new(seed: u64, rules: &[FaultRule]) -> Self {
-        Self { seed, rules: rules.iter().map(|rule| (rule.clone(), Tally::default())).collect() }
+        Self { seed, rules: rules.iter().map(|rule| (rule.clone(), RuleCounter::default())).collect() }
     }
 
     pub(crate) fn rules(&self) -> Vec<FaultRule> {
@@ -237,20 +237,20 @@ impl Director {
     }
 
     /// `running` counts the requests of this operation, this one included.
-    pub(crate) fn decide(&mut self, operation: Operation, ids: &[String], running: usize) -> Fate {
-        let mut fate = Fate::default();
-        for (place, (rule, tally)) in self.rules.iter_mut().enumerate() {
+    pub(crate) fn decide(&mut self, operation: Operation, ids: &[String], running: usize) -> FaultDecision {
+        let mut decision = FaultDecision::default();
+        for (index, (rule, counter)) in self.rules.iter_mut().enumerate() {
             if rule.operation.is_some_and(|only| only != operation) {
                 continue;
             }
-            let seed = hash((self.seed, place));
+            let seed = hash((self.seed, index));
             if rule.fault.is_of_items() {
                 for id in ids {
-                    if !fate.items.contains_key(id)
+                    if !decision.items.contains_key(id)
                         && rule.matches_document(id)
-                        && tally.happens(rule, hash((seed, id)))
+                        && counter.happens(rule, hash((seed, id)))
                     {
-                        fate.items.insert(id.clone(), rule.fault.clone());
+                        decision.items.insert(id.clone(), rule.fault.clone());
                     }
                 }
                 continue;
@@ -258,24 +258,24 @@ impl Director {
             let concerns = rule.document.is_none() || ids.iter().any(|id| rule.matches_document(id));
             let is_free = match &rule.fault {
                 Fault::Slow { .. } => true,
-                Fault::Throttle { above } => fate.before.is_none() && running > *above,
-                fault if fault.is_after_applying() => fate.after.is_none(),
-                _ => fate.before.is_none(),
+                Fault::Throttle { above } => decision.before.is_none() && running > *above,
+                fault if fault.is_after_applying() => decision.after.is_none(),
+                _ => decision.before.is_none(),
             };
-            if !concerns || !is_free || !tally.happens(rule, hash((seed, ids))) {
+            if !concerns || !is_free || !counter.happens(rule, hash((seed, ids))) {
                 continue;
             }
             match &rule.fault {
-                Fault::Slow { ms } => fate.delay += Duration::from_millis(*ms),
-                fault if fault.is_after_applying() => fate.after = Some(fault.clone()),
-                fault => fate.before = Some(fault.clone()),
+                Fault::Slow { ms } => decision.delay += Duration::from_millis(*ms),
+                fault if fault.is_after_applying() => decision.after = Some(fault.clone()),
+                fault => decision.before = Some(fault.clone()),
             }
         }
-        fate
+        decision
     }
 }
 
-impl Tally {
+impl RuleCounter {
     fn happens(&mut self, rule: &FaultRule, key: u64) -> bool {
         let times = self.asked.entry(key).or_insert(0);
         *times += 1;
@@ -300,10 +300,10 @@ mod tests {
     fn the_order_of_arrival_does_not_change_what_happens() {
         let rules = [FaultRule::new(Fault::Item { status: 429, applied: false }).probability(0.3)];
         let fates = |order: &[usize]| {
-            let mut director = Director::new(7, &rules);
+            let mut injector = FaultInjector::new(7, &rules);
             let mut hit = Vec::new();
             for &number in order {
-                hit.extend(director.decide(Operation::Add, &[format!("d{number}")], 1).items.into_keys());
+                hit.extend(injector.decide(Operation::Add, &[format!("d{number}")], 1).items.into_keys());
             }
             hit.sort();
             hit
@@ -316,17 +316,17 @@ mod tests {
 
     #[test]
     fn another_try_of_the_same_documents_is_decided_anew() {
-        let mut director = Director::new(1, &[FaultRule::new(Fault::ResetAfter).probability(0.5)]);
+        let mut injector = FaultInjector::new(1, &[FaultRule::new(Fault::ResetAfter).probability(0.5)]);
         let happened: Vec<bool> =
-            (0..20).map(|_| director.decide(Operation::Add, &ids(3), 1).after.is_some()).collect();
+            (0..20).map(|_| injector.decide(Operation::Add, &ids(3), 1).after.is_some()).collect();
         assert!(happened.contains(&true) && happened.contains(&false));
     }
 
     #[test]
     fn skip_and_next_count() {
-        let mut director = Director::new(0, &[FaultRule::new(Fault::Internal).skip(1).next(2)]);
+        let mut injector = FaultInjector::new(0, &[FaultRule::new(Fault::Internal).skip(1).next(2)]);
         let happened: Vec<bool> =
-            (0..5).map(|_| director.decide(Operation::Add, &[], 1).before.is_some()).collect();
+            (0..5).map(|_| injector.decide(Operation::Add, &[], 1).before.is_some()).collect();
         assert_eq!(happened, [false, true, true, false, false]);
     }
 

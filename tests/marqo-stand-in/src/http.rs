@@ -51,11 +51,11 @@ pub(crate) struct Response {
     pub(crate) body: Vec<u8>,
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) enum Ending {
     Answer(Response),
-    /// No answer ever; the connection stays open until the client gives up.
+    /// No answer ever; the connection stays open until the client closes it.
     Hang,
     /// The connection breaks: the client sees a reset, not an orderly end.
     Reset,

@@ -1,4 +1,4 @@
-//! What becomes of document ids on their way to Vespa: they are pasted unescaped into a URL path.
+//! How document ids reach Vespa: they are pasted unescaped into a URL path.
 
 use crate::http::decoded;
 use crate::rules::{ID_AFTER_COLONS, ID_CUT, ID_DECODED, Rule};

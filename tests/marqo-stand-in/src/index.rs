@@ -10,7 +10,7 @@ pub(crate) struct Index {
     pub(crate) name: String,
     pub(crate) version: Version,
     pub(crate) kind: Kind,
-    /// As `GET …/settings` tells them.
+    /// As `GET …/settings` returns them.
     pub(crate) settings: Value,
     pub(crate) dimension: usize,
     pub(crate) normalises: bool,

@@ -1,4 +1,4 @@
-//! Answers as a Marqo server does, to the letter and odd cases included, and fails on request.
+//! Answers exactly as a Marqo server does, odd cases included, and fails on request.
 //!
 //! ```
 //! use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};

@@ -110,12 +110,12 @@ fn update(
         Kind::Unstructured => patch_unstructured(&index.known, index, stored, &changes, met)?,
     };
     Arc::make_mut(&mut document.sent).extend(changes);
-    if let Some(Fault::Refused { rule, message }) = session.fate.items.get(id)
+    if let Some(Fault::Refused { rule, message }) = session.decision.items.get(id)
         && let Some(rule) = crate::fault::named(rule)
     {
         return Err(No::Here(rule, message.clone()));
     }
-    if let Some(Fault::Item { status, applied }) = session.fate.items.get(id) {
+    if let Some(Fault::Item { status, applied }) = session.decision.items.get(id) {
         let (rule, status, message) = vespa::translated(session.version, *status);
         met.push(rule);
         if *applied {

@@ -97,7 +97,7 @@ fn ids_of_batch(body: &Value) -> Result<&[Value], Refusal> {
 
 /// If Vespa fails for one id, it fails for all that are asked with it.
 fn check_vespa(session: &Session, id: &str) -> Result<(), Refusal> {
-    match session.fate.items.get(id) {
+    match session.decision.items.get(id) {
         Some(Fault::Item { status, .. }) => {
             Err(Refusal::new(&GET_VESPA_ERROR, format!("Vespa answered {status}")))
         }

@@ -62,7 +62,7 @@ impl Reply {
         Self::of(status, Body::Json(json!({ "detail": detail }))).met(rule)
     }
 
-    /// The whole request refused as the rule says. A wrong form is told as pydantic tells it: `message` is then the key
+    /// The whole request refused as the rule says. A wrong form is reported as pydantic reports it: `message` is then the key
     /// that is wrong, if there is one.
     pub(crate) fn refused(rule: &'static Rule, message: &str) -> Self {
         match rule.answer {
@@ -105,7 +105,7 @@ impl Refusal {
         Self { rule, message: Value::String(message.into()) }
     }
 
-    /// A body of the wrong form, as pydantic tells it.
+    /// A body of the wrong form, as pydantic reports it.
     pub(crate) fn shape(rule: &'static Rule, place: &[&str], message: &str, kind: &str) -> Self {
         let place: Vec<&str> = std::iter::once("body").chain(place.iter().copied()).collect();
         Self { rule, message: json!([{ "loc": place, "msg": message, "type": kind }]) }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
-/// A server on a thread of its own; it ends when this is dropped, with all its connections. Any number of them can run in
+/// A server on its own thread; it ends when this is dropped, with all its connections. Any number of them can run in
 /// one process.
 pub struct StandIn {
     app: Arc<App>,
@@ -26,7 +26,7 @@ impl StandIn {
     /// Listens at once: a client may connect as soon as this returns.
     ///
     /// # Errors
-    /// The address cannot be listened on, or there is no thread to be had.
+    /// The address cannot be listened on, or no thread can be started.
     pub fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen)?;
         listener.set_nonblocking(true)?;
@@ -81,7 +81,7 @@ impl StandIn {
         self.app.state().met.clone()
     }
 
-    /// Waits until the server ends by itself, which it does only if it cannot go on.
+    /// Waits until the server ends, which it does only if it cannot continue.
     pub fn wait(mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

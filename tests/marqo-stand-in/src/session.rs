@@ -1,6 +1,6 @@
 //! What the code that answers one request works with.
 
-use crate::fault::Fate;
+use crate::fault::FaultDecision;
 use crate::http::Request;
 use crate::index::{Index, Known};
 use crate::options::Version;
@@ -15,7 +15,7 @@ pub(crate) struct Session<'a> {
     pub(crate) version: Version,
     pub(crate) store: &'a mut Store,
     pub(crate) random: &'a mut Random,
-    pub(crate) fate: &'a Fate,
+    pub(crate) decision: &'a FaultDecision,
     pub(crate) origin: Origin,
     pub(crate) url: &'a str,
     /// The body, or why it is no JSON.

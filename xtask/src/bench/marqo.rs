@@ -29,7 +29,7 @@ pub(crate) struct Options {
 type Round = [f64; 4];
 
 const METHOD: &str = "\
-    Both clients write the same documents, loaded before the measurement, into an empty index of their own server, with
+    Both clients write the same documents, loaded before the measurement, into an empty index of a separate server, with
     at most 128 documents per request, and check the answer for each document. The Python client sends one request at a
     time. The host adds its own fields, removes fields that the index cannot store, computes the size of each document
     as the server does, and sends up to 8 requests at a time. The server is the stand-in: it validates and stores
@@ -75,7 +75,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Measures both clients; each round has a server of its own with an empty index. `latency` in milliseconds.
+/// Measures both clients; each round has its own server with an empty index. `latency` in milliseconds.
 fn compare(
     rounds: usize,
     latency: u64,
@@ -137,7 +137,7 @@ fn python(folder: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// A stand-in with an empty index, in a process of its own, so that its processor time is separate.
+/// A stand-in with an empty index, in its own process, so that its processor time is separate.
 struct Server {
     process: Child,
     url: String,

@@ -1,4 +1,4 @@
-//! Lines that are no objects: what a broken connection, a proxy or a careless editor leaves in an export.
+//! Lines that are not objects: what a broken connection, a proxy or a careless editor leaves in an export.
 
 use crate::sample::rng::Rng;
 
@@ -13,7 +13,7 @@ static BAD_LINES: &[&[u8]] = &[
     b"null\n",
 ];
 
-/// Decides where bad lines stand. Its randomness is its own, so the good lines are the same with and without them.
+/// Decides where bad lines are. Its randomness is its own, so the good lines are the same with and without them.
 #[derive(Debug)]
 pub(crate) struct BadLines {
     rng: Rng,

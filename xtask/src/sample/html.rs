@@ -12,7 +12,7 @@ struct Habits {
     plain: bool,
     /// `style="…"` on most blocks.
     styles: bool,
-    /// `data-…` attributes, left behind by an editor.
+    /// `data-…` attributes, as an editor leaves them.
     data: bool,
     /// Entities instead of characters.
     entities: bool,
@@ -88,7 +88,7 @@ struct Writer<'run> {
 }
 
 impl Writer<'_> {
-    /// What stands before the text proper.
+    /// What precedes the text proper.
     fn oddities(&mut self) {
         if self.rng.chance(700) {
             self.out.push_str("<meta charset=\"utf-8\">");
@@ -123,7 +123,7 @@ impl Writer<'_> {
             74..=83 => {
                 self.open("div");
                 self.sentence();
-                // Nothing but the tag stands between the sentences.
+                // Only the tag is between the sentences.
                 for _ in 0..2 {
                     self.out.push_str(if self.habits.entities { "<br />" } else { "<br>" });
                     self.sentence();

@@ -32,7 +32,7 @@ impl<'line> Json<'line> {
         self
     }
 
-    /// The next value is an array with the given elements.
+    /// The next value is an array with these elements.
     pub(crate) fn array<T>(
         &mut self,
         items: impl IntoIterator<Item = T>,

@@ -39,7 +39,7 @@ pub struct Recipe {
     pub seed: u64,
     /// How large products are.
     pub shape: Shape,
-    /// Each product's lines stand together, as with `groupObjects: true`. Otherwise they stand anywhere, children before
+    /// Each product's lines are adjacent, as with `groupObjects: true`. Otherwise they are anywhere, children before
     /// their parents included.
     pub grouped: bool,
     /// Stop after this many products.

@@ -43,7 +43,7 @@ pub(crate) struct Product {
     pub(crate) tongue: Option<&'static Tongue>,
     pub(crate) brand: &'static str,
     pub(crate) material: &'static str,
-    /// The noun as it stands inside a sentence.
+    /// The noun as it is written inside a sentence.
     pub(crate) noun: String,
     pub(crate) title: String,
     pub(crate) handle: String,

@@ -324,7 +324,7 @@ fn picture(json: &mut Json<'_>, product: &Product, place: u32) {
     json.pieces(&[PICTURES, &product.handle, "_", &place.to_string(), ".jpg?v=", &version]);
 }
 
-/// The department's tags and a few that tell the product, without repetition, sorted as Shopify sorts them.
+/// The department's tags and a few that identify the product, without repetition, sorted as Shopify sorts them.
 fn tags(rng: &mut Rng, product: &Product, traits: &Traits) -> Vec<&'static str> {
     let wanted = from_bands(rng, traits.tags) as usize;
     let department = product.department;

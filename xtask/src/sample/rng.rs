@@ -57,7 +57,7 @@ pub(crate) const fn band(weight: u32, low: u32, high: u32) -> Band {
     Band { weight, low, high }
 }
 
-/// A number from a distribution given by bands: uniform within a band.
+/// A number from a distribution of bands: uniform within a band.
 pub(crate) fn from_bands(rng: &mut Rng, bands: &[Band]) -> u32 {
     let total: u32 = bands.iter().map(|band| band.weight).sum();
     let mut ticket = rng.below(total);

@@ -119,12 +119,12 @@ fn an_ungrouped_export_has_the_same_lines_in_another_order() {
         Some(parent) => !known.contains(parent),
         None => !known.insert(object["id"].as_str().unwrap().to_owned()),
     });
-    assert!(early.count() > 100, "children must stand before their parents");
+    assert!(early.count() > 100, "some children must precede their parents");
 }
 
 #[test]
 fn some_lines_of_an_ungrouped_export_are_far_from_their_product() {
-    // Longer than the window: only stragglers of the first products can stand at the very end.
+    // Longer than the window: only stragglers of the first products can be at the very end.
     let (export, _) = make(&Recipe { grouped: false, ..recipe(Shape::Small, 40_000) });
     let lines: Vec<&str> = export.lines().collect();
     let grouped = make(&recipe(Shape::Small, 400)).0;

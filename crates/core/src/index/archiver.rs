@@ -1,4 +1,4 @@
-//! The port for indexes that archive by themselves.
+//! The port for indexes that archive in their own transactions.
 
 use super::{ArchiveLimit, IndexError, TooManyMissing, WriteTarget};
 use crate::{model::DocumentId, storage::JobSnapshot};
@@ -9,11 +9,11 @@ use async_trait::async_trait;
 pub struct Archived {
     /// Documents that are archived now and were not before.
     pub documents: u64,
-    /// Documents that other writers had locked all the time; the next archiving finds them.
+    /// Documents that stayed locked by other writers; the next archiving finds them.
     pub locked: u64,
 }
 
-/// An index that knows when each document was last seen, and archives in transactions of its own what a full sync did not
+/// An index that knows when each document was last seen, and archives in its own transactions what a full sync did not
 /// have. Documents leave other indexes by removals, which a job carries out.
 #[async_trait]
 pub trait Archiver: Send + Sync {
@@ -40,6 +40,6 @@ pub trait Archiver: Send + Sync {
         target: &WriteTarget,
         job: &JobSnapshot,
         archived: u64,
-        remark: Option<String>,
+        note: Option<String>,
     ) -> Result<(), IndexError>;
 }

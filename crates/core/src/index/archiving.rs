@@ -6,7 +6,7 @@ use crate::{
 };
 use std::fmt;
 
-/// How much may leave an index after one full sync.
+/// How many documents may leave an index after one full sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveLimit {
     /// Most of the active products, in percent; more looks like half an export.
@@ -16,7 +16,7 @@ pub struct ArchiveLimit {
 }
 
 impl ArchiveLimit {
-    /// Whether archiving goes on despite this refusal.
+    /// Whether archiving continues despite this refusal.
     pub fn overrides(self, refusal: &ArchiveRefusal) -> bool {
         self.force && refusal.is_overridable()
     }
@@ -40,9 +40,9 @@ pub enum ArchiveRefusal {
     NotEnded,
     /// Items failed, so their documents were not seen.
     Failed(Box<Failures>),
-    /// Lines could not be read: the export may be cut off.
+    /// Lines could not be read: the export may be truncated.
     RejectedLines(u64),
-    /// Lines hang on products that the export does not have.
+    /// Lines belong to products that are not in the export.
     Orphans(u64),
     /// It had no products.
     Empty,
@@ -78,20 +78,20 @@ impl Failures {
                 "{lost} products that the plug-in refused were not kept (`ingest.quarantine_bytes`)"
             ))
         } else if kept > 0 && !seal.ids_in_products {
-            Some("the plug-in gives documents ids that do not stand in their products".to_owned())
+            Some("the plug-in uses document ids that do not appear in their products".to_owned())
         } else {
             None
         };
         Self {
             job: job.job.id.clone(),
             items: job.counts.failed,
-            first: failed.take(NAMED).map(place).collect(),
+            first: failed.take(NAMED).map(describe_item).collect(),
             unknown,
         }
     }
 }
 
-fn place(entry: &Entry) -> String {
+fn describe_item(entry: &Entry) -> String {
     let Entry { document_id, line, code, .. } = entry;
     match (document_id, line) {
         (Some(id), _) => format!("document {id} ({code})"),
@@ -116,11 +116,11 @@ impl fmt::Display for Failures {
 /// Too many products would be archived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyMissing {
-    /// Products that the export does not have.
+    /// Products that are not in the export.
     pub missing: u64,
     /// Products that are active.
     pub active: u64,
-    /// Most that is allowed, in percent.
+    /// The allowed maximum, in percent.
     pub max_percent: u8,
 }
 
@@ -253,8 +253,8 @@ mod tests {
                 1,
                 1,
                 false,
-                ". It is not known which documents are theirs: the plug-in gives documents ids that do not stand in their \
-                 products",
+                ". It is not known which documents are theirs: the plug-in uses document ids that do not appear in \
+                 their products",
             ),
         ] {
             let reason = ArchiveRefusal::after(&failed(refused, kept, ids_in_products)).unwrap();

@@ -24,7 +24,7 @@ pub struct StoredVersion {
     pub job_id: Option<String>,
 }
 
-/// A document on its way into the index, with the host's internal fields beside it.
+/// A document to write, with the host's internal fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Write {
     /// The document.
@@ -91,7 +91,7 @@ impl WriteTarget {
     }
 }
 
-/// What became of one document of a write or delete.
+/// The outcome of one document of a write or delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is in the index as wanted, or gone from it.

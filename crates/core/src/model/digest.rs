@@ -15,7 +15,7 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// Hashes several parts, each with its length in front, so that different lists never give the same input.
+    /// Hashes several parts, each with its length in front, so that different lists never have the same input.
     pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = sha2::Sha256::new();
         for part in parts {

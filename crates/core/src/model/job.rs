@@ -103,7 +103,7 @@ pub struct Job {
     /// Which index that is; empty in records that are older than the choice.
     #[serde(default)]
     pub target: TargetId,
-    /// What the job as a whole does; removals travel in chunks of their own operation.
+    /// What the job as a whole does; removals are in separate chunks with their own operation.
     pub operation: Operation,
     /// Time of creation.
     pub created_at: Timestamp,
@@ -164,7 +164,7 @@ pub struct Seal {
     /// Quarantined products, kept for a replay with a corrected plug-in.
     #[serde(default)]
     pub quarantine: Quarantined,
-    /// Whether every document id occurs in the text of its product. Only then can archiving tell which documents may belong
+    /// Whether every document id occurs in the text of its product. Only then does archiving know which documents may belong
     /// to a refused product.
     #[serde(default)]
     pub ids_in_products: bool,

@@ -41,8 +41,8 @@ impl AdjacencyChecker {
 
     /// Classifies the next line.
     pub(super) fn check(&mut self, ids: &Ids<'_>) -> Result<LineKind, NotAdjacent> {
-        let own = ids.own.as_deref();
-        if let Some(parent) = ids.parent.as_deref() {
+        let own = ids.id.as_deref();
+        if let Some(parent) = ids.parent_id.as_deref() {
             if !self.open.contains(parent) {
                 return Err(NotAdjacent::ParentNotOpen);
             }

@@ -46,7 +46,7 @@ pub(super) struct Totals {
     pub(super) lines: u64,
     pub(super) bytes: u64,
     pub(super) products: u64,
-    pub(super) grouped: u64,
+    pub(super) grouped_lines: u64,
     pub(super) rejected: u64,
     pub(super) orphans: u64,
 }
@@ -84,7 +84,7 @@ impl Products {
 
     /// Statistics of the export, once all items have been taken. Fails unless every line is in a product or rejected.
     pub fn finish(self) -> Result<SourceStats, ExportError> {
-        let Totals { lines, bytes, products, grouped, rejected, orphans } = self.totals;
+        let Totals { lines, bytes, products, grouped_lines: grouped, rejected, orphans } = self.totals;
         if !matches!(self.stage, Stage::Done) {
             return Err(ExportError::Unfinished);
         }
@@ -159,7 +159,7 @@ fn next_whole_line(
         totals.lines += 1;
         return Ok(Some(match inspect(&line.raw, pointers) {
             Ok(record) => {
-                totals.grouped += 1;
+                totals.grouped_lines += 1;
                 Item::Product { source: line.source, product: product_of(&record, &line) }
             }
             Err(rejection) => {
@@ -192,14 +192,14 @@ fn next_adjacent(
         };
         match checker.check(&record.ids) {
             Ok(LineKind::Root) => {
-                totals.grouped += 1;
+                totals.grouped_lines += 1;
                 let complete = open.replace((line.source, product_of(&record, &line)));
                 if let Some((source, product)) = complete {
                     return Ok(Some(Item::Product { source, product }));
                 }
             }
             Ok(LineKind::Child) => {
-                totals.grouped += 1;
+                totals.grouped_lines += 1;
                 let (_, product) = open.as_mut().expect("a child has a current product");
                 product.text.push('\n');
                 product.text.push_str(record.text);
@@ -215,7 +215,7 @@ fn next_adjacent(
 }
 
 fn product_of(record: &Record<'_>, line: &Line<'_>) -> Product {
-    let id = record.ids.own.as_deref().map(str::to_owned);
+    let id = record.ids.id.as_deref().map(str::to_owned);
     Product { text: record.text.to_owned(), line: line.raw.number, id }
 }
 
@@ -227,10 +227,10 @@ impl NotAdjacent {
             Self::ParentNotOpen => ExportError::ParentNotOpen {
                 name,
                 line,
-                parent: text(&record.ids.parent),
+                parent: text(&record.ids.parent_id),
                 open: open.map(str::to_owned),
             },
-            Self::DuplicateRoot => ExportError::DuplicateRoot { name, line, id: text(&record.ids.own) },
+            Self::DuplicateRoot => ExportError::DuplicateRoot { name, line, id: text(&record.ids.id) },
         }
     }
 }

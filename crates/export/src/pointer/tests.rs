@@ -9,7 +9,7 @@ fn pointers(own: &str, parents: &[&str]) -> Pointers {
 
 fn ids(pointers: &Pointers, text: &str) -> (Option<String>, Option<String>) {
     let ids = pointers.read(text).unwrap();
-    (ids.own.map(Cow::into_owned), ids.parent.map(Cow::into_owned))
+    (ids.id.map(Cow::into_owned), ids.parent_id.map(Cow::into_owned))
 }
 
 fn some(own: &str, parent: &str) -> (Option<String>, Option<String>) {
@@ -34,7 +34,7 @@ fn ids_are_strings_unescaped_or_integers() {
 }
 
 #[test]
-fn the_first_parent_with_a_value_counts() {
+fn the_first_non_null_parent_is_used() {
     let pointers = pointers("/id", &["/variant/id", "/variant", "/list/1", "/a~1b~0c"]);
     let parent = |text| ids(&pointers, text).1;
     assert_eq!(parent(r#"{"variant":{"id":"1"},"list":[8,9]}"#).as_deref(), Some("1"));
@@ -46,7 +46,7 @@ fn the_first_parent_with_a_value_counts() {
 }
 
 #[test]
-fn the_last_of_duplicate_keys_counts() {
+fn of_duplicate_keys_the_last_one_is_used() {
     let pointers = pointers("/id", &["/p/q", "/p"]);
     assert_eq!(ids(&pointers, r#"{"id":1,"id":2,"p":{"q":3},"p":4}"#), some("2", "4"));
     assert_eq!(ids(&pointers, r#"{"id":1,"id":null,"p":4,"p":{"q":3}}"#), (None, Some("3".to_owned())));
@@ -102,7 +102,7 @@ fn value() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// One walk gives the same ids as parsing the line and following the pointers.
+    /// One walk reads the same ids as parsing the line and following the pointers.
     #[test]
     fn one_walk_finds_what_pointers_lead_to(fields in value(), own in "(/([ab01]|~0|~1){1,2}){1,3}", parent in "(/([ab01]|~0|~1){1,2}){1,2}") {
         let fields = json!({ "a": fields, "b": "x" });
@@ -114,7 +114,7 @@ proptest! {
         };
         let text = fields.to_string();
         let pointers = pointers(&own, &[&parent]);
-        let found = pointers.read(&text).map(|ids| (ids.own.map(Cow::into_owned), ids.parent.map(Cow::into_owned)));
+        let found = pointers.read(&text).map(|ids| (ids.id.map(Cow::into_owned), ids.parent_id.map(Cow::into_owned)));
         match (expected(&own), expected(&parent)) {
             (Ok(own), Ok(parent)) => prop_assert_eq!(found.unwrap(), (own, parent)),
             // Where one pointer is a prefix of the other, the two readers may differ.
@@ -124,8 +124,8 @@ proptest! {
     }
 
     #[test]
-    fn syntax_is_checked_as_the_json_parser_checks_it(text in "[{}\\[\\]\",:a1 \\\\u\\-.e]{0,12}", fill in "[ -~]{0,8}") {
-        for text in [text.clone(), format!("{{{text}}}"), format!(r#"{{"{fill}":{text}}}"#)] {
+    fn syntax_is_checked_as_the_json_parser_checks_it(text in "[{}\\[\\]\",:a1 \\\\u\\-.e]{0,12}", key in "[ -~]{0,8}") {
+        for text in [text.clone(), format!("{{{text}}}"), format!(r#"{{"{key}":{text}}}"#)] {
             let parsed = serde_json::from_str::<Value>(&text);
             match pointers("/id", &[]).read(&text) {
                 Ok(_) | Err(IdError::InvalidType(_)) => {

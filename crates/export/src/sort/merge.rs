@@ -1,7 +1,7 @@
 //! K-way merge of sorted runs.
 
 use super::{
-    CANCEL_STEP, FILE_BUFFER, SortOptions,
+    CANCEL_CHECK_INTERVAL, FILE_BUFFER, SortOptions,
     frame::{Frame, read_header},
 };
 use crate::{Cancel, ExportError, temp::TempFiles};
@@ -17,7 +17,7 @@ use std::{
 pub struct Merge {
     runs: Vec<Run>,
     /// Current key and index of each run that has not ended; the least one has the current frame.
-    heads: BinaryHeap<Reverse<(u64, usize)>>,
+    heap: BinaryHeap<Reverse<(u64, usize)>>,
     started: bool,
     steps: u64,
     temp: TempFiles,
@@ -28,25 +28,25 @@ impl Merge {
     pub(super) fn new(files: Vec<File>, options: &SortOptions) -> Result<Self, ExportError> {
         let temp = options.temp.clone();
         let mut runs: Vec<Run> = files.into_iter().map(Run::new).collect();
-        let mut heads = BinaryHeap::with_capacity(runs.len());
-        for (at, run) in runs.iter_mut().enumerate() {
+        let mut heap = BinaryHeap::with_capacity(runs.len());
+        for (run_index, run) in runs.iter_mut().enumerate() {
             if run.advance().map_err(|error| temp.failed("reading", error))? {
-                heads.push(Reverse((run.key, at)));
+                heap.push(Reverse((run.key, run_index)));
             }
         }
-        Ok(Self { runs, heads, started: false, steps: 0, temp, cancel: options.cancel.clone() })
+        Ok(Self { runs, heap, started: false, steps: 0, temp, cancel: options.cancel.clone() })
     }
 
     pub(super) fn advance(&mut self) -> Result<bool, ExportError> {
         self.steps += 1;
-        if self.steps.is_multiple_of(CANCEL_STEP) && self.cancel.is_cancelled() {
+        if self.steps.is_multiple_of(CANCEL_CHECK_INTERVAL) && self.cancel.is_cancelled() {
             return Err(ExportError::Cancelled);
         }
         if self.started
-            && let Some(mut head) = self.heads.peek_mut()
+            && let Some(mut head) = self.heap.peek_mut()
         {
-            let Reverse((key, at)) = &mut *head;
-            let run = &mut self.runs[*at];
+            let Reverse((key, run_index)) = &mut *head;
+            let run = &mut self.runs[*run_index];
             if run.advance().map_err(|error| self.temp.failed("reading", error))? {
                 *key = run.key;
             } else {
@@ -56,12 +56,12 @@ impl Merge {
             }
         }
         self.started = true;
-        Ok(!self.heads.is_empty())
+        Ok(!self.heap.is_empty())
     }
 
     pub(super) fn frame(&self) -> Frame<'_> {
-        let Reverse((_, at)) = self.heads.peek().expect("the caller advanced to a frame");
-        let Run { key, a, b, body, .. } = &self.runs[*at];
+        let Reverse((_, run_index)) = self.heap.peek().expect("the caller advanced to a frame");
+        let Run { key, a, b, body, .. } = &self.runs[*run_index];
         Frame { key: *key, a: *a, b: *b, body }
     }
 }

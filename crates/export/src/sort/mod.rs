@@ -13,14 +13,14 @@ pub use frame::Frame;
 /// Size of the buffer of an open temporary file.
 const FILE_BUFFER: usize = 64 * 1024;
 /// Number of steps between two checks for cancellation.
-const CANCEL_STEP: u64 = 4096;
+const CANCEL_CHECK_INTERVAL: u64 = 4096;
 
 /// Settings that several sorters share.
 #[derive(Clone, Debug)]
 pub struct SortOptions {
     temp: TempFiles,
     memory: usize,
-    files: usize,
+    max_open_files: usize,
     cancel: Cancel,
 }
 
@@ -31,7 +31,7 @@ impl SortOptions {
             temp: TempFiles::new(options.temp_dir.clone()),
             memory: options.sort_memory,
             // Merging fewer than two runs at a time would never end.
-            files: options.sort_files.max(2),
+            max_open_files: options.sort_files.max(2),
             cancel: options.cancel.clone(),
         }
     }
@@ -94,7 +94,7 @@ impl Sorter {
         if self.options.cancel.is_cancelled() {
             return Err(ExportError::Cancelled);
         }
-        if self.runs.len() >= self.options.files {
+        if self.runs.len() >= self.options.max_open_files {
             self.merge_runs()?;
         }
         // Offsets ascend, so frames with the same key keep their order.

@@ -8,7 +8,7 @@ fn options(dir: &std::path::Path, memory: usize) -> SortOptions {
 
 proptest! {
     #[test]
-    fn frames_come_back_by_key_in_their_order(
+    fn sorting_is_stable_by_key(
         keys in prop::collection::vec(prop_oneof![0..5_u64, any::<u64>()], 0..60),
         memory in 0..2_000_usize,
     ) {

@@ -51,7 +51,7 @@ fn a_truncated_source_is_an_error_before_any_product() {
             std::fs::write(&path, &compressed[..cut]).unwrap();
             let scanned = Export::open(&[path.display().to_string()], tiny(Mode::Auto, dir.path()))
                 .and_then(|export| export.scan(&by_parent()));
-            // The file name tells the compression where too few bytes are left to detect it.
+            // The file name decides where too few bytes are left to detect the compression.
             match scanned {
                 Err(ExportError::Truncated { offset, .. }) => assert_eq!(offset, cut as u64),
                 other => panic!("{name} cut at {cut}: {other:?}"),
@@ -99,8 +99,8 @@ fn each_unreadable_source_is_named_with_what_to_do() {
     ];
     let messages: Vec<String> = cases.iter().map(|names| message_of(dir.path(), names)).collect();
     insta::assert_snapshot!(messages.join("\n"), @r#"
-    no export given; name a file, several files of one export in their order, or `-` for standard input
-    `-` is given several times, but standard input can be read only once; name it once
+    no export; name a file, several files of one export in their order, or `-` for standard input
+    `-` is named several times, but standard input can be read only once; name it once
     cannot read from `s3://bucket/export.jsonl`; download it and name the file, or pipe it in and use `-`
     `missing.jsonl` does not exist; check the path
     `folder` is a directory; name the files of the export in it, in their order

@@ -57,7 +57,7 @@ pub enum CallError {
     #[error("the client of the embedding endpoint cannot be built")]
     Client(#[source] reqwest::Error),
     /// No endpoint is set.
-    #[error("no endpoint makes embeddings: `catalog.embeddings.url` is not set")]
+    #[error("`catalog.embeddings.url` is not set")]
     NoEndpoint,
     /// The key cannot be sent.
     #[error("`catalog.embeddings.key` has characters that no header may have")]
@@ -193,6 +193,6 @@ fn bearer(key: &Secret) -> Result<HeaderValue, CallError> {
 /// The endpoint's message about an error, shortened.
 fn message(answer: &[u8]) -> String {
     let json: Option<Value> = serde_json::from_slice(answer).ok();
-    let told = json.as_ref().and_then(|json| json.pointer("/error/message")?.as_str().map(str::to_owned));
-    told.unwrap_or_else(|| String::from_utf8_lossy(answer).into_owned()).chars().take(500).collect()
+    let message = json.as_ref().and_then(|json| json.pointer("/error/message")?.as_str().map(str::to_owned));
+    message.unwrap_or_else(|| String::from_utf8_lossy(answer).into_owned()).chars().take(500).collect()
 }

@@ -24,7 +24,7 @@ pub struct EmbedReport {
     pub refused: u64,
 }
 
-/// Embedding stopped. What was embedded is stored; the same call goes on.
+/// Embedding stopped. What was embedded is stored; the same call resumes.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     /// The catalog failed.

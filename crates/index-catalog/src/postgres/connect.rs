@@ -7,18 +7,16 @@ use std::{num::NonZeroUsize, str::FromStr, time::Duration};
 use tokio_postgres::{Config, NoTls, config::Host};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// A text that is no address of a PostgreSQL database.
+/// A string that is not the URL of a PostgreSQL database.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidUrl {
-    /// It cannot be read. Nothing of it is repeated: it may hold a password.
-    #[error(
-        "`catalog.url` is no address of a PostgreSQL database; write postgres://user:password@server/database"
-    )]
+    /// It cannot be parsed. The message does not repeat it: it may hold a password.
+    #[error("`catalog.url` is not a PostgreSQL URL; use postgres://user:password@server/database")]
     Unreadable(#[source] tokio_postgres::Error),
-    /// The program cannot encrypt.
+    /// TLS cannot be set up.
     #[error("encryption cannot be set up")]
     Encryption(#[from] rustls::Error),
-    /// The pool does not take its settings.
+    /// The pool rejects its settings.
     #[error("connections cannot be kept")]
     Pool(#[from] deadpool_postgres::BuildError),
 }
@@ -26,14 +24,14 @@ pub enum InvalidUrl {
 /// Longest wait for a connection, unless the address says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A database, and what it is called.
+/// A database and its name.
 pub(super) struct Database {
     /// Connections that are made when they are first needed.
     pub(super) pool: Pool,
     /// Its name for messages.
     pub(super) name: String,
     /// Its address without user and password, the same for all who write to it.
-    pub(super) place: String,
+    pub(super) address: String,
 }
 
 pub(super) fn database(url: &Secret, connections: NonZeroUsize) -> Result<Database, InvalidUrl> {
@@ -44,7 +42,7 @@ pub(super) fn database(url: &Secret, connections: NonZeroUsize) -> Result<Databa
     if config.get_application_name().is_none() {
         config.application_name("host");
     }
-    let (name, place) = (name(&config), place(&config));
+    let (name, address) = (name(&config), address(&config));
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
     let manager = if is_local && !config.get_hosts().is_empty() {
@@ -54,7 +52,7 @@ pub(super) fn database(url: &Secret, connections: NonZeroUsize) -> Result<Databa
         Manager::from_config(config, MakeRustlsConnect::new(tls_config()?), recycling)
     };
     let pool = Pool::builder(manager).max_size(connections.get()).runtime(Runtime::Tokio1).build()?;
-    Ok(Database { pool, name, place })
+    Ok(Database { pool, name, address })
 }
 
 /// The database without user and password.
@@ -62,7 +60,7 @@ fn name(config: &Config) -> String {
     format!("database {} on {}", dbname(config), server(config))
 }
 
-fn place(config: &Config) -> String {
+fn address(config: &Config) -> String {
     let port = config.get_ports().first().copied().unwrap_or(5432);
     format!("postgres://{}:{port}/{}", server(config), dbname(config))
 }

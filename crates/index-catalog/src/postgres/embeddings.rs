@@ -52,7 +52,7 @@ impl Postgres {
         let mut attempts = Attempts::new(&self.clock);
         loop {
             match self.try_store_embeddings(model, embedded).await {
-                Err(cause) if attempts.again(&cause).await => {}
+                Err(cause) if attempts.should_retry(&cause).await => {}
                 tried => return tried.map_err(|cause| cause.of(&self.name)),
             }
         }

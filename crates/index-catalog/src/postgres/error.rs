@@ -14,7 +14,7 @@ pub(super) enum PostgresError {
     Unreachable { name: String, source: Error },
     #[error("{name} authentication failed; check user, password and database of `catalog.url`")]
     Refused { name: String, source: Error },
-    #[error("{name} has no catalog yet; `host catalog migrate` makes it")]
+    #[error("{name} has no catalog yet; `host catalog migrate` creates it")]
     NoCatalog { name: String },
     #[error("the catalog of {name} is older than this host; `host catalog migrate` brings it up to date")]
     Older { name: String },
@@ -34,7 +34,7 @@ pub(super) enum PostgresError {
     Other { name: String, what: String },
 }
 
-/// What went wrong, before it is known with which database.
+/// What went wrong, without the name of the database.
 #[derive(Debug)]
 pub(super) enum Cause {
     Pool(PoolError),
@@ -141,8 +141,8 @@ impl<'a> Attempts<'a> {
         Self(Retry::new(RetryPolicy::TRANSACTION_CONFLICT, clock.as_ref()))
     }
 
-    /// Whether to try again after a failure. Waits first, so that the other transaction ends.
-    pub(super) async fn again(&mut self, cause: &Cause) -> bool {
+    /// Whether to retry after a failure. Waits first, so that the other transaction ends.
+    pub(super) async fn should_retry(&mut self, cause: &Cause) -> bool {
         if !cause.is_conflict() {
             return false;
         }

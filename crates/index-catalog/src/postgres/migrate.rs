@@ -45,12 +45,12 @@ impl Postgres {
         let name = &self.name;
         Ok(match found {
             found if found == known() => format!("the catalog of {name} is up to date; {vectors}"),
-            0 => format!("made the catalog of {name}; {vectors}"),
+            0 => format!("created the catalog of {name}; {vectors}"),
             found => format!("brought the catalog of {name} from schema {found} to {}; {vectors}", known()),
         })
     }
 
-    /// Keeps embeddings as vectors if the server has pgvector.
+    /// Stores embeddings as vectors if the server has pgvector.
     async fn use_pgvector(&self) -> Result<&'static str, Cause> {
         let client = self.pool.get().await?;
         if has_vectors(&**client).await? {
@@ -58,12 +58,12 @@ impl Postgres {
         }
         let available = "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'";
         if client.query_opt(available, &[]).await?.is_none() {
-            return Ok("embeddings are arrays, for the server has no pgvector");
+            return Ok("embeddings are arrays, because the server has no pgvector");
         }
         if let Err(error) = client.batch_execute("CREATE EXTENSION IF NOT EXISTS vector").await {
-            tracing::debug!(%error, "pgvector cannot be made");
+            tracing::debug!(%error, "the pgvector extension cannot be created");
             return Ok(
-                "embeddings are arrays: have a user with the right to it run CREATE EXTENSION vector, and migrate again",
+                "embeddings are arrays: have a user with the required privilege run CREATE EXTENSION vector, and migrate again",
             );
         }
         client

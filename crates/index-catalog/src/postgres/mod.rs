@@ -48,7 +48,7 @@ pub(super) struct Postgres {
     /// The database, for messages.
     name: String,
     /// Its address without user and password.
-    place: String,
+    address: String,
     clock: SharedClock,
     /// Taken from the sequence and not used yet.
     ids: Mutex<Ids>,
@@ -60,12 +60,12 @@ impl Postgres {
         connections: NonZeroUsize,
         clock: SharedClock,
     ) -> Result<Self, InvalidUrl> {
-        let connect::Database { pool, name, place } = connect::database(url, connections)?;
-        Ok(Self { pool, name, place, clock, ids: Mutex::default() })
+        let connect::Database { pool, name, address } = connect::database(url, connections)?;
+        Ok(Self { pool, name, address, clock, ids: Mutex::default() })
     }
 
-    pub(super) fn place(&self) -> &str {
-        &self.place
+    pub(super) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Ids that no row has had.
@@ -99,19 +99,19 @@ impl Postgres {
         Ok(client.query(&statement, params).await?)
     }
 
-    /// One statement that is a transaction of its own, tried again where the database asks for it.
+    /// One statement as its own transaction, retried where the database asks for it.
     async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failed> {
         let mut attempts = Attempts::new(&self.clock);
         loop {
             let tried = async { self.query(&self.pool.get().await?, sql, params).await };
             match tried.await {
-                Err(cause) if attempts.again(&cause).await => {}
+                Err(cause) if attempts.should_retry(&cause).await => {}
                 tried => return tried.map_err(|cause| cause.of(&self.name)),
             }
         }
     }
 
-    /// The same for a statement that gives no rows; says how many it changed.
+    /// The same for a statement that returns no rows; returns how many it changed.
     async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Failed> {
         let mut attempts = Attempts::new(&self.clock);
         loop {
@@ -121,7 +121,7 @@ impl Postgres {
                 Ok::<_, Cause>(client.execute(&statement, params).await?)
             };
             match tried.await {
-                Err(cause) if attempts.again(&cause).await => {}
+                Err(cause) if attempts.should_retry(&cause).await => {}
                 tried => return tried.map_err(|cause| cause.of(&self.name)),
             }
         }
@@ -155,7 +155,7 @@ impl Dialect for Postgres {
         let mut attempts = Attempts::new(&self.clock);
         loop {
             match self.try_change(target, &batch).await {
-                Err(cause) if attempts.again(&cause).await => {}
+                Err(cause) if attempts.should_retry(&cause).await => {}
                 tried => return tried.map_err(|cause| cause.of(&self.name)),
             }
         }
@@ -186,7 +186,7 @@ impl Dialect for Postgres {
         let mut attempts = Attempts::new(&self.clock);
         loop {
             match self.try_delete(target, batch).await {
-                Err(cause) if attempts.again(&cause).await => {}
+                Err(cause) if attempts.should_retry(&cause).await => {}
                 tried => return tried.map_err(|cause| cause.of(&self.name)),
             }
         }

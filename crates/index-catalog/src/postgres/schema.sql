@@ -23,7 +23,7 @@ CREATE TABLE catalog.skus (
     position   integer NOT NULL, -- among the product's variants, from 0
     sku        text,
     price      text,             -- decimal, as it was written
-    rest       json    NOT NULL, -- what the columns and the attributes cannot give back exactly
+    rest       json    NOT NULL, -- what cannot be restored exactly from the columns and the attributes
     UNIQUE (product_id, source_id)
 );
 

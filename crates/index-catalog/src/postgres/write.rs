@@ -106,8 +106,8 @@ impl Postgres {
         let (lock, remove) = (tx.prepare_cached(LOCKED).await?, tx.prepare_cached(REMOVED).await?);
         let (merchant, index_name) = (&target.shop_id, &target.index_name);
         let ids: Vec<&str> = batch.iter().map(|removal| removal.id.as_str()).collect();
-        let stand = tx.query(&lock, &[merchant, index_name, &ids]).await?;
-        let (gone, outcomes) = removals(batch, &stand.iter().map(stored).collect())?;
+        let current = tx.query(&lock, &[merchant, index_name, &ids]).await?;
+        let (gone, outcomes) = removals(batch, &current.iter().map(stored).collect())?;
         tx.execute(&remove, &[merchant, index_name, &gone]).await?;
         tx.commit().await?;
         Ok(outcomes)

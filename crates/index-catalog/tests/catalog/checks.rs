@@ -255,9 +255,9 @@ pub(crate) async fn loads_are_recorded(backend: &Backend) {
     catalog.record_load(&target, &old, 1, None).await.unwrap();
     catalog.record_load(&target, &old, 2, None).await.unwrap();
     let loads = catalog.loads(&target, 9).await.unwrap();
-    let told: Vec<_> =
+    let records: Vec<_> =
         loads.iter().map(|load| (load.job_id.as_str(), load.archived, load.remark.as_deref())).collect();
-    assert_eq!(told, [(new.job.id.as_str(), 0, Some("no reason")), (old.job.id.as_str(), 3, None)]);
+    assert_eq!(records, [(new.job.id.as_str(), 0, Some("no reason")), (old.job.id.as_str(), 3, None)]);
     assert_eq!((loads[0].products, loads[0].status.as_str()), (7, "COMPLETED"));
     assert_eq!(catalog.loads(&target, 1).await.unwrap().len(), 1);
     assert_eq!(catalog.loads(&backend.target(), 9).await.unwrap(), []);
@@ -331,7 +331,7 @@ pub(crate) async fn what_changed_is_embedded_once(backend: &Backend) {
     assert_eq!(pending(catalog, &target).await, (10, 0, 0));
     assert_eq!(endpoint.calls().len(), 3);
     assert!(endpoint.calls().iter().all(|call| call.authorization.as_deref() == Some("Bearer s3cret")));
-    // Another price is no other text; another title is.
+    // A changed price does not change the text; a changed title does.
     put(catalog, &target, &[write("p003", json!({"title": "Mug 3", "price": 1}))]).await;
     put(catalog, &target, &[write("p004", json!({"title": "Red shoes"}))]).await;
     assert_eq!(pending(catalog, &target).await, (9, 1, 0));
@@ -390,7 +390,7 @@ pub(crate) async fn an_endpoint_that_fails_loses_nothing(backend: &Backend) {
     put(catalog, &target, &numbered(6)).await;
     put(catalog, &target, &[write("none", json!({"price": 1})), write("bad", json!({"title": "forbidden"}))])
         .await;
-    // It goes away by itself.
+    // It is transient.
     let endpoint = Endpoint::start(|number, call| match number {
         0 => Fate::Fail(429),
         1 => Fate::Fail(503),

@@ -1,4 +1,4 @@
-//! Two workers, each with connections of its own, load overlapping products in different orders: no caller sees a deadlock,
+//! Two workers, each with its own connections, load overlapping products in different orders: no caller sees a deadlock,
 //! and the highest version wins.
 
 use host_core::{
@@ -58,7 +58,7 @@ pub(crate) async fn the_highest_version_wins(stores: &Stores, catalogs: [Catalog
     };
     let jobs = [(); 2].map(|()| build::job(&*clock, SHOP));
     for (job, parity) in jobs.iter().zip([0, 1]) {
-        // Each in a lane of its own, so that all may be handled at once.
+        // Each in its own lane, so that all may be handled concurrently.
         let texts: Vec<String> = (0..CHUNKS / 2).map(|n| text(2 * n + parity)).collect();
         let chunks: Vec<_> =
             (0..).zip(&texts).map(|(lane, text)| (lane, Operation::AddDocuments, &**text)).collect();

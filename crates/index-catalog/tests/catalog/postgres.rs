@@ -33,7 +33,7 @@ pub(crate) fn migrated(server: &Server, embeddings: &str) -> Secret {
         runtime.block_on(catalog.migrate()).unwrap()
     };
     let said = std::thread::spawn(migrate).join().unwrap();
-    assert!(said.contains("made the catalog") && said.contains(embeddings), "{said}");
+    assert!(said.contains("created the catalog") && said.contains(embeddings), "{said}");
     url
 }
 

@@ -1,11 +1,11 @@
-//! What settings of an index may be.
+//! Validates the settings of an index.
 
 use super::IndexSettings;
 use host_index_rules::InvalidFieldName;
 use serde_json::Value;
 use std::{collections::HashSet, ops::RangeInclusive};
 
-/// Whether Marqo takes the character in the name of an index.
+/// Whether Marqo accepts the character in the name of an index.
 pub fn fits_index_name(character: char) -> bool {
     character.is_ascii_alphanumeric() || "_-".contains(character)
 }
@@ -13,7 +13,7 @@ pub fn fits_index_name(character: char) -> bool {
 /// Checks the name of an index; the error is a sentence for the user.
 pub fn check_index_name(name: &str) -> Result<(), String> {
     if name.is_empty() || !name.chars().all(fits_index_name) {
-        return Err(format!("`{name}` is no index: only A-Z a-z 0-9 _ - may stand in its name"));
+        return Err(format!("`{name}` is not a valid index name; use A-Z a-z 0-9 _ -"));
     }
     Ok(())
 }
@@ -73,22 +73,22 @@ fn url(flag: &str, text: &str) -> Result<(), String> {
             "{flag} holds an `@`, as if it had a user or password in it; give a key with --api-key-file"
         ));
     }
-    let fault =
+    let invalid =
         |why: &str| Err(format!("{flag} `{text}` {why}; use an address such as http://localhost:8882"));
-    let Ok(url) = reqwest::Url::parse(text) else { return fault("is no URL") };
+    let Ok(url) = reqwest::Url::parse(text) else { return invalid("is not a URL") };
     if !["http", "https"].contains(&url.scheme()) {
-        return fault("is neither http nor https");
+        return invalid("is neither http nor https");
     }
     if url.host_str().is_none_or(str::is_empty) {
-        return fault("names no host");
+        return invalid("names no host");
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return fault("goes on with `?` or `#`, where paths are appended");
+        return invalid("must not have a query or fragment");
     }
     Ok(())
 }
 
-/// Marqo's rule for the names of fields.
+/// Checks a field name by Marqo's rules.
 fn field_name(flag: &str, name: &str) -> Result<(), String> {
     match host_index_rules::check_field_name(name) {
         Ok(()) => Ok(()),
@@ -96,15 +96,15 @@ fn field_name(flag: &str, name: &str) -> Result<(), String> {
             Err(format!("{flag}: the field name `{name}` belongs to Marqo itself; choose another one"))
         }
         Err(InvalidFieldName::Syntax) => Err(format!(
-            "{flag}: `{name}` is no name of a field; use ASCII letters, digits and _, not starting with a digit"
+            "{flag}: `{name}` is not a valid field name; use ASCII letters, digits and _, not starting with a digit"
         )),
     }
 }
 
 fn mapping(field: &str, mapping: &Value, tensor_fields: &[String]) -> Result<(), String> {
-    let fault = |why: String| Err(format!("--mappings: the mapping of `{field}` {why}"));
+    let invalid = |why: String| Err(format!("--mappings: the mapping of `{field}` {why}"));
     let Some(members) = mapping.as_object() else {
-        return fault(r#"is no object such as {"type": "custom_vector"}"#.to_owned());
+        return invalid(r#"is not an object such as {"type": "custom_vector"}"#.to_owned());
     };
     let kind = members.get("type").and_then(Value::as_str).unwrap_or_default();
     let allowed: &[&str] = match kind {
@@ -112,50 +112,50 @@ fn mapping(field: &str, mapping: &Value, tensor_fields: &[String]) -> Result<(),
         "multimodal_combination" => &["type", "weights"],
         "text_field" => &["type", "language", "stemming"],
         _ => {
-            return fault(
+            return invalid(
                 "has no type that Marqo knows; use custom_vector, multimodal_combination or text_field"
                     .to_owned(),
             );
         }
     };
     if let Some(key) = members.keys().find(|key| !allowed.contains(&key.as_str())) {
-        return fault(format!("has the key `{key}`, which a {kind} does not take"));
+        return invalid(format!("has the key `{key}`, which a {kind} does not take"));
     }
     match kind {
         "multimodal_combination" => {
             let weights =
                 members.get("weights").and_then(Value::as_object).filter(|weights| !weights.is_empty());
             let Some(weights) = weights else {
-                return fault(r#"needs weights such as {"title": 0.3, "image": 0.7}"#.to_owned());
+                return invalid(r#"needs weights such as {"title": 0.3, "image": 0.7}"#.to_owned());
             };
             if let Some((part, _)) = weights.iter().find(|(_, weight)| !weight.is_number()) {
-                return fault(format!("gives `{part}` a weight that is no number"));
+                return invalid(format!("has a weight of `{part}` that is not a number"));
             }
             if weights.contains_key(field) {
-                return fault("combines the field with itself".to_owned());
+                return invalid("combines the field with itself".to_owned());
             }
             for part in weights.keys() {
                 field_name("--mappings", part)?;
             }
             // A structured index has its own tensor fields, and then none are named here.
             if !tensor_fields.is_empty() && !tensor_fields.iter().any(|tensor| tensor == field) {
-                return fault(format!("needs `--tensor-field {field}` as well"));
+                return invalid(format!("needs `--tensor-field {field}` as well"));
             }
             Ok(())
         }
-        "text_field" if members.len() == 1 => fault("needs a language or a stemming".to_owned()),
+        "text_field" if members.len() == 1 => invalid("needs a language or a stemming".to_owned()),
         "text_field" if !members.values().all(Value::is_string) => {
-            fault("has a language or a stemming that is no text".to_owned())
+            invalid("has a language or a stemming that is not a string".to_owned())
         }
         _ => Ok(()),
     }
 }
 
-/// What HTTP takes as a header. The value may be a secret.
+/// Checks a header for HTTP. The value may be a secret.
 fn header(name: &str, value: &Value) -> Result<(), String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(format!("--media-download-header: `{name}` is no name of a header"));
+        return Err(format!("--media-download-header: `{name}` is not a valid header name"));
     }
     let fits = |text: &str| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     if !value.as_str().is_some_and(fits) {
@@ -245,22 +245,22 @@ mod tests {
         --endpoint `nowhere` is no URL; use an address such as http://localhost:8882
         --endpoint `http://` is no URL; use an address such as http://localhost:8882
         --endpoint holds an `@`, as if it had a user or password in it; give a key with --api-key-file
-        --endpoint `http://localhost/?a=b` goes on with `?` or `#`, where paths are appended; use an address such as http://localhost:8882
+        --endpoint `http://localhost/?a=b` must not have a query or fragment; use an address such as http://localhost:8882
         --fallback-endpoint `ftp://a` is neither http nor https; use an address such as http://localhost:8882
         the API key of --api-key-file or HOST_MARQO_API_KEY is empty, or holds blanks or characters that no header can carry
         --cloud needs an API key; give it with --api-key-file or HOST_MARQO_API_KEY
         --tensor-field a is given twice
         --tensor-field: the field name `_id` belongs to Marqo itself; choose another one
-        --tensor-field: `1a` is no name of a field; use ASCII letters, digits and _, not starting with a digit
-        --mappings: the mapping of `f` is no object such as {"type": "custom_vector"}
+        --tensor-field: `1a` is not a valid field name; use ASCII letters, digits and _, not starting with a digit
+        --mappings: the mapping of `f` is not an object such as {"type": "custom_vector"}
         --mappings: the mapping of `f` has no type that Marqo knows; use custom_vector, multimodal_combination or text_field
         --mappings: the mapping of `f` has the key `size`, which a custom_vector does not take
         --mappings: the mapping of `f` needs weights such as {"title": 0.3, "image": 0.7}
-        --mappings: the mapping of `f` gives `a` a weight that is no number
+        --mappings: the mapping of `f` has a weight of `a` that is not a number
         --mappings: the mapping of `f` combines the field with itself
         --mappings: the mapping of `f` needs a language or a stemming
         --mappings: the mapping of `f` needs `--tensor-field f` as well
-        --media-download-header: `a b` is no name of a header
+        --media-download-header: `a b` is not a valid header name
         --media-download-header: the value of `x` holds characters that no header can carry
         --batch-documents 129 is out of bounds; use 1 to 128
         --batch-bytes 0 is out of bounds; use 1000 to 1000000000

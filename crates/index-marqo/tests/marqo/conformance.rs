@@ -60,7 +60,7 @@ mod current {
     }
 }
 
-/// Indexes without a schema of their own cannot be updated there.
+/// Unstructured indexes cannot be updated there.
 mod of_2_13 {
     use super::{IndexBackend, Version, marqo};
 

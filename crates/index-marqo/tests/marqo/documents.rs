@@ -1,6 +1,6 @@
 //! What is sent of documents, and which of them a server refuses.
 
-use crate::support::{Lab, refused, some, write};
+use crate::support::{Harness, documents, refused, write};
 use host_core::index::{Index, Outcome, Write};
 use marqo_stand_in::{Operation, Options, Version};
 use serde_json::{Value, json};
@@ -9,12 +9,13 @@ fn with_vector(n: usize, length: usize) -> Write {
     write(&format!("d{n}"), json!({"title": "Mug", "look": {"vector": vec![0.5; length], "content": "red"}}))
 }
 
-async fn vectors(lab: &Lab, index: &str) {
-    lab.set(index, |settings| {
-        settings.tensor_fields = vec!["title".to_owned(), "look".to_owned()];
-        settings.mappings.insert("look".to_owned(), json!({"type": "custom_vector"}));
-    })
-    .await;
+async fn vectors(harness: &Harness, index: &str) {
+    harness
+        .set(index, |settings| {
+            settings.tensor_fields = vec!["title".to_owned(), "look".to_owned()];
+            settings.mappings.insert("look".to_owned(), json!({"type": "custom_vector"}));
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -24,106 +25,106 @@ async fn a_vector_of_the_wrong_length_fails_exactly_one_document_of_128() {
         (false, json!({"model": "random/small"})),
         (true, settings(json!({"name": "random/small", "type": "random", "dimensions": 32}))),
     ] {
-        let mut lab = Lab::new().await;
-        lab.create("vectors", settings).await;
-        vectors(&lab, "vectors").await;
-        lab.target.index_name = "vectors".to_owned();
+        let mut harness = Harness::new().await;
+        harness.create("vectors", settings).await;
+        vectors(&harness, "vectors").await;
+        harness.target.index_name = "vectors".to_owned();
         let mut writes: Vec<Write> = (0..128).map(|n| with_vector(n, 32)).collect();
         writes[77] = with_vector(77, 31);
-        let outcomes = lab.write(&writes).await;
+        let outcomes = harness.write(&writes).await;
         let refused = refused(&outcomes);
         let expected = if is_known { "invalid-vector" } else { "invalid-argument" };
         assert!(matches!(refused.as_slice(), [(77, code, _)] if *code == expected), "{refused:?}");
-        assert_eq!(lab.server.documents("vectors").len(), 127);
+        assert_eq!(harness.server.documents("vectors").len(), 127);
         // Halving 128 down to one takes seven steps of two; what is known here costs nothing.
-        assert_eq!(lab.requests(Operation::Add).len(), if is_known { 1 } else { 15 });
+        assert_eq!(harness.requests(Operation::Add).len(), if is_known { 1 } else { 15 });
     }
 }
 
 #[tokio::test]
 async fn an_array_of_numbers_fails_alone_also_where_it_fails_the_batch() {
     for version in [Version::V2_13, Version::V2_25] {
-        let lab = Lab::with(Options { version, ..Options::default() }, |_| ()).await;
-        let mut writes = some(50);
+        let harness = Harness::with(Options { version, ..Options::default() }, |_| ()).await;
+        let mut writes = documents(50);
         writes[9] = write("d9", json!({"sizes": [1, 2]}));
-        let outcomes = lab.write(&writes).await;
+        let outcomes = harness.write(&writes).await;
         assert!(matches!(refused(&outcomes).as_slice(), [(9, _, _)]), "{version}: {outcomes:?}");
-        assert_eq!(lab.server.documents("shop").len(), 49);
+        assert_eq!(harness.server.documents("shop").len(), 49);
     }
 }
 
 #[tokio::test]
 async fn a_document_that_is_too_large_is_refused_here_with_its_size() {
-    let lab = Lab::new().await;
+    let harness = Harness::new().await;
     let large = write("large", json!({"title": "😀".repeat(9_000)}));
     let fits = write("fits", json!({"title": "😀".repeat(8_300)}));
-    let outcomes = lab.write(&[large, fits]).await;
+    let outcomes = harness.write(&[large, fits]).await;
     let refused = refused(&outcomes);
     let [(0, "document-too-large", words)] = refused.as_slice() else { panic!("{refused:?}") };
     assert!(words.contains("the document has 108"), "{words}");
-    let adds = lab.requests(Operation::Add);
+    let adds = harness.requests(Operation::Add);
     assert!(matches!(adds.as_slice(), [add] if add.ids == ["fits"]), "{adds:?}");
 }
 
 #[tokio::test]
 async fn the_server_agrees_about_the_last_character() {
-    let lab = Lab::new().await;
+    let harness = Harness::new().await;
     let of = |length: usize| write("x", json!({"title": "é".repeat(10_000), "rest": "x".repeat(length)}));
     // Found by trying: the largest that is sent must be the largest that is taken.
     let (mut low, mut high) = (0, 100_000);
     while high - low > 1 {
         let middle = (low + high) / 2;
-        match lab.write(&[of(middle)]).await.as_slice() {
+        match harness.write(&[of(middle)]).await.as_slice() {
             [Outcome::Done] => low = middle,
             [Outcome::Refused { code, .. }] if code == "document-too-large" => high = middle,
             other => panic!("{other:?}"),
         }
     }
-    let met = lab.server.rules_met();
+    let met = harness.server.rules_met();
     assert!(!met.contains_key("document-too-large"), "one was sent that the server found too large");
-    let adds = lab.requests(Operation::Add).len();
-    lab.write(&[of(high)]).await;
-    assert_eq!(lab.requests(Operation::Add).len(), adds);
-    let sent = lab.server.documents("shop")["x"].sent.to_string();
+    let adds = harness.requests(Operation::Add).len();
+    harness.write(&[of(high)]).await;
+    assert_eq!(harness.requests(Operation::Add).len(), adds);
+    let sent = harness.server.documents("shop")["x"].sent.to_string();
     let characters = sent.chars().map(|c| if c == 'é' { 6 } else { 1 }).sum::<usize>();
-    let members = lab.server.documents("shop")["x"].sent.as_object().unwrap().len();
+    let members = harness.server.documents("shop")["x"].sent.as_object().unwrap().len();
     assert_eq!(characters + members + members - 1, 100_000);
 }
 
 #[tokio::test]
 async fn an_item_without_a_name_is_found_by_its_place() {
-    let lab = Lab::with(Options::default(), |settings| {
+    let harness = Harness::with(Options::default(), |settings| {
         let weights = json!({"type": "multimodal_combination", "weights": {"title": 0.5, "brand": 0.5}});
         settings.mappings.insert("both".to_owned(), weights);
         settings.tensor_fields.push("both".to_owned());
     })
     .await;
-    let mut writes = some(9);
+    let mut writes = documents(9);
     for at in [2, 5] {
         writes[at] = write(&format!("d{at}"), json!({"both": "must not be given"}));
     }
-    let outcomes = lab.write(&writes).await;
+    let outcomes = harness.write(&writes).await;
     let places: Vec<usize> = refused(&outcomes).iter().map(|(at, ..)| *at).collect();
     assert_eq!(places, [2, 5], "{outcomes:?}");
-    assert_eq!(lab.server.documents("shop").len(), 7);
+    assert_eq!(harness.server.documents("shop").len(), 7);
 }
 
 #[tokio::test]
 async fn the_servers_limit_of_documents_is_learnt_once() {
-    let lab = Lab::with(Options::default(), |settings| settings.batch_documents = 500).await;
+    let harness = Harness::with(Options::default(), |settings| settings.batch_documents = 500).await;
     for round in 0..2 {
-        assert!(refused(&lab.write(&some(300)).await).is_empty());
-        let too_large = lab.requests(Operation::Add).iter().filter(|add| add.status == Some(400)).count();
-        assert!(too_large > 0 && lab.server.documents("shop").len() == 300);
-        let met = lab.server.rules_met()["add-too-many"];
+        assert!(refused(&harness.write(&documents(300)).await).is_empty());
+        let too_large = harness.requests(Operation::Add).iter().filter(|add| add.status == Some(400)).count();
+        assert!(too_large > 0 && harness.server.documents("shop").len() == 300);
+        let met = harness.server.rules_met()["add-too-many"];
         if round == 1 {
             assert_eq!(met, too_large as u64, "it was learnt in the first round");
         }
-        let since = lab.requests(Operation::Add).len();
+        let since = harness.requests(Operation::Add).len();
         if round == 0 {
-            lab.write(&some(300)).await;
+            harness.write(&documents(300)).await;
             let sizes: Vec<_> =
-                lab.requests(Operation::Add)[since..].iter().map(|add| add.ids.len()).collect();
+                harness.requests(Operation::Add)[since..].iter().map(|add| add.ids.len()).collect();
             assert_eq!(sizes.iter().max(), Some(&128), "{sizes:?}");
         }
     }
@@ -131,12 +132,12 @@ async fn the_servers_limit_of_documents_is_learnt_once() {
 
 #[tokio::test]
 async fn what_no_server_takes_is_left_out() {
-    let lab = Lab::new().await;
+    let harness = Harness::new().await;
     let fields = json!({
         "title": "a\u{0}b\u{8}c", "none": null, "price": 20.0, "tags": ["x", null], "variants": [{"id": "1"}],
     });
-    assert_eq!(lab.write(&[write("1", fields)]).await, [Outcome::Done]);
-    let document = &lab.server.documents("shop")["1"];
+    assert_eq!(harness.write(&[write("1", fields)]).await, [Outcome::Done]);
+    let document = &harness.server.documents("shop")["1"];
     assert_eq!(document.sent["title"], "abc");
     assert_eq!(document.sent["tags"], json!(["x"]));
     assert!(document.sent["price"].is_f64());
@@ -146,31 +147,33 @@ async fn what_no_server_takes_is_left_out() {
 
 #[tokio::test]
 async fn an_index_with_a_schema_gets_no_tensor_fields() {
-    let mut lab = Lab::new().await;
+    let mut harness = Harness::new().await;
     let text = |name: &str| json!({"name": name, "type": "text"});
     let fields: Vec<Value> =
         ["title", "_mq_content_hash", "_mq_job_id", "_mq_version_fields"].map(text).to_vec();
     let stock = json!({"name": "stock", "type": "int"});
     let all: Vec<Value> = fields.into_iter().chain([stock]).collect();
-    lab.create("schema", json!({"type": "structured", "allFields": all, "tensorFields": ["title"]})).await;
-    lab.set("schema", |settings| settings.readback = true).await;
-    lab.target.index_name = "schema".to_owned();
-    assert_eq!(lab.write(&some(5)).await, vec![Outcome::Done; 5]);
-    let none = lab.index.update(&lab.target, &[write("none", json!({"stock": 1}))]).await.unwrap();
+    harness
+        .create("schema", json!({"type": "structured", "allFields": all, "tensorFields": ["title"]}))
+        .await;
+    harness.set("schema", |settings| settings.readback = true).await;
+    harness.target.index_name = "schema".to_owned();
+    assert_eq!(harness.write(&documents(5)).await, vec![Outcome::Done; 5]);
+    let none = harness.index.update(&harness.target, &[write("none", json!({"stock": 1}))]).await.unwrap();
     assert!(matches!(refused(&none).as_slice(), [(0, "document-not-found", _)]), "{none:?}");
 }
 
 #[tokio::test]
 async fn new_fields_come_from_one_writer_at_a_time() {
-    let lab = Lab::with(
+    let harness = Harness::with(
         Options { latency: std::time::Duration::from_millis(30), ..Options::default() },
         |settings| {
             settings.batch_documents = 10;
         },
     )
     .await;
-    lab.write(&some(100)).await;
-    let adds = lab.requests(Operation::Add);
+    harness.write(&documents(100)).await;
+    let adds = harness.requests(Operation::Add);
     let first_ended = adds[0].arrived_ms + adds[0].took_ms.unwrap();
     assert!(adds[1].arrived_ms >= first_ended - 1.0, "the second came before the first had ended");
     let overlap = adds.windows(2).skip(2).filter(|two| two[1].arrived_ms < two[0].arrived_ms + 25.0).count();

@@ -1,6 +1,6 @@
 //! Two endpoints, Marqo Cloud, and connections that fail.
 
-use crate::support::{Lab, dead, ids, some, told};
+use crate::support::{Harness, dead, documents, error_chain, ids};
 use host_core::index::{Index, Outcome};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
@@ -46,39 +46,39 @@ async fn a_dead_primary_loses_nothing_and_is_tried_again() {
     let counters = Counters::default();
     let _guard = metrics::set_default_local_recorder(&counters);
     let primary = dead();
-    let lab = Lab::with(Options::default(), |settings| {
+    let harness = Harness::with(Options::default(), |settings| {
         settings.fallback_endpoint = Some(std::mem::replace(&mut settings.endpoint, primary.clone()));
     })
     .await;
-    let writes = some(200);
-    assert_eq!(lab.write(&writes).await, vec![Outcome::Done; 200]);
-    assert!(lab.times_written().values().all(|times| *times == 1));
+    let writes = documents(200);
+    assert_eq!(harness.write(&writes).await, vec![Outcome::Done; 200]);
+    assert!(harness.times_written().values().all(|times| *times == 1));
     assert_eq!(counters.get("host_marqo_endpoint_switches_total"), 1);
     assert_eq!(counters.get("host_marqo_items_total"), 200);
-    assert!(lab.clock.take_sleeps().is_empty(), "the other endpoint is tried at once");
+    assert!(harness.clock.take_sleeps().is_empty(), "the other endpoint is tried at once");
 
     // It comes back.
     let listen = primary.trim_start_matches("http://").parse().unwrap();
     let indexes = vec!["shop".to_owned()];
     let back = StandIn::start(Options { listen, indexes, ..Options::default() }).unwrap();
-    host_core::clock::Clock::sleep(&*lab.clock, Duration::from_secs(31)).await;
-    lab.write(&writes[..3]).await;
+    host_core::clock::Clock::sleep(&*harness.clock, Duration::from_secs(31)).await;
+    harness.write(&writes[..3]).await;
     assert_eq!(back.documents("shop").len(), 3);
-    assert_eq!(lab.server.documents("shop").len(), 200);
+    assert_eq!(harness.server.documents("shop").len(), 200);
 }
 
 #[tokio::test]
 async fn when_both_are_dead_the_error_names_both_after_a_wait() {
     let (primary, fallback) = (dead(), dead());
-    let lab = Lab::with(Options::default(), |settings| {
+    let harness = Harness::with(Options::default(), |settings| {
         settings.endpoint = primary.clone();
         settings.fallback_endpoint = Some(fallback.clone());
     })
     .await;
-    let error = lab.write_error(&some(5)).await;
-    let words = told(&error);
+    let error = harness.write_error(&documents(5)).await;
+    let words = error_chain(&error);
     assert!(error.transient && words.contains(&primary) && words.contains(&fallback), "{words}");
-    let waited: Duration = lab.clock.take_sleeps().iter().sum();
+    let waited: Duration = harness.clock.take_sleeps().iter().sum();
     assert!((60..200).contains(&waited.as_secs()), "{waited:?}");
 }
 
@@ -86,28 +86,28 @@ async fn when_both_are_dead_the_error_names_both_after_a_wait() {
 async fn a_fault_after_sending_is_no_reason_to_leave_the_primary() {
     let other = StandIn::start(Options { indexes: vec!["shop".to_owned()], ..Options::default() }).unwrap();
     for fault in [Fault::Hang, Fault::ResetAfter, Fault::Gateway { status: 502 }] {
-        let lab = Lab::with(Options::default(), |settings| {
+        let harness = Harness::with(Options::default(), |settings| {
             settings.fallback_endpoint = Some(other.url().to_owned());
         })
         .await;
-        lab.faults(&[FaultRule::new(fault).on(Operation::Add).next(1)]);
-        lab.write(&some(5)).await;
+        harness.faults(&[FaultRule::new(fault).on(Operation::Add).next(1)]);
+        harness.write(&documents(5)).await;
         assert!(other.requests().is_empty());
-        assert_eq!(lab.server.documents("shop").len(), 5);
+        assert_eq!(harness.server.documents("shop").len(), 5);
     }
 }
 
 #[tokio::test]
 async fn marqo_cloud_tells_where_an_index_is() {
     let options = Options { api_key: Some("very-secret".to_owned()), ..Options::default() };
-    let lab = Lab::with(options, |settings| {
+    let harness = Harness::with(options, |settings| {
         settings.cloud = true;
         settings.api_key = Some(host_core::secret::Secret::new("very-secret"));
     })
     .await;
-    let writes = some(5);
-    lab.write(&writes).await;
-    lab.index.stored(&lab.target, &ids(&writes)).await.unwrap();
-    assert_eq!(lab.requests(Operation::CloudList).len(), 1, "the answer is remembered");
-    assert_eq!(lab.server.documents("shop").len(), 5);
+    let writes = documents(5);
+    harness.write(&writes).await;
+    harness.index.stored(&harness.target, &ids(&writes)).await.unwrap();
+    assert_eq!(harness.requests(Operation::CloudList).len(), 1, "the answer is remembered");
+    assert_eq!(harness.server.documents("shop").len(), 5);
 }

@@ -1,6 +1,6 @@
-//! Each way in which a request can fail, and what becomes of its documents.
+//! Each way in which a request can fail, and the outcome of its documents.
 
-use crate::support::{Lab, refused, removals, some, told, write};
+use crate::support::{Harness, documents, error_chain, refused, removals, write};
 use host_core::index::{Index, Outcome};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, Version};
 use serde_json::json;
@@ -36,11 +36,11 @@ async fn whatever_fails_once_is_written_once() {
         Fault::Media { url: None, reason: None },
     ];
     for fault in faults {
-        let lab = Lab::new().await;
-        let writes = some(10);
-        lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Add).next(1)]);
-        assert_eq!(lab.write(&writes).await, vec![Outcome::Done; 10], "{fault:?}");
-        let times = lab.times_written();
+        let harness = Harness::new().await;
+        let writes = documents(10);
+        harness.faults(&[FaultRule::new(fault.clone()).on(Operation::Add).next(1)]);
+        assert_eq!(harness.write(&writes).await, vec![Outcome::Done; 10], "{fault:?}");
+        let times = harness.times_written();
         assert!(times.len() == 10 && times.values().all(|times| *times == 1), "{fault:?}: {times:?}");
     }
 }
@@ -54,49 +54,49 @@ async fn a_removal_gets_through_whatever_fails_once() {
         Fault::Truncated,
         Fault::Item { status: 503, applied: false },
     ] {
-        let lab = Lab::new().await;
-        let writes = some(10);
-        lab.write(&writes).await;
-        lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Delete).next(1)]);
-        let outcomes = lab.index.delete(&lab.target, &removals(&writes)).await.unwrap();
+        let harness = Harness::new().await;
+        let writes = documents(10);
+        harness.write(&writes).await;
+        harness.faults(&[FaultRule::new(fault.clone()).on(Operation::Delete).next(1)]);
+        let outcomes = harness.index.delete(&harness.target, &removals(&writes)).await.unwrap();
         assert_eq!(outcomes, vec![Outcome::Done; 10], "{fault:?}");
-        assert!(lab.server.documents("shop").is_empty(), "{fault:?}");
+        assert!(harness.server.documents("shop").is_empty(), "{fault:?}");
     }
 }
 
 #[tokio::test]
 async fn an_update_gets_through_whatever_fails_once() {
     for fault in [Fault::Internal, Fault::ResetBefore, Fault::ResetAfter, Fault::ErrorAfter { status: 504 }] {
-        let lab = Lab::new().await;
-        lab.write(&some(10)).await;
+        let harness = Harness::new().await;
+        harness.write(&documents(10)).await;
         let changes: Vec<_> = (0..10).map(|n| write(&format!("d{n}"), json!({"stock": 100 + n}))).collect();
-        lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Patch).next(1)]);
-        let outcomes = lab.index.update(&lab.target, &changes).await.unwrap();
+        harness.faults(&[FaultRule::new(fault.clone()).on(Operation::Patch).next(1)]);
+        let outcomes = harness.index.update(&harness.target, &changes).await.unwrap();
         assert_eq!(outcomes, vec![Outcome::Done; 10], "{fault:?}");
-        assert!(lab.times_written().values().all(|times| *times == 2), "{fault:?}");
-        assert_eq!(lab.server.documents("shop")["d7"].read_back["stock"], 107);
+        assert!(harness.times_written().values().all(|times| *times == 2), "{fault:?}");
+        assert_eq!(harness.server.documents("shop")["d7"].read_back["stock"], 107);
     }
 }
 
 #[tokio::test]
 async fn a_server_of_2_13_cannot_update_and_says_so() {
-    let lab = Lab::with(Options { version: Version::V2_13, ..Options::default() }, |_| ()).await;
-    lab.write(&some(3)).await;
+    let harness = Harness::with(Options { version: Version::V2_13, ..Options::default() }, |_| ()).await;
+    harness.write(&documents(3)).await;
     let changes = [write("d0", json!({"stock": 7}))];
-    let error = lab.index.update(&lab.target, &changes).await.unwrap_err();
-    assert!(!error.transient && told(&error).contains("send them whole"), "{}", told(&error));
+    let error = harness.index.update(&harness.target, &changes).await.unwrap_err();
+    assert!(!error.transient && error_chain(&error).contains("send them whole"), "{}", error_chain(&error));
 }
 
 #[tokio::test]
 async fn after_nine_conflicts_nothing_more_is_tried() {
-    let lab = Lab::new().await;
-    lab.faults(&[FaultRule::new(Fault::SchemaLocked).on(Operation::Add)]);
-    let error = lab.write_error(&some(5)).await;
+    let harness = Harness::new().await;
+    harness.faults(&[FaultRule::new(Fault::SchemaLocked).on(Operation::Add)]);
+    let error = harness.write_error(&documents(5)).await;
     // Not transient: nine attempts at each of nine attempts at the chunk would be eighty-one.
-    assert!(!error.transient && told(&error).contains("being updated"), "{}", told(&error));
-    assert_eq!(lab.requests(Operation::Add).len(), 9);
-    let slept = lab.clock.take_sleeps();
-    // The first random number of this clock is 0, which is no wait.
+    assert!(!error.transient && error_chain(&error).contains("being updated"), "{}", error_chain(&error));
+    assert_eq!(harness.requests(Operation::Add).len(), 9);
+    let slept = harness.clock.take_sleeps();
+    // The first random number of this clock is 0, so there is no wait.
     assert!(slept.len() == 7 && slept.iter().all(|time| *time <= Duration::from_secs(40)), "{slept:?}");
     assert!(slept.iter().any(|time| *time > Duration::from_secs(8)), "the waits grow: {slept:?}");
 }
@@ -110,11 +110,11 @@ async fn what_no_document_is_to_blame_for_is_asked_once() {
         refused("body-unknown-key", "mediaDownloadHeaders"),
         refused("index-not-found", "Index shop not found"),
     ] {
-        let lab = Lab::with(Options::default(), |settings| settings.batch_documents = 4).await;
-        lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
-        let error = lab.write_error(&some(40)).await;
-        assert!(!error.transient, "{fault:?}: {}", told(&error));
-        assert_eq!(lab.requests(Operation::Add).len(), 1, "{fault:?}");
+        let harness = Harness::with(Options::default(), |settings| settings.batch_documents = 4).await;
+        harness.faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
+        let error = harness.write_error(&documents(40)).await;
+        assert!(!error.transient, "{fault:?}: {}", error_chain(&error));
+        assert_eq!(harness.requests(Operation::Add).len(), 1, "{fault:?}");
     }
 }
 
@@ -122,68 +122,68 @@ async fn what_no_document_is_to_blame_for_is_asked_once() {
 async fn a_dead_backend_is_no_reason_to_refuse_documents() {
     let faults =
         [Fault::Internal, Fault::Item { status: 500, applied: false }, Fault::ResetBefore, Fault::Html];
-    for (fault, documents) in faults.into_iter().flat_map(|fault| [(fault.clone(), 1), (fault, 128)]) {
-        let lab = Lab::new().await;
-        lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
-        let error = lab.write_error(&some(documents)).await;
-        assert!(error.transient, "{fault:?}: {}", told(&error));
-        assert!(lab.requests(Operation::Add).len() <= 9, "{fault:?}");
+    for (fault, count) in faults.into_iter().flat_map(|fault| [(fault.clone(), 1), (fault, 128)]) {
+        let harness = Harness::new().await;
+        harness.faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
+        let error = harness.write_error(&documents(count)).await;
+        assert!(error.transient, "{fault:?}: {}", error_chain(&error));
+        assert!(harness.requests(Operation::Add).len() <= 9, "{fault:?}");
     }
 }
 
 #[tokio::test]
 async fn a_document_that_always_breaks_the_server_is_found_alone() {
     for fault in [Fault::Internal, Fault::Uncaught, Fault::ResetBefore, Fault::Gateway { status: 422 }] {
-        let lab = Lab::new().await;
-        lab.faults(&[FaultRule::new(fault.clone()).on(Operation::Add).document("d37")]);
-        let outcomes = lab.write(&some(128)).await;
+        let harness = Harness::new().await;
+        harness.faults(&[FaultRule::new(fault.clone()).on(Operation::Add).document("d37")]);
+        let outcomes = harness.write(&documents(128)).await;
         let refused = refused(&outcomes);
         assert!(matches!(refused.as_slice(), [(37, _, _)]), "{fault:?}: {refused:?}");
-        let times = lab.times_written();
+        let times = harness.times_written();
         assert!(times.len() == 127 && times.values().all(|times| *times == 1), "{fault:?}: {times:?}");
     }
 }
 
 #[tokio::test]
 async fn pictures_that_cannot_be_fetched_are_tried_three_times() {
-    let lab = Lab::new().await;
+    let harness = Harness::new().await;
     let reason = Some("Operation timed out after 3000 milliseconds".to_owned());
     let fault = Fault::Media { url: Some("https://x.example/y.jpg".to_owned()), reason };
-    lab.faults(&[FaultRule::new(fault).document("d3")]);
-    let outcomes = lab.write(&some(10)).await;
+    harness.faults(&[FaultRule::new(fault).document("d3")]);
+    let outcomes = harness.write(&documents(10)).await;
     let refused = refused(&outcomes);
     assert!(
         matches!(refused.as_slice(), [(3, "invalid-argument", words)] if words.contains("https://x.example/y.jpg")),
         "{refused:?}"
     );
-    assert_eq!(lab.requests(Operation::Add).len(), 3);
+    assert_eq!(harness.requests(Operation::Add).len(), 3);
 }
 
 #[tokio::test]
 async fn an_update_of_a_missing_document_is_tried_three_times() {
-    let lab = Lab::new().await;
-    lab.write(&some(2)).await;
+    let harness = Harness::new().await;
+    harness.write(&documents(2)).await;
     let changes = [write("d0", json!({"stock": 7})), write("none", json!({"stock": 7}))];
-    let outcomes = lab.index.update(&lab.target, &changes).await.unwrap();
+    let outcomes = harness.index.update(&harness.target, &changes).await.unwrap();
     let refused = refused(&outcomes);
     assert!(matches!(refused.as_slice(), [(1, "document-not-found", _)]), "{refused:?}");
-    assert_eq!(lab.requests(Operation::Patch).len(), 3);
-    assert!(!lab.server.documents("shop").contains_key("none"));
+    assert_eq!(harness.requests(Operation::Patch).len(), 3);
+    assert!(!harness.server.documents("shop").contains_key("none"));
 }
 
 #[tokio::test]
 async fn a_full_server_burns_no_documents() {
-    let lab = Lab::new().await;
-    lab.faults(&[FaultRule::new(Fault::Item { status: 507, applied: false }).next(1)]);
-    let error = lab.write_error(&some(3)).await;
-    assert!(!error.transient && told(&error).contains("memory or disk"), "{}", told(&error));
+    let harness = Harness::new().await;
+    harness.faults(&[FaultRule::new(Fault::Item { status: 507, applied: false }).next(1)]);
+    let error = harness.write_error(&documents(3)).await;
+    assert!(!error.transient && error_chain(&error).contains("memory or disk"), "{}", error_chain(&error));
 }
 
 #[tokio::test]
 async fn foreign_answers_are_quoted() {
-    let lab = Lab::new().await;
-    lab.faults(&[FaultRule::new(Fault::Gateway { status: 502 }).on(Operation::Add)]);
-    let error = told(&lab.write_error(&some(1)).await);
+    let harness = Harness::new().await;
+    harness.faults(&[FaultRule::new(Fault::Gateway { status: 502 }).on(Operation::Add)]);
+    let error = error_chain(&harness.write_error(&documents(1)).await);
     assert!(error.contains("502 <html>"), "{error}");
     assert!(error.chars().count() < 500, "{error}");
 }

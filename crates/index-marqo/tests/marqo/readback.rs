@@ -1,6 +1,6 @@
 //! Documents whose vectors are incomplete after they were written.
 
-use crate::support::{Lab, refused, some, write};
+use crate::support::{Harness, documents, refused, write};
 use host_core::index::Outcome;
 use marqo_stand_in::{Fault, FaultRule, Options};
 use serde_json::json;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 const PAUSE: Duration = Duration::from_secs(15);
 
-async fn lab() -> Lab {
-    Lab::with(Options::default(), |settings| {
+async fn harness() -> Harness {
+    Harness::with(Options::default(), |settings| {
         settings.readback = true;
         settings.tensor_fields.push("brand".to_owned());
     })
@@ -18,36 +18,36 @@ async fn lab() -> Lab {
 
 #[tokio::test]
 async fn whole_documents_are_looked_at_once() {
-    let lab = lab().await;
-    let mut writes = some(200);
+    let harness = harness().await;
+    let mut writes = documents(200);
     writes.push(write("empty", json!({"title": "", "stock": 3})));
-    assert_eq!(lab.write(&writes).await, vec![Outcome::Done; 201]);
-    assert!(lab.clock.take_sleeps().is_empty());
+    assert_eq!(harness.write(&writes).await, vec![Outcome::Done; 201]);
+    assert!(harness.clock.take_sleeps().is_empty());
 }
 
 #[tokio::test]
 async fn a_partial_document_that_heals_is_done() {
     for (reads, pauses) in [(1, 1), (2, 2)] {
-        let lab = lab().await;
+        let harness = harness().await;
         let fault = Fault::Partial { field: None, reads: Some(reads) };
-        lab.faults(&[FaultRule::new(fault).document("d4")]);
-        assert_eq!(lab.write(&some(10)).await, vec![Outcome::Done; 10]);
-        assert_eq!(lab.clock.take_sleeps(), vec![PAUSE; pauses]);
-        assert_eq!(lab.server.documents("shop").len(), 10);
+        harness.faults(&[FaultRule::new(fault).document("d4")]);
+        assert_eq!(harness.write(&documents(10)).await, vec![Outcome::Done; 10]);
+        assert_eq!(harness.clock.take_sleeps(), vec![PAUSE; pauses]);
+        assert_eq!(harness.server.documents("shop").len(), 10);
     }
 }
 
 #[tokio::test]
 async fn a_document_that_stays_partial_is_removed_and_failed() {
-    let lab = lab().await;
+    let harness = harness().await;
     let fault = Fault::Partial { field: Some("brand".to_owned()), reads: None };
-    lab.faults(&[FaultRule::new(fault).document("d4")]);
+    harness.faults(&[FaultRule::new(fault).document("d4")]);
     let with_brand = |n: usize| write(&format!("d{n}"), json!({"title": "Mug", "brand": "Acme"}));
     let writes: Vec<_> = (0..10).map(with_brand).collect();
-    let outcomes = lab.write(&writes).await;
+    let outcomes = harness.write(&writes).await;
     let refused = refused(&outcomes);
     assert!(matches!(refused.as_slice(), [(4, "partial-document", _)]), "{refused:?}");
-    assert_eq!(lab.clock.take_sleeps(), [PAUSE, PAUSE]);
-    assert!(!lab.server.documents("shop").contains_key("d4"));
-    assert_eq!(lab.server.documents("shop").len(), 9);
+    assert_eq!(harness.clock.take_sleeps(), [PAUSE, PAUSE]);
+    assert!(!harness.server.documents("shop").contains_key("d4"));
+    assert_eq!(harness.server.documents("shop").len(), 9);
 }

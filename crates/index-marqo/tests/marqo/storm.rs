@@ -1,6 +1,6 @@
 //! Nearly a third of all requests fail, at random and in every known way.
 
-use crate::support::{Lab, ids, told, write};
+use crate::support::{Harness, error_chain, ids, write};
 use host_core::index::{Index, Outcome, Write};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, Version};
 use serde_json::json;
@@ -65,18 +65,19 @@ fn document(n: usize, round: usize) -> Write {
 async fn survives(version: Version, seed: u64) {
     println!("seed {seed}, version {version}");
     let faults = faults();
-    let lab = Lab::with(Options { version, seed, faults, ..Options::default() }, |settings| {
+    let harness = Harness::with(Options { version, seed, faults, ..Options::default() }, |settings| {
         settings.batch_documents = 40;
     })
     .await;
-    let mut given_back = 0;
+    let mut transient_errors = 0;
     for round in 1..=ROUNDS {
-        let target = host_core::index::WriteTarget { job_id: format!("job-{round}"), ..lab.target.clone() };
+        let target =
+            host_core::index::WriteTarget { job_id: format!("job-{round}"), ..harness.target.clone() };
         for start in (0..DOCUMENTS).step_by(500) {
             let mut waiting: Vec<Write> = (start..start + 500).map(|n| document(n, round)).collect();
             // As the worker does it: what this job wrote already is not written again.
             let refused = loop {
-                let Ok(stored) = lab.index.stored(&target, &ids(&waiting)).await else { continue };
+                let Ok(stored) = harness.index.stored(&target, &ids(&waiting)).await else { continue };
                 let mut stored = stored.into_iter();
                 waiting.retain(|write| {
                     !stored.next().unwrap().is_some_and(|stored| {
@@ -84,39 +85,39 @@ async fn survives(version: Version, seed: u64) {
                             && stored.job_id.as_ref() == Some(&target.job_id)
                     })
                 });
-                match lab.index.write(&target, &waiting).await {
+                match harness.index.write(&target, &waiting).await {
                     Ok(outcomes) => {
                         break outcomes.iter().filter(|outcome| **outcome != Outcome::Done).count();
                     }
                     Err(error) => {
-                        assert!(error.transient, "{}", told(&error));
-                        given_back += 1;
-                        assert!(given_back < 200, "{}", told(&error));
+                        assert!(error.transient, "{}", error_chain(&error));
+                        transient_errors += 1;
+                        assert!(transient_errors < 200, "{}", error_chain(&error));
                     }
                 }
             };
             assert_eq!(refused, (start..start + 500).filter(|n| n % 499 == 7).count());
         }
         // Acknowledged means there.
-        let held = lab.server.documents("shop");
+        let held = harness.server.documents("shop");
         let good = (0..DOCUMENTS).filter(|n| n % 499 != 7);
         for n in good.clone() {
             assert_eq!(held[&format!("d{n}")].sent["stock"], round, "document {n} after round {round}");
         }
         assert_eq!(held.len(), good.count());
     }
-    for (id, writes) in lab.server.history("shop") {
+    for (id, writes) in harness.server.history("shop") {
         let versions: Vec<_> = writes.iter().map(|write| write.version.clone()).collect();
         let mut times = BTreeMap::new();
         versions.iter().for_each(|version| *times.entry(version.to_string()).or_insert(0) += 1);
         assert!(versions.is_sorted_by_key(|version| version.to_string()), "{id}: {versions:?}");
         assert!(times.len() == ROUNDS && times.values().all(|times| *times == 1), "{id}: {times:?}");
     }
-    let requests = lab.server.requests();
+    let requests = harness.server.requests();
     let failed =
         requests.iter().filter(|request| request.fault.is_some() || request.status != Some(200)).count();
-    println!("{} requests, {failed} failed, {given_back} times given back", requests.len());
-    assert!(failed * 10 > requests.len() * 2, "this was no storm");
+    println!("{} requests, {failed} failed, {transient_errors} transient errors", requests.len());
+    assert!(failed * 10 > requests.len() * 2, "too few requests failed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

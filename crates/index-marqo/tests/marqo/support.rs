@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Duration};
 
 /// A server and the index on it.
-pub(crate) struct Lab {
+pub(crate) struct Harness {
     pub(crate) server: StandIn,
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) index: Marqo,
@@ -23,7 +23,7 @@ pub(crate) struct Lab {
     settings: Arc<dyn Settings>,
 }
 
-impl Lab {
+impl Harness {
     /// A server of the current version with an index, and settings that reach it.
     pub(crate) async fn new() -> Self {
         Self::with(Options::default(), |_| ()).await
@@ -43,9 +43,9 @@ impl Lab {
             job_id: "job-1".to_owned(),
             job_created_at: Timestamp::UNIX_EPOCH,
         };
-        let lab = Self { server, clock, index, target, settings };
-        lab.set("shop", change).await;
-        lab
+        let harness = Self { server, clock, index, target, settings };
+        harness.set("shop", change).await;
+        harness
     }
 
     /// Other settings, which the index does not know before the old ones expire.
@@ -73,7 +73,7 @@ impl Lab {
 
     pub(crate) async fn write(&self, writes: &[Write]) -> Vec<Outcome> {
         let outcomes =
-            self.index.write(&self.target, writes).await.unwrap_or_else(|e| panic!("{}", told(&e)));
+            self.index.write(&self.target, writes).await.unwrap_or_else(|e| panic!("{}", error_chain(&e)));
         assert_eq!(outcomes.len(), writes.len());
         outcomes
     }
@@ -93,8 +93,8 @@ impl Lab {
     }
 }
 
-/// An error with its causes, as people get it.
-pub(crate) fn told(error: &IndexError) -> String {
+/// An error with its causes, as users see it.
+pub(crate) fn error_chain(error: &IndexError) -> String {
     host_core::error::chain(error)
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn dead() -> String {
 }
 
 /// Documents `d0`, `d1` …
-pub(crate) fn some(count: usize) -> Vec<Write> {
+pub(crate) fn documents(count: usize) -> Vec<Write> {
     (0..count).map(|n| write(&format!("d{n}"), json!({"title": format!("Mug {n}"), "stock": n}))).collect()
 }
 

@@ -1,103 +1,110 @@
 //! Servers that want fewer requests, or later ones.
 
-use crate::support::{Lab, some, told};
+use crate::support::{Harness, documents, error_chain};
 use host_core::index::Outcome;
 use marqo_stand_in::{Fault, FaultRule, Operation, Options};
 use std::time::Duration;
 
 #[tokio::test]
 async fn the_time_that_a_server_asks_for_is_waited() {
-    let lab = Lab::new().await;
+    let harness = Harness::new().await;
     let fault = Fault::TooManyRequests { retry_after: Some(7) };
-    lab.faults(&[FaultRule::new(fault).on(Operation::Add).next(1)]);
-    assert_eq!(lab.write(&some(3)).await, vec![Outcome::Done; 3]);
-    assert_eq!(lab.clock.take_sleeps(), [Duration::from_secs(7)]);
+    harness.faults(&[FaultRule::new(fault).on(Operation::Add).next(1)]);
+    assert_eq!(harness.write(&documents(3)).await, vec![Outcome::Done; 3]);
+    assert_eq!(harness.clock.take_sleeps(), [Duration::from_secs(7)]);
 }
 
 #[tokio::test]
 async fn a_server_that_throttles_by_concurrency_is_kept_busy() {
     let latency = Duration::from_millis(5);
-    let lab =
-        Lab::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 5).await;
-    lab.faults(&[FaultRule::new(Fault::Throttle { above: 3 }).on(Operation::Add)]);
-    assert_eq!(lab.write(&some(500)).await, vec![Outcome::Done; 500]);
-    let adds = lab.requests(Operation::Add);
+    let harness =
+        Harness::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 5)
+            .await;
+    harness.faults(&[FaultRule::new(Fault::Throttle { above: 3 }).on(Operation::Add)]);
+    assert_eq!(harness.write(&documents(500)).await, vec![Outcome::Done; 500]);
+    let adds = harness.requests(Operation::Add);
     let throttled = adds.iter().filter(|add| add.status == Some(429)).count();
     assert!(throttled > 0 && throttled < 60, "{throttled} of {} were throttled", adds.len());
-    assert!(lab.times_written().values().all(|times| *times == 1));
+    assert!(harness.times_written().values().all(|times| *times == 1));
 }
 
 #[tokio::test]
 async fn the_concurrency_that_is_allowed_is_never_exceeded() {
     let latency = Duration::from_millis(5);
-    let lab =
-        Lab::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 2).await;
-    let all = some(400);
+    let harness =
+        Harness::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 2)
+            .await;
+    let all = documents(400);
     // Two callers share one limiter.
     let (one, other) = all.split_at(200);
-    futures::join!(lab.write(one), lab.write(other));
-    let adds = lab.requests(Operation::Add);
+    futures::join!(harness.write(one), harness.write(other));
+    let adds = harness.requests(Operation::Add);
     assert!(adds.iter().all(|add| add.status == Some(200)), "none may be throttled at 8");
 }
 
 #[tokio::test]
 async fn of_two_calls_the_older_is_served_first() {
-    let lab = Lab::with(Options::default(), |settings| {
+    let harness = Harness::with(Options::default(), |settings| {
         settings.batch_documents = 5;
         settings.concurrency = 1;
     })
     .await;
-    let all = some(81);
+    let all = documents(81);
     // Makes the fields known, which one request would have to do alone.
-    lab.write(&all[80..]).await;
+    harness.write(&all[80..]).await;
     let (older, newer) = all[..80].split_at(40);
-    futures::join!(lab.write(older), lab.write(newer));
-    let adds: Vec<String> = lab.requests(Operation::Add).into_iter().flat_map(|add| add.ids).collect();
+    futures::join!(harness.write(older), harness.write(newer));
+    let adds: Vec<String> = harness.requests(Operation::Add).into_iter().flat_map(|add| add.ids).collect();
     let expected: Vec<String> = [80].into_iter().chain(0..80).map(|n| format!("d{n}")).collect();
     assert_eq!(adds, expected);
 }
 
 #[tokio::test]
 async fn what_waits_is_not_sent_after_a_failure_of_the_call() {
-    let lab = Lab::with(Options::default(), |settings| settings.batch_documents = 1).await;
-    lab.write(&some(1)).await;
-    lab.faults(&[FaultRule::new(Fault::Gateway { status: 403 }).on(Operation::Add)]);
-    let error = lab.write_error(&some(50)).await;
-    assert!(told(&error).contains("403"), "{}", told(&error));
+    let harness = Harness::with(Options::default(), |settings| settings.batch_documents = 1).await;
+    harness.write(&documents(1)).await;
+    harness.faults(&[FaultRule::new(Fault::Gateway { status: 403 }).on(Operation::Add)]);
+    let error = harness.write_error(&documents(50)).await;
+    assert!(error_chain(&error).contains("403"), "{}", error_chain(&error));
     // Two were allowed at once after one success.
-    let failed = lab.requests(Operation::Add).len() - 1;
+    let failed = harness.requests(Operation::Add).len() - 1;
     assert!((1..=2).contains(&failed), "{failed} requests");
 }
 
 #[tokio::test]
-async fn a_server_that_throttles_for_ever_is_given_up_in_the_end() {
-    let lab = Lab::new().await;
-    lab.faults(&[FaultRule::new(Fault::TooManyRequests { retry_after: None }).on(Operation::Add)]);
-    let error = lab.write_error(&some(3)).await;
-    assert!(error.transient && told(&error).contains("throttled every add"), "{}", told(&error));
-    let waited: Duration = lab.clock.take_sleeps().iter().sum();
+async fn a_server_that_throttles_without_end_fails_after_the_timeout() {
+    let harness = Harness::new().await;
+    harness.faults(&[FaultRule::new(Fault::TooManyRequests { retry_after: None }).on(Operation::Add)]);
+    let error = harness.write_error(&documents(3)).await;
+    assert!(
+        error.transient && error_chain(&error).contains("throttled every add"),
+        "{}",
+        error_chain(&error)
+    );
+    let waited: Duration = harness.clock.take_sleeps().iter().sum();
     assert!((600..700).contains(&waited.as_secs()), "{waited:?}");
 }
 
 #[tokio::test]
-async fn documents_that_are_throttled_for_ever_are_given_up_in_the_end() {
-    let lab = Lab::new().await;
-    lab.faults(&[FaultRule::new(Fault::Item { status: 429, applied: false }).document("d1")]);
-    let error = lab.write_error(&some(3)).await;
-    assert!(error.transient, "{}", told(&error));
-    assert!(lab.requests(Operation::Add).len() < 50, "the waits grow");
+async fn documents_that_are_throttled_without_end_fail_after_the_timeout() {
+    let harness = Harness::new().await;
+    harness.faults(&[FaultRule::new(Fault::Item { status: 429, applied: false }).document("d1")]);
+    let error = harness.write_error(&documents(3)).await;
+    assert!(error.transient, "{}", error_chain(&error));
+    assert!(harness.requests(Operation::Add).len() < 50, "the waits grow");
 }
 
 #[tokio::test]
 async fn an_answer_in_which_many_documents_are_throttled_counts_once() {
     let latency = Duration::from_millis(5);
-    let lab =
-        Lab::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 10).await;
-    lab.write(&some(200)).await;
-    lab.faults(&[FaultRule::new(Fault::Item { status: 429, applied: false }).next(10)]);
-    let before = lab.requests(Operation::Add).len();
-    assert_eq!(lab.write(&some(200)).await, vec![Outcome::Done; 200]);
-    let adds = &lab.requests(Operation::Add)[before..];
+    let harness =
+        Harness::with(Options { latency, ..Options::default() }, |settings| settings.batch_documents = 10)
+            .await;
+    harness.write(&documents(200)).await;
+    harness.faults(&[FaultRule::new(Fault::Item { status: 429, applied: false }).next(10)]);
+    let before = harness.requests(Operation::Add).len();
+    assert_eq!(harness.write(&documents(200)).await, vec![Outcome::Done; 200]);
+    let adds = &harness.requests(Operation::Add)[before..];
     let at_once = adds.windows(2).filter(|two| two[1].arrived_ms < two[0].arrived_ms + 4.0).count();
     assert!(at_once > adds.len() / 3, "{at_once} of {} came beside another", adds.len());
 }

@@ -1,5 +1,4 @@
-//! Time for many that wait and work at once: it stands still while anybody works, and jumps to the next sleeper when
-//! everybody waits.
+//! Auto-advancing virtual clock: jumps to the next timer when all tasks are idle.
 
 use host_core::clock::Clock;
 use jiff::Timestamp;

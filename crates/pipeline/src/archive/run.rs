@@ -11,10 +11,10 @@ use crate::{
 };
 use host_core::{
     clock::SharedClock,
+    format::count,
     index::{ArchiveLimit, ArchiveRefusal, Archived, Archiver, Index, WriteTarget},
     model::{Digest, DocumentId, Job, JobStatus, Operation, SameVersion},
     storage::{JobSnapshot, Storage},
-    text::count,
 };
 use std::{fmt, sync::Arc};
 use tokio_util::sync::CancellationToken;

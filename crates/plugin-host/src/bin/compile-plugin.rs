@@ -1,4 +1,4 @@
-//! The compiler as a program of its own, for tests and for programs that do not want to run themselves as one.
+//! The compiler as a separate program, for tests and for programs that do not run themselves as one.
 
 use std::process::ExitCode;
 

@@ -30,7 +30,7 @@ fn said(limits: &Limits, wasm: &[u8]) -> String {
     };
     let first = say(Some(cache.clone()));
     assert_eq!((say(Some(cache.clone())), say(None)), (first.clone(), first.clone()));
-    assert_eq!(entries(&cache), Vec::<PathBuf>::new(), "nothing is left behind");
+    assert_eq!(entries(&cache), Vec::<PathBuf>::new(), "no file is left");
     first
 }
 

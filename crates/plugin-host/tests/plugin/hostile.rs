@@ -1,4 +1,4 @@
-//! One test a misbehaviour. Each shows the message, that other plug-ins are unaffected, and that the host goes on.
+//! One test a misbehaviour. Each shows the message, that other plug-ins are unaffected, and that the host continues.
 
 use crate::rig::{Rig, document, evil, good_product, limits, pool, product, render};
 use host_core::plugin::{Transform, Validate, Verdict, Version};
@@ -76,7 +76,7 @@ async fn a_trap_on_one_product_of_a_thousand() {
     let backtrace = refusal.details["backtrace"].as_array().unwrap();
     assert!(backtrace.iter().any(|frame| frame.as_str().unwrap().contains("trap_at_bomb")), "{backtrace:?}");
     assert_snapshot!(refusal.details["trap"], @r#""wasm `unreachable` instruction executed""#);
-    // The plug-in itself goes on as well.
+    // The plug-in itself continues as well.
     assert_snapshot!(rig.transform(1000).await, @"1000 of 1000 went well");
 }
 
@@ -100,7 +100,7 @@ async fn a_panic_with_a_message() {
     assert_snapshot!(said, @r#"
     # of # went well
     #: plugin-trap: with this product alone, plug-in evil@#.#.# trapped (wasm `unreachable` instruction executed)
-       log "panicked at tests/guests/evil/src/misdeeds.rs:###:#: the plug-in fell over"
+       log "panicked at tests/guests/evil/src/attacks.rs:###:#: the plug-in fell over"
     "#);
 }
 
@@ -114,8 +114,8 @@ async fn a_flood_of_log_lines() {
 async fn wrong_counts() {
     assert_snapshot!(Rig::new("wrong-counts").transform(2).await, @r"
     0 of 2 went well
-    0: plugin-contract: with this product alone, plug-in evil@0.1.0 broke the contract: it counted 2 documents but gave 1
-    1: plugin-contract: with this product alone, plug-in evil@0.1.0 broke the contract: it counted 2 documents but gave 1
+    0: plugin-contract: with this product alone, plug-in evil@0.1.0 broke the contract: it counted 2 documents but returned 1
+    1: plugin-contract: with this product alone, plug-in evil@0.1.0 broke the contract: it counted 2 documents but returned 1
     ");
 }
 
@@ -132,10 +132,10 @@ async fn missing_counts() {
 async fn illegal_ids() {
     assert_snapshot!(Rig::new("illegal-ids").transform(4).await, @r#"
     0 of 4 went well
-    0: invalid-document-id: plug-in evil@0.1.0 made a document without a legal id: the document id "a/b" has the character '/'; only A-Z a-z 0-9 . _ ~ - are allowed
-    1: invalid-document-id: plug-in evil@0.1.0 made a document without a legal id: the document id "h#1" has the character '#'; only A-Z a-z 0-9 . _ ~ - are allowed
-    2: invalid-document-id: plug-in evil@0.1.0 made a document without a legal id: the document id is empty; give each document an id of 1 to 255 characters
-    3: invalid-document-id: plug-in evil@0.1.0 made a document without a legal id: the document id has 300 characters; 255 are allowed
+    0: invalid-document-id: plug-in evil@0.1.0 made a document without a valid id: the document id "a/b" has the character '/'; only A-Z a-z 0-9 . _ ~ - are allowed
+    1: invalid-document-id: plug-in evil@0.1.0 made a document without a valid id: the document id "h#1" has the character '#'; only A-Z a-z 0-9 . _ ~ - are allowed
+    2: invalid-document-id: plug-in evil@0.1.0 made a document without a valid id: the document id is empty; give each document an id of 1 to 255 characters
+    3: invalid-document-id: plug-in evil@0.1.0 made a document without a valid id: the document id has 300 characters; 255 are allowed
     "#);
 }
 
@@ -143,7 +143,7 @@ async fn illegal_ids() {
 async fn nul_bytes() {
     assert_snapshot!(Rig::new("nul-bytes").transform(1).await, @r#"
     0 of 1 went well
-    0: invalid-document-id: plug-in evil@0.1.0 made a document without a legal id: the document id "p0\0" has the character '\0'; only A-Z a-z 0-9 . _ ~ - are allowed
+    0: invalid-document-id: plug-in evil@0.1.0 made a document without a valid id: the document id "p0\0" has the character '\0'; only A-Z a-z 0-9 . _ ~ - are allowed
     "#);
 }
 

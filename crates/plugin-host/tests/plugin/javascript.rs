@@ -1,4 +1,4 @@
-//! What JavaScript can do that Rust cannot, or does otherwise: an interpreter with a heap, a stack and answers of its own.
+//! What JavaScript can do that Rust cannot, or does otherwise: an interpreter with its own heap, stack and errors.
 
 use crate::{
     guests::fixture,

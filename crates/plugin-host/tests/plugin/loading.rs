@@ -1,4 +1,4 @@
-//! Files that are no plug-ins, plug-ins of another time, and the cache of compiled ones.
+//! Files that are not plug-ins, plug-ins of other versions, and the cache of compiled ones.
 
 use crate::{
     guests::{EVIL, evil_bytes},
@@ -242,13 +242,13 @@ fn an_inspection_tells_everything() {
     "#);
 }
 
-/// A cache of its own with the evil guest in it.
-struct Kept {
+/// A separate cache with the evil guest in it.
+struct CacheDir {
     dir: TempDir,
     loader: Loader,
 }
 
-impl Kept {
+impl CacheDir {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
@@ -268,7 +268,7 @@ impl Kept {
         entries[0].clone()
     }
 
-    /// Whether the entry is used; what it says is the loader's own way to tell.
+    /// Whether the loader uses the entry.
     fn is_used(&self) -> bool {
         self.loader.is_cached(&evil_bytes())
     }
@@ -280,48 +280,48 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[test]
 fn a_compiled_plug_in_is_kept_for_its_user_alone() {
-    let kept = Kept::new();
-    assert!(kept.is_used());
+    let cache_dir = CacheDir::new();
+    assert!(cache_dir.is_used());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&kept.directory()), mode(&kept.entry())), (0o700, 0o600));
+    assert_eq!((mode(&cache_dir.directory()), mode(&cache_dir.entry())), (0o700, 0o600));
     let other_engine = Engine::new(Profile::Deterministic, &limits(), 1).unwrap();
-    let other = Loader::new(other_engine, limits(), Some(Cache::new(kept.directory())));
+    let other = Loader::new(other_engine, limits(), Some(Cache::new(cache_dir.directory())));
     assert!(!other.is_cached(&evil_bytes()));
 }
 
 #[test]
 fn a_damaged_entry_is_not_run_and_is_replaced() {
-    let kept = Kept::new();
-    let entry = kept.entry();
+    let cache_dir = CacheDir::new();
+    let entry = cache_dir.entry();
     let sound = fs::read(&entry).unwrap();
     let mut flipped = sound.clone();
     let middle = flipped.len() / 2;
     flipped[middle] ^= 1;
     for damaged in [&flipped[..], &sound[..sound.len() / 2], &sound[..10], b""] {
         fs::write(&entry, damaged).unwrap();
-        assert!(!kept.is_used());
-        kept.loader.load(&EVIL, &Configs::new()).unwrap();
-        assert!(kept.is_used());
+        assert!(!cache_dir.is_used());
+        cache_dir.loader.load(&EVIL, &Configs::new()).unwrap();
+        assert!(cache_dir.is_used());
     }
 }
 
 #[test]
 fn an_entry_that_others_can_write_is_not_run() {
-    let kept = Kept::new();
-    let entry = kept.entry();
+    let cache_dir = CacheDir::new();
+    let entry = cache_dir.entry();
     set_mode(&entry, 0o620);
-    assert!(!kept.is_used());
+    assert!(!cache_dir.is_used());
     set_mode(&entry, 0o600);
-    assert!(kept.is_used());
-    set_mode(&kept.directory(), 0o770);
-    assert!(!kept.is_used());
-    kept.loader.load(&EVIL, &Configs::new()).unwrap();
-    set_mode(&kept.directory(), 0o700);
+    assert!(cache_dir.is_used());
+    set_mode(&cache_dir.directory(), 0o770);
+    assert!(!cache_dir.is_used());
+    cache_dir.loader.load(&EVIL, &Configs::new()).unwrap();
+    set_mode(&cache_dir.directory(), 0o700);
 
-    let elsewhere = kept.dir.path().join("elsewhere");
+    let elsewhere = cache_dir.dir.path().join("elsewhere");
     fs::rename(&entry, &elsewhere).unwrap();
     symlink(&elsewhere, &entry).unwrap();
-    assert!(!kept.is_used());
+    assert!(!cache_dir.is_used());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The plug-in engine against guests that mean no good, files that are no plug-ins, and its own promises.
+//! The plug-in engine against malicious guests, files that are not plug-ins, and its own guarantees.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod compatibility;

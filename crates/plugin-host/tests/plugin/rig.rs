@@ -85,7 +85,7 @@ impl Rig {
         Self { evil: Runner::new(plugin, pool), good }
     }
 
-    /// What becomes of a batch of good products with numbers, one line a product that did not simply succeed.
+    /// The outcome of a batch of good products with numbers, one line a product that did not simply succeed.
     pub(crate) async fn transform(&self, products: usize) -> String {
         self.transform_these((0..products).map(good_product).collect()).await
     }
@@ -96,7 +96,7 @@ impl Rig {
         said
     }
 
-    /// The thread goes on: another plug-in on it works, and so does the next batch. The host has not taken more memory than
+    /// The thread continues: another plug-in on it works, and so does the next batch. The host has not taken more memory than
     /// it should.
     pub(crate) async fn still_works(&self) {
         assert!(peak_memory() < MEMORY_BOUND, "{} bytes", peak_memory());

@@ -108,7 +108,7 @@ async fn handles_without_end() {
 }
 
 #[tokio::test]
-async fn handles_that_are_given_back_do_not_count() {
+async fn dropped_handles_do_not_count() {
     let rig = probe(Limits { wasi_handles: 8, ..limits() });
     for _ in 0..20 {
         assert_eq!(found(&rig, "sleep").await, json!({ "slept": 0 }));

@@ -177,7 +177,7 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Gets a token once, before the first request: later `oci-client` would go on without one.
+    /// Gets a token once, before the first request: later `oci-client` would continue without one.
     async fn log_in(&self) -> Result<&RegistryAuth, FetchError> {
         let log_in = || async {
             let auth = self.credentials.for_registry(self.reference)?;
@@ -191,7 +191,7 @@ impl<'a> Registry<'a> {
                 .map_err(|error| answer::explain(self.reference, error))?;
             match token {
                 Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                    Err(self.rejected("its registry gave a token that cannot be sent".to_owned()))
+                    Err(self.rejected("its registry issued a token that cannot be sent".to_owned()))
                 }
                 _ => Ok(auth),
             }

@@ -77,7 +77,7 @@ struct Subject {
 /// Checks that a bundle is a signature of some content with a key.
 pub(super) fn verify(key: &Key, bundle: &[u8], content: &[u8]) -> Result<(), Rejection> {
     let Bundle { media_type, message_signature, dsse_envelope } = serde_json::from_slice(bundle)
-        .map_err(|error| malformed(format!("it is no Sigstore bundle: {error}")))?;
+        .map_err(|error| malformed(format!("not a Sigstore bundle: {error}")))?;
     if media_type != MEDIA_TYPE {
         return Err(malformed(format!("its media type is not {MEDIA_TYPE}")));
     }
@@ -93,7 +93,7 @@ fn verify_message(key: &Key, message: &MessageSignature, content: &[u8]) -> Resu
     if algorithm != HASH {
         return Err(malformed(format!("its hash is not {HASH}, the one of the key")));
     }
-    // The signature below is what counts; this tells a wrong file from a wrong key.
+    // The signature below decides; this distinguishes a wrong file from a wrong key.
     if decode(claimed)? != digest::digest(&SHA256, content).as_ref() {
         return Err(Rejection::OtherContent);
     }
@@ -123,7 +123,7 @@ fn verify_envelope(key: &Key, envelope: &Envelope, content: &[u8]) -> Result<(),
     if statement.subject.iter().any(is_subject) { Ok(()) } else { Err(Rejection::OtherContent) }
 }
 
-/// What a DSSE signature is of, so that no payload can be taken for one of another type.
+/// The bytes that a DSSE signature covers; the type is included, so that no payload can pass for one of another type.
 fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
     [head.as_bytes(), payload].concat()

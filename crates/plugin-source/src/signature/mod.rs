@@ -30,7 +30,7 @@ const MAX_SIGNATURES: usize = 20;
 /// Checks that some bytes are a signature, with a key, of the content that comes last.
 type Verify = fn(&Key, &[u8], &[u8]) -> Result<(), Rejection>;
 
-/// Why something is no signature of a plug-in with a key.
+/// Why something is not a signature of a plug-in with a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// It does not have the form of a signature.
@@ -77,7 +77,7 @@ pub(crate) fn verify_file(key: &Key, path: &Path, wasm: &[u8]) -> Result<(), Fet
     })
 }
 
-/// Checks the signatures of a manifest, given as its bytes, that its registry holds.
+/// Checks the signatures in the registry against the bytes of a manifest.
 pub(crate) async fn verify_in_registry(
     key: &Key,
     registry: &Registry<'_>,

@@ -29,7 +29,7 @@ pub(crate) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// How a registry behaves.
 #[derive(Clone)]
 pub(crate) struct Rules {
-    /// `user:password`, for which the token server gives a token; without it, everybody may read.
+    /// `user:password`, for which the token server issues a token; without it, anonymous pulls are allowed.
     pub(crate) login: Option<&'static str>,
     /// The scheme of the challenge, whose case does not matter: RFC 9110, section 11.1.
     pub(crate) scheme: &'static str,
@@ -66,7 +66,7 @@ pub(crate) struct Registry {
 struct State {
     rules: Rules,
     host: String,
-    /// By path behind `/v2/`.
+    /// By path after `/v2/`.
     objects: Mutex<HashMap<String, Vec<u8>>>,
     /// Paths and what was in `Authorization`.
     requests: Mutex<Vec<(String, String)>>,
@@ -112,7 +112,7 @@ impl Registry {
         self.state.requests.lock().unwrap().clone()
     }
 
-    /// Puts a component there; gives the digest of its manifest.
+    /// Stores a component; returns the digest of its manifest.
     pub(crate) fn push(&self, repository: &str, tag: &str, media_type: &str, bytes: &[u8]) -> String {
         let layer = self.blob(repository, media_type, bytes);
         self.manifest(repository, Some(tag), &manifest(&layer))
@@ -168,7 +168,7 @@ impl Registry {
         self.put(format!("{repository}/blobs/{}", digest(blob)), by);
     }
 
-    /// Puts a blob there, for instance into a blob store; gives its descriptor.
+    /// Puts a blob there, for instance into a blob store; returns its descriptor.
     pub(crate) fn blob(&self, repository: &str, media_type: &str, bytes: &[u8]) -> Value {
         self.put(format!("{repository}/blobs/{}", digest(bytes)), bytes);
         json!({ "mediaType": media_type, "digest": digest(bytes), "size": bytes.len() })

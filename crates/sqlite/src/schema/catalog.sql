@@ -1,4 +1,4 @@
--- Ids are never given twice, not even after a removal: who remembers one means the row that had it.
+-- Ids are never reused, not even after a removal: a stored reference always means the original row.
 CREATE TABLE products (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     merchant     TEXT    NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE skus (
     position   INTEGER NOT NULL, -- among the product's variants, from 0
     sku        TEXT,
     price      TEXT,             -- decimal, as it was written
-    rest       TEXT    NOT NULL, -- what the columns and the attributes cannot give back exactly, JSON
+    rest       TEXT    NOT NULL, -- what cannot be restored exactly from the columns and the attributes, JSON
     UNIQUE (product_id, source_id)
 ) STRICT;
 

@@ -25,8 +25,8 @@ CREATE TABLE chunk (
     job_id      TEXT    NOT NULL REFERENCES job (id) ON DELETE CASCADE,
     seq         INTEGER NOT NULL,
     chunk       TEXT    NOT NULL,                   -- JSON
-    state       TEXT    NOT NULL DEFAULT 'PENDING', -- RUNNING, SETTLING, DONE
-    fence       INTEGER NOT NULL DEFAULT 0,
+    state       TEXT    NOT NULL DEFAULT 'PENDING', -- RUNNING, SETTLING (completing), DONE
+    fence       INTEGER NOT NULL DEFAULT 0,         -- the fencing token
     attempts    INTEGER NOT NULL DEFAULT 0,
     lease_until INTEGER NOT NULL DEFAULT 0,
     outcome     TEXT,                               -- JSON, from SETTLING on

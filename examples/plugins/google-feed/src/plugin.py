@@ -12,7 +12,7 @@ from wit_world.exports.manifest import Description, Grouping_WholeLines
 from wit_world.exports.transform import Transformed
 from wit_world.imports.types import Document, Failure, Issue, Severity
 
-# Fields that go on as they are: texts, and the names that they get.
+# Fields that are copied: strings, and their new names.
 TEXTS = {
     "title": "title",
     "description": "description",

@@ -34,7 +34,7 @@ impl validate::Guest for Rules {
     }
 }
 
-/// A field that is not there breaks no rule: an update gives only some.
+/// A missing field breaks no rule: an update has only some.
 fn judge(item: u32, fields: &str) -> Vec<Issue> {
     let fields: Value = serde_json::from_str(fields).unwrap_or_default();
     let title = fields["title"].as_str().unwrap_or_default();

@@ -1,5 +1,5 @@
 // @ts-check
-// WooCommerce products and variations, as its REST API v3 gives them: one JSON object a line, in any order.
+// WooCommerce products and variations, as its REST API v3 returns them: one JSON object a line, in any order.
 
 const schema = {
   type: "object",
@@ -31,13 +31,13 @@ export const manifest = {
   }),
 
   configure(text) {
-    const given = JSON.parse(text);
-    const wrong = Object.keys(given).find((key) => !(key in schema.properties));
+    const settings = JSON.parse(text);
+    const wrong = Object.keys(settings).find((key) => !(key in schema.properties));
     if (wrong) throw { code: "invalid-configuration", message: `there is no setting ${wrong}` };
-    if (!["keep", "remove", undefined].includes(given.hidden)) {
-      throw { code: "invalid-configuration", message: `hidden is keep or remove, not ${given.hidden}` };
+    if (!["keep", "remove", undefined].includes(settings.hidden)) {
+      throw { code: "invalid-configuration", message: `hidden is keep or remove, not ${settings.hidden}` };
     }
-    config = given;
+    config = settings;
   },
 };
 
@@ -64,7 +64,7 @@ function product(item, records, made) {
   const self = link(records[0]);
   const own = newest(records.filter((record) => link(record) === self));
   if (typeof own.id !== "number" || typeof own.name !== "string" || own.type === "variation") {
-    const message = "The record is no product: it has no id or no name, or is a variation without `_links` to its product.";
+    const message = "The record is not a product: it has no id or no name, or is a variation without `_links` to its product.";
     made.issues.push({ item, severity: "error", code: "not-a-product", message, path: "" });
     return;
   }
@@ -83,7 +83,7 @@ function product(item, records, made) {
   }
   const variants = variantsOf(records, self);
   const prices = variants.flatMap(({ price }) => (price === undefined ? [] : [price]));
-  // A variable product has a price of its own only once WooCommerce has computed it.
+  // A variable product has its own price only once WooCommerce has computed it.
   const price = number(own.price) ?? (prices.length > 0 ? Math.min(...prices) : undefined);
   if (price === undefined) {
     const message = "The product has no price.";

@@ -12,10 +12,10 @@ use crate::{
     config::{Config, TargetIndex},
 };
 use host_core::{
+    format::count,
     index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
     model::{DocumentId, Job},
     storage::{JobSnapshot, Stores},
-    text::count,
 };
 use host_net::RetryProfile;
 use host_pipeline::{

@@ -9,7 +9,7 @@ use crate::{
     },
     config::Config,
 };
-use host_core::{index::WriteTarget, text::count};
+use host_core::{format::count, index::WriteTarget};
 use host_index_catalog::{CallError, Catalog, EmbedError, EmbedReport, Embedder, Hit};
 use std::time::Duration;
 

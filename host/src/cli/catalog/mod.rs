@@ -10,7 +10,7 @@ use super::{
 };
 use crate::config::{Config, TargetIndex};
 use clap::Subcommand;
-use host_core::{index::WriteTarget, text::count};
+use host_core::{format::count, index::WriteTarget};
 use host_index_catalog::{Catalog, Hit, Load, Summary};
 use serde::Serialize;
 use std::fmt::Write;
@@ -33,7 +33,7 @@ pub(super) enum CatalogCommand {
         /// Print the ids of these products, and change nothing
         #[arg(long)]
         dry_run: bool,
-        /// Archive more than the setting `catalog.archive_percent` allows, and after an export that looks cut off or of which
+        /// Archive more than the setting `catalog.archive_percent` allows, and after an export that looks truncated or of which
         /// something failed; what failed stays
         #[arg(long)]
         force: bool,
@@ -52,21 +52,21 @@ pub(super) enum CatalogCommand {
     },
     /// Make the embeddings of products whose text is new or has changed
     Embed {
-        /// Go on with what is loaded meanwhile, until Ctrl-C
+        /// Continue with what is loaded meanwhile, until Ctrl-C
         #[arg(long)]
         watch: bool,
     },
 }
 
-/// Refuses what only a catalog has an answer to.
+/// Refuses commands that only a catalog supports.
 fn of_catalog(config: &Config, command: &CatalogCommand) -> Result<(), Failure> {
     if config.target == TargetIndex::Catalog || matches!(command, CatalogCommand::Archive { .. }) {
         return Ok(());
     }
     let target = config.target.as_str();
     Err(Failure::usage(format!("this is about the relational catalog, and the target is `{target}`")).help(format!(
-        "use --target catalog, if the catalog is meant; of the index, `host documents count --target {target}` tells the number \
-         of documents and `host jobs list` the jobs"
+        "use --target catalog for the catalog; for the index, `host documents count --target {target}` shows the number of \
+         documents and `host jobs list` the jobs"
     )))
 }
 

@@ -1,9 +1,8 @@
 //! `host plugin bench`.
 
 use super::{
-    batch_failure, counted, dev_engine, load,
+    batch_failure, counted, dev_engine, load, new_runner,
     run::{RoleName, read_failure, role},
-    runner,
 };
 use crate::cli::{
     Ended, Global,
@@ -12,7 +11,7 @@ use crate::cli::{
     output::OutputFormat,
 };
 use clap::Args;
-use host_core::text::{bytes, count};
+use host_core::format::{bytes, count};
 use host_plugin_dev::{bench, items};
 use host_plugin_host::{Profile, Role, bounded};
 use std::{path::PathBuf, time::Duration};
@@ -48,7 +47,7 @@ pub(super) fn run(global: &Global, args: &BenchArgs) -> Ended {
     if read.items.is_empty() {
         return Err(Failure::usage(format!("{} has no items to measure with", args.sources.join(", "))));
     }
-    let (production, deterministic) = (runner(&production)?, runner(&deterministic)?);
+    let (production, deterministic) = (new_runner(&production)?, new_runner(&deterministic)?);
     let time = Duration::from_secs(args.seconds);
     let report = runtime
         .block_on(bench::bench(&production, &deterministic, &read.items, time))

@@ -8,7 +8,7 @@ use crate::cli::{
     output::OutputFormat,
 };
 use clap::Args;
-use host_core::text::bytes;
+use host_core::format::bytes;
 use host_plugin_dev::toolchain::{self, BuildError};
 use serde_json::json;
 use std::path::PathBuf;

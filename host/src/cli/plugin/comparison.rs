@@ -1,7 +1,7 @@
 //! Prints a comparison of two versions of a plug-in on the terminal.
 
 use super::counted;
-use host_core::text::count;
+use host_core::format::count;
 use host_plugin_dev::comparison::{Comparison, Difference, DifferenceKind, Example};
 use host_plugin_host::bounded;
 use std::fmt::Write;

@@ -1,6 +1,6 @@
 //! `host plugin diff`: compares two versions of a plug-in.
 
-use super::{batch_failure, comparison, dev_engine, load, run::read_failure, runner};
+use super::{batch_failure, comparison, dev_engine, load, new_runner, run::read_failure};
 use crate::{
     cli::{
         Ended, Global,
@@ -13,7 +13,7 @@ use crate::{
     config::Config,
 };
 use clap::Args;
-use host_core::{model::Product, storage::JobSnapshot, text::count};
+use host_core::{format::count, model::Product, storage::JobSnapshot};
 use host_export::{Export, Item, Options, Plan};
 use host_plugin_dev::{comparison::Comparison, items::ReadError, page};
 use host_plugin_host::{Plugin, Profile, Role, Runner};
@@ -58,7 +58,7 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Ended {
     let plan = Export::open(sources, Options { remote, ..Options::new(temp.path()) })
         .and_then(|opened| opened.scan(&old.manifest().grouping))
         .map_err(export)?;
-    let (old, new) = (runner(&old)?, runner(&new)?);
+    let (old, new) = (new_runner(&old)?, new_runner(&new)?);
     runtime.block_on(compare(plan, &old, &new, &mut comparison))?;
     if let Some(job) = &job
         && let Some(seal) = &job.seal

@@ -7,8 +7,8 @@ use crate::cli::{
     failure::{Exit, Failure},
     output::OutputFormat,
 };
+use host_core::format;
 use host_core::model::Grouping;
-use host_core::text;
 use host_plugin_host::{Cache, Engine, Import, Inspection, Limits, Profile, Wasi};
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write, path::Path};
@@ -52,7 +52,7 @@ fn text(plugin: &Inspection) -> String {
         ("contract", format!("{} (this host: {})", plugin.contract, plugin.host_contract)),
         ("products", grouping),
         ("version by", list(plugin.version_fields.clone())),
-        ("size", text::bytes(plugin.bytes as u64)),
+        ("size", format::bytes(plugin.bytes as u64)),
         ("digest", plugin.digest.to_string()),
         ("loads in", load),
     ] {
@@ -69,7 +69,7 @@ fn text(plugin: &Inspection) -> String {
     text
 }
 
-/// The names of the imports, grouped by what they give to the plug-in.
+/// The names of the imports, grouped by what they provide to the plug-in.
 fn by_meaning(imports: &[Import]) -> BTreeMap<&str, Vec<&str>> {
     let mut meanings: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for Import { name, meaning } in imports {

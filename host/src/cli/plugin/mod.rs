@@ -125,7 +125,7 @@ fn load_failure(error: LoadError, dir: &Path) -> Failure {
 }
 
 /// A runner with a new instance of the plug-in.
-fn runner(plugin: &Plugin) -> Result<Runner, Failure> {
+fn new_runner(plugin: &Plugin) -> Result<Runner, Failure> {
     fresh_runner(plugin).map_err(Failure::runtime)
 }
 
@@ -136,6 +136,6 @@ fn batch_failure(failure: BatchFailure) -> Failure {
 
 /// `1 product`, `2 products`.
 fn counted(number: u64, noun: &str) -> String {
-    let number_text = host_core::text::count(number);
+    let number_text = host_core::format::count(number);
     if number == 1 { format!("{number_text} {noun}") } else { format!("{number_text} {noun}s") }
 }

@@ -1,6 +1,6 @@
 //! `host plugin run`: runs a plug-in on a few items and shows its output.
 
-use super::{batch_failure, counted, dev_engine, load, runner};
+use super::{batch_failure, counted, dev_engine, load, new_runner};
 use crate::cli::{
     Ended, Global,
     context::{config, print, print_json, remote, runtime},
@@ -9,9 +9,9 @@ use crate::cli::{
 };
 use clap::Args;
 use host_core::{
+    format::{bytes, count},
     model::{DocumentId, Manifest},
     plugin::TransformedDocument,
-    text::{bytes, count},
 };
 use host_plugin_dev::{
     items::{self, Items, ReadError, ReadItems},
@@ -83,7 +83,7 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Ended {
     let (bytes_in, noun) = (read.items.bytes(), read.items.noun());
     let (outcomes, cost, verdicts) = runtime.block_on(async {
         let (outcomes, cost) =
-            outcome::run(&runner(&plugin)?, read.items.clone()).await.map_err(batch_failure)?;
+            outcome::run(&new_runner(&plugin)?, read.items.clone()).await.map_err(batch_failure)?;
         let validator = if plugin.roles().contains(&Role::Validate) { &plugin } else { &bundled };
         let verdicts = validated(validator, &outcomes).await?;
         Ok::<_, Failure>((outcomes, cost, verdicts))
@@ -140,7 +140,7 @@ async fn validated(validator: &Plugin, outcomes: &[Outcome]) -> Result<Vec<Outco
         return Ok(Vec::new());
     }
     let (verdicts, _) =
-        outcome::run(&runner(validator)?, Items::Documents(documents)).await.map_err(batch_failure)?;
+        outcome::run(&new_runner(validator)?, Items::Documents(documents)).await.map_err(batch_failure)?;
     Ok(verdicts.into_iter().filter(|verdict| verdict.answer.contains_key("issues")).collect())
 }
 
@@ -169,10 +169,10 @@ impl Shown<'_> {
             if let Some(ordering) = outcome.answer.get("ordering").and_then(Value::as_str) {
                 let _ = writeln!(text, "  the incoming document is {ordering}");
             }
-            if let Some(fault) = outcome.fault() {
-                let _ = writeln!(text, "  refused {}: {}", fault.code, fault.message);
+            if let Some(error) = outcome.fault() {
+                let _ = writeln!(text, "  refused {}: {}", error.code, error.message);
                 for (key, title) in [("backtrace", "in"), ("log", "log")] {
-                    for line in fault.details.get(key).and_then(Value::as_array).into_iter().flatten() {
+                    for line in error.details.get(key).and_then(Value::as_array).into_iter().flatten() {
                         let _ = writeln!(text, "    {title:<3} {}", plain(line));
                     }
                 }

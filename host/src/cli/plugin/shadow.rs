@@ -12,7 +12,7 @@ use std::{path::Path, sync::Arc};
 /// Examples to keep per difference.
 const EXAMPLES: usize = 3;
 
-/// Loads a plug-in as the shadow of the one with the role `transform`. It has an engine and threads of its own, so that it
+/// Loads a plug-in as the shadow of the one with the role `transform`. It has its own engine and threads, so that it
 /// takes no instances from the plug-in in use.
 pub(in crate::cli) fn shadow(
     config: &Config,

@@ -8,7 +8,7 @@ use crate::cli::{
     output::OutputFormat,
 };
 use clap::Args;
-use host_core::text::{bytes, count};
+use host_core::format::{bytes, count};
 use host_plugin_dev::{
     budget::BudgetExceeded,
     json_diff::Change,

@@ -32,7 +32,7 @@ pub(super) fn run(global: &Global, path: &Path) -> Ended {
     let config = config(global)?;
     let engine = super::dev_engine(&config, Profile::Production)?;
     let plugin = load(&engine, path, &config)?;
-    // A project has a configuration of its own.
+    // A project has its own configuration.
     if !path.is_dir() {
         check(&engine, &plugin, &config)?;
     }

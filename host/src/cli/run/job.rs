@@ -17,7 +17,7 @@ pub(super) struct Origin<'a> {
     pub(super) sources: &'a [String],
     /// How products are put together.
     pub(super) grouping: &'a str,
-    /// What tells the content apart from any other.
+    /// What identifies the content.
     pub(super) inputs: Vec<String>,
 }
 
@@ -60,7 +60,8 @@ impl Run<'_> {
     pub(super) fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
         let made = || index_name(platform(transform.manifest()), self.shop);
         let name = self.config.index.clone().unwrap_or_else(made);
-        check_index_name(&name).map_err(|fault| Failure::usage(fault).help("name the index with --index"))?;
+        check_index_name(&name)
+            .map_err(|message| Failure::usage(message).help("name the index with --index"))?;
         Ok(name)
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct RunArgs {
     /// `host run` works the queue until Ctrl-C
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
-    /// The export is the whole shop: products that it does not have are archived at the end, or removed from a Marqo index
+    /// The export is the whole shop: products that it does not contain are archived at the end, or removed from a Marqo index
     #[arg(long)]
     full: bool,
     #[command(flatten)]
@@ -78,8 +78,8 @@ impl From<IngestArgs> for RunArgs {
 struct ReadingArgs {
     #[command(flatten)]
     plugins: PluginArgs,
-    /// Plug-in, or folder of a project, that gets the same products and writes nothing; what it makes of them differently is
-    /// told on stderr
+    /// Plug-in, or folder of a project, that gets the same products and writes nothing; differences are
+    /// reported on stderr
     #[arg(long, value_name = "PLUGIN", requires = "sources")]
     shadow: Option<PathBuf>,
     /// What is done with documents
@@ -102,7 +102,7 @@ enum RunOperation {
     /// Add them, or replace them as a whole
     #[default]
     Add,
-    /// Change the fields that they give, in documents that are in the index
+    /// Change only the fields that they have, in documents that are in the index
     Update,
 }
 
@@ -214,8 +214,8 @@ impl Run<'_> {
         })
     }
 
-    /// Whether the server can be written to, before a long export is read for it. One that is down only for now is told of:
-    /// the worker waits for it.
+    /// Whether the server can be written to, before a long export is read for it. One that is down temporarily
+    /// causes a warning: the worker waits for it.
     async fn preflight(&self, index_name: &str) -> Result<(), Failure> {
         let Config { store, target, catalog, .. } = self.config;
         if (*store, *target) == (StoreKind::Embedded, TargetIndex::Catalog) && catalog.url.is_none() {
@@ -245,7 +245,7 @@ impl Run<'_> {
     }
 }
 
-/// Cancels at the first SIGINT or SIGTERM, so that chunks under way are finished or requeued; ends at once at the second.
+/// Cancels at the first SIGINT or SIGTERM, so that chunks in progress are finished or requeued; ends at once at the second.
 pub(super) async fn interrupts(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
@@ -257,28 +257,28 @@ pub(super) async fn interrupts(cancel: CancellationToken) {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         if first {
             tracing::warn!(
-                "interrupted: what is under way is finished, or requeued after the time that `worker.grace_seconds` \
+                "interrupted: chunks in progress are finished, or requeued after the time that `worker.grace_seconds` \
                  allows; another signal ends at once, and nothing is lost either way"
             );
             cancel.cancel();
         }
     }
-    // State is safe at any moment; only what is under way is done again.
+    // State is consistent at any moment; only what is in progress is repeated.
     std::process::exit(Exit::Interrupted as i32);
 }
 
-/// Says after an interrupt what becomes of the rest.
+/// Says after an interrupt how to resume.
 pub(super) fn left_in_queue() {
-    eprintln!("interrupted: what is not written is in the queue; the same command goes on with it");
+    eprintln!("interrupted: unwritten documents are queued; re-run the same command to resume");
 }
 
-/// The shop as given, checked because it becomes part of keys and file names.
+/// The shop, checked because it becomes part of keys and file names.
 fn shop(config: &Config) -> Result<String, Failure> {
     let help = "name the shop with --shop example.myshopify.com";
     let shop = config.shop.clone().ok_or_else(|| Failure::usage("no shop is named").help(help))?;
     let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     if shop.is_empty() || shop.starts_with('.') || !shop.chars().all(fits) {
-        let message = format!("`{shop}` is no shop: only A-Z a-z 0-9 . - _ may stand in its name");
+        let message = format!("`{shop}` is not a valid shop name; use A-Z a-z 0-9 . - _");
         return Err(Failure::usage(message).help(help));
     }
     Ok(shop)
@@ -287,8 +287,8 @@ fn shop(config: &Config) -> Result<String, Failure> {
 /// Refuses a full sync that could not archive anything.
 fn whole_shop(config: &Config, operation: RunOperation) -> Result<(), Failure> {
     if config.ingest.full && operation == RunOperation::Update {
-        return Err(Failure::usage("an update is no full sync")
-            .help("leave --full out: an update changes what it names and removes nothing else"));
+        return Err(Failure::usage("--full cannot be combined with --operation update")
+            .help("remove --full: an update changes the documents in its export and removes nothing else"));
     }
     Ok(())
 }
@@ -297,13 +297,13 @@ fn export_failure(error: ExportError) -> Failure {
     if error.is_usage() { Failure::usage(error) } else { Failure::runtime(error) }
 }
 
-fn ingest_failure(fault: IngestError, job: &JobId) -> Failure {
-    match fault {
+fn ingest_failure(error: IngestError, job: &JobId) -> Failure {
+    match error {
         IngestError::Read(error) => export_failure(error),
         IngestError::Store(error) => store_failure(error),
         IngestError::Plugin(failure) if failure.stopped => Failure::runtime(failure).help(format!(
             "run the export again with the fixed plug-in, which takes the job's place; `host plugin replay {job} --dry-run` prints \
-             the products that were refused before. The same command goes on with the job, should the cause lie elsewhere"
+             the products that were refused before. If the plug-in is not the cause, re-run the same command to resume"
         )),
         other => Failure::runtime(other).help("fix the cause and run the same command again"),
     }
@@ -314,7 +314,7 @@ pub(super) fn stopped(stop: Stop, job: Option<&JobId>) -> Failure {
     let help = match &stop.job_id {
         Some(other) if job != Some(other) => format!(
             "the chunk belongs to job {other}, which an earlier run left unfinished and which comes first; fix the cause and \
-             run the same command again, or give that job up with `host jobs cancel {other}`"
+             run the same command again, or cancel that job with `host jobs cancel {other}`"
         ),
         _ => "fix the cause and run the same command again: it resumes where it stopped".to_owned(),
     };

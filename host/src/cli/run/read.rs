@@ -6,10 +6,10 @@ use super::{
 };
 use crate::{config::GroupingMode, telemetry::progress::State};
 use host_core::{
+    format::{bytes, count},
     model::JobId,
     plugin::Transform,
     storage::Stores,
-    text::{bytes, count},
 };
 use host_export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot};
 use host_pipeline::ingest::run::IngestProgress;

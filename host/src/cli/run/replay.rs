@@ -1,4 +1,4 @@
-//! `host plugin replay`: gives what a plug-in trapped on or refused in a job to a fixed plug-in, as a new job of the same shop and
+//! `host plugin replay`: sends what a plug-in trapped on or refused in a job to a fixed plug-in, as a new job of the same shop and
 //! index.
 
 use super::{
@@ -150,7 +150,7 @@ async fn list(global: &Global, backend: &Backend, old: &JobSnapshot) -> Ended {
     for object in 0..objects {
         let Some(kept) = quarantine::read(stores.chunks.as_ref(), &old.job, object)
             .await
-            .map_err(|fault| ingest_failure(fault, &old.job.id))?
+            .map_err(|error| ingest_failure(error, &old.job.id))?
         else {
             break;
         };

@@ -14,10 +14,10 @@ use super::{
     Run, Stages, ingest_failure, stopped,
 };
 use host_core::{
+    format::count,
     model::{Job, JobId},
     plugin::Transform,
     storage::JobSnapshot,
-    text::count,
 };
 use host_export::Progress;
 use host_pipeline::{
@@ -77,25 +77,25 @@ impl Run<'_> {
         })
     }
 
-    /// Prints on stderr what a script that looks at the exit code alone would miss.
+    /// Prints on stderr what the exit code alone does not show.
     fn print_warnings(&self, job: &JobSnapshot) {
         if self.cancel.is_cancelled() && !job.status.has_ended() {
             let (done, of) = (count(job.completed_chunks.into()), count(job.chunks.into()));
             eprintln!(
-                "interrupted: {done} of {of} chunks are written and the rest is back in the queue; run the same command again to \
-                 go on with job {}",
+                "interrupted: {done} of {of} chunks are written and the rest is queued again; re-run the same command to \
+                 resume job {}",
                 job.job.id
             );
         }
         match job.seal.as_ref().map(|seal| &seal.source) {
             Some(source) if source.lines == 0 => eprintln!("warning: the export is empty"),
             Some(source) if source.products == 0 => eprintln!(
-                "warning: none of {} lines is a product: this is no export that {} reads; `host jobs report` says why",
+                "warning: no products in {} lines: not an export that {} supports; see `host jobs report`",
                 count(source.lines),
                 job.job.plugin.name
             ),
             Some(_) if job.counts.skipped > 0 => eprintln!(
-                "warning: {} items were skipped, which is no failure; `host jobs report` says which",
+                "warning: {} items were skipped, which is not a failure; `host jobs report` lists them",
                 count(job.counts.skipped)
             ),
             _ => {}
@@ -118,7 +118,7 @@ fn print_notice(notice: Notice) {
         Notice::Superseded(id) => eprintln!("job {id} was interrupted and is superseded by this run"),
         Notice::Resumed(id, done) => {
             eprintln!(
-                "going on with job {id}, which was interrupted: {} of its chunks are written",
+                "resuming job {id}, which was interrupted: {} of its chunks are written",
                 count(done.into())
             );
         }

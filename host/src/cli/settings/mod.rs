@@ -20,7 +20,7 @@ use std::{fmt::Write, sync::Arc};
 /// Commands about the settings of indexes.
 #[derive(Debug, Subcommand)]
 pub(super) enum SettingsCommand {
-    /// Print the settings of an index; secrets are left out
+    /// Print the settings of an index; secrets are omitted
     Get {
         /// Name of the index
         #[arg(value_name = "INDEX")]
@@ -98,10 +98,10 @@ async fn load(store: &dyn Settings, name: &str) -> Result<Option<IndexSettings>,
 
 fn without_settings(name: &str) -> Failure {
     Failure::usage(format!("index {name} has no settings"))
-        .help("`host settings list` prints the indexes that have some, `host settings put` makes them")
+        .help("`host settings list` prints the indexes that have some, `host settings put` stores them")
 }
 
-/// Refuses settings that the server itself contradicts. A server that does not answer, or has no such index yet, is told of.
+/// Refuses settings that the server itself contradicts. A server that does not answer, or has no such index yet, causes a warning.
 async fn agree(
     config: &Config,
     store: &Arc<dyn Settings>,
@@ -141,7 +141,7 @@ fn show(global: &Global, name: &str, settings: &IndexSettings) -> Result<(), Fai
     }
 }
 
-/// The settings as an object, the key and the values of headers, which often are keys, left out.
+/// The settings as an object, the key and the values of headers, which often are keys, omitted.
 fn without_secrets(settings: &IndexSettings) -> Map<String, Value> {
     let redacted = || Value::from("[redacted]");
     let mut shown = settings.to_object();

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Read when `--api-key-file` is not given.
+/// Read without `--api-key-file`.
 const API_KEY_VARIABLE: &str = "HOST_MARQO_API_KEY";
 
 /// More bytes than any key has; a wrong file may be endless.
@@ -109,7 +109,7 @@ impl PutArgs {
         take("concurrency", self.concurrency.map(Value::from));
         take("readback", self.readback.map(Value::from));
         if let Some(name) = unset.iter().find(|name| set.contains_key(*name)) {
-            let message = format!("--unset {name} contradicts the value that is given for it; leave one out");
+            let message = format!("--unset {name} contradicts the value for it; use only one of them");
             return Err(Failure::usage(message));
         }
         Ok(Change { set, unset })
@@ -151,7 +151,7 @@ impl Change {
 }
 
 fn whole_number(text: &str) -> Result<usize, &'static str> {
-    text.parse().map_err(|_| "this is no whole number, or too large")
+    text.parse().map_err(|_| "this is not a whole number, or too large")
 }
 
 fn read_key(file: &Path) -> io::Result<String> {
@@ -183,12 +183,12 @@ fn mappings(given: &str) -> Result<Value, Failure> {
     }
 }
 
-/// Headers as an object; none if none are given.
+/// Headers as an object; `None` without any.
 fn headers(given: &[String]) -> Result<Option<Value>, Failure> {
     let mut headers = Map::new();
     for header in given {
         let Some((name, value)) = header.split_once('=') else {
-            // What is given may be a secret.
+            // The value may be a secret.
             return Err(Failure::usage("--media-download-header needs NAME=VALUE"));
         };
         headers.insert(name.to_owned(), value.into());

@@ -1,4 +1,4 @@
-//! The bulk query of the documentation: an export of exactly its shape gives every documented field, and no other.
+//! The bulk query of the documentation: an export of exactly its shape has every documented field, and no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
@@ -21,7 +21,7 @@ impl Selection {
                 "{" if last == "..." => selection.0.extend(Self::parse(tokens).0),
                 "{" => drop(selection.0.insert(last.clone(), Self::parse(tokens))),
                 "}" => return selection,
-                // `... on Type`: what is selected of it stands among the others.
+                // `... on Type`: what is selected of it is among the others.
                 "..." => {
                     let _on_type = (tokens.next(), tokens.next());
                     last = token.to_owned();
@@ -46,7 +46,7 @@ impl Selection {
         self.0.remove("edges")?.0.remove("node")
     }
 
-    /// The connections, which become lines of their own, and everything else.
+    /// The connections, which become separate lines, and everything else.
     fn split(self) -> (BTreeMap<String, Selection>, Selection) {
         let (connections, rest): (Vec<_>, Vec<_>) =
             self.0.into_iter().partition(|(_, selection)| selection.0.contains_key("edges"));
@@ -136,7 +136,7 @@ fn children() -> [(&'static str, Value); 6] {
     ]
 }
 
-/// The lines that the query gives for one product.
+/// The lines that the query returns for one product.
 fn export() -> Vec<String> {
     let (connections, own) = Selection::of_query().split();
     own.assert_shape(&root());

@@ -70,7 +70,7 @@ fn a_line_that_is_not_json() {
     let transformed =
         run(&[product(json!({})), "<html>502 Bad Gateway</html>".into(), variant(11, json!({"price": "1"}))]);
     assert_eq!(codes(&transformed), [(Warning, "invalid-record")]);
-    assert!(transformed.issues[0].message.starts_with("product 1: line 2 was left out"), "{transformed:?}");
+    assert!(transformed.issues[0].message.starts_with("product 1: line 2 was omitted"), "{transformed:?}");
     assert_eq!(only_document(&transformed)["variant_count"], 1);
     assert_eq!(codes(&run(&["not-json-line".into()])), [(Error, "invalid-product")]);
 }
@@ -116,7 +116,7 @@ fn very_long_lines() {
     assert_eq!(codes(&transformed), [(Warning, "shortened")]);
     let document = only_document(&transformed);
     assert_eq!(check_for_index(&document), Ok(()));
-    assert_eq!(document["description"].as_str().unwrap().len(), 19_999, "the cut fell behind a space");
+    assert_eq!(document["description"].as_str().unwrap().len(), 19_999, "the cut fell after a space");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn numbers_that_floats_cannot_hold() {
     assert_eq!(document["variants"][0]["id"], "18446744073709551615");
     assert_eq!(document["price"], 1000.0);
     assert_eq!(document["variants"][0]["position"], 1);
-    // A number that JSON readers round is no id.
+    // A number that JSON readers round is not an id.
     for id in ["1e30", "1.5", "-7", "123456789012345678901234567890.5"] {
         let transformed = run(&[format!(r#"{{"id":{id},"title":"Tee"}}"#)]);
         assert_eq!(codes(&transformed), [(Error, "missing-id")], "{id}");

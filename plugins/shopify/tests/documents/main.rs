@@ -2,7 +2,7 @@
 //! through before or after the transform is tested there: empty, compressed and partial files by the reader, interleaved products and
 //! orphans by the grouping, versions by the plug-in role that compares them.
 
-// A helper that cannot go on fails the test that called it.
+// A helper that cannot continue fails the test that called it.
 #![allow(clippy::unwrap_used)]
 
 mod bulk_query;

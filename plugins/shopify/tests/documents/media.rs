@@ -273,7 +273,7 @@ fn a_broken_metafield_does_not_cost_the_product() {
     assert_eq!(codes(&transformed), [(Warning, "invalid-metafield")]);
     assert_eq!(
         transformed.issues[0].message,
-        "product 1: the metafield custom.care was left out because its value is not valid JSON: key must be a string at line 1 column 2; correct it in the shop, or give its field another type"
+        "product 1: the metafield custom.care was omitted because its value is not valid JSON: key must be a string at line 1 column 2; correct it in the shop, or configure another type for its field"
     );
     assert_eq!(only_document(&transformed)["title"], "Tee");
 }

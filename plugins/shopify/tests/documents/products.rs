@@ -156,7 +156,7 @@ fn unpublished_products_go_by_configuration() {
         assert_eq!(run(&[product(fields.clone())]).documents.len(), 1);
         assert_eq!(run_with(&[product(fields)], remove.clone()).removals.len(), 1);
     }
-    // Not asked for is not null, and a plug-in has no clock to tell what is in the future.
+    // Not asked for is not null, and a plug-in has no clock to know what is in the future.
     for fields in [
         json!({}),
         json!({"publishedAt": "2999-01-01T00:00:00Z", "onlineStoreUrl": "https://a.example/products/tee"}),

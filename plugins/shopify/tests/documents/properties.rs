@@ -6,7 +6,7 @@ use shopify_plugin::{Config, Transformed, transform};
 
 use crate::support::*;
 
-/// A product as a bulk export gives it: its own line, then its children with those of a variant below it.
+/// A product as a bulk export has it: its own line, then its children with those of a variant below it.
 fn export() -> impl Strategy<Value = Vec<String>> {
     let text = "[a-zéß日😀 <>&;/\"\\\\\u{0}\u{7}\u{FEFF}]{0,12}";
     let variants = prop::collection::vec(

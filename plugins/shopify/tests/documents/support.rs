@@ -38,19 +38,19 @@ pub(crate) fn config(json: Value) -> Config {
     Config::from_json(&json.to_string()).unwrap()
 }
 
-/// What one product gives under the default configuration.
+/// The result of one product under the default configuration.
 pub(crate) fn run(lines: &[String]) -> Transformed {
     run_with(lines, json!({}))
 }
 
-/// What one product gives.
+/// The result of one product.
 pub(crate) fn run_with(lines: &[String], configuration: Value) -> Transformed {
     let transformed = transform(&[lines.join("\n")], &config(configuration));
     assert_eq!(transformed.counts, [u32::try_from(transformed.documents.len()).unwrap()]);
     transformed
 }
 
-/// The only document of a product that gives one without any issue.
+/// The only document of a product that has one and no issue.
 pub(crate) fn document(lines: &[String]) -> Value {
     document_with(lines, json!({}))
 }
@@ -134,7 +134,7 @@ pub(crate) fn samples() -> std::path::PathBuf {
     let shared = std::env::var_os("HOST_TEST_SHARED").map(std::path::PathBuf::from);
     let beside = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let folder = shared.unwrap_or_else(beside).join("samples");
-    assert!(folder.is_dir(), "there is no folder {}; name it in HOST_TEST_SHARED", folder.display());
+    assert!(folder.is_dir(), "the folder {} does not exist; name it in HOST_TEST_SHARED", folder.display());
     folder
 }
 

@@ -42,11 +42,11 @@ pub(crate) enum Behaviour {
     NulBytes,
     /// Raw line breaks between the tokens of the fields: legal JSON, which must survive a file of JSON lines.
     NewlineInFields,
-    /// An issue for an item behind the end of the batch.
+    /// An issue for an item after the end of the batch.
     IssueOutOfRange,
     /// A million issues for the first item.
     IssueFlood,
-    /// A removal for an item behind the end of the batch.
+    /// A removal for an item after the end of the batch.
     RemovalOutOfRange,
     /// `transform.run` returns a failure.
     Failure,
@@ -60,7 +60,7 @@ pub(crate) enum Behaviour {
     ManyDocuments,
     /// `validate.run` traps if a document of the batch contains `bomb`.
     ValidateTrapOne,
-    /// `validate.run` returns an issue for an item behind the end of the batch.
+    /// `validate.run` returns an issue for an item after the end of the batch.
     ValidateOutOfRange,
     /// `version.compare` returns one ordering too few.
     CompareShort,
@@ -92,7 +92,7 @@ pub(crate) const CONFIG_SCHEMA: &str = r#"{
     "do": {
       "type": "string",
       "default": "good",
-      "description": "The misbehaviour, by the name that src/behaviour.rs gives it."
+      "description": "The misbehaviour, by its name in src/behaviour.rs."
     }
   }
 }"#;

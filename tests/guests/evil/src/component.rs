@@ -1,9 +1,9 @@
-//! The plug-in as a WebAssembly component: finds the misdeed for each call.
+//! The plug-in as a WebAssembly component: finds the attack for each call.
 
 use std::sync::OnceLock;
 
+use crate::attacks;
 use crate::behaviour::{Behaviour, CONFIG_SCHEMA, Config};
-use crate::misdeeds;
 
 #[allow(missing_docs, unsafe_code, unreachable_pub, unused_qualifications, reason = "generated")]
 #[allow(clippy::all, reason = "generated")]
@@ -43,50 +43,52 @@ impl manifest::Guest for Component {
     fn configure(config: String) -> Result<(), Failure> {
         std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string())));
         let config: Config = serde_json::from_str(&config)
-            .map_err(|error| misdeeds::failure("invalid-configuration", &error.to_string()))?;
+            .map_err(|error| attacks::failure("invalid-configuration", &error.to_string()))?;
         if config.behaviour == Behaviour::LoopConfigure {
-            misdeeds::run_for_ever();
+            attacks::run_forever();
         }
-        CONFIG.set(config).map_err(|_| misdeeds::failure("invalid-configuration", "configured already"))
+        CONFIG.set(config).map_err(|_| attacks::failure("invalid-configuration", "configured already"))
     }
 }
 
 impl transform::Guest for Component {
     fn run(products: Vec<String>) -> Result<Transformed, Failure> {
         if behaviour() == Behaviour::Nothing {
-            return Ok(misdeeds::nothing(products.len()));
+            return Ok(attacks::nothing(products.len()));
         }
-        let mut answer = misdeeds::good(&products);
+        let mut answer = attacks::good(&products);
         match behaviour() {
-            Behaviour::Loop => misdeeds::run_for_ever(),
-            Behaviour::Memory => misdeeds::take_all_memory(),
-            Behaviour::BigOutput => answer = misdeeds::big_output(&products),
+            Behaviour::Loop => attacks::run_forever(),
+            Behaviour::Memory => attacks::take_all_memory(),
+            Behaviour::BigOutput => answer = attacks::big_output(&products),
             Behaviour::Recursion => {
-                std::hint::black_box(misdeeds::recurse());
+                std::hint::black_box(attacks::recurse());
             }
-            Behaviour::TrapOne => misdeeds::trap_at_bomb(products.iter().map(String::as_str)),
-            Behaviour::LogFlood => misdeeds::flood_log(),
-            Behaviour::WrongCounts => misdeeds::wrong_counts(&mut answer),
+            Behaviour::TrapOne => attacks::trap_at_bomb(products.iter().map(String::as_str)),
+            Behaviour::LogFlood => attacks::flood_log(),
+            Behaviour::WrongCounts => attacks::wrong_counts(&mut answer),
             Behaviour::MissingCounts => answer.counts.clear(),
-            Behaviour::IllegalIds => misdeeds::illegal_ids(&mut answer),
-            Behaviour::InvalidJson => misdeeds::all_fields(&mut answer, r#"{"title": nonsense"#),
-            Behaviour::FieldsNotObject => misdeeds::all_fields(&mut answer, r#"["title"]"#),
-            Behaviour::IdInFields => misdeeds::all_fields(&mut answer, r#"{"_id":"another","title":"x"}"#),
-            Behaviour::NulBytes => misdeeds::nul_bytes(&mut answer),
-            Behaviour::NewlineInFields => misdeeds::newline_in_fields(&mut answer),
-            Behaviour::IssueOutOfRange => answer.issues.push(misdeeds::issue_behind(products.len())),
-            Behaviour::IssueFlood => answer.issues = misdeeds::issue_flood(),
-            Behaviour::RemovalOutOfRange => answer.removals.push(misdeeds::removal_behind(products.len())),
-            Behaviour::Failure => {
-                return Err(misdeeds::failure("evil", "The plug-in does not feel like it."));
+            Behaviour::IllegalIds => attacks::illegal_ids(&mut answer),
+            Behaviour::InvalidJson => attacks::all_fields(&mut answer, r#"{"title": nonsense"#),
+            Behaviour::FieldsNotObject => attacks::all_fields(&mut answer, r#"["title"]"#),
+            Behaviour::IdInFields => attacks::all_fields(&mut answer, r#"{"_id":"another","title":"x"}"#),
+            Behaviour::NulBytes => attacks::nul_bytes(&mut answer),
+            Behaviour::NewlineInFields => attacks::newline_in_fields(&mut answer),
+            Behaviour::IssueOutOfRange => answer.issues.push(attacks::issue_out_of_range(products.len())),
+            Behaviour::IssueFlood => answer.issues = attacks::issue_flood(),
+            Behaviour::RemovalOutOfRange => {
+                answer.removals.push(attacks::removal_out_of_range(products.len()))
             }
-            Behaviour::FailureLong => return Err(misdeeds::failure_long()),
-            Behaviour::DeepJson => misdeeds::all_fields(&mut answer, &misdeeds::deep_json()),
-            Behaviour::DuplicateIds => misdeeds::duplicate_ids(&mut answer),
-            Behaviour::ManyDocuments => answer = misdeeds::many_documents(&products),
-            Behaviour::Panic => misdeeds::fall_over(),
-            Behaviour::Verbatim => answer = misdeeds::verbatim(&products),
-            Behaviour::Impure => misdeeds::count_calls(&mut answer),
+            Behaviour::Failure => {
+                return Err(attacks::failure("evil", "The plug-in does not feel like it."));
+            }
+            Behaviour::FailureLong => return Err(attacks::failure_long()),
+            Behaviour::DeepJson => attacks::all_fields(&mut answer, &attacks::deep_json()),
+            Behaviour::DuplicateIds => attacks::duplicate_ids(&mut answer),
+            Behaviour::ManyDocuments => answer = attacks::many_documents(&products),
+            Behaviour::Panic => attacks::fall_over(),
+            Behaviour::Verbatim => answer = attacks::verbatim(&products),
+            Behaviour::Impure => attacks::count_calls(&mut answer),
             Behaviour::Good
             | Behaviour::Nothing
             | Behaviour::LoopConfigure
@@ -103,10 +105,10 @@ impl validate::Guest for Component {
     fn run(documents: Vec<Document>) -> Result<Vec<Issue>, Failure> {
         match behaviour() {
             Behaviour::ValidateTrapOne => {
-                misdeeds::trap_at_bomb(documents.iter().map(|document| document.fields.as_str()));
+                attacks::trap_at_bomb(documents.iter().map(|document| document.fields.as_str()));
                 Ok(Vec::new())
             }
-            Behaviour::ValidateOutOfRange => Ok(vec![misdeeds::issue_behind(documents.len())]),
+            Behaviour::ValidateOutOfRange => Ok(vec![attacks::issue_out_of_range(documents.len())]),
             _ => Ok(Vec::new()),
         }
     }
@@ -116,7 +118,7 @@ impl version::Guest for Component {
     fn compare(pairs: Vec<Pair>) -> Result<Vec<Ordering>, Failure> {
         match behaviour() {
             Behaviour::CompareShort => Ok(vec![Ordering::Newer; pairs.len().saturating_sub(1)]),
-            Behaviour::CompareTrap => misdeeds::trap(),
+            Behaviour::CompareTrap => attacks::trap(),
             _ => Ok(vec![Ordering::Newer; pairs.len()]),
         }
     }

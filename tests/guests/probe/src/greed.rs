@@ -44,7 +44,7 @@ use wasi_calls::wasi::clocks::monotonic_clock::subscribe_duration;
 use wasi_calls::wasi::io::poll::poll;
 use wasi_calls::wasi::random::random::get_random_bytes;
 
-/// Never gives a handle back.
+/// Never drops a handle.
 pub(crate) fn hold_handles() -> Value {
     let mut held = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Collects what becomes of each document of a batch, with the real server's ideas of order and duplicates.
+//! Collects the outcome of each document of a batch, with the real server's order and treatment of duplicates.
 
 use super::Prepared;
 use crate::python;
@@ -14,7 +14,7 @@ const SIZE_LIMIT: usize = 100_000;
 pub(crate) struct Collector {
     /// Counted from the end of the batch.
     places: HashMap<String, usize>,
-    /// Ids that were given, and whether their documents are still good.
+    /// Ids in the request, and whether their documents are still good.
     visited: HashMap<String, bool>,
     /// In the order in which they came.
     prepared: Vec<Prepared>,
@@ -26,7 +26,7 @@ pub(crate) struct Collector {
 /// Why a document is not taken before its fields are looked at.
 pub(crate) enum Turned {
     Away(&'static Rule, String),
-    /// Another of the same id stands behind it.
+    /// Another one with the same id follows it.
     Superseded,
 }
 
@@ -84,7 +84,7 @@ impl Collector {
         prepared
     }
 
-    /// Refuses a document that was kept, before Vespa is asked: its id is as given, `""` if the server made it.
+    /// Refuses a document that was kept, before Vespa is asked: its id is as in the request, `""` if the server made it.
     pub(crate) fn refuse_kept(&mut self, prepared: &Prepared, rule: &'static Rule, message: &str) {
         let id = &prepared.document.id;
         let place = self.places.get(id).copied().unwrap_or(0);

@@ -183,7 +183,7 @@ fn number_value(
     }
 }
 
-/// Printed with as few digits as tell it apart from other numbers of 32 bits.
+/// Printed with the fewest digits that identify it among numbers of 32 bits.
 fn shortest(number: f32) -> Value {
     Value::from(number.to_string().parse().unwrap_or(f64::from(number)))
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 const FIELD_LIMIT: usize = 100;
 
-/// A document that passed all checks of its own.
+/// A document that passed all its own checks.
 pub(crate) struct Prepared {
     pub(crate) document: Document,
     pub(crate) has_given_id: bool,
@@ -175,7 +175,7 @@ fn prepare(
 
 fn refuse_failed_downloads(session: &Session, collector: &mut Collector, good: &mut Vec<Prepared>) {
     good.retain(|prepared| {
-        let Some(Fault::Media { url, reason }) = session.fate.items.get(&prepared.document.id) else {
+        let Some(Fault::Media { url, reason }) = session.decision.items.get(&prepared.document.id) else {
             return true;
         };
         let url = url.as_deref().unwrap_or("https://example.com/picture.jpg");
@@ -186,7 +186,7 @@ fn refuse_failed_downloads(session: &Session, collector: &mut Collector, good: &
     });
 }
 
-/// Vectors here follow from the text, so a reused one is a new one; what can be told is that it was not made anew.
+/// Vectors here follow from the text, so a reused one is a new one; only that it was not made anew can be seen.
 fn note_reused_tensors(index: &Index, collector: &mut Collector, good: &[Prepared]) {
     let is_reused = |prepared: &&Prepared| {
         let stored = index.documents.get(&crate::ids::kept(&prepared.document.id));
@@ -280,7 +280,7 @@ fn persist(session: &mut Session, name: &str, known: Known, collector: &mut Coll
             continue;
         }
         let mut refused = None;
-        match session.fate.items.get(&prepared.document.id) {
+        match session.decision.items.get(&prepared.document.id) {
             Some(Fault::Item { status, applied }) => {
                 refused = Some(crate::vespa::translated(index_version, *status));
                 if !applied {

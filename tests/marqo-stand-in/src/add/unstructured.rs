@@ -34,10 +34,10 @@ pub(super) fn prepare(
 
 fn check_kind(name: &str, value: &Value) -> Result<(), Stop> {
     // Told only of what is refused.
-    let told = || (python::text(value), python::type_name(value));
+    let shown_and_kind = || (python::text(value), python::type_name(value));
     match value {
         Value::Null => {
-            let (shown, kind) = told();
+            let (shown, kind) = shown_and_kind();
             let message = format!(
                 "Field content `{shown}` \nof type `{kind}` is not of valid content type!Allowed content types: ['str', \
                  'int', 'float', 'bool', 'list', 'dict']"
@@ -50,7 +50,7 @@ fn check_kind(name: &str, value: &Value) -> Result<(), Stop> {
             if is_uniform && kinds.first().is_none_or(|kind| ["int", "float", "str"].contains(kind)) {
                 return Ok(());
             }
-            let (shown, kind) = told();
+            let (shown, kind) = shown_and_kind();
             let message = format!(
                 "Field content '{shown}' of type {kind} is not of valid content type! All list elements must be of the \
                  same type and that type must be int, float or string"

@@ -71,7 +71,7 @@ pub enum Answer {
 pub enum ItemId {
     /// The document's.
     Given,
-    /// `""`: only the position tells which document is meant.
+    /// `""`: only the position identifies the document.
     Empty,
 }
 

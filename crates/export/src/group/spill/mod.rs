@@ -53,7 +53,7 @@ pub(super) fn resolve_lines(
             continue;
         };
         let ids = record.ids;
-        match (ids.own.as_deref(), ids.parent.as_deref()) {
+        match (ids.id.as_deref(), ids.parent_id.as_deref()) {
             (own, Some(parent)) => {
                 // Before the line's own id, since a line cannot be its own parent.
                 resolve::push_occurrence(&mut occurrences, parent, number, resolve::Role::Reference)?;

@@ -11,6 +11,16 @@ use crate::{
 };
 use host_core::model::Product;
 
+/// The sort key of a line: a product's root first, then its children, each in the order of the export.
+fn sort_key(ordinal: u64, is_child: bool) -> u64 {
+    ordinal << 1 | u64::from(is_child)
+}
+
+/// The ordinal of the product in a sort key.
+fn ordinal_of(key: u64) -> u64 {
+    key >> 1
+}
+
 /// Reads the export and sorts its lines by product; yields rejected lines in the order of the export.
 pub(in crate::group) struct SortLines {
     pass: Pass,
@@ -34,11 +44,10 @@ impl SortLines {
         {
             totals.lines += 1;
             let source = self.pass.source_name(&line);
-            let changed = || ExportError::Changed { name: source.to_owned() };
-            // Roots first, then children, each in the order of the export.
-            let key = match self.links.next()?.ok_or_else(changed)? {
-                Link::Root(ordinal) => ordinal << 1,
-                Link::Child(ordinal) => ordinal << 1 | 1,
+            let source_changed = || ExportError::Changed { name: source.to_owned() };
+            let key = match self.links.next()?.ok_or_else(source_changed)? {
+                Link::Root(ordinal) => sort_key(ordinal, false),
+                Link::Child(ordinal) => sort_key(ordinal, true),
                 link @ (Link::Rejected | Link::Orphan | Link::SameAs(_)) => {
                     // Rare enough to inspect the line again.
                     let entry = match inspect(&line.raw, pointers) {
@@ -46,7 +55,7 @@ impl SortLines {
                             totals.rejected += 1;
                             rejection.entry(&line, source)
                         }
-                        Ok(_) if link == Link::Rejected => return Err(changed()),
+                        Ok(_) if link == Link::Rejected => return Err(source_changed()),
                         Ok(record) => {
                             totals.orphans += 1;
                             orphan(&record.ids, &line, source)
@@ -65,15 +74,15 @@ impl SortLines {
     /// Starts yielding products.
     pub(in crate::group) fn finish(self) -> Result<SortedProducts, ExportError> {
         let mut lines = self.lines.sorted()?;
-        let more = lines.advance()?;
-        Ok(SortedProducts { lines, more })
+        let has_next = lines.advance()?;
+        Ok(SortedProducts { lines, has_next })
     }
 }
 
 /// Yields the products in the order of their first lines.
 pub(in crate::group) struct SortedProducts {
     lines: Sorted,
-    more: bool,
+    has_next: bool,
 }
 
 impl SortedProducts {
@@ -83,27 +92,27 @@ impl SortedProducts {
         pointers: &Pointers,
         totals: &mut Totals,
     ) -> Result<Option<Item>, ExportError> {
-        if !self.more {
+        if !self.has_next {
             return Ok(None);
         }
         let first = self.lines.frame();
-        let (ordinal, line) = (first.key >> 1, first.a);
+        let (ordinal, line) = (ordinal_of(first.key), first.a);
         let source = usize::try_from(first.b).expect("the number was a usize");
         let mut text = Vec::with_capacity(first.body.len() * 2);
         text.extend_from_slice(first.body);
-        totals.grouped += 1;
+        totals.grouped_lines += 1;
         loop {
-            self.more = self.lines.advance()?;
-            if !self.more || self.lines.frame().key >> 1 != ordinal {
+            self.has_next = self.lines.advance()?;
+            if !self.has_next || ordinal_of(self.lines.frame().key) != ordinal {
                 break;
             }
             text.push(b'\n');
             text.extend_from_slice(self.lines.frame().body);
-            totals.grouped += 1;
+            totals.grouped_lines += 1;
         }
         let text = String::from_utf8(text).expect("a resolved line is valid UTF-8");
         let first_line = text.split('\n').next().unwrap_or_default();
-        let id = pointers.read(first_line).ok().and_then(|ids| ids.own.map(|id| id.into_owned()));
+        let id = pointers.read(first_line).ok().and_then(|ids| ids.id.map(|id| id.into_owned()));
         Ok(Some(Item::Product { source, product: Product { text, line, id } }))
     }
 }

@@ -30,17 +30,17 @@ pub(super) const SHOP: &str = "tests.myshopify.com";
 pub(super) const INDEX: &str = "shop";
 const LEASE: Duration = Duration::from_secs(600);
 
-/// What the workers asked the index and were told.
+/// The workers' calls to the index and its answers.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct Recorder {
     /// How often each chunk was begun, by its documents.
     pub(super) begun: Mutex<BTreeMap<Vec<DocumentId>, u32>>,
-    /// Ids and versions that were written, as the worker was told.
+    /// Ids and versions that were written, as the index answered.
     pub(super) acknowledged: Mutex<Vec<(String, u64)>>,
 }
 
 #[async_trait]
-impl Interceptor for Seen {
+impl Interceptor for Recorder {
     async fn before(&self, call: IndexCall<'_>) -> Result<(), IndexError> {
         if let IndexCall::Stored(ids) = call {
             *self.begun.lock().unwrap().entry(ids.to_vec()).or_default() += 1;
@@ -51,9 +51,9 @@ impl Interceptor for Seen {
     async fn after(&self, call: IndexCall<'_>, outcomes: &[Outcome]) -> Result<(), IndexError> {
         if let IndexCall::Write(batch) = call {
             let done = batch.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Done);
-            let told =
+            let written =
                 done.map(|(write, _)| (write.document.id.to_string(), write.version["v"].as_u64().unwrap()));
-            self.acknowledged.lock().unwrap().extend(told);
+            self.acknowledged.lock().unwrap().extend(written);
         }
         Ok(())
     }
@@ -65,7 +65,7 @@ pub(super) struct Harness {
     clock: Arc<Waiting>,
     pub(super) stores: Stores,
     pub(super) workers: [Arc<Worker>; 2],
-    pub(super) seen: Arc<Seen>,
+    pub(super) recorder: Arc<Recorder>,
 }
 
 impl Harness {
@@ -86,7 +86,7 @@ impl Harness {
         };
         settings.store(stores.settings.as_ref(), INDEX).await.unwrap();
         let rules = Arc::new(Rules::default());
-        let seen = Arc::new(Seen::default());
+        let recorder = Arc::new(Recorder::default());
         let workers = [(); 2].map(|()| {
             // The one timeout that takes real time.
             let config =
@@ -94,7 +94,7 @@ impl Harness {
             let marqo =
                 Marqo::new(stores.settings.clone(), shared.clone(), &config, RetryProfile::Background)
                     .unwrap();
-            let index = Arc::new(Intercepted { index: marqo, interceptor: seen.clone() });
+            let index = Arc::new(Intercepted { index: marqo, interceptor: recorder.clone() });
             let settings = WorkerSettings {
                 concurrency: 3,
                 lease: LEASE,
@@ -110,7 +110,7 @@ impl Harness {
                 settings,
             ))
         });
-        Self { server, clock, stores, workers, seen }
+        Self { server, clock, stores, workers, recorder }
     }
 
     pub(super) async fn publish(&self, chunks: &[Chunk]) -> JobId {
@@ -153,7 +153,7 @@ impl Harness {
         self.server.requests().iter().filter(|request| request.operation == Call::Add).count()
     }
 
-    /// The longest wait that was no heartbeat.
+    /// The longest wait that was not a heartbeat.
     pub(super) fn longest_wait(&self) -> Duration {
         // A beat of a chunk's lease, and what is left of it then.
         let is_beat = |time: &Duration| *time > LEASE / 4;

@@ -1,4 +1,4 @@
-//! Items at random, and what must become of them.
+//! Random items and their expected outcomes.
 
 use host_core::model::{Counts, Operation};
 use host_testing::next_random;
@@ -15,7 +15,7 @@ pub(super) struct Chunk {
     pub(super) lines: Vec<String>,
 }
 
-/// Items at random, and what must become of them.
+/// Random items and their expected outcomes.
 pub(super) struct Plan {
     random: u64,
     pub(super) chunks: Vec<Chunk>,
@@ -62,7 +62,7 @@ impl Plan {
         self.chunks.push(Chunk { lane: lane as u16, operation, lines });
     }
 
-    /// A line, having counted what becomes of it.
+    /// A line, whose outcome is counted.
     fn document(&mut self, product: u64) -> String {
         let stored = self.held.get(&product).cloned();
         let newest = self.newest.entry(product).or_default();

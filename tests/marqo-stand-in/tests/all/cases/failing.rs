@@ -1,4 +1,4 @@
-//! What the server says when something behind or before it fails.
+//! What the server says when a service that it uses, or a proxy before it, fails.
 
 use super::{NEW, OLD};
 use crate::rules::Case;
@@ -119,7 +119,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
 ];
 
-/// The answer to an add in whose place the fault stands; nothing is written.
+/// The answer to an add that the fault replaces; nothing is written.
 fn unwritten(harness: &Harness, fault: Fault) -> Answer {
     harness.stand_in.set_faults(&[FaultRule::new(fault.clone()).on(Operation::Add)]);
     let answer = harness.add(json!([{ "_id": "a" }]));

@@ -1,4 +1,4 @@
-//! One function a misdeed.
+//! One function per attack.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -73,7 +73,7 @@ fn issue(item: u32, message: String) -> Issue {
 }
 
 /// Never returns, and is never found to be without effect by the optimiser.
-pub(crate) fn run_for_ever() -> ! {
+pub(crate) fn run_forever() -> ! {
     let mut turns = 0_u64;
     loop {
         turns = black_box(turns).wrapping_add(1);
@@ -187,13 +187,13 @@ pub(crate) fn newline_in_fields(answer: &mut Transformed) {
     }
 }
 
-/// An issue for the first item behind the batch.
-pub(crate) fn issue_behind(items: usize) -> Issue {
+/// An issue for the first item after the batch.
+pub(crate) fn issue_out_of_range(items: usize) -> Issue {
     issue(items as u32, "There is no such item.".to_owned())
 }
 
-/// A removal for the first item behind the batch.
-pub(crate) fn removal_behind(items: usize) -> Removal {
+/// A removal for the first item after the batch.
+pub(crate) fn removal_out_of_range(items: usize) -> Removal {
     Removal { item: items as u32, id: "nobody".to_owned(), version: "{}".to_owned() }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Formats a duration: `12 s`, `3 min`, `2 h`.
-pub fn short(duration: Duration) -> String {
+pub fn duration(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 0..90 => format!("{seconds} s"),
         seconds @ 90..5400 => format!("{} min", (seconds + 30) / 60),
@@ -45,9 +45,9 @@ mod tests {
         );
         assert_eq!(
             (
-                short(Duration::from_secs(89)),
-                short(Duration::from_secs(120)),
-                short(Duration::from_secs(7200))
+                duration(Duration::from_secs(89)),
+                duration(Duration::from_secs(120)),
+                duration(Duration::from_secs(7200))
             ),
             ("89 s".into(), "2 min".into(), "2 h".into())
         );
