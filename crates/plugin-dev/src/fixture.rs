@@ -115,7 +115,7 @@ impl Fixture {
     /// The fixture's own configuration, or else the project's.
     ///
     /// # Errors
-    /// The configuration cannot be read or is no JSON object.
+    /// The configuration cannot be read or is not a JSON object.
     pub fn config(&self, project: &Project) -> Result<Config, FixtureError> {
         let path = self.path(CONFIG);
         match read(&path)? {
@@ -131,7 +131,7 @@ impl Fixture {
     /// The answers in the golden file, one per item; `None` if the file does not exist.
     ///
     /// # Errors
-    /// The file cannot be read or is no JSON array.
+    /// The file cannot be read or is not a JSON array.
     pub fn expected(&self) -> Result<Option<Vec<Value>>, FixtureError> {
         let path = self.golden();
         read(&path)?

@@ -62,7 +62,7 @@ impl Fault {
             Some(_) => FaultKind::Trap,
             None if violation.is_some() => FaultKind::Trap,
             None if root.contains(OUTPUT_EXHAUSTED) => FaultKind::Output,
-            // The answer could not be taken out of the guest: a string that is no UTF-8, a pointer to nowhere.
+            // The answer could not be taken out of the guest: a string that is not UTF-8, a pointer to nowhere.
             None => FaultKind::Contract,
         };
         let what =

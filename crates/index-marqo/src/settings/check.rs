@@ -242,8 +242,8 @@ mod tests {
         ];
         insta::assert_snapshot!(said.join("\n"), @r#"
         --endpoint `localhost:8882` is neither http nor https; use an address such as http://localhost:8882
-        --endpoint `nowhere` is no URL; use an address such as http://localhost:8882
-        --endpoint `http://` is no URL; use an address such as http://localhost:8882
+        --endpoint `nowhere` is not a URL; use an address such as http://localhost:8882
+        --endpoint `http://` is not a URL; use an address such as http://localhost:8882
         --endpoint holds an `@`, as if it had a user or password in it; give a key with --api-key-file
         --endpoint `http://localhost/?a=b` must not have a query or fragment; use an address such as http://localhost:8882
         --fallback-endpoint `ftp://a` is neither http nor https; use an address such as http://localhost:8882
