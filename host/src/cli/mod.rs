@@ -17,6 +17,7 @@ mod plugin_source;
 mod report;
 mod run;
 mod settings;
+mod shutdown;
 mod work;
 
 pub use failure::Exit;

@@ -6,7 +6,8 @@ use super::{
     context::{clock, effective, plugins, runtime, store_failure},
     failure::{Exit, Failure},
     plugin_source::PluginArgs,
-    run::{interrupts, left_in_queue, stopped},
+    run::stopped,
+    shutdown::{cancel_on_signal, print_how_to_resume},
 };
 use crate::telemetry::exporter;
 use clap::Args;
@@ -31,7 +32,7 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
     let plugins = plugins(&config)?;
     let cancel = CancellationToken::new();
     runtime()?.block_on(async {
-        tokio::spawn(interrupts(cancel.clone()));
+        tokio::spawn(cancel_on_signal(cancel.clone()));
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
         tokio::spawn(exporter.clone().run(clock()));
         let backend = Backend::open(&config, true).await?;
@@ -52,7 +53,7 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
         };
         exporter.flush();
         worked.map_err(|stop| stopped(stop, None))?;
-        left_in_queue();
+        print_how_to_resume();
         Ok(Exit::Interrupted)
     })
 }

@@ -10,7 +10,7 @@
 //! | `dead_letters`, `cancel` | what operators do |
 
 mod batch;
-mod cancel;
+mod cancel_job;
 mod changes;
 mod chunk;
 mod chunk_counts;
@@ -30,7 +30,7 @@ mod tests;
 mod validate;
 
 pub use batch::Deadlines;
-pub use cancel::{Cancelled, cancel};
+pub use cancel_job::{Cancelled, cancel};
 pub use chunk_error::ChunkError;
 pub use dead_letters::{DeadLetterFilter, Redriven, discard, redrive};
 pub use failure_policy::{FailureAction, failure_action};

@@ -10,11 +10,11 @@
 //! counts and its number is one update, refused if the number is there, or was and has been undone by a redrive.
 
 use super::{
-    Records, from_json, keys,
+    Records, from_json,
     lease::{is, of_leased},
     name, of_existing,
     redrive::{is_redrive_count, redrive_count_of, redriven, times_redriven},
-    state, to_json,
+    schema, state, to_json,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
@@ -80,10 +80,10 @@ impl Records {
     /// Step 2. False if the chunk was counted and has been redriven since: this call is late.
     async fn apply_counts(&self, id: &JobId, seq: u32, row: &Item) -> Result<bool, TableError> {
         let outcome: ChunkOutcome = from_json(row, name::OUTCOME)?;
-        let number = seq / keys::SEGMENT;
+        let number = seq / schema::SEGMENT;
         let (member, redrive_count) = (i64::from(seq), redrive_count_of(row));
         let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;
-        let add = Update::of(keys::segment(id, number))
+        let add = Update::of(schema::segment(id, number))
             .set(name::EXPIRES_AT, self.expiry())
             .add_member(name::COMPLETED, member)
             .add("processed", processed)
@@ -132,12 +132,12 @@ impl Records {
             let entries: Vec<&Entry> =
                 samples.iter().filter(|entry| entry.class == class).take(PER_CLASS).collect();
             if !entries.is_empty() {
-                let sample = unless_newer(keys::sample(id, class, seq)).set("entries", to_json(&entries));
+                let sample = unless_newer(schema::sample(id, class, seq)).set("entries", to_json(&entries));
                 self.table.update(&sample).await?;
             }
         }
         if let Some(report) = &outcome.report {
-            let report = unless_newer(keys::report(id, seq)).set("report", report.as_str());
+            let report = unless_newer(schema::report(id, seq)).set("report", report.as_str());
             self.table.update(&report).await?;
         }
         Ok(())
@@ -145,7 +145,7 @@ impl Records {
 
     /// Step 3. Refused if another process has taken it.
     async fn mark_done(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<(), TableError> {
-        let done = of_existing(keys::chunk(id, seq))
+        let done = of_existing(schema::chunk(id, seq))
             .set(name::STATE, state::DONE)
             .remove(name::SAMPLES)
             .when(Condition::Is(name::STATE, state::COMPLETING.into()))
@@ -162,7 +162,7 @@ pub(super) const PER_CLASS: usize = 20;
 
 /// Whether all chunks of a segment are counted. Only the last one of a sealed job expects fewer than the others.
 pub(super) fn is_full(segment: &Item) -> bool {
-    let expected = segment.number(name::EXPECTED).unwrap_or(keys::SEGMENT.into());
+    let expected = segment.number(name::EXPECTED).unwrap_or(schema::SEGMENT.into());
     i64::try_from(segment.numbers(name::COMPLETED).len()).is_ok_and(|counted| counted >= expected)
 }
 

@@ -2,13 +2,13 @@
 //! update of it sees that all of them are there, whichever process makes it. The set may name one that a redrive has just
 //! opened, so the segments themselves are read, and the end is refused if the record's revision has grown meanwhile.
 
-use super::{Records, completion::is_full, keys, micros, name, of_existing, snapshot::counts_of};
+use super::{Records, completion::is_full, micros, name, of_existing, schema, snapshot::counts_of};
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::model::{Counts, JobId, JobStatus, Seal};
 
 /// Number of segments of a job with so many chunks.
 pub(super) fn segments(chunks: u32) -> i64 {
-    chunks.div_ceil(keys::SEGMENT).into()
+    chunks.div_ceil(schema::SEGMENT).into()
 }
 
 impl Records {
@@ -43,7 +43,7 @@ impl Records {
 
     /// The counts of all items of a job; none while a chunk is not counted. The process that counts it checks again.
     pub(super) async fn totals(&self, id: &JobId, seal: &Seal) -> Result<Option<Counts>, TableError> {
-        let found = self.table.query(&keys::of_job(id), keys::SEGMENTS, false, None).await?;
+        let found = self.table.query(&schema::of_job(id), schema::SEGMENTS, false, None).await?;
         let are_full = found.iter().filter(|segment| is_full(segment)).count();
         if i64::try_from(are_full).unwrap_or(i64::MAX) < segments(seal.chunks) {
             return Ok(None);

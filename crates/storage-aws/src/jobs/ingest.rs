@@ -1,6 +1,6 @@
 //! The ingest lease of a shop's index: one process at a time, and another takes over once the lease expires.
 
-use super::{Records, after, from_micros, keys, micros, name};
+use super::{Records, after, from_micros, micros, name, schema};
 use crate::table::{Condition, TableError, Update, Updated};
 use async_trait::async_trait;
 use host_core::{
@@ -60,7 +60,7 @@ impl Records {
         lease: Duration,
     ) -> Result<Option<Timestamp>, TableError> {
         let now = self.clock.now();
-        let take = Update::of(keys::ingest(job))
+        let take = Update::of(schema::ingest(job))
             .set(name::HOLDER, holder)
             .set("of_job", job.id.as_str())
             .set(name::LEASE_UNTIL, after(now, lease))
@@ -82,7 +82,7 @@ impl Records {
 
     /// Whether a process has the lease.
     pub(crate) async fn is_ingested_into(&self, job: &Job) -> Result<bool, StoreError> {
-        let item = self.table.get(&keys::ingest(job)).await;
+        let item = self.table.get(&schema::ingest(job)).await;
         let item =
             item.map_err(|error| error.during(format!("looking whether job {} is ingested", job.id)))?;
         let until = item.and_then(|item| item.number(name::LEASE_UNTIL));

@@ -1,8 +1,8 @@
 //! Leases of chunks: claim, renew, release.
 
 use super::{
-    Known, Records, after, from_json, from_micros, keys, micros, name, of_existing,
-    redrive::redrive_count_of, state, to_json,
+    Known, Records, after, from_json, from_micros, micros, name, of_existing, redrive::redrive_count_of,
+    schema, state, to_json,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
@@ -21,7 +21,7 @@ impl Records {
         // Tells our own claim, whose answer was lost and which the client sent again, from another worker's.
         let holder = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
         let now = self.clock.now();
-        let claim = of_existing(keys::chunk(id, seq))
+        let claim = of_existing(schema::chunk(id, seq))
             .set(name::STATE, state::RUNNING)
             .set(name::LEASE_UNTIL, after(now, duration))
             .set(name::HOLDER, holder.as_str())
@@ -119,7 +119,7 @@ impl Records {
 
 /// A change of a chunk's row that is refused unless the lease is still the chunk's.
 pub(super) fn of_leased(lease: &ChunkLease) -> Update {
-    of_existing(keys::chunk(&lease.job_id, lease.seq))
+    of_existing(schema::chunk(&lease.job_id, lease.seq))
         .when(Condition::Is(name::FENCING_TOKEN, lease.fencing_token.into()))
         .when(Condition::Is(name::STATE, state::RUNNING.into()))
 }

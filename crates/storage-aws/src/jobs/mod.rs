@@ -18,10 +18,10 @@ use std::{
 mod completion;
 mod end;
 mod ingest;
-mod keys;
 mod lease;
 mod publish;
 mod redrive;
+mod schema;
 mod seal;
 mod snapshot;
 mod sweep;
@@ -112,7 +112,7 @@ impl Records {
         if let Some(known) = self.known(id) {
             return Ok(Some(known.record));
         }
-        let Some(locator) = self.table.get(&keys::locator(id)).await? else { return Ok(None) };
+        let Some(locator) = self.table.get(&schema::locator(id)).await? else { return Ok(None) };
         let (Some(pk), Some(sk)) = (locator.text("record_pk"), locator.text("record_sk")) else {
             return Err(TableError::corrupt("the item that says where the job's record is has no keys"));
         };
@@ -200,7 +200,7 @@ impl Jobs for Records {
     }
 
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {
-        let row = self.table.get(&keys::chunk(id, seq)).await;
+        let row = self.table.get(&schema::chunk(id, seq)).await;
         let chunk = row.and_then(|row| row.map(|row| from_json(&row, name::CHUNK)).transpose());
         of_chunk(chunk, "reading", id, seq)
     }

@@ -1,6 +1,6 @@
 //! Ingest's side: create, add chunks, supersede. The seal has a file of its own.
 
-use super::{Records, from_json, keys, micros, name, of_existing, state, to_json};
+use super::{Records, from_json, micros, name, of_existing, schema, state, to_json};
 use crate::table::{Condition, Key, TableError, Update, Updated};
 use host_core::{
     model::{ChunkRef, Job, JobId, JobStatus},
@@ -10,9 +10,9 @@ use host_core::{
 impl Records {
     /// The record comes last: a job is there when its record is.
     pub(super) async fn create_job(&self, job: &Job) -> Result<(), TableError> {
-        let Key { pk, sk } = keys::record(job);
+        let Key { pk, sk } = schema::record(job);
         let locator = self
-            .new_item(keys::locator(&job.id))
+            .new_item(schema::locator(&job.id))
             .set("record_pk", pk)
             .set("record_sk", sk)
             .set(name::JOB, to_json(job));
@@ -22,7 +22,7 @@ impl Records {
             Updated::Refused(there) => from_json(&there.unwrap_or_default(), name::JOB)?,
         };
         let job = &first;
-        for key in [keys::directory(job), keys::platform(job)] {
+        for key in [schema::directory(job), schema::platform(job)] {
             let pointer = self
                 .new_item(key)
                 .set("created_job", job.id.as_str())
@@ -30,13 +30,13 @@ impl Records {
             self.table.update(&pointer).await?;
         }
         let record = self
-            .new_item(keys::record(job))
+            .new_item(schema::record(job))
             .set("job_id", job.id.as_str())
             .set("platform", job.platform.as_str())
             .set("shop_id", job.shop_id.as_str())
             .set("index_name", job.index_name.as_str())
             .set("operation", job.operation.as_str())
-            .set("created_at", keys::instant(job.created_at))
+            .set("created_at", schema::instant(job.created_at))
             .set("fingerprint", job.fingerprint.to_string())
             .set(name::JOB, to_json(job))
             .set(name::STATUS, JobStatus::Pending.as_str())
@@ -61,7 +61,7 @@ impl Records {
             .when(Condition::Absent(name::SEAL))
             .when(Condition::Absent(name::ENDED_AT))
             .when(Condition::Below(name::CHUNKS, chunks));
-        let row = keys::chunk(id, chunk.seq);
+        let row = schema::chunk(id, chunk.seq);
         if let Updated::Refused(found) = self.table.update(&grown).await? {
             let record = found.ok_or_else(no_job)?;
             let is_closed = record.has(name::SEAL) || record.has(name::ENDED_AT);
@@ -95,7 +95,7 @@ impl Records {
             if job.id == by.id || job.index_name != by.index_name || !is_open {
                 continue;
             }
-            if let Updated::Done(_) = self.end_unsealed(keys::record(&job), &message).await? {
+            if let Updated::Done(_) = self.end_unsealed(schema::record(&job), &message).await? {
                 superseded.push(job.id);
             }
         }

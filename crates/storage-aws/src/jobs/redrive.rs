@@ -8,7 +8,7 @@
 //! 4. The row becomes PENDING with the next redrive count. Until then each step recognises by its effect that it is done.
 
 use super::{
-    Records, completion::CLASSES, end::unchanged, from_json, keys, micros, name, of_existing,
+    Records, completion::CLASSES, end::unchanged, from_json, micros, name, of_existing, schema,
     snapshot::COUNTERS, state,
 };
 use crate::table::{Condition, Item, TableError, Updated};
@@ -24,7 +24,7 @@ impl Records {
         seq: u32,
         redrive_count: u32,
     ) -> Result<Option<u32>, TableError> {
-        let key = keys::chunk(id, seq);
+        let key = schema::chunk(id, seq);
         let Some(row) = self.table.get(&key).await? else { return Ok(None) };
         if let Some(outcome) = quarantined_outcome(&row, redrive_count)? {
             self.uncount(id, seq, redrive_count, &outcome.counts).await?;
@@ -59,7 +59,7 @@ impl Records {
         let member = i64::from(seq);
         let less = |count: u64| -i64::try_from(count).unwrap_or(i64::MAX);
         let Counts { processed, unchanged, failed, skipped, conflict, deleted } = *counts;
-        let uncount = of_existing(keys::segment(id, seq / keys::SEGMENT))
+        let uncount = of_existing(schema::segment(id, seq / schema::SEGMENT))
             .take_member(name::COMPLETED, member)
             .add_member(name::REDRIVEN, redriven(seq, redrive_count))
             .add("processed", less(processed))
@@ -76,8 +76,8 @@ impl Records {
 
     /// They stay as items, so that a late call with the old ones is refused.
     async fn empty_samples(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<(), TableError> {
-        let samples = CLASSES.map(|class| (keys::sample(id, class, seq), "entries"));
-        for (key, content) in samples.into_iter().chain([(keys::report(id, seq), "report")]) {
+        let samples = CLASSES.map(|class| (schema::sample(id, class, seq), "entries"));
+        for (key, content) in samples.into_iter().chain([(schema::report(id, seq), "report")]) {
             let empty = of_existing(key)
                 .set(name::REDRIVE_COUNT, redrive_count + 1)
                 .remove(content)
@@ -92,12 +92,12 @@ impl Records {
         let Some(key) = self.locate(id).await? else { return Ok(()) };
         loop {
             let Some(record) = self.table.get(&key).await? else { return Ok(()) };
-            let row = self.table.get(&keys::chunk(id, seq)).await?;
+            let row = self.table.get(&schema::chunk(id, seq)).await?;
             if row.map(|row| quarantined_outcome(&row, redrive_count)).transpose()?.flatten().is_none() {
                 return Ok(());
             }
             let mut reopen = of_existing(key.clone())
-                .take_member(name::FULL, (seq / keys::SEGMENT).into())
+                .take_member(name::FULL, (seq / schema::SEGMENT).into())
                 .add(name::REVISION, 1i64)
                 .when(unchanged(&record));
             // One that was ended without a seal can never end by counting.

@@ -4,7 +4,7 @@ use super::{
     Records,
     completion::is_full,
     end::{full, segments, unchanged, with_end},
-    keys, micros, name, of_existing, to_json,
+    micros, name, of_existing, schema, to_json,
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
 use host_core::model::{Digest, JobId, Seal};
@@ -66,11 +66,11 @@ impl Records {
 
     /// Tells the last segment how many chunks it will have; gives the record if it has them already.
     async fn close_last_segment(&self, id: &JobId, chunks: u32) -> Result<Option<Item>, TableError> {
-        let (number, expected) = (chunks / keys::SEGMENT, chunks % keys::SEGMENT);
+        let (number, expected) = (chunks / schema::SEGMENT, chunks % schema::SEGMENT);
         if expected == 0 {
             return Ok(None);
         }
-        let close = Update::of(keys::segment(id, number))
+        let close = Update::of(schema::segment(id, number))
             .set(name::EXPIRES_AT, self.expiry())
             .set(name::EXPECTED, expected);
         match self.table.update(&close).await? {
@@ -84,7 +84,7 @@ impl Records {
         let mut rest = text;
         for number in 0.. {
             let (part, behind) = rest.split_at(rest.floor_char_boundary(PART));
-            let key = Key::new(keys::of_job(id), format!("{}{number:06}", keys::seal_parts(digest)));
+            let key = Key::new(schema::of_job(id), format!("{}{number:06}", schema::seal_parts(digest)));
             let part = Update::of(key).set(name::EXPIRES_AT, self.expiry()).set("text", part);
             self.table.update(&part).await?;
             rest = behind;
@@ -99,7 +99,7 @@ impl Records {
     pub(super) async fn seal_of(&self, id: &JobId, record: &Item) -> Result<Seal, TableError> {
         let digest = record.text(name::SEAL).unwrap_or_default().to_owned();
         let digest = Digest::try_from(digest).map_err(TableError::corrupt)?;
-        let parts = self.table.query(&keys::of_job(id), &keys::seal_parts(digest), false, None).await?;
+        let parts = self.table.query(&schema::of_job(id), &schema::seal_parts(digest), false, None).await?;
         let text: String = parts.iter().filter_map(|part| part.text("text")).collect();
         if Digest::of(text.as_bytes()) != digest {
             return Err(TableError::corrupt(format!("the seal of job {id} is not what was written")));

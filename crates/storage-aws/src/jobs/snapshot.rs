@@ -3,7 +3,7 @@
 use super::{
     Records,
     completion::{CLASSES, PER_CLASS},
-    from_json, from_micros, keys, name,
+    from_json, from_micros, name, schema,
 };
 use crate::table::{Item, TableError};
 use futures::{StreamExt, TryStreamExt};
@@ -36,7 +36,7 @@ impl Records {
         if let (Some(seal), true) = (&seal, record.has(name::ENDED_AT)) {
             (counts, completed_chunks) = (counts_of(record), seal.chunks);
         } else {
-            for segment in self.table.query(&keys::of_job(&job.id), keys::SEGMENTS, false, None).await? {
+            for segment in self.table.query(&schema::of_job(&job.id), schema::SEGMENTS, false, None).await? {
                 counts += counts_of(&segment);
                 completed_chunks += u32::try_from(segment.numbers(name::COMPLETED).len()).unwrap_or(u32::MAX);
             }
@@ -77,10 +77,10 @@ impl Records {
     }
 
     async fn samples_of_chunks(&self, id: &JobId, class: Class) -> Result<Vec<(i64, Entry)>, TableError> {
-        let prefix = keys::samples(class);
+        let prefix = schema::samples(class);
         let mut limit = PER_CLASS;
         let items = loop {
-            let mut items = self.table.query(&keys::of_job(id), &prefix, false, Some(limit)).await?;
+            let mut items = self.table.query(&schema::of_job(id), &prefix, false, Some(limit)).await?;
             let is_all = items.len() < limit;
             // What a redrive has undone is empty.
             items.retain(|item| item.has("entries"));
@@ -113,7 +113,7 @@ impl Records {
     }
 
     pub(super) async fn all_records(&self, limit: usize) -> Result<Vec<Item>, TableError> {
-        let pointers = self.table.query(keys::ALL_JOBS, keys::CREATED, true, Some(limit)).await?;
+        let pointers = self.table.query(schema::ALL_JOBS, schema::CREATED, true, Some(limit)).await?;
         let ids: Vec<JobId> =
             pointers.iter().filter_map(|item| JobId::new(item.text("created_job")?)).collect();
         let records: Vec<_> = ids.iter().map(|id| self.record(id)).collect();
@@ -128,11 +128,11 @@ impl Records {
         shop_id: &str,
         limit: Option<usize>,
     ) -> Result<Vec<Item>, TableError> {
-        let platforms = self.table.query(&keys::shop(shop_id), keys::PLATFORMS, false, None).await?;
+        let platforms = self.table.query(&schema::shop(shop_id), schema::PLATFORMS, false, None).await?;
         let mut records = Vec::new();
         for platform in platforms.iter().filter_map(|item| item.text("of_platform")) {
-            let partition = keys::shop_of_platform(platform, shop_id);
-            records.extend(self.table.query(&partition, keys::JOB, true, limit).await?);
+            let partition = schema::shop_of_platform(platform, shop_id);
+            records.extend(self.table.query(&partition, schema::JOB, true, limit).await?);
         }
         records.sort_by(|a, b| b.text("sk").cmp(&a.text("sk")));
         records.truncate(limit.unwrap_or(usize::MAX));
@@ -158,7 +158,7 @@ impl Records {
             true => self.seal_of(id, &record).await?.reports,
             false => Vec::new(),
         };
-        let noted = self.table.query(&keys::of_job(id), keys::REPORTS, false, None).await?;
+        let noted = self.table.query(&schema::of_job(id), schema::REPORTS, false, None).await?;
         reports.extend(noted.iter().filter_map(|item| item.text("report")).map(str::to_owned));
         Ok(reports)
     }

@@ -1,8 +1,8 @@
 //! Finds in the table what dead processes left behind.
 
 use super::{
-    Records, after, completion::is_full, end::full, from_json, keys, micros, name, of_existing,
-    redrive::redrive_count_of, state,
+    Records, after, completion::is_full, end::full, from_json, micros, name, of_existing,
+    redrive::redrive_count_of, schema, state,
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
 use host_core::{
@@ -67,13 +67,13 @@ impl Records {
         let mut found = Found::default();
         let Some(record) = self.record(id).await? else { return Ok(found) };
         let chunks = record.number(name::CHUNKS).and_then(|chunks| u32::try_from(chunks).ok()).unwrap_or(0);
-        let segments = self.table.query(&keys::of_job(id), keys::SEGMENTS, false, None).await?;
+        let segments = self.table.query(&schema::of_job(id), schema::SEGMENTS, false, None).await?;
         let counted: BTreeSet<i64> =
             segments.iter().flat_map(|segment| segment.numbers(name::COMPLETED)).copied().collect();
         let missing = (0..chunks).filter(|seq| !counted.contains(&i64::from(*seq)));
         for seq in missing.take(MAX_ROWS) {
             // One that is not there is added by the ingest that resumes.
-            let Some(row) = self.table.get(&keys::chunk(id, seq)).await? else { continue };
+            let Some(row) = self.table.get(&schema::chunk(id, seq)).await? else { continue };
             let redrive_count = match row.text(name::STATE) {
                 Some(state::COMPLETING) => {
                     self.finish_completion(id, seq, &row).await?;
@@ -100,7 +100,7 @@ impl Records {
         let now = self.clock.now();
         let bound = i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
         let before = micros(now).saturating_sub(bound);
-        let send = of_existing(keys::chunk(id, seq))
+        let send = of_existing(schema::chunk(id, seq))
             .set(name::STATE, state::PENDING)
             .set(name::SINCE, micros(now))
             .set(name::LEASE_UNTIL, 0u32)
@@ -122,7 +122,7 @@ impl Records {
     async fn look_for_end(&self, id: &JobId, record: &Item, segments: &[Item]) -> Result<(), TableError> {
         let mut last = None;
         for segment in segments.iter().filter(|segment| is_full(segment)) {
-            let number = segment.text("sk").and_then(|sk| sk.strip_prefix(keys::SEGMENTS));
+            let number = segment.text("sk").and_then(|sk| sk.strip_prefix(schema::SEGMENTS));
             let number: u32 = number.unwrap_or_default().parse().map_err(TableError::corrupt)?;
             if record.numbers(name::FULL).contains(&i64::from(number)) {
                 last = Some(number);

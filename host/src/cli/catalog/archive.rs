@@ -7,7 +7,8 @@ use crate::{
         context::{clock, plugins, print, print_json, store_failure},
         failure::{Exit, Failure},
         output::OutputFormat,
-        run::{interrupts, stopped},
+        run::stopped,
+        shutdown::cancel_on_signal,
     },
     config::{Config, TargetIndex},
 };
@@ -64,7 +65,7 @@ pub(super) async fn run(
         Some(_) => None,
         None => Some(backend.worker(config, &plugins(config)?)?),
     };
-    tokio::spawn(interrupts(cancel.clone()));
+    tokio::spawn(cancel_on_signal(cancel.clone()));
     let archive = archive(config, backend, index.as_ref(), worker.as_ref(), limit, &cancel);
     match archive.run(&job, print_notice).await.map_err(|error| failure(error, config))? {
         Ok(outcome) => {

@@ -14,6 +14,7 @@ use super::{
     failure::{Exit, Failure},
     plugin::shadow,
     plugin_source::PluginArgs,
+    shutdown::{cancel_on_signal, print_how_to_resume},
 };
 use crate::{
     config::{Config, GroupingMode, StoreKind, TargetIndex},
@@ -140,7 +141,7 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
     let cancel = CancellationToken::new();
     let runtime = runtime()?;
     runtime.block_on(async {
-        tokio::spawn(interrupts(cancel.clone()));
+        tokio::spawn(cancel_on_signal(cancel.clone()));
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
         tokio::spawn(exporter.clone().run(clock()));
         let run = Run {
@@ -186,7 +187,7 @@ impl Run<'_> {
             .run(self.shop, Until::Cancelled, self.cancel)
             .await
             .map_err(|stop| stopped(stop, None))?;
-        left_in_queue();
+        print_how_to_resume();
         Ok(Exit::Interrupted)
     }
 
@@ -243,33 +244,6 @@ impl Run<'_> {
         backend.storage().register().await.map_err(store_failure)?;
         Ok(backend)
     }
-}
-
-/// Cancels at the first SIGINT or SIGTERM, so that chunks in progress are finished or requeued; ends at once at the second.
-pub(super) async fn interrupts(cancel: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return tracing::warn!("signals cannot be received: an interrupt ends at once");
-    };
-    for first in [true, false] {
-        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        if first {
-            tracing::warn!(
-                "interrupted: chunks in progress are finished, or requeued after the time that `worker.grace_seconds` \
-                 allows; another signal ends at once, and nothing is lost either way"
-            );
-            cancel.cancel();
-        }
-    }
-    // State is consistent at any moment; only what is in progress is repeated.
-    std::process::exit(Exit::Interrupted as i32);
-}
-
-/// Says after an interrupt how to resume.
-pub(super) fn left_in_queue() {
-    eprintln!("interrupted: unwritten documents are queued; re-run the same command to resume");
 }
 
 /// The shop, checked because it becomes part of keys and file names.

@@ -10,8 +10,9 @@ use super::{
         jobs::find,
         output::{OutputFormat, entry_text},
         plugin_source::PluginArgs,
+        shutdown::cancel_on_signal,
     },
-    Run, Stages, ingest_failure, interrupts,
+    Run, Stages, ingest_failure,
     job::Origin,
 };
 use crate::{
@@ -53,7 +54,7 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
         let config = with_original_settings(config, &old);
         let plugins = plugins(&config)?;
         let cancel = CancellationToken::new();
-        tokio::spawn(interrupts(cancel.clone()));
+        tokio::spawn(cancel_on_signal(cancel.clone()));
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
         tokio::spawn(exporter.clone().run(clock()));
         let run = Run {
