@@ -1,5 +1,6 @@
 //! Documents and their ids.
 
+use crate::model::ProductId;
 pub use host_index_rules::InvalidDocumentId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,6 +12,13 @@ pub const VARIANTS: &str = "variants";
 /// The reserved field of a removal that the host itself makes: the job whose document to remove. A document that another
 /// job has written since is kept.
 pub const WRITTEN_BY: &str = "_mq_job_id";
+
+/// The reserved field of a chunk line with the id of the document's product, where that is another than the document's. It
+/// never reaches an index.
+pub const PRODUCT: &str = "_mq_product";
+
+/// The reserved field of a removal of one document whose product stays: `true`.
+pub const PRODUCT_STAYS: &str = "_mq_product_stays";
 
 /// Id of a document in an index: 1 to 255 characters of `[A-Za-z0-9._~-]`, and not `.` or `..`.
 ///
@@ -114,6 +122,35 @@ impl Document {
     }
 }
 
+/// A line of a chunk: a document or a removal, and the product that it belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChunkLine {
+    /// The document, without what the host says of its product.
+    pub document: Document,
+    /// The product; lines of older versions, which name none, are products of their own.
+    pub product: ProductId,
+    /// Whether a removal concerns this document alone and not its product.
+    pub product_stays: bool,
+}
+
+impl ChunkLine {
+    /// Parses a line.
+    ///
+    /// # Errors
+    /// The line is not a JSON object or has no valid `_id`.
+    pub fn parse(line: &str) -> Result<Self, InvalidDocument> {
+        let mut document = Document::from_line(line)?;
+        let named = match document.fields.remove(PRODUCT) {
+            Some(Value::String(id)) => ProductId::new(id).ok(),
+            _ => None,
+        };
+        let product = named.unwrap_or_else(|| ProductId::from(&document.id));
+        let of_one_document = document.fields.remove(PRODUCT_STAYS) == Some(Value::Bool(true));
+        let product_stays = of_one_document || document.fields.contains_key(WRITTEN_BY);
+        Ok(Self { document, product, product_stays })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +162,22 @@ mod tests {
         }
         for bad in ["", ".", "..", "a/b", "a#b", "a b", "é", "gid://shopify/Product/1", &"x".repeat(256)] {
             assert!(DocumentId::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_line_may_name_its_product() {
+        let line = ChunkLine::parse(r#"{"_id":"1","_mq_product":"gid://shopify/Product/1","v":1}"#).unwrap();
+        assert_eq!((line.product.as_str(), line.product_stays), ("gid://shopify/Product/1", false));
+        assert_eq!(line.document.fields.keys().collect::<Vec<_>>(), ["v"]);
+        for (old, product_stays) in [
+            (r#"{"_id":"1"}"#, false),
+            (r#"{"_id":"1","_mq_product":7}"#, false),
+            (r#"{"_id":"1","_mq_product_stays":true}"#, true),
+            (r#"{"_id":"1","_mq_job_id":"j"}"#, true),
+        ] {
+            let line = ChunkLine::parse(old).unwrap();
+            assert_eq!((line.product.as_str(), line.product_stays), ("1", product_stays), "{old}");
         }
     }
 

@@ -51,6 +51,7 @@ impl Harness {
             queue: queue_on(Arc::new(ChaosQueues(queues, chaos.clone())), names, clock.clone()),
             jobs: jobs_on(table.clone(), clock.clone(), MONTH),
             settings: settings_on(table.clone()),
+            ledger: ledger_on(Arc::new(table::Model::default()), clock.clone(), MONTH),
         };
         let worker = Arc::new(worker(stores.clone(), index(&chaos), &clock));
         let cancel = CancellationToken::new();
