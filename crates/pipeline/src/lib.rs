@@ -9,13 +9,16 @@
 //! The chunks of an ingest: each has distinct ids, and a removal comes after the document that it removes.
 //!
 //! ```
-//! use host_core::model::{DocumentId, Operation};
-//! use host_pipeline::ingest::chunk::{ChunkBounds, Chunker};
+//! use host_core::model::{DocumentId, Operation, ProductId};
+//! use host_pipeline::ingest::chunk::{ChunkBounds, Chunker, NewLine};
 //!
 //! let mug = DocumentId::new("mug").expect("a valid id");
+//! let product = ProductId::from(&mug);
+//! let line = |operation, object| NewLine { operation, product: &product, product_stays: false, object };
 //! let mut chunker = Chunker::new(ChunkBounds { documents: 1_000, bytes: 8 << 20 }, 1);
-//! assert!(chunker.push(Operation::AddDocuments, mug.clone(), r#"{"title":"Mug"}"#).is_empty());
-//! let sealed = chunker.push(Operation::DeleteDocuments, mug, "{}");
+//! let added = line(Operation::AddDocuments, r#"{"title":"Mug"}"#);
+//! assert!(chunker.push(mug.clone(), added).is_empty());
+//! let sealed = chunker.push(mug.clone(), line(Operation::DeleteDocuments, "{}"));
 //! assert_eq!(sealed[0].bytes, b"{\"_id\":\"mug\",\"title\":\"Mug\"}\n");
 //! assert_eq!(chunker.finish().len(), 1);
 //! ```

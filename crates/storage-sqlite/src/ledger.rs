@@ -70,9 +70,8 @@ impl Ledger for Records {
             let mut find = tx.prepare_cached(
                 "SELECT product, record, refusal FROM ledger WHERE scope = ?1 AND product = ?2",
             )?;
-            let found = products
-                .iter()
-                .map(|product| find.query_row((id, product.as_str()), stored).optional());
+            let found =
+                products.iter().map(|product| find.query_row((id, product.as_str()), stored).optional());
             Ok(found.collect::<Result<Vec<_>, _>>()?)
         });
         let found = read.await.map_err(|error| error.during(reading(scope)))?;

@@ -1,6 +1,6 @@
 //! What the host remembers of a product between two jobs (`docs/ledger.md`).
 
-use crate::model::{Class, Digest, DocumentId, Entry, JobId};
+use crate::model::{Class, Digest, DocumentId, Entry, Job, JobId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -92,7 +92,7 @@ pub struct LastRefusal {
     pub message: String,
     /// The job that said so first.
     pub job_id: JobId,
-    /// When.
+    /// When that job was created: the refusal of a later job outlasts what an earlier one writes.
     pub at: Timestamp,
 }
 
@@ -100,11 +100,11 @@ pub struct LastRefusal {
 const MAX_MESSAGE_BYTES: usize = 2 << 10;
 
 impl LastRefusal {
-    /// Keeps a report's entry.
-    pub fn of(entry: &Entry, job_id: &JobId, at: Timestamp) -> Self {
-        let mut message = entry.message.clone();
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
-        Self { class: entry.class, code: entry.code.clone(), message, job_id: job_id.clone(), at }
+    /// Keeps a job's report entry.
+    pub fn of(entry: &Entry, job: &Job) -> Self {
+        let message = truncated(&entry.message).to_owned();
+        let (job_id, at) = (job.id.clone(), job.created_at);
+        Self { class: entry.class, code: entry.code.clone(), message, job_id, at }
     }
 
     /// Whether this is the refusal that is stored already; what cannot be read is none.
@@ -116,6 +116,10 @@ impl LastRefusal {
     pub fn repeats(&self, earlier: &Self) -> bool {
         (self.class, &self.code, &self.message) == (earlier.class, &earlier.code, &earlier.message)
     }
+}
+
+fn truncated(message: &str) -> &str {
+    &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)]
 }
 
 /// What the ledger says of one product in one index.
@@ -258,8 +262,7 @@ mod tests {
         let long = "x".repeat(240);
         (0..3_000).for_each(|n| few.add_document(DocumentId::new(format!("{n:04}{long}")).unwrap()));
         assert!(serde_json::to_vec(&few).unwrap().len() < 40 << 10);
-        let entry = Entry::new(Class::Failed, "code", "é".repeat(5_000));
-        assert!(LastRefusal::of(&entry, &few.job_id, few.at).message.len() <= MAX_MESSAGE_BYTES);
+        assert!(truncated(&"é".repeat(5_000)).len() <= MAX_MESSAGE_BYTES);
         few.set_version(Map::from_iter([("v".to_owned(), "x".repeat(5_000).into())]));
         assert!(few.version.is_empty());
     }

@@ -15,7 +15,7 @@ use host_core::{
     storage::{Claim, StoreError, Stores},
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Worker, WorkerSettings};
-use host_storage_aws::{Names, jobs_on, queue_on, settings_on};
+use host_storage_aws::{Names, jobs_on, ledger_on, queue_on, settings_on};
 use host_testing::{
     VirtualClock,
     build::{self, job},
