@@ -159,6 +159,12 @@ pub const REPORT_CODES: &[ReportCode] = &[
     ),
     code(
         Origin::Worker,
+        "removed-product",
+        "conflict",
+        "The product was removed in this version or a newer one; `--same-version write` brings the same version back.",
+    ),
+    code(
+        Origin::Worker,
         "rewritten",
         "conflict",
         "The document was written again after it was decided to remove it.",

@@ -17,6 +17,7 @@ mod plugin_source;
 mod report;
 mod run;
 mod settings;
+mod why;
 mod work;
 
 pub use failure::Exit;
@@ -114,6 +115,8 @@ enum Command {
     /// How an index of a search server is reached and written
     #[command(subcommand)]
     Settings(settings::SettingsCommand),
+    /// Tell where a product is, from which job, and why it was left out if it was
+    Why(why::WhyArgs),
     /// Look at what is in the index
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
@@ -170,6 +173,7 @@ pub fn main() -> Exit {
         Command::Jobs(command) => jobs::run(&global, command, &screen),
         Command::Dlq(command) => dlq::run(&global, command),
         Command::Settings(command) => settings::run(&global, command),
+        Command::Why(args) => why::run(&global, &args),
         Command::Documents(command) => documents::run(&global, command),
         Command::Lambda(args) => lambda::run(&global, &args),
         Command::Aws(command) => aws::run(&global, &command),
