@@ -178,3 +178,74 @@ fn reading(scope: &LedgerScope) -> String {
 fn writing(scope: &LedgerScope) -> String {
     format!("writing the ledger of index {} of {}", scope.index_name, scope.shop_id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Updated;
+    use host_core::{clock::SystemClock, model::JobId};
+    use jiff::Timestamp;
+    use std::sync::Mutex;
+
+    /// Keeps what it is told to write.
+    #[derive(Default)]
+    struct Written(Mutex<Vec<Update>>);
+
+    #[async_trait]
+    impl Table for Written {
+        async fn get(&self, _: &Key) -> Result<Option<Item>, TableError> {
+            Ok(None)
+        }
+
+        async fn update(&self, update: &Update) -> Result<Updated, TableError> {
+            self.0.lock().unwrap().push(update.clone());
+            Ok(Updated::Done(Item::default()))
+        }
+
+        async fn delete(&self, _: &Key) -> Result<bool, TableError> {
+            Ok(false)
+        }
+
+        async fn query(&self, _: &str, _: &str, _: bool, _: Option<usize>) -> Result<Vec<Item>, TableError> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn record(id: &str, state: ProductState) -> ProductRecord {
+        let job = JobId::new("job").unwrap();
+        ProductRecord { state, ..ProductRecord::new(ProductId::new(id).unwrap(), job, Timestamp::UNIX_EPOCH) }
+    }
+
+    fn scope() -> LedgerScope {
+        LedgerScope { shop_id: "shop".to_owned(), target: "marqo".into(), index_name: "products".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn only_tombstones_expire_and_later_than_any_message() {
+        for (retention, days) in [(DAY, 30), (30 * DAY, 32), (90 * DAY, 92)] {
+            let table = Arc::new(Written::default());
+            let records = Records::new(table.clone(), Arc::new(SystemClock), retention);
+            let states =
+                [ProductState::Live, ProductState::Refused, ProductState::Removed, ProductState::Absent];
+            records.put(&scope(), &states.map(|state| record("1", state))).await.unwrap();
+            let now = Timestamp::now().as_second();
+            let expiry = |update: &Update| {
+                let attribute = update.set.iter().find(|(name, _)| *name == name::EXPIRES_AT)?;
+                let Value::Number(expiry) = attribute.1 else { panic!("{attribute:?}") };
+                Some((expiry - now + 3_600) / 86_400)
+            };
+            let written = table.0.lock().unwrap();
+            let expiries: Vec<_> = written.iter().map(expiry).collect();
+            assert_eq!(expiries, [None, None, Some(days), Some(days)], "{retention:?}");
+        }
+    }
+
+    #[test]
+    fn products_are_spread_over_all_partitions() {
+        let ids = (0..1_000).map(|n| ProductId::new(format!("gid://shopify/Product/{n}")).unwrap());
+        let mut sizes = std::collections::BTreeMap::new();
+        ids.for_each(|id| *sizes.entry(key(&scope(), &id).pk).or_insert(0) += 1);
+        assert_eq!(sizes.len() as u64, BUCKETS);
+        assert!(sizes.values().all(|size| (30..100).contains(size)), "{sizes:?}");
+    }
+}
