@@ -30,7 +30,7 @@ fn record(backend: &Backend, id: &str, state: ProductState) -> ProductRecord {
     record
 }
 
-fn refusal(job: &Job, code: &str) -> LastRefusal {
+fn left_out(job: &Job, code: &str) -> LastRefusal {
     LastRefusal::of(&Entry::new(Class::Failed, code, "so \"it\" is"), job)
 }
 
@@ -45,7 +45,7 @@ pub async fn records_come_back_as_they_were_put_and_in_the_order_asked(backend: 
     ] {
         records.push(record(backend, id, state));
     }
-    records[0].refusal = Some(refusal(&backend.job("shop"), "bad-title"));
+    records[0].refusal = Some(left_out(&backend.job("shop"), "bad-title"));
     records[0].source_digest = Some(host_core::model::Digest::of(b"source"));
     for _ in 0..2 {
         ledger.put(&scope, &records).await.unwrap();
@@ -61,7 +61,7 @@ pub async fn records_come_back_as_they_were_put_and_in_the_order_asked(backend: 
 pub async fn a_record_is_replaced_as_a_whole(backend: &Backend) {
     let (ledger, scope) = (&backend.stores.ledger, scope(backend));
     let mut removed = record(backend, "1", ProductState::Removed);
-    removed.refusal = Some(refusal(&backend.job("shop"), "removed-product"));
+    removed.refusal = Some(left_out(&backend.job("shop"), "removed-product"));
     ledger.put(&scope, &[removed]).await.unwrap();
     let live = ProductRecord::new(product("1"), backend.job("shop").id, backend.clock.now());
     ledger.put(&scope, std::slice::from_ref(&live)).await.unwrap();
@@ -78,7 +78,7 @@ pub async fn ledgers_of_indexes_are_kept_apart(backend: &Backend) {
     ] {
         assert_eq!(ledger.get(&other, &[product("1")]).await.unwrap(), [None], "{other:?}");
         assert_eq!(ledger.page(&other, None, 9).await.unwrap(), [], "{other:?}");
-        ledger.refuse(&other, &[(product("1"), refusal(&backend.job("shop"), "no"))]).await.unwrap();
+        ledger.refuse(&other, &[(product("1"), left_out(&backend.job("shop"), "no"))]).await.unwrap();
     }
     assert_eq!(ledger.page(&own, None, 9).await.unwrap()[0].refusal, None);
 }
@@ -88,7 +88,7 @@ pub async fn a_refusal_changes_nothing_else(backend: &Backend) {
     let records = [record(backend, "1", ProductState::Live), record(backend, "2", ProductState::Removed)];
     ledger.put(&scope, &records).await.unwrap();
     let (first, second) = (backend.job("shop"), backend.job("shop"));
-    let refuse = |job: &Job, code: &str| ["1", "2", "3"].map(|id| (product(id), refusal(job, code)));
+    let refuse = |job: &Job, code: &str| ["1", "2", "3"].map(|id| (product(id), left_out(job, code)));
     for _ in 0..2 {
         ledger.refuse(&scope, &refuse(&first, "bad")).await.unwrap();
     }
@@ -98,12 +98,12 @@ pub async fn a_refusal_changes_nothing_else(backend: &Backend) {
         known.into_iter().chain([unknown]).map(Some).collect::<Vec<_>>()
     };
     let ids = ["1", "2", "3"].map(product);
-    assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&refusal(&first, "bad")));
+    assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&left_out(&first, "bad")));
     // The same again keeps the first, another one replaces it.
     ledger.refuse(&scope, &refuse(&second, "bad")).await.unwrap();
-    assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&refusal(&first, "bad")));
+    assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&left_out(&first, "bad")));
     ledger.refuse(&scope, &refuse(&second, "worse")).await.unwrap();
-    assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&refusal(&second, "worse")));
+    assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&left_out(&second, "worse")));
 }
 
 pub async fn pages_have_each_record_once_and_in_order(backend: &Backend) {
