@@ -10,6 +10,10 @@ output "settings_table" {
   value = aws_dynamodb_table.settings.name
 }
 
+output "products_table" {
+  value = aws_dynamodb_table.products.name
+}
+
 output "queues" {
   description = "Queues and dead letters of the shops that the function works for."
   value       = sort(concat([for queue in aws_sqs_queue.chunks : queue.name], [for queue in aws_sqs_queue.dead_letters : queue.name]))

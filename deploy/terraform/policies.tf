@@ -12,6 +12,7 @@ locals {
     aws_dynamodb_table.jobs.arn,
     "${aws_dynamodb_table.jobs.arn}/index/*",
     aws_dynamodb_table.settings.arn,
+    aws_dynamodb_table.products.arn,
   ]
 }
 
@@ -28,8 +29,11 @@ data "aws_iam_policy_document" "shared" {
     resources = [aws_s3_bucket.product_data.arn]
   }
   statement {
-    sid       = "Tables"
-    actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query"]
+    sid = "Tables"
+    actions = [
+      "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem", "dynamodb:DeleteItem",
+      "dynamodb:Query",
+    ]
     resources = local.tables
   }
 }

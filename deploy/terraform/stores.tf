@@ -78,3 +78,25 @@ resource "aws_dynamodb_table" "settings" {
   # Endpoints and keys of search servers: nothing makes them anew.
   point_in_time_recovery { enabled = true }
 }
+
+resource "aws_dynamodb_table" "products" {
+  name         = "${var.env}-EcomIndexerProductsTable"
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "pk"
+  range_key    = "sk"
+
+  attribute {
+    name = "pk"
+    type = "S"
+  }
+  attribute {
+    name = "sk"
+    type = "S"
+  }
+
+  # Of products that left the index.
+  ttl {
+    attribute_name = "expires_at"
+    enabled        = true
+  }
+}

@@ -147,6 +147,12 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "The index holds other content of the same version; `--same-version write` overwrites it.",
     ),
     code(Origin::Worker, "older-removal", "conflict", "The index holds a newer version than the removal."),
+    code(
+        Origin::Worker,
+        "removed-product",
+        "conflict",
+        "The product was removed in this version or a newer one; `--same-version write` brings the same version back.",
+    ),
     code(Origin::Worker, "rewritten", "conflict", "The document was changed after its removal was planned."),
     code(
         Origin::Worker,

@@ -1,5 +1,5 @@
 //! Gets products into an index: `ingest` publishes chunks of documents, `worker` writes them and counts every item exactly
-//! once, `archive` removes what a full sync no longer has, and `sync` runs them as a job.
+//! once, `archive` removes what a full sync no longer has, `sync` runs them as a job, and `why` tells what became of a product.
 //!
 //! This crate knows the ports of `host-core` and the items of `host-export`; it knows no storage backend, index or plug-in
 //! engine.
@@ -9,13 +9,16 @@
 //! The chunks of an ingest: each has distinct ids, and a removal comes after the document that it removes.
 //!
 //! ```
-//! use host_core::model::{DocumentId, Operation};
-//! use host_pipeline::ingest::chunk::{ChunkBounds, Chunker};
+//! use host_core::model::{DocumentId, Operation, ProductId};
+//! use host_pipeline::ingest::chunk::{ChunkBounds, Chunker, NewLine};
 //!
 //! let mug = DocumentId::new("mug").expect("a valid id");
+//! let product = ProductId::from(&mug);
+//! let line = |operation, object| NewLine { operation, product: &product, product_stays: false, object };
 //! let mut chunker = Chunker::new(ChunkBounds { documents: 1_000, bytes: 8 << 20 }, 1);
-//! assert!(chunker.push(Operation::AddDocuments, mug.clone(), r#"{"title":"Mug"}"#).is_empty());
-//! let sealed = chunker.push(Operation::DeleteDocuments, mug, "{}");
+//! let added = line(Operation::AddDocuments, r#"{"title":"Mug"}"#);
+//! assert!(chunker.push(mug.clone(), added).is_empty());
+//! let sealed = chunker.push(mug.clone(), line(Operation::DeleteDocuments, "{}"));
 //! assert_eq!(sealed[0].bytes, b"{\"_id\":\"mug\",\"title\":\"Mug\"}\n");
 //! assert_eq!(chunker.finish().len(), 1);
 //! ```
@@ -23,4 +26,5 @@
 pub mod archive;
 pub mod ingest;
 pub mod sync;
+pub mod why;
 pub mod worker;

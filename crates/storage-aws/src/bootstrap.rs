@@ -36,13 +36,14 @@ pub(super) async fn run(
     retention: Duration,
 ) -> Result<Vec<String>, StoreError> {
     bucket(&clients.s3, &names.bucket(), retention).await?;
-    for (table, has_jobs) in [(names.jobs_table(), true), (names.settings_table(), false)] {
-        make_table(&clients.dynamodb, &table, has_jobs).await?;
-        if has_jobs {
-            expire_items(&clients.dynamodb, &table).await?;
-        }
+    let (jobs, settings, products) = (names.jobs_table(), names.settings_table(), names.products_table());
+    make_table(&clients.dynamodb, &jobs, true).await?;
+    make_table(&clients.dynamodb, &settings, false).await?;
+    make_table(&clients.dynamodb, &products, false).await?;
+    for table in [&jobs, &products] {
+        expire_items(&clients.dynamodb, table).await?;
     }
-    Ok(vec![names.bucket(), names.jobs_table(), names.settings_table()])
+    Ok(vec![names.bucket(), jobs, settings, products])
 }
 
 async fn bucket(client: &aws_sdk_s3::Client, name: &str, retention: Duration) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use aws_config::{
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_s3::config::{Credentials, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use host_core::storage::{Delivery, IngestGuard, Jobs, Queue, Settings, Storage, StoreError, Stores};
+use host_core::storage::{Delivery, IngestGuard, Jobs, Ledger, Queue, Settings, Storage, StoreError, Stores};
 use host_core::{
     clock::SharedClock,
     model::{Job, JobId},
@@ -19,6 +19,7 @@ mod chunks;
 mod config;
 mod failure;
 mod jobs;
+mod ledger;
 mod names;
 mod queue;
 mod settings;
@@ -128,6 +129,11 @@ impl Aws {
             queue: queues.clone(),
             jobs: jobs.clone(),
             settings: Arc::new(settings::Records::new(table(names.settings_table()))),
+            ledger: Arc::new(ledger::Records::new(
+                table(names.products_table()),
+                clock.clone(),
+                config.retention(),
+            )),
         };
         Self { names, config: config.clone(), clock, clients, jobs, queues, stores }
     }
@@ -219,6 +225,11 @@ pub fn jobs_on(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -
 /// Settings on any table, for the same.
 pub fn settings_on(table: Arc<dyn Table>) -> Arc<dyn Settings> {
     Arc::new(settings::Records::new(table))
+}
+
+/// The ledger on any table, for the same.
+pub fn ledger_on(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Arc<dyn Ledger> {
+    Arc::new(ledger::Records::new(table, clock, retention))
 }
 
 /// Queues on any service, for the same.

@@ -1,5 +1,5 @@
 //! Names of the things in AWS, as docs/aws.md lists them: `{env}-ecom-product-data-bucket`, `{env}-EcomIndexerJobsTable`,
-//! `{env}-EcomIndexSettingsTable`, `{env}-ecom-indexer-{shop_id}.fifo`.
+//! `{env}-EcomIndexSettingsTable`, `{env}-EcomIndexerProductsTable`, `{env}-ecom-indexer-{shop_id}.fifo`.
 
 use host_core::model::Digest;
 
@@ -37,6 +37,11 @@ impl Names {
     /// The table of settings.
     pub fn settings_table(&self) -> String {
         format!("{}-EcomIndexSettingsTable", self.env)
+    }
+
+    /// The table of the ledger of products.
+    pub fn products_table(&self) -> String {
+        format!("{}-EcomIndexerProductsTable", self.env)
     }
 
     /// What the names of all queues begin with.
@@ -92,6 +97,7 @@ mod tests {
         assert_eq!(Names::new("dev", Some("mine")).bucket(), "mine");
         assert_eq!(names.jobs_table(), "dev-EcomIndexerJobsTable");
         assert_eq!(names.settings_table(), "dev-EcomIndexSettingsTable");
+        assert_eq!(names.products_table(), "dev-EcomIndexerProductsTable");
         assert_eq!(names.queue("example.myshopify.com"), "dev-ecom-indexer-example_myshopify_com.fifo");
         assert_eq!(
             names.dead_letter_queue("example.myshopify.com"),

@@ -1,4 +1,4 @@
-//! One data directory on one machine: a SQLite file for queue, jobs, settings and catalog, a folder for chunks.
+//! One data directory on one machine: a SQLite file for queue, jobs, settings, ledger and catalog, a folder for chunks.
 //!
 //! Several processes may share a directory: each change of the database is one transaction that begins by taking
 //! the file's write lock, and objects appear under their keys only as a whole.
@@ -20,6 +20,7 @@ use std::{
 
 mod chunks;
 mod jobs;
+mod ledger;
 mod queue;
 mod settings;
 #[cfg(test)]
@@ -60,6 +61,7 @@ impl Embedded {
             queue: Arc::new(queue::Messages::new(database.clone(), clock.clone())),
             jobs: Arc::new(jobs::Records::new(database.clone(), clock)),
             settings: Arc::new(settings::Records::new(database.clone())),
+            ledger: Arc::new(ledger::Records::new(database.clone())),
         };
         Ok(Self { dir: dir.to_owned(), database, stores, alive: Arc::default() })
     }

@@ -4,8 +4,8 @@
 
 use host_core::{
     clock::SystemClock,
-    model::{Counts, JobId, JobStatus},
-    storage::{ChunkOutcome, Claim, Storage, Stores},
+    model::{Counts, JobId, JobStatus, ProductId, ProductRecord},
+    storage::{ChunkOutcome, Claim, LedgerScope, Storage, Stores},
 };
 use host_storage_sqlite::Embedded;
 use std::{fs, path::Path, sync::Arc, time::Duration};
@@ -104,4 +104,22 @@ async fn what_had_ended_and_what_was_set_is_read() {
     );
     let settings = stores.settings.get("products").await.unwrap().unwrap();
     assert_eq!(settings.0["endpoint"], "http://search.example:8882");
+}
+
+/// Schema 5 is the one before the ledger.
+#[tokio::test]
+async fn a_directory_of_before_the_ledger_gets_an_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(old_directory(dir.path()).await);
+    let file = rusqlite::Connection::open(dir.path().join("host.db")).unwrap();
+    file.execute_batch("DROP TABLE ledger; DROP TABLE ledger_scope; PRAGMA user_version = 5;").unwrap();
+    drop(file);
+    let stores = Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
+    let job = stores.jobs.get(&id("job-c")).await.unwrap().unwrap().job;
+    let scope = LedgerScope::of(&job, "catalog:embedded".into());
+    let product = ProductId::new("gid://shopify/Product/1").unwrap();
+    assert_eq!(stores.ledger.get(&scope, std::slice::from_ref(&product)).await.unwrap(), [None]);
+    let record = ProductRecord::new(product, job.id, job.created_at);
+    stores.ledger.put(&scope, std::slice::from_ref(&record)).await.unwrap();
+    assert_eq!(stores.ledger.page(&scope, None, 9).await.unwrap(), [record]);
 }

@@ -15,6 +15,7 @@ use host_core::{
     storage::Stores,
 };
 use host_net::RetryProfile;
+use std::sync::Arc;
 
 /// Commands about what is in the index.
 #[derive(Debug, Subcommand)]
@@ -38,17 +39,9 @@ pub(super) enum DocumentsCommand {
 }
 
 pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
-    let Effective { mut config, origins } = effective(global, &global.overrides())?;
-    let is_chosen = origins.iter().any(|origin| origin.key == "target" && origin.origin != "default");
     runtime()?.block_on(async {
-        let backend = Backend::open(&config, false).await?;
-        let newest = newest(&config, &backend.stores()).await?;
-        if let (false, Some(newest)) = (is_chosen, &newest) {
-            config.target = TargetIndex::named(newest.target.kind()).unwrap_or(config.target);
-        }
-        let target = target(&config, newest)?;
-        let index = backend.index(&config, RetryProfile::Interactive)?;
-        if config.target == TargetIndex::Catalog {
+        let OpenIndex { backend, index, target, kind } = OpenIndex::open(global).await?;
+        if kind == TargetIndex::Catalog {
             exists(index.as_ref(), &target, &backend.stores()).await?;
         }
         match command {
@@ -66,6 +59,29 @@ pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
             }
         }
     })
+}
+
+/// The index that flags and settings name; what they leave open is as in the newest job.
+pub(super) struct OpenIndex {
+    pub(super) backend: Backend,
+    pub(super) index: Arc<dyn Index>,
+    pub(super) target: WriteTarget,
+    kind: TargetIndex,
+}
+
+impl OpenIndex {
+    pub(super) async fn open(global: &Global) -> Result<Self, Failure> {
+        let Effective { mut config, origins } = effective(global, &global.overrides())?;
+        let is_chosen = origins.iter().any(|origin| origin.key == "target" && origin.origin != "default");
+        let backend = Backend::open(&config, false).await?;
+        let newest = newest(&config, &backend.stores()).await?;
+        if let (false, Some(newest)) = (is_chosen, &newest) {
+            config.target = TargetIndex::named(newest.target.kind()).unwrap_or(config.target);
+        }
+        let target = target(&config, newest)?;
+        let index = backend.index(&config, RetryProfile::Interactive)?;
+        Ok(Self { backend, index, target, kind: config.target })
+    }
 }
 
 async fn get(global: &Global, index: &dyn Index, target: &WriteTarget, id: &str) -> Ended {

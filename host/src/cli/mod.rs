@@ -18,6 +18,7 @@ mod report;
 mod run;
 mod settings;
 mod shutdown;
+mod why;
 mod work;
 
 pub use failure::Exit;
@@ -115,6 +116,8 @@ enum Command {
     /// How an index of a search server is reached and written
     #[command(subcommand)]
     Settings(settings::SettingsCommand),
+    /// Tell where a product is, from which job, and why it was left out if it was
+    Why(why::WhyArgs),
     /// Look at what is in the index
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
@@ -171,6 +174,7 @@ pub fn main() -> Exit {
         Command::Jobs(command) => jobs::run(&global, command, &screen),
         Command::Dlq(command) => dlq::run(&global, command),
         Command::Settings(command) => settings::run(&global, command),
+        Command::Why(args) => why::run(&global, &args),
         Command::Documents(command) => documents::run(&global, command),
         Command::Lambda(args) => lambda::run(&global, &args),
         Command::Aws(command) => aws::run(&global, &command),

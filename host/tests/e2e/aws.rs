@@ -72,7 +72,8 @@ impl Cloud {
         for _ in 0..2 {
             let made = cloud.host(&["aws", "bootstrap"]);
             assert_eq!(made.code, Some(0), "{made:?}");
-            let tables = "dev-EcomIndexerJobsTable\ndev-EcomIndexSettingsTable\n";
+            let tables =
+                "dev-EcomIndexerJobsTable\ndev-EcomIndexSettingsTable\ndev-EcomIndexerProductsTable\n";
             assert_eq!(made.stdout, format!("{}\n{tables}", cloud.bucket()));
         }
         cloud

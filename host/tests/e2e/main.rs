@@ -30,3 +30,4 @@ mod settings;
 mod support;
 mod swap;
 mod sync;
+mod why;

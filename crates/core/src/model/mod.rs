@@ -6,12 +6,14 @@ pub mod digest;
 pub mod document;
 pub mod job;
 pub mod product;
+pub mod product_record;
 pub mod report;
 
 pub use chunk::{ChunkRef, Operation};
 pub use counts::Counts;
 pub use digest::Digest;
-pub use document::{Document, DocumentId};
+pub use document::{ChunkLine, Document, DocumentId};
 pub use job::{Job, JobId, JobStatus, PluginRef, Quarantined, SameVersion, Seal, SourceStats};
 pub use product::{Grouping, Issue, Manifest, Product, Severity};
+pub use product_record::{LastRefusal, ProductId, ProductRecord, ProductState};
 pub use report::{Class, Entry};

@@ -66,6 +66,9 @@ pub trait Jobs: Send + Sync {
     /// What was published as this chunk of the job; none if there is no such chunk. Reads only.
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError>;
 
+    /// The first chunks of the job that are not counted yet, in their order, at most `limit`. Reads only.
+    async fn uncounted(&self, id: &JobId, limit: usize) -> Result<Vec<ChunkRef>, StoreError>;
+
     /// Adds a chunk that can be claimed. `Ok` means that the chunk exists; the first call decides what it is. A new
     /// chunk of a job that is sealed, has ended or does not exist is refused, for good.
     async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError>;

@@ -1,5 +1,5 @@
-//! The ports to storage: chunk objects, the queue, jobs, settings of indexes, and the life cycle of a backend. One crate
-//! implements all of them for one backend.
+//! The ports to storage: chunk objects, the queue, jobs, settings of indexes, the ledger of products, and the life cycle of a
+//! backend. One crate implements all of them for one backend.
 //!
 //! Each method says whether it is idempotent, what `Ok` means, who retries, and whether it may be cancelled.
 
@@ -10,6 +10,7 @@ mod attempt_error;
 mod chunks;
 mod claim;
 mod jobs;
+mod ledger;
 mod lifecycle;
 mod quarantine_reason;
 mod queue;
@@ -19,6 +20,7 @@ pub use attempt_error::AttemptError;
 pub use chunks::{Chunks, Put};
 pub use claim::{ChunkLease, ChunkOutcome, Claim, Release};
 pub use jobs::{JobSnapshot, Jobs};
+pub use ledger::{Ledger, LedgerScope};
 pub use lifecycle::{IngestGuard, Storage};
 pub use quarantine_reason::{FailureContext, QuarantineReason};
 pub use queue::{DeadLetter, Delivery, LeasedDeadLetter, Queue, Receipt};
@@ -59,4 +61,6 @@ pub struct Stores {
     pub jobs: Arc<dyn Jobs>,
     /// Settings of indexes.
     pub settings: Arc<dyn Settings>,
+    /// What is remembered of products.
+    pub ledger: Arc<dyn Ledger>,
 }

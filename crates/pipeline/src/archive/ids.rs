@@ -3,10 +3,11 @@
 use super::ArchiveError;
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
-    model::{Job, Operation},
+    model::{Job, Operation, ProductId},
     storage::{JobSnapshot, StoreError, Stores},
 };
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Chunks read at once.
 const READS: usize = 8;
@@ -45,7 +46,20 @@ impl Mark {
     }
 }
 
-/// Hands on the ids of all documents and removals that a job has published. Objects that are gone, as old ones may be,
+/// An id as lists and temporary files have it: that of a document, and behind a tab its product's where that is another.
+pub(super) fn with_product(document: &str, product: Option<&str>) -> String {
+    match product {
+        Some(product) if product != document => format!("{document}\t{product}"),
+        _ => document.to_owned(),
+    }
+}
+
+/// The document and the product of an id in a list.
+pub(super) fn split(id: &str) -> (&str, Option<&str>) {
+    id.split_once('\t').map_or((id, None), |(document, product)| (document, Some(product)))
+}
+
+/// Hands on the ids of all documents and removals that a job has published, with their products. Objects that are gone, as old ones may be,
 /// are left out unless `all` of them are needed.
 pub(super) async fn published(
     stores: &Stores,
@@ -72,10 +86,13 @@ pub(super) async fn published(
             struct Line<'a> {
                 #[serde(rename = "_id")]
                 id: &'a str,
+                #[serde(rename = "_mq_product")]
+                product: Option<Cow<'a, str>>,
             }
             let line: Line<'_> = serde_json::from_slice(line)
                 .map_err(|source| ArchiveError::Line { key: chunk.key.clone(), source })?;
-            take(chunk.operation, line.id)?;
+            let product = line.product.filter(|product| ProductId::new(product.as_ref()).is_ok());
+            take(chunk.operation, &with_product(line.id, product.as_deref()))?;
         }
     }
     Ok(())

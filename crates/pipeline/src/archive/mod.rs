@@ -6,14 +6,14 @@
 //! under write protection, count them, and go on with them after a crash.
 
 use crate::ingest::{
-    chunk::{ChunkBounds, Chunker},
+    chunk::{ChunkBounds, Chunker, NewLine},
     publish::{PublishError, Publisher},
     run::IngestError,
 };
 use crate::worker::Stop;
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, IndexError},
-    model::{Counts, DocumentId, Job, JobId, Operation, Quarantined, Seal, SourceStats},
+    model::{Counts, DocumentId, Job, JobId, Operation, ProductId, Quarantined, Seal, SourceStats},
     storage::{StoreError, Stores},
 };
 use host_export::{ExportError, Options, sort::SortOptions};
@@ -110,9 +110,19 @@ struct Plan {
     ingesting: Option<JobId>,
     /// Whether there was no earlier job to compare with.
     is_first: bool,
-    /// A line each: the id, a tab, and what the removal says.
+    /// A line each: the id, perhaps with its product, a tab, and what the removal says.
     removals: File,
     sorting: SortOptions,
+}
+
+/// A document that is to leave an index.
+#[derive(Debug)]
+struct PlannedRemoval {
+    document: DocumentId,
+    /// Its lane is that of the product, behind all that was published of it.
+    product: ProductId,
+    /// What the removal says.
+    removal: String,
 }
 
 impl Plan {
@@ -131,8 +141,8 @@ impl Plan {
     fn ids(self) -> Result<Vec<DocumentId>, ArchiveError> {
         let sorting = self.sorting.clone();
         let lines = self.lines()?;
-        let ids =
-            lines.map(|line| Ok(line.map_err(|error| sorting.temp_files().failed("reading", error))?.0));
+        let ids = lines
+            .map(|line| Ok(line.map_err(|error| sorting.temp_files().failed("reading", error))?.document));
         let mut ids: Vec<DocumentId> = ids.collect::<Result<_, ExportError>>()?;
         ids.sort();
         Ok(ids)
@@ -151,8 +161,11 @@ impl Plan {
         let mut chunker = Chunker::new(bounds, lanes);
         let mut publisher = Publisher::new(stores, job);
         for line in self.lines()? {
-            let (id, removal) = line.map_err(|error| sorting.temp_files().failed("reading", error))?;
-            for full in chunker.push(Operation::DeleteDocuments, id, &removal) {
+            let PlannedRemoval { document, product, removal } =
+                line.map_err(|error| sorting.temp_files().failed("reading", error))?;
+            let operation = Operation::DeleteDocuments;
+            let new = NewLine { operation, product: &product, product_stays: false, object: &removal };
+            for full in chunker.push(document, new) {
                 publisher.publish(full).await?;
             }
         }
@@ -174,13 +187,19 @@ impl Plan {
         Ok(stores.jobs.seal(&job.id, &seal).await?)
     }
 
-    fn lines(self) -> Result<impl Iterator<Item = io::Result<(DocumentId, String)>>, ExportError> {
+    fn lines(self) -> Result<impl Iterator<Item = io::Result<PlannedRemoval>>, ExportError> {
         let Self { mut removals, sorting, .. } = self;
         removals.rewind().map_err(|error| sorting.temp_files().failed("reading", error))?;
         Ok(BufReader::new(removals).lines().map(|line| {
             let line = line?;
-            let (id, removal) = line.split_once('\t').ok_or(io::ErrorKind::InvalidData)?;
-            Ok((DocumentId::new(id).map_err(io::Error::other)?, removal.to_owned()))
+            let (id, removal) = line.rsplit_once('\t').ok_or(io::ErrorKind::InvalidData)?;
+            let (document, product) = ids::split(id);
+            let document = DocumentId::new(document).map_err(io::Error::other)?;
+            let product = match product {
+                Some(product) => ProductId::new(product).map_err(io::Error::other)?,
+                None => ProductId::from(&document),
+            };
+            Ok(PlannedRemoval { document, product, removal: removal.to_owned() })
         }))
     }
 }

@@ -116,7 +116,7 @@ struct IdSorter(Sorter);
 
 impl IdSorter {
     fn push(&mut self, bits: u64, id: &str) -> Result<(), ArchiveError> {
-        let key = Digest::of(id.as_bytes()).prefix();
+        let key = Digest::of(ids::split(id).0.as_bytes()).prefix();
         Ok(self.0.push(Frame { key, a: bits, b: 0, body: id.as_bytes() })?)
     }
 }
@@ -128,7 +128,8 @@ struct Search<'a> {
     /// Jobs that are no newer than the full sync.
     older: HashSet<JobId>,
     keeper: Option<Keeper<'a>>,
-    asked: Vec<DocumentId>,
+    /// Ids with their products.
+    asked: Vec<String>,
     missing: u64,
     removals: BufWriter<File>,
     sorting: &'a SortOptions,
@@ -139,14 +140,14 @@ impl Search<'_> {
     async fn run(&mut self, mut sorted: Sorted) -> Result<u64, ArchiveError> {
         let mut documents = 0;
         // Ids of one key: hardly ever more than one.
-        let mut known: BTreeMap<String, u64> = BTreeMap::new();
+        let mut known: BTreeMap<String, (u64, Option<String>)> = BTreeMap::new();
         let mut key = None;
         loop {
             let is_more = sorted.advance()?;
             if !is_more || key != Some(sorted.frame().key) {
-                for (id, bits) in std::mem::take(&mut known) {
+                for (id, (bits, product)) in std::mem::take(&mut known) {
                     documents += u64::from(bits & DOCUMENT != 0);
-                    self.take(&id, bits).await?;
+                    self.take(ids::with_product(&id, product.as_deref()), bits).await?;
                 }
             }
             if !is_more {
@@ -154,13 +155,18 @@ impl Search<'_> {
             }
             let frame = sorted.frame();
             key = Some(frame.key);
-            *known.entry(String::from_utf8_lossy(frame.body).into_owned()).or_default() |= frame.a;
+            let body = String::from_utf8_lossy(frame.body);
+            let (id, product) = ids::split(&body);
+            let (bits, of_product) = known.entry(id.to_owned()).or_default();
+            *bits |= frame.a;
+            // What older jobs said of it names no product.
+            *of_product = of_product.take().or_else(|| product.map(str::to_owned));
         }
         self.ask().await?;
         Ok(documents)
     }
 
-    async fn take(&mut self, id: &str, bits: u64) -> Result<(), ArchiveError> {
+    async fn take(&mut self, id: String, bits: u64) -> Result<(), ArchiveError> {
         let had = match bits {
             bits if bits & DOCUMENT != 0 => Some(Mark::Document),
             bits if bits & REMOVAL != 0 => Some(Mark::Removal),
@@ -169,24 +175,26 @@ impl Search<'_> {
             _ => None,
         };
         match had {
-            Some(mark) => self.keep(mark, id).await,
+            Some(mark) => self.keep(mark, &id).await,
             None => {
-                // Ids of chunks are those of documents.
-                self.asked.extend(DocumentId::new(id).ok());
+                self.asked.push(id);
                 if self.asked.len() == ASKED { self.ask().await } else { Ok(()) }
             }
         }
     }
 
     async fn ask(&mut self) -> Result<(), ArchiveError> {
-        let ids = std::mem::take(&mut self.asked);
+        // Ids of chunks are those of documents.
+        let with_id = |asked: String| Some((DocumentId::new(ids::split(&asked).0).ok()?, asked));
+        let asked = std::mem::take(&mut self.asked).into_iter().filter_map(with_id);
+        let (ids, asked): (Vec<DocumentId>, Vec<String>) = asked.unzip();
         if ids.is_empty() {
             return Ok(());
         }
         let stored = self.index.stored(&self.target, &ids).await?;
-        for (id, stored) in ids.iter().zip(stored) {
+        for (id, stored) in asked.iter().zip(stored) {
             let Some(stored) = stored else { continue };
-            self.keep(Mark::Before, id.as_str()).await?;
+            self.keep(Mark::Before, id).await?;
             if let Some(removal) = self.removal(stored) {
                 self.missing += 1;
                 writeln!(self.removals, "{id}\t{removal}")

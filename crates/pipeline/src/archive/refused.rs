@@ -42,7 +42,7 @@ pub(super) async fn refused(
         }
         Ok(())
     };
-    ids::published(stores, job, true, |_, id| take(id)).await?;
+    ids::published(stores, job, true, |_, id| take(ids::split(id).0)).await?;
     named(stores, job, take).await?;
     Ok(refused)
 }

@@ -2,12 +2,12 @@
 
 use super::{Sorting, plan};
 use crate::ingest::{
-    chunk::{ChunkBounds, Chunker},
+    chunk::{ChunkBounds, Chunker, NewLine},
     publish::Publisher,
 };
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Precondition, Write},
-    model::{Digest, Document, DocumentId, Job, JobId, Operation, Quarantined, Seal},
+    model::{Digest, Document, DocumentId, Job, JobId, Operation, ProductId, Quarantined, Seal},
     storage::{JobSnapshot, Storage, Stores},
 };
 use host_testing::{
@@ -78,7 +78,10 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
     stores.jobs.create(job).await.unwrap();
     let (mut chunker, mut publisher) = (Chunker::new(BOUNDS, 2), Publisher::new(stores, job));
     for number in documents {
-        for full in chunker.push(Operation::AddDocuments, name(*number), "{}") {
+        let id = name(*number);
+        let (operation, product) = (Operation::AddDocuments, ProductId::from(&id));
+        let new = NewLine { operation, product: &product, product_stays: false, object: "{}" };
+        for full in chunker.push(id, new) {
             publisher.publish(full).await.unwrap();
         }
     }

@@ -1,6 +1,10 @@
 //! Partitions documents and removals into lanes and cuts each lane into chunks.
 
-use host_core::model::{DocumentId, Operation, digest::Digest};
+use host_core::model::{
+    DocumentId, Operation, ProductId,
+    digest::Digest,
+    document::{PRODUCT, PRODUCT_STAYS},
+};
 use std::collections::{BTreeMap, HashSet};
 
 /// Limits of a chunk.
@@ -10,6 +14,19 @@ pub struct ChunkBounds {
     pub documents: usize,
     /// Maximum size of a chunk in bytes; a larger document gets a chunk of its own.
     pub bytes: usize,
+}
+
+/// A document or a removal on its way into a chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct NewLine<'a> {
+    /// What to do with it.
+    pub operation: Operation,
+    /// The product that it belongs to.
+    pub product: &'a ProductId,
+    /// Whether a removal concerns this document alone, because its product has others.
+    pub product_stays: bool,
+    /// A document's fields or a removal's version, as JSON object text on one line.
+    pub object: &'a str,
 }
 
 /// A complete chunk: documents with distinct ids, all of one lane and one operation.
@@ -45,25 +62,25 @@ impl Chunker {
         Self { bounds, lanes: lanes.max(1), open: BTreeMap::new() }
     }
 
-    /// Adds one document (its fields) or removal (its version), each as JSON object text on one line, and returns the
-    /// chunks that this completes. A chunk never contains an id twice: a later operation on the same id goes into a
-    /// later chunk of the same lane, and the queue keeps the order within a lane.
-    pub fn push(&mut self, operation: Operation, id: DocumentId, object: &str) -> Vec<SealedChunk> {
-        let lane = lane_of(&id, self.lanes);
+    /// Adds a document or removal, and returns the chunks that this completes. A chunk never contains an id twice: a later
+    /// operation on the same id goes into a later chunk of the same lane, and the queue keeps the order within a lane.
+    pub fn push(&mut self, id: DocumentId, new: NewLine<'_>) -> Vec<SealedChunk> {
+        let lane = lane_of(new.product, self.lanes);
         let mut sealed = Vec::new();
         for other in Operation::ALL {
             if self.open.get(&(lane, other)).is_some_and(|chunk| chunk.ids.contains(&id)) {
                 sealed.extend(self.seal(lane, other));
             }
         }
-        let size = object.len() + id.as_str().len() + 11;
-        if self.open.get(&(lane, operation)).is_some_and(|c| c.bytes.len() + size > self.bounds.bytes) {
+        let line = line(&id, &new);
+        let (operation, bounds) = (new.operation, self.bounds);
+        if self.open.get(&(lane, operation)).is_some_and(|c| c.bytes.len() + line.len() > bounds.bytes) {
             sealed.extend(self.seal(lane, operation));
         }
         let chunk = self.open.entry((lane, operation)).or_default();
-        push_line(&mut chunk.bytes, &id, object);
+        chunk.bytes.extend_from_slice(&line);
         chunk.ids.insert(id);
-        if chunk.ids.len() >= self.bounds.documents || chunk.bytes.len() >= self.bounds.bytes {
+        if chunk.ids.len() >= bounds.documents || chunk.bytes.len() >= bounds.bytes {
             sealed.extend(self.seal(lane, operation));
         }
         sealed
@@ -81,39 +98,57 @@ impl Chunker {
     }
 }
 
-/// The lane of a document: a stable hash of its id, so that all its versions go to the same lane.
-pub fn lane_of(id: &DocumentId, lanes: u16) -> u16 {
+/// The lane of a product: a stable hash of its id, so that all versions of all its documents go to the same lane.
+pub fn lane_of(product: &ProductId, lanes: u16) -> u16 {
     if lanes <= 1 {
         return 0;
     }
-    (Digest::of(id.as_str().as_bytes()).prefix() % u64::from(lanes)) as u16
+    (Digest::of(product.as_str().as_bytes()).prefix() % u64::from(lanes)) as u16
 }
 
-/// Appends `{"_id":"…",<fields>}` and a newline. A [`DocumentId`] needs no escaping.
-fn push_line(bytes: &mut Vec<u8>, id: &DocumentId, object: &str) {
+/// `{"_id":"…",<what the host says of its product>,<fields>}` and a newline. A [`DocumentId`] needs no escaping.
+fn line(id: &DocumentId, new: &NewLine<'_>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(new.object.len() + 128);
     bytes.extend_from_slice(b"{\"_id\":\"");
     bytes.extend_from_slice(id.as_str().as_bytes());
-    let rest =
-        object.trim_start().strip_prefix('{').expect("a transformed document is an object").trim_start();
-    bytes.extend_from_slice(if rest.starts_with('}') { b"\"" } else { b"\"," });
+    bytes.push(b'"');
+    if new.product.as_str() != id.as_str() {
+        bytes.extend_from_slice(format!(",\"{PRODUCT}\":").as_bytes());
+        serde_json::to_writer(&mut bytes, new.product).expect("a text serializes, and a Vec takes it");
+    }
+    if new.product_stays {
+        bytes.extend_from_slice(format!(",\"{PRODUCT_STAYS}\":true").as_bytes());
+    }
+    let object = new.object.trim_start();
+    let rest = object.strip_prefix('{').expect("a transformed document is an object").trim_start();
+    if !rest.starts_with('}') {
+        bytes.push(b',');
+    }
     bytes.extend_from_slice(rest.trim_end().as_bytes());
     bytes.push(b'\n');
+    bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use host_core::model::ChunkLine;
     use proptest::prelude::*;
 
     fn id(text: &str) -> DocumentId {
         DocumentId::new(text).unwrap()
     }
 
+    fn push(chunker: &mut Chunker, operation: Operation, name: &str, object: &str) -> Vec<SealedChunk> {
+        let product = ProductId::from(&id(name));
+        chunker.push(id(name), NewLine { operation, product: &product, product_stays: false, object })
+    }
+
     #[test]
     fn a_line_is_an_object_with_the_id_first() {
         let mut chunker = Chunker::new(ChunkBounds { documents: 9, bytes: 999 }, 1);
-        assert!(chunker.push(Operation::AddDocuments, id("1"), r#"{"title":"Mug"}"#).is_empty());
-        assert!(chunker.push(Operation::AddDocuments, id("2"), " { } ").is_empty());
+        assert!(push(&mut chunker, Operation::AddDocuments, "1", r#"{"title":"Mug"}"#).is_empty());
+        assert!(push(&mut chunker, Operation::AddDocuments, "2", " { } ").is_empty());
         let chunks = chunker.finish();
         assert_eq!(
             String::from_utf8_lossy(&chunks[0].bytes),
@@ -123,12 +158,30 @@ mod tests {
     }
 
     #[test]
+    fn all_documents_of_a_product_are_in_its_lane_and_name_it() {
+        let mut chunker = Chunker::new(ChunkBounds { documents: 99, bytes: 9_999 }, 64);
+        let product = ProductId::new("gid://shopify/\"Product\"/1").unwrap();
+        for name in ["11", "12", "13", "14", "15"] {
+            let (operation, object) = (Operation::DeleteDocuments, r#"{"v":1}"#);
+            let new = NewLine { operation, product: &product, product_stays: name == "15", object };
+            assert!(chunker.push(id(name), new).is_empty());
+        }
+        let chunks = chunker.finish();
+        assert_eq!((chunks.len(), chunks[0].documents, chunks[0].lane), (1, 5, lane_of(&product, 64)));
+        let text = std::str::from_utf8(&chunks[0].bytes).unwrap();
+        for line in text.lines().map(|line| ChunkLine::parse(line).unwrap()) {
+            assert_eq!((&line.product, line.product_stays), (&product, line.document.id.as_str() == "15"));
+            assert_eq!(line.document.fields.keys().collect::<Vec<_>>(), ["v"]);
+        }
+    }
+
+    #[test]
     fn a_removal_after_its_document_goes_into_a_later_chunk() {
         let mut chunker = Chunker::new(ChunkBounds { documents: 9, bytes: 999 }, 1);
-        chunker.push(Operation::DeleteDocuments, id("1"), "{}");
-        let sealed = chunker.push(Operation::AddDocuments, id("1"), "{}");
+        push(&mut chunker, Operation::DeleteDocuments, "1", "{}");
+        let sealed = push(&mut chunker, Operation::AddDocuments, "1", "{}");
         assert_eq!(sealed.iter().map(|c| c.operation).collect::<Vec<_>>(), [Operation::DeleteDocuments]);
-        let sealed = chunker.push(Operation::DeleteDocuments, id("1"), "{}");
+        let sealed = push(&mut chunker, Operation::DeleteDocuments, "1", "{}");
         assert_eq!(sealed.iter().map(|c| c.operation).collect::<Vec<_>>(), [Operation::AddDocuments]);
     }
 
@@ -143,7 +196,7 @@ mod tests {
             for (position, (name, delete, length)) in items.iter().enumerate() {
                 let operation = if *delete { Operation::DeleteDocuments } else { Operation::AddDocuments };
                 let object = format!(r#"{{"n":{position},"t":"{}"}}"#, "x".repeat(*length));
-                chunks.extend(chunker.push(operation, id(&name.to_string()), &object));
+                chunks.extend(push(&mut chunker, operation, &name.to_string(), &object));
             }
             chunks.extend(chunker.finish());
 
@@ -157,7 +210,7 @@ mod tests {
                 for line in text.lines() {
                     let value: serde_json::Value = serde_json::from_str(line).unwrap();
                     let name = value["_id"].as_str().unwrap().to_owned();
-                    prop_assert_eq!(lane_of(&id(&name), lanes), chunk.lane);
+                    prop_assert_eq!(lane_of(&ProductId::from(&id(&name)), lanes), chunk.lane);
                     prop_assert!(ids.insert(name.clone()), "duplicate id in a chunk");
                     seen.push((name, value["n"].as_u64().unwrap() as usize, chunk.operation));
                 }

@@ -5,6 +5,7 @@ pub mod id_provenance;
 pub mod publish;
 pub mod quarantine;
 pub mod reader;
+mod refusals;
 pub mod reject_log;
 pub mod run;
 #[cfg(test)]

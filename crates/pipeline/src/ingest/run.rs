@@ -1,19 +1,21 @@
 //! Runs one ingest: transforms products, publishes the documents as chunks and seals the job.
 
 use super::{
-    chunk::{ChunkBounds, Chunker},
+    chunk::{ChunkBounds, Chunker, NewLine},
     id_provenance::IdProvenance,
     publish::{PublishError, Publisher},
     quarantine::{QuarantineError, QuarantineWriter, QuarantinedProduct},
+    refusals::Refusals,
     reject_log::RejectLog,
 };
 use futures::{StreamExt, TryStreamExt};
 use host_core::{
     metrics,
     model::{
-        Class, Counts, DocumentId, Entry, Job, Manifest, Operation, Product, Seal, Severity, SourceStats,
+        Class, Counts, DocumentId, Entry, Job, Manifest, Operation, Product, ProductId, Seal, Severity,
+        SourceStats,
     },
-    plugin::{BatchFailure, ProductOutcome, Transform},
+    plugin::{BatchFailure, ProductOutcome, Transform, TransformedDocument, TransformedRemoval},
     storage::{StoreError, Stores},
 };
 use host_export::{ExportError, Item};
@@ -122,6 +124,7 @@ pub async fn ingest(
         publisher: Publisher::new(stores, job),
         reject_log: RejectLog::new(stores, job),
         quarantine: QuarantineWriter::new(stores, job, settings.quarantine_bytes),
+        refusals: Refusals::new(stores, job),
         id_provenance: IdProvenance::default(),
         items: 0,
         progress,
@@ -260,6 +263,7 @@ struct Sink<'a> {
     publisher: Publisher<'a>,
     reject_log: RejectLog<'a>,
     quarantine: QuarantineWriter<'a>,
+    refusals: Refusals<'a>,
     id_provenance: IdProvenance,
     /// Number of documents and removals.
     items: u64,
@@ -306,6 +310,7 @@ impl Sink<'_> {
                     errors.iter().map(|issue| format!("{}: {}", issue.code, issue.message)).collect();
                 entry = entry.with("errors", messages);
             }
+            self.refusals.add(product.id.as_deref(), &entry).await?;
             let (reason, plugin) = (entry.clone(), self.job.plugin.clone());
             self.quarantine.add(&QuarantinedProduct { reason, plugin, source, product }).await?;
             return self.report(entry).await;
@@ -316,17 +321,27 @@ impl Sink<'_> {
                 plugin: Some(plugin.reference()),
                 ..Entry::new(Class::Skipped, "no-document", message)
             };
+            self.refusals.add(product.id.as_deref(), &entry).await?;
             return self.report(position.locate(entry)).await;
         }
         let ids =
             removals.iter().map(|removal| &removal.id).chain(documents.iter().map(|document| &document.id));
-        ids.for_each(|id| self.id_provenance.observe(id, &product.text));
+        ids.clone().for_each(|id| self.id_provenance.observe(id, &product.text));
+        let id = product.id.and_then(|id| ProductId::new(id).ok());
+        let first = || documents.first().map(|document| &document.id).or(ids.clone().next());
+        let Some(id) = id.or_else(|| first().map(ProductId::from)) else { return Ok(()) };
+        // With documents, removals take out those that the product no longer has. Without any, it is gone.
+        let product_stays = !documents.is_empty();
         // Removals first: if a plug-in both removes and adds an id, the new document stays.
-        for removal in removals {
-            self.push(Operation::DeleteDocuments, removal.id, &removal.version).await?;
+        for TransformedRemoval { id: document, version } in removals {
+            let operation = Operation::DeleteDocuments;
+            let new = NewLine { operation, product: &id, product_stays, object: &version };
+            self.push(document, new).await?;
         }
-        for document in documents {
-            self.push(self.job.operation, document.id, &document.fields).await?;
+        for TransformedDocument { id: document, fields } in documents {
+            let operation = self.job.operation;
+            let new = NewLine { operation, product: &id, product_stays: false, object: &fields };
+            self.push(document, new).await?;
         }
         Ok(())
     }
@@ -339,10 +354,10 @@ impl Sink<'_> {
         Ok(self.reject_log.add(entry).await?)
     }
 
-    async fn push(&mut self, operation: Operation, id: DocumentId, object: &str) -> Result<(), IngestError> {
+    async fn push(&mut self, id: DocumentId, new: NewLine<'_>) -> Result<(), IngestError> {
         self.items += 1;
         self.progress.documents.fetch_add(1, Relaxed);
-        for sealed in self.chunker.push(operation, id, object) {
+        for sealed in self.chunker.push(id, new) {
             self.publisher.publish(sealed).await?;
             self.progress.chunks.fetch_add(1, Relaxed);
         }
@@ -354,6 +369,7 @@ impl Sink<'_> {
             self.publisher.publish(sealed).await?;
             self.progress.chunks.fetch_add(1, Relaxed);
         }
+        self.refusals.flush().await?;
         let quarantine = self.quarantine.finish().await?;
         let (refused, samples, reports): (Counts, _, _) = self.reject_log.finish().await?;
         let total_items = self.items + refused.total();

@@ -59,7 +59,12 @@ struct Fingerprint<'a> {
     chunk_documents: usize,
     chunk_bytes: usize,
     lanes: u16,
+    /// Grows when the host itself makes other chunks of the same: a job that an older host was interrupted in begins anew.
+    chunk_format: u32,
 }
+
+/// 2: lines name their product, whose hash chooses the lane.
+const CHUNK_FORMAT: u32 = 2;
 
 impl JobRequest {
     /// The unfinished job of the same fingerprint, or a new one, which is not stored yet.
@@ -99,6 +104,7 @@ impl JobRequest {
             chunk_documents: self.bounds.documents,
             chunk_bytes: self.bounds.bytes,
             lanes: self.lanes,
+            chunk_format: CHUNK_FORMAT,
         };
         Digest::of(&serde_json::to_vec(&decisive).expect("plain data serializes"))
     }

@@ -1,7 +1,12 @@
 //! Applies the writes or removals of a chunk in rounds: read what is stored, compare versions, decide, change what was
 //! decided, on the condition that it is still as it was read, and decide anew where another writer was faster.
 
-use super::{Worker, chunk_counts::ChunkCounts, chunk_error::ChunkError, decide::Decision};
+use super::{
+    Worker,
+    chunk_counts::{ChunkCounts, Effect},
+    chunk_error::ChunkError,
+    decide::Decision,
+};
 use host_core::{
     index::{IndexError, Outcome, StoredVersion, WriteTarget},
     model::{Class, DocumentId, Entry, Job, Operation},
@@ -29,8 +34,8 @@ pub(super) trait Change: Sized + Send + Sync {
         batch: &[Self],
     ) -> impl Future<Output = Result<Vec<Outcome>, IndexError>> + Send;
 
-    /// Counts a change that was made.
-    fn count(counts: &mut ChunkCounts);
+    /// What a change that was made is counted as.
+    fn effect(&self) -> Effect;
 }
 
 /// Where the changes of a chunk go, and for which job.
@@ -91,8 +96,10 @@ impl Changes<'_> {
                     accepted.push(change);
                     continue;
                 }
-                Decision::Written => counts.processed(),
-                Decision::Unchanged => counts.unchanged(),
+                Decision::Written => counts.done(change.id().clone(), change.effect()),
+                Decision::Unchanged(version) => {
+                    counts.done(change.id().clone(), Effect::Unchanged(version));
+                }
                 Decision::Refused(entry) => counts.refuse(entry),
             }
             seen.push(change.id().clone());
@@ -107,7 +114,7 @@ impl Changes<'_> {
         for (change, outcome) in accepted.into_iter().zip(outcomes) {
             match outcome {
                 // A removal also where nothing was there: a repetition after a crash must count the same.
-                Outcome::Done => C::count(counts),
+                Outcome::Done => counts.done(change.id().clone(), change.effect()),
                 Outcome::Refused { code, message } => {
                     let document_id = Some(change.id().to_string());
                     counts.refuse(Entry { document_id, ..Entry::new(Class::Failed, code, message) });

@@ -6,12 +6,13 @@ use super::{
     chunk_counts::ChunkCounts,
     chunk_error::ChunkError,
     content::{prepare, prepare_update},
+    ledger::ChunkLedger,
     removal::ConditionalRemoval,
     validate::validate,
 };
 use host_core::{
     index::WriteTarget,
-    model::{ChunkRef, Class, Document, Entry, Job, Operation},
+    model::{ChunkLine, ChunkRef, Class, Document, Entry, Job, Operation},
     storage::{ChunkOutcome, Chunks, QuarantineReason, StoreError},
 };
 
@@ -22,22 +23,30 @@ pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Resu
     let missing = || ChunkError::ChunkObjectMissing { key: format!("chunk {}", chunk.key) };
     let bytes = bytes.ok_or_else(missing)?;
     let (target, operation) = (WriteTarget::of(job), chunk.operation);
-    let mut counts = ChunkCounts::default();
-    let documents = read(&bytes, &mut counts);
+    let (mut counts, mut others) = (ChunkCounts::default(), ChunkCounts::default());
+    let lines = read(&bytes, &mut counts);
+    let mut ledger = ChunkLedger::read(worker, job, &lines).await?;
+    let documents: Vec<Document> = lines.into_iter().map(|line| line.document).collect();
+    let documents = ledger.compare(documents, &mut counts).await?;
     let fields = &worker.version.manifest().version_fields;
     let changes = Changes { worker, job, target: &target, operation };
     match operation {
         Operation::DeleteDocuments => {
+            let unnamed = ledger.other_documents(&documents);
             let removals = documents.into_iter().map(|removal| ConditionalRemoval::of(removal, fields));
             changes.apply(removals.collect(), &mut counts).await?;
+            changes.apply(unnamed, &mut others).await?;
         }
         Operation::AddDocuments | Operation::UpdateDocuments => {
+            let documents = ledger.leave_out_removed(documents, &mut counts);
             let accepted = validate(worker, operation, documents, &mut counts).await?;
             let prepare = if operation == Operation::UpdateDocuments { prepare_update } else { prepare };
             let writes = accepted.into_iter().map(|document| prepare(document, fields));
             changes.apply(writes.collect(), &mut counts).await?;
         }
     }
+    // Before the chunk is completed: a worker that dies in between repeats both.
+    ledger.write(&counts, &others).await?;
     Ok(counts.into_outcome(worker.stores.chunks.as_ref(), chunk, None).await?)
 }
 
@@ -63,27 +72,27 @@ const SAMPLE_IDS: usize = 5;
 /// Ids of the first documents of a chunk that cannot be handled, as far as its object can be read.
 async fn sample_ids(chunks: &dyn Chunks, chunk: &ChunkRef) -> Vec<String> {
     let Ok(Some(bytes)) = chunks.get(&chunk.key, None).await else { return Vec::new() };
-    let documents = read(&bytes, &mut ChunkCounts::default());
-    documents.iter().take(SAMPLE_IDS).map(|document| document.id.to_string()).collect()
+    let lines = read(&bytes, &mut ChunkCounts::default());
+    lines.iter().take(SAMPLE_IDS).map(|line| line.document.id.to_string()).collect()
 }
 
 /// Parses the lines; one that is no document is skipped.
-fn read(bytes: &[u8], counts: &mut ChunkCounts) -> Vec<Document> {
-    let mut documents = Vec::new();
+fn read(bytes: &[u8], counts: &mut ChunkCounts) -> Vec<ChunkLine> {
+    let mut lines = Vec::new();
     for (position, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
         match std::str::from_utf8(line)
             .map_err(|error| error.to_string())
-            .and_then(|line| Document::from_line(line).map_err(|error| error.to_string()))
+            .and_then(|line| ChunkLine::parse(line).map_err(|error| error.to_string()))
         {
-            Ok(document) => documents.push(document),
+            Ok(line) => lines.push(line),
             Err(error) => {
                 let message = format!("line {} of the chunk is no document: {error}", position + 1);
                 counts.refuse(Entry::new(Class::Skipped, "invalid-json", message));
             }
         }
     }
-    documents
+    lines
 }

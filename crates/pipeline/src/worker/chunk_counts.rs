@@ -1,39 +1,56 @@
 //! The counts and report entries of one chunk.
 
 use host_core::{
-    model::{ChunkRef, Class, Counts, Entry, report::Samples},
+    model::{ChunkRef, Class, Counts, DocumentId, Entry, report::Samples},
     storage::{ChunkOutcome, Chunks, QuarantineReason, StoreError},
 };
+use serde_json::{Map, Value};
+
+/// What became of a document that was not refused, with its version or the removal's.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Effect {
+    /// This job wrote it.
+    Written(Map<String, Value>),
+    /// The index had it.
+    Unchanged(Map<String, Value>),
+    /// It is gone from the index, or was before.
+    Removed(Map<String, Value>),
+}
 
 /// What became of a chunk's items so far, in their order.
 #[derive(Default)]
 pub(super) struct ChunkCounts {
     counts: Counts,
     entries: Vec<Entry>,
+    effects: Vec<(DocumentId, Effect)>,
 }
 
 impl ChunkCounts {
     /// All items failed, for this reason.
     pub(super) fn all_failed(documents: u32, reason: Entry) -> Self {
         let counts = Counts { failed: documents.into(), ..Counts::default() };
-        Self { counts, entries: vec![reason] }
+        Self { counts, entries: vec![reason], effects: Vec::new() }
     }
 
-    /// Counts an item whose document is in the index.
-    pub(super) fn processed(&mut self) {
+    /// Counts an item that was not refused.
+    pub(super) fn done(&mut self, id: DocumentId, effect: Effect) {
         self.counts.processed += 1;
+        match effect {
+            Effect::Written(_) => {}
+            Effect::Unchanged(_) => self.counts.unchanged += 1,
+            Effect::Removed(_) => self.counts.deleted += 1,
+        }
+        self.effects.push((id, effect));
     }
 
-    /// Counts an item whose document was in the index before, with the same content.
-    pub(super) fn unchanged(&mut self) {
-        self.counts.processed += 1;
-        self.counts.unchanged += 1;
+    /// What became of the documents that were not refused.
+    pub(super) fn effects(&self) -> impl Iterator<Item = (&DocumentId, &Effect)> {
+        self.effects.iter().map(|(id, effect)| (id, effect))
     }
 
-    /// Counts an item whose document is gone.
-    pub(super) fn deleted(&mut self) {
-        self.counts.processed += 1;
-        self.counts.deleted += 1;
+    /// What is said of items so far.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
     }
 
     /// Counts an item by the class of its entry.
@@ -54,7 +71,7 @@ impl ChunkCounts {
         chunk: &ChunkRef,
         quarantined: Option<QuarantineReason>,
     ) -> Result<ChunkOutcome, StoreError> {
-        let Self { counts, entries } = self;
+        let Self { counts, entries, .. } = self;
         let mut report = None;
         let mut samples = Samples::default();
         if !entries.is_empty() {

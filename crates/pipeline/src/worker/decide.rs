@@ -2,7 +2,7 @@
 
 use super::{
     changes::{Change, Changes},
-    chunk_counts::ChunkCounts,
+    chunk_counts::Effect,
     content::{is_partial, is_same_content},
 };
 use host_core::{
@@ -19,8 +19,8 @@ pub(super) enum Decision {
     Write,
     /// It is in the index already, written by this very job before a crash or a lost answer.
     Written,
-    /// It is in the index already, with the same content.
-    Unchanged,
+    /// It is in the index already, with the same content, in this version.
+    Unchanged(Map<String, Value>),
     /// The index holds something that must not be changed, or versions could not be compared.
     Refused(Entry),
 }
@@ -54,8 +54,8 @@ impl Change for Write {
         }
     }
 
-    fn count(counts: &mut ChunkCounts) {
-        counts.processed();
+    fn effect(&self) -> Effect {
+        Effect::Written(self.version.clone())
     }
 }
 
@@ -76,7 +76,7 @@ fn decide(
         VersionOrdering::Newer => Decision::Write,
         VersionOrdering::Older => Decision::Refused(conflict("older-version", write, stored)),
         VersionOrdering::Same if same_content && by_this_job => Decision::Written,
-        VersionOrdering::Same if same_content => Decision::Unchanged,
+        VersionOrdering::Same if same_content => Decision::Unchanged(stored.version.clone()),
         VersionOrdering::Same if completes_an_update => Decision::Write,
         VersionOrdering::Same if same_version == SameVersion::Write && !by_this_job => Decision::Write,
         VersionOrdering::Same => Decision::Refused(conflict("same-version", write, stored)),
@@ -92,6 +92,14 @@ pub(super) fn removal_conflict(id: &str, version: &Map<String, Value>, stored: &
 pub(super) fn rewritten(id: &str, stored: &StoredVersion) -> Entry {
     entry("rewritten", id, &Map::new(), stored, false)
 }
+
+/// The version of the document that the index holds, as an entry of this file says it.
+pub(super) fn stored_version(entry: &Entry) -> Option<&Map<String, Value>> {
+    entry.details.get(STORED).and_then(Value::as_object).filter(|_| entry.class == Class::Conflict)
+}
+
+/// The detail of a conflict's entry that says which version the index holds.
+const STORED: &str = "stored";
 
 fn conflict(code: &str, write: &Write, stored: &StoredVersion) -> Entry {
     entry(code, write.document.id.as_str(), &write.version, stored, is_partial(&write.content_hash))
@@ -126,7 +134,7 @@ fn entry(
     };
     let mut entry = Entry::new(Class::Conflict, code, message)
         .with("incoming", incoming.clone())
-        .with("stored", stored.version.clone());
+        .with(STORED, stored.version.clone());
     if let Some(job) = &stored.job_id {
         entry = entry.with("stored_by_job", job.as_str());
     }
@@ -134,7 +142,8 @@ fn entry(
     entry
 }
 
-fn spell(version: &Map<String, Value>) -> String {
+/// A version for people.
+pub(super) fn spell(version: &Map<String, Value>) -> String {
     if version.is_empty() {
         return "no version".to_owned();
     }
@@ -180,6 +189,7 @@ mod tests {
             same_version,
         ) {
             Decision::Refused(entry) => entry.code,
+            Decision::Unchanged(_) => "unchanged".to_owned(),
             other => format!("{other:?}").to_lowercase(),
         };
         for (ordering, title, job, same_version, expected) in [
@@ -233,6 +243,7 @@ mod tests {
             };
             let decided = match decide(&incoming, &stored, ordering, "this", SameVersion::Conflict) {
                 Decision::Refused(entry) => entry.code,
+                Decision::Unchanged(_) => "unchanged".to_owned(),
                 other => format!("{other:?}").to_lowercase(),
             };
             assert_eq!(decided, expected, "{ordering:?} {incoming:?} {before:?} {job}");

@@ -7,6 +7,7 @@
 //! | `handle` | one message, from claim to acknowledgement |
 //! | `failure_policy`, `on_failure` | what a failure means for its chunk, and what is done then |
 //! | `chunk`, `changes`, `decide`, `removal` | the items of a chunk |
+//! | `ledger` | what is remembered of its products |
 //! | `dead_letters`, `cancel` | what operators do |
 
 mod batch;
@@ -21,6 +22,7 @@ mod decide;
 mod failure_policy;
 mod handle;
 mod heartbeat;
+mod ledger;
 mod multi_shop;
 mod on_failure;
 mod removal;

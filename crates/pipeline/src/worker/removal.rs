@@ -2,7 +2,7 @@
 
 use super::{
     changes::{Change, Changes},
-    chunk_counts::ChunkCounts,
+    chunk_counts::Effect,
     content::version_of,
     decide::{Decision, removal_conflict, rewritten},
 };
@@ -66,7 +66,7 @@ impl Change for ConditionalRemoval {
         changes.worker.index.delete(changes.target, &removals).await
     }
 
-    fn count(counts: &mut ChunkCounts) {
-        counts.deleted();
+    fn effect(&self) -> Effect {
+        Effect::Removed(self.version.clone())
     }
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 mod cancelled;
 mod conflicts;
 mod lanes;
+mod ledger;
 mod multi_shop;
 mod poison;
 mod updates;
@@ -36,6 +37,10 @@ impl Harness {
     fn new() -> Self {
         let clock: SharedClock = Arc::new(VirtualClock::paused(1));
         let stores = Memory::new(clock.clone()).stores();
+        Self::with_stores(stores, clock)
+    }
+
+    fn with_stores(stores: Stores, clock: SharedClock) -> Self {
         let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(Rules::default()));
         let settings = WorkerSettings {
             concurrency: 3,

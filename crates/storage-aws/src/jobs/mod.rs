@@ -205,6 +205,10 @@ impl Jobs for Records {
         of_chunk(chunk, "reading", id, seq)
     }
 
+    async fn uncounted(&self, id: &JobId, limit: usize) -> Result<Vec<ChunkRef>, StoreError> {
+        of_job(self.uncounted_chunks(id, limit).await, "listing the chunks of", id)
+    }
+
     async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError> {
         of_chunk(self.add_row(chunk).await, "adding", &chunk.job_id, chunk.seq)
     }

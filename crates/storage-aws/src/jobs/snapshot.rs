@@ -8,7 +8,7 @@ use super::{
 use crate::table::{Item, TableError};
 use futures::{StreamExt, TryStreamExt};
 use host_core::{
-    model::{Class, Counts, Digest, Entry, Job, JobId, JobStatus},
+    model::{ChunkRef, Class, Counts, Digest, Entry, Job, JobId, JobStatus},
     storage::JobSnapshot,
 };
 
@@ -57,6 +57,26 @@ impl Records {
             seal,
             job,
         })
+    }
+
+    /// The first chunks that no segment has.
+    pub(super) async fn uncounted_chunks(
+        &self,
+        id: &JobId,
+        limit: usize,
+    ) -> Result<Vec<ChunkRef>, TableError> {
+        let Some(record) = self.record(id).await? else { return Ok(Vec::new()) };
+        let chunks = record.number(name::CHUNKS).and_then(|chunks| u32::try_from(chunks).ok()).unwrap_or(0);
+        let segments = self.table.query(&schema::of_job(id), schema::SEGMENTS, false, None).await?;
+        let is_counted = |seq: u32| {
+            segments.iter().any(|segment| segment.numbers(name::COMPLETED).contains(&i64::from(seq)))
+        };
+        let mut open = Vec::new();
+        for seq in (0..chunks).filter(|seq| !is_counted(*seq)).take(limit) {
+            let row = self.table.get(&schema::chunk(id, seq)).await?;
+            open.extend(row.map(|row| from_json::<ChunkRef>(&row, name::CHUNK)).transpose()?);
+        }
+        Ok(open)
     }
 
     /// The first entries of each class, ingest's before those of all chunks.

@@ -16,8 +16,8 @@ use std::collections::HashMap;
 /// A table of DynamoDB.
 #[derive(Clone, Debug)]
 pub struct Dynamo {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
 }
 
 impl Dynamo {
@@ -27,13 +27,13 @@ impl Dynamo {
     }
 }
 
-fn item(attributes: HashMap<String, AttributeValue>) -> Item {
+pub(super) fn item(attributes: HashMap<String, AttributeValue>) -> Item {
     // What others have added in kinds of their own is none of ours.
     let known = attributes.into_iter().filter_map(|(name, attribute)| Some((name, value(&attribute)?)));
     Item(known.collect())
 }
 
-fn table_error(table: &str, error: AwsError) -> TableError {
+pub(super) fn table_error(table: &str, error: AwsError) -> TableError {
     let kind = error.kind();
     let source = if error.code() == Some("ResourceNotFoundException") {
         format!("there is no table {table}; `host aws bootstrap` makes it").into()
@@ -139,5 +139,17 @@ impl Table for Dynamo {
                 return Ok(items);
             }
         }
+    }
+
+    async fn query_after(&self, pk: &str, after: &str, limit: usize) -> Result<Vec<Item>, TableError> {
+        self.page(pk, after, limit).await
+    }
+
+    async fn get_batch(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, TableError> {
+        self.get_in_batches(keys).await
+    }
+
+    async fn put_batch(&self, items: &[Update]) -> Result<(), TableError> {
+        self.put_in_batches(items).await
     }
 }

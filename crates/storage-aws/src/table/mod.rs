@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use host_core::storage::{StoreError, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod batch;
 mod dynamo;
 mod expression;
 
@@ -276,4 +277,30 @@ pub trait Table: Send + Sync {
         newest_first: bool,
         limit: Option<usize>,
     ) -> Result<Vec<Item>, TableError>;
+
+    /// The items of a partition behind a sort key, by sort key, at most `limit`.
+    async fn query_after(&self, pk: &str, after: &str, limit: usize) -> Result<Vec<Item>, TableError> {
+        let mut items = self.query(pk, "", false, None).await?;
+        items.retain(|item| item.text("sk").is_some_and(|sk| sk > after));
+        items.truncate(limit);
+        Ok(items)
+    }
+
+    /// Items by distinct keys, one entry each, in the order of the keys; one after another where there are no batches.
+    async fn get_batch(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, TableError> {
+        let mut items = Vec::with_capacity(keys.len());
+        for key in keys {
+            items.push(self.get(key).await?);
+        }
+        Ok(items)
+    }
+
+    /// Writes items as a whole, replacing those with their keys; the updates do nothing but set and remove attributes, and
+    /// their keys are distinct. After an error any of them may be written.
+    async fn put_batch(&self, items: &[Update]) -> Result<(), TableError> {
+        for item in items {
+            self.update(item).await?;
+        }
+        Ok(())
+    }
 }

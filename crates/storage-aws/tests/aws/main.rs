@@ -22,7 +22,7 @@ use host_core::{
     clock::SharedClock,
     storage::{Storage, Stores},
 };
-use host_storage_aws::{Key, Names, Table, Update, jobs_on, queue_on, settings_on};
+use host_storage_aws::{Key, Names, Table, Update, jobs_on, ledger_on, queue_on, settings_on};
 use host_testing::{VirtualClock, conformance::Backend, storage::Memory};
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -51,6 +51,7 @@ pub(crate) fn model() -> Backend {
             queue: queue_on(queues, Names::new("test", None), clock.clone()),
             jobs: jobs_on(jobs, clock.clone(), MONTH),
             settings: settings_on(settings.clone()),
+            ledger: ledger_on(Arc::new(table::Model::default()), clock.clone(), MONTH),
         },
         clock,
         plant_settings: |backend, index_name, json| {

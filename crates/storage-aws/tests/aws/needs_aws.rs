@@ -17,7 +17,7 @@ struct Environment {
 impl Environment {
     async fn remove(&self) -> Result<(), Box<dyn std::error::Error>> {
         let (names, Clients { s3, sqs, dynamodb }) = (self.aws.names(), &self.clients);
-        for table in [names.jobs_table(), names.settings_table()] {
+        for table in [names.jobs_table(), names.settings_table(), names.products_table()] {
             dynamodb.delete_table().table_name(table).send().await?;
         }
         let queues = sqs.list_queues().queue_name_prefix(names.queue_prefix()).send().await?;

@@ -15,7 +15,7 @@ use host_core::{
     storage::{Claim, StoreError, Stores},
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Worker, WorkerSettings};
-use host_storage_aws::{Names, jobs_on, queue_on, settings_on};
+use host_storage_aws::{Names, jobs_on, ledger_on, queue_on, settings_on};
 use host_testing::{
     VirtualClock,
     build::{self, job},
@@ -169,6 +169,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     let clock: SharedClock = Arc::new(VirtualClock::paused(seed.wrapping_mul(0x51_7c_c1_b7)));
     let chaos = Arc::new(Chaos { clock: clock.clone(), is_on: true.into(), calls: AtomicU64::new(0) });
     let (jobs, queues) = (Arc::new(table::Model::default()), Arc::new(sqs::Model::new(clock.clone())));
+    let products = Arc::new(table::Model::default());
     let chunks = Arc::new(ChaosChunks(Mutex::default(), chaos.clone()));
     // Each process has stores of its own, which remember nothing of the others'.
     let stores = || Stores {
@@ -180,6 +181,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
         ),
         jobs: jobs_on(Arc::new(ChaosTable(jobs.clone(), chaos.clone())), clock.clone(), MONTH),
         settings: settings_on(jobs.clone()),
+        ledger: ledger_on(Arc::new(ChaosTable(products.clone(), chaos.clone())), clock.clone(), MONTH),
     };
     let plan = plan(&chaos, Job { created_at: clock.now(), ..job });
     let id = &plan.job.id;

@@ -99,7 +99,12 @@ async fn what_the_seed_shows_is_found() {
     let made = aws.bootstrap().await.unwrap();
     assert_eq!(
         made,
-        ["test-ecom-product-data-bucket", "test-EcomIndexerJobsTable", "test-EcomIndexSettingsTable"]
+        [
+            "test-ecom-product-data-bucket",
+            "test-EcomIndexerJobsTable",
+            "test-EcomIndexSettingsTable",
+            "test-EcomIndexerProductsTable"
+        ]
     );
 
     let job = backend.job("example.myshopify.com");

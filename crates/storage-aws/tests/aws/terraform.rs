@@ -40,6 +40,7 @@ fn names_are_the_hosts() {
     assert!(stores.contains(&format!("queue_prefix = \"{}\"", names.queue_prefix())));
     assert_eq!(resource(&stores, "aws_dynamodb_table", "jobs")["name"], names.jobs_table());
     assert_eq!(resource(&stores, "aws_dynamodb_table", "settings")["name"], names.settings_table());
+    assert_eq!(resource(&stores, "aws_dynamodb_table", "products")["name"], names.products_table());
     let function = text("function.tf");
     assert!(function.contains(r#"${local.queue_prefix}${replace(shop, ".", "_")}"#));
     let stem = names.queue("a.b");
@@ -86,7 +87,11 @@ async fn queues_and_tables_are_as_the_host_makes_them() {
     }
 
     let stores = text("stores.tf");
-    for (name, of) in [(aws.names().jobs_table(), "jobs"), (aws.names().settings_table(), "settings")] {
+    for (name, of) in [
+        (aws.names().jobs_table(), "jobs"),
+        (aws.names().settings_table(), "settings"),
+        (aws.names().products_table(), "products"),
+    ] {
         let table = clients.dynamodb.describe_table().table_name(&name).send().await.unwrap().table.unwrap();
         let declared = resource(&stores, "aws_dynamodb_table", of);
         let keys: Vec<&str> = table.key_schema().iter().map(|key| key.attribute_name()).collect();

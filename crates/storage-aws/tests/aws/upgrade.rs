@@ -6,14 +6,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use host_core::{
     index::ArchiveLimit,
     model::{
-        Class, Counts, DocumentId, Entry, Job, JobId, JobStatus, Operation, Quarantined, Seal, SourceStats,
+        Class, Counts, DocumentId, Entry, Job, JobId, JobStatus, Operation, ProductId, Quarantined, Seal,
+        SourceStats,
     },
     storage::{ChunkLease, Claim, JobSnapshot, Storage, Stores},
 };
 use host_pipeline::{
     archive::{Archive, RemovalSettings, Sorting},
     ingest::{
-        chunk::{ChunkBounds, Chunker},
+        chunk::{ChunkBounds, Chunker, NewLine},
         publish::Publisher,
         quarantine,
     },
@@ -220,7 +221,9 @@ async fn publish(stores: &Stores, job: &Job, ids: &[&str], refused: Counts) {
     let mut full = Vec::new();
     for id in ids {
         let id = DocumentId::new(*id).unwrap();
-        full.extend(chunker.push(Operation::AddDocuments, id, r#"{"title":"Mug","v":1}"#));
+        let (operation, product) = (Operation::AddDocuments, ProductId::from(&id));
+        let object = r#"{"title":"Mug","v":1}"#;
+        full.extend(chunker.push(id, NewLine { operation, product: &product, product_stays: false, object }));
     }
     full.extend(chunker.finish());
     for chunk in full {

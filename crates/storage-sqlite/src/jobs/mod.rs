@@ -111,6 +111,12 @@ impl Jobs for Records {
         done.map_err(|error| error.during(format!("reading chunk {seq} of job {id}")))
     }
 
+    async fn uncounted(&self, id: &JobId, limit: usize) -> Result<Vec<ChunkRef>, StoreError> {
+        let job_id = id.as_str().to_owned();
+        let done = self.database.read(move |tx| snapshot::uncounted(tx, &job_id, limit)).await;
+        during_job(done, "listing the chunks of", id)
+    }
+
     async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError> {
         let added = chunk.clone();
         let add = move |tx: &Transaction<'_>, row: &Row| publish::add_chunk(tx, row, &added);

@@ -32,6 +32,14 @@ pub(super) fn chunk(tx: &Transaction<'_>, row: &Row) -> Result<Option<ChunkRef>,
     chunk.as_deref().map(from_json).transpose()
 }
 
+pub(super) fn uncounted(tx: &Transaction<'_>, job_id: &str, limit: usize) -> Result<Vec<ChunkRef>, Cause> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut open =
+        tx.prepare_cached("SELECT chunk FROM chunk WHERE job_id = ?1 AND counted = 0 ORDER BY seq LIMIT ?2")?;
+    let chunks = open.query_map(params![job_id, limit], |row| row.get::<_, String>(0))?;
+    chunks.map(|chunk| from_json(&chunk?)).collect()
+}
+
 pub(super) fn latest(
     tx: &Transaction<'_>,
     shop_id: Option<&str>,

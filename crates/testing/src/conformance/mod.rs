@@ -19,6 +19,7 @@ use std::{any::Any, sync::Arc};
 pub mod chunks;
 pub mod index;
 pub mod jobs;
+pub mod ledger;
 pub mod properties;
 pub mod queue;
 pub mod redrive;
@@ -108,7 +109,7 @@ macro_rules! chunk_tests {
     };
 }
 
-/// Tests of queue, jobs and settings.
+/// Tests of queue, jobs, settings and ledger.
 #[macro_export]
 macro_rules! storage_tests {
     ($with:ident $($ignored:ident)?) => {
@@ -165,6 +166,13 @@ macro_rules! storage_tests {
             settings::records_of_other_versions_are_returned_as_they_are,
             settings::of_many_puts_at_once_one_stays_whole,
             settings::removed_settings_are_gone,
+            ledger::records_come_back_as_they_were_put_and_in_the_order_asked,
+            ledger::a_record_is_replaced_as_a_whole,
+            ledger::ledgers_of_indexes_are_kept_apart,
+            ledger::a_refusal_changes_nothing_else,
+            ledger::pages_have_each_record_once_and_in_order,
+            ledger::many_records_are_put_and_read_at_once,
+            ledger::chunks_that_are_not_counted_are_listed,
         }
     };
 }

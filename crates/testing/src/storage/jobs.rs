@@ -219,6 +219,13 @@ impl Jobs for Shared {
         Ok(chunk_of(&mut self.state().jobs, id, seq).map(|record| record.chunk.clone()))
     }
 
+    async fn uncounted(&self, id: &JobId, limit: usize) -> Result<Vec<ChunkRef>, StoreError> {
+        let state = self.state();
+        let chunks = state.jobs.get(id).into_iter().flat_map(|record| record.chunks.values());
+        let open = chunks.filter(|chunk| chunk.outcome.is_none());
+        Ok(open.take(limit).map(|chunk| chunk.chunk.clone()).collect())
+    }
+
     async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError> {
         let (action, jobs) = ("adding a chunk", &mut self.state().jobs);
         let record = job_of(jobs, &chunk.job_id, action)?;

@@ -6,11 +6,11 @@ use crate::conformance::Backend;
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
-    model::{Job, JobId},
-    storage::{IngestGuard, Storage, StoreError, StoreErrorKind, Stores},
+    model::{Job, JobId, ProductId, ProductRecord},
+    storage::{IngestGuard, LedgerScope, Storage, StoreError, StoreErrorKind, Stores},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::Duration,
@@ -18,6 +18,7 @@ use std::{
 
 mod chunks;
 mod jobs;
+mod ledger;
 mod lifecycle;
 mod queue;
 mod settings;
@@ -42,6 +43,7 @@ struct State {
     jobs: BTreeMap<JobId, jobs::JobRecord>,
     /// JSON texts by the index's name.
     settings: BTreeMap<String, String>,
+    ledgers: HashMap<LedgerScope, BTreeMap<ProductId, ProductRecord>>,
     processes: lifecycle::Processes,
 }
 
@@ -84,6 +86,7 @@ impl Storage for Memory {
             queue: self.shared.clone(),
             jobs: self.shared.clone(),
             settings: self.shared.clone(),
+            ledger: self.shared.clone(),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Lanes side by side: as much faster as the target allows, and every product in its order.
 
 use super::{Harness, Rules, SHOP, Until, Worker, WorkerSettings};
-use crate::ingest::chunk::{ChunkBounds, Chunker, SealedChunk};
+use crate::ingest::chunk::{ChunkBounds, Chunker, NewLine, SealedChunk};
 use async_trait::async_trait;
 use host_core::{
     index::IndexError,
-    model::{DocumentId, JobStatus, Operation},
+    model::{DocumentId, JobStatus, Operation, ProductId},
 };
 use host_testing::fakes::{FakeIndex, IndexCall, Intercepted, Interceptor};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -37,7 +37,10 @@ fn chunks(lanes: u16, updates: u32) -> Vec<SealedChunk> {
     let mut chunks = Vec::new();
     let mut push = |id: String, version: u32| {
         let id = DocumentId::new(id).unwrap();
-        chunks.extend(chunker.push(Operation::AddDocuments, id, &format!("{{\"v\":{version}}}")));
+        let (product, object) = (ProductId::from(&id), format!("{{\"v\":{version}}}"));
+        let operation = Operation::AddDocuments;
+        let new = NewLine { operation, product: &product, product_stays: false, object: &object };
+        chunks.extend(chunker.push(id, new));
     };
     for product in 0..PRODUCTS {
         push(format!("product-{product}"), 1);

@@ -1,0 +1,276 @@
+//! What the host remembers of a product between two jobs (`docs/ledger.md`).
+
+use crate::model::{Class, Digest, DocumentId, Entry, Job, JobId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::{collections::BTreeSet, fmt};
+
+/// Id of a product as its source spells it: 1 to 512 bytes without control characters. A product without such an id goes by
+/// its first document's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ProductId(String);
+
+/// A text that is no id of a product.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no id of a product; it must have 1 to {MAX_ID_BYTES} bytes and no control characters")]
+pub struct InvalidProductId(String);
+
+/// Storage sorts by the id, and DynamoDB's sort keys have at most 1,024 bytes.
+const MAX_ID_BYTES: usize = 512;
+
+impl ProductId {
+    /// Validates an id.
+    ///
+    /// # Errors
+    /// The id is empty, too long or has a control character.
+    pub fn new(id: impl Into<String>) -> Result<Self, InvalidProductId> {
+        let id = id.into();
+        if id.is_empty() || id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) {
+            return Err(InvalidProductId(id.chars().take(80).collect()));
+        }
+        Ok(Self(id))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&DocumentId> for ProductId {
+    /// The product of a document that belongs to no other.
+    fn from(id: &DocumentId) -> Self {
+        Self(id.as_str().to_owned())
+    }
+}
+
+impl fmt::Display for ProductId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<ProductId> for String {
+    fn from(id: ProductId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for ProductId {
+    type Error = InvalidProductId;
+
+    fn try_from(id: String) -> Result<Self, InvalidProductId> {
+        Self::new(id)
+    }
+}
+
+/// Where a product is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProductState {
+    /// The index has documents of it.
+    Live,
+    /// A removal took it out of the index: a tombstone. What is not newer than the removal does not come back.
+    Removed,
+    /// It has no document in the index, but no removal said so of the product: a full sync did not have it, or its documents
+    /// were removed one by one. Older versions do not come back; the same version may.
+    Absent,
+    /// None of its documents has been in the index: see the refusal.
+    Refused,
+}
+
+/// Why a product, or a document of it, was left out last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRefusal {
+    /// Skipped, failed or in conflict.
+    pub class: Class,
+    /// Stable name of the reason, in kebab-case.
+    pub code: String,
+    /// One sentence for people, at most 2 KB.
+    pub message: String,
+    /// The job that said so first.
+    pub job_id: JobId,
+    /// When that job was created: the refusal of a later job outlasts what an earlier one writes.
+    pub at: Timestamp,
+}
+
+/// Longest message that is kept.
+const MAX_MESSAGE_BYTES: usize = 2 << 10;
+
+impl LastRefusal {
+    /// Keeps a job's report entry.
+    pub fn of(entry: &Entry, job: &Job) -> Self {
+        let message = truncated(&entry.message).to_owned();
+        let (job_id, at) = (job.id.clone(), job.created_at);
+        Self { class: entry.class, code: entry.code.clone(), message, job_id, at }
+    }
+
+    /// Whether this is the refusal that is stored already; what cannot be read is none.
+    pub fn repeats_stored(&self, earlier: Option<&str>) -> bool {
+        earlier.and_then(|text| serde_json::from_str(text).ok()).is_some_and(|earlier| self.repeats(&earlier))
+    }
+
+    /// Whether this is the same refusal again: then the first one stands, which says since when.
+    pub fn repeats(&self, earlier: &Self) -> bool {
+        (self.class, &self.code, &self.message) == (earlier.class, &earlier.code, &earlier.message)
+    }
+}
+
+fn truncated(message: &str) -> &str {
+    &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)]
+}
+
+/// What the ledger says of one product in one index.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProductRecord {
+    /// The product.
+    pub product: ProductId,
+    /// Where it is.
+    pub state: ProductState,
+    /// Its documents in the index; of one that has left the index, those that it had.
+    pub documents: BTreeSet<DocumentId>,
+    /// Whether it has more documents than a record holds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub documents_left_out: bool,
+    /// Version fields of what was written last, or of the removal.
+    #[serde(default)]
+    pub version: Map<String, Value>,
+    /// The job that said so.
+    pub job_id: JobId,
+    /// When.
+    pub at: Timestamp,
+    /// Why it was left out last; none once it was accepted again. Stored beside the record.
+    #[serde(skip)]
+    pub refusal: Option<LastRefusal>,
+    /// Digest of its source lines, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_digest: Option<Digest>,
+    /// Fingerprint of what transformed it, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transform: Option<Digest>,
+}
+
+/// Limits of what a record keeps, so that it costs little to read and write. A product with more documents is found by its other
+/// ones; a version that is longer decides nothing.
+const MAX_DOCUMENTS: usize = 2_000;
+const MAX_DOCUMENT_BYTES: usize = 32 << 10;
+const MAX_VERSION_BYTES: usize = 4 << 10;
+
+impl ProductRecord {
+    /// A product of which nothing is known.
+    pub fn new(product: ProductId, job_id: JobId, at: Timestamp) -> Self {
+        Self {
+            product,
+            state: ProductState::Refused,
+            documents: BTreeSet::new(),
+            documents_left_out: false,
+            version: Map::new(),
+            job_id,
+            at,
+            refusal: None,
+            source_digest: None,
+            transform: None,
+        }
+    }
+
+    /// What is known of a product that was only ever refused.
+    pub fn of_refusal(product: ProductId, refusal: LastRefusal) -> Self {
+        let record = Self::new(product, refusal.job_id.clone(), refusal.at);
+        Self { refusal: Some(refusal), ..record }
+    }
+
+    /// The record of stored texts: what is known of the product, which is nothing if it was only ever refused, and its last
+    /// refusal.
+    ///
+    /// # Errors
+    /// A text is not what this version writes.
+    pub fn from_stored(
+        product: &str,
+        record: Option<&str>,
+        refusal: Option<&str>,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let refusal: Option<LastRefusal> = refusal.map(serde_json::from_str).transpose()?;
+        match (record, refusal) {
+            (Some(record), refusal) => Ok(Self { refusal, ..serde_json::from_str(record)? }),
+            (None, Some(refusal)) => Ok(Self::of_refusal(ProductId::new(product)?, refusal)),
+            (None, None) => Err("it has neither a state nor a refusal".into()),
+        }
+    }
+
+    /// Adds a document, if the record has room.
+    pub fn add_document(&mut self, id: DocumentId) {
+        self.documents.insert(id);
+        let mut bytes: usize = self.documents.iter().map(|id| id.as_str().len()).sum();
+        while self.documents.len() > MAX_DOCUMENTS || bytes > MAX_DOCUMENT_BYTES {
+            // Always the last, so that the same documents give the same record in any order.
+            let Some(last) = self.documents.pop_last() else { return };
+            bytes -= last.as_str().len();
+            self.documents_left_out = true;
+        }
+    }
+
+    /// Sets the version, unless it is too long to be kept.
+    pub fn set_version(&mut self, version: Map<String, Value>) {
+        let bytes = serde_json::to_vec(&version).expect("JSON values always serialize").len();
+        self.version = if bytes > MAX_VERSION_BYTES { Map::new() } else { version };
+    }
+
+    /// Whether both say the same of the product, whichever job said it and when.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let same_refusal = match (&self.refusal, &other.refusal) {
+            (Some(one), Some(two)) => one.repeats(two),
+            (None, None) => true,
+            _ => false,
+        };
+        same_refusal
+            && (self.state, self.documents_left_out) == (other.state, other.documents_left_out)
+            && (&self.documents, &self.version) == (&other.documents, &other.version)
+            && (self.source_digest, self.transform) == (other.source_digest, other.transform)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> ProductRecord {
+        let product = ProductId::new("gid://shopify/Product/1").unwrap();
+        ProductRecord::new(product, JobId::new("job").unwrap(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn an_id_is_any_short_text() {
+        for good in ["1", "gid://shopify/Product/1", "Tasse blé 7", &"x".repeat(512)] {
+            assert_eq!(ProductId::new(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "a\nb", "\u{7f}", &"x".repeat(513)] {
+            assert!(ProductId::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_stays_small() {
+        let mut few = record();
+        let ids: Vec<DocumentId> = (0..3_000).map(|n| DocumentId::new(format!("{n:05}")).unwrap()).collect();
+        ids.iter().for_each(|id| few.add_document(id.clone()));
+        let mut reversed = record();
+        ids.iter().rev().for_each(|id| reversed.add_document(id.clone()));
+        assert_eq!((few.documents.len(), few.documents_left_out), (MAX_DOCUMENTS, true));
+        assert_eq!(few, reversed);
+        let long = "x".repeat(240);
+        (0..3_000).for_each(|n| few.add_document(DocumentId::new(format!("{n:04}{long}")).unwrap()));
+        assert!(serde_json::to_vec(&few).unwrap().len() < 40 << 10);
+        assert!(truncated(&"é".repeat(5_000)).len() <= MAX_MESSAGE_BYTES);
+        few.set_version(Map::from_iter([("v".to_owned(), "x".repeat(5_000).into())]));
+        assert!(few.version.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_state_is_named() {
+        let text = serde_json::to_string(&record()).unwrap().replace("refused", "hibernating");
+        let error = serde_json::from_str::<ProductRecord>(&text).unwrap_err().to_string();
+        assert!(error.contains("hibernating"), "{error}");
+    }
+}

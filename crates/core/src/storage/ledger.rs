@@ -1,0 +1,60 @@
+use super::{StoreError, async_trait};
+use crate::{
+    index::TargetId,
+    model::{Job, LastRefusal, ProductId, ProductRecord},
+};
+
+/// Which ledger: that of one index of one shop.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LedgerScope {
+    /// The shop.
+    pub shop_id: String,
+    /// The index that products are written to.
+    pub target: TargetId,
+    /// Its name.
+    pub index_name: String,
+}
+
+impl LedgerScope {
+    /// The ledger of a job that is written to `target`. Not the job's own: records of older versions name the kind alone.
+    pub fn of(job: &Job, target: TargetId) -> Self {
+        Self { shop_id: job.shop_id.clone(), target, index_name: job.index_name.clone() }
+    }
+}
+
+/// What the host remembers of products between two jobs: `docs/ledger.md`.
+///
+/// All methods are idempotent; an error says nothing about whether the call took effect, and the caller retries. Each may be
+/// cancelled, which is like an error. A lost ledger makes nothing wrong that the index itself prevents; only what has left the
+/// index is known nowhere else.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// The records of these products, one entry each, in their order. Sees every write that was answered. Reads only.
+    async fn get(
+        &self,
+        scope: &LedgerScope,
+        products: &[ProductId],
+    ) -> Result<Vec<Option<ProductRecord>>, StoreError>;
+
+    /// Stores records of distinct products, replacing those that were there; the last writer wins. All chunks of a product are
+    /// in one lane, so there is one at a time. After an error any of them may be stored.
+    async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError>;
+
+    /// Stores why distinct products were left out, and changes nothing else of their records: the caller is no writer in
+    /// their lanes. A product without a record gets one in the state `refused`. A refusal that repeats the stored one is not
+    /// written.
+    async fn refuse(
+        &self,
+        scope: &LedgerScope,
+        refusals: &[(ProductId, LastRefusal)],
+    ) -> Result<(), StoreError>;
+
+    /// Records in the order of their products' bytes, those behind `after`. A page has at most `limit` records and may have
+    /// fewer; only an empty one is the end. Reads only.
+    async fn page(
+        &self,
+        scope: &LedgerScope,
+        after: Option<&ProductId>,
+        limit: usize,
+    ) -> Result<Vec<ProductRecord>, StoreError>;
+}

@@ -1,0 +1,135 @@
+//! The use case: where a product is, and why.
+
+use futures::{StreamExt, TryStreamExt, stream};
+use host_core::{
+    model::{ChunkLine, ChunkRef, DocumentId, ProductId, ProductRecord},
+    storage::{LedgerScope, StoreError, Stores},
+};
+
+/// Records of one page of the ledger.
+const PAGE: usize = 1_000;
+/// Most records that are looked through for a document whose product cannot be told from its id.
+const MAX_RECORDS: usize = 1_000_000;
+/// Jobs whose chunks are looked through.
+const MAX_JOBS: usize = 200;
+/// Most chunks that are looked through.
+const MAX_CHUNKS: usize = 500;
+/// Chunks read at once.
+const READS: usize = 8;
+
+/// What is known of a product.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Why {
+    /// The product.
+    pub product: ProductId,
+    /// What the ledger says; none if no chunk of it was ever written.
+    pub record: Option<ProductRecord>,
+    /// Chunks that have it and are not counted yet, in the order of their jobs.
+    pub waiting: Vec<ChunkRef>,
+    /// Whether more chunks wait than were looked through.
+    pub more_waiting: bool,
+}
+
+/// What is known of the product that a text names: by its own id, by the last part of it as in a URL, or by a document's id.
+/// None if nothing is known.
+pub async fn why(stores: &Stores, scope: &LedgerScope, text: &str) -> Result<Option<Why>, StoreError> {
+    let record = find(stores, scope, text).await?;
+    let Waiting { found, more } = waiting(stores, scope, text, record.as_ref()).await?;
+    let product = record.as_ref().map(|record| record.product.clone());
+    let product = product.or_else(|| found.first().map(|(product, _)| product.clone()));
+    let waiting = found.into_iter().map(|(_, chunk)| chunk).collect();
+    Ok(product.map(|product| Why { product, record, waiting, more_waiting: more }))
+}
+
+/// The record of the product that a text names.
+async fn find(stores: &Stores, scope: &LedgerScope, text: &str) -> Result<Option<ProductRecord>, StoreError> {
+    let ledger = stores.ledger.as_ref();
+    let mut candidates: Vec<ProductId> = ProductId::new(text).into_iter().collect();
+    // Products of one source are spelled alike: the first one tells how a resource number becomes an id.
+    let first = ledger.page(scope, None, 1).await?;
+    candidates.extend(first.first().and_then(|record| spelled_like(&record.product, text)));
+    candidates.dedup();
+    if let Some(record) = ledger.get(scope, &candidates).await?.into_iter().flatten().next() {
+        return Ok(Some(record));
+    }
+    let Ok(document) = DocumentId::new(text) else { return Ok(None) };
+    let (mut after, mut seen) = (None, 0);
+    while seen < MAX_RECORDS {
+        let page = ledger.page(scope, after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        (after, seen) = (Some(last.product.clone()), seen + page.len());
+        if let Some(record) = page.into_iter().find(|record| record.documents.contains(&document)) {
+            return Ok(Some(record));
+        }
+    }
+    tracing::warn!(
+        records = seen,
+        "looked through the first records of the ledger only; name the product by its own id"
+    );
+    Ok(None)
+}
+
+/// The id of a product that ends with `number` and begins as another one's does: `gid://shopify/Product/`.
+fn spelled_like(other: &ProductId, number: &str) -> Option<ProductId> {
+    let (prefix, _) = other.as_str().rsplit_once('/')?;
+    ProductId::new(format!("{prefix}/{number}")).ok()
+}
+
+/// What waits of a product.
+struct Waiting {
+    found: Vec<(ProductId, ChunkRef)>,
+    more: bool,
+}
+
+async fn waiting(
+    stores: &Stores,
+    scope: &LedgerScope,
+    text: &str,
+    record: Option<&ProductRecord>,
+) -> Result<Waiting, StoreError> {
+    let mut jobs = stores.jobs.list(Some(&scope.shop_id), MAX_JOBS).await?;
+    jobs.retain(|job| {
+        job.job.index_name == scope.index_name
+            && job.job.target.includes(&scope.target)
+            && job.completed_chunks < job.chunks
+    });
+    let mut chunks = Vec::new();
+    for job in jobs.iter().rev() {
+        // One more, to tell whether there are more.
+        let room = MAX_CHUNKS + 1 - chunks.len();
+        chunks.extend(stores.jobs.uncounted(&job.job.id, room).await?);
+        if chunks.len() > MAX_CHUNKS {
+            break;
+        }
+    }
+    let more = chunks.len() > MAX_CHUNKS;
+    chunks.truncate(MAX_CHUNKS);
+    let search = |chunk: ChunkRef| async move {
+        let bytes = stores.chunks.get(&chunk.key, Some(chunk.sha256)).await?.unwrap_or_default();
+        let product = bytes.split(|byte| *byte == b'\n').find_map(|line| names(line, text, record));
+        Ok::<_, StoreError>(product.map(|product| (product, chunk)))
+    };
+    let found: Vec<_> = stream::iter(chunks.into_iter().map(search)).buffered(READS).try_collect().await?;
+    Ok(Waiting { found: found.into_iter().flatten().collect(), more })
+}
+
+/// The product of a line, if it is the one that is looked for.
+fn names(line: &[u8], text: &str, record: Option<&ProductRecord>) -> Option<ProductId> {
+    let line = std::str::from_utf8(line).ok().filter(|line| {
+        record.map_or(line.contains(text), |record| {
+            let id = record.product.as_str();
+            // Ids with quotes or backslashes are escaped in the line.
+            line.contains(id) || id.contains(['"', '\\'])
+        })
+    })?;
+    let ChunkLine { document, product, .. } = ChunkLine::parse(line).ok()?;
+    let is_it = match record {
+        Some(record) => product == record.product,
+        None => {
+            product.as_str() == text
+                || document.id.as_str() == text
+                || spelled_like(&product, text).as_ref() == Some(&product)
+        }
+    };
+    is_it.then_some(product)
+}

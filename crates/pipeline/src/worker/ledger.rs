@@ -1,0 +1,325 @@
+//! What the ledger says of the products of a chunk, before and after it is worked: `docs/ledger.md`.
+
+use super::{
+    Worker,
+    chunk_counts::{ChunkCounts, Effect},
+    chunk_error::ChunkError,
+    content::version_of,
+    decide::{spell, stored_version},
+    removal::ConditionalRemoval,
+};
+use host_core::{
+    model::{
+        ChunkLine, Class, Document, DocumentId, Entry, Job, LastRefusal, ProductId, ProductRecord,
+        ProductState, SameVersion,
+    },
+    plugin::VersionOrdering,
+    storage::LedgerScope,
+};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The products of one chunk.
+pub(super) struct ChunkLedger<'a> {
+    worker: &'a Worker,
+    job: &'a Job,
+    scope: LedgerScope,
+    /// What the ledger said before the chunk.
+    before: BTreeMap<ProductId, Option<ProductRecord>>,
+    /// The product of each document.
+    lines: HashMap<DocumentId, Line>,
+}
+
+struct Line {
+    product: ProductId,
+    product_stays: bool,
+    /// How its version compares with that of the removal that the ledger knows.
+    since_removal: Option<VersionOrdering>,
+}
+
+impl<'a> ChunkLedger<'a> {
+    /// Reads what the ledger says of the products of these lines.
+    pub(super) async fn read(
+        worker: &'a Worker,
+        job: &'a Job,
+        lines: &[ChunkLine],
+    ) -> Result<Self, ChunkError> {
+        let scope = LedgerScope::of(job, worker.index.id());
+        let products: BTreeSet<&ProductId> = lines.iter().map(|line| &line.product).collect();
+        let products: Vec<ProductId> = products.into_iter().cloned().collect();
+        let records = worker.stores.ledger.get(&scope, &products).await?;
+        let before = products.into_iter().zip(records).collect();
+        let known = |line: &ChunkLine| {
+            let ChunkLine { document, product, product_stays } = line;
+            let (product, product_stays) = (product.clone(), *product_stays);
+            (document.id.clone(), Line { product, product_stays, since_removal: None })
+        };
+        let lines = lines.iter().map(known).collect();
+        Ok(Self { worker, job, scope, before, lines })
+    }
+
+    fn record(&self, id: &DocumentId) -> Option<&ProductRecord> {
+        self.before.get(&self.lines.get(id)?.product)?.as_ref()
+    }
+
+    /// The removal that left this document's product without documents, if the ledger knows one.
+    fn tombstone(&self, id: &DocumentId) -> Option<&ProductRecord> {
+        let is_gone = |state| matches!(state, ProductState::Removed | ProductState::Absent);
+        self.record(id).filter(|record| is_gone(record.state) && !record.version.is_empty())
+    }
+
+    /// Compares the versions of documents and removals with those of the removals that the ledger knows. Counts those that
+    /// cannot be compared, and gives the others.
+    pub(super) async fn compare(
+        &mut self,
+        documents: Vec<Document>,
+        counts: &mut ChunkCounts,
+    ) -> Result<Vec<Document>, ChunkError> {
+        let fields = &self.worker.version.manifest().version_fields;
+        let mut pairs = Vec::new();
+        let mut compared = Vec::new();
+        for document in &documents {
+            let version = version_of(&document.fields, fields);
+            if let (false, Some(tombstone)) = (version.is_empty(), self.tombstone(&document.id)) {
+                pairs.push((version, tombstone.version.clone()));
+                compared.push(document.id.clone());
+            }
+        }
+        if pairs.is_empty() {
+            return Ok(documents);
+        }
+        let orderings = self.worker.version.compare(pairs).await?;
+        let mut refused = BTreeSet::new();
+        for (id, ordering) in compared.into_iter().zip(orderings) {
+            match ordering {
+                Ok(ordering) => {
+                    if let Some(line) = self.lines.get_mut(&id) {
+                        line.since_removal = Some(ordering);
+                    }
+                }
+                Err(refusal) => {
+                    let entry = refusal.into_entry(self.worker.version.manifest());
+                    counts.refuse(Entry { document_id: Some(id.to_string()), ..entry });
+                    refused.insert(id);
+                }
+            }
+        }
+        Ok(documents.into_iter().filter(|document| !refused.contains(&document.id)).collect())
+    }
+
+    /// Leaves out documents of removed products that are no newer than the removal: they come late, from a dead letter, a
+    /// replay or another lane.
+    pub(super) fn leave_out_removed(
+        &self,
+        documents: Vec<Document>,
+        counts: &mut ChunkCounts,
+    ) -> Vec<Document> {
+        let stays = |document: &Document| {
+            let ordering = self.lines.get(&document.id).and_then(|line| line.since_removal);
+            let (Some(ordering), Some(tombstone)) = (ordering, self.tombstone(&document.id)) else {
+                return true;
+            };
+            if self.outlives(ordering, tombstone) {
+                return true;
+            }
+            let fields = &self.worker.version.manifest().version_fields;
+            counts.refuse(removed_product(
+                document,
+                &version_of(&document.fields, fields),
+                ordering,
+                tombstone,
+            ));
+            false
+        };
+        documents.into_iter().filter(stays).collect()
+    }
+
+    fn outlives(&self, ordering: VersionOrdering, tombstone: &ProductRecord) -> bool {
+        match (ordering, tombstone.state) {
+            (VersionOrdering::Newer, _) => true,
+            (VersionOrdering::Older, _) => false,
+            (VersionOrdering::Same, ProductState::Removed) => {
+                self.job.same_version == SameVersion::Write && tombstone.job_id != self.job.id
+            }
+            // No removal said that this version is gone.
+            (VersionOrdering::Same, _) => true,
+        }
+    }
+
+    /// The documents that the ledger knows of the removed products and that the chunk does not name: the plug-in, which sees only
+    /// what the export has, cannot know them.
+    pub(super) fn other_documents(&mut self, removals: &[Document]) -> Vec<ConditionalRemoval> {
+        let fields = &self.worker.version.manifest().version_fields;
+        let mut others = Vec::new();
+        for removal in removals {
+            let Some(Line { product, product_stays: false, .. }) = self.lines.get(&removal.id) else {
+                continue;
+            };
+            let product = product.clone();
+            let live = self.record(&removal.id).filter(|record| record.state == ProductState::Live);
+            let documents = live.map(|record| record.documents.clone()).unwrap_or_default();
+            for id in documents.into_iter().filter(|id| !self.lines.contains_key(id)).collect::<Vec<_>>() {
+                let line = Line { product: product.clone(), product_stays: false, since_removal: None };
+                self.lines.insert(id.clone(), line);
+                let document = Document { id, fields: version_of(&removal.fields, fields) };
+                others.push(ConditionalRemoval::of(document, fields));
+            }
+        }
+        if !others.is_empty() {
+            let documents = others.len();
+            tracing::debug!(documents, "removing documents that the ledger knows of removed products");
+        }
+        others
+    }
+
+    /// Stores what changed. `counts` says what became of the lines, `others` of the documents that no line names.
+    pub(super) async fn write(&self, counts: &ChunkCounts, others: &ChunkCounts) -> Result<(), ChunkError> {
+        let mut changes: BTreeMap<&ProductId, ProductChange<'_>> = BTreeMap::new();
+        for (id, effect) in counts.effects().chain(others.effects()) {
+            let Some(line) = self.lines.get(id) else { continue };
+            changes.entry(&line.product).or_default().effects.push((id, effect, line));
+        }
+        for entry in counts.entries().chain(others.entries()).filter(|entry| entry.class != Class::Warning) {
+            let id = entry.document_id.as_deref().and_then(|id| DocumentId::new(id).ok());
+            let Some(id) = id else { continue };
+            let Some(line) = self.lines.get(&id) else { continue };
+            changes.entry(&line.product).or_default().entries.push((id, entry));
+        }
+        let changed: Vec<ProductRecord> = changes
+            .into_iter()
+            .filter_map(|(product, change)| {
+                change.apply(self.before.get(product)?.as_ref(), product, self.job, self.worker.clock.now())
+            })
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        Ok(self.worker.stores.ledger.put(&self.scope, &changed).await?)
+    }
+}
+
+/// What a chunk did to one product.
+#[derive(Default)]
+struct ProductChange<'a> {
+    effects: Vec<(&'a DocumentId, &'a Effect, &'a Line)>,
+    entries: Vec<(DocumentId, &'a Entry)>,
+}
+
+impl ProductChange<'_> {
+    /// The record after it; none if it says what it said before.
+    fn apply(
+        &self,
+        before: Option<&ProductRecord>,
+        product: &ProductId,
+        job: &Job,
+        now: jiff::Timestamp,
+    ) -> Option<ProductRecord> {
+        let mut record =
+            before.cloned().unwrap_or_else(|| ProductRecord::new(product.clone(), job.id.clone(), now));
+        for (id, effect, line) in &self.effects {
+            match effect {
+                Effect::Written(version) => hold(&mut record, id, version, true),
+                Effect::Unchanged(version) => hold(&mut record, id, version, false),
+                Effect::Removed(_) if record.state == ProductState::Live => {
+                    record.documents.remove(*id);
+                }
+                Effect::Removed(_) if !line.product_stays => {
+                    record.add_document((*id).clone());
+                }
+                Effect::Removed(_) => {}
+            }
+        }
+        for (id, entry) in &self.entries {
+            if let Some(stored) = stored_version(entry) {
+                hold(&mut record, id, stored, false);
+            }
+        }
+        if record.state != ProductState::Live || record.documents.is_empty() {
+            self.leave(&mut record, before);
+        }
+        record.refusal = self.refusal(before, job);
+        let Some(before) = before else { return Some(record) };
+        if record.says_the_same(before) {
+            return None;
+        }
+        // The job of a refusal alone stands with the refusal.
+        let refused_only = ProductRecord { refusal: before.refusal.clone(), ..record.clone() };
+        if !refused_only.says_the_same(before) {
+            (record.job_id, record.at) = (job.id.clone(), now);
+        }
+        Some(record)
+    }
+
+    /// Marks a product of which no document is left.
+    fn leave(&self, record: &mut ProductRecord, before: Option<&ProductRecord>) {
+        let was_live = record.state == ProductState::Live;
+        for (id, effect, line) in &self.effects {
+            let Effect::Removed(version) = effect else { continue };
+            let stays = line.product_stays;
+            let state = if stays { ProductState::Absent } else { ProductState::Removed };
+            // An older removal takes nothing back from a newer one, nor does one of a document that was gone before.
+            let is_older = line.since_removal == Some(VersionOrdering::Older);
+            let says_nothing = version.is_empty() && !record.version.is_empty();
+            if is_older || (!was_live && before.is_some() && (stays || says_nothing)) {
+                continue;
+            }
+            record.state = state;
+            record.set_version(version.clone());
+            record.add_document((*id).clone());
+        }
+        if was_live && let Some(before) = before {
+            before.documents.iter().for_each(|id| record.add_document(id.clone()));
+        }
+    }
+
+    /// The refusal after it: that of this chunk, or that of a later job, which outlasts it.
+    fn refusal(&self, before: Option<&ProductRecord>, job: &Job) -> Option<LastRefusal> {
+        let earlier = before.and_then(|before| before.refusal.clone());
+        if earlier.as_ref().is_some_and(|earlier| earlier.at > job.created_at) {
+            return earlier;
+        }
+        let refusal = LastRefusal::of(self.entries.last()?.1, job);
+        Some(earlier.filter(|earlier| refusal.repeats(earlier)).unwrap_or(refusal))
+    }
+}
+
+/// The index holds a document of the product.
+fn hold(record: &mut ProductRecord, id: &DocumentId, version: &Map<String, Value>, is_written: bool) {
+    if record.state != ProductState::Live {
+        record.documents.clear();
+        record.documents_left_out = false;
+        record.version.clear();
+        record.state = ProductState::Live;
+    } else if !is_written && record.documents.contains(id) {
+        return;
+    }
+    record.add_document(id.clone());
+    // An update leaves version fields that it does not give.
+    let mut merged = std::mem::take(&mut record.version);
+    merged.extend(version.clone());
+    record.set_version(merged);
+}
+
+/// The entry of a document whose product was removed in a version that is no older.
+fn removed_product(
+    document: &Document,
+    version: &Map<String, Value>,
+    ordering: VersionOrdering,
+    tombstone: &ProductRecord,
+) -> Entry {
+    let (ours, theirs) = (spell(version), spell(&tombstone.version));
+    let ProductRecord { product, job_id, .. } = tombstone;
+    let or_write = match ordering {
+        VersionOrdering::Same => "; `--same-version write` brings it back",
+        _ => "",
+    };
+    let message = format!(
+        "product {product} was removed in version {theirs} by job {job_id}, and this version ({ours}) is not newer; it was left \
+         out{or_write}"
+    );
+    let entry = Entry::new(Class::Conflict, "removed-product", message)
+        .with("incoming", version.clone())
+        .with("removed", tombstone.version.clone())
+        .with("removed_by_job", job_id.as_str());
+    Entry { document_id: Some(document.id.to_string()), ..entry }
+}

@@ -1,0 +1,263 @@
+//! What the ledger remembers of products, and what it keeps out.
+
+use super::{ADD, Harness, Next, SHOP};
+use crate::worker::{self, DeadLetterFilter};
+use async_trait::async_trait;
+use host_core::{
+    index::Index,
+    model::{Class, Counts, DocumentId, JobStatus, Operation, ProductId, ProductRecord, ProductState},
+    storage::{Ledger, LedgerScope, StoreError, StoreErrorKind, Stores},
+};
+use host_testing::fakes::FakeIndex;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+const DELETE: Operation = Operation::DeleteDocuments;
+
+fn scope() -> LedgerScope {
+    LedgerScope {
+        shop_id: SHOP.to_owned(),
+        target: FakeIndex::default().id(),
+        index_name: "products".to_owned(),
+    }
+}
+
+impl Harness {
+    async fn record(&self, product: &str) -> Option<ProductRecord> {
+        let product = ProductId::new(product).unwrap();
+        self.stores.ledger.get(&scope(), &[product]).await.unwrap().remove(0)
+    }
+
+    /// State, documents and version of a product.
+    async fn said(&self, product: &str) -> (ProductState, Vec<String>, Option<i64>) {
+        let record = self.record(product).await.unwrap();
+        let documents = record.documents.iter().map(ToString::to_string).collect();
+        (record.state, documents, record.version.get("v").and_then(serde_json::Value::as_i64))
+    }
+
+    /// Works a job of one chunk; its status, counts and the codes of its entries.
+    async fn work(&self, name: &str, operation: Operation, text: &str) -> (JobStatus, Counts, Vec<String>) {
+        let id = self.publish(name, &[(operation, text)], false).await;
+        let job = self.run(&id).await.unwrap();
+        (job.status, job.counts, job.samples.into_iter().map(|entry| entry.code).collect())
+    }
+
+    fn ids(&self) -> BTreeSet<String> {
+        self.index.state().documents.keys().map(DocumentId::to_string).collect()
+    }
+}
+
+fn line(id: &str, product: &str, v: i64) -> String {
+    format!("{{\"_id\":\"{id}\",\"_mq_product\":\"{product}\",\"v\":{v}}}\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_product_is_live_with_all_its_documents_and_then_removed() {
+    let bench = Harness::new();
+    bench.work("1", ADD, &(line("a", "gid/1", 1) + &line("b", "gid/1", 1))).await;
+    bench.work("2", ADD, &line("c", "gid/1", 2)).await;
+    let (live, abc) = (ProductState::Live, ["a", "b", "c"].map(str::to_owned).to_vec());
+    assert_eq!(bench.said("gid/1").await, (live, abc.clone(), Some(2)));
+    // No document that reached the index says whose it is.
+    let mut held = bench.index.state().documents.clone().into_values();
+    assert!(held.all(|held| held.write.document.fields.keys().all(|name| name == "v")));
+    let (status, counts, _) = bench.work("3", DELETE, &line("gid-1", "gid/1", 3)).await;
+    // The documents that the removal does not name are no items.
+    let expected = Counts { processed: 1, deleted: 1, ..Counts::default() };
+    assert_eq!((status, counts, bench.ids()), (JobStatus::Completed, expected, BTreeSet::new()));
+    let (state, documents, version) = bench.said("gid/1").await;
+    assert_eq!((state, version), (ProductState::Removed, Some(3)));
+    assert!(abc.iter().all(|id| documents.contains(id)), "`host why` names what it had: {documents:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_add_in_another_lane_does_not_bring_a_removed_product_back() {
+    let bench = Harness::new();
+    bench.work("removal", DELETE, &line("1", "gid/1", 2)).await;
+    for (name, v, code) in
+        [("older", 1, Some("removed-product")), ("same", 2, Some("removed-product")), ("newer", 3, None)]
+    {
+        let id = bench.publish_in(SHOP, name, &[(ADD, &line("1", "gid/1", v))], &[7]).await;
+        let job = bench.run(&id).await.unwrap();
+        assert_eq!(job.samples.first().map(|entry| entry.code.as_str()), code, "{name}");
+        assert_eq!(bench.ids().is_empty(), code.is_some(), "{name}");
+        if code.is_some() {
+            assert_eq!((job.status, job.counts.conflict), (JobStatus::Conflict, 1));
+            let record = bench.record("gid/1").await.unwrap();
+            assert_eq!((record.state, record.job_id.as_str()), (ProductState::Removed, "removal"));
+            assert_eq!(record.refusal.unwrap().class, Class::Conflict);
+        }
+    }
+    let record = bench.record("gid/1").await.unwrap();
+    assert_eq!((record.state, record.refusal), (ProductState::Live, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redriven_add_does_not_bring_a_removed_product_back() {
+    let bench = Harness::new();
+    bench.script([Next::Panic, Next::Panic]);
+    let add = bench.publish("add", &[(ADD, &line("1", "gid/1", 1))], false).await;
+    assert_eq!(bench.run(&add).await.unwrap().status, JobStatus::Failed);
+    bench.work("removal", DELETE, &line("1", "gid/1", 2)).await;
+    let filter = DeadLetterFilter::default();
+    worker::redrive(&bench.stores, &bench.clock, SHOP, &filter).await.unwrap();
+    let job = bench.run(&add).await.unwrap();
+    assert_eq!((job.status, job.counts.conflict, bench.ids().len()), (JobStatus::Conflict, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_comes_late_takes_nothing_back_from_a_newer_one() {
+    let bench = Harness::new();
+    bench.work("removal", DELETE, &line("1", "gid/1", 5)).await;
+    for (name, text) in
+        [("older", line("1", "gid/1", 2)), ("any", line("1", "gid/1", 0).replace(",\"v\":0", ""))]
+    {
+        bench.work(name, DELETE, &text).await;
+        assert_eq!(bench.said("gid/1").await.2, Some(5), "{name}");
+    }
+    assert_eq!(bench.work("add", ADD, &line("1", "gid/1", 4)).await.2, ["removed-product"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_goes_alone_leaves_its_product() {
+    let bench = Harness::new();
+    let alone =
+        |id: &str, v: i64| line(id, "gid/1", v).replace(",\"v\"", ",\"_mq_product_stays\":true,\"v\"");
+    bench.work("1", ADD, &(line("a", "gid/1", 1) + &line("b", "gid/1", 1))).await;
+    bench.work("2", DELETE, &alone("a", 2)).await;
+    assert_eq!(bench.said("gid/1").await, (ProductState::Live, vec!["b".to_owned()], Some(1)));
+    bench.work("3", DELETE, &alone("b", 2)).await;
+    assert_eq!(bench.said("gid/1").await.0, ProductState::Absent);
+    // What no removal said of the product may come back in the same version, but not in an older one.
+    assert_eq!(bench.work("4", ADD, &line("a", "gid/1", 1)).await.2, ["removed-product"]);
+    assert_eq!(bench.work("5", ADD, &line("a", "gid/1", 2)).await.2, [""; 0]);
+    assert_eq!(bench.said("gid/1").await, (ProductState::Live, vec!["a".to_owned()], Some(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_and_conflicts_stand_beside_the_state() {
+    let bench = Harness::new();
+    let bad = |v: i64| line("1", "gid/1", v).replace("}", ",\"title\":\"bad\"}");
+    bench.work("bad", ADD, &bad(1)).await;
+    let record = bench.record("gid/1").await.unwrap();
+    assert_eq!((record.state, record.refusal.unwrap().code), (ProductState::Refused, "bad-title".to_owned()));
+    bench.clock.sleep(Duration::from_secs(1)).await;
+    bench.work("good", ADD, &line("1", "gid/1", 2)).await;
+    assert_eq!(bench.record("gid/1").await.unwrap().refusal, None);
+    bench.clock.sleep(Duration::from_secs(1)).await;
+    bench.work("old", ADD, &line("1", "gid/1", 1)).await;
+    let record = bench.record("gid/1").await.unwrap();
+    let refusal = record.refusal.unwrap();
+    assert_eq!((record.state, record.job_id.as_str()), (ProductState::Live, "good"));
+    assert_eq!(
+        (refusal.class, refusal.code.as_str(), refusal.job_id.as_str()),
+        (Class::Conflict, "older-version", "old")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_of_older_versions_are_products_of_their_own() {
+    let bench = Harness::new();
+    bench.work("1", ADD, "{\"_id\":\"1\",\"v\":1}\n").await;
+    assert_eq!(bench.said("1").await, (ProductState::Live, vec!["1".to_owned()], Some(1)));
+    bench.work("2", DELETE, "{\"_id\":\"1\",\"v\":2}\n").await;
+    assert_eq!(bench.work("3", ADD, "{\"_id\":\"1\",\"v\":1}\n").await.2, ["removed-product"]);
+}
+
+/// A ledger whose next puts fail, after or before they took effect, and that counts them.
+struct FailingLedger {
+    ledger: Arc<dyn Ledger>,
+    /// Whether each failing put takes effect.
+    failures: Mutex<Vec<bool>>,
+    puts: Mutex<Vec<Vec<ProductRecord>>>,
+}
+
+#[async_trait]
+impl Ledger for FailingLedger {
+    async fn get(
+        &self,
+        scope: &LedgerScope,
+        products: &[ProductId],
+    ) -> Result<Vec<Option<ProductRecord>>, StoreError> {
+        self.ledger.get(scope, products).await
+    }
+
+    async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError> {
+        self.puts.lock().unwrap().push(records.to_vec());
+        let failure = self.failures.lock().unwrap().pop();
+        if failure != Some(false) {
+            self.ledger.put(scope, records).await?;
+        }
+        match failure {
+            None => Ok(()),
+            Some(_) => Err(StoreError {
+                action: "writing the ledger".into(),
+                kind: StoreErrorKind::Transient,
+                source: "as the script says".into(),
+            }),
+        }
+    }
+
+    async fn refuse(
+        &self,
+        scope: &LedgerScope,
+        refusals: &[(ProductId, host_core::model::LastRefusal)],
+    ) -> Result<(), StoreError> {
+        self.ledger.refuse(scope, refusals).await
+    }
+
+    async fn page(
+        &self,
+        scope: &LedgerScope,
+        after: Option<&ProductId>,
+        limit: usize,
+    ) -> Result<Vec<ProductRecord>, StoreError> {
+        self.ledger.page(scope, after, limit).await
+    }
+}
+
+impl Harness {
+    fn with_failing_ledger(failures: &[bool]) -> (Self, Arc<FailingLedger>) {
+        let Self { stores, clock, .. } = Self::new();
+        let ledger = Arc::new(FailingLedger {
+            ledger: stores.ledger.clone(),
+            failures: Mutex::new(failures.to_vec()),
+            puts: Mutex::default(),
+        });
+        (Self::with_stores(Stores { ledger: ledger.clone(), ..stores }, clock), ledger)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_whose_records_cannot_be_stored_is_retried_and_counted_once() {
+    for takes_effect in [false, true] {
+        let (bench, ledger) = Harness::with_failing_ledger(&[takes_effect; 3]);
+        let text = line("1", "gid/1", 1) + &line("2", "gid/2", 1);
+        let (status, counts, _) = bench.work("add", ADD, &text).await;
+        assert_eq!((status, counts), (JobStatus::Completed, super::counts(2)), "{takes_effect}");
+        assert_eq!(bench.said("gid/2").await, (ProductState::Live, vec!["2".to_owned()], Some(1)));
+        // A put that took effect leaves nothing to be put again.
+        assert_eq!(ledger.puts.lock().unwrap().len(), if takes_effect { 1 } else { 4 });
+        ledger.failures.lock().unwrap().extend([takes_effect; 3]);
+        let (status, counts, _) = bench.work("removal", DELETE, &line("1", "gid/1", 2)).await;
+        let expected = Counts { processed: 1, deleted: 1, ..Counts::default() };
+        assert_eq!((status, counts), (JobStatus::Completed, expected), "{takes_effect}");
+        assert_eq!(bench.said("gid/1").await.0, ProductState::Removed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_did_not_change_is_not_written() {
+    let (bench, ledger) = Harness::with_failing_ledger(&[]);
+    let text = line("1", "gid/1", 1) + &line("2", "gid/2", 1);
+    let bad = line("3", "gid/3", 1).replace("}", ",\"title\":\"bad\"}");
+    for name in ["first", "second", "third"] {
+        bench.work(name, ADD, &(text.clone() + &bad)).await;
+    }
+    bench.work("fourth", ADD, &(line("1", "gid/1", 2) + &line("2", "gid/2", 1))).await;
+    let puts: Vec<usize> = ledger.puts.lock().unwrap().iter().map(Vec::len).collect();
+    assert_eq!(puts, [3, 1], "of the second and third nothing, of the fourth the product that changed");
+}

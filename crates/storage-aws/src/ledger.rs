@@ -1,0 +1,251 @@
+//! The ledger of products, one item each.
+//!
+//! | partition | sort key | what |
+//! | --- | --- | --- |
+//! | `{shop}#{digest of shop, target and index}#{bucket}` | the product's id | its record and its last refusal, as JSON |
+//!
+//! A product is in one of 16 buckets, by its id, so that no partition takes all writes of a large shop.
+
+use super::table::{Item, Key, Table, TableError, Update, Value};
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
+use host_core::{
+    clock::SharedClock,
+    model::{Digest, LastRefusal, ProductId, ProductRecord, ProductState},
+    storage::{Ledger, LedgerScope, StoreError},
+};
+use std::{sync::Arc, time::Duration};
+
+/// Partitions of a ledger.
+const BUCKETS: u64 = 16;
+
+/// Updates of single items at once.
+const AT_ONCE: usize = 8;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// How long SQS keeps a message, once in the queue and once more among the dead letters.
+const MESSAGE_RETENTION: Duration = Duration::from_secs(14 * DAY.as_secs());
+
+/// Names of attributes as they are stored. `product`, `shop_id`, `index_name` and `state` are there for people who look.
+mod name {
+    pub(super) const EXPIRES_AT: &str = "expires_at";
+    pub(super) const INDEX_NAME: &str = "index_name";
+    pub(super) const RECORD: &str = "record";
+    pub(super) const REFUSAL: &str = "refusal";
+    pub(super) const SHOP_ID: &str = "shop_id";
+    pub(super) const STATE: &str = "state";
+}
+
+/// The ledgers of all indexes.
+pub(super) struct Records {
+    table: Arc<dyn Table>,
+    clock: SharedClock,
+    tombstones: Duration,
+}
+
+impl Records {
+    /// Tombstones stay for as long as an older version of their product may still arrive: from a message that was redriven on its
+    /// last day among the dead letters, or from an object that a replay reads; two days more, for clocks that differ.
+    pub(super) fn new(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Self {
+        let tombstones = retention.max(2 * MESSAGE_RETENTION) + 2 * DAY;
+        Self { table, clock, tombstones }
+    }
+
+    fn item(&self, scope: &LedgerScope, record: &ProductRecord) -> Update {
+        let state = serde_json::to_value(record.state).expect("a state is plain data");
+        let text = serde_json::to_string(record).expect("a record is plain data");
+        let item = Update::of(key(scope, &record.product))
+            .set(name::SHOP_ID, scope.shop_id.as_str())
+            .set(name::INDEX_NAME, scope.index_name.as_str())
+            .set(name::STATE, state.as_str().unwrap_or_default())
+            .set(name::RECORD, text);
+        let item = match &record.refusal {
+            Some(refusal) => item.set(name::REFUSAL, to_json(refusal)),
+            None => item.remove(name::REFUSAL),
+        };
+        match record.state {
+            ProductState::Removed | ProductState::Absent => {
+                let seconds = i64::try_from(self.tombstones.as_secs()).unwrap_or(i64::MAX);
+                let expiry = self.clock.now().as_second().saturating_add(seconds);
+                item.set(name::EXPIRES_AT, Value::Number(expiry))
+            }
+            ProductState::Live | ProductState::Refused => item.remove(name::EXPIRES_AT),
+        }
+    }
+}
+
+fn to_json(refusal: &LastRefusal) -> String {
+    serde_json::to_string(refusal).expect("a refusal is plain data")
+}
+
+/// The partition of a bucket. The digest keeps scopes apart whatever characters their names have.
+fn partition(scope: &LedgerScope, bucket: u64) -> String {
+    let target = scope.target.to_string();
+    let parts = [scope.shop_id.as_bytes(), target.as_bytes(), scope.index_name.as_bytes()];
+    format!("{}#{}#{bucket:02}", scope.shop_id, &Digest::of_parts(parts).hex()[..16])
+}
+
+fn key(scope: &LedgerScope, product: &ProductId) -> Key {
+    let bucket = Digest::of(product.as_str().as_bytes()).prefix() % BUCKETS;
+    Key::new(partition(scope, bucket), product.as_str())
+}
+
+/// Not corrupt: what a newer version wrote must stop this one and not condemn the chunk that it works on.
+fn parse(item: &Item) -> Result<ProductRecord, TableError> {
+    let product = item.text("sk").unwrap_or_default();
+    let parsed = ProductRecord::from_stored(product, item.text(name::RECORD), item.text(name::REFUSAL));
+    parsed.map_err(|error| {
+        TableError::refused(format!(
+            "the record of product {product} is damaged or of a newer version of host: {error}"
+        ))
+    })
+}
+
+#[async_trait]
+impl Ledger for Records {
+    async fn get(
+        &self,
+        scope: &LedgerScope,
+        products: &[ProductId],
+    ) -> Result<Vec<Option<ProductRecord>>, StoreError> {
+        let keys: Vec<Key> = products.iter().map(|product| key(scope, product)).collect();
+        let items = self.table.get_batch(&keys).await.map_err(|error| error.during(reading(scope)))?;
+        let records = items.iter().map(|item| item.as_ref().map(parse).transpose());
+        records.collect::<Result<_, _>>().map_err(|error| error.during(reading(scope)))
+    }
+
+    async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError> {
+        let items: Vec<Update> = records.iter().map(|record| self.item(scope, record)).collect();
+        self.table.put_batch(&items).await.map_err(|error| error.during(writing(scope)))
+    }
+
+    async fn refuse(
+        &self,
+        scope: &LedgerScope,
+        refusals: &[(ProductId, LastRefusal)],
+    ) -> Result<(), StoreError> {
+        let keys: Vec<Key> = refusals.iter().map(|(product, _)| key(scope, product)).collect();
+        let items = self.table.get_batch(&keys).await.map_err(|error| error.during(writing(scope)))?;
+        let changed = refusals.iter().zip(items).zip(keys).filter(|((refusal, item), _)| {
+            !refusal.1.repeats_stored(item.as_ref().and_then(|item| item.text(name::REFUSAL)))
+        });
+        // One by one, because a worker may write the record meanwhile, of which a batch would replace all.
+        let updates = changed.map(|(((_, refusal), _), key)| {
+            Update::of(key)
+                .set(name::SHOP_ID, scope.shop_id.as_str())
+                .set(name::INDEX_NAME, scope.index_name.as_str())
+                .set(name::REFUSAL, to_json(refusal))
+        });
+        let update = |update: Update| async move { self.table.update(&update).await.map(drop) };
+        let updates: Vec<_> = updates.map(update).collect();
+        let done: Result<(), _> = stream::iter(updates).buffer_unordered(AT_ONCE).try_collect().await;
+        done.map_err(|error| error.during(writing(scope)))
+    }
+
+    /// Asks each bucket for its share. Behind the last record of a bucket that has more, nothing of the others is in order yet.
+    async fn page(
+        &self,
+        scope: &LedgerScope,
+        after: Option<&ProductId>,
+        limit: usize,
+    ) -> Result<Vec<ProductRecord>, StoreError> {
+        let (after, share) = (after.map_or("", ProductId::as_str), 2 * limit / BUCKETS as usize + 1);
+        let partitions: Vec<String> = (0..BUCKETS).map(|bucket| partition(scope, bucket)).collect();
+        let pages: Vec<_> =
+            partitions.iter().map(|partition| self.table.query_after(partition, after, share)).collect();
+        let pages: Vec<Vec<Item>> = stream::iter(pages)
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+            .map_err(|error| error.during(reading(scope)))?;
+        let product = |item: &Item| item.text("sk").unwrap_or_default().to_owned();
+        let cut_off = pages.iter().filter(|page| page.len() == share);
+        let bound = cut_off.filter_map(|page| page.last()).map(product).min();
+        let mut items: Vec<Item> = pages.into_iter().flatten().collect();
+        items.sort_by_cached_key(product);
+        items.retain(|item| bound.as_ref().is_none_or(|bound| product(item) <= *bound));
+        items.truncate(limit);
+        let records = items.iter().map(parse).collect::<Result<_, _>>();
+        records.map_err(|error| error.during(reading(scope)))
+    }
+}
+
+fn reading(scope: &LedgerScope) -> String {
+    format!("reading the ledger of index {} of {}", scope.index_name, scope.shop_id)
+}
+
+fn writing(scope: &LedgerScope) -> String {
+    format!("writing the ledger of index {} of {}", scope.index_name, scope.shop_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Updated;
+    use host_core::{clock::SystemClock, model::JobId};
+    use jiff::Timestamp;
+    use std::sync::Mutex;
+
+    /// Keeps what it is told to write.
+    #[derive(Default)]
+    struct Written(Mutex<Vec<Update>>);
+
+    #[async_trait]
+    impl Table for Written {
+        async fn get(&self, _: &Key) -> Result<Option<Item>, TableError> {
+            Ok(None)
+        }
+
+        async fn update(&self, update: &Update) -> Result<Updated, TableError> {
+            self.0.lock().unwrap().push(update.clone());
+            Ok(Updated::Done(Item::default()))
+        }
+
+        async fn delete(&self, _: &Key) -> Result<bool, TableError> {
+            Ok(false)
+        }
+
+        async fn query(&self, _: &str, _: &str, _: bool, _: Option<usize>) -> Result<Vec<Item>, TableError> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn record(id: &str, state: ProductState) -> ProductRecord {
+        let job = JobId::new("job").unwrap();
+        ProductRecord { state, ..ProductRecord::new(ProductId::new(id).unwrap(), job, Timestamp::UNIX_EPOCH) }
+    }
+
+    fn scope() -> LedgerScope {
+        LedgerScope { shop_id: "shop".to_owned(), target: "marqo".into(), index_name: "products".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn only_tombstones_expire_and_later_than_any_message() {
+        for (retention, days) in [(DAY, 30), (30 * DAY, 32), (90 * DAY, 92)] {
+            let table = Arc::new(Written::default());
+            let records = Records::new(table.clone(), Arc::new(SystemClock), retention);
+            let states =
+                [ProductState::Live, ProductState::Refused, ProductState::Removed, ProductState::Absent];
+            records.put(&scope(), &states.map(|state| record("1", state))).await.unwrap();
+            let now = Timestamp::now().as_second();
+            let expiry = |update: &Update| {
+                let attribute = update.set.iter().find(|(name, _)| *name == name::EXPIRES_AT)?;
+                let Value::Number(expiry) = attribute.1 else { panic!("{attribute:?}") };
+                Some((expiry - now + 3_600) / 86_400)
+            };
+            let written = table.0.lock().unwrap();
+            let expiries: Vec<_> = written.iter().map(expiry).collect();
+            assert_eq!(expiries, [None, None, Some(days), Some(days)], "{retention:?}");
+        }
+    }
+
+    #[test]
+    fn products_are_spread_over_all_partitions() {
+        let ids = (0..1_000).map(|n| ProductId::new(format!("gid://shopify/Product/{n}")).unwrap());
+        let mut sizes = std::collections::BTreeMap::new();
+        ids.for_each(|id| *sizes.entry(key(&scope(), &id).pk).or_insert(0) += 1);
+        assert_eq!(sizes.len() as u64, BUCKETS);
+        assert!(sizes.values().all(|size| (30..100).contains(size)), "{sizes:?}");
+    }
+}

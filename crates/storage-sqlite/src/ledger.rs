@@ -1,0 +1,148 @@
+//! The ledger of products, one row each. Tombstones stay: dead letters do, and a redrive may come at any time.
+
+use async_trait::async_trait;
+use host_core::{
+    model::{LastRefusal, ProductId, ProductRecord},
+    storage::{Ledger, LedgerScope, StoreError, StoreErrorKind},
+};
+use host_sqlite::{Cause, Database, to_json};
+use rusqlite::{OptionalExtension, Row, Transaction};
+use std::sync::Arc;
+
+/// The ledgers of all indexes.
+pub(super) struct Records {
+    database: Arc<Database>,
+}
+
+impl Records {
+    pub(super) fn new(database: Arc<Database>) -> Self {
+        Self { database }
+    }
+}
+
+/// The number of a scope; none if nothing was ever stored in it.
+fn find_scope(tx: &Transaction<'_>, scope: &LedgerScope) -> Result<Option<i64>, Cause> {
+    let mut find = tx.prepare_cached(
+        "SELECT id FROM ledger_scope WHERE shop_id = ?1 AND target = ?2 AND index_name = ?3",
+    )?;
+    let key = (&scope.shop_id, scope.target.to_string(), &scope.index_name);
+    Ok(find.query_row(key, |row| row.get(0)).optional()?)
+}
+
+fn make_scope(tx: &Transaction<'_>, scope: &LedgerScope) -> Result<i64, Cause> {
+    if let Some(id) = find_scope(tx, scope)? {
+        return Ok(id);
+    }
+    tx.prepare_cached("INSERT INTO ledger_scope (shop_id, target, index_name) VALUES (?1, ?2, ?3)")?
+        .execute((&scope.shop_id, scope.target.to_string(), &scope.index_name))?;
+    Ok(tx.last_insert_rowid())
+}
+
+/// Product, record and refusal as stored.
+type Stored = (String, Option<String>, Option<String>);
+
+fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+/// Not corrupt: what a newer version wrote must stop this one and not condemn the chunk that it works on.
+fn parse((product, record, refusal): Stored) -> Result<ProductRecord, StoreError> {
+    let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| StoreError {
+        action: format!(
+            "reading the ledger's record of product {product}, which is damaged or of a newer version of host,"
+        ),
+        kind: StoreErrorKind::Permanent,
+        source,
+    };
+    ProductRecord::from_stored(&product, record.as_deref(), refusal.as_deref()).map_err(unreadable)
+}
+
+#[async_trait]
+impl Ledger for Records {
+    async fn get(
+        &self,
+        scope: &LedgerScope,
+        products: &[ProductId],
+    ) -> Result<Vec<Option<ProductRecord>>, StoreError> {
+        let (key, products) = (scope.clone(), products.to_vec());
+        let read = self.database.read(move |tx| {
+            let Some(id) = find_scope(tx, &key)? else { return Ok(vec![None; products.len()]) };
+            let mut find = tx.prepare_cached(
+                "SELECT product, record, refusal FROM ledger WHERE scope = ?1 AND product = ?2",
+            )?;
+            let found =
+                products.iter().map(|product| find.query_row((id, product.as_str()), stored).optional());
+            Ok(found.collect::<Result<Vec<_>, _>>()?)
+        });
+        let found = read.await.map_err(|error| error.during(reading(scope)))?;
+        found.into_iter().map(|found| found.map(parse).transpose()).collect()
+    }
+
+    async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError> {
+        let (key, records) = (scope.clone(), records.to_vec());
+        let write = self.database.write(move |tx| {
+            let id = make_scope(tx, &key)?;
+            let mut put = tx.prepare_cached("INSERT OR REPLACE INTO ledger VALUES (?1, ?2, ?3, ?4)")?;
+            for record in &records {
+                let refusal = record.refusal.as_ref().map(to_json).transpose()?;
+                put.execute((id, record.product.as_str(), to_json(record)?, refusal))?;
+            }
+            Ok(())
+        });
+        write.await.map_err(|error| error.during(writing(scope)))
+    }
+
+    async fn refuse(
+        &self,
+        scope: &LedgerScope,
+        refusals: &[(ProductId, LastRefusal)],
+    ) -> Result<(), StoreError> {
+        let (key, refusals) = (scope.clone(), refusals.to_vec());
+        let write = self.database.write(move |tx| {
+            let id = make_scope(tx, &key)?;
+            let mut find =
+                tx.prepare_cached("SELECT refusal FROM ledger WHERE scope = ?1 AND product = ?2")?;
+            let mut put = tx.prepare_cached(
+                "INSERT INTO ledger (scope, product, refusal) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET refusal = excluded.refusal",
+            )?;
+            for (product, refusal) in &refusals {
+                let earlier: Option<Option<String>> =
+                    find.query_row((id, product.as_str()), |row| row.get(0)).optional()?;
+                if !refusal.repeats_stored(earlier.flatten().as_deref()) {
+                    put.execute((id, product.as_str(), to_json(refusal)?))?;
+                }
+            }
+            Ok(())
+        });
+        write.await.map_err(|error| error.during(writing(scope)))
+    }
+
+    async fn page(
+        &self,
+        scope: &LedgerScope,
+        after: Option<&ProductId>,
+        limit: usize,
+    ) -> Result<Vec<ProductRecord>, StoreError> {
+        let (key, after) = (scope.clone(), after.map_or(String::new(), ToString::to_string));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let read = self.database.read(move |tx| {
+            let Some(id) = find_scope(tx, &key)? else { return Ok(Vec::new()) };
+            let mut page = tx.prepare_cached(
+                "SELECT product, record, refusal FROM ledger WHERE scope = ?1 AND product > ?2
+                 ORDER BY product LIMIT ?3",
+            )?;
+            Ok(page.query_map((id, after, limit), stored)?.collect::<Result<Vec<_>, _>>()?)
+        });
+        let found = read.await.map_err(|error| error.during(reading(scope)))?;
+        found.into_iter().map(parse).collect()
+    }
+}
+
+fn reading(scope: &LedgerScope) -> String {
+    format!("reading the ledger of index {} of {}", scope.index_name, scope.shop_id)
+}
+
+fn writing(scope: &LedgerScope) -> String {
+    format!("writing the ledger of index {} of {}", scope.index_name, scope.shop_id)
+}

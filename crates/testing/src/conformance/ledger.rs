@@ -1,0 +1,162 @@
+//! Checks of [`host_core::storage::Ledger`].
+
+use super::Backend;
+use crate::build::{chunk, complete, processed, seal};
+use host_core::{
+    index::TargetId,
+    model::{Class, DocumentId, Entry, Job, LastRefusal, ProductId, ProductRecord, ProductState},
+    storage::LedgerScope,
+};
+use serde_json::Map;
+
+fn scope(backend: &Backend) -> LedgerScope {
+    LedgerScope {
+        shop_id: backend.name("shop"),
+        target: TargetId::from("catalog:embedded"),
+        index_name: "products".to_owned(),
+    }
+}
+
+fn product(text: &str) -> ProductId {
+    ProductId::new(text).unwrap()
+}
+
+fn record(backend: &Backend, id: &str, state: ProductState) -> ProductRecord {
+    let job = backend.job("shop");
+    let mut record = ProductRecord::new(product(id), job.id, backend.clock.now());
+    record.state = state;
+    record.add_document(DocumentId::new("document-1").unwrap());
+    record.set_version(Map::from_iter([("updated_at".to_owned(), "2026-01-01T00:00:00Z".into())]));
+    record
+}
+
+fn left_out(job: &Job, code: &str) -> LastRefusal {
+    LastRefusal::of(&Entry::new(Class::Failed, code, "so \"it\" is"), job)
+}
+
+pub async fn records_come_back_as_they_were_put_and_in_the_order_asked(backend: &Backend) {
+    let (ledger, scope) = (&backend.stores.ledger, scope(backend));
+    let mut records = Vec::new();
+    for (id, state) in [
+        ("gid://shopify/Product/1", ProductState::Live),
+        ("2 \"two\" \\ #%é", ProductState::Removed),
+        ("3", ProductState::Absent),
+        ("4", ProductState::Refused),
+    ] {
+        records.push(record(backend, id, state));
+    }
+    records[0].refusal = Some(left_out(&backend.job("shop"), "bad-title"));
+    records[0].source_digest = Some(host_core::model::Digest::of(b"source"));
+    for _ in 0..2 {
+        ledger.put(&scope, &records).await.unwrap();
+    }
+    let mut asked: Vec<ProductId> = records.iter().rev().map(|record| record.product.clone()).collect();
+    asked.insert(1, product("unknown"));
+    let mut expected: Vec<Option<ProductRecord>> = records.into_iter().rev().map(Some).collect();
+    expected.insert(1, None);
+    assert_eq!(ledger.get(&scope, &asked).await.unwrap(), expected);
+    assert_eq!(ledger.get(&scope, &[]).await.unwrap(), []);
+}
+
+pub async fn a_record_is_replaced_as_a_whole(backend: &Backend) {
+    let (ledger, scope) = (&backend.stores.ledger, scope(backend));
+    let mut removed = record(backend, "1", ProductState::Removed);
+    removed.refusal = Some(left_out(&backend.job("shop"), "removed-product"));
+    ledger.put(&scope, &[removed]).await.unwrap();
+    let live = ProductRecord::new(product("1"), backend.job("shop").id, backend.clock.now());
+    ledger.put(&scope, std::slice::from_ref(&live)).await.unwrap();
+    assert_eq!(ledger.get(&scope, &[product("1")]).await.unwrap(), [Some(live)]);
+}
+
+pub async fn ledgers_of_indexes_are_kept_apart(backend: &Backend) {
+    let (ledger, own) = (&backend.stores.ledger, scope(backend));
+    ledger.put(&own, &[record(backend, "1", ProductState::Live)]).await.unwrap();
+    for other in [
+        LedgerScope { shop_id: backend.name("shop"), ..own.clone() },
+        LedgerScope { target: "catalog:postgres://db".into(), ..own.clone() },
+        LedgerScope { index_name: "other".to_owned(), ..own.clone() },
+    ] {
+        assert_eq!(ledger.get(&other, &[product("1")]).await.unwrap(), [None], "{other:?}");
+        assert_eq!(ledger.page(&other, None, 9).await.unwrap(), [], "{other:?}");
+        ledger.refuse(&other, &[(product("1"), left_out(&backend.job("shop"), "no"))]).await.unwrap();
+    }
+    assert_eq!(ledger.page(&own, None, 9).await.unwrap()[0].refusal, None);
+}
+
+pub async fn a_refusal_changes_nothing_else(backend: &Backend) {
+    let (ledger, scope) = (&backend.stores.ledger, scope(backend));
+    let records = [record(backend, "1", ProductState::Live), record(backend, "2", ProductState::Removed)];
+    ledger.put(&scope, &records).await.unwrap();
+    let (first, second) = (backend.job("shop"), backend.job("shop"));
+    let refuse = |job: &Job, code: &str| ["1", "2", "3"].map(|id| (product(id), left_out(job, code)));
+    for _ in 0..2 {
+        ledger.refuse(&scope, &refuse(&first, "bad")).await.unwrap();
+    }
+    let with = |refusal: &LastRefusal| {
+        let known = records.clone().map(|record| ProductRecord { refusal: Some(refusal.clone()), ..record });
+        let unknown = ProductRecord::of_refusal(product("3"), refusal.clone());
+        known.into_iter().chain([unknown]).map(Some).collect::<Vec<_>>()
+    };
+    let ids = ["1", "2", "3"].map(product);
+    assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&left_out(&first, "bad")));
+    // The same again keeps the first, another one replaces it.
+    ledger.refuse(&scope, &refuse(&second, "bad")).await.unwrap();
+    assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&left_out(&first, "bad")));
+    ledger.refuse(&scope, &refuse(&second, "worse")).await.unwrap();
+    assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&left_out(&second, "worse")));
+}
+
+pub async fn pages_have_each_record_once_and_in_order(backend: &Backend) {
+    let (ledger, scope) = (&backend.stores.ledger, scope(backend));
+    let mut records: Vec<ProductRecord> =
+        (0..230).map(|n| record(backend, &format!("gid/{n}"), ProductState::Live)).collect();
+    records.extend(["Z", "z", "é", "~"].map(|id| record(backend, id, ProductState::Removed)));
+    ledger.put(&scope, &records).await.unwrap();
+    records.sort_by(|one, two| one.product.cmp(&two.product));
+    for limit in [1, 7, 100, 10_000] {
+        // Every request costs time on a real server.
+        let expected = if limit < 7 { &records[..20] } else { &records[..] };
+        let (mut paged, mut after) = (Vec::new(), None);
+        loop {
+            let page = ledger.page(&scope, after.as_ref(), limit).await.unwrap();
+            assert!(page.len() <= limit);
+            let Some(last) = page.last() else { break };
+            after = Some(last.product.clone());
+            paged.extend(page);
+            if limit < 7 && paged.len() >= expected.len() {
+                break;
+            }
+        }
+        assert!(paged == expected, "pages of {limit}");
+    }
+}
+
+pub async fn many_records_are_put_and_read_at_once(backend: &Backend) {
+    let (ledger, scope) = (&backend.stores.ledger, scope(backend));
+    let mut records: Vec<ProductRecord> =
+        (0..260).map(|n| record(backend, &format!("{n}"), ProductState::Live)).collect();
+    for record in &mut records[..3] {
+        (0..2_000).for_each(|n| record.add_document(DocumentId::new(format!("{n:014}")).unwrap()));
+    }
+    ledger.put(&scope, &records).await.unwrap();
+    let ids: Vec<ProductId> = records.iter().map(|record| record.product.clone()).collect();
+    let expected: Vec<Option<ProductRecord>> = records.into_iter().map(Some).collect();
+    assert!(ledger.get(&scope, &ids).await.unwrap() == expected);
+}
+
+pub async fn chunks_that_are_not_counted_are_listed(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(5).await);
+    complete(jobs.as_ref(), &job.id, 1, &processed(10)).await;
+    for (limit, expected) in [(9, vec![0, 2, 3, 4]), (2, vec![0, 2])] {
+        let chunks = jobs.uncounted(&job.id, limit).await.unwrap();
+        assert_eq!(chunks.iter().map(|chunk| chunk.seq).collect::<Vec<_>>(), expected);
+        assert_eq!(chunks[1], chunk(&job.id, 2, 0));
+    }
+    for seq in [0, 2, 3, 4] {
+        complete(jobs.as_ref(), &job.id, seq, &processed(10)).await;
+    }
+    jobs.seal(&job.id, &seal(5)).await.unwrap();
+    for id in [&job.id, &backend.job("shop").id] {
+        assert_eq!(jobs.uncounted(id, 9).await.unwrap(), [], "of a job that ended or does not exist");
+    }
+}

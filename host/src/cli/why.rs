@@ -1,0 +1,156 @@
+//! `host why`: where a product is, and why.
+
+use super::{
+    Ended, Global,
+    context::{print, print_json, runtime, store_failure},
+    documents::OpenIndex,
+    failure::{Exit, Failure},
+    output::OutputFormat,
+};
+use clap::Args;
+use host_core::{
+    model::{LastRefusal, ProductRecord, ProductState},
+    storage::LedgerScope,
+};
+use host_pipeline::why::{Why, why};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::fmt::Write;
+
+/// Which product.
+#[derive(Debug, Args)]
+pub(super) struct WhyArgs {
+    /// Id of the product as the export spells it, the number at its end, or the id of one of its documents
+    product: String,
+}
+
+/// The object that `why` prints. Programs rely on its keys.
+#[derive(Debug, Serialize)]
+struct WhyView<'a> {
+    product: &'a str,
+    shop_id: &'a str,
+    index_name: &'a str,
+    target: String,
+    /// `waiting` while nothing of the product has been written.
+    state: &'static str,
+    documents: Vec<&'a str>,
+    documents_left_out: bool,
+    version: &'a Map<String, Value>,
+    job_id: Option<&'a str>,
+    at: Option<Timestamp>,
+    refusal: Option<&'a LastRefusal>,
+    waiting: Vec<WaitingView<'a>>,
+    /// Only the first waiting chunks were looked through.
+    more_waiting: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct WaitingView<'a> {
+    job_id: &'a str,
+    chunk: u32,
+    operation: &'static str,
+}
+
+pub(super) fn run(global: &Global, args: &WhyArgs) -> Ended {
+    runtime()?.block_on(async {
+        let OpenIndex { backend, index, target, .. } = OpenIndex::open(global).await?;
+        let scope =
+            LedgerScope { shop_id: target.shop_id, target: index.id(), index_name: target.index_name };
+        let found = why(&backend.stores(), &scope, &args.product).await.map_err(store_failure)?;
+        let Some(found) = found else {
+            let LedgerScope { shop_id, index_name, .. } = &scope;
+            let message = format!("nothing is known of product {} in index {index_name} of {shop_id}", args.product);
+            return Err(Failure::usage(message).help(
+                "name another shop or index with --shop and --index; what older versions of host wrote is known once a run \
+                 has had it",
+            ));
+        };
+        let none = Map::new();
+        let view = WhyView::new(&scope, &found, &none);
+        match global.output {
+            OutputFormat::Text => print(&view.text())?,
+            OutputFormat::Json => print_json(&view)?,
+        }
+        Ok(Exit::Completed)
+    })
+}
+
+impl<'a> WhyView<'a> {
+    fn new(scope: &'a LedgerScope, why: &'a Why, none: &'a Map<String, Value>) -> Self {
+        let record = why.record.as_ref();
+        let waiting = why.waiting.iter().map(|chunk| WaitingView {
+            job_id: chunk.job_id.as_str(),
+            chunk: chunk.seq,
+            operation: chunk.operation.as_str(),
+        });
+        // Of a product that was only ever refused, the refusal says which job and when.
+        let said = record.filter(|record| record.state != ProductState::Refused);
+        Self {
+            product: why.product.as_str(),
+            shop_id: &scope.shop_id,
+            index_name: &scope.index_name,
+            target: scope.target.to_string(),
+            state: record.map_or("waiting", |record| name(record.state)),
+            documents: record
+                .into_iter()
+                .flat_map(|record| &record.documents)
+                .map(|id| id.as_str())
+                .collect(),
+            documents_left_out: record.is_some_and(|record| record.documents_left_out),
+            version: record.map_or(none, |record| &record.version),
+            job_id: said.map(|record| record.job_id.as_str()),
+            at: said.map(|record| record.at),
+            refusal: record.and_then(|record: &ProductRecord| record.refusal.as_ref()),
+            waiting: waiting.collect(),
+            more_waiting: why.more_waiting,
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self { product, shop_id, index_name, target, .. } = self;
+        let meaning = match self.state {
+            "live" => "in the index",
+            "removed" => "removed from the index; older versions do not come back",
+            "absent" => "no longer in the index",
+            "refused" => "never in the index",
+            _ => "nothing of it has been written yet",
+        };
+        let mut text = format!("product    {product}\nindex      {index_name} of {shop_id} ({target})\n");
+        let _ = writeln!(text, "state      {}: {meaning}", self.state);
+        if !self.documents.is_empty() {
+            let more = if self.documents_left_out { " and more" } else { "" };
+            let _ = writeln!(text, "documents  {}{more}", self.documents.join(", "));
+        }
+        if !self.version.is_empty() {
+            let fields = self.version.iter().map(|(name, value)| match value {
+                Value::String(text) => format!("{name} {text}"),
+                other => format!("{name} {other}"),
+            });
+            let _ = writeln!(text, "version    {}", fields.collect::<Vec<_>>().join(", "));
+        }
+        if let (Some(job_id), Some(at)) = (self.job_id, self.at) {
+            let _ = writeln!(text, "since      {at:.0}, job {job_id}");
+        }
+        if let Some(LastRefusal { class, code, message, job_id, at }) = self.refusal {
+            let class = format!("{class:?}").to_lowercase();
+            let _ = writeln!(text, "{class:9}  {message} ({code}), since {at:.0}, job {job_id}");
+        }
+        for WaitingView { job_id, chunk, operation } in &self.waiting {
+            let _ = writeln!(text, "waiting    chunk {chunk} of job {job_id} ({operation})");
+        }
+        if self.more_waiting {
+            text.push_str("waiting    more chunks wait than were looked through\n");
+        }
+        text
+    }
+}
+
+fn name(state: ProductState) -> &'static str {
+    match state {
+        ProductState::Live => "live",
+        ProductState::Removed => "removed",
+        ProductState::Absent => "absent",
+        ProductState::Refused => "refused",
+    }
+}
