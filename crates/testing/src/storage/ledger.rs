@@ -6,6 +6,23 @@ use host_core::{
 };
 use std::ops::Bound;
 
+/// Record and last refusal, apart as in every backend: a product that was only ever refused has no record.
+#[derive(Clone, Default)]
+pub(super) struct Stored {
+    record: Option<ProductRecord>,
+    refusal: Option<LastRefusal>,
+}
+
+impl Stored {
+    fn read(&self, product: &ProductId) -> Option<ProductRecord> {
+        let refusal = self.refusal.clone();
+        match &self.record {
+            Some(record) => Some(ProductRecord { refusal, ..record.clone() }),
+            None => refusal.map(|refusal| ProductRecord::of_refusal(product.clone(), refusal)),
+        }
+    }
+}
+
 #[async_trait]
 impl Ledger for Shared {
     async fn get(
@@ -15,13 +32,16 @@ impl Ledger for Shared {
     ) -> Result<Vec<Option<ProductRecord>>, StoreError> {
         let state = self.state();
         let records = state.ledgers.get(scope);
-        Ok(products.iter().map(|product| records?.get(product).cloned()).collect())
+        Ok(products.iter().map(|product| records?.get(product)?.read(product)).collect())
     }
 
     async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError> {
         let mut state = self.state();
         let ledger = state.ledgers.entry(scope.clone()).or_default();
-        ledger.extend(records.iter().map(|record| (record.product.clone(), record.clone())));
+        ledger.extend(records.iter().map(|record| {
+            let (record, refusal) = (record.clone(), record.refusal.clone());
+            (record.product.clone(), Stored { record: Some(record), refusal })
+        }));
         Ok(())
     }
 
@@ -33,11 +53,9 @@ impl Ledger for Shared {
         let mut state = self.state();
         let ledger = state.ledgers.entry(scope.clone()).or_default();
         for (product, refusal) in refusals {
-            let record = ledger
-                .entry(product.clone())
-                .or_insert_with(|| ProductRecord::of_refusal(product.clone(), refusal.clone()));
-            if !record.refusal.as_ref().is_some_and(|earlier| refusal.repeats(earlier)) {
-                record.refusal = Some(refusal.clone());
+            let stored = ledger.entry(product.clone()).or_default();
+            if !stored.refusal.as_ref().is_some_and(|earlier| refusal.repeats(earlier)) {
+                stored.refusal = Some(refusal.clone());
             }
         }
         Ok(())
@@ -52,6 +70,6 @@ impl Ledger for Shared {
         let state = self.state();
         let Some(ledger) = state.ledgers.get(scope) else { return Ok(Vec::new()) };
         let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        Ok(ledger.range(behind).take(limit).map(|(_, record)| record.clone()).collect())
+        Ok(ledger.range(behind).take(limit).filter_map(|(product, stored)| stored.read(product)).collect())
     }
 }

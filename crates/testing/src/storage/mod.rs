@@ -6,7 +6,7 @@ use crate::conformance::Backend;
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
-    model::{Job, JobId, ProductId, ProductRecord},
+    model::{Job, JobId, ProductId},
     storage::{IngestGuard, LedgerScope, Storage, StoreError, StoreErrorKind, Stores},
 };
 use std::{
@@ -43,7 +43,7 @@ struct State {
     jobs: BTreeMap<JobId, jobs::JobRecord>,
     /// JSON texts by the index's name.
     settings: BTreeMap<String, String>,
-    ledgers: HashMap<LedgerScope, BTreeMap<ProductId, ProductRecord>>,
+    ledgers: HashMap<LedgerScope, BTreeMap<ProductId, ledger::Stored>>,
     processes: lifecycle::Processes,
 }
 
