@@ -48,12 +48,12 @@ impl Lock {
         Self::read(path)?.ok_or_else(|| FetchError::LockMissing { path: path.to_owned() })
     }
 
-    /// Reads a lock; `None` if the file does not exist.
+    /// Reads a lock; `None` if there is nothing at the path. A link that leads nowhere is an error: it was meant to pin.
     pub fn read(path: &Path) -> Result<Option<Self>, FetchError> {
         let failed = |cause: String| FetchError::Lock { path: path.to_owned(), cause };
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
             Err(error) => return Err(failed(error.to_string())),
         };
         let Toml { plugin } = toml::from_str(&text).map_err(|error| failed(error.message().to_owned()))?;
@@ -145,6 +145,15 @@ mod tests {
 
     fn pin(source: &str, content: &str) -> Pin {
         Pin { source: source.to_owned(), digest: Digest::of(content.as_bytes()), manifest: None }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_that_leads_nowhere_does_not_switch_pinning_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plugin.lock");
+        std::os::unix::fs::symlink(dir.path().join("gone"), &path).unwrap();
+        assert!(matches!(Lock::read(&path), Err(FetchError::Lock { .. })));
     }
 
     #[test]

@@ -92,6 +92,16 @@ fn credentials_are_never_sent_in_the_clear() {
 }
 
 #[test]
+fn credentials_go_where_the_checked_challenge_says() {
+    let listener = Registry::start(Rules { login: Some(LOGIN), ..Rules::default() });
+    let later_realm = Some(format!("http://{}/token", listener.host));
+    let registry = Registry::start(Rules { login: Some(LOGIN), later_realm, ..Rules::default() });
+    registry.push("shop", "1", WASM, b"component");
+    pulls(&logged_in(&registry.host), &format!("oci://{}/shop:1", registry.host), b"component");
+    assert_eq!(listener.requests(), []);
+}
+
+#[test]
 fn a_blob_store_does_not_get_the_token() {
     let store = Registry::start(Rules::default());
     let blob_store = Some(store.host.clone());

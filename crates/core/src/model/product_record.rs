@@ -1,6 +1,6 @@
 //! What the host remembers of a product between two jobs (`docs/ledger.md`).
 
-use crate::model::{Class, Digest, DocumentId, Entry, Job, JobId};
+use crate::model::{Class, DocumentId, Entry, Job, JobId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -144,12 +144,6 @@ pub struct ProductRecord {
     /// Why it was left out last; none once it was accepted again. Stored beside the record.
     #[serde(skip)]
     pub refusal: Option<LastRefusal>,
-    /// Digest of its source lines, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source_digest: Option<Digest>,
-    /// Fingerprint of what transformed it, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transform: Option<Digest>,
 }
 
 /// Limits of what a record keeps, so that it costs little to read and write. A product with more documents is found by its other
@@ -170,8 +164,6 @@ impl ProductRecord {
             job_id,
             at,
             refusal: None,
-            source_digest: None,
-            transform: None,
         }
     }
 
@@ -227,7 +219,6 @@ impl ProductRecord {
         same_refusal
             && (self.state, self.documents_left_out) == (other.state, other.documents_left_out)
             && (&self.documents, &self.version) == (&other.documents, &other.version)
-            && (self.source_digest, self.transform) == (other.source_digest, other.transform)
     }
 }
 

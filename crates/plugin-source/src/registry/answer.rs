@@ -2,6 +2,7 @@
 
 use crate::{FetchError, reference::Reference};
 use host_core::error::chain;
+use host_plugin_host::bounded;
 use oci_client::errors::{DigestError, OciDistributionError, OciErrorCode};
 
 /// Most characters of a registry's own words in a message.
@@ -36,12 +37,7 @@ pub(super) fn is_unsupported(error: &OciDistributionError) -> bool {
 pub(super) fn explain(reference: &Reference, error: OciDistributionError) -> FetchError {
     let name = reference.name.clone();
     if is_refused(&error) {
-        let registry = reference.registry();
-        let cause = format!(
-            "its registry accepts no anonymous access or refuses the credentials; log in with `docker login {registry}`, or set \
-             HOST_OCI_REGISTRY={registry}, HOST_OCI_USERNAME and HOST_OCI_PASSWORD"
-        );
-        return FetchError::Rejected { name, cause };
+        return refused(reference);
     }
     match error {
         OciDistributionError::RequestError(error) => FetchError::Unavailable { name, cause: chain(&error) },
@@ -71,6 +67,16 @@ pub(super) fn explain(reference: &Reference, error: OciDistributionError) -> Fet
     }
 }
 
+/// The registry does not let this user in.
+pub(super) fn refused(reference: &Reference) -> FetchError {
+    let registry = reference.registry();
+    let cause = format!(
+        "its registry accepts no anonymous access or refuses the credentials; log in with `docker login {registry}`, or set \
+         HOST_OCI_REGISTRY={registry}, HOST_OCI_USERNAME and HOST_OCI_PASSWORD"
+    );
+    FetchError::Rejected { name: reference.name.clone(), cause }
+}
+
 fn is_refused(error: &OciDistributionError) -> bool {
     match error {
         OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
@@ -96,6 +102,6 @@ fn other_bytes(name: String, error: &DigestError) -> FetchError {
 }
 
 /// A registry's own words, short and on one line.
-fn excerpt(text: &str) -> String {
-    text.chars().take(EXCERPT).map(|c| if c.is_control() { ' ' } else { c }).collect()
+pub(super) fn excerpt(text: &str) -> String {
+    bounded(text, EXCERPT).replace(char::is_control, " ")
 }

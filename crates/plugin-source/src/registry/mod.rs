@@ -2,7 +2,7 @@
 
 mod answer;
 mod layout;
-mod realm;
+mod token;
 
 use crate::{
     Credentials, FetchError, PluginSource,
@@ -180,9 +180,11 @@ impl<'a> Registry<'a> {
     /// Gets a token once, before the first request: later `oci-client` would continue without one.
     async fn log_in(&self) -> Result<&RegistryAuth, FetchError> {
         let log_in = || async {
-            let auth = self.credentials.for_registry(self.reference)?;
-            if auth != RegistryAuth::Anonymous {
-                realm::check(self.reference).await?;
+            let mut auth = self.credentials.for_registry(self.reference)?;
+            if let RegistryAuth::Basic(user, password) = &auth
+                && let Some(token) = token::request(self.reference, user, password).await?
+            {
+                auth = RegistryAuth::Bearer(token);
             }
             let image = self.reference.at(&self.reference.version);
             let token = self

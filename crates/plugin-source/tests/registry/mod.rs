@@ -35,6 +35,8 @@ pub(crate) struct Rules {
     pub(crate) scheme: &'static str,
     /// Where tokens are had; by default, here.
     pub(crate) realm: Option<String>,
+    /// Where they are had from the second challenge on: no specification says that a registry repeats itself.
+    pub(crate) later_realm: Option<String>,
     /// The token server's answer, which may name the token in two ways: "Token Response Fields".
     pub(crate) token: Value,
     /// Whether referrers are listed, or only tagged: "Unavailable Referrers API".
@@ -49,6 +51,7 @@ impl Default for Rules {
             login: None,
             scheme: "Bearer",
             realm: None,
+            later_realm: None,
             token: json!({ "token": "t0ken" }),
             has_referrers_api: true,
             blob_store: None,
@@ -236,7 +239,9 @@ impl State {
         }
         if self.rules.login.is_some() && authorization != "Bearer t0ken" {
             let here = || format!("http://{}/token", self.host);
-            let realm = self.rules.realm.clone().unwrap_or_else(here);
+            let asked = self.requests.lock().unwrap().iter().filter(|(path, _)| path == "/v2/").count();
+            let later = self.rules.later_realm.clone().filter(|_| asked > 1);
+            let realm = later.or_else(|| self.rules.realm.clone()).unwrap_or_else(here);
             let scheme = self.rules.scheme;
             let header = format!("WWW-Authenticate: {scheme} realm=\"{realm}\",service=\"tests\"\r\n");
             return (UNAUTHORIZED, header, Vec::new());

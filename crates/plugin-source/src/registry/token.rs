@@ -1,0 +1,158 @@
+//! A registry's token for credentials. `oci-client` would send the credentials to whatever realm it is told, in the clear too.
+
+use crate::{
+    FetchError,
+    reference::{Reference, is_loopback},
+};
+use host_core::error::chain;
+use http_auth::{ChallengeRef, parser::ChallengeParser};
+use reqwest::{
+    Client, Response, Url,
+    header::{HeaderMap, WWW_AUTHENTICATE},
+    redirect::Policy,
+};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// For each of the two requests.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Largest answer of a token server.
+const TOKEN_LIMIT: usize = 1 << 20;
+
+/// The token for pulling with these credentials; none if the registry asks for no token.
+///
+/// "Requesting a Token": <https://distribution.github.io/distribution/spec/auth/token/>
+pub(super) async fn request(
+    reference: &Reference,
+    user: &str,
+    password: &str,
+) -> Result<Option<String>, FetchError> {
+    let name = || reference.name.clone();
+    let unavailable = |error: reqwest::Error| FetchError::Unavailable { name: name(), cause: chain(&error) };
+    let rejected = |cause: String| FetchError::Rejected { name: name(), cause };
+
+    let scheme = if is_loopback(reference.host()) { "http" } else { "https" };
+    let client = Client::builder().timeout(TIMEOUT).build().map_err(unavailable)?;
+    let url = format!("{scheme}://{}/v2/", reference.host());
+    let response = client.get(url).send().await.map_err(unavailable)?;
+    let Some(mut url) = realm(response.headers()).map_err(rejected)? else { return Ok(None) };
+
+    let scope = format!("repository:{}:pull", reference.at(&reference.version).repository());
+    url.query_pairs_mut().append_pair("scope", &scope);
+    // A redirect could lead to where the realm must not.
+    let client = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).no_gzip().build();
+    let request = client.map_err(unavailable)?.get(url).basic_auth(user, Some(password));
+    let response = request.send().await.map_err(unavailable)?;
+    let status = response.status();
+    if status.is_server_error() || status.as_u16() == 429 {
+        let cause = format!("its token server answered with status {}", status.as_u16());
+        return Err(FetchError::Unavailable { name: name(), cause });
+    }
+    if !status.is_success() {
+        return Err(super::answer::refused(reference));
+    }
+    let body = bounded_body(response).await.map_err(unavailable)?;
+    let body = body.ok_or_else(|| rejected(format!("its token is larger than {TOKEN_LIMIT} bytes")))?;
+    let token = serde_json::from_slice::<Token>(&body).ok().and_then(Token::into_text);
+    let token = token.ok_or_else(|| rejected("its token server's answer has no token".to_owned()))?;
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(rejected("its registry issued a token that cannot be sent".to_owned()));
+    }
+    Ok(Some(token))
+}
+
+/// "Token Response Fields": either name, or both with the same token.
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl Token {
+    fn into_text(self) -> Option<String> {
+        self.token.or(self.access_token).filter(|token| !token.is_empty())
+    }
+}
+
+/// The body, unless it is larger than a token's.
+async fn bounded_body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        if body.len() + piece.len() > TOKEN_LIMIT {
+            return Ok(None);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Some(body))
+}
+
+/// Where the first `Bearer` challenge sends its clients, with the service that it names; none if there is no such challenge.
+/// An error if what is sent there could be read on the way, or if it is not said once where.
+fn realm(headers: &HeaderMap) -> Result<Option<Url>, String> {
+    let texts = headers.get_all(WWW_AUTHENTICATE).into_iter().filter_map(|header| header.to_str().ok());
+    let mut challenges = texts.flat_map(|text| ChallengeParser::new(text).filter_map(Result::ok));
+    let Some(challenge) = challenges.find(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer")) else {
+        return Ok(None);
+    };
+    let [realm] = &*parameters(&challenge, "realm") else {
+        return Err("its registry does not say once where its tokens are; have it name one realm".to_owned());
+    };
+    let url = Url::parse(realm).ok();
+    let is_safe = |url: &Url| url.scheme() == "https" || url.host_str().is_some_and(is_loopback);
+    let Some(mut url) = url.filter(is_safe) else {
+        return Err(format!(
+            "its registry asks for credentials at {}, which has no TLS; have it name an https realm",
+            super::answer::excerpt(realm)
+        ));
+    };
+    if let Some(service) = parameters(&challenge, "service").first() {
+        url.query_pairs_mut().append_pair("service", service);
+    }
+    Ok(Some(url))
+}
+
+fn parameters(challenge: &ChallengeRef<'_>, name: &str) -> Vec<String> {
+    let named = challenge.params.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    named.map(|(_, value)| value.to_unescaped()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn realm_of(challenges: &[&'static str]) -> Result<Option<String>, String> {
+        let values = challenges.iter().map(|text| (WWW_AUTHENTICATE, text.parse().unwrap()));
+        realm(&values.collect()).map(|url| url.map(String::from))
+    }
+
+    #[test]
+    fn credentials_go_to_one_realm_that_has_tls_or_is_on_this_machine() {
+        for (challenge, expected) in [
+            (
+                r#"Bearer realm="https://auth.example/token",service="r.example""#,
+                Some("https://auth.example/token?service=r.example"),
+            ),
+            (
+                r#"bearer service="r", realm="http://127.0.0.1:5000/token""#,
+                Some("http://127.0.0.1:5000/token?service=r"),
+            ),
+            (r#"Basic realm="http://r.example""#, None),
+            ("", None),
+        ] {
+            assert_eq!(realm_of(&[challenge]), Ok(expected.map(str::to_owned)), "{challenge}");
+        }
+        for exposed in [
+            r#"Bearer realm="http://auth.example/token""#,
+            r#"bearer REALM="http://auth.example/token""#,
+            r#"Basic realm="x", Bearer realm="http://127.0.0.1.example/token""#,
+            r#"Bearer realm="nowhere""#,
+            // Readers differ in which of them they take.
+            r#"Bearer realm="https://auth.example/token",realm="http://auth.example/token""#,
+            r#"Bearer service="r""#,
+        ] {
+            assert!(realm_of(&[exposed]).is_err(), "{exposed}");
+        }
+        assert!(realm_of(&[r#"Basic realm="x""#, r#"Bearer realm="http://auth.example/token""#]).is_err());
+    }
+}
