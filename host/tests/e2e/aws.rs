@@ -40,8 +40,12 @@ pub(crate) struct Shop {
 
 /// Clients of an account on a server that stands in for AWS.
 pub(crate) fn clients(url: &str, account: &str) -> Clients {
+    clients_in("eu-central-1", url, account)
+}
+
+pub(crate) fn clients_in(region: &str, url: &str, account: &str) -> Clients {
     let config = AwsConfig {
-        region: Some("eu-central-1".to_owned()),
+        region: Some(region.to_owned()),
         endpoint_url: Some(url.to_owned()),
         ..AwsConfig::default()
     };

@@ -186,7 +186,7 @@ fn a_full_sync_that_cannot_be_is_refused_before_anything_is_written() {
     let shop = Shop::embedded();
     let ran = shop.run(export(1..=1), &["--full", "--operation", "update"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("leave --full out"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--full cannot be combined with --operation update"), "{}", ran.stderr);
     assert!(!shop.place.path("data").exists());
     shop.run(export(1..=1), &[]);
     let ran = shop.host(&["catalog", "archive"]);

@@ -11,7 +11,7 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every source file of the product below a folder, without tests.
+/// Every source file of the product below a folder, without tests and what they share.
 pub(crate) fn files(folder: &str) -> Vec<(PathBuf, syn::File)> {
     let mut files = Vec::new();
     collect(&root().join(folder), &mut files);
@@ -24,7 +24,7 @@ fn collect(folder: &Path, files: &mut Vec<(PathBuf, syn::File)>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
-            if !["tests", "benches", "examples", "templates", "target"].contains(&&*name) {
+            if !["tests", "testing", "benches", "examples", "templates", "target"].contains(&&*name) {
                 collect(&path, files);
             }
         } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
