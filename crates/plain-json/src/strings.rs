@@ -124,7 +124,9 @@ fn ends_in(vector: [u8; VECTOR]) -> u32 {
 
 /// The character of the escape at the start, and how long the escape is.
 fn escape(json: &[u8]) -> Option<(char, usize)> {
-    let char = match json.get(1)? {
+    // A control character may be here instead, which stands for nothing.
+    let [b'\\', kind, ..] = json else { return None };
+    let char = match kind {
         b'b' => '\u{8}',
         b'f' => '\u{C}',
         b'n' => '\n',
