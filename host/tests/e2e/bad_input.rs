@@ -222,7 +222,8 @@ fn a_full_disk_loses_nothing() {
     }
     let full = crate::support::ran(command.output().unwrap());
     assert_eq!(full.code, Some(1), "{full:?}");
-    assert!(full.stderr.starts_with("error: ") && full.stderr.contains("help: "), "{full:?}");
+    // Warnings may precede it: a full disk also keeps the chunk from being released.
+    assert!(full.stderr.contains("error: ") && full.stderr.contains("help: "), "{full:?}");
 
     let ran = place.run("export.jsonl", &[]);
     let view = ran.json();
