@@ -17,6 +17,9 @@ use xtask::sample::{Recipe, Shape};
 
 const BUCKET: &str = "exports";
 
+/// The one region whose buckets need not name it.
+const REGION: &str = "us-east-1";
+
 fn put(clients: &Clients, key: &str, bytes: Vec<u8>) {
     let sent = clients.s3.put_object().bucket(BUCKET).key(key).body(bytes.into()).send();
     block_on(sent).unwrap();
@@ -34,8 +37,7 @@ fn export(seed: u64, bytes: u64) -> Vec<u8> {
 /// A server with a bucket.
 fn bucket() -> (Arc<Server>, Clients) {
     let server = Server::start();
-    // In the one region whose buckets need not name it.
-    let clients = clients_in("us-east-1", server.url(), "123456789012");
+    let clients = clients_in(REGION, server.url(), "123456789012");
     block_on(clients.s3.create_bucket().bucket(BUCKET).send()).unwrap();
     (server, clients)
 }
@@ -50,7 +52,7 @@ fn on(url: &str, mut command: Command) -> RunOutput {
         .env("HOST_AWS__ENDPOINT_URL", url)
         .env("AWS_ACCESS_KEY_ID", "123456789012")
         .env("AWS_SECRET_ACCESS_KEY", "secret")
-        .env("AWS_REGION", "eu-central-1");
+        .env("AWS_REGION", REGION);
     ran(command.output().unwrap())
 }
 
