@@ -15,7 +15,7 @@ const IN: [&str; 7] = ["--shop", SHOP, "--data-dir", "data", "--output", "json",
 fn copy(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("examples").join(name);
-    for link in ["wit", "host/src/author/templates"] {
+    for link in ["wit", "crates/plugin-dev/src/templates"] {
         let to = base.join(link);
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         if !to.exists() {

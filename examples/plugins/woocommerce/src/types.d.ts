@@ -1,1 +1,1 @@
-../../../../host/src/author/templates/javascript/types.d.ts
+../../../../crates/plugin-dev/src/templates/javascript/types.d.ts
