@@ -73,9 +73,9 @@ example() {
   local language=$1 name=$2 project=$work/examples/plugins/$2
   echo "== $language: examples/plugins/$name"
   # A copy, in which links to the contract lead to where they should.
-  mkdir -p "$work/examples/plugins" "$work/host/src/author"
+  mkdir -p "$work/examples/plugins" "$work/crates/plugin-dev/src"
   ln -sfn "$root/wit" "$work/wit"
-  ln -sfn "$root/host/src/author/templates" "$work/host/src/author/templates"
+  ln -sfn "$root/crates/plugin-dev/src/templates" "$work/crates/plugin-dev/src/templates"
   cp -r "examples/plugins/$name" "$project"
   rm -rf "$project/node_modules" "$project/.venv" "$project/target"
   install_tools "$language" "$project"
