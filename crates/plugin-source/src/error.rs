@@ -2,8 +2,19 @@
 
 use crate::signature::Rejection;
 use host_core::model::Digest;
-use host_plugin_host::LoadError;
+use host_plugin_host::{LoadError, bounded};
 use std::path::PathBuf;
+
+/// Most characters of what another party wrote in a message.
+const EXCERPT: usize = 200;
+
+/// Most characters of a cause, advice included: the part of a message that registries, bundles and locks have a say in.
+const CAUSE: usize = 1000;
+
+/// The beginning of what another party wrote, printable and on one line.
+pub(crate) fn excerpt(text: &str) -> String {
+    bounded(text, EXCERPT)
+}
 
 /// Why a plug-in cannot be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +32,10 @@ pub enum FetchError {
         path: PathBuf,
     },
     /// The lock cannot be read or written.
-    #[error("the lock {} cannot be used: {cause}; repair it, or write a new one with `host plugin lock`", path.display())]
+    #[error(
+        "the lock {} cannot be used: {}; repair it, or write a new one with `host plugin lock`",
+        path.display(), excerpt(cause)
+    )]
     Lock {
         /// The lock.
         path: PathBuf,
@@ -103,7 +117,7 @@ pub enum FetchError {
         cause: String,
     },
     /// The credentials for a registry are incomplete or cannot be read.
-    #[error("no credentials for the registry {registry}: {cause}")]
+    #[error("no credentials for the registry {registry}: {}", bounded(cause, CAUSE))]
     Credentials {
         /// The registry.
         registry: String,
@@ -111,7 +125,7 @@ pub enum FetchError {
         cause: String,
     },
     /// The registry answered, and trying again does not help.
-    #[error("the plug-in {name} cannot be pulled: {cause}")]
+    #[error("the plug-in {name} cannot be pulled: {}", bounded(cause, CAUSE))]
     Rejected {
         /// The plug-in as the user names it.
         name: String,
@@ -119,7 +133,7 @@ pub enum FetchError {
         cause: String,
     },
     /// The registry cannot be reached, or is temporarily unavailable.
-    #[error("the registry of the plug-in {name} is unavailable: {cause}")]
+    #[error("the registry of the plug-in {name} is unavailable: {}", bounded(cause, CAUSE))]
     Unavailable {
         /// The plug-in as the user names it.
         name: String,

@@ -13,13 +13,15 @@
 //!
 //! # Registries
 //!
-//! `oci-client` speaks to them. The component is the one layer of type `application/wasm` of an image manifest; an image index must
+//! The component is the one layer of type `application/wasm` of an image manifest; an image index must
 //! have exactly one manifest for WebAssembly. Credentials come from the environment (`HOST_OCI_REGISTRY`, `HOST_OCI_USERNAME`,
 //! `HOST_OCI_PASSWORD`), else from the files and credential helpers of `docker login`; those of one registry are never sent to
 //! another. Only registries on this machine are spoken to without TLS. What was pulled is kept by digest, so that a locked plug-in
 //! starts without its registry, unless its signature is wanted.
 //!
-//! `oci-client` reads manifests, tokens and error pages as a whole, whatever their size; a blob is read in pieces and bounded.
+//! Whatever a registry sends is bounded while it is read, nothing of it is decompressed, and credentials are sent where a checked
+//! challenge says, with TLS, and nowhere else. The client of `oci-client` promises neither; its references and manifests are used.
+//! A pull ends within 10 minutes.
 //!
 //! # Example
 //!
@@ -50,6 +52,7 @@
 mod cache;
 mod credentials;
 mod error;
+mod file;
 mod lock;
 mod reference;
 mod registry;
@@ -64,7 +67,14 @@ use host_core::model::Digest;
 use host_plugin_host::{Component, read_component};
 use reference::Reference;
 use registry::{Pulled, Registry};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::time::timeout;
+
+/// For all requests of one pull, with its signatures: a slow registry could stretch each of them.
+const PULL_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Fetches plug-ins by what `--plugin` calls them.
 #[derive(Clone, Debug, Default)]
@@ -100,12 +110,8 @@ impl PluginSource {
         let name = source.to_string_lossy();
         let (wasm, manifest) = match Reference::parse(&name)? {
             Some(reference) => {
-                let registry = Registry::new(&reference, self)?;
                 let Pulled { wasm, manifest } =
-                    registry.pull(pinned.and_then(|(_, pin)| pin.manifest)).await?;
-                if let Some(key) = &self.key {
-                    signature::verify_in_registry(key, &registry, &manifest).await?;
-                }
+                    self.pull(&reference, pinned.and_then(|(_, pin)| pin.manifest), PULL_TIMEOUT).await?;
                 (wasm, Some(Digest::of(&manifest)))
             }
             None => {
@@ -129,5 +135,43 @@ impl PluginSource {
         }
         let pin = Pin { source: name.into_owned(), digest, manifest };
         Ok(FetchedPlugin { component: Component { path: source.to_owned(), wasm }, pin })
+    }
+
+    /// Pulls a plug-in and checks its signature, within a time.
+    async fn pull(
+        &self,
+        reference: &Reference,
+        pinned: Option<Digest>,
+        time: Duration,
+    ) -> Result<Pulled, FetchError> {
+        let pull = async {
+            let registry = Registry::new(reference, self)?;
+            let pulled = registry.pull(pinned).await?;
+            if let Some(key) = &self.key {
+                signature::verify_in_registry(key, &registry, &pulled.manifest).await?;
+            }
+            Ok(pulled)
+        };
+        timeout(time, pull).await.unwrap_or_else(|_| {
+            let cause = format!("the pull took longer than {} s", time.as_secs());
+            Err(FetchError::Unavailable { name: reference.name.clone(), cause })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_pull_has_an_end() {
+        // It takes connections and never answers.
+        let registry = TcpListener::bind("127.0.0.1:0").unwrap();
+        let name = format!("oci://{}/shop:1", registry.local_addr().unwrap());
+        let reference = Reference::parse(&name).unwrap().unwrap();
+        let pulled = PluginSource::default().pull(&reference, None, Duration::from_secs(1)).await;
+        let error = pulled.unwrap_err();
+        assert!(error.is_transient() && error.to_string().contains("longer than 1 s"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! `plugin.lock`: the digest of each plug-in.
 
-use super::FetchError;
+use super::{FetchError, file};
 use host_core::model::Digest;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -39,6 +39,9 @@ struct Toml {
 const HEADER: &str =
     "# The digests of plug-ins, written by `host plugin lock`. Keep this file with the settings.\n\n";
 
+/// Largest lock: thousands of plug-ins.
+const MAX_BYTES: u64 = 1 << 20;
+
 impl Lock {
     /// The lock that is used if there is one and no other is named.
     pub const DEFAULT: &str = "plugin.lock";
@@ -51,11 +54,12 @@ impl Lock {
     /// Reads a lock; `None` if there is nothing at the path. A link that leads nowhere is an error: it was meant to pin.
     pub fn read(path: &Path) -> Result<Option<Self>, FetchError> {
         let failed = |cause: String| FetchError::Lock { path: path.to_owned(), cause };
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
+        let bytes = match file::read(path, MAX_BYTES) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
             Err(error) => return Err(failed(error.to_string())),
         };
+        let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8".to_owned()))?;
         let Toml { plugin } = toml::from_str(&text).map_err(|error| failed(error.message().to_owned()))?;
         Ok(Some(Self { path: path.to_owned(), pins: plugin }))
     }
@@ -154,6 +158,23 @@ mod tests {
         let path = dir.path().join("plugin.lock");
         std::os::unix::fs::symlink(dir.path().join("gone"), &path).unwrap();
         assert!(matches!(Lock::read(&path), Err(FetchError::Lock { .. })));
+    }
+
+    #[test]
+    fn a_pipe_is_no_lock_and_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plugin.lock");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        assert!(matches!(Lock::read(&path), Err(FetchError::Lock { .. })));
+    }
+
+    #[test]
+    fn a_damaged_lock_is_described_in_one_printable_sentence() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plugin.lock");
+        fs::write(&path, format!("\"\\u001b[31m\\u202e{}\" = 1", "x".repeat(100_000))).unwrap();
+        let error = Lock::read(&path).unwrap_err().to_string();
+        assert!(error.chars().count() < 1000 && !error.contains(['\u{1b}', '\u{202e}', '\n']), "{error:?}");
     }
 
     #[test]

@@ -61,15 +61,15 @@ impl Reference {
         format!("{}/{}", self.image.registry(), self.image.repository())
     }
 
-    /// Another manifest or tag of the same repository.
-    pub(crate) fn at(&self, version: &Version) -> oci_client::Reference {
-        let (registry, repository) = (self.image.registry().to_owned(), self.image.repository().to_owned());
-        match version {
-            Version::Tag(tag) => oci_client::Reference::with_tag(registry, repository, tag.clone()),
-            Version::Digest(digest) => {
-                oci_client::Reference::with_digest(registry, repository, digest.to_string())
-            }
-        }
+    /// The repository within its registry.
+    pub(crate) fn path(&self) -> &str {
+        self.image.repository()
+    }
+
+    /// Where the registry answers: only on this machine without TLS.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if is_loopback(self.host()) { "http" } else { "https" };
+        format!("{scheme}://{}", self.host())
     }
 }
 

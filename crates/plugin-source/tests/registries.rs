@@ -102,6 +102,85 @@ fn credentials_go_where_the_checked_challenge_says() {
 }
 
 #[test]
+fn credentials_do_not_follow_a_challenge_after_the_checked_one() {
+    let listener = Registry::start(Rules { login: Some(LOGIN), ..Rules::default() });
+    let later_realm = Some(format!("http://{}/token", listener.host));
+    let first_challenge = Some("Basic realm=\"tests\"");
+    let rules = Rules { login: Some(LOGIN), later_realm, first_challenge, ..Rules::default() };
+    let registry = Registry::start(rules);
+    registry.push("shop", "1", WASM, b"component");
+    // It wants a token after all, and none is fetched: the challenge that was checked names no realm.
+    rejects(&logged_in(&registry.host), &format!("oci://{}/shop:1", registry.host), "docker login");
+    assert_eq!(listener.requests(), []);
+}
+
+#[test]
+fn a_token_that_is_no_longer_accepted_is_fetched_again() {
+    let registry = Registry::start(Rules { login: Some(LOGIN), expires_once: true, ..Rules::default() });
+    registry.push("shop", "1", WASM, b"component");
+    pulls(&logged_in(&registry.host), &format!("oci://{}/shop:1", registry.host), b"component");
+}
+
+#[test]
+fn no_answer_is_read_further_than_its_limit() {
+    let signer = Signer::new();
+    for (part, status, expected) in [
+        ("/manifests/1", "200 OK", "larger than 4194304 bytes"),
+        ("/manifests/1", "400 Bad Request", "status 400"),
+        ("/token", "200 OK", "larger than 1048576 bytes"),
+        ("/token", "403 Forbidden", "docker login"),
+        ("/blobs/", "200 OK", "larger than 1048576 bytes"),
+        ("/blobs/", "400 Bad Request", "status 400"),
+        ("/referrers/", "200 OK", "larger than 4194304 bytes"),
+    ] {
+        let login = part.contains("token").then_some(LOGIN);
+        let registry = Registry::start(Rules { login, flooded: Some((part, status)), ..Rules::default() });
+        registry.push("shop", "1", WASM, b"component");
+        let source = PluginSource { key: Some(signer.key.clone()), ..logged_in(&registry.host) };
+        let error = fetch(&source, &format!("oci://{}/shop:1", registry.host)).unwrap_err();
+        assert!(error.to_string().contains(expected), "{part} {status}: {error}");
+        let taken = registry.flood();
+        registry.stop();
+        assert!(taken < registry::FLOOD / 2, "{part} {status}: {taken} bytes");
+    }
+}
+
+#[test]
+fn answers_are_not_decoded() {
+    let manifest = {
+        let registry = Registry::start(Rules::default());
+        registry.push("shop", "1", WASM, b"component");
+        registry.object("shop/manifests/1")
+    };
+    let reply = ("200 OK", "Content-Encoding: gzip\r\n".to_owned(), manifest);
+    let replaced = Some(("/manifests/1", reply));
+    let registry = Registry::start(Rules { replaced, ..Rules::default() });
+    registry.push("shop", "1", WASM, b"component");
+    pulls(&source(), &format!("oci://{}/shop:1", registry.host), b"component");
+}
+
+#[test]
+fn what_a_registry_says_is_repeated_in_one_short_printable_sentence() {
+    let hostile = format!("\u{1b}[31m\u{202e}\r\n\u{7}{}", "x".repeat(50_000));
+    let escaped = |text: &str| serde_json::to_string(text).unwrap();
+    let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{}\"\r\n", "x".repeat(5000));
+    for (part, reply) in [
+        ("/manifests/", ("400 Bad Request", String::new(), hostile.clone().into_bytes())),
+        ("/manifests/", ("200 OK", String::new(), format!("{{\"mediaType\":{}", escaped(&hostile)).into())),
+        (
+            "/manifests/",
+            ("302 Found", format!("Location: http://127.0.0.1:1/{}\r\n", "x".repeat(5000)), vec![]),
+        ),
+        ("/v2/", ("401 Unauthorized", challenge, vec![])),
+    ] {
+        let registry = Registry::start(Rules { replaced: Some((part, reply)), ..Rules::default() });
+        let error = fetch(&source(), &format!("oci://{}/shop:1", registry.host)).unwrap_err().to_string();
+        let is_printable = !error.contains(|c: char| c.is_control() || c == '\u{202e}');
+        assert!(is_printable && error.chars().count() < 600, "{error:?}");
+    }
+}
+
+#[test]
 fn a_blob_store_does_not_get_the_token() {
     let store = Registry::start(Rules::default());
     let blob_store = Some(store.host.clone());
@@ -231,6 +310,37 @@ fn signatures_of_cosign_3_are_found_by_the_referrers_api_and_by_the_tag() {
 }
 
 #[test]
+fn a_bad_bundle_does_not_hide_a_good_one() {
+    let signer = Signer::new();
+    for bad in ["{}".to_owned(), " ".repeat((1 << 20) + 1)] {
+        let registry = Registry::start(Rules::default());
+        let manifest = registry.push("shop", "1", WASM, b"component");
+        let name = format!("oci://{}/shop:1", registry.host);
+        registry.refer("shop", &manifest, &digest(b"none"), BUNDLE);
+        registry.attach("shop", &manifest, &bad);
+        let error = fetch(&signer.source(), &name).unwrap_err();
+        assert!(matches!(error, FetchError::SignatureMismatch { .. }), "{error}");
+        assert!(error.to_string().contains("the bundle sha256:"), "{error}");
+        registry.attach("shop", &manifest, &signer.bundle(&manifest));
+        pulls(&signer.source(), &name, b"component");
+    }
+}
+
+#[test]
+fn a_bad_list_of_bundles_does_not_hide_a_signature_of_cosign_2() {
+    let signer = Signer::new();
+    let replaced = Some(("/referrers/", ("200 OK", String::new(), b"[]".to_vec())));
+    let registry = Registry::start(Rules { replaced, ..Rules::default() });
+    let manifest = registry.push("shop", "1", WASM, b"component");
+    let name = format!("oci://{}/shop:1", registry.host);
+    let error = fetch(&signer.source(), &name).unwrap_err();
+    assert!(error.to_string().contains("the list of its bundles cannot be used"), "{error}");
+    let payload = Signer::payload(&manifest);
+    registry.sign("shop", &manifest, &payload, &signer.sign(payload.as_bytes()));
+    pulls(&signer.source(), &name, b"component");
+}
+
+#[test]
 fn signatures_of_cosign_2_are_found_by_their_tag() {
     let (mine, theirs) = (Signer::new(), Signer::new());
     let registry = Registry::start(Rules::default());
@@ -271,6 +381,12 @@ fn signatures_beside_a_file_are_of_either_kind() {
     std::fs::remove_file(folder.path().join("shop.wasm.sig")).unwrap();
     file("shop.wasm.sigstore.json", &bundle(signer.sign(b"component")));
     pulls(&signer.source(), &plugin, b"component");
+    let pipe = folder.path().join("shop.wasm.sig");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+    file("shop.wasm.sigstore.json", "{}");
+    let error = fetch(&signer.source(), &plugin).unwrap_err();
+    assert!(error.to_string().contains("it is not a regular file"), "{error}");
+    std::fs::remove_file(pipe).unwrap();
     file("shop.wasm.sigstore.json", &" ".repeat((1 << 20) + 1));
     let error = fetch(&signer.source(), &plugin).unwrap_err();
     assert!(error.to_string().contains("larger than 1048576 bytes"), "{error}");

@@ -1,74 +1,102 @@
-//! What an answer of a registry means.
+//! What an answer of a registry means. All of it is hostile: it is bounded while it is read.
 
-use crate::{FetchError, reference::Reference};
+use crate::{FetchError, error::excerpt, reference::Reference};
 use host_core::error::chain;
-use host_plugin_host::bounded;
-use oci_client::errors::{DigestError, OciDistributionError, OciErrorCode};
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
 
-/// Most characters of a registry's own words in a message.
-const EXCERPT: usize = 200;
+/// Largest error body that is looked at.
+const ERROR_LIMIT: u64 = 64 << 10;
 
-/// Whether there is nothing of that name.
-pub(super) fn is_absent(error: &OciDistributionError) -> bool {
-    use OciErrorCode::{BlobUnknown, ManifestBlobUnknown, ManifestUnknown, NameUnknown, NotFound};
-    match error {
-        OciDistributionError::ServerError { code, .. } => *code == 404,
-        OciDistributionError::RegistryError { envelope, .. } => envelope.errors.iter().any(|error| {
-            matches!(error.code, BlobUnknown | ManifestBlobUnknown | ManifestUnknown | NameUnknown | NotFound)
-        }),
-        OciDistributionError::ImageManifestNotFoundError(_) => true,
-        _ => false,
+/// What registries call things that they do not have: "Error Codes" of the OCI distribution specification.
+const ABSENT: [&str; 5] =
+    ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"];
+
+/// The body, or none if it is larger than `limit` bytes: no more than that is held.
+pub(super) async fn body(mut response: Response, limit: u64) -> reqwest::Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        if (body.len() + piece.len()) as u64 > limit {
+            return Ok(None);
+        }
+        body.extend_from_slice(&piece);
     }
+    Ok(Some(body))
 }
 
-/// Whether a registry does not know the kind of request. It should answer 404, and some do not.
-pub(super) fn is_unsupported(error: &OciDistributionError) -> bool {
-    match error {
-        OciDistributionError::ServerError { code, .. } => matches!(code, 400 | 404 | 405 | 406 | 501),
-        OciDistributionError::RegistryError { envelope, .. } => {
-            is_absent(error)
-                || envelope.errors.iter().any(|error| matches!(error.code, OciErrorCode::Unsupported))
-        }
-        _ => is_absent(error),
-    }
+/// An answer that has not what was asked for.
+pub(super) struct Refusal {
+    status: StatusCode,
+    errors: Vec<Error>,
+    text: String,
 }
 
-/// The error of a request, with what to do.
-pub(super) fn explain(reference: &Reference, error: OciDistributionError) -> FetchError {
-    let name = reference.name.clone();
-    if is_refused(&error) {
-        return refused(reference);
+#[derive(Deserialize)]
+struct Envelope {
+    errors: Vec<Error>,
+}
+
+#[derive(Deserialize)]
+struct Error {
+    code: String,
+}
+
+impl Refusal {
+    /// Reads why there is nothing. A body that is too large or breaks off says nothing.
+    pub(super) async fn read(response: Response) -> Self {
+        let status = response.status();
+        let body = body(response, ERROR_LIMIT).await.ok().flatten().unwrap_or_default();
+        let errors = serde_json::from_slice(&body).map_or(Vec::new(), |Envelope { errors }| errors);
+        Self { status, errors, text: excerpt(&String::from_utf8_lossy(&body)) }
     }
-    match error {
-        OciDistributionError::RequestError(error) => FetchError::Unavailable { name, cause: chain(&error) },
-        OciDistributionError::ServerError { code, .. } if code == 429 || code >= 500 => {
-            FetchError::Unavailable { name, cause: format!("it answered with status {code}") }
+
+    /// Whether there is nothing of that name.
+    pub(super) fn is_absent(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND || self.names(&ABSENT)
+    }
+
+    /// Whether the registry does not know the kind of request. It should answer 404, and some do not.
+    pub(super) fn is_unsupported(&self) -> bool {
+        matches!(self.status.as_u16(), 400 | 404 | 405 | 406 | 501)
+            || self.names(&["UNSUPPORTED"])
+            || self.is_absent()
+    }
+
+    fn is_denied(&self) -> bool {
+        matches!(self.status.as_u16(), 401 | 403) || self.names(&["UNAUTHORIZED", "DENIED"])
+    }
+
+    fn is_transient(&self) -> bool {
+        self.status.is_server_error()
+            || self.status == StatusCode::TOO_MANY_REQUESTS
+            || self.names(&["TOOMANYREQUESTS"])
+    }
+
+    fn names(&self, codes: &[&str]) -> bool {
+        self.errors.iter().any(|error| codes.contains(&error.code.as_str()))
+    }
+
+    /// The error, with what to do.
+    pub(super) fn explain(&self, reference: &Reference) -> FetchError {
+        let name = reference.name.clone();
+        let status = self.status.as_u16();
+        if self.is_denied() {
+            return denied(reference);
         }
-        OciDistributionError::RegistryError { envelope, .. }
-            if envelope.errors.iter().any(|error| matches!(error.code, OciErrorCode::Toomanyrequests)) =>
-        {
-            FetchError::Unavailable { name, cause: "it answered that there are too many requests".to_owned() }
+        if self.is_transient() {
+            return FetchError::Unavailable { name, cause: format!("it answered with status {status}") };
         }
-        OciDistributionError::DigestError(error) => other_bytes(name, &error),
-        OciDistributionError::IoError(error) => {
-            match error.get_ref().and_then(|inner| inner.downcast_ref::<DigestError>()) {
-                Some(error) => other_bytes(name, error),
-                None => FetchError::Unavailable { name, cause: chain(&error) },
-            }
-        }
-        error if is_absent(&error) => FetchError::Rejected {
-            name,
-            cause: "its repository has not all that its manifest names".to_owned(),
-        },
-        error => FetchError::Rejected {
-            name,
-            cause: format!("its registry's answer is {}", excerpt(&error.to_string())),
-        },
+        let cause = if self.is_absent() {
+            "its repository has not all that its manifest names".to_owned()
+        } else {
+            format!("its registry answered with status {status}: {}", self.text)
+        };
+        FetchError::Rejected { name, cause }
     }
 }
 
 /// The registry does not let this user in.
-pub(super) fn refused(reference: &Reference) -> FetchError {
+pub(super) fn denied(reference: &Reference) -> FetchError {
     let registry = reference.registry();
     let cause = format!(
         "its registry accepts no anonymous access or refuses the credentials; log in with `docker login {registry}`, or set \
@@ -77,31 +105,12 @@ pub(super) fn refused(reference: &Reference) -> FetchError {
     FetchError::Rejected { name: reference.name.clone(), cause }
 }
 
-fn is_refused(error: &OciDistributionError) -> bool {
-    match error {
-        OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
-            true
-        }
-        OciDistributionError::ServerError { code, .. } => matches!(code, 401 | 403),
-        OciDistributionError::RegistryError { envelope, .. } => envelope
-            .errors
-            .iter()
-            .any(|error| matches!(error.code, OciErrorCode::Unauthorized | OciErrorCode::Denied)),
-        _ => false,
+/// The error of a request that got no answer, or only a part of one.
+pub(super) fn failed(reference: &Reference, error: &reqwest::Error) -> FetchError {
+    let (name, cause) = (reference.name.clone(), excerpt(&chain(error)));
+    if error.is_redirect() {
+        // Too many, or to where there is no TLS.
+        return FetchError::Rejected { name, cause: format!("its registry redirects wrongly: {cause}") };
     }
-}
-
-fn other_bytes(name: String, error: &DigestError) -> FetchError {
-    let cause = match error {
-        DigestError::VerificationError { expected, .. } => {
-            format!("its registry sent other bytes than those of {expected}")
-        }
-        error => format!("its registry sent an unusable digest: {}", excerpt(&error.to_string())),
-    };
-    FetchError::Rejected { name, cause }
-}
-
-/// A registry's own words, short and on one line.
-pub(super) fn excerpt(text: &str) -> String {
-    bounded(text, EXCERPT).replace(char::is_control, " ")
+    FetchError::Unavailable { name, cause }
 }

@@ -9,25 +9,25 @@ use crate::{
     cache::Cache,
     reference::{Reference, Version, is_loopback},
 };
-use futures::TryStreamExt;
+use answer::Refusal;
 use host_core::model::Digest;
 use oci_client::{
-    Client, RegistryOperation,
-    client::{ClientConfig, ClientProtocol},
-    errors::OciDistributionError,
     manifest::{OciImageManifest, OciManifest},
     secrets::RegistryAuth,
 };
+use reqwest::{Client, Response, StatusCode, header::ACCEPT, redirect::Policy};
 use std::time::Duration;
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::sync::Mutex;
 
-/// Registries must accept manifests of this size; larger ones are refused.
+/// Registries must accept manifests of this size; larger ones are refused, and larger lists of referrers.
 /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests>
 const MANIFEST_LIMIT: u64 = 4 << 20;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For one request with its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+/// Most redirects of one request: registries need one, to a blob store.
+const REDIRECTS: usize = 10;
 
 /// A component, and the manifest or index that its reference names.
 #[derive(Debug)]
@@ -41,28 +41,37 @@ pub(crate) struct Registry<'a> {
     pub(crate) reference: &'a Reference,
     client: Client,
     credentials: &'a Credentials,
-    auth: OnceCell<RegistryAuth>,
+    /// How to authenticate, once that is known.
+    authorization: Mutex<Option<RegistryAuth>>,
     cache: Cache,
     limit: u64,
 }
 
+/// A client that decodes nothing: a small body could become a thousand times as large.
+fn client(redirects: Policy, https_only: bool) -> reqwest::Result<Client> {
+    host_net::install_tls_provider();
+    Client::builder()
+        .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .redirect(redirects)
+        .https_only(https_only)
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
+        .build()
+}
+
 impl<'a> Registry<'a> {
     pub(crate) fn new(reference: &'a Reference, source: &'a PluginSource) -> Result<Self, FetchError> {
-        host_net::install_tls_provider();
-        let protocol =
-            if is_loopback(reference.host()) { ClientProtocol::Http } else { ClientProtocol::Https };
-        let config = ClientConfig {
-            protocol,
-            connect_timeout: Some(CONNECT_TIMEOUT),
-            user_agent: concat!("host/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        };
-        let client = Client::try_from(config).map_err(|error| answer::explain(reference, error))?;
+        let client = client(Policy::limited(REDIRECTS), !is_loopback(reference.host()))
+            .map_err(|error| answer::failed(reference, &error))?;
         Ok(Self {
             reference,
             client,
             credentials: &source.credentials,
-            auth: OnceCell::new(),
+            authorization: Mutex::new(None),
             cache: Cache::new(source.cache.as_deref()),
             limit: source.limit,
         })
@@ -106,12 +115,18 @@ impl<'a> Registry<'a> {
         manifest: Digest,
         artifact_type: &str,
     ) -> Result<Vec<Digest>, FetchError> {
-        let image = self.reference.at(&Version::Digest(manifest));
-        self.log_in().await?;
-        let index = match self.within(self.client.pull_referrers(&image, Some(artifact_type))).await? {
-            Ok(index) => index,
-            Err(error) if answer::is_unsupported(&error) => return Ok(Vec::new()),
-            Err(error) => return Err(answer::explain(self.reference, error)),
+        // A plus sign in a query stands for a space.
+        let path = format!("referrers/{manifest}?artifactType={}", artifact_type.replace('+', "%2B"));
+        let listed = match self.get(&path, MANIFEST_LIMIT).await? {
+            Ok(bytes) => Some(bytes),
+            Err(refusal) if refusal.is_unsupported() => {
+                self.manifest(&Version::Tag(format!("sha256-{}", manifest.hex()))).await?
+            }
+            Err(refusal) => return Err(refusal.explain(self.reference)),
+        };
+        let Some(listed) = listed else { return Ok(Vec::new()) };
+        let OciManifest::ImageIndex(index) = self.parse(&listed)? else {
+            return Err(self.rejected("its list of referrers is not an image index".to_owned()));
         };
         // A registry need not apply the filter.
         let entries =
@@ -121,31 +136,13 @@ impl<'a> Registry<'a> {
 
     /// The blob with a digest, of at most `limit` bytes.
     pub(crate) async fn blob(&self, digest: Digest, limit: u64) -> Result<Vec<u8>, FetchError> {
-        if let Some(bytes) = self.cache.get(digest) {
-            return self.bounded(bytes, limit);
+        if let Some(bytes) = self.cache.get(digest, limit) {
+            return Ok(bytes);
         }
-        self.log_in().await?;
-        let image = self.reference.at(&self.reference.version);
-        let pull = async {
-            // By its digest alone: the other addresses that a descriptor may name are not asked.
-            let mut stream = self.client.pull_blob_stream(&image, digest.to_string().as_str()).await?;
-            let mut bytes = Vec::new();
-            while let Some(piece) = stream.try_next().await? {
-                if (bytes.len() + piece.len()) as u64 > limit {
-                    return Ok(None);
-                }
-                bytes.extend_from_slice(&piece);
-            }
-            Ok::<_, OciDistributionError>(Some(bytes))
-        };
-        match self.within(pull).await? {
-            Ok(Some(bytes)) => {
-                self.cache.put(digest, &bytes);
-                Ok(bytes)
-            }
-            Ok(None) => Err(self.too_large(limit)),
-            Err(error) => Err(answer::explain(self.reference, error)),
-        }
+        // By its digest alone: the other addresses that a descriptor may name are not asked.
+        let bytes = self.get(&format!("blobs/{digest}"), limit).await?;
+        let bytes = bytes.map_err(|refusal| refusal.explain(self.reference))?;
+        self.keep(digest, bytes)
     }
 
     async fn existing_manifest(&self, version: &Version) -> Result<Vec<u8>, FetchError> {
@@ -159,65 +156,78 @@ impl<'a> Registry<'a> {
     }
 
     async fn manifest(&self, version: &Version) -> Result<Option<Vec<u8>>, FetchError> {
-        if let Version::Digest(digest) = version
-            && let Some(bytes) = self.cache.get(*digest)
-        {
-            return self.bounded(bytes, MANIFEST_LIMIT).map(Some);
-        }
-        let (image, auth) = (self.reference.at(version), self.log_in().await?);
-        match self.within(self.client.pull_manifest_raw(&image, auth, &layout::ACCEPTED)).await? {
-            Ok((bytes, _)) => {
-                let bytes = self.bounded(Vec::from(bytes), MANIFEST_LIMIT)?;
-                // One that a tag named, too: a lock may pin it.
-                self.cache.put(Digest::of(&bytes), &bytes);
-                Ok(Some(bytes))
-            }
-            Err(error) if answer::is_absent(&error) => Ok(None),
-            Err(error) => Err(answer::explain(self.reference, error)),
-        }
-    }
-
-    /// Gets a token once, before the first request: later `oci-client` would continue without one.
-    async fn log_in(&self) -> Result<&RegistryAuth, FetchError> {
-        let log_in = || async {
-            let mut auth = self.credentials.for_registry(self.reference)?;
-            if let RegistryAuth::Basic(user, password) = &auth
-                && let Some(token) = token::request(self.reference, user, password).await?
-            {
-                auth = RegistryAuth::Bearer(token);
-            }
-            let image = self.reference.at(&self.reference.version);
-            let token = self
-                .within(self.client.auth(&image, &auth, RegistryOperation::Pull))
-                .await?
-                .map_err(|error| answer::explain(self.reference, error))?;
-            match token {
-                Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                    Err(self.rejected("its registry issued a token that cannot be sent".to_owned()))
-                }
-                _ => Ok(auth),
-            }
+        let path = match version {
+            Version::Tag(tag) => format!("manifests/{tag}"),
+            Version::Digest(digest) => match self.cache.get(*digest, MANIFEST_LIMIT) {
+                Some(bytes) => return Ok(Some(bytes)),
+                None => format!("manifests/{digest}"),
+            },
         };
-        self.auth.get_or_try_init(log_in).await
+        match self.get(&path, MANIFEST_LIMIT).await? {
+            Ok(bytes) => {
+                // One that a tag named is kept, too: a lock may pin it.
+                let digest = match version {
+                    Version::Tag(_) => Digest::of(&bytes),
+                    Version::Digest(digest) => *digest,
+                };
+                self.keep(digest, bytes).map(Some)
+            }
+            Err(refusal) if refusal.is_absent() => Ok(None),
+            Err(refusal) => Err(refusal.explain(self.reference)),
+        }
     }
 
-    async fn within<T>(&self, request: impl Future<Output = T>) -> Result<T, FetchError> {
-        timeout(REQUEST_TIMEOUT, request).await.map_err(|_| FetchError::Unavailable {
-            name: self.reference.name.clone(),
-            cause: format!("it did not answer within {} s", REQUEST_TIMEOUT.as_secs()),
-        })
+    /// Keeps what the registry sent for a digest, if it has it.
+    fn keep(&self, digest: Digest, bytes: Vec<u8>) -> Result<Vec<u8>, FetchError> {
+        if Digest::of(&bytes) != digest {
+            return Err(self.rejected(format!("its registry sent other bytes than those of {digest}")));
+        }
+        self.cache.put(digest, &bytes);
+        Ok(bytes)
+    }
+
+    /// Something in the repository, of at most `limit` bytes.
+    async fn get(&self, path: &str, limit: u64) -> Result<Result<Vec<u8>, Refusal>, FetchError> {
+        let authorization = self.log_in().await?;
+        let mut response = self.send(path, &authorization).await?;
+        // A token may be for a minute only.
+        if response.status() == StatusCode::UNAUTHORIZED && matches!(authorization, RegistryAuth::Bearer(_)) {
+            self.authorization.lock().await.take();
+            response = self.send(path, &self.log_in().await?).await?;
+        }
+        if response.status() != StatusCode::OK {
+            return Ok(Err(Refusal::read(response).await));
+        }
+        match answer::body(response, limit).await {
+            Ok(Some(bytes)) => Ok(Ok(bytes)),
+            Ok(None) => Err(self.rejected(format!("it is larger than {limit} bytes"))),
+            Err(error) => Err(answer::failed(self.reference, &error)),
+        }
+    }
+
+    async fn send(&self, path: &str, authorization: &RegistryAuth) -> Result<Response, FetchError> {
+        let url = format!("{}/v2/{}/{path}", self.reference.url(), self.reference.path());
+        let request = self.client.get(url).header(ACCEPT, layout::ACCEPTED.join(", "));
+        let request = match authorization {
+            RegistryAuth::Anonymous => request,
+            RegistryAuth::Basic(user, password) => request.basic_auth(user, Some(password)),
+            RegistryAuth::Bearer(token) => request.bearer_auth(token),
+        };
+        request.send().await.map_err(|error| answer::failed(self.reference, &error))
+    }
+
+    async fn log_in(&self) -> Result<RegistryAuth, FetchError> {
+        let mut known = self.authorization.lock().await;
+        if let Some(authorization) = &*known {
+            return Ok(authorization.clone());
+        }
+        let credentials = self.credentials.for_registry(self.reference)?;
+        let authorization = token::log_in(self.reference, &self.client, credentials).await?;
+        Ok(known.insert(authorization).clone())
     }
 
     fn parse(&self, bytes: &[u8]) -> Result<OciManifest, FetchError> {
         layout::parse(bytes).map_err(|cause| self.rejected(cause))
-    }
-
-    fn bounded(&self, bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, FetchError> {
-        if bytes.len() as u64 > limit { Err(self.too_large(limit)) } else { Ok(bytes) }
-    }
-
-    fn too_large(&self, limit: u64) -> FetchError {
-        self.rejected(format!("it is larger than {limit} bytes"))
     }
 
     fn rejected(&self, cause: String) -> FetchError {

@@ -1,65 +1,67 @@
-//! A registry's token for credentials. `oci-client` would send the credentials to whatever realm it is told, in the clear too.
+//! Logging in to a registry: by one challenge, which is checked before anything is sent where it says.
 
+use super::{answer, client};
 use crate::{
     FetchError,
+    error::excerpt,
     reference::{Reference, is_loopback},
 };
-use host_core::error::chain;
 use http_auth::{ChallengeRef, parser::ChallengeParser};
+use oci_client::secrets::RegistryAuth;
 use reqwest::{
-    Client, Response, Url,
+    Client, Url,
     header::{HeaderMap, WWW_AUTHENTICATE},
     redirect::Policy,
 };
 use serde::Deserialize;
-use std::time::Duration;
-
-/// For each of the two requests.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Largest answer of a token server.
-const TOKEN_LIMIT: usize = 1 << 20;
+const TOKEN_LIMIT: u64 = 1 << 20;
 
-/// The token for pulling with these credentials; none if the registry asks for no token.
+/// What to send to the registry for pulling with these credentials: a token if it asks for one, otherwise the credentials if it
+/// asks for any.
 ///
 /// "Requesting a Token": <https://distribution.github.io/distribution/spec/auth/token/>
-pub(super) async fn request(
+pub(super) async fn log_in(
     reference: &Reference,
-    user: &str,
-    password: &str,
-) -> Result<Option<String>, FetchError> {
+    registry: &Client,
+    credentials: RegistryAuth,
+) -> Result<RegistryAuth, FetchError> {
     let name = || reference.name.clone();
-    let unavailable = |error: reqwest::Error| FetchError::Unavailable { name: name(), cause: chain(&error) };
+    let failed = |error: reqwest::Error| answer::failed(reference, &error);
     let rejected = |cause: String| FetchError::Rejected { name: name(), cause };
 
-    let scheme = if is_loopback(reference.host()) { "http" } else { "https" };
-    let client = Client::builder().timeout(TIMEOUT).build().map_err(unavailable)?;
-    let url = format!("{scheme}://{}/v2/", reference.host());
-    let response = client.get(url).send().await.map_err(unavailable)?;
-    let Some(mut url) = realm(response.headers()).map_err(rejected)? else { return Ok(None) };
+    let response = registry.get(format!("{}/v2/", reference.url())).send().await.map_err(failed)?;
+    if !response.headers().contains_key(WWW_AUTHENTICATE) {
+        return Ok(RegistryAuth::Anonymous);
+    }
+    let Some(mut url) = realm(response.headers()).map_err(rejected)? else { return Ok(credentials) };
 
-    let scope = format!("repository:{}:pull", reference.at(&reference.version).repository());
+    let scope = format!("repository:{}:pull", reference.path());
     url.query_pairs_mut().append_pair("scope", &scope);
     // A redirect could lead to where the realm must not.
-    let client = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).no_gzip().build();
-    let request = client.map_err(unavailable)?.get(url).basic_auth(user, Some(password));
-    let response = request.send().await.map_err(unavailable)?;
+    let request = client(Policy::none(), false).map_err(failed)?.get(url);
+    let request = match credentials {
+        RegistryAuth::Basic(user, password) => request.basic_auth(user, Some(password)),
+        _ => request,
+    };
+    let response = request.send().await.map_err(failed)?;
     let status = response.status();
     if status.is_server_error() || status.as_u16() == 429 {
         let cause = format!("its token server answered with status {}", status.as_u16());
         return Err(FetchError::Unavailable { name: name(), cause });
     }
     if !status.is_success() {
-        return Err(super::answer::refused(reference));
+        return Err(answer::denied(reference));
     }
-    let body = bounded_body(response).await.map_err(unavailable)?;
+    let body = answer::body(response, TOKEN_LIMIT).await.map_err(failed)?;
     let body = body.ok_or_else(|| rejected(format!("its token is larger than {TOKEN_LIMIT} bytes")))?;
     let token = serde_json::from_slice::<Token>(&body).ok().and_then(Token::into_text);
     let token = token.ok_or_else(|| rejected("its token server's answer has no token".to_owned()))?;
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(rejected("its registry issued a token that cannot be sent".to_owned()));
     }
-    Ok(Some(token))
+    Ok(RegistryAuth::Bearer(token))
 }
 
 /// "Token Response Fields": either name, or both with the same token.
@@ -73,18 +75,6 @@ impl Token {
     fn into_text(self) -> Option<String> {
         self.token.or(self.access_token).filter(|token| !token.is_empty())
     }
-}
-
-/// The body, unless it is larger than a token's.
-async fn bounded_body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await? {
-        if body.len() + piece.len() > TOKEN_LIMIT {
-            return Ok(None);
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(Some(body))
 }
 
 /// Where the first `Bearer` challenge sends its clients, with the service that it names; none if there is no such challenge.
@@ -103,7 +93,7 @@ fn realm(headers: &HeaderMap) -> Result<Option<Url>, String> {
     let Some(mut url) = url.filter(is_safe) else {
         return Err(format!(
             "its registry asks for credentials at {}, which has no TLS; have it name an https realm",
-            super::answer::excerpt(realm)
+            excerpt(realm)
         ));
     };
     if let Some(service) = parameters(&challenge, "service").first() {

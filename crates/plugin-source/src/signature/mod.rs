@@ -13,13 +13,9 @@ mod key;
 
 pub use key::Key;
 
-use crate::{FetchError, reference::Version, registry::Registry};
+use crate::{FetchError, error::excerpt, file, reference::Version, registry::Registry};
 use host_core::model::Digest;
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{io, path::Path};
 
 /// Most bytes of a signature, or of a bundle with all that is in it.
 const SIGNATURE_LIMIT: u64 = 1 << 20;
@@ -34,8 +30,11 @@ type Verify = fn(&Key, &[u8], &[u8]) -> Result<(), Rejection>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// It does not have the form of a signature.
-    #[error("is not a signature: {0}")]
+    #[error("is not a signature: {}", excerpt(.0))]
     Malformed(String),
+    /// It cannot be had.
+    #[error("cannot be used: {}", excerpt(.0))]
+    Unusable(String),
     /// The key does not verify it: the key or the content is another one.
     #[error("was made with another key, or for other content")]
     OtherKey,
@@ -55,7 +54,7 @@ pub(crate) fn verify_file(key: &Key, path: &Path, wasm: &[u8]) -> Result<(), Fet
     for (extension, verify) in kinds {
         let mut beside = path.as_os_str().to_owned();
         beside.push(format!(".{extension}"));
-        let signature = match read(Path::new(&beside)) {
+        let signature = match file::read(Path::new(&beside), SIGNATURE_LIMIT) {
             Ok(signature) => signature,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
@@ -85,26 +84,34 @@ pub(crate) async fn verify_in_registry(
 ) -> Result<(), FetchError> {
     let digest = Digest::of(manifest);
     let mut rejected = None;
-    for referrer in registry.referrers(digest, bundle::MEDIA_TYPE).await?.into_iter().take(MAX_SIGNATURES) {
-        let Some(image) = registry.image(&Version::Digest(referrer)).await? else { continue };
-        for layer in image.layers.iter().filter(|layer| layer.media_type == bundle::MEDIA_TYPE).take(1) {
-            let Ok(layer) = Digest::try_from(layer.digest.clone()) else { continue };
-            let signature = registry.blob(layer, SIGNATURE_LIMIT).await?;
-            match bundle::verify(key, &signature, manifest) {
-                Ok(()) => return Ok(()),
-                Err(rejection) => rejected.get_or_insert((format!("the bundle {referrer}"), rejection)),
-            };
+    let bundles = match usable(registry.referrers(digest, bundle::MEDIA_TYPE).await)? {
+        Ok(bundles) => bundles,
+        Err(rejection) => {
+            rejected = Some(("the list of its bundles".to_owned(), rejection));
+            Vec::new()
         }
+    };
+    for referrer in bundles.into_iter().take(MAX_SIGNATURES) {
+        match usable(verify_bundle(key, registry, referrer, manifest).await)?.flatten() {
+            Ok(()) => return Ok(()),
+            Err(rejection) => rejected.get_or_insert((format!("the bundle {referrer}"), rejection)),
+        };
     }
     let tag = format!("sha256-{}.sig", digest.hex());
-    if let Some(image) = registry.image(&Version::Tag(tag.clone())).await? {
-        for layer in cosign2::signatures(&image).take(MAX_SIGNATURES) {
-            let payload = registry.blob(layer.payload, SIGNATURE_LIMIT).await?;
-            match cosign2::verify_manifest(key, layer.signature, &payload, digest) {
-                Ok(()) => return Ok(()),
-                Err(rejection) => rejected.get_or_insert((format!("the tag {tag}"), rejection)),
-            };
+    match usable(registry.image(&Version::Tag(tag.clone())).await)? {
+        Ok(Some(image)) => {
+            for signature in cosign2::signatures(&image).take(MAX_SIGNATURES) {
+                let payload = usable(registry.blob(signature.payload, SIGNATURE_LIMIT).await)?;
+                match payload
+                    .and_then(|payload| cosign2::verify_manifest(key, signature.signature, &payload, digest))
+                {
+                    Ok(()) => return Ok(()),
+                    Err(rejection) => rejected.get_or_insert((format!("the tag {tag}"), rejection)),
+                };
+            }
         }
+        Ok(None) => {}
+        Err(rejection) => rejected = rejected.or(Some((format!("the tag {tag}"), rejection))),
     }
     let name = registry.reference.name.clone();
     Err(match rejected {
@@ -117,16 +124,32 @@ pub(crate) async fn verify_in_registry(
     })
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(SIGNATURE_LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > SIGNATURE_LIMIT {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it is larger than {SIGNATURE_LIMIT} bytes"),
-        ));
+/// Checks the bundle in a manifest that refers to another one.
+async fn verify_bundle(
+    key: &Key,
+    registry: &Registry<'_>,
+    referrer: Digest,
+    manifest: &[u8],
+) -> Result<Result<(), Rejection>, FetchError> {
+    let image = registry.image(&Version::Digest(referrer)).await?;
+    let layers = image.iter().flat_map(|image| &image.layers);
+    let Some(layer) = layers.filter(|layer| layer.media_type == bundle::MEDIA_TYPE).next() else {
+        return Ok(Err(Rejection::Malformed("there is no manifest that names a bundle".to_owned())));
+    };
+    let Ok(layer) = Digest::try_from(layer.digest.clone()) else {
+        return Ok(Err(Rejection::Malformed("its digest is not one of SHA-256".to_owned())));
+    };
+    let bundle = registry.blob(layer, SIGNATURE_LIMIT).await?;
+    Ok(bundle::verify(key, &bundle, manifest))
+}
+
+/// What is wrong with one signature for good says nothing about the others; what may pass is an error of all.
+fn usable<T>(fetched: Result<T, FetchError>) -> Result<Result<T, Rejection>, FetchError> {
+    match fetched {
+        Ok(fetched) => Ok(Ok(fetched)),
+        Err(FetchError::Rejected { cause, .. }) => Ok(Err(Rejection::Unusable(cause))),
+        Err(error) => Err(error),
     }
-    Ok(bytes)
 }
 
 fn unsigned_file(name: String, cause: String) -> FetchError {

@@ -16,7 +16,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     thread::{self, JoinHandle},
 };
@@ -25,6 +25,12 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// What registries list of a Sigstore bundle.
 pub(crate) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+/// Many times as large as any answer that may be read as a whole.
+pub(crate) const FLOOD: usize = 64 << 20;
+
+/// Status, headers and body.
+pub(crate) type Reply = (&'static str, String, Vec<u8>);
 
 /// How a registry behaves.
 #[derive(Clone)]
@@ -37,6 +43,14 @@ pub(crate) struct Rules {
     pub(crate) realm: Option<String>,
     /// Where they are had from the second challenge on: no specification says that a registry repeats itself.
     pub(crate) later_realm: Option<String>,
+    /// Whether the first request with a token finds it expired.
+    pub(crate) expires_once: bool,
+    /// What stands in the first challenge instead.
+    pub(crate) first_challenge: Option<&'static str>,
+    /// The part of a path whose answers are [`FLOOD`] bytes long, with their status.
+    pub(crate) flooded: Option<(&'static str, &'static str)>,
+    /// The part of a path whose answers are other ones: status, headers and body.
+    pub(crate) replaced: Option<(&'static str, Reply)>,
     /// The token server's answer, which may name the token in two ways: "Token Response Fields".
     pub(crate) token: Value,
     /// Whether referrers are listed, or only tagged: "Unavailable Referrers API".
@@ -52,6 +66,10 @@ impl Default for Rules {
             scheme: "Bearer",
             realm: None,
             later_realm: None,
+            expires_once: false,
+            first_challenge: None,
+            flooded: None,
+            replaced: None,
             token: json!({ "token": "t0ken" }),
             has_referrers_api: true,
             blob_store: None,
@@ -73,6 +91,8 @@ struct State {
     objects: Mutex<HashMap<String, Vec<u8>>>,
     /// Paths and what was in `Authorization`.
     requests: Mutex<Vec<(String, String)>>,
+    /// Bytes of a flood that a client took.
+    flood: AtomicUsize,
     stopped: AtomicBool,
 }
 
@@ -89,6 +109,7 @@ impl Registry {
             host: host.clone(),
             objects: Mutex::default(),
             requests: Mutex::default(),
+            flood: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
         });
         let served = state.clone();
@@ -101,6 +122,16 @@ impl Registry {
             }
         });
         Self { host, state, serving }
+    }
+
+    /// What is stored at a path after `/v2/`.
+    pub(crate) fn object(&self, path: &str) -> Vec<u8> {
+        self.state.objects.lock().unwrap()[path].clone()
+    }
+
+    /// How many bytes of a flood were taken; the sockets' buffers among them.
+    pub(crate) fn flood(&self) -> usize {
+        self.state.flood.load(SeqCst)
     }
 
     /// Ends it.
@@ -202,8 +233,6 @@ fn index(entries: &[Value]) -> Value {
     json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries })
 }
 
-type Reply = (&'static str, String, Vec<u8>);
-
 impl State {
     fn answer(&self, mut stream: TcpStream) {
         let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
@@ -218,6 +247,11 @@ impl State {
             }
         }
         self.requests.lock().unwrap().push((path.clone(), authorization.clone()));
+        if let Some((part, status)) = self.rules.flooded
+            && path.contains(part)
+        {
+            return self.flood(&mut stream, status);
+        }
         let (status, header, body) = self.reply(&path, &authorization);
         let length = body.len();
         let head =
@@ -226,8 +260,25 @@ impl State {
         let _sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
     }
 
+    /// Sends white space, as much as the client takes.
+    fn flood(&self, stream: &mut TcpStream, status: &str) {
+        let mut sent = stream.write_all(format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n").as_bytes());
+        let piece = [b' '; 1 << 16];
+        for _ in 0..FLOOD / piece.len() {
+            sent = sent.and_then(|()| stream.write_all(&piece));
+            if sent.is_ok() {
+                self.flood.fetch_add(piece.len(), SeqCst);
+            }
+        }
+    }
+
     fn reply(&self, path: &str, authorization: &str) -> Reply {
         const UNAUTHORIZED: &str = "401 Unauthorized";
+        if let Some((part, reply)) = &self.rules.replaced
+            && path.contains(part)
+        {
+            return reply.clone();
+        }
         if let Some(query) = path.strip_prefix("/token?") {
             assert!(query.contains("service=tests") && query.contains("pull"), "{query}");
             let basic = format!("Basic {}", BASE64_STANDARD.encode(self.rules.login.unwrap_or_default()));
@@ -237,12 +288,19 @@ impl State {
                 (UNAUTHORIZED, String::new(), Vec::new())
             };
         }
-        if self.rules.login.is_some() && authorization != "Bearer t0ken" {
+        let accepted = |requests: &[(String, String)]| {
+            let count = requests.iter().filter(|(_, sent)| sent == "Bearer t0ken").count();
+            authorization == "Bearer t0ken" && !(self.rules.expires_once && count == 1)
+        };
+        if self.rules.login.is_some() && !accepted(&self.requests.lock().unwrap()) {
             let here = || format!("http://{}/token", self.host);
             let asked = self.requests.lock().unwrap().iter().filter(|(path, _)| path == "/v2/").count();
             let later = self.rules.later_realm.clone().filter(|_| asked > 1);
             let realm = later.or_else(|| self.rules.realm.clone()).unwrap_or_else(here);
             let scheme = self.rules.scheme;
+            if let (Some(challenge), true) = (self.rules.first_challenge, asked <= 1) {
+                return (UNAUTHORIZED, format!("WWW-Authenticate: {challenge}\r\n"), Vec::new());
+            }
             let header = format!("WWW-Authenticate: {scheme} realm=\"{realm}\",service=\"tests\"\r\n");
             return (UNAUTHORIZED, header, Vec::new());
         }
