@@ -132,8 +132,8 @@ async fn verify_bundle(
     manifest: &[u8],
 ) -> Result<Result<(), Rejection>, FetchError> {
     let image = registry.image(&Version::Digest(referrer)).await?;
-    let layers = image.iter().flat_map(|image| &image.layers);
-    let Some(layer) = layers.filter(|layer| layer.media_type == bundle::MEDIA_TYPE).next() else {
+    let mut layers = image.iter().flat_map(|image| &image.layers);
+    let Some(layer) = layers.find(|layer| layer.media_type == bundle::MEDIA_TYPE) else {
         return Ok(Err(Rejection::Malformed("there is no manifest that names a bundle".to_owned())));
     };
     let Ok(layer) = Digest::try_from(layer.digest.clone()) else {
