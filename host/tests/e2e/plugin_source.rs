@@ -249,8 +249,10 @@ fn a_registry_gives_what_a_tag_or_digest_names() {
 
     // A credential helper, which is asked for this registry alone.
     fs::create_dir(place.path(".docker")).unwrap();
-    let helper = place
-        .write("docker-credential-test", "#!/bin/sh\necho '{\"Username\":\"me\",\"Secret\":\"secret\"}'\n");
+    let helper = place.write(
+        "docker-credential-test",
+        "#!/bin/sh\ncat >/dev/null\necho '{\"Username\":\"me\",\"Secret\":\"secret\"}'\n",
+    );
     fs::set_permissions(helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     place.write(
         ".docker/config.json",
