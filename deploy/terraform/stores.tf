@@ -4,10 +4,13 @@ locals {
   bucket = coalesce(var.bucket, "${var.env}-ecom-product-data-bucket")
   # Of all queues of an environment.
   queue_prefix = "${var.env}-ecom-indexer-"
+  # By which `host aws bootstrap` knows them.
+  tags = { application = "ecom-indexer" }
 }
 
 resource "aws_s3_bucket" "product_data" {
   bucket = local.bucket
+  tags   = local.tags
 }
 
 resource "aws_s3_bucket_public_access_block" "product_data" {
@@ -21,11 +24,15 @@ resource "aws_s3_bucket_public_access_block" "product_data" {
 resource "aws_s3_bucket_lifecycle_configuration" "product_data" {
   bucket = aws_s3_bucket.product_data.id
 
-  rule {
-    id     = "expire-chunks-and-reports"
-    status = "Enabled"
-    filter { prefix = "" }
-    expiration { days = var.retention_days }
+  # One rule a platform of the plug-ins.
+  dynamic "rule" {
+    for_each = var.platforms
+    content {
+      id     = rule.value == "shopify" ? "expire-chunks-and-reports" : "expire-chunks-and-reports-${rule.value}"
+      status = "Enabled"
+      filter { prefix = "${rule.value}/" }
+      expiration { days = var.retention_days }
+    }
   }
 }
 
@@ -34,6 +41,7 @@ resource "aws_dynamodb_table" "jobs" {
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "pk"
   range_key    = "sk"
+  tags         = local.tags
 
   attribute {
     name = "pk"
@@ -65,6 +73,7 @@ resource "aws_dynamodb_table" "settings" {
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "pk"
   range_key    = "sk"
+  tags         = local.tags
 
   attribute {
     name = "pk"
@@ -84,6 +93,7 @@ resource "aws_dynamodb_table" "products" {
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "pk"
   range_key    = "sk"
+  tags         = local.tags
 
   attribute {
     name = "pk"

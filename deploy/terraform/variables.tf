@@ -21,6 +21,12 @@ variable "retention_days" {
   }
 }
 
+variable "platforms" {
+  description = "Platforms of the plug-ins, with which the keys of chunks and reports begin: these expire."
+  type        = list(string)
+  default     = ["shopify"]
+}
+
 variable "package" {
   description = "The zip that `cargo xtask package-lambda` builds; without one there is no function, and `host work` must run elsewhere."
   type        = string

@@ -27,6 +27,7 @@ mod source;
 mod sweep;
 mod table;
 
+pub use bootstrap::{BootstrapOptions, BootstrapPlan, Change, Resource, ResourceKind};
 pub use config::AwsConfig;
 pub use jobs::IngestLease;
 pub use names::Names;
@@ -143,9 +144,14 @@ impl Aws {
         &self.names
     }
 
-    /// Makes bucket and tables where they are missing, and sets what they shall be like. The second call changes nothing.
-    pub async fn bootstrap(&self) -> Result<Vec<String>, StoreError> {
-        bootstrap::run(&self.clients, &self.names, self.config.retention()).await
+    /// What bucket and tables there are, and what [`bootstrap`](Self::bootstrap) would change.
+    pub async fn plan_bootstrap(&self, options: &BootstrapOptions) -> Result<BootstrapPlan, StoreError> {
+        bootstrap::plan(&self.clients, &self.names, self.config.retention(), options).await
+    }
+
+    /// Makes the changes of a plan. An error if it has a refusal; nothing is changed then.
+    pub async fn bootstrap(&self, plan: &BootstrapPlan) -> Result<(), StoreError> {
+        bootstrap::apply(&self.clients, &self.names, plan).await
     }
 
     /// The delivery of a message that the Lambda service has received; none if it is malformed and was moved to the dead

@@ -3,12 +3,12 @@
 use super::{
     Ended, Global, backend,
     context::{config, print, print_json, runtime, store_failure},
-    failure::Exit,
+    failure::{Exit, Failure},
     output::OutputFormat,
 };
 use crate::config::Config;
-use clap::Subcommand;
-use host_storage_aws::Swept;
+use clap::{Subcommand, builder::NonEmptyStringValueParser};
+use host_storage_aws::{BootstrapOptions, BootstrapPlan, ResourceKind, Swept};
 use std::fmt::Write;
 
 /// Commands about the stores in AWS.
@@ -19,6 +19,15 @@ pub(super) enum AwsCommand {
         /// First part of all names [default: dev]
         #[arg(long, value_name = "ENV")]
         env: Option<String>,
+        /// Platform of the plug-ins, whose objects expire; may be repeated
+        #[arg(long, value_name = "NAME", default_value = "shopify", value_parser = NonEmptyStringValueParser::new())]
+        platform: Vec<String>,
+        /// Use a bucket or table that has content and was not made by host
+        #[arg(long)]
+        adopt: bool,
+        /// Print what would change; change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Run the recovery sweep, as `host work` does periodically; needed where only Lambda functions work
     Sweep,
@@ -26,19 +35,24 @@ pub(super) enum AwsCommand {
 
 pub(super) fn run(global: &Global, command: &AwsCommand) -> Ended {
     let mut config: Config = config(global)?;
-    if let AwsCommand::Bootstrap { env: Some(env) } = command {
+    if let AwsCommand::Bootstrap { env: Some(env), .. } = command {
         config.aws.env.clone_from(env);
     }
     runtime()?.block_on(async {
         let aws = backend::aws(&config).await;
         match command {
-            AwsCommand::Bootstrap { .. } => {
-                let made = aws.bootstrap().await.map_err(store_failure)?;
+            AwsCommand::Bootstrap { platform, adopt, dry_run, .. } => {
+                let options = BootstrapOptions { platforms: platform.clone(), adopt: *adopt };
+                let plan = aws.plan_bootstrap(&options).await.map_err(store_failure)?;
                 match global.output {
-                    OutputFormat::Text => {
-                        print(&made.iter().map(|name| format!("{name}\n")).collect::<String>())?;
-                    }
-                    OutputFormat::Json => print_json(&made)?,
+                    OutputFormat::Text => print(&plan_text(&plan))?,
+                    OutputFormat::Json => print_json(&plan)?,
+                }
+                if !plan.is_possible() {
+                    return Err(Failure::usage("nothing was changed: not everything there can be used"));
+                }
+                if !dry_run {
+                    aws.bootstrap(&plan).await.map_err(store_failure)?;
                 }
             }
             AwsCommand::Sweep => {
@@ -51,6 +65,25 @@ pub(super) fn run(global: &Global, command: &AwsCommand) -> Ended {
         }
         Ok(Exit::Completed)
     })
+}
+
+/// A line a resource.
+fn plan_text(plan: &BootstrapPlan) -> String {
+    let mut text = String::new();
+    for resource in &plan.resources {
+        let kind = match resource.kind {
+            ResourceKind::Bucket => "bucket",
+            ResourceKind::Table => "table",
+        };
+        let changes: Vec<String> = resource.changes.iter().map(ToString::to_string).collect();
+        let what = match &resource.refusal {
+            Some(refusal) => format!("refused: {refusal}"),
+            None if changes.is_empty() => "nothing to change".to_owned(),
+            None => changes.join("; "),
+        };
+        let _ = writeln!(text, "{kind} {}: {what}", resource.name);
+    }
+    text
 }
 
 fn text(swept: &Swept) -> String {

@@ -1,7 +1,7 @@
 //! The checks on AWS itself, with `HOST_TEST_AWS=1` and credentials. Each check makes an environment of its own, and removes it.
 //! Time is real here: a check that waits for a lease waits for minutes.
 
-use super::{plant, wait};
+use super::{plant, stand_in::bootstrap, wait};
 use host_core::clock::{SharedClock, SystemClock};
 use host_core::storage::Storage;
 use host_storage_aws::{Aws, AwsConfig, Clients, Dynamo};
@@ -59,7 +59,7 @@ fn aws() -> Backend {
     let stores = aws.stores();
     // Before the first thing is made, so that it is removed whatever happens next.
     let keep = Environment { aws, clients };
-    wait(keep.aws.bootstrap()).unwrap();
+    wait(bootstrap(&keep.aws));
     Backend {
         stores,
         clock,

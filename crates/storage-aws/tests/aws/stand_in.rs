@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use host_core::clock::{Clock, SharedClock};
 use host_core::storage::Storage;
-use host_storage_aws::{Aws, AwsConfig, Clients, Dynamo};
+use host_storage_aws::{Aws, AwsConfig, BootstrapOptions, Clients, Dynamo};
 use host_testing::{VirtualClock, chunk_tests, conformance::Backend, storage_tests};
 use jiff::Timestamp;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -53,7 +53,12 @@ pub(super) fn with_dynoxide() -> Backend {
     backend(Some(Dynoxide::start()))
 }
 
-fn backend(dynoxide: Option<Dynoxide>) -> Backend {
+/// An account without anything in it.
+pub(super) fn account() -> (SharedClock, Environment) {
+    environment(None)
+}
+
+fn environment(dynoxide: Option<Dynoxide>) -> (SharedClock, Environment) {
     let folder = tempfile::tempdir().unwrap();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let server = Arc::new(Ministack::start(target, folder.path()).unwrap());
@@ -73,17 +78,32 @@ fn backend(dynoxide: Option<Dynoxide>) -> Backend {
     }
     let config = config(server.url());
     let aws = Aws::new(clients.clone(), &config, clock.clone());
-    wait(aws.bootstrap()).unwrap();
+    (clock, Environment { aws, clients, _server: server, _dynoxide: dynoxide, _folder: folder })
+}
+
+fn backend(dynoxide: Option<Dynoxide>) -> Backend {
+    let (clock, environment) = environment(dynoxide);
+    wait(bootstrap(&environment.aws));
     Backend {
-        stores: aws.stores(),
+        stores: environment.aws.stores(),
         clock,
         plant_settings: |backend, index_name, json| {
             let keep = backend.keep.downcast_ref::<Environment>().unwrap();
             let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
             wait(plant(&table, index_name, json));
         },
-        keep: Box::new(Environment { aws, clients, _server: server, _dynoxide: dynoxide, _folder: folder }),
+        keep: Box::new(environment),
     }
+}
+
+/// Creates what is missing.
+pub(super) async fn bootstrap(aws: &Aws) {
+    let plan = aws.plan_bootstrap(&options(false)).await.unwrap();
+    aws.bootstrap(&plan).await.unwrap();
+}
+
+pub(super) fn options(adopt: bool) -> BootstrapOptions {
+    BootstrapOptions { platforms: vec!["shopify".to_owned()], adopt }
 }
 
 chunk_tests!(stand_in);
@@ -95,18 +115,6 @@ async fn what_the_seed_shows_is_found() {
     use host_testing::build::{chunk, complete, processed, seal};
     let backend = stand_in();
     let Environment { aws, clients, .. } = backend.keep.downcast_ref::<Environment>().unwrap();
-    // The second time changes nothing.
-    let made = aws.bootstrap().await.unwrap();
-    assert_eq!(
-        made,
-        [
-            "test-ecom-product-data-bucket",
-            "test-EcomIndexerJobsTable",
-            "test-EcomIndexSettingsTable",
-            "test-EcomIndexerProductsTable"
-        ]
-    );
-
     let job = backend.job("example.myshopify.com");
     let stores = aws.stores();
     stores.jobs.create(&job).await.unwrap();
