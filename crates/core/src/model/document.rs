@@ -4,7 +4,7 @@ use crate::model::ProductId;
 pub use host_index_rules::InvalidDocumentId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// The reserved field with an array of objects that a catalog loads as SKUs; search indexes never get it.
 pub const VARIANTS: &str = "variants";
@@ -19,6 +19,10 @@ pub const PRODUCT: &str = "_mq_product";
 
 /// The reserved field of a removal of one document whose product stays: `true`.
 pub const PRODUCT_STAYS: &str = "_mq_product_stays";
+
+/// The reserved field of a product's last document in a job: an array of the ids of its other documents. What the index has of the
+/// product beside these leaves it.
+pub const SIBLINGS: &str = "_mq_siblings";
 
 /// Id of a document in an index: 1 to 255 characters of `[A-Za-z0-9._~-]`, and not `.` or `..`.
 ///
@@ -131,6 +135,8 @@ pub struct ChunkLine {
     pub product: ProductId,
     /// Whether a removal concerns this document alone and not its product.
     pub product_stays: bool,
+    /// Ids of the product's other documents, if this line says which they are.
+    pub siblings: Option<BTreeSet<DocumentId>>,
 }
 
 impl ChunkLine {
@@ -147,7 +153,11 @@ impl ChunkLine {
         let product = named.unwrap_or_else(|| ProductId::from(&document.id));
         let of_one_document = document.fields.remove(PRODUCT_STAYS) == Some(Value::Bool(true));
         let product_stays = of_one_document || document.fields.contains_key(WRITTEN_BY);
-        Ok(Self { document, product, product_stays })
+        let siblings = match document.fields.remove(SIBLINGS) {
+            Some(Value::Array(ids)) => ids.into_iter().map(|id| serde_json::from_value(id).ok()).collect(),
+            _ => None,
+        };
+        Ok(Self { document, product, product_stays, siblings })
     }
 }
 
@@ -170,6 +180,13 @@ mod tests {
         let line = ChunkLine::parse(r#"{"_id":"1","_mq_product":"gid://shopify/Product/1","v":1}"#).unwrap();
         assert_eq!((line.product.as_str(), line.product_stays), ("gid://shopify/Product/1", false));
         assert_eq!(line.document.fields.keys().collect::<Vec<_>>(), ["v"]);
+        assert_eq!(line.siblings, None);
+        let line = ChunkLine::parse(r#"{"_id":"1","_mq_siblings":["3","2"],"v":1}"#).unwrap();
+        assert_eq!(line.siblings, Some(["2", "3"].map(|id| DocumentId::new(id).unwrap()).into()));
+        assert_eq!(line.document.fields.keys().collect::<Vec<_>>(), ["v"]);
+        // What is not a whole list says nothing.
+        let line = ChunkLine::parse(r#"{"_id":"1","_mq_siblings":["2","a/b"]}"#).unwrap();
+        assert_eq!(line.siblings, None);
         for (old, product_stays) in [
             (r#"{"_id":"1"}"#, false),
             (r#"{"_id":"1","_mq_product":7}"#, false),

@@ -164,7 +164,13 @@ impl Plan {
             let PlannedRemoval { document, product, removal } =
                 line.map_err(|error| sorting.temp_files().failed("reading", error))?;
             let operation = Operation::DeleteDocuments;
-            let new = NewLine { operation, product: &product, product_stays: false, object: &removal };
+            let new = NewLine {
+                operation,
+                product: &product,
+                product_stays: false,
+                siblings: None,
+                object: &removal,
+            };
             for full in chunker.push(document, new) {
                 publisher.publish(full).await?;
             }

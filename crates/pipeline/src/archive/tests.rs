@@ -80,7 +80,8 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
     for number in documents {
         let id = name(*number);
         let (operation, product) = (Operation::AddDocuments, ProductId::from(&id));
-        let new = NewLine { operation, product: &product, product_stays: false, object: "{}" };
+        let new =
+            NewLine { operation, product: &product, product_stays: false, siblings: None, object: "{}" };
         for full in chunker.push(id, new) {
             publisher.publish(full).await.unwrap();
         }

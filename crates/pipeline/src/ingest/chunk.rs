@@ -3,7 +3,7 @@
 use host_core::model::{
     DocumentId, Operation, ProductId,
     digest::Digest,
-    document::{PRODUCT, PRODUCT_STAYS},
+    document::{PRODUCT, PRODUCT_STAYS, SIBLINGS},
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,6 +25,8 @@ pub struct NewLine<'a> {
     pub product: &'a ProductId,
     /// Whether a removal concerns this document alone, because its product has others.
     pub product_stays: bool,
+    /// All other documents of its product, on the last one of them.
+    pub siblings: Option<&'a [DocumentId]>,
     /// A document's fields or a removal's version, as JSON object text on one line.
     pub object: &'a str,
 }
@@ -119,6 +121,10 @@ fn line(id: &DocumentId, new: &NewLine<'_>) -> Vec<u8> {
     if new.product_stays {
         bytes.extend_from_slice(format!(",\"{PRODUCT_STAYS}\":true").as_bytes());
     }
+    if let Some(siblings) = new.siblings {
+        bytes.extend_from_slice(format!(",\"{SIBLINGS}\":").as_bytes());
+        serde_json::to_writer(&mut bytes, siblings).expect("ids serialize, and a Vec takes them");
+    }
     let object = new.object.trim_start();
     let rest = object.strip_prefix('{').expect("a transformed document is an object").trim_start();
     if !rest.starts_with('}') {
@@ -141,7 +147,10 @@ mod tests {
 
     fn push(chunker: &mut Chunker, operation: Operation, name: &str, object: &str) -> Vec<SealedChunk> {
         let product = ProductId::from(&id(name));
-        chunker.push(id(name), NewLine { operation, product: &product, product_stays: false, object })
+        chunker.push(
+            id(name),
+            NewLine { operation, product: &product, product_stays: false, siblings: None, object },
+        )
     }
 
     #[test]
@@ -163,7 +172,8 @@ mod tests {
         let product = ProductId::new("gid://shopify/\"Product\"/1").unwrap();
         for name in ["11", "12", "13", "14", "15"] {
             let (operation, object) = (Operation::DeleteDocuments, r#"{"v":1}"#);
-            let new = NewLine { operation, product: &product, product_stays: name == "15", object };
+            let new =
+                NewLine { operation, product: &product, product_stays: name == "15", siblings: None, object };
             assert!(chunker.push(id(name), new).is_empty());
         }
         let chunks = chunker.finish();

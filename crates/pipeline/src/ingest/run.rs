@@ -335,12 +335,19 @@ impl Sink<'_> {
         // Removals first: if a plug-in both removes and adds an id, the new document stays.
         for TransformedRemoval { id: document, version } in removals {
             let operation = Operation::DeleteDocuments;
-            let new = NewLine { operation, product: &id, product_stays, object: &version };
+            let new = NewLine { operation, product: &id, product_stays, siblings: None, object: &version };
             self.push(document, new).await?;
         }
-        for TransformedDocument { id: document, fields } in documents {
-            let operation = self.job.operation;
-            let new = NewLine { operation, product: &id, product_stays: false, object: &fields };
+        let operation = self.job.operation;
+        // An update does not say what its product consists of.
+        let siblings: Option<Vec<DocumentId>> = (operation == Operation::AddDocuments).then(|| {
+            let all_but_last = documents.iter().take(documents.len().saturating_sub(1));
+            all_but_last.map(|document| document.id.clone()).collect()
+        });
+        let last = documents.len().saturating_sub(1);
+        for (position, TransformedDocument { id: document, fields }) in documents.into_iter().enumerate() {
+            let siblings = siblings.as_deref().filter(|_| position == last);
+            let new = NewLine { operation, product: &id, product_stays: false, siblings, object: &fields };
             self.push(document, new).await?;
         }
         Ok(())

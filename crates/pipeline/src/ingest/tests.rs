@@ -6,7 +6,7 @@ use super::{
     run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
 };
 use host_core::{
-    model::{Job, Product, Seal, SourceStats},
+    model::{Job, Operation, Product, Seal, SourceStats},
     plugin::Transform,
     storage::{Storage, Stores},
 };
@@ -98,4 +98,25 @@ async fn a_seal_records_whether_ids_come_from_products() {
     drop(source_tx);
     let seal = Fixture::new().ingest(source_rx, &CancellationToken::new()).await.unwrap().unwrap();
     assert_eq!((seal.ids_in_products, seal.quarantine.products), (true, 1));
+}
+
+/// So that what the index has of the product beside them can leave it.
+#[tokio::test]
+async fn the_last_document_of_a_product_names_the_others() {
+    for (operation, last) in [
+        (Operation::AddDocuments, r#"{"_id":"1-b","_mq_product":"1-a","_mq_siblings":["1-a"]}"#),
+        // An update does not say what a product consists of.
+        (Operation::UpdateDocuments, r#"{"_id":"1-b","_mq_product":"1-a"}"#),
+    ] {
+        let fixture = Fixture { job: Job { operation, ..Fixture::new().job }, ..Fixture::new() };
+        let (source_tx, source_rx) = mpsc::channel(2);
+        source_tx.send(products(&["1-a 1-b"])).await.unwrap();
+        source_tx.send(Ok(SourceEvent::End(SourceStats::default()))).await.unwrap();
+        drop(source_tx);
+        fixture.ingest(source_rx, &CancellationToken::new()).await.unwrap().unwrap();
+        let chunk = fixture.stores.jobs.chunk(&fixture.job.id, 0).await.unwrap().unwrap();
+        let bytes = fixture.stores.chunks.get(&chunk.key, None).await.unwrap().unwrap();
+        let lines: Vec<&str> = std::str::from_utf8(&bytes).unwrap().lines().collect();
+        assert!(lines.len() == 2 && !lines[0].contains("_mq_siblings") && lines[1] == last, "{lines:?}");
+    }
 }

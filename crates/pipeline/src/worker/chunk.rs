@@ -43,6 +43,10 @@ pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Resu
             let prepare = if operation == Operation::UpdateDocuments { prepare_update } else { prepare };
             let writes = accepted.into_iter().map(|document| prepare(document, fields));
             changes.apply(writes.collect(), &mut counts).await?;
+            if operation == Operation::AddDocuments {
+                let vanished = ledger.vanished_documents(&counts);
+                changes.apply(vanished, &mut others).await?;
+            }
         }
     }
     // Before the chunk is completed: a worker that dies in between repeats both.

@@ -28,6 +28,14 @@ pub(super) struct ChunkLedger<'a> {
     before: BTreeMap<ProductId, Option<ProductRecord>>,
     /// The product of each document.
     lines: HashMap<DocumentId, Line>,
+    /// What products consist of, where the chunk says so.
+    whole: BTreeMap<ProductId, Whole>,
+}
+
+/// All documents of a product in one version.
+struct Whole {
+    documents: BTreeSet<DocumentId>,
+    version: Map<String, Value>,
 }
 
 struct Line {
@@ -49,13 +57,21 @@ impl<'a> ChunkLedger<'a> {
         let products: Vec<ProductId> = products.into_iter().cloned().collect();
         let records = worker.stores.ledger.get(&scope, &products).await?;
         let before = products.into_iter().zip(records).collect();
+        let fields = &worker.version.manifest().version_fields;
+        let whole = |line: &ChunkLine| {
+            let mut documents = line.siblings.clone()?;
+            documents.insert(line.document.id.clone());
+            let version = version_of(&line.document.fields, fields);
+            Some((line.product.clone(), Whole { documents, version }))
+        };
+        let whole = lines.iter().filter_map(whole).collect();
         let known = |line: &ChunkLine| {
-            let ChunkLine { document, product, product_stays } = line;
+            let ChunkLine { document, product, product_stays, .. } = line;
             let (product, product_stays) = (product.clone(), *product_stays);
             (document.id.clone(), Line { product, product_stays, since_removal: None })
         };
         let lines = lines.iter().map(known).collect();
-        Ok(Self { worker, job, scope, before, lines })
+        Ok(Self { worker, job, scope, before, lines, whole })
     }
 
     fn record(&self, id: &DocumentId) -> Option<&ProductRecord> {
@@ -170,6 +186,32 @@ impl<'a> ChunkLedger<'a> {
             tracing::debug!(documents, "removing documents that the ledger knows of removed products");
         }
         others
+    }
+
+    /// The documents that the ledger knows of products and that these do not have any more, such as those of variants that were
+    /// deleted. Each is removed in the product's version, so that a late line takes nothing back from a newer one.
+    pub(super) fn vanished_documents(&mut self, counts: &ChunkCounts) -> Vec<ConditionalRemoval> {
+        let fields = &self.worker.version.manifest().version_fields;
+        let conflicts = counts.entries().filter(|entry| entry.class == Class::Conflict);
+        let stale: BTreeSet<ProductId> = conflicts
+            .filter_map(|entry| DocumentId::new(entry.document_id.as_deref()?).ok())
+            .filter_map(|id| self.lines.get(&id).map(|line| line.product.clone()))
+            .collect();
+        let mut vanished = Vec::new();
+        for (product, Whole { documents, version }) in &self.whole {
+            let record = self.before.get(product).and_then(Option::as_ref);
+            let Some(live) = record.filter(|record| record.state == ProductState::Live) else { continue };
+            if stale.contains(product) {
+                continue;
+            }
+            for id in live.documents.difference(documents) {
+                let line = Line { product: product.clone(), product_stays: true, since_removal: None };
+                self.lines.insert(id.clone(), line);
+                let document = Document { id: id.clone(), fields: version.clone() };
+                vanished.push(ConditionalRemoval::of(document, fields));
+            }
+        }
+        vanished
     }
 
     /// Stores what changed. `counts` says what became of the lines, `others` of the documents that no line names.

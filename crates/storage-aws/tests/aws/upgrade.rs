@@ -223,7 +223,10 @@ async fn publish(stores: &Stores, job: &Job, ids: &[&str], refused: Counts) {
         let id = DocumentId::new(*id).unwrap();
         let (operation, product) = (Operation::AddDocuments, ProductId::from(&id));
         let object = r#"{"title":"Mug","v":1}"#;
-        full.extend(chunker.push(id, NewLine { operation, product: &product, product_stays: false, object }));
+        full.extend(chunker.push(
+            id,
+            NewLine { operation, product: &product, product_stays: false, siblings: None, object },
+        ));
     }
     full.extend(chunker.finish());
     for chunk in full {

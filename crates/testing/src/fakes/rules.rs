@@ -14,8 +14,8 @@ use std::cmp::Ordering;
 /// A plug-in whose answers follow from words in what it is given.
 ///
 /// As a validator it refuses documents with the word `bad` (code `bad-title`), warns of those with `odd` (`odd-title`) and
-/// fails on a batch with `fatal`. Versions are compared as numbers or texts. As a transform it makes an empty document of
-/// each product, whose text is its id; it refuses the product `bad` and is stopped by the product `worse`.
+/// fails on a batch with `fatal`. Versions are compared as numbers or texts. As a transform it makes empty documents of
+/// each product, whose text is their ids; it refuses the product `bad` and is stopped by the product `worse`.
 pub struct Rules(Manifest);
 
 impl Default for Rules {
@@ -75,9 +75,12 @@ impl Transform for Rules {
                     let refused = Some(Refusal::of(issue(Severity::Error, "bad")));
                     ProductOutcome { refused, ..ProductOutcome::default() }
                 }
-                id => {
-                    let id = DocumentId::new(id).unwrap();
-                    let documents = vec![TransformedDocument { id, fields: "{}".to_owned() }];
+                ids => {
+                    let document = |id| TransformedDocument {
+                        id: DocumentId::new(id).unwrap(),
+                        fields: "{}".to_owned(),
+                    };
+                    let documents = ids.split(' ').map(document).collect();
                     ProductOutcome { documents, ..ProductOutcome::default() }
                 }
             };

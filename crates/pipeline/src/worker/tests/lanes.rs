@@ -39,7 +39,8 @@ fn chunks(lanes: u16, updates: u32) -> Vec<SealedChunk> {
         let id = DocumentId::new(id).unwrap();
         let (product, object) = (ProductId::from(&id), format!("{{\"v\":{version}}}"));
         let operation = Operation::AddDocuments;
-        let new = NewLine { operation, product: &product, product_stays: false, object: &object };
+        let new =
+            NewLine { operation, product: &product, product_stays: false, siblings: None, object: &object };
         chunks.extend(chunker.push(id, new));
     };
     for product in 0..PRODUCTS {

@@ -137,6 +137,48 @@ async fn a_document_that_goes_alone_leaves_its_product() {
     assert_eq!(bench.said("gid/1").await, (ProductState::Live, vec!["a".to_owned()], Some(2)));
 }
 
+/// The last line of a product with these other documents.
+fn last_line(id: &str, siblings: &[&str], v: i64) -> String {
+    let siblings = serde_json::to_string(siblings).unwrap();
+    line(id, "gid/1", v).replace(",\"v\"", &format!(",\"_mq_siblings\":{siblings},\"v\""))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_its_product_does_not_have_any_more_leaves_the_index() {
+    let bench = Harness::new();
+    let abc = line("a", "gid/1", 2) + &line("b", "gid/1", 2) + &last_line("c", &["a", "b"], 2);
+    bench.work("1", ADD, &abc).await;
+    // A late job that knew less takes nothing back.
+    assert_eq!(bench.work("late", ADD, &last_line("a", &[], 1)).await.2, ["older-version"]);
+    // What does not say it is whole removes nothing, such as the first chunk of a large product.
+    bench.work("part", ADD, &line("a", "gid/1", 3)).await;
+    assert_eq!(bench.ids().len(), 3);
+
+    let (status, counts, codes) =
+        bench.work("2", ADD, &(line("a", "gid/1", 4) + &last_line("c", &["a"], 4))).await;
+    let expected = Counts { processed: 2, ..Counts::default() };
+    assert_eq!((status, counts, codes), (JobStatus::Completed, expected, vec![]));
+    assert_eq!(bench.ids(), ["a", "c"].map(str::to_owned).into());
+    let documents = ["a", "c"].map(str::to_owned).to_vec();
+    assert_eq!(bench.said("gid/1").await, (ProductState::Live, documents, Some(4)));
+    // It says the same again in the same version: its level may be another one now.
+    bench.work("3", ADD, &last_line("gid-1", &[], 4)).await;
+    assert_eq!(bench.ids(), BTreeSet::from(["gid-1".to_owned()]));
+    // The shop does not have it any more, even if what it has is refused.
+    bench.work("4", ADD, &(line("a", "gid/1", 5) + &last_line("b", &["a"], 5))).await;
+    let refused = last_line("a", &[], 6).replace('}', ",\"title\":\"bad\"}");
+    bench.work("5", ADD, &refused).await;
+    assert_eq!(bench.said("gid/1").await, (ProductState::Live, vec!["a".to_owned()], Some(5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_does_not_say_what_its_product_consists_of() {
+    let bench = Harness::new();
+    bench.work("1", ADD, &(line("a", "gid/1", 1) + &last_line("b", &["a"], 1))).await;
+    bench.work("2", Operation::UpdateDocuments, &last_line("a", &[], 2)).await;
+    assert_eq!(bench.ids().len(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn refusals_and_conflicts_stand_beside_the_state() {
     let bench = Harness::new();
