@@ -76,7 +76,6 @@ pub fn seal(chunks: u32) -> Seal {
         samples: Vec::new(),
         reports: Vec::new(),
         quarantine: Quarantined { products: 3, left_out: 1, objects: 2 },
-        ids_in_products: true,
     }
 }
 
@@ -157,11 +156,6 @@ pub async fn publish(stores: &Stores, job: &Job, chunks: &[Lines<'_>]) {
         stores.queue.send(job, &chunk, 0).await.unwrap();
         total_items += u64::from(documents);
     }
-    let seal = Seal {
-        total_items,
-        quarantine: Quarantined::default(),
-        ids_in_products: false,
-        ..seal(chunks.len() as u32)
-    };
+    let seal = Seal { total_items, quarantine: Quarantined::default(), ..seal(chunks.len() as u32) };
     stores.jobs.seal(&job.id, &seal).await.unwrap();
 }

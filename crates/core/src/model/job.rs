@@ -164,10 +164,6 @@ pub struct Seal {
     /// Quarantined products, kept for a replay with a corrected plug-in.
     #[serde(default)]
     pub quarantine: Quarantined,
-    /// Whether every document id occurs in the text of its product. Only then does archiving know which documents may belong
-    /// to a refused product.
-    #[serde(default)]
-    pub ids_in_products: bool,
 }
 
 /// Totals of the products on which a plug-in failed or which it refused.

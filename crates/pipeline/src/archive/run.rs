@@ -3,9 +3,16 @@
 //! An index with an [`Archiver`] archives them in transactions of its own. From any other index they are removed by a job, whose
 //! chunks workers carry out. The index chooses.
 
-use super::{ArchiveError, Plan, Sorting, plan, refused};
+use super::{
+    ArchiveError,
+    missing::{MissingProducts, PlannedRemoval},
+    products::{PublishedLine, Refused, documents_of, published, refused},
+};
 use crate::{
-    ingest::chunk::ChunkBounds,
+    ingest::{
+        chunk::{ChunkBounds, Chunker, NewLine},
+        publish::Publisher,
+    },
     sync::{Notice, new_id},
     worker::{Until, Worker},
 };
@@ -13,10 +20,12 @@ use host_core::{
     clock::SharedClock,
     format::count,
     index::{ArchiveLimit, ArchiveRefusal, Archived, Archiver, Index, WriteTarget},
-    model::{Digest, DocumentId, Job, JobStatus, Operation, SameVersion},
-    storage::{JobSnapshot, Storage},
+    model::{
+        Counts, Digest, DocumentId, Job, JobStatus, Operation, Quarantined, SameVersion, Seal, SourceStats,
+    },
+    storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// Documents of one page of an index.
@@ -32,7 +41,7 @@ pub struct Archive<'a> {
     pub worker: Option<&'a Arc<Worker>>,
     /// How much may leave the index.
     pub limit: ArchiveLimit,
-    /// How removals are found and published.
+    /// How removals are published.
     pub removals: RemovalSettings,
     /// The clock.
     pub clock: SharedClock,
@@ -40,11 +49,9 @@ pub struct Archive<'a> {
     pub cancel: &'a CancellationToken,
 }
 
-/// How removals are found and published.
-#[derive(Clone, Debug)]
+/// How removals are published.
+#[derive(Clone, Copy, Debug)]
 pub struct RemovalSettings {
-    /// How ids are sorted.
-    pub sorting: Sorting,
     /// How large chunks are.
     pub bounds: ChunkBounds,
     /// Number of lanes.
@@ -58,8 +65,6 @@ pub enum ArchiveOutcome {
     Archived(Archived),
     /// The index has no document that the sync did not have.
     NothingMissing,
-    /// There was no earlier job to compare with.
-    FirstSync,
     /// Cancelled before anything was removed.
     Interrupted,
     /// So many removals are queued for other workers.
@@ -94,10 +99,6 @@ impl fmt::Display for ArchiveOutcome {
                 Ok(())
             }
             Self::NothingMissing => f.write_str("the index has no document that the shop does not have any more"),
-            Self::FirstSync => f.write_str(
-                "this is the first sync into this index, so there is nothing to compare it with: later full syncs remove what \
-                 the shop does not have any more",
-            ),
             Self::Interrupted => f.write_str(
                 "interrupted before anything was removed: `host catalog archive --target marqo` removes what the shop does not have \
                  any more",
@@ -138,14 +139,21 @@ pub struct Missing {
 impl Archive<'_> {
     /// The documents that would leave the index after this job. Changes nothing.
     pub async fn missing(&self, job: &JobSnapshot) -> Result<Missing, ArchiveError> {
+        let stores = self.storage.stores();
         let Some(archiver) = self.index.archiver() else {
-            let plan = self.plan(job, false).await?;
-            let active = plan.active();
-            return Ok(Missing { ids: plan.ids()?, active });
+            let mut ids = Vec::new();
+            let missing = MissingProducts::after(&stores, self.index, job).await?;
+            let take = async |planned: PlannedRemoval| {
+                ids.push(planned.document);
+                Ok(())
+            };
+            let active = missing.each(take).await?.active;
+            ids.sort();
+            return Ok(Missing { ids, active });
         };
         let target = WriteTarget::of(&job.job);
         let mut ids = unseen(archiver, &target).await?;
-        let failed = refused(&self.storage.stores(), job, &ids).await?;
+        let failed = self.failed(&stores, job, &refused(&stores, job).await?).await?;
         ids.retain(|id| !failed.contains(id));
         Ok(Missing { ids, active: self.index.count(&target).await? })
     }
@@ -173,10 +181,10 @@ impl Archive<'_> {
         let target = WriteTarget::of(&job.job);
         let archived = match refusal {
             Some(refusal) => Err(refusal),
-            None => {
-                self.mark_failed_as_seen(archiver, &target, job).await?;
-                archiver.archive(&target, self.limit).await?.map_err(ArchiveRefusal::Share)
-            }
+            None => match self.mark_failed_as_seen(archiver, &target, job).await? {
+                Some(refusal) => Err(refusal),
+                None => archiver.archive(&target, self.limit).await?.map_err(ArchiveRefusal::Share),
+            },
         };
         let archived = archived.map(ArchiveOutcome::Archived);
         let (documents, remark) = match &archived {
@@ -191,20 +199,45 @@ impl Archive<'_> {
         Ok(archived)
     }
 
-    /// Marks documents as seen whose items failed: the shop has their products.
+    /// Marks documents as seen whose items failed: the shop has their products. The refusal if it is not known which they are.
     async fn mark_failed_as_seen(
         &self,
         archiver: &dyn Archiver,
         target: &WriteTarget,
         job: &JobSnapshot,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<Option<ArchiveRefusal>, ArchiveError> {
         if job.counts.failed == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let unseen = unseen(archiver, target).await?;
-        let failed = refused(&self.storage.stores(), job, &unseen).await?;
-        let failed: Vec<DocumentId> = failed.into_iter().collect();
-        Ok(self.index.mark_seen(target, &failed).await?)
+        if unseen.is_empty() {
+            return Ok(None);
+        }
+        let stores = self.storage.stores();
+        let refused = refused(&stores, job).await?;
+        if refused.unidentified > 0 {
+            return Ok(Some(ArchiveRefusal::Unidentified(refused.unidentified)));
+        }
+        let failed = self.failed(&stores, job, &refused).await?;
+        let failed: Vec<DocumentId> = unseen.into_iter().filter(|id| failed.contains(id)).collect();
+        self.index.mark_seen(target, &failed).await?;
+        Ok(None)
+    }
+
+    /// The documents of products that the shop has, though the job may not have written them.
+    async fn failed(
+        &self,
+        stores: &Stores,
+        job: &JobSnapshot,
+        refused: &Refused,
+    ) -> Result<BTreeSet<DocumentId>, ArchiveError> {
+        let scope = LedgerScope::of(&job.job, self.index.id());
+        let mut failed = BTreeSet::from_iter(documents_of(stores, &scope, &refused.products).await?);
+        if job.counts.failed > 0 {
+            let take = |line: PublishedLine<'_>| failed.extend(DocumentId::new(line.document).ok());
+            published(stores, job, take).await?;
+        }
+        Ok(failed)
     }
 
     async fn remove(
@@ -248,23 +281,57 @@ impl Archive<'_> {
         job: &JobSnapshot,
         removal: &Job,
     ) -> Result<Result<Option<ArchiveOutcome>, ArchiveRefusal>, ArchiveError> {
-        let plan = self.plan(job, true).await?;
-        if plan.missing == 0 {
-            let outcome =
-                if plan.is_first { ArchiveOutcome::FirstSync } else { ArchiveOutcome::NothingMissing };
-            return Ok(Ok(Some(outcome)));
+        let stores = self.storage.stores();
+        let missing = MissingProducts::after(&stores, self.index, job).await?;
+        let share = missing.each(async |_| Ok(())).await?;
+        if share.missing == 0 {
+            return Ok(Ok(Some(ArchiveOutcome::NothingMissing)));
         }
-        if let Some(refusal) = plan.refusal(self.limit) {
+        if let Some(refusal) = missing.refusal(share, self.limit) {
             return Ok(Err(refusal));
         }
-        let queued = ArchiveOutcome::Queued(plan.missing);
-        let RemovalSettings { bounds, lanes, .. } = self.removals;
-        plan.publish(&self.storage.stores(), removal, bounds, lanes).await?;
-        Ok(Ok(self.worker.is_none().then_some(queued)))
+        let removals = self.publish_removals(&stores, removal, &missing).await?;
+        Ok(Ok(self.worker.is_none().then_some(ArchiveOutcome::Queued(removals))))
     }
 
-    async fn plan(&self, job: &JobSnapshot, keep: bool) -> Result<Plan, ArchiveError> {
-        plan(&self.storage.stores(), self.index, job, &self.removals.sorting, keep).await
+    /// Publishes the removals as this job, and seals it. The caller holds the right to ingest for it.
+    async fn publish_removals(
+        &self,
+        stores: &Stores,
+        job: &Job,
+        missing: &MissingProducts<'_>,
+    ) -> Result<u64, ArchiveError> {
+        stores.jobs.create(job).await?;
+        let RemovalSettings { bounds, lanes } = self.removals;
+        let (mut chunker, mut publisher) = (Chunker::new(bounds, lanes), Publisher::new(stores, job));
+        let mut removals = 0;
+        let publish = async |PlannedRemoval { document, product, removal }: PlannedRemoval| {
+            removals += 1;
+            let operation = Operation::DeleteDocuments;
+            let (product_stays, siblings) = (false, None);
+            let new = NewLine { operation, product: &product, product_stays, siblings, object: &removal };
+            for full in chunker.push(document, new) {
+                publisher.publish(full).await?;
+            }
+            Ok(())
+        };
+        missing.each(publish).await?;
+        for full in chunker.finish() {
+            publisher.publish(full).await?;
+        }
+        let source =
+            SourceStats { products: removals, grouping: "archive".to_owned(), ..SourceStats::default() };
+        let seal = Seal {
+            chunks: publisher.chunks(),
+            total_items: removals,
+            refused: Counts::default(),
+            source,
+            samples: Vec::new(),
+            reports: Vec::new(),
+            quarantine: Quarantined::default(),
+        };
+        stores.jobs.seal(&job.id, &seal).await?;
+        Ok(removals)
     }
 
     /// The job that removes what a full sync did not have.

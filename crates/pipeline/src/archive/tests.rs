@@ -1,14 +1,17 @@
 //! Histories of jobs against a model that knows everything.
 
-use super::{Sorting, plan};
+use super::missing::{MissingProducts, PlannedRemoval, Share};
 use crate::ingest::{
     chunk::{ChunkBounds, Chunker, NewLine},
     publish::Publisher,
 };
 use host_core::{
-    index::{ArchiveLimit, ArchiveRefusal, Precondition, Write},
-    model::{Digest, Document, DocumentId, Job, JobId, Operation, ProductId, Quarantined, Seal},
-    storage::{JobSnapshot, Storage, Stores},
+    index::{ArchiveLimit, ArchiveRefusal, Index, Precondition, Write},
+    model::{
+        Class, Digest, Document, DocumentId, Entry, Job, JobId, Operation, ProductId, ProductRecord,
+        ProductState, Quarantined, Seal,
+    },
+    storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
 use host_testing::{
     VirtualClock, build,
@@ -50,7 +53,7 @@ fn name(number: u8) -> DocumentId {
     DocumentId::new(format!("{}-variant.{number}", number % 7)).unwrap()
 }
 
-/// Has a job write a document, in version 1.
+/// Has a program write a document, in version 1.
 fn hold(index: &FakeIndex, number: u8, job_id: &str) {
     let write = Write {
         document: Document { id: name(number), fields: Map::new() },
@@ -59,6 +62,31 @@ fn hold(index: &FakeIndex, number: u8, job_id: &str) {
         precondition: Precondition::None,
     };
     index.state().documents.insert(name(number), Held { write, job_id: job_id.to_owned() });
+}
+
+/// Has a job write a document, which the ledger remembers.
+async fn write(stores: &Stores, index: &FakeIndex, number: u8, job: &Job) {
+    hold(index, number, job.id.as_str());
+    let mut record = ProductRecord::new(ProductId::from(&name(number)), job.id.clone(), job.created_at);
+    record.state = ProductState::Live;
+    record.add_document(name(number));
+    stores.ledger.put(&scope(index, job), &[record]).await.unwrap();
+}
+
+fn scope(index: &FakeIndex, job: &Job) -> LedgerScope {
+    LedgerScope::of(job, index.id())
+}
+
+/// The removals of what a full sync did not have, and how many documents there are.
+async fn missing(stores: &Stores, index: &FakeIndex, full: &JobSnapshot) -> (Vec<PlannedRemoval>, Share) {
+    let mut removals = Vec::new();
+    let missing = MissingProducts::after(stores, index, full).await.unwrap();
+    let take = async |removal| {
+        removals.push(removal);
+        Ok(())
+    };
+    let share = missing.each(take).await.unwrap();
+    (removals, share)
 }
 
 fn job(number: i64, operation: Operation, full: bool) -> Job {
@@ -92,7 +120,6 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
     let seal = Seal {
         total_items: documents.len() as u64,
         quarantine: Quarantined::default(),
-        ids_in_products: false,
         ..build::seal(publisher.chunks())
     };
     stores.jobs.seal(&job.id, &seal).await.unwrap();
@@ -100,11 +127,8 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
 }
 
 async fn check(steps: Vec<Step>) {
-    let dir = tempfile::tempdir().unwrap();
     let stores = Memory::new(Arc::new(VirtualClock::new(1))).stores();
     let index = FakeIndex::default();
-    // So little that everything goes to files.
-    let sorting = Sorting { scratch_dir: dir.path().join("scratch"), memory: 64 };
     let (mut full, mut since): (Option<(JobSnapshot, BTreeSet<u8>)>, BTreeSet<u8>) = Default::default();
     for (number, step) in (1..).zip(steps) {
         match step {
@@ -114,7 +138,7 @@ async fn check(steps: Vec<Step>) {
                 for number in &documents {
                     let is_held = index.state().documents.contains_key(&name(*number));
                     if !unchanged.contains(number) || !is_held {
-                        hold(&index, *number, job.id.as_str());
+                        write(&stores, &index, *number, &job).await;
                     }
                 }
                 if is_full {
@@ -140,57 +164,110 @@ async fn check(steps: Vec<Step>) {
                         .filter(|(id, held)| held.job_id != "another program" && !had.contains(*id));
                     ours.map(|(id, _)| id.clone()).collect()
                 };
-                // Looking changes nothing, and the second look finds the same.
-                for keep in [false, true, true] {
-                    let plan = plan(&stores, &index, snapshot, &sorting, keep).await.unwrap();
-                    assert_eq!(plan.missing, expected.len() as u64);
-                    assert_eq!(plan.documents, documents.len() as u64);
-                    assert_eq!(plan.ids().unwrap(), expected);
-                }
-                if !remove {
-                    continue;
-                }
-                let plan = plan(&stores, &index, snapshot, &sorting, true).await.unwrap();
-                let removal = job(number, Operation::DeleteDocuments, false);
-                plan.publish(&stores, &removal, BOUNDS, 2).await.unwrap();
-                let sealed = stores.jobs.get(&removal.id).await.unwrap().unwrap();
-                assert_eq!(sealed.seal.unwrap().total_items, expected.len() as u64);
-                for seq in 0..sealed.chunks {
-                    let chunk = stores.jobs.chunk(&removal.id, seq).await.unwrap().unwrap();
-                    assert_eq!(chunk.operation, Operation::DeleteDocuments);
-                    let bytes = stores.chunks.get(&chunk.key, Some(chunk.sha256)).await.unwrap().unwrap();
-                    for line in String::from_utf8(bytes).unwrap().lines() {
-                        let line: Value = serde_json::from_str(line).unwrap();
-                        let id = DocumentId::new(line["_id"].as_str().unwrap()).unwrap();
-                        let writer = index.state().documents.remove(&id).unwrap().job_id;
-                        assert_eq!(
-                            (line["v"].as_u64(), line["_mq_job_id"].as_str()),
-                            (Some(1), Some(writer.as_str()))
-                        );
+                let (removals, share) = missing(&stores, &index, snapshot).await;
+                let found: BTreeSet<&DocumentId> = removals.iter().map(|removal| &removal.document).collect();
+                assert_eq!(found, expected.iter().collect());
+                assert_eq!(share.missing, expected.len() as u64);
+                for PlannedRemoval { document, product, removal } in removals {
+                    let said: Value = serde_json::from_str(&removal).unwrap();
+                    let writer = index.state().documents[&document].job_id.clone();
+                    assert_eq!(
+                        (said["v"].as_u64(), said["_mq_job_id"].as_str()),
+                        (Some(1), Some(writer.as_str()))
+                    );
+                    if remove {
+                        index.state().documents.remove(&document);
+                        let scope = scope(&index, &snapshot.job);
+                        let [record] = &mut *stores.ledger.get(&scope, &[product]).await.unwrap() else {
+                            panic!()
+                        };
+                        let mut record = record.take().unwrap();
+                        record.state = ProductState::Absent;
+                        stores.ledger.put(&scope, &[record]).await.unwrap();
                     }
                 }
-                assert!(expected.iter().all(|id| !index.state().documents.contains_key(id)));
             }
         }
     }
 }
 
-#[tokio::test]
-async fn nothing_is_removed_while_a_later_job_is_read() {
-    let dir = tempfile::tempdir().unwrap();
+/// A shop of which a full sync had the documents 1 to 3, and an earlier job 4, too.
+async fn shop() -> (Stores, FakeIndex, JobSnapshot) {
     let stores = Memory::new(Arc::new(VirtualClock::new(1))).stores();
     let index = FakeIndex::default();
-    [3, 4].into_iter().for_each(|number| hold(&index, number, "job-001"));
-    publish(&stores, &job(1, Operation::AddDocuments, true), &BTreeSet::from([1, 2, 3, 4])).await;
+    let earlier = job(1, Operation::AddDocuments, true);
+    for number in 1..=4 {
+        write(&stores, &index, number, &earlier).await;
+    }
+    publish(&stores, &earlier, &BTreeSet::from([1, 2, 3, 4])).await;
     let full = publish(&stores, &job(2, Operation::AddDocuments, true), &BTreeSet::from([1, 2, 3])).await;
+    (stores, index, full)
+}
+
+const FORCE: ArchiveLimit = ArchiveLimit { max_percent: 30, force: true };
+
+#[tokio::test]
+async fn nothing_is_removed_while_a_later_job_is_read() {
+    let (stores, index, full) = shop().await;
     let later = job(3, Operation::AddDocuments, false);
     stores.jobs.create(&later).await.unwrap();
-    let sorting = Sorting { scratch_dir: dir.path().join("scratch"), memory: 1_000 };
-    let archiving = ArchiveLimit { max_percent: 30, force: true };
-    let refusal = async || plan(&stores, &index, &full, &sorting, true).await.unwrap().refusal(archiving);
+    let refusal = async || {
+        let missing = MissingProducts::after(&stores, &index, &full).await.unwrap();
+        missing.refusal(Share { missing: 1, active: 4 }, FORCE)
+    };
     assert_eq!(refusal().await, Some(ArchiveRefusal::Ingesting(later.id.clone())));
     publish(&stores, &later, &BTreeSet::new()).await;
     assert_eq!(refusal().await, None);
+}
+
+/// The records of jobs expire; those of live products do not.
+#[tokio::test]
+async fn what_a_forgotten_job_wrote_is_found() {
+    let (stores, index, _) = shop().await;
+    let without = Memory::new(Arc::new(VirtualClock::new(1))).stores();
+    let stores = Stores { ledger: stores.ledger, ..without };
+    let full = publish(&stores, &job(2, Operation::AddDocuments, true), &BTreeSet::from([1, 2, 3])).await;
+    let (removals, share) = missing(&stores, &index, &full).await;
+    assert_eq!((removals.len(), share), (1, Share { missing: 1, active: 4 }));
+}
+
+/// A reader that spells a product's id in another way does not make its documents vanish.
+#[tokio::test]
+async fn a_document_that_the_full_sync_had_stays_whatever_its_product_is_called() {
+    let (stores, index, full) = shop().await;
+    let scope = scope(&index, &full.job);
+    let product = ProductId::new("gid://shopify/Product/1").unwrap();
+    let mut record = ProductRecord::new(product, full.job.id.clone(), full.job.created_at);
+    record.state = ProductState::Live;
+    record.add_document(name(1));
+    stores.ledger.put(&scope, &[record]).await.unwrap();
+    let (removals, _) = missing(&stores, &index, &full).await;
+    assert_eq!(removals.into_iter().map(|removal| removal.document).collect::<Vec<_>>(), [name(4)]);
+}
+
+/// The shop has what the plug-in refused; of what has no id it is not known which documents are its own.
+#[tokio::test]
+async fn what_the_plugin_refused_stays() {
+    let refused = Entry { plugin: Some("p@1".to_owned()), ..Entry::new(Class::Failed, "bad", "so") };
+    let skipped = Entry { class: Class::Skipped, ..refused.clone() };
+    let of_four = |entry: &Entry| entry.clone().with("product", name(4).as_str());
+    let line = Entry::new(Class::Failed, "invalid-json", "so");
+    for (entry, expected, unidentified) in [
+        (of_four(&refused), 0, None),
+        // What has no document any more goes, and a line is no product.
+        (of_four(&skipped), 1, None),
+        (line, 1, None),
+        (refused, 1, Some(ArchiveRefusal::Unidentified(1))),
+    ] {
+        let (stores, index, mut full) = shop().await;
+        let mut report = Vec::new();
+        entry.write_line(&mut report);
+        stores.chunks.put("report", &report).await.unwrap();
+        full.seal.as_mut().unwrap().reports = vec!["report".to_owned()];
+        let missing = MissingProducts::after(&stores, &index, &full).await.unwrap();
+        let share = missing.each(async |_| Ok(())).await.unwrap();
+        assert_eq!((share.missing, missing.refusal(share, FORCE)), (expected, unidentified), "{entry:?}");
+    }
 }
 
 proptest! {

@@ -1,7 +1,6 @@
 //! Turns an export into chunks: read, group, transform, cut, publish, seal.
 
 pub mod chunk;
-pub mod id_provenance;
 pub mod publish;
 pub mod quarantine;
 pub mod reader;

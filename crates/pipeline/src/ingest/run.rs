@@ -2,7 +2,6 @@
 
 use super::{
     chunk::{ChunkBounds, Chunker, NewLine},
-    id_provenance::IdProvenance,
     publish::{PublishError, Publisher},
     quarantine::{QuarantineError, QuarantineWriter, QuarantinedProduct},
     refusals::Refusals,
@@ -125,7 +124,6 @@ pub async fn ingest(
         reject_log: RejectLog::new(stores, job),
         quarantine: QuarantineWriter::new(stores, job, settings.quarantine_bytes),
         refusals: Refusals::new(stores, job),
-        id_provenance: IdProvenance::default(),
         items: 0,
         progress,
     };
@@ -264,7 +262,6 @@ struct Sink<'a> {
     reject_log: RejectLog<'a>,
     quarantine: QuarantineWriter<'a>,
     refusals: Refusals<'a>,
-    id_provenance: IdProvenance,
     /// Number of documents and removals.
     items: u64,
     progress: &'a IngestProgress,
@@ -326,7 +323,6 @@ impl Sink<'_> {
         }
         let ids =
             removals.iter().map(|removal| &removal.id).chain(documents.iter().map(|document| &document.id));
-        ids.clone().for_each(|id| self.id_provenance.observe(id, &product.text));
         let id = product.id.and_then(|id| ProductId::new(id).ok());
         let first = || documents.first().map(|document| &document.id).or(ids.clone().next());
         let Some(id) = id.or_else(|| first().map(ProductId::from)) else { return Ok(()) };
@@ -388,7 +384,6 @@ impl Sink<'_> {
             samples,
             reports,
             quarantine,
-            ids_in_products: self.id_provenance.ids_come_from_products(),
         })
     }
 }

@@ -90,16 +90,6 @@ async fn refused_products_are_quarantined_when_a_batch_fails_or_the_reader_stops
     }
 }
 
-#[tokio::test]
-async fn a_seal_records_whether_ids_come_from_products() {
-    let (source_tx, source_rx) = mpsc::channel(2);
-    source_tx.send(products(&["1", "bad", "2"])).await.unwrap();
-    source_tx.send(Ok(SourceEvent::End(SourceStats::default()))).await.unwrap();
-    drop(source_tx);
-    let seal = Fixture::new().ingest(source_rx, &CancellationToken::new()).await.unwrap().unwrap();
-    assert_eq!((seal.ids_in_products, seal.quarantine.products), (true, 1));
-}
-
 /// So that what the index has of the product beside them can leave it.
 #[tokio::test]
 async fn the_last_document_of_a_product_names_the_others() {

@@ -117,7 +117,6 @@ async fn publish(stores: &Stores, plan: &Plan) -> Result<(), StoreError> {
     let seal = Seal {
         total_items: plan.chunks.iter().map(|(chunk, _)| u64::from(chunk.documents)).sum(),
         quarantine: Quarantined::default(),
-        ids_in_products: false,
         ..build::seal(plan.chunks.len() as u32)
     };
     stores.jobs.seal(&plan.job.id, &seal).await

@@ -12,7 +12,7 @@ use host_core::{
     storage::{ChunkLease, Claim, JobSnapshot, Storage, Stores},
 };
 use host_pipeline::{
-    archive::{Archive, RemovalSettings, Sorting},
+    archive::{Archive, RemovalSettings},
     ingest::{
         chunk::{ChunkBounds, Chunker, NewLine},
         publish::Publisher,
@@ -240,7 +240,6 @@ async fn publish(stores: &Stores, job: &Job, ids: &[&str], refused: Counts) {
         samples: Vec::new(),
         reports: Vec::new(),
         quarantine: Quarantined::default(),
-        ids_in_products: true,
     };
     stores.jobs.seal(&job.id, &seal).await.unwrap();
 }
@@ -299,7 +298,7 @@ async fn what_had_ended_and_what_was_set_is_read() {
     let last = &jobs[0];
     assert_eq!(last.counts, Counts { processed: 2, failed: 1, skipped: 1, conflict: 1, ..Counts::default() });
     let seal = last.seal.as_ref().unwrap();
-    assert_eq!((seal.total_items, seal.quarantine.products, seal.ids_in_products), (5, 1, true));
+    assert_eq!((seal.total_items, seal.quarantine.products), (5, 1));
     assert_eq!(codes(&last.samples), ["no-document", "invalid-price", "no-picture", "older-version"]);
     assert_eq!(
         codes(&reported(stores, "job-a3").await),
@@ -323,7 +322,7 @@ async fn what_had_ended_and_what_was_set_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_list_of_an_older_full_sync_tells_what_is_missing() {
+async fn archiving_leaves_alone_what_no_job_of_this_version_had() {
     let backend = old_environment().await;
     let stores = &backend.stores;
     let next = Job { target: "marqo".into(), full: true, ..backend.job(SHOP_A) };
@@ -333,22 +332,16 @@ async fn the_list_of_an_older_full_sync_tells_what_is_missing() {
         let held = Held { write: build::write(id, json!({})), job_id: "job-a1".to_owned() };
         index.state().documents.insert(DocumentId::new(id).unwrap(), held);
     }
-    let (folder, cancel) = (tempfile::tempdir().unwrap(), CancellationToken::new());
+    let cancel = CancellationToken::new();
     let archive = Archive {
         storage: &environment(&backend).aws,
         index: &index,
         worker: None,
         limit: ArchiveLimit { max_percent: 100, force: false },
-        removals: RemovalSettings {
-            sorting: Sorting { scratch_dir: folder.path().to_owned(), memory: 1 << 20 },
-            bounds: ChunkBounds { documents: 10, bytes: 1 << 20 },
-            lanes: 1,
-        },
+        removals: RemovalSettings { bounds: ChunkBounds { documents: 10, bytes: 1 << 20 }, lanes: 1 },
         clock: backend.clock.clone(),
         cancel: &cancel,
     };
     let missing = archive.missing(&job(stores, next.id.as_str()).await).await.unwrap();
-    let ids: Vec<&str> = missing.ids.iter().map(DocumentId::as_str).collect();
-    // `old` was there before the older full sync, which asked to remove `removed`; `bowl` came after it.
-    assert_eq!(ids, ["bowl", "old", "pot", "removed"]);
+    assert_eq!(missing.ids, []);
 }

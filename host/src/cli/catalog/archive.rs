@@ -20,7 +20,7 @@ use host_core::{
 };
 use host_net::RetryProfile;
 use host_pipeline::{
-    archive::{Archive, ArchiveError, ArchiveOutcome, RemovalSettings, Sorting},
+    archive::{Archive, ArchiveError, ArchiveOutcome, RemovalSettings},
     sync::Notice,
     worker::Worker,
 };
@@ -116,14 +116,12 @@ fn archive<'a>(
     limit: ArchiveLimit,
     cancel: &'a CancellationToken,
 ) -> Archive<'a> {
-    let sorting =
-        Sorting { scratch_dir: config.data_dir.join("scratch"), memory: config.ingest.spill_memory_bytes };
     Archive {
         storage: backend.storage(),
         index,
         worker,
         limit,
-        removals: RemovalSettings { sorting, bounds: config.ingest.bounds(), lanes: config.lanes().get() },
+        removals: RemovalSettings { bounds: config.ingest.bounds(), lanes: config.lanes().get() },
         clock: clock(),
         cancel,
     }
@@ -175,7 +173,7 @@ fn refused(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config, index: 
                 job.job.id
             )
         }
-        ArchiveRefusal::Failed(_) => "correct what failed and run the full sync again".to_owned(),
+        ArchiveRefusal::Unidentified(_) => "correct what failed and run the full sync again".to_owned(),
         _ => "run the full sync again".to_owned(),
     };
     Failure::usage(message).help(override_hint(job, refusal, config, index).unwrap_or_else(otherwise))
@@ -192,8 +190,7 @@ fn override_hint(
     let (flag, Job { shop_id, index_name, .. }) = (target_flag(config), &job.job);
     refusal.is_overridable().then(|| {
         format!(
-            "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists what would go, nothing that failed \
-             among it, and with `--force` in the place of `--dry-run` it {does} that"
+            "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists what would go, and with `--force` in the place of `--dry-run` it {does} that"
         )
     })
 }

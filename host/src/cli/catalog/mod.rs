@@ -33,8 +33,7 @@ pub(super) enum CatalogCommand {
         /// Print the ids of these products, and change nothing
         #[arg(long)]
         dry_run: bool,
-        /// Archive more than the setting `catalog.archive_percent` allows, and after an export that looks truncated or of which
-        /// something failed; what failed stays
+        /// Archive more than the setting `catalog.archive_percent` allows, and after an export that looks truncated
         #[arg(long)]
         force: bool,
     },

@@ -1,0 +1,156 @@
+//! Which products the ledger knows in an index and a full sync did not have.
+
+use super::{
+    ArchiveError,
+    products::{IdSet, PublishedLine, published, refused},
+};
+use host_core::{
+    index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
+    model::{DocumentId, JobId, ProductId, ProductRecord, ProductState, document::WRITTEN_BY},
+    storage::{JobSnapshot, LedgerScope, Stores},
+};
+use std::collections::HashSet;
+
+/// Records of one page of the ledger.
+const PAGE: usize = 1_000;
+
+/// Documents that the index is asked about at once.
+const ASKED: usize = 1_000;
+
+/// A document that is to leave an index.
+#[derive(Debug)]
+pub(super) struct PlannedRemoval {
+    pub(super) document: DocumentId,
+    /// Its lane is that of the product, behind all that was published of it.
+    pub(super) product: ProductId,
+    /// What the removal says, as JSON object text: the version and the job that it holds for.
+    pub(super) removal: String,
+}
+
+/// What is known of the products of a full sync, of an index and of later jobs.
+pub(super) struct MissingProducts<'a> {
+    stores: &'a Stores,
+    index: &'a dyn Index,
+    target: WriteTarget,
+    scope: LedgerScope,
+    /// Products that the full sync or a later job had.
+    products: IdSet,
+    /// Their documents: one that its source spells with another product id now stays, too.
+    documents: IdSet,
+    later: HashSet<JobId>,
+    /// A later job that is still being ingested: what it will have is not known.
+    ingesting: Option<JobId>,
+    /// Products that the full sync refused and that have no id.
+    unidentified: u64,
+}
+
+/// Numbers of documents that the ledger says are in the index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Share {
+    /// Those that are to leave it.
+    pub(super) missing: u64,
+    /// All, these included.
+    pub(super) active: u64,
+}
+
+impl<'a> MissingProducts<'a> {
+    /// Reads what a full sync had, and the jobs after it. The caller has made sure that the export was the whole shop.
+    pub(super) async fn after(
+        stores: &'a Stores,
+        index: &'a dyn Index,
+        job: &JobSnapshot,
+    ) -> Result<Self, ArchiveError> {
+        let is_later = |other: &JobSnapshot| {
+            other.job.index_name == job.job.index_name
+                && other.job.target == job.job.target
+                && other.job.id != job.job.id
+                && other.job.created_at > job.job.created_at
+        };
+        let mut later = stores.jobs.list(Some(&job.job.shop_id), usize::MAX).await?;
+        later.retain(is_later);
+
+        let (mut products, mut documents) = (IdSet::default(), IdSet::default());
+        for job in later.iter().chain([job]) {
+            let take = |line: PublishedLine<'_>| {
+                products.insert(line.product());
+                documents.insert(line.document);
+            };
+            published(stores, job, take).await?;
+        }
+        let refused = refused(stores, job).await?;
+        refused.products.iter().for_each(|product| products.insert(product.as_str()));
+        let is_open = |later: &&JobSnapshot| later.seal.is_none() && !later.status.has_ended();
+        let ingesting = later.iter().find(is_open).map(|later| later.job.id.clone());
+        Ok(Self {
+            stores,
+            index,
+            target: WriteTarget::of(&job.job),
+            scope: LedgerScope::of(&job.job, index.id()),
+            products,
+            documents,
+            later: later.into_iter().map(|later| later.job.id).collect(),
+            ingesting,
+            unidentified: refused.unidentified,
+        })
+    }
+
+    /// The refusal if the documents may not leave the index.
+    pub(super) fn refusal(&self, share: Share, limit: ArchiveLimit) -> Option<ArchiveRefusal> {
+        if let Some(job) = &self.ingesting {
+            return Some(ArchiveRefusal::Ingesting(job.clone()));
+        }
+        if self.unidentified > 0 {
+            return Some(ArchiveRefusal::Unidentified(self.unidentified));
+        }
+        limit.refusal(share.missing, share.active).map(ArchiveRefusal::Share)
+    }
+
+    /// Hands on the removal of each document that is to leave the index, in the order of their products.
+    pub(super) async fn each(
+        &self,
+        mut take: impl AsyncFnMut(PlannedRemoval) -> Result<(), ArchiveError>,
+    ) -> Result<Share, ArchiveError> {
+        let mut share = Share::default();
+        let (mut after, mut waiting) = (None, Vec::new());
+        loop {
+            let page = self.stores.ledger.page(&self.scope, after.as_ref(), PAGE).await?;
+            let is_last = page.is_empty();
+            after = page.last().map(|record| record.product.clone());
+            for record in page.into_iter().filter(|record| record.state == ProductState::Live) {
+                share.active += record.documents.len() as u64;
+                if self.products.contains(record.product.as_str()) || self.later.contains(&record.job_id) {
+                    continue;
+                }
+                let ProductRecord { product, documents, .. } = record;
+                let missing = documents.into_iter().filter(|id| !self.documents.contains(id.as_str()));
+                waiting.extend(missing.map(|document| (document, product.clone())));
+            }
+            while waiting.len() >= ASKED || (is_last && !waiting.is_empty()) {
+                let asked = waiting.drain(..ASKED.min(waiting.len())).collect();
+                for removal in self.ask(asked).await? {
+                    share.missing += 1;
+                    take(removal).await?;
+                }
+            }
+            if is_last {
+                return Ok(share);
+            }
+        }
+    }
+
+    /// The removals of documents that the index has, unless another program or a later job wrote them.
+    async fn ask(&self, asked: Vec<(DocumentId, ProductId)>) -> Result<Vec<PlannedRemoval>, ArchiveError> {
+        let (ids, products): (Vec<DocumentId>, Vec<ProductId>) = asked.into_iter().unzip();
+        let stored = self.index.stored(&self.target, &ids).await?;
+        let removals =
+            ids.into_iter().zip(products).zip(stored).filter_map(|((document, product), stored)| {
+                let mut stored = stored?;
+                let job_id =
+                    stored.job_id.and_then(JobId::new).filter(|job_id| !self.later.contains(job_id))?;
+                stored.version.insert(WRITTEN_BY.to_owned(), job_id.as_str().into());
+                let removal = serde_json::Value::from(stored.version).to_string();
+                Some(PlannedRemoval { document, product, removal })
+            });
+        Ok(removals.collect())
+    }
+}

@@ -1,0 +1,126 @@
+//! Which products a job had: those of its chunks, and those that its report says were refused.
+
+use super::ArchiveError;
+use futures::{StreamExt, TryStreamExt, stream};
+use host_core::{
+    model::{Class, Digest, DocumentId, Entry, ProductId},
+    storage::{JobSnapshot, LedgerScope, StoreError, Stores},
+};
+use serde::Deserialize;
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashSet},
+};
+
+/// Chunks read at once.
+const READS: usize = 8;
+
+/// Products of one call of the ledger.
+const BATCH: usize = 100;
+
+/// A set of ids, 8 bytes of the digest of each: two that share them are taken for one, so that the one which is missing stays in
+/// the index.
+#[derive(Debug, Default)]
+pub(super) struct IdSet(HashSet<u64>);
+
+impl IdSet {
+    pub(super) fn insert(&mut self, id: &str) {
+        self.0.insert(Digest::of(id.as_bytes()).prefix());
+    }
+
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.0.contains(&Digest::of(id.as_bytes()).prefix())
+    }
+}
+
+/// A document or removal that a job published.
+#[derive(Deserialize)]
+pub(super) struct PublishedLine<'a> {
+    #[serde(rename = "_id")]
+    pub(super) document: &'a str,
+    #[serde(rename = "_mq_product")]
+    product: Option<Cow<'a, str>>,
+}
+
+impl PublishedLine<'_> {
+    /// The product that it belongs to.
+    pub(super) fn product(&self) -> &str {
+        self.product.as_deref().unwrap_or(self.document)
+    }
+}
+
+/// Hands on everything that a job has published.
+pub(super) async fn published(
+    stores: &Stores,
+    job: &JobSnapshot,
+    mut take: impl FnMut(PublishedLine<'_>),
+) -> Result<(), ArchiveError> {
+    let read = |seq| async move {
+        let Some(chunk) = stores.jobs.chunk(&job.job.id, seq).await? else { return Ok(None) };
+        let bytes = stores.chunks.get(&chunk.key, Some(chunk.sha256)).await?;
+        Ok::<_, StoreError>(Some((chunk.key, bytes)))
+    };
+    let mut chunks = stream::iter(0..job.chunks).map(read).buffered(READS);
+    while let Some(read) = chunks.try_next().await? {
+        let Some((key, bytes)) = read else { continue };
+        let Some(bytes) = bytes else { return Err(ArchiveError::Lost { key }) };
+        for line in lines(&bytes) {
+            let line = serde_json::from_slice(line)
+                .map_err(|source| ArchiveError::Line { key: key.clone(), source })?;
+            take(line);
+        }
+    }
+    Ok(())
+}
+
+/// What a job's ingest refused.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    /// The products.
+    pub(super) products: Vec<ProductId>,
+    /// Number of products without an id: which documents are theirs is not known.
+    pub(super) unidentified: u64,
+}
+
+/// Reads which products the plug-in refused in a job: the shop has them.
+pub(super) async fn refused(stores: &Stores, job: &JobSnapshot) -> Result<Refused, ArchiveError> {
+    let mut refused = Refused::default();
+    for key in job.seal.iter().flat_map(|seal| &seal.reports) {
+        let bytes = stores.chunks.get(key, None).await?;
+        let Some(bytes) = bytes else { return Err(ArchiveError::Lost { key: key.clone() }) };
+        for line in lines(&bytes) {
+            let entry: Entry = serde_json::from_slice(line)
+                .map_err(|source| ArchiveError::Line { key: key.clone(), source })?;
+            // Other products are known to have no document, and entries without a plug-in are about lines, which have no product.
+            if entry.class != Class::Failed || entry.plugin.is_none() {
+                continue;
+            }
+            let product = entry.details.get("product").and_then(|product| product.as_str());
+            match product.and_then(|product| ProductId::new(product).ok()) {
+                Some(product) => refused.products.push(product),
+                None => refused.unidentified += 1,
+            }
+        }
+    }
+    Ok(refused)
+}
+
+/// The documents of products in the index, as far as the ledger knows them.
+pub(super) async fn documents_of(
+    stores: &Stores,
+    scope: &LedgerScope,
+    products: &[ProductId],
+) -> Result<Vec<DocumentId>, StoreError> {
+    let mut documents = Vec::new();
+    for some in products.chunks(BATCH) {
+        let distinct: BTreeSet<&ProductId> = some.iter().collect();
+        let distinct: Vec<ProductId> = distinct.into_iter().cloned().collect();
+        let records = stores.ledger.get(scope, &distinct).await?;
+        documents.extend(records.into_iter().flatten().flat_map(|record| record.documents));
+    }
+    Ok(documents)
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
+}
