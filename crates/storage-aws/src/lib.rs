@@ -198,7 +198,7 @@ impl Storage for Aws {
     }
 
     async fn has_active_ingest(&self, job: &Job) -> Result<bool, StoreError> {
-        self.jobs.is_ingested_into(job).await
+        self.jobs.is_ingested_into(job, self.config.ingest_lease()).await
     }
 
     async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Job},
-    storage::{DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError},
+    storage::{DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError, latest_lease_end},
 };
 use host_sqlite::{Cause, Database, DatabaseError, from_json, time, to_json};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -26,7 +26,7 @@ const DELIVERABLE: &str = "
     SELECT first.id, first.chunk, first.receive_count
     FROM lanes JOIN message first
         ON first.id = (SELECT min(m.id) FROM message m WHERE m.shop_id = ?1 AND m.lane = lanes.lane)
-    WHERE first.hidden_until <= ?2
+    WHERE first.hidden_until NOT BETWEEN ?2 + 1 AND ?4
     ORDER BY first.id LIMIT ?3";
 
 /// The queues of all shops.
@@ -150,10 +150,11 @@ impl Queue for Messages {
         let (clock, shop) = (self.clock.clone(), shop_id.to_owned());
         let receive = move |tx: &Transaction<'_>| {
             let (now, until) = (time::to_column(clock.now()), time::after(clock.now(), visibility));
+            let latest = time::to_column(latest_lease_end(clock.now(), visibility));
             let max = i64::try_from(max).unwrap_or(i64::MAX);
             let first: Vec<(i64, String, u32)> = tx
                 .prepare_cached(DELIVERABLE)?
-                .query_map(params![shop, now, max], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .query_map(params![shop, now, max, latest], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect::<Result<_, _>>()?;
             let mut take = tx.prepare_cached(
                 "UPDATE message SET hidden_until = ?2, nonce = ?3, receive_count = receive_count + 1 WHERE id = ?1",

@@ -289,3 +289,19 @@ async fn what_a_crash_left_half_written_is_removed_when_it_is_old() {
     assert_eq!(folder.get("a/b", None).await.unwrap().unwrap(), b"whole");
     assert_eq!(fs::read_dir(dir.path().join(".incoming")).unwrap().count(), 0);
 }
+
+/// A process whose clock was a day ahead has received it and died.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_hidden_for_a_day_is_delivered() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = open(dir.path()).unwrap().stores();
+    let job = job("job", "shop");
+    stores.jobs.create(&job).await.unwrap();
+    let sent = chunk(&job.id, 0, 0);
+    stores.jobs.add_chunk(&sent).await.unwrap();
+    stores.queue.send(&job, &sent, 0).await.unwrap();
+    let (day, minute) = (Duration::from_secs(86_400), Duration::from_secs(60));
+    assert_eq!(stores.queue.receive("shop", 1, day).await.unwrap().len(), 1);
+    assert_eq!(stores.queue.receive("shop", 1, minute).await.unwrap().len(), 1);
+    assert_eq!(stores.queue.receive("shop", 1, minute).await.unwrap().len(), 0);
+}

@@ -2,6 +2,17 @@ use super::{AttemptError, QuarantineReason};
 use crate::model::{Counts, Entry, JobId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Tolerance for clocks that differ, and for other durations in the settings of other processes.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(600);
+
+/// The latest end that a lease or a visibility timeout of about this duration has. One that ends later was written by a clock that
+/// is ahead, and counts as expired: otherwise a process that dies with such a clock would hold a lane for as long as that.
+pub fn latest_lease_end(now: Timestamp, duration: Duration) -> Timestamp {
+    let longest = duration.saturating_mul(2).saturating_add(CLOCK_TOLERANCE);
+    now.saturating_add(longest).unwrap_or(Timestamp::MAX)
+}
 
 /// A worker's right to a chunk, until its duration ends without a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,7 +18,7 @@ mod settings;
 
 pub use attempt_error::AttemptError;
 pub use chunks::{Chunks, Put};
-pub use claim::{ChunkLease, ChunkOutcome, Claim, Release};
+pub use claim::{ChunkLease, ChunkOutcome, Claim, Release, latest_lease_end};
 pub use jobs::{JobSnapshot, Jobs};
 pub use ledger::{Ledger, LedgerScope};
 pub use lifecycle::{IngestGuard, Storage};

@@ -5,7 +5,7 @@ use crate::table::{Condition, TableError, Update, Updated};
 use async_trait::async_trait;
 use host_core::{
     model::Job,
-    storage::{IngestGuard, StoreError},
+    storage::{IngestGuard, StoreError, latest_lease_end},
 };
 use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
@@ -69,6 +69,7 @@ impl Records {
                 vec![Condition::Absent("pk")],
                 vec![Condition::Is(name::HOLDER, holder.into())],
                 vec![Condition::AtMost(name::LEASE_UNTIL, micros(now))],
+                vec![Condition::MoreThan(name::LEASE_UNTIL, micros(latest_lease_end(now, lease)))],
             ]));
         Ok(match self.table.update(&take).await? {
             Updated::Done(_) => None,
@@ -81,12 +82,14 @@ impl Records {
     }
 
     /// Whether a process has the lease.
-    pub(crate) async fn is_ingested_into(&self, job: &Job) -> Result<bool, StoreError> {
+    pub(crate) async fn is_ingested_into(&self, job: &Job, lease: Duration) -> Result<bool, StoreError> {
         let item = self.table.get(&schema::ingest(job)).await;
         let item =
             item.map_err(|error| error.during(format!("looking whether job {} is ingested", job.id)))?;
         let until = item.and_then(|item| item.number(name::LEASE_UNTIL));
-        Ok(until.is_some_and(|until| until > micros(self.clock.now())))
+        let now = self.clock.now();
+        let latest = micros(latest_lease_end(now, lease));
+        Ok(until.is_some_and(|until| until > micros(now) && until <= latest))
     }
 
     /// Acquires the ingest of the job's shop and index; waits while another process renews its lease.

@@ -7,7 +7,7 @@ use super::{
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
     model::{JobId, JobStatus},
-    storage::{ChunkLease, ChunkOutcome, Claim, QuarantineReason, Release},
+    storage::{ChunkLease, ChunkOutcome, Claim, QuarantineReason, Release, latest_lease_end},
 };
 use std::time::Duration;
 
@@ -32,6 +32,10 @@ impl Records {
                 vec![
                     Condition::Is(name::STATE, state::RUNNING.into()),
                     Condition::AtMost(name::LEASE_UNTIL, micros(now)),
+                ],
+                vec![
+                    Condition::Is(name::STATE, state::RUNNING.into()),
+                    Condition::MoreThan(name::LEASE_UNTIL, micros(latest_lease_end(now, duration))),
                 ],
             ]));
         let row = match self.table.update(&claim).await? {

@@ -7,7 +7,7 @@ use super::{
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
 use host_core::{
     model::{ChunkRef, Job, JobId},
-    storage::StoreError,
+    storage::{StoreError, latest_lease_end},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -34,6 +34,7 @@ impl Records {
             Condition::AnyOf(vec![
                 vec![Condition::Absent("pk")],
                 vec![Condition::AtMost(name::LEASE_UNTIL, micros(now))],
+                vec![Condition::MoreThan(name::LEASE_UNTIL, micros(latest_lease_end(now, interval)))],
             ]),
         );
         let begun = self.table.update(&begin).await.map_err(|error| error.during("beginning to sweep"))?;
@@ -54,7 +55,7 @@ impl Records {
     /// Whether a job that is not sealed is older than `bound` and no process ingests for it.
     pub(crate) async fn is_abandoned(&self, job: &Job, bound: Duration) -> Result<bool, StoreError> {
         let is_new = after(job.created_at, bound) > micros(self.clock.now());
-        Ok(!is_new && !self.is_ingested_into(job).await?)
+        Ok(!is_new && !self.is_ingested_into(job, bound).await?)
     }
 
     /// Repairs a job: finishes half completions and half redrives, claims the right to send again what has waited for longer
@@ -98,6 +99,7 @@ impl Records {
     /// for as long.
     async fn overdue(&self, id: &JobId, seq: u32, bound: Duration) -> Result<bool, TableError> {
         let now = self.clock.now();
+        let latest = micros(latest_lease_end(now, bound));
         let bound = i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
         let before = micros(now).saturating_sub(bound);
         let send = of_existing(schema::chunk(id, seq))
@@ -112,6 +114,10 @@ impl Records {
                 vec![
                     Condition::Is(name::STATE, state::RUNNING.into()),
                     Condition::AtMost(name::LEASE_UNTIL, before),
+                ],
+                vec![
+                    Condition::Is(name::STATE, state::RUNNING.into()),
+                    Condition::MoreThan(name::LEASE_UNTIL, latest),
                 ],
             ]));
         Ok(matches!(self.table.update(&send).await?, Updated::Done(_)))

@@ -67,6 +67,7 @@ impl Expressions {
             Condition::Is(name, value) => self.both(name, " = ", value),
             Condition::Below(name, number) => self.both(name, " < ", &Value::Number(*number)),
             Condition::AtMost(name, number) => self.both(name, " <= ", &Value::Number(*number)),
+            Condition::MoreThan(name, number) => self.both(name, " > ", &Value::Number(*number)),
             Condition::Lacks(name, member) => {
                 format!("NOT contains({}, {})", self.name(name), self.value(&Value::Number(*member)))
             }

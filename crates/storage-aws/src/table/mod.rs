@@ -137,6 +137,8 @@ pub enum Condition {
     Below(&'static str, i64),
     /// The attribute is there and not above the number.
     AtMost(&'static str, i64),
+    /// The attribute is a number that is larger.
+    MoreThan(&'static str, i64),
     /// The number is not in the set; also true if there is no set.
     Lacks(&'static str, i64),
     /// The number is in the set.

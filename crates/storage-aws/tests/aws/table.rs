@@ -66,6 +66,7 @@ fn holds(item: Option<&Item>, condition: &Condition) -> bool {
         Condition::Is(name, expected) => value(name) == Some(expected),
         Condition::Below(name, bound) => number(name).is_some_and(|number| number < *bound),
         Condition::AtMost(name, bound) => number(name).is_some_and(|number| number <= *bound),
+        Condition::MoreThan(name, bound) => number(name).is_some_and(|number| number > *bound),
         Condition::Lacks(name, member) => {
             !matches!(value(name), Some(Value::Numbers(set)) if set.contains(member))
         }

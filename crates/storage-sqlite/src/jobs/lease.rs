@@ -3,7 +3,7 @@
 use super::{Row, completion};
 use host_core::{
     model::{JobId, JobStatus},
-    storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, Release},
+    storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, Release, latest_lease_end},
 };
 use host_sqlite::{Cause, from_json, time, to_json};
 use jiff::Timestamp;
@@ -20,12 +20,19 @@ pub(super) fn claim(
     let acquired = tx
         .prepare_cached(
             "UPDATE chunk SET state = 'RUNNING', fence = fence + 1, attempts = attempts + 1, lease_until = ?4
-            WHERE job_id = ?1 AND seq = ?2 AND (state = 'PENDING' OR (state = 'RUNNING' AND lease_until <= ?3))
+            WHERE job_id = ?1 AND seq = ?2 AND (state = 'PENDING' OR (state = 'RUNNING' AND lease_until NOT BETWEEN ?3 + 1 AND ?5))
             RETURNING fence, attempts, epoch, first_error",
         )?
-        .query_row(params![row.job_id, row.seq, time::to_column(now), time::after(now, duration)], |chunk| {
-            Ok((chunk.get(0)?, chunk.get(1)?, chunk.get(2)?, chunk.get::<_, Option<String>>(3)?))
-        })
+        .query_row(
+            params![
+                row.job_id,
+                row.seq,
+                time::to_column(now),
+                time::after(now, duration),
+                time::to_column(latest_lease_end(now, duration))
+            ],
+            |chunk| Ok((chunk.get(0)?, chunk.get(1)?, chunk.get(2)?, chunk.get::<_, Option<String>>(3)?)),
+        )
         .optional()?;
     let Some((fencing_token, attempts, redrive_count, first_error)) = acquired else {
         return refused_claim(tx, row, now);

@@ -104,6 +104,16 @@ pub async fn a_chunk_is_held_until_its_lease_ends(backend: &Backend) {
     assert_eq!(snapshot(backend, &job.id).await.counts.processed, 2);
 }
 
+/// A process whose clock was a day ahead has died.
+pub async fn a_lease_that_ends_in_a_day_is_that_of_a_wrong_clock(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
+    let Claim::Acquired(ahead) = jobs.claim(&job.id, 0, MINUTE * 60 * 24).await.unwrap() else { panic!() };
+    let lease = claim(&**jobs, &job.id, 0).await;
+    assert!(lease.fencing_token > ahead.fencing_token);
+    assert!(!jobs.renew(&ahead, MINUTE).await.unwrap());
+    assert!(jobs.complete(&lease, &processed(1)).await.unwrap());
+}
+
 pub async fn a_lease_that_has_run_out_is_still_its_holders(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
     let (first, second) = (claim(&**jobs, &job.id, 0).await, claim(&**jobs, &job.id, 1).await);

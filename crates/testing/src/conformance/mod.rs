@@ -141,6 +141,7 @@ macro_rules! storage_tests {
             jobs::a_chunk_is_added_once,
             jobs::the_first_claim_starts_the_job,
             jobs::a_chunk_is_held_until_its_lease_ends,
+            jobs::a_lease_that_ends_in_a_day_is_that_of_a_wrong_clock,
             jobs::a_lease_that_has_run_out_is_still_its_holders,
             jobs::renewal_counts_from_now,
             jobs::a_released_chunk_can_be_claimed_at_once,

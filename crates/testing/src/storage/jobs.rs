@@ -4,7 +4,7 @@ use super::{Shared, refused};
 use async_trait::async_trait;
 use host_core::{
     model::{ChunkRef, Counts, Digest, Entry, Job, JobId, JobStatus, Seal, report::Samples},
-    storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError},
+    storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError, latest_lease_end},
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, time::Duration};
@@ -264,7 +264,8 @@ impl Jobs for Shared {
         if let Some(outcome) = &chunk.outcome {
             return Ok(Claim::Done { quarantined: outcome.quarantined.clone() });
         }
-        if let Some(until) = chunk.held_until.filter(|until| *until > now) {
+        let latest = latest_lease_end(now, duration);
+        if let Some(until) = chunk.held_until.filter(|until| *until > now && *until <= latest) {
             return Ok(Claim::Held { until });
         }
         chunk.fencing_token += 1;
