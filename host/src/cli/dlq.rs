@@ -5,6 +5,7 @@ use super::{
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
+    hints::same_plugins,
     jobs::find,
     output::OutputFormat,
 };
@@ -16,7 +17,7 @@ use host_core::{
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Redriven};
 use serde::Serialize;
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 /// Commands about dead letters.
 #[derive(Debug, Subcommand)]
@@ -233,7 +234,15 @@ async fn redrive(
     lines(&mut text, "was done before:", done);
     lines(&mut text, "left, for its job is no longer known:", orphaned);
     if !dry_run && !sent.is_empty() {
-        text.push_str("a worker writes them: `host work`, or `host run` without a source\n");
+        let mut jobs = Vec::new();
+        for id in sent.iter().map(|letter| &letter.chunk.job_id).collect::<BTreeSet<_>>() {
+            jobs.extend(stores.jobs.get(id).await.map_err(store_failure)?);
+        }
+        let _ = writeln!(
+            text,
+            "a worker writes them: `host work`, or `host run` without a source; {}",
+            same_plugins(jobs.iter().map(|job| &job.job))
+        );
     }
     if sent.iter().any(|letter| is_damaged(&letter.code)) {
         let _ =

@@ -9,6 +9,7 @@ mod context;
 mod dlq;
 mod documents;
 mod failure;
+mod hints;
 mod jobs;
 mod lambda;
 mod output;

@@ -163,7 +163,7 @@ impl<'a> JobView<'a> {
         if let Some(Quarantined { products: products @ 1.., left_out, .. }) = self.quarantine {
             let _ = write!(
                 text,
-                "  replay     host plugin replay {} --plugin FIXED.wasm: {}",
+                "  replay     host plugin replay {} --plugin FIXED.wasm, and the other plug-ins of the run: {}",
                 self.job_id,
                 count(*products)
             );

@@ -5,6 +5,7 @@ use super::{
     backend::Backend,
     context::{clock, effective, plugins, runtime, store_failure},
     failure::{Exit, Failure},
+    hints::warn_of_other_plugin,
     plugin_source::PluginArgs,
     run::stopped,
     shutdown::{cancel_on_signal, print_how_to_resume},
@@ -41,6 +42,7 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
         backend.stores().jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
         let worker = backend.worker(&config, &plugins)?;
         let only = config.shop.as_deref();
+        warn_of_other_plugin(&backend.stores(), only, &plugins).await?;
         if !global.quiet {
             match only {
                 Some(shop) => eprintln!("working the queue of {shop} until Ctrl-C"),

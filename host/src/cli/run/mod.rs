@@ -12,6 +12,7 @@ use super::{
     backend::Backend,
     context::{clock, effective, plugins, runtime, store_failure},
     failure::{Exit, Failure},
+    hints::warn_of_other_plugin,
     plugin::shadow,
     plugin_source::PluginArgs,
     shutdown::{cancel_on_signal, print_how_to_resume},
@@ -179,6 +180,7 @@ impl Run<'_> {
     /// Works the queue until interrupted.
     async fn work(&self) -> Ended {
         let backend = self.open().await?;
+        warn_of_other_plugin(&backend.stores(), Some(self.shop), self.plugins).await?;
         if !self.global.quiet {
             eprintln!("working the queue of {} until Ctrl-C", self.shop);
         }
