@@ -35,6 +35,9 @@ pub(in crate::cli) struct ReplayArgs {
     job: String,
     #[command(flatten)]
     plugins: PluginArgs,
+    /// What a document does whose version equals the stored one while its content differs [default: as the job that is replayed]
+    #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
+    same_version: Option<String>,
     /// Print the products and why they were refused, and do nothing else
     #[arg(long)]
     dry_run: bool,
@@ -42,6 +45,8 @@ pub(in crate::cli) struct ReplayArgs {
 
 pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen) -> Ended {
     let mut overrides = global.overrides();
+    let inherits_same_version = args.same_version.is_none();
+    overrides.set("--same-version", "worker.same_version", args.same_version);
     args.plugins.set(&mut overrides);
     let config = effective(global, &overrides)?.config;
     runtime()?.block_on(async {
@@ -51,7 +56,10 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
             return list(global, &backend, &old).await;
         }
         let quarantined = complete(&old)?;
-        let config = with_original_settings(config, &old);
+        let mut config = with_original_settings(config, &old);
+        if inherits_same_version {
+            config.worker.same_version = old.job.same_version;
+        }
         let plugins = plugins(&config)?;
         let cancel = CancellationToken::new();
         tokio::spawn(cancel_on_signal(cancel.clone()));
@@ -136,7 +144,6 @@ fn with_original_settings(mut config: Config, old: &JobSnapshot) -> Config {
     if let Some(target) = TargetIndex::named(old.job.target.kind()) {
         config.target = target;
     }
-    config.worker.same_version = old.job.same_version;
     // What is fed is a part of the shop.
     config.ingest.full = false;
     config
