@@ -8,7 +8,7 @@ use host_core::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, slice, time::Duration};
 
 /// How results are printed on stdout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -146,11 +146,8 @@ impl<'a> JobView<'a> {
             }
         }
         if let Some(AttemptError { code, message, causes, at, .. }) = self.last_error {
-            let _ = write!(text, "  last error {at:.0}: {message}");
-            for cause in causes {
-                let _ = write!(text, ": {cause}");
-            }
-            let _ = writeln!(text, " ({code})");
+            let said = [slice::from_ref(message), causes].concat().join(": ");
+            let _ = writeln!(text, "  last error {at:.0}: {}", with_code(&said, code));
         }
         if let Some(message) = self.error_message {
             let _ = writeln!(text, "  reason     {message}");
@@ -184,7 +181,13 @@ pub(super) fn entry_text(entry: &Entry) -> String {
         (None, Some(line)) => format!("line {line}: "),
         (None, None) => String::new(),
     };
-    format!("{place}{} ({})", entry.message, entry.code)
+    format!("{place}{}", with_code(&entry.message, &entry.code))
+}
+
+/// A message with its code behind it, where it does not end with that already.
+fn with_code(message: &str, code: &str) -> String {
+    let behind = format!(" ({code})");
+    if message.ends_with(&behind) { message.to_owned() } else { message.to_owned() + &behind }
 }
 
 /// The exit code of a job that ended.

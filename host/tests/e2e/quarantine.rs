@@ -223,6 +223,8 @@ fn what_a_stopped_plugin_trapped_on_is_kept() {
         (&json!(0), &json!("plugin-stopped")),
         "{jobs}"
     );
+    let shown = place.host(&["jobs", "show", "--data-dir", "data"]);
+    assert_eq!(shown.stdout.matches("(plugin-stopped)").count(), 1, "{shown:?}");
     let listed = replay(&place, &jobs[0], &["--dry-run"]);
     let lines = listed.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let lines: Vec<u64> = lines.map(|kept| kept["product"]["line"].as_u64().unwrap()).collect();
