@@ -3,7 +3,8 @@
 use crate::cli::failure::Exit;
 use host_core::{
     format::{bytes, count, duration},
-    model::{Class, Counts, Entry, JobStatus, Quarantined, SourceStats, job::PluginRef},
+    model::{Class, Counts, Entry, JobStatus, Quarantined, SourceStats, job::PluginRef, report::Samples},
+    report_codes::is_dead_letter,
     storage::{AttemptError, JobSnapshot},
 };
 use jiff::Timestamp;
@@ -94,6 +95,21 @@ impl<'a> JobView<'a> {
         }
     }
 
+    /// How many chunks were quarantined as far as the samples tell, and what can be done about them; none if there is none.
+    pub(super) fn dead_letters(&self) -> Option<String> {
+        let failed = &self.samples.failed;
+        let chunks = failed.iter().filter(|entry| is_dead_letter(&entry.code)).count();
+        let least = if failed.len() < Samples::LIMIT { "" } else { "at least " };
+        let were = if chunks == 1 { "chunk was" } else { "chunks were" };
+        let (shop, job) = (self.shop_id, self.job_id);
+        (chunks > 0).then(|| {
+            format!(
+                "{least}{chunks} {were} quarantined: `host dlq list --shop {shop} --job {job}` tells why, and `host dlq redrive \
+                 --shop {shop} --job {job}` sends them again once the cause is fixed"
+            )
+        })
+    }
+
     /// The job as a few lines of text.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
@@ -144,6 +160,9 @@ impl<'a> JobView<'a> {
             for line in said.iter().take(3) {
                 let _ = writeln!(text, "    {line}");
             }
+        }
+        if let Some(hint) = self.dead_letters() {
+            let _ = writeln!(text, "  dlq        {hint}");
         }
         if let Some(AttemptError { code, message, causes, at, .. }) = self.last_error {
             let said = [slice::from_ref(message), causes].concat().join(": ");

@@ -68,6 +68,9 @@ pub(super) async fn print_report(
     if format == ReportFormat::Html {
         print("</tbody></table></body></html>\n")?;
     }
+    if let Some(hint) = JobView::new(job, "", job.job.created_at).dead_letters() {
+        eprintln!("{hint}");
+    }
     Ok(())
 }
 

@@ -193,7 +193,11 @@ fn watching_a_job_that_nobody_works_on_ends() {
     let mut resumed = place.spawn("export.jsonl");
     let mut said = String::new();
     BufReader::new(resumed.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
-    assert!(said.starts_with("resuming job"), "{said}");
+    assert!(
+        said.starts_with("resuming job")
+            && said.contains(", which was interrupted or which another process works on: "),
+        "{said}"
+    );
     let ran = place.host(&watch);
     assert_eq!((ran.code, &ran.json()["processed"]), (Some(0), &Value::from(6000)), "{ran:?}");
     assert!(resumed.wait().unwrap().success());

@@ -208,7 +208,8 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
     assert_eq!(job(&place, &waiting["job_id"])["status"], "FAILED");
     let id = waiting["job_id"].as_str().unwrap();
     let report = place.host(&["jobs", "report", id, "--data-dir", "data"]);
-    let said = format!("nothing is said of any item of job {id}, whose export was not read to its end: superseded");
+    let said =
+        format!("nothing is said of any item of job {id}, whose export was not read to its end: superseded");
     assert!(report.stderr.starts_with(&said), "{report:?}");
     assert_eq!(titles(&place).len(), 1_000);
 }

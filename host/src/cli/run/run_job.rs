@@ -118,7 +118,7 @@ fn print_notice(notice: Notice) {
         Notice::Superseded(id) => eprintln!("job {id} was interrupted and is superseded by this run"),
         Notice::Resumed(id, done) => {
             eprintln!(
-                "resuming job {id}, which was interrupted: {} of its chunks are written",
+                "resuming job {id}, which was interrupted or which another process works on: {} of its chunks are written",
                 count(done.into())
             );
         }
