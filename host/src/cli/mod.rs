@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod at_least_one;
 mod aws;
 mod backend;
 mod catalog;

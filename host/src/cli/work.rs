@@ -2,6 +2,7 @@
 
 use super::{
     Ended, Global,
+    at_least_one::at_least_one,
     backend::Backend,
     context::{clock, effective, plugins, runtime, store_failure},
     failure::{Exit, Failure},
@@ -21,7 +22,7 @@ pub(super) struct WorkArgs {
     #[command(flatten)]
     plugins: PluginArgs,
     /// Chunks written at once, of all shops together
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = at_least_one::<NonZeroUsize>, value_name = "N")]
     concurrency: Option<NonZeroUsize>,
 }
 

@@ -234,3 +234,13 @@ fn a_full_disk_loses_nothing() {
     );
     assert_eq!(place.host(&["documents", "count", "--data-dir", "data"]).stdout, "5999\n");
 }
+
+#[test]
+fn none_of_what_there_must_be_one_of() {
+    let place = TestDir::new();
+    for arguments in [["run", "--lanes", "0"], ["work", "--concurrency", "0"]] {
+        let ran = place.host(&arguments);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains("must be at least 1"), "{ran:?}");
+    }
+}

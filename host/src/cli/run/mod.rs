@@ -9,6 +9,7 @@ pub(super) use replay::{ReplayArgs, replay};
 
 use super::{
     Ended, Global,
+    at_least_one::at_least_one,
     backend::Backend,
     context::{clock, effective, plugins, runtime, store_failure},
     failure::{Exit, Failure},
@@ -91,7 +92,7 @@ struct ReadingArgs {
     #[arg(long, value_enum, value_name = "MODE")]
     grouping: Option<GroupingMode>,
     /// Chunks written side by side; a product stays in its lane
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = at_least_one::<NonZeroU16>, value_name = "N")]
     lanes: Option<NonZeroU16>,
     /// What a document does whose version equals the stored one while its content differs
     #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
