@@ -17,7 +17,7 @@ pub(super) enum OutputFormat {
     /// For people.
     #[default]
     Text,
-    /// One JSON object.
+    /// JSON.
     Json,
 }
 

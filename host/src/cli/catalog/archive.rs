@@ -6,6 +6,7 @@ use crate::{
         backend::Backend,
         context::{clock, plugins, print, print_json, store_failure},
         failure::{Exit, Failure},
+        hints::same_plugins,
         output::OutputFormat,
         run::stopped,
         shutdown::cancel_on_signal,
@@ -171,8 +172,9 @@ fn refused(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config, index: 
     let otherwise = || match refusal {
         ArchiveRefusal::NotEnded => {
             format!(
-                "wait until they are, which `host jobs watch {}` shows, and archive then: `host work` writes them",
-                job.job.id
+                "wait until they are, which `host jobs watch {}` shows, and archive then: `host work` writes them; {}",
+                job.job.id,
+                same_plugins([&job.job])
             )
         }
         ArchiveRefusal::Failed(_) => "correct what failed and run the full sync again".to_owned(),
