@@ -12,6 +12,7 @@ use super::{
 use crate::config::Config;
 use clap::{Args, Subcommand};
 use host_core::{
+    format::counted,
     model::JobId,
     storage::{AttemptError, DeadLetter, StoreError, Stores},
 };
@@ -286,8 +287,13 @@ fn list_text(letters: &[DeadLetter]) -> String {
     for DeadLetter { chunk, shop_id, code, message, died_at, receive_count, .. } in letters {
         let _ = write!(
             text,
-            "{died_at:.0}  {shop_id}  job {}  chunk {}: {code}\n  {message}\n  {} ({} documents, {}), delivered {receive_count} times\n",
-            chunk.job_id, chunk.seq, chunk.key, chunk.documents, chunk.sha256,
+            "{died_at:.0}  {shop_id}  job {}  chunk {}: {code}\n  {message}\n  {} ({}, {}), delivered {}\n",
+            chunk.job_id,
+            chunk.seq,
+            chunk.key,
+            counted(chunk.documents.into(), "document"),
+            chunk.sha256,
+            counted((*receive_count).into(), "time"),
         );
     }
     text
@@ -306,7 +312,12 @@ fn letter_text(letter: &DeadLetter) -> String {
     let operation = chunk.operation.as_str();
     row(
         "content",
-        format!("{} documents, {} bytes, {operation}, lane {}", chunk.documents, chunk.bytes, chunk.lane),
+        format!(
+            "{}, {}, {operation}, lane {}",
+            counted(chunk.documents.into(), "document"),
+            counted(chunk.bytes.into(), "byte"),
+            chunk.lane
+        ),
     );
     if !context.sample_ids.is_empty() {
         row("documents", format!("{} …", context.sample_ids.join(", ")));
@@ -314,7 +325,12 @@ fn letter_text(letter: &DeadLetter) -> String {
     row("quarantined", format!("{died_at:.0}"));
     row(
         "attempts",
-        format!("{}, delivered {receive_count} times, redriven {redrive_count} times", context.attempts),
+        format!(
+            "{}, delivered {}, redriven {}",
+            context.attempts,
+            counted((*receive_count).into(), "time"),
+            counted((*redrive_count).into(), "time")
+        ),
     );
     let known = [("endpoint", &context.endpoint), ("report", &context.report_key)];
     for (name, value) in known {

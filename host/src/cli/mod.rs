@@ -61,7 +61,7 @@ struct Global {
     /// Where queue, jobs and chunks are [default: embedded]
     #[arg(long, global = true, value_enum, value_name = "STORE")]
     store: Option<StoreKind>,
-    /// The shop: example.myshopify.com
+    /// The shop: example.myshopify.com [default: where a command only looks, that of the newest job]
     #[arg(long, global = true, value_name = "SHOP")]
     shop: Option<String>,
     /// Name of the index [default: made of platform and shop]

@@ -2,7 +2,7 @@
 
 use crate::cli::failure::Exit;
 use host_core::{
-    format::{bytes, count, duration},
+    format::{bytes, count, counted, duration},
     model::{Class, Counts, Entry, JobStatus, Quarantined, SourceStats, job::PluginRef, report::Samples},
     report_codes::is_dead_letter,
     storage::{AttemptError, JobSnapshot},
@@ -98,13 +98,14 @@ impl<'a> JobView<'a> {
     /// How many chunks were quarantined as far as the samples tell, and what can be done about them; none if there is none.
     pub(super) fn dead_letters(&self) -> Option<String> {
         let failed = &self.samples.failed;
-        let chunks = failed.iter().filter(|entry| is_dead_letter(&entry.code)).count();
+        let chunks = failed.iter().filter(|entry| is_dead_letter(&entry.code)).count() as u64;
         let least = if failed.len() < Samples::LIMIT { "" } else { "at least " };
-        let were = if chunks == 1 { "chunk was" } else { "chunks were" };
+        let were = if chunks == 1 { "was" } else { "were" };
+        let number = counted(chunks, "chunk");
         let (shop, job) = (self.shop_id, self.job_id);
         (chunks > 0).then(|| {
             format!(
-                "{least}{chunks} {were} quarantined: `host dlq list --shop {shop} --job {job}` tells why, and `host dlq redrive \
+                "{least}{number} {were} quarantined: `host dlq list --shop {shop} --job {job}` tells why, and `host dlq redrive \
                  --shop {shop} --job {job}` sends them again once the cause is fixed"
             )
         })
@@ -125,9 +126,9 @@ impl<'a> JobView<'a> {
         if let Some(source) = self.source {
             let _ = writeln!(
                 text,
-                "  read       {} lines, {} products, {} ({})",
-                count(source.lines),
-                count(source.products),
+                "  read       {}, {}, {} ({})",
+                counted(source.lines, "line"),
+                counted(source.products, "product"),
                 bytes(source.bytes),
                 source.grouping
             );
@@ -181,12 +182,11 @@ impl<'a> JobView<'a> {
                 text,
                 "  replay     host plugin replay {} --plugin FIXED.wasm, and the other plug-ins of the run: {}",
                 self.job_id,
-                count(*products)
+                counted(*products, "product")
             );
-            let noun = if *products == 1 { "product" } else { "products" };
             let _ = match left_out {
-                0 => writeln!(text, " {noun}"),
-                left_out => writeln!(text, " {noun}; there was no room for {} more", count(*left_out)),
+                0 => writeln!(text),
+                left_out => writeln!(text, "; there was no room for {} more", count(*left_out)),
             };
         }
         text

@@ -11,7 +11,7 @@ use super::{
     run::stopped,
     shutdown::{cancel_on_signal, print_how_to_resume},
 };
-use crate::telemetry::exporter;
+use crate::{config::Effective, telemetry::exporter};
 use clap::Args;
 use std::num::NonZeroUsize;
 use tokio_util::sync::CancellationToken;
@@ -30,8 +30,8 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
     let mut overrides = global.overrides();
     overrides.set("--concurrency", "worker.concurrency", args.concurrency);
     args.plugins.set(&mut overrides);
-    let config = effective(global, &overrides)?.config;
-    let plugins = plugins(&config)?;
+    let Effective { config, origins } = effective(global, &overrides)?;
+    let plugins = plugins(&config, &origins)?;
     let cancel = CancellationToken::new();
     runtime()?.block_on(async {
         tokio::spawn(cancel_on_signal(cancel.clone()));

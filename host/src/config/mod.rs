@@ -9,6 +9,7 @@ mod plugin;
 mod telemetry;
 mod worker;
 
+pub use explain::place;
 pub use ingest::{GroupingMode, IngestConfig};
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
 pub use plugin::PluginConfig;

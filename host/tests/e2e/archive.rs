@@ -100,10 +100,10 @@ fn half_an_export_removes_nothing_and_says_why() {
     let whole = export(1..=10, OLD);
     for (half, expected, forced) in [
         (export(1..=6, OLD), "4 of 10 products are missing", true),
-        (whole[..whole.len() - 700].to_owned(), "1 lines of the export could not be read", true),
+        (whole[..whole.len() - 700].to_owned(), "1 line of the export could not be read", true),
         (
             format!("{}{}\n", export(1..=9, OLD), product(10, "Mug", OLD)[1]),
-            "1 lines belong to products",
+            "1 line belongs to a product",
             true,
         ),
         (String::new(), "its export has no products", false),
@@ -144,7 +144,7 @@ fn what_failed_stays_and_the_rest_goes_by_force() {
     let refused = export([7], OLD).replace("shopify/Product/7", "shopify/Collection/7");
     let ran = shop.run(export(1..=6, OLD) + &refused, &["--full"]);
     assert_eq!((ran.code, shop.ids().len()), (Some(4), 10), "{ran:?}");
-    let told = "1 items failed, whose products it may be missing: the product of line 37 (not-a-product)";
+    let told = "1 item failed, whose products it may be missing: the product of line 37 (not-a-product)";
     assert!(ran.stderr.contains(&format!("nothing was archived: {told}")), "{}", ran.stderr);
     let again = shop.archive(&[]);
     assert!(again.code == Some(2) && again.stderr.contains("--target marqo --dry-run"), "{again:?}");

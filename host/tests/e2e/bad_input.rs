@@ -115,6 +115,12 @@ fn a_plugin_that_refuses_its_configuration() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(!place.path("data").exists(), "something was written");
     insta::assert_snapshot!(said(&place, &ran));
+
+    // The value that is refused leads to its key, and the key to where it is set.
+    place.write("host.toml", "[plugin.config.shopify]\nlevel = \"sku\"\ncurrency = \"EUR\"\n");
+    let ran = with_plugin(&place, &crate::support::SHOPIFY);
+    let help = "  help: correct `plugin.config.shopify.level` in host.toml; `host plugin inspect` lists what the plug-in takes\n";
+    assert!(ran.code == Some(2) && ran.stderr.contains(help), "{ran:?}");
 }
 
 #[test]

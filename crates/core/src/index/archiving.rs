@@ -1,6 +1,7 @@
 //! Whether documents that a full sync did not have may leave an index.
 
 use crate::{
+    format::counted,
     model::{Class, Entry, JobId, JobStatus, Seal, job::SourceStats},
     storage::JobSnapshot,
 };
@@ -103,7 +104,12 @@ fn describe_item(entry: &Entry) -> String {
 impl fmt::Display for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { job, items, first, unknown } = self;
-        write!(f, "{items} items failed, whose products it may be missing: {}", first.join(", "))?;
+        write!(
+            f,
+            "{} failed, whose products it may be missing: {}",
+            counted(*items, "item"),
+            first.join(", ")
+        )?;
         let more = if *items > first.len() as u64 { " …" } else { "" };
         write!(f, "{more}; `host jobs report {job}` says why")?;
         match unknown {
@@ -132,13 +138,13 @@ impl fmt::Display for ArchiveRefusal {
             Self::NotEnded => f.write_str("not all of its chunks are written"),
             Self::Failed(failures) => failures.fmt(f),
             Self::RejectedLines(lines) => {
-                write!(f, "{lines} lines of the export could not be read, which may be cut off")
+                let lines = counted(*lines, "line");
+                write!(f, "{lines} of the export could not be read, which may be cut off")
             }
             Self::Orphans(lines) => {
-                write!(
-                    f,
-                    "{lines} lines belong to products that the export does not have, which may be cut off"
-                )
+                let belong = if *lines == 1 { "belongs to a product" } else { "belong to products" };
+                let lines = counted(*lines, "line");
+                write!(f, "{lines} {belong} that the export does not have, which may be cut off")
             }
             Self::Ingesting(job) => {
                 write!(f, "job {job} is being read into the same index; archive when it has ended")

@@ -19,7 +19,7 @@ use super::{
     shutdown::{cancel_on_signal, print_how_to_resume},
 };
 use crate::{
-    config::{Config, GroupingMode, StoreKind, TargetIndex},
+    config::{Config, Effective, GroupingMode, StoreKind, TargetIndex},
     telemetry::{exporter, progress::Screen},
 };
 use clap::Args;
@@ -134,11 +134,11 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
         .set("--lanes", "ingest.lanes", args.lanes)
         .set("--same-version", "worker.same_version", args.same_version);
     args.plugins.set(&mut overrides);
-    let config = effective(global, &overrides)?.config;
+    let Effective { config, origins } = effective(global, &overrides)?;
     let shop = shop(&config)?;
     whole_shop(&config, args.operation)?;
     // Plug-ins and sources first: where they are wrong, nothing is written.
-    let plugins = plugins(&config)?;
+    let plugins = plugins(&config, &origins)?;
     let shadow = args.shadow.as_deref().map(|file| shadow(&config, &plugins, file)).transpose()?;
     let cancel = CancellationToken::new();
     let runtime = runtime()?;

@@ -16,7 +16,7 @@ use super::{
     job::Origin,
 };
 use crate::{
-    config::{Config, TargetIndex},
+    config::{Config, Effective, TargetIndex},
     telemetry::{exporter, progress::Screen},
 };
 use clap::Args;
@@ -48,7 +48,7 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
     let inherits_same_version = args.same_version.is_none();
     overrides.set("--same-version", "worker.same_version", args.same_version);
     args.plugins.set(&mut overrides);
-    let config = effective(global, &overrides)?.config;
+    let Effective { config, origins } = effective(global, &overrides)?;
     runtime()?.block_on(async {
         let backend = Backend::open(&config, false).await?;
         let old = find(&backend.stores(), config.shop.as_deref(), Some(args.job)).await?;
@@ -60,7 +60,7 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
         if inherits_same_version {
             config.worker.same_version = old.job.same_version;
         }
-        let plugins = plugins(&config)?;
+        let plugins = plugins(&config, &origins)?;
         let cancel = CancellationToken::new();
         tokio::spawn(cancel_on_signal(cancel.clone()));
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
