@@ -134,6 +134,27 @@ fn what_is_refused_again_is_kept_again_and_what_is_older_does_not_win() {
     assert_eq!(titles(&place), ["newer"]);
 }
 
+/// Of a product that is written already, with the version that the replayed one has.
+#[test]
+fn a_replay_can_choose_what_the_same_version_does() {
+    let place = TestDir::new();
+    let line = |title: &str| {
+        json!({ "id": "one", "title": title, "updated_at": "2026-01-01T00:00:00Z" }).to_string() + "\n"
+    };
+    place.write("export.jsonl", line("bomb"));
+    settings(&place, "trap-one", "");
+    let first = run(&place, &EVIL).json();
+    settings(&place, "good", "");
+    place.write("export.jsonl", line("Mug"));
+    assert_eq!(run(&place, &EVIL).code, Some(0));
+    let (fixed, version) = (fixed(&place), guest("default-validator"));
+    let plugins = ["--plugin", fixed.to_str().unwrap(), "--plugin", version.to_str().unwrap()];
+    let inherited = replay(&place, &first, &plugins);
+    assert_eq!((inherited.code, titles(&place)), (Some(3), vec!["Mug".to_owned()]), "{inherited:?}");
+    let chosen = replay(&place, &first, &[&plugins[..], &["--same-version", "write"]].concat());
+    assert_eq!((chosen.code, titles(&place)), (Some(0), vec!["bomb".to_owned()]), "{chosen:?}");
+}
+
 #[test]
 fn a_quarantine_is_bounded_and_says_what_it_left_out() {
     let place = TestDir::new();
