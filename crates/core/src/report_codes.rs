@@ -224,7 +224,7 @@ pub const REPORT_CODES: &[ReportCode] = &[
         Origin::Chunk,
         "index-refused",
         "stops",
-        "The index refuses the request: authentication, settings or model.",
+        "The index refuses the request: authentication, settings or model; of a catalog also a full disk.",
     ),
     code(Origin::Chunk, "lease-lost", "dropped", "Another worker has claimed the chunk."),
     code(

@@ -105,7 +105,7 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Read an export and publish its products as chunks, for `host work` to write
     Ingest(Box<run::IngestArgs>),
-    /// Write what is published for all shops, until Ctrl-C
+    /// Write what is published for all shops, or for the one that --shop or the settings name, until Ctrl-C
     Work(work::WorkArgs),
     /// Write what is published, as an AWS Lambda function with an SQS event source
     Lambda(lambda::LambdaArgs),

@@ -1,4 +1,4 @@
-//! `host work`: the indexing half alone, for all shops.
+//! `host work`: the indexing half alone, for all shops or one.
 
 use super::{
     Ended, Global,

@@ -138,7 +138,7 @@ fn half_an_export_archives_nothing_and_says_why() {
     assert_eq!((forced.code, shop.counts()), (Some(0), (6, 4)), "{forced:?}");
     assert_eq!(
         ["outcome", "documents", "locked"].map(|key| forced.json()[key].clone()),
-        ["archived".into(), 4.into(), 0.into()],
+        [Value::from("archived"), 4.into(), 0.into()],
         "{forced:?}"
     );
     assert_eq!(shop.status()["loads"][0]["archived"], 4);

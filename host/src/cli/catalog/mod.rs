@@ -33,8 +33,8 @@ pub(super) enum CatalogCommand {
         /// Print the ids of these products, and change nothing
         #[arg(long)]
         dry_run: bool,
-        /// Archive more than the setting `catalog.archive_percent` allows, and after an export that looks truncated or of which
-        /// something failed; what failed stays
+        /// Archive even if that is more than `catalog.archive_percent` allows, if the export looks truncated, or if some of it
+        /// failed; products that failed stay
         #[arg(long)]
         force: bool,
     },
