@@ -56,6 +56,14 @@ const fn code(origin: Origin, code: &'static str, effect: &'static str, meaning:
     ReportCode { code, origin, effect, meaning }
 }
 
+/// The effect of codes with which a chunk is quarantined.
+const DEAD_LETTER: &str = "dead letter";
+
+/// Whether an entry with this code stands for a chunk that is among the dead letters.
+pub fn is_dead_letter(code: &str) -> bool {
+    REPORT_CODES.iter().any(|known| known.code == code && known.effect == DEAD_LETTER)
+}
+
 /// All codes.
 pub const REPORT_CODES: &[ReportCode] = &[
     code(Origin::Export, "line-too-long", "skipped", "The line is longer than `ingest.max_line_bytes`."),
@@ -182,26 +190,26 @@ pub const REPORT_CODES: &[ReportCode] = &[
     code(Origin::Index, "invalid-vector", "failed", "A vector of the document does not fit the index."),
     code(Origin::Index, "update-refused", "failed", "Marqo refused the update without a code."),
     code(Origin::Index, "server-error", "failed", "Marqo failed on this document alone, nine times."),
-    code(Origin::Chunk, "corrupt-chunk", "dead letter", "The stored chunk is not what was published."),
-    code(Origin::Chunk, "lost-input", "dead letter", "The chunk's object is gone."),
+    code(Origin::Chunk, "corrupt-chunk", DEAD_LETTER, "The stored chunk is not what was published."),
+    code(Origin::Chunk, "lost-input", DEAD_LETTER, "The chunk's object is gone."),
     code(
         Origin::Chunk,
         "too-many-attempts",
-        "dead letter",
+        DEAD_LETTER,
         "The chunk was claimed more than 20 times without being completed.",
     ),
-    code(Origin::Chunk, "internal-error", "dead letter", "host itself failed on the chunk, twice."),
-    code(Origin::Chunk, "plugin-failure", "dead letter", "A plug-in refused the whole batch."),
+    code(Origin::Chunk, "internal-error", DEAD_LETTER, "host itself failed on the chunk, twice."),
+    code(Origin::Chunk, "plugin-failure", DEAD_LETTER, "A plug-in refused the whole batch."),
     code(
         Origin::Chunk,
         "received-too-often",
-        "dead letter",
+        DEAD_LETTER,
         "SQS moved the message to the dead-letter queue after too many receives.",
     ),
     code(
         Origin::Chunk,
         "unreadable-message",
-        "dead letter",
+        DEAD_LETTER,
         "The queue had a message that is not in host's format.",
     ),
     code(Origin::Chunk, "store-unavailable", "retried", "The storage cannot be reached, or is too busy."),
@@ -216,7 +224,7 @@ pub const REPORT_CODES: &[ReportCode] = &[
         Origin::Chunk,
         "index-refused",
         "stops",
-        "The index refuses the request: authentication, settings or model.",
+        "The index refuses the request: authentication, settings or model; of a catalog also a full disk.",
     ),
     code(Origin::Chunk, "lease-lost", "dropped", "Another worker has claimed the chunk."),
     code(

@@ -8,7 +8,7 @@ use figment::{
 use host_plugin_host::{Config, Role};
 use serde::{Deserialize, Serialize};
 use std::{
-    fmt, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -99,7 +99,7 @@ impl Project {
     /// `plugin.toml` is missing, cannot be read or is invalid.
     pub fn open(dir: &Path) -> Result<Self, ProjectError> {
         let path = dir.join(PROJECT_FILE);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
                 return Err(ProjectError::Missing(dir.to_owned()));
@@ -116,6 +116,23 @@ impl Project {
     pub fn component(&self) -> PathBuf {
         let configured = self.settings.component.clone();
         self.dir.join(configured.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", self.settings.name))))
+    }
+
+    /// A source file, under `src/`, that was changed after the component was built.
+    pub fn changed_since_build(&self) -> Option<PathBuf> {
+        let built = fs::metadata(self.component()).and_then(|found| found.modified()).ok()?;
+        let mut folders = vec![self.dir.join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let Ok(found) = entry.metadata() else { continue };
+                if found.is_dir() {
+                    folders.push(entry.path());
+                } else if found.modified().is_ok_and(|changed| changed > built) {
+                    return Some(entry.path());
+                }
+            }
+        }
+        None
     }
 
     /// The folder of a role's fixtures.

@@ -21,7 +21,7 @@ pub(super) enum ConfigCommand {
 pub(super) fn run(global: &Global, command: ConfigCommand) -> Ended {
     let effective = effective(global, &global.overrides())?;
     if let ConfigCommand::Check = command {
-        plugins(&effective.config)?;
+        plugins(&effective.config, &effective.origins)?;
     }
     match (command, global.output) {
         (ConfigCommand::Check, OutputFormat::Text) => print("the settings are good\n")?,

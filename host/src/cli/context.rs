@@ -1,7 +1,7 @@
 //! What commands share: settings, the data directory, the runtime, printing.
 
 use super::{Global, failure::Failure, plugin_source::plugin_source};
-use crate::config::{Config, Effective, Overrides, load};
+use crate::config::{Config, Effective, Origin, Overrides, load, place};
 use host_core::{
     clock::{SharedClock, SystemClock},
     storage::{Settings as IndexSettingsStore, StoreError},
@@ -10,7 +10,7 @@ use host_export::Remote;
 use host_index_catalog::Catalog;
 use host_index_marqo::Marqo;
 use host_net::RetryProfile;
-use host_plugin_host::{Cache, Compiler, Component, OpenError, Plugins, Profile, Settings};
+use host_plugin_host::{Cache, Compiler, Component, LoadError, OpenError, Plugins, Profile, Settings};
 use host_sqlite::Database;
 use host_storage_sqlite::Embedded;
 use serde::Serialize;
@@ -81,8 +81,8 @@ fn absent(dir: &Path, exists: io::Result<bool>) -> Option<Failure> {
     }
 }
 
-/// Loads the plug-ins that the settings name.
-pub(super) fn plugins(config: &Config) -> Result<Plugins, Failure> {
+/// Loads the plug-ins that the settings name; where one refuses its configuration, the failure tells the origins of that.
+pub(super) fn plugins(config: &Config, origins: &[Origin]) -> Result<Plugins, Failure> {
     let settings = Settings {
         threads: config.plugin.threads(),
         limits: config.plugin.limits.clone(),
@@ -92,7 +92,32 @@ pub(super) fn plugins(config: &Config) -> Result<Plugins, Failure> {
     };
     let fetched = plugin_source(config)?.fetch(&config.plugin.files)?;
     let components: Vec<Component> = fetched.into_iter().map(|fetched| fetched.component).collect();
-    Plugins::of(&settings, &components, &config.plugin.config).map_err(plugin_failure)
+    Plugins::of(&settings, &components, &config.plugin.config).map_err(|error| {
+        let help = refused_settings(&error, origins);
+        let failure = plugin_failure(error);
+        match help {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    })
+}
+
+/// Where the settings are that a plug-in refuses: the one whose key or value its sentence quotes first, or all that it was given.
+fn refused_settings(error: &OpenError, origins: &[Origin]) -> Option<String> {
+    let OpenError::Load(LoadError::Configure { plugin, message, .. }) = error else { return None };
+    let name = plugin.split('@').next().unwrap_or(plugin);
+    let section = format!("plugin.config.{name}.");
+    let given: Vec<&Origin> = origins.iter().filter(|origin| origin.key.starts_with(&section)).collect();
+    let quoted = message.split(['`', '"']).nth(1).unwrap_or_default();
+    let is_quoted = |origin: &&&Origin| {
+        let key = origin.key.rsplit('.').next().unwrap_or_default();
+        key.replace('_', "-") == quoted.replace('_', "-") || origin.value.as_str() == Some(quoted)
+    };
+    let refused: Vec<&Origin> = given.iter().filter(is_quoted).copied().collect();
+    let named = if refused.is_empty() { given } else { refused };
+    let named: Vec<String> = named.iter().map(|origin| place(&origin.key, &origin.origin)).collect();
+    (!named.is_empty())
+        .then(|| format!("correct {}; `host plugin inspect` lists what the plug-in takes", named.join(", ")))
 }
 
 /// Where plug-ins are compiled: in a child process of this program.

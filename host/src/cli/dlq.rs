@@ -5,18 +5,20 @@ use super::{
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
+    hints::same_plugins,
     jobs::find,
     output::OutputFormat,
 };
 use crate::config::Config;
 use clap::{Args, Subcommand};
 use host_core::{
+    format::counted,
     model::JobId,
     storage::{AttemptError, DeadLetter, StoreError, Stores},
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Redriven};
 use serde::Serialize;
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 /// Commands about dead letters.
 #[derive(Debug, Subcommand)]
@@ -233,7 +235,15 @@ async fn redrive(
     lines(&mut text, "was done before:", done);
     lines(&mut text, "left, for its job is no longer known:", orphaned);
     if !dry_run && !sent.is_empty() {
-        text.push_str("a worker writes them: `host work`, or `host run` without a source\n");
+        let mut jobs = Vec::new();
+        for id in sent.iter().map(|letter| &letter.chunk.job_id).collect::<BTreeSet<_>>() {
+            jobs.extend(stores.jobs.get(id).await.map_err(store_failure)?);
+        }
+        let _ = writeln!(
+            text,
+            "a worker writes them: `host work`, or `host run` without a source; {}",
+            same_plugins(jobs.iter().map(|job| &job.job))
+        );
     }
     if sent.iter().any(|letter| is_damaged(&letter.code)) {
         let _ =
@@ -277,8 +287,13 @@ fn list_text(letters: &[DeadLetter]) -> String {
     for DeadLetter { chunk, shop_id, code, message, died_at, receive_count, .. } in letters {
         let _ = write!(
             text,
-            "{died_at:.0}  {shop_id}  job {}  chunk {}: {code}\n  {message}\n  {} ({} documents, {}), delivered {receive_count} times\n",
-            chunk.job_id, chunk.seq, chunk.key, chunk.documents, chunk.sha256,
+            "{died_at:.0}  {shop_id}  job {}  chunk {}: {code}\n  {message}\n  {} ({}, {}), delivered {}\n",
+            chunk.job_id,
+            chunk.seq,
+            chunk.key,
+            counted(chunk.documents.into(), "document"),
+            chunk.sha256,
+            counted((*receive_count).into(), "time"),
         );
     }
     text
@@ -297,7 +312,12 @@ fn letter_text(letter: &DeadLetter) -> String {
     let operation = chunk.operation.as_str();
     row(
         "content",
-        format!("{} documents, {} bytes, {operation}, lane {}", chunk.documents, chunk.bytes, chunk.lane),
+        format!(
+            "{}, {}, {operation}, lane {}",
+            counted(chunk.documents.into(), "document"),
+            counted(chunk.bytes, "byte"),
+            chunk.lane
+        ),
     );
     if !context.sample_ids.is_empty() {
         row("documents", format!("{} …", context.sample_ids.join(", ")));
@@ -305,7 +325,12 @@ fn letter_text(letter: &DeadLetter) -> String {
     row("quarantined", format!("{died_at:.0}"));
     row(
         "attempts",
-        format!("{}, delivered {receive_count} times, redriven {redrive_count} times", context.attempts),
+        format!(
+            "{}, delivered {}, redriven {}",
+            context.attempts,
+            counted((*receive_count).into(), "time"),
+            counted((*redrive_count).into(), "time")
+        ),
     );
     let known = [("endpoint", &context.endpoint), ("report", &context.report_key)];
     for (name, value) in known {

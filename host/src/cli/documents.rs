@@ -78,7 +78,7 @@ impl OpenIndex {
         if let (false, Some(newest)) = (is_chosen, &newest) {
             config.target = TargetIndex::named(newest.target.kind()).unwrap_or(config.target);
         }
-        let target = target(&config, newest)?;
+        let target = target(global, &config, newest)?;
         let index = backend.index(&config, RetryProfile::Interactive)?;
         Ok(Self { backend, index, target, kind: config.target })
     }
@@ -135,11 +135,17 @@ pub(super) async fn newest(config: &Config, stores: &Stores) -> Result<Option<Jo
     Ok(jobs.into_iter().next().map(|found| found.job))
 }
 
-/// Shop and index: those of the flags, else those of the newest job.
-pub(super) fn target(config: &Config, newest: Option<Job>) -> Result<WriteTarget, Failure> {
+/// Shop and index: those of the flags, else those of the newest job, which is then said on stderr.
+pub(super) fn target(global: &Global, config: &Config, newest: Option<Job>) -> Result<WriteTarget, Failure> {
     let (shop_id, index_name) = match (&config.shop, &config.index, newest) {
         (Some(shop), Some(index), _) => (shop.clone(), index.clone()),
-        (_, index, Some(job)) => (job.shop_id, index.clone().unwrap_or(job.index_name)),
+        (shop, index, Some(job)) => {
+            let index = index.clone().unwrap_or(job.index_name);
+            if shop.is_none() && !global.quiet {
+                eprintln!("no shop is named: shop {}, index {index}, as in the newest job", job.shop_id);
+            }
+            (job.shop_id, index)
+        }
         (shop, ..) => {
             let of = shop.as_ref().map_or(String::new(), |shop| format!(" of {shop}"));
             return Err(Failure::usage(format!("there is no job{of} that would name an index"))

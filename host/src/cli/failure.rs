@@ -9,13 +9,15 @@ use std::{error::Error, process::ExitCode};
 pub enum Exit {
     /// The job ended as COMPLETED, or the command succeeded.
     Completed = 0,
-    /// Runtime error; state is kept and the same command resumes.
+    /// Runtime error; state is kept and the same command resumes. Of `jobs watch` also: the job has not ended, and no worker runs.
     Runtime = 1,
-    /// Wrong usage or configuration; nothing was written.
+    /// Wrong usage or configuration; nothing was written. Also a document, job or dead letter that does not exist, and a
+    /// `catalog archive` that is refused.
     Usage = 2,
-    /// The job ended with conflicts.
+    /// The job ended with conflicts, and nothing failed.
     Conflict = 3,
-    /// The job ended with failures.
+    /// The job ended with failures, whether or not there were conflicts as well. Of `plugin test`, `plugin run` and `plugin diff`: a
+    /// fixture failed, an item was refused, or something differs.
     Failed = 4,
     /// Interrupted; state is kept.
     Interrupted = 130,

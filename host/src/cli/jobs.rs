@@ -5,6 +5,7 @@ use super::{
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
+    hints::same_plugins,
     output::{JobView, OutputFormat, exit_of},
     report::{self, ReportFormat},
 };
@@ -202,7 +203,10 @@ async fn standstill(backend: &Backend, job: &JobSnapshot) -> Result<(), Failure>
         let goes_on = match first.seal {
             Some(_) => {
                 let target = first.job.target.kind();
-                format!("`host run --shop {shop_id} --target {target}` goes on with what is queued")
+                format!(
+                    "`host run --shop {shop_id} --target {target}` goes on with what is queued; {}",
+                    same_plugins([&first.job])
+                )
             }
             None => "the command that began it goes on with it".to_owned(),
         };

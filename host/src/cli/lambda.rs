@@ -7,7 +7,7 @@ use super::{
     plugin_source::PluginArgs,
 };
 use crate::{
-    config::{Config, StoreKind},
+    config::{Effective, StoreKind},
     telemetry::exporter::{self, Exporter},
 };
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
@@ -47,8 +47,8 @@ pub(super) fn run(global: &Global, args: &LambdaArgs) -> Ended {
     let mut overrides = global.overrides();
     overrides.set("lambda", "store", Some(StoreKind::Aws));
     args.plugins.set(&mut overrides);
-    let config: Config = effective(global, &overrides)?.config;
-    let plugins = plugins(&config)?;
+    let Effective { config, origins } = effective(global, &overrides)?;
+    let plugins = plugins(&config, &origins)?;
     runtime()?.block_on(async {
         let aws = backend::aws(&config).await;
         let index = backend::Backend::open(&config, false).await?.index(&config, RetryProfile::Background)?;

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod at_least_one;
 mod aws;
 mod backend;
 mod catalog;
@@ -9,6 +10,7 @@ mod context;
 mod dlq;
 mod documents;
 mod failure;
+mod hints;
 mod jobs;
 mod lambda;
 mod output;
@@ -59,7 +61,7 @@ struct Global {
     /// Where queue, jobs and chunks are [default: embedded]
     #[arg(long, global = true, value_enum, value_name = "STORE")]
     store: Option<StoreKind>,
-    /// The shop: example.myshopify.com
+    /// The shop: example.myshopify.com [default: where a command only looks, that of the newest job]
     #[arg(long, global = true, value_name = "SHOP")]
     shop: Option<String>,
     /// Name of the index [default: made of platform and shop]
@@ -103,7 +105,7 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Read an export and publish its products as chunks, for `host work` to write
     Ingest(Box<run::IngestArgs>),
-    /// Write what is published for all shops, until Ctrl-C
+    /// Write what is published for all shops, or for the one that --shop or the settings name, until Ctrl-C
     Work(work::WorkArgs),
     /// Write what is published, as an AWS Lambda function with an SQS event source
     Lambda(lambda::LambdaArgs),

@@ -2,13 +2,14 @@
 
 use crate::cli::failure::Exit;
 use host_core::{
-    format::{bytes, count, duration},
-    model::{Class, Counts, Entry, JobStatus, Quarantined, SourceStats, job::PluginRef},
+    format::{bytes, count, counted, duration},
+    model::{Class, Counts, Entry, JobStatus, Quarantined, SourceStats, job::PluginRef, report::Samples},
+    report_codes::is_dead_letter,
     storage::{AttemptError, JobSnapshot},
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, slice, time::Duration};
 
 /// How results are printed on stdout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -16,7 +17,7 @@ pub(super) enum OutputFormat {
     /// For people.
     #[default]
     Text,
-    /// One JSON object.
+    /// JSON.
     Json,
 }
 
@@ -94,6 +95,22 @@ impl<'a> JobView<'a> {
         }
     }
 
+    /// How many chunks were quarantined as far as the samples tell, and what can be done about them; none if there is none.
+    pub(super) fn dead_letters(&self) -> Option<String> {
+        let failed = &self.samples.failed;
+        let chunks = failed.iter().filter(|entry| is_dead_letter(&entry.code)).count() as u64;
+        let least = if failed.len() < Samples::LIMIT { "" } else { "at least " };
+        let were = if chunks == 1 { "was" } else { "were" };
+        let number = counted(chunks, "chunk");
+        let (shop, job) = (self.shop_id, self.job_id);
+        (chunks > 0).then(|| {
+            format!(
+                "{least}{number} {were} quarantined: `host dlq list --shop {shop} --job {job}` tells why, and `host dlq redrive \
+                 --shop {shop} --job {job}` sends them again once the cause is fixed"
+            )
+        })
+    }
+
     /// The job as a few lines of text.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
@@ -109,9 +126,9 @@ impl<'a> JobView<'a> {
         if let Some(source) = self.source {
             let _ = writeln!(
                 text,
-                "  read       {} lines, {} products, {} ({})",
-                count(source.lines),
-                count(source.products),
+                "  read       {}, {}, {} ({})",
+                counted(source.lines, "line"),
+                counted(source.products, "product"),
                 bytes(source.bytes),
                 source.grouping
             );
@@ -145,12 +162,12 @@ impl<'a> JobView<'a> {
                 let _ = writeln!(text, "    {line}");
             }
         }
+        if let Some(hint) = self.dead_letters() {
+            let _ = writeln!(text, "  dlq        {hint}");
+        }
         if let Some(AttemptError { code, message, causes, at, .. }) = self.last_error {
-            let _ = write!(text, "  last error {at:.0}: {message}");
-            for cause in causes {
-                let _ = write!(text, ": {cause}");
-            }
-            let _ = writeln!(text, " ({code})");
+            let said = [slice::from_ref(message), causes].concat().join(": ");
+            let _ = writeln!(text, "  last error {at:.0}: {}", with_code(&said, code));
         }
         if let Some(message) = self.error_message {
             let _ = writeln!(text, "  reason     {message}");
@@ -163,14 +180,13 @@ impl<'a> JobView<'a> {
         if let Some(Quarantined { products: products @ 1.., left_out, .. }) = self.quarantine {
             let _ = write!(
                 text,
-                "  replay     host plugin replay {} --plugin FIXED.wasm: {}",
+                "  replay     host plugin replay {} --plugin FIXED.wasm, and the other plug-ins of the run: {}",
                 self.job_id,
-                count(*products)
+                counted(*products, "product")
             );
-            let noun = if *products == 1 { "product" } else { "products" };
             let _ = match left_out {
-                0 => writeln!(text, " {noun}"),
-                left_out => writeln!(text, " {noun}; there was no room for {} more", count(*left_out)),
+                0 => writeln!(text),
+                left_out => writeln!(text, "; there was no room for {} more", count(*left_out)),
             };
         }
         text
@@ -184,7 +200,13 @@ pub(super) fn entry_text(entry: &Entry) -> String {
         (None, Some(line)) => format!("line {line}: "),
         (None, None) => String::new(),
     };
-    format!("{place}{} ({})", entry.message, entry.code)
+    format!("{place}{}", with_code(&entry.message, &entry.code))
+}
+
+/// A message with its code behind it, where it does not end with that already.
+fn with_code(message: &str, code: &str) -> String {
+    let behind = format!(" ({code})");
+    if message.ends_with(&behind) { message.to_owned() } else { message.to_owned() + &behind }
 }
 
 /// The exit code of a job that ended.

@@ -1,6 +1,6 @@
 //! Which plug-ins a command runs, and where they come from.
 
-use super::failure::Failure;
+use super::{failure::Failure, plugin::component};
 use crate::config::{Config, Overrides};
 use clap::Args;
 use host_core::error::chain;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of commands that run plug-ins.
 #[derive(Debug, Args)]
 pub(super) struct PluginArgs {
-    /// Plug-in: a file, or oci://registry/repository:tag or @sha256:…; may be repeated, the later one wins a role
+    /// Plug-in: a file, the folder of a project that is built, or oci://registry/repository:tag or @sha256:…; may be repeated, the later one wins a role
     #[arg(long = "plugin", value_name = "PLUGIN")]
     plugins: Vec<PathBuf>,
     /// File with the digests that plug-ins must have [default: plugin.lock, if there is one]
@@ -61,9 +61,10 @@ fn unlocked(config: &Config) -> Result<PluginSource, Failure> {
 impl Fetcher {
     /// Fetches plug-ins in order. Blocks a separate thread, so that it can be called inside and outside of a runtime.
     pub(super) fn fetch(&self, sources: &[PathBuf]) -> Result<Vec<FetchedPlugin>, Failure> {
+        let sources = sources.iter().map(|source| component(source)).collect::<Result<Vec<_>, _>>()?;
         let all = async {
             let mut fetched = Vec::with_capacity(sources.len());
-            for source in sources {
+            for source in &sources {
                 fetched.push(self.0.fetch(source).await?);
             }
             Ok(fetched)

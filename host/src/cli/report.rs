@@ -31,12 +31,16 @@ pub(super) async fn print_report(
     let keys = stores.jobs.reports(&job.job.id).await.map_err(store_failure)?;
     if keys.is_empty() {
         let id = &job.job.id;
-        if job.seal.is_some() && job.status.has_ended() {
-            eprintln!("nothing is said of any item of job {id}: each was processed");
-        } else {
-            eprintln!(
-                "nothing is said of any item of job {id} yet: it has not ended. What its plug-in refused so far: `host plugin replay {id} --dry-run`"
-            );
+        let refused = format!("what its plug-in refused until then: `host plugin replay {id} --dry-run`");
+        match (job.status.has_ended(), &job.seal, &job.error_message) {
+            (true, Some(_), _) => eprintln!("nothing is said of any item of job {id}: each was processed"),
+            (true, None, reason) => eprintln!(
+                "nothing is said of any item of job {id}, whose export was not read to its end: {}; {refused}",
+                reason.as_deref().unwrap_or("it ended before")
+            ),
+            (false, ..) => {
+                eprintln!("nothing is said of any item of job {id} yet: it has not ended; {refused}");
+            }
         }
     }
     if format == ReportFormat::Html {
@@ -63,6 +67,9 @@ pub(super) async fn print_report(
     }
     if format == ReportFormat::Html {
         print("</tbody></table></body></html>\n")?;
+    }
+    if let Some(hint) = JobView::new(job, "", job.job.created_at).dead_letters() {
+        eprintln!("{hint}");
     }
     Ok(())
 }

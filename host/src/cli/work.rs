@@ -1,15 +1,17 @@
-//! `host work`: the indexing half alone, for all shops.
+//! `host work`: the indexing half alone, for all shops or one.
 
 use super::{
     Ended, Global,
+    at_least_one::at_least_one,
     backend::Backend,
     context::{clock, effective, plugins, runtime, store_failure},
     failure::{Exit, Failure},
+    hints::warn_of_other_plugin,
     plugin_source::PluginArgs,
     run::stopped,
     shutdown::{cancel_on_signal, print_how_to_resume},
 };
-use crate::telemetry::exporter;
+use crate::{config::Effective, telemetry::exporter};
 use clap::Args;
 use std::num::NonZeroUsize;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +22,7 @@ pub(super) struct WorkArgs {
     #[command(flatten)]
     plugins: PluginArgs,
     /// Chunks written at once, of all shops together
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = at_least_one::<NonZeroUsize>, value_name = "N")]
     concurrency: Option<NonZeroUsize>,
 }
 
@@ -28,8 +30,8 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
     let mut overrides = global.overrides();
     overrides.set("--concurrency", "worker.concurrency", args.concurrency);
     args.plugins.set(&mut overrides);
-    let config = effective(global, &overrides)?.config;
-    let plugins = plugins(&config)?;
+    let Effective { config, origins } = effective(global, &overrides)?;
+    let plugins = plugins(&config, &origins)?;
     let cancel = CancellationToken::new();
     runtime()?.block_on(async {
         tokio::spawn(cancel_on_signal(cancel.clone()));
@@ -41,6 +43,7 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
         backend.stores().jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
         let worker = backend.worker(&config, &plugins)?;
         let only = config.shop.as_deref();
+        warn_of_other_plugin(&backend.stores(), only, &plugins).await?;
         if !global.quiet {
             match only {
                 Some(shop) => eprintln!("working the queue of {shop} until Ctrl-C"),

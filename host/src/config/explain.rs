@@ -5,16 +5,7 @@ use figment::error::{Actual, Error, Kind};
 /// One sentence for an error in a setting from `origin`: a file, the environment or a flag.
 pub(super) fn explain(error: &Error, origin: &str) -> String {
     let key = error.path.join(".");
-    let place = match (key.as_str(), origin) {
-        ("", "") => "the settings".to_owned(),
-        ("", origin) => origin.to_owned(),
-        (key, "") => format!("`{key}`"),
-        (key, "environment") => {
-            format!("`{key}` in the environment (HOST_{})", key.replace('.', "__").to_uppercase())
-        }
-        (key, origin) if origin.starts_with("flag ") => format!("`{key}` of the {origin}"),
-        (key, origin) => format!("`{key}` in {origin}"),
-    };
+    let place = place(&key, origin);
     match &error.kind {
         Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
             format!("{place} must be {}, not {}", wanted(expected), given(actual))
@@ -30,6 +21,20 @@ pub(super) fn explain(error: &Error, origin: &str) -> String {
             format!("{place} is not a setting; {section} are {}", known.join(", "))
         }
         other => format!("{place}: {other}"),
+    }
+}
+
+/// A setting and where it is set: a file, the environment or a flag.
+pub fn place(key: &str, origin: &str) -> String {
+    match (key, origin) {
+        ("", "") => "the settings".to_owned(),
+        ("", origin) => origin.to_owned(),
+        (key, "") => format!("`{key}`"),
+        (key, "environment") => {
+            format!("`{key}` in the environment (HOST_{})", key.replace('.', "__").to_uppercase())
+        }
+        (key, origin) if origin.starts_with("flag ") => format!("`{key}` of the {origin}"),
+        (key, origin) => format!("`{key}` in {origin}"),
     }
 }
 

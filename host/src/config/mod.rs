@@ -9,6 +9,7 @@ mod plugin;
 mod telemetry;
 mod worker;
 
+pub use explain::place;
 pub use ingest::{GroupingMode, IngestConfig};
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
 pub use plugin::PluginConfig;
@@ -31,7 +32,7 @@ pub struct Config {
     pub store: StoreKind,
     /// The shop whose products are indexed, such as `example.myshopify.com`.
     pub shop: Option<String>,
-    /// Name of the index; by default made of platform and shop, such as `shopify-example-myshopify-com`.
+    /// Name of the index; by default made of platform and shop, such as `shopify-example`.
     pub index: Option<String>,
     /// Kind of index that documents are written to.
     pub target: TargetIndex,

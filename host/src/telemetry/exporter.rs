@@ -3,9 +3,10 @@
 use crate::config::TelemetryConfig;
 use host_core::{clock::SharedClock, metrics as names};
 use metrics_cloudwatch_embedded::Collector;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{
     io::{self, Write},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -29,7 +30,15 @@ pub enum ExporterError {
          `telemetry.prometheus_listen`"
     )]
     Both,
-    /// The HTTP listener or the recorder cannot be started.
+    /// The address cannot be listened at: another process has it, or it is not this machine's.
+    #[error("metrics cannot be served at {address}, which `telemetry.prometheus_listen` names: {reason}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        reason: String,
+    },
+    /// The recorder cannot be started.
     #[error("cannot export metrics: {0}")]
     Start(String),
 }
@@ -79,7 +88,10 @@ fn prometheus(config: &TelemetryConfig) -> Result<Exporter, ExporterError> {
         None => builder.build_recorder(),
         Some(address) => {
             builder = builder.with_http_listener(address);
-            let (recorder, serve) = builder.build().map_err(|error| failed(&error))?;
+            let (recorder, serve) = builder.build().map_err(|error| match error {
+                BuildError::FailedToCreateHTTPListener(reason) => ExporterError::Listen { address, reason },
+                error => failed(&error),
+            })?;
             tokio::spawn(async move {
                 if let Err(error) = serve.await {
                     tracing::error!(?error, "the metrics endpoint stopped");

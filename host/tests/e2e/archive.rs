@@ -99,10 +99,10 @@ fn half_an_export_removes_nothing_and_says_why() {
     let whole = export(1..=10, OLD);
     for (half, expected, forced) in [
         (export(1..=6, OLD), "4 of 10 products are missing", true),
-        (whole[..whole.len() - 700].to_owned(), "1 lines of the export could not be read", true),
+        (whole[..whole.len() - 700].to_owned(), "1 line of the export could not be read", true),
         (
             format!("{}{}\n", export(1..=9, OLD), product(10, "Mug", OLD)[1]),
-            "1 lines belong to products",
+            "1 line belongs to a product",
             true,
         ),
         (String::new(), "its export has no products", false),

@@ -351,3 +351,39 @@ fn a_build_without_its_tools_says_what_to_install() {
     }
     insta::assert_snapshot!(said);
 }
+
+#[test]
+fn a_component_that_is_older_than_its_source_is_told() {
+    let place = evil("good");
+    let component = place.path("evil/evil.wasm");
+    fs::copy(&*EVIL, &component).unwrap();
+    project(&place, "evil", Path::new("evil.wasm"), "[config]\ndo = \"good\"\n");
+    fs::create_dir_all(place.path("evil/src/deep")).unwrap();
+    let source = place.write("evil/src/deep/lib.rs", "");
+    let input = "evil/fixtures/transform/two.jsonl";
+    let built = fs::metadata(&component).unwrap().modified().unwrap();
+    let minute = std::time::Duration::from_secs(60);
+    for (changed, warns) in [(built + minute, true), (built - minute, false)] {
+        fs::File::options().append(true).open(&source).unwrap().set_modified(changed).unwrap();
+        for command in [&["run", "evil", input][..], &["test", "evil"]] {
+            let ran = place.host(&[&["plugin"], command].concat());
+            let said = "warning: evil/src/deep/lib.rs was changed after evil/evil.wasm was built; `host plugin build evil`";
+            assert_eq!(ran.stderr.contains(said), warns, "{ran:?}");
+        }
+    }
+}
+
+/// What `plugin run` takes, `run` takes as well, and says when it is not built.
+#[test]
+fn a_run_takes_the_folder_of_a_project() {
+    let place = evil("good");
+    place
+        .write("export.jsonl", "{\"id\":\"p1\",\"title\":\"One\",\"updated_at\":\"2026-01-01T00:00:00Z\"}\n");
+    let run = ["run", "--plugin", "evil", "export.jsonl", "--shop", "tests", "--data-dir", "data"];
+    let ran = place.host(&run);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    project(&place, "evil", Path::new("none.wasm"), "");
+    let ran = place.host(&run);
+    let help = "  help: host plugin build evil\n";
+    assert!(ran.code == Some(2) && ran.stderr.contains(help), "{ran:?}");
+}

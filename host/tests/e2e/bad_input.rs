@@ -115,6 +115,12 @@ fn a_plugin_that_refuses_its_configuration() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(!place.path("data").exists(), "something was written");
     insta::assert_snapshot!(said(&place, &ran));
+
+    // The value that is refused leads to its key, and the key to where it is set.
+    place.write("host.toml", "[plugin.config.shopify]\nlevel = \"sku\"\ncurrency = \"EUR\"\n");
+    let ran = with_plugin(&place, &crate::support::SHOPIFY);
+    let help = "  help: correct `plugin.config.shopify.level` in host.toml; `host plugin inspect` lists what the plug-in takes\n";
+    assert!(ran.code == Some(2) && ran.stderr.contains(help), "{ran:?}");
 }
 
 #[test]
@@ -233,4 +239,14 @@ fn a_full_disk_loses_nothing() {
         "{ran:?}"
     );
     assert_eq!(place.host(&["documents", "count", "--data-dir", "data"]).stdout, "5999\n");
+}
+
+#[test]
+fn none_of_what_there_must_be_one_of() {
+    let place = TestDir::new();
+    for arguments in [["run", "--lanes", "0"], ["work", "--concurrency", "0"]] {
+        let ran = place.host(&arguments);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains("must be at least 1"), "{ran:?}");
+    }
 }

@@ -26,8 +26,9 @@ impl Shop {
 
     fn postgres() -> Self {
         let shop = Self { place: TestDir::new(), url: Some(Server::shared().unwrap().database().unwrap()) };
-        let migrated = shop.host(&["catalog", "migrate"]);
+        let migrated = shop.host(&["catalog", "migrate", "--output", "json"]);
         assert_eq!(migrated.code, Some(0), "{migrated:?}");
+        assert_eq!(migrated.json()["message"], migrated.stderr.trim_end(), "{migrated:?}");
         shop
     }
 
@@ -99,8 +100,8 @@ fn half_an_export_archives_nothing_and_says_why() {
     let whole = export(1..=10);
     for (half, expected, forced) in [
         (export(1..=6), "4 of 10 products are missing", true),
-        (whole[..whole.len() - 700].to_owned(), "1 lines of the export could not be read", true),
-        (format!("{}{}\n", export(1..=9), product(10, "Mug", OLD)[1]), "1 lines belong to products", true),
+        (whole[..whole.len() - 700].to_owned(), "1 line of the export could not be read", true),
+        (format!("{}{}\n", export(1..=9), product(10, "Mug", OLD)[1]), "1 line belongs to a product", true),
         (String::new(), "its export has no products", false),
         // Not even by force, whatever else is wrong.
         ("not a line\n".to_owned(), "its export has no products", false),
@@ -127,8 +128,13 @@ fn half_an_export_archives_nothing_and_says_why() {
     let listed = shop.host(&["catalog", "archive", "--dry-run"]);
     assert_eq!((listed.stdout.as_str(), shop.counts()), ("10\n7\n8\n9\n", (10, 0)));
     assert!(listed.stderr.contains("4 of 10 products"), "{listed:?}");
-    let forced = shop.host(&["catalog", "archive", "--force"]);
+    let forced = shop.host(&["catalog", "archive", "--force", "--output", "json"]);
     assert_eq!((forced.code, shop.counts()), (Some(0), (6, 4)), "{forced:?}");
+    assert_eq!(
+        ["outcome", "documents", "locked"].map(|key| forced.json()[key].clone()),
+        [Value::from("archived"), 4.into(), 0.into()],
+        "{forced:?}"
+    );
     assert_eq!(shop.status()["loads"][0]["archived"], 4);
 }
 

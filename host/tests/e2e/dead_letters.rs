@@ -120,6 +120,13 @@ fn on_one_machine_too() {
         ran(chunked("ingest").arg("--plugin").arg(&*crate::support::SHOPIFY).arg(&source).output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
     let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
+    let waiting = place.host(&["jobs", "show", &job, "--data-dir", "data"]);
+    let goes_on = format!(
+        "warning: no worker runs for job {job}: `host run --shop {} --target catalog` goes on with what is queued; give it the \
+         same `--plugin` options as before (shopify@",
+        crate::support::SHOP
+    );
+    assert!(waiting.stderr.starts_with(&goes_on), "{waiting:?}");
     let path =
         place.path(&format!("data/chunks/shopify/{}/bulk/{job}/chunk_0001.jsonl", crate::support::SHOP));
     let bytes = std::fs::read(&path).unwrap();
@@ -136,6 +143,14 @@ fn on_one_machine_too() {
         shown
     };
     assert_eq!(counts(&work()), [30, 20, 10]);
+    let hint = format!(
+        "1 chunk was quarantined: `host dlq list --shop {shop} --job {job}` tells why, and `host dlq redrive --shop {shop} --job \
+         {job}` sends them again once the cause is fixed\n",
+        shop = crate::support::SHOP
+    );
+    let shown = place.host(&["jobs", "show", &job, "--data-dir", "data"]);
+    assert!(shown.stdout.contains(&format!("  dlq        {hint}")), "{shown:?}");
+    assert_eq!(place.host(&["jobs", "report", &job, "--data-dir", "data"]).stderr, hint);
     std::fs::write(&path, bytes).unwrap();
     let refused = place.host(&["dlq", "discard", "--data-dir", "data"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
@@ -145,6 +160,9 @@ fn on_one_machine_too() {
         (Some(0), Some(&*format!("sent chunk 1 of job {job} (corrupt-chunk)")))
     );
     assert!(sent.stdout.contains("is quarantined again unless its object is restored first"), "{sent:?}");
+    // A worker without the job's validators would write what they refuse.
+    let plugins = "give it the same `--plugin` options as before (shopify@";
+    assert!(sent.stdout.contains(plugins) && sent.stdout.contains("and validators"), "{sent:?}");
     let ended = work();
     assert_eq!((counts(&ended), ended["status"].as_str()), ([30, 30, 0], Some("COMPLETED")));
     assert_eq!(place.host(&["dlq", "list", "--data-dir", "data"]).stdout, "");

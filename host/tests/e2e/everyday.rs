@@ -172,6 +172,32 @@ fn a_run_without_a_source_says_that_it_works_the_queue() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
+/// Two builds of one plug-in: the second cannot be known to check what the first one's command checked.
+#[test]
+fn a_worker_with_another_plugin_than_a_job_had_warns_of_it() {
+    let place = TestDir::new();
+    let source = place.write("export.jsonl", export(1, "Mug"));
+    let shopify = crate::support::SHOPIFY.to_str().unwrap();
+    let ingest =
+        ["ingest", "--shop", SHOP, "--data-dir", "data", "--plugin", shopify, source.to_str().unwrap()];
+    assert_eq!(place.host(&ingest).code, Some(0));
+    let mut other = std::fs::read(shopify).unwrap();
+    other.extend_from_slice(b"\x00\x03\x01xy");
+    let other = place.write("other.wasm", other);
+    for (plugin, warns) in [(other.to_str().unwrap(), true), (shopify, false)] {
+        let mut work = place.command(&["work", "--data-dir", "data", "--plugin", plugin]).spawn().unwrap();
+        let mut said = String::new();
+        let mut stderr = BufReader::new(work.stderr.take().unwrap());
+        while !said.contains("working the queues of all shops until Ctrl-C\n") {
+            assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
+        }
+        // Stopped before it writes, if possible: each of the two is to find the job.
+        work.kill().unwrap();
+        work.wait().unwrap();
+        assert_eq!(said.contains("warning: the documents of job "), warns, "{said}");
+    }
+}
+
 #[test]
 fn watching_a_job_that_nobody_works_on_ends() {
     let place = TestDir::new();
@@ -193,7 +219,11 @@ fn watching_a_job_that_nobody_works_on_ends() {
     let mut resumed = place.spawn("export.jsonl");
     let mut said = String::new();
     BufReader::new(resumed.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
-    assert!(said.starts_with("resuming job"), "{said}");
+    assert!(
+        said.starts_with("resuming job")
+            && said.contains(", which was interrupted or which another process works on: "),
+        "{said}"
+    );
     let ran = place.host(&watch);
     assert_eq!((ran.code, &ran.json()["processed"]), (Some(0), &Value::from(6000)), "{ran:?}");
     assert!(resumed.wait().unwrap().success());

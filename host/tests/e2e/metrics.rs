@@ -78,3 +78,13 @@ fn both_at_once_is_a_wrong_setting() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("either to Prometheus or to CloudWatch"), "{ran:?}");
 }
+
+#[test]
+fn an_address_that_is_in_use_is_told_with_its_setting() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ran = run(&TestDir::new(), ("HOST_TELEMETRY__PROMETHEUS_LISTEN", &address));
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let said = format!("metrics cannot be served at {address}, which `telemetry.prometheus_listen` names: ");
+    assert!(ran.stderr.contains(&said), "{ran:?}");
+}

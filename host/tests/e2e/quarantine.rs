@@ -134,6 +134,27 @@ fn what_is_refused_again_is_kept_again_and_what_is_older_does_not_win() {
     assert_eq!(titles(&place), ["newer"]);
 }
 
+/// Of a product that is written already, with the version that the replayed one has.
+#[test]
+fn a_replay_can_choose_what_the_same_version_does() {
+    let place = TestDir::new();
+    let line = |title: &str| {
+        json!({ "id": "one", "title": title, "updated_at": "2026-01-01T00:00:00Z" }).to_string() + "\n"
+    };
+    place.write("export.jsonl", line("bomb"));
+    settings(&place, "trap-one", "");
+    let first = run(&place, &EVIL).json();
+    settings(&place, "good", "");
+    place.write("export.jsonl", line("Mug"));
+    assert_eq!(run(&place, &EVIL).code, Some(0));
+    let (fixed, version) = (fixed(&place), guest("default-validator"));
+    let plugins = ["--plugin", fixed.to_str().unwrap(), "--plugin", version.to_str().unwrap()];
+    let inherited = replay(&place, &first, &plugins);
+    assert_eq!((inherited.code, titles(&place)), (Some(3), vec!["Mug".to_owned()]), "{inherited:?}");
+    let chosen = replay(&place, &first, &[&plugins[..], &["--same-version", "write"]].concat());
+    assert_eq!((chosen.code, titles(&place)), (Some(0), vec!["bomb".to_owned()]), "{chosen:?}");
+}
+
 #[test]
 fn a_quarantine_is_bounded_and_says_what_it_left_out() {
     let place = TestDir::new();
@@ -206,6 +227,11 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
     let fixed = run(&place, &fixed(&place));
     assert_eq!((fixed.code, &fixed.json()["processed"]), (Some(0), &json!(1_000)), "{fixed:?}");
     assert_eq!(job(&place, &waiting["job_id"])["status"], "FAILED");
+    let id = waiting["job_id"].as_str().unwrap();
+    let report = place.host(&["jobs", "report", id, "--data-dir", "data"]);
+    let said =
+        format!("nothing is said of any item of job {id}, whose export was not read to its end: superseded");
+    assert!(report.stderr.starts_with(&said), "{report:?}");
     assert_eq!(titles(&place).len(), 1_000);
 }
 
@@ -223,6 +249,8 @@ fn what_a_stopped_plugin_trapped_on_is_kept() {
         (&json!(0), &json!("plugin-stopped")),
         "{jobs}"
     );
+    let shown = place.host(&["jobs", "show", "--data-dir", "data"]);
+    assert_eq!(shown.stdout.matches("(plugin-stopped)").count(), 1, "{shown:?}");
     let listed = replay(&place, &jobs[0], &["--dry-run"]);
     let lines = listed.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let lines: Vec<u64> = lines.map(|kept| kept["product"]["line"].as_u64().unwrap()).collect();

@@ -1,6 +1,7 @@
 //! Whether documents that a full sync did not have may leave an index.
 
 use crate::{
+    format::counted,
     model::{JobId, JobStatus, job::SourceStats},
     storage::JobSnapshot,
 };
@@ -70,22 +71,23 @@ impl fmt::Display for ArchiveRefusal {
             Self::NotSealed => f.write_str("its export was not read to the end"),
             Self::NotEnded => f.write_str("not all of its chunks are written"),
             Self::RejectedLines(lines) => {
-                write!(f, "{lines} lines of the export could not be read, which may be cut off")
+                let lines = counted(*lines, "line");
+                write!(f, "{lines} of the export could not be read, which may be cut off")
             }
             Self::Orphans(lines) => {
-                write!(
-                    f,
-                    "{lines} lines belong to products that the export does not have, which may be cut off"
-                )
+                let belong = if *lines == 1 { "belongs to a product" } else { "belong to products" };
+                let lines = counted(*lines, "line");
+                write!(f, "{lines} {belong} that the export does not have, which may be cut off")
             }
             Self::Ingesting(job) => {
                 write!(f, "job {job} is being read into the same index; archive when it has ended")
             }
             Self::Empty => f.write_str("its export has no products"),
             Self::Unidentified(products) => {
+                let products = counted(*products, "product");
                 write!(
                     f,
-                    "the plug-in refused {products} products without an id, so it is not known which documents are theirs"
+                    "the plug-in refused {products} without an id, so it is not known which documents are theirs"
                 )
             }
             Self::Share(TooManyMissing { missing, active, max_percent }) => write!(

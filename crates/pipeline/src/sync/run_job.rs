@@ -38,7 +38,8 @@ pub struct RunJob<'a> {
 pub enum Notice {
     /// This job was interrupted before its seal and ends as superseded.
     Superseded(JobId),
-    /// The job was interrupted and is resumed; so many of its chunks are written.
+    /// The job has not ended: it was interrupted and is resumed, or another process works on it. So many of its chunks are
+    /// written.
     Resumed(JobId, u32),
 }
 

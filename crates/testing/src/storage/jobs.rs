@@ -4,7 +4,10 @@ use super::{Shared, refused};
 use async_trait::async_trait;
 use host_core::{
     model::{ChunkRef, Counts, Digest, Entry, Job, JobId, JobStatus, Seal, report::Samples},
-    storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError, latest_lease_end},
+    storage::{
+        AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError,
+        latest_lease_end,
+    },
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, time::Duration};

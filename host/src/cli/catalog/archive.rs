@@ -6,15 +6,16 @@ use crate::{
         backend::Backend,
         context::{clock, plugins, print, print_json, store_failure},
         failure::{Exit, Failure},
+        hints::same_plugins,
         output::OutputFormat,
         run::stopped,
         shutdown::cancel_on_signal,
     },
-    config::{Config, TargetIndex},
+    config::{Config, Effective, TargetIndex},
 };
 use host_core::{
     format::count,
-    index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
+    index::{ArchiveLimit, ArchiveRefusal, Archived, Index, WriteTarget},
     model::{DocumentId, Job},
     storage::{JobSnapshot, Stores},
 };
@@ -24,6 +25,7 @@ use host_pipeline::{
     sync::Notice,
     worker::Worker,
 };
+use serde::Serialize;
 use std::{collections::BTreeSet, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +48,7 @@ pub(super) async fn one_shop(config: &Config, stores: &Stores) -> Result<(), Fai
 /// Archives after the last full sync, or prints what would be archived.
 pub(super) async fn run(
     global: &Global,
-    config: &Config,
+    Effective { config, origins }: &Effective,
     backend: &Backend,
     target: &WriteTarget,
     dry_run: bool,
@@ -63,13 +65,16 @@ pub(super) async fn run(
     backend.storage().register().await.map_err(store_failure)?;
     let worker = match index.archiver() {
         Some(_) => None,
-        None => Some(backend.worker(config, &plugins(config)?)?),
+        None => Some(backend.worker(config, &plugins(config, origins)?)?),
     };
     tokio::spawn(cancel_on_signal(cancel.clone()));
     let archive = archive(config, backend, index.as_ref(), worker.as_ref(), limit, &cancel);
     match archive.run(&job, print_notice).await.map_err(|error| failure(error, config))? {
         Ok(outcome) => {
             eprintln!("{outcome}");
+            if global.output == OutputFormat::Json {
+                print_json(&OutcomeView::new(&job, &outcome))?;
+            }
             Ok(match outcome {
                 ArchiveOutcome::Interrupted => Exit::Interrupted,
                 outcome if outcome.has_failures() => Exit::Failed,
@@ -77,6 +82,44 @@ pub(super) async fn run(
             })
         }
         Err(refusal) => Err(refused(&job, &refusal, config, index.as_ref())),
+    }
+}
+
+/// The object that `catalog archive` prints. Programs rely on its keys.
+#[derive(Serialize)]
+struct OutcomeView<'a> {
+    /// The full sync.
+    job_id: &'a str,
+    outcome: &'static str,
+    /// How many were archived, removed or queued to be removed.
+    documents: u64,
+    /// How many other writers had locked.
+    locked: u64,
+    /// The job that removes documents of a search server, if this process ran it.
+    removal_job_id: Option<&'a str>,
+}
+
+impl<'a> OutcomeView<'a> {
+    fn new(job: &'a JobSnapshot, outcome: &'a ArchiveOutcome) -> Self {
+        let view = |outcome, documents| Self {
+            job_id: job.job.id.as_str(),
+            outcome,
+            documents,
+            locked: 0,
+            removal_job_id: None,
+        };
+        match outcome {
+            ArchiveOutcome::Archived(Archived { documents, locked }) => {
+                Self { locked: *locked, ..view("archived", *documents) }
+            }
+            ArchiveOutcome::NothingMissing => view("nothing-missing", 0),
+            ArchiveOutcome::Interrupted => view("interrupted", 0),
+            ArchiveOutcome::Queued(documents) => view("queued", *documents),
+            ArchiveOutcome::Removed(removal) => Self {
+                removal_job_id: Some(removal.job.id.as_str()),
+                ..view("removed", removal.counts.deleted)
+            },
+        }
     }
 }
 
@@ -169,8 +212,9 @@ fn refused(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config, index: 
     let otherwise = || match refusal {
         ArchiveRefusal::NotEnded => {
             format!(
-                "wait until they are, which `host jobs watch {}` shows, and archive then: `host work` writes them",
-                job.job.id
+                "wait until they are, which `host jobs watch {}` shows, and archive then: `host work` writes them; {}",
+                job.job.id,
+                same_plugins([&job.job])
             )
         }
         ArchiveRefusal::Unidentified(_) => "correct what failed and run the full sync again".to_owned(),
@@ -190,7 +234,8 @@ fn override_hint(
     let (flag, Job { shop_id, index_name, .. }) = (target_flag(config), &job.job);
     refusal.is_overridable().then(|| {
         format!(
-            "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists what would go, and with `--force` in the place of `--dry-run` it {does} that"
+            "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists what would go, and with `--force` in \
+             the place of `--dry-run` it {does} that"
         )
     })
 }

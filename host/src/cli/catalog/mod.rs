@@ -3,7 +3,7 @@
 use super::{
     Ended, Global,
     backend::Backend,
-    context::{config, print, print_json, runtime},
+    context::{effective, print, print_json, runtime},
     documents::{index_failure, newest, target},
     failure::{Exit, Failure},
     output::OutputFormat,
@@ -33,7 +33,7 @@ pub(super) enum CatalogCommand {
         /// Print the ids of these products, and change nothing
         #[arg(long)]
         dry_run: bool,
-        /// Archive more than the setting `catalog.archive_percent` allows, and after an export that looks truncated
+        /// Archive even if that is more than `catalog.archive_percent` allows, or if the export looks truncated
         #[arg(long)]
         force: bool,
     },
@@ -70,24 +70,28 @@ fn of_catalog(config: &Config, command: &CatalogCommand) -> Result<(), Failure> 
 }
 
 pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
-    let config = config(global)?;
-    of_catalog(&config, &command)?;
+    let effective = effective(global, &global.overrides())?;
+    let config = &effective.config;
+    of_catalog(config, &command)?;
     runtime()?.block_on(async {
-        let backend = Backend::open(&config, matches!(command, CatalogCommand::Migrate)).await?;
+        let backend = Backend::open(config, matches!(command, CatalogCommand::Migrate)).await?;
         if let CatalogCommand::Archive { dry_run, force } = command {
             if !dry_run {
-                archive::one_shop(&config, &backend.stores()).await?;
+                archive::one_shop(config, &backend.stores()).await?;
             }
-            let target = target(&config, newest(&config, &backend.stores()).await?)?;
-            return archive::run(global, &config, &backend, &target, dry_run, force).await;
+            let target = target(global, config, newest(config, &backend.stores()).await?)?;
+            return archive::run(global, &effective, &backend, &target, dry_run, force).await;
         }
-        let catalog = backend.catalog(&config)?;
+        let catalog = backend.catalog(config)?;
         if let CatalogCommand::Migrate = command {
             let done = catalog.migrate().await.map_err(index_failure)?;
             eprintln!("{done}");
+            if global.output == OutputFormat::Json {
+                print_json(&serde_json::json!({ "message": done }))?;
+            }
             return Ok(Exit::Completed);
         }
-        let target = target(&config, newest(&config, &backend.stores()).await?)?;
+        let target = target(global, config, newest(config, &backend.stores()).await?)?;
         match command {
             // Done above.
             CatalogCommand::Migrate | CatalogCommand::Archive { .. } => Ok(Exit::Completed),
@@ -95,7 +99,7 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
             CatalogCommand::Search { words, limit, similar } => {
                 let text = words.join(" ");
                 let hits = if similar {
-                    embed::similar(&config, &catalog, &target, &text, limit).await?
+                    embed::similar(config, &catalog, &target, &text, limit).await?
                 } else {
                     catalog.search(&target, &text, limit).await.map_err(index_failure)?
                 };
@@ -107,7 +111,7 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
                 }
                 show_hits(global, &hits)
             }
-            CatalogCommand::Embed { watch } => embed::run(global, &config, &catalog, &target, watch).await,
+            CatalogCommand::Embed { watch } => embed::run(global, config, &catalog, &target, watch).await,
         }
     })
 }

@@ -18,7 +18,7 @@ pub(super) use shadow::shadow;
 use super::{Ended, Global, context::compiler, failure::Failure, plugin_source::unlocked_plugin_source};
 use crate::config::Config;
 use clap::Subcommand;
-use host_core::plugin::BatchFailure;
+use host_core::{format::counted, plugin::BatchFailure};
 use host_plugin_dev::{
     engine::{DevEngine, fresh_runner},
     project::{Project, ProjectError},
@@ -86,8 +86,29 @@ fn dev_engine(config: &Config, profile: Profile) -> Result<DevEngine, Failure> {
 }
 
 /// The component file, or the component of a project folder.
-fn component(path: &Path) -> Result<PathBuf, Failure> {
-    if path.is_dir() { Ok(project(path)?.component()) } else { Ok(path.to_owned()) }
+pub(super) fn component(path: &Path) -> Result<PathBuf, Failure> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let project = project(path)?;
+    let file = project.component();
+    if !file.exists() {
+        return Err(load_failure(LoadError::Missing { path: file }, path));
+    }
+    warn_of_stale(&project);
+    Ok(file)
+}
+
+/// Warns of a component that is older than the project's source, which an author forgets to build.
+fn warn_of_stale(project: &Project) {
+    if let Some(source) = project.changed_since_build() {
+        eprintln!(
+            "warning: {} was changed after {} was built; `host plugin build {}` builds it again",
+            source.display(),
+            project.component().display(),
+            project.dir.display()
+        );
+    }
 }
 
 /// Loads a component with the configuration from the settings, or a project's with the one from its `plugin.toml`.
@@ -100,6 +121,7 @@ fn load(engine: &DevEngine, path: &Path, config: &Config) -> Result<Plugin, Fail
         return engine.load(path, &config.plugin.config).map_err(Failure::usage);
     }
     let project = project(path)?;
+    warn_of_stale(&project);
     engine
         .read(&project.component())
         .and_then(|component| component.load(&project.settings.config))
@@ -132,10 +154,4 @@ fn new_runner(plugin: &Plugin) -> Result<Runner, Failure> {
 /// A plug-in's failure on a whole batch is an error of its input, configuration or code, not of this program.
 fn batch_failure(failure: BatchFailure) -> Failure {
     Failure::usage(failure)
-}
-
-/// `1 product`, `2 products`.
-fn counted(number: u64, noun: &str) -> String {
-    let number_text = host_core::format::count(number);
-    if number == 1 { format!("{number_text} {noun}") } else { format!("{number_text} {noun}s") }
 }

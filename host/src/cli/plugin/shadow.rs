@@ -1,12 +1,12 @@
 //! `host run --shadow`: runs a second version of the plug-in beside the one in use and compares their output.
 
-use super::{diff::ensure_comparable, load_failure, project};
+use super::{component, diff::ensure_comparable, project};
 use crate::{
     cli::{context::compiler, failure::Failure, plugin_source::plugin_source},
     config::Config,
 };
 use host_plugin_dev::{comparison::Comparison, engine::DevEngine, shadow::Shadow};
-use host_plugin_host::{Cache, LoadError, Plugin, Plugins, Pool, Profile, Role, Runner};
+use host_plugin_host::{Cache, Plugin, Plugins, Pool, Profile, Role, Runner};
 use std::{path::Path, sync::Arc};
 
 /// Examples to keep per difference.
@@ -46,11 +46,7 @@ fn load_trusted(engine: &DevEngine, path: &Path, config: &Config) -> Result<Plug
         let component = source.fetch_one(path)?.component;
         return engine.load_component(&component, &config.plugin.config).map_err(Failure::usage);
     }
+    let component = source.fetch_one(&component(path)?)?.component;
     let project = project(path)?;
-    let file = project.component();
-    if !file.exists() {
-        return Err(load_failure(LoadError::Missing { path: file }, path));
-    }
-    let component = source.fetch_one(&file)?.component;
     engine.load_component_with(&component, &project.settings.config).map_err(Failure::usage)
 }

@@ -1,6 +1,6 @@
 //! `host plugin test`: runs the fixtures of a project; prints a table and, below it, the problems in the style of a compiler.
 
-use super::{counted, dev_engine, load_failure, project};
+use super::{counted, dev_engine, load_failure, project, warn_of_stale};
 use crate::cli::{
     Ended, Global,
     context::{config, print, print_json, runtime},
@@ -41,6 +41,7 @@ pub(in crate::cli) struct TestArgs {
 
 pub(super) fn run(global: &Global, args: &TestArgs) -> Ended {
     let project = project(&args.dir)?;
+    warn_of_stale(&project);
     let engine = dev_engine(&config(global)?, Profile::Deterministic)?;
     let report =
         runtime()?.block_on(suite::test(&project, &engine, args.bless)).map_err(|error| match error {

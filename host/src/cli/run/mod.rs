@@ -9,15 +9,17 @@ pub(super) use replay::{ReplayArgs, replay};
 
 use super::{
     Ended, Global,
+    at_least_one::at_least_one,
     backend::Backend,
     context::{clock, effective, plugins, runtime, store_failure},
     failure::{Exit, Failure},
+    hints::warn_of_other_plugin,
     plugin::shadow,
     plugin_source::PluginArgs,
     shutdown::{cancel_on_signal, print_how_to_resume},
 };
 use crate::{
-    config::{Config, GroupingMode, StoreKind, TargetIndex},
+    config::{Config, Effective, GroupingMode, StoreKind, TargetIndex},
     telemetry::{exporter, progress::Screen},
 };
 use clap::Args;
@@ -90,7 +92,7 @@ struct ReadingArgs {
     #[arg(long, value_enum, value_name = "MODE")]
     grouping: Option<GroupingMode>,
     /// Chunks written side by side; a product stays in its lane
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = at_least_one::<NonZeroU16>, value_name = "N")]
     lanes: Option<NonZeroU16>,
     /// What a document does whose version equals the stored one while its content differs
     #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
@@ -132,11 +134,11 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
         .set("--lanes", "ingest.lanes", args.lanes)
         .set("--same-version", "worker.same_version", args.same_version);
     args.plugins.set(&mut overrides);
-    let config = effective(global, &overrides)?.config;
+    let Effective { config, origins } = effective(global, &overrides)?;
     let shop = shop(&config)?;
     whole_shop(&config, args.operation)?;
     // Plug-ins and sources first: where they are wrong, nothing is written.
-    let plugins = plugins(&config)?;
+    let plugins = plugins(&config, &origins)?;
     let shadow = args.shadow.as_deref().map(|file| shadow(&config, &plugins, file)).transpose()?;
     let cancel = CancellationToken::new();
     let runtime = runtime()?;
@@ -179,6 +181,7 @@ impl Run<'_> {
     /// Works the queue until interrupted.
     async fn work(&self) -> Ended {
         let backend = self.open().await?;
+        warn_of_other_plugin(&backend.stores(), Some(self.shop), self.plugins).await?;
         if !self.global.quiet {
             eprintln!("working the queue of {} until Ctrl-C", self.shop);
         }

@@ -16,7 +16,7 @@ use super::{
     job::Origin,
 };
 use crate::{
-    config::{Config, TargetIndex},
+    config::{Config, Effective, TargetIndex},
     telemetry::{exporter, progress::Screen},
 };
 use clap::Args;
@@ -35,6 +35,9 @@ pub(in crate::cli) struct ReplayArgs {
     job: String,
     #[command(flatten)]
     plugins: PluginArgs,
+    /// What a document does whose version equals the stored one while its content differs [default: as the job that is replayed]
+    #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
+    same_version: Option<String>,
     /// Print the products and why they were refused, and do nothing else
     #[arg(long)]
     dry_run: bool,
@@ -42,8 +45,10 @@ pub(in crate::cli) struct ReplayArgs {
 
 pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen) -> Ended {
     let mut overrides = global.overrides();
+    let inherits_same_version = args.same_version.is_none();
+    overrides.set("--same-version", "worker.same_version", args.same_version);
     args.plugins.set(&mut overrides);
-    let config = effective(global, &overrides)?.config;
+    let Effective { config, origins } = effective(global, &overrides)?;
     runtime()?.block_on(async {
         let backend = Backend::open(&config, false).await?;
         let old = find(&backend.stores(), config.shop.as_deref(), Some(args.job)).await?;
@@ -51,8 +56,11 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
             return list(global, &backend, &old).await;
         }
         let quarantined = complete(&old)?;
-        let config = with_original_settings(config, &old);
-        let plugins = plugins(&config)?;
+        let mut config = with_original_settings(config, &old);
+        if inherits_same_version {
+            config.worker.same_version = old.job.same_version;
+        }
+        let plugins = plugins(&config, &origins)?;
         let cancel = CancellationToken::new();
         tokio::spawn(cancel_on_signal(cancel.clone()));
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
@@ -136,7 +144,6 @@ fn with_original_settings(mut config: Config, old: &JobSnapshot) -> Config {
     if let Some(target) = TargetIndex::named(old.job.target.kind()) {
         config.target = target;
     }
-    config.worker.same_version = old.job.same_version;
     // What is fed is a part of the shop.
     config.ingest.full = false;
     config

@@ -14,7 +14,7 @@ use super::{
     Run, Stages, ingest_failure, stopped,
 };
 use host_core::{
-    format::count,
+    format::{count, counted},
     model::{Job, JobId},
     plugin::Transform,
     storage::JobSnapshot,
@@ -90,13 +90,13 @@ impl Run<'_> {
         match job.seal.as_ref().map(|seal| &seal.source) {
             Some(source) if source.lines == 0 => eprintln!("warning: the export is empty"),
             Some(source) if source.products == 0 => eprintln!(
-                "warning: no products in {} lines: not an export that {} supports; see `host jobs report`",
-                count(source.lines),
+                "warning: no products in {}: not an export that {} supports; see `host jobs report`",
+                counted(source.lines, "line"),
                 job.job.plugin.name
             ),
             Some(_) if job.counts.skipped > 0 => eprintln!(
-                "warning: {} items were skipped, which is not a failure; `host jobs report` lists them",
-                count(job.counts.skipped)
+                "warning: skipped {}, which is not a failure; `host jobs report` tells why",
+                counted(job.counts.skipped, "item")
             ),
             _ => {}
         }
@@ -118,7 +118,7 @@ fn print_notice(notice: Notice) {
         Notice::Superseded(id) => eprintln!("job {id} was interrupted and is superseded by this run"),
         Notice::Resumed(id, done) => {
             eprintln!(
-                "resuming job {id}, which was interrupted: {} of its chunks are written",
+                "resuming job {id}, which was interrupted or which another process works on: {} of its chunks are written",
                 count(done.into())
             );
         }

@@ -1,0 +1,40 @@
+//! What hints say of plug-ins: a command that is copied from a hint must not leave a job's validator out.
+
+use super::{context::store_failure, failure::Failure};
+use host_core::{model::Job, storage::Stores};
+use host_plugin_host::{Plugins, Role};
+use std::collections::BTreeSet;
+
+/// What a worker needs to write what is queued of these jobs as the commands that began them would have.
+pub(super) fn same_plugins<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {
+    let plugins: BTreeSet<String> =
+        jobs.into_iter().map(|job| format!("{}@{}, ", job.plugin.name, job.plugin.version)).collect();
+    format!(
+        "give it the same `--plugin` options as before ({}and validators if there were any): what a validator would refuse is \
+         written by a worker that runs without it",
+        plugins.into_iter().collect::<String>()
+    )
+}
+
+/// Warns of the newest job with another plug-in than the worker's, which may then have other validators as well.
+pub(super) async fn warn_of_other_plugin(
+    stores: &Stores,
+    shop: Option<&str>,
+    plugins: &Plugins,
+) -> Result<(), Failure> {
+    let Some(ours) = plugins.plugin_ref(Role::Transform) else { return Ok(()) };
+    let jobs = stores.jobs.list(shop, LATEST).await.map_err(store_failure)?;
+    let other = jobs.iter().find(|job| !job.status.has_ended() && job.job.plugin.digest != ours.digest);
+    if let Some(job) = other {
+        let (id, theirs) = (&job.job.id, &job.job.plugin);
+        eprintln!(
+            "warning: the documents of job {id} were made by {}@{} ({}), and this worker runs {}@{} ({}): they are written \
+             as they are, and checked by this worker's validators",
+            theirs.name, theirs.version, theirs.digest, ours.name, ours.version, ours.digest
+        );
+    }
+    Ok(())
+}
+
+/// Jobs among which one with another plug-in is looked for.
+const LATEST: usize = 20;
