@@ -36,6 +36,9 @@ pub(super) enum DlqCommand {
     Redrive {
         #[command(flatten)]
         choice: Choice,
+        /// All of them, where neither --job nor --code is given
+        #[arg(long, conflicts_with_all = ["job", "code"])]
+        all: bool,
         /// Only print what would be sent
         #[arg(long)]
         dry_run: bool,
@@ -119,21 +122,28 @@ pub(super) fn run(global: &Global, command: DlqCommand) -> Ended {
                     OutputFormat::Text => print(&letter_text(&letter))?,
                 }
             }
-            DlqCommand::Redrive { choice, dry_run } => {
+            DlqCommand::Redrive { choice, all, dry_run } => {
                 let filter = choice.filter(&config, &stores).await?;
+                must_choose(&filter, all || dry_run, "sent again")?;
                 redrive(global, &stores, &shops, &filter, dry_run).await?;
             }
             DlqCommand::Discard { choice, all, dry_run } => {
                 let filter = choice.filter(&config, &stores).await?;
-                if !all && filter.job.is_none() && filter.code.is_none() {
-                    return Err(Failure::usage("which dead letters are to be removed?")
-                        .help("name them with --job or --code, or say --all"));
-                }
+                must_choose(&filter, all, "removed")?;
                 discard(global, &stores, &shops, &filter, dry_run).await?;
             }
         }
         Ok(Exit::Completed)
     })
+}
+
+/// An error unless dead letters are named, or all of them.
+fn must_choose(filter: &DeadLetterFilter, all: bool, what: &str) -> Result<(), Failure> {
+    if all || filter.job.is_some() || filter.code.is_some() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("which dead letters are to be {what}?"))
+        .help("name them with --job or --code, or say --all"))
 }
 
 /// The selected dead letters of these shops.

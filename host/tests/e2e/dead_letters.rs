@@ -154,7 +154,9 @@ fn on_one_machine_too() {
     std::fs::write(&path, bytes).unwrap();
     let refused = place.host(&["dlq", "discard", "--data-dir", "data"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
-    let sent = place.host(&["dlq", "redrive", "--data-dir", "data"]);
+    let all = place.host(&["dlq", "redrive", "--data-dir", "data"]);
+    assert!(all.code == Some(2) && all.stderr.contains("say --all"), "{all:?}");
+    let sent = place.host(&["dlq", "redrive", "--all", "--data-dir", "data"]);
     assert_eq!(
         (sent.code, sent.stdout.lines().next()),
         (Some(0), Some(&*format!("sent chunk 1 of job {job} (corrupt-chunk)")))

@@ -3,7 +3,7 @@
 use super::chunk::quarantine;
 use host_core::{
     model::{ChunkRef, JobId},
-    storage::{Claim, QuarantineReason, StoreError, Stores},
+    storage::{ChunkOutcome, Claim, QuarantineReason, StoreError, Stores},
 };
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ async fn cancel_chunk(stores: &Stores, chunk: &ChunkRef) -> Result<bool, StoreEr
                 ..QuarantineReason::new("cancelled", "the job was cancelled before the chunk was written")
             };
             let outcome = quarantine(stores.chunks.as_ref(), chunk, reason).await?;
+            // No dead letter: the chunk is given up on purpose, and its message is acknowledged.
+            let outcome = ChunkOutcome { quarantined: None, ..outcome };
             stores.jobs.complete(&lease, &outcome).await
         }
         Claim::Held { .. } => Ok(false),

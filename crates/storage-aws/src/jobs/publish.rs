@@ -22,13 +22,13 @@ impl Records {
             Updated::Refused(there) => from_json(&there.unwrap_or_default(), name::JOB)?,
         };
         let job = &first;
-        for key in [schema::directory(job), schema::platform(job)] {
-            let pointer = self
-                .new_item(key)
-                .set("created_job", job.id.as_str())
-                .set("of_platform", job.platform.as_str());
-            self.table.update(&pointer).await?;
-        }
+        let pointer = |update: Update| {
+            update.set("created_job", job.id.as_str()).set("of_platform", job.platform.as_str())
+        };
+        self.table.update(&pointer(self.new_item(schema::directory(job)))).await?;
+        // Of the shop, which outlives its jobs.
+        let platform = Update::of(schema::platform(job)).remove(name::EXPIRES_AT);
+        self.table.update(&pointer(platform)).await?;
         let record = self
             .new_item(schema::record(job))
             .set("job_id", job.id.as_str())

@@ -1,6 +1,7 @@
 //! A worker that is cancelled.
 
 use super::*;
+use crate::worker;
 
 /// Works until cancelled after 5 s, alone or as one of many shops; the seconds that it took.
 async fn work_5_seconds(bench: &Harness, of_all: bool) -> i64 {
@@ -50,4 +51,26 @@ async fn what_is_done_within_the_shutdown_timeout_is_counted() {
         let job = bench.stores.jobs.get(&id).await.unwrap().unwrap();
         assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
     }
+}
+
+/// A job that was given up leaves no dead letters, which a person would have to discard.
+#[tokio::test(start_paused = true)]
+async fn the_chunks_of_a_cancelled_job_are_no_dead_letters() {
+    let bench = Harness::new();
+    let publish = async |name, first: u32| {
+        let chunks: Vec<String> =
+            (first..first + 5).map(|number| format!("{{\"_id\":\"{number}\",\"v\":1}}\n")).collect();
+        let chunks: Vec<_> = chunks.iter().map(|chunk| (ADD, chunk.as_str())).collect();
+        bench.publish(name, &chunks, true).await
+    };
+    let cancelled = publish("cancelled", 0).await;
+    // In the same lanes, behind it.
+    let next = publish("next", 10).await;
+    worker::cancel(&bench.stores, &cancelled).await.unwrap();
+    let job = bench.stores.jobs.get(&cancelled).await.unwrap().unwrap();
+    assert_eq!((job.status, job.counts.failed), (JobStatus::Failed, 5));
+    assert_eq!(bench.run(&next).await.unwrap().status, JobStatus::Completed);
+    let queue = &bench.stores.queue;
+    assert!(queue.dead_letters(SHOP).await.unwrap().is_empty());
+    assert_eq!((queue.depth(SHOP).await.unwrap(), bench.index.state().documents.len()), (0, 5));
 }
