@@ -25,6 +25,7 @@
 
 pub mod archive;
 pub mod ingest;
+pub mod retention;
 pub mod sync;
 pub mod why;
 pub mod worker;

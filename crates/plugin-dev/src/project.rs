@@ -166,7 +166,7 @@ mod tests {
 
     fn project(text: &str) -> Result<Project, String> {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(PROJECT_FILE), text).unwrap();
+        fs::write(dir.path().join(PROJECT_FILE), text).unwrap();
         Project::open(dir.path()).map_err(|error| {
             let message = error.to_string();
             message.split_once(PROJECT_FILE).unwrap().1.to_owned()

@@ -147,6 +147,18 @@ impl Folder {
         Ok(put)
     }
 
+    /// Removes all objects whose keys begin with this one and a slash.
+    pub(super) async fn remove_all(&self, key: &str) -> Result<(), StoreError> {
+        let remove = |folder: &Self, path: &Path| {
+            folder.durable.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+            match fs::remove_dir_all(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                result => at(path, result),
+            }
+        };
+        self.run("removing", key, remove).await
+    }
+
     fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         let parent = self.make_parent(path)?;
         let file = self.write_incoming(bytes)?;

@@ -4,7 +4,7 @@
 //! the file's write lock, and objects appear under their keys only as a whole.
 
 use async_trait::async_trait;
-use host_core::storage::{IngestGuard, Storage, StoreError, StoreErrorKind, Stores};
+use host_core::storage::{IngestGuard, JobRemover, Storage, StoreError, StoreErrorKind, Stores};
 use host_core::{
     clock::SharedClock,
     model::{Job, JobId},
@@ -38,6 +38,7 @@ const INGEST_LOCK: &str = "ingest.lock";
 pub struct Embedded {
     dir: PathBuf,
     pub(crate) database: Arc<Database>,
+    folder: chunks::Folder,
     stores: Stores,
     /// Held for as long as this process works here.
     alive: Arc<OnceLock<File>>,
@@ -56,14 +57,15 @@ impl Embedded {
         let database = Database::open(&dir.join("host.db"))
             .map_err(|error| error.during(format!("opening the data directory {}", dir.display())))?;
         let database = Arc::new(database);
+        let folder = chunks::Folder::open(&dir.join("chunks"), clock.now())?;
         let stores = Stores {
-            chunks: Arc::new(chunks::Folder::open(&dir.join("chunks"), clock.now())?),
+            chunks: Arc::new(folder.clone()),
             queue: Arc::new(queue::Messages::new(database.clone(), clock.clone())),
             jobs: Arc::new(jobs::Records::new(database.clone(), clock)),
             settings: Arc::new(settings::Records::new(database.clone())),
             ledger: Arc::new(ledger::Records::new(database.clone())),
         };
-        Ok(Self { dir: dir.to_owned(), database, stores, alive: Arc::default() })
+        Ok(Self { dir: dir.to_owned(), database, folder, stores, alive: Arc::default() })
     }
 
     fn is_locked(&self, name: &str) -> bool {
@@ -153,12 +155,26 @@ impl Storage for Embedded {
         std::future::pending().await
     }
 
+    fn job_remover(&self) -> Option<&dyn JobRemover> {
+        Some(self)
+    }
+
     fn location(&self) -> String {
         self.dir.join("chunks").display().to_string()
     }
 
     fn poll_interval(&self) -> Option<Duration> {
         None
+    }
+}
+
+#[async_trait]
+impl JobRemover for Embedded {
+    async fn remove_job(&self, job: &Job) -> Result<(), StoreError> {
+        self.folder.remove_all(&job.folder()).await?;
+        let id = job.id.clone();
+        let removed = self.database.write(move |tx| jobs::remove(tx, &id)).await;
+        removed.map_err(|error| error.during(format!("removing job {}", job.id)))
     }
 }
 

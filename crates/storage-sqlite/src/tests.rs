@@ -3,7 +3,7 @@
 use super::{Embedded, chunks::Folder};
 use host_core::{
     clock::{Clock, SystemClock},
-    model::{Job, JobId},
+    model::{ChunkRef, Job, JobId},
     storage::{Chunks, Claim, Storage, StoreError, StoreErrorKind},
 };
 use host_sqlite::{Cause, Database};
@@ -304,4 +304,39 @@ async fn a_message_that_is_hidden_for_a_day_is_delivered() {
     assert_eq!(stores.queue.receive("shop", 1, day).await.unwrap().len(), 1);
     assert_eq!(stores.queue.receive("shop", 1, minute).await.unwrap().len(), 1);
     assert_eq!(stores.queue.receive("shop", 1, minute).await.unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_removed_job_nothing_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(dir.path()).unwrap();
+    let (stores, remover) = (embedded.stores(), embedded.job_remover().unwrap());
+    let [gone, open_job] = [job("gone", "shop"), job("open", "shop")];
+    for job in [&gone, &open_job] {
+        stores.jobs.create(job).await.unwrap();
+        let key = ChunkRef::key(&job.platform, &job.shop_id, &job.id, 0);
+        let sent = ChunkRef { key, ..chunk(&job.id, 0, 0) };
+        stores.chunks.put_if_absent(&sent.key, b"{}\n").await.unwrap();
+        stores.jobs.add_chunk(&sent).await.unwrap();
+        stores.queue.send(job, &sent, 0).await.unwrap();
+        let delivery = stores.queue.receive("shop", 1, Duration::from_secs(60)).await.unwrap().remove(0);
+        stores.queue.ack(&delivery.receipt).await.unwrap();
+    }
+    stores.jobs.seal(&gone.id, &seal(1)).await.unwrap();
+    build::complete(&*stores.jobs, &gone.id, 0, &processed(1)).await;
+    for _ in 0..2 {
+        remover.remove_job(&gone).await.unwrap();
+    }
+    assert_eq!(stores.jobs.get(&gone.id).await.unwrap(), None);
+    assert_eq!(stores.jobs.chunk(&gone.id, 0).await.unwrap(), None);
+    let file = Connection::open(dir.path().join("host.db")).unwrap();
+    for table in ["chunk", "sample", "sent"] {
+        let of_job = format!("SELECT count(*) FROM {table} WHERE job_id = 'gone'");
+        assert_eq!(file.query_row(&of_job, [], |row| row.get::<_, u32>(0)).unwrap(), 0, "{table}");
+    }
+    let folder = |job: &Job| dir.path().join("chunks").join(job.folder());
+    assert_eq!((folder(&gone).exists(), folder(&open_job).exists()), (false, true));
+    // A job that has not ended keeps its record, whoever asks.
+    remover.remove_job(&open_job).await.unwrap();
+    assert!(stores.jobs.get(&open_job.id).await.unwrap().is_some());
 }

@@ -16,6 +16,7 @@ mod lambda;
 mod output;
 mod plugin;
 mod plugin_source;
+mod prune;
 mod report;
 mod run;
 mod settings;
@@ -123,6 +124,8 @@ enum Command {
     /// Look at what is in the index
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
+    /// Remove old jobs with their chunks and reports from the data directory, as runs and `host work` do by themselves
+    Prune(prune::PruneArgs),
     /// What the stores in AWS need
     #[command(subcommand)]
     Aws(aws::AwsCommand),
@@ -179,6 +182,7 @@ pub fn main() -> Exit {
         Command::Why(args) => why::run(&global, &args),
         Command::Documents(command) => documents::run(&global, command),
         Command::Lambda(args) => lambda::run(&global, &args),
+        Command::Prune(args) => prune::run(&global, &args),
         Command::Aws(command) => aws::run(&global, &command),
         Command::Catalog(command) => catalog::run(&global, command),
         Command::Plugin(PluginCommand::Author(command)) => plugin::run(&global, command),

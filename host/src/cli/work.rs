@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{config::Effective, telemetry::exporter};
 use clap::Args;
+use host_pipeline::retention;
 use std::num::NonZeroUsize;
 use tokio_util::sync::CancellationToken;
 
@@ -50,9 +51,11 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
                 None => eprintln!("working the queues of all shops until Ctrl-C"),
             }
         }
+        let (clock, age) = (clock(), config.retention.age());
         let worked = tokio::select! {
             worked = worker.run_all(only, &cancel) => worked,
             never = backend.storage().run_maintenance() => match never {},
+            never = retention::run(backend.storage(), &clock, age) => match never {},
         };
         exporter.flush();
         worked.map_err(|stop| stopped(stop, None))?;

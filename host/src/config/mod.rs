@@ -6,6 +6,7 @@ mod explain;
 mod ingest;
 mod load;
 mod plugin;
+mod retention;
 mod telemetry;
 mod worker;
 
@@ -13,6 +14,7 @@ pub use explain::place;
 pub use ingest::{GroupingMode, IngestConfig};
 pub use load::{ConfigError, Effective, Origin, Overrides, load};
 pub use plugin::PluginConfig;
+pub use retention::RetentionConfig;
 pub use telemetry::TelemetryConfig;
 pub use worker::WorkerConfig;
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub marqo: MarqoConfig,
     /// How plug-ins run, and their configuration.
     pub plugin: PluginConfig,
+    /// What is kept, and for how long.
+    pub retention: RetentionConfig,
     /// Where metrics go.
     pub telemetry: TelemetryConfig,
 }
@@ -114,6 +118,7 @@ impl Default for Config {
             catalog: CatalogConfig::default(),
             marqo: MarqoConfig::default(),
             plugin: PluginConfig::default(),
+            retention: RetentionConfig::default(),
             telemetry: TelemetryConfig::default(),
         }
     }

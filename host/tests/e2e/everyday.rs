@@ -177,7 +177,7 @@ fn a_run_without_a_source_says_that_it_works_the_queue() {
 fn a_worker_with_another_plugin_than_a_job_had_warns_of_it() {
     let place = TestDir::new();
     let source = place.write("export.jsonl", export(1, "Mug"));
-    let shopify = crate::support::SHOPIFY.to_str().unwrap();
+    let shopify = SHOPIFY.to_str().unwrap();
     let ingest =
         ["ingest", "--shop", SHOP, "--data-dir", "data", "--plugin", shopify, source.to_str().unwrap()];
     assert_eq!(place.host(&ingest).code, Some(0));

@@ -28,11 +28,24 @@ pub trait Storage: Send + Sync {
     /// Repairs what dead processes left, at an interval, for as long as it is polled. Failures are logged and tried again.
     async fn run_maintenance(&self) -> Infallible;
 
+    /// What removes old jobs; none where the service does that by itself.
+    fn job_remover(&self) -> Option<&dyn JobRemover> {
+        None
+    }
+
     /// Where object keys begin: a folder, or `s3://bucket`.
     fn location(&self) -> String;
 
     /// How long a worker waits between two looks at an empty queue, where looking costs money; none for its own default.
     fn poll_interval(&self) -> Option<Duration>;
+}
+
+/// Removes jobs that have ended.
+#[async_trait]
+pub trait JobRemover: Send + Sync {
+    /// Removes all objects of a job, then its records. Idempotent; cancelled or after an error, the next call removes the rest. The
+    /// caller has made sure that the job has ended and that no message names it.
+    async fn remove_job(&self, job: &Job) -> Result<(), StoreError>;
 }
 
 /// The right to ingest, held until it is released or dropped. After a drop without a release, others wait for its lease to

@@ -21,7 +21,7 @@ pub use chunks::{Chunks, Put};
 pub use claim::{ChunkLease, ChunkOutcome, Claim, Release, latest_lease_end};
 pub use jobs::{JobSnapshot, Jobs};
 pub use ledger::{Ledger, LedgerScope};
-pub use lifecycle::{IngestGuard, Storage};
+pub use lifecycle::{IngestGuard, JobRemover, Storage};
 pub use quarantine_reason::{FailureContext, QuarantineReason};
 pub use queue::{DeadLetter, Delivery, LeasedDeadLetter, Queue, Receipt};
 pub use settings::{IndexDocument, Settings};

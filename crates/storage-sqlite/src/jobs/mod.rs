@@ -56,6 +56,14 @@ impl Records {
     }
 }
 
+/// Removes a job, and what is remembered of its messages.
+pub(crate) fn remove(tx: &Transaction<'_>, id: &JobId) -> Result<(), Cause> {
+    tx.execute("DELETE FROM sent WHERE job_id = ?1", [id.as_str()])?;
+    // Its chunks and samples go with it.
+    tx.execute("DELETE FROM job WHERE id = ?1 AND ended_at IS NOT NULL", [id.as_str()])?;
+    Ok(())
+}
+
 fn during_job<T>(result: Result<T, DatabaseError>, action: &str, id: &JobId) -> Result<T, StoreError> {
     result.map_err(|error| error.during(format!("{action} job {id}")))
 }

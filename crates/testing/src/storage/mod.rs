@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{Job, JobId, ProductId},
-    storage::{IngestGuard, LedgerScope, Storage, StoreError, StoreErrorKind, Stores},
+    storage::{IngestGuard, JobRemover, LedgerScope, Storage, StoreError, StoreErrorKind, Stores},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -114,12 +114,27 @@ impl Storage for Memory {
         std::future::pending().await
     }
 
+    fn job_remover(&self) -> Option<&dyn JobRemover> {
+        Some(self)
+    }
+
     fn location(&self) -> String {
         "memory".to_owned()
     }
 
     fn poll_interval(&self) -> Option<Duration> {
         None
+    }
+}
+
+#[async_trait]
+impl JobRemover for Memory {
+    async fn remove_job(&self, job: &Job) -> Result<(), StoreError> {
+        let mut state = self.shared.state();
+        let folder = format!("{}/", job.folder());
+        state.objects.retain(|key, _| !key.starts_with(&folder));
+        state.jobs.remove(&job.id);
+        Ok(())
     }
 }
 

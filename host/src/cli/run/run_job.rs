@@ -10,6 +10,7 @@ use super::{
         jobs::{get, show},
         output::exit_of,
         plugin::comparison_text,
+        prune,
     },
     Run, Stages, ingest_failure, stopped,
 };
@@ -66,6 +67,7 @@ impl Run<'_> {
         }
         if job.status.has_ended() {
             catalog::after_sync(self.config, backend, &job, worker.as_ref(), self.cancel).await?;
+            prune::after_run(self.config, backend, &job.job.shop_id).await;
         }
         show(self.global, &job, &backend.storage().location())?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {

@@ -1,0 +1,174 @@
+//! The end of jobs: their records and objects go when they are old, unless something still needs them.
+
+use host_core::{
+    clock::SharedClock,
+    error::chain,
+    model::JobId,
+    storage::{JobRemover, JobSnapshot, Storage, StoreError},
+};
+use std::{
+    collections::{BTreeSet, HashSet},
+    convert::Infallible,
+    time::Duration,
+};
+
+/// How often a process that works until it is stopped removes old jobs.
+const INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// Removes the jobs of one shop, or of all, that ended before `age`, and returns them, the newest first; with `dry_run` it only
+/// returns them. Idempotent: what a crash leaves of a job is removed by the next call.
+///
+/// The newest job of each index of a shop stays, and with it what `host` says of the shop; so does a job with a chunk in the queue
+/// or among the dead letters, because it can still be written.
+pub async fn prune(
+    storage: &dyn Storage,
+    remover: &dyn JobRemover,
+    shop_id: Option<&str>,
+    now: jiff::Timestamp,
+    age: Duration,
+    dry_run: bool,
+) -> Result<Vec<JobSnapshot>, StoreError> {
+    let stores = storage.stores();
+    let jobs = stores.jobs.list(shop_id, usize::MAX).await?;
+    let shops: BTreeSet<&str> = jobs.iter().map(|job| job.job.shop_id.as_str()).collect();
+    let mut pinned: HashSet<JobId> = HashSet::new();
+    for shop in shops {
+        let letters = stores.queue.dead_letters(shop).await?;
+        pinned.extend(letters.into_iter().map(|letter| letter.chunk.job_id));
+    }
+    let mut indexes = HashSet::new();
+    let mut old = Vec::new();
+    for job in jobs {
+        let is_newest =
+            indexes.insert((job.job.shop_id.clone(), job.job.index_name.clone(), job.job.target.to_string()));
+        let is_old = job.ended_at.is_some_and(|ended_at| now.duration_since(ended_at).unsigned_abs() > age);
+        let is_written = job.completed_chunks == job.chunks;
+        if is_old && is_written && !is_newest && !pinned.contains(&job.job.id) {
+            old.push(job);
+        }
+    }
+    if !dry_run {
+        for job in &old {
+            remover.remove_job(&job.job).await?;
+        }
+    }
+    Ok(old)
+}
+
+/// Removes old jobs of all shops at an interval, for as long as it is polled. Failures are logged and tried again.
+pub async fn run(storage: &dyn Storage, clock: &SharedClock, age: Duration) -> Infallible {
+    let Some(remover) = storage.job_remover() else { return std::future::pending().await };
+    loop {
+        match prune(storage, remover, None, clock.now(), age, false).await {
+            Ok(removed) if removed.is_empty() => {}
+            Ok(removed) => tracing::info!(jobs = removed.len(), "removed old jobs"),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "cannot remove old jobs; trying again in an hour")
+            }
+        }
+        clock.sleep(INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_core::{
+        model::{ChunkRef, Job, Seal},
+        storage::QuarantineReason,
+    };
+    use host_testing::{
+        VirtualClock,
+        build::{self, MINUTE, chunk, complete, processed, seal},
+        storage::Memory,
+    };
+    use std::sync::Arc;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
+    struct Shop {
+        clock: SharedClock,
+        storage: Memory,
+    }
+
+    impl Shop {
+        fn new() -> Self {
+            let clock: SharedClock = Arc::new(VirtualClock::new(1));
+            Self { storage: Memory::new(clock.clone()), clock }
+        }
+
+        /// A job of one chunk, which is sent and not yet written.
+        async fn publish(&self, name: &str, index_name: &str) -> (Job, ChunkRef) {
+            let stores = self.storage.stores();
+            let job = Job { index_name: index_name.to_owned(), ..build::job(&*self.clock, "shop") };
+            let job = Job { id: JobId::new(name).unwrap(), ..job };
+            let key = ChunkRef::key(&job.platform, &job.shop_id, &job.id, 0);
+            let sent = ChunkRef { key, ..chunk(&job.id, 0, 0) };
+            stores.jobs.create(&job).await.unwrap();
+            stores.chunks.put_if_absent(&sent.key, b"{}\n").await.unwrap();
+            stores.jobs.add_chunk(&sent).await.unwrap();
+            stores.queue.send(&job, &sent, 0).await.unwrap();
+            stores.jobs.seal(&job.id, &Seal { chunks: 1, ..seal(1) }).await.unwrap();
+            (job, sent)
+        }
+
+        async fn work(&self, job: &Job) {
+            let stores = self.storage.stores();
+            let [delivery] = &stores.queue.receive("shop", 1, MINUTE).await.unwrap()[..] else { panic!() };
+            complete(&*stores.jobs, &job.id, 0, &processed(1)).await;
+            assert!(stores.queue.ack(&delivery.receipt).await.unwrap());
+        }
+
+        async fn prune(&self, dry_run: bool) -> Vec<String> {
+            let remover = self.storage.job_remover().unwrap();
+            let now = self.clock.now();
+            let pruned = prune(&self.storage, remover, None, now, MONTH, dry_run).await.unwrap();
+            pruned.into_iter().map(|job| job.job.id.to_string()).collect()
+        }
+
+        async fn has(&self, sent: &ChunkRef) -> [bool; 2] {
+            let stores = self.storage.stores();
+            let object = stores.chunks.get(&sent.key, None).await.unwrap();
+            [stores.jobs.get(&sent.job_id).await.unwrap().is_some(), object.is_some()]
+        }
+    }
+
+    #[tokio::test]
+    async fn old_jobs_go_and_the_newest_of_each_index_stays() {
+        let shop = Shop::new();
+        let mut published = Vec::new();
+        for (name, index_name) in [("one", "a"), ("two", "a"), ("other", "b")] {
+            let (job, sent) = shop.publish(name, index_name).await;
+            shop.work(&job).await;
+            published.push(sent);
+            shop.clock.sleep(DAY).await;
+        }
+        assert_eq!(shop.prune(false).await, [""; 0]);
+        shop.clock.sleep(MONTH).await;
+        assert_eq!([shop.prune(true).await, shop.prune(true).await], [["one"], ["one"]]);
+        assert_eq!(shop.has(&published[0]).await, [true, true]);
+        assert_eq!(shop.prune(false).await, ["one"]);
+        assert_eq!(shop.has(&published[0]).await, [false, false]);
+        assert_eq!(shop.has(&published[1]).await, [true, true]);
+        assert_eq!(shop.prune(false).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn what_can_still_be_written_stays() {
+        let shop = Shop::new();
+        let (dead, dead_chunk) = shop.publish("dead", "a").await;
+        let queue = shop.storage.stores().queue;
+        let delivery = queue.receive("shop", 1, MINUTE).await.unwrap().remove(0);
+        complete(&*shop.storage.stores().jobs, &dead.id, 0, &processed(1)).await;
+        queue.dead_letter(&delivery.receipt, &QuarantineReason::new("code", "message")).await.unwrap();
+        let (_, waiting) = shop.publish("waiting", "a").await;
+        let (newest, _) = shop.publish("newest", "a").await;
+        shop.storage.stores().jobs.cancel(&newest.id, "so").await.unwrap();
+        shop.clock.sleep(MONTH * 2).await;
+        assert_eq!(shop.prune(false).await, [""; 0]);
+        assert_eq!([shop.has(&dead_chunk).await, shop.has(&waiting).await], [[true, true]; 2]);
+        let letter = queue.dead_letters("shop").await.unwrap();
+        assert_eq!(letter.len(), 1);
+    }
+}
