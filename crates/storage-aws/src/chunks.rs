@@ -85,8 +85,8 @@ impl Chunks for Bucket {
                 return Ok(Put::Created);
             }
             match self.read(key).await? {
-                Some(there) if there == bytes => return Ok(Put::AlreadySame),
-                Some(_) => return Ok(Put::AlreadyDifferent),
+                Some(there) if there == bytes => return Ok(Put::AlreadyExists),
+                Some(_) => return Ok(Put::ContentMismatch),
                 // It was removed in between.
                 None => {}
             }

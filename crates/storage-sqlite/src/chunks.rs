@@ -195,7 +195,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
 
 fn compare(path: &Path, bytes: &[u8]) -> Result<Option<Put>, Failure> {
     let there = read(path)?;
-    Ok(there.map(|there| if there == bytes { Put::AlreadySame } else { Put::AlreadyDifferent }))
+    Ok(there.map(|there| if there == bytes { Put::AlreadyExists } else { Put::ContentMismatch }))
 }
 
 #[async_trait]

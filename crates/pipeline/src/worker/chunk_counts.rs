@@ -64,7 +64,7 @@ impl ChunkCounts {
         self.entries.push(entry);
     }
 
-    /// Stores the chunk's report, if it has entries, and gives the outcome.
+    /// Stores the chunk's report, if it has entries, and returns the outcome.
     pub(super) async fn into_outcome(
         self,
         chunks: &dyn Chunks,

@@ -46,7 +46,7 @@ impl Worker {
         stopping: &CancellationToken,
     ) -> Result<Handled, Box<Stop>> {
         let mut lease = None;
-        // A panic concerns this chunk alone; the loop and the other chunks go on.
+        // A panic concerns this chunk alone; the loop and the other chunks continue.
         let result = AssertUnwindSafe(self.process(&delivery, stop_when, &mut lease)).catch_unwind().await;
         let result = result.unwrap_or_else(|panic| {
             let message = panic_message(panic.as_ref());

@@ -239,19 +239,22 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
 
     let stores = stores();
     if plan.redrives {
-        // A letter may be left of a worker that was late with it, but nothing is to be done for it.
+        // A late worker may leave a stale dead letter, but nothing is to be done for it.
         let left = worker::redrive(&stores, &clock, SHOP, &DeadLetterFilter::default()).await.unwrap();
         assert!(left.sent.is_empty(), "seed {seed}: {left:?}");
     }
-    let letters = stores.queue.dead_letters(SHOP).await.unwrap();
+    let dead_letters = stores.queue.dead_letters(SHOP).await.unwrap();
     // Workers may die so often of one chunk that it is taken for their murderer.
     let is_quarantined = |code: &str| code == "too-many-attempts";
-    let quarantined: BTreeSet<u32> =
-        letters.iter().filter(|letter| is_quarantined(&letter.code)).map(|letter| letter.chunk.seq).collect();
+    let quarantined: BTreeSet<u32> = dead_letters
+        .iter()
+        .filter(|dead_letter| is_quarantined(&dead_letter.code))
+        .map(|dead_letter| dead_letter.chunk.seq)
+        .collect();
     let poison = plan.poison.filter(|_| !plan.redrives);
     let lost: BTreeSet<u32> = quarantined.iter().copied().chain(poison).collect();
-    let dead: BTreeSet<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
-    assert_eq!((&dead, letters.len()), (&lost, lost.len()), "seed {seed}");
+    let dead: BTreeSet<u32> = dead_letters.iter().map(|dead_letter| dead_letter.chunk.seq).collect();
+    assert_eq!((&dead, dead_letters.len()), (&lost, lost.len()), "seed {seed}");
 
     let documents = |seqs: &BTreeSet<u32>| -> u64 {
         seqs.iter().map(|seq| u64::from(plan.chunks[*seq as usize].0.documents)).sum()

@@ -180,12 +180,14 @@ async fn the_sweep_repairs_what_older_processes_left() {
 async fn older_dead_letters_are_redriven() {
     let backend = old_environment().await;
     let stores = &backend.stores;
-    let mut letters = stores.queue.dead_letters(SHOP_B).await.unwrap();
-    letters.sort_by_key(|letter| letter.chunk.seq);
-    let known: Vec<_> =
-        letters.iter().map(|letter| (letter.chunk.seq, letter.code.as_str(), letter.redrive_count)).collect();
+    let mut dead_letters = stores.queue.dead_letters(SHOP_B).await.unwrap();
+    dead_letters.sort_by_key(|dead_letter| dead_letter.chunk.seq);
+    let known: Vec<_> = dead_letters
+        .iter()
+        .map(|dead_letter| (dead_letter.chunk.seq, dead_letter.code.as_str(), dead_letter.redrive_count))
+        .collect();
     assert_eq!(known, [(0, "corrupt-chunk", 1), (1, "corrupt-chunk", 0), (3, "received-too-often", 0)]);
-    let context = &letters[0].context;
+    let context = &dead_letters[0].context;
     assert_eq!((context.attempts, context.host_version.as_str()), (1, "0.1.0"));
     assert_eq!(context.last_error.as_ref().unwrap().code, "corrupt-chunk");
     let open = job(stores, "job-b").await;

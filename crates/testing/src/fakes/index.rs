@@ -50,7 +50,7 @@ pub struct FakeIndexState {
     /// A shop whose index cannot be written to.
     pub broken_shop: Option<String>,
     /// Versions that another writer gives document `1` right before the next changes of it, which are then in conflict.
-    pub overtaking: VecDeque<i64>,
+    pub concurrent_writes: VecDeque<i64>,
     /// The server that it names.
     pub server: Option<String>,
     /// Calls of [`Index::stored`].
@@ -73,7 +73,7 @@ impl FakeIndexState {
 
     fn is_overtaken(&mut self, id: &DocumentId) -> bool {
         let is_next = id.as_str() == "1";
-        let Some(v) = is_next.then(|| self.overtaking.pop_front()).flatten() else { return false };
+        let Some(v) = is_next.then(|| self.concurrent_writes.pop_front()).flatten() else { return false };
         let write = Write {
             document: Document { id: id.clone(), fields: Map::new() },
             version: Map::from_iter([("v".to_owned(), v.into())]),
