@@ -35,7 +35,7 @@ impl Bucket {
     fn error(&self, error: AwsError, action: &str, key: &str) -> StoreError {
         let mut made = error.during(format!("{action} s3://{}/{key}", self.name));
         if made.source.to_string().starts_with("NoSuchBucket") {
-            made.source = format!("there is no bucket {}; `host aws bootstrap` makes it", self.name).into();
+            made.source = format!("there is no bucket {}; `host aws bootstrap` creates it", self.name).into();
         }
         made
     }

@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Job},
-    storage::{DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError, latest_lease_end},
+    storage::{
+        DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError,
+        latest_lease_end,
+    },
 };
 use host_sqlite::{Cause, Database, DatabaseError, from_json, time, to_json};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -154,7 +157,9 @@ impl Queue for Messages {
             let max = i64::try_from(max).unwrap_or(i64::MAX);
             let first: Vec<(i64, String, u32)> = tx
                 .prepare_cached(DELIVERABLE)?
-                .query_map(params![shop, now, max, latest], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .query_map(params![shop, now, max, latest], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })?
                 .collect::<Result<_, _>>()?;
             let mut take = tx.prepare_cached(
                 "UPDATE message SET hidden_until = ?2, nonce = ?3, receive_count = receive_count + 1 WHERE id = ?1",

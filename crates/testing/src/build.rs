@@ -39,7 +39,7 @@ pub fn job(clock: &dyn Clock, shop_id: &str) -> Job {
     }
 }
 
-/// Where a job of a shop of its own writes.
+/// Where a job of a separate shop writes.
 pub fn target(clock: &dyn Clock) -> WriteTarget {
     WriteTarget {
         shop_id: name(clock, "shop"),

@@ -24,7 +24,7 @@ pub(super) struct Message {
     pub(super) platform: String,
     /// Digest of the plug-in that made the documents.
     pub(super) plugin: Digest,
-    /// Tells a redriven chunk's message from a repetition, which SQS drops.
+    /// Distinguishes a redriven chunk's message from a repetition, which SQS drops.
     #[serde(rename = "epoch", default)]
     pub(super) redrive_count: u32,
 }

@@ -115,7 +115,7 @@ impl Queues {
         ReceiveRequest { max, visibility, wait_time, attempt_id }
     }
 
-    /// One message at most: SQS delivers several of one group at once, and only the first may be worked on.
+    /// One message at most: SQS delivers several of one group together, and only the first may be worked on.
     async fn receive_one(
         &self,
         shop_id: &str,
@@ -186,7 +186,7 @@ impl Queues {
         delivery
     }
 
-    /// Moves a message that is no chunk's to the dead letters: it would block its group for ever.
+    /// Moves a message that is not a chunk's to the dead letters: it would block its group forever.
     async fn dead_letter_malformed(
         &self,
         queue: &str,

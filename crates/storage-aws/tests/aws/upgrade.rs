@@ -72,7 +72,7 @@ async fn old_environment() -> Backend {
 }
 
 fn environment(backend: &Backend) -> &Environment {
-    backend.keep.downcast_ref().unwrap()
+    backend.resources.downcast_ref().unwrap()
 }
 
 fn text(file: &str) -> String {
@@ -168,7 +168,7 @@ async fn the_sweep_repairs_what_older_processes_left() {
     let stores = &backend.stores;
     let Swept { sent, completed, ended, abandoned } =
         environment(&backend).aws.sweeper().sweep().await.unwrap();
-    // Chunks that wait or whose worker died: two of shop c, one of shop b, those of the ingests that died.
+    // Chunks that wait or whose worker crashed: two of shop c, one of shop b, those of the ingests that crashed.
     assert_eq!((completed, ended), (1, Vec::new()));
     assert_eq!(sent, 3 + 2 * job(stores, "job-d").await.chunks);
     assert_eq!(abandoned, [id("job-e"), id("job-d")]);

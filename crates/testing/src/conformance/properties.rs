@@ -220,7 +220,7 @@ pub enum ReceiptLife {
     UntilVisible,
 }
 
-/// Plays a history; gives the number of deliveries.
+/// Plays a history; returns the number of deliveries.
 async fn queue_history(backend: &Backend, life: ReceiptLife, steps: Vec<QueueStep>) -> usize {
     let (queue, shop) = (&backend.stores.queue, backend.name("shop"));
     let job = backend.job(&shop);

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// What becomes of one call that writes; calls behind the script work.
+/// The result of one call that writes; calls after the script succeed.
 #[derive(Clone, Debug)]
 pub enum Next {
     /// It fails, and may succeed later.
@@ -25,7 +25,7 @@ pub enum Next {
     LostAnswer,
     /// It refuses the document with this id.
     Refuse(&'static str),
-    /// It gives no outcome.
+    /// It returns no outcome.
     TooFewOutcomes,
     /// It takes so long, in tokio's time, and then works.
     Slow(Duration),
@@ -45,11 +45,11 @@ pub struct Held {
 pub struct FakeIndexState {
     /// Its documents.
     pub documents: BTreeMap<DocumentId, Held>,
-    /// What becomes of the next calls of [`Index::write`].
+    /// The results of the next calls of [`Index::write`].
     pub script: VecDeque<Next>,
     /// A shop whose index cannot be written to.
     pub broken_shop: Option<String>,
-    /// Versions that another writer gives document `1` right before the next changes of it, which are then in conflict.
+    /// Versions that another writer writes of document `1` right before the next changes of it, which are then in conflict.
     pub concurrent_writes: VecDeque<i64>,
     /// The server that it names.
     pub server: Option<String>,

@@ -4,7 +4,10 @@ use super::{Shared, refused};
 use async_trait::async_trait;
 use host_core::{
     model::{ChunkRef, Counts, Digest, Entry, Job, JobId, JobStatus, Seal, report::Samples},
-    storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError, latest_lease_end},
+    storage::{
+        AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError,
+        latest_lease_end,
+    },
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, time::Duration};
@@ -335,7 +338,7 @@ impl Jobs for Shared {
         chunk.outcome = None;
         chunk.reset_attempts();
         chunk.redrive_count += 1;
-        // Whoever had it before is late.
+        // An earlier holder is late.
         chunk.fencing_token += 1;
         let next = chunk.redrive_count;
         // A job that ended without a seal never ends by counting, and stays ended.
