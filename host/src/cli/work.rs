@@ -1,7 +1,7 @@
 //! `host work`: the indexing half alone, for all shops.
 
 use super::{
-    Ended, Global,
+    CliResult, Global,
     backend::Backend,
     context::{clock, effective, plugins, runtime, store_failure},
     failure::{Exit, Failure},
@@ -24,7 +24,7 @@ pub(super) struct WorkArgs {
     concurrency: Option<NonZeroUsize>,
 }
 
-pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
+pub(super) fn run(global: &Global, args: WorkArgs) -> CliResult {
     let mut overrides = global.overrides();
     overrides.set("--concurrency", "worker.concurrency", args.concurrency);
     args.plugins.set(&mut overrides);

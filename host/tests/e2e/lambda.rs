@@ -222,7 +222,7 @@ fn finish(cloud: &Cloud, runtime: &mut Runtime) {
         }
         runtime.invoke(&batch.event, HOUR);
     }
-    panic!("messages come again and again");
+    panic!("messages are redelivered without end");
 }
 
 #[test]

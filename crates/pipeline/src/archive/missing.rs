@@ -6,7 +6,7 @@ use super::{
 };
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
-    model::{DocumentId, JobId, ProductId, ProductRecord, ProductState, document::WRITTEN_BY},
+    model::{DocumentId, JobId, ProductId, ProductRecord, ProductState, document::JOB_ID_FIELD},
     storage::{JobSnapshot, LedgerScope, Stores},
 };
 use std::collections::HashSet;
@@ -150,7 +150,7 @@ impl<'a> MissingProducts<'a> {
                 let mut stored = stored?;
                 let job_id =
                     stored.job_id.and_then(JobId::new).filter(|job_id| !self.later.contains(job_id))?;
-                stored.version.insert(WRITTEN_BY.to_owned(), job_id.as_str().into());
+                stored.version.insert(JOB_ID_FIELD.to_owned(), job_id.as_str().into());
                 let removal = serde_json::Value::from(stored.version).to_string();
                 Some(PlannedRemoval { document, product, removal })
             });

@@ -21,7 +21,8 @@ use host_core::{
     format::count,
     index::{ArchiveLimit, ArchiveRefusal, Archived, Archiver, Index, WriteTarget},
     model::{
-        Counts, Digest, DocumentId, Job, JobStatus, Operation, Quarantined, SameVersion, Seal, SourceStats,
+        Counts, Digest, DocumentId, Job, JobStatus, Operation, QuarantinedProducts, SameVersion, Seal,
+        SourceStats,
     },
     storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
@@ -329,7 +330,7 @@ impl Archive<'_> {
             source,
             samples: Vec::new(),
             reports: Vec::new(),
-            quarantine: Quarantined::default(),
+            quarantine: QuarantinedProducts::default(),
         };
         stores.jobs.seal(&job.id, &seal).await?;
         Ok(removals)

@@ -9,7 +9,7 @@ use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, Precondition, Write},
     model::{
         Class, Digest, Document, DocumentId, Entry, Job, JobId, Operation, ProductId, ProductRecord,
-        ProductState, Quarantined, Seal,
+        ProductState, QuarantinedProducts, Seal,
     },
     storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
@@ -119,7 +119,7 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
     }
     let seal = Seal {
         total_items: documents.len() as u64,
-        quarantine: Quarantined::default(),
+        quarantine: QuarantinedProducts::default(),
         ..build::seal(publisher.chunks())
     };
     stores.jobs.seal(&job.id, &seal).await.unwrap();

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 /// Claims after which a chunk is assumed to crash its workers: more than any other failure may take.
 const MAX_CLAIMS: u32 = 20;
 
-/// What became of a delivery.
+/// The outcome of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handled {
     /// The chunk is counted, and the message is acknowledged or another worker's.

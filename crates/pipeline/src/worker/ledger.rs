@@ -214,7 +214,7 @@ impl<'a> ChunkLedger<'a> {
         vanished
     }
 
-    /// Stores what changed. `counts` says what became of the lines, `others` of the documents that no line names.
+    /// Stores what changed. `counts` has the outcomes of the lines, `others` of the documents that no line names.
     pub(super) async fn write(&self, counts: &ChunkCounts, others: &ChunkCounts) -> Result<(), ChunkError> {
         let mut changes: BTreeMap<&ProductId, ProductChange<'_>> = BTreeMap::new();
         for (id, effect) in counts.effects().chain(others.effects()) {

@@ -11,7 +11,7 @@ use super::{
 };
 use host_core::{
     clock::SharedClock,
-    model::{ChunkRef, Counts, Digest, DocumentId, Job, JobStatus, Operation, Quarantined, Seal},
+    model::{ChunkRef, Counts, Digest, DocumentId, Job, JobStatus, Operation, QuarantinedProducts, Seal},
     storage::{Claim, StoreError, Stores},
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Worker, WorkerSettings};
@@ -116,7 +116,7 @@ async fn publish(stores: &Stores, plan: &Plan) -> Result<(), StoreError> {
     }
     let seal = Seal {
         total_items: plan.chunks.iter().map(|(chunk, _)| u64::from(chunk.documents)).sum(),
-        quarantine: Quarantined::default(),
+        quarantine: QuarantinedProducts::default(),
         ..build::seal(plan.chunks.len() as u32)
     };
     stores.jobs.seal(&plan.job.id, &seal).await

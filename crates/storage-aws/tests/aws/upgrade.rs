@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use host_core::{
     index::ArchiveLimit,
     model::{
-        Class, Counts, DocumentId, Entry, Job, JobId, JobStatus, Operation, ProductId, Quarantined, Seal,
-        SourceStats,
+        Class, Counts, DocumentId, Entry, Job, JobId, JobStatus, Operation, ProductId, QuarantinedProducts,
+        Seal, SourceStats,
     },
     storage::{ChunkLease, Claim, JobSnapshot, Storage, Stores},
 };
@@ -241,7 +241,7 @@ async fn publish(stores: &Stores, job: &Job, ids: &[&str], refused: Counts) {
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
-        quarantine: Quarantined::default(),
+        quarantine: QuarantinedProducts::default(),
     };
     stores.jobs.seal(&job.id, &seal).await.unwrap();
 }
