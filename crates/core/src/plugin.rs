@@ -75,7 +75,7 @@ pub struct BatchFailure {
     pub message: String,
     /// Whether the plug-in was stopped because it kept failing: nothing is wrong with the batch.
     pub stopped: bool,
-    /// The first products of the batch and what became of them before it failed, in a transform.
+    /// The first products of the batch and their outcomes before it failed, in a transform.
     pub before: Vec<(Product, ProductOutcome)>,
 }
 

@@ -180,7 +180,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// It is unknown what became of the group.
+    /// The outcome of the group is unknown.
     fn failed(&mut self, mut group: Group<'a>, sent: &Sent) -> Result<(), Failure> {
         metrics::retried("unknown");
         self.failures_in_a_row += 1;

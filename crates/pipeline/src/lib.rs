@@ -1,5 +1,5 @@
 //! Gets products into an index: `ingest` publishes chunks of documents, `worker` writes them and counts every item exactly
-//! once, `archive` removes what a full sync no longer has, `sync` runs them as a job, and `why` tells what became of a product.
+//! once, `archive` removes what a full sync no longer has, `sync` runs them as a job, and `why` shows the state of a product.
 //!
 //! This crate knows the ports of `host-core` and the items of `host-export`; it knows no storage backend, index or plug-in
 //! engine.

@@ -8,13 +8,13 @@ use host_core::{
 
 /// Records of one page of the ledger.
 const PAGE: usize = 1_000;
-/// Most records that are looked through for a document whose product cannot be told from its id.
+/// Most records that are looked through for a document whose product does not follow from its id.
 const MAX_RECORDS: usize = 1_000_000;
 /// Jobs whose chunks are looked through.
 const MAX_JOBS: usize = 200;
 /// Most chunks that are looked through.
 const MAX_CHUNKS: usize = 500;
-/// Chunks read at once.
+/// Chunks read concurrently.
 const READS: usize = 8;
 
 /// What is known of a product.
@@ -45,7 +45,7 @@ pub async fn why(stores: &Stores, scope: &LedgerScope, text: &str) -> Result<Opt
 async fn find(stores: &Stores, scope: &LedgerScope, text: &str) -> Result<Option<ProductRecord>, StoreError> {
     let ledger = stores.ledger.as_ref();
     let mut candidates: Vec<ProductId> = ProductId::new(text).into_iter().collect();
-    // Products of one source are spelled alike: the first one tells how a resource number becomes an id.
+    // Products of one source are spelled alike: the first one shows how a resource number becomes an id.
     let first = ledger.page(scope, None, 1).await?;
     candidates.extend(first.first().and_then(|record| spelled_like(&record.product, text)));
     candidates.dedup();
@@ -95,7 +95,7 @@ async fn waiting(
     });
     let mut chunks = Vec::new();
     for job in jobs.iter().rev() {
-        // One more, to tell whether there are more.
+        // One more, to see whether there are more.
         let room = MAX_CHUNKS + 1 - chunks.len();
         chunks.extend(stores.jobs.uncounted(&job.job.id, room).await?);
         if chunks.len() > MAX_CHUNKS {

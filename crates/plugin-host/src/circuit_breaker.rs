@@ -11,7 +11,7 @@ use std::{
 /// Code of the failure of every batch of a plug-in that was stopped, and of the one line in the log that says so.
 pub(super) const STOPPED_CODE: &str = "plugin-stopped";
 
-/// What became of the last items of a plug-in, on all threads.
+/// The outcomes of the last items of a plug-in, on all threads.
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker(Mutex<Recent>);
 

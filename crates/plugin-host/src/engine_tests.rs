@@ -60,7 +60,7 @@ fn around(module: &str) -> String {
     )
 }
 
-/// A function with some instructions again and again, without a loop or a call.
+/// A function with some instructions repeated, without a loop or a call.
 fn straight(definitions: &str, instructions: &str, times: usize) -> String {
     around(&format!(r#"{definitions} (func (export "run") {})"#, instructions.repeat(times)))
 }

@@ -35,7 +35,7 @@ impl Bucket {
     fn error(&self, error: AwsError, action: &str, key: &str) -> StoreError {
         let mut made = error.during(format!("{action} s3://{}/{key}", self.name));
         if made.source.to_string().starts_with("NoSuchBucket") {
-            made.source = format!("there is no bucket {}; `host aws bootstrap` makes it", self.name).into();
+            made.source = format!("there is no bucket {}; `host aws bootstrap` creates it", self.name).into();
         }
         made
     }
@@ -85,8 +85,8 @@ impl Chunks for Bucket {
                 return Ok(Put::Created);
             }
             match self.read(key).await? {
-                Some(there) if there == bytes => return Ok(Put::AlreadySame),
-                Some(_) => return Ok(Put::AlreadyDifferent),
+                Some(there) if there == bytes => return Ok(Put::AlreadyExists),
+                Some(_) => return Ok(Put::ContentMismatch),
                 // It was removed in between.
                 None => {}
             }

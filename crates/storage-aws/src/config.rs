@@ -51,7 +51,7 @@ impl AwsConfig {
         Duration::from_secs(u64::from(self.retention_days.get()) * 86_400)
     }
 
-    /// When another process may take an ingest over whose process gives no sign of life.
+    /// How long the ingest lease lasts without a renewal; another process may take over once it expires.
     pub(crate) fn ingest_lease(&self) -> Duration {
         Duration::from_secs(self.ingest_lease_seconds.get().into())
     }

@@ -61,7 +61,7 @@ where
             Some(_) => StoreErrorKind::Permanent,
         },
         SdkError::ConstructionFailure(_) => StoreErrorKind::Permanent,
-        // No credentials, no region, no address; a broken connection has a kind of its own.
+        // No credentials, no region, no address; a broken connection has its own kind.
         SdkError::DispatchFailure(failure)
             if failure.is_user() || (failure.is_other() && failure.as_other().is_none()) =>
         {

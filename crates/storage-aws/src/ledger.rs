@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 /// Partitions of a ledger.
 const BUCKETS: u64 = 16;
 
-/// Updates of single items at once.
+/// Concurrent updates of single items.
 const AT_ONCE: usize = 8;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -27,7 +27,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// How long SQS keeps a message, once in the queue and once more among the dead letters.
 const MESSAGE_RETENTION: Duration = Duration::from_secs(14 * DAY.as_secs());
 
-/// Names of attributes as they are stored. `product`, `shop_id`, `index_name` and `state` are there for people who look.
+/// Names of attributes as they are stored. `product`, `shop_id`, `index_name` and `state` are there for people who browse the table.
 mod name {
     pub(super) const EXPIRES_AT: &str = "expires_at";
     pub(super) const INDEX_NAME: &str = "index_name";
@@ -55,7 +55,7 @@ impl Records {
     fn item(&self, scope: &LedgerScope, record: &ProductRecord) -> Update {
         let state = serde_json::to_value(record.state).expect("a state is plain data");
         let text = serde_json::to_string(record).expect("a record is plain data");
-        let item = Update::of(key(scope, &record.product))
+        let item = Update::new(key(scope, &record.product))
             .set(name::SHOP_ID, scope.shop_id.as_str())
             .set(name::INDEX_NAME, scope.index_name.as_str())
             .set(name::STATE, state.as_str().unwrap_or_default())
@@ -96,7 +96,7 @@ fn parse(item: &Item) -> Result<ProductRecord, TableError> {
     let product = item.text("sk").unwrap_or_default();
     let parsed = ProductRecord::from_stored(product, item.text(name::RECORD), item.text(name::REFUSAL));
     parsed.map_err(|error| {
-        TableError::refused(format!(
+        TableError::permanent(format!(
             "the record of product {product} is damaged or of a newer version of host: {error}"
         ))
     })
@@ -132,7 +132,7 @@ impl Ledger for Records {
         });
         // One by one, because a worker may write the record meanwhile, of which a batch would replace all.
         let updates = changed.map(|(((_, refusal), _), key)| {
-            Update::of(key)
+            Update::new(key)
                 .set(name::SHOP_ID, scope.shop_id.as_str())
                 .set(name::INDEX_NAME, scope.index_name.as_str())
                 .set(name::REFUSAL, to_json(refusal))
@@ -143,7 +143,7 @@ impl Ledger for Records {
         done.map_err(|error| error.during(writing(scope)))
     }
 
-    /// Asks each bucket for its share. Behind the last record of a bucket that has more, nothing of the others is in order yet.
+    /// Queries each bucket for its share. After the last record of a bucket that has more, nothing of the others is in order yet.
     async fn page(
         &self,
         scope: &LedgerScope,
@@ -187,7 +187,7 @@ mod tests {
     use jiff::Timestamp;
     use std::sync::Mutex;
 
-    /// Keeps what it is told to write.
+    /// Records what is written.
     #[derive(Default)]
     struct Written(Mutex<Vec<Update>>);
 
@@ -199,7 +199,7 @@ mod tests {
 
         async fn update(&self, update: &Update) -> Result<Updated, TableError> {
             self.0.lock().unwrap().push(update.clone());
-            Ok(Updated::Done(Item::default()))
+            Ok(Updated::Applied(Item::default()))
         }
 
         async fn delete(&self, _: &Key) -> Result<bool, TableError> {

@@ -54,7 +54,7 @@ fn http_client() -> SharedHttpClient {
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long one attempt at a call may take. A chunk is some megabytes; receiving has a limit of its own.
+/// How long one attempt at a call may take. A chunk is some megabytes; receiving has its own limit.
 const ATTEMPT: Duration = Duration::from_secs(60);
 /// Attempts at a call; beyond them, the worker's failure policy decides.
 const ATTEMPTS: u32 = 5;
@@ -172,7 +172,7 @@ impl Aws {
         self.queues.delivery_of_event(queue, incoming, visibility).await
     }
 
-    /// Repairs what dead processes left.
+    /// The recovery sweep.
     pub fn sweeper(&self) -> Sweeper {
         Sweeper { jobs: self.jobs.clone(), queue: self.queues.clone(), bound: self.config.resend_after() }
     }
@@ -187,7 +187,7 @@ impl Storage for Aws {
         self.stores.clone()
     }
 
-    /// Leases tell whose process is dead.
+    /// Expired leases show which processes have crashed.
     async fn register(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -65,7 +65,7 @@ impl Names {
     }
 
     /// Queues take letters, digits, `-` and `_`, but no dots, which become `_`. A shop whose name would then be another's,
-    /// or too long, gets a digest behind it.
+    /// or too long, gets a digest as suffix.
     fn stem(&self, shop_id: &str) -> String {
         let prefix = self.queue_prefix();
         let plain: String = shop_id.chars().map(|c| if c == '.' { '_' } else { c }).collect();

@@ -38,7 +38,7 @@ impl Settings for Records {
 
     async fn put(&self, index_name: &str, settings: &IndexDocument) -> Result<(), StoreError> {
         let text = serde_json::to_string(settings).expect("settings are plain data");
-        let update = Update::of(key(index_name)).set("index_name", index_name).set("settings", text);
+        let update = Update::new(key(index_name)).set("index_name", index_name).set("settings", text);
         let done = self.table.update(&update).await;
         done.map(drop).map_err(|error| error.during(format!("storing the settings of index {index_name}")))
     }

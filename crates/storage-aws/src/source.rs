@@ -26,18 +26,18 @@ impl S3Objects {
     }
 
     fn open_object(&self, bucket: &str, key: &str) -> io::Result<Object> {
-        let asked = self.client.head_object().bucket(bucket).key(key).send();
-        let head = self.runtime.block_on(asked).map_err(|error| {
+        let request = self.client.head_object().bucket(bucket).key(key).send();
+        let head = self.runtime.block_on(request).map_err(|error| {
             let is_absent = error.as_service_error().is_some_and(|error| error.is_not_found());
             let kind = if is_absent { ErrorKind::NotFound } else { ErrorKind::Other };
             io::Error::new(kind, said(&error))
         })?;
         let length = head.content_length.and_then(|length| u64::try_from(length).ok());
-        // Taken for empty, or read without knowing that it is the same all the time, an export would lose products.
+        // Without its length it would pass for empty, and without its ETag it could change while it is read: an export would lose products.
         let (Some(length), Some(etag)) = (length, head.e_tag) else {
             return Err(io::Error::new(
                 ErrorKind::InvalidData,
-                "the service does not tell both its length and its ETag",
+                "the service did not return both its length and its ETag",
             ));
         };
         Ok(Object {
@@ -77,7 +77,7 @@ struct Object {
     runtime: Handle,
     bucket: String,
     key: String,
-    /// Every range is of the same object: another one under the key is refused.
+    /// Every range is of the same object: another one under the key is an error.
     etag: String,
     length: u64,
     next: u64,
@@ -86,7 +86,7 @@ struct Object {
 
 impl Object {
     fn read_range(&self, from: u64, to: u64) -> io::Result<Vec<u8>> {
-        let asked = async {
+        let request = async {
             let got = self
                 .client
                 .get_object()
@@ -108,7 +108,7 @@ impl Object {
                 .map(|bytes| bytes.to_vec())
                 .map_err(|error| io::Error::new(ErrorKind::Interrupted, chain(&error)))
         };
-        let bytes = self.runtime.block_on(asked)?;
+        let bytes = self.runtime.block_on(request)?;
         if bytes.len() as u64 == to - from {
             return Ok(bytes);
         }

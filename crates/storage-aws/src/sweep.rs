@@ -1,5 +1,5 @@
-//! The recovery sweep: repairs what dead processes left behind and no message leads to any more. A message may be lost
-//! because its sender died, or because SQS dropped it after 14 days.
+//! The recovery sweep: repairs orphaned work that no message leads to any more. A message may be lost
+//! because its sender crashed, or because SQS dropped it after 14 days.
 
 use super::jobs::Records;
 use host_core::{
@@ -11,7 +11,7 @@ use host_core::{
 use serde::Serialize;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-/// The recovery sweep of an environment's jobs. Any number may run at once.
+/// The recovery sweep of an environment's jobs. Any number may run concurrently.
 pub struct Sweeper {
     pub(super) jobs: Arc<Records>,
     pub(super) queue: Arc<dyn Queue>,
@@ -22,7 +22,7 @@ pub struct Sweeper {
 /// What a sweep repaired.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Swept {
-    /// Messages sent again, of chunks that had waited too long or whose redrive had died.
+    /// Messages sent again, of chunks that had waited too long or whose redrive was interrupted.
     pub sent: u32,
     /// Chunks whose outcome was stored, but not counted.
     #[serde(rename = "settled")]
@@ -78,7 +78,13 @@ impl Sweeper {
             match swept.await {
                 Ok(swept) if swept.is_empty() => {}
                 Ok(Swept { sent, completed, ended, abandoned }) => {
-                    tracing::warn!(sent, completed, ?ended, ?abandoned, "repaired what dead processes left");
+                    tracing::warn!(
+                        sent,
+                        completed,
+                        ?ended,
+                        ?abandoned,
+                        "recovery sweep repaired orphaned work"
+                    );
                 }
                 Err(error) => {
                     tracing::warn!(cause = chain(&error), "the recovery sweep failed; it is repeated");

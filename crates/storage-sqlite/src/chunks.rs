@@ -18,21 +18,21 @@ use tempfile::NamedTempFile;
 /// Where files are written before they get their names. No key can lead here: parts of keys do not start with a dot.
 const INCOMING: &str = ".incoming";
 
-/// Age at which an unfinished file is taken for the remains of a crash. No write of a chunk takes an hour.
+/// Age at which an unfinished file counts as left by a crash. No write of a chunk takes an hour.
 const ABANDONED: SignedDuration = SignedDuration::from_hours(1);
 
 /// A folder of objects; an object's key is its path in it.
 #[derive(Clone)]
 pub(super) struct Folder {
     root: PathBuf,
-    // Folders that this process has seen on the disk, so that it need not ask again for each object.
+    // Folders that this process has seen on the disk, so that it need not check again for each object.
     durable: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 /// Why a file could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("`{0}` is no key; keys are names joined by `/` that do not start with a dot")]
+    #[error("`{0}` is not a valid key; keys are names joined by `/` that do not start with a dot")]
     Key(String),
     #[error("{path} failed; check free space, owner and permissions")]
     Io { path: PathBuf, source: io::Error },
@@ -59,16 +59,16 @@ fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, Failure> {
 }
 
 impl Folder {
-    /// Opens the folder, making it if needed, and removes what crashes have left half-written.
+    /// Opens the folder, making it if needed, and removes partial files of crashes.
     pub(super) fn open(root: &Path, now: Timestamp) -> Result<Self, StoreError> {
         let folder = Self { root: root.to_owned(), durable: Arc::default() };
         folder
-            .tidy(now)
+            .remove_stale_uploads(now)
             .map_err(|failure| failure.during(format!("opening the chunk folder {}", root.display())))?;
         Ok(folder)
     }
 
-    fn tidy(&self, now: Timestamp) -> Result<(), Failure> {
+    fn remove_stale_uploads(&self, now: Timestamp) -> Result<(), Failure> {
         let incoming = self.root.join(INCOMING);
         at(&incoming, fs::create_dir_all(&incoming))?;
         for entry in at(&incoming, fs::read_dir(&incoming))? {
@@ -207,7 +207,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
 
 fn compare(path: &Path, bytes: &[u8]) -> Result<Option<Put>, Failure> {
     let there = read(path)?;
-    Ok(there.map(|there| if there == bytes { Put::AlreadySame } else { Put::AlreadyDifferent }))
+    Ok(there.map(|there| if there == bytes { Put::AlreadyExists } else { Put::ContentMismatch }))
 }
 
 #[async_trait]

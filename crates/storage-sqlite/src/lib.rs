@@ -69,13 +69,13 @@ impl Embedded {
     }
 
     fn is_locked(&self, name: &str) -> bool {
-        // Closing the file gives the lock back.
+        // Closing the file releases the lock.
         File::open(self.dir.join(name)).is_ok_and(|lock| lock.try_lock().is_err())
     }
 
-    /// Holds a lock file together with all processes that do the same. If there is no other, `when_alone` is done before
-    /// one can join.
-    async fn share(
+    /// Acquires the shared lock of a file. If no other process holds it, `when_alone` is done before
+    /// one can.
+    async fn lock_shared(
         &self,
         name: &str,
         when_alone: impl Future<Output = Result<(), StoreError>>,
@@ -123,9 +123,9 @@ impl Storage for Embedded {
                 queue::release_orphaned(tx)?;
                 jobs::release_orphaned(tx)
             });
-            released.await.map_err(|error| error.during("releasing what a dead process held"))
+            released.await.map_err(|error| error.during("releasing what a crashed process held"))
         };
-        let lock = self.share(WORK_LOCK, release_orphaned).await?;
+        let lock = self.lock_shared(WORK_LOCK, release_orphaned).await?;
         // A second call finds the first one's lock and holds it for as long.
         let _first_call_holds_it = self.alive.set(lock);
         Ok(())
@@ -146,7 +146,7 @@ impl Storage for Embedded {
             superseded = self.stores.jobs.supersede(job).await?;
             Ok(())
         };
-        let lock = self.share(INGEST_LOCK, supersede).await?;
+        let lock = self.lock_shared(INGEST_LOCK, supersede).await?;
         Ok((superseded, Box::new(Ingesting { _lock: lock })))
     }
 
@@ -178,7 +178,7 @@ impl JobRemover for Embedded {
     }
 }
 
-/// Held while a process ingests; the file system releases the lock of a process that dies.
+/// Held while a process ingests; the file system releases the lock of a process that crashes.
 struct Ingesting {
     _lock: File,
 }
@@ -196,7 +196,7 @@ impl IngestGuard for Ingesting {
 
 /// The data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{path} cannot be used; give the host a directory of its own on a local disk that it may write to")]
+#[error("{path} cannot be used; use a separate directory on a local disk that it may write to")]
 struct DirectoryError {
     path: String,
     #[source]
@@ -204,7 +204,7 @@ struct DirectoryError {
 }
 
 /// Makes the directory and keeps other processes from opening it until the returned lock is dropped: two of them making
-/// the schema or switching the journal at once would get errors that no waiting avoids.
+/// the schema or switching the journal concurrently would get errors that no waiting avoids.
 fn prepare(dir: &Path) -> io::Result<File> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);

@@ -65,14 +65,14 @@ impl Messages {
 
 impl Messages {
     /// The dead letters of a shop and their row ids, oldest first.
-    async fn letters(&self, shop_id: &str) -> Result<Vec<(i64, DeadLetter)>, StoreError> {
+    async fn stored_dead_letters(&self, shop_id: &str) -> Result<Vec<(i64, DeadLetter)>, StoreError> {
         let shop = shop_id.to_owned();
         let list = move |tx: &Transaction<'_>| {
             tx.prepare_cached("SELECT id, letter FROM dead_letter WHERE shop_id = ?1 ORDER BY id")?
                 .query_map([shop], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?
-                .map(|letter| {
-                    let (id, letter) = letter?;
-                    Ok((id, from_json(&letter)?))
+                .map(|row| {
+                    let (id, json) = row?;
+                    Ok((id, from_json(&json)?))
                 })
                 .collect()
         };
@@ -225,10 +225,10 @@ impl Queue for Messages {
                 return Ok(false);
             };
             let (chunk, died_at) = (from_json(&chunk)?, clock.now());
-            let letter =
+            let dead_letter =
                 DeadLetter { chunk, shop_id, code, message, died_at, receive_count, redrive_count, context };
             tx.prepare_cached("INSERT INTO dead_letter (shop_id, letter) VALUES (?1, ?2)")?
-                .execute(params![letter.shop_id, to_json(&letter)?])?;
+                .execute(params![dead_letter.shop_id, to_json(&dead_letter)?])?;
             Ok(true)
         };
         let done = self.database.write(dead_letter).await;
@@ -246,7 +246,7 @@ impl Queue for Messages {
     }
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {
-        Ok(self.letters(shop_id).await?.into_iter().map(|(_, letter)| letter).collect())
+        Ok(self.stored_dead_letters(shop_id).await?.into_iter().map(|(_, dead_letter)| dead_letter).collect())
     }
 
     async fn receive_dead_letters(
@@ -254,11 +254,13 @@ impl Queue for Messages {
         shop_id: &str,
         _: Duration,
     ) -> Result<Vec<LeasedDeadLetter>, StoreError> {
-        let mut letters = self.letters(shop_id).await?;
+        let mut dead_letters = self.stored_dead_letters(shop_id).await?;
         let mut leased = self.leased.lock().unwrap_or_else(PoisonError::into_inner);
-        letters.retain(|(id, _)| leased.insert(*id));
-        let lease =
-            |(id, letter)| LeasedDeadLetter { letter, receipt: Receipt(format!("{DEAD_LETTER_PREFIX}{id}")) };
-        Ok(letters.into_iter().map(lease).collect())
+        dead_letters.retain(|(id, _)| leased.insert(*id));
+        let lease = |(id, dead_letter)| LeasedDeadLetter {
+            dead_letter,
+            receipt: Receipt(format!("{DEAD_LETTER_PREFIX}{id}")),
+        };
+        Ok(dead_letters.into_iter().map(lease).collect())
     }
 }

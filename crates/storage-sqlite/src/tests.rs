@@ -1,4 +1,4 @@
-//! What only this backend promises: how it meets a directory or a file that it cannot use, and how it keeps waiting short.
+//! What only this backend promises: how it handles a directory or a file that it cannot use, and how it keeps waiting short.
 
 use super::{Embedded, chunks::Folder};
 use host_core::{
@@ -191,9 +191,9 @@ async fn what_a_dead_process_held_is_free_for_a_lone_one() {
     assert!(matches!(third.stores().jobs.claim(&job.id, 0, hour).await.unwrap(), Claim::Acquired(_)));
 }
 
-/// Older hosts completed a chunk in three transactions, and may have died between any two of them.
+/// Older hosts completed a chunk in three transactions, and may have crashed between any two of them.
 #[tokio::test]
-async fn a_completion_that_an_older_host_left_by_half_is_finished_by_the_next_claim() {
+async fn a_completion_that_an_older_host_left_unfinished_is_finished_by_the_next_claim() {
     let hour = Duration::from_secs(3600);
     for counted in [false, true] {
         let dir = tempfile::tempdir().unwrap();

@@ -23,11 +23,11 @@ fn embedded() -> Backend {
     let dir = tempfile::tempdir().unwrap();
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
     let stores = Embedded::open(dir.path(), clock.clone()).unwrap().stores();
-    Backend { stores, clock, plant_settings, keep: Box::new(dir) }
+    Backend { stores, clock, plant_settings, resources: Box::new(dir) }
 }
 
 fn plant_settings(backend: &Backend, index_name: &str, json: &str) {
-    let dir = backend.keep.downcast_ref::<TempDir>().unwrap();
+    let dir = backend.resources.downcast_ref::<TempDir>().unwrap();
     let file = rusqlite::Connection::open(dir.path().join("host.db")).unwrap();
     file.execute("INSERT INTO index_settings VALUES (?1, ?2)", [index_name, json]).unwrap();
 }

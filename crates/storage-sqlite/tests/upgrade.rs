@@ -82,12 +82,12 @@ async fn each_item_of_an_older_job_counts_once() {
 async fn an_older_dead_letter_is_redriven() {
     let dir = tempfile::tempdir().unwrap();
     let stores = old_directory(dir.path()).await;
-    let letters = stores.queue.dead_letters("shop-b").await.unwrap();
-    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
-    assert_eq!((letter.code.as_str(), letter.redrive_count), ("index-refused", 0));
+    let dead_letters = stores.queue.dead_letters("shop-b").await.unwrap();
+    let [dead_letter] = dead_letters.as_slice() else { panic!("{dead_letters:?}") };
+    assert_eq!((dead_letter.code.as_str(), dead_letter.redrive_count), ("index-refused", 0));
     assert_eq!(stores.jobs.redrive(&id("job-b"), 0, 0).await.unwrap(), Some(1));
     let job = stores.jobs.get(&id("job-b")).await.unwrap().unwrap();
-    stores.queue.send(&job.job, &letter.chunk, 1).await.unwrap();
+    stores.queue.send(&job.job, &dead_letter.chunk, 1).await.unwrap();
     assert_eq!(work(&stores, "shop-b").await, 1);
     let ended = stores.jobs.get(&id("job-b")).await.unwrap().unwrap();
     assert_eq!((ended.status, ended.counts.processed, ended.counts.failed), (JobStatus::Completed, 1, 0));

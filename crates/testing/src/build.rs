@@ -5,7 +5,7 @@ use host_core::{
     index::{Precondition, Removal, Write, WriteTarget},
     model::{
         ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, PluginRef,
-        Quarantined, SameVersion, Seal, SourceStats,
+        QuarantinedProducts, SameVersion, Seal, SourceStats,
     },
     storage::{ChunkLease, ChunkOutcome, Claim, Jobs, Stores},
 };
@@ -39,7 +39,7 @@ pub fn job(clock: &dyn Clock, shop_id: &str) -> Job {
     }
 }
 
-/// Where a job of a shop of its own writes.
+/// Where a job of a separate shop writes.
 pub fn target(clock: &dyn Clock) -> WriteTarget {
     WriteTarget {
         shop_id: name(clock, "shop"),
@@ -75,7 +75,7 @@ pub fn seal(chunks: u32) -> Seal {
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
-        quarantine: Quarantined { products: 3, left_out: 1, objects: 2 },
+        quarantine: QuarantinedProducts { products: 3, left_out: 1, objects: 2 },
     }
 }
 
@@ -156,6 +156,6 @@ pub async fn publish(stores: &Stores, job: &Job, chunks: &[Lines<'_>]) {
         stores.queue.send(job, &chunk, 0).await.unwrap();
         total_items += u64::from(documents);
     }
-    let seal = Seal { total_items, quarantine: Quarantined::default(), ..seal(chunks.len() as u32) };
+    let seal = Seal { total_items, quarantine: QuarantinedProducts::default(), ..seal(chunks.len() as u32) };
     stores.jobs.seal(&job.id, &seal).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Virtual time: what a test waits for has passed at once.
+//! Virtual time: what a test waits for passes immediately.
 
 use async_trait::async_trait;
 use host_core::clock::Clock;
@@ -29,7 +29,7 @@ enum Time {
 }
 
 impl VirtualClock {
-    /// Time that only sleeping moves, and at once, whatever other tasks do meanwhile.
+    /// Time that only sleeping advances, and immediately, whatever other tasks do meanwhile.
     pub fn new(seed: u64) -> Self {
         Self::of(Time::Sleeping(Mutex::default()), seed)
     }

@@ -54,7 +54,7 @@ async fn a_receipt_is_void_once_its_message_is_visible_or_released() {
     backend.clock.sleep(MINUTE).await;
     let delivery = queue.receive("shop", 1, MINUTE).await.unwrap().remove(0);
     assert!(queue.release(&delivery.receipt, Duration::ZERO).await.unwrap());
-    assert_eq!(queue.receive("shop", 1, MINUTE).await.unwrap().len(), 1, "it is redelivered at once");
+    assert_eq!(queue.receive("shop", 1, MINUTE).await.unwrap().len(), 1, "it is redelivered immediately");
 }
 
 #[tokio::test]

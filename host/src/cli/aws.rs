@@ -1,7 +1,7 @@
 //! `host aws`: what the stores in AWS need before the first job, and now and then.
 
 use super::{
-    Ended, Global, backend,
+    CliResult, Global, backend,
     context::{config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
@@ -33,7 +33,7 @@ pub(super) enum AwsCommand {
     Sweep,
 }
 
-pub(super) fn run(global: &Global, command: &AwsCommand) -> Ended {
+pub(super) fn run(global: &Global, command: &AwsCommand) -> CliResult {
     let mut config: Config = config(global)?;
     if let AwsCommand::Bootstrap { env: Some(env), .. } = command {
         config.aws.env.clone_from(env);

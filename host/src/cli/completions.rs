@@ -1,6 +1,6 @@
 //! `host completions`.
 
-use super::{Cli, Ended, failure::Exit};
+use super::{Cli, CliResult, failure::Exit};
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
@@ -11,7 +11,7 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn run(args: &CompletionsArgs) -> Ended {
+pub(super) fn run(args: &CompletionsArgs) -> CliResult {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "host", &mut script);
     super::context::print(&String::from_utf8_lossy(&script))?;

@@ -1,7 +1,7 @@
 //! `host config`.
 
 use super::{
-    Ended, Global,
+    CliResult, Global,
     context::{effective, plugins, print, print_json},
     failure::Exit,
     output::OutputFormat,
@@ -18,7 +18,7 @@ pub(super) enum ConfigCommand {
     Check,
 }
 
-pub(super) fn run(global: &Global, command: ConfigCommand) -> Ended {
+pub(super) fn run(global: &Global, command: ConfigCommand) -> CliResult {
     let effective = effective(global, &global.overrides())?;
     if let ConfigCommand::Check = command {
         plugins(&effective.config, &effective.origins)?;

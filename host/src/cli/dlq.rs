@@ -1,7 +1,7 @@
 //! `host dlq`: chunks that no worker could handle, and why; redriven or discarded.
 
 use super::{
-    Ended, Global,
+    CliResult, Global,
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
@@ -77,7 +77,7 @@ impl Choice {
     }
 }
 
-/// The job with this id or beginning of one. A letter may outlive the record of its job.
+/// The job with this id or beginning of one. A dead letter may outlive the record of its job.
 async fn job_id(config: &Config, stores: &Stores, id: String) -> Result<JobId, Failure> {
     match find(stores, config.shop.as_deref(), Some(id.clone())).await {
         Ok(job) => Ok(job.job.id),
@@ -85,10 +85,10 @@ async fn job_id(config: &Config, stores: &Stores, id: String) -> Result<JobId, F
     }
 }
 
-/// Characters of an id that is no beginning of one: ids are UUIDs.
+/// Characters of a complete id: ids are UUIDs.
 const WHOLE_ID: usize = 36;
 
-pub(super) fn run(global: &Global, command: DlqCommand) -> Ended {
+pub(super) fn run(global: &Global, command: DlqCommand) -> CliResult {
     let config = config(global)?;
     runtime()?.block_on(async {
         let stores = Backend::open(&config, false).await?.stores();
@@ -101,25 +101,26 @@ pub(super) fn run(global: &Global, command: DlqCommand) -> Ended {
         match command {
             DlqCommand::List(choice) => {
                 let filter = choice.filter(&config, &stores).await?;
-                let letters = letters(&stores, &shops, &filter).await.map_err(store_failure)?;
-                if letters.is_empty() {
+                let dead_letters =
+                    list_dead_letters(&stores, &shops, &filter).await.map_err(store_failure)?;
+                if dead_letters.is_empty() {
                     let of = config.shop.as_ref().map_or(String::new(), |shop| format!(" of {shop}"));
                     let such = if filter == DeadLetterFilter::default() { "" } else { "such " };
                     eprintln!("there are no {such}dead letters{of}");
                 }
                 match global.output {
-                    OutputFormat::Json => print_json(&letters)?,
-                    OutputFormat::Text => print(&list_text(&letters))?,
+                    OutputFormat::Json => print_json(&dead_letters)?,
+                    OutputFormat::Text => print(&list_text(&dead_letters))?,
                 }
             }
             DlqCommand::Show { job, chunk } => {
                 let job = Some(job_id(&config, &stores, job).await?);
                 let filter = DeadLetterFilter { job, chunk, code: None };
-                let found = letters(&stores, &shops, &filter).await.map_err(store_failure)?;
-                let letter = only(found, &filter)?;
+                let found = list_dead_letters(&stores, &shops, &filter).await.map_err(store_failure)?;
+                let dead_letter = only(found, &filter)?;
                 match global.output {
-                    OutputFormat::Json => print_json(&letter)?,
-                    OutputFormat::Text => print(&letter_text(&letter))?,
+                    OutputFormat::Json => print_json(&dead_letter)?,
+                    OutputFormat::Text => print(&dead_letter_text(&dead_letter))?,
                 }
             }
             DlqCommand::Redrive { choice, all, dry_run } => {
@@ -143,31 +144,31 @@ fn must_choose(filter: &DeadLetterFilter, all: bool, what: &str) -> Result<(), F
         return Ok(());
     }
     Err(Failure::usage(format!("which dead letters are to be {what}?"))
-        .help("name them with --job or --code, or say --all"))
+        .help("name them with --job or --code, or use --all"))
 }
 
 /// The selected dead letters of these shops.
-async fn letters(
+async fn list_dead_letters(
     stores: &Stores,
     shops: &[String],
     filter: &DeadLetterFilter,
 ) -> Result<Vec<DeadLetter>, StoreError> {
-    let mut letters = Vec::new();
+    let mut dead_letters = Vec::new();
     for shop in shops {
-        letters.extend(stores.queue.dead_letters(shop).await?);
+        dead_letters.extend(stores.queue.dead_letters(shop).await?);
     }
-    letters.retain(|letter| filter.matches(letter));
-    Ok(letters)
+    dead_letters.retain(|dead_letter| filter.matches(dead_letter));
+    Ok(dead_letters)
 }
 
 /// The one selected dead letter; of several redrives the last.
-fn only(mut letters: Vec<DeadLetter>, filter: &DeadLetterFilter) -> Result<DeadLetter, Failure> {
-    letters.sort_by_key(|letter| (letter.chunk.seq, letter.redrive_count));
-    let mut chunks: Vec<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
+fn only(mut dead_letters: Vec<DeadLetter>, filter: &DeadLetterFilter) -> Result<DeadLetter, Failure> {
+    dead_letters.sort_by_key(|dead_letter| (dead_letter.chunk.seq, dead_letter.redrive_count));
+    let mut chunks: Vec<u32> = dead_letters.iter().map(|dead_letter| dead_letter.chunk.seq).collect();
     chunks.dedup();
     let job = filter.job.as_ref().map(JobId::as_str).unwrap_or_default();
-    match (letters.pop(), chunks.as_slice()) {
-        (Some(letter), [_]) => Ok(letter),
+    match (dead_letters.pop(), chunks.as_slice()) {
+        (Some(dead_letter), [_]) => Ok(dead_letter),
         (Some(_), many) => {
             let many: Vec<String> = many.iter().map(u32::to_string).collect();
             Err(Failure::usage(format!("job {job} has several dead letters: chunks {}", many.join(", ")))
@@ -181,7 +182,7 @@ fn only(mut letters: Vec<DeadLetter>, filter: &DeadLetterFilter) -> Result<DeadL
     }
 }
 
-/// A letter where only its name is of interest.
+/// What identifies a dead letter.
 #[derive(Serialize)]
 struct Named<'a> {
     job_id: &'a str,
@@ -190,9 +191,9 @@ struct Named<'a> {
     code: &'a str,
 }
 
-fn named(letters: &[DeadLetter]) -> Vec<Named<'_>> {
-    let mut all = Vec::with_capacity(letters.len());
-    for DeadLetter { chunk, shop_id, code, .. } in letters {
+fn named(dead_letters: &[DeadLetter]) -> Vec<Named<'_>> {
+    let mut all = Vec::with_capacity(dead_letters.len());
+    for DeadLetter { chunk, shop_id, code, .. } in dead_letters {
         all.push(Named { job_id: chunk.job_id.as_str(), shop_id, chunk: chunk.seq, code });
     }
     all
@@ -207,8 +208,8 @@ fn is_damaged(code: &str) -> bool {
 const REPAIR_HINT: &str = "its object is restored first, from a backup or an older version (`host dlq show` names it and its checksum); \
                     without one, run the export again, which makes new chunks of it, and discard the dead letter";
 
-fn lines(text: &mut String, what: &str, letters: &[DeadLetter]) {
-    for Named { job_id, chunk, code, .. } in named(letters) {
+fn lines(text: &mut String, what: &str, dead_letters: &[DeadLetter]) {
+    for Named { job_id, chunk, code, .. } in named(dead_letters) {
         let _ = writeln!(text, "{what} chunk {chunk} of job {job_id} ({code})");
     }
 }
@@ -222,7 +223,7 @@ async fn redrive(
 ) -> Result<(), Failure> {
     let mut redriven = Redriven::default();
     if dry_run {
-        redriven.sent = letters(stores, shops, filter).await.map_err(store_failure)?;
+        redriven.sent = list_dead_letters(stores, shops, filter).await.map_err(store_failure)?;
     } else {
         for shop in shops {
             let of_shop = worker::redrive(stores, &clock(), shop, filter).await.map_err(store_failure)?;
@@ -243,7 +244,7 @@ async fn redrive(
     let mut text = String::new();
     lines(&mut text, if dry_run { "would send" } else { "sent" }, sent);
     lines(&mut text, "was done before:", done);
-    lines(&mut text, "left, for its job is no longer known:", orphaned);
+    lines(&mut text, "skipped, job not found:", orphaned);
     if !dry_run && !sent.is_empty() {
         let mut jobs = Vec::new();
         for id in sent.iter().map(|letter| &letter.chunk.job_id).collect::<BTreeSet<_>>() {
@@ -255,7 +256,7 @@ async fn redrive(
             same_plugins(jobs.iter().map(|job| &job.job))
         );
     }
-    if sent.iter().any(|letter| is_damaged(&letter.code)) {
+    if sent.iter().any(|dead_letter| is_damaged(&dead_letter.code)) {
         let _ =
             writeln!(text, "a chunk that is damaged or missing is quarantined again unless {REPAIR_HINT}");
     }
@@ -274,7 +275,7 @@ async fn discard(
 ) -> Result<(), Failure> {
     let mut discarded = Vec::new();
     if dry_run {
-        discarded = letters(stores, shops, filter).await.map_err(store_failure)?;
+        discarded = list_dead_letters(stores, shops, filter).await.map_err(store_failure)?;
     } else {
         for shop in shops {
             let of_shop = worker::discard(stores, &clock(), shop, filter).await.map_err(store_failure)?;
@@ -292,9 +293,9 @@ async fn discard(
     print(&text)
 }
 
-fn list_text(letters: &[DeadLetter]) -> String {
+fn list_text(dead_letters: &[DeadLetter]) -> String {
     let mut text = String::new();
-    for DeadLetter { chunk, shop_id, code, message, died_at, receive_count, .. } in letters {
+    for DeadLetter { chunk, shop_id, code, message, died_at, receive_count, .. } in dead_letters {
         let _ = write!(
             text,
             "{died_at:.0}  {shop_id}  job {}  chunk {}: {code}\n  {message}\n  {} ({}, {}), delivered {}\n",
@@ -309,8 +310,9 @@ fn list_text(letters: &[DeadLetter]) -> String {
     text
 }
 
-fn letter_text(letter: &DeadLetter) -> String {
-    let DeadLetter { chunk, shop_id, code, message, died_at, receive_count, redrive_count, context } = letter;
+fn dead_letter_text(dead_letter: &DeadLetter) -> String {
+    let DeadLetter { chunk, shop_id, code, message, died_at, receive_count, redrive_count, context } =
+        dead_letter;
     let mut text =
         format!("chunk {} of job {} was quarantined: {code}\n  {message}\n\n", chunk.seq, chunk.job_id);
     let mut row = |name: &str, value: String| {

@@ -1,7 +1,7 @@
 //! `host documents`.
 
 use super::{
-    Ended, Global,
+    CliResult, Global,
     backend::Backend,
     context::{effective, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
@@ -38,7 +38,7 @@ pub(super) enum DocumentsCommand {
     Count,
 }
 
-pub(super) fn run(global: &Global, command: DocumentsCommand) -> Ended {
+pub(super) fn run(global: &Global, command: DocumentsCommand) -> CliResult {
     runtime()?.block_on(async {
         let OpenIndex { backend, index, target, kind } = OpenIndex::open(global).await?;
         if kind == TargetIndex::Catalog {
@@ -84,7 +84,7 @@ impl OpenIndex {
     }
 }
 
-async fn get(global: &Global, index: &dyn Index, target: &WriteTarget, id: &str) -> Ended {
+async fn get(global: &Global, index: &dyn Index, target: &WriteTarget, id: &str) -> CliResult {
     let id = DocumentId::new(id).map_err(Failure::usage)?;
     let Some(document) = index.get(target, &id).await.map_err(index_failure)? else {
         let message =
@@ -106,7 +106,7 @@ async fn list(
     target: &WriteTarget,
     after: Option<String>,
     limit: usize,
-) -> Ended {
+) -> CliResult {
     let after = after.map(DocumentId::new).transpose().map_err(Failure::usage)?;
     let ids = index.list(target, after.as_ref(), limit).await.map_err(index_failure)?;
     match global.output {

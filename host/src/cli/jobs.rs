@@ -1,7 +1,7 @@
 //! `host jobs`.
 
 use super::{
-    Ended, Global,
+    CliResult, Global,
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
@@ -53,7 +53,7 @@ pub(super) enum JobsCommand {
     },
 }
 
-pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Ended {
+pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> CliResult {
     let config = config(global)?;
     runtime()?.block_on(async {
         let backend = Backend::open(&config, false).await?;
@@ -65,7 +65,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> End
             JobsCommand::Show { id } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
                 show(global, &job, &chunks)?;
-                standstill(&backend, &job).await?;
+                print_blockers(&backend, &job).await?;
                 Ok(Exit::Completed)
             }
             JobsCommand::Watch { id } => {
@@ -94,7 +94,7 @@ pub(super) fn show(global: &Global, job: &JobSnapshot, chunks: &str) -> Result<(
     }
 }
 
-async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize, chunks: &str) -> Ended {
+async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize, chunks: &str) -> CliResult {
     let jobs = stores.jobs.list(shop, limit).await.map_err(store_failure)?;
     if global.output == OutputFormat::Json {
         print_json(&jobs.iter().map(|job| JobView::new(job, chunks, clock().now())).collect::<Vec<_>>())?;
@@ -126,7 +126,7 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
     Ok(Exit::Completed)
 }
 
-async fn cancel(global: &Global, backend: &Backend, job: &JobSnapshot, chunks: &str) -> Ended {
+async fn cancel(global: &Global, backend: &Backend, job: &JobSnapshot, chunks: &str) -> CliResult {
     let (id, stores) = (&job.job.id, backend.stores());
     if job.seal.is_none()
         && !job.status.has_ended()
@@ -137,7 +137,7 @@ async fn cancel(global: &Global, backend: &Backend, job: &JobSnapshot, chunks: &
         ))
         .help("interrupt that `host run` first, or wait for its end"));
     }
-    // Releases what a dead process held.
+    // Releases what a crashed process held.
     backend.storage().register().await.map_err(store_failure)?;
     match worker::cancel(&stores, id).await.map_err(store_failure)? {
         Cancelled::AlreadyEnded => {
@@ -161,7 +161,7 @@ async fn watch(
     mut job: JobSnapshot,
     chunks: &str,
     screen: &Screen,
-) -> Ended {
+) -> CliResult {
     let (env, stores) = (clock(), backend.stores());
     let mut line = screen.line("indexing");
     let mut unattended = Duration::ZERO;
@@ -175,12 +175,12 @@ async fn watch(
     }
     line.finish();
     show(global, &job, chunks)?;
-    standstill(backend, &job).await?;
+    print_blockers(backend, &job).await?;
     Ok(exit_of(job.status))
 }
 
 /// Prints on stderr what keeps a job from ending, beside its last error: another job comes first, or no worker runs.
-async fn standstill(backend: &Backend, job: &JobSnapshot) -> Result<(), Failure> {
+async fn print_blockers(backend: &Backend, job: &JobSnapshot) -> Result<(), Failure> {
     let Job { id, shop_id, created_at, .. } = &job.job;
     if job.status.has_ended() {
         return Ok(());
@@ -196,26 +196,26 @@ async fn standstill(backend: &Backend, job: &JobSnapshot) -> Result<(), Failure>
     if first.job.id != *id {
         let first = &first.job.id;
         eprintln!(
-            "warning: job {first} of the same shop has not ended and comes first: `host jobs show {first}` tells more"
+            "warning: job {first} of the same shop is not finished and blocks it: see `host jobs show {first}`"
         );
     }
     if !backend.storage().has_active_worker() {
-        let goes_on = match first.seal {
+        let how_to_resume = match first.seal {
             Some(_) => {
                 let target = first.job.target.kind();
                 format!(
-                    "`host run --shop {shop_id} --target {target}` goes on with what is queued; {}",
+                    "`host run --shop {shop_id} --target {target}` resumes the queued chunks; {}",
                     same_plugins([&first.job])
                 )
             }
-            None => "the command that began it goes on with it".to_owned(),
+            None => "re-run the original command to resume".to_owned(),
         };
-        eprintln!("warning: no worker runs for job {}: {goes_on}", first.job.id);
+        eprintln!("warning: no worker runs for job {}: {how_to_resume}", first.job.id);
     }
     Ok(())
 }
 
-/// Jobs of a shop among which one that comes first is looked for.
+/// Jobs of a shop among which one that blocks another is looked for.
 const LATEST: usize = 20;
 
 /// Between two looks at a job.
@@ -241,7 +241,7 @@ pub(super) fn indexing(job: &JobSnapshot) -> State {
     State { done: job.completed_chunks.into(), total, text }
 }
 
-/// The job as it stands; it must exist.
+/// The current state of the job, which must exist.
 pub(super) async fn get(stores: &Stores, id: &JobId) -> Result<JobSnapshot, Failure> {
     let job = stores.jobs.get(id).await.map_err(store_failure)?;
     job.ok_or_else(|| Failure::runtime(format!("the record of job {id} is gone")))

@@ -1,7 +1,7 @@
 //! `host lambda`: the indexing half as an AWS Lambda function with an SQS event source.
 
 use super::{
-    Ended, Global, backend,
+    CliResult, Global, backend,
     context::{clock, effective, plugins, runtime},
     failure::{Exit, Failure},
     plugin_source::PluginArgs,
@@ -39,7 +39,7 @@ struct Function {
     clock: SharedClock,
 }
 
-pub(super) fn run(global: &Global, args: &LambdaArgs) -> Ended {
+pub(super) fn run(global: &Global, args: &LambdaArgs) -> CliResult {
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
         return Err(Failure::usage("this is not started by the Lambda runtime")
             .help("`host work` does the same work anywhere else"));

@@ -194,4 +194,4 @@ pub fn main() -> Exit {
 }
 
 /// What a command ends with.
-type Ended = Result<Exit, Failure>;
+type CliResult = Result<Exit, Failure>;

@@ -3,7 +3,7 @@
 use crate::cli::failure::Exit;
 use host_core::{
     format::{bytes, count, counted, duration},
-    model::{Class, Counts, Entry, JobStatus, Quarantined, SourceStats, job::PluginRef, report::Samples},
+    model::{Class, Counts, Entry, JobStatus, QuarantinedProducts, SourceStats, job::PluginRef, report::Samples},
     report_codes::is_dead_letter,
     storage::{AttemptError, JobSnapshot},
 };
@@ -41,7 +41,7 @@ pub(super) struct JobView<'a> {
     completed_chunks: u32,
     source: Option<&'a SourceStats>,
     /// Products that `host plugin replay` can feed again.
-    quarantine: Option<&'a Quarantined>,
+    quarantine: Option<&'a QuarantinedProducts>,
     samples: SamplesView<'a>,
     /// Folder of the report objects, if any item has an entry.
     report: Option<String>,
@@ -177,7 +177,7 @@ impl<'a> JobView<'a> {
         if self.report.is_some() {
             let _ = writeln!(text, "  details    host jobs report {}", self.job_id);
         }
-        if let Some(Quarantined { products: products @ 1.., left_out, .. }) = self.quarantine {
+        if let Some(QuarantinedProducts { products: products @ 1.., left_out, .. }) = self.quarantine {
             let _ = write!(
                 text,
                 "  replay     host plugin replay {} --plugin FIXED.wasm, and the other plug-ins of the run: {}",

@@ -1,7 +1,7 @@
 //! `host prune`, and what a run removes at its end.
 
 use super::{
-    Ended, Global,
+    CliResult, Global,
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
@@ -35,7 +35,7 @@ struct PrunedJob<'a> {
     ended_at: Option<jiff::Timestamp>,
 }
 
-pub(super) fn run(global: &Global, args: &PruneArgs) -> Ended {
+pub(super) fn run(global: &Global, args: &PruneArgs) -> CliResult {
     let config: Config = config(global)?;
     runtime()?.block_on(async {
         let backend = Backend::open(&config, false).await?;

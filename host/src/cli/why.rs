@@ -1,7 +1,7 @@
 //! `host why`: where a product is, and why.
 
 use super::{
-    Ended, Global,
+    CliResult, Global,
     context::{print, print_json, runtime, store_failure},
     documents::OpenIndex,
     failure::{Exit, Failure},
@@ -52,7 +52,7 @@ struct WaitingView<'a> {
     operation: &'static str,
 }
 
-pub(super) fn run(global: &Global, args: &WhyArgs) -> Ended {
+pub(super) fn run(global: &Global, args: &WhyArgs) -> CliResult {
     runtime()?.block_on(async {
         let OpenIndex { backend, index, target, .. } = OpenIndex::open(global).await?;
         let scope =

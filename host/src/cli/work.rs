@@ -1,7 +1,7 @@
 //! `host work`: the indexing half alone, for all shops or one.
 
 use super::{
-    Ended, Global,
+    CliResult, Global,
     at_least_one::at_least_one,
     backend::Backend,
     context::{clock, effective, plugins, runtime, store_failure},
@@ -27,7 +27,7 @@ pub(super) struct WorkArgs {
     concurrency: Option<NonZeroUsize>,
 }
 
-pub(super) fn run(global: &Global, args: WorkArgs) -> Ended {
+pub(super) fn run(global: &Global, args: WorkArgs) -> CliResult {
     let mut overrides = global.overrides();
     overrides.set("--concurrency", "worker.concurrency", args.concurrency);
     args.plugins.set(&mut overrides);

@@ -162,7 +162,7 @@ fn what_failed_stays_and_the_rest_goes() {
 fn what_a_later_job_wrote_or_found_is_not_removed() {
     let shop = Shop::new();
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
-    // Too many are missing, so an operator must look; meanwhile the shop goes on.
+    // Too many are missing, so an operator must look; meanwhile the shop continues.
     assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
     assert_eq!(shop.run(export([9], NEW) + &export([8], OLD), &[]).code, Some(0));
     assert_eq!(shop.archive(&["--dry-run"]).stdout, "10\n7\n");

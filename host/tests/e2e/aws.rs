@@ -1,4 +1,4 @@
-//! The stores in AWS through the real binary, on a server that stands in for AWS and one that stands in for Marqo.
+//! The stores in AWS through the real binary, on stand-ins for AWS and Marqo.
 
 use crate::support::{RunOutput, SHOPIFY, TestDir, ran};
 use host_storage_aws::{AwsConfig, Clients, Dynamo};
@@ -38,7 +38,7 @@ pub(crate) struct Shop {
     pub(crate) source: String,
 }
 
-/// Clients of an account on a server that stands in for AWS.
+/// Clients of an account on a stand-in for AWS.
 pub(crate) fn clients(url: &str, account: &str) -> Clients {
     clients_in("eu-central-1", url, account)
 }
@@ -53,7 +53,7 @@ pub(crate) fn clients_in(region: &str, url: &str, account: &str) -> Clients {
 }
 
 impl Cloud {
-    /// A server of its own, and so many shops.
+    /// A separate server, and so many shops.
     pub(crate) fn new(shops: usize) -> (Self, Vec<Shop>) {
         Self::with(shops, Options::default())
     }

@@ -32,7 +32,7 @@ const FORGOTTEN: f64 = 310.0;
 
 /// Everything that a job leaves and that must not depend on crashes.
 #[derive(Debug, PartialEq)]
-struct Left {
+struct FinalState {
     view: Value,
     documents: BTreeMap<String, Value>,
     report: String,
@@ -41,12 +41,12 @@ struct Left {
 
 /// What the workers' logs tell of a job.
 #[derive(Debug, Default)]
-struct Seen {
+struct Coverage {
     /// Deliveries of a chunk that a worker has or had.
     duplicates: usize,
     /// Chunks whose worker was gone or stood still for too long.
     takeovers: usize,
-    /// Chunks that another worker had settled and left uncounted.
+    /// Chunks that another worker had completed and left uncounted.
     finished: BTreeSet<String>,
 }
 
@@ -81,8 +81,8 @@ struct Episode {
     ingest: Option<Running>,
     workers: Vec<Running>,
     logs: Vec<PathBuf>,
-    /// Chunks that were settled and not counted when their worker was killed.
-    settling: BTreeSet<String>,
+    /// Chunks that were completed and not counted when their worker was killed.
+    completing: BTreeSet<String>,
     /// Kills of workers and of ingests.
     kills: [u64; 2],
 }
@@ -102,8 +102,8 @@ impl Episode {
         // Some of the products have none.
         cloud.place.write("host.toml", "[plugin.config.validate]\nrequired = [\"description\"]\n");
         let (ingest, workers) = (None, Vec::new());
-        let (logs, settling) = (Vec::new(), BTreeSet::new());
-        let mut episode = Self { cloud, shop, ingest, workers, logs, settling, kills: [0; 2] };
+        let (logs, completing) = (Vec::new(), BTreeSet::new());
+        let mut episode = Self { cloud, shop, ingest, workers, logs, completing, kills: [0; 2] };
         episode.ingest = Some(episode.ingest());
         for _ in 0..WORKERS {
             let worker = episode.worker();
@@ -165,13 +165,13 @@ impl Episode {
         self.workers[number] = self.worker();
     }
 
-    /// Freezes all workers until one is found between settling a chunk and counting it, and kills all of them there.
-    fn kill_while_settling(&mut self, random: &mut Random) {
+    /// Freezes all workers until one is found between completing a chunk and counting it, and kills all of them there.
+    fn kill_while_completing(&mut self, random: &mut Random) {
         for _ in 0..200 {
             self.workers.iter().for_each(|worker| worker.signal(Signal::STOP));
-            let found = self.settling_chunks();
+            let found = self.completing_chunks();
             if !found.is_empty() {
-                self.settling.extend(found);
+                self.completing.extend(found);
                 (0..WORKERS).for_each(|number| self.kill_worker(number));
                 return;
             }
@@ -180,16 +180,16 @@ impl Episode {
         }
     }
 
-    fn settling_chunks(&self) -> Vec<String> {
+    fn completing_chunks(&self) -> Vec<String> {
         let Some(job) = self.job() else { return Vec::new() };
         let partition = format!("JOB#{}", job["job_id"].as_str().unwrap());
         let rows = block_on(self.cloud.jobs_table().query(&partition, "CHUNK#", false, None)).unwrap();
-        let is_settling = |row: &&Item| row.text("state").unwrap().eq_ignore_ascii_case("settling");
+        let is_completing = |row: &&Item| row.text("state").unwrap().eq_ignore_ascii_case("settling");
         let key = |row: &Item| {
             let chunk: Value = serde_json::from_str(row.text("chunk").unwrap()).unwrap();
             format!("{} {}", chunk["job_id"].as_str().unwrap(), chunk["seq"])
         };
-        rows.iter().filter(is_settling).map(key).collect()
+        rows.iter().filter(is_completing).map(key).collect()
     }
 
     /// Waits until the job has ended, the ingest too, and no message is left.
@@ -232,7 +232,7 @@ impl Episode {
         })
     }
 
-    fn left(&self) -> Left {
+    fn final_state(&self) -> FinalState {
         let mut view = self.job().unwrap();
         let job = view["job_id"].as_str().unwrap().to_owned();
         for key in ["job_id", "elapsed_ms", "created_at", "report"] {
@@ -246,7 +246,7 @@ impl Episode {
             (id, fields)
         });
         let documents = documents.collect();
-        Left { view, documents, report: report.stdout.replace(&job, "JOB"), chunks: self.objects(&job) }
+        FinalState { view, documents, report: report.stdout.replace(&job, "JOB"), chunks: self.objects(&job) }
     }
 
     fn objects(&self, job: &str) -> BTreeMap<String, Vec<u8>> {
@@ -265,8 +265,8 @@ impl Episode {
         })
     }
 
-    fn seen(&self) -> Seen {
-        let mut seen = Seen::default();
+    fn seen(&self) -> Coverage {
+        let mut seen = Coverage::default();
         for log in &self.logs {
             let log = std::fs::read_to_string(log).unwrap();
             // The last line of a killed worker may be cut.
@@ -309,7 +309,7 @@ fn killed_workers_and_ingests_lose_and_double_nothing() {
 
     let mut undisturbed = Episode::start(&server, 100_000_000_000, &export);
     undisturbed.end();
-    let expected = undisturbed.left();
+    let expected = undisturbed.final_state();
     drop(undisturbed);
     assert_eq!(expected.view["status"], "FAILED", "some products lack a field: {}", expected.view);
     assert!(expected.documents.len() > 50, "{}", expected.view);
@@ -317,7 +317,7 @@ fn killed_workers_and_ingests_lose_and_double_nothing() {
     let (mut jobs, mut rounds, mut stood_still, mut jumps) = (0, 0, 0, 0);
     let (mut duplicates, mut takeovers, mut finished, mut killed) = (0, 0, 0, [0; 2]);
     let mut has_missed = true;
-    // A short run goes on for a while if chance has spared what it is about.
+    // A short run continues for a while if chance has spared what it is about.
     while rounds < wanted || (has_missed && rounds < wanted + 50) {
         jobs += 1;
         let mut episode = Episode::start(&server, 100_000_000_000 + jobs, &export);
@@ -328,7 +328,7 @@ fn killed_workers_and_ingests_lose_and_double_nothing() {
                 // It is short: a good part of what happens while it runs must happen to it.
                 0 | 1 if episode.ingests() => episode.kill_ingest(),
                 0..=2 => episode.kill_worker(random.below(WORKERS as u64) as usize),
-                3 => episode.kill_while_settling(&mut random),
+                3 => episode.kill_while_completing(&mut random),
                 4 => {
                     // A message becomes visible while its worker is at work; a repeated one is taken for new.
                     clock += if random.below(2) == 0 { FORGOTTEN } else { 2.0 * LEASE.as_secs_f64() };
@@ -346,7 +346,7 @@ fn killed_workers_and_ingests_lose_and_double_nothing() {
             rounds += u64::from(episode.kills != before);
         }
         episode.end();
-        let found = episode.left();
+        let found = episode.final_state();
         assert_eq!(found.view, expected.view);
         assert!(found.report == expected.report, "reports differ:\n{}\n{}", found.report, expected.report);
         assert!(found.documents == expected.documents, "documents differ");
@@ -354,13 +354,13 @@ fn killed_workers_and_ingests_lose_and_double_nothing() {
         let seen = episode.seen();
         duplicates += seen.duplicates;
         takeovers += seen.takeovers;
-        finished += seen.finished.intersection(&episode.settling).count();
+        finished += seen.finished.intersection(&episode.completing).count();
         has_missed = duplicates == 0 || takeovers == 0 || finished == 0;
         killed = [killed[0] + episode.kills[0], killed[1] + episode.kills[1]];
     }
     eprintln!(
         "{rounds} rounds in {jobs} jobs killed {} workers and {} ingests, {stood_still} workers stood still, the queue's \
-         clock jumped {jumps} times: {duplicates} duplicate deliveries, {takeovers} takeovers, {finished} settled chunks \
+         clock jumped {jumps} times: {duplicates} duplicate deliveries, {takeovers} takeovers, {finished} completed chunks \
          finished by another worker",
         killed[0], killed[1]
     );

@@ -206,7 +206,7 @@ fn a_data_directory_that_cannot_be_used() {
     assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
 }
 
-/// A file size limit stands for a full disk: both make a write fail half-way.
+/// A file size limit simulates a full disk: both make a write fail half-way.
 #[test]
 fn a_full_disk_loses_nothing() {
     let place = TestDir::new();

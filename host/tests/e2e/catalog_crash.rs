@@ -1,4 +1,4 @@
-//! `kill -9` at random moments of loading into PostgreSQL, of embedding and of archiving: the same command goes on, and in
+//! `kill -9` at random moments of loading into PostgreSQL, of embedding and of archiving: the same command resumes, and in
 //! the end everything is as if nothing had happened.
 
 use crate::support::{RunOutput, TestDir, ran};

@@ -1,4 +1,4 @@
-//! `kill -9` at random moments: the same command goes on, and in the end everything is as if nothing had happened.
+//! `kill -9` at random moments: the same command resumes, and the result equals that of an uninterrupted run.
 //!
 //! `tests/crash.sh` runs the long form: 200 kills over 20,000 products.
 
@@ -14,14 +14,14 @@ use xtask::sample::{Recipe, Shape};
 
 /// Everything that a run leaves and that must not depend on crashes.
 #[derive(PartialEq)]
-struct Left {
+struct FinalState {
     view: Value,
     documents: String,
     report: String,
     chunks: Vec<(String, Vec<u8>)>,
 }
 
-fn left(place: &TestDir, stdout: &str) -> Left {
+fn final_state(place: &TestDir, stdout: &str) -> FinalState {
     let mut view: Value = serde_json::from_str(stdout).unwrap();
     let job = view["job_id"].as_str().unwrap().to_owned();
     let object = view.as_object_mut().unwrap();
@@ -29,7 +29,7 @@ fn left(place: &TestDir, stdout: &str) -> Left {
         object.remove(key);
     }
     let report = place.host(&["jobs", "report", "--data-dir", "data"]).stdout.replace(&job, "JOB");
-    Left { view, documents: dump(&place.path("data/host.db"), &job), report, chunks: place.chunks() }
+    FinalState { view, documents: dump(&place.path("data/host.db"), &job), report, chunks: place.chunks() }
 }
 
 /// The catalog's tables as text, by natural keys, since row numbers may differ.
@@ -53,7 +53,7 @@ fn dump(database: &Path, job: &str) -> String {
     text.replace(job, "JOB")
 }
 
-/// The newest job as it stands, if there is one.
+/// The newest job, if any.
 fn job(place: &TestDir) -> Option<RunOutput> {
     let shown = place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]);
     (shown.code == Some(0)).then_some(shown)
@@ -83,7 +83,7 @@ fn killed_runs_end_like_an_undisturbed_one() {
     let ran = undisturbed.run(source, &[]);
     let usual = started.elapsed();
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let expected = left(&undisturbed, &ran.stdout);
+    let expected = final_state(&undisturbed, &ran.stdout);
     assert!(
         expected.report.contains("invalid-json") && expected.report.contains("orphan"),
         "{}",
@@ -119,7 +119,7 @@ fn killed_runs_end_like_an_undisturbed_one() {
                 1;
         };
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        let found = left(&place, &ended.stdout);
+        let found = final_state(&place, &ended.stdout);
         assert_eq!(found.view, expected.view);
         assert!(found.report == expected.report, "reports differ:\n{}\n{}", found.report, expected.report);
         assert!(found.documents == expected.documents, "documents differ");

@@ -1,4 +1,4 @@
-//! A chunk that no worker can handle, through the real binary: what is told of it, and how it is written in the end.
+//! A chunk that no worker can handle, through the real binary: what is reported of it, and how it is written in the end.
 
 use crate::{
     aws::{Cloud, Shop},
@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::Value;
 
-/// Removes the chunk's object behind the host's back; gives its bytes.
+/// Removes the chunk's object without the host; returns its bytes.
 fn lose(cloud: &Cloud, key: &str) -> Vec<u8> {
     let bytes = cloud.object(key, None);
     cloud.object(key, Some(b"{\"_id\": \"not what was written\"}\n"));
@@ -25,7 +25,7 @@ fn neutral(text: &str, job: &str, endpoint: &str) -> String {
     let mut rest = text.as_str();
     while let Some(first) = rest.chars().next() {
         let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len()).max(if is_part(first) { 1 } else { 0 });
-        let (word, behind) = rest.split_at(if end == 0 { first.len_utf8() } else { end });
+        let (word, remaining) = rest.split_at(if end == 0 { first.len_utf8() } else { end });
         let plain = word.trim_end_matches([':', '.']);
         if plain.starts_with("sha256:") {
             neutral.push_str("DIGEST");
@@ -35,13 +35,13 @@ fn neutral(text: &str, job: &str, endpoint: &str) -> String {
             neutral.push_str(plain);
         }
         neutral.push_str(&word[plain.len()..]);
-        rest = behind;
+        rest = remaining;
     }
     neutral
 }
 
 #[test]
-fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_mended() {
+fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
     let (cloud, shops) = Cloud::new(1);
     let shop: &Shop = &shops[0];
     let ingested = ran(cloud.export("ingest", shop).output().unwrap());
@@ -51,7 +51,7 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_mended() {
     let key = format!("shopify/{}/bulk/{job}/chunk_0001.jsonl", shop.id);
     let bytes = lose(&cloud, &key);
 
-    // Its group goes on: everything else is written.
+    // Its group continues: everything else is written.
     let mut worker = cloud.worker();
     let failed = cloud.ended(shop);
     let [total, processed, lost] = counts(&failed);
@@ -110,7 +110,7 @@ fn on_one_machine_too() {
         export.extend_from_slice(line.as_bytes());
     }
     let source = place.write("export.jsonl", export).to_str().unwrap().to_owned();
-    // Ingest first, so that a chunk can be spoiled before anybody writes it.
+    // Ingest first, so that a chunk can be spoiled before a worker writes it.
     let chunked = |command: &str| {
         let mut command = place.command(&[command, "--output", "json", "--shop", crate::support::SHOP]);
         command.args(["--data-dir", "data"]).env("HOST_INGEST__CHUNK_DOCUMENTS", "10");
@@ -155,7 +155,7 @@ fn on_one_machine_too() {
     let refused = place.host(&["dlq", "discard", "--data-dir", "data"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
     let all = place.host(&["dlq", "redrive", "--data-dir", "data"]);
-    assert!(all.code == Some(2) && all.stderr.contains("say --all"), "{all:?}");
+    assert!(all.code == Some(2) && all.stderr.contains("use --all"), "{all:?}");
     let sent = place.host(&["dlq", "redrive", "--all", "--data-dir", "data"]);
     assert_eq!(
         (sent.code, sent.stdout.lines().next()),

@@ -199,7 +199,7 @@ fn a_worker_with_another_plugin_than_a_job_had_warns_of_it() {
 }
 
 #[test]
-fn watching_a_job_that_nobody_works_on_ends() {
+fn watching_a_job_without_a_worker_ends() {
     let place = TestDir::new();
     let left = interrupted(&place);
     let id = left["job_id"].as_str().unwrap();
@@ -208,8 +208,7 @@ fn watching_a_job_that_nobody_works_on_ends() {
     let ran = place.host(&watch);
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!((ran.code, &ran.json()["status"]), (Some(1), &left["status"]), "{ran:?}");
-    let expected =
-        format!("warning: no worker runs for job {id}: the command that began it goes on with it\n");
+    let expected = format!("warning: no worker runs for job {id}: re-run the original command to resume\n");
     assert_eq!(ran.stderr, expected);
     let shown = place.host(&["jobs", "show", id, "--data-dir", "data"]);
     assert_eq!((shown.code, &shown.stderr), (Some(0), &expected), "{shown:?}");
@@ -248,7 +247,7 @@ fn a_changed_export_supersedes_the_interrupted_job() {
     assert_eq!((&old["status"], &old["sealed"]), (&"FAILED".into(), &false.into()), "{old}");
     let by = format!("superseded by job {}", view["job_id"].as_str().unwrap());
     assert!(old["error_message"].as_str().unwrap().starts_with(&by), "{old}");
-    // What it had published stands before the new job's chunks, and is written and counted; but for a chunk that had its row and
+    // What it had published is before the new job's chunks, and is written and counted; but for a chunk that had its row and
     // no message yet when the process died.
     let [chunks, written] = ["chunks", "completed_chunks"].map(|key| old[key].as_u64().unwrap());
     assert!(chunks > 0 && (written == chunks || written + 1 == chunks), "{old}");

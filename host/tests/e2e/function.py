@@ -4,7 +4,7 @@
     function.py AWS_URL FUNCTION drain QUEUE
     function.py AWS_URL FUNCTION metrics
 
-`create` puts a queue behind it, `drain` waits until that is empty, `metrics` has CloudWatch take the metrics of its log and
+`create` attaches a queue to it, `drain` waits until that is empty, `metrics` has CloudWatch take the metrics of its log and
 prints all that CloudWatch then knows of them, as JSON."""
 
 import datetime
@@ -103,7 +103,7 @@ def data(line):
     if metadata is None:
         return
     timestamp = metadata["Timestamp"]
-    must(isinstance(timestamp, int), f"Timestamp is no whole number: {line}")
+    must(isinstance(timestamp, int), f"Timestamp is not an integer: {line}")
     must(abs(timestamp / 1000 - time.time()) < 3600, f"Timestamp is not in milliseconds: {line}")
     for directive in metadata["CloudWatchMetrics"]:
         namespace, sets, metrics = directive["Namespace"], directive["Dimensions"], directive["Metrics"]
@@ -111,13 +111,13 @@ def data(line):
         must(len(sets) >= 1 and len(metrics) <= 100, f"number of sets of dimensions or of metrics: {line}")
         for keys in sets:
             must(len(keys) <= 30, f"a set has more than 30 dimensions: {line}")
-            must(all(isinstance(line.get(key), str) and line[key] for key in keys), f"a dimension is no text: {line}")
+            must(all(isinstance(line.get(key), str) and line[key] for key in keys), f"a dimension is not a string: {line}")
             for metric in metrics:
                 value = line.get(metric["Name"])
                 values = value if isinstance(value, list) else [value]
-                must(0 < len(values) <= 100 and all(map(is_number, values)), f"{metric['Name']} is no number: {line}")
+                must(0 < len(values) <= 100 and all(map(is_number, values)), f"{metric['Name']} is not a number: {line}")
                 unit = metric.get("Unit", "None")
-                must(unit in UNITS, f"{unit} is no unit: {line}")
+                must(unit in UNITS, f"{unit} is not a unit: {line}")
                 yield namespace, {
                     "MetricName": metric["Name"],
                     "Dimensions": [{"Name": key, "Value": line[key]} for key in keys],

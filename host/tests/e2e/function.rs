@@ -33,7 +33,7 @@ fn variables(cloud: &Cloud) -> String {
     let mut variables: Map<String, Value> =
         ours.map(|(name, value)| (text(name), text(value.unwrap()).into())).collect();
     variables.insert("HOST_TELEMETRY__EMF".to_owned(), "true".into());
-    // One chunk after the other, or the requests of a second are more than CloudWatch is told of.
+    // One chunk after the other, or the requests of a second are more than CloudWatch receives.
     variables.insert("HOST_WORKER__CONCURRENCY".to_owned(), "1".into());
     variables.insert("HOST_WORKER__LEASE_SECONDS".to_owned(), "60".into());
     Value::Object(variables).to_string()

@@ -222,7 +222,7 @@ fn finish(cloud: &Cloud, runtime: &mut Runtime) {
         }
         runtime.invoke(&batch.event, HOUR);
     }
-    panic!("messages come again and again");
+    panic!("messages are redelivered without end");
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn lanes_are_written_in_order_and_a_held_chunk_holds_back_its_lane_alone() {
     let table = cloud.jobs_table();
     let until = (jiff::Timestamp::now() + HOUR).as_microsecond();
     let claim = |state: &str, until: i64| {
-        let claim = Update::of(row(&job, held.seq)).set("state", state).set("lease_until", until);
+        let claim = Update::new(row(&job, held.seq)).set("state", state).set("lease_until", until);
         block_on(table.update(&claim)).unwrap();
     };
     claim("RUNNING", until);

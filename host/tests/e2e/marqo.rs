@@ -1,4 +1,4 @@
-//! Marqo as the target, through the real binary: what a server answers, and what becomes of the documents.
+//! Marqo as the target, through the real binary: what a server answers, and the outcome of the documents.
 
 use crate::support::{RunOutput, SHOP, TestDir, ran};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
@@ -244,7 +244,7 @@ fn a_job_that_cannot_go_on_can_be_given_up() {
     let job = shop.place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
     let id = job["job_id"].as_str().unwrap();
 
-    // Its chunk stands before those of any later run of the shop, which is said with the way out.
+    // Its chunk is before those of any later run of the shop, which is said with the way out.
     let ran = shop.place.run(&shop.source, &["--index", "other"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     for words in [
@@ -257,8 +257,8 @@ fn a_job_that_cannot_go_on_can_be_given_up() {
     let waiting = shop.place.host(&["jobs", "show", "--data-dir", "data"]);
     assert!(waiting.stdout.contains("\n  chunks     0 of "), "{waiting:?}");
     for words in [
-        &format!("job {id} of the same shop has not ended and comes first"),
-        &format!("no worker runs for job {id}: `host run --shop {SHOP} --target marqo` goes on"),
+        &format!("job {id} of the same shop is not finished and blocks it"),
+        &format!("no worker runs for job {id}: `host run --shop {SHOP} --target marqo` resumes"),
     ] {
         assert!(waiting.stderr.contains(words), "{words}: {waiting:?}");
     }

@@ -63,7 +63,7 @@ fn titles(place: &TestDir) -> Vec<String> {
 }
 
 #[test]
-fn exactly_what_a_plugin_trapped_on_is_fed_to_the_mended_one() {
+fn exactly_what_a_plugin_trapped_on_is_sent_to_the_fixed_plugin() {
     let place = TestDir::new();
     let bad = [17, 400, 999];
     export(&place, 1_000, |n| bad.contains(&n));

@@ -172,7 +172,7 @@ fn settings_that_the_server_contradicts_are_refused() {
     // What the server agrees with is stored without a word more.
     let ran = settings(&place, &[&["put", "shop"], &endpoint[..], &["--tensor-field", "title"]].concat());
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), "saved the settings of index shop\n"), "{ran:?}");
-    // An index that is still to be created is told of.
+    // An index that is still to be created is reported.
     let ran = settings(&place, &[&["put", "later"], &endpoint[..]].concat());
     assert!(
         ran.code == Some(0) && ran.stderr.starts_with("warning: the settings could not be compared"),

@@ -28,10 +28,10 @@ pub struct Config {
     #[serde(alias = "other_metafields")]
     pub other_metafields: OtherMetafields,
     /// What happens to active products that the export says are not published in the online store.
-    pub unpublished: Disposition,
+    pub unpublished: ListingPolicy,
     /// What happens to gift cards.
     #[serde(alias = "gift_cards")]
-    pub gift_cards: Disposition,
+    pub gift_cards: ListingPolicy,
     /// What happens to the version numbers in image addresses.
     #[serde(alias = "image_versions")]
     pub image_versions: ImageVersions,
@@ -53,8 +53,8 @@ impl Default for Config {
             metafields: BTreeMap::new(),
             options: BTreeMap::new(),
             other_metafields: OtherMetafields::default(),
-            unpublished: Disposition::default(),
-            gift_cards: Disposition::default(),
+            unpublished: ListingPolicy::default(),
+            gift_cards: ListingPolicy::default(),
             image_versions: ImageVersions::default(),
             max_description_chars: 20_000,
             max_document_chars: 95_000,
@@ -76,7 +76,7 @@ pub enum Level {
 /// Whether some kind of product belongs into the index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Disposition {
+pub enum ListingPolicy {
     /// It does.
     #[default]
     Keep,
@@ -224,7 +224,7 @@ mod tests {
             r#"{"level":"variant","shop_domain":"a.example","gift_cards":"remove","max_description_chars":5}"#,
         ] {
             let config = Config::from_json(json).unwrap();
-            assert_eq!((config.level, config.gift_cards), (Level::Variant, Disposition::Remove));
+            assert_eq!((config.level, config.gift_cards), (Level::Variant, ListingPolicy::Remove));
             assert_eq!((config.shop_domain.as_deref(), config.max_description_chars), (Some("a.example"), 5));
         }
         assert!(Config::from_json("{}").is_ok());

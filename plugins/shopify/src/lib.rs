@@ -53,7 +53,7 @@ mod transform;
 mod writer;
 
 pub use config::{
-    CONFIG_SCHEMA, Config, Disposition, FieldKind, ImageVersions, Level, MetafieldRule, OtherMetafields,
+    CONFIG_SCHEMA, Config, FieldKind, ImageVersions, Level, ListingPolicy, MetafieldRule, OtherMetafields,
 };
 pub use fields::{BULK_QUERY, FIELDS, Field, FieldLevel};
 pub use manifest::{Description, describe};

@@ -1,7 +1,7 @@
 //! The decisions about a product as a whole: refused, removed, or turned into documents.
 
 use crate::assemble::{Kind, assemble, gid_of, root_of};
-use crate::config::{Config, Disposition, Level};
+use crate::config::{Config, Level, ListingPolicy};
 use crate::document::{DocumentSource, document_ids, is_unpublished};
 use crate::lines::{self, Lines, replace_lone_surrogates};
 use crate::record::Record;
@@ -115,8 +115,8 @@ fn is_removed(root: &Record<'_>, config: &Config, diagnostics: &mut Diagnostics<
         }
         return true;
     }
-    (config.unpublished == Disposition::Remove && is_unpublished(root))
-        || (config.gift_cards == Disposition::Remove && root.gift_card.0 == Some(true))
+    (config.unpublished == ListingPolicy::Remove && is_unpublished(root))
+        || (config.gift_cards == ListingPolicy::Remove && root.gift_card.0 == Some(true))
 }
 
 /// The version fields of a product, for its removal.

@@ -1,5 +1,5 @@
-// A small plug-in with all roles that behaves, unless a product's id (or a document's) is the name of a misdeed. Built, it is the
-// JavaScript among the fixtures in host/tests/fixtures/contract-0.1.0; README.md there says how.
+// A small plug-in with all roles that behaves, unless a product's id (or a document's) is the name of a violation. Built, it is the
+// JavaScript among the fixtures in crates/plugin-host/tests/fixtures/contract-0.1.0; README.md there says how.
 
 export const manifest = {
   describe: () => ({
@@ -21,7 +21,7 @@ export const transform = {
     products.forEach((text, item) => {
       const { id, ...fields } = JSON.parse(text);
       const document = { id, fields: JSON.stringify(fields) };
-      made.documents.push(misdeeds[id]?.(document, made) ?? document);
+      made.documents.push(violations[id]?.(document, made) ?? document);
       made.counts.push(1);
       if (!fields.title) {
         made.issues.push({ item, severity: "warning", code: "no-title", message: "It has no title.", path: "/title" });
@@ -46,7 +46,7 @@ export const version = {
     }),
 };
 
-const misdeeds = {
+const violations = {
   loop() {
     for (;;);
   },

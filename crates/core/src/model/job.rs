@@ -163,12 +163,12 @@ pub struct Seal {
     pub reports: Vec<String>,
     /// Quarantined products, kept for a replay with a corrected plug-in.
     #[serde(default)]
-    pub quarantine: Quarantined,
+    pub quarantine: QuarantinedProducts,
 }
 
 /// Totals of the products on which a plug-in failed or which it refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quarantined {
+pub struct QuarantinedProducts {
     /// Products kept.
     pub products: u64,
     /// Products not kept, because the quarantine was full.

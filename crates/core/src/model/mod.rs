@@ -13,7 +13,7 @@ pub use chunk::{ChunkRef, Operation};
 pub use counts::Counts;
 pub use digest::Digest;
 pub use document::{ChunkLine, Document, DocumentId};
-pub use job::{Job, JobId, JobStatus, PluginRef, Quarantined, SameVersion, Seal, SourceStats};
+pub use job::{Job, JobId, JobStatus, PluginRef, QuarantinedProducts, SameVersion, Seal, SourceStats};
 pub use product::{Grouping, Issue, Manifest, Product, Severity};
 pub use product_record::{LastRefusal, ProductId, ProductRecord, ProductState};
 pub use report::{Class, Entry};

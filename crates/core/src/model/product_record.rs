@@ -12,9 +12,9 @@ use std::{collections::BTreeSet, fmt};
 #[serde(into = "String", try_from = "String")]
 pub struct ProductId(String);
 
-/// A text that is no id of a product.
+/// A text that is not a product id.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no id of a product; it must have 1 to {MAX_ID_BYTES} bytes and no control characters")]
+#[error("`{0}` is not a product id; it must have 1 to {MAX_ID_BYTES} bytes and no control characters")]
 pub struct InvalidProductId(String);
 
 /// Storage sorts by the id, and DynamoDB's sort keys have at most 1,024 bytes.
@@ -112,7 +112,7 @@ impl LastRefusal {
         earlier.and_then(|text| serde_json::from_str(text).ok()).is_some_and(|earlier| self.repeats(&earlier))
     }
 
-    /// Whether this is the same refusal again: then the first one stands, which says since when.
+    /// Whether this is the same refusal again: then the first one is kept, which says since when.
     pub fn repeats(&self, earlier: &Self) -> bool {
         (self.class, &self.code, &self.message) == (earlier.class, &earlier.code, &earlier.message)
     }

@@ -6,16 +6,16 @@ use crate::model::Digest;
 pub enum Put {
     /// The object was not there and is now.
     Created,
-    /// The object was there with the same bytes: an earlier attempt got this far.
-    AlreadySame,
+    /// The object was there with the same bytes: written by an earlier attempt.
+    AlreadyExists,
     /// The object was there with other bytes and was left alone.
-    AlreadyDifferent,
+    ContentMismatch,
 }
 
 /// Immutable objects under keys like `shopify/example.myshopify.com/bulk/{job}/chunk_0000.jsonl`.
 #[async_trait]
 pub trait Chunks: Send + Sync {
-    /// Stores an object unless there is one under the key. `Created` and `AlreadySame` mean that it will be read back
+    /// Stores an object unless there is one under the key. `Created` and `AlreadyExists` mean that it will be read back
     /// with these bytes even after a crash; a reader never sees half an object. Idempotent; the caller retries; may be
     /// cancelled, after which the object may be there or not.
     async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError>;

@@ -21,7 +21,7 @@ pub struct ChunkLease {
     pub job_id: JobId,
     /// The chunk's number in its job.
     pub seq: u32,
-    /// Grows with each claim of the chunk: calls with an older lease are refused.
+    /// Grows with each claim of the chunk: calls with an older lease are rejected.
     pub fencing_token: u64,
     /// Claims since the chunk was published, redriven or released with [`Release::ResetAttempts`], this one included.
     pub attempts: u32,
@@ -31,7 +31,7 @@ pub struct ChunkLease {
     pub first_error: Option<AttemptError>,
 }
 
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "a claim is made once a chunk, and mostly acquired")]
 pub enum Claim {
@@ -63,7 +63,7 @@ pub enum Release<'a> {
 /// The result of a chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkOutcome {
-    /// What became of its items.
+    /// Item counts.
     pub counts: Counts,
     /// Key of its report object, if any item has an entry.
     pub report: Option<String>,

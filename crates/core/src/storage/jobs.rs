@@ -9,9 +9,9 @@ pub struct JobSnapshot {
     pub job: Job,
     /// Its status.
     pub status: JobStatus,
-    /// What ingest said at its end; none while more chunks can come.
+    /// The seal; `None` while ingest may publish more chunks.
     pub seal: Option<Seal>,
-    /// Items counted so far, those that ingest refused included once it is sealed.
+    /// Item counts so far; from the seal on they include items rejected by ingest.
     pub counts: Counts,
     /// Chunks published so far.
     pub chunks: u32,
@@ -23,19 +23,19 @@ pub struct JobSnapshot {
     pub ended_at: Option<Timestamp>,
     /// Why it was ended early: superseded, cancelled (the `error_message` of the jobs table).
     pub error_message: Option<String>,
-    /// What last kept a chunk or the ingest from finishing; none once the job has ended.
+    /// The last error of a chunk or of the ingest; none once the job has ended.
     pub last_error: Option<AttemptError>,
 }
 
 /// Jobs, their chunks and their counters.
 ///
 /// Each chunk counts exactly once: a worker [claims](Self::claim) it, [completes](Self::complete) it with its outcome,
-/// and then acknowledges its message. A worker that dies in between leaves the chunk to the next delivery, whose claim
+/// and then acknowledges its message. A worker that crashes in between leaves the chunk to the next delivery, whose claim
 /// finds it free, held until a lease ends, or done.
 ///
-/// All methods are idempotent: the second call finds the first one's effect and answers alike. An error says nothing
-/// about whether the call took effect; the caller retries. Unless a method says otherwise, it may be cancelled, which is
-/// like an error.
+/// All methods are idempotent: the second call finds the first one's effect and returns the same. An error does not
+/// tell whether the call took effect; the caller retries. Unless a method says otherwise, it may be cancelled, with
+/// the same effect as an error.
 #[async_trait]
 pub trait Jobs: Send + Sync {
     /// Creates the job. `Ok` means that a job with this id exists; the first call decides what it is.
@@ -50,16 +50,16 @@ pub trait Jobs: Send + Sync {
     /// Jobs, newest first; of one shop, or of all. Reads only.
     async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError>;
 
-    /// Ends all other unsealed jobs of this one's shop and index, as FAILED with a message that names this one, and gives
-    /// their ids; a repeated call finds none. The caller holds the ingest, so that no process ingests for them. Their
+    /// Ends all other unsealed jobs of this one's shop and index, as FAILED with a message that names this one, and returns
+    /// their ids; a repeated call finds none. The caller holds the ingest lease, so that no process ingests for them. Their
     /// published chunks stay in the queue and are written and counted.
     async fn supersede(&self, job: &Job) -> Result<Vec<JobId>, StoreError>;
 
-    /// Keeps the message with the job and, unless it is sealed, ends it as FAILED. False if it had ended; a repeated call
-    /// on an unsealed job says so too. The caller ends the chunks.
+    /// Records the message and, unless the job is sealed, ends it as FAILED. Returns false if the job had ended; a repeated
+    /// call on an unsealed job also returns false. The caller completes the remaining chunks.
     async fn cancel(&self, id: &JobId, message: &str) -> Result<bool, StoreError>;
 
-    /// Keeps the job's last error, which explains why it does not end. Does nothing if it has ended or does not exist.
+    /// Records the job's last error, which explains why it does not end. Does nothing if it has ended or does not exist.
     /// Best effort: callers log a failure instead of retrying.
     async fn record_error(&self, id: &JobId, error: &AttemptError) -> Result<(), StoreError>;
 
@@ -70,36 +70,36 @@ pub trait Jobs: Send + Sync {
     async fn uncounted(&self, id: &JobId, limit: usize) -> Result<Vec<ChunkRef>, StoreError>;
 
     /// Adds a chunk that can be claimed. `Ok` means that the chunk exists; the first call decides what it is. A new
-    /// chunk of a job that is sealed, has ended or does not exist is refused, for good.
+    /// chunk of a job that is sealed, has ended or does not exist is a permanent error.
     async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError>;
 
-    /// Seals the job, and ends it if all chunks are counted. `Ok` means that it is sealed; the first seal holds. Refused for
-    /// good if the job ended unsealed, or if the seal's number of chunks differs from that of the added ones: the job would
+    /// Seals the job, and ends it if all chunks are counted. `Ok` means that it is sealed; later seals are ignored. A permanent
+    /// error if the job ended unsealed, or if the seal's number of chunks differs from that of the added ones: the job would
     /// end too early or never.
     async fn seal(&self, id: &JobId, seal: &Seal) -> Result<(), StoreError>;
 
     /// Claims a chunk for `duration` if it is free or its lease has expired; the job becomes IN_PROGRESS. Not idempotent:
-    /// each claim that succeeds counts as an attempt. A completion that a dead worker left unfinished is finished first, and
-    /// the answer is [`Claim::Done`]. After an error the message is redelivered; a claim that took effect expires.
+    /// each claim that succeeds counts as an attempt. A completion that a crashed worker left unfinished is finished first, and
+    /// the result is [`Claim::Done`]. After an error the message is redelivered; a claim that took effect expires.
     async fn claim(&self, id: &JobId, seq: u32, duration: Duration) -> Result<Claim, StoreError>;
 
-    /// Renews a lease for `duration` from now. False if it is lost: the holder stops and writes nothing more.
+    /// Renews a lease for `duration` from now. Returns false if the lease is lost; the worker must stop writing.
     async fn renew(&self, lease: &ChunkLease, duration: Duration) -> Result<bool, StoreError>;
 
-    /// Releases a chunk, which can be claimed at once. False if the lease is lost, and then nothing changes. Repeated, it
+    /// Releases a chunk, which can be claimed immediately. False if the lease is lost, and then nothing changes. Repeated, it
     /// changes nothing and is true until the chunk is claimed again. After an error the lease expires by itself.
     async fn release(&self, lease: &ChunkLease, release: Release<'_>) -> Result<bool, StoreError>;
 
     /// Completes a chunk: stores its outcome, adds it to the job's counters exactly once, and ends a sealed job with its
     /// last chunk. `Ok(true)` means that all of it is done and the message may be acknowledged; false that the lease is
-    /// lost, and then the caller neither counts nor acknowledges. The first outcome holds. After an error, or cancelled, the
-    /// chunk may be completed by half: repeat the call, or leave the rest to the next claim.
+    /// lost, and then the caller neither counts nor acknowledges. Later outcomes are ignored. After an error, or cancelled, the
+    /// chunk may be partially completed: repeat the call, or leave the rest to the next claim.
     async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<bool, StoreError>;
 
     /// Undoes a quarantine of this redrive count: the chunk's counts, samples and report leave the job, a job that had
-    /// ended by counting is in progress again, and the chunk is free, with no attempts and the next redrive count. Gives the
+    /// ended by counting is in progress again, and the chunk is free, with no attempts and the next redrive count. Returns the
     /// redrive count with which its message is to be sent, also if the chunk was never quarantined, or was redriven before and
-    /// is not done; none if it is done or unknown, so that nothing is to be sent. A repeated call resumes one that died halfway.
+    /// is not done; none if it is done or unknown, and there is nothing to send. A repeated call resumes an interrupted one.
     async fn redrive(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<Option<u32>, StoreError>;
 
     /// Keys of all report objects of the job: ingest's, then those of counted chunks in their order. Reads only.

@@ -24,12 +24,12 @@ impl LedgerScope {
 
 /// What the host remembers of products between two jobs: `docs/ledger.md`.
 ///
-/// All methods are idempotent; an error says nothing about whether the call took effect, and the caller retries. Each may be
-/// cancelled, which is like an error. A lost ledger makes nothing wrong that the index itself prevents; only what has left the
+/// All methods are idempotent; an error does not tell whether the call took effect, and the caller retries. Each may be
+/// cancelled, with the same effect as an error. A lost ledger makes nothing wrong that the index itself prevents; only what has left the
 /// index is known nowhere else.
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// The records of these products, one entry each, in their order. Sees every write that was answered. Reads only.
+    /// The records of these products, one entry each, in their order. Strongly consistent. Reads only.
     async fn get(
         &self,
         scope: &LedgerScope,
@@ -40,7 +40,7 @@ pub trait Ledger: Send + Sync {
     /// in one lane, so there is one at a time. After an error any of them may be stored.
     async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError>;
 
-    /// Stores why distinct products were left out, and changes nothing else of their records: the caller is no writer in
+    /// Stores why distinct products were left out, and changes nothing else of their records: the caller is not a writer in
     /// their lanes. A product without a record gets one in the state `refused`. A refusal that repeats the stored one is not
     /// written.
     async fn refuse(
@@ -49,7 +49,7 @@ pub trait Ledger: Send + Sync {
         refusals: &[(ProductId, LastRefusal)],
     ) -> Result<(), StoreError>;
 
-    /// Records in the order of their products' bytes, those behind `after`. A page has at most `limit` records and may have
+    /// Records in the order of their products' bytes, those after `after`. A page has at most `limit` records and may have
     /// fewer; only an empty one is the end. Reads only.
     async fn page(
         &self,

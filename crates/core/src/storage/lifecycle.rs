@@ -1,4 +1,4 @@
-//! The life cycle of a storage backend: who works in it, who ingests, and what keeps it in order.
+//! The life cycle of a storage backend: registration of workers, the ingest lease, and maintenance.
 
 use super::{StoreError, Stores};
 use crate::model::{Job, JobId};
@@ -11,21 +11,21 @@ pub trait Storage: Send + Sync {
     /// The stores. All calls return handles to the same ones.
     fn stores(&self) -> Stores;
 
-    /// Registers this process as one that works here, until the value is dropped; the first one releases what processes that
-    /// died held. Idempotent; may be cancelled.
+    /// Registers this process as a worker for the lifetime of the value. The first process after a crash releases orphaned
+    /// messages and leases. Idempotent; may be cancelled.
     async fn register(&self) -> Result<(), StoreError>;
 
-    /// Whether a process works here, as far as can be told: true where workers may be on other machines.
+    /// Whether a worker is active, best effort: true where workers may be on other machines.
     fn has_active_worker(&self) -> bool;
 
-    /// Whether a process ingests for the job's shop and index, as far as can be told.
+    /// Whether a process ingests for the job's shop and index, best effort.
     async fn has_active_ingest(&self, job: &Job) -> Result<bool, StoreError>;
 
-    /// Acquires the right to ingest for the job's shop and index; waits until no other process has it, and may be cancelled
+    /// Acquires the ingest lease of the job's shop and index; waits until no other process holds it, and may be cancelled
     /// meanwhile. Unsealed jobs of the same shop and index are superseded; their ids are returned.
     async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError>;
 
-    /// Repairs what dead processes left, at an interval, for as long as it is polled. Failures are logged and tried again.
+    /// Runs the recovery sweep at an interval; never completes. Failures are logged and retried.
     async fn run_maintenance(&self) -> Infallible;
 
     /// What removes old jobs; none where the service does that by itself.
@@ -36,7 +36,7 @@ pub trait Storage: Send + Sync {
     /// Where object keys begin: a folder, or `s3://bucket`.
     fn location(&self) -> String;
 
-    /// How long a worker waits between two looks at an empty queue, where looking costs money; none for its own default.
+    /// Poll interval of an empty queue for backends that bill per request; `None` for the worker's default.
     fn poll_interval(&self) -> Option<Duration>;
 }
 
@@ -48,13 +48,13 @@ pub trait JobRemover: Send + Sync {
     async fn remove_job(&self, job: &Job) -> Result<(), StoreError>;
 }
 
-/// The right to ingest, held until it is released or dropped. After a drop without a release, others wait for its lease to
+/// The ingest lease, held until it is released or dropped. After a drop without a release, others wait for the lease to
 /// expire.
 #[async_trait]
 pub trait IngestGuard: Send + Sync {
-    /// Returns when another process has taken the right over; never where that cannot happen.
+    /// Returns when the lease is lost; pending forever on backends where it cannot be.
     async fn lost(&self);
 
-    /// Releases the right, so that no process waits for it to expire.
+    /// Releases the lease, so that no process waits for it to expire.
     async fn release(self: Box<Self>) -> Result<(), StoreError>;
 }

@@ -26,7 +26,7 @@ pub use quarantine_reason::{FailureContext, QuarantineReason};
 pub use queue::{DeadLetter, Delivery, LeasedDeadLetter, Queue, Receipt};
 pub use settings::{IndexDocument, Settings};
 
-/// A storage call failed; nothing is known about whether it took effect.
+/// A storage call failed; it may or may not have taken effect.
 #[derive(Debug, thiserror::Error)]
 #[error("{action} failed")]
 pub struct StoreError {
@@ -61,6 +61,6 @@ pub struct Stores {
     pub jobs: Arc<dyn Jobs>,
     /// Settings of indexes.
     pub settings: Arc<dyn Settings>,
-    /// What is remembered of products.
+    /// The ledger of products.
     pub ledger: Arc<dyn Ledger>,
 }

@@ -31,7 +31,7 @@ impl QuarantineReason {
 pub struct FailureContext {
     /// How often it was tried.
     pub attempts: u32,
-    /// Why the first attempt that ended failed; later ones may fail because of what it left behind.
+    /// Why the first attempt that ended failed; later ones may fail because of what it left.
     pub first_error: Option<AttemptError>,
     /// Why the last attempt failed.
     pub last_error: Option<AttemptError>,

@@ -50,7 +50,7 @@ pub struct DeadLetter {
 #[derive(Clone, Debug)]
 pub struct LeasedDeadLetter {
     /// The dead letter.
-    pub letter: DeadLetter,
+    pub dead_letter: DeadLetter,
     /// For [`Queue::change_visibility`], [`Queue::release`] and, to remove it, [`Queue::ack`].
     pub receipt: Receipt,
 }
@@ -58,13 +58,13 @@ pub struct LeasedDeadLetter {
 /// A queue a shop, with the semantics of SQS FIFO: messages of one group (`shop#lane`) are delivered in the order
 /// in which they were sent, and none of a group while another of it is in flight.
 ///
-/// An error says nothing about whether the call took effect; the caller retries, or leaves it to the visibility timeout.
+/// An error does not tell whether the call took effect; the caller retries, or leaves it to the visibility timeout.
 /// Dropping a call that receives may leave its messages invisible until that timeout; all other calls may be cancelled,
-/// which is like an error.
+/// with the same effect as an error.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Sends the message of a chunk to the queue of its job's shop. Idempotent by job, sequence number and redrive count for
-    /// as long as the backend remembers them: for ever in the embedded queue, 5 minutes in SQS.
+    /// as long as the backend remembers them: forever in the embedded queue, 5 minutes in SQS.
     async fn send(&self, job: &Job, chunk: &ChunkRef, redrive_count: u32) -> Result<(), StoreError>;
 
     /// Receives up to `max` messages, at most one a group, each invisible to others for `visibility`. An empty list means
@@ -77,8 +77,8 @@ pub trait Queue: Send + Sync {
         visibility: Duration,
     ) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Receives one message, waiting for it up to `wait_time` where the backend supports long polling; otherwise it answers
-    /// at once.
+    /// Receives one message, waiting for it up to `wait_time` where the backend supports long polling; otherwise it returns
+    /// immediately.
     async fn long_poll(
         &self,
         shop_id: &str,
@@ -95,14 +95,14 @@ pub trait Queue: Send + Sync {
     /// Idempotent.
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError>;
 
-    /// Has the message redelivered after `delay`, its group waiting behind it. False if the receipt is void, as it may be the
+    /// Has the message redelivered after `delay`, its group waiting for it. False if the receipt is void, as it may be the
     /// second time.
     async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<bool, StoreError>;
 
     /// Removes the message: a worker's last act on it. False if the receipt is void, as it is the second time.
     async fn ack(&self, receipt: &Receipt) -> Result<bool, StoreError>;
 
-    /// Moves the message to the dead letters, so that its group goes on. False if the receipt is void, as it is the second
+    /// Moves the message to the dead letters, so that its group continues. False if the receipt is void, as it is the second
     /// time. Idempotent by chunk and redrive count.
     async fn dead_letter(&self, receipt: &Receipt, reason: &QuarantineReason) -> Result<bool, StoreError>;
 

@@ -25,8 +25,8 @@ pub struct SortOptions {
 }
 
 impl SortOptions {
-    /// Takes the settings from the options of an export.
-    pub fn of(options: &Options) -> Self {
+    /// The settings of an export's options.
+    pub fn new(options: &Options) -> Self {
         Self {
             temp: TempFiles::new(options.temp_dir.clone()),
             memory: options.sort_memory,

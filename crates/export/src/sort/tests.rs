@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 fn options(dir: &std::path::Path, memory: usize) -> SortOptions {
     let options = Options { sort_memory: memory, sort_files: 2, ..Options::new(dir) };
-    SortOptions::of(&options)
+    SortOptions::new(&options)
 }
 
 proptest! {

@@ -13,7 +13,7 @@ mod client;
 
 pub use client::{CallError, Embedder};
 
-/// What became of the queue.
+/// The outcome of the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EmbedReport {
     /// Products that have an embedding of their present text now.

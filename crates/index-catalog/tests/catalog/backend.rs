@@ -12,8 +12,8 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    pub(crate) fn new(catalog: Catalog, clock: SharedClock, keep: Box<dyn Any + Send + Sync>) -> Self {
-        let index = IndexBackend { index: Arc::new(catalog.clone()), clock, keep };
+    pub(crate) fn new(catalog: Catalog, clock: SharedClock, resources: Box<dyn Any + Send + Sync>) -> Self {
+        let index = IndexBackend { index: Arc::new(catalog.clone()), clock, resources };
         Self { catalog, index }
     }
 

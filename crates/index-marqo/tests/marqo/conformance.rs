@@ -28,7 +28,7 @@ fn marqo(version: Version) -> IndexBackend {
     let config = MarqoConfig::default();
     let index =
         Marqo::new(storage.stores.settings, clock.clone(), &config, RetryProfile::Background).unwrap();
-    IndexBackend { index: Arc::new(index), clock, keep: Box::new(server) }
+    IndexBackend { index: Arc::new(index), clock, resources: Box::new(server) }
 }
 
 /// What servers of all versions do.

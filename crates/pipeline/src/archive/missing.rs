@@ -6,7 +6,7 @@ use super::{
 };
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
-    model::{DocumentId, JobId, ProductId, ProductRecord, ProductState, document::WRITTEN_BY},
+    model::{DocumentId, JobId, ProductId, ProductRecord, ProductState, document::JOB_ID_FIELD},
     storage::{JobSnapshot, LedgerScope, Stores},
 };
 use std::collections::HashSet;
@@ -14,14 +14,14 @@ use std::collections::HashSet;
 /// Records of one page of the ledger.
 const PAGE: usize = 1_000;
 
-/// Documents that the index is asked about at once.
-const ASKED: usize = 1_000;
+/// Documents of one lookup in the index.
+const LOOKUP_BATCH: usize = 1_000;
 
 /// A document that is to leave an index.
 #[derive(Debug)]
 pub(super) struct PlannedRemoval {
     pub(super) document: DocumentId,
-    /// Its lane is that of the product, behind all that was published of it.
+    /// Its lane is that of the product, after all that was published of it.
     pub(super) product: ProductId,
     /// What the removal says, as JSON object text: the version and the job that it holds for.
     pub(super) removal: String,
@@ -125,9 +125,9 @@ impl<'a> MissingProducts<'a> {
                 let missing = documents.into_iter().filter(|id| !self.documents.contains(id.as_str()));
                 waiting.extend(missing.map(|document| (document, product.clone())));
             }
-            while waiting.len() >= ASKED || (is_last && !waiting.is_empty()) {
-                let asked = waiting.drain(..ASKED.min(waiting.len())).collect();
-                for removal in self.ask(asked).await? {
+            while waiting.len() >= LOOKUP_BATCH || (is_last && !waiting.is_empty()) {
+                let batch = waiting.drain(..LOOKUP_BATCH.min(waiting.len())).collect();
+                for removal in self.look_up(batch).await? {
                     share.missing += 1;
                     take(removal).await?;
                 }
@@ -139,15 +139,18 @@ impl<'a> MissingProducts<'a> {
     }
 
     /// The removals of documents that the index has, unless another program or a later job wrote them.
-    async fn ask(&self, asked: Vec<(DocumentId, ProductId)>) -> Result<Vec<PlannedRemoval>, ArchiveError> {
-        let (ids, products): (Vec<DocumentId>, Vec<ProductId>) = asked.into_iter().unzip();
+    async fn look_up(
+        &self,
+        batch: Vec<(DocumentId, ProductId)>,
+    ) -> Result<Vec<PlannedRemoval>, ArchiveError> {
+        let (ids, products): (Vec<DocumentId>, Vec<ProductId>) = batch.into_iter().unzip();
         let stored = self.index.stored(&self.target, &ids).await?;
         let removals =
             ids.into_iter().zip(products).zip(stored).filter_map(|((document, product), stored)| {
                 let mut stored = stored?;
                 let job_id =
                     stored.job_id.and_then(JobId::new).filter(|job_id| !self.later.contains(job_id))?;
-                stored.version.insert(WRITTEN_BY.to_owned(), job_id.as_str().into());
+                stored.version.insert(JOB_ID_FIELD.to_owned(), job_id.as_str().into());
                 let removal = serde_json::Value::from(stored.version).to_string();
                 Some(PlannedRemoval { document, product, removal })
             });

@@ -21,13 +21,13 @@ pub enum ArchiveError {
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The index could not be asked.
+    /// The index could not be read.
     #[error(transparent)]
     Index(#[from] IndexError),
     /// A chunk of removals could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// The worker stopped while it carried removals out.
+    /// The worker stopped during the removals.
     #[error("the worker stopped while job {job} removed documents")]
     Stopped {
         /// The job of the removals.
@@ -43,12 +43,12 @@ pub enum ArchiveError {
     #[error(
         "{key} is gone or damaged, so it is not known which documents the job had; run the full sync again"
     )]
-    Lost {
+    ObjectMissing {
         /// The object's key.
         key: String,
     },
     /// An object of a job holds other lines than those of documents or reports.
-    #[error("{key} holds a line that cannot be read; run the full sync again")]
+    #[error("{key} contains a line that cannot be read; run the full sync again")]
     Line {
         /// The object's key.
         key: String,

@@ -12,7 +12,7 @@ use std::{
     collections::{BTreeSet, HashSet},
 };
 
-/// Chunks read at once.
+/// Chunks read concurrently.
 const READS: usize = 8;
 
 /// Products of one call of the ledger.
@@ -63,7 +63,7 @@ pub(super) async fn published(
     let mut chunks = stream::iter(0..job.chunks).map(read).buffered(READS);
     while let Some(read) = chunks.try_next().await? {
         let Some((key, bytes)) = read else { continue };
-        let Some(bytes) = bytes else { return Err(ArchiveError::Lost { key }) };
+        let Some(bytes) = bytes else { return Err(ArchiveError::ObjectMissing { key }) };
         for line in lines(&bytes) {
             let line = serde_json::from_slice(line)
                 .map_err(|source| ArchiveError::Line { key: key.clone(), source })?;
@@ -87,7 +87,7 @@ pub(super) async fn refused(stores: &Stores, job: &JobSnapshot) -> Result<Refuse
     let mut refused = Refused::default();
     for key in job.seal.iter().flat_map(|seal| &seal.reports) {
         let bytes = stores.chunks.get(key, None).await?;
-        let Some(bytes) = bytes else { return Err(ArchiveError::Lost { key: key.clone() }) };
+        let Some(bytes) = bytes else { return Err(ArchiveError::ObjectMissing { key: key.clone() }) };
         for line in lines(&bytes) {
             let entry: Entry = serde_json::from_slice(line)
                 .map_err(|source| ArchiveError::Line { key: key.clone(), source })?;

@@ -1,6 +1,6 @@
 //! The use case: after a full sync, the documents that it did not have leave the index.
 //!
-//! An index with an [`Archiver`] archives them in transactions of its own. From any other index they are removed by a job, whose
+//! An index with an [`Archiver`] archives them in its own transactions. From any other index they are removed by a job, whose
 //! chunks workers carry out. The index chooses.
 
 use super::{
@@ -21,7 +21,8 @@ use host_core::{
     format::count,
     index::{ArchiveLimit, ArchiveRefusal, Archived, Archiver, Index, WriteTarget},
     model::{
-        Counts, Digest, DocumentId, Job, JobStatus, Operation, Quarantined, SameVersion, Seal, SourceStats,
+        Counts, Digest, DocumentId, Job, JobStatus, Operation, QuarantinedProducts, SameVersion, Seal,
+        SourceStats,
     },
     storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
@@ -247,7 +248,7 @@ impl Archive<'_> {
     ) -> Result<Result<ArchiveOutcome, ArchiveRefusal>, ArchiveError> {
         let stores = self.storage.stores();
         let removal = self.removal_job(&job.job);
-        // Ends jobs whose ingest died; an ingest that is running is waited for.
+        // Ends jobs whose ingest crashed; an ingest that is running is waited for.
         let (superseded, guard) = self.storage.acquire_ingest(&removal).await?;
         superseded.into_iter().map(Notice::Superseded).for_each(notify);
         let published = tokio::select! {
@@ -270,8 +271,9 @@ impl Archive<'_> {
             (Ok(None), None) => {}
         }
         let job = stores.jobs.get(&removal.id).await?;
-        let job =
-            job.ok_or_else(|| ArchiveError::Lost { key: format!("the record of job {}", removal.id) })?;
+        let job = job.ok_or_else(|| ArchiveError::ObjectMissing {
+            key: format!("the record of job {}", removal.id),
+        })?;
         Ok(Ok(ArchiveOutcome::Removed(Box::new(job))))
     }
 
@@ -328,7 +330,7 @@ impl Archive<'_> {
             source,
             samples: Vec::new(),
             reports: Vec::new(),
-            quarantine: Quarantined::default(),
+            quarantine: QuarantinedProducts::default(),
         };
         stores.jobs.seal(&job.id, &seal).await?;
         Ok(removals)

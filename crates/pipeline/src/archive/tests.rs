@@ -9,7 +9,7 @@ use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, Precondition, Write},
     model::{
         Class, Digest, Document, DocumentId, Entry, Job, JobId, Operation, ProductId, ProductRecord,
-        ProductState, Quarantined, Seal,
+        ProductState, QuarantinedProducts, Seal,
     },
     storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
@@ -48,7 +48,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..14)
 }
 
-/// An id as a document of a variant might have it, so that ids do not stand in the order of products.
+/// An id as a document of a variant might have it, so that ids are not in the order of products.
 fn name(number: u8) -> DocumentId {
     DocumentId::new(format!("{}-variant.{number}", number % 7)).unwrap()
 }
@@ -119,7 +119,7 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
     }
     let seal = Seal {
         total_items: documents.len() as u64,
-        quarantine: Quarantined::default(),
+        quarantine: QuarantinedProducts::default(),
         ..build::seal(publisher.chunks())
     };
     stores.jobs.seal(&job.id, &seal).await.unwrap();
@@ -254,7 +254,7 @@ async fn what_the_plugin_refused_stays() {
     let line = Entry::new(Class::Failed, "invalid-json", "so");
     for (entry, expected, unidentified) in [
         (of_four(&refused), 0, None),
-        // What has no document any more goes, and a line is no product.
+        // What has no document any more goes, and a line is not a product.
         (of_four(&skipped), 1, None),
         (line, 1, None),
         (refused, 1, Some(ArchiveRefusal::Unidentified(1))),

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 pub struct ChunkBounds {
     /// Maximum number of documents in a chunk.
     pub documents: usize,
-    /// Maximum size of a chunk in bytes; a larger document gets a chunk of its own.
+    /// Maximum size of a chunk in bytes; a larger document gets its own chunk.
     pub bytes: usize,
 }
 
@@ -116,7 +116,8 @@ fn line(id: &DocumentId, new: &NewLine<'_>) -> Vec<u8> {
     bytes.push(b'"');
     if new.product.as_str() != id.as_str() {
         bytes.extend_from_slice(format!(",\"{PRODUCT}\":").as_bytes());
-        serde_json::to_writer(&mut bytes, new.product).expect("a text serializes, and a Vec takes it");
+        serde_json::to_writer(&mut bytes, new.product)
+            .expect("a string serializes, and writing to a Vec cannot fail");
     }
     if new.product_stays {
         bytes.extend_from_slice(format!(",\"{PRODUCT_STAYS}\":true").as_bytes());

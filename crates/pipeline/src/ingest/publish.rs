@@ -57,7 +57,7 @@ impl<'a> Publisher<'a> {
             documents: sealed.documents,
             bytes: sealed.bytes.len() as u64,
         };
-        if self.stores.chunks.put_if_absent(&chunk.key, &sealed.bytes).await? == Put::AlreadyDifferent {
+        if self.stores.chunks.put_if_absent(&chunk.key, &sealed.bytes).await? == Put::ContentMismatch {
             return Err(PublishError::ContentMismatch { key: chunk.key, job: job.id.to_string() });
         }
         self.stores.jobs.add_chunk(&chunk).await?;

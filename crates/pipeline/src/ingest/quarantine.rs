@@ -3,7 +3,7 @@
 
 use super::run::{IngestError, SourceEvent};
 use host_core::{
-    model::{Entry, Job, PluginRef, Product, Quarantined, SourceStats},
+    model::{Entry, Job, PluginRef, Product, QuarantinedProducts, SourceStats},
     storage::{Chunks, StoreError, Stores},
 };
 use host_export::Item;
@@ -72,7 +72,7 @@ pub(super) struct QuarantineWriter<'a> {
     job: &'a Job,
     remaining_bytes: u64,
     buffer: Vec<u8>,
-    written: Quarantined,
+    written: QuarantinedProducts,
 }
 
 impl<'a> QuarantineWriter<'a> {
@@ -83,7 +83,7 @@ impl<'a> QuarantineWriter<'a> {
             job,
             remaining_bytes: max_bytes,
             buffer: Vec::new(),
-            written: Quarantined::default(),
+            written: QuarantinedProducts::default(),
         }
     }
 
@@ -103,7 +103,7 @@ impl<'a> QuarantineWriter<'a> {
     }
 
     /// Stores the rest and returns the totals.
-    pub(super) async fn finish(&mut self) -> Result<Quarantined, StoreError> {
+    pub(super) async fn finish(&mut self) -> Result<QuarantinedProducts, StoreError> {
         self.flush().await?;
         Ok(self.written)
     }
@@ -148,7 +148,7 @@ pub async fn read_sealed(
 pub fn start(
     chunks: Arc<dyn Chunks>,
     job: Job,
-    quarantined: Quarantined,
+    quarantined: QuarantinedProducts,
     ahead: usize,
 ) -> mpsc::Receiver<Result<SourceEvent, IngestError>> {
     let (sender, receiver) = mpsc::channel(ahead.max(1));
@@ -162,7 +162,7 @@ pub fn start(
 async fn send_products(
     chunks: &dyn Chunks,
     job: &Job,
-    quarantined: Quarantined,
+    quarantined: QuarantinedProducts,
     sender: &mpsc::Sender<Result<SourceEvent, IngestError>>,
 ) -> Result<SourceStats, IngestError> {
     let mut stats = SourceStats { grouping: REPLAY.to_owned(), ..SourceStats::default() };

@@ -86,7 +86,7 @@ pub struct IngestSettings {
     pub bounds: ChunkBounds,
     /// Number of lanes.
     pub lanes: u16,
-    /// Maximum number of batches being transformed at once.
+    /// Maximum number of batches being transformed concurrently.
     pub batches: usize,
     /// Maximum size of the quarantine in bytes.
     pub quarantine_bytes: u64,

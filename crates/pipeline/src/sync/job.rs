@@ -30,7 +30,7 @@ pub struct JobRequest {
     pub sources: Vec<String>,
     /// How lines are grouped into products.
     pub grouping: String,
-    /// Digests of the sources, or whatever else tells this input from any other.
+    /// Digests of the sources, or anything else that distinguishes this input from others.
     pub inputs: Vec<String>,
     /// The index that is written to.
     pub target: TargetId,
@@ -59,7 +59,7 @@ struct Fingerprint<'a> {
     chunk_documents: usize,
     chunk_bytes: usize,
     lanes: u16,
-    /// Grows when the host itself makes other chunks of the same: a job that an older host was interrupted in begins anew.
+    /// Incremented when the host makes other chunks of the same input: an interrupted job of an older host starts anew.
     chunk_format: u32,
 }
 

@@ -33,7 +33,7 @@ pub struct RunJob<'a> {
     pub cancel: &'a CancellationToken,
 }
 
-/// What a run tells its caller before the work begins.
+/// What a run reports to its caller before the work begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// This job was interrupted before its seal and ends as superseded.
@@ -61,7 +61,7 @@ impl RunJob<'_> {
     /// Ingests what `source` sends and works the queue until the job has ended or the run is cancelled. `source` is given the
     /// number of batches to read ahead. Returns the job as it is then; none if the run was cancelled before it began.
     ///
-    /// Idempotent: run again with the same job, it goes on where it stopped.
+    /// Idempotent: run again with the same job, it resumes where it stopped.
     pub async fn run(
         &self,
         job: &Job,
@@ -80,7 +80,7 @@ impl RunJob<'_> {
             notify(Notice::Resumed(job.id.clone(), found.completed_chunks));
         }
 
-        // Either half cancels the other when it cannot go on.
+        // Either half cancels the other when it cannot continue.
         let cancel = self.cancel.child_token();
         let source = source(self.settings.batches);
         let ingesting = async {
@@ -89,7 +89,7 @@ impl RunJob<'_> {
             }
             let ingested = tokio::select! {
                 sealed = ingest(&stores, job, &self.transform, self.settings, source, self.progress, &cancel) => sealed.map(drop),
-                // Another process ingests now; anything more from this one would stand in its way.
+                // Another process ingests now; anything more from this one would conflict with it.
                 () = lease.lost() => Err(IngestError::LeaseLost),
             };
             if let Err(error) = &ingested {

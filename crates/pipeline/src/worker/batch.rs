@@ -29,7 +29,7 @@ pub struct Deadlines {
 
 impl Worker {
     /// Handles messages, lanes side by side and each in its order. Returns the receipts of those that are acknowledged. The
-    /// others are in the queue and are redelivered, with everything behind them in their lanes.
+    /// others are in the queue and are redelivered, with everything after them in their lanes.
     pub async fn run_batch(
         self: &Arc<Self>,
         deliveries: Vec<Delivery>,
@@ -39,13 +39,13 @@ impl Worker {
         for delivery in deliveries {
             lanes.entry((delivery.shop_id.clone(), delivery.chunk.lane)).or_default().push(delivery);
         }
-        let at_once = self.settings.concurrency.max(1);
+        let concurrency = self.settings.concurrency.max(1);
         let lanes: Vec<_> = lanes.into_values().map(|lane| self.run_lane(lane, deadlines)).collect();
-        let done = futures::stream::iter(lanes).buffer_unordered(at_once).concat().await;
+        let done = futures::stream::iter(lanes).buffer_unordered(concurrency).concat().await;
         done.into_iter().collect()
     }
 
-    /// One lane: what comes behind a requeued message waits for it.
+    /// One lane: what follows a requeued message waits for it.
     async fn run_lane(&self, lane: Vec<Delivery>, deadlines: Deadlines) -> Vec<Receipt> {
         let mut done = Vec::new();
         let mut is_blocked = false;
@@ -54,7 +54,7 @@ impl Worker {
             is_blocked |= self.clock.now() >= deadlines.begin_until;
             if is_blocked {
                 if let Err(error) = self.stores.queue.release(&receipt, Duration::ZERO).await {
-                    // Its visibility timeout ends by itself.
+                    // Its visibility timeout expires.
                     tracing::warn!(
                         key = delivery.chunk.key,
                         cause = chain(&error),

@@ -1,4 +1,4 @@
-//! Cancelling a job: what is not written yet is counted as failed, so that the chunks behind it are free.
+//! Cancelling a job: what is not written yet is counted as failed, so that the chunks after it are free.
 
 use super::chunk::quarantine;
 use host_core::{

@@ -66,7 +66,7 @@ impl Changes<'_> {
         Err(self.too_many_conflicts())
     }
 
-    /// Decides about each change and makes it. Gives those whose documents another writer changed meanwhile.
+    /// Decides about each change and makes it. Returns those whose documents another writer changed meanwhile.
     async fn round<C: Change>(&self, batch: Vec<C>, counts: &mut ChunkCounts) -> Result<Vec<C>, ChunkError> {
         let ids: Vec<DocumentId> = batch.iter().map(|change| change.id().clone()).collect();
         let stored = self.worker.index.stored(self.target, &ids).await?;

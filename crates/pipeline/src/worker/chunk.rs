@@ -49,7 +49,7 @@ pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Resu
             }
         }
     }
-    // Before the chunk is completed: a worker that dies in between repeats both.
+    // Before the chunk is completed: a worker that crashes in between repeats both.
     ledger.write(&counts, &others).await?;
     Ok(counts.into_outcome(worker.stores.chunks.as_ref(), chunk, None).await?)
 }
@@ -80,7 +80,7 @@ async fn sample_ids(chunks: &dyn Chunks, chunk: &ChunkRef) -> Vec<String> {
     lines.iter().take(SAMPLE_IDS).map(|line| line.document.id.to_string()).collect()
 }
 
-/// Parses the lines; one that is no document is skipped.
+/// Parses the lines; one that is not a document is skipped.
 fn read(bytes: &[u8], counts: &mut ChunkCounts) -> Vec<ChunkLine> {
     let mut lines = Vec::new();
     for (position, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
@@ -93,7 +93,7 @@ fn read(bytes: &[u8], counts: &mut ChunkCounts) -> Vec<ChunkLine> {
         {
             Ok(line) => lines.push(line),
             Err(error) => {
-                let message = format!("line {} of the chunk is no document: {error}", position + 1);
+                let message = format!("line {} of the chunk is not a document: {error}", position + 1);
                 counts.refuse(Entry::new(Class::Skipped, "invalid-json", message));
             }
         }

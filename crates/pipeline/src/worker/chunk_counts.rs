@@ -6,7 +6,7 @@ use host_core::{
 };
 use serde_json::{Map, Value};
 
-/// What became of a document that was not refused, with its version or the removal's.
+/// The outcome of a document that was not refused, with its version or the removal's.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Effect {
     /// This job wrote it.
@@ -17,7 +17,7 @@ pub(super) enum Effect {
     Removed(Map<String, Value>),
 }
 
-/// What became of a chunk's items so far, in their order.
+/// The outcomes of a chunk's items so far, in their order.
 #[derive(Default)]
 pub(super) struct ChunkCounts {
     counts: Counts,
@@ -43,7 +43,7 @@ impl ChunkCounts {
         self.effects.push((id, effect));
     }
 
-    /// What became of the documents that were not refused.
+    /// The outcomes of the documents that were not refused.
     pub(super) fn effects(&self) -> impl Iterator<Item = (&DocumentId, &Effect)> {
         self.effects.iter().map(|(id, effect)| (id, effect))
     }
@@ -64,7 +64,7 @@ impl ChunkCounts {
         self.entries.push(entry);
     }
 
-    /// Stores the chunk's report, if it has entries, and gives the outcome.
+    /// Stores the chunk's report, if it has entries, and returns the outcome.
     pub(super) async fn into_outcome(
         self,
         chunks: &dyn Chunks,

@@ -49,7 +49,7 @@ pub enum ChunkError {
         /// What this worker writes.
         ours: TargetId,
     },
-    /// Workers died again and again while they had the chunk.
+    /// Workers crashed repeatedly while they held the chunk.
     #[error("chunk {key} was tried {attempts} times, and no attempt ended")]
     TooManyAttempts {
         /// The chunk's key.

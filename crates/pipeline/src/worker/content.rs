@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 const INTERNAL: &str = "_mq_";
 
 /// Splits a document's version off and computes the digest of its content: of everything but the version fields and
-/// the host's own, so that a moved timestamp alone is no new content.
+/// the host's own, so that a changed timestamp alone is not new content.
 pub(super) fn prepare(document: Document, version_fields: &[String]) -> Write {
     let version = version_of(&document.fields, version_fields);
     // Ordered by name, so that two plug-ins that write the same fields in another order agree.
@@ -41,7 +41,7 @@ pub(super) fn prepare_update(document: Document, version_fields: &[String]) -> W
 }
 
 /// Whether the index holds the content that is to be written: by the same kind of write, or by a whole document whose
-/// fields an update gives again, all of them. A whole document is never the same as an update, which left other fields.
+/// fields an update repeats, all of them. A whole document is never the same as an update, which left other fields.
 pub(super) fn is_same_content(write: &Write, stored: &StoredVersion) -> bool {
     let stored = stored.content_hash.as_deref();
     stored == Some(&write.content_hash)

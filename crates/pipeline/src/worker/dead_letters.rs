@@ -1,7 +1,7 @@
 //! Dead letters: redriven once their cause is fixed, or discarded.
 //!
 //! All dead letters of a shop are leased, by a heartbeat, while the selected ones are handled in the order in which their
-//! chunks were published. A dead letter is removed last, so that a process that dies before leaves it to the next one.
+//! chunks were published. A dead letter is removed last, so that a process that crashes before leaves it to the next one.
 
 use futures::StreamExt;
 use host_core::{
@@ -17,10 +17,10 @@ use std::{
     time::Duration,
 };
 
-/// How long dead letters stay invisible when the process that leased them dies.
+/// How long dead letters stay invisible when the process that leased them crashes.
 const VISIBILITY: Duration = Duration::from_secs(120);
 
-/// Leases that are renewed at once.
+/// Leases that are renewed concurrently.
 const CONCURRENT_RENEWALS: usize = 16;
 
 /// Selects dead letters.
@@ -36,26 +36,26 @@ pub struct DeadLetterFilter {
 
 impl DeadLetterFilter {
     /// Whether a dead letter is selected.
-    pub fn matches(&self, letter: &DeadLetter) -> bool {
-        self.job.as_ref().is_none_or(|job| letter.chunk.job_id == *job)
-            && self.code.as_ref().is_none_or(|code| letter.code == *code)
-            && self.chunk.is_none_or(|chunk| letter.chunk.seq == chunk)
+    pub fn matches(&self, dead_letter: &DeadLetter) -> bool {
+        self.job.as_ref().is_none_or(|job| dead_letter.chunk.job_id == *job)
+            && self.code.as_ref().is_none_or(|code| dead_letter.code == *code)
+            && self.chunk.is_none_or(|chunk| dead_letter.chunk.seq == chunk)
     }
 }
 
-/// What became of dead letters that were to be redriven.
+/// The result of redriving dead letters.
 #[derive(Debug, Default)]
 pub struct Redriven {
     /// Their chunks are in the queue again.
     pub sent: Vec<DeadLetter>,
-    /// Their chunks are done by now: the letter was a copy, or left over. It is gone.
+    /// Their chunks are done by now: the message was a copy, or left over. It is gone.
     pub done: Vec<DeadLetter>,
     /// Their jobs are no longer known. They are still there.
     pub orphaned: Vec<DeadLetter>,
 }
 
 /// Sends the chunks of dead letters again: they no longer count as failed, and their jobs end once more. A repeated call
-/// resumes one that died.
+/// resumes an interrupted one.
 pub async fn redrive(
     stores: &Stores,
     clock: &SharedClock,
@@ -63,18 +63,18 @@ pub async fn redrive(
     filter: &DeadLetterFilter,
 ) -> Result<Redriven, StoreError> {
     let mut redriven = Redriven::default();
-    let send = async |letter: DeadLetter, job: Option<Arc<Job>>| {
+    let send = async |dead_letter: DeadLetter, job: Option<Arc<Job>>| {
         let Some(job) = job else {
-            redriven.orphaned.push(letter);
+            redriven.orphaned.push(dead_letter);
             return Ok(false);
         };
-        let chunk = &letter.chunk;
-        match stores.jobs.redrive(&chunk.job_id, chunk.seq, letter.redrive_count).await? {
+        let chunk = &dead_letter.chunk;
+        match stores.jobs.redrive(&chunk.job_id, chunk.seq, dead_letter.redrive_count).await? {
             Some(redrive_count) => {
                 stores.queue.send(&job, chunk, redrive_count).await?;
-                redriven.sent.push(letter);
+                redriven.sent.push(dead_letter);
             }
-            None => redriven.done.push(letter),
+            None => redriven.done.push(dead_letter),
         }
         Ok(true)
     };
@@ -90,8 +90,8 @@ pub async fn discard(
     filter: &DeadLetterFilter,
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let mut discarded = Vec::new();
-    let discard = async |letter, _| {
-        discarded.push(letter);
+    let discard = async |dead_letter, _| {
+        discarded.push(dead_letter);
         Ok(true)
     };
     each(stores, clock, shop_id, filter, discard).await?;
@@ -115,8 +115,8 @@ async fn each(
             if round.is_empty() {
                 return Ok(());
             }
-            for Selected { letter, job, receipts } in round {
-                if !handle(letter, job).await? {
+            for Selected { dead_letter, job, receipts } in round {
+                if !handle(dead_letter, job).await? {
                     continue;
                 }
                 for receipt in receipts {
@@ -128,7 +128,7 @@ async fn each(
     };
     let done = tokio::select! {
         done = work => done,
-        never = leased.keep(queue, clock) => match never {},
+        never = leased.renew_visibility(queue, clock) => match never {},
     };
     let left = std::mem::take(&mut *leased.all());
     for receipt in left {
@@ -144,12 +144,12 @@ async fn each(
 
 /// A dead letter, with the receipts of all its copies.
 struct Selected {
-    letter: DeadLetter,
+    dead_letter: DeadLetter,
     job: Option<Arc<Job>>,
     receipts: Vec<Receipt>,
 }
 
-/// Receives all visible dead letters; gives the selected ones in the order of their jobs and chunks.
+/// Receives all visible dead letters; returns the selected ones in the order of their jobs and chunks.
 async fn receive_all(
     stores: &Stores,
     shop_id: &str,
@@ -164,19 +164,20 @@ async fn receive_all(
             return Ok(round.into_values().collect());
         }
         leased.all().extend(page.iter().map(|LeasedDeadLetter { receipt, .. }| receipt.clone()));
-        for LeasedDeadLetter { letter, receipt } in page {
-            if !filter.matches(&letter) {
+        for LeasedDeadLetter { dead_letter, receipt } in page {
+            if !filter.matches(&dead_letter) {
                 continue;
             }
-            let id = &letter.chunk.job_id;
+            let id = &dead_letter.chunk.job_id;
             if !jobs.contains_key(id) {
                 let job = stores.jobs.get(id).await?.map(|snapshot| Arc::new(snapshot.job));
                 jobs.insert(id.clone(), job);
             }
             let job = jobs.get(id).cloned().flatten();
             let created_at = job.as_ref().map(|job| job.created_at);
-            let order = (created_at, id.clone(), letter.chunk.seq, letter.redrive_count);
-            let known = round.entry(order).or_insert_with(|| Selected { letter, job, receipts: Vec::new() });
+            let order = (created_at, id.clone(), dead_letter.chunk.seq, dead_letter.redrive_count);
+            let known =
+                round.entry(order).or_insert_with(|| Selected { dead_letter, job, receipts: Vec::new() });
             known.receipts.push(receipt);
         }
     }
@@ -191,7 +192,7 @@ impl Leased {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn keep(&self, queue: &dyn Queue, clock: &SharedClock) -> Infallible {
+    async fn renew_visibility(&self, queue: &dyn Queue, clock: &SharedClock) -> Infallible {
         loop {
             clock.sleep(VISIBILITY / 3).await;
             let receipts: Vec<Receipt> = self.all().iter().cloned().collect();

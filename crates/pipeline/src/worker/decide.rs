@@ -124,7 +124,7 @@ fn entry(
             "the document was written again since it was decided to remove it; it was left alone".to_owned()
         }
         "same-version" if is_update => format!(
-            "the index holds this version already ({theirs}), with other fields or values than this update gives; it was \
+            "the index holds this version already ({theirs}), with other fields or values than this update has; it was \
              left alone, `--same-version write` updates it"
         ),
         _ => format!(

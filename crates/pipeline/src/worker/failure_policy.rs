@@ -14,7 +14,7 @@ pub enum FailureAction {
     Retry(Duration),
     /// The chunk is counted as failed and its message moved to the dead letters.
     Quarantine,
-    /// The message is released at once, and the attempt does not count: the chunk is not at fault.
+    /// The message is released immediately, and the attempt does not count: the chunk is not at fault.
     RequeueUncounted,
     /// Nothing: another worker has the chunk.
     Drop,

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 /// Claims after which a chunk is assumed to crash its workers: more than any other failure may take.
 const MAX_CLAIMS: u32 = 20;
 
-/// What became of a delivery.
+/// The outcome of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handled {
     /// The chunk is counted, and the message is acknowledged or another worker's.
@@ -46,7 +46,7 @@ impl Worker {
         stopping: &CancellationToken,
     ) -> Result<Handled, Box<Stop>> {
         let mut lease = None;
-        // A panic concerns this chunk alone; the loop and the other chunks go on.
+        // A panic concerns this chunk alone; the loop and the other chunks continue.
         let result = AssertUnwindSafe(self.process(&delivery, stop_when, &mut lease)).catch_unwind().await;
         let result = result.unwrap_or_else(|panic| {
             let message = panic_message(panic.as_ref());

@@ -1,4 +1,4 @@
-//! Keeps chunk and message this worker's while the chunk is handled.
+//! Renews the lease of a chunk and the visibility of its message while the chunk is handled.
 
 use host_core::{
     clock::SharedClock,

@@ -85,7 +85,7 @@ impl<'a> ChunkLedger<'a> {
     }
 
     /// Compares the versions of documents and removals with those of the removals that the ledger knows. Counts those that
-    /// cannot be compared, and gives the others.
+    /// cannot be compared, and returns the others.
     pub(super) async fn compare(
         &mut self,
         documents: Vec<Document>,
@@ -123,7 +123,7 @@ impl<'a> ChunkLedger<'a> {
         Ok(documents.into_iter().filter(|document| !refused.contains(&document.id)).collect())
     }
 
-    /// Leaves out documents of removed products that are no newer than the removal: they come late, from a dead letter, a
+    /// Leaves out documents of removed products that are not newer than the removal: they come late, from a dead letter, a
     /// replay or another lane.
     pub(super) fn leave_out_removed(
         &self,
@@ -214,7 +214,7 @@ impl<'a> ChunkLedger<'a> {
         vanished
     }
 
-    /// Stores what changed. `counts` says what became of the lines, `others` of the documents that no line names.
+    /// Stores what changed. `counts` has the outcomes of the lines, `others` of the documents that no line names.
     pub(super) async fn write(&self, counts: &ChunkCounts, others: &ChunkCounts) -> Result<(), ChunkError> {
         let mut changes: BTreeMap<&ProductId, ProductChange<'_>> = BTreeMap::new();
         for (id, effect) in counts.effects().chain(others.effects()) {
@@ -284,7 +284,7 @@ impl ProductChange<'_> {
         if record.says_the_same(before) {
             return None;
         }
-        // The job of a refusal alone stands with the refusal.
+        // The job of a refusal alone is in the refusal.
         let refused_only = ProductRecord { refusal: before.refusal.clone(), ..record.clone() };
         if !refused_only.says_the_same(before) {
             (record.job_id, record.at) = (job.id.clone(), now);
@@ -336,13 +336,13 @@ fn hold(record: &mut ProductRecord, id: &DocumentId, version: &Map<String, Value
         return;
     }
     record.add_document(id.clone());
-    // An update leaves version fields that it does not give.
+    // An update leaves version fields that it does not have.
     let mut merged = std::mem::take(&mut record.version);
     merged.extend(version.clone());
     record.set_version(merged);
 }
 
-/// The entry of a document whose product was removed in a version that is no older.
+/// The entry of a document whose product was removed in a version that is not older.
 fn removed_product(
     document: &Document,
     version: &Map<String, Value>,

@@ -54,7 +54,7 @@ use tokio::sync::Notify;
 /// How a worker works.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerSettings {
-    /// Chunks handled at once, each of another lane.
+    /// Chunks handled concurrently, each of another lane.
     pub concurrency: usize,
     /// Lease of a chunk and its message: another worker may take over once it expires.
     pub lease: Duration,

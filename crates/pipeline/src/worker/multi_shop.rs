@@ -31,7 +31,7 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_secs(15), cap: Duration:
 
 impl Worker {
     /// Works the queues of all shops, or only of one, until cancelled; chunks in progress are then finished, or requeued
-    /// after the shutdown timeout. A shop whose chunks fail for a reason that a person must fix is paused, the others go on.
+    /// after the shutdown timeout. A shop whose chunks fail for a reason that a person must fix is paused, the others continue.
     /// Fails only if the shops cannot be listed at the start.
     pub async fn run_all(
         self: &Arc<Self>,
@@ -189,7 +189,7 @@ impl Shop {
         };
         let Some(delivery) = delivery else {
             *last_poll_empty = true;
-            // A backend without long polling has answered at once.
+            // A backend without long polling has answered immediately.
             let waited = self.worker.clock.now().duration_since(waiting_since).unsigned_abs();
             self.sleep(self.worker.settings.poll_interval.saturating_sub(waited)).await;
             return Ok(None);

@@ -26,7 +26,7 @@ impl Worker {
         let attempts = lease.as_ref().map_or(delivery.receive_count, |lease| lease.attempts);
         let action = failure_action(&error, attempts, self.clock.random());
         if action == FailureAction::Stop {
-            // Before the message is released. The caller tells what stops the worker.
+            // Before the message is released. The caller reports what stops the worker.
             stopping.cancel();
         } else {
             tracing::warn!(
@@ -53,7 +53,7 @@ impl Worker {
             }
         };
         if let Err(error) = &done {
-            // The lease expires by itself, and the chunk is redelivered.
+            // The lease expires, and the chunk is redelivered.
             tracing::warn!(key, cause = chain(error), "could not release a chunk");
         }
         if lease.is_some() && matches!(action, FailureAction::Retry(_) | FailureAction::Stop) {

@@ -8,7 +8,7 @@ use super::{
 };
 use host_core::{
     index::{IndexError, Outcome, Precondition, Removal, StoredVersion},
-    model::{Document, DocumentId, Job, document::WRITTEN_BY},
+    model::{Document, DocumentId, Job, document::JOB_ID_FIELD},
     plugin::VersionOrdering,
 };
 use serde_json::{Map, Value};
@@ -24,7 +24,7 @@ pub(super) struct ConditionalRemoval {
 
 impl ConditionalRemoval {
     pub(super) fn of(removal: Document, version_fields: &[String]) -> Self {
-        let written_by = removal.fields.get(WRITTEN_BY).and_then(Value::as_str).map(str::to_owned);
+        let written_by = removal.fields.get(JOB_ID_FIELD).and_then(Value::as_str).map(str::to_owned);
         let version = version_of(&removal.fields, version_fields);
         Self { version, removal: Removal::of(removal.id), written_by }
     }

@@ -62,7 +62,7 @@ impl Harness {
         self.index.state().written_shops.len()
     }
 
-    /// Publishes a sealed job of these chunks, each in a lane of its own if `lanes`.
+    /// Publishes a sealed job of these chunks, each in its own lane if `lanes`.
     async fn publish(&self, name: &str, chunks: &[(Operation, &str)], lanes: bool) -> JobId {
         self.publish_for(SHOP, name, chunks, lanes).await
     }
@@ -137,7 +137,7 @@ async fn every_item_ends_in_one_class() {
                  {\"_id\":\"3\",\"v\":1,\"title\":\"odd\"}\n{\"_id\":\"4\",\"v\":2,\"title\":\"old\"}\n{\"_id\":\"5\",\"v\":1,\"title\":\"same\"}\n\
                  {\"_id\":\"6\",\"v\":1,\"title\":\"refused by the index\"}\n";
     let id = bench.publish("new", &[(ADD, chunk)], false).await;
-    // The older job stands before it in the lane.
+    // The older job is before it in the lane.
     bench.script([Next::Slow(Duration::ZERO), Next::Refuse("6")]);
     let job = bench.run(&id).await.unwrap();
     let expected = Counts { processed: 3, unchanged: 1, failed: 2, skipped: 1, conflict: 1, deleted: 0 };
@@ -178,7 +178,7 @@ async fn what_a_person_must_fix_stops_the_worker_and_uses_up_no_attempt() {
         let stop = bench.run(&id).await.unwrap_err();
         assert_eq!(stop.attempts, attempts);
         assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 1);
-        // The cause is fixed; the same worker resumes at once.
+        // The cause is fixed; the same worker resumes immediately.
         let job = bench.run(&id).await.unwrap();
         assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
     }
@@ -188,7 +188,7 @@ async fn what_a_person_must_fix_stops_the_worker_and_uses_up_no_attempt() {
 async fn a_done_chunk_is_acknowledged_without_touching_the_index() {
     let bench = Harness::new();
     let id = bench.publish("job", &[(ADD, TWO), (ADD, "{\"_id\":\"3\",\"v\":1}\n")], false).await;
-    // A worker died between completing and acknowledging.
+    // A worker crashed between completing and acknowledging.
     let lease = bench.claim(&id, Duration::from_secs(60)).await;
     let outcome = ChunkOutcome { counts: counts(2), report: None, samples: Vec::new(), quarantined: None };
     assert!(bench.stores.jobs.complete(&lease, &outcome).await.unwrap());
@@ -226,7 +226,7 @@ async fn a_worker_without_its_lease_counts_nothing() {
         assert_eq!(bench.claim(&id, Duration::from_secs(40)).await.fencing_token, 2);
     };
     let (job, ()) = tokio::join!(bench.run(&id), thief);
-    // The first worker drops the chunk; the other dies with its lease; the third attempt counts.
+    // The first worker drops the chunk; the other crashes with its lease; the third attempt counts.
     let job = job.unwrap();
     assert_eq!((job.status, job.counts, job.completed_chunks), (JobStatus::Completed, counts(2), 1));
 }

@@ -6,7 +6,7 @@ use host_core::{
     plugin::{Refusal, TransformedDocument, Verdict},
 };
 
-/// Validates the documents; gives those that are accepted.
+/// Validates the documents; returns those that are accepted.
 pub(super) async fn validate(
     worker: &Worker,
     operation: Operation,

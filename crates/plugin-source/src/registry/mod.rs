@@ -115,7 +115,7 @@ impl<'a> Registry<'a> {
         manifest: Digest,
         artifact_type: &str,
     ) -> Result<Vec<Digest>, FetchError> {
-        // A plus sign in a query stands for a space.
+        // A plus sign in a query means a space.
         let path = format!("referrers/{manifest}?artifactType={}", artifact_type.replace('+', "%2B"));
         let listed = match self.get(&path, MANIFEST_LIMIT).await? {
             Ok(bytes) => Some(bytes),

@@ -45,7 +45,7 @@ pub(crate) struct Rules {
     pub(crate) later_realm: Option<String>,
     /// Whether the first request with a token finds it expired.
     pub(crate) expires_once: bool,
-    /// What stands in the first challenge instead.
+    /// What is in the first challenge instead.
     pub(crate) first_challenge: Option<&'static str>,
     /// The part of a path whose answers are [`FLOOD`] bytes long, with their status.
     pub(crate) flooded: Option<(&'static str, &'static str)>,

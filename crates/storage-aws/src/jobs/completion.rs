@@ -4,10 +4,10 @@
 //! 2. The outcome is added to the job's counters unless they contain the chunk; the last chunk ends a sealed job.
 //! 3. The row is DONE.
 //!
-//! A process that dies in between leaves the rest to the next claim, or to the sweep.
+//! A process that crashes in between leaves the rest to the next claim, or to the sweep.
 //!
 //! The counters of a job are split into segments, each of which holds the set of its counted chunks: adding a chunk's
-//! counts and its number is one update, refused if the number is there, or was and has been undone by a redrive.
+//! counts and its number is one update, rejected if the number is there, or was and has been undone by a redrive.
 
 use super::{
     Records, from_json,
@@ -51,7 +51,7 @@ impl Records {
         Ok(())
     }
 
-    /// Step 1. Gives the row if the outcome is stored, by this call or by an earlier one with the same lease.
+    /// Step 1. Returns the row if the outcome is stored, by this call or by an earlier one with the same lease.
     async fn record_outcome(
         &self,
         lease: &ChunkLease,
@@ -68,9 +68,9 @@ impl Records {
             .set(name::OUTCOME, stored)
             .set(name::SAMPLES, to_json(&within(&outcome.samples, room)));
         Ok(match self.table.update(&record).await? {
-            Updated::Done(row) => Some(row),
+            Updated::Applied(row) => Some(row),
             // The second call of a holder that did not get the first answer.
-            Updated::Refused(row) => row.filter(|row| {
+            Updated::ConditionFailed(row) => row.filter(|row| {
                 let token = lease.fencing_token;
                 is(row, state::COMPLETING, token) || is(row, state::DONE, token)
             }),
@@ -83,7 +83,7 @@ impl Records {
         let number = seq / schema::SEGMENT;
         let (member, redrive_count) = (i64::from(seq), redrive_count_of(row));
         let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;
-        let add = Update::of(schema::segment(id, number))
+        let add = Update::new(schema::segment(id, number))
             .set(name::EXPIRES_AT, self.expiry())
             .add_member(name::COMPLETED, member)
             .add("processed", processed)
@@ -92,12 +92,12 @@ impl Records {
             .add("skipped", skipped)
             .add("conflict", conflict)
             .add("deleted", deleted)
-            .when(Condition::Lacks(name::COMPLETED, member))
-            .when(Condition::Lacks(name::REDRIVEN, redriven(seq, redrive_count)));
+            .when(Condition::NotContains(name::COMPLETED, member))
+            .when(Condition::NotContains(name::REDRIVEN, redriven(seq, redrive_count)));
         let segment = match self.table.update(&add).await? {
-            Updated::Done(segment) => segment,
+            Updated::Applied(segment) => segment,
             // Counted before; what comes after it may not have been done.
-            Updated::Refused(segment) => segment.unwrap_or_default(),
+            Updated::ConditionFailed(segment) => segment.unwrap_or_default(),
         };
         if times_redriven(&segment, seq) > redrive_count {
             return Ok(false);
@@ -123,7 +123,7 @@ impl Records {
         let unless_newer = |key| {
             let free = vec![Condition::Absent("pk")];
             let older = vec![Condition::AtMost(name::REDRIVE_COUNT, redrive_count.into())];
-            Update::of(key)
+            Update::new(key)
                 .set(name::EXPIRES_AT, self.expiry())
                 .set(name::REDRIVE_COUNT, redrive_count)
                 .when(Condition::AnyOf(vec![free, older]))
@@ -143,12 +143,12 @@ impl Records {
         Ok(())
     }
 
-    /// Step 3. Refused if another process has taken it.
+    /// Step 3. Rejected if another process has taken it.
     async fn mark_done(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<(), TableError> {
         let done = of_existing(schema::chunk(id, seq))
             .set(name::STATE, state::DONE)
             .remove(name::SAMPLES)
-            .when(Condition::Is(name::STATE, state::COMPLETING.into()))
+            .when(Condition::Equals(name::STATE, state::COMPLETING.into()))
             .when(is_redrive_count(redrive_count));
         self.table.update(&done).await.map(drop)
     }

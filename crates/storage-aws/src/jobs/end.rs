@@ -1,6 +1,6 @@
 //! When a job ends: all segments are full and it is sealed. The record holds the set of full segments, so that the last
 //! update of it sees that all of them are there, whichever process makes it. The set may name one that a redrive has just
-//! opened, so the segments themselves are read, and the end is refused if the record's revision has grown meanwhile.
+//! opened, so the segments themselves are read, and the end is rejected if the record's revision has grown meanwhile.
 
 use super::{Records, completion::is_full, micros, name, of_existing, schema, snapshot::counts_of};
 use crate::table::{Condition, Item, TableError, Update, Updated};
@@ -16,7 +16,7 @@ impl Records {
     pub(super) async fn segment_is_full(&self, id: &JobId, number: u32) -> Result<Option<Item>, TableError> {
         let Some(record) = self.locate(id).await? else { return Ok(None) };
         let add = of_existing(record).add_member(name::FULL, number.into()).add(name::REVISION, 1i64);
-        let Updated::Done(record) = self.table.update(&add).await? else { return Ok(None) };
+        let Updated::Applied(record) = self.table.update(&add).await? else { return Ok(None) };
         self.end_if_complete(id, record.clone()).await?;
         Ok(Some(record))
     }
@@ -35,7 +35,7 @@ impl Records {
             let end = of_existing(key.clone()).when(unchanged(&record));
             match self.table.update(&with_end(end, &counts, micros(self.clock.now()), chunks)).await? {
                 // Another process has changed the record, or ended the job.
-                Updated::Refused(Some(now)) => record = now,
+                Updated::ConditionFailed(Some(now)) => record = now,
                 _ => return Ok(()),
             }
         }
@@ -59,7 +59,7 @@ impl Records {
 /// The record is as it was read, in all that decides about the end.
 pub(super) fn unchanged(record: &Item) -> Condition {
     match record.number(name::REVISION) {
-        Some(revision) => Condition::Is(name::REVISION, revision.into()),
+        Some(revision) => Condition::Equals(name::REVISION, revision.into()),
         None => Condition::Absent(name::REVISION),
     }
 }

@@ -21,7 +21,7 @@ pub struct IngestLease {
 }
 
 impl IngestLease {
-    /// Cancelled when another process has taken the right over, so that this one must stop.
+    /// Cancelled when another process has taken the lease over, so that this one must stop.
     pub fn lost(&self) -> &CancellationToken {
         &self.lost
     }
@@ -52,7 +52,7 @@ impl Drop for IngestLease {
 }
 
 impl Records {
-    /// Takes the lease or renews it; gives the end of another holder's lease otherwise.
+    /// Takes the lease or renews it; returns the end of another holder's lease otherwise.
     async fn put_ingest_lease(
         &self,
         job: &Job,
@@ -60,20 +60,20 @@ impl Records {
         lease: Duration,
     ) -> Result<Option<Timestamp>, TableError> {
         let now = self.clock.now();
-        let take = Update::of(schema::ingest(job))
+        let take = Update::new(schema::ingest(job))
             .set(name::HOLDER, holder)
             .set("of_job", job.id.as_str())
             .set(name::LEASE_UNTIL, after(now, lease))
             .set(name::EXPIRES_AT, self.expiry())
             .when(Condition::AnyOf(vec![
                 vec![Condition::Absent("pk")],
-                vec![Condition::Is(name::HOLDER, holder.into())],
+                vec![Condition::Equals(name::HOLDER, holder.into())],
                 vec![Condition::AtMost(name::LEASE_UNTIL, micros(now))],
                 vec![Condition::MoreThan(name::LEASE_UNTIL, micros(latest_lease_end(now, lease)))],
             ]));
         Ok(match self.table.update(&take).await? {
-            Updated::Done(_) => None,
-            Updated::Refused(item) => {
+            Updated::Applied(_) => None,
+            Updated::ConditionFailed(item) => {
                 let until =
                     item.and_then(|item| item.number(name::LEASE_UNTIL)).unwrap_or_else(|| micros(now));
                 Some(from_micros(until)?)
@@ -100,15 +100,15 @@ impl Records {
     ) -> Result<IngestLease, StoreError> {
         let holder = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
         let failed = |error: TableError| error.during(format!("acquiring the ingest of job {}", job.id));
-        let mut told = false;
+        let mut warned = false;
         while let Some(until) = self.put_ingest_lease(job, &holder, lease).await.map_err(failed)? {
-            if !told {
+            if !warned {
                 tracing::warn!(
                     shop_id = job.shop_id,
                     index_name = job.index_name,
                     "another process ingests for this shop and index; waiting for its end"
                 );
-                told = true;
+                warned = true;
             }
             let wait = self.clock.now().duration_until(until).unsigned_abs();
             self.clock.sleep(wait.clamp(Duration::from_secs(1), lease.max(Duration::from_secs(1)))).await;

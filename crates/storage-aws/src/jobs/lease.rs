@@ -18,7 +18,7 @@ impl Records {
         seq: u32,
         duration: Duration,
     ) -> Result<Claim, TableError> {
-        // Tells our own claim, whose answer was lost and which the client sent again, from another worker's.
+        // Distinguishes our own claim, whose response was lost and which the client retried, from another worker's.
         let holder = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
         let now = self.clock.now();
         let claim = of_existing(schema::chunk(id, seq))
@@ -28,21 +28,21 @@ impl Records {
             .add(name::FENCING_TOKEN, 1i64)
             .add("attempts", 1i64)
             .when(Condition::AnyOf(vec![
-                vec![Condition::Is(name::STATE, state::PENDING.into())],
+                vec![Condition::Equals(name::STATE, state::PENDING.into())],
                 vec![
-                    Condition::Is(name::STATE, state::RUNNING.into()),
+                    Condition::Equals(name::STATE, state::RUNNING.into()),
                     Condition::AtMost(name::LEASE_UNTIL, micros(now)),
                 ],
                 vec![
-                    Condition::Is(name::STATE, state::RUNNING.into()),
+                    Condition::Equals(name::STATE, state::RUNNING.into()),
                     Condition::MoreThan(name::LEASE_UNTIL, micros(latest_lease_end(now, duration))),
                 ],
             ]));
         let row = match self.table.update(&claim).await? {
-            Updated::Done(row) => row,
-            Updated::Refused(None) => return Ok(Claim::Unknown),
-            Updated::Refused(Some(row)) if row.text(name::HOLDER) == Some(&holder) => row,
-            Updated::Refused(Some(row)) => return self.refused_claim(id, seq, &row).await,
+            Updated::Applied(row) => row,
+            Updated::ConditionFailed(None) => return Ok(Claim::Unknown),
+            Updated::ConditionFailed(Some(row)) if row.text(name::HOLDER) == Some(&holder) => row,
+            Updated::ConditionFailed(Some(row)) => return self.refused_claim(id, seq, &row).await,
         };
         self.start(id).await?;
         let number = |name| row.number(name).and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
@@ -59,13 +59,13 @@ impl Records {
         }))
     }
 
-    /// Why a claim was refused. A chunk that a dead worker completed by half is finished here.
+    /// Why a claim was refused. A chunk that a crashed worker completed partially is finished here.
     async fn refused_claim(&self, id: &JobId, seq: u32, row: &Item) -> Result<Claim, TableError> {
         match row.text(name::STATE) {
             Some(state::DONE) => {}
             Some(state::COMPLETING) => {
                 self.finish_completion(id, seq, row).await?;
-                tracing::info!(job_id = %id, seq, found = "half-completed", "counted a chunk whose worker died before it did");
+                tracing::info!(job_id = %id, seq, found = "half-completed", "counted a chunk whose worker crashed before it did");
             }
             _ => {
                 let until = from_micros(row.number(name::LEASE_UNTIL).unwrap_or(0))?;
@@ -83,7 +83,7 @@ impl Records {
         let Some(record) = self.locate(id).await? else { return Ok(()) };
         let start = of_existing(record.clone())
             .set(name::STATUS, JobStatus::InProgress.as_str())
-            .when(Condition::Is(name::STATUS, JobStatus::Pending.as_str().into()));
+            .when(Condition::Equals(name::STATUS, JobStatus::Pending.as_str().into()));
         // Refused, it was started before.
         self.table.update(&start).await?;
         self.remember(id, Known { record, started: true });
@@ -92,7 +92,7 @@ impl Records {
 
     pub(super) async fn renew_row(&self, lease: &ChunkLease, duration: Duration) -> Result<bool, TableError> {
         let renew = of_leased(lease).set(name::LEASE_UNTIL, after(self.clock.now(), duration));
-        Ok(matches!(self.table.update(&renew).await?, Updated::Done(_)))
+        Ok(matches!(self.table.update(&renew).await?, Updated::Applied(_)))
     }
 
     pub(super) async fn release_row(
@@ -114,21 +114,23 @@ impl Records {
             pending = pending.set("attempts", 0u32).remove(name::FIRST_ERROR);
         }
         Ok(match self.table.update(&pending).await? {
-            Updated::Done(_) => true,
+            Updated::Applied(_) => true,
             // The second time, because the first answer was lost: no worker has claimed it since.
-            Updated::Refused(row) => row.is_some_and(|row| is(&row, state::PENDING, lease.fencing_token)),
+            Updated::ConditionFailed(row) => {
+                row.is_some_and(|row| is(&row, state::PENDING, lease.fencing_token))
+            }
         })
     }
 }
 
-/// A change of a chunk's row that is refused unless the lease is still the chunk's.
+/// A change of a chunk's row that is rejected unless the lease is still the chunk's.
 pub(super) fn of_leased(lease: &ChunkLease) -> Update {
     of_existing(schema::chunk(&lease.job_id, lease.seq))
-        .when(Condition::Is(name::FENCING_TOKEN, lease.fencing_token.into()))
-        .when(Condition::Is(name::STATE, state::RUNNING.into()))
+        .when(Condition::Equals(name::FENCING_TOKEN, lease.fencing_token.into()))
+        .when(Condition::Equals(name::STATE, state::RUNNING.into()))
 }
 
-/// Whether a row is in this state and its last claim gave this fencing token.
+/// Whether a row is in this state and its last claim has this fencing token.
 pub(super) fn is(row: &Item, state: &str, fencing_token: u64) -> bool {
     let last = row.number(name::FENCING_TOKEN).and_then(|number| u64::try_from(number).ok());
     row.text(name::STATE) == Some(state) && last == Some(fencing_token)

@@ -164,7 +164,7 @@ fn of_chunk<T>(result: Result<T, TableError>, action: &str, id: &JobId, seq: u32
 
 /// A change without which the item stays as it is.
 fn of_existing(key: Key) -> Update {
-    Update::of(key).when(super::table::Condition::Exists("pk"))
+    Update::new(key).when(super::table::Condition::Exists("pk"))
 }
 
 #[async_trait]

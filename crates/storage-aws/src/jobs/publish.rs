@@ -1,4 +1,4 @@
-//! Ingest's side: create, add chunks, supersede. The seal has a file of its own.
+//! Ingest's side: create, add chunks, supersede. The seal has its own file.
 
 use super::{Records, from_json, micros, name, of_existing, schema, state, to_json};
 use crate::table::{Condition, Key, TableError, Update, Updated};
@@ -18,8 +18,8 @@ impl Records {
             .set(name::JOB, to_json(job));
         // The first call decides what the job is, also for one that resumes after a crash.
         let first: Job = match self.table.update(&locator).await? {
-            Updated::Done(_) => job.clone(),
-            Updated::Refused(there) => from_json(&there.unwrap_or_default(), name::JOB)?,
+            Updated::Applied(_) => job.clone(),
+            Updated::ConditionFailed(there) => from_json(&there.unwrap_or_default(), name::JOB)?,
         };
         let job = &first;
         let pointer = |update: Update| {
@@ -47,13 +47,13 @@ impl Records {
 
     /// An item that is left alone if it is there.
     fn new_item(&self, key: Key) -> Update {
-        Update::of(key).set(name::EXPIRES_AT, self.expiry()).when(Condition::Absent("pk"))
+        Update::new(key).set(name::EXPIRES_AT, self.expiry()).when(Condition::Absent("pk"))
     }
 
     /// First the job's number of chunks, then the row: the chunks of a job are added in their order, without gaps.
     pub(super) async fn add_row(&self, chunk: &ChunkRef) -> Result<(), TableError> {
         let id = &chunk.job_id;
-        let no_job = || TableError::refused(format!("there is no job {id}"));
+        let no_job = || TableError::permanent(format!("there is no job {id}"));
         let chunks = i64::from(chunk.seq) + 1;
         let record = self.locate(id).await?.ok_or_else(no_job)?;
         let grown = of_existing(record)
@@ -62,12 +62,12 @@ impl Records {
             .when(Condition::Absent(name::ENDED_AT))
             .when(Condition::Below(name::CHUNKS, chunks));
         let row = schema::chunk(id, chunk.seq);
-        if let Updated::Refused(found) = self.table.update(&grown).await? {
+        if let Updated::ConditionFailed(found) = self.table.update(&grown).await? {
             let record = found.ok_or_else(no_job)?;
             let is_closed = record.has(name::SEAL) || record.has(name::ENDED_AT);
             if is_closed && self.table.get(&row).await?.is_none() {
                 let message = format!("job {id} is sealed or ended and takes no new chunk");
-                return Err(TableError::refused(message));
+                return Err(TableError::permanent(message));
             }
         }
         let new = self
@@ -95,7 +95,7 @@ impl Records {
             if job.id == by.id || job.index_name != by.index_name || !is_open {
                 continue;
             }
-            if let Updated::Done(_) = self.end_unsealed(schema::record(&job), &message).await? {
+            if let Updated::Applied(_) = self.end_unsealed(schema::record(&job), &message).await? {
                 superseded.push(job.id);
             }
         }
@@ -116,14 +116,14 @@ impl Records {
 
     pub(super) async fn cancel_job(&self, id: &JobId, message: &str) -> Result<bool, TableError> {
         let Some(record) = self.locate(id).await? else { return Ok(false) };
-        if let Updated::Done(_) = self.end_unsealed(record.clone(), message).await? {
+        if let Updated::Applied(_) = self.end_unsealed(record.clone(), message).await? {
             return Ok(true);
         }
         let keep = of_existing(record)
             .set(name::ERROR_MESSAGE, message)
             .when(Condition::Exists(name::SEAL))
             .when(Condition::Absent(name::ENDED_AT));
-        Ok(matches!(self.table.update(&keep).await?, Updated::Done(_)))
+        Ok(matches!(self.table.update(&keep).await?, Updated::Applied(_)))
     }
 
     pub(super) async fn record_error_of_job(

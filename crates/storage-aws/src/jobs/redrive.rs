@@ -1,7 +1,7 @@
 //! Undoing that a chunk was quarantined, in steps that may each be repeated, and resumed by any process.
 //!
 //! 1. The segment loses the chunk and its counts, and records that they are gone: the chunk is counted once a redrive count,
-//!    and a late call that would count the old one again is refused.
+//!    and a late call that would count the old one again is rejected.
 //! 2. Samples and report are emptied.
 //! 3. The record no longer calls the segment full, and a job that had ended has not. After the first step, so that a process
 //!    that adds up segments either misses the chunk, or finds the record changed.
@@ -38,12 +38,12 @@ impl Records {
                 .set(name::LEASE_UNTIL, 0u32)
                 .remove(name::OUTCOME)
                 .remove(name::FIRST_ERROR)
-                .when(Condition::Is(name::STATE, state::DONE.into()))
+                .when(Condition::Equals(name::STATE, state::DONE.into()))
                 .when(is_redrive_count(redrive_count));
             return Ok(match self.table.update(&again).await? {
-                Updated::Done(row) => to_be_sent(&row),
+                Updated::Applied(row) => to_be_sent(&row),
                 // Another process was faster.
-                Updated::Refused(row) => row.as_ref().and_then(to_be_sent),
+                Updated::ConditionFailed(row) => row.as_ref().and_then(to_be_sent),
             });
         }
         Ok(to_be_sent(&row))
@@ -60,7 +60,7 @@ impl Records {
         let less = |count: u64| -i64::try_from(count).unwrap_or(i64::MAX);
         let Counts { processed, unchanged, failed, skipped, conflict, deleted } = *counts;
         let uncount = of_existing(schema::segment(id, seq / schema::SEGMENT))
-            .take_member(name::COMPLETED, member)
+            .remove_member(name::COMPLETED, member)
             .add_member(name::REDRIVEN, redriven(seq, redrive_count))
             .add("processed", less(processed))
             .add("unchanged", less(unchanged))
@@ -68,13 +68,13 @@ impl Records {
             .add("skipped", less(skipped))
             .add("conflict", less(conflict))
             .add("deleted", less(deleted))
-            .when(Condition::Has(name::COMPLETED, member))
-            .when(Condition::Lacks(name::REDRIVEN, redriven(seq, redrive_count)));
+            .when(Condition::Contains(name::COMPLETED, member))
+            .when(Condition::NotContains(name::REDRIVEN, redriven(seq, redrive_count)));
         // Refused, it is done.
         self.table.update(&uncount).await.map(drop)
     }
 
-    /// They stay as items, so that a late call with the old ones is refused.
+    /// They stay as items, so that a late call with the old ones is rejected.
     async fn empty_samples(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<(), TableError> {
         let samples = CLASSES.map(|class| (schema::sample(id, class, seq), "entries"));
         for (key, content) in samples.into_iter().chain([(schema::report(id, seq), "report")]) {
@@ -97,7 +97,7 @@ impl Records {
                 return Ok(());
             }
             let mut reopen = of_existing(key.clone())
-                .take_member(name::FULL, (seq / schema::SEGMENT).into())
+                .remove_member(name::FULL, (seq / schema::SEGMENT).into())
                 .add(name::REVISION, 1i64)
                 .when(unchanged(&record));
             // One that was ended without a seal can never end by counting.
@@ -109,7 +109,7 @@ impl Records {
                     .remove("completed");
                 reopen = COUNTERS.into_iter().fold(reopen, |reopen, counter| reopen.remove(counter));
             }
-            if let Updated::Done(_) = self.table.update(&reopen).await? {
+            if let Updated::Applied(_) = self.table.update(&reopen).await? {
                 return Ok(());
             }
         }
@@ -124,7 +124,7 @@ pub(super) fn redrive_count_of(row: &Item) -> u32 {
 pub(super) fn is_redrive_count(redrive_count: u32) -> Condition {
     match redrive_count {
         0 => Condition::Absent(name::REDRIVE_COUNT),
-        redrive_count => Condition::Is(name::REDRIVE_COUNT, redrive_count.into()),
+        redrive_count => Condition::Equals(name::REDRIVE_COUNT, redrive_count.into()),
     }
 }
 

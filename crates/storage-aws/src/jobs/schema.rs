@@ -1,4 +1,4 @@
-//! Where everything of a job stands in the table.
+//! Keys of a job's items.
 //!
 //! | partition | sort key | what |
 //! | --- | --- | --- |

@@ -15,10 +15,10 @@ const PART: usize = 32 << 10;
 impl Records {
     pub(super) async fn seal_job(&self, id: &JobId, seal: &Seal) -> Result<(), TableError> {
         let key =
-            self.locate(id).await?.ok_or_else(|| TableError::refused(format!("there is no job {id}")))?;
+            self.locate(id).await?.ok_or_else(|| TableError::permanent(format!("there is no job {id}")))?;
         loop {
             let Some(mut record) = self.table.get(&key).await? else {
-                return Err(TableError::refused(format!("there is no job {id}")));
+                return Err(TableError::permanent(format!("there is no job {id}")));
             };
             if record.has(name::SEAL) {
                 return Ok(());
@@ -30,14 +30,14 @@ impl Records {
             let text = to_json(seal);
             let digest = self.write_parts(id, &text).await?;
             let update = self.seal_update(id, &key, seal, digest, &record).await?;
-            if let Updated::Done(_) = self.table.update(&update).await? {
+            if let Updated::Applied(_) = self.table.update(&update).await? {
                 return Ok(());
             }
             // A segment has become full meanwhile, another process has sealed it, or it was superseded: decide anew.
         }
     }
 
-    /// The update that seals a job as it stands in `record`, and ends it if nothing is missing. If a segment is not recorded
+    /// The update that seals a job as it is in `record`, and ends it if nothing is missing. If a segment is not recorded
     /// as full by then, the process that records it finds the seal: the end cannot be missed.
     async fn seal_update(
         &self,
@@ -52,7 +52,7 @@ impl Records {
             .set(name::SEALED_CHUNKS, seal.chunks)
             .set("total_items", seal.total_items)
             .when(Condition::Absent(name::SEAL))
-            .when(Condition::Is(name::CHUNKS, seal.chunks.into()))
+            .when(Condition::Equals(name::CHUNKS, seal.chunks.into()))
             .when(unchanged(record));
         let counts = match full(record) < segments(seal.chunks) {
             true => None,
@@ -64,17 +64,17 @@ impl Records {
         })
     }
 
-    /// Tells the last segment how many chunks it will have; gives the record if it has them already.
+    /// Records in the last segment how many chunks it will have; returns the record if it has them already.
     async fn close_last_segment(&self, id: &JobId, chunks: u32) -> Result<Option<Item>, TableError> {
         let (number, expected) = (chunks / schema::SEGMENT, chunks % schema::SEGMENT);
         if expected == 0 {
             return Ok(None);
         }
-        let close = Update::of(schema::segment(id, number))
+        let close = Update::new(schema::segment(id, number))
             .set(name::EXPIRES_AT, self.expiry())
             .set(name::EXPECTED, expected);
         match self.table.update(&close).await? {
-            Updated::Done(segment) if is_full(&segment) => self.segment_is_full(id, number).await,
+            Updated::Applied(segment) if is_full(&segment) => self.segment_is_full(id, number).await,
             _ => Ok(None),
         }
     }
@@ -83,11 +83,11 @@ impl Records {
         let digest = Digest::of(text.as_bytes());
         let mut rest = text;
         for number in 0.. {
-            let (part, behind) = rest.split_at(rest.floor_char_boundary(PART));
+            let (part, remaining) = rest.split_at(rest.floor_char_boundary(PART));
             let key = Key::new(schema::of_job(id), format!("{}{number:06}", schema::seal_parts(digest)));
-            let part = Update::of(key).set(name::EXPIRES_AT, self.expiry()).set("text", part);
+            let part = Update::new(key).set(name::EXPIRES_AT, self.expiry()).set("text", part);
             self.table.update(&part).await?;
-            rest = behind;
+            rest = remaining;
             if rest.is_empty() {
                 break;
             }
@@ -110,13 +110,13 @@ impl Records {
 
 fn may_be_sealed(id: &JobId, seal: &Seal, record: &Item) -> Result<(), TableError> {
     if record.has(name::ENDED_AT) {
-        return Err(TableError::refused(format!("job {id} was superseded by another or cancelled")));
+        return Err(TableError::permanent(format!("job {id} was superseded by another or cancelled")));
     }
     let (chunks, expected) = (record.number(name::CHUNKS).unwrap_or(0), seal.chunks);
     if chunks != i64::from(expected) {
         // A job sealed so would end too early or never.
         let message = format!("job {id} has {chunks} chunks, its seal speaks of {expected}");
-        return Err(TableError::refused(message));
+        return Err(TableError::permanent(message));
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use host_core::{
     storage::JobSnapshot,
 };
 
-/// Jobs that are read at once.
+/// Jobs that are read concurrently.
 const AT_ONCE: usize = 8;
 
 impl Records {

@@ -1,4 +1,4 @@
-//! Finds in the table what dead processes left behind.
+//! Finds orphaned work in the table.
 
 use super::{
     Records, after, completion::is_full, end::full, from_json, micros, name, of_existing,
@@ -20,7 +20,7 @@ const MAX_ROWS: usize = 1000;
 pub(crate) struct Found {
     /// Chunks whose messages are to be sent, with these redrive counts.
     pub(crate) to_send: Vec<(ChunkRef, u32)>,
-    /// Chunks that were completed by half and are counted now.
+    /// Chunks that were completed partially and are counted now.
     pub(crate) completed: u32,
     /// Whether the job has ended by that.
     pub(crate) has_ended: bool,
@@ -30,15 +30,15 @@ impl Records {
     /// Whether no process has swept for so long; the caller sweeps then.
     pub(crate) async fn begin_sweep(&self, interval: Duration) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let begin = Update::of(Key::new("SWEEP", "LEASE")).set(name::LEASE_UNTIL, after(now, interval)).when(
-            Condition::AnyOf(vec![
+        let begin = Update::new(Key::new("SWEEP", "LEASE"))
+            .set(name::LEASE_UNTIL, after(now, interval))
+            .when(Condition::AnyOf(vec![
                 vec![Condition::Absent("pk")],
                 vec![Condition::AtMost(name::LEASE_UNTIL, micros(now))],
                 vec![Condition::MoreThan(name::LEASE_UNTIL, micros(latest_lease_end(now, interval)))],
-            ]),
-        );
+            ]));
         let begun = self.table.update(&begin).await.map_err(|error| error.during("beginning to sweep"))?;
-        Ok(matches!(begun, Updated::Done(_)))
+        Ok(matches!(begun, Updated::Applied(_)))
     }
 
     /// All jobs that have not ended, newest first, and whether each is sealed.
@@ -81,7 +81,7 @@ impl Records {
                     found.completed += 1;
                     None
                 }
-                // Done and not counted: a redrive has died.
+                // Done and not counted: a redrive was interrupted.
                 Some(state::DONE) => self.redrive_row(id, seq, redrive_count_of(&row)).await?,
                 _ => self.overdue(id, seq, bound).await?.then(|| redrive_count_of(&row)),
             };
@@ -108,23 +108,23 @@ impl Records {
             .set(name::LEASE_UNTIL, 0u32)
             .when(Condition::AnyOf(vec![
                 vec![
-                    Condition::Is(name::STATE, state::PENDING.into()),
+                    Condition::Equals(name::STATE, state::PENDING.into()),
                     Condition::AtMost(name::SINCE, before),
                 ],
                 vec![
-                    Condition::Is(name::STATE, state::RUNNING.into()),
+                    Condition::Equals(name::STATE, state::RUNNING.into()),
                     Condition::AtMost(name::LEASE_UNTIL, before),
                 ],
                 vec![
-                    Condition::Is(name::STATE, state::RUNNING.into()),
+                    Condition::Equals(name::STATE, state::RUNNING.into()),
                     Condition::MoreThan(name::LEASE_UNTIL, latest),
                 ],
             ]));
-        Ok(matches!(self.table.update(&send).await?, Updated::Done(_)))
+        Ok(matches!(self.table.update(&send).await?, Updated::Applied(_)))
     }
 
     /// Records full segments that the record lacks; and if it has all, one of them again, since the process that recorded the
-    /// last one may have died before the end.
+    /// last one may have crashed before the end.
     async fn look_for_end(&self, id: &JobId, record: &Item, segments: &[Item]) -> Result<(), TableError> {
         let mut last = None;
         for segment in segments.iter().filter(|segment| is_full(segment)) {

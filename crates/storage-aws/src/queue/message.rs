@@ -24,7 +24,7 @@ pub(super) struct Message {
     pub(super) platform: String,
     /// Digest of the plug-in that made the documents.
     pub(super) plugin: Digest,
-    /// Tells a redriven chunk's message from a repetition, which SQS drops.
+    /// Distinguishes a redriven chunk's message from a repetition, which SQS drops.
     #[serde(rename = "epoch", default)]
     pub(super) redrive_count: u32,
 }
@@ -90,8 +90,8 @@ pub(super) struct DeadLetterMessage {
 impl DeadLetterMessage {
     /// Reads a message of a dead-letter queue: ours, or a chunk's that SQS itself moved there; none if it is neither.
     pub(super) fn read(body: &str, receive_count: u32, now: Timestamp) -> Option<Self> {
-        if let Ok(letter) = serde_json::from_str(body) {
-            return Some(letter);
+        if let Ok(dead_letter) = serde_json::from_str(body) {
+            return Some(dead_letter);
         }
         Some(Self {
             message: serde_json::from_str(body).ok()?,
@@ -105,16 +105,16 @@ impl DeadLetterMessage {
 }
 
 impl From<DeadLetterMessage> for DeadLetter {
-    fn from(letter: DeadLetterMessage) -> Self {
+    fn from(dead_letter: DeadLetterMessage) -> Self {
         Self {
-            chunk: letter.message.chunk(),
-            shop_id: letter.message.shop_id,
-            code: letter.code,
-            message: letter.error_message,
-            died_at: letter.died_at,
-            receive_count: letter.receive_count,
-            redrive_count: letter.message.redrive_count,
-            context: letter.context,
+            chunk: dead_letter.message.chunk(),
+            shop_id: dead_letter.message.shop_id,
+            code: dead_letter.code,
+            message: dead_letter.error_message,
+            died_at: dead_letter.died_at,
+            receive_count: dead_letter.receive_count,
+            redrive_count: dead_letter.message.redrive_count,
+            context: dead_letter.context,
         }
     }
 }

@@ -115,7 +115,7 @@ impl Queues {
         ReceiveRequest { max, visibility, wait_time, attempt_id }
     }
 
-    /// One message at most: SQS delivers several of one group at once, and only the first may be worked on.
+    /// One message at most: SQS delivers several of one group together, and only the first may be worked on.
     async fn receive_one(
         &self,
         shop_id: &str,
@@ -186,7 +186,7 @@ impl Queues {
         delivery
     }
 
-    /// Moves a message that is no chunk's to the dead letters: it would block its group for ever.
+    /// Moves a message that is not a chunk's to the dead letters: it would block its group forever.
     async fn dead_letter_malformed(
         &self,
         queue: &str,
@@ -195,7 +195,7 @@ impl Queues {
         error: &serde_json::Error,
     ) -> Result<(), StoreError> {
         tracing::warn!(queue, %error, "a malformed message was moved to the dead letters");
-        let letter = serde_json::json!({
+        let dead_letter = serde_json::json!({
             "code": "unreadable-message",
             "error_message": error.to_string(),
             "died_at": self.clock.now(),
@@ -203,7 +203,7 @@ impl Queues {
             "body": incoming.body,
         });
         let id = Digest::of(incoming.body.as_bytes()).hex();
-        let message = Outgoing { body: letter.to_string(), group: id.clone(), deduplication_id: id };
+        let message = Outgoing { body: dead_letter.to_string(), group: id.clone(), deduplication_id: id };
         let gone = |name: &str| StoreError {
             action: format!("sending to queue {name}"),
             kind: StoreErrorKind::Permanent,
@@ -316,7 +316,7 @@ impl Queue for Queues {
         }
         let shop_id = chunk.shop_id.clone();
         let id = chunk.deduplication_id();
-        let letter = DeadLetterMessage {
+        let dead_letter = DeadLetterMessage {
             message: chunk,
             code: reason.code.clone(),
             error_message: reason.message.clone(),
@@ -324,7 +324,7 @@ impl Queue for Queues {
             receive_count,
             context: reason.context.clone(),
         };
-        let body = serde_json::to_string(&letter).expect("a letter is plain data");
+        let body = serde_json::to_string(&dead_letter).expect("a dead letter is plain data");
         // A group for each, so that none blocks another while they are listed.
         let outgoing = Outgoing { body, group: id.clone(), deduplication_id: id };
         self.send_to(&self.names.dead_letter_queue(&shop_id), &shop_id, &outgoing).await?;
@@ -341,28 +341,29 @@ impl Queue for Queues {
     }
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut letters: HashMap<_, DeadLetter> = HashMap::new();
+        let mut dead_letters: HashMap<_, DeadLetter> = HashMap::new();
         let mut received = Vec::new();
         loop {
             let page = self.receive_dead_letters(shop_id, LIST_VISIBILITY).await?;
-            let known = letters.len();
-            for LeasedDeadLetter { letter, receipt } in page {
+            let known = dead_letters.len();
+            for LeasedDeadLetter { dead_letter, receipt } in page {
                 received.push(receipt);
-                let chunk = (letter.chunk.job_id.clone(), letter.chunk.seq, letter.redrive_count);
-                // A chunk that was moved here again after a crash is one letter.
-                letters.entry(chunk).or_insert(letter);
+                let chunk =
+                    (dead_letter.chunk.job_id.clone(), dead_letter.chunk.seq, dead_letter.redrive_count);
+                // A chunk that was moved here again after a crash is one dead letter.
+                dead_letters.entry(chunk).or_insert(dead_letter);
             }
             // The first of them are delivered again before the last ones: all have been seen.
-            if letters.len() == known {
+            if dead_letters.len() == known {
                 break;
             }
         }
         for receipt in received {
             self.release(&receipt, Duration::ZERO).await?;
         }
-        let mut letters: Vec<DeadLetter> = letters.into_values().collect();
-        letters.sort_by_key(|letter| (letter.died_at, letter.chunk.seq));
-        Ok(letters)
+        let mut dead_letters: Vec<DeadLetter> = dead_letters.into_values().collect();
+        dead_letters.sort_by_key(|dead_letter| (dead_letter.died_at, dead_letter.chunk.seq));
+        Ok(dead_letters)
     }
 
     async fn receive_dead_letters(
@@ -377,17 +378,18 @@ impl Queue for Queues {
             let request = self.request(10, visibility, Duration::ZERO);
             let page = self.service.receive(&url, &request).await?.unwrap_or_default();
             let is_last = page.is_empty();
-            let letters: Vec<LeasedDeadLetter> = page
+            let dead_letters: Vec<LeasedDeadLetter> = page
                 .into_iter()
                 .filter_map(|incoming| {
-                    let letter = DeadLetterMessage::read(&incoming.body, incoming.receive_count, asked_at)?;
-                    let message = letter.message.clone();
+                    let dead_letter =
+                        DeadLetterMessage::read(&incoming.body, incoming.receive_count, asked_at)?;
+                    let message = dead_letter.message.clone();
                     let delivery = self.track(url.clone(), message, incoming, asked_at, visibility);
-                    Some(LeasedDeadLetter { letter: letter.into(), receipt: delivery.receipt })
+                    Some(LeasedDeadLetter { dead_letter: dead_letter.into(), receipt: delivery.receipt })
                 })
                 .collect();
-            if is_last || !letters.is_empty() {
-                return Ok(letters);
+            if is_last || !dead_letters.is_empty() {
+                return Ok(dead_letters);
             }
         }
     }

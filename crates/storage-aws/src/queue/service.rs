@@ -54,10 +54,10 @@ pub struct QueueSpec {
 /// FIFO queues.
 #[async_trait]
 pub trait QueueService: Send + Sync {
-    /// The address of a queue; none if there is no such queue.
+    /// The URL of a queue; none if there is no such queue.
     async fn find(&self, name: &str) -> Result<Option<String>, StoreError>;
 
-    /// Creates a queue unless it exists; gives its address.
+    /// Creates a queue unless it exists; returns its URL.
     async fn create(&self, spec: &QueueSpec) -> Result<String, StoreError>;
 
     /// Names and shops of all queues whose name begins with `prefix`.
@@ -70,7 +70,7 @@ pub trait QueueService: Send + Sync {
     async fn receive(&self, url: &str, request: &ReceiveRequest)
     -> Result<Option<Vec<Incoming>>, StoreError>;
 
-    /// Keeps a message invisible for so long from now; false if the handle is refused.
+    /// Keeps a message invisible for so long from now; false if the handle is rejected.
     async fn change_visibility(
         &self,
         url: &str,
@@ -78,7 +78,7 @@ pub trait QueueService: Send + Sync {
         visibility: Duration,
     ) -> Result<bool, StoreError>;
 
-    /// Removes a message; false if the handle is refused.
+    /// Removes a message; false if the handle is rejected.
     async fn delete(&self, url: &str, handle: &str) -> Result<bool, StoreError>;
 
     /// Number of messages, in flight or not, about; none if the queue is gone.

@@ -135,7 +135,7 @@ impl QueueService for Sqs {
         url.ok_or_else(|| StoreError {
             action: format!("creating queue {name}"),
             kind: StoreErrorKind::Transient,
-            source: "SQS gave no address".into(),
+            source: "SQS returned no queue URL".into(),
         })
     }
 

@@ -1,4 +1,4 @@
-//! Many items at once on DynamoDB. A batch may be done in part; the client does not repeat what is left.
+//! Batches of items on DynamoDB. A batch may be done in part; the client does not repeat what is left.
 
 use super::{
     Item, Key, TableError, Update,
@@ -18,7 +18,7 @@ use std::{collections::HashMap, time::Duration};
 /// Most items of one call, as DynamoDB allows.
 const MAX_GETS: usize = 100;
 const MAX_PUTS: usize = 25;
-/// Calls at once: a chunk's thousand products are read in one or two round trips.
+/// Concurrent calls: a chunk's thousand products are read in one or two round trips.
 const AT_ONCE: usize = 8;
 /// How often what was left undone is sent again, and the waits between: throttled tables get more capacity within seconds.
 const ROUNDS: u32 = 8;

@@ -28,7 +28,7 @@ impl Dynamo {
 }
 
 pub(super) fn item(attributes: HashMap<String, AttributeValue>) -> Item {
-    // What others have added in kinds of their own is none of ours.
+    // Attributes of other types were added by others and are ignored.
     let known = attributes.into_iter().filter_map(|(name, attribute)| Some((name, value(&attribute)?)));
     Item(known.collect())
 }
@@ -36,7 +36,7 @@ pub(super) fn item(attributes: HashMap<String, AttributeValue>) -> Item {
 pub(super) fn table_error(table: &str, error: AwsError) -> TableError {
     let kind = error.kind();
     let source = if error.code() == Some("ResourceNotFoundException") {
-        format!("there is no table {table}; `host aws bootstrap` makes it").into()
+        format!("there is no table {table}; `host aws bootstrap` creates it").into()
     } else {
         Box::new(error) as Box<dyn std::error::Error + Send + Sync>
     };
@@ -77,12 +77,12 @@ impl Table for Dynamo {
             .send()
             .await;
         match sent {
-            Ok(done) => Ok(Updated::Done(item(done.attributes.unwrap_or_default()))),
+            Ok(done) => Ok(Updated::Applied(item(done.attributes.unwrap_or_default()))),
             Err(error) => {
                 if let Some(UpdateItemError::ConditionalCheckFailedException(refused)) =
                     error.as_service_error()
                 {
-                    return Ok(Updated::Refused(refused.item.clone().map(item)));
+                    return Ok(Updated::ConditionFailed(refused.item.clone().map(item)));
                 }
                 Err(table_error(&self.table, failure(error)))
             }

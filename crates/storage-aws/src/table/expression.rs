@@ -4,7 +4,7 @@ use super::{Condition, Update, Value};
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 
-/// The texts of an update, and what their placeholders stand for.
+/// The texts of an update, and what their placeholders mean.
 #[derive(Debug, Default)]
 pub(super) struct Expressions {
     pub(super) update: Option<String>,
@@ -25,9 +25,9 @@ impl Expressions {
             let add = update.add.iter().map(|(name, value)| made.both(name, " ", value));
             clauses.push(format!("ADD {}", add.collect::<Vec<_>>().join(", ")));
         }
-        if !update.take.is_empty() {
-            let take = update.take.iter().map(|(name, value)| made.both(name, " ", value));
-            clauses.push(format!("DELETE {}", take.collect::<Vec<_>>().join(", ")));
+        if !update.delete.is_empty() {
+            let delete = update.delete.iter().map(|(name, value)| made.both(name, " ", value));
+            clauses.push(format!("DELETE {}", delete.collect::<Vec<_>>().join(", ")));
         }
         if !update.remove.is_empty() {
             let remove = update.remove.iter().map(|name| made.name(name));
@@ -38,7 +38,7 @@ impl Expressions {
         made
     }
 
-    /// The placeholder of a name: itself behind `#`, which is never reserved.
+    /// The placeholder of a name: itself after `#`, which is never reserved.
     pub(super) fn name(&mut self, name: &str) -> String {
         let alias = format!("#{name}");
         self.names.insert(alias.clone(), name.to_owned());
@@ -64,14 +64,14 @@ impl Expressions {
         match condition {
             Condition::Exists(name) => format!("attribute_exists({})", self.name(name)),
             Condition::Absent(name) => format!("attribute_not_exists({})", self.name(name)),
-            Condition::Is(name, value) => self.both(name, " = ", value),
+            Condition::Equals(name, value) => self.both(name, " = ", value),
             Condition::Below(name, number) => self.both(name, " < ", &Value::Number(*number)),
             Condition::AtMost(name, number) => self.both(name, " <= ", &Value::Number(*number)),
             Condition::MoreThan(name, number) => self.both(name, " > ", &Value::Number(*number)),
-            Condition::Lacks(name, member) => {
+            Condition::NotContains(name, member) => {
                 format!("NOT contains({}, {})", self.name(name), self.value(&Value::Number(*member)))
             }
-            Condition::Has(name, member) => {
+            Condition::Contains(name, member) => {
                 format!("contains({}, {})", self.name(name), self.value(&Value::Number(*member)))
             }
             Condition::AnyOf(lists) => {
@@ -110,18 +110,18 @@ mod tests {
 
     #[test]
     fn an_update_becomes_expressions_with_aliases_only() {
-        let update = Update::of(Key::new("p", "s"))
+        let update = Update::new(Key::new("p", "s"))
             .set("status", "DONE")
             .add("fence", 1i64)
             .add_member("completed_chunks", 7)
-            .take_member("full_segments", 2)
+            .remove_member("full_segments", 2)
             .remove("samples")
             .when(Condition::Exists("pk"))
             .when(Condition::AnyOf(vec![
-                vec![Condition::Is("state", "PENDING".into())],
-                vec![Condition::AtMost("lease_until", 5), Condition::Lacks("completed_chunks", 7)],
+                vec![Condition::Equals("state", "PENDING".into())],
+                vec![Condition::AtMost("lease_until", 5), Condition::NotContains("completed_chunks", 7)],
             ]))
-            .when(Condition::Has("full_segments", 2));
+            .when(Condition::Contains("full_segments", 2));
         let made = Expressions::of(&update);
         assert_eq!(
             made.update.as_deref(),

@@ -1,5 +1,5 @@
 //! What the stores need of DynamoDB: a few calls on single items, with updates and conditions as data. The client below
-//! turns them into expressions; a model in memory can obey them too.
+//! turns them into expressions; an in-memory model can evaluate them too.
 
 use async_trait::async_trait;
 use host_core::storage::{StoreError, StoreErrorKind};
@@ -14,7 +14,7 @@ pub use dynamo::Dynamo;
 /// Largest item that is written. DynamoDB takes 400 KB, but each write of an item costs by its whole size.
 pub(super) const MAX_ITEM_BYTES: usize = 64 << 10;
 
-/// A value of an attribute, of the kinds that are used.
+/// A value of an attribute, of the supported types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// Text.
@@ -124,7 +124,7 @@ impl Key {
     }
 }
 
-/// What must hold of an item as it is for an update to happen.
+/// A condition of an update (DynamoDB condition expression).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
     /// The attribute is there.
@@ -132,7 +132,7 @@ pub enum Condition {
     /// The attribute is not there.
     Absent(&'static str),
     /// The attribute is there with this value.
-    Is(&'static str, Value),
+    Equals(&'static str, Value),
     /// The attribute is there and below the number.
     Below(&'static str, i64),
     /// The attribute is there and not above the number.
@@ -140,14 +140,14 @@ pub enum Condition {
     /// The attribute is a number that is larger.
     MoreThan(&'static str, i64),
     /// The number is not in the set; also true if there is no set.
-    Lacks(&'static str, i64),
+    NotContains(&'static str, i64),
     /// The number is in the set.
-    Has(&'static str, i64),
+    Contains(&'static str, i64),
     /// All of one of these lists hold.
     AnyOf(Vec<Vec<Condition>>),
 }
 
-/// A change of one item, made if it is not there. Each use of it is such that the second time changes nothing: what adds
+/// An upsert of one item. Each use of it is such that the second time changes nothing: what adds
 /// is guarded by a condition or adds to a set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
@@ -155,29 +155,36 @@ pub struct Update {
     pub key: Key,
     /// Attributes that get a value.
     pub set: Vec<(&'static str, Value)>,
-    /// Numbers that grow, or sets that get members; made if they are not there.
+    /// Increments of numbers, or new members of sets; created if absent.
     pub add: Vec<(&'static str, Value)>,
-    /// Sets that lose members; the attribute is gone with the last one.
-    pub take: Vec<(&'static str, Value)>,
-    /// Attributes that are taken away.
+    /// Members to delete from sets; the attribute is gone with the last one.
+    pub delete: Vec<(&'static str, Value)>,
+    /// Attributes to remove.
     pub remove: Vec<&'static str>,
     /// All must hold.
     pub when: Vec<Condition>,
 }
 
 impl Update {
-    /// A change of nothing yet.
-    pub fn of(key: Key) -> Self {
-        Self { key, set: Vec::new(), add: Vec::new(), take: Vec::new(), remove: Vec::new(), when: Vec::new() }
+    /// An empty update of an item.
+    pub fn new(key: Key) -> Self {
+        Self {
+            key,
+            set: Vec::new(),
+            add: Vec::new(),
+            delete: Vec::new(),
+            remove: Vec::new(),
+            when: Vec::new(),
+        }
     }
 
-    /// Gives an attribute a value.
+    /// Sets an attribute.
     pub fn set(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.set.push((name, value.into()));
         self
     }
 
-    /// Lets a number grow.
+    /// Increments a number.
     pub fn add(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.add.push((name, value.into()));
         self
@@ -189,13 +196,13 @@ impl Update {
         self
     }
 
-    /// Takes a member out of a set of numbers, if it is there.
-    pub fn take_member(mut self, name: &'static str, member: i64) -> Self {
-        self.take.push((name, Value::Numbers(BTreeSet::from([member]))));
+    /// Deletes a member of a set of numbers, if it is there.
+    pub fn remove_member(mut self, name: &'static str, member: i64) -> Self {
+        self.delete.push((name, Value::Numbers(BTreeSet::from([member]))));
         self
     }
 
-    /// Takes an attribute away.
+    /// Removes an attribute.
     pub fn remove(mut self, name: &'static str) -> Self {
         self.remove.push(name);
         self
@@ -207,7 +214,7 @@ impl Update {
         self
     }
 
-    /// Refuses to write what would make an item too large and too dear.
+    /// Rejects an item that would be larger than `MAX_ITEM_BYTES`.
     fn check_size(&self) -> Result<(), TableError> {
         let written = self.set.iter().chain(&self.add).map(|(name, value)| name.len() + value.size());
         let bytes = written.sum::<usize>() + self.key.pk.len() + self.key.sk.len();
@@ -223,13 +230,13 @@ impl Update {
     }
 }
 
-/// What became of an update.
+/// The result of an update.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Updated {
-    /// It happened; the item as it is now.
-    Done(Item),
+    /// The item as it is now.
+    Applied(Item),
     /// A condition did not hold; the item as it is, if it is there.
-    Refused(Option<Item>),
+    ConditionFailed(Option<Item>),
 }
 
 /// A call of the table failed.
@@ -242,13 +249,13 @@ pub struct TableError {
 }
 
 impl TableError {
-    /// What is stored is not what was written.
+    /// The item cannot be decoded.
     pub fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { kind: StoreErrorKind::Corrupt, source: source.into() }
     }
 
-    /// The call must not be, for this reason.
-    pub fn refused(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    /// A permanent error.
+    pub fn permanent(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { kind: StoreErrorKind::Permanent, source: source.into() }
     }
 
@@ -258,13 +265,13 @@ impl TableError {
     }
 }
 
-/// One table with a partition key `pk` and a sort key `sk`. Reads see every write that was answered.
+/// One table with a partition key `pk` and a sort key `sk`. Reads are strongly consistent.
 #[async_trait]
 pub trait Table: Send + Sync {
     /// The item; none if there is none.
     async fn get(&self, key: &Key) -> Result<Option<Item>, TableError>;
 
-    /// Changes one item if the conditions hold, as a whole and alone.
+    /// Changes one item if the conditions hold, atomically.
     async fn update(&self, update: &Update) -> Result<Updated, TableError>;
 
     /// Removes an item; false if there is none.
@@ -280,7 +287,7 @@ pub trait Table: Send + Sync {
         limit: Option<usize>,
     ) -> Result<Vec<Item>, TableError>;
 
-    /// The items of a partition behind a sort key, by sort key, at most `limit`.
+    /// The items of a partition after a sort key, by sort key, at most `limit`.
     async fn query_after(&self, pk: &str, after: &str, limit: usize) -> Result<Vec<Item>, TableError> {
         let mut items = self.query(pk, "", false, None).await?;
         items.retain(|item| item.text("sk").is_some_and(|sk| sk > after));

@@ -185,8 +185,8 @@ impl Chunks for ChaosChunks {
         let put = async {
             let mut objects = self.0.lock().unwrap();
             match objects.get(key) {
-                Some(there) if there == bytes => return Ok(Put::AlreadySame),
-                Some(_) => return Ok(Put::AlreadyDifferent),
+                Some(there) if there == bytes => return Ok(Put::AlreadyExists),
+                Some(_) => return Ok(Put::ContentMismatch),
                 None => {}
             }
             objects.insert(key.to_owned(), bytes.to_vec());

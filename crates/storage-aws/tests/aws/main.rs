@@ -1,5 +1,5 @@
 //! The conformance suites on AWS's stores, and what is theirs alone: on strict models in memory, which decide, and on a server
-//! that stands in for AWS.
+//! that replaces AWS.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
@@ -37,7 +37,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 /// The item of an index's settings, as a host of another version would write it.
 async fn plant(table: &dyn Table, index_name: &str, json: &str) {
     let key = Key::new("INDEX_SETTINGS", format!("INDEX#{index_name}"));
-    let update = Update::of(key).set("index_name", index_name).set("settings", json);
+    let update = Update::new(key).set("index_name", index_name).set("settings", json);
     table.update(&update).await.unwrap();
 }
 
@@ -56,10 +56,10 @@ pub(crate) fn model() -> Backend {
         },
         clock,
         plant_settings: |backend, index_name, json| {
-            let settings = backend.keep.downcast_ref::<Arc<table::Model>>().unwrap();
+            let settings = backend.resources.downcast_ref::<Arc<table::Model>>().unwrap();
             wait(plant(&**settings, index_name, json));
         },
-        keep: Box::new(settings),
+        resources: Box::new(settings),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The checks on AWS itself, with `HOST_TEST_AWS=1` and credentials. Each check makes an environment of its own, and removes it.
+//! The checks on AWS itself, with `HOST_TEST_AWS=1` and credentials. Each check creates its own environment, and removes it.
 //! Time is real here: a check that waits for a lease waits for minutes.
 
 use super::{plant, stand_in::bootstrap, wait};
@@ -64,11 +64,11 @@ fn aws() -> Backend {
         stores,
         clock,
         plant_settings: |backend, index_name, json| {
-            let keep = backend.keep.downcast_ref::<Environment>().unwrap();
+            let keep = backend.resources.downcast_ref::<Environment>().unwrap();
             let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
             wait(plant(&table, index_name, json));
         },
-        keep: Box::new(keep),
+        resources: Box::new(keep),
     }
 }
 

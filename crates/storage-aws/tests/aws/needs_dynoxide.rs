@@ -1,5 +1,5 @@
 //! The checks with the tables on dynoxide, another program's reading of how DynamoDB's conditions work: in version 3.2.0 all of
-//! them hold. It keeps expired items for ever; where it and `table.rs` should ever differ, that model decides.
+//! them hold. It keeps expired items forever; where it and `table.rs` should ever differ, that model decides.
 
 use super::stand_in::with_dynoxide;
 use host_testing::storage_tests;

@@ -14,27 +14,27 @@ use host_testing::{
 };
 use std::sync::{Arc, Mutex};
 
-/// What goes wrong, once.
+/// A fault that is injected once.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Mishap {
-    Nothing,
+pub(super) enum InjectedFault {
+    None,
     /// The update with this number is not made.
-    Refused(usize),
-    /// It takes effect, and the answer is lost.
-    Unheard(usize),
-    /// The first one is made again right behind the second.
-    Late(usize, usize),
+    NotApplied(usize),
+    /// It takes effect, and the response is lost.
+    ResponseLost(usize),
+    /// The first one is made again right after the second.
+    Duplicated(usize, usize),
 }
 
-pub(super) struct Frail {
+pub(super) struct FaultyTable {
     table: Arc<Model>,
-    mishap: Mishap,
+    fault: InjectedFault,
     made: Mutex<Vec<Update>>,
 }
 
-impl Frail {
-    pub(super) fn new(table: Arc<Model>, mishap: Mishap) -> Arc<Self> {
-        Arc::new(Self { table, mishap, made: Mutex::default() })
+impl FaultyTable {
+    pub(super) fn new(table: Arc<Model>, fault: InjectedFault) -> Arc<Self> {
+        Arc::new(Self { table, fault, made: Mutex::default() })
     }
 
     /// How many updates were made.
@@ -48,7 +48,7 @@ fn lost() -> TableError {
 }
 
 #[async_trait]
-impl Table for Frail {
+impl Table for FaultyTable {
     async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
         self.table.get(key).await
     }
@@ -59,13 +59,13 @@ impl Table for Frail {
             made.push(update.clone());
             made.len() - 1
         };
-        if matches!(self.mishap, Mishap::Refused(at) if at == number) {
+        if matches!(self.fault, InjectedFault::NotApplied(at) if at == number) {
             return Err(lost());
         }
         let answer = self.table.update(update).await;
-        match self.mishap {
-            Mishap::Unheard(at) if at == number => Err(lost()),
-            Mishap::Late(first, behind) if behind == number => {
+        match self.fault {
+            InjectedFault::ResponseLost(at) if at == number => Err(lost()),
+            InjectedFault::Duplicated(first, second) if second == number => {
                 let late = self.made.lock().unwrap()[first].clone();
                 self.table.update(&late).await.unwrap();
                 answer
@@ -124,10 +124,10 @@ async fn work(jobs: &dyn Jobs, clock: &SharedClock, job: &Job, seq: u32, outcome
 }
 
 /// A chunk of each of two segments is quarantined, redriven, quarantined once more and written in the end. The others are counted.
-async fn course(table: Model, job: &Job, mishap: Mishap) -> (JobSnapshot, Vec<String>, usize) {
+async fn run_scenario(table: Model, job: &Job, fault: InjectedFault) -> (JobSnapshot, Vec<String>, usize) {
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
-    let table = Frail::new(Arc::new(table), mishap);
-    // Another process for each act: none knows what the one before it knew.
+    let table = FaultyTable::new(Arc::new(table), fault);
+    // Another process for each act: none shares state with the one before it.
     let jobs = || jobs_on(table.clone(), clock.clone(), MONTH);
     let (id, seqs) = (&job.id, [CHUNKS - 2, CHUNKS - 1]);
     for redrive_count in 0..3 {
@@ -146,10 +146,10 @@ async fn course(table: Model, job: &Job, mishap: Mishap) -> (JobSnapshot, Vec<St
                 (Counts { processed, failed: 20, ..Counts::default() }, JobStatus::Failed)
             }
         };
-        assert_eq!((now.counts, now.status, now.completed_chunks), (counts, status, CHUNKS), "{mishap:?}");
+        assert_eq!((now.counts, now.status, now.completed_chunks), (counts, status, CHUNKS), "{fault:?}");
         for seq in seqs {
             let sent = again(async || jobs().redrive(id, seq, redrive_count).await).await;
-            assert_eq!(sent, (redrive_count < 2).then_some(redrive_count + 1), "{mishap:?}");
+            assert_eq!(sent, (redrive_count < 2).then_some(redrive_count + 1), "{fault:?}");
         }
     }
     let ended = jobs().get(id).await.unwrap().unwrap();
@@ -175,15 +175,15 @@ async fn almost_done() -> (Model, Job) {
 }
 
 #[tokio::test]
-async fn a_redrive_that_dies_at_any_step_is_resumed() {
+async fn a_redrive_that_is_interrupted_at_any_step_is_resumed() {
     let (table, job) = almost_done().await;
-    let (ended, reports, made) = course(table.copy(), &job, Mishap::Nothing).await;
+    let (ended, reports, made) = run_scenario(table.copy(), &job, InjectedFault::None).await;
     assert_eq!((ended.status, ended.samples.len(), reports.len()), (JobStatus::Completed, 0, 0));
     assert!(made > 60, "{made} updates");
     for at in 0..made {
-        for mishap in [Mishap::Refused(at), Mishap::Unheard(at)] {
-            let (fixed, its_reports, _) = course(table.copy(), &job, mishap).await;
-            assert_eq!((&fixed, &its_reports), (&ended, &reports), "{mishap:?}");
+        for fault in [InjectedFault::NotApplied(at), InjectedFault::ResponseLost(at)] {
+            let (fixed, its_reports, _) = run_scenario(table.copy(), &job, fault).await;
+            assert_eq!((&fixed, &its_reports), (&ended, &reports), "{fault:?}");
         }
     }
 }
@@ -191,12 +191,12 @@ async fn a_redrive_that_dies_at_any_step_is_resumed() {
 #[tokio::test]
 async fn a_call_that_comes_late_once_more_changes_nothing() {
     let (table, job) = almost_done().await;
-    let (ended, reports, made) = course(table.copy(), &job, Mishap::Nothing).await;
+    let (ended, reports, made) = run_scenario(table.copy(), &job, InjectedFault::None).await;
     for first in 0..made {
-        for behind in first..made {
-            let mishap = Mishap::Late(first, behind);
-            let (fixed, its_reports, _) = course(table.copy(), &job, mishap).await;
-            assert_eq!((&fixed, &its_reports), (&ended, &reports), "{mishap:?}");
+        for second in first..made {
+            let fault = InjectedFault::Duplicated(first, second);
+            let (fixed, its_reports, _) = run_scenario(table.copy(), &job, fault).await;
+            assert_eq!((&fixed, &its_reports), (&ended, &reports), "{fault:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Whole schedules on virtual time: an ingest and several workers that die and come again, on services that fail in every
-//! way that AWS documents; in every second schedule an operator redrives dead letters, too early, too often and while all goes on. Once
+//! Whole schedules on virtual time: an ingest and several workers that crash and restart, on services that fail in every
+//! way that AWS documents; in every second schedule an operator redrives dead letters, too early, too often and concurrently. Once
 //! the faults stop, every job ends, with the right counts and the right documents.
 //!
 //! Each schedule follows from its seed, which a failure prints: `HOST_TEST_SEED=17 cargo test … simulation`.
@@ -11,7 +11,7 @@ use super::{
 };
 use host_core::{
     clock::SharedClock,
-    model::{ChunkRef, Counts, Digest, DocumentId, Job, JobStatus, Operation, Quarantined, Seal},
+    model::{ChunkRef, Counts, Digest, DocumentId, Job, JobStatus, Operation, QuarantinedProducts, Seal},
     storage::{Claim, StoreError, Stores},
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Worker, WorkerSettings};
@@ -32,8 +32,8 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// For how long things go wrong.
-const TROUBLE: Duration = Duration::from_secs(600);
+/// For how long faults are injected.
+const FAULT_PHASE: Duration = Duration::from_secs(600);
 /// When every job must have ended.
 const TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 const LEASE: Duration = Duration::from_secs(30);
@@ -46,7 +46,7 @@ pub(super) fn index(chaos: &Arc<Chaos>) -> Arc<ChaosIndex> {
     Arc::new(Intercepted { index: FakeIndex::default(), interceptor: chaos.clone() })
 }
 
-/// A process that works all shops.
+/// A worker for all shops.
 pub(super) fn worker(stores: Stores, index: Arc<ChaosIndex>, clock: &SharedClock) -> Worker {
     let rules = Arc::new(Rules::default());
     let settings = WorkerSettings {
@@ -105,7 +105,7 @@ fn plan(chaos: &Chaos, job: Job) -> Plan {
     Plan { job, chunks, poison, redrives, latest }
 }
 
-/// Publishes and seals, as ingest does; begun again after any failure.
+/// Publishes and seals, as ingest does; restarted after any failure.
 async fn publish(stores: &Stores, plan: &Plan) -> Result<(), StoreError> {
     stores.jobs.create(&plan.job).await?;
     for (chunk, text) in &plan.chunks {
@@ -116,17 +116,17 @@ async fn publish(stores: &Stores, plan: &Plan) -> Result<(), StoreError> {
     }
     let seal = Seal {
         total_items: plan.chunks.iter().map(|(chunk, _)| u64::from(chunk.documents)).sum(),
-        quarantine: Quarantined::default(),
+        quarantine: QuarantinedProducts::default(),
         ..build::seal(plan.chunks.len() as u32)
     };
     stores.jobs.seal(&plan.job.id, &seal).await
 }
 
-/// Runs something that dies at any moment and is started again, until it is done or the time of trouble is over; then it
+/// Runs a task, killing and restarting it at random until it is done or the faults stop; then it
 /// runs to its end.
-async fn dying(chaos: &Chaos, longest_life: u64, work: impl AsyncFn() -> bool) {
+async fn with_crashes(chaos: &Chaos, max_lifetime: u64, work: impl AsyncFn() -> bool) {
     while chaos.is_on.load(Relaxed) {
-        let life = Duration::from_millis(chaos.roll(longest_life));
+        let life = Duration::from_millis(chaos.roll(max_lifetime));
         if let Ok(true) = tokio::time::timeout(life, work()).await {
             return;
         }
@@ -138,7 +138,7 @@ async fn dying(chaos: &Chaos, longest_life: u64, work: impl AsyncFn() -> bool) {
 }
 
 /// Redrives dead letters, also before their cause is fixed. Done if nothing counts as failed any more.
-async fn operate(stores: &Stores, chaos: &Chaos, plan: &Plan) -> Result<(u64, bool), StoreError> {
+async fn redrive_once(stores: &Stores, chaos: &Chaos, plan: &Plan) -> Result<(u64, bool), StoreError> {
     if let Some(seq) = plan.poison
         && (!chaos.is_on.load(Relaxed) || chaos.roll(4) == 0)
         && !stores.queue.dead_letters(SHOP).await?.is_empty()
@@ -153,24 +153,24 @@ async fn operate(stores: &Stores, chaos: &Chaos, plan: &Plan) -> Result<(u64, bo
     Ok((redriven.sent.len() as u64, is_done))
 }
 
-/// What schedules have seen, added up.
+/// What schedules have covered, added up.
 #[derive(Default)]
-struct Seen {
+struct Coverage {
     redeliveries: AtomicU64,
     repetitions: AtomicU64,
     refused_handles: AtomicU64,
-    /// Chunks that killed too many workers.
+    /// Chunks whose workers crashed too often.
     quarantined: AtomicU64,
     redriven: AtomicU64,
 }
 
-async fn schedule(seed: u64, job: Job, seen: &Seen) {
+async fn schedule(seed: u64, job: Job, seen: &Coverage) {
     let clock: SharedClock = Arc::new(VirtualClock::paused(seed.wrapping_mul(0x51_7c_c1_b7)));
     let chaos = Arc::new(Chaos { clock: clock.clone(), is_on: true.into(), calls: AtomicU64::new(0) });
     let (jobs, queues) = (Arc::new(table::Model::default()), Arc::new(sqs::Model::new(clock.clone())));
     let products = Arc::new(table::Model::default());
     let chunks = Arc::new(ChaosChunks(Mutex::default(), chaos.clone()));
-    // Each process has stores of its own, which remember nothing of the others'.
+    // Each process has its own stores, which share no state.
     let stores = || Stores {
         chunks: chunks.clone(),
         queue: queue_on(
@@ -192,22 +192,25 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     };
     let ingest = async || publish(&stores(), &plan).await.is_ok();
     let operated = AtomicBool::new(!plan.redrives);
-    let operate = async || {
+    let redrive_once = async || {
         clock.sleep(Duration::from_millis(chaos.roll(30_000))).await;
-        let Ok((redriven, is_done)) = operate(&stores(), &chaos, &plan).await else { return false };
+        let Ok((redriven, is_done)) = redrive_once(&stores(), &chaos, &plan).await else { return false };
         seen.redriven.fetch_add(redriven, Relaxed);
-        // While there is trouble, more may die.
+        // While faults are injected, more workers may crash.
         let is_done = is_done && !chaos.is_on.load(Relaxed);
         operated.fetch_or(is_done, Relaxed);
         is_done
     };
     let operators = async {
         if plan.redrives {
-            tokio::join!(dying(&chaos, 40_000, operate), dying(&chaos, 40_000, operate));
+            tokio::join!(
+                with_crashes(&chaos, 40_000, redrive_once),
+                with_crashes(&chaos, 40_000, redrive_once)
+            );
         }
     };
     let observe = async {
-        clock.sleep(TROUBLE).await;
+        clock.sleep(FAULT_PHASE).await;
         chaos.is_on.store(false, Relaxed);
         let stores = stores();
         loop {
@@ -217,7 +220,7 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
                 && operated.load(Relaxed)
                 && let Some(job) = job.clone().filter(|job| job.status.has_ended())
             {
-                // Nothing comes behind the end.
+                // The job stays unchanged after its end.
                 clock.sleep(Duration::from_secs(300)).await;
                 assert_eq!(stores.jobs.get(id).await.unwrap().unwrap(), job, "seed {seed}");
                 done.cancel();
@@ -230,34 +233,37 @@ async fn schedule(seed: u64, job: Job, seen: &Seen) {
     };
     let (job, ..) = tokio::join!(
         observe,
-        dying(&chaos, 20_000, ingest),
-        dying(&chaos, 60_000, work),
-        dying(&chaos, 20_000, work),
-        dying(&chaos, 6_000, work),
+        with_crashes(&chaos, 20_000, ingest),
+        with_crashes(&chaos, 60_000, work),
+        with_crashes(&chaos, 20_000, work),
+        with_crashes(&chaos, 6_000, work),
         operators,
     );
 
     let stores = stores();
     if plan.redrives {
-        // A letter may be left of a worker that was late with it, but nothing is to be done for it.
+        // A late worker may leave a stale dead letter, but nothing is to be done for it.
         let left = worker::redrive(&stores, &clock, SHOP, &DeadLetterFilter::default()).await.unwrap();
         assert!(left.sent.is_empty(), "seed {seed}: {left:?}");
     }
-    let letters = stores.queue.dead_letters(SHOP).await.unwrap();
-    // Workers may die so often of one chunk that it is taken for their murderer.
+    let dead_letters = stores.queue.dead_letters(SHOP).await.unwrap();
+    // A chunk may be quarantined by chance: enough workers crashed while they held it.
     let is_quarantined = |code: &str| code == "too-many-attempts";
-    let quarantined: BTreeSet<u32> =
-        letters.iter().filter(|letter| is_quarantined(&letter.code)).map(|letter| letter.chunk.seq).collect();
+    let quarantined: BTreeSet<u32> = dead_letters
+        .iter()
+        .filter(|dead_letter| is_quarantined(&dead_letter.code))
+        .map(|dead_letter| dead_letter.chunk.seq)
+        .collect();
     let poison = plan.poison.filter(|_| !plan.redrives);
     let lost: BTreeSet<u32> = quarantined.iter().copied().chain(poison).collect();
-    let dead: BTreeSet<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
-    assert_eq!((&dead, letters.len()), (&lost, lost.len()), "seed {seed}");
+    let dead: BTreeSet<u32> = dead_letters.iter().map(|dead_letter| dead_letter.chunk.seq).collect();
+    assert_eq!((&dead, dead_letters.len()), (&lost, lost.len()), "seed {seed}");
 
     let documents = |seqs: &BTreeSet<u32>| -> u64 {
         seqs.iter().map(|seq| u64::from(plan.chunks[*seq as usize].0.documents)).sum()
     };
     let (failed, total) = (documents(&lost), documents(&(0..plan.chunks.len() as u32).collect()));
-    // What comes behind a redriven chunk may have overtaken it.
+    // A later chunk may have written newer versions before the redrive.
     let mut reported = 0;
     for report in stores.jobs.reports(id).await.unwrap() {
         let report = stores.chunks.get(&report, None).await.unwrap().unwrap();
@@ -307,20 +313,20 @@ fn whatever_goes_wrong_every_item_counts_once_and_every_job_ends() {
     let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
     let schedules = std::env::var("HOST_TEST_SCHEDULES").map_or(5_000, |number| number.parse().unwrap());
     let seeds = only.map_or(0..schedules, |seed| seed..seed + 1);
-    let (seen, job) = (Seen::default(), job(&VirtualClock::new(1), SHOP));
+    let (seen, job) = (Coverage::default(), job(&VirtualClock::new(1), SHOP));
     for seed in seeds.clone() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(schedule(seed, job.clone(), &seen));
     }
-    let Seen { redeliveries, repetitions, refused_handles, quarantined, redriven } = seen;
+    let Coverage { redeliveries, repetitions, refused_handles, quarantined, redriven } = seen;
     println!(
-        "{} schedules: {redeliveries:?} redeliveries, {repetitions:?} chunks begun again, {refused_handles:?} refused handles, {redriven:?} chunks redriven",
+        "{} schedules: {redeliveries:?} redeliveries, {repetitions:?} chunks repeated, {refused_handles:?} refused handles, {redriven:?} chunks redriven",
         seeds.end - seeds.start
     );
     if only.is_none() {
-        assert!(quarantined.into_inner() * 100 < seeds.end, "the schedules are too harsh");
+        assert!(quarantined.into_inner() * 100 < seeds.end, "too many quarantines");
         for seen in [redeliveries, repetitions, refused_handles, redriven] {
-            assert!(seen.into_inner() > 100, "the schedules are too kind");
+            assert!(seen.into_inner() > 100, "too few faults");
         }
     }
 }

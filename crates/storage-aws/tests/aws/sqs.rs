@@ -1,6 +1,6 @@
 //! A strict SQS FIFO in memory and on virtual time. Where stand-ins are kinder than AWS, this is not: a handle whose message
 //! has become visible, was delivered again or removed is refused; what was sent is remembered for five minutes only;
-//! several messages of one group are handed out at once; a call whose client has gone away is answered all the same.
+//! several messages of one group are handed out together; a call whose client has gone away is answered all the same.
 
 use async_trait::async_trait;
 use host_core::{clock::SharedClock, storage::StoreError};

@@ -88,11 +88,11 @@ fn backend(dynoxide: Option<Dynoxide>) -> Backend {
         stores: environment.aws.stores(),
         clock,
         plant_settings: |backend, index_name, json| {
-            let keep = backend.keep.downcast_ref::<Environment>().unwrap();
+            let keep = backend.resources.downcast_ref::<Environment>().unwrap();
             let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
             wait(plant(&table, index_name, json));
         },
-        keep: Box::new(environment),
+        resources: Box::new(environment),
     }
 }
 
@@ -114,7 +114,7 @@ storage_tests!(stand_in);
 async fn what_the_seed_shows_is_found() {
     use host_testing::build::{chunk, complete, processed, seal};
     let backend = stand_in();
-    let Environment { aws, clients, .. } = backend.keep.downcast_ref::<Environment>().unwrap();
+    let Environment { aws, clients, .. } = backend.resources.downcast_ref::<Environment>().unwrap();
     let job = backend.job("example.myshopify.com");
     let stores = aws.stores();
     stores.jobs.create(&job).await.unwrap();
@@ -180,7 +180,7 @@ async fn what_the_seed_shows_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_process_ingests_at_a_time_and_a_dead_one_is_followed() {
     let backend = stand_in();
-    let Environment { aws, .. } = backend.keep.downcast_ref::<Environment>().unwrap();
+    let Environment { aws, .. } = backend.resources.downcast_ref::<Environment>().unwrap();
     let [first, second] = [backend.job("shop"), backend.job("shop")];
     for job in [&first, &second] {
         backend.stores.jobs.create(job).await.unwrap();

@@ -2,7 +2,7 @@
 
 use super::{
     MONTH,
-    redrive::{Frail, Mishap, quarantined},
+    redrive::{FaultyTable, InjectedFault, quarantined},
     sqs,
     table::Model,
 };
@@ -35,24 +35,24 @@ impl Harness {
         let table = Arc::new(Model::default());
         let queues = Arc::new(sqs::Model::new(clock.clone()));
         let job = Job { created_at: clock.now(), ..job(&VirtualClock::new(1), "shop") };
-        let ward = Self {
+        let harness = Self {
             queue: queue_on(queues, Names::new("test", None), clock.clone()),
             jobs: jobs_on(table.clone(), clock.clone(), MONTH),
             clock,
             table,
             job,
         };
-        ward.jobs.create(&ward.job).await.unwrap();
+        harness.jobs.create(&harness.job).await.unwrap();
         for seq in 0..chunks {
-            ward.jobs.add_chunk(&chunk(&ward.job.id, seq, 0)).await.unwrap();
+            harness.jobs.add_chunk(&chunk(&harness.job.id, seq, 0)).await.unwrap();
         }
-        ward.jobs.seal(&ward.job.id, &seal(chunks)).await.unwrap();
-        ward
+        harness.jobs.seal(&harness.job.id, &seal(chunks)).await.unwrap();
+        harness
     }
 
     /// Another process's jobs, which lose a call.
-    fn frail(&self, mishap: Mishap) -> Arc<dyn Jobs> {
-        jobs_on(Frail::new(self.table.clone(), mishap), self.clock.clone(), MONTH)
+    fn faulty(&self, fault: InjectedFault) -> Arc<dyn Jobs> {
+        jobs_on(FaultyTable::new(self.table.clone(), fault), self.clock.clone(), MONTH)
     }
 
     async fn sweep(&self) -> Swept {
@@ -68,10 +68,10 @@ impl Harness {
         self.jobs.get(&self.job.id).await.unwrap().unwrap()
     }
 
-    /// A worker dies while it completes the chunk, at this update of the table.
-    async fn complete_by_half(&self, seq: u32, update: usize) {
+    /// A worker crashes while it completes the chunk, at this update of the table.
+    async fn complete_partially(&self, seq: u32, update: usize) {
         let lease = claim(&*self.jobs, &self.job.id, seq).await;
-        self.frail(Mishap::Refused(update)).complete(&lease, &processed(10)).await.unwrap_err();
+        self.faulty(InjectedFault::NotApplied(update)).complete(&lease, &processed(10)).await.unwrap_err();
     }
 }
 
@@ -81,62 +81,74 @@ fn sent(sent: u32) -> Swept {
 
 #[tokio::test(start_paused = true)]
 async fn a_chunk_that_was_never_sent_is_sent_when_it_has_waited_long_enough() {
-    let ward = Harness::new(2).await;
-    ward.clock.sleep(BOUND - MINUTE).await;
-    assert_eq!(ward.sweep().await, Swept::default());
-    assert!(ward.received().await.is_none());
-    ward.clock.sleep(MINUTE).await;
-    assert_eq!(ward.sweep().await, sent(2));
-    assert_eq!(ward.sweep().await, Swept::default(), "only once in a while");
+    let harness = Harness::new(2).await;
+    harness.clock.sleep(BOUND - MINUTE).await;
+    assert_eq!(harness.sweep().await, Swept::default());
+    assert!(harness.received().await.is_none());
+    harness.clock.sleep(MINUTE).await;
+    assert_eq!(harness.sweep().await, sent(2));
+    assert_eq!(harness.sweep().await, Swept::default(), "only once in a while");
     for seq in 0..2 {
-        let delivery = ward.received().await.unwrap();
-        assert_eq!(delivery.chunk, chunk(&ward.job.id, seq, 0));
-        complete(&*ward.jobs, &ward.job.id, seq, &processed(10)).await;
-        assert!(ward.queue.ack(&delivery.receipt).await.unwrap());
+        let delivery = harness.received().await.unwrap();
+        assert_eq!(delivery.chunk, chunk(&harness.job.id, seq, 0));
+        complete(&*harness.jobs, &harness.job.id, seq, &processed(10)).await;
+        assert!(harness.queue.ack(&delivery.receipt).await.unwrap());
     }
-    assert_eq!(ward.now().await.status, JobStatus::Completed);
+    assert_eq!(harness.now().await.status, JobStatus::Completed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_chunk_of_a_dead_worker_whose_message_is_gone_is_sent_again() {
-    let ward = Harness::new(1).await;
-    ward.queue.send(&ward.job, &chunk(&ward.job.id, 0, 0), 0).await.unwrap();
-    let delivery = ward.received().await.unwrap();
-    let lease = claim(&*ward.jobs, &ward.job.id, 0).await;
-    assert!(ward.queue.ack(&delivery.receipt).await.unwrap());
-    ward.clock.sleep(BOUND).await;
-    assert_eq!(ward.sweep().await, Swept::default(), "its lease has not run out for long");
-    ward.clock.sleep(MINUTE).await;
-    assert!(ward.received().await.is_none());
-    assert_eq!(ward.sweep().await, sent(1));
-    assert!(ward.received().await.is_some());
-    assert_eq!(claim(&*ward.jobs, &ward.job.id, 0).await.attempts, 2);
-    assert!(!ward.jobs.complete(&lease, &processed(10)).await.unwrap());
+    let harness = Harness::new(1).await;
+    harness.queue.send(&harness.job, &chunk(&harness.job.id, 0, 0), 0).await.unwrap();
+    let delivery = harness.received().await.unwrap();
+    let lease = claim(&*harness.jobs, &harness.job.id, 0).await;
+    assert!(harness.queue.ack(&delivery.receipt).await.unwrap());
+    harness.clock.sleep(BOUND).await;
+    assert_eq!(harness.sweep().await, Swept::default(), "its lease has not run out for long");
+    harness.clock.sleep(MINUTE).await;
+    assert!(harness.received().await.is_none());
+    assert_eq!(harness.sweep().await, sent(1));
+    assert!(harness.received().await.is_some());
+    assert_eq!(claim(&*harness.jobs, &harness.job.id, 0).await.attempts, 2);
+    assert!(!harness.jobs.complete(&lease, &processed(10)).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_half_completed_chunk_whose_worker_died_is_counted() {
-    let ward = Harness::new(1).await;
-    ward.complete_by_half(0, 1).await;
-    ward.clock.sleep(BOUND * 24).await;
-    assert_eq!((ward.now().await.status, ward.now().await.completed_chunks), (JobStatus::InProgress, 0));
-    let id = ward.job.id.clone();
-    assert_eq!(ward.sweep().await, Swept { completed: 1, ended: vec![id], ..Swept::default() });
-    assert_eq!((ward.now().await.status, ward.now().await.counts.processed), (JobStatus::Completed, 10));
-    assert_eq!(ward.sweep().await, Swept::default());
+    let harness = Harness::new(1).await;
+    harness.complete_partially(0, 1).await;
+    harness.clock.sleep(BOUND * 24).await;
+    assert_eq!(
+        (harness.now().await.status, harness.now().await.completed_chunks),
+        (JobStatus::InProgress, 0)
+    );
+    let id = harness.job.id.clone();
+    assert_eq!(harness.sweep().await, Swept { completed: 1, ended: vec![id], ..Swept::default() });
+    assert_eq!(
+        (harness.now().await.status, harness.now().await.counts.processed),
+        (JobStatus::Completed, 10)
+    );
+    assert_eq!(harness.sweep().await, Swept::default());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_end_that_no_process_noticed_is_found() {
     // After the outcome and the segment: the record's set of full segments, the end.
     for update in [2, 3] {
-        let ward = Harness::new(1).await;
-        ward.complete_by_half(0, update).await;
-        ward.clock.sleep(BOUND * 24).await;
-        assert_eq!((ward.now().await.status, ward.now().await.completed_chunks), (JobStatus::InProgress, 1));
-        let id = ward.job.id.clone();
-        assert_eq!(ward.sweep().await, Swept { ended: vec![id], ..Swept::default() });
-        assert_eq!((ward.now().await.status, ward.now().await.counts.processed), (JobStatus::Completed, 10));
+        let harness = Harness::new(1).await;
+        harness.complete_partially(0, update).await;
+        harness.clock.sleep(BOUND * 24).await;
+        assert_eq!(
+            (harness.now().await.status, harness.now().await.completed_chunks),
+            (JobStatus::InProgress, 1)
+        );
+        let id = harness.job.id.clone();
+        assert_eq!(harness.sweep().await, Swept { ended: vec![id], ..Swept::default() });
+        assert_eq!(
+            (harness.now().await.status, harness.now().await.counts.processed),
+            (JobStatus::Completed, 10)
+        );
     }
 }
 
@@ -144,15 +156,15 @@ async fn an_end_that_no_process_noticed_is_found() {
 async fn a_redrive_that_died_is_resumed() {
     // After the segment: five items to be emptied, the record, the row.
     for call in 1..8 {
-        let ward = Harness::new(2).await;
-        complete(&*ward.jobs, &ward.job.id, 0, &quarantined()).await;
-        ward.frail(Mishap::Refused(call)).redrive(&ward.job.id, 0, 0).await.unwrap_err();
-        let claim = ward.jobs.claim(&ward.job.id, 0, MINUTE).await.unwrap();
+        let harness = Harness::new(2).await;
+        complete(&*harness.jobs, &harness.job.id, 0, &quarantined()).await;
+        harness.faulty(InjectedFault::NotApplied(call)).redrive(&harness.job.id, 0, 0).await.unwrap_err();
+        let claim = harness.jobs.claim(&harness.job.id, 0, MINUTE).await.unwrap();
         assert!(matches!(claim, Claim::Done { .. }), "{claim:?}");
-        assert_eq!(ward.now().await.counts.failed, 0, "taken back already");
-        assert_eq!(ward.sweep().await, sent(1));
-        assert_eq!(ward.received().await.unwrap().chunk.seq, 0);
-        let claim = ward.jobs.claim(&ward.job.id, 0, MINUTE).await.unwrap();
+        assert_eq!(harness.now().await.counts.failed, 0, "taken back already");
+        assert_eq!(harness.sweep().await, sent(1));
+        assert_eq!(harness.received().await.unwrap().chunk.seq, 0);
+        let claim = harness.jobs.claim(&harness.job.id, 0, MINUTE).await.unwrap();
         let Claim::Acquired(lease) = claim else { panic!("{claim:?}") };
         assert_eq!(lease.redrive_count, 1);
     }
@@ -160,35 +172,35 @@ async fn a_redrive_that_died_is_resumed() {
 
 #[tokio::test(start_paused = true)]
 async fn one_of_many_sweeps_in_an_interval() {
-    let ward = Harness::new(0).await;
+    let harness = Harness::new(0).await;
     let due = async || {
-        let (table, queue) = (ward.table.clone() as Arc<dyn Table>, ward.queue.clone());
-        sweeper_on(table, queue, ward.clock.clone(), MONTH, BOUND).is_due(MINUTE).await.unwrap()
+        let (table, queue) = (harness.table.clone() as Arc<dyn Table>, harness.queue.clone());
+        sweeper_on(table, queue, harness.clock.clone(), MONTH, BOUND).is_due(MINUTE).await.unwrap()
     };
     assert_eq!([due().await, due().await, due().await], [true, false, false]);
-    ward.clock.sleep(MINUTE).await;
+    harness.clock.sleep(MINUTE).await;
     assert_eq!([due().await, due().await], [true, false]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_ingest_is_told_and_taken_over() {
-    let ward = Harness::new(0).await;
-    let job = Job { id: host_core::model::JobId::new("open").unwrap(), ..ward.job.clone() };
-    ward.jobs.create(&job).await.unwrap();
-    let begin = || acquire_ingest_on(ward.table.clone(), ward.clock.clone(), MONTH, &job, MINUTE);
+    let harness = Harness::new(0).await;
+    let job = Job { id: host_core::model::JobId::new("open").unwrap(), ..harness.job.clone() };
+    harness.jobs.create(&job).await.unwrap();
+    let begin = || acquire_ingest_on(harness.table.clone(), harness.clock.clone(), MONTH, &job, MINUTE);
     let first = begin().await.unwrap();
-    ward.clock.sleep(BOUND).await;
-    assert_eq!(ward.sweep().await, Swept::default(), "it lives");
+    harness.clock.sleep(BOUND).await;
+    assert_eq!(harness.sweep().await, Swept::default(), "it lives");
     let waiting = tokio::time::timeout(BOUND, begin()).await;
     assert!(waiting.is_err() && !first.lost().is_cancelled(), "the living keeps others away");
     drop(first);
-    let died_at = ward.clock.now();
+    let died_at = harness.clock.now();
     let _second = begin().await.unwrap();
-    let waited = ward.clock.now().duration_since(died_at).unsigned_abs();
+    let waited = harness.clock.now().duration_since(died_at).unsigned_abs();
     assert!(waited >= MINUTE / 2 && waited <= MINUTE * 2, "{waited:?}");
     drop(_second);
-    ward.clock.sleep(MINUTE * 2).await;
-    assert_eq!(ward.sweep().await, Swept { abandoned: vec![job.id.clone()], ..Swept::default() });
+    harness.clock.sleep(MINUTE * 2).await;
+    assert_eq!(harness.sweep().await, Swept { abandoned: vec![job.id.clone()], ..Swept::default() });
 }
 
 /// A process whose clock is a day ahead has died, as an ingest, as a sweeper and as a worker.

@@ -63,14 +63,14 @@ fn holds(item: Option<&Item>, condition: &Condition) -> bool {
     match condition {
         Condition::Exists(name) => value(name).is_some(),
         Condition::Absent(name) => value(name).is_none(),
-        Condition::Is(name, expected) => value(name) == Some(expected),
+        Condition::Equals(name, expected) => value(name) == Some(expected),
         Condition::Below(name, bound) => number(name).is_some_and(|number| number < *bound),
         Condition::AtMost(name, bound) => number(name).is_some_and(|number| number <= *bound),
         Condition::MoreThan(name, bound) => number(name).is_some_and(|number| number > *bound),
-        Condition::Lacks(name, member) => {
+        Condition::NotContains(name, member) => {
             !matches!(value(name), Some(Value::Numbers(set)) if set.contains(member))
         }
-        Condition::Has(name, member) => {
+        Condition::Contains(name, member) => {
             matches!(value(name), Some(Value::Numbers(set)) if set.contains(member))
         }
         Condition::AnyOf(lists) => {
@@ -86,7 +86,7 @@ fn invalid(why: &str) -> TableError {
 /// The item after an update whose conditions hold.
 fn changed(item: Option<&Item>, update: &Update) -> Result<Item, TableError> {
     let mut named = BTreeSet::new();
-    let changes = update.set.iter().chain(&update.add).chain(&update.take);
+    let changes = update.set.iter().chain(&update.add).chain(&update.delete);
     let names = changes.map(|(name, _)| name);
     for name in names.chain(&update.remove) {
         if !named.insert(*name) {
@@ -116,7 +116,7 @@ fn changed(item: Option<&Item>, update: &Update) -> Result<Item, TableError> {
         };
         item.0.insert((*name).to_owned(), added);
     }
-    for (name, value) in &update.take {
+    for (name, value) in &update.delete {
         let rest: BTreeSet<i64> = match (item.0.get(*name), value) {
             (None, _) => continue,
             (Some(Value::Numbers(old)), Value::Numbers(gone)) => old.difference(gone).copied().collect(),
@@ -151,7 +151,7 @@ impl Table for Model {
         if !update.when.iter().all(|condition| holds(before, condition)) {
             let before = before.cloned();
             self.spend_write(size, 0);
-            return Ok(Updated::Refused(before));
+            return Ok(Updated::ConditionFailed(before));
         }
         let after = changed(before, update)?;
         assert!(after.size() <= MAX_ITEM, "{:?} would have {} bytes", update.key, after.size());
@@ -161,7 +161,7 @@ impl Table for Model {
             *set.entry(name).or_default() += 1;
         }
         items.insert(update.key.clone(), after.clone());
-        Ok(Updated::Done(after))
+        Ok(Updated::Applied(after))
     }
 
     async fn delete(&self, key: &Key) -> Result<bool, TableError> {

@@ -1,4 +1,4 @@
-//! `deploy/terraform/` makes what the host makes and looks for.
+//! `deploy/terraform/` creates the same resources as the host.
 
 use super::stand_in::{Environment, stand_in};
 use aws_sdk_sqs::types::QueueAttributeName as Name;
@@ -25,7 +25,7 @@ fn resource(text: &str, kind: &str, name: &str) -> BTreeMap<String, String> {
     };
     let mut assignments = BTreeMap::new();
     for (name, value) in block.lines().filter_map(assignment) {
-        // What is the resource's own stands before its inner blocks.
+        // Attributes of the resource precede nested blocks, so the first one wins.
         assignments.entry(name).or_insert(value);
     }
     assignments
@@ -33,7 +33,7 @@ fn resource(text: &str, kind: &str, name: &str) -> BTreeMap<String, String> {
 
 /// Names are made of an environment in both: here of Terraform's.
 #[test]
-fn names_are_the_hosts() {
+fn names_match_the_host() {
     let names = Names::new("${var.env}", None);
     let stores = text("stores.tf");
     assert!(stores.contains(&format!("coalesce(var.bucket, \"{}\")", names.bucket())));
@@ -54,7 +54,7 @@ fn names_are_the_hosts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queues_and_tables_are_as_the_host_makes_them() {
     let backend = stand_in();
-    let Environment { aws, clients, .. } = backend.keep.downcast_ref::<Environment>().unwrap();
+    let Environment { aws, clients, .. } = backend.resources.downcast_ref::<Environment>().unwrap();
     let job = backend.job("a.b");
     backend.stores.queue.send(&job, &chunk(&job.id, 0, 0), 0).await.unwrap();
     let function = text("function.tf");
@@ -120,11 +120,11 @@ mod needs_terraform {
     /// With the providers in the folder that `HOST_TEST_TERRAFORM_PLUGINS` names.
     #[test]
     #[ignore = "needs terraform and its provider for AWS"]
-    fn terraform_takes_it() {
-        let place = tempfile::tempdir().unwrap();
+    fn terraform_validates() {
+        let dir = tempfile::tempdir().unwrap();
         for file in std::fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path()) {
             if file.extension().is_some_and(|extension| extension == "tf") {
-                std::fs::copy(&file, place.path().join(file.file_name().unwrap())).unwrap();
+                std::fs::copy(&file, dir.path().join(file.file_name().unwrap())).unwrap();
             }
         }
         let providers = format!("-plugin-dir={}", std::env::var("HOST_TEST_TERRAFORM_PLUGINS").unwrap());
@@ -135,7 +135,7 @@ mod needs_terraform {
         ] {
             let mut command = Command::new("terraform");
             let ran =
-                command.current_dir(place.path()).env_remove("TF_CLI_CONFIG_FILE").args(arguments).output();
+                command.current_dir(dir.path()).env_remove("TF_CLI_CONFIG_FILE").args(arguments).output();
             let ran = ran.unwrap();
             assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
         }

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use host_core::{
     index::ArchiveLimit,
     model::{
-        Class, Counts, DocumentId, Entry, Job, JobId, JobStatus, Operation, ProductId, Quarantined, Seal,
-        SourceStats,
+        Class, Counts, DocumentId, Entry, Job, JobId, JobStatus, Operation, ProductId, QuarantinedProducts,
+        Seal, SourceStats,
     },
     storage::{ChunkLease, Claim, JobSnapshot, Storage, Stores},
 };
@@ -72,7 +72,7 @@ async fn old_environment() -> Backend {
 }
 
 fn environment(backend: &Backend) -> &Environment {
-    backend.keep.downcast_ref().unwrap()
+    backend.resources.downcast_ref().unwrap()
 }
 
 fn text(file: &str) -> String {
@@ -168,7 +168,7 @@ async fn the_sweep_repairs_what_older_processes_left() {
     let stores = &backend.stores;
     let Swept { sent, completed, ended, abandoned } =
         environment(&backend).aws.sweeper().sweep().await.unwrap();
-    // Chunks that wait or whose worker died: two of shop c, one of shop b, those of the ingests that died.
+    // Chunks that wait or whose worker crashed: two of shop c, one of shop b, those of the ingests that crashed.
     assert_eq!((completed, ended), (1, Vec::new()));
     assert_eq!(sent, 3 + 2 * job(stores, "job-d").await.chunks);
     assert_eq!(abandoned, [id("job-e"), id("job-d")]);
@@ -180,12 +180,14 @@ async fn the_sweep_repairs_what_older_processes_left() {
 async fn older_dead_letters_are_redriven() {
     let backend = old_environment().await;
     let stores = &backend.stores;
-    let mut letters = stores.queue.dead_letters(SHOP_B).await.unwrap();
-    letters.sort_by_key(|letter| letter.chunk.seq);
-    let known: Vec<_> =
-        letters.iter().map(|letter| (letter.chunk.seq, letter.code.as_str(), letter.redrive_count)).collect();
+    let mut dead_letters = stores.queue.dead_letters(SHOP_B).await.unwrap();
+    dead_letters.sort_by_key(|dead_letter| dead_letter.chunk.seq);
+    let known: Vec<_> = dead_letters
+        .iter()
+        .map(|dead_letter| (dead_letter.chunk.seq, dead_letter.code.as_str(), dead_letter.redrive_count))
+        .collect();
     assert_eq!(known, [(0, "corrupt-chunk", 1), (1, "corrupt-chunk", 0), (3, "received-too-often", 0)]);
-    let context = &letters[0].context;
+    let context = &dead_letters[0].context;
     assert_eq!((context.attempts, context.host_version.as_str()), (1, "0.1.0"));
     assert_eq!(context.last_error.as_ref().unwrap().code, "corrupt-chunk");
     let open = job(stores, "job-b").await;
@@ -239,7 +241,7 @@ async fn publish(stores: &Stores, job: &Job, ids: &[&str], refused: Counts) {
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
-        quarantine: Quarantined::default(),
+        quarantine: QuarantinedProducts::default(),
     };
     stores.jobs.seal(&job.id, &seal).await.unwrap();
 }

@@ -32,8 +32,8 @@ pub(super) fn complete(
     Ok(true)
 }
 
-/// Counts a chunk whose outcome is stored and marks it done. Older hosts did both in transactions of their own, and may
-/// have died in between.
+/// Counts a chunk whose outcome is stored and marks it done. Older hosts did both in separate transactions, and may
+/// have crashed in between.
 pub(super) fn finish(tx: &Transaction<'_>, row: &Row, now: i64) -> Result<(), Cause> {
     let outcome: Option<String> = tx
         .prepare_cached(

@@ -47,7 +47,7 @@ pub(super) fn claim(
     Ok(Claim::Acquired(ChunkLease { job_id, seq, fencing_token, attempts, redrive_count, first_error }))
 }
 
-/// Why a claim was refused. A completion that an older host left by half is finished here.
+/// Why a claim was refused. A completion that an older host left unfinished is finished here.
 fn refused_claim(tx: &Transaction<'_>, row: &Row, now: Timestamp) -> Result<Claim, Cause> {
     let found: Option<(String, i64, Option<String>)> = tx
         .prepare_cached("SELECT state, lease_until, outcome FROM chunk WHERE job_id = ?1 AND seq = ?2")?

@@ -41,7 +41,7 @@ pub(super) fn supersede(tx: &Transaction<'_>, by: &Job, now: i64) -> Result<Vec<
     let ids = statement.query_map(params, |row| row.get::<_, String>(0))?;
     ids.map(|id| {
         let id = id?;
-        JobId::new(id.as_str()).ok_or_else(|| Cause::Refused(format!("`{id}` is no id of a job")))
+        JobId::new(id.as_str()).ok_or_else(|| Cause::Refused(format!("`{id}` is not a valid job id")))
     })
     .collect()
 }

@@ -11,8 +11,8 @@ pub async fn an_object_is_stored_once_and_never_changed(backend: &Backend) {
     let (chunks, key) = (&backend.stores.chunks, format!("{}/bulk/chunk_0000.jsonl", backend.name("shop")));
     assert_eq!(chunks.get(&key, None).await.unwrap(), None);
     assert_eq!(chunks.put_if_absent(&key, b"one\n").await.unwrap(), Put::Created);
-    assert_eq!(chunks.put_if_absent(&key, b"one\n").await.unwrap(), Put::AlreadySame);
-    assert_eq!(chunks.put_if_absent(&key, b"two\n").await.unwrap(), Put::AlreadyDifferent);
+    assert_eq!(chunks.put_if_absent(&key, b"one\n").await.unwrap(), Put::AlreadyExists);
+    assert_eq!(chunks.put_if_absent(&key, b"two\n").await.unwrap(), Put::ContentMismatch);
     assert_eq!(chunks.get(&key, None).await.unwrap().unwrap(), b"one\n");
 }
 
@@ -21,13 +21,13 @@ pub async fn of_many_at_once_one_creates_an_object(backend: &Backend) {
     let bytes = vec![7; 100_000];
     let puts = join_all((0..16).map(|_| chunks.put_if_absent(&key, &bytes))).await;
     let created = puts.iter().filter(|put| matches!(put, Ok(Put::Created))).count();
-    let same = puts.iter().filter(|put| matches!(put, Ok(Put::AlreadySame))).count();
+    let same = puts.iter().filter(|put| matches!(put, Ok(Put::AlreadyExists))).count();
     assert_eq!((created, same), (1, 15), "{puts:?}");
     let other = vec![8; 100_000];
     let key = backend.name("shop");
     let puts = join_all([&bytes, &other].map(|bytes| chunks.put_if_absent(&key, bytes))).await;
     let winner = puts.iter().position(|put| matches!(put, Ok(Put::Created))).unwrap();
-    assert!(matches!(puts[1 - winner], Ok(Put::AlreadyDifferent)));
+    assert!(matches!(puts[1 - winner], Ok(Put::ContentMismatch)));
     assert_eq!(&chunks.get(&key, None).await.unwrap().unwrap(), [&bytes, &other][winner]);
 }
 

@@ -13,7 +13,7 @@ async fn put(backend: &IndexBackend, target: &WriteTarget, writes: &[Write]) {
     assert!(outcomes.len() == writes.len() && outcomes.iter().all(|o| *o == Outcome::Done), "{outcomes:?}");
 }
 
-/// What `get` must give of a write.
+/// What `get` must return after a write.
 pub fn as_stored(write: &Write, job_id: &str) -> Map<String, Value> {
     let mut stored = write.document.fields.clone();
     stored.extend(write.version.clone());

@@ -247,7 +247,7 @@ pub async fn a_job_ends_with_its_last_chunk_only_when_sealed(backend: &Backend) 
     assert_eq!(snapshot(backend, &job.id).await, ended);
 }
 
-pub async fn a_job_that_nobody_seals_is_superseded(backend: &Backend) {
+pub async fn an_unsealed_job_is_superseded(backend: &Backend) {
     let jobs = &backend.stores.jobs;
     let old = backend.job_with_chunks(2).await;
     let of_shop = |change: fn(&mut Job)| {

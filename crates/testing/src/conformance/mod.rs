@@ -1,6 +1,6 @@
 //! What every backend of a port must do, sentence by sentence of the traits' documentation.
 //!
-//! The checks know a backend only by its traits and wait only by `Clock::sleep`. Each uses names of its own, so that
+//! The checks know a backend only by its traits and wait only by `Clock::sleep`. Each uses its own names, so that
 //! a backend that cannot be emptied can be checked too. [`chunk_tests`](crate::chunk_tests),
 //! [`storage_tests`](crate::storage_tests) and [`index_tests`](crate::index_tests) make a test of each;
 //! [`properties`] compares random histories with a model.
@@ -25,14 +25,14 @@ pub mod queue;
 pub mod redrive;
 pub mod settings;
 
-/// A storage backend and the clock that it goes by.
+/// A storage backend and its clock.
 pub struct Backend {
     pub stores: Stores,
     pub clock: SharedClock,
     /// Stores the settings of an index past the port, as a host of another version would.
     pub plant_settings: fn(&Backend, index_name: &str, json: &str),
-    /// Whatever must live as long, such as a folder.
-    pub keep: Box<dyn Any + Send + Sync>,
+    /// What must live as long, such as a folder.
+    pub resources: Box<dyn Any + Send + Sync>,
 }
 
 impl Backend {
@@ -57,16 +57,16 @@ impl Backend {
     }
 }
 
-/// An index and the clock that it goes by.
+/// An index and its clock.
 pub struct IndexBackend {
     pub index: Arc<dyn Index>,
     pub clock: SharedClock,
-    /// Whatever must live as long, such as a server.
-    pub keep: Box<dyn Any + Send + Sync>,
+    /// What must live as long, such as a server.
+    pub resources: Box<dyn Any + Send + Sync>,
 }
 
 impl IndexBackend {
-    /// Where a job of a shop of its own writes.
+    /// Where a job of a separate shop writes.
     pub fn target(&self) -> WriteTarget {
         build::target(&*self.clock)
     }
@@ -151,7 +151,7 @@ macro_rules! storage_tests {
             jobs::many_completions_at_once_count_once,
             jobs::a_chunk_without_a_row_is_unknown,
             jobs::a_job_ends_with_its_last_chunk_only_when_sealed,
-            jobs::a_job_that_nobody_seals_is_superseded,
+            jobs::an_unsealed_job_is_superseded,
             jobs::a_cancelled_job_keeps_the_reason,
             jobs::a_job_keeps_its_last_error_until_it_ends,
             jobs::a_chunk_is_read_as_it_was_added,

@@ -220,7 +220,7 @@ pub enum ReceiptLife {
     UntilVisible,
 }
 
-/// Plays a history; gives the number of deliveries.
+/// Plays a history; returns the number of deliveries.
 async fn queue_history(backend: &Backend, life: ReceiptLife, steps: Vec<QueueStep>) -> usize {
     let (queue, shop) = (&backend.stores.queue, backend.name("shop"));
     let job = backend.job(&shop);
@@ -307,8 +307,8 @@ async fn queue_history(backend: &Backend, life: ReceiptLife, steps: Vec<QueueSte
         let waiting: usize = lanes.values().map(VecDeque::len).sum();
         assert_eq!(queue.depth(&shop).await.unwrap(), waiting as u64);
     }
-    let letters = queue.dead_letters(&shop).await.unwrap();
-    assert_eq!(letters.iter().map(|letter| letter.chunk.seq).collect::<Vec<_>>(), dead);
+    let dead_letters = queue.dead_letters(&shop).await.unwrap();
+    assert_eq!(dead_letters.iter().map(|dead_letter| dead_letter.chunk.seq).collect::<Vec<_>>(), dead);
     given.len()
 }
 

@@ -150,14 +150,17 @@ pub async fn a_quarantined_message_is_a_dead_letter_and_its_group_goes_on(backen
                 .await
                 .unwrap()
         );
-        let letters = queue.dead_letters(&shop).await.unwrap();
-        let seqs: Vec<u32> = letters.iter().map(|letter| letter.chunk.seq).collect();
+        let dead_letters = queue.dead_letters(&shop).await.unwrap();
+        let seqs: Vec<u32> = dead_letters.iter().map(|dead_letter| dead_letter.chunk.seq).collect();
         assert_eq!(seqs, (0..=seq).collect::<Vec<_>>(), "oldest first");
-        let letter = &letters[seq as usize];
-        assert_eq!(letter.chunk, chunk(&job, seq, 0));
-        assert_eq!((letter.shop_id.as_str(), letter.receive_count), (shop.as_str(), 1));
-        assert_eq!((letter.code.as_str(), letter.message.as_str()), ("bad-checksum", "It differs."));
-        assert_eq!(letter.died_at, backend.clock.now());
+        let dead_letter = &dead_letters[seq as usize];
+        assert_eq!(dead_letter.chunk, chunk(&job, seq, 0));
+        assert_eq!((dead_letter.shop_id.as_str(), dead_letter.receive_count), (shop.as_str(), 1));
+        assert_eq!(
+            (dead_letter.code.as_str(), dead_letter.message.as_str()),
+            ("bad-checksum", "It differs.")
+        );
+        assert_eq!(dead_letter.died_at, backend.clock.now());
     }
     assert_eq!(one(queue, &shop).await.chunk.seq, 2);
     assert!(queue.dead_letters(&backend.name("shop")).await.unwrap().is_empty());
@@ -249,8 +252,8 @@ pub async fn a_dead_letter_says_all_that_is_known(backend: &Backend) {
         ..QuarantineReason::new("bad-checksum", "It differs.")
     };
     assert!(queue.dead_letter(&one(queue, &shop).await.receipt, &reason).await.unwrap());
-    let [letter] = &queue.dead_letters(&shop).await.unwrap()[..] else { panic!("one letter") };
-    assert_eq!((letter.redrive_count, &letter.context), (2, &reason.context));
+    let [dead_letter] = &queue.dead_letters(&shop).await.unwrap()[..] else { panic!("one dead letter") };
+    assert_eq!((dead_letter.redrive_count, &dead_letter.context), (2, &reason.context));
 }
 
 pub async fn dead_letters_are_leased_released_and_removed(backend: &Backend) {
@@ -265,24 +268,24 @@ pub async fn dead_letters_are_leased_released_and_removed(backend: &Backend) {
         loop {
             let page = queue.receive_dead_letters(&shop, MINUTE).await.unwrap();
             if page.is_empty() {
-                held.sort_by_key(|held| held.letter.chunk.seq);
+                held.sort_by_key(|held| held.dead_letter.chunk.seq);
                 return held;
             }
             held.extend(page);
         }
     };
     let held = take().await;
-    let seqs: Vec<u32> = held.iter().map(|held| held.letter.chunk.seq).collect();
+    let seqs: Vec<u32> = held.iter().map(|held| held.dead_letter.chunk.seq).collect();
     assert_eq!(seqs, (0..12).collect::<Vec<_>>());
-    for LeasedDeadLetter { letter, receipt } in &held {
+    for LeasedDeadLetter { dead_letter, receipt } in &held {
         assert!(queue.change_visibility(receipt, MINUTE).await.unwrap());
-        match letter.chunk.seq {
+        match dead_letter.chunk.seq {
             0..10 => assert!(queue.ack(receipt).await.unwrap()),
             _ => assert!(queue.release(receipt, Duration::ZERO).await.unwrap()),
         }
     }
     let left = queue.dead_letters(&shop).await.unwrap();
-    assert_eq!(left.iter().map(|letter| letter.chunk.seq).collect::<Vec<_>>(), [10, 11]);
+    assert_eq!(left.iter().map(|dead_letter| dead_letter.chunk.seq).collect::<Vec<_>>(), [10, 11]);
     assert_eq!(take().await.len(), 2);
     assert!(!queue.ack(&held[0].receipt).await.unwrap(), "it is gone");
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// What becomes of one call that writes; calls behind the script work.
+/// The result of one call that writes; calls after the script succeed.
 #[derive(Clone, Debug)]
 pub enum Next {
     /// It fails, and may succeed later.
@@ -25,7 +25,7 @@ pub enum Next {
     LostAnswer,
     /// It refuses the document with this id.
     Refuse(&'static str),
-    /// It gives no outcome.
+    /// It returns no outcome.
     TooFewOutcomes,
     /// It takes so long, in tokio's time, and then works.
     Slow(Duration),
@@ -45,12 +45,12 @@ pub struct Held {
 pub struct FakeIndexState {
     /// Its documents.
     pub documents: BTreeMap<DocumentId, Held>,
-    /// What becomes of the next calls of [`Index::write`].
+    /// The results of the next calls of [`Index::write`].
     pub script: VecDeque<Next>,
     /// A shop whose index cannot be written to.
     pub broken_shop: Option<String>,
-    /// Versions that another writer gives document `1` right before the next changes of it, which are then in conflict.
-    pub overtaking: VecDeque<i64>,
+    /// Versions that another writer writes of document `1` right before the next changes of it, which are then in conflict.
+    pub concurrent_writes: VecDeque<i64>,
     /// The server that it names.
     pub server: Option<String>,
     /// Calls of [`Index::stored`].
@@ -73,7 +73,7 @@ impl FakeIndexState {
 
     fn is_overtaken(&mut self, id: &DocumentId) -> bool {
         let is_next = id.as_str() == "1";
-        let Some(v) = is_next.then(|| self.overtaking.pop_front()).flatten() else { return false };
+        let Some(v) = is_next.then(|| self.concurrent_writes.pop_front()).flatten() else { return false };
         let write = Write {
             document: Document { id: id.clone(), fields: Map::new() },
             version: Map::from_iter([("v".to_owned(), v.into())]),

@@ -51,7 +51,7 @@ impl<T: Interceptor> Interceptor for Arc<T> {
 pub struct Intercepted<I, T> {
     /// The index.
     pub index: I,
-    /// What stands before it.
+    /// What is called before it.
     pub interceptor: T,
 }
 

@@ -1,4 +1,4 @@
-//! Fakes of what stands at the pipeline's ends: plug-ins and indexes.
+//! Fakes of both ends of the pipeline: plug-ins and indexes.
 
 mod index;
 mod interceptor;

@@ -10,8 +10,8 @@ use std::collections::btree_map::Entry;
 impl Chunks for Shared {
     async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
         Ok(match self.state().objects.entry(key.to_owned()) {
-            Entry::Occupied(object) if object.get() == bytes => Put::AlreadySame,
-            Entry::Occupied(_) => Put::AlreadyDifferent,
+            Entry::Occupied(object) if object.get() == bytes => Put::AlreadyExists,
+            Entry::Occupied(_) => Put::ContentMismatch,
             Entry::Vacant(place) => {
                 place.insert(bytes.to_vec());
                 Put::Created

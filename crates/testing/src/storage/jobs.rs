@@ -338,7 +338,7 @@ impl Jobs for Shared {
         chunk.outcome = None;
         chunk.reset_attempts();
         chunk.redrive_count += 1;
-        // Whoever had it before is late.
+        // An earlier holder is late.
         chunk.fencing_token += 1;
         let next = chunk.redrive_count;
         // A job that ended without a seal never ends by counting, and stays ended.

@@ -69,7 +69,7 @@ impl Ledger for Shared {
     ) -> Result<Vec<ProductRecord>, StoreError> {
         let state = self.state();
         let Some(ledger) = state.ledgers.get(scope) else { return Ok(Vec::new()) };
-        let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        Ok(ledger.range(behind).take(limit).filter_map(|(product, stored)| stored.read(product)).collect())
+        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        Ok(ledger.range(range).take(limit).filter_map(|(product, stored)| stored.read(product)).collect())
     }
 }

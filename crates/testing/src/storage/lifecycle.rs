@@ -1,4 +1,4 @@
-//! Processes: who works, and who ingests.
+//! Processes: workers and ingests.
 
 use super::Shared;
 use async_trait::async_trait;
@@ -9,30 +9,30 @@ use host_core::{
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// How long a right to ingest lasts that its holder can no longer release.
+/// How long the ingest lease lasts that its holder can no longer release.
 const INGEST_LEASE: Duration = Duration::from_secs(60);
 
-/// How often a process looks whether the right to ingest is free.
+/// How often a process checks whether the ingest lease is free.
 const INGEST_POLL: Duration = Duration::from_secs(1);
 
 /// Shop and index.
-type Place = (String, String);
+type IngestKey = (String, String);
 
-fn place(job: &Job) -> Place {
+fn ingest_key(job: &Job) -> IngestKey {
     (job.shop_id.clone(), job.index_name.clone())
 }
 
-/// The processes that live.
+/// The live processes.
 #[derive(Default)]
 pub(super) struct Processes {
     workers: usize,
-    ingests: BTreeMap<Place, Holder>,
+    ingests: BTreeMap<IngestKey, Holder>,
 }
 
-/// Who has a right to ingest.
+/// The holder of an ingest lease.
 enum Holder {
     Alive,
-    /// It died, or dropped the right; its lease ends then.
+    /// It crashed, or dropped the guard; its lease ends then.
     Gone(Timestamp),
 }
 
@@ -42,7 +42,7 @@ impl Processes {
     }
 
     pub(super) fn has_ingest(&self, job: &Job, now: Timestamp) -> bool {
-        match self.ingests.get(&place(job)) {
+        match self.ingests.get(&ingest_key(job)) {
             Some(Holder::Alive) => true,
             Some(Holder::Gone(until)) => *until > now,
             None => false,
@@ -73,20 +73,20 @@ impl Drop for Registration {
     }
 }
 
-/// The right to ingest for a shop and an index.
-pub(super) struct IngestRight {
+/// The ingest lease of a shop and an index.
+pub(super) struct IngestLease {
     shared: Arc<Shared>,
-    place: Place,
+    key: IngestKey,
 }
 
-impl IngestRight {
+impl IngestLease {
     pub(super) async fn acquire(shared: &Arc<Shared>, job: &Job) -> Self {
         loop {
             {
                 let processes = &mut shared.state().processes;
                 if !processes.has_ingest(job, shared.clock.now()) {
-                    processes.ingests.insert(place(job), Holder::Alive);
-                    return Self { shared: shared.clone(), place: place(job) };
+                    processes.ingests.insert(ingest_key(job), Holder::Alive);
+                    return Self { shared: shared.clone(), key: ingest_key(job) };
                 }
             }
             shared.clock.sleep(INGEST_POLL).await;
@@ -95,22 +95,22 @@ impl IngestRight {
 }
 
 #[async_trait]
-impl IngestGuard for IngestRight {
+impl IngestGuard for IngestLease {
     /// Its holder renews it for as long as it lives.
     async fn lost(&self) {
         std::future::pending::<()>().await;
     }
 
     async fn release(self: Box<Self>) -> Result<(), StoreError> {
-        self.shared.state().processes.ingests.remove(&self.place);
+        self.shared.state().processes.ingests.remove(&self.key);
         Ok(())
     }
 }
 
-impl Drop for IngestRight {
+impl Drop for IngestLease {
     fn drop(&mut self) {
         let until = self.shared.clock.now() + INGEST_LEASE;
-        if let Some(holder) = self.shared.state().processes.ingests.get_mut(&self.place) {
+        if let Some(holder) = self.shared.state().processes.ingests.get_mut(&self.key) {
             *holder = Holder::Gone(until);
         }
     }

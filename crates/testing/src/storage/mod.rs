@@ -70,10 +70,10 @@ impl Memory {
             stores: self.stores(),
             clock: self.shared.clock.clone(),
             plant_settings: |backend, index_name, json| {
-                let memory = backend.keep.downcast_ref::<Self>().unwrap();
+                let memory = backend.resources.downcast_ref::<Self>().unwrap();
                 memory.shared.state().settings.insert(index_name.to_owned(), json.to_owned());
             },
-            keep: Box::new(self.clone()),
+            resources: Box::new(self.clone()),
         }
     }
 }
@@ -104,7 +104,7 @@ impl Storage for Memory {
     }
 
     async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {
-        let guard = lifecycle::IngestRight::acquire(&self.shared, job).await;
+        let guard = lifecycle::IngestLease::acquire(&self.shared, job).await;
         let superseded = self.stores().jobs.supersede(job).await?;
         Ok((superseded, Box::new(guard)))
     }

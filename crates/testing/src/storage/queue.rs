@@ -113,9 +113,9 @@ impl Queues {
             }
             Some(Delivered::DeadLetter { shop_id, delivery }) => {
                 let Some(queue) = self.shops.get_mut(&shop_id) else { return false };
-                let letters = &mut queue.dead_letters;
-                let at = letters.iter().position(|letter| letter.is_in_flight(delivery, now));
-                at.map(|at| dead_letter(letters, at)).is_some()
+                let dead_letters = &mut queue.dead_letters;
+                let at = dead_letters.iter().position(|dead_letter| dead_letter.is_in_flight(delivery, now));
+                at.map(|at| dead_letter(dead_letters, at)).is_some()
             }
             None => false,
         }
@@ -186,7 +186,7 @@ impl Queue for Shared {
             receipt,
             now,
             |lane| first(lane).visible_from = now + visibility,
-            |letters, at| letters[at].visible_from = now + visibility,
+            |dead_letters, at| dead_letters[at].visible_from = now + visibility,
         ))
     }
 
@@ -199,7 +199,7 @@ impl Queue for Shared {
             receipt,
             now,
             |lane| release(first(lane), now + delay),
-            |letters, at| release(&mut letters[at], now + delay),
+            |dead_letters, at| release(&mut dead_letters[at], now + delay),
         ))
     }
 
@@ -208,8 +208,8 @@ impl Queue for Shared {
         let remove_message = |lane: &mut VecDeque<_>| {
             lane.pop_front();
         };
-        let remove_letter = |letters: &mut Vec<_>, at| {
-            letters.remove(at);
+        let remove_letter = |dead_letters: &mut Vec<_>, at| {
+            dead_letters.remove(at);
         };
         Ok(queues.change(receipt, now, remove_message, remove_letter))
     }
@@ -220,7 +220,7 @@ impl Queue for Shared {
         let mut removed = None;
         queues.change(receipt, now, |lane| removed = lane.pop_front(), |_, _| {});
         let Some(Message { body, receive_count, .. }) = removed else { return Ok(false) };
-        let letter = DeadLetter {
+        let dead_letter = DeadLetter {
             chunk: body,
             shop_id: shop_id.clone(),
             code: reason.code.clone(),
@@ -230,8 +230,8 @@ impl Queue for Shared {
             redrive_count: reason.redrive_count,
             context: reason.context.clone(),
         };
-        let letter = Message::new(letter, queues.next_number());
-        queues.shops.entry(shop_id).or_default().dead_letters.push(letter);
+        let dead_letter = Message::new(dead_letter, queues.next_number());
+        queues.shops.entry(shop_id).or_default().dead_letters.push(dead_letter);
         Ok(true)
     }
 
@@ -243,8 +243,8 @@ impl Queue for Shared {
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {
         let queues = &self.state().queues;
-        let letters = queues.shops.get(shop_id).map(|queue| &queue.dead_letters);
-        Ok(letters.into_iter().flatten().map(|letter| letter.body.clone()).collect())
+        let dead_letters = queues.shops.get(shop_id).map(|queue| &queue.dead_letters);
+        Ok(dead_letters.into_iter().flatten().map(|dead_letter| dead_letter.body.clone()).collect())
     }
 
     async fn receive_dead_letters(
@@ -254,12 +254,12 @@ impl Queue for Shared {
     ) -> Result<Vec<LeasedDeadLetter>, StoreError> {
         let (now, queues) = (self.clock.now(), &mut self.state().queues);
         let Some(queue) = queues.shops.get_mut(shop_id) else { return Ok(Vec::new()) };
-        let visible = queue.dead_letters.iter_mut().filter(|letter| letter.visible_from <= now);
-        let lease = |letter: &mut Message<DeadLetter>| {
+        let visible = queue.dead_letters.iter_mut().filter(|dead_letter| dead_letter.visible_from <= now);
+        let lease = |dead_letter: &mut Message<DeadLetter>| {
             queues.count += 1;
-            letter.deliver(queues.count, now + visibility);
+            dead_letter.deliver(queues.count, now + visibility);
             let receipt = receipt(DEAD_LETTER, queues.count, shop_id);
-            LeasedDeadLetter { letter: letter.body.clone(), receipt }
+            LeasedDeadLetter { dead_letter: dead_letter.body.clone(), receipt }
         };
         Ok(visible.take(MAX_DEAD_LETTERS).map(lease).collect())
     }

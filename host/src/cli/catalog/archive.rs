@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{
-        Ended, Global,
+        CliResult, Global,
         backend::Backend,
         context::{clock, plugins, print, print_json, store_failure},
         failure::{Exit, Failure},
@@ -53,7 +53,7 @@ pub(super) async fn run(
     target: &WriteTarget,
     dry_run: bool,
     force: bool,
-) -> Ended {
+) -> CliResult {
     let index = backend.index(config, RetryProfile::Background)?;
     let job = last_full_job(&backend.stores(), target, index.as_ref()).await?;
     let cancel = CancellationToken::new();
@@ -185,7 +185,7 @@ async fn last_full_job(
     })
 }
 
-async fn print_missing(global: &Global, archive: &Archive<'_>, job: &JobSnapshot) -> Ended {
+async fn print_missing(global: &Global, archive: &Archive<'_>, job: &JobSnapshot) -> CliResult {
     let missing = archive.missing(job).await.map_err(|error| match error {
         ArchiveError::Store(error) => store_failure(error),
         error => Failure::runtime(error),

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{
-        Ended, Global,
+        CliResult, Global,
         context::{clock, print_json},
         failure::{Exit, Failure},
         output::OutputFormat,
@@ -22,7 +22,7 @@ pub(super) async fn run(
     catalog: &Catalog,
     target: &WriteTarget,
     watch: bool,
-) -> Ended {
+) -> CliResult {
     let (embedder, env) = (embedder(config)?, clock());
     let mut all = EmbedReport::default();
     let work = async {

@@ -1,7 +1,7 @@
 //! `host catalog`.
 
 use super::{
-    Ended, Global,
+    CliResult, Global,
     backend::Backend,
     context::{effective, print, print_json, runtime},
     documents::{index_failure, newest, target},
@@ -69,7 +69,7 @@ fn of_catalog(config: &Config, command: &CatalogCommand) -> Result<(), Failure> 
     )))
 }
 
-pub(super) fn run(global: &Global, command: CatalogCommand) -> Ended {
+pub(super) fn run(global: &Global, command: CatalogCommand) -> CliResult {
     let effective = effective(global, &global.overrides())?;
     let config = &effective.config;
     of_catalog(config, &command)?;
@@ -125,7 +125,7 @@ struct Status<'a> {
     loads: Vec<Load>,
 }
 
-async fn status(global: &Global, catalog: &Catalog, target: &WriteTarget) -> Ended {
+async fn status(global: &Global, catalog: &Catalog, target: &WriteTarget) -> CliResult {
     let summary = catalog.summary(target).await.map_err(index_failure)?;
     let loads = catalog.loads(target, 10).await.map_err(index_failure)?;
     if global.output == OutputFormat::Json {
@@ -163,7 +163,7 @@ async fn status(global: &Global, catalog: &Catalog, target: &WriteTarget) -> End
     Ok(Exit::Completed)
 }
 
-fn show_hits(global: &Global, hits: &[Hit]) -> Ended {
+fn show_hits(global: &Global, hits: &[Hit]) -> CliResult {
     match global.output {
         OutputFormat::Json => print_json(&hits)?,
         OutputFormat::Text => {

@@ -5,7 +5,7 @@ use super::{
     run::{RoleName, read_failure, role},
 };
 use crate::cli::{
-    Ended, Global,
+    CliResult, Global,
     context::{config, print, print_json, remote, runtime},
     failure::{Exit, Failure},
     output::OutputFormat,
@@ -35,7 +35,7 @@ pub(in crate::cli) struct BenchArgs {
     seconds: u64,
 }
 
-pub(super) fn run(global: &Global, args: &BenchArgs) -> Ended {
+pub(super) fn run(global: &Global, args: &BenchArgs) -> CliResult {
     let config = config(global)?;
     let production = load(&dev_engine(&config, Profile::Production)?, &args.plugin, &config)?;
     let deterministic = load(&dev_engine(&config, Profile::Deterministic)?, &args.plugin, &config)?;

@@ -2,7 +2,7 @@
 
 use super::project;
 use crate::cli::{
-    Ended, Global,
+    CliResult, Global,
     context::{print, print_json},
     failure::{Exit, Failure},
     output::OutputFormat,
@@ -21,7 +21,7 @@ pub(in crate::cli) struct BuildArgs {
     dir: PathBuf,
 }
 
-pub(super) fn run(global: &Global, args: &BuildArgs) -> Ended {
+pub(super) fn run(global: &Global, args: &BuildArgs) -> CliResult {
     let component = toolchain::build(&project(&args.dir)?).map_err(|error| match error {
         BuildError::Missing { ref help, .. } => {
             let help = help.clone();

@@ -3,7 +3,7 @@
 use super::{batch_failure, comparison, dev_engine, load, new_runner, run::read_failure};
 use crate::{
     cli::{
-        Ended, Global,
+        CliResult, Global,
         backend::Backend,
         context::{config, print, print_json, remote, runtime},
         failure::{Exit, Failure},
@@ -43,7 +43,7 @@ pub(in crate::cli) struct DiffArgs {
     html: Option<PathBuf>,
 }
 
-pub(super) fn run(global: &Global, args: &DiffArgs) -> Ended {
+pub(super) fn run(global: &Global, args: &DiffArgs) -> CliResult {
     let config = config(global)?;
     let engine = dev_engine(&config, Profile::Deterministic)?;
     let (old, new) = (load(&engine, &args.old, &config)?, load(&engine, &args.new, &config)?);

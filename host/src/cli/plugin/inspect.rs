@@ -2,7 +2,7 @@
 
 use super::component;
 use crate::cli::{
-    Ended, Global,
+    CliResult, Global,
     context::{compiler, config, print, print_json},
     failure::{Exit, Failure},
     output::OutputFormat,
@@ -13,7 +13,7 @@ use host_plugin_host::{Cache, Engine, Import, Inspection, Limits, Profile, Wasi}
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write, path::Path};
 
-pub(super) fn run(global: &Global, plugin: &Path) -> Ended {
+pub(super) fn run(global: &Global, plugin: &Path) -> CliResult {
     let config = config(global)?;
     // A plug-in that the settings refuse can be inspected all the same.
     let is_refused = config.plugin.limits.wasi == Wasi::None;

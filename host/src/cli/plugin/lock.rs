@@ -1,7 +1,7 @@
 //! `host plugin lock`: pins plug-in digests in `plugin.lock`.
 
 use crate::cli::{
-    Ended, Global,
+    CliResult, Global,
     context::{effective, print, print_json},
     failure::{Exit, Failure},
     output::OutputFormat,
@@ -22,7 +22,7 @@ pub(in crate::cli) struct LockArgs {
     sources: Vec<std::path::PathBuf>,
 }
 
-pub(super) fn run(global: &Global, args: &LockArgs) -> Ended {
+pub(super) fn run(global: &Global, args: &LockArgs) -> CliResult {
     let mut overrides = global.overrides();
     args.plugins.set(&mut overrides);
     let config = effective(global, &overrides)?.config;

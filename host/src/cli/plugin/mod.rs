@@ -15,7 +15,7 @@ mod verify;
 pub(super) use comparison::text as comparison_text;
 pub(super) use shadow::shadow;
 
-use super::{Ended, Global, context::compiler, failure::Failure, plugin_source::unlocked_plugin_source};
+use super::{CliResult, Global, context::compiler, failure::Failure, plugin_source::unlocked_plugin_source};
 use crate::config::Config;
 use clap::Subcommand;
 use host_core::{format::counted, plugin::BatchFailure};
@@ -65,7 +65,7 @@ impl PluginCommand {
     }
 }
 
-pub(super) fn run(global: &Global, command: PluginCommand) -> Ended {
+pub(super) fn run(global: &Global, command: PluginCommand) -> CliResult {
     match command {
         PluginCommand::New(args) => new::run(global, &args),
         PluginCommand::Build(args) => build::run(global, &args),

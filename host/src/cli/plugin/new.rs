@@ -2,7 +2,7 @@
 
 use super::run::RoleName;
 use crate::cli::{
-    Ended, Global,
+    CliResult, Global,
     context::{print, print_json},
     failure::{Exit, Failure},
     output::OutputFormat,
@@ -29,7 +29,7 @@ pub(in crate::cli) struct NewArgs {
     roles: Vec<RoleName>,
 }
 
-pub(super) fn run(global: &Global, args: &NewArgs) -> Ended {
+pub(super) fn run(global: &Global, args: &NewArgs) -> CliResult {
     let mut roles: BTreeSet<Role> = args.roles.iter().copied().map(Role::from).collect();
     if roles.is_empty() {
         roles.insert(Role::Transform);

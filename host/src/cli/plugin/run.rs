@@ -2,7 +2,7 @@
 
 use super::{batch_failure, counted, dev_engine, load, new_runner};
 use crate::cli::{
-    Ended, Global,
+    CliResult, Global,
     context::{config, print, print_json, remote, runtime},
     failure::{Exit, Failure},
     output::{OutputFormat, entry_text},
@@ -64,7 +64,7 @@ impl From<RoleName> for Role {
     }
 }
 
-pub(super) fn run(global: &Global, args: &RunArgs) -> Ended {
+pub(super) fn run(global: &Global, args: &RunArgs) -> CliResult {
     let config = config(global)?;
     let engine = dev_engine(&config, Profile::Deterministic)?;
     let plugin = load(&engine, &args.plugin, &config)?;

@@ -2,7 +2,7 @@
 
 use super::{counted, dev_engine, load_failure, project, warn_of_stale};
 use crate::cli::{
-    Ended, Global,
+    CliResult, Global,
     context::{config, print, print_json, runtime},
     failure::{Exit, Failure},
     output::OutputFormat,
@@ -39,7 +39,7 @@ pub(in crate::cli) struct TestArgs {
     bless: bool,
 }
 
-pub(super) fn run(global: &Global, args: &TestArgs) -> Ended {
+pub(super) fn run(global: &Global, args: &TestArgs) -> CliResult {
     let project = project(&args.dir)?;
     warn_of_stale(&project);
     let engine = dev_engine(&config(global)?, Profile::Deterministic)?;

@@ -3,7 +3,7 @@
 use super::load;
 use crate::{
     cli::{
-        Ended, Global,
+        CliResult, Global,
         context::{config, plugin_failure, print, print_json},
         failure::{Exit, Failure},
         output::OutputFormat,
@@ -28,7 +28,7 @@ fn check(engine: &DevEngine, plugin: &Plugin, config: &Config) -> Result<(), Fai
     check_configs(&plugins, configs).map_err(plugin_failure)
 }
 
-pub(super) fn run(global: &Global, path: &Path) -> Ended {
+pub(super) fn run(global: &Global, path: &Path) -> CliResult {
     let config = config(global)?;
     let engine = super::dev_engine(&config, Profile::Production)?;
     let plugin = load(&engine, path, &config)?;

@@ -8,7 +8,7 @@ mod run_job;
 pub(super) use replay::{ReplayArgs, replay};
 
 use super::{
-    Ended, Global,
+    CliResult, Global,
     at_least_one::at_least_one,
     backend::Backend,
     context::{clock, effective, plugins, runtime, store_failure},
@@ -125,7 +125,7 @@ pub(super) enum Stages {
     Ingest,
 }
 
-pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Screen) -> Ended {
+pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Screen) -> CliResult {
     let RunArgs { sources, full, reading: args } = args;
     let mut overrides = global.overrides();
     overrides
@@ -179,7 +179,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Works the queue until interrupted.
-    async fn work(&self) -> Ended {
+    async fn work(&self) -> CliResult {
         let backend = self.open().await?;
         warn_of_other_plugin(&backend.stores(), Some(self.shop), self.plugins).await?;
         if !self.global.quiet {
@@ -195,7 +195,7 @@ impl Run<'_> {
     }
 
     /// Ingests an export and works the queue until its job has ended.
-    async fn sync(&self, sources: &[String]) -> Ended {
+    async fn sync(&self, sources: &[String]) -> CliResult {
         let transform = self.transform()?;
         let index_name = self.index_name(transform.as_ref())?;
         self.preflight(&index_name).await?;

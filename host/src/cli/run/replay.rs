@@ -3,7 +3,7 @@
 
 use super::{
     super::{
-        Ended, Global,
+        CliResult, Global,
         backend::Backend,
         context::{clock, effective, plugins, print, print_json, runtime, store_failure},
         failure::{Exit, Failure},
@@ -20,7 +20,7 @@ use crate::{
     telemetry::{exporter, progress::Screen},
 };
 use clap::Args;
-use host_core::{model::Quarantined, storage::JobSnapshot};
+use host_core::{model::QuarantinedProducts, storage::JobSnapshot};
 use host_export::{Phase, Progress};
 use host_pipeline::{
     ingest::quarantine::{self, REPLAY},
@@ -43,7 +43,7 @@ pub(in crate::cli) struct ReplayArgs {
     dry_run: bool,
 }
 
-pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen) -> Ended {
+pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen) -> CliResult {
     let mut overrides = global.overrides();
     let inherits_same_version = args.same_version.is_none();
     overrides.set("--same-version", "worker.same_version", args.same_version);
@@ -84,7 +84,12 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
 }
 
 impl Run<'_> {
-    async fn replay(&self, backend: &Backend, old: &JobSnapshot, quarantined: Quarantined) -> Ended {
+    async fn replay(
+        &self,
+        backend: &Backend,
+        old: &JobSnapshot,
+        quarantined: QuarantinedProducts,
+    ) -> CliResult {
         let transform = self.transform()?;
         let (was, is) = (&old.job.platform, platform(transform.manifest()));
         if is != was {
@@ -110,7 +115,7 @@ impl Run<'_> {
 }
 
 /// What the job has in quarantine, if its export was read to the end.
-fn complete(old: &JobSnapshot) -> Result<Quarantined, Failure> {
+fn complete(old: &JobSnapshot) -> Result<QuarantinedProducts, Failure> {
     let id = &old.job.id;
     let Some(seal) = &old.seal else {
         let message = format!(
@@ -120,13 +125,13 @@ fn complete(old: &JobSnapshot) -> Result<Quarantined, Failure> {
             .help("run the whole export again with the fixed plug-in: it takes the job's place"));
     };
     match seal.quarantine {
-        Quarantined { products: 0, left_out: 1.., .. } => {
+        QuarantinedProducts { products: 0, left_out: 1.., .. } => {
             Err(Failure::usage(format!("`ingest.quarantine_bytes` had no room for any product that job {id} refused"))
                 .help("run the whole export again with the fixed plug-in"))
         }
-        Quarantined { products: 0, .. } => Err(Failure::usage(format!("job {id} has nothing to replay"))
-            .help("only what a plug-in with the role `transform` trapped on or refused is kept; `host jobs report` says what became of the rest")),
-        Quarantined { left_out: left_out @ 1.., .. } => {
+        QuarantinedProducts { products: 0, .. } => Err(Failure::usage(format!("job {id} has nothing to replay"))
+            .help("only what a plug-in with the role `transform` trapped on or refused is kept; `host jobs report` shows the outcome of the rest")),
+        QuarantinedProducts { left_out: left_out @ 1.., .. } => {
             eprintln!(
                 "warning: {left_out} products were not kept, because `ingest.quarantine_bytes` had no room for them; only the whole \
                  export has them"
@@ -150,7 +155,7 @@ fn with_original_settings(mut config: Config, old: &JobSnapshot) -> Config {
 }
 
 /// Prints what a job has in quarantine, also one that was stopped before its end.
-async fn list(global: &Global, backend: &Backend, old: &JobSnapshot) -> Ended {
+async fn list(global: &Global, backend: &Backend, old: &JobSnapshot) -> CliResult {
     let stores = backend.stores();
     // Behind those of the seal, an interrupted ingest may have left some.
     let objects = old.seal.as_ref().map_or(u32::MAX, |seal| seal.quarantine.objects);

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Ended,
+        CliResult,
         backend::Backend,
         catalog,
         context::store_failure,
@@ -37,7 +37,7 @@ impl Run<'_> {
         transform: Arc<dyn Transform>,
         reading: &Progress,
         source: impl FnOnce(usize) -> mpsc::Receiver<Result<SourceEvent, IngestError>>,
-    ) -> Ended {
+    ) -> CliResult {
         let worker = match self.stages {
             Stages::IngestAndWork => Some(backend.worker(self.config, self.plugins)?),
             Stages::Ingest => None,

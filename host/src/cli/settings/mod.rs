@@ -3,7 +3,7 @@
 mod put;
 
 use super::{
-    Ended, Global,
+    CliResult, Global,
     backend::Backend,
     context::{config, marqo, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
@@ -38,7 +38,7 @@ pub(super) enum SettingsCommand {
     List,
 }
 
-pub(super) fn run(global: &Global, command: SettingsCommand) -> Ended {
+pub(super) fn run(global: &Global, command: SettingsCommand) -> CliResult {
     let config = config(global)?;
     let stores = async |create| Ok::<_, Failure>(Backend::open(&config, create).await?.stores());
     runtime()?.block_on(async {

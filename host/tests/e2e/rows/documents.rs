@@ -4,7 +4,7 @@ use super::{Item, Scenario, good, item};
 use marqo_stand_in::{Fault, FaultRule};
 use serde_json::{Value, json};
 
-pub(crate) fn scenes() -> Vec<Scenario> {
+pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::of("what a server refuses of single documents", of_any_server()).also_validated(),
         Scenario::of("what a server of 2.13 refuses", of_an_old_server()).old().also_validated(),

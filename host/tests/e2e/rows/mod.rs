@@ -1,7 +1,7 @@
-//! Each row of the error tables of Marqo's API through the real binary: what a server answers, and what becomes of each
-//! item. A scene is one run; the snapshots beside this file say of each item its class, code and message.
+//! Each row of the error tables of Marqo's API through the real binary: what a server answers, and the outcome of each
+//! item. A scenario is one run; the snapshots beside this file say of each item its class, code and message.
 //!
-//! The rows are those of the stand-in's table (`RULES`), which the stand-in notes when it applies one: a scene that claims
+//! The rows are those of the stand-in's table (`RULES`), which the stand-in notes when it applies one: a scenario that claims
 //! a row must have met it. What a plug-in cannot be made to send, or the host never sends, is answered on request
 //! ([`Fault::Refused`]).
 
@@ -53,11 +53,11 @@ pub(crate) struct Scenario {
 enum End {
     /// Each item has come to its class.
     Judged,
-    /// An operator must act: nothing is counted, and the same command goes on when the server is fixed.
+    /// An operator must act: nothing is counted, and the same command resumes when the server is fixed.
     Stops,
 }
 
-/// A document or a removal, and what becomes of it.
+/// A document or a removal, and its outcome.
 pub(crate) struct Item {
     /// The row that it is about; none: nothing is wrong with it.
     rule: Option<&'static str>,
@@ -201,38 +201,38 @@ fn row(rule: &str) -> &'static Rule {
 
 /// A place and a server for one run.
 struct Stage<'a> {
-    scene: &'a Scenario,
+    scenario: &'a Scenario,
     server: StandIn,
     place: TestDir,
     ids: Vec<String>,
 }
 
 impl<'a> Stage<'a> {
-    fn new(scene: &'a Scenario) -> Self {
-        let indexes = if scene.index.is_null() { vec![INDEX.to_owned()] } else { Vec::new() };
-        let options = Options { version: scene.version, indexes, ..Options::default() };
+    fn new(scenario: &'a Scenario) -> Self {
+        let indexes = if scenario.index.is_null() { vec![INDEX.to_owned()] } else { Vec::new() };
+        let options = Options { version: scenario.version, indexes, ..Options::default() };
         let server = StandIn::start(options).unwrap();
-        if !scene.index.is_null() {
-            post(server.url(), &format!("/indexes/{INDEX}"), &scene.index);
+        if !scenario.index.is_null() {
+            post(server.url(), &format!("/indexes/{INDEX}"), &scenario.index);
         }
-        if !scene.foreign.is_null() {
-            post(server.url(), &format!("/indexes/{INDEX}/documents"), &scene.foreign);
+        if !scenario.foreign.is_null() {
+            post(server.url(), &format!("/indexes/{INDEX}/documents"), &scenario.foreign);
         }
         let place = TestDir::new();
         place.write("host.toml", "[plugin.config.evil]\ndo = \"verbatim\"\n");
         let put = ["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()];
-        let put: Vec<&str> = put.into_iter().chain(scene.settings.iter().map(String::as_str)).collect();
+        let put: Vec<&str> = put.into_iter().chain(scenario.settings.iter().map(String::as_str)).collect();
         let put = place.host(&put);
-        assert_eq!(put.code, Some(0), "{}: {put:?}", scene.name);
+        assert_eq!(put.code, Some(0), "{}: {put:?}", scenario.name);
         let id = |(at, item): (usize, &Item)| {
             item.id.clone().unwrap_or_else(|| format!("{}.{at}", item.rule.unwrap_or("good")))
         };
-        let ids = scene.items.iter().enumerate().map(id).collect();
-        Self { scene, server, place, ids }
+        let ids = scenario.items.iter().enumerate().map(id).collect();
+        Self { scenario, server, place, ids }
     }
 
     fn items(&self) -> impl Iterator<Item = (&str, &Item)> {
-        self.ids.iter().map(String::as_str).zip(&self.scene.items)
+        self.ids.iter().map(String::as_str).zip(&self.scenario.items)
     }
 
     fn run(&self, operation: &str, is_validated: bool) -> RunOutput {
@@ -277,39 +277,39 @@ impl<'a> Stage<'a> {
     }
 
     fn faults(&self) -> Vec<FaultRule> {
-        let writing = if self.scene.operation == "update" { Operation::Patch } else { Operation::Add };
+        let writing = if self.scenario.operation == "update" { Operation::Patch } else { Operation::Add };
         let of_item = |(id, item): (&str, &Item)| {
             let fault = item.fault.clone()?.document(id);
             Some(FaultRule { operation: fault.operation.or(Some(writing)), ..fault })
         };
-        self.scene.faults.iter().cloned().chain(self.items().filter_map(of_item)).collect()
+        self.scenario.faults.iter().cloned().chain(self.items().filter_map(of_item)).collect()
     }
 
     fn run_it(&self, text: &mut String, is_validated: bool) {
-        let name = self.scene.name;
-        if self.scene.items.iter().any(|item| item.before.is_some()) {
+        let name = self.scenario.name;
+        if self.scenario.items.iter().any(|item| item.before.is_some()) {
             self.write(self.items().filter_map(|(id, item)| Some((id, item.before.as_ref()?))));
             let before = self.run("add", false);
             assert_eq!(before.code, Some(0), "{name}: {before:?}");
         }
         self.write(self.items().map(|(id, item)| (id, &item.fields)));
         self.server.set_faults(&self.faults());
-        let ran = self.run(self.scene.operation, is_validated);
-        match self.scene.end {
+        let ran = self.run(self.scenario.operation, is_validated);
+        match self.scenario.end {
             End::Judged => self.judged(&ran, text, is_validated),
             End::Stops => self.stopped(&ran, text),
         }
     }
 
     fn judged(&self, ran: &RunOutput, text: &mut String, is_validated: bool) {
-        let name = self.scene.name;
+        let name = self.scenario.name;
         let json = ran.json();
         let count = |class: &str| json[class].as_u64().unwrap();
         let [total, processed, failed] = ["total_items", "processed", "failed"].map(count);
         assert_eq!(processed + failed + count("skipped") + count("conflict"), total, "{name}: {ran:?}");
-        assert_eq!(total, self.scene.items.len() as u64, "{name}: {ran:?}");
+        assert_eq!(total, self.scenario.items.len() as u64, "{name}: {ran:?}");
         let is_bad = |item: &&Item| item.code.is_some();
-        let bad = self.scene.items.iter().filter(is_bad).count() as u64;
+        let bad = self.scenario.items.iter().filter(is_bad).count() as u64;
         let report = self.place.host(&["jobs", "report", "--data-dir", "data"]);
         let entries: Vec<Value> =
             report.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -328,7 +328,7 @@ impl<'a> Stage<'a> {
                 (Some(entry), None) if !is_validated => panic!("{id} in {name} failed: {entry}"),
                 _ => {}
             }
-            if self.scene.operation == "add" && item.before.is_none() && entry.is_some() {
+            if self.scenario.operation == "add" && item.before.is_none() && entry.is_some() {
                 assert!(!held.contains_key(id), "{id} in {name} failed and was written");
             }
         }
@@ -347,7 +347,7 @@ impl<'a> Stage<'a> {
     }
 
     fn stopped(&self, ran: &RunOutput, text: &mut String) {
-        let name = self.scene.name;
+        let name = self.scenario.name;
         assert_eq!(ran.code, Some(1), "{name}: {ran:?}");
         let job = self.place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
         assert_eq!((&job["processed"], &job["failed"]), (&json!(0), &json!(0)), "{name}: {job}");
@@ -356,7 +356,7 @@ impl<'a> Stage<'a> {
             let _ = writeln!(text, "  {}", self.clean(line));
         }
         self.server.set_faults(&[]);
-        let ran = self.run(self.scene.operation, false);
+        let ran = self.run(self.scenario.operation, false);
         assert_eq!(
             (ran.code, &ran.json()["processed"]),
             (Some(0), &ran.json()["total_items"]),
@@ -378,12 +378,12 @@ impl<'a> Stage<'a> {
             .collect()
     }
 
-    /// The server applied each rule that the scene is about.
+    /// The server applied each rule that the scenario is about.
     fn check_rules(&self) {
         let met = self.server.rules_met();
-        let of_items = self.scene.items.iter().filter(|item| item.is_met).filter_map(|item| item.rule);
-        for rule in self.scene.rules.iter().copied().chain(of_items) {
-            assert!(met.contains_key(rule), "{} never met {rule}, but {met:?}", self.scene.name);
+        let of_items = self.scenario.items.iter().filter(|item| item.is_met).filter_map(|item| item.rule);
+        for rule in self.scenario.rules.iter().copied().chain(of_items) {
+            assert!(met.contains_key(rule), "{} never met {rule}, but {met:?}", self.scenario.name);
         }
     }
 }
@@ -403,15 +403,15 @@ fn post(url: &str, path: &str, body: &Value) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-/// Plays scenes side by side, since they mostly wait, and tells of them in their order.
+/// Plays scenarios side by side, since they mostly wait, and reports them in their order.
 #[track_caller]
-fn play(scenes: &[Scenario]) -> String {
+fn play(scenarios: &[Scenario]) -> String {
     LazyLock::force(&VERBATIM);
     LazyLock::force(&BUNDLED);
     let mut told = Vec::new();
-    for some in scenes.chunks(8) {
+    for some in scenarios.chunks(8) {
         std::thread::scope(|scope| {
-            let players: Vec<_> = some.iter().map(|scene| scope.spawn(|| scene.play())).collect();
+            let players: Vec<_> = some.iter().map(|scenario| scope.spawn(|| scenario.play())).collect();
             told.extend(players.into_iter().map(|player| player.join().unwrap()));
         });
     }
@@ -420,7 +420,7 @@ fn play(scenes: &[Scenario]) -> String {
 
 #[test]
 fn of_documents() {
-    insta::assert_snapshot!(play(&documents::scenes()));
+    insta::assert_snapshot!(play(&documents::scenarios()));
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn of_requests_that_are_refused() {
 
 #[test]
 fn of_updates_removals_and_reads() {
-    insta::assert_snapshot!(play(&others::scenes()));
+    insta::assert_snapshot!(play(&others::scenarios()));
 }
 
 /// Rows that no run of the host can meet, and why.
@@ -455,18 +455,19 @@ const NEVER_MET: &[(&str, &[&str])] = &[
     ("documents are read by the call for many alone", &["get-one-missing", "get-slash"]),
     ("an id is checked where its document is made", &["get-id-bad", "delete-id-empty"]),
     ("operators alone make this call", &["model-not-in-cache"]),
-    ("a test of its own: marqo::a_wrong_key_is_said_and_never_shown", &["key-wrong"]),
-    ("a test of its own: rows::others::listing_says_what_the_server_says", others::LISTING),
+    ("a separate test: marqo::a_wrong_key_is_said_and_never_shown", &["key-wrong"]),
+    ("a separate test: rows::others::listing_says_what_the_server_says", others::LISTING),
 ];
 
 #[test]
 fn no_row_is_forgotten() {
-    let scenes = [documents::scenes(), requests::passing(), requests::refused_as_a_whole(), others::scenes()];
-    let rules_of = |scene: &Scenario| {
-        let of_items = scene.items.iter().filter_map(|item| item.rule);
-        scene.rules.iter().copied().chain(of_items).map(str::to_owned).collect::<Vec<_>>()
+    let scenarios =
+        [documents::scenarios(), requests::passing(), requests::refused_as_a_whole(), others::scenarios()];
+    let rules_of = |scenario: &Scenario| {
+        let of_items = scenario.items.iter().filter_map(|item| item.rule);
+        scenario.rules.iter().copied().chain(of_items).map(str::to_owned).collect::<Vec<_>>()
     };
-    let played: BTreeSet<String> = scenes.iter().flatten().flat_map(rules_of).collect();
+    let played: BTreeSet<String> = scenarios.iter().flatten().flat_map(rules_of).collect();
     let never: BTreeSet<String> =
         NEVER_MET.iter().flat_map(|(_, rules)| rules.iter()).map(|rule| (*rule).to_owned()).collect();
     let is_error = |rule: &&&Rule| !matches!(rule.answer, Answer::Served(_));
@@ -475,7 +476,7 @@ fn no_row_is_forgotten() {
     assert_eq!(
         errors.difference(&claimed).collect::<Vec<_>>(),
         Vec::<&String>::new(),
-        "rows without a scene"
+        "rows without a scenario"
     );
     assert_eq!(played.intersection(&never).collect::<Vec<_>>(), Vec::<&String>::new(), "met after all");
     let unknown: Vec<_> =

@@ -5,7 +5,7 @@ use crate::support::{SHOP, TestDir};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
 use serde_json::{Value, json};
 
-pub(crate) fn scenes() -> Vec<Scenario> {
+pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::of("updates of an index without a schema", of_no_schema()).updating(),
         Scenario::of("updates of an index with a schema", of_a_schema())

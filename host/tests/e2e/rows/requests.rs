@@ -10,35 +10,35 @@ pub(crate) fn passing() -> Vec<Scenario> {
     let told = |rule: &str| refused(rule, "Something went wrong").on(Operation::Add).next(1);
     let on = |operation, fault| FaultRule::new(fault).on(operation).next(1);
     let item_of_get = Fault::Item { status: 503, applied: false };
-    let scene = |name, rule, fault| Scenario::passing(name, rule, fault);
+    let scenario = |name, rule, fault| Scenario::passing(name, rule, fault);
     vec![
-        scene("409, the schema is locked", Some("schema-locked"), add(Fault::SchemaLocked, 2)),
-        scene("409, another request changed the schema", Some("schema-raced"), add(Fault::SchemaRaced, 1)),
-        scene("500 while a schema rolls out", Some("schema-not-converged"), add(Fault::SchemaNotConverged, 1)),
-        scene(
+        scenario("409, the schema is locked", Some("schema-locked"), add(Fault::SchemaLocked, 2)),
+        scenario("409, another request changed the schema", Some("schema-raced"), add(Fault::SchemaRaced, 1)),
+        scenario("500 while a schema rolls out", Some("schema-not-converged"), add(Fault::SchemaNotConverged, 1)),
+        scenario(
             "429 of a gateway with Retry-After",
             Some("gateway-throttled"),
             add(Fault::TooManyRequests { retry_after: Some(1) }, 1),
         ),
-        scene("429 without", Some("gateway-throttled"), add(Fault::TooManyRequests { retry_after: None }, 2)),
-        scene("429 of the server itself", Some("throttled"), add(Fault::Throttle { above: 0 }, 2)).old(),
-        scene("500 without a code", Some("internal"), add(Fault::Internal, 1)),
-        scene("500 in plain text", Some("uncaught"), add(Fault::Uncaught, 1)),
-        scene("500 with the code internal", Some("internal-coded"), told("internal-coded")),
-        scene("500, the backend is away", Some("backend-unreachable-old"), told("backend-unreachable-old")).old(),
-        scene("400, the backend is away", Some("backend-unreachable-new"), told("backend-unreachable-new")),
-        scene("503 of the server itself", Some("service-unavailable"), told("service-unavailable")),
-        scene("502 in HTML", Some("gateway-error"), add(Fault::Gateway { status: 502 }, 1)),
-        scene("503 in HTML", Some("gateway-error"), add(Fault::Gateway { status: 503 }, 1)),
-        scene("504 in HTML", Some("gateway-error"), add(Fault::Gateway { status: 504 }, 1)),
-        scene("413 in HTML", Some("gateway-error"), add(Fault::Gateway { status: 413 }, 1)),
-        scene("200 in HTML", Some("gateway-html"), add(Fault::Html, 1)),
-        scene("a truncated answer", Some("answer-cut"), add(Fault::Truncated, 1)),
-        scene("no answer", None, add(Fault::Hang, 1)),
-        scene("a reset before writing", None, add(Fault::ResetBefore, 1)),
-        scene("a reset after writing", None, add(Fault::ResetAfter, 1)),
-        scene("504 after writing", Some("gateway-error"), add(Fault::ErrorAfter { status: 504 }, 1)),
-        scene(
+        scenario("429 without", Some("gateway-throttled"), add(Fault::TooManyRequests { retry_after: None }, 2)),
+        scenario("429 of the server itself", Some("throttled"), add(Fault::Throttle { above: 0 }, 2)).old(),
+        scenario("500 without a code", Some("internal"), add(Fault::Internal, 1)),
+        scenario("500 in plain text", Some("uncaught"), add(Fault::Uncaught, 1)),
+        scenario("500 with the code internal", Some("internal-coded"), told("internal-coded")),
+        scenario("500, the backend is away", Some("backend-unreachable-old"), told("backend-unreachable-old")).old(),
+        scenario("400, the backend is away", Some("backend-unreachable-new"), told("backend-unreachable-new")),
+        scenario("503 of the server itself", Some("service-unavailable"), told("service-unavailable")),
+        scenario("502 in HTML", Some("gateway-error"), add(Fault::Gateway { status: 502 }, 1)),
+        scenario("503 in HTML", Some("gateway-error"), add(Fault::Gateway { status: 503 }, 1)),
+        scenario("504 in HTML", Some("gateway-error"), add(Fault::Gateway { status: 504 }, 1)),
+        scenario("413 in HTML", Some("gateway-error"), add(Fault::Gateway { status: 413 }, 1)),
+        scenario("200 in HTML", Some("gateway-html"), add(Fault::Html, 1)),
+        scenario("a truncated answer", Some("answer-cut"), add(Fault::Truncated, 1)),
+        scenario("no answer", None, add(Fault::Hang, 1)),
+        scenario("a reset before writing", None, add(Fault::ResetBefore, 1)),
+        scenario("a reset after writing", None, add(Fault::ResetAfter, 1)),
+        scenario("504 after writing", Some("gateway-error"), add(Fault::ErrorAfter { status: 504 }, 1)),
+        scenario(
             "more documents than are allowed",
             Some("add-too-many"),
             refused(
@@ -48,10 +48,10 @@ pub(crate) fn passing() -> Vec<Scenario> {
             .on(Operation::Add)
             .next(1),
         ),
-        scene("no call to get documents by POST", Some("get-batch-absent"), get_batch_absent()),
-        scene("500 while reading versions", Some("internal"), on(Operation::GetMany, Fault::Internal)),
-        scene("a document that cannot be read", Some("get-vespa-error"), on(Operation::GetMany, item_of_get)),
-        scene("a reset while reading versions", None, on(Operation::GetMany, Fault::ResetBefore)),
+        scenario("no call to get documents by POST", Some("get-batch-absent"), get_batch_absent()),
+        scenario("500 while reading versions", Some("internal"), on(Operation::GetMany, Fault::Internal)),
+        scenario("a document that cannot be read", Some("get-vespa-error"), on(Operation::GetMany, item_of_get)),
+        scenario("a reset while reading versions", None, on(Operation::GetMany, Fault::ResetBefore)),
     ]
 }
 

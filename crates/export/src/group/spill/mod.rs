@@ -39,7 +39,7 @@ pub(super) fn resolve_lines(
     options: &Options,
 ) -> Result<Resolved, ExportError> {
     // At most two of these sorters use their memory at the same time.
-    let sort_options = SortOptions::of(options).with_memory(options.sort_memory / 2);
+    let sort_options = SortOptions::new(options).with_memory(options.sort_memory / 2);
     let mut occurrences = Sorter::new(&sort_options);
     let mut links = Sorter::new(&sort_options);
     let mut counts = LineCounts::default();

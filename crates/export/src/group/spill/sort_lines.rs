@@ -30,7 +30,7 @@ pub(in crate::group) struct SortLines {
 
 impl SortLines {
     pub(in crate::group) fn new(pass: Pass, links: LinkTable, options: &Options) -> Self {
-        Self { pass, links, lines: Sorter::new(&SortOptions::of(options)) }
+        Self { pass, links, lines: Sorter::new(&SortOptions::new(options)) }
     }
 
     /// The next rejected line; `None` once all lines are sorted.

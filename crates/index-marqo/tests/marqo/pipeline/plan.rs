@@ -22,7 +22,7 @@ pub(super) struct Plan {
     pub(super) counts: Counts,
     /// Version and title of each document in the end.
     pub(super) held: BTreeMap<u64, (u64, String)>,
-    /// The highest version of each, whatever became of it.
+    /// The highest version of each, whatever its outcome.
     newest: BTreeMap<u64, u64>,
 }
 

@@ -28,12 +28,12 @@ async fn what_lasts_beyond_the_shutdown_timeout_is_requeued_uncounted() {
     for of_all in [false, true] {
         let bench = Harness::new();
         let id = bench.publish("job", &[(ADD, TWO)], false).await;
-        // As while a server is down, and every request is tried again and again.
+        // As while a server is down, and every request is retried without end.
         bench.script([Next::Slow(Duration::from_secs(78))]);
         assert_eq!(work_5_seconds(&bench, of_all).await, 25, "of all: {of_all}");
         assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 1);
         assert_eq!(bench.claim(&id, Duration::ZERO).await.attempts, 1, "of all: {of_all}");
-        // The next worker has it at once.
+        // The next worker receives it immediately.
         let started = bench.clock.now();
         let job = bench.run(&id).await.unwrap();
         assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));

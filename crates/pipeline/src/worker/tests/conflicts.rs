@@ -8,7 +8,7 @@ const GONE: &str = "{\"_id\":\"1\",\"v\":2}\n{\"_id\":\"2\",\"v\":2}\n";
 
 impl Harness {
     /// A job of two documents while others write document 1: its counts, its conflicts, and the version that is left.
-    async fn overtaken(
+    async fn run_with_concurrent_writes(
         &self,
         by: &[i64],
         operation: Operation,
@@ -16,10 +16,10 @@ impl Harness {
     ) -> (Counts, Vec<String>, Option<Value>) {
         let first = self.publish("first", &[(ADD, TWO)], false).await;
         self.run(&first).await.unwrap();
-        self.index.state().overtaking.extend(by);
+        self.index.state().concurrent_writes.extend(by);
         let id = self.publish("second", &[(operation, chunk)], false).await;
         let job = self.run(&id).await.unwrap();
-        assert!(self.index.state().overtaking.is_empty());
+        assert!(self.index.state().concurrent_writes.is_empty());
         let codes = job.samples.into_iter().map(|entry| entry.code).collect();
         let state = self.index.state();
         let left =
@@ -30,18 +30,18 @@ impl Harness {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_over_an_older_one_is_made_and_one_over_a_newer_one_is_a_conflict() {
-    let older = Harness::new().overtaken(&[1, 1], ADD, NEW).await;
+    let older = Harness::new().run_with_concurrent_writes(&[1, 1], ADD, NEW).await;
     assert_eq!(older, (counts(2), Vec::new(), Some(2.into())));
-    let newer = Harness::new().overtaken(&[1, 3], ADD, NEW).await;
+    let newer = Harness::new().run_with_concurrent_writes(&[1, 3], ADD, NEW).await;
     let expected = Counts { conflict: 1, ..counts(1) };
     assert_eq!(newer, (expected, vec!["older-version".to_owned()], Some(3.into())));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_removal_of_what_became_newer_is_a_conflict_and_of_what_did_not_is_made() {
-    let older = Harness::new().overtaken(&[1, 2], REMOVE, GONE).await;
+    let older = Harness::new().run_with_concurrent_writes(&[1, 2], REMOVE, GONE).await;
     assert_eq!(older, (Counts { deleted: 2, ..counts(2) }, Vec::new(), None));
-    let newer = Harness::new().overtaken(&[1, 3], REMOVE, GONE).await;
+    let newer = Harness::new().run_with_concurrent_writes(&[1, 3], REMOVE, GONE).await;
     let expected = Counts { deleted: 1, conflict: 1, ..counts(1) };
     assert_eq!(newer, (expected, vec!["older-removal".to_owned()], Some(3.into())));
 }
@@ -52,13 +52,13 @@ async fn a_removal_of_what_one_job_wrote_leaves_what_another_has_written_since()
         let line = |id: u32| format!("{{\"_id\":\"{id}\",\"v\":1,\"_mq_job_id\":\"{job}\"}}\n");
         line(1) + &line(2)
     };
-    let removed = Harness::new().overtaken(&[], REMOVE, &of("first")).await;
+    let removed = Harness::new().run_with_concurrent_writes(&[], REMOVE, &of("first")).await;
     assert_eq!(removed, (Counts { deleted: 2, ..counts(2) }, Vec::new(), None));
-    // Of the same version, so that only its writer tells.
-    let meanwhile = Harness::new().overtaken(&[1], REMOVE, &of("first")).await;
+    // Of the same version, so that only its writer differs.
+    let meanwhile = Harness::new().run_with_concurrent_writes(&[1], REMOVE, &of("first")).await;
     let expected = Counts { deleted: 1, conflict: 1, ..counts(1) };
     assert_eq!(meanwhile, (expected, vec!["rewritten".to_owned()], Some(1.into())));
-    let before = Harness::new().overtaken(&[], REMOVE, &of("another")).await;
+    let before = Harness::new().run_with_concurrent_writes(&[], REMOVE, &of("another")).await;
     assert_eq!((before.0, before.2), (Counts { conflict: 2, ..counts(0) }, Some(1.into())));
 }
 
@@ -66,8 +66,11 @@ async fn a_removal_of_what_one_job_wrote_leaves_what_another_has_written_since()
 async fn a_document_that_others_write_all_the_time_is_tried_again_later() {
     // More often than one attempt at the chunk decides.
     let busy = Harness::new();
-    assert_eq!(busy.overtaken(&[1; 50], ADD, NEW).await, (counts(2), Vec::new(), Some(2.into())));
+    assert_eq!(
+        busy.run_with_concurrent_writes(&[1; 50], ADD, NEW).await,
+        (counts(2), Vec::new(), Some(2.into()))
+    );
     let busy = Harness::new();
     let expected = Counts { deleted: 2, ..counts(2) };
-    assert_eq!(busy.overtaken(&[1; 50], REMOVE, GONE).await, (expected, Vec::new(), None));
+    assert_eq!(busy.run_with_concurrent_writes(&[1; 50], REMOVE, GONE).await, (expected, Vec::new(), None));
 }

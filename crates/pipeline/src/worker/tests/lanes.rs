@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 const PRODUCTS: u32 = 5_000;
 /// Of the one product that changes all the time.
 const UPDATES: u32 = 50;
-/// How long the target takes for a request, and how many it takes at once.
+/// How long the target takes for a request, and how many it takes concurrently.
 const REQUEST: Duration = Duration::from_millis(200);
 const ALLOWED: usize = 8;
 
-/// Lets each request take a while; more than are allowed at once wait.
+/// Lets each request take a while; more than are allowed concurrently wait.
 struct Throttle(Semaphore);
 
 #[async_trait]
@@ -53,7 +53,7 @@ fn chunks(lanes: u16, updates: u32) -> Vec<SealedChunk> {
     chunks
 }
 
-/// Works an export with this many lanes; gives the virtual time it took and what was written.
+/// Works an export with this many lanes; returns the virtual time it took and what was written.
 async fn work(lanes: u16, updates: u32) -> (Duration, BTreeMap<DocumentId, Vec<i64>>) {
     let bench = Harness::new();
     let interceptor = Throttle(Semaphore::new(ALLOWED));

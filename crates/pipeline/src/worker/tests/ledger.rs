@@ -1,4 +1,4 @@
-//! What the ledger remembers of products, and what it keeps out.
+//! What the ledger remembers of products, and what it rejects.
 
 use super::{ADD, Harness, Next, SHOP};
 use crate::worker::{self, DeadLetterFilter};
@@ -65,7 +65,7 @@ async fn a_product_is_live_with_all_its_documents_and_then_removed() {
     let mut held = bench.index.state().documents.clone().into_values();
     assert!(held.all(|held| held.write.document.fields.keys().all(|name| name == "v")));
     let (status, counts, _) = bench.work("3", DELETE, &line("gid-1", "gid/1", 3)).await;
-    // The documents that the removal does not name are no items.
+    // The documents that the removal does not name are not items.
     let expected = Counts { processed: 1, deleted: 1, ..Counts::default() };
     assert_eq!((status, counts, bench.ids()), (JobStatus::Completed, expected, BTreeSet::new()));
     let (state, documents, version) = bench.said("gid/1").await;

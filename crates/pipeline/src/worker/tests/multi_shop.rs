@@ -1,4 +1,4 @@
-//! Many shops at once.
+//! Many shops concurrently.
 
 use super::*;
 
@@ -53,7 +53,7 @@ async fn a_shop_that_a_person_must_repair_is_paused_and_the_others_go_on() {
     assert_eq!(job(&bench, &broken).await.status, JobStatus::InProgress);
     let attempts = bench.index.state().written_shops.iter().filter(|shop| *shop == "broken").count();
     assert!((3..10).contains(&attempts), "15 s, 30 s, 60 s … lie between attempts: {attempts}");
-    // No attempt is used up: repaired, it goes on as if never tried.
+    // No attempt is used up: repaired, it continues as if never tried.
     bench.index.state().broken_shop = None;
     assert_eq!(bench.claim(&broken, Duration::ZERO).await.attempts, 1);
     work(&bench, Duration::from_secs(60)).await;

@@ -23,12 +23,15 @@ async fn a_poison_chunk_becomes_a_dead_letter_and_its_lane_goes_on() {
         let job = bench.run(&id).await.unwrap();
         let expected = Counts { processed: 1, failed: 2, ..Counts::default() };
         assert_eq!((job.status, job.counts), (JobStatus::Failed, expected), "{code}");
-        let letters = bench.stores.queue.dead_letters(SHOP).await.unwrap();
+        let dead_letters = bench.stores.queue.dead_letters(SHOP).await.unwrap();
         assert_eq!(
-            letters.iter().map(|letter| (letter.code.as_str(), letter.chunk.seq)).collect::<Vec<_>>(),
+            dead_letters
+                .iter()
+                .map(|dead_letter| (dead_letter.code.as_str(), dead_letter.chunk.seq))
+                .collect::<Vec<_>>(),
             [(code, 0)]
         );
-        let context = &letters[0].context;
+        let context = &dead_letters[0].context;
         let (attempts, ids): (u32, &[&str]) = match code {
             "plugin-failure" => (1, &["1", "2"]),
             "corrupt-chunk" => (1, &[]),
@@ -58,7 +61,7 @@ async fn a_chunk_that_crashes_its_workers_is_quarantined() {
     let bench = Harness::new();
     let id = bench.publish("job", &[(ADD, TWO)], false).await;
     for attempt in 1..=20 {
-        // Each claim's worker dies, and its lease expires.
+        // Each claim's worker crashes, and its lease expires.
         assert_eq!(bench.claim(&id, Duration::from_secs(1)).await.attempts, attempt);
         bench.clock.sleep(Duration::from_secs(2)).await;
     }
@@ -80,7 +83,7 @@ async fn a_dead_letter_names_the_server_of_its_own_index_alone() {
         bench.stores.settings.put(&name, &IndexDocument(settings)).await.unwrap();
         bench.script([Next::Panic, Next::Panic]);
         bench.run(&id).await.unwrap();
-        let letters = bench.stores.queue.dead_letters(SHOP).await.unwrap();
-        assert_eq!(letters[0].context.endpoint, server);
+        let dead_letters = bench.stores.queue.dead_letters(SHOP).await.unwrap();
+        assert_eq!(dead_letters[0].context.endpoint, server);
     }
 }

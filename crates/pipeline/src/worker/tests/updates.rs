@@ -47,7 +47,7 @@ async fn an_update_that_is_tried_again_counts_as_it_did() {
     bench.run(&id).await.unwrap();
     let update = "{\"_id\":\"1\",\"v\":2,\"stock\":5}\n";
     let id = bench.publish("update", &[(Operation::UpdateDocuments, update)], false).await;
-    // A worker died after the write and before the completion.
+    // A worker crashed after the write and before the completion.
     bench.claim(&id, Duration::from_secs(1)).await;
     let job = bench.stores.jobs.get(&id).await.unwrap().unwrap().job;
     let chunk = bench.chunk(&id).await;
