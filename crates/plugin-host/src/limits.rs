@@ -58,6 +58,9 @@ pub struct Limits {
     /// Component instances in one component, nested components expanded: each level can double them, so that a kilobyte
     /// could otherwise describe billions. Real components have one an exported interface.
     pub component_instances: usize,
+    /// Globals, functions, imports, exports, elements and whatever else the instances of one component take memory for beside their
+    /// linear memory and tables: up to some dozen bytes each. Nested components are expanded.
+    pub instance_items: usize,
     /// How deep components may be nested, because the compiler recurses. Real components are nested two or three deep.
     pub component_nesting: usize,
     /// Functions in one component, because each costs the compiler memory. CPython with its standard library has 30,000.
@@ -97,6 +100,7 @@ impl Default for Limits {
             component_bytes: 64 * MIB as u64,
             core_instances: 100,
             component_instances: 1_000,
+            instance_items: 500_000,
             component_nesting: 16,
             functions: 200_000,
             function_bytes: MIB,
