@@ -6,6 +6,7 @@ use crate::{
     Access, Engine, Limits, Profile, code, engine, fault::megabytes, load::one_line, scan::Breach,
     text::bounded,
 };
+use host_core::model::Digest;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -74,7 +75,9 @@ struct Request {
     access: Access,
     memory_bytes: usize,
     compile_memory_bytes: u64,
+    code_bytes: u64,
     cpu_seconds: u64,
+    key: Digest,
 }
 
 impl Compiler {
@@ -91,9 +94,10 @@ pub(super) fn compile(
     engine: &Engine,
     limits: &Limits,
     wasm: &[u8],
+    key: &Digest,
     code: &File,
 ) -> Result<(), CompileError> {
-    let ended = run(command, engine, limits, wasm, code).map_err(CompileError::Failed)?;
+    let ended = run(command, engine, limits, wasm, key, code).map_err(CompileError::Failed)?;
     let too_slow = || {
         let (does, value) = ("takes longer to compile than".to_owned(), format!("{} ms", limits.compile_ms));
         CompileError::Limit(Breach { does, limit: "compile_ms", value })
@@ -111,6 +115,11 @@ pub(super) fn compile(
     if status.signal() == Some(Signal::XCPU.as_raw()) {
         return Err(too_slow());
     }
+    if status.signal() == Some(Signal::XFSZ.as_raw()) {
+        let (does, value) =
+            ("compiles to more machine code than".to_owned(), megabytes(limits.code_bytes as usize));
+        return Err(CompileError::Limit(Breach { does, limit: "code_bytes", value }));
+    }
     if said.contains(NO_MEMORY) {
         let (does, value) =
             ("takes more memory to compile than".to_owned(), megabytes(limits.compile_memory_bytes as usize));
@@ -125,6 +134,7 @@ fn run(
     engine: &Engine,
     limits: &Limits,
     wasm: &[u8],
+    key: &Digest,
     code: &File,
 ) -> io::Result<Option<(ExitStatus, String)>> {
     let threads = available_parallelism().map_or(1, |threads| threads.get().min(THREADS));
@@ -133,6 +143,8 @@ fn run(
         access: engine.access(),
         memory_bytes: engine.memory_bytes(),
         compile_memory_bytes: limits.compile_memory_bytes,
+        code_bytes: limits.code_bytes,
+        key: *key,
         cpu_seconds: limits.compile_ms.div_ceil(1_000).saturating_mul(threads as u64).saturating_add(1),
     };
     // A file and not a pipe, because a child that does not read would block this thread.
@@ -187,14 +199,14 @@ pub fn compile_for_parent() -> ExitCode {
 }
 
 fn serve() -> Result<(), (u8, String)> {
-    let code = code().map_err(|cause| (REFUSED, cause))?;
+    let (key, code) = code().map_err(|cause| (REFUSED, cause))?;
     // Not through the standard library's buffer, which looks for line ends.
     let output = io::stdout().as_fd().try_clone_to_owned().map(File::from);
-    output.and_then(|file| code::write(file, &code)).map_err(|error| (UNWRITABLE, error.to_string()))
+    output.and_then(|file| code::write(file, &key, &code)).map_err(|error| (UNWRITABLE, error.to_string()))
 }
 
-/// Reads the request and compiles.
-fn code() -> Result<Vec<u8>, String> {
+/// Reads the request and compiles; returns the code and its key.
+fn code() -> Result<(Digest, Vec<u8>), String> {
     let text = |error: io::Error| error.to_string();
     let (mut input, mut line, mut wasm) = (io::stdin().lock(), String::new(), Vec::new());
     input.read_line(&mut line).map_err(text)?;
@@ -202,10 +214,13 @@ fn code() -> Result<Vec<u8>, String> {
     limit(Resource::As, request.compile_memory_bytes)?;
     limit(Resource::Cpu, request.cpu_seconds)?;
     limit(Resource::Core, 0)?;
+    // A larger file ends this process by a signal.
+    limit(Resource::Fsize, request.code_bytes.saturating_add(code::DIGEST_BYTES))?;
     input.read_to_end(&mut wasm).map_err(text)?;
     let engine = engine::compiler(request.profile, request.access, request.memory_bytes)
         .map_err(|error| error.to_string())?;
-    engine.precompile_component(&wasm).map_err(|error| one_line(&error))
+    let code = engine.precompile_component(&wasm).map_err(|error| one_line(&error))?;
+    Ok((request.key, code))
 }
 
 /// Lowers a limit of this process.

@@ -73,6 +73,9 @@ pub struct Limits {
     pub compile_ms: u64,
     /// Address space in bytes of the process that compiles. CPython with its standard library needs about half of it.
     pub compile_memory_bytes: u64,
+    /// Bytes of machine code that a component may be compiled to, which are kept on disk and mapped into memory. CPython with its
+    /// standard library needs about half of it.
+    pub code_bytes: u64,
     /// Calls after which an instance is replaced by a fresh one, so that a leak in a plug-in stays small.
     pub calls_per_instance: u64,
     /// Linear memory in bytes above which an instance is replaced after its call, because memory never shrinks.
@@ -107,6 +110,7 @@ impl Default for Limits {
             imports_and_exports: 1_000,
             compile_ms: 120_000,
             compile_memory_bytes: 4 << 30,
+            code_bytes: 256 * MIB as u64,
             calls_per_instance: 10_000,
             retire_memory_bytes: 128 * MIB,
         }

@@ -3,6 +3,7 @@
 
 use crate::{
     Cache, Compiler, Engine, Limits, LoadError, Role,
+    cache::Draft,
     circuit_breaker::CircuitBreaker,
     code,
     compile::{CompileError, compile},
@@ -82,6 +83,8 @@ pub(super) struct Compiled {
     pub(super) bytes: usize,
     pub(super) from_cache: bool,
     pub(super) time: Duration,
+    /// Its entry in the cache, which is kept when the component has described itself: one that is refused evicts no other.
+    draft: Option<Draft>,
 }
 
 impl Loader {
@@ -104,7 +107,9 @@ impl Loader {
 
     /// Whether the compiled form of a component is in the cache and can be trusted.
     pub fn is_cached(&self, wasm: &[u8]) -> bool {
-        self.cache.as_ref().is_some_and(|cache| cache.get(&self.engine, &Digest::of(wasm)).is_some())
+        self.cache.as_ref().is_some_and(|cache| {
+            cache.get(&self.engine, &code::key(&self.engine, &Digest::of(wasm))).is_some()
+        })
     }
 
     /// Loads a plug-in from a file and configures it; `config` is the JSON text of an object, `{}` for none.
@@ -128,8 +133,8 @@ impl Loader {
         wasm: &[u8],
         config: impl FnOnce(&str) -> Option<&'a Config>,
     ) -> Result<Plugin, LoadError> {
-        let compiled = self.compile(path, wasm)?;
-        let manifest = self.describe(path, &compiled)?;
+        let mut compiled = self.compile(path, wasm)?;
+        let manifest = self.describe(path, &mut compiled)?;
         let none = Config::new();
         let config = serde_json::to_string(config(&manifest.name).unwrap_or(&none))
             .expect("JSON values always serialize");
@@ -173,11 +178,12 @@ impl Loader {
             .map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
         let started = Instant::now();
         let digest = Digest::of(wasm);
-        let cached = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, &digest));
+        let key = code::key(&self.engine, &digest);
+        let cached = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, &key));
         let from_cache = cached.is_some();
-        let component = match cached {
-            Some(component) => component,
-            None => self.compile_anew(path, wasm, &digest)?,
+        let (component, draft) = match cached {
+            Some(component) => (component, None),
+            None => self.compile_anew(path, wasm, &key)?,
         };
         let time = started.elapsed();
         contract.check_functions(&component).map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
@@ -188,51 +194,55 @@ impl Loader {
                 false => LoadError::Link { path, cause },
             }
         })?;
-        Ok(Compiled { prepared, contract, digest, bytes: wasm.len(), from_cache, time })
+        Ok(Compiled { prepared, contract, digest, bytes: wasm.len(), from_cache, time, draft })
     }
 
-    /// Compiles a component and keeps the code in the cache.
-    fn compile_anew(&self, path: &Path, wasm: &[u8], digest: &Digest) -> Result<Component, LoadError> {
+    /// Compiles a component and writes the code to the cache.
+    fn compile_anew(
+        &self,
+        path: &Path,
+        wasm: &[u8],
+        key: &Digest,
+    ) -> Result<(Component, Option<Draft>), LoadError> {
         let invalid = |cause| LoadError::Invalid { path: path.to_owned(), cause };
-        let draft = self.cache.as_ref().and_then(Cache::draft);
+        let draft = self.cache.as_ref().and_then(|cache| cache.draft(key));
         let Compiler::Child { program, args } = &self.compiler else {
             let component = compile_here(&self.engine, wasm).map_err(invalid)?;
-            if let Some(draft) = draft {
-                let code = component.serialize().map_err(|error| invalid(one_line(&error)))?;
-                draft.write(&code, &self.engine, digest);
-            }
-            return Ok(component);
+            let draft = match draft {
+                Some(draft) => {
+                    draft.written(&component.serialize().map_err(|error| invalid(one_line(&error)))?)
+                }
+                None => None,
+            };
+            return Ok((component, draft));
         };
         let compile_to = |file: &File| {
             let mut command = Command::new(program);
             command.args(args);
-            compile(command, &self.engine, &self.limits, wasm, file)
+            compile(command, &self.engine, &self.limits, wasm, key, file)
         };
         let failed = |error| match error {
             CompileError::Invalid(cause) => invalid(cause),
             CompileError::Limit(breach) => LoadError::of_breach(path, breach),
             CompileError::Failed(cause) => LoadError::Compiler { path: path.to_owned(), cause },
         };
-        let load = |file: &File| code::load(&self.engine, file).map_err(|error| invalid(error.to_string()));
+        let load =
+            |file: &File| code::load(&self.engine, file, key).map_err(|error| invalid(error.to_string()));
         if let Some(draft) = draft {
             match compile_to(draft.file()) {
-                Ok(()) => {
-                    let component = load(draft.file())?;
-                    draft.keep(&self.engine, digest);
-                    return Ok(component);
-                }
+                Ok(()) => return Ok((load(draft.file())?, Some(draft))),
                 // The cache's disk may be full.
-                Err(CompileError::Failed(_)) => {}
+                Err(CompileError::Failed(error)) => draft.give_up(&error),
                 Err(error) => return Err(failed(error)),
             }
         }
         let file = tempfile::tempfile().map_err(|error| failed(CompileError::Failed(error)))?;
         compile_to(&file).map_err(failed)?;
-        load(&file)
+        Ok((load(&file)?, None))
     }
 
-    /// Asks a component for its manifest and checks it.
-    pub(super) fn describe(&self, path: &Path, compiled: &Compiled) -> Result<Manifest, LoadError> {
+    /// Asks a component for its manifest, checks it, and keeps the component's code.
+    pub(super) fn describe(&self, path: &Path, compiled: &mut Compiled) -> Result<Manifest, LoadError> {
         let describe = || Instance::describe(&self.engine, &self.limits, &compiled.prepared);
         let said = run_guest(&compiled.prepared, describe).map_err(|error| {
             let path = path.to_owned();
@@ -243,8 +253,12 @@ impl Loader {
                 }
             }
         })?;
-        manifest::check(said, &compiled.contract.roles)
-            .map_err(|problem| LoadError::Manifest { path: path.to_owned(), problem })
+        let manifest = manifest::check(said, &compiled.contract.roles)
+            .map_err(|problem| LoadError::Manifest { path: path.to_owned(), problem })?;
+        if let Some(draft) = compiled.draft.take() {
+            draft.keep();
+        }
+        Ok(manifest)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     guests::{EVIL, evil_bytes},
     rig::{child, good_product, limits, pool},
-    small::{doubling, nested, plugin, with_function_of},
+    small::{doubling, exporting, nested, plugin, with_function_of},
 };
 use host_core::plugin::Transform;
 use host_plugin_host::{Cache, Compiler, Configs, Engine, Limits, LoadError, Loader, Profile, Runner};
@@ -87,6 +87,29 @@ fn a_function_that_takes_too_long_to_compile() {
 fn a_component_that_takes_too_much_memory_to_compile() {
     let allowed = Limits { function_bytes: 64 << 20, compile_memory_bytes: 300 << 20, ..limits() };
     assert_snapshot!(said(&allowed, &with_function_of(7 << 20)), @"the plug-in x.wasm takes more memory to compile than the 300 MiB that plugin.limits.compile_memory_bytes allows; make it smaller, or raise the limit if you trust it");
+}
+
+#[test]
+fn a_component_that_compiles_to_too_much() {
+    // The data at both ends becomes an image of the memory between them.
+    let bomb = plugin(
+        r#"(memory 256) (data (i32.const 0) "x") (data (i32.const 16777200) "y") (func (export "d"))"#,
+    );
+    let allowed = Limits { code_bytes: 8 << 20, ..limits() };
+    assert_snapshot!(said(&allowed, &bomb), @"the plug-in x.wasm compiles to more machine code than the 8 MiB that plugin.limits.code_bytes allows; make it smaller, or raise the limit if you trust it");
+}
+
+#[test]
+fn globals_in_many_instances() {
+    let globals = "(global (mut i64) (i64.const 0))".repeat(10_000);
+    let instances = "(core instance (instantiate $g))".repeat(60);
+    let component = exporting(&format!(
+        r#"(core module $g {globals}) {instances}
+        (core module $m (func (export "d")))
+        (core instance $i (instantiate $m))
+        (func $d (canon lift (core func $i "d")))"#
+    ));
+    assert_snapshot!(said(&limits(), &component), @"the plug-in x.wasm has 510000 globals, functions and other items in its instances, more than the 500000 that plugin.limits.instance_items allows; make it smaller, or raise the limit if you trust it");
 }
 
 #[test]
