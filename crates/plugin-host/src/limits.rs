@@ -158,7 +158,16 @@ pub(super) struct MemoryLimiter {
     /// Bytes granted over all linear memories of the instance.
     granted: usize,
     table_granted: usize,
-    refused: bool,
+    refused: Option<Growth>,
+}
+
+/// What an instance may not have more of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Growth {
+    /// Linear memory.
+    Memory,
+    /// Elements of tables.
+    Table,
 }
 
 impl MemoryLimiter {
@@ -169,13 +178,13 @@ impl MemoryLimiter {
             core_instances: limits.core_instances,
             granted: 0,
             table_granted: 0,
-            refused: false,
+            refused: None,
         }
     }
 
-    /// Whether growth was refused since the last time this was asked.
-    pub(super) fn take_refused(&mut self) -> bool {
-        std::mem::take(&mut self.refused)
+    /// The growth that was refused last, since the last time this was asked.
+    pub(super) fn take_refused(&mut self) -> Option<Growth> {
+        self.refused.take()
     }
 
     /// Bytes of linear memory that the instance has.
@@ -197,14 +206,15 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
         let fits = total <= self.memory_bytes && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
             self.granted = total;
+        } else {
+            self.refused = Some(Growth::Memory);
         }
-        self.refused |= !fits;
         // Not an error: the allocation fails, and a guest that can do with less continues.
         Ok(fits)
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.refused = true;
+        self.refused = Some(Growth::Memory);
         Ok(())
     }
 
@@ -218,8 +228,9 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
         let fits = total <= self.table_elements && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
             self.table_granted = total;
+        } else {
+            self.refused = Some(Growth::Table);
         }
-        self.refused |= !fits;
         Ok(fits)
     }
 
@@ -246,9 +257,9 @@ mod tests {
         let mut limiter = MemoryLimiter::new(&Limits::default().with_memory_bytes(100));
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(0, 40, None).unwrap());
-        assert!(!limiter.take_refused());
+        assert_eq!(limiter.take_refused(), None);
         assert!(!limiter.memory_growing(60, 61, None).unwrap());
-        assert!(limiter.take_refused() && !limiter.take_refused());
+        assert_eq!((limiter.take_refused(), limiter.take_refused()), (Some(Growth::Memory), None));
         assert_eq!(limiter.granted(), 100);
     }
 
@@ -257,6 +268,7 @@ mod tests {
         let mut limiter = MemoryLimiter::new(&Limits::default().with_memory_bytes(100));
         assert!(!limiter.memory_growing(0, 90, Some(80)).unwrap());
         assert!(!limiter.table_growing(0, 90_000, Some(80)).unwrap());
+        assert_eq!(limiter.take_refused(), Some(Growth::Table));
         assert_eq!(limiter.granted(), 0);
         assert!(limiter.memory_growing(0, 100, None).unwrap());
         assert!(limiter.table_growing(0, 100_000, None).unwrap());

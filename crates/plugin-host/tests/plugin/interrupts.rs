@@ -121,6 +121,50 @@ fn a_memory_that_is_too_large() {
 }
 
 #[test]
+fn a_table_that_is_too_large() {
+    assert_snapshot!(said(plugin(r#"(table 100001 funcref) (func (export "d"))"#)), @"the plug-in x.wasm cannot be started: it needed more than the 100,000 elements of tables that plugin.limits.table_elements allows");
+}
+
+#[test]
+fn megabytes_of_lines_in_one_write() {
+    let component = exporting(
+        r#"(import "wasi:io/error@0.2.0" (instance $e (export "error" (type (sub resource)))))
+        (alias export $e "error" (type $error))
+        (import "wasi:io/streams@0.2.0" (instance $streams
+            (alias outer 1 $error (type $outer)) (export "error" (type $error (eq $outer)))
+            (export "output-stream" (type $stream (sub resource)))
+            (type $failure (variant (case "last-operation-failed" (own $error)) (case "closed")))
+            (export "stream-error" (type $stream-error (eq $failure)))
+            (export "[method]output-stream.write" (func
+                (param "self" (borrow $stream)) (param "contents" (list u8)) (result (result (error $stream-error)))))))
+        (alias export $streams "output-stream" (type $stream))
+        (import "wasi:cli/stdout@0.2.0" (instance $out
+            (alias outer 1 $stream (type $outer)) (export "output-stream" (type $inner (eq $outer)))
+            (export "get-stdout" (func (result (own $inner))))))
+        (core module $libc
+            (memory (export "memory") 1000)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8)))
+        (core instance $libc (instantiate $libc))
+        (core func $write (canon lower (func $streams "[method]output-stream.write")
+            (memory $libc "memory") (realloc (func $libc "realloc"))))
+        (core func $get (canon lower (func $out "get-stdout")))
+        (core module $m
+            (import "" "memory" (memory 1000))
+            (import "" "get" (func $get (result i32)))
+            (import "" "write" (func $write (param i32 i32 i32 i32)))
+            (func $s
+                (memory.fill (i32.const 100) (i32.const 10) (i32.const 7000000))
+                (call $write (call $get) (i32.const 100) (i32.const 7000000) (i32.const 0)))
+            (start $s)
+            (func (export "d")))
+        (core instance $i (instantiate $m (with "" (instance
+            (export "memory" (memory $libc "memory")) (export "write" (func $write)) (export "get" (func $get))))))
+        (func $d (canon lift (core func $i "d")))"#,
+    );
+    assert_snapshot!(said(component), @"the plug-in x.wasm cannot be started: it trapped (it wrote more to a stream at once than the 4096 bytes that the stream had permitted)");
+}
+
+#[test]
 fn empty_lines_without_end() {
     let component = exporting(
         r#"(import "product-indexer:plugin/log@0.1.0" (instance $log
