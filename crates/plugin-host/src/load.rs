@@ -2,13 +2,14 @@
 //! wrong with the file is said in one sentence with what to do.
 
 use crate::{
-    Cache, Compiler, Engine, Limits, LoadError, Role,
+    Cache, Compiler, Engine, Limits, LoadError, Profile, Role,
     cache::Draft,
     circuit_breaker::CircuitBreaker,
     code,
-    compile::{CompileError, compile},
+    compile::{CompileError, compile, temp_dir_unwritable},
     contract::Contract,
     contract_v0_1::Prepared,
+    engine::DETERMINISTIC_TIME,
     instance::{DescribeError, Instance},
     manifest,
     scan::{Refused, scan},
@@ -19,9 +20,11 @@ use host_core::{
     model::{Digest, Manifest, job::PluginRef},
     plugin::BatchFailure,
 };
+use rustix::fs::OFlags;
 use std::{
     fs::File,
     io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -91,6 +94,11 @@ impl Loader {
     /// A loader for an engine, which compiles in this process; without a cache each load compiles. The limits may allow no more memory than those that
     /// the engine was made with.
     pub fn new(engine: Engine, limits: Limits, cache: Option<Cache>) -> Self {
+        let call_ms = match engine.profile() {
+            Profile::Production => limits.call_ms,
+            Profile::Deterministic => limits.call_ms.saturating_mul(DETERMINISTIC_TIME),
+        };
+        let limits = Limits { call_ms, ..limits };
         Self { engine, limits, cache, compiler: Compiler::InProcess }
     }
 
@@ -224,6 +232,10 @@ impl Loader {
         let failed = |error| match error {
             CompileError::Invalid(cause) => invalid(cause),
             CompileError::Limit(breach) => LoadError::of_breach(path, breach),
+            // The last file that it was given is a temporary one.
+            CompileError::Unwritable(cause) => {
+                LoadError::Compiler { path: path.to_owned(), cause: temp_dir_unwritable(&cause) }
+            }
             CompileError::Failed(cause) => LoadError::Compiler { path: path.to_owned(), cause },
         };
         let load =
@@ -232,11 +244,11 @@ impl Loader {
             match compile_to(draft.file()) {
                 Ok(()) => return Ok((load(draft.file())?, Some(draft))),
                 // The cache's disk may be full.
-                Err(CompileError::Failed(error)) => draft.give_up(&error),
+                Err(CompileError::Unwritable(error)) => draft.give_up(&error),
                 Err(error) => return Err(failed(error)),
             }
         }
-        let file = tempfile::tempfile().map_err(|error| failed(CompileError::Failed(error)))?;
+        let file = tempfile::tempfile().map_err(|error| failed(CompileError::Unwritable(error)))?;
         compile_to(&file).map_err(failed)?;
         Ok((load(&file)?, None))
     }
@@ -326,7 +338,9 @@ pub fn read_component(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
         io::ErrorKind::IsADirectory => LoadError::NotAFile { path },
         _ => LoadError::Unreadable { path, cause },
     };
-    let file = match File::open(&path) {
+    // Opening a pipe would wait for its writer.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = match File::options().read(true).custom_flags(nonblocking).open(&path) {
         Ok(file) => file,
         Err(cause) => return Err(unreadable(path, cause)),
     };
