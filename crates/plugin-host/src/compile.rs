@@ -7,7 +7,7 @@ use crate::{
     text::bounded,
 };
 use host_core::model::Digest;
-use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use std::{
     ffi::OsString,
@@ -148,7 +148,7 @@ fn run(
 ) -> io::Result<Option<(ExitStatus, String)>> {
     let threads = available_parallelism().map_or(1, |threads| threads.get().min(THREADS));
     let request = Request {
-        parent: rustix::process::getpid().as_raw_nonzero().get(),
+        parent: getpid().as_raw_pid(),
         profile: engine.profile(),
         access: engine.access(),
         memory_bytes: engine.memory_bytes(),
@@ -206,12 +206,9 @@ fn input(request: &Request, wasm: &[u8]) -> io::Result<File> {
 
 /// An error of a temporary file that names their folder, once.
 pub(super) fn temp_dir_unwritable(error: &io::Error) -> io::Error {
-    let folder = std::env::temp_dir();
-    // Not the error itself, which names the file as well.
-    let why = match error.get_ref().is_some() {
-        true => error.kind().to_string(),
-        false => error.to_string(),
-    };
+    let (folder, text) = (std::env::temp_dir(), error.to_string());
+    // The error of a file that cannot be made names that as well.
+    let why = text.split(" at path ").next().unwrap_or(&text);
     io::Error::new(
         error.kind(),
         format!("the folder for temporary files {} cannot be written: {why}", folder.display()),

@@ -2,22 +2,18 @@
 //! kinds of code that are interrupted; here is what is said of them, on a first start and on one from the cache.
 
 use crate::{
-    rig::{child, limits},
+    rig::{child, limits, logged, within_minutes},
     small::{exporting, plugin, starting},
 };
 use host_plugin_host::{Cache, Configs, Engine, Limits, Loader, Profile};
 use insta::assert_snapshot;
-use std::{path::Path, sync::mpsc::channel, time::Duration};
+use std::path::Path;
 use tempfile::TempDir;
-
-/// Many times the time of a call: what is not interrupted takes longer, or never ends.
-const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What is said of a component when it is loaded with a cache, once more, and without a cache.
 fn said(wasm: Vec<u8>) -> String {
     let limits = Limits { call_ms: 1_000, memory_bytes: 256 << 20, ..limits() };
-    let (ended, end) = channel();
-    std::thread::spawn(move || {
+    within_minutes(move || {
         let dir = TempDir::new().unwrap();
         let engine = Engine::new(Profile::Production, &limits, 1).unwrap();
         let without = Loader::new(engine.clone(), limits.clone(), None).with_compiler(child());
@@ -29,9 +25,8 @@ fn said(wasm: Vec<u8>) -> String {
         let first = say(&with);
         assert!(!with.is_cached(&wasm), "what is refused is not kept: {first}");
         assert_eq!((say(&with), say(&without)), (first.clone(), first.clone()));
-        ended.send(first)
-    });
-    end.recv_timeout(TIMEOUT).expect("it comes back")
+        first
+    })
 }
 
 #[test]
@@ -164,9 +159,9 @@ fn megabytes_of_lines_in_one_write() {
     assert_snapshot!(said(component), @"the plug-in x.wasm cannot be started: it trapped (it wrote more to a stream at once than the 4096 bytes that the stream had permitted)");
 }
 
-#[test]
-fn empty_lines_without_end() {
-    let component = exporting(
+/// A plug-in that logs empty lines at its start for as long as a condition holds.
+fn logging(again: &str) -> Vec<u8> {
+    exporting(&format!(
         r#"(import "product-indexer:plugin/log@0.1.0" (instance $log
             (type $lv (enum "debug" "info" "warn" "error")) (export "level" (type $level (eq $lv)))
             (export "write" (func (param "level" $level) (param "message" string)))))
@@ -178,13 +173,30 @@ fn empty_lines_without_end() {
             (canon lower (func $log "write") (memory $libc "memory") (realloc (func $libc "realloc"))))
         (core module $m
             (import "" "write" (func $write (param i32 i32 i32)))
-            (func $s (loop $l (call $write (i32.const 3) (i32.const 0) (i32.const 0)) (br $l)))
+            (func $s (local $n i32) (loop $l
+                (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                (call $write (i32.const 3) (i32.const 0) (i32.const 0))
+                (br_if $l {again})))
             (start $s)
             (func (export "d")))
         (core instance $i (instantiate $m (with "" (instance (export "write" (func $write))))))
-        (func $d (canon lift (core func $i "d")))"#,
-    );
-    assert_snapshot!(said(component), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
+        (func $d (canon lift (core func $i "d")))"#
+    ))
+}
+
+#[test]
+fn what_a_start_logs_is_cut() {
+    let loader = crate::rig::loader(limits());
+    let component = logging("(i32.lt_u (local.get $n) (i32.const 1000))");
+    let said = logged(|| {
+        loader.load_bytes(Path::new("x.wasm"), &component, &Configs::new()).unwrap_err();
+    });
+    assert!(said.contains("345 more lines with 0 bytes were cut: a call may log 65536 bytes"), "{said}");
+}
+
+#[test]
+fn empty_lines_without_end() {
+    assert_snapshot!(said(logging("(i32.const 1)")), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
 }
 
 #[test]

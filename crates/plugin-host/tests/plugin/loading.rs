@@ -2,7 +2,7 @@
 
 use crate::{
     guests::{EVIL, evil_bytes},
-    rig::{cache, child, configs, limits, loader, pool},
+    rig::{cache, child, configs, limits, loader, logged, pool, within_minutes},
 };
 use host_plugin_host::{
     Access, Cache, Compiler, Configs, Engine, Inspection, Limits, LoadError, Loader, OpenError, Plugins,
@@ -327,6 +327,34 @@ fn an_entry_that_others_can_write_is_not_run() {
     fs::rename(&entry, &elsewhere).unwrap();
     symlink(&elsewhere, &entry).unwrap();
     assert!(!cache_dir.is_used());
+}
+
+#[test]
+fn an_entry_that_is_a_link_is_named() {
+    let cache_dir = CacheDir::new();
+    let entry = cache_dir.entry();
+    fs::rename(&entry, cache_dir.dir.path().join("elsewhere")).unwrap();
+    symlink(cache_dir.dir.path().join("elsewhere"), &entry).unwrap();
+    let said = logged(|| assert!(!cache_dir.is_used()));
+    assert!(
+        said.contains(&format!("{} is not a directory or not a regular file", entry.display())),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_pipe_is_neither_a_plug_in_nor_an_entry() {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+    let cache_dir = CacheDir::new();
+    let pipe = cache_dir.dir.path().join("x.wasm");
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+    let error = within_minutes(move || loader(limits()).load(&pipe, &Configs::new()).unwrap_err());
+    assert!(matches!(error, LoadError::NotAFile { .. }), "{error}");
+
+    let entry = cache_dir.entry();
+    fs::remove_file(&entry).unwrap();
+    mkfifoat(CWD, &entry, Mode::RUSR | Mode::WUSR).unwrap();
+    assert!(!within_minutes(move || cache_dir.is_used()));
 }
 
 #[test]

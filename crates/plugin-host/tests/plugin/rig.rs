@@ -11,7 +11,7 @@ use std::{
     fmt::Write,
     num::NonZeroUsize,
     path::Path,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, Mutex, mpsc::channel},
     time::Duration,
 };
 
@@ -38,6 +38,22 @@ pub(crate) fn loader(limits: Limits) -> Loader {
 /// The compiler in a child process.
 pub(crate) fn child() -> Compiler {
     Compiler::Child { program: env!("CARGO_BIN_EXE_compile-plugin").into(), args: Vec::new() }
+}
+
+/// What is logged while something is done.
+pub(crate) fn logged(act: impl FnOnce()) -> String {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(lines.clone()).finish();
+    tracing::subscriber::with_default(subscriber, act);
+    let lines = lines.lock().unwrap();
+    String::from_utf8(lines.clone()).unwrap()
+}
+
+/// What comes of something that may not hang.
+pub(crate) fn within_minutes<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    let (ended, end) = channel();
+    std::thread::spawn(move || ended.send(act()));
+    end.recv_timeout(Duration::from_secs(300)).expect("it comes back")
 }
 
 pub(crate) fn pool(threads: usize) -> Arc<Pool> {
