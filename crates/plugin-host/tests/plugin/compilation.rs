@@ -93,11 +93,9 @@ fn a_component_that_takes_too_much_memory_to_compile() {
 
 #[test]
 fn a_compiler_that_hardly_has_memory_to_start() {
-    for bytes in [60_000_000, 100_000_000] {
-        let allowed = Limits { compile_memory_bytes: bytes, ..limits() };
-        let error = loader(allowed, None, child()).load(&EVIL, &Configs::new()).unwrap_err();
-        assert!(matches!(error, LoadError::Limit { limit: "compile_memory_bytes", .. }), "{bytes}: {error}");
-    }
+    let allowed = Limits { compile_memory_bytes: 60_000_000, ..limits() };
+    let error = loader(allowed, None, child()).load(&EVIL, &Configs::new()).unwrap_err();
+    assert!(matches!(error, LoadError::Limit { limit: "compile_memory_bytes", .. }), "{error}");
 }
 
 #[test]
@@ -179,14 +177,14 @@ fn a_full_disk_is_named_once() {
     assert_eq!(said.matches("compiled plug-ins are not kept in").count(), 1, "{said}");
 }
 
-/// A request to the compiler for a component that takes minutes.
+/// A request to the compiler for a component that takes long.
 fn slow_request(dir: &Path) -> PathBuf {
     let request = dir.join("request");
     let script = format!("cat > '{}'; exit 3", request.display());
     let compiler = Compiler::Child { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
     let allowed = Limits { function_bytes: 64 << 20, ..limits() };
     loader(allowed, None, compiler)
-        .load_bytes(Path::new("x.wasm"), &with_function_of(30 << 20), &Configs::new())
+        .load_bytes(Path::new("x.wasm"), &with_function_of(7 << 20), &Configs::new())
         .unwrap_err();
     request
 }
@@ -195,11 +193,12 @@ fn slow_request(dir: &Path) -> PathBuf {
 fn the_compiler_ends_with_its_parent() {
     let dir = TempDir::new().unwrap();
     let request = slow_request(dir.path());
+    let code = dir.path().join("code");
     let script = format!(
         "echo $$; read go; '{}' < '{}' > '{}' & echo $!; read end",
         env!("CARGO_BIN_EXE_compile-plugin"),
         request.display(),
-        dir.path().join("code").display()
+        code.display()
     );
     let mut parent = Command::new("/bin/sh")
         .args(["-c", &script])
@@ -227,9 +226,10 @@ fn the_compiler_ends_with_its_parent() {
     parent.wait().unwrap();
     let started = Instant::now();
     while runs() {
-        assert!(started.elapsed() < Duration::from_secs(30), "it runs on without its parent");
+        assert!(started.elapsed() < Duration::from_secs(60), "it runs on without its parent");
         std::thread::sleep(Duration::from_millis(50));
     }
+    assert_eq!(fs::metadata(code).unwrap().len(), 0, "it has not ended because it had compiled everything");
 }
 
 #[test]

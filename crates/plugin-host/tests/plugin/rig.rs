@@ -9,9 +9,10 @@ use host_plugin_host::{Cache, Compiler, Configs, Engine, Limits, Loader, Plugin,
 use serde_json::{Map, Value};
 use std::{
     fmt::Write,
+    io::Seek,
     num::NonZeroUsize,
     path::Path,
-    sync::{Arc, LazyLock, Mutex, mpsc::channel},
+    sync::{Arc, LazyLock, mpsc::channel},
     time::Duration,
 };
 
@@ -42,11 +43,11 @@ pub(crate) fn child() -> Compiler {
 
 /// What is logged while something is done.
 pub(crate) fn logged(act: impl FnOnce()) -> String {
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(lines.clone()).finish();
+    let log = Arc::new(tempfile::tempfile().unwrap());
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
     tracing::subscriber::with_default(subscriber, act);
-    let lines = lines.lock().unwrap();
-    String::from_utf8(lines.clone()).unwrap()
+    (&*log).rewind().unwrap();
+    std::io::read_to_string(&*log).unwrap()
 }
 
 /// What comes of something that may not hang.
