@@ -12,13 +12,14 @@ use rustix::{
     process::geteuid,
 };
 use std::{
+    ffi::{CStr, CString},
     fmt,
     fs::{DirBuilder, File},
     io,
     os::{fd::OwnedFd, unix::fs::DirBuilderExt},
     path::{Path, PathBuf},
     sync::{Arc, Once},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 use tempfile::NamedTempFile;
 use wasmtime::component::Component;
@@ -28,6 +29,12 @@ const FOREIGN_WRITE: RawMode = 0o022;
 
 /// Bytes of all entries: dozens of plug-ins with an interpreter in them, hundreds without.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// How the names of entries begin that are being written.
+const DRAFT: &str = ".draft-";
+
+/// The age at which a draft is one that a dead process has left; compiling takes minutes.
+const DRAFT_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// A directory with compiled components, which belongs to the user alone.
 ///
@@ -46,8 +53,10 @@ pub struct Cache {
 }
 
 /// An entry that is being written. Unless it is kept, it is removed again.
-pub(super) struct Draft<'a> {
-    cache: &'a Cache,
+#[derive(Debug)]
+pub(super) struct Draft {
+    cache: Cache,
+    key: Digest,
     directory: OwnedFd,
     file: NamedTempFile,
 }
@@ -100,8 +109,8 @@ impl Cache {
     }
 
     /// The compiled form of a component, if a sound one is there.
-    pub(super) fn get(&self, engine: &Engine, wasm: &Digest) -> Option<Component> {
-        match self.open(engine, &entry(engine, wasm)) {
+    pub(super) fn get(&self, engine: &Engine, key: &Digest) -> Option<Component> {
+        match self.open(engine, key) {
             Ok(component) => Some(component),
             Err(CacheFault::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
             Err(fault) => {
@@ -111,25 +120,28 @@ impl Cache {
         }
     }
 
-    fn open(&self, engine: &Engine, entry: &str) -> Result<Component, CacheFault> {
+    fn open(&self, engine: &Engine, key: &Digest) -> Result<Component, CacheFault> {
         let directory = self.open_directory()?;
-        // A link could lead to a file of the user that another user has the right to write.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = File::from(openat(&directory, entry, flags, Mode::empty())?);
-        let path = self.directory.join(entry);
+        let (entry, path) = (entry(key), self.directory.join(entry(key)));
+        // A link could lead to a file of the user that another user has the right to write; opening a pipe would wait for its writer.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(&directory, entry, flags, Mode::empty()) {
+            Err(Errno::LOOP) => return Err(CacheFault::Kind(path)),
+            opened => File::from(opened?),
+        };
         check_rights(&path, &fstat(&file)?, FileType::RegularFile)?;
-        let component = code::load(engine, &file).map_err(|error| CacheFault::Code { path, error })?;
+        let component = code::load(engine, &file, key).map_err(|error| CacheFault::Code { path, error })?;
         // The time of the last use. An inexact order of removal is harmless.
         let _ = file.set_modified(SystemTime::now());
         Ok(component)
     }
 
     /// Begins an entry; `None` if the cache cannot be written, which is not an error.
-    pub(super) fn draft(&self) -> Option<Draft<'_>> {
-        self.try_draft().inspect_err(|fault| self.warn_unwritable(fault)).ok()
+    pub(super) fn draft(&self, key: &Digest) -> Option<Draft> {
+        self.try_draft(*key).inspect_err(|fault| self.warn_unwritable(fault)).ok()
     }
 
-    fn try_draft(&self) -> Result<Draft<'_>, CacheFault> {
+    fn try_draft(&self, key: Digest) -> Result<Draft, CacheFault> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         let directory = self.open_directory()?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -137,8 +149,9 @@ impl Cache {
             let name = path.file_name().ok_or(Errno::INVAL)?;
             Ok(File::from(openat(&directory, name, flags, Mode::RUSR | Mode::WUSR)?))
         };
-        let file = tempfile::Builder::new().make_in(&self.directory, open)?;
-        Ok(Draft { cache: self, directory, file })
+        sweep(&directory)?;
+        let file = tempfile::Builder::new().prefix(DRAFT).make_in(&self.directory, open)?;
+        Ok(Draft { cache: self.clone(), key, directory, file })
     }
 
     /// Opens the directory, if it is the user's alone.
@@ -154,19 +167,13 @@ impl Cache {
 
     /// Removes the entries that were used least recently until the rest fits.
     fn evict(&self, directory: &OwnedFd) -> Result<(), CacheFault> {
-        let mut entries = Vec::new();
-        for entry in Dir::read_from(directory)? {
-            let name = entry?.file_name().to_owned();
-            // Another process may have removed it.
-            let Ok(stat) = statat(directory, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-                entries.push((
-                    (stat.st_mtime, stat.st_mtime_nsec),
-                    u64::try_from(stat.st_size).unwrap_or(0),
-                    name,
-                ));
-            }
-        }
+        let mut entries: Vec<_> = files(directory)?
+            .into_iter()
+            .filter(|(name, _)| !is_draft(name))
+            .map(|(name, stat)| {
+                ((stat.st_mtime, stat.st_mtime_nsec), u64::try_from(stat.st_size).unwrap_or(0), name)
+            })
+            .collect();
         entries.sort_unstable();
         let mut total: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
         // The newest stays, however large it is.
@@ -175,10 +182,8 @@ impl Cache {
             if total <= self.max_bytes {
                 break;
             }
-            match unlinkat(directory, &name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => total -= bytes,
-                Err(error) => return Err(error.into()),
-            }
+            remove(directory, &name)?;
+            total -= bytes;
         }
         Ok(())
     }
@@ -187,45 +192,91 @@ impl Cache {
         self.warned.call_once(|| tracing::warn!("{what}"));
     }
 
-    fn warn_unwritable(&self, fault: &CacheFault) {
+    /// Says that the cache cannot be written, once.
+    pub(super) fn warn_unwritable(&self, fault: &dyn fmt::Display) {
         self.warn(format_args!("compiled plug-ins are not kept in {}: {fault}", self.directory.display()));
     }
 }
 
-impl Draft<'_> {
+impl Draft {
     /// What the compiled code is written to.
     pub(super) fn file(&self) -> &File {
         self.file.as_file()
     }
 
-    /// Writes the code and makes the entry visible. A cache that cannot be written is not an error.
-    pub(super) fn write(self, code: &[u8], engine: &Engine, wasm: &Digest) {
-        match code::write(self.file(), code) {
-            Ok(()) => self.keep(engine, wasm),
-            Err(error) => self.cache.warn_unwritable(&error.into()),
+    /// Writes the code; `None` if the cache cannot be written, which is not an error.
+    pub(super) fn written(self, code: &[u8]) -> Option<Self> {
+        match code::write(self.file(), &self.key, code) {
+            Ok(()) => Some(self),
+            Err(error) => {
+                self.give_up(&error);
+                None
+            }
         }
     }
 
+    /// Gives the entry up, because the cache cannot be written, which is not an error.
+    pub(super) fn give_up(self, cause: &io::Error) {
+        self.cache.warn_unwritable(cause);
+    }
+
     /// Makes the entry visible atomically. Failure to store it is not an error.
-    pub(super) fn keep(self, engine: &Engine, wasm: &Digest) {
-        if let Err(fault) = self.try_keep(&entry(engine, wasm)) {
+    pub(super) fn keep(self) {
+        if let Err(fault) = self.try_keep() {
             self.cache.warn_unwritable(&fault);
         }
     }
 
-    fn try_keep(&self, entry: &str) -> Result<(), CacheFault> {
+    fn try_keep(&self) -> Result<(), CacheFault> {
         self.file().set_modified(SystemTime::now())?;
         let name = self.file.path().file_name().ok_or(Errno::INVAL)?;
         // Its own name is gone then, so that dropping the draft removes nothing.
-        renameat(&self.directory, name, &self.directory, entry)?;
+        renameat(&self.directory, name, &self.directory, entry(&self.key))?;
         self.cache.evict(&self.directory)
     }
 }
 
-/// The name of the entry of a component for an engine.
-fn entry(engine: &Engine, wasm: &Digest) -> String {
-    let wasm = wasm.hex();
-    format!("{}.cwasm", Digest::of_parts([wasm.as_bytes(), &engine.fingerprint()]).hex())
+/// The name of the entry with a key.
+fn entry(key: &Digest) -> String {
+    format!("{}.cwasm", key.hex())
+}
+
+/// The regular files of a directory.
+fn files(directory: &OwnedFd) -> Result<Vec<(CString, Stat)>, CacheFault> {
+    let mut files = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let name = entry?.file_name().to_owned();
+        // Another process may have removed it.
+        let Ok(stat) = statat(directory, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+            files.push((name, stat));
+        }
+    }
+    Ok(files)
+}
+
+fn is_draft(name: &CStr) -> bool {
+    // Those of earlier releases began with `.tmp`.
+    name.to_bytes().starts_with(DRAFT.as_bytes()) || name.to_bytes().starts_with(b".tmp")
+}
+
+/// Removes the drafts that dead processes have left.
+fn sweep(directory: &OwnedFd) -> Result<(), CacheFault> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let oldest = now.saturating_sub(DRAFT_AGE).as_secs();
+    for (name, stat) in files(directory)? {
+        if is_draft(&name) && u64::try_from(stat.st_mtime).unwrap_or(0) < oldest {
+            remove(directory, &name)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(directory: &OwnedFd, name: &CStr) -> Result<(), CacheFault> {
+    match unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn check_rights(path: &Path, stat: &Stat, kind: FileType) -> Result<(), CacheFault> {

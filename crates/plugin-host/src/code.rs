@@ -1,8 +1,9 @@
-//! Compiled code in a file: the output of the compiler and its digest appended, so that the file begins as wasmtime wants it
-//! and can be mapped instead of copied.
+//! Compiled code in a file: the output of the compiler and a digest appended, so that the file begins as wasmtime wants it and can
+//! be mapped instead of copied. The digest covers the key that the code is found by, so that code under another name is not run.
 
 use crate::Engine;
-use sha2::Digest;
+use host_core::model::Digest;
+use sha2::{Digest as _, Sha256};
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Seek, Write},
@@ -10,8 +11,11 @@ use std::{
 };
 use wasmtime::component::Component;
 
-/// SHA-256 of the code.
-const DIGEST_BYTES: u64 = 32;
+/// SHA-256 of the key and the code.
+pub(super) const DIGEST_BYTES: u64 = 32;
+
+/// The form of the file; another one has other keys, so that the files of earlier releases are not found.
+const FORM: &[u8] = b"2";
 
 /// Read at once when code is checked: few calls, and small enough for the processor's cache.
 const READ_BYTES: usize = 64 << 10;
@@ -21,30 +25,40 @@ const READ_BYTES: usize = 64 << 10;
 pub(super) enum CodeError {
     #[error("{0}")]
     Io(#[from] io::Error),
-    #[error("it is damaged")]
+    #[error("it is damaged or the code of another component")]
     Damaged,
     #[error("{0:#}")]
     Rejected(wasmtime::Error),
 }
 
+/// The key of a component's code: the component, and everything that the code depends on.
+pub(super) fn key(engine: &Engine, wasm: &Digest) -> Digest {
+    Digest::of_parts([FORM, wasm.hex().as_bytes(), &engine.fingerprint()])
+}
+
 /// Writes compiled code.
-pub(super) fn write(mut file: impl Write, code: &[u8]) -> io::Result<()> {
+pub(super) fn write(mut file: impl Write, key: &Digest, code: &[u8]) -> io::Result<()> {
     file.write_all(code)?;
-    file.write_all(&sha2::Sha256::digest(code))?;
+    file.write_all(&hasher(key).chain_update(code).finalize())?;
     file.flush()
 }
 
+/// Begins the digest of the code with a key; all keys are of the same length.
+fn hasher(key: &Digest) -> Sha256 {
+    Sha256::new_with_prefix(key.hex())
+}
+
 /// Loads compiled code from a file that only this user can write and that no longer changes: the caller vouches for that, see
-/// [`Cache`](crate::Cache). The digest detects what a broken disk or a crash left.
-pub(super) fn load(engine: &Engine, file: &File) -> Result<Component, CodeError> {
-    check(file)?;
+/// [`Cache`](crate::Cache). The digest detects what a broken disk or a crash left, and code that was written under another key.
+pub(super) fn load(engine: &Engine, file: &File, key: &Digest) -> Result<Component, CodeError> {
+    check(file, key)?;
     deserialize(engine, file).map_err(CodeError::Rejected)
 }
 
-fn check(mut file: &File) -> Result<(), CodeError> {
+fn check(mut file: &File, key: &Digest) -> Result<(), CodeError> {
     let code_bytes = file.metadata()?.len().checked_sub(DIGEST_BYTES).ok_or(CodeError::Damaged)?;
     file.rewind()?;
-    let mut hasher = sha2::Sha256::new();
+    let mut hasher = hasher(key);
     let mut code = BufReader::with_capacity(READ_BYTES, file).take(code_bytes);
     while let some @ [_, ..] = code.fill_buf()? {
         hasher.update(some);

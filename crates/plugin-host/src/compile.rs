@@ -6,7 +6,8 @@ use crate::{
     Access, Engine, Limits, Profile, code, engine, fault::megabytes, load::one_line, scan::Breach,
     text::bounded,
 };
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use host_core::model::Digest;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use std::{
     ffi::OsString,
@@ -14,7 +15,7 @@ use std::{
     io::{self, BufRead, Read, Seek, Write},
     os::{fd::AsFd, unix::process::ExitStatusExt},
     path::PathBuf,
-    process::{Command, ExitCode, ExitStatus, Stdio},
+    process::{Child, Command, ExitCode, ExitStatus, Stdio},
     sync::mpsc::channel,
     thread::{self, available_parallelism},
     time::Duration,
@@ -25,6 +26,12 @@ pub const COMPILE_COMMAND: &str = "compile-plugin";
 
 /// Threads of the compiler: more gain little, and each takes address space.
 const THREADS: usize = 8;
+
+/// How often the compiler looks whether its parent lives.
+const PARENT_CHECK: Duration = Duration::from_millis(100);
+
+/// Bytes of the stack of the thread that does so.
+const PARENT_CHECK_STACK: usize = 64 << 10;
 
 /// Bytes of what the compiler says that are read.
 const STDERR_BYTES: u64 = 16 << 10;
@@ -38,8 +45,8 @@ const REFUSED: u8 = 3;
 /// The exit code of a compiler that cannot write the code.
 const UNWRITABLE: u8 = 4;
 
-/// How a Rust program ends that gets no memory.
-const NO_MEMORY: &str = "memory allocation of";
+/// What a compiler says that gets no memory: how a Rust program ends, an error of wasmtime, one of the operating system.
+const NO_MEMORY: [&str; 3] = ["memory allocation of", "out of memory", "Cannot allocate memory"];
 
 /// Where components are compiled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +70,8 @@ pub(super) enum CompileError {
     Invalid(String),
     /// Compiling the component breaks a limit.
     Limit(Breach),
+    /// The compiler cannot write the code to the file that it was given.
+    Unwritable(io::Error),
     /// The compiler did not do its work.
     Failed(io::Error),
 }
@@ -70,11 +79,14 @@ pub(super) enum CompileError {
 /// What the parent asks for: a line of JSON, and after it the component.
 #[derive(Serialize, Deserialize)]
 struct Request {
+    parent: i32,
     profile: Profile,
     access: Access,
     memory_bytes: usize,
     compile_memory_bytes: u64,
+    code_bytes: u64,
     cpu_seconds: u64,
+    key: Digest,
 }
 
 impl Compiler {
@@ -91,9 +103,10 @@ pub(super) fn compile(
     engine: &Engine,
     limits: &Limits,
     wasm: &[u8],
+    key: &Digest,
     code: &File,
 ) -> Result<(), CompileError> {
-    let ended = run(command, engine, limits, wasm, code).map_err(CompileError::Failed)?;
+    let ended = run(command, engine, limits, wasm, key, code).map_err(CompileError::Failed)?;
     let too_slow = || {
         let (does, value) = ("takes longer to compile than".to_owned(), format!("{} ms", limits.compile_ms));
         CompileError::Limit(Breach { does, limit: "compile_ms", value })
@@ -102,19 +115,24 @@ pub(super) fn compile(
     if status.success() {
         return Ok(());
     }
+    if NO_MEMORY.iter().any(|words| said.contains(words)) {
+        let (does, value) =
+            ("takes more memory to compile than".to_owned(), megabytes(limits.compile_memory_bytes as usize));
+        return Err(CompileError::Limit(Breach { does, limit: "compile_memory_bytes", value }));
+    }
     if status.code() == Some(REFUSED.into()) {
         return Err(CompileError::Invalid(bounded(&said, CAUSE_CHARACTERS)));
     }
     if status.code() == Some(UNWRITABLE.into()) {
-        return Err(CompileError::Failed(io::Error::other(said)));
+        return Err(CompileError::Unwritable(io::Error::other(said)));
     }
     if status.signal() == Some(Signal::XCPU.as_raw()) {
         return Err(too_slow());
     }
-    if said.contains(NO_MEMORY) {
+    if status.signal() == Some(Signal::XFSZ.as_raw()) {
         let (does, value) =
-            ("takes more memory to compile than".to_owned(), megabytes(limits.compile_memory_bytes as usize));
-        return Err(CompileError::Limit(Breach { does, limit: "compile_memory_bytes", value }));
+            ("compiles to more machine code than".to_owned(), megabytes(limits.code_bytes as usize));
+        return Err(CompileError::Limit(Breach { does, limit: "code_bytes", value }));
     }
     Err(CompileError::Invalid(format!("the compiler crashed on it ({status})")))
 }
@@ -125,33 +143,35 @@ fn run(
     engine: &Engine,
     limits: &Limits,
     wasm: &[u8],
+    key: &Digest,
     code: &File,
 ) -> io::Result<Option<(ExitStatus, String)>> {
     let threads = available_parallelism().map_or(1, |threads| threads.get().min(THREADS));
     let request = Request {
+        parent: getpid().as_raw_pid(),
         profile: engine.profile(),
         access: engine.access(),
         memory_bytes: engine.memory_bytes(),
         compile_memory_bytes: limits.compile_memory_bytes,
+        code_bytes: limits.code_bytes,
+        key: *key,
         cpu_seconds: limits.compile_ms.div_ceil(1_000).saturating_mul(threads as u64).saturating_add(1),
     };
     // A file and not a pipe, because a child that does not read would block this thread.
-    let mut input = tempfile::tempfile()?;
-    serde_json::to_writer(&input, &request)?;
-    input.write_all(b"\n")?;
-    input.write_all(wasm)?;
-    input.rewind()?;
-    let mut child = command
-        // The environment may hold secrets, and the component may find a way to the compiler.
-        .env_clear()
-        .env("RAYON_NUM_THREADS", threads.to_string())
-        // A separate heap each would use up address space.
-        .env("MALLOC_ARENA_MAX", "2")
-        .stdin(input)
-        .stdout(code.try_clone()?)
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let stderr = child.stderr.take();
+    let input = input(&request, wasm).map_err(|error| temp_dir_unwritable(&error))?;
+    let mut child = Running(
+        command
+            // The environment may hold secrets, and the component may find a way to the compiler.
+            .env_clear()
+            .env("RAYON_NUM_THREADS", threads.to_string())
+            // A separate heap each would use up address space.
+            .env("MALLOC_ARENA_MAX", "2")
+            .stdin(input)
+            .stdout(code.try_clone()?)
+            .stderr(Stdio::piped())
+            .spawn()?,
+    );
+    let stderr = child.0.stderr.take();
     let (sender, receiver) = channel();
     let listener = thread::Builder::new().name("plugin-compile".to_owned()).spawn(move || {
         let mut said = Vec::new();
@@ -167,11 +187,43 @@ fn run(
         Err(_) => None,
     };
     if said.is_none() {
-        child.kill()?;
+        child.0.kill()?;
     }
-    let status = child.wait()?;
+    let status = child.0.wait()?;
     listener?;
     Ok(said.map(|said| (status, String::from_utf8_lossy(&said).into_owned())))
+}
+
+/// A request and the component in a file.
+fn input(request: &Request, wasm: &[u8]) -> io::Result<File> {
+    let mut input = tempfile::tempfile()?;
+    serde_json::to_writer(&input, request)?;
+    input.write_all(b"\n")?;
+    input.write_all(wasm)?;
+    input.rewind()?;
+    Ok(input)
+}
+
+/// An error of a temporary file that names their folder, once.
+pub(super) fn temp_dir_unwritable(error: &io::Error) -> io::Error {
+    let (folder, text) = (std::env::temp_dir(), error.to_string());
+    // The error of a file that cannot be made names that as well.
+    let why = text.split(" at path ").next().unwrap_or(&text);
+    io::Error::new(
+        error.kind(),
+        format!("the folder for temporary files {} cannot be written: {why}", folder.display()),
+    )
+}
+
+/// The compiler's process, which is killed if its parent has no more use for it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // After it has ended both do nothing.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// The compiler's side: reads a request from standard input, limits this process, compiles, and writes the code to standard output.
@@ -187,25 +239,42 @@ pub fn compile_for_parent() -> ExitCode {
 }
 
 fn serve() -> Result<(), (u8, String)> {
-    let code = code().map_err(|cause| (REFUSED, cause))?;
+    let (key, code) = code().map_err(|cause| (REFUSED, cause))?;
     // Not through the standard library's buffer, which looks for line ends.
     let output = io::stdout().as_fd().try_clone_to_owned().map(File::from);
-    output.and_then(|file| code::write(file, &code)).map_err(|error| (UNWRITABLE, error.to_string()))
+    output.and_then(|file| code::write(file, &key, &code)).map_err(|error| (UNWRITABLE, error.to_string()))
 }
 
-/// Reads the request and compiles.
-fn code() -> Result<Vec<u8>, String> {
+/// Reads the request and compiles; returns the code and its key.
+fn code() -> Result<(Digest, Vec<u8>), String> {
     let text = |error: io::Error| error.to_string();
     let (mut input, mut line, mut wasm) = (io::stdin().lock(), String::new(), Vec::new());
     input.read_line(&mut line).map_err(text)?;
     let request: Request = serde_json::from_str(&line).map_err(|error| error.to_string())?;
+    end_with(request.parent).map_err(text)?;
     limit(Resource::As, request.compile_memory_bytes)?;
     limit(Resource::Cpu, request.cpu_seconds)?;
     limit(Resource::Core, 0)?;
+    // A larger file ends this process by a signal.
+    limit(Resource::Fsize, request.code_bytes.saturating_add(code::DIGEST_BYTES))?;
     input.read_to_end(&mut wasm).map_err(text)?;
     let engine = engine::compiler(request.profile, request.access, request.memory_bytes)
         .map_err(|error| error.to_string())?;
-    engine.precompile_component(&wasm).map_err(|error| one_line(&error))
+    let code = engine.precompile_component(&wasm).map_err(|error| one_line(&error))?;
+    Ok((request.key, code))
+}
+
+/// Ends this process when its parent has ended, however that happened: a compiler that no process waits for would run on.
+fn end_with(parent: i32) -> io::Result<()> {
+    // By looking, because only Linux has a signal for it, and that one is sent when a thread ends already.
+    let watch = move || {
+        while getppid().map(Pid::as_raw_pid) == Some(parent) {
+            thread::sleep(PARENT_CHECK);
+        }
+        std::process::exit(UNWRITABLE.into());
+    };
+    let thread = thread::Builder::new().name("parent-watch".to_owned()).stack_size(PARENT_CHECK_STACK);
+    thread.spawn(watch).map(drop)
 }
 
 /// Lowers a limit of this process.

@@ -26,12 +26,17 @@ const MEMORIES_PER_INSTANCE: u64 = 4;
 /// The size of a page of linear memory in bytes.
 const WASM_PAGE: u64 = 64 << 10;
 
+/// How many times the time of a call the deterministic engine allows. Instructions are its limit, but they do not bound what the host
+/// does for a guest; this much more than the time that production allows decides no result of a plug-in that is fit for it.
+pub(super) const DETERMINISTIC_TIME: u64 = 6;
+
 /// What an engine is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Profile {
     /// Fast: guests are interrupted by the clock.
     Production,
-    /// The same everywhere: guests are interrupted after a number of instructions, and every NaN has the same bits.
+    /// The same everywhere: guests are interrupted after a number of instructions (and after several times the time of a call, because
+    /// instructions do not bound the host's own work), and every NaN has the same bits.
     /// For golden files and the tests of plug-in authors.
     Deterministic,
 }
@@ -41,7 +46,7 @@ pub enum Profile {
 pub struct Engine {
     engine: wasmtime::Engine,
     profile: Profile,
-    watchdog: Option<Arc<Watchdog>>,
+    watchdog: Arc<Watchdog>,
     access: Access,
     memory_bytes: usize,
 }
@@ -75,17 +80,10 @@ impl Engine {
 
     fn with_access(profile: Profile, memory_bytes: usize, access: Access) -> Result<Self, EngineError> {
         let engine = compiler(profile, access, memory_bytes)?;
-        let watchdog = match profile {
-            Profile::Production => {
-                let ticking = engine.clone();
-                let started = Watchdog::start(move || ticking.increment_epoch());
-                Some(Arc::new(
-                    started.map_err(|error| EngineError(format!("no thread for its clock: {error}")))?,
-                ))
-            }
-            Profile::Deterministic => None,
-        };
-        Ok(Self { engine, profile, watchdog, access, memory_bytes })
+        let ticking = engine.clone();
+        let watchdog = Watchdog::start(move || ticking.increment_epoch())
+            .map_err(|error| EngineError(format!("no thread for its clock: {error}")))?;
+        Ok(Self { engine, profile, watchdog: Arc::new(watchdog), access, memory_bytes })
     }
 
     /// What the engine is for.
@@ -103,22 +101,20 @@ impl Engine {
         self.memory_bytes
     }
 
-    /// Gives the next call into a guest its time or its instructions. The guard must be held while the guest runs: without it
+    /// Gives the next call into a guest its time, and its instructions where they are counted. The guard must be held while the guest runs: without it
     /// nothing interrupts the guest.
     pub(super) fn call<T>(
         &self,
         store: &mut wasmtime::Store<T>,
         limits: &Limits,
-    ) -> wasmtime::Result<Option<Call<'_>>> {
-        match &self.watchdog {
-            Some(watchdog) => {
-                // One more, because the current tick has begun already.
-                let ticks = limits.call_ms.div_ceil(TICK.as_millis() as u64).saturating_add(1);
-                store.set_epoch_deadline(ticks);
-                Ok(Some(watchdog.call()))
-            }
-            None => store.set_fuel(limits.fuel).map(|()| None),
+    ) -> wasmtime::Result<Call<'_>> {
+        if self.profile == Profile::Deterministic {
+            store.set_fuel(limits.fuel)?;
         }
+        // One more, because the current tick has begun already.
+        let ticks = limits.call_ms.div_ceil(TICK.as_millis() as u64).saturating_add(1);
+        store.set_epoch_deadline(ticks);
+        Ok(self.watchdog.call())
     }
 
     /// A fingerprint of everything that decides whether compiled code fits this engine: compiler, settings, processor
@@ -188,10 +184,10 @@ fn config(profile: Profile, access: Access, memory_bytes: usize) -> Config {
         .generate_address_map(true)
         .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
         // No profiler or debugger walks the native stack through guest code.
-        .native_unwind_info(cfg!(windows));
+        .native_unwind_info(cfg!(windows))
+        .epoch_interruption(true);
     match profile {
         Profile::Production => config
-            .epoch_interruption(true)
             // Reading DWARF takes long and its parser is young; names come from the name section.
             .wasm_backtrace_details(WasmBacktraceDetails::Disable),
         // An author wants to see lines, and the DWARF is the author's own.

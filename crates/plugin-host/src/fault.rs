@@ -1,6 +1,11 @@
 //! What can go wrong while a guest runs, and what is said of it.
 
-use crate::{Limits, limits::MemoryLimiter, text::bounded, wasi::WasiViolation};
+use crate::{
+    Limits,
+    limits::{Growth, MemoryLimiter},
+    text::bounded,
+    wasi::WasiViolation,
+};
 use host_core::{format::count, plugin::Refusal};
 use serde_json::{Map, Value};
 use wasmtime::{Trap, WasmBacktrace};
@@ -11,6 +16,9 @@ const MESSAGE_CHARACTERS: usize = 500;
 /// How wasmtime says that a guest returned more than `Store::set_hostcall_fuel` allows. The error's type is private;
 /// a test holds on to the words.
 const OUTPUT_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// How wasmtime says that a component has more instances, tables or memories than `ResourceLimiter` allows.
+const INSTANCES_EXHAUSTED: &str = "resource limit exceeded";
 
 /// The kinds of faults, each with its own code in reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +31,12 @@ pub(super) enum FaultKind {
     Fuel,
     /// The guest trapped after it had been refused memory.
     Memory,
+    /// The guest trapped after it had been refused elements of tables.
+    Table,
+    /// The component has too many instances, tables or memories.
+    Instances,
+    /// The guest held too many handles of WASI.
+    Handles,
     /// The guest returned too much.
     Output,
     /// The guest returned something that the contract forbids.
@@ -50,7 +64,7 @@ impl Fault {
     /// What an error of wasmtime means.
     pub(super) fn of(error: &wasmtime::Error, limiter: &mut MemoryLimiter) -> Self {
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
-        let memory_was_refused = limiter.take_refused();
+        let refused = limiter.take_refused().map(Self::kind_of_growth);
         let root = error.root_cause().to_string();
         let root = root.strip_prefix("wasm trap: ").unwrap_or(&root);
         let violation = WasiViolation::of(error);
@@ -58,10 +72,11 @@ impl Fault {
             Some(Trap::Interrupt) => FaultKind::Timeout,
             Some(Trap::OutOfFuel) => FaultKind::Fuel,
             // Guests abort when an allocation fails, so the trap itself does not show it.
-            Some(_) if memory_was_refused => FaultKind::Memory,
-            Some(_) => FaultKind::Trap,
+            Some(_) => refused.unwrap_or(FaultKind::Trap),
+            None if violation == Some(WasiViolation::Handles) => FaultKind::Handles,
             None if violation.is_some() => FaultKind::Trap,
             None if root.contains(OUTPUT_EXHAUSTED) => FaultKind::Output,
+            None if root.contains(INSTANCES_EXHAUSTED) => FaultKind::Instances,
             // The answer could not be taken out of the guest: a string that is not UTF-8, a pointer to nowhere.
             None => FaultKind::Contract,
         };
@@ -70,21 +85,30 @@ impl Fault {
         Self { kind, what, backtrace, log: Vec::new() }
     }
 
+    fn kind_of_growth(refused: Growth) -> FaultKind {
+        match refused {
+            Growth::Memory => FaultKind::Memory,
+            Growth::Table => FaultKind::Table,
+        }
+    }
+
     /// What an error of instantiation means; none if it is not the guest's own code that failed, and no limit.
     pub(super) fn at_start(error: &wasmtime::Error, limiter: &mut MemoryLimiter) -> Option<Self> {
-        let memory_was_refused = limiter.take_refused();
-        if error.is::<Trap>() || WasiViolation::of(error).is_some() {
-            return Some(Self::of(error, limiter));
+        let refused = limiter.take_refused().map(Self::kind_of_growth);
+        let fault = Self::of(error, limiter);
+        match (fault.kind, refused) {
+            (FaultKind::Trap | FaultKind::Contract, Some(kind)) => Some(Self { kind, ..fault }),
+            (FaultKind::Contract, None) => None,
+            _ => Some(fault),
         }
-        memory_was_refused.then(|| Self { kind: FaultKind::Memory, ..Self::of(error, limiter) })
     }
 
     /// Stable name for machines.
     pub(super) fn code(&self) -> &'static str {
         match self.kind {
-            FaultKind::Trap => "plugin-trap",
+            FaultKind::Trap | FaultKind::Handles => "plugin-trap",
             FaultKind::Timeout | FaultKind::Fuel => "plugin-timeout",
-            FaultKind::Memory => "plugin-memory",
+            FaultKind::Memory | FaultKind::Table | FaultKind::Instances => "plugin-memory",
             FaultKind::Output => "plugin-output",
             FaultKind::Contract => "plugin-contract",
         }
@@ -101,6 +125,18 @@ impl Fault {
             FaultKind::Memory => {
                 format!("needed more than the {} that it may have", megabytes(limits.memory_bytes))
             }
+            FaultKind::Table => format!(
+                "needed more than the {} elements of tables that plugin.limits.table_elements allows",
+                count(limits.table_elements as u64)
+            ),
+            FaultKind::Instances => format!(
+                "needed more core instances, tables or memories than the {} that plugin.limits.core_instances allows",
+                limits.core_instances
+            ),
+            FaultKind::Handles => format!(
+                "held more than the {} handles of WASI that plugin.limits.wasi_handles allows",
+                count(limits.wasi_handles as u64)
+            ),
             FaultKind::Output => {
                 format!("returned more than the {} that a call may return", megabytes(limits.output_bytes))
             }
@@ -171,6 +207,9 @@ mod tests {
                 FaultKind::Timeout,
                 FaultKind::Fuel,
                 FaultKind::Memory,
+                FaultKind::Table,
+                FaultKind::Instances,
+                FaultKind::Handles,
                 FaultKind::Output,
                 FaultKind::Contract
             ]
@@ -181,6 +220,9 @@ mod tests {
             plugin-timeout: with this product alone, plug-in p@1.0.0 took longer than the 10000 ms that a call may take
             plugin-timeout: with this product alone, plug-in p@1.0.0 executed more than the 100,000,000,000 instructions that a call may execute
             plugin-memory: with this product alone, plug-in p@1.0.0 needed more than the 256 MiB that it may have
+            plugin-memory: with this product alone, plug-in p@1.0.0 needed more than the 100,000 elements of tables that plugin.limits.table_elements allows
+            plugin-memory: with this product alone, plug-in p@1.0.0 needed more core instances, tables or memories than the 100 that plugin.limits.core_instances allows
+            plugin-trap: with this product alone, plug-in p@1.0.0 held more than the 1,000 handles of WASI that plugin.limits.wasi_handles allows
             plugin-output: with this product alone, plug-in p@1.0.0 returned more than the 64 MiB that a call may return
             plugin-contract: with this product alone, plug-in p@1.0.0 broke the contract: what
             "

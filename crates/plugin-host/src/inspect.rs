@@ -73,13 +73,17 @@ impl Inspection {
             |cache| Loader::new(engine.clone(), limits.clone(), cache).with_compiler(compiler.clone());
         let cold = loader(None);
         let wasm = cold.read(path)?;
-        let compiled = cold.compile(path, &wasm)?;
-        let manifest = cold.describe(path, &compiled)?;
+        let mut compiled = cold.compile(path, &wasm)?;
+        let manifest = cold.describe(path, &mut compiled)?;
         let cached_load = cache.and_then(|cache| {
             let cached = loader(Some(cache.clone()));
             // The first puts it there, the second measures.
-            let load = || cached.compile(path, &wasm).ok().filter(|compiled| compiled.from_cache);
-            load().or_else(load).map(|compiled| compiled.time)
+            let load = || {
+                let mut compiled = cached.compile(path, &wasm).ok()?;
+                cached.describe(path, &mut compiled).ok()?;
+                compiled.from_cache.then_some(compiled.time)
+            };
+            load().or_else(load)
         });
         let Manifest { name, version, platform, grouping, config_schema, version_fields } = manifest;
         Ok(Self {

@@ -86,6 +86,7 @@ impl Instance {
         store.set_hostcall_fuel(limits.output_bytes);
         let _runtime = imports_wasi.then(wasi::enter_runtime);
         let started = engine.call(&mut store, limits).and_then(|_running| prepared.instantiate(&mut store));
+        store.data_mut().end();
         match started {
             Ok(guest) => Ok(Self { store, guest, imports_wasi, calls: 0, is_broken: false }),
             Err(error) => Err(match Fault::at_start(&error, &mut store.data_mut().limiter) {

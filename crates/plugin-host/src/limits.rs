@@ -58,6 +58,9 @@ pub struct Limits {
     /// Component instances in one component, nested components expanded: each level can double them, so that a kilobyte
     /// could otherwise describe billions. Real components have one an exported interface.
     pub component_instances: usize,
+    /// Globals, functions, imports, exports, elements and whatever else the instances of one component take memory for beside their
+    /// linear memory and tables: up to some dozen bytes each. Nested components are expanded.
+    pub instance_items: usize,
     /// How deep components may be nested, because the compiler recurses. Real components are nested two or three deep.
     pub component_nesting: usize,
     /// Functions in one component, because each costs the compiler memory. CPython with its standard library has 30,000.
@@ -70,6 +73,9 @@ pub struct Limits {
     pub compile_ms: u64,
     /// Address space in bytes of the process that compiles. CPython with its standard library needs about half of it.
     pub compile_memory_bytes: u64,
+    /// Bytes of machine code that a component may be compiled to, which are kept on disk and mapped into memory. CPython with its
+    /// standard library needs about half of it.
+    pub code_bytes: u64,
     /// Calls after which an instance is replaced by a fresh one, so that a leak in a plug-in stays small.
     pub calls_per_instance: u64,
     /// Linear memory in bytes above which an instance is replaced after its call, because memory never shrinks.
@@ -97,12 +103,14 @@ impl Default for Limits {
             component_bytes: 64 * MIB as u64,
             core_instances: 100,
             component_instances: 1_000,
+            instance_items: 500_000,
             component_nesting: 16,
             functions: 200_000,
             function_bytes: MIB,
             imports_and_exports: 1_000,
             compile_ms: 120_000,
             compile_memory_bytes: 4 << 30,
+            code_bytes: 256 * MIB as u64,
             calls_per_instance: 10_000,
             retire_memory_bytes: 128 * MIB,
         }
@@ -150,7 +158,16 @@ pub(super) struct MemoryLimiter {
     /// Bytes granted over all linear memories of the instance.
     granted: usize,
     table_granted: usize,
-    refused: bool,
+    refused: Option<Growth>,
+}
+
+/// What an instance may not have more of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Growth {
+    /// Linear memory.
+    Memory,
+    /// Elements of tables.
+    Table,
 }
 
 impl MemoryLimiter {
@@ -161,13 +178,13 @@ impl MemoryLimiter {
             core_instances: limits.core_instances,
             granted: 0,
             table_granted: 0,
-            refused: false,
+            refused: None,
         }
     }
 
-    /// Whether growth was refused since the last time this was asked.
-    pub(super) fn take_refused(&mut self) -> bool {
-        std::mem::take(&mut self.refused)
+    /// The growth that was refused last, since the last time this was asked.
+    pub(super) fn take_refused(&mut self) -> Option<Growth> {
+        self.refused.take()
     }
 
     /// Bytes of linear memory that the instance has.
@@ -189,14 +206,15 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
         let fits = total <= self.memory_bytes && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
             self.granted = total;
+        } else {
+            self.refused = Some(Growth::Memory);
         }
-        self.refused |= !fits;
         // Not an error: the allocation fails, and a guest that can do with less continues.
         Ok(fits)
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.refused = true;
+        self.refused = Some(Growth::Memory);
         Ok(())
     }
 
@@ -210,8 +228,9 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
         let fits = total <= self.table_elements && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
             self.table_granted = total;
+        } else {
+            self.refused = Some(Growth::Table);
         }
-        self.refused |= !fits;
         Ok(fits)
     }
 
@@ -238,9 +257,9 @@ mod tests {
         let mut limiter = MemoryLimiter::new(&Limits::default().with_memory_bytes(100));
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(0, 40, None).unwrap());
-        assert!(!limiter.take_refused());
+        assert_eq!(limiter.take_refused(), None);
         assert!(!limiter.memory_growing(60, 61, None).unwrap());
-        assert!(limiter.take_refused() && !limiter.take_refused());
+        assert_eq!((limiter.take_refused(), limiter.take_refused()), (Some(Growth::Memory), None));
         assert_eq!(limiter.granted(), 100);
     }
 
@@ -249,6 +268,7 @@ mod tests {
         let mut limiter = MemoryLimiter::new(&Limits::default().with_memory_bytes(100));
         assert!(!limiter.memory_growing(0, 90, Some(80)).unwrap());
         assert!(!limiter.table_growing(0, 90_000, Some(80)).unwrap());
+        assert_eq!(limiter.take_refused(), Some(Growth::Table));
         assert_eq!(limiter.granted(), 0);
         assert!(limiter.memory_growing(0, 100, None).unwrap());
         assert!(limiter.table_growing(0, 100_000, None).unwrap());

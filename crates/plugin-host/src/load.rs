@@ -2,12 +2,14 @@
 //! wrong with the file is said in one sentence with what to do.
 
 use crate::{
-    Cache, Compiler, Engine, Limits, LoadError, Role,
+    Cache, Compiler, Engine, Limits, LoadError, Profile, Role,
+    cache::Draft,
     circuit_breaker::CircuitBreaker,
     code,
-    compile::{CompileError, compile},
+    compile::{CompileError, compile, temp_dir_unwritable},
     contract::Contract,
     contract_v0_1::Prepared,
+    engine::DETERMINISTIC_TIME,
     instance::{DescribeError, Instance},
     manifest,
     scan::{Refused, scan},
@@ -18,9 +20,11 @@ use host_core::{
     model::{Digest, Manifest, job::PluginRef},
     plugin::BatchFailure,
 };
+use rustix::fs::OFlags;
 use std::{
     fs::File,
     io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -82,12 +86,19 @@ pub(super) struct Compiled {
     pub(super) bytes: usize,
     pub(super) from_cache: bool,
     pub(super) time: Duration,
+    /// Its entry in the cache, which is kept when the component has described itself: one that is refused evicts no other.
+    draft: Option<Draft>,
 }
 
 impl Loader {
     /// A loader for an engine, which compiles in this process; without a cache each load compiles. The limits may allow no more memory than those that
     /// the engine was made with.
     pub fn new(engine: Engine, limits: Limits, cache: Option<Cache>) -> Self {
+        let call_ms = match engine.profile() {
+            Profile::Production => limits.call_ms,
+            Profile::Deterministic => limits.call_ms.saturating_mul(DETERMINISTIC_TIME),
+        };
+        let limits = Limits { call_ms, ..limits };
         Self { engine, limits, cache, compiler: Compiler::InProcess }
     }
 
@@ -104,7 +115,9 @@ impl Loader {
 
     /// Whether the compiled form of a component is in the cache and can be trusted.
     pub fn is_cached(&self, wasm: &[u8]) -> bool {
-        self.cache.as_ref().is_some_and(|cache| cache.get(&self.engine, &Digest::of(wasm)).is_some())
+        self.cache.as_ref().is_some_and(|cache| {
+            cache.get(&self.engine, &code::key(&self.engine, &Digest::of(wasm))).is_some()
+        })
     }
 
     /// Loads a plug-in from a file and configures it; `config` is the JSON text of an object, `{}` for none.
@@ -128,8 +141,8 @@ impl Loader {
         wasm: &[u8],
         config: impl FnOnce(&str) -> Option<&'a Config>,
     ) -> Result<Plugin, LoadError> {
-        let compiled = self.compile(path, wasm)?;
-        let manifest = self.describe(path, &compiled)?;
+        let mut compiled = self.compile(path, wasm)?;
+        let manifest = self.describe(path, &mut compiled)?;
         let none = Config::new();
         let config = serde_json::to_string(config(&manifest.name).unwrap_or(&none))
             .expect("JSON values always serialize");
@@ -173,11 +186,12 @@ impl Loader {
             .map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
         let started = Instant::now();
         let digest = Digest::of(wasm);
-        let cached = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, &digest));
+        let key = code::key(&self.engine, &digest);
+        let cached = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, &key));
         let from_cache = cached.is_some();
-        let component = match cached {
-            Some(component) => component,
-            None => self.compile_anew(path, wasm, &digest)?,
+        let (component, draft) = match cached {
+            Some(component) => (component, None),
+            None => self.compile_anew(path, wasm, &key)?,
         };
         let time = started.elapsed();
         contract.check_functions(&component).map_err(|mismatch| LoadError::of_mismatch(path, mismatch))?;
@@ -188,51 +202,59 @@ impl Loader {
                 false => LoadError::Link { path, cause },
             }
         })?;
-        Ok(Compiled { prepared, contract, digest, bytes: wasm.len(), from_cache, time })
+        Ok(Compiled { prepared, contract, digest, bytes: wasm.len(), from_cache, time, draft })
     }
 
-    /// Compiles a component and keeps the code in the cache.
-    fn compile_anew(&self, path: &Path, wasm: &[u8], digest: &Digest) -> Result<Component, LoadError> {
+    /// Compiles a component and writes the code to the cache.
+    fn compile_anew(
+        &self,
+        path: &Path,
+        wasm: &[u8],
+        key: &Digest,
+    ) -> Result<(Component, Option<Draft>), LoadError> {
         let invalid = |cause| LoadError::Invalid { path: path.to_owned(), cause };
-        let draft = self.cache.as_ref().and_then(Cache::draft);
+        let draft = self.cache.as_ref().and_then(|cache| cache.draft(key));
         let Compiler::Child { program, args } = &self.compiler else {
             let component = compile_here(&self.engine, wasm).map_err(invalid)?;
-            if let Some(draft) = draft {
-                let code = component.serialize().map_err(|error| invalid(one_line(&error)))?;
-                draft.write(&code, &self.engine, digest);
-            }
-            return Ok(component);
+            let draft = match draft {
+                Some(draft) => {
+                    draft.written(&component.serialize().map_err(|error| invalid(one_line(&error)))?)
+                }
+                None => None,
+            };
+            return Ok((component, draft));
         };
         let compile_to = |file: &File| {
             let mut command = Command::new(program);
             command.args(args);
-            compile(command, &self.engine, &self.limits, wasm, file)
+            compile(command, &self.engine, &self.limits, wasm, key, file)
         };
         let failed = |error| match error {
             CompileError::Invalid(cause) => invalid(cause),
             CompileError::Limit(breach) => LoadError::of_breach(path, breach),
+            // The last file that it was given is a temporary one.
+            CompileError::Unwritable(cause) => {
+                LoadError::Compiler { path: path.to_owned(), cause: temp_dir_unwritable(&cause) }
+            }
             CompileError::Failed(cause) => LoadError::Compiler { path: path.to_owned(), cause },
         };
-        let load = |file: &File| code::load(&self.engine, file).map_err(|error| invalid(error.to_string()));
+        let load =
+            |file: &File| code::load(&self.engine, file, key).map_err(|error| invalid(error.to_string()));
         if let Some(draft) = draft {
             match compile_to(draft.file()) {
-                Ok(()) => {
-                    let component = load(draft.file())?;
-                    draft.keep(&self.engine, digest);
-                    return Ok(component);
-                }
+                Ok(()) => return Ok((load(draft.file())?, Some(draft))),
                 // The cache's disk may be full.
-                Err(CompileError::Failed(_)) => {}
+                Err(CompileError::Unwritable(error)) => draft.give_up(&error),
                 Err(error) => return Err(failed(error)),
             }
         }
-        let file = tempfile::tempfile().map_err(|error| failed(CompileError::Failed(error)))?;
+        let file = tempfile::tempfile().map_err(|error| failed(CompileError::Unwritable(error)))?;
         compile_to(&file).map_err(failed)?;
-        load(&file)
+        Ok((load(&file)?, None))
     }
 
-    /// Asks a component for its manifest and checks it.
-    pub(super) fn describe(&self, path: &Path, compiled: &Compiled) -> Result<Manifest, LoadError> {
+    /// Asks a component for its manifest, checks it, and keeps the component's code.
+    pub(super) fn describe(&self, path: &Path, compiled: &mut Compiled) -> Result<Manifest, LoadError> {
         let describe = || Instance::describe(&self.engine, &self.limits, &compiled.prepared);
         let said = run_guest(&compiled.prepared, describe).map_err(|error| {
             let path = path.to_owned();
@@ -243,8 +265,12 @@ impl Loader {
                 }
             }
         })?;
-        manifest::check(said, &compiled.contract.roles)
-            .map_err(|problem| LoadError::Manifest { path: path.to_owned(), problem })
+        let manifest = manifest::check(said, &compiled.contract.roles)
+            .map_err(|problem| LoadError::Manifest { path: path.to_owned(), problem })?;
+        if let Some(draft) = compiled.draft.take() {
+            draft.keep();
+        }
+        Ok(manifest)
     }
 }
 
@@ -312,7 +338,9 @@ pub fn read_component(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
         io::ErrorKind::IsADirectory => LoadError::NotAFile { path },
         _ => LoadError::Unreadable { path, cause },
     };
-    let file = match File::open(&path) {
+    // Opening a pipe would wait for its writer.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = match File::options().read(true).custom_flags(nonblocking).open(&path) {
         Ok(file) => file,
         Err(cause) => return Err(unreadable(path, cause)),
     };

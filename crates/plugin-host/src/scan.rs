@@ -4,7 +4,7 @@
 use crate::Limits;
 use wasmparser::{
     BinaryReaderError, ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
-    ComponentTypeRef, Instance, Parser, Payload,
+    ComponentTypeRef, ElementItems, Encoding, Instance, Parser, Payload,
 };
 
 /// The names that a component imports and exports.
@@ -39,19 +39,27 @@ pub(super) struct Breach {
 struct Expanded {
     core_instances: u64,
     component_instances: u64,
+    /// Everything else that an instance takes memory for.
+    items: u64,
+    /// Instances of modules that are known only when the plug-in is instantiated; each may be of any module that was read.
+    passed: u64,
 }
 
-/// A component that is being read.
-#[derive(Debug, Default)]
+/// A component or core module that is being read.
+#[derive(Debug)]
 struct Scope {
+    encoding: Encoding,
     expanded: Expanded,
     /// The components that it can instantiate, by index.
     components: Vec<Expanded>,
+    /// The core modules that it can instantiate, by index.
+    modules: Vec<Expanded>,
 }
 
 /// Scans a component.
 pub(super) fn scan(wasm: &[u8], limits: &Limits) -> Result<Names, Refused> {
-    let mut scan = Scan { limits, names: Names::default(), scopes: Vec::new(), functions: 0 };
+    let mut scan =
+        Scan { limits, names: Names::default(), scopes: Vec::new(), functions: 0, largest_module: 0 };
     for payload in Parser::new(0).parse_all(wasm) {
         scan.take(payload?)?;
     }
@@ -61,17 +69,20 @@ pub(super) fn scan(wasm: &[u8], limits: &Limits) -> Result<Names, Refused> {
 struct Scan<'a> {
     limits: &'a Limits,
     names: Names,
-    /// The component that is being read and those around it; none for a core module.
-    scopes: Vec<Option<Scope>>,
+    /// What is being read and the components around it.
+    scopes: Vec<Scope>,
     functions: u64,
+    /// Items of the largest module that was read.
+    largest_module: u64,
 }
 
 impl Scan<'_> {
     fn take(&mut self, payload: Payload<'_>) -> Result<(), Refused> {
         match payload {
             Payload::Version { encoding, .. } => {
-                self.scopes.push((encoding == wasmparser::Encoding::Component).then(Scope::default));
-                let depth = self.scopes.iter().flatten().count().saturating_sub(1);
+                let (expanded, components, modules) = Default::default();
+                self.scopes.push(Scope { encoding, expanded, components, modules });
+                let depth = self.components().count().saturating_sub(1);
                 within(
                     depth,
                     "levels of nested components",
@@ -80,6 +91,26 @@ impl Scan<'_> {
                 )?;
             }
             Payload::End(_) => self.end()?,
+            Payload::ImportSection(section) => self.count(section.count()),
+            Payload::FunctionSection(section) => self.count(section.count()),
+            Payload::TableSection(section) => self.count(section.count()),
+            Payload::MemorySection(section) => self.count(section.count()),
+            Payload::TagSection(section) => self.count(section.count()),
+            Payload::GlobalSection(section) => self.count(section.count()),
+            Payload::ExportSection(section) => self.count(section.count()),
+            Payload::DataSection(section) => self.count(section.count()),
+            Payload::ElementSection(segments) => {
+                for segment in segments {
+                    self.count(match segment?.items {
+                        ElementItems::Functions(items) => items.count(),
+                        ElementItems::Expressions(_, items) => items.count(),
+                    });
+                }
+            }
+            // Each becomes a function that is made anew for each instance.
+            Payload::ComponentCanonicalSection(section) => {
+                self.add(Expanded { items: section.count().into(), ..Expanded::default() })?;
+            }
             Payload::CodeSectionStart { count, .. } => {
                 self.functions += u64::from(count);
                 within(self.functions, "functions", "functions", self.limits.functions)?;
@@ -90,15 +121,16 @@ impl Scan<'_> {
             }
             Payload::InstanceSection(instances) => {
                 for instance in instances {
-                    if let Instance::Instantiate { .. } = instance? {
-                        self.add(Expanded { core_instances: 1, component_instances: 0 })?;
+                    if let Instance::Instantiate { module_index, .. } = instance? {
+                        let module = self.defined(0, module_index, |scope| &scope.modules);
+                        self.add(Expanded { core_instances: 1, ..module })?;
                     }
                 }
             }
             Payload::ComponentInstanceSection(instances) => {
                 for instance in instances {
                     if let ComponentInstance::Instantiate { component_index, .. } = instance? {
-                        let inner = self.component(0, component_index);
+                        let inner = self.defined(0, component_index, |scope| &scope.components);
                         self.add(Expanded {
                             component_instances: inner.component_instances.saturating_add(1),
                             ..inner
@@ -110,11 +142,18 @@ impl Scan<'_> {
                 for alias in aliases {
                     match alias? {
                         ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
-                            let outer = self.component(count, index);
-                            self.define(outer)?;
+                            let outer = self.defined(count, index, |scope| &scope.components);
+                            self.define_component(outer)?;
+                        }
+                        ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, count, index } => {
+                            let outer = self.defined(count, index, |scope| &scope.modules);
+                            self.define_module(outer)?;
                         }
                         ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => {
-                            self.define(Expanded::default())?;
+                            self.define_component(self.passed_component())?;
+                        }
+                        ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. } => {
+                            self.define_module(Expanded { passed: 1, ..Expanded::default() })?;
                         }
                         _ => {}
                     }
@@ -123,8 +162,12 @@ impl Scan<'_> {
             Payload::ComponentImportSection(imports) => {
                 for import in imports {
                     let import = import?;
-                    if let ComponentTypeRef::Component(_) = import.ty {
-                        self.define(Expanded::default())?;
+                    match import.ty {
+                        ComponentTypeRef::Component(_) => self.define_component(self.passed_component())?,
+                        ComponentTypeRef::Module(_) => {
+                            self.define_module(Expanded { passed: 1, ..Expanded::default() })?;
+                        }
+                        _ => {}
                     }
                     self.name(import.name.name, |names| &mut names.imports)?;
                 }
@@ -132,9 +175,16 @@ impl Scan<'_> {
             Payload::ComponentExportSection(exports) => {
                 for export in exports {
                     let export = export?;
-                    if export.kind == ComponentExternalKind::Component {
-                        let exported = self.component(0, export.index);
-                        self.define(exported)?;
+                    match export.kind {
+                        ComponentExternalKind::Component => {
+                            let exported = self.defined(0, export.index, |scope| &scope.components);
+                            self.define_component(exported)?;
+                        }
+                        ComponentExternalKind::Module => {
+                            let exported = self.defined(0, export.index, |scope| &scope.modules);
+                            self.define_module(exported)?;
+                        }
+                        _ => {}
                     }
                     self.name(export.name.name, |names| &mut names.exports)?;
                 }
@@ -144,39 +194,75 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Ends a component or module; a component can be instantiated by the one around it from now on.
+    /// Ends a component or module; it can be instantiated by the component around it from now on.
     fn end(&mut self) -> Result<(), Refused> {
-        match self.scopes.pop().flatten() {
-            Some(ended) => self.define(ended.expanded),
+        match self.scopes.pop() {
+            Some(Scope { encoding: Encoding::Component, expanded, .. }) => self.define_component(expanded),
+            Some(Scope { encoding: Encoding::Module, expanded, .. }) => {
+                self.largest_module = self.largest_module.max(expanded.items);
+                self.define_module(expanded)
+            }
             None => Ok(()),
         }
     }
 
-    /// A component by its index in the scope `count` levels out. One that is not there is the compiler's to refuse; one that is
-    /// known only when the plug-in is instantiated counts as empty, and is bounded by the limits of the compiler's process.
-    fn component(&self, count: u32, index: u32) -> Expanded {
-        let scope = self.scopes.iter().rev().flatten().nth(count as usize);
-        scope.and_then(|scope| scope.components.get(index as usize)).copied().unwrap_or_default()
+    /// The components that are being read, from the innermost outwards.
+    fn components(&self) -> impl Iterator<Item = &Scope> {
+        self.scopes.iter().rev().filter(|scope| scope.encoding == Encoding::Component)
     }
 
-    fn define(&mut self, component: Expanded) -> Result<(), Refused> {
-        if let Some(Some(scope)) = self.scopes.last_mut() {
-            scope.components.push(component);
-            let (count, limit) = (scope.components.len(), self.limits.component_instances);
-            within(count, "component definitions", "component_instances", limit)?;
+    /// A component or module by its index in the scope `count` levels out. One that is not there is the compiler's to refuse.
+    fn defined(&self, count: u32, index: u32, list: impl Fn(&Scope) -> &Vec<Expanded>) -> Expanded {
+        let scope = self.components().nth(count as usize);
+        scope.and_then(|scope| list(scope).get(index as usize)).copied().unwrap_or_default()
+    }
+
+    /// What counts for a component that is known only when the plug-in is instantiated. The number of its instances is the
+    /// compiler's process's and the sandbox's to bound.
+    fn passed_component(&self) -> Expanded {
+        Expanded { passed: self.limits.core_instances as u64, ..Expanded::default() }
+    }
+
+    fn define_component(&mut self, component: Expanded) -> Result<(), Refused> {
+        let Some(scope) = self.scopes.last_mut() else { return Ok(()) };
+        scope.components.push(component);
+        let (count, limit) = (scope.components.len(), self.limits.component_instances);
+        within(count, "component definitions", "component_instances", limit)
+    }
+
+    fn define_module(&mut self, module: Expanded) -> Result<(), Refused> {
+        let Some(scope) = self.scopes.last_mut() else { return Ok(()) };
+        scope.modules.push(module);
+        let (count, limit) = (scope.modules.len(), self.limits.component_instances);
+        within(count, "core module definitions", "component_instances", limit)
+    }
+
+    /// Counts items of the module that is being read; they cost nothing until it is instantiated.
+    fn count(&mut self, items: u32) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.expanded.items = scope.expanded.items.saturating_add(items.into());
         }
-        Ok(())
     }
 
     fn add(&mut self, instance: Expanded) -> Result<(), Refused> {
-        let Some(Some(scope)) = self.scopes.last_mut() else { return Ok(()) };
+        let Some(scope) = self.scopes.last_mut() else { return Ok(()) };
         let total = &mut scope.expanded;
         total.core_instances = total.core_instances.saturating_add(instance.core_instances);
         total.component_instances = total.component_instances.saturating_add(instance.component_instances);
-        let Expanded { core_instances, component_instances } = *total;
+        total.items = total.items.saturating_add(instance.items);
+        total.passed = total.passed.saturating_add(instance.passed);
+        let Expanded { core_instances, component_instances, items, passed } = *total;
+        let passed = passed.min(self.limits.core_instances as u64).saturating_mul(self.largest_module);
+        let items = items.saturating_add(passed);
         within(core_instances, "core instances", "core_instances", self.limits.core_instances)?;
         let limit = self.limits.component_instances;
-        within(component_instances, "component instances", "component_instances", limit)
+        within(component_instances, "component instances", "component_instances", limit)?;
+        within(
+            items,
+            "globals, functions and other items in its instances",
+            "instance_items",
+            self.limits.instance_items,
+        )
     }
 
     /// Keeps a name of the outermost component.
@@ -232,6 +318,7 @@ mod tests {
             functions: 2,
             function_bytes: 10,
             imports_and_exports: 2,
+            instance_items: 12,
             ..Limits::default()
         };
         match scan(wasm, &limits) {
@@ -292,6 +379,80 @@ mod tests {
             breach_of(&doubling(3, "")),
             "has 14 component instances, more than component_instances = 8"
         );
+    }
+
+    #[test]
+    fn whatever_an_instance_takes_memory_for_is_counted() {
+        let costs = [
+            ("globals", "(global i32 (i32.const 0))".repeat(5)),
+            ("imports", r#"(import "" "" (func))"#.repeat(5)),
+            (
+                "exports",
+                (0..4).map(|n| format!(r#"(export "{n}" (global 0))"#)).collect::<String>()
+                    + "(global i32 (i32.const 0))",
+            ),
+            ("elements", "(elem func 0 0) (elem funcref (ref.null func) (ref.null func)) (func)".to_owned()),
+            ("tables", "(table 0 funcref)".repeat(5)),
+            ("memories", "(memory 0)".repeat(5)),
+            ("data", r#"(data "")"#.repeat(5)),
+        ];
+        for (what, items) in costs {
+            let instances = |count: usize| {
+                format!(
+                    "(component (core module $m {items}) {})",
+                    "(core instance (instantiate $m))".repeat(count)
+                )
+            };
+            assert_eq!(
+                breach_of(&instances(3)),
+                "has 15 globals, functions and other items in its instances, more than instance_items = 12",
+                "{what}"
+            );
+        }
+        let aliased = doubling(2, "(alias outer 1 $g (core module $m)) (core instance (instantiate $m))")
+            .replacen("(component ", "(component (core module $g (global i32 (i32.const 0)) (global i32 (i32.const 0)) (global i32 (i32.const 0)) (global i32 (i32.const 0)))", 1);
+        assert_eq!(
+            breach_of(&aliased),
+            "has 16 globals, functions and other items in its instances, more than instance_items = 12"
+        );
+        let functions =
+            "(component (core module $m) (core instance $i (instantiate $m)) (core type $t (func))";
+        let lowered = format!(
+            r#"{functions} (import "f" (func $f)) {})"#,
+            "(core func (canon lower (func $f)))".repeat(13)
+        );
+        assert_eq!(
+            breach_of(&lowered),
+            "has 13 globals, functions and other items in its instances, more than instance_items = 12"
+        );
+    }
+
+    #[test]
+    fn what_is_passed_to_a_component_is_counted() {
+        let module = format!("(core module $g {})", "(global i32 (i32.const 0))".repeat(4));
+        let twice = "(core instance (instantiate $m))".repeat(4);
+        let passed_module = format!(
+            r#"(component (component $c (import "m" (core module $m)) {twice}) {module}
+                (instance (instantiate $c (with "m" (core module $g)))))"#
+        );
+        let passed_component = format!(
+            r#"(component (component $c (import "x" (component $x)) (instance (instantiate $x)))
+                (component $d {module} (core instance (instantiate $g)))
+                (instance (instantiate $c (with "x" (component $d)))))"#
+        );
+        for component in [passed_module, passed_component] {
+            assert_eq!(
+                breach_of(&component),
+                "has 16 globals, functions and other items in its instances, more than instance_items = 12"
+            );
+        }
+    }
+
+    #[test]
+    fn a_module_that_is_not_instantiated_costs_nothing() {
+        let component = format!("(component (core module {}))", "(global i32 (i32.const 0))".repeat(100));
+        let limits = Limits { instance_items: 12, ..Limits::default() };
+        assert!(scan(&wat::parse_str(component).unwrap(), &limits).is_ok());
     }
 
     #[test]

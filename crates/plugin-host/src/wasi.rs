@@ -24,7 +24,10 @@ use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable, ResourceTabl
 use wasmtime_wasi::{
     HostWallClock, I32Exit, WasiCtx, WasiCtxView, WasiView,
     cli::{IsTerminal, StdoutStream},
-    p2::{self, DynPollable, OutputStream, Pollable, StreamResult, bindings::clocks::monotonic_clock},
+    p2::{
+        self, DynPollable, OutputStream, Pollable, StreamError, StreamResult,
+        bindings::clocks::monotonic_clock,
+    },
 };
 
 /// WASI access for plug-ins.
@@ -155,18 +158,32 @@ impl WasiView for Sandbox {
 pub(super) enum WasiViolation {
     #[error("it called exit")]
     Exit,
-    #[error("it holds more handles of WASI than plugin.limits.wasi_handles allows")]
+    #[error("it holds too many handles")]
     Handles,
+    #[error("it asked for more random bytes at once than the {RANDOM_BYTES} that it may have")]
+    Random,
+    #[error("it wrote more to a stream at once than the {WRITE_BYTES} bytes that the stream had permitted")]
+    Write,
 }
 
 impl WasiViolation {
     /// What a guest did that a call failed with this error.
     pub(super) fn of(error: &wasmtime::Error) -> Option<Self> {
+        if let Some(violation) = error.downcast_ref() {
+            return Some(*violation);
+        }
         match error.downcast_ref::<ResourceTableError>() {
             Some(ResourceTableError::Full) => Some(Self::Handles),
-            _ => error.is::<I32Exit>().then_some(Self::Exit),
+            _ if error.is::<I32Exit>() => Some(Self::Exit),
+            _ if is_random_exceeded(&error.root_cause().to_string()) => Some(Self::Random),
+            _ => None,
         }
     }
+}
+
+/// Whether an error is the one of `WasiCtxBuilder::max_random_size`, which has no type of its own; a test holds on to the words.
+fn is_random_exceeded(error: &str) -> bool {
+    error.starts_with("requested len ") && error.ends_with(&format!(" exceeds limit {RANDOM_BYTES}"))
 }
 
 /// Lets synchronous WASI find a runtime on this thread; it would otherwise start one with its own threads. Nothing waits on it:
@@ -305,6 +322,10 @@ impl Pollable for Output {
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        // Nothing interrupts the host while it splits lines, so it takes no more than it has said.
+        if bytes.len() > WRITE_BYTES {
+            return Err(StreamError::Trap(wasmtime::Error::new(WasiViolation::Write)));
+        }
         let mut line = self.line();
         for byte in bytes {
             if byte != b'\n' {
@@ -371,7 +392,8 @@ mod tests {
         write(0, "one\ntw");
         write(1, "error");
         write(0, "o\n\n");
-        write(0, &"x".repeat(LINE_BYTES + 1));
+        write(0, &"x".repeat(LINE_BYTES));
+        write(0, "x");
         state.end();
         let mut log = log.lock();
         let said: Vec<_> =

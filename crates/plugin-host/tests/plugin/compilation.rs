@@ -2,15 +2,17 @@
 
 use crate::{
     guests::{EVIL, evil_bytes},
-    rig::{child, good_product, limits, pool},
-    small::{doubling, nested, plugin, with_function_of},
+    rig::{child, good_product, limits, logged, pool},
+    small::{doubling, exporting, nested, plugin, with_function_of},
 };
 use host_core::plugin::Transform;
 use host_plugin_host::{Cache, Compiler, Configs, Engine, Limits, LoadError, Loader, Profile, Runner};
 use insta::assert_snapshot;
 use std::{
     fs,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -90,6 +92,36 @@ fn a_component_that_takes_too_much_memory_to_compile() {
 }
 
 #[test]
+fn a_compiler_that_hardly_has_memory_to_start() {
+    let allowed = Limits { compile_memory_bytes: 60_000_000, ..limits() };
+    let error = loader(allowed, None, child()).load(&EVIL, &Configs::new()).unwrap_err();
+    assert!(matches!(error, LoadError::Limit { limit: "compile_memory_bytes", .. }), "{error}");
+}
+
+#[test]
+fn a_component_that_compiles_to_too_much() {
+    // The data at both ends becomes an image of the memory between them.
+    let bomb = plugin(
+        r#"(memory 256) (data (i32.const 0) "x") (data (i32.const 16777200) "y") (func (export "d"))"#,
+    );
+    let allowed = Limits { code_bytes: 8 << 20, ..limits() };
+    assert_snapshot!(said(&allowed, &bomb), @"the plug-in x.wasm compiles to more machine code than the 8 MiB that plugin.limits.code_bytes allows; make it smaller, or raise the limit if you trust it");
+}
+
+#[test]
+fn globals_in_many_instances() {
+    let globals = "(global (mut i64) (i64.const 0))".repeat(10_000);
+    let instances = "(core instance (instantiate $g))".repeat(60);
+    let component = exporting(&format!(
+        r#"(core module $g {globals}) {instances}
+        (core module $m (func (export "d")))
+        (core instance $i (instantiate $m))
+        (func $d (canon lift (core func $i "d")))"#
+    ));
+    assert_snapshot!(said(&limits(), &component), @"the plug-in x.wasm has 510000 globals, functions and other items in its instances, more than the 500000 that plugin.limits.instance_items allows; make it smaller, or raise the limit if you trust it");
+}
+
+#[test]
 fn a_component_that_is_not_valid() {
     let wasm = plugin(r#"(func (result i32)) (func (export "d"))"#);
     assert_snapshot!(said(&limits(), &wasm), @"the plug-in x.wasm does not compile: failed to compile: wasm[0]::function[0]: WebAssembly translation error: Invalid input WebAssembly code at offset 45: type mismatch: expected i32 but nothing on stack; build it again with a current toolchain");
@@ -122,6 +154,82 @@ fn a_compiler_that_crashes_is_an_error_of_the_plug_in() {
 fn a_compiler_that_writes_nonsense_is_not_believed() {
     let error = said_by("echo nonsense", limits());
     assert!(matches!(&error, LoadError::Invalid { cause, .. } if cause.contains("damaged")), "{error}");
+}
+
+#[test]
+fn a_full_disk_is_named_once() {
+    let dir = TempDir::new().unwrap();
+    let compiler = Compiler::Child {
+        program: "/bin/sh".into(),
+        args: vec!["-c".into(), "echo No space left on device >&2; exit 4".into()],
+    };
+    let loader = loader(limits(), Some(Cache::new(dir.path().join("cache"))), compiler);
+    let said = logged(|| {
+        for _ in 0..2 {
+            let error = loader.load(&EVIL, &Configs::new()).unwrap_err();
+            assert!(matches!(error, LoadError::Compiler { .. }), "{error}");
+            let folder = std::env::temp_dir().display().to_string();
+            let error = error.to_string().replace(&EVIL.display().to_string(), "x.wasm");
+            assert_eq!(error.matches(&folder).count(), 1, "{error}");
+            assert!(error.contains("No space left on device"), "{error}");
+        }
+    });
+    assert_eq!(said.matches("compiled plug-ins are not kept in").count(), 1, "{said}");
+}
+
+/// A request to the compiler for a component that takes long.
+fn slow_request(dir: &Path) -> PathBuf {
+    let request = dir.join("request");
+    let script = format!("cat > '{}'; exit 3", request.display());
+    let compiler = Compiler::Child { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
+    let allowed = Limits { function_bytes: 64 << 20, ..limits() };
+    loader(allowed, None, compiler)
+        .load_bytes(Path::new("x.wasm"), &with_function_of(7 << 20), &Configs::new())
+        .unwrap_err();
+    request
+}
+
+#[test]
+fn the_compiler_ends_with_its_parent() {
+    let dir = TempDir::new().unwrap();
+    let request = slow_request(dir.path());
+    let code = dir.path().join("code");
+    let script = format!(
+        "echo $$; read go; '{}' < '{}' > '{}' & echo $!; read end",
+        env!("CARGO_BIN_EXE_compile-plugin"),
+        request.display(),
+        code.display()
+    );
+    let mut parent = Command::new("/bin/sh")
+        .args(["-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(parent.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let id = said.next().unwrap();
+    let text = fs::read(&request).unwrap();
+    let line_end = text.iter().position(|byte| *byte == b'\n').unwrap();
+    let mut line: serde_json::Value = serde_json::from_slice(&text[..line_end]).unwrap();
+    line["parent"] = id.parse::<u32>().unwrap().into();
+    fs::write(&request, [line.to_string().as_bytes(), &text[line_end..]].concat()).unwrap();
+    parent.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+    let compiler = said.next().unwrap();
+    let runs = || {
+        // One that has ended stays a zombie where process 1 does not reap.
+        let stat = fs::read_to_string(format!("/proc/{compiler}/stat")).unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") Z ")
+    };
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(runs(), "it runs while its parent does");
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let started = Instant::now();
+    while runs() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it runs on without its parent");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(fs::metadata(code).unwrap().len(), 0, "it has not ended because it had compiled everything");
 }
 
 #[test]

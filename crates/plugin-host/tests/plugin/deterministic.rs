@@ -3,9 +3,11 @@
 use crate::{
     guests::{EVIL, TRANSFORM},
     rig::{cache, configs, good_product, limits, pool, product},
+    small::starting,
 };
 use host_core::{model::Product, plugin::Transform};
 use host_plugin_host::{Configs, Engine, Limits, Loader, Profile, Runner};
+use insta::assert_snapshot;
 use serde_json::json;
 use std::path::Path;
 
@@ -70,6 +72,21 @@ async fn a_loop_ends_after_its_instructions() {
         "{}",
         refused.message
     );
+}
+
+/// Instructions do not bound what the host does: a guest that has it copy megabytes again and again executes few.
+#[tokio::test]
+async fn what_executes_few_instructions_ends_after_a_time() {
+    let short = Limits { fuel: u64::MAX, call_ms: 50, ..limits() };
+    let runner = runner(&EVIL, &configs("loop"), short.clone());
+    let (_, outcome) = runner.transform(vec![good_product(0)]).await.unwrap().swap_remove(0);
+    let message = outcome.refused.unwrap().message;
+    assert!(message.contains("took longer than the 300 ms that a call may take"), "{message}");
+
+    let engine = Engine::new(Profile::Deterministic, &short, 1).unwrap();
+    let endless = starting("", "(loop (br 0))");
+    let error = Loader::new(engine, short, None).load_bytes(Path::new("x.wasm"), &endless, &Configs::new());
+    assert_snapshot!(error.unwrap_err(), @"the plug-in x.wasm cannot be started: it took longer than the 300 ms that a call may take");
 }
 
 /// The plug-in's own golden files, through the component.

@@ -2,22 +2,18 @@
 //! kinds of code that are interrupted; here is what is said of them, on a first start and on one from the cache.
 
 use crate::{
-    rig::{child, limits},
+    rig::{child, limits, logged, within_minutes},
     small::{exporting, plugin, starting},
 };
 use host_plugin_host::{Cache, Configs, Engine, Limits, Loader, Profile};
 use insta::assert_snapshot;
-use std::{path::Path, sync::mpsc::channel, time::Duration};
+use std::path::Path;
 use tempfile::TempDir;
 
-/// Many times the time of a call: what is not interrupted takes longer, or never ends.
-const TIMEOUT: Duration = Duration::from_secs(300);
-
-/// What is said of a component when it is loaded from its file, compiled into the cache, and taken from there.
+/// What is said of a component when it is loaded with a cache, once more, and without a cache.
 fn said(wasm: Vec<u8>) -> String {
     let limits = Limits { call_ms: 1_000, memory_bytes: 256 << 20, ..limits() };
-    let (ended, end) = channel();
-    std::thread::spawn(move || {
+    within_minutes(move || {
         let dir = TempDir::new().unwrap();
         let engine = Engine::new(Profile::Production, &limits, 1).unwrap();
         let without = Loader::new(engine.clone(), limits.clone(), None).with_compiler(child());
@@ -27,12 +23,10 @@ fn said(wasm: Vec<u8>) -> String {
             loader.load_bytes(Path::new("x.wasm"), &wasm, &Configs::new()).unwrap_err().to_string()
         };
         let first = say(&with);
-        let is_compiled = !first.contains("WASI 0.2 that grants nothing");
-        assert_eq!(with.is_cached(&wasm), is_compiled, "{first}");
+        assert!(!with.is_cached(&wasm), "what is refused is not kept: {first}");
         assert_eq!((say(&with), say(&without)), (first.clone(), first.clone()));
-        ended.send(first)
-    });
-    end.recv_timeout(TIMEOUT).expect("it comes back")
+        first
+    })
 }
 
 #[test]
@@ -122,8 +116,52 @@ fn a_memory_that_is_too_large() {
 }
 
 #[test]
-fn empty_lines_without_end() {
+fn a_table_that_is_too_large() {
+    assert_snapshot!(said(plugin(r#"(table 100001 funcref) (func (export "d"))"#)), @"the plug-in x.wasm cannot be started: it needed more than the 100,000 elements of tables that plugin.limits.table_elements allows");
+}
+
+#[test]
+fn megabytes_of_lines_in_one_write() {
     let component = exporting(
+        r#"(import "wasi:io/error@0.2.0" (instance $e (export "error" (type (sub resource)))))
+        (alias export $e "error" (type $error))
+        (import "wasi:io/streams@0.2.0" (instance $streams
+            (alias outer 1 $error (type $outer)) (export "error" (type $error (eq $outer)))
+            (export "output-stream" (type $stream (sub resource)))
+            (type $failure (variant (case "last-operation-failed" (own $error)) (case "closed")))
+            (export "stream-error" (type $stream-error (eq $failure)))
+            (export "[method]output-stream.write" (func
+                (param "self" (borrow $stream)) (param "contents" (list u8)) (result (result (error $stream-error)))))))
+        (alias export $streams "output-stream" (type $stream))
+        (import "wasi:cli/stdout@0.2.0" (instance $out
+            (alias outer 1 $stream (type $outer)) (export "output-stream" (type $inner (eq $outer)))
+            (export "get-stdout" (func (result (own $inner))))))
+        (core module $libc
+            (memory (export "memory") 1000)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8)))
+        (core instance $libc (instantiate $libc))
+        (core func $write (canon lower (func $streams "[method]output-stream.write")
+            (memory $libc "memory") (realloc (func $libc "realloc"))))
+        (core func $get (canon lower (func $out "get-stdout")))
+        (core module $m
+            (import "" "memory" (memory 1000))
+            (import "" "get" (func $get (result i32)))
+            (import "" "write" (func $write (param i32 i32 i32 i32)))
+            (func $s
+                (memory.fill (i32.const 100) (i32.const 10) (i32.const 7000000))
+                (call $write (call $get) (i32.const 100) (i32.const 7000000) (i32.const 0)))
+            (start $s)
+            (func (export "d")))
+        (core instance $i (instantiate $m (with "" (instance
+            (export "memory" (memory $libc "memory")) (export "write" (func $write)) (export "get" (func $get))))))
+        (func $d (canon lift (core func $i "d")))"#,
+    );
+    assert_snapshot!(said(component), @"the plug-in x.wasm cannot be started: it trapped (it wrote more to a stream at once than the 4096 bytes that the stream had permitted)");
+}
+
+/// A plug-in that logs empty lines at its start for as long as a condition holds.
+fn logging(again: &str) -> Vec<u8> {
+    exporting(&format!(
         r#"(import "product-indexer:plugin/log@0.1.0" (instance $log
             (type $lv (enum "debug" "info" "warn" "error")) (export "level" (type $level (eq $lv)))
             (export "write" (func (param "level" $level) (param "message" string)))))
@@ -135,13 +173,30 @@ fn empty_lines_without_end() {
             (canon lower (func $log "write") (memory $libc "memory") (realloc (func $libc "realloc"))))
         (core module $m
             (import "" "write" (func $write (param i32 i32 i32)))
-            (func $s (loop $l (call $write (i32.const 3) (i32.const 0) (i32.const 0)) (br $l)))
+            (func $s (local $n i32) (loop $l
+                (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                (call $write (i32.const 3) (i32.const 0) (i32.const 0))
+                (br_if $l {again})))
             (start $s)
             (func (export "d")))
         (core instance $i (instantiate $m (with "" (instance (export "write" (func $write))))))
-        (func $d (canon lift (core func $i "d")))"#,
-    );
-    assert_snapshot!(said(component), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
+        (func $d (canon lift (core func $i "d")))"#
+    ))
+}
+
+#[test]
+fn what_a_start_logs_is_cut() {
+    let loader = crate::rig::loader(limits());
+    let component = logging("(i32.lt_u (local.get $n) (i32.const 1000))");
+    let said = logged(|| {
+        loader.load_bytes(Path::new("x.wasm"), &component, &Configs::new()).unwrap_err();
+    });
+    assert!(said.contains("345 more lines with 0 bytes were cut: a call may log 65536 bytes"), "{said}");
+}
+
+#[test]
+fn empty_lines_without_end() {
+    assert_snapshot!(said(logging("(i32.const 1)")), @"the plug-in x.wasm cannot be started: it took longer than the 1000 ms that a call may take");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     guests::{EVIL, evil_bytes},
-    rig::{cache, configs, limits, loader, pool},
+    rig::{cache, child, configs, limits, loader, logged, pool, within_minutes},
 };
 use host_plugin_host::{
     Access, Cache, Compiler, Configs, Engine, Inspection, Limits, LoadError, Loader, OpenError, Plugins,
@@ -13,7 +13,7 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tempfile::TempDir;
 
@@ -274,6 +274,11 @@ impl CacheDir {
     }
 }
 
+/// The evil guest with a custom section, which changes nothing but its digest.
+fn variant(n: u8) -> Vec<u8> {
+    [evil_bytes(), vec![0, 3, 1, b'n', n]].concat()
+}
+
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -325,17 +330,84 @@ fn an_entry_that_others_can_write_is_not_run() {
 }
 
 #[test]
+fn an_entry_that_is_a_link_is_named() {
+    let cache_dir = CacheDir::new();
+    let entry = cache_dir.entry();
+    fs::rename(&entry, cache_dir.dir.path().join("elsewhere")).unwrap();
+    symlink(cache_dir.dir.path().join("elsewhere"), &entry).unwrap();
+    let said = logged(|| assert!(!cache_dir.is_used()));
+    assert!(
+        said.contains(&format!("{} is not a directory or not a regular file", entry.display())),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_pipe_is_neither_a_plug_in_nor_an_entry() {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+    let cache_dir = CacheDir::new();
+    let pipe = cache_dir.dir.path().join("x.wasm");
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+    let error = within_minutes(move || loader(limits()).load(&pipe, &Configs::new()).unwrap_err());
+    assert!(matches!(error, LoadError::NotAFile { .. }), "{error}");
+
+    let entry = cache_dir.entry();
+    fs::remove_file(&entry).unwrap();
+    mkfifoat(CWD, &entry, Mode::RUSR | Mode::WUSR).unwrap();
+    assert!(!within_minutes(move || cache_dir.is_used()));
+}
+
+#[test]
+fn an_entry_under_the_name_of_another_is_not_run() {
+    let cache_dir = CacheDir::new();
+    let first = cache_dir.entry();
+    let path = Path::new("x.wasm");
+    cache_dir.loader.load_bytes(path, &variant(1), &Configs::new()).unwrap();
+    let all = fs::read_dir(cache_dir.directory()).unwrap().map(|entry| entry.unwrap().path());
+    let second = all.into_iter().find(|path| *path != first).unwrap();
+    fs::copy(&second, &first).unwrap();
+    assert!(cache_dir.loader.is_cached(&variant(1)) && !cache_dir.is_used());
+}
+
+#[test]
+fn a_plug_in_that_is_refused_evicts_no_other() {
+    let cache_dir = CacheDir::new();
+    let full = Cache::new(cache_dir.directory()).with_max_bytes(1);
+    let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+    for compiler in [Compiler::InProcess, child()] {
+        let loader = Loader::new(engine.clone(), limits(), Some(full.clone())).with_compiler(compiler);
+        let refused = crate::small::plugin(r#"(func (export "d"))"#);
+        loader.load_bytes(Path::new("x.wasm"), &refused, &Configs::new()).unwrap_err();
+        assert!(cache_dir.is_used());
+        cache_dir.entry();
+    }
+}
+
+#[test]
+fn what_dead_processes_were_writing_is_removed() {
+    let cache_dir = CacheDir::new();
+    let draft = |name: &str, age| {
+        let path = cache_dir.directory().join(name);
+        let file = fs::File::create(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        path
+    };
+    let (new, old) = (draft(".draft-new", 60), draft(".draft-old", 7_200));
+    let older_release = draft(".tmpabcdef", 7_200);
+    cache_dir.loader.load_bytes(Path::new("x.wasm"), &variant(1), &Configs::new()).unwrap();
+    assert!(new.exists() && !old.exists() && !older_release.exists());
+}
+
+#[test]
 fn entries_that_were_used_least_recently_are_evicted() {
     let dir = TempDir::new().unwrap();
     let directory = dir.path().join("plugins");
     let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
-    let components =
-        [1, 2, 3, 4].map(|n| crate::small::plugin(&format!(r#"(func (export "d") (drop (i32.const {n})))"#)));
+    let components = [1, 2, 3, 4].map(variant);
     let loader =
         |bytes| Loader::new(engine.clone(), limits(), Some(Cache::new(&directory).with_max_bytes(bytes)));
     let compile = |loader: &Loader, n: usize| {
-        // It does not load, but it is compiled before that shows.
-        loader.load_bytes(Path::new("x.wasm"), &components[n], &Configs::new()).unwrap_err();
+        loader.load_bytes(Path::new("x.wasm"), &components[n], &Configs::new()).unwrap();
     };
     let cached = || -> Vec<bool> {
         // Looking is using, so look at a copy.

@@ -9,9 +9,10 @@ use host_plugin_host::{Cache, Compiler, Configs, Engine, Limits, Loader, Plugin,
 use serde_json::{Map, Value};
 use std::{
     fmt::Write,
+    io::Seek,
     num::NonZeroUsize,
     path::Path,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, mpsc::channel},
     time::Duration,
 };
 
@@ -38,6 +39,22 @@ pub(crate) fn loader(limits: Limits) -> Loader {
 /// The compiler in a child process.
 pub(crate) fn child() -> Compiler {
     Compiler::Child { program: env!("CARGO_BIN_EXE_compile-plugin").into(), args: Vec::new() }
+}
+
+/// What is logged while something is done.
+pub(crate) fn logged(act: impl FnOnce()) -> String {
+    let log = Arc::new(tempfile::tempfile().unwrap());
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    tracing::subscriber::with_default(subscriber, act);
+    (&*log).rewind().unwrap();
+    std::io::read_to_string(&*log).unwrap()
+}
+
+/// What comes of something that may not hang.
+pub(crate) fn within_minutes<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    let (ended, end) = channel();
+    std::thread::spawn(move || ended.send(act()));
+    end.recv_timeout(Duration::from_secs(300)).expect("it comes back")
 }
 
 pub(crate) fn pool(threads: usize) -> Arc<Pool> {
