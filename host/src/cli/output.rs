@@ -3,7 +3,9 @@
 use crate::cli::failure::Exit;
 use host_core::{
     format::{bytes, count, counted, duration},
-    model::{Class, Counts, Entry, JobStatus, QuarantinedProducts, SourceStats, job::PluginRef, report::Samples},
+    model::{
+        Class, Counts, Entry, JobStatus, QuarantinedProducts, SourceStats, job::PluginRef, report::Samples,
+    },
     report_codes::is_dead_letter,
     storage::{AttemptError, JobSnapshot},
 };

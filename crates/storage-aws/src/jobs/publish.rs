@@ -27,7 +27,7 @@ impl Records {
         };
         self.table.update(&pointer(self.new_item(schema::directory(job)))).await?;
         // Of the shop, which outlives its jobs.
-        let platform = Update::of(schema::platform(job)).remove(name::EXPIRES_AT);
+        let platform = Update::new(schema::platform(job)).remove(name::EXPIRES_AT);
         self.table.update(&pointer(platform)).await?;
         let record = self
             .new_item(schema::record(job))
