@@ -47,13 +47,18 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// What opens those of the sources that are in S3, if there are any. Reading blocks: never on a thread of the runtime.
-pub(super) async fn remote(config: &Config, sources: &[String]) -> Option<Arc<dyn Remote>> {
+pub(super) async fn remote(config: &Config, sources: &[String]) -> Result<Option<Arc<dyn Remote>>, Failure> {
     use host_storage_aws::{Clients, S3Objects};
     if !sources.iter().any(|source| source.starts_with("s3://")) {
-        return None;
+        return Ok(None);
     }
     let clients = Clients::connect(&config.aws).await;
-    Some(Arc::new(S3Objects::new(clients.s3)))
+    if clients.s3.config().region().is_none() {
+        return Err(Failure::usage("the source is in S3, and no region is set").help(
+            "set `aws.region` in host.toml, or AWS_REGION, or a region in the profile that AWS_PROFILE names",
+        ));
+    }
+    Ok(Some(Arc::new(S3Objects::new(clients.s3))))
 }
 
 /// Opens the data directory, making it if `create`.

@@ -15,15 +15,15 @@ pub enum LogFormat {
 }
 
 /// Sends logs to stderr, above the progress bars. `HOST_LOG` filters them (`debug`, `host_pipeline::worker=trace`); the default is
-/// `warn`, with `plugin_logs` also everything that plug-ins log. To be called once.
+/// `warn` without what the AWS SDK logs as it looks for a region and credentials, which its errors say as well; with `plugin_logs` also everything that plug-ins log. To be called once.
 pub fn start(format: LogFormat, screen: &Screen, plugin_logs: bool) {
     let filter =
         EnvFilter::builder().with_default_directive(tracing::level_filters::LevelFilter::WARN.into());
     let directives = std::env::var("HOST_LOG").unwrap_or_default();
-    let filter = filter.parse_lossy(if directives.is_empty() && plugin_logs {
-        "warn,plugin=debug"
-    } else {
-        &directives
+    let filter = filter.parse_lossy(match (directives.as_str(), plugin_logs) {
+        ("", true) => "warn,aws_config=error,plugin=debug",
+        ("", false) => "warn,aws_config=error",
+        (directives, _) => directives,
     });
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone());
     match format {

@@ -56,6 +56,17 @@ fn on(url: &str, mut command: Command) -> RunOutput {
     ran(command.output().unwrap())
 }
 
+/// Whether or not a machine answers that knows its region: there is none to ask.
+#[test]
+fn a_region_that_is_not_set_is_told_first() {
+    let place = TestDir::new();
+    let mut command = place.run_command(&format!("s3://{BUCKET}/export.jsonl"), &[]);
+    let ran = ran(command.env("AWS_EC2_METADATA_DISABLED", "true").output().unwrap());
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.starts_with("error: the source is in S3, and no region is set\n"), "{ran:?}");
+    assert!(ran.stderr.contains("help: set `aws.region`"), "{ran:?}");
+}
+
 fn has_published(place: &TestDir) -> bool {
     place.path("data/chunks").exists() && !place.chunks().is_empty()
 }

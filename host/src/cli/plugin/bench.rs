@@ -41,7 +41,7 @@ pub(super) fn run(global: &Global, args: &BenchArgs) -> CliResult {
     let deterministic = load(&dev_engine(&config, Profile::Deterministic)?, &args.plugin, &config)?;
     let role = role(&production, args.role.map(Role::from))?;
     let runtime = runtime()?;
-    let remote = runtime.block_on(remote(&config, &args.sources));
+    let remote = runtime.block_on(remote(&config, &args.sources))?;
     let read = items::read(role, &production.manifest().grouping, &args.sources, args.limit, remote)
         .map_err(read_failure)?;
     if read.items.is_empty() {

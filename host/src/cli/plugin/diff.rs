@@ -54,7 +54,7 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> CliResult {
     let runtime = runtime()?;
     let job = args.job.clone().map(|id| runtime.block_on(find_job(&config, id))).transpose()?;
     let sources = job.as_ref().map_or(&args.sources, |job| &job.job.sources);
-    let remote = runtime.block_on(remote(&config, sources));
+    let remote = runtime.block_on(remote(&config, sources))?;
     let plan = Export::open(sources, Options { remote, ..Options::new(temp.path()) })
         .and_then(|opened| opened.scan(&old.manifest().grouping))
         .map_err(export)?;

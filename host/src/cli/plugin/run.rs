@@ -70,7 +70,7 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> CliResult {
     let plugin = load(&engine, &args.plugin, &config)?;
     let role = role(&plugin, args.role.map(Role::from))?;
     let runtime = runtime()?;
-    let remote = runtime.block_on(remote(&config, &args.sources));
+    let remote = runtime.block_on(remote(&config, &args.sources))?;
     let read = items::read(role, &plugin.manifest().grouping, &args.sources, args.limit, remote)
         .map_err(read_failure)?;
     if read.has_more {

@@ -39,7 +39,7 @@ impl Run<'_> {
         options.max_line_bytes = ingest.max_line_bytes;
         options.sort_memory = ingest.spill_memory_bytes;
         options.progress = progress.clone();
-        options.remote = remote(self.config, sources).await;
+        options.remote = remote(self.config, sources).await?;
         let stop: Cancel = options.cancel.clone();
         let (sources, grouping) = (sources.to_vec(), transform.manifest().grouping.clone());
         let mut scan = tokio::task::spawn_blocking(move || Export::open(&sources, options)?.scan(&grouping));
