@@ -207,18 +207,19 @@ async fn a_dead_ingest_is_told_and_taken_over() {
 #[tokio::test(start_paused = true)]
 async fn what_a_wrong_clock_holds_for_a_day_is_taken_over_at_once() {
     const DAY: Duration = Duration::from_secs(86_400);
-    let ward = Harness::new(1).await;
-    let begin = |lease| acquire_ingest_on(ward.table.clone(), ward.clock.clone(), MONTH, &ward.job, lease);
+    let harness = Harness::new(1).await;
+    let begin =
+        |lease| acquire_ingest_on(harness.table.clone(), harness.clock.clone(), MONTH, &harness.job, lease);
     drop(begin(DAY).await.unwrap());
-    let started = ward.clock.now();
+    let started = harness.clock.now();
     begin(MINUTE).await.unwrap();
-    assert_eq!(ward.clock.now(), started);
+    assert_eq!(harness.clock.now(), started);
 
-    let (table, queue) = (ward.table.clone() as Arc<dyn Table>, ward.queue.clone());
-    let sweeper = sweeper_on(table, queue, ward.clock.clone(), MONTH, BOUND);
+    let (table, queue) = (harness.table.clone() as Arc<dyn Table>, harness.queue.clone());
+    let sweeper = sweeper_on(table, queue, harness.clock.clone(), MONTH, BOUND);
     assert_eq!([sweeper.is_due(DAY).await.unwrap(), sweeper.is_due(MINUTE).await.unwrap()], [true, true]);
 
-    let claimed = ward.jobs.claim(&ward.job.id, 0, DAY * 7).await.unwrap();
+    let claimed = harness.jobs.claim(&harness.job.id, 0, DAY * 7).await.unwrap();
     assert!(matches!(claimed, Claim::Acquired(_)), "{claimed:?}");
-    assert_eq!(ward.sweep().await.sent, 1);
+    assert_eq!(harness.sweep().await.sent, 1);
 }
