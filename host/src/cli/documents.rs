@@ -142,7 +142,10 @@ pub(super) fn target(global: &Global, config: &Config, newest: Option<Job>) -> R
         (shop, index, Some(job)) => {
             let index = index.clone().unwrap_or(job.index_name);
             if shop.is_none() && !global.quiet {
-                eprintln!("no shop is named: shop {}, index {index}, as in the newest job", job.shop_id);
+                eprintln!(
+                    "no shop is named, so this is that of the newest job: {}, index {index}",
+                    job.shop_id
+                );
             }
             (job.shop_id, index)
         }
