@@ -73,6 +73,7 @@ impl Function {
     /// Handles a batch of messages; the answer names those that come again.
     async fn handle(&self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, lambda_runtime::Error> {
         let deadline = Timestamp::try_from(event.context.deadline())?;
+        self.ensure_time_to_begin(deadline)?;
         let mut deliveries = Vec::new();
         let mut ids: HashMap<Receipt, String> = HashMap::new();
         let mut failed = Vec::new();
@@ -110,6 +111,19 @@ impl Function {
         let mut response = SqsBatchResponse::default();
         response.set_failures(failed);
         Ok(response)
+    }
+
+    /// An error if the function would end before it may begin a chunk. No message is touched: each comes again after the queue's
+    /// visibility timeout.
+    fn ensure_time_to_begin(&self, deadline: Timestamp) -> Result<(), String> {
+        let (left, reserve) = (self.left(deadline) / 1_000, self.reserve.max(RESPONSE_MARGIN).as_secs());
+        if left > i64::try_from(reserve).unwrap_or(i64::MAX) {
+            return Ok(());
+        }
+        Err(format!(
+            "the function's timeout leaves {left} s, and no chunk is begun in the last {reserve} s (`aws.lambda_reserve_seconds`): \
+             raise the timeout, to 15 minutes if nothing else decides it, or lower the setting"
+        ))
     }
 
     fn left(&self, deadline: Timestamp) -> i64 {

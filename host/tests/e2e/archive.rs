@@ -134,7 +134,8 @@ fn what_failed_stays_and_the_rest_goes() {
     let shop = Shop::new();
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
     // The plug-in refuses one, which never becomes a document.
-    let refused = export([7], OLD).replace("\"price\":\"1", "\"price\":\"x");
+    shop.place.write("host.toml", "[plugin.limits]\ndocument_bytes = 4096\n");
+    let refused = export([7], OLD).replace("About Mug", &"x".repeat(5_000));
     let ran = shop.run(export(1..=6, OLD) + &refused, &["--full"]);
     assert_eq!((ran.code, shop.ids()), (Some(4), Vec::from_iter(1..=7)), "{ran:?}");
     assert!(ran.stderr.contains("3 documents were removed"), "{}", ran.stderr);

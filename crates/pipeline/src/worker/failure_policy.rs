@@ -52,6 +52,23 @@ const MAX_ATTEMPTS: u32 = 9;
 /// The wait before another attempt; nine of them outlast the restart of a server.
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(40) };
 
+/// The wait where the backend delivers a message again whether or not the cause is fixed: to a function that stops, or before
+/// a chunk can be claimed.
+const STOPPED_BACKOFF: Backoff = Backoff { base: Duration::from_secs(15), cap: Duration::from_secs(600) };
+/// Deliveries that these waits spread over a day; then a chunk is given up, with its reason.
+const MAX_STOPPED_DELIVERIES: u32 = 150;
+
+/// What a function does instead of stopping, at the n-th delivery of a message: a service delivers it again at once, and would
+/// have the function fail many times a second.
+pub(super) fn instead_of_stopping(receive_count: u32) -> FailureAction {
+    if receive_count < MAX_STOPPED_DELIVERIES { FailureAction::Stop } else { FailureAction::Quarantine }
+}
+
+/// How long a message waits that cannot be handled now, after its n-th delivery.
+pub(super) fn stopped_delay(receive_count: u32) -> Duration {
+    STOPPED_BACKOFF.ceiling(receive_count)
+}
+
 /// Decides. `attempts` counts this one; `random` is any number.
 pub fn failure_action(error: &ChunkError, attempts: u32, random: u64) -> FailureAction {
     let retry = || FailureAction::Retry(BACKOFF.delay(attempts, random));

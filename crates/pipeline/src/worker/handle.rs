@@ -54,7 +54,7 @@ impl Worker {
         });
         match result {
             Ok(handled) => Ok(handled),
-            Err(error) => self.handle_failure(&delivery, lease, error, stopping).await,
+            Err(error) => self.handle_failure(&delivery, lease, error, stop_when, stopping).await,
         }
     }
 

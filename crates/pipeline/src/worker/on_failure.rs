@@ -1,8 +1,10 @@
 //! Carries out what the failure policy decides.
 
 use super::{
-    FailureAction, Stop, Worker, chunk, chunk_error::ChunkError, failure_policy::failure_action,
-    handle::Handled,
+    FailureAction, Stop, Worker, chunk,
+    chunk_error::ChunkError,
+    failure_policy::{failure_action, instead_of_stopping, stopped_delay},
+    handle::{Handled, StopWhen},
 };
 use host_core::{
     error::chain,
@@ -20,11 +22,24 @@ impl Worker {
         delivery: &Delivery,
         lease: Option<ChunkLease>,
         error: ChunkError,
+        stop_when: &StopWhen,
         stopping: &CancellationToken,
     ) -> Result<Handled, Box<Stop>> {
         let key = &delivery.chunk.key;
         let attempts = lease.as_ref().map_or(delivery.receive_count, |lease| lease.attempts);
-        let action = failure_action(&error, attempts, self.clock.random());
+        // A function is invoked again, a worker that stops is not.
+        let is_invoked_again = matches!(stop_when, StopWhen::At(_));
+        let action = match failure_action(&error, attempts, self.clock.random()) {
+            FailureAction::Stop if is_invoked_again => instead_of_stopping(delivery.receive_count),
+            action => action,
+        };
+        let action = match action {
+            // Only a claimed chunk can be counted.
+            FailureAction::Quarantine if lease.is_none() => {
+                FailureAction::Retry(stopped_delay(delivery.receive_count))
+            }
+            action => action,
+        };
         if action == FailureAction::Stop {
             // Before the message is released. The caller reports what stops the worker.
             stopping.cancel();
@@ -45,8 +60,13 @@ impl Worker {
             FailureAction::Retry(after) => {
                 self.requeue(delivery, lease, Release::CountAttempt(Some(&attempt)), after).await
             }
-            FailureAction::RequeueUncounted | FailureAction::Stop => {
+            FailureAction::RequeueUncounted => {
                 self.requeue(delivery, lease, Release::ResetAttempts, Duration::ZERO).await
+            }
+            FailureAction::Stop => {
+                let delay =
+                    if is_invoked_again { stopped_delay(delivery.receive_count) } else { Duration::ZERO };
+                self.requeue(delivery, lease, Release::ResetAttempts, delay).await
             }
             FailureAction::Quarantine => {
                 self.quarantine(delivery, lease, attempt.clone(), chain(&error)).await

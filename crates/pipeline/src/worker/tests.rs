@@ -15,6 +15,7 @@ use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
+mod batch;
 mod cancelled;
 mod conflicts;
 mod lanes;
