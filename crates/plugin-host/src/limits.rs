@@ -12,14 +12,14 @@ const MIB: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Linear memory of an instance in bytes. The process holds one instance a plug-in and thread, so this times
-    /// their number is the maximum that plug-ins can use. A plug-in is informed that there is no more
+    /// Linear memory of an instance in bytes; beside it an instance takes what `instance_items` and `table_elements` bound. The process holds one instance a plug-in and thread, so this times
+    /// their number is the maximum linear memory that plug-ins can use. A plug-in is informed that there is no more
     /// memory and may handle it.
     pub memory_bytes: usize,
     /// Elements of all tables of an instance together: function pointers, of which real plug-ins have a few thousand.
     pub table_elements: usize,
     /// Milliseconds that one call may take, because a loop without end would hold its thread forever. Measured in
-    /// ticks of 10 ms.
+    /// ticks of 10 ms. The deterministic engine allows six times as much.
     pub call_ms: u64,
     /// Milliseconds spent on finding the failing items of one batch, because a plug-in that fails on every item would
     /// otherwise cost two calls an item. When they are over, the batch fails as a whole.
@@ -32,7 +32,7 @@ pub struct Limits {
     pub fault_percent: u8,
     /// On how many it must have failed at least, so that a few bad products at the beginning do not stop it.
     pub fault_least: usize,
-    /// Instructions that one call may execute under the deterministic engine, which counts them instead of the time.
+    /// Instructions that one call may execute under the deterministic engine, which counts them.
     pub fuel: u64,
     /// Bytes that one call may hand to the host, because the host copies them out of the sandbox before it can look.
     pub output_bytes: usize,
@@ -73,8 +73,7 @@ pub struct Limits {
     pub compile_ms: u64,
     /// Address space in bytes of the process that compiles. CPython with its standard library needs about half of it.
     pub compile_memory_bytes: u64,
-    /// Bytes of machine code that a component may be compiled to, which are kept on disk and mapped into memory. CPython with its
-    /// standard library needs about half of it.
+    /// Bytes of machine code that a component may be compiled to, which are kept on disk and mapped into memory.
     pub code_bytes: u64,
     /// Calls after which an instance is replaced by a fresh one, so that a leak in a plug-in stays small.
     pub calls_per_instance: u64,
