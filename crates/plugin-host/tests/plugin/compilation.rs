@@ -93,7 +93,7 @@ fn a_component_that_takes_too_much_memory_to_compile() {
 
 #[test]
 fn a_compiler_that_hardly_has_memory_to_start() {
-    let allowed = Limits { compile_memory_bytes: 60_000_000, ..limits() };
+    let allowed = Limits { compile_memory_bytes: 10_000_000, ..limits() };
     let error = loader(allowed, None, child()).load(&EVIL, &Configs::new()).unwrap_err();
     assert!(matches!(error, LoadError::Limit { limit: "compile_memory_bytes", .. }), "{error}");
 }
