@@ -63,7 +63,7 @@ pub async fn run(storage: &dyn Storage, clock: &SharedClock, age: Duration) -> I
             Ok(removed) if removed.is_empty() => {}
             Ok(removed) => tracing::info!(jobs = removed.len(), "removed old jobs"),
             Err(error) => {
-                tracing::warn!(error = chain(&error), "cannot remove old jobs; trying again in an hour")
+                tracing::warn!(error = chain(&error), "cannot remove old jobs; trying again in an hour");
             }
         }
         clock.sleep(INTERVAL).await;

@@ -125,6 +125,11 @@ fn refused_settings(error: &OpenError, origins: &[Origin]) -> Option<String> {
         .then(|| format!("correct {}; `host plugin inspect` lists what the plug-in takes", named.join(", ")))
 }
 
+/// A component that cannot be loaded is a fault of what was asked for, unless the machine cannot compile, as with a full disk.
+pub(super) fn component_failure(error: LoadError) -> Failure {
+    if matches!(error, LoadError::Compiler { .. }) { Failure::runtime(error) } else { Failure::usage(error) }
+}
+
 /// Where plug-ins are compiled: in a child process of this program.
 pub(super) fn compiler() -> Result<Compiler, Failure> {
     Compiler::this_program().map_err(Failure::runtime)
@@ -132,6 +137,7 @@ pub(super) fn compiler() -> Result<Compiler, Failure> {
 
 pub(super) fn plugin_failure(error: OpenError) -> Failure {
     match error {
+        OpenError::Load(error) if matches!(error, LoadError::Compiler { .. }) => component_failure(error),
         OpenError::Load(_) | OpenError::UnknownConfig { .. } => Failure::usage(error),
         OpenError::Engine(_) | OpenError::Threads(_) => Failure::runtime(error),
     }

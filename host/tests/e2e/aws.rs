@@ -73,13 +73,13 @@ impl Cloud {
     pub(crate) fn on(aws: &Arc<Server>, account: u64, marqo: Options) -> Self {
         let (account, marqo) = (format!("{account:012}"), StandIn::start(marqo).unwrap());
         let cloud = Self { place: TestDir::new(), aws: aws.clone(), account, marqo };
-        for _ in 0..2 {
-            let made = cloud.host(&["aws", "bootstrap"]);
-            assert_eq!(made.code, Some(0), "{made:?}");
-            let tables =
-                "dev-EcomIndexerJobsTable\ndev-EcomIndexSettingsTable\ndev-EcomIndexerProductsTable\n";
-            assert_eq!(made.stdout, format!("{}\n{tables}", cloud.bucket()));
-        }
+        let all = |made: &RunOutput, what: &str| {
+            assert_eq!((made.code, made.stdout.lines().count()), (Some(0), 4), "{made:?}");
+            assert!(made.stdout.lines().all(|line| line.contains(what)), "{made:?}");
+        };
+        all(&cloud.host(&["aws", "bootstrap", "--dry-run"]), ": create");
+        all(&cloud.host(&["aws", "bootstrap"]), ": create");
+        all(&cloud.host(&["aws", "bootstrap"]), ": nothing to change");
         cloud
     }
 

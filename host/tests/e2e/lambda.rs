@@ -85,7 +85,7 @@ impl Runtime {
         Self { listener, function, asking: None }
     }
 
-    /// Waits until the function asks for the next event; gives what it answered before that, if it did.
+    /// Waits until the function asks for the next event; gives what it answered before that, if it did, an error as well.
     fn ready(&mut self) -> Option<Value> {
         let mut answered = None;
         loop {
@@ -95,7 +95,7 @@ impl Runtime {
                 self.asking = Some(stream);
                 return answered;
             }
-            assert!(path.ends_with("/response"), "{path}: {body}");
+            assert!(path.ends_with("/response") || path.ends_with("/error"), "{path}: {body}");
             answered = Some(serde_json::from_str(&body).unwrap());
             answer(&stream, "202 Accepted", "", "{}");
         }
@@ -237,8 +237,14 @@ fn without_time_nothing_is_begun_and_what_is_begun_is_put_off() {
     let before = cloud.marqo.requests().len();
     let batch = Batch::receive(&cloud);
     assert!(batch.messages.len() >= 2, "{}", batch.event);
-    assert_eq!(runtime.invoke(&batch.event, Duration::from_secs(60)), batch.ids(|_| true));
+    runtime.give(&batch.event, Duration::from_secs(60));
+    let error = runtime.ready().unwrap();
+    let message = error["errorMessage"].as_str().unwrap();
+    assert!(message.contains("in the last 120 s (`aws.lambda_reserve_seconds`)"), "{message}");
     assert_eq!(cloud.marqo.requests().len(), before);
+    // It would be invoked many times a second if the messages were released.
+    assert!(Batch::receive(&cloud).messages.is_empty());
+    cloud.aws.set_clock(HOUR.as_secs_f64());
 
     // With a shorter reserve chunks are begun, but the server is slower than the deadline.
     drop(runtime);
@@ -272,7 +278,7 @@ fn lanes_are_written_in_order_and_a_held_chunk_holds_back_its_lane_alone() {
 
     // Another worker has claimed the chunk.
     let table = cloud.jobs_table();
-    let until = (jiff::Timestamp::now() + HOUR).as_microsecond();
+    let until = (jiff::Timestamp::now() + Duration::from_secs(600)).as_microsecond();
     let claim = |state: &str, until: i64| {
         let claim = Update::new(row(&job, held.seq)).set("state", state).set("lease_until", until);
         block_on(table.update(&claim)).unwrap();

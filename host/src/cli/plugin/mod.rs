@@ -15,7 +15,12 @@ mod verify;
 pub(super) use comparison::text as comparison_text;
 pub(super) use shadow::shadow;
 
-use super::{CliResult, Global, context::compiler, failure::Failure, plugin_source::unlocked_plugin_source};
+use super::{
+    CliResult, Global,
+    context::{compiler, component_failure},
+    failure::Failure,
+    plugin_source::unlocked_plugin_source,
+};
 use crate::config::Config;
 use clap::Subcommand;
 use host_core::{format::counted, plugin::BatchFailure};
@@ -115,10 +120,10 @@ fn warn_of_stale(project: &Project) {
 fn load(engine: &DevEngine, path: &Path, config: &Config) -> Result<Plugin, Failure> {
     if path.to_string_lossy().starts_with("oci://") {
         let component = unlocked_plugin_source(config)?.fetch_one(path)?.component;
-        return engine.load_component(&component, &config.plugin.config).map_err(Failure::usage);
+        return engine.load_component(&component, &config.plugin.config).map_err(component_failure);
     }
     if !path.is_dir() {
-        return engine.load(path, &config.plugin.config).map_err(Failure::usage);
+        return engine.load(path, &config.plugin.config).map_err(component_failure);
     }
     let project = project(path)?;
     warn_of_stale(&project);
@@ -142,7 +147,7 @@ fn load_failure(error: LoadError, dir: &Path) -> Failure {
             Failure::usage(format!("the component {} has not been built", path.display()))
                 .help(format!("host plugin build {}", dir.display()))
         }
-        other => Failure::usage(other),
+        other => component_failure(other),
     }
 }
 
