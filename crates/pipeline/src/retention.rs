@@ -15,11 +15,11 @@ use std::{
 /// How often a process that works until it is stopped removes old jobs.
 const INTERVAL: Duration = Duration::from_secs(3_600);
 
-/// Removes the jobs of one shop, or of all, that ended before `age`, and returns them, the newest first; with `dry_run` it only
+/// Removes the jobs of one shop, or of all, that ended before `age`, and returns them, the oldest first; with `dry_run` it only
 /// returns them. Idempotent: what a crash leaves of a job is removed by the next call.
 ///
 /// The newest job of each index of a shop stays, and with it what `host` says of the shop; so does a job with a chunk in the queue
-/// or among the dead letters, because it can still be written.
+/// or among the dead letters, because it can still be written; and with a full sync that stays, all jobs after it.
 pub async fn prune(
     storage: &dyn Storage,
     remover: &dyn JobRemover,
@@ -36,15 +36,21 @@ pub async fn prune(
         let letters = stores.queue.dead_letters(shop).await?;
         pinned.extend(letters.into_iter().map(|letter| letter.chunk.job_id));
     }
+    let index_of =
+        |job: &JobSnapshot| (job.job.shop_id.clone(), job.job.index_name.clone(), job.job.target.to_string());
     let mut indexes = HashSet::new();
+    pinned
+        .extend(jobs.iter().filter(|job| indexes.insert(index_of(job))).map(|newest| newest.job.id.clone()));
+    // Archiving after a full sync needs the jobs after it, which say what came back.
+    let mut compared = HashSet::new();
     let mut old = Vec::new();
-    for job in jobs {
-        let is_newest =
-            indexes.insert((job.job.shop_id.clone(), job.job.index_name.clone(), job.job.target.to_string()));
+    for job in jobs.into_iter().rev() {
         let is_old = job.ended_at.is_some_and(|ended_at| now.duration_since(ended_at).unsigned_abs() > age);
         let is_written = job.completed_chunks == job.chunks;
-        if is_old && is_written && !is_newest && !pinned.contains(&job.job.id) {
+        if is_old && is_written && !pinned.contains(&job.job.id) && !compared.contains(&index_of(&job)) {
             old.push(job);
+        } else if job.job.full {
+            compared.insert(index_of(&job));
         }
     }
     if !dry_run {
@@ -100,9 +106,13 @@ mod tests {
 
         /// A job of one chunk, which is sent and not yet written.
         async fn publish(&self, name: &str, index_name: &str) -> (Job, ChunkRef) {
+            self.publish_as(name, index_name, false).await
+        }
+
+        async fn publish_as(&self, name: &str, index_name: &str, full: bool) -> (Job, ChunkRef) {
             let stores = self.storage.stores();
             let job = Job { index_name: index_name.to_owned(), ..build::job(&*self.clock, "shop") };
-            let job = Job { id: JobId::new(name).unwrap(), ..job };
+            let job = Job { id: JobId::new(name).unwrap(), full, ..job };
             let key = ChunkRef::key(&job.platform, &job.shop_id, &job.id, 0);
             let sent = ChunkRef { key, ..chunk(&job.id, 0, 0) };
             stores.jobs.create(&job).await.unwrap();
@@ -152,6 +162,25 @@ mod tests {
         assert_eq!(shop.has(&published[0]).await, [false, false]);
         assert_eq!(shop.has(&published[1]).await, [true, true]);
         assert_eq!(shop.prune(false).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn the_jobs_after_a_full_sync_that_stays_stay_too() {
+        for (full, expected) in [(true, &[][..]), (false, &["after"])] {
+            let shop = Shop::new();
+            let (dead, _) = shop.publish_as("dead", "a", full).await;
+            let queue = shop.storage.stores().queue;
+            let delivery = queue.receive("shop", 1, MINUTE).await.unwrap().remove(0);
+            complete(&*shop.storage.stores().jobs, &dead.id, 0, &processed(1)).await;
+            queue.dead_letter(&delivery.receipt, &QuarantineReason::new("code", "message")).await.unwrap();
+            for name in ["after", "newest"] {
+                shop.clock.sleep(DAY).await;
+                let (job, _) = shop.publish(name, "a").await;
+                shop.work(&job).await;
+            }
+            shop.clock.sleep(MONTH * 2).await;
+            assert_eq!(shop.prune(true).await, expected);
+        }
     }
 
     #[tokio::test]

@@ -135,6 +135,24 @@ fn a_cancelled_job_says_once_why() {
 }
 
 #[test]
+fn what_is_not_old_is_not_pruned() {
+    let place = TestDir::new();
+    place.write("export.jsonl", export(1, "Mug"));
+    for _ in 0..2 {
+        assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+    }
+    let prune = |more: &[&str]| place.host(&[&["prune", "--data-dir", "data"], more].concat());
+    for more in [&["--dry-run", "--output", "json"][..], &["--output", "json"]] {
+        let pruned = prune(more);
+        assert_eq!(pruned.json(), serde_json::json!({ "dry_run": more.len() == 3, "jobs": [] }), "{pruned:?}");
+        assert!(pruned.stderr.contains("more than 30 days ago (`retention.days`)"), "{pruned:?}");
+    }
+    assert_eq!(prune(&["--store", "aws"]).code, Some(2));
+    let jobs = place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
+    assert_eq!(jobs.as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn what_does_not_exist_is_no_empty_answer() {
     let place = TestDir::new();
     place.write("export.jsonl", export(1, "Mug"));
