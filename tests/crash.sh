@@ -16,4 +16,5 @@ case ${1:-} in
     export HOST_TEST_CRASH_KILLS=${HOST_TEST_CRASH_KILLS:-200} HOST_TEST_CRASH_PRODUCTS=${HOST_TEST_CRASH_PRODUCTS:-20000}
     ;;
 esac
-exec cargo test --release --package host --test e2e -- --exact "${tests[@]}" --nocapture
+# Of the whole workspace, as all tests are built: with the features of one package, dependencies would be built again.
+exec cargo test --release --workspace --test e2e -- --exact "${tests[@]}" --nocapture
