@@ -1,6 +1,6 @@
 //! How the host talks to Marqo servers.
 
-use super::retry::Timeouts;
+use super::limits::Timeouts;
 use host_core::seconds;
 use host_net::{HttpTimeouts, RetryPolicy, RetryProfile};
 use serde::{Deserialize, Serialize};

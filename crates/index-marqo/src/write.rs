@@ -1,4 +1,4 @@
-//! Writes the documents of one group, each to exactly one outcome, whatever the server answers.
+//! Writes the documents of one group, each to exactly one outcome, whatever the server answers; retries what may be accepted later.
 
 use super::{
     classify::{AnswerClass, Observed, classify, is_refused_update},
@@ -6,13 +6,13 @@ use super::{
     endpoint::{Endpoint, Route},
     error::Failure,
     group::{Group, Pending},
+    limits::{MAX_ATTEMPTS, MAX_RETRYABLE_REJECTIONS, SPLIT_AFTER_FAILURES},
     metrics,
     operation::Operation,
     payload::Payload,
     request,
     response::{Item, Items, Refusal, excerpt, plain},
-    retry::{MAX_ATTEMPTS, MAX_RETRYABLE_REJECTIONS, SPLIT_AFTER_FAILURES},
-    send::{Sent, throttled},
+    retry::{Sent, throttled},
     server_info::ServerInfo,
     session::Session,
 };

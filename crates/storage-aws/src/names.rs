@@ -4,7 +4,7 @@
 use host_core::model::Digest;
 
 /// Longest name of a queue.
-const LONGEST: usize = 80;
+const MAX_QUEUE_NAME: usize = 80;
 
 /// Names of everything in one environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Names {
     fn stem(&self, shop_id: &str) -> String {
         let prefix = self.queue_prefix();
         let plain: String = shop_id.chars().map(|c| if c == '.' { '_' } else { c }).collect();
-        let room = LONGEST.saturating_sub(prefix.len() + DEAD_LETTERS.len());
+        let room = MAX_QUEUE_NAME.saturating_sub(prefix.len() + DEAD_LETTERS.len());
         let is_plain = !shop_id.contains('_')
             && !plain.ends_with("-dlq")
             && plain.len() <= room
@@ -115,7 +115,7 @@ mod tests {
         let mut queues: Vec<String> =
             shops.iter().flat_map(|shop| [names.queue(shop), names.dead_letter_queue(shop)]).collect();
         for queue in &queues {
-            assert!(queue.len() <= LONGEST, "{queue}");
+            assert!(queue.len() <= MAX_QUEUE_NAME, "{queue}");
             let stem = queue.strip_suffix(".fifo").unwrap();
             assert!(stem.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)), "{queue}");
         }

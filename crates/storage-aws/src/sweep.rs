@@ -34,7 +34,7 @@ pub struct Swept {
 }
 
 impl Swept {
-    /// Whether nothing was out of order.
+    /// Whether there was nothing to repair.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

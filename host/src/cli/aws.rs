@@ -104,7 +104,7 @@ fn text(swept: &Swept) -> String {
         );
     }
     if swept.is_empty() {
-        text.push_str("nothing was out of order\n");
+        text.push_str("nothing to repair\n");
     }
     text
 }

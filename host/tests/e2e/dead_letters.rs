@@ -93,7 +93,7 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
     assert_eq!(ended["samples"]["failed"].as_array().unwrap().len(), 0);
     assert_eq!(dlq(&["list"]).stdout, "");
     let swept = cloud.host(&["aws", "sweep"]);
-    assert_eq!((swept.code, swept.stdout.as_str()), (Some(0), "nothing was out of order\n"), "{swept:?}");
+    assert_eq!((swept.code, swept.stdout.as_str()), (Some(0), "nothing to repair\n"), "{swept:?}");
     worker.kill().unwrap();
     worker.wait().unwrap();
 }

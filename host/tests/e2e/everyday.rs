@@ -144,7 +144,11 @@ fn what_is_not_old_is_not_pruned() {
     let prune = |more: &[&str]| place.host(&[&["prune", "--data-dir", "data"], more].concat());
     for more in [&["--dry-run", "--output", "json"][..], &["--output", "json"]] {
         let pruned = prune(more);
-        assert_eq!(pruned.json(), serde_json::json!({ "dry_run": more.len() == 3, "jobs": [] }), "{pruned:?}");
+        assert_eq!(
+            pruned.json(),
+            serde_json::json!({ "dry_run": more.len() == 3, "jobs": [] }),
+            "{pruned:?}"
+        );
         assert!(pruned.stderr.contains("more than 30 days ago (`retention.days`)"), "{pruned:?}");
     }
     assert_eq!(prune(&["--store", "aws"]).code, Some(2));

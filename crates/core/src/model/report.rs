@@ -11,7 +11,7 @@ pub enum Class {
     Skipped,
     /// The item was refused.
     Failed,
-    /// The item was older than the version in the index.
+    /// Write protection refused the item: an older or equal version, or a removed product.
     Conflict,
     /// The item was processed; counts ignore the entry.
     Warning,

@@ -1,17 +1,18 @@
-//! What the ledger says of the products of a chunk, before and after it is worked: `docs/ledger.md`.
+//! Reads the ledger's records of a chunk's products, finds the documents that these do not have any more, and records what became
+//! of them: `docs/ledger.md`. What must not come back is in `tombstone`.
 
 use super::{
     Worker,
     chunk_counts::{ChunkCounts, Effect},
     chunk_error::ChunkError,
     content::version_of,
-    decide::{spell, stored_version},
+    decide::stored_version,
     removal::ConditionalRemoval,
 };
 use host_core::{
     model::{
         ChunkLine, Class, Document, DocumentId, Entry, Job, LastRefusal, ProductId, ProductRecord,
-        ProductState, SameVersion,
+        ProductState,
     },
     plugin::VersionOrdering,
     storage::LedgerScope,
@@ -21,13 +22,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The products of one chunk.
 pub(super) struct ChunkLedger<'a> {
-    worker: &'a Worker,
-    job: &'a Job,
+    pub(super) worker: &'a Worker,
+    pub(super) job: &'a Job,
     scope: LedgerScope,
     /// What the ledger said before the chunk.
     before: BTreeMap<ProductId, Option<ProductRecord>>,
     /// The product of each document.
-    lines: HashMap<DocumentId, Line>,
+    pub(super) lines: HashMap<DocumentId, Line>,
     /// What products consist of, where the chunk says so.
     whole: BTreeMap<ProductId, Whole>,
 }
@@ -38,11 +39,11 @@ struct Whole {
     version: Map<String, Value>,
 }
 
-struct Line {
+pub(super) struct Line {
     product: ProductId,
     product_stays: bool,
     /// How its version compares with that of the removal that the ledger knows.
-    since_removal: Option<VersionOrdering>,
+    pub(super) since_removal: Option<VersionOrdering>,
 }
 
 impl<'a> ChunkLedger<'a> {
@@ -74,92 +75,8 @@ impl<'a> ChunkLedger<'a> {
         Ok(Self { worker, job, scope, before, lines, whole })
     }
 
-    fn record(&self, id: &DocumentId) -> Option<&ProductRecord> {
+    pub(super) fn record(&self, id: &DocumentId) -> Option<&ProductRecord> {
         self.before.get(&self.lines.get(id)?.product)?.as_ref()
-    }
-
-    /// The removal that left this document's product without documents, if the ledger knows one.
-    fn tombstone(&self, id: &DocumentId) -> Option<&ProductRecord> {
-        let is_gone = |state| matches!(state, ProductState::Removed | ProductState::Absent);
-        self.record(id).filter(|record| is_gone(record.state) && !record.version.is_empty())
-    }
-
-    /// Compares the versions of documents and removals with those of the removals that the ledger knows. Counts those that
-    /// cannot be compared, and returns the others.
-    pub(super) async fn compare(
-        &mut self,
-        documents: Vec<Document>,
-        counts: &mut ChunkCounts,
-    ) -> Result<Vec<Document>, ChunkError> {
-        let fields = &self.worker.version.manifest().version_fields;
-        let mut pairs = Vec::new();
-        let mut compared = Vec::new();
-        for document in &documents {
-            let version = version_of(&document.fields, fields);
-            if let (false, Some(tombstone)) = (version.is_empty(), self.tombstone(&document.id)) {
-                pairs.push((version, tombstone.version.clone()));
-                compared.push(document.id.clone());
-            }
-        }
-        if pairs.is_empty() {
-            return Ok(documents);
-        }
-        let orderings = self.worker.version.compare(pairs).await?;
-        let mut refused = BTreeSet::new();
-        for (id, ordering) in compared.into_iter().zip(orderings) {
-            match ordering {
-                Ok(ordering) => {
-                    if let Some(line) = self.lines.get_mut(&id) {
-                        line.since_removal = Some(ordering);
-                    }
-                }
-                Err(refusal) => {
-                    let entry = refusal.into_entry(self.worker.version.manifest());
-                    counts.refuse(Entry { document_id: Some(id.to_string()), ..entry });
-                    refused.insert(id);
-                }
-            }
-        }
-        Ok(documents.into_iter().filter(|document| !refused.contains(&document.id)).collect())
-    }
-
-    /// Leaves out documents of removed products that are not newer than the removal: they come late, from a dead letter, a
-    /// replay or another lane.
-    pub(super) fn leave_out_removed(
-        &self,
-        documents: Vec<Document>,
-        counts: &mut ChunkCounts,
-    ) -> Vec<Document> {
-        let stays = |document: &Document| {
-            let ordering = self.lines.get(&document.id).and_then(|line| line.since_removal);
-            let (Some(ordering), Some(tombstone)) = (ordering, self.tombstone(&document.id)) else {
-                return true;
-            };
-            if self.outlives(ordering, tombstone) {
-                return true;
-            }
-            let fields = &self.worker.version.manifest().version_fields;
-            counts.refuse(removed_product(
-                document,
-                &version_of(&document.fields, fields),
-                ordering,
-                tombstone,
-            ));
-            false
-        };
-        documents.into_iter().filter(stays).collect()
-    }
-
-    fn outlives(&self, ordering: VersionOrdering, tombstone: &ProductRecord) -> bool {
-        match (ordering, tombstone.state) {
-            (VersionOrdering::Newer, _) => true,
-            (VersionOrdering::Older, _) => false,
-            (VersionOrdering::Same, ProductState::Removed) => {
-                self.job.same_version == SameVersion::Write && tombstone.job_id != self.job.id
-            }
-            // No removal said that this version is gone.
-            (VersionOrdering::Same, _) => true,
-        }
     }
 
     /// The documents that the ledger knows of the removed products and that the chunk does not name: the plug-in, which sees only
@@ -340,28 +257,4 @@ fn hold(record: &mut ProductRecord, id: &DocumentId, version: &Map<String, Value
     let mut merged = std::mem::take(&mut record.version);
     merged.extend(version.clone());
     record.set_version(merged);
-}
-
-/// The entry of a document whose product was removed in a version that is not older.
-fn removed_product(
-    document: &Document,
-    version: &Map<String, Value>,
-    ordering: VersionOrdering,
-    tombstone: &ProductRecord,
-) -> Entry {
-    let (ours, theirs) = (spell(version), spell(&tombstone.version));
-    let ProductRecord { product, job_id, .. } = tombstone;
-    let or_write = match ordering {
-        VersionOrdering::Same => "; `--same-version write` brings it back",
-        _ => "",
-    };
-    let message = format!(
-        "product {product} was removed in version {theirs} by job {job_id}, and this version ({ours}) is not newer; it was left \
-         out{or_write}"
-    );
-    let entry = Entry::new(Class::Conflict, "removed-product", message)
-        .with("incoming", version.clone())
-        .with("removed", tombstone.version.clone())
-        .with("removed_by_job", job_id.as_str());
-    Entry { document_id: Some(document.id.to_string()), ..entry }
 }

@@ -6,9 +6,10 @@
 //! | `run`, `multi_shop`, `batch` | which messages are handled when: of one shop, of all shops, of a Lambda batch |
 //! | `handle` | one message, from claim to acknowledgement |
 //! | `failure_policy`, `on_failure` | what a failure means for its chunk, and what is done then |
-//! | `chunk`, `changes`, `decide`, `removal` | the items of a chunk |
+//! | `chunk`, `validate`, `changes`, `content`, `removal`, `chunk_counts` | the items of a chunk |
+//! | `decide`, `tombstone` | write protection: which of them may be written |
 //! | `ledger` | what is remembered of its products |
-//! | `dead_letters`, `cancel` | what operators do |
+//! | `dead_letters`, `cancel_job` | what operators do |
 
 mod batch;
 mod cancel_job;
@@ -29,6 +30,7 @@ mod removal;
 mod run;
 #[cfg(test)]
 mod tests;
+mod tombstone;
 mod validate;
 
 pub use batch::Deadlines;

@@ -126,8 +126,8 @@ const TWO: &str = "{\"_id\":\"1\",\"v\":1,\"title\":\"a\"}\n{\"_id\":\"2\",\"v\"
 
 #[tokio::test(start_paused = true)]
 async fn every_item_ends_in_one_class() {
-    let bench = Harness::new();
-    bench
+    let harness = Harness::new();
+    harness
         .publish(
             "old",
             &[(ADD, "{\"_id\":\"4\",\"v\":9,\"title\":\"x\"}\n{\"_id\":\"5\",\"v\":1,\"title\":\"same\"}\n")],
@@ -137,10 +137,10 @@ async fn every_item_ends_in_one_class() {
     let chunk = "{\"_id\":\"1\",\"v\":1,\"title\":\"fine\"}\n{\"_id\":\"2\",\"v\":1,\"title\":\"bad\"}\nno document\n\
                  {\"_id\":\"3\",\"v\":1,\"title\":\"odd\"}\n{\"_id\":\"4\",\"v\":2,\"title\":\"old\"}\n{\"_id\":\"5\",\"v\":1,\"title\":\"same\"}\n\
                  {\"_id\":\"6\",\"v\":1,\"title\":\"refused by the index\"}\n";
-    let id = bench.publish("new", &[(ADD, chunk)], false).await;
+    let id = harness.publish("new", &[(ADD, chunk)], false).await;
     // The older job is before it in the lane.
-    bench.script([Next::Slow(Duration::ZERO), Next::Refuse("6")]);
-    let job = bench.run(&id).await.unwrap();
+    harness.script([Next::Slow(Duration::ZERO), Next::Refuse("6")]);
+    let job = harness.run(&id).await.unwrap();
     let expected = Counts { processed: 3, unchanged: 1, failed: 2, skipped: 1, conflict: 1, deleted: 0 };
     assert_eq!((job.counts, job.status), (expected, JobStatus::Failed));
     assert_eq!(job.counts.total(), 7);
@@ -158,14 +158,14 @@ async fn every_item_ends_in_one_class() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_go_away_is_tried_again_and_counted_once() {
-    let bench = Harness::new();
-    let id = bench.publish("job", &[(ADD, TWO)], false).await;
-    bench.script([Next::Transient, Next::LostAnswer, Next::Transient, Next::Panic]);
-    let job = bench.run(&id).await.unwrap();
+    let harness = Harness::new();
+    let id = harness.publish("job", &[(ADD, TWO)], false).await;
+    harness.script([Next::Transient, Next::LostAnswer, Next::Transient, Next::Panic]);
+    let job = harness.run(&id).await.unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
     // After the lost answer the documents are there: written by this very job, they are neither written again nor `unchanged`.
-    assert_eq!(bench.writes(), 2);
-    assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 0);
+    assert_eq!(harness.writes(), 2);
+    assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,60 +173,60 @@ async fn what_a_person_must_fix_stops_the_worker_and_uses_up_no_attempt() {
     for (next, attempts) in
         [(vec![Next::Permanent], 1), (vec![Next::TooFewOutcomes], 1), (vec![Next::Transient; 9], 9)]
     {
-        let bench = Harness::new();
-        let id = bench.publish("job", &[(ADD, TWO)], false).await;
-        bench.script(next);
-        let stop = bench.run(&id).await.unwrap_err();
+        let harness = Harness::new();
+        let id = harness.publish("job", &[(ADD, TWO)], false).await;
+        harness.script(next);
+        let stop = harness.run(&id).await.unwrap_err();
         assert_eq!(stop.attempts, attempts);
-        assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 1);
+        assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 1);
         // The cause is fixed; the same worker resumes immediately.
-        let job = bench.run(&id).await.unwrap();
+        let job = harness.run(&id).await.unwrap();
         assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_done_chunk_is_acknowledged_without_touching_the_index() {
-    let bench = Harness::new();
-    let id = bench.publish("job", &[(ADD, TWO), (ADD, "{\"_id\":\"3\",\"v\":1}\n")], false).await;
+    let harness = Harness::new();
+    let id = harness.publish("job", &[(ADD, TWO), (ADD, "{\"_id\":\"3\",\"v\":1}\n")], false).await;
     // A worker crashed between completing and acknowledging.
-    let lease = bench.claim(&id, Duration::from_secs(60)).await;
+    let lease = harness.claim(&id, Duration::from_secs(60)).await;
     let outcome = ChunkOutcome { counts: counts(2), report: None, samples: Vec::new(), quarantined: None };
-    assert!(bench.stores.jobs.complete(&lease, &outcome).await.unwrap());
-    let job = bench.run(&id).await.unwrap();
+    assert!(harness.stores.jobs.complete(&lease, &outcome).await.unwrap());
+    let job = harness.run(&id).await.unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(3)));
-    assert_eq!(bench.writes(), 1, "that of the second chunk");
-    assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 0);
+    assert_eq!(harness.writes(), 1, "that of the second chunk");
+    assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_chunk_keeps_its_lease() {
-    let bench = Harness::new();
-    let id = bench.publish("job", &[(ADD, TWO)], false).await;
-    bench.script([Next::Slow(Duration::from_secs(600))]);
+    let harness = Harness::new();
+    let id = harness.publish("job", &[(ADD, TWO)], false).await;
+    harness.script([Next::Slow(Duration::from_secs(600))]);
     // A second worker waits for the same queue all the while.
-    let (job, _) = tokio::join!(bench.run(&id), bench.run(&id));
+    let (job, _) = tokio::join!(harness.run(&id), harness.run(&id));
     assert_eq!(job.unwrap().counts, counts(2));
-    assert_eq!(bench.writes(), 1);
+    assert_eq!(harness.writes(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_without_its_lease_counts_nothing() {
-    let bench = Harness::new();
-    let id = bench.publish("job", &[(ADD, TWO)], false).await;
-    let chunk = bench.chunk(&id).await;
-    bench.script([Next::Slow(Duration::from_secs(50))]);
+    let harness = Harness::new();
+    let id = harness.publish("job", &[(ADD, TWO)], false).await;
+    let chunk = harness.chunk(&id).await;
+    harness.script([Next::Slow(Duration::from_secs(50))]);
     let thief = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         // As after a pause of the whole machine: the chunk is released and claimed by another worker.
         let (job_id, seq) = (id.clone(), chunk.seq);
         let lease =
             ChunkLease { job_id, seq, fencing_token: 1, attempts: 1, redrive_count: 0, first_error: None };
-        let jobs = &bench.stores.jobs;
+        let jobs = &harness.stores.jobs;
         assert!(jobs.release(&lease, Release::CountAttempt(None)).await.unwrap());
-        assert_eq!(bench.claim(&id, Duration::from_secs(40)).await.fencing_token, 2);
+        assert_eq!(harness.claim(&id, Duration::from_secs(40)).await.fencing_token, 2);
     };
-    let (job, ()) = tokio::join!(bench.run(&id), thief);
+    let (job, ()) = tokio::join!(harness.run(&id), thief);
     // The first worker drops the chunk; the other crashes with its lease; the third attempt counts.
     let job = job.unwrap();
     assert_eq!((job.status, job.counts, job.completed_chunks), (JobStatus::Completed, counts(2), 1));
@@ -235,28 +235,28 @@ async fn a_worker_without_its_lease_counts_nothing() {
 #[tokio::test(start_paused = true)]
 async fn chunks_of_one_lane_go_one_after_another_and_lanes_side_by_side() {
     for (lanes, seconds) in [(false, 30), (true, 10)] {
-        let bench = Harness::new();
+        let harness = Harness::new();
         let text = |id: u32| format!("{{\"_id\":\"{id}\",\"v\":1}}\n");
         let texts: Vec<String> = (0..3).map(text).collect();
         let chunks: Vec<_> = texts.iter().map(|text| (ADD, text.as_str())).collect();
-        let id = bench.publish("job", &chunks, lanes).await;
-        bench.script([const { Next::Slow(Duration::from_secs(10)) }; 3]);
-        let started = bench.clock.now();
-        assert_eq!(bench.run(&id).await.unwrap().counts, counts(3));
-        let took = bench.clock.now().duration_since(started).as_secs();
+        let id = harness.publish("job", &chunks, lanes).await;
+        harness.script([const { Next::Slow(Duration::from_secs(10)) }; 3]);
+        let started = harness.clock.now();
+        assert_eq!(harness.run(&id).await.unwrap().counts, counts(3));
+        let took = harness.clock.now().duration_since(started).as_secs();
         assert!((seconds..seconds + 3).contains(&took), "lanes {lanes}: {took} s");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_removal_obeys_the_version() {
-    let bench = Harness::new();
-    let id = bench.publish("job", &[(ADD, TWO)], false).await;
-    bench.run(&id).await.unwrap();
+    let harness = Harness::new();
+    let id = harness.publish("job", &[(ADD, TWO)], false).await;
+    harness.run(&id).await.unwrap();
     let removals = "{\"_id\":\"1\",\"v\":0}\n{\"_id\":\"2\"}\n{\"_id\":\"404\",\"v\":1}\n";
-    let id = bench.publish("removal", &[(Operation::DeleteDocuments, removals)], false).await;
-    let job = bench.run(&id).await.unwrap();
+    let id = harness.publish("removal", &[(Operation::DeleteDocuments, removals)], false).await;
+    let job = harness.run(&id).await.unwrap();
     let expected = Counts { processed: 2, deleted: 2, conflict: 1, ..Counts::default() };
     assert_eq!((job.status, job.counts), (JobStatus::Conflict, expected));
-    assert_eq!(bench.index.state().documents.keys().map(DocumentId::as_str).collect::<Vec<_>>(), ["1"]);
+    assert_eq!(harness.index.state().documents.keys().map(DocumentId::as_str).collect::<Vec<_>>(), ["1"]);
 }

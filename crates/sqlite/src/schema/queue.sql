@@ -1,4 +1,4 @@
--- A message waits here until it is acknowledged or buried. The first of a lane is the only one that can be delivered.
+-- A message waits here until it is acknowledged or becomes a dead letter. The first of a lane is the only one that can be delivered.
 CREATE TABLE message (
     id            INTEGER PRIMARY KEY AUTOINCREMENT, -- the order of sending
     shop_id       TEXT    NOT NULL,

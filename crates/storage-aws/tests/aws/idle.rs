@@ -65,37 +65,37 @@ impl Harness {
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_queue_is_asked_three_times_a_minute() {
-    let bench = Harness::start((0..SHOPS).map(|number| format!("shop-{number}"))).await;
-    let calls = || bench.chaos.calls.load(Relaxed);
+    let harness = Harness::start((0..SHOPS).map(|number| format!("shop-{number}"))).await;
+    let calls = || harness.chaos.calls.load(Relaxed);
     // Finding the queues and looking into each for the first time.
-    bench.clock.sleep(MINUTE).await;
+    harness.clock.sleep(MINUTE).await;
     let before = calls();
-    bench.clock.sleep(MINUTE * MINUTES).await;
+    harness.clock.sleep(MINUTE * MINUTES).await;
     let calls = u32::try_from(calls() - before).unwrap();
-    bench.cancel.cancel();
-    assert!(bench.working.await.unwrap());
+    harness.cancel.cancel();
+    assert!(harness.working.await.unwrap());
     // Twice a minute the list of all queues.
     let lists = 2 * MINUTES + 1;
     assert!(calls <= 3 * SHOPS * MINUTES + lists, "{calls} calls in {MINUTES} minutes");
     assert!(calls >= 2 * SHOPS * MINUTES, "{calls} calls: the queues are not waited at");
-    assert_eq!(bench.table.spent(), table::Spent::default(), "the table is left alone");
+    assert_eq!(harness.table.spent(), table::Spent::default(), "the table is left alone");
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_leaves_gives_back_what_a_call_in_flight_brings() {
     let job = job(&VirtualClock::new(1), "example.myshopify.com");
-    let bench = Harness::start([job.shop_id.clone()]).await;
+    let harness = Harness::start([job.shop_id.clone()]).await;
     // In the middle of a call.
-    bench.clock.sleep(MINUTE + Duration::from_secs(10)).await;
-    bench.cancel.cancel();
-    let cancelled_at = bench.clock.now();
-    bench.clock.sleep(Duration::from_secs(1)).await;
-    let queue = &bench.stores.queue;
+    harness.clock.sleep(MINUTE + Duration::from_secs(10)).await;
+    harness.cancel.cancel();
+    let cancelled_at = harness.clock.now();
+    harness.clock.sleep(Duration::from_secs(1)).await;
+    let queue = &harness.stores.queue;
     queue.send(&job, &chunk(&job.id, 0, 0), 0).await.unwrap();
-    assert!(bench.working.await.unwrap());
-    let took = bench.clock.now().duration_since(cancelled_at).unsigned_abs();
+    assert!(harness.working.await.unwrap());
+    let took = harness.clock.now().duration_since(cancelled_at).unsigned_abs();
     assert!(took <= Duration::from_secs(21), "leaving took {took:?}");
     let received = queue.receive(&job.shop_id, 1, MINUTE).await.unwrap();
     assert_eq!(received.len(), 1, "the message is invisible, and no worker has it");
-    assert_eq!(bench.table.spent(), table::Spent::default(), "work was begun");
+    assert_eq!(harness.table.spent(), table::Spent::default(), "work was begun");
 }

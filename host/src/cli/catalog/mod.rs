@@ -28,7 +28,7 @@ pub(super) enum CatalogCommand {
     /// Print how many products there are, and the last loads
     Status,
     /// Archive the products that the last full sync (`host run --full`) did not have, or with --target marqo remove them from
-    /// the index; the sync does so itself unless it has doubts
+    /// the index; the sync does so itself unless it refuses
     Archive {
         /// Print the ids of these products, and change nothing
         #[arg(long)]

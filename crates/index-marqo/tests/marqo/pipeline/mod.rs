@@ -43,28 +43,28 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
     let seed = std::env::var("HOST_TEST_SEED").map_or(1, |seed| seed.parse().unwrap());
     println!("HOST_TEST_SEED={seed}");
     let plan = Plan::new(seed);
-    let bench = Harness::new(seed, faults()).await;
-    let id = bench.publish(&plan.chunks).await;
-    let job = bench
-        .run(&bench.workers, &id)
+    let harness = Harness::new(seed, faults()).await;
+    let id = harness.publish(&plan.chunks).await;
+    let job = harness
+        .run(&harness.workers, &id)
         .await
         .unwrap_or_else(|stop| panic!("{}", host_core::error::chain(&stop)));
 
     // Only those fail that must: by the validator, or because no server takes numbers in an array.
     let must_fail =
         |entry: &Value| entry["code"] == "bad-title" || text(&entry["message"]).contains("Unsupported type");
-    let failed = bench.report(&id).await.into_iter().filter(|entry| entry["class"] == "failed");
+    let failed = harness.report(&id).await.into_iter().filter(|entry| entry["class"] == "failed");
     let wronged: Vec<Value> = failed.filter(|entry| !must_fail(entry)).collect();
     assert!(wronged.is_empty(), "{wronged:#?}");
 
     // Exactly once, each in its class.
     assert_eq!((job.status, job.counts), (JobStatus::Failed, plan.counts));
     assert_eq!((job.counts.total(), job.completed_chunks as usize), (ITEMS as u64, plan.chunks.len()));
-    assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 0);
-    assert!(bench.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
+    assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 0);
+    assert!(harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
 
     // The server holds what must be there in the end, and nothing else.
-    let held: BTreeMap<String, (u64, String)> = bench
+    let held: BTreeMap<String, (u64, String)> = harness
         .server
         .documents(INDEX)
         .into_iter()
@@ -78,7 +78,7 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
     assert!(held == expected, "{:?}", held.iter().zip(&expected).find(|(held, expected)| held != expected));
 
     // Never older than it was before, and no version twice.
-    let history = bench.server.history(INDEX);
+    let history = harness.server.history(INDEX);
     for (id, writes) in &history {
         let versions: Vec<Option<u64>> = writes.iter().map(|write| write.version.as_u64()).collect();
         for two in versions.windows(2) {
@@ -86,7 +86,7 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
         }
     }
     // What was acknowledged was written.
-    let acknowledged = bench.recorder.acknowledged.lock().unwrap();
+    let acknowledged = harness.recorder.acknowledged.lock().unwrap();
     for (id, version) in acknowledged.iter() {
         let is_written =
             history.get(id).is_some_and(|writes| writes.iter().any(|write| write.version == *version));
@@ -94,16 +94,16 @@ async fn a_storm_over_20_000_items_costs_none_of_them() {
     }
 
     // Bounds.
-    let most_begun = bench.recorder.begun.lock().unwrap().values().copied().max().unwrap_or_default();
+    let most_begun = harness.recorder.begun.lock().unwrap().values().copied().max().unwrap_or_default();
     assert!(most_begun <= 9, "a chunk was begun {most_begun} times");
     let mut sent: BTreeMap<Vec<String>, u32> = BTreeMap::new();
-    let requests = bench.server.requests();
+    let requests = harness.server.requests();
     for request in requests.iter().filter(|request| request.operation == Call::Add) {
         *sent.entry(request.ids.clone()).or_default() += u32::from(request.status == Some(409));
     }
     let most_busy = sent.values().copied().max().unwrap_or_default();
     assert!(most_busy < 9, "a request was sent again {most_busy} times because of 409");
-    assert!(bench.longest_wait() <= Duration::from_secs(40), "{:?}", bench.longest_wait());
+    assert!(harness.longest_wait() <= Duration::from_secs(40), "{:?}", harness.longest_wait());
 
     // Questions about server and index are repeated as time passes; no fault befalls them but `Hang`.
     let of_documents = [Call::Add, Call::GetMany, Call::Delete];
@@ -125,17 +125,17 @@ fn ten() -> Vec<Chunk> {
 #[tokio::test]
 async fn each_bound_of_attempts_is_kept_and_then_nothing_is_lost() {
     for (fault, chunk_attempts, sends) in [(Fault::SchemaLocked, 1, 9), (Fault::Internal, 9, 81)] {
-        let bench = Harness::new(7, vec![FaultRule::new(fault.clone()).on(Call::Add)]).await;
-        let id = bench.publish(&ten()).await;
-        let stop = bench.run(&bench.workers[..1], &id).await.unwrap_err();
+        let harness = Harness::new(7, vec![FaultRule::new(fault.clone()).on(Call::Add)]).await;
+        let id = harness.publish(&ten()).await;
+        let stop = harness.run(&harness.workers[..1], &id).await.unwrap_err();
         assert_eq!(stop.attempts, chunk_attempts, "{fault:?}: {stop:?}");
-        assert_eq!(bench.adds(), sends, "{fault:?}");
-        assert!(bench.longest_wait() <= Duration::from_secs(40), "{fault:?}: {:?}", bench.longest_wait());
-        let job = bench.stores.jobs.get(&id).await.unwrap().unwrap();
+        assert_eq!(harness.adds(), sends, "{fault:?}");
+        assert!(harness.longest_wait() <= Duration::from_secs(40), "{fault:?}: {:?}", harness.longest_wait());
+        let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
         assert_eq!(job.counts, Counts::default(), "{fault:?}");
-        bench.server.set_faults(&[]);
-        let job = bench
-            .run(&bench.workers[..1], &id)
+        harness.server.set_faults(&[]);
+        let job = harness
+            .run(&harness.workers[..1], &id)
             .await
             .unwrap_or_else(|stop| panic!("{}", host_core::error::chain(&stop)));
         assert_eq!(job.counts, Counts { processed: 10, ..Counts::default() }, "{fault:?}");

@@ -29,43 +29,43 @@ impl Harness {
 }
 
 /// A job of three chunks in each of four lanes.
-async fn publish(bench: &Harness) -> JobId {
+async fn publish(harness: &Harness) -> JobId {
     let text = |number: usize| format!("{{\"_id\":\"{number}\",\"v\":1}}\n");
     let chunks: Vec<String> = (0..12).map(text).collect();
     let chunks: Vec<_> = chunks.iter().map(|chunk| (ADD, chunk.as_str())).collect();
     let lanes: Vec<u16> = (0..12).map(|number| number % 4).collect();
-    bench.publish_in(SHOP, "job", &chunks, &lanes).await
+    harness.publish_in(SHOP, "job", &chunks, &lanes).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_index_that_refuses_all_is_asked_seldom_and_goes_on_when_it_is_mended() {
-    let bench = Harness::new();
-    let id = publish(&bench).await;
-    bench.script(vec![Next::Permanent; 100_000]);
+    let harness = Harness::new();
+    let id = publish(&harness).await;
+    harness.script(vec![Next::Permanent; 100_000]);
     for hour in 0..10 {
-        let invocations = bench.invoke_for(HOUR).await;
+        let invocations = harness.invoke_for(HOUR).await;
         assert!((1..=100).contains(&invocations), "{invocations} in hour {hour}");
     }
-    let job = bench.stores.jobs.get(&id).await.unwrap().unwrap();
+    let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
     assert_eq!((job.status, job.completed_chunks), (JobStatus::InProgress, 0));
-    assert!(job.last_error.is_some() && bench.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
-    bench.index.state().script.clear();
-    bench.invoke_for(Duration::from_secs(700)).await;
-    let job = bench.stores.jobs.get(&id).await.unwrap().unwrap();
+    assert!(job.last_error.is_some() && harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
+    harness.index.state().script.clear();
+    harness.invoke_for(Duration::from_secs(700)).await;
+    let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(12)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_day_the_chunks_are_dead_letters_and_counted() {
-    let bench = Harness::new();
-    let id = publish(&bench).await;
-    bench.script(vec![Next::Permanent; 100_000]);
-    bench.invoke_for(HOUR * 23).await;
-    assert!(bench.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
-    bench.invoke_for(HOUR * 4).await;
-    let letters = bench.stores.queue.dead_letters(SHOP).await.unwrap();
+    let harness = Harness::new();
+    let id = publish(&harness).await;
+    harness.script(vec![Next::Permanent; 100_000]);
+    harness.invoke_for(HOUR * 23).await;
+    assert!(harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
+    harness.invoke_for(HOUR * 4).await;
+    let letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
     assert_eq!(letters.len(), 4, "of each lane the first");
-    let job = bench.stores.jobs.get(&id).await.unwrap().unwrap();
+    let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
     assert_eq!((job.counts.failed, job.completed_chunks), (4, 4));
     assert!(letters.iter().all(|letter| letter.code == job.samples[0].code), "{letters:?}");
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::worker;
 
 /// Works until cancelled after 5 s, alone or as one of many shops; the seconds that it took.
-async fn work_5_seconds(bench: &Harness, of_all: bool) -> i64 {
+async fn work_5_seconds(harness: &Harness, of_all: bool) -> i64 {
     let cancel = CancellationToken::new();
     let stop = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -12,43 +12,43 @@ async fn work_5_seconds(bench: &Harness, of_all: bool) -> i64 {
     };
     let work = async {
         if of_all {
-            bench.worker.run_all(None, &cancel).await
+            harness.worker.run_all(None, &cancel).await
         } else {
-            bench.worker.run(SHOP, Until::Cancelled, &cancel).await
+            harness.worker.run(SHOP, Until::Cancelled, &cancel).await
         }
     };
-    let started = bench.clock.now();
+    let started = harness.clock.now();
     let (worked, ()) = tokio::join!(work, stop);
     worked.unwrap();
-    bench.clock.now().duration_since(started).as_secs()
+    harness.clock.now().duration_since(started).as_secs()
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_lasts_beyond_the_shutdown_timeout_is_requeued_uncounted() {
     for of_all in [false, true] {
-        let bench = Harness::new();
-        let id = bench.publish("job", &[(ADD, TWO)], false).await;
+        let harness = Harness::new();
+        let id = harness.publish("job", &[(ADD, TWO)], false).await;
         // As while a server is down, and every request is retried without end.
-        bench.script([Next::Slow(Duration::from_secs(78))]);
-        assert_eq!(work_5_seconds(&bench, of_all).await, 25, "of all: {of_all}");
-        assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 1);
-        assert_eq!(bench.claim(&id, Duration::ZERO).await.attempts, 1, "of all: {of_all}");
+        harness.script([Next::Slow(Duration::from_secs(78))]);
+        assert_eq!(work_5_seconds(&harness, of_all).await, 25, "of all: {of_all}");
+        assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 1);
+        assert_eq!(harness.claim(&id, Duration::ZERO).await.attempts, 1, "of all: {of_all}");
         // The next worker receives it immediately.
-        let started = bench.clock.now();
-        let job = bench.run(&id).await.unwrap();
+        let started = harness.clock.now();
+        let job = harness.run(&id).await.unwrap();
         assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
-        assert!(bench.clock.now().duration_since(started).as_secs() < 2);
+        assert!(harness.clock.now().duration_since(started).as_secs() < 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_done_within_the_shutdown_timeout_is_counted() {
     for of_all in [false, true] {
-        let bench = Harness::new();
-        let id = bench.publish("job", &[(ADD, TWO)], false).await;
-        bench.script([Next::Slow(Duration::from_secs(15))]);
-        assert_eq!(work_5_seconds(&bench, of_all).await, 15, "of all: {of_all}");
-        let job = bench.stores.jobs.get(&id).await.unwrap().unwrap();
+        let harness = Harness::new();
+        let id = harness.publish("job", &[(ADD, TWO)], false).await;
+        harness.script([Next::Slow(Duration::from_secs(15))]);
+        assert_eq!(work_5_seconds(&harness, of_all).await, 15, "of all: {of_all}");
+        let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
         assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(2)));
     }
 }
@@ -56,21 +56,21 @@ async fn what_is_done_within_the_shutdown_timeout_is_counted() {
 /// A job that was given up leaves no dead letters, which a person would have to discard.
 #[tokio::test(start_paused = true)]
 async fn the_chunks_of_a_cancelled_job_are_no_dead_letters() {
-    let bench = Harness::new();
+    let harness = Harness::new();
     let publish = async |name, first: u32| {
         let chunks: Vec<String> =
             (first..first + 5).map(|number| format!("{{\"_id\":\"{number}\",\"v\":1}}\n")).collect();
         let chunks: Vec<_> = chunks.iter().map(|chunk| (ADD, chunk.as_str())).collect();
-        bench.publish(name, &chunks, true).await
+        harness.publish(name, &chunks, true).await
     };
     let cancelled = publish("cancelled", 0).await;
     // In the same lanes, behind it.
     let next = publish("next", 10).await;
-    worker::cancel(&bench.stores, &cancelled).await.unwrap();
-    let job = bench.stores.jobs.get(&cancelled).await.unwrap().unwrap();
+    worker::cancel(&harness.stores, &cancelled).await.unwrap();
+    let job = harness.stores.jobs.get(&cancelled).await.unwrap().unwrap();
     assert_eq!((job.status, job.counts.failed), (JobStatus::Failed, 5));
-    assert_eq!(bench.run(&next).await.unwrap().status, JobStatus::Completed);
-    let queue = &bench.stores.queue;
+    assert_eq!(harness.run(&next).await.unwrap().status, JobStatus::Completed);
+    let queue = &harness.stores.queue;
     assert!(queue.dead_letters(SHOP).await.unwrap().is_empty());
-    assert_eq!((queue.depth(SHOP).await.unwrap(), bench.index.state().documents.len()), (0, 5));
+    assert_eq!((queue.depth(SHOP).await.unwrap(), harness.index.state().documents.len()), (0, 5));
 }

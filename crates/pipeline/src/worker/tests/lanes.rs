@@ -55,22 +55,28 @@ fn chunks(lanes: u16, updates: u32) -> Vec<SealedChunk> {
 
 /// Works an export with this many lanes; returns the virtual time it took and what was written.
 async fn work(lanes: u16, updates: u32) -> (Duration, BTreeMap<DocumentId, Vec<i64>>) {
-    let bench = Harness::new();
+    let harness = Harness::new();
     let interceptor = Throttle(Semaphore::new(ALLOWED));
     let index = Arc::new(Intercepted { index: FakeIndex::default(), interceptor });
     let rules = Arc::new(Rules::default());
-    let settings = WorkerSettings { concurrency: lanes.into(), ..bench.worker.settings };
-    let worker =
-        Worker::new(bench.stores.clone(), index.clone(), rules.clone(), rules, bench.clock.clone(), settings);
+    let settings = WorkerSettings { concurrency: lanes.into(), ..harness.worker.settings };
+    let worker = Worker::new(
+        harness.stores.clone(),
+        index.clone(),
+        rules.clone(),
+        rules,
+        harness.clock.clone(),
+        settings,
+    );
     let chunks = chunks(lanes, updates);
     let texts = chunks.iter().map(|chunk| (chunk.operation, std::str::from_utf8(&chunk.bytes).unwrap()));
     let texts: Vec<_> = texts.collect();
     let in_lanes: Vec<u16> = chunks.iter().map(|chunk| chunk.lane).collect();
-    let id = bench.publish_in(SHOP, "job", &texts, &in_lanes).await;
-    let started = bench.clock.now();
+    let id = harness.publish_in(SHOP, "job", &texts, &in_lanes).await;
+    let started = harness.clock.now();
     Arc::new(worker).run(SHOP, Until::JobEnds(id.clone()), &CancellationToken::new()).await.unwrap();
-    let took = bench.clock.now().duration_since(started).unsigned_abs();
-    let job = bench.stores.jobs.get(&id).await.unwrap().unwrap();
+    let took = harness.clock.now().duration_since(started).unsigned_abs();
+    let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
     let expected = super::counts(u64::from(PRODUCTS + updates));
     assert_eq!((job.status, job.counts), (JobStatus::Completed, expected));
     let written = index.index.state().written_versions();

@@ -56,85 +56,85 @@ fn line(id: &str, product: &str, v: i64) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_product_is_live_with_all_its_documents_and_then_removed() {
-    let bench = Harness::new();
-    bench.work("1", ADD, &(line("a", "gid/1", 1) + &line("b", "gid/1", 1))).await;
-    bench.work("2", ADD, &line("c", "gid/1", 2)).await;
+    let harness = Harness::new();
+    harness.work("1", ADD, &(line("a", "gid/1", 1) + &line("b", "gid/1", 1))).await;
+    harness.work("2", ADD, &line("c", "gid/1", 2)).await;
     let (live, abc) = (ProductState::Live, ["a", "b", "c"].map(str::to_owned).to_vec());
-    assert_eq!(bench.said("gid/1").await, (live, abc.clone(), Some(2)));
+    assert_eq!(harness.said("gid/1").await, (live, abc.clone(), Some(2)));
     // No document that reached the index says whose it is.
-    let mut held = bench.index.state().documents.clone().into_values();
+    let mut held = harness.index.state().documents.clone().into_values();
     assert!(held.all(|held| held.write.document.fields.keys().all(|name| name == "v")));
-    let (status, counts, _) = bench.work("3", DELETE, &line("gid-1", "gid/1", 3)).await;
+    let (status, counts, _) = harness.work("3", DELETE, &line("gid-1", "gid/1", 3)).await;
     // The documents that the removal does not name are not items.
     let expected = Counts { processed: 1, deleted: 1, ..Counts::default() };
-    assert_eq!((status, counts, bench.ids()), (JobStatus::Completed, expected, BTreeSet::new()));
-    let (state, documents, version) = bench.said("gid/1").await;
+    assert_eq!((status, counts, harness.ids()), (JobStatus::Completed, expected, BTreeSet::new()));
+    let (state, documents, version) = harness.said("gid/1").await;
     assert_eq!((state, version), (ProductState::Removed, Some(3)));
     assert!(abc.iter().all(|id| documents.contains(id)), "`host why` names what it had: {documents:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_older_add_in_another_lane_does_not_bring_a_removed_product_back() {
-    let bench = Harness::new();
-    bench.work("removal", DELETE, &line("1", "gid/1", 2)).await;
+    let harness = Harness::new();
+    harness.work("removal", DELETE, &line("1", "gid/1", 2)).await;
     for (name, v, code) in
         [("older", 1, Some("removed-product")), ("same", 2, Some("removed-product")), ("newer", 3, None)]
     {
-        let id = bench.publish_in(SHOP, name, &[(ADD, &line("1", "gid/1", v))], &[7]).await;
-        let job = bench.run(&id).await.unwrap();
+        let id = harness.publish_in(SHOP, name, &[(ADD, &line("1", "gid/1", v))], &[7]).await;
+        let job = harness.run(&id).await.unwrap();
         assert_eq!(job.samples.first().map(|entry| entry.code.as_str()), code, "{name}");
-        assert_eq!(bench.ids().is_empty(), code.is_some(), "{name}");
+        assert_eq!(harness.ids().is_empty(), code.is_some(), "{name}");
         if code.is_some() {
             assert_eq!((job.status, job.counts.conflict), (JobStatus::Conflict, 1));
-            let record = bench.record("gid/1").await.unwrap();
+            let record = harness.record("gid/1").await.unwrap();
             assert_eq!((record.state, record.job_id.as_str()), (ProductState::Removed, "removal"));
             assert_eq!(record.refusal.unwrap().class, Class::Conflict);
         }
     }
-    let record = bench.record("gid/1").await.unwrap();
+    let record = harness.record("gid/1").await.unwrap();
     assert_eq!((record.state, record.refusal), (ProductState::Live, None));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_redriven_add_does_not_bring_a_removed_product_back() {
-    let bench = Harness::new();
-    bench.script([Next::Panic, Next::Panic]);
-    let add = bench.publish("add", &[(ADD, &line("1", "gid/1", 1))], false).await;
-    assert_eq!(bench.run(&add).await.unwrap().status, JobStatus::Failed);
-    bench.work("removal", DELETE, &line("1", "gid/1", 2)).await;
+    let harness = Harness::new();
+    harness.script([Next::Panic, Next::Panic]);
+    let add = harness.publish("add", &[(ADD, &line("1", "gid/1", 1))], false).await;
+    assert_eq!(harness.run(&add).await.unwrap().status, JobStatus::Failed);
+    harness.work("removal", DELETE, &line("1", "gid/1", 2)).await;
     let filter = DeadLetterFilter::default();
-    worker::redrive(&bench.stores, &bench.clock, SHOP, &filter).await.unwrap();
-    let job = bench.run(&add).await.unwrap();
-    assert_eq!((job.status, job.counts.conflict, bench.ids().len()), (JobStatus::Conflict, 1, 0));
+    worker::redrive(&harness.stores, &harness.clock, SHOP, &filter).await.unwrap();
+    let job = harness.run(&add).await.unwrap();
+    assert_eq!((job.status, job.counts.conflict, harness.ids().len()), (JobStatus::Conflict, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_removal_that_comes_late_takes_nothing_back_from_a_newer_one() {
-    let bench = Harness::new();
-    bench.work("removal", DELETE, &line("1", "gid/1", 5)).await;
+    let harness = Harness::new();
+    harness.work("removal", DELETE, &line("1", "gid/1", 5)).await;
     for (name, text) in
         [("older", line("1", "gid/1", 2)), ("any", line("1", "gid/1", 0).replace(",\"v\":0", ""))]
     {
-        bench.work(name, DELETE, &text).await;
-        assert_eq!(bench.said("gid/1").await.2, Some(5), "{name}");
+        harness.work(name, DELETE, &text).await;
+        assert_eq!(harness.said("gid/1").await.2, Some(5), "{name}");
     }
-    assert_eq!(bench.work("add", ADD, &line("1", "gid/1", 4)).await.2, ["removed-product"]);
+    assert_eq!(harness.work("add", ADD, &line("1", "gid/1", 4)).await.2, ["removed-product"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_document_that_goes_alone_leaves_its_product() {
-    let bench = Harness::new();
+    let harness = Harness::new();
     let alone =
         |id: &str, v: i64| line(id, "gid/1", v).replace(",\"v\"", ",\"_mq_product_stays\":true,\"v\"");
-    bench.work("1", ADD, &(line("a", "gid/1", 1) + &line("b", "gid/1", 1))).await;
-    bench.work("2", DELETE, &alone("a", 2)).await;
-    assert_eq!(bench.said("gid/1").await, (ProductState::Live, vec!["b".to_owned()], Some(1)));
-    bench.work("3", DELETE, &alone("b", 2)).await;
-    assert_eq!(bench.said("gid/1").await.0, ProductState::Absent);
+    harness.work("1", ADD, &(line("a", "gid/1", 1) + &line("b", "gid/1", 1))).await;
+    harness.work("2", DELETE, &alone("a", 2)).await;
+    assert_eq!(harness.said("gid/1").await, (ProductState::Live, vec!["b".to_owned()], Some(1)));
+    harness.work("3", DELETE, &alone("b", 2)).await;
+    assert_eq!(harness.said("gid/1").await.0, ProductState::Absent);
     // What no removal said of the product may come back in the same version, but not in an older one.
-    assert_eq!(bench.work("4", ADD, &line("a", "gid/1", 1)).await.2, ["removed-product"]);
-    assert_eq!(bench.work("5", ADD, &line("a", "gid/1", 2)).await.2, [""; 0]);
-    assert_eq!(bench.said("gid/1").await, (ProductState::Live, vec!["a".to_owned()], Some(2)));
+    assert_eq!(harness.work("4", ADD, &line("a", "gid/1", 1)).await.2, ["removed-product"]);
+    assert_eq!(harness.work("5", ADD, &line("a", "gid/1", 2)).await.2, [""; 0]);
+    assert_eq!(harness.said("gid/1").await, (ProductState::Live, vec!["a".to_owned()], Some(2)));
 }
 
 /// The last line of a product with these other documents.
@@ -145,53 +145,53 @@ fn last_line(id: &str, siblings: &[&str], v: i64) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_document_that_its_product_does_not_have_any_more_leaves_the_index() {
-    let bench = Harness::new();
+    let harness = Harness::new();
     let abc = line("a", "gid/1", 2) + &line("b", "gid/1", 2) + &last_line("c", &["a", "b"], 2);
-    bench.work("1", ADD, &abc).await;
+    harness.work("1", ADD, &abc).await;
     // A late job that knew less takes nothing back.
-    assert_eq!(bench.work("late", ADD, &last_line("a", &[], 1)).await.2, ["older-version"]);
+    assert_eq!(harness.work("late", ADD, &last_line("a", &[], 1)).await.2, ["older-version"]);
     // What does not say it is whole removes nothing, such as the first chunk of a large product.
-    bench.work("part", ADD, &line("a", "gid/1", 3)).await;
-    assert_eq!(bench.ids().len(), 3);
+    harness.work("part", ADD, &line("a", "gid/1", 3)).await;
+    assert_eq!(harness.ids().len(), 3);
 
     let (status, counts, codes) =
-        bench.work("2", ADD, &(line("a", "gid/1", 4) + &last_line("c", &["a"], 4))).await;
+        harness.work("2", ADD, &(line("a", "gid/1", 4) + &last_line("c", &["a"], 4))).await;
     let expected = Counts { processed: 2, ..Counts::default() };
     assert_eq!((status, counts, codes), (JobStatus::Completed, expected, vec![]));
-    assert_eq!(bench.ids(), ["a", "c"].map(str::to_owned).into());
+    assert_eq!(harness.ids(), ["a", "c"].map(str::to_owned).into());
     let documents = ["a", "c"].map(str::to_owned).to_vec();
-    assert_eq!(bench.said("gid/1").await, (ProductState::Live, documents, Some(4)));
+    assert_eq!(harness.said("gid/1").await, (ProductState::Live, documents, Some(4)));
     // It says the same again in the same version: its level may be another one now.
-    bench.work("3", ADD, &last_line("gid-1", &[], 4)).await;
-    assert_eq!(bench.ids(), BTreeSet::from(["gid-1".to_owned()]));
+    harness.work("3", ADD, &last_line("gid-1", &[], 4)).await;
+    assert_eq!(harness.ids(), BTreeSet::from(["gid-1".to_owned()]));
     // The shop does not have it any more, even if what it has is refused.
-    bench.work("4", ADD, &(line("a", "gid/1", 5) + &last_line("b", &["a"], 5))).await;
+    harness.work("4", ADD, &(line("a", "gid/1", 5) + &last_line("b", &["a"], 5))).await;
     let refused = last_line("a", &[], 6).replace('}', ",\"title\":\"bad\"}");
-    bench.work("5", ADD, &refused).await;
-    assert_eq!(bench.said("gid/1").await, (ProductState::Live, vec!["a".to_owned()], Some(5)));
+    harness.work("5", ADD, &refused).await;
+    assert_eq!(harness.said("gid/1").await, (ProductState::Live, vec!["a".to_owned()], Some(5)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_update_does_not_say_what_its_product_consists_of() {
-    let bench = Harness::new();
-    bench.work("1", ADD, &(line("a", "gid/1", 1) + &last_line("b", &["a"], 1))).await;
-    bench.work("2", Operation::UpdateDocuments, &last_line("a", &[], 2)).await;
-    assert_eq!(bench.ids().len(), 2);
+    let harness = Harness::new();
+    harness.work("1", ADD, &(line("a", "gid/1", 1) + &last_line("b", &["a"], 1))).await;
+    harness.work("2", Operation::UpdateDocuments, &last_line("a", &[], 2)).await;
+    assert_eq!(harness.ids().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn refusals_and_conflicts_stand_beside_the_state() {
-    let bench = Harness::new();
+    let harness = Harness::new();
     let bad = |v: i64| line("1", "gid/1", v).replace("}", ",\"title\":\"bad\"}");
-    bench.work("bad", ADD, &bad(1)).await;
-    let record = bench.record("gid/1").await.unwrap();
+    harness.work("bad", ADD, &bad(1)).await;
+    let record = harness.record("gid/1").await.unwrap();
     assert_eq!((record.state, record.refusal.unwrap().code), (ProductState::Refused, "bad-title".to_owned()));
-    bench.clock.sleep(Duration::from_secs(1)).await;
-    bench.work("good", ADD, &line("1", "gid/1", 2)).await;
-    assert_eq!(bench.record("gid/1").await.unwrap().refusal, None);
-    bench.clock.sleep(Duration::from_secs(1)).await;
-    bench.work("old", ADD, &line("1", "gid/1", 1)).await;
-    let record = bench.record("gid/1").await.unwrap();
+    harness.clock.sleep(Duration::from_secs(1)).await;
+    harness.work("good", ADD, &line("1", "gid/1", 2)).await;
+    assert_eq!(harness.record("gid/1").await.unwrap().refusal, None);
+    harness.clock.sleep(Duration::from_secs(1)).await;
+    harness.work("old", ADD, &line("1", "gid/1", 1)).await;
+    let record = harness.record("gid/1").await.unwrap();
     let refusal = record.refusal.unwrap();
     assert_eq!((record.state, record.job_id.as_str()), (ProductState::Live, "good"));
     assert_eq!(
@@ -202,11 +202,11 @@ async fn refusals_and_conflicts_stand_beside_the_state() {
 
 #[tokio::test(start_paused = true)]
 async fn lines_of_older_versions_are_products_of_their_own() {
-    let bench = Harness::new();
-    bench.work("1", ADD, "{\"_id\":\"1\",\"v\":1}\n").await;
-    assert_eq!(bench.said("1").await, (ProductState::Live, vec!["1".to_owned()], Some(1)));
-    bench.work("2", DELETE, "{\"_id\":\"1\",\"v\":2}\n").await;
-    assert_eq!(bench.work("3", ADD, "{\"_id\":\"1\",\"v\":1}\n").await.2, ["removed-product"]);
+    let harness = Harness::new();
+    harness.work("1", ADD, "{\"_id\":\"1\",\"v\":1}\n").await;
+    assert_eq!(harness.said("1").await, (ProductState::Live, vec!["1".to_owned()], Some(1)));
+    harness.work("2", DELETE, "{\"_id\":\"1\",\"v\":2}\n").await;
+    assert_eq!(harness.work("3", ADD, "{\"_id\":\"1\",\"v\":1}\n").await.2, ["removed-product"]);
 }
 
 /// A ledger whose next puts fail, after or before they took effect, and that counts them.
@@ -276,30 +276,30 @@ impl Harness {
 #[tokio::test(start_paused = true)]
 async fn a_chunk_whose_records_cannot_be_stored_is_retried_and_counted_once() {
     for takes_effect in [false, true] {
-        let (bench, ledger) = Harness::with_failing_ledger(&[takes_effect; 3]);
+        let (harness, ledger) = Harness::with_failing_ledger(&[takes_effect; 3]);
         let text = line("1", "gid/1", 1) + &line("2", "gid/2", 1);
-        let (status, counts, _) = bench.work("add", ADD, &text).await;
+        let (status, counts, _) = harness.work("add", ADD, &text).await;
         assert_eq!((status, counts), (JobStatus::Completed, super::counts(2)), "{takes_effect}");
-        assert_eq!(bench.said("gid/2").await, (ProductState::Live, vec!["2".to_owned()], Some(1)));
+        assert_eq!(harness.said("gid/2").await, (ProductState::Live, vec!["2".to_owned()], Some(1)));
         // A put that took effect leaves nothing to be put again.
         assert_eq!(ledger.puts.lock().unwrap().len(), if takes_effect { 1 } else { 4 });
         ledger.failures.lock().unwrap().extend([takes_effect; 3]);
-        let (status, counts, _) = bench.work("removal", DELETE, &line("1", "gid/1", 2)).await;
+        let (status, counts, _) = harness.work("removal", DELETE, &line("1", "gid/1", 2)).await;
         let expected = Counts { processed: 1, deleted: 1, ..Counts::default() };
         assert_eq!((status, counts), (JobStatus::Completed, expected), "{takes_effect}");
-        assert_eq!(bench.said("gid/1").await.0, ProductState::Removed);
+        assert_eq!(harness.said("gid/1").await.0, ProductState::Removed);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_did_not_change_is_not_written() {
-    let (bench, ledger) = Harness::with_failing_ledger(&[]);
+    let (harness, ledger) = Harness::with_failing_ledger(&[]);
     let text = line("1", "gid/1", 1) + &line("2", "gid/2", 1);
     let bad = line("3", "gid/3", 1).replace("}", ",\"title\":\"bad\"}");
     for name in ["first", "second", "third"] {
-        bench.work(name, ADD, &(text.clone() + &bad)).await;
+        harness.work(name, ADD, &(text.clone() + &bad)).await;
     }
-    bench.work("fourth", ADD, &(line("1", "gid/1", 2) + &line("2", "gid/2", 1))).await;
+    harness.work("fourth", ADD, &(line("1", "gid/1", 2) + &line("2", "gid/2", 1))).await;
     let puts: Vec<usize> = ledger.puts.lock().unwrap().iter().map(Vec::len).collect();
     assert_eq!(puts, [3, 1], "of the second and third nothing, of the fourth the product that changed");
 }

@@ -7,79 +7,79 @@ fn document(id: &str) -> String {
     format!("{{\"_id\":\"{id}\",\"v\":1,\"title\":\"a\"}}\n")
 }
 
-async fn job(bench: &Harness, id: &JobId) -> JobSnapshot {
-    bench.stores.jobs.get(id).await.unwrap().unwrap()
+async fn job(harness: &Harness, id: &JobId) -> JobSnapshot {
+    harness.stores.jobs.get(id).await.unwrap().unwrap()
 }
 
 /// Works all shops for so long.
-async fn work(bench: &Harness, time: Duration) {
+async fn work(harness: &Harness, time: Duration) {
     let cancel = CancellationToken::new();
     let stop = async {
         tokio::time::sleep(time).await;
         cancel.cancel();
     };
-    let (worked, ()) = tokio::join!(bench.worker.run_all(None, &cancel), stop);
+    let (worked, ()) = tokio::join!(harness.worker.run_all(None, &cancel), stop);
     worked.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_large_shop_does_not_keep_small_ones_waiting() {
-    let bench = Harness::new();
+    let harness = Harness::new();
     let chunks: Vec<String> = (0..60).map(|n| document(&format!("large-{n}"))).collect();
     let chunks: Vec<_> = chunks.iter().map(|chunk| (ADD, chunk.as_str())).collect();
-    let large = bench.publish_for("large", "large", &chunks, true).await;
+    let large = harness.publish_for("large", "large", &chunks, true).await;
     let mut small = Vec::new();
     for shop in ["small-1", "small-2"] {
-        small.push(bench.publish_for(shop, shop, &[(ADD, &document(shop))], false).await);
+        small.push(harness.publish_for(shop, shop, &[(ADD, &document(shop))], false).await);
     }
-    bench.script(vec![Next::Slow(Duration::from_secs(1)); 62]);
-    work(&bench, Duration::from_secs(120)).await;
+    harness.script(vec![Next::Slow(Duration::from_secs(1)); 62]);
+    work(&harness, Duration::from_secs(120)).await;
     for id in small.iter().chain([&large]) {
-        assert_eq!(job(&bench, id).await.status, JobStatus::Completed);
+        assert_eq!(job(&harness, id).await.status, JobStatus::Completed);
     }
-    let written = bench.index.state().written_shops.clone();
+    let written = harness.index.state().written_shops.clone();
     let last_small = written.iter().rposition(|shop| shop.starts_with("small")).unwrap();
     assert!(last_small < 12, "{last_small} of {}", written.len());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shop_that_a_person_must_repair_is_paused_and_the_others_go_on() {
-    let bench = Harness::new();
-    let broken = bench.publish_for("broken", "broken", &[(ADD, &document("b"))], false).await;
-    let fine = bench.publish_for("fine", "fine", &[(ADD, &document("f"))], false).await;
-    bench.index.state().broken_shop = Some("broken".to_owned());
-    work(&bench, Duration::from_secs(600)).await;
-    assert_eq!(job(&bench, &fine).await.status, JobStatus::Completed);
-    assert_eq!(job(&bench, &broken).await.status, JobStatus::InProgress);
-    let attempts = bench.index.state().written_shops.iter().filter(|shop| *shop == "broken").count();
+    let harness = Harness::new();
+    let broken = harness.publish_for("broken", "broken", &[(ADD, &document("b"))], false).await;
+    let fine = harness.publish_for("fine", "fine", &[(ADD, &document("f"))], false).await;
+    harness.index.state().broken_shop = Some("broken".to_owned());
+    work(&harness, Duration::from_secs(600)).await;
+    assert_eq!(job(&harness, &fine).await.status, JobStatus::Completed);
+    assert_eq!(job(&harness, &broken).await.status, JobStatus::InProgress);
+    let attempts = harness.index.state().written_shops.iter().filter(|shop| *shop == "broken").count();
     assert!((3..10).contains(&attempts), "15 s, 30 s, 60 s … lie between attempts: {attempts}");
     // No attempt is used up: repaired, it continues as if never tried.
-    bench.index.state().broken_shop = None;
-    assert_eq!(bench.claim(&broken, Duration::ZERO).await.attempts, 1);
-    work(&bench, Duration::from_secs(60)).await;
-    assert_eq!(job(&bench, &broken).await.status, JobStatus::Completed);
+    harness.index.state().broken_shop = None;
+    assert_eq!(harness.claim(&broken, Duration::ZERO).await.attempts, 1);
+    work(&harness, Duration::from_secs(60)).await;
+    assert_eq!(job(&harness, &broken).await.status, JobStatus::Completed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_under_way_is_finished_before_the_end() {
-    let bench = Harness::new();
+    let harness = Harness::new();
     let chunks = [document("1"), document("2")];
     let chunks: Vec<_> = chunks.iter().map(|chunk| (ADD, chunk.as_str())).collect();
-    let id = bench.publish("job", &chunks, false).await;
-    bench.script([Next::Slow(Duration::from_secs(10))]);
-    work(&bench, Duration::from_secs(5)).await;
-    let job = job(&bench, &id).await;
-    assert_eq!((job.completed_chunks, bench.writes()), (1, 1));
-    assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 1);
+    let id = harness.publish("job", &chunks, false).await;
+    harness.script([Next::Slow(Duration::from_secs(10))]);
+    work(&harness, Duration::from_secs(5)).await;
+    let job = job(&harness, &id).await;
+    assert_eq!((job.completed_chunks, harness.writes()), (1, 1));
+    assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shop_that_appears_later_is_found() {
-    let bench = Harness::new();
+    let harness = Harness::new();
     let publish = async {
         tokio::time::sleep(Duration::from_secs(100)).await;
-        bench.publish_for("late", "late", &[(ADD, &document("l"))], false).await
+        harness.publish_for("late", "late", &[(ADD, &document("l"))], false).await
     };
-    let (id, ()) = tokio::join!(publish, work(&bench, Duration::from_secs(200)));
-    assert_eq!(job(&bench, &id).await.status, JobStatus::Completed);
+    let (id, ()) = tokio::join!(publish, work(&harness, Duration::from_secs(200)));
+    assert_eq!(job(&harness, &id).await.status, JobStatus::Completed);
 }

@@ -10,20 +10,20 @@ async fn a_poison_chunk_becomes_a_dead_letter_and_its_lane_goes_on() {
     for (code, chunk) in
         [("plugin-failure", fatal), ("corrupt-chunk", TWO), ("lost-input", TWO), ("internal-error", TWO)]
     {
-        let bench = Harness::new();
+        let harness = Harness::new();
         let good = "{\"_id\":\"3\",\"v\":1,\"title\":\"after\"}\n";
-        let id = bench.publish("job", &[(ADD, chunk), (ADD, good)], false).await;
-        let (chunks, key) = (&bench.stores.chunks, ChunkRef::key("shopify", SHOP, &id, 0));
+        let id = harness.publish("job", &[(ADD, chunk), (ADD, good)], false).await;
+        let (chunks, key) = (&harness.stores.chunks, ChunkRef::key("shopify", SHOP, &id, 0));
         match code {
             "corrupt-chunk" => chunks.put(&key, b"other bytes").await.unwrap(),
             "lost-input" => chunks.delete(&key).await.unwrap(),
-            "internal-error" => bench.script([Next::Panic, Next::Panic]),
+            "internal-error" => harness.script([Next::Panic, Next::Panic]),
             _ => {}
         }
-        let job = bench.run(&id).await.unwrap();
+        let job = harness.run(&id).await.unwrap();
         let expected = Counts { processed: 1, failed: 2, ..Counts::default() };
         assert_eq!((job.status, job.counts), (JobStatus::Failed, expected), "{code}");
-        let dead_letters = bench.stores.queue.dead_letters(SHOP).await.unwrap();
+        let dead_letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
         assert_eq!(
             dead_letters
                 .iter()
@@ -49,41 +49,41 @@ async fn a_poison_chunk_becomes_a_dead_letter_and_its_lane_goes_on() {
         }
         assert_eq!(
             context.plugin_digest,
-            Some(bench.stores.jobs.get(&id).await.unwrap().unwrap().job.plugin.digest)
+            Some(harness.stores.jobs.get(&id).await.unwrap().unwrap().job.plugin.digest)
         );
         assert_eq!(job.samples[0].code, code);
-        assert_eq!(bench.stores.queue.depth(SHOP).await.unwrap(), 0);
+        assert_eq!(harness.stores.queue.depth(SHOP).await.unwrap(), 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_chunk_that_crashes_its_workers_is_quarantined() {
-    let bench = Harness::new();
-    let id = bench.publish("job", &[(ADD, TWO)], false).await;
+    let harness = Harness::new();
+    let id = harness.publish("job", &[(ADD, TWO)], false).await;
     for attempt in 1..=20 {
         // Each claim's worker crashes, and its lease expires.
-        assert_eq!(bench.claim(&id, Duration::from_secs(1)).await.attempts, attempt);
-        bench.clock.sleep(Duration::from_secs(2)).await;
+        assert_eq!(harness.claim(&id, Duration::from_secs(1)).await.attempts, attempt);
+        harness.clock.sleep(Duration::from_secs(2)).await;
     }
-    let job = bench.run(&id).await.unwrap();
+    let job = harness.run(&id).await.unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Failed, Counts { failed: 2, ..Counts::default() }));
     assert_eq!(job.samples[0].code, "too-many-attempts");
-    assert_eq!(bench.writes(), 0);
+    assert_eq!(harness.writes(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_names_the_server_of_its_own_index_alone() {
     for server in [None, Some("http://marqo:8882".to_owned())] {
-        let bench = Harness::new();
-        bench.index.state().server = server.clone();
-        let id = bench.publish("job", &[(ADD, TWO)], false).await;
+        let harness = Harness::new();
+        harness.index.state().server = server.clone();
+        let id = harness.publish("job", &[(ADD, TWO)], false).await;
         // Another target may have settings for an index of this name.
-        let name = bench.stores.jobs.get(&id).await.unwrap().unwrap().job.index_name;
+        let name = harness.stores.jobs.get(&id).await.unwrap().unwrap().job.index_name;
         let settings = Map::from_iter([("endpoint".to_owned(), "http://elsewhere:8882".into())]);
-        bench.stores.settings.put(&name, &IndexDocument(settings)).await.unwrap();
-        bench.script([Next::Panic, Next::Panic]);
-        bench.run(&id).await.unwrap();
-        let dead_letters = bench.stores.queue.dead_letters(SHOP).await.unwrap();
+        harness.stores.settings.put(&name, &IndexDocument(settings)).await.unwrap();
+        harness.script([Next::Panic, Next::Panic]);
+        harness.run(&id).await.unwrap();
+        let dead_letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
         assert_eq!(dead_letters[0].context.endpoint, server);
     }
 }
