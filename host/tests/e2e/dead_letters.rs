@@ -122,7 +122,7 @@ fn on_one_machine_too() {
     let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
     let waiting = place.host(&["jobs", "show", &job, "--data-dir", "data"]);
     let goes_on = format!(
-        "warning: no worker runs for job {job}: `host run --shop {} --target catalog` goes on with what is queued; give it the \
+        "warning: no worker runs for job {job}: `host run --shop {} --target catalog` resumes the queued chunks; give it the \
          same `--plugin` options as before (shopify@",
         crate::support::SHOP
     );
