@@ -6,11 +6,8 @@ use host_core::{
     model::JobId,
     storage::{JobRemover, JobSnapshot, Storage, StoreError},
 };
-use std::{
-    collections::{BTreeSet, HashSet},
-    convert::Infallible,
-    time::Duration,
-};
+use jiff::{SignedDuration, Timestamp};
+use std::{collections::HashSet, convert::Infallible, time::Duration};
 
 /// How often a process that works until it is stopped removes old jobs.
 const INTERVAL: Duration = Duration::from_secs(3_600);
@@ -24,18 +21,23 @@ pub async fn prune(
     storage: &dyn Storage,
     remover: &dyn JobRemover,
     shop_id: Option<&str>,
-    now: jiff::Timestamp,
+    now: Timestamp,
     age: Duration,
     dry_run: bool,
 ) -> Result<Vec<JobSnapshot>, StoreError> {
+    let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
     let stores = storage.stores();
-    let jobs = stores.jobs.list(shop_id, usize::MAX).await?;
-    let shops: BTreeSet<&str> = jobs.iter().map(|job| job.job.shop_id.as_str()).collect();
     let mut pinned: HashSet<JobId> = HashSet::new();
+    let shops = match shop_id {
+        Some(shop) => vec![shop.to_owned()],
+        None => stores.queue.shops().await?,
+    };
+    // Before the jobs: a redrive in between reopens a job.
     for shop in shops {
-        let letters = stores.queue.dead_letters(shop).await?;
+        let letters = stores.queue.dead_letters(&shop).await?;
         pinned.extend(letters.into_iter().map(|letter| letter.chunk.job_id));
     }
+    let jobs = stores.jobs.list(shop_id, usize::MAX).await?;
     let index_of =
         |job: &JobSnapshot| (job.job.shop_id.clone(), job.job.index_name.clone(), job.job.target.to_string());
     let mut indexes = HashSet::new();
@@ -45,7 +47,7 @@ pub async fn prune(
     let mut compared = HashSet::new();
     let mut old = Vec::new();
     for job in jobs.into_iter().rev() {
-        let is_old = job.ended_at.is_some_and(|ended_at| now.duration_since(ended_at).unsigned_abs() > age);
+        let is_old = job.ended_at.is_some_and(|ended_at| now.duration_since(ended_at) > age);
         let is_written = job.completed_chunks == job.chunks;
         if is_old && is_written && !pinned.contains(&job.job.id) && !compared.contains(&index_of(&job)) {
             old.push(job);
@@ -199,5 +201,19 @@ mod tests {
         assert_eq!([shop.has(&dead_chunk).await, shop.has(&waiting).await], [[true, true]; 2]);
         let letter = queue.dead_letters("shop").await.unwrap();
         assert_eq!(letter.len(), 1);
+    }
+
+    /// While the clock was ahead.
+    #[tokio::test]
+    async fn a_job_that_ended_in_the_future_is_not_old() {
+        let shop = Shop::new();
+        for name in ["one", "two"] {
+            let (job, _) = shop.publish(name, "a").await;
+            shop.work(&job).await;
+        }
+        let remover = shop.storage.job_remover().unwrap();
+        let now = shop.clock.now() - MONTH * 2;
+        let pruned = prune(&shop.storage, remover, None, now, MONTH, true).await.unwrap();
+        assert_eq!(pruned.len(), 0);
     }
 }

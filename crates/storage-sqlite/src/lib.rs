@@ -26,7 +26,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use host_sqlite::Database;
+use host_sqlite::{Database, DatabaseError};
 
 /// Locked by every process that works in a data directory.
 const WORK_LOCK: &str = "work.lock";
@@ -171,10 +171,14 @@ impl Storage for Embedded {
 #[async_trait]
 impl JobRemover for Embedded {
     async fn remove_job(&self, job: &Job) -> Result<(), StoreError> {
+        let during = |error: DatabaseError| error.during(format!("removing job {}", job.id));
+        let id = job.id.clone();
+        if self.database.write(move |tx| jobs::is_needed(tx, &id)).await.map_err(during)? {
+            return Ok(());
+        }
         self.folder.remove_all(&job.folder()).await?;
         let id = job.id.clone();
-        let removed = self.database.write(move |tx| jobs::remove(tx, &id)).await;
-        removed.map_err(|error| error.during(format!("removing job {}", job.id)))
+        self.database.write(move |tx| jobs::remove(tx, &id)).await.map_err(during)
     }
 }
 

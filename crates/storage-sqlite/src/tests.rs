@@ -4,7 +4,7 @@ use super::{Embedded, chunks::Folder};
 use host_core::{
     clock::{Clock, SystemClock},
     model::{ChunkRef, Job, JobId},
-    storage::{Chunks, Claim, Storage, StoreError, StoreErrorKind},
+    storage::{Chunks, Claim, QuarantineReason, Storage, StoreError, StoreErrorKind},
 };
 use host_sqlite::{Cause, Database};
 use host_testing::build::{self, chunk, processed, seal};
@@ -336,7 +336,22 @@ async fn of_a_removed_job_nothing_is_left() {
     }
     let folder = |job: &Job| dir.path().join("chunks").join(job.folder());
     assert_eq!((folder(&gone).exists(), folder(&open_job).exists()), (false, true));
-    // A job that has not ended keeps its record, whoever asks.
-    remover.remove_job(&open_job).await.unwrap();
-    assert!(stores.jobs.get(&open_job.id).await.unwrap().is_some());
+    // One that has not ended stays, and one with a dead letter.
+    let dead = job("dead", "shop");
+    stores.jobs.create(&dead).await.unwrap();
+    let key = ChunkRef::key(&dead.platform, &dead.shop_id, &dead.id, 0);
+    let sent = ChunkRef { key, ..chunk(&dead.id, 0, 0) };
+    stores.chunks.put_if_absent(&sent.key, b"{}\n").await.unwrap();
+    stores.jobs.add_chunk(&sent).await.unwrap();
+    stores.queue.send(&dead, &sent, 0).await.unwrap();
+    stores.jobs.seal(&dead.id, &seal(1)).await.unwrap();
+    build::complete(&*stores.jobs, &dead.id, 0, &processed(1)).await;
+    remover.remove_job(&dead).await.unwrap();
+    assert!(folder(&dead).exists(), "its message waits");
+    let delivery = stores.queue.receive("shop", 1, Duration::from_secs(60)).await.unwrap().remove(0);
+    stores.queue.dead_letter(&delivery.receipt, &QuarantineReason::new("code", "message")).await.unwrap();
+    for job in [&open_job, &dead] {
+        remover.remove_job(job).await.unwrap();
+        assert!(stores.jobs.get(&job.id).await.unwrap().is_some() && folder(job).exists());
+    }
 }

@@ -1,6 +1,6 @@
 //! Full syncs into a Marqo index: what the shop does not have any more leaves it.
 
-use crate::support::{RunOutput, TestDir, lines, product, ran};
+use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
 use serde_json::Value;
 use std::{
@@ -157,6 +157,26 @@ fn what_failed_stays_and_the_rest_goes() {
     // It is not forgotten: the next full sync that has no such product removes it.
     assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
     assert_eq!(shop.ids(), Vec::from_iter(1..=6));
+}
+
+#[test]
+fn after_a_cancelled_full_sync_nothing_is_removed() {
+    let shop = Shop::new();
+    assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
+    shop.place.write("export.jsonl", export(1..=9, OLD));
+    let plugin = SHOPIFY.to_str().unwrap();
+    let ingest = ["ingest", "export.jsonl", "--full", "--plugin", plugin, "--shop", SHOP, "--output", "json"];
+    let to = ["--target", "marqo", "--index", INDEX, "--data-dir", "data"];
+    let job = shop.place.host(&[&ingest[..], &to].concat()).json()["job_id"].as_str().unwrap().to_owned();
+    let cancelled = shop.place.host(&["jobs", "cancel", &job, "--data-dir", "data"]);
+    assert_eq!(cancelled.code, Some(0), "{cancelled:?}");
+    for force in [&[][..], &["--force"]] {
+        let refused = shop.archive(force);
+        assert!(refused.code == Some(2) && refused.stderr.contains("it was cancelled"), "{refused:?}");
+    }
+    assert_eq!(shop.ids().len(), 10);
+    // Without an export there is no whole shop.
+    assert_eq!(shop.place.host(&["run", "--full", "--data-dir", "data"]).code, Some(2));
 }
 
 #[test]

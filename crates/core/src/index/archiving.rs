@@ -39,6 +39,8 @@ pub enum ArchiveRefusal {
     NotSealed,
     /// Not all of its chunks are written.
     NotEnded,
+    /// It was cancelled: its export may be wrong.
+    Cancelled,
     /// Lines could not be read: the export may be truncated.
     RejectedLines(u64),
     /// Lines belong to products that are not in the export.
@@ -70,6 +72,7 @@ impl fmt::Display for ArchiveRefusal {
             Self::NotFull => f.write_str("its export was not said to be the whole shop (--full)"),
             Self::NotSealed => f.write_str("its export was not read to the end"),
             Self::NotEnded => f.write_str("not all of its chunks are written"),
+            Self::Cancelled => f.write_str("it was cancelled"),
             Self::RejectedLines(lines) => {
                 let lines = counted(*lines, "line");
                 write!(f, "{lines} of the export could not be read, which may be cut off")
@@ -106,6 +109,7 @@ impl ArchiveRefusal {
             Self::NotFull
             | Self::NotSealed
             | Self::NotEnded
+            | Self::Cancelled
             | Self::Empty
             | Self::Ingesting(_)
             | Self::Unidentified(_) => false,
@@ -119,6 +123,8 @@ impl ArchiveRefusal {
         match job.status {
             _ if !job.job.full => Some(Self::NotFull),
             JobStatus::Pending | JobStatus::InProgress => Some(Self::NotEnded),
+            // A sealed job has such a message only if it was cancelled.
+            _ if job.error_message.is_some() => Some(Self::Cancelled),
             // Before what may be overridden: the whole shop is never archived.
             _ if products == 0 => Some(Self::Empty),
             _ if rejected_lines > 0 => Some(Self::RejectedLines(rejected_lines)),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Tolerance for clocks that differ, and for other durations in the settings of other processes.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(600);
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(3_600);
 
 /// The latest end that a lease or a visibility timeout of about this duration has. One that ends later was written by a clock that
 /// is ahead, and counts as expired: otherwise a process that dies with such a clock would hold a lane for as long as that.

@@ -43,8 +43,8 @@ pub trait Storage: Send + Sync {
 /// Removes jobs that have ended.
 #[async_trait]
 pub trait JobRemover: Send + Sync {
-    /// Removes all objects of a job, then its records. Idempotent; cancelled or after an error, the next call removes the rest. The
-    /// caller has made sure that the job has ended and that no message names it.
+    /// Removes all objects of a job, then its records. Does nothing if the job has not ended or if a message or a dead letter names
+    /// it. Idempotent; cancelled or after an error, the next call removes the rest.
     async fn remove_job(&self, job: &Job) -> Result<(), StoreError>;
 }
 

@@ -5,10 +5,11 @@ use super::{
     products::{IdSet, PublishedLine, published, refused},
 };
 use host_core::{
-    index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
-    model::{DocumentId, JobId, ProductId, ProductRecord, ProductState, document::JOB_ID_FIELD},
+    index::{ArchiveLimit, ArchiveRefusal, Index, StoredVersion, WriteTarget},
+    model::{DocumentId, JobId, Operation, ProductId, ProductRecord, ProductState, document::JOB_ID_FIELD},
     storage::{JobSnapshot, LedgerScope, Stores},
 };
+use jiff::Timestamp;
 use std::collections::HashSet;
 
 /// Records of one page of the ledger.
@@ -38,6 +39,7 @@ pub(super) struct MissingProducts<'a> {
     /// Their documents: one that its source spells with another product id now stays, too.
     documents: IdSet,
     later: HashSet<JobId>,
+    shop_id: String,
     /// A later job that is still being ingested: what it will have is not known.
     ingesting: Option<JobId>,
     /// Products that the full sync refused and that have no id.
@@ -62,7 +64,7 @@ impl<'a> MissingProducts<'a> {
     ) -> Result<Self, ArchiveError> {
         let is_later = |other: &JobSnapshot| {
             other.job.index_name == job.job.index_name
-                && other.job.target == job.job.target
+                && other.job.target.includes(&index.id())
                 && other.job.id != job.job.id
                 && other.job.created_at > job.job.created_at
         };
@@ -70,15 +72,23 @@ impl<'a> MissingProducts<'a> {
         later.retain(is_later);
 
         let (mut products, mut documents) = (IdSet::default(), IdSet::default());
-        for job in later.iter().chain([job]) {
+        let mut unidentified = 0;
+        for seen in later.iter().chain([job]) {
             let take = |line: PublishedLine<'_>| {
                 products.insert(line.product());
                 documents.insert(line.document);
             };
-            published(stores, job, take).await?;
+            // A removal is of the export of a full sync, too; what a later job removed, the shop does not have.
+            let operations: &[Operation] = if seen.job.id == job.job.id {
+                &Operation::ALL
+            } else {
+                &[Operation::AddDocuments, Operation::UpdateDocuments]
+            };
+            published(stores, seen, operations, take).await?;
+            let refused = refused(stores, seen).await?;
+            refused.products.iter().for_each(|product| products.insert(product.as_str()));
+            unidentified += refused.unidentified;
         }
-        let refused = refused(stores, job).await?;
-        refused.products.iter().for_each(|product| products.insert(product.as_str()));
         let is_open = |later: &&JobSnapshot| later.seal.is_none() && !later.status.has_ended();
         let ingesting = later.iter().find(is_open).map(|later| later.job.id.clone());
         Ok(Self {
@@ -89,8 +99,9 @@ impl<'a> MissingProducts<'a> {
             products,
             documents,
             later: later.into_iter().map(|later| later.job.id).collect(),
+            shop_id: job.job.shop_id.clone(),
             ingesting,
-            unidentified: refused.unidentified,
+            unidentified,
         })
     }
 
@@ -121,9 +132,14 @@ impl<'a> MissingProducts<'a> {
                 if self.products.contains(record.product.as_str()) || self.later.contains(&record.job_id) {
                     continue;
                 }
-                let ProductRecord { product, documents, .. } = record;
+                let ProductRecord { product, documents, job_id, at, .. } = record;
                 let missing = documents.into_iter().filter(|id| !self.documents.contains(id.as_str()));
-                waiting.extend(missing.map(|document| (document, product.clone())));
+                waiting.extend(missing.map(|document| Candidate {
+                    document,
+                    product: product.clone(),
+                    job_id: job_id.clone(),
+                    at,
+                }));
             }
             while waiting.len() >= LOOKUP_BATCH || (is_last && !waiting.is_empty()) {
                 let batch = waiting.drain(..LOOKUP_BATCH.min(waiting.len())).collect();
@@ -138,22 +154,49 @@ impl<'a> MissingProducts<'a> {
         }
     }
 
-    /// The removals of documents that the index has, unless another program or a later job wrote them.
-    async fn look_up(
-        &self,
-        batch: Vec<(DocumentId, ProductId)>,
-    ) -> Result<Vec<PlannedRemoval>, ArchiveError> {
-        let (ids, products): (Vec<DocumentId>, Vec<ProductId>) = batch.into_iter().unzip();
+    /// The removals of documents that the index has, unless another program, another shop or a later job wrote them.
+    async fn look_up(&self, batch: Vec<Candidate>) -> Result<Vec<PlannedRemoval>, ArchiveError> {
+        let ids: Vec<DocumentId> = batch.iter().map(|candidate| candidate.document.clone()).collect();
         let stored = self.index.stored(&self.target, &ids).await?;
-        let removals =
-            ids.into_iter().zip(products).zip(stored).filter_map(|((document, product), stored)| {
-                let mut stored = stored?;
-                let job_id =
-                    stored.job_id.and_then(JobId::new).filter(|job_id| !self.later.contains(job_id))?;
-                stored.version.insert(JOB_ID_FIELD.to_owned(), job_id.as_str().into());
-                let removal = serde_json::Value::from(stored.version).to_string();
-                Some(PlannedRemoval { document, product, removal })
-            });
-        Ok(removals.collect())
+        let mut removals = Vec::new();
+        for (candidate, stored) in batch.into_iter().zip(stored) {
+            let Some(StoredVersion { mut version, job_id, .. }) = stored else { continue };
+            let Some(writer) = job_id.and_then(JobId::new) else { continue };
+            if self.later.contains(&writer) || !self.is_ours(&writer, &candidate).await? {
+                continue;
+            }
+            version.insert(JOB_ID_FIELD.to_owned(), writer.as_str().into());
+            let removal = serde_json::Value::from(version).to_string();
+            let Candidate { document, product, .. } = candidate;
+            removals.push(PlannedRemoval { document, product, removal });
+        }
+        Ok(removals)
     }
+
+    /// Whether a job of this shop wrote what the index has: shops may share an index. Records of jobs expire; a job that is no
+    /// longer known is taken for one of this shop if it is no newer than the ledger's last word about the product.
+    async fn is_ours(&self, writer: &JobId, candidate: &Candidate) -> Result<bool, ArchiveError> {
+        if *writer == candidate.job_id {
+            return Ok(true);
+        }
+        if let Some(known) = self.stores.jobs.get(writer).await? {
+            return Ok(known.job.shop_id == self.shop_id);
+        }
+        Ok(created_at(writer).is_some_and(|created_at| created_at <= candidate.at))
+    }
+}
+
+/// When a job was created, which its id says.
+fn created_at(id: &JobId) -> Option<Timestamp> {
+    let (seconds, nanoseconds) = uuid::Uuid::parse_str(id.as_str()).ok()?.get_timestamp()?.to_unix();
+    Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
+}
+
+/// A document that may have to leave the index.
+struct Candidate {
+    document: DocumentId,
+    product: ProductId,
+    /// The job that wrote the product last, as the ledger knows it, and when.
+    job_id: JobId,
+    at: Timestamp,
 }

@@ -236,7 +236,7 @@ impl Archive<'_> {
         let mut failed = BTreeSet::from_iter(documents_of(stores, &scope, &refused.products).await?);
         if job.counts.failed > 0 {
             let take = |line: PublishedLine<'_>| failed.extend(DocumentId::new(line.document).ok());
-            published(stores, job, take).await?;
+            published(stores, job, &Operation::ALL, take).await?;
         }
         Ok(failed)
     }

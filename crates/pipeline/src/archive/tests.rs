@@ -1,6 +1,9 @@
 //! Histories of jobs against a model that knows everything.
 
-use super::missing::{MissingProducts, PlannedRemoval, Share};
+use super::{
+    ArchiveError,
+    missing::{MissingProducts, PlannedRemoval, Share},
+};
 use crate::ingest::{
     chunk::{ChunkBounds, Chunker, NewLine},
     publish::Publisher,
@@ -268,6 +271,81 @@ async fn what_the_plugin_refused_stays() {
         let share = missing.each(async |_| Ok(())).await.unwrap();
         assert_eq!((share.missing, missing.refusal(share, FORCE)), (expected, unidentified), "{entry:?}");
     }
+}
+
+/// Rows of chunks that have expired say nothing about the export.
+#[tokio::test]
+async fn chunks_whose_rows_are_gone_are_no_absence() {
+    let (stores, index, full) = shop().await;
+    let without = Memory::new(Arc::new(VirtualClock::new(1))).stores();
+    let stores = Stores { ledger: stores.ledger, ..without };
+    let missing = MissingProducts::after(&stores, &index, &full).await;
+    assert!(matches!(missing, Err(ArchiveError::ObjectMissing { .. })));
+}
+
+/// Two shops may share an index, and records of jobs expire.
+#[tokio::test]
+async fn what_another_shop_wrote_last_stays() {
+    let (stores, index, full) = shop().await;
+    let theirs = Job { shop_id: "other".to_owned(), ..job(9, Operation::AddDocuments, false) };
+    publish(&stores, &theirs, &BTreeSet::from([4])).await;
+    // The ledger's record of document 4 is of the first second of 1970.
+    let id_of = |second: u64| {
+        uuid::Builder::from_unix_timestamp_millis(second * 1_000, &[7; 10]).into_uuid().to_string()
+    };
+    for (writer, expected) in
+        [(theirs.id.to_string(), 0), ("unknown".to_owned(), 0), (id_of(2), 0), (id_of(1), 1), (id_of(0), 1)]
+    {
+        hold(&index, 4, &writer);
+        assert_eq!(missing(&stores, &index, &full).await.0.len(), expected, "{writer}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_cancelled_archiving_left_is_still_missing() {
+    let (stores, index, full) = shop().await;
+    let removal = job(3, Operation::DeleteDocuments, false);
+    stores.jobs.create(&removal).await.unwrap();
+    let mut chunker = Chunker::new(BOUNDS, 1);
+    let product = ProductId::from(&name(4));
+    let (operation, object) = (Operation::DeleteDocuments, "{}");
+    let new = NewLine { operation, product: &product, product_stays: false, siblings: None, object };
+    assert!(chunker.push(name(4), new).is_empty());
+    let mut publisher = Publisher::new(&stores, &removal);
+    for full in chunker.finish() {
+        publisher.publish(full).await.unwrap();
+    }
+    stores.jobs.seal(&removal.id, &build::seal(publisher.chunks())).await.unwrap();
+    crate::worker::cancel(&stores, &removal.id).await.unwrap();
+    assert_eq!(missing(&stores, &index, &full).await.0.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_later_job_had_and_refused_stays() {
+    let (stores, index, full) = shop().await;
+    let later = job(3, Operation::AddDocuments, false);
+    let entry = Entry { plugin: Some("p@1".to_owned()), ..Entry::new(Class::Failed, "bad", "so") };
+    let mut report = Vec::new();
+    entry.with("product", name(4).as_str()).write_line(&mut report);
+    stores.chunks.put("report", &report).await.unwrap();
+    stores.jobs.create(&later).await.unwrap();
+    let seal = Seal { reports: vec!["report".to_owned()], ..build::seal(0) };
+    stores.jobs.seal(&later.id, &seal).await.unwrap();
+    assert!(missing(&stores, &index, &full).await.0.is_empty());
+}
+
+/// Records of older versions name the kind of the target alone.
+#[tokio::test]
+async fn jobs_after_a_full_sync_are_later_however_its_target_is_spelled() {
+    let (stores, index, _) = shop().await;
+    let full = Job { target: index.id().kind().into(), ..job(2, Operation::AddDocuments, true) };
+    let full = Job { id: JobId::new("full").unwrap(), ..full };
+    let full = publish(&stores, &full, &BTreeSet::from([1, 2, 3, 4])).await;
+    let later = Job { target: index.id(), ..job(3, Operation::AddDocuments, false) };
+    publish(&stores, &later, &BTreeSet::from([5])).await;
+    write(&stores, &index, 5, &later).await;
+    assert_ne!(full.job.target, later.target);
+    assert!(missing(&stores, &index, &full).await.0.is_empty());
 }
 
 proptest! {

@@ -11,8 +11,8 @@ use futures::{StreamExt, TryStreamExt};
 use host_core::{
     metrics,
     model::{
-        Class, Counts, DocumentId, Entry, Job, Manifest, Operation, Product, ProductId, Seal, Severity,
-        SourceStats,
+        Class, Counts, DocumentId, Entry, Grouping, Job, Manifest, Operation, Product, ProductId, Seal,
+        Severity, SourceStats,
     },
     plugin::{BatchFailure, ProductOutcome, Transform, TransformedDocument, TransformedRemoval},
     storage::{StoreError, Stores},
@@ -335,8 +335,9 @@ impl Sink<'_> {
             self.push(document, new).await?;
         }
         let operation = self.job.operation;
-        // An update does not say what its product consists of.
-        let siblings: Option<Vec<DocumentId>> = (operation == Operation::AddDocuments).then(|| {
+        // An update does not say what its product consists of, nor does one of several lines of a product.
+        let is_whole = operation == Operation::AddDocuments && plugin.grouping != Grouping::WholeLines;
+        let siblings: Option<Vec<DocumentId>> = is_whole.then(|| {
             let all_but_last = documents.iter().take(documents.len().saturating_sub(1));
             all_but_last.map(|document| document.id.clone()).collect()
         });

@@ -45,6 +45,8 @@ pub(super) struct Changes<'a> {
     pub(super) job: &'a Job,
     pub(super) target: &'a WriteTarget,
     pub(super) operation: Operation,
+    /// Whether the export has the documents: a full sync archives none of these, whatever is decided.
+    pub(super) are_in_export: bool,
 }
 
 /// Most times that a document is decided about because another writer was faster.
@@ -74,7 +76,6 @@ impl Changes<'_> {
         let mut orderings = self.compare(&batch, &stored).await?.into_iter();
 
         let mut accepted = Vec::with_capacity(batch.len());
-        // The export has them, whatever the decision.
         let mut seen = Vec::new();
         for (mut change, stored) in batch.into_iter().zip(stored) {
             let decision = match &stored {
@@ -104,7 +105,9 @@ impl Changes<'_> {
             }
             seen.push(change.id().clone());
         }
-        self.worker.index.mark_seen(self.target, &seen).await?;
+        if self.are_in_export {
+            self.worker.index.mark_seen(self.target, &seen).await?;
+        }
         if accepted.is_empty() {
             return Ok(Vec::new());
         }

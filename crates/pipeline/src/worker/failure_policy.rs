@@ -58,10 +58,10 @@ const STOPPED_BACKOFF: Backoff = Backoff { base: Duration::from_secs(15), cap: D
 /// Deliveries that these waits spread over a day; then a chunk is given up, with its reason.
 const MAX_STOPPED_DELIVERIES: u32 = 150;
 
-/// What a function does instead of stopping, at the n-th delivery of a message: a service delivers it again at once, and would
-/// have the function fail many times a second.
-pub(super) fn instead_of_stopping(receive_count: u32) -> FailureAction {
-    if receive_count < MAX_STOPPED_DELIVERIES { FailureAction::Stop } else { FailureAction::Quarantine }
+/// What a function does with a chunk that is not at fault, at the n-th delivery of its message: after a day the chunk is given up,
+/// with the reason, because no operator sees a function stop.
+pub(super) fn until_given_up(action: FailureAction, receive_count: u32) -> FailureAction {
+    if receive_count < MAX_STOPPED_DELIVERIES { action } else { FailureAction::Quarantine }
 }
 
 /// How long a message waits that cannot be handled now, after its n-th delivery.

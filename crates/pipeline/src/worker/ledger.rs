@@ -31,6 +31,8 @@ pub(super) struct ChunkLedger<'a> {
     pub(super) lines: HashMap<DocumentId, Line>,
     /// What products consist of, where the chunk says so.
     whole: BTreeMap<ProductId, Whole>,
+    /// Documents that belong to another product now, with the one that had them.
+    moved: Vec<(ProductId, DocumentId)>,
 }
 
 /// All documents of a product in one version.
@@ -72,7 +74,7 @@ impl<'a> ChunkLedger<'a> {
             (document.id.clone(), Line { product, product_stays, since_removal: None })
         };
         let lines = lines.iter().map(known).collect();
-        Ok(Self { worker, job, scope, before, lines, whole })
+        Ok(Self { worker, job, scope, before, lines, whole, moved: Vec::new() })
     }
 
     pub(super) fn record(&self, id: &DocumentId) -> Option<&ProductRecord> {
@@ -106,11 +108,16 @@ impl<'a> ChunkLedger<'a> {
     }
 
     /// The documents that the ledger knows of products and that these do not have any more, such as those of variants that were
-    /// deleted. Each is removed in the product's version, so that a late line takes nothing back from a newer one.
-    pub(super) fn vanished_documents(&mut self, counts: &ChunkCounts) -> Vec<ConditionalRemoval> {
+    /// deleted. Each is removed in the product's version, so that a late line takes nothing back from a newer one; and none if a
+    /// later job has written the product, since versions may be the same.
+    pub(super) async fn vanished_documents(
+        &mut self,
+        counts: &ChunkCounts,
+    ) -> Result<Vec<ConditionalRemoval>, ChunkError> {
         let fields = &self.worker.version.manifest().version_fields;
-        let conflicts = counts.entries().filter(|entry| entry.class == Class::Conflict);
-        let stale: BTreeSet<ProductId> = conflicts
+        // What failed stays, as it was: of a product that is refused, old documents are better than none.
+        let refusals = counts.entries().filter(|entry| entry.class != Class::Warning);
+        let refused: BTreeSet<ProductId> = refusals
             .filter_map(|entry| DocumentId::new(entry.document_id.as_deref()?).ok())
             .filter_map(|id| self.lines.get(&id).map(|line| line.product.clone()))
             .collect();
@@ -118,17 +125,32 @@ impl<'a> ChunkLedger<'a> {
         for (product, Whole { documents, version }) in &self.whole {
             let record = self.before.get(product).and_then(Option::as_ref);
             let Some(live) = record.filter(|record| record.state == ProductState::Live) else { continue };
-            if stale.contains(product) {
+            let mut gone = live.documents.difference(documents).peekable();
+            if gone.peek().is_none() || refused.contains(product) || self.is_of_later_job(live).await? {
                 continue;
             }
-            for id in live.documents.difference(documents) {
+            for id in gone {
+                // Another line of the chunk has it: it belongs to another product now.
+                if self.lines.contains_key(id) {
+                    self.moved.push((product.clone(), id.clone()));
+                    continue;
+                }
                 let line = Line { product: product.clone(), product_stays: true, since_removal: None };
                 self.lines.insert(id.clone(), line);
                 let document = Document { id: id.clone(), fields: version.clone() };
-                vanished.push(ConditionalRemoval::of(document, fields));
+                vanished.push(ConditionalRemoval::of_vanished(document, fields));
             }
         }
-        vanished
+        Ok(vanished)
+    }
+
+    /// Whether a job that was created after this one wrote what a record says. A job that is no longer known is older.
+    async fn is_of_later_job(&self, record: &ProductRecord) -> Result<bool, ChunkError> {
+        if record.job_id == self.job.id {
+            return Ok(false);
+        }
+        let writer = self.worker.stores.jobs.get(&record.job_id).await?;
+        Ok(writer.is_some_and(|writer| writer.job.created_at > self.job.created_at))
     }
 
     /// Stores what changed. `counts` has the outcomes of the lines, `others` of the documents that no line names.
@@ -138,11 +160,15 @@ impl<'a> ChunkLedger<'a> {
             let Some(line) = self.lines.get(id) else { continue };
             changes.entry(&line.product).or_default().effects.push((id, effect, line));
         }
-        for entry in counts.entries().chain(others.entries()).filter(|entry| entry.class != Class::Warning) {
+        // Why a document stays that no line names is no refusal of the product.
+        for entry in counts.entries().filter(|entry| entry.class != Class::Warning) {
             let id = entry.document_id.as_deref().and_then(|id| DocumentId::new(id).ok());
             let Some(id) = id else { continue };
             let Some(line) = self.lines.get(&id) else { continue };
             changes.entry(&line.product).or_default().entries.push((id, entry));
+        }
+        for (product, id) in &self.moved {
+            changes.entry(product).or_default().moved.push(id);
         }
         let changed: Vec<ProductRecord> = changes
             .into_iter()
@@ -162,6 +188,8 @@ impl<'a> ChunkLedger<'a> {
 struct ProductChange<'a> {
     effects: Vec<(&'a DocumentId, &'a Effect, &'a Line)>,
     entries: Vec<(DocumentId, &'a Entry)>,
+    /// Documents that belong to another product now.
+    moved: Vec<&'a DocumentId>,
 }
 
 impl ProductChange<'_> {
@@ -175,6 +203,9 @@ impl ProductChange<'_> {
     ) -> Option<ProductRecord> {
         let mut record =
             before.cloned().unwrap_or_else(|| ProductRecord::new(product.clone(), job.id.clone(), now));
+        for id in &self.moved {
+            record.documents.remove(*id);
+        }
         for (id, effect, line) in &self.effects {
             match effect {
                 Effect::Written(version) => hold(&mut record, id, version, true),

@@ -3,7 +3,7 @@
 use super::{
     FailureAction, Stop, Worker, chunk,
     chunk_error::ChunkError,
-    failure_policy::{failure_action, instead_of_stopping, stopped_delay},
+    failure_policy::{failure_action, stopped_delay, until_given_up},
     handle::{Handled, StopWhen},
 };
 use host_core::{
@@ -30,7 +30,9 @@ impl Worker {
         // A function is invoked again, a worker that stops is not.
         let is_invoked_again = matches!(stop_when, StopWhen::At(_));
         let action = match failure_action(&error, attempts, self.clock.random()) {
-            FailureAction::Stop if is_invoked_again => instead_of_stopping(delivery.receive_count),
+            action @ (FailureAction::Stop | FailureAction::RequeueUncounted) if is_invoked_again => {
+                until_given_up(action, delivery.receive_count)
+            }
             action => action,
         };
         let action = match action {
@@ -76,7 +78,13 @@ impl Worker {
             // The lease expires, and the chunk is redelivered.
             tracing::warn!(key, cause = chain(error), "could not release a chunk");
         }
-        if lease.is_some() && matches!(action, FailureAction::Retry(_) | FailureAction::Stop) {
+        // A worker that shuts down requeues what is not done; a function that has no time left does so again and again.
+        let is_worth_recording = match action {
+            FailureAction::Retry(_) | FailureAction::Stop => true,
+            FailureAction::RequeueUncounted => is_invoked_again,
+            FailureAction::Quarantine | FailureAction::Drop => false,
+        };
+        if lease.is_some() && is_worth_recording {
             self.record_error(delivery, &attempt).await;
         }
         if action == FailureAction::Stop {

@@ -20,13 +20,20 @@ pub(super) struct ConditionalRemoval {
     version: Map<String, Value>,
     /// It holds only for what this job wrote.
     written_by: Option<String>,
+    /// Whether it leaves alone what its own job wrote, which belongs to another product then.
+    spares_own_job: bool,
 }
 
 impl ConditionalRemoval {
     pub(super) fn of(removal: Document, version_fields: &[String]) -> Self {
         let written_by = removal.fields.get(JOB_ID_FIELD).and_then(Value::as_str).map(str::to_owned);
         let version = version_of(&removal.fields, version_fields);
-        Self { version, removal: Removal::of(removal.id), written_by }
+        Self { version, removal: Removal::of(removal.id), written_by, spares_own_job: false }
+    }
+
+    /// The removal of a document that its product does not have any more.
+    pub(super) fn of_vanished(removal: Document, version_fields: &[String]) -> Self {
+        Self { spares_own_job: true, ..Self::of(removal, version_fields) }
     }
 
     fn is_of_another_writer(&self, stored: &StoredVersion) -> bool {
@@ -43,9 +50,12 @@ impl Change for ConditionalRemoval {
         (!self.version.is_empty() && !self.is_of_another_writer(stored)).then_some(&self.version)
     }
 
-    fn decide(&self, stored: &StoredVersion, ordering: VersionOrdering, _: &Job) -> Decision {
+    fn decide(&self, stored: &StoredVersion, ordering: VersionOrdering, job: &Job) -> Decision {
         let id = self.removal.id.as_str();
         match ordering {
+            _ if self.spares_own_job && stored.job_id.as_deref() == Some(job.id.as_str()) => {
+                Decision::Written
+            }
             _ if self.is_of_another_writer(stored) => Decision::Refused(rewritten(id, stored)),
             VersionOrdering::Newer | VersionOrdering::Same => Decision::Write,
             VersionOrdering::Older => Decision::Refused(removal_conflict(id, &self.version, stored)),

@@ -45,8 +45,9 @@ impl Bucket<'_> {
         let changes = &mut resource.changes;
         match self.state().await? {
             State::Absent => {
-                changes.extend([Change::Create, Change::Tag, Change::BlockPublicAccess]);
+                changes.push(Change::Create);
                 changes.extend(options.platforms.iter().map(expiring));
+                changes.extend([Change::BlockPublicAccess, Change::Tag]);
             }
             State::Elsewhere(refusal) => resource.refusal = Some(refusal),
             State::Present => {
@@ -54,18 +55,19 @@ impl Bucket<'_> {
                 let is_tagged = tags.iter().any(|tag| (tag.key(), tag.value()) == TAG);
                 let lifecycle = self.lifecycle().await?;
                 let is_ours = is_tagged || lifecycle.rules.iter().any(|rule| rule.id() == Some(RULE));
-                if !is_tagged {
-                    changes.push(Change::Tag);
-                }
-                if !self.is_closed().await? {
-                    changes.push(Change::BlockPublicAccess);
-                }
                 for change in options.platforms.iter().map(expiring) {
                     if let Change::ExpireObjects { prefix, days } = &change
                         && !lifecycle.rules.iter().any(|rule| is_rule(rule, prefix, *days))
                     {
                         changes.push(change);
                     }
+                }
+                if !self.is_closed().await? {
+                    changes.push(Change::BlockPublicAccess);
+                }
+                // Last: what was tagged is ours from then on.
+                if !is_tagged {
+                    changes.push(Change::Tag);
                 }
                 if !is_ours && !options.adopt && !self.is_empty().await? {
                     resource.refusal = Some(foreign("bucket", &self.name));
@@ -76,14 +78,22 @@ impl Bucket<'_> {
     }
 
     pub(super) async fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
-        for change in changes {
-            match change {
-                Change::Create => self.create().await?,
-                Change::Tag => self.tag().await?,
-                Change::BlockPublicAccess => self.close().await?,
-                Change::ExpireObjects { prefix, days } => self.expire_objects(prefix, *days).await?,
-                Change::ExpireItems => {}
-            }
+        if changes.contains(&Change::Create) {
+            self.create().await?;
+        }
+        let expiring = changes.iter().filter_map(|change| match change {
+            Change::ExpireObjects { prefix, days } => Some((prefix.as_str(), *days)),
+            _ => None,
+        });
+        let expiring: Vec<(&str, i32)> = expiring.collect();
+        if !expiring.is_empty() {
+            self.expire_objects(&expiring).await?;
+        }
+        if changes.contains(&Change::BlockPublicAccess) {
+            self.close().await?;
+        }
+        if changes.contains(&Change::Tag) {
+            self.tag().await?;
         }
         Ok(())
     }
@@ -184,18 +194,25 @@ impl Bucket<'_> {
         }
     }
 
-    /// Sets our rule beside the others: the request replaces all.
-    async fn expire_objects(&self, prefix: &str, days: i32) -> Result<(), StoreError> {
+    /// Sets our rules beside the others, with one request, which replaces all. The rule that earlier versions set for all objects
+    /// goes.
+    async fn expire_objects(&self, expiring: &[(&str, i32)]) -> Result<(), StoreError> {
         let action = "setting the lifecycle rules of";
         let Lifecycle { mut rules, minimum_size } = self.lifecycle().await?;
-        let id = rule_id(prefix);
-        rules.retain(|rule| rule.id() != Some(&id));
-        let rule = LifecycleRule::builder()
-            .id(id)
-            .status(ExpirationStatus::Enabled)
-            .filter(LifecycleRuleFilter::builder().prefix(prefix).build())
-            .expiration(LifecycleExpiration::builder().days(days).build());
-        rules.push(rule.build().map_err(|error| failed(action, error))?);
+        let is_for_all = |rule: &LifecycleRule| {
+            rule.id() == Some(RULE)
+                && rule.filter().and_then(LifecycleRuleFilter::prefix).unwrap_or_default().is_empty()
+        };
+        let ids: Vec<String> = expiring.iter().map(|(prefix, _)| rule_id(prefix)).collect();
+        rules.retain(|rule| !is_for_all(rule) && !ids.iter().any(|id| rule.id() == Some(id)));
+        for ((prefix, days), id) in expiring.iter().zip(ids) {
+            let rule = LifecycleRule::builder()
+                .id(id)
+                .status(ExpirationStatus::Enabled)
+                .filter(LifecycleRuleFilter::builder().prefix(*prefix).build())
+                .expiration(LifecycleExpiration::builder().days(*days).build());
+            rules.push(rule.build().map_err(|error| failed(action, error))?);
+        }
         let rules = BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build();
         let sent = self
             .client

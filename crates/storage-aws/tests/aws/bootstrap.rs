@@ -88,7 +88,7 @@ async fn an_empty_account_gets_all_and_the_second_time_nothing() {
         summary(&plan),
         (
             vec![
-                (BUCKET, &[Change::Create, Change::Tag, Change::BlockPublicAccess, expire_objects()][..]),
+                (BUCKET, &[Change::Create, expire_objects(), Change::BlockPublicAccess, Change::Tag][..]),
                 (JOBS, &table),
                 (SETTINGS, &table[..1]),
                 (PRODUCTS, &table),
@@ -160,7 +160,7 @@ async fn what_earlier_versions_made_is_known() {
     let plan = environment.aws.plan_bootstrap(&options(false)).await.unwrap();
     let tag = [Change::Tag];
     let expected =
-        [(BUCKET, &[Change::Tag, expire_objects()][..]), (JOBS, &tag), (SETTINGS, &tag), (PRODUCTS, &tag)];
+        [(BUCKET, &[expire_objects(), Change::Tag][..]), (JOBS, &tag), (SETTINGS, &tag), (PRODUCTS, &tag)];
     assert_eq!(summary(&plan), (expected.to_vec(), vec![]));
     environment.aws.bootstrap(&plan).await.unwrap();
     assert_eq!(rules(&environment).await, [("expire-chunks-and-reports".to_owned(), "shopify/".to_owned())]);

@@ -56,6 +56,14 @@ impl Records {
     }
 }
 
+/// Whether a job has not ended, or can still be worked.
+pub(crate) fn is_needed(tx: &Transaction<'_>, id: &JobId) -> Result<bool, Cause> {
+    let needed = "SELECT 1 FROM job WHERE id = ?1 AND ended_at IS NULL
+        UNION ALL SELECT 1 FROM message WHERE job_id = ?1
+        UNION ALL SELECT 1 FROM dead_letter WHERE json_extract(letter, '$.chunk.job_id') = ?1";
+    Ok(tx.prepare_cached(needed)?.exists([id.as_str()])?)
+}
+
 /// Removes a job, and what is remembered of its messages.
 pub(crate) fn remove(tx: &Transaction<'_>, id: &JobId) -> Result<(), Cause> {
     tx.execute("DELETE FROM sent WHERE job_id = ?1", [id.as_str()])?;

@@ -32,7 +32,7 @@ impl Rules {
             name: "rules".to_owned(),
             version: "1.0.0".to_owned(),
             platform: "shopify".to_owned(),
-            grouping: Grouping::WholeLines,
+            grouping: Grouping::ByParent { id: "/id".to_owned(), parents: vec!["/__parentId".to_owned()] },
             config_schema: "{}".to_owned(),
             version_fields: vec![name.to_owned()],
         })

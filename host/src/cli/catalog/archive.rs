@@ -258,6 +258,8 @@ fn failure(error: ArchiveError, config: &Config) -> Failure {
     match error {
         ArchiveError::Store(error) => store_failure(error),
         ArchiveError::Stopped { job, stop } => stopped(*stop, Some(&job)),
+        // They say what to do.
+        error @ (ArchiveError::ObjectMissing { .. } | ArchiveError::Line { .. }) => Failure::runtime(error),
         error => Failure::runtime(error)
             .help(format!("`host catalog archive{}` tries it again", target_flag(config))),
     }

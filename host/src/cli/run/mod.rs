@@ -50,7 +50,7 @@ pub(super) struct RunArgs {
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
     /// The export is the whole shop: products that it does not contain are archived at the end, or removed from a Marqo index
-    #[arg(long)]
+    #[arg(long, requires = "sources")]
     full: bool,
     #[command(flatten)]
     reading: ReadingArgs,

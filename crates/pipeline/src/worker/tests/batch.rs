@@ -69,3 +69,15 @@ async fn after_a_day_the_chunks_are_dead_letters_and_counted() {
     assert_eq!((job.counts.failed, job.completed_chunks), (4, 4));
     assert!(letters.iter().all(|letter| letter.code == job.samples[0].code), "{letters:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_never_ends_in_time_is_given_up_and_says_why() {
+    let harness = Harness::new();
+    let id = publish(&harness).await;
+    harness.script(vec![const { Next::Slow(Duration::from_secs(1_000)) }; 100_000]);
+    harness.invoke_for(HOUR).await;
+    assert!(harness.stores.jobs.get(&id).await.unwrap().unwrap().last_error.is_some());
+    harness.invoke_for(HOUR * 24 * 7).await;
+    let letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
+    assert_eq!(letters.first().map(|letter| letter.code.as_str()), Some("out-of-time"));
+}

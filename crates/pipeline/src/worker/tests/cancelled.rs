@@ -74,3 +74,15 @@ async fn the_chunks_of_a_cancelled_job_are_no_dead_letters() {
     assert!(queue.dead_letters(SHOP).await.unwrap().is_empty());
     assert_eq!((queue.depth(SHOP).await.unwrap(), harness.index.state().documents.len()), (0, 5));
 }
+
+/// With `worker.lease_seconds` of an hour.
+#[tokio::test(start_paused = true)]
+async fn cancelling_takes_no_chunk_from_a_worker_with_a_long_lease() {
+    let harness = Harness::new();
+    let id = harness.publish("job", &[(ADD, TWO)], false).await;
+    let hour = Duration::from_secs(3_600);
+    let lease = harness.claim(&id, hour).await;
+    let cancelled = worker::cancel(&harness.stores, &id).await.unwrap();
+    assert_eq!(cancelled, worker::Cancelled::Done { in_progress: 1 });
+    assert!(harness.stores.jobs.renew(&lease, hour).await.unwrap());
+}

@@ -164,11 +164,54 @@ async fn a_document_that_its_product_does_not_have_any_more_leaves_the_index() {
     // It says the same again in the same version: its level may be another one now.
     harness.work("3", ADD, &last_line("gid-1", &[], 4)).await;
     assert_eq!(harness.ids(), BTreeSet::from(["gid-1".to_owned()]));
-    // The shop does not have it any more, even if what it has is refused.
+    // What it has now is refused, so what it had stays.
     harness.work("4", ADD, &(line("a", "gid/1", 5) + &last_line("b", &["a"], 5))).await;
     let refused = last_line("a", &[], 6).replace('}', ",\"title\":\"bad\"}");
     harness.work("5", ADD, &refused).await;
-    assert_eq!(harness.said("gid/1").await, (ProductState::Live, vec!["a".to_owned()], Some(5)));
+    let documents = ["a", "b"].map(str::to_owned).to_vec();
+    assert_eq!(harness.said("gid/1").await, (ProductState::Live, documents, Some(5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_goes_to_another_product_stays() {
+    let harness = Harness::new();
+    harness.work("1", ADD, &(line("a", "gid/1", 1) + &last_line("b", &["a"], 1))).await;
+    // Of the same chunk, and of an earlier chunk of the same job.
+    let of_two = |id: &str, v| last_line(id, &[], v).replace("gid/1", "gid/2");
+    harness.work("2", ADD, &(of_two("b", 2) + &last_line("a", &[], 2))).await;
+    assert_eq!((harness.ids().len(), harness.said("gid/1").await.1), (2, vec!["a".to_owned()]));
+    let chunks = [of_two("a", 3), last_line("c", &[], 3)];
+    let id = harness.publish("3", &[(ADD, &chunks[0]), (ADD, &chunks[1])], false).await;
+    harness.run(&id).await.unwrap();
+    assert!(harness.ids().contains("a"), "{:?}", harness.ids());
+    assert_eq!(harness.said("gid/1").await.1, ["c"]);
+}
+
+/// Its dead letter is redriven after a later job wrote the same version at another level, or products without versions.
+#[tokio::test(start_paused = true)]
+async fn a_redriven_chunk_takes_out_nothing_of_a_later_job() {
+    for version in [",\"v\":1", ""] {
+        let harness = Harness::new();
+        let unversioned = |text: String| text.replace(",\"v\":1", version);
+        harness.script([Next::Panic, Next::Panic]);
+        let old = unversioned(line("v1", "gid/1", 1) + &last_line("v2", &["v1"], 1));
+        let id = harness.publish("old", &[(ADD, &old)], false).await;
+        assert_eq!(harness.run(&id).await.unwrap().status, JobStatus::Failed);
+        harness.clock.sleep(Duration::from_secs(60)).await;
+        harness.work("new", ADD, &unversioned(last_line("p", &[], 1))).await;
+        worker::redrive(&harness.stores, &harness.clock, SHOP, &DeadLetterFilter::default()).await.unwrap();
+        harness.run(&id).await.unwrap();
+        assert!(harness.ids().contains("p"), "{:?}", harness.ids());
+    }
+}
+
+/// It is newer than its product says, and its product is not refused for that.
+#[tokio::test(start_paused = true)]
+async fn a_document_that_stays_in_a_newer_version_is_no_refusal_of_its_product() {
+    let harness = Harness::new();
+    harness.work("1", ADD, &(line("b", "gid/1", 5) + &last_line("a", &["b"], 1))).await;
+    harness.work("2", ADD, &last_line("a", &[], 2)).await;
+    assert_eq!((harness.ids().len(), harness.record("gid/1").await.unwrap().refusal), (2, None));
 }
 
 #[tokio::test(start_paused = true)]
