@@ -229,12 +229,15 @@ impl ProductChange<'_> {
         }
         record.refusal = self.refusal(before, job);
         let Some(before) = before else { return Some(record) };
-        if record.says_the_same(before) {
+        // With the same version, the content may be another one.
+        let is_written = before.job_id != job.id
+            && self.effects.iter().any(|(_, effect, _)| matches!(effect, Effect::Written(_)));
+        if !is_written && record.says_the_same(before) {
             return None;
         }
         // The job of a refusal alone is in the refusal.
         let refused_only = ProductRecord { refusal: before.refusal.clone(), ..record.clone() };
-        if !refused_only.says_the_same(before) {
+        if is_written || !refused_only.says_the_same(before) {
             (record.job_id, record.at) = (job.id.clone(), now);
         }
         Some(record)

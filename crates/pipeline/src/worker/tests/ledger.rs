@@ -5,10 +5,13 @@ use crate::worker::{self, DeadLetterFilter};
 use async_trait::async_trait;
 use host_core::{
     index::Index,
-    model::{Class, Counts, DocumentId, JobStatus, Operation, ProductId, ProductRecord, ProductState},
+    model::{
+        Class, Counts, DocumentId, Job, JobStatus, Operation, ProductId, ProductRecord, ProductState,
+        SameVersion,
+    },
     storage::{Ledger, LedgerScope, StoreError, StoreErrorKind, Stores},
 };
-use host_testing::fakes::FakeIndex;
+use host_testing::{build, fakes::FakeIndex};
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
@@ -212,6 +215,20 @@ async fn a_document_that_stays_in_a_newer_version_is_no_refusal_of_its_product()
     harness.work("1", ADD, &(line("b", "gid/1", 5) + &last_line("a", &["b"], 1))).await;
     harness.work("2", ADD, &last_line("a", &[], 2)).await;
     assert_eq!((harness.ids().len(), harness.record("gid/1").await.unwrap().refusal), (2, None));
+}
+
+/// So that `host why` names the job whose content the index has.
+#[tokio::test(start_paused = true)]
+async fn a_record_names_the_job_that_wrote_other_content_of_the_same_version() {
+    let harness = Harness::new();
+    harness.work("1", ADD, &line("1", "gid/1", 1)).await;
+    harness.work("2", ADD, &line("1", "gid/1", 1)).await;
+    assert_eq!(harness.record("gid/1").await.unwrap().job_id.as_str(), "1");
+    let job = Job { same_version: SameVersion::Write, ..build::job(&*harness.clock, SHOP) };
+    let other = line("1", "gid/1", 1).replace('}', ",\"title\":\"other\"}");
+    build::publish(&harness.stores, &job, &[(0, ADD, &other)]).await;
+    harness.run(&job.id).await.unwrap();
+    assert_eq!(harness.record("gid/1").await.unwrap().job_id, job.id);
 }
 
 #[tokio::test(start_paused = true)]
