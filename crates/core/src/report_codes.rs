@@ -161,6 +161,12 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "conflict",
         "The product was removed in this version or a newer one; `--same-version write` brings the same version back.",
     ),
+    code(
+        Origin::Worker,
+        "removed-document",
+        "conflict",
+        "A newer version of the product does not have this document any more.",
+    ),
     code(Origin::Worker, "rewritten", "conflict", "The document was changed after its removal was planned."),
     code(
         Origin::Worker,

@@ -4,7 +4,10 @@ use crate::model::{Class, DocumentId, Entry, Job, JobId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// Id of a product as its source spells it: 1 to 512 bytes without control characters. A product without such an id goes by
 /// its first document's.
@@ -134,6 +137,9 @@ pub struct ProductRecord {
     /// Whether it has more documents than a record holds.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub documents_left_out: bool,
+    /// Documents that left the product while it stayed, with the version of it that did not have them; at most 50.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gone: BTreeMap<DocumentId, Map<String, Value>>,
     /// Version fields of what was written last, or of the removal.
     #[serde(default)]
     pub version: Map<String, Value>,
@@ -151,6 +157,9 @@ pub struct ProductRecord {
 const MAX_DOCUMENTS: usize = 2_000;
 const MAX_DOCUMENT_BYTES: usize = 32 << 10;
 const MAX_VERSION_BYTES: usize = 4 << 10;
+const MAX_GONE: usize = 50;
+/// Versions of documents that are gone are many, and shorter than this or not kept.
+const MAX_GONE_VERSION_BYTES: usize = 256;
 
 impl ProductRecord {
     /// A product of which nothing is known.
@@ -160,6 +169,7 @@ impl ProductRecord {
             state: ProductState::Refused,
             documents: BTreeSet::new(),
             documents_left_out: false,
+            gone: BTreeMap::new(),
             version: Map::new(),
             job_id,
             at,
@@ -203,6 +213,18 @@ impl ProductRecord {
         }
     }
 
+    /// Remembers in which version of the product a document left it, if the record has room.
+    pub fn remove_document(&mut self, id: &DocumentId, version: &Map<String, Value>) {
+        let was_here = self.documents.remove(id);
+        let bytes = serde_json::to_vec(version).expect("JSON values always serialize").len();
+        if was_here && !version.is_empty() && bytes <= MAX_GONE_VERSION_BYTES {
+            self.gone.insert(id.clone(), version.clone());
+            while self.gone.len() > MAX_GONE {
+                self.gone.pop_last();
+            }
+        }
+    }
+
     /// Sets the version, unless it is too long to be kept.
     pub fn set_version(&mut self, version: Map<String, Value>) {
         let bytes = serde_json::to_vec(&version).expect("JSON values always serialize").len();
@@ -218,7 +240,7 @@ impl ProductRecord {
         };
         same_refusal
             && (self.state, self.documents_left_out) == (other.state, other.documents_left_out)
-            && (&self.documents, &self.version) == (&other.documents, &other.version)
+            && (&self.documents, &self.gone, &self.version) == (&other.documents, &other.gone, &other.version)
     }
 }
 
@@ -254,6 +276,12 @@ mod tests {
         (0..3_000).for_each(|n| few.add_document(DocumentId::new(format!("{n:04}{long}")).unwrap()));
         assert!(serde_json::to_vec(&few).unwrap().len() < 40 << 10);
         assert!(truncated(&"é".repeat(5_000)).len() <= MAX_MESSAGE_BYTES);
+        for number in 0..300 {
+            let id = DocumentId::new(format!("gone-{number:03}")).unwrap();
+            few.documents.insert(id.clone());
+            few.remove_document(&id, &Map::from_iter([("v".to_owned(), 1.into())]));
+        }
+        assert_eq!(few.gone.len(), MAX_GONE);
         few.set_version(Map::from_iter([("v".to_owned(), "x".repeat(5_000).into())]));
         assert!(few.version.is_empty());
     }

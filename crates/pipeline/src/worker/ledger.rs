@@ -210,8 +210,8 @@ impl ProductChange<'_> {
             match effect {
                 Effect::Written(version) => hold(&mut record, id, version, true),
                 Effect::Unchanged(version) => hold(&mut record, id, version, false),
-                Effect::Removed(_) if record.state == ProductState::Live => {
-                    record.documents.remove(*id);
+                Effect::Removed(version) if record.state == ProductState::Live => {
+                    record.remove_document(id, version);
                 }
                 Effect::Removed(_) if !line.product_stays => {
                     record.add_document((*id).clone());
@@ -286,6 +286,7 @@ fn hold(record: &mut ProductRecord, id: &DocumentId, version: &Map<String, Value
     } else if !is_written && record.documents.contains(id) {
         return;
     }
+    record.gone.remove(id);
     record.add_document(id.clone());
     // An update leaves version fields that it does not have.
     let mut merged = std::mem::take(&mut record.version);

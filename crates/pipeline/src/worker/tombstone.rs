@@ -12,10 +12,15 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 impl ChunkLedger<'_> {
-    /// The removal that left this document's product without documents, if the ledger knows one.
-    fn tombstone(&self, id: &DocumentId) -> Option<&ProductRecord> {
-        let is_gone = |state| matches!(state, ProductState::Removed | ProductState::Absent);
-        self.record(id).filter(|record| is_gone(record.state) && !record.version.is_empty())
+    /// What the ledger knows of the removal of this document, or of all of its product.
+    fn tombstone(&self, id: &DocumentId) -> Option<Tombstone<'_>> {
+        let record = self.record(id)?;
+        let version = match record.state {
+            ProductState::Removed | ProductState::Absent => Some(&record.version),
+            ProductState::Live | ProductState::Refused => record.gone.get(id),
+        };
+        let version = version.filter(|version| !version.is_empty())?;
+        Some(Tombstone { record, version })
     }
 
     /// Compares the versions of documents and removals with those of the removals that the ledger knows. Counts those that
@@ -69,27 +74,22 @@ impl ChunkLedger<'_> {
             let (Some(ordering), Some(tombstone)) = (ordering, self.tombstone(&document.id)) else {
                 return true;
             };
-            if self.outlives(ordering, tombstone) {
+            if self.outlives(ordering, &tombstone) {
                 return true;
             }
             let fields = &self.worker.version.manifest().version_fields;
-            counts.refuse(removed_product(
-                document,
-                &version_of(&document.fields, fields),
-                ordering,
-                tombstone,
-            ));
+            counts.refuse(tombstone.refusal(document, &version_of(&document.fields, fields), ordering));
             false
         };
         documents.into_iter().filter(stays).collect()
     }
 
-    fn outlives(&self, ordering: VersionOrdering, tombstone: &ProductRecord) -> bool {
-        match (ordering, tombstone.state) {
+    fn outlives(&self, ordering: VersionOrdering, tombstone: &Tombstone<'_>) -> bool {
+        match (ordering, tombstone.record.state) {
             (VersionOrdering::Newer, _) => true,
             (VersionOrdering::Older, _) => false,
             (VersionOrdering::Same, ProductState::Removed) => {
-                self.job.same_version == SameVersion::Write && tombstone.job_id != self.job.id
+                self.job.same_version == SameVersion::Write && tombstone.record.job_id != self.job.id
             }
             // No removal said that this version is gone.
             (VersionOrdering::Same, _) => true,
@@ -97,26 +97,39 @@ impl ChunkLedger<'_> {
     }
 }
 
-/// The entry of a document whose product was removed in a version that is not older.
-fn removed_product(
-    document: &Document,
-    version: &Map<String, Value>,
-    ordering: VersionOrdering,
-    tombstone: &ProductRecord,
-) -> Entry {
-    let (ours, theirs) = (spell(version), spell(&tombstone.version));
-    let ProductRecord { product, job_id, .. } = tombstone;
-    let or_write = match ordering {
-        VersionOrdering::Same => "; `--same-version write` brings it back",
-        _ => "",
-    };
-    let message = format!(
-        "product {product} was removed in version {theirs} by job {job_id}, and this version ({ours}) is not newer; it was left \
-         out{or_write}"
-    );
-    let entry = Entry::new(Class::Conflict, "removed-product", message)
-        .with("incoming", version.clone())
-        .with("removed", tombstone.version.clone())
-        .with("removed_by_job", job_id.as_str());
-    Entry { document_id: Some(document.id.to_string()), ..entry }
+/// That a document, or all of its product, has left the index.
+struct Tombstone<'a> {
+    record: &'a ProductRecord,
+    /// In which version of the product.
+    version: &'a Map<String, Value>,
+}
+
+impl Tombstone<'_> {
+    /// The entry of a document that is left out.
+    fn refusal(&self, document: &Document, version: &Map<String, Value>, ordering: VersionOrdering) -> Entry {
+        let (ours, theirs) = (spell(version), spell(self.version));
+        let ProductRecord { product, job_id, state, .. } = self.record;
+        let entry = if *state == ProductState::Live {
+            let message = format!(
+                "version {theirs} of product {product} does not have this document any more, and this version ({ours}) is not newer; \
+                 it was left out"
+            );
+            Entry::new(Class::Conflict, "removed-document", message)
+        } else {
+            let or_write = match ordering {
+                VersionOrdering::Same => "; `--same-version write` brings it back",
+                _ => "",
+            };
+            let message = format!(
+                "product {product} was removed in version {theirs} by job {job_id}, and this version ({ours}) is not newer; it was \
+                 left out{or_write}"
+            );
+            Entry::new(Class::Conflict, "removed-product", message)
+        };
+        let mut entry = entry.with("incoming", version.clone()).with("removed", self.version.clone());
+        if *state != ProductState::Live {
+            entry = entry.with("removed_by_job", job_id.as_str());
+        }
+        Entry { document_id: Some(document.id.to_string()), ..entry }
+    }
 }

@@ -217,6 +217,22 @@ async fn a_document_that_stays_in_a_newer_version_is_no_refusal_of_its_product()
     assert_eq!((harness.ids().len(), harness.record("gid/1").await.unwrap().refusal), (2, None));
 }
 
+/// Older exports name it, and the index has no version of it any more.
+#[tokio::test(start_paused = true)]
+async fn a_document_that_left_its_product_does_not_come_back_in_an_older_version() {
+    let harness = Harness::new();
+    let both = |v| line("a", "gid/1", v) + &last_line("b", &["a"], v);
+    harness.work("1", ADD, &both(1)).await;
+    harness.work("2", ADD, &last_line("a", &[], 3)).await;
+    assert_eq!(harness.work("older", ADD, &both(2)).await.2, ["removed-document", "older-version"]);
+    assert_eq!(harness.ids(), BTreeSet::from(["a".to_owned()]));
+    // In the same version, as after a change of the configuration, and in a newer one it does.
+    assert_eq!(harness.work("same", ADD, &last_line("b", &["a"], 3)).await.2, [""; 0]);
+    assert_eq!(harness.ids().len(), 2);
+    assert_eq!(harness.work("3", ADD, &both(4)).await.2, [""; 0]);
+    assert!(harness.record("gid/1").await.unwrap().gone.is_empty());
+}
+
 /// So that `host why` names the job whose content the index has.
 #[tokio::test(start_paused = true)]
 async fn a_record_names_the_job_that_wrote_other_content_of_the_same_version() {
