@@ -15,7 +15,7 @@ use std::{
 /// How long the fallback is used before the primary endpoint is tried again.
 const FAILOVER_COOLDOWN: Duration = Duration::from_secs(30);
 
-/// A server and what this process has learnt about it.
+/// A server and what this process has cached about it.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) url: String,

@@ -26,7 +26,7 @@ pub(super) enum Failure {
     /// Every attempt failed.
     #[error("{endpoint} kept failing: {operation} was tried {attempts} times, last with {detail}")]
     Failing { endpoint: String, operation: &'static str, attempts: u32, detail: String },
-    /// Busy with something else at every attempt. That took minutes, which retrying the chunk would only multiply.
+    /// Busy with something else at every attempt. Not transient: the attempts took minutes, and another delivery would repeat them.
     #[error(
         "{endpoint} was busy each of the {attempts} times that {operation} was tried, last with {detail}; see what changes \
          the schema of the index, and run the same command again"
@@ -46,7 +46,7 @@ pub(super) enum Failure {
     NotInCloud { endpoint: String, index: String, status: String, transient: bool },
     /// Settings that the index does not accept.
     #[error("{contradiction}")]
-    Contradiction { contradiction: String },
+    SettingsMismatch { contradiction: String },
     /// Marqo lists only so many.
     #[error("index {index} has {documents} documents; a Marqo server lists {limit} at most")]
     TooManyToList { index: String, documents: u64, limit: usize },
@@ -65,12 +65,12 @@ impl Failure {
             | Self::Misconfigured { .. }
             | Self::Busy { .. }
             | Self::Refused { .. }
-            | Self::Contradiction { .. }
+            | Self::SettingsMismatch { .. }
             | Self::TooManyToList { .. } => false,
         }
     }
 
-    /// As the port reports it.
+    /// The error of the port.
     pub(super) fn during(self, action: &str, index: &str) -> IndexError {
         IndexError {
             action: format!("{action} Marqo index {index}"),

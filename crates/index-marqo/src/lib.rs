@@ -55,7 +55,7 @@ pub use settings::{IndexSettings, SettingsError, check_index_name, fits_index_na
 /// The kind of index, as the setting `target` names it.
 pub const KIND: &str = "marqo";
 
-/// Indexes on Marqo servers. Clones share connections, limiters and all that was learnt about servers.
+/// Indexes on Marqo servers. Clones share connections, limiters and all that is cached about servers.
 #[derive(Clone)]
 pub struct Marqo {
     shared: Arc<Shared>,
@@ -268,7 +268,7 @@ impl Index for Marqo {
         let settings = settings.map_err(|failure| failure.during("preparing", index))?;
         let contradiction = self.inspect(index, &settings).await?.contradiction(index, &settings);
         contradiction.map_or(Ok(()), |contradiction| {
-            Err(Failure::Contradiction { contradiction }.during("preparing", index))
+            Err(Failure::SettingsMismatch { contradiction }.during("preparing", index))
         })
     }
 

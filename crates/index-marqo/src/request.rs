@@ -41,8 +41,8 @@ pub(super) fn update<'a>(index: &str, documents: impl Iterator<Item = &'a Payloa
 /// The object with its last member: documents that are JSON already.
 fn with_documents<'a>(head: &Value, documents: impl Iterator<Item = &'a Payload<'a>> + Clone) -> Vec<u8> {
     let head = head.to_string();
-    let room = documents.clone().map(|document| document.json.len() + 1).sum::<usize>() + head.len() + 20;
-    let mut body = Vec::with_capacity(room);
+    let budget = documents.clone().map(|document| document.json.len() + 1).sum::<usize>() + head.len() + 20;
+    let mut body = Vec::with_capacity(budget);
     body.extend_from_slice(&head.as_bytes()[..head.len() - 1]);
     if body.len() > 1 {
         body.push(b',');

@@ -1,4 +1,4 @@
-//! The facts about a server and an index that requests depend on.
+//! What requests depend on in a server and an index.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};

@@ -25,31 +25,31 @@ use std::{
     time::Duration,
 };
 
-/// What all calls share.
+/// The process-wide state behind all sessions.
 pub(super) struct Shared {
     pub(super) clock: SharedClock,
     pub(super) timeouts: Timeouts,
     settings: Arc<dyn Settings>,
     pub(super) client: Client,
     endpoints: Endpoints,
-    known_settings: Mutex<HashMap<String, Dated<Arc<IndexSettings>>>>,
+    known_settings: Mutex<HashMap<String, Cached<Arc<IndexSettings>>>>,
     /// By the address of the control plane.
     pub(super) directories: Mutex<HashMap<String, Directory>>,
     /// By address and name.
-    indexes: Mutex<HashMap<(String, String), Arc<IndexMemory>>>,
+    indexes: Mutex<HashMap<(String, String), Arc<CachedIndex>>>,
 }
 
 /// A value and when it was read.
 #[derive(Clone)]
-struct Dated<T> {
+struct Cached<T> {
     value: T,
-    since: Timestamp,
+    read_at: Timestamp,
 }
 
-/// What this process has learnt about an index.
+/// What this process has cached of an index.
 #[derive(Default)]
-pub(super) struct IndexMemory {
-    server_info: Mutex<Option<Dated<Arc<ServerInfo>>>>,
+pub(super) struct CachedIndex {
+    server_info: Mutex<Option<Cached<Arc<ServerInfo>>>>,
     pub(super) schema: SchemaLock,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Session<'a> {
     pub(super) index_name: &'a str,
     pub(super) settings: Arc<IndexSettings>,
     pub(super) route: Arc<Route>,
-    pub(super) memory: Arc<IndexMemory>,
+    pub(super) memory: Arc<CachedIndex>,
     /// One of its requests failed permanently, so no others are sent.
     pub(super) is_aborted: AtomicBool,
 }
@@ -100,7 +100,7 @@ impl Shared {
         settings: Arc<IndexSettings>,
     ) -> Result<Session<'a>, Failure> {
         let primary = match settings.cloud {
-            true => self.looked_up(index_name, &settings).await?,
+            true => self.resolve_cloud_endpoint(index_name, &settings).await?,
             false => settings.endpoint.clone(),
         };
         let route = self.endpoints.route(&primary, settings.fallback_endpoint.as_deref());
@@ -112,37 +112,42 @@ impl Shared {
     /// The settings of an index, cached.
     pub(super) async fn settings_of(&self, index_name: &str) -> Result<Arc<IndexSettings>, Failure> {
         let known = lock(&self.known_settings).get(index_name).cloned();
-        if let Some(known) = known.filter(|known| self.is_fresh(known.since)) {
+        if let Some(known) = known.filter(|known| self.is_fresh(known.read_at)) {
             return Ok(known.value);
         }
         let read = IndexSettings::load(self.settings.as_ref(), index_name).await;
         let read = read.map_err(|source| Failure::Settings { index: index_name.to_owned(), source })?;
         let settings = Arc::new(read.ok_or_else(|| Failure::NoSettings { index: index_name.to_owned() })?);
-        let dated = Dated { value: Arc::clone(&settings), since: self.clock.now() };
-        lock(&self.known_settings).insert(index_name.to_owned(), dated);
+        let cached = Cached { value: Arc::clone(&settings), read_at: self.clock.now() };
+        lock(&self.known_settings).insert(index_name.to_owned(), cached);
         Ok(settings)
     }
 
-    fn is_fresh(&self, since: Timestamp) -> bool {
-        self.clock.now().duration_since(since).unsigned_abs() < self.timeouts.settings_ttl
+    fn is_fresh(&self, read_at: Timestamp) -> bool {
+        self.clock.now().duration_since(read_at).unsigned_abs() < self.timeouts.settings_ttl
     }
 
-    /// The address of an index of Marqo Cloud.
-    async fn looked_up(&self, index: &str, settings: &Arc<IndexSettings>) -> Result<String, Failure> {
-        let control = &settings.endpoint;
-        if lock(&self.directories).entry(control.clone()).or_default().is_due(index, self.clock.now()) {
-            let route = self.endpoints.route(control, None);
+    /// The address of an index of Marqo Cloud, from the list of its control plane.
+    async fn resolve_cloud_endpoint(
+        &self,
+        index: &str,
+        settings: &Arc<IndexSettings>,
+    ) -> Result<String, Failure> {
+        let control_plane = &settings.endpoint;
+        if lock(&self.directories).entry(control_plane.clone()).or_default().is_due(index, self.clock.now()) {
+            let route = self.endpoints.route(control_plane, None);
             let (settings, memory, is_aborted) =
                 (Arc::clone(settings), Arc::default(), AtomicBool::new(false));
+            // The control_plane plane has no index.
             let session = Session { shared: self, index_name: "", settings, route, memory, is_aborted };
             let listing = session
                 .request_with_failover(Operation::Lookup, |_| request::lookup(), |body| Ok(body.to_vec()))
                 .await;
             let mut directories = lock(&self.directories);
-            let directory = directories.entry(control.clone()).or_default();
+            let directory = directories.entry(control_plane.clone()).or_default();
             let refreshed = listing.and_then(|body| {
                 directory.refresh(&body, self.clock.now()).map_err(|error| Failure::Refused {
-                    endpoint: control.clone(),
+                    endpoint: control_plane.clone(),
                     operation: Operation::Lookup.as_str(),
                     detail: format!("an answer that is not a list of indexes: {error}"),
                 })
@@ -151,13 +156,13 @@ impl Shared {
                 if !matches!(directory.location(index), Some(IndexLocation::Ready { .. })) {
                     return Err(failure);
                 }
-                tracing::warn!(error = %failure, "the control plane does not answer; using its last answer");
+                tracing::warn!(error = %failure, "the control_plane plane does not answer; using its last answer");
             }
         }
-        match lock(&self.directories).entry(control.clone()).or_default().location(index) {
+        match lock(&self.directories).entry(control_plane.clone()).or_default().location(index) {
             Some(IndexLocation::Ready { endpoint: address }) => Ok(address.clone()),
             location => Err(Failure::NotInCloud {
-                endpoint: control.clone(),
+                endpoint: control_plane.clone(),
                 index: index.to_owned(),
                 status: if location.is_some() { " that is ready (it is being created)" } else { "" }
                     .to_owned(),
@@ -171,7 +176,7 @@ impl Session<'_> {
     /// What the server says about itself and the index, cached.
     pub(super) async fn server_info(&self) -> Result<Arc<ServerInfo>, Failure> {
         let known = lock(&self.memory.server_info).clone();
-        if let Some(known) = known.filter(|known| self.shared.is_fresh(known.since)) {
+        if let Some(known) = known.filter(|known| self.shared.is_fresh(known.read_at)) {
             return Ok(known.value);
         }
         // A gateway may withhold the version.
@@ -182,8 +187,8 @@ impl Session<'_> {
             self.request_with_failover(Operation::Settings, |_| request::settings(self.index_name), read)
                 .await?,
         );
-        let dated = Dated { value: Arc::clone(&server_info), since: self.shared.clock.now() };
-        *lock(&self.memory.server_info) = Some(dated);
+        let cached = Cached { value: Arc::clone(&server_info), read_at: self.shared.clock.now() };
+        *lock(&self.memory.server_info) = Some(cached);
         Ok(server_info)
     }
 

@@ -251,7 +251,7 @@ impl<'a> Writer<'a> {
         };
         let accepted = sent.endpoint.accepted_count.load(Ordering::Relaxed);
         let mut pending = Group::from_pending(Vec::new());
-        let (mut tries, mut done, mut throttled_words) = (0, 0, None);
+        let (mut tries, mut done, mut throttled_detail) = (0, 0, None);
         for (mut document, item) in group.documents.into_iter().zip(items) {
             let Item { status, refusal } = item.unwrap_or_else(|| missing.clone());
             let detail = || format!("{status} {}", refusal.message);
@@ -263,7 +263,7 @@ impl<'a> Writer<'a> {
                 AnswerClass::Throttled => {
                     document.throttles += 1;
                     tries = tries.max(document.throttles);
-                    throttled_words = Some(detail());
+                    throttled_detail = Some(detail());
                     pending.documents.push(document);
                 }
                 AnswerClass::Retryable if document.refusals + 1 < MAX_RETRYABLE_REJECTIONS => {
@@ -318,7 +318,7 @@ impl<'a> Writer<'a> {
             sent.endpoint.accepted_count.fetch_add(done, Ordering::Relaxed);
             self.failures_in_a_row = 0;
         }
-        match throttled_words {
+        match throttled_detail {
             Some(detail) => self.items_throttled(sent, detail)?,
             None => self.throttled_since = None,
         }

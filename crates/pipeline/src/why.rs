@@ -96,8 +96,8 @@ async fn waiting(
     let mut chunks = Vec::new();
     for job in jobs.iter().rev() {
         // One more, to see whether there are more.
-        let room = MAX_CHUNKS + 1 - chunks.len();
-        chunks.extend(stores.jobs.uncounted(&job.job.id, room).await?);
+        let budget = MAX_CHUNKS + 1 - chunks.len();
+        chunks.extend(stores.jobs.uncounted(&job.job.id, budget).await?);
         if chunks.len() > MAX_CHUNKS {
             break;
         }

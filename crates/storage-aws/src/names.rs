@@ -69,16 +69,16 @@ impl Names {
     fn stem(&self, shop_id: &str) -> String {
         let prefix = self.queue_prefix();
         let plain: String = shop_id.chars().map(|c| if c == '.' { '_' } else { c }).collect();
-        let room = MAX_QUEUE_NAME.saturating_sub(prefix.len() + DEAD_LETTERS.len());
+        let budget = MAX_QUEUE_NAME.saturating_sub(prefix.len() + DEAD_LETTERS.len());
         let is_plain = !shop_id.contains('_')
             && !plain.ends_with("-dlq")
-            && plain.len() <= room
+            && plain.len() <= budget
             && plain.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
         if is_plain {
             return format!("{prefix}{plain}");
         }
         let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-        let short: String = plain.chars().map(fits).take(room.saturating_sub(18)).collect();
+        let short: String = plain.chars().map(fits).take(budget.saturating_sub(18)).collect();
         format!("{prefix}{short}__{}", &Digest::of(shop_id.as_bytes()).hex()[..16])
     }
 }

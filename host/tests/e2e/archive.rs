@@ -19,33 +19,33 @@ fn export(numbers: impl IntoIterator<Item = u32>, at: &str) -> String {
 
 /// A shop whose products go to a server.
 struct Shop {
-    place: TestDir,
+    test_dir: TestDir,
     server: StandIn,
 }
 
 impl Shop {
     fn new() -> Self {
-        let place = TestDir::new();
+        let test_dir = TestDir::new();
         let options = Options { indexes: vec![INDEX.to_owned()], ..Options::default() };
         let server = StandIn::start(options).unwrap();
         let put = ["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()];
-        let ran = place.host(&put);
+        let ran = test_dir.host(&put);
         assert_eq!(ran.code, Some(0), "{ran:?}");
-        Self { place, server }
+        Self { test_dir, server }
     }
 
     fn command(&self, more: &[&str]) -> Command {
-        self.place.run_command("export.jsonl", &[&["--target", "marqo", "--index", INDEX], more].concat())
+        self.test_dir.run_command("export.jsonl", &[&["--target", "marqo", "--index", INDEX], more].concat())
     }
 
     fn run(&self, export: impl AsRef<[u8]>, more: &[&str]) -> RunOutput {
-        self.place.write("export.jsonl", export);
+        self.test_dir.write("export.jsonl", export);
         ran(self.command(more).output().unwrap())
     }
 
     fn archive(&self, more: &[&str]) -> RunOutput {
         let archive = ["catalog", "archive", "--target", "marqo", "--data-dir", "data"];
-        self.place.host(&[&archive, more].concat())
+        self.test_dir.host(&[&archive, more].concat())
     }
 
     fn ids(&self) -> Vec<u32> {
@@ -56,7 +56,7 @@ impl Shop {
 
     /// The newest jobs, those that remove what a sync did not have among them.
     fn jobs(&self) -> Vec<Value> {
-        let listed = self.place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]);
+        let listed = self.test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]);
         listed.json().as_array().unwrap().clone()
     }
 }
@@ -79,7 +79,7 @@ fn a_full_sync_removes_what_the_shop_has_no_more() {
         (&"DELETE_DOCUMENTS".into(), &"COMPLETED".into(), &2.into(), &2.into())
     );
     // The sync is what a person wants to see.
-    let shown = shop.place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
+    let shown = shop.test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
     assert_eq!(shown["job_id"], full.json()["job_id"]);
     // Nothing more to do, now or the next time; and what comes back is written again.
     let again = shop.archive(&[]);
@@ -134,24 +134,24 @@ fn what_failed_stays_and_the_rest_goes() {
     let shop = Shop::new();
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
     // The plug-in refuses one, which never becomes a document.
-    shop.place.write("host.toml", "[plugin.limits]\ndocument_bytes = 4096\n");
+    shop.test_dir.write("host.toml", "[plugin.limits]\ndocument_bytes = 4096\n");
     let refused = export([7], OLD).replace("About Mug", &"x".repeat(5_000));
     let ran = shop.run(export(1..=6, OLD) + &refused, &["--full"]);
     assert_eq!((ran.code, shop.ids()), (Some(4), Vec::from_iter(1..=7)), "{ran:?}");
     assert!(ran.stderr.contains("3 documents were removed"), "{}", ran.stderr);
     // The validator refuses all: documents that were not written.
-    shop.place.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
+    shop.test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
     let failed = shop.run(export(1..=7, OLD), &["--full"]);
     assert_eq!((failed.code, shop.ids()), (Some(4), Vec::from_iter(1..=7)), "{failed:?}");
-    std::fs::remove_file(shop.place.path("host.toml")).unwrap();
+    std::fs::remove_file(shop.test_dir.path("host.toml")).unwrap();
     // What only a catalog has is not answered for another index.
     for command in [&["status"][..], &["search", "mug"], &["migrate"], &["embed"]] {
         let asked = [&["catalog", "--target", "marqo", "--data-dir", "data"], command].concat();
-        let asked = shop.place.host(&asked);
+        let asked = shop.test_dir.host(&asked);
         assert_eq!((asked.code, asked.stdout.as_str()), (Some(2), ""), "{asked:?}");
         assert!(asked.stderr.contains("the target is `marqo`"), "{asked:?}");
     }
-    let jobs = shop.place.host(&["jobs", "list", "--data-dir", "data"]).stdout;
+    let jobs = shop.test_dir.host(&["jobs", "list", "--data-dir", "data"]).stdout;
     assert!(jobs.lines().all(|line| line.contains("  marqo  ") || line.contains("  target ")), "{jobs}");
     assert!(shop.jobs().iter().all(|job| job["target"] == "marqo"));
     // It is not forgotten: the next full sync that has no such product removes it.
@@ -163,12 +163,12 @@ fn what_failed_stays_and_the_rest_goes() {
 fn after_a_cancelled_full_sync_nothing_is_removed() {
     let shop = Shop::new();
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
-    shop.place.write("export.jsonl", export(1..=9, OLD));
+    shop.test_dir.write("export.jsonl", export(1..=9, OLD));
     let plugin = SHOPIFY.to_str().unwrap();
     let ingest = ["ingest", "export.jsonl", "--full", "--plugin", plugin, "--shop", SHOP, "--output", "json"];
     let to = ["--target", "marqo", "--index", INDEX, "--data-dir", "data"];
-    let job = shop.place.host(&[&ingest[..], &to].concat()).json()["job_id"].as_str().unwrap().to_owned();
-    let cancelled = shop.place.host(&["jobs", "cancel", &job, "--data-dir", "data"]);
+    let job = shop.test_dir.host(&[&ingest[..], &to].concat()).json()["job_id"].as_str().unwrap().to_owned();
+    let cancelled = shop.test_dir.host(&["jobs", "cancel", &job, "--data-dir", "data"]);
     assert_eq!(cancelled.code, Some(0), "{cancelled:?}");
     for force in [&[][..], &["--force"]] {
         let refused = shop.archive(force);
@@ -176,7 +176,7 @@ fn after_a_cancelled_full_sync_nothing_is_removed() {
     }
     assert_eq!(shop.ids().len(), 10);
     // Without an export there is no whole shop.
-    assert_eq!(shop.place.host(&["run", "--full", "--data-dir", "data"]).code, Some(2));
+    assert_eq!(shop.test_dir.host(&["run", "--full", "--data-dir", "data"]).code, Some(2));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn an_interrupt_does_not_wait_for_what_the_index_has() {
     assert_eq!(shop.run(export(1..=6, OLD), &["--full"]).code, Some(0));
     shop.server.set_faults(&[FaultRule::new(Fault::Slow { ms: 20_000 }).on(Operation::GetMany)]);
     let archive = ["catalog", "archive", "--target", "marqo", "--data-dir", "data", "--force"];
-    let child = shop.place.command(&archive).spawn().unwrap();
+    let child = shop.test_dir.command(&archive).spawn().unwrap();
     while shop.server.running() == 0 {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -250,7 +250,7 @@ fn killed_full_syncs_remove_what_undisturbed_ones_do() {
     };
     let shop = Shop::new();
     // Many chunks of removals, each slow, so that a kill meets some.
-    shop.place.write("host.toml", "[ingest]\nchunk_documents = 4\nlanes = 2\n");
+    shop.test_dir.write("host.toml", "[ingest]\nchunk_documents = 4\nlanes = 2\n");
     shop.server.set_faults(&[FaultRule::new(Fault::Slow { ms: 20 }).on(Operation::Delete)]);
     assert_eq!(shop.run(export(1..=200, OLD), &["--full"]).code, Some(0));
     let started = Instant::now();
@@ -259,7 +259,7 @@ fn killed_full_syncs_remove_what_undisturbed_ones_do() {
     assert_eq!(shop.ids(), Vec::from_iter(1..=160));
 
     assert_eq!(shop.run(export(1..=200, OLD), &["--full"]).code, Some(0));
-    shop.place.write("export.jsonl", export(1..=160, OLD));
+    shop.test_dir.write("export.jsonl", export(1..=160, OLD));
     for _ in 0..kills {
         let mut child = shop.command(&["--full"]).spawn().unwrap();
         // Rather at its end, where it removes.

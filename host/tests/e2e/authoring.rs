@@ -13,23 +13,28 @@ static EVIL: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-evil"));
 const AT: &str = "2026-01-01T00:00:00Z";
 
 /// A project round a component that is there already.
-fn project(place: &TestDir, name: &str, component: &Path, more: &str) {
-    fs::create_dir_all(place.path(name).join("fixtures/transform")).unwrap();
+fn project(test_dir: &TestDir, name: &str, component: &Path, more: &str) {
+    fs::create_dir_all(test_dir.path(name).join("fixtures/transform")).unwrap();
     let toml = format!("name = \"{name}\"\nlang = \"rust\"\ncomponent = {component:?}\n{more}");
-    place.write(&format!("{name}/plugin.toml"), toml);
+    test_dir.write(&format!("{name}/plugin.toml"), toml);
 }
 
-fn fixture(place: &TestDir, project: &str, name: &str, text: &str) {
-    place.write(&format!("{project}/fixtures/transform/{name}.jsonl"), text);
+fn fixture(test_dir: &TestDir, project: &str, name: &str, text: &str) {
+    test_dir.write(&format!("{project}/fixtures/transform/{name}.jsonl"), text);
 }
 
 /// A project with the evil plug-in, which does as it is told, and two fixtures.
 fn evil(doing: &str) -> TestDir {
-    let place = TestDir::new();
-    project(&place, "evil", &EVIL, &format!("[config]\ndo = \"{doing}\"\n"));
-    fixture(&place, "evil", "one", "{\"id\":\"p1\",\"title\":\"One\"}\n{\"id\":\"p2\",\"title\":\"bomb\"}\n");
-    fixture(&place, "evil", "two", "{\"id\":\"p3\",\"title\":\"Three\"}\n");
-    place
+    let test_dir = TestDir::new();
+    project(&test_dir, "evil", &EVIL, &format!("[config]\ndo = \"{doing}\"\n"));
+    fixture(
+        &test_dir,
+        "evil",
+        "one",
+        "{\"id\":\"p1\",\"title\":\"One\"}\n{\"id\":\"p2\",\"title\":\"bomb\"}\n",
+    );
+    fixture(&test_dir, "evil", "two", "{\"id\":\"p3\",\"title\":\"Three\"}\n");
+    test_dir
 }
 
 /// The screen without figures that change with every compiler or machine: on lines that have some, long numbers are `N`.
@@ -57,23 +62,23 @@ fn steady(text: &str) -> String {
 
 #[test]
 fn a_run_shows_documents_removals_and_issues() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let draft = r#"{"id":"gid://shopify/Product/9","title":"Draft","status":"DRAFT","updatedAt":"2026-01-01T00:00:00Z"}"#;
     let nameless = r#"{"id":"gid://shopify/Product/8","title":"","status":"ACTIVE","updatedAt":"never"}"#;
     let mut export = product(1, "Mug", AT);
     export.extend([draft.to_owned(), nameless.to_owned(), "nonsense".to_owned()]);
-    place.write("export.jsonl", lines(&export));
+    test_dir.write("export.jsonl", lines(&export));
     let shopify = SHOPIFY.to_str().unwrap();
-    let ran = place.host(&["plugin", "run", shopify, "export.jsonl"]);
+    let ran = test_dir.host(&["plugin", "run", shopify, "export.jsonl"]);
     insta::assert_snapshot!(steady(&ran.stdout));
     assert_eq!(ran.code, Some(4), "a line was refused: {ran:?}");
 
-    let json = place.host(&["plugin", "run", shopify, "export.jsonl", "--output", "json"]).json();
+    let json = test_dir.host(&["plugin", "run", shopify, "export.jsonl", "--output", "json"]).json();
     assert_eq!(json["items"][0]["documents"][0]["title"], "Mug");
     assert_eq!(json["items"][1]["removals"][0]["_id"], "9");
     assert!(json["instructions"].as_u64().unwrap() > 10_000);
 
-    let one = place.host(&["plugin", "run", shopify, "export.jsonl", "--limit", "1"]);
+    let one = test_dir.host(&["plugin", "run", shopify, "export.jsonl", "--limit", "1"]);
     assert_eq!(
         (one.code, one.stderr.as_str()),
         (Some(0), "showing the first 1 product; use --limit to show more\n")
@@ -82,131 +87,133 @@ fn a_run_shows_documents_removals_and_issues() {
 
 #[test]
 fn a_run_shows_where_a_plugin_fell_over_and_what_it_said() {
-    let place = evil("trap-one");
-    let ran = place.host(&["plugin", "run", "evil", "evil/fixtures/transform/one.jsonl"]);
+    let test_dir = evil("trap-one");
+    let ran = test_dir.host(&["plugin", "run", "evil", "evil/fixtures/transform/one.jsonl"]);
     insta::assert_snapshot!(steady(&ran.stdout));
     assert_eq!(ran.code, Some(4));
 }
 
 #[test]
 fn roles_without_products_run_as_well() {
-    let place = evil("good");
-    place.write("pairs.jsonl", "{\"incoming\":{\"a\":1},\"stored\":{}}\n");
-    let ran = place.host(&["plugin", "run", "evil", "pairs.jsonl", "--role", "version", "--output", "json"]);
+    let test_dir = evil("good");
+    test_dir.write("pairs.jsonl", "{\"incoming\":{\"a\":1},\"stored\":{}}\n");
+    let ran =
+        test_dir.host(&["plugin", "run", "evil", "pairs.jsonl", "--role", "version", "--output", "json"]);
     assert_eq!(ran.json()["items"], json!([{"ordering": "newer"}]));
-    let ran = place.host(&["plugin", "run", "evil", "pairs.jsonl", "--role", "validate"]);
+    let ran = test_dir.host(&["plugin", "run", "evil", "pairs.jsonl", "--role", "validate"]);
     assert_eq!(ran.code, Some(2));
     insta::assert_snapshot!(ran.stderr);
-    let ran = place.host(&["plugin", "run", SHOPIFY.to_str().unwrap(), "pairs.jsonl", "--role", "version"]);
+    let ran =
+        test_dir.host(&["plugin", "run", SHOPIFY.to_str().unwrap(), "pairs.jsonl", "--role", "version"]);
     insta::assert_snapshot!(ran.stderr);
 }
 
 #[test]
 fn verify_refuses_a_configuration_for_a_plug_in_that_is_not_there() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let plugin = SHOPIFY.to_str().unwrap();
-    place.write("host.toml", "[plugin.config.shopfiy]\nlevel = \"variant\"\n");
-    let ran = place.host(&["plugin", "verify", plugin]);
+    test_dir.write("host.toml", "[plugin.config.shopfiy]\nlevel = \"variant\"\n");
+    let ran = test_dir.host(&["plugin", "verify", plugin]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("no plug-in of this name; the plug-ins are shopify, validate"), "{ran:?}");
-    place.write("host.toml", "[plugin.config.shopify]\nlevel = \"variant\"\n");
-    assert_eq!(place.host(&["plugin", "verify", plugin]).code, Some(0));
+    test_dir.write("host.toml", "[plugin.config.shopify]\nlevel = \"variant\"\n");
+    assert_eq!(test_dir.host(&["plugin", "verify", plugin]).code, Some(0));
 }
 
 #[test]
 fn verify_says_whether_and_why_not() {
-    let place = evil("good");
-    let ran = place.host(&["plugin", "verify", "evil"]);
+    let test_dir = evil("good");
+    let ran = test_dir.host(&["plugin", "verify", "evil"]);
     let good = "evil@0.1.0 works with this host: it loads, links, describes itself and accepts its configuration (roles: \
                 transform, validate, version)\n";
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), good));
 
-    project(&place, "evil", &EVIL, "[config]\ndo = \"repent\"\n");
-    let ran = place.host(&["plugin", "verify", "evil"]);
+    project(&test_dir, "evil", &EVIL, "[config]\ndo = \"repent\"\n");
+    let ran = test_dir.host(&["plugin", "verify", "evil"]);
     assert!(ran.code == Some(2) && ran.stderr.contains("unknown variant `repent`"), "{ran:?}");
 
-    project(&place, "unbuilt", Path::new("nothing.wasm"), "");
-    let ran = place.host(&["plugin", "verify", "unbuilt"]);
+    project(&test_dir, "unbuilt", Path::new("nothing.wasm"), "");
+    let ran = test_dir.host(&["plugin", "verify", "unbuilt"]);
     assert_eq!(ran.code, Some(2));
     insta::assert_snapshot!(ran.stderr);
 }
 
 #[test]
 fn tests_pass_once_they_are_blessed_and_fail_for_what_differs() {
-    let place = evil("good");
-    let ran = place.host(&["plugin", "test", "evil"]);
+    let test_dir = evil("good");
+    let ran = test_dir.host(&["plugin", "test", "evil"]);
     assert_eq!(ran.code, Some(4), "without golden files nothing was tested: {ran:?}");
     insta::assert_snapshot!("no golden files", steady(&ran.stdout));
 
-    let ran = place.host(&["plugin", "test", "evil", "--bless"]);
+    let ran = test_dir.host(&["plugin", "test", "evil", "--bless"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     insta::assert_snapshot!("blessed", steady(&ran.stdout));
-    let ran = place.host(&["plugin", "test", "evil"]);
+    let ran = test_dir.host(&["plugin", "test", "evil"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
 
-    let path = place.path("evil/fixtures/transform/one.golden.json");
+    let path = test_dir.path("evil/fixtures/transform/one.golden.json");
     let mut golden: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     golden[0]["documents"][0]["title"] = json!("Two");
     golden[1]["issues"] = json!([{"code": "gone"}]);
     fs::write(&path, golden.to_string()).unwrap();
-    let ran = place.host(&["plugin", "test", "evil"]);
+    let ran = test_dir.host(&["plugin", "test", "evil"]);
     assert_eq!(ran.code, Some(4), "{ran:?}");
     insta::assert_snapshot!("another answer", steady(&ran.stdout));
-    let report = place.host(&["plugin", "test", "evil", "--output", "json"]).json();
+    let report = test_dir.host(&["plugin", "test", "evil", "--output", "json"]).json();
     assert_eq!(report["fixtures"][0]["problems"][0]["kind"], "golden");
 }
 
 #[test]
 fn a_plugin_that_is_not_pure_fails_with_the_fixture_that_shows_it() {
-    let place = evil("impure");
-    let ran = place.host(&["plugin", "test", "evil", "--bless"]);
+    let test_dir = evil("impure");
+    let ran = test_dir.host(&["plugin", "test", "evil", "--bless"]);
     assert_eq!(ran.code, Some(4), "{ran:?}");
     insta::assert_snapshot!(steady(&ran.stdout));
 }
 
 #[test]
 fn a_trap_is_never_a_golden_answer() {
-    let place = evil("trap-one");
-    let ran = place.host(&["plugin", "test", "evil", "--bless"]);
+    let test_dir = evil("trap-one");
+    let ran = test_dir.host(&["plugin", "test", "evil", "--bless"]);
     assert_eq!(ran.code, Some(4), "{ran:?}");
     insta::assert_snapshot!(steady(&ran.stdout));
 }
 
 #[test]
 fn budgets_fail_like_a_compiler() {
-    let place = evil("good");
+    let test_dir = evil("good");
     let budget = "[budget]\ninstructions_per_item = 10\nmemory_bytes = 100_000_000\noutput_bytes_per_item = 5\ncomponent_bytes = 1\n";
-    project(&place, "evil", &EVIL, budget);
-    let ran = place.host(&["plugin", "test", "evil", "--bless"]);
+    project(&test_dir, "evil", &EVIL, budget);
+    let ran = test_dir.host(&["plugin", "test", "evil", "--bless"]);
     assert_eq!(ran.code, Some(4), "{ran:?}");
     insta::assert_snapshot!(steady(&ran.stdout));
 }
 
 #[test]
 fn fixtures_that_test_nothing_are_told() {
-    let place = evil("good");
-    let test = |place: &TestDir| {
-        let ran = place.host(&["plugin", "test", "evil"]);
+    let test_dir = evil("good");
+    let test = |test_dir: &TestDir| {
+        let ran = test_dir.host(&["plugin", "test", "evil"]);
         let said = ran.stdout.lines().filter(|line| line.starts_with("error")).map(str::to_owned);
         let said: Vec<String> = said.chain(ran.stderr.lines().map(str::to_owned)).collect();
         format!("{:?} {}\n", ran.code.unwrap(), said.join("\n"))
     };
-    fixture(&place, "evil", "one", "\n");
-    fixture(&place, "evil", "two", "{\"id\":1}\n{\n");
-    let mut said = test(&place);
-    fs::write(place.path("evil/fixtures/transform/three.golden.json"), "[]").unwrap();
-    said += &test(&place);
-    fs::remove_dir_all(place.path("evil/fixtures")).unwrap();
-    said += &test(&place);
-    fs::create_dir_all(place.path("evil/fixtures/version")).unwrap();
-    project(&place, "evil", &SHOPIFY, "");
-    place.write("evil/fixtures/version/a.jsonl", "");
-    said += &test(&place);
+    fixture(&test_dir, "evil", "one", "\n");
+    fixture(&test_dir, "evil", "two", "{\"id\":1}\n{\n");
+    let mut said = test(&test_dir);
+    fs::write(test_dir.path("evil/fixtures/transform/three.golden.json"), "[]").unwrap();
+    said += &test(&test_dir);
+    fs::remove_dir_all(test_dir.path("evil/fixtures")).unwrap();
+    said += &test(&test_dir);
+    fs::create_dir_all(test_dir.path("evil/fixtures/version")).unwrap();
+    project(&test_dir, "evil", &SHOPIFY, "");
+    test_dir.write("evil/fixtures/version/a.jsonl", "");
+    said += &test(&test_dir);
     insta::assert_snapshot!(said);
 }
 
 /// 1,000 products, 17 of which have a metafield.
-fn thousand(place: &TestDir) {
+fn thousand(test_dir: &TestDir) {
     let mut export = Vec::new();
     for number in 1..=1_000_u32 {
         export.extend(product(number, &format!("Thing {number}"), AT));
@@ -216,26 +223,26 @@ fn thousand(place: &TestDir) {
             ));
         }
     }
-    place.write("export.jsonl", lines(&export));
+    test_dir.write("export.jsonl", lines(&export));
 }
 
 /// The same plug-in twice; the second makes a field of a metafield.
-fn two_versions(place: &TestDir) {
-    thousand(place);
-    project(place, "old", &SHOPIFY, "");
-    project(place, "new", &SHOPIFY, "[config.metafields.\"custom.material\"]\nfield = \"material\"\n");
+fn two_versions(test_dir: &TestDir) {
+    thousand(test_dir);
+    project(test_dir, "old", &SHOPIFY, "");
+    project(test_dir, "new", &SHOPIFY, "[config.metafields.\"custom.material\"]\nfield = \"material\"\n");
 }
 
 #[test]
 fn a_diff_finds_the_one_field_of_17_documents() {
-    let place = TestDir::new();
-    two_versions(&place);
+    let test_dir = TestDir::new();
+    two_versions(&test_dir);
     let diff = ["plugin", "diff", "old", "new", "--source", "export.jsonl"];
-    let ran = place.host(&diff);
+    let ran = test_dir.host(&diff);
     assert_eq!(ran.code, Some(4), "{ran:?}");
     insta::assert_snapshot!(steady(&ran.stdout));
 
-    let ran = place.host(&[&diff[..], &["--output", "json", "--html", "diff.html"]].concat());
+    let ran = test_dir.host(&[&diff[..], &["--output", "json", "--html", "diff.html"]].concat());
     let json = ran.json();
     assert_eq!((&json["products"], &json["products_that_differ"]), (&json!(1000), &json!(17)));
     let findings = json["findings"].as_array().unwrap();
@@ -244,32 +251,32 @@ fn a_diff_finds_the_one_field_of_17_documents() {
         (&findings[0]["kind"], &findings[0]["name"], &findings[0]["count"]),
         (&json!("field"), &json!("/material"), &json!(17))
     );
-    let page = fs::read_to_string(place.path("diff.html")).unwrap();
+    let page = fs::read_to_string(test_dir.path("diff.html")).unwrap();
     assert!(page.contains("<code>/material</code><td class=\"n\">17<td>") && page.ends_with("</html>\n"));
 
-    let same = place.host(&["plugin", "diff", "old", "old", "--source", "export.jsonl"]);
+    let same = test_dir.host(&["plugin", "diff", "old", "old", "--source", "export.jsonl"]);
     assert_eq!(same.code, Some(0), "{same:?}");
     assert!(same.stdout.ends_with("  no differences\n"));
 }
 
 #[test]
 fn a_diff_over_what_a_job_read() {
-    let place = TestDir::new();
-    two_versions(&place);
-    let id = place.run("export.jsonl", &[]).json()["job_id"].as_str().unwrap().to_owned();
+    let test_dir = TestDir::new();
+    two_versions(&test_dir);
+    let id = test_dir.run("export.jsonl", &[]).json()["job_id"].as_str().unwrap().to_owned();
     let diff = ["plugin", "diff", "old", "new", "--data-dir", "data", "--job", &id, "--output", "json"];
-    let ran = place.host(&diff);
+    let ran = test_dir.host(&diff);
     assert_eq!((ran.code, &ran.json()["products_that_differ"]), (Some(4), &json!(17)), "{ran:?}");
     assert_eq!(ran.stderr, "");
 
-    place.write("export.jsonl", lines(&product(1, "Mug", AT)));
-    let ran = place.host(&diff);
+    test_dir.write("export.jsonl", lines(&product(1, "Mug", AT)));
+    let ran = test_dir.host(&diff);
     let warning =
         format!("warning: the sources have changed: 1 products now, 1,000 when job {id} read them\n");
     assert_eq!((ran.code, ran.stderr), (Some(0), warning));
 
-    let piped = place.run("-", &[]).json()["job_id"].as_str().unwrap().to_owned();
-    let ran = place.host(&["plugin", "diff", "old", "new", "--data-dir", "data", "--job", &piped]);
+    let piped = test_dir.run("-", &[]).json()["job_id"].as_str().unwrap().to_owned();
+    let ran = test_dir.host(&["plugin", "diff", "old", "new", "--data-dir", "data", "--job", &piped]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(
         ran.stderr.contains("read its export from standard input, which cannot be read again"),
@@ -279,17 +286,17 @@ fn a_diff_over_what_a_job_read() {
 
 #[test]
 fn a_shadow_reports_the_same_and_writes_nothing() {
-    let place = TestDir::new();
-    two_versions(&place);
+    let test_dir = TestDir::new();
+    two_versions(&test_dir);
     let plain = TestDir::new();
     thousand(&plain);
     assert_eq!(plain.run("export.jsonl", &[]).code, Some(0));
 
-    let ran = place.run("export.jsonl", &["--shadow", "new"]);
+    let ran = test_dir.run("export.jsonl", &["--shadow", "new"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(ran.json()["processed"], 1000);
     assert!(ran.stderr.contains("/material"), "{ran:?}");
-    assert_eq!(place.chunks(), plain.chunks());
+    assert_eq!(test_dir.chunks(), plain.chunks());
 
     let broken = TestDir::new();
     broken.write("export.jsonl", lines(&product(1, "Mug", AT)));
@@ -300,27 +307,28 @@ fn a_shadow_reports_the_same_and_writes_nothing() {
 
 #[test]
 fn a_bench_has_all_its_figures() {
-    let place = evil("good");
+    let test_dir = evil("good");
     let input = "evil/fixtures/transform/one.jsonl";
-    let ran = place.host(&["plugin", "bench", "evil", input, "--seconds", "0"]);
+    let ran = test_dir.host(&["plugin", "bench", "evil", input, "--seconds", "0"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     // The slowest item changes from run to run.
     insta::assert_snapshot!(steady(&ran.stdout).replace("line 2", "line 1"));
-    let json = place.host(&["plugin", "bench", "evil", input, "--seconds", "0", "--output", "json"]).json();
+    let json =
+        test_dir.host(&["plugin", "bench", "evil", input, "--seconds", "0", "--output", "json"]).json();
     for figure in
         ["items_per_second", "bytes_per_second", "instructions_per_item", "p50_us", "p99_us", "memory_bytes"]
     {
         assert!(json[figure].as_f64().unwrap() > 0.0, "{figure}: {json}");
     }
-    let empty = place.write("empty.jsonl", "");
-    let ran = place.host(&["plugin", "bench", "evil", empty.to_str().unwrap()]);
+    let empty = test_dir.write("empty.jsonl", "");
+    let ran = test_dir.host(&["plugin", "bench", "evil", empty.to_str().unwrap()]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
 }
 
 #[test]
 fn a_new_project_says_what_to_do_next() {
-    let place = TestDir::new();
-    let ran = place.host(&[
+    let test_dir = TestDir::new();
+    let ran = test_dir.host(&[
         "plugin",
         "new",
         "my-shop",
@@ -333,19 +341,19 @@ fn a_new_project_says_what_to_do_next() {
     ]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     insta::assert_snapshot!(ran.stdout);
-    let again = place.host(&["plugin", "new", "my-shop", "--lang", "rust"]);
+    let again = test_dir.host(&["plugin", "new", "my-shop", "--lang", "rust"]);
     assert!(again.code == Some(2) && again.stderr.contains("nothing was written"), "{again:?}");
-    assert_eq!(place.host(&["plugin", "new", "My Shop", "--lang", "rust"]).code, Some(2));
+    assert_eq!(test_dir.host(&["plugin", "new", "My Shop", "--lang", "rust"]).code, Some(2));
 }
 
 #[test]
 fn a_build_without_its_tools_says_what_to_install() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let mut said = String::new();
     for language in ["rust", "javascript", "python"] {
-        assert_eq!(place.host(&["plugin", "new", language, "--lang", language]).code, Some(0));
-        let mut command = place.command(&["plugin", "build", language]);
-        let ran = crate::support::ran(command.env("PATH", place.dir.path()).output().unwrap());
+        assert_eq!(test_dir.host(&["plugin", "new", language, "--lang", language]).code, Some(0));
+        let mut command = test_dir.command(&["plugin", "build", language]);
+        let ran = crate::support::ran(command.env("PATH", test_dir.dir.path()).output().unwrap());
         assert_eq!(ran.code, Some(2), "{ran:?}");
         said += &ran.stderr;
     }
@@ -354,19 +362,19 @@ fn a_build_without_its_tools_says_what_to_install() {
 
 #[test]
 fn a_component_that_is_older_than_its_source_is_told() {
-    let place = evil("good");
-    let component = place.path("evil/evil.wasm");
+    let test_dir = evil("good");
+    let component = test_dir.path("evil/evil.wasm");
     fs::copy(&*EVIL, &component).unwrap();
-    project(&place, "evil", Path::new("evil.wasm"), "[config]\ndo = \"good\"\n");
-    fs::create_dir_all(place.path("evil/src/deep")).unwrap();
-    let source = place.write("evil/src/deep/lib.rs", "");
+    project(&test_dir, "evil", Path::new("evil.wasm"), "[config]\ndo = \"good\"\n");
+    fs::create_dir_all(test_dir.path("evil/src/deep")).unwrap();
+    let source = test_dir.write("evil/src/deep/lib.rs", "");
     let input = "evil/fixtures/transform/two.jsonl";
     let built = fs::metadata(&component).unwrap().modified().unwrap();
     let minute = std::time::Duration::from_secs(60);
     for (changed, warns) in [(built + minute, true), (built - minute, false)] {
         fs::File::options().append(true).open(&source).unwrap().set_modified(changed).unwrap();
         for command in [&["run", "evil", input][..], &["test", "evil"]] {
-            let ran = place.host(&[&["plugin"], command].concat());
+            let ran = test_dir.host(&[&["plugin"], command].concat());
             let said = "warning: evil/src/deep/lib.rs was changed after evil/evil.wasm was built; `host plugin build evil`";
             assert_eq!(ran.stderr.contains(said), warns, "{ran:?}");
         }
@@ -376,14 +384,14 @@ fn a_component_that_is_older_than_its_source_is_told() {
 /// What `plugin run` takes, `run` takes as well, and says when it is not built.
 #[test]
 fn a_run_takes_the_folder_of_a_project() {
-    let place = evil("good");
-    place
+    let test_dir = evil("good");
+    test_dir
         .write("export.jsonl", "{\"id\":\"p1\",\"title\":\"One\",\"updated_at\":\"2026-01-01T00:00:00Z\"}\n");
     let run = ["run", "--plugin", "evil", "export.jsonl", "--shop", "tests", "--data-dir", "data"];
-    let ran = place.host(&run);
+    let ran = test_dir.host(&run);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    project(&place, "evil", Path::new("none.wasm"), "");
-    let ran = place.host(&run);
+    project(&test_dir, "evil", Path::new("none.wasm"), "");
+    let ran = test_dir.host(&run);
     let help = "  help: host plugin build evil\n";
     assert!(ran.code == Some(2) && ran.stderr.contains(help), "{ran:?}");
 }

@@ -24,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// An environment in AWS and a search server.
 pub(crate) struct Cloud {
-    pub(crate) place: TestDir,
+    pub(crate) test_dir: TestDir,
     pub(crate) aws: Arc<Server>,
     /// Its own world on the server.
     account: String,
@@ -62,7 +62,7 @@ impl Cloud {
     pub(crate) fn with(shops: usize, marqo: Options) -> (Self, Vec<Shop>) {
         let indexes = (0..shops).map(Shop::index_of).collect();
         let cloud = Self::on(&Server::start(), 123_456_789_012, Options { indexes, ..marqo });
-        let shops: Vec<Shop> = (0..shops).map(|number| Shop::new(&cloud.place, number)).collect();
+        let shops: Vec<Shop> = (0..shops).map(|number| Shop::new(&cloud.test_dir, number)).collect();
         for shop in &shops {
             cloud.put_settings(shop);
         }
@@ -72,7 +72,7 @@ impl Cloud {
     /// An account on a server, after `host aws bootstrap`.
     pub(crate) fn on(aws: &Arc<Server>, account: u64, marqo: Options) -> Self {
         let (account, marqo) = (format!("{account:012}"), StandIn::start(marqo).unwrap());
-        let cloud = Self { place: TestDir::new(), aws: aws.clone(), account, marqo };
+        let cloud = Self { test_dir: TestDir::new(), aws: aws.clone(), account, marqo };
         let all = |made: &RunOutput, what: &str| {
             assert_eq!((made.code, made.stdout.lines().count()), (Some(0), 4), "{made:?}");
             assert!(made.stdout.lines().all(|line| line.contains(what)), "{made:?}");
@@ -116,7 +116,7 @@ impl Cloud {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        self.with_environment(self.place.command(arguments))
+        self.with_environment(self.test_dir.command(arguments))
     }
 
     /// Clients of what the host talks to.
@@ -168,7 +168,7 @@ impl Cloud {
             &folder,
             "--plugin",
         ];
-        let mut command = self.with_environment(self.place.command(&arguments));
+        let mut command = self.with_environment(self.test_dir.command(&arguments));
         command.arg(&*SHOPIFY).arg(&shop.source);
         command
     }
@@ -227,9 +227,9 @@ impl Shop {
         format!("shopify-shop-{number}")
     }
 
-    fn new(place: &TestDir, number: usize) -> Self {
+    fn new(test_dir: &TestDir, number: usize) -> Self {
         let export = sample(number as u64, 60);
-        let source = place.write(&format!("export-{number}.jsonl"), export).to_str().unwrap().to_owned();
+        let source = test_dir.write(&format!("export-{number}.jsonl"), export).to_str().unwrap().to_owned();
         Self { id: format!("shop-{number}.myshopify.com"), index: Self::index_of(number), source }
     }
 }

@@ -100,7 +100,7 @@ impl Episode {
         let cloud = Cloud::on(server, account, options);
         cloud.put_settings(&shop);
         // Some of the products have none.
-        cloud.place.write("host.toml", "[plugin.config.validate]\nrequired = [\"description\"]\n");
+        cloud.test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"description\"]\n");
         let (ingest, workers) = (None, Vec::new());
         let (logs, completing) = (Vec::new(), BTreeSet::new());
         let mut episode = Self { cloud, shop, ingest, workers, logs, completing, kills: [0; 2] };
@@ -113,7 +113,7 @@ impl Episode {
     }
 
     fn spawn(&mut self, mut command: std::process::Command) -> Running {
-        let log = self.cloud.place.path(&format!("log-{}", self.logs.len()));
+        let log = self.cloud.test_dir.path(&format!("log-{}", self.logs.len()));
         self.logs.push(log.clone());
         command
             .env("HOST_LOG", "warn,host_pipeline::worker=debug,host_storage_aws::jobs=info")
@@ -285,7 +285,7 @@ impl Episode {
     }
 }
 
-fn export(place: &TestDir, products: u64) -> String {
+fn export(test_dir: &TestDir, products: u64) -> String {
     let mut bytes = Vec::new();
     let recipe =
         Recipe { seed: 1, shape: Shape::Small, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
@@ -293,7 +293,7 @@ fn export(place: &TestDir, products: u64) -> String {
     bytes.extend_from_slice(
         b"this line is broken\n{\"id\":\"x\",\"__parentId\":\"gid://shopify/Product/404\"}\n",
     );
-    place.write("export.jsonl", bytes).to_str().unwrap().to_owned()
+    test_dir.write("export.jsonl", bytes).to_str().unwrap().to_owned()
 }
 
 #[test]
@@ -302,8 +302,8 @@ fn killed_workers_and_ingests_lose_and_double_nothing() {
     let products = setting("HOST_TEST_AWS_PRODUCTS", 300);
     eprintln!("{wanted} rounds, {products} products a job");
     let mut random = Random::new();
-    let place = TestDir::new();
-    let export = export(&place, products);
+    let test_dir = TestDir::new();
+    let export = export(&test_dir, products);
     let server = Server::start();
     let mut clock = 0.0;
 

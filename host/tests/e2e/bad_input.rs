@@ -6,27 +6,27 @@ use std::{fs, path::Path};
 const AT: &str = "2026-01-01T00:00:00Z";
 
 /// stderr without paths that differ from run to run.
-fn said(place: &TestDir, ran: &RunOutput) -> String {
+fn said(test_dir: &TestDir, ran: &RunOutput) -> String {
     let plugin = crate::support::SHOPIFY.to_string_lossy();
-    ran.stderr.replace(&*place.dir.path().to_string_lossy(), "DIR").replace(&*plugin, "SHOPIFY")
+    ran.stderr.replace(&*test_dir.dir.path().to_string_lossy(), "DIR").replace(&*plugin, "SHOPIFY")
 }
 
-fn with_plugin(place: &TestDir, plugin: &Path) -> RunOutput {
-    place.write("export.jsonl", lines(&product(1, "Mug", AT)));
+fn with_plugin(test_dir: &TestDir, plugin: &Path) -> RunOutput {
+    test_dir.write("export.jsonl", lines(&product(1, "Mug", AT)));
     let plugin = plugin.to_str().unwrap();
-    place.host(&["run", "--plugin", plugin, "export.jsonl", "--shop", SHOP, "--data-dir", "data"])
+    test_dir.host(&["run", "--plugin", plugin, "export.jsonl", "--shop", SHOP, "--data-dir", "data"])
 }
 
 #[track_caller]
 fn refused_plugin(bytes: Option<&[u8]>) -> String {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     if let Some(bytes) = bytes {
-        place.write("plugin.wasm", bytes);
+        test_dir.write("plugin.wasm", bytes);
     }
-    let ran = with_plugin(&place, Path::new("plugin.wasm"));
+    let ran = with_plugin(&test_dir, Path::new("plugin.wasm"));
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(!place.path("data").exists(), "something was written");
-    said(&place, &ran)
+    assert!(!test_dir.path("data").exists(), "something was written");
+    said(&test_dir, &ran)
 }
 
 #[test]
@@ -57,13 +57,13 @@ fn a_plugin_that_is_cut_off() {
 }
 
 /// What `run`, `plugin verify` and `plugin inspect` say of a plug-in that each of them refuses.
-fn refused_by_all(place: &TestDir, plugin: &str) -> [String; 3] {
-    place.write("export.jsonl", lines(&product(1, "Mug", AT)));
+fn refused_by_all(test_dir: &TestDir, plugin: &str) -> [String; 3] {
+    test_dir.write("export.jsonl", lines(&product(1, "Mug", AT)));
     let run = ["run", "--plugin", plugin, "export.jsonl", "--shop", SHOP, "--data-dir", "data"];
     [&run[..], &["plugin", "verify", plugin], &["plugin", "inspect", plugin]].map(|arguments| {
-        let mut command = place.command(arguments);
+        let mut command = test_dir.command(arguments);
         // A cache of its own: what is there already is not compiled.
-        command.env("XDG_CACHE_HOME", place.path("cache")).env("HOST_PLUGIN__LIMITS__COMPILE_MS", "1");
+        command.env("XDG_CACHE_HOME", test_dir.path("cache")).env("HOST_PLUGIN__LIMITS__COMPILE_MS", "1");
         let ran = crate::support::ran(command.output().unwrap());
         assert_eq!(ran.code, Some(2), "{ran:?}");
         ran.stderr
@@ -82,9 +82,9 @@ fn a_plugin_that_nests_components_without_end() {
         reversed.extend(HEADER.iter().rev());
     }
     reversed.reverse();
-    let place = TestDir::new();
-    place.write("plugin.wasm", &reversed);
-    for said in refused_by_all(&place, "plugin.wasm") {
+    let test_dir = TestDir::new();
+    test_dir.write("plugin.wasm", &reversed);
+    for said in refused_by_all(&test_dir, "plugin.wasm") {
         assert!(said.contains("17 levels of nested components"), "{said}");
         assert!(said.contains("the 16 that plugin.limits.component_nesting allows"), "{said}");
     }
@@ -101,67 +101,67 @@ fn a_plugin_that_takes_too_long_to_compile() {
 
 #[test]
 fn a_plugin_without_the_transform_role() {
-    let place = TestDir::new();
-    let ran = with_plugin(&place, &guest("default-validator"));
+    let test_dir = TestDir::new();
+    let ran = with_plugin(&test_dir, &guest("default-validator"));
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    insta::assert_snapshot!(said(&place, &ran));
+    insta::assert_snapshot!(said(&test_dir, &ran));
 }
 
 #[test]
 fn a_plugin_that_refuses_its_configuration() {
-    let place = TestDir::new();
-    place.write("host.toml", "[plugin.config.shopify]\nlevle = \"product\"\n");
-    let ran = with_plugin(&place, &crate::support::SHOPIFY);
+    let test_dir = TestDir::new();
+    test_dir.write("host.toml", "[plugin.config.shopify]\nlevle = \"product\"\n");
+    let ran = with_plugin(&test_dir, &crate::support::SHOPIFY);
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(!place.path("data").exists(), "something was written");
-    insta::assert_snapshot!(said(&place, &ran));
+    assert!(!test_dir.path("data").exists(), "something was written");
+    insta::assert_snapshot!(said(&test_dir, &ran));
 
     // The value that is refused leads to its key, and the key to where it is set.
-    place.write("host.toml", "[plugin.config.shopify]\nlevel = \"sku\"\ncurrency = \"EUR\"\n");
-    let ran = with_plugin(&place, &crate::support::SHOPIFY);
+    test_dir.write("host.toml", "[plugin.config.shopify]\nlevel = \"sku\"\ncurrency = \"EUR\"\n");
+    let ran = with_plugin(&test_dir, &crate::support::SHOPIFY);
     let help = "  help: correct `plugin.config.shopify.level` in host.toml; `host plugin inspect` lists what the plug-in takes\n";
     assert!(ran.code == Some(2) && ran.stderr.contains(help), "{ran:?}");
 }
 
 #[test]
 fn a_missing_export() {
-    let place = TestDir::new();
-    let ran = place.run("nowhere.jsonl", &[]);
+    let test_dir = TestDir::new();
+    let ran = test_dir.run("nowhere.jsonl", &[]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    insta::assert_snapshot!(said(&place, &ran));
+    insta::assert_snapshot!(said(&test_dir, &ran));
 }
 
 #[test]
 fn no_shop() {
-    let place = TestDir::new();
-    place.write("export.jsonl", "");
-    let ran = place.host(&["run", "--plugin", crate::support::SHOPIFY.to_str().unwrap(), "export.jsonl"]);
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", "");
+    let ran = test_dir.host(&["run", "--plugin", crate::support::SHOPIFY.to_str().unwrap(), "export.jsonl"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    insta::assert_snapshot!(said(&place, &ran));
+    insta::assert_snapshot!(said(&test_dir, &ran));
 }
 
 #[test]
 fn an_unknown_setting() {
-    let place = TestDir::new();
-    place.write("host.toml", "[ingest]\nlane = 3\n");
-    let ran = place.host(&["config", "check"]);
+    let test_dir = TestDir::new();
+    test_dir.write("host.toml", "[ingest]\nlane = 3\n");
+    let ran = test_dir.host(&["config", "check"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    insta::assert_snapshot!(said(&place, &ran));
+    insta::assert_snapshot!(said(&test_dir, &ran));
 }
 
 #[test]
 fn settings_and_their_origins() {
-    let place = TestDir::new();
-    place.write("host.toml", "[ingest]\nlanes = 3\n");
-    let mut command = place.command(&["config", "show", "--shop", SHOP]);
+    let test_dir = TestDir::new();
+    test_dir.write("host.toml", "[ingest]\nlanes = 3\n");
+    let mut command = test_dir.command(&["config", "show", "--shop", SHOP]);
     let ran = crate::support::ran(command.env("HOST_WORKER__CONCURRENCY", "7").output().unwrap());
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    insta::assert_snapshot!(ran.stdout.replace(&*place.dir.path().to_string_lossy(), "DIR"));
+    insta::assert_snapshot!(ran.stdout.replace(&*test_dir.dir.path().to_string_lossy(), "DIR"));
 }
 
 #[test]
 fn bad_lines_and_orphans_are_skipped_and_explained() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let mut export = product(1, "Mug", AT);
     export.push("not json at all".into());
     export.push("[1, 2]".into());
@@ -169,8 +169,8 @@ fn bad_lines_and_orphans_are_skipped_and_explained() {
     let mut bytes = lines(&export).into_bytes();
     bytes.extend_from_slice(b"{\"id\":\"\xff\"}\n");
     bytes.extend_from_slice(b"{\"id\":\"gid://shopify/Prod");
-    place.write("export.jsonl", bytes);
-    let ran = place.run("export.jsonl", &[]);
+    test_dir.write("export.jsonl", bytes);
+    let ran = test_dir.run("export.jsonl", &[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let view = ran.json();
     assert_eq!(
@@ -178,16 +178,16 @@ fn bad_lines_and_orphans_are_skipped_and_explained() {
         (&6.into(), &1.into(), &5.into())
     );
     assert_eq!((&view["source"]["rejected_lines"], &view["source"]["orphans"]), (&4.into(), &1.into()));
-    let report = place.host(&["jobs", "report", "--data-dir", "data"]);
+    let report = test_dir.host(&["jobs", "report", "--data-dir", "data"]);
     insta::assert_snapshot!(report.stdout);
 }
 
 #[test]
 fn a_refused_document_has_code_and_pointer() {
-    let place = TestDir::new();
-    place.write("export.jsonl", lines(&[product(1, "Mug", AT), product(2, "Cup", AT)].concat()));
-    place.write("host.toml", "[plugin.config.validate]\nrequired = [\"title\", \"barcode\"]\n");
-    let ran = place.run("export.jsonl", &[]);
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", lines(&[product(1, "Mug", AT), product(2, "Cup", AT)].concat()));
+    test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"title\", \"barcode\"]\n");
+    let ran = test_dir.run("export.jsonl", &[]);
     assert_eq!(ran.code, Some(4), "{ran:?}");
     let view = ran.json();
     assert_eq!((&view["status"], &view["failed"]), (&"FAILED".into(), &2.into()));
@@ -196,27 +196,27 @@ fn a_refused_document_has_code_and_pointer() {
 
 #[test]
 fn a_data_directory_that_cannot_be_used() {
-    let place = TestDir::new();
-    place.write("export.jsonl", lines(&product(1, "Mug", AT)));
-    place.write("data", "a file where the directory should be");
-    let ran = place.run("export.jsonl", &[]);
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", lines(&product(1, "Mug", AT)));
+    test_dir.write("data", "a file where the directory should be");
+    let ran = test_dir.run("export.jsonl", &[]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    insta::assert_snapshot!(said(&place, &ran));
-    fs::remove_file(place.path("data")).unwrap();
-    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+    insta::assert_snapshot!(said(&test_dir, &ran));
+    fs::remove_file(test_dir.path("data")).unwrap();
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
 }
 
 /// A file size limit simulates a full disk: both make a write fail half-way.
 #[test]
 fn a_full_disk_loses_nothing() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     // The limit counts for memory files as well, which a compiled plug-in needs; a cached one fits.
     assert_eq!(with_plugin(&TestDir::new(), &crate::support::SHOPIFY).code, Some(0));
     let export: Vec<String> = (1..6000).flat_map(|n| product(n, &format!("Thing {n}"), AT)).collect();
-    place.write("export.jsonl", lines(&export));
+    test_dir.write("export.jsonl", lines(&export));
     let mut command = std::process::Command::new("sh");
-    let run = place.run_command("export.jsonl", &[]);
-    command.current_dir(place.dir.path()).env_clear().env("HOME", place.dir.path());
+    let run = test_dir.run_command("export.jsonl", &[]);
+    command.current_dir(test_dir.dir.path()).env_clear().env("HOME", test_dir.dir.path());
     command
         .arg("-c")
         .arg("trap '' XFSZ; ulimit -f 8000; exec \"$@\"")
@@ -231,21 +231,21 @@ fn a_full_disk_loses_nothing() {
     // Warnings may precede it: a full disk also keeps the chunk from being released.
     assert!(full.stderr.contains("error: ") && full.stderr.contains("help: "), "{full:?}");
 
-    let ran = place.run("export.jsonl", &[]);
+    let ran = test_dir.run("export.jsonl", &[]);
     let view = ran.json();
     assert_eq!(
         (ran.code, &view["processed"], &view["total_items"]),
         (Some(0), &5999.into(), &5999.into()),
         "{ran:?}"
     );
-    assert_eq!(place.host(&["documents", "count", "--data-dir", "data"]).stdout, "5999\n");
+    assert_eq!(test_dir.host(&["documents", "count", "--data-dir", "data"]).stdout, "5999\n");
 }
 
 #[test]
 fn none_of_what_there_must_be_one_of() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     for arguments in [["run", "--lanes", "0"], ["work", "--concurrency", "0"]] {
-        let ran = place.host(&arguments);
+        let ran = test_dir.host(&arguments);
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(ran.stderr.contains("must be at least 1"), "{ran:?}");
     }

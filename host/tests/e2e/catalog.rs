@@ -15,17 +15,18 @@ fn export(numbers: impl IntoIterator<Item = u32>) -> String {
 
 /// A shop that is in the catalog, and how it is reached.
 struct Shop {
-    place: TestDir,
+    test_dir: TestDir,
     url: Option<String>,
 }
 
 impl Shop {
     fn embedded() -> Self {
-        Self { place: TestDir::new(), url: None }
+        Self { test_dir: TestDir::new(), url: None }
     }
 
     fn postgres() -> Self {
-        let shop = Self { place: TestDir::new(), url: Some(Server::shared().unwrap().database().unwrap()) };
+        let shop =
+            Self { test_dir: TestDir::new(), url: Some(Server::shared().unwrap().database().unwrap()) };
         let migrated = shop.host(&["catalog", "migrate", "--output", "json"]);
         assert_eq!(migrated.code, Some(0), "{migrated:?}");
         assert_eq!(migrated.json()["message"], migrated.stderr.trim_end(), "{migrated:?}");
@@ -38,16 +39,16 @@ impl Shop {
     }
 
     fn host(&self, arguments: &[&str]) -> RunOutput {
-        let mut command = self.with_url(self.place.command(arguments));
+        let mut command = self.with_url(self.test_dir.command(arguments));
         ran(command.args(["--data-dir", "data"]).output().unwrap())
     }
 
     fn run_command(&self, more: &[&str]) -> Command {
-        self.with_url(self.place.run_command("export.jsonl", more))
+        self.with_url(self.test_dir.run_command("export.jsonl", more))
     }
 
     fn run(&self, export: impl AsRef<[u8]>, more: &[&str]) -> RunOutput {
-        self.place.write("export.jsonl", export);
+        self.test_dir.write("export.jsonl", export);
         ran(self.run_command(more).output().unwrap())
     }
 
@@ -120,8 +121,8 @@ fn half_an_export_archives_nothing_and_says_why() {
         assert_eq!(shop.counts(), (10, 0), "{expected}");
     }
     // A source that breaks off is never sealed.
-    let broken = shop.place.write("export.jsonl.gz", [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2]);
-    let ran = ran(shop.place.run_command(broken.to_str().unwrap(), &["--full"]).output().unwrap());
+    let broken = shop.test_dir.write("export.jsonl.gz", [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2]);
+    let ran = ran(shop.test_dir.run_command(broken.to_str().unwrap(), &["--full"]).output().unwrap());
     assert_eq!((ran.code == Some(0), shop.counts()), (false, (10, 0)));
     // An operator decides.
     assert_eq!(shop.run(export(1..=6), &["--full"]).code, Some(0));
@@ -141,13 +142,13 @@ fn half_an_export_archives_nothing_and_says_why() {
 fn what_failed_stays_and_the_rest_goes(shop: &Shop) {
     assert_eq!(shop.run(export(1..=10), &["--full"]).code, Some(0));
     // The plug-in refuses one, which never becomes a document.
-    shop.place.write("host.toml", "[plugin.limits]\ndocument_bytes = 4096\n");
+    shop.test_dir.write("host.toml", "[plugin.limits]\ndocument_bytes = 4096\n");
     let refused = export([7]).replace("About Mug", &"x".repeat(5_000));
     let ran = shop.run(export(1..=6) + &refused, &["--full"]);
     assert_eq!((ran.code, shop.counts()), (Some(4), (7, 3)), "{ran:?}");
     assert_eq!(shop.host(&["documents", "get", "7"]).code, Some(0));
     // The validator refuses all: documents that were not written.
-    shop.place.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
+    shop.test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
     let failed = shop.run(export(1..=6), &["--full"]);
     assert_eq!((failed.code, shop.counts()), (Some(4), (6, 4)), "{failed:?}");
 }
@@ -178,7 +179,7 @@ fn a_full_sync_that_cannot_be_is_refused_before_anything_is_written() {
     let ran = shop.run(export(1..=1), &["--full", "--operation", "update"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("--full cannot be combined with --operation update"), "{}", ran.stderr);
-    assert!(!shop.place.path("data").exists());
+    assert!(!shop.test_dir.path("data").exists());
     shop.run(export(1..=1), &[]);
     let ran = shop.host(&["catalog", "archive"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -187,7 +188,7 @@ fn a_full_sync_that_cannot_be_is_refused_before_anything_is_written() {
 #[test]
 fn a_database_without_catalog_is_told_apart_from_one_that_cannot_be_reached() {
     let server = Server::shared().unwrap();
-    let shop = Shop { place: TestDir::new(), url: Some(server.database().unwrap()) };
+    let shop = Shop { test_dir: TestDir::new(), url: Some(server.database().unwrap()) };
     let ran = shop.run(export(1..=1), &[]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("has no catalog yet; `host catalog migrate` creates it"), "{}", ran.stderr);
@@ -195,7 +196,7 @@ fn a_database_without_catalog_is_told_apart_from_one_that_cannot_be_reached() {
         ("postgres://postgres:s3cret@127.0.0.1:1/x", "database x on 127.0.0.1 cannot be reached"),
         ("nonsense s3cret", "is not a PostgreSQL URL"),
     ] {
-        let shop = Shop { place: TestDir::new(), url: Some(url.to_owned()) };
+        let shop = Shop { test_dir: TestDir::new(), url: Some(url.to_owned()) };
         let ran = shop.host(&["catalog", "migrate"]);
         assert!(ran.stderr.contains(expected) && !ran.stderr.contains("s3cret"), "{}", ran.stderr);
         let shown = shop.host(&["config", "show"]);
@@ -223,7 +224,7 @@ fn a_first_user_finds_products_by_words_and_by_meaning() {
 
         let endpoint = Endpoint::start(|_, _| Fate::Answer).unwrap();
         let embedding = |arguments: &[&str]| {
-            let mut command = shop.with_url(shop.place.command(arguments));
+            let mut command = shop.with_url(shop.test_dir.command(arguments));
             command.args(["--data-dir", "data"]).env("HOST_CATALOG__EMBEDDINGS__URL", endpoint.url());
             ran(command.env("HOST_CATALOG__EMBEDDINGS__KEY", "\"s3cret\"").output().unwrap())
         };
@@ -247,8 +248,8 @@ fn a_first_user_finds_products_by_words_and_by_meaning() {
 fn a_job_that_began_in_one_database_is_not_gone_on_with_in_another() {
     let mut shop = Shop::postgres();
     let began_in = shop.url.clone();
-    shop.place.write("export.jsonl", export(1..=3));
-    let mut ingest = shop.with_url(shop.place.command(&["ingest", "--shop", SHOP, "--data-dir", "data"]));
+    shop.test_dir.write("export.jsonl", export(1..=3));
+    let mut ingest = shop.with_url(shop.test_dir.command(&["ingest", "--shop", SHOP, "--data-dir", "data"]));
     let ingested = ran(ingest.arg("--plugin").arg(&*SHOPIFY).arg("export.jsonl").output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
     for url in [Some(Shop::postgres().url.unwrap()), None] {

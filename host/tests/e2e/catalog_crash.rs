@@ -30,7 +30,7 @@ const HALF: &str = "SELECT source_id FROM catalog.products p WHERE (fields ->> '
     <> (SELECT count(*) FROM catalog.skus WHERE product_id = p.id)";
 
 struct Shop {
-    place: TestDir,
+    test_dir: TestDir,
     url: String,
     endpoint: String,
 }
@@ -38,7 +38,7 @@ struct Shop {
 impl Shop {
     fn new(endpoint: &Endpoint) -> Self {
         let url = Server::shared().unwrap().database().unwrap();
-        let shop = Self { place: TestDir::new(), url, endpoint: endpoint.url().to_owned() };
+        let shop = Self { test_dir: TestDir::new(), url, endpoint: endpoint.url().to_owned() };
         assert_eq!(ran(shop.command(&["catalog", "migrate"]).output().unwrap()).code, Some(0));
         shop
     }
@@ -52,13 +52,13 @@ impl Shop {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.with_settings(self.place.command(arguments));
+        let mut command = self.with_settings(self.test_dir.command(arguments));
         command.args(["--data-dir", "data"]);
         command
     }
 
     fn load(&self, export: &str) -> Command {
-        self.with_settings(self.place.run_command(export, &["--full"]))
+        self.with_settings(self.test_dir.run_command(export, &["--full"]))
     }
 
     fn query(&self, sql: &str) -> Vec<String> {
@@ -71,12 +71,12 @@ impl Shop {
     }
 }
 
-fn sample(place: &TestDir, name: &str, seed: u64, products: u64) -> String {
+fn sample(test_dir: &TestDir, name: &str, seed: u64, products: u64) -> String {
     let recipe =
         Recipe { seed, shape: Shape::Real, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
     let mut bytes = Vec::new();
     xtask::sample::write(&recipe, &mut bytes).unwrap();
-    place.write(name, bytes).to_str().unwrap().to_owned()
+    test_dir.write(name, bytes).to_str().unwrap().to_owned()
 }
 
 /// Runs a command to its end, killed so often on the way at moments of its usual time.

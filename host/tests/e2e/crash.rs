@@ -21,15 +21,20 @@ struct FinalState {
     chunks: Vec<(String, Vec<u8>)>,
 }
 
-fn final_state(place: &TestDir, stdout: &str) -> FinalState {
+fn final_state(test_dir: &TestDir, stdout: &str) -> FinalState {
     let mut view: Value = serde_json::from_str(stdout).unwrap();
     let job = view["job_id"].as_str().unwrap().to_owned();
     let object = view.as_object_mut().unwrap();
     for key in ["job_id", "elapsed_ms", "created_at", "report"] {
         object.remove(key);
     }
-    let report = place.host(&["jobs", "report", "--data-dir", "data"]).stdout.replace(&job, "JOB");
-    FinalState { view, documents: dump(&place.path("data/host.db"), &job), report, chunks: place.chunks() }
+    let report = test_dir.host(&["jobs", "report", "--data-dir", "data"]).stdout.replace(&job, "JOB");
+    FinalState {
+        view,
+        documents: dump(&test_dir.path("data/host.db"), &job),
+        report,
+        chunks: test_dir.chunks(),
+    }
 }
 
 /// The catalog's tables as text, by natural keys, since row numbers may differ.
@@ -54,8 +59,8 @@ fn dump(database: &Path, job: &str) -> String {
 }
 
 /// The newest job, if any.
-fn job(place: &TestDir) -> Option<RunOutput> {
-    let shown = place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]);
+fn job(test_dir: &TestDir) -> Option<RunOutput> {
+    let shown = test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]);
     (shown.code == Some(0)).then_some(shown)
 }
 
@@ -93,9 +98,9 @@ fn killed_runs_end_like_an_undisturbed_one() {
     let (mut killed, mut killed_in_ingest, mut killed_in_indexing, mut rounds) = (0, 0, 0, 0);
     while killed < kills {
         rounds += 1;
-        let place = TestDir::new();
+        let test_dir = TestDir::new();
         let ended = loop {
-            let mut child = place.spawn(source);
+            let mut child = test_dir.spawn(source);
             // A last round must come to its end.
             if killed < kills {
                 let moment = Instant::now() + Duration::from_micros(random.below(usual.as_micros() as u64));
@@ -110,7 +115,7 @@ fn killed_runs_end_like_an_undisturbed_one() {
                 break ran;
             }
             killed += 1;
-            let Some(job) = job(&place) else { continue };
+            let Some(job) = job(&test_dir) else { continue };
             // Killed between the end of the job and the end of the program.
             if job.json()["status"] == "COMPLETED" {
                 break job;
@@ -119,7 +124,7 @@ fn killed_runs_end_like_an_undisturbed_one() {
                 1;
         };
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        let found = final_state(&place, &ended.stdout);
+        let found = final_state(&test_dir, &ended.stdout);
         assert_eq!(found.view, expected.view);
         assert!(found.report == expected.report, "reports differ:\n{}\n{}", found.report, expected.report);
         assert!(found.documents == expected.documents, "documents differ");

@@ -100,7 +100,7 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
 
 #[test]
 fn on_one_machine_too() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let mut export = Vec::new();
     for number in 0..30 {
         let line = format!(
@@ -109,10 +109,10 @@ fn on_one_machine_too() {
         );
         export.extend_from_slice(line.as_bytes());
     }
-    let source = place.write("export.jsonl", export).to_str().unwrap().to_owned();
+    let source = test_dir.write("export.jsonl", export).to_str().unwrap().to_owned();
     // Ingest first, so that a chunk can be spoiled before a worker writes it.
     let chunked = |command: &str| {
-        let mut command = place.command(&[command, "--output", "json", "--shop", crate::support::SHOP]);
+        let mut command = test_dir.command(&[command, "--output", "json", "--shop", crate::support::SHOP]);
         command.args(["--data-dir", "data"]).env("HOST_INGEST__CHUNK_DOCUMENTS", "10");
         command
     };
@@ -120,7 +120,7 @@ fn on_one_machine_too() {
         ran(chunked("ingest").arg("--plugin").arg(&*crate::support::SHOPIFY).arg(&source).output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
     let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
-    let waiting = place.host(&["jobs", "show", &job, "--data-dir", "data"]);
+    let waiting = test_dir.host(&["jobs", "show", &job, "--data-dir", "data"]);
     let goes_on = format!(
         "warning: no worker runs for job {job}: `host run --shop {} --target catalog` resumes the queued chunks; give it the \
          same `--plugin` options as before (shopify@",
@@ -128,13 +128,14 @@ fn on_one_machine_too() {
     );
     assert!(waiting.stderr.starts_with(&goes_on), "{waiting:?}");
     let path =
-        place.path(&format!("data/chunks/shopify/{}/bulk/{job}/chunk_0001.jsonl", crate::support::SHOP));
+        test_dir.path(&format!("data/chunks/shopify/{}/bulk/{job}/chunk_0001.jsonl", crate::support::SHOP));
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, "spoiled\n").unwrap();
     let work = || {
         let mut worker = chunked("work").spawn().unwrap();
         let shown = crate::aws::wait_for(|| {
-            let shown = place.host(&["jobs", "show", &job, "--data-dir", "data", "--output", "json"]).json();
+            let shown =
+                test_dir.host(&["jobs", "show", &job, "--data-dir", "data", "--output", "json"]).json();
             let has_ended = ["COMPLETED", "FAILED"].contains(&shown["status"].as_str().unwrap());
             has_ended.then_some(shown)
         });
@@ -148,15 +149,15 @@ fn on_one_machine_too() {
          {job}` sends them again once the cause is fixed\n",
         shop = crate::support::SHOP
     );
-    let shown = place.host(&["jobs", "show", &job, "--data-dir", "data"]);
+    let shown = test_dir.host(&["jobs", "show", &job, "--data-dir", "data"]);
     assert!(shown.stdout.contains(&format!("  dlq        {hint}")), "{shown:?}");
-    assert_eq!(place.host(&["jobs", "report", &job, "--data-dir", "data"]).stderr, hint);
+    assert_eq!(test_dir.host(&["jobs", "report", &job, "--data-dir", "data"]).stderr, hint);
     std::fs::write(&path, bytes).unwrap();
-    let refused = place.host(&["dlq", "discard", "--data-dir", "data"]);
+    let refused = test_dir.host(&["dlq", "discard", "--data-dir", "data"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
-    let all = place.host(&["dlq", "redrive", "--data-dir", "data"]);
+    let all = test_dir.host(&["dlq", "redrive", "--data-dir", "data"]);
     assert!(all.code == Some(2) && all.stderr.contains("use --all"), "{all:?}");
-    let sent = place.host(&["dlq", "redrive", "--all", "--data-dir", "data"]);
+    let sent = test_dir.host(&["dlq", "redrive", "--all", "--data-dir", "data"]);
     assert_eq!(
         (sent.code, sent.stdout.lines().next()),
         (Some(0), Some(&*format!("sent chunk 1 of job {job} (corrupt-chunk)")))
@@ -167,5 +168,5 @@ fn on_one_machine_too() {
     assert!(sent.stdout.contains(plugins) && sent.stdout.contains("and validators"), "{sent:?}");
     let ended = work();
     assert_eq!((counts(&ended), ended["status"].as_str()), ([30, 30, 0], Some("COMPLETED")));
-    assert_eq!(place.host(&["dlq", "list", "--data-dir", "data"]).stdout, "");
+    assert_eq!(test_dir.host(&["dlq", "list", "--data-dir", "data"]).stdout, "");
 }

@@ -17,12 +17,12 @@ fn export(products: u32, title: &str) -> String {
 }
 
 /// A job whose ingest was interrupted, as `jobs show` prints it.
-fn interrupted(place: &TestDir) -> Value {
-    place.write("export.jsonl", export(6000, "Thing"));
-    place.write("host.toml", "[ingest]\nchunk_documents = 50\n");
-    let child = place.spawn("export.jsonl");
+fn interrupted(test_dir: &TestDir) -> Value {
+    test_dir.write("export.jsonl", export(6000, "Thing"));
+    test_dir.write("host.toml", "[ingest]\nchunk_documents = 50\n");
+    let child = test_dir.spawn("export.jsonl");
     // A few chunks are published, their rows and messages too.
-    while !place.path("data/chunks/shopify").exists() || place.chunks().len() < 4 {
+    while !test_dir.path("data/chunks/shopify").exists() || test_dir.chunks().len() < 4 {
         std::thread::sleep(Duration::from_millis(1));
     }
     interrupt(child.id());
@@ -35,15 +35,15 @@ fn interrupt(process: u32) {
     assert!(Command::new("kill").args(["-INT", &process.to_string()]).status().unwrap().success());
 }
 
-fn job(place: &TestDir, id: &Value) -> Value {
-    place.host(&["jobs", "show", id.as_str().unwrap(), "--data-dir", "data", "--output", "json"]).json()
+fn job(test_dir: &TestDir, id: &Value) -> Value {
+    test_dir.host(&["jobs", "show", id.as_str().unwrap(), "--data-dir", "data", "--output", "json"]).json()
 }
 
 #[test]
 fn wrong_settings_are_explained_in_the_words_of_the_settings() {
-    let place = TestDir::new();
-    let check = |place: &TestDir, variable: Option<(&str, &str)>, arguments: &[&str]| {
-        let mut command = place.command(&[&["config", "check"], arguments].concat());
+    let test_dir = TestDir::new();
+    let check = |test_dir: &TestDir, variable: Option<(&str, &str)>, arguments: &[&str]| {
+        let mut command = test_dir.command(&[&["config", "check"], arguments].concat());
         let ran = ran(command.envs(variable).output().unwrap());
         assert_eq!(ran.code, Some(2), "{ran:?}");
         ran.stderr.lines().next().unwrap().to_owned() + "\n"
@@ -64,12 +64,12 @@ fn wrong_settings_are_explained_in_the_words_of_the_settings() {
         "[plugins]\n",
         "target = \"index\"\n",
     ] {
-        place.write("host.toml", toml);
-        said += &check(&place, None, &[]);
+        test_dir.write("host.toml", toml);
+        said += &check(&test_dir, None, &[]);
     }
-    place.write("host.toml", "");
-    said += &check(&place, Some(("HOST_INGEST__LANES", "many")), &[]);
-    said += &check(&place, Some(("HOST_INGEST__LANE", "3")), &[]);
+    test_dir.write("host.toml", "");
+    said += &check(&test_dir, Some(("HOST_INGEST__LANES", "many")), &[]);
+    said += &check(&test_dir, Some(("HOST_INGEST__LANE", "3")), &[]);
     insta::assert_snapshot!(said);
     for rust in ["usize", "u64", "NonZero", "struct", "enum", "sequence", "invalid type"] {
         assert!(!said.contains(rust), "{rust}");
@@ -78,11 +78,11 @@ fn wrong_settings_are_explained_in_the_words_of_the_settings() {
 
 #[test]
 fn checking_the_settings_loads_the_plugins_with_theirs() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let shopify = SHOPIFY.to_str().unwrap();
     let check = |config: &str| {
-        place.write("host.toml", format!("[plugin]\nfiles = [{shopify:?}]\n{config}"));
-        place.host(&["config", "check"])
+        test_dir.write("host.toml", format!("[plugin]\nfiles = [{shopify:?}]\n{config}"));
+        test_dir.host(&["config", "check"])
     };
     assert_eq!(check("[plugin.config.shopify]\nlevel = \"variant\"\n").stdout, "the settings are good\n");
     for (config, fault) in [
@@ -97,20 +97,20 @@ fn checking_the_settings_loads_the_plugins_with_theirs() {
 
 #[test]
 fn an_inspection_says_what_a_setting_may_be() {
-    let place = TestDir::new();
-    let ran = place.host(&["plugin", "inspect", SHOPIFY.to_str().unwrap()]);
+    let test_dir = TestDir::new();
+    let ran = test_dir.host(&["plugin", "inspect", SHOPIFY.to_str().unwrap()]);
     let settings: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("  setting ")).collect();
     insta::assert_snapshot!(settings.join("\n"));
 }
 
 #[test]
 fn an_inspection_lists_imports_that_would_be_refused() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let plugin = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../crates/plugin-host/tests/fixtures/contract-0.1.0/rust-std.wasm"
     );
-    let ran = place.host(&["plugin", "inspect", plugin, "--wasi", "none"]);
+    let ran = test_dir.host(&["plugin", "inspect", plugin, "--wasi", "none"]);
     assert!(ran.code == Some(0) && ran.stdout.contains("wasi:cli/stdout"), "{ran:?}");
     assert!(ran.stderr.contains("--wasi none refuses to run it"), "{ran:?}");
 }
@@ -123,25 +123,25 @@ fn the_help_of_an_ingest_is_its_own() {
 
 #[test]
 fn a_cancelled_job_says_once_why() {
-    let place = TestDir::new();
-    place.write("export.jsonl", export(30, "Mug"));
-    place.write("host.toml", "[ingest]\nchunk_documents = 10\n");
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export(30, "Mug"));
+    test_dir.write("host.toml", "[ingest]\nchunk_documents = 10\n");
     let source =
         ["export.jsonl", "--plugin", SHOPIFY.to_str().unwrap(), "--shop", SHOP, "--data-dir", "data"];
-    let ingested = place.host(&[&["ingest", "--output", "json"], &source[..]].concat());
+    let ingested = test_dir.host(&[&["ingest", "--output", "json"], &source[..]].concat());
     let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
-    let cancelled = place.host(&["jobs", "cancel", &job, "--data-dir", "data"]);
+    let cancelled = test_dir.host(&["jobs", "cancel", &job, "--data-dir", "data"]);
     assert_eq!(cancelled.stdout.matches("before the chunk was written").count(), 1, "{cancelled:?}");
 }
 
 #[test]
 fn what_is_not_old_is_not_pruned() {
-    let place = TestDir::new();
-    place.write("export.jsonl", export(1, "Mug"));
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export(1, "Mug"));
     for _ in 0..2 {
-        assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+        assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
     }
-    let prune = |more: &[&str]| place.host(&[&["prune", "--data-dir", "data"], more].concat());
+    let prune = |more: &[&str]| test_dir.host(&[&["prune", "--data-dir", "data"], more].concat());
     for more in [&["--dry-run", "--output", "json"][..], &["--output", "json"]] {
         let pruned = prune(more);
         assert_eq!(
@@ -152,15 +152,15 @@ fn what_is_not_old_is_not_pruned() {
         assert!(pruned.stderr.contains("more than 30 days ago (`retention.days`)"), "{pruned:?}");
     }
     assert_eq!(prune(&["--store", "aws"]).code, Some(2));
-    let jobs = place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
+    let jobs = test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
     assert_eq!(jobs.as_array().unwrap().len(), 2);
 }
 
 #[test]
 fn what_does_not_exist_is_no_empty_answer() {
-    let place = TestDir::new();
-    place.write("export.jsonl", export(1, "Mug"));
-    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export(1, "Mug"));
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
     let mut said = String::new();
     for arguments in [
         &["documents", "get", "404"][..],
@@ -171,22 +171,22 @@ fn what_does_not_exist_is_no_empty_answer() {
         &["documents", "count", "--shop", "nobody.myshopify.com", "--index", "shopify-tests"],
         &["jobs", "show", "404"],
     ] {
-        let ran = place.host(&[arguments, &["--data-dir", "data"]].concat());
+        let ran = test_dir.host(&[arguments, &["--data-dir", "data"]].concat());
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{arguments:?} {ran:?}");
         said += &format!("{}\n{}\n", arguments.join(" "), ran.stderr);
     }
     insta::assert_snapshot!(said);
     // An index that was emptied exists.
-    place.write("export.jsonl", export(1, "Mug").replace("ACTIVE", "DRAFT"));
-    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
-    let count = place.host(&["documents", "count", "--data-dir", "data"]);
+    test_dir.write("export.jsonl", export(1, "Mug").replace("ACTIVE", "DRAFT"));
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    let count = test_dir.host(&["documents", "count", "--data-dir", "data"]);
     assert_eq!((count.code, count.stdout.as_str()), (Some(0), "0\n"), "{count:?}");
 }
 
 #[test]
 fn a_run_without_a_source_says_that_it_works_the_queue() {
-    let place = TestDir::new();
-    let mut child = place.command(&["run", "--shop", SHOP, "--data-dir", "data"]).spawn().unwrap();
+    let test_dir = TestDir::new();
+    let mut child = test_dir.command(&["run", "--shop", SHOP, "--data-dir", "data"]).spawn().unwrap();
     let mut said = String::new();
     BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
     assert_eq!(said, format!("working the queue of {SHOP} until Ctrl-C\n"));
@@ -197,17 +197,17 @@ fn a_run_without_a_source_says_that_it_works_the_queue() {
 /// Two builds of one plug-in: the second cannot be known to check what the first one's command checked.
 #[test]
 fn a_worker_with_another_plugin_than_a_job_had_warns_of_it() {
-    let place = TestDir::new();
-    let source = place.write("export.jsonl", export(1, "Mug"));
+    let test_dir = TestDir::new();
+    let source = test_dir.write("export.jsonl", export(1, "Mug"));
     let shopify = SHOPIFY.to_str().unwrap();
     let ingest =
         ["ingest", "--shop", SHOP, "--data-dir", "data", "--plugin", shopify, source.to_str().unwrap()];
-    assert_eq!(place.host(&ingest).code, Some(0));
+    assert_eq!(test_dir.host(&ingest).code, Some(0));
     let mut other = std::fs::read(shopify).unwrap();
     other.extend_from_slice(b"\x00\x03\x01xy");
-    let other = place.write("other.wasm", other);
+    let other = test_dir.write("other.wasm", other);
     for (plugin, warns) in [(other.to_str().unwrap(), true), (shopify, false)] {
-        let mut work = place.command(&["work", "--data-dir", "data", "--plugin", plugin]).spawn().unwrap();
+        let mut work = test_dir.command(&["work", "--data-dir", "data", "--plugin", plugin]).spawn().unwrap();
         let mut said = String::new();
         let mut stderr = BufReader::new(work.stderr.take().unwrap());
         while !said.contains("working the queues of all shops until Ctrl-C\n") {
@@ -222,22 +222,22 @@ fn a_worker_with_another_plugin_than_a_job_had_warns_of_it() {
 
 #[test]
 fn watching_a_job_without_a_worker_ends() {
-    let place = TestDir::new();
-    let left = interrupted(&place);
+    let test_dir = TestDir::new();
+    let left = interrupted(&test_dir);
     let id = left["job_id"].as_str().unwrap();
     let watch = ["jobs", "watch", id, "--data-dir", "data", "--output", "json"];
     let started = Instant::now();
-    let ran = place.host(&watch);
+    let ran = test_dir.host(&watch);
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!((ran.code, &ran.json()["status"]), (Some(1), &left["status"]), "{ran:?}");
     let expected = format!("warning: no worker runs for job {id}: re-run the original command to resume\n");
     assert_eq!(ran.stderr, expected);
-    let shown = place.host(&["jobs", "show", id, "--data-dir", "data"]);
+    let shown = test_dir.host(&["jobs", "show", id, "--data-dir", "data"]);
     assert_eq!((shown.code, &shown.stderr), (Some(0), &expected), "{shown:?}");
     assert!(shown.stdout.contains(" so far are written\n"), "{shown:?}");
 
     // It follows a job that another process resumes.
-    let mut resumed = place.spawn("export.jsonl");
+    let mut resumed = test_dir.spawn("export.jsonl");
     let mut said = String::new();
     BufReader::new(resumed.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
     assert!(
@@ -245,17 +245,17 @@ fn watching_a_job_without_a_worker_ends() {
             && said.contains(", which was interrupted or which another process works on: "),
         "{said}"
     );
-    let ran = place.host(&watch);
+    let ran = test_dir.host(&watch);
     assert_eq!((ran.code, &ran.json()["processed"]), (Some(0), &Value::from(6000)), "{ran:?}");
     assert!(resumed.wait().unwrap().success());
 }
 
 #[test]
 fn a_changed_export_supersedes_the_interrupted_job() {
-    let place = TestDir::new();
-    let left = interrupted(&place);
-    place.write("export.jsonl", export(20, "Thing"));
-    let ran = place.run("export.jsonl", &[]);
+    let test_dir = TestDir::new();
+    let left = interrupted(&test_dir);
+    test_dir.write("export.jsonl", export(20, "Thing"));
+    let ran = test_dir.run("export.jsonl", &[]);
     let view = ran.json();
     assert_eq!((ran.code, &view["status"]), (Some(0), &"COMPLETED".into()), "{ran:?}");
     assert_ne!(view["job_id"], left["job_id"]);
@@ -265,7 +265,7 @@ fn a_changed_export_supersedes_the_interrupted_job() {
         "{ran:?}"
     );
 
-    let old = job(&place, &left["job_id"]);
+    let old = job(&test_dir, &left["job_id"]);
     assert_eq!((&old["status"], &old["sealed"]), (&"FAILED".into(), &false.into()), "{old}");
     let by = format!("superseded by job {}", view["job_id"].as_str().unwrap());
     assert!(old["error_message"].as_str().unwrap().starts_with(&by), "{old}");
@@ -274,37 +274,37 @@ fn a_changed_export_supersedes_the_interrupted_job() {
     let [chunks, written] = ["chunks", "completed_chunks"].map(|key| old[key].as_u64().unwrap());
     assert!(chunks > 0 && (written == chunks || written + 1 == chunks), "{old}");
     assert_eq!(old["processed"].as_u64().unwrap(), 50 * written, "{old}");
-    let watch = place.host(&["jobs", "watch", id, "--data-dir", "data"]);
+    let watch = test_dir.host(&["jobs", "watch", id, "--data-dir", "data"]);
     assert!(watch.code == Some(4) && watch.stdout.contains("  reason     superseded by job"), "{watch:?}");
 
     // With the old export again it is a new job, since the old one has ended.
-    place.write("export.jsonl", export(6000, "Thing"));
-    let again = place.run("export.jsonl", &[]);
+    test_dir.write("export.jsonl", export(6000, "Thing"));
+    let again = test_dir.run("export.jsonl", &[]);
     assert_eq!((again.code, &again.json()["total_items"]), (Some(0), &Value::from(6000)), "{again:?}");
     assert_ne!(again.json()["job_id"], left["job_id"]);
 }
 
 #[test]
 fn a_job_that_is_being_ingested_is_not_superseded() {
-    let place = TestDir::new();
-    let left = interrupted(&place);
+    let test_dir = TestDir::new();
+    let left = interrupted(&test_dir);
     // Another process ingests here, as far as can be told.
-    let lock = std::fs::File::open(place.path("data/ingest.lock")).unwrap();
+    let lock = std::fs::File::open(test_dir.path("data/ingest.lock")).unwrap();
     lock.lock_shared().unwrap();
-    place.write("export.jsonl", export(20, "Thing"));
-    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
-    assert_eq!(job(&place, &left["job_id"])["error_message"], Value::Null);
+    test_dir.write("export.jsonl", export(20, "Thing"));
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    assert_eq!(job(&test_dir, &left["job_id"])["error_message"], Value::Null);
     drop(lock);
-    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
-    assert_eq!(job(&place, &left["job_id"])["status"], "FAILED");
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    assert_eq!(job(&test_dir, &left["job_id"])["status"], "FAILED");
 }
 
 #[test]
 fn a_data_directory_of_another_user_is_told_from_none() {
-    let place = TestDir::new();
-    place.write("export.jsonl", export(1, "Mug"));
-    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
-    let data = place.path("data");
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export(1, "Mug"));
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    let data = test_dir.path("data");
     let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
     command.args(["jobs", "list", "--data-dir"]).arg(&data).env_clear().current_dir("/");
     if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
@@ -319,18 +319,18 @@ fn a_data_directory_of_another_user_is_told_from_none() {
     let expected =
         format!("error: permission to look into the data directory {} is denied\n", data.display());
     assert!(said.stderr.starts_with(&expected), "{said:?}");
-    let none = place.host(&["jobs", "list", "--data-dir", "nowhere"]);
+    let none = test_dir.host(&["jobs", "list", "--data-dir", "nowhere"]);
     assert!(none.stderr.starts_with("error: there is no data directory at nowhere\n"), "{none:?}");
 }
 
 #[test]
 fn a_cache_that_cannot_be_used_is_told_once() {
-    let place = TestDir::new();
-    place.write("export.jsonl", export(1, "Mug"));
-    place.write("cache", "a file where the folder should be");
-    let mut command = place.run_command("export.jsonl", &["--quiet"]);
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export(1, "Mug"));
+    test_dir.write("cache", "a file where the folder should be");
+    let mut command = test_dir.run_command("export.jsonl", &["--quiet"]);
     let RunOutput { code, stderr, .. } =
-        ran(command.env("XDG_CACHE_HOME", place.path("cache")).output().unwrap());
+        ran(command.env("XDG_CACHE_HOME", test_dir.path("cache")).output().unwrap());
     assert_eq!((code, stderr.matches("WARN").count()), (Some(0), 1), "{stderr}");
     assert!(stderr.contains("compiled plug-ins are not"), "{stderr}");
 }

@@ -31,8 +31,8 @@ fn copy(name: &str) -> PathBuf {
 }
 
 /// The component of an example, built by `host plugin build` with the tools that the test command installed.
-fn build(place: &TestDir, project: &Path) -> PathBuf {
-    let mut command = place.command(&["plugin", "build", project.to_str().unwrap()]);
+fn build(test_dir: &TestDir, project: &Path) -> PathBuf {
+    let mut command = test_dir.command(&["plugin", "build", project.to_str().unwrap()]);
     for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
@@ -43,24 +43,24 @@ fn build(place: &TestDir, project: &Path) -> PathBuf {
     project.join(project.file_name().unwrap()).with_extension("wasm")
 }
 
-fn run(place: &TestDir, plugins: &[&Path]) -> RunOutput {
+fn run(test_dir: &TestDir, plugins: &[&Path]) -> RunOutput {
     let mut arguments = vec!["run", "export.jsonl"];
     for plugin in plugins {
         arguments.extend(["--plugin", plugin.to_str().unwrap()]);
     }
-    place.host(&[&arguments[..], &IN].concat())
+    test_dir.host(&[&arguments[..], &IN].concat())
 }
 
 #[test]
 fn house_rules_lie_over_the_shopify_plugin() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let at = "2026-01-01T00:00:00Z";
     let insecure = product(3, "Cup", at).into_iter().map(|line| line.replace("https://cdn", "http://cdn"));
     let mut export = [product(1, "Mug", at), product(2, "THE BEST MUG IN THE WORLD", at)].concat();
     export.extend(insecure);
-    place.write("export.jsonl", lines(&export));
-    let rules = build(&place, &copy("house-rules"));
-    let judged = run(&place, &[&SHOPIFY, &rules]);
+    test_dir.write("export.jsonl", lines(&export));
+    let rules = build(&test_dir, &copy("house-rules"));
+    let judged = run(&test_dir, &[&SHOPIFY, &rules]);
     assert_eq!(judged.code, Some(4), "{judged:?}");
     let judged = judged.json();
     assert_eq!((&judged["processed"], &judged["failed"]), (&json!(2), &json!(1)));
@@ -69,12 +69,12 @@ fn house_rules_lie_over_the_shopify_plugin() {
         (&refused["document_id"], &refused["code"], &refused["path"], &refused["plugin"]),
         (&json!("3"), &json!("insecure-image"), &json!("/image"), &json!("house-rules@0.1.0"))
     );
-    let report = place.host(&["jobs", "report", "--data-dir", "data"]).stdout;
+    let report = test_dir.host(&["jobs", "report", "--data-dir", "data"]).stdout;
     assert!(
         report.lines().any(|line| line.contains("title-shouts") && line.contains("\"warning\"")),
         "{report}"
     );
-    assert_eq!(place.documents().len(), 2);
+    assert_eq!(test_dir.documents().len(), 2);
 }
 
 /// All objects with links in a response, however deep it wraps them.
@@ -103,15 +103,15 @@ mod needs_samples {
             npm.current_dir(&project).args(["install", "--silent", "--no-fund", "--no-audit"]);
             assert!(npm.status().unwrap().success(), "`npm install` in {}", project.display());
         }
-        let place = TestDir::new();
-        let plugin = build(&place, &project);
+        let test_dir = TestDir::new();
+        let plugin = build(&test_dir, &project);
         let mut found = Vec::new();
         for sample in samples {
             records(serde_json::from_slice(&fs::read(sample).unwrap()).unwrap(), &mut found);
         }
         let export: String = found.iter().map(|record| format!("{record}\n")).collect();
-        place.write("export.jsonl", &export);
-        let first = run(&place, &[&plugin]);
+        test_dir.write("export.jsonl", &export);
+        let first = run(&test_dir, &[&plugin]);
         assert_eq!(first.code, Some(0), "{first:?}");
         let first = first.json();
         assert_eq!(
@@ -124,12 +124,12 @@ mod needs_samples {
         );
 
         // With their product they are its variants.
-        let place = TestDir::new();
-        place.write("export.jsonl", export.replace("/products/22", "/products/799"));
-        let second = run(&place, &[&plugin]);
+        let test_dir = TestDir::new();
+        test_dir.write("export.jsonl", export.replace("/products/22", "/products/799"));
+        let second = run(&test_dir, &[&plugin]);
         assert_eq!(second.code, Some(0), "{second:?}");
         assert_eq!(second.json()["total_items"], 2);
-        let documents = place.documents();
+        let documents = test_dir.documents();
         let ids: Vec<_> = documents.iter().map(|document| document["_id"].as_str().unwrap()).collect();
         assert_eq!(ids, ["794", "799"]);
         // `date_modified_gmt` says UTC by its name alone.

@@ -61,8 +61,8 @@ fn the_lambda_service_runs_the_package_and_cloudwatch_takes_its_metrics() {
     let ingested = ran(ingest.env("HOST_INGEST__CHUNK_DOCUMENTS", "40").output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
 
-    let (host, zip) = (Path::new(env!("CARGO_BIN_EXE_host")), cloud.place.path("host.zip"));
-    LambdaPackage { host, config: None, plugins: &[] }.write(cloud.place.dir.path(), &zip).unwrap();
+    let (host, zip) = (Path::new(env!("CARGO_BIN_EXE_host")), cloud.test_dir.path("host.zip"));
+    LambdaPackage { host, config: None, plugins: &[] }.write(cloud.test_dir.dir.path(), &zip).unwrap();
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     with_function(&cloud, &["create", zip.to_str().unwrap(), architecture, QUEUE, &variables(&cloud)]);
     let job = cloud.ended(shop);

@@ -12,14 +12,14 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
 fn an_interrupted_run_is_resumed_by_the_same_command() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let export: Vec<String> =
         (1..3000).flat_map(|n| product(n, &format!("Thing {n}"), "2026-01-01T00:00:00Z")).collect();
-    place.write("export.jsonl", lines(&export));
-    place.write("host.toml", "[ingest]\nchunk_documents = 50\n");
-    let child = place.spawn("export.jsonl");
+    test_dir.write("export.jsonl", lines(&export));
+    test_dir.write("host.toml", "[ingest]\nchunk_documents = 50\n");
+    let child = test_dir.spawn("export.jsonl");
     // As soon as the first chunk is there: ingest and indexing are both under way.
-    while !place.path("data/chunks/shopify").exists() {
+    while !test_dir.path("data/chunks/shopify").exists() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
@@ -30,7 +30,7 @@ fn an_interrupted_run_is_resumed_by_the_same_command() {
     let left = interrupted.json();
     assert!(["PENDING", "IN_PROGRESS"].contains(&left["status"].as_str().unwrap()), "{left}");
 
-    let resumed = place.run("export.jsonl", &[]);
+    let resumed = test_dir.run("export.jsonl", &[]);
     let view = resumed.json();
     assert_eq!((resumed.code, &view["job_id"]), (Some(0), &left["job_id"]), "{resumed:?}");
     assert_eq!(
@@ -53,10 +53,10 @@ fn is_at_work(process: u32) -> bool {
 
 #[test]
 fn a_plugin_that_loops_does_not_hold_an_interrupt_up() {
-    let place = TestDir::new();
-    place.write("export.jsonl", lines(&product(1, "Thing", "2026-01-01T00:00:00Z")));
-    place.write("host.toml", "[plugin.limits]\ncall_ms = 3600000\n[plugin.config.evil]\ndo = \"loop\"\n");
-    let mut command = place.command(&["run", "--shop", "loops.example", "--data-dir", "data", "--plugin"]);
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", lines(&product(1, "Thing", "2026-01-01T00:00:00Z")));
+    test_dir.write("host.toml", "[plugin.limits]\ncall_ms = 3600000\n[plugin.config.evil]\ndo = \"loop\"\n");
+    let mut command = test_dir.command(&["run", "--shop", "loops.example", "--data-dir", "data", "--plugin"]);
     let mut child = command.arg(guest("guest-evil")).arg("export.jsonl").spawn().unwrap();
     while !is_at_work(child.id()) {
         std::thread::sleep(Duration::from_millis(10));

@@ -11,13 +11,13 @@ const PRODUCTS: u64 = 12;
 
 /// A shop whose products go to a server.
 struct Shop {
-    place: TestDir,
+    test_dir: TestDir,
     source: String,
 }
 
 impl Shop {
     fn new() -> Self {
-        let place = TestDir::new();
+        let test_dir = TestDir::new();
         let mut export = Vec::new();
         let recipe = Recipe {
             seed: 3,
@@ -28,12 +28,12 @@ impl Shop {
             bad_lines: 0.0,
         };
         xtask::sample::write(&recipe, &mut export).unwrap();
-        let source = place.write("export.jsonl", export).to_str().unwrap().to_owned();
-        Self { place, source }
+        let source = test_dir.write("export.jsonl", export).to_str().unwrap().to_owned();
+        Self { test_dir, source }
     }
 
     fn put(&self, flags: &[&str]) {
-        let ran = self.place.host(&[&["settings", "put", INDEX, "--data-dir", "data"], flags].concat());
+        let ran = self.test_dir.host(&[&["settings", "put", INDEX, "--data-dir", "data"], flags].concat());
         assert_eq!(ran.code, Some(0), "{ran:?}");
     }
 
@@ -51,7 +51,7 @@ impl Shop {
 
     fn command(&self, more: &[&str]) -> Command {
         let target = ["--target", "marqo", "--index", INDEX];
-        let mut command = self.place.run_command(&self.source, &[&target, more].concat());
+        let mut command = self.test_dir.run_command(&self.source, &[&target, more].concat());
         command.env("HOST_MARQO__UNREACHABLE_PATIENCE_SECONDS", "1");
         command.env("HOST_MARQO__REQUEST_TIMEOUT_SECONDS", "2");
         command
@@ -82,7 +82,7 @@ fn products_reach_the_index_once_and_unchanged_ones_are_not_written_again() {
         assert!(stored.values().all(|document| document.sent.get("variants").is_none()));
 
         let id = stored.keys().next().unwrap();
-        let shown = shop.place.host(&[
+        let shown = shop.test_dir.host(&[
             "documents",
             "get",
             id,
@@ -146,11 +146,11 @@ fn stops_until_fixed(shop: &Shop, words: &[&str], fix: impl FnOnce()) {
     for words in words {
         assert!(ran.stderr.contains(words), "{words}: {ran:?}");
     }
-    let job = shop.place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]);
+    let job = shop.test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]);
     assert_eq!(job.json()["processed"], 0, "{job:?}");
     // A later reader sees the same in the job, in both its faces.
     let last_error = job.json()["last_error"].to_string();
-    let text = shop.place.host(&["jobs", "show", "--data-dir", "data"]).stdout;
+    let text = shop.test_dir.host(&["jobs", "show", "--data-dir", "data"]).stdout;
     let line =
         text.lines().find(|line| line.starts_with("  last error 20")).unwrap_or_else(|| panic!("{text}"));
     for words in words {
@@ -199,7 +199,7 @@ fn an_index_that_cannot_be_written_is_told_before_the_export_is_read() {
         for words in words {
             assert!(ran.stderr.contains(words), "{what}: {words}: {ran:?}");
         }
-        let jobs = shop.place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]);
+        let jobs = shop.test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]);
         assert_eq!(jobs.stdout, "[]\n", "{what}");
         shop.put(&["--endpoint", server.url()]);
         assert_eq!(shop.run(&[]).code, Some(0), "{what}");
@@ -218,7 +218,7 @@ fn a_server_that_is_down_is_told_at_once() {
     assert!(said.starts_with("warning: ") && said.contains(&dead), "{said}");
     child.kill().unwrap();
     child.wait().unwrap();
-    let count = shop.place.host(&[
+    let count = shop.test_dir.host(&[
         "documents",
         "count",
         "--target",
@@ -241,11 +241,11 @@ fn a_job_that_cannot_go_on_can_be_given_up() {
     shop.put(&["--endpoint", server.url()]);
     server.set_faults(&[FaultRule::new(Fault::Item { status: 507, applied: false }).on(Operation::Add)]);
     assert_eq!(shop.run(&[]).code, Some(1));
-    let job = shop.place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
+    let job = shop.test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
     let id = job["job_id"].as_str().unwrap();
 
     // Its chunk is before those of any later run of the shop, which is said with the way out.
-    let ran = shop.place.run(&shop.source, &["--index", "other"]);
+    let ran = shop.test_dir.run(&shop.source, &["--index", "other"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     for words in [
         "is meant for the target `marqo`, and this worker writes `catalog:embedded`",
@@ -254,7 +254,7 @@ fn a_job_that_cannot_go_on_can_be_given_up() {
         assert!(ran.stderr.contains(words), "{words}: {ran:?}");
     }
 
-    let waiting = shop.place.host(&["jobs", "show", "--data-dir", "data"]);
+    let waiting = shop.test_dir.host(&["jobs", "show", "--data-dir", "data"]);
     assert!(waiting.stdout.contains("\n  chunks     0 of "), "{waiting:?}");
     for words in [
         &format!("job {id} of the same shop is not finished and blocks it"),
@@ -264,16 +264,16 @@ fn a_job_that_cannot_go_on_can_be_given_up() {
     }
 
     let cancel = ["jobs", "cancel", id, "--data-dir", "data", "--output", "json"];
-    let cancelled = shop.place.host(&cancel);
+    let cancelled = shop.test_dir.host(&cancel);
     let view = cancelled.json();
     assert_eq!((cancelled.code, &view["status"]), (Some(0), &"FAILED".into()), "{cancelled:?}");
     assert_eq!(view["error_message"], "the job was cancelled");
     assert!(view["failed"].as_u64().unwrap() > 0 && view["chunks"] == view["completed_chunks"], "{view}");
     assert_eq!(view["samples"]["failed"][0]["code"], "cancelled", "{view}");
-    let again = shop.place.host(&cancel);
+    let again = shop.test_dir.host(&cancel);
     assert!(again.code == Some(2) && again.stderr.contains("has ended already: FAILED"), "{again:?}");
 
-    let ran = shop.place.run(&shop.source, &["--index", "other"]);
+    let ran = shop.test_dir.run(&shop.source, &["--index", "other"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let [total, processed, ..] = counts(&ran);
     assert_eq!(processed, total);
@@ -286,7 +286,7 @@ fn documents_are_looked_for_where_the_newest_job_wrote_them() {
     shop.put(&["--endpoint", server.url()]);
     assert_eq!(shop.run(&[]).code, Some(0));
     let count =
-        |more: &[&str]| shop.place.host(&[&["documents", "count", "--data-dir", "data"], more].concat());
+        |more: &[&str]| shop.test_dir.host(&[&["documents", "count", "--data-dir", "data"], more].concat());
     assert_eq!(count(&[]).stdout, format!("{}\n", server.documents(INDEX).len()));
     assert_eq!(count(&["--target", "catalog"]).code, Some(0));
     assert_eq!(count(&["--target", "catalog"]).stdout, "0\n");
@@ -326,12 +326,12 @@ fn a_wrong_key_is_said_and_never_shown() {
     let options =
         Options { indexes: vec![INDEX.to_owned()], api_key: Some("right".to_owned()), ..Options::default() };
     let (shop, server) = (Shop::new(), StandIn::start(options).unwrap());
-    let key = shop.place.write("key", "wrong-secret");
+    let key = shop.test_dir.write("key", "wrong-secret");
     shop.put(&["--endpoint", server.url(), "--api-key-file", key.to_str().unwrap()]);
     let ran = shop.run(&[]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("401") && !ran.stderr.contains("wrong-secret"), "{ran:?}");
-    let key = shop.place.write("key", "right\n");
+    let key = shop.test_dir.write("key", "right\n");
     shop.put(&["--api-key-file", key.to_str().unwrap()]);
     assert_eq!(shop.run(&[]).code, Some(0));
 }
@@ -344,7 +344,7 @@ fn a_dead_primary_with_a_fallback_loses_nothing_and_shows_in_the_metrics() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let [total, processed, ..] = counts(&ran);
     assert_eq!(processed, total);
-    let metrics = std::fs::read_to_string(shop.place.path("metrics.prom")).unwrap();
+    let metrics = std::fs::read_to_string(shop.test_dir.path("metrics.prom")).unwrap();
     let switches = metrics.lines().find_map(|line| line.strip_prefix("host_marqo_endpoint_switches_total "));
     assert!(switches.is_some_and(|count| count != "0"), "{metrics}");
     for name in ["host_marqo_request_seconds_count", "host_marqo_items_total", "host_marqo_batch_documents"] {
@@ -361,10 +361,10 @@ fn an_update_changes_what_is_there_and_explains_what_is_not() {
             "{{\"id\":\"gid://shopify/Product/{id}\",\"updatedAt\":\"2026-01-0{time}T00:00:00Z\",{rest}}}\n"
         )
     };
-    shop.place.write("export.jsonl", line(1, "1", r#""title":"Mug","vendor":"Acme""#));
+    shop.test_dir.write("export.jsonl", line(1, "1", r#""title":"Mug","vendor":"Acme""#));
     assert_eq!(shop.run(&[]).code, Some(0));
     let update = line(1, "2", r#""title":"New mug""#) + &line(2, "2", r#""title":"New to the index""#);
-    shop.place.write("export.jsonl", update);
+    shop.test_dir.write("export.jsonl", update);
     let ran = shop.run(&["--operation", "update"]);
     assert_eq!(ran.code, Some(4), "{ran:?}");
     let [total, processed, _, failed, _] = counts(&ran);

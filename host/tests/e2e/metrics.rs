@@ -8,18 +8,18 @@ const EXPORT: &str = r#"{"id":"gid://shopify/Product/1","title":"Mug","updatedAt
 not a line
 "#;
 
-fn run(place: &TestDir, setting: (&str, &str)) -> crate::support::RunOutput {
-    let source = place.write("export.jsonl", EXPORT);
-    let mut command = place.run_command(source.to_str().unwrap(), &["--quiet"]);
+fn run(test_dir: &TestDir, setting: (&str, &str)) -> crate::support::RunOutput {
+    let source = test_dir.write("export.jsonl", EXPORT);
+    let mut command = test_dir.run_command(source.to_str().unwrap(), &["--quiet"]);
     ran(command.env(setting.0, setting.1).output().unwrap())
 }
 
 #[test]
 fn a_prometheus_file_holds_what_happened() {
-    let place = TestDir::new();
-    let ran = run(&place, ("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom"));
+    let test_dir = TestDir::new();
+    let ran = run(&test_dir, ("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom"));
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let metrics = std::fs::read_to_string(place.path("metrics.prom")).unwrap();
+    let metrics = std::fs::read_to_string(test_dir.path("metrics.prom")).unwrap();
     for line in [
         "host_items_total{class=\"processed\"} 1",
         "host_items_total{class=\"skipped\"} 1",
@@ -33,8 +33,8 @@ fn a_prometheus_file_holds_what_happened() {
 
 #[test]
 fn cloudwatch_finds_its_lines_on_stderr() {
-    let place = TestDir::new();
-    let ran = run(&place, ("HOST_TELEMETRY__EMF", "true"));
+    let test_dir = TestDir::new();
+    let ran = run(&test_dir, ("HOST_TELEMETRY__EMF", "true"));
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let lines: Vec<Value> = ran.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let processed = lines.iter().find(|line| line["class"] == "processed");
@@ -48,18 +48,18 @@ fn cloudwatch_finds_its_lines_on_stderr() {
 /// An alarm of CloudWatch watches this name.
 #[test]
 fn cloudwatch_counts_partial_documents_under_the_seeds_names() {
-    let (place, server) = (
+    let (test_dir, server) = (
         TestDir::new(),
         StandIn::start(Options { indexes: vec!["shop".to_owned()], ..Options::default() }).unwrap(),
     );
     server.set_faults(&[FaultRule::new(Fault::Partial { field: None, reads: Some(1) })]);
     let put =
         ["settings", "put", "shop", "--endpoint", server.url(), "--tensor-field", "title", "--readback"];
-    let ran = place.host(&[&put[..], &["--data-dir", "data"]].concat());
+    let ran = test_dir.host(&[&put[..], &["--data-dir", "data"]].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let source = place.write("export.jsonl", EXPORT);
+    let source = test_dir.write("export.jsonl", EXPORT);
     let mut command =
-        place.run_command(source.to_str().unwrap(), &["--quiet", "--target", "marqo", "--index", "shop"]);
+        test_dir.run_command(source.to_str().unwrap(), &["--quiet", "--target", "marqo", "--index", "shop"]);
     let ran = crate::support::ran(command.env("HOST_TELEMETRY__EMF", "true").output().unwrap());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     for name in ["PartialDocumentsDetected", "PartialDocumentsRecoveredAfterRetry"] {
@@ -70,9 +70,9 @@ fn cloudwatch_counts_partial_documents_under_the_seeds_names() {
 
 #[test]
 fn both_at_once_is_a_wrong_setting() {
-    let place = TestDir::new();
-    let source = place.write("export.jsonl", EXPORT);
-    let mut command = place.run_command(source.to_str().unwrap(), &[]);
+    let test_dir = TestDir::new();
+    let source = test_dir.write("export.jsonl", EXPORT);
+    let mut command = test_dir.run_command(source.to_str().unwrap(), &[]);
     command.env("HOST_TELEMETRY__EMF", "true").env("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom");
     let ran = ran(command.output().unwrap());
     assert_eq!(ran.code, Some(2), "{ran:?}");

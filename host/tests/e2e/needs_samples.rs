@@ -5,25 +5,25 @@ use serde_json::Value;
 
 fn run(name: &str) -> (TestDir, crate::support::RunOutput) {
     let sample = shared_sample(name);
-    let place = TestDir::new();
-    let ran = place.run(sample.to_str().unwrap(), &[]);
-    (place, ran)
+    let test_dir = TestDir::new();
+    let ran = test_dir.run(sample.to_str().unwrap(), &[]);
+    (test_dir, ran)
 }
 
 #[test]
 #[ignore = "needs exports of real shops"]
 fn a_real_shop_is_synced_then_unchanged_then_in_conflict() {
     let sample = shared_sample("kaizoku.jsonl");
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let export = std::fs::read_to_string(sample).unwrap();
-    place.write("export.jsonl", &export);
-    let first = place.run("export.jsonl", &[]);
+    test_dir.write("export.jsonl", &export);
+    let first = test_dir.run("export.jsonl", &[]);
     let view = first.json();
     assert_eq!(first.code, Some(0), "{first:?}");
     assert_eq!((&view["source"]["products"], &view["source"]["lines"]), (&32.into(), &300.into()));
     assert_eq!((&view["processed"], &view["skipped"], &view["failed"]), (&32.into(), &0.into(), &0.into()));
 
-    let again = place.run("export.jsonl", &[]);
+    let again = test_dir.run("export.jsonl", &[]);
     assert_eq!((again.code, &again.json()["unchanged"]), (Some(0), &32.into()));
 
     let mut root: Value = serde_json::from_str(export.lines().next().unwrap()).unwrap();
@@ -31,8 +31,8 @@ fn a_real_shop_is_synced_then_unchanged_then_in_conflict() {
     root["updatedAt"] = "2020-01-01T00:00:00Z".into();
     let moved_back: Vec<String> =
         std::iter::once(root.to_string()).chain(export.lines().skip(1).map(str::to_owned)).collect();
-    place.write("export.jsonl", crate::support::lines(&moved_back));
-    let conflict = place.run("export.jsonl", &[]);
+    test_dir.write("export.jsonl", crate::support::lines(&moved_back));
+    let conflict = test_dir.run("export.jsonl", &[]);
     assert_eq!(
         (conflict.code, &conflict.json()["conflict"], &conflict.json()["unchanged"]),
         (Some(3), &1.into(), &31.into())
@@ -52,13 +52,13 @@ fn a_bad_line_is_counted_and_explained() {
 #[test]
 #[ignore = "needs exports of real shops"]
 fn three_levels_and_children_without_id_land_in_their_product() {
-    let (place, ran) = run("levis_3level_stackoverflow65466783.jsonl");
+    let (test_dir, ran) = run("levis_3level_stackoverflow65466783.jsonl");
     assert_eq!(
         (ran.code, &ran.json()["processed"], &ran.json()["skipped"]),
         (Some(0), &1.into(), &0.into()),
         "{ran:?}"
     );
-    let documents = place.documents();
+    let documents = test_dir.documents();
     assert_eq!(documents[0]["variants"].as_array().unwrap().len(), 3);
 }
 

@@ -8,21 +8,21 @@ use std::collections::HashMap;
 const AT: &str = "2026-01-01T00:00:00Z";
 
 fn documents(export: impl AsRef<[u8]>) -> Vec<Value> {
-    let place = TestDir::new();
-    place.write("export.jsonl", export);
-    let ran = place.run("export.jsonl", &[]);
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export);
+    let ran = test_dir.run("export.jsonl", &[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    place.documents()
+    test_dir.documents()
 }
 
 /// The documents as they are in the chunks, by id: to the byte.
 fn chunk_lines(export: impl AsRef<[u8]>) -> HashMap<String, String> {
-    let place = TestDir::new();
-    place.write("export.jsonl", export);
-    let ran = place.run("export.jsonl", &[]);
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export);
+    let ran = test_dir.run("export.jsonl", &[]);
     assert!(matches!(ran.code, Some(0)), "{ran:?}");
     let mut found = HashMap::new();
-    for (_, bytes) in place.chunks() {
+    for (_, bytes) in test_dir.chunks() {
         for line in std::str::from_utf8(&bytes).unwrap().lines() {
             let document: Value = serde_json::from_str(line).unwrap();
             found.insert(document["_id"].as_str().unwrap().to_owned(), line.to_owned());

@@ -21,31 +21,31 @@ fn versions() -> (Vec<u8>, Vec<u8>) {
     (old, new)
 }
 
-fn place() -> TestDir {
-    let place = TestDir::new();
-    place.write("export.jsonl", "{\"id\":\"p1\",\"title\":\"Mug\"}\n");
-    place
+fn test_dir() -> TestDir {
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", "{\"id\":\"p1\",\"title\":\"Mug\"}\n");
+    test_dir
 }
 
-fn run(place: &TestDir, plugin: &str, more: &[&str]) -> RunOutput {
+fn run(test_dir: &TestDir, plugin: &str, more: &[&str]) -> RunOutput {
     let arguments =
         ["run", "--plugin", plugin, "export.jsonl", "--shop", SHOP, "--data-dir", "data", "--output", "json"];
-    place.host(&[&arguments[..], more].concat())
+    test_dir.host(&[&arguments[..], more].concat())
 }
 
 /// The digest of the plug-in that a run used.
-fn used(place: &TestDir, plugin: &str, more: &[&str]) -> String {
-    let ran = run(place, plugin, more);
+fn used(test_dir: &TestDir, plugin: &str, more: &[&str]) -> String {
+    let ran = run(test_dir, plugin, more);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     ran.json()["plugin"]["digest"].as_str().unwrap().to_owned()
 }
 
 /// What is said of a plug-in that is refused; nothing may be written.
 #[track_caller]
-fn refused(place: &TestDir, plugin: &str, more: &[&str]) -> String {
-    let ran = run(place, plugin, more);
+fn refused(test_dir: &TestDir, plugin: &str, more: &[&str]) -> String {
+    let ran = run(test_dir, plugin, more);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
-    assert!(!place.path("data").exists(), "something was written");
+    assert!(!test_dir.path("data").exists(), "something was written");
     ran.stderr
 }
 
@@ -71,35 +71,35 @@ fn steady(said: &str, registry: Option<&Registry>) -> String {
 
 #[test]
 fn a_lock_holds_a_file_to_its_digest() {
-    let (place, (old, new)) = (place(), versions());
-    place.write("evil.wasm", &old);
-    place.write("other.wasm", &old);
-    let locked = place.host(&["plugin", "lock", "evil.wasm"]);
+    let (test_dir, (old, new)) = (test_dir(), versions());
+    test_dir.write("evil.wasm", &old);
+    test_dir.write("other.wasm", &old);
+    let locked = test_dir.host(&["plugin", "lock", "evil.wasm"]);
     assert_eq!((locked.code, locked.stdout), (Some(0), format!("{}  evil.wasm\n", digest(&old))));
 
-    place.write("evil.wasm", &new);
-    let mut said = refused(&place, "evil.wasm", &[]);
-    place.write("host.toml", "[plugin]\nfiles = [\"./evil.wasm\"]\n");
-    let from_settings = place.host(&["run", "export.jsonl", "--shop", SHOP, "--data-dir", "data"]);
+    test_dir.write("evil.wasm", &new);
+    let mut said = refused(&test_dir, "evil.wasm", &[]);
+    test_dir.write("host.toml", "[plugin]\nfiles = [\"./evil.wasm\"]\n");
+    let from_settings = test_dir.host(&["run", "export.jsonl", "--shop", SHOP, "--data-dir", "data"]);
     assert!(
         from_settings.code == Some(2) && from_settings.stderr.contains("has the digest"),
         "{from_settings:?}"
     );
-    said += &refused(&place, "other.wasm", &[]);
+    said += &refused(&test_dir, "other.wasm", &[]);
     insta::assert_snapshot!(steady(&said, None));
 
-    place.write("evil.wasm", &old);
-    assert_eq!(used(&place, "./evil.wasm", &[]), digest(&old));
-    place.write("evil.wasm", &new);
-    assert_eq!(place.host(&["plugin", "lock"]).code, Some(0), "those of the settings");
-    assert_eq!(used(&place, "evil.wasm", &[]), digest(&new));
-    place.write("plugin.lock", "[[plug-in]]");
-    let damaged = run(&place, "evil.wasm", &[]);
+    test_dir.write("evil.wasm", &old);
+    assert_eq!(used(&test_dir, "./evil.wasm", &[]), digest(&old));
+    test_dir.write("evil.wasm", &new);
+    assert_eq!(test_dir.host(&["plugin", "lock"]).code, Some(0), "those of the settings");
+    assert_eq!(used(&test_dir, "evil.wasm", &[]), digest(&new));
+    test_dir.write("plugin.lock", "[[plug-in]]");
+    let damaged = run(&test_dir, "evil.wasm", &[]);
     assert!(damaged.code == Some(2) && damaged.stderr.contains("plugin.lock cannot be used"), "{damaged:?}");
 }
 
 /// A key pair; its public half as a file.
-fn key_pair(place: &TestDir, name: &str) -> EcdsaKeyPair {
+fn key_pair(test_dir: &TestDir, name: &str) -> EcdsaKeyPair {
     let random = SystemRandom::new();
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random).unwrap();
@@ -108,7 +108,7 @@ fn key_pair(place: &TestDir, name: &str) -> EcdsaKeyPair {
     der.extend_from_slice(pair.public_key().as_ref());
     let pem =
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", BASE64_STANDARD.encode(der));
-    place.write(name, pem);
+    test_dir.write(name, pem);
     pair
 }
 
@@ -118,22 +118,22 @@ fn sign(pair: &EcdsaKeyPair, bytes: &[u8]) -> String {
 
 #[test]
 fn an_unsigned_or_forged_file_is_refused() {
-    let (place, (old, new)) = (place(), versions());
-    let (mine, theirs) = (key_pair(&place, "mine.pub"), key_pair(&place, "theirs.pub"));
-    place.write("evil.wasm", &old);
+    let (test_dir, (old, new)) = (test_dir(), versions());
+    let (mine, theirs) = (key_pair(&test_dir, "mine.pub"), key_pair(&test_dir, "theirs.pub"));
+    test_dir.write("evil.wasm", &old);
     let wanted = ["--require-signature", "mine.pub"];
-    let mut said = refused(&place, "evil.wasm", &wanted);
-    place.write("evil.wasm.sig", sign(&theirs, &old));
-    said += &refused(&place, "evil.wasm", &wanted);
-    place.write("evil.wasm.sig", sign(&mine, &new));
-    refused(&place, "evil.wasm", &wanted);
-    said += &refused(&place, "evil.wasm", &["--require-signature", "absent.pub"]);
+    let mut said = refused(&test_dir, "evil.wasm", &wanted);
+    test_dir.write("evil.wasm.sig", sign(&theirs, &old));
+    said += &refused(&test_dir, "evil.wasm", &wanted);
+    test_dir.write("evil.wasm.sig", sign(&mine, &new));
+    refused(&test_dir, "evil.wasm", &wanted);
+    said += &refused(&test_dir, "evil.wasm", &["--require-signature", "absent.pub"]);
     insta::assert_snapshot!(said);
 
-    place.write("evil.wasm.sig", sign(&mine, &old) + "\n");
-    assert_eq!(used(&place, "evil.wasm", &wanted), digest(&old));
+    test_dir.write("evil.wasm.sig", sign(&mine, &old) + "\n");
+    assert_eq!(used(&test_dir, "evil.wasm", &wanted), digest(&old));
     // As `cosign sign-blob --bundle` of cosign 3 makes it.
-    fs::remove_file(place.path("evil.wasm.sig")).unwrap();
+    fs::remove_file(test_dir.path("evil.wasm.sig")).unwrap();
     let hash = ring::digest::digest(&ring::digest::SHA256, &old);
     let bundle = json!({
         "mediaType": BUNDLE,
@@ -142,95 +142,96 @@ fn an_unsigned_or_forged_file_is_refused() {
             "signature": sign(&mine, &old),
         },
     });
-    place.write("evil.wasm.sigstore.json", bundle.to_string());
-    place.write("host.toml", "[plugin]\nrequire_signature = \"mine.pub\"\n");
-    assert_eq!(used(&place, "evil.wasm", &[]), digest(&old));
-    let other = run(&place, "evil.wasm", &["--require-signature", "theirs.pub"]);
+    test_dir.write("evil.wasm.sigstore.json", bundle.to_string());
+    test_dir.write("host.toml", "[plugin]\nrequire_signature = \"mine.pub\"\n");
+    assert_eq!(used(&test_dir, "evil.wasm", &[]), digest(&old));
+    let other = run(&test_dir, "evil.wasm", &["--require-signature", "theirs.pub"]);
     assert_eq!(other.code, Some(2), "{other:?}");
 }
 
 #[test]
 fn a_shadow_is_trusted_no_more_than_a_plugin() {
-    let (place, (old, new)) = (place(), versions());
-    let key = key_pair(&place, "mine.pub");
+    let (test_dir, (old, new)) = (test_dir(), versions());
+    let key = key_pair(&test_dir, "mine.pub");
     for (name, wasm) in [("live.wasm", &old), ("new.wasm", &old)] {
-        place.write(name, wasm);
-        place.write(&format!("{name}.sig"), sign(&key, wasm));
+        test_dir.write(name, wasm);
+        test_dir.write(&format!("{name}.sig"), sign(&key, wasm));
     }
     let shadow = ["--shadow", "new.wasm"];
     let signed = ["--shadow", "new.wasm", "--require-signature", "mine.pub"];
-    assert_eq!(place.host(&["plugin", "lock", "live.wasm"]).code, Some(0));
-    let unlocked = refused(&place, "live.wasm", &shadow);
+    assert_eq!(test_dir.host(&["plugin", "lock", "live.wasm"]).code, Some(0));
+    let unlocked = refused(&test_dir, "live.wasm", &shadow);
     assert!(unlocked.contains("new.wasm") && unlocked.contains("plugin.lock"), "{unlocked}");
-    assert_eq!(place.host(&["plugin", "lock", "new.wasm"]).code, Some(0));
-    place.write("new.wasm", &new);
-    let changed = refused(&place, "live.wasm", &shadow);
+    assert_eq!(test_dir.host(&["plugin", "lock", "new.wasm"]).code, Some(0));
+    test_dir.write("new.wasm", &new);
+    let changed = refused(&test_dir, "live.wasm", &shadow);
     assert!(changed.contains("has the digest"), "{changed}");
-    fs::remove_file(place.path("plugin.lock")).unwrap();
-    let forged = refused(&place, "live.wasm", &signed);
+    fs::remove_file(test_dir.path("plugin.lock")).unwrap();
+    let forged = refused(&test_dir, "live.wasm", &signed);
     assert!(forged.contains("new.wasm"), "{forged}");
-    place.write("new.wasm.sig", sign(&key, &new));
-    let ran = run(&place, "live.wasm", &signed);
+    test_dir.write("new.wasm.sig", sign(&key, &new));
+    let ran = run(&test_dir, "live.wasm", &signed);
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
 #[test]
 fn a_lock_that_is_named_must_exist() {
-    let (place, (old, new)) = (place(), versions());
-    place.write("evil.wasm", &old);
-    assert_eq!(used(&place, "evil.wasm", &[]), digest(&old), "without a lock");
-    fs::remove_dir_all(place.path("data")).unwrap();
+    let (test_dir, (old, new)) = (test_dir(), versions());
+    test_dir.write("evil.wasm", &old);
+    assert_eq!(used(&test_dir, "evil.wasm", &[]), digest(&old), "without a lock");
+    fs::remove_dir_all(test_dir.path("data")).unwrap();
     let flag = ["--lock", "pins.lock"];
-    let missing = refused(&place, "evil.wasm", &flag);
+    let missing = refused(&test_dir, "evil.wasm", &flag);
     assert!(missing.contains("there is no lock pins.lock"), "{missing}");
-    place.write("host.toml", "[plugin]\nlock = \"pins.lock\"\n");
-    assert_eq!(refused(&place, "evil.wasm", &[]), missing);
-    assert_eq!(place.host(&["plugin", "lock", "evil.wasm"]).code, Some(0));
-    assert_eq!(used(&place, "evil.wasm", &[]), digest(&old));
-    fs::remove_file(place.path("host.toml")).unwrap();
-    place.write("evil.wasm", &new);
-    let changed = run(&place, "evil.wasm", &flag);
+    test_dir.write("host.toml", "[plugin]\nlock = \"pins.lock\"\n");
+    assert_eq!(refused(&test_dir, "evil.wasm", &[]), missing);
+    assert_eq!(test_dir.host(&["plugin", "lock", "evil.wasm"]).code, Some(0));
+    assert_eq!(used(&test_dir, "evil.wasm", &[]), digest(&old));
+    fs::remove_file(test_dir.path("host.toml")).unwrap();
+    test_dir.write("evil.wasm", &new);
+    let changed = run(&test_dir, "evil.wasm", &flag);
     assert!(changed.code == Some(2) && changed.stderr.contains("has the digest"), "{changed:?}");
 }
 
 #[test]
 fn nothing_but_a_component_is_locked() {
-    let place = place();
-    let ran = place.host(&["plugin", "lock", "export.jsonl"]);
+    let test_dir = test_dir();
+    let ran = test_dir.host(&["plugin", "lock", "export.jsonl"]);
     assert!(ran.code == Some(2) && ran.stderr.contains("export.jsonl"), "{ran:?}");
-    assert!(!place.path("plugin.lock").exists());
+    assert!(!test_dir.path("plugin.lock").exists());
 }
 
 #[test]
 fn paths_in_a_file_are_seen_from_its_folder() {
-    let (place, (old, new)) = (place(), versions());
-    fs::create_dir(place.path("etc")).unwrap();
-    let key = key_pair(&place, "etc/mine.pub");
-    place.write("etc/evil.wasm", &old);
-    place.write("etc/evil.wasm.sig", sign(&key, &old));
-    place.write(
+    let (test_dir, (old, new)) = (test_dir(), versions());
+    fs::create_dir(test_dir.path("etc")).unwrap();
+    let key = key_pair(&test_dir, "etc/mine.pub");
+    test_dir.write("etc/evil.wasm", &old);
+    test_dir.write("etc/evil.wasm.sig", sign(&key, &old));
+    test_dir.write(
         "etc/host.toml",
         "data_dir = \"data\"\n[telemetry]\nprometheus_file = \"metrics.prom\"\n[plugin]\nfiles = [\"evil.wasm\"]\n\
          lock = \"plugin.lock\"\nrequire_signature = \"mine.pub\"\n",
     );
     let settings = ["--config", "etc/host.toml"];
-    let locked = place.host(&[&["plugin", "lock"], &settings[..]].concat());
+    let locked = test_dir.host(&[&["plugin", "lock"], &settings[..]].concat());
     assert_eq!(locked.code, Some(0), "{locked:?}");
-    let run =
-        |more: &[&str]| place.host(&[&["run", "export.jsonl", "--shop", SHOP], &settings[..], more].concat());
+    let run = |more: &[&str]| {
+        test_dir.host(&[&["run", "export.jsonl", "--shop", SHOP], &settings[..], more].concat())
+    };
     let ran = run(&[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     for made in ["etc/data/host.db", "etc/metrics.prom", "etc/plugin.lock"] {
-        assert!(place.path(made).exists(), "{made}");
+        assert!(test_dir.path(made).exists(), "{made}");
     }
     // The lock means the same file from everywhere.
-    let lock = fs::read_to_string(place.path("etc/plugin.lock")).unwrap();
+    let lock = fs::read_to_string(test_dir.path("etc/plugin.lock")).unwrap();
     assert!(lock.contains("source = \"evil.wasm\""), "{lock}");
-    let mut inside = place.command(&["run", "../export.jsonl", "--shop", SHOP]);
-    let inside = inside.current_dir(place.path("etc")).output().unwrap();
+    let mut inside = test_dir.command(&["run", "../export.jsonl", "--shop", SHOP]);
+    let inside = inside.current_dir(test_dir.path("etc")).output().unwrap();
     assert!(inside.status.success(), "{inside:?}");
-    place.write("etc/evil.wasm", &new);
-    place.write("etc/evil.wasm.sig", sign(&key, &new));
+    test_dir.write("etc/evil.wasm", &new);
+    test_dir.write("etc/evil.wasm.sig", sign(&key, &new));
     let changed = run(&[]);
     assert!(changed.code == Some(2) && changed.stderr.contains("has the digest"), "{changed:?}");
     // Those of flags are seen from where they are typed.
@@ -240,60 +241,60 @@ fn paths_in_a_file_are_seen_from_its_folder() {
 
 #[test]
 fn a_registry_gives_what_a_tag_or_digest_names() {
-    let (place, (old, new)) = (place(), versions());
+    let (test_dir, (old, new)) = (test_dir(), versions());
     let registry = Registry::start(Rules { login: Some("me:secret"), ..Rules::default() });
     let first = registry.push("shop/evil", "1", "application/wasm", &old);
     let name = format!("oci://{}/shop/evil:1", registry.host);
-    let denied = run(&place, &name, &[]);
+    let denied = run(&test_dir, &name, &[]);
     assert!(denied.code == Some(2) && denied.stderr.contains("docker login"), "{denied:?}");
 
     // A credential helper, which is asked for this registry alone.
-    fs::create_dir(place.path(".docker")).unwrap();
-    let helper = place.write(
+    fs::create_dir(test_dir.path(".docker")).unwrap();
+    let helper = test_dir.write(
         "docker-credential-test",
         "#!/bin/sh\ncat >/dev/null\necho '{\"Username\":\"me\",\"Secret\":\"secret\"}'\n",
     );
     fs::set_permissions(helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    place.write(
+    test_dir.write(
         ".docker/config.json",
         json!({ "credHelpers": { registry.host.as_str(): "test" } }).to_string(),
     );
-    let mut helped = place.command(&["plugin", "lock", &name]);
+    let mut helped = test_dir.command(&["plugin", "lock", &name]);
     let path = std::env::join_paths(
-        std::iter::once(place.path("."))
+        std::iter::once(test_dir.path("."))
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     );
     let helped = helped.env("PATH", path.unwrap()).output().unwrap();
     assert!(helped.status.success(), "{helped:?}");
-    fs::remove_file(place.path("plugin.lock")).unwrap();
+    fs::remove_file(test_dir.path("plugin.lock")).unwrap();
     let auth = BASE64_STANDARD.encode("me:secret");
-    place.write(
+    test_dir.write(
         ".docker/config.json",
         json!({ "auths": { registry.host.as_str(): { "auth": auth } } }).to_string(),
     );
-    assert_eq!(used(&place, &name, &[]), digest(&old));
-    let inspected = place.host(&["plugin", "run", &name, "export.jsonl"]);
+    assert_eq!(used(&test_dir, &name, &[]), digest(&old));
+    let inspected = test_dir.host(&["plugin", "run", &name, "export.jsonl"]);
     assert_eq!(inspected.code, Some(0), "{inspected:?}");
 
     // A lock holds a tag to what it meant.
-    assert_eq!(place.host(&["plugin", "lock", &name]).code, Some(0));
+    assert_eq!(test_dir.host(&["plugin", "lock", &name]).code, Some(0));
     registry.push("shop/evil", "1", "application/wasm", &new);
-    assert_eq!(used(&place, &name, &[]), digest(&old));
-    fs::remove_file(place.path("plugin.lock")).unwrap();
-    assert_eq!(used(&place, &name, &[]), digest(&new));
+    assert_eq!(used(&test_dir, &name, &[]), digest(&old));
+    fs::remove_file(test_dir.path("plugin.lock")).unwrap();
+    assert_eq!(used(&test_dir, &name, &[]), digest(&new));
     let pinned = format!("oci://{}/shop/evil@{first}", registry.host);
-    assert_eq!(used(&place, &pinned, &[]), digest(&old));
+    assert_eq!(used(&test_dir, &pinned, &[]), digest(&old));
 
     // What is on disk needs no registry.
-    assert_eq!(place.host(&["plugin", "lock", &name]).code, Some(0));
+    assert_eq!(test_dir.host(&["plugin", "lock", &name]).code, Some(0));
     assert!(!registry.requests().is_empty());
     registry.stop();
-    assert_eq!(used(&place, &name, &[]), digest(&new));
+    assert_eq!(used(&test_dir, &name, &[]), digest(&new));
 }
 
 #[test]
 fn a_registry_that_lies_or_fails_is_refused() {
-    let place = place();
+    let test_dir = test_dir();
     let (old, new) = versions();
     // What other tests have pulled is kept.
     let old = [old.as_slice(), b"\x00\x06\x04lies!"].concat();
@@ -304,23 +305,23 @@ fn a_registry_that_lies_or_fails_is_refused() {
     let name = |tag: &str| format!("oci://{}/evil:{tag}", registry.host);
     let mut said = String::new();
     for tag in ["nothing", "image", "swapped"] {
-        said += &refused(&place, &name(tag), &[]);
+        said += &refused(&test_dir, &name(tag), &[]);
     }
-    said += &refused(&place, "oci://registry.example", &[]);
+    said += &refused(&test_dir, "oci://registry.example", &[]);
     registry.push("evil", "large", "application/wasm", &vec![0; 1 << 20]);
-    place.write("host.toml", "[plugin.limits]\ncomponent_bytes = 900000\n");
-    said += &refused(&place, &name("large"), &[]);
+    test_dir.write("host.toml", "[plugin.limits]\ncomponent_bytes = 900000\n");
+    said += &refused(&test_dir, &name("large"), &[]);
     insta::assert_snapshot!(steady(&said, Some(&registry)));
     let gone = name("nothing");
     registry.stop();
-    let down = run(&place, &gone, &[]);
+    let down = run(&test_dir, &gone, &[]);
     assert_eq!(down.code, Some(1), "it may come back: {down:?}");
 }
 
 #[test]
 fn a_signature_in_a_registry_is_of_the_manifest() {
-    let (place, (old, new)) = (place(), versions());
-    let (mine, theirs) = (key_pair(&place, "mine.pub"), key_pair(&place, "theirs.pub"));
+    let (test_dir, (old, new)) = (test_dir(), versions());
+    let (mine, theirs) = (key_pair(&test_dir, "mine.pub"), key_pair(&test_dir, "theirs.pub"));
     let registry = Registry::start(Rules::default());
     let manifest = registry.push("evil", "1", "application/wasm", &old);
     let other = registry.push("evil", "2", "application/wasm", &new);
@@ -333,13 +334,13 @@ fn a_signature_in_a_registry_is_of_the_manifest() {
         json!({ "critical": { "identity": identity, "image": image, "type": kind }, "optional": null })
             .to_string()
     };
-    let mut said = refused(&place, &name, &wanted);
+    let mut said = refused(&test_dir, &name, &wanted);
     registry.sign("evil", &manifest, &payload(&manifest), &sign(&theirs, payload(&manifest).as_bytes()));
-    said += &refused(&place, &name, &wanted);
+    said += &refused(&test_dir, &name, &wanted);
     // A signature of another version does not do for this one.
     registry.sign("evil", &manifest, &payload(&other), &sign(&mine, payload(&other).as_bytes()));
-    refused(&place, &name, &wanted);
+    refused(&test_dir, &name, &wanted);
     insta::assert_snapshot!(steady(&said, Some(&registry)));
     registry.sign("evil", &manifest, &payload(&manifest), &sign(&mine, payload(&manifest).as_bytes()));
-    assert_eq!(used(&place, &name, &wanted), digest(&old));
+    assert_eq!(used(&test_dir, &name, &wanted), digest(&old));
 }

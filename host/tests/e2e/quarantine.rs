@@ -11,30 +11,30 @@ use std::{
 static EVIL: LazyLock<PathBuf> = LazyLock::new(|| guest("guest-evil"));
 
 /// An export of whole lines; those at which `is_bad` make the evil plug-in trap if it is told to.
-fn export(place: &TestDir, products: u32, is_bad: impl Fn(u32) -> bool) {
+fn export(test_dir: &TestDir, products: u32, is_bad: impl Fn(u32) -> bool) {
     let line = |n: u32| {
         let title = if is_bad(n) { "bomb" } else { "Mug" };
         json!({ "id": format!("p{n}"), "title": title, "updated_at": "2026-01-01T00:00:00Z" }).to_string()
             + "\n"
     };
-    place.write("export.jsonl", (1..=products).map(line).collect::<String>());
+    test_dir.write("export.jsonl", (1..=products).map(line).collect::<String>());
 }
 
 /// The settings, with what the evil plug-in is told.
-fn settings(place: &TestDir, doing: &str, more: &str) {
-    place.write("host.toml", format!("{more}\n[plugin.config.evil]\ndo = \"{doing}\"\n"));
+fn settings(test_dir: &TestDir, doing: &str, more: &str) {
+    test_dir.write("host.toml", format!("{more}\n[plugin.config.evil]\ndo = \"{doing}\"\n"));
 }
 
 /// The evil plug-in as a file of another digest.
-fn fixed(place: &TestDir) -> PathBuf {
+fn fixed(test_dir: &TestDir) -> PathBuf {
     let mut wasm = fs::read(&*EVIL).unwrap();
     wasm.extend_from_slice(b"\x00\x03\x01xy");
-    place.write("fixed.wasm", wasm)
+    test_dir.write("fixed.wasm", wasm)
 }
 
-fn run(place: &TestDir, plugin: &Path) -> RunOutput {
+fn run(test_dir: &TestDir, plugin: &Path) -> RunOutput {
     let plugin = plugin.to_str().unwrap();
-    place.host(&[
+    test_dir.host(&[
         "run",
         "--plugin",
         plugin,
@@ -48,37 +48,37 @@ fn run(place: &TestDir, plugin: &Path) -> RunOutput {
     ])
 }
 
-fn replay(place: &TestDir, job: &Value, more: &[&str]) -> RunOutput {
+fn replay(test_dir: &TestDir, job: &Value, more: &[&str]) -> RunOutput {
     let arguments =
         ["plugin", "replay", job["job_id"].as_str().unwrap(), "--data-dir", "data", "--output", "json"];
-    place.host(&[&arguments[..], more].concat())
+    test_dir.host(&[&arguments[..], more].concat())
 }
 
-fn job(place: &TestDir, id: &Value) -> Value {
-    place.host(&["jobs", "show", id.as_str().unwrap(), "--data-dir", "data", "--output", "json"]).json()
+fn job(test_dir: &TestDir, id: &Value) -> Value {
+    test_dir.host(&["jobs", "show", id.as_str().unwrap(), "--data-dir", "data", "--output", "json"]).json()
 }
 
-fn titles(place: &TestDir) -> Vec<String> {
-    place.documents().iter().map(|document| document["title"].as_str().unwrap().to_owned()).collect()
+fn titles(test_dir: &TestDir) -> Vec<String> {
+    test_dir.documents().iter().map(|document| document["title"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn exactly_what_a_plugin_trapped_on_is_sent_to_the_fixed_plugin() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let bad = [17, 400, 999];
-    export(&place, 1_000, |n| bad.contains(&n));
-    settings(&place, "trap-one", "");
-    let first = run(&place, &EVIL);
+    export(&test_dir, 1_000, |n| bad.contains(&n));
+    settings(&test_dir, "trap-one", "");
+    let first = run(&test_dir, &EVIL);
     assert_eq!(first.code, Some(4), "{first:?}");
     let first = first.json();
     assert_eq!((&first["processed"], &first["failed"]), (&json!(997), &json!(3)));
     assert_eq!(first["quarantine"]["products"], 3);
 
-    let listed = replay(&place, &first, &["--dry-run"]);
+    let listed = replay(&test_dir, &first, &["--dry-run"]);
     assert_eq!(listed.code, Some(0), "{listed:?}");
     let kept: Vec<Value> = listed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(kept.iter().map(|kept| &kept["product"]["line"]).collect::<Vec<_>>(), bad);
-    let export = fs::read_to_string(place.path("export.jsonl")).unwrap();
+    let export = fs::read_to_string(test_dir.path("export.jsonl")).unwrap();
     for kept in &kept {
         let line = kept["product"]["line"].as_u64().unwrap() as usize;
         assert_eq!(kept["product"]["text"], export.lines().nth(line - 1).unwrap());
@@ -88,8 +88,8 @@ fn exactly_what_a_plugin_trapped_on_is_sent_to_the_fixed_plugin() {
         assert!(!kept["reason"]["details"]["backtrace"].as_array().unwrap().is_empty());
     }
 
-    settings(&place, "good", "");
-    let again = replay(&place, &first, &["--plugin", fixed(&place).to_str().unwrap()]);
+    settings(&test_dir, "good", "");
+    let again = replay(&test_dir, &first, &["--plugin", fixed(&test_dir).to_str().unwrap()]);
     assert_eq!(again.code, Some(0), "{again:?}");
     let again = again.json();
     assert_eq!((&again["total_items"], &again["processed"]), (&json!(3), &json!(3)));
@@ -101,93 +101,96 @@ fn exactly_what_a_plugin_trapped_on_is_sent_to_the_fixed_plugin() {
         (&again["job_id"], &again["plugin"]["digest"]),
         (&first["job_id"], &first["plugin"]["digest"])
     );
-    let titles = titles(&place);
+    let titles = titles(&test_dir);
     assert_eq!((titles.len(), titles.iter().filter(|title| *title == "bomb").count()), (1_000, 3));
     // What the old job counted stays.
-    assert_eq!(job(&place, &first["job_id"])["failed"], 3);
+    assert_eq!(job(&test_dir, &first["job_id"])["failed"], 3);
 }
 
 #[test]
 fn what_is_refused_again_is_kept_again_and_what_is_older_does_not_win() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let line = |id: &str, title: Value, at: &str| {
         json!({ "id": id, "title": title, "updated_at": at }).to_string() + "\n"
     };
     let bad = line("bad", json!(1), "2026-01-01T00:00:00Z");
-    place.write("export.jsonl", line("old", json!("bomb"), "2026-01-01T00:00:00Z") + &bad);
-    settings(&place, "trap-one", "");
-    let first = run(&place, &EVIL).json();
+    test_dir.write("export.jsonl", line("old", json!("bomb"), "2026-01-01T00:00:00Z") + &bad);
+    settings(&test_dir, "trap-one", "");
+    let first = run(&test_dir, &EVIL).json();
     assert_eq!((&first["failed"], &first["quarantine"]["products"]), (&json!(2), &json!(2)));
 
-    settings(&place, "good", "");
-    place.write("export.jsonl", line("old", json!("newer"), "2026-02-01T00:00:00Z"));
-    assert_eq!(run(&place, &EVIL).code, Some(0));
+    settings(&test_dir, "good", "");
+    test_dir.write("export.jsonl", line("old", json!("newer"), "2026-02-01T00:00:00Z"));
+    assert_eq!(run(&test_dir, &EVIL).code, Some(0));
     // The versions are compared by the plug-in of that role that comes last.
-    let (fixed, version) = (fixed(&place), guest("default-validator"));
-    let again =
-        replay(&place, &first, &["--plugin", fixed.to_str().unwrap(), "--plugin", version.to_str().unwrap()]);
+    let (fixed, version) = (fixed(&test_dir), guest("default-validator"));
+    let again = replay(
+        &test_dir,
+        &first,
+        &["--plugin", fixed.to_str().unwrap(), "--plugin", version.to_str().unwrap()],
+    );
     assert_eq!(again.code, Some(4), "{again:?}");
     let again = again.json();
     assert_eq!((&again["conflict"], &again["failed"]), (&json!(1), &json!(1)));
     assert_eq!(again["quarantine"]["products"], 1);
     assert_eq!(again["samples"]["failed"][0]["line"], 2, "the line is that of the export");
-    assert_eq!(titles(&place), ["newer"]);
+    assert_eq!(titles(&test_dir), ["newer"]);
 }
 
 /// Of a product that is written already, with the version that the replayed one has.
 #[test]
 fn a_replay_can_choose_what_the_same_version_does() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let line = |title: &str| {
         json!({ "id": "one", "title": title, "updated_at": "2026-01-01T00:00:00Z" }).to_string() + "\n"
     };
-    place.write("export.jsonl", line("bomb"));
-    settings(&place, "trap-one", "");
-    let first = run(&place, &EVIL).json();
-    settings(&place, "good", "");
-    place.write("export.jsonl", line("Mug"));
-    assert_eq!(run(&place, &EVIL).code, Some(0));
-    let (fixed, version) = (fixed(&place), guest("default-validator"));
+    test_dir.write("export.jsonl", line("bomb"));
+    settings(&test_dir, "trap-one", "");
+    let first = run(&test_dir, &EVIL).json();
+    settings(&test_dir, "good", "");
+    test_dir.write("export.jsonl", line("Mug"));
+    assert_eq!(run(&test_dir, &EVIL).code, Some(0));
+    let (fixed, version) = (fixed(&test_dir), guest("default-validator"));
     let plugins = ["--plugin", fixed.to_str().unwrap(), "--plugin", version.to_str().unwrap()];
-    let inherited = replay(&place, &first, &plugins);
-    assert_eq!((inherited.code, titles(&place)), (Some(3), vec!["Mug".to_owned()]), "{inherited:?}");
-    let chosen = replay(&place, &first, &[&plugins[..], &["--same-version", "write"]].concat());
-    assert_eq!((chosen.code, titles(&place)), (Some(0), vec!["bomb".to_owned()]), "{chosen:?}");
+    let inherited = replay(&test_dir, &first, &plugins);
+    assert_eq!((inherited.code, titles(&test_dir)), (Some(3), vec!["Mug".to_owned()]), "{inherited:?}");
+    let chosen = replay(&test_dir, &first, &[&plugins[..], &["--same-version", "write"]].concat());
+    assert_eq!((chosen.code, titles(&test_dir)), (Some(0), vec!["bomb".to_owned()]), "{chosen:?}");
 }
 
 #[test]
 fn a_quarantine_is_bounded_and_says_what_it_left_out() {
-    let place = TestDir::new();
-    export(&place, 100, |n| n <= 3);
-    settings(&place, "trap-one", "[ingest]\nquarantine_bytes = 1500");
-    let first = run(&place, &EVIL).json();
+    let test_dir = TestDir::new();
+    export(&test_dir, 100, |n| n <= 3);
+    settings(&test_dir, "trap-one", "[ingest]\nquarantine_bytes = 1500");
+    let first = run(&test_dir, &EVIL).json();
     let (kept, left) = (&first["quarantine"]["products"], &first["quarantine"]["left_out"]);
     assert_eq!(kept.as_u64().unwrap() + left.as_u64().unwrap(), 3);
     assert!(kept.as_u64().unwrap() > 0 && left.as_u64().unwrap() > 0, "{first}");
-    settings(&place, "good", "");
-    let again = replay(&place, &first, &["--plugin", EVIL.to_str().unwrap()]);
+    settings(&test_dir, "good", "");
+    let again = replay(&test_dir, &first, &["--plugin", EVIL.to_str().unwrap()]);
     assert_eq!((again.code, &again.json()["processed"]), (Some(0), kept), "{again:?}");
     assert!(again.stderr.contains("only the whole export has them"), "{again:?}");
 }
 
 #[test]
 fn what_cannot_be_replayed_is_said() {
-    let place = TestDir::new();
-    export(&place, 10, |n| n == 3);
-    settings(&place, "good", "");
-    let good = run(&place, &EVIL).json();
-    settings(&place, "trap-one", "");
-    let bad = run(&place, &EVIL).json();
+    let test_dir = TestDir::new();
+    export(&test_dir, 10, |n| n == 3);
+    settings(&test_dir, "good", "");
+    let good = run(&test_dir, &EVIL).json();
+    settings(&test_dir, "trap-one", "");
+    let bad = run(&test_dir, &EVIL).json();
     let mut said = String::new();
     let mut say = |ran: RunOutput| {
         assert_eq!(ran.code, Some(2), "{ran:?}");
         said += &ran.stderr;
     };
     let evil = EVIL.to_str().unwrap();
-    say(replay(&place, &good, &["--plugin", evil]));
-    say(replay(&place, &bad, &[]));
-    place.write("host.toml", "");
-    say(replay(&place, &bad, &["--plugin", crate::support::SHOPIFY.to_str().unwrap()]));
+    say(replay(&test_dir, &good, &["--plugin", evil]));
+    say(replay(&test_dir, &bad, &[]));
+    test_dir.write("host.toml", "");
+    say(replay(&test_dir, &bad, &["--plugin", crate::support::SHOPIFY.to_str().unwrap()]));
     let ids = [(&good, "GOOD"), (&bad, "BAD")];
     let said = ids.iter().fold(said, |said, (job, name)| said.replace(job["job_id"].as_str().unwrap(), name));
     insta::assert_snapshot!(said);
@@ -195,11 +198,11 @@ fn what_cannot_be_replayed_is_said() {
 
 #[test]
 fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
-    let place = TestDir::new();
-    export(&place, 1_000, |n| n > 600);
+    let test_dir = TestDir::new();
+    export(&test_dir, 1_000, |n| n > 600);
     let more = "[ingest]\nchunk_documents = 50\n[telemetry]\nprometheus_file = \"metrics.prom\"";
-    settings(&place, "trap-one", more);
-    let stopped = run(&place, &EVIL);
+    settings(&test_dir, "trap-one", more);
+    let stopped = run(&test_dir, &EVIL);
     assert_eq!((stopped.code, stopped.stdout.as_str()), (Some(1), ""), "{stopped:?}");
     let alarms: Vec<&str> =
         stopped.stderr.lines().filter(|line| line.contains("code=\"plugin-stopped\"")).collect();
@@ -207,11 +210,11 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
     // Who is told first is a matter of luck, for the plug-in judges the documents as well: the ingest or the worker.
     let said = "plug-in evil@0.1.0 was stopped: it failed on 41 of its last 200 items";
     assert!(stopped.stderr.contains(said), "{stopped:?}");
-    let metrics = fs::read_to_string(place.path("metrics.prom")).unwrap();
+    let metrics = fs::read_to_string(test_dir.path("metrics.prom")).unwrap();
     assert!(metrics.contains("host_plugins_stopped_total 1"), "{metrics}");
 
     // Nothing more was refused, and the job waits for the next worker.
-    let jobs: Value = place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
+    let jobs: Value = test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
     let waiting = &jobs[0];
     // Whether a chunk was begun before that is a matter of luck as well.
     let is_open = ["PENDING", "IN_PROGRESS"].contains(&waiting["status"].as_str().unwrap());
@@ -220,64 +223,64 @@ fn a_plugin_that_keeps_trapping_is_stopped_before_it_refuses_the_shop() {
     let last_error = &waiting["last_error"];
     assert!(last_error.to_string().contains(said), "{waiting}");
     assert_eq!(last_error["code"].as_str().map(|code| code.starts_with("plugin-")), Some(true), "{waiting}");
-    let refused = replay(&place, waiting, &["--plugin", EVIL.to_str().unwrap()]);
+    let refused = replay(&test_dir, waiting, &["--plugin", EVIL.to_str().unwrap()]);
     assert!(refused.code == Some(2) && refused.stderr.contains("was not read to its end"), "{refused:?}");
 
-    settings(&place, "good", more);
-    let fixed = run(&place, &fixed(&place));
+    settings(&test_dir, "good", more);
+    let fixed = run(&test_dir, &fixed(&test_dir));
     assert_eq!((fixed.code, &fixed.json()["processed"]), (Some(0), &json!(1_000)), "{fixed:?}");
-    assert_eq!(job(&place, &waiting["job_id"])["status"], "FAILED");
+    assert_eq!(job(&test_dir, &waiting["job_id"])["status"], "FAILED");
     let id = waiting["job_id"].as_str().unwrap();
-    let report = place.host(&["jobs", "report", id, "--data-dir", "data"]);
+    let report = test_dir.host(&["jobs", "report", id, "--data-dir", "data"]);
     let said =
         format!("nothing is said of any item of job {id}, whose export was not read to its end: superseded");
     assert!(report.stderr.starts_with(&said), "{report:?}");
-    assert_eq!(titles(&place).len(), 1_000);
+    assert_eq!(titles(&test_dir).len(), 1_000);
 }
 
 #[test]
 fn what_a_stopped_plugin_trapped_on_is_kept() {
-    let place = TestDir::new();
-    export(&place, 300, |n| n % 2 == 1);
-    settings(&place, "trap-one", "");
-    let stopped = run(&place, &EVIL);
+    let test_dir = TestDir::new();
+    export(&test_dir, 300, |n| n % 2 == 1);
+    settings(&test_dir, "trap-one", "");
+    let stopped = run(&test_dir, &EVIL);
     assert!(stopped.code == Some(1) && stopped.stderr.contains("was stopped"), "{stopped:?}");
-    let jobs: Value = place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
+    let jobs: Value = test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
     // No chunk was published, so only the ingest can have recorded why.
     assert_eq!(
         (&jobs[0]["chunks"], &jobs[0]["last_error"]["code"]),
         (&json!(0), &json!("plugin-stopped")),
         "{jobs}"
     );
-    let shown = place.host(&["jobs", "show", "--data-dir", "data"]);
+    let shown = test_dir.host(&["jobs", "show", "--data-dir", "data"]);
     assert_eq!(shown.stdout.matches("(plugin-stopped)").count(), 1, "{shown:?}");
-    let listed = replay(&place, &jobs[0], &["--dry-run"]);
+    let listed = replay(&test_dir, &jobs[0], &["--dry-run"]);
     let lines = listed.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let lines: Vec<u64> = lines.map(|kept| kept["product"]["line"].as_u64().unwrap()).collect();
     assert!(!lines.is_empty(), "{listed:?}");
     assert_eq!(lines, Vec::from_iter((1..).step_by(2).take(lines.len())));
 
     // Run again with a fixed plug-in, each product is there once.
-    settings(&place, "good", "");
-    let fixed = run(&place, &fixed(&place));
+    settings(&test_dir, "good", "");
+    let fixed = run(&test_dir, &fixed(&test_dir));
     assert_eq!((fixed.code, &fixed.json()["processed"]), (Some(0), &json!(300)), "{fixed:?}");
 }
 
 #[test]
 fn a_validator_that_keeps_trapping_stops_the_worker_and_burns_no_document() {
-    let place = TestDir::new();
-    export(&place, 300, |n| n > 100);
-    settings(&place, "validate-trap-one", "[ingest]\nchunk_documents = 100");
-    let stopped = run(&place, &EVIL);
+    let test_dir = TestDir::new();
+    export(&test_dir, 300, |n| n > 100);
+    settings(&test_dir, "validate-trap-one", "[ingest]\nchunk_documents = 100");
+    let stopped = run(&test_dir, &EVIL);
     assert_eq!(stopped.code, Some(1), "{stopped:?}");
     assert!(stopped.stderr.contains("cause: plug-in evil@0.1.0 was stopped: it failed on "), "{stopped:?}");
-    let jobs: Value = place.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
+    let jobs: Value = test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
     assert_eq!((&jobs[0]["failed"], &jobs[0]["processed"]), (&json!(0), &json!(100)), "{jobs}");
 
-    settings(&place, "good", "[ingest]\nchunk_documents = 100");
-    let worked = place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
+    settings(&test_dir, "good", "[ingest]\nchunk_documents = 100");
+    let worked = test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
     assert_eq!(worked["status"], "IN_PROGRESS");
-    let fixed = run(&place, &EVIL);
+    let fixed = run(&test_dir, &EVIL);
     assert_eq!((fixed.code, &fixed.json()["failed"]), (Some(0), &json!(0)), "{fixed:?}");
-    assert_eq!(titles(&place).len(), 300);
+    assert_eq!(titles(&test_dir).len(), 300);
 }

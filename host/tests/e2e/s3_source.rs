@@ -42,8 +42,8 @@ fn bucket() -> (Arc<Server>, Clients) {
     (server, clients)
 }
 
-fn run(place: &TestDir, url: &str, key: &str) -> RunOutput {
-    on(url, place.run_command(&format!("s3://{BUCKET}/{key}"), &[]))
+fn run(test_dir: &TestDir, url: &str, key: &str) -> RunOutput {
+    on(url, test_dir.run_command(&format!("s3://{BUCKET}/{key}"), &[]))
 }
 
 /// Runs a command that finds S3 there.
@@ -59,16 +59,16 @@ fn on(url: &str, mut command: Command) -> RunOutput {
 /// Whether or not a machine answers that knows its region: there is none to ask.
 #[test]
 fn a_region_that_is_not_set_is_told_first() {
-    let place = TestDir::new();
-    let mut command = place.run_command(&format!("s3://{BUCKET}/export.jsonl"), &[]);
+    let test_dir = TestDir::new();
+    let mut command = test_dir.run_command(&format!("s3://{BUCKET}/export.jsonl"), &[]);
     let ran = ran(command.env("AWS_EC2_METADATA_DISABLED", "true").output().unwrap());
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.starts_with("error: the source is in S3, and no region is set\n"), "{ran:?}");
     assert!(ran.stderr.contains("help: set `aws.region`"), "{ran:?}");
 }
 
-fn has_published(place: &TestDir) -> bool {
-    place.path("data/chunks").exists() && !place.chunks().is_empty()
+fn has_published(test_dir: &TestDir) -> bool {
+    test_dir.path("data/chunks").exists() && !test_dir.chunks().is_empty()
 }
 
 /// What a part of an object's answer is sent as.
@@ -127,24 +127,25 @@ fn an_object_is_read_like_a_file_packed_or_not() {
     let path = file.write("products.jsonl", export);
     assert_eq!(file.run(path.to_str().unwrap(), &[]).code, Some(0));
     for key in ["a/products.jsonl", "a/products.jsonl.gz"] {
-        let place = TestDir::new();
-        let ran = run(&place, server.url(), key);
+        let test_dir = TestDir::new();
+        let ran = run(&test_dir, server.url(), key);
         assert_eq!(ran.code, Some(0), "{ran:?}");
-        assert!(place.chunks() == file.chunks(), "{key}: other chunks than of the file");
+        assert!(test_dir.chunks() == file.chunks(), "{key}: other chunks than of the file");
     }
 }
 
 #[test]
 fn the_tools_of_authors_read_objects_like_files() {
     let (server, clients) = bucket();
-    let (place, export) = (TestDir::new(), export(1, 200_000));
+    let (test_dir, export) = (TestDir::new(), export(1, 200_000));
     put(&clients, "products.jsonl", export.clone());
-    let file = place.write("products.jsonl", export).to_str().unwrap().to_owned();
+    let file = test_dir.write("products.jsonl", export).to_str().unwrap().to_owned();
     let object = format!("s3://{BUCKET}/products.jsonl");
     let plugin = SHOPIFY.to_str().unwrap();
     let both = |arguments: &[&str]| {
         [&object, &file].map(|source| {
-            let ran = on(server.url(), place.command(&[arguments, &[source, "--output", "json"]].concat()));
+            let ran =
+                on(server.url(), test_dir.command(&[arguments, &[source, "--output", "json"]].concat()));
             assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
             ran.json()
         })
@@ -161,15 +162,15 @@ fn the_tools_of_authors_read_objects_like_files() {
         assert_eq!(of_object[figure], of_file[figure], "{figure}");
     }
     // A job's sources are read again, wherever they are.
-    let read = run(&place, server.url(), "products.jsonl");
+    let read = run(&test_dir, server.url(), "products.jsonl");
     assert_eq!(read.code, Some(0), "{read:?}");
     let job = read.json()["job_id"].as_str().unwrap().to_owned();
     let compare = ["plugin", "diff", plugin, plugin, "--job", &job, "--data-dir", "data", "--output", "json"];
-    let compared = on(server.url(), place.command(&compare));
+    let compared = on(server.url(), test_dir.command(&compare));
     assert_eq!(compared.json()["products"], read.json()["total_items"], "{compared:?}");
 
     let missing = format!("s3://{BUCKET}/missing.jsonl");
-    let refused = on(server.url(), place.command(&["plugin", "run", plugin, &missing]));
+    let refused = on(server.url(), test_dir.command(&["plugin", "run", plugin, &missing]));
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains(&missing) && !refused.stderr.contains("panicked"), "{refused:?}");
 }
@@ -177,8 +178,8 @@ fn the_tools_of_authors_read_objects_like_files() {
 #[test]
 fn an_object_that_is_not_there_is_a_mistake_of_the_caller() {
     let (server, _) = bucket();
-    let place = TestDir::new();
-    let ran = run(&place, server.url(), "missing.jsonl");
+    let test_dir = TestDir::new();
+    let ran = run(&test_dir, server.url(), "missing.jsonl");
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("s3://exports/missing.jsonl"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
@@ -195,17 +196,17 @@ fn an_answer_that_breaks_off_is_asked_for_again() {
 
     // The first part comes at the second attempt, the next one at the third.
     let url = proxy(server.url(), |part| if [2, 5].contains(&part) { Answer::Whole } else { Answer::Half });
-    let place = TestDir::new();
-    let read = run(&place, &url, "products.jsonl");
+    let test_dir = TestDir::new();
+    let read = run(&test_dir, &url, "products.jsonl");
     assert_eq!(read.code, Some(0), "{read:?}");
-    assert!(place.chunks() == file.chunks(), "other chunks than of the file");
+    assert!(test_dir.chunks() == file.chunks(), "other chunks than of the file");
 
     let url = proxy(server.url(), |part| if part == 1 { Answer::Whole } else { Answer::Half });
-    let place = TestDir::new();
-    let broken = run(&place, &url, "products.jsonl");
+    let test_dir = TestDir::new();
+    let broken = run(&test_dir, &url, "products.jsonl");
     assert_eq!(broken.code, Some(1), "{broken:?}");
     assert!(broken.stderr.contains("s3://exports/products.jsonl"), "{}", broken.stderr);
-    assert!(!has_published(&place), "a part of an export was published");
+    assert!(!has_published(&test_dir), "a part of an export was published");
 }
 
 #[test]
@@ -222,9 +223,9 @@ fn an_object_that_changes_while_it_is_read_is_refused() {
         }
         Answer::Whole
     });
-    let place = TestDir::new();
-    let ran = run(&place, &url, "products.jsonl");
+    let test_dir = TestDir::new();
+    let ran = run(&test_dir, &url, "products.jsonl");
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("the object was replaced while it was read"), "{}", ran.stderr);
-    assert!(!has_published(&place), "two halves of exports were published");
+    assert!(!has_published(&test_dir), "two halves of exports were published");
 }

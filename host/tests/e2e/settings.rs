@@ -8,34 +8,34 @@ use std::{
     process::Stdio,
 };
 
-fn settings(place: &TestDir, arguments: &[&str]) -> RunOutput {
-    place.host(&[&["settings"], arguments, &["--data-dir", "data"]].concat())
+fn settings(test_dir: &TestDir, arguments: &[&str]) -> RunOutput {
+    test_dir.host(&[&["settings"], arguments, &["--data-dir", "data"]].concat())
 }
 
 #[track_caller]
-fn put(place: &TestDir, arguments: &[&str]) -> String {
-    let ran = settings(place, &[&["put", "shop"], arguments].concat());
+fn put(test_dir: &TestDir, arguments: &[&str]) -> String {
+    let ran = settings(test_dir, &[&["put", "shop"], arguments].concat());
     assert!(ran.code == Some(0) && ran.stderr.ends_with("saved the settings of index shop\n"), "{ran:?}");
     ran.stdout
 }
 
 #[track_caller]
-fn refused(place: &TestDir, arguments: &[&str]) -> String {
-    let ran = settings(place, arguments);
+fn refused(test_dir: &TestDir, arguments: &[&str]) -> String {
+    let ran = settings(test_dir, arguments);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
     ran.stderr
 }
 
 #[test]
 fn settings_are_merged_into_what_is_stored() {
-    let place = TestDir::new();
-    place.write("key", "sk-secret\n");
-    place.write(
+    let test_dir = TestDir::new();
+    test_dir.write("key", "sk-secret\n");
+    test_dir.write(
         "mappings.json",
         r#"{"look": {"type": "multimodal_combination", "weights": {"title": 1, "image": 2}}}"#,
     );
     put(
-        &place,
+        &test_dir,
         &[
             "--endpoint",
             "http://localhost:8882/",
@@ -58,51 +58,53 @@ fn settings_are_merged_into_what_is_stored() {
             "--cloud",
         ],
     );
-    let changed = put(&place, &["--tensor-field", "look", "--readback", "true", "--cloud=false"]);
+    let changed = put(&test_dir, &["--tensor-field", "look", "--readback", "true", "--cloud=false"]);
     insta::assert_snapshot!(changed);
-    assert_eq!(settings(&place, &["get", "shop"]).stdout, changed);
+    assert_eq!(settings(&test_dir, &["get", "shop"]).stdout, changed);
 
     let unset = put(
-        &place,
+        &test_dir,
         &["--unset", "api-key", "--unset", "mappings", "--unset", "endpoint", "--concurrency", "2"],
     );
     insta::assert_snapshot!(unset);
-    let json = settings(&place, &["get", "shop", "--output", "json"]).json();
+    let json = settings(&test_dir, &["get", "shop", "--output", "json"]).json();
     assert_eq!((&json["index_name"], &json["api_key"]), (&"shop".into(), &serde_json::Value::Null));
     assert_eq!(json["media_download_headers"]["authorization"], "[redacted]");
 
-    assert!(refused(&place, &["put", "another"]).starts_with("error: nothing is said about index another\n"));
-    assert_eq!(settings(&place, &["put", "another", "--endpoint", "http://localhost:1"]).code, Some(0));
-    assert_eq!(settings(&place, &["list"]).stdout, "another\nshop\n");
+    assert!(
+        refused(&test_dir, &["put", "another"]).starts_with("error: nothing is said about index another\n")
+    );
+    assert_eq!(settings(&test_dir, &["put", "another", "--endpoint", "http://localhost:1"]).code, Some(0));
+    assert_eq!(settings(&test_dir, &["list"]).stdout, "another\nshop\n");
     assert_eq!(
-        settings(&place, &["list", "--output", "json"]).json(),
+        settings(&test_dir, &["list", "--output", "json"]).json(),
         serde_json::json!(["another", "shop"])
     );
 }
 
 #[test]
 fn a_key_comes_from_a_file_standard_input_or_the_environment_and_is_never_shown() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let arguments = ["settings", "put", "shop", "--data-dir", "data", "--output", "json"];
     let stored = |from: &str, ran: RunOutput| {
         assert_eq!((ran.code, &ran.json()["api_key"]), (Some(0), &"[redacted]".into()), "{from}: {ran:?}");
-        let file = rusqlite::Connection::open(place.path("data/host.db")).unwrap();
+        let file = rusqlite::Connection::open(test_dir.path("data/host.db")).unwrap();
         let key: String = file
             .query_row("SELECT settings ->> 'api_key' FROM index_settings", [], |row| row.get(0))
             .unwrap();
         assert_eq!(key, format!("key-of-{from}"));
         assert!(!format!("{ran:?}").contains("key-of"), "{ran:?}");
     };
-    let mut command = place.command(&arguments);
+    let mut command = test_dir.command(&arguments);
     stored(
         "environment",
         crate::support::ran(command.env("HOST_MARQO_API_KEY", "key-of-environment").output().unwrap()),
     );
     // Without the variable the stored key stays.
-    stored("environment", place.host(&[&arguments[..], &["--readback", "true"]].concat()));
-    place.write("key", "key-of-file");
-    stored("file", place.host(&[&arguments[..], &["--api-key-file", "key"]].concat()));
-    let mut command = place.command(&[&arguments[..], &["--api-key-file", "-"]].concat());
+    stored("environment", test_dir.host(&[&arguments[..], &["--readback", "true"]].concat()));
+    test_dir.write("key", "key-of-file");
+    stored("file", test_dir.host(&[&arguments[..], &["--api-key-file", "key"]].concat()));
+    let mut command = test_dir.command(&[&arguments[..], &["--api-key-file", "-"]].concat());
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"key-of-input\n").unwrap();
     stored("input", crate::support::ran(child.wait_with_output().unwrap()));
@@ -110,9 +112,9 @@ fn a_key_comes_from_a_file_standard_input_or_the_environment_and_is_never_shown(
 
 #[test]
 fn what_cannot_be_used_is_said_and_nothing_is_stored() {
-    let place = TestDir::new();
-    place.write("list.json", "[]");
-    place.write("empty", "");
+    let test_dir = TestDir::new();
+    test_dir.write("list.json", "[]");
+    test_dir.write("empty", "");
     let mut said = String::new();
     for arguments in [
         &["put", "my index"][..],
@@ -133,28 +135,28 @@ fn what_cannot_be_used_is_said_and_nothing_is_stored() {
         &["put", "shop", "--unset", "endpoint", "--endpoint", "http://localhost"],
         &["get", "shop"],
     ] {
-        said += &format!("{}\n{}\n", arguments.join(" "), refused(&place, arguments));
+        said += &format!("{}\n{}\n", arguments.join(" "), refused(&test_dir, arguments));
     }
-    assert!(!place.path("data").exists(), "something was written");
+    assert!(!test_dir.path("data").exists(), "something was written");
     insta::assert_snapshot!(said);
-    put(&place, &["--endpoint", "http://localhost:1"]);
-    insta::assert_snapshot!(refused(&place, &["get", "other"]));
+    put(&test_dir, &["--endpoint", "http://localhost:1"]);
+    insta::assert_snapshot!(refused(&test_dir, &["get", "other"]));
 }
 
 #[test]
 fn removed_settings_are_gone() {
-    let place = TestDir::new();
-    put(&place, &["--endpoint", "http://localhost:1"]);
-    let none = settings(&place, &["delete", "other"]);
+    let test_dir = TestDir::new();
+    put(&test_dir, &["--endpoint", "http://localhost:1"]);
+    let none = settings(&test_dir, &["delete", "other"]);
     assert!(none.code == Some(2) && none.stderr.contains("index other has no settings"), "{none:?}");
-    assert_eq!(settings(&place, &["delete", "shop"]).code, Some(0));
-    let list = settings(&place, &["list"]);
+    assert_eq!(settings(&test_dir, &["delete", "shop"]).code, Some(0));
+    let list = settings(&test_dir, &["list"]);
     assert!(list.stdout.is_empty() && list.stderr.starts_with("no index has settings"), "{list:?}");
 }
 
 #[test]
 fn settings_that_the_server_contradicts_are_refused() {
-    let (place, server) = (TestDir::new(), StandIn::start(Options::default()).unwrap());
+    let (test_dir, server) = (TestDir::new(), StandIn::start(Options::default()).unwrap());
     let schema = r#"{"type": "structured", "model": "hf/e5-base-v2", "tensorFields": ["title"],
         "allFields": [{"name": "title", "type": "text"}]}"#;
     let mut connection = TcpStream::connect(server.url().strip_prefix("http://").unwrap()).unwrap();
@@ -166,14 +168,14 @@ fn settings_that_the_server_contradicts_are_refused() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 
     let endpoint = ["--endpoint", server.url()];
-    let said = refused(&place, &[&["put", "shop"], &endpoint[..], &["--tensor-field", "look"]].concat());
+    let said = refused(&test_dir, &[&["put", "shop"], &endpoint[..], &["--tensor-field", "look"]].concat());
     insta::assert_snapshot!(said);
-    assert!(refused(&place, &["get", "shop"]).contains("no settings"));
+    assert!(refused(&test_dir, &["get", "shop"]).contains("no settings"));
     // What the server agrees with is stored without a word more.
-    let ran = settings(&place, &[&["put", "shop"], &endpoint[..], &["--tensor-field", "title"]].concat());
+    let ran = settings(&test_dir, &[&["put", "shop"], &endpoint[..], &["--tensor-field", "title"]].concat());
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), "saved the settings of index shop\n"), "{ran:?}");
     // An index that is still to be created is reported.
-    let ran = settings(&place, &[&["put", "later"], &endpoint[..]].concat());
+    let ran = settings(&test_dir, &[&["put", "later"], &endpoint[..]].concat());
     assert!(
         ran.code == Some(0) && ran.stderr.starts_with("warning: the settings could not be compared"),
         "{ran:?}"

@@ -9,38 +9,38 @@ use std::{fs, ops::RangeInclusive};
 
 const IN: [&str; 4] = ["--data-dir", "data", "--output", "json"];
 
-fn export(place: &TestDir, name: &str, products: RangeInclusive<u32>, day: u32) {
+fn export(test_dir: &TestDir, name: &str, products: RangeInclusive<u32>, day: u32) {
     let line = |n: u32| {
         let at = format!("2026-01-{day:02}T00:00:00Z");
         json!({ "id": format!("p{n:03}"), "title": "Mug", "updated_at": at, "made": "new" }).to_string()
             + "\n"
     };
-    place.write(name, products.map(line).collect::<String>());
+    test_dir.write(name, products.map(line).collect::<String>());
 }
 
 #[test]
 fn a_swap_while_jobs_run_loses_and_mixes_nothing() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let old = fs::read(guest("guest-evil")).unwrap();
     let new = [old.as_slice(), b"\x00\x03\x01xy"].concat();
-    export(&place, "old.jsonl", 1..=300, 1);
-    export(&place, "new.jsonl", 201..=500, 2);
-    place.write("host.toml", "[ingest]\nchunk_documents = 20\nlanes = 3\n");
+    export(&test_dir, "old.jsonl", 1..=300, 1);
+    export(&test_dir, "new.jsonl", 201..=500, 2);
+    test_dir.write("host.toml", "[ingest]\nchunk_documents = 20\nlanes = 3\n");
     let ingest = |wasm: &[u8], doing: &str, source: &str| {
-        place.write("shop.wasm", wasm);
+        test_dir.write("shop.wasm", wasm);
         let arguments = ["ingest", "--plugin", "shop.wasm", source, "--shop", SHOP];
-        let mut command = place.command(&[&arguments[..], &IN].concat());
+        let mut command = test_dir.command(&[&arguments[..], &IN].concat());
         let ran = ran(command.env("HOST_PLUGIN__CONFIG__EVIL__DO", doing).output().unwrap());
         assert_eq!(ran.code, Some(0), "{ran:?}");
         ran.json()["job_id"].as_str().unwrap().to_owned()
     };
     // The old version makes documents without the field `made`.
     let first = ingest(&old, "good", "old.jsonl");
-    let mut worker = place.command(&["work", "--quiet", "--data-dir", "data"]).spawn().unwrap();
+    let mut worker = test_dir.command(&["work", "--quiet", "--data-dir", "data"]).spawn().unwrap();
     let second = ingest(&new, "verbatim", "new.jsonl");
 
     let ended = |id: &str| -> Value {
-        let ran = place.host(&[&["jobs", "watch", id, "--quiet"][..], &IN].concat());
+        let ran = test_dir.host(&[&["jobs", "watch", id, "--quiet"][..], &IN].concat());
         assert_eq!(ran.code, Some(0), "{ran:?}");
         ran.json()
     };
@@ -52,7 +52,7 @@ fn a_swap_while_jobs_run_loses_and_mixes_nothing() {
         assert_eq!(job["plugin"]["digest"], digest(wasm));
     }
     let chunks = |id: &str| -> Vec<String> {
-        let folder = place.path(&format!("data/chunks/evil/{SHOP}/bulk/{id}"));
+        let folder = test_dir.path(&format!("data/chunks/evil/{SHOP}/bulk/{id}"));
         let files =
             fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
         files.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
@@ -62,7 +62,7 @@ fn a_swap_while_jobs_run_loses_and_mixes_nothing() {
         assert_eq!(lines.len(), 300);
         assert!(lines.iter().all(|line| line.contains("\"made\"") == is_new), "chunks of {id} are mixed");
     }
-    let documents = place.documents();
+    let documents = test_dir.documents();
     assert_eq!(documents.len(), 500);
     for (n, document) in (1..).zip(&documents) {
         assert_eq!(document["_id"], format!("p{n:03}"));

@@ -14,9 +14,9 @@ fn export(titles: &[(&str, &str)]) -> String {
 
 #[test]
 fn a_second_run_changes_nothing() {
-    let place = TestDir::new();
-    place.write("export.jsonl", export(&[("Mug", OLD), ("Cup", OLD), ("Jug", OLD)]));
-    let first = place.run("export.jsonl", &[]);
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export(&[("Mug", OLD), ("Cup", OLD), ("Jug", OLD)]));
+    let first = test_dir.run("export.jsonl", &[]);
     assert_eq!(first.code, Some(0), "{first:?}");
     let view = first.json();
     assert_eq!(view["status"], "COMPLETED");
@@ -25,26 +25,26 @@ fn a_second_run_changes_nothing() {
         (&3.into(), &3.into(), &0.into())
     );
     assert_eq!((&view["source"]["lines"], &view["source"]["products"]), (&18.into(), &3.into()));
-    let documents = place.documents();
+    let documents = test_dir.documents();
     assert_eq!(documents.len(), 3);
     assert_eq!(documents[0]["title"], "Mug");
     assert_eq!(documents[0]["variants"].as_array().unwrap().len(), 2);
 
-    let second = place.run("export.jsonl", &[]);
+    let second = test_dir.run("export.jsonl", &[]);
     assert_eq!(second.code, Some(0), "{second:?}");
     assert_eq!((&second.json()["processed"], &second.json()["unchanged"]), (&3.into(), &3.into()));
     assert_ne!(second.json()["job_id"], view["job_id"]);
-    assert_eq!(place.documents(), documents);
+    assert_eq!(test_dir.documents(), documents);
 }
 
 #[test]
 fn newer_is_written_and_older_is_a_conflict() {
-    let place = TestDir::new();
-    place.write("export.jsonl", export(&[("Mug", NEW), ("Cup", OLD), ("Jug", OLD)]));
-    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export(&[("Mug", NEW), ("Cup", OLD), ("Jug", OLD)]));
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
 
-    place.write("export.jsonl", export(&[("Stale mug", OLD), ("New cup", NEW), ("Jug", OLD)]));
-    let ran = place.run("export.jsonl", &[]);
+    test_dir.write("export.jsonl", export(&[("Stale mug", OLD), ("New cup", NEW), ("Jug", OLD)]));
+    let ran = test_dir.run("export.jsonl", &[]);
     assert_eq!(ran.code, Some(3), "{ran:?}");
     let view = ran.json();
     assert_eq!(view["status"], "CONFLICT");
@@ -54,40 +54,41 @@ fn newer_is_written_and_older_is_a_conflict() {
     );
     assert_eq!(view["samples"]["conflict"][0]["document_id"], "1");
     assert_eq!(view["samples"]["conflict"][0]["code"], "older-version");
-    let titles: Vec<_> = place.documents().iter().map(|d| d["title"].as_str().unwrap().to_owned()).collect();
+    let titles: Vec<_> =
+        test_dir.documents().iter().map(|d| d["title"].as_str().unwrap().to_owned()).collect();
     assert_eq!(titles, ["Mug", "New cup", "Jug"]);
 }
 
 #[test]
 fn other_content_of_the_same_version_is_a_conflict_unless_told_otherwise() {
-    let place = TestDir::new();
-    place.write("export.jsonl", export(&[("Mug", OLD)]));
-    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
-    place.write("export.jsonl", export(&[("Cup", OLD)]));
-    let refused = place.run("export.jsonl", &[]);
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export(&[("Mug", OLD)]));
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    test_dir.write("export.jsonl", export(&[("Cup", OLD)]));
+    let refused = test_dir.run("export.jsonl", &[]);
     assert_eq!(
         (refused.code, &refused.json()["samples"]["conflict"][0]["code"]),
         (Some(3), &"same-version".into())
     );
-    assert_eq!(place.run("export.jsonl", &["--same-version", "write"]).code, Some(0));
-    assert_eq!(place.documents()[0]["title"], "Cup");
+    assert_eq!(test_dir.run("export.jsonl", &["--same-version", "write"]).code, Some(0));
+    assert_eq!(test_dir.documents()[0]["title"], "Cup");
 }
 
 #[test]
 fn a_draft_leaves_the_index_and_an_old_draft_does_not() {
-    let place = TestDir::new();
-    place.write("export.jsonl", export(&[("Mug", OLD), ("Cup", NEW)]));
-    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export(&[("Mug", OLD), ("Cup", NEW)]));
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
 
     let draft = |text: String| text.replace("ACTIVE", "DRAFT");
-    place.write("export.jsonl", draft(export(&[("Mug", NEW), ("Cup", OLD)])));
-    let ran = place.run("export.jsonl", &[]);
+    test_dir.write("export.jsonl", draft(export(&[("Mug", NEW), ("Cup", OLD)])));
+    let ran = test_dir.run("export.jsonl", &[]);
     let view = ran.json();
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert_eq!((&view["processed"], &view["deleted"], &view["conflict"]), (&1.into(), &1.into(), &1.into()));
     assert_eq!(view["samples"]["conflict"][0]["code"], "older-removal");
     assert_eq!(
-        place.documents().iter().map(|d| d["_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>(),
+        test_dir.documents().iter().map(|d| d["_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>(),
         ["2"]
     );
 }
@@ -97,14 +98,14 @@ fn two_runs_make_the_same_chunks() {
     let titles: Vec<(String, &str)> = (0..50).map(|n| (format!("Thing {n}"), OLD)).collect();
     let titles: Vec<(&str, &str)> = titles.iter().map(|(title, at)| (title.as_str(), *at)).collect();
     let chunks = |threads: &str| {
-        let place = TestDir::new();
-        place.write("export.jsonl", export(&titles));
-        place.write(
+        let test_dir = TestDir::new();
+        test_dir.write("export.jsonl", export(&titles));
+        test_dir.write(
             "host.toml",
             format!("[ingest]\nchunk_documents = 7\nlanes = 3\n[plugin]\nthreads = {threads}\n"),
         );
-        assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
-        place.chunks()
+        assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+        test_dir.chunks()
     };
     let first = chunks("1");
     assert!(first.len() > 7, "{} chunks", first.len());
@@ -113,9 +114,9 @@ fn two_runs_make_the_same_chunks() {
 
 #[test]
 fn an_empty_export_is_a_completed_job() {
-    let place = TestDir::new();
-    place.write("export.jsonl", "");
-    let ran = place.run("export.jsonl", &[]);
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", "");
+    let ran = test_dir.run("export.jsonl", &[]);
     assert_eq!(
         (ran.code, &ran.json()["status"], &ran.json()["total_items"]),
         (Some(0), &"COMPLETED".into(), &0.into())
@@ -124,14 +125,14 @@ fn an_empty_export_is_a_completed_job() {
 
 #[test]
 fn standard_input_several_files_and_packed_files_are_read() {
-    let place = TestDir::new();
+    let test_dir = TestDir::new();
     let (one, two) = (export(&[("Mug", OLD)]), lines(&product(2, "Cup", OLD)));
-    place.write("one.jsonl", &one);
-    place.write("two.jsonl.zst", zstd::encode_all(two.as_bytes(), 3).unwrap());
-    let ran = place.run("one.jsonl", &["two.jsonl.zst"]);
+    test_dir.write("one.jsonl", &one);
+    test_dir.write("two.jsonl.zst", zstd::encode_all(two.as_bytes(), 3).unwrap());
+    let ran = test_dir.run("one.jsonl", &["two.jsonl.zst"]);
     assert_eq!((ran.code, &ran.json()["processed"]), (Some(0), &2.into()), "{ran:?}");
 
-    let mut child = place.run_command("-", &[]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = test_dir.run_command("-", &[]).stdin(std::process::Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), (one + &two).as_bytes()).unwrap();
     let ran = crate::support::ran(child.wait_with_output().unwrap());
     assert_eq!((ran.code, &ran.json()["unchanged"]), (Some(0), &2.into()), "{ran:?}");
@@ -139,11 +140,11 @@ fn standard_input_several_files_and_packed_files_are_read() {
 
 #[test]
 fn an_update_run_changes_what_is_there_and_creates_nothing() {
-    let place = TestDir::new();
-    place.write("host.toml", "[plugin.config.validate]\nrequired = [\"title\", \"description\"]\n");
-    place.write("export.jsonl", export(&[("Mug", OLD), ("Cup", NEW)]));
-    assert_eq!(place.run("export.jsonl", &[]).code, Some(0));
-    let before = place.documents();
+    let test_dir = TestDir::new();
+    test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"title\", \"description\"]\n");
+    test_dir.write("export.jsonl", export(&[("Mug", OLD), ("Cup", NEW)]));
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    let before = test_dir.documents();
 
     // Without a description, which is required of a document and stays in an update.
     let bare = |titles: &[(&str, &str)]| {
@@ -162,8 +163,8 @@ fn an_update_run_changes_what_is_there_and_creates_nothing() {
             .collect();
         lines
     };
-    place.write("update.jsonl", bare(&[("New mug", NEW), ("Old cup", OLD), ("Jug", NEW)]));
-    let ran = place.run("update.jsonl", &["--operation", "update"]);
+    test_dir.write("update.jsonl", bare(&[("New mug", NEW), ("Old cup", OLD), ("Jug", NEW)]));
+    let ran = test_dir.run("update.jsonl", &["--operation", "update"]);
     let view = ran.json();
     assert_eq!((ran.code, &view["operation"]), (Some(4), &"UPDATE_DOCUMENTS".into()), "{ran:?}");
     assert_eq!(
@@ -172,7 +173,7 @@ fn an_update_run_changes_what_is_there_and_creates_nothing() {
     );
     assert_eq!(view["samples"]["failed"][0]["code"], "document-not-found");
     assert_eq!(view["samples"]["conflict"][0]["code"], "older-version");
-    let after = place.documents();
+    let after = test_dir.documents();
     assert_eq!(after.len(), 2);
     assert_eq!((&after[0]["title"], &after[0]["updated_at"]), (&"New mug".into(), &NEW.into()));
     assert_eq!(after[0]["description"], before[0]["description"]);
@@ -180,13 +181,13 @@ fn an_update_run_changes_what_is_there_and_creates_nothing() {
     assert_eq!(after[1], before[1]);
 
     // The same update again changes nothing; a whole document of that version is written, although the version is there.
-    let again = place.run("update.jsonl", &["--operation", "update"]).json();
+    let again = test_dir.run("update.jsonl", &["--operation", "update"]).json();
     assert_eq!((&again["processed"], &again["unchanged"]), (&1.into(), &1.into()), "{again}");
-    place.write("export.jsonl", export(&[("New mug", NEW), ("Cup", NEW)]));
-    let whole = place.run("export.jsonl", &[]).json();
+    test_dir.write("export.jsonl", export(&[("New mug", NEW), ("Cup", NEW)]));
+    let whole = test_dir.run("export.jsonl", &[]).json();
     assert_eq!((&whole["processed"], &whole["unchanged"]), (&2.into(), &1.into()), "{whole}");
-    assert_eq!(place.documents()[0]["description"], "About New mug");
+    assert_eq!(test_dir.documents()[0]["description"], "About New mug");
     // An update that gives all fields as they are is unchanged as well.
-    let all = place.run("export.jsonl", &["--operation", "update"]).json();
+    let all = test_dir.run("export.jsonl", &["--operation", "update"]).json();
     assert_eq!((&all["processed"], &all["unchanged"]), (&2.into(), &2.into()), "{all}");
 }

@@ -18,7 +18,7 @@ use host_core::{
 };
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, Held},
+    fakes::{FakeIndex, IndexedDocument},
     storage::Memory,
 };
 use jiff::Timestamp;
@@ -64,7 +64,7 @@ fn hold(index: &FakeIndex, number: u8, job_id: &str) {
         content_hash: String::new(),
         precondition: Precondition::None,
     };
-    index.state().documents.insert(name(number), Held { write, job_id: job_id.to_owned() });
+    index.state().documents.insert(name(number), IndexedDocument { write, job_id: job_id.to_owned() });
 }
 
 /// Has a job write a document, which the ledger remembers.

@@ -55,10 +55,10 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::
 /// The wait where the backend delivers a message again whether or not the cause is fixed: to a function that stops, or before
 /// a chunk can be claimed.
 const STOPPED_BACKOFF: Backoff = Backoff { base: Duration::from_secs(15), cap: Duration::from_secs(600) };
-/// Deliveries that these waits spread over a day; then a chunk is given up, with its reason.
+/// Deliveries that these waits spread over a day; then a chunk is quarantined, with its reason.
 const MAX_STOPPED_DELIVERIES: u32 = 150;
 
-/// What a function does with a chunk that is not at fault, at the n-th delivery of its message: after a day the chunk is given up,
+/// What a function does with a chunk that is not at fault, at the n-th delivery of its message: after a day the chunk is quarantined,
 /// with the reason, because no operator sees a function stop.
 pub(super) fn until_given_up(action: FailureAction, receive_count: u32) -> FailureAction {
     if receive_count < MAX_STOPPED_DELIVERIES { action } else { FailureAction::Quarantine }

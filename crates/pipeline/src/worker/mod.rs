@@ -80,7 +80,7 @@ pub struct Worker {
     pub clock: SharedClock,
     /// How to work.
     pub settings: WorkerSettings,
-    /// Jobs seen: what is read of them here never changes.
+    /// A cache of job records, of which only what never changes is used.
     jobs: Mutex<HashMap<JobId, Arc<Job>>>,
     wakeup: Notify,
 }

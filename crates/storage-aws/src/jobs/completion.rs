@@ -62,11 +62,11 @@ impl Records {
             ..reason.clone()
         });
         let stored = to_json(&ChunkOutcome { samples: Vec::new(), quarantined, ..outcome.clone() });
-        let room = MAX_SAMPLE_BYTES.min(MAX_OUTCOME_BYTES.saturating_sub(stored.len()));
+        let budget = MAX_SAMPLE_BYTES.min(MAX_OUTCOME_BYTES.saturating_sub(stored.len()));
         let record = of_leased(lease)
             .set(name::STATE, state::COMPLETING)
             .set(name::OUTCOME, stored)
-            .set(name::SAMPLES, to_json(&within(&outcome.samples, room)));
+            .set(name::SAMPLES, to_json(&within(&outcome.samples, budget)));
         Ok(match self.table.update(&record).await? {
             Updated::Applied(row) => Some(row),
             // The second call of a holder that did not get the first answer.
@@ -168,11 +168,11 @@ pub(super) fn is_full(segment: &Item) -> bool {
 
 /// The first entries that fit.
 fn within(entries: &[Entry], bytes: usize) -> Vec<&Entry> {
-    let mut room = bytes;
+    let mut budget = bytes;
     let fits = |entry: &&Entry| {
         let needs = to_json(entry).len() + 1;
-        let fits = needs <= room;
-        room = room.saturating_sub(needs);
+        let fits = needs <= budget;
+        budget = budget.saturating_sub(needs);
         fits
     };
     entries.iter().take_while(fits).collect()

@@ -24,7 +24,7 @@ use host_storage_aws::{Outgoing, QueueService, QueueSpec, Sqs, Swept};
 use host_testing::{
     build::{self, MINUTE, processed},
     conformance::Backend,
-    fakes::{FakeIndex, Held},
+    fakes::{FakeIndex, IndexedDocument},
 };
 use serde_json::{Map, Value, json};
 use std::{collections::HashMap, path::Path};
@@ -331,7 +331,7 @@ async fn archiving_leaves_alone_what_no_job_of_this_version_had() {
     publish(stores, &next, &["mug", "cup", "jug"], Counts::default()).await;
     let index = FakeIndex::default();
     for id in ["old", "removed", "mug", "cup", "pot", "jug", "bowl"] {
-        let held = Held { write: build::write(id, json!({})), job_id: "job-a1".to_owned() };
+        let held = IndexedDocument { write: build::write(id, json!({})), job_id: "job-a1".to_owned() };
         index.state().documents.insert(DocumentId::new(id).unwrap(), held);
     }
     let cancel = CancellationToken::new();

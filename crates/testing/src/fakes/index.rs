@@ -33,7 +33,7 @@ pub enum Next {
 
 /// A document that the index holds.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct IndexedDocument {
     /// The last write; updates have changed it.
     pub write: Write,
     /// The job that wrote it.
@@ -44,7 +44,7 @@ pub struct Held {
 #[derive(Debug, Default)]
 pub struct FakeIndexState {
     /// Its documents.
-    pub documents: BTreeMap<DocumentId, Held>,
+    pub documents: BTreeMap<DocumentId, IndexedDocument>,
     /// The results of the next calls of [`Index::write`].
     pub script: VecDeque<Next>,
     /// A shop whose index cannot be written to.
@@ -80,7 +80,7 @@ impl FakeIndexState {
             content_hash: format!("other {v}"),
             precondition: Precondition::None,
         };
-        self.documents.insert(id.clone(), Held { write, job_id: "other".to_owned() });
+        self.documents.insert(id.clone(), IndexedDocument { write, job_id: "other".to_owned() });
         true
     }
 
@@ -89,13 +89,13 @@ impl FakeIndexState {
             return Outcome::Conflict;
         }
         self.history.push(write.clone());
-        let held = Held { write: write.clone(), job_id: target.job_id.clone() };
+        let held = IndexedDocument { write: write.clone(), job_id: target.job_id.clone() };
         self.documents.insert(write.document.id.clone(), held);
         Outcome::Done
     }
 
     fn update(&mut self, target: &WriteTarget, update: &Write) -> Outcome {
-        let Some(Held { write, job_id }) = self.documents.get_mut(&update.document.id) else {
+        let Some(IndexedDocument { write, job_id }) = self.documents.get_mut(&update.document.id) else {
             return Outcome::Refused { code: "document-not-found".into(), message: "no".into() };
         };
         write.document.fields.extend(update.document.fields.clone());
@@ -150,7 +150,7 @@ impl Index for FakeIndex {
     ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         let mut state = self.state();
         state.reads += 1;
-        let stored = |Held { write, job_id }: &Held| StoredVersion {
+        let stored = |IndexedDocument { write, job_id }: &IndexedDocument| StoredVersion {
             version: write.version.clone(),
             content_hash: Some(write.content_hash.clone()),
             job_id: Some(job_id.clone()),

@@ -4,6 +4,6 @@ mod index;
 mod interceptor;
 mod rules;
 
-pub use index::{FakeIndex, FakeIndexState, Held, Next};
+pub use index::{FakeIndex, FakeIndexState, IndexedDocument, Next};
 pub use interceptor::{IndexCall, Intercepted, Interceptor};
 pub use rules::Rules;

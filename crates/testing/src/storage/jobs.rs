@@ -1,4 +1,4 @@
-//! Jobs and chunks: counters are not kept but counted anew each time.
+//! Jobs and chunks in memory; counters are computed anew at each read.
 
 use super::{Shared, refused};
 use async_trait::async_trait;
@@ -73,8 +73,8 @@ impl JobRecord {
         let of_seal = self.seal.iter().flat_map(|seal| &seal.samples);
         let mut samples: Vec<Entry> = Vec::new();
         for entry in of_seal.chain(self.outcomes().flat_map(|outcome| &outcome.samples)) {
-            let is_alike = |kept: &&Entry| kept.class == entry.class;
-            if samples.iter().filter(is_alike).count() < Samples::LIMIT {
+            let is_of_same_class = |kept: &&Entry| kept.class == entry.class;
+            if samples.iter().filter(is_of_same_class).count() < Samples::LIMIT {
                 samples.push(entry.clone());
             }
         }
@@ -113,7 +113,7 @@ impl JobRecord {
         self.seal.is_none() && self.ended_at.is_none()
     }
 
-    /// Makes every chunk that a worker has free again; the attempts count.
+    /// Releases all leases; the attempts count.
     pub(super) fn release_orphaned(&mut self) {
         self.chunks.values_mut().for_each(|chunk| chunk.held_until = None);
     }
@@ -132,7 +132,7 @@ impl ChunkRecord {
         }
     }
 
-    /// Whether a lease that is not lost is this one; its end alone loses no lease.
+    /// Whether this lease still holds the chunk. One that has expired does, until another claim.
     fn is_held_by(&self, lease: &ChunkLease) -> bool {
         self.outcome.is_none() && self.held_until.is_some() && self.fencing_token == lease.fencing_token
     }
@@ -338,7 +338,7 @@ impl Jobs for Shared {
         chunk.outcome = None;
         chunk.reset_attempts();
         chunk.redrive_count += 1;
-        // An earlier holder is late.
+        // The lease of an earlier holder is void.
         chunk.fencing_token += 1;
         let next = chunk.redrive_count;
         // A job that ended without a seal never ends by counting, and stays ended.

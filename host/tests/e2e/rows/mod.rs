@@ -203,7 +203,7 @@ fn row(rule: &str) -> &'static Rule {
 struct Stage<'a> {
     scenario: &'a Scenario,
     server: StandIn,
-    place: TestDir,
+    test_dir: TestDir,
     ids: Vec<String>,
 }
 
@@ -218,17 +218,17 @@ impl<'a> Stage<'a> {
         if !scenario.foreign.is_null() {
             post(server.url(), &format!("/indexes/{INDEX}/documents"), &scenario.foreign);
         }
-        let place = TestDir::new();
-        place.write("host.toml", "[plugin.config.evil]\ndo = \"verbatim\"\n");
+        let test_dir = TestDir::new();
+        test_dir.write("host.toml", "[plugin.config.evil]\ndo = \"verbatim\"\n");
         let put = ["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()];
         let put: Vec<&str> = put.into_iter().chain(scenario.settings.iter().map(String::as_str)).collect();
-        let put = place.host(&put);
+        let put = test_dir.host(&put);
         assert_eq!(put.code, Some(0), "{}: {put:?}", scenario.name);
         let id = |(at, item): (usize, &Item)| {
             item.id.clone().unwrap_or_else(|| format!("{}.{at}", item.rule.unwrap_or("good")))
         };
         let ids = scenario.items.iter().enumerate().map(id).collect();
-        Self { scenario, server, place, ids }
+        Self { scenario, server, test_dir, ids }
     }
 
     fn items(&self) -> impl Iterator<Item = (&str, &Item)> {
@@ -262,7 +262,7 @@ impl<'a> Stage<'a> {
         if is_validated {
             arguments.extend(["--plugin", BUNDLED.to_str().unwrap()]);
         }
-        let mut command = self.place.command(&arguments);
+        let mut command = self.test_dir.command(&arguments);
         command.arg("export.jsonl").env("HOST_MARQO__REQUEST_TIMEOUT_SECONDS", "2");
         ran(command.output().unwrap())
     }
@@ -273,7 +273,7 @@ impl<'a> Stage<'a> {
             line.extend(fields.as_object().unwrap().clone());
             Value::Object(line).to_string() + "\n"
         };
-        self.place.write("export.jsonl", lines.map(line).collect::<String>());
+        self.test_dir.write("export.jsonl", lines.map(line).collect::<String>());
     }
 
     fn faults(&self) -> Vec<FaultRule> {
@@ -310,7 +310,7 @@ impl<'a> Stage<'a> {
         assert_eq!(total, self.scenario.items.len() as u64, "{name}: {ran:?}");
         let is_bad = |item: &&Item| item.code.is_some();
         let bad = self.scenario.items.iter().filter(is_bad).count() as u64;
-        let report = self.place.host(&["jobs", "report", "--data-dir", "data"]);
+        let report = self.test_dir.host(&["jobs", "report", "--data-dir", "data"]);
         let entries: Vec<Value> =
             report.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let failures: Vec<&Value> = entries.iter().filter(|entry| entry["class"] == "failed").collect();
@@ -349,7 +349,7 @@ impl<'a> Stage<'a> {
     fn stopped(&self, ran: &RunOutput, text: &mut String) {
         let name = self.scenario.name;
         assert_eq!(ran.code, Some(1), "{name}: {ran:?}");
-        let job = self.place.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
+        let job = self.test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
         assert_eq!((&job["processed"], &job["failed"]), (&json!(0), &json!(0)), "{name}: {job}");
         let _ = writeln!(text, "exit 1, nothing counted");
         for line in ran.stderr.lines() {

@@ -149,8 +149,8 @@ fn listing_says_what_the_server_says() {
         &format!("/indexes/{INDEX}/documents"),
         &json!({ "tensorFields": [], "documents": [{}, { "n": 1 }] }),
     );
-    let place = TestDir::new();
-    let put = place.host(&["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()]);
+    let test_dir = TestDir::new();
+    let put = test_dir.host(&["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()]);
     assert_eq!(put.code, Some(0), "{put:?}");
     for (rule, code, words) in [
         ("search-limit", 1, "The search result limit must be less than 1000"),
@@ -160,7 +160,7 @@ fn listing_says_what_the_server_says() {
     ] {
         server.set_faults(&[refused(rule, words).on(Operation::Search).next(1)]);
         let to = ["--target", "marqo", "--index", INDEX, "--shop", SHOP, "--data-dir", "data"];
-        let listed = place.host(&[&["documents", "list"][..], &to].concat());
+        let listed = test_dir.host(&[&["documents", "list"][..], &to].concat());
         assert_eq!(listed.code, Some(code), "{rule}: {listed:?}");
         assert!(listed.stderr.contains(words), "{rule}: {listed:?}");
         assert!(server.rules_met().contains_key(rule), "{rule}");
