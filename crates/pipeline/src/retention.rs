@@ -55,12 +55,16 @@ pub async fn prune(
             compared.insert(index_of(&job));
         }
     }
-    if !dry_run {
-        for job in &old {
-            remover.remove_job(&job.job).await?;
+    if dry_run {
+        return Ok(old);
+    }
+    let mut removed = Vec::with_capacity(old.len());
+    for job in old {
+        if remover.remove_job(&job.job).await? {
+            removed.push(job);
         }
     }
-    Ok(old)
+    Ok(removed)
 }
 
 /// Removes old jobs of all shops at an interval, for as long as it is polled. Failures are logged and tried again.
@@ -199,6 +203,14 @@ mod tests {
         shop.clock.sleep(MONTH * 2).await;
         assert_eq!(shop.prune(false).await, [""; 0]);
         assert_eq!([shop.has(&dead_chunk).await, shop.has(&waiting).await], [[true, true]; 2]);
+        let superseded = Job { id: JobId::new("superseded").unwrap(), ..dead };
+        let (stores, unwritten) = (shop.storage.stores(), chunk(&superseded.id, 0, 0));
+        stores.jobs.create(&superseded).await.unwrap();
+        stores.jobs.add_chunk(&unwritten).await.unwrap();
+        stores.jobs.cancel(&superseded.id, "so").await.unwrap();
+        shop.publish("last", "a").await;
+        shop.clock.sleep(MONTH * 2).await;
+        assert_eq!(shop.prune(true).await, [""; 0]);
         let letter = queue.dead_letters("shop").await.unwrap();
         assert_eq!(letter.len(), 1);
     }

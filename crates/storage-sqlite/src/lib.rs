@@ -170,15 +170,16 @@ impl Storage for Embedded {
 
 #[async_trait]
 impl JobRemover for Embedded {
-    async fn remove_job(&self, job: &Job) -> Result<(), StoreError> {
+    async fn remove_job(&self, job: &Job) -> Result<bool, StoreError> {
         let during = |error: DatabaseError| error.during(format!("removing job {}", job.id));
         let id = job.id.clone();
-        if self.database.write(move |tx| jobs::is_needed(tx, &id)).await.map_err(during)? {
-            return Ok(());
+        if self.database.read(move |tx| jobs::is_needed(tx, &id)).await.map_err(during)? {
+            return Ok(false);
         }
         self.folder.remove_all(&job.folder()).await?;
         let id = job.id.clone();
-        self.database.write(move |tx| jobs::remove(tx, &id)).await.map_err(during)
+        self.database.write(move |tx| jobs::remove(tx, &id)).await.map_err(during)?;
+        Ok(true)
     }
 }
 

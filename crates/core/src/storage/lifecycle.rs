@@ -43,9 +43,9 @@ pub trait Storage: Send + Sync {
 /// Removes jobs that have ended.
 #[async_trait]
 pub trait JobRemover: Send + Sync {
-    /// Removes all objects of a job, then its records. Does nothing if the job has not ended or if a message or a dead letter names
-    /// it. Idempotent; cancelled or after an error, the next call removes the rest.
-    async fn remove_job(&self, job: &Job) -> Result<(), StoreError>;
+    /// Removes all objects of a job, then its records. False if the job has not ended or if a message or a dead letter names it; then
+    /// nothing changes. Idempotent; cancelled or after an error, the next call removes the rest.
+    async fn remove_job(&self, job: &Job) -> Result<bool, StoreError>;
 }
 
 /// The ingest lease, held until it is released or dropped. After a drop without a release, others wait for the lease to

@@ -10,7 +10,7 @@ use host_core::{
     storage::{JobSnapshot, LedgerScope, Stores},
 };
 use jiff::Timestamp;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// Records of one page of the ledger.
 const PAGE: usize = 1_000;
@@ -38,7 +38,6 @@ pub(super) struct MissingProducts<'a> {
     products: IdSet,
     /// Their documents: one that its source spells with another product id now stays, too.
     documents: IdSet,
-    later: HashSet<JobId>,
     shop_id: String,
     /// A later job that is still being ingested: what it will have is not known.
     ingesting: Option<JobId>,
@@ -98,7 +97,6 @@ impl<'a> MissingProducts<'a> {
             scope: LedgerScope::of(&job.job, index.id()),
             products,
             documents,
-            later: later.into_iter().map(|later| later.job.id).collect(),
             shop_id: job.job.shop_id.clone(),
             ingesting,
             unidentified,
@@ -129,7 +127,7 @@ impl<'a> MissingProducts<'a> {
             after = page.last().map(|record| record.product.clone());
             for record in page.into_iter().filter(|record| record.state == ProductState::Live) {
                 share.active += record.documents.len() as u64;
-                if self.products.contains(record.product.as_str()) || self.later.contains(&record.job_id) {
+                if self.products.contains(record.product.as_str()) {
                     continue;
                 }
                 let ProductRecord { product, documents, job_id, at, .. } = record;
@@ -154,15 +152,15 @@ impl<'a> MissingProducts<'a> {
         }
     }
 
-    /// The removals of documents that the index has, unless another program, another shop or a later job wrote them.
+    /// The removals of documents that the index has, unless another program or another shop wrote them.
     async fn look_up(&self, batch: Vec<Candidate>) -> Result<Vec<PlannedRemoval>, ArchiveError> {
         let ids: Vec<DocumentId> = batch.iter().map(|candidate| candidate.document.clone()).collect();
         let stored = self.index.stored(&self.target, &ids).await?;
-        let mut removals = Vec::new();
+        let (mut removals, mut writers) = (Vec::new(), HashMap::new());
         for (candidate, stored) in batch.into_iter().zip(stored) {
             let Some(StoredVersion { mut version, job_id, .. }) = stored else { continue };
             let Some(writer) = job_id.and_then(JobId::new) else { continue };
-            if self.later.contains(&writer) || !self.is_ours(&writer, &candidate).await? {
+            if !self.is_ours(&writer, &candidate, &mut writers).await? {
                 continue;
             }
             version.insert(JOB_ID_FIELD.to_owned(), writer.as_str().into());
@@ -175,14 +173,24 @@ impl<'a> MissingProducts<'a> {
 
     /// Whether a job of this shop wrote what the index has: shops may share an index. Records of jobs expire; a job that is no
     /// longer known is taken for one of this shop if it is no newer than the ledger's last word about the product.
-    async fn is_ours(&self, writer: &JobId, candidate: &Candidate) -> Result<bool, ArchiveError> {
+    /// `writers` caches the shops of the jobs that are known.
+    async fn is_ours(
+        &self,
+        writer: &JobId,
+        candidate: &Candidate,
+        writers: &mut HashMap<JobId, Option<String>>,
+    ) -> Result<bool, ArchiveError> {
         if *writer == candidate.job_id {
             return Ok(true);
         }
-        if let Some(known) = self.stores.jobs.get(writer).await? {
-            return Ok(known.job.shop_id == self.shop_id);
+        if !writers.contains_key(writer) {
+            let known = self.stores.jobs.get(writer).await?;
+            writers.insert(writer.clone(), known.map(|known| known.job.shop_id));
         }
-        Ok(created_at(writer).is_some_and(|created_at| created_at <= candidate.at))
+        Ok(match writers.get(writer) {
+            Some(Some(shop_id)) => *shop_id == self.shop_id,
+            _ => created_at(writer).is_some_and(|created_at| created_at <= candidate.at),
+        })
     }
 }
 

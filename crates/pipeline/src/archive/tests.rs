@@ -317,6 +317,11 @@ async fn what_a_cancelled_archiving_left_is_still_missing() {
     }
     stores.jobs.seal(&removal.id, &build::seal(publisher.chunks())).await.unwrap();
     crate::worker::cancel(&stores, &removal.id).await.unwrap();
+    // Of a product with several documents it removed some.
+    let mut record = ProductRecord::new(product, removal.id.clone(), removal.created_at);
+    record.state = ProductState::Live;
+    record.add_document(name(4));
+    stores.ledger.put(&scope(&index, &removal), &[record]).await.unwrap();
     assert_eq!(missing(&stores, &index, &full).await.0.len(), 1);
 }
 

@@ -149,8 +149,11 @@ impl<'a> ChunkLedger<'a> {
         if record.job_id == self.job.id {
             return Ok(false);
         }
-        let writer = self.worker.stores.jobs.get(&record.job_id).await?;
-        Ok(writer.is_some_and(|writer| writer.job.created_at > self.job.created_at))
+        match self.worker.job(&record.job_id).await {
+            Ok(writer) => Ok(writer.created_at > self.job.created_at),
+            Err(ChunkError::ChunkObjectMissing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Stores what changed. `counts` has the outcomes of the lines, `others` of the documents that no line names.
@@ -168,7 +171,10 @@ impl<'a> ChunkLedger<'a> {
             changes.entry(&line.product).or_default().entries.push((id, entry));
         }
         for (product, id) in &self.moved {
-            changes.entry(product).or_default().moved.push(id);
+            // If the other product's line was refused, the document stays this one's.
+            if counts.effects().any(|(done, _)| done == id) {
+                changes.entry(product).or_default().moved.push(id);
+            }
         }
         let changed: Vec<ProductRecord> = changes
             .into_iter()

@@ -63,7 +63,7 @@ pub enum Change {
     Create,
     /// It gets the tag of host's resources, beside its others.
     Tag,
-    /// Nobody outside the account can read the bucket.
+    /// Only the account can read the bucket.
     BlockPublicAccess,
     /// A rule that deletes objects, beside the bucket's others.
     ExpireObjects {

@@ -129,18 +129,18 @@ impl Storage for Memory {
 
 #[async_trait]
 impl JobRemover for Memory {
-    async fn remove_job(&self, job: &Job) -> Result<(), StoreError> {
+    async fn remove_job(&self, job: &Job) -> Result<bool, StoreError> {
         let stores = self.stores();
         let has_ended = stores.jobs.get(&job.id).await?.is_none_or(|found| found.ended_at.is_some());
         let dead_letters = stores.queue.dead_letters(&job.shop_id).await?;
         if !has_ended || dead_letters.iter().any(|dead_letter| dead_letter.chunk.job_id == job.id) {
-            return Ok(());
+            return Ok(false);
         }
         let mut state = self.shared.state();
         let folder = format!("{}/", job.folder());
         state.objects.retain(|key, _| !key.starts_with(&folder));
         state.jobs.remove(&job.id);
-        Ok(())
+        Ok(true)
     }
 }
 
