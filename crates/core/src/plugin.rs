@@ -1,6 +1,6 @@
 //! The port to plug-ins: the roles that the pipeline asks for, whatever contract version and engine implement them.
 
-use crate::model::{DocumentId, Entry, Issue, Manifest, Product};
+use crate::model::{DocumentId, Issue, Manifest, Product, ReportEntry};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
@@ -131,12 +131,12 @@ impl Refusal {
     }
 
     /// The report entry of a refused item.
-    pub fn into_entry(self, plugin: &Manifest) -> Entry {
-        Entry {
+    pub fn into_entry(self, plugin: &Manifest) -> ReportEntry {
+        ReportEntry {
             path: self.path,
             plugin: Some(plugin.reference()),
             details: self.details,
-            ..Entry::new(crate::model::Class::Failed, self.code, self.message)
+            ..ReportEntry::new(crate::model::EntryClass::Failed, self.code, self.message)
         }
     }
 }

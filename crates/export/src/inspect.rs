@@ -5,7 +5,7 @@ use super::{
     pass::Line,
     pointer::{IdError, Ids, Pointers},
 };
-use host_core::model::{Class, Entry};
+use host_core::model::{EntryClass, ReportEntry};
 use std::fmt::Write as _;
 
 /// Number of characters of a line that a report shows.
@@ -57,7 +57,7 @@ fn is_truncated(text: &str, error: &serde_json::Error) -> bool {
 
 impl Rejection {
     /// The report entry of a rejected line.
-    pub(super) fn entry(&self, line: &Line<'_>, source: &str) -> Entry {
+    pub(super) fn entry(&self, line: &Line<'_>, source: &str) -> ReportEntry {
         let (code, message) = match self {
             Self::TooLong => {
                 let length = line.raw.length;
@@ -102,7 +102,7 @@ impl Rejection {
 }
 
 /// The report entry of an orphan: a line whose chain of parents does not end at a product.
-pub(super) fn orphan(ids: &Ids<'_>, line: &Line<'_>, source: &str) -> Entry {
+pub(super) fn orphan(ids: &Ids<'_>, line: &Line<'_>, source: &str) -> ReportEntry {
     let shown = excerpt(ids.parent_id.as_deref().unwrap_or_default().as_bytes());
     let message = format!(
         "The line was skipped because its parent `{shown}` leads to no product of the export; export the product too."
@@ -112,8 +112,8 @@ pub(super) fn orphan(ids: &Ids<'_>, line: &Line<'_>, source: &str) -> Entry {
         .with("parent", shown)
 }
 
-fn entry(code: &str, message: String, line: &Line<'_>, source: &str) -> Entry {
-    let mut entry = Entry::new(Class::Skipped, code, message)
+fn entry(code: &str, message: String, line: &Line<'_>, source: &str) -> ReportEntry {
+    let mut entry = ReportEntry::new(EntryClass::Skipped, code, message)
         .with("source", source)
         .with("byte_offset", line.raw.offset)
         .with("excerpt", excerpt(line.raw.bytes));

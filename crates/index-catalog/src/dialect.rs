@@ -5,7 +5,7 @@ use super::{
     batch::Batch,
     current_state::CurrentState,
     embed::{Embedded, Unembedded},
-    loads::{Load, Summary},
+    loads::{CatalogSummary, Load},
 };
 use async_trait::async_trait;
 use host_core::{
@@ -80,7 +80,7 @@ pub(super) trait Dialect: Send + Sync {
     async fn list(&self, target: &WriteTarget, after: &str, limit: usize) -> Result<Vec<String>, Failed>;
 
     /// What there is.
-    async fn summary(&self, target: &WriteTarget) -> Result<Summary, Failed>;
+    async fn summary(&self, target: &WriteTarget) -> Result<CatalogSummary, Failed>;
 
     /// Stores what is known of a load, over what was known before.
     async fn put_load(&self, target: &WriteTarget, load: &Load) -> Result<(), Failed>;

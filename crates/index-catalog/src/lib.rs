@@ -37,7 +37,7 @@ mod text;
 pub use config::{CatalogConfig, EmbeddingsConfig};
 pub use dialect::Hit;
 pub use embed::{CallError, EmbedError, EmbedReport, Embedder};
-pub use loads::{Load, Summary};
+pub use loads::{CatalogSummary, Load};
 pub use postgres::InvalidUrl;
 
 /// The kind of index, as the setting `target` names it.
@@ -80,7 +80,7 @@ impl Catalog {
     }
 
     /// How much there is of a shop and index.
-    pub async fn summary(&self, target: &WriteTarget) -> Result<Summary, IndexError> {
+    pub async fn summary(&self, target: &WriteTarget) -> Result<CatalogSummary, IndexError> {
         self.dialect.summary(target).await.map_err(|failed| failed.during("counting", target))
     }
 

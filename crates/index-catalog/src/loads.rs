@@ -25,7 +25,7 @@ pub struct Load {
 
 /// How much a catalog holds of one shop and index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
+pub struct CatalogSummary {
     /// Products that are part of the index.
     pub active: u64,
     /// Products that a full sync did not have any more.

@@ -27,12 +27,12 @@ pub(super) enum IndexLocation {
 
 #[derive(Debug, Deserialize)]
 struct Listing {
-    results: Vec<Entry>,
+    results: Vec<IndexEntry>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct IndexEntry {
     index_name: String,
     index_status: Option<String>,
     marqo_endpoint: Option<String>,
@@ -67,7 +67,7 @@ impl Directory {
     }
 }
 
-fn location_of(entry: Entry) -> Option<(String, IndexLocation)> {
+fn location_of(entry: IndexEntry) -> Option<(String, IndexLocation)> {
     let location = match entry.index_status.as_deref() {
         Some("READY" | "MODIFYING") => IndexLocation::Ready { endpoint: entry.marqo_endpoint? },
         Some("CREATING") => IndexLocation::Creating,

@@ -19,7 +19,7 @@ use operation::Operation;
 use payload::{MAX_CHARACTERS, Payload, Payloads, VERSION_FIELDS};
 use serde_json::{Map, Value};
 use server_info::ServerInfo;
-use session::{Session, Shared};
+use session::{Session, SharedState};
 use std::sync::{Arc, atomic::Ordering};
 use write::Writer;
 
@@ -58,7 +58,7 @@ pub const KIND: &str = "marqo";
 /// Indexes on Marqo servers. Clones share connections, limiters and all that is cached about servers.
 #[derive(Clone)]
 pub struct Marqo {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
 }
 
 impl Marqo {
@@ -72,11 +72,12 @@ impl Marqo {
         config: &MarqoConfig,
         profile: RetryProfile,
     ) -> Result<Self, IndexError> {
-        let shared = Shared::new(settings, clock, config.timeouts(profile)).map_err(|error| IndexError {
-            action: "preparing connections to Marqo".to_owned(),
-            transient: false,
-            source: Box::new(error),
-        })?;
+        let shared =
+            SharedState::new(settings, clock, config.timeouts(profile)).map_err(|error| IndexError {
+                action: "preparing connections to Marqo".to_owned(),
+                transient: false,
+                source: Box::new(error),
+            })?;
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -26,7 +26,7 @@ use std::{
 };
 
 /// The process-wide state behind all sessions.
-pub(super) struct Shared {
+pub(super) struct SharedState {
     pub(super) clock: SharedClock,
     pub(super) timeouts: Timeouts,
     settings: Arc<dyn Settings>,
@@ -55,7 +55,7 @@ pub(super) struct CachedIndex {
 
 /// What one call needs to reach the server.
 pub(super) struct Session<'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a SharedState,
     pub(super) index_name: &'a str,
     pub(super) settings: Arc<IndexSettings>,
     pub(super) route: Arc<Route>,
@@ -69,7 +69,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shared {
+impl SharedState {
     pub(super) fn new(
         settings: Arc<dyn Settings>,
         clock: SharedClock,

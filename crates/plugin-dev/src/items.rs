@@ -1,7 +1,7 @@
 //! Reads the input of a role from files: products, documents, or pairs of versions.
 
 use host_core::{
-    model::{Document, Entry, Grouping, Product},
+    model::{Document, Grouping, Product, ReportEntry},
     plugin::{TransformedDocument, VersionPair},
 };
 use host_export::{Export, ExportError, Item, Options, Remote};
@@ -27,7 +27,7 @@ pub struct ReadItems {
     /// The items.
     pub items: Items,
     /// Lines that belong to no item, with the reason.
-    pub rejected: Vec<Entry>,
+    pub rejected: Vec<ReportEntry>,
     /// Whether the sources have more items than the limit.
     pub has_more: bool,
 }

@@ -4,7 +4,7 @@
 
 use crate::{
     Access, Engine, Limits, Profile, code, engine, fault::megabytes, load::one_line, scan::Breach,
-    text::bounded,
+    untrusted_text::truncate,
 };
 use host_core::model::Digest;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, setrlimit};
@@ -121,7 +121,7 @@ pub(super) fn compile(
         return Err(CompileError::Limit(Breach { does, limit: "compile_memory_bytes", value }));
     }
     if status.code() == Some(REFUSED.into()) {
-        return Err(CompileError::Invalid(bounded(&said, CAUSE_CHARACTERS)));
+        return Err(CompileError::Invalid(truncate(&said, CAUSE_CHARACTERS)));
     }
     if status.code() == Some(UNWRITABLE.into()) {
         return Err(CompileError::Unwritable(io::Error::other(said)));

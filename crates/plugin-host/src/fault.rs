@@ -3,7 +3,7 @@
 use crate::{
     Limits,
     limits::{Growth, MemoryLimiter},
-    text::bounded,
+    untrusted_text::truncate,
     wasi::WasiViolation,
 };
 use host_core::{format::count, plugin::Refusal};
@@ -81,7 +81,7 @@ impl Fault {
             None => FaultKind::Contract,
         };
         let what =
-            violation.map_or_else(|| bounded(root, MESSAGE_CHARACTERS), |violation| violation.to_string());
+            violation.map_or_else(|| truncate(root, MESSAGE_CHARACTERS), |violation| violation.to_string());
         Self { kind, what, backtrace, log: Vec::new() }
     }
 
@@ -166,13 +166,13 @@ pub(super) fn megabytes(bytes: usize) -> String {
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
     let name = |frame: &wasmtime::FrameInfo| {
         let name = match frame.func_name() {
-            Some(name) => bounded(&readable(name), MESSAGE_CHARACTERS),
+            Some(name) => truncate(&readable(name), MESSAGE_CHARACTERS),
             None => format!("function {}", frame.func_index()),
         };
         // The outermost of what was inlined into the function.
         let place = frame.symbols().last().and_then(|symbol| Some((symbol.file()?, symbol.line()?)));
         match place {
-            Some((file, line)) => format!("{name} ({}:{line})", bounded(file, MESSAGE_CHARACTERS)),
+            Some((file, line)) => format!("{name} ({}:{line})", truncate(file, MESSAGE_CHARACTERS)),
             None => name,
         }
     };

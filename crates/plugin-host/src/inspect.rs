@@ -3,7 +3,7 @@
 use crate::{
     Cache, Compiler, Engine, Limits, LoadError, Loader, Role,
     contract::{self, CONTRACT_VERSION},
-    text::printable,
+    untrusted_text::sanitize,
 };
 use host_core::model::{Digest, Grouping, Manifest};
 use serde::{Deserialize, Serialize};
@@ -109,11 +109,11 @@ impl Inspection {
 /// A schema without control characters: its descriptions are shown to people.
 fn fit_for_terminals(schema: Value) -> Value {
     match schema {
-        Value::String(text) => Value::String(printable(&text).into_owned()),
+        Value::String(text) => Value::String(sanitize(&text).into_owned()),
         Value::Array(items) => items.into_iter().map(fit_for_terminals).collect(),
         Value::Object(fields) => fields
             .into_iter()
-            .map(|(key, value)| (printable(&key).into_owned(), fit_for_terminals(value)))
+            .map(|(key, value)| (sanitize(&key).into_owned(), fit_for_terminals(value)))
             .collect(),
         other => other,
     }

@@ -30,7 +30,7 @@ mod raw;
 mod roles;
 mod sandbox;
 mod scan;
-mod text;
+mod untrusted_text;
 mod wasi;
 mod watchdog;
 
@@ -45,7 +45,7 @@ pub use load_error::LoadError;
 pub use plugins::{Component, OpenError, Plugins, Settings, check_configs};
 pub use pool::Pool;
 pub use roles::Runner;
-pub use text::{bounded, is_kebab_case, printable};
+pub use untrusted_text::{is_kebab_case, sanitize, truncate};
 pub use wasi::Wasi;
 
 use std::time::Duration;

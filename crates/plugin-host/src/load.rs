@@ -13,7 +13,7 @@ use crate::{
     instance::{DescribeError, Instance},
     manifest,
     scan::{Refused, scan},
-    text::{self, bounded},
+    untrusted_text::{self, truncate},
     wasi,
 };
 use host_core::{
@@ -317,8 +317,8 @@ impl Loaded {
     pub(super) fn failure(&self, code_text: String, message: &str) -> BatchFailure {
         BatchFailure {
             plugin: self.reference.to_string(),
-            code: text::code(code_text),
-            message: bounded(message, CAUSE_CHARACTERS),
+            code: untrusted_text::code(code_text),
+            message: truncate(message, CAUSE_CHARACTERS),
             stopped: false,
             before: Vec::new(),
         }
@@ -392,5 +392,5 @@ pub(super) fn one_line(error: &wasmtime::Error) -> String {
         .map(|cause| cause.to_string())
         .filter(|text| !text.starts_with("error while executing"))
         .collect();
-    bounded(&causes.join(": ").split_whitespace().collect::<Vec<_>>().join(" "), CAUSE_CHARACTERS)
+    truncate(&causes.join(": ").split_whitespace().collect::<Vec<_>>().join(" "), CAUSE_CHARACTERS)
 }

@@ -4,7 +4,7 @@ use crate::{
     contract::{CONTRACT_VERSION, Mismatch},
     fault::megabytes,
     scan::Breach,
-    text::bounded,
+    untrusted_text::truncate,
 };
 use std::{
     io,
@@ -254,10 +254,10 @@ impl LoadError {
         let path = path.to_owned();
         match mismatch {
             Mismatch::Unrelated(exports) => Self::NotAPlugin { path, exports },
-            Mismatch::Version(found) => Self::OtherContract { path, found: bounded(&found, 40) },
+            Mismatch::Version(found) => Self::OtherContract { path, found: truncate(&found, 40) },
             Mismatch::Later { version, lacks } => {
-                let why = format!("it imports {}", bounded(&lacks, 200));
-                Self::LaterContract { path, found: bounded(&version, 40), why }
+                let why = format!("it imports {}", truncate(&lacks, 200));
+                Self::LaterContract { path, found: truncate(&version, 40), why }
             }
             Mismatch::NoFunction(function) => Self::NoFunction { path, function },
             Mismatch::Imports(imports) => Self::ForeignImports { path, imports },
@@ -273,7 +273,7 @@ fn list(names: &[String], none: &str) -> String {
     if names.is_empty() {
         return none.to_owned();
     }
-    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| bounded(name, 100)).collect();
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| truncate(name, 100)).collect();
     match names.len().saturating_sub(SHOWN) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),

@@ -3,7 +3,7 @@
 use crate::{
     Role,
     raw::RawDescription,
-    text::{bounded, is_kebab_case, is_pointer, printable},
+    untrusted_text::{is_kebab_case, is_pointer, sanitize, truncate},
 };
 use host_core::model::Manifest;
 
@@ -23,7 +23,7 @@ const PARENTS: usize = 16;
 pub(super) fn check(said: RawDescription, roles: &[Role]) -> Result<Manifest, String> {
     use host_core::model::Grouping;
 
-    let quoted = |text: &str| format!("{:?}", bounded(text, 80));
+    let quoted = |text: &str| format!("{:?}", truncate(text, 80));
     if !is_kebab_case(&said.name) {
         return Err(format!("the name {} is not kebab-case of at most 64 characters", quoted(&said.name)));
     }
@@ -62,7 +62,7 @@ pub(super) fn check(said: RawDescription, roles: &[Role]) -> Result<Manifest, St
         ));
     }
     for (n, field) in said.version_fields.iter().enumerate() {
-        let is_usable = !field.is_empty() && field.len() <= NAME_BYTES && printable(field) == *field;
+        let is_usable = !field.is_empty() && field.len() <= NAME_BYTES && sanitize(field) == *field;
         if !is_usable || field == "_id" || said.version_fields[..n].contains(field) {
             return Err(format!(
                 "the version field {} cannot be read from a document, or occurs twice",

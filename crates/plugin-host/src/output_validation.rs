@@ -9,7 +9,7 @@ use crate::{
     fault::megabytes,
     json,
     raw::{RawDocument, RawIssue, RawTransformed},
-    text::{self, bounded, is_pointer},
+    untrusted_text::{self, is_pointer, truncate},
 };
 use host_core::{
     model::{DocumentId, Issue, Severity},
@@ -133,9 +133,9 @@ impl OutputValidator<'_> {
         }
         let issue = Issue {
             severity: raw.severity,
-            code: text::code(raw.code),
-            message: bounded(&raw.message, MESSAGE_CHARACTERS),
-            path: raw.path.filter(|path| is_pointer(path)).map(|path| bounded(&path, PATH_CHARACTERS)),
+            code: untrusted_text::code(raw.code),
+            message: truncate(&raw.message, MESSAGE_CHARACTERS),
+            path: raw.path.filter(|path| is_pointer(path)).map(|path| truncate(&path, PATH_CHARACTERS)),
         };
         if refuses {
             *refused = Some(Refusal::of(issue.clone()));
@@ -172,7 +172,7 @@ impl OutputValidator<'_> {
 
     fn id(&self, what: &str, id: String) -> Result<DocumentId, Refusal> {
         DocumentId::new(id).map_err(|error| {
-            let error = bounded(&error.to_string(), MESSAGE_CHARACTERS);
+            let error = truncate(&error.to_string(), MESSAGE_CHARACTERS);
             refusal(
                 "invalid-document-id",
                 format!("plug-in {} made a {what} without a valid id: {error}", self.plugin),
@@ -188,7 +188,7 @@ impl OutputValidator<'_> {
             return Err(refusal("document-too-large", message));
         }
         json::object_on_one_line(text).map_err(|fault| {
-            let fault = bounded(&fault.to_string(), MESSAGE_CHARACTERS);
+            let fault = truncate(&fault.to_string(), MESSAGE_CHARACTERS);
             refusal(code, format!("{made} with JSON that cannot be used: {fault}"))
         })
     }

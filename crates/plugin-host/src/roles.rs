@@ -11,7 +11,7 @@ use crate::{
     pool::InstanceCache,
     raw::GuestResult,
     sandbox::Sandbox,
-    text::bounded,
+    untrusted_text::truncate,
 };
 use async_trait::async_trait;
 use host_core::{
@@ -58,7 +58,7 @@ impl Runner {
         self.run(move |instances, plugin| {
             let isolated = {
                 let texts: Vec<&str> = products.iter().map(|product| product.text.as_str()).collect();
-                let name = |item: usize| products[item].id.as_deref().map(|id| bounded(id, ID_CHARACTERS));
+                let name = |item: usize| products[item].id.as_deref().map(|id| truncate(id, ID_CHARACTERS));
                 Batch::new(instances, plugin, "product", texts.len()).isolate(
                     |guest, store, range| guest.transform(store, &texts[range]),
                     |validator, len, said| validator.transformed(len, said),

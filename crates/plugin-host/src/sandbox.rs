@@ -3,7 +3,7 @@
 use crate::{
     Limits,
     limits::MemoryLimiter,
-    text::{self, bounded},
+    untrusted_text::{self, truncate},
     wasi,
 };
 use std::{
@@ -115,7 +115,7 @@ impl Log {
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();
         }
-        self.tail.push_back(bounded(&line.message, TAIL_CHARACTERS));
+        self.tail.push_back(truncate(&line.message, TAIL_CHARACTERS));
 
         self.bytes = self.bytes.saturating_add(line.message.len()).saturating_add(LINE_BYTES);
         if self.bytes > self.bytes_per_call {
@@ -123,7 +123,7 @@ impl Log {
             self.cut_bytes += line.message.len() as u64;
             return;
         }
-        let (plugin, message) = (&*self.plugin, text::printable(&line.message));
+        let (plugin, message) = (&*self.plugin, untrusted_text::sanitize(&line.message));
         // The level of an event is part of its static description, hence one macro a level.
         match line.level {
             tracing::Level::ERROR => tracing::error!(target: "plugin", plugin, "{message}"),

@@ -2,7 +2,7 @@
 
 use crate::signature::Rejection;
 use host_core::model::Digest;
-use host_plugin_host::{LoadError, bounded};
+use host_plugin_host::{LoadError, truncate};
 use std::path::PathBuf;
 
 /// Most characters of what another party wrote in a message.
@@ -13,7 +13,7 @@ const CAUSE: usize = 1000;
 
 /// The beginning of what another party wrote, printable and on one line.
 pub(crate) fn excerpt(text: &str) -> String {
-    bounded(text, EXCERPT)
+    truncate(text, EXCERPT)
 }
 
 /// Why a plug-in cannot be fetched.
@@ -117,7 +117,7 @@ pub enum FetchError {
         cause: String,
     },
     /// The credentials for a registry are incomplete or cannot be read.
-    #[error("no credentials for the registry {registry}: {}", bounded(cause, CAUSE))]
+    #[error("no credentials for the registry {registry}: {}", truncate(cause, CAUSE))]
     Credentials {
         /// The registry.
         registry: String,
@@ -125,7 +125,7 @@ pub enum FetchError {
         cause: String,
     },
     /// The registry answered, and trying again does not help.
-    #[error("the plug-in {name} cannot be pulled: {}", bounded(cause, CAUSE))]
+    #[error("the plug-in {name} cannot be pulled: {}", truncate(cause, CAUSE))]
     Rejected {
         /// The plug-in as the user names it.
         name: String,
@@ -133,7 +133,7 @@ pub enum FetchError {
         cause: String,
     },
     /// The registry cannot be reached, or is temporarily unavailable.
-    #[error("the registry of the plug-in {name} is unavailable: {}", bounded(cause, CAUSE))]
+    #[error("the registry of the plug-in {name} is unavailable: {}", truncate(cause, CAUSE))]
     Unavailable {
         /// The plug-in as the user names it.
         name: String,

@@ -4,8 +4,8 @@ use host_core::{
     clock::Clock,
     index::{Precondition, Removal, Write, WriteTarget},
     model::{
-        ChunkRef, Class, Counts, Digest, Document, DocumentId, Entry, Job, JobId, Operation, PluginRef,
-        QuarantinedProducts, SameVersion, Seal, SourceStats,
+        ChunkRef, Counts, Digest, Document, DocumentId, EntryClass, Job, JobId, Operation, PluginRef,
+        QuarantinedProducts, ReportEntry, SameVersion, Seal, SourceStats,
     },
     storage::{ChunkLease, ChunkOutcome, Claim, Jobs, Stores},
 };
@@ -90,8 +90,8 @@ pub fn processed(processed: u64) -> ChunkOutcome {
 }
 
 /// A report entry with a detail.
-pub fn entry(class: Class, message: impl Into<String>) -> Entry {
-    Entry::new(class, "some-reason", message).with("seen", 1)
+pub fn entry(class: EntryClass, message: impl Into<String>) -> ReportEntry {
+    ReportEntry::new(class, "some-reason", message).with("seen", 1)
 }
 
 /// Claims a chunk that must be free, for a [`MINUTE`].

@@ -4,7 +4,8 @@ use crate::cli::failure::Exit;
 use host_core::{
     format::{bytes, count, counted, duration},
     model::{
-        Class, Counts, Entry, JobStatus, QuarantinedProducts, SourceStats, job::PluginRef, report::Samples,
+        Counts, EntryClass, JobStatus, QuarantinedProducts, ReportEntry, SourceStats, job::PluginRef,
+        report::Samples,
     },
     report_codes::is_dead_letter,
     storage::{AttemptError, JobSnapshot},
@@ -58,9 +59,9 @@ pub(super) struct JobView<'a> {
 
 #[derive(Debug, Serialize)]
 struct SamplesView<'a> {
-    skipped: Vec<&'a Entry>,
-    failed: Vec<&'a Entry>,
-    conflict: Vec<&'a Entry>,
+    skipped: Vec<&'a ReportEntry>,
+    failed: Vec<&'a ReportEntry>,
+    conflict: Vec<&'a ReportEntry>,
 }
 
 impl<'a> JobView<'a> {
@@ -85,9 +86,9 @@ impl<'a> JobView<'a> {
             quarantine: job.seal.as_ref().map(|seal| &seal.quarantine),
             report: (!job.samples.is_empty()).then(|| format!("{chunks}/{folder}")),
             samples: SamplesView {
-                skipped: samples(Class::Skipped),
-                failed: samples(Class::Failed),
-                conflict: samples(Class::Conflict),
+                skipped: samples(EntryClass::Skipped),
+                failed: samples(EntryClass::Failed),
+                conflict: samples(EntryClass::Conflict),
             },
             elapsed_ms: job.ended_at.unwrap_or(now).duration_since(job.job.created_at).as_millis() as i64,
             created_at: job.job.created_at,
@@ -196,7 +197,7 @@ impl<'a> JobView<'a> {
 }
 
 /// An entry on one line.
-pub(super) fn entry_text(entry: &Entry) -> String {
+pub(super) fn entry_text(entry: &ReportEntry) -> String {
     let place = match (&entry.document_id, entry.line) {
         (Some(id), _) => format!("document {id}: "),
         (None, Some(line)) => format!("line {line}: "),

@@ -6,7 +6,7 @@ use super::{
     output::JobView,
 };
 use host_core::{
-    model::Entry,
+    model::ReportEntry,
     storage::{JobSnapshot, Stores},
 };
 use host_plugin_dev::page::escape;
@@ -56,7 +56,7 @@ pub(super) async fn print_report(
             ReportFormat::Html => {
                 let mut rows = String::new();
                 for line in text.lines() {
-                    let entry: Entry = serde_json::from_str(line).map_err(|error| {
+                    let entry: ReportEntry = serde_json::from_str(line).map_err(|error| {
                         Failure::runtime(format!("report object {key} is damaged: {error}"))
                     })?;
                     row(&mut rows, &entry);
@@ -90,7 +90,7 @@ fn head(job: &JobSnapshot) -> String {
     )
 }
 
-fn row(rows: &mut String, entry: &Entry) {
+fn row(rows: &mut String, entry: &ReportEntry) {
     let class = format!("{:?}", entry.class).to_lowercase();
     let mut item = entry.document_id.clone().unwrap_or_default();
     if let Some(line) = entry.line {

@@ -2,7 +2,7 @@
 
 use crate::{
     index::TargetId,
-    model::{Counts, Digest, Entry, Operation},
+    model::{Counts, Digest, Operation, ReportEntry},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -158,7 +158,7 @@ pub struct Seal {
     /// Statistics of the sources.
     pub source: SourceStats,
     /// The first refused items, at most 20 of each class.
-    pub samples: Vec<Entry>,
+    pub samples: Vec<ReportEntry>,
     /// Storage keys of the reports with all refused items, in order.
     pub reports: Vec<String>,
     /// Quarantined products, kept for a replay with a corrected plug-in.

@@ -16,4 +16,4 @@ pub use document::{ChunkLine, Document, DocumentId};
 pub use job::{Job, JobId, JobStatus, PluginRef, QuarantinedProducts, SameVersion, Seal, SourceStats};
 pub use product::{Grouping, Issue, Manifest, Product, Severity};
 pub use product_record::{LastRefusal, ProductId, ProductRecord, ProductState};
-pub use report::{Class, Entry};
+pub use report::{EntryClass, ReportEntry};

@@ -1,6 +1,6 @@
 //! What the host remembers of a product between two jobs (`docs/ledger.md`).
 
-use crate::model::{Class, DocumentId, Entry, Job, JobId};
+use crate::model::{DocumentId, EntryClass, Job, JobId, ReportEntry};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -88,7 +88,7 @@ pub enum ProductState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRefusal {
     /// Skipped, failed or in conflict.
-    pub class: Class,
+    pub class: EntryClass,
     /// Stable name of the reason, in kebab-case.
     pub code: String,
     /// One sentence for people, at most 2 KB.
@@ -104,7 +104,7 @@ const MAX_MESSAGE_BYTES: usize = 2 << 10;
 
 impl LastRefusal {
     /// Keeps a job's report entry.
-    pub fn of(entry: &Entry, job: &Job) -> Self {
+    pub fn of(entry: &ReportEntry, job: &Job) -> Self {
         let message = truncated(&entry.message).to_owned();
         let (job_id, at) = (job.id.clone(), job.created_at);
         Self { class: entry.class, code: entry.code.clone(), message, job_id, at }

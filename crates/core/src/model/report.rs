@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 /// The class of a report entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Class {
+pub enum EntryClass {
     /// The item never became a document.
     Skipped,
     /// The item was refused.
@@ -19,9 +19,9 @@ pub enum Class {
 
 /// One line of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct ReportEntry {
     /// The class.
-    pub class: Class,
+    pub class: EntryClass,
     /// Id of the document, if the item became one.
     #[serde(default)]
     pub document_id: Option<String>,
@@ -43,9 +43,9 @@ pub struct Entry {
     pub details: Map<String, Value>,
 }
 
-impl Entry {
+impl ReportEntry {
     /// An entry with only a class, a code and a message.
-    pub fn new(class: Class, code: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn new(class: EntryClass, code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             class,
             document_id: None,
@@ -65,7 +65,7 @@ impl Entry {
     }
 }
 
-impl Entry {
+impl ReportEntry {
     /// Appends the entry as one line of NDJSON.
     pub fn write_line(&self, bytes: &mut Vec<u8>) {
         serde_json::to_writer(&mut *bytes, self)
@@ -76,21 +76,21 @@ impl Entry {
 
 /// The first entries of each class, at most [`Samples::LIMIT`] of each.
 #[derive(Clone, Debug, Default)]
-pub struct Samples(Vec<Entry>);
+pub struct Samples(Vec<ReportEntry>);
 
 impl Samples {
     /// Most entries per class: as many as fit into a job record.
     pub const LIMIT: usize = 20;
 
     /// Adds the entry, without its details, if its class has room.
-    pub fn add(&mut self, entry: Entry) {
+    pub fn add(&mut self, entry: ReportEntry) {
         if self.0.iter().filter(|kept| kept.class == entry.class).count() < Self::LIMIT {
-            self.0.push(Entry { details: Map::new(), ..entry });
+            self.0.push(ReportEntry { details: Map::new(), ..entry });
         }
     }
 
     /// The entries, in the order in which they were added.
-    pub fn into_entries(self) -> Vec<Entry> {
+    pub fn into_entries(self) -> Vec<ReportEntry> {
         self.0
     }
 }

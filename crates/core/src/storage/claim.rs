@@ -1,5 +1,5 @@
 use super::{AttemptError, QuarantineReason};
-use crate::model::{Counts, Entry, JobId};
+use crate::model::{Counts, JobId, ReportEntry};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -68,7 +68,7 @@ pub struct ChunkOutcome {
     /// Key of its report object, if any item has an entry.
     pub report: Option<String>,
     /// The first entries, at most 20 of each class.
-    pub samples: Vec<Entry>,
+    pub samples: Vec<ReportEntry>,
     /// Set if the chunk as a whole could not be handled: its message goes to the dead letters with this reason.
     pub quarantined: Option<QuarantineReason>,
 }

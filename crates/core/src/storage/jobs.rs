@@ -1,5 +1,5 @@
 use super::{AttemptError, ChunkLease, ChunkOutcome, Claim, Duration, Release, StoreError, async_trait};
-use crate::model::{ChunkRef, Counts, Digest, Entry, Job, JobId, JobStatus, Seal};
+use crate::model::{ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal};
 use jiff::Timestamp;
 
 /// The current state of a job.
@@ -18,7 +18,7 @@ pub struct JobSnapshot {
     /// Chunks counted so far.
     pub completed_chunks: u32,
     /// Samples of all chunks counted so far and of ingest, at most 20 of each class, in chunk order.
-    pub samples: Vec<Entry>,
+    pub samples: Vec<ReportEntry>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// Why it was ended early: superseded, cancelled (the `error_message` of the jobs table).

@@ -11,7 +11,7 @@ use crate::{
     pass::{Input, Line, Pass},
     pointer::Pointers,
 };
-use host_core::model::{Entry, Product, job::SourceStats};
+use host_core::model::{Product, ReportEntry, job::SourceStats};
 use std::sync::Arc;
 
 /// One item of an export.
@@ -25,7 +25,7 @@ pub enum Item {
         product: Product,
     },
     /// The report entry of a line that belongs to no product.
-    Rejected(Entry),
+    Rejected(ReportEntry),
 }
 
 /// Iterator over the items of an export; it ends after the first error. The order depends on the export alone: products

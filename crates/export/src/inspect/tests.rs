@@ -2,7 +2,7 @@ use super::*;
 use crate::lines::LineReader;
 
 /// The entries of the rejected lines of an export.
-fn rejected(export: &[u8], max_line: usize) -> Vec<Entry> {
+fn rejected(export: &[u8], max_line: usize) -> Vec<ReportEntry> {
     let pointers = Pointers::new("/id", &["/parent".to_owned()]).unwrap();
     let mut reader = LineReader::new(export, max_line);
     let mut entries = Vec::new();

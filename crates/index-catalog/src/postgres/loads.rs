@@ -3,7 +3,7 @@
 use super::{Postgres, bounded};
 use crate::{
     dialect::Failed,
-    loads::{Load, Summary},
+    loads::{CatalogSummary, Load},
 };
 use host_core::index::WriteTarget;
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ fn count(row: &Row, at: usize) -> u64 {
 }
 
 impl Postgres {
-    pub(super) async fn summarise(&self, target: &WriteTarget) -> Result<Summary, Failed> {
+    pub(super) async fn summarise(&self, target: &WriteTarget) -> Result<CatalogSummary, Failed> {
         let rows = self
             .rows(
                 "SELECT count(*) FILTER (WHERE status = 'active'), count(*) FILTER (WHERE status = 'archived'),
@@ -38,7 +38,7 @@ impl Postgres {
                 &[&target.shop_id, &target.index_name],
             )
             .await?;
-        let summary = |row: &Row| Summary {
+        let summary = |row: &Row| CatalogSummary {
             active: count(row, 0),
             archived: count(row, 1),
             skus: count(row, 2),

@@ -7,7 +7,7 @@ use super::{
     current_state::CurrentState,
     dialect::{Dialect, Failed, Hit, StoredRow},
     embed::{Embedded, Unembedded},
-    loads::{Load, Summary},
+    loads::{CatalogSummary, Load},
 };
 use async_trait::async_trait;
 use deadpool_postgres::{Client, Pool};
@@ -231,7 +231,7 @@ impl Dialect for Postgres {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    async fn summary(&self, target: &WriteTarget) -> Result<Summary, Failed> {
+    async fn summary(&self, target: &WriteTarget) -> Result<CatalogSummary, Failed> {
         self.summarise(target).await
     }
 

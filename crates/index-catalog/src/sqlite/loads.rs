@@ -1,7 +1,7 @@
 //! Loads, what there is, and archiving.
 
 use super::Session;
-use crate::loads::{Load, Summary};
+use crate::loads::{CatalogSummary, Load};
 use host_sqlite::{Cause, from_json, time, to_json};
 use rusqlite::params;
 
@@ -14,7 +14,7 @@ macro_rules! unseen {
 }
 
 impl Session<'_> {
-    pub(super) fn summary(&self) -> Result<Summary, Cause> {
+    pub(super) fn summary(&self) -> Result<CatalogSummary, Cause> {
         let mut statement = self.statement(
             "SELECT count(*) FILTER (WHERE status = 'active'), count(*) FILTER (WHERE status = 'archived'),
                 (SELECT count(*) FROM skus s JOIN products p ON p.id = s.product_id
@@ -26,7 +26,7 @@ impl Session<'_> {
             WHERE merchant = ?1 AND index_name = ?2",
         )?;
         Ok(statement.query_row(params![self.target.shop_id, self.target.index_name], |row| {
-            Ok(Summary {
+            Ok(CatalogSummary {
                 active: row.get(0)?,
                 archived: row.get(1)?,
                 skus: row.get(2)?,

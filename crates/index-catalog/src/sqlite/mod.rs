@@ -6,7 +6,7 @@ use super::{
     current_state::{CurrentProduct, CurrentSku, CurrentState},
     dialect::{Dialect, Failed, Hit, StoredRow},
     embed::{Embedded, Unembedded},
-    loads::{Load, Summary},
+    loads::{CatalogSummary, Load},
     rows::{Attribute, SkuColumns},
 };
 use async_trait::async_trait;
@@ -231,7 +231,7 @@ impl Dialect for Sqlite {
         self.query(target, move |session| session.list(&after, limit)).await
     }
 
-    async fn summary(&self, target: &WriteTarget) -> Result<Summary, Failed> {
+    async fn summary(&self, target: &WriteTarget) -> Result<CatalogSummary, Failed> {
         self.query(target, |session| session.summary()).await
     }
 

@@ -10,7 +10,7 @@ use host_core::{
     secret::Secret,
     storage::JobSnapshot,
 };
-use host_index_catalog::{Catalog, EmbedError, EmbedReport, Embedder, EmbeddingsConfig, Summary};
+use host_index_catalog::{Catalog, CatalogSummary, EmbedError, EmbedReport, Embedder, EmbeddingsConfig};
 use host_testing::{
     build::{id, job, removals, write},
     conformance::index::as_stored,
@@ -46,7 +46,7 @@ fn ids(writes: &[Write]) -> Vec<DocumentId> {
 }
 
 async fn status(catalog: &Catalog, target: &WriteTarget) -> (u64, u64) {
-    let Summary { active, archived, .. } = catalog.summary(target).await.unwrap();
+    let CatalogSummary { active, archived, .. } = catalog.summary(target).await.unwrap();
     (active, archived)
 }
 
@@ -317,7 +317,7 @@ fn report(embedded: u64, changed: u64, refused: u64) -> EmbedReport {
 }
 
 async fn pending(catalog: &Catalog, target: &WriteTarget) -> (u64, u64, u64) {
-    let Summary { embedded, to_embed, refused, .. } = catalog.summary(target).await.unwrap();
+    let CatalogSummary { embedded, to_embed, refused, .. } = catalog.summary(target).await.unwrap();
     (embedded, to_embed, refused)
 }
 

@@ -3,7 +3,7 @@
 use super::ArchiveError;
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
-    model::{Class, Digest, DocumentId, Entry, Operation, ProductId},
+    model::{Digest, DocumentId, EntryClass, Operation, ProductId, ReportEntry},
     storage::{JobSnapshot, LedgerScope, StoreError, Stores},
 };
 use serde::Deserialize;
@@ -100,10 +100,10 @@ pub(super) async fn refused(stores: &Stores, job: &JobSnapshot) -> Result<Refuse
         let bytes = stores.chunks.get(key, None).await?;
         let Some(bytes) = bytes else { return Err(ArchiveError::ObjectMissing { key: key.clone() }) };
         for line in lines(&bytes) {
-            let entry: Entry = serde_json::from_slice(line)
+            let entry: ReportEntry = serde_json::from_slice(line)
                 .map_err(|source| ArchiveError::Line { key: key.clone(), source })?;
             // Other products are known to have no document, and entries without a plug-in are about lines, which have no product.
-            if entry.class != Class::Failed || entry.plugin.is_none() {
+            if entry.class != EntryClass::Failed || entry.plugin.is_none() {
                 continue;
             }
             let product = entry.details.get("product").and_then(|product| product.as_str());

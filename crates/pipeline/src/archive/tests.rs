@@ -11,8 +11,8 @@ use crate::ingest::{
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, Precondition, Write},
     model::{
-        Class, Digest, Document, DocumentId, Entry, Job, JobId, Operation, ProductId, ProductRecord,
-        ProductState, QuarantinedProducts, Seal,
+        Digest, Document, DocumentId, EntryClass, Job, JobId, Operation, ProductId, ProductRecord,
+        ProductState, QuarantinedProducts, ReportEntry, Seal,
     },
     storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
@@ -251,10 +251,11 @@ async fn a_document_that_the_full_sync_had_stays_whatever_its_product_is_called(
 /// The shop has what the plug-in refused; of what has no id it is not known which documents are its own.
 #[tokio::test]
 async fn what_the_plugin_refused_stays() {
-    let refused = Entry { plugin: Some("p@1".to_owned()), ..Entry::new(Class::Failed, "bad", "so") };
-    let skipped = Entry { class: Class::Skipped, ..refused.clone() };
-    let of_four = |entry: &Entry| entry.clone().with("product", name(4).as_str());
-    let line = Entry::new(Class::Failed, "invalid-json", "so");
+    let refused =
+        ReportEntry { plugin: Some("p@1".to_owned()), ..ReportEntry::new(EntryClass::Failed, "bad", "so") };
+    let skipped = ReportEntry { class: EntryClass::Skipped, ..refused.clone() };
+    let of_four = |entry: &ReportEntry| entry.clone().with("product", name(4).as_str());
+    let line = ReportEntry::new(EntryClass::Failed, "invalid-json", "so");
     for (entry, expected, unidentified) in [
         (of_four(&refused), 0, None),
         // What has no document any more goes, and a line is not a product.
@@ -329,7 +330,8 @@ async fn what_a_cancelled_archiving_left_is_still_missing() {
 async fn what_a_later_job_had_and_refused_stays() {
     let (stores, index, full) = shop().await;
     let later = job(3, Operation::AddDocuments, false);
-    let entry = Entry { plugin: Some("p@1".to_owned()), ..Entry::new(Class::Failed, "bad", "so") };
+    let entry =
+        ReportEntry { plugin: Some("p@1".to_owned()), ..ReportEntry::new(EntryClass::Failed, "bad", "so") };
     let mut report = Vec::new();
     entry.with("product", name(4).as_str()).write_line(&mut report);
     stores.chunks.put("report", &report).await.unwrap();

@@ -3,7 +3,7 @@
 
 use super::run::{IngestError, SourceEvent};
 use host_core::{
-    model::{Entry, Job, PluginRef, Product, QuarantinedProducts, SourceStats},
+    model::{Job, PluginRef, Product, QuarantinedProducts, ReportEntry, SourceStats},
     storage::{Chunks, StoreError, Stores},
 };
 use host_export::Item;
@@ -21,7 +21,7 @@ pub const REPLAY: &str = "replay";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantinedProduct {
     /// The report entry: code, message, path, and for a trap the backtrace and the last log lines.
-    pub reason: Entry,
+    pub reason: ReportEntry,
     /// The plug-in that refused the product.
     pub plugin: PluginRef,
     /// Index of the product's source in the job.

@@ -1,7 +1,7 @@
 //! Products that became no document: the ledger says why, so that `host why` can.
 
 use host_core::{
-    model::{Entry, Job, LastRefusal, ProductId},
+    model::{Job, LastRefusal, ProductId, ReportEntry},
     storage::{Ledger, LedgerScope, StoreError, Stores},
 };
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ impl<'a> Refusals<'a> {
     }
 
     /// Adds a refused product, if it has an id.
-    pub(super) async fn add(&mut self, product: Option<&str>, entry: &Entry) -> Result<(), StoreError> {
+    pub(super) async fn add(&mut self, product: Option<&str>, entry: &ReportEntry) -> Result<(), StoreError> {
         let Some(product) = product.and_then(|id| ProductId::new(id).ok()) else { return Ok(()) };
         self.waiting.insert(product, LastRefusal::of(entry, self.job));
         if self.waiting.len() >= BATCH { self.flush().await } else { Ok(()) }

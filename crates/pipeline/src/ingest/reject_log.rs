@@ -1,7 +1,7 @@
 //! Records the items that the ingest rejects: counts and samples for the job, and report objects, in bounded memory.
 
 use host_core::{
-    model::{Class, Counts, Entry, Job, report::Samples},
+    model::{Counts, EntryClass, Job, ReportEntry, report::Samples},
     storage::{StoreError, Stores},
 };
 
@@ -32,12 +32,12 @@ impl<'a> RejectLog<'a> {
     }
 
     /// Counts an entry by its class and appends it to the report. A warning is reported but not counted.
-    pub async fn add(&mut self, entry: Entry) -> Result<(), StoreError> {
+    pub async fn add(&mut self, entry: ReportEntry) -> Result<(), StoreError> {
         match entry.class {
-            Class::Skipped => self.counts.skipped += 1,
-            Class::Failed => self.counts.failed += 1,
-            Class::Conflict => self.counts.conflict += 1,
-            Class::Warning => {}
+            EntryClass::Skipped => self.counts.skipped += 1,
+            EntryClass::Failed => self.counts.failed += 1,
+            EntryClass::Conflict => self.counts.conflict += 1,
+            EntryClass::Warning => {}
         }
         entry.write_line(&mut self.buffer);
         self.samples.add(entry);
@@ -45,7 +45,7 @@ impl<'a> RejectLog<'a> {
     }
 
     /// Stores the rest of the report and returns the counts, the samples and the keys of the report objects.
-    pub async fn finish(mut self) -> Result<(Counts, Vec<Entry>, Vec<String>), StoreError> {
+    pub async fn finish(mut self) -> Result<(Counts, Vec<ReportEntry>, Vec<String>), StoreError> {
         self.flush().await?;
         Ok((self.counts, self.samples.into_entries(), self.report_keys))
     }

@@ -11,8 +11,8 @@ use futures::{StreamExt, TryStreamExt};
 use host_core::{
     metrics,
     model::{
-        Class, Counts, DocumentId, Entry, Grouping, Job, Manifest, Operation, Product, ProductId, Seal,
-        Severity, SourceStats,
+        Counts, DocumentId, EntryClass, Grouping, Job, Manifest, Operation, Product, ProductId, ReportEntry,
+        Seal, Severity, SourceStats,
     },
     plugin::{BatchFailure, ProductOutcome, Transform, TransformedDocument, TransformedRemoval},
     storage::{StoreError, Stores},
@@ -193,7 +193,7 @@ enum Batch {
 
 enum TransformedItem {
     Product { source: usize, product: Product, outcome: ProductOutcome },
-    Rejected(Entry),
+    Rejected(ReportEntry),
 }
 
 async fn transform_items(transform: &dyn Transform, items: Vec<Item>) -> Batch {
@@ -243,8 +243,8 @@ struct Position<'a> {
 
 impl Position<'_> {
     /// Adds the position to a report entry.
-    fn locate(&self, entry: Entry) -> Entry {
-        let mut entry = Entry { line: Some(self.line), ..entry };
+    fn locate(&self, entry: ReportEntry) -> ReportEntry {
+        let mut entry = ReportEntry { line: Some(self.line), ..entry };
         for (key, value) in [("source", self.source), ("product", self.product)] {
             if let Some(value) = value {
                 entry = entry.with(key, value);
@@ -293,10 +293,10 @@ impl Sink<'_> {
         let (errors, warnings): (Vec<_>, Vec<_>) =
             issues.into_iter().partition(|issue| issue.severity == Severity::Error);
         for issue in warnings {
-            let entry = Entry {
+            let entry = ReportEntry {
                 path: issue.path,
                 plugin: Some(plugin.reference()),
-                ..Entry::new(Class::Warning, issue.code, issue.message)
+                ..ReportEntry::new(EntryClass::Warning, issue.code, issue.message)
             };
             self.report(position.locate(entry)).await?;
         }
@@ -314,9 +314,9 @@ impl Sink<'_> {
         }
         if documents.is_empty() && removals.is_empty() {
             let message = "the plug-in returned neither a document nor a removal for this product";
-            let entry = Entry {
+            let entry = ReportEntry {
                 plugin: Some(plugin.reference()),
-                ..Entry::new(Class::Skipped, "no-document", message)
+                ..ReportEntry::new(EntryClass::Skipped, "no-document", message)
             };
             self.refusals.add(product.id.as_deref(), &entry).await?;
             return self.report(position.locate(entry)).await;
@@ -351,8 +351,8 @@ impl Sink<'_> {
     }
 
     /// Adds an entry to the report.
-    async fn report(&mut self, entry: Entry) -> Result<(), IngestError> {
-        if entry.class != Class::Warning {
+    async fn report(&mut self, entry: ReportEntry) -> Result<(), IngestError> {
+        if entry.class != EntryClass::Warning {
             self.progress.rejected.fetch_add(1, Relaxed);
         }
         Ok(self.reject_log.add(entry).await?)

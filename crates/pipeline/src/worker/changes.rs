@@ -9,7 +9,7 @@ use super::{
 };
 use host_core::{
     index::{IndexError, Outcome, StoredVersion, WriteTarget},
-    model::{Class, DocumentId, Entry, Job, Operation},
+    model::{DocumentId, EntryClass, Job, Operation, ReportEntry},
     plugin::{Refusal, VersionOrdering},
 };
 use serde_json::{Map, Value};
@@ -120,7 +120,10 @@ impl Changes<'_> {
                 Outcome::Done => counts.done(change.id().clone(), change.effect()),
                 Outcome::Refused { code, message } => {
                     let document_id = Some(change.id().to_string());
-                    counts.refuse(Entry { document_id, ..Entry::new(Class::Failed, code, message) });
+                    counts.refuse(ReportEntry {
+                        document_id,
+                        ..ReportEntry::new(EntryClass::Failed, code, message)
+                    });
                 }
                 Outcome::Conflict => conflicts.push(change),
             }
@@ -145,9 +148,9 @@ impl Changes<'_> {
         Ok(self.worker.version.compare(pairs).await?)
     }
 
-    fn entry(&self, id: &DocumentId, refusal: Refusal) -> Entry {
+    fn entry(&self, id: &DocumentId, refusal: Refusal) -> ReportEntry {
         let entry = refusal.into_entry(self.worker.version.manifest());
-        Entry { document_id: Some(id.to_string()), ..entry }
+        ReportEntry { document_id: Some(id.to_string()), ..entry }
     }
 
     /// An index that answers for fewer documents than it was asked about cannot be trusted.

@@ -12,7 +12,7 @@ use super::{
 };
 use host_core::{
     index::WriteTarget,
-    model::{ChunkLine, ChunkRef, Class, Document, Entry, Job, Operation},
+    model::{ChunkLine, ChunkRef, Document, EntryClass, Job, Operation, ReportEntry},
     storage::{ChunkOutcome, Chunks, QuarantineReason, StoreError},
 };
 
@@ -64,7 +64,7 @@ pub(super) async fn quarantine(
     reason.context.sample_ids = sample_ids(chunks, chunk).await;
     reason.context.report_key = Some(chunk.report_key());
     // One entry for all: the object may be unreadable, and otherwise the chunk's key leads to its documents.
-    let entry = Entry::new(Class::Failed, reason.code.as_str(), reason.message.as_str())
+    let entry = ReportEntry::new(EntryClass::Failed, reason.code.as_str(), reason.message.as_str())
         .with("chunk", chunk.key.as_str())
         .with("documents", chunk.documents);
     ChunkCounts::all_failed(chunk.documents, entry).into_outcome(chunks, chunk, Some(reason)).await
@@ -94,7 +94,7 @@ fn read(bytes: &[u8], counts: &mut ChunkCounts) -> Vec<ChunkLine> {
             Ok(line) => lines.push(line),
             Err(error) => {
                 let message = format!("line {} of the chunk is not a document: {error}", position + 1);
-                counts.refuse(Entry::new(Class::Skipped, "invalid-json", message));
+                counts.refuse(ReportEntry::new(EntryClass::Skipped, "invalid-json", message));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The counts and report entries of one chunk.
 
 use host_core::{
-    model::{ChunkRef, Class, Counts, DocumentId, Entry, report::Samples},
+    model::{ChunkRef, Counts, DocumentId, EntryClass, ReportEntry, report::Samples},
     storage::{ChunkOutcome, Chunks, QuarantineReason, StoreError},
 };
 use serde_json::{Map, Value};
@@ -21,13 +21,13 @@ pub(super) enum Effect {
 #[derive(Default)]
 pub(super) struct ChunkCounts {
     counts: Counts,
-    entries: Vec<Entry>,
+    entries: Vec<ReportEntry>,
     effects: Vec<(DocumentId, Effect)>,
 }
 
 impl ChunkCounts {
     /// All items failed, for this reason.
-    pub(super) fn all_failed(documents: u32, reason: Entry) -> Self {
+    pub(super) fn all_failed(documents: u32, reason: ReportEntry) -> Self {
         let counts = Counts { failed: documents.into(), ..Counts::default() };
         Self { counts, entries: vec![reason], effects: Vec::new() }
     }
@@ -49,17 +49,17 @@ impl ChunkCounts {
     }
 
     /// What is said of items so far.
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = &ReportEntry> {
         self.entries.iter()
     }
 
     /// Counts an item by the class of its entry.
-    pub(super) fn refuse(&mut self, entry: Entry) {
+    pub(super) fn refuse(&mut self, entry: ReportEntry) {
         match entry.class {
-            Class::Skipped => self.counts.skipped += 1,
-            Class::Failed => self.counts.failed += 1,
-            Class::Conflict => self.counts.conflict += 1,
-            Class::Warning => {}
+            EntryClass::Skipped => self.counts.skipped += 1,
+            EntryClass::Failed => self.counts.failed += 1,
+            EntryClass::Conflict => self.counts.conflict += 1,
+            EntryClass::Warning => {}
         }
         self.entries.push(entry);
     }

@@ -7,7 +7,7 @@ use super::{
 };
 use host_core::{
     index::{IndexError, Outcome, Precondition, StoredVersion, Write},
-    model::{Class, DocumentId, Entry, Job, Operation, SameVersion},
+    model::{DocumentId, EntryClass, Job, Operation, ReportEntry, SameVersion},
     plugin::VersionOrdering,
 };
 use serde_json::{Map, Value};
@@ -22,7 +22,7 @@ pub(super) enum Decision {
     /// It is in the index already, with the same content, in this version.
     Unchanged(Map<String, Value>),
     /// The index holds something that must not be changed, or versions could not be compared.
-    Refused(Entry),
+    Refused(ReportEntry),
 }
 
 /// Whether the index holds exactly this document: then no version needs to be compared.
@@ -84,24 +84,28 @@ fn decide(
 }
 
 /// The entry of a removal that is older than the document it wants to remove.
-pub(super) fn removal_conflict(id: &str, version: &Map<String, Value>, stored: &StoredVersion) -> Entry {
+pub(super) fn removal_conflict(
+    id: &str,
+    version: &Map<String, Value>,
+    stored: &StoredVersion,
+) -> ReportEntry {
     entry("older-removal", id, version, stored, false)
 }
 
 /// The entry of a removal of what a certain job wrote, where another one has written since.
-pub(super) fn rewritten(id: &str, stored: &StoredVersion) -> Entry {
+pub(super) fn rewritten(id: &str, stored: &StoredVersion) -> ReportEntry {
     entry("rewritten", id, &Map::new(), stored, false)
 }
 
 /// The version of the document that the index holds, as an entry of this file says it.
-pub(super) fn stored_version(entry: &Entry) -> Option<&Map<String, Value>> {
-    entry.details.get(STORED).and_then(Value::as_object).filter(|_| entry.class == Class::Conflict)
+pub(super) fn stored_version(entry: &ReportEntry) -> Option<&Map<String, Value>> {
+    entry.details.get(STORED).and_then(Value::as_object).filter(|_| entry.class == EntryClass::Conflict)
 }
 
 /// The detail of a conflict's entry that says which version the index holds.
 const STORED: &str = "stored";
 
-fn conflict(code: &str, write: &Write, stored: &StoredVersion) -> Entry {
+fn conflict(code: &str, write: &Write, stored: &StoredVersion) -> ReportEntry {
     entry(code, write.document.id.as_str(), &write.version, stored, is_partial(&write.content_hash))
 }
 
@@ -111,7 +115,7 @@ fn entry(
     incoming: &Map<String, Value>,
     stored: &StoredVersion,
     is_update: bool,
-) -> Entry {
+) -> ReportEntry {
     let (ours, theirs) = (spell(incoming), spell(&stored.version));
     let message = match code {
         "older-version" => {
@@ -132,7 +136,7 @@ fn entry(
              overwrites it"
         ),
     };
-    let mut entry = Entry::new(Class::Conflict, code, message)
+    let mut entry = ReportEntry::new(EntryClass::Conflict, code, message)
         .with("incoming", incoming.clone())
         .with(STORED, stored.version.clone());
     if let Some(job) = &stored.job_id {

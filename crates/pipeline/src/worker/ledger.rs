@@ -11,8 +11,8 @@ use super::{
 };
 use host_core::{
     model::{
-        ChunkLine, Class, Document, DocumentId, Entry, Job, LastRefusal, ProductId, ProductRecord,
-        ProductState,
+        ChunkLine, Document, DocumentId, EntryClass, Job, LastRefusal, ProductId, ProductRecord,
+        ProductState, ReportEntry,
     },
     plugin::VersionOrdering,
     storage::LedgerScope,
@@ -116,7 +116,7 @@ impl<'a> ChunkLedger<'a> {
     ) -> Result<Vec<ConditionalRemoval>, ChunkError> {
         let fields = &self.worker.version.manifest().version_fields;
         // What failed stays, as it was: of a product that is refused, old documents are better than none.
-        let refusals = counts.entries().filter(|entry| entry.class != Class::Warning);
+        let refusals = counts.entries().filter(|entry| entry.class != EntryClass::Warning);
         let refused: BTreeSet<ProductId> = refusals
             .filter_map(|entry| DocumentId::new(entry.document_id.as_deref()?).ok())
             .filter_map(|id| self.lines.get(&id).map(|line| line.product.clone()))
@@ -164,7 +164,7 @@ impl<'a> ChunkLedger<'a> {
             changes.entry(&line.product).or_default().effects.push((id, effect, line));
         }
         // Why a document stays that no line names is no refusal of the product.
-        for entry in counts.entries().filter(|entry| entry.class != Class::Warning) {
+        for entry in counts.entries().filter(|entry| entry.class != EntryClass::Warning) {
             let id = entry.document_id.as_deref().and_then(|id| DocumentId::new(id).ok());
             let Some(id) = id else { continue };
             let Some(line) = self.lines.get(&id) else { continue };
@@ -193,7 +193,7 @@ impl<'a> ChunkLedger<'a> {
 #[derive(Default)]
 struct ProductChange<'a> {
     effects: Vec<(&'a DocumentId, &'a Effect, &'a Line)>,
-    entries: Vec<(DocumentId, &'a Entry)>,
+    entries: Vec<(DocumentId, &'a ReportEntry)>,
     /// Documents that belong to another product now.
     moved: Vec<&'a DocumentId>,
 }

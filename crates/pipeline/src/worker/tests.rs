@@ -3,7 +3,7 @@
 use super::{Until, Worker, WorkerSettings};
 use host_core::{
     clock::SharedClock,
-    model::{ChunkRef, Class, Counts, DocumentId, Job, JobId, JobStatus, Operation},
+    model::{ChunkRef, Counts, DocumentId, EntryClass, Job, JobId, JobStatus, Operation},
     storage::{ChunkLease, ChunkOutcome, Claim, JobSnapshot, Release, Storage, Stores},
 };
 use host_testing::{
@@ -146,11 +146,11 @@ async fn every_item_ends_in_one_class() {
     assert_eq!(job.counts.total(), 7);
     let codes: Vec<_> = job.samples.iter().map(|entry| (entry.class, entry.code.as_str())).collect();
     for entry in [
-        (Class::Failed, "bad-title"),
-        (Class::Skipped, "invalid-json"),
-        (Class::Warning, "odd-title"),
-        (Class::Conflict, "older-version"),
-        (Class::Failed, "invalid-argument"),
+        (EntryClass::Failed, "bad-title"),
+        (EntryClass::Skipped, "invalid-json"),
+        (EntryClass::Warning, "odd-title"),
+        (EntryClass::Conflict, "older-version"),
+        (EntryClass::Failed, "invalid-argument"),
     ] {
         assert!(codes.contains(&entry), "{entry:?} is not in {codes:?}");
     }

@@ -5,7 +5,7 @@ use super::{
     ledger::ChunkLedger,
 };
 use host_core::{
-    model::{Class, Document, DocumentId, Entry, ProductRecord, ProductState, SameVersion},
+    model::{Document, DocumentId, EntryClass, ProductRecord, ProductState, ReportEntry, SameVersion},
     plugin::VersionOrdering,
 };
 use serde_json::{Map, Value};
@@ -54,7 +54,7 @@ impl ChunkLedger<'_> {
                 }
                 Err(refusal) => {
                     let entry = refusal.into_entry(self.worker.version.manifest());
-                    counts.refuse(Entry { document_id: Some(id.to_string()), ..entry });
+                    counts.refuse(ReportEntry { document_id: Some(id.to_string()), ..entry });
                     refused.insert(id);
                 }
             }
@@ -106,7 +106,12 @@ struct Tombstone<'a> {
 
 impl Tombstone<'_> {
     /// The entry of a document that is left out.
-    fn refusal(&self, document: &Document, version: &Map<String, Value>, ordering: VersionOrdering) -> Entry {
+    fn refusal(
+        &self,
+        document: &Document,
+        version: &Map<String, Value>,
+        ordering: VersionOrdering,
+    ) -> ReportEntry {
         let (ours, theirs) = (spell(version), spell(self.version));
         let ProductRecord { product, job_id, state, .. } = self.record;
         let entry = if *state == ProductState::Live {
@@ -114,7 +119,7 @@ impl Tombstone<'_> {
                 "version {theirs} of product {product} does not have this document any more, and this version ({ours}) is not newer; \
                  it was left out"
             );
-            Entry::new(Class::Conflict, "removed-document", message)
+            ReportEntry::new(EntryClass::Conflict, "removed-document", message)
         } else {
             let or_write = match ordering {
                 VersionOrdering::Same => "; `--same-version write` brings it back",
@@ -124,12 +129,12 @@ impl Tombstone<'_> {
                 "product {product} was removed in version {theirs} by job {job_id}, and this version ({ours}) is not newer; it was \
                  left out{or_write}"
             );
-            Entry::new(Class::Conflict, "removed-product", message)
+            ReportEntry::new(EntryClass::Conflict, "removed-product", message)
         };
         let mut entry = entry.with("incoming", version.clone()).with("removed", self.version.clone());
         if *state != ProductState::Live {
             entry = entry.with("removed_by_job", job_id.as_str());
         }
-        Entry { document_id: Some(document.id.to_string()), ..entry }
+        ReportEntry { document_id: Some(document.id.to_string()), ..entry }
     }
 }

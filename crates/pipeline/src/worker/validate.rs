@@ -2,7 +2,7 @@
 
 use super::{Worker, chunk_counts::ChunkCounts, chunk_error::ChunkError};
 use host_core::{
-    model::{Class, Document, Entry, Operation, Severity},
+    model::{Document, EntryClass, Operation, ReportEntry, Severity},
     plugin::{Refusal, TransformedDocument, Verdict},
 };
 
@@ -27,13 +27,17 @@ pub(super) async fn validate(
         if operation == Operation::UpdateDocuments {
             verdict = on_given_fields(verdict, &document);
         }
-        let of_document = |mut entry: Entry| {
+        let of_document = |mut entry: ReportEntry| {
             entry.document_id = Some(document.id.to_string());
             entry
         };
         for issue in verdict.issues.into_iter().filter(|issue| issue.severity == Severity::Warning) {
-            let entry = Entry::new(Class::Warning, issue.code, issue.message);
-            counts.refuse(of_document(Entry { path: issue.path, plugin: Some(plugin.clone()), ..entry }));
+            let entry = ReportEntry::new(EntryClass::Warning, issue.code, issue.message);
+            counts.refuse(of_document(ReportEntry {
+                path: issue.path,
+                plugin: Some(plugin.clone()),
+                ..entry
+            }));
         }
         match verdict.refused {
             Some(refusal) => counts.refuse(of_document(refusal.into_entry(worker.validate.manifest()))),

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
-    model::{Class, Counts, Entry, JobId},
+    model::{Counts, EntryClass, JobId, ReportEntry},
     storage::{ChunkLease, ChunkOutcome, QuarantineReason},
 };
 
@@ -117,7 +117,7 @@ impl Records {
         row: &Item,
         outcome: &ChunkOutcome,
     ) -> Result<(), TableError> {
-        let samples: Vec<Entry> = from_json(row, name::SAMPLES)?;
+        let samples: Vec<ReportEntry> = from_json(row, name::SAMPLES)?;
         // Those of a later redrive stay.
         let redrive_count = redrive_count_of(row);
         let unless_newer = |key| {
@@ -129,7 +129,7 @@ impl Records {
                 .when(Condition::AnyOf(vec![free, older]))
         };
         for class in CLASSES {
-            let entries: Vec<&Entry> =
+            let entries: Vec<&ReportEntry> =
                 samples.iter().filter(|entry| entry.class == class).take(PER_CLASS).collect();
             if !entries.is_empty() {
                 let sample = unless_newer(schema::sample(id, class, seq)).set("entries", to_json(&entries));
@@ -155,7 +155,8 @@ impl Records {
 }
 
 /// All classes, in the order of samples.
-pub(super) const CLASSES: [Class; 4] = [Class::Skipped, Class::Failed, Class::Conflict, Class::Warning];
+pub(super) const CLASSES: [EntryClass; 4] =
+    [EntryClass::Skipped, EntryClass::Failed, EntryClass::Conflict, EntryClass::Warning];
 
 /// Samples of each class that a job keeps.
 pub(super) const PER_CLASS: usize = 20;
@@ -167,9 +168,9 @@ pub(super) fn is_full(segment: &Item) -> bool {
 }
 
 /// The first entries that fit.
-fn within(entries: &[Entry], bytes: usize) -> Vec<&Entry> {
+fn within(entries: &[ReportEntry], bytes: usize) -> Vec<&ReportEntry> {
     let mut budget = bytes;
-    let fits = |entry: &&Entry| {
+    let fits = |entry: &&ReportEntry| {
         let needs = to_json(entry).len() + 1;
         let fits = needs <= budget;
         budget = budget.saturating_sub(needs);

@@ -13,7 +13,7 @@
 //! | `SHOP#{shop}` | `INGEST#{index}` | the lease of the process that ingests |
 
 use crate::table::Key;
-use host_core::model::{Class, Digest, Job, JobId};
+use host_core::model::{Digest, EntryClass, Job, JobId};
 use jiff::Timestamp;
 
 /// Chunks counted in one item. A write costs by the item's size: this many numbers stay below 2 KB.
@@ -54,17 +54,17 @@ pub(super) fn segment(id: &JobId, number: u32) -> Key {
 }
 
 /// What the sort keys of all samples of a class begin with.
-pub(super) fn samples(class: Class) -> String {
+pub(super) fn samples(class: EntryClass) -> String {
     let class = match class {
-        Class::Skipped => "skipped",
-        Class::Failed => "failed",
-        Class::Conflict => "conflict",
-        Class::Warning => "warning",
+        EntryClass::Skipped => "skipped",
+        EntryClass::Failed => "failed",
+        EntryClass::Conflict => "conflict",
+        EntryClass::Warning => "warning",
     };
     format!("SAMPLE#{class}#")
 }
 
-pub(super) fn sample(id: &JobId, class: Class, seq: u32) -> Key {
+pub(super) fn sample(id: &JobId, class: EntryClass, seq: u32) -> Key {
     Key::new(of_job(id), format!("{}{seq:08}", samples(class)))
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::table::{Item, TableError};
 use futures::{StreamExt, TryStreamExt};
 use host_core::{
-    model::{ChunkRef, Class, Counts, Digest, Entry, Job, JobId, JobStatus},
+    model::{ChunkRef, Counts, Digest, EntryClass, Job, JobId, JobStatus, ReportEntry},
     storage::JobSnapshot,
 };
 
@@ -80,11 +80,11 @@ impl Records {
     }
 
     /// The first entries of each class, ingest's before those of all chunks.
-    async fn samples(&self, id: &JobId, of_ingest: &[Entry]) -> Result<Vec<Entry>, TableError> {
-        let mut placed: Vec<(i64, Entry)> = Vec::new();
+    async fn samples(&self, id: &JobId, of_ingest: &[ReportEntry]) -> Result<Vec<ReportEntry>, TableError> {
+        let mut placed: Vec<(i64, ReportEntry)> = Vec::new();
         for class in CLASSES {
             let of_class = of_ingest.iter().filter(|entry| entry.class == class).take(PER_CLASS);
-            let mut first: Vec<(i64, Entry)> = of_class.map(|entry| (-1, entry.clone())).collect();
+            let mut first: Vec<(i64, ReportEntry)> = of_class.map(|entry| (-1, entry.clone())).collect();
             if first.len() < PER_CLASS {
                 first.extend(self.samples_of_chunks(id, class).await?);
             }
@@ -96,7 +96,11 @@ impl Records {
         Ok(placed.into_iter().map(|(_, entry)| entry).collect())
     }
 
-    async fn samples_of_chunks(&self, id: &JobId, class: Class) -> Result<Vec<(i64, Entry)>, TableError> {
+    async fn samples_of_chunks(
+        &self,
+        id: &JobId,
+        class: EntryClass,
+    ) -> Result<Vec<(i64, ReportEntry)>, TableError> {
         let prefix = schema::samples(class);
         let mut limit = PER_CLASS;
         let items = loop {
@@ -113,7 +117,7 @@ impl Records {
         for item in items {
             let seq = item.text("sk").and_then(|sk| sk.strip_prefix(&prefix)).unwrap_or_default();
             let seq: i64 = seq.parse().map_err(TableError::corrupt)?;
-            let entries: Vec<Entry> = from_json(&item, "entries")?;
+            let entries: Vec<ReportEntry> = from_json(&item, "entries")?;
             found.extend(entries.into_iter().map(|entry| (seq, entry)));
         }
         Ok(found)

@@ -1,7 +1,7 @@
 //! A job of 100,000 chunks: no item grows with it, and no step costs more for it.
 
 use super::{MONTH, table::Model};
-use host_core::model::{Class, JobStatus};
+use host_core::model::{EntryClass, JobStatus};
 use host_storage_aws::jobs_on;
 use host_testing::{
     VirtualClock,
@@ -24,7 +24,7 @@ async fn a_job_of_a_hundred_thousand_chunks_costs_no_more_a_chunk() {
     let mut outcome = processed(10);
     outcome.counts.conflict = 1;
     outcome.report = Some("shopify/example.myshopify.com/bulk/job/report_0000.ndjson".to_owned());
-    outcome.samples = (0..20).map(|n| entry(Class::Conflict, format!("item {n}"))).collect();
+    outcome.samples = (0..20).map(|n| entry(EntryClass::Conflict, format!("item {n}"))).collect();
     let mut most_expensive = [(0, 0); 2];
     let mut last = None;
     for seq in 0..CHUNKS {
@@ -65,16 +65,16 @@ async fn long_texts_do_not_make_large_items() {
     jobs.create(&job).await.unwrap();
     jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
     let mut outcome = processed(1);
-    outcome.samples = (0..20).map(|_| entry(Class::Failed, "ü".repeat(5_000))).collect();
+    outcome.samples = (0..20).map(|_| entry(EntryClass::Failed, "ü".repeat(5_000))).collect();
     outcome.quarantined = Some(host_core::storage::QuarantineReason::new("lost-input", "ü".repeat(100_000)));
     complete(&*jobs, &job.id, 0, &outcome).await;
     let mut sealed = seal(1);
     sealed.reports =
         (0..5_000).map(|n| format!("shopify/shop/bulk/job/report_ingest_{n:04}.ndjson")).collect();
-    sealed.samples = (0..20).map(|_| entry(Class::Skipped, "ü".repeat(5_000))).collect();
+    sealed.samples = (0..20).map(|_| entry(EntryClass::Skipped, "ü".repeat(5_000))).collect();
     jobs.seal(&job.id, &sealed).await.unwrap();
     let ended = jobs.get(&job.id).await.unwrap().unwrap();
     assert_eq!(ended.seal, Some(sealed));
-    let failed = ended.samples.iter().filter(|entry| entry.class == Class::Failed);
+    let failed = ended.samples.iter().filter(|entry| entry.class == EntryClass::Failed);
     assert_eq!(failed.count(), 4, "as many as fit into a row");
 }

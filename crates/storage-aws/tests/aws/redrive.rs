@@ -4,7 +4,7 @@ use super::{MONTH, table::Model};
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
-    model::{Class, Counts, Job, JobStatus},
+    model::{Counts, EntryClass, Job, JobStatus},
     storage::{ChunkOutcome, Claim, JobSnapshot, Jobs, QuarantineReason, StoreErrorKind},
 };
 use host_storage_aws::{Item, Key, Table, TableError, Update, Updated, jobs_on};
@@ -93,7 +93,7 @@ pub(super) fn quarantined() -> ChunkOutcome {
     ChunkOutcome {
         counts: Counts { failed: 10, ..Counts::default() },
         report: Some("reports/given-up".to_owned()),
-        samples: vec![entry(Class::Failed, "It differs.")],
+        samples: vec![entry(EntryClass::Failed, "It differs.")],
         quarantined: Some(QuarantineReason::new("bad-checksum", "It differs.")),
     }
 }

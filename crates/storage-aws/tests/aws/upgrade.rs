@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use host_core::{
     index::ArchiveLimit,
     model::{
-        Class, Counts, DocumentId, Entry, Job, JobId, JobStatus, Operation, ProductId, QuarantinedProducts,
-        Seal, SourceStats,
+        Counts, DocumentId, EntryClass, Job, JobId, JobStatus, Operation, ProductId, QuarantinedProducts,
+        ReportEntry, Seal, SourceStats,
     },
     storage::{ChunkLease, Claim, JobSnapshot, Storage, Stores},
 };
@@ -101,17 +101,17 @@ async fn job(stores: &Stores, name: &str) -> JobSnapshot {
 }
 
 /// The entries of all reports of a job.
-async fn reported(stores: &Stores, name: &str) -> Vec<Entry> {
+async fn reported(stores: &Stores, name: &str) -> Vec<ReportEntry> {
     let mut entries = Vec::new();
     for key in stores.jobs.reports(&id(name)).await.unwrap() {
         let report = stores.chunks.get(&key, None).await.unwrap().unwrap();
         let lines = report.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        entries.extend(lines.map(|line| serde_json::from_slice::<Entry>(line).unwrap()));
+        entries.extend(lines.map(|line| serde_json::from_slice::<ReportEntry>(line).unwrap()));
     }
     entries
 }
 
-fn codes(entries: &[Entry]) -> Vec<&str> {
+fn codes(entries: &[ReportEntry]) -> Vec<&str> {
     entries.iter().map(|entry| entry.code.as_str()).collect()
 }
 
@@ -309,7 +309,7 @@ async fn what_had_ended_and_what_was_set_is_read() {
 
     let quarantined = quarantine::read_sealed(&*stores.chunks, &last.job, 0).await.unwrap();
     let [product] = quarantined.as_slice() else { panic!("{quarantined:?}") };
-    assert_eq!((product.reason.class, product.reason.path.as_deref()), (Class::Failed, Some("/price")));
+    assert_eq!((product.reason.class, product.reason.path.as_deref()), (EntryClass::Failed, Some("/price")));
     assert_eq!((product.product.id.as_deref(), product.plugin.name.as_str()), (Some("vase"), "rules"));
 
     let targets = ["job-a1", "job-b", "job-c", "job-d"];

@@ -1,6 +1,6 @@
 //! The first entries of each class, in chunk order whatever the order of counting.
 
-use host_core::model::{Class, Entry};
+use host_core::model::{EntryClass, ReportEntry};
 use host_sqlite::Cause;
 use host_sqlite::{from_json, to_json};
 use rusqlite::{Transaction, params};
@@ -12,19 +12,24 @@ const PER_CLASS: usize = 20;
 /// The sequence number of the seal's samples: before all chunks.
 pub(super) const OF_SEAL: i64 = -1;
 
-fn name(class: Class) -> &'static str {
+fn name(class: EntryClass) -> &'static str {
     match class {
-        Class::Skipped => "skipped",
-        Class::Failed => "failed",
-        Class::Conflict => "conflict",
-        Class::Warning => "warning",
+        EntryClass::Skipped => "skipped",
+        EntryClass::Failed => "failed",
+        EntryClass::Conflict => "conflict",
+        EntryClass::Warning => "warning",
     }
 }
 
 /// Adds the samples of a chunk and drops what is then beyond the first of its class. The first of a growing set are
 /// among the first of the set before and the new ones, so what was dropped is never missed.
-pub(super) fn add(tx: &Transaction<'_>, job_id: &str, seq: i64, entries: &[Entry]) -> Result<(), Cause> {
-    for class in [Class::Skipped, Class::Failed, Class::Conflict, Class::Warning] {
+pub(super) fn add(
+    tx: &Transaction<'_>,
+    job_id: &str,
+    seq: i64,
+    entries: &[ReportEntry],
+) -> Result<(), Cause> {
+    for class in [EntryClass::Skipped, EntryClass::Failed, EntryClass::Conflict, EntryClass::Warning] {
         let mut insert = tx.prepare_cached("INSERT INTO sample VALUES (?1, ?2, ?3, ?4, ?5)")?;
         let of_class = entries.iter().enumerate().filter(|(_, entry)| entry.class == class);
         let mut added = 0;
@@ -53,8 +58,8 @@ pub(super) fn remove(tx: &Transaction<'_>, job_id: &str, seq: i64) -> Result<(),
 pub(super) fn of_jobs(
     tx: &Transaction<'_>,
     job_ids: &[String],
-) -> Result<HashMap<String, Vec<Entry>>, Cause> {
-    let mut samples: HashMap<String, Vec<Entry>> = HashMap::new();
+) -> Result<HashMap<String, Vec<ReportEntry>>, Cause> {
+    let mut samples: HashMap<String, Vec<ReportEntry>> = HashMap::new();
     let mut statement = tx.prepare_cached(
         "SELECT job_id, entry FROM sample WHERE job_id IN (SELECT value FROM json_each(?1)) ORDER BY seq, position",
     )?;

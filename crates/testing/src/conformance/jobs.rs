@@ -4,7 +4,7 @@ use super::Backend;
 use crate::build::{MINUTE, chunk, claim, complete, entry, processed, seal};
 use futures::future::join_all;
 use host_core::{
-    model::{Class, Counts, Digest, Job, JobId, JobStatus},
+    model::{Counts, Digest, EntryClass, Job, JobId, JobStatus},
     storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, QuarantineReason, Release},
 };
 use std::time::Duration;
@@ -336,15 +336,15 @@ pub async fn samples_do_not_depend_on_the_order_of_counting(backend: &Backend) {
     for order in [[0, 1, 2, 3], [3, 1, 0, 2]] {
         let job = backend.job_with_chunks(4).await;
         let mut sealed = seal(4);
-        sealed.samples = (0..3).map(|n| entry(Class::Failed, format!("ingest {n}"))).collect();
+        sealed.samples = (0..3).map(|n| entry(EntryClass::Failed, format!("ingest {n}"))).collect();
         if order[0] == 0 {
             jobs.seal(&job.id, &sealed).await.unwrap();
         }
         for seq in order {
             let mut outcome = processed(1);
             for n in 0..9 {
-                outcome.samples.push(entry(Class::Failed, format!("chunk {seq} item {n}")));
-                outcome.samples.push(entry(Class::Conflict, format!("chunk {seq} item {n}")));
+                outcome.samples.push(entry(EntryClass::Failed, format!("chunk {seq} item {n}")));
+                outcome.samples.push(entry(EntryClass::Conflict, format!("chunk {seq} item {n}")));
             }
             complete(&**jobs, &job.id, seq, &outcome).await;
         }
@@ -355,11 +355,11 @@ pub async fn samples_do_not_depend_on_the_order_of_counting(backend: &Backend) {
     assert_eq!(one, other);
     let of_class =
         |class| one.iter().filter(move |entry| entry.class == class).map(|entry| &entry.message[..]);
-    assert_eq!((of_class(Class::Failed).count(), of_class(Class::Conflict).count()), (20, 20));
-    assert_eq!(of_class(Class::Failed).next(), Some("ingest 0"));
-    assert_eq!(of_class(Class::Failed).next_back(), Some("chunk 1 item 7"));
-    assert_eq!(of_class(Class::Conflict).next_back(), Some("chunk 2 item 1"));
-    assert_eq!(one[0], entry(Class::Failed, "ingest 0"), "entries are kept whole");
+    assert_eq!((of_class(EntryClass::Failed).count(), of_class(EntryClass::Conflict).count()), (20, 20));
+    assert_eq!(of_class(EntryClass::Failed).next(), Some("ingest 0"));
+    assert_eq!(of_class(EntryClass::Failed).next_back(), Some("chunk 1 item 7"));
+    assert_eq!(of_class(EntryClass::Conflict).next_back(), Some("chunk 2 item 1"));
+    assert_eq!(one[0], entry(EntryClass::Failed, "ingest 0"), "entries are kept whole");
 }
 
 pub async fn reports_come_in_chunk_order_ingest_first(backend: &Backend) {

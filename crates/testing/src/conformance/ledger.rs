@@ -4,7 +4,7 @@ use super::Backend;
 use crate::build::{chunk, complete, processed, seal};
 use host_core::{
     index::TargetId,
-    model::{Class, DocumentId, Entry, Job, LastRefusal, ProductId, ProductRecord, ProductState},
+    model::{DocumentId, EntryClass, Job, LastRefusal, ProductId, ProductRecord, ProductState, ReportEntry},
     storage::LedgerScope,
 };
 use serde_json::Map;
@@ -31,7 +31,7 @@ fn record(backend: &Backend, id: &str, state: ProductState) -> ProductRecord {
 }
 
 fn left_out(job: &Job, code: &str) -> LastRefusal {
-    LastRefusal::of(&Entry::new(Class::Failed, code, "so \"it\" is"), job)
+    LastRefusal::of(&ReportEntry::new(EntryClass::Failed, code, "so \"it\" is"), job)
 }
 
 pub async fn records_come_back_as_they_were_put_and_in_the_order_asked(backend: &Backend) {

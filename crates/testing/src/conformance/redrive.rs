@@ -3,7 +3,7 @@
 use super::{Backend, jobs::snapshot};
 use crate::build::{claim, complete, entry, processed, seal};
 use host_core::{
-    model::{Class, Counts, JobStatus},
+    model::{Counts, EntryClass, JobStatus},
     storage::{ChunkOutcome, QuarantineReason},
 };
 
@@ -12,7 +12,7 @@ fn quarantined() -> ChunkOutcome {
     ChunkOutcome {
         counts: Counts { failed: 10, ..Counts::default() },
         report: Some("reports/given-up".to_owned()),
-        samples: vec![entry(Class::Failed, "It differs.")],
+        samples: vec![entry(EntryClass::Failed, "It differs.")],
         quarantined: Some(QuarantineReason::new("bad-checksum", "It differs.")),
     }
 }

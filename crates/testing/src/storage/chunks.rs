@@ -1,4 +1,4 @@
-use super::Shared;
+use super::SharedState;
 use async_trait::async_trait;
 use host_core::{
     model::Digest,
@@ -7,7 +7,7 @@ use host_core::{
 use std::collections::btree_map::Entry;
 
 #[async_trait]
-impl Chunks for Shared {
+impl Chunks for SharedState {
     async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
         Ok(match self.state().objects.entry(key.to_owned()) {
             Entry::Occupied(object) if object.get() == bytes => Put::AlreadyExists,

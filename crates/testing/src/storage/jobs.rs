@@ -1,9 +1,9 @@
 //! Jobs and chunks in memory; counters are computed anew at each read.
 
-use super::{Shared, refused};
+use super::{SharedState, refused};
 use async_trait::async_trait;
 use host_core::{
-    model::{ChunkRef, Counts, Digest, Entry, Job, JobId, JobStatus, Seal, report::Samples},
+    model::{ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal, report::Samples},
     storage::{
         AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError,
         latest_lease_end,
@@ -69,11 +69,11 @@ impl JobRecord {
     }
 
     /// The first entries of each class, ingest's before those of chunks.
-    fn samples(&self) -> Vec<Entry> {
+    fn samples(&self) -> Vec<ReportEntry> {
         let of_seal = self.seal.iter().flat_map(|seal| &seal.samples);
-        let mut samples: Vec<Entry> = Vec::new();
+        let mut samples: Vec<ReportEntry> = Vec::new();
         for entry in of_seal.chain(self.outcomes().flat_map(|outcome| &outcome.samples)) {
-            let is_of_same_class = |kept: &&Entry| kept.class == entry.class;
+            let is_of_same_class = |kept: &&ReportEntry| kept.class == entry.class;
             if samples.iter().filter(is_of_same_class).count() < Samples::LIMIT {
                 samples.push(entry.clone());
             }
@@ -153,7 +153,7 @@ fn job_of<'a>(jobs: &'a mut Records, id: &JobId, action: &str) -> Result<&'a mut
 }
 
 #[async_trait]
-impl Jobs for Shared {
+impl Jobs for SharedState {
     async fn create(&self, job: &Job) -> Result<(), StoreError> {
         self.state().jobs.entry(job.id.clone()).or_insert_with(|| JobRecord::new(job.clone()));
         Ok(())

@@ -1,4 +1,4 @@
-use super::Shared;
+use super::SharedState;
 use async_trait::async_trait;
 use host_core::{
     model::{LastRefusal, ProductId, ProductRecord},
@@ -24,7 +24,7 @@ impl Stored {
 }
 
 #[async_trait]
-impl Ledger for Shared {
+impl Ledger for SharedState {
     async fn get(
         &self,
         scope: &LedgerScope,

@@ -1,6 +1,6 @@
 //! Processes: workers and ingests.
 
-use super::Shared;
+use super::SharedState;
 use async_trait::async_trait;
 use host_core::{
     model::Job,
@@ -51,10 +51,10 @@ impl Processes {
 }
 
 /// A process that works; it ends when this is dropped.
-pub(super) struct Registration(Arc<Shared>);
+pub(super) struct Registration(Arc<SharedState>);
 
 impl Registration {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<SharedState>) -> Self {
         {
             let state = &mut *shared.state();
             if !state.processes.has_worker() {
@@ -75,12 +75,12 @@ impl Drop for Registration {
 
 /// The ingest lease of a shop and an index.
 pub(super) struct IngestLease {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     key: IngestKey,
 }
 
 impl IngestLease {
-    pub(super) async fn acquire(shared: &Arc<Shared>, job: &Job) -> Self {
+    pub(super) async fn acquire(shared: &Arc<SharedState>, job: &Job) -> Self {
         loop {
             {
                 let processes = &mut shared.state().processes;

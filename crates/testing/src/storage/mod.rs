@@ -26,12 +26,12 @@ mod settings;
 /// A process that works in the storage. Cheap to clone: all clones are the same process, which ends with the last of them.
 #[derive(Clone)]
 pub struct Memory {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     registration: Arc<OnceLock<lifecycle::Registration>>,
 }
 
 /// What all processes share.
-struct Shared {
+struct SharedState {
     clock: SharedClock,
     state: Mutex<State>,
 }
@@ -47,7 +47,7 @@ struct State {
     processes: lifecycle::Processes,
 }
 
-impl Shared {
+impl SharedState {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -56,7 +56,10 @@ impl Shared {
 impl Memory {
     /// An empty storage.
     pub fn new(clock: SharedClock) -> Self {
-        Self { shared: Arc::new(Shared { clock, state: Mutex::default() }), registration: Arc::default() }
+        Self {
+            shared: Arc::new(SharedState { clock, state: Mutex::default() }),
+            registration: Arc::default(),
+        }
     }
 
     /// Another process that works in the same storage.

@@ -1,6 +1,6 @@
 //! The queues: SQS FIFO's semantics on maps.
 
-use super::Shared;
+use super::SharedState;
 use async_trait::async_trait;
 use host_core::{
     model::{ChunkRef, Job, JobId},
@@ -135,7 +135,7 @@ fn first(lane: &mut VecDeque<Message<ChunkRef>>) -> &mut Message<ChunkRef> {
 }
 
 #[async_trait]
-impl Queue for Shared {
+impl Queue for SharedState {
     async fn send(&self, job: &Job, chunk: &ChunkRef, redrive_count: u32) -> Result<(), StoreError> {
         let (now, queues) = (self.clock.now(), &mut self.state().queues);
         let sent = (chunk.job_id.clone(), chunk.seq, redrive_count);

@@ -1,10 +1,10 @@
-use super::Shared;
+use super::SharedState;
 use async_trait::async_trait;
 use host_core::storage::{IndexDocument, Settings, StoreError, StoreErrorKind};
 use serde_json::Value;
 
 #[async_trait]
-impl Settings for Shared {
+impl Settings for SharedState {
     async fn get(&self, index_name: &str) -> Result<Option<IndexDocument>, StoreError> {
         let Some(json) = self.state().settings.get(index_name).cloned() else { return Ok(None) };
         let parsed = serde_json::from_str(&json);

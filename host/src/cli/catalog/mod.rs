@@ -11,7 +11,7 @@ use super::{
 use crate::config::{Config, TargetIndex};
 use clap::Subcommand;
 use host_core::{format::count, index::WriteTarget};
-use host_index_catalog::{Catalog, Hit, Load, Summary};
+use host_index_catalog::{Catalog, CatalogSummary, Hit, Load};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -121,7 +121,7 @@ struct Status<'a> {
     shop_id: &'a str,
     index_name: &'a str,
     #[serde(flatten)]
-    summary: Summary,
+    summary: CatalogSummary,
     loads: Vec<Load>,
 }
 
@@ -132,7 +132,7 @@ async fn status(global: &Global, catalog: &Catalog, target: &WriteTarget) -> Cli
         print_json(&Status { shop_id: &target.shop_id, index_name: &target.index_name, summary, loads })?;
         return Ok(Exit::Completed);
     }
-    let Summary { active, archived, skus, embedded, to_embed, refused } = summary;
+    let CatalogSummary { active, archived, skus, embedded, to_embed, refused } = summary;
     let mut text = format!(
         "catalog of {}, index {}\n  products    {} active, {} archived\n  skus        {}\n  embeddings  {} current, {} pending",
         target.shop_id,

@@ -13,7 +13,7 @@ use crate::cli::{
 use clap::Args;
 use host_core::format::{bytes, count};
 use host_plugin_dev::{bench, items};
-use host_plugin_host::{Profile, Role, bounded};
+use host_plugin_host::{Profile, Role, truncate};
 use std::{path::PathBuf, time::Duration};
 
 /// Arguments of `host plugin bench`.
@@ -81,7 +81,7 @@ fn text(report: &bench::BenchReport) -> String {
         time(report.p50_us),
         time(report.p99_us),
         time(*slowest_us),
-        bounded(slowest, 80),
+        truncate(slowest, 80),
         bytes(report.memory_bytes as u64),
     )
 }

@@ -3,7 +3,7 @@
 use super::counted;
 use host_core::format::count;
 use host_plugin_dev::comparison::{Comparison, Difference, DifferenceKind, Example};
-use host_plugin_host::bounded;
+use host_plugin_host::truncate;
 use std::fmt::Write;
 
 /// Most differences shown; JSON has all.
@@ -51,7 +51,7 @@ pub(in crate::cli) fn text(comparison: &Comparison) -> String {
 
 /// Name and count of a difference: `field /price differs in 17 documents`.
 fn title(Difference { kind, name, count: number, .. }: &Difference) -> String {
-    let name = bounded(name, VALUE_CHARACTERS);
+    let name = truncate(name, VALUE_CHARACTERS);
     let of = |noun: &str| counted(*number, noun);
     match kind {
         DifferenceKind::DocumentAdded => format!("{} added", of("document")),
@@ -69,17 +69,17 @@ fn title(Difference { kind, name, count: number, .. }: &Difference) -> String {
 
 fn show(text: &mut String, example: &Example) {
     let Example { line, product, document, path, before, after } = example;
-    let mut place = format!("line {line}, product {}", bounded(product, VALUE_CHARACTERS));
+    let mut place = format!("line {line}, product {}", truncate(product, VALUE_CHARACTERS));
     if let Some(document) = document {
         let _ = write!(place, ", document {document}");
     }
     if let Some(path) = path {
-        let _ = write!(place, " at {}", bounded(path, VALUE_CHARACTERS));
+        let _ = write!(place, " at {}", truncate(path, VALUE_CHARACTERS));
     }
     let _ = writeln!(text, "  {place}");
     for (sign, value) in [('-', before), ('+', after)] {
         if let Some(value) = value {
-            let _ = writeln!(text, "    {sign} {}", bounded(value, VALUE_CHARACTERS));
+            let _ = writeln!(text, "    {sign} {}", truncate(value, VALUE_CHARACTERS));
         }
     }
 }

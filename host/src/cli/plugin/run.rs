@@ -17,7 +17,7 @@ use host_plugin_dev::{
     items::{self, Items, ReadError, ReadItems},
     outcome::{self, Outcome},
 };
-use host_plugin_host::{Cost, Plugin, Profile, Role, bounded, printable};
+use host_plugin_host::{Cost, Plugin, Profile, Role, sanitize, truncate};
 use serde_json::{Map, Value, json};
 use std::{fmt::Write, path::PathBuf};
 
@@ -155,7 +155,7 @@ impl Shown<'_> {
     fn text(&self, noun: &str, bytes_in: usize, cost: Cost) -> String {
         let mut text = String::new();
         for outcome in self.outcomes {
-            let name = bounded(&outcome.item, FIELD_CHARACTERS);
+            let name = truncate(&outcome.item, FIELD_CHARACTERS);
             let _ =
                 writeln!(text, "{}", if name.starts_with(noun) { name } else { format!("{noun} {name}") });
             for document in list(&outcome.answer, "documents") {
@@ -191,7 +191,7 @@ impl Shown<'_> {
         let fields = document.as_object().into_iter().flatten().filter(|(key, _)| *key != "_id");
         let width = fields.clone().map(|(key, _)| key.chars().count()).max().unwrap_or(0).min(24);
         for (key, value) in fields {
-            let key = bounded(key, 60);
+            let key = truncate(key, 60);
             match value {
                 Value::Array(items) if items.iter().any(Value::is_object) => {
                     let _ = writeln!(text, "    {key:<width$}  {}", items.len());
@@ -259,17 +259,17 @@ fn issues(text: &mut String, indent: &str, answer: &Map<String, Value>) {
 fn object(value: &Value) -> String {
     let Some(fields) = value.as_object() else { return plain(value) };
     let parts: Vec<String> = fields.iter().map(|(key, value)| format!("{key} {}", plain(value))).collect();
-    bounded(&parts.join(" · "), FIELD_CHARACTERS)
+    truncate(&parts.join(" · "), FIELD_CHARACTERS)
 }
 
 /// A value on one line, without JSON quotes.
 fn plain(value: &Value) -> String {
     let text = match value {
-        Value::String(text) => printable(text).into_owned(),
+        Value::String(text) => sanitize(text).into_owned(),
         Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
             items.iter().map(plain).collect::<Vec<_>>().join(", ")
         }
         other => other.to_string(),
     };
-    bounded(&text, FIELD_CHARACTERS)
+    truncate(&text, FIELD_CHARACTERS)
 }

@@ -15,7 +15,7 @@ use host_plugin_dev::{
     project::{PROJECT_FILE, Project},
     suite::{self, FixtureReport, ItemChanges, Problem, PurityVariant, Report, SuiteError},
 };
-use host_plugin_host::{Profile, bounded};
+use host_plugin_host::{Profile, truncate};
 use serde_json::Value;
 use std::{
     fmt::Write,
@@ -133,7 +133,7 @@ fn explain(text: &mut String, project: &Project, fixture: &str, problem: &Proble
             let _ = writeln!(text, "error: {fixture}, {item}: {message} ({code})");
             for (title, lines) in [("in", backtrace), ("log", log)] {
                 for line in lines {
-                    let _ = writeln!(text, "  {title:<3} {}", bounded(line, VALUE_CHARACTERS));
+                    let _ = writeln!(text, "  {title:<3} {}", truncate(line, VALUE_CHARACTERS));
                 }
             }
         }
@@ -164,7 +164,7 @@ fn over_budget(text: &mut String, project: &Project, fixture: &str, exceeded: &B
 
 fn differences(text: &mut String, items: &[ItemChanges]) {
     for item in items.iter().take(SHOWN) {
-        let _ = writeln!(text, "  {}", bounded(&item.item, VALUE_CHARACTERS));
+        let _ = writeln!(text, "  {}", truncate(&item.item, VALUE_CHARACTERS));
         for change in item.changes.iter().take(SHOWN) {
             self::change(text, change);
         }
@@ -174,7 +174,7 @@ fn differences(text: &mut String, items: &[ItemChanges]) {
 }
 
 fn change(text: &mut String, Change { path, before, after, .. }: &Change) {
-    let shown = |value: &Value| bounded(&value.to_string(), VALUE_CHARACTERS);
+    let shown = |value: &Value| truncate(&value.to_string(), VALUE_CHARACTERS);
     let _ = writeln!(text, "    {}", if path.is_empty() { "(whole value)" } else { path });
     for (sign, value) in [('-', before), ('+', after)] {
         if let Some(value) = value {

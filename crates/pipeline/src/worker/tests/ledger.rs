@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use host_core::{
     index::Index,
     model::{
-        Class, Counts, DocumentId, Job, JobStatus, Operation, ProductId, ProductRecord, ProductState,
+        Counts, DocumentId, EntryClass, Job, JobStatus, Operation, ProductId, ProductRecord, ProductState,
         SameVersion,
     },
     storage::{Ledger, LedgerScope, StoreError, StoreErrorKind, Stores},
@@ -91,7 +91,7 @@ async fn an_older_add_in_another_lane_does_not_bring_a_removed_product_back() {
             assert_eq!((job.status, job.counts.conflict), (JobStatus::Conflict, 1));
             let record = harness.record("gid/1").await.unwrap();
             assert_eq!((record.state, record.job_id.as_str()), (ProductState::Removed, "removal"));
-            assert_eq!(record.refusal.unwrap().class, Class::Conflict);
+            assert_eq!(record.refusal.unwrap().class, EntryClass::Conflict);
         }
     }
     let record = harness.record("gid/1").await.unwrap();
@@ -272,7 +272,7 @@ async fn refusals_and_conflicts_stand_beside_the_state() {
     assert_eq!((record.state, record.job_id.as_str()), (ProductState::Live, "good"));
     assert_eq!(
         (refusal.class, refusal.code.as_str(), refusal.job_id.as_str()),
-        (Class::Conflict, "older-version", "old")
+        (EntryClass::Conflict, "older-version", "old")
     );
 }
 

@@ -7,7 +7,7 @@ const CODE_BYTES: usize = 64;
 
 /// A text without control characters: escape sequences are dropped, other control characters and the ones that turn
 /// the direction of text become spaces.
-pub fn printable(text: &str) -> Cow<'_, str> {
+pub fn sanitize(text: &str) -> Cow<'_, str> {
     if !text.contains(unprintable) {
         return Cow::Borrowed(text);
     }
@@ -37,11 +37,11 @@ fn unprintable(character: char) -> bool {
 }
 
 /// The first characters of a text, printable, with an ellipsis if there are more.
-pub fn bounded(text: &str, characters: usize) -> String {
+pub fn truncate(text: &str, characters: usize) -> String {
     // Never looks at more of a hostile text than can be used: a character has four bytes at most, an escape sequence
     // that spans them all leaves nothing.
     let window = text.char_indices().nth(characters.saturating_mul(2)).map_or(text, |(end, _)| &text[..end]);
-    let clean = printable(window);
+    let clean = sanitize(window);
     if window.len() == text.len() && clean.chars().nth(characters).is_none() {
         return clean.into_owned();
     }
@@ -75,18 +75,18 @@ mod tests {
 
     #[test]
     fn terminals_are_not_steered() {
-        assert_eq!(printable("plain é"), "plain é");
-        assert_eq!(printable("\u{1b}[31mred\u{1b}[0m\r\nnext\u{202e}end\u{9b}"), "red  next end ");
-        assert_eq!(printable("open \u{1b}[31"), "open ");
-        assert_eq!(printable("\u{1b}]0;title\u{7}"), " ]0;title ");
+        assert_eq!(sanitize("plain é"), "plain é");
+        assert_eq!(sanitize("\u{1b}[31mred\u{1b}[0m\r\nnext\u{202e}end\u{9b}"), "red  next end ");
+        assert_eq!(sanitize("open \u{1b}[31"), "open ");
+        assert_eq!(sanitize("\u{1b}]0;title\u{7}"), " ]0;title ");
     }
 
     #[test]
     fn texts_are_bounded_in_characters() {
-        assert_eq!(bounded("éééé", 4), "éééé");
-        assert_eq!(bounded("ééééé", 4), "ééé…");
-        assert_eq!(bounded(&"\u{1b}".repeat(1 << 20), 3), "  …");
-        assert_eq!(bounded(&format!("a\u{1b}[{}mz", "1".repeat(1 << 20)), 10), "a…");
+        assert_eq!(truncate("éééé", 4), "éééé");
+        assert_eq!(truncate("ééééé", 4), "ééé…");
+        assert_eq!(truncate(&"\u{1b}".repeat(1 << 20), 3), "  …");
+        assert_eq!(truncate(&format!("a\u{1b}[{}mz", "1".repeat(1 << 20)), 10), "a…");
     }
 
     #[test]
