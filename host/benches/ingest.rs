@@ -102,7 +102,7 @@ fn whole(export: &str, plugin: &str, threads: usize) {
         Embedded::open(dir.path(), Arc::new(SystemClock)).expect("the data directory opens").stores();
     let job = job(&plugins);
     let bounds = ChunkBounds { documents: 1000, bytes: 8 << 20 };
-    let settings = IngestSettings { bounds, lanes: 1, batches: 2 * threads, quarantine_bytes: 0 };
+    let settings = IngestSettings { bounds, batches: 2 * threads, quarantine_bytes: 0 };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -138,6 +138,9 @@ fn job(plugins: &Plugins) -> Job {
         index_name: "bench".to_owned(),
         operation: Operation::AddDocuments,
         created_at: jiff::Timestamp::now(),
+        sequence: 0,
+        exported_at: None,
+        lanes: 1,
         plugin: plugins.plugin_ref(Role::Transform).expect("the plug-in transforms"),
         fingerprint: Digest::of(b"bench"),
         sources: vec![Path::new("export").display().to_string()],

@@ -66,7 +66,7 @@ pub mod temp;
 pub use error::ExportError;
 pub use group::{Export, Item, Plan, Products};
 pub use progress::{Cancel, Phase, Progress, ProgressSnapshot};
-pub use remote::Remote;
+pub use remote::{Remote, RemoteSource};
 
 /// How to group lines that name their parents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -22,6 +22,7 @@ pub(super) struct Source {
     file: File,
     compression: Compression,
     state: State,
+    modified_at: Option<SystemTime>,
 }
 
 /// File attributes that change when the file is written to.
@@ -48,6 +49,11 @@ impl Source {
 
     pub(super) fn compression(&self) -> Compression {
         self.compression
+    }
+
+    /// When it was last modified; none for a stream.
+    pub(super) fn modified_at(&self) -> Option<SystemTime> {
+        self.modified_at
     }
 
     /// Stored length in bytes, before decompression.
@@ -86,11 +92,11 @@ pub(super) fn open_all(
         spool(name, stream, temp, progress, cancel)
     };
     let sources = names.iter().zip(opened).map(|(name, opened)| {
-        let file = match opened {
-            Opened::File(file) => file,
-            Opened::Stream(stream) => spool(name, stream)?,
+        let (file, modified_at) = match opened {
+            Opened::File(file, modified_at) => (file, modified_at),
+            Opened::Stream(stream, modified_at) => (spool(name, stream)?, modified_at),
         };
-        inspect(name, file)
+        inspect(name, file, modified_at)
     });
     let sources = sources.collect::<Result<Vec<_>, _>>()?;
     progress.expect_bytes(sources.iter().map(Source::stored_length).sum());
@@ -98,21 +104,23 @@ pub(super) fn open_all(
 }
 
 enum Opened {
-    File(File),
-    Stream(Box<dyn Read>),
+    File(File, Option<SystemTime>),
+    Stream(Box<dyn Read>, Option<SystemTime>),
 }
 
 fn open(name: &str, remote: Option<&dyn Remote>) -> Result<Opened, ExportError> {
     let owned = || name.to_owned();
     if name == STANDARD_INPUT {
-        return Ok(Opened::Stream(Box::new(io::stdin())));
+        return Ok(Opened::Stream(Box::new(io::stdin()), None));
     }
     if name.contains("://") && !Path::new(name).exists() {
         if let Some(opened) = remote.and_then(|remote| remote.open(name)) {
-            return opened.map(Opened::Stream).map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => ExportError::NotFound { name: owned() },
-                _ => ExportError::Unreadable { name: owned(), source },
-            });
+            return opened.map(|opened| Opened::Stream(opened.reader, opened.modified_at)).map_err(
+                |source| match source.kind() {
+                    io::ErrorKind::NotFound => ExportError::NotFound { name: owned() },
+                    _ => ExportError::Unreadable { name: owned(), source },
+                },
+            );
         }
         return Err(ExportError::UnsupportedScheme { name: owned() });
     }
@@ -125,7 +133,10 @@ fn open(name: &str, remote: Option<&dyn Remote>) -> Result<Opened, ExportError> 
         return Err(ExportError::Directory { name: owned() });
     }
     // Pipes and devices have paths like files, but can be read only once.
-    Ok(if metadata.is_file() { Opened::File(file) } else { Opened::Stream(Box::new(file)) })
+    if metadata.is_file() {
+        return Ok(Opened::File(file, metadata.modified().ok()));
+    }
+    Ok(Opened::Stream(Box::new(file), None))
 }
 
 fn spool(
@@ -156,7 +167,7 @@ fn spool(
     Ok(spooled)
 }
 
-fn inspect(name: &str, file: File) -> Result<Source, ExportError> {
+fn inspect(name: &str, file: File, modified_at: Option<SystemTime>) -> Result<Source, ExportError> {
     let unreadable = |source| ExportError::Read { name: name.to_owned(), offset: 0, source };
     let state = State::of(&file.metadata().map_err(unreadable)?);
     let mut head = Vec::with_capacity(Compression::MAGIC_LEN);
@@ -173,5 +184,5 @@ fn inspect(name: &str, file: File) -> Result<Source, ExportError> {
         let (compression, offset) = (claimed.name(), head.len() as u64);
         return Err(ExportError::Truncated { name: name.to_owned(), compression, offset, decompressed: 0 });
     }
-    Ok(Source { name: name.to_owned(), file, compression, state })
+    Ok(Source { name: name.to_owned(), file, compression, state, modified_at })
 }

@@ -7,7 +7,7 @@ use host_core::{
     storage::{JobRemover, JobSnapshot, Storage, StoreError},
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::HashSet, convert::Infallible, time::Duration};
+use std::{cmp::Reverse, collections::HashSet, convert::Infallible, time::Duration};
 
 /// How often a process that works until it is stopped removes old jobs.
 const INTERVAL: Duration = Duration::from_secs(3_600);
@@ -37,7 +37,8 @@ pub async fn prune(
         let letters = stores.queue.dead_letters(&shop).await?;
         pinned.extend(letters.into_iter().map(|letter| letter.chunk.job_id));
     }
-    let jobs = stores.jobs.list(shop_id, usize::MAX).await?;
+    let mut jobs = stores.jobs.list(shop_id, usize::MAX).await?;
+    jobs.sort_by_key(|job| Reverse((job.job.sequence, job.job.created_at)));
     let index_of =
         |job: &JobSnapshot| (job.job.shop_id.clone(), job.job.index_name.clone(), job.job.target.to_string());
     let mut indexes = HashSet::new();

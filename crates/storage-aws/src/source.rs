@@ -2,8 +2,11 @@
 
 use aws_sdk_s3::{Client, error::ProvideErrorMetadata};
 use host_core::error::chain;
-use host_export::Remote;
-use std::io::{self, ErrorKind, Read};
+use host_export::{Remote, RemoteSource};
+use std::{
+    io::{self, ErrorKind, Read},
+    time::SystemTime,
+};
 use tokio::runtime::Handle;
 
 /// Bytes of a range: long enough that the time between two of them does not count.
@@ -47,6 +50,7 @@ impl S3Objects {
             key: key.to_owned(),
             etag,
             length,
+            modified_at: head.last_modified.and_then(|at| SystemTime::try_from(at).ok()),
             next: 0,
             range: io::Cursor::default(),
         })
@@ -65,9 +69,12 @@ fn said<E: ProvideErrorMetadata + std::error::Error + 'static>(
 }
 
 impl Remote for S3Objects {
-    fn open(&self, name: &str) -> Option<io::Result<Box<dyn Read>>> {
+    fn open(&self, name: &str) -> Option<io::Result<RemoteSource>> {
         let (bucket, key) = name.strip_prefix("s3://")?.split_once('/')?;
-        Some(self.open_object(bucket, key).map(|object| Box::new(object) as Box<dyn Read>))
+        Some(self.open_object(bucket, key).map(|object| {
+            let modified_at = object.modified_at;
+            RemoteSource { reader: Box::new(object), modified_at }
+        }))
     }
 }
 
@@ -80,6 +87,7 @@ struct Object {
     /// Every range is of the same object: another one under the key is an error.
     etag: String,
     length: u64,
+    modified_at: Option<SystemTime>,
     next: u64,
     range: io::Cursor<Vec<u8>>,
 }

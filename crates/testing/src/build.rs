@@ -26,6 +26,9 @@ pub fn job(clock: &dyn Clock, shop_id: &str) -> Job {
         index_name: "products".to_owned(),
         operation: Operation::AddDocuments,
         created_at: clock.now(),
+        sequence: 0,
+        exported_at: None,
+        lanes: 4,
         plugin: PluginRef {
             name: "shopify".to_owned(),
             version: "1.0.0".to_owned(),

@@ -132,7 +132,7 @@ impl<'a> WhyView<'a> {
         if let (Some(job_id), Some(at)) = (self.job_id, self.at) {
             let _ = writeln!(text, "since      {at:.0}, job {job_id}");
         }
-        if let Some(LastRefusal { class, code, message, job_id, at }) = self.refusal {
+        if let Some(LastRefusal { class, code, message, job_id, at, .. }) = self.refusal {
             let class = format!("{class:?}").to_lowercase();
             let _ = writeln!(text, "{class:9}  {message} ({code}), since {at:.0}, job {job_id}");
         }

@@ -105,8 +105,18 @@ pub struct Job {
     pub target: TargetId,
     /// What the job as a whole does; removals are in separate chunks with their own operation.
     pub operation: Operation,
-    /// Time of creation.
+    /// Time of creation, by the clock of the process that created it.
     pub created_at: Timestamp,
+    /// Which of the jobs of its shop and index it is, from 1: storage numbers them. 0 before that, and in records of older versions.
+    #[serde(default)]
+    pub sequence: u64,
+    /// When the export was taken from the shop, as far as is known.
+    #[serde(default)]
+    pub exported_at: Option<Timestamp>,
+    /// Number of lanes that its chunks are in. Storage decides it, because all chunks of an index that wait must be in the same
+    /// ones. 0 in records of older versions.
+    #[serde(default)]
+    pub lanes: u16,
     /// The plug-in with the transform role.
     pub plugin: PluginRef,
     /// Digest of everything that determines the chunks: source, configuration, plug-in. A job with the same fingerprint
@@ -129,6 +139,11 @@ pub(super) fn folder(platform: &str, shop_id: &str, job_id: &JobId) -> String {
 }
 
 impl Job {
+    /// Whether it was created after another job of its index. Jobs of older versions have no number, and are before all others.
+    pub fn is_after(&self, other: &Self) -> bool {
+        (self.sequence, self.created_at) > (other.sequence, other.created_at)
+    }
+
     /// Prefix of the storage keys of all the job's objects, without a trailing slash.
     pub fn folder(&self) -> String {
         folder(&self.platform, &self.shop_id, &self.id)

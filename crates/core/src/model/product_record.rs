@@ -1,6 +1,6 @@
 //! What the host remembers of a product between two jobs (`docs/ledger.md`).
 
-use crate::model::{DocumentId, EntryClass, Job, JobId, ReportEntry};
+use crate::model::{DocumentId, EntryClass, Job, JobId, JobOrder, ReportEntry};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -95,8 +95,11 @@ pub struct LastRefusal {
     pub message: String,
     /// The job that said so first.
     pub job_id: JobId,
-    /// When that job was created: the refusal of a later job outlasts what an earlier one writes.
+    /// When that job was created.
     pub at: Timestamp,
+    /// That job's number in its index: the refusal of a later job outlasts what an earlier one writes.
+    #[serde(default)]
+    pub sequence: u64,
 }
 
 /// Longest message that is kept.
@@ -106,8 +109,8 @@ impl LastRefusal {
     /// Keeps a job's report entry.
     pub fn of(entry: &ReportEntry, job: &Job) -> Self {
         let message = truncated(&entry.message).to_owned();
-        let (job_id, at) = (job.id.clone(), job.created_at);
-        Self { class: entry.class, code: entry.code.clone(), message, job_id, at }
+        let (job_id, at, sequence) = (job.id.clone(), job.created_at, job.sequence);
+        Self { class: entry.class, code: entry.code.clone(), message, job_id, at, sequence }
     }
 
     /// Whether this is the refusal that is stored already; what cannot be read is none.
@@ -147,6 +150,9 @@ pub struct ProductRecord {
     pub job_id: JobId,
     /// When.
     pub at: Timestamp,
+    /// The order of that job; none in records of older versions, which are before all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<JobOrder>,
     /// Why it was left out last; none once it was accepted again. Stored beside the record.
     #[serde(skip)]
     pub refusal: Option<LastRefusal>,
@@ -173,6 +179,7 @@ impl ProductRecord {
             version: Map::new(),
             job_id,
             at,
+            order: None,
             refusal: None,
         }
     }

@@ -38,8 +38,11 @@ pub struct JobSnapshot {
 /// the same effect as an error.
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Creates the job. `Ok` means that a job with this id exists; the first call decides what it is.
-    async fn create(&self, job: &Job) -> Result<(), StoreError>;
+    /// Creates the job, and returns it as it is stored: the first call with its id decides what it is. Storage gives it the next
+    /// [`sequence`](Job::sequence) of its shop and index, and changes its number of [`lanes`](Job::lanes) to that of the index's
+    /// other jobs while chunks of these wait: all documents of a product must go through one lane. The caller holds the ingest
+    /// lease.
+    async fn create(&self, job: &Job) -> Result<Job, StoreError>;
 
     /// The job of the shop with this fingerprint that has not ended: the same sync, interrupted. Reads only.
     async fn find_unfinished(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError>;

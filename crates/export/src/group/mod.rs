@@ -5,7 +5,7 @@ use super::{
     inspect::inspect,
     pass::{self, Input, Pass},
     pointer::Pointers,
-    source,
+    source::{self, Source},
     temp::TempFiles,
 };
 use adjacent::AdjacencyChecker;
@@ -14,6 +14,7 @@ use spill::LinkTable;
 use std::{
     hash::{DefaultHasher, Hasher as _},
     sync::Arc,
+    time::SystemTime,
 };
 
 mod adjacent;
@@ -112,6 +113,11 @@ impl Plan {
     /// SHA-256 of the stored bytes of each source, in the order of the sources.
     pub fn digests(&self) -> &[Digest] {
         &self.digests
+    }
+
+    /// When the oldest of the sources was last modified, of those of which that is known: the export was taken no later.
+    pub fn modified_at(&self) -> Option<SystemTime> {
+        self.input.sources.iter().filter_map(Source::modified_at).min()
     }
 
     /// How lines are grouped: `whole-lines`, `adjacent` or `spill`.

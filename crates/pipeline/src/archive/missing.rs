@@ -6,7 +6,10 @@ use super::{
 };
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, StoredVersion, WriteTarget},
-    model::{DocumentId, JobId, Operation, ProductId, ProductRecord, ProductState, document::JOB_ID_FIELD},
+    model::{
+        DocumentId, JobId, JobOrder, Operation, ProductId, ProductRecord, ProductState,
+        document::JOB_ID_FIELD,
+    },
     storage::{JobSnapshot, LedgerScope, Stores},
 };
 use jiff::Timestamp;
@@ -43,6 +46,8 @@ pub(super) struct MissingProducts<'a> {
     ingesting: Option<JobId>,
     /// Products that the full sync refused and that have no id.
     unidentified: u64,
+    order: JobOrder,
+    now: Timestamp,
 }
 
 /// Numbers of documents that the ledger says are in the index.
@@ -52,6 +57,8 @@ pub(super) struct Share {
     pub(super) missing: u64,
     /// All, these included.
     pub(super) active: u64,
+    /// Products that stay because a later job wrote them, or one with a later export.
+    pub(super) newer: u64,
 }
 
 impl<'a> MissingProducts<'a> {
@@ -60,12 +67,14 @@ impl<'a> MissingProducts<'a> {
         stores: &'a Stores,
         index: &'a dyn Index,
         job: &JobSnapshot,
+        now: Timestamp,
     ) -> Result<Self, ArchiveError> {
         let is_later = |other: &JobSnapshot| {
             other.job.index_name == job.job.index_name
                 && other.job.target.includes(&index.id())
                 && other.job.id != job.job.id
-                && other.job.created_at > job.job.created_at
+                && (other.job.is_after(&job.job)
+                    || JobOrder::of(&other.job).knows_later_data_than(JobOrder::of(&job.job), now))
         };
         let mut later = stores.jobs.list(Some(&job.job.shop_id), usize::MAX).await?;
         later.retain(is_later);
@@ -100,6 +109,8 @@ impl<'a> MissingProducts<'a> {
             shop_id: job.job.shop_id.clone(),
             ingesting,
             unidentified,
+            order: JobOrder::of(&job.job),
+            now,
         })
     }
 
@@ -128,6 +139,11 @@ impl<'a> MissingProducts<'a> {
             for record in page.into_iter().filter(|record| record.state == ProductState::Live) {
                 share.active += record.documents.len() as u64;
                 if self.products.contains(record.product.as_str()) {
+                    continue;
+                }
+                // The job that wrote it may be gone, and with it the list of what it had.
+                if record.order.is_some_and(|order| order.knows_later_data_than(self.order, self.now)) {
+                    share.newer += 1;
                     continue;
                 }
                 let ProductRecord { product, documents, job_id, at, .. } = record;

@@ -13,7 +13,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use run::{Archive, ArchiveOutcome, Missing, RemovalSettings};
+pub use run::{Archive, ArchiveNotice, ArchiveOutcome, Missing, RemovalSettings};
 
 /// Why archiving failed. Nothing is lost: it can be done again.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use crate::{
         chunk::{ChunkBounds, Chunker, NewLine},
         publish::Publisher,
     },
-    sync::{Notice, new_id},
+    sync::new_id,
     worker::{Until, Worker},
 };
 use host_core::{
@@ -21,11 +21,12 @@ use host_core::{
     format::count,
     index::{ArchiveLimit, ArchiveRefusal, Archived, Archiver, Index, WriteTarget},
     model::{
-        Counts, Digest, DocumentId, Job, JobStatus, Operation, QuarantinedProducts, SameVersion, Seal,
-        SourceStats,
+        Counts, Digest, DocumentId, Job, JobId, JobOrder, JobStatus, Operation, QuarantinedProducts,
+        SameVersion, Seal, SourceStats,
     },
     storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
+use jiff::Timestamp;
 use std::{collections::BTreeSet, fmt, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
@@ -55,8 +56,18 @@ pub struct Archive<'a> {
 pub struct RemovalSettings {
     /// How large chunks are.
     pub bounds: ChunkBounds,
-    /// Number of lanes.
+    /// Number of lanes, unless chunks of the index wait in others.
     pub lanes: u16,
+}
+
+/// What archiving reports to its caller before the work begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArchiveNotice {
+    /// This job was interrupted before its seal and ends as superseded.
+    Superseded(JobId),
+    /// So many products stay although the full sync did not have them: a later job wrote them, or one with a later export than this
+    /// one's, which was taken then.
+    NewerStay(u64, Timestamp),
 }
 
 /// How archiving ended.
@@ -143,7 +154,7 @@ impl Archive<'_> {
         let stores = self.storage.stores();
         let Some(archiver) = self.index.archiver() else {
             let mut ids = Vec::new();
-            let missing = MissingProducts::after(&stores, self.index, job).await?;
+            let missing = MissingProducts::after(&stores, self.index, job, self.clock.now()).await?;
             let take = async |planned: PlannedRemoval| {
                 ids.push(planned.document);
                 Ok(())
@@ -163,7 +174,7 @@ impl Archive<'_> {
     pub async fn run(
         &self,
         job: &JobSnapshot,
-        notify: impl Fn(Notice),
+        notify: impl Fn(ArchiveNotice),
     ) -> Result<Result<ArchiveOutcome, ArchiveRefusal>, ArchiveError> {
         let refusal = ArchiveRefusal::after(job).filter(|refusal| !self.limit.overrides(refusal));
         match (self.index.archiver(), refusal) {
@@ -244,15 +255,15 @@ impl Archive<'_> {
     async fn remove(
         &self,
         job: &JobSnapshot,
-        notify: impl Fn(Notice),
+        notify: impl Fn(ArchiveNotice),
     ) -> Result<Result<ArchiveOutcome, ArchiveRefusal>, ArchiveError> {
         let stores = self.storage.stores();
         let removal = self.removal_job(&job.job);
         // Ends jobs whose ingest crashed; an ingest that is running is waited for.
         let (superseded, guard) = self.storage.acquire_ingest(&removal).await?;
-        superseded.into_iter().map(Notice::Superseded).for_each(notify);
+        superseded.into_iter().map(ArchiveNotice::Superseded).for_each(&notify);
         let published = tokio::select! {
-            published = self.publish(job, &removal) => published,
+            published = self.publish(job, &removal, &notify) => published,
             () = guard.lost() => Err(ArchiveError::LeaseLost),
             () = self.cancel.cancelled() => Ok(Ok(Some(ArchiveOutcome::Interrupted))),
         };
@@ -282,10 +293,14 @@ impl Archive<'_> {
         &self,
         job: &JobSnapshot,
         removal: &Job,
+        notify: &impl Fn(ArchiveNotice),
     ) -> Result<Result<Option<ArchiveOutcome>, ArchiveRefusal>, ArchiveError> {
         let stores = self.storage.stores();
-        let missing = MissingProducts::after(&stores, self.index, job).await?;
+        let missing = MissingProducts::after(&stores, self.index, job, self.clock.now()).await?;
         let share = missing.each(async |_| Ok(())).await?;
+        if share.newer > 0 {
+            notify(ArchiveNotice::NewerStay(share.newer, JobOrder::of(&job.job).exported_at));
+        }
         if share.missing == 0 {
             return Ok(Ok(Some(ArchiveOutcome::NothingMissing)));
         }
@@ -303,9 +318,9 @@ impl Archive<'_> {
         job: &Job,
         missing: &MissingProducts<'_>,
     ) -> Result<u64, ArchiveError> {
-        stores.jobs.create(job).await?;
-        let RemovalSettings { bounds, lanes } = self.removals;
-        let (mut chunker, mut publisher) = (Chunker::new(bounds, lanes), Publisher::new(stores, job));
+        let job = &stores.jobs.create(job).await?;
+        let mut chunker = Chunker::new(self.removals.bounds, job.lanes);
+        let mut publisher = Publisher::new(stores, job);
         let mut removals = 0;
         let publish = async |PlannedRemoval { document, product, removal }: PlannedRemoval| {
             removals += 1;
@@ -343,6 +358,8 @@ impl Archive<'_> {
             id: new_id(self.clock.as_ref(), created_at),
             operation: Operation::DeleteDocuments,
             created_at,
+            sequence: 0,
+            lanes: self.removals.lanes,
             fingerprint: Digest::of_parts([b"archive".as_slice(), job.id.as_str().as_bytes()]),
             sources: vec![format!("what job {} did not have", job.id)],
             same_version: SameVersion::default(),

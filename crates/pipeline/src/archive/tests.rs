@@ -11,7 +11,7 @@ use crate::ingest::{
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, Precondition, Write},
     model::{
-        Digest, Document, DocumentId, EntryClass, Job, JobId, Operation, ProductId, ProductRecord,
+        Digest, Document, DocumentId, EntryClass, Job, JobId, JobOrder, Operation, ProductId, ProductRecord,
         ProductState, QuarantinedProducts, ReportEntry, Seal,
     },
     storage::{JobSnapshot, LedgerScope, Storage, Stores},
@@ -29,8 +29,8 @@ use std::{collections::BTreeSet, sync::Arc};
 /// One step of a shop's history.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A job has these documents; the index holds some as it was before.
-    Sync { full: bool, documents: BTreeSet<u8>, unchanged: BTreeSet<u8> },
+    /// A job has these documents, from an export of so many steps ago; the index holds some as it was before.
+    Sync { full: bool, age: i64, documents: BTreeSet<u8>, unchanged: BTreeSet<u8> },
     /// Documents that others remove.
     Vanish(BTreeSet<u8>),
     /// Another program than the host writes.
@@ -42,8 +42,8 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let some = || prop::collection::btree_set(0u8..30, 0..20);
     let step = prop_oneof![
-        4 => (any::<bool>(), some(), some())
-            .prop_map(|(full, documents, unchanged)| Step::Sync { full, documents, unchanged }),
+        4 => (any::<bool>(), prop_oneof![Just(0), 0i64..6], some(), some())
+            .prop_map(|(full, age, documents, unchanged)| Step::Sync { full, age, documents, unchanged }),
         1 => some().prop_map(Step::Vanish),
         1 => prop::collection::btree_set(0u8..30, 0..4).prop_map(Step::Others),
         3 => any::<bool>().prop_map(|remove| Step::Archive { remove }),
@@ -73,6 +73,8 @@ async fn write(stores: &Stores, index: &FakeIndex, number: u8, job: &Job) {
     let mut record = ProductRecord::new(ProductId::from(&name(number)), job.id.clone(), job.created_at);
     record.state = ProductState::Live;
     record.add_document(name(number));
+    let stored = stores.jobs.get(&job.id).await.unwrap();
+    record.order = Some(JobOrder::of(&stored.map_or_else(|| job.clone(), |stored| stored.job)));
     stores.ledger.put(&scope(index, job), &[record]).await.unwrap();
 }
 
@@ -83,7 +85,7 @@ fn scope(index: &FakeIndex, job: &Job) -> LedgerScope {
 /// The removals of what a full sync did not have, and how many documents there are.
 async fn missing(stores: &Stores, index: &FakeIndex, full: &JobSnapshot) -> (Vec<PlannedRemoval>, Share) {
     let mut removals = Vec::new();
-    let missing = MissingProducts::after(stores, index, full).await.unwrap();
+    let missing = MissingProducts::after(stores, index, full, now()).await.unwrap();
     let take = async |removal| {
         removals.push(removal);
         Ok(())
@@ -101,6 +103,16 @@ fn job(number: i64, operation: Operation, full: bool) -> Job {
         full,
         ..build::job(&VirtualClock::new(1), "shop")
     }
+}
+
+/// After all jobs.
+fn now() -> Timestamp {
+    Timestamp::from_second(1_000_000).unwrap()
+}
+
+/// The job, of an export that was taken then.
+fn exported(job: Job, second: i64) -> Job {
+    Job { exported_at: Some(Timestamp::from_second(second).unwrap()), ..job }
 }
 
 const BOUNDS: ChunkBounds = ChunkBounds { documents: 4, bytes: 1_000 };
@@ -132,11 +144,11 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
 async fn check(steps: Vec<Step>) {
     let stores = Memory::new(Arc::new(VirtualClock::new(1))).stores();
     let index = FakeIndex::default();
-    let (mut full, mut since): (Option<(JobSnapshot, BTreeSet<u8>)>, BTreeSet<u8>) = Default::default();
+    let (mut full, mut syncs) = (None, Vec::new());
     for (number, step) in (1..).zip(steps) {
         match step {
-            Step::Sync { full: is_full, documents, unchanged } => {
-                let job = job(number, Operation::AddDocuments, is_full);
+            Step::Sync { full: is_full, age, documents, unchanged } => {
+                let job = exported(job(number, Operation::AddDocuments, is_full), number - age);
                 let snapshot = publish(&stores, &job, &documents).await;
                 for number in &documents {
                     let is_held = index.state().documents.contains_key(&name(*number));
@@ -145,10 +157,9 @@ async fn check(steps: Vec<Step>) {
                     }
                 }
                 if is_full {
-                    (full, since) = (Some((snapshot, documents)), BTreeSet::new());
-                } else {
-                    since.extend(documents);
+                    full = Some((snapshot, number, number - age));
                 }
+                syncs.push((number, number - age, documents));
             }
             Step::Vanish(documents) => {
                 index.state().documents.retain(|id, _| !documents.iter().any(|number| *id == name(*number)));
@@ -157,9 +168,10 @@ async fn check(steps: Vec<Step>) {
                 documents.iter().for_each(|number| hold(&index, *number, "another program"));
             }
             Step::Archive { remove } => {
-                let Some((snapshot, documents)) = &full else { continue };
-                let had: BTreeSet<DocumentId> =
-                    documents.iter().chain(&since).map(|number| name(*number)).collect();
+                let Some((snapshot, number, exported)) = &full else { continue };
+                let knows = |(other, at, _): &&(i64, i64, BTreeSet<u8>)| other >= number || at > exported;
+                let had = syncs.iter().filter(knows).flat_map(|(.., documents)| documents);
+                let had: BTreeSet<DocumentId> = had.map(|number| name(*number)).collect();
                 let expected: Vec<DocumentId> = {
                     let documents = &index.state().documents;
                     let ours = documents
@@ -199,10 +211,10 @@ async fn shop() -> (Stores, FakeIndex, JobSnapshot) {
     let stores = Memory::new(Arc::new(VirtualClock::new(1))).stores();
     let index = FakeIndex::default();
     let earlier = job(1, Operation::AddDocuments, true);
+    publish(&stores, &earlier, &BTreeSet::from([1, 2, 3, 4])).await;
     for number in 1..=4 {
         write(&stores, &index, number, &earlier).await;
     }
-    publish(&stores, &earlier, &BTreeSet::from([1, 2, 3, 4])).await;
     let full = publish(&stores, &job(2, Operation::AddDocuments, true), &BTreeSet::from([1, 2, 3])).await;
     (stores, index, full)
 }
@@ -215,8 +227,8 @@ async fn nothing_is_removed_while_a_later_job_is_read() {
     let later = job(3, Operation::AddDocuments, false);
     stores.jobs.create(&later).await.unwrap();
     let refusal = async || {
-        let missing = MissingProducts::after(&stores, &index, &full).await.unwrap();
-        missing.refusal(Share { missing: 1, active: 4 }, FORCE)
+        let missing = MissingProducts::after(&stores, &index, &full, now()).await.unwrap();
+        missing.refusal(Share { missing: 1, active: 4, newer: 0 }, FORCE)
     };
     assert_eq!(refusal().await, Some(ArchiveRefusal::Ingesting(later.id.clone())));
     publish(&stores, &later, &BTreeSet::new()).await;
@@ -231,7 +243,7 @@ async fn what_a_forgotten_job_wrote_is_found() {
     let stores = Stores { ledger: stores.ledger, ..without };
     let full = publish(&stores, &job(2, Operation::AddDocuments, true), &BTreeSet::from([1, 2, 3])).await;
     let (removals, share) = missing(&stores, &index, &full).await;
-    assert_eq!((removals.len(), share), (1, Share { missing: 1, active: 4 }));
+    assert_eq!((removals.len(), share), (1, Share { missing: 1, active: 4, newer: 0 }));
 }
 
 /// A reader that spells a product's id in another way does not make its documents vanish.
@@ -268,7 +280,7 @@ async fn what_the_plugin_refused_stays() {
         entry.write_line(&mut report);
         stores.chunks.put("report", &report).await.unwrap();
         full.seal.as_mut().unwrap().reports = vec!["report".to_owned()];
-        let missing = MissingProducts::after(&stores, &index, &full).await.unwrap();
+        let missing = MissingProducts::after(&stores, &index, &full, now()).await.unwrap();
         let share = missing.each(async |_| Ok(())).await.unwrap();
         assert_eq!((share.missing, missing.refusal(share, FORCE)), (expected, unidentified), "{entry:?}");
     }
@@ -280,7 +292,7 @@ async fn chunks_whose_rows_are_gone_are_no_absence() {
     let (stores, index, full) = shop().await;
     let without = Memory::new(Arc::new(VirtualClock::new(1))).stores();
     let stores = Stores { ledger: stores.ledger, ..without };
-    let missing = MissingProducts::after(&stores, &index, &full).await;
+    let missing = MissingProducts::after(&stores, &index, &full, now()).await;
     assert!(matches!(missing, Err(ArchiveError::ObjectMissing { .. })));
 }
 
@@ -300,6 +312,43 @@ async fn what_another_shop_wrote_last_stays() {
         hold(&index, 4, &writer);
         assert_eq!(missing(&stores, &index, &full).await.0.len(), expected, "{writer}");
     }
+}
+
+/// What a later export had stays, also when the records of its job have expired.
+#[tokio::test]
+async fn an_older_full_export_removes_nothing_that_is_newer() {
+    let (stores, index, _) = shop().await;
+    let newer = exported(job(10, Operation::AddDocuments, true), 10);
+    publish(&stores, &newer, &BTreeSet::from([1, 2, 3, 5])).await;
+    write(&stores, &index, 5, &newer).await;
+    let older = exported(job(11, Operation::AddDocuments, true), 9);
+    let older = publish(&stores, &older, &BTreeSet::from([1, 2])).await;
+    let gone = |removals: Vec<PlannedRemoval>| -> Vec<DocumentId> {
+        removals.into_iter().map(|removal| removal.document).collect()
+    };
+    let (removals, share) = missing(&stores, &index, &older).await;
+    assert_eq!((gone(removals), share.newer), (vec![name(4)], 0));
+    let without = Memory::new(Arc::new(VirtualClock::new(1))).stores();
+    let stores = Stores { ledger: stores.ledger, ..without };
+    for number in 4..9 {
+        publish(&stores, &job(number, Operation::AddDocuments, false), &BTreeSet::new()).await;
+    }
+    let older = publish(&stores, &older.job, &BTreeSet::from([1, 2])).await;
+    let (removals, share) = missing(&stores, &index, &older).await;
+    // That the newer one had 3, which was unchanged, is forgotten with its job.
+    assert_eq!((gone(removals), share.newer), (vec![name(3), name(4)], 1));
+}
+
+/// Before a clock that is a year ahead all others would be in the past for a year.
+#[tokio::test]
+async fn a_job_of_a_clock_that_was_ahead_does_not_end_archiving() {
+    let (stores, index, _) = shop().await;
+    let ahead = job(3, Operation::AddDocuments, false);
+    let ahead = Job { created_at: now() + std::time::Duration::from_secs(365 * 86_400), ..ahead };
+    publish(&stores, &ahead, &BTreeSet::from([4])).await;
+    write(&stores, &index, 4, &ahead).await;
+    let full = publish(&stores, &job(4, Operation::AddDocuments, true), &BTreeSet::from([1, 2, 3])).await;
+    assert_eq!(missing(&stores, &index, &full).await.0.len(), 1);
 }
 
 #[tokio::test]

@@ -84,8 +84,6 @@ impl IngestError {
 pub struct IngestSettings {
     /// Limits of a chunk.
     pub bounds: ChunkBounds,
-    /// Number of lanes.
-    pub lanes: u16,
     /// Maximum number of batches being transformed concurrently.
     pub batches: usize,
     /// Maximum size of the quarantine in bytes.
@@ -116,10 +114,10 @@ pub async fn ingest(
     progress: &IngestProgress,
     cancel: &CancellationToken,
 ) -> Result<Option<Seal>, IngestError> {
-    stores.jobs.create(job).await?;
+    let job = &stores.jobs.create(job).await?;
     let mut sink = Sink {
         job,
-        chunker: Chunker::new(settings.bounds, settings.lanes),
+        chunker: Chunker::new(settings.bounds, job.lanes),
         publisher: Publisher::new(stores, job),
         reject_log: RejectLog::new(stores, job),
         quarantine: QuarantineWriter::new(stores, job, settings.quarantine_bytes),

@@ -26,7 +26,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let clock = Arc::new(VirtualClock::new(1));
-        let job = Job { full: true, ..build::job(&*clock, "shop") };
+        let job = Job { full: true, lanes: 1, ..build::job(&*clock, "shop") };
         let (transform, progress) = (Arc::new(Rules::default()), IngestProgress::default());
         Self { stores: Memory::new(clock).stores(), job, transform, progress }
     }
@@ -37,7 +37,7 @@ impl Fixture {
         cancel: &CancellationToken,
     ) -> Result<Option<Seal>, IngestError> {
         let bounds = ChunkBounds { documents: 100, bytes: 1 << 20 };
-        let settings = IngestSettings { bounds, lanes: 1, batches: 2, quarantine_bytes: 1 << 20 };
+        let settings = IngestSettings { bounds, batches: 2, quarantine_bytes: 1 << 20 };
         ingest(&self.stores, &self.job, &self.transform, settings, source_rx, &self.progress, cancel).await
     }
 

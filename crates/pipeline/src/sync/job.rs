@@ -40,8 +40,12 @@ pub struct JobRequest {
     pub full: bool,
     /// How large chunks are.
     pub bounds: ChunkBounds,
-    /// Number of lanes.
+    /// Number of lanes, unless chunks of the index wait in others.
     pub lanes: u16,
+    /// When the export was taken, as the caller knows it.
+    pub exported_at: Option<Timestamp>,
+    /// When its source was last modified: the export is no later than that.
+    pub modified_at: Option<Timestamp>,
 }
 
 /// What decides the bytes of a job's chunks and what is done with them, in a form that only changes on purpose.
@@ -58,13 +62,14 @@ struct Fingerprint<'a> {
     full: bool,
     chunk_documents: usize,
     chunk_bytes: usize,
-    lanes: u16,
+    /// A time that was found is no part of it: a file may be touched.
+    exported_at: Option<Timestamp>,
     /// Incremented when the host makes other chunks of the same input: an interrupted job of an older host starts anew.
     chunk_format: u32,
 }
 
-/// 2: lines name their product, whose hash chooses the lane.
-const CHUNK_FORMAT: u32 = 2;
+/// 3: the number of lanes is that of the job.
+const CHUNK_FORMAT: u32 = 3;
 
 impl JobRequest {
     /// The unfinished job of the same fingerprint, or a new one, which is not stored yet.
@@ -81,6 +86,9 @@ impl JobRequest {
             index_name: self.index_name,
             operation: self.operation,
             created_at,
+            sequence: 0,
+            exported_at: self.exported_at.or(self.modified_at).map(|at| at.min(created_at)),
+            lanes: self.lanes,
             plugin: self.plugin,
             fingerprint,
             sources: self.sources,
@@ -103,7 +111,7 @@ impl JobRequest {
             full: self.full,
             chunk_documents: self.bounds.documents,
             chunk_bytes: self.bounds.bytes,
-            lanes: self.lanes,
+            exported_at: self.exported_at,
             chunk_format: CHUNK_FORMAT,
         };
         Digest::of(&serde_json::to_vec(&decisive).expect("plain data serializes"))

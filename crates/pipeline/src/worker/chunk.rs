@@ -44,7 +44,7 @@ pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Resu
             let writes = accepted.into_iter().map(|document| prepare(document, fields));
             changes.apply(writes.collect(), &mut counts).await?;
             if operation == Operation::AddDocuments {
-                let vanished = ledger.vanished_documents(&counts).await?;
+                let vanished = ledger.vanished_documents(&counts);
                 Changes { are_in_export: false, ..changes }.apply(vanished, &mut others).await?;
             }
         }

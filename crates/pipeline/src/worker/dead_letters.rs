@@ -174,8 +174,8 @@ async fn receive_all(
                 jobs.insert(id.clone(), job);
             }
             let job = jobs.get(id).cloned().flatten();
-            let created_at = job.as_ref().map(|job| job.created_at);
-            let order = (created_at, id.clone(), dead_letter.chunk.seq, dead_letter.redrive_count);
+            let created = job.as_ref().map(|job| (job.sequence, job.created_at));
+            let order = (created, id.clone(), dead_letter.chunk.seq, dead_letter.redrive_count);
             let known =
                 round.entry(order).or_insert_with(|| Selected { dead_letter, job, receipts: Vec::new() });
             known.receipts.push(receipt);

@@ -11,7 +11,7 @@ use super::{
 };
 use host_core::{
     model::{
-        ChunkLine, Document, DocumentId, EntryClass, Job, LastRefusal, ProductId, ProductRecord,
+        ChunkLine, Document, DocumentId, EntryClass, Job, JobOrder, LastRefusal, ProductId, ProductRecord,
         ProductState, ReportEntry,
     },
     plugin::VersionOrdering,
@@ -110,10 +110,7 @@ impl<'a> ChunkLedger<'a> {
     /// The documents that the ledger knows of products and that these do not have any more, such as those of variants that were
     /// deleted. Each is removed in the product's version, so that a late line takes nothing back from a newer one; and none if a
     /// later job has written the product, since versions may be the same.
-    pub(super) async fn vanished_documents(
-        &mut self,
-        counts: &ChunkCounts,
-    ) -> Result<Vec<ConditionalRemoval>, ChunkError> {
+    pub(super) fn vanished_documents(&mut self, counts: &ChunkCounts) -> Vec<ConditionalRemoval> {
         let fields = &self.worker.version.manifest().version_fields;
         // What failed stays, as it was: of a product that is refused, old documents are better than none.
         let refusals = counts.entries().filter(|entry| entry.class != EntryClass::Warning);
@@ -126,7 +123,7 @@ impl<'a> ChunkLedger<'a> {
             let record = self.before.get(product).and_then(Option::as_ref);
             let Some(live) = record.filter(|record| record.state == ProductState::Live) else { continue };
             let mut gone = live.documents.difference(documents).peekable();
-            if gone.peek().is_none() || refused.contains(product) || self.is_of_later_job(live).await? {
+            if gone.peek().is_none() || refused.contains(product) || self.is_of_later_job(live) {
                 continue;
             }
             for id in gone {
@@ -141,19 +138,12 @@ impl<'a> ChunkLedger<'a> {
                 vanished.push(ConditionalRemoval::of_vanished(document, fields));
             }
         }
-        Ok(vanished)
+        vanished
     }
 
-    /// Whether a job that was created after this one wrote what a record says. A job that is no longer known is older.
-    async fn is_of_later_job(&self, record: &ProductRecord) -> Result<bool, ChunkError> {
-        if record.job_id == self.job.id {
-            return Ok(false);
-        }
-        match self.worker.job(&record.job_id).await {
-            Ok(writer) => Ok(writer.created_at > self.job.created_at),
-            Err(ChunkError::ChunkObjectMissing { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// Whether a later job wrote what a record says.
+    fn is_of_later_job(&self, record: &ProductRecord) -> bool {
+        record.order.is_some_and(|order| order.sequence > self.job.sequence)
     }
 
     /// Stores what changed. `counts` has the outcomes of the lines, `others` of the documents that no line names.
@@ -234,7 +224,9 @@ impl ProductChange<'_> {
             self.leave(&mut record, before);
         }
         record.refusal = self.refusal(before, job);
-        let Some(before) = before else { return Some(record) };
+        let Some(before) = before else {
+            return Some(ProductRecord { order: Some(JobOrder::of(job)), ..record });
+        };
         // With the same version, the content may be another one.
         let is_written = before.job_id != job.id
             && self.effects.iter().any(|(_, effect, _)| matches!(effect, Effect::Written(_)));
@@ -245,6 +237,13 @@ impl ProductChange<'_> {
         let refused_only = ProductRecord { refusal: before.refusal.clone(), ..record.clone() };
         if is_written || !refused_only.says_the_same(before) {
             (record.job_id, record.at) = (job.id.clone(), now);
+            // A removal of some documents does not say that the shop has the product.
+            let is_removal = |effect: &Effect| matches!(effect, Effect::Removed(_));
+            if record.state != ProductState::Live
+                || !self.effects.iter().all(|(_, effect, _)| is_removal(effect))
+            {
+                record.order = Some(JobOrder::of(job));
+            }
         }
         Some(record)
     }
@@ -274,7 +273,10 @@ impl ProductChange<'_> {
     /// The refusal after it: that of this chunk, or that of a later job, which outlasts it.
     fn refusal(&self, before: Option<&ProductRecord>, job: &Job) -> Option<LastRefusal> {
         let earlier = before.and_then(|before| before.refusal.clone());
-        if earlier.as_ref().is_some_and(|earlier| earlier.at > job.created_at) {
+        if earlier
+            .as_ref()
+            .is_some_and(|earlier| (earlier.sequence, earlier.at) > (job.sequence, job.created_at))
+        {
             return earlier;
         }
         let refusal = LastRefusal::of(self.entries.last()?.1, job);

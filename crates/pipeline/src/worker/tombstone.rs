@@ -5,7 +5,9 @@ use super::{
     ledger::ChunkLedger,
 };
 use host_core::{
-    model::{Document, DocumentId, EntryClass, ProductRecord, ProductState, ReportEntry, SameVersion},
+    model::{
+        Document, DocumentId, EntryClass, JobOrder, ProductRecord, ProductState, ReportEntry, SameVersion,
+    },
     plugin::VersionOrdering,
 };
 use serde_json::{Map, Value};
@@ -91,7 +93,11 @@ impl ChunkLedger<'_> {
             (VersionOrdering::Same, ProductState::Removed) => {
                 self.job.same_version == SameVersion::Write && tombstone.record.job_id != self.job.id
             }
-            // No removal said that this version is gone.
+            // The full sync that lacked it says so; an export that was taken before that one does not know better.
+            (VersionOrdering::Same, ProductState::Absent) => {
+                let absent = tombstone.record.order;
+                absent.is_none_or(|absent| absent.exported_at <= JobOrder::of(self.job).exported_at)
+            }
             (VersionOrdering::Same, _) => true,
         }
     }
@@ -120,6 +126,11 @@ impl Tombstone<'_> {
                  it was left out"
             );
             ReportEntry::new(EntryClass::Conflict, "removed-document", message)
+        } else if (*state, ordering) == (ProductState::Absent, VersionOrdering::Same) {
+            let message = format!(
+                "a later export than this one did not have product {product} any more, says job {job_id}; it was left out"
+            );
+            ReportEntry::new(EntryClass::Conflict, "removed-product", message)
         } else {
             let or_write = match ordering {
                 VersionOrdering::Same => "; `--same-version write` brings it back",

@@ -43,6 +43,7 @@ mod name {
     pub(super) const FULL: &str = "full_segments";
     pub(super) const HOLDER: &str = "holder";
     pub(super) const JOB: &str = "job";
+    pub(super) const LANES: &str = "lanes";
     pub(super) const LAST_ERROR: &str = "last_error";
     pub(super) const LEASE_UNTIL: &str = "lease_until";
     pub(super) const OUTCOME: &str = "outcome";
@@ -51,6 +52,7 @@ mod name {
     pub(super) const SAMPLES: &str = "samples";
     pub(super) const SEAL: &str = "seal";
     pub(super) const SEALED_CHUNKS: &str = "sealed_chunks";
+    pub(super) const SEQUENCE: &str = "sequence";
     pub(super) const SINCE: &str = "since";
     pub(super) const STATE: &str = "state";
     pub(super) const STATUS: &str = "status";
@@ -169,7 +171,7 @@ fn of_existing(key: Key) -> Update {
 
 #[async_trait]
 impl Jobs for Records {
-    async fn create(&self, job: &Job) -> Result<(), StoreError> {
+    async fn create(&self, job: &Job) -> Result<Job, StoreError> {
         of_job(self.create_job(job).await, "creating", &job.id)
     }
 

@@ -9,7 +9,12 @@ use host_core::{
 
 impl Records {
     /// The record comes last: a job is there when its record is.
-    pub(super) async fn create_job(&self, job: &Job) -> Result<(), TableError> {
+    pub(super) async fn create_job(&self, job: &Job) -> Result<Job, TableError> {
+        let there = self.table.get(&schema::locator(&job.id)).await?;
+        let job = &match there {
+            Some(locator) => from_json(&locator, name::JOB)?,
+            None => self.number(job).await?,
+        };
         let Key { pk, sk } = schema::record(job);
         let locator = self
             .new_item(schema::locator(&job.id))
@@ -42,7 +47,57 @@ impl Records {
             .set(name::STATUS, JobStatus::Pending.as_str())
             .set(name::CHUNKS, 0u32);
         self.table.update(&record).await?;
-        Ok(())
+        Ok(first)
+    }
+
+    /// The job with the next number of its index, and in the lanes that wait there. An attempt that fails leaves a gap.
+    async fn number(&self, job: &Job) -> Result<Job, TableError> {
+        let key = || schema::sequence(job);
+        let next =
+            |lanes: u16| Update::new(key()).add(name::SEQUENCE, 1i64).set(name::LANES, u32::from(lanes));
+        let same = Condition::Equals(name::LANES, u32::from(job.lanes).into());
+        let new_or_same =
+            next(job.lanes).when(Condition::AnyOf(vec![vec![Condition::Absent("pk")], vec![same]]));
+        let item = match self.table.update(&new_or_same).await? {
+            Updated::Applied(item) => item,
+            Updated::ConditionFailed(there) => {
+                // Only here are all jobs of the shop read.
+                let other = there.and_then(|item| item.number(name::LANES)).map(u16::try_from);
+                let other = other.and_then(Result::ok).unwrap_or(job.lanes);
+                let lanes = if self.has_waiting_chunks(job).await? { other } else { job.lanes };
+                match self.table.update(&next(lanes)).await? {
+                    Updated::Applied(item) => item,
+                    Updated::ConditionFailed(_) => {
+                        return Err(TableError::corrupt("an update without a condition failed"));
+                    }
+                }
+            }
+        };
+        let sequence = item.number(name::SEQUENCE).and_then(|number| u64::try_from(number).ok());
+        let lanes = item.number(name::LANES).and_then(|lanes| u16::try_from(lanes).ok());
+        let (Some(sequence), Some(lanes)) = (sequence, lanes) else {
+            return Err(TableError::corrupt("the item that numbers an index's jobs has no number"));
+        };
+        Ok(Job { sequence, lanes, ..job.clone() })
+    }
+
+    /// Whether a job of this one's index has not ended, or chunks that one published are not counted.
+    async fn has_waiting_chunks(&self, job: &Job) -> Result<bool, TableError> {
+        for record in self.records_of_shop(&job.shop_id, None).await? {
+            if record.text("index_name") != Some(&job.index_name) {
+                continue;
+            }
+            let waits = match (record.has(name::ENDED_AT), record.has(name::SEAL)) {
+                (false, _) => true,
+                (true, true) => false,
+                // What was published before it was superseded or cancelled is written and counted.
+                (true, false) => self.has_uncounted_chunks(&record).await?,
+            };
+            if waits {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// An item that is left alone if it is there.

@@ -11,6 +11,7 @@
 //! | `JOBS` | `CREATED#{created_at}#{job}` | all jobs by age |
 //! | `SHOP#{shop}` | `PLATFORM#{platform}` | platforms of a shop |
 //! | `SHOP#{shop}` | `INGEST#{index}` | the lease of the process that ingests |
+//! | `SHOP#{shop}` | `SEQUENCE#{index}` | the last number that a job of the index got, and in how many lanes its chunks are |
 
 use crate::table::Key;
 use host_core::model::{Digest, EntryClass, Job, JobId};
@@ -94,6 +95,10 @@ pub(super) const PLATFORMS: &str = "PLATFORM#";
 
 pub(super) fn platform(job: &Job) -> Key {
     Key::new(shop(&job.shop_id), format!("{PLATFORMS}{}", job.platform))
+}
+
+pub(super) fn sequence(job: &Job) -> Key {
+    Key::new(shop(&job.shop_id), format!("SEQUENCE#{}", job.index_name))
 }
 
 pub(super) fn ingest(job: &Job) -> Key {

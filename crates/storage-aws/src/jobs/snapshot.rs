@@ -59,6 +59,12 @@ impl Records {
         })
     }
 
+    /// Whether chunks of a job are not counted.
+    pub(super) async fn has_uncounted_chunks(&self, record: &Item) -> Result<bool, TableError> {
+        let job: Job = from_json(record, name::JOB)?;
+        Ok(!self.uncounted_chunks(&job.id, 1).await?.is_empty())
+    }
+
     /// The first chunks that no segment has.
     pub(super) async fn uncounted_chunks(
         &self,

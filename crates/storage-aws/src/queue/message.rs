@@ -134,6 +134,9 @@ mod tests {
             target: "marqo".into(),
             operation: Operation::AddDocuments,
             created_at: Timestamp::UNIX_EPOCH,
+            sequence: 0,
+            exported_at: None,
+            lanes: 1,
             plugin: PluginRef {
                 name: "shopify".to_owned(),
                 version: "1.0.0".to_owned(),

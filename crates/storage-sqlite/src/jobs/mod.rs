@@ -78,7 +78,7 @@ fn during_job<T>(result: Result<T, DatabaseError>, action: &str, id: &JobId) -> 
 
 #[async_trait]
 impl Jobs for Records {
-    async fn create(&self, job: &Job) -> Result<(), StoreError> {
+    async fn create(&self, job: &Job) -> Result<Job, StoreError> {
         let id = &job.id;
         let job = job.clone();
         during_job(self.database.write(move |tx| publish::create(tx, &job)).await, "creating", id)

@@ -5,24 +5,46 @@ use host_core::{
     model::{ChunkRef, Job, JobId, JobStatus, Seal},
     storage::AttemptError,
 };
-use host_sqlite::to_json;
-use host_sqlite::{Cause, time};
+use host_sqlite::{Cause, from_json, time, to_json};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<(), Cause> {
+pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<Job, Cause> {
+    let known: Option<String> = tx
+        .prepare_cached("SELECT job FROM job WHERE id = ?1")?
+        .query_row([job.id.as_str()], |row| row.get(0))
+        .optional()?;
+    if let Some(known) = known {
+        return from_json(&known);
+    }
+    let sequence = tx
+        .prepare_cached(
+            "INSERT INTO job_sequence (shop_id, index_name, sequence) VALUES (?1, ?2, 1)
+            ON CONFLICT DO UPDATE SET sequence = sequence + 1 RETURNING sequence",
+        )?
+        .query_row([&job.shop_id, &job.index_name], |row| row.get(0))?;
+    let lanes = lanes_of_waiting_chunks(tx, job)?.unwrap_or(job.lanes);
+    let job = Job { sequence, lanes, ..job.clone() };
     tx.prepare_cached(
-        "INSERT INTO job (id, shop_id, created_at, fingerprint, job, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-        ON CONFLICT DO NOTHING",
+        "INSERT INTO job (id, shop_id, created_at, fingerprint, job, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
         job.id.as_str(),
         job.shop_id,
         time::to_column(job.created_at),
         job.fingerprint.to_string(),
-        to_json(job)?,
+        to_json(&job)?,
         JobStatus::Pending.as_str(),
     ])?;
-    Ok(())
+    Ok(job)
+}
+
+/// The number of lanes that chunks of the job's index wait in, if any waits and the number is known.
+fn lanes_of_waiting_chunks(tx: &Transaction<'_>, job: &Job) -> Result<Option<u16>, Cause> {
+    let mut statement = tx.prepare_cached(
+        "SELECT job ->> 'lanes' FROM job WHERE shop_id = ?1 AND job ->> 'index_name' = ?2 AND job ->> 'lanes' > 0
+            AND (ended_at IS NULL OR completed < chunks) ORDER BY job ->> 'sequence' DESC LIMIT 1",
+    )?;
+    Ok(statement.query_row([&job.shop_id, &job.index_name], |row| row.get(0)).optional()?)
 }
 
 pub(super) fn supersede(tx: &Transaction<'_>, by: &Job, now: i64) -> Result<Vec<JobId>, Cause> {

@@ -16,21 +16,67 @@ pub async fn snapshot(backend: &Backend, id: &JobId) -> JobSnapshot {
 pub async fn a_job_is_created_once(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job(&backend.name("shop")));
     assert_eq!(jobs.get(&job.id).await.unwrap(), None);
-    jobs.create(&job).await.unwrap();
+    let stored = jobs.create(&job).await.unwrap();
+    assert_eq!(stored, Job { sequence: 1, ..job.clone() });
     let created = snapshot(backend, &job.id).await;
     let mut other = job.clone();
     other.index_name = "other".to_owned();
-    jobs.create(&other).await.unwrap();
+    assert_eq!(jobs.create(&other).await.unwrap(), stored);
     assert_eq!(snapshot(backend, &job.id).await, created);
-    assert_eq!((created.job, created.status, created.seal), (job, JobStatus::Pending, None));
+    assert_eq!((created.job, created.status, created.seal), (stored, JobStatus::Pending, None));
     assert_eq!((created.counts, created.chunks, created.completed_chunks), (Counts::default(), 0, 0));
     assert_eq!((created.samples, created.ended_at), (Vec::new(), None));
+}
+
+/// Whatever the clocks of those who create them say.
+pub async fn jobs_of_an_index_are_numbered(backend: &Backend) {
+    let (jobs, shops) = (&backend.stores.jobs, [backend.name("shop"), backend.name("shop")]);
+    let year = Duration::from_secs(365 * 86_400);
+    let create = async |shop: &str, index_name: &str, created_at| {
+        let job = Job { index_name: index_name.to_owned(), created_at, ..backend.job(shop) };
+        jobs.create(&job).await.unwrap()
+    };
+    let now = backend.clock.now();
+    let first = create(&shops[0], "products", now + year).await;
+    let second = create(&shops[0], "products", now).await;
+    assert_eq!((first.sequence, second.sequence), (1, 2));
+    assert!(second.is_after(&first) && !first.is_after(&second));
+    assert_eq!(create(&shops[0], "others", now).await.sequence, 1);
+    assert_eq!(create(&shops[1], "products", now).await.sequence, 1);
+    jobs.seal(&second.id, &seal(0)).await.unwrap();
+    assert_eq!(create(&shops[0], "products", now - year).await.sequence, 3);
+}
+
+/// A chunk that waits in another lane could be overtaken by what comes after it.
+pub async fn lanes_change_when_no_chunk_waits(backend: &Backend) {
+    let (jobs, shop) = (&backend.stores.jobs, backend.name("shop"));
+    let create = async |lanes| {
+        let job = Job { lanes, ..backend.job(&shop) };
+        jobs.create(&job).await.unwrap()
+    };
+    let ended = create(2).await;
+    jobs.seal(&ended.id, &seal(0)).await.unwrap();
+    let open = create(4).await;
+    assert_eq!(open.lanes, 4);
+    jobs.add_chunk(&chunk(&open.id, 0, 3)).await.unwrap();
+    let next = create(8).await;
+    assert_eq!(next.lanes, 4);
+    let other_index = Job { index_name: "others".to_owned(), lanes: 8, ..backend.job(&shop) };
+    assert_eq!(jobs.create(&other_index).await.unwrap().lanes, 8);
+    // A job that was superseded has ended, and its chunk still waits.
+    assert_eq!(jobs.supersede(&next).await.unwrap(), std::slice::from_ref(&open.id));
+    jobs.seal(&next.id, &seal(0)).await.unwrap();
+    let next = create(8).await;
+    assert_eq!(next.lanes, 4);
+    jobs.seal(&next.id, &seal(0)).await.unwrap();
+    complete(&**jobs, &open.id, 0, &processed(10)).await;
+    assert_eq!(create(8).await.lanes, 8);
 }
 
 pub async fn an_interrupted_job_is_found_by_its_fingerprint(backend: &Backend) {
     let (jobs, shop) = (&backend.stores.jobs, backend.name("shop"));
     let job = backend.job(&shop);
-    jobs.create(&job).await.unwrap();
+    let job = jobs.create(&job).await.unwrap();
     assert_eq!(jobs.find_unfinished(&shop, job.fingerprint).await.unwrap(), Some(job.clone()));
     assert_eq!(jobs.find_unfinished(&backend.name("shop"), job.fingerprint).await.unwrap(), None);
     assert_eq!(jobs.find_unfinished(&shop, Digest::of(b"other")).await.unwrap(), None);

@@ -49,7 +49,7 @@ impl Backend {
     /// A job with some pending chunks.
     pub async fn job_with_chunks(&self, chunks: u32) -> Job {
         let job = self.job(&self.name("shop"));
-        self.stores.jobs.create(&job).await.unwrap();
+        let job = self.stores.jobs.create(&job).await.unwrap();
         for seq in 0..chunks {
             self.stores.jobs.add_chunk(&build::chunk(&job.id, seq, 0)).await.unwrap();
         }
@@ -136,6 +136,8 @@ macro_rules! storage_tests {
             redrive::a_job_that_ended_without_a_seal_stays_ended,
             jobs::the_first_error_stays_with_a_chunk,
             jobs::a_job_is_created_once,
+            jobs::jobs_of_an_index_are_numbered,
+            jobs::lanes_change_when_no_chunk_waits,
             jobs::an_interrupted_job_is_found_by_its_fingerprint,
             jobs::jobs_are_listed_newest_first,
             jobs::a_chunk_is_added_once,

@@ -109,6 +109,11 @@ impl JobRecord {
         }
     }
 
+    /// Whether it has not ended, or chunks that it published are not counted.
+    fn has_waiting_chunks(&self) -> bool {
+        self.ended_at.is_none() || self.outcomes().count() < self.chunks.len()
+    }
+
     fn is_unfinished_ingest(&self) -> bool {
         self.seal.is_none() && self.ended_at.is_none()
     }
@@ -154,9 +159,21 @@ fn job_of<'a>(jobs: &'a mut Records, id: &JobId, action: &str) -> Result<&'a mut
 
 #[async_trait]
 impl Jobs for SharedState {
-    async fn create(&self, job: &Job) -> Result<(), StoreError> {
-        self.state().jobs.entry(job.id.clone()).or_insert_with(|| JobRecord::new(job.clone()));
-        Ok(())
+    async fn create(&self, job: &Job) -> Result<Job, StoreError> {
+        let state = &mut *self.state();
+        if let Some(record) = state.jobs.get(&job.id) {
+            return Ok(record.job.clone());
+        }
+        let is_same_index = |record: &&JobRecord| {
+            (&record.job.shop_id, &record.job.index_name) == (&job.shop_id, &job.index_name)
+        };
+        let waiting = state.jobs.values().filter(is_same_index).find(|record| record.has_waiting_chunks());
+        let lanes = waiting.map(|record| record.job.lanes).filter(|lanes| *lanes > 0).unwrap_or(job.lanes);
+        let sequence = state.sequences.entry((job.shop_id.clone(), job.index_name.clone())).or_default();
+        *sequence += 1;
+        let job = Job { sequence: *sequence, lanes, ..job.clone() };
+        state.jobs.insert(job.id.clone(), JobRecord::new(job.clone()));
+        Ok(job)
     }
 
     async fn find_unfinished(&self, shop_id: &str, fingerprint: Digest) -> Result<Option<Job>, StoreError> {

@@ -41,6 +41,8 @@ struct State {
     objects: BTreeMap<String, Vec<u8>>,
     queues: queue::Queues,
     jobs: BTreeMap<JobId, jobs::JobRecord>,
+    /// The last number that a job got, by shop and index.
+    sequences: BTreeMap<(String, String), u64>,
     /// JSON texts by the index's name.
     settings: BTreeMap<String, String>,
     ledgers: HashMap<LedgerScope, BTreeMap<ProductId, ledger::Stored>>,

@@ -14,15 +14,14 @@ use crate::{
     config::{Config, Effective, TargetIndex},
 };
 use host_core::{
-    format::count,
+    format::{count, counted},
     index::{ArchiveLimit, ArchiveRefusal, Archived, Index, WriteTarget},
     model::{DocumentId, Job},
     storage::{JobSnapshot, Stores},
 };
 use host_net::RetryProfile;
 use host_pipeline::{
-    archive::{Archive, ArchiveError, ArchiveOutcome, RemovalSettings},
-    sync::Notice,
+    archive::{Archive, ArchiveError, ArchiveNotice, ArchiveOutcome, RemovalSettings},
     worker::Worker,
 };
 use serde::Serialize;
@@ -248,9 +247,16 @@ fn target_flag(config: &Config) -> String {
     }
 }
 
-fn print_notice(notice: Notice) {
-    if let Notice::Superseded(id) = notice {
-        eprintln!("job {id} was interrupted and cannot be resumed: run its command again");
+fn print_notice(notice: ArchiveNotice) {
+    match notice {
+        ArchiveNotice::Superseded(id) => {
+            eprintln!("job {id} was interrupted and cannot be resumed: run its command again");
+        }
+        ArchiveNotice::NewerStay(products, exported_at) => eprintln!(
+            "{} missing from the export, which was taken at {exported_at:.0}, and stay because they were written later; \
+             --exported-at corrects that time",
+            counted(products, "product")
+        ),
     }
 }
 

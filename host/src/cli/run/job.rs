@@ -10,6 +10,7 @@ use host_index_marqo::{check_index_name, fits_index_name};
 use host_net::RetryProfile;
 use host_pipeline::sync::{JobRequest, platform};
 use host_plugin_host::Role;
+use jiff::Timestamp;
 
 /// What a job is made of.
 pub(super) struct Origin<'a> {
@@ -19,6 +20,10 @@ pub(super) struct Origin<'a> {
     pub(super) grouping: &'a str,
     /// What identifies the content.
     pub(super) inputs: Vec<String>,
+    /// When the export was taken, as the user says.
+    pub(super) exported_at: Option<Timestamp>,
+    /// When its sources were last modified.
+    pub(super) modified_at: Option<Timestamp>,
 }
 
 impl Run<'_> {
@@ -51,6 +56,8 @@ impl Run<'_> {
             full: ingest.full,
             bounds: ingest.bounds(),
             lanes: self.config.lanes().get(),
+            exported_at: origin.exported_at,
+            modified_at: origin.modified_at,
         };
         let stores = backend.stores();
         request.find_or_create(stores.jobs.as_ref(), self.clock.as_ref()).await.map_err(store_failure)

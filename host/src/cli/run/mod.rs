@@ -38,6 +38,7 @@ use host_pipeline::{
 };
 use host_plugin_dev::shadow::Shadow;
 use host_plugin_host::Plugins;
+use jiff::Timestamp;
 use job::Origin;
 use std::{num::NonZeroU16, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -97,6 +98,10 @@ struct ReadingArgs {
     /// What a document does whose version equals the stored one while its content differs
     #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
     same_version: Option<String>,
+    /// When the export was taken from the shop, such as 2026-05-04T09:00:00Z: a full sync archives nothing that is newer
+    /// [default: when its oldest source was last modified]
+    #[arg(long, value_name = "TIME", requires = "sources")]
+    exported_at: Option<Timestamp>,
 }
 
 /// What a run does with documents.
@@ -137,6 +142,7 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
     let Effective { config, origins } = effective(global, &overrides)?;
     let shop = shop(&config)?;
     whole_shop(&config, args.operation)?;
+    not_in_the_future(args.exported_at, clock().now())?;
     // Plug-ins and sources first: where they are wrong, nothing is written.
     let plugins = plugins(&config, &origins)?;
     let shadow = args.shadow.as_deref().map(|file| shadow(&config, &plugins, file)).transpose()?;
@@ -151,6 +157,7 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
             config: &config,
             operation: args.operation.into(),
             stages,
+            exported_at: args.exported_at,
             shop: &shop,
             plugins: &plugins,
             shadow: shadow.as_ref(),
@@ -169,6 +176,7 @@ struct Run<'a> {
     config: &'a Config,
     operation: Operation,
     stages: Stages,
+    exported_at: Option<Timestamp>,
     shop: &'a str,
     plugins: &'a Plugins,
     shadow: Option<&'a Arc<Shadow>>,
@@ -205,7 +213,9 @@ impl Run<'_> {
         };
         let backend = self.open().await?;
         let inputs = plan.digests().iter().map(Digest::to_string).collect();
-        let origin = Origin { sources, grouping: plan.strategy(), inputs };
+        let modified_at = plan.modified_at().and_then(|at| Timestamp::try_from(at).ok());
+        let (grouping, exported_at) = (plan.strategy(), self.exported_at);
+        let origin = Origin { sources, grouping, inputs, exported_at, modified_at };
         let job = self.job(&backend, &origin, transform.as_ref(), index_name).await?;
         self.run_job(&backend, job, transform, &reading, |ahead| reader::start(plan, ahead)).await
     }
@@ -268,6 +278,17 @@ fn whole_shop(config: &Config, operation: RunOperation) -> Result<(), Failure> {
             .help("remove --full: an update changes the documents in its export and removes nothing else"));
     }
     Ok(())
+}
+
+/// Refuses a time that would make the export newer than all that comes after it.
+fn not_in_the_future(exported_at: Option<Timestamp>, now: Timestamp) -> Result<(), Failure> {
+    match exported_at {
+        Some(at) if at > now => {
+            Err(Failure::usage(format!("--exported-at {at} is in the future: it is {now:.0}"))
+                .help("give the time at which the export was taken, with its offset: 2026-05-04T09:00:00Z"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn export_failure(error: ExportError) -> Failure {

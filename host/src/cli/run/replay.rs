@@ -20,7 +20,10 @@ use crate::{
     telemetry::{exporter, progress::Screen},
 };
 use clap::Args;
-use host_core::{model::QuarantinedProducts, storage::JobSnapshot};
+use host_core::{
+    model::{JobOrder, QuarantinedProducts},
+    storage::JobSnapshot,
+};
 use host_export::{Phase, Progress};
 use host_pipeline::{
     ingest::quarantine::{self, REPLAY},
@@ -70,6 +73,7 @@ pub(in crate::cli) fn replay(global: &Global, args: ReplayArgs, screen: &Screen)
             config: &config,
             operation: old.job.operation,
             stages: Stages::IngestAndWork,
+            exported_at: None,
             shop: &old.job.shop_id,
             plugins: &plugins,
             shadow: None,
@@ -103,8 +107,13 @@ impl Run<'_> {
         self.preflight(&old.job.index_name).await?;
         backend.storage().register().await.map_err(store_failure)?;
         let stores = backend.stores();
-        let origin =
-            Origin { sources: &old.job.sources, grouping: REPLAY, inputs: vec![old.job.id.to_string()] };
+        let origin = Origin {
+            sources: &old.job.sources,
+            grouping: REPLAY,
+            inputs: vec![old.job.id.to_string()],
+            exported_at: Some(JobOrder::of(&old.job).exported_at),
+            modified_at: None,
+        };
         let job = self.job(backend, &origin, transform.as_ref(), old.job.index_name.clone()).await?;
         let reading = Progress::default();
         reading.begin(Phase::Done);

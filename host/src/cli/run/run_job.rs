@@ -107,7 +107,6 @@ impl Run<'_> {
     fn ingest_settings(&self) -> IngestSettings {
         IngestSettings {
             bounds: self.config.ingest.bounds(),
-            lanes: self.config.lanes().get(),
             // Every thread busy, and a batch waiting for each.
             batches: 2 * self.config.plugin.threads().get(),
             quarantine_bytes: self.config.ingest.quarantine_bytes,

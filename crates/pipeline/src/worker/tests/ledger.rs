@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use host_core::{
     index::Index,
     model::{
-        Counts, DocumentId, EntryClass, Job, JobStatus, Operation, ProductId, ProductRecord, ProductState,
-        SameVersion,
+        Counts, DocumentId, EntryClass, Job, JobId, JobOrder, JobStatus, Operation, ProductId, ProductRecord,
+        ProductState, SameVersion,
     },
     storage::{Ledger, LedgerScope, StoreError, StoreErrorKind, Stores},
 };
@@ -191,6 +191,35 @@ async fn a_document_that_goes_to_another_product_stays() {
 }
 
 /// Its dead letter is redriven after a later job wrote the same version at another level, or products without versions.
+/// An old export that is read again after the full sync that no longer had the product.
+#[tokio::test(start_paused = true)]
+async fn an_absent_product_does_not_come_back_from_an_export_of_before() {
+    let harness = Harness::new();
+    let hour = Duration::from_secs(3_600);
+    let before = harness.clock.now();
+    harness.clock.sleep(hour).await;
+    let full_sync = Job { sequence: 7, ..build::job(&*harness.clock, SHOP) };
+    let product = ProductId::new("p").unwrap();
+    let absent = ProductRecord {
+        state: ProductState::Absent,
+        version: serde_json::from_str("{\"v\":1}").unwrap(),
+        order: Some(JobOrder::of(&full_sync)),
+        ..ProductRecord::new(product, full_sync.id.clone(), harness.clock.now())
+    };
+    harness.stores.ledger.put(&scope(), &[absent]).await.unwrap();
+    for (name, exported_at, codes) in
+        [("old", Some(before), vec!["removed-product".to_owned()]), ("new", None, Vec::new())]
+    {
+        let id = JobId::new(name).unwrap();
+        let job = Job { id, exported_at, ..build::job(&*harness.clock, SHOP) };
+        build::publish(&harness.stores, &job, &[(0, ADD, &line("p", "p", 1))]).await;
+        let ended = harness.run(&job.id).await.unwrap();
+        let found: Vec<String> = ended.samples.into_iter().map(|entry| entry.code).collect();
+        assert_eq!(found, codes, "{name}");
+    }
+    assert_eq!(harness.said("p").await.0, ProductState::Live);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_redriven_chunk_takes_out_nothing_of_a_later_job() {
     for version in [",\"v\":1", ""] {
