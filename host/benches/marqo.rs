@@ -66,7 +66,6 @@ async fn write_all(marqo: &Marqo, batches: &[Vec<Write>]) -> usize {
         shop_id: "bench.myshopify.com".to_owned(),
         index_name: "bench".to_owned(),
         job_id: "bench".to_owned(),
-        job_created_at: jiff::Timestamp::UNIX_EPOCH,
     };
     let write = |batch| {
         let target = &target;

@@ -162,23 +162,31 @@ fn holds(precondition: &Precondition, current: Option<(&str, &str)>) -> serde_js
     })
 }
 
-/// The ids of the products that are removed, and the outcome of each removal, given the stored versions.
+/// The ids of products that leave a catalog.
+#[derive(Debug, Default)]
+pub(super) struct Leaving<'a> {
+    pub(super) removed: Vec<&'a str>,
+    pub(super) archived: Vec<&'a str>,
+}
+
+/// The products that leave, and the outcome of each removal, given the stored versions.
 pub(super) fn removals<'a>(
     batch: &'a [Removal],
     stored: &HashMap<String, StoredRow>,
-) -> serde_json::Result<(Vec<&'a str>, Vec<Outcome>)> {
-    let mut gone = Vec::with_capacity(batch.len());
+) -> serde_json::Result<(Leaving<'a>, Vec<Outcome>)> {
+    let mut leaving = Leaving::default();
     let mut outcomes = Vec::with_capacity(batch.len());
     for removal in batch {
         let current = stored.get(removal.id.as_str()).map(|row| (&*row.content_hash, &*row.version));
         // One that is gone already was removed by another writer, or by this one before the answer was lost.
         let may_go = current.is_none() || holds(&removal.precondition, current)?;
         if may_go {
-            gone.push(removal.id.as_str());
+            let ids = if removal.archives { &mut leaving.archived } else { &mut leaving.removed };
+            ids.push(removal.id.as_str());
         }
         outcomes.push(if may_go { Outcome::Done } else { Outcome::Conflict });
     }
-    Ok((gone, outcomes))
+    Ok((leaving, outcomes))
 }
 
 fn not_found(update: &Write) -> Outcome {

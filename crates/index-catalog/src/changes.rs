@@ -80,8 +80,6 @@ pub(super) struct Changes<'a> {
     pub(super) vanished_skus: Vec<i64>,
     pub(super) new_attributes: Vec<AttributeRow<'a>>,
     pub(super) vanished_attributes: Vec<AttributeRow<'a>>,
-    /// All products, for the job has seen them.
-    pub(super) seen: Vec<i64>,
     /// Products whose embedded text changed, with its digest.
     pub(super) to_embed: Vec<(i64, &'a str)>,
 }
@@ -109,13 +107,11 @@ impl<'a> Changes<'a> {
                     id
                 }
             };
-            changes.seen.push(id);
             if current_row.is_none_or(|product| product.text_hash != row.text_hash) {
                 changes.to_embed.push((id, &row.text_hash));
             }
             changes.compare_skus(current, id, row, &mut ids)?;
         }
-        changes.seen.sort_unstable();
         changes.to_embed.sort_unstable();
         changes.vanished_skus.sort_unstable();
         Ok(changes)

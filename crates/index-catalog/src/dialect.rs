@@ -12,7 +12,6 @@ use host_core::{
     index::{Outcome, Removal},
     model::DocumentId,
 };
-use jiff::Timestamp;
 use std::{any::Any, collections::HashMap, error::Error};
 
 /// Version and origin of a product.
@@ -21,6 +20,7 @@ pub(super) struct StoredRow {
     pub(super) version: String,
     pub(super) content_hash: String,
     pub(super) job_id: String,
+    pub(super) is_archived: bool,
 }
 
 /// A call to the database failed.
@@ -60,10 +60,7 @@ pub(super) trait Dialect: Send + Sync {
     /// Locks the products of a batch, compares them with the wanted rows, and writes what differs.
     async fn change(&self, target: &WriteTarget, batch: Batch) -> Result<Vec<Outcome>, Failed>;
 
-    /// Marks products as seen by a job; archived ones become active again.
-    async fn mark_seen(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<(), Failed>;
-
-    /// Locks products, and removes those whose precondition holds, with all that belongs to them.
+    /// Locks products, and removes or archives those whose precondition holds; what is removed, with all that belongs to it.
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, Failed>;
 
     /// Version and origin of products, archived ones too: they are protected as well.
@@ -87,21 +84,6 @@ pub(super) trait Dialect: Send + Sync {
 
     /// The newest loads, newest first.
     async fn loads(&self, target: &WriteTarget, limit: usize) -> Result<Vec<Load>, Failed>;
-
-    /// How many active products were last seen by a job that began before `since`.
-    async fn count_unseen(&self, target: &WriteTarget, since: Timestamp) -> Result<u64, Failed>;
-
-    /// Ids of these products in their order.
-    async fn unseen(
-        &self,
-        target: &WriteTarget,
-        since: Timestamp,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, Failed>;
-
-    /// Archives at most `limit` of these products, skipping those that other transactions have locked; returns how many.
-    async fn archive(&self, target: &WriteTarget, since: Timestamp, limit: usize) -> Result<usize, Failed>;
 
     /// Queues products again whose embedding is of another model; returns how many.
     async fn queue_other_models(&self, target: &WriteTarget, model: &str) -> Result<u64, Failed>;

@@ -10,7 +10,7 @@ use dialect::{Dialect, Failed};
 use host_core::{
     clock::SharedClock,
     index::{
-        Archiver, Index, IndexError, Outcome, Precondition, Removal, StoredVersion, TargetId, Write,
+        Index, IndexError, LoadLog, Outcome, Precondition, Removal, StoredVersion, TargetId, Write,
         WriteTarget,
     },
     model::DocumentId,
@@ -21,13 +21,13 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 use text::TextFields;
 
-mod archive;
 mod batch;
 mod changes;
 mod config;
 mod current_state;
 mod dialect;
 mod embed;
+mod load_log;
 mod loads;
 mod postgres;
 mod rows;
@@ -48,7 +48,6 @@ pub const KIND: &str = "catalog";
 pub struct Catalog {
     dialect: Arc<dyn Dialect>,
     id: TargetId,
-    clock: SharedClock,
     bounds: Bounds,
     texts: Arc<TextFields>,
 }
@@ -56,7 +55,7 @@ pub struct Catalog {
 impl Catalog {
     /// The catalog of a data directory, in the same file as queue and jobs.
     pub fn sqlite(database: Arc<Database>, config: &CatalogConfig, clock: SharedClock) -> Self {
-        Self::on(Arc::new(sqlite::Sqlite::new(database, clock.clone())), "embedded", config, clock)
+        Self::on(Arc::new(sqlite::Sqlite::new(database, clock)), "embedded", config)
     }
 
     /// The catalog of the PostgreSQL database at `url`, connected to when it is first needed.
@@ -64,14 +63,14 @@ impl Catalog {
     /// # Errors
     /// The address is not one of a PostgreSQL database.
     pub fn postgres(url: &Secret, config: &CatalogConfig, clock: SharedClock) -> Result<Self, InvalidUrl> {
-        let postgres = postgres::Postgres::new(url, config.connections, clock.clone())?;
+        let postgres = postgres::Postgres::new(url, config.connections, clock)?;
         let instance = postgres.address().to_owned();
-        Ok(Self::on(Arc::new(postgres), &instance, config, clock))
+        Ok(Self::on(Arc::new(postgres), &instance, config))
     }
 
-    fn on(dialect: Arc<dyn Dialect>, instance: &str, config: &CatalogConfig, clock: SharedClock) -> Self {
+    fn on(dialect: Arc<dyn Dialect>, instance: &str, config: &CatalogConfig) -> Self {
         let (bounds, texts) = (config.bounds(), Arc::new(config.texts()));
-        Self { dialect, id: TargetId::of_instance(KIND, instance), clock, bounds, texts }
+        Self { dialect, id: TargetId::of_instance(KIND, instance), bounds, texts }
     }
 
     /// Migrates the schema; returns a sentence that says what was done.
@@ -143,6 +142,7 @@ impl Index for Catalog {
                         version: serde_json::from_str(&row.version).map_err(Failed::permanent)?,
                         content_hash: Some(row.content_hash.clone()),
                         job_id: Some(row.job_id.clone()),
+                        is_archived: row.is_archived,
                     }))
                 })
                 .collect::<Result<Vec<_>, Failed>>()
@@ -166,14 +166,6 @@ impl Index for Catalog {
             outcomes.extend(change.map_err(|failed| failed.during("updating", target))?);
         }
         Ok(outcomes)
-    }
-
-    async fn mark_seen(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<(), IndexError> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let marked = self.dialect.mark_seen(target, ids).await;
-        marked.map_err(|failed| failed.during("marking documents as seen in", target))
     }
 
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
@@ -217,7 +209,7 @@ impl Index for Catalog {
         Ok(self.summary(target).await?.active)
     }
 
-    fn archiver(&self) -> Option<&dyn Archiver> {
+    fn load_log(&self) -> Option<&dyn LoadLog> {
         Some(self)
     }
 }

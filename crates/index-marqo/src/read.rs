@@ -134,7 +134,12 @@ fn stored(fields: &Fields<'_>) -> StoredVersion {
     let names = text(fields, VERSION_FIELDS).unwrap_or_else(|| SEED_VERSION_FIELDS.to_owned());
     let value = |name: &str| serde_json::from_str(fields.get(name)?.get()).ok();
     let version = names.split(',').filter_map(|name| Some((name.to_owned(), value(name)?))).collect();
-    StoredVersion { version, content_hash: text(fields, CONTENT_HASH), job_id: text(fields, JOB_ID) }
+    StoredVersion {
+        version,
+        content_hash: text(fields, CONTENT_HASH),
+        job_id: text(fields, JOB_ID),
+        is_archived: false,
+    }
 }
 
 #[cfg(test)]

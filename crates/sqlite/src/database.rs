@@ -25,7 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/redrive.sql"),
     include_str!("schema/last_error.sql"),
     include_str!("schema/ledger.sql"),
-    include_str!("schema/sequence.sql"),
+    concat!(include_str!("schema/sequence.sql"), include_str!("schema/unseen.sql")),
 ];
 
 /// How long a transaction waits for other processes. Theirs last milliseconds; this long is a process that hangs.

@@ -48,7 +48,6 @@ pub fn target(clock: &dyn Clock) -> WriteTarget {
         shop_id: name(clock, "shop"),
         index_name: "products".to_owned(),
         job_id: "job-1".to_owned(),
-        job_created_at: clock.now(),
     }
 }
 

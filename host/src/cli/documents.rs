@@ -155,12 +155,7 @@ pub(super) fn target(global: &Global, config: &Config, newest: Option<Job>) -> R
                 .help("name shop and index with --shop and --index"));
         }
     };
-    Ok(WriteTarget {
-        shop_id,
-        index_name,
-        job_id: String::new(),
-        job_created_at: jiff::Timestamp::UNIX_EPOCH,
-    })
+    Ok(WriteTarget { shop_id, index_name, job_id: String::new() })
 }
 
 pub(super) fn index_failure(error: IndexError) -> Failure {

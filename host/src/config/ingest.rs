@@ -12,7 +12,8 @@ pub struct IngestConfig {
     pub chunk_documents: NonZeroUsize,
     /// Maximum bytes in a chunk.
     pub chunk_bytes: usize,
-    /// Number of lanes: chunks of a shop that are written in parallel. A product stays in its lane. By default 1 for a catalog and
+    /// Number of lanes: chunks of a shop that are written in parallel. A product stays in its lane; while
+    /// chunks of an index wait, their number of lanes holds. By default 1 for a catalog and
     /// `worker.concurrency` for a search server.
     pub lanes: Option<NonZeroU16>,
     /// Maximum length of a line in bytes; a longer one is skipped.

@@ -2,15 +2,14 @@
 
 use crate::model::{Document, DocumentId, Job};
 use async_trait::async_trait;
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-mod archiver;
 mod archiving;
+mod load_log;
 mod target_id;
 
-pub use archiver::{Archived, Archiver};
 pub use archiving::{ArchiveLimit, ArchiveRefusal, TooManyMissing};
+pub use load_log::LoadLog;
 pub use target_id::TargetId;
 
 /// Version and origin of a document that the index holds.
@@ -22,6 +21,8 @@ pub struct StoredVersion {
     pub content_hash: Option<String>,
     /// The job that wrote it.
     pub job_id: Option<String>,
+    /// Whether it is archived: kept, but in no list, count or search. A write makes it active again.
+    pub is_archived: bool,
 }
 
 /// A document to write, with the host's internal fields.
@@ -44,12 +45,14 @@ pub struct Removal {
     pub id: DocumentId,
     /// What the index must still hold.
     pub precondition: Precondition,
+    /// Whether an index that can is to archive it instead: a full sync did not have it, and nothing else says that it is gone.
+    pub archives: bool,
 }
 
 impl Removal {
     /// A removal without a precondition.
     pub fn of(id: DocumentId) -> Self {
-        Self { id, precondition: Precondition::None }
+        Self { id, precondition: Precondition::None, archives: false }
     }
 }
 
@@ -75,19 +78,12 @@ pub struct WriteTarget {
     pub index_name: String,
     /// The job that writes, stored with each document.
     pub job_id: String,
-    /// When that job was created: what a later job has seen is not archived for an earlier one.
-    pub job_created_at: Timestamp,
 }
 
 impl WriteTarget {
     /// Where the documents of a job go.
     pub fn of(job: &Job) -> Self {
-        Self {
-            shop_id: job.shop_id.clone(),
-            index_name: job.index_name.clone(),
-            job_id: job.id.to_string(),
-            job_created_at: job.created_at,
-        }
+        Self { shop_id: job.shop_id.clone(), index_name: job.index_name.clone(), job_id: job.id.to_string() }
     }
 }
 
@@ -151,13 +147,7 @@ pub trait Index: Send + Sync {
     /// not given stay. A document that is not there is refused with the code `document-not-found`, never created.
     async fn update(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError>;
 
-    /// Marks documents as seen by the job, though nothing of them is written: the others are archived after a full sync. An
-    /// index without an [`Archiver`] has nothing to do.
-    async fn mark_seen(&self, _target: &WriteTarget, _ids: &[DocumentId]) -> Result<(), IndexError> {
-        Ok(())
-    }
-
-    /// Removes documents with distinct ids; one outcome a removal, `Done` also for those that were not there.
+    /// Removes or archives documents with distinct ids; one outcome a removal, `Done` also for those that were not there.
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError>;
 
     /// The document as stored, `_id` and internal fields included.
@@ -178,8 +168,8 @@ pub trait Index: Send + Sync {
     /// Number of documents.
     async fn count(&self, target: &WriteTarget) -> Result<u64, IndexError>;
 
-    /// The index's own archiving; none if it has no such thing, and documents leave it by removals.
-    fn archiver(&self) -> Option<&dyn Archiver> {
+    /// Where jobs are recorded in the index; none if it keeps no such record.
+    fn load_log(&self) -> Option<&dyn LoadLog> {
         None
     }
 }

@@ -1,4 +1,4 @@
-//! Loads, what there is, and archiving.
+//! Loads, and what there is.
 
 use super::{Postgres, bounded};
 use crate::{
@@ -6,17 +6,8 @@ use crate::{
     loads::{CatalogSummary, Load},
 };
 use host_core::index::WriteTarget;
-use jiff::Timestamp;
 use std::time::SystemTime;
 use tokio_postgres::Row;
-
-/// Active products that were last seen by a job that began before $3.
-macro_rules! unseen {
-    () => {
-        " FROM catalog.products p JOIN catalog.seen s ON s.product_id = p.id
-        WHERE p.merchant = $1 AND p.index_name = $2 AND p.status = 'active' AND s.job_created_at < $3"
-    };
-}
 
 fn count(row: &Row, at: usize) -> u64 {
     row.get::<_, i64>(at).unsigned_abs()
@@ -70,50 +61,5 @@ impl Postgres {
             .await?;
         let load = |row: &Row| serde_json::from_str(row.get(0)).map_err(|error| self.unreadable(error));
         rows.iter().map(load).collect()
-    }
-
-    pub(super) async fn number_of_unseen(
-        &self,
-        target: &WriteTarget,
-        since: Timestamp,
-    ) -> Result<u64, Failed> {
-        let since = SystemTime::from(since);
-        let sql = concat!("SELECT count(*)", unseen!());
-        let rows = self.rows(sql, &[&target.shop_id, &target.index_name, &since]).await?;
-        Ok(rows.first().map_or(0, |row| count(row, 0)))
-    }
-
-    pub(super) async fn ids_of_unseen(
-        &self,
-        target: &WriteTarget,
-        since: Timestamp,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, Failed> {
-        let since = SystemTime::from(since);
-        let sql =
-            concat!("SELECT p.source_id", unseen!(), " AND p.source_id > $4 ORDER BY p.source_id LIMIT $5");
-        let rows =
-            self.rows(sql, &[&target.shop_id, &target.index_name, &since, &after, &bounded(limit)]).await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
-    }
-
-    /// Locks the rows of `seen` as well as the products: a writer that sees one of them now waits, and finds it archived.
-    pub(super) async fn archive_some(
-        &self,
-        target: &WriteTarget,
-        since: Timestamp,
-        limit: usize,
-    ) -> Result<usize, Failed> {
-        let since = SystemTime::from(since);
-        let sql = concat!(
-            "WITH gone AS MATERIALIZED (SELECT p.id",
-            unseen!(),
-            " ORDER BY p.id LIMIT $4 FOR UPDATE OF p, s SKIP LOCKED)
-            UPDATE catalog.products SET status = 'archived' FROM gone WHERE products.id = gone.id"
-        );
-        let archived =
-            self.execute(sql, &[&target.shop_id, &target.index_name, &since, &bounded(limit)]).await?;
-        Ok(usize::try_from(archived).unwrap_or(usize::MAX))
     }
 }

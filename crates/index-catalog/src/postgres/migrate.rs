@@ -4,7 +4,7 @@ use super::{Cause, Postgres};
 use tokio_postgres::GenericClient;
 
 /// The steps from nothing to the present schema. A step that has been released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("unseen.sql")];
 
 /// Held while the schema changes, so that of two who migrate one waits: `host` in ASCII.
 const LOCK: i64 = 0x686f_7374;

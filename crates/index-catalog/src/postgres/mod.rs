@@ -18,14 +18,12 @@ use host_core::{
     model::DocumentId,
     secret::Secret,
 };
-use jiff::Timestamp;
 use read::Lock;
 use std::{
     any::Any,
     collections::HashMap,
     num::NonZeroUsize,
     sync::{Mutex, PoisonError},
-    time::SystemTime,
 };
 use tokio_postgres::{IsolationLevel, Row, types::ToSql};
 
@@ -161,27 +159,6 @@ impl Dialect for Postgres {
         }
     }
 
-    async fn mark_seen(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<(), Failed> {
-        let (ids, since) = (texts(ids), SystemTime::from(target.job_created_at));
-        self.execute(
-            "INSERT INTO catalog.seen
-            SELECT id, $4 FROM catalog.products
-            WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3) ORDER BY id
-            ON CONFLICT (product_id) DO UPDATE SET job_created_at = excluded.job_created_at
-            WHERE seen.job_created_at < excluded.job_created_at",
-            &[&target.shop_id, &target.index_name, &ids, &since],
-        )
-        .await?;
-        // Afterwards, since archiving holds locks on the rows above until it commits.
-        self.execute(
-            "UPDATE catalog.products SET status = 'active'
-            WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3) AND status = 'archived'",
-            &[&target.shop_id, &target.index_name, &ids],
-        )
-        .await?;
-        Ok(())
-    }
-
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, Failed> {
         let mut attempts = Attempts::new(&self.clock);
         loop {
@@ -199,7 +176,7 @@ impl Dialect for Postgres {
     ) -> Result<HashMap<String, StoredRow>, Failed> {
         let rows = self
             .rows(
-                "SELECT source_id, version::text, content_hash, job_id FROM catalog.products
+                "SELECT source_id, version::text, content_hash, job_id, status = 'archived' FROM catalog.products
                 WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3)",
                 &[&target.shop_id, &target.index_name, &texts(ids)],
             )
@@ -241,24 +218,6 @@ impl Dialect for Postgres {
 
     async fn loads(&self, target: &WriteTarget, limit: usize) -> Result<Vec<Load>, Failed> {
         self.newest_loads(target, limit).await
-    }
-
-    async fn count_unseen(&self, target: &WriteTarget, since: Timestamp) -> Result<u64, Failed> {
-        self.number_of_unseen(target, since).await
-    }
-
-    async fn unseen(
-        &self,
-        target: &WriteTarget,
-        since: Timestamp,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, Failed> {
-        self.ids_of_unseen(target, since, after, limit).await
-    }
-
-    async fn archive(&self, target: &WriteTarget, since: Timestamp, limit: usize) -> Result<usize, Failed> {
-        self.archive_some(target, since, limit).await
     }
 
     async fn queue_other_models(&self, target: &WriteTarget, model: &str) -> Result<u64, Failed> {

@@ -66,9 +66,10 @@ pub(super) async fn current_state(
     Ok(CurrentState { products, skus, attributes })
 }
 
-/// Source id, version, content hash and job of a product.
+/// Source id, version, content hash and job of a product, and whether it is archived.
 pub(super) fn stored(row: &Row) -> (String, StoredRow) {
-    (row.get(0), StoredRow { version: row.get(1), content_hash: row.get(2), job_id: row.get(3) })
+    let (version, content_hash, job_id) = (row.get(1), row.get(2), row.get(3));
+    (row.get(0), StoredRow { version, content_hash, job_id, is_archived: row.get(4) })
 }
 
 fn product(row: &Row) -> (String, CurrentProduct) {

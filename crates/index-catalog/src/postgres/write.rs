@@ -5,7 +5,7 @@ use super::{
     read::{self, Lock, stored},
 };
 use crate::{
-    batch::{Batch, removals},
+    batch::{Batch, Leaving, removals},
     changes::{AttributeRow, Changes},
     rows::{ProductRow, SkuRow},
 };
@@ -15,11 +15,15 @@ use std::time::SystemTime;
 use tokio_postgres::types::ToSql;
 
 /// Products that may be removed, held in the order that all follow.
-const LOCKED: &str = "SELECT source_id, version::text, content_hash, job_id FROM catalog.products
+const LOCKED: &str =
+    "SELECT source_id, version::text, content_hash, job_id, status = 'archived' FROM catalog.products
     WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3) ORDER BY source_id FOR UPDATE";
 
 const REMOVED: &str =
     "DELETE FROM catalog.products WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3)";
+
+const ARCHIVED: &str = "UPDATE catalog.products SET status = 'archived'
+    WHERE merchant = $1 AND index_name = $2 AND source_id = ANY ($3)";
 
 const NEW_PRODUCTS: &str = "INSERT INTO catalog.products (merchant, index_name, job_id, created_at, updated_at,
         id, source_id, title, fields, version, content_hash, text_hash, search_text)
@@ -57,16 +61,12 @@ const VANISHED_ATTRIBUTES: &str =
 const NEW_ATTRIBUTES: &str = "INSERT INTO catalog.attributes (sku_id, name, value)
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])";
 
-const SEEN: &str = "INSERT INTO catalog.seen SELECT id, $2 FROM unnest($1::bigint[]) AS new (id)
-    ON CONFLICT (product_id) DO UPDATE SET job_created_at = excluded.job_created_at
-    WHERE seen.job_created_at < excluded.job_created_at";
-
 const TO_EMBED: &str = "INSERT INTO catalog.to_embed (product_id, text_hash)
     SELECT * FROM unnest($1::bigint[], $2::text[])
     ON CONFLICT (product_id) DO UPDATE SET text_hash = excluded.text_hash, refused = NULL";
 
 /// In the order in which they are sent: rows before those that point at them.
-const ALL: [&str; 9] = [
+const ALL: [&str; 8] = [
     NEW_PRODUCTS,
     CHANGED_PRODUCTS,
     VANISHED_SKUS,
@@ -74,7 +74,6 @@ const ALL: [&str; 9] = [
     CHANGED_SKUS,
     VANISHED_ATTRIBUTES,
     NEW_ATTRIBUTES,
-    SEEN,
     TO_EMBED,
 ];
 
@@ -103,12 +102,14 @@ impl Postgres {
     ) -> Result<Vec<Outcome>, Cause> {
         let mut client = self.pool.get().await?;
         let tx = client.transaction().await?;
-        let (lock, remove) = (tx.prepare_cached(LOCKED).await?, tx.prepare_cached(REMOVED).await?);
+        let lock = tx.prepare_cached(LOCKED).await?;
         let (merchant, index_name) = (&target.shop_id, &target.index_name);
         let ids: Vec<&str> = batch.iter().map(|removal| removal.id.as_str()).collect();
         let current = tx.query(&lock, &[merchant, index_name, &ids]).await?;
-        let (gone, outcomes) = removals(batch, &current.iter().map(stored).collect())?;
-        tx.execute(&remove, &[merchant, index_name, &gone]).await?;
+        let (Leaving { removed, archived }, outcomes) =
+            removals(batch, &current.iter().map(stored).collect())?;
+        put(&tx, REMOVED, removed.len(), &[merchant, index_name, &removed]).await?;
+        put(&tx, ARCHIVED, archived.len(), &[merchant, index_name, &archived]).await?;
         tx.commit().await?;
         Ok(outcomes)
     }
@@ -135,7 +136,6 @@ async fn apply(
     let gone = AttributeColumns::of(&changes.vanished_attributes);
     let new = AttributeColumns::of(&changes.new_attributes);
     let (embed, hashes): (Vec<i64>, Vec<&str>) = changes.to_embed.iter().copied().unzip();
-    let job_created_at = SystemTime::from(target.job_created_at);
     let (shop, index, job) = (&target.shop_id, &target.index_name, &target.job_id);
     let Columns { ids, source_ids, titles, fields, versions, hashes: contents, texts, search } = &products;
     let new_products: [&(dyn ToSql + Sync); 12] =
@@ -151,7 +151,6 @@ async fn apply(
     let vanished_skus: [&(dyn ToSql + Sync); 1] = [&changes.vanished_skus];
     let vanished_attributes: [&(dyn ToSql + Sync); 3] = [&gone.ids, &gone.names, &gone.values];
     let new_attributes: [&(dyn ToSql + Sync); 3] = [&new.ids, &new.names, &new.values];
-    let seen: [&(dyn ToSql + Sync); 2] = [&changes.seen, &job_created_at];
     let to_embed: [&(dyn ToSql + Sync); 2] = [&embed, &hashes];
     futures::try_join!(
         put(tx, NEW_PRODUCTS, changes.new_products.len(), &new_products),
@@ -161,7 +160,6 @@ async fn apply(
         put(tx, CHANGED_SKUS, changes.changed_skus.len(), &changed_skus),
         put(tx, VANISHED_ATTRIBUTES, changes.vanished_attributes.len(), &vanished_attributes),
         put(tx, NEW_ATTRIBUTES, changes.new_attributes.len(), &new_attributes),
-        put(tx, SEEN, changes.seen.len(), &seen),
         put(tx, TO_EMBED, changes.to_embed.len(), &to_embed),
     )?;
     Ok(())

@@ -1,17 +1,9 @@
-//! Loads, what there is, and archiving.
+//! Loads, and what there is.
 
 use super::Session;
 use crate::loads::{CatalogSummary, Load};
 use host_sqlite::{Cause, from_json, time, to_json};
 use rusqlite::params;
-
-/// Active products that were last seen by a job that began before ?3.
-macro_rules! unseen {
-    () => {
-        " FROM products p JOIN seen s ON s.product_id = p.id
-        WHERE p.merchant = ?1 AND p.index_name = ?2 AND p.status = 'active' AND s.job_created_at < ?3"
-    };
-}
 
 impl Session<'_> {
     pub(super) fn summary(&self) -> Result<CatalogSummary, Cause> {
@@ -60,33 +52,5 @@ impl Session<'_> {
                 row.get::<_, String>(0)
             })?;
         rows.map(|load| from_json(&load?)).collect()
-    }
-
-    pub(super) fn count_unseen(&self, since: i64) -> Result<u64, Cause> {
-        let mut statement = self.statement(concat!("SELECT count(*)", unseen!()))?;
-        let params = params![self.target.shop_id, self.target.index_name, since];
-        Ok(statement.query_row(params, |row| row.get(0))?)
-    }
-
-    pub(super) fn unseen(&self, since: i64, after: &str, limit: usize) -> Result<Vec<String>, Cause> {
-        let mut statement = self.statement(concat!(
-            "SELECT p.source_id",
-            unseen!(),
-            " AND p.source_id > ?4 ORDER BY p.source_id LIMIT ?5"
-        ))?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let params = params![self.target.shop_id, self.target.index_name, since, after, limit];
-        let rows = statement.query_map(params, |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    pub(super) fn archive(&self, since: i64, limit: usize) -> Result<usize, Cause> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut statement = self.statement(concat!(
-            "UPDATE products SET status = 'archived' WHERE id IN (SELECT p.id",
-            unseen!(),
-            " ORDER BY p.id LIMIT ?4)"
-        ))?;
-        Ok(statement.execute(params![self.target.shop_id, self.target.index_name, since, limit])?)
     }
 }

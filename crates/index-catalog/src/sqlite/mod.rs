@@ -17,7 +17,6 @@ use host_core::{
     storage::StoreErrorKind,
 };
 use host_sqlite::{Cause, Database, DatabaseError, time, to_json};
-use jiff::Timestamp;
 use rusqlite::{CachedStatement, Transaction, params};
 use std::{
     any::Any,
@@ -89,12 +88,17 @@ impl<'a> Session<'a> {
 
     fn stored(&self, ids: &[DocumentId]) -> Result<HashMap<String, StoredRow>, Cause> {
         let mut statement = self.statement(
-            "SELECT source_id, version, content_hash, job_id FROM products
+            "SELECT source_id, version, content_hash, job_id, status = 'archived' FROM products
             WHERE merchant = ?1 AND index_name = ?2 AND source_id IN (SELECT value FROM json_each(?3))",
         )?;
         let params = params![self.target.shop_id, self.target.index_name, to_json(&ids)?];
         let rows = statement.query_map(params, |row| {
-            let stored = StoredRow { version: row.get(1)?, content_hash: row.get(2)?, job_id: row.get(3)? };
+            let stored = StoredRow {
+                version: row.get(1)?,
+                content_hash: row.get(2)?,
+                job_id: row.get(3)?,
+                is_archived: row.get(4)?,
+            };
             Ok((row.get(0)?, stored))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -202,11 +206,6 @@ impl Dialect for Sqlite {
         self.write(target, change).await
     }
 
-    async fn mark_seen(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<(), Failed> {
-        let ids = ids.to_vec();
-        self.write(target, move |session| session.mark_seen(&ids)).await
-    }
-
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, Failed> {
         let batch = batch.to_vec();
         self.write(target, move |session| session.delete(&batch)).await
@@ -242,25 +241,6 @@ impl Dialect for Sqlite {
 
     async fn loads(&self, target: &WriteTarget, limit: usize) -> Result<Vec<Load>, Failed> {
         self.query(target, move |session| session.loads(limit)).await
-    }
-
-    async fn count_unseen(&self, target: &WriteTarget, since: Timestamp) -> Result<u64, Failed> {
-        self.query(target, move |session| session.count_unseen(time::to_column(since))).await
-    }
-
-    async fn unseen(
-        &self,
-        target: &WriteTarget,
-        since: Timestamp,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, Failed> {
-        let after = after.to_owned();
-        self.query(target, move |session| session.unseen(time::to_column(since), &after, limit)).await
-    }
-
-    async fn archive(&self, target: &WriteTarget, since: Timestamp, limit: usize) -> Result<usize, Failed> {
-        self.write(target, move |session| session.archive(time::to_column(since), limit)).await
     }
 
     async fn queue_other_models(&self, target: &WriteTarget, model: &str) -> Result<u64, Failed> {

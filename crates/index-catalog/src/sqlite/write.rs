@@ -5,7 +5,7 @@ use super::{
     list::{Rows, rows},
 };
 use crate::{
-    batch::{Batch, removals},
+    batch::{Batch, Leaving, removals},
     changes::{Changes, Ids},
     rows::{SkuColumns, SkuRow},
 };
@@ -113,7 +113,6 @@ impl Session<'_> {
             SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)",
             &rows(changes.new_attributes.iter())?,
         )?;
-        self.see(&rows(changes.seen.iter().map(|id| (id,)))?)?;
         self.put_list(
             "INSERT INTO to_embed (product_id, text_hash) SELECT value ->> 0, value ->> 1 FROM json_each(?1) WHERE true
             ON CONFLICT (product_id) DO UPDATE SET text_hash = excluded.text_hash, refused = NULL",
@@ -128,43 +127,27 @@ impl Session<'_> {
         )
     }
 
-    /// Notes that this job has seen products.
-    fn see(&self, products: &Rows) -> Result<(), Cause> {
-        let created_at = time::to_column(self.target.job_created_at);
-        self.put(
-            "INSERT INTO seen SELECT value ->> 0, ?2 FROM json_each(?1) WHERE true
-            ON CONFLICT (product_id) DO UPDATE SET job_created_at = excluded.job_created_at
-            WHERE job_created_at < excluded.job_created_at",
-            products,
-            params![products.json, created_at],
-        )
-    }
-
-    pub(super) fn mark_seen(&self, ids: &[DocumentId]) -> Result<(), Cause> {
-        let (merchant, index_name) = (&self.target.shop_id, &self.target.index_name);
-        let mut statement = self.statement(
-            "SELECT id, status = 'active' FROM products
-            WHERE merchant = ?1 AND index_name = ?2 AND source_id IN (SELECT value FROM json_each(?3))",
-        )?;
-        let found = statement
-            .query_map(params![merchant, index_name, to_json(&ids)?], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let found: Vec<(i64, bool)> = found.collect::<Result<_, _>>()?;
-        self.see(&rows(found.iter().map(|(id, _)| (id,)))?)?;
-        self.put_list(
-            "UPDATE products SET status = 'active' WHERE id IN (SELECT value ->> 0 FROM json_each(?1))",
-            &rows(found.iter().filter(|(_, is_active)| !is_active).map(|(id, _)| (id,)))?,
-        )
-    }
-
     pub(super) fn delete(&self, batch: &[Removal]) -> Result<Vec<Outcome>, Cause> {
         let ids: Vec<DocumentId> = batch.iter().map(|removal| removal.id.clone()).collect();
-        let (gone, outcomes) = removals(batch, &self.stored(&ids)?).map_err(Cause::corrupt)?;
+        let (Leaving { removed, archived }, outcomes) =
+            removals(batch, &self.stored(&ids)?).map_err(Cause::corrupt)?;
         let (merchant, index_name) = (&self.target.shop_id, &self.target.index_name);
-        self.statement(
-            "DELETE FROM products
-            WHERE merchant = ?1 AND index_name = ?2 AND source_id IN (SELECT value FROM json_each(?3))",
-        )?
-        .execute(params![merchant, index_name, to_json(&gone)?])?;
+        for (ids, sql) in [
+            (
+                removed,
+                "DELETE FROM products
+                WHERE merchant = ?1 AND index_name = ?2 AND source_id IN (SELECT value FROM json_each(?3))",
+            ),
+            (
+                archived,
+                "UPDATE products SET status = 'archived'
+                WHERE merchant = ?1 AND index_name = ?2 AND source_id IN (SELECT value FROM json_each(?3))",
+            ),
+        ] {
+            if !ids.is_empty() {
+                self.statement(sql)?.execute(params![merchant, index_name, to_json(&ids)?])?;
+            }
+        }
         Ok(outcomes)
     }
 

@@ -2,10 +2,7 @@
 
 use crate::backend::Backend;
 use host_core::{
-    index::{
-        ArchiveLimit, Archived, Archiver, Index, Outcome, Precondition, Removal, StoredVersion,
-        TooManyMissing, Write, WriteTarget,
-    },
+    index::{Index, LoadLog, Outcome, Precondition, Removal, StoredVersion, Write, WriteTarget},
     model::{Counts, DocumentId, JobStatus},
     secret::Secret,
     storage::JobSnapshot,
@@ -15,13 +12,10 @@ use host_testing::{
     build::{id, job, removals, write},
     conformance::index::as_stored,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use marqo_stand_in::embeddings::{Endpoint, Fate};
 use serde_json::{Value, json};
 use std::time::Duration;
-
-const USUAL: ArchiveLimit = ArchiveLimit { max_percent: 30, force: false };
-const FORCED: ArchiveLimit = ArchiveLimit { max_percent: 30, force: true };
 
 fn catalog(backend: &Backend) -> &Catalog {
     &backend.catalog
@@ -31,10 +25,9 @@ async fn put(catalog: &Catalog, target: &WriteTarget, writes: &[Write]) {
     assert_eq!(catalog.write(target, writes).await.unwrap(), vec![Outcome::Done; writes.len()]);
 }
 
-/// The target of a job that began so many seconds later.
+/// The target of another job.
 fn later(target: &WriteTarget, seconds: i64) -> WriteTarget {
-    let job_created_at = target.job_created_at + SignedDuration::from_secs(seconds);
-    WriteTarget { job_id: format!("later-{seconds}"), job_created_at, ..target.clone() }
+    WriteTarget { job_id: format!("later-{seconds}"), ..target.clone() }
 }
 
 fn numbered(count: usize) -> Vec<Write> {
@@ -71,7 +64,7 @@ pub(crate) async fn a_write_whose_precondition_does_not_hold_is_a_conflict(backe
     let version = |at: &str| write("1", json!({"title": at, "updated_at": at}));
     let matches = |write: &Write| {
         let (version, content_hash) = (write.version.clone(), Some(write.content_hash.clone()));
-        Precondition::Matches(StoredVersion { version, content_hash, job_id: None })
+        Precondition::Matches(StoredVersion { version, content_hash, ..StoredVersion::default() })
     };
     let (one, two, three) = (version("2026-01-01"), version("2026-01-02"), version("2026-01-03"));
     let first = Write { precondition: Precondition::Absent, ..one.clone() };
@@ -94,9 +87,9 @@ pub(crate) async fn a_removal_that_was_overtaken_is_refused(backend: &Backend) {
     let version = |name: &str, at: &str| write(name, json!({"title": at, "updated_at": at}));
     let matches = |write: &Write| {
         let (version, content_hash) = (write.version.clone(), Some(write.content_hash.clone()));
-        Precondition::Matches(StoredVersion { version, content_hash, job_id: None })
+        Precondition::Matches(StoredVersion { version, content_hash, ..StoredVersion::default() })
     };
-    let removal = |name: &str, precondition: Precondition| Removal { id: id(name), precondition };
+    let removal = |name: &str, precondition| Removal { precondition, ..Removal::of(id(name)) };
     let (old, new) = (version("1", "2026-01-01"), version("1", "2026-01-02"));
     let (seen, unseen) = (version("2", "2026-01-01"), version("3", "2026-01-01"));
     put(catalog, &target, &[new.clone(), seen.clone(), unseen]).await;
@@ -140,7 +133,6 @@ pub(crate) async fn of_writers_in_different_orders_none_fails(backend: &Backend)
             for n in 0..12 {
                 let writes = round(n, writer);
                 put(&catalog, &target, &writes).await;
-                catalog.mark_seen(&target, &ids(&writes)).await.unwrap();
                 let some = &ids(&writes)[writer..writer + 3];
                 catalog.delete(&target, &removals(some)).await.unwrap();
             }
@@ -157,79 +149,29 @@ pub(crate) async fn of_writers_in_different_orders_none_fails(backend: &Backend)
     }
 }
 
-pub(crate) async fn what_a_full_sync_did_not_see_is_archived(backend: &Backend) {
-    let (catalog, target) = (catalog(backend), backend.target());
-    let other = WriteTarget { index_name: "other".to_owned(), ..target.clone() };
-    let all = numbered(10);
-    put(catalog, &target, &all).await;
-    put(catalog, &other, &all).await;
-    // It writes one, finds six as they are, and has three no more.
-    let full = later(&target, 60);
-    put(catalog, &full, &[write("p000", json!({"title": "New mug"}))]).await;
-    catalog.mark_seen(&full, &ids(&all[1..7])).await.unwrap();
-    assert_eq!(catalog.missing(&full, None, 2).await.unwrap(), ids(&all[7..9]));
-    assert_eq!(catalog.missing(&full, Some(&id("p008")), 2).await.unwrap(), ids(&all[9..]));
-    assert_eq!(status(catalog, &target).await, (10, 0));
-    let archived = catalog.archive(&full, USUAL).await.unwrap();
-    assert_eq!(archived, Ok(Archived { documents: 3, locked: 0 }));
-    assert_eq!(status(catalog, &target).await, (7, 3));
-    assert_eq!(catalog.count(&target).await.unwrap(), 7);
-    assert_eq!(catalog.list(&target, None, 100).await.unwrap(), ids(&all[..7]));
-    assert_eq!(catalog.get(&target, &id("p008")).await.unwrap(), None);
-    assert!(catalog.get(&target, &id("p006")).await.unwrap().is_some());
-    assert_eq!(status(catalog, &other).await, (10, 0));
-    // Again, and after an older job, is nothing.
-    for target in [&full, &target] {
-        assert_eq!(catalog.archive(target, USUAL).await.unwrap(), Ok(Archived { documents: 0, locked: 0 }));
-    }
-}
-
-pub(crate) async fn what_a_later_job_has_seen_is_not_archived(backend: &Backend) {
-    let (catalog, target) = (catalog(backend), backend.target());
-    let all = numbered(4);
-    put(catalog, &target, &all[..3]).await;
-    let (full, part) = (later(&target, 60), later(&target, 61));
-    catalog.mark_seen(&part, &ids(&all[..1])).await.unwrap();
-    put(catalog, &part, &all[3..]).await;
-    // The full sync comes late, and does not make older what the later job has seen.
-    catalog.mark_seen(&full, &ids(&all[..2])).await.unwrap();
-    assert_eq!(catalog.missing(&full, None, 9).await.unwrap(), ids(&all[2..3]));
-    assert_eq!(catalog.missing(&part, None, 9).await.unwrap(), ids(&all[1..3]));
+async fn archive(catalog: &Catalog, target: &WriteTarget, ids: &[DocumentId]) {
+    let archive = |id: &DocumentId| Removal { archives: true, ..Removal::of(id.clone()) };
+    let removals: Vec<Removal> = ids.iter().map(archive).collect();
+    let outcomes = catalog.delete(target, &removals).await.unwrap();
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done), "{outcomes:?}");
 }
 
 pub(crate) async fn an_archived_product_comes_back(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
     let all = numbered(4);
     put(catalog, &target, &all).await;
-    let full = later(&target, 60);
-    assert_eq!(catalog.archive(&full, FORCED).await.unwrap(), Ok(Archived { documents: 4, locked: 0 }));
+    archive(catalog, &later(&target, 60), &ids(&all)).await;
+    assert_eq!(status(catalog, &target).await, (0, 4));
     let back = later(&target, 120);
     // Its version still protects it, but there is nothing that could be updated.
-    assert!(catalog.stored(&back, &ids(&all)).await.unwrap().iter().all(Option::is_some));
+    let stored = catalog.stored(&back, &ids(&all)).await.unwrap();
+    assert!(stored.iter().all(|stored| stored.as_ref().is_some_and(|stored| stored.is_archived)));
     let updated = catalog.update(&back, &[write("p000", json!({"stock": 1}))]).await.unwrap();
     assert!(matches!(&updated[0], Outcome::Refused { code, .. } if code == "document-not-found"));
-    catalog.mark_seen(&back, &ids(&all[..1])).await.unwrap();
-    put(catalog, &back, &all[1..2]).await;
+    put(catalog, &back, &all[..2]).await;
     put(catalog, &back, &[write("p002", json!({"title": "Another mug"}))]).await;
     assert_eq!(status(catalog, &target).await, (3, 1));
     assert_eq!(catalog.list(&target, None, 9).await.unwrap(), ids(&all[..3]));
-    assert_eq!(catalog.archive(&full, FORCED).await.unwrap(), Ok(Archived { documents: 0, locked: 0 }));
-}
-
-pub(crate) async fn too_many_are_archived_only_by_force(backend: &Backend) {
-    let (catalog, target) = (catalog(backend), backend.target());
-    let all = numbered(10);
-    put(catalog, &target, &all).await;
-    let full = later(&target, 60);
-    catalog.mark_seen(&full, &ids(&all[..6])).await.unwrap();
-    let refused = catalog.archive(&full, USUAL).await.unwrap();
-    assert_eq!(refused, Err(TooManyMissing { missing: 4, active: 10, max_percent: 30 }));
-    assert_eq!(status(catalog, &target).await, (10, 0));
-    catalog.mark_seen(&full, &ids(&all[..7])).await.unwrap();
-    assert_eq!(catalog.archive(&full, USUAL).await.unwrap(), Ok(Archived { documents: 3, locked: 0 }));
-    let empty = later(&target, 120);
-    assert!(catalog.archive(&empty, USUAL).await.unwrap().is_err());
-    assert_eq!(catalog.archive(&empty, FORCED).await.unwrap(), Ok(Archived { documents: 7, locked: 0 }));
 }
 
 pub(crate) async fn loads_are_recorded(backend: &Backend) {
@@ -287,7 +229,7 @@ pub(crate) async fn words_find_products(backend: &Backend) {
     put(catalog, &target, &[write("1", json!({"title": "Green boots"}))]).await;
     assert_eq!((found("shoes").await, found("boots").await), ("2".to_owned(), "1".to_owned()));
     catalog.delete(&target, &removals(&[id("2")])).await.unwrap();
-    catalog.archive(&later(&target, 60), FORCED).await.unwrap().unwrap();
+    archive(catalog, &later(&target, 60), &catalog.list(&target, None, 99).await.unwrap()).await;
     assert_eq!((found("shoes").await, found("hat").await), (String::new(), String::new()));
 }
 
@@ -347,9 +289,9 @@ pub(crate) async fn what_changed_is_embedded_once(backend: &Backend) {
     assert_eq!(catalog.similar(&target, &other, "shoes", 1).await.unwrap()[0].id, "p004");
     // What is archived waits until it is back.
     put(catalog, &target, &[write("p005", json!({"title": "New"}))]).await;
-    catalog.archive(&later(&target, 60), FORCED).await.unwrap().unwrap();
+    archive(catalog, &later(&target, 60), &catalog.list(&target, None, 99).await.unwrap()).await;
     assert_eq!(catalog.embed(&target, &other).await.unwrap(), report(0, 0, 0));
-    catalog.mark_seen(&later(&target, 120), &[id("p005")]).await.unwrap();
+    put(catalog, &later(&target, 120), &[write("p005", json!({"title": "New"}))]).await;
     assert_eq!(catalog.embed(&target, &other).await.unwrap(), report(1, 0, 0));
 }
 

@@ -30,12 +30,7 @@ fn job() -> Job {
 }
 
 fn target() -> WriteTarget {
-    WriteTarget {
-        shop_id: "shop".to_owned(),
-        index_name: "products".to_owned(),
-        job_id: "shared".to_owned(),
-        job_created_at: jiff::Timestamp::UNIX_EPOCH,
-    }
+    WriteTarget { shop_id: "shop".to_owned(), index_name: "products".to_owned(), job_id: "shared".to_owned() }
 }
 
 /// Counts the steps of this process; dies at the one that the parent has named.

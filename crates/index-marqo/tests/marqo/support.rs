@@ -9,7 +9,6 @@ use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
 use host_net::RetryProfile;
 pub(crate) use host_testing::build::write;
 use host_testing::{VirtualClock, storage::Memory};
-use jiff::Timestamp;
 use marqo_stand_in::{Exchange, FaultRule, Operation, Options, StandIn};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Duration};
@@ -41,7 +40,6 @@ impl Harness {
             shop_id: "x.example".to_owned(),
             index_name: "shop".to_owned(),
             job_id: "job-1".to_owned(),
-            job_created_at: Timestamp::UNIX_EPOCH,
         };
         let harness = Self { server, clock, index, target, settings };
         harness.set("shop", change).await;

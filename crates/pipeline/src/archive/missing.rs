@@ -174,7 +174,9 @@ impl<'a> MissingProducts<'a> {
         let stored = self.index.stored(&self.target, &ids).await?;
         let (mut removals, mut writers) = (Vec::new(), HashMap::new());
         for (candidate, stored) in batch.into_iter().zip(stored) {
-            let Some(StoredVersion { mut version, job_id, .. }) = stored else { continue };
+            let Some(StoredVersion { mut version, job_id, is_archived: false, .. }) = stored else {
+                continue;
+            };
             let Some(writer) = job_id.and_then(JobId::new) else { continue };
             if !self.is_ours(&writer, &candidate, &mut writers).await? {
                 continue;

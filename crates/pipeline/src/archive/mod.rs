@@ -1,6 +1,6 @@
 //! Documents that a full sync did not have leave the index: [`Archive`] is the use case.
 //!
-//! For an index that cannot archive, `missing` finds the products that the ledger knows and the full sync did not have. Their
+//! `missing` finds the products that the ledger knows and the full sync did not have. Their
 //! removals are a separate job in the lanes of their products, after everything published before, so that workers carry them
 //! out under write protection, count them, and continue after a crash.
 

@@ -3,20 +3,14 @@
 use super::ArchiveError;
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
-    model::{Digest, DocumentId, EntryClass, Operation, ProductId, ReportEntry},
-    storage::{JobSnapshot, LedgerScope, StoreError, Stores},
+    model::{Digest, EntryClass, Operation, ProductId, ReportEntry},
+    storage::{JobSnapshot, StoreError, Stores},
 };
 use serde::Deserialize;
-use std::{
-    borrow::Cow,
-    collections::{BTreeSet, HashSet},
-};
+use std::{borrow::Cow, collections::HashSet};
 
 /// Chunks read concurrently.
 const READS: usize = 8;
-
-/// Products of one call of the ledger.
-const BATCH: usize = 100;
 
 /// A set of ids, 8 bytes of the digest of each: two that share them are taken for one, so that the one which is missing stays in
 /// the index.
@@ -114,22 +108,6 @@ pub(super) async fn refused(stores: &Stores, job: &JobSnapshot) -> Result<Refuse
         }
     }
     Ok(refused)
-}
-
-/// The documents of products in the index, as far as the ledger knows them.
-pub(super) async fn documents_of(
-    stores: &Stores,
-    scope: &LedgerScope,
-    products: &[ProductId],
-) -> Result<Vec<DocumentId>, StoreError> {
-    let mut documents = Vec::new();
-    for some in products.chunks(BATCH) {
-        let distinct: BTreeSet<&ProductId> = some.iter().collect();
-        let distinct: Vec<ProductId> = distinct.into_iter().cloned().collect();
-        let records = stores.ledger.get(scope, &distinct).await?;
-        documents.extend(records.into_iter().flatten().flat_map(|record| record.documents));
-    }
-    Ok(documents)
 }
 
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -1,12 +1,10 @@
 //! The use case: after a full sync, the documents that it did not have leave the index.
 //!
-//! An index with an [`Archiver`] archives them in its own transactions. From any other index they are removed by a job, whose
-//! chunks workers carry out. The index chooses.
+//! They leave by a job of removals, whose chunks workers carry out. An index that can, such as a catalog, archives them.
 
 use super::{
     ArchiveError,
     missing::{MissingProducts, PlannedRemoval},
-    products::{PublishedLine, Refused, documents_of, published, refused},
 };
 use crate::{
     ingest::{
@@ -19,19 +17,16 @@ use crate::{
 use host_core::{
     clock::SharedClock,
     format::count,
-    index::{ArchiveLimit, ArchiveRefusal, Archived, Archiver, Index, WriteTarget},
+    index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
     model::{
         Counts, Digest, DocumentId, Job, JobId, JobOrder, JobStatus, Operation, QuarantinedProducts,
         SameVersion, Seal, SourceStats,
     },
-    storage::{JobSnapshot, LedgerScope, Storage, Stores},
+    storage::{JobSnapshot, Storage, Stores},
 };
 use jiff::Timestamp;
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 use tokio_util::sync::CancellationToken;
-
-/// Documents of one page of an index.
-const PAGE: usize = 1_000;
 
 /// What archiving needs.
 pub struct Archive<'a> {
@@ -73,8 +68,6 @@ pub enum ArchiveNotice {
 /// How archiving ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArchiveOutcome {
-    /// The index archived them itself.
-    Archived(Archived),
     /// The index has no document that the sync did not have.
     NothingMissing,
     /// Cancelled before anything was removed.
@@ -88,7 +81,7 @@ pub enum ArchiveOutcome {
 impl ArchiveOutcome {
     /// Whether the index was as it should be.
     pub fn is_nothing(&self) -> bool {
-        *self == Self::NothingMissing || *self == Self::Archived(Archived::default())
+        *self == Self::NothingMissing
     }
 
     /// Whether some documents could not be removed.
@@ -103,32 +96,24 @@ impl ArchiveOutcome {
 impl fmt::Display for ArchiveOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Archived(Archived { documents, locked }) => {
-                write!(f, "{} products were archived that the shop does not have any more", count(*documents))?;
-                if *locked > 0 {
-                    write!(f, ", {} are locked by other writers: archive again later", count(*locked))?;
-                }
-                Ok(())
-            }
             Self::NothingMissing => f.write_str("the index has no document that the shop does not have any more"),
             Self::Interrupted => f.write_str(
-                "interrupted before anything was removed: `host catalog archive --target marqo` removes what the shop does not have \
-                 any more",
+                "interrupted before anything was archived: `host catalog archive` does it, with the same --target",
             ),
             Self::Queued(documents) => {
                 let documents = count(*documents);
-                write!(f, "{documents} documents that the shop does not have any more are to be removed by workers")
+                write!(f, "{documents} documents that the shop does not have any more are queued to leave the index")
             }
             Self::Removed(job) => {
                 let (counts, id) = (&job.counts, &job.job.id);
                 let deleted = count(counts.deleted);
-                write!(f, "{deleted} documents were removed that the shop does not have any more (job {id})")?;
+                write!(f, "{deleted} documents left the index, which the shop does not have any more (job {id})")?;
                 if counts.conflict > 0 {
                     write!(f, ", {} were written again meanwhile and stay", count(counts.conflict))?;
                 }
                 if counts.failed > 0 {
                     let failed = count(counts.failed);
-                    write!(f, ", {failed} could not be removed: `host jobs report` of this job says why")?;
+                    write!(f, ", {failed} could not leave it: `host jobs report` of this job says why")?;
                 }
                 if !job.status.has_ended() {
                     f.write_str(", the rest is queued: `host run` or `host work` continues with it")?;
@@ -152,104 +137,33 @@ impl Archive<'_> {
     /// The documents that would leave the index after this job. Changes nothing.
     pub async fn missing(&self, job: &JobSnapshot) -> Result<Missing, ArchiveError> {
         let stores = self.storage.stores();
-        let Some(archiver) = self.index.archiver() else {
-            let mut ids = Vec::new();
-            let missing = MissingProducts::after(&stores, self.index, job, self.clock.now()).await?;
-            let take = async |planned: PlannedRemoval| {
-                ids.push(planned.document);
-                Ok(())
-            };
-            let active = missing.each(take).await?.active;
-            ids.sort();
-            return Ok(Missing { ids, active });
+        let mut ids = Vec::new();
+        let missing = MissingProducts::after(&stores, self.index, job, self.clock.now()).await?;
+        let take = async |planned: PlannedRemoval| {
+            ids.push(planned.document);
+            Ok(())
         };
-        let target = WriteTarget::of(&job.job);
-        let mut ids = unseen(archiver, &target).await?;
-        let failed = self.failed(&stores, job, &refused(&stores, job).await?).await?;
-        ids.retain(|id| !failed.contains(id));
-        Ok(Missing { ids, active: self.index.count(&target).await? })
+        let active = missing.each(take).await?.active;
+        ids.sort();
+        Ok(Missing { ids, active })
     }
 
-    /// Archives or removes what this job did not have, unless there is a reason not to. Idempotent.
+    /// Archives what this job did not have, unless there is a reason not to, and has the index record the load. Idempotent.
     pub async fn run(
         &self,
         job: &JobSnapshot,
         notify: impl Fn(ArchiveNotice),
     ) -> Result<Result<ArchiveOutcome, ArchiveRefusal>, ArchiveError> {
         let refusal = ArchiveRefusal::after(job).filter(|refusal| !self.limit.overrides(refusal));
-        match (self.index.archiver(), refusal) {
-            (Some(archiver), refusal) => self.archive_in_index(archiver, job, refusal).await,
-            (None, Some(refusal)) => Ok(Err(refusal)),
-            (None, None) => self.remove(job, notify).await,
-        }
-    }
-
-    async fn archive_in_index(
-        &self,
-        archiver: &dyn Archiver,
-        job: &JobSnapshot,
-        refusal: Option<ArchiveRefusal>,
-    ) -> Result<Result<ArchiveOutcome, ArchiveRefusal>, ArchiveError> {
-        let target = WriteTarget::of(&job.job);
         let archived = match refusal {
             Some(refusal) => Err(refusal),
-            None => match self.mark_failed_as_seen(archiver, &target, job).await? {
-                Some(refusal) => Err(refusal),
-                None => archiver.archive(&target, self.limit).await?.map_err(ArchiveRefusal::Share),
-            },
+            None => self.remove(job, notify).await?,
         };
-        let archived = archived.map(ArchiveOutcome::Archived);
-        let (documents, remark) = match &archived {
-            Ok(ArchiveOutcome::Archived(Archived { documents, locked: 0 })) => (*documents, None),
-            Ok(ArchiveOutcome::Archived(Archived { documents, .. })) => {
-                (*documents, archived.as_ref().ok().map(ToString::to_string))
-            }
-            Ok(_) | Err(ArchiveRefusal::NotFull) => (0, None),
-            Err(refusal) => (0, Some(format!("nothing archived: {refusal}"))),
-        };
-        archiver.record_load(&target, job, documents, remark).await?;
+        if let Some(log) = self.index.load_log() {
+            let (documents, note) = load_note(&archived);
+            log.record_load(&WriteTarget::of(&job.job), job, documents, note).await?;
+        }
         Ok(archived)
-    }
-
-    /// Marks documents as seen whose items failed: the shop has their products. The refusal if it is not known which they are.
-    async fn mark_failed_as_seen(
-        &self,
-        archiver: &dyn Archiver,
-        target: &WriteTarget,
-        job: &JobSnapshot,
-    ) -> Result<Option<ArchiveRefusal>, ArchiveError> {
-        if job.counts.failed == 0 {
-            return Ok(None);
-        }
-        let unseen = unseen(archiver, target).await?;
-        if unseen.is_empty() {
-            return Ok(None);
-        }
-        let stores = self.storage.stores();
-        let refused = refused(&stores, job).await?;
-        if refused.unidentified > 0 {
-            return Ok(Some(ArchiveRefusal::Unidentified(refused.unidentified)));
-        }
-        let failed = self.failed(&stores, job, &refused).await?;
-        let failed: Vec<DocumentId> = unseen.into_iter().filter(|id| failed.contains(id)).collect();
-        self.index.mark_seen(target, &failed).await?;
-        Ok(None)
-    }
-
-    /// The documents of products that the shop has, though the job may not have written them.
-    async fn failed(
-        &self,
-        stores: &Stores,
-        job: &JobSnapshot,
-        refused: &Refused,
-    ) -> Result<BTreeSet<DocumentId>, ArchiveError> {
-        let scope = LedgerScope::of(&job.job, self.index.id());
-        let mut failed = BTreeSet::from_iter(documents_of(stores, &scope, &refused.products).await?);
-        if job.counts.failed > 0 {
-            let take = |line: PublishedLine<'_>| failed.extend(DocumentId::new(line.document).ok());
-            published(stores, job, &Operation::ALL, take).await?;
-        }
-        Ok(failed)
     }
 
     async fn remove(
@@ -369,14 +283,15 @@ impl Archive<'_> {
     }
 }
 
-/// All documents that an index would archive.
-async fn unseen(archiver: &dyn Archiver, target: &WriteTarget) -> Result<Vec<DocumentId>, ArchiveError> {
-    let mut ids = Vec::new();
-    loop {
-        let page = archiver.missing(target, ids.last(), PAGE).await?;
-        if page.is_empty() {
-            return Ok(ids);
+/// How many documents were archived, and why not all that are missing.
+fn load_note(archived: &Result<ArchiveOutcome, ArchiveRefusal>) -> (u64, Option<String>) {
+    match archived {
+        Ok(ArchiveOutcome::NothingMissing) | Err(ArchiveRefusal::NotFull) => (0, None),
+        Ok(ArchiveOutcome::Removed(job)) if job.status == JobStatus::Completed => (job.counts.deleted, None),
+        Ok(ArchiveOutcome::Removed(job)) => {
+            (job.counts.deleted, archived.as_ref().ok().map(ToString::to_string))
         }
-        ids.extend(page);
+        Ok(outcome) => (0, Some(outcome.to_string())),
+        Err(refusal) => (0, Some(format!("nothing archived: {refusal}"))),
     }
 }

@@ -45,8 +45,6 @@ pub(super) struct Changes<'a> {
     pub(super) job: &'a Job,
     pub(super) target: &'a WriteTarget,
     pub(super) operation: Operation,
-    /// Whether the export has the documents: a full sync archives none of these, whatever is decided.
-    pub(super) are_in_export: bool,
 }
 
 /// Most times that a document is decided about because another writer was faster.
@@ -76,7 +74,6 @@ impl Changes<'_> {
         let mut orderings = self.compare(&batch, &stored).await?.into_iter();
 
         let mut accepted = Vec::with_capacity(batch.len());
-        let mut seen = Vec::new();
         for (mut change, stored) in batch.into_iter().zip(stored) {
             let decision = match &stored {
                 None => Decision::Write,
@@ -95,7 +92,6 @@ impl Changes<'_> {
                 Decision::Write => {
                     change.expect(stored);
                     accepted.push(change);
-                    continue;
                 }
                 Decision::Written => counts.done(change.id().clone(), change.effect()),
                 Decision::Unchanged(version) => {
@@ -103,10 +99,6 @@ impl Changes<'_> {
                 }
                 Decision::Refused(entry) => counts.refuse(entry),
             }
-            seen.push(change.id().clone());
-        }
-        if self.are_in_export {
-            self.worker.index.mark_seen(self.target, &seen).await?;
         }
         if accepted.is_empty() {
             return Ok(Vec::new());

@@ -29,13 +29,13 @@ pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Resu
     let documents: Vec<Document> = lines.into_iter().map(|line| line.document).collect();
     let documents = ledger.compare(documents, &mut counts).await?;
     let fields = &worker.version.manifest().version_fields;
-    let changes = Changes { worker, job, target: &target, operation, are_in_export: true };
+    let changes = Changes { worker, job, target: &target, operation };
     match operation {
         Operation::DeleteDocuments => {
             let unnamed = ledger.other_documents(&documents);
             let removals = documents.into_iter().map(|removal| ConditionalRemoval::of(removal, fields));
             changes.apply(removals.collect(), &mut counts).await?;
-            Changes { are_in_export: false, ..changes }.apply(unnamed, &mut others).await?;
+            changes.apply(unnamed, &mut others).await?;
         }
         Operation::AddDocuments | Operation::UpdateDocuments => {
             let documents = ledger.leave_out_removed(documents, &mut counts);
@@ -45,7 +45,7 @@ pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Resu
             changes.apply(writes.collect(), &mut counts).await?;
             if operation == Operation::AddDocuments {
                 let vanished = ledger.vanished_documents(&counts);
-                Changes { are_in_export: false, ..changes }.apply(vanished, &mut others).await?;
+                changes.apply(vanished, &mut others).await?;
             }
         }
     }

@@ -75,6 +75,8 @@ fn decide(
     match ordering {
         VersionOrdering::Newer => Decision::Write,
         VersionOrdering::Older => Decision::Refused(conflict("older-version", write, stored)),
+        // It was archived, and is back.
+        VersionOrdering::Same if same_content && stored.is_archived => Decision::Write,
         VersionOrdering::Same if same_content && by_this_job => Decision::Written,
         VersionOrdering::Same if same_content => Decision::Unchanged(stored.version.clone()),
         VersionOrdering::Same if completes_an_update => Decision::Write,
@@ -178,6 +180,7 @@ mod tests {
             version: write.version,
             content_hash: Some(write.content_hash),
             job_id: Some(job.to_owned()),
+            is_archived: false,
         }
     }
 
@@ -244,6 +247,7 @@ mod tests {
                 version: before.version.clone(),
                 content_hash: Some(before.content_hash.clone()),
                 job_id: Some(job.to_owned()),
+                is_archived: false,
             };
             let decided = match decide(&incoming, &stored, ordering, "this", SameVersion::Conflict) {
                 Decision::Refused(entry) => entry.code,

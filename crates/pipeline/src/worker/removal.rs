@@ -28,7 +28,8 @@ impl ConditionalRemoval {
     pub(super) fn of(removal: Document, version_fields: &[String]) -> Self {
         let written_by = removal.fields.get(JOB_ID_FIELD).and_then(Value::as_str).map(str::to_owned);
         let version = version_of(&removal.fields, version_fields);
-        Self { version, removal: Removal::of(removal.id), written_by, spares_own_job: false }
+        let removal = Removal { archives: written_by.is_some(), ..Removal::of(removal.id) };
+        Self { version, removal, written_by, spares_own_job: false }
     }
 
     /// The removal of a document that its product does not have any more.

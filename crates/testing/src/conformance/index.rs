@@ -3,7 +3,7 @@
 use super::IndexBackend;
 use crate::build::{id, removals, write};
 use host_core::{
-    index::{Index, Outcome, StoredVersion, Write, WriteTarget},
+    index::{Index, Outcome, Removal, StoredVersion, Write, WriteTarget},
     model::Document,
 };
 use serde_json::{Map, Value, json};
@@ -140,6 +140,7 @@ pub async fn versions_are_read_in_the_order_asked(backend: &IndexBackend) {
             version: write.version.clone(),
             content_hash: Some(write.content_hash.clone()),
             job_id: Some(target.job_id.clone()),
+            is_archived: false,
         })
     };
     let found = backend.index.stored(&target, &[id("b"), id("none"), id("a"), id("b")]).await.unwrap();
@@ -167,6 +168,27 @@ pub async fn removal_is_done_also_for_what_is_not_there(backend: &IndexBackend) 
         assert_eq!(backend.index.get(&target, &id("1")).await.unwrap(), None);
         assert_eq!(backend.index.count(&target).await.unwrap(), 1);
     }
+}
+
+/// An index that cannot archive removes.
+pub async fn an_archived_document_is_out_of_sight_until_it_is_written_again(backend: &IndexBackend) {
+    let target = backend.target();
+    let (gone, stays) = (write("1", json!({"title": "Mug"})), write("2", json!({})));
+    put(backend, &target, &[gone.clone(), stays]).await;
+    let archive = Removal { archives: true, ..Removal::of(id("1")) };
+    for _ in 0..2 {
+        let outcomes = backend.index.delete(&target, std::slice::from_ref(&archive)).await.unwrap();
+        assert_eq!(outcomes, [Outcome::Done]);
+        assert_eq!(backend.index.get(&target, &id("1")).await.unwrap(), None);
+        assert_eq!(backend.index.list(&target, None, 10).await.unwrap(), [id("2")]);
+        assert_eq!(backend.index.count(&target).await.unwrap(), 1);
+        if let Some(kept) = backend.index.stored(&target, &[id("1")]).await.unwrap().remove(0) {
+            assert_eq!((kept.is_archived, kept.version), (true, gone.version.clone()));
+        }
+    }
+    put(backend, &target, std::slice::from_ref(&gone)).await;
+    holds(&*backend.index, &target, &gone).await;
+    assert_eq!(backend.index.count(&target).await.unwrap(), 2);
 }
 
 pub async fn ids_are_listed_in_order_and_in_pages(backend: &IndexBackend) {
@@ -226,7 +248,8 @@ pub async fn an_update_changes_the_given_fields_alone(backend: &IndexBackend) {
         holds(&*backend.index, &later, &whole).await;
         let stored = backend.index.stored(&target, &[id("1")]).await.unwrap().remove(0).unwrap();
         let (content_hash, job_id) = (Some(change.content_hash.clone()), Some("job-2".to_owned()));
-        assert_eq!(stored, StoredVersion { version: change.version.clone(), content_hash, job_id });
+        let version = change.version.clone();
+        assert_eq!(stored, StoredVersion { version, content_hash, job_id, is_archived: false });
     }
     holds(&*backend.index, &target, &write("2", old)).await;
 }

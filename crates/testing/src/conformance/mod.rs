@@ -193,6 +193,7 @@ macro_rules! index_tests {
             index::versions_are_read_in_the_order_asked,
             index::the_latest_writer_is_remembered,
             index::removal_is_done_also_for_what_is_not_there,
+            index::an_archived_document_is_out_of_sight_until_it_is_written_again,
             index::ids_are_listed_in_order_and_in_pages,
             index::indexes_are_kept_apart,
             index::shops_are_kept_apart,

@@ -410,6 +410,7 @@ pub fn an_index_equals_a_map(with: fn() -> IndexBackend) {
                     version: write.version.clone(),
                     content_hash: Some(write.content_hash.clone()),
                     job_id: Some(job.clone()),
+                    is_archived: false,
                 };
                 assert_eq!(stored, Some(expected));
             }

@@ -154,6 +154,7 @@ impl Index for FakeIndex {
             version: write.version.clone(),
             content_hash: Some(write.content_hash.clone()),
             job_id: Some(job_id.clone()),
+            is_archived: false,
         };
         Ok(ids.iter().map(|id| state.documents.get(id).map(stored)).collect())
     }

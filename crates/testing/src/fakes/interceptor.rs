@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use host_core::{
-    index::{Archiver, Index, IndexError, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
+    index::{Index, IndexError, LoadLog, Outcome, Removal, StoredVersion, TargetId, Write, WriteTarget},
     model::DocumentId,
 };
 use serde_json::{Map, Value};
@@ -97,10 +97,6 @@ impl<I: Index, T: Interceptor> Index for Intercepted<I, T> {
         Ok(outcomes)
     }
 
-    async fn mark_seen(&self, target: &WriteTarget, ids: &[DocumentId]) -> Result<(), IndexError> {
-        self.index.mark_seen(target, ids).await
-    }
-
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError> {
         let call = IndexCall::Delete(batch);
         self.interceptor.before(call).await?;
@@ -130,7 +126,7 @@ impl<I: Index, T: Interceptor> Index for Intercepted<I, T> {
         self.index.count(target).await
     }
 
-    fn archiver(&self) -> Option<&dyn Archiver> {
-        self.index.archiver()
+    fn load_log(&self) -> Option<&dyn LoadLog> {
+        self.index.load_log()
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 use host_core::{
     format::{count, counted},
-    index::{ArchiveLimit, ArchiveRefusal, Archived, Index, WriteTarget},
+    index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
     model::{DocumentId, Job},
     storage::{JobSnapshot, Stores},
 };
@@ -62,17 +62,14 @@ pub(super) async fn run(
         return print_missing(global, &archive, &job).await;
     }
     backend.storage().register().await.map_err(store_failure)?;
-    let worker = match index.archiver() {
-        Some(_) => None,
-        None => Some(backend.worker(config, &plugins(config, origins)?)?),
-    };
+    let worker = backend.worker(config, &plugins(config, origins)?)?;
     tokio::spawn(cancel_on_signal(cancel.clone()));
-    let archive = archive(config, backend, index.as_ref(), worker.as_ref(), limit, &cancel);
+    let archive = archive(config, backend, index.as_ref(), Some(&worker), limit, &cancel);
     match archive.run(&job, print_notice).await.map_err(|error| failure(error, config))? {
         Ok(outcome) => {
             eprintln!("{outcome}");
             if global.output == OutputFormat::Json {
-                print_json(&OutcomeView::new(&job, &outcome))?;
+                print_json(&OutcomeView::new(&job, &outcome, config.target))?;
             }
             Ok(match outcome {
                 ArchiveOutcome::Interrupted => Exit::Interrupted,
@@ -80,7 +77,7 @@ pub(super) async fn run(
                 _ => Exit::Completed,
             })
         }
-        Err(refusal) => Err(refused(&job, &refusal, config, index.as_ref())),
+        Err(refusal) => Err(refused(&job, &refusal, config)),
     }
 }
 
@@ -90,34 +87,31 @@ struct OutcomeView<'a> {
     /// The full sync.
     job_id: &'a str,
     outcome: &'static str,
-    /// How many were archived, removed or queued to be removed.
+    /// How many were archived or removed, or are queued to be.
     documents: u64,
-    /// How many other writers had locked.
-    locked: u64,
-    /// The job that removes documents of a search server, if this process ran it.
+    /// The job that archives or removes them, if this process ran it.
     removal_job_id: Option<&'a str>,
 }
 
 impl<'a> OutcomeView<'a> {
-    fn new(job: &'a JobSnapshot, outcome: &'a ArchiveOutcome) -> Self {
+    fn new(job: &'a JobSnapshot, outcome: &'a ArchiveOutcome, target: TargetIndex) -> Self {
+        let left = match target {
+            TargetIndex::Catalog => "archived",
+            TargetIndex::Marqo => "removed",
+        };
         let view = |outcome, documents| Self {
             job_id: job.job.id.as_str(),
             outcome,
             documents,
-            locked: 0,
             removal_job_id: None,
         };
         match outcome {
-            ArchiveOutcome::Archived(Archived { documents, locked }) => {
-                Self { locked: *locked, ..view("archived", *documents) }
-            }
             ArchiveOutcome::NothingMissing => view("nothing-missing", 0),
             ArchiveOutcome::Interrupted => view("interrupted", 0),
             ArchiveOutcome::Queued(documents) => view("queued", *documents),
-            ArchiveOutcome::Removed(removal) => Self {
-                removal_job_id: Some(removal.job.id.as_str()),
-                ..view("removed", removal.counts.deleted)
-            },
+            ArchiveOutcome::Removed(removal) => {
+                Self { removal_job_id: Some(removal.job.id.as_str()), ..view(left, removal.counts.deleted) }
+            }
         }
     }
 }
@@ -138,9 +132,7 @@ pub(in crate::cli) async fn after_sync(
         Err(ArchiveRefusal::NotFull) => {}
         Err(refusal) => {
             eprintln!("warning: nothing was archived: {refusal}");
-            override_hint(job, &refusal, config, index.as_ref())
-                .iter()
-                .for_each(|help| eprintln!("  help: {help}"));
+            override_hint(job, &refusal, config).iter().for_each(|help| eprintln!("  help: {help}"));
         }
     }
     Ok(())
@@ -178,7 +170,8 @@ async fn last_full_job(
     let (jobs, id) = (stores.jobs.list(Some(&target.shop_id), usize::MAX).await, index.id());
     let is_full =
         |job: &Job| job.full && job.index_name == target.index_name && job.target.kind() == id.kind();
-    jobs.map_err(store_failure)?.into_iter().find(|job| is_full(&job.job)).ok_or_else(|| {
+    let full = jobs.map_err(store_failure)?.into_iter().filter(|job| is_full(&job.job));
+    full.max_by_key(|job| (job.job.sequence, job.job.created_at)).ok_or_else(|| {
         let message = format!("there was no full sync of {}, index {}", target.shop_id, target.index_name);
         Failure::usage(message).help("`host run --full` says that an export is the whole shop")
     })
@@ -206,7 +199,7 @@ async fn print_missing(global: &Global, archive: &Archive<'_>, job: &JobSnapshot
 }
 
 /// Why nothing is archived, and what to do.
-fn refused(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config, index: &dyn Index) -> Failure {
+fn refused(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config) -> Failure {
     let message = format!("nothing is archived after job {}: {refusal}", job.job.id);
     let otherwise = || match refusal {
         ArchiveRefusal::NotEnded => {
@@ -219,22 +212,16 @@ fn refused(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config, index: 
         ArchiveRefusal::Unidentified(_) => "correct what failed and run the full sync again".to_owned(),
         _ => "run the full sync again".to_owned(),
     };
-    Failure::usage(message).help(override_hint(job, refusal, config, index).unwrap_or_else(otherwise))
+    Failure::usage(message).help(override_hint(job, refusal, config).unwrap_or_else(otherwise))
 }
 
 /// How a refusal can be looked into and overridden, if it can.
-fn override_hint(
-    job: &JobSnapshot,
-    refusal: &ArchiveRefusal,
-    config: &Config,
-    index: &dyn Index,
-) -> Option<String> {
-    let does = if index.archiver().is_some() { "archives" } else { "removes" };
+fn override_hint(job: &JobSnapshot, refusal: &ArchiveRefusal, config: &Config) -> Option<String> {
     let (flag, Job { shop_id, index_name, .. }) = (target_flag(config), &job.job);
     refusal.is_overridable().then(|| {
         format!(
             "`host catalog archive --shop {shop_id} --index {index_name}{flag} --dry-run` lists what would go, and with `--force` in \
-             the place of `--dry-run` it {does} that"
+             the place of `--dry-run` it archives that"
         )
     })
 }

@@ -240,7 +240,6 @@ impl Run<'_> {
             shop_id: self.shop.to_owned(),
             index_name: index_name.to_owned(),
             job_id: String::new(),
-            job_created_at: self.clock.now(),
         };
         match backend.index(self.config, RetryProfile::Interactive)?.check(&target).await {
             Ok(()) => Ok(()),

@@ -1,0 +1,2 @@
+-- The ledger knows which products an export did not have.
+DROP TABLE seen;
