@@ -231,7 +231,7 @@ fn an_interrupt_does_not_wait_for_what_the_index_has() {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let interrupted = ran(child.wait_with_output().unwrap());
     assert_eq!((interrupted.code, shop.ids().len()), (Some(130), 10), "{interrupted:?}");
-    assert!(interrupted.stderr.contains("interrupted before anything was removed"), "{interrupted:?}");
+    assert!(interrupted.stderr.contains("interrupted before anything was archived"), "{interrupted:?}");
     shop.server.set_faults(&[]);
     let forced = shop.archive(&["--force"]);
     assert_eq!((forced.code, shop.ids()), (Some(0), Vec::from_iter(1..=6)), "{forced:?}");

@@ -128,7 +128,8 @@ impl Tombstone<'_> {
             ReportEntry::new(EntryClass::Conflict, "removed-document", message)
         } else if (*state, ordering) == (ProductState::Absent, VersionOrdering::Same) {
             let message = format!(
-                "a later export than this one did not have product {product} any more, says job {job_id}; it was left out"
+                "a later export than this one did not have product {product} any more, says job {job_id}; it was \
+                 left out, and `--exported-at` says if this export is the later one"
             );
             ReportEntry::new(EntryClass::Conflict, "removed-product", message)
         } else {

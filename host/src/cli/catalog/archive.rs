@@ -240,8 +240,8 @@ fn print_notice(notice: ArchiveNotice) {
             eprintln!("job {id} was interrupted and cannot be resumed: run its command again");
         }
         ArchiveNotice::NewerStay(products, exported_at) => eprintln!(
-            "{} missing from the export, which was taken at {exported_at:.0}, and stay because they were written later; \
-             --exported-at corrects that time",
+            "kept {} that the export does not have: their data is newer than {exported_at:.0}, when it was taken; --exported-at \
+             corrects that time",
             counted(products, "product")
         ),
     }
