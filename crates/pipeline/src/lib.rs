@@ -26,6 +26,8 @@
 pub mod archive;
 pub mod ingest;
 pub mod retention;
+#[cfg(test)]
+mod simulation;
 pub mod sync;
 pub mod why;
 pub mod worker;

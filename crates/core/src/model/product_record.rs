@@ -143,6 +143,9 @@ pub struct ProductRecord {
     /// Documents that left the product while it stayed, with the version of it that did not have them; at most 50.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gone: BTreeMap<DocumentId, Map<String, Value>>,
+    /// The version of the product in which a job last named all of its documents. Others of an older version are not its own.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub whole: Map<String, Value>,
     /// Version fields of what was written last, or of the removal.
     #[serde(default)]
     pub version: Map<String, Value>,
@@ -176,6 +179,7 @@ impl ProductRecord {
             documents: BTreeSet::new(),
             documents_left_out: false,
             gone: BTreeMap::new(),
+            whole: Map::new(),
             version: Map::new(),
             job_id,
             at,
@@ -223,8 +227,7 @@ impl ProductRecord {
     /// Remembers in which version of the product a document left it, if the record has room.
     pub fn remove_document(&mut self, id: &DocumentId, version: &Map<String, Value>) {
         let was_here = self.documents.remove(id);
-        let bytes = serde_json::to_vec(version).expect("JSON values always serialize").len();
-        if was_here && !version.is_empty() && bytes <= MAX_GONE_VERSION_BYTES {
+        if was_here && !version.is_empty() && size(version) <= MAX_GONE_VERSION_BYTES {
             self.gone.insert(id.clone(), version.clone());
             while self.gone.len() > MAX_GONE {
                 self.gone.pop_last();
@@ -234,8 +237,19 @@ impl ProductRecord {
 
     /// Sets the version, unless it is too long to be kept.
     pub fn set_version(&mut self, version: Map<String, Value>) {
-        let bytes = serde_json::to_vec(&version).expect("JSON values always serialize").len();
-        self.version = if bytes > MAX_VERSION_BYTES { Map::new() } else { version };
+        self.version = if size(&version) > MAX_VERSION_BYTES { Map::new() } else { version };
+    }
+
+    /// Sets the version in which all documents are known, unless it is too long to be kept.
+    pub fn set_whole(&mut self, version: &Map<String, Value>) {
+        self.whole = if size(version) > MAX_GONE_VERSION_BYTES { Map::new() } else { version.clone() };
+    }
+
+    /// The version of the product in which it did not have this document any more, as far as is known.
+    pub fn version_without(&self, id: &DocumentId) -> Option<&Map<String, Value>> {
+        let is_unknown = !self.documents.contains(id) && !self.documents_left_out;
+        let version = self.gone.get(id).or_else(|| is_unknown.then_some(&self.whole));
+        version.filter(|version| !version.is_empty())
     }
 
     /// Whether both say the same of the product, whichever job said it and when.
@@ -247,8 +261,13 @@ impl ProductRecord {
         };
         same_refusal
             && (self.state, self.documents_left_out) == (other.state, other.documents_left_out)
-            && (&self.documents, &self.gone, &self.version) == (&other.documents, &other.gone, &other.version)
+            && (&self.documents, &self.gone) == (&other.documents, &other.gone)
+            && (&self.whole, &self.version) == (&other.whole, &other.version)
     }
+}
+
+fn size(version: &Map<String, Value>) -> usize {
+    serde_json::to_vec(version).expect("JSON values always serialize").len()
 }
 
 #[cfg(test)]

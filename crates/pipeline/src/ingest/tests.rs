@@ -6,7 +6,7 @@ use super::{
     run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
 };
 use host_core::{
-    model::{Job, Operation, Product, Seal, SourceStats},
+    model::{Job, JobId, Operation, Product, Seal, SourceStats},
     plugin::Transform,
     storage::{Storage, Stores},
 };
@@ -88,6 +88,20 @@ async fn refused_products_are_quarantined_when_a_batch_fails_or_the_reader_stops
         assert_eq!(matches!(error, IngestError::Plugin(_)), is_failure, "{error}");
         assert_eq!(fixture.quarantined().await, [1, 3], "{error}");
     }
+}
+
+/// A chunk of the index that waits could be overtaken in another number of lanes.
+#[tokio::test]
+async fn documents_go_to_the_lanes_that_the_store_decides() {
+    let fixture = Fixture::new();
+    let waiting = Job { id: JobId::new("waiting").unwrap(), ..fixture.job.clone() };
+    fixture.stores.jobs.create(&waiting).await.unwrap();
+    let fixture = Fixture { job: Job { lanes: 8, ..fixture.job.clone() }, ..fixture };
+    let (source_tx, source_rx) = mpsc::channel(2);
+    source_tx.send(products(&["1", "2", "3", "4", "5", "6"])).await.unwrap();
+    source_tx.send(Ok(SourceEvent::End(SourceStats::default()))).await.unwrap();
+    let seal = fixture.ingest(source_rx, &CancellationToken::new()).await.unwrap().unwrap();
+    assert_eq!(seal.chunks, 1);
 }
 
 /// So that what the index has of the product beside them can leave it.

@@ -131,3 +131,47 @@ pub fn new_id(clock: &dyn Clock, created_at: Timestamp) -> JobId {
 pub fn platform(manifest: &Manifest) -> &str {
     if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_core::storage::Storage;
+    use host_testing::{VirtualClock, build, storage::Memory};
+    use std::{sync::Arc, time::Duration};
+
+    #[tokio::test]
+    async fn an_export_was_taken_when_its_source_was_modified_unless_the_user_says() {
+        let clock = Arc::new(VirtualClock::new(1));
+        let jobs = Memory::new(clock.clone()).stores().jobs;
+        let (now, hour) = (clock.now(), Duration::from_secs(3_600));
+        for (exported_at, modified_at, expected) in [
+            (None, None, None),
+            (None, Some(now - hour), Some(now - hour)),
+            (Some(now - 2 * hour), Some(now - hour), Some(now - 2 * hour)),
+            // A clock that is ahead modified it.
+            (None, Some(now + hour), Some(now)),
+        ] {
+            let Job { platform, plugin, target, operation, .. } = build::job(&*clock, "shop");
+            let request = JobRequest {
+                platform,
+                shop_id: "shop".to_owned(),
+                index_name: "products".to_owned(),
+                operation,
+                plugin,
+                plugin_config: Value::Null,
+                sources: Vec::new(),
+                grouping: String::new(),
+                inputs: Vec::new(),
+                target,
+                same_version: SameVersion::default(),
+                full: true,
+                bounds: ChunkBounds { documents: 1, bytes: 1 },
+                lanes: 1,
+                exported_at,
+                modified_at,
+            };
+            let job = request.find_or_create(&*jobs, &*clock).await.unwrap();
+            assert_eq!(job.exported_at, expected);
+        }
+    }
+}

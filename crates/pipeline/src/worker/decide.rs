@@ -75,8 +75,8 @@ fn decide(
     match ordering {
         VersionOrdering::Newer => Decision::Write,
         VersionOrdering::Older => Decision::Refused(conflict("older-version", write, stored)),
-        // It was archived, and is back.
-        VersionOrdering::Same if same_content && stored.is_archived => Decision::Write,
+        // It is back, and nothing that readers see is lost.
+        VersionOrdering::Same if stored.is_archived => Decision::Write,
         VersionOrdering::Same if same_content && by_this_job => Decision::Written,
         VersionOrdering::Same if same_content => Decision::Unchanged(stored.version.clone()),
         VersionOrdering::Same if completes_an_update => Decision::Write,
@@ -218,6 +218,17 @@ mod tests {
                 expected,
                 "{ordering:?} {title} {job} {same_version:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_archived_document_comes_back_in_its_version() {
+        use VersionOrdering::{Older, Same};
+        for (ordering, title, is_written) in [(Same, "new", true), (Same, "old", true), (Older, "new", false)]
+        {
+            let archived = StoredVersion { is_archived: true, ..stored(title, "other") };
+            let decided = decide(&write("new"), &archived, ordering, "this", SameVersion::Conflict);
+            assert_eq!(decided == Decision::Write, is_written, "{ordering:?} {title}");
         }
     }
 

@@ -166,6 +166,11 @@ impl<'a> ChunkLedger<'a> {
                 changes.entry(product).or_default().moved.push(id);
             }
         }
+        for (product, whole) in &self.whole {
+            if let Some(change) = changes.get_mut(product) {
+                change.whole = Some(&whole.version);
+            }
+        }
         let changed: Vec<ProductRecord> = changes
             .into_iter()
             .filter_map(|(product, change)| {
@@ -186,6 +191,8 @@ struct ProductChange<'a> {
     entries: Vec<(DocumentId, &'a ReportEntry)>,
     /// Documents that belong to another product now.
     moved: Vec<&'a DocumentId>,
+    /// The version of the product, if the chunk names all of its documents.
+    whole: Option<&'a Map<String, Value>>,
 }
 
 impl ProductChange<'_> {
@@ -222,6 +229,9 @@ impl ProductChange<'_> {
         }
         if record.state != ProductState::Live || record.documents.is_empty() {
             self.leave(&mut record, before);
+        }
+        if let (Some(version), true) = (self.whole, self.entries.is_empty()) {
+            record.set_whole(version);
         }
         record.refusal = self.refusal(before, job);
         let Some(before) = before else {
@@ -289,6 +299,7 @@ fn hold(record: &mut ProductRecord, id: &DocumentId, version: &Map<String, Value
     if record.state != ProductState::Live {
         record.documents.clear();
         record.documents_left_out = false;
+        record.whole.clear();
         record.version.clear();
         record.state = ProductState::Live;
     } else if !is_written && record.documents.contains(id) {

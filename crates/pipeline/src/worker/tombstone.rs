@@ -18,11 +18,12 @@ impl ChunkLedger<'_> {
     fn tombstone(&self, id: &DocumentId) -> Option<Tombstone<'_>> {
         let record = self.record(id)?;
         let version = match record.state {
-            ProductState::Removed | ProductState::Absent => Some(&record.version),
-            ProductState::Live | ProductState::Refused => record.gone.get(id),
+            ProductState::Removed | ProductState::Absent => {
+                Some(&record.version).filter(|version| !version.is_empty())
+            }
+            ProductState::Live | ProductState::Refused => record.version_without(id),
         };
-        let version = version.filter(|version| !version.is_empty())?;
-        Some(Tombstone { record, version })
+        Some(Tombstone { record, version: version? })
     }
 
     /// Compares the versions of documents and removals with those of the removals that the ledger knows. Counts those that

@@ -45,6 +45,8 @@ pub struct IndexedDocument {
 pub struct FakeIndexState {
     /// Its documents.
     pub documents: BTreeMap<DocumentId, IndexedDocument>,
+    /// Those that are archived.
+    pub archived: BTreeMap<DocumentId, IndexedDocument>,
     /// The results of the next calls of [`Index::write`].
     pub script: VecDeque<Next>,
     /// A shop whose index cannot be written to.
@@ -90,6 +92,7 @@ impl FakeIndexState {
         }
         self.history.push(write.clone());
         let held = IndexedDocument { write: write.clone(), job_id: target.job_id.clone() };
+        self.archived.remove(&write.document.id);
         self.documents.insert(write.document.id.clone(), held);
         Outcome::Done
     }
@@ -109,7 +112,12 @@ impl FakeIndexState {
         if removal.precondition != Precondition::None && self.is_overtaken(&removal.id) {
             return Outcome::Conflict;
         }
-        self.documents.remove(&removal.id);
+        let held = self.documents.remove(&removal.id);
+        if !removal.archives {
+            self.archived.remove(&removal.id);
+        } else if let Some(held) = held {
+            self.archived.insert(removal.id.clone(), held);
+        }
         Outcome::Done
     }
 }
@@ -150,13 +158,17 @@ impl Index for FakeIndex {
     ) -> Result<Vec<Option<StoredVersion>>, IndexError> {
         let mut state = self.state();
         state.reads += 1;
-        let stored = |IndexedDocument { write, job_id }: &IndexedDocument| StoredVersion {
+        let stored = |IndexedDocument { write, job_id }: &IndexedDocument, is_archived| StoredVersion {
             version: write.version.clone(),
             content_hash: Some(write.content_hash.clone()),
             job_id: Some(job_id.clone()),
-            is_archived: false,
+            is_archived,
         };
-        Ok(ids.iter().map(|id| state.documents.get(id).map(stored)).collect())
+        let find = |id| {
+            let active = state.documents.get(id).map(|held| stored(held, false));
+            active.or_else(|| state.archived.get(id).map(|held| stored(held, true)))
+        };
+        Ok(ids.iter().map(find).collect())
     }
 
     async fn write(&self, target: &WriteTarget, batch: &[Write]) -> Result<Vec<Outcome>, IndexError> {

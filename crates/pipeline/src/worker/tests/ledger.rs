@@ -191,6 +191,31 @@ async fn a_document_that_goes_to_another_product_stays() {
 }
 
 /// Its dead letter is redriven after a later job wrote the same version at another level, or products without versions.
+/// In a catalog it is archived, and comes back when the shop has it again.
+#[tokio::test(start_paused = true)]
+async fn what_a_full_sync_did_not_have_is_archived_rather_than_removed() {
+    let harness = Harness::new();
+    harness.work("add", ADD, &line("p", "p", 1)).await;
+    let planned = "{\"_id\":\"p\",\"_mq_product\":\"p\",\"v\":1,\"_mq_job_id\":\"add\"}\n";
+    harness.work("archiving", DELETE, planned).await;
+    assert_eq!((harness.index.state().documents.len(), harness.index.state().archived.len()), (0, 1));
+    assert_eq!(harness.said("p").await.0, ProductState::Absent);
+    let (_, counts, codes) = harness.work("back", ADD, &line("p", "p", 1)).await;
+    assert_eq!((counts.processed, codes), (1, Vec::new()));
+    assert_eq!(harness.said("p").await.0, ProductState::Live);
+    assert_eq!((harness.index.state().documents.len(), harness.index.state().archived.len()), (1, 0));
+}
+
+/// Documents of an older version that were in no chunk which was written: the newer version does not name them.
+#[tokio::test(start_paused = true)]
+async fn a_document_that_was_never_written_is_not_written_under_a_newer_product() {
+    let harness = Harness::new();
+    harness.work("new", ADD, &last_line("p-a", &[], 2)).await;
+    let (_, counts, codes) = harness.work("late", ADD, &line("p-b", "gid/1", 1)).await;
+    assert_eq!((counts.conflict, codes), (1, vec!["removed-document".to_owned()]));
+    assert_eq!(harness.ids(), BTreeSet::from(["p-a".to_owned()]));
+}
+
 /// An old export that is read again after the full sync that no longer had the product.
 #[tokio::test(start_paused = true)]
 async fn an_absent_product_does_not_come_back_from_an_export_of_before() {
