@@ -112,7 +112,11 @@ async fn a_directory_of_before_the_ledger_gets_an_empty_one() {
     let dir = tempfile::tempdir().unwrap();
     drop(old_directory(dir.path()).await);
     let file = rusqlite::Connection::open(dir.path().join("host.db")).unwrap();
-    file.execute_batch("DROP TABLE ledger; DROP TABLE ledger_scope; PRAGMA user_version = 5;").unwrap();
+    file.execute_batch(
+        "DROP TABLE ledger; DROP TABLE ledger_scope; DROP TABLE job_sequence; CREATE TABLE seen (product_id INTEGER);
+        PRAGMA user_version = 5;",
+    )
+    .unwrap();
     drop(file);
     let stores = Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
     let job = stores.jobs.get(&id("job-c")).await.unwrap().unwrap().job;

@@ -71,7 +71,7 @@ fn a_full_sync_removes_what_the_shop_has_no_more() {
     assert_eq!(shop.ids(), Vec::from_iter(1..=11));
     let full = shop.run(export(1..=9, OLD), &["--full"]);
     assert_eq!(full.code, Some(0), "{full:?}");
-    assert!(full.stderr.contains("2 documents were removed"), "{}", full.stderr);
+    assert!(full.stderr.contains("2 documents left the index"), "{}", full.stderr);
     assert_eq!((shop.ids(), &full.json()["unchanged"]), (Vec::from_iter(1..=9), &9.into()));
     let jobs = shop.jobs();
     assert_eq!(
@@ -138,7 +138,7 @@ fn what_failed_stays_and_the_rest_goes() {
     let refused = export([7], OLD).replace("About Mug", &"x".repeat(5_000));
     let ran = shop.run(export(1..=6, OLD) + &refused, &["--full"]);
     assert_eq!((ran.code, shop.ids()), (Some(4), Vec::from_iter(1..=7)), "{ran:?}");
-    assert!(ran.stderr.contains("3 documents were removed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("3 documents left the index"), "{}", ran.stderr);
     // The validator refuses all: documents that were not written.
     shop.test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
     let failed = shop.run(export(1..=7, OLD), &["--full"]);

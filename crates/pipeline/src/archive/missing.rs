@@ -37,9 +37,11 @@ pub(super) struct MissingProducts<'a> {
     index: &'a dyn Index,
     target: WriteTarget,
     scope: LedgerScope,
-    /// Products that the full sync or a later job had.
+    /// Products that the full sync had.
     products: IdSet,
-    /// Their documents: one that its source spells with another product id now stays, too.
+    /// Those that later jobs had.
+    later: IdSet,
+    /// The documents of all of them: one that its source spells with another product id now stays, too.
     documents: IdSet,
     shop_id: String,
     /// A later job that is still being ingested: what it will have is not known.
@@ -79,9 +81,10 @@ impl<'a> MissingProducts<'a> {
         let mut later = stores.jobs.list(Some(&job.job.shop_id), usize::MAX).await?;
         later.retain(is_later);
 
-        let (mut products, mut documents) = (IdSet::default(), IdSet::default());
+        let [mut products, mut of_later, mut documents] = <[IdSet; 3]>::default();
         let mut unidentified = 0;
         for seen in later.iter().chain([job]) {
+            let products = if seen.job.id == job.job.id { &mut products } else { &mut of_later };
             let take = |line: PublishedLine<'_>| {
                 products.insert(line.product());
                 documents.insert(line.document);
@@ -105,6 +108,7 @@ impl<'a> MissingProducts<'a> {
             target: WriteTarget::of(&job.job),
             scope: LedgerScope::of(&job.job, index.id()),
             products,
+            later: of_later,
             documents,
             shop_id: job.job.shop_id.clone(),
             ingesting,
@@ -142,7 +146,9 @@ impl<'a> MissingProducts<'a> {
                     continue;
                 }
                 // The job that wrote it may be gone, and with it the list of what it had.
-                if record.order.is_some_and(|order| order.knows_later_data_than(self.order, self.now)) {
+                if self.later.contains(record.product.as_str())
+                    || record.order.is_some_and(|order| order.knows_later_data_than(self.order, self.now))
+                {
                     share.newer += 1;
                     continue;
                 }

@@ -100,6 +100,7 @@ async fn documents_go_to_the_lanes_that_the_store_decides() {
     let (source_tx, source_rx) = mpsc::channel(2);
     source_tx.send(products(&["1", "2", "3", "4", "5", "6"])).await.unwrap();
     source_tx.send(Ok(SourceEvent::End(SourceStats::default()))).await.unwrap();
+    drop(source_tx);
     let seal = fixture.ingest(source_rx, &CancellationToken::new()).await.unwrap().unwrap();
     assert_eq!(seal.chunks, 1);
 }
