@@ -210,6 +210,20 @@ async fn what_a_full_sync_did_not_have_is_archived_rather_than_removed() {
     assert_eq!(held(), (1, 0));
 }
 
+/// The version that had it is that of the whole product.
+#[tokio::test(start_paused = true)]
+async fn a_document_that_was_removed_alone_does_not_come_back_in_the_version_that_had_it() {
+    let harness = Harness::new();
+    harness.work("add", ADD, &(line("a", "gid/1", 2) + &last_line("b", &["a"], 2))).await;
+    let alone = line("b", "gid/1", 3).replace(",\"v\"", ",\"_mq_product_stays\":true,\"v\"");
+    harness.work("remove", DELETE, &alone).await;
+    let (_, _, codes) = harness.work("late", ADD, &line("b", "gid/1", 2)).await;
+    assert_eq!(
+        (codes, harness.ids()),
+        (vec!["removed-document".to_owned()], BTreeSet::from(["a".to_owned()]))
+    );
+}
+
 /// Documents of an older version that were in no chunk which was written: the newer version does not name them.
 #[tokio::test(start_paused = true)]
 async fn a_document_that_was_never_written_is_not_written_under_a_newer_product() {
