@@ -1,6 +1,7 @@
 //! The SQLite file: connections, transactions, schema.
 
 use crate::failure::{DatabaseError, Problem};
+use host_core::storage::{self, UnsupportedFormat};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -41,6 +42,8 @@ pub enum Cause {
     Sqlite(rusqlite::Error),
     /// What was read is not what the host writes.
     Unreadable(Box<dyn std::error::Error + Send + Sync>),
+    /// What was read is newer than this version, or another program's.
+    Unsupported(UnsupportedFormat),
     /// The caller asks for what must not be.
     Refused(String),
 }
@@ -66,6 +69,16 @@ pub fn to_json(value: &impl Serialize) -> Result<String, Cause> {
 /// The plain data of a JSON column.
 pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, Cause> {
     serde_json::from_str(text).map_err(Cause::corrupt)
+}
+
+/// Plain data as a JSON column that other versions read.
+pub fn to_envelope(value: &impl Serialize) -> Result<String, Cause> {
+    storage::to_envelope(value).map_err(Cause::corrupt)
+}
+
+/// The plain data of a JSON column that another version may have written.
+pub fn from_envelope<T: DeserializeOwned>(text: &str) -> Result<T, Cause> {
+    storage::from_envelope(text).map_err(Cause::Unsupported)
 }
 
 /// A database file. One connection writes, another reads without waiting for it.
@@ -145,6 +158,7 @@ impl Database {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(Cause::Sqlite(source))) => Err(DatabaseError::of(path(), source)),
             Ok(Err(Cause::Unreadable(source))) => Err(Problem::Unreadable { path: path(), source }.into()),
+            Ok(Err(Cause::Unsupported(source))) => Err(Problem::Unsupported { path: path(), source }.into()),
             Ok(Err(Cause::Refused(why))) => Err(Problem::Refused(why).into()),
             Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
             Err(_) => Err(Problem::Ending.into()),

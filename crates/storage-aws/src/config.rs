@@ -15,6 +15,8 @@ pub struct AwsConfig {
     pub endpoint_url: Option<String>,
     /// Name of the bucket; by default `{env}-ecom-product-data-bucket`.
     pub bucket: Option<String>,
+    /// Other buckets from which the chunks of other programs' messages are read; `bucket` always is.
+    pub source_buckets: Vec<String>,
     /// How long jobs, chunks and reports are kept, in days. Longer than messages, which SQS keeps for 14.
     pub retention_days: NonZeroU32,
     /// Ingest lease in seconds; another process may take over once it expires.
@@ -36,6 +38,7 @@ impl Default for AwsConfig {
             region: None,
             endpoint_url: None,
             bucket: None,
+            source_buckets: Vec::new(),
             retention_days: const { NonZeroU32::new(30).expect("is not 0") },
             ingest_lease_seconds: const { NonZeroU32::new(60).expect("is not 0") },
             sweep_minutes: 10,

@@ -10,11 +10,11 @@
 //! counts and its number is one update, rejected if the number is there, or was and has been undone by a redrive.
 
 use super::{
-    Records, from_json,
+    Records, from_envelope, from_json,
     lease::{is, of_leased},
     name, of_existing,
     redrive::{is_redrive_count, redrive_count_of, redriven, times_redriven},
-    schema, state, to_json,
+    schema, state, to_envelope, to_json,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
@@ -61,7 +61,7 @@ impl Records {
             message: cut(&reason.message, MAX_REASON_BYTES).to_owned(),
             ..reason.clone()
         });
-        let stored = to_json(&ChunkOutcome { samples: Vec::new(), quarantined, ..outcome.clone() });
+        let stored = to_envelope(&ChunkOutcome { samples: Vec::new(), quarantined, ..outcome.clone() });
         let budget = MAX_SAMPLE_BYTES.min(MAX_OUTCOME_BYTES.saturating_sub(stored.len()));
         let record = of_leased(lease)
             .set(name::STATE, state::COMPLETING)
@@ -79,7 +79,7 @@ impl Records {
 
     /// Step 2. False if the chunk was counted and has been redriven since: this call is late.
     async fn apply_counts(&self, id: &JobId, seq: u32, row: &Item) -> Result<bool, TableError> {
-        let outcome: ChunkOutcome = from_json(row, name::OUTCOME)?;
+        let outcome: ChunkOutcome = from_envelope(row, name::OUTCOME)?;
         let number = seq / schema::SEGMENT;
         let (member, redrive_count) = (i64::from(seq), redrive_count_of(row));
         let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;

@@ -8,7 +8,7 @@
 //! 4. The row becomes PENDING with the next redrive count. Until then each step recognises by its effect that it is done.
 
 use super::{
-    Records, completion::CLASSES, end::unchanged, from_json, micros, name, of_existing, schema,
+    Records, completion::CLASSES, end::unchanged, from_envelope, micros, name, of_existing, schema,
     snapshot::COUNTERS, state,
 };
 use crate::table::{Condition, Item, TableError, Updated};
@@ -144,7 +144,7 @@ fn quarantined_outcome(row: &Item, redrive_count: u32) -> Result<Option<ChunkOut
     if row.text(name::STATE) != Some(state::DONE) || redrive_count_of(row) != redrive_count {
         return Ok(None);
     }
-    let outcome: ChunkOutcome = from_json(row, name::OUTCOME)?;
+    let outcome: ChunkOutcome = from_envelope(row, name::OUTCOME)?;
     Ok(outcome.quarantined.is_some().then_some(outcome))
 }
 

@@ -7,7 +7,7 @@ use super::{
     micros, name, of_existing, schema, to_json,
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
-use host_core::model::{Digest, JobId, Seal};
+use host_core::model::{Counts, Digest, JobId, QuarantinedProducts, Seal, SourceStats};
 
 /// Bytes of a part.
 const PART: usize = 32 << 10;
@@ -105,6 +105,19 @@ impl Records {
             return Err(TableError::corrupt(format!("the seal of job {id} is not what was written")));
         }
         serde_json::from_str(&text).map_err(TableError::corrupt)
+    }
+}
+
+/// The seal of a job of which nothing is known but its chunks.
+pub(super) fn of_items(chunks: u32, total_items: u64) -> Seal {
+    Seal {
+        chunks,
+        total_items,
+        refused: Counts::default(),
+        source: SourceStats::default(),
+        samples: Vec::new(),
+        reports: Vec::new(),
+        quarantine: QuarantinedProducts::default(),
     }
 }
 

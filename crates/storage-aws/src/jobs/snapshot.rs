@@ -3,7 +3,7 @@
 use super::{
     Records,
     completion::{CLASSES, PER_CLASS},
-    from_json, from_micros, name, schema,
+    from_envelope, from_json, from_micros, name, schema,
 };
 use crate::table::{Item, TableError};
 use futures::{StreamExt, TryStreamExt};
@@ -24,9 +24,10 @@ impl Records {
     }
 
     async fn snapshot(&self, record: &Item) -> Result<JobSnapshot, TableError> {
-        let job: Job = from_json(record, name::JOB)?;
+        let job: Job = from_envelope(record, name::JOB)?;
         let status = record.text(name::STATUS).unwrap_or_default();
-        let status: JobStatus = serde_json::from_value(status.into()).map_err(TableError::corrupt)?;
+        let status: JobStatus =
+            serde_json::from_value(status.into()).map_err(|error| TableError::unsupported(error.into()))?;
         let seal = match record.has(name::SEAL) {
             true => Some(self.seal_of(&job.id, record).await?),
             false => None,
@@ -80,7 +81,7 @@ impl Records {
         let mut open = Vec::new();
         for seq in (0..chunks).filter(|seq| !is_counted(*seq)).take(limit) {
             let row = self.table.get(&schema::chunk(id, seq)).await?;
-            open.extend(row.map(|row| from_json::<ChunkRef>(&row, name::CHUNK)).transpose()?);
+            open.extend(row.map(|row| from_envelope::<ChunkRef>(&row, name::CHUNK)).transpose()?);
         }
         Ok(open)
     }
@@ -134,11 +135,27 @@ impl Records {
         shop_id: Option<&str>,
         limit: usize,
     ) -> Result<Vec<JobSnapshot>, TableError> {
-        let records = match shop_id {
+        let mut records = match shop_id {
             Some(shop_id) => self.records_of_shop(shop_id, Some(limit)).await?,
             None => self.all_records(limit).await?,
         };
-        let snapshots: Vec<_> = records.iter().map(|record| self.snapshot(record)).collect();
+        // The newest may be another program's.
+        if !records.iter().all(is_readable) {
+            records = match shop_id {
+                Some(shop_id) => self.records_of_shop(shop_id, None).await?,
+                None => self.all_records(usize::MAX).await?,
+            };
+        }
+        let (readable, others): (Vec<_>, Vec<_>) = records.iter().partition(|record| is_readable(record));
+        if let Some(first) = others.first() {
+            tracing::warn!(
+                records = others.len(),
+                first = first.text("sk"),
+                "left job records that a newer version or another program has written"
+            );
+        }
+        let snapshots: Vec<_> =
+            readable.into_iter().take(limit).map(|record| self.snapshot(record)).collect();
         futures::stream::iter(snapshots).buffered(AT_ONCE).try_collect().await
     }
 
@@ -179,7 +196,7 @@ impl Records {
         let mut open = records
             .iter()
             .filter(|record| record.text("fingerprint") == Some(&wanted) && !record.has(name::ENDED_AT));
-        open.next().map(|record| from_json(record, name::JOB)).transpose()
+        Ok(open.find_map(|record| from_envelope(record, name::JOB).ok()))
     }
 
     pub(super) async fn report_keys(&self, id: &JobId) -> Result<Vec<String>, TableError> {
@@ -192,6 +209,13 @@ impl Records {
         reports.extend(noted.iter().filter_map(|item| item.text("report")).map(str::to_owned));
         Ok(reports)
     }
+}
+
+/// Whether this version reads a job's record.
+pub(super) fn is_readable(record: &Item) -> bool {
+    let status = record.text(name::STATUS).unwrap_or_default();
+    from_envelope::<Job>(record, name::JOB).is_ok()
+        && serde_json::from_value::<JobStatus>(status.into()).is_ok()
 }
 
 /// Names of the counters.

@@ -90,6 +90,10 @@ async fn find_job(config: &Config, id: String) -> Result<JobSnapshot, Failure> {
             format!("job {} read its export from standard input, which cannot be read again", job.job.id);
         return Err(Failure::usage(message).help("pass a copy of the export with --source"));
     }
+    if job.job.sources.iter().any(|source| source.starts_with("… and ")) {
+        let message = format!("the record of job {} names only the first of its many sources", job.job.id);
+        return Err(Failure::usage(message).help("pass the export with --source"));
+    }
     Ok(job)
 }
 

@@ -48,7 +48,7 @@ impl Run<'_> {
                 .expect("the transform role comes from a plug-in"),
             plugin_config: serde_json::to_value(plugin.config.get(&manifest.name))
                 .expect("settings are plain data"),
-            sources: origin.sources.to_vec(),
+            sources: bounded(origin.sources),
             grouping: origin.grouping.to_owned(),
             inputs: origin.inputs.clone(),
             target: backend.index(self.config, RetryProfile::Interactive)?.id(),
@@ -73,6 +73,25 @@ impl Run<'_> {
     }
 }
 
+/// Names of sources that a job's record keeps, and their bytes in all: it is written often.
+const MAX_SOURCES: usize = 100;
+const MAX_SOURCE_BYTES: usize = 16 << 10;
+
+/// The first names of sources, and how many there are beside them.
+fn bounded(sources: &[String]) -> Vec<String> {
+    let mut budget = MAX_SOURCE_BYTES;
+    let fits = |name: &&String| {
+        let fits = name.len() <= budget;
+        budget = budget.saturating_sub(name.len());
+        fits
+    };
+    let mut kept: Vec<String> = sources.iter().take(MAX_SOURCES).take_while(fits).cloned().collect();
+    if kept.len() < sources.len() {
+        kept.push(format!("… and {} more", sources.len() - kept.len()));
+    }
+    kept
+}
+
 /// `shopify-example` for `example.myshopify.com`: what index servers take as a name.
 fn index_name(platform: &str, shop: &str) -> String {
     let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
@@ -83,6 +102,18 @@ fn index_name(platform: &str, shop: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_names_the_first_of_many_sources() {
+        let few = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(bounded(&few), few);
+        let many: Vec<String> = (0..701).map(|number| format!("part-{number}")).collect();
+        let kept = bounded(&many);
+        assert_eq!((kept.len(), kept[0].as_str(), kept[100].as_str()), (101, "part-0", "… and 601 more"));
+        let long: Vec<String> = (0..50).map(|_| "x".repeat(4_000)).collect();
+        let kept = bounded(&long);
+        assert_eq!((kept.len(), kept[4].as_str()), (5, "… and 46 more"));
+    }
 
     #[test]
     fn an_index_is_named_after_platform_and_shop() {
