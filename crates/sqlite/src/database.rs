@@ -5,6 +5,7 @@ use host_core::storage::{self, UnsupportedFormat};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -137,6 +138,40 @@ impl Database {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Cause> + Send + 'static,
     ) -> Result<T, DatabaseError> {
         self.run(&self.reader, TransactionBehavior::Deferred, work).await
+    }
+
+    /// Makes all transactions so far survive a power cut. Closing the file does so as well, but not while another process has it
+    /// open.
+    pub async fn flush(&self) -> Result<(), DatabaseError> {
+        let connection = self.writer.clone().lock_owned().await;
+        let journal = self.journal();
+        let flushed = tokio::task::spawn_blocking(move || {
+            let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
+            let (written, checkpointed): (i64, i64) =
+                connection.query_row(checkpoint, [], |row| Ok((row.get(1)?, row.get(2)?)))?;
+            // What another process still reads stays in the journal.
+            if written != checkpointed {
+                File::options()
+                    .write(true)
+                    .open(journal)
+                    .and_then(|journal| journal.sync_all())
+                    .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+            }
+            Ok(())
+        });
+        match flushed.await {
+            Ok(flushed) => {
+                flushed.map_err(|source| DatabaseError::of(self.path.display().to_string(), source))
+            }
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+            Err(_) => Err(Problem::Ending.into()),
+        }
+    }
+
+    fn journal(&self) -> PathBuf {
+        let mut journal = self.path.clone().into_os_string();
+        journal.push("-wal");
+        journal.into()
     }
 
     async fn run<T: Send + 'static>(

@@ -48,7 +48,31 @@ impl Default for AwsConfig {
     }
 }
 
+/// Characters of the longest `env`, with which the names of bucket and queues fit.
+const MAX_ENV: usize = 38;
+
 impl AwsConfig {
+    /// Whether AWS takes the names that `env` begins; the error is a sentence for the user.
+    pub fn check_env(&self) -> Result<(), String> {
+        let Self { env, bucket, .. } = self;
+        let fits = |c: char| match bucket {
+            Some(_) => c.is_ascii_alphanumeric() || "-_".contains(c),
+            None => c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-',
+        };
+        let begins = env.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if begins && env.len() <= MAX_ENV && env.chars().all(fits) {
+            return Ok(());
+        }
+        let what = match bucket {
+            Some(_) => "A-Z a-z 0-9 - _",
+            None => "a-z 0-9 - (also A-Z and _ if `aws.bucket` is set)",
+        };
+        Err(format!(
+            "`aws.env` is `{env}`, which names in AWS cannot begin with; use 1 to {MAX_ENV} characters of {what}, the first a letter \
+             or a digit"
+        ))
+    }
+
     /// How long jobs, chunks and reports are kept.
     pub(crate) fn retention(&self) -> Duration {
         Duration::from_secs(u64::from(self.retention_days.get()) * 86_400)
@@ -72,5 +96,31 @@ impl AwsConfig {
     /// How much of a Lambda function's time must be left to begin a chunk.
     pub fn lambda_reserve(&self) -> Duration {
         Duration::from_secs(self.lambda_reserve_seconds.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Names;
+
+    #[test]
+    fn an_environment_that_aws_refuses_is_refused_at_the_start() {
+        let check = |env: &str, bucket: Option<&str>| {
+            let (env, bucket) = (env.to_owned(), bucket.map(str::to_owned));
+            AwsConfig { env, bucket, ..AwsConfig::default() }.check_env()
+        };
+        let longest = "e".repeat(MAX_ENV);
+        for good in ["dev", "staging-2", &longest] {
+            check(good, None).unwrap();
+        }
+        check("Dev_1", Some("own")).unwrap();
+        let too_long = "e".repeat(MAX_ENV + 1);
+        for bad in ["", "Dev", "dev_1", "-dev", "dev.eu", "d\u{e4}v", "a b", &too_long] {
+            assert!(check(bad, None).unwrap_err().contains("aws.env"), "{bad}");
+        }
+        let names = Names::new(&longest, None);
+        assert!(names.bucket().len() <= 63, "{}", names.bucket());
+        assert!(names.dead_letter_queue(&"s".repeat(100)).len() <= 80);
     }
 }

@@ -74,7 +74,7 @@ impl ExternalChunks {
         for id in [Some(job_id.clone()), JobId::new(own)].into_iter().flatten() {
             let job = self.job(&id, external);
             let created = self.jobs.create_external(&job).await;
-            created.map_err(|error| error.during(format!("creating job {id}")))?;
+            let job = created.map_err(|error| error.during(format!("creating job {id}")))?;
             if let Some(chunk) = self.jobs.add_external(chunk(&id, external, &bytes)).await? {
                 return Ok(Message::new(&job, &chunk, 0, &self.bucket));
             }

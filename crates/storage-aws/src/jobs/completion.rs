@@ -94,29 +94,32 @@ impl Records {
             .add("deleted", deleted)
             .when(Condition::NotContains(name::COMPLETED, member))
             .when(Condition::NotContains(name::REDRIVEN, redriven(seq, redrive_count)));
-        let segment = match self.table.update(&add).await? {
-            Updated::Applied(segment) => segment,
+        let (segment, is_new) = match self.table.update(&add).await? {
+            Updated::Applied(segment) => (segment, true),
             // Counted before; what comes after it may not have been done.
-            Updated::ConditionFailed(segment) => segment.unwrap_or_default(),
+            Updated::ConditionFailed(segment) => (segment.unwrap_or_default(), false),
         };
         if times_redriven(&segment, seq) > redrive_count {
             return Ok(false);
         }
-        self.record_samples(id, seq, row, &outcome).await?;
+        let samples = self.record_samples(id, seq, row, &outcome).await?;
         if is_full(&segment) {
             self.segment_is_full(id, number).await?;
+        }
+        if is_new {
+            self.show_progress(id, seq, &outcome.counts, &samples).await?;
         }
         Ok(true)
     }
 
-    /// Samples and report of a counted chunk, where reading a job finds them without its rows.
+    /// Puts samples and report of a counted chunk where reading a job finds them without its rows; returns the samples.
     async fn record_samples(
         &self,
         id: &JobId,
         seq: u32,
         row: &Item,
         outcome: &ChunkOutcome,
-    ) -> Result<(), TableError> {
+    ) -> Result<Vec<ReportEntry>, TableError> {
         let samples: Vec<ReportEntry> = from_json(row, name::SAMPLES)?;
         // Those of a later redrive stay.
         let redrive_count = redrive_count_of(row);
@@ -140,7 +143,7 @@ impl Records {
             let report = unless_newer(schema::report(id, seq)).set("report", report.as_str());
             self.table.update(&report).await?;
         }
-        Ok(())
+        Ok(samples)
     }
 
     /// Step 3. Rejected if another process has taken it.
@@ -168,7 +171,7 @@ pub(super) fn is_full(segment: &Item) -> bool {
 }
 
 /// The first entries that fit.
-fn within(entries: &[ReportEntry], bytes: usize) -> Vec<&ReportEntry> {
+pub(super) fn within(entries: &[ReportEntry], bytes: usize) -> Vec<&ReportEntry> {
     let mut budget = bytes;
     let fits = |entry: &&ReportEntry| {
         let needs = to_json(entry).len() + 1;

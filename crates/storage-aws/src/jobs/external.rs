@@ -16,7 +16,7 @@ impl Records {
         let during = |error: TableError| error.during(format!("numbering {} in job {id}", chunk.key));
         let mut taken = None;
         loop {
-            let Some(seq) = self.number(&id, &chunk.key, taken).await.map_err(during)? else {
+            let Some(seq) = self.number_object(&id, &chunk.key, taken).await.map_err(during)? else {
                 return Ok(None);
             };
             let chunk = ChunkRef { seq, ..chunk.clone() };
@@ -35,7 +35,12 @@ impl Records {
     }
 
     /// The number of an object, which is kept under its key; another one than `taken`.
-    async fn number(&self, id: &JobId, key: &str, taken: Option<u32>) -> Result<Option<u32>, TableError> {
+    async fn number_object(
+        &self,
+        id: &JobId,
+        key: &str,
+        taken: Option<u32>,
+    ) -> Result<Option<u32>, TableError> {
         let marker =
             Key::new(schema::of_job(id), format!("OBJECT#{}", &Digest::of(key.as_bytes()).hex()[..32]));
         let of = |seq: Option<i64>| seq.and_then(|seq| u32::try_from(seq).ok());

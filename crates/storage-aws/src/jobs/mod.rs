@@ -25,6 +25,7 @@ mod redrive;
 mod schema;
 mod seal;
 mod snapshot;
+mod summary;
 mod sweep;
 
 pub use ingest::IngestLease;
@@ -36,6 +37,7 @@ mod name {
     pub(super) const COMPLETED: &str = "completed_chunks";
     pub(super) const ENDED_AT: &str = "ended_at";
     pub(super) const REDRIVE_COUNT: &str = "epoch";
+    pub(super) const ERROR_CODE: &str = "error_code";
     pub(super) const ERROR_MESSAGE: &str = "error_message";
     pub(super) const EXPECTED: &str = "expected_chunks";
     pub(super) const EXPECTED_ITEMS: &str = "expected_items";

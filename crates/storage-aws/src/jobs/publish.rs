@@ -1,7 +1,8 @@
 //! Ingest's side: create, add chunks, supersede. The seal has its own file.
 
 use super::{
-    Records, from_envelope, key_of_record, micros, name, of_existing, schema, state, to_envelope, to_json,
+    Records, from_envelope, key_of_record, micros, name, of_existing, schema, state, summary::with_error,
+    to_envelope, to_json,
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
 use host_core::{
@@ -16,6 +17,9 @@ impl Records {
 
     /// Makes a job of the record that another program has made for it, or a new one.
     pub(crate) async fn create_external(&self, job: &Job) -> Result<Job, TableError> {
+        if self.locate(&job.id).await?.is_some() {
+            return self.create_at(job, None).await;
+        }
         let partition = schema::shop_of_platform(&job.platform, &job.shop_id);
         let records = self.table.query(&partition, schema::JOB, true, None).await?;
         let is_its = |record: &&Item| record.text("job_id") == Some(job.id.as_str());
@@ -56,6 +60,10 @@ impl Records {
         // Of the shop, which outlives its jobs.
         let platform = Update::new(schema::platform(job)).remove(name::EXPIRES_AT);
         self.table.update(&pointer(platform)).await?;
+        let record = match key == schema::record(job) {
+            true => self.new_item(key),
+            false => self.adopt(key).await?,
+        };
         let record = record
             .set("job_id", job.id.as_str())
             .set("platform", job.platform.as_str())
@@ -197,6 +205,7 @@ impl Records {
             .set(name::STATUS, JobStatus::Failed.as_str())
             .set(name::ENDED_AT, micros(self.clock.now()))
             .set(name::ERROR_MESSAGE, message)
+            .remove(name::ERROR_CODE)
             .remove(name::LAST_ERROR)
             .when(Condition::Absent(name::SEAL))
             .when(Condition::Absent(name::ENDED_AT));
@@ -210,6 +219,8 @@ impl Records {
         }
         let keep = of_existing(record)
             .set(name::ERROR_MESSAGE, message)
+            .remove(name::ERROR_CODE)
+            .add(name::REVISION, 1i64)
             .when(Condition::Exists(name::SEAL))
             .when(Condition::Absent(name::ENDED_AT));
         Ok(matches!(self.table.update(&keep).await?, Updated::Applied(_)))
@@ -223,6 +234,18 @@ impl Records {
         let Some(record) = self.locate(id).await? else { return Ok(()) };
         let keep =
             of_existing(record).set(name::LAST_ERROR, to_json(error)).when(Condition::Absent(name::ENDED_AT));
-        self.table.update(&keep).await.map(drop)
+        let message = std::iter::once(error.message.as_str()).chain(error.causes.iter().map(String::as_str));
+        let message = message.collect::<Vec<_>>().join(": ");
+        let shown = with_error(keep.clone(), &message, &error.code).when(Condition::AnyOf(vec![
+            vec![Condition::Absent(name::ERROR_MESSAGE)],
+            vec![Condition::Exists(name::ERROR_CODE)],
+        ]));
+        match self.table.update(&shown).await? {
+            // A message that is no error's stays.
+            Updated::ConditionFailed(Some(record)) if !record.has(name::ENDED_AT) => {
+                self.table.update(&keep).await.map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -4,7 +4,9 @@ use super::{
     Records,
     completion::is_full,
     end::{full, segments, unchanged, with_end},
-    micros, name, of_existing, schema, to_json,
+    micros, name, of_existing, schema,
+    summary::add_counts,
+    to_json,
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
 use host_core::model::{Counts, Digest, JobId, QuarantinedProducts, Seal, SourceStats};
@@ -59,8 +61,11 @@ impl Records {
             false => self.totals(id, seal).await?,
         };
         Ok(match counts {
-            Some(counts) => with_end(update, &counts, micros(self.clock.now()), seal.chunks.into()),
-            None => update.when(Condition::Absent(name::ENDED_AT)),
+            Some(counts) => {
+                let end = with_end(update, &counts, micros(self.clock.now()), seal.chunks.into());
+                self.with_summary(end, id, seal, &counts, record).await?
+            }
+            None => add_counts(update, &seal.refused, 0).when(Condition::Absent(name::ENDED_AT)),
         })
     }
 

@@ -50,7 +50,11 @@ impl Records {
             completed_chunks,
             samples: self.samples(&job.id, of_ingest).await?,
             ended_at: record.number(name::ENDED_AT).map(from_micros).transpose()?,
-            error_message: record.text(name::ERROR_MESSAGE).map(str::to_owned),
+            error_message: match record.has(name::ERROR_CODE) {
+                // It repeats the last error, or the first sample of a failed item.
+                true => None,
+                false => record.text(name::ERROR_MESSAGE).map(str::to_owned),
+            },
             last_error: record
                 .has(name::LAST_ERROR)
                 .then(|| from_json(record, name::LAST_ERROR))
@@ -87,7 +91,11 @@ impl Records {
     }
 
     /// The first entries of each class, ingest's before those of all chunks.
-    async fn samples(&self, id: &JobId, of_ingest: &[ReportEntry]) -> Result<Vec<ReportEntry>, TableError> {
+    pub(super) async fn samples(
+        &self,
+        id: &JobId,
+        of_ingest: &[ReportEntry],
+    ) -> Result<Vec<ReportEntry>, TableError> {
         let mut placed: Vec<(i64, ReportEntry)> = Vec::new();
         for class in CLASSES {
             let of_class = of_ingest.iter().filter(|entry| entry.class == class).take(PER_CLASS);
@@ -103,7 +111,7 @@ impl Records {
         Ok(placed.into_iter().map(|(_, entry)| entry).collect())
     }
 
-    async fn samples_of_chunks(
+    pub(super) async fn samples_of_chunks(
         &self,
         id: &JobId,
         class: EntryClass,
@@ -217,9 +225,6 @@ pub(super) fn is_readable(record: &Item) -> bool {
     from_envelope::<Job>(record, name::JOB).is_ok()
         && serde_json::from_value::<JobStatus>(status.into()).is_ok()
 }
-
-/// Names of the counters.
-pub(super) const COUNTERS: [&str; 6] = ["processed", "unchanged", "failed", "skipped", "conflict", "deleted"];
 
 /// The six counters of a segment or of a record that has ended.
 pub(super) fn counts_of(item: &Item) -> Counts {

@@ -13,6 +13,7 @@ mod lambda_event;
 mod large;
 mod needs_aws;
 mod needs_dynoxide;
+mod record;
 mod redrive;
 mod simulation;
 mod sqs;

@@ -1,12 +1,12 @@
 //! The job of a run: its index, and what its settings say.
 
 use super::{
-    super::{backend::Backend, context::store_failure, failure::Failure},
+    super::{backend::Backend, context::store_failure, failure::Failure, shop},
     Run,
 };
 use crate::config::Config;
 use host_core::{model::Job, plugin::Transform};
-use host_index_marqo::{check_index_name, fits_index_name};
+use host_index_marqo::check_index_name;
 use host_net::RetryProfile;
 use host_pipeline::sync::{JobRequest, platform};
 use host_plugin_host::Role;
@@ -63,10 +63,12 @@ impl Run<'_> {
         request.find_or_create(stores.jobs.as_ref(), self.clock.as_ref()).await.map_err(store_failure)
     }
 
-    /// The index as named, or as platform and shop make it.
-    pub(super) fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
-        let made = || index_name(platform(transform.manifest()), self.shop);
-        let name = self.config.index.clone().unwrap_or_else(made);
+    /// The index as named, or the default one of platform and shop.
+    pub(super) async fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
+        let name = match &self.config.index {
+            Some(name) => name.clone(),
+            None => shop::default_index(self.config, platform(transform.manifest()), self.shop).await?,
+        };
         check_index_name(&name)
             .map_err(|message| Failure::usage(message).help("name the index with --index"))?;
         Ok(name)
@@ -92,13 +94,6 @@ fn bounded(sources: &[String]) -> Vec<String> {
     kept
 }
 
-/// `shopify-example` for `example.myshopify.com`: what index servers take as a name.
-fn index_name(platform: &str, shop: &str) -> String {
-    let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
-    let name = format!("{platform}-{shop}");
-    name.chars().map(|c| if fits_index_name(c) { c } else { '-' }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,11 +108,5 @@ mod tests {
         let long: Vec<String> = (0..50).map(|_| "x".repeat(4_000)).collect();
         let kept = bounded(&long);
         assert_eq!((kept.len(), kept[4].as_str()), (5, "… and 46 more"));
-    }
-
-    #[test]
-    fn an_index_is_named_after_platform_and_shop() {
-        assert_eq!(index_name("shopify", "example.myshopify.com"), "shopify-example");
-        assert_eq!(index_name("shopify", "shop.example.com"), "shopify-shop-example-com");
     }
 }
