@@ -190,7 +190,7 @@ fn many_sources_need_few_open_files() {
         let plan = Export::open(&names, tiny(mode, dir.path())).unwrap().scan(&by_parent()).unwrap();
         assert!(open_files() < before + 50, "{} files are open", open_files());
         assert_eq!(plan.digests().len(), names.len());
-        let products = plan.into_products().filter(|item| matches!(item, Ok(Item::Product(_)))).count();
+        let products = plan.into_products().filter(|item| matches!(item, Ok(Item::Product { .. }))).count();
         assert_eq!(products, names.len());
     }
 }

@@ -10,7 +10,9 @@
 //! counts and its number is one update, rejected if the number is there, or was and has been undone by a redrive.
 
 use super::{
-    Records, from_envelope, from_json,
+    Records,
+    end::is_complete,
+    from_envelope, from_json,
     lease::{is, of_leased},
     name, of_existing,
     redrive::{is_redrive_count, redrive_count_of, redriven, times_redriven},
@@ -103,10 +105,12 @@ impl Records {
             return Ok(false);
         }
         let samples = self.record_samples(id, seq, row, &outcome).await?;
-        if is_full(&segment) {
-            self.segment_is_full(id, number).await?;
-        }
-        if is_new {
+        let is_last = match is_full(&segment) {
+            true => self.segment_is_full(id, number).await?.is_some_and(|record| is_complete(&record)),
+            false => false,
+        };
+        // The end shows all of it.
+        if is_new && !is_last {
             self.show_progress(id, seq, &outcome.counts, &samples).await?;
         }
         Ok(true)

@@ -74,6 +74,12 @@ pub(super) fn full(record: &Item) -> i64 {
     i64::try_from(record.numbers(name::FULL).len()).unwrap_or(i64::MAX)
 }
 
+/// Whether all segments of a sealed job were full when the record was read: it ends.
+pub(super) fn is_complete(record: &Item) -> bool {
+    let chunks = record.number(name::SEALED_CHUNKS).and_then(|chunks| u32::try_from(chunks).ok());
+    chunks.is_some_and(|chunks| full(record) >= segments(chunks))
+}
+
 /// The end of a job, once.
 pub(super) fn with_end(update: Update, counts: &Counts, now: i64, chunks: i64) -> Update {
     with_counts(update, counts, chunks)
