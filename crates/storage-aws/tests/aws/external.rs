@@ -7,7 +7,7 @@ use host_core::{
     storage::{Chunks, Jobs, Queue, Storage, UNREADABLE_VISIBILITY},
 };
 use host_storage_aws::{
-    Key, Names, Outgoing, QueueService, QueueSpec, Table, Update, external_queue_on, jobs_on,
+    Key, Names, OpenBucket, Outgoing, QueueService, QueueSpec, Table, Update, external_queue_on, jobs_on,
 };
 use host_testing::{
     VirtualClock,
@@ -29,7 +29,7 @@ struct Harness {
     service: Arc<sqs::Model>,
     queue: Arc<dyn Queue>,
     jobs: Arc<dyn Jobs>,
-    buckets: Arc<dyn Fn(&str) -> Arc<dyn Chunks> + Send + Sync>,
+    buckets: OpenBucket,
 }
 
 impl Harness {
@@ -46,7 +46,7 @@ impl Harness {
         }
         let opened: Mutex<BTreeMap<String, Arc<dyn Chunks>>> = Mutex::default();
         let of = clock.clone();
-        let buckets: Arc<dyn Fn(&str) -> Arc<dyn Chunks> + Send + Sync> = Arc::new(move |name| {
+        let buckets: OpenBucket = Arc::new(move |name| {
             let mut opened = opened.lock().unwrap();
             opened.entry(name.to_owned()).or_insert_with(|| Memory::new(of.clone()).stores().chunks).clone()
         });
