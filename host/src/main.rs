@@ -8,5 +8,6 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == COMPILE_COMMAND) {
         return compile_for_parent();
     }
+    host_pipeline::worker::record_backtraces();
     host::cli::main().into()
 }

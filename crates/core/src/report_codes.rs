@@ -215,8 +215,14 @@ pub const REPORT_CODES: &[ReportCode] = &[
     code(
         Origin::Chunk,
         "unreadable-message",
-        DEAD_LETTER,
-        "The queue had a message that is not in host's format.",
+        "retried",
+        "A newer version or another program wrote the message; it stays in the queue, and its group behind it.",
+    ),
+    code(
+        Origin::Chunk,
+        "unreadable-record",
+        "retried",
+        "A newer version or another program wrote the record of the chunk; the attempt is not counted.",
     ),
     code(Origin::Chunk, "store-unavailable", "retried", "The storage cannot be reached, or is too busy."),
     code(

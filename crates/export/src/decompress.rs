@@ -6,7 +6,7 @@ use host_core::model::Digest;
 use sha2::Digest as _;
 use std::{
     fs::File,
-    io::{self, BufReader, Read, Seek},
+    io::{self, BufReader, Read, Take},
     sync::Arc,
 };
 
@@ -111,10 +111,8 @@ impl SourceReader {
         progress: &Arc<Progress>,
         cancel: &Cancel,
     ) -> io::Result<Self> {
-        let mut file = source.file().try_clone()?;
-        file.rewind()?;
         let stored = Metered {
-            file,
+            file: source.open()?,
             read: 0,
             failed: false,
             hasher: with_digest.then(sha2::Sha256::new),
@@ -200,7 +198,7 @@ impl Read for SourceReader {
 
 /// Reads the stored bytes, counting and hashing them.
 struct Metered {
-    file: File,
+    file: Take<File>,
     read: u64,
     failed: bool,
     hasher: Option<sha2::Sha256>,

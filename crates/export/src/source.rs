@@ -5,8 +5,9 @@ use super::{
 };
 use std::{
     fs::{File, Metadata},
-    io::{self, Read, Seek, Write},
-    path::Path,
+    io::{self, Read, Seek, SeekFrom, Take, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -15,26 +16,45 @@ const COPY_BLOCK: usize = 256 * 1024;
 /// The name of standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// One opened source of an export.
+/// One source of an export. A file is open only while it is read: an export may have more of them than a process may have open.
 #[derive(Debug)]
 pub(super) struct Source {
     name: String,
-    file: File,
+    content: Content,
     compression: Compression,
-    state: State,
+    length: u64,
     modified_at: Option<SystemTime>,
 }
 
-/// File attributes that change when the file is written to.
+/// Where a source's bytes are.
+#[derive(Debug)]
+enum Content {
+    /// In a file of the user's, which must stay as it was when it was first opened.
+    File { path: PathBuf, state: State },
+    /// In the temporary file of all streams.
+    Spooled { file: Arc<File>, start: u64 },
+}
+
+/// File attributes that change when the file is written to or replaced.
 #[derive(Debug, PartialEq, Eq)]
 struct State {
     length: u64,
     modified: Option<SystemTime>,
+    #[cfg(unix)]
+    inode: (u64, u64),
 }
 
 impl State {
     fn of(metadata: &Metadata) -> Self {
-        Self { length: metadata.len(), modified: metadata.modified().ok() }
+        Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            #[cfg(unix)]
+            inode: {
+                use std::os::unix::fs::MetadataExt;
+                (metadata.dev(), metadata.ino())
+            },
+        }
     }
 }
 
@@ -43,8 +63,9 @@ impl Source {
         &self.name
     }
 
-    pub(super) fn file(&self) -> &File {
-        &self.file
+    /// The stored bytes, from the first one. Only one reader at a time: those of spooled sources share a position.
+    pub(super) fn open(&self) -> io::Result<Take<File>> {
+        self.content.open(self.length)
     }
 
     pub(super) fn compression(&self) -> Compression {
@@ -58,15 +79,30 @@ impl Source {
 
     /// Stored length in bytes, before decompression.
     pub(super) fn stored_length(&self) -> u64 {
-        self.state.length
+        self.length
     }
 
-    /// Fails if the file was written to since it was opened: two passes over it would not agree.
+    /// Fails if the file was written to or replaced since it was first opened: two passes over it would not agree.
     pub(super) fn check_unchanged(&self) -> Result<(), ExportError> {
-        match self.file.metadata() {
-            Ok(metadata) if State::of(&metadata) == self.state => Ok(()),
+        let Content::File { path, state } = &self.content else { return Ok(()) };
+        match path.metadata() {
+            Ok(metadata) if State::of(&metadata) == *state => Ok(()),
             Ok(_) => Err(ExportError::Changed { name: self.name.clone() }),
             Err(source) => Err(ExportError::Read { name: self.name.clone(), offset: 0, source }),
+        }
+    }
+}
+
+impl Content {
+    fn open(&self, length: u64) -> io::Result<Take<File>> {
+        match self {
+            // One that has grown is read to its end, and found changed then.
+            Self::File { path, .. } => Ok(File::open(path)?.take(u64::MAX)),
+            Self::Spooled { file, start } => {
+                let mut file = file.try_clone()?;
+                file.seek(SeekFrom::Start(*start))?;
+                Ok(file.take(length))
+            }
         }
     }
 }
@@ -87,16 +123,27 @@ pub(super) fn open_all(
     // Opening all of them first reports a missing file before gigabytes of a stream are spooled.
     let opened =
         names.iter().map(|name| open(name, options.remote.as_deref())).collect::<Result<Vec<_>, _>>()?;
-    let spool = |name: &String, stream: Box<dyn Read>| {
+    let mut spooled = None;
+    let mut spool = |name: &String, stream: Box<dyn Read>| {
         progress.begin(Phase::Spooling);
-        spool(name, stream, temp, progress, cancel)
+        let file = match &spooled {
+            Some(file) => Arc::clone(file),
+            None => Arc::clone(spooled.insert(Arc::new(temp.create()?))),
+        };
+        spool(name, stream, file, temp, progress, cancel)
     };
     let sources = names.iter().zip(opened).map(|(name, opened)| {
-        let (file, modified_at) = match opened {
-            Opened::File(file, modified_at) => (file, modified_at),
-            Opened::Stream(stream, modified_at) => (spool(name, stream)?, modified_at),
+        let (content, length, modified_at) = match opened {
+            Opened::File(path, state) => {
+                let (length, modified_at) = (state.length, state.modified);
+                (Content::File { path, state }, length, modified_at)
+            }
+            Opened::Stream(stream, modified_at) => {
+                let (content, length) = spool(name, stream)?;
+                (content, length, modified_at)
+            }
         };
-        inspect(name, file, modified_at)
+        Ok(Source { modified_at, ..inspect(name, content, length)? })
     });
     let sources = sources.collect::<Result<Vec<_>, _>>()?;
     progress.expect_bytes(sources.iter().map(Source::stored_length).sum());
@@ -104,7 +151,7 @@ pub(super) fn open_all(
 }
 
 enum Opened {
-    File(File, Option<SystemTime>),
+    File(PathBuf, State),
     Stream(Box<dyn Read>, Option<SystemTime>),
 }
 
@@ -134,19 +181,22 @@ fn open(name: &str, remote: Option<&dyn Remote>) -> Result<Opened, ExportError> 
     }
     // Pipes and devices have paths like files, but can be read only once.
     if metadata.is_file() {
-        return Ok(Opened::File(file, metadata.modified().ok()));
+        return Ok(Opened::File(PathBuf::from(name), State::of(&metadata)));
     }
     Ok(Opened::Stream(Box::new(file), None))
 }
 
+/// Appends a stream to the temporary file of all streams; returns where it is, and its length.
 fn spool(
     name: &str,
     mut stream: impl Read,
+    spooled: Arc<File>,
     temp: &TempFiles,
     progress: &Progress,
     cancel: &Cancel,
-) -> Result<File, ExportError> {
-    let mut spooled = temp.create()?;
+) -> Result<(Content, u64), ExportError> {
+    let mut file = spooled.as_ref();
+    let start = file.seek(SeekFrom::End(0)).map_err(|error| temp.failed("extending", error))?;
     let mut buffer = vec![0; COPY_BLOCK];
     let mut offset = 0;
     loop {
@@ -159,19 +209,18 @@ fn spool(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(source) => return Err(ExportError::Read { name: name.to_owned(), offset, source }),
         };
-        spooled.write_all(&buffer[..read]).map_err(|error| temp.failed("writing", error))?;
+        file.write_all(&buffer[..read]).map_err(|error| temp.failed("writing", error))?;
         offset += read as u64;
         progress.add_bytes(read as u64);
     }
-    spooled.rewind().map_err(|error| temp.failed("rewinding", error))?;
-    Ok(spooled)
+    Ok((Content::Spooled { file: spooled, start }, offset))
 }
 
-fn inspect(name: &str, file: File, modified_at: Option<SystemTime>) -> Result<Source, ExportError> {
+fn inspect(name: &str, content: Content, length: u64) -> Result<Source, ExportError> {
     let unreadable = |source| ExportError::Read { name: name.to_owned(), offset: 0, source };
-    let state = State::of(&file.metadata().map_err(unreadable)?);
     let mut head = Vec::with_capacity(Compression::MAGIC_LEN);
-    (&file).take(Compression::MAGIC_LEN as u64).read_to_end(&mut head).map_err(unreadable)?;
+    let file = content.open(length).map_err(unreadable)?;
+    file.take(Compression::MAGIC_LEN as u64).read_to_end(&mut head).map_err(unreadable)?;
     let compression = Compression::of(&head)
         .map_err(|what| ExportError::UnsupportedFormat { name: name.to_owned(), what })?;
     // A `.gz` file may be plain (some servers decompress on download), but one too short to detect the format is truncated: an
@@ -184,5 +233,5 @@ fn inspect(name: &str, file: File, modified_at: Option<SystemTime>) -> Result<So
         let (compression, offset) = (claimed.name(), head.len() as u64);
         return Err(ExportError::Truncated { name: name.to_owned(), compression, offset, decompressed: 0 });
     }
-    Ok(Source { name: name.to_owned(), file, compression, state, modified_at })
+    Ok(Source { name: name.to_owned(), content, compression, length, modified_at: None })
 }

@@ -1,9 +1,11 @@
 //! The SQLite file: connections, transactions, schema.
 
 use crate::failure::{DatabaseError, Problem};
+use host_core::storage::{self, UnsupportedFormat};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -41,6 +43,8 @@ pub enum Cause {
     Sqlite(rusqlite::Error),
     /// What was read is not what the host writes.
     Unreadable(Box<dyn std::error::Error + Send + Sync>),
+    /// What was read is newer than this version, or another program's.
+    Unsupported(UnsupportedFormat),
     /// The caller asks for what must not be.
     Refused(String),
 }
@@ -66,6 +70,16 @@ pub fn to_json(value: &impl Serialize) -> Result<String, Cause> {
 /// The plain data of a JSON column.
 pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, Cause> {
     serde_json::from_str(text).map_err(Cause::corrupt)
+}
+
+/// Plain data as a JSON column that other versions read.
+pub fn to_envelope(value: &impl Serialize) -> Result<String, Cause> {
+    storage::to_envelope(value).map_err(Cause::corrupt)
+}
+
+/// The plain data of a JSON column that another version may have written.
+pub fn from_envelope<T: DeserializeOwned>(text: &str) -> Result<T, Cause> {
+    storage::from_envelope(text).map_err(Cause::Unsupported)
 }
 
 /// A database file. One connection writes, another reads without waiting for it.
@@ -126,6 +140,40 @@ impl Database {
         self.run(&self.reader, TransactionBehavior::Deferred, work).await
     }
 
+    /// Makes all transactions so far survive a power cut. Closing the file does so as well, but not while another process has it
+    /// open.
+    pub async fn flush(&self) -> Result<(), DatabaseError> {
+        let connection = self.writer.clone().lock_owned().await;
+        let journal = self.journal();
+        let flushed = tokio::task::spawn_blocking(move || {
+            let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
+            let (written, checkpointed): (i64, i64) =
+                connection.query_row(checkpoint, [], |row| Ok((row.get(1)?, row.get(2)?)))?;
+            // What another process still reads stays in the journal.
+            if written != checkpointed {
+                File::options()
+                    .write(true)
+                    .open(journal)
+                    .and_then(|journal| journal.sync_all())
+                    .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+            }
+            Ok(())
+        });
+        match flushed.await {
+            Ok(flushed) => {
+                flushed.map_err(|source| DatabaseError::of(self.path.display().to_string(), source))
+            }
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+            Err(_) => Err(Problem::Ending.into()),
+        }
+    }
+
+    fn journal(&self) -> PathBuf {
+        let mut journal = self.path.clone().into_os_string();
+        journal.push("-wal");
+        journal.into()
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         connection: &Arc<Mutex<Connection>>,
@@ -145,6 +193,7 @@ impl Database {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(Cause::Sqlite(source))) => Err(DatabaseError::of(path(), source)),
             Ok(Err(Cause::Unreadable(source))) => Err(Problem::Unreadable { path: path(), source }.into()),
+            Ok(Err(Cause::Unsupported(source))) => Err(Problem::Unsupported { path: path(), source }.into()),
             Ok(Err(Cause::Refused(why))) => Err(Problem::Refused(why).into()),
             Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
             Err(_) => Err(Problem::Ending.into()),

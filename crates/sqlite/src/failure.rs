@@ -1,6 +1,6 @@
 //! Turns what SQLite says into what a person can do about it.
 
-use host_core::storage::{StoreError, StoreErrorKind};
+use host_core::storage::{StoreError, StoreErrorKind, UnsupportedFormat};
 use rusqlite::ErrorCode;
 
 /// A database call failed; the message names the file and what helps.
@@ -29,6 +29,8 @@ pub(crate) enum Problem {
     Foreign { path: String },
     #[error("{path} holds what this host cannot read; restore it, or move it away and ingest again")]
     Unreadable { path: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("{path} holds a record that this host leaves alone")]
+    Unsupported { path: String, source: UnsupportedFormat },
     #[error("{0}")]
     Refused(String),
     #[error("the statement on {path} failed; this is a defect of the host")]
@@ -48,6 +50,7 @@ impl DatabaseError {
         match &self.0 {
             Problem::Locked { .. } | Problem::Ending => StoreErrorKind::Transient,
             Problem::Damaged { .. } | Problem::Unreadable { .. } => StoreErrorKind::Corrupt,
+            Problem::Unsupported { .. } => StoreErrorKind::Unsupported,
             Problem::DiskFull { .. }
             | Problem::NotWritable { .. }
             | Problem::Io { .. }

@@ -5,5 +5,5 @@ mod database;
 mod failure;
 pub mod time;
 
-pub use database::{Cause, Database, from_json, to_json};
+pub use database::{Cause, Database, from_envelope, from_json, to_envelope, to_json};
 pub use failure::DatabaseError;

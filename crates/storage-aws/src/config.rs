@@ -15,6 +15,8 @@ pub struct AwsConfig {
     pub endpoint_url: Option<String>,
     /// Name of the bucket; by default `{env}-ecom-product-data-bucket`.
     pub bucket: Option<String>,
+    /// Other buckets from which the chunks of other programs' messages are read; `bucket` always is.
+    pub source_buckets: Vec<String>,
     /// How long jobs, chunks and reports are kept, in days. Longer than messages, which SQS keeps for 14.
     pub retention_days: NonZeroU32,
     /// Ingest lease in seconds; another process may take over once it expires.
@@ -36,6 +38,7 @@ impl Default for AwsConfig {
             region: None,
             endpoint_url: None,
             bucket: None,
+            source_buckets: Vec::new(),
             retention_days: const { NonZeroU32::new(30).expect("is not 0") },
             ingest_lease_seconds: const { NonZeroU32::new(60).expect("is not 0") },
             sweep_minutes: 10,
@@ -45,7 +48,31 @@ impl Default for AwsConfig {
     }
 }
 
+/// Characters of the longest `env`, with which the names of bucket and queues fit.
+const MAX_ENV: usize = 38;
+
 impl AwsConfig {
+    /// Whether AWS takes the names that `env` begins; the error is a sentence for the user.
+    pub fn check_env(&self) -> Result<(), String> {
+        let Self { env, bucket, .. } = self;
+        let fits = |c: char| match bucket {
+            Some(_) => c.is_ascii_alphanumeric() || "-_".contains(c),
+            None => c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-',
+        };
+        let begins = env.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if begins && env.len() <= MAX_ENV && env.chars().all(fits) {
+            return Ok(());
+        }
+        let what = match bucket {
+            Some(_) => "A-Z a-z 0-9 - _",
+            None => "a-z 0-9 - (also A-Z and _ if `aws.bucket` is set)",
+        };
+        Err(format!(
+            "`aws.env` is `{env}`, which names in AWS cannot begin with; use 1 to {MAX_ENV} characters of {what}, the first a letter \
+             or a digit"
+        ))
+    }
+
     /// How long jobs, chunks and reports are kept.
     pub(crate) fn retention(&self) -> Duration {
         Duration::from_secs(u64::from(self.retention_days.get()) * 86_400)
@@ -69,5 +96,31 @@ impl AwsConfig {
     /// How much of a Lambda function's time must be left to begin a chunk.
     pub fn lambda_reserve(&self) -> Duration {
         Duration::from_secs(self.lambda_reserve_seconds.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Names;
+
+    #[test]
+    fn an_environment_that_aws_refuses_is_refused_at_the_start() {
+        let check = |env: &str, bucket: Option<&str>| {
+            let (env, bucket) = (env.to_owned(), bucket.map(str::to_owned));
+            AwsConfig { env, bucket, ..AwsConfig::default() }.check_env()
+        };
+        let longest = "e".repeat(MAX_ENV);
+        for good in ["dev", "staging-2", &longest] {
+            check(good, None).unwrap();
+        }
+        check("Dev_1", Some("own")).unwrap();
+        let too_long = "e".repeat(MAX_ENV + 1);
+        for bad in ["", "Dev", "dev_1", "-dev", "dev.eu", "d\u{e4}v", "a b", &too_long] {
+            assert!(check(bad, None).unwrap_err().contains("aws.env"), "{bad}");
+        }
+        let names = Names::new(&longest, None);
+        assert!(names.bucket().len() <= 63, "{}", names.bucket());
+        assert!(names.dead_letter_queue(&"s".repeat(100)).len() <= 80);
     }
 }

@@ -7,7 +7,7 @@ use aws_config::{
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_s3::config::{Credentials, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use host_core::storage::{Delivery, IngestGuard, Jobs, Ledger, Queue, Settings, Storage, StoreError, Stores};
+use host_core::storage::{IngestGuard, Jobs, Ledger, Queue, Settings, Storage, StoreError, Stores};
 use host_core::{
     clock::SharedClock,
     model::{Job, JobId},
@@ -17,6 +17,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 mod bootstrap;
 mod chunks;
 mod config;
+mod external;
 mod failure;
 mod jobs;
 mod ledger;
@@ -29,9 +30,10 @@ mod table;
 
 pub use bootstrap::{BootstrapOptions, BootstrapPlan, Change, Resource, ResourceKind};
 pub use config::AwsConfig;
+pub use external::OpenBucket;
 pub use jobs::IngestLease;
 pub use names::Names;
-pub use queue::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest, Sqs};
+pub use queue::{EventBatch, Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest, Sqs};
 pub use source::S3Objects;
 pub use sweep::{Sweeper, Swept};
 pub use table::{Condition, Dynamo, Item, Key, Table, TableError, Update, Updated, Value};
@@ -124,7 +126,16 @@ impl Aws {
         let table = |name| Arc::new(Dynamo::new(clients.dynamodb.clone(), name)) as Arc<dyn Table>;
         let jobs = Arc::new(jobs::Records::new(table(names.jobs_table()), clock.clone(), config.retention()));
         let sqs = Arc::new(Sqs::new(clients.sqs.clone()));
-        let queues = Arc::new(queue::Queues::new(sqs, names.clone(), clock.clone()));
+        let s3 = clients.s3.clone();
+        let external = external::ExternalChunks {
+            jobs: jobs.clone(),
+            clock: clock.clone(),
+            open: Arc::new(move |name| Arc::new(chunks::Bucket::new(s3.clone(), name.to_owned()))),
+            bucket: names.bucket(),
+            allowed: config.source_buckets.clone(),
+        };
+        let queues = queue::Queues::new(sqs, names.clone(), clock.clone()).with_external(external);
+        let queues = Arc::new(queues);
         let stores = Stores {
             chunks: Arc::new(chunks::Bucket::new(clients.s3.clone(), names.bucket())),
             queue: queues.clone(),
@@ -154,22 +165,9 @@ impl Aws {
         bootstrap::apply(&self.clients, &self.names, plan).await
     }
 
-    /// The delivery of a message that the Lambda service has received; none if it is malformed and was moved to the dead
-    /// letters.
-    pub async fn delivery_of_event(
-        &self,
-        record: &SqsMessage,
-        visibility: Duration,
-    ) -> Result<Option<Delivery>, StoreError> {
-        let count = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
-        let incoming = Incoming {
-            body: record.body.clone().unwrap_or_default(),
-            handle: record.receipt_handle.clone().unwrap_or_default(),
-            receive_count: count.unwrap_or(1),
-        };
-        let arn = record.event_source_arn.as_deref().unwrap_or_default();
-        let queue = arn.rsplit(':').next().unwrap_or_default();
-        self.queues.delivery_of_event(queue, incoming, visibility).await
+    /// The deliveries of a batch that the Lambda service has received.
+    pub async fn deliveries_of_event(&self, records: &[SqsMessage], visibility: Duration) -> EventBatch {
+        self.queues.deliveries_of_event(records, self.config.endpoint_url.as_deref(), visibility).await
     }
 
     /// The recovery sweep.
@@ -263,4 +261,36 @@ pub async fn acquire_ingest_on(
     lease: Duration,
 ) -> Result<IngestLease, StoreError> {
     Arc::new(jobs::Records::new(table, clock, retention)).acquire_ingest(job, lease).await
+}
+
+/// The deliveries of an event on queues on any service, for the same.
+pub async fn deliveries_of_event_on(
+    service: Arc<dyn QueueService>,
+    names: Names,
+    clock: SharedClock,
+    records: &[SqsMessage],
+    endpoint: &str,
+) -> EventBatch {
+    let queues = queue::Queues::new(service, names, clock);
+    queues.deliveries_of_event(records, Some(endpoint), Duration::from_secs(60)).await
+}
+
+/// Queues that accept chunks of other programs, on any service, table and bucket, for the same.
+pub fn external_queue_on(
+    service: Arc<dyn QueueService>,
+    table: Arc<dyn Table>,
+    open: OpenBucket,
+    names: Names,
+    clock: SharedClock,
+    retention: Duration,
+    allowed: Vec<String>,
+) -> Arc<dyn Queue> {
+    let external = external::ExternalChunks {
+        jobs: Arc::new(jobs::Records::new(table, clock.clone(), retention)),
+        clock: clock.clone(),
+        open,
+        bucket: names.bucket(),
+        allowed,
+    };
+    Arc::new(queue::Queues::new(service, names, clock).with_external(external))
 }

@@ -50,7 +50,14 @@ impl Sweeper {
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
         for (job, is_sealed) in self.jobs.open_jobs().await? {
-            let found = self.jobs.sweep(&job.id, self.bound).await?;
+            let found = match self.jobs.sweep(&job.id, self.bound).await {
+                // It is for a newer version, and no reason to leave the other jobs.
+                Err(error) if error.is_unsupported() => {
+                    tracing::warn!(job_id = %job.id, cause = chain(&error), "a job was left out of the sweep");
+                    continue;
+                }
+                found => found?,
+            };
             swept.completed += found.completed;
             for (chunk, redrive_count) in &found.to_send {
                 self.queue.send(&job, chunk, *redrive_count).await?;

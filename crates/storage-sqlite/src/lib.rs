@@ -28,8 +28,11 @@ mod tests;
 
 use host_sqlite::{Database, DatabaseError};
 
-/// Locked by every process that works in a data directory.
+/// Locked by every process that works in a data directory: one that gets it alone releases what crashed processes held.
 const WORK_LOCK: &str = "work.lock";
+/// Locked by the same processes, for those that only look whether there is one: they never take the other lock, because a process
+/// that registers meanwhile would not be alone.
+const PRESENCE_LOCK: &str = "working.lock";
 /// Locked by every process that ingests into a data directory.
 const INGEST_LOCK: &str = "ingest.lock";
 
@@ -41,7 +44,7 @@ pub struct Embedded {
     folder: chunks::Folder,
     stores: Stores,
     /// Held for as long as this process works here.
-    alive: Arc<OnceLock<File>>,
+    alive: Arc<OnceLock<[File; 2]>>,
 }
 
 impl Embedded {
@@ -126,13 +129,14 @@ impl Storage for Embedded {
             released.await.map_err(|error| error.during("releasing what a crashed process held"))
         };
         let lock = self.lock_shared(WORK_LOCK, release_orphaned).await?;
-        // A second call finds the first one's lock and holds it for as long.
-        let _first_call_holds_it = self.alive.set(lock);
+        let presence = self.lock_shared(PRESENCE_LOCK, async { Ok(()) }).await?;
+        // A second call finds the first one's locks and holds them for as long.
+        let _first_call_holds_them = self.alive.set([lock, presence]);
         Ok(())
     }
 
     fn has_active_worker(&self) -> bool {
-        self.is_locked(WORK_LOCK)
+        self.is_locked(PRESENCE_LOCK)
     }
 
     /// Of any job: a data directory has one lock for all.
@@ -157,6 +161,10 @@ impl Storage for Embedded {
 
     fn job_remover(&self) -> Option<&dyn JobRemover> {
         Some(self)
+    }
+
+    async fn flush(&self) -> Result<(), StoreError> {
+        self.database.flush().await.map_err(|error| error.during("writing the database to disk"))
     }
 
     fn location(&self) -> String {

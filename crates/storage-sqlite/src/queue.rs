@@ -5,11 +5,12 @@ use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Job},
     storage::{
-        DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError,
-        latest_lease_end,
+        DeadLetter, Delivery, LeasedDeadLetter, MessagePlace, QuarantineReason, Queue, Receipt, StoreError,
+        UNREADABLE_VISIBILITY, UnreadableMessage, from_envelope, latest_lease_end,
     },
 };
-use host_sqlite::{Cause, Database, DatabaseError, from_json, time, to_json};
+use host_sqlite::{Cause, Database, DatabaseError, time, to_envelope};
+use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::{
     collections::HashSet,
@@ -64,21 +65,47 @@ impl Messages {
 }
 
 impl Messages {
-    /// The dead letters of a shop and their row ids, oldest first.
+    /// The dead letters of a shop and their row ids, oldest first; those that cannot be read are left out.
     async fn stored_dead_letters(&self, shop_id: &str) -> Result<Vec<(i64, DeadLetter)>, StoreError> {
         let shop = shop_id.to_owned();
         let list = move |tx: &Transaction<'_>| {
-            tx.prepare_cached("SELECT id, letter FROM dead_letter WHERE shop_id = ?1 ORDER BY id")?
+            let mut dead_letters = Vec::new();
+            for row in tx
+                .prepare_cached("SELECT id, letter FROM dead_letter WHERE shop_id = ?1 ORDER BY id")?
                 .query_map([shop], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?
-                .map(|row| {
-                    let (id, json) = row?;
-                    Ok((id, from_json(&json)?))
-                })
-                .collect()
+            {
+                let (id, json) = row?;
+                dead_letters.extend(from_envelope(&json).ok().map(|dead_letter| (id, dead_letter)));
+            }
+            Ok(dead_letters)
         };
         let done = self.database.read(list).await;
         done.map_err(|error| error.during(format!("reading the dead letters of {shop_id}")))
     }
+}
+
+/// A message that is deliverable.
+struct Row {
+    id: i64,
+    chunk: String,
+    receive_count: u32,
+}
+
+/// The first messages of all lanes that are deliverable, at most so many.
+fn deliverable(
+    tx: &Transaction<'_>,
+    shop_id: &str,
+    now: Timestamp,
+    visibility: Duration,
+    max: usize,
+) -> Result<Vec<Row>, Cause> {
+    let latest = time::to_column(latest_lease_end(now, visibility));
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    let mut statement = tx.prepare_cached(DELIVERABLE)?;
+    let rows = statement.query_map(params![shop_id, time::to_column(now), max, latest], |row| {
+        Ok(Row { id: row.get(0)?, chunk: row.get(1)?, receive_count: row.get(2)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// A receipt names the message and its latest delivery; it is void once either is gone.
@@ -136,7 +163,7 @@ impl Queue for Messages {
                 tx.prepare_cached(
                     "INSERT INTO message (shop_id, lane, job_id, chunk) VALUES (?1, ?2, ?3, ?4)",
                 )?
-                .execute(params![shop_id, chunk.lane, job_id, to_json(&chunk)?])?;
+                .execute(params![shop_id, chunk.lane, job_id, to_envelope(&chunk)?])?;
             }
             Ok(())
         };
@@ -152,29 +179,36 @@ impl Queue for Messages {
     ) -> Result<Vec<Delivery>, StoreError> {
         let (clock, shop) = (self.clock.clone(), shop_id.to_owned());
         let receive = move |tx: &Transaction<'_>| {
-            let (now, until) = (time::to_column(clock.now()), time::after(clock.now(), visibility));
-            let latest = time::to_column(latest_lease_end(clock.now(), visibility));
-            let max = i64::try_from(max).unwrap_or(i64::MAX);
-            let first: Vec<(i64, String, u32)> = tx
-                .prepare_cached(DELIVERABLE)?
-                .query_map(params![shop, now, max, latest], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-                })?
-                .collect::<Result<_, _>>()?;
+            let now = clock.now();
+            let until = time::after(now, visibility);
             let mut take = tx.prepare_cached(
                 "UPDATE message SET hidden_until = ?2, nonce = ?3, receive_count = receive_count + 1 WHERE id = ?1",
             )?;
-            let mut deliveries = Vec::with_capacity(first.len());
-            for (id, chunk, receive_count) in first {
-                let nonce = clock.random().cast_signed();
-                take.execute(params![id, until, nonce])?;
-                deliveries.push(Delivery {
-                    chunk: from_json(&chunk)?,
-                    shop_id: shop.clone(),
-                    receive_count: receive_count.saturating_add(1),
-                    visible_until: time::from_column(until)?,
-                    receipt: receipt(id, nonce),
-                });
+            let mut deliveries = Vec::new();
+            while deliveries.len() < max {
+                let found = deliverable(tx, &shop, now, visibility, max - deliveries.len())?;
+                if found.is_empty() {
+                    break;
+                }
+                for Row { id, chunk, receive_count } in found {
+                    let nonce = clock.random().cast_signed();
+                    let chunk = match from_envelope(&chunk) {
+                        Ok(chunk) => chunk,
+                        Err(reason) => {
+                            tracing::warn!(shop_id = shop, message = id, %reason, "left a message that cannot be read");
+                            take.execute(params![id, time::after(now, UNREADABLE_VISIBILITY), nonce])?;
+                            continue;
+                        }
+                    };
+                    take.execute(params![id, until, nonce])?;
+                    deliveries.push(Delivery {
+                        chunk,
+                        shop_id: shop.clone(),
+                        receive_count: receive_count.saturating_add(1),
+                        visible_until: time::from_column(until)?,
+                        receipt: receipt(id, nonce),
+                    });
+                }
             }
             Ok(deliveries)
         };
@@ -224,11 +258,11 @@ impl Queue for Messages {
             let Some(Removed { shop_id, chunk, receive_count }) = remove(tx, id, nonce)? else {
                 return Ok(false);
             };
-            let (chunk, died_at) = (from_json(&chunk)?, clock.now());
+            let (chunk, died_at) = (from_envelope(&chunk).map_err(Cause::Unsupported)?, clock.now());
             let dead_letter =
                 DeadLetter { chunk, shop_id, code, message, died_at, receive_count, redrive_count, context };
             tx.prepare_cached("INSERT INTO dead_letter (shop_id, letter) VALUES (?1, ?2)")?
-                .execute(params![dead_letter.shop_id, to_json(&dead_letter)?])?;
+                .execute(params![dead_letter.shop_id, to_envelope(&dead_letter)?])?;
             Ok(true)
         };
         let done = self.database.write(dead_letter).await;
@@ -247,6 +281,36 @@ impl Queue for Messages {
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {
         Ok(self.stored_dead_letters(shop_id).await?.into_iter().map(|(_, dead_letter)| dead_letter).collect())
+    }
+
+    async fn unreadable(&self, shop_id: &str) -> Result<Vec<UnreadableMessage>, StoreError> {
+        let shop = shop_id.to_owned();
+        let list = move |tx: &Transaction<'_>| {
+            let mut found = Vec::new();
+            let mut messages =
+                tx.prepare_cached("SELECT chunk, receive_count FROM message WHERE shop_id = ?1 ORDER BY id")?;
+            for row in messages.query_map([&shop], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))? {
+                let (text, count) = row?;
+                let reason = from_envelope::<ChunkRef>(&text).err();
+                found.extend(
+                    reason.map(|reason| {
+                        UnreadableMessage::new(&shop, MessagePlace::Queue, reason, count, &text)
+                    }),
+                );
+            }
+            let mut dead_letters =
+                tx.prepare_cached("SELECT letter FROM dead_letter WHERE shop_id = ?1 ORDER BY id")?;
+            for text in dead_letters.query_map([&shop], |row| row.get::<_, String>(0))? {
+                let text = text?;
+                let reason = from_envelope::<DeadLetter>(&text).err();
+                found.extend(reason.map(|reason| {
+                    UnreadableMessage::new(&shop, MessagePlace::DeadLetters, reason, 0, &text)
+                }));
+            }
+            Ok(found)
+        };
+        let done = self.database.read(list).await;
+        done.map_err(|error| error.during(format!("looking for unreadable messages of {shop_id}")))
     }
 
     async fn receive_dead_letters(

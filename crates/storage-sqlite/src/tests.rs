@@ -4,7 +4,10 @@ use super::{Embedded, chunks::Folder};
 use host_core::{
     clock::{Clock, SystemClock},
     model::{ChunkRef, Job, JobId},
-    storage::{Chunks, Claim, QuarantineReason, Storage, StoreError, StoreErrorKind},
+    storage::{
+        Chunks, Claim, JobRemover, MessagePlace, QuarantineReason, Storage, StoreError, StoreErrorKind,
+        Stores,
+    },
 };
 use host_sqlite::{Cause, Database};
 use host_testing::build::{self, chunk, processed, seal};
@@ -354,4 +357,102 @@ async fn of_a_removed_job_nothing_is_left() {
         remover.remove_job(job).await.unwrap();
         assert!(stores.jobs.get(&job.id).await.unwrap().is_some() && folder(job).exists());
     }
+}
+
+/// Writes what another program or a newer version has written into a column.
+async fn plant(storage: &Embedded, sql: &'static str) {
+    let planted = storage.database.write(move |tx| Ok(tx.execute_batch(sql)?)).await;
+    planted.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_left_and_named_and_is_in_the_way_of_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path()).unwrap();
+    let Stores { jobs, queue, .. } = storage.stores();
+    let (job, other) = (job("a", "shop"), job("b", "shop"));
+    jobs.create(&job).await.unwrap();
+    for seq in 0..4 {
+        jobs.add_chunk(&chunk(&job.id, seq, seq as u16)).await.unwrap();
+        queue.send(&job, &chunk(&job.id, seq, seq as u16), 0).await.unwrap();
+    }
+    plant(
+        &storage,
+        "UPDATE message SET chunk = 'not JSON' WHERE lane = 0;
+         UPDATE message SET chunk = json_set(chunk, '$.schema', 2) WHERE lane = 1;
+         INSERT INTO message (shop_id, lane, job_id, chunk) SELECT shop_id, 0, job_id, chunk FROM message WHERE lane = 2;
+         INSERT INTO job (id, shop_id, created_at, fingerprint, job, status)
+            SELECT 'theirs', shop_id, created_at + 1, fingerprint, 'not JSON', 'QUEUED' FROM job WHERE id = 'a';
+         INSERT INTO job (id, shop_id, created_at, fingerprint, job, status)
+            SELECT 'newer', shop_id, created_at + 2, fingerprint, json_set(job, '$.schema', 2), status FROM job WHERE id = 'a';
+         INSERT INTO dead_letter (shop_id, letter) VALUES ('shop', 'not JSON');",
+    )
+    .await;
+
+    // Lanes 2 and 3; what waits in lane 0 waits.
+    let received = queue.receive("shop", 2, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(received.iter().map(|delivery| delivery.chunk.lane).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(queue.depth("shop").await.unwrap(), 5);
+    assert!(queue.receive("shop", 9, Duration::from_secs(60)).await.unwrap().is_empty());
+    let reason = QuarantineReason::new("broken", "it is broken");
+    assert!(queue.dead_letter(&received[0].receipt, &reason).await.unwrap());
+    assert_eq!(queue.dead_letters("shop").await.unwrap().len(), 1);
+    assert_eq!(queue.receive_dead_letters("shop", Duration::from_secs(60)).await.unwrap().len(), 1);
+    let named = queue.unreadable("shop").await.unwrap();
+    let places: Vec<_> =
+        named.iter().map(|message| (message.place, message.body.starts_with("not"))).collect();
+    use MessagePlace::{DeadLetters, Queue};
+    assert_eq!(places, [(Queue, true), (Queue, false), (DeadLetters, true)], "{named:?}");
+    assert!(named[1].message.contains("schema is 2"), "{named:?}");
+
+    // Ingest, lists and retention of the shop.
+    jobs.create(&other).await.unwrap();
+    assert_eq!(jobs.supersede(&other).await.unwrap(), std::slice::from_ref(&job.id));
+    assert_eq!(jobs.find_unfinished("shop", other.fingerprint).await.unwrap().unwrap().id, other.id);
+    for shop in [Some("shop"), None] {
+        let listed = jobs.list(shop, 2).await.unwrap();
+        let ids: Vec<&str> = listed.iter().map(|listed| listed.job.id.as_str()).collect();
+        assert_eq!(ids, ["b", "a"]);
+    }
+    let error = jobs.get(&JobId::new("newer").unwrap()).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Unsupported);
+    assert!(!storage.remove_job(&job).await.unwrap());
+}
+
+/// The file alone, as after a power cut that loses what was not written to disk, while another process has it open.
+#[tokio::test]
+async fn a_flush_puts_everything_on_disk_beside_another_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path()).unwrap();
+    let other = Connection::open(dir.path().join("host.db")).unwrap();
+    other.query_row("SELECT count(*) FROM job", [], |row| row.get::<_, i64>(0)).unwrap();
+    storage.stores().jobs.create(&job("a", "shop")).await.unwrap();
+    let survives = || {
+        let copy = dir.path().join("copy.db");
+        fs::copy(dir.path().join("host.db"), &copy).unwrap();
+        let jobs = Connection::open(&copy)
+            .unwrap()
+            .query_row("SELECT count(*) FROM job", [], |row| row.get::<_, i64>(0));
+        jobs.unwrap_or(0)
+    };
+    assert_eq!(survives(), 0, "it is on disk before");
+    storage.flush().await.unwrap();
+    assert_eq!(survives(), 1);
+    drop(other);
+}
+
+#[tokio::test]
+async fn looking_for_a_worker_takes_no_lock_that_a_worker_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (worker, watch) = (open(dir.path()).unwrap(), open(dir.path()).unwrap());
+    assert!(!watch.has_active_worker());
+    // A process that registers just now.
+    let registering = fs::File::create(dir.path().join("work.lock")).unwrap();
+    registering.lock().unwrap();
+    assert!(!watch.has_active_worker(), "it looks at the lock of workers");
+    registering.unlock().unwrap();
+    worker.register().await.unwrap();
+    assert!(watch.has_active_worker());
+    drop(worker);
+    assert!(!watch.has_active_worker());
 }

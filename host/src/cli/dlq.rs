@@ -8,13 +8,14 @@ use super::{
     hints::same_plugins,
     jobs::find,
     output::OutputFormat,
+    shop,
 };
 use crate::config::Config;
 use clap::{Args, Subcommand};
 use host_core::{
     format::counted,
     model::JobId,
-    storage::{AttemptError, DeadLetter, StoreError, Stores},
+    storage::{AttemptError, DeadLetter, MessagePlace, StoreError, Stores, UnreadableMessage},
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Redriven};
 use serde::Serialize;
@@ -92,6 +93,7 @@ pub(super) fn run(global: &Global, command: DlqCommand) -> CliResult {
     let config = config(global)?;
     runtime()?.block_on(async {
         let stores = Backend::open(&config, false).await?.stores();
+        let config = shop::as_stored(config, &stores).await?;
         // Where there is nothing at all, there would be no dead letters either.
         stores.jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
         let shops = match &config.shop {
@@ -103,14 +105,21 @@ pub(super) fn run(global: &Global, command: DlqCommand) -> CliResult {
                 let filter = choice.filter(&config, &stores).await?;
                 let dead_letters =
                     list_dead_letters(&stores, &shops, &filter).await.map_err(store_failure)?;
-                if dead_letters.is_empty() {
+                let unreadable = list_unreadable(&stores, &shops, &filter).await.map_err(store_failure)?;
+                if dead_letters.is_empty() && unreadable.is_empty() {
                     let of = config.shop.as_ref().map_or(String::new(), |shop| format!(" of {shop}"));
                     let such = if filter == DeadLetterFilter::default() { "" } else { "such " };
                     eprintln!("there are no {such}dead letters{of}");
                 }
                 match global.output {
-                    OutputFormat::Json => print_json(&dead_letters)?,
-                    OutputFormat::Text => print(&list_text(&dead_letters))?,
+                    OutputFormat::Json => {
+                        let dead_letters = dead_letters.iter().map(Listed::DeadLetter);
+                        let unreadable = unreadable.iter().map(Listed::Unreadable);
+                        print_json(&dead_letters.chain(unreadable).collect::<Vec<_>>())?;
+                    }
+                    OutputFormat::Text => {
+                        print(&(list_text(&dead_letters) + &unreadable_text(&unreadable)))?;
+                    }
                 }
             }
             DlqCommand::Show { job, chunk } => {
@@ -159,6 +168,42 @@ async fn list_dead_letters(
     }
     dead_letters.retain(|dead_letter| filter.matches(dead_letter));
     Ok(dead_letters)
+}
+
+/// An entry of the list.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Listed<'a> {
+    DeadLetter(&'a DeadLetter),
+    Unreadable(&'a UnreadableMessage),
+}
+
+/// What this version cannot read, unless dead letters of a job or with another reason are asked for.
+async fn list_unreadable(
+    stores: &Stores,
+    shops: &[String],
+    filter: &DeadLetterFilter,
+) -> Result<Vec<UnreadableMessage>, StoreError> {
+    let mut unreadable = Vec::new();
+    if filter.job.is_none() && filter.code.as_ref().is_none_or(|code| code == UnreadableMessage::CODE) {
+        for shop in shops {
+            unreadable.extend(stores.queue.unreadable(shop).await?);
+        }
+    }
+    Ok(unreadable)
+}
+
+fn unreadable_text(unreadable: &[UnreadableMessage]) -> String {
+    let mut text = String::new();
+    for UnreadableMessage { shop_id, code, place, message, receive_count, body } in unreadable {
+        let place = match place {
+            MessagePlace::Queue => "left in the queue, its group behind it",
+            MessagePlace::DeadLetters => "among the dead letters",
+        };
+        let delivered = counted((*receive_count).into(), "time");
+        let _ = write!(text, "{shop_id}  {code}, {place}\n  {message}\n  {body:?}, delivered {delivered}\n");
+    }
+    text
 }
 
 /// The one selected dead letter; of several redrives the last.
@@ -360,6 +405,9 @@ fn dead_letter_text(dead_letter: &DeadLetter) -> String {
         if let Some(error) = error {
             row(name, error_text(error));
         }
+    }
+    if let Some(backtrace) = &context.backtrace {
+        let _ = writeln!(text, "\nthe host panicked {backtrace}");
     }
     if is_damaged(code) {
         let _ = writeln!(text, "\nit is quarantined again unless {REPAIR_HINT}");

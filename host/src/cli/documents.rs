@@ -6,6 +6,7 @@ use super::{
     context::{effective, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
+    shop,
 };
 use crate::config::{Config, Effective, TargetIndex};
 use clap::Subcommand;
@@ -74,6 +75,7 @@ impl OpenIndex {
         let Effective { mut config, origins } = effective(global, &global.overrides())?;
         let is_chosen = origins.iter().any(|origin| origin.key == "target" && origin.origin != "default");
         let backend = Backend::open(&config, false).await?;
+        config = shop::as_stored(config, &backend.stores()).await?;
         let newest = newest(&config, &backend.stores()).await?;
         if let (false, Some(newest)) = (is_chosen, &newest) {
             config.target = TargetIndex::named(newest.target.kind()).unwrap_or(config.target);
@@ -130,13 +132,23 @@ async fn exists(index: &dyn Index, target: &WriteTarget, stores: &Stores) -> Res
 }
 
 /// The newest job of the shop, or of all: one shop a data directory is the usual case.
-pub(super) async fn newest(config: &Config, stores: &Stores) -> Result<Option<Job>, Failure> {
+async fn newest(config: &Config, stores: &Stores) -> Result<Option<Job>, Failure> {
     let jobs = stores.jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
     Ok(jobs.into_iter().next().map(|found| found.job))
 }
 
+/// Shop and index that flags and settings name, or those of the newest job.
+pub(super) async fn chosen(
+    global: &Global,
+    config: &Config,
+    stores: &Stores,
+) -> Result<WriteTarget, Failure> {
+    let config = shop::as_stored(config.clone(), stores).await?;
+    target(global, &config, newest(&config, stores).await?)
+}
+
 /// Shop and index: those of the flags, else those of the newest job, which is then said on stderr.
-pub(super) fn target(global: &Global, config: &Config, newest: Option<Job>) -> Result<WriteTarget, Failure> {
+fn target(global: &Global, config: &Config, newest: Option<Job>) -> Result<WriteTarget, Failure> {
     let (shop_id, index_name) = match (&config.shop, &config.index, newest) {
         (Some(shop), Some(index), _) => (shop.clone(), index.clone()),
         (shop, index, Some(job)) => {

@@ -8,6 +8,7 @@ use super::{
     hints::same_plugins,
     output::{JobView, OutputFormat, exit_of},
     report::{self, ReportFormat},
+    shop,
 };
 use crate::telemetry::progress::{Screen, State};
 use clap::Subcommand;
@@ -58,6 +59,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Cli
     runtime()?.block_on(async {
         let backend = Backend::open(&config, false).await?;
         let (stores, chunks) = (backend.stores(), backend.storage().location());
+        let config = shop::as_stored(config, &stores).await?;
         match command {
             JobsCommand::List { limit } => {
                 list(global, &stores, config.shop.as_deref(), limit, &chunks).await

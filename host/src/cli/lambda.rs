@@ -74,26 +74,13 @@ impl Function {
     async fn handle(&self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, lambda_runtime::Error> {
         let deadline = Timestamp::try_from(event.context.deadline())?;
         self.ensure_time_to_begin(deadline)?;
-        let mut deliveries = Vec::new();
+        let batch = self.aws.deliveries_of_event(&event.payload.records, self.worker.lease()).await;
+        let mut failed = batch.held;
+        let mut deliveries = Vec::with_capacity(batch.deliveries.len());
         let mut ids: HashMap<Receipt, String> = HashMap::new();
-        let mut failed = Vec::new();
-        for record in event.payload.records {
-            let id = record.message_id.clone().unwrap_or_default();
-            match self.aws.delivery_of_event(&record, self.worker.lease()).await {
-                Ok(Some(delivery)) => {
-                    ids.insert(delivery.receipt.clone(), id);
-                    deliveries.push(delivery);
-                }
-                // It was malformed and is among the dead letters.
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(
-                        cause = host_core::error::chain(&error),
-                        "could not read a message's delivery"
-                    );
-                    failed.push(id);
-                }
-            }
+        for (id, delivery) in batch.deliveries {
+            ids.insert(delivery.receipt.clone(), id);
+            deliveries.push(delivery);
         }
         let before = |margin: Duration| {
             let margin = jiff::SignedDuration::try_from(margin).unwrap_or(jiff::SignedDuration::MAX);

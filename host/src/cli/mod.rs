@@ -20,6 +20,7 @@ mod prune;
 mod report;
 mod run;
 mod settings;
+mod shop;
 mod shutdown;
 mod why;
 mod work;

@@ -120,6 +120,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Effective, Con
         figment = figment.merge(Flag(flag, key, value.clone()));
     }
     let mut config: Config = figment.extract().map_err(|errors| ConfigError::Invalid(describe(errors)))?;
+    config.aws.check_env().map_err(ConfigError::Invalid)?;
     beside_their_file(&mut config, &figment);
     let mut origins = Vec::new();
     let json = serde_json::to_value(&config).expect("a configuration is plain data");

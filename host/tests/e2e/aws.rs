@@ -138,11 +138,12 @@ impl Cloud {
             received.message_system_attribute_names("All".into()).send().await.unwrap()
         });
         let records = received.messages().iter().map(|message| {
+            let group = message.attributes().and_then(|all| all.get(&"MessageGroupId".into()));
             json!({
                 "messageId": message.message_id(),
                 "receiptHandle": message.receipt_handle(),
                 "body": message.body(),
-                "attributes": {"ApproximateReceiveCount": "1"},
+                "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": group},
                 "eventSourceARN": format!("arn:aws:sqs:eu-central-1:{}:{queue}", self.account),
             })
         });

@@ -331,3 +331,51 @@ fn what_a_timeout_leaves_behind_is_finished_by_the_next_invocation() {
     let all = cloud.marqo.documents(&shop.index).len();
     assert!(seen < all, "the function was killed too late: {seen} of {all}");
 }
+
+/// A message that the host did not send: its body, and its group.
+fn send(cloud: &Cloud, body: &str, group: &str) {
+    let client = cloud.clients().sqs;
+    block_on(async {
+        let url = client.get_queue_url().queue_name(QUEUE).send().await.unwrap().queue_url.unwrap();
+        let sent = client.send_message().queue_url(url).message_body(body).message_group_id(group);
+        sent.message_deduplication_id(format!("{:x}", body.len())).send().await.unwrap();
+    });
+}
+
+#[test]
+fn the_message_of_another_program_is_worked_and_what_cannot_be_read_is_left() {
+    let (cloud, shop, _) = published(Duration::ZERO);
+    let mut runtime = Runtime::start(&cloud);
+    runtime.ready();
+    finish(&cloud, &mut runtime);
+    let written = cloud.marqo.documents(&shop.index).len();
+
+    let key = format!("shopify/{}/bulk/theirs/chunk_0000.jsonl", shop.id);
+    cloud.object(&key, Some(b"{\"_id\":\"t1\",\"title\":\"a\"}\n{\"_id\":\"t2\",\"title\":\"b\"}\n"));
+    let theirs = json!({
+        "job_id": "theirs",
+        "shop_id": shop.id,
+        "index_name": shop.index,
+        "operation": "ADD_DOCUMENTS",
+        "s3_bucket": cloud.bucket(),
+        "s3_key": key,
+    });
+    send(&cloud, &theirs.to_string(), &shop.id);
+    send(&cloud, "not for us", "others");
+    let records = cloud.receive(QUEUE);
+    assert_eq!(records.len(), 2);
+    let unreadable = records.iter().find(|record| record["body"] == "not for us").unwrap();
+    let left = runtime.invoke(&json!({"Records": records}), HOUR);
+    assert_eq!(left, [unreadable["messageId"].as_str().unwrap()]);
+    assert_eq!(cloud.marqo.documents(&shop.index).len(), written + 2);
+
+    let table = cloud.jobs_table();
+    let locator = block_on(table.get(&Key::new("JOB#theirs", "RECORD"))).unwrap().unwrap();
+    let key = Key::new(locator.text("record_pk").unwrap(), locator.text("record_sk").unwrap());
+    let record = block_on(table.get(&key)).unwrap().unwrap();
+    assert_eq!((record.text("job_id"), record.text("status")), (Some("theirs"), Some("COMPLETED")));
+    assert_eq!((record.number("total_items"), record.number("processed")), (Some(2), Some(2)));
+    let listed = cloud.host(&["dlq", "list", "--shop", &shop.id, "--output", "json"]).json();
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!((&listed[0]["code"], &listed[0]["place"]), (&json!("unreadable-message"), &json!("queue")));
+}

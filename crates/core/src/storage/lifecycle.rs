@@ -28,6 +28,11 @@ pub trait Storage: Send + Sync {
     /// Runs the recovery sweep at an interval; never completes. Failures are logged and retried.
     async fn run_maintenance(&self) -> Infallible;
 
+    /// Makes all that was written survive a power cut; what is written by services does anyway. Idempotent.
+    async fn flush(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// What removes old jobs; none where the service does that by itself.
     fn job_remover(&self) -> Option<&dyn JobRemover> {
         None

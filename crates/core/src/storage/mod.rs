@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 mod attempt_error;
 mod chunks;
 mod claim;
+mod envelope;
 mod jobs;
 mod ledger;
 mod lifecycle;
@@ -19,11 +20,15 @@ mod settings;
 pub use attempt_error::AttemptError;
 pub use chunks::{Chunks, Put};
 pub use claim::{ChunkLease, ChunkOutcome, Claim, Release, latest_lease_end};
+pub use envelope::{SCHEMA, UnsupportedFormat, from_envelope, to_envelope};
 pub use jobs::{JobSnapshot, Jobs};
 pub use ledger::{Ledger, LedgerScope};
 pub use lifecycle::{IngestGuard, JobRemover, Storage};
 pub use quarantine_reason::{FailureContext, QuarantineReason};
-pub use queue::{DeadLetter, Delivery, LeasedDeadLetter, Queue, Receipt};
+pub use queue::{
+    DeadLetter, Delivery, LeasedDeadLetter, MessagePlace, Queue, Receipt, UNREADABLE_VISIBILITY,
+    UnreadableMessage,
+};
 pub use settings::{IndexDocument, Settings};
 
 /// A storage call failed; it may or may not have taken effect.
@@ -39,6 +44,13 @@ pub struct StoreError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+impl StoreError {
+    /// Whether what was read is newer than this version, or another program's.
+    pub fn is_unsupported(&self) -> bool {
+        self.kind == StoreErrorKind::Unsupported
+    }
+}
+
 /// What a storage failure means to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
@@ -48,6 +60,8 @@ pub enum StoreErrorKind {
     Permanent,
     /// What was read is not what was written.
     Corrupt,
+    /// What was read is newer than this version, or another program's: it is left to that.
+    Unsupported,
 }
 
 /// All stores of one backend.

@@ -45,4 +45,7 @@ pub struct FailureContext {
     pub sample_ids: Vec<String>,
     /// Key of its report.
     pub report_key: Option<String>,
+    /// Where the host panicked, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backtrace: Option<String>,
 }

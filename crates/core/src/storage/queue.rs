@@ -55,6 +55,63 @@ pub struct LeasedDeadLetter {
     pub receipt: Receipt,
 }
 
+/// How long a message that cannot be read stays invisible before it is looked at again, perhaps by a newer version.
+pub const UNREADABLE_VISIBILITY: Duration = Duration::from_secs(15 * 60);
+
+/// A message or a dead letter that this version cannot read: a newer version or another program wrote it. It stays where it
+/// is, and the rest of its group behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnreadableMessage {
+    /// The shop whose queue has it.
+    pub shop_id: String,
+    /// Always `unreadable-message`, as the code of a dead letter.
+    pub code: &'static str,
+    /// Where it is.
+    pub place: MessagePlace,
+    /// Why it cannot be read.
+    pub message: String,
+    /// How often it had been delivered when it was last seen.
+    pub receive_count: u32,
+    /// The beginning of its text.
+    pub body: String,
+}
+
+/// Where a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MessagePlace {
+    /// In the queue of its shop.
+    Queue,
+    /// Among the dead letters.
+    DeadLetters,
+}
+
+/// Bytes of an unreadable message that are shown.
+const MAX_BODY_BYTES: usize = 256;
+
+impl UnreadableMessage {
+    /// The code of all unreadable messages.
+    pub const CODE: &'static str = "unreadable-message";
+
+    /// A message that cannot be read for this reason.
+    pub fn new(
+        shop_id: &str,
+        place: MessagePlace,
+        reason: impl ToString,
+        receive_count: u32,
+        body: &str,
+    ) -> Self {
+        Self {
+            shop_id: shop_id.to_owned(),
+            code: Self::CODE,
+            place,
+            message: reason.to_string(),
+            receive_count,
+            body: body[..body.floor_char_boundary(MAX_BODY_BYTES)].to_owned(),
+        }
+    }
+}
+
 /// A queue a shop, with the semantics of SQS FIFO: messages of one group (`shop#lane`) are delivered in the order
 /// in which they were sent, and none of a group while another of it is in flight.
 ///
@@ -69,7 +126,7 @@ pub trait Queue: Send + Sync {
 
     /// Receives up to `max` messages, at most one a group, each invisible to others for `visibility`. An empty list means
     /// that none is visible now; the call does not wait. A message that is not acknowledged by its timeout is redelivered,
-    /// before its successors.
+    /// before its successors. A message that cannot be read is logged and left invisible for [`UNREADABLE_VISIBILITY`].
     async fn receive(
         &self,
         shop_id: &str,
@@ -111,6 +168,12 @@ pub trait Queue: Send + Sync {
 
     /// The dead letters of a shop, oldest first. Reads only; in SQS they are invisible to others meanwhile.
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// Messages and dead letters of a shop that this version cannot read, as far as they are known. Reads only, as
+    /// [`dead_letters`](Self::dead_letters).
+    async fn unreadable(&self, _shop_id: &str) -> Result<Vec<UnreadableMessage>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Receives some dead letters of a shop, in no order, invisible to others for `visibility`; none if no visible one is
     /// left. The same chunk may come several times.

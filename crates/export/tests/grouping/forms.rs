@@ -171,3 +171,26 @@ fn a_named_pipe_is_spooled() {
     let products = vec![("{\"id\":\"a\"}".to_owned(), 1, Some("a".to_owned()))];
     assert_eq!(reading, Reading { products, rejected: Vec::new() });
 }
+
+/// A platform may split an export into more files than a process may have open.
+#[cfg(target_os = "linux")]
+#[test]
+fn many_sources_need_few_open_files() {
+    let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let dir = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..1_000)
+        .map(|number| {
+            let path = dir.path().join(format!("part-{number:04}.jsonl"));
+            std::fs::write(&path, format!("{{\"id\":\"{number}\"}}\n")).unwrap();
+            path.display().to_string()
+        })
+        .collect();
+    let before = open_files();
+    for mode in [Mode::Auto, Mode::Spill] {
+        let plan = Export::open(&names, tiny(mode, dir.path())).unwrap().scan(&by_parent()).unwrap();
+        assert!(open_files() < before + 50, "{} files are open", open_files());
+        assert_eq!(plan.digests().len(), names.len());
+        let products = plan.into_products().filter(|item| matches!(item, Ok(Item::Product { .. }))).count();
+        assert_eq!(products, names.len());
+    }
+}

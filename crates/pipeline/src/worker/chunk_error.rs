@@ -64,6 +64,8 @@ pub enum ChunkError {
         key: String,
         /// The panic's message.
         message: String,
+        /// Where it happened, if [`record_backtraces`](super::record_backtraces) was called.
+        backtrace: Option<String>,
     },
 }
 
@@ -75,6 +77,7 @@ impl ChunkError {
                 StoreErrorKind::Corrupt => "corrupt-chunk",
                 StoreErrorKind::Permanent => "store-refused",
                 StoreErrorKind::Transient => "store-unavailable",
+                StoreErrorKind::Unsupported => "unreadable-record",
             },
             Self::Index(error) if error.transient => "index-unavailable",
             Self::Index(_) => "index-refused",

@@ -3,7 +3,7 @@
 use super::chunk_error::ChunkError;
 use host_core::{
     backoff::Backoff,
-    storage::{StoreError, StoreErrorKind},
+    storage::{StoreError, StoreErrorKind, UNREADABLE_VISIBILITY},
 };
 use std::time::Duration;
 
@@ -90,6 +90,8 @@ pub fn failure_action(error: &ChunkError, attempts: u32, random: u64) -> Failure
         ChunkError::Plugin(_) => FailureAction::Quarantine,
         ChunkError::Store(StoreError { kind: StoreErrorKind::Corrupt, .. }) => FailureAction::Quarantine,
         ChunkError::Store(StoreError { kind: StoreErrorKind::Permanent, .. }) => FailureAction::Stop,
+        // A newer version wrote the chunk's record, and is to handle it; the worker goes on with other lanes.
+        ChunkError::Store(error) if error.is_unsupported() => FailureAction::Retry(UNREADABLE_VISIBILITY),
         ChunkError::Store(_) => retry_or(FailureAction::Stop),
         ChunkError::Index(error) if error.transient => retry_or(FailureAction::Stop),
         ChunkError::Index(_) => FailureAction::Stop,
@@ -127,12 +129,21 @@ mod tests {
             (ChunkError::TooManyAttempts { key: key(), attempts: 21 }, 21, FailureAction::Quarantine),
             (ChunkError::ChunkObjectMissing { key: key() }, 2, FailureAction::Retry(Duration::ZERO)),
             (ChunkError::ChunkObjectMissing { key: key() }, 3, FailureAction::Quarantine),
-            (ChunkError::Panicked { key: key(), message: key() }, 1, FailureAction::Retry(Duration::ZERO)),
-            (ChunkError::Panicked { key: key(), message: key() }, 2, FailureAction::Quarantine),
+            (
+                ChunkError::Panicked { key: key(), message: key(), backtrace: None },
+                1,
+                FailureAction::Retry(Duration::ZERO),
+            ),
+            (
+                ChunkError::Panicked { key: key(), message: key(), backtrace: None },
+                2,
+                FailureAction::Quarantine,
+            ),
             (ChunkError::Plugin(plugin(false)), 1, FailureAction::Quarantine),
             (ChunkError::Plugin(plugin(true)), 1, FailureAction::Stop),
             (store(StoreErrorKind::Corrupt), 1, FailureAction::Quarantine),
             (store(StoreErrorKind::Permanent), 1, FailureAction::Stop),
+            (store(StoreErrorKind::Unsupported), 99, FailureAction::Retry(UNREADABLE_VISIBILITY)),
             (store(StoreErrorKind::Transient), 8, FailureAction::Retry(Duration::ZERO)),
             (store(StoreErrorKind::Transient), 9, FailureAction::Stop),
             (index(true), 8, FailureAction::Retry(Duration::ZERO)),

@@ -1,12 +1,15 @@
 //! One delivery, from claim to acknowledgement.
 
 use super::{
-    Stop, Worker, chunk,
+    Stop, Worker,
+    backtrace::take_backtrace,
+    chunk,
     chunk_error::ChunkError,
     heartbeat::{Heartbeat, Term},
 };
 use futures::FutureExt;
 use host_core::{
+    error::chain,
     metrics as names,
     model::ChunkRef,
     storage::{ChunkLease, ChunkOutcome, Claim, Delivery, QuarantineReason, StoreError},
@@ -49,8 +52,8 @@ impl Worker {
         // A panic concerns this chunk alone; the loop and the other chunks continue.
         let result = AssertUnwindSafe(self.process(&delivery, stop_when, &mut lease)).catch_unwind().await;
         let result = result.unwrap_or_else(|panic| {
-            let message = panic_message(panic.as_ref());
-            Err(ChunkError::Panicked { key: delivery.chunk.key.clone(), message })
+            let (key, message) = (delivery.chunk.key.clone(), panic_message(panic.as_ref()));
+            Err(ChunkError::Panicked { key, message, backtrace: take_backtrace() })
         });
         match result {
             Ok(handled) => Ok(handled),
@@ -71,7 +74,7 @@ impl Worker {
         match claim {
             Claim::Acquired(acquired) => {
                 let lease = &*lease.insert(acquired);
-                self.write_and_complete(delivery, lease, term, stop_when).await?;
+                return self.write_and_complete(delivery, lease, term, stop_when).await;
             }
             Claim::Done { quarantined } => self.remove_message(delivery, quarantined.as_ref()).await?,
             Claim::Held { until } => {
@@ -93,7 +96,7 @@ impl Worker {
         lease: &ChunkLease,
         term: Term,
         stop_when: &StopWhen,
-    ) -> Result<(), ChunkError> {
+    ) -> Result<Handled, ChunkError> {
         let Delivery { chunk, receipt, .. } = delivery;
         let key = || chunk.key.clone();
         if lease.attempts > MAX_CLAIMS {
@@ -108,10 +111,10 @@ impl Worker {
             () = self.deadline_elapsed(stop_when) => return Err(ChunkError::DeadlineExceeded { key: key() }),
         };
         drop(heartbeat);
-        self.complete(delivery, lease, &outcome).await?;
+        let handled = self.complete(delivery, lease, &outcome).await?;
         let took = self.clock.now().duration_since(began);
         metrics::histogram!(names::CHUNK_SECONDS).record(took.as_secs_f64());
-        Ok(())
+        Ok(handled)
     }
 
     async fn deadline_elapsed(&self, stop_when: &StopWhen) {
@@ -137,18 +140,30 @@ impl Worker {
         chunk::handle(self, &job, chunk).await
     }
 
-    /// Completes the chunk, then removes its message as the last act.
+    /// Completes the chunk, then removes its message as the last act. If that fails, nothing is wrong with the chunk: the next
+    /// delivery finds it done and removes the message.
     pub(super) async fn complete(
         &self,
         delivery: &Delivery,
         lease: &ChunkLease,
         outcome: &ChunkOutcome,
-    ) -> Result<(), ChunkError> {
+    ) -> Result<Handled, ChunkError> {
         if !self.stores.jobs.complete(lease, outcome).await? {
             return Err(ChunkError::LeaseLost { key: delivery.chunk.key.clone() });
         }
         measure(outcome);
-        Ok(self.remove_message(delivery, outcome.quarantined.as_ref()).await?)
+        match self.remove_message(delivery, outcome.quarantined.as_ref()).await {
+            Ok(()) => Ok(Handled::Acked),
+            Err(error) => {
+                let (key, cause) = (&delivery.chunk.key, chain(&error));
+                tracing::warn!(
+                    key,
+                    cause,
+                    "could not remove the message of a chunk that is done; it is redelivered"
+                );
+                Ok(Handled::Requeued)
+            }
+        }
     }
 
     /// Takes the message of a counted chunk off the queue. A void receipt means that another worker has it, which will find

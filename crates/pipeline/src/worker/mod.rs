@@ -4,13 +4,14 @@
 //! | file | concern |
 //! | --- | --- |
 //! | `run`, `multi_shop`, `batch` | which messages are handled when: of one shop, of all shops, of a Lambda batch |
-//! | `handle` | one message, from claim to acknowledgement |
+//! | `handle`, `backtrace` | one message, from claim to acknowledgement; where a panic happened |
 //! | `failure_policy`, `on_failure` | what a failure means for its chunk, and what is done then |
 //! | `chunk`, `validate`, `changes`, `content`, `removal`, `chunk_counts` | the items of a chunk |
 //! | `decide`, `tombstone` | write protection: which of them may be written |
 //! | `ledger` | what is remembered of its products |
 //! | `dead_letters`, `cancel_job` | what operators do |
 
+mod backtrace;
 mod batch;
 mod cancel_job;
 mod changes;
@@ -33,6 +34,7 @@ mod tests;
 mod tombstone;
 mod validate;
 
+pub use backtrace::record_backtraces;
 pub use batch::Deadlines;
 pub use cancel_job::{Cancelled, cancel};
 pub use chunk_error::ChunkError;

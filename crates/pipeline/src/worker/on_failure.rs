@@ -57,10 +57,15 @@ impl Worker {
         metrics::counter!(names::CHUNK_FAULTS, "disposition" => action.label()).increment(1);
         let attempt = AttemptError::new(error.code(), &error, attempts, self.clock.now());
         let lease = lease.as_ref();
+        let mut is_removed = false;
         let done = match action {
             FailureAction::Drop => Ok(()),
             FailureAction::Retry(after) => {
-                self.requeue(delivery, lease, Release::CountAttempt(Some(&attempt)), after).await
+                let release = match &error {
+                    ChunkError::Store(error) if error.is_unsupported() => Release::ResetAttempts,
+                    _ => Release::CountAttempt(Some(&attempt)),
+                };
+                self.requeue(delivery, lease, release, after).await
             }
             FailureAction::RequeueUncounted => {
                 self.requeue(delivery, lease, Release::ResetAttempts, Duration::ZERO).await
@@ -71,7 +76,8 @@ impl Worker {
                 self.requeue(delivery, lease, Release::ResetAttempts, delay).await
             }
             FailureAction::Quarantine => {
-                self.quarantine(delivery, lease, attempt.clone(), chain(&error)).await
+                let quarantined = self.quarantine(delivery, lease, attempt.clone(), &error).await;
+                quarantined.map(|handled| is_removed = handled == Handled::Acked)
             }
         };
         if let Err(error) = &done {
@@ -93,7 +99,7 @@ impl Worker {
         }
         // The worker that has a dropped chunk may still need the message.
         Ok(match action {
-            FailureAction::Quarantine if done.is_ok() && lease.is_some() => Handled::Acked,
+            FailureAction::Quarantine if is_removed => Handled::Acked,
             _ => Handled::Requeued,
         })
     }
@@ -130,10 +136,11 @@ impl Worker {
         delivery: &Delivery,
         lease: Option<&ChunkLease>,
         error: AttemptError,
-        message: String,
-    ) -> Result<(), ChunkError> {
+        cause: &ChunkError,
+    ) -> Result<Handled, ChunkError> {
         let Some(lease) = lease else {
-            return self.requeue(delivery, None, Release::CountAttempt(None), Duration::ZERO).await;
+            self.requeue(delivery, None, Release::CountAttempt(None), Duration::ZERO).await?;
+            return Ok(Handled::Requeued);
         };
         let chunk = &delivery.chunk;
         // Where it was to be written is worth knowing, but not worth failing for.
@@ -147,11 +154,15 @@ impl Worker {
             first_error: lease.first_error.clone().or_else(|| Some(error.clone())),
             endpoint,
             plugin_digest: job.map(|job| job.plugin.digest),
+            backtrace: match cause {
+                ChunkError::Panicked { backtrace, .. } => backtrace.clone(),
+                _ => None,
+            },
             ..FailureContext::default()
         };
         let reason = QuarantineReason {
             code: error.code.clone(),
-            message,
+            message: chain(cause),
             redrive_count: lease.redrive_count,
             context: FailureContext { last_error: Some(error), ..context },
         };

@@ -20,6 +20,7 @@ mod cancelled;
 mod conflicts;
 mod lanes;
 mod ledger;
+mod messages;
 mod multi_shop;
 mod poison;
 mod updates;

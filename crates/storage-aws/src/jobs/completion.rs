@@ -10,11 +10,13 @@
 //! counts and its number is one update, rejected if the number is there, or was and has been undone by a redrive.
 
 use super::{
-    Records, from_json,
+    Records,
+    end::is_complete,
+    from_envelope, from_json,
     lease::{is, of_leased},
     name, of_existing,
     redrive::{is_redrive_count, redrive_count_of, redriven, times_redriven},
-    schema, state, to_json,
+    schema, state, to_envelope, to_json,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
@@ -61,7 +63,7 @@ impl Records {
             message: cut(&reason.message, MAX_REASON_BYTES).to_owned(),
             ..reason.clone()
         });
-        let stored = to_json(&ChunkOutcome { samples: Vec::new(), quarantined, ..outcome.clone() });
+        let stored = to_envelope(&ChunkOutcome { samples: Vec::new(), quarantined, ..outcome.clone() });
         let budget = MAX_SAMPLE_BYTES.min(MAX_OUTCOME_BYTES.saturating_sub(stored.len()));
         let record = of_leased(lease)
             .set(name::STATE, state::COMPLETING)
@@ -79,7 +81,7 @@ impl Records {
 
     /// Step 2. False if the chunk was counted and has been redriven since: this call is late.
     async fn apply_counts(&self, id: &JobId, seq: u32, row: &Item) -> Result<bool, TableError> {
-        let outcome: ChunkOutcome = from_json(row, name::OUTCOME)?;
+        let outcome: ChunkOutcome = from_envelope(row, name::OUTCOME)?;
         let number = seq / schema::SEGMENT;
         let (member, redrive_count) = (i64::from(seq), redrive_count_of(row));
         let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;
@@ -94,29 +96,34 @@ impl Records {
             .add("deleted", deleted)
             .when(Condition::NotContains(name::COMPLETED, member))
             .when(Condition::NotContains(name::REDRIVEN, redriven(seq, redrive_count)));
-        let segment = match self.table.update(&add).await? {
-            Updated::Applied(segment) => segment,
+        let (segment, is_new) = match self.table.update(&add).await? {
+            Updated::Applied(segment) => (segment, true),
             // Counted before; what comes after it may not have been done.
-            Updated::ConditionFailed(segment) => segment.unwrap_or_default(),
+            Updated::ConditionFailed(segment) => (segment.unwrap_or_default(), false),
         };
         if times_redriven(&segment, seq) > redrive_count {
             return Ok(false);
         }
-        self.record_samples(id, seq, row, &outcome).await?;
-        if is_full(&segment) {
-            self.segment_is_full(id, number).await?;
+        let samples = self.record_samples(id, seq, row, &outcome).await?;
+        let is_last = match is_full(&segment) {
+            true => self.segment_is_full(id, number).await?.is_some_and(|record| is_complete(&record)),
+            false => false,
+        };
+        // The end shows all of it.
+        if is_new && !is_last {
+            self.show_progress(id, seq, &outcome.counts, &samples).await?;
         }
         Ok(true)
     }
 
-    /// Samples and report of a counted chunk, where reading a job finds them without its rows.
+    /// Puts samples and report of a counted chunk where reading a job finds them without its rows; returns the samples.
     async fn record_samples(
         &self,
         id: &JobId,
         seq: u32,
         row: &Item,
         outcome: &ChunkOutcome,
-    ) -> Result<(), TableError> {
+    ) -> Result<Vec<ReportEntry>, TableError> {
         let samples: Vec<ReportEntry> = from_json(row, name::SAMPLES)?;
         // Those of a later redrive stay.
         let redrive_count = redrive_count_of(row);
@@ -140,7 +147,7 @@ impl Records {
             let report = unless_newer(schema::report(id, seq)).set("report", report.as_str());
             self.table.update(&report).await?;
         }
-        Ok(())
+        Ok(samples)
     }
 
     /// Step 3. Rejected if another process has taken it.
@@ -168,7 +175,7 @@ pub(super) fn is_full(segment: &Item) -> bool {
 }
 
 /// The first entries that fit.
-fn within(entries: &[ReportEntry], bytes: usize) -> Vec<&ReportEntry> {
+pub(super) fn within(entries: &[ReportEntry], bytes: usize) -> Vec<&ReportEntry> {
     let mut budget = bytes;
     let fits = |entry: &&ReportEntry| {
         let needs = to_json(entry).len() + 1;

@@ -2,7 +2,10 @@
 //! update of it sees that all of them are there, whichever process makes it. The set may name one that a redrive has just
 //! opened, so the segments themselves are read, and the end is rejected if the record's revision has grown meanwhile.
 
-use super::{Records, completion::is_full, micros, name, of_existing, schema, snapshot::counts_of};
+use super::{
+    Records, completion::is_full, micros, name, of_existing, schema, snapshot::counts_of,
+    summary::with_counts,
+};
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::model::{Counts, JobId, JobStatus, Seal};
 
@@ -33,7 +36,9 @@ impl Records {
             let seal: Seal = self.seal_of(id, &record).await?;
             let Some(counts) = self.totals(id, &seal).await? else { return Ok(()) };
             let end = of_existing(key.clone()).when(unchanged(&record));
-            match self.table.update(&with_end(end, &counts, micros(self.clock.now()), chunks)).await? {
+            let end = with_end(end, &counts, micros(self.clock.now()), chunks);
+            let end = self.with_summary(end, id, &seal, &counts, &record).await?;
+            match self.table.update(&end).await? {
                 // Another process has changed the record, or ended the job.
                 Updated::ConditionFailed(Some(now)) => record = now,
                 _ => return Ok(()),
@@ -69,18 +74,17 @@ pub(super) fn full(record: &Item) -> i64 {
     i64::try_from(record.numbers(name::FULL).len()).unwrap_or(i64::MAX)
 }
 
+/// Whether all segments of a sealed job were full when the record was read: it ends.
+pub(super) fn is_complete(record: &Item) -> bool {
+    let chunks = record.number(name::SEALED_CHUNKS).and_then(|chunks| u32::try_from(chunks).ok());
+    chunks.is_some_and(|chunks| full(record) >= segments(chunks))
+}
+
 /// The end of a job, once.
 pub(super) fn with_end(update: Update, counts: &Counts, now: i64, chunks: i64) -> Update {
-    update
+    with_counts(update, counts, chunks)
         .set(name::STATUS, JobStatus::of_ended(counts).as_str())
         .set(name::ENDED_AT, now)
-        .set("completed", chunks)
-        .set("processed", counts.processed)
-        .set("unchanged", counts.unchanged)
-        .set("failed", counts.failed)
-        .set("skipped", counts.skipped)
-        .set("conflict", counts.conflict)
-        .set("deleted", counts.deleted)
         .remove(name::LAST_ERROR)
         .add(name::REVISION, 1i64)
         .when(Condition::Absent(name::ENDED_AT))

@@ -1,8 +1,8 @@
 //! Leases of chunks: claim, renew, release.
 
 use super::{
-    Known, Records, after, from_json, from_micros, micros, name, of_existing, redrive::redrive_count_of,
-    schema, state, to_json,
+    Known, Records, after, from_envelope, from_json, from_micros, micros, name, of_existing,
+    redrive::redrive_count_of, schema, state, to_json,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
@@ -138,6 +138,6 @@ pub(super) fn is(row: &Item, state: &str, fencing_token: u64) -> bool {
 
 /// Why a row whose chunk is done or completing was quarantined, if it was.
 fn quarantined(row: &Item) -> Result<Option<QuarantineReason>, TableError> {
-    let outcome = row.has(name::OUTCOME).then(|| from_json(row, name::OUTCOME)).transpose()?;
+    let outcome = row.has(name::OUTCOME).then(|| from_envelope(row, name::OUTCOME)).transpose()?;
     Ok(outcome.and_then(|outcome: ChunkOutcome| outcome.quarantined))
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Digest, Job, JobId, Seal},
-    storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError},
+    storage::{self, AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError},
 };
 use jiff::Timestamp;
 use std::{
@@ -17,6 +17,7 @@ use std::{
 
 mod completion;
 mod end;
+mod external;
 mod ingest;
 mod lease;
 mod publish;
@@ -24,6 +25,7 @@ mod redrive;
 mod schema;
 mod seal;
 mod snapshot;
+mod summary;
 mod sweep;
 
 pub use ingest::IngestLease;
@@ -35,8 +37,10 @@ mod name {
     pub(super) const COMPLETED: &str = "completed_chunks";
     pub(super) const ENDED_AT: &str = "ended_at";
     pub(super) const REDRIVE_COUNT: &str = "epoch";
+    pub(super) const ERROR_CODE: &str = "error_code";
     pub(super) const ERROR_MESSAGE: &str = "error_message";
     pub(super) const EXPECTED: &str = "expected_chunks";
+    pub(super) const EXPECTED_ITEMS: &str = "expected_items";
     pub(super) const EXPIRES_AT: &str = "expires_at";
     pub(super) const FENCING_TOKEN: &str = "fence";
     pub(super) const FIRST_ERROR: &str = "first_error";
@@ -115,10 +119,7 @@ impl Records {
             return Ok(Some(known.record));
         }
         let Some(locator) = self.table.get(&schema::locator(id)).await? else { return Ok(None) };
-        let (Some(pk), Some(sk)) = (locator.text("record_pk"), locator.text("record_sk")) else {
-            return Err(TableError::corrupt("the item that says where the job's record is has no keys"));
-        };
-        let record = Key::new(pk, sk);
+        let record = key_of_record(&locator)?;
         self.remember(id, Known { record: record.clone(), started: false });
         Ok(Some(record))
     }
@@ -129,6 +130,14 @@ impl Records {
             Some(key) => self.table.get(&key).await,
             None => Ok(None),
         }
+    }
+}
+
+/// Where the record of a job is, as its locator says.
+fn key_of_record(locator: &Item) -> Result<Key, TableError> {
+    match (locator.text("record_pk"), locator.text("record_sk")) {
+        (Some(pk), Some(sk)) => Ok(Key::new(pk, sk)),
+        _ => Err(TableError::corrupt("the item that says where the job's record is has no keys")),
     }
 }
 
@@ -154,6 +163,16 @@ fn from_json<T: serde::de::DeserializeOwned>(item: &Item, name: &str) -> Result<
 
 fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("what is stored is plain data")
+}
+
+/// Of what other versions of the program read as well.
+fn from_envelope<T: serde::de::DeserializeOwned>(item: &Item, name: &str) -> Result<T, TableError> {
+    let text = item.text(name).unwrap_or_default();
+    storage::from_envelope(text).map_err(TableError::unsupported)
+}
+
+fn to_envelope(value: &impl serde::Serialize) -> String {
+    storage::to_envelope(value).expect("what is stored is plain data")
 }
 
 fn of_job<T>(result: Result<T, TableError>, action: &str, id: &JobId) -> Result<T, StoreError> {
@@ -203,7 +222,7 @@ impl Jobs for Records {
 
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {
         let row = self.table.get(&schema::chunk(id, seq)).await;
-        let chunk = row.and_then(|row| row.map(|row| from_json(&row, name::CHUNK)).transpose());
+        let chunk = row.and_then(|row| row.map(|row| from_envelope(&row, name::CHUNK)).transpose());
         of_chunk(chunk, "reading", id, seq)
     }
 

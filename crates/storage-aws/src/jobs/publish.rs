@@ -1,31 +1,57 @@
 //! Ingest's side: create, add chunks, supersede. The seal has its own file.
 
-use super::{Records, from_json, micros, name, of_existing, schema, state, to_json};
-use crate::table::{Condition, Key, TableError, Update, Updated};
+use super::{
+    Records, from_envelope, key_of_record, micros, name, of_existing, schema, state, summary::with_error,
+    to_envelope, to_json,
+};
+use crate::table::{Condition, Item, Key, TableError, Update, Updated};
 use host_core::{
     model::{ChunkRef, Job, JobId, JobStatus},
     storage::AttemptError,
 };
 
 impl Records {
-    /// The record comes last: a job is there when its record is.
     pub(super) async fn create_job(&self, job: &Job) -> Result<Job, TableError> {
+        self.create_at(job, None).await
+    }
+
+    /// Makes a job of the record that another program has made for it, or a new one.
+    pub(crate) async fn create_external(&self, job: &Job) -> Result<Job, TableError> {
+        if self.locate(&job.id).await?.is_some() {
+            return self.create_at(job, None).await;
+        }
+        let partition = schema::shop_of_platform(&job.platform, &job.shop_id);
+        let records = self.table.query(&partition, schema::JOB, true, None).await?;
+        let is_its = |record: &&Item| record.text("job_id") == Some(job.id.as_str());
+        let record = records.iter().find(is_its).and_then(|record| record.text("sk"));
+        // Its chunks are in one lane, which says nothing of the others of its index.
+        let numbered = self.table.get(&schema::sequence(job)).await?;
+        let lanes =
+            numbered.and_then(|item| item.number(name::LANES)).and_then(|lanes| u16::try_from(lanes).ok());
+        let job = Job { lanes: lanes.unwrap_or(1), ..job.clone() };
+        self.create_at(&job, record.map(|sk| Key::new(partition, sk))).await
+    }
+
+    /// The record comes last: a job is there when its record is.
+    async fn create_at(&self, job: &Job, record: Option<Key>) -> Result<Job, TableError> {
         let there = self.table.get(&schema::locator(&job.id)).await?;
         let job = &match there {
-            Some(locator) => from_json(&locator, name::JOB)?,
+            Some(locator) => from_envelope(&locator, name::JOB)?,
             None => self.number(job).await?,
         };
-        let Key { pk, sk } = schema::record(job);
+        let Key { pk, sk } = record.unwrap_or_else(|| schema::record(job));
         let locator = self
             .new_item(schema::locator(&job.id))
             .set("record_pk", pk)
             .set("record_sk", sk)
-            .set(name::JOB, to_json(job));
+            .set(name::JOB, to_envelope(job));
         // The first call decides what the job is, also for one that resumes after a crash.
-        let first: Job = match self.table.update(&locator).await? {
-            Updated::Applied(_) => job.clone(),
-            Updated::ConditionFailed(there) => from_json(&there.unwrap_or_default(), name::JOB)?,
+        let locator = match self.table.update(&locator).await? {
+            Updated::Applied(locator) => locator,
+            Updated::ConditionFailed(there) => there.unwrap_or_default(),
         };
+        let first: Job = from_envelope(&locator, name::JOB)?;
+        let key = key_of_record(&locator)?;
         let job = &first;
         let pointer = |update: Update| {
             update.set("created_job", job.id.as_str()).set("of_platform", job.platform.as_str())
@@ -34,8 +60,11 @@ impl Records {
         // Of the shop, which outlives its jobs.
         let platform = Update::new(schema::platform(job)).remove(name::EXPIRES_AT);
         self.table.update(&pointer(platform)).await?;
-        let record = self
-            .new_item(schema::record(job))
+        let record = match key == schema::record(job) {
+            true => self.new_item(key),
+            false => self.adopt(key).await?,
+        };
+        let record = record
             .set("job_id", job.id.as_str())
             .set("platform", job.platform.as_str())
             .set("shop_id", job.shop_id.as_str())
@@ -43,11 +72,21 @@ impl Records {
             .set("operation", job.operation.as_str())
             .set("created_at", schema::instant(job.created_at))
             .set("fingerprint", job.fingerprint.to_string())
-            .set(name::JOB, to_json(job))
+            .set(name::JOB, to_envelope(job))
             .set(name::STATUS, JobStatus::Pending.as_str())
             .set(name::CHUNKS, 0u32);
         self.table.update(&record).await?;
         Ok(first)
+    }
+
+    /// An update that makes another program's record a job's, once. It may say how many items the job will have.
+    async fn adopt(&self, key: Key) -> Result<Update, TableError> {
+        let record = self.table.get(&key).await?.unwrap_or_default();
+        let adopt = of_existing(key).set("total_items", 0u32).when(Condition::Absent(name::JOB));
+        Ok(match record.number("total_items") {
+            Some(items) => adopt.set(name::EXPECTED_ITEMS, items),
+            None => adopt,
+        })
     }
 
     /// The job with the next number of its index, and in the lanes that wait there. An attempt that fails leaves a gap.
@@ -84,7 +123,8 @@ impl Records {
     /// Whether a job of this one's index has not ended, or chunks that one published are not counted.
     async fn has_waiting_chunks(&self, job: &Job) -> Result<bool, TableError> {
         for record in self.records_of_shop(&job.shop_id, None).await? {
-            if record.text("index_name") != Some(&job.index_name) {
+            // Those of other programs have no chunks here.
+            if record.text("index_name") != Some(&job.index_name) || !record.has(name::JOB) {
                 continue;
             }
             let waits = match (record.has(name::ENDED_AT), record.has(name::SEAL)) {
@@ -113,6 +153,7 @@ impl Records {
         let record = self.locate(id).await?.ok_or_else(no_job)?;
         let grown = of_existing(record)
             .set(name::CHUNKS, chunks)
+            .add("total_items", i64::from(chunk.documents))
             .when(Condition::Absent(name::SEAL))
             .when(Condition::Absent(name::ENDED_AT))
             .when(Condition::Below(name::CHUNKS, chunks));
@@ -127,7 +168,7 @@ impl Records {
         }
         let new = self
             .new_item(row)
-            .set(name::CHUNK, to_json(chunk))
+            .set(name::CHUNK, to_envelope(chunk))
             .set(name::STATE, state::PENDING)
             .set(name::FENCING_TOKEN, 0u32)
             .set(name::SINCE, micros(self.clock.now()))
@@ -145,7 +186,8 @@ impl Records {
         );
         let mut superseded = Vec::new();
         for record in self.records_of_shop(&by.shop_id, None).await? {
-            let job: Job = from_json(&record, name::JOB)?;
+            // One that cannot be read belongs to another program or a newer version.
+            let Ok(job) = from_envelope::<Job>(&record, name::JOB) else { continue };
             let is_open = !record.has(name::SEAL) && !record.has(name::ENDED_AT);
             if job.id == by.id || job.index_name != by.index_name || !is_open {
                 continue;
@@ -163,6 +205,7 @@ impl Records {
             .set(name::STATUS, JobStatus::Failed.as_str())
             .set(name::ENDED_AT, micros(self.clock.now()))
             .set(name::ERROR_MESSAGE, message)
+            .remove(name::ERROR_CODE)
             .remove(name::LAST_ERROR)
             .when(Condition::Absent(name::SEAL))
             .when(Condition::Absent(name::ENDED_AT));
@@ -176,6 +219,8 @@ impl Records {
         }
         let keep = of_existing(record)
             .set(name::ERROR_MESSAGE, message)
+            .remove(name::ERROR_CODE)
+            .add(name::REVISION, 1i64)
             .when(Condition::Exists(name::SEAL))
             .when(Condition::Absent(name::ENDED_AT));
         Ok(matches!(self.table.update(&keep).await?, Updated::Applied(_)))
@@ -189,6 +234,18 @@ impl Records {
         let Some(record) = self.locate(id).await? else { return Ok(()) };
         let keep =
             of_existing(record).set(name::LAST_ERROR, to_json(error)).when(Condition::Absent(name::ENDED_AT));
-        self.table.update(&keep).await.map(drop)
+        let message = std::iter::once(error.message.as_str()).chain(error.causes.iter().map(String::as_str));
+        let message = message.collect::<Vec<_>>().join(": ");
+        let shown = with_error(keep.clone(), &message, &error.code).when(Condition::AnyOf(vec![
+            vec![Condition::Absent(name::ERROR_MESSAGE)],
+            vec![Condition::Exists(name::ERROR_CODE)],
+        ]));
+        match self.table.update(&shown).await? {
+            // A message that is no error's stays.
+            Updated::ConditionFailed(Some(record)) if !record.has(name::ENDED_AT) => {
+                self.table.update(&keep).await.map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -8,10 +8,9 @@
 //! 4. The row becomes PENDING with the next redrive count. Until then each step recognises by its effect that it is done.
 
 use super::{
-    Records, completion::CLASSES, end::unchanged, from_json, micros, name, of_existing, schema,
-    snapshot::COUNTERS, state,
+    Records, completion::CLASSES, end::unchanged, from_envelope, micros, name, of_existing, schema, state,
 };
-use crate::table::{Condition, Item, TableError, Updated};
+use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
     model::{Counts, JobId, JobStatus},
     storage::ChunkOutcome,
@@ -29,7 +28,7 @@ impl Records {
         if let Some(outcome) = quarantined_outcome(&row, redrive_count)? {
             self.uncount(id, seq, redrive_count, &outcome.counts).await?;
             self.empty_samples(id, seq, redrive_count).await?;
-            self.reopen(id, seq, redrive_count).await?;
+            self.reopen(id, seq, redrive_count, &outcome.counts).await?;
             let again = of_existing(key)
                 .set(name::STATE, state::PENDING)
                 .set(name::REDRIVE_COUNT, redrive_count + 1)
@@ -57,19 +56,12 @@ impl Records {
         counts: &Counts,
     ) -> Result<(), TableError> {
         let member = i64::from(seq);
-        let less = |count: u64| -i64::try_from(count).unwrap_or(i64::MAX);
-        let Counts { processed, unchanged, failed, skipped, conflict, deleted } = *counts;
         let uncount = of_existing(schema::segment(id, seq / schema::SEGMENT))
             .remove_member(name::COMPLETED, member)
             .add_member(name::REDRIVEN, redriven(seq, redrive_count))
-            .add("processed", less(processed))
-            .add("unchanged", less(unchanged))
-            .add("failed", less(failed))
-            .add("skipped", less(skipped))
-            .add("conflict", less(conflict))
-            .add("deleted", less(deleted))
             .when(Condition::Contains(name::COMPLETED, member))
             .when(Condition::NotContains(name::REDRIVEN, redriven(seq, redrive_count)));
+        let uncount = subtract(uncount, counts);
         // Refused, it is done.
         self.table.update(&uncount).await.map(drop)
     }
@@ -88,7 +80,13 @@ impl Records {
     }
 
     /// The record is read before the row: a process that took the row further has changed the record first.
-    async fn reopen(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<(), TableError> {
+    async fn reopen(
+        &self,
+        id: &JobId,
+        seq: u32,
+        redrive_count: u32,
+        counts: &Counts,
+    ) -> Result<(), TableError> {
         let Some(key) = self.locate(id).await? else { return Ok(()) };
         loop {
             let Some(record) = self.table.get(&key).await? else { return Ok(()) };
@@ -106,14 +104,31 @@ impl Records {
                     .set(name::STATUS, JobStatus::InProgress.as_str())
                     .remove(name::ENDED_AT)
                     .remove(name::ERROR_MESSAGE)
-                    .remove("completed");
-                reopen = COUNTERS.into_iter().fold(reopen, |reopen, counter| reopen.remove(counter));
+                    .remove(name::ERROR_CODE);
+            }
+            if record.has("completed") {
+                reopen = subtract(reopen, counts)
+                    .add("completed", -1i64)
+                    .remove_member(name::COMPLETED, seq.into());
             }
             if let Updated::Applied(_) = self.table.update(&reopen).await? {
                 return Ok(());
             }
         }
     }
+}
+
+/// Subtracts from the six counters.
+fn subtract(update: Update, counts: &Counts) -> Update {
+    let less = |count: u64| -i64::try_from(count).unwrap_or(i64::MAX);
+    let Counts { processed, unchanged, failed, skipped, conflict, deleted } = *counts;
+    update
+        .add("processed", less(processed))
+        .add("unchanged", less(unchanged))
+        .add("failed", less(failed))
+        .add("skipped", less(skipped))
+        .add("conflict", less(conflict))
+        .add("deleted", less(deleted))
 }
 
 /// How often the chunk of a row has been redriven.
@@ -144,7 +159,7 @@ fn quarantined_outcome(row: &Item, redrive_count: u32) -> Result<Option<ChunkOut
     if row.text(name::STATE) != Some(state::DONE) || redrive_count_of(row) != redrive_count {
         return Ok(None);
     }
-    let outcome: ChunkOutcome = from_json(row, name::OUTCOME)?;
+    let outcome: ChunkOutcome = from_envelope(row, name::OUTCOME)?;
     Ok(outcome.quarantined.is_some().then_some(outcome))
 }
 

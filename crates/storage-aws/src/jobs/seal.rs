@@ -4,10 +4,12 @@ use super::{
     Records,
     completion::is_full,
     end::{full, segments, unchanged, with_end},
-    micros, name, of_existing, schema, to_json,
+    micros, name, of_existing, schema,
+    summary::add_counts,
+    to_json,
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
-use host_core::model::{Digest, JobId, Seal};
+use host_core::model::{Counts, Digest, JobId, QuarantinedProducts, Seal, SourceStats};
 
 /// Bytes of a part.
 const PART: usize = 32 << 10;
@@ -59,8 +61,11 @@ impl Records {
             false => self.totals(id, seal).await?,
         };
         Ok(match counts {
-            Some(counts) => with_end(update, &counts, micros(self.clock.now()), seal.chunks.into()),
-            None => update.when(Condition::Absent(name::ENDED_AT)),
+            Some(counts) => {
+                let end = with_end(update, &counts, micros(self.clock.now()), seal.chunks.into());
+                self.with_summary(end, id, seal, &counts, record).await?
+            }
+            None => add_counts(update, &seal.refused, 0).when(Condition::Absent(name::ENDED_AT)),
         })
     }
 
@@ -105,6 +110,19 @@ impl Records {
             return Err(TableError::corrupt(format!("the seal of job {id} is not what was written")));
         }
         serde_json::from_str(&text).map_err(TableError::corrupt)
+    }
+}
+
+/// The seal of a job of which nothing is known but its chunks.
+pub(super) fn of_items(chunks: u32, total_items: u64) -> Seal {
+    Seal {
+        chunks,
+        total_items,
+        refused: Counts::default(),
+        source: SourceStats::default(),
+        samples: Vec::new(),
+        reports: Vec::new(),
+        quarantine: QuarantinedProducts::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Records,
     completion::{CLASSES, PER_CLASS},
-    from_json, from_micros, name, schema,
+    from_envelope, from_json, from_micros, name, schema,
 };
 use crate::table::{Item, TableError};
 use futures::{StreamExt, TryStreamExt};
@@ -24,9 +24,10 @@ impl Records {
     }
 
     async fn snapshot(&self, record: &Item) -> Result<JobSnapshot, TableError> {
-        let job: Job = from_json(record, name::JOB)?;
+        let job: Job = from_envelope(record, name::JOB)?;
         let status = record.text(name::STATUS).unwrap_or_default();
-        let status: JobStatus = serde_json::from_value(status.into()).map_err(TableError::corrupt)?;
+        let status: JobStatus =
+            serde_json::from_value(status.into()).map_err(|error| TableError::unsupported(error.into()))?;
         let seal = match record.has(name::SEAL) {
             true => Some(self.seal_of(&job.id, record).await?),
             false => None,
@@ -49,7 +50,11 @@ impl Records {
             completed_chunks,
             samples: self.samples(&job.id, of_ingest).await?,
             ended_at: record.number(name::ENDED_AT).map(from_micros).transpose()?,
-            error_message: record.text(name::ERROR_MESSAGE).map(str::to_owned),
+            error_message: match record.has(name::ERROR_CODE) {
+                // It repeats the last error, or the first sample of a failed item.
+                true => None,
+                false => record.text(name::ERROR_MESSAGE).map(str::to_owned),
+            },
             last_error: record
                 .has(name::LAST_ERROR)
                 .then(|| from_json(record, name::LAST_ERROR))
@@ -80,13 +85,17 @@ impl Records {
         let mut open = Vec::new();
         for seq in (0..chunks).filter(|seq| !is_counted(*seq)).take(limit) {
             let row = self.table.get(&schema::chunk(id, seq)).await?;
-            open.extend(row.map(|row| from_json::<ChunkRef>(&row, name::CHUNK)).transpose()?);
+            open.extend(row.map(|row| from_envelope::<ChunkRef>(&row, name::CHUNK)).transpose()?);
         }
         Ok(open)
     }
 
     /// The first entries of each class, ingest's before those of all chunks.
-    async fn samples(&self, id: &JobId, of_ingest: &[ReportEntry]) -> Result<Vec<ReportEntry>, TableError> {
+    pub(super) async fn samples(
+        &self,
+        id: &JobId,
+        of_ingest: &[ReportEntry],
+    ) -> Result<Vec<ReportEntry>, TableError> {
         let mut placed: Vec<(i64, ReportEntry)> = Vec::new();
         for class in CLASSES {
             let of_class = of_ingest.iter().filter(|entry| entry.class == class).take(PER_CLASS);
@@ -102,7 +111,7 @@ impl Records {
         Ok(placed.into_iter().map(|(_, entry)| entry).collect())
     }
 
-    async fn samples_of_chunks(
+    pub(super) async fn samples_of_chunks(
         &self,
         id: &JobId,
         class: EntryClass,
@@ -134,11 +143,27 @@ impl Records {
         shop_id: Option<&str>,
         limit: usize,
     ) -> Result<Vec<JobSnapshot>, TableError> {
-        let records = match shop_id {
+        let mut records = match shop_id {
             Some(shop_id) => self.records_of_shop(shop_id, Some(limit)).await?,
             None => self.all_records(limit).await?,
         };
-        let snapshots: Vec<_> = records.iter().map(|record| self.snapshot(record)).collect();
+        // The newest may be another program's.
+        if !records.iter().all(is_readable) {
+            records = match shop_id {
+                Some(shop_id) => self.records_of_shop(shop_id, None).await?,
+                None => self.all_records(usize::MAX).await?,
+            };
+        }
+        let (readable, others): (Vec<_>, Vec<_>) = records.iter().partition(|record| is_readable(record));
+        if let Some(first) = others.first() {
+            tracing::warn!(
+                records = others.len(),
+                first = first.text("sk"),
+                "left job records that a newer version or another program has written"
+            );
+        }
+        let snapshots: Vec<_> =
+            readable.into_iter().take(limit).map(|record| self.snapshot(record)).collect();
         futures::stream::iter(snapshots).buffered(AT_ONCE).try_collect().await
     }
 
@@ -179,7 +204,7 @@ impl Records {
         let mut open = records
             .iter()
             .filter(|record| record.text("fingerprint") == Some(&wanted) && !record.has(name::ENDED_AT));
-        open.next().map(|record| from_json(record, name::JOB)).transpose()
+        Ok(open.find_map(|record| from_envelope(record, name::JOB).ok()))
     }
 
     pub(super) async fn report_keys(&self, id: &JobId) -> Result<Vec<String>, TableError> {
@@ -194,8 +219,12 @@ impl Records {
     }
 }
 
-/// Names of the counters.
-pub(super) const COUNTERS: [&str; 6] = ["processed", "unchanged", "failed", "skipped", "conflict", "deleted"];
+/// Whether this version reads a job's record.
+pub(super) fn is_readable(record: &Item) -> bool {
+    let status = record.text(name::STATUS).unwrap_or_default();
+    from_envelope::<Job>(record, name::JOB).is_ok()
+        && serde_json::from_value::<JobStatus>(status.into()).is_ok()
+}
 
 /// The six counters of a segment or of a record that has ended.
 pub(super) fn counts_of(item: &Item) -> Counts {

@@ -1,7 +1,7 @@
 //! Finds orphaned work in the table.
 
 use super::{
-    Records, after, completion::is_full, end::full, from_json, micros, name, of_existing,
+    Records, after, completion::is_full, end::full, from_envelope, micros, name, of_existing,
     redrive::redrive_count_of, schema, state,
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
@@ -46,8 +46,9 @@ impl Records {
         let open = async {
             let mut records = self.all_records(usize::MAX).await?;
             records.retain(|record| !record.has(name::ENDED_AT));
-            let job = |record: &Item| Ok((from_json(record, name::JOB)?, record.has(name::SEAL)));
-            records.iter().map(job).collect::<Result<Vec<_>, TableError>>()
+            // Those of newer versions are for their sweep.
+            let job = |record: &Item| Some((from_envelope(record, name::JOB).ok()?, record.has(name::SEAL)));
+            Ok(records.iter().filter_map(job).collect())
         };
         open.await.map_err(|error: TableError| error.during("looking for jobs that have not ended"))
     }
@@ -86,7 +87,7 @@ impl Records {
                 _ => self.overdue(id, seq, bound).await?.then(|| redrive_count_of(&row)),
             };
             if let Some(redrive_count) = redrive_count {
-                found.to_send.push((from_json(&row, name::CHUNK)?, redrive_count));
+                found.to_send.push((from_envelope(&row, name::CHUNK)?, redrive_count));
             }
         }
         self.look_for_end(id, &record, &segments).await?;

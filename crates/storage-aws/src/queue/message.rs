@@ -2,14 +2,47 @@
 
 use host_core::{
     model::{ChunkRef, Digest, Job, JobId, Operation},
-    storage::{DeadLetter, FailureContext},
+    storage::{DeadLetter, FailureContext, UnsupportedFormat, from_envelope},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// A message's body, of a kind that this version reads.
+pub(super) enum Body {
+    /// A chunk that this program has published.
+    Chunk(Message),
+    /// A chunk that another program has published.
+    External(ExternalMessage),
+}
+
+impl Body {
+    pub(super) fn read(body: &str) -> Result<Self, UnsupportedFormat> {
+        match from_envelope(body) {
+            Ok(message) => Ok(Self::Chunk(message)),
+            Err(UnsupportedFormat::Foreign(error)) => match serde_json::from_str(body) {
+                Ok(message) => Ok(Self::External(message)),
+                Err(_) => Err(UnsupportedFormat::Foreign(error)),
+            },
+            Err(newer) => Err(newer),
+        }
+    }
+}
+
+/// The body of the message of a chunk that another program has published: a JSON object with exactly these members.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExternalMessage {
+    pub(crate) job_id: JobId,
+    pub(crate) shop_id: String,
+    pub(crate) index_name: String,
+    pub(crate) operation: Operation,
+    pub(crate) s3_bucket: String,
+    pub(crate) s3_key: String,
+}
+
 /// The body of a chunk's message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Message {
+pub(crate) struct Message {
     pub(super) job_id: JobId,
     pub(super) shop_id: String,
     pub(super) index_name: String,
@@ -30,7 +63,7 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) fn new(job: &Job, chunk: &ChunkRef, redrive_count: u32, bucket: &str) -> Self {
+    pub(crate) fn new(job: &Job, chunk: &ChunkRef, redrive_count: u32, bucket: &str) -> Self {
         Self {
             job_id: chunk.job_id.clone(),
             shop_id: job.shop_id.clone(),
@@ -88,13 +121,13 @@ pub(super) struct DeadLetterMessage {
 }
 
 impl DeadLetterMessage {
-    /// Reads a message of a dead-letter queue: ours, or a chunk's that SQS itself moved there; none if it is neither.
-    pub(super) fn read(body: &str, receive_count: u32, now: Timestamp) -> Option<Self> {
-        if let Ok(dead_letter) = serde_json::from_str(body) {
-            return Some(dead_letter);
+    /// Reads a message of a dead-letter queue: ours, or a chunk's that SQS itself moved there.
+    pub(super) fn read(body: &str, receive_count: u32, now: Timestamp) -> Result<Self, UnsupportedFormat> {
+        if let Ok(dead_letter) = from_envelope(body) {
+            return Ok(dead_letter);
         }
-        Some(Self {
-            message: serde_json::from_str(body).ok()?,
+        Ok(Self {
+            message: from_envelope(body)?,
             code: "received-too-often".to_owned(),
             error_message: "SQS itself moved the message here: no worker acknowledged it".to_owned(),
             died_at: now,
@@ -102,6 +135,20 @@ impl DeadLetterMessage {
             context: FailureContext::default(),
         })
     }
+}
+
+/// The body of a message among the dead letters that names a message of the shop's queue that cannot be read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct UnreadableNote {
+    /// Always `unreadable-message`.
+    pub(super) code: String,
+    pub(super) error_message: String,
+    pub(super) died_at: Timestamp,
+    pub(super) receive_count: u32,
+    pub(super) body: String,
+    /// Whether the message is still in the queue; older versions moved it here.
+    #[serde(default)]
+    pub(super) is_in_queue: bool,
 }
 
 impl From<DeadLetterMessage> for DeadLetter {
@@ -122,7 +169,10 @@ impl From<DeadLetterMessage> for DeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use host_core::model::{PluginRef, SameVersion};
+    use host_core::{
+        model::{PluginRef, SameVersion},
+        storage::to_envelope,
+    };
 
     #[test]
     fn a_message_says_what_the_seed_says_and_more() {
@@ -161,6 +211,8 @@ mod tests {
         assert_eq!(message.chunk(), chunk);
         assert_eq!(message.group(), "example.myshopify.com#1");
         assert_eq!(message.deduplication_id(), "0c8f:3:0");
+        let text = to_envelope(&message).unwrap();
+        assert!(text.starts_with(r#"{"schema":1,"job_id":"0c8f""#), "{text}");
         insta::assert_snapshot!(serde_json::to_string_pretty(&message).unwrap());
     }
 }

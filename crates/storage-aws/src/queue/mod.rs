@@ -1,26 +1,36 @@
 //! The queues of all shops: an SQS FIFO queue each, created with the first message.
 
-use super::names::{DEAD_LETTERS, Names};
+use super::{
+    external::{ExternalChunks, Unusable},
+    names::{DEAD_LETTERS, Names},
+};
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
-    model::{ChunkRef, Digest, Job},
+    model::{ChunkRef, Job},
     storage::{
         DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError, StoreErrorKind,
+        UnreadableMessage, to_envelope,
     },
 };
+use incoming::{Left, Received};
 use jiff::Timestamp;
-use message::{DeadLetterMessage, Message};
+use message::DeadLetterMessage;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+mod dead_letters;
+mod event;
+mod incoming;
 mod message;
 mod service;
 mod sqs;
 
+pub use event::EventBatch;
+pub(super) use message::{ExternalMessage, Message};
 pub use service::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
 pub use sqs::Sqs;
 
@@ -44,13 +54,20 @@ pub(super) struct Queues {
     service: Arc<dyn QueueService>,
     names: Names,
     clock: SharedClock,
+    /// What makes jobs of the messages of other programs, if they are accepted.
+    external: Option<ExternalChunks>,
     urls: Mutex<HashMap<String, String>>,
     in_flight: Mutex<HashMap<String, InFlight>>,
 }
 
 impl Queues {
     pub(super) fn new(service: Arc<dyn QueueService>, names: Names, clock: SharedClock) -> Self {
-        Self { service, names, clock, urls: Mutex::default(), in_flight: Mutex::default() }
+        Self { service, names, clock, external: None, urls: Mutex::default(), in_flight: Mutex::default() }
+    }
+
+    /// Accepts chunks of other programs.
+    pub(super) fn with_external(self, external: ExternalChunks) -> Self {
+        Self { external: Some(external), ..self }
     }
 
     /// The address of a queue; none if there is none.
@@ -132,30 +149,11 @@ impl Queues {
                 return Ok(None);
             };
             let Some(incoming) = received.into_iter().next() else { return Ok(None) };
-            match serde_json::from_str::<Message>(&incoming.body) {
-                Ok(message) => return Ok(Some(self.track(url, message, incoming, asked_at, visibility))),
-                Err(error) => self.dead_letter_malformed(&name, &url, &incoming, &error).await?,
-            }
-        }
-    }
-
-    /// The delivery of a message that the Lambda service has received for this process.
-    pub(super) async fn delivery_of_event(
-        &self,
-        queue: &str,
-        incoming: Incoming,
-        visibility: Duration,
-    ) -> Result<Option<Delivery>, StoreError> {
-        let url = self.url(queue).await?.ok_or_else(|| StoreError {
-            action: format!("looking for queue {queue}"),
-            kind: StoreErrorKind::Permanent,
-            source: "there is no such queue".into(),
-        })?;
-        match serde_json::from_str::<Message>(&incoming.body) {
-            Ok(message) => Ok(Some(self.track(url, message, incoming, self.clock.now(), visibility))),
-            Err(error) => {
-                self.dead_letter_malformed(queue, &url, &incoming, &error).await?;
-                Ok(None)
+            let received = Received { queue: &name, url: &url, incoming, at: asked_at };
+            match self.deliver(received, visibility).await {
+                Ok(delivery) => return Ok(Some(delivery)),
+                // The next one is of another group.
+                Err(Left { incoming, delay }) => self.leave(&url, &incoming.handle, delay).await,
             }
         }
     }
@@ -186,38 +184,6 @@ impl Queues {
         delivery
     }
 
-    /// Moves a message that is not a chunk's to the dead letters: it would block its group forever.
-    async fn dead_letter_malformed(
-        &self,
-        queue: &str,
-        url: &str,
-        incoming: &Incoming,
-        error: &serde_json::Error,
-    ) -> Result<(), StoreError> {
-        tracing::warn!(queue, %error, "a malformed message was moved to the dead letters");
-        let dead_letter = serde_json::json!({
-            "code": "unreadable-message",
-            "error_message": error.to_string(),
-            "died_at": self.clock.now(),
-            "receive_count": incoming.receive_count,
-            "body": incoming.body,
-        });
-        let id = Digest::of(incoming.body.as_bytes()).hex();
-        let message = Outgoing { body: dead_letter.to_string(), group: id.clone(), deduplication_id: id };
-        let gone = |name: &str| StoreError {
-            action: format!("sending to queue {name}"),
-            kind: StoreErrorKind::Permanent,
-            source: "there is no such queue".into(),
-        };
-        // Its shop is not known; the queue's name leads to the dead letters beside it.
-        let dead = self.names.dead_letters_of(queue);
-        let dead_url = self.url(&dead).await?.ok_or_else(|| gone(&dead))?;
-        if !self.service.send(&dead_url, &message).await? {
-            return Err(gone(&dead));
-        }
-        self.service.delete(url, &incoming.handle).await.map(drop)
-    }
-
     fn in_flight(&self, receipt: &Receipt) -> Option<InFlight> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).get(&receipt.0).cloned()
     }
@@ -232,7 +198,7 @@ impl Queue for Queues {
     async fn send(&self, job: &Job, chunk: &ChunkRef, redrive_count: u32) -> Result<(), StoreError> {
         let message = Message::new(job, chunk, redrive_count, &self.names.bucket());
         let outgoing = Outgoing {
-            body: serde_json::to_string(&message).expect("a message is plain data"),
+            body: to_envelope(&message).expect("a message is plain data"),
             group: message.group(),
             deduplication_id: message.deduplication_id(),
         };
@@ -324,7 +290,7 @@ impl Queue for Queues {
             receive_count,
             context: reason.context.clone(),
         };
-        let body = serde_json::to_string(&dead_letter).expect("a dead letter is plain data");
+        let body = to_envelope(&dead_letter).expect("a dead letter is plain data");
         // A group for each, so that none blocks another while they are listed.
         let outgoing = Outgoing { body, group: id.clone(), deduplication_id: id };
         self.send_to(&self.names.dead_letter_queue(&shop_id), &shop_id, &outgoing).await?;
@@ -341,29 +307,11 @@ impl Queue for Queues {
     }
 
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut dead_letters: HashMap<_, DeadLetter> = HashMap::new();
-        let mut received = Vec::new();
-        loop {
-            let page = self.receive_dead_letters(shop_id, LIST_VISIBILITY).await?;
-            let known = dead_letters.len();
-            for LeasedDeadLetter { dead_letter, receipt } in page {
-                received.push(receipt);
-                let chunk =
-                    (dead_letter.chunk.job_id.clone(), dead_letter.chunk.seq, dead_letter.redrive_count);
-                // A chunk that was moved here again after a crash is one dead letter.
-                dead_letters.entry(chunk).or_insert(dead_letter);
-            }
-            // The first of them are delivered again before the last ones: all have been seen.
-            if dead_letters.len() == known {
-                break;
-            }
-        }
-        for receipt in received {
-            self.release(&receipt, Duration::ZERO).await?;
-        }
-        let mut dead_letters: Vec<DeadLetter> = dead_letters.into_values().collect();
-        dead_letters.sort_by_key(|dead_letter| (dead_letter.died_at, dead_letter.chunk.seq));
-        Ok(dead_letters)
+        Ok(self.list_dead_letters(shop_id).await?.dead_letters)
+    }
+
+    async fn unreadable(&self, shop_id: &str) -> Result<Vec<UnreadableMessage>, StoreError> {
+        Ok(self.list_dead_letters(shop_id).await?.unreadable)
     }
 
     async fn receive_dead_letters(
@@ -371,25 +319,10 @@ impl Queue for Queues {
         shop_id: &str,
         visibility: Duration,
     ) -> Result<Vec<LeasedDeadLetter>, StoreError> {
-        let name = self.names.dead_letter_queue(shop_id);
         loop {
-            let Some(url) = self.url(&name).await? else { return Ok(Vec::new()) };
-            let asked_at = self.clock.now();
-            let request = self.request(10, visibility, Duration::ZERO);
-            let page = self.service.receive(&url, &request).await?.unwrap_or_default();
-            let is_last = page.is_empty();
-            let dead_letters: Vec<LeasedDeadLetter> = page
-                .into_iter()
-                .filter_map(|incoming| {
-                    let dead_letter =
-                        DeadLetterMessage::read(&incoming.body, incoming.receive_count, asked_at)?;
-                    let message = dead_letter.message.clone();
-                    let delivery = self.track(url.clone(), message, incoming, asked_at, visibility);
-                    Some(LeasedDeadLetter { dead_letter: dead_letter.into(), receipt: delivery.receipt })
-                })
-                .collect();
-            if is_last || !dead_letters.is_empty() {
-                return Ok(dead_letters);
+            let page = self.receive_page(shop_id, visibility).await?;
+            if page.is_empty() || !page.dead_letters.is_empty() {
+                return Ok(page.dead_letters);
             }
         }
     }

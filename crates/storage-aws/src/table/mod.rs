@@ -2,7 +2,7 @@
 //! turns them into expressions; an in-memory model can evaluate them too.
 
 use async_trait::async_trait;
-use host_core::storage::{StoreError, StoreErrorKind};
+use host_core::storage::{StoreError, StoreErrorKind, UnsupportedFormat};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod batch;
@@ -252,6 +252,11 @@ impl TableError {
     /// The item cannot be decoded.
     pub fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { kind: StoreErrorKind::Corrupt, source: source.into() }
+    }
+
+    /// The item is newer than this version, or another program's.
+    pub fn unsupported(source: UnsupportedFormat) -> Self {
+        Self { kind: StoreErrorKind::Unsupported, source: Box::new(source) }
     }
 
     /// A permanent error.

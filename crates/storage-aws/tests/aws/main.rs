@@ -6,10 +6,14 @@
 mod bootstrap;
 mod chaos;
 mod completion;
+mod envelopes;
+mod external;
 mod idle;
+mod lambda_event;
 mod large;
 mod needs_aws;
 mod needs_dynoxide;
+mod record;
 mod redrive;
 mod simulation;
 mod sqs;

@@ -3,14 +3,17 @@
 //! several messages of one group are handed out together; a call whose client has gone away is answered all the same.
 
 use async_trait::async_trait;
-use host_core::{clock::SharedClock, storage::StoreError};
+use host_core::{
+    clock::SharedClock,
+    storage::{StoreError, StoreErrorKind},
+};
 use host_storage_aws::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -107,6 +110,8 @@ pub(crate) struct Model {
     clock: SharedClock,
     redeliveries: AtomicU64,
     refused_handles: AtomicU64,
+    /// Whether looking for a queue is throttled.
+    pub(crate) is_throttled: AtomicBool,
 }
 
 impl Model {
@@ -116,6 +121,7 @@ impl Model {
             clock,
             redeliveries: AtomicU64::new(0),
             refused_handles: AtomicU64::new(0),
+            is_throttled: AtomicBool::new(false),
         }
     }
 
@@ -132,7 +138,7 @@ impl Model {
     fn of<T>(&self, url: &str, work: impl FnOnce(&mut Fifo, Timestamp) -> T) -> Option<T> {
         let now = self.clock.now();
         let mut queues = self.queues.lock().unwrap();
-        let fifo = queues.get_mut(url)?;
+        let fifo = queues.get_mut(url.rsplit('/').next()?)?;
         let done = work(fifo, now);
         fifo.answer_abandoned(now, || self.clock.random());
         Some(done)
@@ -147,6 +153,13 @@ fn after(now: Timestamp, duration: Duration) -> Timestamp {
 #[async_trait]
 impl QueueService for Model {
     async fn find(&self, name: &str) -> Result<Option<String>, StoreError> {
+        if self.is_throttled.load(Relaxed) {
+            return Err(StoreError {
+                action: format!("looking for queue {name}"),
+                kind: StoreErrorKind::Transient,
+                source: "RequestThrottled".into(),
+            });
+        }
         Ok(self.queues.lock().unwrap().contains_key(name).then(|| name.to_owned()))
     }
 

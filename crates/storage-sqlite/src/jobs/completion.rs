@@ -5,7 +5,7 @@ use host_core::{
     model::{Counts, JobStatus},
     storage::ChunkOutcome,
 };
-use host_sqlite::{Cause, from_json, to_json};
+use host_sqlite::{Cause, from_envelope, to_envelope};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 /// Stores the outcome, counts the chunk and marks it done, in one transaction; false if the lease is lost.
@@ -21,7 +21,7 @@ pub(super) fn complete(
             "UPDATE chunk SET state = 'SETTLING', outcome = ?4, report = ?5
             WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state = 'RUNNING'",
         )?
-        .execute(params![row.job_id, row.seq, fencing_token, to_json(outcome)?, outcome.report])?;
+        .execute(params![row.job_id, row.seq, fencing_token, to_envelope(outcome)?, outcome.report])?;
     // The second call of a holder that did not get the first answer: its outcome is stored already.
     let was_mine = "SELECT 1 FROM chunk
         WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state IN ('SETTLING', 'DONE')";
@@ -43,7 +43,7 @@ pub(super) fn finish(tx: &Transaction<'_>, row: &Row, now: i64) -> Result<(), Ca
         .query_row(params![row.job_id, row.seq], |chunk| chunk.get(0))
         .optional()?;
     if let Some(outcome) = outcome {
-        add_to_job(tx, row, &from_json(&outcome)?, now)?;
+        add_to_job(tx, row, &from_envelope(&outcome)?, now)?;
     }
     tx.prepare_cached(
         "UPDATE chunk SET state = 'DONE' WHERE job_id = ?1 AND seq = ?2 AND state = 'SETTLING'",

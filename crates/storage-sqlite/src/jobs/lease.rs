@@ -5,7 +5,7 @@ use host_core::{
     model::{JobId, JobStatus},
     storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, Release, latest_lease_end},
 };
-use host_sqlite::{Cause, from_json, time, to_json};
+use host_sqlite::{Cause, from_envelope, from_json, time, to_json};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::time::Duration;
@@ -59,7 +59,7 @@ fn refused_claim(tx: &Transaction<'_>, row: &Row, now: Timestamp) -> Result<Clai
         "SETTLING" => completion::finish(tx, row, time::to_column(now))?,
         _ => return Ok(Claim::Held { until: time::from_column(until)? }),
     }
-    let outcome: Option<ChunkOutcome> = outcome.as_deref().map(from_json).transpose()?;
+    let outcome: Option<ChunkOutcome> = outcome.as_deref().map(from_envelope).transpose()?;
     Ok(Claim::Done { quarantined: outcome.and_then(|outcome| outcome.quarantined) })
 }
 

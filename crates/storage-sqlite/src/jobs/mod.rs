@@ -60,7 +60,7 @@ impl Records {
 pub(crate) fn is_needed(tx: &Transaction<'_>, id: &JobId) -> Result<bool, Cause> {
     let needed = "SELECT 1 FROM job WHERE id = ?1 AND ended_at IS NULL
         UNION ALL SELECT 1 FROM message WHERE job_id = ?1
-        UNION ALL SELECT 1 FROM dead_letter WHERE json_extract(letter, '$.chunk.job_id') = ?1";
+        UNION ALL SELECT 1 FROM dead_letter WHERE CASE WHEN json_valid(letter) THEN letter ->> '$.chunk.job_id' = ?1 END";
     Ok(tx.prepare_cached(needed)?.exists([id.as_str()])?)
 }
 

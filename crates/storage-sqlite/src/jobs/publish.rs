@@ -3,9 +3,9 @@
 use super::{Row, completion, samples};
 use host_core::{
     model::{ChunkRef, Job, JobId, JobStatus, Seal},
-    storage::AttemptError,
+    storage::{AttemptError, SCHEMA},
 };
-use host_sqlite::{Cause, from_json, time, to_json};
+use host_sqlite::{Cause, from_envelope, time, to_envelope, to_json};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<Job, Cause> {
@@ -14,7 +14,7 @@ pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<Job, Cause> {
         .query_row([job.id.as_str()], |row| row.get(0))
         .optional()?;
     if let Some(known) = known {
-        return from_json(&known);
+        return from_envelope(&known);
     }
     let sequence = tx
         .prepare_cached(
@@ -32,7 +32,7 @@ pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<Job, Cause> {
         job.shop_id,
         time::to_column(job.created_at),
         job.fingerprint.to_string(),
-        to_json(&job)?,
+        to_envelope(&job)?,
         JobStatus::Pending.as_str(),
     ])?;
     Ok(job)
@@ -41,8 +41,10 @@ pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<Job, Cause> {
 /// The number of lanes that chunks of the job's index wait in, if any waits and the number is known.
 fn lanes_of_waiting_chunks(tx: &Transaction<'_>, job: &Job) -> Result<Option<u16>, Cause> {
     let mut statement = tx.prepare_cached(
-        "SELECT job ->> 'lanes' FROM job WHERE shop_id = ?1 AND job ->> 'index_name' = ?2 AND job ->> 'lanes' > 0
-            AND (ended_at IS NULL OR completed < chunks) ORDER BY job ->> 'sequence' DESC LIMIT 1",
+        "SELECT job ->> 'lanes'
+        FROM (SELECT CASE WHEN json_valid(job) THEN job END AS job, ended_at, completed, chunks FROM job WHERE shop_id = ?1)
+        WHERE job ->> 'index_name' = ?2 AND job ->> 'lanes' > 0 AND (ended_at IS NULL OR completed < chunks)
+        ORDER BY job ->> 'sequence' DESC LIMIT 1",
     )?;
     Ok(statement.query_row([&job.shop_id, &job.index_name], |row| row.get(0)).optional()?)
 }
@@ -55,11 +57,12 @@ pub(super) fn supersede(tx: &Transaction<'_>, by: &Job, now: i64) -> Result<Vec<
     );
     let mut statement = tx.prepare_cached(
         "UPDATE job SET status = ?4, ended_at = ?5, error_message = ?6, last_error = NULL
-        WHERE shop_id = ?1 AND job ->> 'index_name' = ?2 AND id <> ?3 AND seal IS NULL AND ended_at IS NULL
+        WHERE shop_id = ?1 AND id <> ?3 AND seal IS NULL AND ended_at IS NULL
+            AND CASE WHEN json_valid(job) THEN job ->> 'index_name' = ?2 AND coalesce(job ->> 'schema', 1) <= ?7 END
         RETURNING job ->> 'id'",
     )?;
     let status = JobStatus::Failed.as_str();
-    let params = params![by.shop_id, by.index_name, by.id.as_str(), status, now, message];
+    let params = params![by.shop_id, by.index_name, by.id.as_str(), status, now, message, SCHEMA];
     let ids = statement.query_map(params, |row| row.get::<_, String>(0))?;
     ids.map(|id| {
         let id = id?;
@@ -95,7 +98,7 @@ pub(super) fn add_chunk(tx: &Transaction<'_>, row: &Row, chunk: &ChunkRef) -> Re
     };
     let added = tx
         .prepare_cached("INSERT INTO chunk (job_id, seq, chunk) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
-        .execute(params![row.job_id, row.seq, to_json(chunk)?])?;
+        .execute(params![row.job_id, row.seq, to_envelope(chunk)?])?;
     if added == 1 && closed {
         // The transaction is rolled back.
         return Err(Cause::Refused(format!("job {} is sealed or ended and takes no new chunk", row.job_id)));

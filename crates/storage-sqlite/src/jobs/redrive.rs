@@ -5,8 +5,7 @@ use host_core::{
     model::{Counts, JobStatus},
     storage::ChunkOutcome,
 };
-use host_sqlite::Cause;
-use host_sqlite::from_json;
+use host_sqlite::{Cause, from_envelope};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 /// Everything in one transaction. Samples that were dropped for those of this chunk do not come back.
@@ -19,7 +18,7 @@ pub(super) fn redrive(tx: &Transaction<'_>, row: &Row, redrive_count: u32) -> Re
     if state != "DONE" {
         return Ok(Some(now));
     }
-    let outcome: Option<ChunkOutcome> = outcome.as_deref().map(from_json).transpose()?;
+    let outcome: Option<ChunkOutcome> = outcome.as_deref().map(from_envelope).transpose()?;
     let quarantined = outcome.filter(|outcome| outcome.quarantined.is_some() && now == redrive_count);
     let Some(outcome) = quarantined else { return Ok(None) };
     let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;

@@ -5,8 +5,7 @@ use host_core::{
     model::{ChunkRef, Digest, Job, JobStatus, Seal},
     storage::JobSnapshot,
 };
-use host_sqlite::from_json;
-use host_sqlite::{Cause, time};
+use host_sqlite::{Cause, from_envelope, from_json, time};
 use rusqlite::{OptionalExtension, Params, Transaction, params};
 
 /// The columns of a [`JobSnapshot`] but for its samples.
@@ -14,14 +13,18 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT job, status, seal, chunks, completed, ended_at, processed, unchanged, failed, skipped, conflict,
-                deleted, error_message, last_error FROM job ",
+                deleted, error_message, last_error, id FROM job ",
             $rest
         )
     };
 }
 
 pub(super) fn one(tx: &Transaction<'_>, job_id: &str) -> Result<Option<JobSnapshot>, Cause> {
-    Ok(query(tx, select!("WHERE id = ?1"), [job_id])?.pop())
+    let mut statement = tx.prepare_cached(select!("WHERE id = ?1"))?;
+    let mut rows = statement.query([job_id])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let samples = samples::of_jobs(tx, &[job_id.to_owned()])?.remove(job_id).unwrap_or_default();
+    Ok(Some(JobSnapshot { samples, ..snapshot(row)? }))
 }
 
 pub(super) fn chunk(tx: &Transaction<'_>, row: &Row) -> Result<Option<ChunkRef>, Cause> {
@@ -29,7 +32,7 @@ pub(super) fn chunk(tx: &Transaction<'_>, row: &Row) -> Result<Option<ChunkRef>,
         .prepare_cached("SELECT chunk FROM chunk WHERE job_id = ?1 AND seq = ?2")?
         .query_row(params![row.job_id, row.seq], |chunk| chunk.get(0))
         .optional()?;
-    chunk.as_deref().map(from_json).transpose()
+    chunk.as_deref().map(from_envelope).transpose()
 }
 
 pub(super) fn uncounted(tx: &Transaction<'_>, job_id: &str, limit: usize) -> Result<Vec<ChunkRef>, Cause> {
@@ -37,7 +40,7 @@ pub(super) fn uncounted(tx: &Transaction<'_>, job_id: &str, limit: usize) -> Res
     let mut open =
         tx.prepare_cached("SELECT chunk FROM chunk WHERE job_id = ?1 AND counted = 0 ORDER BY seq LIMIT ?2")?;
     let chunks = open.query_map(params![job_id, limit], |row| row.get::<_, String>(0))?;
-    chunks.map(|chunk| from_json(&chunk?)).collect()
+    chunks.map(|chunk| from_envelope(&chunk?)).collect()
 }
 
 pub(super) fn latest(
@@ -45,23 +48,36 @@ pub(super) fn latest(
     shop_id: Option<&str>,
     limit: usize,
 ) -> Result<Vec<JobSnapshot>, Cause> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     // Of two jobs created in the same microsecond the one that was stored later is newer.
     match shop_id {
         Some(shop_id) => {
-            let sql = select!("WHERE shop_id = ?1 ORDER BY created_at DESC, rowid DESC LIMIT ?2");
-            query(tx, sql, params![shop_id, limit])
+            query(tx, select!("WHERE shop_id = ?1 ORDER BY created_at DESC, rowid DESC"), [shop_id], limit)
         }
-        None => query(tx, select!("ORDER BY created_at DESC, rowid DESC LIMIT ?1"), [limit]),
+        None => query(tx, select!("ORDER BY created_at DESC, rowid DESC"), [], limit),
     }
 }
 
-fn query(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<Vec<JobSnapshot>, Cause> {
+/// The first jobs that can be read, at most `limit`. Others are logged.
+fn query(
+    tx: &Transaction<'_>,
+    sql: &str,
+    params: impl Params,
+    limit: usize,
+) -> Result<Vec<JobSnapshot>, Cause> {
     let mut statement = tx.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
     let mut snapshots = Vec::new();
-    while let Some(row) = rows.next()? {
-        snapshots.push(snapshot(row)?);
+    while snapshots.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        match snapshot(row) {
+            Ok(snapshot) => snapshots.push(snapshot),
+            Err(Cause::Unsupported(reason)) => {
+                let job_id: String = row.get("id")?;
+                tracing::warn!(job_id, %reason, "left a job record that cannot be read");
+            }
+            Err(error) => return Err(error),
+        }
     }
     let ids: Vec<String> = snapshots.iter().map(|snapshot| snapshot.job.id.to_string()).collect();
     let mut samples = samples::of_jobs(tx, &ids)?;
@@ -77,16 +93,17 @@ fn snapshot(row: &rusqlite::Row<'_>) -> Result<JobSnapshot, Cause> {
     let ended_at = row.get::<_, Option<i64>>(5)?;
     let last_error = row.get::<_, Option<String>>(13)?;
     Ok(JobSnapshot {
-        job: from_json(&row.get::<_, String>(0)?)?,
-        status: serde_json::from_value::<JobStatus>(status.into()).map_err(Cause::corrupt)?,
-        seal: seal.map(|seal| from_json::<Seal>(&seal)).transpose()?,
+        job: from_envelope(&row.get::<_, String>(0)?)?,
+        status: serde_json::from_value::<JobStatus>(status.into())
+            .map_err(|error| Cause::Unsupported(error.into()))?,
+        seal: seal.map(|seal| from_envelope::<Seal>(&seal)).transpose()?,
         counts: completion::counts(row, 6)?,
         chunks: row.get(3)?,
         completed_chunks: row.get(4)?,
         samples: Vec::new(),
         ended_at: ended_at.map(time::from_column).transpose()?,
         error_message: row.get(12)?,
-        last_error: last_error.as_deref().map(from_json).transpose()?,
+        last_error: last_error.as_deref().map(from_envelope).transpose()?,
     })
 }
 
@@ -95,14 +112,18 @@ pub(super) fn unfinished(
     shop_id: &str,
     fingerprint: Digest,
 ) -> Result<Option<Job>, Cause> {
-    let job: Option<String> = tx
-        .prepare_cached(
-            "SELECT job FROM job WHERE shop_id = ?1 AND fingerprint = ?2 AND ended_at IS NULL
-            ORDER BY created_at DESC, rowid DESC LIMIT 1",
-        )?
-        .query_row(params![shop_id, fingerprint.to_string()], |row| row.get(0))
-        .optional()?;
-    job.map(|job| from_json(&job)).transpose()
+    let mut statement = tx.prepare_cached(
+        "SELECT job FROM job WHERE shop_id = ?1 AND fingerprint = ?2 AND ended_at IS NULL
+        ORDER BY created_at DESC, rowid DESC",
+    )?;
+    for job in
+        statement.query_map(params![shop_id, fingerprint.to_string()], |row| row.get::<_, String>(0))?
+    {
+        if let Ok(job) = from_envelope(&job?) {
+            return Ok(Some(job));
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn reports(tx: &Transaction<'_>, job_id: &str) -> Result<Vec<String>, Cause> {

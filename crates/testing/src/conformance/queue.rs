@@ -245,6 +245,7 @@ pub async fn a_dead_letter_says_all_that_is_known(backend: &Backend) {
         host_version: "1.2.3".to_owned(),
         sample_ids: vec!["a".to_owned(), "b".to_owned()],
         report_key: Some("report_0000.ndjson".to_owned()),
+        backtrace: Some("at lib.rs:1".to_owned()),
     };
     let reason = QuarantineReason {
         redrive_count: 2,

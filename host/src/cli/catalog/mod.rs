@@ -4,7 +4,7 @@ use super::{
     CliResult, Global,
     backend::Backend,
     context::{effective, print, print_json, runtime},
-    documents::{index_failure, newest, target},
+    documents::{chosen, index_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
 };
@@ -79,7 +79,7 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> CliResult {
             if !dry_run {
                 archive::one_shop(config, &backend.stores()).await?;
             }
-            let target = target(global, config, newest(config, &backend.stores()).await?)?;
+            let target = chosen(global, config, &backend.stores()).await?;
             return archive::run(global, &effective, &backend, &target, dry_run, force).await;
         }
         let catalog = backend.catalog(config)?;
@@ -91,7 +91,7 @@ pub(super) fn run(global: &Global, command: CatalogCommand) -> CliResult {
             }
             return Ok(Exit::Completed);
         }
-        let target = target(global, config, newest(config, &backend.stores()).await?)?;
+        let target = chosen(global, config, &backend.stores()).await?;
         match command {
             // Done above.
             CatalogCommand::Migrate | CatalogCommand::Archive { .. } => Ok(Exit::Completed),

@@ -9,6 +9,7 @@ use crate::{
         failure::{Exit, Failure},
         jobs::find,
         output::OutputFormat,
+        shop,
     },
     config::Config,
 };
@@ -84,11 +85,16 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> CliResult {
 /// Finds the job whose sources are to be read again.
 async fn find_job(config: &Config, id: String) -> Result<JobSnapshot, Failure> {
     let backend = Backend::open(config, false).await?;
+    let config = shop::as_stored(config.clone(), &backend.stores()).await?;
     let job = find(&backend.stores(), config.shop.as_deref(), Some(id)).await?;
     if job.job.sources.iter().any(|source| source == "-") {
         let message =
             format!("job {} read its export from standard input, which cannot be read again", job.job.id);
         return Err(Failure::usage(message).help("pass a copy of the export with --source"));
+    }
+    if job.job.sources.iter().any(|source| source.starts_with("… and ")) {
+        let message = format!("the record of job {} names only the first of its many sources", job.job.id);
+        return Err(Failure::usage(message).help("pass the export with --source"));
     }
     Ok(job)
 }

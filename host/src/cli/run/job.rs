@@ -1,12 +1,12 @@
 //! The job of a run: its index, and what its settings say.
 
 use super::{
-    super::{backend::Backend, context::store_failure, failure::Failure},
+    super::{backend::Backend, context::store_failure, failure::Failure, shop},
     Run,
 };
 use crate::config::Config;
 use host_core::{model::Job, plugin::Transform};
-use host_index_marqo::{check_index_name, fits_index_name};
+use host_index_marqo::check_index_name;
 use host_net::RetryProfile;
 use host_pipeline::sync::{JobRequest, platform};
 use host_plugin_host::Role;
@@ -48,7 +48,7 @@ impl Run<'_> {
                 .expect("the transform role comes from a plug-in"),
             plugin_config: serde_json::to_value(plugin.config.get(&manifest.name))
                 .expect("settings are plain data"),
-            sources: origin.sources.to_vec(),
+            sources: bounded(origin.sources),
             grouping: origin.grouping.to_owned(),
             inputs: origin.inputs.clone(),
             target: backend.index(self.config, RetryProfile::Interactive)?.id(),
@@ -63,21 +63,35 @@ impl Run<'_> {
         request.find_or_create(stores.jobs.as_ref(), self.clock.as_ref()).await.map_err(store_failure)
     }
 
-    /// The index as named, or as platform and shop make it.
-    pub(super) fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
-        let made = || index_name(platform(transform.manifest()), self.shop);
-        let name = self.config.index.clone().unwrap_or_else(made);
+    /// The index as named, or the default one of platform and shop.
+    pub(super) async fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
+        let name = match &self.config.index {
+            Some(name) => name.clone(),
+            None => shop::default_index(self.config, platform(transform.manifest()), self.shop).await?,
+        };
         check_index_name(&name)
             .map_err(|message| Failure::usage(message).help("name the index with --index"))?;
         Ok(name)
     }
 }
 
-/// `shopify-example` for `example.myshopify.com`: what index servers take as a name.
-fn index_name(platform: &str, shop: &str) -> String {
-    let shop = shop.strip_suffix(".myshopify.com").unwrap_or(shop);
-    let name = format!("{platform}-{shop}");
-    name.chars().map(|c| if fits_index_name(c) { c } else { '-' }).collect()
+/// Names of sources that a job's record keeps, and their bytes in all: it is written often.
+const MAX_SOURCES: usize = 100;
+const MAX_SOURCE_BYTES: usize = 16 << 10;
+
+/// The first names of sources, and how many there are beside them.
+fn bounded(sources: &[String]) -> Vec<String> {
+    let mut budget = MAX_SOURCE_BYTES;
+    let fits = |name: &&String| {
+        let fits = name.len() <= budget;
+        budget = budget.saturating_sub(name.len());
+        fits
+    };
+    let mut kept: Vec<String> = sources.iter().take(MAX_SOURCES).take_while(fits).cloned().collect();
+    if kept.len() < sources.len() {
+        kept.push(format!("… and {} more", sources.len() - kept.len()));
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -85,8 +99,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_is_named_after_platform_and_shop() {
-        assert_eq!(index_name("shopify", "example.myshopify.com"), "shopify-example");
-        assert_eq!(index_name("shopify", "shop.example.com"), "shopify-shop-example-com");
+    fn a_record_names_the_first_of_many_sources() {
+        let few = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(bounded(&few), few);
+        let many: Vec<String> = (0..701).map(|number| format!("part-{number}")).collect();
+        let kept = bounded(&many);
+        assert_eq!((kept.len(), kept[0].as_str(), kept[100].as_str()), (101, "part-0", "… and 601 more"));
+        let long: Vec<String> = (0..50).map(|_| "x".repeat(4_000)).collect();
+        let kept = bounded(&long);
+        assert_eq!((kept.len(), kept[4].as_str()), (5, "… and 46 more"));
     }
 }

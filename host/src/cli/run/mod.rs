@@ -16,6 +16,7 @@ use super::{
     hints::warn_of_other_plugin,
     plugin::shadow,
     plugin_source::PluginArgs,
+    shop,
     shutdown::{cancel_on_signal, print_how_to_resume},
 };
 use crate::{
@@ -34,6 +35,7 @@ use host_export::{ExportError, Progress};
 use host_net::RetryProfile;
 use host_pipeline::{
     ingest::{reader, run::IngestError},
+    sync::platform,
     worker::{Stop, Until},
 };
 use host_plugin_dev::shadow::Shadow;
@@ -140,7 +142,7 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
         .set("--same-version", "worker.same_version", args.same_version);
     args.plugins.set(&mut overrides);
     let Effective { config, origins } = effective(global, &overrides)?;
-    let shop = shop(&config)?;
+    let shop = shop::named(&config)?;
     whole_shop(&config, args.operation)?;
     not_in_the_future(args.exported_at, clock().now())?;
     // Plug-ins and sources first: where they are wrong, nothing is written.
@@ -152,6 +154,9 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
         tokio::spawn(cancel_on_signal(cancel.clone()));
         let exporter = exporter::start(&config.telemetry).map_err(Failure::usage)?;
         tokio::spawn(exporter.clone().run(clock()));
+        let transform = plugins.transform();
+        let platform = transform.as_ref().map_or("", |transform| platform(transform.manifest()));
+        let shop = shop::of_new_jobs(&config, shop, platform).await?;
         let run = Run {
             global,
             config: &config,
@@ -205,7 +210,7 @@ impl Run<'_> {
     /// Ingests an export and works the queue until its job has ended.
     async fn sync(&self, sources: &[String]) -> CliResult {
         let transform = self.transform()?;
-        let index_name = self.index_name(transform.as_ref())?;
+        let index_name = self.index_name(transform.as_ref()).await?;
         self.preflight(&index_name).await?;
         let reading = Arc::new(Progress::default());
         let Some(plan) = self.scan(sources, &transform, &reading).await? else {
@@ -256,18 +261,6 @@ impl Run<'_> {
         backend.storage().register().await.map_err(store_failure)?;
         Ok(backend)
     }
-}
-
-/// The shop, checked because it becomes part of keys and file names.
-fn shop(config: &Config) -> Result<String, Failure> {
-    let help = "name the shop with --shop example.myshopify.com";
-    let shop = config.shop.clone().ok_or_else(|| Failure::usage("no shop is named").help(help))?;
-    let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-    if shop.is_empty() || shop.starts_with('.') || !shop.chars().all(fits) {
-        let message = format!("`{shop}` is not a valid shop name; use A-Z a-z 0-9 . - _");
-        return Err(Failure::usage(message).help(help));
-    }
-    Ok(shop)
 }
 
 /// Refuses a full sync that could not archive anything.

@@ -69,6 +69,8 @@ impl Run<'_> {
             catalog::after_sync(self.config, backend, &job, worker.as_ref(), self.cancel).await?;
             prune::after_run(self.config, backend, &job.job.shop_id).await;
         }
+        // What the exit code says is true after a power cut as well.
+        backend.storage().flush().await.map_err(store_failure)?;
         show(self.global, &job, &backend.storage().location())?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
             Exit::Interrupted

@@ -1,0 +1,77 @@
+//! The schema number of what processes of different versions exchange: messages, job records, chunk outcomes, dead letters.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The newest schema that this version reads, and the one that it writes. Raised only where an older version would
+/// misunderstand the content; what lacks the number has schema 1.
+pub const SCHEMA: u32 = 1;
+
+/// Why a text is left alone: another program or a newer version wrote it.
+#[derive(Debug, thiserror::Error)]
+pub enum UnsupportedFormat {
+    /// A newer version wrote it.
+    #[error(
+        "its schema is {schema}, and this version of host reads up to {SCHEMA}: a newer version handles it"
+    )]
+    Newer {
+        /// The schema that it names.
+        schema: u32,
+    },
+    /// It is not what any version of this program writes.
+    #[error("host did not write it: {0}")]
+    Foreign(#[from] serde_json::Error),
+}
+
+#[derive(Serialize)]
+struct Outgoing<'a, T> {
+    schema: u32,
+    #[serde(flatten)]
+    content: &'a T,
+}
+
+#[derive(Deserialize)]
+struct Schema {
+    #[serde(default = "first")]
+    schema: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// Plain data as JSON with its schema number.
+pub fn to_envelope(content: &impl Serialize) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&Outgoing { schema: SCHEMA, content })
+}
+
+/// The plain data of a text that [`to_envelope`] has written.
+pub fn from_envelope<T: DeserializeOwned>(text: &str) -> Result<T, UnsupportedFormat> {
+    let Schema { schema } = serde_json::from_str(text)?;
+    if schema > SCHEMA {
+        return Err(UnsupportedFormat::Newer { schema });
+    }
+    Ok(serde_json::from_str(text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Counts;
+
+    #[test]
+    fn a_newer_schema_is_told_from_foreign_text() {
+        let counts = Counts { failed: 2, ..Counts::default() };
+        let text = to_envelope(&counts).unwrap();
+        assert!(text.starts_with(r#"{"schema":1,"#), "{text}");
+        assert_eq!(from_envelope::<Counts>(&text).unwrap(), counts);
+        let without = serde_json::to_string(&counts).unwrap();
+        assert_eq!(from_envelope::<Counts>(&without).unwrap(), counts, "the first versions wrote no number");
+
+        let newer = from_envelope::<Counts>(r#"{"schema":2,"unknown":true}"#).unwrap_err();
+        assert!(matches!(newer, UnsupportedFormat::Newer { schema: 2 }), "{newer}");
+        for foreign in ["", "not JSON", "[]", r#"{"schema":"b"}"#, r#"{"processed":"many"}"#] {
+            let error = from_envelope::<Counts>(foreign).unwrap_err();
+            assert!(matches!(error, UnsupportedFormat::Foreign(_)), "{foreign}: {error}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Reading the dead letters of a shop. In SQS that makes them invisible to others for a while.
+
+use super::{
+    LIST_VISIBILITY, Queues,
+    message::{DeadLetterMessage, UnreadableNote},
+};
+use host_core::storage::{DeadLetter, LeasedDeadLetter, MessagePlace, Queue, StoreError, UnreadableMessage};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+/// What one call has received.
+#[derive(Default)]
+pub(super) struct Page {
+    pub(super) dead_letters: Vec<LeasedDeadLetter>,
+    unreadable: Vec<UnreadableLetter>,
+}
+
+/// A message among the dead letters that is none, and the handle of its delivery.
+struct UnreadableLetter {
+    message: UnreadableMessage,
+    handle: String,
+}
+
+impl Page {
+    pub(super) fn is_empty(&self) -> bool {
+        self.dead_letters.is_empty() && self.unreadable.is_empty()
+    }
+}
+
+/// All dead letters of a shop.
+#[derive(Default)]
+pub(super) struct Listed {
+    pub(super) dead_letters: Vec<DeadLetter>,
+    pub(super) unreadable: Vec<UnreadableMessage>,
+}
+
+impl Queues {
+    /// Receives some messages of the shop's dead-letter queue; an empty page if none is visible.
+    pub(super) async fn receive_page(&self, shop_id: &str, visibility: Duration) -> Result<Page, StoreError> {
+        let name = self.names.dead_letter_queue(shop_id);
+        let mut page = Page::default();
+        let Some(url) = self.url(&name).await? else { return Ok(page) };
+        let asked_at = self.clock.now();
+        let request = self.request(10, visibility, Duration::ZERO);
+        for incoming in self.service.receive(&url, &request).await?.unwrap_or_default() {
+            match DeadLetterMessage::read(&incoming.body, incoming.receive_count, asked_at) {
+                Ok(dead_letter) => {
+                    let message = dead_letter.message.clone();
+                    let delivery = self.track(url.clone(), message, incoming, asked_at, visibility);
+                    let receipt = delivery.receipt;
+                    page.dead_letters.push(LeasedDeadLetter { dead_letter: dead_letter.into(), receipt });
+                }
+                Err(reason) => {
+                    let (body, count) = (incoming.body, incoming.receive_count);
+                    let message = match serde_json::from_str::<UnreadableNote>(&body) {
+                        Ok(note) => {
+                            let place = if note.is_in_queue {
+                                MessagePlace::Queue
+                            } else {
+                                MessagePlace::DeadLetters
+                            };
+                            UnreadableMessage::new(
+                                shop_id,
+                                place,
+                                note.error_message,
+                                note.receive_count,
+                                &note.body,
+                            )
+                        }
+                        Err(_) => {
+                            UnreadableMessage::new(shop_id, MessagePlace::DeadLetters, reason, count, &body)
+                        }
+                    };
+                    page.unreadable.push(UnreadableLetter { message, handle: incoming.handle });
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    /// All dead letters, each once, and what is among them that cannot be read; all of them are visible again at the end.
+    pub(super) async fn list_dead_letters(&self, shop_id: &str) -> Result<Listed, StoreError> {
+        let mut dead_letters: HashMap<_, DeadLetter> = HashMap::new();
+        let mut unreadable = BTreeMap::new();
+        let (mut receipts, mut handles, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        loop {
+            let Page { dead_letters: page, unreadable: others } =
+                self.receive_page(shop_id, LIST_VISIBILITY).await?;
+            let known = dead_letters.len() + seen.len();
+            for LeasedDeadLetter { dead_letter, receipt } in page {
+                receipts.push(receipt);
+                let chunk =
+                    (dead_letter.chunk.job_id.clone(), dead_letter.chunk.seq, dead_letter.redrive_count);
+                // A chunk that was moved here again after a crash is one dead letter.
+                dead_letters.entry(chunk).or_insert(dead_letter);
+            }
+            for UnreadableLetter { message, handle } in others {
+                // Of one that is left in the queue there are several notes; the last one knows most.
+                seen.insert((message.body.clone(), message.receive_count));
+                unreadable.insert(message.body.clone(), message);
+                handles.push(handle);
+            }
+            // The first of them are delivered again before the last ones: all have been seen.
+            if dead_letters.len() + seen.len() == known {
+                break;
+            }
+        }
+        for receipt in receipts {
+            self.release(&receipt, Duration::ZERO).await?;
+        }
+        if let Some(url) = self.url(&self.names.dead_letter_queue(shop_id)).await? {
+            for handle in handles {
+                self.service.change_visibility(&url, &handle, Duration::ZERO).await?;
+            }
+        }
+        let mut dead_letters: Vec<DeadLetter> = dead_letters.into_values().collect();
+        dead_letters.sort_by_key(|dead_letter| (dead_letter.died_at, dead_letter.chunk.seq));
+        Ok(Listed { dead_letters, unreadable: unreadable.into_values().collect() })
+    }
+}

@@ -1,0 +1,221 @@
+//! What a newer version or another program has written is left to it, named, and in the way of nothing else.
+
+use super::{MONTH, sqs, table::Model};
+use host_core::{
+    clock::SharedClock,
+    model::{Job, JobId},
+    storage::{Jobs, MessagePlace, Queue, StoreErrorKind, UNREADABLE_VISIBILITY},
+};
+use host_storage_aws::{Key, Names, Outgoing, QueueService, Table, Update, jobs_on, queue_on, sweeper_on};
+use host_testing::{
+    VirtualClock,
+    build::{MINUTE, chunk, complete, job, processed, seal},
+};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+
+struct Harness {
+    clock: SharedClock,
+    table: Arc<Model>,
+    service: Arc<sqs::Model>,
+    queue: Arc<dyn Queue>,
+    jobs: Arc<dyn Jobs>,
+    job: Job,
+}
+
+const QUEUE: &str = "test-ecom-indexer-shop.fifo";
+
+impl Harness {
+    async fn new() -> Self {
+        let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+        let table = Arc::new(Model::default());
+        let service = Arc::new(sqs::Model::new(clock.clone()));
+        let job = Job { created_at: clock.now(), ..job(&VirtualClock::new(1), "shop") };
+        let queue = queue_on(service.clone(), Names::new("test", None), clock.clone());
+        let jobs = jobs_on(table.clone(), clock.clone(), MONTH);
+        jobs.create(&job).await.unwrap();
+        Self { clock, table, service, queue, jobs, job }
+    }
+
+    async fn send(&self, seq: u32, lane: u16) {
+        self.queue.send(&self.job, &chunk(&self.job.id, seq, lane), 0).await.unwrap();
+    }
+
+    async fn send_raw(&self, group: &str, body: &str) {
+        let (group, deduplication_id) = (group.to_owned(), body.chars().take(9).collect());
+        let message = Outgoing { body: body.to_owned(), group, deduplication_id };
+        assert!(self.service.send(QUEUE, &message).await.unwrap());
+    }
+
+    /// Sequence numbers of all messages that can be received.
+    async fn received(&self) -> Vec<u32> {
+        let deliveries = self.queue.receive("shop", 10, MINUTE).await.unwrap();
+        let mut seqs = Vec::new();
+        for delivery in deliveries {
+            seqs.push(delivery.chunk.seq);
+            assert!(self.queue.ack(&delivery.receipt).await.unwrap());
+        }
+        seqs
+    }
+
+    /// A record of the same shop.
+    async fn plant(&self, sk: &str, job: Option<Value>) {
+        let key = Key::new("PLATFORM#shopify#SHOP#shop", sk);
+        let mut record = Update::new(key).set("job_id", "theirs").set("status", "QUEUED");
+        if let Some(job) = job {
+            record = record.set("job", job.to_string());
+        }
+        self.table.update(&record).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_message_is_left_and_named_and_stops_no_other_lane() {
+    let harness = Harness::new().await;
+    harness.send(0, 9).await;
+    assert_eq!(harness.received().await, [0]);
+    let newer = json!({"schema": 2, "job_id": "j", "shop_id": "shop"}).to_string();
+    harness.send_raw("shop#0", "not JSON").await;
+    harness.send_raw("shop#1", &newer).await;
+    harness.send_raw("theirs", r#"{"event":"refund"}"#).await;
+    harness.send(1, 0).await;
+    harness.send(2, 2).await;
+    harness.send(3, 3).await;
+    // Its successor in lane 0 waits.
+    assert_eq!(harness.received().await, [2, 3]);
+    assert_eq!(harness.queue.depth("shop").await.unwrap(), 4, "one was removed");
+
+    let named = harness.queue.unreadable("shop").await.unwrap();
+    assert_eq!(named.len(), 3, "{named:?}");
+    assert!(named.iter().all(|message| message.place == MessagePlace::Queue), "{named:?}");
+    assert!(
+        named.iter().any(|message| message.body == newer && message.message.contains("schema is 2")),
+        "{named:?}"
+    );
+    assert!(harness.queue.dead_letters("shop").await.unwrap().is_empty());
+    assert_eq!(harness.queue.unreadable("shop").await.unwrap(), named, "a list changes nothing");
+
+    // It is looked at again, not all the time.
+    harness.clock.sleep(UNREADABLE_VISIBILITY - MINUTE).await;
+    harness.send(4, 4).await;
+    let before = harness.service.redeliveries();
+    assert_eq!(harness.received().await, [4]);
+    assert_eq!(harness.service.redeliveries(), before);
+    harness.clock.sleep(MINUTE * 2).await;
+    assert!(harness.received().await.is_empty());
+    assert_eq!(harness.service.redeliveries(), before + 3);
+    assert_eq!(harness.queue.depth("shop").await.unwrap(), 4);
+    assert_eq!(harness.queue.unreadable("shop").await.unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_dead_letter_ends_no_list() {
+    let harness = Harness::new().await;
+    let dead = "test-ecom-indexer-shop-dlq.fifo";
+    for seq in 0..12 {
+        harness.send(seq, seq as u16).await;
+    }
+    for number in 0..11 {
+        let body = format!("{number} is theirs");
+        let message = Outgoing { deduplication_id: body.clone(), group: body.clone(), body };
+        assert!(harness.service.send(dead, &message).await.unwrap());
+    }
+    for delivery in harness.queue.receive("shop", 12, MINUTE).await.unwrap() {
+        let reason = host_core::storage::QuarantineReason::new("broken", "it is broken");
+        assert!(harness.queue.dead_letter(&delivery.receipt, &reason).await.unwrap());
+    }
+    assert_eq!(harness.queue.dead_letters("shop").await.unwrap().len(), 12);
+    assert_eq!(harness.queue.unreadable("shop").await.unwrap().len(), 11);
+    let mut leased = 0;
+    loop {
+        let page = harness.queue.receive_dead_letters("shop", MINUTE).await.unwrap();
+        leased += page.len();
+        if page.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(leased, 12);
+}
+
+/// The record of the seed has no `job`; a newer version's is of another schema.
+#[tokio::test(start_paused = true)]
+async fn a_foreign_job_record_breaks_no_ingest_no_list_and_no_sweep() {
+    let harness = Harness::new().await;
+    let mut newer: Value = serde_json::to_value(&harness.job).unwrap();
+    newer["schema"] = json!(2);
+    newer["id"] = json!("newer");
+    harness.plant("JOB#2999-01-01T00:00:00Z#theirs", None).await;
+    harness.plant("JOB#2999-01-02T00:00:00Z#newer", Some(newer.clone())).await;
+    for (name, sk) in
+        [("theirs", "JOB#2999-01-01T00:00:00Z#theirs"), ("newer", "JOB#2999-01-02T00:00:00Z#newer")]
+    {
+        let locator = Update::new(Key::new(format!("JOB#{name}"), "RECORD"))
+            .set("record_pk", "PLATFORM#shopify#SHOP#shop")
+            .set("record_sk", sk);
+        harness.table.update(&locator).await.unwrap();
+        let pointer = Update::new(Key::new("JOBS", format!("CREATED#2999#{name}"))).set("created_job", name);
+        harness.table.update(&pointer).await.unwrap();
+    }
+    let Harness { jobs, job, .. } = &harness;
+    let other = Job { id: JobId::new("other").unwrap(), ..job.clone() };
+    jobs.create(&other).await.unwrap();
+    assert_eq!(jobs.supersede(&other).await.unwrap(), std::slice::from_ref(&job.id));
+    assert_eq!(jobs.find_unfinished("shop", job.fingerprint).await.unwrap().unwrap().id, other.id);
+    for shop in [Some("shop"), None] {
+        let listed: Vec<JobId> =
+            jobs.list(shop, 2).await.unwrap().into_iter().map(|listed| listed.job.id).collect();
+        assert!(listed.contains(&other.id), "{listed:?}");
+        assert!(!listed.iter().any(|id| ["theirs", "newer"].contains(&id.as_str())), "{listed:?}");
+    }
+    let error = jobs.get(&JobId::new("newer").unwrap()).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Unsupported);
+
+    jobs.add_chunk(&chunk(&other.id, 0, 0)).await.unwrap();
+    jobs.seal(&other.id, &seal(1)).await.unwrap();
+    // An outcome that cannot be counted here holds up its own job alone.
+    let unlucky = Job { id: JobId::new("unlucky").unwrap(), ..job.clone() };
+    jobs.create(&unlucky).await.unwrap();
+    jobs.add_chunk(&chunk(&unlucky.id, 0, 0)).await.unwrap();
+    let row = Update::new(Key::new("JOB#unlucky", "CHUNK#00000000"))
+        .set("state", "SETTLING")
+        .set("outcome", json!({"schema": 9}).to_string());
+    harness.table.update(&row).await.unwrap();
+    harness.clock.sleep(Duration::from_secs(7200)).await;
+    let (table, queue) = (harness.table.clone() as Arc<dyn Table>, harness.queue.clone());
+    let swept = sweeper_on(table, queue, harness.clock.clone(), MONTH, MINUTE).sweep().await.unwrap();
+    assert_eq!(swept.sent, 1);
+    complete(&**jobs, &other.id, 0, &processed(10)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_that_is_written_carries_its_schema() {
+    let harness = Harness::new().await;
+    let Harness { jobs, job, .. } = &harness;
+    jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
+    complete(&**jobs, &job.id, 0, &processed(10)).await;
+    harness.send(0, 0).await;
+    let request = host_storage_aws::ReceiveRequest {
+        max: 1,
+        visibility: Duration::ZERO,
+        wait_time: Duration::ZERO,
+        attempt_id: String::new(),
+    };
+    let message = harness.service.receive(QUEUE, &request).await.unwrap().unwrap().remove(0).body;
+    let delivery = harness.queue.receive("shop", 1, MINUTE).await.unwrap().remove(0);
+    let reason = host_core::storage::QuarantineReason::new("broken", "it is broken");
+    harness.queue.dead_letter(&delivery.receipt, &reason).await.unwrap();
+    let dead = harness.service.receive("test-ecom-indexer-shop-dlq.fifo", &request).await.unwrap().unwrap();
+    let row =
+        harness.table.get(&Key::new(format!("JOB#{}", job.id), "CHUNK#00000000")).await.unwrap().unwrap();
+    let locator = harness.table.get(&Key::new(format!("JOB#{}", job.id), "RECORD")).await.unwrap().unwrap();
+    for text in [
+        message.as_str(),
+        &dead[0].body,
+        row.text("outcome").unwrap(),
+        row.text("chunk").unwrap(),
+        locator.text("job").unwrap(),
+    ] {
+        let value: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(value["schema"], 1, "{text}");
+    }
+}

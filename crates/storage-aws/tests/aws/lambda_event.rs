@@ -1,0 +1,132 @@
+//! A batch of the Lambda service: a message that cannot be handled holds its group back, and no other.
+
+use super::sqs;
+use aws_lambda_events::sqs::SqsMessage;
+use host_core::{clock::SharedClock, storage::UNREADABLE_VISIBILITY};
+use host_storage_aws::{
+    EventBatch, Incoming, Names, Outgoing, QueueService, QueueSpec, ReceiveRequest, deliveries_of_event_on,
+    queue_on,
+};
+use host_testing::{
+    VirtualClock,
+    build::{chunk, job},
+};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+const QUEUE: &str = "test-ecom-indexer-shop.fifo";
+/// The visibility timeout of the queues, with which the service receives.
+const OF_QUEUE: Duration = Duration::from_secs(960);
+
+struct Harness {
+    clock: SharedClock,
+    service: Arc<sqs::Model>,
+}
+
+impl Harness {
+    async fn new() -> Self {
+        let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+        let service = Arc::new(sqs::Model::new(clock.clone()));
+        let create = |name: &str, dead_letters| QueueSpec {
+            name: name.to_owned(),
+            shop_id: "shop".to_owned(),
+            dead_letters,
+        };
+        let dead = "test-ecom-indexer-shop-dlq.fifo".to_owned();
+        service.create(&create(&dead, None)).await.unwrap();
+        service.create(&create(QUEUE, Some(dead))).await.unwrap();
+        Self { clock, service }
+    }
+
+    async fn send(&self, seq: u32, lane: u16) {
+        let job = job(&VirtualClock::new(1), "shop");
+        let queue = queue_on(self.service.clone(), Names::new("test", None), self.clock.clone());
+        queue.send(&job, &chunk(&job.id, seq, lane), 0).await.unwrap();
+    }
+
+    async fn send_raw(&self, group: &str, body: &str) {
+        let message =
+            Outgoing { body: body.to_owned(), group: group.to_owned(), deduplication_id: body.to_owned() };
+        assert!(self.service.send(QUEUE, &message).await.unwrap());
+    }
+
+    async fn receive(&self) -> Vec<Incoming> {
+        let request = ReceiveRequest {
+            max: 10,
+            visibility: OF_QUEUE,
+            wait_time: Duration::ZERO,
+            attempt_id: String::new(),
+        };
+        self.service.receive(QUEUE, &request).await.unwrap().unwrap()
+    }
+
+    async fn event(&self, received: Vec<Incoming>) -> EventBatch {
+        let records: Vec<SqsMessage> = received
+            .into_iter()
+            .map(|Incoming { body, handle, receive_count }| {
+                let value: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+                let group =
+                    value["lane"].as_u64().map_or_else(|| body.clone(), |lane| format!("shop#{lane}"));
+                serde_json::from_value(serde_json::json!({
+                    "messageId": value["seq"].as_u64().map_or("unreadable".to_owned(), |seq| seq.to_string()),
+                    "receiptHandle": handle,
+                    "body": body,
+                    "attributes": {
+                        "ApproximateReceiveCount": receive_count.to_string(),
+                        "MessageGroupId": if group == body { "shop#0" } else { &group },
+                    },
+                    "eventSourceARN": format!("arn:aws:sqs:eu-central-1:123456789012:{QUEUE}"),
+                }))
+                .unwrap()
+            })
+            .collect();
+        let (service, names) = (self.service.clone(), Names::new("test", None));
+        deliveries_of_event_on(service, names, self.clock.clone(), &records, "http://localhost:1").await
+    }
+}
+
+fn ids(batch: &EventBatch) -> Vec<&str> {
+    batch.deliveries.iter().map(|(id, _)| id.as_str()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_record_holds_its_group_back_and_no_other() {
+    let harness = Harness::new().await;
+    harness.send(0, 0).await;
+    harness.send_raw("shop#0", "another program's").await;
+    harness.send(1, 0).await;
+    harness.send(2, 1).await;
+    harness.send(3, 0).await;
+    let batch = harness.event(harness.receive().await).await;
+    assert_eq!(
+        (ids(&batch), batch.held.clone()),
+        (vec!["0", "2"], vec!["unreadable".into(), "1".into(), "3".into()])
+    );
+    for (_, delivery) in &batch.deliveries {
+        assert!(harness.service.delete(QUEUE, &delivery.receipt.0).await.unwrap());
+    }
+    // The group comes again as a whole and in its order, when the unreadable one does.
+    assert!(harness.receive().await.is_empty());
+    harness.clock.sleep(UNREADABLE_VISIBILITY).await;
+    let again = harness.receive().await;
+    let bodies: Vec<&str> = again.iter().map(|incoming| incoming.body.as_str()).collect();
+    assert_eq!((again.len(), bodies[0]), (3, "another program's"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_needs_no_call_for_the_address_of_its_queue() {
+    let harness = Harness::new().await;
+    harness.send(0, 0).await;
+    harness.send(1, 0).await;
+    harness.service.is_throttled.store(true, Relaxed);
+    let batch = harness.event(harness.receive().await).await;
+    assert_eq!((ids(&batch), batch.held.clone()), (vec!["0", "1"], Vec::<String>::new()));
+    // Neither does naming an unreadable one among the dead letters delay its group.
+    harness.send_raw("shop#0", "another program's").await;
+    for (_, delivery) in &batch.deliveries {
+        assert!(harness.service.delete(QUEUE, &delivery.receipt.0).await.unwrap());
+    }
+    assert_eq!(harness.event(harness.receive().await).await.held, ["unreadable"]);
+}
