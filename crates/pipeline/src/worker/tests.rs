@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 mod batch;
+mod breaker;
 mod cancelled;
 mod conflicts;
 mod lanes;
