@@ -73,9 +73,9 @@ impl Breakers for Records {
             let is_closed = stored.is_some() && self.table.delete(&key(scope)).await?;
             Ok(stored.filter(|_| is_closed))
         };
-        close.await.map_err(|error: TableError| {
-            error.during(format!("closing the circuit breaker of {scope}"))
-        })
+        close
+            .await
+            .map_err(|error: TableError| error.during(format!("closing the circuit breaker of {scope}")))
     }
 
     async fn list(&self, shop_id: Option<&str>) -> Result<Vec<Breaker>, StoreError> {

@@ -7,7 +7,9 @@ use aws_config::{
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_s3::config::{Credentials, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use host_core::storage::{Breakers, Delivery, IngestGuard, Jobs, Ledger, Queue, Settings, Storage, StoreError, Stores};
+use host_core::storage::{
+    Breakers, Delivery, IngestGuard, Jobs, Ledger, Queue, Settings, Storage, StoreError, Stores,
+};
 use host_core::{
     clock::SharedClock,
     model::{Job, JobId},

@@ -82,7 +82,8 @@ impl Breakers for Records {
             Ok(closed)
         };
         let closed = self.database.write(close).await;
-        let closed = closed.map_err(|error| error.during(format!("closing the circuit breaker of {scope}")))?;
+        let closed =
+            closed.map_err(|error| error.during(format!("closing the circuit breaker of {scope}")))?;
         closed.as_deref().map(parse).transpose()
     }
 

@@ -98,12 +98,7 @@ impl Breaker {
 
     /// The breaker after the chunk has failed whose trial began at `began`.
     #[must_use]
-    pub fn probe_failed(
-        &self,
-        (code, message): (&str, String),
-        began: Timestamp,
-        now: Timestamp,
-    ) -> Self {
+    pub fn probe_failed(&self, (code, message): (&str, String), began: Timestamp, now: Timestamp) -> Self {
         // A probe that took long is not repeated immediately.
         let next_probe_at = after(began, self.interval(now)).max(after(now, INTERVAL.base));
         Self { code: code.to_owned(), message, next_probe_at, ..self.clone() }

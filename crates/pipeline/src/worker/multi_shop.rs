@@ -8,11 +8,7 @@ use host_core::{
     error::chain,
     storage::{Delivery, StoreError, StoreErrorKind},
 };
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -93,7 +89,10 @@ impl Shop {
                     let handle = self.worker.handle_in_span(delivery, &self.cancel, &OnStop::Wait);
                     chunks.spawn(async move {
                         if let Err(stop) = handle.await {
-                            tracing::error!(cause = chain(&*stop), "cannot continue until the cause is fixed");
+                            tracing::error!(
+                                cause = chain(&*stop),
+                                "cannot continue until the cause is fixed"
+                            );
                         }
                         drop(permit);
                     });

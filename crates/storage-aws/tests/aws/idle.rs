@@ -7,7 +7,9 @@ use super::{
     sqs, table,
 };
 use host_core::{clock::SharedClock, storage::Stores};
-use host_storage_aws::{Names, QueueService, QueueSpec, breakers_on, jobs_on, ledger_on, queue_on, settings_on};
+use host_storage_aws::{
+    Names, QueueService, QueueSpec, breakers_on, jobs_on, ledger_on, queue_on, settings_on,
+};
 use host_testing::{
     VirtualClock,
     build::{MINUTE, chunk, job},

@@ -14,6 +14,7 @@ mod redrive;
 mod simulation;
 mod sqs;
 mod stand_in;
+mod stopped;
 mod sweep;
 mod table;
 mod terraform;

@@ -29,7 +29,11 @@ pub async fn of_many_workers_one_probes(backend: &Backend) {
     let probing = breaker.probing(breaker.next_probe_at);
     let probes = join_all((0..8).map(|_| breakers.replace(Some(&breaker), &probing))).await;
     assert_eq!(probes.into_iter().filter(|won| *won.as_ref().unwrap()).count(), 1);
-    let failed = probing.probe_failed(("index-unavailable", "503".to_owned()), backend.clock.now(), backend.clock.now());
+    let failed = probing.probe_failed(
+        ("index-unavailable", "503".to_owned()),
+        backend.clock.now(),
+        backend.clock.now(),
+    );
     assert!(breakers.replace(Some(&probing), &failed).await.unwrap());
     assert_eq!(breakers.get(&breaker.scope).await.unwrap(), Some(failed));
     assert!(!breakers.replace(Some(&breaker), &probing).await.unwrap(), "it was probed since");
@@ -43,7 +47,10 @@ pub async fn a_closed_breaker_is_gone_and_opens_anew(backend: &Backend) {
     assert_eq!(breakers.get(&breaker.scope).await.unwrap(), None);
     assert_eq!(breakers.close(&breaker.scope).await.unwrap(), None);
     let probing = breaker.probing(breaker.next_probe_at);
-    assert!(!breakers.replace(Some(&breaker), &probing).await.unwrap(), "a late worker does not open it again");
+    assert!(
+        !breakers.replace(Some(&breaker), &probing).await.unwrap(),
+        "a late worker does not open it again"
+    );
     assert!(breakers.replace(None, &breaker).await.unwrap());
 }
 

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{Job, JobId, ProductId},
-    storage::{Breaker, BreakerScope, IngestGuard, JobRemover, LedgerScope, Storage, StoreError, StoreErrorKind, Stores},
+    storage::{
+        Breaker, BreakerScope, IngestGuard, JobRemover, LedgerScope, Storage, StoreError, StoreErrorKind,
+        Stores,
+    },
 };
 use std::{
     collections::{BTreeMap, HashMap},

@@ -52,7 +52,9 @@ async fn an_index_that_refuses_all_is_asked_seldom_and_work_goes_on_within_a_min
         }
         let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
         assert_eq!((job.status, job.completed_chunks), (JobStatus::InProgress, 0));
-        assert!(job.last_error.is_some() && harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
+        assert!(
+            job.last_error.is_some() && harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty()
+        );
         harness.index.state().script.clear();
         harness.invoke_for(Duration::from_secs(60)).await;
         let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
@@ -79,7 +81,10 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
     assert_eq!((job.status, job.counts.failed, job.completed_chunks), (JobStatus::Failed, 12, 12));
     let message = job.error_message.unwrap();
-    assert!(message.contains("stopped since 2026-01-01") && message.contains("as the script says"), "{message}");
+    assert!(
+        message.contains("stopped since 2026-01-01") && message.contains("as the script says"),
+        "{message}"
+    );
 
     // The cause is fixed: the next chunk that may be tried closes the breaker.
     harness.index.state().script.clear();

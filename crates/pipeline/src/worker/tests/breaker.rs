@@ -50,7 +50,10 @@ async fn of_all_workers_one_tries_one_chunk_at_a_time() {
     let first = harness.writes();
     assert!(first <= 6, "each lane at most once: {first}");
     let opened = breaker(&harness).await.unwrap();
-    assert_eq!((opened.code.as_str(), opened.probes, opened.job_id.clone()), ("index-refused", 0, id.clone()));
+    assert_eq!(
+        (opened.code.as_str(), opened.probes, opened.job_id.clone()),
+        ("index-refused", 0, id.clone())
+    );
     two_workers(&harness, Duration::from_secs(3_600)).await;
     let probed = harness.writes() - first;
     assert!((50..=62).contains(&probed), "{probed} in an hour");
