@@ -26,7 +26,6 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/last_error.sql"),
     include_str!("schema/ledger.sql"),
     concat!(include_str!("schema/sequence.sql"), include_str!("schema/unseen.sql")),
-    include_str!("schema/sequence.sql"),
     include_str!("schema/breaker.sql"),
 ];
 
