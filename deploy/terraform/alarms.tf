@@ -54,6 +54,22 @@ resource "aws_cloudwatch_metric_alarm" "partial_documents" {
   alarm_actions       = local.alarms
 }
 
+resource "aws_cloudwatch_metric_alarm" "stopped" {
+  count = var.alarm_topic_arn == null ? 0 : 1
+
+  alarm_name          = "${var.env}-stopped"
+  alarm_description   = "Work on an index of a shop is stopped until its cause is fixed; `host jobs list` says which and why."
+  namespace           = "host"
+  metric_name         = "host_breakers_open"
+  statistic           = "Maximum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarms
+}
+
 resource "aws_cloudwatch_metric_alarm" "function_errors" {
   count = var.package == null || var.alarm_topic_arn == null ? 0 : 1
 

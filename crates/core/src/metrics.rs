@@ -39,6 +39,8 @@ pub const CHUNK_FAULTS: &str = "host_chunk_faults_total";
 pub const PLUGIN_FAULTS: &str = "host_plugin_faults_total";
 /// Counter: plug-ins stopped by the circuit breaker. Alert on any value above 0.
 pub const PLUGINS_STOPPED: &str = "host_plugins_stopped_total";
+/// Gauge: indexes of shops on which work is stopped, as far as this process has met them. Alert on any value above 0.
+pub const BREAKERS_OPEN: &str = "host_breakers_open";
 
 /// Counts items with a final class.
 pub fn count_items(counts: &Counts) {
@@ -93,4 +95,5 @@ pub fn describe() {
     describe_counter!(PLUGIN_FAULTS, "Items on which a plug-in failed");
     describe_counter!(PLUGINS_STOPPED, "Plug-ins stopped by the circuit breaker");
     describe_counter!(CHUNK_FAULTS, "Failed attempts at a chunk, by the action taken");
+    describe_gauge!(BREAKERS_OPEN, "Indexes of shops on which work is stopped");
 }

@@ -166,6 +166,7 @@ impl Simulation {
             lease: Duration::from_secs(60),
             poll_interval: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(20),
+            stopped_after: Duration::from_secs(24 * 3_600),
         };
         let (stores, index, clock) = (self.stores.clone(), self.index.clone(), self.clock.clone());
         self.workers.push(tokio::spawn(async move {

@@ -7,7 +7,7 @@ use aws_config::{
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_s3::config::{Credentials, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use host_core::storage::{IngestGuard, Jobs, Ledger, Queue, Settings, Storage, StoreError, Stores};
+use host_core::storage::{Breakers, IngestGuard, Jobs, Ledger, Queue, Settings, Storage, StoreError, Stores};
 use host_core::{
     clock::SharedClock,
     model::{Job, JobId},
@@ -15,6 +15,7 @@ use host_core::{
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 mod bootstrap;
+mod breakers;
 mod chunks;
 mod config;
 mod external;
@@ -124,7 +125,8 @@ impl Aws {
     pub fn new(clients: Clients, config: &AwsConfig, clock: SharedClock) -> Self {
         let names = Names::new(&config.env, config.bucket.as_deref());
         let table = |name| Arc::new(Dynamo::new(clients.dynamodb.clone(), name)) as Arc<dyn Table>;
-        let jobs = Arc::new(jobs::Records::new(table(names.jobs_table()), clock.clone(), config.retention()));
+        let jobs_table = table(names.jobs_table());
+        let jobs = Arc::new(jobs::Records::new(jobs_table.clone(), clock.clone(), config.retention()));
         let sqs = Arc::new(Sqs::new(clients.sqs.clone()));
         let s3 = clients.s3.clone();
         let external = external::ExternalChunks {
@@ -146,6 +148,7 @@ impl Aws {
                 clock.clone(),
                 config.retention(),
             )),
+            breakers: Arc::new(breakers::Records::new(jobs_table)),
         };
         Self { names, config: config.clone(), clock, clients, jobs, queues, stores }
     }
@@ -234,6 +237,11 @@ pub fn settings_on(table: Arc<dyn Table>) -> Arc<dyn Settings> {
 /// The ledger on any table, for the same.
 pub fn ledger_on(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Arc<dyn Ledger> {
     Arc::new(ledger::Records::new(table, clock, retention))
+}
+
+/// Circuit breakers on any table, for the same.
+pub fn breakers_on(table: Arc<dyn Table>) -> Arc<dyn Breakers> {
+    Arc::new(breakers::Records::new(table))
 }
 
 /// Queues on any service, for the same.

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+mod breakers;
 mod chunks;
 mod jobs;
 mod ledger;
@@ -67,6 +68,7 @@ impl Embedded {
             jobs: Arc::new(jobs::Records::new(database.clone(), clock)),
             settings: Arc::new(settings::Records::new(database.clone())),
             ledger: Arc::new(ledger::Records::new(database.clone())),
+            breakers: Arc::new(breakers::Records::new(database.clone())),
         };
         Ok(Self { dir: dir.to_owned(), database, folder, stores, alive: Arc::default() })
     }

@@ -8,6 +8,7 @@ use super::{
     hints::same_plugins,
     output::{JobView, OutputFormat, exit_of},
     report::{self, ReportFormat},
+    resume::{breaker_of, stopped_text},
     shop,
 };
 use crate::telemetry::progress::{Screen, State};
@@ -66,7 +67,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Cli
             }
             JobsCommand::Show { id } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
-                show(global, &job, &chunks)?;
+                show(global, &stores, &job, &chunks).await?;
                 print_blockers(&backend, &job).await?;
                 Ok(Exit::Completed)
             }
@@ -88,8 +89,18 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Cli
 }
 
 /// Prints a job.
-pub(super) fn show(global: &Global, job: &JobSnapshot, chunks: &str) -> Result<(), Failure> {
-    let view = JobView::new(job, chunks, clock().now());
+pub(super) async fn show(
+    global: &Global,
+    stores: &Stores,
+    job: &JobSnapshot,
+    chunks: &str,
+) -> Result<(), Failure> {
+    let breakers = match job.status.has_ended() {
+        true => Vec::new(),
+        false => stores.breakers.list(Some(&job.job.shop_id)).await.map_err(store_failure)?,
+    };
+    let now = clock().now();
+    let view = JobView::new(job, chunks, now).with_breaker(breaker_of(&breakers, &job.job), now);
     match global.output {
         OutputFormat::Text => print(&view.text()),
         OutputFormat::Json => print_json(&view),
@@ -98,8 +109,11 @@ pub(super) fn show(global: &Global, job: &JobSnapshot, chunks: &str) -> Result<(
 
 async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize, chunks: &str) -> CliResult {
     let jobs = stores.jobs.list(shop, limit).await.map_err(store_failure)?;
+    let breakers = stores.breakers.list(shop).await.map_err(store_failure)?;
+    let now = clock().now();
     if global.output == OutputFormat::Json {
-        print_json(&jobs.iter().map(|job| JobView::new(job, chunks, clock().now())).collect::<Vec<_>>())?;
+        let view = |job| JobView::new(job, chunks, now).with_breaker(breaker_of(&breakers, &job.job), now);
+        print_json(&jobs.iter().map(view).collect::<Vec<_>>())?;
         return Ok(Exit::Completed);
     }
     let widest = jobs.iter().map(|job| job.job.shop_id.len()).max().unwrap_or(0).max("shop".len());
@@ -123,6 +137,9 @@ async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize
             count(counts.failed),
             count(counts.conflict),
         );
+    }
+    for breaker in &breakers {
+        let _ = writeln!(text, "{}: {}", breaker.scope, stopped_text(breaker, now));
     }
     print(&text)?;
     Ok(Exit::Completed)
@@ -153,7 +170,7 @@ async fn cancel(global: &Global, backend: &Backend, job: &JobSnapshot, chunks: &
             );
         }
     }
-    show(global, &get(&stores, id).await?, chunks)?;
+    show(global, &stores, &get(&stores, id).await?, chunks).await?;
     Ok(Exit::Completed)
 }
 
@@ -176,7 +193,7 @@ async fn watch(
         job = now;
     }
     line.finish();
-    show(global, &job, chunks)?;
+    show(global, &stores, &job, chunks).await?;
     print_blockers(backend, &job).await?;
     Ok(exit_of(job.status))
 }

@@ -18,6 +18,7 @@ mod plugin;
 mod plugin_source;
 mod prune;
 mod report;
+mod resume;
 mod run;
 mod settings;
 mod shop;
@@ -122,6 +123,8 @@ enum Command {
     Settings(settings::SettingsCommand),
     /// Tell where a product is, from which job, and why it was left out if it was
     Why(why::WhyArgs),
+    /// Resume work on a shop's indexes that a failure has stopped, once its cause is fixed
+    Resume(resume::ResumeArgs),
     /// Look at what is in the index
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
@@ -181,6 +184,7 @@ pub fn main() -> Exit {
         Command::Dlq(command) => dlq::run(&global, command),
         Command::Settings(command) => settings::run(&global, command),
         Command::Why(args) => why::run(&global, &args),
+        Command::Resume(args) => resume::run(&global, &args),
         Command::Documents(command) => documents::run(&global, command),
         Command::Lambda(args) => lambda::run(&global, &args),
         Command::Prune(args) => prune::run(&global, &args),

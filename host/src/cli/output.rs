@@ -1,6 +1,9 @@
 //! The face of a job: as text for people, as JSON for programs.
 
-use crate::cli::failure::Exit;
+use crate::cli::{
+    failure::Exit,
+    resume::{StoppedView, stopped_text},
+};
 use host_core::{
     format::{bytes, count, counted, duration},
     model::{
@@ -8,7 +11,7 @@ use host_core::{
         report::Samples,
     },
     report_codes::is_dead_letter,
-    storage::{AttemptError, JobSnapshot},
+    storage::{AttemptError, Breaker, JobSnapshot},
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -54,6 +57,10 @@ pub(super) struct JobView<'a> {
     error_message: Option<&'a str>,
     /// What last kept a job that has not ended from going on.
     last_error: Option<&'a AttemptError>,
+    /// Why work on the job's index is stopped, if it is and the job has not ended.
+    stopped: Option<StoppedView<'a>>,
+    #[serde(skip)]
+    stopped_text: Option<String>,
     plugin: &'a PluginRef,
 }
 
@@ -94,8 +101,18 @@ impl<'a> JobView<'a> {
             created_at: job.job.created_at,
             error_message: job.error_message.as_deref(),
             last_error: job.last_error.as_ref(),
+            stopped: None,
+            stopped_text: None,
             plugin: &job.job.plugin,
         }
+    }
+
+    /// The view with what stops work on the job's index.
+    pub(super) fn with_breaker(self, breaker: Option<&'a Breaker>, now: Timestamp) -> Self {
+        let breaker = breaker.filter(|_| !self.status.has_ended());
+        let (stopped, text) =
+            (breaker.map(StoppedView::new), breaker.map(|breaker| stopped_text(breaker, now)));
+        Self { stopped, stopped_text: text, ..self }
     }
 
     /// How many chunks were quarantined as far as the samples tell, and what can be done about them; none if there is none.
@@ -171,6 +188,9 @@ impl<'a> JobView<'a> {
         if let Some(AttemptError { code, message, causes, at, .. }) = self.last_error {
             let said = [slice::from_ref(message), causes].concat().join(": ");
             let _ = writeln!(text, "  last error {at:.0}: {}", with_code(&said, code));
+        }
+        if let Some(stopped) = &self.stopped_text {
+            let _ = writeln!(text, "  stopped    {}", stopped.trim_start_matches("stopped "));
         }
         if let Some(message) = self.error_message {
             let _ = writeln!(text, "  reason     {message}");

@@ -17,6 +17,9 @@ pub struct WorkerConfig {
     /// Shutdown timeout in seconds: how long chunks in progress may take after Ctrl-C or SIGTERM; what is not done then is
     /// requeued.
     pub grace_seconds: u64,
+    /// How long chunks wait, in hours, while work on their index is stopped by a failure that a person must fix; those met after that
+    /// become dead letters.
+    pub stopped_hours: NonZeroU64,
     /// What happens to a document whose version equals the stored one while its content differs.
     pub same_version: SameVersion,
 }
@@ -28,6 +31,7 @@ impl Default for WorkerConfig {
             lease_seconds: const { NonZeroU64::new(60).expect("is not 0") },
             // Done before a supervisor that allows 30 s kills.
             grace_seconds: 20,
+            stopped_hours: const { NonZeroU64::new(24).expect("is not 0") },
             same_version: SameVersion::Conflict,
         }
     }
@@ -41,6 +45,7 @@ impl WorkerConfig {
             lease: Duration::from_secs(self.lease_seconds.get()),
             poll_interval: Duration::from_millis(20),
             shutdown_timeout: Duration::from_secs(self.grace_seconds),
+            stopped_after: Duration::from_secs(self.stopped_hours.get().saturating_mul(3_600)),
         }
     }
 }

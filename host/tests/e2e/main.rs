@@ -27,6 +27,7 @@ mod registry;
 mod rows;
 mod s3_source;
 mod settings;
+mod stopped;
 mod support;
 mod swap;
 mod sync;

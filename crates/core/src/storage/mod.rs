@@ -1,5 +1,5 @@
-//! The ports to storage: chunk objects, the queue, jobs, settings of indexes, the ledger of products, and the life cycle of a
-//! backend. One crate implements all of them for one backend.
+//! The ports to storage: chunk objects, the queue, jobs, settings of indexes, the ledger of products, circuit breakers, and the
+//! life cycle of a backend. One crate implements all of them for one backend.
 //!
 //! Each method says whether it is idempotent, what `Ok` means, who retries, and whether it may be cancelled.
 
@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
 
 mod attempt_error;
+mod breaker;
 mod chunks;
 mod claim;
 mod envelope;
@@ -18,6 +19,7 @@ mod queue;
 mod settings;
 
 pub use attempt_error::AttemptError;
+pub use breaker::{Breaker, BreakerScope, Breakers};
 pub use chunks::{Chunks, Put};
 pub use claim::{ChunkLease, ChunkOutcome, Claim, Release, latest_lease_end};
 pub use envelope::{SCHEMA, UnsupportedFormat, from_envelope, to_envelope};
@@ -77,4 +79,6 @@ pub struct Stores {
     pub settings: Arc<dyn Settings>,
     /// The ledger of products.
     pub ledger: Arc<dyn Ledger>,
+    /// What stops work on indexes.
+    pub breakers: Arc<dyn Breakers>,
 }

@@ -163,6 +163,12 @@ pub trait Queue: Send + Sync {
     /// time. Idempotent by chunk and redrive count.
     async fn dead_letter(&self, receipt: &Receipt, reason: &QuarantineReason) -> Result<bool, StoreError>;
 
+    /// Deliveries after which the backend itself moves a message to the dead letters, without its chunk being counted; none if it
+    /// never does.
+    fn receive_limit(&self) -> Option<u32> {
+        None
+    }
+
     /// Number of messages of a shop that are not acknowledged, in flight or not; approximate in SQS. Reads only.
     async fn depth(&self, shop_id: &str) -> Result<u64, StoreError>;
 

@@ -55,6 +55,7 @@ pub(crate) async fn the_highest_version_wins(stores: &Stores, catalogs: [Catalog
         lease: Duration::from_secs(3_600),
         poll_interval: Duration::from_millis(20),
         shutdown_timeout: Duration::from_secs(20),
+        stopped_after: Duration::from_secs(24 * 3_600),
     };
     let jobs = [(); 2].map(|()| build::job(&*clock, SHOP));
     for (job, parity) in jobs.iter().zip([0, 1]) {

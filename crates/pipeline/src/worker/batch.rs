@@ -3,7 +3,7 @@
 
 use super::{
     Worker,
-    handle::{Handled, StopWhen},
+    handle::{Handled, OnStop, StopWhen},
 };
 use futures::StreamExt;
 use host_core::{
@@ -16,7 +16,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio_util::sync::CancellationToken;
 
 /// The deadlines of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -42,18 +41,21 @@ impl Worker {
         let concurrency = self.settings.concurrency.max(1);
         let lanes: Vec<_> = lanes.into_values().map(|lane| self.run_lane(lane, deadlines)).collect();
         let done = futures::stream::iter(lanes).buffer_unordered(concurrency).concat().await;
+        self.refresh_open_breakers().await;
         done.into_iter().collect()
     }
 
-    /// One lane: what follows a requeued message waits for it.
+    /// One lane: what follows a requeued message waits for it, and as long.
     async fn run_lane(&self, lane: Vec<Delivery>, deadlines: Deadlines) -> Vec<Receipt> {
         let mut done = Vec::new();
-        let mut is_blocked = false;
+        let mut blocked: Option<Duration> = None;
         for delivery in lane {
             let receipt = delivery.receipt.clone();
-            is_blocked |= self.clock.now() >= deadlines.begin_until;
-            if is_blocked {
-                if let Err(error) = self.stores.queue.release(&receipt, Duration::ZERO).await {
+            if blocked.is_none() && self.clock.now() >= deadlines.begin_until {
+                blocked = Some(Duration::ZERO);
+            }
+            if let Some(delay) = blocked {
+                if let Err(error) = self.stores.queue.release(&receipt, delay).await {
                     // Its visibility timeout expires.
                     tracing::warn!(
                         key = delivery.chunk.key,
@@ -63,13 +65,12 @@ impl Worker {
                 }
                 continue;
             }
-            match self.handle(delivery, &StopWhen::At(deadlines.work_until), &CancellationToken::new()).await
-            {
+            match self.handle(delivery, &StopWhen::At(deadlines.work_until), &OnStop::Wait).await {
                 Ok(Handled::Acked) => done.push(receipt),
-                Ok(Handled::Requeued) => is_blocked = true,
+                Ok(Handled::Requeued(delay)) => blocked = Some(delay),
                 Err(stop) => {
                     tracing::error!(cause = chain(&*stop), "cannot continue until the cause is fixed");
-                    is_blocked = true;
+                    blocked = Some(self.lease());
                 }
             }
         }

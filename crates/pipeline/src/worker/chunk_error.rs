@@ -3,7 +3,7 @@
 use host_core::{
     index::{IndexError, TargetId},
     plugin::BatchFailure,
-    storage::{StoreError, StoreErrorKind},
+    storage::{Breaker, StoreError, StoreErrorKind},
 };
 
 /// Why a chunk could not be handled.
@@ -49,6 +49,12 @@ pub enum ChunkError {
         /// What this worker writes.
         ours: TargetId,
     },
+    /// The chunk has waited for as long as chunks may while work on their index is stopped.
+    #[error("{} has been stopped since {:.0}: {}", .breaker.scope, .breaker.since, .breaker.message)]
+    StoppedTooLong {
+        /// What stops it.
+        breaker: Box<Breaker>,
+    },
     /// Workers crashed repeatedly while they held the chunk.
     #[error("chunk {key} was tried {attempts} times, and no attempt ended")]
     TooManyAttempts {
@@ -70,8 +76,13 @@ pub enum ChunkError {
 }
 
 impl ChunkError {
+    /// Whether a store or the index failed, and not something in the chunk.
+    pub(super) fn is_of_backend(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Index(_))
+    }
+
     /// Stable name, by which dead letters are selected.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Self::Store(StoreError { kind, .. }) => match kind {
                 StoreErrorKind::Corrupt => "corrupt-chunk",
@@ -86,6 +97,8 @@ impl ChunkError {
             Self::LeaseLost { .. } => "lease-lost",
             Self::DeadlineExceeded { .. } => "out-of-time",
             Self::TargetMismatch { .. } => "other-target",
+            // What stopped it is the reason.
+            Self::StoppedTooLong { breaker } => &breaker.code,
             Self::TooManyAttempts { .. } => "too-many-attempts",
             Self::Panicked { .. } => "internal-error",
         }

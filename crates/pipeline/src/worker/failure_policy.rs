@@ -14,11 +14,11 @@ pub enum FailureAction {
     Retry(Duration),
     /// The chunk is counted as failed and its message moved to the dead letters.
     Quarantine,
-    /// The message is released immediately, and the attempt does not count: the chunk is not at fault.
+    /// The message is released, and the attempt does not count: the chunk is not at fault.
     RequeueUncounted,
     /// Nothing: another worker has the chunk.
     Drop,
-    /// The worker stops without using up attempts: a person must act first.
+    /// Work on the chunk's index stops without using up attempts: a person must act first.
     Stop,
 }
 
@@ -42,7 +42,7 @@ impl std::fmt::Display for FailureAction {
             Self::Quarantine => f.write_str("it is quarantined and counted as failed"),
             Self::RequeueUncounted => f.write_str("it is requeued"),
             Self::Drop => f.write_str("it is left to the worker that has it"),
-            Self::Stop => f.write_str("the worker stops"),
+            Self::Stop => f.write_str("work on its index is stopped"),
         }
     }
 }
@@ -52,21 +52,15 @@ const MAX_ATTEMPTS: u32 = 9;
 /// The wait before another attempt; nine of them outlast the restart of a server.
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(40) };
 
-/// The wait where the backend delivers a message again whether or not the cause is fixed: to a function that stops, or before
-/// a chunk can be claimed.
-const STOPPED_BACKOFF: Backoff = Backoff { base: Duration::from_secs(15), cap: Duration::from_secs(600) };
-/// Deliveries that these waits spread over a day; then a chunk is quarantined, with its reason.
-const MAX_STOPPED_DELIVERIES: u32 = 150;
+/// The wait of a message whose chunk is not at fault, where no circuit breaker says how long.
+const REQUEUE_BACKOFF: Backoff = Backoff { base: Duration::from_secs(15), cap: Duration::from_secs(600) };
 
-/// What a function does with a chunk that is not at fault, at the n-th delivery of its message: after a day the chunk is quarantined,
-/// with the reason, because no operator sees a function stop.
-pub(super) fn until_given_up(action: FailureAction, receive_count: u32) -> FailureAction {
-    if receive_count < MAX_STOPPED_DELIVERIES { action } else { FailureAction::Quarantine }
-}
+/// Deliveries to a function after which a chunk is quarantined that was never done in time. These waits spread them over a day.
+pub(super) const MAX_UNFINISHED_DELIVERIES: u32 = 150;
 
-/// How long a message waits that cannot be handled now, after its n-th delivery.
-pub(super) fn stopped_delay(receive_count: u32) -> Duration {
-    STOPPED_BACKOFF.ceiling(receive_count)
+/// How long a message waits that cannot be handled now, after its n-th delivery; never 0.
+pub(super) fn requeue_delay(receive_count: u32) -> Duration {
+    REQUEUE_BACKOFF.ceiling(receive_count)
 }
 
 /// Decides. `attempts` counts this one; `random` is any number.
@@ -78,7 +72,7 @@ pub fn failure_action(error: &ChunkError, attempts: u32, random: u64) -> Failure
         ChunkError::DeadlineExceeded { .. } => FailureAction::RequeueUncounted,
         // Its lane waits for it: later chunks may change the same documents.
         ChunkError::TargetMismatch { .. } => FailureAction::Stop,
-        ChunkError::TooManyAttempts { .. } => FailureAction::Quarantine,
+        ChunkError::TooManyAttempts { .. } | ChunkError::StoppedTooLong { .. } => FailureAction::Quarantine,
         // An object store may show an object late.
         ChunkError::ChunkObjectMissing { .. } if attempts < 3 => retry(),
         ChunkError::ChunkObjectMissing { .. } => FailureAction::Quarantine,

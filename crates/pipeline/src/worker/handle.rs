@@ -3,6 +3,7 @@
 use super::{
     Stop, Worker,
     backtrace::take_backtrace,
+    breaker::{Admission, Probe},
     chunk,
     chunk_error::ChunkError,
     heartbeat::{Heartbeat, Term},
@@ -26,8 +27,24 @@ const MAX_CLAIMS: u32 = 20;
 pub(super) enum Handled {
     /// The chunk is counted, and the message is acknowledged or another worker's.
     Acked,
-    /// The message is in the queue and is redelivered.
-    Requeued,
+    /// The message is in the queue and is redelivered after this time.
+    Requeued(Duration),
+}
+
+/// What becomes of a worker's loop at a failure that a person must fix.
+#[derive(Clone, Debug)]
+pub(super) enum OnStop {
+    /// It ends: a person has started it and sees why. Chunks are tried even if work on their index is stopped. Cancelled before the
+    /// message is released, so that the loop does not receive it again.
+    End(CancellationToken),
+    /// It continues with other indexes, and the chunks of this one wait.
+    Wait,
+}
+
+impl OnStop {
+    pub(super) fn is_wait(&self) -> bool {
+        matches!(self, Self::Wait)
+    }
 }
 
 /// When to requeue an unfinished chunk without counting the attempt. Documents already written are recognised as
@@ -41,23 +58,24 @@ pub(super) enum StopWhen {
 }
 
 impl Worker {
-    /// Handles one delivery. `stopping` is cancelled before a message is released whose failure a person must fix first.
+    /// Handles one delivery. Fails only if the loop is to end.
     pub(super) async fn handle(
         &self,
         delivery: Delivery,
         stop_when: &StopWhen,
-        stopping: &CancellationToken,
+        on_stop: &OnStop,
     ) -> Result<Handled, Box<Stop>> {
-        let mut lease = None;
+        let (mut lease, mut probe) = (None, None);
         // A panic concerns this chunk alone; the loop and the other chunks continue.
-        let result = AssertUnwindSafe(self.process(&delivery, stop_when, &mut lease)).catch_unwind().await;
+        let result = self.process(&delivery, stop_when, on_stop, &mut lease, &mut probe);
+        let result = AssertUnwindSafe(result).catch_unwind().await;
         let result = result.unwrap_or_else(|panic| {
             let (key, message) = (delivery.chunk.key.clone(), panic_message(panic.as_ref()));
             Err(ChunkError::Panicked { key, message, backtrace: take_backtrace() })
         });
         match result {
             Ok(handled) => Ok(handled),
-            Err(error) => self.handle_failure(&delivery, lease, error, stop_when, stopping).await,
+            Err(error) => self.handle_failure(&delivery, lease, probe, error, stop_when, on_stop).await,
         }
     }
 
@@ -65,22 +83,42 @@ impl Worker {
         &self,
         delivery: &Delivery,
         stop_when: &StopWhen,
+        on_stop: &OnStop,
         lease: &mut Option<ChunkLease>,
+        probe: &mut Option<Probe>,
     ) -> Result<Handled, ChunkError> {
         let Delivery { chunk, receipt, .. } = delivery;
+        let mut expired = None;
+        match self.admit(delivery, on_stop).await? {
+            Admission::Closed => {}
+            Admission::Probe(begun) => *probe = Some(begun),
+            Admission::Wait(wait) => {
+                self.stores.queue.release(receipt, wait).await?;
+                tracing::debug!(key = chunk.key, ?wait, "a chunk waits: work on its index is stopped");
+                return Ok(Handled::Requeued(wait));
+            }
+            Admission::Expired(breaker) => expired = Some(Box::new(breaker)),
+        }
         let term = Term { claimed_at: self.clock.now(), duration: self.settings.lease };
         let claim = self.stores.jobs.claim(&chunk.job_id, chunk.seq, term.duration).await?;
         log_delivery(delivery, &claim);
         match claim {
             Claim::Acquired(acquired) => {
                 let lease = &*lease.insert(acquired);
-                return self.write_and_complete(delivery, lease, term, stop_when).await;
+                if let Some(breaker) = expired {
+                    return Err(ChunkError::StoppedTooLong { breaker });
+                }
+                let handled = self.write_and_complete(delivery, lease, term, stop_when).await?;
+                if let Some(probe) = probe {
+                    self.close_breaker(probe).await;
+                }
+                return Ok(handled);
             }
             Claim::Done { quarantined } => self.remove_message(delivery, quarantined.as_ref()).await?,
             Claim::Held { until } => {
                 let wait = self.clock.now().duration_until(until).unsigned_abs();
                 self.stores.queue.release(receipt, wait).await?;
-                return Ok(Handled::Requeued);
+                return Ok(Handled::Requeued(wait));
             }
             Claim::Unknown => {
                 tracing::warn!(key = chunk.key, "dropped the message of a chunk that no job knows");
@@ -161,7 +199,7 @@ impl Worker {
                     cause,
                     "could not remove the message of a chunk that is done; it is redelivered"
                 );
-                Ok(Handled::Requeued)
+                Ok(Handled::Requeued(self.lease()))
             }
         }
     }

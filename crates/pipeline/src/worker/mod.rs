@@ -6,6 +6,7 @@
 //! | `run`, `multi_shop`, `batch` | which messages are handled when: of one shop, of all shops, of a Lambda batch |
 //! | `handle`, `backtrace` | one message, from claim to acknowledgement; where a panic happened |
 //! | `failure_policy`, `on_failure` | what a failure means for its chunk, and what is done then |
+//! | `breaker` | what stops all work on an index, and when it is tried again |
 //! | `chunk`, `validate`, `changes`, `content`, `removal`, `chunk_counts` | the items of a chunk |
 //! | `decide`, `tombstone` | write protection: which of them may be written |
 //! | `ledger` | what is remembered of its products |
@@ -13,6 +14,7 @@
 
 mod backtrace;
 mod batch;
+mod breaker;
 mod cancel_job;
 mod changes;
 mod chunk;
@@ -36,6 +38,7 @@ mod validate;
 
 pub use backtrace::record_backtraces;
 pub use batch::Deadlines;
+pub use breaker::resume;
 pub use cancel_job::{Cancelled, cancel};
 pub use chunk_error::ChunkError;
 pub use dead_letters::{DeadLetterFilter, Redriven, discard, redrive};
@@ -66,6 +69,8 @@ pub struct WorkerSettings {
     pub poll_interval: Duration,
     /// How long chunks in progress may take to finish after a cancellation.
     pub shutdown_timeout: Duration,
+    /// How long chunks wait while work on their index is stopped; those met after that become dead letters.
+    pub stopped_after: Duration,
 }
 
 /// Writes chunks to an index.
@@ -85,6 +90,7 @@ pub struct Worker {
     /// A cache of job records, of which only what never changes is used.
     jobs: Mutex<HashMap<JobId, Arc<Job>>>,
     wakeup: Notify,
+    open: breaker::Open,
 }
 
 /// Why a worker stopped before its work was done. Nothing is lost: the same command resumes.
@@ -121,8 +127,8 @@ impl Worker {
         clock: SharedClock,
         settings: WorkerSettings,
     ) -> Self {
-        let (jobs, wakeup) = (Mutex::default(), Notify::new());
-        Self { stores, index, validate, version, clock, settings, jobs, wakeup }
+        let (jobs, wakeup, open) = (Mutex::default(), Notify::new(), breaker::Open::default());
+        Self { stores, index, validate, version, clock, settings, jobs, wakeup, open }
     }
 
     /// Lease of a chunk and its message.
@@ -136,14 +142,18 @@ impl Worker {
     }
 
     async fn job(&self, id: &JobId) -> Result<Arc<Job>, ChunkError> {
-        let known = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        if let Some(job) = known {
-            return Ok(job);
-        }
-        let snapshot = self.stores.jobs.get(id).await?;
         let missing = || ChunkError::ChunkObjectMissing { key: format!("the record of job {id}") };
-        let job = Arc::new(snapshot.ok_or_else(missing)?.job);
+        self.find_job(id).await?.ok_or_else(missing)
+    }
+
+    async fn find_job(&self, id: &JobId) -> Result<Option<Arc<Job>>, ChunkError> {
+        let known = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let Some(snapshot) = self.stores.jobs.get(id).await? else { return Ok(None) };
+        let job = Arc::new(snapshot.job);
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Arc::clone(&job));
-        Ok(job)
+        Ok(Some(job))
     }
 }

@@ -3,17 +3,12 @@
 //! Shops with messages wait in one line for permits, and each handles one message before it queues for the next one.
 //! A shop without messages leaves the line and long-polls its queue.
 
-use super::{Stop, Worker};
-use host_core::backoff::Backoff;
+use super::{Stop, Worker, handle::OnStop};
 use host_core::{
     error::chain,
     storage::{Delivery, StoreError, StoreErrorKind},
 };
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -26,12 +21,12 @@ const SHOP_POLL_INTERVAL: Duration = Duration::from_secs(30);
 const LONG_POLL: Duration = Duration::from_secs(20);
 /// How much later its answer may arrive here.
 const RESPONSE_MARGIN: Duration = Duration::from_secs(5);
-/// How long a shop is paused after a failure that a person must fix.
-const BACKOFF: Backoff = Backoff { base: Duration::from_secs(15), cap: Duration::from_secs(600) };
+/// Wait after a receive that failed.
+const RECEIVE_RETRY: Duration = Duration::from_secs(15);
 
 impl Worker {
     /// Works the queues of all shops, or only of one, until cancelled; chunks in progress are then finished, or requeued
-    /// after the shutdown timeout. A shop whose chunks fail for a reason that a person must fix is paused, the others continue.
+    /// after the shutdown timeout. Chunks of an index on which work is stopped wait for its circuit breaker, the others continue.
     /// Fails only if the shops cannot be listed at the start.
     pub async fn run_all(
         self: &Arc<Self>,
@@ -64,6 +59,7 @@ impl Worker {
                 Err(error) => tracing::warn!(cause = chain(&error), "could not look for queues of new shops"),
             }
             is_first = false;
+            self.refresh_open_breakers().await;
             tokio::select! {
                 () = self.clock.sleep(SHOP_POLL_INTERVAL) => {}
                 () = cancel.cancelled() => {}
@@ -82,49 +78,23 @@ struct Shop {
     cancel: CancellationToken,
 }
 
-/// The last failure that a person must fix, until the loop has seen it.
-type Stopped = Arc<Mutex<Option<Stop>>>;
-
 impl Shop {
     async fn run(self) {
-        let stopped = Stopped::default();
         let mut chunks = JoinSet::new();
-        let mut failures = 0;
-        // Cancelled before the message of a chunk whose failure a person must fix is released.
-        let mut stopping = CancellationToken::new();
         let mut last_poll_empty = false;
         while !self.cancel.is_cancelled() {
-            while let Some(ended) = chunks.try_join_next() {
-                if matches!(ended, Ok(true)) {
-                    failures = 0;
-                }
-            }
-            let stop = stopped.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(stop) = stop {
-                failures += 1;
-                let pause = BACKOFF.ceiling(failures);
-                tracing::error!(shop_id = self.shop_id, cause = chain(&stop), ?pause, "a shop is paused");
-                self.sleep(pause).await;
-                stopping = CancellationToken::new();
-                continue;
-            }
-            if stopping.is_cancelled() {
-                // The chunk is just being released; its failure is known afterwards.
-                self.sleep(self.worker.settings.poll_interval).await;
-                continue;
-            }
-            match self.next(&stopping, &mut last_poll_empty).await {
+            while chunks.try_join_next().is_some() {}
+            match self.next(&mut last_poll_empty).await {
                 Ok(Some((delivery, permit))) => {
-                    let stopped = stopped.clone();
-                    let handle = self.worker.handle_in_span(delivery, &self.cancel, &stopping);
+                    let handle = self.worker.handle_in_span(delivery, &self.cancel, &OnStop::Wait);
                     chunks.spawn(async move {
-                        let handled = handle.await;
-                        drop(permit);
-                        let is_done = handled.is_ok();
-                        if let Err(stop) = handled {
-                            stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(*stop);
+                        if let Err(stop) = handle.await {
+                            tracing::error!(
+                                cause = chain(&*stop),
+                                "cannot continue until the cause is fixed"
+                            );
                         }
-                        is_done
+                        drop(permit);
                     });
                 }
                 Ok(None) => {}
@@ -134,7 +104,7 @@ impl Shop {
                         cause = chain(&error),
                         "could not receive; retrying"
                     );
-                    self.sleep(BACKOFF.base).await;
+                    self.sleep(RECEIVE_RETRY).await;
                 }
             }
         }
@@ -160,11 +130,10 @@ impl Shop {
     /// long-polled without a short poll first, since each call is billed.
     async fn next(
         &self,
-        stopping: &CancellationToken,
         last_poll_empty: &mut bool,
     ) -> Result<Option<(Delivery, OwnedSemaphorePermit)>, StoreError> {
         let (queue, lease) = (&self.worker.stores.queue, self.worker.settings.lease);
-        let may_begin = || !stopping.is_cancelled() && !self.cancel.is_cancelled();
+        let may_begin = || !self.cancel.is_cancelled();
         if !*last_poll_empty {
             let permit = tokio::select! {
                 permit = self.permits.clone().acquire_owned() => permit,

@@ -1,51 +1,69 @@
 //! Carries out what the failure policy decides.
 
 use super::{
-    FailureAction, Stop, Worker, chunk,
+    FailureAction, Stop, Worker,
+    breaker::{Probe, is_near_receive_limit},
+    chunk,
     chunk_error::ChunkError,
-    failure_policy::{failure_action, stopped_delay, until_given_up},
-    handle::{Handled, StopWhen},
+    failure_policy::{MAX_UNFINISHED_DELIVERIES, failure_action, requeue_delay},
+    handle::{Handled, OnStop, StopWhen},
 };
 use host_core::{
     error::chain,
     index::WriteTarget,
     metrics as names,
-    storage::{AttemptError, ChunkLease, Delivery, FailureContext, QuarantineReason, Release},
+    storage::{AttemptError, Breaker, ChunkLease, Delivery, FailureContext, QuarantineReason, Release},
 };
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 impl Worker {
-    /// Handles the failure of a delivery; without a lease, its claim had failed.
+    /// Handles the failure of a delivery; without a lease, its claim had failed. Fails only if the loop is to end.
     pub(super) async fn handle_failure(
         &self,
         delivery: &Delivery,
         lease: Option<ChunkLease>,
-        error: ChunkError,
+        probe: Option<Probe>,
+        mut error: ChunkError,
         stop_when: &StopWhen,
-        stopping: &CancellationToken,
+        on_stop: &OnStop,
     ) -> Result<Handled, Box<Stop>> {
         let key = &delivery.chunk.key;
-        let attempts = lease.as_ref().map_or(delivery.receive_count, |lease| lease.attempts);
+        let receive_count = delivery.receive_count;
+        let attempts = lease.as_ref().map_or(receive_count, |lease| lease.attempts);
         // A function is invoked again, a worker that stops is not.
         let is_invoked_again = matches!(stop_when, StopWhen::At(_));
-        let action = match failure_action(&error, attempts, self.clock.random()) {
-            action @ (FailureAction::Stop | FailureAction::RequeueUncounted) if is_invoked_again => {
-                until_given_up(action, delivery.receive_count)
+        let mut action = match failure_action(&error, attempts, self.clock.random()) {
+            // One failure shows that what has stopped work is still there.
+            FailureAction::Retry(_) if probe.is_some() && error.is_of_backend() && on_stop.is_wait() => {
+                FailureAction::Stop
+            }
+            // No operator sees a function that never has enough time.
+            FailureAction::RequeueUncounted
+                if is_invoked_again && receive_count >= MAX_UNFINISHED_DELIVERIES =>
+            {
+                FailureAction::Quarantine
             }
             action => action,
         };
-        let action = match action {
-            // Only a claimed chunk can be counted.
-            FailureAction::Quarantine if lease.is_none() => {
-                FailureAction::Retry(stopped_delay(delivery.receive_count))
-            }
-            action => action,
-        };
+        let mut wait = requeue_delay(receive_count);
         if action == FailureAction::Stop {
-            // Before the message is released. The caller reports what stops the worker.
-            stopping.cancel();
-        } else {
+            if let OnStop::End(stopping) = on_stop {
+                // Before the message is released. The caller reports what stops the worker.
+                stopping.cancel();
+            }
+            if let Some(breaker) = self.stop_index(delivery, probe.as_ref(), &error).await {
+                wait = breaker.wait(self.clock.now());
+                if on_stop.is_wait() && self.is_given_up(delivery, &breaker) {
+                    action = FailureAction::Quarantine;
+                    error = ChunkError::StoppedTooLong { breaker: Box::new(breaker) };
+                }
+            }
+        }
+        // Only a claimed chunk can be counted.
+        if action == FailureAction::Quarantine && lease.is_none() {
+            action = FailureAction::Retry(wait);
+        }
+        if action != FailureAction::Stop || on_stop.is_wait() {
             tracing::warn!(
                 key,
                 attempts,
@@ -57,25 +75,31 @@ impl Worker {
         metrics::counter!(names::CHUNK_FAULTS, "disposition" => action.label()).increment(1);
         let attempt = AttemptError::new(error.code(), &error, attempts, self.clock.now());
         let lease = lease.as_ref();
+        let delay = match action {
+            FailureAction::Retry(after) => after,
+            FailureAction::Stop if on_stop.is_wait() => wait,
+            FailureAction::RequeueUncounted if is_invoked_again => wait,
+            FailureAction::RequeueUncounted | FailureAction::Stop => Duration::ZERO,
+            // The message is left as it is.
+            FailureAction::Drop | FailureAction::Quarantine => self.lease(),
+        };
         let mut is_removed = false;
         let done = match action {
             FailureAction::Drop => Ok(()),
-            FailureAction::Retry(after) => {
+            FailureAction::Retry(_) => {
                 let release = match &error {
                     ChunkError::Store(error) if error.is_unsupported() => Release::ResetAttempts,
                     _ => Release::CountAttempt(Some(&attempt)),
                 };
-                self.requeue(delivery, lease, release, after).await
+                self.requeue(delivery, lease, release, delay).await
             }
-            FailureAction::RequeueUncounted => {
-                self.requeue(delivery, lease, Release::ResetAttempts, Duration::ZERO).await
-            }
-            FailureAction::Stop => {
-                let delay =
-                    if is_invoked_again { stopped_delay(delivery.receive_count) } else { Duration::ZERO };
+            FailureAction::RequeueUncounted | FailureAction::Stop => {
                 self.requeue(delivery, lease, Release::ResetAttempts, delay).await
             }
             FailureAction::Quarantine => {
+                if let ChunkError::StoppedTooLong { breaker } = &error {
+                    self.record_given_up(&delivery.chunk.job_id, breaker).await;
+                }
                 let quarantined = self.quarantine(delivery, lease, attempt.clone(), &error).await;
                 quarantined.map(|handled| is_removed = handled == Handled::Acked)
             }
@@ -93,15 +117,35 @@ impl Worker {
         if lease.is_some() && is_worth_recording {
             self.record_error(delivery, &attempt).await;
         }
-        if action == FailureAction::Stop {
+        if action == FailureAction::Stop && !on_stop.is_wait() {
             let job_id = Some(delivery.chunk.job_id.clone());
             return Err(Box::new(Stop { key: key.clone(), job_id, attempts, error }));
         }
         // The worker that has a dropped chunk may still need the message.
         Ok(match action {
             FailureAction::Quarantine if is_removed => Handled::Acked,
-            _ => Handled::Requeued,
+            _ => Handled::Requeued(delay),
         })
+    }
+
+    /// Stores that work on the chunk's index is stopped; none if that cannot be stored.
+    async fn stop_index(
+        &self,
+        delivery: &Delivery,
+        probe: Option<&Probe>,
+        error: &ChunkError,
+    ) -> Option<Breaker> {
+        self.trip(delivery, probe, error).await.unwrap_or_else(|cause| {
+            let key = &delivery.chunk.key;
+            tracing::warn!(key, cause = chain(&cause), "could not store that work on an index is stopped");
+            None
+        })
+    }
+
+    /// Whether a chunk waits no longer for its breaker.
+    pub(super) fn is_given_up(&self, delivery: &Delivery, breaker: &Breaker) -> bool {
+        breaker.has_expired(self.settings.stopped_after, self.clock.now())
+            || is_near_receive_limit(self.stores.queue.receive_limit(), delivery.receive_count)
     }
 
     async fn record_error(&self, delivery: &Delivery, error: &AttemptError) {
@@ -140,7 +184,7 @@ impl Worker {
     ) -> Result<Handled, ChunkError> {
         let Some(lease) = lease else {
             self.requeue(delivery, None, Release::CountAttempt(None), Duration::ZERO).await?;
-            return Ok(Handled::Requeued);
+            return Ok(Handled::Requeued(Duration::ZERO));
         };
         let chunk = &delivery.chunk;
         // Where it was to be written is worth knowing, but not worth failing for.

@@ -2,7 +2,7 @@
 
 use super::{
     ChunkError, FailureAction, Stop, Until, Worker, failure_action,
-    handle::{Handled, StopWhen},
+    handle::{Handled, OnStop, StopWhen},
 };
 use host_core::{
     model::ChunkRef,
@@ -26,6 +26,7 @@ impl Worker {
         let mut stopped = None;
         // Cancelled before the chunk that stops the loop is requeued, or this very loop could receive it once more.
         let stopping = CancellationToken::new();
+        let on_stop = OnStop::End(stopping.clone());
         loop {
             let ends = cancel.is_cancelled()
                 || stopping.is_cancelled()
@@ -41,7 +42,7 @@ impl Worker {
                     Ok(deliveries) => {
                         received = deliveries.len();
                         for delivery in deliveries {
-                            tasks.spawn(self.handle_in_span(delivery, cancel, &stopping));
+                            tasks.spawn(self.handle_in_span(delivery, cancel, &on_stop));
                         }
                     }
                     Err(error) => stopped = self.receive_failed(shop_id, error).await,
@@ -70,13 +71,13 @@ impl Worker {
         self: &Arc<Self>,
         delivery: Delivery,
         cancel: &CancellationToken,
-        stopping: &CancellationToken,
+        on_stop: &OnStop,
     ) -> impl Future<Output = Result<Handled, Box<Stop>>> + Send + 'static {
-        let (worker, stopping) = (Arc::clone(self), stopping.clone());
+        let (worker, on_stop) = (Arc::clone(self), on_stop.clone());
         let stop_when = StopWhen::AfterCancel(cancel.clone());
         let ChunkRef { job_id, seq, .. } = &delivery.chunk;
         let span = tracing::info_span!("chunk", %job_id, seq);
-        async move { worker.handle(delivery, &stop_when, &stopping).await }.instrument(span)
+        async move { worker.handle(delivery, &stop_when, &on_stop).await }.instrument(span)
     }
 
     async fn receive_failed(&self, shop_id: &str, error: StoreError) -> Option<Stop> {

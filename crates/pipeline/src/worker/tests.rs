@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 mod batch;
+mod breaker;
 mod cancelled;
 mod conflicts;
 mod lanes;
@@ -49,6 +50,7 @@ impl Harness {
             lease: Duration::from_secs(60),
             poll_interval: Duration::from_millis(50),
             shutdown_timeout: Duration::from_secs(20),
+            stopped_after: Duration::from_secs(24 * 3_600),
         };
         let worker =
             Worker::new(stores.clone(), index.clone(), rules.clone(), rules, clock.clone(), settings);

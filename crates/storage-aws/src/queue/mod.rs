@@ -262,6 +262,10 @@ impl Queue for Queues {
         Ok(released)
     }
 
+    fn receive_limit(&self) -> Option<u32> {
+        Some(sqs::MAX_RECEIVES)
+    }
+
     async fn ack(&self, receipt: &Receipt) -> Result<bool, StoreError> {
         let Some(message) = self.in_flight(receipt) else { return Ok(false) };
         let removed = self.service.delete(&message.url, &receipt.0).await?;

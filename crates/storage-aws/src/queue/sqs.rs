@@ -19,7 +19,7 @@ const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Deliveries after which SQS itself moves a message to the dead letters. Only a safety net: messages are released without
 /// being at fault, and the host counts attempts itself.
-const MAX_RECEIVES: u32 = 1000;
+pub(super) const MAX_RECEIVES: u32 = 1000;
 
 /// How long an answer may take beyond the wait time.
 const RESPONSE_MARGIN: Duration = Duration::from_secs(10);

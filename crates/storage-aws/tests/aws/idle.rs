@@ -7,7 +7,9 @@ use super::{
     sqs, table,
 };
 use host_core::{clock::SharedClock, storage::Stores};
-use host_storage_aws::{Names, QueueService, QueueSpec, jobs_on, ledger_on, queue_on, settings_on};
+use host_storage_aws::{
+    Names, QueueService, QueueSpec, breakers_on, jobs_on, ledger_on, queue_on, settings_on,
+};
 use host_testing::{
     VirtualClock,
     build::{MINUTE, chunk, job},
@@ -52,6 +54,7 @@ impl Harness {
             jobs: jobs_on(table.clone(), clock.clone(), MONTH),
             settings: settings_on(table.clone()),
             ledger: ledger_on(Arc::new(table::Model::default()), clock.clone(), MONTH),
+            breakers: breakers_on(table.clone()),
         };
         let worker = Arc::new(worker(stores.clone(), index(&chaos), &clock));
         let cancel = CancellationToken::new();

@@ -18,6 +18,7 @@ mod redrive;
 mod simulation;
 mod sqs;
 mod stand_in;
+mod stopped;
 mod sweep;
 mod table;
 mod terraform;
@@ -27,7 +28,7 @@ use host_core::{
     clock::SharedClock,
     storage::{Storage, Stores},
 };
-use host_storage_aws::{Key, Names, Table, Update, jobs_on, ledger_on, queue_on, settings_on};
+use host_storage_aws::{Key, Names, Table, Update, breakers_on, jobs_on, ledger_on, queue_on, settings_on};
 use host_testing::{VirtualClock, conformance::Backend, storage::Memory};
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -57,6 +58,7 @@ pub(crate) fn model() -> Backend {
             jobs: jobs_on(jobs, clock.clone(), MONTH),
             settings: settings_on(settings.clone()),
             ledger: ledger_on(Arc::new(table::Model::default()), clock.clone(), MONTH),
+            breakers: breakers_on(Arc::new(table::Model::default())),
         },
         clock,
         plant_settings: |backend, index_name, json| {

@@ -15,7 +15,7 @@ use host_core::{
     storage::{Claim, StoreError, Stores},
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Worker, WorkerSettings};
-use host_storage_aws::{Names, jobs_on, ledger_on, queue_on, settings_on};
+use host_storage_aws::{Names, breakers_on, jobs_on, ledger_on, queue_on, settings_on};
 use host_testing::{
     VirtualClock,
     build::{self, job},
@@ -54,6 +54,7 @@ pub(super) fn worker(stores: Stores, index: Arc<ChaosIndex>, clock: &SharedClock
         lease: LEASE,
         poll_interval: Duration::from_millis(500),
         shutdown_timeout: Duration::from_secs(20),
+        stopped_after: Duration::from_secs(24 * 3_600),
     };
     Worker::new(stores, index, rules.clone(), rules, clock.clone(), settings)
 }
@@ -181,6 +182,7 @@ async fn schedule(seed: u64, job: Job, seen: &Coverage) {
         jobs: jobs_on(Arc::new(ChaosTable(jobs.clone(), chaos.clone())), clock.clone(), MONTH),
         settings: settings_on(jobs.clone()),
         ledger: ledger_on(Arc::new(ChaosTable(products.clone(), chaos.clone())), clock.clone(), MONTH),
+        breakers: breakers_on(Arc::new(ChaosTable(jobs.clone(), chaos.clone()))),
     };
     let plan = plan(&chaos, Job { created_at: clock.now(), ..job });
     let id = &plan.job.id;

@@ -16,6 +16,7 @@ use host_core::{
 };
 use std::{any::Any, sync::Arc};
 
+pub mod breakers;
 pub mod chunks;
 pub mod index;
 pub mod jobs;
@@ -109,7 +110,7 @@ macro_rules! chunk_tests {
     };
 }
 
-/// Tests of queue, jobs, settings and ledger.
+/// Tests of queue, jobs, settings, ledger and breakers.
 #[macro_export]
 macro_rules! storage_tests {
     ($with:ident $($ignored:ident)?) => {
@@ -176,6 +177,10 @@ macro_rules! storage_tests {
             ledger::pages_have_each_record_once_and_in_order,
             ledger::many_records_are_put_and_read_at_once,
             ledger::chunks_that_are_not_counted_are_listed,
+            breakers::a_breaker_is_opened_once,
+            breakers::of_many_workers_one_probes,
+            breakers::a_closed_breaker_is_gone_and_opens_anew,
+            breakers::breakers_are_listed_by_shop_and_index,
         }
     };
 }

@@ -29,6 +29,8 @@ pub enum Next {
     TooFewOutcomes,
     /// It takes so long, in tokio's time, and then works.
     Slow(Duration),
+    /// It takes so long, in tokio's time, and fails; it may succeed later.
+    Timeout(Duration),
 }
 
 /// A document that the index holds.
@@ -185,6 +187,10 @@ impl Index for FakeIndex {
             Some(Next::Permanent) => return Err(index_error(false)),
             Some(Next::Panic) => panic!("the script says so"),
             Some(Next::TooFewOutcomes) => return Ok(Vec::new()),
+            Some(Next::Timeout(time)) => {
+                tokio::time::sleep(time).await;
+                return Err(index_error(true));
+            }
             Some(Next::Slow(time)) => tokio::time::sleep(time).await,
             Some(Next::Refuse(_) | Next::LostAnswer) | None => {}
         }

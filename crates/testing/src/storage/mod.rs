@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{Job, JobId, ProductId},
-    storage::{IngestGuard, JobRemover, LedgerScope, Storage, StoreError, StoreErrorKind, Stores},
+    storage::{
+        Breaker, BreakerScope, IngestGuard, JobRemover, LedgerScope, Storage, StoreError, StoreErrorKind,
+        Stores,
+    },
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+mod breakers;
 mod chunks;
 mod jobs;
 mod ledger;
@@ -46,6 +50,7 @@ struct State {
     /// JSON texts by the index's name.
     settings: BTreeMap<String, String>,
     ledgers: HashMap<LedgerScope, BTreeMap<ProductId, ledger::Stored>>,
+    breakers: BTreeMap<BreakerScope, Breaker>,
     processes: lifecycle::Processes,
 }
 
@@ -92,6 +97,7 @@ impl Storage for Memory {
             jobs: self.shared.clone(),
             settings: self.shared.clone(),
             ledger: self.shared.clone(),
+            breakers: self.shared.clone(),
         }
     }
 

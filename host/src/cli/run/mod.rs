@@ -16,6 +16,7 @@ use super::{
     hints::warn_of_other_plugin,
     plugin::shadow,
     plugin_source::PluginArgs,
+    resume::print_stopped,
     shop,
     shutdown::{cancel_on_signal, print_how_to_resume},
 };
@@ -195,6 +196,7 @@ impl Run<'_> {
     async fn work(&self) -> CliResult {
         let backend = self.open().await?;
         warn_of_other_plugin(&backend.stores(), Some(self.shop), self.plugins).await?;
+        print_stopped(&backend.stores(), self.shop).await?;
         if !self.global.quiet {
             eprintln!("working the queue of {} until Ctrl-C", self.shop);
         }

@@ -11,6 +11,7 @@ use super::{
         output::exit_of,
         plugin::comparison_text,
         prune,
+        resume::print_stopped,
     },
     Run, Stages, ingest_failure, stopped,
 };
@@ -53,6 +54,9 @@ impl Run<'_> {
             cancel: self.cancel,
         };
         let stores = backend.stores();
+        if worker.is_some() {
+            print_stopped(&stores, self.shop).await?;
+        }
         let ended = tokio::select! {
             ended = run.run(&job, source, print_notice) => ended.map_err(|error| run_failure(error, &job.id))?,
             never = self.watch(&stores, &job.id, reading, &published) => match never {},
@@ -71,7 +75,7 @@ impl Run<'_> {
         }
         // What the exit code says is true after a power cut as well.
         backend.storage().flush().await.map_err(store_failure)?;
-        show(self.global, &job, &backend.storage().location())?;
+        show(self.global, &stores, &job, &backend.storage().location()).await?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
             Exit::Interrupted
         } else if self.stages == Stages::Ingest {

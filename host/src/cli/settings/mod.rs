@@ -8,6 +8,7 @@ use super::{
     context::{config, marqo, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
+    resume,
 };
 use crate::config::Config;
 use clap::Subcommand;
@@ -49,7 +50,8 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> CliResult {
                     // Nothing is made for settings that cannot be used.
                     change.apply(IndexSettings::default())?;
                 }
-                let settings = stores(true).await?.settings;
+                let stores = stores(true).await?;
+                let settings = stores.settings.clone();
                 let stored = load(settings.as_ref(), &args.name).await?;
                 if stored.is_none() && change.is_empty() {
                     return Err(Failure::usage(format!("nothing is said about index {}", args.name))
@@ -59,6 +61,9 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> CliResult {
                 agree(&config, &settings, &args.name, &wanted).await?;
                 wanted.store(settings.as_ref(), &args.name).await.map_err(store_failure)?;
                 eprintln!("saved the settings of index {}", args.name);
+                for closed in resume::close(&stores, None, Some(&args.name)).await? {
+                    eprintln!("resumed {}: it was {}", closed.scope, resume::reason_text(&closed));
+                }
                 show(global, &args.name, &wanted)?;
             }
             SettingsCommand::Delete { name } => {

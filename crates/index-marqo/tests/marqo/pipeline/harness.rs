@@ -100,6 +100,7 @@ impl Harness {
                 lease: LEASE,
                 poll_interval: Duration::from_secs(5),
                 shutdown_timeout: Duration::from_secs(20),
+                stopped_after: Duration::from_secs(24 * 3_600),
             };
             Arc::new(Worker::new(
                 stores.clone(),

@@ -37,37 +37,69 @@ async fn publish(harness: &Harness) -> JobId {
     harness.publish_in(SHOP, "job", &chunks, &lanes).await
 }
 
+/// What a server answers for as long as an operator has not acted: 401, 403 or 404; 429 or 503; nothing.
+const OUTAGES: [Next; 3] = [Next::Permanent, Next::Transient, Next::Timeout(Duration::from_secs(30))];
+
 #[tokio::test(start_paused = true)]
-async fn an_index_that_refuses_all_is_asked_seldom_and_goes_on_when_it_is_mended() {
-    let harness = Harness::new();
-    let id = publish(&harness).await;
-    harness.script(vec![Next::Permanent; 100_000]);
-    for hour in 0..10 {
-        let invocations = harness.invoke_for(HOUR).await;
-        assert!((1..=100).contains(&invocations), "{invocations} in hour {hour}");
+async fn an_index_that_refuses_all_is_asked_seldom_and_work_goes_on_within_a_minute() {
+    for outage in OUTAGES {
+        let harness = Harness::new();
+        let id = publish(&harness).await;
+        harness.script(vec![outage.clone(); 100_000]);
+        for hour in 0..10 {
+            let invocations = harness.invoke_for(HOUR).await;
+            assert!((1..=100).contains(&invocations), "{outage:?}: {invocations} in hour {hour}");
+        }
+        let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
+        assert_eq!((job.status, job.completed_chunks), (JobStatus::InProgress, 0));
+        assert!(
+            job.last_error.is_some() && harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty()
+        );
+        harness.index.state().script.clear();
+        harness.invoke_for(Duration::from_secs(60)).await;
+        let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
+        assert!(job.completed_chunks > 0, "{outage:?}: nothing is written a minute later");
+        harness.invoke_for(Duration::from_secs(60)).await;
+        let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
+        assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(12)), "{outage:?}");
+        assert!(harness.stores.breakers.list(None).await.unwrap().is_empty());
     }
-    let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
-    assert_eq!((job.status, job.completed_chunks), (JobStatus::InProgress, 0));
-    assert!(job.last_error.is_some() && harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
-    harness.index.state().script.clear();
-    harness.invoke_for(Duration::from_secs(700)).await;
-    let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
-    assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(12)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_day_the_chunks_are_dead_letters_and_counted() {
+async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back() {
     let harness = Harness::new();
     let id = publish(&harness).await;
     harness.script(vec![Next::Permanent; 100_000]);
     harness.invoke_for(HOUR * 23).await;
     assert!(harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
-    harness.invoke_for(HOUR * 4).await;
+    harness.invoke_for(HOUR * 2).await;
     let letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
-    assert_eq!(letters.len(), 4, "of each lane the first");
+    assert_eq!(letters.len(), 12);
+    assert!(letters.iter().all(|letter| letter.code == "index-refused"), "{letters:?}");
+    assert!(letters[0].message.contains("as the script says"), "{:?}", letters[0]);
     let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
-    assert_eq!((job.counts.failed, job.completed_chunks), (4, 4));
-    assert!(letters.iter().all(|letter| letter.code == job.samples[0].code), "{letters:?}");
+    assert_eq!((job.status, job.counts.failed, job.completed_chunks), (JobStatus::Failed, 12, 12));
+    let message = job.error_message.unwrap();
+    assert!(
+        message.contains("stopped since 2026-01-01") && message.contains("as the script says"),
+        "{message}"
+    );
+
+    // The cause is fixed: the next chunk that may be tried closes the breaker.
+    harness.index.state().script.clear();
+    let filter = crate::worker::DeadLetterFilter::default();
+    crate::worker::redrive(&harness.stores, &harness.clock, SHOP, &filter).await.unwrap();
+    host_resume(&harness).await;
+    harness.invoke_for(Duration::from_secs(60)).await;
+    let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
+    assert_eq!((job.status, job.counts, job.error_message), (JobStatus::Completed, counts(12), None));
+}
+
+async fn host_resume(harness: &Harness) {
+    for breaker in harness.stores.breakers.list(Some(SHOP)).await.unwrap() {
+        assert_eq!(crate::worker::resume(&harness.stores, &breaker.scope).await.unwrap(), Some(breaker));
+    }
 }
 
 #[tokio::test(start_paused = true)]

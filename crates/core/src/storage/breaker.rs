@@ -1,0 +1,223 @@
+//! Circuit breakers: what stops all work on an index of a shop, remembered for all workers.
+
+use super::{StoreError, async_trait};
+use crate::{
+    backoff::Backoff,
+    model::{ChunkRef, JobId},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Names a breaker: work stops for an index of a shop as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BreakerScope {
+    /// The shop.
+    pub shop_id: String,
+    /// Name of the index.
+    pub index_name: String,
+}
+
+impl std::fmt::Display for BreakerScope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "index {} of {}", self.index_name, self.shop_id)
+    }
+}
+
+/// An open circuit breaker: why no chunk of an index is worked, and when one is tried again. A closed breaker has no record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// What it stops.
+    #[serde(flatten)]
+    pub scope: BreakerScope,
+    /// Stable kebab-case name of the last failure.
+    pub code: String,
+    /// The last failure in the server's words, with the chain of causes.
+    pub message: String,
+    /// When it opened.
+    pub since: Timestamp,
+    /// Chunks that were tried since then. Grows with each change of who may try the next one.
+    pub probes: u32,
+    /// When the next chunk may be tried.
+    pub next_probe_at: Timestamp,
+    /// The job of the chunk at which it opened.
+    pub job_id: JobId,
+    /// The number of that chunk.
+    pub chunk: u32,
+}
+
+/// Time between probes: a cause that has gone is found out within a minute, at the cost of a request a minute.
+const INTERVAL: Backoff = Backoff { base: Duration::from_secs(15), cap: Duration::from_secs(60) };
+/// How long probes are that frequent. Each delivery of a waiting message counts, and SQS allows 1,000.
+const FREQUENT_FOR: Duration = Duration::from_secs(12 * 3_600);
+/// Time between probes after that.
+const MAX_INTERVAL: Duration = Duration::from_secs(600);
+/// How long others wait for a probe that is under way.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Failed probes without which a breaker is not given up: it may have opened long ago while no worker ran since.
+const MIN_PROBES: u32 = 10;
+
+impl Breaker {
+    /// The breaker that a failure opens.
+    pub fn opened(
+        scope: BreakerScope,
+        chunk: &ChunkRef,
+        (code, message): (&str, String),
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            scope,
+            code: code.to_owned(),
+            message,
+            since: now,
+            probes: 0,
+            next_probe_at: after(now, INTERVAL.base),
+            job_id: chunk.job_id.clone(),
+            chunk: chunk.seq,
+        }
+    }
+
+    /// Whether a chunk may be tried. A time further away than any wait was written by a clock that is ahead.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.next_probe_at <= now || self.next_probe_at > after(now, 2 * MAX_INTERVAL)
+    }
+
+    /// How long a chunk waits that may not be tried yet; never 0.
+    pub fn wait(&self, now: Timestamp) -> Duration {
+        let wait = Duration::try_from(now.duration_until(self.next_probe_at)).unwrap_or_default();
+        wait.clamp(Duration::from_secs(1), MAX_INTERVAL)
+    }
+
+    /// The breaker while a chunk is tried that began now.
+    #[must_use]
+    pub fn probing(&self, now: Timestamp) -> Self {
+        let probes = self.probes.saturating_add(1);
+        let probing = Self { probes, ..self.clone() };
+        Self { next_probe_at: after(now, probing.interval(now).max(PROBE_TIMEOUT)), ..probing }
+    }
+
+    /// The breaker after the chunk has failed whose trial began at `began`.
+    #[must_use]
+    pub fn probe_failed(&self, (code, message): (&str, String), began: Timestamp, now: Timestamp) -> Self {
+        // A probe that took long is not repeated immediately.
+        let next_probe_at = after(began, self.interval(now)).max(after(now, INTERVAL.base));
+        Self { code: code.to_owned(), message, next_probe_at, ..self.clone() }
+    }
+
+    /// Whether it has been open for so long, and was probed often enough, that chunks no longer wait.
+    pub fn has_expired(&self, stopped_after: Duration, now: Timestamp) -> bool {
+        self.probes >= MIN_PROBES && now >= after(self.since, stopped_after)
+    }
+
+    fn interval(&self, now: Timestamp) -> Duration {
+        if now < after(self.since, FREQUENT_FOR) { INTERVAL.ceiling(self.probes + 1) } else { MAX_INTERVAL }
+    }
+}
+
+fn after(at: Timestamp, duration: Duration) -> Timestamp {
+    at.saturating_add(duration).unwrap_or(Timestamp::MAX)
+}
+
+/// The open circuit breakers of all shops. Few: a breaker that is closed is removed.
+///
+/// An error does not tell whether the call took effect. All calls may be cancelled, with the same effect as an error.
+#[async_trait]
+pub trait Breakers: Send + Sync {
+    /// The breaker of this scope; none if it is closed. Reads only.
+    async fn get(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError>;
+
+    /// Stores a breaker if the stored one is still `expected`, as its beginning and its number of probes tell; `None` expects
+    /// it to be closed. False if another worker was faster, and then nothing changes. Not idempotent: of several calls that expect
+    /// the same, one succeeds, so that one worker probes.
+    async fn replace(&self, expected: Option<&Breaker>, breaker: &Breaker) -> Result<bool, StoreError>;
+
+    /// Closes the breaker, and returns it as it was; none if it was closed already.
+    async fn close(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError>;
+
+    /// The open breakers of a shop, or of all shops, by shop and index. Reads only.
+    async fn list(&self, shop_id: Option<&str>) -> Result<Vec<Breaker>, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Digest, Operation};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn opened() -> Breaker {
+        let scope = BreakerScope { shop_id: "s".into(), index_name: "i".into() };
+        let chunk = ChunkRef {
+            job_id: JobId::new("job").unwrap(),
+            seq: 3,
+            lane: 0,
+            operation: Operation::AddDocuments,
+            key: "key".into(),
+            sha256: Digest::of(b""),
+            documents: 1,
+            bytes: 1,
+        };
+        Breaker::opened(scope, &chunk, ("index-refused", "no".into()), Timestamp::UNIX_EPOCH)
+    }
+
+    /// The seconds between failed probes that take no time.
+    fn intervals(mut breaker: Breaker, probes: usize) -> Vec<u64> {
+        let mut intervals = Vec::new();
+        for _ in 0..probes {
+            let now = breaker.next_probe_at;
+            breaker = breaker.probing(now).probe_failed(("c", "m".into()), now, now);
+            intervals.push(now.duration_until(breaker.next_probe_at).as_secs().unsigned_abs());
+        }
+        intervals
+    }
+
+    #[test]
+    fn the_interval_doubles_to_a_minute_and_is_ten_minutes_after_half_a_day() {
+        assert_eq!(opened().wait(Timestamp::UNIX_EPOCH), 15 * SECOND);
+        let intervals = intervals(opened(), 800);
+        assert_eq!(intervals[..4], [30, 60, 60, 60]);
+        assert_eq!(intervals[799], 600);
+        // Fewer than SQS allows deliveries, in a day.
+        assert!(intervals.iter().sum::<u64>() > 24 * 3_600);
+    }
+
+    #[test]
+    fn one_probe_is_under_way_at_a_time() {
+        let breaker = opened();
+        let now = breaker.next_probe_at;
+        assert!(breaker.is_due(now) && !breaker.is_due(now - SECOND));
+        let probing = breaker.probing(now);
+        assert!(!probing.is_due(now + 59 * SECOND) && probing.is_due(now + 60 * SECOND));
+        // One that took long is not repeated at once.
+        let failed = probing.probe_failed(("c", "m".into()), now, now + 100 * SECOND);
+        assert_eq!(failed.wait(now + 100 * SECOND), 15 * SECOND);
+    }
+
+    #[test]
+    fn a_wait_is_never_zero_and_a_clock_that_is_ahead_does_not_make_it_a_day() {
+        let breaker = opened();
+        assert_eq!(breaker.wait(breaker.next_probe_at), SECOND);
+        let ahead = Breaker { next_probe_at: Timestamp::UNIX_EPOCH + 86_400 * SECOND, ..breaker };
+        assert!(ahead.is_due(Timestamp::UNIX_EPOCH));
+        assert_eq!(ahead.wait(Timestamp::UNIX_EPOCH), MAX_INTERVAL);
+    }
+
+    #[test]
+    fn it_expires_after_its_time_and_some_probes() {
+        let (day, late) = (86_400 * SECOND, Timestamp::UNIX_EPOCH + 86_400 * SECOND);
+        let probed = Breaker { probes: MIN_PROBES, ..opened() };
+        assert!(probed.has_expired(day, late) && !probed.has_expired(day, late - SECOND));
+        assert!(!opened().has_expired(day, late), "no worker ran meanwhile");
+    }
+
+    #[test]
+    fn the_stored_form_stays() {
+        let stored = serde_json::to_value(opened()).unwrap();
+        let expected = serde_json::json!({
+            "shop_id": "s", "index_name": "i", "code": "index-refused", "message": "no", "since": "1970-01-01T00:00:00Z",
+            "probes": 0, "next_probe_at": "1970-01-01T00:00:15Z", "job_id": "job", "chunk": 3,
+        });
+        assert_eq!(stored, expected);
+        assert_eq!(serde_json::from_value::<Breaker>(stored).unwrap(), opened());
+    }
+}

@@ -1,0 +1,170 @@
+//! Circuit breakers: a failure that stops all work on an index is stored, chunks wait for it, and one at a time finds out
+//! whether its cause is gone.
+
+use super::{Worker, chunk_error::ChunkError, handle::OnStop};
+use host_core::{
+    error::chain,
+    metrics as names,
+    model::{Job, JobId},
+    storage::{Breaker, BreakerScope, Delivery, StoreError, Stores},
+};
+use jiff::Timestamp;
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Deliveries that are left of those that the backend allows when a chunk is given up: the backend would not count it.
+const SPARE_DELIVERIES: u32 = 50;
+
+/// Whether the backend is about to take a message away by itself.
+pub(super) fn is_near_receive_limit(receive_limit: Option<u32>, receive_count: u32) -> bool {
+    receive_limit.is_some_and(|limit| receive_count.saturating_add(SPARE_DELIVERIES) >= limit)
+}
+
+/// What the breaker of a chunk's index says.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// It is closed, or the chunk has no job that is known.
+    Closed,
+    /// It is open, and this chunk is tried.
+    Probe(Probe),
+    /// The chunk waits for so long.
+    Wait(Duration),
+    /// It has been open for too long: the chunk is given up.
+    Expired(Breaker),
+}
+
+/// The trial of a chunk whose breaker is open.
+#[derive(Debug)]
+pub(super) struct Probe {
+    breaker: Breaker,
+    began: Timestamp,
+}
+
+/// The breakers that this process knows to be open, for the metric.
+#[derive(Debug, Default)]
+pub(super) struct Open(Mutex<HashSet<BreakerScope>>);
+
+impl Open {
+    fn lock(&self) -> MutexGuard<'_, HashSet<BreakerScope>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut HashSet<BreakerScope>) -> bool) {
+        let mut open = self.lock();
+        if change(&mut open) {
+            metrics::gauge!(names::BREAKERS_OPEN).set(open.len() as f64);
+        }
+    }
+}
+
+fn scope_of(job: &Job) -> BreakerScope {
+    BreakerScope { shop_id: job.shop_id.clone(), index_name: job.index_name.clone() }
+}
+
+/// Closes a breaker; what it was if it was open.
+pub async fn resume(stores: &Stores, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
+    let closed = stores.breakers.close(scope).await?;
+    if let Some(Breaker { since, code, message, probes, .. }) = &closed {
+        tracing::info!(%scope, %since, code, reason = message, probes, "work on an index goes on");
+    }
+    Ok(closed)
+}
+
+impl Worker {
+    /// Asks the breaker before a chunk is claimed.
+    pub(super) async fn admit(&self, delivery: &Delivery, on_stop: &OnStop) -> Result<Admission, ChunkError> {
+        let Some(job) = self.find_job(&delivery.chunk.job_id).await? else { return Ok(Admission::Closed) };
+        let breakers = &self.stores.breakers;
+        let Some(breaker) = breakers.get(&scope_of(&job)).await? else { return Ok(Admission::Closed) };
+        self.open.change(|open| open.insert(breaker.scope.clone()));
+        let now = self.clock.now();
+        if let OnStop::End(_) = on_stop {
+            return Ok(Admission::Probe(Probe { breaker, began: now }));
+        }
+        if breaker.is_due(now) {
+            let probing = breaker.probing(now);
+            if breakers.replace(Some(&breaker), &probing).await? {
+                return Ok(Admission::Probe(Probe { breaker: probing, began: now }));
+            }
+        }
+        if self.is_given_up(delivery, &breaker) {
+            return Ok(Admission::Expired(breaker));
+        }
+        // Another worker probes: wait for its result.
+        let breaker = if breaker.is_due(now) { breaker.probing(now) } else { breaker };
+        Ok(Admission::Wait(breaker.wait(now)))
+    }
+
+    /// Records that a failure stops work on the index of a chunk. The breaker as it is then; none if the chunk's job is unknown.
+    pub(super) async fn trip(
+        &self,
+        delivery: &Delivery,
+        probe: Option<&Probe>,
+        error: &ChunkError,
+    ) -> Result<Option<Breaker>, ChunkError> {
+        let Some(job) = self.find_job(&delivery.chunk.job_id).await? else { return Ok(None) };
+        let (scope, breakers, now) = (scope_of(&job), &self.stores.breakers, self.clock.now());
+        let failure = || (error.code(), chain(error));
+        let breaker = match probe {
+            Some(Probe { breaker, began }) => breaker.probe_failed(failure(), *began, now),
+            None => Breaker::opened(scope.clone(), &delivery.chunk, failure(), now),
+        };
+        if breakers.replace(probe.map(|probe| &probe.breaker), &breaker).await? {
+            if probe.is_none() {
+                let Breaker { code, message, .. } = &breaker;
+                tracing::error!(%scope, code, cause = message, "work on an index is stopped until the cause is fixed");
+            }
+            self.open.change(|open| open.insert(scope));
+            return Ok(Some(breaker));
+        }
+        // Another chunk has opened it, or probes by now; or the breaker was closed while this one was tried.
+        let stored = breakers.get(&scope).await?;
+        Ok(Some(stored.unwrap_or(breaker)))
+    }
+
+    /// Closes the breaker of a chunk that was written. Best effort: the next chunk that is written closes it too.
+    pub(super) async fn close_breaker(&self, probe: &Probe) {
+        let scope = &probe.breaker.scope;
+        match resume(&self.stores, scope).await {
+            Ok(_) => self.open.change(|open| open.remove(scope)),
+            Err(error) => tracing::warn!(%scope, cause = chain(&error), "could not close a circuit breaker"),
+        }
+    }
+
+    /// Looks which of the breakers that this process has seen open are closed by now.
+    pub(super) async fn refresh_open_breakers(&self) {
+        let open: Vec<BreakerScope> = self.open.lock().iter().cloned().collect();
+        for scope in open {
+            if let Ok(None) = self.stores.breakers.get(&scope).await {
+                self.open.change(|open| open.remove(&scope));
+            }
+        }
+    }
+
+    /// Says in the record of a job why a chunk of it is given up, unless the job is still being read: that message would end it.
+    pub(super) async fn record_given_up(&self, job_id: &JobId, breaker: &Breaker) {
+        let record = async {
+            let found = self.stores.jobs.get(job_id).await?;
+            if found.is_some_and(|found| found.seal.is_some() && found.error_message.is_none()) {
+                let message = given_up(breaker);
+                self.stores.jobs.cancel(job_id, &message).await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = record.await {
+            tracing::warn!(%job_id, cause = chain(&error), "the job's record does not say why chunks are given up");
+        }
+    }
+}
+
+fn given_up(breaker: &Breaker) -> String {
+    let Breaker { scope, since, message, .. } = breaker;
+    format!(
+        "{scope} had been stopped since {since:.0}: {message}; `host dlq redrive --shop {}` sends the chunks again once the cause \
+         is fixed",
+        scope.shop_id
+    )
+}

@@ -1,0 +1,157 @@
+//! What stops work on an index is stored, and all workers honour it.
+
+use super::*;
+use host_core::storage::Breaker;
+
+const SCRIPT: usize = 10_000;
+
+/// Two workers of different processes on one index, each for all shops.
+async fn two_workers(harness: &Harness, time: Duration) {
+    let cancel = CancellationToken::new();
+    let Worker { stores, index, validate, version, clock, settings, .. } = harness.worker.as_ref();
+    let other = Arc::new(Worker::new(
+        stores.clone(),
+        index.clone(),
+        validate.clone(),
+        version.clone(),
+        clock.clone(),
+        *settings,
+    ));
+    let stop = async {
+        tokio::time::sleep(time).await;
+        cancel.cancel();
+    };
+    let (one, two, ()) =
+        tokio::join!(harness.worker.run_all(None, &cancel), other.run_all(None, &cancel), stop);
+    one.and(two).unwrap();
+}
+
+/// Six chunks of one document, each in a lane of its own if `lanes`.
+async fn publish(harness: &Harness, lanes: bool) -> JobId {
+    let chunks: Vec<String> = (0..6).map(|id| format!("{{\"_id\":\"{id}\",\"v\":1}}\n")).collect();
+    let chunks: Vec<_> = chunks.iter().map(|text| (ADD, text.as_str())).collect();
+    harness.publish("job", &chunks, lanes).await
+}
+
+async fn breaker(harness: &Harness) -> Option<Breaker> {
+    harness.stores.breakers.list(Some(SHOP)).await.unwrap().pop()
+}
+
+async fn snapshot(harness: &Harness, id: &JobId) -> JobSnapshot {
+    harness.stores.jobs.get(id).await.unwrap().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_all_workers_one_tries_one_chunk_at_a_time() {
+    let harness = Harness::new();
+    let id = publish(&harness, true).await;
+    harness.script(vec![Next::Permanent; SCRIPT]);
+    two_workers(&harness, Duration::from_secs(14)).await;
+    let first = harness.writes();
+    assert!(first <= 6, "each lane at most once: {first}");
+    let opened = breaker(&harness).await.unwrap();
+    assert_eq!(
+        (opened.code.as_str(), opened.probes, opened.job_id.clone()),
+        ("index-refused", 0, id.clone())
+    );
+    two_workers(&harness, Duration::from_secs(3_600)).await;
+    let probed = harness.writes() - first;
+    assert!((50..=62).contains(&probed), "{probed} in an hour");
+    let probes = breaker(&harness).await.unwrap();
+    assert_eq!((probes.probes as usize, probes.since), (probed, opened.since));
+
+    harness.index.state().script.clear();
+    two_workers(&harness, Duration::from_secs(130)).await;
+    assert_eq!(snapshot(&harness, &id).await.status, JobStatus::Completed);
+    assert_eq!(breaker(&harness).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_takes_long_is_the_only_one() {
+    let harness = Harness::new();
+    publish(&harness, true).await;
+    harness.script(vec![Next::Permanent; 6]);
+    two_workers(&harness, Duration::from_secs(14)).await;
+    let first = harness.writes();
+    harness.index.state().script.clear();
+    harness.script(vec![Next::Slow(Duration::from_secs(50)); SCRIPT]);
+    two_workers(&harness, Duration::from_secs(45)).await;
+    assert_eq!(harness.writes() - first, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_work_is_stopped_one_failure_of_any_kind_is_enough() {
+    let harness = Harness::new();
+    publish(&harness, false).await;
+    harness.script([Next::Permanent]);
+    harness.script(vec![Next::Transient; SCRIPT]);
+    two_workers(&harness, Duration::from_secs(3_600)).await;
+    assert!((50..=62).contains(&harness.writes()), "{}", harness.writes());
+    assert_eq!(breaker(&harness).await.unwrap().code, "index-unavailable", "the newest reason");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_does_not_pass_a_chunk_that_waits() {
+    let harness = Harness::new();
+    let versions = [1, 2, 3].map(|v| format!("{{\"_id\":\"1\",\"v\":{v},\"title\":\"{v}\"}}\n"));
+    let chunks: Vec<_> = versions.iter().map(|text| (ADD, text.as_str())).collect();
+    let id = harness.publish("job", &chunks, false).await;
+    harness.script(vec![Next::Permanent; 7]);
+    two_workers(&harness, Duration::from_secs(900)).await;
+    let job = snapshot(&harness, &id).await;
+    assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(3)), "no conflict");
+    let written = harness.index.state().written_versions();
+    assert_eq!(written.into_values().collect::<Vec<_>>(), [[1, 2, 3]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_tries_at_once_and_closes_the_breaker_when_a_chunk_is_written() {
+    let harness = Harness::new();
+    let id = publish(&harness, false).await;
+    harness.script([Next::Permanent, Next::Permanent]);
+    for _ in 0..2 {
+        let began = harness.clock.now();
+        let stop = harness.run(&id).await.unwrap_err();
+        assert_eq!(stop.error.code(), "index-refused");
+        let took = harness.clock.now().duration_since(began).as_secs();
+        assert!(took < 5, "{took} s: a person waits for it");
+        assert_eq!(breaker(&harness).await.unwrap().code, "index-refused");
+    }
+    assert_eq!(harness.run(&id).await.unwrap().status, JobStatus::Completed);
+    assert_eq!(breaker(&harness).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resumed_index_is_worked_when_its_messages_are_due() {
+    let harness = Harness::new();
+    let id = publish(&harness, false).await;
+    harness.script(vec![Next::Permanent; SCRIPT]);
+    two_workers(&harness, Duration::from_secs(3_600)).await;
+    harness.index.state().script.clear();
+    let opened = breaker(&harness).await.unwrap();
+    assert_eq!(crate::worker::resume(&harness.stores, &opened.scope).await.unwrap(), Some(opened.clone()));
+    assert_eq!(crate::worker::resume(&harness.stores, &opened.scope).await.unwrap(), None);
+    two_workers(&harness, Duration::from_secs(61)).await;
+    assert_eq!(snapshot(&harness, &id).await.status, JobStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_that_is_open_for_too_long_sends_what_is_met_to_the_dead_letters() {
+    let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+    let stores = Memory::new(clock.clone()).stores();
+    let mut harness = Harness::with_stores(stores, clock);
+    let id = publish(&harness, false).await;
+    let settings = WorkerSettings { stopped_after: Duration::from_secs(3_600), ..harness.worker.settings };
+    let Harness { stores, index, clock, worker } = &harness;
+    let (validate, version) = (worker.validate.clone(), worker.version.clone());
+    harness.worker =
+        Arc::new(Worker::new(stores.clone(), index.clone(), validate, version, clock.clone(), settings));
+    harness.script(vec![Next::Permanent; SCRIPT]);
+    two_workers(&harness, Duration::from_secs(3_500)).await;
+    assert_eq!(snapshot(&harness, &id).await.completed_chunks, 0);
+    two_workers(&harness, Duration::from_secs(600)).await;
+    let job = snapshot(&harness, &id).await;
+    assert_eq!((job.status, job.counts.failed), (JobStatus::Failed, 6));
+    assert!(job.error_message.unwrap().contains("host dlq redrive"));
+    assert_eq!(harness.stores.queue.dead_letters(SHOP).await.unwrap().len(), 6);
+}

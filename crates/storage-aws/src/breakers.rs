@@ -1,0 +1,89 @@
+//! Open circuit breakers, one item each in the table of jobs.
+
+use super::table::{Condition, Item, Key, Table, TableError, Update, Updated};
+use async_trait::async_trait;
+use host_core::storage::{Breaker, BreakerScope, Breakers, StoreError};
+use std::sync::Arc;
+
+/// All breakers are in one partition, so that they can be listed. They are few, and each chunk reads one item, which need not be there.
+const PARTITION: &str = "BREAKERS";
+
+/// The breakers of all shops.
+pub(super) struct Records {
+    table: Arc<dyn Table>,
+}
+
+impl Records {
+    pub(super) fn new(table: Arc<dyn Table>) -> Self {
+        Self { table }
+    }
+
+    async fn stored(&self, scope: &BreakerScope) -> Result<Option<Breaker>, TableError> {
+        self.table.get(&key(scope)).await?.as_ref().map(parse).transpose()
+    }
+}
+
+/// What the sort keys of a shop's breakers begin with.
+fn of_shop(shop_id: &str) -> String {
+    format!("SHOP#{shop_id}#INDEX#")
+}
+
+fn key(scope: &BreakerScope) -> Key {
+    Key::new(PARTITION, format!("{}{}", of_shop(&scope.shop_id), scope.index_name))
+}
+
+/// Not corrupt: what a newer version wrote must stop this one and not condemn the chunk that it works on.
+fn parse(item: &Item) -> Result<Breaker, TableError> {
+    serde_json::from_str(item.text("breaker").unwrap_or_default()).map_err(TableError::permanent)
+}
+
+fn is_version(breaker: &Breaker) -> [Condition; 2] {
+    [
+        Condition::Equals("since", breaker.since.as_microsecond().into()),
+        Condition::Equals("probes", breaker.probes.into()),
+    ]
+}
+
+#[async_trait]
+impl Breakers for Records {
+    async fn get(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
+        let stored = self.stored(scope).await;
+        stored.map_err(|error| error.during(format!("reading the circuit breaker of {scope}")))
+    }
+
+    async fn replace(&self, expected: Option<&Breaker>, breaker: &Breaker) -> Result<bool, StoreError> {
+        let text = serde_json::to_string(breaker).expect("a breaker is plain data");
+        let update = Update::new(key(&breaker.scope))
+            .set("since", breaker.since.as_microsecond())
+            .set("probes", breaker.probes)
+            .set("breaker", text);
+        let update = match expected.map(is_version) {
+            None => update.when(Condition::Absent("pk")),
+            Some(version) => version.into_iter().fold(update, Update::when),
+        };
+        match self.table.update(&update).await {
+            Ok(updated) => Ok(matches!(updated, Updated::Applied(_))),
+            Err(error) => Err(error.during(format!("storing the circuit breaker of {}", breaker.scope))),
+        }
+    }
+
+    async fn close(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
+        let close = async {
+            let stored = self.stored(scope).await?;
+            let is_closed = stored.is_some() && self.table.delete(&key(scope)).await?;
+            Ok(stored.filter(|_| is_closed))
+        };
+        close
+            .await
+            .map_err(|error: TableError| error.during(format!("closing the circuit breaker of {scope}")))
+    }
+
+    async fn list(&self, shop_id: Option<&str>) -> Result<Vec<Breaker>, StoreError> {
+        let prefix = shop_id.map_or_else(String::new, of_shop);
+        let items = self.table.query(PARTITION, &prefix, false, None).await;
+        let breakers = items.and_then(|items| items.iter().map(parse).collect::<Result<Vec<_>, _>>());
+        let mut breakers = breakers.map_err(|error| error.during("listing the circuit breakers"))?;
+        breakers.sort_by(|one, other| one.scope.cmp(&other.scope));
+        Ok(breakers)
+    }
+}

@@ -1,0 +1,73 @@
+//! Checks of [`host_core::storage::Breakers`].
+
+use super::Backend;
+use crate::build;
+use futures::future::join_all;
+use host_core::{
+    model::JobId,
+    storage::{Breaker, BreakerScope},
+};
+
+fn opened(backend: &Backend, shop_id: &str, index_name: &str) -> Breaker {
+    let scope = BreakerScope { shop_id: shop_id.to_owned(), index_name: index_name.to_owned() };
+    let chunk = build::chunk(&JobId::new("job").unwrap(), 7, 0);
+    Breaker::opened(scope, &chunk, ("index-refused", "401 \"no\" \u{e4}".to_owned()), backend.clock.now())
+}
+
+pub async fn a_breaker_is_opened_once(backend: &Backend) {
+    let (breakers, breaker) = (&backend.stores.breakers, opened(backend, &backend.name("shop"), "index"));
+    assert_eq!(breakers.get(&breaker.scope).await.unwrap(), None);
+    assert!(breakers.replace(None, &breaker).await.unwrap());
+    let other = Breaker { message: "another worker's".to_owned(), ..breaker.clone() };
+    assert!(!breakers.replace(None, &other).await.unwrap());
+    assert_eq!(breakers.get(&breaker.scope).await.unwrap(), Some(breaker));
+}
+
+pub async fn of_many_workers_one_probes(backend: &Backend) {
+    let (breakers, breaker) = (&backend.stores.breakers, opened(backend, &backend.name("shop"), "index"));
+    assert!(breakers.replace(None, &breaker).await.unwrap());
+    let probing = breaker.probing(breaker.next_probe_at);
+    let probes = join_all((0..8).map(|_| breakers.replace(Some(&breaker), &probing))).await;
+    assert_eq!(probes.into_iter().filter(|won| *won.as_ref().unwrap()).count(), 1);
+    let failed = probing.probe_failed(
+        ("index-unavailable", "503".to_owned()),
+        backend.clock.now(),
+        backend.clock.now(),
+    );
+    assert!(breakers.replace(Some(&probing), &failed).await.unwrap());
+    assert_eq!(breakers.get(&breaker.scope).await.unwrap(), Some(failed));
+    assert!(!breakers.replace(Some(&breaker), &probing).await.unwrap(), "it was probed since");
+}
+
+pub async fn a_closed_breaker_is_gone_and_opens_anew(backend: &Backend) {
+    let (breakers, breaker) = (&backend.stores.breakers, opened(backend, &backend.name("shop"), "index"));
+    assert_eq!(breakers.close(&breaker.scope).await.unwrap(), None);
+    assert!(breakers.replace(None, &breaker).await.unwrap());
+    assert_eq!(breakers.close(&breaker.scope).await.unwrap().as_ref(), Some(&breaker));
+    assert_eq!(breakers.get(&breaker.scope).await.unwrap(), None);
+    assert_eq!(breakers.close(&breaker.scope).await.unwrap(), None);
+    let probing = breaker.probing(breaker.next_probe_at);
+    assert!(
+        !breakers.replace(Some(&breaker), &probing).await.unwrap(),
+        "a late worker does not open it again"
+    );
+    assert!(breakers.replace(None, &breaker).await.unwrap());
+}
+
+pub async fn breakers_are_listed_by_shop_and_index(backend: &Backend) {
+    let breakers = &backend.stores.breakers;
+    let shop = backend.name("shop");
+    // One shop's name begins with the other's.
+    let other = format!("{shop}-b");
+    for (shop, index) in [(&shop, "b"), (&other, "a"), (&shop, "a#b"), (&shop, "a")] {
+        assert!(breakers.replace(None, &opened(backend, shop, index)).await.unwrap());
+    }
+    let names = |listed: Vec<Breaker>| -> Vec<(String, String)> {
+        listed.into_iter().map(|breaker| (breaker.scope.shop_id, breaker.scope.index_name)).collect()
+    };
+    let expected: Vec<_> = ["a", "a#b", "b"].map(|index| (shop.clone(), index.to_owned())).into();
+    assert_eq!(names(breakers.list(Some(&shop)).await.unwrap()), expected);
+    let mut all = names(breakers.list(None).await.unwrap());
+    all.retain(|(shop_id, _)| *shop_id == shop || *shop_id == other);
+    assert_eq!(all, [expected, vec![(other, "a".to_owned())]].concat());
+}

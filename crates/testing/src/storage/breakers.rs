@@ -1,0 +1,29 @@
+use super::SharedState;
+use async_trait::async_trait;
+use host_core::storage::{Breaker, BreakerScope, Breakers, StoreError};
+
+#[async_trait]
+impl Breakers for SharedState {
+    async fn get(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
+        Ok(self.state().breakers.get(scope).cloned())
+    }
+
+    async fn replace(&self, expected: Option<&Breaker>, breaker: &Breaker) -> Result<bool, StoreError> {
+        let breakers = &mut self.state().breakers;
+        let version = |breaker: &Breaker| (breaker.since, breaker.probes);
+        let is_expected = breakers.get(&breaker.scope).map(version) == expected.map(version);
+        if is_expected {
+            breakers.insert(breaker.scope.clone(), breaker.clone());
+        }
+        Ok(is_expected)
+    }
+
+    async fn close(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
+        Ok(self.state().breakers.remove(scope))
+    }
+
+    async fn list(&self, shop_id: Option<&str>) -> Result<Vec<Breaker>, StoreError> {
+        let is_of_shop = |breaker: &&Breaker| shop_id.is_none_or(|shop| breaker.scope.shop_id == shop);
+        Ok(self.state().breakers.values().filter(is_of_shop).cloned().collect())
+    }
+}

@@ -1,0 +1,110 @@
+//! A server that refuses everything stops work on its index, which commands show and resume.
+
+use crate::support::{RunOutput, SHOP, TestDir, lines, product, ran};
+use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
+use serde_json::Value;
+
+const INDEX: &str = "shop";
+
+struct Shop {
+    test_dir: TestDir,
+    source: String,
+    server: StandIn,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let test_dir = TestDir::new();
+        let export = lines(&product(1, "Mug", "2026-01-01T00:00:00Z"));
+        let source = test_dir.write("export.jsonl", export).to_str().unwrap().to_owned();
+        let options =
+            Options { version: Version::V2_25, indexes: vec![INDEX.to_owned()], ..Options::default() };
+        let shop = Self { test_dir, source, server: StandIn::start(options).unwrap() };
+        shop.put();
+        shop
+    }
+
+    fn host(&self, arguments: &[&str]) -> RunOutput {
+        self.test_dir.host(&[arguments, &["--data-dir", "data"]].concat())
+    }
+
+    fn put(&self) -> RunOutput {
+        let put = self.host(&[
+            "settings",
+            "put",
+            INDEX,
+            "--endpoint",
+            self.server.url(),
+            "--tensor-field",
+            "title",
+        ]);
+        assert_eq!(put.code, Some(0), "{put:?}");
+        put
+    }
+
+    fn run(&self) -> RunOutput {
+        let target = ["--target", "marqo", "--index", INDEX];
+        ran(self.test_dir.run_command(&self.source, &target).output().unwrap())
+    }
+
+    fn refuse(&self) {
+        self.server.set_faults(&[FaultRule::new(Fault::Gateway { status: 403 }).on(Operation::Add)]);
+        let run = self.run();
+        assert!(run.code == Some(1) && run.stderr.contains("403"), "{run:?}");
+    }
+
+    fn stopped(&self) -> Value {
+        self.host(&["jobs", "show", "--output", "json"]).json()["stopped"].clone()
+    }
+}
+
+#[test]
+fn what_stops_an_index_is_shown_and_resumed() {
+    let shop = Shop::new();
+    let nothing = shop.host(&["resume", SHOP]);
+    assert_eq!((nothing.code, nothing.stdout), (Some(0), format!("work on {SHOP} was not stopped\n")));
+
+    shop.refuse();
+    let stopped = shop.stopped();
+    assert_eq!((&stopped["code"], &stopped["index_name"]), (&"index-refused".into(), &INDEX.into()));
+    assert!(stopped["message"].as_str().unwrap().contains("403"), "{stopped}");
+    for command in [["jobs", "show"], ["jobs", "list"]] {
+        let shown = shop.host(&command);
+        for part in ["403", "next try", &format!("`host resume {SHOP}`")] {
+            assert!(shown.stdout.contains(part), "{part}: {shown:?}");
+        }
+    }
+    let listed = shop.host(&["jobs", "list", "--output", "json"]).json();
+    assert_eq!(listed[0]["stopped"]["since"], stopped["since"]);
+
+    let other = shop.host(&["resume", SHOP, "--index", "other"]);
+    assert_eq!((other.code, shop.stopped()), (Some(0), stopped.clone()), "{other:?}");
+    let resumed = shop.host(&["resume", SHOP]);
+    assert!(resumed.code == Some(0) && resumed.stdout.contains("403"), "{resumed:?}");
+    assert_eq!(shop.stopped(), Value::Null);
+
+    shop.refuse();
+    let resumed = shop.host(&["resume", SHOP, "--index", INDEX, "--output", "json"]).json();
+    assert_eq!((&resumed[0]["code"], &resumed[0]["shop_id"]), (&"index-refused".into(), &SHOP.into()));
+    assert_eq!(shop.host(&["resume", SHOP, "--output", "json"]).json(), serde_json::json!([]));
+
+    // New settings may be what was missing.
+    shop.refuse();
+    assert!(shop.put().stderr.contains("resumed index shop"));
+    assert_eq!(shop.stopped(), Value::Null);
+}
+
+#[test]
+fn a_run_tries_what_is_stopped_at_once_and_resumes_it() {
+    let shop = Shop::new();
+    shop.refuse();
+    let since = shop.stopped()["since"].clone();
+    let again = shop.run();
+    assert!(again.code == Some(1) && again.stderr.contains("; trying now"), "{again:?}");
+    assert_eq!(shop.stopped()["since"], since, "it is the same stop");
+    shop.server.set_faults(&[]);
+    let run = shop.run();
+    assert!(run.code == Some(0) && run.stderr.contains("; trying now"), "{run:?}");
+    assert_eq!((&run.json()["status"], &run.json()["stopped"]), (&"COMPLETED".into(), &Value::Null));
+    assert_eq!(shop.host(&["resume", SHOP]).stdout, format!("work on {SHOP} was not stopped\n"));
+}
