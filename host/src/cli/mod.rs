@@ -17,9 +17,11 @@ mod output;
 mod plugin;
 mod plugin_source;
 mod prune;
+mod reconcile;
 mod report;
 mod run;
 mod settings;
+mod shop;
 mod shutdown;
 mod why;
 mod work;
@@ -121,9 +123,17 @@ enum Command {
     Settings(settings::SettingsCommand),
     /// Tell where a product is, from which job, and why it was left out if it was
     Why(why::WhyArgs),
+    /// Compare what the index has with what the ledger says of it, and repair it if asked to
+    Reconcile(reconcile::ReconcileArgs),
+    /// Look after the ledger, which remembers each product's state
+    #[command(subcommand)]
+    Ledger(reconcile::LedgerCommand),
     /// Look at what is in the index
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
+    /// The end of a shop
+    #[command(subcommand)]
+    Shop(shop::ShopCommand),
     /// Remove old jobs with their chunks and reports from the data directory, as runs and `host work` do by themselves
     Prune(prune::PruneArgs),
     /// What the stores in AWS need
@@ -180,8 +190,11 @@ pub fn main() -> Exit {
         Command::Dlq(command) => dlq::run(&global, command),
         Command::Settings(command) => settings::run(&global, command),
         Command::Why(args) => why::run(&global, &args),
+        Command::Reconcile(args) => reconcile::run(&global, args),
+        Command::Ledger(command) => reconcile::ledger(&global, command),
         Command::Documents(command) => documents::run(&global, command),
         Command::Lambda(args) => lambda::run(&global, &args),
+        Command::Shop(command) => shop::run(&global, command),
         Command::Prune(args) => prune::run(&global, &args),
         Command::Aws(command) => aws::run(&global, &command),
         Command::Catalog(command) => catalog::run(&global, command),

@@ -15,6 +15,7 @@ mod lifecycle;
 mod quarantine_reason;
 mod queue;
 mod settings;
+mod shop_removal;
 
 pub use attempt_error::AttemptError;
 pub use chunks::{Chunks, Put};
@@ -25,6 +26,7 @@ pub use lifecycle::{IngestGuard, JobRemover, Storage};
 pub use quarantine_reason::{FailureContext, QuarantineReason};
 pub use queue::{DeadLetter, Delivery, LeasedDeadLetter, Queue, Receipt};
 pub use settings::{IndexDocument, Settings};
+pub use shop_removal::{IndexOfShop, ShopCounts, ShopRemoval};
 
 /// A storage call failed; it may or may not have taken effect.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{Job, JobId, ProductId},
-    storage::{IngestGuard, JobRemover, LedgerScope, Storage, StoreError, StoreErrorKind, Stores},
+    storage::{
+        IngestGuard, JobRemover, LedgerScope, ShopRemoval, Storage, StoreError, StoreErrorKind, Stores,
+    },
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -46,6 +48,7 @@ struct State {
     /// JSON texts by the index's name.
     settings: BTreeMap<String, String>,
     ledgers: HashMap<LedgerScope, BTreeMap<ProductId, ledger::Stored>>,
+    shop_removals: BTreeMap<String, ShopRemoval>,
     processes: lifecycle::Processes,
 }
 
