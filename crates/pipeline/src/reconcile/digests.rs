@@ -15,6 +15,12 @@ impl Digests {
         Self(digests)
     }
 
+    /// The set with these digests, too.
+    pub(super) fn with(mut self, more: Vec<u64>) -> Self {
+        self.0.extend(more);
+        Self::new(self.0)
+    }
+
     pub(super) fn of(id: &DocumentId) -> u64 {
         Digest::of(id.as_str().as_bytes()).prefix()
     }

@@ -154,7 +154,7 @@ impl<F: FnMut(&Difference) + Send> Pass<'_, F> {
         for ((id, product), stored) in documents.into_iter().zip(self.stored(&ids).await?) {
             let Some(stored) = stored else { continue };
             let writer = stored.job_id.clone().and_then(JobId::new);
-            let is_certain = self.reconcile.adopt || self.reconcile.index.is_per_shop() || product.is_some();
+            let is_certain = self.reconcile.adopt || self.reconcile.index.is_per_shop();
             match writer {
                 Some(writer) => match self.writers.of(&writer).await? {
                     Writer::Unknown if !is_certain => self.found.unattributed += u64::from(count),

@@ -52,11 +52,11 @@ impl<'a, F: FnMut(&Difference) + Send> Pass<'a, F> {
     pub(super) async fn run(mut self) -> Result<Comparison, ReconcileError> {
         self.found.in_index = self.reconcile.index.count(&self.reconcile.target).await?;
         let (live, left) = self.read_ledger().await?;
+        let live = Digests::new(live);
         if self.reconcile.part == Part::All {
-            self.compare_ledger(&Digests::new(live.clone())).await?;
+            self.compare_ledger(&live).await?;
         }
-        let known = Digests::new(live.into_iter().chain(left).collect());
-        self.compare_index(&known).await?;
+        self.compare_index(&live.with(left)).await?;
         if let (Some(Removals { job, publisher: Some(publisher), .. }), Some(repair)) =
             (self.removals, &mut self.found.repair)
         {
