@@ -212,6 +212,19 @@ async fn a_variant_that_left_its_product_leaves_the_index() {
     shop.run(&repair.removal_job.unwrap()).await;
     assert_eq!(shop.ids(), ["1a", "2"]);
     assert_eq!(shop.said("gid/1").await, (ProductState::Live, vec!["1a".to_owned()], Some(2)));
+    // It may be another product's now.
+    shop.work("fourth", ADD, &line("1b", "gid/9", 3)).await;
+    assert_eq!(shop.ids(), ["1a", "1b", "2"]);
+    assert_eq!(shop.differences().await.0, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_shop_wrote_under_the_id_of_a_removed_document_stays() {
+    let shop = Shop::with_products().await;
+    let theirs = shop.publish_for("other", "theirs", ADD, &line("3", "gid/3", 1)).await;
+    shop.hold("3", 1, theirs.as_str());
+    assert_eq!(shop.differences().await.0, [""; 0]);
+    assert_eq!(shop.repair(Part::All, false).await, Repair::default());
 }
 
 #[tokio::test(start_paused = true)]
