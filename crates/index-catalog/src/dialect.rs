@@ -63,6 +63,10 @@ pub(super) trait Dialect: Send + Sync {
     /// Locks products, and removes or archives those whose precondition holds; what is removed, with all that belongs to it.
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, Failed>;
 
+    /// Removes at most `limit` products of a shop, whatever index and status, with all that belongs to them; returns how many. When
+    /// there is none left, the records of its loads go.
+    async fn remove_shop(&self, shop_id: &str, limit: usize) -> Result<usize, Failed>;
+
     /// Version and origin of products, archived ones too: they are protected as well.
     async fn stored(
         &self,

@@ -43,6 +43,9 @@ pub use postgres::InvalidUrl;
 /// The kind of index, as the setting `target` names it.
 pub const KIND: &str = "catalog";
 
+/// Products of one statement that removes a shop: other writers wait for it.
+const REMOVAL_BATCH: usize = 1_000;
+
 /// A catalog, embedded or on a PostgreSQL server. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {
@@ -178,6 +181,20 @@ impl Index for Catalog {
         Ok(outcomes)
     }
 
+    async fn remove_shop(&self, target: &WriteTarget) -> Result<Option<u64>, IndexError> {
+        let mut documents = 0;
+        loop {
+            let removed = self.dialect.remove_shop(&target.shop_id, REMOVAL_BATCH).await;
+            let removed = removed.map_err(|failed| {
+                failed.into_error(format!("removing {} from the catalog", target.shop_id))
+            })?;
+            documents += removed as u64;
+            if removed == 0 {
+                return Ok(Some(documents));
+            }
+        }
+    }
+
     async fn get(
         &self,
         target: &WriteTarget,
@@ -203,6 +220,10 @@ impl Index for Catalog {
             ids.into_iter().map(|id| DocumentId::new(id).map_err(Failed::permanent)).collect::<Result<_, _>>()
         };
         read.await.map_err(|failed| failed.during("listing", target))
+    }
+
+    fn is_per_shop(&self) -> bool {
+        true
     }
 
     async fn count(&self, target: &WriteTarget) -> Result<u64, IndexError> {

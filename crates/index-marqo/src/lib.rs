@@ -351,6 +351,10 @@ impl Index for Marqo {
         Ok(rest.take(limit).collect())
     }
 
+    fn list_limit(&self) -> Option<u64> {
+        Some(read::MAX_LISTED as u64)
+    }
+
     async fn count(&self, target: &WriteTarget) -> Result<u64, IndexError> {
         let index = &target.index_name;
         let counted = async { self.shared.session(index).await?.count().await };

@@ -18,7 +18,7 @@ const IDS_PER_REQUEST: usize = 1_000;
 /// Hits of one search.
 const PAGE: usize = 1_000;
 /// Hits that searches reach at all.
-const MAX_LISTED: usize = 10_000;
+pub(super) const MAX_LISTED: usize = 10_000;
 /// Compared for documents that the host did not write.
 const SEED_VERSION_FIELDS: &str = "updated_at,_mq_version";
 

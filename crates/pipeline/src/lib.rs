@@ -1,5 +1,6 @@
 //! Gets products into an index: `ingest` publishes chunks of documents, `worker` writes them and counts every item exactly
-//! once, `archive` removes what a full sync no longer has, `sync` runs them as a job, and `why` shows the state of a product.
+//! once, `archive` removes what a full sync no longer has, `sync` runs them as a job, `why` shows the state of a product, and
+//! `reconcile` compares an index with its ledger, and `forget` removes a shop.
 //!
 //! This crate knows the ports of `host-core` and the items of `host-export`; it knows no storage backend, index or plug-in
 //! engine.
@@ -24,10 +25,14 @@
 //! ```
 
 pub mod archive;
+pub mod forget;
 pub mod ingest;
+pub mod reconcile;
+mod removals;
 pub mod retention;
 #[cfg(test)]
 mod simulation;
 pub mod sync;
 pub mod why;
 pub mod worker;
+mod writers;

@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/ledger.sql"),
     concat!(include_str!("schema/sequence.sql"), include_str!("schema/unseen.sql")),
     include_str!("schema/breaker.sql"),
+    include_str!("schema/shop_removal.sql"),
 ];
 
 /// How long a transaction waits for other processes. Theirs last milliseconds; this long is a process that hangs.

@@ -2,7 +2,11 @@
 
 use super::failure::{AwsError, failure};
 use async_trait::async_trait;
-use aws_sdk_s3::{Client, primitives::ByteStream, types::ChecksumAlgorithm};
+use aws_sdk_s3::{
+    Client,
+    primitives::ByteStream,
+    types::{ChecksumAlgorithm, Delete, ObjectIdentifier},
+};
 use host_core::{
     model::Digest,
     storage::{Chunks, Put, StoreError, StoreErrorKind},
@@ -77,6 +81,60 @@ impl Bucket {
     }
 }
 
+impl Bucket {
+    /// The first parts of keys, with their slashes: the platforms of shops.
+    async fn platforms(&self) -> Result<Vec<String>, StoreError> {
+        let listed = self.client.list_objects_v2().bucket(&self.name).delimiter("/");
+        let (mut pages, mut platforms) = (listed.into_paginator().send(), Vec::new());
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.error(failure(error), "listing", ""))?;
+            let found = page.common_prefixes.unwrap_or_default();
+            platforms.extend(found.into_iter().filter_map(|found| found.prefix));
+        }
+        Ok(platforms)
+    }
+
+    /// Counts the objects whose keys begin so, and removes them unless `dry_run`.
+    async fn remove_prefix(&self, prefix: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let listed = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
+        let (mut pages, mut objects) = (listed.into_paginator().send(), 0);
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.error(failure(error), "listing", prefix))?;
+            let found = page.contents.unwrap_or_default();
+            let keys: Vec<String> = found.into_iter().filter_map(|found| found.key).collect();
+            objects += keys.len() as u64;
+            if !dry_run && !keys.is_empty() {
+                self.remove_objects(prefix, keys).await?;
+            }
+        }
+        Ok(objects)
+    }
+
+    /// Removes the objects of one page of a list.
+    async fn remove_objects(&self, prefix: &str, keys: Vec<String>) -> Result<(), StoreError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>, kind| StoreError {
+            action: format!("removing s3://{}/{prefix}", self.name),
+            kind,
+            source,
+        };
+        let named = keys.into_iter().map(|key| ObjectIdentifier::builder().key(key).build());
+        let named = named
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|keys| Delete::builder().set_objects(Some(keys)).quiet(true).build());
+        let named = named.map_err(|error| failed(Box::new(error), StoreErrorKind::Permanent))?;
+        let sent = self.client.delete_objects().bucket(&self.name).delete(named).send().await;
+        let done = sent.map_err(|error| self.error(failure(error), "removing", prefix))?;
+        match done.errors.unwrap_or_default().into_iter().next() {
+            None => Ok(()),
+            Some(error) => {
+                let said: Vec<String> =
+                    [error.key, error.code, error.message].into_iter().flatten().collect();
+                Err(failed(said.join(": ").into(), StoreErrorKind::Transient))
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl Chunks for Bucket {
     async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
@@ -125,5 +183,13 @@ impl Chunks for Bucket {
             Err(error) if error.code() == Some("NoSuchKey") => Ok(()),
             Err(error) => Err(self.error(error, "removing", key)),
         }
+    }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let mut objects = 0;
+        for platform in self.platforms().await? {
+            objects += self.remove_prefix(&format!("{platform}{shop_id}/"), dry_run).await?;
+        }
+        Ok(objects)
     }
 }

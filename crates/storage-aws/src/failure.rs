@@ -28,7 +28,10 @@ impl AwsError {
 }
 
 /// Names of failures that go away by themselves. Everything else that a service says of a call stays as it is.
-const TRANSIENT: [&str; 14] = [
+const TRANSIENT: [&str; 16] = [
+    // A queue of this name was removed less than a minute ago; the older protocol has the longer name.
+    "AWS.SimpleQueueService.QueueDeletedRecently",
+    "QueueDeletedRecently",
     "ConditionalRequestConflict",
     "InternalError",
     "InternalFailure",

@@ -169,6 +169,23 @@ impl Ledger for Records {
         let records = items.iter().map(parse).collect::<Result<_, _>>();
         records.map_err(|error| error.during(reading(scope)))
     }
+
+    /// Of all indexes, also those whose jobs have expired: only the records themselves name them.
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let during = |error: TableError| error.during(format!("removing the ledger of {shop_id}"));
+        let (mut records, mut after) = (0, None);
+        loop {
+            let (keys, next) = self.table.scan(name::SHOP_ID, shop_id, after).await.map_err(during)?;
+            records += keys.len() as u64;
+            if !dry_run {
+                self.table.delete_batch(&keys).await.map_err(during)?;
+            }
+            if next.is_none() {
+                return Ok(records);
+            }
+            after = next;
+        }
+    }
 }
 
 fn reading(scope: &LedgerScope) -> String {

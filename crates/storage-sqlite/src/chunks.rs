@@ -159,6 +159,19 @@ impl Folder {
         self.run("removing", key, remove).await
     }
 
+    /// The first parts of keys: the platforms of shops.
+    async fn platforms(&self) -> Result<Vec<String>, StoreError> {
+        // The key says only what is being done: the folder itself has none.
+        self.run("looking for", "platforms", |folder, _| {
+            let names = entries(&folder.root)?.into_iter().filter_map(|path| {
+                let name = path.file_name()?.to_str()?;
+                (path.is_dir() && !name.starts_with('.')).then(|| name.to_owned())
+            });
+            Ok(names.collect())
+        })
+        .await
+    }
+
     fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         let parent = self.make_parent(path)?;
         let file = self.write_incoming(bytes)?;
@@ -188,6 +201,26 @@ impl Folder {
 fn sync(folder: &Path) -> Result<(), Failure> {
     // Only Unix can open a folder; elsewhere the file system's journal has to do.
     if cfg!(unix) { at(folder, File::open(folder).and_then(|folder| folder.sync_all())) } else { Ok(()) }
+}
+
+/// What is in a folder; nothing if there is none.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let listed = match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        listed => at(folder, listed)?,
+    };
+    at(folder, listed.map(|entry| Ok(entry?.path())).collect())
+}
+
+/// Number of files in a folder and all below it.
+fn count_files(folder: &Path) -> Result<u64, Failure> {
+    let mut files = 0;
+    for path in entries(folder)? {
+        files += if path.is_dir() { count_files(&path)? } else { 1 };
+    }
+    Ok(files)
 }
 
 /// Reads a file; none if nothing or a folder is there.
@@ -242,5 +275,17 @@ impl Chunks for Folder {
             result => at(path, result),
         };
         self.run("removing", key, delete).await
+    }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let mut objects = 0;
+        for platform in self.platforms().await? {
+            let key = format!("{platform}/{shop_id}");
+            objects += self.run("looking through", &key, |_, path| count_files(path)).await?;
+            if !dry_run {
+                self.remove_all(&key).await?;
+            }
+        }
+        Ok(objects)
     }
 }

@@ -137,6 +137,21 @@ impl Ledger for Records {
         let found = read.await.map_err(|error| error.during(reading(scope)))?;
         found.into_iter().map(parse).collect()
     }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let shop = shop_id.to_owned();
+        let remove = self.database.write(move |tx| {
+            let records =
+                "SELECT count(*) FROM ledger JOIN ledger_scope s ON s.id = scope WHERE s.shop_id = ?1";
+            let records: i64 = tx.query_row(records, [&shop], |row| row.get(0))?;
+            if !dry_run {
+                // The records go with their scopes.
+                tx.execute("DELETE FROM ledger_scope WHERE shop_id = ?1", [&shop])?;
+            }
+            Ok(records.unsigned_abs())
+        });
+        remove.await.map_err(|error| error.during(format!("removing the ledger of {shop_id}")))
+    }
 }
 
 fn reading(scope: &LedgerScope) -> String {

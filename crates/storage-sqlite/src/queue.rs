@@ -327,4 +327,20 @@ impl Queue for Messages {
         };
         Ok(dead_letters.into_iter().map(lease).collect())
     }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let shop = shop_id.to_owned();
+        let remove = move |tx: &Transaction<'_>| {
+            let number = "SELECT (SELECT count(*) FROM message WHERE shop_id = ?1)
+                + (SELECT count(*) FROM dead_letter WHERE shop_id = ?1)";
+            let number: i64 = tx.query_row(number, [&shop], |row| row.get(0))?;
+            if !dry_run {
+                tx.execute("DELETE FROM message WHERE shop_id = ?1", [&shop])?;
+                tx.execute("DELETE FROM dead_letter WHERE shop_id = ?1", [&shop])?;
+            }
+            Ok(number.unsigned_abs())
+        };
+        let done = self.database.write(remove).await;
+        done.map_err(|error| error.during(format!("removing the queue of {shop_id}")))
+    }
 }

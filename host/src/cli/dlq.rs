@@ -8,7 +8,7 @@ use super::{
     hints::same_plugins,
     jobs::find,
     output::OutputFormat,
-    shop,
+    shop_id,
 };
 use crate::config::Config;
 use clap::{Args, Subcommand};
@@ -93,7 +93,7 @@ pub(super) fn run(global: &Global, command: DlqCommand) -> CliResult {
     let config = config(global)?;
     runtime()?.block_on(async {
         let stores = Backend::open(&config, false).await?.stores();
-        let config = shop::as_stored(config, &stores).await?;
+        let config = shop_id::as_stored(config, &stores).await?;
         // Where there is nothing at all, there would be no dead letters either.
         stores.jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
         let shops = match &config.shop {

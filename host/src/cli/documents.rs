@@ -6,7 +6,7 @@ use super::{
     context::{effective, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
-    shop,
+    shop_id,
 };
 use crate::config::{Config, Effective, TargetIndex};
 use clap::Subcommand;
@@ -41,10 +41,9 @@ pub(super) enum DocumentsCommand {
 
 pub(super) fn run(global: &Global, command: DocumentsCommand) -> CliResult {
     runtime()?.block_on(async {
-        let OpenIndex { backend, index, target, kind } = OpenIndex::open(global).await?;
-        if kind == TargetIndex::Catalog {
-            exists(index.as_ref(), &target, &backend.stores()).await?;
-        }
+        let open = OpenIndex::open(global).await?;
+        open.exists().await?;
+        let OpenIndex { index, target, .. } = open;
         match command {
             DocumentsCommand::Get { id } => get(global, index.as_ref(), &target, &id).await,
             DocumentsCommand::List { after, limit } => {
@@ -67,7 +66,7 @@ pub(super) struct OpenIndex {
     pub(super) backend: Backend,
     pub(super) index: Arc<dyn Index>,
     pub(super) target: WriteTarget,
-    kind: TargetIndex,
+    pub(super) effective: Effective,
 }
 
 impl OpenIndex {
@@ -75,14 +74,32 @@ impl OpenIndex {
         let Effective { mut config, origins } = effective(global, &global.overrides())?;
         let is_chosen = origins.iter().any(|origin| origin.key == "target" && origin.origin != "default");
         let backend = Backend::open(&config, false).await?;
-        config = shop::as_stored(config, &backend.stores()).await?;
+        config = shop_id::as_stored(config, &backend.stores()).await?;
         let newest = newest(&config, &backend.stores()).await?;
         if let (false, Some(newest)) = (is_chosen, &newest) {
             config.target = TargetIndex::named(newest.target.kind()).unwrap_or(config.target);
         }
         let target = target(global, &config, newest)?;
         let index = backend.index(&config, RetryProfile::Interactive)?;
-        Ok(Self { backend, index, target, kind: config.target })
+        Ok(Self { backend, index, target, effective: Effective { config, origins } })
+    }
+
+    /// Refuses a catalog that nothing was ever written to: an empty answer would hide a mistyped name.
+    pub(super) async fn exists(&self) -> Result<(), Failure> {
+        let Self { backend, index, target, .. } = self;
+        if self.effective.config.target != TargetIndex::Catalog {
+            return Ok(());
+        }
+        if !index.list(target, None, 1).await.map_err(index_failure)?.is_empty() {
+            return Ok(());
+        }
+        let jobs =
+            backend.stores().jobs.list(Some(&target.shop_id), usize::MAX).await.map_err(store_failure)?;
+        if jobs.iter().any(|job| job.job.index_name == target.index_name) {
+            return Ok(());
+        }
+        let message = format!("there is no index {} of {}", target.index_name, target.shop_id);
+        Err(Failure::usage(message).help("`host jobs list --output json` names the index of each job"))
     }
 }
 
@@ -118,19 +135,6 @@ async fn list(
     Ok(Exit::Completed)
 }
 
-/// Refuses an index that nothing was ever written to: an empty answer would hide a mistyped name.
-async fn exists(index: &dyn Index, target: &WriteTarget, stores: &Stores) -> Result<(), Failure> {
-    if !index.list(target, None, 1).await.map_err(index_failure)?.is_empty() {
-        return Ok(());
-    }
-    let jobs = stores.jobs.list(Some(&target.shop_id), usize::MAX).await.map_err(store_failure)?;
-    if jobs.iter().any(|job| job.job.index_name == target.index_name) {
-        return Ok(());
-    }
-    let message = format!("there is no index {} of {}", target.index_name, target.shop_id);
-    Err(Failure::usage(message).help("`host jobs list --output json` names the index of each job"))
-}
-
 /// The newest job of the shop, or of all: one shop a data directory is the usual case.
 async fn newest(config: &Config, stores: &Stores) -> Result<Option<Job>, Failure> {
     let jobs = stores.jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
@@ -143,7 +147,7 @@ pub(super) async fn chosen(
     config: &Config,
     stores: &Stores,
 ) -> Result<WriteTarget, Failure> {
-    let config = shop::as_stored(config.clone(), stores).await?;
+    let config = shop_id::as_stored(config.clone(), stores).await?;
     target(global, &config, newest(&config, stores).await?)
 }
 

@@ -11,10 +11,10 @@ pub enum Exit {
     Completed = 0,
     /// Runtime error; state is kept and the same command resumes. Of `jobs watch` also: the job has not ended, and no worker runs.
     Runtime = 1,
-    /// Wrong usage or configuration; nothing was written. Also a document, job or dead letter that does not exist, and a
-    /// `catalog archive` that is refused.
+    /// Wrong usage or configuration; nothing was written. Also a document, job or dead letter that does not exist, a
+    /// `catalog archive` that is refused, and a `reconcile` of an index that has more documents than it lists.
     Usage = 2,
-    /// The job ended with conflicts, and nothing failed.
+    /// The job ended with conflicts, and nothing failed. Of `reconcile` and `ledger rebuild --dry-run`: index and ledger differ.
     Conflict = 3,
     /// The job ended with failures, whether or not there were conflicts as well. Of `plugin test`, `plugin run` and `plugin diff`: a
     /// fixture failed, an item was refused, or something differs.

@@ -9,7 +9,7 @@ use super::{
     output::{JobView, OutputFormat, exit_of},
     report::{self, ReportFormat},
     resume::{breaker_of, stopped_text},
-    shop,
+    shop_id,
 };
 use crate::telemetry::progress::{Screen, State};
 use clap::Subcommand;
@@ -60,7 +60,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Cli
     runtime()?.block_on(async {
         let backend = Backend::open(&config, false).await?;
         let (stores, chunks) = (backend.stores(), backend.storage().location());
-        let config = shop::as_stored(config, &stores).await?;
+        let config = shop_id::as_stored(config, &stores).await?;
         match command {
             JobsCommand::List { limit } => {
                 list(global, &stores, config.shop.as_deref(), limit, &chunks).await

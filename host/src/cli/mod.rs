@@ -17,11 +17,13 @@ mod output;
 mod plugin;
 mod plugin_source;
 mod prune;
+mod reconcile;
 mod report;
 mod resume;
 mod run;
 mod settings;
 mod shop;
+mod shop_id;
 mod shutdown;
 mod why;
 mod work;
@@ -125,9 +127,17 @@ enum Command {
     Why(why::WhyArgs),
     /// Resume work on a shop's indexes that a failure has stopped, once its cause is fixed
     Resume(resume::ResumeArgs),
+    /// Compare what the index has with what the ledger says of it, and repair it if asked to
+    Reconcile(reconcile::ReconcileArgs),
+    /// Look after the ledger, which remembers each product's state
+    #[command(subcommand)]
+    Ledger(reconcile::LedgerCommand),
     /// Look at what is in the index
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
+    /// The end of a shop
+    #[command(subcommand)]
+    Shop(shop::ShopCommand),
     /// Remove old jobs with their chunks and reports from the data directory, as runs and `host work` do by themselves
     Prune(prune::PruneArgs),
     /// What the stores in AWS need
@@ -185,8 +195,11 @@ pub fn main() -> Exit {
         Command::Settings(command) => settings::run(&global, command),
         Command::Why(args) => why::run(&global, &args),
         Command::Resume(args) => resume::run(&global, &args),
+        Command::Reconcile(args) => reconcile::run(&global, args),
+        Command::Ledger(command) => reconcile::ledger(&global, command),
         Command::Documents(command) => documents::run(&global, command),
         Command::Lambda(args) => lambda::run(&global, &args),
+        Command::Shop(command) => shop::run(&global, command),
         Command::Prune(args) => prune::run(&global, &args),
         Command::Aws(command) => aws::run(&global, &command),
         Command::Catalog(command) => catalog::run(&global, command),

@@ -6,7 +6,7 @@ use super::{
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
-    shop,
+    shop_id,
 };
 use crate::config::Config;
 use clap::Args;
@@ -40,7 +40,7 @@ pub(super) fn run(global: &Global, args: &PruneArgs) -> CliResult {
     let config: Config = config(global)?;
     runtime()?.block_on(async {
         let backend = Backend::open(&config, false).await?;
-        let config = shop::as_stored(config, &backend.stores()).await?;
+        let config = shop_id::as_stored(config, &backend.stores()).await?;
         let storage = backend.storage();
         let Some(remover) = storage.job_remover() else {
             return Err(Failure::usage("AWS removes old jobs and objects by itself")

@@ -1,147 +1,169 @@
-//! The id of a shop and the default name of its index. Two spellings of one shop are one id, and two ids never share a default
-//! index. What exists under an older rule keeps its name.
+//! `host shop forget`: everything of a shop goes.
 
-use super::{backend::Backend, context::store_failure, failure::Failure};
-use crate::config::{Config, StoreKind};
-use host_core::{
-    model::Digest,
-    storage::{LedgerScope, Stores},
+use super::{
+    CliResult, Global,
+    backend::Backend,
+    context::{clock, config, print_json, runtime, store_failure},
+    failure::{Exit, Failure},
+    output::OutputFormat,
 };
-use host_index_marqo::fits_index_name;
+use crate::config::{Config, TargetIndex};
+use clap::Subcommand;
+use host_core::{
+    format::counted,
+    storage::{IndexOfShop, ShopCounts, ShopRemoval},
+};
 use host_net::RetryProfile;
+use host_pipeline::forget::{self, Forget, ForgetError, OpenIndexes};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
 
-/// The platform whose shops have handles, and what their full names end with.
-const SHOPIFY: (&str, &str) = ("shopify", ".myshopify.com");
-
-/// Jobs among which one with the older name of an index is looked for.
-const LATEST: usize = 20;
-
-/// The shop as the settings spell it, checked because it becomes part of keys and file names.
-pub(super) fn named(config: &Config) -> Result<String, Failure> {
-    let help = "name the shop with --shop example.myshopify.com";
-    let shop = config.shop.clone().ok_or_else(|| Failure::usage("no shop is named").help(help))?;
-    let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-    if shop.is_empty() || shop.starts_with('.') || !shop.chars().all(fits) {
-        let message = format!("`{shop}` is not a valid shop name; use A-Z a-z 0-9 . - _");
-        return Err(Failure::usage(message).help(help));
-    }
-    Ok(shop)
+/// Commands about a shop as a whole.
+#[derive(Debug, Subcommand)]
+pub(super) enum ShopCommand {
+    /// Remove everything of a shop: documents, queues, chunks and reports, ledger, jobs, settings with their keys. What an interrupt
+    /// leaves, the same command removes. Only a receipt stays, without the shop's name
+    Forget {
+        /// The shop
+        #[arg(value_name = "SHOP")]
+        id: String,
+        /// Only print how much there is
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
-/// The id of a shop of this platform: in lower case, and a bare handle of a Shopify shop with its domain.
-fn canonical(shop: &str, platform: &str) -> String {
-    let shop = shop.to_ascii_lowercase();
-    let (shopify, domain) = SHOPIFY;
-    if platform == shopify && !shop.contains('.') { shop + domain } else { shop }
+/// The object that `shop forget` prints. Programs rely on its keys.
+#[derive(Serialize)]
+struct RemovalView<'a> {
+    /// SHA-256 of the shop's id, under which the receipt is stored.
+    shop: &'a str,
+    dry_run: bool,
+    began_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    #[serde(flatten)]
+    counts: ShopCounts,
 }
 
-/// The id under which jobs of a shop are created: the canonical one, or the spelling of an older version's jobs.
-pub(super) async fn of_new_jobs(config: &Config, shop: String, platform: &str) -> Result<String, Failure> {
-    let canonical = canonical(&shop, platform);
-    if canonical == shop {
-        return Ok(shop);
-    }
-    let Some(backend) = existing(config).await? else { return Ok(canonical) };
-    let stores = backend.stores();
-    if has_jobs(&stores, &canonical).await? || !has_jobs(&stores, &shop).await? {
-        return Ok(canonical);
-    }
-    eprintln!(
-        "warning: `{shop}` has jobs under this spelling and keeps it; another host would call it `{canonical}`"
-    );
-    Ok(shop)
-}
-
-/// Settings in which a shop is spelled as its jobs are.
-pub(super) async fn as_stored(config: Config, stores: &Stores) -> Result<Config, Failure> {
-    let Some(shop) = &config.shop else { return Ok(config) };
-    if has_jobs(stores, shop).await? {
-        return Ok(config);
-    }
-    for id in [canonical(shop, ""), canonical(shop, SHOPIFY.0)] {
-        if id != *shop && has_jobs(stores, &id).await? {
-            return Ok(Config { shop: Some(id), ..config });
+pub(super) fn run(global: &Global, command: ShopCommand) -> CliResult {
+    let ShopCommand::Forget { id, dry_run, yes } = command;
+    let config = config(global)?;
+    runtime()?.block_on(async {
+        let backend = Backend::open(&config, false).await?;
+        let stores = backend.stores();
+        let before = stores.jobs.shop_removal(&id).await.map_err(store_failure)?;
+        let found = forget::indexes(&stores, &id).await.map_err(store_failure)?;
+        let indexes = open_indexes(&config, &backend, found)?;
+        let forget = Forget { storage: backend.storage(), shop_id: &id, indexes, clock: clock() };
+        let interrupted = before.clone().filter(ShopRemoval::is_open);
+        let counts = match &interrupted {
+            Some(removal) => {
+                eprintln!("the removal of {id} began at {:.0} and was interrupted; then there was of it:", removal.began_at);
+                removal.counts
+            }
+            None => forget.counts().await.map_err(failure)?,
+        };
+        if interrupted.is_none() && counts == ShopCounts::default() {
+            let said = before.and_then(|removal| removal.ended_at).map_or(String::new(), |ended_at| {
+                format!("; it was removed at {ended_at:.0}")
+            });
+            return Err(Failure::usage(format!("there is nothing of shop {id}{said}"))
+                .help("`host jobs list` names the shops that have jobs; with --store aws and --target name where else it was"));
         }
-    }
-    Ok(config)
-}
-
-async fn has_jobs(stores: &Stores, shop: &str) -> Result<bool, Failure> {
-    Ok(!stores.jobs.list(Some(shop), 1).await.map_err(store_failure)?.is_empty())
-}
-
-/// The storage, unless it is a data directory that is not there yet.
-async fn existing(config: &Config) -> Result<Option<Backend>, Failure> {
-    if config.store == StoreKind::Embedded && !config.data_dir.join("host.db").is_file() {
-        return Ok(None);
-    }
-    Backend::open(config, false).await.map(Some)
-}
-
-/// The index of a shop whose settings name none: the one that older versions made, if the shop is in it.
-pub(super) async fn default_index(config: &Config, platform: &str, shop: &str) -> Result<String, Failure> {
-    let (name, former) = (index_name(platform, shop), former_index_name(platform, shop));
-    if name == former {
-        return Ok(name);
-    }
-    let Some(backend) = existing(config).await? else { return Ok(name) };
-    let stores = backend.stores();
-    let jobs = stores.jobs.list(Some(shop), LATEST).await.map_err(store_failure)?;
-    let target = backend.index(config, RetryProfile::Interactive)?.id();
-    let scope = LedgerScope { shop_id: shop.to_owned(), target, index_name: former.clone() };
-    let is_used = jobs.iter().any(|job| job.job.index_name == former)
-        || !stores.ledger.page(&scope, None, 1).await.map_err(store_failure)?.is_empty();
-    Ok(if is_used { former } else { name })
-}
-
-/// `shopify-example` for `example.myshopify.com`. All other shops get a digest as suffix: index servers do not take all
-/// characters of shops' names.
-fn index_name(platform: &str, shop: &str) -> String {
-    let (shopify, domain) = SHOPIFY;
-    let plain = if platform == shopify { shop.strip_suffix(domain) } else { Some(shop) };
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    match plain {
-        Some(plain) if plain.chars().all(fits) => format!("{platform}-{plain}"),
-        _ => {
-            let digest = Digest::of(shop.as_bytes()).hex();
-            format!("{}__{}", former_index_name(platform, shop), &digest[..8])
+        eprintln!("{}", text(&counts));
+        if dry_run {
+            show(global, &id, None, counts)?;
+            return Ok(Exit::Completed);
         }
+        if !yes {
+            confirm(&id)?;
+        }
+        let removal = forget.run(counts).await.map_err(failure)?;
+        eprintln!("nothing is left of shop {id} but the receipt {}", ShopRemoval::key(&id));
+        show(global, &id, Some(&removal), removal.counts)?;
+        Ok(Exit::Completed)
+    })
+}
+
+/// Opens the indexes of a shop; without one, that of the settings, since jobs expire.
+fn open_indexes(
+    config: &Config,
+    backend: &Backend,
+    mut found: Vec<IndexOfShop>,
+) -> Result<OpenIndexes, Failure> {
+    if found.is_empty() && (config.index.is_some() || config.target == TargetIndex::Catalog) {
+        let (target, index_name) = (config.target.as_str().into(), config.index.clone().unwrap_or_default());
+        found.push(IndexOfShop { target, index_name, is_alone: false });
+    }
+    let open = |of_shop: IndexOfShop| {
+        let target = TargetIndex::named(of_shop.target.kind()).unwrap_or(config.target);
+        let index = backend.index(&Config { target, ..config.clone() }, RetryProfile::Interactive)?;
+        if !of_shop.target.includes(&index.id()) {
+            let message =
+                format!("the shop has documents in {}, and the settings name {}", of_shop.target, index.id());
+            return Err(Failure::usage(message)
+                .help("name that catalog with `catalog.url`, and run the command again"));
+        }
+        Ok((of_shop, index))
+    };
+    found.into_iter().map(open).collect()
+}
+
+fn text(counts: &ShopCounts) -> String {
+    let ShopCounts { documents, messages, objects, products, jobs, settings } = *counts;
+    [
+        counted(documents, "document"),
+        counted(messages, "message"),
+        counted(objects, "object"),
+        counted(products, "ledger record"),
+        counted(jobs, "job"),
+        match settings {
+            1 => "the settings of 1 index".to_owned(),
+            _ => format!("the settings of {settings} indexes"),
+        },
+    ]
+    .join(", ")
+}
+
+/// Asks for the shop's id.
+fn confirm(id: &str) -> Result<(), Failure> {
+    let refused =
+        || Failure::usage(format!("the removal of shop {id} was not confirmed; nothing was removed"));
+    if !io::stdin().is_terminal() {
+        return Err(refused().help("`--yes` confirms it where there is no terminal"));
+    }
+    eprint!("All of it is removed and cannot be restored. Type the shop's id to confirm: ");
+    io::stderr().flush().map_err(Failure::runtime)?;
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).map_err(Failure::runtime)?;
+    if line.trim() == id { Ok(()) } else { Err(refused()) }
+}
+
+fn show(global: &Global, id: &str, removal: Option<&ShopRemoval>, counts: ShopCounts) -> Result<(), Failure> {
+    match global.output {
+        OutputFormat::Text => Ok(()),
+        OutputFormat::Json => print_json(&RemovalView {
+            shop: &ShopRemoval::key(id),
+            dry_run: removal.is_none(),
+            began_at: removal.map(|removal| removal.began_at),
+            ended_at: removal.and_then(|removal| removal.ended_at),
+            counts,
+        }),
     }
 }
 
-/// The name of older versions, which several shops may share.
-fn former_index_name(platform: &str, shop: &str) -> String {
-    let shop = shop.strip_suffix(SHOPIFY.1).unwrap_or(shop);
-    let name = format!("{platform}-{shop}");
-    name.chars().map(|c| if fits_index_name(c) { c } else { '-' }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn spellings_of_one_shop_are_one_id() {
-        for spelled in ["foo", "Foo", "foo.myshopify.com", "FOO.MyShopify.com"] {
-            assert_eq!(canonical(spelled, "shopify"), "foo.myshopify.com");
+fn failure(error: ForgetError) -> Failure {
+    match error {
+        ForgetError::Store(error) => store_failure(error),
+        ForgetError::Unfinished(job) => {
+            let help =
+                format!("wait for it (`host jobs watch {job}`) or end it (`host jobs cancel {job}`) first");
+            Failure::usage(ForgetError::Unfinished(job)).help(help)
         }
-        assert_eq!(canonical("Foo", "plain-json"), "foo");
-        assert_eq!(canonical("shop.example.com", "shopify"), "shop.example.com");
-    }
-
-    #[test]
-    fn no_two_shops_share_a_default_index() {
-        let shops =
-            ["a.b.com", "a-b.com", "a-b-com", "a_b.com", "foo", "foo.myshopify.com", "a-b-com.myshopify.com"];
-        for platform in ["shopify", "plain-json"] {
-            let ids: BTreeSet<String> = shops.iter().map(|shop| canonical(shop, platform)).collect();
-            let names: BTreeSet<String> = ids.iter().map(|id| index_name(platform, id)).collect();
-            assert_eq!(names.len(), ids.len(), "{names:?}");
-            assert!(names.iter().all(|name| name.chars().all(fits_index_name)), "{names:?}");
-        }
-        // The usual name is the one that it always was.
-        assert_eq!(index_name("shopify", "example.myshopify.com"), "shopify-example");
-        assert_eq!(former_index_name("shopify", "shop.example.com"), "shopify-shop-example-com");
+        error => Failure::runtime(error).help("run the same command again: it removes what is left"),
     }
 }

@@ -9,7 +9,7 @@ use super::{
     hints::warn_of_other_plugin,
     plugin_source::PluginArgs,
     run::stopped,
-    shop,
+    shop_id,
     shutdown::{cancel_on_signal, print_how_to_resume},
 };
 use crate::{config::Effective, telemetry::exporter};
@@ -43,7 +43,7 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> CliResult {
         backend.storage().register().await.map_err(store_failure)?;
         // An environment that is not there has no queues, and would be waited for without a word.
         backend.stores().jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
-        let config = shop::as_stored(config, &backend.stores()).await?;
+        let config = shop_id::as_stored(config, &backend.stores()).await?;
         let worker = backend.worker(&config, &plugins)?;
         let only = config.shop.as_deref();
         warn_of_other_plugin(&backend.stores(), only, &plugins).await?;

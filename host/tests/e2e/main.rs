@@ -13,6 +13,7 @@ mod crash;
 mod dead_letters;
 mod everyday;
 mod examples;
+mod forget;
 mod function;
 mod interrupt;
 mod lambda;
@@ -22,6 +23,7 @@ mod needs_samples;
 mod order;
 mod plugin_source;
 mod quarantine;
+mod reconcile;
 #[path = "../../../crates/plugin-source/tests/registry/mod.rs"]
 mod registry;
 mod rows;

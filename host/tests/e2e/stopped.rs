@@ -78,7 +78,7 @@ fn what_stops_an_index_is_shown_and_resumed() {
     assert_eq!(listed[0]["stopped"]["since"], stopped["since"]);
 
     let other = shop.host(&["resume", SHOP, "--index", "other"]);
-    assert_eq!((other.code, shop.stopped()), (Some(0), stopped.clone()), "{other:?}");
+    assert_eq!((other.code, shop.stopped()), (Some(0), stopped), "{other:?}");
     let resumed = shop.host(&["resume", SHOP]);
     assert!(resumed.code == Some(0) && resumed.stdout.contains("403"), "{resumed:?}");
     assert_eq!(shop.stopped(), Value::Null);

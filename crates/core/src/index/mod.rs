@@ -150,6 +150,12 @@ pub trait Index: Send + Sync {
     /// Removes or archives documents with distinct ids; one outcome a removal, `Done` also for those that were not there.
     async fn delete(&self, target: &WriteTarget, batch: &[Removal]) -> Result<Vec<Outcome>, IndexError>;
 
+    /// Removes all that it has of the target's shop, in indexes of all names, archived documents and records of loads included; returns
+    /// the number of documents. None if it does not keep shops apart: then the caller removes documents one by one. Idempotent.
+    async fn remove_shop(&self, _target: &WriteTarget) -> Result<Option<u64>, IndexError> {
+        Ok(None)
+    }
+
     /// The document as stored, `_id` and internal fields included.
     async fn get(
         &self,
@@ -164,6 +170,17 @@ pub trait Index: Send + Sync {
         after: Option<&DocumentId>,
         limit: usize,
     ) -> Result<Vec<DocumentId>, IndexError>;
+
+    /// Most documents of which [`list`](Self::list) can be asked; it fails where there are more. None: any number.
+    fn list_limit(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether it keeps the documents of shops apart by itself, so that all documents of a target are of its shop. In other indexes
+    /// the job that wrote a document says whose it is.
+    fn is_per_shop(&self) -> bool {
+        false
+    }
 
     /// Number of documents.
     async fn count(&self, target: &WriteTarget) -> Result<u64, IndexError>;

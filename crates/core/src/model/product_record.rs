@@ -235,6 +235,17 @@ impl ProductRecord {
         }
     }
 
+    /// Notes that the index does not have these documents, though the record says so: the next sync writes them again, while what is
+    /// older than the record does not come back.
+    pub fn lose(&mut self, missing: &BTreeSet<DocumentId>) {
+        if self.documents.is_subset(missing) {
+            // No export said that it is gone.
+            (self.state, self.order) = (ProductState::Absent, None);
+        } else {
+            self.documents.retain(|id| !missing.contains(id));
+        }
+    }
+
     /// Sets the version, unless it is too long to be kept.
     pub fn set_version(&mut self, version: Map<String, Value>) {
         self.version = if size(&version) > MAX_VERSION_BYTES { Map::new() } else { version };
@@ -310,6 +321,18 @@ mod tests {
         assert_eq!(few.gone.len(), MAX_GONE);
         few.set_version(Map::from_iter([("v".to_owned(), "x".repeat(5_000).into())]));
         assert!(few.version.is_empty());
+    }
+
+    #[test]
+    fn a_product_without_documents_is_absent() {
+        let ids = ["1", "2"].map(|id| DocumentId::new(id).unwrap());
+        let mut product = record();
+        product.state = ProductState::Live;
+        product.documents = ids.clone().into();
+        product.lose(&[ids[0].clone()].into());
+        assert_eq!((product.state, &product.documents), (ProductState::Live, &[ids[1].clone()].into()));
+        product.lose(&ids.clone().into());
+        assert_eq!((product.state, &product.documents), (ProductState::Absent, &[ids[1].clone()].into()));
     }
 
     #[test]

@@ -57,4 +57,8 @@ pub trait Ledger: Send + Sync {
         after: Option<&ProductId>,
         limit: usize,
     ) -> Result<Vec<ProductRecord>, StoreError>;
+
+    /// Number of records, in all ledgers, of a shop; unless `dry_run`, there is none of them afterwards. Idempotent: after an error or cancelled, some
+    /// are gone, and the next call removes the rest.
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError>;
 }

@@ -17,6 +17,7 @@ mod lifecycle;
 mod quarantine_reason;
 mod queue;
 mod settings;
+mod shop_removal;
 
 pub use attempt_error::AttemptError;
 pub use breaker::{Breaker, BreakerScope, Breakers};
@@ -32,6 +33,7 @@ pub use queue::{
     UnreadableMessage,
 };
 pub use settings::{IndexDocument, Settings};
+pub use shop_removal::{IndexOfShop, ShopCounts, ShopRemoval};
 
 /// A storage call failed; it may or may not have taken effect.
 #[derive(Debug, thiserror::Error)]

@@ -188,4 +188,8 @@ pub trait Queue: Send + Sync {
         shop_id: &str,
         visibility: Duration,
     ) -> Result<Vec<LeasedDeadLetter>, StoreError>;
+
+    /// Number of messages and dead letters, approximate in SQS, of a shop; unless `dry_run`, there is none of them afterwards. Idempotent: after an error or cancelled, some
+    /// are gone, and the next call removes the rest.
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError>;
 }

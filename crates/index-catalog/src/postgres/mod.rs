@@ -169,6 +169,20 @@ impl Dialect for Postgres {
         }
     }
 
+    async fn remove_shop(&self, shop_id: &str, limit: usize) -> Result<usize, Failed> {
+        let removed = self
+            .execute(
+                "DELETE FROM catalog.products WHERE id IN (
+                    SELECT id FROM catalog.products WHERE merchant = $1 ORDER BY id LIMIT $2 FOR UPDATE)",
+                &[&shop_id, &bounded(limit)],
+            )
+            .await?;
+        if removed == 0 {
+            self.execute("DELETE FROM catalog.loads WHERE merchant = $1", &[&shop_id]).await?;
+        }
+        Ok(usize::try_from(removed).unwrap_or(usize::MAX))
+    }
+
     async fn stored(
         &self,
         target: &WriteTarget,

@@ -211,6 +211,22 @@ impl Dialect for Sqlite {
         self.write(target, move |session| session.delete(&batch)).await
     }
 
+    async fn remove_shop(&self, shop_id: &str, limit: usize) -> Result<usize, Failed> {
+        let (shop, limit) = (shop_id.to_owned(), i64::try_from(limit).unwrap_or(i64::MAX));
+        let remove = move |tx: &Transaction<'_>| {
+            let removed = tx
+                .prepare_cached(
+                    "DELETE FROM products WHERE id IN (SELECT id FROM products WHERE merchant = ?1 LIMIT ?2)",
+                )?
+                .execute(params![shop, limit])?;
+            if removed == 0 {
+                tx.execute("DELETE FROM loads WHERE merchant = ?1", [shop])?;
+            }
+            Ok(removed)
+        };
+        Ok(self.database.write(remove).await?)
+    }
+
     async fn stored(
         &self,
         target: &WriteTarget,

@@ -4,32 +4,19 @@ use super::{
     ArchiveError,
     products::{IdSet, PublishedLine, published, refused},
 };
+use crate::{removals::PlannedRemoval, writers::Writers};
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, StoredVersion, WriteTarget},
-    model::{
-        DocumentId, JobId, JobOrder, Operation, ProductId, ProductRecord, ProductState,
-        document::JOB_ID_FIELD,
-    },
+    model::{DocumentId, JobId, JobOrder, Operation, ProductId, ProductRecord, ProductState},
     storage::{JobSnapshot, LedgerScope, Stores},
 };
 use jiff::Timestamp;
-use std::collections::HashMap;
 
 /// Records of one page of the ledger.
 const PAGE: usize = 1_000;
 
 /// Documents of one lookup in the index.
 const LOOKUP_BATCH: usize = 1_000;
-
-/// A document that is to leave an index.
-#[derive(Debug)]
-pub(super) struct PlannedRemoval {
-    pub(super) document: DocumentId,
-    /// Its lane is that of the product, after all that was published of it.
-    pub(super) product: ProductId,
-    /// What the removal says, as JSON object text: the version and the job that it holds for.
-    pub(super) removal: String,
-}
 
 /// What is known of the products of a full sync, of an index and of later jobs.
 pub(super) struct MissingProducts<'a> {
@@ -178,50 +165,18 @@ impl<'a> MissingProducts<'a> {
     async fn look_up(&self, batch: Vec<Candidate>) -> Result<Vec<PlannedRemoval>, ArchiveError> {
         let ids: Vec<DocumentId> = batch.iter().map(|candidate| candidate.document.clone()).collect();
         let stored = self.index.stored(&self.target, &ids).await?;
-        let (mut removals, mut writers) = (Vec::new(), HashMap::new());
+        let (mut removals, mut writers) = (Vec::new(), Writers::new(self.stores, &self.shop_id));
         for (candidate, stored) in batch.into_iter().zip(stored) {
-            let Some(StoredVersion { mut version, job_id, is_archived: false, .. }) = stored else {
-                continue;
-            };
+            let Some(StoredVersion { version, job_id, is_archived: false, .. }) = stored else { continue };
             let Some(writer) = job_id.and_then(JobId::new) else { continue };
-            if !self.is_ours(&writer, &candidate, &mut writers).await? {
+            if !writers.wrote(&writer, &candidate.job_id, candidate.at).await? {
                 continue;
             }
-            version.insert(JOB_ID_FIELD.to_owned(), writer.as_str().into());
-            let removal = serde_json::Value::from(version).to_string();
             let Candidate { document, product, .. } = candidate;
-            removals.push(PlannedRemoval { document, product, removal });
+            removals.push(PlannedRemoval::new(document, product, version, &writer));
         }
         Ok(removals)
     }
-
-    /// Whether a job of this shop wrote what the index has: shops may share an index. Records of jobs expire; a job that is no
-    /// longer known is taken for one of this shop if it is no newer than the ledger's last word about the product.
-    /// `writers` caches the shops of the jobs that are known.
-    async fn is_ours(
-        &self,
-        writer: &JobId,
-        candidate: &Candidate,
-        writers: &mut HashMap<JobId, Option<String>>,
-    ) -> Result<bool, ArchiveError> {
-        if *writer == candidate.job_id {
-            return Ok(true);
-        }
-        if !writers.contains_key(writer) {
-            let known = self.stores.jobs.get(writer).await?;
-            writers.insert(writer.clone(), known.map(|known| known.job.shop_id));
-        }
-        Ok(match writers.get(writer) {
-            Some(Some(shop_id)) => *shop_id == self.shop_id,
-            _ => created_at(writer).is_some_and(|created_at| created_at <= candidate.at),
-        })
-    }
-}
-
-/// When a job was created, which its id says.
-fn created_at(id: &JobId) -> Option<Timestamp> {
-    let (seconds, nanoseconds) = uuid::Uuid::parse_str(id.as_str()).ok()?.get_timestamp()?.to_unix();
-    Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
 }
 
 /// A document that may have to leave the index.

@@ -13,7 +13,8 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use run::{Archive, ArchiveNotice, ArchiveOutcome, Missing, RemovalSettings};
+pub use crate::removals::RemovalSettings;
+pub use run::{Archive, ArchiveNotice, ArchiveOutcome, Missing};
 
 /// Why archiving failed. Nothing is lost: it can be done again.
 #[derive(Debug, thiserror::Error)]

@@ -2,26 +2,16 @@
 //!
 //! They leave by a job of removals, whose chunks workers carry out. An index that can, such as a catalog, archives them.
 
-use super::{
-    ArchiveError,
-    missing::{MissingProducts, PlannedRemoval},
-};
+use super::{ArchiveError, missing::MissingProducts};
 use crate::{
-    ingest::{
-        chunk::{ChunkBounds, Chunker, NewLine},
-        publish::Publisher,
-    },
-    sync::new_id,
+    removals::{PlannedRemoval, RemovalPublisher, RemovalSettings, removal_job},
     worker::{Until, Worker},
 };
 use host_core::{
     clock::SharedClock,
     format::count,
     index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
-    model::{
-        Counts, Digest, DocumentId, Job, JobId, JobOrder, JobStatus, Operation, QuarantinedProducts,
-        SameVersion, Seal, SourceStats,
-    },
+    model::{DocumentId, Job, JobId, JobOrder, JobStatus},
     storage::{JobSnapshot, Storage, Stores},
 };
 use jiff::Timestamp;
@@ -44,15 +34,6 @@ pub struct Archive<'a> {
     pub clock: SharedClock,
     /// Ends it early. What is done stays done, and the rest is done by the next call.
     pub cancel: &'a CancellationToken,
-}
-
-/// How removals are published.
-#[derive(Clone, Copy, Debug)]
-pub struct RemovalSettings {
-    /// How large chunks are.
-    pub bounds: ChunkBounds,
-    /// Number of lanes, unless chunks of the index wait in others.
-    pub lanes: u16,
 }
 
 /// What archiving reports to its caller before the work begins.
@@ -233,53 +214,15 @@ impl Archive<'_> {
         missing: &MissingProducts<'_>,
     ) -> Result<u64, ArchiveError> {
         let job = &stores.jobs.create(job).await?;
-        let mut chunker = Chunker::new(self.removals.bounds, job.lanes);
-        let mut publisher = Publisher::new(stores, job);
-        let mut removals = 0;
-        let publish = async |PlannedRemoval { document, product, removal }: PlannedRemoval| {
-            removals += 1;
-            let operation = Operation::DeleteDocuments;
-            let (product_stays, siblings) = (false, None);
-            let new = NewLine { operation, product: &product, product_stays, siblings, object: &removal };
-            for full in chunker.push(document, new) {
-                publisher.publish(full).await?;
-            }
-            Ok(())
-        };
-        missing.each(publish).await?;
-        for full in chunker.finish() {
-            publisher.publish(full).await?;
-        }
-        let source =
-            SourceStats { products: removals, grouping: "archive".to_owned(), ..SourceStats::default() };
-        let seal = Seal {
-            chunks: publisher.chunks(),
-            total_items: removals,
-            refused: Counts::default(),
-            source,
-            samples: Vec::new(),
-            reports: Vec::new(),
-            quarantine: QuarantinedProducts::default(),
-        };
-        stores.jobs.seal(&job.id, &seal).await?;
-        Ok(removals)
+        let mut publisher = RemovalPublisher::new(stores, job, self.removals.bounds);
+        missing.each(async |removal| Ok(publisher.publish(removal).await?)).await?;
+        Ok(publisher.seal("archive").await?)
     }
 
     /// The job that removes what a full sync did not have.
     fn removal_job(&self, job: &Job) -> Job {
-        let created_at = self.clock.now();
-        Job {
-            id: new_id(self.clock.as_ref(), created_at),
-            operation: Operation::DeleteDocuments,
-            created_at,
-            sequence: 0,
-            lanes: self.removals.lanes,
-            fingerprint: Digest::of_parts([b"archive".as_slice(), job.id.as_str().as_bytes()]),
-            sources: vec![format!("what job {} did not have", job.id)],
-            same_version: SameVersion::default(),
-            full: false,
-            ..job.clone()
-        }
+        let (of, source) = (["archive", job.id.as_str()], format!("what job {} did not have", job.id));
+        removal_job(job, &*self.clock, self.removals.lanes, of, source)
     }
 }
 

@@ -2,11 +2,14 @@
 
 use super::{
     ArchiveError,
-    missing::{MissingProducts, PlannedRemoval, Share},
+    missing::{MissingProducts, Share},
 };
-use crate::ingest::{
-    chunk::{ChunkBounds, Chunker, NewLine},
-    publish::Publisher,
+use crate::{
+    ingest::{
+        chunk::{ChunkBounds, Chunker, NewLine},
+        publish::Publisher,
+    },
+    removals::PlannedRemoval,
 };
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, Precondition, Write},

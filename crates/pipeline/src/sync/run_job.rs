@@ -55,6 +55,9 @@ pub enum RunError {
     /// The worker stopped.
     #[error(transparent)]
     Worker(Stop),
+    /// Everything of the shop is being removed.
+    #[error("the removal of shop {0} was interrupted and is not finished")]
+    ShopIsRemoved(String),
 }
 
 impl RunJob<'_> {
@@ -69,6 +72,9 @@ impl RunJob<'_> {
         notify: impl Fn(Notice),
     ) -> Result<Option<JobSnapshot>, RunError> {
         let stores = self.storage.stores();
+        if stores.jobs.shop_removal(&job.shop_id).await?.is_some_and(|removal| removal.is_open()) {
+            return Err(RunError::ShopIsRemoved(job.shop_id.clone()));
+        }
         let (superseded, lease) = tokio::select! {
             acquired = self.storage.acquire_ingest(job) => acquired?,
             () = self.cancel.cancelled() => return Ok(None),

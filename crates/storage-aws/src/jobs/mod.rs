@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Digest, Job, JobId, Seal},
-    storage::{self, AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError},
+    storage::{
+        self, AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, ShopRemoval,
+        StoreError,
+    },
 };
 use jiff::Timestamp;
 use std::{
@@ -24,6 +27,7 @@ mod publish;
 mod redrive;
 mod schema;
 mod seal;
+mod shop;
 mod snapshot;
 mod summary;
 mod sweep;
@@ -52,6 +56,7 @@ mod name {
     pub(super) const LEASE_UNTIL: &str = "lease_until";
     pub(super) const OUTCOME: &str = "outcome";
     pub(super) const REDRIVEN: &str = "redriven";
+    pub(super) const REMOVAL: &str = "removal";
     pub(super) const REVISION: &str = "revision";
     pub(super) const SAMPLES: &str = "samples";
     pub(super) const SEAL: &str = "seal";
@@ -260,5 +265,22 @@ impl Jobs for Records {
 
     async fn reports(&self, id: &JobId) -> Result<Vec<String>, StoreError> {
         of_job(self.report_keys(id).await, "listing the reports of", id)
+    }
+
+    async fn shop_removal(&self, shop_id: &str) -> Result<Option<ShopRemoval>, StoreError> {
+        let item = self.table.get(&schema::shop_removal(shop_id)).await;
+        let removal = item.and_then(|item| item.map(|item| from_json(&item, name::REMOVAL)).transpose());
+        removal.map_err(|error| error.during(format!("reading whether {shop_id} was removed")))
+    }
+
+    async fn put_shop_removal(&self, shop_id: &str, removal: &ShopRemoval) -> Result<(), StoreError> {
+        let update = Update::new(schema::shop_removal(shop_id)).set(name::REMOVAL, to_json(removal));
+        let done = self.table.update(&update).await.map(drop);
+        done.map_err(|error| error.during(format!("storing that {shop_id} is removed")))
+    }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let done = self.remove_jobs_of(shop_id, dry_run).await;
+        done.map_err(|error| error.during(format!("removing the jobs of {shop_id}")))
     }
 }

@@ -12,9 +12,13 @@
 //! | `SHOP#{shop}` | `PLATFORM#{platform}` | platforms of a shop |
 //! | `SHOP#{shop}` | `INGEST#{index}` | the lease of the process that ingests |
 //! | `SHOP#{shop}` | `SEQUENCE#{index}` | the last number that a job of the index got, and in how many lanes its chunks are |
+//! | `REMOVED#{digest of shop}` | `SHOP` | that a shop is being removed, or was |
 
 use crate::table::Key;
-use host_core::model::{Digest, EntryClass, Job, JobId};
+use host_core::{
+    model::{Digest, EntryClass, Job, JobId},
+    storage::ShopRemoval,
+};
 use jiff::Timestamp;
 
 /// Chunks counted in one item. A write costs by the item's size: this many numbers stay below 2 KB.
@@ -103,4 +107,8 @@ pub(super) fn sequence(job: &Job) -> Key {
 
 pub(super) fn ingest(job: &Job) -> Key {
     Key::new(shop(&job.shop_id), format!("INGEST#{}", job.index_name))
+}
+
+pub(super) fn shop_removal(shop_id: &str) -> Key {
+    Key::new(format!("REMOVED#{}", ShopRemoval::key(shop_id)), "SHOP")
 }

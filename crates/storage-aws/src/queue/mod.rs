@@ -330,4 +330,17 @@ impl Queue for Queues {
             }
         }
     }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let mut messages = 0;
+        for name in [self.names.queue(shop_id), self.names.dead_letter_queue(shop_id)] {
+            let Some(url) = self.service.find(&name).await? else { continue };
+            messages += self.service.depth(&url).await?;
+            if !dry_run {
+                self.service.remove(&url).await?;
+                self.forget(&name);
+            }
+        }
+        Ok(messages)
+    }
 }

@@ -83,4 +83,7 @@ pub trait QueueService: Send + Sync {
 
     /// Number of messages, in flight or not, about; none if the queue is gone.
     async fn depth(&self, url: &str) -> Result<u64, StoreError>;
+
+    /// Removes a queue with all its messages; nothing happens if it is gone. SQS lets no queue of its name be created for a minute.
+    async fn remove(&self, url: &str) -> Result<(), StoreError>;
 }

@@ -272,4 +272,12 @@ impl QueueService for Sqs {
         let numbers = parts.iter().filter_map(|part| attributes.get(part)?.parse::<u64>().ok());
         Ok(numbers.sum())
     }
+
+    async fn remove(&self, url: &str) -> Result<(), StoreError> {
+        self.shops.lock().unwrap_or_else(PoisonError::into_inner).remove(url);
+        match self.client.delete_queue().queue_url(url).send().await.map_err(failure) {
+            Err(error) if !is_gone(&error) => Err(error.during(format!("removing queue {url}"))),
+            _ => Ok(()),
+        }
+    }
 }

@@ -6,7 +6,7 @@ use super::{
     expression::attribute,
 };
 use crate::failure::failure;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     backoff::Backoff,
@@ -86,7 +86,22 @@ impl Dynamo {
             let put = PutRequest::builder().set_item(Some(item)).build().map_err(invalid)?;
             Ok(WriteRequest::builder().put_request(put).build())
         };
-        let mut wanted: Vec<WriteRequest> = items.iter().map(put).collect::<Result<_, TableError>>()?;
+        self.write_some(items.iter().map(put).collect::<Result<_, TableError>>()?).await
+    }
+
+    pub(super) async fn delete_in_batches(&self, keys: &[Key]) -> Result<(), TableError> {
+        let delete = |key: &Key| {
+            let delete = DeleteRequest::builder().set_key(Some(key_of(key))).build().map_err(invalid)?;
+            Ok(WriteRequest::builder().delete_request(delete).build())
+        };
+        let batch = |batch: &[Key]| batch.iter().map(delete).collect::<Result<Vec<_>, TableError>>();
+        let batches = keys.chunks(MAX_PUTS).map(batch).collect::<Result<Vec<_>, _>>()?;
+        let batches: Vec<_> = batches.into_iter().map(|batch| self.write_some(batch)).collect();
+        stream::iter(batches).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// Sends changes of distinct items, and again those that are left undone.
+    async fn write_some(&self, mut wanted: Vec<WriteRequest>) -> Result<(), TableError> {
         for round in 1..=ROUNDS {
             let sent = self.client.batch_write_item().request_items(&self.table, wanted).send().await;
             let done = sent.map_err(|error| table_error(&self.table, failure(error)))?;
@@ -97,6 +112,33 @@ impl Dynamo {
             wait(round).await;
         }
         Err(self.left_undone(wanted.len()))
+    }
+
+    pub(super) async fn scan_page(
+        &self,
+        name: &str,
+        text: &str,
+        after: Option<Key>,
+    ) -> Result<(Vec<Key>, Option<Key>), TableError> {
+        let sent = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression("#name = :text")
+            .projection_expression("#pk, #sk")
+            .expression_attribute_names("#name", name)
+            .expression_attribute_names("#pk", "pk")
+            .expression_attribute_names("#sk", "sk")
+            .expression_attribute_values(":text", AttributeValue::S(text.to_owned()))
+            .consistent_read(true)
+            .set_exclusive_start_key(after.as_ref().map(key_of))
+            .send()
+            .await;
+        let page = sent.map_err(|error| table_error(&self.table, failure(error)))?;
+        let key = |item: Item| Some(Key::new(item.text("pk")?, item.text("sk")?));
+        let keys = page.items.unwrap_or_default().into_iter().filter_map(|found| key(item(found))).collect();
+        let next = page.last_evaluated_key.filter(|key| !key.is_empty());
+        Ok((keys, next.and_then(|next| key(item(next)))))
     }
 
     pub(super) async fn page(&self, pk: &str, after: &str, limit: usize) -> Result<Vec<Item>, TableError> {

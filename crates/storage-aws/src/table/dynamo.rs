@@ -152,4 +152,17 @@ impl Table for Dynamo {
     async fn put_batch(&self, items: &[Update]) -> Result<(), TableError> {
         self.put_in_batches(items).await
     }
+
+    async fn delete_batch(&self, keys: &[Key]) -> Result<(), TableError> {
+        self.delete_in_batches(keys).await
+    }
+
+    async fn scan(
+        &self,
+        name: &'static str,
+        text: &str,
+        after: Option<Key>,
+    ) -> Result<(Vec<Key>, Option<Key>), TableError> {
+        self.scan_page(name, text, after).await
+    }
 }

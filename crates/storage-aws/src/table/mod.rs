@@ -317,4 +317,23 @@ pub trait Table: Send + Sync {
         }
         Ok(())
     }
+
+    /// Removes items by their keys; one after another where there are no batches. After an error any of them may be gone.
+    async fn delete_batch(&self, keys: &[Key]) -> Result<(), TableError> {
+        for key in keys {
+            self.delete(key).await?;
+        }
+        Ok(())
+    }
+
+    /// Keys of the items that have this text as an attribute, among one page of all items after `after`, and where the next page
+    /// begins; none if it was the last. Reads the whole table, page by page: for what is done once in a shop's life.
+    async fn scan(
+        &self,
+        _name: &'static str,
+        _text: &str,
+        _after: Option<Key>,
+    ) -> Result<(Vec<Key>, Option<Key>), TableError> {
+        Err(TableError::permanent("this table cannot be searched"))
+    }
 }

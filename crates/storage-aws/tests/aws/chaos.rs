@@ -174,6 +174,10 @@ impl QueueService for ChaosQueues {
     async fn depth(&self, url: &str) -> Result<u64, StoreError> {
         self.0.depth(url).await
     }
+
+    async fn remove(&self, url: &str) -> Result<(), StoreError> {
+        self.1.call(self.0.remove(url), store_error).await
+    }
 }
 
 /// Objects in memory.
@@ -219,5 +223,9 @@ impl Chunks for ChaosChunks {
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.0.lock().unwrap().remove(key);
         Ok(())
+    }
+
+    async fn remove_shop(&self, _: &str, _: bool) -> Result<u64, StoreError> {
+        Err(store_error())
     }
 }

@@ -255,4 +255,9 @@ impl QueueService for Model {
     async fn depth(&self, url: &str) -> Result<u64, StoreError> {
         Ok(self.of(url, |fifo, _| fifo.messages.len() as u64).unwrap_or(0))
     }
+
+    async fn remove(&self, url: &str) -> Result<(), StoreError> {
+        self.queues.lock().unwrap().remove(url);
+        Ok(())
+    }
 }

@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Digest, Job, JobId, Seal},
-    storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError},
+    storage::{
+        AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, ShopRemoval, StoreError,
+    },
 };
 use host_sqlite::{Cause, Database, DatabaseError, time};
 use rusqlite::Transaction;
@@ -15,6 +17,7 @@ mod lease;
 mod publish;
 mod redrive;
 mod samples;
+mod shop;
 mod snapshot;
 
 pub(super) use lease::release_orphaned;
@@ -192,5 +195,23 @@ impl Jobs for Records {
         let job_id = id.as_str().to_owned();
         let done = self.database.read(move |tx| snapshot::reports(tx, &job_id)).await;
         during_job(done, "listing the reports of", id)
+    }
+
+    async fn shop_removal(&self, shop_id: &str) -> Result<Option<ShopRemoval>, StoreError> {
+        let key = ShopRemoval::key(shop_id);
+        let done = self.database.read(move |tx| shop::removal(tx, &key)).await;
+        done.map_err(|error| error.during(format!("reading whether {shop_id} was removed")))
+    }
+
+    async fn put_shop_removal(&self, shop_id: &str, removal: &ShopRemoval) -> Result<(), StoreError> {
+        let (key, removal) = (ShopRemoval::key(shop_id), removal.clone());
+        let done = self.database.write(move |tx| shop::put_removal(tx, &key, &removal)).await;
+        done.map_err(|error| error.during(format!("storing that {shop_id} is removed")))
+    }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let shop = shop_id.to_owned();
+        let done = self.database.write(move |tx| shop::remove(tx, &shop, dry_run)).await;
+        done.map_err(|error| error.during(format!("removing the jobs of {shop_id}")))
     }
 }

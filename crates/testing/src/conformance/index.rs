@@ -234,6 +234,28 @@ pub async fn shops_are_kept_apart(backend: &IndexBackend) {
     assert_eq!(kept["variants"], json!([{"id": 1, "sku": "one"}]));
 }
 
+pub async fn a_shop_is_removed_where_shops_are_kept_apart(backend: &IndexBackend) {
+    let (index, leaves, stays) = (&backend.index, backend.target(), backend.target());
+    let other_index = WriteTarget { index_name: "other".to_owned(), ..leaves.clone() };
+    let writes = [write("1", json!({"variants": [{"id": 1, "sku": "one"}]})), write("2", json!({}))];
+    put(backend, &leaves, &writes).await;
+    let archived = Removal { archives: true, ..Removal::of(id("2")) };
+    index.delete(&leaves, &[archived]).await.unwrap();
+    put(backend, &other_index, &writes[..1]).await;
+    put(backend, &stays, &writes).await;
+    assert!(index.is_per_shop());
+    for expected in [3, 0] {
+        assert_eq!(index.remove_shop(&leaves).await.unwrap(), Some(expected));
+        for target in [&leaves, &other_index] {
+            let stored = index.stored(target, &[id("1"), id("2")]).await.unwrap();
+            assert_eq!((index.count(target).await.unwrap(), stored), (0, vec![None, None]));
+        }
+    }
+    assert_eq!(index.count(&stays).await.unwrap(), 2);
+    put(backend, &leaves, &writes).await;
+    assert_eq!(index.count(&leaves).await.unwrap(), 2);
+}
+
 pub async fn an_update_changes_the_given_fields_alone(backend: &IndexBackend) {
     let target = backend.target();
     let old = json!({"title": "Mug", "price": 20.0, "stock": 7, "updated_at": "2026-01-01T00:00:00Z"});

@@ -25,6 +25,7 @@ pub mod properties;
 pub mod queue;
 pub mod redrive;
 pub mod settings;
+pub mod shops;
 
 /// A storage backend and its clock.
 pub struct Backend {
@@ -106,6 +107,7 @@ macro_rules! chunk_tests {
             chunks::other_bytes_than_expected_are_corrupt,
             chunks::removal_succeeds_also_the_second_time,
             chunks::an_object_may_be_empty_or_large,
+            shops::objects_of_a_shop_are_removed_on_all_platforms,
         }
     };
 }
@@ -181,6 +183,10 @@ macro_rules! storage_tests {
             breakers::of_many_workers_one_probes,
             breakers::a_closed_breaker_is_gone_and_opens_anew,
             breakers::breakers_are_listed_by_shop_and_index,
+            shops::messages_and_dead_letters_of_a_shop_are_removed,
+            shops::the_ledgers_of_a_shop_are_removed,
+            shops::the_jobs_of_a_shop_are_removed,
+            shops::that_a_shop_was_removed_is_remembered,
         }
     };
 }
@@ -202,6 +208,7 @@ macro_rules! index_tests {
             index::ids_are_listed_in_order_and_in_pages,
             index::indexes_are_kept_apart,
             index::shops_are_kept_apart,
+            index::a_shop_is_removed_where_shops_are_kept_apart,
             index::an_update_changes_the_given_fields_alone,
             index::an_update_creates_nothing,
             index::an_update_of_a_product_keeps_its_variants,

@@ -57,6 +57,8 @@ pub struct FakeIndexState {
     pub concurrent_writes: VecDeque<i64>,
     /// The server that it names.
     pub server: Option<String>,
+    /// Most documents that it lists.
+    pub list_limit: Option<u64>,
     /// Calls of [`Index::stored`].
     pub reads: u64,
     /// The shop of each call of [`Index::write`] and [`Index::update`], in their order.
@@ -229,6 +231,10 @@ impl Index for FakeIndex {
         let state = self.state();
         let ids = state.documents.keys().filter(|id| after.is_none_or(|after| *id > after));
         Ok(ids.take(limit).cloned().collect())
+    }
+
+    fn list_limit(&self) -> Option<u64> {
+        self.state().list_limit
     }
 
     async fn count(&self, _: &WriteTarget) -> Result<u64, IndexError> {

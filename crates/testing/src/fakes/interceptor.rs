@@ -122,6 +122,18 @@ impl<I: Index, T: Interceptor> Index for Intercepted<I, T> {
         self.index.list(target, after, limit).await
     }
 
+    async fn remove_shop(&self, target: &WriteTarget) -> Result<Option<u64>, IndexError> {
+        self.index.remove_shop(target).await
+    }
+
+    fn list_limit(&self) -> Option<u64> {
+        self.index.list_limit()
+    }
+
+    fn is_per_shop(&self) -> bool {
+        self.index.is_per_shop()
+    }
+
     async fn count(&self, target: &WriteTarget) -> Result<u64, IndexError> {
         self.index.count(target).await
     }

@@ -40,4 +40,14 @@ impl Chunks for SharedState {
         self.state().objects.remove(key);
         Ok(())
     }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let objects = &mut self.state().objects;
+        let is_of_shop = |key: &String| key.split('/').nth(1) == Some(shop_id);
+        let found = objects.keys().filter(|key| is_of_shop(key)).count();
+        if !dry_run {
+            objects.retain(|key, _| !is_of_shop(key));
+        }
+        Ok(found as u64)
+    }
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use host_core::{
     model::{ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal, report::Samples},
     storage::{
-        AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, StoreError,
+        AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, ShopRemoval, StoreError,
         latest_lease_end,
     },
 };
@@ -370,5 +370,25 @@ impl Jobs for SharedState {
         let Some(record) = jobs.get(id) else { return Ok(Vec::new()) };
         let of_seal = record.seal.iter().flat_map(|seal| seal.reports.clone());
         Ok(of_seal.chain(record.outcomes().filter_map(|outcome| outcome.report.clone())).collect())
+    }
+
+    async fn shop_removal(&self, shop_id: &str) -> Result<Option<ShopRemoval>, StoreError> {
+        Ok(self.state().shop_removals.get(&ShopRemoval::key(shop_id)).cloned())
+    }
+
+    async fn put_shop_removal(&self, shop_id: &str, removal: &ShopRemoval) -> Result<(), StoreError> {
+        self.state().shop_removals.insert(ShopRemoval::key(shop_id), removal.clone());
+        Ok(())
+    }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let state = &mut *self.state();
+        let jobs = &mut state.jobs;
+        let found = jobs.values().filter(|record| record.job.shop_id == shop_id).count();
+        if !dry_run {
+            jobs.retain(|_, record| record.job.shop_id != shop_id);
+            state.sequences.retain(|(of_shop, _), _| of_shop != shop_id);
+        }
+        Ok(found as u64)
     }
 }

@@ -72,4 +72,14 @@ impl Ledger for SharedState {
         let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         Ok(ledger.range(range).take(limit).filter_map(|(product, stored)| stored.read(product)).collect())
     }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let ledgers = &mut self.state().ledgers;
+        let of_shop = ledgers.iter().filter(|(scope, _)| scope.shop_id == shop_id);
+        let records: usize = of_shop.map(|(_, records)| records.len()).sum();
+        if !dry_run {
+            ledgers.retain(|scope, _| scope.shop_id != shop_id);
+        }
+        Ok(records as u64)
+    }
 }

@@ -8,8 +8,8 @@ use host_core::{
     clock::SharedClock,
     model::{Job, JobId, ProductId},
     storage::{
-        Breaker, BreakerScope, IngestGuard, JobRemover, LedgerScope, Storage, StoreError, StoreErrorKind,
-        Stores,
+        Breaker, BreakerScope, IngestGuard, JobRemover, LedgerScope, ShopRemoval, Storage, StoreError,
+        StoreErrorKind, Stores,
     },
 };
 use std::{
@@ -51,6 +51,7 @@ struct State {
     settings: BTreeMap<String, String>,
     ledgers: HashMap<LedgerScope, BTreeMap<ProductId, ledger::Stored>>,
     breakers: BTreeMap<BreakerScope, Breaker>,
+    shop_removals: BTreeMap<String, ShopRemoval>,
     processes: lifecycle::Processes,
 }
 

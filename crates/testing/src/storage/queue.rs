@@ -263,4 +263,14 @@ impl Queue for SharedState {
         };
         Ok(visible.take(MAX_DEAD_LETTERS).map(lease).collect())
     }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        let queues = &mut self.state().queues;
+        let Some(queue) = queues.shops.get(shop_id) else { return Ok(0) };
+        let messages = queue.lanes.values().map(VecDeque::len).sum::<usize>() + queue.dead_letters.len();
+        if !dry_run {
+            queues.shops.remove(shop_id);
+        }
+        Ok(messages as u64)
+    }
 }

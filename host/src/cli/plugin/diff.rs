@@ -9,7 +9,7 @@ use crate::{
         failure::{Exit, Failure},
         jobs::find,
         output::OutputFormat,
-        shop,
+        shop_id,
     },
     config::Config,
 };
@@ -85,7 +85,7 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> CliResult {
 /// Finds the job whose sources are to be read again.
 async fn find_job(config: &Config, id: String) -> Result<JobSnapshot, Failure> {
     let backend = Backend::open(config, false).await?;
-    let config = shop::as_stored(config.clone(), &backend.stores()).await?;
+    let config = shop_id::as_stored(config.clone(), &backend.stores()).await?;
     let job = find(&backend.stores(), config.shop.as_deref(), Some(id)).await?;
     if job.job.sources.iter().any(|source| source == "-") {
         let message =

@@ -1,7 +1,7 @@
 //! The job of a run: its index, and what its settings say.
 
 use super::{
-    super::{backend::Backend, context::store_failure, failure::Failure, shop},
+    super::{backend::Backend, context::store_failure, failure::Failure, shop_id},
     Run,
 };
 use crate::config::Config;
@@ -67,7 +67,7 @@ impl Run<'_> {
     pub(super) async fn index_name(&self, transform: &dyn Transform) -> Result<String, Failure> {
         let name = match &self.config.index {
             Some(name) => name.clone(),
-            None => shop::default_index(self.config, platform(transform.manifest()), self.shop).await?,
+            None => shop_id::default_index(self.config, platform(transform.manifest()), self.shop).await?,
         };
         check_index_name(&name)
             .map_err(|message| Failure::usage(message).help("name the index with --index"))?;

@@ -17,7 +17,7 @@ use super::{
     plugin::shadow,
     plugin_source::PluginArgs,
     resume::print_stopped,
-    shop,
+    shop_id,
     shutdown::{cancel_on_signal, print_how_to_resume},
 };
 use crate::{
@@ -143,7 +143,7 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
         .set("--same-version", "worker.same_version", args.same_version);
     args.plugins.set(&mut overrides);
     let Effective { config, origins } = effective(global, &overrides)?;
-    let shop = shop::named(&config)?;
+    let shop = shop_id::named(&config)?;
     whole_shop(&config, args.operation)?;
     not_in_the_future(args.exported_at, clock().now())?;
     // Plug-ins and sources first: where they are wrong, nothing is written.
@@ -157,7 +157,7 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
         tokio::spawn(exporter.clone().run(clock()));
         let transform = plugins.transform();
         let platform = transform.as_ref().map_or("", |transform| platform(transform.manifest()));
-        let shop = shop::of_new_jobs(&config, shop, platform).await?;
+        let shop = shop_id::of_new_jobs(&config, shop, platform).await?;
         let run = Run {
             global,
             config: &config,

@@ -137,5 +137,9 @@ fn run_failure(error: RunError, job: &JobId) -> Failure {
         RunError::Store(error) => store_failure(error),
         RunError::Ingest(error) => ingest_failure(error, job),
         RunError::Worker(stop) => stopped(stop, Some(job)),
+        RunError::ShopIsRemoved(shop) => {
+            let help = format!("`host shop forget {shop}` finishes it; then the shop begins anew");
+            Failure::usage(RunError::ShopIsRemoved(shop)).help(help)
+        }
     }
 }

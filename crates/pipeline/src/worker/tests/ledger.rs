@@ -407,6 +407,10 @@ impl Ledger for FailingLedger {
     ) -> Result<Vec<ProductRecord>, StoreError> {
         self.ledger.page(scope, after, limit).await
     }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        self.ledger.remove_shop(shop_id, dry_run).await
+    }
 }
 
 impl Harness {

@@ -79,6 +79,10 @@ impl Queue for Unremovable {
     ) -> Result<Vec<LeasedDeadLetter>, StoreError> {
         self.queue.receive_dead_letters(shop_id, visibility).await
     }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        self.queue.remove_shop(shop_id, dry_run).await
+    }
 }
 
 fn harness(failures: u32) -> Harness {

@@ -1,0 +1,57 @@
+use crate::{index::TargetId, model::Digest};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// That a shop is being removed, or was: what stays of it. It names the shop only by a digest of its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShopRemoval {
+    /// When its removal began.
+    pub began_at: Timestamp,
+    /// When nothing was left of it; none while it is being removed.
+    pub ended_at: Option<Timestamp>,
+    /// What there was of it when its removal began.
+    pub counts: ShopCounts,
+    /// Its indexes, which a removal that was interrupted must still know when the jobs are gone; none once it has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<IndexOfShop>,
+}
+
+impl ShopRemoval {
+    /// The key under which the removal of a shop is stored.
+    pub fn key(shop_id: &str) -> String {
+        Digest::of(shop_id.as_bytes()).hex()
+    }
+
+    /// Whether it has begun and not ended.
+    pub fn is_open(&self) -> bool {
+        self.ended_at.is_none()
+    }
+}
+
+/// An index that jobs of a shop wrote to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexOfShop {
+    /// Which kind of index, and which one of it.
+    pub target: TargetId,
+    /// Its name.
+    pub index_name: String,
+    /// Whether no other shop is known to write to an index of this name: its settings go too.
+    pub is_alone: bool,
+}
+
+/// How much there is of a shop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShopCounts {
+    /// Documents in its indexes.
+    pub documents: u64,
+    /// Messages and dead letters.
+    pub messages: u64,
+    /// Objects: chunks, reports, quarantined products.
+    pub objects: u64,
+    /// Records of the ledger.
+    pub products: u64,
+    /// Jobs.
+    pub jobs: u64,
+    /// Settings of indexes.
+    pub settings: u64,
+}

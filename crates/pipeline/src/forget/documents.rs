@@ -1,0 +1,84 @@
+//! Documents of a shop leave its indexes.
+
+use super::{Forget, ForgetError};
+use crate::{ingest::chunk::ChunkBounds, removals::RemovalSettings, writers::Writers};
+use host_core::{
+    index::{Index, Outcome, Precondition, Removal, WriteTarget},
+    model::{DocumentId, JobId, ProductRecord},
+    storage::{IndexOfShop, LedgerScope, Stores},
+};
+use std::collections::BTreeMap;
+
+/// Records of one page of the ledger: one may name 2,000 documents.
+const PAGE: usize = 200;
+
+/// Documents of one request to an index.
+const BATCH: usize = 1_000;
+
+impl Forget<'_> {
+    /// Removes a shop's documents from an index. Where shops share an index, that is what the ledger names, after everything that the
+    /// ledger lacks is recorded in it, and what no other shop or program has written since.
+    pub(super) async fn remove_documents(
+        &self,
+        stores: &Stores,
+        of_shop: &IndexOfShop,
+        index: &dyn Index,
+    ) -> Result<(), ForgetError> {
+        let target = self.target(of_shop);
+        if index.remove_shop(&target).await?.is_some() {
+            return Ok(());
+        }
+        // Nothing is removed by a job of the shop that is being removed.
+        let unused = RemovalSettings { bounds: ChunkBounds { documents: 1, bytes: 1 }, lanes: 1 };
+        self.reconcile(of_shop, index).repair(unused, |_| {}).await?;
+        let (shop_id, index_name) = (self.shop_id.to_owned(), of_shop.index_name.clone());
+        let scope = LedgerScope { shop_id, target: index.id(), index_name };
+        let (mut writers, mut after) = (Writers::new(stores, self.shop_id), None);
+        loop {
+            let page = stores.ledger.page(&scope, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.product.clone());
+            let mut named: BTreeMap<&DocumentId, &ProductRecord> = BTreeMap::new();
+            for record in &page {
+                named.extend(record.documents.iter().chain(record.gone.keys()).map(|id| (id, record)));
+            }
+            let named: Vec<_> = named.into_iter().collect();
+            for some in named.chunks(BATCH) {
+                self.remove_named(index, &target, some, &mut writers).await?;
+            }
+        }
+    }
+
+    async fn remove_named(
+        &self,
+        index: &dyn Index,
+        target: &WriteTarget,
+        named: &[(&DocumentId, &ProductRecord)],
+        writers: &mut Writers<'_>,
+    ) -> Result<(), ForgetError> {
+        let ids: Vec<DocumentId> = named.iter().map(|(id, _)| (*id).clone()).collect();
+        let mut removals = Vec::new();
+        for ((id, record), stored) in named.iter().zip(index.stored(target, &ids).await?) {
+            let Some(stored) = stored else { continue };
+            let Some(writer) = stored.job_id.clone().and_then(JobId::new) else { continue };
+            if writers.wrote(&writer, &record.job_id, record.at).await? {
+                let precondition = Precondition::Matches(stored);
+                removals.push(Removal { precondition, ..Removal::of((*id).clone()) });
+            }
+        }
+        if removals.is_empty() {
+            return Ok(());
+        }
+        let outcomes = index.delete(target, &removals).await?;
+        for (removal, outcome) in removals.into_iter().zip(outcomes) {
+            let reason = match outcome {
+                Outcome::Done => continue,
+                Outcome::Refused { code, message } => format!("{code}: {message}"),
+                Outcome::Conflict => "it was written again meanwhile".to_owned(),
+            };
+            let index_name = target.index_name.clone();
+            return Err(ForgetError::Kept { index_name, document: removal.id, reason });
+        }
+        Ok(())
+    }
+}

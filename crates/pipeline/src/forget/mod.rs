@@ -1,0 +1,166 @@
+//! The use case: everything of a shop goes: documents, messages, objects, ledger, jobs, settings (`docs/offboarding.md`).
+//!
+//! First the shop is marked, so that no run begins; then each kind of thing goes after what is needed to find it; what was
+//! interrupted at any point is finished by the next call. A receipt stays, which names the shop only by a digest.
+
+use crate::reconcile::{Part, Reconcile, ReconcileError};
+use host_core::{
+    clock::SharedClock,
+    index::{Index, IndexError, WriteTarget},
+    model::{DocumentId, JobId},
+    storage::{IndexOfShop, ShopCounts, ShopRemoval, Storage, StoreError, Stores},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+mod documents;
+#[cfg(test)]
+mod tests;
+
+/// What the removal of a shop needs.
+pub struct Forget<'a> {
+    /// Where its jobs, messages and objects are.
+    pub storage: &'a dyn Storage,
+    /// The shop.
+    pub shop_id: &'a str,
+    /// Its indexes, as [`indexes`] found them.
+    pub indexes: OpenIndexes,
+    /// The clock.
+    pub clock: SharedClock,
+}
+
+/// The indexes of a shop, opened.
+pub type OpenIndexes = Vec<(IndexOfShop, Arc<dyn Index>)>;
+
+/// Why the removal of a shop failed. What is gone stays gone; the next call removes the rest.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// It is not known which documents are the shop's.
+    #[error(transparent)]
+    Reconcile(ReconcileError),
+    /// A worker may still write what a job published.
+    #[error("job {0} has not ended")]
+    Unfinished(JobId),
+    /// An index keeps a document.
+    #[error("index {index_name} does not remove document {document}: {reason}")]
+    Kept {
+        /// The index.
+        index_name: String,
+        /// The document.
+        document: DocumentId,
+        /// The index's own words, or that another program has written it meanwhile.
+        reason: String,
+    },
+}
+
+impl From<ReconcileError> for ForgetError {
+    fn from(error: ReconcileError) -> Self {
+        match error {
+            ReconcileError::Store(error) => Self::Store(error),
+            ReconcileError::Index(error) => Self::Index(error),
+            ReconcileError::Unfinished(job) => Self::Unfinished(job),
+            other => Self::Reconcile(other),
+        }
+    }
+}
+
+/// The indexes that jobs of a shop wrote to, in order; with a removal that was interrupted, those that it found.
+pub async fn indexes(stores: &Stores, shop_id: &str) -> Result<Vec<IndexOfShop>, StoreError> {
+    if let Some(removal) = stores.jobs.shop_removal(shop_id).await?.filter(ShopRemoval::is_open) {
+        return Ok(removal.indexes);
+    }
+    let mut found = BTreeMap::new();
+    let jobs = stores.jobs.list(None, usize::MAX).await?;
+    for job in jobs.iter().map(|job| &job.job).filter(|job| job.shop_id == shop_id) {
+        let is_alone =
+            !jobs.iter().any(|other| other.job.index_name == job.index_name && other.job.shop_id != shop_id);
+        let (target, index_name) = (job.target.clone(), job.index_name.clone());
+        let key = (index_name.clone(), target.to_string());
+        found.insert(key, IndexOfShop { target, index_name, is_alone });
+    }
+    Ok(found.into_values().collect())
+}
+
+impl Forget<'_> {
+    /// What there is of the shop. Changes nothing.
+    pub async fn counts(&self) -> Result<ShopCounts, ForgetError> {
+        let stores = self.storage.stores();
+        let mut documents = 0;
+        for (of_shop, index) in &self.indexes {
+            documents += if index.is_per_shop() {
+                index.count(&self.target(of_shop)).await?
+            } else {
+                let compared = self.reconcile(of_shop, index.as_ref()).compare(|_| {}).await?;
+                compared.in_ledger + compared.unknown
+            };
+        }
+        let mut settings = 0;
+        for (of_shop, _) in self.indexes.iter().filter(|(of_shop, _)| of_shop.is_alone) {
+            settings += u64::from(stores.settings.get(&of_shop.index_name).await?.is_some());
+        }
+        Ok(ShopCounts {
+            documents,
+            settings,
+            messages: stores.queue.remove_shop(self.shop_id, true).await?,
+            objects: stores.chunks.remove_shop(self.shop_id, true).await?,
+            products: stores.ledger.remove_shop(self.shop_id, true).await?,
+            jobs: stores.jobs.remove_shop(self.shop_id, true).await?,
+        })
+    }
+
+    /// Removes everything of the shop, and returns what stays. `counts` go into that unless an interrupted removal is continued.
+    pub async fn run(&self, counts: ShopCounts) -> Result<ShopRemoval, ForgetError> {
+        let (stores, shop) = (self.storage.stores(), self.shop_id);
+        let jobs = stores.jobs.list(Some(shop), usize::MAX).await?;
+        if let Some(open) = jobs.iter().find(|job| !job.status.has_ended()) {
+            return Err(ForgetError::Unfinished(open.job.id.clone()));
+        }
+        let interrupted = stores.jobs.shop_removal(shop).await?.filter(ShopRemoval::is_open);
+        // Jobs go after documents, and say who wrote these.
+        let has_documents = interrupted.is_none() || !jobs.is_empty();
+        let begun = interrupted.unwrap_or_else(|| ShopRemoval {
+            began_at: self.clock.now(),
+            ended_at: None,
+            counts,
+            indexes: self.indexes.iter().map(|(of_shop, _)| of_shop.clone()).collect(),
+        });
+        stores.jobs.put_shop_removal(shop, &begun).await?;
+        stores.queue.remove_shop(shop, false).await?;
+        if has_documents {
+            for (of_shop, index) in &self.indexes {
+                self.remove_documents(&stores, of_shop, index.as_ref()).await?;
+            }
+        }
+        stores.chunks.remove_shop(shop, false).await?;
+        stores.ledger.remove_shop(shop, false).await?;
+        for breaker in stores.breakers.list(Some(shop)).await? {
+            stores.breakers.close(&breaker.scope).await?;
+        }
+        stores.jobs.remove_shop(shop, false).await?;
+        for of_shop in begun.indexes.iter().filter(|of_shop| of_shop.is_alone) {
+            stores.settings.delete(&of_shop.index_name).await?;
+        }
+        let ended = ShopRemoval { ended_at: Some(self.clock.now()), indexes: Vec::new(), ..begun };
+        stores.jobs.put_shop_removal(shop, &ended).await?;
+        Ok(ended)
+    }
+
+    fn target(&self, of_shop: &IndexOfShop) -> WriteTarget {
+        WriteTarget {
+            shop_id: self.shop_id.to_owned(),
+            index_name: of_shop.index_name.clone(),
+            job_id: String::new(),
+        }
+    }
+
+    /// Finds the documents of the shop that its ledger does not name.
+    fn reconcile<'a>(&'a self, of_shop: &IndexOfShop, index: &'a dyn Index) -> Reconcile<'a> {
+        let (storage, target, clock) = (self.storage, self.target(of_shop), self.clock.clone());
+        Reconcile { storage, index, target, part: Part::Unknown, adopt: false, clock }
+    }
+}

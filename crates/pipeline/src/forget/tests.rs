@@ -1,0 +1,266 @@
+//! Shops that are removed, at once or with interrupts, on storage in memory.
+
+use super::{Forget, ForgetError, indexes};
+use crate::{
+    ingest::{
+        chunk::ChunkBounds,
+        run::{IngestProgress, IngestSettings},
+    },
+    sync::{RunError, RunJob},
+    worker::{Until, Worker, WorkerSettings},
+};
+use async_trait::async_trait;
+use host_core::{
+    clock::SharedClock,
+    index::{Index, IndexError, Outcome},
+    model::{DocumentId, JobId, Operation},
+    storage::{IndexDocument, LedgerScope, ShopCounts, ShopRemoval, Storage, Stores},
+};
+use host_testing::{
+    VirtualClock, build,
+    fakes::{FakeIndex, IndexCall, IndexedDocument, Intercepted, Interceptor, Rules},
+    storage::Memory,
+};
+use serde_json::Map;
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+const SHOP: &str = "leaves.myshopify.com";
+const OTHER: &str = "stays.myshopify.com";
+
+struct World {
+    storage: Memory,
+    index: Arc<FakeIndex>,
+    worker: Arc<Worker>,
+    clock: SharedClock,
+}
+
+impl World {
+    /// Two shops in one index, and a document of another program in it.
+    async fn new() -> Self {
+        let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+        let storage = Memory::new(clock.clone());
+        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(Rules::default()));
+        let settings = WorkerSettings {
+            concurrency: 2,
+            lease: Duration::from_secs(60),
+            poll_interval: Duration::from_millis(50),
+            shutdown_timeout: Duration::from_secs(20),
+            stopped_after: Duration::from_secs(24 * 3_600),
+        };
+        let worker =
+            Worker::new(storage.stores(), index.clone(), rules.clone(), rules, clock.clone(), settings);
+        let world = Self { storage, index, worker: Arc::new(worker), clock };
+        for (shop, products) in [(SHOP, ["1", "2", "3"]), (OTHER, ["7", "8", "9"])] {
+            let lines: String = products.iter().map(|id| format!("{{\"_id\":\"{id}\",\"v\":1}}\n")).collect();
+            world.work(shop, Operation::AddDocuments, &lines).await;
+            let removed = format!("{{\"_id\":\"{}\",\"v\":2}}\n", products[2]);
+            world.work(shop, Operation::DeleteDocuments, &removed).await;
+        }
+        let program = world.index.state().documents[&id("1")].clone();
+        let program = IndexedDocument { job_id: "another program".to_owned(), ..program };
+        world.index.state().documents.insert(id("program"), program);
+        // The ledger does not know it, and the job does.
+        let lost = world.index.state().documents[&id("1")].clone();
+        world.index.state().documents.insert(id("lost"), lost);
+        let settings = IndexDocument(Map::from_iter([("key".to_owned(), "secret".into())]));
+        world.stores().settings.put("products", &settings).await.unwrap();
+        world
+    }
+
+    fn stores(&self) -> Stores {
+        self.storage.stores()
+    }
+
+    async fn work(&self, shop_id: &str, operation: Operation, text: &str) -> JobId {
+        let job = build::job(&*self.clock, shop_id);
+        build::publish(&self.stores(), &job, &[(0, operation, text)]).await;
+        let until = Until::JobEnds(job.id.clone());
+        self.worker.run(shop_id, until, &CancellationToken::new()).await.unwrap();
+        job.id
+    }
+
+    async fn forget(&self) -> Forget<'_> {
+        let found = indexes(&self.stores(), SHOP).await.unwrap();
+        let indexes = found.into_iter().map(|of_shop| (of_shop, self.index.clone() as Arc<dyn Index>));
+        Forget {
+            storage: &self.storage,
+            shop_id: SHOP,
+            indexes: indexes.collect(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.index.state().documents.keys().map(ToString::to_string).collect()
+    }
+
+    /// Whether nothing of the shop is left, and all of the other one.
+    async fn check(&self) {
+        let stores = self.stores();
+        assert_eq!(self.ids(), ["7", "8", "program"]);
+        let nothing = self.forget().await.counts().await.unwrap();
+        assert_eq!(nothing, ShopCounts::default());
+        assert_eq!(stores.jobs.list(Some(OTHER), 9).await.unwrap().len(), 2);
+        let index_name = "products".to_owned();
+        let scope = LedgerScope { shop_id: OTHER.to_owned(), target: self.index.id(), index_name };
+        assert_eq!(stores.ledger.page(&scope, None, 9).await.unwrap().len(), 3);
+        assert_eq!(stores.chunks.remove_shop(OTHER, true).await.unwrap(), 2);
+    }
+}
+
+fn id(id: &str) -> DocumentId {
+    DocumentId::new(id).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shop_goes_and_the_others_stay() {
+    let world = World::new().await;
+    let counts = world.forget().await.counts().await.unwrap();
+    let expected = ShopCounts { documents: 3, messages: 0, objects: 2, products: 3, jobs: 2, settings: 0 };
+    assert_eq!(counts, expected);
+    assert_eq!(world.ids().len(), 6, "counting removes nothing");
+    let removal = world.forget().await.run(counts).await.unwrap();
+    assert_eq!((removal.counts, removal.is_open(), removal.indexes.len()), (expected, false, 0));
+    let stored = world.stores().jobs.shop_removal(SHOP).await.unwrap().unwrap();
+    assert_eq!(stored, removal);
+    assert!(!serde_json::to_string(&stored).unwrap().contains("leaves"));
+    assert!(world.stores().settings.get("products").await.unwrap().is_some(), "the other shop needs them");
+    world.check().await;
+
+    // The shop comes back as a new one, also with what was removed.
+    let job = world.work(SHOP, Operation::AddDocuments, "{\"_id\":\"3\",\"v\":1}\n").await;
+    let job = world.stores().jobs.get(&job).await.unwrap().unwrap();
+    assert_eq!((job.counts.processed, job.counts.conflict), (1, 0));
+    assert_eq!(world.ids(), ["3", "7", "8", "program"]);
+}
+
+/// The steps of a removal, the first `steps` of which were done before a kill.
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_removal_is_finished_by_the_next() {
+    for steps in 0..=6 {
+        let world = World::new().await;
+        let counts = world.forget().await.counts().await.unwrap();
+        let began_at = world.clock.now();
+        let stores = world.stores();
+        let mut found = indexes(&stores, SHOP).await.unwrap();
+        found.iter_mut().for_each(|of_shop| of_shop.is_alone = true);
+        let begun = ShopRemoval { began_at, ended_at: None, counts, indexes: found };
+        stores.jobs.put_shop_removal(SHOP, &begun).await.unwrap();
+        if steps > 0 {
+            stores.queue.remove_shop(SHOP, false).await.unwrap();
+        }
+        if steps > 1 {
+            world.index.state().documents.retain(|id, _| ["7", "8", "program"].contains(&id.as_str()));
+        }
+        if steps > 2 {
+            stores.chunks.remove_shop(SHOP, false).await.unwrap();
+        }
+        if steps > 3 {
+            stores.ledger.remove_shop(SHOP, false).await.unwrap();
+        }
+        if steps > 4 {
+            stores.jobs.remove_shop(SHOP, false).await.unwrap();
+        }
+        if steps > 5 {
+            stores.settings.delete("products").await.unwrap();
+        }
+        let removal = world.forget().await.run(ShopCounts::default()).await.unwrap();
+        assert_eq!((removal.began_at, removal.counts), (began_at, counts), "what there was at first");
+        assert!(!removal.is_open(), "{steps}");
+        assert!(stores.settings.get("products").await.unwrap().is_none());
+        world.check().await;
+    }
+}
+
+/// An index that fails keeps what says whose documents are left.
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_fails_at_the_documents_keeps_what_the_next_one_needs() {
+    for effective in [false, true] {
+        let world = World::new().await;
+        let failing = Intercepted { index: FakeIndex::default(), interceptor: Failing { effective } };
+        let failing = Arc::new(failing);
+        *failing.index.state() = std::mem::take(&mut *world.index.state());
+        let found = indexes(&world.stores(), SHOP).await.unwrap();
+        let indexes = found.into_iter().map(|of_shop| (of_shop, failing.clone() as Arc<dyn Index>)).collect();
+        let forget = Forget { indexes, ..world.forget().await };
+        let failed = forget.run(ShopCounts::default()).await;
+        assert!(matches!(failed, Err(ForgetError::Index(_))), "{failed:?}");
+        assert!(world.stores().jobs.shop_removal(SHOP).await.unwrap().unwrap().is_open());
+        assert!(!world.stores().jobs.list(Some(SHOP), 9).await.unwrap().is_empty());
+        *world.index.state() = std::mem::take(&mut *failing.index.state());
+        world.forget().await.run(ShopCounts::default()).await.unwrap();
+        world.check().await;
+    }
+}
+
+struct Failing {
+    effective: bool,
+}
+
+impl Failing {
+    fn fail(&self, call: IndexCall<'_>, is_after: bool) -> Result<(), IndexError> {
+        if !matches!(call, IndexCall::Delete(_)) || self.effective != is_after {
+            return Ok(());
+        }
+        Err(IndexError { action: "removing".to_owned(), transient: true, source: "as the test says".into() })
+    }
+}
+
+#[async_trait]
+impl Interceptor for Failing {
+    async fn before(&self, call: IndexCall<'_>) -> Result<(), IndexError> {
+        self.fail(call, false)
+    }
+
+    async fn after(&self, call: IndexCall<'_>, _: &[Outcome]) -> Result<(), IndexError> {
+        self.fail(call, true)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_go_where_no_other_shop_needs_them() {
+    let world = World::new().await;
+    world.stores().jobs.remove_shop(OTHER, false).await.unwrap();
+    let counts = world.forget().await.counts().await.unwrap();
+    assert_eq!(counts.settings, 1);
+    world.forget().await.run(counts).await.unwrap();
+    assert!(world.stores().settings.get("products").await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_goes_while_a_job_is_open() {
+    let world = World::new().await;
+    let job = build::job(&*world.clock, SHOP);
+    build::publish(&world.stores(), &job, &[(0, Operation::AddDocuments, "{\"_id\":\"4\",\"v\":1}\n")]).await;
+    let refused = world.forget().await.run(ShopCounts::default()).await;
+    assert!(matches!(refused, Err(ForgetError::Unfinished(id)) if id == job.id));
+    assert_eq!((world.ids().len(), world.stores().jobs.shop_removal(SHOP).await.unwrap()), (6, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_run_begins_while_a_shop_is_being_removed() {
+    let world = World::new().await;
+    let stores = world.stores();
+    let began_at = world.clock.now();
+    let begun = ShopRemoval { began_at, ended_at: None, counts: ShopCounts::default(), indexes: Vec::new() };
+    stores.jobs.put_shop_removal(SHOP, &begun).await.unwrap();
+    let (progress, cancel) = (IngestProgress::default(), CancellationToken::new());
+    let run = RunJob {
+        storage: &world.storage,
+        transform: Arc::new(Rules::default()),
+        worker: None,
+        settings: IngestSettings {
+            bounds: ChunkBounds { documents: 9, bytes: 999 },
+            batches: 1,
+            quarantine_bytes: 999,
+        },
+        progress: &progress,
+        clock: world.clock.clone(),
+        cancel: &cancel,
+    };
+    let job = build::job(&*world.clock, SHOP);
+    let refused = run.run(&job, |_| panic!("the export is not read"), |_| {}).await;
+    assert!(matches!(refused, Err(RunError::ShopIsRemoved(shop)) if shop == SHOP));
+    assert_eq!(stores.jobs.get(&job.id).await.unwrap(), None);
+}

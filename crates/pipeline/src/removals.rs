@@ -1,0 +1,118 @@
+//! Removals that the host decides on by itself: a job in the lanes of their products, after everything published before, which
+//! workers carry out under write protection.
+
+use crate::{
+    ingest::{
+        chunk::{ChunkBounds, Chunker, NewLine},
+        publish::{PublishError, Publisher},
+    },
+    sync::new_id,
+};
+use host_core::{
+    clock::Clock,
+    model::{
+        Counts, Digest, DocumentId, Job, JobId, Operation, ProductId, QuarantinedProducts, SameVersion, Seal,
+        SourceStats, document::JOB_ID_FIELD,
+    },
+    storage::Stores,
+};
+use serde_json::{Map, Value};
+
+/// How removals are published.
+#[derive(Clone, Copy, Debug)]
+pub struct RemovalSettings {
+    /// How large chunks are.
+    pub bounds: ChunkBounds,
+    /// Number of lanes, unless chunks of the index wait in others.
+    pub lanes: u16,
+}
+
+/// A document that is to leave an index.
+#[derive(Debug)]
+pub(crate) struct PlannedRemoval {
+    pub(crate) document: DocumentId,
+    /// Its lane is that of the product, after all that was published of it.
+    pub(crate) product: ProductId,
+    /// What the removal says, as JSON object text: the version and the job that it holds for.
+    pub(crate) removal: String,
+}
+
+impl PlannedRemoval {
+    /// The removal of a document in this version and older ones, as long as no other job has written it.
+    pub(crate) fn new(
+        document: DocumentId,
+        product: ProductId,
+        mut version: Map<String, Value>,
+        writer: &JobId,
+    ) -> Self {
+        version.insert(JOB_ID_FIELD.to_owned(), writer.as_str().into());
+        Self { document, product, removal: Value::from(version).to_string() }
+    }
+}
+
+/// A job of removals in the index of another job. `of` tells it from other ones.
+pub(crate) fn removal_job(other: &Job, clock: &dyn Clock, lanes: u16, of: [&str; 2], source: String) -> Job {
+    let created_at = clock.now();
+    Job {
+        id: new_id(clock, created_at),
+        operation: Operation::DeleteDocuments,
+        created_at,
+        sequence: 0,
+        lanes,
+        fingerprint: Digest::of_parts(of.map(str::as_bytes)),
+        sources: vec![source],
+        same_version: SameVersion::default(),
+        full: false,
+        ..other.clone()
+    }
+}
+
+/// Publishes removals as a job. The caller holds the right to ingest for it.
+pub(crate) struct RemovalPublisher<'a> {
+    stores: &'a Stores,
+    job: &'a Job,
+    chunker: Chunker,
+    publisher: Publisher<'a>,
+    removals: u64,
+}
+
+impl<'a> RemovalPublisher<'a> {
+    /// For a job as it was created.
+    pub(crate) fn new(stores: &'a Stores, job: &'a Job, bounds: ChunkBounds) -> Self {
+        let (chunker, publisher) = (Chunker::new(bounds, job.lanes), Publisher::new(stores, job));
+        Self { stores, job, chunker, publisher, removals: 0 }
+    }
+
+    /// Adds a removal.
+    pub(crate) async fn publish(&mut self, planned: PlannedRemoval) -> Result<(), PublishError> {
+        let PlannedRemoval { document, product, removal } = planned;
+        self.removals += 1;
+        let operation = Operation::DeleteDocuments;
+        let (product_stays, siblings) = (false, None);
+        let new = NewLine { operation, product: &product, product_stays, siblings, object: &removal };
+        for full in self.chunker.push(document, new) {
+            self.publisher.publish(full).await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the rest and seals the job; returns the number of removals. `kind` says in its record what they are.
+    pub(crate) async fn seal(mut self, kind: &str) -> Result<u64, PublishError> {
+        for full in self.chunker.finish() {
+            self.publisher.publish(full).await?;
+        }
+        let products = self.removals;
+        let source = SourceStats { products, grouping: kind.to_owned(), ..SourceStats::default() };
+        let seal = Seal {
+            chunks: self.publisher.chunks(),
+            total_items: self.removals,
+            refused: Counts::default(),
+            source,
+            samples: Vec::new(),
+            reports: Vec::new(),
+            quarantine: QuarantinedProducts::default(),
+        };
+        self.stores.jobs.seal(&self.job.id, &seal).await?;
+        Ok(self.removals)
+    }
+}

@@ -1,0 +1,147 @@
+//! The id of a shop and the default name of its index. Two spellings of one shop are one id, and two ids never share a default
+//! index. What exists under an older rule keeps its name.
+
+use super::{backend::Backend, context::store_failure, failure::Failure};
+use crate::config::{Config, StoreKind};
+use host_core::{
+    model::Digest,
+    storage::{LedgerScope, Stores},
+};
+use host_index_marqo::fits_index_name;
+use host_net::RetryProfile;
+
+/// The platform whose shops have handles, and what their full names end with.
+const SHOPIFY: (&str, &str) = ("shopify", ".myshopify.com");
+
+/// Jobs among which one with the older name of an index is looked for.
+const LATEST: usize = 20;
+
+/// The shop as the settings spell it, checked because it becomes part of keys and file names.
+pub(super) fn named(config: &Config) -> Result<String, Failure> {
+    let help = "name the shop with --shop example.myshopify.com";
+    let shop = config.shop.clone().ok_or_else(|| Failure::usage("no shop is named").help(help))?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    if shop.is_empty() || shop.starts_with('.') || !shop.chars().all(fits) {
+        let message = format!("`{shop}` is not a valid shop name; use A-Z a-z 0-9 . - _");
+        return Err(Failure::usage(message).help(help));
+    }
+    Ok(shop)
+}
+
+/// The id of a shop of this platform: in lower case, and a bare handle of a Shopify shop with its domain.
+fn canonical(shop: &str, platform: &str) -> String {
+    let shop = shop.to_ascii_lowercase();
+    let (shopify, domain) = SHOPIFY;
+    if platform == shopify && !shop.contains('.') { shop + domain } else { shop }
+}
+
+/// The id under which jobs of a shop are created: the canonical one, or the spelling of an older version's jobs.
+pub(super) async fn of_new_jobs(config: &Config, shop: String, platform: &str) -> Result<String, Failure> {
+    let canonical = canonical(&shop, platform);
+    if canonical == shop {
+        return Ok(shop);
+    }
+    let Some(backend) = existing(config).await? else { return Ok(canonical) };
+    let stores = backend.stores();
+    if has_jobs(&stores, &canonical).await? || !has_jobs(&stores, &shop).await? {
+        return Ok(canonical);
+    }
+    eprintln!(
+        "warning: `{shop}` has jobs under this spelling and keeps it; another host would call it `{canonical}`"
+    );
+    Ok(shop)
+}
+
+/// Settings in which a shop is spelled as its jobs are.
+pub(super) async fn as_stored(config: Config, stores: &Stores) -> Result<Config, Failure> {
+    let Some(shop) = &config.shop else { return Ok(config) };
+    if has_jobs(stores, shop).await? {
+        return Ok(config);
+    }
+    for id in [canonical(shop, ""), canonical(shop, SHOPIFY.0)] {
+        if id != *shop && has_jobs(stores, &id).await? {
+            return Ok(Config { shop: Some(id), ..config });
+        }
+    }
+    Ok(config)
+}
+
+async fn has_jobs(stores: &Stores, shop: &str) -> Result<bool, Failure> {
+    Ok(!stores.jobs.list(Some(shop), 1).await.map_err(store_failure)?.is_empty())
+}
+
+/// The storage, unless it is a data directory that is not there yet.
+async fn existing(config: &Config) -> Result<Option<Backend>, Failure> {
+    if config.store == StoreKind::Embedded && !config.data_dir.join("host.db").is_file() {
+        return Ok(None);
+    }
+    Backend::open(config, false).await.map(Some)
+}
+
+/// The index of a shop whose settings name none: the one that older versions made, if the shop is in it.
+pub(super) async fn default_index(config: &Config, platform: &str, shop: &str) -> Result<String, Failure> {
+    let (name, former) = (index_name(platform, shop), former_index_name(platform, shop));
+    if name == former {
+        return Ok(name);
+    }
+    let Some(backend) = existing(config).await? else { return Ok(name) };
+    let stores = backend.stores();
+    let jobs = stores.jobs.list(Some(shop), LATEST).await.map_err(store_failure)?;
+    let target = backend.index(config, RetryProfile::Interactive)?.id();
+    let scope = LedgerScope { shop_id: shop.to_owned(), target, index_name: former.clone() };
+    let is_used = jobs.iter().any(|job| job.job.index_name == former)
+        || !stores.ledger.page(&scope, None, 1).await.map_err(store_failure)?.is_empty();
+    Ok(if is_used { former } else { name })
+}
+
+/// `shopify-example` for `example.myshopify.com`. All other shops get a digest as suffix: index servers do not take all
+/// characters of shops' names.
+fn index_name(platform: &str, shop: &str) -> String {
+    let (shopify, domain) = SHOPIFY;
+    let plain = if platform == shopify { shop.strip_suffix(domain) } else { Some(shop) };
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match plain {
+        Some(plain) if plain.chars().all(fits) => format!("{platform}-{plain}"),
+        _ => {
+            let digest = Digest::of(shop.as_bytes()).hex();
+            format!("{}__{}", former_index_name(platform, shop), &digest[..8])
+        }
+    }
+}
+
+/// The name of older versions, which several shops may share.
+fn former_index_name(platform: &str, shop: &str) -> String {
+    let shop = shop.strip_suffix(SHOPIFY.1).unwrap_or(shop);
+    let name = format!("{platform}-{shop}");
+    name.chars().map(|c| if fits_index_name(c) { c } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn spellings_of_one_shop_are_one_id() {
+        for spelled in ["foo", "Foo", "foo.myshopify.com", "FOO.MyShopify.com"] {
+            assert_eq!(canonical(spelled, "shopify"), "foo.myshopify.com");
+        }
+        assert_eq!(canonical("Foo", "plain-json"), "foo");
+        assert_eq!(canonical("shop.example.com", "shopify"), "shop.example.com");
+    }
+
+    #[test]
+    fn no_two_shops_share_a_default_index() {
+        let shops =
+            ["a.b.com", "a-b.com", "a-b-com", "a_b.com", "foo", "foo.myshopify.com", "a-b-com.myshopify.com"];
+        for platform in ["shopify", "plain-json"] {
+            let ids: BTreeSet<String> = shops.iter().map(|shop| canonical(shop, platform)).collect();
+            let names: BTreeSet<String> = ids.iter().map(|id| index_name(platform, id)).collect();
+            assert_eq!(names.len(), ids.len(), "{names:?}");
+            assert!(names.iter().all(|name| name.chars().all(fits_index_name)), "{names:?}");
+        }
+        // The usual name is the one that it always was.
+        assert_eq!(index_name("shopify", "example.myshopify.com"), "shopify-example");
+        assert_eq!(former_index_name("shopify", "shop.example.com"), "shopify-shop-example-com");
+    }
+}

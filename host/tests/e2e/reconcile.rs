@@ -1,0 +1,154 @@
+//! `host reconcile` and `host ledger rebuild`: a ledger that was damaged, of a catalog and of a Marqo index.
+
+use crate::support::{RunOutput, SHOP, TestDir, lines, product};
+use marqo_stand_in::{Options, StandIn};
+use serde_json::{Value, json};
+
+const INDEX: &str = "shop";
+const OLD: &str = "2026-01-01T00:00:00Z";
+
+/// A shop with three products in a catalog or on a server.
+struct Shop {
+    test_dir: TestDir,
+    server: Option<StandIn>,
+}
+
+impl Shop {
+    fn new(is_marqo: bool) -> Self {
+        let test_dir = TestDir::new();
+        let server = is_marqo.then(|| {
+            let options = Options { indexes: vec![INDEX.to_owned()], ..Options::default() };
+            let server = StandIn::start(options).unwrap();
+            let put = ["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()];
+            assert_eq!(test_dir.host(&put).code, Some(0));
+            server
+        });
+        let shop = Self { test_dir, server };
+        let ran = shop.sync(1..=3, &[]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        shop
+    }
+
+    fn sync(&self, numbers: impl IntoIterator<Item = u32>, more: &[&str]) -> RunOutput {
+        let products = numbers.into_iter().flat_map(|number| product(number, &format!("Mug {number}"), OLD));
+        self.test_dir.write("export.jsonl", lines(&products.collect::<Vec<_>>()));
+        self.test_dir.run("export.jsonl", &[self.target(), more].concat())
+    }
+
+    fn target(&self) -> &'static [&'static str] {
+        if self.server.is_some() { &["--target", "marqo", "--index", INDEX] } else { &["--index", INDEX] }
+    }
+
+    fn host(&self, command: &[&str]) -> RunOutput {
+        self.test_dir.host(&[command, self.target(), &["--data-dir", "data"]].concat())
+    }
+
+    /// Exit code and object of a command.
+    fn json(&self, command: &[&str]) -> (Option<i32>, Value) {
+        let ran = self.host(&[command, &["--output", "json"]].concat());
+        (ran.code, ran.json())
+    }
+
+    fn ids(&self) -> Value {
+        self.json(&["documents", "list"]).1
+    }
+
+    /// Damages the ledger.
+    fn damage(&self, sql: &str, product: u32) {
+        let file = rusqlite::Connection::open(self.test_dir.path("data/host.db")).unwrap();
+        let product = format!("gid://shopify/Product/{product}");
+        assert_eq!(file.execute(sql, [product]).unwrap(), 1);
+    }
+}
+
+fn gid(number: u32) -> String {
+    format!("gid://shopify/Product/{number}")
+}
+
+#[test]
+fn differences_are_listed_and_repaired() {
+    for is_marqo in [false, true] {
+        let shop = Shop::new(is_marqo);
+        let (code, agreed) = shop.json(&["reconcile", SHOP]);
+        assert_eq!((code, &agreed["in_index"], &agreed["in_ledger"]), (Some(0), &json!(3), &json!(3)));
+        assert_eq!((&agreed["complete"], &agreed["repair"]), (&json!(true), &Value::Null));
+
+        // Of product 1 nothing is known, product 2 was removed, and product 4 was never written.
+        shop.damage("DELETE FROM ledger WHERE product = ?1", 1);
+        let removed = "UPDATE ledger SET record = json_set(record, '$.state', 'removed') WHERE product = ?1";
+        shop.damage(removed, 2);
+        let invented =
+            "INSERT INTO ledger SELECT scope, ?1, replace(record, '\"3\"', '\"4\"'), NULL FROM ledger
+            WHERE product = 'gid://shopify/Product/3'";
+        shop.damage(&invented.replace("record,", "replace(record, 'Product/3', 'Product/4'),"), 4);
+        let text = shop.host(&["reconcile", SHOP]);
+        assert_eq!(text.code, Some(3), "{text:?}");
+        let mut differences: Vec<&str> = text.stdout.lines().collect();
+        differences.sort_unstable();
+        let expected = [
+            format!("missing  4  of product {}", gid(4)),
+            format!("removed  2  of product {}", gid(2)),
+            "unknown  1".to_owned(),
+        ];
+        assert_eq!(differences, expected);
+        assert!(text.stderr.contains("1 missing, 1 removed and still there, 1 unknown"), "{text:?}");
+        let (_, listed) = shop.json(&["reconcile", SHOP]);
+        let unknown = json!({ "difference": "unknown", "document": "1", "product": null });
+        assert!(listed["differences"].as_array().unwrap().contains(&unknown), "{listed}");
+
+        let (code, repaired) = shop.json(&["reconcile", SHOP, "--repair"]);
+        assert_eq!(code, Some(0), "{repaired}");
+        let repair = &repaired["repair"];
+        let said =
+            ["marked_missing", "recorded", "without_product", "deleted"].map(|key| repair[key].as_u64());
+        assert_eq!(said, [1, 1, 0, 1].map(Some), "{repair}");
+        assert_eq!(shop.ids(), json!(["1", "3"]));
+        let (code, why) = shop.json(&["why", &gid(1)]);
+        assert_eq!((code, &why["state"]), (Some(0), &json!("live")));
+        assert_eq!(shop.json(&["reconcile", SHOP]).0, Some(0));
+        // What is missing is written by the next sync; the removal holds.
+        assert_eq!(shop.sync(1..=4, &[]).code, Some(3));
+        assert_eq!(shop.ids(), json!(["1", "3", "4"]));
+        assert_eq!(shop.json(&["reconcile", SHOP]).0, Some(0));
+    }
+}
+
+/// What only versions before the ledger wrote is removed by the next full sync.
+#[test]
+fn a_lost_ledger_is_made_again_from_index_and_chunks() {
+    for is_marqo in [false, true] {
+        let shop = Shop::new(is_marqo);
+        shop.test_dir.write("host.toml", "[catalog]\narchive_percent = 50\n");
+        for number in 1..=3 {
+            shop.damage("DELETE FROM ledger WHERE product = ?1", number);
+        }
+        let (code, listed) = shop.json(&["ledger", "rebuild", SHOP, "--dry-run"]);
+        assert_eq!((code, &listed["unknown"], &listed["repair"]), (Some(3), &json!(3), &Value::Null));
+        let (code, rebuilt) = shop.json(&["ledger", "rebuild", SHOP]);
+        assert_eq!((code, &rebuilt["repair"]["recorded"]), (Some(0), &json!(3)), "{rebuilt}");
+        assert_eq!(shop.json(&["why", "2"]).1["product"], json!(gid(2)));
+        assert_eq!(shop.json(&["ledger", "rebuild", SHOP]).1["repair"]["recorded"], json!(0));
+        let synced = shop.sync([1, 2], &["--full"]);
+        assert_eq!((synced.code, shop.ids()), (Some(0), json!(["1", "2"])), "{synced:?}");
+    }
+}
+
+#[test]
+fn a_job_that_is_open_or_an_index_that_does_not_exist_is_refused() {
+    let shop = Shop::new(false);
+    let mut ingest =
+        shop.test_dir.command(&["ingest", "export.jsonl", "--shop", SHOP, "--data-dir", "data", "--plugin"]);
+    let ingest = ingest.arg(&*crate::support::SHOPIFY).args(["--index", INDEX]);
+    shop.test_dir.write("export.jsonl", lines(&product(9, "Jug", OLD)));
+    assert!(ingest.status().unwrap().success());
+    let refused = shop.host(&["reconcile", SHOP]);
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.stderr.contains("has not ended") && refused.stderr.contains("host jobs cancel"),
+        "{refused:?}"
+    );
+    let unknown =
+        shop.test_dir.host(&["reconcile", "typo.myshopify.com", "--index", INDEX, "--data-dir", "data"]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("there is no index"), "{unknown:?}");
+}
