@@ -1,6 +1,9 @@
 //! The schema number of what processes of different versions exchange: messages, job records, chunk outcomes, dead letters.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, Error as _},
+};
 
 /// The newest schema that this version reads, and the one that it writes. Raised only where an older version would
 /// misunderstand the content; what lacks the number has schema 1.
@@ -46,6 +49,10 @@ pub fn to_envelope(content: &impl Serialize) -> Result<String, serde_json::Error
 
 /// The plain data of a text that [`to_envelope`] has written.
 pub fn from_envelope<T: DeserializeOwned>(text: &str) -> Result<T, UnsupportedFormat> {
+    // A list would pass for an object whose fields have their defaults.
+    if !text.trim_start().starts_with('{') {
+        return Err(serde_json::Error::custom("it is not a JSON object").into());
+    }
     let Schema { schema } = serde_json::from_str(text)?;
     if schema > SCHEMA {
         return Err(UnsupportedFormat::Newer { schema });
