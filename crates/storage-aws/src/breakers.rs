@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 /// All breakers are in one partition, so that they can be listed. They are few, and each chunk reads one item, which need not be there.
 const PARTITION: &str = "BREAKERS";
+/// What all sort keys begin with.
+const SHOPS: &str = "SHOP#";
 
 /// The breakers of all shops.
 pub(super) struct Records {
@@ -25,7 +27,7 @@ impl Records {
 
 /// What the sort keys of a shop's breakers begin with.
 fn of_shop(shop_id: &str) -> String {
-    format!("SHOP#{shop_id}#INDEX#")
+    format!("{SHOPS}{shop_id}#INDEX#")
 }
 
 fn key(scope: &BreakerScope) -> Key {
@@ -79,7 +81,7 @@ impl Breakers for Records {
     }
 
     async fn list(&self, shop_id: Option<&str>) -> Result<Vec<Breaker>, StoreError> {
-        let prefix = shop_id.map_or_else(String::new, of_shop);
+        let prefix = shop_id.map_or_else(|| SHOPS.to_owned(), of_shop);
         let items = self.table.query(PARTITION, &prefix, false, None).await;
         let breakers = items.and_then(|items| items.iter().map(parse).collect::<Result<Vec<_>, _>>());
         let mut breakers = breakers.map_err(|error| error.during("listing the circuit breakers"))?;

@@ -2,7 +2,7 @@
 
 use crate::{
     aws::Cloud,
-    support::{RunOutput, SHOP, TestDir, lines, product},
+    support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product},
 };
 use marqo_stand_in::{Options, StandIn};
 use serde_json::{Value, json};
@@ -37,7 +37,17 @@ fn a_shop_is_forgotten_and_comes_back_as_a_new_one() {
     for (shop, numbers) in [(SHOP, 1..=3), (OTHER, 7..=8)] {
         export(&test_dir, numbers);
         for target in [&marqo[..], &[]] {
-            let ran = test_dir.run("export.jsonl", &[target, &["--shop", shop]].concat());
+            let run = [
+                "run",
+                "export.jsonl",
+                "--data-dir",
+                "data",
+                "--shop",
+                shop,
+                "--plugin",
+                SHOPIFY.to_str().unwrap(),
+            ];
+            let ran = test_dir.host(&[&run[..], target].concat());
             assert_eq!(ran.code, Some(0), "{ran:?}");
         }
     }

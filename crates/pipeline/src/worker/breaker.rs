@@ -104,6 +104,7 @@ impl Worker {
         delivery: &Delivery,
         probe: Option<&Probe>,
         error: &ChunkError,
+        on_stop: &OnStop,
     ) -> Result<Option<Breaker>, ChunkError> {
         let Some(job) = self.find_job(&delivery.chunk.job_id).await? else { return Ok(None) };
         let (scope, breakers, now) = (scope_of(&job), &self.stores.breakers, self.clock.now());
@@ -113,7 +114,8 @@ impl Worker {
             None => Breaker::opened(scope.clone(), &delivery.chunk, failure(), now),
         };
         if breakers.replace(probe.map(|probe| &probe.breaker), &breaker).await? {
-            if probe.is_none() {
+            // Where the failure ends the loop, its caller reports it.
+            if probe.is_none() && on_stop.is_wait() {
                 let Breaker { code, message, .. } = &breaker;
                 tracing::error!(%scope, code, cause = message, "work on an index is stopped until the cause is fixed");
             }

@@ -51,7 +51,7 @@ impl Worker {
                 // Before the message is released. The caller reports what stops the worker.
                 stopping.cancel();
             }
-            if let Some(breaker) = self.stop_index(delivery, probe.as_ref(), &error).await {
+            if let Some(breaker) = self.stop_index(delivery, probe.as_ref(), &error, on_stop).await {
                 wait = breaker.wait(self.clock.now());
                 if on_stop.is_wait() && self.is_given_up(delivery, &breaker) {
                     action = FailureAction::Quarantine;
@@ -134,8 +134,9 @@ impl Worker {
         delivery: &Delivery,
         probe: Option<&Probe>,
         error: &ChunkError,
+        on_stop: &OnStop,
     ) -> Option<Breaker> {
-        self.trip(delivery, probe, error).await.unwrap_or_else(|cause| {
+        self.trip(delivery, probe, error, on_stop).await.unwrap_or_else(|cause| {
             let key = &delivery.chunk.key;
             tracing::warn!(key, cause = chain(&cause), "could not store that work on an index is stopped");
             None
