@@ -117,15 +117,18 @@ impl Table for Dynamo {
             if missing == Some(0) {
                 return Ok(items);
             }
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
-                .expression_attribute_names("#pk", "pk")
-                .expression_attribute_names("#sk", "sk")
-                .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
-                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+            let query = self.client.query().table_name(&self.table).expression_attribute_names("#pk", "pk");
+            let query = query.expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
+            // DynamoDB takes no empty text for a key.
+            let query = if prefix.is_empty() {
+                query.key_condition_expression("#pk = :pk")
+            } else {
+                query
+                    .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
+                    .expression_attribute_names("#sk", "sk")
+                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+            };
+            let page = query
                 .consistent_read(true)
                 .scan_index_forward(!newest_first)
                 .set_limit(missing.map(|missing| i32::try_from(missing).unwrap_or(1000).min(1000)))

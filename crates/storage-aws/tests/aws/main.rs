@@ -48,7 +48,10 @@ async fn plant(table: &dyn Table, index_name: &str, json: &str) {
 
 /// Everything but chunks on models.
 pub(crate) fn model() -> Backend {
-    let clock: SharedClock = Arc::new(VirtualClock::new(1));
+    model_with(Arc::new(VirtualClock::new(1)))
+}
+
+pub(crate) fn model_with(clock: SharedClock) -> Backend {
     let (jobs, settings) = (Arc::new(table::Model::default()), Arc::new(table::Model::default()));
     let queues = Arc::new(sqs::Model::new(clock.clone()));
     Backend {

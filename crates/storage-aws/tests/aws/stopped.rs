@@ -1,14 +1,14 @@
 //! An index that cannot be written to, behind an event source like Lambda's: all of a batch that is not acknowledged is visible again
 //! when its time is over, receive counts grow, and nothing waits between two invocations.
 
-use crate::model;
+use crate::model_with;
 use host_core::{
     model::{JobId, JobStatus, Operation},
     storage::Delivery,
 };
 use host_pipeline::worker::{Deadlines, Worker, WorkerSettings};
 use host_testing::{
-    build,
+    VirtualClock, build,
     conformance::Backend,
     fakes::{FakeIndex, Next, Rules},
 };
@@ -32,7 +32,7 @@ struct Function {
 impl Function {
     /// With a job of three chunks in each of four lanes, in an index that fails in this way.
     async fn new(stopped_after: Duration, outage: Next) -> Self {
-        let backend = model();
+        let backend = model_with(Arc::new(VirtualClock::paused(1)));
         let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(Rules::default()));
         index.state().script.extend(vec![outage; 100_000]);
         let settings = WorkerSettings {
@@ -83,7 +83,7 @@ impl Function {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn ten_hours_of_refusals_are_few_invocations_and_lose_nothing() {
     for outage in [Next::Permanent, Next::Transient] {
         let mut function = Function::new(HOUR * 24, outage.clone()).await;
@@ -102,7 +102,7 @@ async fn ten_hours_of_refusals_are_few_invocations_and_lose_nothing() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_chunk_is_counted_before_sqs_takes_its_message_away() {
     let mut function = Function::new(HOUR * 24 * 365, Next::Permanent).await;
     function.invoke_for(HOUR * 24 * 5).await;
