@@ -498,7 +498,7 @@ fn run(seed: u64) -> Coverage {
 #[test]
 fn the_index_has_the_newest_state_that_any_job_said() {
     let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
-    let schedules = std::env::var("HOST_TEST_SCHEDULES").map_or(500, |number| number.parse().unwrap());
+    let schedules = std::env::var("HOST_TEST_SCHEDULES").map_or(2_000, |number| number.parse().unwrap());
     let mut total = Coverage::default();
     let seeds = only.map_or(0..schedules, |seed| seed..seed + 1);
     for seed in seeds.clone() {

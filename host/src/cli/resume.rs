@@ -6,6 +6,7 @@ use super::{
     context::{config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
+    shop_id,
 };
 use clap::Args;
 use host_core::{
@@ -109,7 +110,8 @@ pub(super) fn run(global: &Global, args: &ResumeArgs) -> CliResult {
     let config = config(global)?;
     runtime()?.block_on(async {
         let stores = Backend::open(&config, false).await?.stores();
-        let (shop, index) = (args.shop_id.as_str(), global.index.as_deref());
+        let shop = shop_id::id_as_stored(args.shop_id.clone(), &stores).await?;
+        let (shop, index) = (shop.as_str(), global.index.as_deref());
         let closed = close(&stores, Some(shop), index).await?;
         match global.output {
             OutputFormat::Json => print_json(&closed.iter().map(StoppedView::new).collect::<Vec<_>>())?,

@@ -6,6 +6,7 @@ use super::{
     context::{clock, config, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
+    shop_id,
 };
 use crate::config::{Config, TargetIndex};
 use clap::Subcommand;
@@ -55,6 +56,7 @@ pub(super) fn run(global: &Global, command: ShopCommand) -> CliResult {
     runtime()?.block_on(async {
         let backend = Backend::open(&config, false).await?;
         let stores = backend.stores();
+        let id = shop_id::id_as_stored(id, &stores).await?;
         let before = stores.jobs.shop_removal(&id).await.map_err(store_failure)?;
         let found = forget::indexes(&stores, &id).await.map_err(store_failure)?;
         let indexes = open_indexes(&config, &backend, found)?;

@@ -54,16 +54,21 @@ pub(super) async fn of_new_jobs(config: &Config, shop: String, platform: &str) -
 
 /// Settings in which a shop is spelled as its jobs are.
 pub(super) async fn as_stored(config: Config, stores: &Stores) -> Result<Config, Failure> {
-    let Some(shop) = &config.shop else { return Ok(config) };
-    if has_jobs(stores, shop).await? {
-        return Ok(config);
+    let Some(shop) = config.shop else { return Ok(config) };
+    Ok(Config { shop: Some(id_as_stored(shop, stores).await?), ..config })
+}
+
+/// A shop spelled as its jobs are; one without jobs as it is.
+pub(super) async fn id_as_stored(shop: String, stores: &Stores) -> Result<String, Failure> {
+    if has_jobs(stores, &shop).await? {
+        return Ok(shop);
     }
-    for id in [canonical(shop, ""), canonical(shop, SHOPIFY.0)] {
-        if id != *shop && has_jobs(stores, &id).await? {
-            return Ok(Config { shop: Some(id), ..config });
+    for id in [canonical(&shop, ""), canonical(&shop, SHOPIFY.0)] {
+        if id != shop && has_jobs(stores, &id).await? {
+            return Ok(id);
         }
     }
-    Ok(config)
+    Ok(shop)
 }
 
 async fn has_jobs(stores: &Stores, shop: &str) -> Result<bool, Failure> {

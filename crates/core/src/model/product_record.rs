@@ -256,11 +256,11 @@ impl ProductRecord {
         self.whole = if size(version) > MAX_GONE_VERSION_BYTES { Map::new() } else { version.clone() };
     }
 
-    /// The version of the product in which it did not have this document any more, as far as is known.
-    pub fn version_without(&self, id: &DocumentId) -> Option<&Map<String, Value>> {
+    /// Versions of the product in which it did not have this document any more, as far as is known; in no order.
+    pub fn versions_without(&self, id: &DocumentId) -> impl Iterator<Item = &Map<String, Value>> {
         let is_unknown = !self.documents.contains(id) && !self.documents_left_out;
-        let version = self.gone.get(id).or_else(|| is_unknown.then_some(&self.whole));
-        version.filter(|version| !version.is_empty())
+        let versions = is_unknown.then_some(&self.whole).into_iter().chain(self.gone.get(id));
+        versions.filter(|version| !version.is_empty())
     }
 
     /// Whether both say the same of the product, whichever job said it and when.

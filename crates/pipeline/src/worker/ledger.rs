@@ -108,8 +108,8 @@ impl<'a> ChunkLedger<'a> {
     }
 
     /// The documents that the ledger knows of products and that these do not have any more, such as those of variants that were
-    /// deleted. Each is removed in the product's version, so that a late line takes nothing back from a newer one; and none if a
-    /// later job has written the product, since versions may be the same.
+    /// deleted. Each is removed in the product's version, so that a late line takes nothing back from a newer one; and what has the
+    /// same version stays if a later job has written the product.
     pub(super) fn vanished_documents(&mut self, counts: &ChunkCounts) -> Vec<ConditionalRemoval> {
         let fields = &self.worker.version.manifest().version_fields;
         // What failed stays, as it was: of a product that is refused, old documents are better than none.
@@ -123,9 +123,10 @@ impl<'a> ChunkLedger<'a> {
             let record = self.before.get(product).and_then(Option::as_ref);
             let Some(live) = record.filter(|record| record.state == ProductState::Live) else { continue };
             let mut gone = live.documents.difference(documents).peekable();
-            if gone.peek().is_none() || refused.contains(product) || self.is_of_later_job(live) {
+            if gone.peek().is_none() || refused.contains(product) {
                 continue;
             }
+            let spares_same_version = self.is_of_later_job(live);
             for id in gone {
                 // Another line of the chunk has it: it belongs to another product now.
                 if self.lines.contains_key(id) {
@@ -135,7 +136,7 @@ impl<'a> ChunkLedger<'a> {
                 let line = Line { product: product.clone(), product_stays: true, since_removal: None };
                 self.lines.insert(id.clone(), line);
                 let document = Document { id: id.clone(), fields: version.clone() };
-                vanished.push(ConditionalRemoval::of_vanished(document, fields));
+                vanished.push(ConditionalRemoval::of_vanished(document, fields, spares_same_version));
             }
         }
         vanished

@@ -22,6 +22,8 @@ pub(super) struct ConditionalRemoval {
     written_by: Option<String>,
     /// Whether it leaves alone what its own job wrote, which belongs to another product then.
     spares_own_job: bool,
+    /// Whether it leaves alone what has its own version: a later job has written the product.
+    spares_same_version: bool,
 }
 
 impl ConditionalRemoval {
@@ -29,12 +31,16 @@ impl ConditionalRemoval {
         let written_by = removal.fields.get(JOB_ID_FIELD).and_then(Value::as_str).map(str::to_owned);
         let version = version_of(&removal.fields, version_fields);
         let removal = Removal { archives: written_by.is_some(), ..Removal::of(removal.id) };
-        Self { version, removal, written_by, spares_own_job: false }
+        Self { version, removal, written_by, spares_own_job: false, spares_same_version: false }
     }
 
     /// The removal of a document that its product does not have any more.
-    pub(super) fn of_vanished(removal: Document, version_fields: &[String]) -> Self {
-        Self { spares_own_job: true, ..Self::of(removal, version_fields) }
+    pub(super) fn of_vanished(
+        removal: Document,
+        version_fields: &[String],
+        spares_same_version: bool,
+    ) -> Self {
+        Self { spares_own_job: true, spares_same_version, ..Self::of(removal, version_fields) }
     }
 
     fn is_of_another_writer(&self, stored: &StoredVersion) -> bool {
@@ -58,6 +64,9 @@ impl Change for ConditionalRemoval {
                 Decision::Written
             }
             _ if self.is_of_another_writer(stored) => Decision::Refused(rewritten(id, stored)),
+            VersionOrdering::Same if self.spares_same_version => {
+                Decision::Refused(removal_conflict(id, &self.version, stored))
+            }
             VersionOrdering::Newer | VersionOrdering::Same => Decision::Write,
             VersionOrdering::Older => Decision::Refused(removal_conflict(id, &self.version, stored)),
         }

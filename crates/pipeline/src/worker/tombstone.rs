@@ -15,15 +15,19 @@ use std::collections::BTreeSet;
 
 impl ChunkLedger<'_> {
     /// What the ledger knows of the removal of this document, or of all of its product.
-    fn tombstone(&self, id: &DocumentId) -> Option<Tombstone<'_>> {
-        let record = self.record(id)?;
-        let version = match record.state {
-            ProductState::Removed | ProductState::Absent => {
-                Some(&record.version).filter(|version| !version.is_empty())
+    fn tombstones(&self, id: &DocumentId) -> Vec<Tombstone<'_>> {
+        let Some(record) = self.record(id) else { return Vec::new() };
+        let tombstone = |version| Tombstone { record, version };
+        match record.state {
+            ProductState::Removed | ProductState::Absent => Some(&record.version)
+                .filter(|version| !version.is_empty())
+                .map(tombstone)
+                .into_iter()
+                .collect(),
+            ProductState::Live | ProductState::Refused => {
+                record.versions_without(id).map(tombstone).collect()
             }
-            ProductState::Live | ProductState::Refused => record.version_without(id),
-        };
-        Some(Tombstone { record, version: version? })
+        }
     }
 
     /// Compares the versions of documents and removals with those of the removals that the ledger knows. Counts those that
@@ -38,8 +42,9 @@ impl ChunkLedger<'_> {
         let mut compared = Vec::new();
         for document in &documents {
             let version = version_of(&document.fields, fields);
-            if let (false, Some(tombstone)) = (version.is_empty(), self.tombstone(&document.id)) {
-                pairs.push((version, tombstone.version.clone()));
+            let tombstones = if version.is_empty() { Vec::new() } else { self.tombstones(&document.id) };
+            for tombstone in tombstones {
+                pairs.push((version.clone(), tombstone.version.clone()));
                 compared.push(document.id.clone());
             }
         }
@@ -52,9 +57,15 @@ impl ChunkLedger<'_> {
             match ordering {
                 Ok(ordering) => {
                     if let Some(line) = self.lines.get_mut(&id) {
-                        line.since_removal = Some(ordering);
+                        // Of several removals, the newest decides.
+                        let is_newer = ordering == VersionOrdering::Newer;
+                        let keeps = line.since_removal == Some(VersionOrdering::Older);
+                        if !keeps && !(is_newer && line.since_removal.is_some()) {
+                            line.since_removal = Some(ordering);
+                        }
                     }
                 }
+                Err(_) if refused.contains(&id) => {}
                 Err(refusal) => {
                     let entry = refusal.into_entry(self.worker.version.manifest());
                     counts.refuse(ReportEntry { document_id: Some(id.to_string()), ..entry });
@@ -74,7 +85,9 @@ impl ChunkLedger<'_> {
     ) -> Vec<Document> {
         let stays = |document: &Document| {
             let ordering = self.lines.get(&document.id).and_then(|line| line.since_removal);
-            let (Some(ordering), Some(tombstone)) = (ordering, self.tombstone(&document.id)) else {
+            let (Some(ordering), Some(tombstone)) =
+                (ordering, self.tombstones(&document.id).into_iter().next())
+            else {
                 return true;
             };
             if self.outlives(ordering, &tombstone) {
