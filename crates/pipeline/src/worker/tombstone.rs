@@ -58,11 +58,15 @@ impl ChunkLedger<'_> {
                 Ok(ordering) => {
                     if let Some(line) = self.lines.get_mut(&id) {
                         // Of several removals, the newest decides.
-                        let is_newer = ordering == VersionOrdering::Newer;
-                        let keeps = line.since_removal == Some(VersionOrdering::Older);
-                        if !keeps && !(is_newer && line.since_removal.is_some()) {
-                            line.since_removal = Some(ordering);
-                        }
+                        line.since_removal = Some(match (line.since_removal, ordering) {
+                            (Some(VersionOrdering::Older), _) | (_, VersionOrdering::Older) => {
+                                VersionOrdering::Older
+                            }
+                            (Some(VersionOrdering::Same), _) | (_, VersionOrdering::Same) => {
+                                VersionOrdering::Same
+                            }
+                            _ => VersionOrdering::Newer,
+                        });
                     }
                 }
                 Err(_) if refused.contains(&id) => {}
