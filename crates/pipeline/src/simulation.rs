@@ -12,6 +12,7 @@ use crate::{
         publish::Publisher,
     },
     retention::prune,
+    sync::new_id,
     worker::{DeadLetterFilter, Until, Worker, WorkerSettings, redrive},
 };
 use host_core::{
@@ -229,6 +230,8 @@ impl Simulation {
         };
         let lanes = 1 + self.random.below(4) as u16;
         let job = Job {
+            // Says when it was created, as ids do that no test has chosen: of a job whose record is gone, that is all that is known.
+            id: new_id(&*self.clock, now),
             created_at,
             exported_at: Some(export.at),
             lanes,
@@ -282,7 +285,10 @@ impl Simulation {
             parts.remove(&number);
             self.statements.entry(number).or_default().push(Statement { at, state });
         }
-        self.partial.extend(parts);
+        for (number, version) in parts {
+            let newest = self.partial.entry(number).or_default();
+            *newest = version.max(*newest);
+        }
     }
 
     async fn published(&self, job: &JobId, chunks: u32) -> Vec<ChunkLine> {
