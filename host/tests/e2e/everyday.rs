@@ -167,8 +167,8 @@ fn what_does_not_exist_is_no_empty_answer() {
         &["documents", "list", "--index", "nowhere"],
         &["documents", "count", "--index", "nowhere"],
         &["documents", "get", "1", "--index", "nowhere"],
-        &["documents", "list", "--shop", "nobody.myshopify.com"],
-        &["documents", "count", "--shop", "nobody.myshopify.com", "--index", "shopify-tests"],
+        &["documents", "list", "--shop", "unknown.myshopify.com"],
+        &["documents", "count", "--shop", "unknown.myshopify.com", "--index", "shopify-tests"],
         &["jobs", "show", "404"],
     ] {
         let ran = test_dir.host(&[arguments, &["--data-dir", "data"]].concat());

@@ -85,7 +85,7 @@ pub struct Difference {
 /// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// Documents that the index holds, whoever wrote them.
+    /// Documents that the index holds, of all writers.
     pub in_index: u64,
     /// Documents that the ledger says are in the index.
     pub in_ledger: u64,

@@ -194,7 +194,7 @@ pub(crate) fn issue_out_of_range(items: usize) -> Issue {
 
 /// A removal for the first item after the batch.
 pub(crate) fn removal_out_of_range(items: usize) -> Removal {
-    Removal { item: items as u32, id: "nobody".to_owned(), version: "{}".to_owned() }
+    Removal { item: items as u32, id: "out-of-range".to_owned(), version: "{}".to_owned() }
 }
 
 /// A million issues for the first item.
