@@ -12,7 +12,8 @@ use host_core::{
     clock::Clock,
     model::{
         Counts, Digest, DocumentId, Job, JobId, Operation, ProductId, QuarantinedProducts, SameVersion, Seal,
-        SourceStats, document::JOB_ID_FIELD,
+        SourceStats,
+        document::{ARCHIVES_FIELD, JOB_ID_FIELD},
     },
     storage::Stores,
 };
@@ -37,6 +38,15 @@ pub(crate) struct PlannedRemoval {
     pub(crate) removal: String,
 }
 
+/// How a document leaves an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// No export has it any more: an index that can archives it.
+    Absent,
+    /// A removal named it, or its product without it.
+    Removed,
+}
+
 impl PlannedRemoval {
     /// The removal of a document in this version and older ones, as long as no other job has written it.
     pub(crate) fn new(
@@ -44,8 +54,12 @@ impl PlannedRemoval {
         product: ProductId,
         mut version: Map<String, Value>,
         writer: &JobId,
+        leaving: Leaving,
     ) -> Self {
         version.insert(JOB_ID_FIELD.to_owned(), writer.as_str().into());
+        if leaving == Leaving::Removed {
+            version.insert(ARCHIVES_FIELD.to_owned(), false.into());
+        }
         Self { document, product, removal: Value::from(version).to_string() }
     }
 }

@@ -4,7 +4,10 @@ use super::{
     ArchiveError,
     products::{IdSet, PublishedLine, published, refused},
 };
-use crate::{removals::PlannedRemoval, writers::Writers};
+use crate::{
+    removals::{Leaving, PlannedRemoval},
+    writers::Writers,
+};
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, StoredVersion, WriteTarget},
     model::{DocumentId, JobId, JobOrder, Operation, ProductId, ProductRecord, ProductState},
@@ -173,7 +176,7 @@ impl<'a> MissingProducts<'a> {
                 continue;
             }
             let Candidate { document, product, .. } = candidate;
-            removals.push(PlannedRemoval::new(document, product, version, &writer));
+            removals.push(PlannedRemoval::new(document, product, version, &writer, Leaving::Absent));
         }
         Ok(removals)
     }

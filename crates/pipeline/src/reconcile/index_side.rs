@@ -5,7 +5,7 @@ use super::{
     digests::Digests,
     pass::{LOOKUP_BATCH, Pass},
 };
-use crate::writers::Writer;
+use crate::{removals::Leaving, writers::Writer};
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     error::chain,
@@ -187,7 +187,8 @@ impl<F: FnMut(&Difference) + Send> Pass<'_, F> {
             for UnknownDocument { id, product: named, stored, writer } in documents {
                 if let Some(removed) = record.as_ref().filter(|record| record.state == ProductState::Removed)
                 {
-                    self.remove(&id, &product, &removed.version.clone(), &writer).await?;
+                    let version = removed.version.clone();
+                    self.remove(&id, &product, &version, &writer, Leaving::Removed).await?;
                     continue;
                 }
                 let now = self.reconcile.clock.now();

@@ -1,6 +1,7 @@
 //! From the ledger to the index: is there what should be, and is gone what left?
 
 use super::{Difference, DifferenceKind, ReconcileError, digests::Digests, pass::Pass};
+use crate::removals::Leaving;
 use host_core::{
     index::StoredVersion,
     model::{DocumentId, JobId, ProductRecord, ProductState},
@@ -85,18 +86,24 @@ impl<F: FnMut(&Difference) + Send> Pass<'_, F> {
         stored: &HashMap<&DocumentId, StoredVersion>,
         live: &Digests,
     ) -> Result<(), ReconcileError> {
-        let product_left = matches!(record.state, ProductState::Removed | ProductState::Absent);
-        let of_product = record.documents.iter().filter(|_| product_left).map(|id| (id, &record.version));
+        let leaving = match record.state {
+            ProductState::Removed => Some(Leaving::Removed),
+            ProductState::Absent => Some(Leaving::Absent),
+            ProductState::Live | ProductState::Refused => None,
+        };
+        let gone = record.gone.iter().map(|(id, version)| (id, (version, Leaving::Removed)));
+        let of_product =
+            leaving.iter().flat_map(|how| record.documents.iter().map(|id| (id, (&record.version, *how))));
         // One that left the product before it is in both; the later version holds.
-        let left: BTreeMap<&DocumentId, &Map<String, Value>> = record.gone.iter().chain(of_product).collect();
-        for (id, version) in left {
+        let left: BTreeMap<&DocumentId, (&Map<String, Value>, Leaving)> = gone.chain(of_product).collect();
+        for (id, (version, leaving)) in left {
             let Some(found) = stored.get(id).filter(|_| !live.contains(id)) else { continue };
             let Some(writer) = found.job_id.clone().and_then(JobId::new) else { continue };
             if !self.writers.wrote(&writer, &record.job_id, record.at).await? {
                 continue;
             }
             self.differs(DifferenceKind::Removed, id, Some(&record.product));
-            self.remove(id, &record.product, version, &writer).await?;
+            self.remove(id, &record.product, version, &writer, leaving).await?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use super::{
     digests::Digests,
 };
 use crate::{
-    removals::{PlannedRemoval, RemovalPublisher},
+    removals::{Leaving, PlannedRemoval, RemovalPublisher},
     writers::Writers,
 };
 use host_core::{
@@ -92,6 +92,7 @@ impl<'a, F: FnMut(&Difference) + Send> Pass<'a, F> {
         product: &ProductId,
         version: &Map<String, Value>,
         writer: &JobId,
+        leaving: Leaving,
     ) -> Result<(), ReconcileError> {
         if !self.is_repairing() || self.reconcile.part != Part::All {
             return Ok(());
@@ -105,7 +106,8 @@ impl<'a, F: FnMut(&Difference) + Send> Pass<'a, F> {
                 none.insert(RemovalPublisher::new(self.stores, job, removals.bounds))
             }
         };
-        let planned = PlannedRemoval::new(document.clone(), product.clone(), version.clone(), writer);
+        let planned =
+            PlannedRemoval::new(document.clone(), product.clone(), version.clone(), writer, leaving);
         Ok(publisher.publish(planned).await?)
     }
 

@@ -198,6 +198,23 @@ async fn what_was_removed_leaves_the_index_unless_it_is_newer() {
     assert_eq!(shop.said("gid/3").await, (ProductState::Removed, vec!["3".to_owned()], Some(2)));
     assert_eq!(shop.said("gid/4").await, (ProductState::Live, vec!["4".to_owned()], Some(7)));
     assert_eq!(shop.differences().await.0, [""; 0]);
+    assert!(shop.index.state().archived.is_empty(), "what was removed is not kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_export_has_any_more_is_archived_where_an_index_can() {
+    let shop = Shop::with_products().await;
+    let absent = line("2", "gid/2", 1).replace('}', ",\"_mq_job_id\":\"first\"}");
+    shop.work("third", DELETE, &absent).await;
+    assert_eq!(shop.said("gid/2").await.0, ProductState::Absent);
+    shop.index.state().archived.clear();
+    shop.hold("2", 1, "first");
+    assert_eq!(shop.differences().await.0, ["removed 2"]);
+    let repair = shop.repair(Part::All, false).await;
+    shop.run(&repair.removal_job.unwrap()).await;
+    assert_eq!(shop.ids(), ["1a", "1b"]);
+    let archived: Vec<String> = shop.index.state().archived.keys().map(ToString::to_string).collect();
+    assert_eq!(archived, ["2"]);
 }
 
 /// Variants that left a product are known with it.

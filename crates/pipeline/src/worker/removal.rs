@@ -8,7 +8,10 @@ use super::{
 };
 use host_core::{
     index::{IndexError, Outcome, Precondition, Removal, StoredVersion},
-    model::{Document, DocumentId, Job, document::JOB_ID_FIELD},
+    model::{
+        Document, DocumentId, Job,
+        document::{ARCHIVES_FIELD, JOB_ID_FIELD},
+    },
     plugin::VersionOrdering,
 };
 use serde_json::{Map, Value};
@@ -30,7 +33,9 @@ impl ConditionalRemoval {
     pub(super) fn of(removal: Document, version_fields: &[String]) -> Self {
         let written_by = removal.fields.get(JOB_ID_FIELD).and_then(Value::as_str).map(str::to_owned);
         let version = version_of(&removal.fields, version_fields);
-        let removal = Removal { archives: written_by.is_some(), ..Removal::of(removal.id) };
+        // Removals of earlier versions of the host say nothing of it, and all archive.
+        let archives = written_by.is_some() && removal.fields.get(ARCHIVES_FIELD) != Some(&false.into());
+        let removal = Removal { archives, ..Removal::of(removal.id) };
         Self { version, removal, written_by, spares_own_job: false, spares_same_version: false }
     }
 
