@@ -29,6 +29,7 @@ pub mod forget;
 pub mod ingest;
 pub mod reconcile;
 mod removals;
+pub mod removed_shop;
 pub mod retention;
 #[cfg(test)]
 mod simulation;

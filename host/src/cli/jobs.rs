@@ -9,6 +9,7 @@ use super::{
     output::{JobView, OutputFormat, exit_of},
     report::{self, ReportFormat},
     resume::{breaker_of, stopped_text},
+    shop::warn_of_removal,
     shop_id,
 };
 use crate::telemetry::progress::{Screen, State};
@@ -19,7 +20,7 @@ use host_core::{
     storage::{JobSnapshot, Stores},
 };
 use host_pipeline::worker::{self, Cancelled};
-use std::{fmt::Write, time::Duration};
+use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 /// Commands about jobs.
 #[derive(Debug, Subcommand)]
@@ -69,6 +70,7 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Cli
                 let job = find(&stores, config.shop.as_deref(), id).await?;
                 show(global, &stores, &job, &chunks).await?;
                 print_blockers(&backend, &job).await?;
+                warn_of_removal(&stores, &job.job.shop_id).await?;
                 Ok(Exit::Completed)
             }
             JobsCommand::Watch { id } => {
@@ -109,6 +111,10 @@ pub(super) async fn show(
 
 async fn list(global: &Global, stores: &Stores, shop: Option<&str>, limit: usize, chunks: &str) -> CliResult {
     let jobs = stores.jobs.list(shop, limit).await.map_err(store_failure)?;
+    let shops: BTreeSet<&str> = jobs.iter().map(|job| job.job.shop_id.as_str()).chain(shop).collect();
+    for shop in shops {
+        warn_of_removal(stores, shop).await?;
+    }
     let breakers = stores.breakers.list(shop).await.map_err(store_failure)?;
     let now = clock().now();
     if global.output == OutputFormat::Json {

@@ -7,6 +7,7 @@ use super::{
     failure::{Exit, Failure},
     output::OutputFormat,
     run::stopped,
+    shop::{removed_shop, warn_of_removal},
     shutdown::cancel_on_signal,
 };
 use clap::{Args, Subcommand};
@@ -129,6 +130,9 @@ fn compare(global: &Global, part: Part, Whose { adopt }: Whose, repair: bool) ->
         open.exists().await?;
         let OpenIndex { backend, index, target, effective } = &open;
         let config = &effective.config;
+        if !repair {
+            warn_of_removal(&backend.stores(), &target.shop_id).await?;
+        }
         // Only removals need a worker, and they are published before it is known that it has a plug-in.
         let worker = match (repair, part) {
             (true, Part::All) => Some(backend.worker(config, &plugins(config, &effective.origins)?)?),
@@ -283,6 +287,7 @@ fn exit(compared: &Comparison, removed: Option<&JobSnapshot>, limit: Option<u64>
 fn failure(error: ReconcileError) -> Failure {
     match error {
         ReconcileError::Store(error) => store_failure(error),
+        ReconcileError::ShopIsRemoved(removed) => removed_shop(removed),
         ReconcileError::Unfinished(job) => {
             let help = format!("`host jobs watch {job}` waits for it, `host jobs cancel {job}` ends it");
             Failure::usage(ReconcileError::Unfinished(job)).help(help)

@@ -12,10 +12,13 @@ use crate::config::{Config, TargetIndex};
 use clap::Subcommand;
 use host_core::{
     format::counted,
-    storage::{IndexOfShop, ShopCounts, ShopRemoval},
+    storage::{IndexOfShop, ShopCounts, ShopRemoval, Stores},
 };
 use host_net::RetryProfile;
-use host_pipeline::forget::{self, Forget, ForgetError, OpenIndexes};
+use host_pipeline::{
+    forget::{self, Forget, ForgetError, OpenIndexes},
+    removed_shop::{ShopIsRemoved, open_removal},
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -156,6 +159,23 @@ fn show(global: &Global, id: &str, removal: Option<&ShopRemoval>, counts: ShopCo
             counts,
         }),
     }
+}
+
+/// What to do before anything else of a shop that is being removed.
+pub(super) fn removed_shop(removed: ShopIsRemoved) -> Failure {
+    let help = format!("`host shop forget {}` finishes it; then the shop can begin anew", removed.0);
+    Failure::usage(removed).help(help)
+}
+
+/// Warns where a shop is being removed, of which there may be only a part.
+pub(super) async fn warn_of_removal(stores: &Stores, shop_id: &str) -> Result<(), Failure> {
+    if let Some(removal) = open_removal(stores, shop_id).await.map_err(store_failure)? {
+        eprintln!(
+            "warning: the removal of shop {shop_id} began at {:.0} and is not finished: `host shop forget {shop_id}` finishes it",
+            removal.began_at
+        );
+    }
+    Ok(())
 }
 
 fn failure(error: ForgetError) -> Failure {

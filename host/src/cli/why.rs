@@ -6,6 +6,7 @@ use super::{
     documents::OpenIndex,
     failure::{Exit, Failure},
     output::OutputFormat,
+    shop::warn_of_removal,
 };
 use clap::Args;
 use host_core::{
@@ -57,6 +58,7 @@ pub(super) fn run(global: &Global, args: &WhyArgs) -> CliResult {
         let OpenIndex { backend, index, target, .. } = OpenIndex::open(global).await?;
         let scope =
             LedgerScope { shop_id: target.shop_id, target: index.id(), index_name: target.index_name };
+        warn_of_removal(&backend.stores(), &scope.shop_id).await?;
         let found = why(&backend.stores(), &scope, &args.product).await.map_err(store_failure)?;
         let Some(found) = found else {
             let LedgerScope { shop_id, index_name, .. } = &scope;

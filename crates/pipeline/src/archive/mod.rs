@@ -4,7 +4,7 @@
 //! removals are a separate job in the lanes of their products, after everything published before, so that workers carry them
 //! out under write protection, count them, and continue after a crash.
 
-use crate::{ingest::publish::PublishError, worker::Stop};
+use crate::{ingest::publish::PublishError, removed_shop::ShopIsRemoved, worker::Stop};
 use host_core::{index::IndexError, model::JobId, storage::StoreError};
 
 mod missing;
@@ -37,6 +37,9 @@ pub enum ArchiveError {
         #[source]
         stop: Box<Stop>,
     },
+    /// Everything of the shop is being removed.
+    #[error(transparent)]
+    ShopIsRemoved(#[from] ShopIsRemoved),
     /// Another process ingests for the same index now.
     #[error("another process has taken over while removals were published")]
     LeaseLost,

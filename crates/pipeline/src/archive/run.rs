@@ -5,6 +5,7 @@
 use super::{ArchiveError, missing::MissingProducts};
 use crate::{
     removals::{PlannedRemoval, RemovalPublisher, RemovalSettings, removal_job},
+    removed_shop::{create_job, refuse_removed_shop},
     worker::{Until, Worker},
 };
 use host_core::{
@@ -153,6 +154,7 @@ impl Archive<'_> {
         notify: impl Fn(ArchiveNotice),
     ) -> Result<Result<ArchiveOutcome, ArchiveRefusal>, ArchiveError> {
         let stores = self.storage.stores();
+        refuse_removed_shop::<ArchiveError>(&stores, &job.job.shop_id).await?;
         let removal = self.removal_job(&job.job);
         // Ends jobs whose ingest crashed; an ingest that is running is waited for.
         let (superseded, guard) = self.storage.acquire_ingest(&removal).await?;
@@ -213,7 +215,7 @@ impl Archive<'_> {
         job: &Job,
         missing: &MissingProducts<'_>,
     ) -> Result<u64, ArchiveError> {
-        let job = &stores.jobs.create(job).await?;
+        let job = &create_job::<ArchiveError>(stores, job).await?;
         let mut publisher = RemovalPublisher::new(stores, job, self.removals.bounds);
         missing.each(async |removal| Ok(publisher.publish(removal).await?)).await?;
         Ok(publisher.seal("archive").await?)

@@ -30,7 +30,7 @@ impl Forget<'_> {
         }
         // Nothing is removed by a job of the shop that is being removed.
         let unused = RemovalSettings { bounds: ChunkBounds { documents: 1, bytes: 1 }, lanes: 1 };
-        self.reconcile(of_shop, index).repair(unused, |_| {}).await?;
+        self.reconcile(of_shop, index).repair_removed_shop(unused, |_| {}).await?;
         let (shop_id, index_name) = (self.shop_id.to_owned(), of_shop.index_name.clone());
         let scope = LedgerScope { shop_id, target: index.id(), index_name };
         let (mut writers, mut after) = (Writers::new(stores, self.shop_id), None);

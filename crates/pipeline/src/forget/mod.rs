@@ -3,12 +3,15 @@
 //! First the shop is marked, so that no run begins; then each kind of thing goes after what is needed to find it; what was
 //! interrupted at any point is finished by the next call. A receipt stays, which names the shop only by a digest.
 
-use crate::reconcile::{Part, Reconcile, ReconcileError};
+use crate::{
+    reconcile::{Part, Reconcile, ReconcileError},
+    removed_shop::open_removal,
+};
 use host_core::{
     clock::SharedClock,
     index::{Index, IndexError, WriteTarget},
     model::{DocumentId, JobId},
-    storage::{IndexOfShop, ShopCounts, ShopRemoval, Storage, StoreError, Stores},
+    storage::{IndexOfShop, JobSnapshot, ShopCounts, ShopRemoval, Storage, StoreError, Stores},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -71,7 +74,7 @@ impl From<ReconcileError> for ForgetError {
 
 /// The indexes that jobs of a shop wrote to, in order; with a removal that was interrupted, those that it found.
 pub async fn indexes(stores: &Stores, shop_id: &str) -> Result<Vec<IndexOfShop>, StoreError> {
-    if let Some(removal) = stores.jobs.shop_removal(shop_id).await?.filter(ShopRemoval::is_open) {
+    if let Some(removal) = open_removal(stores, shop_id).await? {
         return Ok(removal.indexes);
     }
     let mut found = BTreeMap::new();
@@ -116,11 +119,8 @@ impl Forget<'_> {
     /// Removes everything of the shop, and returns what stays. `counts` go into that unless an interrupted removal is continued.
     pub async fn run(&self, counts: ShopCounts) -> Result<ShopRemoval, ForgetError> {
         let (stores, shop) = (self.storage.stores(), self.shop_id);
-        let jobs = stores.jobs.list(Some(shop), usize::MAX).await?;
-        if let Some(open) = jobs.iter().find(|job| !job.status.has_ended()) {
-            return Err(ForgetError::Unfinished(open.job.id.clone()));
-        }
-        let interrupted = stores.jobs.shop_removal(shop).await?.filter(ShopRemoval::is_open);
+        let jobs = self.ended_jobs(&stores).await?;
+        let interrupted = open_removal(&stores, shop).await?;
         // Jobs go after documents, and say who wrote these.
         let has_documents = interrupted.is_none() || !jobs.is_empty();
         let begun = interrupted.unwrap_or_else(|| ShopRemoval {
@@ -130,6 +130,8 @@ impl Forget<'_> {
             indexes: self.indexes.iter().map(|(of_shop, _)| of_shop.clone()).collect(),
         });
         stores.jobs.put_shop_removal(shop, &begun).await?;
+        // One may have begun before the mark was there.
+        self.ended_jobs(&stores).await?;
         stores.queue.remove_shop(shop, false).await?;
         if has_documents {
             for (of_shop, index) in &self.indexes {
@@ -148,6 +150,15 @@ impl Forget<'_> {
         let ended = ShopRemoval { ended_at: Some(self.clock.now()), indexes: Vec::new(), ..begun };
         stores.jobs.put_shop_removal(shop, &ended).await?;
         Ok(ended)
+    }
+
+    /// The jobs of the shop. All must have ended.
+    async fn ended_jobs(&self, stores: &Stores) -> Result<Vec<JobSnapshot>, ForgetError> {
+        let jobs = stores.jobs.list(Some(self.shop_id), usize::MAX).await?;
+        match jobs.iter().find(|job| !job.status.has_ended()) {
+            Some(open) => Err(ForgetError::Unfinished(open.job.id.clone())),
+            None => Ok(jobs),
+        }
     }
 
     fn target(&self, of_shop: &IndexOfShop) -> WriteTarget {

@@ -2,18 +2,22 @@
 
 use super::{Forget, ForgetError, indexes};
 use crate::{
+    archive::{Archive, ArchiveError},
     ingest::{
         chunk::ChunkBounds,
         run::{IngestProgress, IngestSettings},
     },
+    reconcile::{Part, Reconcile, ReconcileError},
+    removals::RemovalSettings,
+    removed_shop::{ShopIsRemoved, create_job},
     sync::{RunError, RunJob},
     worker::{Until, Worker, WorkerSettings},
 };
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
-    index::{Index, IndexError, Outcome},
-    model::{DocumentId, JobId, Operation},
+    index::{ArchiveLimit, Index, IndexError, Outcome, WriteTarget},
+    model::{DocumentId, Job, JobId, JobStatus, Operation},
     storage::{IndexDocument, LedgerScope, ShopCounts, ShopRemoval, Storage, Stores},
 };
 use host_testing::{
@@ -238,13 +242,60 @@ async fn nothing_goes_while_a_job_is_open() {
     assert_eq!((world.ids().len(), world.stores().jobs.shop_removal(SHOP).await.unwrap()), (6, None));
 }
 
+/// The shop is marked as being removed.
+async fn begin(world: &World) {
+    let began_at = world.clock.now();
+    let begun = ShopRemoval { began_at, ended_at: None, counts: ShopCounts::default(), indexes: Vec::new() };
+    world.stores().jobs.put_shop_removal(SHOP, &begun).await.unwrap();
+}
+
+const REMOVALS: RemovalSettings =
+    RemovalSettings { bounds: ChunkBounds { documents: 9, bytes: 999 }, lanes: 1 };
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_repaired_or_archived_while_a_shop_is_being_removed() {
+    let world = World::new().await;
+    let stores = world.stores();
+    let full = Job { full: true, ..build::job(&*world.clock, SHOP) };
+    build::publish(&stores, &full, &[(0, Operation::AddDocuments, "{\"_id\":\"1\",\"v\":3}\n")]).await;
+    let until = Until::JobEnds(full.id.clone());
+    world.worker.run(SHOP, until, &CancellationToken::new()).await.unwrap();
+    begin(&world).await;
+    let jobs = stores.jobs.list(Some(SHOP), usize::MAX).await.unwrap();
+    let (storage, index, clock, cancel) =
+        (&world.storage, &*world.index, world.clock.clone(), CancellationToken::new());
+    let target = WriteTarget::of(&full);
+    let reconcile = Reconcile { storage, index, target, part: Part::All, adopt: false, clock };
+    let refused = reconcile.repair(REMOVALS, |_| {}).await;
+    assert!(matches!(refused, Err(ReconcileError::ShopIsRemoved(_))));
+    reconcile.compare(|_| {}).await.unwrap();
+    let (limit, clock) = (ArchiveLimit { max_percent: 30, force: true }, world.clock.clone());
+    let archive = Archive { storage, index, worker: None, limit, removals: REMOVALS, clock, cancel: &cancel };
+    let mut full = stores.jobs.get(&full.id).await.unwrap().unwrap();
+    full.seal.as_mut().unwrap().source.products = 1;
+    let refused = archive.run(&full, |_| {}).await;
+    assert!(matches!(refused, Err(ArchiveError::ShopIsRemoved(_))));
+    assert_eq!(stores.jobs.list(Some(SHOP), usize::MAX).await.unwrap(), jobs);
+}
+
+/// A removal that began after a run had looked for it.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_created_while_a_removal_begins_ends_at_once() {
+    let world = World::new().await;
+    begin(&world).await;
+    let job = build::job(&*world.clock, SHOP);
+    let refused = create_job::<RunError>(&world.stores(), &job).await;
+    assert!(matches!(refused, Err(RunError::ShopIsRemoved(_))));
+    let created = world.stores().jobs.get(&job.id).await.unwrap().unwrap();
+    assert_eq!(created.status, JobStatus::Failed);
+    world.forget().await.run(ShopCounts::default()).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_run_begins_while_a_shop_is_being_removed() {
     let world = World::new().await;
     let stores = world.stores();
-    let began_at = world.clock.now();
-    let begun = ShopRemoval { began_at, ended_at: None, counts: ShopCounts::default(), indexes: Vec::new() };
-    stores.jobs.put_shop_removal(SHOP, &begun).await.unwrap();
+    begin(&world).await;
     let (progress, cancel) = (IngestProgress::default(), CancellationToken::new());
     let run = RunJob {
         storage: &world.storage,
@@ -261,6 +312,6 @@ async fn no_run_begins_while_a_shop_is_being_removed() {
     };
     let job = build::job(&*world.clock, SHOP);
     let refused = run.run(&job, |_| panic!("the export is not read"), |_| {}).await;
-    assert!(matches!(refused, Err(RunError::ShopIsRemoved(shop)) if shop == SHOP));
+    assert!(matches!(refused, Err(RunError::ShopIsRemoved(ShopIsRemoved(shop))) if shop == SHOP));
     assert_eq!(stores.jobs.get(&job.id).await.unwrap(), None);
 }

@@ -7,6 +7,7 @@ use super::{
     refusals::Refusals,
     reject_log::RejectLog,
 };
+use crate::removed_shop::{ShopIsRemoved, create_job};
 use futures::{StreamExt, TryStreamExt};
 use host_core::{
     metrics,
@@ -54,6 +55,9 @@ pub enum IngestError {
         "another process took over the ingest because this one did not renew its lease in time; wait for the other process"
     )]
     LeaseLost,
+    /// Everything of the shop is being removed.
+    #[error(transparent)]
+    ShopIsRemoved(#[from] ShopIsRemoved),
     /// The quarantine to replay cannot be read.
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),
@@ -73,6 +77,7 @@ impl IngestError {
             Self::Publish(PublishError::ContentMismatch { .. }) => "chunk-differs",
             Self::Publish(PublishError::Store(_)) | Self::Store(_) => "store-failure",
             Self::LeaseLost => "taken-over",
+            Self::ShopIsRemoved(_) => "shop-removed",
             Self::Quarantine(_) => "lost-input",
             Self::ReaderStopped => "internal-error",
         }
@@ -114,7 +119,7 @@ pub async fn ingest(
     progress: &IngestProgress,
     cancel: &CancellationToken,
 ) -> Result<Option<Seal>, IngestError> {
-    let job = &stores.jobs.create(job).await?;
+    let job = &create_job::<IngestError>(stores, job).await?;
     let mut sink = Sink {
         job,
         chunker: Chunker::new(settings.bounds, job.lanes),

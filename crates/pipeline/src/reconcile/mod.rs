@@ -6,6 +6,7 @@
 use crate::{
     ingest::{chunk::ChunkBounds, publish::PublishError},
     removals::{RemovalPublisher, RemovalSettings, removal_job},
+    removed_shop::{ShopIsRemoved, refuse_removed_shop},
 };
 use host_core::{
     clock::SharedClock,
@@ -153,6 +154,9 @@ pub enum ReconcileError {
     /// The removals would be a job in the index of a job, and none is known.
     #[error("no job of this index is known, which says how its documents are written; run a sync first")]
     NoJob,
+    /// Everything of the shop is being removed.
+    #[error(transparent)]
+    ShopIsRemoved(#[from] ShopIsRemoved),
     /// Another process ingests for the same index now.
     #[error("another process has taken over while removals were published")]
     LeaseLost,
@@ -172,6 +176,16 @@ impl Reconcile<'_> {
     /// Compares, hands each difference to `report`, and repairs it: records say what the index has, and what left the index
     /// according to the ledger is removed by a job, which is published and which workers carry out. Can be repeated.
     pub async fn repair(
+        &self,
+        settings: RemovalSettings,
+        report: impl FnMut(&Difference) + Send,
+    ) -> Result<Comparison, ReconcileError> {
+        refuse_removed_shop::<ReconcileError>(&self.storage.stores(), &self.target.shop_id).await?;
+        self.repair_removed_shop(settings, report).await
+    }
+
+    /// As [`repair`](Self::repair), also of a shop that is being removed.
+    pub(crate) async fn repair_removed_shop(
         &self,
         settings: RemovalSettings,
         report: impl FnMut(&Difference) + Send,

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     removals::{Leaving, PlannedRemoval, RemovalPublisher},
+    removed_shop::create_job,
     writers::Writers,
 };
 use host_core::{
@@ -101,7 +102,7 @@ impl<'a, F: FnMut(&Difference) + Send> Pass<'a, F> {
         let publisher = match &mut removals.publisher {
             Some(publisher) => publisher,
             none => {
-                let created = self.stores.jobs.create(removals.job).await?;
+                let created = create_job::<ReconcileError>(self.stores, removals.job).await?;
                 let job = removals.created.get_or_init(|| created);
                 none.insert(RemovalPublisher::new(self.stores, job, removals.bounds))
             }

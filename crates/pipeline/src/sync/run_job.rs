@@ -2,6 +2,7 @@
 
 use crate::{
     ingest::run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
+    removed_shop::{ShopIsRemoved, refuse_removed_shop},
     worker::{Stop, Until, Worker},
 };
 use host_core::{
@@ -56,8 +57,8 @@ pub enum RunError {
     #[error(transparent)]
     Worker(Stop),
     /// Everything of the shop is being removed.
-    #[error("the removal of shop {0} was interrupted and is not finished")]
-    ShopIsRemoved(String),
+    #[error(transparent)]
+    ShopIsRemoved(#[from] ShopIsRemoved),
 }
 
 impl RunJob<'_> {
@@ -72,9 +73,7 @@ impl RunJob<'_> {
         notify: impl Fn(Notice),
     ) -> Result<Option<JobSnapshot>, RunError> {
         let stores = self.storage.stores();
-        if stores.jobs.shop_removal(&job.shop_id).await?.is_some_and(|removal| removal.is_open()) {
-            return Err(RunError::ShopIsRemoved(job.shop_id.clone()));
-        }
+        refuse_removed_shop::<RunError>(&stores, &job.shop_id).await?;
         let (superseded, lease) = tokio::select! {
             acquired = self.storage.acquire_ingest(job) => acquired?,
             () = self.cancel.cancelled() => return Ok(None),

@@ -9,6 +9,7 @@ use crate::{
         hints::same_plugins,
         output::OutputFormat,
         run::stopped,
+        shop::removed_shop,
         shutdown::cancel_on_signal,
     },
     config::{Config, Effective, TargetIndex},
@@ -180,6 +181,7 @@ async fn last_full_job(
 async fn print_missing(global: &Global, archive: &Archive<'_>, job: &JobSnapshot) -> CliResult {
     let missing = archive.missing(job).await.map_err(|error| match error {
         ArchiveError::Store(error) => store_failure(error),
+        ArchiveError::ShopIsRemoved(removed) => removed_shop(removed),
         error => Failure::runtime(error),
     })?;
     match global.output {

@@ -17,6 +17,7 @@ use super::{
     plugin::shadow,
     plugin_source::PluginArgs,
     resume::print_stopped,
+    shop::removed_shop,
     shop_id,
     shutdown::{cancel_on_signal, print_how_to_resume},
 };
@@ -293,6 +294,7 @@ fn ingest_failure(error: IngestError, job: &JobId) -> Failure {
     match error {
         IngestError::Read(error) => export_failure(error),
         IngestError::Store(error) => store_failure(error),
+        IngestError::ShopIsRemoved(removed) => removed_shop(removed),
         IngestError::Plugin(failure) if failure.stopped => Failure::runtime(failure).help(format!(
             "run the export again with the fixed plug-in, which takes the job's place; `host plugin replay {job} --dry-run` prints \
              the products that were refused before. If the plug-in is not the cause, re-run the same command to resume"

@@ -12,6 +12,7 @@ use super::{
         plugin::comparison_text,
         prune,
         resume::print_stopped,
+        shop::removed_shop,
     },
     Run, Stages, ingest_failure, stopped,
 };
@@ -137,9 +138,6 @@ fn run_failure(error: RunError, job: &JobId) -> Failure {
         RunError::Store(error) => store_failure(error),
         RunError::Ingest(error) => ingest_failure(error, job),
         RunError::Worker(stop) => stopped(stop, Some(job)),
-        RunError::ShopIsRemoved(shop) => {
-            let help = format!("`host shop forget {shop}` finishes it; then the shop begins anew");
-            Failure::usage(RunError::ShopIsRemoved(shop)).help(help)
-        }
+        RunError::ShopIsRemoved(removed) => removed_shop(removed),
     }
 }

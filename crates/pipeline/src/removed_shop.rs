@@ -1,0 +1,41 @@
+//! While a shop is being removed, nothing else begins for it.
+
+use host_core::{
+    model::Job,
+    storage::{ShopRemoval, StoreError, Stores},
+};
+
+/// A shop is being removed.
+#[derive(Debug, thiserror::Error)]
+#[error("the removal of shop {0} has begun and is not finished")]
+pub struct ShopIsRemoved(pub String);
+
+/// Fails while the shop is being removed.
+pub(crate) async fn refuse_removed_shop<E>(stores: &Stores, shop_id: &str) -> Result<(), E>
+where
+    E: From<StoreError> + From<ShopIsRemoved>,
+{
+    match open_removal(stores, shop_id).await? {
+        Some(_) => Err(ShopIsRemoved(shop_id.to_owned()).into()),
+        None => Ok(()),
+    }
+}
+
+/// The shop's removal that has begun and not ended; none if it is not being removed.
+pub async fn open_removal(stores: &Stores, shop_id: &str) -> Result<Option<ShopRemoval>, StoreError> {
+    Ok(stores.jobs.shop_removal(shop_id).await?.filter(ShopRemoval::is_open))
+}
+
+/// Creates a job unless its shop is being removed. Of a job and a removal that begin at the same time, one finds the other: the job
+/// is created before it looks, and the removal is marked before it looks for jobs.
+pub(crate) async fn create_job<E>(stores: &Stores, job: &Job) -> Result<Job, E>
+where
+    E: From<StoreError> + From<ShopIsRemoved>,
+{
+    let job = stores.jobs.create(job).await?;
+    let permitted = refuse_removed_shop::<E>(stores, &job.shop_id).await;
+    if permitted.is_err() {
+        stores.jobs.cancel(&job.id, "the shop is being removed").await?;
+    }
+    permitted.map(|()| job)
+}
