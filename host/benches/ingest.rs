@@ -146,6 +146,8 @@ fn job(plugins: &Plugins) -> Job {
         sources: vec![Path::new("export").display().to_string()],
         target: "catalog".into(),
         same_version: SameVersion::Conflict,
+        transform_digest: None,
+        skips_unchanged: false,
         full: false,
     }
 }

@@ -15,7 +15,7 @@
 //!
 //! let mug = DocumentId::new("mug").expect("a valid id");
 //! let product = ProductId::from(&mug);
-//! let line = |operation, object| NewLine { operation, product: &product, product_stays: false, siblings: None, object };
+//! let line = |operation, object| NewLine { operation, product: &product, product_stays: false, siblings: None, source_digest: None, object };
 //! let mut chunker = Chunker::new(ChunkBounds { documents: 1_000, bytes: 8 << 20 }, 1);
 //! let added = line(Operation::AddDocuments, r#"{"title":"Mug"}"#);
 //! assert!(chunker.push(mug.clone(), added).is_empty());
@@ -26,6 +26,7 @@
 
 pub mod archive;
 pub mod forget;
+mod id_set;
 pub mod ingest;
 pub mod reconcile;
 mod removals;

@@ -76,6 +76,8 @@ pub(crate) fn removal_job(other: &Job, clock: &dyn Clock, lanes: u16, of: [&str;
         fingerprint: Digest::of_parts(of.map(str::as_bytes)),
         sources: vec![source],
         same_version: SameVersion::default(),
+        transform_digest: None,
+        skips_unchanged: false,
         full: false,
         ..other.clone()
     }
@@ -102,8 +104,15 @@ impl<'a> RemovalPublisher<'a> {
         let PlannedRemoval { document, product, removal } = planned;
         self.removals += 1;
         let operation = Operation::DeleteDocuments;
-        let (product_stays, siblings) = (false, None);
-        let new = NewLine { operation, product: &product, product_stays, siblings, object: &removal };
+        let (product_stays, siblings, source_digest) = (false, None, None);
+        let new = NewLine {
+            operation,
+            product: &product,
+            product_stays,
+            siblings,
+            source_digest,
+            object: &removal,
+        };
         for full in self.chunker.push(document, new) {
             self.publisher.publish(full).await?;
         }
@@ -120,10 +129,11 @@ impl<'a> RemovalPublisher<'a> {
         let seal = Seal {
             chunks: self.publisher.chunks(),
             total_items: self.removals,
-            refused: Counts::default(),
+            ingest_counts: Counts::default(),
             source,
             samples: Vec::new(),
             reports: Vec::new(),
+            unchanged: Vec::new(),
             quarantine: QuarantinedProducts::default(),
         };
         self.stores.jobs.seal(&self.job.id, &seal).await?;

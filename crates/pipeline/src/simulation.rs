@@ -460,7 +460,14 @@ impl ProductLine {
         let siblings = siblings.as_deref();
         chunker.push(
             id,
-            NewLine { operation, product: &product, product_stays: false, siblings, object: &object },
+            NewLine {
+                operation,
+                product: &product,
+                product_stays: false,
+                siblings,
+                source_digest: None,
+                object: &object,
+            },
         )
     }
 }

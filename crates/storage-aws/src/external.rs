@@ -105,6 +105,8 @@ impl ExternalChunks {
             fingerprint: Digest::of(format!("external {id}").as_bytes()),
             sources: vec![format!("s3://{s3_bucket}/{s3_key}")],
             same_version: SameVersion::default(),
+            transform_digest: None,
+            skips_unchanged: false,
             full: false,
         }
     }

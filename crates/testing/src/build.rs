@@ -38,6 +38,8 @@ pub fn job(clock: &dyn Clock, shop_id: &str) -> Job {
         sources: vec!["export.jsonl".to_owned()],
         target: "catalog".into(),
         same_version: SameVersion::default(),
+        transform_digest: None,
+        skips_unchanged: false,
         full: false,
     }
 }
@@ -73,10 +75,11 @@ pub fn seal(chunks: u32) -> Seal {
     Seal {
         chunks,
         total_items: u64::from(chunks) * 10,
-        refused: Counts::default(),
+        ingest_counts: Counts::default(),
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
+        unchanged: Vec::new(),
         quarantine: QuarantinedProducts { products: 3, left_out: 1, objects: 2 },
     }
 }

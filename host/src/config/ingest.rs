@@ -24,6 +24,9 @@ pub struct IngestConfig {
     pub quarantine_bytes: u64,
     /// Whether the export is the whole shop, so that products that it does not contain are archived at the end.
     pub full: bool,
+    /// Whether products that the ledger knows to be unchanged are counted without being transformed, validated and looked up again.
+    /// `--force` does all of it.
+    pub skip_unchanged: bool,
 }
 
 /// How lines become products.
@@ -62,6 +65,7 @@ impl Default for IngestConfig {
             quarantine_bytes: 64 << 20,
             // Taking a part for the whole shop would archive the rest.
             full: false,
+            skip_unchanged: true,
         }
     }
 }

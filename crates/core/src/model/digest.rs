@@ -30,6 +30,11 @@ impl Digest {
         self.0[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The 64 hexadecimal digits, for file names.
     pub fn hex(&self) -> String {
         hex::encode(self.0)

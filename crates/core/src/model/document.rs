@@ -1,6 +1,6 @@
 //! Documents and their ids.
 
-use crate::model::ProductId;
+use crate::model::{Digest, ProductId};
 pub use host_index_rules::InvalidDocumentId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -26,6 +26,10 @@ pub const PRODUCT_STAYS: &str = "_mq_product_stays";
 /// The reserved field of a product's last document in a job: an array of the ids of its other documents. What the index has of the
 /// product beside these leaves it.
 pub const SIBLINGS: &str = "_mq_siblings";
+
+/// The reserved field of a product's last document in a job: the digest of what it was made of, by which a later job knows that the
+/// product is unchanged.
+pub const SOURCE_DIGEST: &str = "_mq_source";
 
 /// Id of a document in an index: 1 to 255 characters of `[A-Za-z0-9._~-]`, and not `.` or `..`.
 ///
@@ -140,6 +144,8 @@ pub struct ChunkLine {
     pub product_stays: bool,
     /// Ids of the product's other documents, if this line says which they are.
     pub siblings: Option<BTreeSet<DocumentId>>,
+    /// The digest of what the product's documents were made of, beside `siblings`.
+    pub source_digest: Option<Digest>,
 }
 
 impl ChunkLine {
@@ -160,7 +166,11 @@ impl ChunkLine {
             Some(Value::Array(ids)) => ids.into_iter().map(|id| serde_json::from_value(id).ok()).collect(),
             _ => None,
         };
-        Ok(Self { document, product, product_stays, siblings })
+        let source_digest = match document.fields.remove(SOURCE_DIGEST) {
+            Some(Value::String(digest)) => Digest::try_from(digest).ok(),
+            _ => None,
+        };
+        Ok(Self { document, product, product_stays, siblings, source_digest })
     }
 }
 
@@ -187,6 +197,11 @@ mod tests {
         let line = ChunkLine::parse(r#"{"_id":"1","_mq_siblings":["3","2"],"v":1}"#).unwrap();
         assert_eq!(line.siblings, Some(["2", "3"].map(|id| DocumentId::new(id).unwrap()).into()));
         assert_eq!(line.document.fields.keys().collect::<Vec<_>>(), ["v"]);
+        let digest = Digest::of(b"lines");
+        let line = ChunkLine::parse(&format!(r#"{{"_id":"1","_mq_source":"{digest}","v":1}}"#)).unwrap();
+        assert_eq!((line.source_digest, line.document.fields.len()), (Some(digest), 1));
+        let line = ChunkLine::parse(r#"{"_id":"1","_mq_source":"nonsense"}"#).unwrap();
+        assert_eq!((line.source_digest, line.document.fields.len()), (None, 0));
         // What is not a whole list says nothing.
         let line = ChunkLine::parse(r#"{"_id":"1","_mq_siblings":["2","a/b"]}"#).unwrap();
         assert_eq!(line.siblings, None);

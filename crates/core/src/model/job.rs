@@ -127,6 +127,12 @@ pub struct Job {
     /// How to treat a document with the stored version and other content.
     #[serde(default)]
     pub same_version: SameVersion,
+    /// Digest of all that makes documents of a product's lines: plug-ins and their configuration. None in records of older versions.
+    #[serde(default)]
+    pub transform_digest: Option<Digest>,
+    /// Whether products that the ledger knows to be unchanged are counted without being made into documents again.
+    #[serde(default)]
+    pub skips_unchanged: bool,
     /// Whether the export holds the whole shop, so that missing products are archived at the end
     /// (`docs/archiving.md`).
     #[serde(default)]
@@ -168,14 +174,18 @@ pub struct Seal {
     pub chunks: u32,
     /// Number of items: documents, removals, and items refused before they became either.
     pub total_items: u64,
-    /// Items that ingest refused (`failed`, `skipped`); they are in no chunk.
-    pub refused: Counts,
+    /// Items that are in no chunk, because ingest refused them (`failed`, `skipped`) or found them unchanged.
+    #[serde(rename = "refused")]
+    pub ingest_counts: Counts,
     /// Statistics of the sources.
     pub source: SourceStats,
     /// The first refused items, at most 20 of each class.
     pub samples: Vec<ReportEntry>,
     /// Storage keys of the reports with all refused items, in order.
     pub reports: Vec<String>,
+    /// Storage keys of the lists of unchanged products, one id a line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchanged: Vec<String>,
     /// Quarantined products, kept for a replay with a corrected plug-in.
     #[serde(default)]
     pub quarantine: QuarantinedProducts,

@@ -1,6 +1,6 @@
 //! What the host remembers of a product between two jobs (`docs/ledger.md`).
 
-use crate::model::{DocumentId, EntryClass, Job, JobId, JobOrder, ReportEntry};
+use crate::model::{Digest, DocumentId, EntryClass, Job, JobId, JobOrder, ReportEntry};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -149,6 +149,10 @@ pub struct ProductRecord {
     /// Version fields of what was written last, or of the removal.
     #[serde(default)]
     pub version: Map<String, Value>,
+    /// Digest of what its documents were made of, if the index has exactly these since: an export with the same lines, transformed in
+    /// the same way, changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_digest: Option<Digest>,
     /// The job that said so.
     pub job_id: JobId,
     /// When.
@@ -181,6 +185,7 @@ impl ProductRecord {
             gone: BTreeMap::new(),
             whole: Map::new(),
             version: Map::new(),
+            source_digest: None,
             job_id,
             at,
             order: None,
@@ -214,6 +219,7 @@ impl ProductRecord {
 
     /// Adds a document, if the record has room.
     pub fn add_document(&mut self, id: DocumentId) {
+        self.source_digest = None;
         self.documents.insert(id);
         let mut bytes: usize = self.documents.iter().map(|id| id.as_str().len()).sum();
         while self.documents.len() > MAX_DOCUMENTS || bytes > MAX_DOCUMENT_BYTES {
@@ -226,6 +232,7 @@ impl ProductRecord {
 
     /// Remembers in which version of the product a document left it, if the record has room.
     pub fn remove_document(&mut self, id: &DocumentId, version: &Map<String, Value>) {
+        self.source_digest = None;
         let was_here = self.documents.remove(id);
         if was_here && !version.is_empty() && size(version) <= MAX_GONE_VERSION_BYTES {
             self.gone.insert(id.clone(), version.clone());
@@ -238,6 +245,7 @@ impl ProductRecord {
     /// Notes that the index does not have these documents, though the record says so: the next sync writes them again, while what is
     /// older than the record does not come back.
     pub fn lose(&mut self, missing: &BTreeSet<DocumentId>) {
+        self.source_digest = None;
         if self.documents.is_subset(missing) {
             // No export said that it is gone.
             (self.state, self.order) = (ProductState::Absent, None);
@@ -254,6 +262,15 @@ impl ProductRecord {
     /// Sets the version in which all documents are known, unless it is too long to be kept.
     pub fn set_whole(&mut self, version: &Map<String, Value>) {
         self.whole = if size(version) > MAX_GONE_VERSION_BYTES { Map::new() } else { version.clone() };
+    }
+
+    /// The number of its documents, if the index has exactly what would be made of this source again.
+    pub fn unchanged_documents(&self, source_digest: Digest) -> Option<u64> {
+        let is_same = self.state == ProductState::Live
+            && self.source_digest == Some(source_digest)
+            && self.refusal.is_none()
+            && !self.documents_left_out;
+        is_same.then_some(self.documents.len() as u64)
     }
 
     /// Versions of the product in which it did not have this document any more, as far as is known; in no order.
@@ -274,6 +291,7 @@ impl ProductRecord {
             && (self.state, self.documents_left_out) == (other.state, other.documents_left_out)
             && (&self.documents, &self.gone) == (&other.documents, &other.gone)
             && (&self.whole, &self.version) == (&other.whole, &other.version)
+            && self.source_digest == other.source_digest
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::{
     ArchiveError,
-    products::{IdSet, PublishedLine, published, refused},
+    products::{PublishedLine, published, refused, unchanged},
 };
 use crate::{
+    id_set::IdSet,
     removals::{Leaving, PlannedRemoval},
     writers::Writers,
 };
@@ -86,6 +87,7 @@ impl<'a> MissingProducts<'a> {
                 &[Operation::AddDocuments, Operation::UpdateDocuments]
             };
             published(stores, seen, operations, take).await?;
+            unchanged(stores, seen, |product| products.insert(product)).await?;
             let refused = refused(stores, seen).await?;
             refused.products.iter().for_each(|product| products.insert(product.as_str()));
             unidentified += refused.unidentified;

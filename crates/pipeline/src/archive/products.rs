@@ -3,29 +3,14 @@
 use super::ArchiveError;
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
-    model::{Digest, EntryClass, Operation, ProductId, ReportEntry},
+    model::{EntryClass, Operation, ProductId, ReportEntry},
     storage::{JobSnapshot, StoreError, Stores},
 };
 use serde::Deserialize;
-use std::{borrow::Cow, collections::HashSet};
+use std::borrow::Cow;
 
 /// Chunks read concurrently.
 const READS: usize = 8;
-
-/// A set of ids, 8 bytes of the digest of each: two that share them are taken for one, so that the one which is missing stays in
-/// the index.
-#[derive(Debug, Default)]
-pub(super) struct IdSet(HashSet<u64>);
-
-impl IdSet {
-    pub(super) fn insert(&mut self, id: &str) {
-        self.0.insert(Digest::of(id.as_bytes()).prefix());
-    }
-
-    pub(super) fn contains(&self, id: &str) -> bool {
-        self.0.contains(&Digest::of(id.as_bytes()).prefix())
-    }
-}
 
 /// A document or removal that a job published.
 #[derive(Deserialize)]
@@ -108,6 +93,23 @@ pub(super) async fn refused(stores: &Stores, job: &JobSnapshot) -> Result<Refuse
         }
     }
     Ok(refused)
+}
+
+/// Hands on the ids of the products that a job found unchanged.
+pub(super) async fn unchanged(
+    stores: &Stores,
+    job: &JobSnapshot,
+    mut take: impl FnMut(&str),
+) -> Result<(), ArchiveError> {
+    for key in job.seal.iter().flat_map(|seal| &seal.unchanged) {
+        let bytes = stores.chunks.get(key, None).await?;
+        let Some(bytes) = bytes else { return Err(ArchiveError::ObjectMissing { key: key.clone() }) };
+        for line in lines(&bytes) {
+            let unreadable = |_| ArchiveError::ObjectMissing { key: key.clone() };
+            take(std::str::from_utf8(line).map_err(unreadable)?);
+        }
+    }
+    Ok(())
 }
 
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -126,8 +126,14 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
     for number in documents {
         let id = name(*number);
         let (operation, product) = (Operation::AddDocuments, ProductId::from(&id));
-        let new =
-            NewLine { operation, product: &product, product_stays: false, siblings: None, object: "{}" };
+        let new = NewLine {
+            operation,
+            product: &product,
+            product_stays: false,
+            siblings: None,
+            source_digest: None,
+            object: "{}",
+        };
         for full in chunker.push(id, new) {
             publisher.publish(full).await.unwrap();
         }
@@ -362,7 +368,14 @@ async fn what_a_cancelled_archiving_left_is_still_missing() {
     let mut chunker = Chunker::new(BOUNDS, 1);
     let product = ProductId::from(&name(4));
     let (operation, object) = (Operation::DeleteDocuments, "{}");
-    let new = NewLine { operation, product: &product, product_stays: false, siblings: None, object };
+    let new = NewLine {
+        operation,
+        product: &product,
+        product_stays: false,
+        siblings: None,
+        source_digest: None,
+        object,
+    };
     assert!(chunker.push(name(4), new).is_empty());
     let mut publisher = Publisher::new(&stores, &removal);
     for full in chunker.finish() {

@@ -299,6 +299,7 @@ async fn no_run_begins_while_a_shop_is_being_removed() {
     let (progress, cancel) = (IngestProgress::default(), CancellationToken::new());
     let run = RunJob {
         storage: &world.storage,
+        index: world.index.clone(),
         transform: Arc::new(Rules::default()),
         worker: None,
         settings: IngestSettings {

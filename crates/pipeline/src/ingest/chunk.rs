@@ -3,7 +3,7 @@
 use host_core::model::{
     DocumentId, Operation, ProductId,
     digest::Digest,
-    document::{PRODUCT, PRODUCT_STAYS, SIBLINGS},
+    document::{PRODUCT, PRODUCT_STAYS, SIBLINGS, SOURCE_DIGEST},
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -27,6 +27,8 @@ pub struct NewLine<'a> {
     pub product_stays: bool,
     /// All other documents of its product, on the last one of them.
     pub siblings: Option<&'a [DocumentId]>,
+    /// The digest of what the product's documents were made of, beside `siblings`.
+    pub source_digest: Option<Digest>,
     /// A document's fields or a removal's version, as JSON object text on one line.
     pub object: &'a str,
 }
@@ -126,6 +128,9 @@ fn line(id: &DocumentId, new: &NewLine<'_>) -> Vec<u8> {
         bytes.extend_from_slice(format!(",\"{SIBLINGS}\":").as_bytes());
         serde_json::to_writer(&mut bytes, siblings).expect("ids serialize, and a Vec takes them");
     }
+    if let Some(digest) = new.source_digest {
+        bytes.extend_from_slice(format!(",\"{SOURCE_DIGEST}\":\"{digest}\"").as_bytes());
+    }
     let object = new.object.trim_start();
     let rest = object.strip_prefix('{').expect("a transformed document is an object").trim_start();
     if !rest.starts_with('}') {
@@ -150,7 +155,14 @@ mod tests {
         let product = ProductId::from(&id(name));
         chunker.push(
             id(name),
-            NewLine { operation, product: &product, product_stays: false, siblings: None, object },
+            NewLine {
+                operation,
+                product: &product,
+                product_stays: false,
+                siblings: None,
+                source_digest: None,
+                object,
+            },
         )
     }
 
@@ -173,8 +185,14 @@ mod tests {
         let product = ProductId::new("gid://shopify/\"Product\"/1").unwrap();
         for name in ["11", "12", "13", "14", "15"] {
             let (operation, object) = (Operation::DeleteDocuments, r#"{"v":1}"#);
-            let new =
-                NewLine { operation, product: &product, product_stays: name == "15", siblings: None, object };
+            let new = NewLine {
+                operation,
+                product: &product,
+                product_stays: name == "15",
+                siblings: None,
+                source_digest: None,
+                object,
+            };
             assert!(chunker.push(id(name), new).is_empty());
         }
         let chunks = chunker.finish();

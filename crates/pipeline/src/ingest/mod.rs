@@ -9,3 +9,5 @@ pub mod reject_log;
 pub mod run;
 #[cfg(test)]
 mod tests;
+mod transform;
+pub(crate) mod unchanged;

@@ -6,14 +6,19 @@ use super::{
     quarantine::{QuarantineError, QuarantineWriter, QuarantinedProduct},
     refusals::Refusals,
     reject_log::RejectLog,
+    transform::{Batch, TransformedItem, Transformer},
+    unchanged::{KnownProducts, UnchangedList},
 };
-use crate::removed_shop::{ShopIsRemoved, create_job};
+use crate::{
+    id_set::IdSet,
+    removed_shop::{ShopIsRemoved, create_job},
+};
 use futures::{StreamExt, TryStreamExt};
 use host_core::{
     metrics,
     model::{
-        Counts, DocumentId, EntryClass, Grouping, Job, Manifest, Operation, Product, ProductId, ReportEntry,
-        Seal, Severity, SourceStats,
+        Counts, Digest, DocumentId, EntryClass, Grouping, Job, Manifest, Operation, Product, ProductId,
+        ReportEntry, Seal, Severity, SourceStats,
     },
     plugin::{BatchFailure, ProductOutcome, Transform, TransformedDocument, TransformedRemoval},
     storage::{StoreError, Stores},
@@ -102,6 +107,8 @@ pub struct IngestProgress {
     pub documents: AtomicU64,
     /// Chunks published.
     pub chunks: AtomicU64,
+    /// Documents of unchanged products.
+    pub unchanged: AtomicU64,
     /// Items rejected: counted in the report, but in no chunk.
     pub rejected: AtomicU64,
 }
@@ -127,10 +134,14 @@ pub async fn ingest(
         reject_log: RejectLog::new(stores, job),
         quarantine: QuarantineWriter::new(stores, job, settings.quarantine_bytes),
         refusals: Refusals::new(stores, job),
+        published: IdSet::default(),
+        unchanged: UnchangedList::new(stores, job),
         items: 0,
         progress,
     };
     let mut stats = None;
+    let known = KnownProducts::of(stores, job);
+    let transformer = Transformer { transform: transform.as_ref(), job, known };
     let events = futures::stream::unfold(source_rx, async |mut source_rx| {
         source_rx.recv().await.map(|event| (event, source_rx))
     });
@@ -138,27 +149,17 @@ pub async fn ingest(
     let mut batches = events
         .map(|event| async {
             Ok::<_, IngestError>(match event? {
-                SourceEvent::Items(items) => transform_items(transform.as_ref(), items).await,
-                SourceEvent::End(stats) => Batch::End(stats),
+                SourceEvent::Items(items) => Transformed::Batch(transformer.transform(items).await?),
+                SourceEvent::End(stats) => Transformed::End(stats),
             })
         })
         .buffered(settings.batches.max(1))
         .boxed();
     let consume = async {
-        while let Some(batch) = batches.try_next().await? {
-            match batch {
-                Batch::Items(items) => {
-                    for item in items {
-                        sink.add(item, transform.manifest()).await?;
-                    }
-                }
-                Batch::Failed(refused, failure) => {
-                    for product in refused {
-                        sink.add(product, transform.manifest()).await?;
-                    }
-                    return Err(failure.into());
-                }
-                Batch::End(end) => stats = Some(end),
+        while let Some(event) = batches.try_next().await? {
+            match event {
+                Transformed::Batch(batch) => sink.add_batch(batch, &transformer).await?,
+                Transformed::End(end) => stats = Some(end),
             }
         }
         Ok::<_, IngestError>(())
@@ -182,59 +183,14 @@ pub async fn ingest(
     };
     let seal = sink.finish(stats).await?;
     stores.jobs.seal(&job.id, &seal).await?;
-    metrics::count_items(&seal.refused);
+    metrics::count_items(&seal.ingest_counts);
     Ok(Some(seal))
 }
 
-/// A transformed batch.
-enum Batch {
-    Items(Vec<TransformedItem>),
-    /// The plug-in failed on the whole batch; the products that it refused before.
-    Failed(Vec<TransformedItem>, BatchFailure),
+/// What becomes of a [`SourceEvent`].
+enum Transformed {
+    Batch(Batch),
     End(SourceStats),
-}
-
-enum TransformedItem {
-    Product { source: usize, product: Product, outcome: ProductOutcome },
-    Rejected(ReportEntry),
-}
-
-async fn transform_items(transform: &dyn Transform, items: Vec<Item>) -> Batch {
-    // Entries keep their positions among the products, so that reports are in export order.
-    let mut slots = Vec::with_capacity(items.len());
-    let mut products = Vec::with_capacity(items.len());
-    for item in items {
-        match item {
-            Item::Product { source, product } => {
-                slots.push(Ok(source));
-                products.push(product);
-            }
-            Item::Rejected(entry) => slots.push(Err(entry)),
-        }
-    }
-    let outcomes = if products.is_empty() { Ok(Vec::new()) } else { transform.transform(products).await };
-    let mut outcomes = match outcomes {
-        Ok(outcomes) => outcomes.into_iter(),
-        Err(mut failure) => {
-            let before = slots.into_iter().flatten().zip(std::mem::take(&mut failure.before));
-            let refused = before.filter(|(_, (_, outcome))| outcome.refused.is_some());
-            let items = refused.map(|(source, (product, outcome))| TransformedItem::Product {
-                source,
-                product,
-                outcome,
-            });
-            return Batch::Failed(items.collect(), failure);
-        }
-    };
-    let items = slots.into_iter().map(|slot| match slot {
-        Ok(source) => {
-            let (product, outcome) =
-                outcomes.next().expect("a transform returns an outcome for each product");
-            TransformedItem::Product { source, product, outcome }
-        }
-        Err(entry) => TransformedItem::Rejected(entry),
-    });
-    Batch::Items(items.collect())
 }
 
 /// Position of a product in the export.
@@ -265,17 +221,39 @@ struct Sink<'a> {
     reject_log: RejectLog<'a>,
     quarantine: QuarantineWriter<'a>,
     refusals: Refusals<'a>,
+    /// Products that are in chunks.
+    published: IdSet,
+    unchanged: UnchangedList<'a>,
     /// Number of documents and removals.
     items: u64,
     progress: &'a IngestProgress,
 }
 
 impl Sink<'_> {
-    async fn add(&mut self, item: TransformedItem, plugin: &Manifest) -> Result<(), IngestError> {
+    async fn add_batch(&mut self, batch: Batch, transformer: &Transformer<'_>) -> Result<(), IngestError> {
+        let Batch { items, failure } = batch;
+        for item in items {
+            self.add(item, transformer).await?;
+        }
+        failure.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    async fn add(&mut self, item: TransformedItem, transformer: &Transformer<'_>) -> Result<(), IngestError> {
         match item {
             TransformedItem::Rejected(entry) => self.report(entry).await,
-            TransformedItem::Product { source, product, outcome } => {
-                self.add_product(source, product, outcome, plugin).await
+            TransformedItem::Product { source, product, source_digest, outcome } => {
+                let plugin = transformer.transform.manifest();
+                self.add_product(source, product, source_digest, outcome, plugin).await
+            }
+            TransformedItem::Unchanged { source, product, documents } => {
+                let id = product.id.as_deref().unwrap_or_default();
+                if self.published.contains(id) {
+                    // The export has it twice, and with the other lines it is another product.
+                    let again = transformer.transform_one(source, product).await;
+                    return Box::pin(self.add_batch(again, transformer)).await;
+                }
+                self.progress.unchanged.fetch_add(documents, Relaxed);
+                Ok(self.unchanged.add(id, documents).await?)
             }
         }
     }
@@ -284,6 +262,7 @@ impl Sink<'_> {
         &mut self,
         source: usize,
         product: Product,
+        source_digest: Option<Digest>,
         outcome: ProductOutcome,
         plugin: &Manifest,
     ) -> Result<(), IngestError> {
@@ -295,6 +274,8 @@ impl Sink<'_> {
         let ProductOutcome { documents, removals, issues, refused } = outcome;
         let (errors, warnings): (Vec<_>, Vec<_>) =
             issues.into_iter().partition(|issue| issue.severity == Severity::Error);
+        // Of a product with remarks or removals, each job reports and does the same again.
+        let source_digest = source_digest.filter(|_| warnings.is_empty() && removals.is_empty());
         for issue in warnings {
             let entry = ReportEntry {
                 path: issue.path,
@@ -329,12 +310,20 @@ impl Sink<'_> {
         let id = product.id.and_then(|id| ProductId::new(id).ok());
         let first = || documents.first().map(|document| &document.id).or(ids.clone().next());
         let Some(id) = id.or_else(|| first().map(ProductId::from)) else { return Ok(()) };
+        self.published.insert(id.as_str());
         // With documents, removals take out those that the product no longer has. Without any, it is gone.
         let product_stays = !documents.is_empty();
         // Removals first: if a plug-in both removes and adds an id, the new document stays.
         for TransformedRemoval { id: document, version } in removals {
             let operation = Operation::DeleteDocuments;
-            let new = NewLine { operation, product: &id, product_stays, siblings: None, object: &version };
+            let new = NewLine {
+                operation,
+                product: &id,
+                product_stays,
+                siblings: None,
+                source_digest: None,
+                object: &version,
+            };
             self.push(document, new).await?;
         }
         let operation = self.job.operation;
@@ -347,7 +336,9 @@ impl Sink<'_> {
         let last = documents.len().saturating_sub(1);
         for (position, TransformedDocument { id: document, fields }) in documents.into_iter().enumerate() {
             let siblings = siblings.as_deref().filter(|_| position == last);
-            let new = NewLine { operation, product: &id, product_stays: false, siblings, object: &fields };
+            let source_digest = source_digest.filter(|_| siblings.is_some());
+            let (product_stays, object) = (false, fields.as_str());
+            let new = NewLine { operation, product: &id, product_stays, siblings, source_digest, object };
             self.push(document, new).await?;
         }
         Ok(())
@@ -378,15 +369,18 @@ impl Sink<'_> {
         }
         self.refusals.flush().await?;
         let quarantine = self.quarantine.finish().await?;
-        let (refused, samples, reports): (Counts, _, _) = self.reject_log.finish().await?;
-        let total_items = self.items + refused.total();
+        let (mut ingest_counts, samples, reports): (Counts, _, _) = self.reject_log.finish().await?;
+        let (documents, unchanged) = self.unchanged.finish().await?;
+        ingest_counts += Counts { processed: documents, unchanged: documents, ..Counts::default() };
+        let total_items = self.items + ingest_counts.total();
         Ok(Seal {
             chunks: self.publisher.chunks(),
             total_items,
-            refused,
+            ingest_counts,
             source,
             samples,
             reports,
+            unchanged,
             quarantine,
         })
     }

@@ -26,6 +26,10 @@ pub struct JobRequest {
     pub plugin: PluginRef,
     /// Its configuration.
     pub plugin_config: Value,
+    /// Digests and configurations of the other plug-ins.
+    pub other_plugins: Vec<String>,
+    /// Whether products that the ledger knows to be unchanged are counted without being made into documents again.
+    pub skip_unchanged: bool,
     /// Names of the sources.
     pub sources: Vec<String>,
     /// How lines are grouped into products.
@@ -60,6 +64,7 @@ struct Fingerprint<'a> {
     target: &'a TargetId,
     same_version: SameVersion,
     full: bool,
+    skip_unchanged: bool,
     chunk_documents: usize,
     chunk_bytes: usize,
     /// A time that was found is no part of it: a file may be touched.
@@ -68,8 +73,18 @@ struct Fingerprint<'a> {
     chunk_format: u32,
 }
 
-/// 3: the number of lanes is that of the job.
-const CHUNK_FORMAT: u32 = 3;
+/// 4: a product's last document says what it was made of.
+const CHUNK_FORMAT: u32 = 4;
+
+/// What decides which documents are made of a product's lines.
+#[derive(Serialize)]
+struct TransformInputs<'a> {
+    operation: &'a str,
+    plugin: String,
+    plugin_config: &'a Value,
+    other_plugins: &'a [String],
+    chunk_format: u32,
+}
 
 impl JobRequest {
     /// The unfinished job of the same fingerprint, or a new one, which is not stored yet.
@@ -79,6 +94,7 @@ impl JobRequest {
             return Ok(job);
         }
         let created_at = clock.now();
+        let transform_digest = Some(self.transform_digest());
         Ok(Job {
             id: new_id(clock, created_at),
             platform: self.platform,
@@ -94,8 +110,21 @@ impl JobRequest {
             sources: self.sources,
             target: self.target,
             same_version: self.same_version,
+            transform_digest,
+            skips_unchanged: self.skip_unchanged && self.operation == Operation::AddDocuments,
             full: self.full,
         })
+    }
+
+    fn transform_digest(&self) -> Digest {
+        let decisive = TransformInputs {
+            operation: self.operation.as_str(),
+            plugin: self.plugin.digest.to_string(),
+            plugin_config: &self.plugin_config,
+            other_plugins: &self.other_plugins,
+            chunk_format: CHUNK_FORMAT,
+        };
+        Digest::of(&serde_json::to_vec(&decisive).expect("plain data serializes"))
     }
 
     fn fingerprint(&self) -> Digest {
@@ -109,6 +138,7 @@ impl JobRequest {
             target: &self.target,
             same_version: self.same_version,
             full: self.full,
+            skip_unchanged: self.skip_unchanged,
             chunk_documents: self.bounds.documents,
             chunk_bytes: self.bounds.bytes,
             exported_at: self.exported_at,
@@ -159,6 +189,8 @@ mod tests {
                 operation,
                 plugin,
                 plugin_config: Value::Null,
+                other_plugins: Vec::new(),
+                skip_unchanged: true,
                 sources: Vec::new(),
                 grouping: String::new(),
                 inputs: Vec::new(),

@@ -2,6 +2,8 @@
 
 mod job;
 mod run_job;
+#[cfg(test)]
+mod tests;
 
 pub use job::{JobRequest, new_id, platform};
 pub use run_job::{Notice, RunError, RunJob};

@@ -2,12 +2,14 @@
 
 use crate::{
     ingest::run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
+    ingest::unchanged::is_ledger_current,
     removed_shop::{ShopIsRemoved, refuse_removed_shop},
     worker::{Stop, Until, Worker},
 };
 use host_core::{
     clock::SharedClock,
     error::chain,
+    index::Index,
     model::{Job, JobId},
     plugin::Transform,
     storage::{AttemptError, JobSnapshot, Storage, StoreError, Stores},
@@ -22,6 +24,8 @@ pub struct RunJob<'a> {
     pub storage: &'a dyn Storage,
     /// Turns products into documents.
     pub transform: Arc<dyn Transform>,
+    /// The index that the job is for.
+    pub index: Arc<dyn Index>,
     /// Writes chunks; without one, the job is only ingested.
     pub worker: Option<Arc<Worker>>,
     /// How chunks are made.
@@ -80,6 +84,11 @@ impl RunJob<'_> {
         };
         superseded.into_iter().map(Notice::Superseded).for_each(&notify);
         let found = stores.jobs.get(&job.id).await?;
+        // What the first process decided holds for one that resumes: it must make the same chunks.
+        let skips_unchanged = job.skips_unchanged
+            && found.is_none()
+            && is_ledger_current(&stores, self.index.as_ref(), job).await?;
+        let job = &Job { skips_unchanged, ..job.clone() };
         let is_sealed = found.as_ref().is_some_and(|found| found.seal.is_some());
         if let Some(found) = found {
             notify(Notice::Resumed(job.id.clone(), found.completed_chunks));

@@ -11,8 +11,8 @@ use super::{
 };
 use host_core::{
     model::{
-        ChunkLine, Document, DocumentId, EntryClass, Job, JobOrder, LastRefusal, ProductId, ProductRecord,
-        ProductState, ReportEntry,
+        ChunkLine, Digest, Document, DocumentId, EntryClass, Job, JobOrder, LastRefusal, ProductId,
+        ProductRecord, ProductState, ReportEntry,
     },
     plugin::VersionOrdering,
     storage::LedgerScope,
@@ -39,6 +39,8 @@ pub(super) struct ChunkLedger<'a> {
 struct Whole {
     documents: BTreeSet<DocumentId>,
     version: Map<String, Value>,
+    /// Digest of what they were made of.
+    source_digest: Option<Digest>,
 }
 
 pub(super) struct Line {
@@ -65,7 +67,8 @@ impl<'a> ChunkLedger<'a> {
             let mut documents = line.siblings.clone()?;
             documents.insert(line.document.id.clone());
             let version = version_of(&line.document.fields, fields);
-            Some((line.product.clone(), Whole { documents, version }))
+            let source_digest = line.source_digest;
+            Some((line.product.clone(), Whole { documents, version, source_digest }))
         };
         let whole = lines.iter().filter_map(whole).collect();
         let known = |line: &ChunkLine| {
@@ -119,7 +122,7 @@ impl<'a> ChunkLedger<'a> {
             .filter_map(|id| self.lines.get(&id).map(|line| line.product.clone()))
             .collect();
         let mut vanished = Vec::new();
-        for (product, Whole { documents, version }) in &self.whole {
+        for (product, Whole { documents, version, .. }) in &self.whole {
             let record = self.before.get(product).and_then(Option::as_ref);
             let Some(live) = record.filter(|record| record.state == ProductState::Live) else { continue };
             let mut gone = live.documents.difference(documents).peekable();
@@ -155,11 +158,15 @@ impl<'a> ChunkLedger<'a> {
             changes.entry(&line.product).or_default().effects.push((id, effect, line));
         }
         // Why a document stays that no line names is no refusal of the product.
-        for entry in counts.entries().filter(|entry| entry.class != EntryClass::Warning) {
+        for entry in counts.entries() {
             let id = entry.document_id.as_deref().and_then(|id| DocumentId::new(id).ok());
             let Some(id) = id else { continue };
             let Some(line) = self.lines.get(&id) else { continue };
-            changes.entry(&line.product).or_default().entries.push((id, entry));
+            let change = changes.entry(&line.product).or_default();
+            match entry.class {
+                EntryClass::Warning => change.has_warnings = true,
+                _ => change.entries.push((id, entry)),
+            }
         }
         for (product, id) in &self.moved {
             // If the other product's line was refused, the document stays this one's.
@@ -169,7 +176,7 @@ impl<'a> ChunkLedger<'a> {
         }
         for (product, whole) in &self.whole {
             if let Some(change) = changes.get_mut(product) {
-                change.whole = Some(&whole.version);
+                change.whole = Some(whole);
             }
         }
         let changed: Vec<ProductRecord> = changes
@@ -192,8 +199,10 @@ struct ProductChange<'a> {
     entries: Vec<(DocumentId, &'a ReportEntry)>,
     /// Documents that belong to another product now.
     moved: Vec<&'a DocumentId>,
-    /// The version of the product, if the chunk names all of its documents.
-    whole: Option<&'a Map<String, Value>>,
+    /// All documents of the product, if the chunk names them.
+    whole: Option<&'a Whole>,
+    /// Whether something was remarked of a document, which the next job is to say again.
+    has_warnings: bool,
 }
 
 impl ProductChange<'_> {
@@ -231,10 +240,13 @@ impl ProductChange<'_> {
         if record.state != ProductState::Live || record.documents.is_empty() {
             self.leave(&mut record, before);
         }
-        if let (Some(version), true) = (self.whole, self.entries.is_empty()) {
-            record.set_whole(version);
+        if let (Some(whole), true) = (self.whole, self.entries.is_empty()) {
+            record.set_whole(&whole.version);
         }
         record.refusal = self.refusal(before, job);
+        if let Some(whole) = self.whole {
+            record.source_digest = whole.source_digest.filter(|_| self.holds_exactly(whole, &record));
+        }
         let Some(before) = before else {
             return Some(ProductRecord { order: Some(JobOrder::of(job)), ..record });
         };
@@ -257,6 +269,15 @@ impl ProductChange<'_> {
             }
         }
         Some(record)
+    }
+
+    /// Whether the index has the documents of a product that this chunk has, each as it is here, and no other.
+    fn holds_exactly(&self, whole: &Whole, record: &ProductRecord) -> bool {
+        let is_held = |effect: &Effect| matches!(effect, Effect::Written(_) | Effect::Unchanged(_));
+        let held: BTreeSet<&DocumentId> =
+            self.effects.iter().filter(|(_, effect, _)| is_held(effect)).map(|(id, ..)| *id).collect();
+        let is_complete = whole.documents.iter().all(|id| held.contains(id));
+        is_complete && record.documents == whole.documents && self.entries.is_empty() && !self.has_warnings
     }
 
     /// Marks a product of which no document is left.

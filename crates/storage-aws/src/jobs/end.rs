@@ -53,7 +53,7 @@ impl Records {
         if i64::try_from(are_full).unwrap_or(i64::MAX) < segments(seal.chunks) {
             return Ok(None);
         }
-        let mut counts = seal.refused;
+        let mut counts = seal.ingest_counts;
         for segment in found {
             counts += counts_of(&segment);
         }

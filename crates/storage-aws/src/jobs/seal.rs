@@ -65,7 +65,7 @@ impl Records {
                 let end = with_end(update, &counts, micros(self.clock.now()), seal.chunks.into());
                 self.with_summary(end, id, seal, &counts, record).await?
             }
-            None => add_counts(update, &seal.refused, 0).when(Condition::Absent(name::ENDED_AT)),
+            None => add_counts(update, &seal.ingest_counts, 0).when(Condition::Absent(name::ENDED_AT)),
         })
     }
 
@@ -118,10 +118,11 @@ pub(super) fn of_items(chunks: u32, total_items: u64) -> Seal {
     Seal {
         chunks,
         total_items,
-        refused: Counts::default(),
+        ingest_counts: Counts::default(),
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
+        unchanged: Vec::new(),
         quarantine: QuarantinedProducts::default(),
     }
 }

@@ -33,7 +33,7 @@ impl Records {
             false => None,
         };
         let (mut counts, mut completed_chunks) =
-            (seal.as_ref().map(|seal| seal.refused).unwrap_or_default(), 0);
+            (seal.as_ref().map(|seal| seal.ingest_counts).unwrap_or_default(), 0);
         if let (Some(seal), true) = (&seal, record.has(name::ENDED_AT)) {
             (counts, completed_chunks) = (counts_of(record), seal.chunks);
         } else {

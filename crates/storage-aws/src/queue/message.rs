@@ -195,6 +195,8 @@ mod tests {
             fingerprint: Digest::of(b""),
             sources: Vec::new(),
             same_version: SameVersion::default(),
+            transform_digest: None,
+            skips_unchanged: false,
             full: false,
         };
         let chunk = ChunkRef {

@@ -77,7 +77,7 @@ async fn the_record_tells_how_far_a_job_is() {
     // What ingest refused counts from the seal on.
     let mut sealed = seal(3);
     sealed.total_items = 31;
-    sealed.refused = Counts { failed: 1, ..Counts::default() };
+    sealed.ingest_counts = Counts { failed: 1, ..Counts::default() };
     sealed.samples = vec![entry(EntryClass::Failed, "the plug-in refused it")];
     harness.jobs.seal(&harness.job.id, &sealed).await.unwrap();
     harness.complete(0, &processed(10)).await;

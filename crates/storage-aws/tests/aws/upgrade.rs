@@ -227,7 +227,14 @@ async fn publish(stores: &Stores, job: &Job, ids: &[&str], refused: Counts) {
         let object = r#"{"title":"Mug","v":1}"#;
         full.extend(chunker.push(
             id,
-            NewLine { operation, product: &product, product_stays: false, siblings: None, object },
+            NewLine {
+                operation,
+                product: &product,
+                product_stays: false,
+                siblings: None,
+                source_digest: None,
+                object,
+            },
         ));
     }
     full.extend(chunker.finish());
@@ -237,10 +244,11 @@ async fn publish(stores: &Stores, job: &Job, ids: &[&str], refused: Counts) {
     let seal = Seal {
         chunks: publisher.chunks(),
         total_items: ids.len() as u64 + refused.total(),
-        refused,
+        ingest_counts: refused,
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
+        unchanged: Vec::new(),
         quarantine: QuarantinedProducts::default(),
     };
     stores.jobs.seal(&job.id, &seal).await.unwrap();

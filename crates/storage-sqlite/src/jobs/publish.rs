@@ -110,7 +110,7 @@ pub(super) fn add_chunk(tx: &Transaction<'_>, row: &Row, chunk: &ChunkRef) -> Re
 }
 
 pub(super) fn seal(tx: &Transaction<'_>, job_id: &str, seal: &Seal, now: i64) -> Result<(), Cause> {
-    let refused = seal.refused;
+    let refused = seal.ingest_counts;
     let sealed = tx
         .prepare_cached(
             "UPDATE job SET seal = ?2, sealed_chunks = ?3, processed = processed + ?4, unchanged = unchanged + ?5,

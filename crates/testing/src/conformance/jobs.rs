@@ -345,14 +345,14 @@ pub async fn a_job_without_chunks_ends_when_it_is_sealed(backend: &Backend) {
 pub async fn a_seal_holds_and_its_refused_items_count_once(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let mut first = seal(1);
-    first.refused = Counts { skipped: 3, failed: 2, ..Counts::default() };
+    first.ingest_counts = Counts { skipped: 3, failed: 2, ..Counts::default() };
     first.reports = vec!["reports/ingest".to_owned()];
     let mut second = first.clone();
     second.total_items = 99;
     jobs.seal(&job.id, &first).await.unwrap();
     jobs.seal(&job.id, &second).await.unwrap();
     let sealed = snapshot(backend, &job.id).await;
-    assert_eq!((sealed.counts, sealed.seal), (first.refused, Some(first)));
+    assert_eq!((sealed.counts, sealed.seal), (first.ingest_counts, Some(first)));
     complete(&**jobs, &job.id, 0, &processed(1)).await;
     let ended = snapshot(backend, &job.id).await;
     assert_eq!(ended.counts, Counts { processed: 1, skipped: 3, failed: 2, ..Counts::default() });

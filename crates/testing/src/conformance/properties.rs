@@ -148,9 +148,9 @@ impl JobModel {
             }
             JobStep::Seal(skipped) => {
                 let mut sealed = seal(CHUNKS);
-                sealed.refused.skipped = skipped;
+                sealed.ingest_counts.skipped = skipped;
                 jobs.seal(job, &sealed).await.unwrap();
-                self.refused.get_or_insert(sealed.refused);
+                self.refused.get_or_insert(sealed.ingest_counts);
             }
             JobStep::Pass(seconds) => backend.clock.sleep(Duration::from_secs(seconds)).await,
         }

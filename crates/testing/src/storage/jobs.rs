@@ -54,7 +54,7 @@ impl JobRecord {
     }
 
     fn counts(&self) -> Counts {
-        let mut counts = self.seal.as_ref().map_or_else(Counts::default, |seal| seal.refused);
+        let mut counts = self.seal.as_ref().map_or_else(Counts::default, |seal| seal.ingest_counts);
         self.outcomes().for_each(|outcome| counts += outcome.counts);
         counts
     }

@@ -48,6 +48,8 @@ impl Run<'_> {
                 .expect("the transform role comes from a plug-in"),
             plugin_config: serde_json::to_value(plugin.config.get(&manifest.name))
                 .expect("settings are plain data"),
+            other_plugins: self.other_plugins(),
+            skip_unchanged: ingest.skip_unchanged && self.shadow.is_none(),
             sources: bounded(origin.sources),
             grouping: origin.grouping.to_owned(),
             inputs: origin.inputs.clone(),
@@ -61,6 +63,15 @@ impl Run<'_> {
         };
         let stores = backend.stores();
         request.find_or_create(stores.jobs.as_ref(), self.clock.as_ref()).await.map_err(store_failure)
+    }
+
+    /// The plug-ins that judge documents and compare versions, each with its configuration.
+    fn other_plugins(&self) -> Vec<String> {
+        let described = |role| {
+            let plugin = self.plugins.plugin(role)?;
+            Some(format!("{} {}", plugin.plugin_ref().digest, plugin.config()))
+        };
+        [Role::Validate, Role::Version].into_iter().filter_map(described).collect()
     }
 
     /// The index as named, or the default one of platform and shop.

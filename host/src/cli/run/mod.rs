@@ -102,6 +102,9 @@ struct ReadingArgs {
     /// What a document does whose version equals the stored one while its content differs
     #[arg(long, value_parser = ["conflict", "write"], value_name = "WHAT")]
     same_version: Option<String>,
+    /// Transform, validate and look up all products, also those that the ledger knows to be unchanged
+    #[arg(long, requires = "sources")]
+    force: bool,
     /// When the export was taken from the shop, such as 2026-05-04T09:00:00Z: a full sync archives nothing that is newer
     /// [default: when its oldest source was last modified]
     #[arg(long, value_name = "TIME", requires = "sources")]
@@ -139,6 +142,7 @@ pub(super) fn run(global: &Global, args: RunArgs, stages: Stages, screen: &Scree
     let mut overrides = global.overrides();
     overrides
         .set("--full", "ingest.full", full.then_some(true))
+        .set("--force", "ingest.skip_unchanged", args.force.then_some(false))
         .set("--grouping", "ingest.grouping", args.grouping)
         .set("--lanes", "ingest.lanes", args.lanes)
         .set("--same-version", "worker.same_version", args.same_version);

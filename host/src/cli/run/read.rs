@@ -104,8 +104,12 @@ fn reading_state(reading: &ProgressSnapshot, published: Option<&IngestProgress>,
     let mut text = format!("{what}: {}", counted(reading.lines, "line"));
     if let Some(published) = published {
         let (documents, chunks) = (published.documents.load(Relaxed), published.chunks.load(Relaxed));
+        let unchanged = match published.unchanged.load(Relaxed) {
+            0 => String::new(),
+            unchanged => format!(", {} unchanged", count(unchanged)),
+        };
         text = format!(
-            "{text}, {} products, {} documents, {} chunks",
+            "{text}, {} products, {} documents{unchanged}, {} chunks",
             count(reading.products),
             count(documents),
             count(chunks)

@@ -23,6 +23,7 @@ use host_core::{
     storage::JobSnapshot,
 };
 use host_export::Progress;
+use host_net::RetryProfile;
 use host_pipeline::{
     ingest::run::{IngestError, IngestProgress, IngestSettings, SourceEvent},
     sync::{Notice, RunError, RunJob},
@@ -47,6 +48,7 @@ impl Run<'_> {
         let published = IngestProgress::default();
         let run = RunJob {
             storage: backend.storage(),
+            index: backend.index(self.config, RetryProfile::Interactive)?,
             transform: self.shadow.map_or(transform, |shadow| shadow.clone() as _),
             worker: worker.clone(),
             settings: self.ingest_settings(),

@@ -39,8 +39,14 @@ fn chunks(lanes: u16, updates: u32) -> Vec<SealedChunk> {
         let id = DocumentId::new(id).unwrap();
         let (product, object) = (ProductId::from(&id), format!("{{\"v\":{version}}}"));
         let operation = Operation::AddDocuments;
-        let new =
-            NewLine { operation, product: &product, product_stays: false, siblings: None, object: &object };
+        let new = NewLine {
+            operation,
+            product: &product,
+            product_stays: false,
+            siblings: None,
+            source_digest: None,
+            object: &object,
+        };
         chunks.extend(chunker.push(id, new));
     };
     for product in 0..PRODUCTS {

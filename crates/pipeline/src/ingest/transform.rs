@@ -1,0 +1,105 @@
+//! Makes documents of batches of products, except of those that are known to be unchanged.
+
+use super::unchanged::{KnownProducts, source_digest};
+use host_core::{
+    model::{Digest, Job, Product, ReportEntry},
+    plugin::{BatchFailure, ProductOutcome, Transform},
+    storage::StoreError,
+};
+use host_export::Item;
+
+/// A transformed batch, in the order of its items.
+pub(super) struct Batch {
+    pub(super) items: Vec<TransformedItem>,
+    /// The plug-in failed on the whole batch: the items are the products that it refused before.
+    pub(super) failure: Option<BatchFailure>,
+}
+
+pub(super) enum TransformedItem {
+    Product {
+        source: usize,
+        product: Product,
+        source_digest: Option<Digest>,
+        outcome: ProductOutcome,
+    },
+    /// The index has its documents, so many.
+    Unchanged {
+        source: usize,
+        product: Product,
+        documents: u64,
+    },
+    Rejected(ReportEntry),
+}
+
+/// What batches are transformed with.
+pub(super) struct Transformer<'a> {
+    pub(super) transform: &'a dyn Transform,
+    pub(super) job: &'a Job,
+    /// What the ledger knows, if unchanged products are skipped.
+    pub(super) known: Option<KnownProducts<'a>>,
+}
+
+/// What is known of a product before it is transformed.
+struct Pending {
+    source: usize,
+    source_digest: Option<Digest>,
+}
+
+impl Transformer<'_> {
+    /// Transforms the products of a batch that are not known to be unchanged.
+    pub(super) async fn transform(&self, items: Vec<Item>) -> Result<Batch, StoreError> {
+        let digests: Vec<Option<Digest>> = items
+            .iter()
+            .map(|item| match item {
+                Item::Product { product, .. } => source_digest(self.job, product),
+                Item::Rejected(_) => None,
+            })
+            .collect();
+        let unchanged = match &self.known {
+            Some(known) => known.unchanged(&items, &digests).await?,
+            None => vec![None; items.len()],
+        };
+        // Entries keep their positions among the products, so that reports are in export order.
+        let (mut slots, mut products) = (Vec::with_capacity(items.len()), Vec::new());
+        for ((item, source_digest), unchanged) in items.into_iter().zip(digests).zip(unchanged) {
+            slots.push(match (item, unchanged) {
+                (Item::Product { source, product }, Some(documents)) => {
+                    Err(TransformedItem::Unchanged { source, product, documents })
+                }
+                (Item::Product { source, product }, None) => {
+                    products.push(product);
+                    Ok(Pending { source, source_digest })
+                }
+                (Item::Rejected(entry), _) => Err(TransformedItem::Rejected(entry)),
+            });
+        }
+        Ok(self.fill(slots, products).await)
+    }
+
+    /// Transforms a product though it is known to be unchanged.
+    pub(super) async fn transform_one(&self, source: usize, product: Product) -> Batch {
+        let source_digest = source_digest(self.job, &product);
+        self.fill(vec![Ok(Pending { source, source_digest })], vec![product]).await
+    }
+
+    /// Transforms products, and puts each in its slot among the items that need no work.
+    async fn fill(&self, slots: Vec<Result<Pending, TransformedItem>>, products: Vec<Product>) -> Batch {
+        let outcomes =
+            if products.is_empty() { Ok(Vec::new()) } else { self.transform.transform(products).await };
+        let (outcomes, failure) = match outcomes {
+            Ok(outcomes) => (outcomes, None),
+            Err(mut failure) => (std::mem::take(&mut failure.before), Some(failure)),
+        };
+        let has_failed = failure.is_some();
+        let mut outcomes = outcomes.into_iter();
+        let items = slots.into_iter().filter_map(|slot| match slot {
+            Ok(Pending { source, source_digest }) => {
+                let (product, outcome) = outcomes.next()?;
+                let is_kept = !has_failed || outcome.refused.is_some();
+                is_kept.then_some(TransformedItem::Product { source, product, source_digest, outcome })
+            }
+            Err(item) => (!has_failed).then_some(item),
+        });
+        Batch { items: items.collect(), failure }
+    }
+}

@@ -1,0 +1,149 @@
+//! Products that need no work: by the ledger, the index has what would be made of them again (`docs/ledger.md`).
+
+use host_core::{
+    error::chain,
+    index::{Index, WriteTarget},
+    model::{Digest, DocumentId, Job, Operation, Product, ProductId, ProductRecord, ProductState},
+    storage::{JobSnapshot, LedgerScope, StoreError, Stores},
+};
+use host_export::Item;
+use std::collections::BTreeSet;
+
+/// Documents that are looked for in the index before its ledger is trusted: one request.
+const SAMPLE: usize = 1_000;
+
+/// Records of one page of the ledger.
+const PAGE: usize = 200;
+
+/// An object with ids is written at this size, so that memory stays bounded.
+const LIST_BYTES: usize = 4 << 20;
+
+/// The digest of a product's lines and of all that makes documents of them; none where it would say nothing.
+pub(super) fn source_digest(job: &Job, product: &Product) -> Option<Digest> {
+    let transform = job.transform_digest.filter(|_| job.operation == Operation::AddDocuments)?;
+    Some(Digest::of_parts([transform.as_bytes(), product.text.as_bytes()]))
+}
+
+/// What the ledger says of the products of a job that skips unchanged ones.
+pub(super) struct KnownProducts<'a> {
+    stores: &'a Stores,
+    job: &'a Job,
+    scope: LedgerScope,
+}
+
+impl<'a> KnownProducts<'a> {
+    pub(super) fn of(stores: &'a Stores, job: &'a Job) -> Option<Self> {
+        let scope = LedgerScope::of(job, job.target.clone());
+        job.skips_unchanged.then_some(Self { stores, job, scope })
+    }
+
+    /// The number of documents of each of these products that is unchanged, in their order.
+    pub(super) async fn unchanged(
+        &self,
+        items: &[Item],
+        digests: &[Option<Digest>],
+    ) -> Result<Vec<Option<u64>>, StoreError> {
+        let id = |(item, digest): (&Item, &Option<Digest>)| match item {
+            Item::Product { product, .. } => {
+                ProductId::new(product.id.clone().filter(|_| digest.is_some())?).ok()
+            }
+            Item::Rejected(_) => None,
+        };
+        let ids: Vec<Option<ProductId>> = items.iter().zip(digests).map(id).collect();
+        let asked: Vec<ProductId> =
+            ids.iter().flatten().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let records = match asked.is_empty() {
+            true => Vec::new(),
+            false => self.stores.ledger.get(&self.scope, &asked).await?,
+        };
+        let unchanged = |(id, digest): (&Option<ProductId>, &Option<Digest>)| {
+            let position = asked.binary_search(id.as_ref()?).ok()?;
+            let record = records[position].as_ref().filter(|record| !self.is_of_this_job(record))?;
+            record.unchanged_documents((*digest)?)
+        };
+        Ok(ids.iter().zip(digests).map(unchanged).collect())
+    }
+
+    /// Whether this job has written it: an ingest that resumes makes the same chunks as before.
+    fn is_of_this_job(&self, record: &ProductRecord) -> bool {
+        record.order.is_some_and(|order| order.sequence == self.job.sequence)
+    }
+}
+
+/// Lists the unchanged products of an ingest in storage: a full sync had them.
+pub(super) struct UnchangedList<'a> {
+    stores: &'a Stores,
+    job: &'a Job,
+    documents: u64,
+    buffer: Vec<u8>,
+    keys: Vec<String>,
+}
+
+impl<'a> UnchangedList<'a> {
+    pub(super) fn new(stores: &'a Stores, job: &'a Job) -> Self {
+        Self { stores, job, documents: 0, buffer: Vec::new(), keys: Vec::new() }
+    }
+
+    /// Adds a product with so many documents.
+    pub(super) async fn add(&mut self, product: &str, documents: u64) -> Result<(), StoreError> {
+        self.documents += documents;
+        self.buffer.extend_from_slice(product.as_bytes());
+        self.buffer.push(b'\n');
+        if self.buffer.len() >= LIST_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// Stores the rest; returns the number of documents and the keys of the lists.
+    pub(super) async fn finish(mut self) -> Result<(u64, Vec<String>), StoreError> {
+        self.flush().await?;
+        Ok((self.documents, self.keys))
+    }
+
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let key = format!("{}/unchanged_{:04}.txt", self.job.folder(), self.keys.len());
+        self.stores.chunks.put(&key, &self.buffer).await?;
+        self.buffer.clear();
+        self.keys.push(key);
+        Ok(())
+    }
+}
+
+/// Whether the ledger may be trusted about unchanged products: no chunk of the index waits that would change it, and the index has
+/// the documents that the ledger names, as far as a sample of them shows. An index that was made anew has none.
+pub(crate) async fn is_ledger_current(
+    stores: &Stores,
+    index: &dyn Index,
+    job: &Job,
+) -> Result<bool, StoreError> {
+    let waits = |other: &JobSnapshot| {
+        other.job.index_name == job.index_name
+            && other.job.id != job.id
+            && (!other.status.has_ended() || (other.seal.is_none() && other.completed_chunks < other.chunks))
+    };
+    if stores.jobs.list(Some(&job.shop_id), usize::MAX).await?.iter().any(waits) {
+        return Ok(false);
+    }
+    let scope = LedgerScope::of(job, index.id());
+    let (mut sample, mut after) = (Vec::<DocumentId>::new(), None);
+    while sample.is_empty() {
+        let page = stores.ledger.page(&scope, after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(false) };
+        after = Some(last.product.clone());
+        let live = page.into_iter().filter(|record| record.state == ProductState::Live);
+        sample.extend(live.flat_map(|record| record.documents).take(SAMPLE));
+    }
+    match index.stored(&WriteTarget::of(job), &sample).await {
+        Ok(stored) => {
+            Ok(stored.iter().all(|stored| stored.as_ref().is_some_and(|stored| !stored.is_archived)))
+        }
+        Err(error) => {
+            tracing::debug!(
+                cause = chain(&error),
+                "the index cannot be asked, so no product counts as unchanged"
+            );
+            Ok(false)
+        }
+    }
+}

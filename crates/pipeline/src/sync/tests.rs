@@ -1,0 +1,407 @@
+//! Runs that skip what the ledger knows to be unchanged, on storage in memory.
+
+use super::{RunError, RunJob};
+use crate::{
+    ingest::{
+        chunk::ChunkBounds,
+        run::{IngestProgress, IngestSettings, SourceEvent},
+    },
+    worker::{DeadLetterFilter, Worker, WorkerSettings, redrive},
+};
+use async_trait::async_trait;
+use host_core::{
+    clock::SharedClock,
+    index::Index,
+    model::{
+        Counts, Digest, DocumentId, Issue, Job, JobId, JobStatus, Manifest, Operation, Product, Severity,
+        SourceStats,
+    },
+    plugin::{
+        BatchFailure, ProductOutcome, Transform, TransformedDocument, TransformedRemoval, Validate, Version,
+    },
+    storage::{JobSnapshot, LedgerScope, Storage, Stores},
+};
+use host_export::Item;
+use host_testing::{
+    VirtualClock, build,
+    fakes::{FakeIndex, Next, Rules},
+    next_random,
+    storage::Memory,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+const SHOP: &str = "tests.myshopify.com";
+
+/// Makes a document of each word of a product after its version: `7 red blue`. Of one with the word `odd` it remarks something,
+/// of one with `without` it removes the document of that name.
+#[derive(Default)]
+struct Words {
+    rules: Rules,
+    seen: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Transform for Words {
+    fn manifest(&self) -> &Manifest {
+        Transform::manifest(&self.rules)
+    }
+
+    async fn transform(
+        &self,
+        products: Vec<Product>,
+    ) -> Result<Vec<(Product, ProductOutcome)>, BatchFailure> {
+        let made = products.into_iter().map(|product| {
+            let name = product.id.clone().unwrap();
+            self.seen.lock().unwrap().push(name.clone());
+            let mut words = product.text.split(' ');
+            let version = words.next().unwrap();
+            let id = |word: &str| DocumentId::new(format!("{name}-{word}")).unwrap();
+            let mut outcome = ProductOutcome::default();
+            for word in words {
+                match word {
+                    "odd" => outcome.issues.push(Issue {
+                        severity: Severity::Warning,
+                        code: "odd".to_owned(),
+                        message: "so".to_owned(),
+                        path: None,
+                    }),
+                    "without" => outcome
+                        .removals
+                        .push(TransformedRemoval { id: id(word), version: format!("{{\"v\":{version}}}") }),
+                    word => outcome.documents.push(TransformedDocument {
+                        id: id(word),
+                        fields: format!("{{\"v\":{version},\"title\":\"{word}\"}}"),
+                    }),
+                }
+            }
+            (product, outcome)
+        });
+        Ok(made.collect())
+    }
+}
+
+struct World {
+    storage: Memory,
+    index: Arc<FakeIndex>,
+    transform: Arc<Words>,
+    clock: SharedClock,
+    jobs: AtomicU64,
+    bounds: ChunkBounds,
+}
+
+/// The products of an export by their ids.
+type Products = Vec<(&'static str, String)>;
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let clock: SharedClock = Arc::new(VirtualClock::paused(seed));
+        let bounds = ChunkBounds { documents: 9, bytes: 9_999 };
+        let (index, transform) = (Arc::default(), Arc::default());
+        Self { storage: Memory::new(clock.clone()), index, transform, clock, jobs: AtomicU64::new(0), bounds }
+    }
+
+    fn stores(&self) -> Stores {
+        self.storage.stores()
+    }
+
+    fn worker(&self) -> Arc<Worker> {
+        let rules = Arc::new(Rules::default());
+        let settings = WorkerSettings {
+            concurrency: 2,
+            lease: Duration::from_secs(60),
+            poll_interval: Duration::from_millis(50),
+            shutdown_timeout: Duration::from_secs(20),
+            stopped_after: Duration::from_secs(24 * 3_600),
+        };
+        let (index, validate) = (self.index.clone(), rules.clone() as Arc<dyn Validate>);
+        Arc::new(Worker::new(
+            self.stores(),
+            index,
+            validate,
+            rules as Arc<dyn Version>,
+            self.clock.clone(),
+            settings,
+        ))
+    }
+
+    fn job(&self) -> Job {
+        let number = self.jobs.fetch_add(1, Relaxed);
+        Job {
+            id: JobId::new(format!("job-{number:03}")).unwrap(),
+            target: self.index.id(),
+            lanes: 2,
+            transform_digest: Some(Digest::of(b"plug-in 1")),
+            skips_unchanged: true,
+            ..build::job(&*self.clock, SHOP)
+        }
+    }
+
+    /// Runs a job; with `crash`, the export breaks off before its end.
+    async fn try_run(&self, job: &Job, products: &Products, crash: bool) -> Result<JobSnapshot, RunError> {
+        let (progress, cancel) = (IngestProgress::default(), CancellationToken::new());
+        let run = RunJob {
+            storage: &self.storage,
+            index: self.index.clone(),
+            transform: self.transform.clone(),
+            worker: Some(self.worker()),
+            settings: IngestSettings { bounds: self.bounds, batches: 2, quarantine_bytes: 999 },
+            progress: &progress,
+            clock: self.clock.clone(),
+            cancel: &cancel,
+        };
+        let (sender, receiver) = mpsc::channel(99);
+        let mut lines = 1..;
+        for some in products.chunks(2) {
+            let items = some.iter().map(|(id, text)| {
+                let (text, id) = (text.clone(), Some((*id).to_owned()));
+                Item::Product { source: 0, product: Product { text, line: lines.next().unwrap(), id } }
+            });
+            sender.send(Ok(SourceEvent::Items(items.collect()))).await.unwrap();
+        }
+        let stats = SourceStats { products: products.len() as u64, ..SourceStats::default() };
+        if !crash {
+            sender.send(Ok(SourceEvent::End(stats))).await.unwrap();
+        }
+        drop(sender);
+        Ok(run.run(job, |_| receiver, |_| {}).await?.unwrap())
+    }
+
+    async fn run(&self, products: &Products) -> JobSnapshot {
+        self.try_run(&self.job(), products, false).await.unwrap()
+    }
+
+    /// Which products the plug-in got since the last call, and how often the index was asked.
+    fn work(&self) -> (String, u64) {
+        let seen = std::mem::take(&mut *self.transform.seen.lock().unwrap()).join(" ");
+        (seen, std::mem::take(&mut self.index.state().reads))
+    }
+
+    fn indexed(&self) -> BTreeMap<String, i64> {
+        let state = self.index.state();
+        let version = |held: &host_testing::fakes::IndexedDocument| held.write.version["v"].as_i64().unwrap();
+        state.documents.iter().map(|(id, held)| (id.to_string(), version(held))).collect()
+    }
+}
+
+fn products(texts: &[(&'static str, &str)]) -> Products {
+    texts.iter().map(|(id, text)| (*id, (*text).to_owned())).collect()
+}
+
+fn unchanged(number: u64) -> Counts {
+    Counts { processed: number, unchanged: number, ..Counts::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unchanged_product_is_not_transformed_again() {
+    let world = World::new(1);
+    let mut export = products(&[("a", "1 red blue"), ("b", "1 red"), ("c", "1 red")]);
+    let first = world.run(&export).await;
+    assert_eq!((first.counts.processed, first.counts.unchanged, world.work().0.as_str()), (4, 0, "a b c"));
+
+    let second = world.run(&export).await;
+    // The index is asked once whether the ledger is right.
+    assert_eq!(
+        (second.counts, second.status, world.work()),
+        (unchanged(4), JobStatus::Completed, (String::new(), 1))
+    );
+    assert_eq!((second.chunks, second.seal.unwrap().total_items), (0, 4));
+
+    export[1].1 = "2 red green".to_owned();
+    let third = world.run(&export).await;
+    assert_eq!((third.counts.processed, third.counts.unchanged, world.work().0.as_str()), (5, 3, "b"));
+    assert_eq!(world.indexed().len(), 5);
+    assert_eq!((world.run(&export).await.counts, world.work().0.as_str()), (unchanged(5), ""));
+}
+
+/// What makes other documents of the same lines, or of which nothing is known, is done again.
+#[tokio::test(start_paused = true)]
+async fn a_product_is_transformed_again_where_something_else_changed() {
+    let export = products(&[("a", "1 red blue"), ("b", "1 red")]);
+    let cases: [(&str, fn(&mut Job)); 4] = [
+        ("another plug-in", |job| job.transform_digest = Some(Digest::of(b"plug-in 2"))),
+        ("an update", |job| job.operation = Operation::UpdateDocuments),
+        ("--force", |job| job.skips_unchanged = false),
+        ("a job of an older version", |job| job.transform_digest = None),
+    ];
+    for (case, change) in cases {
+        let world = World::new(1);
+        world.run(&export).await;
+        world.work();
+        let mut job = world.job();
+        change(&mut job);
+        world.try_run(&job, &export, false).await.unwrap();
+        assert_eq!(world.work().0, "a b", "{case}");
+    }
+    let world = World::new(1);
+    world.run(&export).await;
+    world.work();
+    world.index.state().documents.clear();
+    let again = world.run(&export).await;
+    assert_eq!((again.counts.unchanged, world.work().0.as_str()), (0, "a b"), "an index that was made anew");
+    assert_eq!(world.indexed().len(), 3);
+}
+
+/// Of these, not everything was done, or each job is to say something of them.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_wholly_in_the_index_is_never_skipped() {
+    let world = World { bounds: ChunkBounds { documents: 3, bytes: 9_999 }, ..World::new(1) };
+    let export = products(&[
+        ("refused", "1 red bad"),
+        ("warned", "1 odd red"),
+        ("removes", "1 red without"),
+        ("large", "1 a b c d e"),
+        ("plain", "1 red"),
+    ]);
+    world.run(&export).await;
+    world.work();
+    world.run(&export).await;
+    assert_eq!(world.work().0, "refused warned removes large");
+}
+
+/// A chunk that waits may change what the ledger says.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_skipped_while_a_chunk_of_the_index_waits() {
+    let world = World::new(1);
+    let export = products(&[("a", "1 red")]);
+    world.run(&export).await;
+    world.work();
+    let waiting = Job { id: JobId::new("waiting").unwrap(), lanes: 2, ..world.job() };
+    let line = "{\"_id\":\"a-red\",\"_mq_product\":\"a\",\"v\":2}\n";
+    build::publish(&world.stores(), &waiting, &[(0, Operation::AddDocuments, line)]).await;
+    world.run(&export).await;
+    assert_eq!(world.work().0, "a");
+}
+
+/// The second lines of a product are compared with what the first ones made of it, not with what the ledger says.
+#[tokio::test(start_paused = true)]
+async fn a_product_that_an_export_has_twice_is_what_its_last_lines_say() {
+    let world = World::new(1);
+    world.run(&products(&[("a", "1 red"), ("b", "1 red")])).await;
+    world.work();
+    let twice = products(&[("a", "2 red blue"), ("b", "1 red"), ("b", "1 red"), ("a", "1 red")]);
+    let job = world.run(&twice).await;
+    assert_eq!(world.work().0, "a a");
+    assert_eq!((job.counts.unchanged, job.counts.conflict), (2, 1));
+    assert_eq!(world.indexed()["a-red"], 2);
+}
+
+/// The ingest that resumes makes the same chunks, though the ledger says more by then.
+#[tokio::test(start_paused = true)]
+async fn an_ingest_that_resumes_skips_what_it_skipped_before() {
+    let world = World { bounds: ChunkBounds { documents: 1, bytes: 9_999 }, ..World::new(1) };
+    let mut export = products(&[("a", "1 red"), ("b", "1 red"), ("c", "1 red")]);
+    world.run(&export).await;
+    export[0].1 = "2 red".to_owned();
+    export[2].1 = "2 red".to_owned();
+    let job = world.job();
+    world.try_run(&job, &export, true).await.unwrap_err();
+    let done = world.worker();
+    let shutdown = CancellationToken::new();
+    let worked = done.run(SHOP, crate::worker::Until::Cancelled, &shutdown);
+    tokio::select! {
+        _ = worked => {}
+        () = world.clock.sleep(Duration::from_secs(60)) => {}
+    }
+    assert_eq!(world.indexed()["a-red"], 2);
+    world.work();
+    let stored = world.stores().jobs.get(&job.id).await.unwrap().unwrap().job;
+    let ended = world.try_run(&stored, &export, false).await.unwrap();
+    assert_eq!((ended.counts.processed, ended.counts.unchanged), (3, 1));
+    assert_eq!(world.work().0, "a c");
+}
+
+/// What a run that does all the work would change, a run that skips does not leave.
+#[test]
+fn after_any_history_a_run_that_does_all_the_work_finds_nothing_to_change() {
+    let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
+    let mut skipped = 0;
+    for seed in only.map_or(0..400, |seed| seed..seed + 1) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let history = || runtime.unwrap().block_on(history(seed));
+        let Ok(number) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(history)) else {
+            panic!("seed {seed}: HOST_TEST_SEED={seed} runs it alone");
+        };
+        skipped += number;
+    }
+    assert!(only.is_some() || skipped > 1_000, "{skipped}");
+}
+
+/// Returns how many documents were skipped.
+async fn history(seed: u64) -> u64 {
+    const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+    const WORDS: [&str; 8] = ["red", "blue", "green", "bad", "odd", "without", "tall", "wide"];
+    let mut random = seed;
+    let mut below = |end: usize| (next_random(&mut random) % end as u64) as usize;
+    // A product is in one chunk, or in as many as it has documents: what is refused keeps others only within one.
+    let documents = [1, 1_000][below(2)];
+    let world = World { bounds: ChunkBounds { documents, bytes: 1 << 20 }, ..World::new(seed) };
+    let mut shop: BTreeMap<&str, String> = BTreeMap::new();
+    let (mut version, mut exports, mut skipped) = (0, Vec::new(), 0);
+    for _ in 0..14 {
+        for _ in 0..below(3) {
+            version += 1;
+            let words: BTreeSet<&str> = (0..1 + below(4)).map(|_| WORDS[below(WORDS.len())]).collect();
+            let words: Vec<&str> = words.into_iter().collect();
+            // Without a document of its own it would be nothing.
+            shop.insert(NAMES[below(5)], format!("{version} top {}", words.join(" ")));
+        }
+        let mut export: Products = shop.iter().map(|(name, text)| (*name, text.clone())).collect();
+        if below(3) == 0 {
+            export.retain(|_| below(2) == 0);
+        }
+        exports.push(export);
+        let which = if below(4) == 0 { below(exports.len()) } else { exports.len() - 1 };
+        let export = exports[which].clone();
+        let fault = [Next::Transient, Next::LostAnswer, Next::Refuse("a-top"), Next::Panic];
+        if below(3) == 0 {
+            world.index.state().script.push_back(fault[below(4)].clone());
+        }
+        let mut job = world.job();
+        match below(12) {
+            0 => job.operation = Operation::UpdateDocuments,
+            1 => job.transform_digest = Some(Digest::of(b"plug-in 2")),
+            2 => world.index.state().documents.clear(),
+            3 => {
+                // Its process dies, and the next job takes its place.
+                let _ended = world.try_run(&job, &export, true).await;
+                continue;
+            }
+            4 => {
+                let filter = DeadLetterFilter::default();
+                redrive(&world.stores(), &world.clock, SHOP, &filter).await.unwrap();
+            }
+            5 => {
+                let scope = LedgerScope::of(&job, world.index.id());
+                let records = world.stores().ledger.page(&scope, None, 99).await.unwrap();
+                world.stores().ledger.remove_shop(SHOP, false).await.unwrap();
+                let some: Vec<_> = records.into_iter().filter(|_| below(2) == 0).collect();
+                world.stores().ledger.put(&scope, &some).await.unwrap();
+            }
+            _ => {}
+        }
+        let ended = world.try_run(&job, &export, false).await.unwrap();
+        assert!(ended.status.has_ended());
+        skipped += ended.seal.unwrap().ingest_counts.unchanged;
+    }
+    let all: Products = shop.iter().map(|(name, text)| (*name, text.clone())).collect();
+    world.index.state().script.clear();
+    let last = world.run(&all).await;
+    let before = world.indexed();
+    let forced = Job { skips_unchanged: false, ..world.job() };
+    let forced = world.try_run(&forced, &all, false).await.unwrap();
+    assert_eq!(world.indexed(), before);
+    let total = |job: &JobSnapshot| (job.counts.total(), job.counts.failed, job.counts.conflict);
+    assert_eq!(total(&forced), total(&last));
+    let Counts { processed, unchanged, deleted, .. } = forced.counts;
+    assert_eq!(processed - unchanged - deleted, 0, "nothing is written");
+    skipped
+}
