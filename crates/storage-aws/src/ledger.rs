@@ -6,13 +6,13 @@
 //!
 //! A product is in one of 16 buckets, by its id, so that no partition takes all writes of a large shop.
 
-use super::table::{Item, Key, Table, TableError, Update, Value};
+use super::table::{Condition, Item, Key, Table, TableError, Update, Updated, Value};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     clock::SharedClock,
     model::{Digest, LastRefusal, ProductId, ProductRecord, ProductState},
-    storage::{Ledger, LedgerScope, StoreError},
+    storage::{Ledger, LedgerScope, RecordChange, StoreError},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -53,6 +53,15 @@ impl Records {
     }
 
     fn item(&self, scope: &LedgerScope, record: &ProductRecord) -> Update {
+        let item = self.state(scope, record);
+        match &record.refusal {
+            Some(refusal) => item.set(name::REFUSAL, to_json(refusal)),
+            None => item.remove(name::REFUSAL),
+        }
+    }
+
+    /// The item without its refusal.
+    fn state(&self, scope: &LedgerScope, record: &ProductRecord) -> Update {
         let state = serde_json::to_value(record.state).expect("a state is plain data");
         let text = serde_json::to_string(record).expect("a record is plain data");
         let item = Update::new(key(scope, &record.product))
@@ -60,10 +69,6 @@ impl Records {
             .set(name::INDEX_NAME, scope.index_name.as_str())
             .set(name::STATE, state.as_str().unwrap_or_default())
             .set(name::RECORD, text);
-        let item = match &record.refusal {
-            Some(refusal) => item.set(name::REFUSAL, to_json(refusal)),
-            None => item.remove(name::REFUSAL),
-        };
         match record.state {
             ProductState::Removed | ProductState::Absent => {
                 let seconds = i64::try_from(self.tombstones.as_secs()).unwrap_or(i64::MAX);
@@ -118,6 +123,31 @@ impl Ledger for Records {
     async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError> {
         let items: Vec<Update> = records.iter().map(|record| self.item(scope, record)).collect();
         self.table.put_batch(&items).await.map_err(|error| error.during(writing(scope)))
+    }
+
+    async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError> {
+        let keys: Vec<Key> = changes.iter().map(|change| key(scope, &change.after.product)).collect();
+        let items = self.table.get_batch(&keys).await.map_err(|error| error.during(writing(scope)))?;
+        let replace = |(change, item): (&RecordChange, Option<Item>)| {
+            let record = item.as_ref().and_then(|item| item.text(name::RECORD));
+            let unchanged = match record {
+                Some(record) => Condition::Equals(name::RECORD, record.into()),
+                None => Condition::Absent(name::RECORD),
+            };
+            let applies = match item.as_ref().map(parse).transpose() {
+                Ok(stored) => change.applies_to(stored.as_ref()),
+                // What cannot be read is not what was read.
+                Err(_) => false,
+            };
+            let update = applies.then(|| self.state(scope, &change.after).when(unchanged));
+            async move {
+                let Some(update) = update else { return Ok(false) };
+                Ok::<_, TableError>(matches!(self.table.update(&update).await?, Updated::Applied(_)))
+            }
+        };
+        let replaced: Vec<_> = changes.iter().zip(items).map(replace).collect();
+        let replaced = stream::iter(replaced).buffered(AT_ONCE).try_collect().await;
+        replaced.map_err(|error: TableError| error.during(writing(scope)))
     }
 
     async fn refuse(
@@ -199,7 +229,6 @@ fn writing(scope: &LedgerScope) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::Updated;
     use host_core::{clock::SystemClock, model::JobId};
     use jiff::Timestamp;
     use std::sync::Mutex;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use host_core::{
     model::{LastRefusal, ProductId, ProductRecord},
-    storage::{Ledger, LedgerScope, StoreError, StoreErrorKind},
+    storage::{Ledger, LedgerScope, RecordChange, StoreError, StoreErrorKind},
 };
 use host_sqlite::{Cause, Database, to_json};
 use rusqlite::{OptionalExtension, Row, Transaction};
@@ -88,6 +88,36 @@ impl Ledger for Records {
                 put.execute((id, record.product.as_str(), to_json(record)?, refusal))?;
             }
             Ok(())
+        });
+        write.await.map_err(|error| error.during(writing(scope)))
+    }
+
+    async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError> {
+        let (key, changes) = (scope.clone(), changes.to_vec());
+        let write = self.database.write(move |tx| {
+            let id = make_scope(tx, &key)?;
+            let mut find = tx.prepare_cached(
+                "SELECT product, record, refusal FROM ledger WHERE scope = ?1 AND product = ?2",
+            )?;
+            let mut put = tx.prepare_cached(
+                "INSERT INTO ledger (scope, product, record) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET record = excluded.record",
+            )?;
+            let mut replaced = Vec::with_capacity(changes.len());
+            for change in &changes {
+                let product = change.after.product.as_str();
+                let found = find.query_row((id, product), stored).optional()?;
+                // What cannot be read is not what was read.
+                let applies = match found.map(parse).transpose() {
+                    Ok(found) => change.applies_to(found.as_ref()),
+                    Err(_) => false,
+                };
+                if applies {
+                    put.execute((id, product, to_json(&change.after)?))?;
+                }
+                replaced.push(applies);
+            }
+            Ok(replaced)
         });
         write.await.map_err(|error| error.during(writing(scope)))
     }

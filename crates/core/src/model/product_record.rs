@@ -354,6 +354,30 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_changes_is_not_that_of_its_source_any_more() {
+        let (one, two) = (DocumentId::new("1").unwrap(), DocumentId::new("2").unwrap());
+        let digest = Digest::of(b"source");
+        let mut product = record();
+        product.state = ProductState::Live;
+        product.add_document(one.clone());
+        product.source_digest = Some(digest);
+        assert_eq!(product.unchanged_documents(digest), Some(1));
+        assert_eq!(product.unchanged_documents(Digest::of(b"other")), None);
+        let changes: [&dyn Fn(&mut ProductRecord); 5] = [
+            &|record| record.add_document(two.clone()),
+            &|record| record.remove_document(&one, &Map::new()),
+            &|record| record.lose(&[two.clone()].into()),
+            &|record| record.state = ProductState::Absent,
+            &|record| record.documents_left_out = true,
+        ];
+        for (position, change) in changes.into_iter().enumerate() {
+            let mut changed = product.clone();
+            change(&mut changed);
+            assert_eq!(changed.unchanged_documents(digest), None, "change {position}");
+        }
+    }
+
+    #[test]
     fn an_unknown_state_is_named() {
         let text = serde_json::to_string(&record()).unwrap().replace("refused", "hibernating");
         let error = serde_json::from_str::<ProductRecord>(&text).unwrap_err().to_string();

@@ -22,6 +22,29 @@ impl LedgerScope {
     }
 }
 
+/// What a record was when it was read, and what it is to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordChange {
+    /// None if there was no record.
+    pub before: Option<ProductRecord>,
+    /// Of the same product.
+    pub after: ProductRecord,
+}
+
+impl RecordChange {
+    /// Whether the ledger still says what was read, whatever it says of a refusal.
+    pub fn applies_to(&self, stored: Option<&ProductRecord>) -> bool {
+        match (&self.before, stored) {
+            (Some(before), Some(stored)) => {
+                let of_refusal = ProductRecord { refusal: before.refusal.clone(), ..stored.clone() };
+                of_refusal == *before
+            }
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
 /// What the host remembers of products between two jobs: `docs/ledger.md`.
 ///
 /// All methods are idempotent; an error does not tell whether the call took effect, and the caller retries. Each may be
@@ -39,6 +62,10 @@ pub trait Ledger: Send + Sync {
     /// Stores records of distinct products, replacing those that were there; the last writer wins. All chunks of a product are
     /// in one lane, so there is one at a time. After an error any of them may be stored.
     async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError>;
+
+    /// Changes records of distinct products, each only if the ledger still says what was read, and leaves refusals alone: for a caller
+    /// that is not a writer in their lanes. False for each that another writer has changed meanwhile.
+    async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError>;
 
     /// Stores why distinct products were left out, and changes nothing else of their records: the caller is not a writer in
     /// their lanes. A product without a record gets one in the state `refused`. A refusal that repeats the stored one is not

@@ -11,7 +11,7 @@ use host_core::{
     error::chain,
     index::StoredVersion,
     model::{ChunkLine, DocumentId, JobId, Operation, ProductId, ProductRecord, ProductState},
-    storage::{StoreError, StoreErrorKind},
+    storage::{RecordChange, StoreError, StoreErrorKind},
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -181,16 +181,17 @@ impl<F: FnMut(&Difference) + Send> Pass<'_, F> {
         }
         let ids: Vec<ProductId> = products.keys().cloned().collect();
         let before = self.stores.ledger.get(&self.scope, &ids).await?;
-        let mut records = Vec::with_capacity(ids.len());
+        let (mut changes, mut numbers) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
         for ((product, documents), before) in products.into_iter().zip(before) {
-            let mut record = before;
-            for UnknownDocument { id, product: named, stored, writer } in documents {
-                if let Some(removed) = record.as_ref().filter(|record| record.state == ProductState::Removed)
-                {
-                    let version = removed.version.clone();
-                    self.remove(&id, &product, &version, &writer, Leaving::Removed).await?;
-                    continue;
+            if let Some(removed) = before.as_ref().filter(|record| record.state == ProductState::Removed) {
+                for UnknownDocument { id, writer, .. } in documents {
+                    self.remove(&id, &product, &removed.version, &writer, Leaving::Removed).await?;
                 }
+                continue;
+            }
+            let mut record = before.clone();
+            let (mut recorded, mut without_product) = (0, 0);
+            for UnknownDocument { id, product: named, stored, writer } in documents {
                 let now = self.reconcile.clock.now();
                 let record =
                     record.get_or_insert_with(|| ProductRecord::new(product.clone(), writer.clone(), now));
@@ -202,13 +203,26 @@ impl<F: FnMut(&Difference) + Send> Pass<'_, F> {
                     (record.job_id, record.at) = (writer, now);
                 }
                 record.add_document(id);
-                if let Some(repair) = &mut self.found.repair {
-                    repair.recorded += 1;
-                    repair.without_product += u64::from(named.is_none());
-                }
+                recorded += 1;
+                without_product += u64::from(named.is_none());
             }
-            records.extend(record.filter(|record| record.state == ProductState::Live));
+            if let Some(after) = record {
+                changes.push(RecordChange { before, after });
+                numbers.push((recorded, without_product));
+            }
         }
-        Ok(self.stores.ledger.put(&self.scope, &records).await?)
+        // What a job has written meanwhile stays as it is.
+        let replaced = self.stores.ledger.replace(&self.scope, &changes).await?;
+        if let Some(repair) = &mut self.found.repair {
+            for (recorded, without_product) in numbers
+                .into_iter()
+                .zip(replaced)
+                .filter_map(|(numbers, replaced)| replaced.then_some(numbers))
+            {
+                repair.recorded += recorded;
+                repair.without_product += without_product;
+            }
+        }
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use crate::removals::Leaving;
 use host_core::{
     index::StoredVersion,
     model::{DocumentId, JobId, ProductRecord, ProductState},
+    storage::RecordChange,
 };
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -51,18 +52,16 @@ impl<F: FnMut(&Difference) + Send> Pass<'_, F> {
                 self.compare_left(&record, &stored, live).await?;
                 changed.extend(self.compare_live(record, &stored));
             }
-            if !changed.is_empty() && self.is_repairing() {
-                self.stores.ledger.put(&self.scope, &changed).await?;
-            }
+            self.mark_missing(changed).await?;
         }
     }
 
-    /// The record as it should be, if the index lacks documents of a product.
+    /// How the record is to change, if the index lacks documents of a product.
     fn compare_live(
         &mut self,
-        mut record: ProductRecord,
+        record: ProductRecord,
         stored: &HashMap<&DocumentId, StoredVersion>,
-    ) -> Option<ProductRecord> {
+    ) -> Option<(u64, RecordChange)> {
         if record.state != ProductState::Live {
             return None;
         }
@@ -72,11 +71,23 @@ impl<F: FnMut(&Difference) + Send> Pass<'_, F> {
             return None;
         }
         missing.iter().for_each(|id| self.differs(DifferenceKind::Missing, id, Some(&record.product)));
-        if let Some(repair) = &mut self.found.repair {
-            repair.marked_missing += missing.len() as u64;
-        }
-        record.lose(&missing);
-        Some(record)
+        let mut after = record.clone();
+        after.lose(&missing);
+        Some((missing.len() as u64, RecordChange { before: Some(record), after }))
+    }
+
+    /// Has records say which documents the index lacks, each with their number. What a job has written meanwhile stays as it is.
+    async fn mark_missing(&mut self, changed: Vec<(u64, RecordChange)>) -> Result<(), ReconcileError> {
+        let Some(repair) = self.found.repair.as_mut().filter(|_| !changed.is_empty()) else { return Ok(()) };
+        let (missing, changes): (Vec<u64>, Vec<RecordChange>) = changed.into_iter().unzip();
+        let replaced = self.stores.ledger.replace(&self.scope, &changes).await?;
+        repair.marked_missing += missing
+            .iter()
+            .zip(replaced)
+            .filter(|(_, replaced)| *replaced)
+            .map(|(missing, _)| missing)
+            .sum::<u64>();
+        Ok(())
     }
 
     /// Looks for documents in the index that left a product.

@@ -5,15 +5,16 @@ use crate::{
     ingest::chunk::ChunkBounds,
     worker::{Until, Worker, WorkerSettings},
 };
+use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
-    index::{Index, Precondition, Write, WriteTarget},
+    index::{Index, IndexError, Outcome, Precondition, Write, WriteTarget},
     model::{Document, DocumentId, Job, JobId, JobStatus, Operation, ProductId, ProductRecord, ProductState},
     storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, IndexedDocument, Rules},
+    fakes::{FakeIndex, IndexCall, IndexedDocument, Intercepted, Interceptor, Rules},
     storage::Memory,
 };
 use serde_json::Map;
@@ -215,6 +216,55 @@ async fn what_no_export_has_any_more_is_archived_where_an_index_can() {
     assert_eq!(shop.ids(), ["1a", "1b"]);
     let archived: Vec<String> = shop.index.state().archived.keys().map(ToString::to_string).collect();
     assert_eq!(archived, ["2"]);
+}
+
+/// A worker writes a product while the index is asked about it.
+struct Meanwhile {
+    stores: Stores,
+    scope: LedgerScope,
+    records: Vec<ProductRecord>,
+}
+
+#[async_trait]
+impl Interceptor for Meanwhile {
+    async fn after(&self, call: IndexCall<'_>, _: &[Outcome]) -> Result<(), IndexError> {
+        if matches!(call, IndexCall::Stored(_)) {
+            self.stores.ledger.put(&self.scope, &self.records).await.unwrap();
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repair_leaves_alone_what_a_worker_records_meanwhile() {
+    let shop = Shop::with_products().await;
+    let written = |id: &str, product: &str| {
+        let mut record = ProductRecord::new(
+            ProductId::new(product).unwrap(),
+            JobId::new("later").unwrap(),
+            shop.clock.now(),
+        );
+        record.state = ProductState::Live;
+        record.add_document(document(id));
+        record
+    };
+    let records = vec![written("2", "gid/2"), written("lost", "lost")];
+    // The ledger names what the index lacks, and the index has what the ledger does not name.
+    shop.vanish("2");
+    shop.hold("lost", 1, "first");
+    let (stores, scope) = (shop.stores(), shop.scope());
+    let index = Intercepted {
+        index: FakeIndex::default(),
+        interceptor: Meanwhile { stores, scope, records: records.clone() },
+    };
+    *index.index.state() = std::mem::take(&mut *shop.index.state());
+    let reconcile = Reconcile { index: &index, ..shop.reconcile(Part::All, false) };
+    let settings = RemovalSettings { bounds: ChunkBounds { documents: 10, bytes: 9_999 }, lanes: 4 };
+    let repair = reconcile.repair(settings, |_| {}).await.unwrap().repair.unwrap();
+    assert_eq!((repair.marked_missing, repair.recorded), (0, 0));
+    for record in records {
+        assert_eq!(shop.record(record.product.as_str()).await, Some(record));
+    }
 }
 
 /// Variants that left a product are known with it.

@@ -2,6 +2,7 @@
 
 use super::{RunError, RunJob};
 use crate::{
+    archive::{Archive, RemovalSettings},
     ingest::{
         chunk::ChunkBounds,
         run::{IngestProgress, IngestSettings, SourceEvent},
@@ -11,7 +12,7 @@ use crate::{
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
-    index::Index,
+    index::{ArchiveLimit, Index},
     model::{
         Counts, Digest, DocumentId, Issue, Job, JobId, JobStatus, Manifest, Operation, Product, Severity,
         SourceStats,
@@ -226,7 +227,8 @@ async fn an_unchanged_product_is_not_transformed_again() {
 #[tokio::test(start_paused = true)]
 async fn a_product_is_transformed_again_where_something_else_changed() {
     let export = products(&[("a", "1 red blue"), ("b", "1 red")]);
-    let cases: [(&str, fn(&mut Job)); 4] = [
+    type Change = fn(&mut Job);
+    let cases: [(&str, Change); 4] = [
         ("another plug-in", |job| job.transform_digest = Some(Digest::of(b"plug-in 2"))),
         ("an update", |job| job.operation = Operation::UpdateDocuments),
         ("--force", |job| job.skips_unchanged = false),
@@ -265,6 +267,41 @@ async fn what_is_not_wholly_in_the_index_is_never_skipped() {
     world.work();
     world.run(&export).await;
     assert_eq!(world.work().0, "refused warned removes large");
+}
+
+/// A document that its product does not have any more, and that cannot be removed yet: the next job tries again.
+#[tokio::test(start_paused = true)]
+async fn a_product_with_a_document_too_many_is_not_skipped() {
+    let world = World::new(1);
+    world.run(&products(&[("a", "1 red blue")])).await;
+    let export = products(&[("a", "2 red")]);
+    // Another program has given it a later version.
+    let id = DocumentId::new("a-blue").unwrap();
+    world.index.state().documents.get_mut(&id).unwrap().write.version.insert("v".to_owned(), 9.into());
+    world.run(&export).await;
+    assert_eq!(world.indexed()["a-blue"], 9);
+    world.work();
+    world.run(&export).await;
+    assert_eq!(world.work().0, "a");
+}
+
+/// They are in no chunk, and an export has them.
+#[tokio::test(start_paused = true)]
+async fn unchanged_products_of_a_full_sync_and_of_later_jobs_stay() {
+    let world = World::new(1);
+    let all = products(&[("a", "1 red"), ("b", "1 red"), ("c", "1 red"), ("d", "1 red")]);
+    world.run(&all).await;
+    let full = Job { full: true, ..world.job() };
+    let full = world.try_run(&full, &products(&[("a", "1 red"), ("b", "1 red")]), false).await.unwrap();
+    assert_eq!((full.chunks, full.counts), (0, unchanged(2)));
+    let later = world.run(&products(&[("c", "1 red")])).await;
+    assert_eq!((later.chunks, later.counts), (0, unchanged(1)));
+    let (limit, cancel) = (ArchiveLimit { max_percent: 100, force: false }, CancellationToken::new());
+    let (removals, clock) = (RemovalSettings { bounds: world.bounds, lanes: 1 }, world.clock.clone());
+    let (storage, index) = (&world.storage, world.index.as_ref());
+    let archive = Archive { storage, index, worker: None, limit, removals, clock, cancel: &cancel };
+    let missing = archive.missing(&full).await.unwrap();
+    assert_eq!(missing.ids.iter().map(DocumentId::as_str).collect::<Vec<_>>(), ["d-red"]);
 }
 
 /// A chunk that waits may change what the ledger says.

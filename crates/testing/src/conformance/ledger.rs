@@ -5,7 +5,7 @@ use crate::build::{chunk, complete, processed, seal};
 use host_core::{
     index::TargetId,
     model::{DocumentId, EntryClass, Job, LastRefusal, ProductId, ProductRecord, ProductState, ReportEntry},
-    storage::LedgerScope,
+    storage::{LedgerScope, RecordChange},
 };
 use serde_json::Map;
 
@@ -103,6 +103,39 @@ pub async fn a_refusal_changes_nothing_else(backend: &Backend) {
     assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&left_out(&first, "bad")));
     ledger.refuse(&scope, &refuse(&second, "worse")).await.unwrap();
     assert_eq!(ledger.get(&scope, &ids).await.unwrap(), with(&left_out(&second, "worse")));
+}
+
+pub async fn a_record_that_another_writer_changed_is_not_replaced(backend: &Backend) {
+    let (ledger, scope) = (&backend.stores.ledger, scope(backend));
+    let known = [record(backend, "1", ProductState::Live), record(backend, "2", ProductState::Live)];
+    ledger.put(&scope, &known).await.unwrap();
+    let only_refused = (product("3"), left_out(&backend.job("shop"), "bad"));
+    ledger.refuse(&scope, std::slice::from_ref(&only_refused)).await.unwrap();
+    let ids = ["1", "2", "3", "4"].map(product);
+    let before = ledger.get(&scope, &ids).await.unwrap();
+    // Meanwhile a worker writes the second, and an ingest refuses the first.
+    let written = ProductRecord { job_id: backend.job("shop").id, ..known[1].clone() };
+    ledger.put(&scope, std::slice::from_ref(&written)).await.unwrap();
+    let refusal = left_out(&backend.job("shop"), "worse");
+    ledger.refuse(&scope, &[(product("1"), refusal.clone())]).await.unwrap();
+    let changes: Vec<RecordChange> = before
+        .into_iter()
+        .zip(ids.clone())
+        .map(|(before, id)| RecordChange {
+            before,
+            after: record(backend, id.as_str(), ProductState::Absent),
+        })
+        .collect();
+    assert_eq!(ledger.replace(&scope, &changes).await.unwrap(), [true, false, true, true]);
+    let after = |position: usize| changes[position].after.clone();
+    let expected = [
+        ProductRecord { refusal: Some(refusal), ..after(0) },
+        written,
+        ProductRecord { refusal: Some(only_refused.1), ..after(2) },
+        after(3),
+    ];
+    assert_eq!(ledger.get(&scope, &ids).await.unwrap(), expected.map(Some));
+    assert_eq!(ledger.replace(&scope, &changes).await.unwrap(), [false; 4]);
 }
 
 pub async fn pages_have_each_record_once_and_in_order(backend: &Backend) {

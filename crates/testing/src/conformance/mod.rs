@@ -176,6 +176,7 @@ macro_rules! storage_tests {
             ledger::a_record_is_replaced_as_a_whole,
             ledger::ledgers_of_indexes_are_kept_apart,
             ledger::a_refusal_changes_nothing_else,
+            ledger::a_record_that_another_writer_changed_is_not_replaced,
             ledger::pages_have_each_record_once_and_in_order,
             ledger::many_records_are_put_and_read_at_once,
             ledger::chunks_that_are_not_counted_are_listed,

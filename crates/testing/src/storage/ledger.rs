@@ -2,7 +2,7 @@ use super::SharedState;
 use async_trait::async_trait;
 use host_core::{
     model::{LastRefusal, ProductId, ProductRecord},
-    storage::{Ledger, LedgerScope, StoreError},
+    storage::{Ledger, LedgerScope, RecordChange, StoreError},
 };
 use std::ops::Bound;
 
@@ -43,6 +43,21 @@ impl Ledger for SharedState {
             (record.product.clone(), Stored { record: Some(record), refusal })
         }));
         Ok(())
+    }
+
+    async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError> {
+        let mut state = self.state();
+        let ledger = state.ledgers.entry(scope.clone()).or_default();
+        let replace = |change: &RecordChange| {
+            let product = &change.after.product;
+            let stored = ledger.get(product).and_then(|stored| stored.read(product));
+            let applies = change.applies_to(stored.as_ref());
+            if applies {
+                ledger.entry(product.clone()).or_default().record = Some(change.after.clone());
+            }
+            applies
+        };
+        Ok(changes.iter().map(replace).collect())
     }
 
     async fn refuse(

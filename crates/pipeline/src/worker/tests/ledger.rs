@@ -9,7 +9,7 @@ use host_core::{
         Counts, DocumentId, EntryClass, Job, JobId, JobOrder, JobStatus, Operation, ProductId, ProductRecord,
         ProductState, SameVersion,
     },
-    storage::{Ledger, LedgerScope, StoreError, StoreErrorKind, Stores},
+    storage::{Ledger, LedgerScope, RecordChange, StoreError, StoreErrorKind, Stores},
 };
 use host_testing::{build, fakes::FakeIndex};
 use std::{
@@ -389,6 +389,10 @@ impl Ledger for FailingLedger {
                 source: "as the script says".into(),
             }),
         }
+    }
+
+    async fn replace(&self, scope: &LedgerScope, changes: &[RecordChange]) -> Result<Vec<bool>, StoreError> {
+        self.ledger.replace(scope, changes).await
     }
 
     async fn refuse(
