@@ -72,6 +72,11 @@ impl Client {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let (status, retry_after) = (response.status().as_u16(), retry_after.map(str::to_owned));
         let body = response.bytes().await.map_err(transport_error)?.to_vec();
+        // Errors are printed, logged and stored; a document may hold any text.
+        let body = match key {
+            Some(key) if status >= 400 => without(key, body),
+            _ => body,
+        };
         Ok(Answer { status, retry_after, body })
     }
 }
@@ -95,6 +100,16 @@ fn secret_header(key: &Secret) -> Result<HeaderValue, TransportError> {
     Ok(value)
 }
 
+/// The text of a server that repeats the key, without it.
+fn without(key: &Secret, body: Vec<u8>) -> Vec<u8> {
+    match std::str::from_utf8(&body) {
+        Ok(text) if !key.expose().is_empty() && text.contains(key.expose()) => {
+            text.replace(key.expose(), "[redacted]").into_bytes()
+        }
+        _ => body,
+    }
+}
+
 fn transport_error(error: reqwest::Error) -> TransportError {
     // Refused, name not found, TLS, or not connected in time: the request was not sent.
     let maybe_sent = !(error.is_connect() || error.is_builder());
@@ -104,6 +119,16 @@ fn transport_error(error: reqwest::Error) -> TransportError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_a_server_repeats_is_redacted() {
+        let key = Secret::new("SECRET-1");
+        let body = b"{\"message\":\"bad key SECRET-1, not SECRET-12\"}".to_vec();
+        let expected = b"{\"message\":\"bad key [redacted], not [redacted]2\"}";
+        assert_eq!(without(&key, body), expected);
+        assert_eq!(without(&key, b"\xff SECRET".to_vec()), b"\xff SECRET");
+        assert_eq!(without(&Secret::new(""), b"no".to_vec()), b"no");
+    }
 
     #[test]
     fn an_address_may_have_a_path_and_names_are_escaped() {

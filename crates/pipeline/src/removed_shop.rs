@@ -5,9 +5,9 @@ use host_core::{
     storage::{ShopRemoval, StoreError, Stores},
 };
 
-/// A shop is being removed.
+/// A shop is being removed, or was while a job of it began.
 #[derive(Debug, thiserror::Error)]
-#[error("the removal of shop {0} has begun and is not finished")]
+#[error("shop {0} is being removed, or was after this job began")]
 pub struct ShopIsRemoved(pub String);
 
 /// Fails while the shop is being removed.
@@ -33,9 +33,13 @@ where
     E: From<StoreError> + From<ShopIsRemoved>,
 {
     let job = stores.jobs.create(job).await?;
-    let permitted = refuse_removed_shop::<E>(stores, &job.shop_id).await;
-    if permitted.is_err() {
-        stores.jobs.cancel(&job.id, "the shop is being removed").await?;
+    let removal = stores.jobs.shop_removal(&job.shop_id).await?;
+    // A run that waited while the shop was removed would bring it back.
+    let is_removed =
+        removal.is_some_and(|removal| removal.ended_at.is_none_or(|ended| ended > job.created_at));
+    if !is_removed {
+        return Ok(job);
     }
-    permitted.map(|()| job)
+    stores.jobs.cancel(&job.id, "the shop is being removed, or was after this job began").await?;
+    Err(ShopIsRemoved(job.shop_id).into())
 }

@@ -44,7 +44,7 @@ pub(super) struct StoppedView<'a> {
 
 impl<'a> StoppedView<'a> {
     pub(super) fn new(breaker: &'a Breaker) -> Self {
-        let Breaker { scope, code, message, since, probes, next_probe_at, job_id, chunk } = breaker;
+        let Breaker { scope, code, message, since, probes, next_probe_at, job_id, chunk, .. } = breaker;
         Self {
             shop_id: &scope.shop_id,
             index_name: &scope.index_name,
@@ -131,7 +131,7 @@ fn closed_text(closed: &[Breaker], shop: &str, index: Option<&str>) -> String {
         let _ = writeln!(text, "resumed {}: it was {}", breaker.scope, reason_text(breaker));
     }
     text.push_str(
-        "workers take its chunks when their wait ends: within a minute, in AWS after half a day within ten\n",
+        "workers take its chunks when their wait ends: within a minute, or within ten if it was stopped for half a day\n",
     );
     text
 }

@@ -163,7 +163,10 @@ fn show(global: &Global, id: &str, removal: Option<&ShopRemoval>, counts: ShopCo
 
 /// What to do before anything else of a shop that is being removed.
 pub(super) fn removed_shop(removed: ShopIsRemoved) -> Failure {
-    let help = format!("`host shop forget {}` finishes it; then the shop can begin anew", removed.0);
+    let help = format!(
+        "`host shop forget {}` finishes an interrupted removal; run this again afterwards",
+        removed.0
+    );
     Failure::usage(removed).help(help)
 }
 

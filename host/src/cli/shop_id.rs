@@ -20,12 +20,17 @@ const LATEST: usize = 20;
 pub(super) fn named(config: &Config) -> Result<String, Failure> {
     let help = "name the shop with --shop example.myshopify.com";
     let shop = config.shop.clone().ok_or_else(|| Failure::usage("no shop is named").help(help))?;
+    checked(&shop)?;
+    Ok(shop)
+}
+
+fn checked(shop: &str) -> Result<(), Failure> {
     let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     if shop.is_empty() || shop.starts_with('.') || !shop.chars().all(fits) {
         let message = format!("`{shop}` is not a valid shop name; use A-Z a-z 0-9 . - _");
-        return Err(Failure::usage(message).help(help));
+        return Err(Failure::usage(message).help("name the shop as example.myshopify.com"));
     }
-    Ok(shop)
+    Ok(())
 }
 
 /// The id of a shop of this platform: in lower case, and a bare handle of a Shopify shop with its domain.
@@ -60,6 +65,7 @@ pub(super) async fn as_stored(config: Config, stores: &Stores) -> Result<Config,
 
 /// A shop spelled as its jobs are; one without jobs as it is.
 pub(super) async fn id_as_stored(shop: String, stores: &Stores) -> Result<String, Failure> {
+    checked(&shop)?;
     if has_jobs(stores, &shop).await? {
         return Ok(shop);
     }

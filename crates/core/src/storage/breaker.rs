@@ -40,6 +40,9 @@ pub struct Breaker {
     pub probes: u32,
     /// When the next chunk may be tried.
     pub next_probe_at: Timestamp,
+    /// Whether one is being tried now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_probing: bool,
     /// The job of the chunk at which it opened.
     pub job_id: JobId,
     /// The number of that chunk.
@@ -72,6 +75,7 @@ impl Breaker {
             since: now,
             probes: 0,
             next_probe_at: after(now, INTERVAL.base),
+            is_probing: false,
             job_id: chunk.job_id.clone(),
             chunk: chunk.seq,
         }
@@ -92,7 +96,7 @@ impl Breaker {
     #[must_use]
     pub fn probing(&self, now: Timestamp) -> Self {
         let probes = self.probes.saturating_add(1);
-        let probing = Self { probes, ..self.clone() };
+        let probing = Self { probes, is_probing: true, ..self.clone() };
         Self { next_probe_at: after(now, probing.interval(now).max(PROBE_TIMEOUT)), ..probing }
     }
 
@@ -101,12 +105,14 @@ impl Breaker {
     pub fn probe_failed(&self, (code, message): (&str, String), began: Timestamp, now: Timestamp) -> Self {
         // A probe that took long is not repeated immediately.
         let next_probe_at = after(began, self.interval(now)).max(after(now, INTERVAL.base));
-        Self { code: code.to_owned(), message, next_probe_at, ..self.clone() }
+        Self { code: code.to_owned(), message, next_probe_at, is_probing: false, ..self.clone() }
     }
 
-    /// Whether it has been open for so long, and was probed often enough, that chunks no longer wait.
+    /// Whether it has been open for so long, and was probed often enough, that chunks no longer wait. Not while a chunk is tried or
+    /// may be: the cause may have gone since the last one failed.
     pub fn has_expired(&self, stopped_after: Duration, now: Timestamp) -> bool {
-        self.probes >= MIN_PROBES && now >= after(self.since, stopped_after)
+        let is_known_to_fail = !self.is_probing && !self.is_due(now);
+        is_known_to_fail && self.probes >= MIN_PROBES && now >= after(self.since, stopped_after)
     }
 
     fn interval(&self, now: Timestamp) -> Duration {
@@ -205,9 +211,15 @@ mod tests {
     #[test]
     fn it_expires_after_its_time_and_some_probes() {
         let (day, late) = (86_400 * SECOND, Timestamp::UNIX_EPOCH + 86_400 * SECOND);
-        let probed = Breaker { probes: MIN_PROBES, ..opened() };
+        let next_probe_at = late + 10 * SECOND;
+        let probed = Breaker { probes: MIN_PROBES, next_probe_at, ..opened() };
         assert!(probed.has_expired(day, late) && !probed.has_expired(day, late - SECOND));
-        assert!(!opened().has_expired(day, late), "no worker ran meanwhile");
+        assert!(
+            !Breaker { probes: MIN_PROBES - 1, ..probed.clone() }.has_expired(day, late),
+            "no worker ran meanwhile"
+        );
+        assert!(!probed.has_expired(day, next_probe_at), "its cause may be gone");
+        assert!(!probed.probing(late).has_expired(day, late), "a chunk is tried");
     }
 
     #[test]

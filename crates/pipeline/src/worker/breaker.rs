@@ -5,7 +5,7 @@ use super::{Worker, chunk_error::ChunkError, handle::OnStop};
 use host_core::{
     error::chain,
     metrics as names,
-    model::{Job, JobId},
+    model::Job,
     storage::{Breaker, BreakerScope, Delivery, StoreError, Stores},
 };
 use jiff::Timestamp;
@@ -145,28 +145,4 @@ impl Worker {
             }
         }
     }
-
-    /// Says in the record of a job why a chunk of it is given up, unless the job is still being read: that message would end it.
-    pub(super) async fn record_given_up(&self, job_id: &JobId, breaker: &Breaker) {
-        let record = async {
-            let found = self.stores.jobs.get(job_id).await?;
-            if found.is_some_and(|found| found.seal.is_some() && found.error_message.is_none()) {
-                let message = given_up(breaker);
-                self.stores.jobs.cancel(job_id, &message).await?;
-            }
-            Ok::<_, StoreError>(())
-        };
-        if let Err(error) = record.await {
-            tracing::warn!(%job_id, cause = chain(&error), "the job's record does not say why chunks are given up");
-        }
-    }
-}
-
-fn given_up(breaker: &Breaker) -> String {
-    let Breaker { scope, since, message, .. } = breaker;
-    format!(
-        "{scope} had been stopped since {since:.0}: {message}; `host dlq redrive --shop {}` sends the chunks again once the cause \
-         is fixed",
-        scope.shop_id
-    )
 }

@@ -97,9 +97,6 @@ impl Worker {
                 self.requeue(delivery, lease, Release::ResetAttempts, delay).await
             }
             FailureAction::Quarantine => {
-                if let ChunkError::StoppedTooLong { breaker } = &error {
-                    self.record_given_up(&delivery.chunk.job_id, breaker).await;
-                }
                 let quarantined = self.quarantine(delivery, lease, attempt.clone(), &error).await;
                 quarantined.map(|handled| is_removed = handled == Handled::Acked)
             }

@@ -80,7 +80,7 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     assert!(letters[0].message.contains("as the script says"), "{:?}", letters[0]);
     let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
     assert_eq!((job.status, job.counts.failed, job.completed_chunks), (JobStatus::Failed, 12, 12));
-    let message = job.error_message.unwrap();
+    let message = &job.samples[0].message;
     assert!(
         message.contains("stopped since 2026-01-01") && message.contains("as the script says"),
         "{message}"
@@ -94,6 +94,22 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     harness.invoke_for(Duration::from_secs(60)).await;
     let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
     assert_eq!((job.status, job.counts, job.error_message), (JobStatus::Completed, counts(12), None));
+}
+
+/// Nothing tried the index for two days, and its cause is gone since: the chunks that wait for the result of the one that is tried
+/// are not given up.
+#[tokio::test(start_paused = true)]
+async fn a_breaker_that_was_not_probed_for_long_gives_no_chunk_up() {
+    let harness = Harness::new();
+    let id = publish(&harness).await;
+    harness.script(vec![Next::Permanent; 100_000]);
+    harness.invoke_for(HOUR * 12).await;
+    harness.clock.sleep(HOUR * 48).await;
+    harness.index.state().script.clear();
+    harness.script(vec![Next::Slow(Duration::from_secs(5))]);
+    harness.invoke_for(HOUR).await;
+    let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
+    assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(12)));
 }
 
 async fn host_resume(harness: &Harness) {
