@@ -363,7 +363,16 @@ mod tests {
         product.source_digest = Some(digest);
         assert_eq!(product.unchanged_documents(digest), Some(1));
         assert_eq!(product.unchanged_documents(Digest::of(b"other")), None);
-        let changes: [&dyn Fn(&mut ProductRecord); 5] = [
+        let refusal = LastRefusal {
+            class: EntryClass::Failed,
+            code: "bad".to_owned(),
+            message: "so".to_owned(),
+            job_id: product.job_id.clone(),
+            at: product.at,
+            sequence: 1,
+        };
+        let changes: [&dyn Fn(&mut ProductRecord); 6] = [
+            &|record| record.refusal = Some(refusal.clone()),
             &|record| record.add_document(two.clone()),
             &|record| record.remove_document(&one, &Map::new()),
             &|record| record.lose(&[two.clone()].into()),
