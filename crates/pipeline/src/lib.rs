@@ -26,6 +26,7 @@
 
 pub mod archive;
 pub mod forget;
+pub mod ids;
 pub mod ingest;
 pub mod reconcile;
 mod removals;

@@ -11,7 +11,7 @@ use crate::{
         chunk::{ChunkBounds, Chunker, NewLine},
         publish::Publisher,
     },
-    retention::prune,
+    retention::{Retention, prune},
     sync::new_id,
     worker::{DeadLetterFilter, Until, Worker, WorkerSettings, redrive},
 };
@@ -168,6 +168,7 @@ impl Simulation {
             poll_interval: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(20),
             stopped_after: Duration::from_secs(24 * 3_600),
+            keep_chunks: false,
         };
         let (stores, index, clock) = (self.stores.clone(), self.index.clone(), self.clock.clone());
         self.workers.push(tokio::spawn(async move {
@@ -257,7 +258,8 @@ impl Simulation {
         let chunks = publisher.chunks();
         if !crashes {
             let source = SourceStats { products: export.products.len() as u64, ..SourceStats::default() };
-            let seal = host_core::model::Seal { source, ..build::seal(chunks) };
+            let ids = chunker.into_ids().store(self.stores.chunks.as_ref(), &job).await.unwrap();
+            let seal = host_core::model::Seal { source, ids: Some(ids), ..build::seal(chunks) };
             self.stores.jobs.seal(&job.id, &seal).await.unwrap();
             guard.release().await.unwrap();
         }
@@ -368,11 +370,11 @@ impl Simulation {
             }
             18 => self.redrive().await,
             _ => {
-                let age = 30 * DAY;
+                let kept = Retention { age: 30 * DAY, keep_chunks: false };
                 let remover = self.storage.job_remover().unwrap();
                 let now = self.clock.now();
-                let pruned = prune(&self.storage, remover, Some(SHOP), now, age, false).await.unwrap();
-                self.coverage.pruned += pruned.len() as u64;
+                let pruned = prune(&self.storage, remover, Some(SHOP), now, kept, false).await.unwrap();
+                self.coverage.pruned += pruned.jobs.len() as u64;
             }
         }
         match self.random.below(10) {

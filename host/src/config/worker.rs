@@ -46,6 +46,7 @@ impl WorkerConfig {
             poll_interval: Duration::from_millis(20),
             shutdown_timeout: Duration::from_secs(self.grace_seconds),
             stopped_after: Duration::from_secs(self.stopped_hours.get().saturating_mul(3_600)),
+            keep_chunks: false,
         }
     }
 }

@@ -1,59 +1,65 @@
-//! Which products a job had: those of its chunks, and those that its report says were refused.
+//! Which products a job had: those that it published, and those that its report says were refused.
 
 use super::ArchiveError;
 use futures::{StreamExt, TryStreamExt, stream};
+use crate::ids::{IdSet, JobIds};
 use host_core::{
-    model::{Digest, EntryClass, Operation, ProductId, ReportEntry},
+    model::{EntryClass, Operation, ProductId, ReportEntry},
     storage::{JobSnapshot, StoreError, Stores},
 };
 use serde::Deserialize;
-use std::{borrow::Cow, collections::HashSet};
+use std::borrow::Cow;
 
 /// Chunks read concurrently.
 const READS: usize = 8;
 
-/// A set of ids, 8 bytes of the digest of each: two that share them are taken for one, so that the one which is missing stays in
-/// the index.
-#[derive(Debug, Default)]
-pub(super) struct IdSet(HashSet<u64>);
-
-impl IdSet {
-    pub(super) fn insert(&mut self, id: &str) {
-        self.0.insert(Digest::of(id.as_bytes()).prefix());
-    }
-
-    pub(super) fn contains(&self, id: &str) -> bool {
-        self.0.contains(&Digest::of(id.as_bytes()).prefix())
-    }
-}
-
 /// A document or removal that a job published.
 #[derive(Deserialize)]
-pub(super) struct PublishedLine<'a> {
+struct PublishedLine<'a> {
     #[serde(rename = "_id")]
-    pub(super) document: &'a str,
+    document: &'a str,
     #[serde(rename = "_mq_product")]
     product: Option<Cow<'a, str>>,
 }
 
 impl PublishedLine<'_> {
     /// The product that it belongs to.
-    pub(super) fn product(&self) -> &str {
+    fn product(&self) -> &str {
         self.product.as_deref().unwrap_or(self.document)
     }
 }
 
-/// Hands on everything that a job has published with one of these operations. Rows and objects of a sealed job must all be there:
-/// what is gone would count as absent from the export.
+/// Adds the ids of everything that a job has published to sets, of its removals only if `with_removals`.
 pub(super) async fn published(
     stores: &Stores,
     job: &JobSnapshot,
-    operations: &[Operation],
-    mut take: impl FnMut(PublishedLine<'_>),
+    products: &mut IdSet,
+    documents: &mut IdSet,
+    with_removals: bool,
+) -> Result<(), ArchiveError> {
+    match job.seal.as_ref().and_then(|seal| seal.ids) {
+        Some(digest) => {
+            let ids = JobIds::read(stores.chunks.as_ref(), &job.job, digest).await?;
+            let ids = ids.map_err(|key| ArchiveError::ObjectMissing { key })?;
+            ids.add_to(products, documents, with_removals);
+            Ok(())
+        }
+        None => published_chunks(stores, job, products, documents, with_removals).await,
+    }
+}
+
+/// The same by the chunks of a job without a list of its ids. Rows and objects of a sealed one must all be there: what is gone would
+/// count as absent from the export.
+async fn published_chunks(
+    stores: &Stores,
+    job: &JobSnapshot,
+    products: &mut IdSet,
+    documents: &mut IdSet,
+    with_removals: bool,
 ) -> Result<(), ArchiveError> {
     let read = |seq| async move {
         let Some(chunk) = stores.jobs.chunk(&job.job.id, seq).await? else { return Ok(None) };
-        if !operations.contains(&chunk.operation) {
+        if chunk.operation == Operation::DeleteDocuments && !with_removals {
             return Ok(Some((chunk.key, Some(Vec::new()))));
         }
         let bytes = stores.chunks.get(&chunk.key, Some(chunk.sha256)).await?;
@@ -70,9 +76,10 @@ pub(super) async fn published(
         };
         let Some(bytes) = bytes else { return Err(ArchiveError::ObjectMissing { key }) };
         for line in lines(&bytes) {
-            let line = serde_json::from_slice(line)
+            let line: PublishedLine<'_> = serde_json::from_slice(line)
                 .map_err(|source| ArchiveError::Line { key: key.clone(), source })?;
-            take(line);
+            products.insert(line.product());
+            documents.insert(line.document);
         }
     }
     Ok(())

@@ -375,6 +375,7 @@ impl Sink<'_> {
         let quarantine = self.quarantine.finish().await?;
         let (refused, samples, reports): (Counts, _, _) = self.reject_log.finish().await?;
         let total_items = self.items + refused.total();
+        let ids = self.chunker.into_ids().store(self.publisher.objects(), self.job).await?;
         Ok(Seal {
             chunks: self.publisher.chunks(),
             total_items,
@@ -383,6 +384,7 @@ impl Sink<'_> {
             samples,
             reports,
             quarantine,
+            ids: Some(ids),
         })
     }
 }

@@ -56,7 +56,9 @@ fn refused_claim(tx: &Transaction<'_>, row: &Row, now: Timestamp) -> Result<Clai
     let Some((state, until, outcome)) = found else { return Ok(Claim::Unknown) };
     match state.as_str() {
         "DONE" => {}
-        "SETTLING" => completion::finish(tx, row, time::to_column(now))?,
+        "SETTLING" => {
+            completion::finish(tx, row, time::to_column(now))?;
+        }
         _ => return Ok(Claim::Held { until: time::from_column(until)? }),
     }
     let outcome: Option<ChunkOutcome> = outcome.as_deref().map(from_envelope).transpose()?;
