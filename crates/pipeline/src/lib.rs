@@ -31,8 +31,6 @@ pub mod ingest;
 pub mod reconcile;
 mod removals;
 pub mod retention;
-#[cfg(test)]
-mod simulation;
 pub mod sync;
 pub mod why;
 pub mod worker;
