@@ -38,7 +38,7 @@ impl Default for WorkerConfig {
 }
 
 impl WorkerConfig {
-    /// The settings as the worker takes them.
+    /// The settings as the worker takes them, but for `retention.keep_chunks`.
     pub fn settings(&self) -> WorkerSettings {
         WorkerSettings {
             concurrency: self.concurrency.get(),
