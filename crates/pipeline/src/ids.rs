@@ -139,7 +139,8 @@ mod tests {
         let job = build::job(&*clock, "shop");
         let (mut ids, mut again) = (JobIds::default(), JobIds::default());
         let add = |ids: &mut JobIds, number: u64| {
-            let operation = if number % 3 == 0 { Operation::DeleteDocuments } else { Operation::AddDocuments };
+            let operation =
+                if number % 3 == 0 { Operation::DeleteDocuments } else { Operation::AddDocuments };
             let product = ProductId::new(format!("p{}", number / 2)).unwrap();
             ids.add(operation, &product, &build::id(&format!("d{number}")));
         };

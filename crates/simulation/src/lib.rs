@@ -17,6 +17,9 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 mod recorded;
 mod schedule;
 mod shop;
+mod year;
+
+pub use year::{Figures, Plan, Size, run_year};
 
 /// For how long jobs are kept.
 pub const MONTH: Duration = Duration::from_secs(30 * 86_400);

@@ -1,5 +1,6 @@
 use super::{
-    AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, Duration, Release, ShopRemoval, StoreError, async_trait,
+    AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, Duration, Release, ShopRemoval, StoreError,
+    async_trait,
 };
 use crate::model::{ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal};
 use jiff::Timestamp;

@@ -1,8 +1,8 @@
 //! Which products a job had: those that it published, and those that its report says were refused.
 
 use super::ArchiveError;
-use futures::{StreamExt, TryStreamExt, stream};
 use crate::ids::{IdSet, JobIds};
+use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     model::{EntryClass, Operation, ProductId, ReportEntry},
     storage::{JobSnapshot, StoreError, Stores},

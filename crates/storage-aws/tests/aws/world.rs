@@ -7,10 +7,11 @@ use host_core::{
     model::{Digest, Job, JobId},
     storage::{Chunks, IngestGuard, Put, Storage, StoreError, StoreErrorKind, Stores},
 };
-use host_simulation::{World, run_schedules};
+use host_simulation::{Figures, Plan, Size, World, run_schedules, run_year};
 use host_storage_aws::{
     Names, Table, acquire_ingest_on, breakers_on, jobs_on, ledger_on, queue_on, settings_on,
 };
+use host_testing::VirtualClock;
 use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
@@ -156,6 +157,26 @@ impl Chunks for Bucket {
     async fn remove_shop(&self, _: &str, _: bool) -> Result<u64, StoreError> {
         Ok(0)
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_year_of_syncs_keeps_what_is_needed_and_stays_as_large_as_a_month() {
+    let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+    let environment = Environment::new(clock.clone());
+    let plan = Plan { days: 365, hours: 4, chunks: 6, pins: false };
+    let size = async || {
+        let Environment { jobs, products, bucket, .. } = &environment;
+        let [mut items, mut bytes] = [0; 2];
+        for (number, size) in [jobs.size(), products.size(), bucket.size()] {
+            items += number as u64;
+            bytes += size as u64;
+        }
+        Size { items, bytes }
+    };
+    let figures = run_year(&environment, &clock, plan, size).await;
+    let Figures { first, largest, jobs, reports, redriven } = figures;
+    assert!(largest.bytes < first.bytes * 11 / 10 && largest.items < first.items * 11 / 10, "{figures:?}");
+    assert!((180..200).contains(&jobs) && reports >= jobs && redriven > 30, "{figures:?}");
 }
 
 /// The schedules of shops over months.

@@ -249,7 +249,10 @@ pub async fn many_completions_at_once_count_once(backend: &Backend) {
     }
     let outcome = processed(1);
     let completions = join_all((0..32).map(|at| jobs.complete(&leases[at % 4], &outcome))).await;
-    assert!(completions.iter().all(|completed| matches!(completed, Ok(Completion::Counted))), "{completions:?}");
+    assert!(
+        completions.iter().all(|completed| matches!(completed, Ok(Completion::Counted))),
+        "{completions:?}"
+    );
     let counted = snapshot(backend, &job.id).await;
     assert_eq!((counted.counts.processed, counted.completed_chunks), (4, 4));
 }
