@@ -229,7 +229,7 @@ impl<'a, W: World> Year<'a, W> {
         assert!(!redriven.sent.is_empty() && redriven.orphaned.is_empty(), "{redriven:?}");
         self.redriven += redriven.sent.len() as u64;
         let job = self.work(id).await;
-        assert_eq!((job.status, job.counts.failed), (JobStatus::Conflict, 0));
+        assert!(matches!(job.status, JobStatus::Completed | JobStatus::Conflict), "{job:?}");
     }
 
     /// Everything that a job of the last month has said can be read, and what is pinned can be redriven.
