@@ -88,10 +88,12 @@ async fn of_a_removed_shop_no_byte_can_be_read_in_the_files() {
     let storage = Embedded::open(dir.path(), clock.clone()).unwrap();
     let catalog = Catalog::sqlite(storage.database().clone(), &CatalogConfig::default(), clock.clone());
     let (leaves, stays) = ("leaveswithallthatitbrought.example", "stayswithallthatitbrought.example");
-    // Few, so that the index of words does not merge its parts by itself.
     for (shop, products) in [(stays, 400), (leaves, 20)] {
         fill(&storage, &catalog, &clock, shop, products).await;
     }
+    // Few of many products in one part of the index of words, which then stays as it is when they are removed.
+    let merge = "INSERT INTO product_words (product_words) VALUES ('optimize')";
+    storage.database().write(|tx| Ok(tx.execute(merge, [])?)).await.unwrap();
     assert!([leaves, stays].iter().all(|shop| count(dir.path(), word(shop)) > 100));
     let open = indexes(&storage.stores(), leaves).await.unwrap().into_iter();
     let indexes = open.map(|of_shop| (of_shop, Arc::new(catalog.clone()) as Arc<dyn Index>)).collect();
