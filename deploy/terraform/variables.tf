@@ -73,3 +73,9 @@ variable "alarm_topic_arn" {
   type        = string
   default     = null
 }
+
+variable "forget_policy" {
+  description = "Whether there is a policy `{env}-EcomIndexerForget` for the role of an operator who runs `host shop forget`. No process needs it all the time."
+  type        = bool
+  default     = false
+}

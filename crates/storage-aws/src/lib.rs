@@ -153,6 +153,11 @@ impl Aws {
         Self { names, config: config.clone(), retention, clock, clients, jobs, queues, stores }
     }
 
+    /// The settings that it was made with.
+    pub fn config(&self) -> &AwsConfig {
+        &self.config
+    }
+
     /// Names of everything.
     pub fn names(&self) -> &Names {
         &self.names

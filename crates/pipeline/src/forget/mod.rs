@@ -151,6 +151,7 @@ impl Forget<'_> {
         self.storage.erase().await?;
         let ended = ShopRemoval { ended_at: Some(self.clock.now()), ..nameless };
         stores.jobs.put_shop_removal(shop, &ended).await?;
+        self.storage.flush().await?;
         Ok(ended)
     }
 
