@@ -90,11 +90,11 @@ resource "aws_lambda_function" "indexer" {
 
   environment {
     variables = merge({
-      HOST_TARGET              = "marqo"
-      HOST_AWS__ENV            = var.env
-      HOST_AWS__BUCKET         = local.bucket
-      HOST_AWS__RETENTION_DAYS = var.retention_days
-      HOST_TELEMETRY__EMF      = "true"
+      HOST_TARGET          = "marqo"
+      HOST_AWS__ENV        = var.env
+      HOST_AWS__BUCKET     = local.bucket
+      HOST_RETENTION__DAYS = var.retention_days
+      HOST_TELEMETRY__EMF  = "true"
     }, var.environment)
   }
 

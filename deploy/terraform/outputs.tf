@@ -28,3 +28,8 @@ output "work_policy" {
   description = "For the role of `host work`."
   value       = aws_iam_policy.work.arn
 }
+
+output "forget_policy" {
+  description = "For the role of an operator who runs `host shop forget`; none without `forget_policy`."
+  value       = one(aws_iam_policy.forget[*].arn)
+}

@@ -1,5 +1,6 @@
 # Two policies, since who publishes needs no right to take messages and who works none to make queues. Attach them to the roles that
-# `host ingest` and `host work` run as; the function has the second one.
+# `host ingest` and `host work` run as; the function has the second one. A third one, only with `forget_policy`, is for the operator
+# who removes a shop.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -75,4 +76,37 @@ resource "aws_iam_policy" "ingest" {
 resource "aws_iam_policy" "work" {
   name   = "${var.env}-EcomIndexerWork"
   policy = data.aws_iam_policy_document.work.json
+}
+
+# Everything that `host shop forget` needs, and more than anything else may do: it lists and removes the queues of a shop and reads all
+# of the table of products.
+data "aws_iam_policy_document" "forget" {
+  source_policy_documents = [data.aws_iam_policy_document.shared.json]
+
+  statement {
+    sid = "Removing"
+    actions = [
+      "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ListQueueTags", "sqs:DeleteQueue",
+    ]
+    resources = [local.queues]
+  }
+  statement {
+    # It knows no resources.
+    sid       = "Discovery"
+    actions   = ["sqs:ListQueues"]
+    resources = ["*"]
+  }
+  statement {
+    # A record says which shop's it is, and no index does.
+    sid       = "Reading"
+    actions   = ["dynamodb:Scan"]
+    resources = [aws_dynamodb_table.products.arn]
+  }
+}
+
+resource "aws_iam_policy" "forget" {
+  count = var.forget_policy ? 1 : 0
+
+  name   = "${var.env}-EcomIndexerForget"
+  policy = data.aws_iam_policy_document.forget.json
 }

@@ -31,7 +31,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "product_data" {
       id     = rule.value == "shopify" ? "expire-chunks-and-reports" : "expire-chunks-and-reports-${rule.value}"
       status = "Enabled"
       filter { prefix = "${rule.value}/" }
-      expiration { days = var.retention_days }
+      expiration { days = max(var.retention_days, 29) }
     }
   }
 }

@@ -11,13 +11,13 @@ variable "bucket" {
 }
 
 variable "retention_days" {
-  description = "For how long chunks and reports are kept; the host's `aws.retention_days`. Longer than messages, which SQS keeps for 14 days."
+  description = "For how long jobs, chunks and reports are kept; the host's `retention.days`. Chunks and reports at least 29 days: a message may lead to them for 14 days in the queue and 14 among the dead letters."
   type        = number
   default     = 30
 
   validation {
-    condition     = var.retention_days > 14
-    error_message = "Messages live for 14 days: a chunk must be there when its message is read."
+    condition     = var.retention_days >= 1
+    error_message = "A day is the least."
   }
 }
 
@@ -72,4 +72,10 @@ variable "alarm_topic_arn" {
   description = "SNS topic that alarms notify; without one there are no alarms."
   type        = string
   default     = null
+}
+
+variable "forget_policy" {
+  description = "Whether there is a policy `{env}-EcomIndexerForget` for the role of an operator who runs `host shop forget`. No process needs it all the time."
+  type        = bool
+  default     = false
 }

@@ -131,6 +131,8 @@ impl AwsDemo<'_> {
             .env("HOST_STORE", "aws")
             .env("HOST_TARGET", "marqo")
             .env("HOST_AWS__ENDPOINT_URL", aws.url())
+            // They are compared with the index.
+            .env("HOST_RETENTION__KEEP_CHUNKS", "true")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         command

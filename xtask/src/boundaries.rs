@@ -9,14 +9,15 @@ const ALL: &str = "normal,build,dev";
 const NOT_OF_TESTS: &str = "normal";
 
 /// Beginnings of crates' names, the members of this workspace that alone may use them, and in which kinds of dependencies.
-const USERS: [(&str, &[&str], &str); 3] = [
+const USERS: [(&str, &[&str], &str); 4] = [
     ("wasmtime", &["host-plugin-host"], ALL),
     ("aws-sdk-", &["host-storage-aws"], ALL),
-    ("host-testing", &[], NOT_OF_TESTS),
+    ("host-testing", &["host-simulation"], NOT_OF_TESTS),
+    ("host-simulation", &[], NOT_OF_TESTS),
 ];
 
 /// Members that can be built and tested without [`HEAVY`].
-const LIGHT: [&str; 2] = ["host-pipeline", "host-testing"];
+const LIGHT: [&str; 3] = ["host-pipeline", "host-simulation", "host-testing"];
 
 /// Beginnings of the names of engines, backends and clients.
 const HEAVY: [&str; 4] = ["aws-sdk-", "reqwest", "rusqlite", "wasmtime"];

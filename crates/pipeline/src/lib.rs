@@ -26,14 +26,12 @@
 
 pub mod archive;
 pub mod forget;
-mod id_set;
+pub mod ids;
 pub mod ingest;
 pub mod reconcile;
 mod removals;
 pub mod removed_shop;
 pub mod retention;
-#[cfg(test)]
-mod simulation;
 pub mod sync;
 pub mod why;
 pub mod worker;

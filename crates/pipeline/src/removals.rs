@@ -124,6 +124,7 @@ impl<'a> RemovalPublisher<'a> {
         for full in self.chunker.finish() {
             self.publisher.publish(full).await?;
         }
+        let ids = self.chunker.into_ids().store(self.stores.chunks.as_ref(), self.job).await?;
         let products = self.removals;
         let source = SourceStats { products, grouping: kind.to_owned(), ..SourceStats::default() };
         let seal = Seal {
@@ -133,8 +134,8 @@ impl<'a> RemovalPublisher<'a> {
             source,
             samples: Vec::new(),
             reports: Vec::new(),
-            unchanged: Vec::new(),
             quarantine: QuarantinedProducts::default(),
+            ids: Some(ids),
         };
         self.stores.jobs.seal(&self.job.id, &seal).await?;
         Ok(self.removals)

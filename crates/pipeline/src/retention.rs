@@ -3,8 +3,8 @@
 use host_core::{
     clock::SharedClock,
     error::chain,
-    model::JobId,
-    storage::{JobRemover, JobSnapshot, Storage, StoreError},
+    model::{ChunkRef, JobId, JobStatus},
+    storage::{Chunks, JobRemover, JobSnapshot, Storage, StoreError},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{cmp::Reverse, collections::HashSet, convert::Infallible, time::Duration};
@@ -12,8 +12,58 @@ use std::{cmp::Reverse, collections::HashSet, convert::Infallible, time::Duratio
 /// How often a process that works until it is stopped removes old jobs.
 const INTERVAL: Duration = Duration::from_secs(3_600);
 
-/// Removes the jobs of one shop, or of all, that ended before `age`, and returns them, the oldest first; with `dry_run` it only
-/// returns them. Idempotent: what a crash leaves of a job is removed by the next call.
+/// What is kept of jobs that have ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// How long jobs are kept.
+    pub age: Duration,
+    /// Whether their chunks are kept as long, although nothing of the host needs them.
+    pub keep_chunks: bool,
+}
+
+/// What was removed, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pruned {
+    /// These jobs, with all of their objects.
+    pub jobs: Vec<JobSnapshot>,
+    /// The chunks of these jobs, which stay.
+    pub chunks_of: Vec<JobSnapshot>,
+}
+
+impl Pruned {
+    /// Whether there was nothing to remove.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.chunks_of.is_empty()
+    }
+}
+
+/// Whether a job's chunks are needed no more. Those of a job with a failure may be redriven, or looked into; without a list of its ids,
+/// archiving asks the chunks.
+fn is_done_with_chunks(job: &JobSnapshot) -> bool {
+    matches!(job.status, JobStatus::Completed | JobStatus::Conflict)
+        && job.seal.as_ref().is_some_and(|seal| seal.ids.is_some())
+}
+
+fn chunk_key(job: &JobSnapshot, seq: u32) -> String {
+    ChunkRef::key(&job.job.platform, &job.job.shop_id, &job.job.id, seq)
+}
+
+/// Removes the chunks of a job that has ended, if they are needed no more. Idempotent.
+pub async fn remove_chunks(chunks: &dyn Chunks, job: &JobSnapshot) -> Result<(), StoreError> {
+    if !is_done_with_chunks(job) {
+        return Ok(());
+    }
+    let keys: Vec<String> = (0..job.chunks).map(|seq| chunk_key(job, seq)).collect();
+    chunks.delete_all(&keys).await
+}
+
+/// Whether a job has chunks that are needed no more. The first one goes last.
+pub(crate) async fn has_needless_chunks(chunks: &dyn Chunks, job: &JobSnapshot) -> Result<bool, StoreError> {
+    Ok(is_done_with_chunks(job) && chunks.get(&chunk_key(job, 0), None).await?.is_some())
+}
+
+/// Removes the jobs of one shop, or of all, that have ended and are old, and the chunks of others that have ended; with `dry_run` it
+/// only returns them. Idempotent: what a crash leaves of a job is removed by the next call.
 ///
 /// The newest job of each index of a shop stays, and with it what `host` says of the shop; so does a job with a chunk in the queue
 /// or among the dead letters, because it can still be written; and with a full sync that stays, all jobs after it.
@@ -22,10 +72,10 @@ pub async fn prune(
     remover: &dyn JobRemover,
     shop_id: Option<&str>,
     now: Timestamp,
-    age: Duration,
+    retention: Retention,
     dry_run: bool,
-) -> Result<Vec<JobSnapshot>, StoreError> {
-    let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+) -> Result<Pruned, StoreError> {
+    let age = SignedDuration::try_from(retention.age).unwrap_or(SignedDuration::MAX);
     let stores = storage.stores();
     let mut pinned: HashSet<JobId> = HashSet::new();
     let shops = match shop_id {
@@ -46,35 +96,42 @@ pub async fn prune(
         .extend(jobs.iter().filter(|job| indexes.insert(index_of(job))).map(|newest| newest.job.id.clone()));
     // Archiving after a full sync needs the jobs after it, which say what came back.
     let mut compared = HashSet::new();
-    let mut old = Vec::new();
+    let (mut old, mut pruned) = (Vec::new(), Pruned::default());
     for job in jobs.into_iter().rev() {
         let is_old = job.ended_at.is_some_and(|ended_at| now.duration_since(ended_at) > age);
         let is_written = job.completed_chunks == job.chunks;
         if is_old && is_written && !pinned.contains(&job.job.id) && !compared.contains(&index_of(&job)) {
             old.push(job);
-        } else if job.job.full {
+            continue;
+        }
+        if job.job.full {
             compared.insert(index_of(&job));
         }
-    }
-    if dry_run {
-        return Ok(old);
-    }
-    let mut removed = Vec::with_capacity(old.len());
-    for job in old {
-        if remover.remove_job(&job.job).await? {
-            removed.push(job);
+        let chunks = stores.chunks.as_ref();
+        if !retention.keep_chunks && has_needless_chunks(chunks, &job).await? {
+            if !dry_run {
+                remove_chunks(chunks, &job).await?;
+            }
+            pruned.chunks_of.push(job);
         }
     }
-    Ok(removed)
+    for job in old {
+        if dry_run || remover.remove_job(&job.job).await? {
+            pruned.jobs.push(job);
+        }
+    }
+    Ok(pruned)
 }
 
 /// Removes old jobs of all shops at an interval, for as long as it is polled. Failures are logged and tried again.
-pub async fn run(storage: &dyn Storage, clock: &SharedClock, age: Duration) -> Infallible {
+pub async fn run(storage: &dyn Storage, clock: &SharedClock, retention: Retention) -> Infallible {
     let Some(remover) = storage.job_remover() else { return std::future::pending().await };
     loop {
-        match prune(storage, remover, None, clock.now(), age, false).await {
-            Ok(removed) if removed.is_empty() => {}
-            Ok(removed) => tracing::info!(jobs = removed.len(), "removed old jobs"),
+        match prune(storage, remover, None, clock.now(), retention, false).await {
+            Ok(pruned) if pruned.is_empty() => {}
+            Ok(Pruned { jobs, chunks_of }) => {
+                tracing::info!(jobs = jobs.len(), chunks_of = chunks_of.len(), "removed old jobs and chunks");
+            }
             Err(error) => {
                 tracing::warn!(error = chain(&error), "cannot remove old jobs; trying again in an hour");
             }
@@ -99,6 +156,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
     const MONTH: Duration = Duration::from_secs(30 * 86_400);
+    const KEPT: Retention = Retention { age: MONTH, keep_chunks: false };
 
     struct Shop {
         clock: SharedClock,
@@ -140,8 +198,8 @@ mod tests {
         async fn prune(&self, dry_run: bool) -> Vec<String> {
             let remover = self.storage.job_remover().unwrap();
             let now = self.clock.now();
-            let pruned = prune(&self.storage, remover, None, now, MONTH, dry_run).await.unwrap();
-            pruned.into_iter().map(|job| job.job.id.to_string()).collect()
+            let pruned = prune(&self.storage, remover, None, now, KEPT, dry_run).await.unwrap();
+            pruned.jobs.into_iter().map(|job| job.job.id.to_string()).collect()
         }
 
         async fn has(&self, sent: &ChunkRef) -> [bool; 2] {
@@ -226,7 +284,7 @@ mod tests {
         }
         let remover = shop.storage.job_remover().unwrap();
         let now = shop.clock.now() - MONTH * 2;
-        let pruned = prune(&shop.storage, remover, None, now, MONTH, true).await.unwrap();
-        assert_eq!(pruned.len(), 0);
+        let pruned = prune(&shop.storage, remover, None, now, KEPT, true).await.unwrap();
+        assert_eq!(pruned.jobs.len(), 0);
     }
 }

@@ -170,6 +170,35 @@ impl Database {
         }
     }
 
+    /// Makes what was removed unreadable: merges the index of words, whose parts keep those of removed products, writes the file anew
+    /// without what is free in it, and empties the journal. It needs the file's size on the disk twice more, and other processes wait.
+    /// (`secure_delete` overwrites only a part: what pages lose when others are split stays in them.)
+    pub async fn erase(&self) -> Result<(), DatabaseError> {
+        let merge = "INSERT INTO product_words (product_words) VALUES ('optimize')";
+        self.write(|tx| Ok(tx.execute(merge, [])?)).await?;
+        let waiting = self.writer.clone().lock_owned().await;
+        let path = self.path.clone();
+        let erased = tokio::task::spawn_blocking(move || {
+            let _no_other_writer = waiting;
+            // Another one, since the copy would be in the memory of the others.
+            let connection = Connection::open(path)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.execute("VACUUM", [])?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+        });
+        let path = || self.path.display().to_string();
+        match erased.await {
+            Ok(Ok(false)) => Ok(()),
+            Ok(Ok(true)) => {
+                let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+                Err(DatabaseError::of(path(), rusqlite::Error::SqliteFailure(busy, None)))
+            }
+            Ok(Err(source)) => Err(DatabaseError::of(path(), source)),
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+            Err(_) => Err(Problem::Ending.into()),
+        }
+    }
+
     fn journal(&self) -> PathBuf {
         let mut journal = self.path.clone().into_os_string();
         journal.push("-wal");

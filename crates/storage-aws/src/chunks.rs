@@ -12,6 +12,9 @@ use host_core::{
     storage::{Chunks, Put, StoreError, StoreErrorKind},
 };
 
+/// Objects of one request to remove them.
+const MAX_DELETE: usize = 1_000;
+
 /// Attempts to put an object that appears and vanishes meanwhile.
 const MAX_PUT_ATTEMPTS: usize = 4;
 
@@ -183,6 +186,14 @@ impl Chunks for Bucket {
             Err(error) if error.code() == Some("NoSuchKey") => Ok(()),
             Err(error) => Err(self.error(error, "removing", key)),
         }
+    }
+
+    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
+        // The first one last, with the others of its batch.
+        for keys in keys.chunks(MAX_DELETE).rev() {
+            self.remove_objects(&keys[0], keys.to_vec()).await?;
+        }
+        Ok(())
     }
 
     async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {

@@ -17,8 +17,6 @@ pub struct AwsConfig {
     pub bucket: Option<String>,
     /// Other buckets from which the chunks of other programs' messages are read; `bucket` always is.
     pub source_buckets: Vec<String>,
-    /// How long jobs, chunks and reports are kept, in days. Longer than messages, which SQS keeps for 14.
-    pub retention_days: NonZeroU32,
     /// Ingest lease in seconds; another process may take over once it expires.
     pub ingest_lease_seconds: NonZeroU32,
     /// Interval of the recovery sweep of `host work`, in minutes, however many of them work; 0 for never, where `host aws sweep` does
@@ -39,13 +37,22 @@ impl Default for AwsConfig {
             endpoint_url: None,
             bucket: None,
             source_buckets: Vec::new(),
-            retention_days: const { NonZeroU32::new(30).expect("is not 0") },
             ingest_lease_seconds: const { NonZeroU32::new(60).expect("is not 0") },
             sweep_minutes: 10,
             resend_minutes: const { NonZeroU32::new(60).expect("is not 0") },
             lambda_reserve_seconds: 120,
         }
     }
+}
+
+/// A chunk must be there when its message is read, which may wait for 14 days in the queue and, redriven or not, for 14 more among the
+/// dead letters.
+const LONGER_THAN_MESSAGES: Duration = Duration::from_secs(29 * 86_400);
+
+/// How long jobs, chunks and reports are kept, where the settings ask for `retention`: nothing here looks whether a message still needs
+/// them before they expire.
+pub(crate) fn kept(retention: Duration) -> Duration {
+    retention.max(LONGER_THAN_MESSAGES)
 }
 
 /// Characters of the longest `env`, with which the names of bucket and queues fit.
@@ -71,11 +78,6 @@ impl AwsConfig {
             "`aws.env` is `{env}`, which names in AWS cannot begin with; use 1 to {MAX_ENV} characters of {what}, the first a letter \
              or a digit"
         ))
-    }
-
-    /// How long jobs, chunks and reports are kept.
-    pub(crate) fn retention(&self) -> Duration {
-        Duration::from_secs(u64::from(self.retention_days.get()) * 86_400)
     }
 
     /// How long the ingest lease lasts without a renewal; another process may take over once it expires.

@@ -113,6 +113,8 @@ fn loader(config: &AwsConfig) -> ConfigLoader {
 pub struct Aws {
     names: Names,
     config: AwsConfig,
+    /// How long jobs, chunks and reports are kept.
+    retention: Duration,
     clock: SharedClock,
     clients: Clients,
     jobs: Arc<jobs::Records>,
@@ -121,12 +123,14 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// The stores of an environment that [`bootstrap`](Self::bootstrap) has made.
-    pub fn new(clients: Clients, config: &AwsConfig, clock: SharedClock) -> Self {
+    /// The stores of an environment that [`bootstrap`](Self::bootstrap) has made. Jobs, chunks and reports are kept for `retention`, and
+    /// at least for as long as a message may lead to them.
+    pub fn new(clients: Clients, config: &AwsConfig, retention: Duration, clock: SharedClock) -> Self {
+        let retention = config::kept(retention);
         let names = Names::new(&config.env, config.bucket.as_deref());
         let table = |name| Arc::new(Dynamo::new(clients.dynamodb.clone(), name)) as Arc<dyn Table>;
         let jobs_table = table(names.jobs_table());
-        let jobs = Arc::new(jobs::Records::new(jobs_table.clone(), clock.clone(), config.retention()));
+        let jobs = Arc::new(jobs::Records::new(jobs_table.clone(), clock.clone(), retention));
         let sqs = Arc::new(Sqs::new(clients.sqs.clone()));
         let s3 = clients.s3.clone();
         let external = external::ExternalChunks {
@@ -143,14 +147,15 @@ impl Aws {
             queue: queues.clone(),
             jobs: jobs.clone(),
             settings: Arc::new(settings::Records::new(table(names.settings_table()))),
-            ledger: Arc::new(ledger::Records::new(
-                table(names.products_table()),
-                clock.clone(),
-                config.retention(),
-            )),
+            ledger: Arc::new(ledger::Records::new(table(names.products_table()), clock.clone(), retention)),
             breakers: Arc::new(breakers::Records::new(jobs_table)),
         };
-        Self { names, config: config.clone(), clock, clients, jobs, queues, stores }
+        Self { names, config: config.clone(), retention, clock, clients, jobs, queues, stores }
+    }
+
+    /// The settings that it was made with.
+    pub fn config(&self) -> &AwsConfig {
+        &self.config
     }
 
     /// Names of everything.
@@ -160,7 +165,7 @@ impl Aws {
 
     /// What bucket and tables there are, and what [`bootstrap`](Self::bootstrap) would change.
     pub async fn plan_bootstrap(&self, options: &BootstrapOptions) -> Result<BootstrapPlan, StoreError> {
-        bootstrap::plan(&self.clients, &self.names, self.config.retention(), options).await
+        bootstrap::plan(&self.clients, &self.names, self.retention, options).await
     }
 
     /// Makes the changes of a plan. An error if it has a refusal; nothing is changed then.

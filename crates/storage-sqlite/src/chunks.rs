@@ -238,6 +238,14 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
+/// Removes a file; nothing is done if nothing is there.
+fn remove_file(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
+        result => at(path, result),
+    }
+}
+
 fn compare(path: &Path, bytes: &[u8]) -> Result<Option<Put>, Failure> {
     let there = read(path)?;
     Ok(there.map(|there| if there == bytes { Put::AlreadyExists } else { Put::ContentMismatch }))
@@ -270,11 +278,16 @@ impl Chunks for Folder {
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        let delete = |_: &Self, path: &Path| match fs::remove_file(path) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
-            result => at(path, result),
-        };
-        self.run("removing", key, delete).await
+        self.run("removing", key, |_, path| remove_file(path)).await
+    }
+
+    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
+        let Some(first) = keys.first() else { return Ok(()) };
+        let during = |failure: Failure| failure.during(format!("removing {first} and others"));
+        let paths: Vec<PathBuf> =
+            keys.iter().map(|key| self.path(key)).collect::<Result<_, _>>().map_err(during)?;
+        let delete = move |_: &Self, _: &Path| paths.iter().rev().try_for_each(|path| remove_file(path));
+        self.run("removing", first, delete).await
     }
 
     async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {

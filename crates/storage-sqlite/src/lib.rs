@@ -169,6 +169,10 @@ impl Storage for Embedded {
         self.database.flush().await.map_err(|error| error.during("writing the database to disk"))
     }
 
+    async fn erase(&self) -> Result<(), StoreError> {
+        self.database.erase().await.map_err(|error| error.during("erasing what was removed"))
+    }
+
     fn location(&self) -> String {
         self.dir.join("chunks").display().to_string()
     }

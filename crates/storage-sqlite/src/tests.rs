@@ -209,7 +209,7 @@ async fn a_completion_that_an_older_host_left_unfinished_is_finished_by_the_next
         };
         let outcome = processed(2);
         if counted {
-            assert!(jobs.complete(&lease, &outcome).await.unwrap());
+            assert!(jobs.complete(&lease, &outcome).await.unwrap().is_counted());
         }
         let file = Connection::open(dir.path().join("host.db")).unwrap();
         let json = serde_json::to_string(&outcome).unwrap();
@@ -275,6 +275,23 @@ async fn an_object_and_a_folder_of_one_name_do_not_harm_each_other() {
     assert_eq!(folder.get("c", None).await.unwrap(), None);
     assert!(folder.put_if_absent("c", b"x").await.is_err());
     assert_eq!(folder.get("a", None).await.unwrap().unwrap(), b"object");
+}
+
+/// So that it shows whether some of them are left.
+#[tokio::test]
+async fn the_first_of_many_objects_goes_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path(), SystemClock.now()).unwrap();
+    for key in ["a/0", "a/1/is a folder", "a/2"] {
+        folder.put(key, b"x").await.unwrap();
+    }
+    let keys = ["a/0", "a/1", "a/2"].map(str::to_owned);
+    assert!(folder.delete_all(&keys).await.is_err());
+    assert_eq!(["a/0", "a/1", "a/2"].map(|key| dir.path().join(key).exists()), [true, true, false]);
+    folder.delete("a/1/is a folder").await.unwrap();
+    fs::remove_dir(dir.path().join("a/1")).unwrap();
+    folder.delete_all(&keys).await.unwrap();
+    assert_eq!(keys.map(|key| dir.path().join(key).exists()), [false; 3]);
 }
 
 #[tokio::test]

@@ -75,11 +75,11 @@ async fn a_worker_that_had_a_chunk_before_its_redrive_is_refused() {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(1).await);
     let lease = claim(&**jobs, &job.id, 0).await;
     let quarantined = Some(QuarantineReason::new("bad-checksum", "It differs."));
-    assert!(jobs.complete(&lease, &ChunkOutcome { quarantined, ..processed(0) }).await.unwrap());
+    assert!(jobs.complete(&lease, &ChunkOutcome { quarantined, ..processed(0) }).await.unwrap().is_counted());
     assert_eq!(jobs.redrive(&job.id, 0, 0).await.unwrap(), Some(1));
     assert!(!jobs.release(&lease, Release::CountAttempt(None)).await.unwrap());
     assert!(!jobs.renew(&lease, MINUTE).await.unwrap());
-    assert!(!jobs.complete(&lease, &processed(1)).await.unwrap());
+    assert!(!jobs.complete(&lease, &processed(1)).await.unwrap().is_counted());
 }
 
 #[tokio::test]

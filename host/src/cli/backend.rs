@@ -76,6 +76,7 @@ pub(super) fn worker(
     let settings = config.worker.settings();
     let settings = WorkerSettings {
         poll_interval: storage.poll_interval().unwrap_or(settings.poll_interval),
+        keep_chunks: config.retention.keep_chunks,
         ..settings
     };
     Worker::new(storage.stores(), index, plugins.validate(), plugins.version(), clock(), settings)
@@ -83,5 +84,5 @@ pub(super) fn worker(
 
 /// The storage in AWS.
 pub(super) async fn aws(config: &Config) -> Aws {
-    Aws::new(Clients::connect(&config.aws).await, &config.aws, clock())
+    Aws::new(Clients::connect(&config.aws).await, &config.aws, config.retention.age(), clock())
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::config::Config;
 use clap::Args;
 use host_core::{error::chain, format::counted, storage::JobSnapshot};
-use host_pipeline::retention;
+use host_pipeline::retention::{Pruned, prune};
 use serde::Serialize;
 
 /// Flags of `host prune`.
@@ -23,9 +23,11 @@ pub(super) struct PruneArgs {
 }
 
 #[derive(Serialize)]
-struct Pruned<'a> {
+struct PrunedView<'a> {
     dry_run: bool,
     jobs: Vec<PrunedJob<'a>>,
+    /// Jobs that stay without their chunks.
+    chunks_of: Vec<PrunedJob<'a>>,
 }
 
 #[derive(Serialize)]
@@ -44,16 +46,16 @@ pub(super) fn run(global: &Global, args: &PruneArgs) -> CliResult {
         let storage = backend.storage();
         let Some(remover) = storage.job_remover() else {
             return Err(Failure::usage("AWS removes old jobs and objects by itself")
-                .help("`aws.retention_days` says when; `host aws bootstrap` sets it for objects"));
+                .help("`retention.days` says when; `host aws bootstrap` sets it for objects"));
         };
-        let (shop, age) = (config.shop.as_deref(), config.retention.age());
-        let removed = retention::prune(storage, remover, shop, clock().now(), age, args.dry_run).await;
-        let removed = removed.map_err(store_failure)?;
+        let (shop, retention) = (config.shop.as_deref(), config.retention.of_jobs());
+        let pruned = prune(storage, remover, shop, clock().now(), retention, args.dry_run).await;
+        let pruned = pruned.map_err(store_failure)?;
         match global.output {
-            OutputFormat::Json => print_json(&view(&removed, args.dry_run))?,
-            OutputFormat::Text => print(&text(&removed, args.dry_run))?,
+            OutputFormat::Json => print_json(&view(&pruned, args.dry_run))?,
+            OutputFormat::Text => print(&text(&pruned, args.dry_run))?,
         }
-        if removed.is_empty() {
+        if pruned.jobs.is_empty() {
             let days = counted(config.retention.days.get().into(), "day");
             eprintln!("no job that can go ended more than {days} ago (`retention.days`)");
         }
@@ -65,26 +67,31 @@ pub(super) fn run(global: &Global, args: &PruneArgs) -> CliResult {
 pub(super) async fn after_run(config: &Config, backend: &Backend, shop_id: &str) {
     let storage = backend.storage();
     let Some(remover) = storage.job_remover() else { return };
-    let (now, age) = (clock().now(), config.retention.age());
-    if let Err(error) = retention::prune(storage, remover, Some(shop_id), now, age, false).await {
+    let (now, retention) = (clock().now(), config.retention.of_jobs());
+    if let Err(error) = prune(storage, remover, Some(shop_id), now, retention, false).await {
         eprintln!("warning: old jobs could not be removed: {}", chain(&error));
     }
 }
 
-fn view(removed: &[JobSnapshot], dry_run: bool) -> Pruned<'_> {
-    let mut jobs = Vec::with_capacity(removed.len());
-    for JobSnapshot { job, ended_at, .. } in removed {
-        let (shop_id, index_name) = (job.shop_id.as_str(), job.index_name.as_str());
-        jobs.push(PrunedJob { job_id: job.id.as_str(), shop_id, index_name, ended_at: *ended_at });
-    }
-    Pruned { dry_run, jobs }
+fn view(pruned: &Pruned, dry_run: bool) -> PrunedView<'_> {
+    PrunedView { dry_run, jobs: views(&pruned.jobs), chunks_of: views(&pruned.chunks_of) }
 }
 
-fn text(removed: &[JobSnapshot], dry_run: bool) -> String {
-    let what = if dry_run { "would remove" } else { "removed" };
-    let line = |job: &JobSnapshot| {
+fn views(jobs: &[JobSnapshot]) -> Vec<PrunedJob<'_>> {
+    let mut views = Vec::with_capacity(jobs.len());
+    for JobSnapshot { job, ended_at, .. } in jobs {
+        let (shop_id, index_name) = (job.shop_id.as_str(), job.index_name.as_str());
+        views.push(PrunedJob { job_id: job.id.as_str(), shop_id, index_name, ended_at: *ended_at });
+    }
+    views
+}
+
+fn text(pruned: &Pruned, dry_run: bool) -> String {
+    let verb = if dry_run { "would remove" } else { "removed" };
+    let line = |what: &str, job: &JobSnapshot| {
         let ended_at = job.ended_at.map(|at| format!(", which ended at {at}")).unwrap_or_default();
-        format!("{what} job {} of {}{ended_at}\n", job.job.id, job.job.shop_id)
+        format!("{verb} {what} {} of {}{ended_at}\n", job.job.id, job.job.shop_id)
     };
-    removed.iter().map(line).collect()
+    let jobs = pruned.jobs.iter().map(|job| line("job", job));
+    jobs.chain(pruned.chunks_of.iter().map(|job| line("the chunks of job", job))).collect()
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{config::Effective, telemetry::exporter};
 use clap::Args;
-use host_pipeline::retention;
+use host_pipeline::retention::run as run_retention;
 use std::num::NonZeroUsize;
 use tokio_util::sync::CancellationToken;
 
@@ -53,11 +53,11 @@ pub(super) fn run(global: &Global, args: WorkArgs) -> CliResult {
                 None => eprintln!("working the queues of all shops until Ctrl-C"),
             }
         }
-        let (clock, age) = (clock(), config.retention.age());
+        let (clock, retention) = (clock(), config.retention.of_jobs());
         let worked = tokio::select! {
             worked = worker.run_all(only, &cancel) => worked,
             never = backend.storage().run_maintenance() => match never {},
-            never = retention::run(backend.storage(), &clock, age) => match never {},
+            never = run_retention(backend.storage(), &clock, retention) => match never {},
         };
         exporter.flush();
         worked.map_err(|stop| stopped(stop, None))?;

@@ -38,10 +38,11 @@ impl Provider for Flag {
     }
 }
 
-/// Settings of a section by their former name and their name.
-const RENAMED: [(&str, &str, &str); 2] = [
-    ("marqo", "throttle_patience_seconds", "throttle_timeout_seconds"),
-    ("marqo", "unreachable_patience_seconds", "unreachable_timeout_seconds"),
+/// Section and name of settings, the former ones and those of today.
+const RENAMED: [[(&str, &str); 2]; 3] = [
+    [("aws", "retention_days"), ("retention", "days")],
+    [("marqo", "throttle_patience_seconds"), ("marqo", "throttle_timeout_seconds")],
+    [("marqo", "unreachable_patience_seconds"), ("marqo", "unreachable_timeout_seconds")],
 ];
 
 /// A source of settings whose former names are accepted. They are renamed before sources are merged, so that the value takes
@@ -56,11 +57,13 @@ impl<P: Provider> Provider for WithFormerNames<P> {
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         let mut profiles = self.0.data()?;
         for settings in profiles.values_mut() {
-            for (section, former, name) in RENAMED {
-                if let Some(Value::Dict(_, section)) = settings.get_mut(section)
-                    && let Some(value) = section.remove(former)
+            for [(former_section, former), (section, name)] in RENAMED {
+                if let Some(Value::Dict(_, values)) = settings.get_mut(former_section)
+                    && let Some(value) = values.remove(former)
+                    && let Value::Dict(_, values) =
+                        settings.entry(section.to_owned()).or_insert_with(|| Dict::new().into())
                 {
-                    section.entry(name.to_owned()).or_insert(value);
+                    values.entry(name.to_owned()).or_insert(value);
                 }
             }
         }
@@ -239,6 +242,23 @@ mod tests {
         fs::write(&file, "[marqo]\nthrottle_patience_seconds = 7\nthrottle_timeout_seconds = 9\n").unwrap();
         let Effective { config, .. } = load(Some(&file), &Overrides::default()).unwrap();
         assert_eq!(config.marqo.throttle_timeout, Duration::from_secs(9));
+    }
+
+    #[test]
+    fn the_former_retention_of_aws_is_the_one_retention() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("host.toml");
+        for (text, days) in [
+            ("[aws]\nretention_days = 7\n", 7),
+            ("[aws]\nretention_days = 7\n[retention]\nkeep_chunks = true\n", 7),
+            ("[aws]\nretention_days = 7\n[retention]\ndays = 9\n", 9),
+        ] {
+            fs::write(&file, text).unwrap();
+            let Effective { config, origins } = load(Some(&file), &Overrides::default()).unwrap();
+            assert_eq!(config.retention.days.get(), days, "{text}");
+            let origin = origins.iter().find(|origin| origin.key == "retention.days").unwrap();
+            assert_eq!(origin.origin, file.display().to_string());
+        }
     }
 
     #[test]

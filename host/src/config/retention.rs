@@ -1,3 +1,4 @@
+use host_pipeline::retention::Retention;
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
 
@@ -5,14 +6,18 @@ use std::{num::NonZeroU32, time::Duration};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionConfig {
-    /// How long jobs with their chunks and reports are kept in a data directory after their end, in days. The newest job of each index
-    /// stays, and jobs that can still be written. In AWS: `aws.retention_days`.
+    /// How long jobs and their reports are kept, in days. In a data directory from their end on: the newest job of each index stays, and
+    /// jobs that can still be written. In AWS from their beginning on, and at least 29 days, because a message may lead to them for so
+    /// long; `host aws bootstrap` sets it for objects.
     pub days: NonZeroU32,
+    /// Whether the chunks of a job whose items all succeeded, or were in conflict, are kept for as long; otherwise they are removed at its
+    /// end.
+    pub keep_chunks: bool,
 }
 
 impl Default for RetentionConfig {
     fn default() -> Self {
-        Self { days: const { NonZeroU32::new(30).expect("is not 0") } }
+        Self { days: const { NonZeroU32::new(30).expect("is not 0") }, keep_chunks: false }
     }
 }
 
@@ -20,5 +25,10 @@ impl RetentionConfig {
     /// How long jobs are kept.
     pub fn age(&self) -> Duration {
         Duration::from_secs(u64::from(self.days.get()) * 86_400)
+    }
+
+    /// What is kept of jobs that have ended.
+    pub fn of_jobs(&self) -> Retention {
+        Retention { age: self.age(), keep_chunks: self.keep_chunks }
     }
 }

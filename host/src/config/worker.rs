@@ -38,7 +38,7 @@ impl Default for WorkerConfig {
 }
 
 impl WorkerConfig {
-    /// The settings as the worker takes them.
+    /// The settings as the worker takes them, but for `retention.keep_chunks`.
     pub fn settings(&self) -> WorkerSettings {
         WorkerSettings {
             concurrency: self.concurrency.get(),
@@ -46,6 +46,7 @@ impl WorkerConfig {
             poll_interval: Duration::from_millis(20),
             shutdown_timeout: Duration::from_secs(self.grace_seconds),
             stopped_after: Duration::from_secs(self.stopped_hours.get().saturating_mul(3_600)),
+            keep_chunks: false,
         }
     }
 }

@@ -146,7 +146,7 @@ fn what_is_not_old_is_not_pruned() {
         let pruned = prune(more);
         assert_eq!(
             pruned.json(),
-            serde_json::json!({ "dry_run": more.len() == 3, "jobs": [] }),
+            serde_json::json!({ "dry_run": more.len() == 3, "jobs": [], "chunks_of": [] }),
             "{pruned:?}"
         );
         assert!(pruned.stderr.contains("more than 30 days ago (`retention.days`)"), "{pruned:?}");
@@ -154,6 +154,24 @@ fn what_is_not_old_is_not_pruned() {
     assert_eq!(prune(&["--store", "aws"]).code, Some(2));
     let jobs = test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
     assert_eq!(jobs.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn chunks_go_with_the_end_of_a_run_unless_they_are_to_be_kept() {
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export(4, "Mug"));
+    let run = |keep: &str, more: &[&str]| {
+        let mut command = test_dir.run_command("export.jsonl", more);
+        let ended = ran(command.env("HOST_RETENTION__KEEP_CHUNKS", keep).output().unwrap());
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        test_dir.chunks().len()
+    };
+    assert_eq!(run("true", &[]), 1);
+    // Those that were kept go as well, with the next run that does not.
+    assert_eq!(run("false", &[]), 0);
+    // Archiving does not need them.
+    test_dir.write("export.jsonl", export(3, "Mug"));
+    assert_eq!((run("false", &["--full"]), test_dir.documents().len()), (0, 3));
 }
 
 #[test]

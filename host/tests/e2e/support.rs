@@ -118,6 +118,8 @@ impl TestDir {
             .env("HOME", self.dir.path())
             // Compiled plug-ins of all tests: compiling is not what they test.
             .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+            // Tests look into the chunks of jobs that have ended.
+            .env("HOST_RETENTION__KEEP_CHUNKS", "true")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

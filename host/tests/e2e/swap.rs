@@ -53,9 +53,10 @@ fn a_swap_while_jobs_run_loses_and_mixes_nothing() {
     }
     let chunks = |id: &str| -> Vec<String> {
         let folder = test_dir.path(&format!("data/chunks/evil/{SHOP}/bulk/{id}"));
-        let files =
-            fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
-        files.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let chunks = files.filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+        let texts = chunks.map(|path| fs::read_to_string(path).unwrap());
+        texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
     };
     for (id, is_new) in [(&first, false), (&second, true)] {
         let lines = chunks(id);

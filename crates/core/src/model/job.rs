@@ -183,12 +183,13 @@ pub struct Seal {
     pub samples: Vec<ReportEntry>,
     /// Storage keys of the reports with all refused items, in order.
     pub reports: Vec<String>,
-    /// Storage keys of the lists of unchanged products, one id a line.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unchanged: Vec<String>,
     /// Quarantined products, kept for a replay with a corrected plug-in.
     #[serde(default)]
     pub quarantine: QuarantinedProducts,
+    /// Digest of the object that lists the ids of the products and documents in the chunks. With it, the chunks are not needed once the
+    /// job has ended. None in records of older versions, and of jobs that the host did not ingest.
+    #[serde(default)]
+    pub ids: Option<Digest>,
 }
 
 /// Totals of the products on which a plug-in failed or which it refused.

@@ -31,6 +31,10 @@ pub trait Chunks: Send + Sync {
     /// Removes an object. `Ok` means that there is none. Idempotent; the caller retries; may be cancelled.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
 
+    /// Removes objects, the first of them last: while it is there, others may be. `Ok` means that there is none of them. Idempotent; the
+    /// caller retries; may be cancelled.
+    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError>;
+
     /// Number of all objects of a shop; unless `dry_run`, there is none of them afterwards. Idempotent: after an error or cancelled, some
     /// are gone, and the next call removes the rest.
     async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError>;

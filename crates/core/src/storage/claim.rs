@@ -60,6 +60,24 @@ pub enum Release<'a> {
     ResetAttempts,
 }
 
+/// The result of [`Jobs::complete`](super::Jobs::complete).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// The lease is lost: the caller neither counts nor acknowledges.
+    LeaseLost,
+    /// The chunk is counted, and its message may be acknowledged.
+    Counted,
+    /// The same, and with it the job has ended.
+    JobEnded,
+}
+
+impl Completion {
+    /// Whether the chunk is counted.
+    pub fn is_counted(self) -> bool {
+        self != Self::LeaseLost
+    }
+}
+
 /// The result of a chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkOutcome {

@@ -1,5 +1,6 @@
 use super::{
-    AttemptError, ChunkLease, ChunkOutcome, Claim, Duration, Release, ShopRemoval, StoreError, async_trait,
+    AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, Duration, Release, ShopRemoval, StoreError,
+    async_trait,
 };
 use crate::model::{ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal};
 use jiff::Timestamp;
@@ -96,10 +97,9 @@ pub trait Jobs: Send + Sync {
     async fn release(&self, lease: &ChunkLease, release: Release<'_>) -> Result<bool, StoreError>;
 
     /// Completes a chunk: stores its outcome, adds it to the job's counters exactly once, and ends a sealed job with its
-    /// last chunk. `Ok(true)` means that all of it is done and the message may be acknowledged; false that the lease is
-    /// lost, and then the caller neither counts nor acknowledges. Later outcomes are ignored. After an error, or cancelled, the
-    /// chunk may be partially completed: repeat the call, or leave the rest to the next claim.
-    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<bool, StoreError>;
+    /// last chunk. At most one call says that the job has ended, best effort: a repeated call may not. Later outcomes are ignored.
+    /// After an error, or cancelled, the chunk may be partially completed: repeat the call, or leave the rest to the next claim.
+    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<Completion, StoreError>;
 
     /// Undoes a quarantine of this redrive count: the chunk's counts, samples and report leave the job, a job that had
     /// ended by counting is in progress again, and the chunk is free, with no attempts and the next redrive count. Returns the

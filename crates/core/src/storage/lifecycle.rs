@@ -33,6 +33,12 @@ pub trait Storage: Send + Sync {
         Ok(())
     }
 
+    /// Makes what was removed unreadable in the files that the storage has on this machine. Idempotent; what it needs for that may be
+    /// held by another process, which is a transient error.
+    async fn erase(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// What removes old jobs; none where the service does that by itself.
     fn job_remover(&self) -> Option<&dyn JobRemover> {
         None

@@ -22,7 +22,7 @@ mod shop_removal;
 pub use attempt_error::AttemptError;
 pub use breaker::{Breaker, BreakerScope, Breakers};
 pub use chunks::{Chunks, Put};
-pub use claim::{ChunkLease, ChunkOutcome, Claim, Release, latest_lease_end};
+pub use claim::{ChunkLease, ChunkOutcome, Claim, Completion, Release, latest_lease_end};
 pub use envelope::{SCHEMA, UnsupportedFormat, from_envelope, to_envelope};
 pub use jobs::{JobSnapshot, Jobs};
 pub use ledger::{Ledger, LedgerScope, RecordChange};

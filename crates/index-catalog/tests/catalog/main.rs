@@ -4,6 +4,7 @@
 
 mod backend;
 mod checks;
+mod erased;
 mod overlap;
 mod pgvector;
 mod postgres;

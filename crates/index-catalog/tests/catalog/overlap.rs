@@ -56,6 +56,7 @@ pub(crate) async fn the_highest_version_wins(stores: &Stores, catalogs: [Catalog
         poll_interval: Duration::from_millis(20),
         shutdown_timeout: Duration::from_secs(20),
         stopped_after: Duration::from_secs(24 * 3_600),
+        keep_chunks: false,
     };
     let jobs = [(); 2].map(|()| build::job(&*clock, SHOP));
     for (job, parity) in jobs.iter().zip([0, 1]) {

@@ -2,16 +2,16 @@
 
 use super::{
     ArchiveError,
-    products::{PublishedLine, published, refused, unchanged},
+    products::{published, refused},
 };
 use crate::{
-    id_set::IdSet,
+    ids::IdSet,
     removals::{Leaving, PlannedRemoval},
     writers::Writers,
 };
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, StoredVersion, WriteTarget},
-    model::{DocumentId, JobId, JobOrder, Operation, ProductId, ProductRecord, ProductState},
+    model::{DocumentId, JobId, JobOrder, ProductId, ProductRecord, ProductState},
     storage::{JobSnapshot, LedgerScope, Stores},
 };
 use jiff::Timestamp;
@@ -75,19 +75,10 @@ impl<'a> MissingProducts<'a> {
         let [mut products, mut of_later, mut documents] = <[IdSet; 3]>::default();
         let mut unidentified = 0;
         for seen in later.iter().chain([job]) {
-            let products = if seen.job.id == job.job.id { &mut products } else { &mut of_later };
-            let take = |line: PublishedLine<'_>| {
-                products.insert(line.product());
-                documents.insert(line.document);
-            };
+            let is_it = seen.job.id == job.job.id;
+            let products = if is_it { &mut products } else { &mut of_later };
             // A removal is of the export of a full sync, too; what a later job removed, the shop does not have.
-            let operations: &[Operation] = if seen.job.id == job.job.id {
-                &Operation::ALL
-            } else {
-                &[Operation::AddDocuments, Operation::UpdateDocuments]
-            };
-            published(stores, seen, operations, take).await?;
-            unchanged(stores, seen, |product| products.insert(product)).await?;
+            published(stores, seen, products, &mut documents, is_it).await?;
             let refused = refused(stores, seen).await?;
             refused.products.iter().for_each(|product| products.insert(product.as_str()));
             unidentified += refused.unidentified;

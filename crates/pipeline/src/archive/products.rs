@@ -1,6 +1,7 @@
-//! Which products a job had: those of its chunks, and those that its report says were refused.
+//! Which products a job had: those that it published, and those that its report says were refused.
 
 use super::ArchiveError;
+use crate::ids::{IdSet, JobIds};
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     model::{EntryClass, Operation, ProductId, ReportEntry},
@@ -14,31 +15,51 @@ const READS: usize = 8;
 
 /// A document or removal that a job published.
 #[derive(Deserialize)]
-pub(super) struct PublishedLine<'a> {
+struct PublishedLine<'a> {
     #[serde(rename = "_id")]
-    pub(super) document: &'a str,
+    document: &'a str,
     #[serde(rename = "_mq_product")]
     product: Option<Cow<'a, str>>,
 }
 
 impl PublishedLine<'_> {
     /// The product that it belongs to.
-    pub(super) fn product(&self) -> &str {
+    fn product(&self) -> &str {
         self.product.as_deref().unwrap_or(self.document)
     }
 }
 
-/// Hands on everything that a job has published with one of these operations. Rows and objects of a sealed job must all be there:
-/// what is gone would count as absent from the export.
+/// Adds the ids of everything that a job has published to sets, of its removals only if `with_removals`.
 pub(super) async fn published(
     stores: &Stores,
     job: &JobSnapshot,
-    operations: &[Operation],
-    mut take: impl FnMut(PublishedLine<'_>),
+    products: &mut IdSet,
+    documents: &mut IdSet,
+    with_removals: bool,
+) -> Result<(), ArchiveError> {
+    match job.seal.as_ref().and_then(|seal| seal.ids) {
+        Some(digest) => {
+            let ids = JobIds::read(stores.chunks.as_ref(), &job.job, digest).await?;
+            let ids = ids.map_err(|key| ArchiveError::ObjectMissing { key })?;
+            ids.add_to(products, documents, with_removals);
+            Ok(())
+        }
+        None => published_chunks(stores, job, products, documents, with_removals).await,
+    }
+}
+
+/// The same by the chunks of a job without a list of its ids. Rows and objects of a sealed one must all be there: what is gone would
+/// count as absent from the export.
+async fn published_chunks(
+    stores: &Stores,
+    job: &JobSnapshot,
+    products: &mut IdSet,
+    documents: &mut IdSet,
+    with_removals: bool,
 ) -> Result<(), ArchiveError> {
     let read = |seq| async move {
         let Some(chunk) = stores.jobs.chunk(&job.job.id, seq).await? else { return Ok(None) };
-        if !operations.contains(&chunk.operation) {
+        if chunk.operation == Operation::DeleteDocuments && !with_removals {
             return Ok(Some((chunk.key, Some(Vec::new()))));
         }
         let bytes = stores.chunks.get(&chunk.key, Some(chunk.sha256)).await?;
@@ -55,9 +76,10 @@ pub(super) async fn published(
         };
         let Some(bytes) = bytes else { return Err(ArchiveError::ObjectMissing { key }) };
         for line in lines(&bytes) {
-            let line = serde_json::from_slice(line)
+            let line: PublishedLine<'_> = serde_json::from_slice(line)
                 .map_err(|source| ArchiveError::Line { key: key.clone(), source })?;
-            take(line);
+            products.insert(line.product());
+            documents.insert(line.document);
         }
     }
     Ok(())
@@ -93,23 +115,6 @@ pub(super) async fn refused(stores: &Stores, job: &JobSnapshot) -> Result<Refuse
         }
     }
     Ok(refused)
-}
-
-/// Hands on the ids of the products that a job found unchanged.
-pub(super) async fn unchanged(
-    stores: &Stores,
-    job: &JobSnapshot,
-    mut take: impl FnMut(&str),
-) -> Result<(), ArchiveError> {
-    for key in job.seal.iter().flat_map(|seal| &seal.unchanged) {
-        let bytes = stores.chunks.get(key, None).await?;
-        let Some(bytes) = bytes else { return Err(ArchiveError::ObjectMissing { key: key.clone() }) };
-        for line in lines(&bytes) {
-            let unreadable = |_| ArchiveError::ObjectMissing { key: key.clone() };
-            take(std::str::from_utf8(line).map_err(unreadable)?);
-        }
-    }
-    Ok(())
 }
 
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -14,8 +14,8 @@ use crate::{
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, Precondition, Write},
     model::{
-        Digest, Document, DocumentId, EntryClass, Job, JobId, JobOrder, Operation, ProductId, ProductRecord,
-        ProductState, QuarantinedProducts, ReportEntry, Seal,
+        ChunkRef, Digest, Document, DocumentId, EntryClass, Job, JobId, JobOrder, Operation, ProductId,
+        ProductRecord, ProductState, QuarantinedProducts, ReportEntry, Seal,
     },
     storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
@@ -121,7 +121,7 @@ fn exported(job: Job, second: i64) -> Job {
 const BOUNDS: ChunkBounds = ChunkBounds { documents: 4, bytes: 1_000 };
 
 async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSnapshot {
-    stores.jobs.create(job).await.unwrap();
+    let stored = stores.jobs.create(job).await.unwrap();
     let (mut chunker, mut publisher) = (Chunker::new(BOUNDS, 2), Publisher::new(stores, job));
     for number in documents {
         let id = name(*number);
@@ -141,9 +141,19 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
     for full in chunker.finish() {
         publisher.publish(full).await.unwrap();
     }
+    // Of every second job a list of its ids is there and no chunk, as after its end; of the others the chunks.
+    let ids = match stored.sequence % 2 {
+        0 => None,
+        _ => Some(chunker.into_ids().store(stores.chunks.as_ref(), job).await.unwrap()),
+    };
+    for seq in (0..publisher.chunks()).filter(|_| ids.is_some()) {
+        let key = ChunkRef::key(&job.platform, &job.shop_id, &job.id, seq);
+        stores.chunks.delete(&key).await.unwrap();
+    }
     let seal = Seal {
         total_items: documents.len() as u64,
         quarantine: QuarantinedProducts::default(),
+        ids,
         ..build::seal(publisher.chunks())
     };
     stores.jobs.seal(&job.id, &seal).await.unwrap();

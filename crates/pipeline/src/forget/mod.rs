@@ -147,8 +147,13 @@ impl Forget<'_> {
         for of_shop in begun.indexes.iter().filter(|of_shop| of_shop.is_alone) {
             stores.settings.delete(&of_shop.index_name).await?;
         }
-        let ended = ShopRemoval { ended_at: Some(self.clock.now()), indexes: Vec::new(), ..begun };
+        // The names of indexes, which may be the shop's, are erased with the rest.
+        let nameless = ShopRemoval { indexes: Vec::new(), ..begun };
+        stores.jobs.put_shop_removal(shop, &nameless).await?;
+        self.storage.erase().await?;
+        let ended = ShopRemoval { ended_at: Some(self.clock.now()), ..nameless };
         stores.jobs.put_shop_removal(shop, &ended).await?;
+        self.storage.flush().await?;
         Ok(ended)
     }
 

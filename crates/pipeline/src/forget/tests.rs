@@ -51,6 +51,7 @@ impl World {
             poll_interval: Duration::from_millis(50),
             shutdown_timeout: Duration::from_secs(20),
             stopped_after: Duration::from_secs(24 * 3_600),
+            keep_chunks: false,
         };
         let worker =
             Worker::new(storage.stores(), index.clone(), rules.clone(), rules, clock.clone(), settings);
@@ -312,6 +313,7 @@ async fn no_run_begins_while_a_shop_is_being_removed() {
             batches: 1,
             quarantine_bytes: 999,
         },
+        keep_chunks: false,
         progress: &progress,
         clock: world.clock.clone(),
         cancel: &cancel,

@@ -1,5 +1,6 @@
 //! Partitions documents and removals into lanes and cuts each lane into chunks.
 
+use crate::ids::JobIds;
 use host_core::model::{
     DocumentId, Operation, ProductId,
     digest::Digest,
@@ -52,6 +53,7 @@ pub struct Chunker {
     bounds: ChunkBounds,
     lanes: u16,
     open: BTreeMap<(u16, Operation), OpenChunk>,
+    ids: JobIds,
 }
 
 #[derive(Debug, Default)]
@@ -63,13 +65,14 @@ struct OpenChunk {
 impl Chunker {
     /// A chunker with `lanes` lanes, at least 1.
     pub fn new(bounds: ChunkBounds, lanes: u16) -> Self {
-        Self { bounds, lanes: lanes.max(1), open: BTreeMap::new() }
+        Self { bounds, lanes: lanes.max(1), open: BTreeMap::new(), ids: JobIds::default() }
     }
 
     /// Adds a document or removal, and returns the chunks that this completes. A chunk never contains an id twice: a later
     /// operation on the same id goes into a later chunk of the same lane, and the queue keeps the order within a lane.
     pub fn push(&mut self, id: DocumentId, new: NewLine<'_>) -> Vec<SealedChunk> {
         let lane = lane_of(new.product, self.lanes);
+        self.ids.add(new.operation, new.product, &id);
         let mut sealed = Vec::new();
         for other in Operation::ALL {
             if self.open.get(&(lane, other)).is_some_and(|chunk| chunk.ids.contains(&id)) {
@@ -90,8 +93,18 @@ impl Chunker {
         sealed
     }
 
+    /// Notes a product that is in no chunk, because the index has it.
+    pub fn note_unchanged(&mut self, product: &str) {
+        self.ids.add_unchanged(product);
+    }
+
+    /// The ids of everything that was added, for the job's seal.
+    pub fn into_ids(self) -> JobIds {
+        self.ids
+    }
+
     /// Seals all open chunks, lane by lane.
-    pub fn finish(mut self) -> Vec<SealedChunk> {
+    pub fn finish(&mut self) -> Vec<SealedChunk> {
         let open: Vec<_> = self.open.keys().copied().collect();
         open.into_iter().filter_map(|(lane, operation)| self.seal(lane, operation)).collect()
     }

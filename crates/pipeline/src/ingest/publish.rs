@@ -4,7 +4,7 @@
 use super::chunk::SealedChunk;
 use host_core::{
     model::{ChunkRef, Digest, Job},
-    storage::{Put, StoreError, Stores},
+    storage::{Chunks, Put, StoreError, Stores},
 };
 
 /// Why a chunk could not be published.
@@ -42,6 +42,11 @@ impl<'a> Publisher<'a> {
     /// Number of chunks published so far.
     pub fn chunks(&self) -> u32 {
         self.next
+    }
+
+    /// Where its objects are.
+    pub(crate) fn objects(&self) -> &dyn Chunks {
+        self.stores.chunks.as_ref()
     }
 
     /// Publishes the next chunk. Idempotent: publishing the same chunk again changes nothing.

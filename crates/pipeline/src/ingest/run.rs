@@ -7,10 +7,10 @@ use super::{
     refusals::Refusals,
     reject_log::RejectLog,
     transform::{Batch, TransformedItem, Transformer},
-    unchanged::{KnownProducts, UnchangedList},
+    unchanged::KnownProducts,
 };
 use crate::{
-    id_set::IdSet,
+    ids::IdSet,
     removed_shop::{ShopIsRemoved, create_job},
 };
 use futures::{StreamExt, TryStreamExt};
@@ -135,7 +135,7 @@ pub async fn ingest(
         quarantine: QuarantineWriter::new(stores, job, settings.quarantine_bytes),
         refusals: Refusals::new(stores, job),
         published: IdSet::default(),
-        unchanged: UnchangedList::new(stores, job),
+        unchanged: 0,
         items: 0,
         progress,
     };
@@ -223,7 +223,8 @@ struct Sink<'a> {
     refusals: Refusals<'a>,
     /// Products that are in chunks.
     published: IdSet,
-    unchanged: UnchangedList<'a>,
+    /// Number of documents of unchanged products.
+    unchanged: u64,
     /// Number of documents and removals.
     items: u64,
     progress: &'a IngestProgress,
@@ -252,8 +253,10 @@ impl Sink<'_> {
                     let again = transformer.transform_one(source, product).await;
                     return Box::pin(self.add_batch(again, transformer)).await;
                 }
+                self.unchanged += documents;
                 self.progress.unchanged.fetch_add(documents, Relaxed);
-                Ok(self.unchanged.add(id, documents).await?)
+                self.chunker.note_unchanged(id);
+                Ok(())
             }
         }
     }
@@ -370,9 +373,10 @@ impl Sink<'_> {
         self.refusals.flush().await?;
         let quarantine = self.quarantine.finish().await?;
         let (mut ingest_counts, samples, reports): (Counts, _, _) = self.reject_log.finish().await?;
-        let (documents, unchanged) = self.unchanged.finish().await?;
+        let documents = self.unchanged;
         ingest_counts += Counts { processed: documents, unchanged: documents, ..Counts::default() };
         let total_items = self.items + ingest_counts.total();
+        let ids = self.chunker.into_ids().store(self.publisher.objects(), self.job).await?;
         Ok(Seal {
             chunks: self.publisher.chunks(),
             total_items,
@@ -380,8 +384,8 @@ impl Sink<'_> {
             source,
             samples,
             reports,
-            unchanged,
             quarantine,
+            ids: Some(ids),
         })
     }
 }

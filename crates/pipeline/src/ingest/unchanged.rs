@@ -15,9 +15,6 @@ const SAMPLE: usize = 1_000;
 /// Records of one page of the ledger.
 const PAGE: usize = 200;
 
-/// An object with ids is written at this size, so that memory stays bounded.
-const LIST_BYTES: usize = 4 << 20;
-
 /// The digest of a product's lines and of all that makes documents of them; none where it would say nothing.
 pub(super) fn source_digest(job: &Job, product: &Product) -> Option<Digest> {
     let transform = job.transform_digest.filter(|_| job.operation == Operation::AddDocuments)?;
@@ -67,46 +64,6 @@ impl<'a> KnownProducts<'a> {
     /// Whether this job has written it: an ingest that resumes makes the same chunks as before.
     fn is_of_this_job(&self, record: &ProductRecord) -> bool {
         record.order.is_some_and(|order| order.sequence == self.job.sequence)
-    }
-}
-
-/// Lists the unchanged products of an ingest in storage: a full sync had them.
-pub(super) struct UnchangedList<'a> {
-    stores: &'a Stores,
-    job: &'a Job,
-    documents: u64,
-    buffer: Vec<u8>,
-    keys: Vec<String>,
-}
-
-impl<'a> UnchangedList<'a> {
-    pub(super) fn new(stores: &'a Stores, job: &'a Job) -> Self {
-        Self { stores, job, documents: 0, buffer: Vec::new(), keys: Vec::new() }
-    }
-
-    /// Adds a product with so many documents.
-    pub(super) async fn add(&mut self, product: &str, documents: u64) -> Result<(), StoreError> {
-        self.documents += documents;
-        self.buffer.extend_from_slice(product.as_bytes());
-        self.buffer.push(b'\n');
-        if self.buffer.len() >= LIST_BYTES { self.flush().await } else { Ok(()) }
-    }
-
-    /// Stores the rest; returns the number of documents and the keys of the lists.
-    pub(super) async fn finish(mut self) -> Result<(u64, Vec<String>), StoreError> {
-        self.flush().await?;
-        Ok((self.documents, self.keys))
-    }
-
-    async fn flush(&mut self) -> Result<(), StoreError> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let key = format!("{}/unchanged_{:04}.txt", self.job.folder(), self.keys.len());
-        self.stores.chunks.put(&key, &self.buffer).await?;
-        self.buffer.clear();
-        self.keys.push(key);
-        Ok(())
     }
 }
 

@@ -43,6 +43,7 @@ impl Shop {
             poll_interval: Duration::from_millis(50),
             shutdown_timeout: Duration::from_secs(20),
             stopped_after: Duration::from_secs(24 * 3_600),
+            keep_chunks: false,
         };
         let worker =
             Worker::new(storage.stores(), index.clone(), rules.clone(), rules, clock.clone(), settings);

@@ -4,6 +4,7 @@ use crate::{
     ingest::run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
     ingest::unchanged::is_ledger_current,
     removed_shop::{ShopIsRemoved, refuse_removed_shop},
+    retention::{has_needless_chunks, remove_chunks},
     worker::{Stop, Until, Worker},
 };
 use host_core::{
@@ -30,6 +31,8 @@ pub struct RunJob<'a> {
     pub worker: Option<Arc<Worker>>,
     /// How chunks are made.
     pub settings: IngestSettings,
+    /// Whether the chunks stay after the end of the job.
+    pub keep_chunks: bool,
     /// How far the ingest is, to be shown.
     pub progress: &'a IngestProgress,
     /// The clock.
@@ -128,7 +131,14 @@ impl RunJob<'_> {
         lease.release().await?;
         ingested.map_err(RunError::Ingest)?;
         worked.map_err(RunError::Worker)?;
-        Ok(stores.jobs.get(&job.id).await?)
+        let ended = stores.jobs.get(&job.id).await?;
+        // A job that ends with its seal has no worker that removes them.
+        if let Some(ended) = ended.as_ref().filter(|ended| !self.keep_chunks && ended.status.has_ended())
+            && has_needless_chunks(stores.chunks.as_ref(), ended).await?
+        {
+            remove_chunks(stores.chunks.as_ref(), ended).await?;
+        }
+        Ok(ended)
     }
 
     /// Records with the job why its ingest stopped.

@@ -122,6 +122,7 @@ impl World {
             poll_interval: Duration::from_millis(50),
             shutdown_timeout: Duration::from_secs(20),
             stopped_after: Duration::from_secs(24 * 3_600),
+            keep_chunks: false,
         };
         let (index, validate) = (self.index.clone(), rules.clone() as Arc<dyn Validate>);
         Arc::new(Worker::new(
@@ -155,6 +156,7 @@ impl World {
             transform: self.transform.clone(),
             worker: Some(self.worker()),
             settings: IngestSettings { bounds: self.bounds, batches: 2, quarantine_bytes: 999 },
+            keep_chunks: false,
             progress: &progress,
             clock: self.clock.clone(),
             cancel: &cancel,

@@ -52,7 +52,7 @@ async fn cancel_chunk(stores: &Stores, chunk: &ChunkRef) -> Result<bool, StoreEr
             let outcome = quarantine(stores.chunks.as_ref(), chunk, reason).await?;
             // No dead letter: the chunk is given up on purpose, and its message is acknowledged.
             let outcome = ChunkOutcome { quarantined: None, ..outcome };
-            stores.jobs.complete(&lease, &outcome).await
+            Ok(stores.jobs.complete(&lease, &outcome).await?.is_counted())
         }
         Claim::Held { .. } => Ok(false),
         Claim::Done { .. } | Claim::Unknown => Ok(true),

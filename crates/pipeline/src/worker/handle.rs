@@ -8,12 +8,13 @@ use super::{
     chunk_error::ChunkError,
     heartbeat::{Heartbeat, Term},
 };
+use crate::retention::remove_chunks;
 use futures::FutureExt;
 use host_core::{
     error::chain,
     metrics as names,
-    model::ChunkRef,
-    storage::{ChunkLease, ChunkOutcome, Claim, Delivery, QuarantineReason, StoreError},
+    model::{ChunkRef, JobId},
+    storage::{ChunkLease, ChunkOutcome, Claim, Completion, Delivery, QuarantineReason, StoreError},
 };
 use jiff::Timestamp;
 use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
@@ -186,11 +187,16 @@ impl Worker {
         lease: &ChunkLease,
         outcome: &ChunkOutcome,
     ) -> Result<Handled, ChunkError> {
-        if !self.stores.jobs.complete(lease, outcome).await? {
+        let completion = self.stores.jobs.complete(lease, outcome).await?;
+        if !completion.is_counted() {
             return Err(ChunkError::LeaseLost { key: delivery.chunk.key.clone() });
         }
         measure(outcome);
-        match self.remove_message(delivery, outcome.quarantined.as_ref()).await {
+        let removed = self.remove_message(delivery, outcome.quarantined.as_ref()).await;
+        if completion == Completion::JobEnded && !self.settings.keep_chunks {
+            self.remove_chunks(&lease.job_id).await;
+        }
+        match removed {
             Ok(()) => Ok(Handled::Acked),
             Err(error) => {
                 let (key, cause) = (&delivery.chunk.key, chain(&error));
@@ -201,6 +207,19 @@ impl Worker {
                 );
                 Ok(Handled::Requeued(self.lease()))
             }
+        }
+    }
+
+    /// Removes the chunks of a job that has ended. What a failure or a crash leaves goes with the job.
+    async fn remove_chunks(&self, id: &JobId) {
+        let removed = async {
+            match self.stores.jobs.get(id).await? {
+                Some(job) => remove_chunks(self.stores.chunks.as_ref(), &job).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(cause = chain(&error), "could not remove the chunks of a job that has ended");
         }
     }
 

@@ -71,6 +71,8 @@ pub struct WorkerSettings {
     pub shutdown_timeout: Duration,
     /// How long chunks wait while work on their index is stopped; those met after that become dead letters.
     pub stopped_after: Duration,
+    /// Whether the chunks of a job stay after its end.
+    pub keep_chunks: bool,
 }
 
 /// Writes chunks to an index.

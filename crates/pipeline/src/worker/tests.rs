@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 mod batch;
 mod breaker;
 mod cancelled;
+mod chunks;
 mod conflicts;
 mod lanes;
 mod ledger;
@@ -51,6 +52,7 @@ impl Harness {
             poll_interval: Duration::from_millis(50),
             shutdown_timeout: Duration::from_secs(20),
             stopped_after: Duration::from_secs(24 * 3_600),
+            keep_chunks: false,
         };
         let worker =
             Worker::new(stores.clone(), index.clone(), rules.clone(), rules, clock.clone(), settings);
@@ -195,7 +197,7 @@ async fn a_done_chunk_is_acknowledged_without_touching_the_index() {
     // A worker crashed between completing and acknowledging.
     let lease = harness.claim(&id, Duration::from_secs(60)).await;
     let outcome = ChunkOutcome { counts: counts(2), report: None, samples: Vec::new(), quarantined: None };
-    assert!(harness.stores.jobs.complete(&lease, &outcome).await.unwrap());
+    assert!(harness.stores.jobs.complete(&lease, &outcome).await.unwrap().is_counted());
     let job = harness.run(&id).await.unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(3)));
     assert_eq!(harness.writes(), 1, "that of the second chunk");

@@ -21,7 +21,7 @@ use super::{
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
     model::{Counts, EntryClass, JobId, ReportEntry},
-    storage::{ChunkLease, ChunkOutcome, QuarantineReason},
+    storage::{ChunkLease, ChunkOutcome, Completion, QuarantineReason},
 };
 
 /// Most bytes of a chunk's samples on its row, and of these and the outcome together. The report object has all entries.
@@ -32,25 +32,30 @@ const MAX_OUTCOME_BYTES: usize = 56 << 10;
 const MAX_REASON_BYTES: usize = 8 << 10;
 
 impl Records {
-    /// All steps; false if the lease is lost.
+    /// All steps.
     pub(super) async fn complete_row(
         &self,
         lease: &ChunkLease,
         outcome: &ChunkOutcome,
-    ) -> Result<bool, TableError> {
-        let Some(row) = self.record_outcome(lease, outcome).await? else { return Ok(false) };
-        if row.text(name::STATE) == Some(state::COMPLETING) {
-            self.finish_completion(&lease.job_id, lease.seq, &row).await?;
-        }
-        Ok(true)
+    ) -> Result<Completion, TableError> {
+        let Some(row) = self.record_outcome(lease, outcome).await? else { return Ok(Completion::LeaseLost) };
+        let has_ended = match row.text(name::STATE) {
+            Some(state::COMPLETING) => self.finish_completion(&lease.job_id, lease.seq, &row).await?,
+            _ => false,
+        };
+        Ok(if has_ended { Completion::JobEnded } else { Completion::Counted })
     }
 
-    /// The last two steps for a row that is completing.
-    pub(super) async fn finish_completion(&self, id: &JobId, seq: u32, row: &Item) -> Result<(), TableError> {
-        if self.apply_counts(id, seq, row).await? {
-            self.mark_done(id, seq, redrive_count_of(row)).await?;
-        }
-        Ok(())
+    /// The last two steps for a row that is completing; returns whether the job ended by them.
+    pub(super) async fn finish_completion(
+        &self,
+        id: &JobId,
+        seq: u32,
+        row: &Item,
+    ) -> Result<bool, TableError> {
+        let Some(has_ended) = self.apply_counts(id, seq, row).await? else { return Ok(false) };
+        self.mark_done(id, seq, redrive_count_of(row)).await?;
+        Ok(has_ended)
     }
 
     /// Step 1. Returns the row if the outcome is stored, by this call or by an earlier one with the same lease.
@@ -79,8 +84,8 @@ impl Records {
         })
     }
 
-    /// Step 2. False if the chunk was counted and has been redriven since: this call is late.
-    async fn apply_counts(&self, id: &JobId, seq: u32, row: &Item) -> Result<bool, TableError> {
+    /// Step 2. Returns whether the job ended by it; none if the chunk was counted and has been redriven since: this call is late.
+    async fn apply_counts(&self, id: &JobId, seq: u32, row: &Item) -> Result<Option<bool>, TableError> {
         let outcome: ChunkOutcome = from_envelope(row, name::OUTCOME)?;
         let number = seq / schema::SEGMENT;
         let (member, redrive_count) = (i64::from(seq), redrive_count_of(row));
@@ -102,18 +107,18 @@ impl Records {
             Updated::ConditionFailed(segment) => (segment.unwrap_or_default(), false),
         };
         if times_redriven(&segment, seq) > redrive_count {
-            return Ok(false);
+            return Ok(None);
         }
         let samples = self.record_samples(id, seq, row, &outcome).await?;
-        let is_last = match is_full(&segment) {
-            true => self.segment_is_full(id, number).await?.is_some_and(|record| is_complete(&record)),
-            false => false,
+        let full = match is_full(&segment) {
+            true => self.segment_is_full(id, number).await?,
+            false => None,
         };
         // The end shows all of it.
-        if is_new && !is_last {
+        if is_new && !full.as_ref().is_some_and(|(record, _)| is_complete(record)) {
             self.show_progress(id, seq, &outcome.counts, &samples).await?;
         }
-        Ok(true)
+        Ok(Some(full.is_some_and(|(_, has_ended)| has_ended)))
     }
 
     /// Puts samples and report of a counted chunk where reading a job finds them without its rows; returns the samples.

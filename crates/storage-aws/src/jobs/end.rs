@@ -15,33 +15,39 @@ pub(super) fn segments(chunks: u32) -> i64 {
 }
 
 impl Records {
-    /// Adds a full segment to the record, and ends the job if it was the last one.
-    pub(super) async fn segment_is_full(&self, id: &JobId, number: u32) -> Result<Option<Item>, TableError> {
+    /// Adds a full segment to the record, and ends the job if it was the last one. Returns the record before that, and whether the job
+    /// ended.
+    pub(super) async fn segment_is_full(
+        &self,
+        id: &JobId,
+        number: u32,
+    ) -> Result<Option<(Item, bool)>, TableError> {
         let Some(record) = self.locate(id).await? else { return Ok(None) };
         let add = of_existing(record).add_member(name::FULL, number.into()).add(name::REVISION, 1i64);
         let Updated::Applied(record) = self.table.update(&add).await? else { return Ok(None) };
-        self.end_if_complete(id, record.clone()).await?;
-        Ok(Some(record))
+        let has_ended = self.end_if_complete(id, record.clone()).await?;
+        Ok(Some((record, has_ended)))
     }
 
-    /// Ends a sealed job whose segments are all full; does nothing if it has ended.
-    async fn end_if_complete(&self, id: &JobId, mut record: Item) -> Result<(), TableError> {
-        let Some(key) = self.locate(id).await? else { return Ok(()) };
+    /// Ends a sealed job whose segments are all full, and returns whether it does; nothing is done if it has ended.
+    async fn end_if_complete(&self, id: &JobId, mut record: Item) -> Result<bool, TableError> {
+        let Some(key) = self.locate(id).await? else { return Ok(false) };
         loop {
-            let Some(chunks) = record.number(name::SEALED_CHUNKS) else { return Ok(()) };
+            let Some(chunks) = record.number(name::SEALED_CHUNKS) else { return Ok(false) };
             let needed = segments(u32::try_from(chunks).map_err(TableError::corrupt)?);
             if record.has(name::ENDED_AT) || full(&record) < needed {
-                return Ok(());
+                return Ok(false);
             }
             let seal: Seal = self.seal_of(id, &record).await?;
-            let Some(counts) = self.totals(id, &seal).await? else { return Ok(()) };
+            let Some(counts) = self.totals(id, &seal).await? else { return Ok(false) };
             let end = of_existing(key.clone()).when(unchanged(&record));
             let end = with_end(end, &counts, micros(self.clock.now()), chunks);
             let end = self.with_summary(end, id, &seal, &counts, &record).await?;
             match self.table.update(&end).await? {
                 // Another process has changed the record, or ended the job.
                 Updated::ConditionFailed(Some(now)) => record = now,
-                _ => return Ok(()),
+                Updated::ConditionFailed(None) => return Ok(false),
+                Updated::Applied(_) => return Ok(true),
             }
         }
     }

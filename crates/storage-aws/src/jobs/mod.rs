@@ -7,8 +7,8 @@ use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Digest, Job, JobId, Seal},
     storage::{
-        self, AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, ShopRemoval,
-        StoreError,
+        self, AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, Release,
+        ShopRemoval, StoreError,
     },
 };
 use jiff::Timestamp;
@@ -255,7 +255,7 @@ impl Jobs for Records {
         of_chunk(self.release_row(lease, release).await, "releasing", &lease.job_id, lease.seq)
     }
 
-    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<bool, StoreError> {
+    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<Completion, StoreError> {
         of_chunk(self.complete_row(lease, outcome).await, "completing", &lease.job_id, lease.seq)
     }
 

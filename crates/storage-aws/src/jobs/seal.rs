@@ -79,7 +79,9 @@ impl Records {
             .set(name::EXPIRES_AT, self.expiry())
             .set(name::EXPECTED, expected);
         match self.table.update(&close).await? {
-            Updated::Applied(segment) if is_full(&segment) => self.segment_is_full(id, number).await,
+            Updated::Applied(segment) if is_full(&segment) => {
+                Ok(self.segment_is_full(id, number).await?.map(|(record, _)| record))
+            }
             _ => Ok(None),
         }
     }
@@ -122,8 +124,8 @@ pub(super) fn of_items(chunks: u32, total_items: u64) -> Seal {
         source: SourceStats::default(),
         samples: Vec::new(),
         reports: Vec::new(),
-        unchanged: Vec::new(),
         quarantine: QuarantinedProducts::default(),
+        ids: None,
     }
 }
 

@@ -225,6 +225,14 @@ impl Chunks for ChaosChunks {
         Ok(())
     }
 
+    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
+        let delete = async {
+            self.0.lock().unwrap().retain(|key, _| !keys.contains(key));
+            Ok(())
+        };
+        self.1.call(delete, store_error).await
+    }
+
     async fn remove_shop(&self, _: &str, _: bool) -> Result<u64, StoreError> {
         Err(store_error())
     }

@@ -23,6 +23,7 @@ mod sweep;
 mod table;
 mod terraform;
 mod upgrade;
+mod world;
 
 use host_core::{
     clock::SharedClock,

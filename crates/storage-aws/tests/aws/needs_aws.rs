@@ -1,7 +1,7 @@
 //! The checks on AWS itself, with `HOST_TEST_AWS=1` and credentials. Each check creates its own environment, and removes it.
 //! Time is real here: a check that waits for a lease waits for minutes.
 
-use super::{plant, stand_in::bootstrap, wait};
+use super::{MONTH, plant, stand_in::bootstrap, wait};
 use host_core::clock::{SharedClock, SystemClock};
 use host_core::storage::Storage;
 use host_storage_aws::{Aws, AwsConfig, Clients, Dynamo};
@@ -55,7 +55,7 @@ fn aws() -> Backend {
         ..AwsConfig::default()
     };
     let clients = wait(Clients::connect(&config));
-    let aws = Aws::new(clients.clone(), &config, clock.clone());
+    let aws = Aws::new(clients.clone(), &config, MONTH, clock.clone());
     let stores = aws.stores();
     // Before the first thing is made, so that it is removed whatever happens next.
     let keep = Environment { aws, clients };

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{Counts, EntryClass, Job, JobStatus},
-    storage::{ChunkOutcome, Claim, JobSnapshot, Jobs, QuarantineReason, StoreErrorKind},
+    storage::{ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, QuarantineReason, StoreErrorKind},
 };
 use host_storage_aws::{Item, Key, Table, TableError, Update, Updated, jobs_on};
 use host_testing::{
@@ -112,7 +112,7 @@ async fn work(jobs: &dyn Jobs, clock: &SharedClock, job: &Job, seq: u32, outcome
     loop {
         match again(async || jobs.claim(id, seq, MINUTE).await).await {
             Claim::Acquired(lease) => {
-                if let Ok(true) = jobs.complete(&lease, outcome).await {
+                if jobs.complete(&lease, outcome).await.is_ok_and(Completion::is_counted) {
                     return;
                 }
             }

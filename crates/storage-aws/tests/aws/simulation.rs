@@ -55,6 +55,7 @@ pub(super) fn worker(stores: Stores, index: Arc<ChaosIndex>, clock: &SharedClock
         poll_interval: Duration::from_millis(500),
         shutdown_timeout: Duration::from_secs(20),
         stopped_after: Duration::from_secs(24 * 3_600),
+        keep_chunks: false,
     };
     Worker::new(stores, index, rules.clone(), rules, clock.clone(), settings)
 }
@@ -118,6 +119,8 @@ async fn publish(stores: &Stores, plan: &Plan) -> Result<(), StoreError> {
     let seal = Seal {
         total_items: plan.chunks.iter().map(|(chunk, _)| u64::from(chunk.documents)).sum(),
         quarantine: QuarantinedProducts::default(),
+        // So that the chunks go at the end.
+        ids: Some(Digest::of(b"ids")),
         ..build::seal(plan.chunks.len() as u32)
     };
     stores.jobs.seal(&plan.job.id, &seal).await

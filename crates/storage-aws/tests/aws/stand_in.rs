@@ -1,6 +1,6 @@
 //! The checks on ministack, and what AWS's own programs see there.
 
-use super::{needs_dynoxide::Dynoxide, plant, wait};
+use super::{MONTH, needs_dynoxide::Dynoxide, plant, wait};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use host_core::clock::{Clock, SharedClock};
@@ -77,7 +77,7 @@ fn environment(dynoxide: Option<Dynoxide>) -> (SharedClock, Environment) {
         clients.dynamodb = connect(dynoxide.url()).dynamodb;
     }
     let config = config(server.url());
-    let aws = Aws::new(clients.clone(), &config, clock.clone());
+    let aws = Aws::new(clients.clone(), &config, MONTH, clock.clone());
     (clock, Environment { aws, clients, _server: server, _dynoxide: dynoxide, _folder: folder })
 }
 

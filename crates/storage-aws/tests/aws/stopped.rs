@@ -41,6 +41,7 @@ impl Function {
             poll_interval: Duration::from_millis(500),
             shutdown_timeout: Duration::from_secs(20),
             stopped_after,
+            keep_chunks: false,
         };
         let (stores, clock) = (backend.stores.clone(), backend.clock.clone());
         let worker = Worker::new(stores, index.clone(), rules.clone(), rules, clock, settings);

@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use host_core::storage::StoreErrorKind;
 use host_storage_aws::{Condition, Item, Key, Table, TableError, Update, Updated, Value};
+use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Mutex,
@@ -34,6 +35,23 @@ impl Model {
     /// Another table with the same items.
     pub(crate) fn copy(&self) -> Self {
         Self { items: Mutex::new(self.items.lock().unwrap().clone()), ..Self::default() }
+    }
+
+    /// Removes what has expired, as DynamoDB does some time later; returns the number of records of jobs.
+    pub(crate) fn expire(&self, now: Timestamp) -> u64 {
+        let is_old = |item: &Item| item.number("expires_at").is_some_and(|at| at < now.as_second());
+        let mut records = 0;
+        self.items.lock().unwrap().retain(|_, item| {
+            records += u64::from(is_old(item) && item.has("job_id"));
+            !is_old(item)
+        });
+        records
+    }
+
+    /// Number and bytes of its items.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let items = self.items.lock().unwrap();
+        (items.len(), items.values().map(Item::size).sum())
     }
 
     pub(crate) fn spent(&self) -> Spent {

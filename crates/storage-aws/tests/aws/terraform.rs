@@ -2,9 +2,9 @@
 
 use super::stand_in::{Environment, stand_in};
 use aws_sdk_sqs::types::QueueAttributeName as Name;
-use host_storage_aws::Names;
+use host_storage_aws::{Aws, Names};
 use host_testing::build::chunk;
-use std::{collections::BTreeMap, path::PathBuf, process::Command};
+use std::{collections::BTreeMap, path::PathBuf, process::Command, time::Duration};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deploy/terraform")
@@ -112,6 +112,52 @@ async fn queues_and_tables_are_as_the_host_makes_them() {
     let declared = resource(&stores, "aws_s3_bucket_lifecycle_configuration", "product_data");
     let id = rules.rules()[0].id().unwrap();
     assert_eq!(declared["id"], format!("rule.value == \"shopify\" ? \"{id}\" : \"{id}-${{rule.value}}"));
+}
+
+/// Removing a shop takes rights that no other process gets, and only where an operator asks for the policy.
+#[test]
+fn only_the_policy_to_forget_shops_lets_queues_and_tables_be_removed_and_scanned() {
+    let policies = text("policies.tf");
+    let document = |name: &str| {
+        let begin = format!("data \"aws_iam_policy_document\" \"{name}\" {{\n");
+        let (_, rest) = policies.split_once(&begin).unwrap_or_else(|| panic!("there is no {name}"));
+        rest.split_once("\n}").unwrap().0
+    };
+    let forget = document("forget");
+    assert!(forget.contains("source_policy_documents = [data.aws_iam_policy_document.shared.json]"));
+    let shared = document("shared");
+    for action in ["s3:ListBucket", "s3:DeleteObject", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"] {
+        assert!(shared.contains(&format!("\"{action}\"")), "{action}");
+    }
+    for action in ["sqs:DeleteQueue", "sqs:ListQueues", "sqs:ListQueueTags", "dynamodb:Scan"] {
+        assert!(forget.contains(&format!("\"{action}\"")), "{action}");
+    }
+    for action in ["sqs:DeleteQueue", "dynamodb:Scan"] {
+        assert_eq!(policies.matches(&format!("\"{action}\"")).count(), 1, "{action}");
+    }
+    assert_eq!(resource(&policies, "aws_iam_policy", "forget")["count"], "var.forget_policy ? 1 : 0");
+    let variables = text("variables.tf");
+    let (_, variable) = variables.split_once("variable \"forget_policy\" {").unwrap();
+    assert!(variable.split_once("\n}").unwrap().0.contains("default     = false"));
+}
+
+/// Chunks and reports expire no sooner than a message that leads to them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_expire_as_the_host_has_them_expire() {
+    let declared = text("stores.tf");
+    assert!(declared.contains("expiration { days = max(var.retention_days, 29) }"));
+    assert!(text("function.tf").contains("HOST_RETENTION__DAYS = var.retention_days"));
+    let backend = stand_in();
+    let Environment { aws, clients, .. } = backend.resources.downcast_ref::<Environment>().unwrap();
+    for (days, kept) in [(7, 29), (29, 29), (30, 30), (90, 90)] {
+        let retention = Duration::from_secs(days * 86_400);
+        let aws = Aws::new(clients.clone(), aws.config(), retention, backend.clock.clone());
+        super::stand_in::bootstrap(&aws).await;
+        let found = clients.s3.get_bucket_lifecycle_configuration().bucket(aws.names().bucket()).send().await;
+        let rules = found.unwrap().rules.unwrap();
+        let [rule] = &rules[..] else { panic!("{rules:?}") };
+        assert_eq!(rule.expiration().and_then(|expiration| expiration.days), Some(kept), "{days}");
+    }
 }
 
 mod needs_terraform {

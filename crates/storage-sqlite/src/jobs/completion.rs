@@ -3,19 +3,19 @@
 use super::{Row, samples};
 use host_core::{
     model::{Counts, JobStatus},
-    storage::ChunkOutcome,
+    storage::{ChunkOutcome, Completion},
 };
 use host_sqlite::{Cause, from_envelope, to_envelope};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-/// Stores the outcome, counts the chunk and marks it done, in one transaction; false if the lease is lost.
+/// Stores the outcome, counts the chunk and marks it done, in one transaction.
 pub(super) fn complete(
     tx: &Transaction<'_>,
     row: &Row,
     fencing_token: u64,
     outcome: &ChunkOutcome,
     now: i64,
-) -> Result<bool, Cause> {
+) -> Result<Completion, Cause> {
     let recorded = tx
         .prepare_cached(
             "UPDATE chunk SET state = 'SETTLING', outcome = ?4, report = ?5
@@ -26,15 +26,14 @@ pub(super) fn complete(
     let was_mine = "SELECT 1 FROM chunk
         WHERE job_id = ?1 AND seq = ?2 AND fence = ?3 AND state IN ('SETTLING', 'DONE')";
     if recorded == 0 && !tx.prepare_cached(was_mine)?.exists(params![row.job_id, row.seq, fencing_token])? {
-        return Ok(false);
+        return Ok(Completion::LeaseLost);
     }
-    finish(tx, row, now)?;
-    Ok(true)
+    Ok(if finish(tx, row, now)? { Completion::JobEnded } else { Completion::Counted })
 }
 
-/// Counts a chunk whose outcome is stored and marks it done. Older hosts did both in separate transactions, and may
-/// have crashed in between.
-pub(super) fn finish(tx: &Transaction<'_>, row: &Row, now: i64) -> Result<(), Cause> {
+/// Counts a chunk whose outcome is stored and marks it done; returns whether the job ends by that. Older hosts did both in separate
+/// transactions, and may have crashed in between.
+pub(super) fn finish(tx: &Transaction<'_>, row: &Row, now: i64) -> Result<bool, Cause> {
     let outcome: Option<String> = tx
         .prepare_cached(
             "UPDATE chunk SET counted = 1 WHERE job_id = ?1 AND seq = ?2 AND state = 'SETTLING' AND counted = 0
@@ -42,17 +41,18 @@ pub(super) fn finish(tx: &Transaction<'_>, row: &Row, now: i64) -> Result<(), Ca
         )?
         .query_row(params![row.job_id, row.seq], |chunk| chunk.get(0))
         .optional()?;
-    if let Some(outcome) = outcome {
-        add_to_job(tx, row, &from_envelope(&outcome)?, now)?;
-    }
+    let has_ended = match outcome {
+        Some(outcome) => add_to_job(tx, row, &from_envelope(&outcome)?, now)?,
+        None => false,
+    };
     tx.prepare_cached(
         "UPDATE chunk SET state = 'DONE' WHERE job_id = ?1 AND seq = ?2 AND state = 'SETTLING'",
     )?
     .execute(params![row.job_id, row.seq])?;
-    Ok(())
+    Ok(has_ended)
 }
 
-fn add_to_job(tx: &Transaction<'_>, row: &Row, outcome: &ChunkOutcome, now: i64) -> Result<(), Cause> {
+fn add_to_job(tx: &Transaction<'_>, row: &Row, outcome: &ChunkOutcome, now: i64) -> Result<bool, Cause> {
     let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;
     tx.prepare_cached(
         "UPDATE job SET completed = completed + 1, processed = processed + ?2, unchanged = unchanged + ?3,
@@ -64,8 +64,8 @@ fn add_to_job(tx: &Transaction<'_>, row: &Row, outcome: &ChunkOutcome, now: i64)
     end_if_complete(tx, &row.job_id, now)
 }
 
-/// Ends the job if it is sealed, has not ended, and all of its chunks are counted.
-pub(super) fn end_if_complete(tx: &Transaction<'_>, job_id: &str, now: i64) -> Result<(), Cause> {
+/// Ends the job if it is sealed, has not ended, and all of its chunks are counted; returns whether it does.
+pub(super) fn end_if_complete(tx: &Transaction<'_>, job_id: &str, now: i64) -> Result<bool, Cause> {
     let counts = tx
         .prepare_cached(
             "UPDATE job SET ended_at = ?2, last_error = NULL WHERE id = ?1 AND ended_at IS NULL AND completed = sealed_chunks
@@ -77,7 +77,7 @@ pub(super) fn end_if_complete(tx: &Transaction<'_>, job_id: &str, now: i64) -> R
         tx.prepare_cached("UPDATE job SET status = ?2 WHERE id = ?1")?
             .execute(params![job_id, JobStatus::of_ended(&counts).as_str()])?;
     }
-    Ok(())
+    Ok(counts.is_some())
 }
 
 /// The six counters, from column `first` on.

@@ -56,7 +56,9 @@ fn refused_claim(tx: &Transaction<'_>, row: &Row, now: Timestamp) -> Result<Clai
     let Some((state, until, outcome)) = found else { return Ok(Claim::Unknown) };
     match state.as_str() {
         "DONE" => {}
-        "SETTLING" => completion::finish(tx, row, time::to_column(now))?,
+        "SETTLING" => {
+            completion::finish(tx, row, time::to_column(now))?;
+        }
         _ => return Ok(Claim::Held { until: time::from_column(until)? }),
     }
     let outcome: Option<ChunkOutcome> = outcome.as_deref().map(from_envelope).transpose()?;
@@ -107,8 +109,13 @@ pub(super) fn release(
     Ok(tx.prepare_cached(was_mine)?.exists(params![row.job_id, row.seq, fencing_token])?)
 }
 
-/// Releases every chunk that is being worked on. The attempt counts: the chunk may have crashed its worker.
+/// Releases every chunk that is being worked on. The attempt counts: the chunk may have crashed its worker. Jobs are few beside the
+/// chunks that are kept of them.
 pub(crate) fn release_orphaned(tx: &Transaction<'_>) -> Result<(), Cause> {
-    tx.execute("UPDATE chunk SET state = 'PENDING', lease_until = 0 WHERE state = 'RUNNING'", [])?;
+    tx.execute(
+        "UPDATE chunk SET state = 'PENDING', lease_until = 0
+        WHERE job_id IN (SELECT id FROM job WHERE completed < chunks) AND state = 'RUNNING'",
+        [],
+    )?;
     Ok(())
 }

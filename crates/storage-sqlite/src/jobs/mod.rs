@@ -5,7 +5,8 @@ use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Digest, Job, JobId, Seal},
     storage::{
-        AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, ShopRemoval, StoreError,
+        AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, Release, ShopRemoval,
+        StoreError,
     },
 };
 use host_sqlite::{Cause, Database, DatabaseError, time};
@@ -179,7 +180,7 @@ impl Jobs for Records {
         self.of_chunk("releasing", &lease.job_id, lease.seq, release).await
     }
 
-    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<bool, StoreError> {
+    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<Completion, StoreError> {
         let (clock, token, outcome) = (self.clock.clone(), lease.fencing_token, outcome.clone());
         let complete = move |tx: &Transaction<'_>, row: &Row| {
             completion::complete(tx, row, token, &outcome, time::to_column(clock.now()))

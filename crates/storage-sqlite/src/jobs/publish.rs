@@ -153,5 +153,6 @@ pub(super) fn seal(tx: &Transaction<'_>, job_id: &str, seal: &Seal, now: i64) ->
         )));
     }
     samples::add(tx, job_id, samples::OF_SEAL, &seal.samples)?;
-    completion::end_if_complete(tx, job_id, now)
+    completion::end_if_complete(tx, job_id, now)?;
+    Ok(())
 }

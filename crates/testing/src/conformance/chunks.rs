@@ -1,6 +1,7 @@
 //! Checks of [`host_core::storage::Chunks`].
 
 use super::Backend;
+use crate::build;
 use futures::future::join_all;
 use host_core::{
     model::Digest,
@@ -78,4 +79,19 @@ pub async fn an_object_may_be_empty_or_large(backend: &Backend) {
         chunks.put_if_absent(&key, &bytes).await.unwrap();
         assert!(chunks.get(&key, Some(Digest::of(&bytes))).await.unwrap().unwrap() == bytes);
     }
+}
+
+pub async fn many_objects_are_removed_at_once(Backend { stores, clock, .. }: &Backend) {
+    let (chunks, shop) = (&stores.chunks, build::name(&**clock, "shop"));
+    let key = |number: u32| format!("shopify/{shop}/bulk/job/{number:04}");
+    for number in [0, 1, 2, 1_000, 1_001] {
+        chunks.put(&key(number), b"x").await.unwrap();
+    }
+    chunks.put(&format!("{}0", key(1)), b"x").await.unwrap();
+    let keys: Vec<String> = (0..1_001).map(key).collect();
+    for _ in 0..2 {
+        chunks.delete_all(&keys).await.unwrap();
+        assert_eq!(chunks.remove_shop(&shop, true).await.unwrap(), 2, "those that were not named stay");
+    }
+    chunks.delete_all(&[]).await.unwrap();
 }

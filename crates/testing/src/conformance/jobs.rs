@@ -5,7 +5,9 @@ use crate::build::{MINUTE, chunk, claim, complete, entry, processed, seal};
 use futures::future::join_all;
 use host_core::{
     model::{Counts, Digest, EntryClass, Job, JobId, JobStatus},
-    storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, QuarantineReason, Release},
+    storage::{
+        AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, QuarantineReason, Release,
+    },
 };
 use std::time::Duration;
 
@@ -143,10 +145,10 @@ pub async fn a_chunk_is_held_until_its_lease_ends(backend: &Backend) {
     for release in [Release::CountAttempt(None), Release::ResetAttempts] {
         assert!(!jobs.release(&old, release).await.unwrap());
     }
-    assert!(!jobs.complete(&old, &processed(1)).await.unwrap());
+    assert!(!jobs.complete(&old, &processed(1)).await.unwrap().is_counted());
     assert_eq!(snapshot(backend, &job.id).await.counts, Counts::default());
-    assert!(jobs.complete(&new, &processed(2)).await.unwrap());
-    assert!(!jobs.complete(&old, &processed(1)).await.unwrap());
+    assert!(jobs.complete(&new, &processed(2)).await.unwrap().is_counted());
+    assert!(!jobs.complete(&old, &processed(1)).await.unwrap().is_counted());
     assert_eq!(snapshot(backend, &job.id).await.counts.processed, 2);
 }
 
@@ -157,14 +159,14 @@ pub async fn a_lease_that_ends_in_a_day_is_that_of_a_wrong_clock(backend: &Backe
     let lease = claim(&**jobs, &job.id, 0).await;
     assert!(lease.fencing_token > ahead.fencing_token);
     assert!(!jobs.renew(&ahead, MINUTE).await.unwrap());
-    assert!(jobs.complete(&lease, &processed(1)).await.unwrap());
+    assert!(jobs.complete(&lease, &processed(1)).await.unwrap().is_counted());
 }
 
 pub async fn a_lease_that_has_run_out_is_still_its_holders(backend: &Backend) {
     let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
     let (first, second) = (claim(&**jobs, &job.id, 0).await, claim(&**jobs, &job.id, 1).await);
     backend.clock.sleep(MINUTE * 2).await;
-    assert!(jobs.complete(&first, &processed(1)).await.unwrap());
+    assert!(jobs.complete(&first, &processed(1)).await.unwrap().is_counted());
     assert!(jobs.renew(&second, MINUTE).await.unwrap());
     assert!(matches!(jobs.claim(&job.id, 1, MINUTE).await.unwrap(), Claim::Held { .. }));
 }
@@ -184,7 +186,7 @@ pub async fn a_released_chunk_can_be_claimed_at_once(backend: &Backend) {
     for _ in 0..2 {
         assert!(jobs.release(&first, Release::CountAttempt(None)).await.unwrap());
     }
-    assert!(!jobs.complete(&first, &processed(1)).await.unwrap());
+    assert!(!jobs.complete(&first, &processed(1)).await.unwrap().is_counted());
     assert!(!jobs.renew(&first, MINUTE).await.unwrap());
     let second = claim(&**jobs, &job.id, 0).await;
     assert!(second.fencing_token > first.fencing_token);
@@ -214,13 +216,13 @@ pub async fn a_second_completion_changes_nothing(backend: &Backend) {
     let lease = claim(&**jobs, &job.id, 0).await;
     assert_eq!(snapshot(backend, &job.id).await.completed_chunks, 0);
     for outcome in [processed(3), processed(5)] {
-        assert!(jobs.complete(&lease, &outcome).await.unwrap());
+        assert!(jobs.complete(&lease, &outcome).await.unwrap().is_counted());
         let counted = snapshot(backend, &job.id).await;
         assert_eq!((counted.counts.processed, counted.completed_chunks), (3, 1));
         assert_eq!(jobs.claim(&job.id, 0, MINUTE).await.unwrap(), Claim::Done { quarantined: None });
     }
     let other = ChunkLease { fencing_token: lease.fencing_token + 1, ..lease.clone() };
-    assert!(!jobs.complete(&other, &processed(5)).await.unwrap());
+    assert!(!jobs.complete(&other, &processed(5)).await.unwrap().is_counted());
     backend.clock.sleep(MINUTE * 2).await;
     let claim = jobs.claim(&job.id, 0, MINUTE).await.unwrap();
     assert_eq!(claim, Claim::Done { quarantined: None }, "no lease can expire any more");
@@ -247,9 +249,25 @@ pub async fn many_completions_at_once_count_once(backend: &Backend) {
     }
     let outcome = processed(1);
     let completions = join_all((0..32).map(|at| jobs.complete(&leases[at % 4], &outcome))).await;
-    assert!(completions.iter().all(|completed| matches!(completed, Ok(true))), "{completions:?}");
+    assert!(
+        completions.iter().all(|completed| matches!(completed, Ok(Completion::Counted))),
+        "{completions:?}"
+    );
     let counted = snapshot(backend, &job.id).await;
     assert_eq!((counted.counts.processed, counted.completed_chunks), (4, 4));
+}
+
+pub async fn one_completion_says_that_the_job_has_ended(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job_with_chunks(2).await);
+    let (first, last) = (claim(&**jobs, &job.id, 0).await, claim(&**jobs, &job.id, 1).await);
+    let outcome = processed(1);
+    assert_eq!(jobs.complete(&first, &outcome).await.unwrap(), Completion::Counted);
+    jobs.seal(&job.id, &seal(2)).await.unwrap();
+    assert_eq!(jobs.complete(&last, &outcome).await.unwrap(), Completion::JobEnded);
+    assert_eq!(jobs.complete(&last, &outcome).await.unwrap(), Completion::Counted);
+    let unsealed = backend.job_with_chunks(1).await;
+    let only = claim(&**jobs, &unsealed.id, 0).await;
+    assert_eq!(jobs.complete(&only, &outcome).await.unwrap(), Completion::Counted);
 }
 
 pub async fn a_chunk_without_a_row_is_unknown(backend: &Backend) {
@@ -262,7 +280,7 @@ pub async fn a_chunk_without_a_row_is_unknown(backend: &Backend) {
             ChunkLease { job_id, seq, fencing_token: 1, attempts: 1, redrive_count: 0, first_error: None };
         assert!(!jobs.renew(&lease, MINUTE).await.unwrap());
         assert!(!jobs.release(&lease, Release::ResetAttempts).await.unwrap());
-        assert!(!jobs.complete(&lease, &processed(1)).await.unwrap());
+        assert!(!jobs.complete(&lease, &processed(1)).await.unwrap().is_counted());
     }
     assert_eq!(snapshot(backend, &job.id).await.status, JobStatus::Pending);
 }
@@ -327,7 +345,7 @@ pub async fn an_unsealed_job_is_superseded(backend: &Backend) {
     assert_eq!(jobs.find_unfinished(&old.shop_id, old.fingerprint).await.unwrap(), None);
 
     // What is in progress is counted, but nothing is added and the status stays.
-    assert!(jobs.complete(&lease, &processed(10)).await.unwrap());
+    assert!(jobs.complete(&lease, &processed(10)).await.unwrap().is_counted());
     assert!(jobs.add_chunk(&chunk(&old.id, 2, 0)).await.is_err());
     jobs.add_chunk(&chunk(&old.id, 1, 0)).await.unwrap();
     assert!(jobs.seal(&old.id, &seal(2)).await.is_err());

@@ -106,6 +106,7 @@ macro_rules! chunk_tests {
             chunks::a_report_is_replaced_as_a_whole,
             chunks::other_bytes_than_expected_are_corrupt,
             chunks::removal_succeeds_also_the_second_time,
+            chunks::many_objects_are_removed_at_once,
             chunks::an_object_may_be_empty_or_large,
             shops::objects_of_a_shop_are_removed_on_all_platforms,
         }
@@ -156,6 +157,7 @@ macro_rules! storage_tests {
             jobs::many_completions_at_once_count_once,
             jobs::a_chunk_without_a_row_is_unknown,
             jobs::a_job_ends_with_its_last_chunk_only_when_sealed,
+            jobs::one_completion_says_that_the_job_has_ended,
             jobs::an_unsealed_job_is_superseded,
             jobs::a_cancelled_job_keeps_the_reason,
             jobs::a_job_keeps_its_last_error_until_it_ends,

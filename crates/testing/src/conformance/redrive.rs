@@ -22,7 +22,7 @@ pub async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(backend: &B
     jobs.seal(&job.id, &seal(2)).await.unwrap();
     complete(&**jobs, &job.id, 0, &processed(10)).await;
     let old = claim(&**jobs, &job.id, 1).await;
-    assert!(jobs.complete(&old, &quarantined()).await.unwrap());
+    assert!(jobs.complete(&old, &quarantined()).await.unwrap().is_counted());
     let failed = snapshot(backend, &job.id).await;
     assert_eq!((failed.status, failed.counts.failed, failed.samples.len()), (JobStatus::Failed, 10, 1));
     assert_eq!(jobs.reports(&job.id).await.unwrap(), ["reports/given-up"]);
@@ -40,12 +40,12 @@ pub async fn a_redriven_chunk_counts_anew_and_its_job_ends_once_more(backend: &B
         assert_eq!((open.samples, jobs.reports(&job.id).await.unwrap()), (vec![], vec![]));
     }
     // The worker that quarantined it is late.
-    assert!(!jobs.complete(&old, &quarantined()).await.unwrap());
+    assert!(!jobs.complete(&old, &quarantined()).await.unwrap().is_counted());
     let new = claim(&**jobs, &job.id, 1).await;
     assert_eq!((new.attempts, new.redrive_count, &new.first_error), (1, 1, &None));
     assert!(new.fencing_token > old.fencing_token);
     assert_eq!(jobs.redrive(&job.id, 1, 0).await.unwrap(), Some(1), "it may be sent again");
-    assert!(jobs.complete(&new, &processed(10)).await.unwrap());
+    assert!(jobs.complete(&new, &processed(10)).await.unwrap().is_counted());
     let ended = snapshot(backend, &job.id).await;
     assert_eq!((ended.status, ended.completed_chunks), (JobStatus::Completed, 2));
     assert_eq!(ended.counts, Counts { processed: 20, ..Counts::default() });
@@ -78,7 +78,7 @@ pub async fn a_chunk_that_was_not_quarantined_is_only_sent_again(backend: &Backe
     assert_eq!(redrive().await, Some(0), "pending");
     let lease = claim(&**jobs, &job.id, 0).await;
     assert_eq!(redrive().await, Some(0), "running");
-    assert!(jobs.complete(&lease, &quarantined()).await.unwrap(), "it is still its holder's");
+    assert!(jobs.complete(&lease, &quarantined()).await.unwrap().is_counted(), "it is still its holder's");
     assert_eq!(snapshot(backend, &job.id).await.counts.failed, 10);
 }
 

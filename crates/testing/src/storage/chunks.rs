@@ -41,6 +41,12 @@ impl Chunks for SharedState {
         Ok(())
     }
 
+    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
+        let objects = &mut self.state().objects;
+        keys.iter().for_each(|key| drop(objects.remove(key)));
+        Ok(())
+    }
+
     async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
         let objects = &mut self.state().objects;
         let is_of_shop = |key: &String| key.split('/').nth(1) == Some(shop_id);

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use host_core::{
     model::{ChunkRef, Counts, Digest, Job, JobId, JobStatus, ReportEntry, Seal, report::Samples},
     storage::{
-        AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, ShopRemoval, StoreError,
-        latest_lease_end,
+        AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, Release, ShopRemoval,
+        StoreError, latest_lease_end,
     },
 };
 use jiff::Timestamp;
@@ -102,11 +102,14 @@ impl JobRecord {
         self.last_error = None;
     }
 
-    fn end_if_complete(&mut self, now: Timestamp) {
+    /// Whether it ends by that.
+    fn end_if_complete(&mut self, now: Timestamp) -> bool {
         let is_complete = self.seal.is_some() && self.outcomes().count() == self.chunks.len();
-        if is_complete && self.ended_at.is_none() {
+        let ends = is_complete && self.ended_at.is_none();
+        if ends {
             self.end(now);
         }
+        ends
     }
 
     /// Whether it has not ended, or chunks that it published are not counted.
@@ -329,20 +332,18 @@ impl Jobs for SharedState {
         Ok(true)
     }
 
-    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<bool, StoreError> {
+    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<Completion, StoreError> {
         let (now, jobs) = (self.clock.now(), &mut self.state().jobs);
-        let Some(chunk) = chunk_of(jobs, &lease.job_id, lease.seq) else { return Ok(false) };
-        if chunk.outcome.is_some() {
-            return Ok(chunk.fencing_token == lease.fencing_token);
+        let Some(chunk) = chunk_of(jobs, &lease.job_id, lease.seq) else { return Ok(Completion::LeaseLost) };
+        if chunk.outcome.is_some() && chunk.fencing_token == lease.fencing_token {
+            return Ok(Completion::Counted);
         }
         if !chunk.is_held_by(lease) {
-            return Ok(false);
+            return Ok(Completion::LeaseLost);
         }
         (chunk.held_until, chunk.outcome) = (None, Some(outcome.clone()));
-        if let Some(record) = jobs.get_mut(&lease.job_id) {
-            record.end_if_complete(now);
-        }
-        Ok(true)
+        let ends = jobs.get_mut(&lease.job_id).is_some_and(|record| record.end_if_complete(now));
+        Ok(if ends { Completion::JobEnded } else { Completion::Counted })
     }
 
     async fn redrive(&self, id: &JobId, seq: u32, redrive_count: u32) -> Result<Option<u32>, StoreError> {

@@ -52,6 +52,7 @@ impl Run<'_> {
             transform: self.shadow.map_or(transform, |shadow| shadow.clone() as _),
             worker: worker.clone(),
             settings: self.ingest_settings(),
+            keep_chunks: self.config.retention.keep_chunks,
             progress: &published,
             clock: self.clock.clone(),
             cancel: self.cancel,

@@ -101,6 +101,7 @@ impl Harness {
                 poll_interval: Duration::from_secs(5),
                 shutdown_timeout: Duration::from_secs(20),
                 stopped_after: Duration::from_secs(24 * 3_600),
+                keep_chunks: false,
             };
             Arc::new(Worker::new(
                 stores.clone(),

@@ -1,38 +1,32 @@
-//! Shops over months, on virtual time: exports that are read late, twice or in part, by processes whose clocks are wrong, in
-//! changing numbers of lanes; workers that crash; chunks that become dead letters and are redriven; full syncs whose missing
-//! products are archived; old jobs that are removed. In the end the index has, of every product, the newest state that any job
-//! said, removals included.
-//!
-//! Each schedule follows from its seed, which a failure prints: `HOST_TEST_SEED=17 cargo test -p host-pipeline simulation`.
+//! One schedule: what happens to a shop, in the order that a seed says.
 
 use crate::{
-    archive::{Archive, ArchiveOutcome, RemovalSettings},
-    ingest::{
-        chunk::{ChunkBounds, Chunker, NewLine},
-        publish::Publisher,
-    },
-    retention::prune,
-    sync::new_id,
-    worker::{DeadLetterFilter, Until, Worker, WorkerSettings, redrive},
+    World,
+    recorded::Recorded,
+    shop::{Export, State, lines, number_of, variant_of},
 };
 use host_core::{
     clock::SharedClock,
     index::ArchiveLimit,
-    model::{ChunkLine, DocumentId, Job, JobId, Operation, ProductId, SourceStats},
+    model::{ChunkLine, Job, JobId, Seal, SourceStats},
     storage::{JobSnapshot, Storage, Stores},
 };
+use host_pipeline::{
+    archive::{Archive, ArchiveOutcome, RemovalSettings},
+    ingest::{
+        chunk::{ChunkBounds, Chunker},
+        publish::Publisher,
+    },
+    sync::new_id,
+    worker::{DeadLetterFilter, Until, Worker, WorkerSettings, redrive},
+};
 use host_testing::{
-    VirtualClock, build,
+    build,
     fakes::{FakeIndex, Next, Rules},
     next_random,
-    storage::Memory,
 };
 use jiff::Timestamp;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -55,29 +49,6 @@ impl Random {
     }
 }
 
-/// A product in the shop; versions grow with each change.
-#[derive(Clone, Debug, PartialEq)]
-enum State {
-    Live { version: i64, variants: BTreeSet<u64> },
-    Deleted { version: i64 },
-}
-
-impl State {
-    fn version(&self) -> i64 {
-        match self {
-            Self::Live { version, .. } | Self::Deleted { version } => *version,
-        }
-    }
-}
-
-/// What the shop had at a time.
-#[derive(Clone)]
-struct Export {
-    at: Timestamp,
-    full: bool,
-    products: BTreeMap<u64, State>,
-}
-
 /// What a job says of a product, and when its export was taken.
 #[derive(Clone, Debug)]
 struct Statement {
@@ -92,26 +63,11 @@ struct Absence {
     version: i64,
 }
 
-fn product_id(number: u64) -> ProductId {
-    ProductId::new(format!("p{number}")).unwrap()
-}
-
-fn document_id(product: u64, variant: u64) -> DocumentId {
-    DocumentId::new(format!("p{product}-v{variant}")).unwrap()
-}
-
-fn number_of(id: &str) -> u64 {
-    id[1..].split('-').next().unwrap().parse().unwrap()
-}
-
-fn variant_of(id: &str) -> u64 {
-    id.split_once("-v").unwrap().1.parse().unwrap()
-}
-
-struct Simulation {
+pub(crate) struct Simulation<W> {
     random: Random,
     clock: SharedClock,
-    storage: Memory,
+    world: Arc<W>,
+    storage: Recorded<W>,
     stores: Stores,
     index: Arc<FakeIndex>,
     workers: Vec<JoinHandle<()>>,
@@ -128,21 +84,22 @@ struct Simulation {
 
 /// How often schedules did what they are to do.
 #[derive(Debug, Default)]
-struct Coverage {
-    archived: u64,
-    redriven: u64,
-    pruned: u64,
-    crashed: u64,
+pub(crate) struct Coverage {
+    pub(crate) archived: u64,
+    pub(crate) redriven: u64,
+    pub(crate) pruned: u64,
+    pub(crate) crashed: u64,
 }
 
-impl Simulation {
-    fn new(seed: u64) -> Self {
-        let clock: SharedClock = Arc::new(VirtualClock::paused(seed));
-        let storage = Memory::new(clock.clone());
+impl<W: World> Simulation<W> {
+    fn new(seed: u64, world: W, clock: SharedClock) -> Self {
+        let world = Arc::new(world);
+        let storage = Recorded::new(world.clone());
         let stores = storage.stores();
         let mut simulation = Self {
             random: Random(seed),
             clock,
+            world,
             storage,
             stores,
             index: Arc::default(),
@@ -165,9 +122,10 @@ impl Simulation {
         let settings = WorkerSettings {
             concurrency: 3,
             lease: Duration::from_secs(60),
-            poll_interval: Duration::from_secs(30),
+            poll_interval: self.world.poll_interval(),
             shutdown_timeout: Duration::from_secs(20),
             stopped_after: Duration::from_secs(24 * 3_600),
+            keep_chunks: false,
         };
         let (stores, index, clock) = (self.stores.clone(), self.index.clone(), self.clock.clone());
         self.workers.push(tokio::spawn(async move {
@@ -257,7 +215,8 @@ impl Simulation {
         let chunks = publisher.chunks();
         if !crashes {
             let source = SourceStats { products: export.products.len() as u64, ..SourceStats::default() };
-            let seal = host_core::model::Seal { source, ..build::seal(chunks) };
+            let ids = chunker.into_ids().store(self.stores.chunks.as_ref(), &job).await.unwrap();
+            let seal = Seal { source, ids: Some(ids), ..build::seal(chunks) };
             self.stores.jobs.seal(&job.id, &seal).await.unwrap();
             guard.release().await.unwrap();
         }
@@ -295,8 +254,7 @@ impl Simulation {
         let mut lines = Vec::new();
         for seq in 0..chunks {
             let chunk = self.stores.jobs.chunk(job, seq).await.unwrap().unwrap();
-            let bytes = self.stores.chunks.get(&chunk.key, None).await.unwrap().unwrap();
-            let text = String::from_utf8(bytes).unwrap();
+            let text = self.storage.written(&chunk.key);
             lines.extend(text.lines().map(|line| ChunkLine::parse(line).unwrap()));
         }
         lines
@@ -368,14 +326,12 @@ impl Simulation {
             }
             18 => self.redrive().await,
             _ => {
-                let age = 30 * DAY;
-                let remover = self.storage.job_remover().unwrap();
-                let now = self.clock.now();
-                let pruned = prune(&self.storage, remover, Some(SHOP), now, age, false).await.unwrap();
-                self.coverage.pruned += pruned.len() as u64;
+                self.coverage.pruned += self.world.expire().await;
             }
         }
         match self.random.below(10) {
+            // Where everything is forgotten meanwhile, seldom.
+            0 | 1 if self.world.forgets() && self.random.chance(80) => {}
             0 => self.pause(365 * DAY).await,
             1 => self.pause(40 * DAY).await,
             2..=4 => self.clock.sleep(Duration::from_secs(self.random.below(10_000))).await,
@@ -385,8 +341,16 @@ impl Simulation {
 
     /// A long time without a worker, so that none polls through it.
     async fn pause(&mut self, time: Duration) {
+        if self.world.forgets() {
+            self.drain().await;
+        }
         self.workers.drain(..).for_each(|worker| worker.abort());
         self.clock.sleep(time).await;
+        if self.world.forgets() {
+            self.coverage.pruned += self.world.expire().await;
+            // Nothing says any more that what they have was removed.
+            self.exports.clear();
+        }
         (0..2).for_each(|_| self.start_worker());
     }
 
@@ -396,14 +360,13 @@ impl Simulation {
     }
 
     /// Works until nothing waits and no dead letter is left.
-    async fn finish(&mut self) {
+    async fn drain(&mut self) {
         self.index.state().script.clear();
         for _ in 0..100 {
             self.clock.sleep(Duration::from_secs(600)).await;
             self.redrive().await;
             let waiting = self.stores.queue.depth(SHOP).await.unwrap();
             if waiting == 0 && self.stores.queue.dead_letters(SHOP).await.unwrap().is_empty() {
-                self.workers.iter().for_each(JoinHandle::abort);
                 return;
             }
         }
@@ -445,91 +408,14 @@ impl Simulation {
     }
 }
 
-/// A line of a product, before it is in a chunk.
-struct ProductLine {
-    id: DocumentId,
-    operation: Operation,
-    product: ProductId,
-    siblings: Option<Vec<DocumentId>>,
-    object: String,
-}
-
-impl ProductLine {
-    fn push(self, chunker: &mut Chunker) -> Vec<crate::ingest::chunk::SealedChunk> {
-        let Self { id, operation, product, siblings, object } = self;
-        let siblings = siblings.as_deref();
-        chunker.push(
-            id,
-            NewLine {
-                operation,
-                product: &product,
-                product_stays: false,
-                siblings,
-                source_digest: None,
-                object: &object,
-            },
-        )
+/// Runs the schedule of a seed.
+pub(crate) async fn run<W: World>(seed: u64, world: W, clock: SharedClock) -> Coverage {
+    let mut simulation = Simulation::new(seed, world, clock);
+    for _ in 0..STEPS {
+        simulation.step().await;
     }
-}
-
-fn lines(number: u64, state: &State) -> Vec<ProductLine> {
-    let line = |variant, operation, siblings, object| {
-        let (id, product) = (document_id(number, variant), product_id(number));
-        ProductLine { id, operation, product, siblings, object }
-    };
-    match state {
-        State::Deleted { version } => {
-            vec![line(0, Operation::DeleteDocuments, None, format!("{{\"v\":{version}}}"))]
-        }
-        State::Live { version, variants } => {
-            let last = variants.last();
-            let of_variant = |variant: &u64| {
-                let others = || variants.iter().filter(|other| *other != variant);
-                let siblings = (Some(variant) == last)
-                    .then(|| others().map(|other| document_id(number, *other)).collect());
-                let object = format!("{{\"v\":{version},\"title\":\"{variant}\"}}");
-                line(*variant, Operation::AddDocuments, siblings, object)
-            };
-            variants.iter().map(of_variant).collect()
-        }
-    }
-}
-
-fn run(seed: u64) -> Coverage {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.unwrap().block_on(async {
-        let mut simulation = Simulation::new(seed);
-        for _ in 0..STEPS {
-            simulation.step().await;
-        }
-        simulation.finish().await;
-        simulation.check();
-        simulation.coverage
-    })
-}
-
-#[test]
-fn the_index_has_the_newest_state_that_any_job_said() {
-    let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
-    let schedules = std::env::var("HOST_TEST_SCHEDULES").map_or(2_000, |number| number.parse().unwrap());
-    let mut total = Coverage::default();
-    let seeds = only.map_or(0..schedules, |seed| seed..seed + 1);
-    for seed in seeds.clone() {
-        let Ok(coverage) = std::panic::catch_unwind(|| run(seed)) else {
-            panic!("seed {seed}: HOST_TEST_SEED={seed} runs it alone");
-        };
-        let Coverage { archived, redriven, pruned, crashed } = coverage;
-        total.archived += archived;
-        total.redriven += redriven;
-        total.pruned += pruned;
-        total.crashed += crashed;
-    }
-    eprintln!("{total:?} in {} schedules", seeds.end - seeds.start);
-    if only.is_none() {
-        let Coverage { archived, redriven, pruned, crashed } = total;
-        assert!(
-            [archived, redriven, pruned, crashed].iter().all(|times| *times > schedules / 20),
-            "{total:?}"
-        );
-    }
+    simulation.drain().await;
+    simulation.workers.iter().for_each(JoinHandle::abort);
+    simulation.check();
+    simulation.coverage
 }

@@ -1,0 +1,106 @@
+//! Shops over months, on virtual time and any storage: exports that are read late, twice or in part, by processes whose clocks are
+//! wrong, in changing numbers of lanes; workers that crash; chunks that become dead letters and are redriven; full syncs whose missing
+//! products are archived; old jobs that are removed. In the end the index has, of every product, the newest state that any job
+//! said, removals included.
+//!
+//! Each schedule follows from its seed, which a failure prints: `HOST_TEST_SEED=17 cargo test -p host-simulation`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is used in tests, and fails as tests do")]
+
+use async_trait::async_trait;
+use host_core::{clock::SharedClock, storage::Storage};
+use host_pipeline::retention::{Retention, prune};
+use host_testing::VirtualClock;
+use schedule::{Coverage, run};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+mod recorded;
+mod schedule;
+mod shop;
+mod year;
+
+pub use year::{Figures, Plan, Size, run_year};
+
+/// For how long jobs are kept.
+pub const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
+/// A storage on which schedules run.
+#[async_trait]
+pub trait World: Send + Sync + 'static {
+    /// A process that works in it.
+    fn storage(&self) -> &dyn Storage;
+
+    /// Removes what is older than a [`MONTH`], and returns the number of jobs.
+    async fn expire(&self) -> u64;
+
+    /// Whether messages and what is known of removed products expire as well. Then nothing that is older than that comes back.
+    fn forgets(&self) -> bool {
+        false
+    }
+
+    /// How often workers look for messages.
+    fn poll_interval(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+}
+
+/// A storage whose old jobs are removed by the host.
+pub struct Pruned<S> {
+    /// The storage.
+    pub storage: S,
+    /// Its clock.
+    pub clock: SharedClock,
+    /// How often workers look for messages.
+    pub poll_interval: Duration,
+}
+
+#[async_trait]
+impl<S: Storage + 'static> World for Pruned<S> {
+    fn storage(&self) -> &dyn Storage {
+        &self.storage
+    }
+
+    async fn expire(&self) -> u64 {
+        let remover = self.storage.job_remover().expect("this storage does not remove jobs by itself");
+        let retention = Retention { age: MONTH, keep_chunks: false };
+        let pruned = prune(&self.storage, remover, None, self.clock.now(), retention, false).await;
+        pruned.unwrap().jobs.len() as u64
+    }
+
+    fn poll_interval(&self) -> Duration {
+        self.poll_interval
+    }
+}
+
+/// Runs `number` schedules, or as many as HOST_TEST_SCHEDULES says, or the one of HOST_TEST_SEED, each on a fresh storage.
+pub fn run_schedules<W: World>(number: u64, world: impl Fn(SharedClock) -> W) {
+    let only = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
+    let number = std::env::var("HOST_TEST_SCHEDULES").map_or(number, |number| number.parse().unwrap());
+    let mut total = Coverage::default();
+    let seeds = only.map_or(0..number, |seed| seed..seed + 1);
+    for seed in seeds.clone() {
+        let schedule = AssertUnwindSafe(|| run_alone(seed, &world));
+        let Ok(coverage) = std::panic::catch_unwind(schedule) else {
+            panic!("seed {seed}: HOST_TEST_SEED={seed} runs it alone");
+        };
+        let Coverage { archived, redriven, pruned, crashed } = coverage;
+        total.archived += archived;
+        total.redriven += redriven;
+        total.pruned += pruned;
+        total.crashed += crashed;
+    }
+    eprintln!("{total:?} in {} schedules", seeds.end - seeds.start);
+    if only.is_none() {
+        let Coverage { archived, redriven, pruned, crashed } = total;
+        let least = number / 20;
+        assert!([archived, redriven, pruned, crashed].iter().all(|times| *times > least), "{total:?}");
+    }
+}
+
+fn run_alone<W: World>(seed: u64, world: &impl Fn(SharedClock) -> W) -> Coverage {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(async {
+        let clock: SharedClock = Arc::new(VirtualClock::paused(seed));
+        run(seed, world(clock.clone()), clock).await
+    })
+}

@@ -1,0 +1,95 @@
+//! The products of a shop, and the lines of chunks that say what became of them.
+
+use host_core::model::{DocumentId, Operation, ProductId};
+use host_pipeline::ingest::chunk::{Chunker, NewLine, SealedChunk};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A product in the shop; versions grow with each change.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum State {
+    Live { version: i64, variants: BTreeSet<u64> },
+    Deleted { version: i64 },
+}
+
+impl State {
+    pub(crate) fn version(&self) -> i64 {
+        match self {
+            Self::Live { version, .. } | Self::Deleted { version } => *version,
+        }
+    }
+}
+
+/// What the shop had at a time.
+#[derive(Clone)]
+pub(crate) struct Export {
+    pub(crate) at: Timestamp,
+    pub(crate) full: bool,
+    pub(crate) products: BTreeMap<u64, State>,
+}
+
+pub(crate) fn product_id(number: u64) -> ProductId {
+    ProductId::new(format!("p{number}")).unwrap()
+}
+
+pub(crate) fn document_id(product: u64, variant: u64) -> DocumentId {
+    DocumentId::new(format!("p{product}-v{variant}")).unwrap()
+}
+
+pub(crate) fn number_of(id: &str) -> u64 {
+    id[1..].split('-').next().unwrap().parse().unwrap()
+}
+
+pub(crate) fn variant_of(id: &str) -> u64 {
+    id.split_once("-v").unwrap().1.parse().unwrap()
+}
+
+/// A line of a product, before it is in a chunk.
+pub(crate) struct ProductLine {
+    id: DocumentId,
+    operation: Operation,
+    product: ProductId,
+    siblings: Option<Vec<DocumentId>>,
+    object: String,
+}
+
+impl ProductLine {
+    pub(crate) fn push(self, chunker: &mut Chunker) -> Vec<SealedChunk> {
+        let Self { id, operation, product, siblings, object } = self;
+        let siblings = siblings.as_deref();
+        chunker.push(
+            id,
+            NewLine {
+                operation,
+                product: &product,
+                product_stays: false,
+                siblings,
+                source_digest: None,
+                object: &object,
+            },
+        )
+    }
+}
+
+pub(crate) fn lines(number: u64, state: &State) -> Vec<ProductLine> {
+    let line = |variant, operation, siblings, object| {
+        let (id, product) = (document_id(number, variant), product_id(number));
+        ProductLine { id, operation, product, siblings, object }
+    };
+    match state {
+        State::Deleted { version } => {
+            vec![line(0, Operation::DeleteDocuments, None, format!("{{\"v\":{version}}}"))]
+        }
+        State::Live { version, variants } => {
+            let last = variants.last();
+            let of_variant = |variant: &u64| {
+                let others = || variants.iter().filter(|other| *other != variant);
+                let siblings = (Some(variant) == last)
+                    .then(|| others().map(|other| document_id(number, *other)).collect());
+                let object = format!("{{\"v\":{version},\"title\":\"{variant}\"}}");
+                line(*variant, Operation::AddDocuments, siblings, object)
+            };
+            variants.iter().map(of_variant).collect()
+        }
+    }
+}

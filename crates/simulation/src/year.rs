@@ -1,0 +1,253 @@
+//! A shop whose export is read every few hours for a long time: what its storage keeps, and how much that is.
+
+use crate::{
+    MONTH, World,
+    shop::{State, lines},
+};
+use host_core::{
+    clock::SharedClock,
+    index::ArchiveLimit,
+    model::{Job, JobId, JobStatus, Seal, SourceStats},
+    storage::{JobSnapshot, Stores},
+};
+use host_pipeline::{
+    archive::{Archive, RemovalSettings},
+    ingest::{
+        chunk::{ChunkBounds, Chunker},
+        publish::Publisher,
+    },
+    sync::new_id,
+    worker::{DeadLetterFilter, Until, Worker, WorkerSettings, redrive},
+};
+use host_testing::{
+    build,
+    fakes::{FakeIndex, Next, Rules},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+const SHOP: &str = "tests.myshopify.com";
+const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3_600);
+/// When what is old enough to be removed begins to be.
+const WARM_UP: u32 = 40;
+/// After how many days a dead letter is redriven.
+const REDRIVE_AFTER: u32 = 25;
+
+/// What happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// For how long the shop is synced.
+    pub days: u32,
+    /// Hours from one sync to the next.
+    pub hours: u32,
+    /// Chunks of a sync.
+    pub chunks: u32,
+    /// Whether a dead letter that is never redriven keeps its job for ever.
+    pub pins: bool,
+}
+
+/// What a storage occupies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Files, objects or items.
+    pub items: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Figures {
+    /// The size at the first day on which jobs had been removed for a while.
+    pub first: Size,
+    /// The largest of the days after that.
+    pub largest: Size,
+    /// Jobs that are kept at the end.
+    pub jobs: u64,
+    /// Reports of these that were read.
+    pub reports: u64,
+    /// Dead letters that were redriven, each weeks after its job.
+    pub redriven: u64,
+}
+
+struct Year<'a, W> {
+    world: &'a W,
+    clock: &'a SharedClock,
+    plan: Plan,
+    stores: Stores,
+    index: Arc<FakeIndex>,
+    worker: Arc<Worker>,
+    last_version: i64,
+    shop: BTreeMap<u64, State>,
+    /// Jobs with a dead letter, by the day on which it is redriven.
+    failed: BTreeMap<u32, JobId>,
+    redriven: u64,
+}
+
+/// Syncs the shop for as long as the plan says. `size` measures the storage.
+pub async fn run_year<W: World>(
+    world: &W,
+    clock: &SharedClock,
+    plan: Plan,
+    size: impl AsyncFn() -> Size,
+) -> Figures {
+    let mut year = Year::new(world, clock, plan);
+    let (mut first, mut largest) = (Size::default(), Size::default());
+    let pinned = year.sync(false, true).await;
+    assert_eq!(pinned.status, JobStatus::Failed);
+    if !plan.pins {
+        year.redrive(&pinned.job.id).await;
+    }
+    for day in 1..=plan.days {
+        for hour in (0..24).step_by(plan.hours as usize) {
+            let fails = day % 10 == 5 && hour == 0;
+            let job = year.sync(hour == 0 && !fails, fails).await;
+            if fails {
+                year.failed.insert(day + REDRIVE_AFTER, job.job.id);
+            }
+            clock.sleep(HOUR * plan.hours).await;
+        }
+        if let Some(id) = year.failed.remove(&day) {
+            year.redrive(&id).await;
+        }
+        world.expire().await;
+        if day >= WARM_UP {
+            let found = size().await;
+            first = if day == WARM_UP { found } else { first };
+            largest.items = largest.items.max(found.items);
+            largest.bytes = largest.bytes.max(found.bytes);
+        }
+    }
+    let (jobs, reports) = year.check(plan.pins.then_some(&pinned.job.id)).await;
+    Figures { first, largest, jobs, reports, redriven: year.redriven }
+}
+
+impl<'a, W: World> Year<'a, W> {
+    fn new(world: &'a W, clock: &'a SharedClock, plan: Plan) -> Self {
+        let stores = world.storage().stores();
+        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(Rules::default()));
+        let settings = WorkerSettings {
+            concurrency: 4,
+            lease: Duration::from_secs(60),
+            poll_interval: Duration::from_secs(1),
+            shutdown_timeout: Duration::from_secs(20),
+            stopped_after: DAY,
+            keep_chunks: false,
+        };
+        let worker =
+            Worker::new(stores.clone(), index.clone(), rules.clone(), rules, clock.clone(), settings);
+        let live = |number| (number, State::Live { version: 1, variants: (0..2).collect() });
+        let shop = (0..u64::from(plan.chunks) * 2).map(live).collect();
+        let (worker, failed) = (Arc::new(worker), BTreeMap::new());
+        Self { world, clock, plan, stores, index, worker, last_version: 1, shop, failed, redriven: 0 }
+    }
+
+    /// One product in twenty changes, and the first one each time.
+    fn change_shop(&mut self) {
+        self.last_version += 1;
+        let version = self.last_version;
+        for (number, state) in &mut self.shop {
+            if *number == 0 || (*number as i64 + version) % 20 == 0 {
+                *state = State::Live { version, variants: (0..2).collect() };
+            }
+        }
+    }
+
+    /// Reads the shop's export and works it. In each, one document is older than what the index has, which the report says.
+    async fn sync(&mut self, full: bool, fails: bool) -> JobSnapshot {
+        self.change_shop();
+        let now = self.clock.now();
+        let job = Job {
+            id: new_id(&**self.clock, now),
+            created_at: now,
+            exported_at: Some(now),
+            lanes: 4,
+            full,
+            ..build::job(&**self.clock, SHOP)
+        };
+        let (_, guard) = self.world.storage().acquire_ingest(&job).await.unwrap();
+        let job = self.stores.jobs.create(&job).await.unwrap();
+        // Of a product two documents, and of a chunk two products.
+        let mut chunker = Chunker::new(ChunkBounds { documents: 4, bytes: 10_000 }, job.lanes);
+        let mut publisher = Publisher::new(&self.stores, &job);
+        let old = (0, State::Live { version: 0, variants: (0..2).collect() });
+        for (number, state) in self.shop.iter().chain([(&old.0, &old.1)]) {
+            for full in lines(*number, state).into_iter().flat_map(|line| line.push(&mut chunker)) {
+                publisher.publish(full).await.unwrap();
+            }
+        }
+        for full in chunker.finish() {
+            publisher.publish(full).await.unwrap();
+        }
+        let chunks = publisher.chunks();
+        let ids = chunker.into_ids().store(self.stores.chunks.as_ref(), &job).await.unwrap();
+        let source = SourceStats { products: self.shop.len() as u64, ..SourceStats::default() };
+        self.stores
+            .jobs
+            .seal(&job.id, &Seal { source, ids: Some(ids), ..build::seal(chunks) })
+            .await
+            .unwrap();
+        guard.release().await.unwrap();
+        if fails {
+            // All attempts of a chunk, at least.
+            let attempts = self.plan.chunks as usize + 4;
+            self.index.state().script.extend(std::iter::repeat_n(Next::Panic, attempts));
+        }
+        let job = self.work(&job.id).await;
+        self.index.state().script.clear();
+        if full {
+            self.archive(&job).await;
+        }
+        job
+    }
+
+    async fn work(&self, id: &JobId) -> JobSnapshot {
+        let until = Until::JobEnds(id.clone());
+        self.worker.run(SHOP, until, &CancellationToken::new()).await.unwrap();
+        self.stores.jobs.get(id).await.unwrap().unwrap()
+    }
+
+    async fn archive(&self, job: &JobSnapshot) {
+        let archive = Archive {
+            storage: self.world.storage(),
+            index: &*self.index,
+            worker: Some(&self.worker),
+            limit: ArchiveLimit { max_percent: 30, force: false },
+            removals: RemovalSettings { bounds: ChunkBounds { documents: 9, bytes: 999 }, lanes: 4 },
+            clock: self.clock.clone(),
+            cancel: &CancellationToken::new(),
+        };
+        let archived = archive.run(job, |_| {}).await.unwrap();
+        assert!(archived.as_ref().is_ok_and(|outcome| outcome.is_nothing()), "{archived:?}");
+    }
+
+    /// Redrives the dead letters of a job, which ends once more, without a failure.
+    async fn redrive(&mut self, id: &JobId) {
+        let filter = DeadLetterFilter { job: Some(id.clone()), ..DeadLetterFilter::default() };
+        let redriven = redrive(&self.stores, self.clock, SHOP, &filter).await.unwrap();
+        assert!(!redriven.sent.is_empty() && redriven.orphaned.is_empty(), "{redriven:?}");
+        self.redriven += redriven.sent.len() as u64;
+        let job = self.work(id).await;
+        assert!(matches!(job.status, JobStatus::Completed | JobStatus::Conflict), "{job:?}");
+    }
+
+    /// Everything that a job of the last month has said can be read, and what is pinned can be redriven.
+    async fn check(&mut self, pinned: Option<&JobId>) -> (u64, u64) {
+        let jobs = self.stores.jobs.list(Some(SHOP), usize::MAX).await.unwrap();
+        let mut reports = 0;
+        for job in &jobs {
+            for key in self.stores.jobs.reports(&job.job.id).await.unwrap() {
+                assert!(self.stores.chunks.get(&key, None).await.unwrap().is_some(), "{key}");
+                reports += 1;
+            }
+        }
+        let since = self.clock.now() - MONTH;
+        let recent = jobs.iter().filter(|job| job.job.created_at > since).count() as u32;
+        assert!(recent >= MONTH.as_secs() as u32 / 3_600 / self.plan.hours - 1, "{recent} jobs of a month");
+        if let Some(id) = pinned {
+            self.redrive(id).await;
+        }
+        (jobs.len() as u64, reports)
+    }
+}
