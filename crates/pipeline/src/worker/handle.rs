@@ -144,7 +144,7 @@ impl Worker {
         let heartbeat = Heartbeat::start(&self.stores, &self.clock, lease, receipt, term, lost.clone());
         let began = self.clock.now();
         let outcome = tokio::select! {
-            outcome = self.outcome(chunk) => outcome?,
+            outcome = self.outcome(chunk, lease) => outcome?,
             () = lost.cancelled() => return Err(ChunkError::LeaseLost { key: key() }),
             () = self.deadline_elapsed(stop_when) => return Err(ChunkError::DeadlineExceeded { key: key() }),
         };
@@ -168,14 +168,14 @@ impl Worker {
         self.clock.sleep(left).await;
     }
 
-    async fn outcome(&self, chunk: &ChunkRef) -> Result<ChunkOutcome, ChunkError> {
+    async fn outcome(&self, chunk: &ChunkRef, lease: &ChunkLease) -> Result<ChunkOutcome, ChunkError> {
         let job = self.job(&chunk.job_id).await?;
         let ours = self.index.id();
         if !job.target.includes(&ours) {
             let (key, wanted) = (chunk.key.clone(), job.target.clone());
             return Err(ChunkError::TargetMismatch { key, wanted, ours });
         }
-        chunk::handle(self, &job, chunk).await
+        chunk::handle(self, &job, chunk, lease).await
     }
 
     /// Completes the chunk, then removes its message as the last act. If that fails, nothing is wrong with the chunk: the next

@@ -206,12 +206,10 @@ impl Worker {
             ..FailureContext::default()
         };
         let reason = QuarantineReason {
-            code: error.code.clone(),
-            message: chain(cause),
-            redrive_count: lease.redrive_count,
-            context: FailureContext { last_error: Some(error), ..context },
+            context: FailureContext { last_error: Some(error.clone()), ..context },
+            ..QuarantineReason::new(error.code, chain(cause))
         };
-        let outcome = chunk::quarantine(self.stores.chunks.as_ref(), chunk, reason).await?;
+        let outcome = chunk::quarantine(self.stores.chunks.as_ref(), chunk, lease, reason).await?;
         self.complete(delivery, lease, &outcome).await
     }
 }

@@ -3,10 +3,14 @@
 use super::*;
 use crate::worker::record_backtraces;
 use async_trait::async_trait;
-use host_core::storage::{
-    DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError, StoreErrorKind,
+use host_core::{
+    model::Digest,
+    storage::{
+        Chunks, DeadLetter, Delivery, LeasedDeadLetter, Put, QuarantineReason, Queue, Receipt, StoreError,
+        StoreErrorKind,
+    },
 };
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// A queue that fails to remove messages at first.
 struct Unremovable {
@@ -128,4 +132,73 @@ async fn a_dead_letter_says_where_the_host_panicked() {
     harness.run(&id).await.unwrap();
     let dead_letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
     assert_eq!(dead_letters[1].context.backtrace, None);
+}
+
+/// Chunks whose first report is stored late, even if its caller is gone by then: a request in flight cannot be taken back.
+struct LateReport {
+    chunks: Arc<dyn Chunks>,
+    is_late: AtomicBool,
+}
+
+#[async_trait]
+impl Chunks for LateReport {
+    async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        self.chunks.put_if_absent(key, bytes).await
+    }
+
+    async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        if !self.is_late.swap(false, Relaxed) {
+            return self.chunks.put(key, bytes).await;
+        }
+        let (chunks, key, bytes) = (self.chunks.clone(), key.to_owned(), bytes.to_vec());
+        let put = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            chunks.put(&key, &bytes).await
+        });
+        put.await.unwrap()
+    }
+
+    async fn get(&self, key: &str, sha256: Option<Digest>) -> Result<Option<Vec<u8>>, StoreError> {
+        self.chunks.get(key, sha256).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.chunks.delete(key).await
+    }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        self.chunks.remove_shop(shop_id, dry_run).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_lost_its_chunk_does_not_replace_its_report() {
+    let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+    let stores = Memory::new(clock.clone()).stores();
+    let chunks = Arc::new(LateReport { chunks: stores.chunks.clone(), is_late: AtomicBool::new(true) });
+    let harness = Harness::with_stores(Stores { chunks, ..stores }, clock);
+    let id = harness.publish("job", &[(ADD, &format!("{TWO}no document\n"))], false).await;
+    // Refused at the first attempt alone, whose report says so.
+    harness.script([Next::Refuse("1")]);
+    let robber = async {
+        harness.clock.sleep(Duration::from_secs(5)).await;
+        let lease = ChunkLease {
+            job_id: id.clone(),
+            seq: 0,
+            fencing_token: 1,
+            attempts: 1,
+            redrive_count: 0,
+            first_error: None,
+        };
+        assert!(harness.stores.jobs.release(&lease, Release::CountAttempt(None)).await.unwrap());
+    };
+    let (job, ()) = tokio::join!(harness.run(&id), robber);
+    let job = job.unwrap();
+    assert_eq!((job.counts.processed, job.counts.failed, job.counts.skipped), (2, 0, 1));
+    harness.clock.sleep(Duration::from_secs(3_600)).await;
+    let reports = harness.stores.jobs.reports(&id).await.unwrap();
+    assert_eq!(reports.len(), 1);
+    let report = harness.stores.chunks.get(&reports[0], None).await.unwrap().unwrap();
+    let report = String::from_utf8(report).unwrap();
+    assert!(report.contains("invalid-json") && !report.contains("invalid-argument"), "{report}");
 }
