@@ -88,8 +88,12 @@ impl Worker {
         probe: &mut Option<Probe>,
     ) -> Result<Handled, ChunkError> {
         let Delivery { chunk, receipt, .. } = delivery;
+        let mismatch = self.target_mismatch(chunk).await?;
         let mut expired = None;
-        match self.admit(delivery, on_stop).await? {
+        // What this worker cannot write finds out nothing about the index.
+        let admission =
+            if mismatch.is_some() { Admission::Closed } else { self.admit(delivery, on_stop).await? };
+        match admission {
             Admission::Closed => {}
             Admission::Probe(begun) => *probe = Some(begun),
             Admission::Wait(wait) => {
@@ -105,6 +109,9 @@ impl Worker {
         match claim {
             Claim::Acquired(acquired) => {
                 let lease = &*lease.insert(acquired);
+                if let Some(mismatch) = mismatch {
+                    return Err(mismatch);
+                }
                 if let Some(breaker) = expired {
                     return Err(ChunkError::StoppedTooLong { breaker });
                 }
@@ -168,13 +175,19 @@ impl Worker {
         self.clock.sleep(left).await;
     }
 
+    /// Whether a chunk is meant for another index than this worker's.
+    async fn target_mismatch(&self, chunk: &ChunkRef) -> Result<Option<ChunkError>, ChunkError> {
+        let Some(job) = self.find_job(&chunk.job_id).await? else { return Ok(None) };
+        let ours = self.index.id();
+        Ok((!job.target.includes(&ours)).then(|| ChunkError::TargetMismatch {
+            key: chunk.key.clone(),
+            wanted: job.target.clone(),
+            ours,
+        }))
+    }
+
     async fn outcome(&self, chunk: &ChunkRef, lease: &ChunkLease) -> Result<ChunkOutcome, ChunkError> {
         let job = self.job(&chunk.job_id).await?;
-        let ours = self.index.id();
-        if !job.target.includes(&ours) {
-            let (key, wanted) = (chunk.key.clone(), job.target.clone());
-            return Err(ChunkError::TargetMismatch { key, wanted, ours });
-        }
         chunk::handle(self, &job, chunk, lease).await
     }
 
