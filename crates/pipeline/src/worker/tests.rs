@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 mod batch;
 mod breaker;
 mod cancelled;
+mod claims;
 mod conflicts;
 mod lanes;
 mod ledger;

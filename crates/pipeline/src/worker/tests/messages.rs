@@ -1,7 +1,10 @@
 //! What becomes of a message whose chunk is done, when the queue fails, and of one whose chunk makes the host panic.
 
-use super::*;
-use crate::worker::record_backtraces;
+use super::{
+    claims::{Failing, FailingClaims, Log},
+    *,
+};
+use crate::worker::{Deadlines, record_backtraces};
 use async_trait::async_trait;
 use host_core::{
     model::Digest,
@@ -10,7 +13,10 @@ use host_core::{
         StoreErrorKind,
     },
 };
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+};
 
 /// A queue that fails to remove messages at first.
 struct Unremovable {
@@ -101,7 +107,7 @@ async fn a_message_that_cannot_be_removed_is_no_error_of_its_job() {
     let harness = harness(1);
     let id = harness.publish("job", &[(ADD, TWO), (ADD, "{\"_id\":\"3\",\"v\":1}\n")], false).await;
     let mut delivered = harness.stores.queue.receive(SHOP, 1, Duration::from_secs(60)).await.unwrap();
-    let deadlines = crate::worker::Deadlines {
+    let deadlines = Deadlines {
         begin_until: jiff::Timestamp::MAX,
         work_until: harness.clock.now() + Duration::from_secs(600),
     };
@@ -201,4 +207,66 @@ async fn a_worker_that_lost_its_chunk_does_not_replace_its_report() {
     let report = harness.stores.chunks.get(&reports[0], None).await.unwrap().unwrap();
     let report = String::from_utf8(report).unwrap();
     assert!(report.contains("invalid-json") && !report.contains("invalid-argument"), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_fails_is_not_delivered_again_at_once() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    /// In a loop for all shops, or in a function that is invoked for as long as there are messages.
+    async fn work(harness: &Harness, in_loop: bool, time: Duration) {
+        let cancel = CancellationToken::new();
+        let stop = async {
+            harness.clock.sleep(time).await;
+            cancel.cancel();
+        };
+        let invoke = async {
+            while !cancel.is_cancelled() {
+                let queue = &harness.stores.queue;
+                let deliveries = queue.receive(SHOP, 10, Duration::from_secs(900)).await.unwrap();
+                let now = harness.clock.now();
+                let deadlines = Deadlines { begin_until: now + HOUR / 8, work_until: now + HOUR / 4 };
+                harness.worker.run_batch(deliveries, deadlines).await;
+                harness.clock.sleep(Duration::from_millis(100)).await;
+            }
+        };
+        if in_loop {
+            let (done, ()) = tokio::join!(harness.worker.run_all(None, &cancel), stop);
+            done.unwrap();
+        } else {
+            tokio::join!(invoke, stop);
+        }
+    }
+
+    for failing in [
+        Failing::With(StoreErrorKind::Transient),
+        Failing::With(StoreErrorKind::Permanent),
+        Failing::With(StoreErrorKind::Corrupt),
+        Failing::ByPanic,
+    ] {
+        for in_loop in [true, false] {
+            let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+            let stores = Memory::new(clock.clone()).stores();
+            let (jobs, failing_now) = (stores.jobs.clone(), Mutex::new(Some(failing)));
+            let jobs = Arc::new(FailingClaims { jobs, failing: failing_now, claims: Mutex::default() });
+            let harness = Harness::with_stores(Stores { jobs: jobs.clone(), ..stores }, clock);
+            let id = harness.publish("job", &[(ADD, TWO), (ADD, "{\"_id\":\"3\",\"v\":1}\n")], false).await;
+            let log = Log::default();
+            let logging = tracing::subscriber::set_default(log.clone());
+            work(&harness, in_loop, HOUR).await;
+            drop(logging);
+            let (claims, what) = (*jobs.claims.lock().unwrap(), format!("{failing:?}, in a loop: {in_loop}"));
+            assert!((10..100).contains(&claims), "{what}: {claims} claims");
+            let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
+            assert_eq!((job.completed_chunks, job.counts), (0, Counts::default()), "{what}");
+            assert!(harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty(), "{what}");
+            let log = std::mem::take(&mut *log.0.lock().unwrap());
+            assert!(log.iter().any(|message| message.starts_with("could not handle a chunk")), "{log:?}");
+            assert!(!log.iter().any(|message| message.contains("counted as failed")), "{log:?}");
+
+            *jobs.failing.lock().unwrap() = None;
+            work(&harness, in_loop, Duration::from_secs(60)).await;
+            let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
+            assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(3)), "{what}");
+        }
+    }
 }
