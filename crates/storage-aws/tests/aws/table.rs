@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use host_core::storage::StoreErrorKind;
 use host_storage_aws::{Condition, Item, Key, Table, TableError, Update, Updated, Value};
+use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Mutex,
@@ -38,6 +39,12 @@ impl Model {
 
     pub(crate) fn spent(&self) -> Spent {
         *self.spent.lock().unwrap()
+    }
+
+    /// Removes what has expired, as the table does by itself within days.
+    pub(crate) fn expire(&self, now: Timestamp) {
+        let is_kept = |item: &Item| item.number("expires_at").is_none_or(|expiry| expiry > now.as_second());
+        self.items.lock().unwrap().retain(|_, item| is_kept(item));
     }
 
     /// How often an attribute was set, in all items.
