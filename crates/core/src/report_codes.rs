@@ -248,8 +248,8 @@ pub const REPORT_CODES: &[ReportCode] = &[
     code(
         Origin::Chunk,
         "other-target",
-        "stops",
-        "The chunk's job names another target than the worker writes to.",
+        "retried",
+        "The chunk's job names another target than the worker writes to: it is left to other workers, and `host run` stops.",
     ),
     code(Origin::Shopify, "invalid-product", "failed", "No line of the product is a product record."),
     code(Origin::Shopify, "not-a-product", "failed", "The record is of another type than a product."),

@@ -2,7 +2,10 @@
 
 use super::table::{Condition, Item, Key, Table, TableError, Update, Updated};
 use async_trait::async_trait;
-use host_core::storage::{Breaker, BreakerScope, Breakers, StoreError};
+use host_core::error::chain;
+use host_core::storage::{
+    Breaker, BreakerScope, Breakers, StoreError, UnsupportedFormat, from_envelope, to_envelope,
+};
 use std::sync::Arc;
 
 /// All breakers are in one partition, so that they can be listed. They are few, and each chunk reads one item, which need not be there.
@@ -21,7 +24,8 @@ impl Records {
     }
 
     async fn stored(&self, scope: &BreakerScope) -> Result<Option<Breaker>, TableError> {
-        self.table.get(&key(scope)).await?.as_ref().map(parse).transpose()
+        let item = self.table.get(&key(scope)).await?;
+        item.as_ref().map(parse).transpose().map_err(TableError::unsupported)
     }
 }
 
@@ -34,9 +38,19 @@ fn key(scope: &BreakerScope) -> Key {
     Key::new(PARTITION, format!("{}{}", of_shop(&scope.shop_id), scope.index_name))
 }
 
-/// Not corrupt: what a newer version wrote must stop this one and not condemn the chunk that it works on.
-fn parse(item: &Item) -> Result<Breaker, TableError> {
-    serde_json::from_str(item.text("breaker").unwrap_or_default()).map_err(TableError::permanent)
+fn parse(item: &Item) -> Result<Breaker, UnsupportedFormat> {
+    from_envelope(item.text("breaker").unwrap_or_default())
+}
+
+/// The breaker of an item; none, with a warning, if a newer version or another program wrote it.
+fn parse_listed(item: &Item) -> Option<Breaker> {
+    let parsed = parse(item);
+    parsed
+        .inspect_err(|error| {
+            let (name, cause) = (item.text("sk"), chain(error));
+            tracing::warn!(name, cause, "left out a circuit breaker that this version cannot read");
+        })
+        .ok()
 }
 
 fn is_version(breaker: &Breaker) -> [Condition; 2] {
@@ -54,7 +68,7 @@ impl Breakers for Records {
     }
 
     async fn replace(&self, expected: Option<&Breaker>, breaker: &Breaker) -> Result<bool, StoreError> {
-        let text = serde_json::to_string(breaker).expect("a breaker is plain data");
+        let text = to_envelope(breaker).expect("a breaker is plain data");
         let update = Update::new(key(&breaker.scope))
             .set("since", breaker.since.as_microsecond())
             .set("probes", breaker.probes)
@@ -83,8 +97,8 @@ impl Breakers for Records {
     async fn list(&self, shop_id: Option<&str>) -> Result<Vec<Breaker>, StoreError> {
         let prefix = shop_id.map_or_else(|| SHOPS.to_owned(), of_shop);
         let items = self.table.query(PARTITION, &prefix, false, None).await;
-        let breakers = items.and_then(|items| items.iter().map(parse).collect::<Result<Vec<_>, _>>());
-        let mut breakers = breakers.map_err(|error| error.during("listing the circuit breakers"))?;
+        let items = items.map_err(|error| error.during("listing the circuit breakers"))?;
+        let mut breakers: Vec<Breaker> = items.iter().filter_map(parse_listed).collect();
         breakers.sort_by(|one, other| one.scope.cmp(&other.scope));
         Ok(breakers)
     }

@@ -11,8 +11,9 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     clock::SharedClock,
+    error::chain,
     model::{Digest, LastRefusal, ProductId, ProductRecord, ProductState},
-    storage::{Ledger, LedgerScope, RecordChange, StoreError},
+    storage::{Ledger, LedgerScope, RecordChange, StoreError, UnsupportedFormat, to_envelope},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -55,7 +56,7 @@ impl Records {
     fn item(&self, scope: &LedgerScope, record: &ProductRecord) -> Update {
         let item = self.state(scope, record);
         match &record.refusal {
-            Some(refusal) => item.set(name::REFUSAL, to_json(refusal)),
+            Some(refusal) => item.set(name::REFUSAL, to_text(refusal)),
             None => item.remove(name::REFUSAL),
         }
     }
@@ -63,7 +64,7 @@ impl Records {
     /// The item without its refusal.
     fn state(&self, scope: &LedgerScope, record: &ProductRecord) -> Update {
         let state = serde_json::to_value(record.state).expect("a state is plain data");
-        let text = serde_json::to_string(record).expect("a record is plain data");
+        let text = to_envelope(record).expect("a record is plain data");
         let item = Update::new(key(scope, &record.product))
             .set(name::SHOP_ID, scope.shop_id.as_str())
             .set(name::INDEX_NAME, scope.index_name.as_str())
@@ -78,10 +79,32 @@ impl Records {
             ProductState::Live | ProductState::Refused => item.remove(name::EXPIRES_AT),
         }
     }
+
+    /// The items of a ledger after a product, in order. Queries each bucket for its share. After the last record of a bucket that has
+    /// more, nothing of the others is in order yet.
+    async fn items_after(
+        &self,
+        scope: &LedgerScope,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Item>, TableError> {
+        let share = 2 * limit / BUCKETS as usize + 1;
+        let partitions: Vec<String> = (0..BUCKETS).map(|bucket| partition(scope, bucket)).collect();
+        let pages: Vec<_> =
+            partitions.iter().map(|partition| self.table.query_after(partition, after, share)).collect();
+        let pages: Vec<Vec<Item>> = stream::iter(pages).buffered(AT_ONCE).try_collect().await?;
+        let cut_off = pages.iter().filter(|page| page.len() == share);
+        let bound = cut_off.filter_map(|page| page.last()).map(|item| product_of(item).to_owned()).min();
+        let mut items: Vec<Item> = pages.into_iter().flatten().collect();
+        items.sort_by(|one, other| product_of(one).cmp(product_of(other)));
+        items.retain(|item| bound.as_deref().is_none_or(|bound| product_of(item) <= bound));
+        items.truncate(limit);
+        Ok(items)
+    }
 }
 
-fn to_json(refusal: &LastRefusal) -> String {
-    serde_json::to_string(refusal).expect("a refusal is plain data")
+fn to_text(refusal: &LastRefusal) -> String {
+    to_envelope(refusal).expect("a refusal is plain data")
 }
 
 /// The partition of a bucket. The digest keeps scopes apart whatever characters their names have.
@@ -96,15 +119,29 @@ fn key(scope: &LedgerScope, product: &ProductId) -> Key {
     Key::new(partition(scope, bucket), product.as_str())
 }
 
-/// Not corrupt: what a newer version wrote must stop this one and not condemn the chunk that it works on.
-fn parse(item: &Item) -> Result<ProductRecord, TableError> {
-    let product = item.text("sk").unwrap_or_default();
-    let parsed = ProductRecord::from_stored(product, item.text(name::RECORD), item.text(name::REFUSAL));
-    parsed.map_err(|error| {
-        TableError::permanent(format!(
-            "the record of product {product} is damaged or of a newer version of host: {error}"
-        ))
-    })
+/// The product of an item, as its key says.
+fn product_of(item: &Item) -> &str {
+    item.text("sk").unwrap_or_default()
+}
+
+fn parse(item: &Item) -> Result<ProductRecord, UnsupportedFormat> {
+    ProductRecord::from_stored(product_of(item), item.text(name::RECORD), item.text(name::REFUSAL))
+}
+
+/// The record of an item; none, with a warning, if a newer version or another program wrote it.
+fn parse_listed(scope: &LedgerScope, item: &Item) -> Option<ProductRecord> {
+    let warn = |error: &UnsupportedFormat| {
+        let LedgerScope { shop_id, index_name, .. } = scope;
+        let (product, cause) = (product_of(item), chain(error));
+        tracing::warn!(
+            shop_id,
+            index_name,
+            product,
+            cause,
+            "left out a product that this version cannot read"
+        );
+    };
+    parse(item).inspect_err(warn).ok()
 }
 
 #[async_trait]
@@ -116,8 +153,13 @@ impl Ledger for Records {
     ) -> Result<Vec<Option<ProductRecord>>, StoreError> {
         let keys: Vec<Key> = products.iter().map(|product| key(scope, product)).collect();
         let items = self.table.get_batch(&keys).await.map_err(|error| error.during(reading(scope)))?;
-        let records = items.iter().map(|item| item.as_ref().map(parse).transpose());
-        records.collect::<Result<_, _>>().map_err(|error| error.during(reading(scope)))
+        let record = |(item, product): (&Option<Item>, &ProductId)| {
+            let unsupported = |error| {
+                TableError::unsupported(error).during(format!("{}: product {product}", reading(scope)))
+            };
+            item.as_ref().map(parse).transpose().map_err(unsupported)
+        };
+        items.iter().zip(products).map(record).collect()
     }
 
     async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError> {
@@ -165,7 +207,7 @@ impl Ledger for Records {
             Update::new(key)
                 .set(name::SHOP_ID, scope.shop_id.as_str())
                 .set(name::INDEX_NAME, scope.index_name.as_str())
-                .set(name::REFUSAL, to_json(refusal))
+                .set(name::REFUSAL, to_text(refusal))
         });
         let update = |update: Update| async move { self.table.update(&update).await.map(drop) };
         let updates: Vec<_> = updates.map(update).collect();
@@ -173,31 +215,23 @@ impl Ledger for Records {
         done.map_err(|error| error.during(writing(scope)))
     }
 
-    /// Queries each bucket for its share. After the last record of a bucket that has more, nothing of the others is in order yet.
     async fn page(
         &self,
         scope: &LedgerScope,
         after: Option<&ProductId>,
         limit: usize,
     ) -> Result<Vec<ProductRecord>, StoreError> {
-        let (after, share) = (after.map_or("", ProductId::as_str), 2 * limit / BUCKETS as usize + 1);
-        let partitions: Vec<String> = (0..BUCKETS).map(|bucket| partition(scope, bucket)).collect();
-        let pages: Vec<_> =
-            partitions.iter().map(|partition| self.table.query_after(partition, after, share)).collect();
-        let pages: Vec<Vec<Item>> = stream::iter(pages)
-            .buffered(AT_ONCE)
-            .try_collect()
-            .await
-            .map_err(|error| error.during(reading(scope)))?;
-        let product = |item: &Item| item.text("sk").unwrap_or_default().to_owned();
-        let cut_off = pages.iter().filter(|page| page.len() == share);
-        let bound = cut_off.filter_map(|page| page.last()).map(product).min();
-        let mut items: Vec<Item> = pages.into_iter().flatten().collect();
-        items.sort_by_cached_key(product);
-        items.retain(|item| bound.as_ref().is_none_or(|bound| product(item) <= *bound));
-        items.truncate(limit);
-        let records = items.iter().map(parse).collect::<Result<_, _>>();
-        records.map_err(|error| error.during(reading(scope)))
+        let mut after = after.map_or_else(String::new, ToString::to_string);
+        loop {
+            let items = self.items_after(scope, &after, limit).await;
+            let items = items.map_err(|error| error.during(reading(scope)))?;
+            let records: Vec<_> = items.iter().filter_map(|item| parse_listed(scope, item)).collect();
+            // An empty page would be the end.
+            match items.last() {
+                Some(last) if records.is_empty() => after = product_of(last).to_owned(),
+                _ => return Ok(records),
+            }
+        }
     }
 
     /// Of all indexes, also those whose jobs have expired: only the records themselves name them.

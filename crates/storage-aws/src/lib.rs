@@ -276,16 +276,25 @@ pub async fn acquire_ingest_on(
     Arc::new(jobs::Records::new(table, clock, retention)).acquire_ingest(job, lease).await
 }
 
-/// The deliveries of an event on queues on any service, for the same.
-pub async fn deliveries_of_event_on(
-    service: Arc<dyn QueueService>,
-    names: Names,
-    clock: SharedClock,
-    records: &[SqsMessage],
-    endpoint: &str,
-) -> EventBatch {
-    let queues = queue::Queues::new(service, names, clock);
-    queues.deliveries_of_event(records, Some(endpoint), Duration::from_secs(60)).await
+/// Queues of a function that a service invokes, for the same.
+#[derive(Clone)]
+pub struct EventQueues(Arc<queue::Queues>);
+
+impl EventQueues {
+    /// The queues themselves.
+    pub fn queue(&self) -> Arc<dyn Queue> {
+        self.0.clone()
+    }
+
+    /// The deliveries of an event. `endpoint` is that of a stand-in.
+    pub async fn deliveries_of_event(&self, records: &[SqsMessage], endpoint: &str) -> EventBatch {
+        self.0.deliveries_of_event(records, Some(endpoint), Duration::from_secs(60)).await
+    }
+}
+
+/// Queues of a function on any service, for the same.
+pub fn event_queues_on(service: Arc<dyn QueueService>, names: Names, clock: SharedClock) -> EventQueues {
+    EventQueues(Arc::new(queue::Queues::new(service, names, clock)))
 }
 
 /// Queues that accept chunks of other programs, on any service, table and bucket, for the same.

@@ -1,8 +1,11 @@
 //! Open circuit breakers, one row each.
 
 use async_trait::async_trait;
-use host_core::storage::{Breaker, BreakerScope, Breakers, StoreError, StoreErrorKind};
-use host_sqlite::{Cause, Database, time, to_json};
+use host_core::{
+    error::chain,
+    storage::{self, Breaker, BreakerScope, Breakers, StoreError},
+};
+use host_sqlite::{Cause, Database, from_envelope, time, to_envelope};
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::sync::Arc;
 
@@ -17,24 +20,43 @@ impl Records {
     }
 }
 
-/// Not corrupt: what a newer version wrote must stop this one and not condemn the chunk that it works on.
-fn parse(json: &str) -> Result<Breaker, StoreError> {
-    serde_json::from_str(json).map_err(|source| StoreError {
-        action: "reading a circuit breaker, which is damaged or of a newer version of host,".to_owned(),
-        kind: StoreErrorKind::Permanent,
-        source: source.into(),
-    })
+fn find(tx: &Transaction<'_>, scope: &BreakerScope) -> Result<Option<Breaker>, Cause> {
+    let mut find = tx.prepare_cached("SELECT record FROM breaker WHERE shop_id = ?1 AND index_name = ?2")?;
+    let key = [&scope.shop_id, &scope.index_name];
+    let record: Option<String> = find.query_row(key, |row| row.get(0)).optional()?;
+    record.as_deref().map(from_envelope).transpose()
 }
 
-fn find(tx: &Transaction<'_>, scope: &BreakerScope) -> Result<Option<String>, Cause> {
-    let mut find = tx.prepare_cached("SELECT record FROM breaker WHERE shop_id = ?1 AND index_name = ?2")?;
-    Ok(find.query_row([&scope.shop_id, &scope.index_name], |row| row.get(0)).optional()?)
+/// One that a newer version or another program wrote is none, with a warning.
+fn list(tx: &Transaction<'_>, shop_id: Option<&str>) -> Result<Vec<Breaker>, Cause> {
+    let mut list = tx.prepare_cached(
+        "SELECT shop_id, index_name, record FROM breaker WHERE ?1 IS NULL OR shop_id = ?1
+         ORDER BY shop_id, index_name",
+    )?;
+    let mut rows = list.query([shop_id])?;
+    let mut breakers = Vec::new();
+    while let Some(row) = rows.next()? {
+        match storage::from_envelope(row.get_ref(2)?.as_str().unwrap_or_default()) {
+            Ok(breaker) => breakers.push(breaker),
+            Err(error) => {
+                let (shop_id, index_name): (String, String) = (row.get(0)?, row.get(1)?);
+                let cause = chain(&error);
+                tracing::warn!(
+                    shop_id,
+                    index_name,
+                    cause,
+                    "left out a circuit breaker that this version cannot read"
+                );
+            }
+        }
+    }
+    Ok(breakers)
 }
 
 /// One statement, so that what is expected is what is replaced.
 fn replace(tx: &Transaction<'_>, expected: Option<&Breaker>, breaker: &Breaker) -> Result<bool, Cause> {
     let BreakerScope { shop_id, index_name } = &breaker.scope;
-    let (since, record) = (time::to_column(breaker.since), to_json(breaker)?);
+    let (since, record) = (time::to_column(breaker.since), to_envelope(breaker)?);
     let stored = match expected {
         None => tx
             .prepare_cached("INSERT INTO breaker VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")?
@@ -62,8 +84,7 @@ impl Breakers for Records {
     async fn get(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
         let key = scope.clone();
         let found = self.database.read(move |tx| find(tx, &key)).await;
-        let found = found.map_err(|error| error.during(format!("reading the circuit breaker of {scope}")))?;
-        found.as_deref().map(parse).transpose()
+        found.map_err(|error| error.during(format!("reading the circuit breaker of {scope}")))
     }
 
     async fn replace(&self, expected: Option<&Breaker>, breaker: &Breaker) -> Result<bool, StoreError> {
@@ -75,29 +96,18 @@ impl Breakers for Records {
     async fn close(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
         let key = scope.clone();
         let close = move |tx: &Transaction<'_>| {
-            let sql = "DELETE FROM breaker WHERE shop_id = ?1 AND index_name = ?2 RETURNING record";
-            let mut close = tx.prepare_cached(sql)?;
-            let closed: Option<String> =
-                close.query_row([&key.shop_id, &key.index_name], |row| row.get(0)).optional()?;
-            Ok(closed)
+            let found = find(tx, &key)?;
+            tx.prepare_cached("DELETE FROM breaker WHERE shop_id = ?1 AND index_name = ?2")?
+                .execute([&key.shop_id, &key.index_name])?;
+            Ok(found)
         };
         let closed = self.database.write(close).await;
-        let closed =
-            closed.map_err(|error| error.during(format!("closing the circuit breaker of {scope}")))?;
-        closed.as_deref().map(parse).transpose()
+        closed.map_err(|error| error.during(format!("closing the circuit breaker of {scope}")))
     }
 
     async fn list(&self, shop_id: Option<&str>) -> Result<Vec<Breaker>, StoreError> {
         let shop = shop_id.map(str::to_owned);
-        let list = move |tx: &Transaction<'_>| {
-            let mut list = tx.prepare_cached(
-                "SELECT record FROM breaker WHERE ?1 IS NULL OR shop_id = ?1 ORDER BY shop_id, index_name",
-            )?;
-            let records = list.query_map([shop], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
-            Ok(records)
-        };
-        let records = self.database.read(list).await;
-        let records = records.map_err(|error| error.during("listing the circuit breakers"))?;
-        records.iter().map(|record| parse(record)).collect()
+        let listed = self.database.read(move |tx| list(tx, shop.as_deref())).await;
+        listed.map_err(|error| error.during("listing the circuit breakers"))
     }
 }

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use host_core::{
+    error::chain,
     model::{LastRefusal, ProductId, ProductRecord},
-    storage::{Ledger, LedgerScope, RecordChange, StoreError, StoreErrorKind},
+    storage::{Ledger, LedgerScope, RecordChange, StoreError, StoreErrorKind, UnsupportedFormat},
 };
-use host_sqlite::{Cause, Database, to_json};
+use host_sqlite::{Cause, Database, to_envelope};
 use rusqlite::{OptionalExtension, Row, Transaction};
 use std::sync::Arc;
 
@@ -45,16 +46,38 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }
 
-/// Not corrupt: what a newer version wrote must stop this one and not condemn the chunk that it works on.
-fn parse((product, record, refusal): Stored) -> Result<ProductRecord, StoreError> {
-    let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| StoreError {
-        action: format!(
-            "reading the ledger's record of product {product}, which is damaged or of a newer version of host,"
-        ),
-        kind: StoreErrorKind::Permanent,
-        source,
+fn parse((product, record, refusal): &Stored) -> Result<ProductRecord, UnsupportedFormat> {
+    ProductRecord::from_stored(product, record.as_deref(), refusal.as_deref())
+}
+
+/// The record of a row; none, with a warning, if a newer version or another program wrote it.
+fn parse_listed(scope: &LedgerScope, stored: &Stored) -> Option<ProductRecord> {
+    let warn = |error: &UnsupportedFormat| {
+        let LedgerScope { shop_id, index_name, .. } = scope;
+        let (product, cause) = (&stored.0, chain(error));
+        tracing::warn!(
+            shop_id,
+            index_name,
+            product,
+            cause,
+            "left out a product that this version cannot read"
+        );
     };
-    ProductRecord::from_stored(&product, record.as_deref(), refusal.as_deref()).map_err(unreadable)
+    parse(stored).inspect_err(warn).ok()
+}
+
+/// The rows of a ledger after a product, in order.
+fn rows_after(
+    tx: &Transaction<'_>,
+    scope: &LedgerScope,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Stored>, Cause> {
+    let Some(id) = find_scope(tx, scope)? else { return Ok(Vec::new()) };
+    let mut page = tx.prepare_cached(
+        "SELECT product, record, refusal FROM ledger WHERE scope = ?1 AND product > ?2 ORDER BY product LIMIT ?3",
+    )?;
+    Ok(page.query_map((id, after, limit), stored)?.collect::<Result<Vec<_>, _>>()?)
 }
 
 #[async_trait]
@@ -75,7 +98,15 @@ impl Ledger for Records {
             Ok(found.collect::<Result<Vec<_>, _>>()?)
         });
         let found = read.await.map_err(|error| error.during(reading(scope)))?;
-        found.into_iter().map(|found| found.map(parse).transpose()).collect()
+        let record = |stored: Option<Stored>| {
+            let unsupported = |source: UnsupportedFormat, product: &str| StoreError {
+                action: format!("{}: product {product}", reading(scope)),
+                kind: StoreErrorKind::Unsupported,
+                source: source.into(),
+            };
+            stored.map(|stored| parse(&stored).map_err(|error| unsupported(error, &stored.0))).transpose()
+        };
+        found.into_iter().map(record).collect()
     }
 
     async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError> {
@@ -84,8 +115,8 @@ impl Ledger for Records {
             let id = make_scope(tx, &key)?;
             let mut put = tx.prepare_cached("INSERT OR REPLACE INTO ledger VALUES (?1, ?2, ?3, ?4)")?;
             for record in &records {
-                let refusal = record.refusal.as_ref().map(to_json).transpose()?;
-                put.execute((id, record.product.as_str(), to_json(record)?, refusal))?;
+                let refusal = record.refusal.as_ref().map(to_envelope).transpose()?;
+                put.execute((id, record.product.as_str(), to_envelope(record)?, refusal))?;
             }
             Ok(())
         });
@@ -108,12 +139,12 @@ impl Ledger for Records {
                 let product = change.after.product.as_str();
                 let found = find.query_row((id, product), stored).optional()?;
                 // What cannot be read is not what was read.
-                let applies = match found.map(parse).transpose() {
+                let applies = match found.as_ref().map(parse).transpose() {
                     Ok(found) => change.applies_to(found.as_ref()),
                     Err(_) => false,
                 };
                 if applies {
-                    put.execute((id, product, to_json(&change.after)?))?;
+                    put.execute((id, product, to_envelope(&change.after)?))?;
                 }
                 replaced.push(applies);
             }
@@ -140,7 +171,7 @@ impl Ledger for Records {
                 let earlier: Option<Option<String>> =
                     find.query_row((id, product.as_str()), |row| row.get(0)).optional()?;
                 if !refusal.repeats_stored(earlier.flatten().as_deref()) {
-                    put.execute((id, product.as_str(), to_json(refusal)?))?;
+                    put.execute((id, product.as_str(), to_envelope(refusal)?))?;
                 }
             }
             Ok(())
@@ -154,18 +185,19 @@ impl Ledger for Records {
         after: Option<&ProductId>,
         limit: usize,
     ) -> Result<Vec<ProductRecord>, StoreError> {
-        let (key, after) = (scope.clone(), after.map_or(String::new(), ToString::to_string));
+        let mut after = after.map_or_else(String::new, ToString::to_string);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let read = self.database.read(move |tx| {
-            let Some(id) = find_scope(tx, &key)? else { return Ok(Vec::new()) };
-            let mut page = tx.prepare_cached(
-                "SELECT product, record, refusal FROM ledger WHERE scope = ?1 AND product > ?2
-                 ORDER BY product LIMIT ?3",
-            )?;
-            Ok(page.query_map((id, after, limit), stored)?.collect::<Result<Vec<_>, _>>()?)
-        });
-        let found = read.await.map_err(|error| error.during(reading(scope)))?;
-        found.into_iter().map(parse).collect()
+        loop {
+            let key = scope.clone();
+            let rows = self.database.read(move |tx| rows_after(tx, &key, &after, limit)).await;
+            let rows = rows.map_err(|error| error.during(reading(scope)))?;
+            let records: Vec<_> = rows.iter().filter_map(|row| parse_listed(scope, row)).collect();
+            // An empty page would be the end.
+            match rows.into_iter().next_back() {
+                Some((last, ..)) if records.is_empty() => after = last,
+                _ => return Ok(records),
+            }
+        }
     }
 
     async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {

@@ -3,10 +3,10 @@
 use super::{Embedded, chunks::Folder};
 use host_core::{
     clock::{Clock, SystemClock},
-    model::{ChunkRef, Job, JobId},
+    model::{ChunkRef, Job, JobId, ProductId, ProductRecord},
     storage::{
-        Chunks, Claim, JobRemover, MessagePlace, QuarantineReason, Storage, StoreError, StoreErrorKind,
-        Stores,
+        Breaker, BreakerScope, Chunks, Claim, JobRemover, LedgerScope, MessagePlace, QuarantineReason,
+        Storage, StoreError, StoreErrorKind, Stores,
     },
 };
 use host_sqlite::{Cause, Database};
@@ -472,4 +472,60 @@ async fn looking_for_a_worker_takes_no_lock_that_a_worker_needs() {
     assert!(watch.has_active_worker());
     drop(worker);
     assert!(!watch.has_active_worker());
+}
+
+#[tokio::test]
+async fn a_newer_breaker_or_ledger_record_ends_no_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(dir.path()).unwrap();
+    let Stores { breakers, ledger, .. } = embedded.stores();
+    let (job, now) = (JobId::new("job").unwrap(), SystemClock.now());
+    let scope = |index: &str| BreakerScope { shop_id: "shop".to_owned(), index_name: index.to_owned() };
+    for index in ["a", "b", "c"] {
+        let breaker =
+            Breaker::opened(scope(index), &chunk(&job, 0, 0), ("index-refused", "401".to_owned()), now);
+        assert!(breakers.replace(None, &breaker).await.unwrap());
+    }
+    let of_ledger =
+        LedgerScope { shop_id: "shop".to_owned(), target: "marqo".into(), index_name: "products".to_owned() };
+    let products: Vec<ProductId> = (0..40).map(|n| ProductId::new(format!("{n:02}")).unwrap()).collect();
+    let record = |product: &ProductId| ProductRecord::new(product.clone(), job.clone(), now);
+    let records: Vec<_> = products.iter().map(record).collect();
+    ledger.put(&of_ledger, &records).await.unwrap();
+    // More of them in a row than a page has.
+    let changes = r#"
+        UPDATE breaker SET record = '{"schema":2}' WHERE index_name = 'a';
+        UPDATE breaker SET record = 'a foreign text' WHERE index_name = 'c';
+        UPDATE ledger SET record = '{"schema":2}' WHERE product < '10';
+        UPDATE ledger SET record = 'a foreign text' WHERE product BETWEEN '10' AND '19';
+        UPDATE ledger SET refusal = '{"schema":3,"code":1}' WHERE product BETWEEN '20' AND '29';
+    "#;
+    Connection::open(dir.path().join("host.db")).unwrap().execute_batch(changes).unwrap();
+
+    for shop in [Some("shop"), None] {
+        let listed: Vec<_> =
+            breakers.list(shop).await.unwrap().into_iter().map(|breaker| breaker.scope.index_name).collect();
+        assert_eq!(listed, ["b"]);
+    }
+    for index in ["a", "c"] {
+        let error = breakers.get(&scope(index)).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error:?}");
+        let error = breakers.close(&scope(index)).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error:?}");
+        assert!(breakers.get(&scope(index)).await.is_err(), "it was removed");
+    }
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let page = ledger.page(&of_ledger, after.as_ref(), 4).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.product.clone());
+        listed.extend(page.into_iter().map(|record| record.product));
+    }
+    assert_eq!(listed, products[30..]);
+    assert_eq!(ledger.get(&of_ledger, &products[30..]).await.unwrap().len(), 10);
+    for product in [&products[0], &products[10], &products[20]] {
+        let error = ledger.get(&of_ledger, std::slice::from_ref(product)).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unsupported);
+        assert!(error.action.contains(product.as_str()), "{error}");
+    }
 }

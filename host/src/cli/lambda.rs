@@ -73,7 +73,7 @@ impl Function {
     /// Handles a batch of messages; the answer names those that come again.
     async fn handle(&self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, lambda_runtime::Error> {
         let deadline = Timestamp::try_from(event.context.deadline())?;
-        self.ensure_time_to_begin(deadline)?;
+        let has_time = self.ensure_time_to_begin(deadline);
         let batch = self.aws.deliveries_of_event(&event.payload.records, self.worker.lease()).await;
         let mut failed = batch.held;
         let mut deliveries = Vec::with_capacity(batch.deliveries.len());
@@ -95,13 +95,14 @@ impl Function {
         failed.extend(ids.into_iter().filter(|(receipt, _)| !done.contains(receipt)).map(|(_, id)| id));
         tracing::info!(received, left = failed.len(), left_ms = self.left(deadline), "a batch was handled");
         self.exporter.flush();
+        has_time?;
         let mut response = SqsBatchResponse::default();
         response.set_failures(failed);
         Ok(response)
     }
 
-    /// An error if the function would end before it may begin a chunk. No message is touched: each comes again after the queue's
-    /// visibility timeout.
+    /// An error if the function would end before it may begin a chunk. Its messages come again after waits that grow to a minute, so
+    /// that work goes on soon after the timeout is raised.
     fn ensure_time_to_begin(&self, deadline: Timestamp) -> Result<(), String> {
         let (left, reserve) = (self.left(deadline) / 1_000, self.reserve.max(RESPONSE_MARGIN).as_secs());
         if left > i64::try_from(reserve).unwrap_or(i64::MAX) {

@@ -56,11 +56,12 @@ impl ChunkRef {
         format!("{}/chunk_{seq:04}.jsonl", folder(platform, shop_id, job_id))
     }
 
-    /// The storage key of the chunk's report, beside the chunk.
-    pub fn report_key(&self) -> String {
+    /// The storage key of the report of the claim with this fencing token, beside the chunk. Each claim has its own, so that a worker
+    /// that has lost the chunk cannot replace the report of the one that completes it; the outcome says which one counts.
+    pub fn report_key(&self, fencing_token: u64) -> String {
         match self.key.strip_suffix(&format!("chunk_{:04}.jsonl", self.seq)) {
-            Some(folder) => format!("{folder}report_{:04}.ndjson", self.seq),
-            None => format!("{}.report.ndjson", self.key),
+            Some(folder) => format!("{folder}report_{:04}_{fencing_token}.ndjson", self.seq),
+            None => format!("{}.report_{fencing_token}.ndjson", self.key),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What the host remembers of a product between two jobs (`docs/ledger.md`).
 
-use crate::model::{Digest, DocumentId, EntryClass, Job, JobId, JobOrder, ReportEntry};
+use crate::{
+    model::{Digest, DocumentId, EntryClass, Job, JobId, JobOrder, ReportEntry},
+    storage::{UnsupportedFormat, from_envelope},
+};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::{Map, Value};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -199,8 +202,8 @@ impl ProductRecord {
         Self { refusal: Some(refusal), ..record }
     }
 
-    /// The record of stored texts: what is known of the product, which is nothing if it was only ever refused, and its last
-    /// refusal.
+    /// The record of stored texts, each with its schema number: what is known of the product, which is nothing if it was only
+    /// ever refused, and its last refusal.
     ///
     /// # Errors
     /// A text is not what this version writes.
@@ -208,12 +211,16 @@ impl ProductRecord {
         product: &str,
         record: Option<&str>,
         refusal: Option<&str>,
-    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let refusal: Option<LastRefusal> = refusal.map(serde_json::from_str).transpose()?;
+    ) -> Result<Self, UnsupportedFormat> {
+        let foreign = |reason: &dyn fmt::Display| serde_json::Error::custom(reason);
+        let refusal: Option<LastRefusal> = refusal.map(from_envelope).transpose()?;
         match (record, refusal) {
-            (Some(record), refusal) => Ok(Self { refusal, ..serde_json::from_str(record)? }),
-            (None, Some(refusal)) => Ok(Self::of_refusal(ProductId::new(product)?, refusal)),
-            (None, None) => Err("it has neither a state nor a refusal".into()),
+            (Some(record), refusal) => Ok(Self { refusal, ..from_envelope(record)? }),
+            (None, Some(refusal)) => {
+                let product = ProductId::new(product).map_err(|error| foreign(&error))?;
+                Ok(Self::of_refusal(product, refusal))
+            }
+            (None, None) => Err(foreign(&"it has neither a state nor a refusal").into()),
         }
     }
 

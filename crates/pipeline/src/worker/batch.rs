@@ -3,6 +3,8 @@
 
 use super::{
     Worker,
+    breaker::is_near_receive_limit,
+    failure_policy::requeue_delay,
     handle::{Handled, OnStop, StopWhen},
 };
 use futures::StreamExt;
@@ -45,14 +47,22 @@ impl Worker {
         done.into_iter().collect()
     }
 
-    /// One lane: what follows a requeued message waits for it, and as long.
+    /// Whether the backend is about to take the message away, uncounted: its chunk is begun however little time is left.
+    fn is_last_chance(&self, delivery: &Delivery) -> bool {
+        is_near_receive_limit(self.stores.queue.receive_limit(), delivery.receive_count)
+    }
+
+    /// One lane: what follows a message that is not begun or requeued waits for it, and as long.
     async fn run_lane(&self, lane: Vec<Delivery>, deadlines: Deadlines) -> Vec<Receipt> {
         let mut done = Vec::new();
         let mut blocked: Option<Duration> = None;
         for delivery in lane {
             let receipt = delivery.receipt.clone();
-            if blocked.is_none() && self.clock.now() >= deadlines.begin_until {
-                blocked = Some(Duration::ZERO);
+            if blocked.is_none()
+                && self.clock.now() >= deadlines.begin_until
+                && !self.is_last_chance(&delivery)
+            {
+                blocked = Some(requeue_delay(delivery.receive_count));
             }
             if let Some(delay) = blocked {
                 if let Err(error) = self.stores.queue.release(&receipt, delay).await {

@@ -45,11 +45,9 @@ pub async fn cancel(stores: &Stores, id: &JobId) -> Result<Cancelled, StoreError
 async fn cancel_chunk(stores: &Stores, chunk: &ChunkRef) -> Result<bool, StoreError> {
     match stores.jobs.claim(&chunk.job_id, chunk.seq, LEASE).await? {
         Claim::Acquired(lease) => {
-            let reason = QuarantineReason {
-                redrive_count: lease.redrive_count,
-                ..QuarantineReason::new("cancelled", "the job was cancelled before the chunk was written")
-            };
-            let outcome = quarantine(stores.chunks.as_ref(), chunk, reason).await?;
+            let reason =
+                QuarantineReason::new("cancelled", "the job was cancelled before the chunk was written");
+            let outcome = quarantine(stores.chunks.as_ref(), chunk, &lease, reason).await?;
             // No dead letter: the chunk is given up on purpose, and its message is acknowledged.
             let outcome = ChunkOutcome { quarantined: None, ..outcome };
             Ok(stores.jobs.complete(&lease, &outcome).await?.is_counted())

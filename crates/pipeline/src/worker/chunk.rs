@@ -13,12 +13,17 @@ use super::{
 use host_core::{
     index::WriteTarget,
     model::{ChunkLine, ChunkRef, Document, EntryClass, Job, Operation, ReportEntry},
-    storage::{ChunkOutcome, Chunks, QuarantineReason, StoreError},
+    storage::{ChunkLease, ChunkOutcome, Chunks, QuarantineReason, StoreError},
 };
 
 /// Handles the items of a claimed chunk and stores its report. Idempotent: what this job has written itself counts as
 /// before.
-pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Result<ChunkOutcome, ChunkError> {
+pub(super) async fn handle(
+    worker: &Worker,
+    job: &Job,
+    chunk: &ChunkRef,
+    lease: &ChunkLease,
+) -> Result<ChunkOutcome, ChunkError> {
     let bytes = worker.stores.chunks.get(&chunk.key, Some(chunk.sha256)).await?;
     let missing = || ChunkError::ChunkObjectMissing { key: format!("chunk {}", chunk.key) };
     let bytes = bytes.ok_or_else(missing)?;
@@ -51,23 +56,27 @@ pub(super) async fn handle(worker: &Worker, job: &Job, chunk: &ChunkRef) -> Resu
     }
     // Before the chunk is completed: a worker that crashes in between repeats both.
     ledger.write(&counts, &others).await?;
-    Ok(counts.into_outcome(worker.stores.chunks.as_ref(), chunk, None).await?)
+    let report_key = chunk.report_key(lease.fencing_token);
+    Ok(counts.into_outcome(worker.stores.chunks.as_ref(), report_key, None).await?)
 }
 
-/// The outcome of a chunk that cannot be handled: all its items failed, for this reason.
+/// The outcome of a claimed chunk that cannot be handled: all its items failed, for this reason.
 pub(super) async fn quarantine(
     chunks: &dyn Chunks,
     chunk: &ChunkRef,
+    lease: &ChunkLease,
     mut reason: QuarantineReason,
 ) -> Result<ChunkOutcome, StoreError> {
+    let report_key = chunk.report_key(lease.fencing_token);
+    reason.redrive_count = lease.redrive_count;
     reason.context.host_version = env!("CARGO_PKG_VERSION").to_owned();
     reason.context.sample_ids = sample_ids(chunks, chunk).await;
-    reason.context.report_key = Some(chunk.report_key());
+    reason.context.report_key = Some(report_key.clone());
     // One entry for all: the object may be unreadable, and otherwise the chunk's key leads to its documents.
     let entry = ReportEntry::new(EntryClass::Failed, reason.code.as_str(), reason.message.as_str())
         .with("chunk", chunk.key.as_str())
         .with("documents", chunk.documents);
-    ChunkCounts::all_failed(chunk.documents, entry).into_outcome(chunks, chunk, Some(reason)).await
+    ChunkCounts::all_failed(chunk.documents, entry).into_outcome(chunks, report_key, Some(reason)).await
 }
 
 /// Ids that a dead letter names.

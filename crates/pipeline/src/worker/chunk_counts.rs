@@ -1,7 +1,7 @@
 //! The counts and report entries of one chunk.
 
 use host_core::{
-    model::{ChunkRef, Counts, DocumentId, EntryClass, ReportEntry, report::Samples},
+    model::{Counts, DocumentId, EntryClass, ReportEntry, report::Samples},
     storage::{ChunkOutcome, Chunks, QuarantineReason, StoreError},
 };
 use serde_json::{Map, Value};
@@ -64,11 +64,11 @@ impl ChunkCounts {
         self.entries.push(entry);
     }
 
-    /// Stores the chunk's report, if it has entries, and returns the outcome.
+    /// Stores the chunk's report under this key, if it has entries, and returns the outcome, which names it.
     pub(super) async fn into_outcome(
         self,
         chunks: &dyn Chunks,
-        chunk: &ChunkRef,
+        report_key: String,
         quarantined: Option<QuarantineReason>,
     ) -> Result<ChunkOutcome, StoreError> {
         let Self { counts, entries, .. } = self;
@@ -77,9 +77,8 @@ impl ChunkCounts {
         if !entries.is_empty() {
             let mut bytes = Vec::new();
             entries.iter().for_each(|entry| entry.write_line(&mut bytes));
-            let key = chunk.report_key();
-            chunks.put(&key, &bytes).await?;
-            report = Some(key);
+            chunks.put(&report_key, &bytes).await?;
+            report = Some(report_key);
         }
         entries.into_iter().for_each(|entry| samples.add(entry));
         Ok(ChunkOutcome { counts, report, samples: samples.into_entries(), quarantined })

@@ -81,6 +81,11 @@ impl ChunkError {
         matches!(self, Self::Store(_) | Self::Index(_))
     }
 
+    /// Whether another worker can handle the chunk: neither the chunk nor its index is at fault.
+    pub(super) fn is_of_worker(&self) -> bool {
+        matches!(self, Self::TargetMismatch { .. })
+    }
+
     /// Stable name, by which dead letters are selected.
     pub fn code(&self) -> &str {
         match self {

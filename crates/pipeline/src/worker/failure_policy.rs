@@ -52,15 +52,24 @@ const MAX_ATTEMPTS: u32 = 9;
 /// The wait before another attempt; nine of them outlast the restart of a server.
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(40) };
 
-/// The wait of a message whose chunk is not at fault, where no circuit breaker says how long.
-const REQUEUE_BACKOFF: Backoff = Backoff { base: Duration::from_secs(15), cap: Duration::from_secs(600) };
+/// The wait of a message whose chunk is not at fault, where no circuit breaker says how long: within a minute after the cause has gone
+/// work goes on, queues and event sources taking some seconds.
+const REQUEUE_BACKOFF: Backoff = Backoff { base: Duration::from_secs(15), cap: Duration::from_secs(55) };
+/// Deliveries after such waits, ten hours in all; SQS allows 1,000.
+const FREQUENT_DELIVERIES: u32 = 660;
+/// The wait after that.
+const MAX_REQUEUE_DELAY: Duration = Duration::from_secs(600);
 
-/// Deliveries to a function after which a chunk is quarantined that was never done in time. These waits spread them over a day.
-pub(super) const MAX_UNFINISHED_DELIVERIES: u32 = 150;
+/// Deliveries to a function after which a chunk is quarantined that was never done in time.
+pub(super) const MAX_UNFINISHED_DELIVERIES: u32 = 300;
 
 /// How long a message waits that cannot be handled now, after its n-th delivery; never 0.
 pub(super) fn requeue_delay(receive_count: u32) -> Duration {
-    REQUEUE_BACKOFF.ceiling(receive_count)
+    if receive_count < FREQUENT_DELIVERIES {
+        REQUEUE_BACKOFF.ceiling(receive_count)
+    } else {
+        MAX_REQUEUE_DELAY
+    }
 }
 
 /// Decides. `attempts` counts this one; `random` is any number.
@@ -70,7 +79,7 @@ pub fn failure_action(error: &ChunkError, attempts: u32, random: u64) -> Failure
     match error {
         ChunkError::LeaseLost { .. } => FailureAction::Drop,
         ChunkError::DeadlineExceeded { .. } => FailureAction::RequeueUncounted,
-        // Its lane waits for it: later chunks may change the same documents.
+        // Its lane waits for it: later chunks may change the same documents. A loop that does not end leaves it to other workers.
         ChunkError::TargetMismatch { .. } => FailureAction::Stop,
         ChunkError::TooManyAttempts { .. } | ChunkError::StoppedTooLong { .. } => FailureAction::Quarantine,
         // An object store may show an object late.
@@ -103,6 +112,15 @@ mod tests {
 
     fn index(transient: bool) -> ChunkError {
         ChunkError::Index(IndexError { action: "x".into(), transient, source: "y".into() })
+    }
+
+    #[test]
+    fn a_message_that_waits_is_seen_often_for_ten_hours_and_for_days_before_sqs_takes_it_away() {
+        let waits = |deliveries: std::ops::Range<u32>| {
+            deliveries.map(requeue_delay).sum::<Duration>().as_secs() / 3_600
+        };
+        assert_eq!([1, 2, 3, 4].map(|count| requeue_delay(count).as_secs()), [15, 30, 55, 55]);
+        assert_eq!((waits(1..FREQUENT_DELIVERIES), waits(1..950)), (10, 58));
     }
 
     #[test]

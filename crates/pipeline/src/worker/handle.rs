@@ -89,8 +89,12 @@ impl Worker {
         probe: &mut Option<Probe>,
     ) -> Result<Handled, ChunkError> {
         let Delivery { chunk, receipt, .. } = delivery;
+        let mismatch = self.target_mismatch(chunk).await?;
         let mut expired = None;
-        match self.admit(delivery, on_stop).await? {
+        // What this worker cannot write finds out nothing about the index.
+        let admission =
+            if mismatch.is_some() { Admission::Closed } else { self.admit(delivery, on_stop).await? };
+        match admission {
             Admission::Closed => {}
             Admission::Probe(begun) => *probe = Some(begun),
             Admission::Wait(wait) => {
@@ -106,6 +110,9 @@ impl Worker {
         match claim {
             Claim::Acquired(acquired) => {
                 let lease = &*lease.insert(acquired);
+                if let Some(mismatch) = mismatch {
+                    return Err(mismatch);
+                }
                 if let Some(breaker) = expired {
                     return Err(ChunkError::StoppedTooLong { breaker });
                 }
@@ -145,7 +152,7 @@ impl Worker {
         let heartbeat = Heartbeat::start(&self.stores, &self.clock, lease, receipt, term, lost.clone());
         let began = self.clock.now();
         let outcome = tokio::select! {
-            outcome = self.outcome(chunk) => outcome?,
+            outcome = self.outcome(chunk, lease) => outcome?,
             () = lost.cancelled() => return Err(ChunkError::LeaseLost { key: key() }),
             () = self.deadline_elapsed(stop_when) => return Err(ChunkError::DeadlineExceeded { key: key() }),
         };
@@ -169,14 +176,20 @@ impl Worker {
         self.clock.sleep(left).await;
     }
 
-    async fn outcome(&self, chunk: &ChunkRef) -> Result<ChunkOutcome, ChunkError> {
-        let job = self.job(&chunk.job_id).await?;
+    /// Whether a chunk is meant for another index than this worker's.
+    async fn target_mismatch(&self, chunk: &ChunkRef) -> Result<Option<ChunkError>, ChunkError> {
+        let Some(job) = self.find_job(&chunk.job_id).await? else { return Ok(None) };
         let ours = self.index.id();
-        if !job.target.includes(&ours) {
-            let (key, wanted) = (chunk.key.clone(), job.target.clone());
-            return Err(ChunkError::TargetMismatch { key, wanted, ours });
-        }
-        chunk::handle(self, &job, chunk).await
+        Ok((!job.target.includes(&ours)).then(|| ChunkError::TargetMismatch {
+            key: chunk.key.clone(),
+            wanted: job.target.clone(),
+            ours,
+        }))
+    }
+
+    async fn outcome(&self, chunk: &ChunkRef, lease: &ChunkLease) -> Result<ChunkOutcome, ChunkError> {
+        let job = self.job(&chunk.job_id).await?;
+        chunk::handle(self, &job, chunk, lease).await
     }
 
     /// Completes the chunk, then removes its message as the last act. If that fails, nothing is wrong with the chunk: the next

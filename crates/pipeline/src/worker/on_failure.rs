@@ -32,10 +32,19 @@ impl Worker {
         let attempts = lease.as_ref().map_or(receive_count, |lease| lease.attempts);
         // A function is invoked again, a worker that stops is not.
         let is_invoked_again = matches!(stop_when, StopWhen::At(_));
+        let is_of_worker = error.is_of_worker();
         let mut action = match failure_action(&error, attempts, self.clock.random()) {
             // One failure shows that what has stopped work is still there.
             FailureAction::Retry(_) if probe.is_some() && error.is_of_backend() && on_stop.is_wait() => {
                 FailureAction::Stop
+            }
+            // Left to the workers that can, for as long as there are deliveries.
+            FailureAction::Stop if is_of_worker && on_stop.is_wait() => {
+                if is_near_receive_limit(self.stores.queue.receive_limit(), receive_count) {
+                    FailureAction::Quarantine
+                } else {
+                    FailureAction::RequeueUncounted
+                }
             }
             // No operator sees a function that never has enough time.
             FailureAction::RequeueUncounted
@@ -51,7 +60,12 @@ impl Worker {
                 // Before the message is released. The caller reports what stops the worker.
                 stopping.cancel();
             }
-            if let Some(breaker) = self.stop_index(delivery, probe.as_ref(), &error, on_stop).await {
+            // What ends this loop alone stops no other worker.
+            let breaker = match is_of_worker {
+                true => None,
+                false => self.stop_index(delivery, probe.as_ref(), &error, on_stop).await,
+            };
+            if let Some(breaker) = breaker {
                 wait = breaker.wait(self.clock.now());
                 if on_stop.is_wait() && self.is_given_up(delivery, &breaker) {
                     action = FailureAction::Quarantine;
@@ -78,7 +92,7 @@ impl Worker {
         let delay = match action {
             FailureAction::Retry(after) => after,
             FailureAction::Stop if on_stop.is_wait() => wait,
-            FailureAction::RequeueUncounted if is_invoked_again => wait,
+            FailureAction::RequeueUncounted if is_invoked_again || is_of_worker => wait,
             FailureAction::RequeueUncounted | FailureAction::Stop => Duration::ZERO,
             // The message is left as it is.
             FailureAction::Drop | FailureAction::Quarantine => self.lease(),
@@ -108,7 +122,7 @@ impl Worker {
         // A worker that shuts down requeues what is not done; a function that has no time left does so again and again.
         let is_worth_recording = match action {
             FailureAction::Retry(_) | FailureAction::Stop => true,
-            FailureAction::RequeueUncounted => is_invoked_again,
+            FailureAction::RequeueUncounted => is_invoked_again || is_of_worker,
             FailureAction::Quarantine | FailureAction::Drop => false,
         };
         if lease.is_some() && is_worth_recording {
@@ -203,12 +217,10 @@ impl Worker {
             ..FailureContext::default()
         };
         let reason = QuarantineReason {
-            code: error.code.clone(),
-            message: chain(cause),
-            redrive_count: lease.redrive_count,
-            context: FailureContext { last_error: Some(error), ..context },
+            context: FailureContext { last_error: Some(error.clone()), ..context },
+            ..QuarantineReason::new(error.code, chain(cause))
         };
-        let outcome = chunk::quarantine(self.stores.chunks.as_ref(), chunk, reason).await?;
+        let outcome = chunk::quarantine(self.stores.chunks.as_ref(), chunk, lease, reason).await?;
         self.complete(delivery, lease, &outcome).await
     }
 }

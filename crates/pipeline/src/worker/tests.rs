@@ -19,6 +19,7 @@ mod batch;
 mod breaker;
 mod cancelled;
 mod chunks;
+mod claims;
 mod conflicts;
 mod lanes;
 mod ledger;

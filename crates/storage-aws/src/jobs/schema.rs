@@ -40,8 +40,8 @@ pub(super) fn record(job: &Job) -> Key {
     Key::new(shop_of_platform(&job.platform, &job.shop_id), sk)
 }
 
-pub(super) fn of_job(id: &JobId) -> String {
-    format!("JOB#{id}")
+pub(super) fn of_job(id: impl std::fmt::Display) -> String {
+    format!("{JOB}{id}")
 }
 
 pub(super) fn locator(id: &JobId) -> Key {
@@ -88,7 +88,12 @@ pub(super) const ALL_JOBS: &str = "JOBS";
 pub(super) const CREATED: &str = "CREATED#";
 
 pub(super) fn directory(job: &Job) -> Key {
-    Key::new(ALL_JOBS, format!("{CREATED}{}#{}", instant(job.created_at), job.id))
+    directory_of(&instant(job.created_at), job.id.as_str())
+}
+
+/// Of a job whose record only says this.
+pub(super) fn directory_of(created_at: &str, id: &str) -> Key {
+    Key::new(ALL_JOBS, format!("{CREATED}{created_at}#{id}"))
 }
 
 pub(super) fn shop(shop_id: &str) -> String {

@@ -1,25 +1,30 @@
 //! The end of a shop.
 
-use super::{Records, from_json, name, schema};
+use super::{Records, schema};
 use crate::table::{Item, Key, TableError};
-use host_core::model::Job;
+use host_core::model::JobId;
 use std::sync::PoisonError;
 
 impl Records {
     /// Removes a shop's jobs, each record after all that belongs to it, and the shop's own items after them: what an interrupted call
-    /// leaves is found by the next one.
+    /// leaves is found by the next one. Of a record only attributes are read that all versions have: those of newer ones and of other
+    /// programs go as well.
     pub(super) async fn remove_jobs_of(&self, shop_id: &str, dry_run: bool) -> Result<u64, TableError> {
         let records = self.records_of_shop(shop_id, None).await?;
         if dry_run {
             return Ok(records.len() as u64);
         }
         for record in &records {
-            let job: Job = from_json(record, name::JOB)?;
-            let items = self.table.query(&schema::of_job(&job.id), "", false, None).await?;
-            self.table.delete_batch(&keys(&items)).await?;
-            self.table.delete(&schema::directory(&job)).await?;
-            self.table.delete(&schema::record(&job)).await?;
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.id);
+            if let Some(id) = record.text("job_id") {
+                let items = self.table.query(&schema::of_job(id), "", false, None).await?;
+                self.table.delete_batch(&keys(&items)).await?;
+                let created_at = record.text("created_at").unwrap_or_default();
+                self.table.delete(&schema::directory_of(created_at, id)).await?;
+                if let Some(id) = JobId::new(id) {
+                    self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                }
+            }
+            self.table.delete_batch(&keys(std::slice::from_ref(record))).await?;
         }
         let items = self.table.query(&schema::shop(shop_id), "", false, None).await?;
         self.table.delete_batch(&keys(&items)).await?;

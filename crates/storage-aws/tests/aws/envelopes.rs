@@ -3,10 +3,14 @@
 use super::{MONTH, sqs, table::Model};
 use host_core::{
     clock::SharedClock,
-    model::{Job, JobId},
-    storage::{Jobs, MessagePlace, Queue, StoreErrorKind, UNREADABLE_VISIBILITY},
+    model::{Job, JobId, ProductId, ProductRecord},
+    storage::{
+        Breaker, BreakerScope, Jobs, LedgerScope, MessagePlace, Queue, StoreErrorKind, UNREADABLE_VISIBILITY,
+    },
 };
-use host_storage_aws::{Key, Names, Outgoing, QueueService, Table, Update, jobs_on, queue_on, sweeper_on};
+use host_storage_aws::{
+    Key, Names, Outgoing, QueueService, Table, Update, breakers_on, jobs_on, ledger_on, queue_on, sweeper_on,
+};
 use host_testing::{
     VirtualClock,
     build::{MINUTE, chunk, complete, job, processed, seal},
@@ -188,6 +192,127 @@ async fn a_foreign_job_record_breaks_no_ingest_no_list_and_no_sweep() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_foreign_job_record_does_not_stop_the_end_of_a_shop() {
+    let harness = Harness::new().await;
+    let Harness { jobs, job, table, .. } = &harness;
+    jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
+    let mut newer: Value = serde_json::to_value(job).unwrap();
+    newer["schema"] = json!(2);
+    newer["sequence"] = json!("a word");
+    harness.plant("JOB#2999-01-01T00:00:00Z#theirs", None).await;
+    harness.plant("JOB#2999-01-02T00:00:00Z#newer", Some(newer)).await;
+    harness.plant("JOB#broken", Some(json!("no object"))).await;
+    for (sk, id) in [
+        ("JOB#2999-01-02T00:00:00Z#newer", Some("newer")),
+        // What another program writes need not name a job.
+        ("JOB#broken", None),
+    ] {
+        let record = Update::new(Key::new("PLATFORM#shopify#SHOP#shop", sk));
+        let record = match id {
+            Some(id) => record.set("job_id", id).set("created_at", "2999-01-02T00:00:00Z"),
+            None => record.remove("job_id"),
+        };
+        table.update(&record).await.unwrap();
+    }
+    for name in ["theirs", "newer"] {
+        let row = Update::new(Key::new(format!("JOB#{name}"), "CHUNK#00000000")).set("state", "PENDING");
+        table.update(&row).await.unwrap();
+    }
+    let pointer = Key::new("JOBS", "CREATED#2999-01-02T00:00:00Z#newer");
+    table.update(&Update::new(pointer).set("created_job", "newer")).await.unwrap();
+    // One of another shop stays.
+    let kept = Job { id: JobId::new("kept").unwrap(), shop_id: "other".to_owned(), ..job.clone() };
+    jobs.create(&kept).await.unwrap();
+
+    assert_eq!(jobs.remove_shop("shop", true).await.unwrap(), 4);
+    assert_eq!(jobs.remove_shop("shop", false).await.unwrap(), 4);
+    assert_eq!(jobs.remove_shop("shop", true).await.unwrap(), 0);
+    for partition in ["PLATFORM#shopify#SHOP#shop", "JOB#theirs", "JOB#newer", "SHOP#shop"] {
+        let left = table.query(partition, "", false, None).await.unwrap();
+        assert!(left.is_empty(), "{partition}: {left:?}");
+    }
+    let listed = table.query("JOBS", "", false, None).await.unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(jobs.get(&kept.id).await.unwrap().unwrap().job.id, kept.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_breaker_or_ledger_record_ends_no_list() {
+    let harness = Harness::new().await;
+    let (clock, table) = (harness.clock.clone(), Arc::new(Model::default()));
+    let breakers = breakers_on(table.clone());
+    let scope = |index: &str| BreakerScope { shop_id: "shop".to_owned(), index_name: index.to_owned() };
+    for index in ["a", "b", "c"] {
+        let first = chunk(&harness.job.id, 0, 0);
+        let breaker = Breaker::opened(scope(index), &first, ("index-refused", "401".to_owned()), clock.now());
+        assert!(breakers.replace(None, &breaker).await.unwrap());
+    }
+    let set = async |key: Key, name: &'static str, text: &str| {
+        table.update(&Update::new(key).set(name, text)).await.unwrap();
+    };
+    let of_breaker = |index: &str| Key::new("BREAKERS", format!("SHOP#shop#INDEX#{index}"));
+    set(of_breaker("a"), "breaker", r#"{"schema":2}"#).await;
+    set(of_breaker("c"), "breaker", "a foreign text").await;
+    for shop in [Some("shop"), None] {
+        let listed: Vec<_> =
+            breakers.list(shop).await.unwrap().into_iter().map(|breaker| breaker.scope.index_name).collect();
+        assert_eq!(listed, ["b"]);
+    }
+    for index in ["a", "c"] {
+        let error = breakers.get(&scope(index)).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error:?}");
+        let error = breakers.close(&scope(index)).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error:?}");
+    }
+
+    let ledger = ledger_on(table.clone(), clock.clone(), MONTH);
+    let scope =
+        LedgerScope { shop_id: "shop".to_owned(), target: "marqo".into(), index_name: "products".to_owned() };
+    let products: Vec<ProductId> = (0..40).map(|n| ProductId::new(format!("{n:02}")).unwrap()).collect();
+    let record =
+        |product: &ProductId| ProductRecord::new(product.clone(), harness.job.id.clone(), clock.now());
+    let records: Vec<_> = products.iter().map(record).collect();
+    ledger.put(&scope, &records).await.unwrap();
+    // More of them in a row than a page has.
+    for (number, product) in products[..30].iter().enumerate() {
+        let key = key_of(&table, product).await;
+        match number % 3 {
+            0 => set(key, "record", r#"{"schema":2}"#).await,
+            1 => set(key, "record", "a foreign text").await,
+            _ => set(key, "refusal", r#"{"schema":3,"code":1}"#).await,
+        }
+    }
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let page = ledger.page(&scope, after.as_ref(), 4).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.product.clone());
+        listed.extend(page.into_iter().map(|record| record.product));
+    }
+    assert_eq!(listed, products[30..]);
+    assert_eq!(ledger.get(&scope, &products[30..]).await.unwrap().len(), 10);
+    for product in &products[..3] {
+        let error = ledger.get(&scope, std::slice::from_ref(product)).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unsupported);
+        assert!(error.action.contains(product.as_str()), "{error}");
+    }
+}
+
+/// Where a product's record is.
+async fn key_of(table: &Model, product: &ProductId) -> Key {
+    let (keys, mut after) = (&mut Vec::new(), None);
+    loop {
+        let (page, next) = table.scan("shop_id", "shop", after).await.unwrap();
+        keys.extend(page);
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    keys.iter().find(|key| key.sk == product.as_str()).unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
 async fn everything_that_is_written_carries_its_schema() {
     let harness = Harness::new().await;
     let Harness { jobs, job, .. } = &harness;
@@ -204,6 +329,18 @@ async fn everything_that_is_written_carries_its_schema() {
     let delivery = harness.queue.receive("shop", 1, MINUTE).await.unwrap().remove(0);
     let reason = host_core::storage::QuarantineReason::new("broken", "it is broken");
     harness.queue.dead_letter(&delivery.receipt, &reason).await.unwrap();
+    let scope = BreakerScope { shop_id: "shop".to_owned(), index_name: "products".to_owned() };
+    let failure = ("index-refused", "401".to_owned());
+    let breaker = Breaker::opened(scope, &chunk(&job.id, 0, 0), failure, harness.clock.now());
+    breakers_on(harness.table.clone()).replace(None, &breaker).await.unwrap();
+    let breaker = harness.table.query("BREAKERS", "", false, None).await.unwrap().remove(0);
+    let ledger = ledger_on(harness.table.clone(), harness.clock.clone(), MONTH);
+    let scope =
+        LedgerScope { shop_id: "shop".to_owned(), target: "marqo".into(), index_name: "products".to_owned() };
+    let product = ProductId::new("product").unwrap();
+    let record = ProductRecord::new(product.clone(), job.id.clone(), harness.clock.now());
+    ledger.put(&scope, &[record]).await.unwrap();
+    let record = harness.table.get(&key_of(&harness.table, &product).await).await.unwrap().unwrap();
     let dead = harness.service.receive("test-ecom-indexer-shop-dlq.fifo", &request).await.unwrap().unwrap();
     let row =
         harness.table.get(&Key::new(format!("JOB#{}", job.id), "CHUNK#00000000")).await.unwrap().unwrap();
@@ -213,6 +350,8 @@ async fn everything_that_is_written_carries_its_schema() {
         &dead[0].body,
         row.text("outcome").unwrap(),
         row.text("chunk").unwrap(),
+        breaker.text("breaker").unwrap(),
+        record.text("record").unwrap(),
         locator.text("job").unwrap(),
     ] {
         let value: Value = serde_json::from_str(text).unwrap();

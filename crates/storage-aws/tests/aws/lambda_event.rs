@@ -4,8 +4,7 @@ use super::sqs;
 use aws_lambda_events::sqs::SqsMessage;
 use host_core::{clock::SharedClock, storage::UNREADABLE_VISIBILITY};
 use host_storage_aws::{
-    EventBatch, Incoming, Names, Outgoing, QueueService, QueueSpec, ReceiveRequest, deliveries_of_event_on,
-    queue_on,
+    EventBatch, Incoming, Names, Outgoing, QueueService, QueueSpec, ReceiveRequest, event_queues_on, queue_on,
 };
 use host_testing::{
     VirtualClock,
@@ -18,7 +17,28 @@ use std::{
 
 const QUEUE: &str = "test-ecom-indexer-shop.fifo";
 /// The visibility timeout of the queues, with which the service receives.
-const OF_QUEUE: Duration = Duration::from_secs(960);
+pub(crate) const QUEUE_VISIBILITY: Duration = Duration::from_secs(960);
+
+/// The records of an event. What is no message of a chunk is of the lane `foreign`.
+pub(crate) fn records(received: &[Incoming], queue: &str, foreign: u64) -> Vec<SqsMessage> {
+    let record = |Incoming { body, handle, receive_count }: &Incoming| {
+        let value: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+        let lane = value["lane"].as_u64().unwrap_or(foreign);
+        let id = value["seq"].as_u64().map_or("unreadable".to_owned(), |seq| seq.to_string());
+        let record = serde_json::json!({
+            "messageId": id,
+            "receiptHandle": handle,
+            "body": body,
+            "attributes": {
+                "ApproximateReceiveCount": receive_count.to_string(),
+                "MessageGroupId": format!("shop#{lane}"),
+            },
+            "eventSourceARN": format!("arn:aws:sqs:eu-central-1:123456789012:{queue}"),
+        });
+        serde_json::from_value(record).unwrap()
+    };
+    received.iter().map(record).collect()
+}
 
 struct Harness {
     clock: SharedClock,
@@ -55,7 +75,7 @@ impl Harness {
     async fn receive(&self) -> Vec<Incoming> {
         let request = ReceiveRequest {
             max: 10,
-            visibility: OF_QUEUE,
+            visibility: QUEUE_VISIBILITY,
             wait_time: Duration::ZERO,
             attempt_id: String::new(),
         };
@@ -63,27 +83,8 @@ impl Harness {
     }
 
     async fn event(&self, received: Vec<Incoming>) -> EventBatch {
-        let records: Vec<SqsMessage> = received
-            .into_iter()
-            .map(|Incoming { body, handle, receive_count }| {
-                let value: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-                let group =
-                    value["lane"].as_u64().map_or_else(|| body.clone(), |lane| format!("shop#{lane}"));
-                serde_json::from_value(serde_json::json!({
-                    "messageId": value["seq"].as_u64().map_or("unreadable".to_owned(), |seq| seq.to_string()),
-                    "receiptHandle": handle,
-                    "body": body,
-                    "attributes": {
-                        "ApproximateReceiveCount": receive_count.to_string(),
-                        "MessageGroupId": if group == body { "shop#0" } else { &group },
-                    },
-                    "eventSourceARN": format!("arn:aws:sqs:eu-central-1:123456789012:{QUEUE}"),
-                }))
-                .unwrap()
-            })
-            .collect();
-        let (service, names) = (self.service.clone(), Names::new("test", None));
-        deliveries_of_event_on(service, names, self.clock.clone(), &records, "http://localhost:1").await
+        let queues = event_queues_on(self.service.clone(), Names::new("test", None), self.clock.clone());
+        queues.deliveries_of_event(&records(&received, QUEUE, 0), "http://localhost:1").await
     }
 }
 

@@ -7,6 +7,7 @@ mod bootstrap;
 mod chaos;
 mod completion;
 mod envelopes;
+mod expiry;
 mod external;
 mod idle;
 mod lambda_event;
@@ -22,6 +23,7 @@ mod stopped;
 mod sweep;
 mod table;
 mod terraform;
+mod tombstones;
 mod upgrade;
 mod world;
 

@@ -1,40 +1,159 @@
-//! An index that cannot be written to, behind an event source like Lambda's: all of a batch that is not acknowledged is visible again
-//! when its time is over, receive counts grow, and nothing waits between two invocations.
+//! An index that cannot be written to, behind an event source like Lambda's: invocations run side by side, what a batch does not
+//! acknowledge is visible again when its time is over, receive counts grow, and nothing waits between two invocations.
 
-use crate::model_with;
-use host_core::{
-    model::{JobId, JobStatus, Operation},
-    storage::Delivery,
+use super::{
+    MONTH,
+    lambda_event::{QUEUE_VISIBILITY, records},
+    sqs, table,
 };
-use host_pipeline::worker::{Deadlines, Worker, WorkerSettings};
+use async_trait::async_trait;
+use host_core::{
+    clock::SharedClock,
+    index::IndexError,
+    model::{Counts, JobId, JobStatus, Operation},
+    storage::{JobSnapshot, Storage, Stores},
+};
+use host_pipeline::worker::{DeadLetterFilter, Deadlines, Worker, WorkerSettings, redrive, resume};
+use host_storage_aws::{
+    EventQueues, Incoming, Names, Outgoing, QueueService, ReceiveRequest, breakers_on, event_queues_on,
+    jobs_on, ledger_on, settings_on,
+};
 use host_testing::{
     VirtualClock, build,
-    conformance::Backend,
-    fakes::{FakeIndex, Next, Rules},
+    fakes::{FakeIndex, IndexCall, Intercepted, Interceptor, Rules},
+    storage::Memory,
 };
-use std::{sync::Arc, time::Duration};
+use jiff::Timestamp;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{sync::watch, task::JoinSet};
 
 const SHOP: &str = "example.myshopify.com";
+/// The lane of a message that no version can read.
+const FOREIGN: u64 = 9;
+const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
-/// How long a function may run.
-const TIMEOUT: Duration = Duration::from_secs(900);
 const CHUNKS: u32 = 12;
+/// The margin before a function's end, at which it answers.
+const RESPONSE_MARGIN: Duration = Duration::from_secs(5);
 
+/// What a server does for as long as an operator has not acted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    None,
+    /// It refuses the key: 401, 403.
+    Refused(u16),
+    /// It answers 429, and the client holds the call for so long and tries again meanwhile.
+    Throttled(Duration),
+    /// It does not answer for so long, or until it is restarted.
+    Silent(Duration),
+}
+
+struct Server(watch::Sender<Fault>);
+
+fn failed(transient: bool, what: String) -> IndexError {
+    IndexError { action: "writing to the index".to_owned(), transient, source: what.into() }
+}
+
+#[async_trait]
+impl Interceptor for Server {
+    async fn before(&self, _: IndexCall<'_>) -> Result<(), IndexError> {
+        let mut fault = self.0.subscribe();
+        let found = *fault.borrow_and_update();
+        let (patience, error) = match found {
+            Fault::None => return Ok(()),
+            Fault::Refused(status) => return Err(failed(false, format!("{status}, as the server says"))),
+            Fault::Throttled(patience) => (patience, "429, as the server says"),
+            Fault::Silent(patience) => (patience, "the connection was lost"),
+        };
+        tokio::select! {
+            () = tokio::time::sleep(patience) => {}
+            _ = fault.changed() => if let Fault::Throttled(_) = found {
+                return Ok(());
+            },
+        }
+        Err(failed(true, error.to_owned()))
+    }
+}
+
+/// How long a function may run, and before which margin it begins chunks.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    timeout: Duration,
+    reserve: Duration,
+}
+
+fn limits(timeout: u64) -> Limits {
+    Limits { timeout: Duration::from_secs(timeout), reserve: Duration::from_secs(120) }
+}
+
+/// The function as `host lambda` runs it, and its queues.
+#[derive(Clone)]
 struct Function {
-    backend: Backend,
-    index: Arc<FakeIndex>,
+    clock: SharedClock,
+    service: Arc<sqs::Model>,
+    queue: String,
+    queues: EventQueues,
+    stores: Stores,
     worker: Arc<Worker>,
-    job: JobId,
-    /// The most deliveries of a message that this has seen.
-    receive_count: u32,
 }
 
 impl Function {
-    /// With a job of three chunks in each of four lanes, in an index that fails in this way.
-    async fn new(stopped_after: Duration, outage: Next) -> Self {
-        let backend = model_with(Arc::new(VirtualClock::paused(1)));
-        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(Rules::default()));
-        index.state().script.extend(vec![outage; 100_000]);
+    /// One invocation: what is done is removed by the event source, everything else is left as it is.
+    async fn invoke(self, received: Vec<Incoming>, limits: Limits) {
+        let deadline = self.clock.now() + limits.timeout;
+        let records = records(&received, &self.queue, FOREIGN);
+        let batch = self.queues.deliveries_of_event(&records, "http://localhost:1").await;
+        let deliveries = batch.deliveries.into_iter().map(|(_, delivery)| delivery).collect();
+        let before = |margin: Duration| deadline.checked_sub(margin).unwrap_or(Timestamp::MIN);
+        let deadlines = Deadlines {
+            begin_until: before(limits.reserve.max(RESPONSE_MARGIN)),
+            work_until: before(RESPONSE_MARGIN),
+        };
+        // A function that takes longer is killed.
+        let done = tokio::time::timeout(limits.timeout, self.worker.run_batch(deliveries, deadlines)).await;
+        for receipt in done.expect("it ends in time") {
+            self.service.delete(&self.queue, &receipt.0).await.unwrap();
+        }
+    }
+}
+
+/// An event source that invokes a function.
+struct Source {
+    function: Function,
+    server: Arc<Server>,
+    limits: Limits,
+    job: JobId,
+    invocations: JoinSet<()>,
+    /// How long it waits after it has received nothing.
+    poll_interval: Duration,
+    /// The most deliveries of a message that it has seen.
+    receive_count: AtomicU32,
+}
+
+impl Source {
+    /// With a job of three chunks in each of four lanes, and a message that no version can read in a fifth.
+    async fn new(stopped_after: Duration, fault: Fault, limits: Limits) -> Self {
+        let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+        let service = Arc::new(sqs::Model::new(clock.clone()));
+        let queues = event_queues_on(service.clone(), Names::new("test", None), clock.clone());
+        let table = Arc::new(table::Model::default());
+        let stores = Stores {
+            chunks: Memory::new(clock.clone()).stores().chunks,
+            queue: queues.queue(),
+            jobs: jobs_on(table.clone(), clock.clone(), MONTH),
+            settings: settings_on(table.clone()),
+            ledger: ledger_on(Arc::new(table::Model::default()), clock.clone(), MONTH),
+            breakers: breakers_on(table),
+        };
+        let server = Arc::new(Server(watch::Sender::new(fault)));
+        let index = Arc::new(Intercepted { index: FakeIndex::default(), interceptor: server.clone() });
+        let rules = Arc::new(Rules::default());
         let settings = WorkerSettings {
             concurrency: 4,
             lease: Duration::from_secs(60),
@@ -43,75 +162,180 @@ impl Function {
             stopped_after,
             keep_chunks: false,
         };
-        let (stores, clock) = (backend.stores.clone(), backend.clock.clone());
-        let worker = Worker::new(stores, index.clone(), rules.clone(), rules, clock, settings);
-        let job = build::job(&*backend.clock, SHOP);
+        let worker = Worker::new(stores.clone(), index, rules.clone(), rules, clock.clone(), settings);
+        let job = build::job(&*clock, SHOP);
         let chunks: Vec<String> = (0..CHUNKS).map(|id| format!("{{\"_id\":\"{id}\",\"v\":1}}\n")).collect();
         let chunks: Vec<_> = (0..)
             .zip(&chunks)
             .map(|(seq, text): (u16, _)| (seq % 4, Operation::AddDocuments, text.as_str()))
             .collect();
-        build::publish(&backend.stores, &job, &chunks).await;
-        Self { backend, index, worker: Arc::new(worker), job: job.id, receive_count: 0 }
+        build::publish(&stores, &job, &chunks).await;
+        let foreign = Outgoing {
+            body: "another program's".to_owned(),
+            group: format!("{SHOP}#{FOREIGN}"),
+            deduplication_id: "foreign".to_owned(),
+        };
+        let queue = Names::new("test", None).queue(SHOP);
+        assert!(service.send(&queue, &foreign).await.unwrap());
+        let function = Function { clock, service, queue, queues, stores, worker: Arc::new(worker) };
+        let (invocations, receive_count) = (JoinSet::new(), AtomicU32::new(0));
+        Self { function, server, limits, job: job.id, invocations, poll_interval: SECOND, receive_count }
     }
 
-    /// Polls and invokes for a time; the number of invocations.
-    async fn invoke_for(&mut self, time: Duration) -> usize {
-        let (clock, queue) = (self.backend.clock.clone(), self.backend.stores.queue.clone());
+    /// Polls and invokes for a time, or until that is the case; the number of invocations.
+    async fn invoke_until(&mut self, time: Duration, is_enough: impl AsyncFn(&Self) -> bool) -> usize {
+        let Function { clock, service, queue, .. } = self.function.clone();
         let end = clock.now() + time;
         let mut invocations = 0;
-        while clock.now() < end {
-            let mut batch: Vec<Delivery> = Vec::new();
-            while batch.len() < 10 {
-                let received = queue.receive(SHOP, 10, TIMEOUT).await.unwrap();
-                if received.is_empty() {
-                    break;
-                }
-                batch.extend(received);
+        let request = ReceiveRequest {
+            max: 10,
+            visibility: QUEUE_VISIBILITY,
+            wait_time: Duration::ZERO,
+            attempt_id: String::new(),
+        };
+        while clock.now() < end && !is_enough(self).await {
+            while let Some(ended) = self.invocations.try_join_next() {
+                ended.unwrap();
             }
-            if batch.is_empty() {
-                clock.sleep(Duration::from_secs(1)).await;
+            let received = service.receive(&queue, &request).await.unwrap().unwrap();
+            if received.is_empty() {
+                clock.sleep(self.poll_interval).await;
                 continue;
             }
             invocations += 1;
-            let seen = batch.iter().map(|delivery| delivery.receive_count);
-            self.receive_count = seen.fold(self.receive_count, u32::max);
-            let now = clock.now();
-            let deadlines = Deadlines { begin_until: now + TIMEOUT / 2, work_until: now + TIMEOUT };
-            self.worker.run_batch(batch, deadlines).await;
+            assert!(invocations < 20_000, "it is invoked all the time");
+            let seen = received.iter().map(|incoming| incoming.receive_count).max();
+            self.receive_count.fetch_max(seen.unwrap_or(0), Relaxed);
+            self.invocations.spawn(self.function.clone().invoke(received, self.limits));
+            tokio::task::yield_now().await;
         }
         invocations
+    }
+
+    async fn invoke_for(&mut self, time: Duration) -> usize {
+        self.invoke_until(time, async |_| false).await
+    }
+
+    async fn snapshot(&self) -> JobSnapshot {
+        self.function.stores.jobs.get(&self.job).await.unwrap().unwrap()
+    }
+
+    /// Number of dead letters. Each is counted.
+    async fn dead_letters(&self) -> u64 {
+        let dead_letters = self.function.stores.queue.dead_letters(SHOP).await.unwrap().len() as u64;
+        assert_eq!(dead_letters, self.snapshot().await.counts.failed);
+        dead_letters
+    }
+
+    /// Invokes for ten hours, in which there are few invocations.
+    async fn ten_hours(&mut self, what: &str) {
+        for hour in 0..10 {
+            let invocations = self.invoke_for(HOUR).await;
+            assert!((1..=100).contains(&invocations), "{what}: {invocations} in hour {hour}");
+        }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_hours_of_refusals_are_few_invocations_and_lose_nothing() {
-    for outage in [Next::Permanent, Next::Transient] {
-        let mut function = Function::new(HOUR * 24, outage.clone()).await;
-        for hour in 0..10 {
-            let invocations = function.invoke_for(HOUR).await;
-            assert!((1..=100).contains(&invocations), "{outage:?}: {invocations} in hour {hour}");
+async fn ten_hours_of_each_outage() {
+    for fault in [
+        Fault::Refused(401),
+        Fault::Refused(403),
+        Fault::Throttled(Duration::from_secs(600)),
+        Fault::Silent(Duration::from_secs(30)),
+        Fault::Silent(Duration::from_secs(2_000)),
+    ] {
+        for limits_of_function in [limits(900), limits(60), limits(121), limits(125)] {
+            let what = format!("{fault:?}, {limits_of_function:?}");
+            let mut source = Source::new(HOUR * 24, fault, limits_of_function).await;
+            source.ten_hours(&what).await;
+            assert_eq!(
+                (source.dead_letters().await, source.snapshot().await.completed_chunks),
+                (0, 0),
+                "{what}"
+            );
+
+            // The operator acts: on the server, or on a function that has no time to begin.
+            source.server.0.send_replace(Fault::None);
+            source.limits = limits(limits_of_function.timeout.as_secs().max(121));
+            let has_begun = async |source: &Source| source.snapshot().await.completed_chunks > 0;
+            let gone = source.function.clock.now();
+            source.invoke_until(Duration::from_secs(600), has_begun).await;
+            let waited = source.function.clock.now().duration_since(gone).as_secs();
+            assert!(waited <= 60, "{what}: the first chunk is written after {waited} s");
+            source.invoke_for(Duration::from_secs(180)).await;
+            let job = source.snapshot().await;
+            let expected = Counts { processed: CHUNKS.into(), ..Counts::default() };
+            assert_eq!((job.status, job.counts), (JobStatus::Completed, expected), "{what}");
+            assert_eq!(source.dead_letters().await, 0);
+            let stores = &source.function.stores;
+            assert!(stores.breakers.list(None).await.unwrap().is_empty(), "{what}");
+            assert_eq!(stores.queue.unreadable(SHOP).await.unwrap().len(), 1);
+            assert_eq!(stores.queue.depth(SHOP).await.unwrap(), 1, "the message that cannot be read stays");
         }
-        let stores = &function.backend.stores;
-        assert!(stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
-        let breaker = stores.breakers.list(Some(SHOP)).await.unwrap().pop().unwrap();
-        assert!(breaker.probes > 500, "{breaker:?}");
-        function.index.state().script.clear();
-        function.invoke_for(Duration::from_secs(120)).await;
-        let job = function.backend.stores.jobs.get(&function.job).await.unwrap().unwrap();
-        assert_eq!((job.status, job.counts.processed), (JobStatus::Completed, CHUNKS.into()), "{outage:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_with_no_time_to_begin_is_not_invoked_at_once_again() {
+    let timeout = Duration::from_secs(300);
+    let mut source = Source::new(HOUR * 24, Fault::None, Limits { timeout, reserve: timeout }).await;
+    source.ten_hours("no time").await;
+    assert_eq!((source.dead_letters().await, source.snapshot().await.completed_chunks), (0, 0));
+    source.limits = limits(300);
+    source.invoke_for(Duration::from_secs(60)).await;
+    let job = source.snapshot().await;
+    assert_eq!((job.status, job.counts.processed), (JobStatus::Completed, CHUNKS.into()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_chunk_is_counted_before_sqs_takes_its_message_away() {
-    let mut function = Function::new(HOUR * 24 * 365, Next::Permanent).await;
-    function.invoke_for(HOUR * 24 * 5).await;
-    assert!((900..1_000).contains(&function.receive_count), "{} deliveries", function.receive_count);
-    let stores = &function.backend.stores;
+    for (fault, limits, reason) in [
+        (Fault::Refused(401), limits(900), "stopped since"),
+        // Its chunks are begun after all, and not done.
+        (Fault::Silent(HOUR), limits(60), "within the time"),
+    ] {
+        let mut source = Source::new(HOUR * 24 * 365, fault, limits).await;
+        source.poll_interval = SECOND * 10;
+        source.invoke_for(HOUR * 24 * 5).await;
+        let seen = source.receive_count.load(Relaxed);
+        assert!((900..1_000).contains(&seen), "{fault:?}: {seen} deliveries");
+        assert!(source.dead_letters().await > 0, "{fault:?}");
+        let letters = source.function.stores.queue.dead_letters(SHOP).await.unwrap();
+        assert!(letters.iter().all(|letter| letter.message.contains(reason)), "{letters:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back() {
+    let mut source = Source::new(HOUR * 24, Fault::Refused(401), limits(900)).await;
+    source.invoke_for(HOUR * 23).await;
+    assert_eq!(source.dead_letters().await, 0);
+    source.invoke_for(HOUR * 2).await;
+    assert_eq!(source.dead_letters().await, u64::from(CHUNKS));
+    let Function { stores, clock, .. } = source.function.clone();
     let letters = stores.queue.dead_letters(SHOP).await.unwrap();
-    let job = stores.jobs.get(&function.job).await.unwrap().unwrap();
-    assert!(!letters.is_empty());
-    assert_eq!(job.counts.failed, letters.len() as u64);
-    assert!(letters.iter().all(|letter| letter.message.contains("stopped since")), "{letters:?}");
+    let is_named = |message: &str| message.contains("stopped since 2026-01-01") && message.contains("401");
+    assert!(
+        letters.iter().all(|letter| letter.code == "index-refused" && is_named(&letter.message)),
+        "{letters:?}"
+    );
+    let job = source.snapshot().await;
+    assert_eq!((job.status, job.completed_chunks), (JobStatus::Failed, CHUNKS));
+    let message = job.error_message.unwrap();
+    assert!(is_named(&message), "{message}");
+
+    source.server.0.send_replace(Fault::None);
+    // Dead letters are invisible for a while after they were listed.
+    clock.sleep(Duration::from_secs(30)).await;
+    let redriven = redrive(&stores, &clock, SHOP, &DeadLetterFilter::default()).await.unwrap();
+    assert_eq!(redriven.sent.len(), CHUNKS as usize);
+    for breaker in stores.breakers.list(Some(SHOP)).await.unwrap() {
+        assert_eq!(resume(&stores, &breaker.scope).await.unwrap(), Some(breaker));
+    }
+    source.invoke_for(Duration::from_secs(60)).await;
+    let job = source.snapshot().await;
+    let expected = Counts { processed: CHUNKS.into(), ..Counts::default() };
+    assert_eq!((job.status, job.counts, job.error_message), (JobStatus::Completed, expected, None));
+    assert_eq!(source.dead_letters().await, 0);
 }

@@ -55,6 +55,8 @@ pub struct FakeIndexState {
     pub broken_shop: Option<String>,
     /// Versions that another writer writes of document `1` right before the next changes of it, which are then in conflict.
     pub concurrent_writes: VecDeque<i64>,
+    /// What it is, instead of an embedded catalog.
+    pub id: Option<TargetId>,
     /// The server that it names.
     pub server: Option<String>,
     /// Most documents that it lists.
@@ -144,7 +146,7 @@ fn index_error(transient: bool) -> IndexError {
 #[async_trait]
 impl Index for FakeIndex {
     fn id(&self) -> TargetId {
-        "catalog:embedded".into()
+        self.state().id.clone().unwrap_or_else(|| "catalog:embedded".into())
     }
 
     async fn server(&self, _: &WriteTarget) -> Option<String> {

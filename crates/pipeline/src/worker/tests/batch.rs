@@ -11,6 +11,11 @@ const TIMEOUT: Duration = Duration::from_secs(900);
 impl Harness {
     /// Polls and invokes for a time; the number of invocations.
     async fn invoke_for(&self, time: Duration) -> usize {
+        self.invoke_with(time, TIMEOUT / 2).await
+    }
+
+    /// The same with a function that begins chunks for so long.
+    async fn invoke_with(&self, time: Duration, begins_for: Duration) -> usize {
         let end = self.clock.now() + time;
         let mut invocations = 0;
         while self.clock.now() < end {
@@ -20,8 +25,9 @@ impl Harness {
                 continue;
             }
             invocations += 1;
+            assert!(invocations < 10_000, "it is invoked all the time");
             let now = self.clock.now();
-            let deadlines = Deadlines { begin_until: now + TIMEOUT / 2, work_until: now + TIMEOUT };
+            let deadlines = Deadlines { begin_until: now + begins_for, work_until: now + TIMEOUT };
             self.worker.run_batch(deliveries, deadlines).await;
         }
         invocations
@@ -128,4 +134,20 @@ async fn a_chunk_that_never_ends_in_time_is_given_up_and_says_why() {
     harness.invoke_for(HOUR * 24 * 7).await;
     let letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
     assert_eq!(letters.first().map(|letter| letter.code.as_str()), Some("out-of-time"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_with_no_time_to_begin_is_not_invoked_at_once_again() {
+    let harness = Harness::new();
+    let id = publish(&harness).await;
+    for hour in 0..10 {
+        let invocations = harness.invoke_with(HOUR, Duration::ZERO).await;
+        assert!((1..=100).contains(&invocations), "{invocations} in hour {hour}");
+    }
+    let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
+    assert_eq!((job.completed_chunks, job.last_error), (0, None));
+    assert!(harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
+    harness.invoke_for(Duration::from_secs(60)).await;
+    let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
+    assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(12)));
 }

@@ -1,12 +1,22 @@
 //! What becomes of a message whose chunk is done, when the queue fails, and of one whose chunk makes the host panic.
 
-use super::*;
-use crate::worker::record_backtraces;
-use async_trait::async_trait;
-use host_core::storage::{
-    DeadLetter, Delivery, LeasedDeadLetter, QuarantineReason, Queue, Receipt, StoreError, StoreErrorKind,
+use super::{
+    claims::{Failing, FailingClaims, Log},
+    *,
 };
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::worker::{Deadlines, record_backtraces};
+use async_trait::async_trait;
+use host_core::{
+    model::Digest,
+    storage::{
+        Chunks, DeadLetter, Delivery, LeasedDeadLetter, Put, QuarantineReason, Queue, Receipt, StoreError,
+        StoreErrorKind,
+    },
+};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+};
 
 /// A queue that fails to remove messages at first.
 struct Unremovable {
@@ -97,7 +107,7 @@ async fn a_message_that_cannot_be_removed_is_no_error_of_its_job() {
     let harness = harness(1);
     let id = harness.publish("job", &[(ADD, TWO), (ADD, "{\"_id\":\"3\",\"v\":1}\n")], false).await;
     let mut delivered = harness.stores.queue.receive(SHOP, 1, Duration::from_secs(60)).await.unwrap();
-    let deadlines = crate::worker::Deadlines {
+    let deadlines = Deadlines {
         begin_until: jiff::Timestamp::MAX,
         work_until: harness.clock.now() + Duration::from_secs(600),
     };
@@ -128,4 +138,135 @@ async fn a_dead_letter_says_where_the_host_panicked() {
     harness.run(&id).await.unwrap();
     let dead_letters = harness.stores.queue.dead_letters(SHOP).await.unwrap();
     assert_eq!(dead_letters[1].context.backtrace, None);
+}
+
+/// Chunks whose first report is stored late, even if its caller is gone by then: a request in flight cannot be taken back.
+struct LateReport {
+    chunks: Arc<dyn Chunks>,
+    is_late: AtomicBool,
+}
+
+#[async_trait]
+impl Chunks for LateReport {
+    async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        self.chunks.put_if_absent(key, bytes).await
+    }
+
+    async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        if !self.is_late.swap(false, Relaxed) {
+            return self.chunks.put(key, bytes).await;
+        }
+        let (chunks, key, bytes) = (self.chunks.clone(), key.to_owned(), bytes.to_vec());
+        let put = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            chunks.put(&key, &bytes).await
+        });
+        put.await.unwrap()
+    }
+
+    async fn get(&self, key: &str, sha256: Option<Digest>) -> Result<Option<Vec<u8>>, StoreError> {
+        self.chunks.get(key, sha256).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.chunks.delete(key).await
+    }
+
+    async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+        self.chunks.remove_shop(shop_id, dry_run).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_lost_its_chunk_does_not_replace_its_report() {
+    let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+    let stores = Memory::new(clock.clone()).stores();
+    let chunks = Arc::new(LateReport { chunks: stores.chunks.clone(), is_late: AtomicBool::new(true) });
+    let harness = Harness::with_stores(Stores { chunks, ..stores }, clock);
+    let id = harness.publish("job", &[(ADD, &format!("{TWO}no document\n"))], false).await;
+    // Refused at the first attempt alone, whose report says so.
+    harness.script([Next::Refuse("1")]);
+    let robber = async {
+        harness.clock.sleep(Duration::from_secs(5)).await;
+        let lease = ChunkLease {
+            job_id: id.clone(),
+            seq: 0,
+            fencing_token: 1,
+            attempts: 1,
+            redrive_count: 0,
+            first_error: None,
+        };
+        assert!(harness.stores.jobs.release(&lease, Release::CountAttempt(None)).await.unwrap());
+    };
+    let (job, ()) = tokio::join!(harness.run(&id), robber);
+    let job = job.unwrap();
+    assert_eq!((job.counts.processed, job.counts.failed, job.counts.skipped), (2, 0, 1));
+    harness.clock.sleep(Duration::from_secs(3_600)).await;
+    let reports = harness.stores.jobs.reports(&id).await.unwrap();
+    assert_eq!(reports.len(), 1);
+    let report = harness.stores.chunks.get(&reports[0], None).await.unwrap().unwrap();
+    let report = String::from_utf8(report).unwrap();
+    assert!(report.contains("invalid-json") && !report.contains("invalid-argument"), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_fails_is_not_delivered_again_at_once() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    /// In a loop for all shops, or in a function that is invoked for as long as there are messages.
+    async fn work(harness: &Harness, in_loop: bool, time: Duration) {
+        let cancel = CancellationToken::new();
+        let stop = async {
+            harness.clock.sleep(time).await;
+            cancel.cancel();
+        };
+        let invoke = async {
+            while !cancel.is_cancelled() {
+                let queue = &harness.stores.queue;
+                let deliveries = queue.receive(SHOP, 10, Duration::from_secs(900)).await.unwrap();
+                let now = harness.clock.now();
+                let deadlines = Deadlines { begin_until: now + HOUR / 8, work_until: now + HOUR / 4 };
+                harness.worker.run_batch(deliveries, deadlines).await;
+                harness.clock.sleep(Duration::from_millis(100)).await;
+            }
+        };
+        if in_loop {
+            let (done, ()) = tokio::join!(harness.worker.run_all(None, &cancel), stop);
+            done.unwrap();
+        } else {
+            tokio::join!(invoke, stop);
+        }
+    }
+
+    for failing in [
+        Failing::With(StoreErrorKind::Transient),
+        Failing::With(StoreErrorKind::Permanent),
+        Failing::With(StoreErrorKind::Corrupt),
+        Failing::ByPanic,
+    ] {
+        for in_loop in [true, false] {
+            let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+            let stores = Memory::new(clock.clone()).stores();
+            let (jobs, failing_now) = (stores.jobs.clone(), Mutex::new(Some(failing)));
+            let jobs = Arc::new(FailingClaims { jobs, failing: failing_now, claims: Mutex::default() });
+            let harness = Harness::with_stores(Stores { jobs: jobs.clone(), ..stores }, clock);
+            let id = harness.publish("job", &[(ADD, TWO), (ADD, "{\"_id\":\"3\",\"v\":1}\n")], false).await;
+            let log = Log::default();
+            let logging = tracing::subscriber::set_default(log.clone());
+            work(&harness, in_loop, HOUR).await;
+            drop(logging);
+            let (claims, what) = (*jobs.claims.lock().unwrap(), format!("{failing:?}, in a loop: {in_loop}"));
+            assert!((10..100).contains(&claims), "{what}: {claims} claims");
+            let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
+            assert_eq!((job.completed_chunks, job.counts), (0, Counts::default()), "{what}");
+            assert!(harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty(), "{what}");
+            let log = std::mem::take(&mut *log.0.lock().unwrap());
+            assert!(log.iter().any(|message| message.starts_with("could not handle a chunk")), "{log:?}");
+            assert!(!log.iter().any(|message| message.contains("counted as failed")), "{log:?}");
+
+            *jobs.failing.lock().unwrap() = None;
+            work(&harness, in_loop, Duration::from_secs(60)).await;
+            let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
+            assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(3)), "{what}");
+        }
+    }
 }

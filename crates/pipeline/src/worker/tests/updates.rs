@@ -48,10 +48,10 @@ async fn an_update_that_is_tried_again_counts_as_it_did() {
     let update = "{\"_id\":\"1\",\"v\":2,\"stock\":5}\n";
     let id = harness.publish("update", &[(Operation::UpdateDocuments, update)], false).await;
     // A worker crashed after the write and before the completion.
-    harness.claim(&id, Duration::from_secs(1)).await;
+    let lease = harness.claim(&id, Duration::from_secs(1)).await;
     let job = harness.stores.jobs.get(&id).await.unwrap().unwrap().job;
     let chunk = harness.chunk(&id).await;
-    crate::worker::chunk::handle(&harness.worker, &job, &chunk).await.unwrap();
+    crate::worker::chunk::handle(&harness.worker, &job, &chunk, &lease).await.unwrap();
     harness.clock.sleep(Duration::from_secs(2)).await;
     let job = harness.run(&id).await.unwrap();
     assert_eq!((job.status, job.counts), (JobStatus::Completed, counts(1)));

@@ -1,0 +1,156 @@
+//! What expires takes nothing with it that is still needed.
+
+use super::{MONTH, table, tombstones::Environment};
+use async_trait::async_trait;
+use host_core::{
+    clock::SharedClock,
+    index::ArchiveLimit,
+    model::{ChunkRef, Digest, Job, JobId, JobStatus, Operation, QuarantinedProducts, Seal, SourceStats},
+    storage::{IngestGuard, JobSnapshot, Storage, StoreError, Stores},
+};
+use host_pipeline::{
+    archive::{Archive, ArchiveOutcome, RemovalSettings},
+    ingest::chunk::ChunkBounds,
+};
+use host_storage_aws::{acquire_ingest_on, jobs_on};
+use host_testing::{
+    VirtualClock,
+    build::{self, MINUTE, job},
+};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+const SHOP: &str = "example.myshopify.com";
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[tokio::test(start_paused = true)]
+async fn a_shop_is_listed_a_year_after_its_first_job() {
+    let clock: SharedClock = Arc::new(VirtualClock::paused(1));
+    let table = Arc::new(table::Model::default());
+    let jobs = jobs_on(table.clone(), clock.clone(), MONTH);
+    for _ in 0..15 {
+        let newest = jobs.create(&job(&*clock, SHOP)).await.unwrap();
+        clock.sleep(25 * DAY).await;
+        table.expire(clock.now());
+        let listed = jobs.list(Some(SHOP), usize::MAX).await.unwrap();
+        let listed: Vec<JobId> = listed.into_iter().map(|listed| listed.job.id).collect();
+        assert_eq!(listed, [newest.id], "older ones have expired, the newest has not");
+    }
+}
+
+/// An environment as the storage of an ingest.
+struct ModelStorage {
+    stores: Stores,
+    jobs: Arc<table::Model>,
+    clock: SharedClock,
+}
+
+#[async_trait]
+impl Storage for ModelStorage {
+    fn stores(&self) -> Stores {
+        self.stores.clone()
+    }
+
+    async fn register(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn has_active_worker(&self) -> bool {
+        true
+    }
+
+    async fn has_active_ingest(&self, _: &Job) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {
+        let lease = acquire_ingest_on(self.jobs.clone(), self.clock.clone(), MONTH, job, MINUTE).await?;
+        Ok((self.stores.jobs.supersede(job).await?, Box::new(lease)))
+    }
+
+    async fn run_maintenance(&self) -> Infallible {
+        std::future::pending().await
+    }
+
+    fn location(&self) -> String {
+        "models".to_owned()
+    }
+
+    fn poll_interval(&self) -> Option<Duration> {
+        None
+    }
+}
+
+impl Environment {
+    /// A full sync of these products, worked to its end.
+    async fn full_sync(&self, products: &[&str]) -> JobSnapshot {
+        let job = Job { full: true, target: "catalog".into(), ..job(&*self.clock, SHOP) };
+        let job = self.stores.jobs.create(&job).await.unwrap();
+        let line =
+            |product: &&str| format!("{{\"_id\":\"{product}\",\"_mq_product\":\"gid/{product}\",\"v\":1}}\n");
+        let text: String = products.iter().map(line).collect();
+        let chunk = ChunkRef {
+            job_id: job.id.clone(),
+            seq: 0,
+            lane: 0,
+            operation: Operation::AddDocuments,
+            key: ChunkRef::key(&job.platform, SHOP, &job.id, 0),
+            sha256: Digest::of(text.as_bytes()),
+            documents: products.len() as u32,
+            bytes: text.len() as u64,
+        };
+        self.stores.chunks.put_if_absent(&chunk.key, text.as_bytes()).await.unwrap();
+        self.stores.jobs.add_chunk(&chunk).await.unwrap();
+        self.stores.queue.send(&job, &chunk, 0).await.unwrap();
+        let source = SourceStats { products: products.len() as u64, ..SourceStats::default() };
+        let (total_items, quarantine) = (products.len() as u64, QuarantinedProducts::default());
+        let seal = Seal { total_items, source, quarantine, ..build::seal(1) };
+        self.stores.jobs.seal(&job.id, &seal).await.unwrap();
+        let job = self.run(&job.id).await;
+        assert_eq!(job.status, JobStatus::Completed);
+        job
+    }
+
+    /// Removes what a full sync did not have; how many documents it were.
+    async fn archive(&self, job: &JobSnapshot) -> u64 {
+        let (stores, jobs, clock) = (self.stores.clone(), self.jobs.clone(), self.clock.clone());
+        let archive = Archive {
+            storage: &ModelStorage { stores, jobs, clock: clock.clone() },
+            index: &*self.index,
+            worker: Some(&self.worker),
+            limit: ArchiveLimit { max_percent: 50, force: false },
+            removals: RemovalSettings { bounds: ChunkBounds { documents: 1_000, bytes: 1 << 20 }, lanes: 4 },
+            clock,
+            cancel: &CancellationToken::new(),
+        };
+        match archive.run(job, |_| ()).await.unwrap().unwrap() {
+            ArchiveOutcome::Removed(job) => job.counts.deleted,
+            ArchiveOutcome::NothingMissing => 0,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn documents(&self) -> Vec<String> {
+        self.index.state().documents.keys().map(ToString::to_string).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn products_that_vanish_between_full_syncs_40_days_apart_are_removed() {
+    let environment = Environment::new();
+    let first = environment.full_sync(&["1", "2", "3", "4"]).await;
+    assert_eq!(environment.archive(&first).await, 0);
+    for (products, removed) in [(["1", "2", "3"].as_slice(), 1), (&["1", "3", "5"], 1), (&["1", "3", "5"], 0)]
+    {
+        environment.pass(40 * DAY).await;
+        assert!(
+            environment.stores.jobs.list(Some(SHOP), 10).await.unwrap().is_empty(),
+            "all jobs have expired"
+        );
+        // The bucket's objects expire with their jobs.
+        environment.stores.chunks.remove_shop(SHOP, false).await.unwrap();
+        let sync = environment.full_sync(products).await;
+        assert_eq!(environment.archive(&sync).await, removed);
+        assert_eq!(environment.documents(), products);
+    }
+}
