@@ -199,7 +199,7 @@ fn writing(scope: &LedgerScope) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::Updated;
+    use crate::table::{Condition, Updated};
     use host_core::{clock::SystemClock, model::JobId};
     use jiff::Timestamp;
     use std::sync::Mutex;
@@ -220,6 +220,10 @@ mod tests {
         }
 
         async fn delete(&self, _: &Key) -> Result<bool, TableError> {
+            Ok(false)
+        }
+
+        async fn delete_when(&self, _: &Key, _: &Condition) -> Result<bool, TableError> {
             Ok(false)
         }
 

@@ -148,6 +148,11 @@ pub trait Queue: Send + Sync {
     /// Shops that have a queue, in their order. Reads only.
     async fn shops(&self) -> Result<Vec<String>, StoreError>;
 
+    /// Shops that may have a message now for a worker that receives with this visibility timeout. A worker of all shops asks at short
+    /// intervals, so it costs little however many shops there are. A shop is named for as long as it has such a message, and perhaps
+    /// longer: at the first call if a job of it is open, otherwise, where the backend knows no better, after some calls. Reads only.
+    async fn ready_shops(&self, visibility: Duration) -> Result<Vec<String>, StoreError>;
+
     /// Keeps the message invisible for `visibility` from now. False if the receipt is void, and then nothing changes.
     /// Idempotent.
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError>;

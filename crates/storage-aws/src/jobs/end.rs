@@ -33,6 +33,7 @@ impl Records {
             if record.has(name::ENDED_AT) || full(&record) < needed {
                 return Ok(());
             }
+            let entry = self.entry_of(&record).await?;
             let seal: Seal = self.seal_of(id, &record).await?;
             let Some(counts) = self.totals(id, &seal).await? else { return Ok(()) };
             let end = of_existing(key.clone()).when(unchanged(&record));
@@ -41,7 +42,8 @@ impl Records {
             match self.table.update(&end).await? {
                 // Another process has changed the record, or ended the job.
                 Updated::ConditionFailed(Some(now)) => record = now,
-                _ => return Ok(()),
+                Updated::Applied(_) => return Ok(self.leave(entry).await),
+                Updated::ConditionFailed(None) => return Ok(()),
             }
         }
     }

@@ -21,6 +21,8 @@ impl Records {
             self.table.delete(&schema::record(&job)).await?;
             self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.id);
         }
+        let open = self.table.query(schema::OPEN, &schema::open_of_shop(shop_id), false, None).await?;
+        self.table.delete_batch(&keys(&open)).await?;
         let items = self.table.query(&schema::shop(shop_id), "", false, None).await?;
         self.table.delete_batch(&keys(&items)).await?;
         Ok(records.len() as u64)

@@ -65,7 +65,7 @@ impl Harness {
     async fn event(&self, received: Vec<Incoming>) -> EventBatch {
         let records: Vec<SqsMessage> = received
             .into_iter()
-            .map(|Incoming { body, handle, receive_count }| {
+            .map(|Incoming { body, handle, receive_count, .. }| {
                 let value: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
                 let group =
                     value["lane"].as_u64().map_or_else(|| body.clone(), |lane| format!("shop#{lane}"));

@@ -7,7 +7,7 @@ use host_core::{
     clock::SharedClock,
     storage::{StoreError, StoreErrorKind},
 };
-use host_storage_aws::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
+use host_storage_aws::{Depth, Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -71,8 +71,8 @@ impl Fifo {
                 message.visible_until = after(now, request.visibility);
                 message.first_received = Some(now);
                 message.handle = Some(handle.clone());
-                let body = message.outgoing.body.clone();
-                Incoming { body, handle, receive_count: message.receive_count }
+                let (body, group) = (message.outgoing.body.clone(), message.outgoing.group.clone());
+                Incoming { body, handle, receive_count: message.receive_count, group }
             })
             .collect()
     }
@@ -178,7 +178,11 @@ impl QueueService for Model {
     async fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
         let queues = self.queues.lock().unwrap();
         let matching = queues.iter().filter(|(name, _)| name.starts_with(prefix));
-        Ok(matching.map(|(name, fifo)| (name.clone(), fifo.shop_id.clone())).collect())
+        Ok(matching.map(|(name, _)| (name.clone(), name.clone())).collect())
+    }
+
+    async fn shop(&self, url: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.of(url, |fifo, _| fifo.shop_id.clone()))
     }
 
     async fn send(&self, url: &str, message: &Outgoing) -> Result<bool, StoreError> {
@@ -252,8 +256,12 @@ impl QueueService for Model {
         Ok(deleted.unwrap_or(false))
     }
 
-    async fn depth(&self, url: &str) -> Result<u64, StoreError> {
-        Ok(self.of(url, |fifo, _| fifo.messages.len() as u64).unwrap_or(0))
+    async fn depth(&self, url: &str) -> Result<Depth, StoreError> {
+        let depth = self.of(url, |fifo, now| {
+            let in_flight = fifo.messages.iter().filter(|message| message.visible_until > now).count();
+            Depth { visible: (fifo.messages.len() - in_flight) as u64, in_flight: in_flight as u64 }
+        });
+        Ok(depth.unwrap_or_default())
     }
 
     async fn remove(&self, url: &str) -> Result<(), StoreError> {

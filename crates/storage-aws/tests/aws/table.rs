@@ -171,6 +171,18 @@ impl Table for Model {
         Ok(removed.is_some())
     }
 
+    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
+        tokio::task::yield_now().await;
+        let mut items = self.items.lock().unwrap();
+        let before = items.get(key);
+        self.spend_write(before.map_or(0, Item::size), 0);
+        let is_removed = holds(before, when);
+        if is_removed {
+            items.remove(key);
+        }
+        Ok(is_removed)
+    }
+
     async fn query(
         &self,
         pk: &str,

@@ -42,8 +42,9 @@ pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<Job, Cause> {
 fn lanes_of_waiting_chunks(tx: &Transaction<'_>, job: &Job) -> Result<Option<u16>, Cause> {
     let mut statement = tx.prepare_cached(
         "SELECT job ->> 'lanes'
-        FROM (SELECT CASE WHEN json_valid(job) THEN job END AS job, ended_at, completed, chunks FROM job WHERE shop_id = ?1)
-        WHERE job ->> 'index_name' = ?2 AND job ->> 'lanes' > 0 AND (ended_at IS NULL OR completed < chunks)
+        FROM (SELECT CASE WHEN json_valid(job) THEN job END AS job FROM job
+            WHERE shop_id = ?1 AND (ended_at IS NULL OR completed < chunks))
+        WHERE job ->> 'index_name' = ?2 AND job ->> 'lanes' > 0
         ORDER BY job ->> 'sequence' DESC LIMIT 1",
     )?;
     Ok(statement.query_row([&job.shop_id, &job.index_name], |row| row.get(0)).optional()?)

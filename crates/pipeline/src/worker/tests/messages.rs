@@ -46,6 +46,10 @@ impl Queue for Unremovable {
         self.queue.shops().await
     }
 
+    async fn ready_shops(&self, visibility: Duration) -> Result<Vec<String>, StoreError> {
+        self.queue.ready_shops(visibility).await
+    }
+
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
         self.queue.change_visibility(receipt, visibility).await
     }
