@@ -92,6 +92,15 @@ impl Line {
         }
     }
 
+    /// Whether a state would be shown now, so that it is worth to be found out.
+    pub fn is_due(&self) -> bool {
+        match self.mode {
+            Mode::Quiet => false,
+            Mode::Bars => true,
+            Mode::Plain => self.last_shown.elapsed() >= PLAIN_INTERVAL,
+        }
+    }
+
     /// Removes the line from the screen.
     pub fn finish(self) {
         self.bar.finish_and_clear();

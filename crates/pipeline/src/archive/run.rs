@@ -214,7 +214,7 @@ impl Archive<'_> {
         missing: &MissingProducts<'_>,
     ) -> Result<u64, ArchiveError> {
         let job = &stores.jobs.create(job).await?;
-        let mut publisher = RemovalPublisher::new(stores, job, self.removals.bounds);
+        let mut publisher = RemovalPublisher::new(stores, &self.clock, job, self.removals.bounds);
         missing.each(async |removal| Ok(publisher.publish(removal).await?)).await?;
         Ok(publisher.seal("archive").await?)
     }

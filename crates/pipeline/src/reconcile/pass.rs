@@ -102,7 +102,7 @@ impl<'a, F: FnMut(&Difference) + Send> Pass<'a, F> {
             none => {
                 let created = self.stores.jobs.create(removals.job).await?;
                 let job = removals.created.get_or_init(|| created);
-                none.insert(RemovalPublisher::new(self.stores, job, removals.bounds))
+                none.insert(RemovalPublisher::new(self.stores, &self.reconcile.clock, job, removals.bounds))
             }
         };
         let planned = PlannedRemoval::new(document.clone(), product.clone(), version.clone(), writer);

@@ -1,7 +1,7 @@
 //! Runs a job: ingest and worker side by side until the job has ended.
 
 use crate::{
-    ingest::run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
+    ingest::run::{Ingest, IngestError, IngestProgress, IngestSettings, SourceEvent},
     worker::{Stop, Until, Worker},
 };
 use host_core::{
@@ -93,8 +93,16 @@ impl RunJob<'_> {
             if is_sealed {
                 return Ok(());
             }
+            let ingest = Ingest {
+                stores: &stores,
+                clock: &self.clock,
+                job,
+                transform: self.transform.as_ref(),
+                settings: self.settings,
+                progress: self.progress,
+            };
             let ingested = tokio::select! {
-                sealed = ingest(&stores, job, &self.transform, self.settings, source, self.progress, &cancel) => sealed.map(drop),
+                sealed = ingest.run(source, &cancel) => sealed.map(drop),
                 // Another process ingests now; anything more from this one would conflict with it.
                 () = lease.lost() => Err(IngestError::LeaseLost),
             };

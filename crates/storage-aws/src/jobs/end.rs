@@ -42,7 +42,10 @@ impl Records {
             match self.table.update(&end).await? {
                 // Another process has changed the record, or ended the job.
                 Updated::ConditionFailed(Some(now)) => record = now,
-                Updated::Applied(_) => return Ok(self.leave(entry).await),
+                Updated::Applied(_) => {
+                    self.leave(entry).await;
+                    return Ok(());
+                }
                 Updated::ConditionFailed(None) => return Ok(()),
             }
         }

@@ -4,6 +4,7 @@
 use super::stand_in::{Environment, stand_in};
 use aws_sdk_dynamodb::types::AttributeValue;
 use host_core::{
+    clock::SharedClock,
     index::ArchiveLimit,
     model::{
         Counts, DocumentId, EntryClass, Job, JobId, JobStatus, Operation, ProductId, QuarantinedProducts,
@@ -22,12 +23,13 @@ use host_pipeline::{
 };
 use host_storage_aws::{Outgoing, QueueService, QueueSpec, Sqs, Swept};
 use host_testing::{
+    VirtualClock,
     build::{self, MINUTE, processed},
     conformance::Backend,
     fakes::{FakeIndex, IndexedDocument},
 };
 use serde_json::{Map, Value, json};
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 const SHOP_A: &str = "shop-a.myshopify.com";
@@ -219,7 +221,8 @@ async fn why_an_older_chunk_was_quarantined_is_read() {
 async fn publish(stores: &Stores, job: &Job, ids: &[&str], refused: Counts) {
     stores.jobs.create(job).await.unwrap();
     let mut chunker = Chunker::new(ChunkBounds { documents: 1, bytes: 1 << 20 }, 1);
-    let mut publisher = Publisher::new(stores, job);
+    let clock: SharedClock = Arc::new(VirtualClock::new(1));
+    let mut publisher = Publisher::new(stores, &clock, job);
     let mut full = Vec::new();
     for id in ids {
         let id = DocumentId::new(*id).unwrap();
