@@ -177,7 +177,7 @@ pub trait Queue: Send + Sync {
     /// Number of messages of a shop that are not acknowledged, in flight or not; approximate in SQS. Reads only.
     async fn depth(&self, shop_id: &str) -> Result<u64, StoreError>;
 
-    /// The dead letters of a shop, oldest first. Reads only; in SQS they are invisible to others meanwhile.
+    /// The dead letters of a shop, oldest first. Changes none of them; in SQS they are invisible to others meanwhile.
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError>;
 
     /// Messages and dead letters of a shop that this version cannot read, as far as they are known. Reads only, as

@@ -112,6 +112,8 @@ pub(crate) struct Model {
     refused_handles: AtomicU64,
     /// Whether looking for a queue is throttled.
     pub(crate) is_throttled: AtomicBool,
+    /// Until when no queue is known, as just after its creation.
+    unknown_until: Mutex<Option<Timestamp>>,
 }
 
 impl Model {
@@ -122,7 +124,25 @@ impl Model {
             redeliveries: AtomicU64::new(0),
             refused_handles: AtomicU64::new(0),
             is_throttled: AtomicBool::new(false),
+            unknown_until: Mutex::default(),
         }
+    }
+
+    /// Queues that are created are not known for so long.
+    pub(crate) fn unknown_for(&self, time: Duration) {
+        *self.unknown_until.lock().unwrap() = Some(self.clock.now() + time);
+    }
+
+    fn is_unknown(&self) -> bool {
+        self.unknown_until.lock().unwrap().is_some_and(|until| until > self.clock.now())
+    }
+
+    /// All messages of a queue, in flight or not.
+    pub(crate) fn bodies(&self, url: &str) -> Vec<String> {
+        let bodies = |fifo: &mut Fifo, _| {
+            fifo.messages.iter().map(|message| message.outgoing.body.clone()).collect()
+        };
+        self.of(url, bodies).unwrap_or_default()
     }
 
     /// How often a message was handed out again.
@@ -160,7 +180,8 @@ impl QueueService for Model {
                 source: "RequestThrottled".into(),
             });
         }
-        Ok(self.queues.lock().unwrap().contains_key(name).then(|| name.to_owned()))
+        let is_known = !self.is_unknown() && self.queues.lock().unwrap().contains_key(name);
+        Ok(is_known.then(|| name.to_owned()))
     }
 
     async fn create(&self, spec: &QueueSpec) -> Result<String, StoreError> {
@@ -186,6 +207,9 @@ impl QueueService for Model {
     }
 
     async fn send(&self, url: &str, message: &Outgoing) -> Result<bool, StoreError> {
+        if self.is_unknown() {
+            return Ok(false);
+        }
         let sent = self.of(url, |fifo, now| {
             // Throughput by group and deduplication by group belong together.
             let id = (message.group.clone(), message.deduplication_id.clone());
