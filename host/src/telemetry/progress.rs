@@ -128,6 +128,15 @@ fn time_left(elapsed: Duration, state: &State) -> Option<Duration> {
 mod tests {
     use super::*;
 
+    /// Each look at a job is a call, which costs money in AWS.
+    #[test]
+    fn nothing_is_looked_up_that_is_not_shown() {
+        let line = |mode| Line { mode, ..Screen::new(true).line("indexing") };
+        assert!(!line(Mode::Quiet).is_due());
+        assert!(!line(Mode::Plain).is_due(), "only every few seconds");
+        assert!(line(Mode::Bars).is_due());
+    }
+
     #[test]
     fn time_left_follows_the_rate() {
         let state = State { done: 25, total: Some(100), text: String::new() };

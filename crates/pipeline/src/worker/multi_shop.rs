@@ -23,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Shortest interval at which shops with messages are looked for; longer where a backend bills each call.
 const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(200);
-/// The interval is at least so many times as long as a look takes, so that looking costs little of a core.
+/// The interval is at least so many times as long as a look takes, so that looking costs little of a core; up to the longest one.
 const LOOK_PAUSE: u32 = 20;
+const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(4);
 /// Interval at which breakers that were seen open are read again.
 const BREAKER_INTERVAL: Duration = Duration::from_secs(30);
 /// Long polls at once. Each holds a connection, and other work needs some.
@@ -84,7 +85,8 @@ impl Worker {
                 self.refresh_open_breakers().await;
             }
             let took = now.duration_since(began).unsigned_abs();
-            let interval = self.settings.poll_interval.max(MIN_LOOK_INTERVAL).max(took * LOOK_PAUSE);
+            let pause = took.saturating_mul(LOOK_PAUSE).min(MAX_LOOK_INTERVAL);
+            let interval = self.settings.poll_interval.max(MIN_LOOK_INTERVAL).max(pause);
             tokio::select! {
                 () = self.clock.sleep(interval) => {}
                 () = cancel.cancelled() => {}

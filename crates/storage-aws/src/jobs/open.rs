@@ -14,7 +14,7 @@ use host_core::{
     storage::StoreError,
 };
 use jiff::Timestamp;
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{collections::HashSet, sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// How often all jobs are listed.
 const RELIST_INTERVAL: Duration = Duration::from_secs(86_400);
@@ -207,16 +207,21 @@ impl Records {
     /// Enters all open jobs.
     async fn list_open_jobs(&self) -> Result<(), TableError> {
         let records = self.all_records(usize::MAX).await?;
+        let entries = self.table.query(schema::OPEN, schema::OPEN_JOBS, false, None).await?;
+        let known: HashSet<&str> = entries.iter().filter_map(|entry| entry.text("open_job")).collect();
         let mut entered = 0;
         for record in &records {
             // Those of newer versions are in the index already.
             let Ok(job) = from_envelope::<Job>(record, name::JOB) else { continue };
+            if known.contains(job.id.as_str()) {
+                continue;
+            }
             let is_open = match (record.has(name::ENDED_AT), record.has(name::SEAL)) {
                 (false, _) => true,
                 (true, true) => false,
                 (true, false) => self.has_uncounted_chunks(record).await?,
             };
-            if is_open && self.entry_of(record).await?.is_none() {
+            if is_open {
                 let key = |part: &str| record.text(part).unwrap_or_default().to_owned();
                 self.enter(&job, &Key::new(key("pk"), key("sk"))).await?;
                 entered += 1;

@@ -9,7 +9,7 @@ use host_core::{
     model::{ChunkRef, Job, JobId},
     storage::{StoreError, latest_lease_end},
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 
 /// Most rows of a job that a sweep reads. Chunks of a lane are handled in their order, so what hangs is among the first that
 /// are not counted.
@@ -50,7 +50,7 @@ impl Records {
         Ok(matches!(begun, Updated::Applied(_)))
     }
 
-    /// All jobs that have not ended or have chunks that are not counted. Jobs that need none any more leave their index.
+    /// All jobs that have not ended or have chunks that are not counted, newest first. Jobs that need none any more leave their index.
     pub(crate) async fn open_jobs(&self, bound: Duration) -> Result<Vec<Open>, StoreError> {
         let open = async {
             self.relist_open_jobs().await?;
@@ -63,6 +63,7 @@ impl Records {
                 let is_unsealed = !record.has(name::SEAL) && !record.has(name::ENDED_AT);
                 found.push(Open { job, is_unsealed, waiting });
             }
+            found.sort_by_key(|open| Reverse(open.job.created_at));
             Ok(found)
         };
         open.await.map_err(|error: TableError| error.during("looking for jobs that have not ended"))
