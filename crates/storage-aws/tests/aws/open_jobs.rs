@@ -11,8 +11,10 @@ use host_core::{
     model::{Job, JobId},
     storage::{Breaker, BreakerScope, Breakers, Jobs, Queue},
 };
+use async_trait::async_trait;
 use host_storage_aws::{
-    Key, Names, Sweeper, Table, breakers_on, jobs_on, queue_with_jobs_on, sweeper_on,
+    Condition, Item, Key, Names, Sweeper, Table, TableError, Update, Updated, breakers_on, jobs_on,
+    queue_with_jobs_on, sweeper_on,
 };
 use host_testing::{
     VirtualClock,
@@ -126,9 +128,58 @@ async fn a_job_is_in_the_index_until_nothing_of_it_waits() {
     assert_eq!(harness.entries().await, [""; 0]);
 }
 
-/// Between the end of a job and the removal of its entry another process redrives it.
+/// A process that is slow: before it removes an entry, an operator redrives the first chunk.
+struct Slow {
+    table: Arc<Model>,
+    operator: Arc<dyn Jobs>,
+    job: JobId,
+}
+
+#[async_trait]
+impl Table for Slow {
+    async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
+        self.table.get(key).await
+    }
+
+    async fn update(&self, update: &Update) -> Result<Updated, TableError> {
+        self.table.update(update).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<bool, TableError> {
+        self.table.delete(key).await
+    }
+
+    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
+        assert_eq!(self.operator.redrive(&self.job, 0, 0).await.unwrap(), Some(1));
+        self.table.delete_when(key, when).await
+    }
+
+    async fn query(
+        &self,
+        pk: &str,
+        prefix: &str,
+        newest_first: bool,
+        limit: Option<usize>,
+    ) -> Result<Vec<Item>, TableError> {
+        self.table.query(pk, prefix, newest_first, limit).await
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_end_takes_no_entry_out_that_a_redrive_has_written() {
+    let harness = Harness::new();
+    let job = harness.job("shop", 2).await;
+    harness.jobs.seal(&job.id, &seal(2)).await.unwrap();
+    complete(&*harness.jobs, &job.id, 0, &quarantined()).await;
+    let (table, operator) = (harness.table.clone(), harness.another());
+    let slow = Arc::new(Slow { table, operator, job: job.id.clone() });
+    complete(&*jobs_on(slow, harness.clock.clone(), MONTH), &job.id, 1, &processed(10)).await;
+    assert!(!harness.jobs.has_ended(&job.id).await.unwrap(), "the redrive has opened it again");
+    assert_eq!(harness.entries().await, [job.id.to_string()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redrive_that_crashes_leaves_no_open_job_without_an_entry() {
     for at in 0..12 {
         let harness = Harness::new();
         let job = harness.job("shop", 1).await;

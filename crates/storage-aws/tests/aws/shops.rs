@@ -8,12 +8,16 @@ use super::{
 };
 use host_core::{
     clock::SharedClock,
-    model::{Job, Operation},
+    format::count,
+    model::{Job, Operation, Seal},
     storage::{Storage, Stores},
 };
-use host_pipeline::worker::{Worker, WorkerSettings};
+use host_pipeline::{
+    ingest::{chunk::SealedChunk, publish::Publisher},
+    worker::{Until, Worker, WorkerSettings},
+};
 use host_storage_aws::{
-    Names, Outgoing, QueueService, QueueSpec, breakers_on, jobs_on, ledger_on, queue_with_jobs_on,
+    Names, Outgoing, QueueService, QueueSpec, acquire_ingest_on, breakers_on, jobs_on, ledger_on, queue_with_jobs_on,
     settings_on,
 };
 use host_testing::{
@@ -39,6 +43,7 @@ struct Harness {
     meter: Arc<Meter>,
     queues: Arc<sqs::Model>,
     jobs: Arc<table::Model>,
+    table: Arc<MeteredTable>,
     products: Arc<table::Model>,
     stores: Stores,
     index: Arc<FakeIndex>,
@@ -69,9 +74,9 @@ impl Harness {
                 clock.clone(),
                 MONTH,
             ),
-            breakers: breakers_on(table),
+            breakers: breakers_on(table.clone()),
         };
-        Self { clock, meter, queues, jobs, products, stores, index: Arc::default() }
+        Self { clock, meter, queues, jobs, table, products, stores, index: Arc::default() }
     }
 
     fn worker(&self) -> Worker {
@@ -284,11 +289,10 @@ impl Figures {
     /// A row of the table.
     fn row(self, table: &mut String, what: &str) {
         let Self { write_units, read_units, sqs, puts, gets } = self;
-        let _ = writeln!(
-            table,
-            "| {what} | {write_units} | {read_units} | {sqs} | {puts} | {gets} | ${:.6} |",
-            self.dollars()
-        );
+        let dollars = self.dollars();
+        let digits = if dollars < 0.1 { 6 } else { 2 };
+        let cells = [write_units, read_units, sqs, puts, gets].map(count).join(" | ");
+        let _ = writeln!(table, "| {what} | {cells} | ${dollars:.digits$} |");
     }
 }
 
@@ -304,15 +308,13 @@ async fn unchanged_sync(chunks: u16) -> Figures {
             (0..PRODUCTS).map(line).collect()
         })
         .collect();
-    let lines: Vec<_> = texts.iter().map(|text| (0, Operation::AddDocuments, text.as_str())).collect();
     let worker = Arc::new(harness.worker());
     let (mut before, mut writes) = (Figures::default(), Vec::new());
     for _ in 0..2 {
         before = harness.spent();
         let job = Job { full: true, lanes: 1, ..build::job(&*harness.clock, &shop(0)) };
-        build::publish(&harness.stores, &job, &lines).await;
-        let until = host_pipeline::worker::Until::JobEnds(job.id.clone());
-        worker.run(&job.shop_id, until, &CancellationToken::new()).await.unwrap();
+        harness.ingest(&job, &texts).await;
+        worker.run(&job.shop_id, Until::JobEnds(job.id.clone()), &CancellationToken::new()).await.unwrap();
         let counts = harness.jobs_get(&job).await;
         assert_eq!(counts.processed, u64::from(chunks) * PRODUCTS as u64);
         writes.push(harness.index.state().written_shops.len());
@@ -322,6 +324,28 @@ async fn unchanged_sync(chunks: u16) -> Figures {
 }
 
 impl Harness {
+    /// As `host ingest` does it.
+    async fn ingest(&self, job: &Job, texts: &[String]) {
+        let Stores { jobs, .. } = &self.stores;
+        assert!(jobs.find_unfinished(&job.shop_id, job.fingerprint).await.unwrap().is_none());
+        assert!(jobs.shop_removal(&job.shop_id).await.unwrap().is_none());
+        let (table, clock) = (self.table.clone(), self.clock.clone());
+        let lease = acquire_ingest_on(table, clock, MONTH, job, Duration::from_secs(60)).await.unwrap();
+        jobs.supersede(job).await.unwrap();
+        assert!(jobs.get(&job.id).await.unwrap().is_none());
+        let job = jobs.create(job).await.unwrap();
+        let mut publisher = Publisher::new(&self.stores, &self.clock, &job);
+        for text in texts {
+            let (operation, bytes) = (Operation::AddDocuments, text.as_bytes().to_vec());
+            let sealed = SealedChunk { lane: 0, operation, bytes, documents: PRODUCTS as u32 };
+            publisher.publish(sealed).await.unwrap();
+        }
+        let total_items = (texts.len() * PRODUCTS) as u64;
+        let seal = Seal { total_items, ..build::seal(publisher.chunks()) };
+        jobs.seal(&job.id, &seal).await.unwrap();
+        lease.end().await.unwrap();
+    }
+
     async fn jobs_get(&self, job: &Job) -> host_core::model::Counts {
         jobs_on(self.jobs.clone(), self.clock.clone(), MONTH).get(&job.id).await.unwrap().unwrap().counts
     }
@@ -371,8 +395,8 @@ async fn the_costs_are_those_of_the_documentation() {
     for shops in [100, 10_000] {
         let hour = idle_hour(shops).await;
         let hour = Figures { sqs: rounded(hour.sqs), read_units: rounded(hour.read_units), ..hour };
-        hour.row(&mut table, &format!("an idle hour of one `host work`, {shops} shops"));
-        hour.times(730).row(&mut table, &format!("an idle month of one `host work`, {shops} shops"));
+        hour.row(&mut table, &format!("an idle hour of one `host work`, {} shops", count(shops.into())));
+        hour.times(730).row(&mut table, "an idle month of the same");
     }
     check_documentation(&table);
 }

@@ -167,7 +167,7 @@ mod tests {
     async fn what_looks_for_open_jobs_reads_their_indexes_alone() {
         let dir = tempfile::tempdir().unwrap();
         let database = Database::open(&dir.path().join("host.db")).unwrap();
-        for (sql, index) in [(WAITING_LANES, "job_open"), (SUPERSEDE, "job_unfinished")] {
+        for (sql, index) in [(WAITING_LANES, "job_open"), (SUPERSEDE, "job_open")] {
             let explain = move |tx: &Transaction<'_>| {
                 let mut statement = tx.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
                 let steps = statement.raw_bind_parameter(1, "shop").map(|()| statement.raw_query())?;
