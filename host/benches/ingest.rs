@@ -119,8 +119,8 @@ fn whole(export: &str, plugin: &str, threads: usize) {
         Ingest { stores, clock, job, transform, settings, progress }
             .run(reads, &CancellationToken::new())
             .await
-        .expect("the ingest ends")
-        .expect("it is not cancelled")
+            .expect("the ingest ends")
+            .expect("it is not cancelled")
     });
     println!("{} {} {}", started.elapsed().as_secs_f64(), seal.source.products, seal.total_items);
 }

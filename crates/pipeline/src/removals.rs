@@ -80,12 +80,7 @@ pub(crate) struct RemovalPublisher<'a> {
 
 impl<'a> RemovalPublisher<'a> {
     /// For a job as it was created.
-    pub(crate) fn new(
-        stores: &'a Stores,
-        clock: &'a SharedClock,
-        job: &'a Job,
-        bounds: ChunkBounds,
-    ) -> Self {
+    pub(crate) fn new(stores: &'a Stores, clock: &'a SharedClock, job: &'a Job, bounds: ChunkBounds) -> Self {
         let (chunker, publisher) = (Chunker::new(bounds, job.lanes), Publisher::new(stores, clock, job));
         Self { stores, clock, job, chunker, publisher, removals: 0 }
     }

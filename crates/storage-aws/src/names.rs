@@ -67,9 +67,9 @@ impl Names {
     /// The shop of a queue, if its name says that. One with a digest does not; nor do dead letters.
     pub fn shop_of(&self, queue: &str) -> Option<String> {
         let plain = queue.strip_prefix(&self.queue_prefix())?.strip_suffix(".fifo")?;
-        let has_digest = plain.rsplit_once("__").is_some_and(|(_, end)| {
-            end.len() == DIGITS && end.chars().all(|c| c.is_ascii_hexdigit())
-        });
+        let has_digest = plain
+            .rsplit_once("__")
+            .is_some_and(|(_, end)| end.len() == DIGITS && end.chars().all(|c| c.is_ascii_hexdigit()));
         if has_digest {
             return None;
         }

@@ -190,7 +190,8 @@ impl Queue for Messages {
         let during = |error: DatabaseError| error.during(format!("receiving messages of {shop_id}"));
         // Looking needs no write lock, for which it would wait.
         let (clock, shop) = (self.clock.clone(), shop_id.to_owned());
-        let look = move |tx: &Transaction<'_>| Ok(!deliverable(tx, &shop, clock.now(), visibility, 1)?.is_empty());
+        let look =
+            move |tx: &Transaction<'_>| Ok(!deliverable(tx, &shop, clock.now(), visibility, 1)?.is_empty());
         if !self.database.read(look).await.map_err(during)? {
             return Ok(Vec::new());
         }

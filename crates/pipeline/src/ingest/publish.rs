@@ -89,7 +89,8 @@ impl<'a> Publisher<'a> {
                 None => false,
             },
             None => {
-                let put = retry(clock, async || chunks.put_if_absent(&chunk.key, &sealed.bytes).await).await?;
+                let put =
+                    retry(clock, async || chunks.put_if_absent(&chunk.key, &sealed.bytes).await).await?;
                 if put == Put::ContentMismatch {
                     return Err(mismatch());
                 }

@@ -20,9 +20,7 @@ use host_core::{
     storage::{StoreError, Stores},
 };
 use host_export::{ExportError, Item};
-use std::sync::{
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

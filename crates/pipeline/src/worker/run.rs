@@ -37,7 +37,8 @@ impl Worker {
             let now = self.clock.now();
             let since = asked_at.map(|at: Timestamp| now.duration_since(at).unsigned_abs());
             let is_idle = tasks.is_empty() && last_receive_empty;
-            if is_idle || since.is_none_or(|since| since >= self.settings.poll_interval.max(MIN_ASK_INTERVAL)) {
+            if is_idle || since.is_none_or(|since| since >= self.settings.poll_interval.max(MIN_ASK_INTERVAL))
+            {
                 asked_at = Some(now);
                 is_over = is_over || self.is_over(&until).await;
             }

@@ -228,7 +228,11 @@ impl Records {
             }
         }
         if entered > 0 {
-            tracing::info!(entered, jobs = records.len(), "entered open jobs of other versions into their index");
+            tracing::info!(
+                entered,
+                jobs = records.len(),
+                "entered open jobs of other versions into their index"
+            );
         }
         let listed = Update::new(schema::open_jobs_listed()).set(name::SINCE, micros(self.clock.now()));
         self.table.update(&listed).await.map(drop)

@@ -1,8 +1,8 @@
 //! Ingest's side: create, add chunks, supersede. The seal has its own file.
 
 use super::{
-    Records, from_envelope, open::OpenJob, key_of_record, micros, name, of_existing, schema, state, summary::with_error,
-    to_envelope, to_json,
+    Records, from_envelope, key_of_record, micros, name, of_existing, open::OpenJob, schema, state,
+    summary::with_error, to_envelope, to_json,
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
 use host_core::{

@@ -156,7 +156,8 @@ impl Queues {
                 Ok(url) if self.service.send(&url, message).await? => return Ok(()),
                 Ok(_) => {
                     self.forget(name);
-                    let (action, source) = (format!("sending to queue {name}"), "SQS does not know the queue".into());
+                    let (action, source) =
+                        (format!("sending to queue {name}"), "SQS does not know the queue".into());
                     StoreError { action, kind: StoreErrorKind::Transient, source }
                 }
                 Err(error) => error,

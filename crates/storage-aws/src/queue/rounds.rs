@@ -3,10 +3,7 @@
 
 use super::Queues;
 use futures::{StreamExt, stream};
-use host_core::{
-    error::chain,
-    storage::StoreError,
-};
+use host_core::{error::chain, storage::StoreError};
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::VecDeque, time::Duration};
 
@@ -106,7 +103,9 @@ impl Queues {
                 Some(shop_id) => Some(shop_id),
                 None => self.service.shop(url).await?,
             };
-            let Some(shop_id) = shop_id.filter(|shop_id| self.names.queue(shop_id) == *name) else { continue };
+            let Some(shop_id) = shop_id.filter(|shop_id| self.names.queue(shop_id) == *name) else {
+                continue;
+            };
             self.tags().insert(url.clone(), shop_id.clone());
             queues.push((shop_id, url.clone()));
         }

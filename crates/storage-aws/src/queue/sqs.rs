@@ -251,8 +251,7 @@ impl QueueService for Sqs {
     }
 
     async fn depth(&self, url: &str) -> Result<Depth, StoreError> {
-        let parts =
-            [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
+        let parts = [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
         let got = self.client.get_queue_attributes().queue_url(url).set_attribute_names(Some(parts.to_vec()));
         let attributes = match got.send().await.map_err(failure) {
             Ok(got) => got.attributes.unwrap_or_default(),

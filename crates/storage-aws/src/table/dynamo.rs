@@ -118,7 +118,13 @@ impl Table for Dynamo {
             .await;
         match sent {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) => Ok(false),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(table_error(&self.table, failure(error))),
         }
     }

@@ -10,8 +10,8 @@ use host_core::{
     storage::{Chunks, Put, StoreError, StoreErrorKind},
 };
 use host_storage_aws::{
-    Condition, Depth, Incoming, Item, Key, Outgoing, QueueService, QueueSpec, ReceiveRequest, Table, TableError, Update,
-    Updated,
+    Condition, Depth, Incoming, Item, Key, Outgoing, QueueService, QueueSpec, ReceiveRequest, Table,
+    TableError, Update, Updated,
 };
 use host_testing::fakes::{IndexCall, Interceptor};
 use std::{

@@ -14,8 +14,8 @@ mod large;
 mod metered;
 mod needs_aws;
 mod needs_dynoxide;
-mod record;
 mod open_jobs;
+mod record;
 mod redrive;
 mod shops;
 mod simulation;
@@ -31,7 +31,9 @@ use host_core::{
     clock::SharedClock,
     storage::{Storage, Stores},
 };
-use host_storage_aws::{Key, Names, Table, Update, breakers_on, jobs_on, ledger_on, queue_with_jobs_on, settings_on};
+use host_storage_aws::{
+    Key, Names, Table, Update, breakers_on, jobs_on, ledger_on, queue_with_jobs_on, settings_on,
+};
 use host_testing::{VirtualClock, conformance::Backend, storage::Memory};
 use std::{future::Future, sync::Arc, time::Duration};
 

@@ -6,12 +6,12 @@ use super::{
     sqs,
     table::Model,
 };
+use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     model::{Job, JobId},
     storage::{Breaker, BreakerScope, Breakers, Jobs, Queue},
 };
-use async_trait::async_trait;
 use host_storage_aws::{
     Condition, Item, Key, Names, Sweeper, Table, TableError, Update, Updated, breakers_on, jobs_on,
     queue_with_jobs_on, sweeper_on,
@@ -39,13 +39,7 @@ impl Harness {
         let table = Arc::new(Model::default());
         let queues = Arc::new(sqs::Model::new(clock.clone()));
         Self {
-            queue: queue_with_jobs_on(
-                queues,
-                table.clone(),
-                Names::new("test", None),
-                clock.clone(),
-                MONTH,
-            ),
+            queue: queue_with_jobs_on(queues, table.clone(), Names::new("test", None), clock.clone(), MONTH),
             jobs: jobs_on(table.clone(), clock.clone(), MONTH),
             breakers: breakers_on(table.clone()),
             clock,
@@ -234,7 +228,7 @@ async fn an_environment_of_before_gets_its_index_at_the_first_look() {
             }
             1 => {
                 let next = harness.another().create(&build::job(&*harness.clock, "shop")).await.unwrap();
-                assert_eq!(harness.another().supersede(&next).await.unwrap(), [open.id.clone()]);
+                assert_eq!(harness.another().supersede(&next).await.unwrap(), std::slice::from_ref(&open.id));
                 continue;
             }
             _ => assert_eq!(harness.queue.ready_shops(MINUTE).await.unwrap(), ["other", "shop"]),
@@ -271,8 +265,7 @@ async fn a_sweep_does_not_multiply_the_messages_of_a_shop_that_is_stopped_or_slo
             harness.queue.send(&job, &chunk(&job.id, seq, 0), 0).await.unwrap();
         }
         if is_stopped {
-            let scope =
-                BreakerScope { shop_id: job.shop_id.clone(), index_name: job.index_name.clone() };
+            let scope = BreakerScope { shop_id: job.shop_id.clone(), index_name: job.index_name.clone() };
             let failure = ("index-refused", "no".to_owned());
             let breaker = Breaker::opened(scope, &chunk(&job.id, 0, 0), failure, harness.clock.now());
             assert!(harness.breakers.replace(None, &breaker).await.unwrap());

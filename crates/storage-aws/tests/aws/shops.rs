@@ -17,8 +17,8 @@ use host_pipeline::{
     worker::{Until, Worker, WorkerSettings},
 };
 use host_storage_aws::{
-    Names, Outgoing, QueueService, QueueSpec, acquire_ingest_on, breakers_on, jobs_on, ledger_on, queue_with_jobs_on,
-    settings_on,
+    Names, Outgoing, QueueService, QueueSpec, acquire_ingest_on, breakers_on, jobs_on, ledger_on,
+    queue_with_jobs_on, settings_on,
 };
 use host_testing::{
     VirtualClock, build,
@@ -69,11 +69,7 @@ impl Harness {
             queue: queue_with_jobs_on(service, table.clone(), names, clock.clone(), MONTH),
             jobs: jobs_on(table.clone(), clock.clone(), MONTH),
             settings: settings_on(table.clone()),
-            ledger: ledger_on(
-                Arc::new(MeteredTable(products.clone(), meter.clone())),
-                clock.clone(),
-                MONTH,
-            ),
+            ledger: ledger_on(Arc::new(MeteredTable(products.clone(), meter.clone())), clock.clone(), MONTH),
             breakers: breakers_on(table.clone()),
         };
         Self { clock, meter, queues, jobs, table, products, stores, index: Arc::default() }
@@ -304,7 +300,8 @@ async fn unchanged_sync(chunks: u16) -> Figures {
     let harness = Harness::new(1).await;
     let texts: Vec<String> = (0..chunks)
         .map(|chunk| {
-            let line = |n| format!("{{\"_id\":\"product-{chunk}-{n}\",\"v\":1,\"title\":\"A mug of stoneware\"}}\n");
+            let line =
+                |n| format!("{{\"_id\":\"product-{chunk}-{n}\",\"v\":1,\"title\":\"A mug of stoneware\"}}\n");
             (0..PRODUCTS).map(line).collect()
         })
         .collect();
@@ -413,5 +410,9 @@ fn check_documentation(table: &str) {
         fs::write(path, format!("{before}{BEGIN}\n{table}\n{END}{after}")).unwrap();
         return;
     }
-    assert_eq!(found.trim(), table.trim(), "docs/aws.md is stale; with HOST_RENEW_REFERENCE=1 this test renews it");
+    assert_eq!(
+        found.trim(),
+        table.trim(),
+        "docs/aws.md is stale; with HOST_RENEW_REFERENCE=1 this test renews it"
+    );
 }

@@ -139,9 +139,8 @@ impl Model {
 
     /// All messages of a queue, in flight or not.
     pub(crate) fn bodies(&self, url: &str) -> Vec<String> {
-        let bodies = |fifo: &mut Fifo, _| {
-            fifo.messages.iter().map(|message| message.outgoing.body.clone()).collect()
-        };
+        let bodies =
+            |fifo: &mut Fifo, _| fifo.messages.iter().map(|message| message.outgoing.body.clone()).collect();
         self.of(url, bodies).unwrap_or_default()
     }
 

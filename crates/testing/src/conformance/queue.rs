@@ -5,7 +5,10 @@ use crate::build::{MINUTE, chunk, complete, processed, seal};
 use futures::future::join_all;
 use host_core::{
     model::{Digest, JobId},
-    storage::{AttemptError, ChunkOutcome, Delivery, FailureContext, LeasedDeadLetter, QuarantineReason, Queue, Receipt},
+    storage::{
+        AttemptError, ChunkOutcome, Delivery, FailureContext, LeasedDeadLetter, QuarantineReason, Queue,
+        Receipt,
+    },
 };
 use std::{collections::HashSet, time::Duration};
 

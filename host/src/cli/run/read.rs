@@ -1,7 +1,11 @@
 //! Reading the export, and showing how far that and the indexing are.
 
 use super::{
-    super::{context::remote, failure::Failure, jobs::{indexing, look_interval}},
+    super::{
+        context::remote,
+        failure::Failure,
+        jobs::{indexing, look_interval},
+    },
     Run, export_failure,
 };
 use crate::{config::GroupingMode, telemetry::progress::State};
