@@ -11,7 +11,7 @@ use cpu_time::ProcessTime;
 use futures::{StreamExt, stream};
 use host_core::storage::Storage;
 use host_core::{
-    clock::SystemClock,
+    clock::{SharedClock, SystemClock},
     model::{Digest, Job, JobId, Operation, Product, SameVersion},
     plugin::Transform,
 };
@@ -19,7 +19,7 @@ use host_export::{Export, Item, Options};
 use host_pipeline::ingest::{
     chunk::ChunkBounds,
     reader,
-    run::{IngestProgress, IngestSettings, ingest},
+    run::{Ingest, IngestProgress, IngestSettings},
 };
 use host_plugin_host::{Configs, Plugins, Role, Settings};
 use host_storage_sqlite::Embedded;
@@ -114,18 +114,13 @@ fn whole(export: &str, plugin: &str, threads: usize) {
         let open = Export::open(&[export.to_owned()], options).expect("the export opens");
         let plan = open.scan(&transform.manifest().grouping).expect("the export is readable");
         let reads = reader::start(plan, settings.batches);
-        ingest(
-            &stores,
-            &job,
-            &transform,
-            settings,
-            reads,
-            &IngestProgress::default(),
-            &CancellationToken::new(),
-        )
-        .await
-        .expect("the ingest ends")
-        .expect("it is not cancelled")
+        let (clock, progress): (SharedClock, _) = (Arc::new(SystemClock), IngestProgress::default());
+        let (stores, clock, job, transform, progress) = (&stores, &clock, &job, &*transform, &progress);
+        Ingest { stores, clock, job, transform, settings, progress }
+            .run(reads, &CancellationToken::new())
+            .await
+            .expect("the ingest ends")
+            .expect("it is not cancelled")
     });
     println!("{} {} {}", started.elapsed().as_secs_f64(), seal.source.products, seal.total_items);
 }

@@ -5,11 +5,12 @@ use crate::{
     ingest::{
         chunk::{ChunkBounds, Chunker, NewLine},
         publish::{PublishError, Publisher},
+        retry::retry,
     },
     sync::new_id,
 };
 use host_core::{
-    clock::Clock,
+    clock::{Clock, SharedClock},
     model::{
         Counts, Digest, DocumentId, Job, JobId, Operation, ProductId, QuarantinedProducts, SameVersion, Seal,
         SourceStats,
@@ -86,6 +87,7 @@ pub(crate) fn removal_job(other: &Job, clock: &dyn Clock, lanes: u16, of: [&str;
 /// Publishes removals as a job. The caller holds the right to ingest for it.
 pub(crate) struct RemovalPublisher<'a> {
     stores: &'a Stores,
+    clock: &'a SharedClock,
     job: &'a Job,
     chunker: Chunker,
     publisher: Publisher<'a>,
@@ -94,9 +96,9 @@ pub(crate) struct RemovalPublisher<'a> {
 
 impl<'a> RemovalPublisher<'a> {
     /// For a job as it was created.
-    pub(crate) fn new(stores: &'a Stores, job: &'a Job, bounds: ChunkBounds) -> Self {
-        let (chunker, publisher) = (Chunker::new(bounds, job.lanes), Publisher::new(stores, job));
-        Self { stores, job, chunker, publisher, removals: 0 }
+    pub(crate) fn new(stores: &'a Stores, clock: &'a SharedClock, job: &'a Job, bounds: ChunkBounds) -> Self {
+        let (chunker, publisher) = (Chunker::new(bounds, job.lanes), Publisher::new(stores, clock, job));
+        Self { stores, clock, job, chunker, publisher, removals: 0 }
     }
 
     /// Adds a removal.
@@ -137,7 +139,7 @@ impl<'a> RemovalPublisher<'a> {
             quarantine: QuarantinedProducts::default(),
             ids: Some(ids),
         };
-        self.stores.jobs.seal(&self.job.id, &seal).await?;
+        retry(self.clock, || self.stores.jobs.seal(&self.job.id, &seal)).await?;
         Ok(self.removals)
     }
 }

@@ -28,18 +28,15 @@ pub async fn open_removal(stores: &Stores, shop_id: &str) -> Result<Option<ShopR
 
 /// Creates a job unless its shop is being removed. Of a job and a removal that begin at the same time, one finds the other: the job
 /// is created before it looks, and the removal is marked before it looks for jobs.
-pub(crate) async fn create_job<E>(stores: &Stores, job: &Job) -> Result<Job, E>
-where
-    E: From<StoreError> + From<ShopIsRemoved>,
-{
+pub(crate) async fn create_job(stores: &Stores, job: &Job) -> Result<Result<Job, ShopIsRemoved>, StoreError> {
     let job = stores.jobs.create(job).await?;
     let removal = stores.jobs.shop_removal(&job.shop_id).await?;
     // A run that waited while the shop was removed would bring it back.
     let is_removed =
         removal.is_some_and(|removal| removal.ended_at.is_none_or(|ended| ended > job.created_at));
     if !is_removed {
-        return Ok(job);
+        return Ok(Ok(job));
     }
     stores.jobs.cancel(&job.id, "the shop is being removed, or was after this job began").await?;
-    Err(ShopIsRemoved(job.shop_id).into())
+    Ok(Err(ShopIsRemoved(job.shop_id)))
 }

@@ -208,7 +208,7 @@ impl<W: World> Simulation<W> {
         let crashes = self.random.chance(15);
         self.coverage.crashed += u64::from(crashes);
         let published = if crashes { self.random.below(sealed.len() as u64) as usize } else { sealed.len() };
-        let mut publisher = Publisher::new(&self.stores, &job);
+        let mut publisher = Publisher::new(&self.stores, &self.clock, &job);
         for chunk in sealed.drain(..published) {
             publisher.publish(chunk).await.unwrap();
         }

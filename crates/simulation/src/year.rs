@@ -170,7 +170,7 @@ impl<'a, W: World> Year<'a, W> {
         let job = self.stores.jobs.create(&job).await.unwrap();
         // Of a product two documents, and of a chunk two products.
         let mut chunker = Chunker::new(ChunkBounds { documents: 4, bytes: 10_000 }, job.lanes);
-        let mut publisher = Publisher::new(&self.stores, &job);
+        let mut publisher = Publisher::new(&self.stores, self.clock, &job);
         let old = (0, State::Live { version: 0, variants: (0..2).collect() });
         for (number, state) in self.shop.iter().chain([(&old.0, &old.1)]) {
             for full in lines(*number, state).into_iter().flat_map(|line| line.push(&mut chunker)) {

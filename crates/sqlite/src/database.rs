@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     concat!(include_str!("schema/sequence.sql"), include_str!("schema/unseen.sql")),
     include_str!("schema/breaker.sql"),
     include_str!("schema/shop_removal.sql"),
+    include_str!("schema/open_jobs.sql"),
 ];
 
 /// How long a transaction waits for other processes. Theirs last milliseconds; this long is a process that hangs.

@@ -286,6 +286,10 @@ mod tests {
             Ok(false)
         }
 
+        async fn delete_when(&self, _: &Key, _: &Condition) -> Result<bool, TableError> {
+            Ok(false)
+        }
+
         async fn query(&self, _: &str, _: &str, _: bool, _: Option<usize>) -> Result<Vec<Item>, TableError> {
             Ok(Vec::new())
         }

@@ -34,7 +34,7 @@ pub use config::AwsConfig;
 pub use external::OpenBucket;
 pub use jobs::IngestLease;
 pub use names::Names;
-pub use queue::{EventBatch, Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest, Sqs};
+pub use queue::{Depth, EventBatch, Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest, Sqs};
 pub use source::S3Objects;
 pub use sweep::{Sweeper, Swept};
 pub use table::{Condition, Dynamo, Item, Key, Table, TableError, Update, Updated, Value};
@@ -140,7 +140,8 @@ impl Aws {
             bucket: names.bucket(),
             allowed: config.source_buckets.clone(),
         };
-        let queues = queue::Queues::new(sqs, names.clone(), clock.clone()).with_external(external);
+        let queues = queue::Queues::new(sqs, names.clone(), clock.clone());
+        let queues = queues.with_jobs(jobs.clone()).with_external(external);
         let queues = Arc::new(queues);
         let stores = Stores {
             chunks: Arc::new(chunks::Bucket::new(clients.s3.clone(), names.bucket())),
@@ -180,7 +181,12 @@ impl Aws {
 
     /// The recovery sweep.
     pub fn sweeper(&self) -> Sweeper {
-        Sweeper { jobs: self.jobs.clone(), queue: self.queues.clone(), bound: self.config.resend_after() }
+        Sweeper {
+            jobs: self.jobs.clone(),
+            queue: self.queues.clone(),
+            breakers: self.stores.breakers.clone(),
+            bound: self.config.resend_after(),
+        }
     }
 }
 
@@ -254,6 +260,18 @@ pub fn queue_on(service: Arc<dyn QueueService>, names: Names, clock: SharedClock
     Arc::new(queue::Queues::new(service, names, clock))
 }
 
+/// Queues on any service that know the open jobs on any table, for the same.
+pub fn queue_with_jobs_on(
+    service: Arc<dyn QueueService>,
+    table: Arc<dyn Table>,
+    names: Names,
+    clock: SharedClock,
+    retention: Duration,
+) -> Arc<dyn Queue> {
+    let jobs = Arc::new(jobs::Records::new(table, clock.clone(), retention));
+    Arc::new(queue::Queues::new(service, names, clock).with_jobs(jobs))
+}
+
 /// A sweeper on any table and queue, for the same.
 pub fn sweeper_on(
     table: Arc<dyn Table>,
@@ -262,7 +280,8 @@ pub fn sweeper_on(
     retention: Duration,
     bound: Duration,
 ) -> Sweeper {
-    Sweeper { jobs: Arc::new(jobs::Records::new(table, clock, retention)), queue, bound }
+    let breakers = Arc::new(breakers::Records::new(table.clone()));
+    Sweeper { jobs: Arc::new(jobs::Records::new(table, clock, retention)), queue, breakers, bound }
 }
 
 /// The right to ingest, on any table, for the same.

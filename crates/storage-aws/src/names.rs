@@ -64,6 +64,19 @@ impl Names {
         format!("{}{DEAD_LETTERS}", queue.strip_suffix(".fifo").unwrap_or(queue))
     }
 
+    /// The shop of a queue, if its name says that. One with a digest does not; nor do dead letters.
+    pub fn shop_of(&self, queue: &str) -> Option<String> {
+        let plain = queue.strip_prefix(&self.queue_prefix())?.strip_suffix(".fifo")?;
+        let has_digest = plain
+            .rsplit_once("__")
+            .is_some_and(|(_, end)| end.len() == DIGITS && end.chars().all(|c| c.is_ascii_hexdigit()));
+        if has_digest {
+            return None;
+        }
+        let shop_id = plain.replace('_', ".");
+        (!queue.ends_with(DEAD_LETTERS) && self.queue(&shop_id) == queue).then_some(shop_id)
+    }
+
     /// Queues take letters, digits, `-` and `_`, but no dots, which become `_`. A shop whose name would then be another's,
     /// or too long, gets a digest as suffix.
     fn stem(&self, shop_id: &str) -> String {
@@ -78,10 +91,13 @@ impl Names {
             return format!("{prefix}{plain}");
         }
         let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-        let short: String = plain.chars().map(fits).take(budget.saturating_sub(18)).collect();
-        format!("{prefix}{short}__{}", &Digest::of(shop_id.as_bytes()).hex()[..16])
+        let short: String = plain.chars().map(fits).take(budget.saturating_sub(DIGITS + 2)).collect();
+        format!("{prefix}{short}__{}", &Digest::of(shop_id.as_bytes()).hex()[..DIGITS])
     }
 }
+
+/// Digits of a digest in the name of a queue.
+const DIGITS: usize = 16;
 
 /// What the names of all queues of dead letters end with.
 pub(super) const DEAD_LETTERS: &str = "-dlq.fifo";
@@ -103,6 +119,21 @@ mod tests {
             names.dead_letter_queue("example.myshopify.com"),
             "dev-ecom-indexer-example_myshopify_com-dlq.fifo"
         );
+    }
+
+    #[test]
+    fn the_name_of_a_queue_says_whose_it_is() {
+        let names = Names::new("dev", None);
+        for shop_id in ["example.myshopify.com", "a-b.example", "A"] {
+            assert_eq!(names.shop_of(&names.queue(shop_id)).as_deref(), Some(shop_id));
+            assert_eq!(names.shop_of(&names.dead_letter_queue(shop_id)), None);
+        }
+        for shop_id in ["a_b", "a-dlq", &"a".repeat(100)] {
+            assert_eq!(names.shop_of(&names.queue(shop_id)), None, "it has a digest");
+        }
+        for other in ["dev-ecom-indexer-", "dev-ecom-indexer-a", "prod-ecom-indexer-a.fifo", ""] {
+            assert_eq!(names.shop_of(other), None, "{other}");
+        }
     }
 
     #[test]

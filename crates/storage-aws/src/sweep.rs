@@ -1,22 +1,52 @@
 //! The recovery sweep: repairs orphaned work that no message leads to any more. A message may be lost
 //! because its sender crashed, or because SQS dropped it after 14 days.
 
-use super::jobs::Records;
+use super::jobs::{Open, Records};
 use host_core::{
     clock::SharedClock,
     error::chain,
-    model::JobId,
-    storage::{Queue, StoreError},
+    model::{Job, JobId},
+    storage::{BreakerScope, Breakers, Queue, StoreError},
 };
 use serde::Serialize;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
 
 /// The recovery sweep of an environment's jobs. Any number may run concurrently.
 pub struct Sweeper {
     pub(super) jobs: Arc<Records>,
     pub(super) queue: Arc<dyn Queue>,
+    pub(super) breakers: Arc<dyn Breakers>,
     /// How long a chunk may wait before its message is sent again. A second message does no harm, but costs money.
     pub(super) bound: Duration,
+}
+
+/// How much longer a chunk may wait where the queue has as many messages as chunks wait: a foreign one may be among them.
+const QUEUED_FACTOR: u32 = 24;
+
+/// Where chunks wait although they have their messages. Another one for each would only multiply them.
+#[derive(Default)]
+struct Waits {
+    /// Indexes on which work is stopped.
+    stopped: HashSet<BreakerScope>,
+    /// Shops whose queues have at least as many messages as chunks wait.
+    queued: HashSet<String>,
+}
+
+impl Waits {
+    /// How long a chunk of a job may wait before its message is sent again; none if it is not.
+    fn bound_of(&self, job: &Job, bound: Duration) -> Option<Duration> {
+        let scope = BreakerScope { shop_id: job.shop_id.clone(), index_name: job.index_name.clone() };
+        match (self.stopped.contains(&scope), self.queued.contains(&job.shop_id)) {
+            (true, _) => None,
+            (false, true) => Some(bound.saturating_mul(QUEUED_FACTOR)),
+            (false, false) => Some(bound),
+        }
+    }
 }
 
 /// What a sweep repaired.
@@ -49,8 +79,11 @@ impl Sweeper {
     /// Repairs all jobs that have not ended. Idempotent; a sweep that fails is repeated as a whole.
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
-        for (job, is_sealed) in self.jobs.open_jobs().await? {
-            let found = match self.jobs.sweep(&job.id, self.bound).await {
+        let open = self.jobs.open_jobs(self.bound).await?;
+        let waits = self.waits(&open).await?;
+        for Open { job, is_unsealed, .. } in open {
+            let bound = waits.bound_of(&job, self.bound);
+            let found = match self.jobs.sweep(&job.id, bound).await {
                 // It is for a newer version, and no reason to leave the other jobs.
                 Err(error) if error.is_unsupported() => {
                     tracing::warn!(job_id = %job.id, cause = chain(&error), "a job was left out of the sweep");
@@ -65,11 +98,32 @@ impl Sweeper {
             }
             if found.has_ended {
                 swept.ended.push(job.id);
-            } else if !is_sealed && self.jobs.is_abandoned(&job, self.bound).await? {
+            } else if is_unsealed && self.jobs.is_abandoned(&job, self.bound).await? {
                 swept.abandoned.push(job.id);
             }
         }
         Ok(swept)
+    }
+
+    /// Where chunks wait for another reason than that their messages are lost.
+    async fn waits(&self, open: &[Open]) -> Result<Waits, StoreError> {
+        let mut waiting: BTreeMap<&str, u64> = BTreeMap::new();
+        for Open { job, waiting: chunks, .. } in open.iter().filter(|open| open.waiting > 0) {
+            *waiting.entry(&job.shop_id).or_default() += chunks;
+        }
+        let mut waits = Waits::default();
+        if waiting.is_empty() {
+            return Ok(waits);
+        }
+        for breaker in self.breakers.list(None).await? {
+            waits.stopped.insert(breaker.scope);
+        }
+        for (shop_id, chunks) in waiting {
+            if self.queue.depth(shop_id).await? >= chunks {
+                waits.queued.insert(shop_id.to_owned());
+            }
+        }
+        Ok(waits)
     }
 
     /// Sweeps at an interval, for as long as it is polled; of many processes one at a time.

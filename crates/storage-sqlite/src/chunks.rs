@@ -21,6 +21,9 @@ const INCOMING: &str = ".incoming";
 /// Age at which an unfinished file counts as left by a crash. No write of a chunk takes an hour.
 const ABANDONED: SignedDuration = SignedDuration::from_hours(1);
 
+/// Folders that a process remembers to be on the disk. Those of the jobs that it works on are few.
+const MAX_DURABLE: usize = 1_000;
+
 /// A folder of objects; an object's key is its path in it.
 #[derive(Clone)]
 pub(super) struct Folder {
@@ -111,7 +114,11 @@ impl Folder {
         for folder in parent.ancestors().take_while(|folder| folder.starts_with(&self.root)) {
             sync(folder)?;
         }
-        self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(parent.clone());
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if durable.len() >= MAX_DURABLE {
+            durable.clear();
+        }
+        durable.insert(parent.clone());
         Ok(parent)
     }
 

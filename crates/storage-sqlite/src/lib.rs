@@ -20,6 +20,7 @@ use std::{
 
 mod breakers;
 mod chunks;
+mod ingest_lock;
 mod jobs;
 mod ledger;
 mod queue;
@@ -34,13 +35,12 @@ const WORK_LOCK: &str = "work.lock";
 /// Locked by the same processes, for those that only look whether there is one: they never take the other lock, because a process
 /// that registers meanwhile would not be alone.
 const PRESENCE_LOCK: &str = "working.lock";
-/// Locked by every process that ingests into a data directory.
-const INGEST_LOCK: &str = "ingest.lock";
 
 /// The stores and the catalog of one data directory. Cheap to clone; all clones share their connections.
 #[derive(Clone)]
 pub struct Embedded {
     dir: PathBuf,
+    clock: SharedClock,
     pub(crate) database: Arc<Database>,
     folder: chunks::Folder,
     stores: Stores,
@@ -65,12 +65,12 @@ impl Embedded {
         let stores = Stores {
             chunks: Arc::new(folder.clone()),
             queue: Arc::new(queue::Messages::new(database.clone(), clock.clone())),
-            jobs: Arc::new(jobs::Records::new(database.clone(), clock)),
+            jobs: Arc::new(jobs::Records::new(database.clone(), clock.clone())),
             settings: Arc::new(settings::Records::new(database.clone())),
             ledger: Arc::new(ledger::Records::new(database.clone())),
             breakers: Arc::new(breakers::Records::new(database.clone())),
         };
-        Ok(Self { dir: dir.to_owned(), database, folder, stores, alive: Arc::default() })
+        Ok(Self { dir: dir.to_owned(), clock, database, folder, stores, alive: Arc::default() })
     }
 
     fn is_locked(&self, name: &str) -> bool {
@@ -141,19 +141,14 @@ impl Storage for Embedded {
         self.is_locked(PRESENCE_LOCK)
     }
 
-    /// Of any job: a data directory has one lock for all.
-    async fn has_active_ingest(&self, _: &Job) -> Result<bool, StoreError> {
-        Ok(self.is_locked(INGEST_LOCK))
+    async fn has_active_ingest(&self, job: &Job) -> Result<bool, StoreError> {
+        Ok(ingest_lock::is_held(&self.dir, job))
     }
 
     async fn acquire_ingest(&self, job: &Job) -> Result<(Vec<JobId>, Box<dyn IngestGuard>), StoreError> {
-        let mut superseded = Vec::new();
-        let supersede = async {
-            superseded = self.stores.jobs.supersede(job).await?;
-            Ok(())
-        };
-        let lock = self.lock_shared(INGEST_LOCK, supersede).await?;
-        Ok((superseded, Box::new(Ingesting { _lock: lock })))
+        let lock = ingest_lock::acquire(&self.dir, job, &self.clock).await?;
+        let superseded = self.stores.jobs.supersede(job).await?;
+        Ok((superseded, Box::new(lock)))
     }
 
     /// There is nothing to do: the first process that registers after a crash repairs what it left.
@@ -194,22 +189,6 @@ impl JobRemover for Embedded {
         let id = job.id.clone();
         self.database.write(move |tx| jobs::remove(tx, &id)).await.map_err(during)?;
         Ok(true)
-    }
-}
-
-/// Held while a process ingests; the file system releases the lock of a process that crashes.
-struct Ingesting {
-    _lock: File,
-}
-
-#[async_trait]
-impl IngestGuard for Ingesting {
-    async fn lost(&self) {
-        std::future::pending::<()>().await;
-    }
-
-    async fn release(self: Box<Self>) -> Result<(), StoreError> {
-        Ok(())
     }
 }
 

@@ -33,6 +33,16 @@ const DELIVERABLE: &str = "
     WHERE first.hidden_until NOT BETWEEN ?2 + 1 AND ?4
     ORDER BY first.id LIMIT ?3";
 
+/// Hops from shop to shop by the index, so that its cost is the number of shops with messages.
+const SHOPS_WITH_MESSAGES: &str = "
+    WITH RECURSIVE shops (shop_id) AS (
+        SELECT min(shop_id) FROM message
+        UNION ALL
+        SELECT (SELECT min(m.shop_id) FROM message m WHERE m.shop_id > shops.shop_id)
+        FROM shops WHERE shops.shop_id IS NOT NULL
+    )
+    SELECT shop_id FROM shops WHERE shop_id IS NOT NULL";
+
 /// The queues of all shops.
 pub(super) struct Messages {
     database: Arc<Database>,
@@ -177,6 +187,14 @@ impl Queue for Messages {
         max: usize,
         visibility: Duration,
     ) -> Result<Vec<Delivery>, StoreError> {
+        let during = |error: DatabaseError| error.during(format!("receiving messages of {shop_id}"));
+        // Looking needs no write lock, for which it would wait.
+        let (clock, shop) = (self.clock.clone(), shop_id.to_owned());
+        let look =
+            move |tx: &Transaction<'_>| Ok(!deliverable(tx, &shop, clock.now(), visibility, 1)?.is_empty());
+        if !self.database.read(look).await.map_err(during)? {
+            return Ok(Vec::new());
+        }
         let (clock, shop) = (self.clock.clone(), shop_id.to_owned());
         let receive = move |tx: &Transaction<'_>| {
             let now = clock.now();
@@ -212,8 +230,7 @@ impl Queue for Messages {
             }
             Ok(deliveries)
         };
-        let done = self.database.write(receive).await;
-        done.map_err(|error| error.during(format!("receiving messages of {shop_id}")))
+        self.database.write(receive).await.map_err(during)
     }
 
     async fn shops(&self) -> Result<Vec<String>, StoreError> {
@@ -226,6 +243,25 @@ impl Queue for Messages {
         };
         let done = self.database.read(list).await;
         done.map_err(|error| error.during("listing the shops with a queue"))
+    }
+
+    /// A transaction that writes nothing, and so waits for no writer.
+    async fn ready_shops(&self, visibility: Duration) -> Result<Vec<String>, StoreError> {
+        let clock = self.clock.clone();
+        let ready = move |tx: &Transaction<'_>| {
+            let now = clock.now();
+            let mut statement = tx.prepare_cached(SHOPS_WITH_MESSAGES)?;
+            let shops: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            let mut ready = Vec::new();
+            for shop_id in shops {
+                if !deliverable(tx, &shop_id, now, visibility, 1)?.is_empty() {
+                    ready.push(shop_id);
+                }
+            }
+            Ok(ready)
+        };
+        let done = self.database.read(ready).await;
+        done.map_err(|error| error.during("looking for shops with messages"))
     }
 
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
@@ -243,7 +279,9 @@ impl Queue for Messages {
                 Ok(tx.prepare_cached("DELETE FROM dead_letter WHERE id = ?1")?.execute([id])? == 1)
             };
             let removed = self.database.write(remove).await;
-            return removed.map_err(|error| error.during("removing a dead letter"));
+            let removed = removed.map_err(|error| error.during("removing a dead letter"))?;
+            self.leased.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            return Ok(removed);
         }
         let Some((id, nonce)) = parse(receipt) else { return Ok(false) };
         let done = self.database.write(move |tx| Ok(remove(tx, id, nonce)?.is_some())).await;

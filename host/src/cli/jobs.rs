@@ -17,7 +17,7 @@ use clap::Subcommand;
 use host_core::{
     format::count,
     model::{Job, JobId, Operation},
-    storage::{JobSnapshot, Stores},
+    storage::{JobSnapshot, Storage, Stores},
 };
 use host_pipeline::worker::{self, Cancelled};
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
@@ -189,13 +189,13 @@ async fn watch(
 ) -> CliResult {
     let (env, stores) = (clock(), backend.stores());
     let mut line = screen.line("indexing");
-    let mut unattended = Duration::ZERO;
+    let (mut unattended, interval) = (Duration::ZERO, look_interval(backend.storage()));
     while !job.status.has_ended() && unattended < ABANDONED_AFTER {
         line.show(&indexing(&job));
-        env.sleep(TICK).await;
+        env.sleep(interval).await;
         let now = get(&stores, &job.job.id).await?;
         let moves = now != job || backend.storage().has_active_worker();
-        unattended = if moves { Duration::ZERO } else { unattended + TICK };
+        unattended = if moves { Duration::ZERO } else { unattended + interval };
         job = now;
     }
     line.finish();
@@ -243,8 +243,15 @@ async fn print_blockers(backend: &Backend, job: &JobSnapshot) -> Result<(), Fail
 /// Jobs of a shop among which one that blocks another is looked for.
 const LATEST: usize = 20;
 
-/// Between two looks at a job.
-const TICK: Duration = Duration::from_millis(200);
+/// Between two looks at a job that is watched; the longer one where each read is billed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const BILLED_LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often a job is looked at to show its progress.
+pub(super) fn look_interval(storage: &dyn Storage) -> Duration {
+    // Only backends that bill each request say how often they want to be asked.
+    storage.poll_interval().map_or(LOOK_INTERVAL, |_| BILLED_LOOK_INTERVAL)
+}
 
 /// How long no worker may run in the data directory before a job counts as abandoned: a process that is just starting
 /// needs less.

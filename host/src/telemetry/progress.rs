@@ -92,6 +92,15 @@ impl Line {
         }
     }
 
+    /// Whether a state would be shown now, so that it is worth to be found out.
+    pub fn is_due(&self) -> bool {
+        match self.mode {
+            Mode::Quiet => false,
+            Mode::Bars => true,
+            Mode::Plain => self.last_shown.elapsed() >= PLAIN_INTERVAL,
+        }
+    }
+
     /// Removes the line from the screen.
     pub fn finish(self) {
         self.bar.finish_and_clear();
@@ -118,6 +127,15 @@ fn time_left(elapsed: Duration, state: &State) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each look at a job is a call, which costs money in AWS.
+    #[test]
+    fn nothing_is_looked_up_that_is_not_shown() {
+        let line = |mode| Line { mode, ..Screen::new(true).line("indexing") };
+        assert!(!line(Mode::Quiet).is_due());
+        assert!(!line(Mode::Plain).is_due(), "only every few seconds");
+        assert!(line(Mode::Bars).is_due());
+    }
 
     #[test]
     fn time_left_follows_the_rate() {

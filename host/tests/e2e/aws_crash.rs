@@ -224,7 +224,7 @@ impl Episode {
         let queues = Sqs::new(self.cloud.clients().sqs);
         let depth = async |name| {
             let url = queues.find(name).await.unwrap().unwrap();
-            queues.depth(&url).await.unwrap()
+            queues.depth(&url).await.unwrap().total()
         };
         block_on(async {
             depth("dev-ecom-indexer-tests_myshopify_com.fifo").await

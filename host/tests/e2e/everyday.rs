@@ -306,14 +306,19 @@ fn a_changed_export_supersedes_the_interrupted_job() {
 fn a_job_that_is_being_ingested_is_not_superseded() {
     let test_dir = TestDir::new();
     let left = interrupted(&test_dir);
-    // Another process ingests here, as far as can be told.
-    let lock = std::fs::File::open(test_dir.path("data/ingest.lock")).unwrap();
-    lock.lock_shared().unwrap();
+    // Another process ingests for the shop and index, as far as can be told.
+    let mut locks = std::fs::read_dir(test_dir.path("data/ingest")).unwrap();
+    let lock = std::fs::File::open(locks.next().unwrap().unwrap().path()).unwrap();
+    assert!(locks.next().is_none());
+    lock.lock().unwrap();
     test_dir.write("export.jsonl", export(20, "Thing"));
-    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    let mut waiting = test_dir.spawn("export.jsonl");
+    // Another shop's is not held up.
+    assert_eq!(test_dir.run("export.jsonl", &["--shop", "other.myshopify.com"]).code, Some(0));
+    assert!(waiting.try_wait().unwrap().is_none(), "it does not wait");
     assert_eq!(job(&test_dir, &left["job_id"])["error_message"], Value::Null);
     drop(lock);
-    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    assert!(waiting.wait().unwrap().success());
     assert_eq!(job(&test_dir, &left["job_id"])["status"], "FAILED");
 }
 

@@ -53,6 +53,9 @@ pub trait Jobs: Send + Sync {
     /// The job's current state; none if it does not exist. Reads only.
     async fn get(&self, id: &JobId) -> Result<Option<JobSnapshot>, StoreError>;
 
+    /// Whether the job exists and has ended: one small read, for those who ask often. Reads only.
+    async fn has_ended(&self, id: &JobId) -> Result<bool, StoreError>;
+
     /// Jobs, newest first; of one shop, or of all. Reads only.
     async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError>;
 

@@ -148,6 +148,11 @@ pub trait Queue: Send + Sync {
     /// Shops that have a queue, in their order. Reads only.
     async fn shops(&self) -> Result<Vec<String>, StoreError>;
 
+    /// Shops that may have a message now for a worker that receives with this visibility timeout. A worker of all shops asks at short
+    /// intervals, so it costs little however many shops there are. A shop is named for as long as it has such a message, and perhaps
+    /// longer: at the first call if a job of it is open, otherwise, where the backend knows no better, after some calls. Reads only.
+    async fn ready_shops(&self, visibility: Duration) -> Result<Vec<String>, StoreError>;
+
     /// Keeps the message invisible for `visibility` from now. False if the receipt is void, and then nothing changes.
     /// Idempotent.
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError>;
@@ -172,7 +177,7 @@ pub trait Queue: Send + Sync {
     /// Number of messages of a shop that are not acknowledged, in flight or not; approximate in SQS. Reads only.
     async fn depth(&self, shop_id: &str) -> Result<u64, StoreError>;
 
-    /// The dead letters of a shop, oldest first. Reads only; in SQS they are invisible to others meanwhile.
+    /// The dead letters of a shop, oldest first. Changes none of them; in SQS they are invisible to others meanwhile.
     async fn dead_letters(&self, shop_id: &str) -> Result<Vec<DeadLetter>, StoreError>;
 
     /// Messages and dead letters of a shop that this version cannot read, as far as they are known. Reads only, as

@@ -215,8 +215,8 @@ impl Archive<'_> {
         job: &Job,
         missing: &MissingProducts<'_>,
     ) -> Result<u64, ArchiveError> {
-        let job = &create_job::<ArchiveError>(stores, job).await?;
-        let mut publisher = RemovalPublisher::new(stores, job, self.removals.bounds);
+        let job = &create_job(stores, job).await??;
+        let mut publisher = RemovalPublisher::new(stores, &self.clock, job, self.removals.bounds);
         missing.each(async |removal| Ok(publisher.publish(removal).await?)).await?;
         Ok(publisher.seal("archive").await?)
     }

@@ -12,6 +12,7 @@ use crate::{
     removals::PlannedRemoval,
 };
 use host_core::{
+    clock::SharedClock,
     index::{ArchiveLimit, ArchiveRefusal, Index, Precondition, Write},
     model::{
         ChunkRef, Digest, Document, DocumentId, EntryClass, Job, JobId, JobOrder, Operation, ProductId,
@@ -122,7 +123,8 @@ const BOUNDS: ChunkBounds = ChunkBounds { documents: 4, bytes: 1_000 };
 
 async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSnapshot {
     let stored = stores.jobs.create(job).await.unwrap();
-    let (mut chunker, mut publisher) = (Chunker::new(BOUNDS, 2), Publisher::new(stores, job));
+    let clock: SharedClock = Arc::new(VirtualClock::new(1));
+    let (mut chunker, mut publisher) = (Chunker::new(BOUNDS, 2), Publisher::new(stores, &clock, job));
     for number in documents {
         let id = name(*number);
         let (operation, product) = (Operation::AddDocuments, ProductId::from(&id));
@@ -387,7 +389,8 @@ async fn what_a_cancelled_archiving_left_is_still_missing() {
         object,
     };
     assert!(chunker.push(name(4), new).is_empty());
-    let mut publisher = Publisher::new(&stores, &removal);
+    let clock: SharedClock = Arc::new(VirtualClock::new(1));
+    let mut publisher = Publisher::new(&stores, &clock, &removal);
     for full in chunker.finish() {
         publisher.publish(full).await.unwrap();
     }

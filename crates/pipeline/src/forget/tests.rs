@@ -285,16 +285,16 @@ async fn a_job_that_is_created_while_a_removal_begins_ends_at_once() {
     let world = World::new().await;
     begin(&world).await;
     let job = build::job(&*world.clock, SHOP);
-    let refused = create_job::<RunError>(&world.stores(), &job).await;
-    assert!(matches!(refused, Err(RunError::ShopIsRemoved(_))));
+    let refused = create_job(&world.stores(), &job).await.unwrap();
+    assert!(refused.is_err());
     let created = world.stores().jobs.get(&job.id).await.unwrap().unwrap();
     assert_eq!(created.status, JobStatus::Failed);
     world.forget().await.run(ShopCounts::default()).await.unwrap();
     // One that waited while the shop was removed does not bring it back, and a new one begins anew.
-    let waited = create_job::<RunError>(&world.stores(), &job).await;
-    assert!(matches!(waited, Err(RunError::ShopIsRemoved(_))));
+    let waited = create_job(&world.stores(), &job).await.unwrap();
+    assert!(waited.is_err());
     world.clock.sleep(Duration::from_secs(1)).await;
-    create_job::<RunError>(&world.stores(), &build::job(&*world.clock, SHOP)).await.unwrap();
+    create_job(&world.stores(), &build::job(&*world.clock, SHOP)).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ pub mod quarantine;
 pub mod reader;
 mod refusals;
 pub mod reject_log;
+pub(crate) mod retry;
 pub mod run;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,9 @@
 //! Publishes chunks in three idempotent steps: object, chunk row, message. Publishing a chunk again after a crash completes
 //! it without duplicating it. The rules are in `docs/counting.md`.
 
-use super::chunk::SealedChunk;
+use super::{chunk::SealedChunk, retry::retry};
 use host_core::{
+    clock::SharedClock,
     model::{ChunkRef, Digest, Job},
     storage::{Chunks, Put, StoreError, Stores},
 };
@@ -29,14 +30,26 @@ pub enum PublishError {
 /// Publishes the chunks of one job in order.
 pub struct Publisher<'a> {
     stores: &'a Stores,
+    clock: &'a SharedClock,
     job: &'a Job,
     next: u32,
+    ahead: Ahead,
+}
+
+/// The next chunk, as an interrupted ingest of the job may have added it.
+enum Ahead {
+    /// It was not looked for yet.
+    Unknown,
+    /// It was added.
+    Added(ChunkRef),
+    /// It was not, nor any after it.
+    Nothing,
 }
 
 impl<'a> Publisher<'a> {
     /// Starts at the job's first chunk, even if an interrupted ingest published some: publishing them again is a no-op.
-    pub fn new(stores: &'a Stores, job: &'a Job) -> Self {
-        Self { stores, job, next: 0 }
+    pub fn new(stores: &'a Stores, clock: &'a SharedClock, job: &'a Job) -> Self {
+        Self { stores, clock, job, next: 0, ahead: Ahead::Unknown }
     }
 
     /// Number of chunks published so far.
@@ -49,9 +62,10 @@ impl<'a> Publisher<'a> {
         self.stores.chunks.as_ref()
     }
 
-    /// Publishes the next chunk. Idempotent: publishing the same chunk again changes nothing.
+    /// Publishes the next chunk. Idempotent: publishing the same chunk again changes nothing, and uploads and sends nothing that
+    /// is known to be there.
     pub async fn publish(&mut self, sealed: SealedChunk) -> Result<(), PublishError> {
-        let job = self.job;
+        let (job, clock, Stores { chunks, jobs, queue, .. }) = (self.job, self.clock, self.stores);
         let chunk = ChunkRef {
             job_id: job.id.clone(),
             seq: self.next,
@@ -62,12 +76,146 @@ impl<'a> Publisher<'a> {
             documents: sealed.documents,
             bytes: sealed.bytes.len() as u64,
         };
-        if self.stores.chunks.put_if_absent(&chunk.key, &sealed.bytes).await? == Put::ContentMismatch {
-            return Err(PublishError::ContentMismatch { key: chunk.key, job: job.id.to_string() });
+        let mismatch = || PublishError::ContentMismatch { key: chunk.key.clone(), job: job.id.to_string() };
+        let added = match std::mem::replace(&mut self.ahead, Ahead::Nothing) {
+            Ahead::Unknown => self.added(self.next).await?,
+            Ahead::Added(chunk) => Some(chunk),
+            Ahead::Nothing => None,
+        };
+        let is_sent = match added {
+            // Its object is written before it is added.
+            Some(added) if added != chunk => return Err(mismatch()),
+            Some(_) => match self.added(self.next + 1).await? {
+                // It is added after this one's message was sent.
+                Some(next) => {
+                    self.ahead = Ahead::Added(next);
+                    true
+                }
+                None => false,
+            },
+            None => {
+                let put = retry(clock, || chunks.put_if_absent(&chunk.key, &sealed.bytes)).await?;
+                if put == Put::ContentMismatch {
+                    return Err(mismatch());
+                }
+                retry(clock, || jobs.add_chunk(&chunk)).await?;
+                false
+            }
+        };
+        if !is_sent {
+            retry(clock, || queue.send(job, &chunk, 0)).await?;
         }
-        self.stores.jobs.add_chunk(&chunk).await?;
-        self.stores.queue.send(job, &chunk, 0).await?;
         self.next += 1;
         Ok(())
+    }
+
+    async fn added(&self, seq: u32) -> Result<Option<ChunkRef>, StoreError> {
+        retry(self.clock, || self.stores.jobs.chunk(&self.job.id, seq)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use host_core::{
+        model::Operation,
+        storage::{Chunks, Storage, StoreErrorKind},
+    };
+    use host_testing::{VirtualClock, build, storage::Memory};
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicU32, Ordering::Relaxed},
+        },
+        time::Duration,
+    };
+
+    /// Counts uploads, and fails some of them.
+    struct Uploads {
+        chunks: Arc<dyn Chunks>,
+        count: AtomicU32,
+        failures: AtomicU32,
+        kind: StoreErrorKind,
+    }
+
+    #[async_trait]
+    impl Chunks for Uploads {
+        async fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+            self.count.fetch_add(1, Relaxed);
+            if self.failures.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+                return Err(StoreError { action: "writing".into(), kind: self.kind, source: "no".into() });
+            }
+            self.chunks.put_if_absent(key, bytes).await
+        }
+
+        async fn put(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+            self.chunks.put(key, bytes).await
+        }
+
+        async fn get(&self, key: &str, sha256: Option<Digest>) -> Result<Option<Vec<u8>>, StoreError> {
+            self.chunks.get(key, sha256).await
+        }
+
+        async fn delete(&self, key: &str) -> Result<(), StoreError> {
+            self.chunks.delete(key).await
+        }
+
+        async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
+            self.chunks.remove_shop(shop_id, dry_run).await
+        }
+    }
+
+    fn sealed(text: &str) -> SealedChunk {
+        let (operation, bytes) = (Operation::AddDocuments, text.as_bytes().to_vec());
+        SealedChunk { lane: 0, operation, documents: 1, bytes }
+    }
+
+    async fn storage(failures: u32, kind: StoreErrorKind) -> (Stores, SharedClock, Job, Arc<Uploads>) {
+        let clock: SharedClock = Arc::new(VirtualClock::new(1));
+        let stores = Memory::new(clock.clone()).stores();
+        let (count, failures) = (AtomicU32::new(0), AtomicU32::new(failures));
+        let uploads = Arc::new(Uploads { chunks: stores.chunks.clone(), count, failures, kind });
+        let stores = Stores { chunks: uploads.clone(), ..stores };
+        let job = stores.jobs.create(&build::job(&*clock, "shop")).await.unwrap();
+        (stores, clock, job, uploads)
+    }
+
+    #[tokio::test]
+    async fn a_resume_uploads_and_sends_nothing_that_is_there() {
+        let (stores, clock, job, uploads) = storage(0, StoreErrorKind::Transient).await;
+        let texts = ["a\n", "b\n", "c\n", "d\n"];
+        let mut publisher = Publisher::new(&stores, &clock, &job);
+        for text in &texts[..3] {
+            publisher.publish(sealed(text)).await.unwrap();
+        }
+        // No backend has to remember what was sent.
+        clock.sleep(Duration::from_secs(3_600)).await;
+        let mut resumed = Publisher::new(&stores, &clock, &job);
+        for text in texts {
+            resumed.publish(sealed(text)).await.unwrap();
+        }
+        assert_eq!((resumed.chunks(), uploads.count.load(Relaxed)), (4, 4));
+        // Of the last one that is there it cannot be known.
+        assert_eq!(stores.queue.depth("shop").await.unwrap(), 3 + 1 + 1);
+
+        let mut other = Publisher::new(&stores, &clock, &job);
+        let error = other.publish(sealed("other\n")).await.unwrap_err();
+        assert!(matches!(error, PublishError::ContentMismatch { .. }), "{error}");
+    }
+
+    /// Fault of before: an ingest of hours ended at the first one.
+    #[tokio::test]
+    async fn an_ingest_outlasts_what_a_worker_outlasts() {
+        for (failures, kind, succeeds, uploads_made) in [
+            (8, StoreErrorKind::Transient, true, 9),
+            (9, StoreErrorKind::Transient, false, 9),
+            (1, StoreErrorKind::Permanent, false, 1),
+        ] {
+            let (stores, clock, job, uploads) = storage(failures, kind).await;
+            let published = Publisher::new(&stores, &clock, &job).publish(sealed("a\n")).await;
+            assert_eq!(published.is_ok(), succeeds, "{failures} {kind:?}");
+            assert_eq!(uploads.count.load(Relaxed), uploads_made, "{failures} {kind:?}");
+        }
     }
 }

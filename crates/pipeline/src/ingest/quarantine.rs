@@ -1,8 +1,12 @@
 //! The quarantine: products on which the plug-in trapped or that it refused, stored beside the job's reports in bounded
 //! size. A replay reads them as the source of a new job, with a fixed plug-in.
 
-use super::run::{IngestError, SourceEvent};
+use super::{
+    retry::retry,
+    run::{IngestError, SourceEvent},
+};
 use host_core::{
+    clock::SharedClock,
     model::{Job, PluginRef, Product, QuarantinedProducts, ReportEntry, SourceStats},
     storage::{Chunks, StoreError, Stores},
 };
@@ -69,6 +73,7 @@ fn key(job: &Job, object: u32) -> String {
 /// Writes the quarantine of one ingest.
 pub(super) struct QuarantineWriter<'a> {
     chunks: &'a dyn Chunks,
+    clock: &'a SharedClock,
     job: &'a Job,
     remaining_bytes: u64,
     buffer: Vec<u8>,
@@ -77,9 +82,10 @@ pub(super) struct QuarantineWriter<'a> {
 
 impl<'a> QuarantineWriter<'a> {
     /// An empty quarantine that stores at most `max_bytes`.
-    pub(super) fn new(stores: &'a Stores, job: &'a Job, max_bytes: u64) -> Self {
+    pub(super) fn new(stores: &'a Stores, clock: &'a SharedClock, job: &'a Job, max_bytes: u64) -> Self {
         Self {
             chunks: stores.chunks.as_ref(),
+            clock,
             job,
             remaining_bytes: max_bytes,
             buffer: Vec::new(),
@@ -113,7 +119,8 @@ impl<'a> QuarantineWriter<'a> {
             return Ok(());
         }
         // Not put-if-absent: where a limit of memory or time was hit, an interrupted ingest may have stored other products.
-        self.chunks.put(&key(self.job, self.written.objects), &self.buffer).await?;
+        let key = key(self.job, self.written.objects);
+        retry(self.clock, || self.chunks.put(&key, &self.buffer)).await?;
         self.buffer.clear();
         self.written.objects += 1;
         Ok(())

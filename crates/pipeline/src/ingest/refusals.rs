@@ -1,6 +1,8 @@
 //! Products that became no document: the ledger says why, so that `host why` can.
 
+use super::retry::retry;
 use host_core::{
+    clock::SharedClock,
     model::{Job, LastRefusal, ProductId, ReportEntry},
     storage::{Ledger, LedgerScope, StoreError, Stores},
 };
@@ -12,15 +14,16 @@ const BATCH: usize = 100;
 /// The refusals of one ingest, on their way into the ledger.
 pub(super) struct Refusals<'a> {
     ledger: &'a dyn Ledger,
+    clock: &'a SharedClock,
     job: &'a Job,
     scope: LedgerScope,
     waiting: BTreeMap<ProductId, LastRefusal>,
 }
 
 impl<'a> Refusals<'a> {
-    pub(super) fn new(stores: &'a Stores, job: &'a Job) -> Self {
+    pub(super) fn new(stores: &'a Stores, clock: &'a SharedClock, job: &'a Job) -> Self {
         let scope = LedgerScope::of(job, job.target.clone());
-        Self { ledger: stores.ledger.as_ref(), job, scope, waiting: BTreeMap::new() }
+        Self { ledger: stores.ledger.as_ref(), clock, job, scope, waiting: BTreeMap::new() }
     }
 
     /// Adds a refused product, if it has an id.
@@ -33,6 +36,9 @@ impl<'a> Refusals<'a> {
     /// Stores what is waiting.
     pub(super) async fn flush(&mut self) -> Result<(), StoreError> {
         let refusals: Vec<_> = std::mem::take(&mut self.waiting).into_iter().collect();
-        if refusals.is_empty() { Ok(()) } else { self.ledger.refuse(&self.scope, &refusals).await }
+        if refusals.is_empty() {
+            return Ok(());
+        }
+        retry(self.clock, || self.ledger.refuse(&self.scope, &refusals)).await
     }
 }

@@ -1,6 +1,8 @@
 //! Records the items that the ingest rejects: counts and samples for the job, and report objects, in bounded memory.
 
+use super::retry::retry;
 use host_core::{
+    clock::SharedClock,
     model::{Counts, EntryClass, Job, ReportEntry, report::Samples},
     storage::{StoreError, Stores},
 };
@@ -11,6 +13,7 @@ const REPORT_BYTES: usize = 4 << 20;
 /// Collects the report entries of one ingest.
 pub struct RejectLog<'a> {
     stores: &'a Stores,
+    clock: &'a SharedClock,
     job: &'a Job,
     counts: Counts,
     samples: Samples,
@@ -20,9 +23,10 @@ pub struct RejectLog<'a> {
 
 impl<'a> RejectLog<'a> {
     /// An empty log for a job.
-    pub fn new(stores: &'a Stores, job: &'a Job) -> Self {
+    pub fn new(stores: &'a Stores, clock: &'a SharedClock, job: &'a Job) -> Self {
         Self {
             stores,
+            clock,
             job,
             counts: Counts::default(),
             samples: Samples::default(),
@@ -56,7 +60,7 @@ impl<'a> RejectLog<'a> {
         }
         let key = format!("{}/report_ingest_{:04}.ndjson", self.job.folder(), self.report_keys.len());
         // Not put-if-absent: an interrupted ingest may have written other entries. No reader uses them before the seal.
-        self.stores.chunks.put(&key, &self.buffer).await?;
+        retry(self.clock, || self.stores.chunks.put(&key, &self.buffer)).await?;
         self.buffer.clear();
         self.report_keys.push(key);
         Ok(())

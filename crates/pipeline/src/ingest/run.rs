@@ -6,6 +6,7 @@ use super::{
     quarantine::{QuarantineError, QuarantineWriter, QuarantinedProduct},
     refusals::Refusals,
     reject_log::RejectLog,
+    retry::retry,
     transform::{Batch, TransformedItem, Transformer},
     unchanged::KnownProducts,
 };
@@ -15,6 +16,7 @@ use crate::{
 };
 use futures::{StreamExt, TryStreamExt};
 use host_core::{
+    clock::SharedClock,
     metrics,
     model::{
         Counts, Digest, DocumentId, EntryClass, Grouping, Job, Manifest, Operation, Product, ProductId,
@@ -24,10 +26,7 @@ use host_core::{
     storage::{StoreError, Stores},
 };
 use host_export::{ExportError, Item};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -113,78 +112,100 @@ pub struct IngestProgress {
     pub rejected: AtomicU64,
 }
 
-/// Transforms the items from `source_rx` in order, publishes the chunks and seals the job. Returns `None` if `cancel` is
-/// cancelled before the seal.
-///
-/// Idempotent: after an interruption, run it again with the same job and source; chunks that already exist are unchanged.
-pub async fn ingest(
-    stores: &Stores,
-    job: &Job,
-    transform: &Arc<dyn Transform>,
-    settings: IngestSettings,
-    source_rx: mpsc::Receiver<Result<SourceEvent, IngestError>>,
-    progress: &IngestProgress,
-    cancel: &CancellationToken,
-) -> Result<Option<Seal>, IngestError> {
-    let job = &create_job::<IngestError>(stores, job).await?;
-    let mut sink = Sink {
-        job,
-        chunker: Chunker::new(settings.bounds, job.lanes),
-        publisher: Publisher::new(stores, job),
-        reject_log: RejectLog::new(stores, job),
-        quarantine: QuarantineWriter::new(stores, job, settings.quarantine_bytes),
-        refusals: Refusals::new(stores, job),
-        published: IdSet::default(),
-        unchanged: 0,
-        items: 0,
-        progress,
-    };
-    let mut stats = None;
-    let known = KnownProducts::of(stores, job);
-    let transformer = Transformer { transform: transform.as_ref(), job, known };
-    let events = futures::stream::unfold(source_rx, async |mut source_rx| {
-        source_rx.recv().await.map(|event| (event, source_rx))
-    });
-    // Batches are transformed concurrently, but consumed in order: chunks are the same on any number of cores.
-    let mut batches = events
-        .map(|event| async {
-            Ok::<_, IngestError>(match event? {
-                SourceEvent::Items(items) => Transformed::Batch(transformer.transform(items).await?),
-                SourceEvent::End(stats) => Transformed::End(stats),
+/// What an ingest is run with.
+pub struct Ingest<'a> {
+    /// Where chunks, messages and the job go.
+    pub stores: &'a Stores,
+    /// Time between retries.
+    pub clock: &'a SharedClock,
+    /// The job.
+    pub job: &'a Job,
+    /// Turns products into documents.
+    pub transform: &'a dyn Transform,
+    /// How chunks are made.
+    pub settings: IngestSettings,
+    /// How far it is, to be shown.
+    pub progress: &'a IngestProgress,
+}
+
+impl Ingest<'_> {
+    /// Transforms the items from `source_rx` in order, publishes the chunks and seals the job. Returns `None` if `cancel` is
+    /// cancelled before the seal.
+    ///
+    /// Idempotent: after an interruption, run it again with the same job and source; chunks that already exist are unchanged.
+    pub async fn run(
+        &self,
+        source_rx: mpsc::Receiver<Result<SourceEvent, IngestError>>,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Seal>, IngestError> {
+        let Self { stores, clock, job, transform, settings, progress } = *self;
+        let job = &retry(clock, || create_job(stores, job)).await??;
+        let mut sink = Sink {
+            job,
+            chunker: Chunker::new(settings.bounds, job.lanes),
+            publisher: Publisher::new(stores, clock, job),
+            reject_log: RejectLog::new(stores, clock, job),
+            quarantine: QuarantineWriter::new(stores, clock, job, settings.quarantine_bytes),
+            refusals: Refusals::new(stores, clock, job),
+            published: IdSet::default(),
+            unchanged: 0,
+            items: 0,
+            progress,
+        };
+        let mut stats = None;
+        let known = KnownProducts::of(stores, clock, job);
+        let transformer = Transformer { transform, job, known };
+        let events = futures::stream::unfold(source_rx, async |mut source_rx| {
+            source_rx.recv().await.map(|event| (event, source_rx))
+        });
+        // Batches are transformed concurrently, but consumed in order: chunks are the same on any number of cores.
+        let mut batches = events
+            .map(|event| async {
+                Ok::<_, IngestError>(match event? {
+                    SourceEvent::Items(items) => Transformed::Batch(transformer.transform(items).await?),
+                    SourceEvent::End(stats) => Transformed::End(stats),
+                })
             })
-        })
-        .buffered(settings.batches.max(1))
-        .boxed();
-    let consume = async {
-        while let Some(event) = batches.try_next().await? {
-            match event {
-                Transformed::Batch(batch) => sink.add_batch(batch, &transformer).await?,
-                Transformed::End(end) => stats = Some(end),
+            .buffered(settings.batches.max(1))
+            .boxed();
+        let consume = async {
+            while let Some(event) = batches.try_next().await? {
+                match event {
+                    Transformed::Batch(batch) => sink.add_batch(batch, &transformer).await?,
+                    Transformed::End(end) => stats = Some(end),
+                }
             }
-        }
-        Ok::<_, IngestError>(())
-    };
-    let consumed = tokio::select! {
-        consumed = consume => consumed.map(Some),
-        () = cancel.cancelled() => Ok(None),
-    };
-    drop(batches);
-    let ended = consumed.and_then(|all| match all {
-        Some(()) => stats.map(Some).ok_or(IngestError::ReaderStopped),
-        None => Ok(None),
-    });
-    let stats = match ended {
-        Ok(Some(stats)) => stats,
-        stopped => {
-            // The author of the plug-in needs the refused products. A second error must not hide the first one.
-            let _stored = sink.quarantine.finish().await;
-            return stopped.map(|_| None);
-        }
-    };
-    let seal = sink.finish(stats).await?;
-    stores.jobs.seal(&job.id, &seal).await?;
-    metrics::count_items(&seal.ingest_counts);
-    Ok(Some(seal))
+            Ok::<_, IngestError>(())
+        };
+        let consumed = tokio::select! {
+            consumed = consume => consumed.map(Some),
+            () = cancel.cancelled() => Ok(None),
+        };
+        drop(batches);
+        let ended = consumed.and_then(|all| match all {
+            Some(()) => stats.map(Some).ok_or(IngestError::ReaderStopped),
+            None => Ok(None),
+        });
+        let stats = match ended {
+            Ok(Some(stats)) => stats,
+            stopped => {
+                // The author of the plug-in needs the refused products. A second error must not hide the first one.
+                let _stored = sink.quarantine.finish().await;
+                return stopped.map(|_| None);
+            }
+        };
+        let sealing = async {
+            let seal = sink.finish(stats).await?;
+            retry(clock, || stores.jobs.seal(&job.id, &seal)).await?;
+            Ok::<_, IngestError>(seal)
+        };
+        let seal = tokio::select! {
+            sealed = sealing => sealed?,
+            () = cancel.cancelled() => return Ok(None),
+        };
+        metrics::count_items(&seal.ingest_counts);
+        Ok(Some(seal))
+    }
 }
 
 /// What becomes of a [`SourceEvent`].

@@ -3,9 +3,10 @@
 use super::{
     chunk::ChunkBounds,
     quarantine,
-    run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
+    run::{Ingest, IngestError, IngestProgress, IngestSettings, SourceEvent},
 };
 use host_core::{
+    clock::SharedClock,
     model::{Job, JobId, Operation, Product, Seal, SourceStats},
     plugin::Transform,
     storage::{Storage, Stores},
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 struct Fixture {
     stores: Stores,
+    clock: SharedClock,
     job: Job,
     transform: Arc<dyn Transform>,
     progress: IngestProgress,
@@ -25,10 +27,10 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        let clock = Arc::new(VirtualClock::new(1));
+        let clock: SharedClock = Arc::new(VirtualClock::new(1));
         let job = Job { full: true, lanes: 1, ..build::job(&*clock, "shop") };
         let (transform, progress) = (Arc::new(Rules::default()), IngestProgress::default());
-        Self { stores: Memory::new(clock).stores(), job, transform, progress }
+        Self { stores: Memory::new(clock.clone()).stores(), clock, job, transform, progress }
     }
 
     async fn ingest(
@@ -38,7 +40,9 @@ impl Fixture {
     ) -> Result<Option<Seal>, IngestError> {
         let bounds = ChunkBounds { documents: 100, bytes: 1 << 20 };
         let settings = IngestSettings { bounds, batches: 2, quarantine_bytes: 1 << 20 };
-        ingest(&self.stores, &self.job, &self.transform, settings, source_rx, &self.progress, cancel).await
+        let Self { stores, clock, job, transform, progress } = self;
+        let ingest = Ingest { stores, clock, job, transform: transform.as_ref(), settings, progress };
+        ingest.run(source_rx, cancel).await
     }
 
     /// Line numbers of the products in quarantine.

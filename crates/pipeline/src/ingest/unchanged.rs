@@ -1,6 +1,8 @@
 //! Products that need no work: by the ledger, the index has what would be made of them again (`docs/ledger.md`).
 
+use super::retry::retry;
 use host_core::{
+    clock::SharedClock,
     error::chain,
     index::{Index, WriteTarget},
     model::{Digest, DocumentId, Job, Operation, Product, ProductId, ProductRecord, ProductState},
@@ -24,14 +26,15 @@ pub(super) fn source_digest(job: &Job, product: &Product) -> Option<Digest> {
 /// What the ledger says of the products of a job that skips unchanged ones.
 pub(super) struct KnownProducts<'a> {
     stores: &'a Stores,
+    clock: &'a SharedClock,
     job: &'a Job,
     scope: LedgerScope,
 }
 
 impl<'a> KnownProducts<'a> {
-    pub(super) fn of(stores: &'a Stores, job: &'a Job) -> Option<Self> {
+    pub(super) fn of(stores: &'a Stores, clock: &'a SharedClock, job: &'a Job) -> Option<Self> {
         let scope = LedgerScope::of(job, job.target.clone());
-        job.skips_unchanged.then_some(Self { stores, job, scope })
+        job.skips_unchanged.then_some(Self { stores, clock, job, scope })
     }
 
     /// The number of documents of each of these products that is unchanged, in their order.
@@ -51,7 +54,7 @@ impl<'a> KnownProducts<'a> {
             ids.iter().flatten().cloned().collect::<BTreeSet<_>>().into_iter().collect();
         let records = match asked.is_empty() {
             true => Vec::new(),
-            false => self.stores.ledger.get(&self.scope, &asked).await?,
+            false => retry(self.clock, || self.stores.ledger.get(&self.scope, &asked)).await?,
         };
         let unchanged = |(id, digest): (&Option<ProductId>, &Option<Digest>)| {
             let position = asked.binary_search(id.as_ref()?).ok()?;

@@ -102,9 +102,9 @@ impl<'a, F: FnMut(&Difference) + Send> Pass<'a, F> {
         let publisher = match &mut removals.publisher {
             Some(publisher) => publisher,
             none => {
-                let created = create_job::<ReconcileError>(self.stores, removals.job).await?;
+                let created = create_job(self.stores, removals.job).await??;
                 let job = removals.created.get_or_init(|| created);
-                none.insert(RemovalPublisher::new(self.stores, job, removals.bounds))
+                none.insert(RemovalPublisher::new(self.stores, &self.reconcile.clock, job, removals.bounds))
             }
         };
         let planned =

@@ -1,7 +1,7 @@
 //! Runs a job: ingest and worker side by side until the job has ended.
 
 use crate::{
-    ingest::run::{IngestError, IngestProgress, IngestSettings, SourceEvent, ingest},
+    ingest::run::{Ingest, IngestError, IngestProgress, IngestSettings, SourceEvent},
     ingest::unchanged::is_ledger_current,
     removed_shop::{ShopIsRemoved, refuse_removed_shop},
     retention::{has_needless_chunks, remove_chunks},
@@ -104,8 +104,16 @@ impl RunJob<'_> {
             if is_sealed {
                 return Ok(());
             }
+            let ingest = Ingest {
+                stores: &stores,
+                clock: &self.clock,
+                job,
+                transform: self.transform.as_ref(),
+                settings: self.settings,
+                progress: self.progress,
+            };
             let ingested = tokio::select! {
-                sealed = ingest(&stores, job, &self.transform, self.settings, source, self.progress, &cancel) => sealed.map(drop),
+                sealed = ingest.run(source, &cancel) => sealed.map(drop),
                 // Another process ingests now; anything more from this one would conflict with it.
                 () = lease.lost() => Err(IngestError::LeaseLost),
             };

@@ -58,6 +58,9 @@ use std::{
 };
 use tokio::sync::Notify;
 
+/// Jobs whose records a worker remembers.
+const MAX_KNOWN_JOBS: usize = 1_000;
+
 /// How a worker works.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerSettings {
@@ -155,7 +158,11 @@ impl Worker {
         }
         let Some(snapshot) = self.stores.jobs.get(id).await? else { return Ok(None) };
         let job = Arc::new(snapshot.job);
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Arc::clone(&job));
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.len() >= MAX_KNOWN_JOBS {
+            jobs.clear();
+        }
+        jobs.insert(id.clone(), Arc::clone(&job));
         Ok(Some(job))
     }
 }

@@ -1,24 +1,38 @@
 //! Works the queues of many shops side by side: fair between them, and quiet while there is nothing to do.
 //!
-//! Shops with messages wait in one line for permits, and each handles one message before it queues for the next one.
-//! A shop without messages leaves the line and long-polls its queue.
+//! One call an interval says which shops may have messages; only these are worked, so that what a worker holds and does grows with
+//! them, not with all shops. They wait in one line for permits, and each handles one message before it queues for the next one.
+//! A shop whose queue is empty leaves the line and long-polls, in turn with the others where they are many. It is left alone
+//! once it is not named any more.
 
 use super::{Stop, Worker, handle::OnStop};
 use host_core::{
     error::chain,
     storage::{Delivery, StoreError, StoreErrorKind},
 };
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
-/// Interval at which queues of new shops are looked for.
-const SHOP_POLL_INTERVAL: Duration = Duration::from_secs(30);
-/// Wait time of one call on an empty queue: SQS's maximum.
+/// Shortest interval at which shops with messages are looked for; longer where a backend bills each call.
+const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// The interval is at least so many times as long as a look takes, so that looking costs little of a core; up to the longest one.
+const LOOK_PAUSE: u32 = 20;
+const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(4);
+/// Interval at which breakers that were seen open are read again.
+const BREAKER_INTERVAL: Duration = Duration::from_secs(30);
+/// Long polls at once. Each holds a connection, and other work needs some.
+const MAX_LONG_POLLS: usize = 24;
+/// Wait time of one call on an empty queue: SQS's maximum, and its shortest long poll for when many shops take turns.
 const LONG_POLL: Duration = Duration::from_secs(20);
+const SHORTEST_LONG_POLL: Duration = Duration::from_secs(1);
 /// How much later its answer may arrive here.
 const RESPONSE_MARGIN: Duration = Duration::from_secs(5);
 /// Wait after a receive that failed.
@@ -27,46 +41,89 @@ const RECEIVE_RETRY: Duration = Duration::from_secs(15);
 impl Worker {
     /// Works the queues of all shops, or only of one, until cancelled; chunks in progress are then finished, or requeued
     /// after the shutdown timeout. Chunks of an index on which work is stopped wait for its circuit breaker, the others continue.
-    /// Fails only if the shops cannot be listed at the start.
+    /// Fails only if shops cannot be looked for at the start.
     pub async fn run_all(
         self: &Arc<Self>,
         only: Option<&str>,
         cancel: &CancellationToken,
     ) -> Result<(), Stop> {
-        let permits = Arc::new(Semaphore::new(self.settings.concurrency.max(1)));
-        let mut known = HashSet::new();
-        let mut shops = JoinSet::new();
+        let line = Arc::new(Line::new(self.settings.concurrency));
+        let mut tasks = JoinSet::new();
+        let mut worked = HashSet::new();
         let mut is_first = true;
+        let mut breakers_read_at = self.clock.now();
         while !cancel.is_cancelled() {
-            let listed = match only {
+            let began = self.clock.now();
+            let looked = match only {
                 Some(shop) => Ok(vec![shop.to_owned()]),
-                None => self.stores.queue.shops().await,
+                None => self.stores.queue.ready_shops(self.settings.lease).await,
             };
-            match listed {
-                Ok(found) => {
-                    for shop_id in found {
-                        if known.insert(shop_id.clone()) {
-                            let (permits, cancel) = (permits.clone(), cancel.clone());
-                            let shop = Shop { worker: Arc::clone(self), shop_id, permits, cancel };
-                            shops.spawn(shop.run());
-                        }
-                    }
-                }
+            match looked {
+                Ok(ready) => *line.ready() = ready.into_iter().collect(),
                 Err(error) if is_first && error.kind == StoreErrorKind::Permanent => {
-                    let key = "the list of queues".to_owned();
+                    let key = "the shops with messages".to_owned();
                     return Err(Stop { key, job_id: None, attempts: 1, error: error.into() });
                 }
-                Err(error) => tracing::warn!(cause = chain(&error), "could not look for queues of new shops"),
+                Err(error) => tracing::warn!(cause = chain(&error), "could not look for shops with messages"),
             }
             is_first = false;
-            self.refresh_open_breakers().await;
+            while let Some(left) = tasks.try_join_next() {
+                match left {
+                    Ok(shop_id) => _ = worked.remove(&shop_id),
+                    Err(error) => tracing::error!(%error, "work on the queue of a shop ended"),
+                }
+            }
+            let new: Vec<String> = line.ready().difference(&worked).cloned().collect();
+            for shop_id in new {
+                worked.insert(shop_id.clone());
+                let (line, cancel) = (line.clone(), cancel.clone());
+                tasks.spawn(Shop { worker: Arc::clone(self), shop_id, line, cancel }.run());
+            }
+            let now = self.clock.now();
+            if now.duration_since(breakers_read_at).unsigned_abs() >= BREAKER_INTERVAL {
+                breakers_read_at = now;
+                self.refresh_open_breakers().await;
+            }
+            let took = now.duration_since(began).unsigned_abs();
+            let pause = took.saturating_mul(LOOK_PAUSE).min(MAX_LOOK_INTERVAL);
+            let interval = self.settings.poll_interval.max(MIN_LOOK_INTERVAL).max(pause);
             tokio::select! {
-                () = self.clock.sleep(SHOP_POLL_INTERVAL) => {}
+                () = self.clock.sleep(interval) => {}
                 () = cancel.cancelled() => {}
             }
         }
-        while shops.join_next().await.is_some() {}
+        while tasks.join_next().await.is_some() {}
         Ok(())
+    }
+}
+
+/// What the shops share.
+struct Line {
+    /// To handle a message.
+    permits: Arc<Semaphore>,
+    /// To wait at a queue.
+    polls: Semaphore,
+    /// Shops that may have messages.
+    ready: Mutex<HashSet<String>>,
+}
+
+impl Line {
+    fn new(concurrency: usize) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(concurrency.max(1))),
+            polls: Semaphore::new(MAX_LONG_POLLS),
+            ready: Mutex::default(),
+        }
+    }
+
+    fn ready(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wait time of a long poll: the more shops there are, the sooner it is another one's turn.
+    fn wait_time(&self) -> Duration {
+        let turns = self.ready().len().div_ceil(MAX_LONG_POLLS).max(1);
+        (LONG_POLL / u32::try_from(turns).unwrap_or(u32::MAX)).max(SHORTEST_LONG_POLL)
     }
 }
 
@@ -74,17 +131,18 @@ impl Worker {
 struct Shop {
     worker: Arc<Worker>,
     shop_id: String,
-    permits: Arc<Semaphore>,
+    line: Arc<Line>,
     cancel: CancellationToken,
 }
 
 impl Shop {
-    async fn run(self) {
+    /// Works the queue until cancelled, or until it is empty and the shop is not ready any more; then returns the shop.
+    async fn run(self) -> String {
         let mut chunks = JoinSet::new();
         let mut last_poll_empty = false;
         while !self.cancel.is_cancelled() {
             while chunks.try_join_next().is_some() {}
-            match self.next(&mut last_poll_empty).await {
+            match self.next(&mut last_poll_empty, &mut chunks).await {
                 Ok(Some((delivery, permit))) => {
                     let handle = self.worker.handle_in_span(delivery, &self.cancel, &OnStop::Wait);
                     chunks.spawn(async move {
@@ -96,6 +154,7 @@ impl Shop {
                         }
                         drop(permit);
                     });
+                    continue;
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -107,8 +166,12 @@ impl Shop {
                     self.sleep(RECEIVE_RETRY).await;
                 }
             }
+            if last_poll_empty && chunks.is_empty() && !self.line.ready().contains(&self.shop_id) {
+                break;
+            }
         }
         while chunks.join_next().await.is_some() {}
+        self.shop_id
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -121,9 +184,9 @@ impl Shop {
     /// Returns when a long poll that was in flight at the cancellation has had its time. Dropping the request does not cancel
     /// it: SQS may still hand out a message, invisible until its timeout
     /// (<https://github.com/aws/aws-sdk-js/issues/2350>).
-    async fn long_poll_drained(&self) {
+    async fn long_poll_drained(&self, wait_time: Duration) {
         self.cancel.cancelled().await;
-        self.worker.clock.sleep(LONG_POLL + RESPONSE_MARGIN).await;
+        self.worker.clock.sleep(wait_time + RESPONSE_MARGIN).await;
     }
 
     /// The next message and a permit to handle it; none if there was nothing for a while. After an empty poll, the queue is
@@ -131,12 +194,13 @@ impl Shop {
     async fn next(
         &self,
         last_poll_empty: &mut bool,
+        chunks: &mut JoinSet<()>,
     ) -> Result<Option<(Delivery, OwnedSemaphorePermit)>, StoreError> {
         let (queue, lease) = (&self.worker.stores.queue, self.worker.settings.lease);
         let may_begin = || !self.cancel.is_cancelled();
         if !*last_poll_empty {
             let permit = tokio::select! {
-                permit = self.permits.clone().acquire_owned() => permit,
+                permit = self.line.permits.clone().acquire_owned() => permit,
                 () = self.cancel.cancelled() => return Ok(None),
             };
             let Ok(permit) = permit else { return Ok(None) };
@@ -151,19 +215,28 @@ impl Shop {
             drop(permit);
         }
         *last_poll_empty = false;
-        let waiting_since = self.worker.clock.now();
-        let delivery = tokio::select! {
-            delivery = queue.long_poll(&self.shop_id, lease, LONG_POLL) => delivery?,
-            () = self.long_poll_drained() => None,
+        let poll = tokio::select! {
+            poll = self.line.polls.acquire() => poll,
+            () = self.cancel.cancelled() => return Ok(None),
         };
+        let (waiting_since, wait_time) = (self.worker.clock.now(), self.line.wait_time());
+        let delivery = tokio::select! {
+            delivery = queue.long_poll(&self.shop_id, lease, wait_time) => delivery?,
+            () = self.long_poll_drained(wait_time) => None,
+        };
+        drop(poll);
         let Some(delivery) = delivery else {
             *last_poll_empty = true;
             // A backend without long polling has answered immediately.
             let waited = self.worker.clock.now().duration_since(waiting_since).unsigned_abs();
-            self.sleep(self.worker.settings.poll_interval.saturating_sub(waited)).await;
+            tokio::select! {
+                () = self.sleep(self.worker.settings.poll_interval.saturating_sub(waited)) => {}
+                // Its lane is free.
+                Some(_) = chunks.join_next(), if !chunks.is_empty() => *last_poll_empty = false,
+            }
             return Ok(None);
         };
-        match self.permits.clone().try_acquire_owned() {
+        match self.line.permits.clone().try_acquire_owned() {
             Ok(permit) if may_begin() => Ok(Some((delivery, permit))),
             _ => {
                 queue.release(&delivery.receipt, Duration::ZERO).await?;

@@ -8,10 +8,14 @@ use host_core::{
     model::ChunkRef,
     storage::{Delivery, StoreError},
 };
-use std::sync::Arc;
+use jiff::Timestamp;
+use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+
+/// Shortest interval at which a busy loop asks whether its job has ended.
+const MIN_ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Works a shop's queue until `until` or until cancelled; chunks in progress are then finished, or requeued after the
@@ -27,11 +31,18 @@ impl Worker {
         // Cancelled before the chunk that stops the loop is requeued, or this very loop could receive it once more.
         let stopping = CancellationToken::new();
         let on_stop = OnStop::End(stopping.clone());
+        let (mut last_receive_empty, mut asked_at, mut is_over) = (true, None, false);
         loop {
-            let ends = cancel.is_cancelled()
-                || stopping.is_cancelled()
-                || stopped.is_some()
-                || self.is_over(&until).await;
+            // Asking costs a call: while messages of the shop keep coming, once an interval.
+            let now = self.clock.now();
+            let since = asked_at.map(|at: Timestamp| now.duration_since(at).unsigned_abs());
+            let is_idle = tasks.is_empty() && last_receive_empty;
+            if is_idle || since.is_none_or(|since| since >= self.settings.poll_interval.max(MIN_ASK_INTERVAL))
+            {
+                asked_at = Some(now);
+                is_over = is_over || self.is_over(&until).await;
+            }
+            let ends = cancel.is_cancelled() || stopping.is_cancelled() || stopped.is_some() || is_over;
             let free = self.settings.concurrency.max(1).saturating_sub(tasks.len());
             if ends && tasks.is_empty() {
                 return stopped.map_or(Ok(()), Err);
@@ -41,6 +52,7 @@ impl Worker {
                 match self.stores.queue.receive(shop_id, free, self.settings.lease).await {
                     Ok(deliveries) => {
                         received = deliveries.len();
+                        last_receive_empty = received == 0;
                         for delivery in deliveries {
                             tasks.spawn(self.handle_in_span(delivery, cancel, &on_stop));
                         }
@@ -95,10 +107,8 @@ impl Worker {
     async fn is_over(&self, until: &Until) -> bool {
         match until {
             Until::Cancelled => false,
-            Until::JobEnds(id) => match self.stores.jobs.get(id).await {
-                Ok(snapshot) => snapshot.is_some_and(|job| job.status.has_ended()),
-                Err(_) => false,
-            },
+            // Asked again.
+            Until::JobEnds(id) => self.stores.jobs.has_ended(id).await.unwrap_or(false),
         }
     }
 }

@@ -38,6 +38,7 @@ impl Records {
             if record.has(name::ENDED_AT) || full(&record) < needed {
                 return Ok(false);
             }
+            let entry = self.entry_of(&record).await?;
             let seal: Seal = self.seal_of(id, &record).await?;
             let Some(counts) = self.totals(id, &seal).await? else { return Ok(false) };
             let end = of_existing(key.clone()).when(unchanged(&record));
@@ -47,7 +48,10 @@ impl Records {
                 // Another process has changed the record, or ended the job.
                 Updated::ConditionFailed(Some(now)) => record = now,
                 Updated::ConditionFailed(None) => return Ok(false),
-                Updated::Applied(_) => return Ok(true),
+                Updated::Applied(_) => {
+                    self.leave(entry).await;
+                    return Ok(true);
+                }
             }
         }
     }

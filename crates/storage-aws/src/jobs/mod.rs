@@ -14,7 +14,7 @@ use host_core::{
 use jiff::Timestamp;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ mod end;
 mod external;
 mod ingest;
 mod lease;
+mod open;
 mod publish;
 mod redrive;
 mod schema;
@@ -33,6 +34,7 @@ mod summary;
 mod sweep;
 
 pub use ingest::IngestLease;
+pub(super) use sweep::Open;
 
 /// Names of attributes that several steps use, as they are stored.
 mod name {
@@ -87,6 +89,8 @@ pub(super) struct Records {
     retention: Duration,
     /// Where records are, which never changes, and whether this process has seen them started.
     known: Mutex<HashMap<JobId, Known>>,
+    /// Whether this process has seen that there is an index of open jobs.
+    has_index: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -97,7 +101,7 @@ struct Known {
 
 impl Records {
     pub(super) fn new(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Self {
-        Self { table, clock, retention, known: Mutex::default() }
+        Self { table, clock, retention, known: Mutex::default(), has_index: AtomicBool::new(false) }
     }
 
     /// When an item that is written now is removed by the table (seconds since 1970).
@@ -206,6 +210,11 @@ impl Jobs for Records {
 
     async fn get(&self, id: &JobId) -> Result<Option<JobSnapshot>, StoreError> {
         of_job(self.snapshot_of(id).await, "reading", id)
+    }
+
+    async fn has_ended(&self, id: &JobId) -> Result<bool, StoreError> {
+        let record = of_job(self.record(id).await, "reading", id)?;
+        Ok(record.is_some_and(|record| record.has(name::ENDED_AT)))
     }
 
     async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError> {

@@ -1,8 +1,8 @@
 //! Ingest's side: create, add chunks, supersede. The seal has its own file.
 
 use super::{
-    Records, from_envelope, key_of_record, micros, name, of_existing, schema, state, summary::with_error,
-    to_envelope, to_json,
+    Records, from_envelope, key_of_record, micros, name, of_existing, open::OpenJob, schema, state,
+    summary::with_error, to_envelope, to_json,
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
 use host_core::{
@@ -35,6 +35,7 @@ impl Records {
     /// The record comes last: a job is there when its record is.
     async fn create_at(&self, job: &Job, record: Option<Key>) -> Result<Job, TableError> {
         let there = self.table.get(&schema::locator(&job.id)).await?;
+        let is_new = there.is_none();
         let job = &match there {
             Some(locator) => from_envelope(&locator, name::JOB)?,
             None => self.number(job).await?,
@@ -60,6 +61,10 @@ impl Records {
         // Of the shop, which outlives its jobs.
         let platform = Update::new(schema::platform(job)).remove(name::EXPIRES_AT);
         self.table.update(&pointer(platform)).await?;
+        // Of a job that was created before, the entry was written before its record.
+        if is_new || self.table.get(&key).await?.is_none_or(|record| !record.has(name::JOB)) {
+            self.enter(job, &key).await?;
+        }
         let record = match key == schema::record(job) {
             true => self.new_item(key),
             false => self.adopt(key).await?,
@@ -100,7 +105,6 @@ impl Records {
         let item = match self.table.update(&new_or_same).await? {
             Updated::Applied(item) => item,
             Updated::ConditionFailed(there) => {
-                // Only here are all jobs of the shop read.
                 let other = there.and_then(|item| item.number(name::LANES)).map(u16::try_from);
                 let other = other.and_then(Result::ok).unwrap_or(job.lanes);
                 let lanes = if self.has_waiting_chunks(job).await? { other } else { job.lanes };
@@ -122,11 +126,8 @@ impl Records {
 
     /// Whether a job of this one's index has not ended, or chunks that one published are not counted.
     async fn has_waiting_chunks(&self, job: &Job) -> Result<bool, TableError> {
-        for record in self.records_of_shop(&job.shop_id, None).await? {
-            // Those of other programs have no chunks here.
-            if record.text("index_name") != Some(&job.index_name) || !record.has(name::JOB) {
-                continue;
-            }
+        let of_index = |open: &OpenJob| open.index_name == job.index_name;
+        for (_, record) in self.open_records(&job.shop_id, of_index).await? {
             let waits = match (record.has(name::ENDED_AT), record.has(name::SEAL)) {
                 (false, _) => true,
                 (true, true) => false,
@@ -185,14 +186,18 @@ impl Records {
             by.id
         );
         let mut superseded = Vec::new();
-        for record in self.records_of_shop(&by.shop_id, None).await? {
+        let of_index = |open: &OpenJob| open.index_name == by.index_name;
+        for (entry, record) in self.open_records(&by.shop_id, of_index).await? {
             // One that cannot be read belongs to another program or a newer version.
             let Ok(job) = from_envelope::<Job>(&record, name::JOB) else { continue };
             let is_open = !record.has(name::SEAL) && !record.has(name::ENDED_AT);
             if job.id == by.id || job.index_name != by.index_name || !is_open {
                 continue;
             }
-            if let Updated::Applied(_) = self.end_unsealed(schema::record(&job), &message).await? {
+            if let Updated::Applied(ended) = self.end_unsealed(schema::record(&job), &message).await? {
+                if !self.has_uncounted_chunks(&ended).await? {
+                    self.leave(Some(entry)).await;
+                }
                 superseded.push(job.id);
             }
         }
@@ -214,7 +219,14 @@ impl Records {
 
     pub(super) async fn cancel_job(&self, id: &JobId, message: &str) -> Result<bool, TableError> {
         let Some(record) = self.locate(id).await? else { return Ok(false) };
-        if let Updated::Applied(_) = self.end_unsealed(record.clone(), message).await? {
+        let entry = match self.table.get(&record).await? {
+            Some(record) => self.entry_of(&record).await?,
+            None => None,
+        };
+        if let Updated::Applied(ended) = self.end_unsealed(record.clone(), message).await? {
+            if !self.has_uncounted_chunks(&ended).await? {
+                self.leave(entry).await;
+            }
             return Ok(true);
         }
         let keep = of_existing(record)

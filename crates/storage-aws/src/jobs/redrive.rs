@@ -26,6 +26,9 @@ impl Records {
         let key = schema::chunk(id, seq);
         let Some(row) = self.table.get(&key).await? else { return Ok(None) };
         if let Some(outcome) = quarantined_outcome(&row, redrive_count)? {
+            // Before the job is open again, in case this process crashes; and after, in case another one removes the entry that it
+            // read before.
+            self.enter_again(id).await?;
             self.uncount(id, seq, redrive_count, &outcome.counts).await?;
             self.empty_samples(id, seq, redrive_count).await?;
             self.reopen(id, seq, redrive_count, &outcome.counts).await?;
@@ -39,7 +42,9 @@ impl Records {
                 .remove(name::FIRST_ERROR)
                 .when(Condition::Equals(name::STATE, state::DONE.into()))
                 .when(is_redrive_count(redrive_count));
-            return Ok(match self.table.update(&again).await? {
+            let updated = self.table.update(&again).await?;
+            self.enter_again(id).await?;
+            return Ok(match updated {
                 Updated::Applied(row) => to_be_sent(&row),
                 // Another process was faster.
                 Updated::ConditionFailed(row) => row.as_ref().and_then(to_be_sent),

@@ -8,6 +8,8 @@
 //! | `JOB#{job}` | `SEGMENT#{n}` | which chunks of a row of 250 are counted, their counts, and what a redrive has undone of them |
 //! | `JOB#{job}` | `SAMPLE#{class}#{seq}`, `REPORT#{seq}` | samples and report key of a counted chunk |
 //! | `JOB#{job}` | `SEAL#{digest}#{n}` | the seal as text, in parts |
+//! | `OPEN` | `SHOP#{shop}#INDEX#{index}#JOB#{job}` | a job that has not ended, or has chunks that are not counted |
+//! | `OPEN` | `LISTED` | when all jobs were last looked through for those |
 //! | `JOBS` | `CREATED#{created_at}#{job}` | all jobs by age |
 //! | `SHOP#{shop}` | `PLATFORM#{platform}` | platforms of a shop |
 //! | `SHOP#{shop}` | `INGEST#{index}` | the lease of the process that ingests |
@@ -94,6 +96,23 @@ pub(super) fn directory(job: &Job) -> Key {
 /// Of a job whose record only says this.
 pub(super) fn directory_of(created_at: &str, id: &str) -> Key {
     Key::new(ALL_JOBS, format!("{CREATED}{created_at}#{id}"))
+}
+
+/// The index of open jobs.
+pub(super) const OPEN: &str = "OPEN";
+/// What the sort keys of its entries begin with.
+pub(super) const OPEN_JOBS: &str = "SHOP#";
+
+pub(super) fn open_of_shop(shop_id: &str) -> String {
+    format!("{OPEN_JOBS}{shop_id}#INDEX#")
+}
+
+pub(super) fn open(shop_id: &str, index_name: &str, id: &JobId) -> Key {
+    Key::new(OPEN, format!("{}{index_name}#JOB#{id}", open_of_shop(shop_id)))
+}
+
+pub(super) fn open_jobs_listed() -> Key {
+    Key::new(OPEN, "LISTED")
 }
 
 pub(super) fn shop(shop_id: &str) -> String {

@@ -31,8 +31,15 @@ impl Records {
             }
             let text = to_json(seal);
             let digest = self.write_parts(id, &text).await?;
+            let entry = match full(&record) < segments(seal.chunks) {
+                true => None,
+                false => self.entry_of(&record).await?,
+            };
             let update = self.seal_update(id, &key, seal, digest, &record).await?;
-            if let Updated::Applied(_) = self.table.update(&update).await? {
+            if let Updated::Applied(record) = self.table.update(&update).await? {
+                if record.has(name::ENDED_AT) {
+                    self.leave(entry).await;
+                }
                 return Ok(());
             }
             // A segment has become full meanwhile, another process has sealed it, or it was superseded: decide anew.

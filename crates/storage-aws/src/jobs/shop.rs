@@ -26,6 +26,8 @@ impl Records {
             }
             self.table.delete_batch(&keys(std::slice::from_ref(record))).await?;
         }
+        let open = self.table.query(schema::OPEN, &schema::open_of_shop(shop_id), false, None).await?;
+        self.table.delete_batch(&keys(&open)).await?;
         let items = self.table.query(&schema::shop(shop_id), "", false, None).await?;
         self.table.delete_batch(&keys(&items)).await?;
         Ok(records.len() as u64)

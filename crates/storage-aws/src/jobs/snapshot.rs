@@ -199,11 +199,8 @@ impl Records {
         shop_id: &str,
         fingerprint: Digest,
     ) -> Result<Option<Job>, TableError> {
-        let wanted = fingerprint.to_string();
-        let records = self.records_of_shop(shop_id, None).await?;
-        let mut open = records
-            .iter()
-            .filter(|record| record.text("fingerprint") == Some(&wanted) && !record.has(name::ENDED_AT));
+        let records = self.open_with_fingerprint(shop_id, fingerprint).await?;
+        let mut open = records.iter().filter(|record| !record.has(name::ENDED_AT));
         Ok(open.find_map(|record| from_envelope(record, name::JOB).ok()))
     }
 

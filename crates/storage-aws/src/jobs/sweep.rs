@@ -9,11 +9,20 @@ use host_core::{
     model::{ChunkRef, Job, JobId},
     storage::{StoreError, latest_lease_end},
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 
 /// Most rows of a job that a sweep reads. Chunks of a lane are handled in their order, so what hangs is among the first that
 /// are not counted.
 const MAX_ROWS: usize = 1000;
+
+/// A job that may need repair.
+pub(crate) struct Open {
+    pub(crate) job: Job,
+    /// Whether an ingest may go on with it.
+    pub(crate) is_unsealed: bool,
+    /// Chunks that are not counted.
+    pub(crate) waiting: u64,
+}
 
 /// What was found of a job.
 #[derive(Default)]
@@ -41,16 +50,33 @@ impl Records {
         Ok(matches!(begun, Updated::Applied(_)))
     }
 
-    /// All jobs that have not ended, newest first, and whether each is sealed.
-    pub(crate) async fn open_jobs(&self) -> Result<Vec<(Job, bool)>, StoreError> {
+    /// All jobs that have not ended or have chunks that are not counted, newest first. Jobs that need none any more leave their index.
+    pub(crate) async fn open_jobs(&self, bound: Duration) -> Result<Vec<Open>, StoreError> {
         let open = async {
-            let mut records = self.all_records(usize::MAX).await?;
-            records.retain(|record| !record.has(name::ENDED_AT));
-            // Those of newer versions are for their sweep.
-            let job = |record: &Item| Some((from_envelope(record, name::JOB).ok()?, record.has(name::SEAL)));
-            Ok(records.iter().filter_map(job).collect())
+            self.relist_open_jobs().await?;
+            let mut found = Vec::new();
+            for entry in self.all_entries().await? {
+                let Some(record) = self.open_record(&entry, bound).await? else { continue };
+                // Those of newer versions are for their sweep.
+                let Ok(job) = from_envelope(&record, name::JOB) else { continue };
+                let waiting = self.missing_chunks(&entry.id, &record).await?.1.len() as u64;
+                let is_unsealed = !record.has(name::SEAL) && !record.has(name::ENDED_AT);
+                found.push(Open { job, is_unsealed, waiting });
+            }
+            found.sort_by_key(|open| Reverse(open.job.created_at));
+            Ok(found)
         };
         open.await.map_err(|error: TableError| error.during("looking for jobs that have not ended"))
+    }
+
+    /// The segments of a job, and the numbers of its chunks that are not counted.
+    async fn missing_chunks(&self, id: &JobId, record: &Item) -> Result<(Vec<Item>, Vec<u32>), TableError> {
+        let chunks = record.number(name::CHUNKS).and_then(|chunks| u32::try_from(chunks).ok()).unwrap_or(0);
+        let segments = self.table.query(&schema::of_job(id), schema::SEGMENTS, false, None).await?;
+        let counted: BTreeSet<i64> =
+            segments.iter().flat_map(|segment| segment.numbers(name::COMPLETED)).copied().collect();
+        let missing = (0..chunks).filter(|seq| !counted.contains(&i64::from(*seq))).collect();
+        Ok((segments, missing))
     }
 
     /// Whether a job that is not sealed is older than `bound` and no process ingests for it.
@@ -60,35 +86,37 @@ impl Records {
     }
 
     /// Repairs a job: finishes half completions and half redrives, claims the right to send again what has waited for longer
-    /// than `bound`, and checks whether the job has ended.
-    pub(crate) async fn sweep(&self, id: &JobId, bound: Duration) -> Result<Found, StoreError> {
+    /// than `bound`, unless there is none, and checks whether the job has ended.
+    pub(crate) async fn sweep(&self, id: &JobId, bound: Option<Duration>) -> Result<Found, StoreError> {
         self.sweep_job(id, bound).await.map_err(|error| error.during(format!("sweeping job {id}")))
     }
 
-    async fn sweep_job(&self, id: &JobId, bound: Duration) -> Result<Found, TableError> {
+    async fn sweep_job(&self, id: &JobId, bound: Option<Duration>) -> Result<Found, TableError> {
         let mut found = Found::default();
         let Some(record) = self.record(id).await? else { return Ok(found) };
-        let chunks = record.number(name::CHUNKS).and_then(|chunks| u32::try_from(chunks).ok()).unwrap_or(0);
-        let segments = self.table.query(&schema::of_job(id), schema::SEGMENTS, false, None).await?;
-        let counted: BTreeSet<i64> =
-            segments.iter().flat_map(|segment| segment.numbers(name::COMPLETED)).copied().collect();
-        let missing = (0..chunks).filter(|seq| !counted.contains(&i64::from(*seq)));
-        for seq in missing.take(MAX_ROWS) {
+        let (segments, mut missing) = self.missing_chunks(id, &record).await?;
+        missing.truncate(MAX_ROWS);
+        let keys: Vec<Key> = missing.iter().map(|seq| schema::chunk(id, *seq)).collect();
+        for (seq, row) in missing.into_iter().zip(self.table.get_batch(&keys).await?) {
             // One that is not there is added by the ingest that resumes.
-            let Some(row) = self.table.get(&schema::chunk(id, seq)).await? else { continue };
-            let redrive_count = match row.text(name::STATE) {
-                Some(state::COMPLETING) => {
+            let Some(row) = row else { continue };
+            let redrive_count = match (row.text(name::STATE), bound) {
+                (Some(state::COMPLETING), _) => {
                     self.finish_completion(id, seq, &row).await?;
                     found.completed += 1;
                     None
                 }
                 // Done and not counted: a redrive was interrupted.
-                Some(state::DONE) => self.redrive_row(id, seq, redrive_count_of(&row)).await?,
-                _ => self.overdue(id, seq, bound).await?.then(|| redrive_count_of(&row)),
+                (Some(state::DONE), _) => self.redrive_row(id, seq, redrive_count_of(&row)).await?,
+                (_, Some(bound)) => self.overdue(id, seq, bound).await?.then(|| redrive_count_of(&row)),
+                (_, None) => None,
             };
             if let Some(redrive_count) = redrive_count {
                 found.to_send.push((from_envelope(&row, name::CHUNK)?, redrive_count));
             }
+        }
+        if record.has(name::ENDED_AT) {
+            return Ok(found);
         }
         self.look_for_end(id, &record, &segments).await?;
         let record = self.record(id).await?;

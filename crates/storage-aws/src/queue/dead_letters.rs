@@ -1,20 +1,31 @@
 //! Reading the dead letters of a shop. In SQS that makes them invisible to others for a while.
+//!
+//! What SQS itself has moved here kept its group, of which no more than the first messages are received while these are in flight.
+//! So each of them is sent again, as it is, in a group of its own.
 
 use super::{
-    LIST_VISIBILITY, Queues,
+    Incoming, LIST_VISIBILITY, Outgoing, Queues,
     message::{DeadLetterMessage, UnreadableNote},
 };
-use host_core::storage::{DeadLetter, LeasedDeadLetter, MessagePlace, Queue, StoreError, UnreadableMessage};
+use host_core::{
+    model::Digest,
+    storage::{DeadLetter, LeasedDeadLetter, MessagePlace, Queue, StoreError, UnreadableMessage},
+};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
+
+/// How long a call waits for dead letters that a call without waiting did not find.
+const LETTER_WAIT: Duration = Duration::from_secs(1);
 
 /// What one call has received.
 #[derive(Default)]
 pub(super) struct Page {
     pub(super) dead_letters: Vec<LeasedDeadLetter>,
     unreadable: Vec<UnreadableLetter>,
+    /// Messages that got a group of their own, and are received again.
+    regrouped: usize,
 }
 
 /// A message among the dead letters that is none, and the handle of its delivery.
@@ -25,7 +36,7 @@ struct UnreadableLetter {
 
 impl Page {
     pub(super) fn is_empty(&self) -> bool {
-        self.dead_letters.is_empty() && self.unreadable.is_empty()
+        self.dead_letters.is_empty() && self.unreadable.is_empty() && self.regrouped == 0
     }
 }
 
@@ -43,9 +54,18 @@ impl Queues {
         let mut page = Page::default();
         let Some(url) = self.url(&name).await? else { return Ok(page) };
         let asked_at = self.clock.now();
-        let request = self.request(10, visibility, Duration::ZERO);
-        for incoming in self.service.receive(&url, &request).await?.unwrap_or_default() {
-            match DeadLetterMessage::read(&incoming.body, incoming.receive_count, asked_at) {
+        for incoming in self.receive_letters(&url, visibility).await? {
+            let read = DeadLetterMessage::read(&incoming.body, incoming.receive_count, asked_at);
+            let group = match &read {
+                Ok(dead_letter) => dead_letter.message.deduplication_id(),
+                Err(_) => Digest::of(incoming.body.as_bytes()).hex(),
+            };
+            if incoming.group != group {
+                self.regroup(&url, incoming, group).await?;
+                page.regrouped += 1;
+                continue;
+            }
+            match read {
                 Ok(dead_letter) => {
                     let message = dead_letter.message.clone();
                     let delivery = self.track(url.clone(), message, incoming, asked_at, visibility);
@@ -80,13 +100,37 @@ impl Queues {
         Ok(page)
     }
 
+    /// Some messages of a dead-letter queue; none if none is visible.
+    async fn receive_letters(&self, url: &str, visibility: Duration) -> Result<Vec<Incoming>, StoreError> {
+        for wait_time in [Duration::ZERO, LETTER_WAIT] {
+            let request = self.request(10, visibility, wait_time);
+            let received = self.service.receive(url, &request).await?.unwrap_or_default();
+            // A call that does not wait may miss messages.
+            if !received.is_empty() || self.service.depth(url).await?.visible == 0 {
+                return Ok(received);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Sends a message again in this group and removes it. A crash in between leaves a copy, which SQS drops for five minutes, and
+    /// which is listed once after that.
+    async fn regroup(&self, url: &str, incoming: Incoming, group: String) -> Result<(), StoreError> {
+        let Incoming { body, handle, .. } = incoming;
+        let again = Outgoing { body, deduplication_id: group.clone(), group };
+        if self.service.send(url, &again).await? {
+            self.service.delete(url, &handle).await?;
+        }
+        Ok(())
+    }
+
     /// All dead letters, each once, and what is among them that cannot be read; all of them are visible again at the end.
     pub(super) async fn list_dead_letters(&self, shop_id: &str) -> Result<Listed, StoreError> {
         let mut dead_letters: HashMap<_, DeadLetter> = HashMap::new();
         let mut unreadable = BTreeMap::new();
         let (mut receipts, mut handles, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         loop {
-            let Page { dead_letters: page, unreadable: others } =
+            let Page { dead_letters: page, unreadable: others, regrouped } =
                 self.receive_page(shop_id, LIST_VISIBILITY).await?;
             let known = dead_letters.len() + seen.len();
             for LeasedDeadLetter { dead_letter, receipt } in page {
@@ -103,7 +147,7 @@ impl Queues {
                 handles.push(handle);
             }
             // The first of them are delivered again before the last ones: all have been seen.
-            if dead_letters.len() + seen.len() == known {
+            if regrouped == 0 && dead_letters.len() + seen.len() == known {
                 break;
             }
         }

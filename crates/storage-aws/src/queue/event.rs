@@ -43,6 +43,7 @@ impl Queues {
                 body: record.body.clone().unwrap_or_default(),
                 handle: record.receipt_handle.clone().unwrap_or_default(),
                 receive_count: count.unwrap_or(1),
+                group: group.clone(),
             };
             if let Some(delay) = groups.get(&(arn.clone(), group.clone())) {
                 // No message of a group is delivered while one of it is in flight.

@@ -2,6 +2,7 @@
 
 use super::{
     external::{ExternalChunks, Unusable},
+    jobs::Records,
     names::{DEAD_LETTERS, Names},
 };
 use async_trait::async_trait;
@@ -18,7 +19,7 @@ use jiff::Timestamp;
 use message::DeadLetterMessage;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -26,12 +27,13 @@ mod dead_letters;
 mod event;
 mod incoming;
 mod message;
+mod rounds;
 mod service;
 mod sqs;
 
 pub use event::EventBatch;
 pub(super) use message::{ExternalMessage, Message};
-pub use service::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
+pub use service::{Depth, Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
 pub use sqs::Sqs;
 
 /// How long a message can be invisible after its delivery, in all; SQS refuses more.
@@ -39,6 +41,13 @@ const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 3600);
 
 /// How long dead letters are invisible to others while they are listed.
 const LIST_VISIBILITY: Duration = Duration::from_secs(30);
+
+/// URLs that a process remembers.
+const MAX_URLS: usize = 10_000;
+
+/// How long a queue that was just created may be unknown to SQS, and between two attempts to use it.
+const CREATION: Duration = Duration::from_secs(60);
+const CREATION_POLL: Duration = Duration::from_secs(1);
 
 /// A message that was delivered to this process.
 #[derive(Clone)]
@@ -56,13 +65,37 @@ pub(super) struct Queues {
     clock: SharedClock,
     /// What makes jobs of the messages of other programs, if they are accepted.
     external: Option<ExternalChunks>,
+    /// What knows which shops have open jobs.
+    jobs: Option<Arc<Records>>,
+    round: tokio::sync::Mutex<Option<rounds::Round>>,
     urls: Mutex<HashMap<String, String>>,
+    /// Shops of queues whose names do not say them, by URL.
+    tags: Mutex<HashMap<String, String>>,
     in_flight: Mutex<HashMap<String, InFlight>>,
 }
 
 impl Queues {
     pub(super) fn new(service: Arc<dyn QueueService>, names: Names, clock: SharedClock) -> Self {
-        Self { service, names, clock, external: None, urls: Mutex::default(), in_flight: Mutex::default() }
+        Self {
+            service,
+            names,
+            clock,
+            external: None,
+            jobs: None,
+            round: tokio::sync::Mutex::default(),
+            urls: Mutex::default(),
+            tags: Mutex::default(),
+            in_flight: Mutex::default(),
+        }
+    }
+
+    /// Finds shops by their open jobs.
+    pub(super) fn with_jobs(self, jobs: Arc<Records>) -> Self {
+        Self { jobs: Some(jobs), ..self }
+    }
+
+    fn tags(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.tags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Accepts chunks of other programs.
@@ -84,7 +117,11 @@ impl Queues {
     }
 
     fn remember(&self, name: &str, url: &str) {
-        self.urls.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), url.to_owned());
+        let mut urls = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
+        if urls.len() >= MAX_URLS {
+            urls.clear();
+        }
+        urls.insert(name.to_owned(), url.to_owned());
     }
 
     fn forget(&self, name: &str) {
@@ -112,19 +149,25 @@ impl Queues {
     }
 
     async fn send_to(&self, name: &str, shop_id: &str, message: &Outgoing) -> Result<(), StoreError> {
-        // A second time if the queue was removed since its address was cached.
-        for _ in 0..2 {
-            let url = self.ensure_queue(name, shop_id).await?;
-            if self.service.send(&url, message).await? {
-                return Ok(());
+        let began = self.clock.now();
+        loop {
+            // The queue may have been removed since its address was cached; one that is created is not known at once.
+            let error = match self.ensure_queue(name, shop_id).await {
+                Ok(url) if self.service.send(&url, message).await? => return Ok(()),
+                Ok(_) => {
+                    self.forget(name);
+                    let (action, source) =
+                        (format!("sending to queue {name}"), "SQS does not know the queue".into());
+                    StoreError { action, kind: StoreErrorKind::Transient, source }
+                }
+                Err(error) => error,
+            };
+            let waited = self.clock.now().duration_since(began).unsigned_abs();
+            if error.kind != StoreErrorKind::Transient || waited >= CREATION {
+                return Err(error);
             }
-            self.forget(name);
+            self.clock.sleep(CREATION_POLL).await;
         }
-        Err(StoreError {
-            action: format!("sending to queue {name}"),
-            kind: StoreErrorKind::Transient,
-            source: "the queue was removed as soon as it was created".into(),
-        })
     }
 
     fn request(&self, max: usize, visibility: Duration, wait_time: Duration) -> ReceiveRequest {
@@ -234,15 +277,11 @@ impl Queue for Queues {
     }
 
     async fn shops(&self) -> Result<Vec<String>, StoreError> {
-        let queues = self.service.list(&self.names.queue_prefix()).await?;
-        let mut shops: Vec<String> = queues
-            .into_iter()
-            .filter(|(name, shop)| !name.ends_with(DEAD_LETTERS) && *name == self.names.queue(shop))
-            .map(|(_, shop)| shop)
-            .collect();
-        shops.sort_unstable();
-        shops.dedup();
-        Ok(shops)
+        Ok(self.shop_queues().await?.into_iter().map(|(shop_id, _)| shop_id).collect())
+    }
+
+    async fn ready_shops(&self, _: Duration) -> Result<Vec<String>, StoreError> {
+        self.find_ready_shops().await
     }
 
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
@@ -305,7 +344,7 @@ impl Queue for Queues {
 
     async fn depth(&self, shop_id: &str) -> Result<u64, StoreError> {
         match self.url(&self.names.queue(shop_id)).await? {
-            Some(url) => self.service.depth(&url).await,
+            Some(url) => Ok(self.service.depth(&url).await?.total()),
             None => Ok(0),
         }
     }
@@ -335,7 +374,7 @@ impl Queue for Queues {
         let mut messages = 0;
         for name in [self.names.queue(shop_id), self.names.dead_letter_queue(shop_id)] {
             let Some(url) = self.service.find(&name).await? else { continue };
-            messages += self.service.depth(&url).await?;
+            messages += self.service.depth(&url).await?.total();
             if !dry_run {
                 self.service.remove(&url).await?;
                 self.forget(&name);

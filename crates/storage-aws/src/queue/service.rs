@@ -38,6 +38,24 @@ pub struct Incoming {
     pub handle: String,
     /// How often it has been delivered, this time included.
     pub receive_count: u32,
+    /// Its group.
+    pub group: String,
+}
+
+/// About how many messages a queue has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Those that can be received, now or once their groups are free.
+    pub visible: u64,
+    /// Those in flight.
+    pub in_flight: u64,
+}
+
+impl Depth {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.visible.saturating_add(self.in_flight)
+    }
 }
 
 /// How a queue is created.
@@ -60,8 +78,11 @@ pub trait QueueService: Send + Sync {
     /// Creates a queue unless it exists; returns its URL.
     async fn create(&self, spec: &QueueSpec) -> Result<String, StoreError>;
 
-    /// Names and shops of all queues whose name begins with `prefix`.
+    /// Names and URLs of all queues whose name begins with `prefix`.
     async fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError>;
+
+    /// The shop that a queue's tag names; none if it has no such tag or is gone.
+    async fn shop(&self, url: &str) -> Result<Option<String>, StoreError>;
 
     /// Sends a message; false if the queue is gone.
     async fn send(&self, url: &str, message: &Outgoing) -> Result<bool, StoreError>;
@@ -81,8 +102,8 @@ pub trait QueueService: Send + Sync {
     /// Removes a message; false if the handle is rejected.
     async fn delete(&self, url: &str, handle: &str) -> Result<bool, StoreError>;
 
-    /// Number of messages, in flight or not, about; none if the queue is gone.
-    async fn depth(&self, url: &str) -> Result<u64, StoreError>;
+    /// Number of messages, about: those that can be received, and those in flight. None if the queue is gone.
+    async fn depth(&self, url: &str) -> Result<Depth, StoreError>;
 
     /// Removes a queue with all its messages; nothing happens if it is gone. SQS lets no queue of its name be created for a minute.
     async fn remove(&self, url: &str) -> Result<(), StoreError>;

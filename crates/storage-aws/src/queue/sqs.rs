@@ -1,6 +1,6 @@
 //! The queues on SQS.
 
-use super::service::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
+use super::service::{Depth, Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
 use crate::failure::{AwsError, failure};
 use async_trait::async_trait;
 use aws_sdk_sqs::{
@@ -8,11 +8,7 @@ use aws_sdk_sqs::{
     types::{MessageSystemAttributeName, QueueAttributeName as Name},
 };
 use host_core::storage::{StoreError, StoreErrorKind};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 /// How long messages are kept: SQS's maximum.
 const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -31,14 +27,12 @@ const SHOP_TAG: &str = "shop_id";
 #[derive(Clone, Debug)]
 pub struct Sqs {
     client: Client,
-    /// Shops of queues that were listed, by address: a queue's shop never changes, and each call is billed.
-    shops: Arc<Mutex<HashMap<String, String>>>,
 }
 
 impl Sqs {
     /// The queues that this client reaches.
     pub fn new(client: Client) -> Self {
-        Self { client, shops: Arc::default() }
+        Self { client }
     }
 
     async fn attribute(&self, url: &str, name: Name) -> Result<Option<String>, AwsError> {
@@ -61,12 +55,11 @@ impl Sqs {
         ]);
         let Some(dead) = &spec.dead_letters else { return Ok(attributes) };
         let during = || format!("looking at queue {dead}");
-        let url = self.find(dead).await?.ok_or_else(|| StoreError {
-            action: during(),
-            kind: StoreErrorKind::Transient,
-            source: "it is not there yet".into(),
-        })?;
-        let arn = self.attribute(&url, Name::QueueArn).await.map_err(|error| error.during(during()))?;
+        let url = self.find(dead).await?.ok_or_else(|| not_there_yet(during()))?;
+        let arn = match self.attribute(&url, Name::QueueArn).await {
+            Err(error) if is_gone(&error) => Err(not_there_yet(during())),
+            found => found.map_err(|error| error.during(during())),
+        }?;
         let policy = serde_json::json!({
             "deadLetterTargetArn": arn.unwrap_or_default(),
             "maxReceiveCount": MAX_RECEIVES.to_string(),
@@ -74,6 +67,11 @@ impl Sqs {
         attributes.insert(Name::RedrivePolicy, policy.to_string());
         Ok(attributes)
     }
+}
+
+/// A queue that was just created is not known everywhere for some seconds.
+fn not_there_yet(action: String) -> StoreError {
+    StoreError { action, kind: StoreErrorKind::Transient, source: "it is not there yet".into() }
 }
 
 /// Whether SQS says that there is no such queue, in its new or its old protocol.
@@ -147,26 +145,18 @@ impl QueueService for Sqs {
         while let Some(page) = pages.next().await {
             for url in page.map_err(failure).map_err(during)?.queue_urls.unwrap_or_default() {
                 let name = url.rsplit('/').next().unwrap_or_default().to_owned();
-                let known = self.shops.lock().unwrap_or_else(PoisonError::into_inner).get(&url).cloned();
-                if let Some(shop_id) = known {
-                    queues.push((name, shop_id));
-                    continue;
-                }
-                let tags = self.client.list_queue_tags().queue_url(&url).send().await.map_err(failure);
-                let tags = match tags {
-                    Ok(tags) => tags.tags.unwrap_or_default(),
-                    // Removed since it was listed.
-                    Err(error) if is_gone(&error) => continue,
-                    Err(error) => return Err(during(error)),
-                };
-                if let Some(shop_id) = tags.get(SHOP_TAG) {
-                    let mut shops = self.shops.lock().unwrap_or_else(PoisonError::into_inner);
-                    shops.insert(url, shop_id.clone());
-                    queues.push((name, shop_id.clone()));
-                }
+                queues.push((name, url));
             }
         }
         Ok(queues)
+    }
+
+    async fn shop(&self, url: &str) -> Result<Option<String>, StoreError> {
+        match self.client.list_queue_tags().queue_url(url).send().await.map_err(failure) {
+            Ok(tags) => Ok(tags.tags.and_then(|mut tags| tags.remove(SHOP_TAG))),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error.during(format!("reading the tags of {url}"))),
+        }
     }
 
     async fn send(&self, url: &str, message: &Outgoing) -> Result<bool, StoreError> {
@@ -206,6 +196,7 @@ impl QueueService for Sqs {
             .receive_request_attempt_id(&request.attempt_id)
             .wait_time_seconds(seconds(wait_time).min(20))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
             .customize()
             .config_override(aws_sdk_sqs::config::Config::builder().timeout_config(timeouts))
             .send()
@@ -216,10 +207,12 @@ impl QueueService for Sqs {
             Err(error) => return Err(error.during(format!("receiving from {url}"))),
         };
         let incoming = messages.into_iter().filter_map(|message| {
-            let count = message.attributes.as_ref();
-            let count = count.and_then(|all| all.get(&MessageSystemAttributeName::ApproximateReceiveCount));
+            let attributes = message.attributes.unwrap_or_default();
+            let attribute = |name| attributes.get(&name);
+            let count = attribute(MessageSystemAttributeName::ApproximateReceiveCount);
             Some(Incoming {
                 receive_count: count.and_then(|count| count.parse().ok()).unwrap_or(1),
+                group: attribute(MessageSystemAttributeName::MessageGroupId).cloned().unwrap_or_default(),
                 body: message.body.unwrap_or_default(),
                 handle: message.receipt_handle?,
             })
@@ -257,24 +250,20 @@ impl QueueService for Sqs {
         }
     }
 
-    async fn depth(&self, url: &str) -> Result<u64, StoreError> {
-        let parts = [
-            Name::ApproximateNumberOfMessages,
-            Name::ApproximateNumberOfMessagesNotVisible,
-            Name::ApproximateNumberOfMessagesDelayed,
-        ];
+    async fn depth(&self, url: &str) -> Result<Depth, StoreError> {
+        let parts = [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
         let got = self.client.get_queue_attributes().queue_url(url).set_attribute_names(Some(parts.to_vec()));
         let attributes = match got.send().await.map_err(failure) {
             Ok(got) => got.attributes.unwrap_or_default(),
-            Err(error) if is_gone(&error) => return Ok(0),
+            Err(error) if is_gone(&error) => return Ok(Depth::default()),
             Err(error) => return Err(error.during(format!("counting the messages of {url}"))),
         };
-        let numbers = parts.iter().filter_map(|part| attributes.get(part)?.parse::<u64>().ok());
-        Ok(numbers.sum())
+        let [visible, in_flight] =
+            parts.map(|part| attributes.get(&part).and_then(|number| number.parse().ok()).unwrap_or(0));
+        Ok(Depth { visible, in_flight })
     }
 
     async fn remove(&self, url: &str) -> Result<(), StoreError> {
-        self.shops.lock().unwrap_or_else(PoisonError::into_inner).remove(url);
         match self.client.delete_queue().queue_url(url).send().await.map_err(failure) {
             Err(error) if !is_gone(&error) => Err(error.during(format!("removing queue {url}"))),
             _ => Ok(()),

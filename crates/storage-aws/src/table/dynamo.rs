@@ -1,14 +1,14 @@
 //! The table on DynamoDB.
 
 use super::{
-    Item, Key, Table, TableError, Update, Updated,
+    Condition, Item, Key, Table, TableError, Update, Updated,
     expression::{Expressions, value},
 };
 use crate::failure::{AwsError, failure};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     Client,
-    operation::update_item::UpdateItemError,
+    operation::{delete_item::DeleteItemError, update_item::UpdateItemError},
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use std::collections::HashMap;
@@ -101,6 +101,32 @@ impl Table for Dynamo {
             .await
             .map_err(|error| table_error(&self.table, failure(error)))?;
         Ok(deleted.attributes.is_some_and(|attributes| !attributes.is_empty()))
+    }
+
+    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
+        let Expressions { condition, names, values, .. } = Expressions::of_condition(when);
+        let sent = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(key.pk.clone()))
+            .key("sk", AttributeValue::S(key.sk.clone()))
+            .set_condition_expression(condition)
+            .set_expression_attribute_names((!names.is_empty()).then_some(names))
+            .set_expression_attribute_values((!values.is_empty()).then_some(values))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(table_error(&self.table, failure(error))),
+        }
     }
 
     async fn query(

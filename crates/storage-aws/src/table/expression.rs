@@ -38,6 +38,13 @@ impl Expressions {
         made
     }
 
+    /// Those of a condition alone.
+    pub(super) fn of_condition(when: &Condition) -> Self {
+        let mut made = Self::default();
+        made.condition = Some(made.one(when));
+        made
+    }
+
     /// The placeholder of a name: itself after `#`, which is never reserved.
     pub(super) fn name(&mut self, name: &str) -> String {
         let alias = format!("#{name}");

@@ -282,6 +282,9 @@ pub trait Table: Send + Sync {
     /// Removes an item; false if there is none.
     async fn delete(&self, key: &Key) -> Result<bool, TableError>;
 
+    /// Removes an item if the condition holds, atomically; false otherwise.
+    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError>;
+
     /// The items of a partition whose sort key begins with `prefix`, by sort key: the first `limit`, or the last ones in
     /// falling order if `newest_first`.
     async fn query(

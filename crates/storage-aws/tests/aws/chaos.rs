@@ -10,8 +10,8 @@ use host_core::{
     storage::{Chunks, Put, StoreError, StoreErrorKind},
 };
 use host_storage_aws::{
-    Incoming, Item, Key, Outgoing, QueueService, QueueSpec, ReceiveRequest, Table, TableError, Update,
-    Updated,
+    Condition, Depth, Incoming, Item, Key, Outgoing, QueueService, QueueSpec, ReceiveRequest, Table,
+    TableError, Update, Updated,
 };
 use host_testing::fakes::{IndexCall, Interceptor};
 use std::{
@@ -119,6 +119,10 @@ impl Table for ChaosTable {
         self.1.call(self.0.delete(key), table_error).await
     }
 
+    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
+        self.1.call(self.0.delete_when(key, when), table_error).await
+    }
+
     async fn query(
         &self,
         pk: &str,
@@ -171,7 +175,11 @@ impl QueueService for ChaosQueues {
         self.1.call(self.0.delete(url, handle), store_error).await
     }
 
-    async fn depth(&self, url: &str) -> Result<u64, StoreError> {
+    async fn shop(&self, url: &str) -> Result<Option<String>, StoreError> {
+        self.1.call(self.0.shop(url), store_error).await
+    }
+
+    async fn depth(&self, url: &str) -> Result<Depth, StoreError> {
         self.0.depth(url).await
     }
 

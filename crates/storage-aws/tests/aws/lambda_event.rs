@@ -21,7 +21,7 @@ pub(crate) const QUEUE_VISIBILITY: Duration = Duration::from_secs(960);
 
 /// The records of an event. What is no message of a chunk is of the lane `foreign`.
 pub(crate) fn records(received: &[Incoming], queue: &str, foreign: u64) -> Vec<SqsMessage> {
-    let record = |Incoming { body, handle, receive_count }: &Incoming| {
+    let record = |Incoming { body, handle, receive_count, .. }: &Incoming| {
         let value: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
         let lane = value["lane"].as_u64().unwrap_or(foreign);
         let id = value["seq"].as_u64().map_or("unreadable".to_owned(), |seq| seq.to_string());

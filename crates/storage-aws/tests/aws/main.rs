@@ -12,10 +12,13 @@ mod external;
 mod idle;
 mod lambda_event;
 mod large;
+mod metered;
 mod needs_aws;
 mod needs_dynoxide;
+mod open_jobs;
 mod record;
 mod redrive;
+mod shops;
 mod simulation;
 mod sqs;
 mod stand_in;
@@ -31,7 +34,9 @@ use host_core::{
     clock::SharedClock,
     storage::{Storage, Stores},
 };
-use host_storage_aws::{Key, Names, Table, Update, breakers_on, jobs_on, ledger_on, queue_on, settings_on};
+use host_storage_aws::{
+    Key, Names, Table, Update, breakers_on, jobs_on, ledger_on, queue_with_jobs_on, settings_on,
+};
 use host_testing::{VirtualClock, conformance::Backend, storage::Memory};
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -60,7 +65,7 @@ pub(crate) fn model_with(clock: SharedClock) -> Backend {
     Backend {
         stores: Stores {
             chunks: Memory::new(clock.clone()).stores().chunks,
-            queue: queue_on(queues, Names::new("test", None), clock.clone()),
+            queue: queue_with_jobs_on(queues, jobs.clone(), Names::new("test", None), clock.clone(), MONTH),
             jobs: jobs_on(jobs, clock.clone(), MONTH),
             settings: settings_on(settings.clone()),
             ledger: ledger_on(Arc::new(table::Model::default()), clock.clone(), MONTH),

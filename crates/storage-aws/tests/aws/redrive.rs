@@ -7,7 +7,7 @@ use host_core::{
     model::{Counts, EntryClass, Job, JobStatus},
     storage::{ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, QuarantineReason, StoreErrorKind},
 };
-use host_storage_aws::{Item, Key, Table, TableError, Update, Updated, jobs_on};
+use host_storage_aws::{Condition, Item, Key, Table, TableError, Update, Updated, jobs_on};
 use host_testing::{
     VirtualClock,
     build::{MINUTE, chunk, complete, entry, job, processed, seal},
@@ -76,6 +76,10 @@ impl Table for FaultyTable {
 
     async fn delete(&self, key: &Key) -> Result<bool, TableError> {
         self.table.delete(key).await
+    }
+
+    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
+        self.table.delete_when(key, when).await
     }
 
     async fn query(

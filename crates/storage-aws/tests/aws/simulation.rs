@@ -15,7 +15,7 @@ use host_core::{
     storage::{Claim, StoreError, Stores},
 };
 use host_pipeline::worker::{self, DeadLetterFilter, Worker, WorkerSettings};
-use host_storage_aws::{Names, breakers_on, jobs_on, ledger_on, queue_on, settings_on};
+use host_storage_aws::{Names, breakers_on, jobs_on, ledger_on, queue_with_jobs_on, settings_on};
 use host_testing::{
     VirtualClock,
     build::{self, job},
@@ -52,7 +52,7 @@ pub(super) fn worker(stores: Stores, index: Arc<ChaosIndex>, clock: &SharedClock
     let settings = WorkerSettings {
         concurrency: 2,
         lease: LEASE,
-        poll_interval: Duration::from_millis(500),
+        poll_interval: Duration::from_secs(1),
         shutdown_timeout: Duration::from_secs(20),
         stopped_after: Duration::from_secs(24 * 3_600),
         keep_chunks: false,
@@ -177,10 +177,12 @@ async fn schedule(seed: u64, job: Job, seen: &Coverage) {
     // Each process has its own stores, which share no state.
     let stores = || Stores {
         chunks: chunks.clone(),
-        queue: queue_on(
+        queue: queue_with_jobs_on(
             Arc::new(ChaosQueues(queues.clone(), chaos.clone())),
+            Arc::new(ChaosTable(jobs.clone(), chaos.clone())),
             Names::new("test", None),
             clock.clone(),
+            MONTH,
         ),
         jobs: jobs_on(Arc::new(ChaosTable(jobs.clone(), chaos.clone())), clock.clone(), MONTH),
         settings: settings_on(jobs.clone()),

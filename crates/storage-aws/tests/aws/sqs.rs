@@ -7,7 +7,7 @@ use host_core::{
     clock::SharedClock,
     storage::{StoreError, StoreErrorKind},
 };
-use host_storage_aws::{Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
+use host_storage_aws::{Depth, Incoming, Outgoing, QueueService, QueueSpec, ReceiveRequest};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -71,8 +71,8 @@ impl Fifo {
                 message.visible_until = after(now, request.visibility);
                 message.first_received = Some(now);
                 message.handle = Some(handle.clone());
-                let body = message.outgoing.body.clone();
-                Incoming { body, handle, receive_count: message.receive_count }
+                let (body, group) = (message.outgoing.body.clone(), message.outgoing.group.clone());
+                Incoming { body, handle, receive_count: message.receive_count, group }
             })
             .collect()
     }
@@ -112,6 +112,8 @@ pub(crate) struct Model {
     refused_handles: AtomicU64,
     /// Whether looking for a queue is throttled.
     pub(crate) is_throttled: AtomicBool,
+    /// Until when no queue is known, as just after its creation.
+    unknown_until: Mutex<Option<Timestamp>>,
 }
 
 impl Model {
@@ -122,7 +124,24 @@ impl Model {
             redeliveries: AtomicU64::new(0),
             refused_handles: AtomicU64::new(0),
             is_throttled: AtomicBool::new(false),
+            unknown_until: Mutex::default(),
         }
+    }
+
+    /// Queues that are created are not known for so long.
+    pub(crate) fn unknown_for(&self, time: Duration) {
+        *self.unknown_until.lock().unwrap() = Some(self.clock.now() + time);
+    }
+
+    fn is_unknown(&self) -> bool {
+        self.unknown_until.lock().unwrap().is_some_and(|until| until > self.clock.now())
+    }
+
+    /// All messages of a queue, in flight or not.
+    pub(crate) fn bodies(&self, url: &str) -> Vec<String> {
+        let bodies =
+            |fifo: &mut Fifo, _| fifo.messages.iter().map(|message| message.outgoing.body.clone()).collect();
+        self.of(url, bodies).unwrap_or_default()
     }
 
     /// How often a message was handed out again.
@@ -160,7 +179,8 @@ impl QueueService for Model {
                 source: "RequestThrottled".into(),
             });
         }
-        Ok(self.queues.lock().unwrap().contains_key(name).then(|| name.to_owned()))
+        let is_known = !self.is_unknown() && self.queues.lock().unwrap().contains_key(name);
+        Ok(is_known.then(|| name.to_owned()))
     }
 
     async fn create(&self, spec: &QueueSpec) -> Result<String, StoreError> {
@@ -178,10 +198,17 @@ impl QueueService for Model {
     async fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
         let queues = self.queues.lock().unwrap();
         let matching = queues.iter().filter(|(name, _)| name.starts_with(prefix));
-        Ok(matching.map(|(name, fifo)| (name.clone(), fifo.shop_id.clone())).collect())
+        Ok(matching.map(|(name, _)| (name.clone(), name.clone())).collect())
+    }
+
+    async fn shop(&self, url: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.of(url, |fifo, _| fifo.shop_id.clone()))
     }
 
     async fn send(&self, url: &str, message: &Outgoing) -> Result<bool, StoreError> {
+        if self.is_unknown() {
+            return Ok(false);
+        }
         let sent = self.of(url, |fifo, now| {
             // Throughput by group and deduplication by group belong together.
             let id = (message.group.clone(), message.deduplication_id.clone());
@@ -252,8 +279,12 @@ impl QueueService for Model {
         Ok(deleted.unwrap_or(false))
     }
 
-    async fn depth(&self, url: &str) -> Result<u64, StoreError> {
-        Ok(self.of(url, |fifo, _| fifo.messages.len() as u64).unwrap_or(0))
+    async fn depth(&self, url: &str) -> Result<Depth, StoreError> {
+        let depth = self.of(url, |fifo, now| {
+            let in_flight = fifo.messages.iter().filter(|message| message.visible_until > now).count();
+            Depth { visible: (fifo.messages.len() - in_flight) as u64, in_flight: in_flight as u64 }
+        });
+        Ok(depth.unwrap_or_default())
     }
 
     async fn remove(&self, url: &str) -> Result<(), StoreError> {

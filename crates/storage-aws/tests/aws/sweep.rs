@@ -154,8 +154,8 @@ async fn an_end_that_no_process_noticed_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn a_redrive_that_died_is_resumed() {
-    // After the segment: five items to be emptied, the record, the row.
-    for call in 1..8 {
+    // After the index of open jobs and the segment: five items to be emptied, the record, the row.
+    for call in 2..9 {
         let harness = Harness::new(2).await;
         complete(&*harness.jobs, &harness.job.id, 0, &quarantined()).await;
         harness.faulty(InjectedFault::NotApplied(call)).redrive(&harness.job.id, 0, 0).await.unwrap_err();

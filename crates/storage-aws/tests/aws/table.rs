@@ -26,6 +26,8 @@ pub(crate) struct Model {
 pub(crate) struct Spent {
     /// Units of 1 KB.
     pub(crate) write_units: u64,
+    /// Units of 1 KB of the index by which a job is found, which has a copy of its record.
+    pub(crate) index_write_units: u64,
     /// Units of 4 KB, for consistent reads.
     pub(crate) read_units: u64,
     pub(crate) largest_item: usize,
@@ -174,6 +176,9 @@ impl Table for Model {
         let after = changed(before, update)?;
         assert!(after.size() <= MAX_ITEM, "{:?} would have {} bytes", update.key, after.size());
         self.spend_write(size, after.size());
+        if after.has("job_id") {
+            self.spent.lock().unwrap().index_write_units += after.size().div_ceil(1024) as u64;
+        }
         let mut set = self.set.lock().unwrap();
         for (name, _) in &update.set {
             *set.entry(name).or_default() += 1;
@@ -187,6 +192,18 @@ impl Table for Model {
         let removed = self.items.lock().unwrap().remove(key);
         self.spend_write(removed.as_ref().map_or(0, Item::size), 0);
         Ok(removed.is_some())
+    }
+
+    async fn delete_when(&self, key: &Key, when: &Condition) -> Result<bool, TableError> {
+        tokio::task::yield_now().await;
+        let mut items = self.items.lock().unwrap();
+        let before = items.get(key);
+        self.spend_write(before.map_or(0, Item::size), 0);
+        let is_removed = holds(before, when);
+        if is_removed {
+            items.remove(key);
+        }
+        Ok(is_removed)
     }
 
     async fn query(

@@ -99,6 +99,15 @@ impl Jobs for Records {
         during_job(self.database.read(move |tx| snapshot::one(tx, &job_id)).await, "reading", id)
     }
 
+    async fn has_ended(&self, id: &JobId) -> Result<bool, StoreError> {
+        let job_id = id.as_str().to_owned();
+        let ended = move |tx: &Transaction<'_>| {
+            let sql = "SELECT 1 FROM job WHERE id = ?1 AND ended_at IS NOT NULL";
+            Ok(tx.prepare_cached(sql)?.exists([job_id])?)
+        };
+        during_job(self.database.read(ended).await, "reading", id)
+    }
+
     async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError> {
         let shop = shop_id.map(str::to_owned);
         let done = self.database.read(move |tx| snapshot::latest(tx, shop.as_deref(), limit)).await;

@@ -38,16 +38,22 @@ pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<Job, Cause> {
     Ok(job)
 }
 
+const WAITING_LANES: &str = "SELECT job ->> 'lanes'
+        FROM (SELECT CASE WHEN json_valid(job) THEN job END AS job FROM job
+            WHERE shop_id = ?1 AND (ended_at IS NULL OR completed < chunks))
+        WHERE job ->> 'index_name' = ?2 AND job ->> 'lanes' > 0
+        ORDER BY job ->> 'sequence' DESC LIMIT 1";
+
 /// The number of lanes that chunks of the job's index wait in, if any waits and the number is known.
 fn lanes_of_waiting_chunks(tx: &Transaction<'_>, job: &Job) -> Result<Option<u16>, Cause> {
-    let mut statement = tx.prepare_cached(
-        "SELECT job ->> 'lanes'
-        FROM (SELECT CASE WHEN json_valid(job) THEN job END AS job, ended_at, completed, chunks FROM job WHERE shop_id = ?1)
-        WHERE job ->> 'index_name' = ?2 AND job ->> 'lanes' > 0 AND (ended_at IS NULL OR completed < chunks)
-        ORDER BY job ->> 'sequence' DESC LIMIT 1",
-    )?;
+    let mut statement = tx.prepare_cached(WAITING_LANES)?;
     Ok(statement.query_row([&job.shop_id, &job.index_name], |row| row.get(0)).optional()?)
 }
+
+const SUPERSEDE: &str = "UPDATE job SET status = ?4, ended_at = ?5, error_message = ?6, last_error = NULL
+        WHERE shop_id = ?1 AND id <> ?3 AND seal IS NULL AND ended_at IS NULL
+            AND CASE WHEN json_valid(job) THEN job ->> 'index_name' = ?2 AND coalesce(job ->> 'schema', 1) <= ?7 END
+        RETURNING job ->> 'id'";
 
 pub(super) fn supersede(tx: &Transaction<'_>, by: &Job, now: i64) -> Result<Vec<JobId>, Cause> {
     let message = format!(
@@ -55,12 +61,7 @@ pub(super) fn supersede(tx: &Transaction<'_>, by: &Job, now: i64) -> Result<Vec<
          published before stays counted",
         by.id
     );
-    let mut statement = tx.prepare_cached(
-        "UPDATE job SET status = ?4, ended_at = ?5, error_message = ?6, last_error = NULL
-        WHERE shop_id = ?1 AND id <> ?3 AND seal IS NULL AND ended_at IS NULL
-            AND CASE WHEN json_valid(job) THEN job ->> 'index_name' = ?2 AND coalesce(job ->> 'schema', 1) <= ?7 END
-        RETURNING job ->> 'id'",
-    )?;
+    let mut statement = tx.prepare_cached(SUPERSEDE)?;
     let status = JobStatus::Failed.as_str();
     let params = params![by.shop_id, by.index_name, by.id.as_str(), status, now, message, SCHEMA];
     let ids = statement.query_map(params, |row| row.get::<_, String>(0))?;
@@ -155,4 +156,26 @@ pub(super) fn seal(tx: &Transaction<'_>, job_id: &str, seal: &Seal, now: i64) ->
     samples::add(tx, job_id, samples::OF_SEAL, &seal.samples)?;
     completion::end_if_complete(tx, job_id, now)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_sqlite::Database;
+
+    /// Fault of before: each new job of a shop read all that it had had.
+    #[tokio::test]
+    async fn what_looks_for_open_jobs_reads_their_indexes_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(&dir.path().join("host.db")).unwrap();
+        for (sql, index) in [(WAITING_LANES, "job_open"), (SUPERSEDE, "job_open")] {
+            let explain = move |tx: &Transaction<'_>| {
+                let mut statement = tx.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                let steps = statement.raw_bind_parameter(1, "shop").map(|()| statement.raw_query())?;
+                Ok(steps.mapped(|row| row.get::<_, String>("detail")).collect::<Result<Vec<_>, _>>()?)
+            };
+            let plan = database.read(explain).await.unwrap().join("\n");
+            assert!(plan.contains(index), "{sql}\n{plan}");
+        }
+    }
 }

@@ -30,6 +30,18 @@ pub async fn a_job_is_created_once(backend: &Backend) {
     assert_eq!((created.samples, created.ended_at), (Vec::new(), None));
 }
 
+pub async fn whether_a_job_has_ended_is_told(backend: &Backend) {
+    let (jobs, job) = (&backend.stores.jobs, backend.job(&backend.name("shop")));
+    let has_ended = async || jobs.has_ended(&job.id).await.unwrap();
+    assert!(!has_ended().await, "it does not exist");
+    jobs.create(&job).await.unwrap();
+    jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
+    jobs.seal(&job.id, &seal(1)).await.unwrap();
+    assert!(!has_ended().await);
+    complete(&**jobs, &job.id, 0, &processed(10)).await;
+    assert!(has_ended().await);
+}
+
 /// Whatever the clocks of those who create them say.
 pub async fn jobs_of_an_index_are_numbered(backend: &Backend) {
     let (jobs, shops) = (&backend.stores.jobs, [backend.name("shop"), backend.name("shop")]);

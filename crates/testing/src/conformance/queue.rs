@@ -1,11 +1,14 @@
 //! Checks of [`host_core::storage::Queue`].
 
 use super::Backend;
-use crate::build::{MINUTE, chunk};
+use crate::build::{MINUTE, chunk, complete, processed, seal};
 use futures::future::join_all;
 use host_core::{
     model::{Digest, JobId},
-    storage::{AttemptError, Delivery, FailureContext, LeasedDeadLetter, QuarantineReason, Queue, Receipt},
+    storage::{
+        AttemptError, ChunkOutcome, Delivery, FailureContext, LeasedDeadLetter, QuarantineReason, Queue,
+        Receipt,
+    },
 };
 use std::{collections::HashSet, time::Duration};
 
@@ -190,6 +193,71 @@ pub async fn shops_with_messages_are_listed(backend: &Backend) {
     assert!(listed.is_sorted());
     listed.retain(|shop| shops.contains(shop));
     assert_eq!(listed, shops);
+}
+
+/// Whether a shop is named within this many looks, one a second.
+async fn is_ready(backend: &Backend, shop: &str, looks: u32) -> bool {
+    for _ in 0..looks {
+        if backend.stores.queue.ready_shops(MINUTE).await.unwrap().iter().any(|ready| ready == shop) {
+            return true;
+        }
+        backend.clock.sleep(Duration::from_secs(1)).await;
+    }
+    false
+}
+
+pub async fn a_shop_is_ready_while_a_message_of_it_is_visible(backend: &Backend) {
+    let (queue, jobs) = (&*backend.stores.queue, &*backend.stores.jobs);
+    let (shop, idle) = (backend.name("shop"), backend.name("shop"));
+    let job = jobs.create(&backend.job(&shop)).await.unwrap();
+    jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
+    queue.send(&job, &chunk(&job.id, 0, 0), 0).await.unwrap();
+    jobs.seal(&job.id, &seal(1)).await.unwrap();
+    assert!(is_ready(backend, &shop, 1).await, "sent");
+    assert!(!is_ready(backend, &idle, 3).await);
+    let delivery = one(queue, &shop).await;
+    queue.release(&delivery.receipt, MINUTE).await.unwrap();
+    backend.clock.sleep(MINUTE).await;
+    assert!(is_ready(backend, &shop, 1).await, "released");
+    let delivery = one(queue, &shop).await;
+    backend.clock.sleep(MINUTE).await;
+    assert!(is_ready(backend, &shop, 1).await, "left by a crashed worker");
+    drop(delivery);
+
+    // It ends as failed, and is redriven.
+    let reason = QuarantineReason::new("code", "message");
+    let failed = ChunkOutcome { quarantined: Some(reason.clone()), ..processed(0) };
+    let delivery = one(queue, &shop).await;
+    complete(jobs, &job.id, 0, &failed).await;
+    assert!(queue.dead_letter(&delivery.receipt, &reason).await.unwrap());
+    assert!(!is_ready(backend, &shop, 1).await, "a job that has ended");
+    assert_eq!(jobs.redrive(&job.id, 0, 0).await.unwrap(), Some(1));
+    queue.send(&job, &chunk(&job.id, 0, 0), 1).await.unwrap();
+    assert!(is_ready(backend, &shop, 1).await, "redriven");
+    let delivery = one(queue, &shop).await;
+    complete(jobs, &job.id, 0, &processed(10)).await;
+    assert!(queue.ack(&delivery.receipt).await.unwrap());
+    assert!(!is_ready(backend, &shop, 1).await, "done");
+}
+
+/// Chunks of a job that was superseded or cancelled are still written.
+pub async fn a_shop_whose_job_ended_early_is_ready_for_its_chunks(backend: &Backend) {
+    let (queue, jobs) = (&*backend.stores.queue, &*backend.stores.jobs);
+    let shop = backend.name("shop");
+    let job = jobs.create(&backend.job(&shop)).await.unwrap();
+    jobs.add_chunk(&chunk(&job.id, 0, 0)).await.unwrap();
+    queue.send(&job, &chunk(&job.id, 0, 0), 0).await.unwrap();
+    let next = jobs.create(&backend.job(&shop)).await.unwrap();
+    assert_eq!(jobs.supersede(&next).await.unwrap(), [job.id]);
+    jobs.seal(&next.id, &seal(0)).await.unwrap();
+    assert!(is_ready(backend, &shop, 1).await);
+}
+
+/// As of another program.
+pub async fn a_message_without_an_open_job_is_found_too(backend: &Backend) {
+    let shop = backend.name("shop");
+    send(backend, &shop, 1).await;
+    assert!(is_ready(backend, &shop, 120).await);
 }
 
 pub async fn a_long_poll_gives_a_message_that_is_there(backend: &Backend) {

@@ -194,6 +194,10 @@ impl Jobs for SharedState {
         Ok(self.state().jobs.get(id).map(JobRecord::snapshot))
     }
 
+    async fn has_ended(&self, id: &JobId) -> Result<bool, StoreError> {
+        Ok(self.state().jobs.get(id).is_some_and(|record| record.ended_at.is_some()))
+    }
+
     async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError> {
         let jobs = &self.state().jobs;
         let mut found: Vec<&JobRecord> =

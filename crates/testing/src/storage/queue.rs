@@ -180,6 +180,15 @@ impl Queue for SharedState {
         Ok(self.state().queues.shops.keys().cloned().collect())
     }
 
+    async fn ready_shops(&self, _: Duration) -> Result<Vec<String>, StoreError> {
+        let (now, queues) = (self.clock.now(), &self.state().queues);
+        let is_visible = |lane: &VecDeque<Message<ChunkRef>>| {
+            lane.front().is_some_and(|message| message.visible_from <= now)
+        };
+        let ready = queues.shops.iter().filter(|(_, queue)| queue.lanes.values().any(is_visible));
+        Ok(ready.map(|(shop_id, _)| shop_id.clone()).collect())
+    }
+
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
         let (now, queues) = (self.clock.now(), &mut self.state().queues);
         Ok(queues.change(

@@ -1,7 +1,11 @@
 //! Reading the export, and showing how far that and the indexing are.
 
 use super::{
-    super::{context::remote, failure::Failure, jobs::indexing},
+    super::{
+        context::remote,
+        failure::Failure,
+        jobs::{indexing, look_interval},
+    },
     Run, export_failure,
 };
 use crate::{config::GroupingMode, telemetry::progress::State};
@@ -9,7 +13,7 @@ use host_core::{
     format::{bytes, count, counted},
     model::JobId,
     plugin::Transform,
-    storage::Stores,
+    storage::Storage,
 };
 use host_export::{Cancel, Export, ExportError, Mode, Options, Phase, Plan, Progress, ProgressSnapshot};
 use host_pipeline::ingest::run::IngestProgress;
@@ -66,7 +70,7 @@ impl Run<'_> {
     /// Shows how far reading and indexing are, for as long as it is polled.
     pub(super) async fn watch(
         &self,
-        stores: &Stores,
+        storage: &dyn Storage,
         job: &JobId,
         reading: &Progress,
         published: &IngestProgress,
@@ -74,6 +78,8 @@ impl Run<'_> {
         let mut read = Some(self.screen.line("reading"));
         let mut indexed = self.screen.line("indexing");
         let started = Instant::now();
+        let (jobs, interval) = (storage.stores().jobs, look_interval(storage));
+        let mut looked_at = started;
         loop {
             self.clock.sleep(TICK).await;
             let snapshot = reading.snapshot();
@@ -84,8 +90,13 @@ impl Run<'_> {
                 (Some(line), _) => line.show(&reading_state(&snapshot, Some(published), started.elapsed())),
                 (None, _) => {}
             }
+            // The counters of reading are in memory; each look at the job costs calls.
+            if !indexed.is_due() || looked_at.elapsed() < interval {
+                continue;
+            }
+            looked_at = Instant::now();
             // A job that cannot be read now is shown the next time.
-            if let Ok(Some(job)) = stores.jobs.get(job).await {
+            if let Ok(Some(job)) = jobs.get(job).await {
                 indexed.show(&indexing(&job));
             }
         }

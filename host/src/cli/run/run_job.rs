@@ -63,7 +63,7 @@ impl Run<'_> {
         }
         let ended = tokio::select! {
             ended = run.run(&job, source, print_notice) => ended.map_err(|error| run_failure(error, &job.id))?,
-            never = self.watch(&stores, &job.id, reading, &published) => match never {},
+            never = self.watch(backend.storage(), &job.id, reading, &published) => match never {},
         };
         if ended.is_none() && self.cancel.is_cancelled() {
             return Ok(Exit::Interrupted);

@@ -25,7 +25,7 @@ async fn publish(harness: &Harness, name: &str, version: u32) -> JobId {
     let job = Job { id: JobId::new(name).unwrap(), ..build::job(&*harness.clock, SHOP) };
     let job = stores.jobs.create(&job).await.unwrap();
     let mut chunker = Chunker::new(ChunkBounds { documents: 1, bytes: 999 }, 1);
-    let mut publisher = Publisher::new(stores, &job);
+    let mut publisher = Publisher::new(stores, &harness.clock, &job);
     for id in ["1", "2"] {
         let (id, object) = (build::id(id), format!("{{\"v\":{version},\"title\":\"a\"}}"));
         let product = ProductId::from(&id);

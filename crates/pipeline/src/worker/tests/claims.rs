@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use host_core::{
     model::{ChunkRef, Digest, Job, JobId, Seal},
     storage::{
-        AttemptError, ChunkLease, ChunkOutcome, Claim, JobSnapshot, Jobs, Release, ShopRemoval, StoreError,
-        StoreErrorKind,
+        AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, JobSnapshot, Jobs, Release, ShopRemoval,
+        StoreError, StoreErrorKind,
     },
 };
 use std::{
@@ -100,7 +100,7 @@ impl Jobs for FailingClaims {
         self.jobs.release(lease, release).await
     }
 
-    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<bool, StoreError> {
+    async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<Completion, StoreError> {
         self.jobs.complete(lease, outcome).await
     }
 

@@ -56,6 +56,10 @@ impl Queue for Unremovable {
         self.queue.shops().await
     }
 
+    async fn ready_shops(&self, visibility: Duration) -> Result<Vec<String>, StoreError> {
+        self.queue.ready_shops(visibility).await
+    }
+
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<bool, StoreError> {
         self.queue.change_visibility(receipt, visibility).await
     }
@@ -170,6 +174,10 @@ impl Chunks for LateReport {
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.chunks.delete(key).await
+    }
+
+    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.chunks.delete_all(keys).await
     }
 
     async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {

@@ -1,0 +1,28 @@
+//! Retries of an ingest: temporary failures of a store are handled as a worker handles them.
+
+use crate::worker::{ChunkError, FailureAction, failure_action};
+use host_core::{
+    clock::SharedClock,
+    error::chain,
+    storage::{StoreError, StoreErrorKind},
+};
+
+/// Makes an idempotent call, and makes it again while its failure is temporary, as often and after the same waits as a worker.
+pub(crate) async fn retry<T, F: Future<Output = Result<T, StoreError>>>(
+    clock: &SharedClock,
+    call: impl Fn() -> F,
+) -> Result<T, StoreError> {
+    let mut attempts = 1;
+    loop {
+        let error = match call().await {
+            Err(error) if error.kind == StoreErrorKind::Transient => ChunkError::Store(error),
+            done => return done,
+        };
+        let action = failure_action(&error, attempts, clock.random());
+        let ChunkError::Store(error) = error else { unreachable!("it was made above") };
+        let FailureAction::Retry(after) = action else { return Err(error) };
+        tracing::warn!(attempts, cause = chain(&error), "a call failed; {action}");
+        clock.sleep(after).await;
+        attempts += 1;
+    }
+}
