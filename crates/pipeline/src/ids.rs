@@ -140,7 +140,7 @@ mod tests {
         let (mut ids, mut again) = (JobIds::default(), JobIds::default());
         let add = |ids: &mut JobIds, number: u64| {
             let operation =
-                if number % 3 == 0 { Operation::DeleteDocuments } else { Operation::AddDocuments };
+                if number.is_multiple_of(3) { Operation::DeleteDocuments } else { Operation::AddDocuments };
             let product = ProductId::new(format!("p{}", number / 2)).unwrap();
             ids.add(operation, &product, &build::id(&format!("d{number}")));
         };
