@@ -37,36 +37,49 @@ impl Pruned {
     }
 }
 
-/// Whether a job's chunks are needed no more. Those of a job with a failure may be redriven, or looked into; without a list of its ids,
-/// archiving asks the chunks.
-fn is_done_with_chunks(job: &JobSnapshot) -> bool {
+/// Whether archiving does not ask a job's chunks, because there is a list of its ids.
+fn has_list(job: &JobSnapshot) -> bool {
+    job.seal.as_ref().is_some_and(|seal| seal.ids.is_some())
+}
+
+/// Whether no chunk of a job can be redriven, since no item of it failed.
+fn has_succeeded(job: &JobSnapshot) -> bool {
     matches!(job.status, JobStatus::Completed | JobStatus::Conflict)
-        && job.seal.as_ref().is_some_and(|seal| seal.ids.is_some())
 }
 
 fn chunk_key(job: &JobSnapshot, seq: u32) -> String {
     ChunkRef::key(&job.job.platform, &job.job.shop_id, &job.job.id, seq)
 }
 
-/// Removes the chunks of a job that has ended, if they are needed no more. Idempotent.
-pub async fn remove_chunks(chunks: &dyn Chunks, job: &JobSnapshot) -> Result<(), StoreError> {
-    if !is_done_with_chunks(job) {
-        return Ok(());
-    }
+async fn remove_chunks(chunks: &dyn Chunks, job: &JobSnapshot) -> Result<(), StoreError> {
     let keys: Vec<String> = (0..job.chunks).map(|seq| chunk_key(job, seq)).collect();
     chunks.delete_all(&keys).await
 }
 
-/// Whether a job has chunks that are needed no more. The first one goes last.
-pub(crate) async fn has_needless_chunks(chunks: &dyn Chunks, job: &JobSnapshot) -> Result<bool, StoreError> {
-    Ok(is_done_with_chunks(job) && chunks.get(&chunk_key(job, 0), None).await?.is_some())
+/// Whether some of a job's chunks are there: the first one goes last.
+async fn has_chunks(chunks: &dyn Chunks, job: &JobSnapshot) -> Result<bool, StoreError> {
+    Ok(chunks.get(&chunk_key(job, 0), None).await?.is_some())
 }
 
-/// Removes the jobs of one shop, or of all, that have ended and are old, and the chunks of others that have ended; with `dry_run` it
-/// only returns them. Idempotent: what a crash leaves of a job is removed by the next call.
+/// Removes the chunks of a job that has just ended, unless something may still need them. Idempotent.
+pub(crate) async fn remove_chunks_at_end(chunks: &dyn Chunks, job: &JobSnapshot) -> Result<(), StoreError> {
+    if has_succeeded(job) && has_list(job) { remove_chunks(chunks, job).await } else { Ok(()) }
+}
+
+/// The same where it may have been done already.
+pub(crate) async fn remove_chunks_left(chunks: &dyn Chunks, job: &JobSnapshot) -> Result<(), StoreError> {
+    if has_succeeded(job) && has_chunks(chunks, job).await? {
+        remove_chunks_at_end(chunks, job).await?;
+    }
+    Ok(())
+}
+
+/// Removes the jobs of one shop, or of all, that have ended and are old, and the chunks of others that have ended, of which no dead
+/// letter is left; with `dry_run` it only returns them. Idempotent: what a crash leaves of a job is removed by the next call.
 ///
 /// The newest job of each index of a shop stays, and with it what `host` says of the shop; so does a job with a chunk in the queue
-/// or among the dead letters, because it can still be written; and with a full sync that stays, all jobs after it.
+/// or among the dead letters, because it can still be written. While a full sync stays, so does the last one of its index, with all jobs
+/// after it.
 pub async fn prune(
     storage: &dyn Storage,
     remover: &dyn JobRemover,
@@ -91,24 +104,40 @@ pub async fn prune(
     jobs.sort_by_key(|job| Reverse((job.job.sequence, job.job.created_at)));
     let index_of =
         |job: &JobSnapshot| (job.job.shop_id.clone(), job.job.index_name.clone(), job.job.target.to_string());
-    let mut indexes = HashSet::new();
+    let (mut indexes, mut full) = (HashSet::new(), HashSet::new());
     pinned
         .extend(jobs.iter().filter(|job| indexes.insert(index_of(job))).map(|newest| newest.job.id.clone()));
-    // Archiving after a full sync needs the jobs after it, which say what came back.
-    let mut compared = HashSet::new();
+    // Archiving after the last full sync needs the jobs after it, which say what came back; and no earlier one may be the last.
+    let last_full = jobs.iter().filter(|job| job.job.full && full.insert(index_of(job)));
+    let last_full: HashSet<JobId> = last_full.map(|job| job.job.id.clone()).collect();
+    let (mut with_full, mut compared) = (HashSet::new(), HashSet::new());
     let (mut old, mut pruned) = (Vec::new(), Pruned::default());
     for job in jobs.into_iter().rev() {
         let is_old = job.ended_at.is_some_and(|ended_at| now.duration_since(ended_at) > age);
         let is_written = job.completed_chunks == job.chunks;
-        if is_old && is_written && !pinned.contains(&job.job.id) && !compared.contains(&index_of(&job)) {
+        let (index, is_last_full) = (index_of(&job), last_full.contains(&job.job.id));
+        let is_needed = pinned.contains(&job.job.id)
+            || compared.contains(&index)
+            || (is_last_full && with_full.contains(&index));
+        if is_old && is_written && !is_needed {
             old.push(job);
             continue;
         }
-        if job.job.full {
-            compared.insert(index_of(&job));
+        if is_last_full {
+            compared.insert(index);
+        } else if job.job.full {
+            with_full.insert(index);
         }
         let chunks = stores.chunks.as_ref();
-        if !retention.keep_chunks && has_needless_chunks(chunks, &job).await? {
+        let is_redrivable = pinned.contains(&job.job.id) && !has_succeeded(&job);
+        if !retention.keep_chunks
+            && job.status.has_ended()
+            && is_written
+            && !is_redrivable
+            && has_list(&job)
+            && has_chunks(chunks, &job).await?
+            && !remover.may_be_worked(&job.job).await?
+        {
             if !dry_run {
                 remove_chunks(chunks, &job).await?;
             }
@@ -246,6 +275,30 @@ mod tests {
             shop.clock.sleep(MONTH * 2).await;
             assert_eq!(shop.prune(true).await, expected);
         }
+    }
+
+    /// A dead letter of it is no reason to keep all jobs for ever.
+    #[tokio::test]
+    async fn the_jobs_after_a_full_sync_go_when_there_is_a_later_one() {
+        let shop = Shop::new();
+        let (dead, _) = shop.publish_as("dead", "a", true).await;
+        let queue = shop.storage.stores().queue;
+        let delivery = queue.receive("shop", 1, MINUTE).await.unwrap().remove(0);
+        complete(&*shop.storage.stores().jobs, &dead.id, 0, &processed(1)).await;
+        queue.dead_letter(&delivery.receipt, &QuarantineReason::new("code", "message")).await.unwrap();
+        for (name, full) in [("after", false), ("full", true), ("later", false)] {
+            shop.clock.sleep(MONTH).await;
+            let (job, _) = shop.publish_as(name, "a", full).await;
+            shop.work(&job).await;
+        }
+        shop.clock.sleep(DAY).await;
+        assert_eq!(shop.prune(false).await, ["after"]);
+        shop.clock.sleep(MONTH * 12).await;
+        let (newest, _) = shop.publish("newest", "a").await;
+        assert_eq!(shop.prune(false).await, [""; 0], "else the first one would be the last full sync");
+        shop.work(&newest).await;
+        queue.remove_shop("shop", false).await.unwrap();
+        assert_eq!(shop.prune(false).await, ["dead", "full", "later"]);
     }
 
     #[tokio::test]

@@ -94,7 +94,7 @@ pub async fn run_year<W: World>(
 ) -> Figures {
     let mut year = Year::new(world, clock, plan);
     let (mut first, mut largest) = (Size::default(), Size::default());
-    let pinned = year.sync(false, true).await;
+    let pinned = year.sync(true, true).await;
     assert_eq!(pinned.status, JobStatus::Failed);
     if !plan.pins {
         year.redrive(&pinned.job.id).await;

@@ -179,10 +179,15 @@ impl Storage for Embedded {
 
 #[async_trait]
 impl JobRemover for Embedded {
+    async fn may_be_worked(&self, job: &Job) -> Result<bool, StoreError> {
+        let id = job.id.clone();
+        let needed = self.database.read(move |tx| jobs::is_needed(tx, &id)).await;
+        needed.map_err(|error| error.during(format!("looking for messages of job {}", job.id)))
+    }
+
     async fn remove_job(&self, job: &Job) -> Result<bool, StoreError> {
         let during = |error: DatabaseError| error.during(format!("removing job {}", job.id));
-        let id = job.id.clone();
-        if self.database.read(move |tx| jobs::is_needed(tx, &id)).await.map_err(during)? {
+        if self.may_be_worked(job).await? {
             return Ok(false);
         }
         self.folder.remove_all(&job.folder()).await?;

@@ -10,8 +10,8 @@ pub struct RetentionConfig {
     /// jobs that can still be written. In AWS from their beginning on, and at least 29 days, because a message may lead to them for so
     /// long; `host aws bootstrap` sets it for objects.
     pub days: NonZeroU32,
-    /// Whether the chunks of a job whose items all succeeded, or were in conflict, are kept for as long; otherwise they are removed at its
-    /// end.
+    /// Whether the chunks of a job are kept for as long. Otherwise they are removed at its end if no item failed; in a data directory,
+    /// those of a job with failures when there is a later job and none of its dead letters is left.
     pub keep_chunks: bool,
 }
 

@@ -156,6 +156,27 @@ fn what_is_not_old_is_not_pruned() {
     assert_eq!(jobs.as_array().unwrap().len(), 2);
 }
 
+/// The database without its journal is what a power cut leaves of it at worst. Another process keeps the journal from being closed.
+#[test]
+fn exit_0_is_durable_beside_another_process() {
+    let test_dir = TestDir::new();
+    test_dir.write("export.jsonl", export(3, "Mug"));
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    let (file, copy) = (test_dir.path("data/host.db"), test_dir.path("copy.db"));
+    let completed = |file: &std::path::Path| -> u32 {
+        let file = rusqlite::Connection::open(file).unwrap();
+        file.query_row("SELECT count(*) FROM job WHERE status = 'COMPLETED'", [], |row| row.get(0)).unwrap()
+    };
+    let other = rusqlite::Connection::open(&file).unwrap();
+    other.query_row("SELECT count(*) FROM job", [], |row| row.get::<_, u32>(0)).unwrap();
+    test_dir.write("export.jsonl", export(4, "Mug"));
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    assert!(test_dir.path("data/host.db-wal").exists());
+    std::fs::copy(&file, &copy).unwrap();
+    assert_eq!(completed(&copy), 2);
+    drop(other);
+}
+
 #[test]
 fn chunks_go_with_the_end_of_a_run_unless_they_are_to_be_kept() {
     let test_dir = TestDir::new();

@@ -54,8 +54,10 @@ pub trait Storage: Send + Sync {
 /// Removes jobs that have ended.
 #[async_trait]
 pub trait JobRemover: Send + Sync {
-    /// Removes all objects of a job, then its records. False if the job has not ended or if a message or a dead letter names it; then
-    /// nothing changes. Idempotent; cancelled or after an error, the next call removes the rest.
+    /// Whether the job has not ended, or a message or a dead letter names it: chunks of it may still be worked. Reads only.
+    async fn may_be_worked(&self, job: &Job) -> Result<bool, StoreError>;
+
+    /// Removes all objects of a job, then its records. False if the job may still be worked; then nothing changes. Idempotent; cancelled or after an error, the next call removes the rest.
     async fn remove_job(&self, job: &Job) -> Result<bool, StoreError>;
 }
 

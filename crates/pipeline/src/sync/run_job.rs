@@ -1,10 +1,12 @@
 //! Runs a job: ingest and worker side by side until the job has ended.
 
 use crate::{
-    ingest::run::{Ingest, IngestError, IngestProgress, IngestSettings, SourceEvent},
-    ingest::unchanged::is_ledger_current,
+    ingest::{
+        run::{Ingest, IngestError, IngestProgress, IngestSettings, SourceEvent},
+        unchanged::is_ledger_current,
+    },
     removed_shop::{ShopIsRemoved, refuse_removed_shop},
-    retention::{has_needless_chunks, remove_chunks},
+    retention::remove_chunks_left,
     worker::{Stop, Until, Worker},
 };
 use host_core::{
@@ -141,10 +143,8 @@ impl RunJob<'_> {
         worked.map_err(RunError::Worker)?;
         let ended = stores.jobs.get(&job.id).await?;
         // A job that ends with its seal has no worker that removes them.
-        if let Some(ended) = ended.as_ref().filter(|ended| !self.keep_chunks && ended.status.has_ended())
-            && has_needless_chunks(stores.chunks.as_ref(), ended).await?
-        {
-            remove_chunks(stores.chunks.as_ref(), ended).await?;
+        if let Some(ended) = ended.as_ref().filter(|_| !self.keep_chunks) {
+            remove_chunks_left(stores.chunks.as_ref(), ended).await?;
         }
         Ok(ended)
     }

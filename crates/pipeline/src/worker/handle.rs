@@ -8,7 +8,7 @@ use super::{
     chunk_error::ChunkError,
     heartbeat::{Heartbeat, Term},
 };
-use crate::retention::remove_chunks;
+use crate::retention::remove_chunks_at_end;
 use futures::FutureExt;
 use host_core::{
     error::chain,
@@ -227,7 +227,7 @@ impl Worker {
     async fn remove_chunks(&self, id: &JobId) {
         let removed = async {
             match self.stores.jobs.get(id).await? {
-                Some(job) => remove_chunks(self.stores.chunks.as_ref(), &job).await,
+                Some(job) => remove_chunks_at_end(self.stores.chunks.as_ref(), &job).await,
                 None => Ok(()),
             }
         };

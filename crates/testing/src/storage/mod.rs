@@ -141,11 +141,14 @@ impl Storage for Memory {
 
 #[async_trait]
 impl JobRemover for Memory {
-    async fn remove_job(&self, job: &Job) -> Result<bool, StoreError> {
+    async fn may_be_worked(&self, job: &Job) -> Result<bool, StoreError> {
         let stores = self.stores();
         let has_ended = stores.jobs.get(&job.id).await?.is_none_or(|found| found.ended_at.is_some());
-        let dead_letters = stores.queue.dead_letters(&job.shop_id).await?;
-        if !has_ended || dead_letters.iter().any(|dead_letter| dead_letter.chunk.job_id == job.id) {
+        Ok(!has_ended || self.shared.state().queues.has_messages_of(&job.id))
+    }
+
+    async fn remove_job(&self, job: &Job) -> Result<bool, StoreError> {
+        if self.may_be_worked(job).await? {
             return Ok(false);
         }
         let mut state = self.shared.state();

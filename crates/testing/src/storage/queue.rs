@@ -121,6 +121,14 @@ impl Queues {
         }
     }
 
+    /// Whether a message or a dead letter names a job.
+    pub(super) fn has_messages_of(&self, job: &JobId) -> bool {
+        self.shops.values().any(|queue| {
+            queue.lanes.values().flatten().any(|message| message.body.job_id == *job)
+                || queue.dead_letters.iter().any(|message| message.body.chunk.job_id == *job)
+        })
+    }
+
     /// Makes every message in flight visible again.
     pub(super) fn release_orphaned(&mut self) {
         let messages = self.shops.values_mut().flat_map(|queue| queue.lanes.values_mut().flatten());

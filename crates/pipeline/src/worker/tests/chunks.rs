@@ -7,7 +7,7 @@ use crate::{
         publish::Publisher,
     },
     retention::{Retention, prune},
-    worker::{DeadLetterFilter, Until, Worker, WorkerSettings, redrive},
+    worker::{DeadLetterFilter, Until, Worker, WorkerSettings, discard, redrive},
 };
 use host_core::{
     model::{Job, JobId, JobStatus, ProductId, Seal},
@@ -109,6 +109,36 @@ async fn chunks_that_were_kept_go_with_the_next_pass_unless_they_are_to_be_kept(
     assert_eq!((pass(false, false).await, pass(false, false).await), (1, 0));
     assert_eq!(chunks_of(&harness, &id).await, [false, false]);
     assert!(harness.stores.jobs.get(&id).await.unwrap().is_some());
+}
+
+/// Without a dead letter nothing of a failed job can be redriven. The last job keeps them, to be looked into.
+#[tokio::test(start_paused = true)]
+async fn the_chunks_of_a_failed_job_go_when_no_dead_letter_is_left() {
+    let clock = Arc::new(VirtualClock::paused(1));
+    let storage = Memory::new(clock.clone());
+    let harness = Harness::with_stores(storage.stores(), clock);
+    let pass = async || {
+        let (remover, now) = (storage.job_remover().unwrap(), harness.clock.now());
+        let retention = Retention { age: MONTH, keep_chunks: false };
+        prune(&storage, remover, Some(SHOP), now, retention, false).await.unwrap();
+    };
+    let (refused, dead) = (publish(&harness, "refused", 1).await, publish(&harness, "dead", 2).await);
+    harness.script([Next::Refuse("1")]);
+    assert_eq!(harness.run(&refused).await.unwrap().status, JobStatus::Failed);
+    harness.script([Next::Panic, Next::Panic]);
+    assert_eq!(harness.run(&dead).await.unwrap().status, JobStatus::Failed);
+    let last = publish(&harness, "last", 3).await;
+    harness.script([Next::Refuse("1")]);
+    assert_eq!(harness.run(&last).await.unwrap().status, JobStatus::Failed);
+    pass().await;
+    let mut found = Vec::new();
+    for id in [&refused, &dead, &last] {
+        found.push(chunks_of(&harness, id).await);
+    }
+    assert_eq!(found, [[false; 2], [true; 2], [true; 2]]);
+    discard(&harness.stores, &harness.clock, SHOP, &DeadLetterFilter::default()).await.unwrap();
+    pass().await;
+    assert_eq!(chunks_of(&harness, &dead).await, [false; 2]);
 }
 
 /// Archiving asks the chunks of such a job, as of those that other programs published.
