@@ -130,6 +130,8 @@ struct Source {
     limits: Limits,
     job: JobId,
     invocations: JoinSet<()>,
+    /// Invocations so far.
+    invoked: u64,
     /// How long it waits after it has received nothing.
     poll_interval: Duration,
     /// The most deliveries of a message that it has seen.
@@ -179,7 +181,16 @@ impl Source {
         assert!(service.send(&queue, &foreign).await.unwrap());
         let function = Function { clock, service, queue, queues, stores, worker: Arc::new(worker) };
         let (invocations, receive_count) = (JoinSet::new(), AtomicU32::new(0));
-        Self { function, server, limits, job: job.id, invocations, poll_interval: SECOND, receive_count }
+        Self {
+            function,
+            server,
+            limits,
+            job: job.id,
+            invocations,
+            invoked: 0,
+            poll_interval: SECOND,
+            receive_count,
+        }
     }
 
     /// Polls and invokes for a time, or until that is the case; the number of invocations.
@@ -203,6 +214,7 @@ impl Source {
                 continue;
             }
             invocations += 1;
+            self.invoked += 1;
             assert!(invocations < 20_000, "it is invoked all the time");
             let seen = received.iter().map(|incoming| incoming.receive_count).max();
             self.receive_count.fetch_max(seen.unwrap_or(0), Relaxed);
@@ -238,16 +250,17 @@ impl Source {
 
 #[tokio::test(start_paused = true)]
 async fn ten_hours_of_each_outage() {
-    for fault in [
-        Fault::Refused(401),
-        Fault::Refused(403),
-        Fault::Throttled(Duration::from_secs(600)),
-        Fault::Silent(Duration::from_secs(30)),
-        Fault::Silent(Duration::from_secs(2_000)),
+    for (fault, timeouts) in [
+        // A function of a minute begins nothing, whatever the server does.
+        (Fault::Refused(401), [900, 125, 121, 60].as_slice()),
+        (Fault::Refused(403), &[900]),
+        (Fault::Throttled(Duration::from_secs(600)), &[900, 125, 121]),
+        (Fault::Silent(Duration::from_secs(30)), &[900, 125, 121]),
+        (Fault::Silent(Duration::from_secs(2_000)), &[900, 125, 121]),
     ] {
-        for limits_of_function in [limits(900), limits(60), limits(121), limits(125)] {
-            let what = format!("{fault:?}, {limits_of_function:?}");
-            let mut source = Source::new(HOUR * 24, fault, limits_of_function).await;
+        for timeout in timeouts {
+            let what = format!("{fault:?}, a function of {timeout} s");
+            let mut source = Source::new(HOUR * 24, fault, limits(*timeout)).await;
             source.ten_hours(&what).await;
             assert_eq!(
                 (source.dead_letters().await, source.snapshot().await.completed_chunks),
@@ -255,9 +268,13 @@ async fn ten_hours_of_each_outage() {
                 "{what}"
             );
 
-            // The operator acts: on the server, or on a function that has no time to begin.
+            // The operator acts, just after the function has found out that nothing has changed: on the server, or on a function
+            // that has no time to begin.
+            let invoked = source.invoked;
+            source.invoke_until(HOUR, async |source| source.invoked > invoked).await;
+            source.invoke_for(SECOND).await;
             source.server.0.send_replace(Fault::None);
-            source.limits = limits(limits_of_function.timeout.as_secs().max(121));
+            source.limits = limits(*timeout.max(&121));
             let has_begun = async |source: &Source| source.snapshot().await.completed_chunks > 0;
             let gone = source.function.clock.now();
             source.invoke_until(Duration::from_secs(600), has_begun).await;
