@@ -22,7 +22,7 @@ use host_storage_aws::{
 };
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, Rules},
+    fakes::{FakeIndex, Next, Rules},
     storage::Memory,
 };
 use std::{
@@ -221,6 +221,19 @@ async fn all_dead_letters_are_listed_those_that_sqs_has_moved_and_unreadable_one
     let bodies = harness.queues.bodies(&dead);
     assert_eq!(bodies.len(), 56);
     assert!(bodies.contains(&"27 is theirs".to_owned()), "what cannot be read is left as it is");
+}
+
+/// Fault of before: 21 to 44 reads a second, for the end of the job alone.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_reads_once_a_second() {
+    let harness = Harness::new(1).await;
+    let job = harness.publish(&shop(0), 1).await;
+    harness.index.state().script.push_back(Next::Slow(Duration::from_secs(60)));
+    let before = harness.spent();
+    let worker = Arc::new(harness.worker());
+    worker.run(&job.shop_id, Until::JobEnds(job.id), &CancellationToken::new()).await.unwrap();
+    let spent = harness.spent().minus(before);
+    assert!(spent.read_units < 90 && spent.sqs < 90, "{spent:?} in a minute");
 }
 
 /// What something costs.
