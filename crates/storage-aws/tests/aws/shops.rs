@@ -22,7 +22,7 @@ use host_storage_aws::{
 };
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, Rules},
+    fakes::{FakeIndex, Next, Rules},
     storage::Memory,
 };
 use std::{
@@ -158,6 +158,11 @@ async fn of_ten_thousand_shops_the_five_with_work_are_worked_within_seconds() {
     harness.stores.queue.send(&job, &build::chunk(&job.id, 0, 0), 0).await.unwrap();
     harness.clock.sleep(HOUR / 2).await;
     assert_eq!(harness.stores.queue.depth(&shop(9_999)).await.unwrap(), 0, "no round has found it");
+    // What is done is left alone: the rounds are all that is asked of SQS.
+    let before = harness.spent();
+    harness.clock.sleep(HOUR / 6).await;
+    let asked = harness.spent().minus(before).sqs;
+    assert!(asked <= 6_800, "{asked} requests in ten minutes");
     let open = harness.meter.most_open();
     assert!(open <= 50, "{open} requests at once");
     cancel.cancel();
@@ -222,6 +227,19 @@ async fn all_dead_letters_are_listed_those_that_sqs_has_moved_and_unreadable_one
     let bodies = harness.queues.bodies(&dead);
     assert_eq!(bodies.len(), 56);
     assert!(bodies.contains(&"27 is theirs".to_owned()), "what cannot be read is left as it is");
+}
+
+/// Fault of before: 21 to 44 reads a second, for the end of the job alone.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_reads_once_a_second() {
+    let harness = Harness::new(1).await;
+    let job = harness.publish(&shop(0), 1).await;
+    harness.index.state().script.push_back(Next::Slow(Duration::from_secs(60)));
+    let before = harness.spent();
+    let worker = Arc::new(harness.worker());
+    worker.run(&job.shop_id, Until::JobEnds(job.id), &CancellationToken::new()).await.unwrap();
+    let spent = harness.spent().minus(before);
+    assert!(spent.read_units < 90 && spent.sqs < 90, "{spent:?} in a minute");
 }
 
 /// What something costs.
@@ -293,17 +311,21 @@ impl Figures {
     }
 }
 
-/// Products of a chunk, as `ingest.chunk_documents` has by default.
-const PRODUCTS: usize = 1000;
+/// Products of a chunk, as `ingest.chunk_documents` has by default, and of a measured one. Each costs the same.
+const PRODUCTS: u64 = 1000;
+const MEASURED_PRODUCTS: u64 = 10;
 
-/// What the second of two syncs of the same products costs, from its job's creation to its end.
-async fn unchanged_sync(chunks: u16) -> Figures {
+/// Chunks of which the average is taken: a segment has 250.
+const MEASURED_CHUNKS: u64 = 250;
+
+/// What the second of two syncs of the same products costs, from the search for an interrupted job to its end.
+async fn unchanged_sync(chunks: u64) -> Figures {
     let harness = Harness::new(1).await;
     let texts: Vec<String> = (0..chunks)
         .map(|chunk| {
             let line =
                 |n| format!("{{\"_id\":\"product-{chunk}-{n}\",\"v\":1,\"title\":\"A mug of stoneware\"}}\n");
-            (0..PRODUCTS).map(line).collect()
+            (0..MEASURED_PRODUCTS).map(line).collect()
         })
         .collect();
     let worker = Arc::new(harness.worker());
@@ -314,7 +336,7 @@ async fn unchanged_sync(chunks: u16) -> Figures {
         harness.ingest(&job, &texts).await;
         worker.run(&job.shop_id, Until::JobEnds(job.id.clone()), &CancellationToken::new()).await.unwrap();
         let counts = harness.jobs_get(&job).await;
-        assert_eq!(counts.processed, u64::from(chunks) * PRODUCTS as u64);
+        assert_eq!(counts.processed, chunks * MEASURED_PRODUCTS);
         writes.push(harness.index.state().written_shops.len());
     }
     assert_eq!(writes[0], writes[1], "the second sync writes nothing");
@@ -335,10 +357,10 @@ impl Harness {
         let mut publisher = Publisher::new(&self.stores, &self.clock, &job);
         for text in texts {
             let (operation, bytes) = (Operation::AddDocuments, text.as_bytes().to_vec());
-            let sealed = SealedChunk { lane: 0, operation, bytes, documents: PRODUCTS as u32 };
+            let sealed = SealedChunk { lane: 0, operation, bytes, documents: MEASURED_PRODUCTS as u32 };
             publisher.publish(sealed).await.unwrap();
         }
-        let total_items = (texts.len() * PRODUCTS) as u64;
+        let total_items = texts.len() as u64 * MEASURED_PRODUCTS;
         let seal = Seal { total_items, ..build::seal(publisher.chunks()) };
         jobs.seal(&job.id, &seal).await.unwrap();
         lease.end().await.unwrap();
@@ -372,16 +394,22 @@ fn rounded(number: u64) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn the_costs_are_those_of_the_documentation() {
-    let (two, four) = (unchanged_sync(2).await, unchanged_sync(4).await);
-    let two_chunks = four.minus(two);
+    let (none, some, more) = (
+        unchanged_sync(0).await,
+        unchanged_sync(MEASURED_CHUNKS).await,
+        unchanged_sync(2 * MEASURED_CHUNKS).await,
+    );
+    let job = none;
+    let measured = more.minus(some);
+    let average = |all: u64| all.div_ceil(MEASURED_CHUNKS);
     let chunk = Figures {
-        write_units: two_chunks.write_units / 2,
-        read_units: two_chunks.read_units / 2,
-        sqs: two_chunks.sqs.div_ceil(2),
-        puts: two_chunks.puts / 2,
-        gets: two_chunks.gets / 2,
+        write_units: average(measured.write_units),
+        // A product is one read of the ledger.
+        read_units: average(measured.read_units) + PRODUCTS - MEASURED_PRODUCTS,
+        sqs: average(measured.sqs),
+        puts: average(measured.puts),
+        gets: average(measured.gets),
     };
-    let job = two.minus(chunk.times(2));
     let mut table = String::from(
         "| what | write units | read units | SQS requests | S3 PUT | S3 GET | costs |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
