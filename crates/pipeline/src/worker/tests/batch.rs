@@ -98,7 +98,10 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
 
 async fn host_resume(harness: &Harness) {
     for breaker in harness.stores.breakers.list(Some(SHOP)).await.unwrap() {
-        assert_eq!(crate::worker::resume(&harness.stores, &breaker.scope).await.unwrap(), Some(breaker));
+        assert_eq!(
+            crate::worker::resume(&harness.stores, &breaker.scope, "a test").await.unwrap(),
+            Some(breaker)
+        );
     }
 }
 
