@@ -174,6 +174,7 @@ fn target(global: &Global, config: &Config, newest: Option<Job>) -> Result<Write
     Ok(WriteTarget { shop_id, index_name, job_id: String::new() })
 }
 
+/// An index that does not answer a command is a runtime error; one that refuses what the settings say is wrong configuration.
 pub(super) fn index_failure(error: IndexError) -> Failure {
-    Failure::runtime(error)
+    if error.transient { Failure::runtime(error) } else { Failure::usage(error) }
 }
