@@ -5,6 +5,7 @@ use super::{
     backend::Backend,
     context::{effective, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
+    jobs::{LATEST, newest as newest_job},
     output::OutputFormat,
     shop_id,
 };
@@ -137,8 +138,8 @@ async fn list(
 
 /// The newest job of the shop, or of all: one shop a data directory is the usual case.
 async fn newest(config: &Config, stores: &Stores) -> Result<Option<Job>, Failure> {
-    let jobs = stores.jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
-    Ok(jobs.into_iter().next().map(|found| found.job))
+    let jobs = stores.jobs.list(config.shop.as_deref(), LATEST).await.map_err(store_failure)?;
+    Ok(newest_job(jobs.iter()).map(|found| found.job.clone()))
 }
 
 /// Shop and index that flags and settings name, or those of the newest job.

@@ -256,7 +256,7 @@ fn is_of_same_index(job: &Job, other: &Job) -> bool {
 }
 
 /// The newest of some jobs: of the last one of each index, the one that was created last.
-fn newest<'a>(jobs: impl Iterator<Item = &'a JobSnapshot>) -> Option<&'a JobSnapshot> {
+pub(super) fn newest<'a>(jobs: impl Iterator<Item = &'a JobSnapshot>) -> Option<&'a JobSnapshot> {
     let mut last: Vec<&JobSnapshot> = Vec::new();
     for job in jobs {
         match last.iter_mut().find(|other| is_of_same_index(&other.job, &job.job)) {
@@ -268,8 +268,8 @@ fn newest<'a>(jobs: impl Iterator<Item = &'a JobSnapshot>) -> Option<&'a JobSnap
     last.into_iter().max_by_key(|job| job.job.created_at)
 }
 
-/// Jobs of a shop among which one that blocks another is looked for.
-const LATEST: usize = 20;
+/// Jobs of a shop among which one that blocks another, or the newest one, is looked for.
+pub(super) const LATEST: usize = 20;
 
 /// Between two looks at a job.
 const TICK: Duration = Duration::from_millis(200);
@@ -309,7 +309,7 @@ pub(super) async fn find(
     let Some(wanted) = id else {
         // What a sync did not have is removed by a job that belongs to it.
         let is_sync = |job: &JobSnapshot| job.job.operation != Operation::DeleteDocuments;
-        let jobs = stores.jobs.list(shop, 20).await.map_err(store_failure)?;
+        let jobs = stores.jobs.list(shop, LATEST).await.map_err(store_failure)?;
         let newest = newest(jobs.iter().filter(|job| is_sync(job))).or(newest(jobs.iter())).cloned();
         return newest.ok_or_else(|| Failure::usage("there is no job yet").help("`host run` makes one"));
     };
@@ -356,7 +356,7 @@ mod tests {
     fn a_clock_that_was_ahead_hides_no_newer_job() {
         let (ahead, later, other) = (job("i", 1, 400), job("i", 2, 30), job("other", 7, 20));
         // As storage lists them.
-        let jobs = [ahead.clone(), later.clone(), other.clone()];
+        let jobs = [ahead.clone(), later.clone(), other];
         let newest = newest(jobs.iter()).unwrap();
         assert_eq!((newest.job.sequence, newest.job.created_at), (2, later.job.created_at));
         assert_eq!(first_of(&jobs[..2], &later).job.sequence, 1);

@@ -121,12 +121,11 @@ fn on_one_machine_too() {
     let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
     let waiting = test_dir.host(&["jobs", "show", &job, "--data-dir", "data"]);
     let goes_on = format!(
-        "warning: no worker runs for job {job}: `host run --shop {} --target catalog --data-dir data` resumes the queued chunks; give it the \
-         same `--plugin` options as before (shopify@",
-        SHOP
+        "warning: no worker runs for job {job}: `host run --shop {SHOP} --target catalog --data-dir data` resumes the queued chunks; give it the \
+         same `--plugin` options as before (shopify@"
     );
     assert!(waiting.stderr.starts_with(&goes_on), "{waiting:?}");
-    let path = test_dir.path(&format!("data/chunks/shopify/{}/bulk/{job}/chunk_0001.jsonl", SHOP));
+    let path = test_dir.path(&format!("data/chunks/shopify/{SHOP}/bulk/{job}/chunk_0001.jsonl"));
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, "spoiled\n").unwrap();
     let work = || {
@@ -143,9 +142,8 @@ fn on_one_machine_too() {
     };
     assert_eq!(counts(&work()), [30, 20, 10]);
     let hint = format!(
-        "1 chunk was quarantined: `host dlq list --shop {shop} --job {job}` tells why, and `host dlq redrive --shop {shop} --job \
-         {job}` sends them again once the cause is fixed\n",
-        shop = SHOP
+        "1 chunk was quarantined: `host dlq list --shop {SHOP} --job {job}` tells why, and `host dlq redrive --shop {SHOP} --job \
+         {job}` sends them again once the cause is fixed\n"
     );
     let shown = test_dir.host(&["jobs", "show", &job, "--data-dir", "data"]);
     assert!(shown.stdout.contains(&format!("  dlq        {hint}")), "{shown:?}");

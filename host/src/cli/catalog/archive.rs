@@ -66,7 +66,9 @@ pub(super) async fn run(
     tokio::spawn(cancel_on_signal(cancel.clone()));
     let archive = archive(config, backend, index.as_ref(), Some(&worker), limit, &cancel);
     let (archived, kept_newer) = run_archive(&archive, &job).await;
-    match archived.map_err(|error| failure(error, config))? {
+    let archived = archived.map_err(|error| failure(error, config))?;
+    backend.flush().await?;
+    match archived {
         Ok(outcome) => {
             eprintln!("{outcome}");
             if global.output == OutputFormat::Json {

@@ -158,7 +158,7 @@ fn a_draft_without_variants_leaves_the_index() {
         transformed.removals.into_iter().map(|removal| removal.id).collect()
     };
     let draft = product(json!({"status": "DRAFT"}));
-    assert_eq!(removed(&[draft.clone()]), ["1"]);
+    assert_eq!(removed(std::slice::from_ref(&draft)), ["1"]);
     let nameless = json!({"title": "S", "__parentId": "gid://shopify/Product/1"}).to_string();
     assert_eq!(removed(&[draft, nameless]), ["1"]);
     // An active product has a variant: an export without any is no reason to remove it.
