@@ -6,6 +6,21 @@ use host_core::{
     storage::{StoreError, StoreErrorKind},
 };
 
+/// No connection to any endpoint of an index.
+#[derive(Clone, Debug)]
+pub(super) struct Unreachable {
+    pub(super) endpoint: String,
+    pub(super) detail: String,
+    /// What is said of the other endpoint, if there is one.
+    pub(super) fallback: String,
+}
+
+impl From<Unreachable> for Failure {
+    fn from(Unreachable { endpoint, detail, fallback }: Unreachable) -> Self {
+        Self::Unreachable { endpoint, detail, fallback }
+    }
+}
+
 /// A failure of the whole call. None of them reveals a secret.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {

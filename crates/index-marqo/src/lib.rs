@@ -263,6 +263,18 @@ impl Index for Marqo {
         Some(settings.endpoint.clone())
     }
 
+    async fn unreachable(&self, target: &WriteTarget) -> IndexError {
+        let index = &target.index_name;
+        let mut watched = self.shared.unreachable.subscribe();
+        let found = watched.wait_for(|all| all.contains_key(index)).await;
+        let found = found.ok().and_then(|all| all.get(index).cloned());
+        match found {
+            Some(unreachable) => Failure::from(unreachable).during("reaching", index),
+            // The sender lives as long as this.
+            None => std::future::pending().await,
+        }
+    }
+
     async fn check(&self, target: &WriteTarget) -> Result<(), IndexError> {
         let index = &target.index_name;
         let settings = self.shared.settings_of(index).await;

@@ -4,7 +4,7 @@ use super::{
     classify::{AnswerClass, Observed, classify, detail},
     client::{Answer, Request, TransportError},
     endpoint::Endpoint,
-    error::Failure,
+    error::{Failure, Unreachable},
     metrics,
     operation::Operation,
     response::Refusal,
@@ -116,6 +116,9 @@ impl Session<'_> {
                 milliseconds = took.as_millis() as u64,
                 "request"
             );
+            if class != AnswerClass::NotSent {
+                self.set_unreachable(None);
+            }
             match class {
                 AnswerClass::NotSent => {
                     drop(permit);
@@ -138,9 +141,12 @@ impl Session<'_> {
                         continue;
                     }
                     self.invalidate_address();
+                    let failure = self.unreachable(detail);
                     if now.duration_since(since).unsigned_abs() >= self.shared.timeouts.unreachable {
-                        return Err(self.unreachable(detail));
+                        self.set_unreachable(None);
+                        return Err(failure.into());
                     }
+                    self.set_unreachable(Some(&failure));
                     metrics::retried("unreachable");
                     unreachable.wait(None).await;
                     (endpoint, is_second_choice) = (Arc::clone(self.route.choose(clock.now())), false);
@@ -173,9 +179,9 @@ impl Session<'_> {
         }
     }
 
-    fn unreachable(&self, detail: String) -> Failure {
+    fn unreachable(&self, detail: String) -> Unreachable {
         let fallback = self.route.fallback.as_ref();
-        Failure::Unreachable {
+        Unreachable {
             endpoint: self.route.primary.url.clone(),
             detail,
             fallback: fallback

@@ -6,7 +6,7 @@ use super::{
     client::Client,
     cloud::{Directory, IndexLocation},
     endpoint::{Endpoint, Endpoints, Route},
-    error::Failure,
+    error::{Failure, Unreachable},
     limits::Timeouts,
     operation::Operation,
     request,
@@ -24,6 +24,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::watch;
 
 /// The process-wide state behind all sessions.
 pub(super) struct SharedState {
@@ -37,6 +38,8 @@ pub(super) struct SharedState {
     pub(super) directories: Mutex<HashMap<String, Directory>>,
     /// By address and name.
     indexes: Mutex<HashMap<(String, String), Arc<CachedIndex>>>,
+    /// Indexes whose requests wait for a server, by name.
+    pub(super) unreachable: watch::Sender<HashMap<String, Unreachable>>,
 }
 
 /// A value and when it was read.
@@ -84,6 +87,7 @@ impl SharedState {
             known_settings: Mutex::default(),
             directories: Mutex::default(),
             indexes: Mutex::default(),
+            unreachable: watch::Sender::default(),
         })
     }
 
@@ -173,6 +177,14 @@ impl SharedState {
 }
 
 impl Session<'_> {
+    /// Tells those who watch the index whether its requests wait for a server.
+    pub(super) fn set_unreachable(&self, unreachable: Option<&Unreachable>) {
+        self.shared.unreachable.send_if_modified(|all| match unreachable {
+            Some(unreachable) => all.insert(self.index_name.to_owned(), unreachable.clone()).is_none(),
+            None => all.remove(self.index_name).is_some(),
+        });
+    }
+
     /// What the server says about itself and the index, cached.
     pub(super) async fn server_info(&self) -> Result<Arc<ServerInfo>, Failure> {
         let known = lock(&self.memory.server_info).clone();

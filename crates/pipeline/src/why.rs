@@ -2,8 +2,8 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
-    model::{ChunkLine, ChunkRef, DocumentId, ProductId, ProductRecord},
-    storage::{LedgerScope, StoreError, Stores},
+    model::{ChunkLine, ChunkRef, DocumentId, Job, ProductId, ProductRecord, ProductState},
+    storage::{DeadLetter, LedgerScope, StoreError, Stores},
 };
 
 /// Records of one page of the ledger.
@@ -18,15 +18,19 @@ const MAX_CHUNKS: usize = 500;
 const READS: usize = 8;
 
 /// What is known of a product.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Why {
     /// The product.
     pub product: ProductId,
     /// What the ledger says; none if no chunk of it was ever written.
     pub record: Option<ProductRecord>,
+    /// The job that said so; otherwise that of the first chunk that has it, or that of the refusal. None if it is not known any more.
+    pub job: Option<Job>,
     /// Chunks that have it and are not counted yet, in the order of their jobs.
     pub waiting: Vec<ChunkRef>,
-    /// Whether more chunks wait than were looked through.
+    /// Chunks among the dead letters that have it, oldest first.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Whether there are more chunks than were looked through.
     pub more_waiting: bool,
 }
 
@@ -35,10 +39,23 @@ pub struct Why {
 pub async fn why(stores: &Stores, scope: &LedgerScope, text: &str) -> Result<Option<Why>, StoreError> {
     let record = find(stores, scope, text).await?;
     let Waiting { found, more } = waiting(stores, scope, text, record.as_ref()).await?;
+    let dead = dead_letters(stores, scope, text, record.as_ref()).await?;
     let product = record.as_ref().map(|record| record.product.clone());
     let product = product.or_else(|| found.first().map(|(product, _)| product.clone()));
-    let waiting = found.into_iter().map(|(_, chunk)| chunk).collect();
-    Ok(product.map(|product| Why { product, record, waiting, more_waiting: more }))
+    let Some(product) = product.or_else(|| dead.found.first().map(|(product, _)| product.clone())) else {
+        return Ok(None);
+    };
+    let waiting: Vec<ChunkRef> = found.into_iter().map(|(_, chunk)| chunk).collect();
+    let dead_letters: Vec<DeadLetter> = dead.found.into_iter().map(|(_, dead_letter)| dead_letter).collect();
+    let said = record.as_ref().filter(|record| record.state != ProductState::Refused);
+    let first = waiting.iter().chain(dead_letters.iter().map(|dead_letter| &dead_letter.chunk)).next();
+    let refusal = record.as_ref().and_then(|record| record.refusal.as_ref());
+    let id = said.map(|record| &record.job_id).or(first.map(|chunk| &chunk.job_id));
+    let job = match id.or(refusal.map(|refusal| &refusal.job_id)) {
+        Some(id) => stores.jobs.get(id).await?.map(|found| found.job),
+        None => None,
+    };
+    Ok(Some(Why { product, record, job, waiting, dead_letters, more_waiting: more || dead.more }))
 }
 
 /// The record of the product that a text names.
@@ -75,10 +92,35 @@ fn spelled_like(other: &ProductId, number: &str) -> Option<ProductId> {
     ProductId::new(format!("{prefix}/{number}")).ok()
 }
 
-/// What waits of a product.
-struct Waiting {
-    found: Vec<(ProductId, ChunkRef)>,
+/// The chunks of a product, among those that were looked through.
+struct Waiting<T> {
+    found: Vec<(ProductId, T)>,
     more: bool,
+}
+
+/// The dead letters whose chunk has the product.
+async fn dead_letters(
+    stores: &Stores,
+    scope: &LedgerScope,
+    text: &str,
+    record: Option<&ProductRecord>,
+) -> Result<Waiting<DeadLetter>, StoreError> {
+    let mut dead_letters = stores.queue.dead_letters(&scope.shop_id).await?;
+    let more = dead_letters.len() > MAX_CHUNKS;
+    dead_letters.truncate(MAX_CHUNKS);
+    let search = |dead_letter: DeadLetter| async move {
+        let chunk = &dead_letter.chunk;
+        // Its object may be damaged: that is a reason to be a dead letter.
+        let Some(bytes) = stores.chunks.get(&chunk.key, None).await? else { return Ok(None) };
+        let Some(product) = product_in(&bytes, text, record) else { return Ok(None) };
+        let job = stores.jobs.get(&chunk.job_id).await?.map(|found| found.job);
+        let is_of_scope =
+            job.is_some_and(|job| job.index_name == scope.index_name && job.target.includes(&scope.target));
+        Ok::<_, StoreError>(is_of_scope.then_some((product, dead_letter)))
+    };
+    let found: Vec<_> =
+        stream::iter(dead_letters.into_iter().map(search)).buffered(READS).try_collect().await?;
+    Ok(Waiting { found: found.into_iter().flatten().collect(), more })
 }
 
 async fn waiting(
@@ -86,7 +128,7 @@ async fn waiting(
     scope: &LedgerScope,
     text: &str,
     record: Option<&ProductRecord>,
-) -> Result<Waiting, StoreError> {
+) -> Result<Waiting<ChunkRef>, StoreError> {
     let mut jobs = stores.jobs.list(Some(&scope.shop_id), MAX_JOBS).await?;
     jobs.retain(|job| {
         job.job.index_name == scope.index_name
@@ -106,11 +148,16 @@ async fn waiting(
     chunks.truncate(MAX_CHUNKS);
     let search = |chunk: ChunkRef| async move {
         let bytes = stores.chunks.get(&chunk.key, Some(chunk.sha256)).await?.unwrap_or_default();
-        let product = bytes.split(|byte| *byte == b'\n').find_map(|line| names(line, text, record));
+        let product = product_in(&bytes, text, record);
         Ok::<_, StoreError>(product.map(|product| (product, chunk)))
     };
     let found: Vec<_> = stream::iter(chunks.into_iter().map(search)).buffered(READS).try_collect().await?;
     Ok(Waiting { found: found.into_iter().flatten().collect(), more })
+}
+
+/// The product that is looked for, if a chunk has it.
+fn product_in(chunk: &[u8], text: &str, record: Option<&ProductRecord>) -> Option<ProductId> {
+    chunk.split(|byte| *byte == b'\n').find_map(|line| names(line, text, record))
 }
 
 /// The product of a line, if it is the one that is looked for.

@@ -307,6 +307,24 @@ impl Queue for Messages {
         done.map_err(|error| error.during("moving a message to the dead letters"))
     }
 
+    async fn expedite(&self, shop_id: &str) -> Result<bool, StoreError> {
+        let (shop, clock) = (shop_id.to_owned(), self.clock.clone());
+        // A message whose chunk is claimed is in flight. One that is received and not claimed yet may come twice; one claim succeeds.
+        let expedite = move |tx: &Transaction<'_>| {
+            tx.execute(
+                "UPDATE message SET hidden_until = 0
+                 WHERE shop_id = ?1 AND hidden_until > ?2 AND NOT EXISTS (
+                     SELECT 1 FROM chunk
+                     WHERE chunk.job_id = message.job_id AND chunk.seq = message.chunk ->> '$.seq'
+                         AND chunk.state <> 'DONE' AND chunk.lease_until > ?2)",
+                params![shop, time::to_column(clock.now())],
+            )?;
+            Ok(true)
+        };
+        let done = self.database.write(expedite).await;
+        done.map_err(|error| error.during(format!("making messages of {shop_id} visible")))
+    }
+
     async fn depth(&self, shop_id: &str) -> Result<u64, StoreError> {
         let shop = shop_id.to_owned();
         let count = move |tx: &Transaction<'_>| {

@@ -529,3 +529,27 @@ async fn a_newer_breaker_or_ledger_record_ends_no_list() {
         assert!(error.action.contains(product.as_str()), "{error}");
     }
 }
+
+#[tokio::test]
+async fn what_was_released_is_made_visible_and_what_is_worked_is_not() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let dir = tempfile::tempdir().unwrap();
+    let Stores { jobs, queue, .. } = open(dir.path()).unwrap().stores();
+    let job = job("a", "shop");
+    jobs.create(&job).await.unwrap();
+    for lane in 0..2 {
+        let sent = chunk(&job.id, lane.into(), lane);
+        jobs.add_chunk(&sent).await.unwrap();
+        queue.send(&job, &sent, 0).await.unwrap();
+    }
+    let received = queue.receive("shop", 2, MINUTE).await.unwrap();
+    assert!(matches!(jobs.claim(&job.id, received[0].chunk.seq, MINUTE).await.unwrap(), Claim::Acquired(_)));
+    assert!(queue.release(&received[1].receipt, MINUTE).await.unwrap());
+    assert!(queue.receive("shop", 2, MINUTE).await.unwrap().is_empty());
+    assert!(queue.expedite("shop").await.unwrap());
+    let visible = queue.receive("shop", 2, MINUTE).await.unwrap();
+    assert_eq!(
+        visible.iter().map(|delivery| delivery.chunk.seq).collect::<Vec<_>>(),
+        [received[1].chunk.seq]
+    );
+}

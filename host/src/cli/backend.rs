@@ -1,7 +1,7 @@
 //! The backends that the settings name: where jobs and chunks are stored, and the index that documents are written to.
 
 use super::{
-    context::{catalog, clock, marqo, open},
+    context::{catalog, clock, marqo, open, store_failure},
     failure::Failure,
 };
 use crate::config::{Config, StoreKind, TargetIndex};
@@ -44,6 +44,11 @@ impl Backend {
     /// Chunks, queue, jobs and settings.
     pub(super) fn stores(&self) -> Stores {
         self.storage.stores()
+    }
+
+    /// Makes what a command has done survive a power cut, before its exit code says that it is done.
+    pub(super) async fn flush(&self) -> Result<(), Failure> {
+        self.storage.flush().await.map_err(store_failure)
     }
 
     /// The catalog that the settings name.

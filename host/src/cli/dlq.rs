@@ -92,7 +92,8 @@ const WHOLE_ID: usize = 36;
 pub(super) fn run(global: &Global, command: DlqCommand) -> CliResult {
     let config = config(global)?;
     runtime()?.block_on(async {
-        let stores = Backend::open(&config, false).await?.stores();
+        let backend = Backend::open(&config, false).await?;
+        let stores = backend.stores();
         let config = shop_id::as_stored(config, &stores).await?;
         // Where there is nothing at all, there would be no dead letters either.
         stores.jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
@@ -136,11 +137,13 @@ pub(super) fn run(global: &Global, command: DlqCommand) -> CliResult {
                 let filter = choice.filter(&config, &stores).await?;
                 must_choose(&filter, all || dry_run, "sent again")?;
                 redrive(global, &stores, &shops, &filter, dry_run).await?;
+                backend.flush().await?;
             }
             DlqCommand::Discard { choice, all, dry_run } => {
                 let filter = choice.filter(&config, &stores).await?;
                 must_choose(&filter, all, "removed")?;
                 discard(global, &stores, &shops, &filter, dry_run).await?;
+                backend.flush().await?;
             }
         }
         Ok(Exit::Completed)

@@ -5,6 +5,7 @@ use super::{
     backend::Backend,
     context::{effective, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
+    jobs::{LATEST, newest as newest_job},
     output::OutputFormat,
     shop_id,
 };
@@ -137,8 +138,8 @@ async fn list(
 
 /// The newest job of the shop, or of all: one shop a data directory is the usual case.
 async fn newest(config: &Config, stores: &Stores) -> Result<Option<Job>, Failure> {
-    let jobs = stores.jobs.list(config.shop.as_deref(), 1).await.map_err(store_failure)?;
-    Ok(jobs.into_iter().next().map(|found| found.job))
+    let jobs = stores.jobs.list(config.shop.as_deref(), LATEST).await.map_err(store_failure)?;
+    Ok(newest_job(jobs.iter()).map(|found| found.job.clone()))
 }
 
 /// Shop and index that flags and settings name, or those of the newest job.
@@ -174,6 +175,7 @@ fn target(global: &Global, config: &Config, newest: Option<Job>) -> Result<Write
     Ok(WriteTarget { shop_id, index_name, job_id: String::new() })
 }
 
+/// An index that does not answer a command is a runtime error; one that refuses what the settings say is wrong configuration.
 pub(super) fn index_failure(error: IndexError) -> Failure {
-    Failure::runtime(error)
+    if error.transient { Failure::runtime(error) } else { Failure::usage(error) }
 }

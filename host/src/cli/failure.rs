@@ -9,10 +9,12 @@ use std::{error::Error, process::ExitCode};
 pub enum Exit {
     /// The job ended as COMPLETED, or the command succeeded.
     Completed = 0,
-    /// Runtime error; state is kept and the same command resumes. Of `jobs watch` also: the job has not ended, and no worker runs.
+    /// Runtime error; state is kept and the same command resumes. Also an index or a store that cannot be reached, whatever the
+    /// command, and an index that refuses work which had begun. Of `jobs watch` also: the job has not ended, and no worker runs.
     Runtime = 1,
-    /// Wrong usage or configuration; nothing was written. Also a document, job or dead letter that does not exist, a
-    /// `catalog archive` that is refused, and a `reconcile` of an index that has more documents than it lists.
+    /// Wrong usage or configuration; nothing was written. Also an index that refuses what the settings say, such as its name or the
+    /// key; a document, job or dead letter that does not exist, a `catalog archive` that is refused, and a `reconcile` of an index that
+    /// has more documents than it lists.
     Usage = 2,
     /// The job ended with conflicts, and nothing failed. Of `reconcile` and `ledger rebuild --dry-run`: index and ledger differ.
     Conflict = 3,

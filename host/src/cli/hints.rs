@@ -1,9 +1,31 @@
 //! What hints say of plug-ins: a command that is copied from a hint must not leave a job's validator out.
 
-use super::{context::store_failure, failure::Failure};
+use super::{Global, context::store_failure, failure::Failure};
+use clap::ValueEnum;
 use host_core::{model::Job, storage::Stores};
 use host_plugin_host::{Plugins, Role};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
+
+/// The options that say where a command looks, as this one was given them: a command in a hint needs them too.
+pub(super) fn options(global: &Global) -> String {
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| quoted(&path.to_string_lossy()));
+    let store = global.store.as_ref().and_then(ValueEnum::to_possible_value);
+    let given = [
+        ("--config", path(&global.config)),
+        ("--store", store.map(|store| store.get_name().to_owned())),
+        ("--data-dir", path(&global.data_dir)),
+    ];
+    given.into_iter().filter_map(|(name, value)| Some(format!(" {name} {}", value?))).collect()
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
 
 /// What a worker needs to write what is queued of these jobs as the commands that began them would have.
 pub(super) fn same_plugins<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {

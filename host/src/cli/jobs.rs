@@ -5,7 +5,7 @@ use super::{
     backend::Backend,
     context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
-    hints::same_plugins,
+    hints::{options, same_plugins},
     output::{JobView, OutputFormat, exit_of},
     report::{self, ReportFormat},
     resume::{breaker_of, stopped_text},
@@ -68,8 +68,8 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Cli
             }
             JobsCommand::Show { id } => {
                 let job = find(&stores, config.shop.as_deref(), id).await?;
-                show(global, &stores, &job, &chunks).await?;
-                print_blockers(&backend, &job).await?;
+                show(global, &stores, &job, &chunks, None).await?;
+                print_blockers(global, &backend, &job).await?;
                 warn_of_removal(&stores, &job.job.shop_id).await?;
                 Ok(Exit::Completed)
             }
@@ -90,12 +90,13 @@ pub(super) fn run(global: &Global, command: JobsCommand, screen: &Screen) -> Cli
     })
 }
 
-/// Prints a job.
+/// Prints a job, and how many products its full sync kept because their data is newer, where that is known.
 pub(super) async fn show(
     global: &Global,
     stores: &Stores,
     job: &JobSnapshot,
     chunks: &str,
+    kept_newer: Option<u64>,
 ) -> Result<(), Failure> {
     let breakers = match job.status.has_ended() {
         true => Vec::new(),
@@ -103,6 +104,7 @@ pub(super) async fn show(
     };
     let now = clock().now();
     let view = JobView::new(job, chunks, now).with_breaker(breaker_of(&breakers, &job.job), now);
+    let view = view.with_kept(kept_newer);
     match global.output {
         OutputFormat::Text => print(&view.text()),
         OutputFormat::Json => print_json(&view),
@@ -176,7 +178,8 @@ async fn cancel(global: &Global, backend: &Backend, job: &JobSnapshot, chunks: &
             );
         }
     }
-    show(global, &stores, &get(&stores, id).await?, chunks).await?;
+    backend.flush().await?;
+    show(global, &stores, &get(&stores, id).await?, chunks, None).await?;
     Ok(Exit::Completed)
 }
 
@@ -199,29 +202,23 @@ async fn watch(
         job = now;
     }
     line.finish();
-    show(global, &stores, &job, chunks).await?;
-    print_blockers(backend, &job).await?;
+    show(global, &stores, &job, chunks, None).await?;
+    print_blockers(global, backend, &job).await?;
     Ok(exit_of(job.status))
 }
 
 /// Prints on stderr what keeps a job from ending, beside its last error: another job comes first, or no worker runs.
-async fn print_blockers(backend: &Backend, job: &JobSnapshot) -> Result<(), Failure> {
-    let Job { id, shop_id, created_at, .. } = &job.job;
+async fn print_blockers(global: &Global, backend: &Backend, job: &JobSnapshot) -> Result<(), Failure> {
+    let Job { id, shop_id, .. } = &job.job;
     if job.status.has_ended() {
         return Ok(());
     }
     let jobs = backend.stores().jobs.list(Some(shop_id), LATEST).await.map_err(store_failure)?;
-    // One whose chunks are all written holds nothing back, even if its export was never read to the end.
-    let is_before = |other: &&JobSnapshot| {
-        other.job.created_at < *created_at
-            && other.completed_chunks < other.chunks
-            && !other.status.has_ended()
-    };
-    let first = jobs.iter().rev().find(is_before).unwrap_or(job);
+    let (first, options) = (first_of(&jobs, job), options(global));
     if first.job.id != *id {
         let first = &first.job.id;
         eprintln!(
-            "warning: job {first} of the same shop is not finished and blocks it: see `host jobs show {first}`"
+            "warning: job {first} of the same shop is not finished and blocks it: see `host jobs show {first}{options}`"
         );
     }
     if !backend.storage().has_active_worker() {
@@ -229,7 +226,7 @@ async fn print_blockers(backend: &Backend, job: &JobSnapshot) -> Result<(), Fail
             Some(_) => {
                 let target = first.job.target.kind();
                 format!(
-                    "`host run --shop {shop_id} --target {target}` resumes the queued chunks; {}",
+                    "`host run --shop {shop_id} --target {target}{options}` resumes the queued chunks; {}",
                     same_plugins([&first.job])
                 )
             }
@@ -240,8 +237,45 @@ async fn print_blockers(backend: &Backend, job: &JobSnapshot) -> Result<(), Fail
     Ok(())
 }
 
-/// Jobs of a shop among which one that blocks another is looked for.
-const LATEST: usize = 20;
+/// The first of the unfinished jobs up to this one.
+fn first_of<'a>(jobs: &'a [JobSnapshot], job: &'a JobSnapshot) -> &'a JobSnapshot {
+    // One whose chunks are all written holds nothing back, even if its export was never read to the end.
+    let blocks = |other: &&JobSnapshot| other.completed_chunks < other.chunks && !other.status.has_ended();
+    jobs.iter().filter(blocks).fold(
+        job,
+        |first, other| {
+            if is_before(&other.job, &first.job) { other } else { first }
+        },
+    )
+}
+
+/// Whether a job was created before another one. Within an index storage numbers them; otherwise clocks tell, of which one may be wrong.
+fn is_before(job: &Job, other: &Job) -> bool {
+    match is_of_same_index(job, other) {
+        true => other.is_after(job),
+        false => job.created_at < other.created_at,
+    }
+}
+
+fn is_of_same_index(job: &Job, other: &Job) -> bool {
+    job.shop_id == other.shop_id && job.index_name == other.index_name
+}
+
+/// The newest of some jobs: of the last one of each index, the one that was created last.
+pub(super) fn newest<'a>(jobs: impl Iterator<Item = &'a JobSnapshot>) -> Option<&'a JobSnapshot> {
+    let mut last: Vec<&JobSnapshot> = Vec::new();
+    for job in jobs {
+        match last.iter_mut().find(|other| is_of_same_index(&other.job, &job.job)) {
+            Some(other) if is_before(&other.job, &job.job) => *other = job,
+            Some(_) => {}
+            None => last.push(job),
+        }
+    }
+    last.into_iter().max_by_key(|job| job.job.created_at)
+}
+
+/// Jobs of a shop among which one that blocks another, or the newest one, is looked for.
+pub(super) const LATEST: usize = 20;
 
 /// Between two looks at a job that is watched; the longer one where each read is billed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -288,8 +322,8 @@ pub(super) async fn find(
     let Some(wanted) = id else {
         // What a sync did not have is removed by a job that belongs to it.
         let is_sync = |job: &JobSnapshot| job.job.operation != Operation::DeleteDocuments;
-        let jobs = stores.jobs.list(shop, 20).await.map_err(store_failure)?;
-        let newest = jobs.iter().find(|job| is_sync(job)).or(jobs.first()).cloned();
+        let jobs = stores.jobs.list(shop, LATEST).await.map_err(store_failure)?;
+        let newest = newest(jobs.iter().filter(|job| is_sync(job))).or(newest(jobs.iter())).cloned();
         return newest.ok_or_else(|| Failure::usage("there is no job yet").help("`host run` makes one"));
     };
     if let Some(id) = JobId::new(wanted.as_str())
@@ -304,5 +338,45 @@ pub(super) async fn find(
         (Some(job), None) => Ok(job),
         (None, _) => Err(Failure::usage(format!("there is no job {wanted}")).help(help)),
         (Some(_), Some(_)) => Err(Failure::usage(format!("several jobs begin with {wanted}")).help(help)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_core::model::{Counts, JobStatus};
+    use host_testing::{VirtualClock, build};
+
+    /// An open job of a shop's index that is its n-th, created so many days after the epoch.
+    fn job(index_name: &str, sequence: u64, day: i64) -> JobSnapshot {
+        let job = build::job(&VirtualClock::new(sequence), "shop");
+        let created_at = jiff::Timestamp::from_second(day * 86_400).unwrap();
+        JobSnapshot {
+            job: Job { index_name: index_name.to_owned(), sequence, created_at, ..job },
+            status: JobStatus::InProgress,
+            seal: None,
+            chunks: 2,
+            completed_chunks: 1,
+            counts: Counts::default(),
+            samples: Vec::new(),
+            ended_at: None,
+            error_message: None,
+            last_error: None,
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_hides_no_newer_job() {
+        let (ahead, later, other) = (job("i", 1, 400), job("i", 2, 30), job("other", 7, 20));
+        // As storage lists them.
+        let jobs = [ahead.clone(), later.clone(), other];
+        let newest = newest(jobs.iter()).unwrap();
+        assert_eq!((newest.job.sequence, newest.job.created_at), (2, later.job.created_at));
+        assert_eq!(first_of(&jobs[..2], &later).job.sequence, 1);
+        assert_eq!(first_of(&jobs[..2], &ahead).job.sequence, 1);
+        // Another index of the shop shares its queue.
+        assert_eq!(first_of(&jobs, &later).job.sequence, 7);
+        let written = JobSnapshot { completed_chunks: 2, ..ahead };
+        assert_eq!(first_of(&[written], &later).job.sequence, 2);
     }
 }

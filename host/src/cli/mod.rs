@@ -127,7 +127,8 @@ enum Command {
     Why(why::WhyArgs),
     /// Resume work on a shop's indexes that a failure has stopped, once its cause is fixed
     Resume(resume::ResumeArgs),
-    /// Compare what the index has with what the ledger says of it, and repair it if asked to
+    /// Compare what the index has with what the ledger says of it. Changes nothing without --repair, and ends with exit code 3 if they
+    /// differ
     Reconcile(reconcile::ReconcileArgs),
     /// Look after the ledger, which remembers each product's state
     #[command(subcommand)]

@@ -53,6 +53,9 @@ pub(super) struct JobView<'a> {
     report: Option<String>,
     elapsed_ms: i64,
     created_at: Timestamp,
+    /// Products that a full sync did not have and that stay because their data is newer; only the sync itself says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_newer: Option<u64>,
     /// Why the job ended before its time.
     error_message: Option<&'a str>,
     /// What last kept a job that has not ended from going on.
@@ -99,6 +102,7 @@ impl<'a> JobView<'a> {
             },
             elapsed_ms: job.ended_at.unwrap_or(now).duration_since(job.job.created_at).as_millis() as i64,
             created_at: job.job.created_at,
+            kept_newer: None,
             error_message: job.error_message.as_deref(),
             last_error: job.last_error.as_ref(),
             stopped: None,
@@ -113,6 +117,11 @@ impl<'a> JobView<'a> {
         let (stopped, text) =
             (breaker.map(StoppedView::new), breaker.map(|breaker| stopped_text(breaker, now)));
         Self { stopped, stopped_text: text, ..self }
+    }
+
+    /// The view with how many products a full sync kept because their data is newer.
+    pub(super) fn with_kept(self, kept_newer: Option<u64>) -> Self {
+        Self { kept_newer, ..self }
     }
 
     /// How many chunks were quarantined as far as the samples tell, and what can be done about them; none if there is none.

@@ -3,7 +3,7 @@
 use super::{
     CliResult, Global,
     context::{clock, plugins, print_json, runtime, store_failure},
-    documents::OpenIndex,
+    documents::{OpenIndex, index_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
     run::stopped,
@@ -49,7 +49,7 @@ pub(super) enum LedgerCommand {
         /// The shop, as with --shop
         #[arg(value_name = "SHOP")]
         named_shop: Option<String>,
-        /// Only print what would be recorded
+        /// Only print what would be recorded, and end with exit code 3 if there is any
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
@@ -76,8 +76,9 @@ struct ComparisonView<'a> {
     target: String,
     in_index: u64,
     in_ledger: u64,
-    missing: u64,
-    removed: u64,
+    /// None where only unknown documents are looked for.
+    missing: Option<u64>,
+    removed: Option<u64>,
     unknown: u64,
     foreign: u64,
     unattributed: u64,
@@ -146,6 +147,7 @@ fn compare(global: &Global, part: Part, Whose { adopt }: Whose, repair: bool) ->
             adopt,
             clock: clock(),
         };
+        let is_all = part == Part::All;
         let is_text = global.output == OutputFormat::Text;
         let (mut listed, mut out) = (Vec::new(), BufWriter::new(io::stdout()));
         let report = |found: &Difference| {
@@ -172,6 +174,9 @@ fn compare(global: &Global, part: Part, Whose { adopt }: Whose, repair: bool) ->
             (Some(repair), Some(worker)) => remove(&open, repair, &worker).await?,
             _ => None,
         };
+        if repair {
+            backend.flush().await?;
+        }
         if global.output == OutputFormat::Json {
             let repair = compared.repair.as_ref().map(|repair| RepairView {
                 marked_missing: repair.marked_missing,
@@ -187,8 +192,8 @@ fn compare(global: &Global, part: Part, Whose { adopt }: Whose, repair: bool) ->
                 target: index.id().to_string(),
                 in_index: compared.in_index,
                 in_ledger: compared.in_ledger,
-                missing: compared.missing,
-                removed: compared.removed,
+                missing: is_all.then_some(compared.missing),
+                removed: is_all.then_some(compared.removed),
                 unknown: compared.unknown,
                 foreign: compared.foreign,
                 unattributed: compared.unattributed,
@@ -198,7 +203,7 @@ fn compare(global: &Global, part: Part, Whose { adopt }: Whose, repair: bool) ->
                 repair,
             })?;
         }
-        say(&compared, removed.as_ref(), adopt);
+        say(&compared, part, removed.as_ref(), adopt);
         exit(&compared, removed.as_ref(), index.list_limit())
     })
 }
@@ -219,14 +224,16 @@ async fn remove(
 }
 
 /// Says on stderr what was found and done.
-fn say(compared: &Comparison, removed: Option<&JobSnapshot>, adopt: bool) {
+fn say(compared: &Comparison, part: Part, removed: Option<&JobSnapshot>, adopt: bool) {
     let Comparison { in_index, in_ledger, missing, removed: left, unknown, .. } = *compared;
+    let what_differs = match part {
+        Part::All => format!("{} missing, {} removed and still there, ", count(missing), count(left)),
+        Part::Unknown => String::new(),
+    };
     eprintln!(
-        "{} in the index, {} according to the ledger: {} missing, {} removed and still there, {} unknown to the ledger",
+        "{} in the index, {} according to the ledger: {what_differs}{} unknown to the ledger",
         counted(in_index, "document"),
         count(in_ledger),
-        count(missing),
-        count(left),
         count(unknown)
     );
     if compared.foreign > 0 {
@@ -284,15 +291,18 @@ fn exit(compared: &Comparison, removed: Option<&JobSnapshot>, limit: Option<u64>
     }
 }
 
+const REPEAT: &str = "run the same command again: what is repaired stays repaired";
+
 fn failure(error: ReconcileError) -> Failure {
     match error {
         ReconcileError::Store(error) => store_failure(error),
         ReconcileError::ShopIsRemoved(removed) => removed_shop(removed),
+        ReconcileError::Index(error) => index_failure(error).help(REPEAT),
         ReconcileError::Unfinished(job) => {
             let help = format!("`host jobs watch {job}` waits for it, `host jobs cancel {job}` ends it");
             Failure::usage(ReconcileError::Unfinished(job)).help(help)
         }
         error @ (ReconcileError::Shared(_) | ReconcileError::NoJob) => Failure::usage(error),
-        error => Failure::runtime(error).help("run the same command again: what is repaired stays repaired"),
+        error => Failure::runtime(error).help(REPEAT),
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     CliResult, Global,
     backend::Backend,
-    context::{config, print, print_json, runtime, store_failure},
+    context::{clock, config, print, print_json, runtime, store_failure},
     failure::{Exit, Failure},
     output::OutputFormat,
     shop_id,
@@ -96,11 +96,12 @@ pub(super) async fn close(
     stores: &Stores,
     shop: Option<&str>,
     index: Option<&str>,
+    by: &'static str,
 ) -> Result<Vec<Breaker>, Failure> {
     let mut closed = Vec::new();
     for breaker in stores.breakers.list(shop).await.map_err(store_failure)? {
         if index.is_none_or(|index| breaker.scope.index_name == index) {
-            closed.extend(resume(stores, &breaker.scope).await.map_err(store_failure)?);
+            closed.extend(resume(stores, &breaker.scope, by).await.map_err(store_failure)?);
         }
     }
     Ok(closed)
@@ -112,16 +113,39 @@ pub(super) fn run(global: &Global, args: &ResumeArgs) -> CliResult {
         let stores = Backend::open(&config, false).await?.stores();
         let shop = shop_id::id_as_stored(args.shop_id.clone(), &stores).await?;
         let (shop, index) = (shop.as_str(), global.index.as_deref());
-        let closed = close(&stores, Some(shop), index).await?;
+        let closed = close(&stores, Some(shop), index, "host resume").await?;
+        let wait = match closed.is_empty() {
+            true => Wait::Nothing,
+            false => Wait::after_resume(&stores, shop, &closed).await?,
+        };
         match global.output {
             OutputFormat::Json => print_json(&closed.iter().map(StoppedView::new).collect::<Vec<_>>())?,
-            OutputFormat::Text => print(&closed_text(&closed, shop, index))?,
+            OutputFormat::Text => print(&closed_text(&closed, shop, index, &wait))?,
         }
         Ok(Exit::Completed)
     })
 }
 
-fn closed_text(closed: &[Breaker], shop: &str, index: Option<&str>) -> String {
+/// How long chunks still wait after work was resumed.
+enum Wait {
+    /// They do not.
+    Nothing,
+    /// Their messages are hidden until then.
+    Until(Timestamp),
+}
+
+impl Wait {
+    /// Makes messages visible where the store can.
+    async fn after_resume(stores: &Stores, shop: &str, closed: &[Breaker]) -> Result<Self, Failure> {
+        if stores.queue.expedite(shop).await.map_err(store_failure)? {
+            return Ok(Self::Nothing);
+        }
+        let latest = closed.iter().map(|breaker| breaker.next_probe_at).max();
+        Ok(latest.filter(|at| *at > clock().now()).map_or(Self::Nothing, Self::Until))
+    }
+}
+
+fn closed_text(closed: &[Breaker], shop: &str, index: Option<&str>, wait: &Wait) -> String {
     if closed.is_empty() {
         let of = index.map_or_else(|| shop.to_owned(), |index| format!("index {index} of {shop}"));
         return format!("work on {of} was not stopped\n");
@@ -130,8 +154,12 @@ fn closed_text(closed: &[Breaker], shop: &str, index: Option<&str>) -> String {
     for breaker in closed {
         let _ = writeln!(text, "resumed {}: it was {}", breaker.scope, reason_text(breaker));
     }
-    text.push_str(
-        "workers take its chunks when their wait ends: within a minute, or within ten if it was stopped for half a day\n",
-    );
+    let _ = match wait {
+        Wait::Nothing => writeln!(text, "workers that run take its chunks now"),
+        Wait::Until(at) => writeln!(
+            text,
+            "workers take its chunks when their messages are visible again: at {at:.0}, and a minute later what was tried last"
+        ),
+    };
     text
 }

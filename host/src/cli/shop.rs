@@ -4,6 +4,7 @@ use super::{
     CliResult, Global,
     backend::Backend,
     context::{clock, config, print_json, runtime, store_failure},
+    documents::index_failure,
     failure::{Exit, Failure},
     output::OutputFormat,
     shop_id,
@@ -11,12 +12,13 @@ use super::{
 use crate::config::{Config, TargetIndex};
 use clap::Subcommand;
 use host_core::{
+    error::chain,
     format::counted,
     storage::{IndexOfShop, ShopCounts, ShopRemoval, Stores},
 };
 use host_net::RetryProfile;
 use host_pipeline::{
-    forget::{self, Forget, ForgetError, OpenIndexes},
+    forget::{self, Forget, ForgetError, Found, OpenIndexes},
     removed_shop::{ShopIsRemoved, open_removal},
 };
 use jiff::Timestamp;
@@ -51,6 +53,14 @@ struct RemovalView<'a> {
     ended_at: Option<Timestamp>,
     #[serde(flatten)]
     counts: ShopCounts,
+    /// Indexes that could not be asked: of these, the documents are counted that the ledger names.
+    uncounted: Vec<UncountedView<'a>>,
+}
+
+#[derive(Serialize)]
+struct UncountedView<'a> {
+    index_name: &'a str,
+    reason: String,
 }
 
 pub(super) fn run(global: &Global, command: ShopCommand) -> CliResult {
@@ -65,12 +75,13 @@ pub(super) fn run(global: &Global, command: ShopCommand) -> CliResult {
         let indexes = open_indexes(&config, &backend, found)?;
         let forget = Forget { storage: backend.storage(), shop_id: &id, indexes, clock: clock() };
         let interrupted = before.clone().filter(ShopRemoval::is_open);
-        let counts = match &interrupted {
+        let Found { counts, uncounted } = match &interrupted {
             Some(removal) => {
                 eprintln!("the removal of {id} began at {:.0} and was interrupted; then there was of it:", removal.began_at);
-                removal.counts
+                Found { counts: removal.counts, uncounted: Vec::new() }
             }
-            None => forget.counts().await.map_err(failure)?,
+            None if dry_run => forget.find().await.map_err(failure)?,
+            None => Found { counts: forget.counts().await.map_err(failure)?, uncounted: Vec::new() },
         };
         if interrupted.is_none() && counts == ShopCounts::default() {
             let said = before.and_then(|removal| removal.ended_at).map_or(String::new(), |ended_at| {
@@ -80,16 +91,23 @@ pub(super) fn run(global: &Global, command: ShopCommand) -> CliResult {
                 .help("`host jobs list` names the shops that have jobs; with --store aws and --target name where else it was"));
         }
         eprintln!("{}", text(&counts));
+        for (index_name, error) in &uncounted {
+            eprintln!(
+                "warning: the documents of index {index_name} are those that the ledger names, since it could not be asked: {}",
+                chain(error)
+            );
+        }
         if dry_run {
-            show(global, &id, None, counts)?;
+            show(global, &id, None, counts, &uncounted)?;
             return Ok(Exit::Completed);
         }
         if !yes {
             confirm(&id)?;
         }
         let removal = forget.run(counts).await.map_err(failure)?;
+        backend.flush().await?;
         eprintln!("nothing is left of shop {id} but the receipt {}", ShopRemoval::key(&id));
-        show(global, &id, Some(&removal), removal.counts)?;
+        show(global, &id, Some(&removal), removal.counts, &[])?;
         Ok(Exit::Completed)
     })
 }
@@ -148,7 +166,17 @@ fn confirm(id: &str) -> Result<(), Failure> {
     if line.trim() == id { Ok(()) } else { Err(refused()) }
 }
 
-fn show(global: &Global, id: &str, removal: Option<&ShopRemoval>, counts: ShopCounts) -> Result<(), Failure> {
+fn show(
+    global: &Global,
+    id: &str,
+    removal: Option<&ShopRemoval>,
+    counts: ShopCounts,
+    uncounted: &[(String, ForgetError)],
+) -> Result<(), Failure> {
+    let mut reasons = Vec::with_capacity(uncounted.len());
+    for (index_name, error) in uncounted {
+        reasons.push(UncountedView { index_name, reason: chain(error) });
+    }
     match global.output {
         OutputFormat::Text => Ok(()),
         OutputFormat::Json => print_json(&RemovalView {
@@ -157,6 +185,7 @@ fn show(global: &Global, id: &str, removal: Option<&ShopRemoval>, counts: ShopCo
             began_at: removal.map(|removal| removal.began_at),
             ended_at: removal.and_then(|removal| removal.ended_at),
             counts,
+            uncounted: reasons,
         }),
     }
 }
@@ -188,6 +217,9 @@ fn failure(error: ForgetError) -> Failure {
             let help =
                 format!("wait for it (`host jobs watch {job}`) or end it (`host jobs cancel {job}`) first");
             Failure::usage(ForgetError::Unfinished(job)).help(help)
+        }
+        ForgetError::Index(error) => {
+            index_failure(error).help("run the same command again: it removes what is left")
         }
         error => Failure::runtime(error).help("run the same command again: it removes what is left"),
     }

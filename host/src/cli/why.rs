@@ -40,9 +40,14 @@ struct WhyView<'a> {
     version: &'a Map<String, Value>,
     job_id: Option<&'a str>,
     at: Option<Timestamp>,
+    /// When the export of that job was taken, or of the first chunk's or the refusal's job where nothing was ever written.
+    exported_at: Option<Timestamp>,
+    /// The first file of that export.
+    source: Option<&'a str>,
     refusal: Option<&'a LastRefusal>,
     waiting: Vec<WaitingView<'a>>,
-    /// Only the first waiting chunks were looked through.
+    dead_letters: Vec<DeadLetterView<'a>>,
+    /// Only the first waiting chunks and dead letters were looked through.
     more_waiting: bool,
 }
 
@@ -51,6 +56,16 @@ struct WaitingView<'a> {
     job_id: &'a str,
     chunk: u32,
     operation: &'static str,
+}
+
+/// A chunk of the product among the dead letters.
+#[derive(Debug, Serialize)]
+struct DeadLetterView<'a> {
+    job_id: &'a str,
+    chunk: u32,
+    operation: &'static str,
+    code: &'a str,
+    died_at: Timestamp,
 }
 
 pub(super) fn run(global: &Global, args: &WhyArgs) -> CliResult {
@@ -86,6 +101,13 @@ impl<'a> WhyView<'a> {
             chunk: chunk.seq,
             operation: chunk.operation.as_str(),
         });
+        let dead_letters = why.dead_letters.iter().map(|dead_letter| DeadLetterView {
+            job_id: dead_letter.chunk.job_id.as_str(),
+            chunk: dead_letter.chunk.seq,
+            operation: dead_letter.chunk.operation.as_str(),
+            code: &dead_letter.code,
+            died_at: dead_letter.died_at,
+        });
         // Of a product that was only ever refused, the refusal says which job and when.
         let said = record.filter(|record| record.state != ProductState::Refused);
         Self {
@@ -103,8 +125,11 @@ impl<'a> WhyView<'a> {
             version: record.map_or(none, |record| &record.version),
             job_id: said.map(|record| record.job_id.as_str()),
             at: said.map(|record| record.at),
+            exported_at: why.job.as_ref().and_then(|job| job.exported_at),
+            source: why.job.as_ref().and_then(|job| Some(job.sources.first()?.as_str())),
             refusal: record.and_then(|record: &ProductRecord| record.refusal.as_ref()),
             waiting: waiting.collect(),
+            dead_letters: dead_letters.collect(),
             more_waiting: why.more_waiting,
         }
     }
@@ -134,6 +159,10 @@ impl<'a> WhyView<'a> {
         if let (Some(job_id), Some(at)) = (self.job_id, self.at) {
             let _ = writeln!(text, "since      {at:.0}, job {job_id}");
         }
+        if let Some(source) = self.source {
+            let taken = self.exported_at.map_or(String::new(), |at| format!(", taken {at:.0}"));
+            let _ = writeln!(text, "export     {source}{taken}");
+        }
         if let Some(LastRefusal { class, code, message, job_id, at, .. }) = self.refusal {
             let class = format!("{class:?}").to_lowercase();
             let _ = writeln!(text, "{class:9}  {message} ({code}), since {at:.0}, job {job_id}");
@@ -141,8 +170,14 @@ impl<'a> WhyView<'a> {
         for WaitingView { job_id, chunk, operation } in &self.waiting {
             let _ = writeln!(text, "waiting    chunk {chunk} of job {job_id} ({operation})");
         }
+        for DeadLetterView { job_id, chunk, operation, code, died_at } in &self.dead_letters {
+            let _ = writeln!(
+                text,
+                "dead       chunk {chunk} of job {job_id} ({operation}), {code}, since {died_at:.0}: `host dlq show {job_id} {chunk}` tells why"
+            );
+        }
         if self.more_waiting {
-            text.push_str("waiting    more chunks wait than were looked through\n");
+            text.push_str("waiting    there are more chunks than were looked through\n");
         }
         text
     }

@@ -2,10 +2,12 @@
 
 use crate::support::{RunOutput, SHOPIFY, TestDir, ran};
 use host_storage_aws::{AwsConfig, Clients, Dynamo};
-use marqo_stand_in::{Options, StandIn};
+use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
+    io::{Read, Write},
+    net::TcpStream,
     path::Path,
     process::{Child, Command},
     sync::Arc,
@@ -148,6 +150,20 @@ impl Cloud {
             })
         });
         records.collect()
+    }
+
+    /// Messages of a queue, visible or not.
+    pub(crate) fn depth(&self, queue: &str) -> u32 {
+        let client = self.clients().sqs;
+        let attributes = block_on(async {
+            let url = client.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
+            let states = ["", "Delayed", "NotVisible"];
+            let names = states.map(|state| format!("ApproximateNumberOfMessages{state}").as_str().into());
+            let request =
+                client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.into()));
+            request.send().await.unwrap().attributes.unwrap()
+        });
+        attributes.values().map(|number| number.parse::<u32>().unwrap()).sum()
     }
 
     pub(crate) fn host(&self, arguments: &[&str]) -> RunOutput {
@@ -378,4 +394,76 @@ fn a_program_of_aws_finds_everything_where_the_seed_has_it() {
     };
     let found = demo.run().unwrap();
     assert_eq!(found.matches("COMPLETED").count(), 2, "{found}");
+}
+
+/// Has the search server remove a document without the host.
+fn remove_behind(marqo: &StandIn, index: &str, id: &str) {
+    let address = marqo.url().strip_prefix("http://").unwrap();
+    let body = json!([id]).to_string();
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "POST /indexes/{index}/documents/delete-batch HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn an_operators_commands_work_in_aws() {
+    let (cloud, shops) = Cloud::new(1);
+    let shop = &shops[0];
+    let run = |products: u64, code: i32| {
+        std::fs::write(&shop.source, sample(0, products)).unwrap();
+        let ran = ran(cloud.export("run", shop).arg("--full").output().unwrap());
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        ran
+    };
+    let json = |arguments: &[&str], code: i32| {
+        let ran = cloud.host(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {ran:?}");
+        ran.json()
+    };
+    run(60, 0);
+    let before: BTreeSet<String> = cloud.marqo.documents(&shop.index).into_keys().collect();
+    run(50, 0);
+    let documents: BTreeSet<String> = cloud.marqo.documents(&shop.index).into_keys().collect();
+    let lost = documents.first().unwrap().as_str();
+    let gone = before.difference(&documents).next().unwrap().as_str();
+    let agreed = json(&["reconcile", &shop.id], 0);
+    assert_eq!(
+        (&agreed["in_index"], &agreed["in_ledger"]),
+        (&documents.len().into(), &documents.len().into())
+    );
+
+    // A document that another program removed is found, and written by the next sync.
+    remove_behind(&cloud.marqo, &shop.index, lost);
+    let differs = json(&["reconcile", &shop.id], 3);
+    assert_eq!((&differs["missing"], &differs["differences"][0]["document"]), (&1.into(), &lost.into()));
+    assert_eq!(json(&["reconcile", &shop.id, "--repair"], 0)["repair"]["marked_missing"], 1);
+    assert_eq!(json(&["reconcile", &shop.id], 0)["missing"], 0);
+    run(50, 0);
+    assert!(cloud.marqo.documents(&shop.index).contains_key(lost));
+
+    let rebuilt = json(&["ledger", "rebuild", &shop.id], 0);
+    assert_eq!((&rebuilt["repair"]["recorded"], &rebuilt["missing"]), (&0.into(), &Value::Null));
+    assert_eq!(json(&["why", lost], 0)["state"], "live");
+    let why = json(&["why", gone], 0);
+    assert!(["absent", "removed"].contains(&why["state"].as_str().unwrap()), "{why}");
+
+    // A key that the server refuses stops work until it is resumed.
+    cloud.marqo.set_faults(&[FaultRule::new(Fault::Gateway { status: 401 }).on(Operation::Add)]);
+    let stopped = run(60, 1);
+    assert!(stopped.stderr.contains("401"), "{stopped:?}");
+    let shown = json(&["jobs", "show"], 0);
+    assert!(shown["stopped"]["message"].as_str().unwrap().contains("401"), "{shown}");
+    cloud.marqo.set_faults(&[]);
+    assert_eq!(json(&["resume", &shop.id], 0)[0]["code"], "index-refused");
+    assert_eq!(json(&["jobs", "show"], 0)["stopped"], Value::Null);
+    run(60, 0);
+    assert_eq!(cloud.marqo.documents(&shop.index).into_keys().collect::<BTreeSet<_>>(), before);
 }

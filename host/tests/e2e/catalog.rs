@@ -108,6 +108,7 @@ fn an_older_full_export_neither_archives_nor_brings_back_what_is_newer() {
     assert_eq!((again.code, shop.counts()), (Some(3), (9, 1)), "{again:?}");
     assert_eq!(again.json()["conflict"], 1, "{again:?}");
     assert!(again.stderr.contains("kept 2 products"), "{again:?}");
+    assert_eq!(again.json()["kept_newer"], 2, "{again:?}");
     let why = shop.host(&["why", "1", "--output", "json"]).json();
     assert_eq!(
         (&why["state"], &why["refusal"]["code"]),
@@ -117,6 +118,10 @@ fn an_older_full_export_neither_archives_nor_brings_back_what_is_newer() {
     // An operator knows better, and says so.
     let corrected = shop.run(export(1..=8), &["--full", "--exported-at", "2026-01-01T00:00:00Z"]);
     assert_eq!((corrected.code, shop.counts()), (Some(3), (9, 1)), "{corrected:?}");
+    let wrong = shop.run(export(1..=8), &["--full", "--exported-at", "yesterday"]);
+    let said = "error: invalid value 'yesterday' for '--exported-at <TIME>': give a date and time with its offset from UTC, such as \
+                2026-05-04T09:00:00Z\n";
+    assert!(wrong.code == Some(2) && wrong.stderr.starts_with(said), "{wrong:?}");
     let future = shop.run(export(1..=8), &["--full", "--exported-at", "2126-01-01T00:00:00Z"]);
     assert_eq!(future.code, Some(2), "{future:?}");
     assert!(future.stderr.contains("is in the future"), "{future:?}");

@@ -2,7 +2,7 @@
 //!
 //! `tests/crash.sh` runs the long form: 200 kills over 20,000 products.
 
-use crate::support::{Random, RunOutput, TestDir, setting};
+use crate::support::{Random, RunOutput, SHOP, SHOPIFY, TestDir, lines, product, setting};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use std::{
@@ -137,4 +137,79 @@ fn killed_runs_end_like_an_undisturbed_one() {
         "{killed} kills in {rounds} jobs: {killed_in_ingest} before the seal, {killed_in_indexing} after"
     );
     assert!(kills < 50 || (killed_in_ingest > 0 && killed_in_indexing > 0), "the kills all hit one phase");
+}
+
+/// The database as a power cut would leave it that loses the journal, looked at by the host.
+fn without_journal(test_dir: &TestDir, command: &[&str]) -> Value {
+    let copy = TestDir::new();
+    std::fs::copy(test_dir.path("data/host.db"), copy.write("host.db", "")).unwrap();
+    let told = copy.host(&[command, &["--data-dir", ".", "--output", "json"]].concat());
+    assert_eq!(told.code, Some(0), "{told:?}");
+    told.json()
+}
+
+#[test]
+fn what_exit_0_says_is_in_the_file_alone() {
+    let test_dir = TestDir::new();
+    test_dir.write("host.toml", "data_dir = \"data\"\n[catalog]\narchive_percent = 1\n");
+    let export = |numbers: std::ops::RangeInclusive<u32>| {
+        let products = numbers.flat_map(|number| product(number, "Mug", "2026-01-01T00:00:00Z"));
+        test_dir.write("export.jsonl", lines(&products.collect::<Vec<_>>()));
+    };
+    let host = |arguments: &[&str]| -> RunOutput {
+        let ran = test_dir.host(arguments);
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
+        ran
+    };
+    export(1..=3);
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    // A process that has the file open keeps the end of a command from writing the journal back.
+    let other = Connection::open(test_dir.path("data/host.db")).unwrap();
+    other.query_row("SELECT count(*) FROM job", [], |row| row.get::<_, u32>(0)).unwrap();
+
+    export(1..=2);
+    assert_eq!(test_dir.run("export.jsonl", &["--full"]).code, Some(0));
+    let job = without_journal(&test_dir, &["jobs", "show"]);
+    assert_eq!((&job["status"], &job["processed"]), (&"COMPLETED".into(), &2.into()));
+    assert_eq!(without_journal(&test_dir, &["documents", "count"])["count"], 3);
+
+    host(&["catalog", "archive", "--force"]);
+    assert_eq!(without_journal(&test_dir, &["documents", "count"])["count"], 2);
+
+    other.execute("DELETE FROM ledger WHERE product = 'gid://shopify/Product/1'", []).unwrap();
+    host(&["reconcile", "--repair"]);
+    assert_eq!(without_journal(&test_dir, &["why", "1"])["state"], "live");
+
+    export(4..=9);
+    let ingest = |more: &[&str]| {
+        let mut ingest = test_dir.command(&["ingest", "export.jsonl", "--shop", SHOP, "--output", "json"]);
+        let ran = crate::support::ran(ingest.args(more).arg("--plugin").arg(&*SHOPIFY).output().unwrap());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.json()["job_id"].as_str().unwrap().to_owned()
+    };
+    let cancelled = ingest(&[]);
+    assert_eq!(without_journal(&test_dir, &["jobs", "show"])["status"], "PENDING");
+    host(&["jobs", "cancel", &cancelled]);
+    assert_eq!(without_journal(&test_dir, &["jobs", "show"])["status"], "FAILED");
+
+    // A chunk that was spoiled becomes a dead letter, which is sent again.
+    let spoiled = ingest(&["--same-version", "write"]);
+    for chunk in
+        std::fs::read_dir(test_dir.path(&format!("data/chunks/shopify/{SHOP}/bulk/{spoiled}"))).unwrap()
+    {
+        std::fs::write(chunk.unwrap().path(), "spoiled\n").unwrap();
+    }
+    let mut worker = test_dir.command(&["work"]).spawn().unwrap();
+    crate::aws::wait_for(|| {
+        let shown = test_dir.host(&["jobs", "show", &spoiled, "--output", "json"]).json();
+        (shown["status"] == "FAILED").then_some(())
+    });
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    host(&["dlq", "redrive", "--all"]);
+    assert_eq!(without_journal(&test_dir, &["dlq", "list"]).as_array().unwrap().len(), 0);
+    host(&["jobs", "cancel", &spoiled]);
+
+    host(&["shop", "forget", SHOP, "--yes"]);
+    assert_eq!(without_journal(&test_dir, &["jobs", "list"]).as_array().unwrap().len(), 0);
 }

@@ -1,10 +1,10 @@
 //! A chunk that no worker can handle, through the real binary: what is reported of it, and how it is written in the end.
 
 use crate::{
-    aws::{Cloud, Shop},
-    support::{RunOutput, TestDir, ran},
+    aws::{Cloud, Shop, wait_for},
+    support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Removes the chunk's object without the host; returns its bytes.
 fn lose(cloud: &Cloud, key: &str) -> Vec<u8> {
@@ -112,28 +112,25 @@ fn on_one_machine_too() {
     let source = test_dir.write("export.jsonl", export).to_str().unwrap().to_owned();
     // Ingest first, so that a chunk can be spoiled before a worker writes it.
     let chunked = |command: &str| {
-        let mut command = test_dir.command(&[command, "--output", "json", "--shop", crate::support::SHOP]);
+        let mut command = test_dir.command(&[command, "--output", "json", "--shop", SHOP]);
         command.args(["--data-dir", "data"]).env("HOST_INGEST__CHUNK_DOCUMENTS", "10");
         command
     };
-    let ingested =
-        ran(chunked("ingest").arg("--plugin").arg(&*crate::support::SHOPIFY).arg(&source).output().unwrap());
+    let ingested = ran(chunked("ingest").arg("--plugin").arg(&*SHOPIFY).arg(&source).output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
     let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
     let waiting = test_dir.host(&["jobs", "show", &job, "--data-dir", "data"]);
     let goes_on = format!(
-        "warning: no worker runs for job {job}: `host run --shop {} --target catalog` resumes the queued chunks; give it the \
-         same `--plugin` options as before (shopify@",
-        crate::support::SHOP
+        "warning: no worker runs for job {job}: `host run --shop {SHOP} --target catalog --data-dir data` resumes the queued chunks; give it the \
+         same `--plugin` options as before (shopify@"
     );
     assert!(waiting.stderr.starts_with(&goes_on), "{waiting:?}");
-    let path =
-        test_dir.path(&format!("data/chunks/shopify/{}/bulk/{job}/chunk_0001.jsonl", crate::support::SHOP));
+    let path = test_dir.path(&format!("data/chunks/shopify/{SHOP}/bulk/{job}/chunk_0001.jsonl"));
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, "spoiled\n").unwrap();
     let work = || {
         let mut worker = chunked("work").spawn().unwrap();
-        let shown = crate::aws::wait_for(|| {
+        let shown = wait_for(|| {
             let shown =
                 test_dir.host(&["jobs", "show", &job, "--data-dir", "data", "--output", "json"]).json();
             let has_ended = ["COMPLETED", "FAILED"].contains(&shown["status"].as_str().unwrap());
@@ -145,9 +142,8 @@ fn on_one_machine_too() {
     };
     assert_eq!(counts(&work()), [30, 20, 10]);
     let hint = format!(
-        "1 chunk was quarantined: `host dlq list --shop {shop} --job {job}` tells why, and `host dlq redrive --shop {shop} --job \
-         {job}` sends them again once the cause is fixed\n",
-        shop = crate::support::SHOP
+        "1 chunk was quarantined: `host dlq list --shop {SHOP} --job {job}` tells why, and `host dlq redrive --shop {SHOP} --job \
+         {job}` sends them again once the cause is fixed\n"
     );
     let shown = test_dir.host(&["jobs", "show", &job, "--data-dir", "data"]);
     assert!(shown.stdout.contains(&format!("  dlq        {hint}")), "{shown:?}");
@@ -169,4 +165,51 @@ fn on_one_machine_too() {
     let ended = work();
     assert_eq!((counts(&ended), ended["status"].as_str()), ([30, 30, 0], Some("COMPLETED")));
     assert_eq!(test_dir.host(&["dlq", "list", "--data-dir", "data"]).stdout, "");
+}
+
+/// What a cancelled job still has in the queue is acknowledged, and makes no dead letters.
+#[test]
+fn cancelling_a_job_makes_no_dead_letters() {
+    let test_dir = TestDir::new();
+    let export = (1..=30).flat_map(|number| product(number, "Mug", "2026-01-01T00:00:00Z"));
+    test_dir.write("export.jsonl", lines(&export.collect::<Vec<_>>()));
+    test_dir.write("host.toml", "data_dir = \"data\"\n[ingest]\nchunk_documents = 5\n");
+    let mut ingest =
+        test_dir.command(&["ingest", "export.jsonl", "--shop", SHOP, "--output", "json", "--plugin"]);
+    let ingested = ran(ingest.arg(&*SHOPIFY).output().unwrap());
+    assert!(ingested.json()["chunks"].as_u64() > Some(5), "{ingested:?}");
+    let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
+    let cancelled = test_dir.host(&["jobs", "cancel", &job, "--output", "json"]).json();
+    assert_eq!((cancelled["status"].as_str(), counts(&cancelled)), (Some("FAILED"), [30, 0, 30]));
+
+    let mut worker = test_dir.command(&["work"]).spawn().unwrap();
+    let queue = rusqlite::Connection::open(test_dir.path("data/host.db")).unwrap();
+    let rows =
+        |table| queue.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, u64>(0));
+    wait_for(|| (rows("message").unwrap() == 0).then_some(()));
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    assert_eq!(rows("dead_letter").unwrap(), 0);
+    assert_eq!(test_dir.host(&["dlq", "list", "--output", "json"]).json(), json!([]));
+    assert_eq!(counts(&test_dir.host(&["jobs", "show", &job, "--output", "json"]).json()), [30, 0, 30]);
+}
+
+#[test]
+fn in_aws_neither() {
+    let (cloud, shops) = Cloud::new(1);
+    let shop = &shops[0];
+    let ingested = ran(cloud.export("ingest", shop).output().unwrap()).json();
+    let job = ingested["job_id"].as_str().unwrap();
+    let queue = "dev-ecom-indexer-shop-0_myshopify_com";
+    let depth = || [".fifo", "-dlq.fifo"].map(|suffix| cloud.depth(&format!("{queue}{suffix}")));
+    assert_eq!(depth(), [ingested["chunks"].as_u64().unwrap() as u32, 0]);
+    assert_eq!(cloud.host(&["jobs", "cancel", job]).code, Some(0));
+    let mut worker = cloud.worker();
+    cloud.until(|| (depth()[0] == 0).then_some(()));
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    assert_eq!(depth(), [0, 0]);
+    assert_eq!(cloud.host(&["dlq", "list", "--output", "json"]).json(), json!([]));
+    let [total, processed, failed] = counts(&cloud.ended(shop));
+    assert_eq!((processed, failed), (0, total));
 }

@@ -378,3 +378,43 @@ fn a_cache_that_cannot_be_used_is_told_once() {
     assert_eq!((code, stderr.matches("WARN").count()), (Some(0), 1), "{stderr}");
     assert!(stderr.contains("compiled plug-ins are not"), "{stderr}");
 }
+
+#[test]
+fn spellings_of_one_shop_share_jobs_and_index() {
+    let test_dir = TestDir::new();
+    test_dir.write("host.toml", "data_dir = \"data\"\n");
+    test_dir.write("export.jsonl", export(2, "Mug"));
+    let run = |shop: &str| {
+        let mut run =
+            test_dir.command(&["run", "export.jsonl", "--shop", shop, "--output", "json", "--plugin"]);
+        let ran = ran(run.arg(&*SHOPIFY).output().unwrap());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.json()
+    };
+    for (shop, unchanged) in [("Foo", 0), ("foo.myshopify.com", 2), ("FOO", 2)] {
+        let job = run(shop);
+        assert_eq!(
+            (&job["shop_id"], &job["index_name"]),
+            (&"foo.myshopify.com".into(), &"shopify-foo".into())
+        );
+        assert_eq!(job["unchanged"], unchanged, "{shop}: {job}");
+    }
+    let [dots, dash] = ["a.b.com", "a-b.com"].map(|shop| run(shop)["index_name"].clone());
+    assert_ne!(dots, dash);
+
+    let json = |arguments: &[&str]| {
+        let ran = test_dir.host(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.json()
+    };
+    for shop in ["foo", "Foo", "FOO", "foo.myshopify.com", "FOO.myshopify.com"] {
+        assert_eq!(json(&["jobs", "list", "--shop", shop]).as_array().unwrap().len(), 3, "{shop}");
+        assert_eq!(json(&["why", "1", "--shop", shop])["state"], "live", "{shop}");
+        assert_eq!(json(&["documents", "count", "--shop", shop])["count"], 2, "{shop}");
+        assert_eq!(json(&["shop", "forget", shop, "--dry-run"])["jobs"], 3, "{shop}");
+        let resumed = test_dir.host(&["resume", shop]);
+        assert_eq!(resumed.stdout, "work on foo.myshopify.com was not stopped\n", "{shop}: {resumed:?}");
+    }
+    assert_eq!(json(&["shop", "forget", "Foo", "--yes"])["jobs"], 3);
+    assert_eq!(json(&["jobs", "list"]).as_array().unwrap().len(), 2);
+}

@@ -1,11 +1,12 @@
 //! `host shop forget`: of one shop nothing is left, of another everything.
 
 use crate::{
-    aws::Cloud,
+    aws::{Cloud, block_on},
     support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product},
 };
 use marqo_stand_in::{Options, StandIn};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 const OTHER: &str = "other.myshopify.com";
 const INDEX: &str = "shop";
@@ -103,22 +104,140 @@ fn a_shop_is_forgotten_and_comes_back_as_a_new_one() {
 }
 
 #[test]
+fn what_cannot_be_counted_is_said() {
+    let test_dir = TestDir::new();
+    let options = Options { indexes: vec![INDEX.to_owned()], ..Options::default() };
+    let server = StandIn::start(options).unwrap();
+    let put = ["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()];
+    assert_eq!(test_dir.host(&put).code, Some(0));
+    let marqo = ["--target", "marqo", "--index", INDEX];
+    export(&test_dir, 1..=3);
+    assert_eq!(test_dir.run("export.jsonl", &marqo).code, Some(0));
+    let count = |reason: &str| {
+        let dry = forget(&test_dir, &["--dry-run"]);
+        assert_eq!((dry.code, &dry.json()["documents"]), (Some(0), &json!(3)), "{dry:?}");
+        let uncounted = dry.json()["uncounted"].clone();
+        assert_eq!(uncounted[0]["index_name"], INDEX);
+        assert!(uncounted[0]["reason"].as_str().unwrap().contains(reason), "{uncounted}");
+        assert!(dry.stderr.contains("are those that the ledger names"), "{dry:?}");
+    };
+    // A job that is open, then a server that is gone.
+    export(&test_dir, 1..=4);
+    let ingest =
+        ["ingest", "export.jsonl", "--shop", SHOP, "--data-dir", "data", "--output", "json", "--plugin"];
+    let ingested = test_dir.host(&[&ingest[..], &[SHOPIFY.to_str().unwrap()], &marqo].concat()).json();
+    count("has not ended");
+    assert_eq!(forget(&test_dir, &["--yes"]).code, Some(2));
+    let cancel = ["jobs", "cancel", ingested["job_id"].as_str().unwrap(), "--data-dir", "data"];
+    assert_eq!(test_dir.host(&cancel).code, Some(0));
+    assert_eq!(forget(&test_dir, &["--dry-run"]).json()["uncounted"], json!([]));
+    drop(server);
+    count("cannot be reached");
+    assert_eq!(forget(&test_dir, &["--yes"]).code, Some(1));
+}
+
+/// Everything in an account, as text: names of queues, keys and bodies of objects, items of tables.
+fn everything(cloud: &Cloud) -> BTreeSet<String> {
+    let (clients, mut all) = (cloud.clients(), BTreeSet::new());
+    block_on(async {
+        let queues = clients.sqs.list_queues().send().await.unwrap();
+        all.extend(queues.queue_urls().iter().map(|url| format!("queue {url}")));
+        let (mut objects, mut after) = (Vec::new(), None);
+        loop {
+            let list = clients.s3.list_objects_v2().bucket(cloud.bucket()).set_continuation_token(after);
+            let page = list.send().await.unwrap();
+            objects.extend(page.contents().iter().map(|object| object.key().unwrap().to_owned()));
+            after = page.next_continuation_token;
+            if after.is_none() {
+                break;
+            }
+        }
+        for key in objects {
+            let got = clients.s3.get_object().bucket(cloud.bucket()).key(&key).send().await.unwrap();
+            let bytes = got.body.collect().await.unwrap().to_vec();
+            all.insert(format!("object {key}: {}", String::from_utf8_lossy(&bytes)));
+        }
+        for table in clients.dynamodb.list_tables().send().await.unwrap().table_names() {
+            let mut after = None;
+            loop {
+                let scan = clients.dynamodb.scan().table_name(table).set_exclusive_start_key(after);
+                let page = scan.send().await.unwrap();
+                for item in page.items() {
+                    let item: BTreeMap<_, _> = item.iter().collect();
+                    all.insert(format!("item of {table}: {item:?}"));
+                }
+                after = page.last_evaluated_key;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+    });
+    all
+}
+
+#[test]
 fn a_shop_in_aws_is_forgotten() {
     let (cloud, shops) = Cloud::new(2);
+    let [leaves, stays] = &shops[..] else { panic!() };
+    let queue = "dev-ecom-indexer-shop-0_myshopify_com.fifo";
+    assert!(cloud.export("ingest", leaves).status().unwrap().success());
+    let late = cloud.receive(queue);
+    cloud.aws.set_clock(3_600.0);
     for shop in &shops {
         assert!(cloud.export("run", shop).status().unwrap().success());
     }
-    let [leaves, stays] = &shops[..] else { panic!() };
     let kept = cloud.marqo.documents(&stays.index).len();
     assert!(kept > 0 && !cloud.marqo.documents(&leaves.index).is_empty());
+    let before = everything(&cloud);
+    let names = [leaves.id.as_str(), "shop-0_myshopify_com", &leaves.index];
+    let names_it = |thing: &&String| names.iter().any(|name| thing.contains(name));
+    for kind in
+        ["queue", "object", "item of dev-EcomIndexerJobsTable", "item of dev-EcomIndexerProductsTable"]
+    {
+        assert!(before.iter().any(|thing| thing.starts_with(kind) && names_it(&thing)), "{kind}: {before:?}");
+    }
+
+    let dry = cloud.host(&["shop", "forget", &leaves.id, "--dry-run", "--output", "json"]);
+    assert_eq!(dry.code, Some(0), "{dry:?}");
+    assert!(counts(&dry.json()).iter().filter(|count| **count > 0).count() >= 5, "{dry:?}");
+    assert_eq!(everything(&cloud), before);
+
     let forgotten = cloud.host(&["shop", "forget", &leaves.id, "--yes", "--output", "json"]);
     assert_eq!(forgotten.code, Some(0), "{forgotten:?}");
+    assert_eq!(counts(&forgotten.json()), counts(&dry.json()));
     assert_eq!(forgotten.json()["settings"], json!(1));
     assert!(cloud.marqo.documents(&leaves.index).is_empty());
     assert_eq!(cloud.marqo.documents(&stays.index).len(), kept);
+    let after = everything(&cloud);
+    assert_eq!(after.iter().find(names_it), None);
+    let receipt = forgotten.json()["shop"].as_str().unwrap().to_owned();
+    assert_eq!(after.iter().filter(|thing| thing.contains(&receipt)).count(), 1, "{after:?}");
     let listed = cloud.host(&["jobs", "list", "--output", "json"]).json();
     assert!(listed.as_array().unwrap().iter().all(|job| job["shop_id"] == stays.id.as_str()), "{listed}");
     let settings = cloud.host(&["settings", "list", "--output", "json"]).json();
     assert_eq!(settings, json!([stays.index]));
     assert_eq!(cloud.host(&["shop", "forget", &leaves.id, "--yes"]).code, Some(2));
+
+    // A message that was on its way is dropped, and makes no job.
+    let client = cloud.clients().sqs;
+    block_on(async {
+        let queue = client.create_queue().queue_name(queue).attributes("FifoQueue".into(), "true");
+        let url = queue.send().await.unwrap().queue_url.unwrap();
+        for (number, record) in late.iter().enumerate() {
+            let message = client.send_message().queue_url(&url).message_group_id(leaves.id.as_str());
+            let message = message.message_body(record["body"].as_str().unwrap());
+            message.message_deduplication_id(number.to_string()).send().await.unwrap();
+        }
+    });
+    assert!(cloud.depth(queue) > 0);
+    let mut worker = cloud.command(&["work", "--shop", &leaves.id, "--data-dir", "late"]).spawn().unwrap();
+    cloud.until(|| (cloud.depth(queue) == 0).then_some(()));
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    assert!(cloud.marqo.documents(&leaves.index).is_empty());
+    let is_queue = |thing: &&String| thing.starts_with("queue");
+    let all = everything(&cloud);
+    let named: Vec<_> = all.iter().filter(names_it).filter(|thing| !is_queue(thing)).collect();
+    assert!(named.is_empty(), "{named:?}");
 }

@@ -1,6 +1,9 @@
 //! Ctrl-C ends cleanly, and the same command resumes.
 
-use crate::support::{TestDir, guest, lines, product, ran};
+use crate::{
+    aws::wait_for,
+    support::{SHOP, TestDir, guest, lines, product, ran},
+};
 use std::{
     fs,
     process::Command,
@@ -71,4 +74,38 @@ fn a_plugin_that_loops_does_not_hold_an_interrupt_up() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(ran(child.wait_with_output().unwrap()).code, Some(130));
+}
+
+/// A server that cannot be reached is shown with the job from the first failed attempt on, and an interrupt does not wait for it.
+#[test]
+fn a_dead_server_is_shown_and_does_not_hold_an_interrupt_up() {
+    let test_dir = TestDir::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let put = test_dir.host(&["settings", "put", "shop", "--data-dir", "data", "--endpoint", &endpoint]);
+    assert_eq!(put.code, Some(0), "{put:?}");
+    test_dir.write("export.jsonl", lines(&product(1, "Thing", "2026-01-01T00:00:00Z")));
+    let mut run = test_dir.run_command("export.jsonl", &["--target", "marqo", "--index", "shop"]);
+    run.env("HOST_WORKER__GRACE_SECONDS", "3600").env("HOST_MARQO__UNREACHABLE_TIMEOUT_SECONDS", "3600");
+    let mut child = run.spawn().unwrap();
+    let show = |more: &[&str]| test_dir.host(&[&["jobs", "show", "--data-dir", "data"], more].concat());
+    let error = wait_for(|| {
+        let shown = show(&["--output", "json"]);
+        let error = (shown.code == Some(0)).then(|| shown.json()["last_error"].clone());
+        error.filter(|error| error.is_object())
+    });
+    assert_eq!((&error["code"], &error["attempt"]), (&"index-unavailable".into(), &1.into()), "{error}");
+    let text = show(&[]).stdout;
+    assert!(text.contains("last error") && text.contains(&endpoint), "{text}");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    wait_for(|| child_has_ended(child.id()).then_some(()));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let left = show(&["--output", "json"]).json();
+    assert_eq!((&left["shop_id"], &left["completed_chunks"]), (&SHOP.into(), &0.into()));
+}
+
+/// Whether a child is only waited for.
+fn child_has_ended(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_none_or(|rest| rest.starts_with('Z') || rest.is_empty())
 }

@@ -258,7 +258,9 @@ fn a_job_that_cannot_go_on_can_be_given_up() {
     assert!(waiting.stdout.contains("\n  chunks     0 of "), "{waiting:?}");
     for words in [
         &format!("job {id} of the same shop is not finished and blocks it"),
-        &format!("no worker runs for job {id}: `host run --shop {SHOP} --target marqo` resumes"),
+        &format!(
+            "no worker runs for job {id}: `host run --shop {SHOP} --target marqo --data-dir data` resumes"
+        ),
     ] {
         assert!(waiting.stderr.contains(words), "{words}: {waiting:?}");
     }

@@ -124,6 +124,9 @@ fn a_lost_ledger_is_made_again_from_index_and_chunks() {
         }
         let (code, listed) = shop.json(&["ledger", "rebuild", SHOP, "--dry-run"]);
         assert_eq!((code, &listed["unknown"], &listed["repair"]), (Some(3), &json!(3), &Value::Null));
+        assert_eq!((&listed["missing"], &listed["removed"]), (&Value::Null, &Value::Null));
+        let said = shop.host(&["ledger", "rebuild", SHOP, "--dry-run"]).stderr;
+        assert_eq!(said, "3 documents in the index, 0 according to the ledger: 3 unknown to the ledger\n");
         let (code, rebuilt) = shop.json(&["ledger", "rebuild", SHOP]);
         assert_eq!((code, &rebuilt["repair"]["recorded"]), (Some(0), &json!(3)), "{rebuilt}");
         assert_eq!(shop.json(&["why", "2"]).1["product"], json!(gid(2)));
@@ -151,4 +154,41 @@ fn a_job_that_is_open_or_an_index_that_does_not_exist_is_refused() {
         shop.test_dir.host(&["reconcile", "typo.myshopify.com", "--index", INDEX, "--data-dir", "data"]);
     assert_eq!(unknown.code, Some(2));
     assert!(unknown.stderr.contains("there is no index"), "{unknown:?}");
+}
+
+/// The code that a script sees does not depend on the command.
+#[test]
+fn an_index_that_does_not_answer_is_a_runtime_error_and_one_that_refuses_a_wrong_setting() {
+    let mut shop = Shop::new(true);
+    let rule = |fault| marqo_stand_in::FaultRule::new(fault);
+    let server = shop.server.take().unwrap();
+    let export = shop.test_dir.path("export.jsonl");
+    let target = ["--target", "marqo", "--index", INDEX];
+    let codes = || {
+        let commands = [
+            vec!["reconcile", SHOP],
+            vec!["ledger", "rebuild", SHOP],
+            vec!["documents", "count"],
+            vec!["documents", "get", "1"],
+            vec!["shop", "forget", SHOP, "--yes"],
+        ];
+        let host = |command: &Vec<&str>| {
+            let mut host = shop.test_dir.command(&[command, &target[..], &["--data-dir", "data"]].concat());
+            crate::support::ran(host.output().unwrap()).code
+        };
+        let mut codes: Vec<Option<i32>> = commands.iter().map(host).collect();
+        let mut run = shop.test_dir.run_command(export.to_str().unwrap(), &target);
+        run.env("HOST_MARQO__UNREACHABLE_TIMEOUT_SECONDS", "0");
+        // As many attempts as a chunk has take minutes.
+        if codes[0] == Some(2) {
+            codes.push(crate::support::ran(run.output().unwrap()).code);
+        }
+        codes
+    };
+    server.set_faults(&[rule(marqo_stand_in::Fault::Gateway { status: 403 })]);
+    assert_eq!(codes(), [Some(2); 6]);
+    drop(server);
+    assert_eq!(codes(), [Some(1); 5]);
+    // What does not ask the index is answered.
+    assert_eq!(shop.test_dir.host(&["why", "1", "--data-dir", "data"]).code, Some(0));
 }

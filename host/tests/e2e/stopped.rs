@@ -1,8 +1,12 @@
 //! A server that refuses everything stops work on its index, which commands show and resume.
 
-use crate::support::{RunOutput, SHOP, TestDir, lines, product, ran};
+use crate::{
+    aws::wait_for,
+    support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran},
+};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
 use serde_json::Value;
+use std::process::Command;
 
 const INDEX: &str = "shop";
 
@@ -42,9 +46,23 @@ impl Shop {
         put
     }
 
+    fn run_command(&self) -> Command {
+        self.test_dir.run_command(&self.source, &["--target", "marqo", "--index", INDEX])
+    }
+
     fn run(&self) -> RunOutput {
-        let target = ["--target", "marqo", "--index", INDEX];
-        ran(self.test_dir.run_command(&self.source, &target).output().unwrap())
+        ran(self.run_command().output().unwrap())
+    }
+
+    /// A run that logs and measures; what it and the metric of open breakers said.
+    fn measured(&self) -> (RunOutput, Option<String>) {
+        let metrics = self.test_dir.path("metrics.prom");
+        let mut run = self.run_command();
+        run.env("HOST_TELEMETRY__PROMETHEUS_FILE", &metrics).env("HOST_LOG", "info");
+        let ran = ran(run.output().unwrap());
+        let metrics = std::fs::read_to_string(metrics).unwrap();
+        let open = metrics.lines().find_map(|line| line.strip_prefix("host_breakers_open "));
+        (ran, open.map(str::to_owned))
     }
 
     fn refuse(&self) {
@@ -107,4 +125,59 @@ fn a_run_tries_what_is_stopped_at_once_and_resumes_it() {
     assert!(run.code == Some(0) && run.stderr.contains("; trying now"), "{run:?}");
     assert_eq!((&run.json()["status"], &run.json()["stopped"]), (&"COMPLETED".into(), &Value::Null));
     assert_eq!(shop.host(&["resume", SHOP]).stdout, format!("work on {SHOP} was not stopped\n"));
+}
+
+#[test]
+fn a_metric_counts_what_is_stopped_and_the_log_says_what_resumed_it() {
+    let shop = Shop::new();
+    shop.server.set_faults(&[FaultRule::new(Fault::Gateway { status: 403 }).on(Operation::Add)]);
+    let (refused, open) = shop.measured();
+    assert_eq!((refused.code, open.as_deref()), (Some(1), Some("1")), "{refused:?}");
+    shop.server.set_faults(&[]);
+    let (done, open) = shop.measured();
+    assert_eq!((done.code, open.as_deref()), (Some(0), Some("0")), "{done:?}");
+    let logged = |ran: &RunOutput, by: &str| {
+        ran.stderr.lines().any(|line| line.contains("work on an index goes on") && line.contains(by))
+    };
+    assert!(logged(&done, "a chunk that was written"), "{done:?}");
+
+    for (by, at, command) in [
+        ("host resume", "2026-01-02T00:00:00Z", vec!["resume", SHOP]),
+        (
+            "host settings put",
+            "2026-01-03T00:00:00Z",
+            vec!["settings", "put", INDEX, "--endpoint", shop.server.url()],
+        ),
+    ] {
+        shop.test_dir.write("export.jsonl", lines(&product(1, by, at)));
+        shop.refuse();
+        let mut command = shop.test_dir.command(&[&command[..], &["--data-dir", "data"]].concat());
+        let resumed = ran(command.env("HOST_LOG", "info").output().unwrap());
+        assert!(resumed.code == Some(0) && logged(&resumed, by), "{resumed:?}");
+        shop.server.set_faults(&[]);
+        assert_eq!(shop.run().code, Some(0));
+    }
+}
+
+/// The chunk is hidden for 15 seconds by then; in a data directory it is there at once.
+#[test]
+fn what_is_resumed_does_not_wait() {
+    let shop = Shop::new();
+    shop.server.set_faults(&[FaultRule::new(Fault::Gateway { status: 403 }).on(Operation::Add)]);
+    let ingest =
+        ["ingest", "--shop", SHOP, "--target", "marqo", "--index", INDEX, "--data-dir", "data", "--plugin"];
+    let mut ingest = shop.test_dir.command(&ingest);
+    assert_eq!(ran(ingest.arg(&*SHOPIFY).arg(&shop.source).output().unwrap()).code, Some(0));
+    let mut worker =
+        shop.test_dir.command(&["work", "--target", "marqo", "--data-dir", "data"]).spawn().unwrap();
+    wait_for(|| (shop.stopped() != Value::Null).then_some(()));
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    let queue = rusqlite::Connection::open(shop.test_dir.path("data/host.db")).unwrap();
+    let hidden = "SELECT count(*) FROM message WHERE hidden_until > 0";
+    let hidden = || queue.query_row(hidden, [], |row| row.get::<_, u32>(0)).unwrap();
+    assert_eq!(hidden(), 1);
+    let resumed = shop.host(&["resume", SHOP]);
+    assert!(resumed.stdout.ends_with("workers that run take its chunks now\n"), "{resumed:?}");
+    assert_eq!(hidden(), 0);
 }

@@ -1,6 +1,10 @@
 //! The main job: first sync, nothing new, one change, one conflict, a removal.
 
-use crate::support::{TestDir, lines, product};
+use crate::{
+    aws::Cloud,
+    support::{TestDir, lines, product, ran},
+};
+use serde_json::json;
 
 const OLD: &str = "2026-01-01T00:00:00Z";
 const NEW: &str = "2026-01-02T00:00:00Z";
@@ -91,6 +95,51 @@ fn a_draft_leaves_the_index_and_an_old_draft_does_not() {
         test_dir.documents().iter().map(|d| d["_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>(),
         ["2"]
     );
+}
+
+/// Variants as documents: of product 1 both, then one, and product 2 becomes a draft of which the export has no variant.
+fn variants() -> (&'static str, String, String) {
+    let before = export(&[("Mug", OLD), ("Cup", OLD)]);
+    let mug = product(1, "Mug", NEW).into_iter().filter(|line| !line.contains("ProductVariant/12"));
+    let cup = product(2, "Cup", NEW).swap_remove(0).replace("ACTIVE", "DRAFT");
+    ("[plugin.config.shopify]\nlevel = \"variant\"\n", before, lines(&mug.chain([cup]).collect::<Vec<_>>()))
+}
+
+#[test]
+fn a_vanished_variant_and_a_draft_without_variants_leave_with_the_next_export() {
+    let test_dir = TestDir::new();
+    let (settings, before, after) = variants();
+    test_dir.write("host.toml", settings);
+    let ids = || -> Vec<String> {
+        test_dir.documents().iter().map(|document| document["_id"].as_str().unwrap().to_owned()).collect()
+    };
+    test_dir.write("export.jsonl", &before);
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
+    assert_eq!(ids(), ["11", "12", "21", "22"]);
+    test_dir.write("export.jsonl", &after);
+    let ran = test_dir.run("export.jsonl", &[]);
+    assert_eq!((ran.code, &ran.json()["skipped"]), (Some(0), &0.into()), "{ran:?}");
+    assert_eq!(ids(), ["11"]);
+    let removed = ["why", "gid://shopify/Product/2", "--data-dir", "data", "--output", "json"];
+    assert_eq!(test_dir.host(&removed).json()["state"], "removed");
+    // The export of before brings nothing back.
+    test_dir.write("export.jsonl", &before);
+    assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(3));
+    assert_eq!(ids(), ["11"]);
+}
+
+#[test]
+fn in_aws_they_leave_as_well() {
+    let (cloud, shops) = Cloud::new(1);
+    let (settings, before, after) = variants();
+    cloud.test_dir.write("host.toml", settings);
+    for (export, left) in [(before, json!(["11", "12", "21", "22"])), (after, json!(["11"]))] {
+        std::fs::write(&shops[0].source, export).unwrap();
+        let ran = ran(cloud.export("run", &shops[0]).output().unwrap());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let ids: Vec<String> = cloud.marqo.documents(&shops[0].index).into_keys().collect();
+        assert_eq!(json!(ids), left);
+    }
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! `host why`, of a product in each state that it can be in.
 
-use crate::support::{RunOutput, SHOP, TestDir, lines, product};
+use crate::{
+    aws::wait_for,
+    support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran},
+};
 use serde_json::Value;
 
 const OLD: &str = "2026-01-01T00:00:00Z";
@@ -69,7 +72,7 @@ fn a_product_is_live_removed_refused_in_conflict_waiting_or_unknown() {
     export(&test_dir, &[(1, "Newer mug", "2026-01-03T00:00:00Z"), (4, "Jug", OLD)]);
     let mut ingest =
         test_dir.command(&["ingest", "export.jsonl", "--shop", SHOP, "--data-dir", "data", "--plugin"]);
-    assert!(ingest.arg(&*crate::support::SHOPIFY).status().unwrap().success());
+    assert!(ingest.arg(&*SHOPIFY).status().unwrap().success());
     for (id, state) in [("1", "live"), ("gid://shopify/Product/4", "waiting"), ("4", "waiting")] {
         let told = json(&test_dir, id);
         assert_eq!(
@@ -86,4 +89,88 @@ fn a_product_is_live_removed_refused_in_conflict_waiting_or_unknown() {
     let unknown = why(&test_dir, "5", &[]);
     assert_eq!(unknown.code, Some(2));
     assert!(unknown.stderr.contains("nothing is known of product 5"), "{unknown:?}");
+}
+
+/// The text without what differs from run to run.
+fn neutral(text: &str, jobs: &[(&str, &Value)]) -> String {
+    let mut text = text.to_owned();
+    for (name, job) in jobs {
+        text = text.replace(job.as_str().unwrap(), name);
+    }
+    // Only instants of this test's own data stay.
+    let is_instant = |word: &str| word.trim_end_matches([',', ':']).parse::<jiff::Timestamp>().is_ok();
+    let word = |word: &str| match is_instant(word) && !word.starts_with("2026-01-0") {
+        true => format!("INSTANT{}", &word[word.trim_end_matches([',', ':']).len()..]),
+        false => word.to_owned(),
+    };
+    let lines = text.lines().map(|line| line.split(' ').map(word).collect::<Vec<_>>().join(" "));
+    lines.map(|line| line + "\n").collect()
+}
+
+/// Each state as a person reads it.
+#[test]
+fn the_text_tells_each_state() {
+    let test_dir = TestDir::new();
+    let settings = "archive_percent = 90\n[plugin.config.validate]\nrequired = [\"title\"]\n";
+    test_dir.write("host.toml", format!("[catalog]\n{settings}"));
+    export(&test_dir, &[(1, "Mug", NEW), (2, "Cup", OLD), (3, "", OLD), (4, "Jug", OLD)]);
+    let first = test_dir.run("export.jsonl", &["--exported-at", "2026-01-05T00:00:00Z"]);
+    assert_eq!(first.code, Some(4), "{first:?}");
+    // Number 4 leaves with a full sync, of number 1 an old version comes, and number 2 becomes a draft.
+    export(&test_dir, &[(1, "Old mug", OLD)]);
+    let draft = lines(&product(2, "Cup", NEW)).replacen("\"ACTIVE\"", "\"DRAFT\"", 1);
+    let mug = std::fs::read_to_string(test_dir.path("export.jsonl")).unwrap();
+    test_dir.write("second.jsonl", mug + &draft);
+    let second = test_dir.run("second.jsonl", &["--full", "--exported-at", "2026-01-06T00:00:00Z"]);
+    assert_eq!(second.code, Some(3), "{second:?}");
+    let listed = test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
+    let is_removal = |job: &&Value| job["operation"] == "DELETE_DOCUMENTS";
+    let removal = listed.as_array().unwrap().iter().find(is_removal).unwrap()["job_id"].clone();
+
+    // Number 5 waits, and number 6 is in a chunk that is spoiled.
+    let ingest = |name: &str, number: u32| {
+        test_dir.write(name, lines(&product(number, "Thing", OLD)));
+        let mut ingest = test_dir.command(&["ingest", name, "--shop", SHOP, "--data-dir", "data"]);
+        ingest.args(["--output", "json", "--exported-at", "2026-01-07T00:00:00Z", "--plugin"]).arg(&*SHOPIFY);
+        ran(ingest.output().unwrap()).json()["job_id"].clone()
+    };
+    let dead = ingest("sixth.jsonl", 6);
+    let job = dead.as_str().unwrap();
+    let chunk = test_dir.path(&format!("data/chunks/shopify/{SHOP}/bulk/{job}/chunk_0000.jsonl"));
+    let bytes = std::fs::read(&chunk).unwrap();
+    std::fs::write(&chunk, [&bytes[..], b"\n"].concat()).unwrap();
+    let mut worker = test_dir.command(&["work", "--data-dir", "data"]).spawn().unwrap();
+    wait_for(|| {
+        let shown = test_dir.host(&["jobs", "show", job, "--data-dir", "data", "--output", "json"]).json();
+        (shown["status"] == "FAILED").then_some(())
+    });
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    let waiting = ingest("fifth.jsonl", 5);
+
+    let letter = json(&test_dir, "6");
+    assert_eq!((&letter["state"], &letter["waiting"]), (&"waiting".into(), &serde_json::json!([])));
+    let said = (&letter["dead_letters"][0]["code"], &letter["dead_letters"][0]["job_id"]);
+    assert_eq!(said, (&"corrupt-chunk".into(), &dead));
+    let live = json(&test_dir, "1");
+    assert_eq!(
+        (&live["source"], &live["exported_at"]),
+        (&"export.jsonl".into(), &"2026-01-05T00:00:00Z".into())
+    );
+
+    let jobs = [
+        ("FIRST", &first.json()["job_id"]),
+        ("SECOND", &second.json()["job_id"]),
+        ("REMOVAL", &removal),
+        ("DEAD", &dead),
+        ("WAITING", &waiting),
+    ];
+    let mut said = String::new();
+    for id in ["1", "2", "3", "4", "5", "6"] {
+        let told = why(&test_dir, id, &[]);
+        assert_eq!(told.code, Some(0), "{told:?}");
+        said += &neutral(&told.stdout, &jobs);
+        said += "\n";
+    }
+    insta::assert_snapshot!(said);
 }

@@ -31,6 +31,11 @@ fn shopify() {
         "\nThe identity (`_id`) of a document is the number in the product's id, or in the variant's. A configured option becomes a list \
          of strings (of a variant one string), a configured metafield has the type that the configuration or the metafield's own type says: \
          `host plugin inspect` shows both settings.\n\n\
+         ## What leaves the index\n\n\
+         A product that is not active any more leaves with all of its documents, whichever variants the export still has of it. A variant \
+         that was deleted leaves with the next export that has the product. With `level = \"variant\"`, an active product without variants in \
+         the export keeps the documents that it has, with the warning `no-variants`: in a shop each product has at least one variant, so it is \
+         the export that lacks them.\n\n\
          ## The bulk query\n\n\
          For Admin API 2026-10. Five connections are the most that a bulk query may have, `products` among them; hence `variants.image`, which \
          Shopify has deprecated in favour of one connection more, and no metafields of variants: export those by a second \

@@ -278,12 +278,16 @@ pub(crate) fn is_unpublished(root: &Record<'_>) -> bool {
     [&root.published_at, &root.online_store_url].into_iter().any(Nullable::is_null)
 }
 
-/// The ids of the documents that a product has or would have.
-pub(crate) fn document_ids(product: &Product<'_, '_>, product_id: &str, level: Level) -> Vec<String> {
+/// The ids whose removal takes a product out of the index: of the documents that it would have, or its own where the export has
+/// none of its variants. From one of them the host gets to all documents that it knows of the product.
+pub(crate) fn removed_ids(product: &Product<'_, '_>, product_id: &str, level: Level) -> Vec<String> {
+    let own = || vec![product_id.to_owned()];
+    let variants = product.variants.iter().filter_map(|variant| variant.document_id().map(str::to_owned));
     match level {
-        Level::Product => vec![product_id.to_owned()],
+        Level::Product => own(),
         Level::Variant => {
-            product.variants.iter().filter_map(|variant| variant.document_id().map(str::to_owned)).collect()
+            let ids: Vec<String> = variants.collect();
+            if ids.is_empty() { own() } else { ids }
         }
     }
 }

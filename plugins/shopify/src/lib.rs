@@ -15,6 +15,8 @@
 //!
 //! - Drafts, archived and unlisted products, and products with a status that this version does not know, are removed from the index.
 //!   Unpublished products and gift cards stay unless configured otherwise.
+//! - Where variants are documents, an active product without any in the export makes none and removes none: in a shop each product has
+//!   one, so the export lacks them. A product that leaves the index does so with all of its documents, whichever variants the export has.
 //! - The URL of an image is returned without the version number that Shopify adds (`?v=…`), because that changes with every edit;
 //!   `image-versions: keep` keeps it.
 //! - Of several copies of a product in one export the newest by `updatedAt` counts, of equally new ones the last. Children of all

@@ -2,7 +2,7 @@
 
 use crate::assemble::{Kind, assemble, gid_of, root_of};
 use crate::config::{Config, Level, ListingPolicy};
-use crate::document::{DocumentSource, document_ids, is_unpublished};
+use crate::document::{DocumentSource, is_unpublished, removed_ids};
 use crate::lines::{self, Lines, replace_lone_surrogates};
 use crate::record::Record;
 use crate::report::{Diagnostics, Document, Removal, Transformed};
@@ -52,7 +52,7 @@ fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Tr
     if is_removed(root, config, &mut diagnostics) {
         let version = version_of(root);
         let removal = |id| Removal { item, id, version: version.clone() };
-        out.removals.extend(document_ids(&product, product_id, config.level).into_iter().map(removal));
+        out.removals.extend(removed_ids(&product, product_id, config.level).into_iter().map(removal));
         return;
     }
     let source = DocumentSource::new(&product, product_id, config, &mut diagnostics);
@@ -64,6 +64,7 @@ fn transform_lines(item: usize, lines: &Lines<'_>, config: &Config, out: &mut Tr
         Level::Variant => {
             let documents = source.variant_documents(&mut diagnostics);
             if documents.is_empty() {
+                // Each product of a shop has a variant, so the export lacks them: that says nothing of the documents.
                 let message = "it has no variant with an id and produced no document; select the variants in the export, or set level to product";
                 diagnostics.warn("no-variants", message.to_owned());
             }

@@ -130,6 +130,12 @@ pub trait Index: Send + Sync {
         None
     }
 
+    /// Completes when calls of this process wait for a server that cannot be reached, with the reason; at once if some do, as far as
+    /// is known. Never where calls do not wait. May be cancelled.
+    async fn unreachable(&self, _target: &WriteTarget) -> IndexError {
+        std::future::pending().await
+    }
+
     /// Whether writes can begin: everything is set up and answers. An error that is not transient needs an operator.
     async fn check(&self, target: &WriteTarget) -> Result<(), IndexError>;
 

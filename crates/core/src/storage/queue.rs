@@ -168,6 +168,12 @@ pub trait Queue: Send + Sync {
     /// time. Idempotent by chunk and redrive count.
     async fn dead_letter(&self, receipt: &Receipt, reason: &QuarantineReason) -> Result<bool, StoreError>;
 
+    /// Makes messages of a shop visible that were released with a delay, except those in flight, where the backend can: false if it
+    /// cannot, and they stay hidden until their delay ends. Idempotent.
+    async fn expedite(&self, _shop_id: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Deliveries after which the backend itself moves a message to the dead letters, without its chunk being counted; none if it
     /// never does.
     fn receive_limit(&self) -> Option<u32> {

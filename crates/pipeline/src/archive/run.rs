@@ -10,7 +10,7 @@ use crate::{
 };
 use host_core::{
     clock::SharedClock,
-    format::count,
+    format::{count, counted},
     index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
     model::{DocumentId, Job, JobId, JobOrder, JobStatus},
     storage::{JobSnapshot, Storage, Stores},
@@ -83,13 +83,13 @@ impl fmt::Display for ArchiveOutcome {
                 "interrupted before anything was archived: `host catalog archive` does it, with the same --target",
             ),
             Self::Queued(documents) => {
-                let documents = count(*documents);
-                write!(f, "{documents} documents that the shop does not have any more are queued to leave the index")
+                let documents = counted(*documents, "document");
+                write!(f, "{documents} queued to leave the index, which the shop does not have any more")
             }
             Self::Removed(job) => {
                 let (counts, id) = (&job.counts, &job.job.id);
-                let deleted = count(counts.deleted);
-                write!(f, "{deleted} documents left the index, which the shop does not have any more (job {id})")?;
+                let deleted = counted(counts.deleted, "document");
+                write!(f, "{deleted} left the index, which the shop does not have any more (job {id})")?;
                 if counts.conflict > 0 {
                     write!(f, ", {} were written again meanwhile and stay", count(counts.conflict))?;
                 }

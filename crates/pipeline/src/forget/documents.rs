@@ -4,8 +4,8 @@ use super::{Forget, ForgetError};
 use crate::{ingest::chunk::ChunkBounds, removals::RemovalSettings, writers::Writers};
 use host_core::{
     index::{Index, Outcome, Precondition, Removal, WriteTarget},
-    model::{DocumentId, JobId, ProductRecord},
-    storage::{IndexOfShop, LedgerScope, Stores},
+    model::{DocumentId, JobId, ProductRecord, ProductState},
+    storage::{IndexOfShop, LedgerScope, StoreError, Stores},
 };
 use std::collections::BTreeMap;
 
@@ -16,6 +16,28 @@ const PAGE: usize = 200;
 const BATCH: usize = 1_000;
 
 impl Forget<'_> {
+    /// Number of documents that the ledger names in an index.
+    pub(super) async fn documents_in_ledger(
+        &self,
+        stores: &Stores,
+        of_shop: &IndexOfShop,
+        index: &dyn Index,
+    ) -> Result<u64, StoreError> {
+        let (scope, mut after, mut documents) = (self.scope(of_shop, index), None, 0);
+        loop {
+            let page = stores.ledger.page(&scope, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(documents) };
+            after = Some(last.product.clone());
+            let live = page.iter().filter(|record| record.state == ProductState::Live);
+            documents += live.map(|record| record.documents.len() as u64).sum::<u64>();
+        }
+    }
+
+    fn scope(&self, of_shop: &IndexOfShop, index: &dyn Index) -> LedgerScope {
+        let (shop_id, index_name) = (self.shop_id.to_owned(), of_shop.index_name.clone());
+        LedgerScope { shop_id, target: index.id(), index_name }
+    }
+
     /// Removes a shop's documents from an index. Where shops share an index, that is what the ledger names, after everything that the
     /// ledger lacks is recorded in it, and what no other shop or program has written since.
     pub(super) async fn remove_documents(
@@ -31,8 +53,7 @@ impl Forget<'_> {
         // Nothing is removed by a job of the shop that is being removed.
         let unused = RemovalSettings { bounds: ChunkBounds { documents: 1, bytes: 1 }, lanes: 1 };
         self.reconcile(of_shop, index).repair_removed_shop(unused, |_| {}).await?;
-        let (shop_id, index_name) = (self.shop_id.to_owned(), of_shop.index_name.clone());
-        let scope = LedgerScope { shop_id, target: index.id(), index_name };
+        let scope = self.scope(of_shop, index);
         let (mut writers, mut after) = (Writers::new(stores, self.shop_id), None);
         loop {
             let page = stores.ledger.page(&scope, after.as_ref(), PAGE).await?;

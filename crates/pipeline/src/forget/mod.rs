@@ -89,31 +89,58 @@ pub async fn indexes(stores: &Stores, shop_id: &str) -> Result<Vec<IndexOfShop>,
     Ok(found.into_values().collect())
 }
 
+/// What was found of a shop.
+#[derive(Debug)]
+pub struct Found {
+    /// What there is.
+    pub counts: ShopCounts,
+    /// The names of indexes that could not be asked, and why: of these, the documents are counted that the ledger names.
+    pub uncounted: Vec<(String, ForgetError)>,
+}
+
 impl Forget<'_> {
-    /// What there is of the shop. Changes nothing.
+    /// What there is of the shop. Changes nothing. Fails if an index cannot be asked.
     pub async fn counts(&self) -> Result<ShopCounts, ForgetError> {
+        let Found { counts, mut uncounted } = self.find().await?;
+        uncounted.pop().map_or(Ok(counts), |(_, error)| Err(error))
+    }
+
+    /// What can be found of the shop. Changes nothing.
+    pub async fn find(&self) -> Result<Found, ForgetError> {
         let stores = self.storage.stores();
-        let mut documents = 0;
+        let (mut documents, mut uncounted) = (0, Vec::new());
         for (of_shop, index) in &self.indexes {
-            documents += if index.is_per_shop() {
-                index.count(&self.target(of_shop)).await?
-            } else {
-                let compared = self.reconcile(of_shop, index.as_ref()).compare(|_| {}).await?;
-                compared.in_ledger + compared.unknown
-            };
+            match self.documents(of_shop, index.as_ref()).await {
+                Ok(counted) => documents += counted,
+                Err(ForgetError::Store(error)) => return Err(error.into()),
+                Err(error) => {
+                    documents += self.documents_in_ledger(&stores, of_shop, index.as_ref()).await?;
+                    uncounted.push((of_shop.index_name.clone(), error));
+                }
+            }
         }
         let mut settings = 0;
         for (of_shop, _) in self.indexes.iter().filter(|(of_shop, _)| of_shop.is_alone) {
             settings += u64::from(stores.settings.get(&of_shop.index_name).await?.is_some());
         }
-        Ok(ShopCounts {
+        let counts = ShopCounts {
             documents,
             settings,
             messages: stores.queue.remove_shop(self.shop_id, true).await?,
             objects: stores.chunks.remove_shop(self.shop_id, true).await?,
             products: stores.ledger.remove_shop(self.shop_id, true).await?,
             jobs: stores.jobs.remove_shop(self.shop_id, true).await?,
-        })
+        };
+        Ok(Found { counts, uncounted })
+    }
+
+    /// Number of documents of the shop in an index.
+    async fn documents(&self, of_shop: &IndexOfShop, index: &dyn Index) -> Result<u64, ForgetError> {
+        if index.is_per_shop() {
+            return Ok(index.count(&self.target(of_shop)).await?);
+        }
+        let compared = self.reconcile(of_shop, index).compare(|_| {}).await?;
+        Ok(compared.in_ledger + compared.unknown)
     }
 
     /// Removes everything of the shop, and returns what stays. `counts` go into that unless an interrupted removal is continued.

@@ -64,11 +64,15 @@ fn scope_of(job: &Job) -> BreakerScope {
     BreakerScope { shop_id: job.shop_id.clone(), index_name: job.index_name.clone() }
 }
 
-/// Closes a breaker; what it was if it was open.
-pub async fn resume(stores: &Stores, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
+/// Closes a breaker, and logs what did: `by`. Returns what it was if it was open.
+pub async fn resume(
+    stores: &Stores,
+    scope: &BreakerScope,
+    by: &'static str,
+) -> Result<Option<Breaker>, StoreError> {
     let closed = stores.breakers.close(scope).await?;
     if let Some(Breaker { since, code, message, probes, .. }) = &closed {
-        tracing::info!(%scope, %since, code, reason = message, probes, "work on an index goes on");
+        tracing::info!(%scope, by, %since, code, reason = message, probes, "work on an index goes on");
     }
     Ok(closed)
 }
@@ -130,7 +134,7 @@ impl Worker {
     /// Closes the breaker of a chunk that was written. Best effort: the next chunk that is written closes it too.
     pub(super) async fn close_breaker(&self, probe: &Probe) {
         let scope = &probe.breaker.scope;
-        match resume(&self.stores, scope).await {
+        match resume(&self.stores, scope, "a chunk that was written").await {
             Ok(_) => self.open.change(|open| open.remove(scope)),
             Err(error) => tracing::warn!(%scope, cause = chain(&error), "could not close a circuit breaker"),
         }

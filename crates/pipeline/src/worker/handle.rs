@@ -12,12 +12,15 @@ use crate::retention::remove_chunks_at_end;
 use futures::FutureExt;
 use host_core::{
     error::chain,
+    index::WriteTarget,
     metrics as names,
     model::{ChunkRef, JobId},
-    storage::{ChunkLease, ChunkOutcome, Claim, Completion, Delivery, QuarantineReason, StoreError},
+    storage::{
+        AttemptError, ChunkLease, ChunkOutcome, Claim, Completion, Delivery, QuarantineReason, StoreError,
+    },
 };
 use jiff::Timestamp;
-use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
+use std::{any::Any, convert::Infallible, future::pending, panic::AssertUnwindSafe, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// Claims after which a chunk is assumed to crash its workers: more than any other failure may take.
@@ -153,8 +156,9 @@ impl Worker {
         let began = self.clock.now();
         let outcome = tokio::select! {
             outcome = self.outcome(chunk, lease) => outcome?,
+            never = self.record_unreachable(delivery, lease) => match never {},
             () = lost.cancelled() => return Err(ChunkError::LeaseLost { key: key() }),
-            () = self.deadline_elapsed(stop_when) => return Err(ChunkError::DeadlineExceeded { key: key() }),
+            () = self.deadline_elapsed(chunk, stop_when) => return Err(ChunkError::DeadlineExceeded { key: key() }),
         };
         drop(heartbeat);
         let handled = self.complete(delivery, lease, &outcome).await?;
@@ -163,17 +167,35 @@ impl Worker {
         Ok(handled)
     }
 
-    async fn deadline_elapsed(&self, stop_when: &StopWhen) {
-        let left = match stop_when {
+    async fn deadline_elapsed(&self, chunk: &ChunkRef, stop_when: &StopWhen) {
+        match stop_when {
             StopWhen::At(instant) => {
-                Duration::try_from(self.clock.now().duration_until(*instant)).unwrap_or_default()
+                let left = Duration::try_from(self.clock.now().duration_until(*instant)).unwrap_or_default();
+                self.clock.sleep(left).await;
             }
             StopWhen::AfterCancel(cancel) => {
                 cancel.cancelled().await;
-                self.settings.shutdown_timeout
+                // What waits for a server is not worth waiting for.
+                tokio::select! {
+                    () = self.clock.sleep(self.settings.shutdown_timeout) => {}
+                    _ = self.unreachable(chunk) => {}
+                }
             }
-        };
-        self.clock.sleep(left).await;
+        }
+    }
+
+    /// Completes when the chunk waits for a server that cannot be reached.
+    async fn unreachable(&self, chunk: &ChunkRef) -> ChunkError {
+        let Ok(job) = self.job(&chunk.job_id).await else { return pending().await };
+        ChunkError::Index(self.index.unreachable(&WriteTarget::of(&job)).await)
+    }
+
+    /// Says in the job's record, once, that the chunk waits for a server: its attempt takes minutes, and an operator looks earlier.
+    async fn record_unreachable(&self, delivery: &Delivery, lease: &ChunkLease) -> Infallible {
+        let error = self.unreachable(&delivery.chunk).await;
+        let error = AttemptError::new(error.code(), &error, lease.attempts, self.clock.now());
+        self.record_error(delivery, &error).await;
+        pending().await
     }
 
     /// Whether a chunk is meant for another index than this worker's.

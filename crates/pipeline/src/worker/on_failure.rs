@@ -160,7 +160,7 @@ impl Worker {
             || is_near_receive_limit(self.stores.queue.receive_limit(), delivery.receive_count)
     }
 
-    async fn record_error(&self, delivery: &Delivery, error: &AttemptError) {
+    pub(super) async fn record_error(&self, delivery: &Delivery, error: &AttemptError) {
         if let Err(error) = self.stores.jobs.record_error(&delivery.chunk.job_id, error).await {
             tracing::warn!(
                 key = delivery.chunk.key,

@@ -177,6 +177,30 @@ async fn what_the_seed_shows_is_found() {
     }
 }
 
+/// The seed's query by a job's id, while the job runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_seeds_query_shows_how_far_a_job_is() {
+    use host_testing::build::{chunk, complete, processed};
+    let backend = stand_in();
+    let Environment { aws, clients, .. } = backend.resources.downcast_ref::<Environment>().unwrap();
+    let job = backend.job("example.myshopify.com");
+    let jobs = aws.stores().jobs;
+    jobs.create(&job).await.unwrap();
+    for seq in 0..3 {
+        jobs.add_chunk(&chunk(&job.id, seq, 0)).await.unwrap();
+    }
+    complete(&*jobs, &job.id, 1, &processed(10)).await;
+    let query = clients.dynamodb.query().table_name("test-EcomIndexerJobsTable").index_name("GSI_JobLookup");
+    let query = query.key_condition_expression("job_id = :jid");
+    let query = query.expression_attribute_values(":jid", AttributeValue::S(job.id.to_string()));
+    let found = query.send().await.unwrap();
+    let [record] = found.items() else { panic!("{found:?}") };
+    let number = |name: &str| record[name].as_n().unwrap().as_str();
+    assert_eq!(record["status"].as_s().unwrap(), "IN_PROGRESS");
+    assert_eq!([number("total_items"), number("processed"), number("failed")], ["30", "10", "0"]);
+    assert_eq!(record["completed_chunks"].as_ns().unwrap(), &["1"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_process_ingests_at_a_time_and_a_dead_one_is_followed() {
     let backend = stand_in();

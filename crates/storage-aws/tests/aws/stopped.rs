@@ -348,7 +348,7 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     let redriven = redrive(&stores, &clock, SHOP, &DeadLetterFilter::default()).await.unwrap();
     assert_eq!(redriven.sent.len(), CHUNKS as usize);
     for breaker in stores.breakers.list(Some(SHOP)).await.unwrap() {
-        assert_eq!(resume(&stores, &breaker.scope).await.unwrap(), Some(breaker));
+        assert_eq!(resume(&stores, &breaker.scope, "a test").await.unwrap(), Some(breaker));
     }
     source.invoke_for(Duration::from_secs(60)).await;
     let job = source.snapshot().await;

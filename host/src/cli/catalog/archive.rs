@@ -26,7 +26,7 @@ use host_pipeline::{
     worker::Worker,
 };
 use serde::Serialize;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// Refuses to archive in a shop that is not named, unless there is only one: it cannot be undone.
@@ -66,11 +66,15 @@ pub(super) async fn run(
     let worker = backend.worker(config, &plugins(config, origins)?)?;
     tokio::spawn(cancel_on_signal(cancel.clone()));
     let archive = archive(config, backend, index.as_ref(), Some(&worker), limit, &cancel);
-    match archive.run(&job, print_notice).await.map_err(|error| failure(error, config))? {
+    let (archived, kept_newer) = run_archive(&archive, &job).await;
+    let archived = archived.map_err(|error| failure(error, config))?;
+    backend.flush().await?;
+    match archived {
         Ok(outcome) => {
             eprintln!("{outcome}");
             if global.output == OutputFormat::Json {
-                print_json(&OutcomeView::new(&job, &outcome, config.target))?;
+                let view = OutcomeView::new(&job, &outcome, config.target);
+                print_json(&OutcomeView { kept_newer, ..view })?;
             }
             Ok(match outcome {
                 ArchiveOutcome::Interrupted => Exit::Interrupted,
@@ -92,6 +96,8 @@ struct OutcomeView<'a> {
     documents: u64,
     /// The job that archives or removes them, if this process ran it.
     removal_job_id: Option<&'a str>,
+    /// Products that stay because their data is newer than the export.
+    kept_newer: u64,
 }
 
 impl<'a> OutcomeView<'a> {
@@ -105,6 +111,7 @@ impl<'a> OutcomeView<'a> {
             outcome,
             documents,
             removal_job_id: None,
+            kept_newer: 0,
         };
         match outcome {
             ArchiveOutcome::NothingMissing => view("nothing-missing", 0),
@@ -117,17 +124,19 @@ impl<'a> OutcomeView<'a> {
     }
 }
 
-/// Archives after the end of a sync, if it was full. Without a worker, other workers carry removals out.
+/// Archives after the end of a sync, if it was full. Without a worker, other workers carry removals out. Returns how many products
+/// stay because their data is newer than the export.
 pub(in crate::cli) async fn after_sync(
     config: &Config,
     backend: &Backend,
     job: &JobSnapshot,
     worker: Option<&Arc<Worker>>,
     cancel: &CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let index = backend.index(config, RetryProfile::Background)?;
     let archive = archive(config, backend, index.as_ref(), worker, limit(config, false), cancel);
-    match archive.run(job, print_notice).await.map_err(|error| failure(error, config))? {
+    let (archived, kept_newer) = run_archive(&archive, job).await;
+    match archived.map_err(|error| failure(error, config))? {
         Ok(outcome) if outcome.is_nothing() => {}
         Ok(outcome) => eprintln!("{outcome}"),
         Err(ArchiveRefusal::NotFull) => {}
@@ -136,7 +145,22 @@ pub(in crate::cli) async fn after_sync(
             override_hint(job, &refusal, config).iter().for_each(|help| eprintln!("  help: {help}"));
         }
     }
-    Ok(())
+    Ok(kept_newer)
+}
+
+/// Archives, and returns beside the result how many products stay because their data is newer.
+async fn run_archive(
+    archive: &Archive<'_>,
+    job: &JobSnapshot,
+) -> (Result<Result<ArchiveOutcome, ArchiveRefusal>, ArchiveError>, u64) {
+    let kept_newer = Cell::new(0);
+    let notify = |notice: ArchiveNotice| {
+        if let ArchiveNotice::NewerStay(products, _) = notice {
+            kept_newer.set(products);
+        }
+        print_notice(notice);
+    };
+    (archive.run(job, notify).await, kept_newer.get())
 }
 
 fn limit(config: &Config, force: bool) -> ArchiveLimit {
@@ -242,9 +266,9 @@ fn print_notice(notice: ArchiveNotice) {
             eprintln!("job {id} was interrupted and cannot be resumed: run its command again");
         }
         ArchiveNotice::NewerStay(products, exported_at) => eprintln!(
-            "kept {} that the export does not have: their data is newer than {exported_at:.0}, when it was taken; --exported-at \
-             corrects that time",
-            counted(products, "product")
+            "kept {} that the export does not have: {} newer than {exported_at:.0}, when it was taken; --exported-at corrects that time",
+            counted(products, "product"),
+            if products == 1 { "its data is" } else { "their data is" }
         ),
     }
 }

@@ -12,6 +12,7 @@ use super::{
     at_least_one::at_least_one,
     backend::Backend,
     context::{clock, effective, plugins, runtime, store_failure},
+    documents::index_failure,
     failure::{Exit, Failure},
     hints::warn_of_other_plugin,
     plugin::shadow,
@@ -107,7 +108,7 @@ struct ReadingArgs {
     force: bool,
     /// When the export was taken from the shop, such as 2026-05-04T09:00:00Z: a full sync archives nothing that is newer
     /// [default: when its oldest source was last modified]
-    #[arg(long, value_name = "TIME", requires = "sources")]
+    #[arg(long, value_name = "TIME", requires = "sources", value_parser = time_of_export)]
     exported_at: Option<Timestamp>,
 }
 
@@ -259,7 +260,7 @@ impl Run<'_> {
                 eprintln!("warning: {}; the run begins and waits for it", chain(&error));
                 Ok(())
             }
-            Err(error) => Err(Failure::usage(error)),
+            Err(error) => Err(index_failure(error)),
         }
     }
 
@@ -277,6 +278,12 @@ fn whole_shop(config: &Config, operation: RunOperation) -> Result<(), Failure> {
             .help("remove --full: an update changes the documents in its export and removes nothing else"));
     }
     Ok(())
+}
+
+/// Parses a time; the library's own message tells the user about grammars.
+fn time_of_export(text: &str) -> Result<Timestamp, String> {
+    text.parse()
+        .map_err(|_| "give a date and time with its offset from UTC, such as 2026-05-04T09:00:00Z".to_owned())
 }
 
 /// Refuses a time that would make the export newer than all that comes after it.

@@ -73,13 +73,14 @@ impl Run<'_> {
         if let Some(shadow) = self.shadow {
             eprint!("shadow: {}", comparison_text(&shadow.comparison()));
         }
+        let mut kept_newer = None;
         if job.status.has_ended() {
-            catalog::after_sync(self.config, backend, &job, worker.as_ref(), self.cancel).await?;
+            let kept = catalog::after_sync(self.config, backend, &job, worker.as_ref(), self.cancel).await?;
+            kept_newer = job.job.full.then_some(kept);
             prune::after_run(self.config, backend, &job.job.shop_id).await;
         }
-        // What the exit code says is true after a power cut as well.
-        backend.storage().flush().await.map_err(store_failure)?;
-        show(self.global, &stores, &job, &backend.storage().location()).await?;
+        backend.flush().await?;
+        show(self.global, &stores, &job, &backend.storage().location(), kept_newer).await?;
         Ok(if self.cancel.is_cancelled() && !job.status.has_ended() {
             Exit::Interrupted
         } else if self.stages == Stages::Ingest {

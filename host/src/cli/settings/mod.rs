@@ -61,7 +61,7 @@ pub(super) fn run(global: &Global, command: SettingsCommand) -> CliResult {
                 agree(&config, &settings, &args.name, &wanted).await?;
                 wanted.store(settings.as_ref(), &args.name).await.map_err(store_failure)?;
                 eprintln!("saved the settings of index {}", args.name);
-                for closed in resume::close(&stores, None, Some(&args.name)).await? {
+                for closed in resume::close(&stores, None, Some(&args.name), "host settings put").await? {
                     eprintln!("resumed {}: it was {}", closed.scope, resume::reason_text(&closed));
                 }
                 show(global, &args.name, &wanted)?;

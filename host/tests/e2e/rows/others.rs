@@ -153,8 +153,8 @@ fn listing_says_what_the_server_says() {
     let put = test_dir.host(&["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()]);
     assert_eq!(put.code, Some(0), "{put:?}");
     for (rule, code, words) in [
-        ("search-limit", 1, "The search result limit must be less than 1000"),
-        ("search-window", 1, "The search result limit + offset must be less than 10000"),
+        ("search-limit", 2, "The search result limit must be less than 1000"),
+        ("search-window", 2, "The search result limit + offset must be less than 10000"),
         // It may have been slow by chance, and is asked again.
         ("search-timeout", 0, ""),
     ] {

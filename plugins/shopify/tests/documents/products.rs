@@ -150,6 +150,24 @@ fn products_that_are_not_active_leave_the_index() {
 }
 
 #[test]
+fn a_draft_without_variants_leaves_the_index() {
+    let level = json!({"level": "variant"});
+    let removed = |lines: &[String]| -> Vec<String> {
+        let transformed = run_with(lines, level.clone());
+        assert_eq!((transformed.documents.len(), transformed.issues.len()), (0, 0), "{transformed:?}");
+        transformed.removals.into_iter().map(|removal| removal.id).collect()
+    };
+    let draft = product(json!({"status": "DRAFT"}));
+    assert_eq!(removed(std::slice::from_ref(&draft)), ["1"]);
+    let nameless = json!({"title": "S", "__parentId": "gid://shopify/Product/1"}).to_string();
+    assert_eq!(removed(&[draft, nameless]), ["1"]);
+    // An active product has a variant: an export without any is no reason to remove it.
+    let active = run_with(&[product(json!({}))], level.clone());
+    assert_eq!((active.documents.len(), active.removals.len()), (0, 0));
+    assert_eq!(codes(&active), [(Warning, "no-variants")]);
+}
+
+#[test]
 fn unpublished_products_go_by_configuration() {
     let remove = json!({"unpublished": "remove"});
     for fields in [json!({"publishedAt": null}), json!({"onlineStoreUrl": null})] {

@@ -130,8 +130,11 @@ async fn a_resumed_index_is_worked_when_its_messages_are_due() {
     two_workers(&harness, Duration::from_secs(3_600)).await;
     harness.index.state().script.clear();
     let opened = breaker(&harness).await.unwrap();
-    assert_eq!(crate::worker::resume(&harness.stores, &opened.scope).await.unwrap(), Some(opened.clone()));
-    assert_eq!(crate::worker::resume(&harness.stores, &opened.scope).await.unwrap(), None);
+    assert_eq!(
+        crate::worker::resume(&harness.stores, &opened.scope, "a test").await.unwrap(),
+        Some(opened.clone())
+    );
+    assert_eq!(crate::worker::resume(&harness.stores, &opened.scope, "a test").await.unwrap(), None);
     two_workers(&harness, Duration::from_secs(61)).await;
     assert_eq!(snapshot(&harness, &id).await.status, JobStatus::Completed);
 }
