@@ -161,6 +161,10 @@ mod tests {
             self.chunks.delete(key).await
         }
 
+        async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
+            self.chunks.delete_all(keys).await
+        }
+
         async fn remove_shop(&self, shop_id: &str, dry_run: bool) -> Result<u64, StoreError> {
             self.chunks.remove_shop(shop_id, dry_run).await
         }

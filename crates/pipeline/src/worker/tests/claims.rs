@@ -60,6 +60,10 @@ impl Jobs for FailingClaims {
         self.jobs.get(id).await
     }
 
+    async fn has_ended(&self, id: &JobId) -> Result<bool, StoreError> {
+        self.jobs.has_ended(id).await
+    }
+
     async fn list(&self, shop_id: Option<&str>, limit: usize) -> Result<Vec<JobSnapshot>, StoreError> {
         self.jobs.list(shop_id, limit).await
     }
