@@ -9,11 +9,17 @@ use super::{
 use host_core::{
     clock::SharedClock,
     format::count,
-    model::{Job, Operation, Seal},
+    index::Index,
+    model::{Digest, Job, Operation, Product, Seal, SourceStats},
     storage::{Storage, Stores},
 };
+use host_export::Item;
 use host_pipeline::{
-    ingest::{chunk::SealedChunk, publish::Publisher},
+    ingest::{
+        chunk::{ChunkBounds, SealedChunk},
+        publish::Publisher,
+        run::{Ingest, IngestProgress, IngestSettings, SourceEvent},
+    },
     worker::{Until, Worker, WorkerSettings},
 };
 use host_storage_aws::{
@@ -32,7 +38,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::task::JoinHandle;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -343,16 +349,66 @@ async fn unchanged_sync(chunks: u64) -> Figures {
     harness.spent().minus(before)
 }
 
+/// What the second of two syncs costs whose products the ledger knows to be unchanged.
+async fn skipped_sync(products: u64) -> Figures {
+    let harness = Harness::new(1).await;
+    let worker = Arc::new(harness.worker());
+    let mut before = Figures::default();
+    for _ in 0..2 {
+        before = harness.spent();
+        let transform_digest = Some(Digest::of(b"plug-in"));
+        let target = harness.index.id();
+        let job = Job { transform_digest, target, skips_unchanged: true, ..build::job(&*harness.clock, &shop(0)) };
+        harness.ingest_products(&job, products).await;
+        worker.run(&job.shop_id, Until::JobEnds(job.id.clone()), &CancellationToken::new()).await.unwrap();
+        assert_eq!(harness.jobs_get(&job).await.processed, products);
+    }
+    harness.spent().minus(before)
+}
+
 impl Harness {
-    /// As `host ingest` does it.
-    async fn ingest(&self, job: &Job, texts: &[String]) {
+    /// As `host ingest` begins; the job as it is stored.
+    async fn begin(&self, job: &Job) {
         let Stores { jobs, .. } = &self.stores;
         assert!(jobs.find_unfinished(&job.shop_id, job.fingerprint).await.unwrap().is_none());
         assert!(jobs.shop_removal(&job.shop_id).await.unwrap().is_none());
-        let (table, clock) = (self.table.clone(), self.clock.clone());
-        let lease = acquire_ingest_on(table, clock, MONTH, job, Duration::from_secs(60)).await.unwrap();
         jobs.supersede(job).await.unwrap();
         assert!(jobs.get(&job.id).await.unwrap().is_none());
+    }
+
+    async fn ingest_products(&self, job: &Job, products: u64) {
+        let (table, clock) = (self.table.clone(), self.clock.clone());
+        let lease = acquire_ingest_on(table, clock, MONTH, job, Duration::from_secs(60)).await.unwrap();
+        self.begin(job).await;
+        let (sender, receiver) = mpsc::channel(products.max(1) as usize);
+        let product = |number: u64| {
+            let (id, text) = (Some(format!("gid/{number}")), format!("product-{number}"));
+            Item::Product { source: 0, product: Product { text, line: number, id } }
+        };
+        for first in (0..products).step_by(100) {
+            let items = (first..products.min(first + 100)).map(product).collect();
+            sender.send(Ok(SourceEvent::Items(items))).await.unwrap();
+        }
+        sender.send(Ok(SourceEvent::End(SourceStats::default()))).await.unwrap();
+        let bounds = ChunkBounds { documents: 1_000, bytes: 1 << 20 };
+        let (rules, progress) = (Rules::default(), IngestProgress::default());
+        let ingest = Ingest {
+            stores: &self.stores,
+            clock: &self.clock,
+            job,
+            transform: &rules,
+            settings: IngestSettings { bounds, batches: 2, quarantine_bytes: 999 },
+            progress: &progress,
+        };
+        ingest.run(receiver, &CancellationToken::new()).await.unwrap().unwrap();
+        lease.end().await.unwrap();
+    }
+
+    async fn ingest(&self, job: &Job, texts: &[String]) {
+        let Stores { jobs, .. } = &self.stores;
+        let (table, clock) = (self.table.clone(), self.clock.clone());
+        let lease = acquire_ingest_on(table, clock, MONTH, job, Duration::from_secs(60)).await.unwrap();
+        self.begin(job).await;
         let job = jobs.create(job).await.unwrap();
         let mut publisher = Publisher::new(&self.stores, &self.clock, &job);
         for text in texts {
@@ -414,10 +470,14 @@ async fn the_costs_are_those_of_the_documentation() {
         "| what | write units | read units | SQS requests | S3 PUT | S3 GET | costs |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
-    chunk.row(&mut table, "a chunk of 1,000 unchanged products");
+    chunk.row(&mut table, "a chunk of 1,000 products of which none is written");
     job.row(&mut table, "its job, beside the chunks");
-    chunk.times(1000).plus(job).row(&mut table, "a full sync of a million unchanged products");
-    chunk.times(1000).plus(job).times(30).row(&mut table, "the same daily, a month");
+    chunk.times(1000).plus(job).row(&mut table, "a full sync of a million products with `--force`, none written");
+    let skipped = (skipped_sync(1_000).await, skipped_sync(2_000).await);
+    let thousand = skipped.1.minus(skipped.0);
+    let sync = thousand.times(999).plus(skipped.0);
+    sync.row(&mut table, "a full sync of a million products, all unchanged");
+    sync.times(30).row(&mut table, "the same daily, a month");
     for shops in [100, 10_000] {
         let hour = idle_hour(shops).await;
         let hour = Figures { sqs: rounded(hour.sqs), read_units: rounded(hour.read_units), ..hour };
