@@ -52,7 +52,7 @@ pub(super) fn worker(stores: Stores, index: Arc<ChaosIndex>, clock: &SharedClock
     let settings = WorkerSettings {
         concurrency: 2,
         lease: LEASE,
-        poll_interval: Duration::from_secs(1),
+        poll_interval: Duration::from_millis(500),
         shutdown_timeout: Duration::from_secs(20),
         stopped_after: Duration::from_secs(24 * 3_600),
         keep_chunks: false,
