@@ -8,7 +8,8 @@ pub struct ReportCode {
     pub code: &'static str,
     /// The part of the program that reports it.
     pub origin: Origin,
-    /// The effect on the item or chunk.
+    /// The effect. On an item: `failed`, `skipped`, `conflict`, `warning`. On a chunk: `retried`, `dropped`, `dead letter`. `stops`: the
+    /// ingest ends, or all work on the index waits until the cause is fixed (`docs/counting.md`).
     pub effect: &'static str,
     /// What happened.
     pub meaning: &'static str,
@@ -92,6 +93,7 @@ pub const REPORT_CODES: &[ReportCode] = &[
         "A chunk differs from that of an earlier attempt: the plug-in is not deterministic, or the source changed.",
     ),
     code(Origin::Export, "store-failure", "stops", "The storage failed while chunks were published."),
+    code(Origin::Export, "shop-removed", "stops", "The shop is being removed, or was after the job began."),
     code(Origin::Export, "taken-over", "stops", "Another process ingests for this shop and index."),
     code(Origin::Plugin, "plugin-trap", "failed", "The plug-in trapped on this item alone."),
     code(

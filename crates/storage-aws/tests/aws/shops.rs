@@ -358,7 +358,8 @@ async fn skipped_sync(products: u64) -> Figures {
         before = harness.spent();
         let transform_digest = Some(Digest::of(b"plug-in"));
         let target = harness.index.id();
-        let job = Job { transform_digest, target, skips_unchanged: true, ..build::job(&*harness.clock, &shop(0)) };
+        let job =
+            Job { transform_digest, target, skips_unchanged: true, ..build::job(&*harness.clock, &shop(0)) };
         harness.ingest_products(&job, products).await;
         worker.run(&job.shop_id, Until::JobEnds(job.id.clone()), &CancellationToken::new()).await.unwrap();
         assert_eq!(harness.jobs_get(&job).await.processed, products);
@@ -472,7 +473,10 @@ async fn the_costs_are_those_of_the_documentation() {
     );
     chunk.row(&mut table, "a chunk of 1,000 products of which none is written");
     job.row(&mut table, "its job, beside the chunks");
-    chunk.times(1000).plus(job).row(&mut table, "a full sync of a million products with `--force`, none written");
+    chunk
+        .times(1000)
+        .plus(job)
+        .row(&mut table, "a full sync of a million products with `--force`, none written");
     let skipped = (skipped_sync(1_000).await, skipped_sync(2_000).await);
     let thousand = skipped.1.minus(skipped.0);
     let sync = thousand.times(999).plus(skipped.0);
