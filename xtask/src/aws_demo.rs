@@ -3,7 +3,7 @@
 
 use crate::{
     ministack::Ministack,
-    sample::{self, Recipe, Shape},
+    sample::{self, SampleOptions, Shape},
 };
 use anyhow::{Context, Result, bail, ensure};
 use std::{
@@ -102,7 +102,7 @@ impl AwsDemo<'_> {
             let file =
                 File::create(&export).with_context(|| format!("cannot create {}", export.display()))?;
             let share = self.products / self.shops + u64::from(number < self.products % self.shops);
-            let recipe = Recipe {
+            let recipe = SampleOptions {
                 seed: number,
                 shape: Shape::Real,
                 grouped: true,

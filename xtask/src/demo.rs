@@ -9,11 +9,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use xtask::aws_demo::{self, AwsDemo};
-use xtask::sample::{Recipe, Shape};
+use xtask::sample::{SampleOptions, Shape};
 
 const SHOP: &str = "demo.myshopify.com";
 /// Every product becomes a document or a removal, so the job must end COMPLETED.
-const SAMPLE: Recipe = Recipe {
+const SAMPLE: SampleOptions = SampleOptions {
     seed: 2_025,
     shape: Shape::Real,
     grouped: true,

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use xtask::sample::{self, Recipe, Shape, Summary};
+use xtask::sample::{self, SampleOptions, Shape, Summary};
 
 /// Arguments of `cargo xtask sample`.
 #[derive(Debug, Args)]
@@ -38,13 +38,13 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    fn recipe(&self) -> Recipe {
+    fn recipe(&self) -> SampleOptions {
         let products = match (self.products, self.bytes) {
             (Some(products), _) => products,
             (None, Some(_)) => u64::MAX,
             (None, None) => 1_000,
         };
-        Recipe {
+        SampleOptions {
             seed: self.seed,
             shape: self.shape,
             grouped: !self.ungrouped,
@@ -81,7 +81,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Writes the export to a file and creates its folder if necessary.
-pub(crate) fn to_file(recipe: &Recipe, path: &Path) -> Result<Summary> {
+pub(crate) fn to_file(recipe: &SampleOptions, path: &Path) -> Result<Summary> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
@@ -89,7 +89,7 @@ pub(crate) fn to_file(recipe: &Recipe, path: &Path) -> Result<Summary> {
     into(recipe, file).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn into(recipe: &Recipe, out: impl Write) -> io::Result<Summary> {
+fn into(recipe: &SampleOptions, out: impl Write) -> io::Result<Summary> {
     let mut out = BufWriter::with_capacity(1 << 20, out);
     let summary = sample::write(recipe, &mut out)?;
     out.flush()?;

@@ -3,7 +3,7 @@
 use super::{
     lines::RawLine,
     pass::Line,
-    pointer::{IdError, Ids, Pointers},
+    pointer::{IdError, IdPointers, Ids},
 };
 use host_core::model::{EntryClass, ReportEntry};
 use std::fmt::Write as _;
@@ -32,7 +32,7 @@ pub(super) enum Rejection {
 }
 
 /// Validates a line and extracts its ids.
-pub(super) fn inspect<'a>(line: &RawLine<'a>, pointers: &Pointers) -> Result<Record<'a>, Rejection> {
+pub(super) fn inspect<'a>(line: &RawLine<'a>, pointers: &IdPointers) -> Result<Record<'a>, Rejection> {
     if line.is_too_long() {
         return Err(Rejection::TooLong);
     }

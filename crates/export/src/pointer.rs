@@ -11,7 +11,7 @@ use std::{borrow::Cow, fmt};
 
 /// JSON Pointers (RFC 6901) to a line's own id and its parent's id, as a tree for one walk over the line.
 #[derive(Debug, Default)]
-pub(super) struct Pointers {
+pub(super) struct IdPointers {
     tree: Node,
     slots: usize,
 }
@@ -39,7 +39,7 @@ pub(super) enum IdError {
 /// Slot of the line's own id; the parents follow in their order.
 const ID_SLOT: usize = 0;
 
-impl Pointers {
+impl IdPointers {
     /// No pointers: `read` only validates the line.
     pub(super) fn none() -> Self {
         Self::default()

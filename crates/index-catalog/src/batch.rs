@@ -5,7 +5,7 @@ use super::{
     current_state::{CurrentProduct, CurrentState},
     dialect::StoredRow,
     rows::{InvalidVariant, ProductRow},
-    text::TextFields,
+    text::TextConfig,
 };
 use serde_json::Value;
 use std::{borrow::Cow, collections::HashMap, ops::Range, sync::Arc};
@@ -53,7 +53,7 @@ fn row_count(write: &Write) -> usize {
 #[derive(Debug)]
 pub(super) struct Batch {
     items: Vec<Item>,
-    fields: Arc<TextFields>,
+    fields: Arc<TextConfig>,
 }
 
 #[derive(Debug)]
@@ -74,7 +74,7 @@ enum Content {
 
 impl Batch {
     /// Documents that are added or replaced.
-    pub(super) fn of_writes(writes: &[Write], fields: &Arc<TextFields>) -> Self {
+    pub(super) fn of_writes(writes: &[Write], fields: &Arc<TextConfig>) -> Self {
         Self::new(writes, fields, |write| match ProductRow::of(write, fields) {
             Ok(row) => Content::Row(row),
             Err(invalid) => Content::Invalid(invalid),
@@ -82,11 +82,11 @@ impl Batch {
     }
 
     /// Documents that are put into those that are there.
-    pub(super) fn of_updates(updates: &[Write], fields: &Arc<TextFields>) -> Self {
+    pub(super) fn of_updates(updates: &[Write], fields: &Arc<TextConfig>) -> Self {
         Self::new(updates, fields, |update| Content::Update(update.clone()))
     }
 
-    fn new(writes: &[Write], fields: &Arc<TextFields>, content: impl Fn(&Write) -> Content) -> Self {
+    fn new(writes: &[Write], fields: &Arc<TextConfig>, content: impl Fn(&Write) -> Content) -> Self {
         let item = |(at, write): (usize, &Write)| Item {
             at,
             source_id: write.document.id.to_string(),

@@ -1,6 +1,6 @@
 //! Where the catalog is, and how it is written.
 
-use crate::{batch::Bounds, text::TextFields};
+use crate::{batch::Bounds, text::TextConfig};
 use host_core::{seconds, secret::Secret};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -107,8 +107,8 @@ impl CatalogConfig {
         Bounds { complexity: self.batch_complexity.get(), rows: self.batch_rows.get() }
     }
 
-    pub(crate) fn texts(&self) -> TextFields {
-        TextFields {
+    pub(crate) fn texts(&self) -> TextConfig {
+        TextConfig {
             search: self.search_fields.clone(),
             embed: self.embeddings.fields.clone(),
             embed_characters: self.embeddings.characters.get(),

@@ -19,7 +19,7 @@ use host_core::{
 use host_sqlite::Database;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use text::TextFields;
+use text::TextConfig;
 
 mod batch;
 mod changes;
@@ -52,7 +52,7 @@ pub struct Catalog {
     dialect: Arc<dyn Dialect>,
     id: TargetId,
     bounds: Bounds,
-    texts: Arc<TextFields>,
+    texts: Arc<TextConfig>,
 }
 
 impl Catalog {

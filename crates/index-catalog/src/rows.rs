@@ -1,6 +1,6 @@
 //! A document as rows, and rows as the document they came from, exactly.
 
-use super::{Outcome, Write, text::TextFields};
+use super::{Outcome, Write, text::TextConfig};
 use host_core::model::{Digest, document::VARIANTS};
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashSet};
@@ -50,7 +50,7 @@ impl From<InvalidVariant> for Outcome {
 }
 
 impl ProductRow {
-    pub(super) fn of(write: &Write, texts: &TextFields) -> Result<Self, InvalidVariant> {
+    pub(super) fn of(write: &Write, texts: &TextConfig) -> Result<Self, InvalidVariant> {
         let mut fields = write.document.fields.clone();
         let variants = match fields.remove(VARIANTS) {
             None => Vec::new(),

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-/// The fields of a document that its texts are composed of.
+/// Which document fields are joined into a product's full-text search text and into the input of its embedding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TextFields {
+pub(super) struct TextConfig {
     /// For full-text search.
     pub(super) search: Vec<String>,
     /// For embeddings.
@@ -13,7 +13,7 @@ pub(super) struct TextFields {
     pub(super) embed_characters: usize,
 }
 
-impl TextFields {
+impl TextConfig {
     /// The text that full-text search indexes.
     pub(super) fn to_search(&self, fields: &Map<String, Value>) -> String {
         join(fields, &self.search)

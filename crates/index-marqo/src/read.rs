@@ -20,7 +20,7 @@ const PAGE: usize = 1_000;
 /// Hits that searches reach at all.
 pub(super) const MAX_LISTED: usize = 10_000;
 /// Compared for documents that the host did not write.
-const SEED_VERSION_FIELDS: &str = "updated_at,_mq_version";
+const DEFAULT_VERSION_FIELDS: &str = "updated_at,_mq_version";
 
 impl Session<'_> {
     /// Versions of documents, in the order of the ids.
@@ -131,7 +131,7 @@ impl Session<'_> {
 }
 
 fn stored(fields: &Fields<'_>) -> StoredVersion {
-    let names = text(fields, VERSION_FIELDS).unwrap_or_else(|| SEED_VERSION_FIELDS.to_owned());
+    let names = text(fields, VERSION_FIELDS).unwrap_or_else(|| DEFAULT_VERSION_FIELDS.to_owned());
     let value = |name: &str| serde_json::from_str(fields.get(name)?.get()).ok();
     let version = names.split(',').filter_map(|name| Some((name.to_owned(), value(name)?))).collect();
     StoredVersion {

@@ -3,7 +3,7 @@
 
 use crate::{
     ingest::{
-        chunk::{ChunkBounds, Chunker, NewLine},
+        chunk::{ChunkBounds, Chunker, PendingLine},
         publish::{PublishError, Publisher},
         retry::retry,
     },
@@ -107,7 +107,7 @@ impl<'a> RemovalPublisher<'a> {
         self.removals += 1;
         let operation = Operation::DeleteDocuments;
         let (product_stays, siblings, source_digest) = (false, None, None);
-        let new = NewLine {
+        let new = PendingLine {
             operation,
             product: &product,
             product_stays,

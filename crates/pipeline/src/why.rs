@@ -2,7 +2,7 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
-    model::{ChunkLine, ChunkRef, DocumentId, Job, ProductId, ProductRecord, ProductState},
+    model::{ChunkLine, ChunkRef, DocumentId, Job, LedgerRecord, ProductId, ProductState},
     storage::{DeadLetter, LedgerScope, StoreError, Stores},
 };
 
@@ -23,7 +23,7 @@ pub struct Why {
     /// The product.
     pub product: ProductId,
     /// What the ledger says; none if no chunk of it was ever written.
-    pub record: Option<ProductRecord>,
+    pub record: Option<LedgerRecord>,
     /// The job that said so; otherwise that of the first chunk that has it, or that of the refusal. None if it is not known any more.
     pub job: Option<Job>,
     /// Chunks that have it and are not counted yet, in the order of their jobs.
@@ -59,7 +59,7 @@ pub async fn why(stores: &Stores, scope: &LedgerScope, text: &str) -> Result<Opt
 }
 
 /// The record of the product that a text names.
-async fn find(stores: &Stores, scope: &LedgerScope, text: &str) -> Result<Option<ProductRecord>, StoreError> {
+async fn find(stores: &Stores, scope: &LedgerScope, text: &str) -> Result<Option<LedgerRecord>, StoreError> {
     let ledger = stores.ledger.as_ref();
     let mut candidates: Vec<ProductId> = ProductId::new(text).into_iter().collect();
     // Products of one source are spelled alike: the first one shows how a resource number becomes an id.
@@ -103,7 +103,7 @@ async fn dead_letters(
     stores: &Stores,
     scope: &LedgerScope,
     text: &str,
-    record: Option<&ProductRecord>,
+    record: Option<&LedgerRecord>,
 ) -> Result<Waiting<DeadLetter>, StoreError> {
     let mut dead_letters = stores.queue.dead_letters(&scope.shop_id).await?;
     let more = dead_letters.len() > MAX_CHUNKS;
@@ -127,7 +127,7 @@ async fn waiting(
     stores: &Stores,
     scope: &LedgerScope,
     text: &str,
-    record: Option<&ProductRecord>,
+    record: Option<&LedgerRecord>,
 ) -> Result<Waiting<ChunkRef>, StoreError> {
     let mut jobs = stores.jobs.list(Some(&scope.shop_id), MAX_JOBS).await?;
     jobs.retain(|job| {
@@ -156,12 +156,12 @@ async fn waiting(
 }
 
 /// The product that is looked for, if a chunk has it.
-fn product_in(chunk: &[u8], text: &str, record: Option<&ProductRecord>) -> Option<ProductId> {
+fn product_in(chunk: &[u8], text: &str, record: Option<&LedgerRecord>) -> Option<ProductId> {
     chunk.split(|byte| *byte == b'\n').find_map(|line| names(line, text, record))
 }
 
 /// The product of a line, if it is the one that is looked for.
-fn names(line: &[u8], text: &str, record: Option<&ProductRecord>) -> Option<ProductId> {
+fn names(line: &[u8], text: &str, record: Option<&LedgerRecord>) -> Option<ProductId> {
     let line = std::str::from_utf8(line).ok().filter(|line| {
         record.map_or(line.contains(text), |record| {
             let id = record.product.as_str();

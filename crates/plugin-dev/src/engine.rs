@@ -1,8 +1,8 @@
 //! Loads plug-ins for their authors: one component under several configurations, each on instances without history.
 
 use host_plugin_host::{
-    Cache, Compiler, Component, Config, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin,
-    Pool, Profile, Runner, bundled,
+    Cache, Compiler, Component, Config, Configs, Engine, EngineError, EngineProfile, Limits, LoadError,
+    Loader, Plugin, Pool, Runner, bundled,
 };
 use std::{
     io,
@@ -30,7 +30,7 @@ impl DevEngine {
     /// # Errors
     /// wasmtime rejects the limits, or the memory for the instances cannot be reserved.
     pub fn new(
-        profile: Profile,
+        profile: EngineProfile,
         limits: &Limits,
         cache: Option<Cache>,
         compiler: Compiler,

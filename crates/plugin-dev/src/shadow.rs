@@ -1,5 +1,5 @@
 //! Shadow runs: a new version of a plug-in gets every product beside the version in use, and only the answers of the
-//! version in use are used.
+//! version in use are used. As shadow traffic does for a service, this tries a version on real input without any effect.
 
 use crate::comparison::Comparison;
 use async_trait::async_trait;

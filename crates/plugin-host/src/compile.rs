@@ -3,8 +3,8 @@
 //! kills when its time is over. Both ends of the conversation are in this file.
 
 use crate::{
-    Access, Engine, Limits, Profile, code, engine, fault::megabytes, load::one_line, scan::Breach,
-    untrusted_text::truncate,
+    Access, Engine, EngineProfile, Limits, code, engine, fault::megabytes, load::one_line,
+    scan::LimitExceeded, untrusted_text::truncate,
 };
 use host_core::model::Digest;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, setrlimit};
@@ -69,7 +69,7 @@ pub(super) enum CompileError {
     /// The compiler refuses the component.
     Invalid(String),
     /// Compiling the component breaks a limit.
-    Limit(Breach),
+    Limit(LimitExceeded),
     /// The compiler cannot write the code to the file that it was given.
     Unwritable(io::Error),
     /// The compiler did not do its work.
@@ -80,7 +80,7 @@ pub(super) enum CompileError {
 #[derive(Serialize, Deserialize)]
 struct Request {
     parent: i32,
-    profile: Profile,
+    profile: EngineProfile,
     access: Access,
     memory_bytes: usize,
     compile_memory_bytes: u64,
@@ -109,7 +109,7 @@ pub(super) fn compile(
     let ended = run(command, engine, limits, wasm, key, code).map_err(CompileError::Failed)?;
     let too_slow = || {
         let (does, value) = ("takes longer to compile than".to_owned(), format!("{} ms", limits.compile_ms));
-        CompileError::Limit(Breach { does, limit: "compile_ms", value })
+        CompileError::Limit(LimitExceeded { does, limit: "compile_ms", value })
     };
     let Some((status, said)) = ended else { return Err(too_slow()) };
     if status.success() {
@@ -118,7 +118,7 @@ pub(super) fn compile(
     if NO_MEMORY.iter().any(|words| said.contains(words)) {
         let (does, value) =
             ("takes more memory to compile than".to_owned(), megabytes(limits.compile_memory_bytes as usize));
-        return Err(CompileError::Limit(Breach { does, limit: "compile_memory_bytes", value }));
+        return Err(CompileError::Limit(LimitExceeded { does, limit: "compile_memory_bytes", value }));
     }
     if status.code() == Some(REFUSED.into()) {
         return Err(CompileError::Invalid(truncate(&said, CAUSE_CHARACTERS)));
@@ -132,7 +132,7 @@ pub(super) fn compile(
     if status.signal() == Some(Signal::XFSZ.as_raw()) {
         let (does, value) =
             ("compiles to more machine code than".to_owned(), megabytes(limits.code_bytes as usize));
-        return Err(CompileError::Limit(Breach { does, limit: "code_bytes", value }));
+        return Err(CompileError::Limit(LimitExceeded { does, limit: "code_bytes", value }));
     }
     Err(CompileError::Invalid(format!("the compiler crashed on it ({status})")))
 }

@@ -32,7 +32,7 @@ pub(super) const DETERMINISTIC_TIME: u64 = 6;
 
 /// What an engine is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Profile {
+pub enum EngineProfile {
     /// Fast: guests are interrupted by the clock.
     Production,
     /// The same everywhere: guests are interrupted after a number of instructions (and after several times the time of a call, because
@@ -45,7 +45,7 @@ pub enum Profile {
 #[derive(Clone)]
 pub struct Engine {
     engine: wasmtime::Engine,
-    profile: Profile,
+    profile: EngineProfile,
     watchdog: Arc<Watchdog>,
     access: Access,
     memory_bytes: usize,
@@ -67,7 +67,7 @@ pub struct EngineError(String);
 
 impl Engine {
     /// Makes an engine with room for `instances` plug-in instances at a time (threads times plug-ins).
-    pub fn new(profile: Profile, limits: &Limits, instances: usize) -> Result<Self, EngineError> {
+    pub fn new(profile: EngineProfile, limits: &Limits, instances: usize) -> Result<Self, EngineError> {
         let access = access(getrlimit(Resource::As).current, instances);
         if access == Access::Checked {
             tracing::warn!(
@@ -78,7 +78,7 @@ impl Engine {
         Self::with_access(profile, limits.memory_bytes, access)
     }
 
-    fn with_access(profile: Profile, memory_bytes: usize, access: Access) -> Result<Self, EngineError> {
+    fn with_access(profile: EngineProfile, memory_bytes: usize, access: Access) -> Result<Self, EngineError> {
         let engine = compiler(profile, access, memory_bytes)?;
         let ticking = engine.clone();
         let watchdog = Watchdog::start(move || ticking.increment_epoch())
@@ -87,7 +87,7 @@ impl Engine {
     }
 
     /// What the engine is for.
-    pub fn profile(&self) -> Profile {
+    pub fn profile(&self) -> EngineProfile {
         self.profile
     }
 
@@ -108,7 +108,7 @@ impl Engine {
         store: &mut wasmtime::Store<T>,
         limits: &Limits,
     ) -> wasmtime::Result<Call<'_>> {
-        if self.profile == Profile::Deterministic {
+        if self.profile == EngineProfile::Deterministic {
             store.set_fuel(limits.fuel)?;
         }
         // One more, because the current tick has begun already.
@@ -152,7 +152,7 @@ fn access(limit: Option<u64>, instances: usize) -> Access {
 
 /// An engine that compiles as an [`Engine`] does and runs nothing.
 pub(super) fn compiler(
-    profile: Profile,
+    profile: EngineProfile,
     access: Access,
     memory_bytes: usize,
 ) -> Result<wasmtime::Engine, EngineError> {
@@ -160,7 +160,7 @@ pub(super) fn compiler(
         .map_err(|error| EngineError(format!("{error:#}")))
 }
 
-fn config(profile: Profile, access: Access, memory_bytes: usize) -> Config {
+fn config(profile: EngineProfile, access: Access, memory_bytes: usize) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -187,11 +187,11 @@ fn config(profile: Profile, access: Access, memory_bytes: usize) -> Config {
         .native_unwind_info(cfg!(windows))
         .epoch_interruption(true);
     match profile {
-        Profile::Production => config
+        EngineProfile::Production => config
             // Reading DWARF takes long and its parser is young; names come from the name section.
             .wasm_backtrace_details(WasmBacktraceDetails::Disable),
         // An author wants to see lines, and the DWARF is the author's own.
-        Profile::Deterministic => config
+        EngineProfile::Deterministic => config
             .consume_fuel(true)
             .cranelift_nan_canonicalization(true)
             .wasm_backtrace_details(WasmBacktraceDetails::Enable),

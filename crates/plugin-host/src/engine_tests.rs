@@ -9,17 +9,20 @@ use wasmtime::{
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 fn production() -> Engine {
-    Engine::new(Profile::Production, &Limits::default(), 1).unwrap()
+    Engine::new(EngineProfile::Production, &Limits::default(), 1).unwrap()
 }
 
 #[test]
 fn both_profiles_start_and_differ() {
     let limits = Limits::default();
-    let production = Engine::new(Profile::Production, &limits, 4).unwrap();
-    let deterministic = Engine::new(Profile::Deterministic, &limits, 1).unwrap();
+    let production = Engine::new(EngineProfile::Production, &limits, 4).unwrap();
+    let deterministic = Engine::new(EngineProfile::Deterministic, &limits, 1).unwrap();
     assert_eq!(production.access(), Access::Reserved);
     assert_ne!(production.fingerprint(), deterministic.fingerprint());
-    assert_eq!(production.fingerprint(), Engine::new(Profile::Production, &limits, 9).unwrap().fingerprint());
+    assert_eq!(
+        production.fingerprint(),
+        Engine::new(EngineProfile::Production, &limits, 9).unwrap().fingerprint()
+    );
 }
 
 #[test]
@@ -104,7 +107,7 @@ const ENDLESS: [(&str, &str); 10] = [
 fn what_goes_on_without_end_is_interrupted() {
     for access in [Access::Reserved, Access::Checked] {
         let engine =
-            Engine::with_access(Profile::Production, Limits::default().memory_bytes, access).unwrap();
+            Engine::with_access(EngineProfile::Production, Limits::default().memory_bytes, access).unwrap();
         for (what, module) in ENDLESS {
             assert_eq!(run(&engine, &around(module), 30), Some(Trap::Interrupt), "{what}");
         }
@@ -305,7 +308,7 @@ fn a_post_return_without_end_is_interrupted() {
 fn accesses_beyond_a_memory_trap_however_they_are_checked() {
     for access in [Access::Reserved, Access::Checked] {
         let engine =
-            Engine::with_access(Profile::Production, Limits::default().memory_bytes, access).unwrap();
+            Engine::with_access(EngineProfile::Production, Limits::default().memory_bytes, access).unwrap();
         let read = |at: u32| {
             let module = format!(r#"(memory 1) (func (export "run") (drop (i32.load8_u (i32.const {at}))))"#);
             run(&engine, &around(&module), 60_000)

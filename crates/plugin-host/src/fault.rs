@@ -2,7 +2,7 @@
 
 use crate::{
     Limits,
-    limits::{Growth, MemoryLimiter},
+    limits::{LimitedResource, MemoryLimiter},
     untrusted_text::truncate,
     wasi::WasiViolation,
 };
@@ -85,10 +85,10 @@ impl Fault {
         Self { kind, what, backtrace, log: Vec::new() }
     }
 
-    fn kind_of_growth(refused: Growth) -> FaultKind {
+    fn kind_of_growth(refused: LimitedResource) -> FaultKind {
         match refused {
-            Growth::Memory => FaultKind::Memory,
-            Growth::Table => FaultKind::Table,
+            LimitedResource::Memory => FaultKind::Memory,
+            LimitedResource::Table => FaultKind::Table,
         }
     }
 

@@ -1,7 +1,7 @@
 //! One instance of a plug-in: a sandbox with memory, used for many calls until it traps, grows or gets old.
 
 use crate::{
-    Engine, Limits, Profile,
+    Engine, EngineProfile, Limits,
     contract_v0_1::{Guest, Prepared},
     fault::Fault,
     load::{Loaded, one_line},
@@ -138,8 +138,10 @@ impl Instance {
     pub(super) fn cost(&self, engine: &Engine, limits: &Limits) -> (Option<u64>, usize) {
         let instructions = match engine.profile() {
             // Asking would make an error, with a backtrace where those are wanted.
-            Profile::Production => None,
-            Profile::Deterministic => self.store.get_fuel().ok().map(|left| limits.fuel.saturating_sub(left)),
+            EngineProfile::Production => None,
+            EngineProfile::Deterministic => {
+                self.store.get_fuel().ok().map(|left| limits.fuel.saturating_sub(left))
+            }
         };
         (instructions, self.store.data().limiter.granted())
     }

@@ -37,7 +37,7 @@ mod watchdog;
 pub use cache::Cache;
 pub use compile::{COMPILE_COMMAND, Compiler, compile_for_parent};
 pub use contract::{CONTRACT_VERSION, Role};
-pub use engine::{Access, Engine, EngineError, Profile};
+pub use engine::{Access, Engine, EngineError, EngineProfile};
 pub use inspect::{Import, Inspection};
 pub use limits::Limits;
 pub use load::{Config, Configs, Loader, Plugin, read_component, recognise};

@@ -157,12 +157,12 @@ pub(super) struct MemoryLimiter {
     /// Bytes granted over all linear memories of the instance.
     granted: usize,
     table_granted: usize,
-    refused: Option<Growth>,
+    refused: Option<LimitedResource>,
 }
 
-/// What an instance may not have more of.
+/// A resource of an instance that the limits bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Growth {
+pub(super) enum LimitedResource {
     /// Linear memory.
     Memory,
     /// Elements of tables.
@@ -182,7 +182,7 @@ impl MemoryLimiter {
     }
 
     /// The growth that was refused last, since the last time this was asked.
-    pub(super) fn take_refused(&mut self) -> Option<Growth> {
+    pub(super) fn take_refused(&mut self) -> Option<LimitedResource> {
         self.refused.take()
     }
 
@@ -206,14 +206,14 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
         if fits {
             self.granted = total;
         } else {
-            self.refused = Some(Growth::Memory);
+            self.refused = Some(LimitedResource::Memory);
         }
         // Not an error: the allocation fails, and a guest that can do with less continues.
         Ok(fits)
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.refused = Some(Growth::Memory);
+        self.refused = Some(LimitedResource::Memory);
         Ok(())
     }
 
@@ -228,7 +228,7 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
         if fits {
             self.table_granted = total;
         } else {
-            self.refused = Some(Growth::Table);
+            self.refused = Some(LimitedResource::Table);
         }
         Ok(fits)
     }
@@ -258,7 +258,7 @@ mod tests {
         assert!(limiter.memory_growing(0, 40, None).unwrap());
         assert_eq!(limiter.take_refused(), None);
         assert!(!limiter.memory_growing(60, 61, None).unwrap());
-        assert_eq!((limiter.take_refused(), limiter.take_refused()), (Some(Growth::Memory), None));
+        assert_eq!((limiter.take_refused(), limiter.take_refused()), (Some(LimitedResource::Memory), None));
         assert_eq!(limiter.granted(), 100);
     }
 
@@ -267,7 +267,7 @@ mod tests {
         let mut limiter = MemoryLimiter::new(&Limits::default().with_memory_bytes(100));
         assert!(!limiter.memory_growing(0, 90, Some(80)).unwrap());
         assert!(!limiter.table_growing(0, 90_000, Some(80)).unwrap());
-        assert_eq!(limiter.take_refused(), Some(Growth::Table));
+        assert_eq!(limiter.take_refused(), Some(LimitedResource::Table));
         assert_eq!(limiter.granted(), 0);
         assert!(limiter.memory_growing(0, 100, None).unwrap());
         assert!(limiter.table_growing(0, 100_000, None).unwrap());

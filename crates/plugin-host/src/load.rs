@@ -2,7 +2,7 @@
 //! wrong with the file is said in one sentence with what to do.
 
 use crate::{
-    Cache, Compiler, Engine, Limits, LoadError, Profile, Role,
+    Cache, Compiler, Engine, EngineProfile, Limits, LoadError, Role,
     cache::Draft,
     circuit_breaker::CircuitBreaker,
     code,
@@ -95,8 +95,8 @@ impl Loader {
     /// the engine was made with.
     pub fn new(engine: Engine, limits: Limits, cache: Option<Cache>) -> Self {
         let call_ms = match engine.profile() {
-            Profile::Production => limits.call_ms,
-            Profile::Deterministic => limits.call_ms.saturating_mul(DETERMINISTIC_TIME),
+            EngineProfile::Production => limits.call_ms,
+            EngineProfile::Deterministic => limits.call_ms.saturating_mul(DETERMINISTIC_TIME),
         };
         let limits = Limits { call_ms, ..limits };
         Self { engine, limits, cache, compiler: Compiler::InProcess }

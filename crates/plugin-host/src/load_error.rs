@@ -3,7 +3,7 @@
 use crate::{
     contract::{CONTRACT_VERSION, Mismatch},
     fault::megabytes,
-    scan::Breach,
+    scan::LimitExceeded,
     untrusted_text::truncate,
 };
 use std::{
@@ -244,8 +244,8 @@ pub enum LoadError {
 
 impl LoadError {
     /// The error of a component that breaks a limit.
-    pub(super) fn of_breach(path: &Path, breach: Breach) -> Self {
-        let Breach { does, limit, value } = breach;
+    pub(super) fn of_breach(path: &Path, breach: LimitExceeded) -> Self {
+        let LimitExceeded { does, limit, value } = breach;
         Self::Limit { path: path.to_owned(), does, limit, value }
     }
 

@@ -1,8 +1,8 @@
 //! Which plug-in plays which role.
 
 use crate::{
-    Cache, Compiler, Configs, Engine, EngineError, Limits, LoadError, Loader, Plugin, Pool, Profile, Role,
-    bundled, load::read_component, roles::Runner,
+    Cache, Compiler, Configs, Engine, EngineError, EngineProfile, Limits, LoadError, Loader, Plugin, Pool,
+    Role, bundled, load::read_component, roles::Runner,
 };
 use host_core::{
     model::job::PluginRef,
@@ -22,7 +22,7 @@ pub struct Settings {
     /// Where plug-ins are compiled.
     pub compiler: Compiler,
     /// Which engine runs them.
-    pub profile: Profile,
+    pub profile: EngineProfile,
 }
 
 impl Default for Settings {
@@ -32,7 +32,7 @@ impl Default for Settings {
             limits: Limits::default(),
             cache: Cache::of_user(),
             compiler: Compiler::InProcess,
-            profile: Profile::Production,
+            profile: EngineProfile::Production,
         }
     }
 }

@@ -20,12 +20,12 @@ pub(super) enum Refused {
     /// Its bytes are not a component.
     Malformed(BinaryReaderError),
     /// It breaks a limit.
-    Limit(Breach),
+    Limit(LimitExceeded),
 }
 
 /// A limit that a component breaks.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Breach {
+pub(super) struct LimitExceeded {
     /// What the component does, before "the VALUE that LIMIT allows".
     pub(super) does: String,
     /// The limit's name in `[plugin.limits]`.
@@ -287,7 +287,7 @@ fn within(
     if found <= value {
         return Ok(());
     }
-    Err(Refused::Limit(Breach {
+    Err(Refused::Limit(LimitExceeded {
         does: format!("has {found} {unit}, more than"),
         limit,
         value: value.to_string(),
@@ -322,7 +322,7 @@ mod tests {
             ..Limits::default()
         };
         match scan(wasm, &limits) {
-            Err(Refused::Limit(Breach { does, limit, value })) => format!("{does} {limit} = {value}"),
+            Err(Refused::Limit(LimitExceeded { does, limit, value })) => format!("{does} {limit} = {value}"),
             other => panic!("{other:?}"),
         }
     }

@@ -1,7 +1,7 @@
 //! The products of a shop, and the lines of chunks that say what became of them.
 
 use host_core::model::{DocumentId, Operation, ProductId};
-use host_pipeline::ingest::chunk::{Chunker, NewLine, SealedChunk};
+use host_pipeline::ingest::chunk::{Chunker, PendingLine, SealedChunk};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +59,7 @@ impl ProductLine {
         let siblings = siblings.as_deref();
         chunker.push(
             id,
-            NewLine {
+            PendingLine {
                 operation,
                 product: &product,
                 product_stays: false,

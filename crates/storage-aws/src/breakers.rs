@@ -14,11 +14,11 @@ const PARTITION: &str = "BREAKERS";
 const SHOPS: &str = "SHOP#";
 
 /// The breakers of all shops.
-pub(super) struct Records {
+pub(super) struct DynamoBreakers {
     table: Arc<dyn Table>,
 }
 
-impl Records {
+impl DynamoBreakers {
     pub(super) fn new(table: Arc<dyn Table>) -> Self {
         Self { table }
     }
@@ -61,7 +61,7 @@ fn is_version(breaker: &Breaker) -> [Condition; 2] {
 }
 
 #[async_trait]
-impl Breakers for Records {
+impl Breakers for DynamoBreakers {
     async fn get(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
         let stored = self.stored(scope).await;
         stored.map_err(|error| error.during(format!("reading the circuit breaker of {scope}")))

@@ -27,7 +27,7 @@ pub(super) struct Bucket {
 /// The object is not what was written.
 #[derive(Debug, thiserror::Error)]
 #[error("s3://{bucket}/{key} has the digest {found} instead of {expected}; remove it and ingest again")]
-struct OtherBytes {
+struct ObjectDigestMismatch {
     bucket: String,
     key: String,
     expected: Digest,
@@ -172,7 +172,7 @@ impl Chunks for Bucket {
                 return Err(StoreError {
                     action: format!("reading s3://{bucket}/{key}"),
                     kind: StoreErrorKind::Corrupt,
-                    source: Box::new(OtherBytes { bucket, key, expected, found }),
+                    source: Box::new(ObjectDigestMismatch { bucket, key, expected, found }),
                 });
             }
         }

@@ -1,7 +1,7 @@
 //! Jobs of the messages of other programs, which name an object and what is to be done with its documents.
 
 use super::{
-    jobs::Records,
+    jobs::DynamoJobs,
     queue::{ExternalMessage, Message},
 };
 use host_core::{
@@ -31,7 +31,7 @@ pub type OpenBucket = Arc<dyn Fn(&str) -> Arc<dyn Chunks> + Send + Sync>;
 
 /// Makes chunks of jobs out of the objects of other programs.
 pub(super) struct ExternalChunks {
-    pub(super) jobs: Arc<Records>,
+    pub(super) jobs: Arc<DynamoJobs>,
     pub(super) clock: SharedClock,
     pub(super) open: OpenBucket,
     /// Our own bucket.

@@ -12,7 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     clock::SharedClock,
     error::chain,
-    model::{Digest, LastRefusal, ProductId, ProductRecord, ProductState},
+    model::{Digest, LastRefusal, LedgerRecord, ProductId, ProductState},
     storage::{Ledger, LedgerScope, RecordChange, StoreError, UnsupportedFormat, to_envelope},
 };
 use std::{sync::Arc, time::Duration};
@@ -39,13 +39,13 @@ mod name {
 }
 
 /// The ledgers of all indexes.
-pub(super) struct Records {
+pub(super) struct DynamoLedger {
     table: Arc<dyn Table>,
     clock: SharedClock,
     tombstones: Duration,
 }
 
-impl Records {
+impl DynamoLedger {
     /// Tombstones stay for as long as an older version of their product may still arrive: from a message that was redriven on its
     /// last day among the dead letters, or from an object that a replay reads; two days more, for clocks that differ.
     pub(super) fn new(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Self {
@@ -53,7 +53,7 @@ impl Records {
         Self { table, clock, tombstones }
     }
 
-    fn item(&self, scope: &LedgerScope, record: &ProductRecord) -> Update {
+    fn item(&self, scope: &LedgerScope, record: &LedgerRecord) -> Update {
         let item = self.state(scope, record);
         match &record.refusal {
             Some(refusal) => item.set(name::REFUSAL, to_text(refusal)),
@@ -62,7 +62,7 @@ impl Records {
     }
 
     /// The item without its refusal.
-    fn state(&self, scope: &LedgerScope, record: &ProductRecord) -> Update {
+    fn state(&self, scope: &LedgerScope, record: &LedgerRecord) -> Update {
         let state = serde_json::to_value(record.state).expect("a state is plain data");
         let text = to_envelope(record).expect("a record is plain data");
         let item = Update::new(key(scope, &record.product))
@@ -124,12 +124,12 @@ fn product_of(item: &Item) -> &str {
     item.text("sk").unwrap_or_default()
 }
 
-fn parse(item: &Item) -> Result<ProductRecord, UnsupportedFormat> {
-    ProductRecord::from_stored(product_of(item), item.text(name::RECORD), item.text(name::REFUSAL))
+fn parse(item: &Item) -> Result<LedgerRecord, UnsupportedFormat> {
+    LedgerRecord::from_stored(product_of(item), item.text(name::RECORD), item.text(name::REFUSAL))
 }
 
 /// The record of an item; none, with a warning, if a newer version or another program wrote it.
-fn parse_listed(scope: &LedgerScope, item: &Item) -> Option<ProductRecord> {
+fn parse_listed(scope: &LedgerScope, item: &Item) -> Option<LedgerRecord> {
     let warn = |error: &UnsupportedFormat| {
         let LedgerScope { shop_id, index_name, .. } = scope;
         let (product, cause) = (product_of(item), chain(error));
@@ -145,12 +145,12 @@ fn parse_listed(scope: &LedgerScope, item: &Item) -> Option<ProductRecord> {
 }
 
 #[async_trait]
-impl Ledger for Records {
+impl Ledger for DynamoLedger {
     async fn get(
         &self,
         scope: &LedgerScope,
         products: &[ProductId],
-    ) -> Result<Vec<Option<ProductRecord>>, StoreError> {
+    ) -> Result<Vec<Option<LedgerRecord>>, StoreError> {
         let keys: Vec<Key> = products.iter().map(|product| key(scope, product)).collect();
         let items = self.table.get_batch(&keys).await.map_err(|error| error.during(reading(scope)))?;
         let record = |(item, product): (&Option<Item>, &ProductId)| {
@@ -162,7 +162,7 @@ impl Ledger for Records {
         items.iter().zip(products).map(record).collect()
     }
 
-    async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError> {
+    async fn put(&self, scope: &LedgerScope, records: &[LedgerRecord]) -> Result<(), StoreError> {
         let items: Vec<Update> = records.iter().map(|record| self.item(scope, record)).collect();
         self.table.put_batch(&items).await.map_err(|error| error.during(writing(scope)))
     }
@@ -220,7 +220,7 @@ impl Ledger for Records {
         scope: &LedgerScope,
         after: Option<&ProductId>,
         limit: usize,
-    ) -> Result<Vec<ProductRecord>, StoreError> {
+    ) -> Result<Vec<LedgerRecord>, StoreError> {
         let mut after = after.map_or_else(String::new, ToString::to_string);
         loop {
             let items = self.items_after(scope, &after, limit).await;
@@ -295,9 +295,9 @@ mod tests {
         }
     }
 
-    fn record(id: &str, state: ProductState) -> ProductRecord {
+    fn record(id: &str, state: ProductState) -> LedgerRecord {
         let job = JobId::new("job").unwrap();
-        ProductRecord { state, ..ProductRecord::new(ProductId::new(id).unwrap(), job, Timestamp::UNIX_EPOCH) }
+        LedgerRecord { state, ..LedgerRecord::new(ProductId::new(id).unwrap(), job, Timestamp::UNIX_EPOCH) }
     }
 
     fn scope() -> LedgerScope {
@@ -308,7 +308,7 @@ mod tests {
     async fn only_tombstones_expire_and_later_than_any_message() {
         for (retention, days) in [(DAY, 30), (30 * DAY, 32), (90 * DAY, 92)] {
             let table = Arc::new(Written::default());
-            let records = Records::new(table.clone(), Arc::new(SystemClock), retention);
+            let records = DynamoLedger::new(table.clone(), Arc::new(SystemClock), retention);
             let states =
                 [ProductState::Live, ProductState::Refused, ProductState::Removed, ProductState::Absent];
             records.put(&scope(), &states.map(|state| record("1", state))).await.unwrap();

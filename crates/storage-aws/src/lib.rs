@@ -117,7 +117,7 @@ pub struct Aws {
     retention: Duration,
     clock: SharedClock,
     clients: Clients,
-    jobs: Arc<jobs::Records>,
+    jobs: Arc<jobs::DynamoJobs>,
     queues: Arc<queue::Queues>,
     stores: Stores,
 }
@@ -130,7 +130,7 @@ impl Aws {
         let names = Names::new(&config.env, config.bucket.as_deref());
         let table = |name| Arc::new(Dynamo::new(clients.dynamodb.clone(), name)) as Arc<dyn Table>;
         let jobs_table = table(names.jobs_table());
-        let jobs = Arc::new(jobs::Records::new(jobs_table.clone(), clock.clone(), retention));
+        let jobs = Arc::new(jobs::DynamoJobs::new(jobs_table.clone(), clock.clone(), retention));
         let sqs = Arc::new(Sqs::new(clients.sqs.clone()));
         let s3 = clients.s3.clone();
         let external = external::ExternalChunks {
@@ -147,9 +147,13 @@ impl Aws {
             chunks: Arc::new(chunks::Bucket::new(clients.s3.clone(), names.bucket())),
             queue: queues.clone(),
             jobs: jobs.clone(),
-            settings: Arc::new(settings::Records::new(table(names.settings_table()))),
-            ledger: Arc::new(ledger::Records::new(table(names.products_table()), clock.clone(), retention)),
-            breakers: Arc::new(breakers::Records::new(jobs_table)),
+            settings: Arc::new(settings::DynamoSettings::new(table(names.settings_table()))),
+            ledger: Arc::new(ledger::DynamoLedger::new(
+                table(names.products_table()),
+                clock.clone(),
+                retention,
+            )),
+            breakers: Arc::new(breakers::DynamoBreakers::new(jobs_table)),
         };
         Self { names, config: config.clone(), retention, clock, clients, jobs, queues, stores }
     }
@@ -237,22 +241,22 @@ impl Storage for Aws {
 
 /// Jobs on any table, for tests of what the table must promise.
 pub fn jobs_on(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Arc<dyn Jobs> {
-    Arc::new(jobs::Records::new(table, clock, retention))
+    Arc::new(jobs::DynamoJobs::new(table, clock, retention))
 }
 
 /// Settings on any table, for the same.
 pub fn settings_on(table: Arc<dyn Table>) -> Arc<dyn Settings> {
-    Arc::new(settings::Records::new(table))
+    Arc::new(settings::DynamoSettings::new(table))
 }
 
 /// The ledger on any table, for the same.
 pub fn ledger_on(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Arc<dyn Ledger> {
-    Arc::new(ledger::Records::new(table, clock, retention))
+    Arc::new(ledger::DynamoLedger::new(table, clock, retention))
 }
 
 /// Circuit breakers on any table, for the same.
 pub fn breakers_on(table: Arc<dyn Table>) -> Arc<dyn Breakers> {
-    Arc::new(breakers::Records::new(table))
+    Arc::new(breakers::DynamoBreakers::new(table))
 }
 
 /// Queues on any service, for the same.
@@ -268,7 +272,7 @@ pub fn queue_with_jobs_on(
     clock: SharedClock,
     retention: Duration,
 ) -> Arc<dyn Queue> {
-    let jobs = Arc::new(jobs::Records::new(table, clock.clone(), retention));
+    let jobs = Arc::new(jobs::DynamoJobs::new(table, clock.clone(), retention));
     Arc::new(queue::Queues::new(service, names, clock).with_jobs(jobs))
 }
 
@@ -280,8 +284,8 @@ pub fn sweeper_on(
     retention: Duration,
     bound: Duration,
 ) -> Sweeper {
-    let breakers = Arc::new(breakers::Records::new(table.clone()));
-    Sweeper { jobs: Arc::new(jobs::Records::new(table, clock, retention)), queue, breakers, bound }
+    let breakers = Arc::new(breakers::DynamoBreakers::new(table.clone()));
+    Sweeper { jobs: Arc::new(jobs::DynamoJobs::new(table, clock, retention)), queue, breakers, bound }
 }
 
 /// The right to ingest, on any table, for the same.
@@ -292,7 +296,7 @@ pub async fn acquire_ingest_on(
     job: &Job,
     lease: Duration,
 ) -> Result<IngestLease, StoreError> {
-    Arc::new(jobs::Records::new(table, clock, retention)).acquire_ingest(job, lease).await
+    Arc::new(jobs::DynamoJobs::new(table, clock, retention)).acquire_ingest(job, lease).await
 }
 
 /// Queues of a function that a service invokes, for the same.
@@ -327,7 +331,7 @@ pub fn external_queue_on(
     allowed: Vec<String>,
 ) -> Arc<dyn Queue> {
     let external = external::ExternalChunks {
-        jobs: Arc::new(jobs::Records::new(table, clock.clone(), retention)),
+        jobs: Arc::new(jobs::DynamoJobs::new(table, clock.clone(), retention)),
         clock: clock.clone(),
         open,
         bucket: names.bucket(),

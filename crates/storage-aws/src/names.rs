@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_the_seed() {
+    fn names_match_the_documentation() {
         let names = Names::new("dev", None);
         assert_eq!(names.bucket(), "dev-ecom-product-data-bucket");
         assert_eq!(Names::new("dev", Some("mine")).bucket(), "mine");

@@ -10,11 +10,11 @@ const PARTITION: &str = "INDEX_SETTINGS";
 const PREFIX: &str = "INDEX#";
 
 /// The settings of all indexes.
-pub(super) struct Records {
+pub(super) struct DynamoSettings {
     table: Arc<dyn Table>,
 }
 
-impl Records {
+impl DynamoSettings {
     pub(super) fn new(table: Arc<dyn Table>) -> Self {
         Self { table }
     }
@@ -29,7 +29,7 @@ fn parse(item: &Item) -> Result<IndexDocument, TableError> {
 }
 
 #[async_trait]
-impl Settings for Records {
+impl Settings for DynamoSettings {
     async fn get(&self, index_name: &str) -> Result<Option<IndexDocument>, StoreError> {
         let read = self.table.get(&key(index_name)).await;
         let parsed = read.and_then(|item| item.as_ref().map(parse).transpose());

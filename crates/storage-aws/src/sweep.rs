@@ -1,7 +1,7 @@
 //! The recovery sweep: repairs orphaned work that no message leads to any more. A message may be lost
 //! because its sender crashed, or because SQS dropped it after 14 days.
 
-use super::jobs::{Open, Records};
+use super::jobs::{DynamoJobs, Open};
 use host_core::{
     clock::SharedClock,
     error::chain,
@@ -18,7 +18,7 @@ use std::{
 
 /// The recovery sweep of an environment's jobs. Any number may run concurrently.
 pub struct Sweeper {
-    pub(super) jobs: Arc<Records>,
+    pub(super) jobs: Arc<DynamoJobs>,
     pub(super) queue: Arc<dyn Queue>,
     pub(super) breakers: Arc<dyn Breakers>,
     /// How long a chunk may wait before its message is sent again. A second message does no harm, but costs money.

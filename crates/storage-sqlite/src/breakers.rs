@@ -10,11 +10,11 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use std::sync::Arc;
 
 /// The breakers of all shops.
-pub(super) struct Records {
+pub(super) struct SqliteBreakers {
     database: Arc<Database>,
 }
 
-impl Records {
+impl SqliteBreakers {
     pub(super) fn new(database: Arc<Database>) -> Self {
         Self { database }
     }
@@ -80,7 +80,7 @@ fn replace(tx: &Transaction<'_>, expected: Option<&Breaker>, breaker: &Breaker) 
 }
 
 #[async_trait]
-impl Breakers for Records {
+impl Breakers for SqliteBreakers {
     async fn get(&self, scope: &BreakerScope) -> Result<Option<Breaker>, StoreError> {
         let key = scope.clone();
         let found = self.database.read(move |tx| find(tx, &key)).await;

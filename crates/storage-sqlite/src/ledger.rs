@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use host_core::{
     error::chain,
-    model::{LastRefusal, ProductId, ProductRecord},
+    model::{LastRefusal, LedgerRecord, ProductId},
     storage::{Ledger, LedgerScope, RecordChange, StoreError, StoreErrorKind, UnsupportedFormat},
 };
 use host_sqlite::{Cause, Database, to_envelope};
@@ -11,11 +11,11 @@ use rusqlite::{OptionalExtension, Row, Transaction};
 use std::sync::Arc;
 
 /// The ledgers of all indexes.
-pub(super) struct Records {
+pub(super) struct SqliteLedger {
     database: Arc<Database>,
 }
 
-impl Records {
+impl SqliteLedger {
     pub(super) fn new(database: Arc<Database>) -> Self {
         Self { database }
     }
@@ -46,12 +46,12 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }
 
-fn parse((product, record, refusal): &Stored) -> Result<ProductRecord, UnsupportedFormat> {
-    ProductRecord::from_stored(product, record.as_deref(), refusal.as_deref())
+fn parse((product, record, refusal): &Stored) -> Result<LedgerRecord, UnsupportedFormat> {
+    LedgerRecord::from_stored(product, record.as_deref(), refusal.as_deref())
 }
 
 /// The record of a row; none, with a warning, if a newer version or another program wrote it.
-fn parse_listed(scope: &LedgerScope, stored: &Stored) -> Option<ProductRecord> {
+fn parse_listed(scope: &LedgerScope, stored: &Stored) -> Option<LedgerRecord> {
     let warn = |error: &UnsupportedFormat| {
         let LedgerScope { shop_id, index_name, .. } = scope;
         let (product, cause) = (&stored.0, chain(error));
@@ -81,12 +81,12 @@ fn rows_after(
 }
 
 #[async_trait]
-impl Ledger for Records {
+impl Ledger for SqliteLedger {
     async fn get(
         &self,
         scope: &LedgerScope,
         products: &[ProductId],
-    ) -> Result<Vec<Option<ProductRecord>>, StoreError> {
+    ) -> Result<Vec<Option<LedgerRecord>>, StoreError> {
         let (key, products) = (scope.clone(), products.to_vec());
         let read = self.database.read(move |tx| {
             let Some(id) = find_scope(tx, &key)? else { return Ok(vec![None; products.len()]) };
@@ -109,7 +109,7 @@ impl Ledger for Records {
         found.into_iter().map(record).collect()
     }
 
-    async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError> {
+    async fn put(&self, scope: &LedgerScope, records: &[LedgerRecord]) -> Result<(), StoreError> {
         let (key, records) = (scope.clone(), records.to_vec());
         let write = self.database.write(move |tx| {
             let id = make_scope(tx, &key)?;
@@ -184,7 +184,7 @@ impl Ledger for Records {
         scope: &LedgerScope,
         after: Option<&ProductId>,
         limit: usize,
-    ) -> Result<Vec<ProductRecord>, StoreError> {
+    ) -> Result<Vec<LedgerRecord>, StoreError> {
         let mut after = after.map_or_else(String::new, ToString::to_string);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         loop {

@@ -65,10 +65,10 @@ impl Embedded {
         let stores = Stores {
             chunks: Arc::new(folder.clone()),
             queue: Arc::new(queue::Messages::new(database.clone(), clock.clone())),
-            jobs: Arc::new(jobs::Records::new(database.clone(), clock.clone())),
-            settings: Arc::new(settings::Records::new(database.clone())),
-            ledger: Arc::new(ledger::Records::new(database.clone())),
-            breakers: Arc::new(breakers::Records::new(database.clone())),
+            jobs: Arc::new(jobs::SqliteJobs::new(database.clone(), clock.clone())),
+            settings: Arc::new(settings::SqliteSettings::new(database.clone())),
+            ledger: Arc::new(ledger::SqliteLedger::new(database.clone())),
+            breakers: Arc::new(breakers::SqliteBreakers::new(database.clone())),
         };
         Ok(Self { dir: dir.to_owned(), clock, database, folder, stores, alive: Arc::default() })
     }

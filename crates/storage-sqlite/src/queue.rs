@@ -95,7 +95,7 @@ impl Messages {
 }
 
 /// A message that is deliverable.
-struct Row {
+struct MessageRow {
     id: i64,
     chunk: String,
     receive_count: u32,
@@ -108,12 +108,12 @@ fn deliverable(
     now: Timestamp,
     visibility: Duration,
     max: usize,
-) -> Result<Vec<Row>, Cause> {
+) -> Result<Vec<MessageRow>, Cause> {
     let latest = time::to_column(latest_lease_end(now, visibility));
     let max = i64::try_from(max).unwrap_or(i64::MAX);
     let mut statement = tx.prepare_cached(DELIVERABLE)?;
     let rows = statement.query_map(params![shop_id, time::to_column(now), max, latest], |row| {
-        Ok(Row { id: row.get(0)?, chunk: row.get(1)?, receive_count: row.get(2)? })
+        Ok(MessageRow { id: row.get(0)?, chunk: row.get(1)?, receive_count: row.get(2)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -208,7 +208,7 @@ impl Queue for Messages {
                 if found.is_empty() {
                     break;
                 }
-                for Row { id, chunk, receive_count } in found {
+                for MessageRow { id, chunk, receive_count } in found {
                     let nonce = clock.random().cast_signed();
                     let chunk = match from_envelope(&chunk) {
                         Ok(chunk) => chunk,

@@ -7,18 +7,18 @@ use rusqlite::OptionalExtension;
 use std::sync::Arc;
 
 /// The settings of all indexes.
-pub(super) struct Records {
+pub(super) struct SqliteSettings {
     database: Arc<Database>,
 }
 
-impl Records {
+impl SqliteSettings {
     pub(super) fn new(database: Arc<Database>) -> Self {
         Self { database }
     }
 }
 
 #[async_trait]
-impl Settings for Records {
+impl Settings for SqliteSettings {
     async fn get(&self, index_name: &str) -> Result<Option<IndexDocument>, StoreError> {
         let name = index_name.to_owned();
         let read = self.database.read(move |tx| {

@@ -3,7 +3,7 @@
 use super::{Embedded, chunks::Folder};
 use host_core::{
     clock::{Clock, SystemClock},
-    model::{ChunkRef, Job, JobId, ProductId, ProductRecord},
+    model::{ChunkRef, Job, JobId, LedgerRecord, ProductId},
     storage::{
         Breaker, BreakerScope, Chunks, Claim, JobRemover, LedgerScope, MessagePlace, QuarantineReason,
         Storage, StoreError, StoreErrorKind, Stores,
@@ -489,7 +489,7 @@ async fn a_newer_breaker_or_ledger_record_ends_no_list() {
     let of_ledger =
         LedgerScope { shop_id: "shop".to_owned(), target: "marqo".into(), index_name: "products".to_owned() };
     let products: Vec<ProductId> = (0..40).map(|n| ProductId::new(format!("{n:02}")).unwrap()).collect();
-    let record = |product: &ProductId| ProductRecord::new(product.clone(), job.clone(), now);
+    let record = |product: &ProductId| LedgerRecord::new(product.clone(), job.clone(), now);
     let records: Vec<_> = products.iter().map(record).collect();
     ledger.put(&of_ledger, &records).await.unwrap();
     // More of them in a row than a page has.

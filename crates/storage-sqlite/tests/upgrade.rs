@@ -4,7 +4,7 @@
 
 use host_core::{
     clock::SystemClock,
-    model::{Counts, JobId, JobStatus, ProductId, ProductRecord},
+    model::{Counts, JobId, JobStatus, LedgerRecord, ProductId},
     storage::{ChunkOutcome, Claim, LedgerScope, Storage, Stores},
 };
 use host_storage_sqlite::Embedded;
@@ -124,7 +124,7 @@ async fn a_directory_of_before_the_ledger_gets_an_empty_one() {
     let scope = LedgerScope::of(&job, "catalog:embedded".into());
     let product = ProductId::new("gid://shopify/Product/1").unwrap();
     assert_eq!(stores.ledger.get(&scope, std::slice::from_ref(&product)).await.unwrap(), [None]);
-    let record = ProductRecord::new(product, job.id, job.created_at);
+    let record = LedgerRecord::new(product, job.id, job.created_at);
     stores.ledger.put(&scope, std::slice::from_ref(&record)).await.unwrap();
     assert_eq!(stores.ledger.page(&scope, None, 9).await.unwrap(), [record]);
 }

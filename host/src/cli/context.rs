@@ -10,7 +10,7 @@ use host_export::Remote;
 use host_index_catalog::Catalog;
 use host_index_marqo::Marqo;
 use host_net::RetryProfile;
-use host_plugin_host::{Cache, Compiler, Component, LoadError, OpenError, Plugins, Profile, Settings};
+use host_plugin_host::{Cache, Compiler, Component, EngineProfile, LoadError, OpenError, Plugins, Settings};
 use host_sqlite::Database;
 use host_storage_sqlite::Embedded;
 use serde::Serialize;
@@ -93,7 +93,7 @@ pub(super) fn plugins(config: &Config, origins: &[Origin]) -> Result<Plugins, Fa
         limits: config.plugin.limits.clone(),
         cache: Cache::of_user(),
         compiler: compiler()?,
-        profile: Profile::Production,
+        profile: EngineProfile::Production,
     };
     let fetched = plugin_source(config)?.fetch(&config.plugin.files)?;
     let components: Vec<Component> = fetched.into_iter().map(|fetched| fetched.component).collect();

@@ -46,7 +46,7 @@ pub(super) fn plugin_source(config: &Config) -> Result<Fetcher, Failure> {
 }
 
 /// The same without the lock.
-pub(super) fn unlocked_plugin_source(config: &Config) -> Result<Fetcher, Failure> {
+pub(super) fn plugin_source_without_lock(config: &Config) -> Result<Fetcher, Failure> {
     unlocked(config).map(Fetcher)
 }
 

@@ -38,7 +38,7 @@ pub(super) struct ReconcileArgs {
     #[arg(long)]
     repair: bool,
     #[command(flatten)]
-    whose: Whose,
+    whose: AdoptArgs,
 }
 
 /// Commands about the ledger.
@@ -53,20 +53,20 @@ pub(super) enum LedgerCommand {
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        whose: Whose,
+        whose: AdoptArgs,
     },
 }
 
 /// Whose documents are compared.
 #[derive(Clone, Copy, Debug, Args)]
-pub(super) struct Whose {
+pub(super) struct AdoptArgs {
     /// Take documents of jobs that are no longer known for this shop's: only for an index that no other shop writes to
     #[arg(long)]
     adopt: bool,
 }
 
 /// Differences that JSON lists; text has all.
-const LISTED: usize = 1_000;
+const MAX_LISTED: usize = 1_000;
 
 /// The object that both commands print. Programs rely on its keys.
 #[derive(Serialize)]
@@ -125,7 +125,7 @@ fn of_shop(global: &Global, named: Option<String>) -> Global {
     global
 }
 
-fn compare(global: &Global, part: Part, Whose { adopt }: Whose, repair: bool) -> CliResult {
+fn compare(global: &Global, part: Part, AdoptArgs { adopt }: AdoptArgs, repair: bool) -> CliResult {
     runtime()?.block_on(async {
         let open = OpenIndex::open(global).await?;
         open.exists().await?;
@@ -157,7 +157,7 @@ fn compare(global: &Global, part: Part, Whose { adopt }: Whose, repair: bool) ->
                 let of = product.map_or(String::new(), |product| format!("  of product {product}"));
                 // A closed pipe is not an error; the exit code still counts.
                 let _printed = writeln!(out, "{:8} {document}{of}", kind.as_str());
-            } else if listed.len() < LISTED {
+            } else if listed.len() < MAX_LISTED {
                 let (difference, document) = (kind.as_str(), document.to_string());
                 listed.push(DifferenceView { difference, document, product });
             }
@@ -203,7 +203,7 @@ fn compare(global: &Global, part: Part, Whose { adopt }: Whose, repair: bool) ->
                 repair,
             })?;
         }
-        say(&compared, part, removed.as_ref(), adopt);
+        print_summary(&compared, part, removed.as_ref(), adopt);
         exit(&compared, removed.as_ref(), index.list_limit())
     })
 }
@@ -224,7 +224,7 @@ async fn remove(
 }
 
 /// Says on stderr what was found and done.
-fn say(compared: &Comparison, part: Part, removed: Option<&JobSnapshot>, adopt: bool) {
+fn print_summary(compared: &Comparison, part: Part, removed: Option<&JobSnapshot>, adopt: bool) {
     let Comparison { in_index, in_ledger, missing, removed: left, unknown, .. } = *compared;
     let what_differs = match part {
         Part::All => format!("{} missing, {} removed and still there, ", count(missing), count(left)),

@@ -14,7 +14,7 @@ use clap::Subcommand;
 use host_core::{
     error::chain,
     format::counted,
-    storage::{IndexOfShop, ShopCounts, ShopRemoval, Stores},
+    storage::{ShopCounts, ShopIndex, ShopRemoval, Stores},
 };
 use host_net::RetryProfile;
 use host_pipeline::{
@@ -116,13 +116,13 @@ pub(super) fn run(global: &Global, command: ShopCommand) -> CliResult {
 fn open_indexes(
     config: &Config,
     backend: &Backend,
-    mut found: Vec<IndexOfShop>,
+    mut found: Vec<ShopIndex>,
 ) -> Result<OpenIndexes, Failure> {
     if found.is_empty() && (config.index.is_some() || config.target == TargetIndex::Catalog) {
         let (target, index_name) = (config.target.as_str().into(), config.index.clone().unwrap_or_default());
-        found.push(IndexOfShop { target, index_name, is_alone: false });
+        found.push(ShopIndex { target, index_name, is_alone: false });
     }
-    let open = |of_shop: IndexOfShop| {
+    let open = |of_shop: ShopIndex| {
         let target = TargetIndex::named(of_shop.target.kind()).unwrap_or(config.target);
         let index = backend.index(&Config { target, ..config.clone() }, RetryProfile::Interactive)?;
         if !of_shop.target.includes(&index.id()) {

@@ -10,7 +10,7 @@ use super::{
 };
 use clap::Args;
 use host_core::{
-    model::{LastRefusal, ProductRecord, ProductState},
+    model::{LastRefusal, LedgerRecord, ProductState},
     storage::LedgerScope,
 };
 use host_pipeline::why::{Why, why};
@@ -127,7 +127,7 @@ impl<'a> WhyView<'a> {
             at: said.map(|record| record.at),
             exported_at: why.job.as_ref().and_then(|job| job.exported_at),
             source: why.job.as_ref().and_then(|job| Some(job.sources.first()?.as_str())),
-            refusal: record.and_then(|record: &ProductRecord| record.refusal.as_ref()),
+            refusal: record.and_then(|record: &LedgerRecord| record.refusal.as_ref()),
             waiting: waiting.collect(),
             dead_letters: dead_letters.collect(),
             more_waiting: why.more_waiting,

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use xtask::{
     aws_demo::{AwsDemo, index_name},
     ministack::Ministack,
-    sample::{Recipe, Shape},
+    sample::{SampleOptions, Shape},
 };
 
 /// Longest wait for something that takes seconds on an idle machine.
@@ -267,7 +267,7 @@ pub(crate) fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
 pub(crate) fn sample(seed: u64, products: u64) -> Vec<u8> {
     let mut export = Vec::new();
     let recipe =
-        Recipe { seed, shape: Shape::Small, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
+        SampleOptions { seed, shape: Shape::Small, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
     xtask::sample::write(&recipe, &mut export).unwrap();
     export
 }
@@ -378,7 +378,7 @@ fn workers_elsewhere_write_what_ingests_publish() {
 
 /// The short form of `cargo xtask demo --aws`.
 #[test]
-fn a_program_of_aws_finds_everything_where_the_seed_has_it() {
+fn aws_clients_find_everything_under_its_documented_name() {
     let folder = tempfile::tempdir().unwrap();
     let indexes = (0..2).map(index_name).collect();
     let marqo = StandIn::start(Options { indexes, ..Options::default() }).unwrap();

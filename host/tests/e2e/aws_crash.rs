@@ -20,7 +20,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use xtask::sample::{Recipe, Shape};
+use xtask::sample::{SampleOptions, Shape};
 
 const WORKERS: usize = 3;
 /// Of messages and rows.
@@ -287,8 +287,14 @@ impl Episode {
 
 fn export(test_dir: &TestDir, products: u64) -> String {
     let mut bytes = Vec::new();
-    let recipe =
-        Recipe { seed: 1, shape: Shape::Small, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
+    let recipe = SampleOptions {
+        seed: 1,
+        shape: Shape::Small,
+        grouped: true,
+        products,
+        bytes: u64::MAX,
+        bad_lines: 0.0,
+    };
     xtask::sample::write(&recipe, &mut bytes).unwrap();
     bytes.extend_from_slice(
         b"this line is broken\n{\"id\":\"x\",\"__parentId\":\"gid://shopify/Product/404\"}\n",

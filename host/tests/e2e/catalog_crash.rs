@@ -10,7 +10,7 @@ use std::{
 use tokio_postgres::NoTls;
 use xtask::{
     postgres::Server,
-    sample::{Recipe, Shape},
+    sample::{SampleOptions, Shape},
 };
 
 /// Everything that must not depend on crashes, by natural keys.
@@ -73,7 +73,7 @@ impl Shop {
 
 fn sample(test_dir: &TestDir, name: &str, seed: u64, products: u64) -> String {
     let recipe =
-        Recipe { seed, shape: Shape::Real, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
+        SampleOptions { seed, shape: Shape::Real, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
     let mut bytes = Vec::new();
     xtask::sample::write(&recipe, &mut bytes).unwrap();
     test_dir.write(name, bytes).to_str().unwrap().to_owned()

@@ -10,7 +10,7 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-use xtask::sample::{Recipe, Shape};
+use xtask::sample::{SampleOptions, Shape};
 
 /// Everything that a run leaves and that must not depend on crashes.
 #[derive(PartialEq)]
@@ -74,8 +74,14 @@ fn killed_runs_end_like_an_undisturbed_one() {
     let export = TestDir::new();
     let path = export.path("export.jsonl");
     let mut bytes = Vec::new();
-    let recipe =
-        Recipe { seed: 1, shape: Shape::Real, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 };
+    let recipe = SampleOptions {
+        seed: 1,
+        shape: Shape::Real,
+        grouped: true,
+        products,
+        bytes: u64::MAX,
+        bad_lines: 0.0,
+    };
     xtask::sample::write(&recipe, &mut bytes).unwrap();
     bytes.extend_from_slice(
         b"this line is broken\n{\"id\":\"x\",\"__parentId\":\"gid://shopify/Product/404\"}\n",

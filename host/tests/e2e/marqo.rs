@@ -4,7 +4,7 @@ use crate::support::{RunOutput, SHOP, TestDir, ran};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
 use serde_json::Value;
 use std::process::{Child, Command};
-use xtask::sample::{Recipe, Shape};
+use xtask::sample::{SampleOptions, Shape};
 
 const INDEX: &str = "shop";
 const PRODUCTS: u64 = 12;
@@ -19,7 +19,7 @@ impl Shop {
     fn new() -> Self {
         let test_dir = TestDir::new();
         let mut export = Vec::new();
-        let recipe = Recipe {
+        let recipe = SampleOptions {
             seed: 3,
             shape: Shape::Small,
             grouped: true,

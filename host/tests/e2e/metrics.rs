@@ -47,7 +47,7 @@ fn cloudwatch_finds_its_lines_on_stderr() {
 
 /// An alarm of CloudWatch watches this name.
 #[test]
-fn cloudwatch_counts_partial_documents_under_the_seeds_names() {
+fn cloudwatch_counts_partial_documents_under_their_alarm_names() {
     let (test_dir, server) = (
         TestDir::new(),
         StandIn::start(Options { indexes: vec!["shop".to_owned()], ..Options::default() }).unwrap(),

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex},
     thread,
 };
-use xtask::sample::{Recipe, Shape};
+use xtask::sample::{SampleOptions, Shape};
 
 const BUCKET: &str = "exports";
 
@@ -29,7 +29,7 @@ fn put(clients: &Clients, key: &str, bytes: Vec<u8>) {
 fn export(seed: u64, bytes: u64) -> Vec<u8> {
     let mut export = Vec::new();
     let recipe =
-        Recipe { seed, shape: Shape::Real, grouped: true, products: u64::MAX, bytes, bad_lines: 0.0 };
+        SampleOptions { seed, shape: Shape::Real, grouped: true, products: u64::MAX, bytes, bad_lines: 0.0 };
     xtask::sample::write(&recipe, &mut export).unwrap();
     export
 }

@@ -5,10 +5,10 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const MAXIMAL_HEAD: usize = 64 * 1024;
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The real server has no limit; this one only keeps a mistaken test from filling the memory.
-const MAXIMAL_BODY: usize = 512 * 1024 * 1024;
-const MAXIMAL_HEADERS: usize = 96;
+const MAX_BODY_BYTES: usize = 512 * 1024 * 1024;
+const MAX_HEADERS: usize = 96;
 
 /// A whole request.
 #[derive(Clone, Debug, Default)]
@@ -109,7 +109,7 @@ impl Connection {
             if let Some(parsed) = parse_head(&self.unread)? {
                 break parsed;
             }
-            if self.unread.len() > MAXIMAL_HEAD {
+            if self.unread.len() > MAX_HEAD_BYTES {
                 return Err(invalid("the head is too long"));
             }
             if self.read_more().await? == 0 {
@@ -146,7 +146,7 @@ impl Connection {
             }
             body.extend(self.take(size).await?);
             self.take_line().await?;
-            if body.len() > MAXIMAL_BODY {
+            if body.len() > MAX_BODY_BYTES {
                 return Err(invalid("the body is too long"));
             }
         }
@@ -165,7 +165,7 @@ impl Connection {
     }
 
     async fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
-        if length > MAXIMAL_BODY {
+        if length > MAX_BODY_BYTES {
             return Err(invalid("the body is too long"));
         }
         self.unread.reserve(length.saturating_sub(self.unread.len()));
@@ -213,7 +213,7 @@ impl Connection {
 
 /// The request without its body, and the length of its head. None when the head is not complete yet.
 fn parse_head(bytes: &[u8]) -> io::Result<Option<(Request, usize)>> {
-    let mut headers = [httparse::EMPTY_HEADER; MAXIMAL_HEADERS];
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let httparse::Status::Complete(length) =
         parsed.parse(bytes).map_err(|error| invalid(&error.to_string()))?

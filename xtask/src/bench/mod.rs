@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use std::fs;
 use std::path::{Path, PathBuf};
-use xtask::sample::{Recipe, Shape};
+use xtask::sample::{SampleOptions, Shape};
 
 /// The benchmarks.
 #[derive(Debug, Subcommand)]
@@ -79,7 +79,8 @@ fn find_chunks(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 /// Writes a sample of realistic products with about `bytes` bytes; returns its size.
 fn sample(bytes: u64, grouped: bool, path: &Path) -> Result<u64> {
-    let recipe = Recipe { seed: 7, shape: Shape::Real, grouped, products: u64::MAX, bytes, bad_lines: 0.0 };
+    let recipe =
+        SampleOptions { seed: 7, shape: Shape::Real, grouped, products: u64::MAX, bytes, bad_lines: 0.0 };
     Ok(to_file(&recipe, path)?.bytes)
 }
 

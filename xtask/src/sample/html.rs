@@ -209,8 +209,8 @@ impl Writer<'_> {
     }
 
     fn sentence(&mut self) {
-        let sentences = match self.product.tongue {
-            Some(tongue) => tongue.sentences,
+        let sentences = match self.product.language {
+            Some(language) => language.sentences,
             None if self.rng.chance(3_500) => self.product.department.sentences,
             None => SENTENCES,
         };

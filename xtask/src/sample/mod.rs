@@ -2,7 +2,7 @@
 //!
 //! Product `n` of a seed is always the same, whatever the number of products, the order of the lines or the machine.
 //! The spelling is Shopify's to the byte (`json`), the distributions are those of real shops (`shape`), the words are
-//! invented (`departments`, `sentences`, `tongues`). A product is decided first (`product`, `html`, `metafields`), then
+//! invented (`departments`, `sentences`, `languages`). A product is decided first (`product`, `html`, `metafields`), then
 //! written (`render`), and its lines are put in order (`order`).
 //!
 //! Every product is well formed: a plug-in should be able to make a document or a removal of each. Lines that are not
@@ -12,6 +12,7 @@ mod bad;
 mod departments;
 mod html;
 mod json;
+mod languages;
 mod metafields;
 mod order;
 mod product;
@@ -21,7 +22,6 @@ mod sentences;
 mod shape;
 #[cfg(test)]
 mod tests;
-mod tongues;
 
 pub use shape::Shape;
 
@@ -34,7 +34,7 @@ use std::io::{self, Write};
 
 /// Which export to make.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Recipe {
+pub struct SampleOptions {
     /// Everything random follows from it.
     pub seed: u64,
     /// How large products are.
@@ -67,7 +67,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(recipe: &Recipe, out: &mut impl Write) -> io::Result<Summary> {
+pub fn write(recipe: &SampleOptions, out: &mut impl Write) -> io::Result<Summary> {
     let mut summary = Summary::default();
     let mut lines = Lines::default();
     let mut bad_lines = BadLines::new(recipe.seed, recipe.bad_lines);
@@ -110,7 +110,7 @@ pub fn write(recipe: &Recipe, out: &mut impl Write) -> io::Result<Summary> {
 }
 
 /// Puts the lines of product `index` into `lines`.
-fn make(lines: &mut Lines, recipe: &Recipe, index: u64) {
+fn make(lines: &mut Lines, recipe: &SampleOptions, index: u64) {
     lines.clear();
     let mut rng = Rng::new(recipe.seed, index);
     let traits = recipe.shape.traits();

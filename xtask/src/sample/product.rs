@@ -2,9 +2,9 @@
 //! the first picture of lines that follow it.
 
 use crate::sample::departments::{Axis, DEPARTMENTS, Department, Kind};
+use crate::sample::languages::{LANGUAGES, Language};
 use crate::sample::rng::{Rng, from_bands};
 use crate::sample::shape::Traits;
-use crate::sample::tongues::{TONGUES, Tongue};
 
 /// 2022-01-01T00:00:00Z: no product is older.
 const OPENING: i64 = 1_640_995_200;
@@ -40,7 +40,7 @@ pub(crate) struct Product {
     pub(crate) index: u64,
     pub(crate) department: &'static Department,
     pub(crate) kind: &'static Kind,
-    pub(crate) tongue: Option<&'static Tongue>,
+    pub(crate) language: Option<&'static Language>,
     pub(crate) brand: &'static str,
     pub(crate) material: &'static str,
     /// The noun as it is written inside a sentence.
@@ -65,8 +65,8 @@ impl Product {
         let kind = &department.kinds[rng.below(department.kinds.len() as u32) as usize];
         let brand = rng.pick(department.brands);
         let material = rng.pick(kind.materials);
-        let tongue = if traits.lean { None } else { pick_tongue(rng) };
-        let title = title(rng, department, kind, tongue, material);
+        let language = if traits.lean { None } else { pick_language(rng) };
+        let title = title(rng, department, kind, language, material);
         let handle = handle(&title, index);
         let status = match rng.below(1_000) {
             0..=884 => "ACTIVE",
@@ -85,7 +85,7 @@ impl Product {
             index,
             department,
             kind,
-            tongue,
+            language,
             brand,
             material,
             noun: kind.noun.to_lowercase(),
@@ -150,7 +150,7 @@ impl Product {
             } else {
                 missing.min(most)
             };
-            let name = self.tongue.map_or(axis.name, |tongue| tongue.axes[original]);
+            let name = self.language.map_or(axis.name, |language| language.axes[original]);
             self.choices.push(Choice { name, values: take_values(rng, axis, taken) });
             missing = missing.div_ceil(taken);
         }
@@ -192,13 +192,13 @@ impl Product {
     }
 }
 
-fn pick_tongue(rng: &mut Rng) -> Option<&'static Tongue> {
+fn pick_language(rng: &mut Rng) -> Option<&'static Language> {
     let mut ticket = rng.below(10_000);
-    for tongue in TONGUES {
-        if ticket < tongue.share {
-            return Some(tongue);
+    for language in LANGUAGES {
+        if ticket < language.share {
+            return Some(language);
         }
-        ticket -= tongue.share;
+        ticket -= language.share;
     }
     None
 }
@@ -207,11 +207,11 @@ fn title(
     rng: &mut Rng,
     department: &Department,
     kind: &Kind,
-    tongue: Option<&Tongue>,
+    language: Option<&Language>,
     material: &str,
 ) -> String {
-    if let Some(tongue) = tongue {
-        return format!("{}{}{}", rng.pick(tongue.adjectives), tongue.space, rng.pick(tongue.nouns));
+    if let Some(language) = language {
+        return format!("{}{}{}", rng.pick(language.adjectives), language.space, rng.pick(language.nouns));
     }
     let adjective = rng.pick(department.adjectives);
     let noun = kind.noun;

@@ -1,12 +1,12 @@
-use super::{Recipe, Shape, Summary, write};
+use super::{SampleOptions, Shape, Summary, write};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
-fn recipe(shape: Shape, products: u64) -> Recipe {
-    Recipe { seed: 42, shape, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 }
+fn recipe(shape: Shape, products: u64) -> SampleOptions {
+    SampleOptions { seed: 42, shape, grouped: true, products, bytes: u64::MAX, bad_lines: 0.0 }
 }
 
-fn make(recipe: &Recipe) -> (String, Summary) {
+fn make(recipe: &SampleOptions) -> (String, Summary) {
     let mut out = Vec::new();
     let summary = write(recipe, &mut out).unwrap();
     (String::from_utf8(out).unwrap(), summary)
@@ -48,9 +48,9 @@ fn count_by_parent(objects: &[Value], kinds: &[&str]) -> Vec<usize> {
 #[test]
 fn the_same_recipe_gives_the_same_bytes_and_another_seed_others() {
     for grouped in [true, false] {
-        let recipe = Recipe { grouped, ..recipe(Shape::Real, 50) };
+        let recipe = SampleOptions { grouped, ..recipe(Shape::Real, 50) };
         assert_eq!(make(&recipe), make(&recipe));
-        assert_ne!(make(&recipe).0, make(&Recipe { seed: 43, ..recipe.clone() }).0);
+        assert_ne!(make(&recipe).0, make(&SampleOptions { seed: 43, ..recipe.clone() }).0);
     }
 }
 
@@ -109,7 +109,7 @@ fn a_grouped_export_is_grouped_and_ids_are_unique() {
 #[test]
 fn an_ungrouped_export_has_the_same_lines_in_another_order() {
     let grouped = make(&recipe(Shape::Real, 500));
-    let ungrouped = make(&Recipe { grouped: false, ..recipe(Shape::Real, 500) });
+    let ungrouped = make(&SampleOptions { grouped: false, ..recipe(Shape::Real, 500) });
     assert_eq!(grouped.1, ungrouped.1);
     assert_ne!(grouped.0, ungrouped.0);
     assert_eq!(sorted_lines(&grouped.0), sorted_lines(&ungrouped.0));
@@ -125,7 +125,7 @@ fn an_ungrouped_export_has_the_same_lines_in_another_order() {
 #[test]
 fn some_lines_of_an_ungrouped_export_are_far_from_their_product() {
     // Longer than the window: only stragglers of the first products can be at the very end.
-    let (export, _) = make(&Recipe { grouped: false, ..recipe(Shape::Small, 40_000) });
+    let (export, _) = make(&SampleOptions { grouped: false, ..recipe(Shape::Small, 40_000) });
     let lines: Vec<&str> = export.lines().collect();
     let grouped = make(&recipe(Shape::Small, 400)).0;
     let first: HashSet<&str> = grouped.lines().collect();
@@ -139,7 +139,7 @@ fn bad_lines_come_on_request_and_leave_the_good_ones_alone() {
     for grouped in [true, false] {
         let mut out = Vec::new();
         let summary =
-            write(&Recipe { grouped, bad_lines: 0.05, ..recipe(Shape::Real, 500) }, &mut out).unwrap();
+            write(&SampleOptions { grouped, bad_lines: 0.05, ..recipe(Shape::Real, 500) }, &mut out).unwrap();
         let (good, _) = make(&recipe(Shape::Real, 500));
         let good: HashSet<&[u8]> = good.lines().map(str::as_bytes).collect();
         let bad =
@@ -154,7 +154,7 @@ fn bad_lines_come_on_request_and_leave_the_good_ones_alone() {
 
 #[test]
 fn an_export_ends_with_the_product_that_reaches_the_bytes() {
-    let (export, summary) = make(&Recipe { bytes: 100_000, ..recipe(Shape::Real, u64::MAX) });
+    let (export, summary) = make(&SampleOptions { bytes: 100_000, ..recipe(Shape::Real, u64::MAX) });
     let (shorter, _) = make(&recipe(Shape::Real, summary.products - 1));
     assert!(shorter.len() < 100_000 && export.len() >= 100_000);
 }

@@ -69,7 +69,7 @@ pub enum Precondition {
     Matches(StoredVersion),
 }
 
-/// Which part of an index a job writes to.
+/// The shop and index that a call is about, and the job that writes; which server or database that is in says [`TargetId`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteTarget {
     /// The shop; a catalog keeps its products apart by it.

@@ -1,9 +1,10 @@
-//! Which index a job writes to.
+//! Which server or database a job writes to.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The target of a job: a kind of index, and which one of that kind where a shop may have several. Holds no secret.
+/// Which server or database a job writes to: a kind of index, and which one of that kind where a shop may have several. Within it,
+/// [`WriteTarget`](super::WriteTarget) names the shop's index. Holds no secret.
 ///
 /// It is stored as text, `marqo` or `catalog:postgres://db:5432/shop`. Records of older versions name the kind alone
 /// (`catalog`), or nothing.

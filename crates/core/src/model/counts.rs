@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
-/// Items by final class. Each item is in exactly one of `processed`, `failed`, `skipped` and `conflict`; `unchanged` and
+/// Items by final class. An item is what a job counts: a document, a removal, or a product or line of the export that became neither. Each item is in exactly one of `processed`, `failed`, `skipped` and `conflict`; `unchanged` and
 /// `deleted` are parts of `processed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -167,7 +167,7 @@ pub enum SameVersion {
     Write,
 }
 
-/// The result of a finished ingest. A job can end only once it is sealed, because until then ingest may add chunks.
+/// What ingest stores when it seals a job: no chunk can be added afterwards. A job can end only once it is sealed, because until then ingest may add chunks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
     /// Number of chunks.

@@ -13,7 +13,7 @@ pub struct Product {
     pub id: Option<String>,
 }
 
-/// How lines form products, as the plug-in's manifest says (`docs/grouping.md`).
+/// Which lines of an export belong to one product, as the plug-in's manifest says (`docs/grouping.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grouping {

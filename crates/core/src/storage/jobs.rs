@@ -12,7 +12,7 @@ pub struct JobSnapshot {
     pub job: Job,
     /// Its status.
     pub status: JobStatus,
-    /// The seal; `None` while ingest may publish more chunks.
+    /// What ingest stored when it was finished; `None` while it may publish more chunks.
     pub seal: Option<Seal>,
     /// Item counts so far; from the seal on they include items rejected by ingest.
     pub counts: Counts,

@@ -1,7 +1,7 @@
 use super::{StoreError, async_trait};
 use crate::{
     index::TargetId,
-    model::{Job, LastRefusal, ProductId, ProductRecord},
+    model::{Job, LastRefusal, LedgerRecord, ProductId},
 };
 
 /// Which ledger: that of one index of one shop.
@@ -26,17 +26,17 @@ impl LedgerScope {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordChange {
     /// None if there was no record.
-    pub before: Option<ProductRecord>,
+    pub before: Option<LedgerRecord>,
     /// Of the same product.
-    pub after: ProductRecord,
+    pub after: LedgerRecord,
 }
 
 impl RecordChange {
     /// Whether the ledger still says what was read, whatever it says of a refusal.
-    pub fn applies_to(&self, stored: Option<&ProductRecord>) -> bool {
+    pub fn applies_to(&self, stored: Option<&LedgerRecord>) -> bool {
         match (&self.before, stored) {
             (Some(before), Some(stored)) => {
-                let of_refusal = ProductRecord { refusal: before.refusal.clone(), ..stored.clone() };
+                let of_refusal = LedgerRecord { refusal: before.refusal.clone(), ..stored.clone() };
                 of_refusal == *before
             }
             (None, None) => true,
@@ -57,11 +57,11 @@ pub trait Ledger: Send + Sync {
         &self,
         scope: &LedgerScope,
         products: &[ProductId],
-    ) -> Result<Vec<Option<ProductRecord>>, StoreError>;
+    ) -> Result<Vec<Option<LedgerRecord>>, StoreError>;
 
     /// Stores records of distinct products, replacing those that were there; the last writer wins. All chunks of a product are
     /// in one lane, so there is one at a time. After an error any of them may be stored.
-    async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError>;
+    async fn put(&self, scope: &LedgerScope, records: &[LedgerRecord]) -> Result<(), StoreError>;
 
     /// Changes records of distinct products, each only if the ledger still says what was read, and leaves refusals alone: for a caller
     /// that is not a writer in their lanes. False for each that another writer has changed meanwhile.
@@ -83,7 +83,7 @@ pub trait Ledger: Send + Sync {
         scope: &LedgerScope,
         after: Option<&ProductId>,
         limit: usize,
-    ) -> Result<Vec<ProductRecord>, StoreError>;
+    ) -> Result<Vec<LedgerRecord>, StoreError>;
 
     /// Number of records, in all ledgers, of a shop; unless `dry_run`, there is none of them afterwards. Idempotent: after an error or cancelled, some
     /// are gone, and the next call removes the rest.

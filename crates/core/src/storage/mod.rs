@@ -33,7 +33,7 @@ pub use queue::{
     UnreadableMessage,
 };
 pub use settings::{IndexDocument, Settings};
-pub use shop_removal::{IndexOfShop, ShopCounts, ShopRemoval};
+pub use shop_removal::{ShopCounts, ShopIndex, ShopRemoval};
 
 /// A storage call failed; it may or may not have taken effect.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Names one delivery of a message; void once the message is delivered again or removed. After the visibility timeout or
-/// a release it may be void already: in SQS it is, in the embedded queue it is not.
+/// a release it may be void already: in SQS it is, in SQLite it is not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt(pub String);
 
@@ -38,7 +38,7 @@ pub struct DeadLetter {
     pub died_at: Timestamp,
     /// How often it had been delivered.
     pub receive_count: u32,
-    /// How often the chunk had been redriven by then.
+    /// How often the chunk had been redriven by then. Stored as `epoch`, its former name.
     #[serde(rename = "epoch", default)]
     pub redrive_count: u32,
     /// What is known of the failure; nothing where the backend itself moved the message.
@@ -121,7 +121,7 @@ impl UnreadableMessage {
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Sends the message of a chunk to the queue of its job's shop. Idempotent by job, sequence number and redrive count for
-    /// as long as the backend remembers them: forever in the embedded queue, 5 minutes in SQS.
+    /// as long as the backend remembers them: forever in SQLite, 5 minutes in SQS.
     async fn send(&self, job: &Job, chunk: &ChunkRef, redrive_count: u32) -> Result<(), StoreError>;
 
     /// Receives up to `max` messages, at most one a group, each invisible to others for `visibility`. An empty list means

@@ -13,7 +13,7 @@ pub struct ShopRemoval {
     pub counts: ShopCounts,
     /// Its indexes, which a removal that was interrupted must still know when the jobs are gone; none once it has ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub indexes: Vec<IndexOfShop>,
+    pub indexes: Vec<ShopIndex>,
 }
 
 impl ShopRemoval {
@@ -30,7 +30,7 @@ impl ShopRemoval {
 
 /// An index that jobs of a shop wrote to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IndexOfShop {
+pub struct ShopIndex {
     /// Which kind of index, and which one of it.
     pub target: TargetId,
     /// Its name.

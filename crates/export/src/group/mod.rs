@@ -4,7 +4,7 @@ use super::{
     ExportError, Mode, Options, Phase,
     inspect::inspect,
     pass::{self, Input, Pass},
-    pointer::Pointers,
+    pointer::IdPointers,
     source::{self, Source},
     temp::TempFiles,
 };
@@ -42,7 +42,7 @@ struct LineCounts {
 #[derive(Debug)]
 pub struct Plan {
     input: Arc<Input>,
-    pointers: Pointers,
+    pointers: IdPointers,
     digests: Vec<Digest>,
     strategy: Strategy,
     /// Lines with content, if the scan counted them.
@@ -78,13 +78,13 @@ impl Export {
             let (lines, digests) = (Some(pass.lines()), pass.take_digests());
             return Ok(Plan {
                 input,
-                pointers: Pointers::none(),
+                pointers: IdPointers::none(),
                 digests,
                 strategy: Strategy::WholeLines,
                 lines,
             });
         };
-        let pointers = Pointers::new(id, parents)?;
+        let pointers = IdPointers::new(id, parents)?;
         match input.options.mode {
             Mode::Adjacent => {
                 let digests = pass::digests(&input)?;
@@ -141,7 +141,7 @@ impl Plan {
 }
 
 /// Checks that every line follows its own product and that no root id repeats. Stops with `None` at the first violation.
-fn scan_adjacent(pass: &mut Pass, pointers: &Pointers) -> Result<Option<LineCounts>, ExportError> {
+fn scan_adjacent(pass: &mut Pass, pointers: &IdPointers) -> Result<Option<LineCounts>, ExportError> {
     let mut checker = AdjacencyChecker::new(true);
     let mut counts = LineCounts::default();
     while pass.advance()?

@@ -9,7 +9,7 @@ use crate::{
     ExportError, Options, Phase,
     inspect::{Record, inspect},
     pass::{Input, Line, Pass},
-    pointer::Pointers,
+    pointer::IdPointers,
 };
 use host_core::model::{Product, ReportEntry, job::SourceStats};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub enum Item {
 /// place, before all products when lines are sorted.
 pub struct Products {
     input: Arc<Input>,
-    pointers: Pointers,
+    pointers: IdPointers,
     strategy: &'static str,
     scanned_lines: Option<u64>,
     stage: Stage,
@@ -150,7 +150,7 @@ impl Iterator for Products {
 
 fn next_whole_line(
     pass: &mut Pass,
-    pointers: &Pointers,
+    pointers: &IdPointers,
     totals: &mut Totals,
 ) -> Result<Option<Item>, ExportError> {
     if pass.advance()?
@@ -176,7 +176,7 @@ fn next_adjacent(
     pass: &mut Pass,
     checker: &mut AdjacencyChecker,
     open: &mut Option<(usize, Product)>,
-    pointers: &Pointers,
+    pointers: &IdPointers,
     totals: &mut Totals,
 ) -> Result<Option<Item>, ExportError> {
     while pass.advance()?

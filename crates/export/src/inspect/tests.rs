@@ -3,7 +3,7 @@ use crate::lines::LineReader;
 
 /// The entries of the rejected lines of an export.
 fn rejected(export: &[u8], max_line: usize) -> Vec<ReportEntry> {
-    let pointers = Pointers::new("/id", &["/parent".to_owned()]).unwrap();
+    let pointers = IdPointers::new("/id", &["/parent".to_owned()]).unwrap();
     let mut reader = LineReader::new(export, max_line);
     let mut entries = Vec::new();
     while reader.advance().unwrap() {

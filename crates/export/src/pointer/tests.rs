@@ -2,12 +2,12 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn pointers(own: &str, parents: &[&str]) -> Pointers {
+fn pointers(own: &str, parents: &[&str]) -> IdPointers {
     let parents: Vec<String> = parents.iter().map(|parent| (*parent).to_owned()).collect();
-    Pointers::new(own, &parents).unwrap()
+    IdPointers::new(own, &parents).unwrap()
 }
 
-fn ids(pointers: &Pointers, text: &str) -> (Option<String>, Option<String>) {
+fn ids(pointers: &IdPointers, text: &str) -> (Option<String>, Option<String>) {
     let ids = pointers.read(text).unwrap();
     (ids.id.map(Cow::into_owned), ids.parent_id.map(Cow::into_owned))
 }
@@ -77,7 +77,7 @@ fn other_values_are_rejected() {
 #[test]
 fn pointers_of_the_manifest_are_checked() {
     for pointer in ["", "id", "/a~2", "/a~"] {
-        let error = Pointers::new("/id", &[pointer.to_owned()]).unwrap_err();
+        let error = IdPointers::new("/id", &[pointer.to_owned()]).unwrap_err();
         assert!(matches!(error, ExportError::InvalidPointer { pointer: named } if named == pointer));
     }
 }

@@ -3,7 +3,7 @@
 use host_core::{
     clock::{SharedClock, SystemClock},
     index::Index,
-    model::{Operation, ProductId, ProductRecord},
+    model::{LedgerRecord, Operation, ProductId},
     storage::{IndexDocument, LedgerScope, QuarantineReason, ShopCounts, Storage},
 };
 use host_index_catalog::{Catalog, CatalogConfig};
@@ -59,7 +59,7 @@ async fn fill(storage: &Embedded, catalog: &Catalog, clock: &SharedClock, shop: 
         let key = json!({"api_key": format!("{word}-key-{version}")});
         let key = IndexDocument(key.as_object().cloned().unwrap());
         stores.settings.put(&job.index_name, &key).await.unwrap();
-        let mut record = ProductRecord::new(ProductId::new(word).unwrap(), job.id.clone(), clock.now());
+        let mut record = LedgerRecord::new(ProductId::new(word).unwrap(), job.id.clone(), clock.now());
         record.set_version(Map::from_iter([("v".to_owned(), word.into())]));
         stores.ledger.put(&LedgerScope::of(&job, catalog.id()), &[record]).await.unwrap();
         for seq in 0..2 {

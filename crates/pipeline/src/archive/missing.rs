@@ -11,7 +11,7 @@ use crate::{
 };
 use host_core::{
     index::{ArchiveLimit, ArchiveRefusal, Index, StoredVersion, WriteTarget},
-    model::{DocumentId, JobId, JobOrder, ProductId, ProductRecord, ProductState},
+    model::{DocumentId, JobId, JobRecency, LedgerRecord, ProductId, ProductState},
     storage::{JobSnapshot, LedgerScope, Stores},
 };
 use jiff::Timestamp;
@@ -39,7 +39,7 @@ pub(super) struct MissingProducts<'a> {
     ingesting: Option<JobId>,
     /// Products that the full sync refused and that have no id.
     unidentified: u64,
-    order: JobOrder,
+    order: JobRecency,
     now: Timestamp,
 }
 
@@ -67,7 +67,7 @@ impl<'a> MissingProducts<'a> {
                 && other.job.target.includes(&index.id())
                 && other.job.id != job.job.id
                 && (other.job.is_after(&job.job)
-                    || JobOrder::of(&other.job).knows_later_data_than(JobOrder::of(&job.job), now))
+                    || JobRecency::of(&other.job).is_newer_than(JobRecency::of(&job.job), now))
         };
         let mut later = stores.jobs.list(Some(&job.job.shop_id), usize::MAX).await?;
         later.retain(is_later);
@@ -96,7 +96,7 @@ impl<'a> MissingProducts<'a> {
             shop_id: job.job.shop_id.clone(),
             ingesting,
             unidentified,
-            order: JobOrder::of(&job.job),
+            order: JobRecency::of(&job.job),
             now,
         })
     }
@@ -130,12 +130,12 @@ impl<'a> MissingProducts<'a> {
                 }
                 // The job that wrote it may be gone, and with it the list of what it had.
                 if self.later.contains(record.product.as_str())
-                    || record.order.is_some_and(|order| order.knows_later_data_than(self.order, self.now))
+                    || record.order.is_some_and(|order| order.is_newer_than(self.order, self.now))
                 {
                     share.newer += 1;
                     continue;
                 }
-                let ProductRecord { product, documents, job_id, at, .. } = record;
+                let LedgerRecord { product, documents, job_id, at, .. } = record;
                 let missing = documents.into_iter().filter(|id| !self.documents.contains(id.as_str()));
                 waiting.extend(missing.map(|document| Candidate {
                     document,

@@ -12,7 +12,7 @@ use host_core::{
     clock::SharedClock,
     format::{count, counted},
     index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
-    model::{DocumentId, Job, JobId, JobOrder, JobStatus},
+    model::{DocumentId, Job, JobId, JobRecency, JobStatus},
     storage::{JobSnapshot, Storage, Stores},
 };
 use jiff::Timestamp;
@@ -196,7 +196,7 @@ impl Archive<'_> {
         let missing = MissingProducts::after(&stores, self.index, job, self.clock.now()).await?;
         let share = missing.each(async |_| Ok(())).await?;
         if share.newer > 0 {
-            notify(ArchiveNotice::NewerStay(share.newer, JobOrder::of(&job.job).exported_at));
+            notify(ArchiveNotice::NewerStay(share.newer, JobRecency::of(&job.job).exported_at));
         }
         if share.missing == 0 {
             return Ok(Ok(Some(ArchiveOutcome::NothingMissing)));

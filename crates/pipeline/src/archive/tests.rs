@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     ingest::{
-        chunk::{ChunkBounds, Chunker, NewLine},
+        chunk::{ChunkBounds, Chunker, PendingLine},
         publish::Publisher,
     },
     removals::PlannedRemoval,
@@ -15,8 +15,8 @@ use host_core::{
     clock::SharedClock,
     index::{ArchiveLimit, ArchiveRefusal, Index, Precondition, Write},
     model::{
-        ChunkRef, Digest, Document, DocumentId, EntryClass, Job, JobId, JobOrder, Operation, ProductId,
-        ProductRecord, ProductState, QuarantinedProducts, ReportEntry, Seal,
+        ChunkRef, Digest, Document, DocumentId, EntryClass, Job, JobId, JobRecency, LedgerRecord, Operation,
+        ProductId, ProductState, QuarantinedProducts, ReportEntry, Seal,
     },
     storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
@@ -74,11 +74,11 @@ fn hold(index: &FakeIndex, number: u8, job_id: &str) {
 /// Has a job write a document, which the ledger remembers.
 async fn write(stores: &Stores, index: &FakeIndex, number: u8, job: &Job) {
     hold(index, number, job.id.as_str());
-    let mut record = ProductRecord::new(ProductId::from(&name(number)), job.id.clone(), job.created_at);
+    let mut record = LedgerRecord::new(ProductId::from(&name(number)), job.id.clone(), job.created_at);
     record.state = ProductState::Live;
     record.add_document(name(number));
     let stored = stores.jobs.get(&job.id).await.unwrap();
-    record.order = Some(JobOrder::of(&stored.map_or_else(|| job.clone(), |stored| stored.job)));
+    record.order = Some(JobRecency::of(&stored.map_or_else(|| job.clone(), |stored| stored.job)));
     stores.ledger.put(&scope(index, job), &[record]).await.unwrap();
 }
 
@@ -128,7 +128,7 @@ async fn publish(stores: &Stores, job: &Job, documents: &BTreeSet<u8>) -> JobSna
     for number in documents {
         let id = name(*number);
         let (operation, product) = (Operation::AddDocuments, ProductId::from(&id));
-        let new = NewLine {
+        let new = PendingLine {
             operation,
             product: &product,
             product_stays: false,
@@ -273,7 +273,7 @@ async fn a_document_that_the_full_sync_had_stays_whatever_its_product_is_called(
     let (stores, index, full) = shop().await;
     let scope = scope(&index, &full.job);
     let product = ProductId::new("gid://shopify/Product/1").unwrap();
-    let mut record = ProductRecord::new(product, full.job.id.clone(), full.job.created_at);
+    let mut record = LedgerRecord::new(product, full.job.id.clone(), full.job.created_at);
     record.state = ProductState::Live;
     record.add_document(name(1));
     stores.ledger.put(&scope, &[record]).await.unwrap();
@@ -380,7 +380,7 @@ async fn what_a_cancelled_archiving_left_is_still_missing() {
     let mut chunker = Chunker::new(BOUNDS, 1);
     let product = ProductId::from(&name(4));
     let (operation, object) = (Operation::DeleteDocuments, "{}");
-    let new = NewLine {
+    let new = PendingLine {
         operation,
         product: &product,
         product_stays: false,
@@ -397,7 +397,7 @@ async fn what_a_cancelled_archiving_left_is_still_missing() {
     stores.jobs.seal(&removal.id, &build::seal(publisher.chunks())).await.unwrap();
     crate::worker::cancel(&stores, &removal.id).await.unwrap();
     // Of a product with several documents it removed some.
-    let mut record = ProductRecord::new(product, removal.id.clone(), removal.created_at);
+    let mut record = LedgerRecord::new(product, removal.id.clone(), removal.created_at);
     record.state = ProductState::Live;
     record.add_document(name(4));
     stores.ledger.put(&scope(&index, &removal), &[record]).await.unwrap();

@@ -4,8 +4,8 @@ use super::{Forget, ForgetError};
 use crate::{ingest::chunk::ChunkBounds, removals::RemovalSettings, writers::Writers};
 use host_core::{
     index::{Index, Outcome, Precondition, Removal, WriteTarget},
-    model::{DocumentId, JobId, ProductRecord, ProductState},
-    storage::{IndexOfShop, LedgerScope, StoreError, Stores},
+    model::{DocumentId, JobId, LedgerRecord, ProductState},
+    storage::{LedgerScope, ShopIndex, StoreError, Stores},
 };
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ impl Forget<'_> {
     pub(super) async fn documents_in_ledger(
         &self,
         stores: &Stores,
-        of_shop: &IndexOfShop,
+        of_shop: &ShopIndex,
         index: &dyn Index,
     ) -> Result<u64, StoreError> {
         let (scope, mut after, mut documents) = (self.scope(of_shop, index), None, 0);
@@ -33,7 +33,7 @@ impl Forget<'_> {
         }
     }
 
-    fn scope(&self, of_shop: &IndexOfShop, index: &dyn Index) -> LedgerScope {
+    fn scope(&self, of_shop: &ShopIndex, index: &dyn Index) -> LedgerScope {
         let (shop_id, index_name) = (self.shop_id.to_owned(), of_shop.index_name.clone());
         LedgerScope { shop_id, target: index.id(), index_name }
     }
@@ -43,7 +43,7 @@ impl Forget<'_> {
     pub(super) async fn remove_documents(
         &self,
         stores: &Stores,
-        of_shop: &IndexOfShop,
+        of_shop: &ShopIndex,
         index: &dyn Index,
     ) -> Result<(), ForgetError> {
         let target = self.target(of_shop);
@@ -59,7 +59,7 @@ impl Forget<'_> {
             let page = stores.ledger.page(&scope, after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.product.clone());
-            let mut named: BTreeMap<&DocumentId, &ProductRecord> = BTreeMap::new();
+            let mut named: BTreeMap<&DocumentId, &LedgerRecord> = BTreeMap::new();
             for record in &page {
                 named.extend(record.documents.iter().chain(record.gone.keys()).map(|id| (id, record)));
             }
@@ -74,7 +74,7 @@ impl Forget<'_> {
         &self,
         index: &dyn Index,
         target: &WriteTarget,
-        named: &[(&DocumentId, &ProductRecord)],
+        named: &[(&DocumentId, &LedgerRecord)],
         writers: &mut Writers<'_>,
     ) -> Result<(), ForgetError> {
         let ids: Vec<DocumentId> = named.iter().map(|(id, _)| (*id).clone()).collect();

@@ -11,7 +11,7 @@ use host_core::{
     clock::SharedClock,
     index::{Index, IndexError, WriteTarget},
     model::{DocumentId, JobId},
-    storage::{IndexOfShop, JobSnapshot, ShopCounts, ShopRemoval, Storage, StoreError, Stores},
+    storage::{JobSnapshot, ShopCounts, ShopIndex, ShopRemoval, Storage, StoreError, Stores},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -32,7 +32,7 @@ pub struct Forget<'a> {
 }
 
 /// The indexes of a shop, opened.
-pub type OpenIndexes = Vec<(IndexOfShop, Arc<dyn Index>)>;
+pub type OpenIndexes = Vec<(ShopIndex, Arc<dyn Index>)>;
 
 /// Why the removal of a shop failed. What is gone stays gone; the next call removes the rest.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +73,7 @@ impl From<ReconcileError> for ForgetError {
 }
 
 /// The indexes that jobs of a shop wrote to, in order; with a removal that was interrupted, those that it found.
-pub async fn indexes(stores: &Stores, shop_id: &str) -> Result<Vec<IndexOfShop>, StoreError> {
+pub async fn indexes(stores: &Stores, shop_id: &str) -> Result<Vec<ShopIndex>, StoreError> {
     if let Some(removal) = open_removal(stores, shop_id).await? {
         return Ok(removal.indexes);
     }
@@ -84,7 +84,7 @@ pub async fn indexes(stores: &Stores, shop_id: &str) -> Result<Vec<IndexOfShop>,
             !jobs.iter().any(|other| other.job.index_name == job.index_name && other.job.shop_id != shop_id);
         let (target, index_name) = (job.target.clone(), job.index_name.clone());
         let key = (index_name.clone(), target.to_string());
-        found.insert(key, IndexOfShop { target, index_name, is_alone });
+        found.insert(key, ShopIndex { target, index_name, is_alone });
     }
     Ok(found.into_values().collect())
 }
@@ -135,7 +135,7 @@ impl Forget<'_> {
     }
 
     /// Number of documents of the shop in an index.
-    async fn documents(&self, of_shop: &IndexOfShop, index: &dyn Index) -> Result<u64, ForgetError> {
+    async fn documents(&self, of_shop: &ShopIndex, index: &dyn Index) -> Result<u64, ForgetError> {
         if index.is_per_shop() {
             return Ok(index.count(&self.target(of_shop)).await?);
         }
@@ -193,7 +193,7 @@ impl Forget<'_> {
         }
     }
 
-    fn target(&self, of_shop: &IndexOfShop) -> WriteTarget {
+    fn target(&self, of_shop: &ShopIndex) -> WriteTarget {
         WriteTarget {
             shop_id: self.shop_id.to_owned(),
             index_name: of_shop.index_name.clone(),
@@ -202,7 +202,7 @@ impl Forget<'_> {
     }
 
     /// Finds the documents of the shop that its ledger does not name.
-    fn reconcile<'a>(&'a self, of_shop: &IndexOfShop, index: &'a dyn Index) -> Reconcile<'a> {
+    fn reconcile<'a>(&'a self, of_shop: &ShopIndex, index: &'a dyn Index) -> Reconcile<'a> {
         let (storage, target, clock) = (self.storage, self.target(of_shop), self.clock.clone());
         Reconcile { storage, index, target, part: Part::Unknown, adopt: false, clock }
     }

@@ -19,7 +19,7 @@ pub struct ChunkBounds {
 
 /// A document or a removal on its way into a chunk.
 #[derive(Clone, Copy, Debug)]
-pub struct NewLine<'a> {
+pub struct PendingLine<'a> {
     /// What to do with it.
     pub operation: Operation,
     /// The product that it belongs to.
@@ -70,7 +70,7 @@ impl Chunker {
 
     /// Adds a document or removal, and returns the chunks that this completes. A chunk never contains an id twice: a later
     /// operation on the same id goes into a later chunk of the same lane, and the queue keeps the order within a lane.
-    pub fn push(&mut self, id: DocumentId, new: NewLine<'_>) -> Vec<SealedChunk> {
+    pub fn push(&mut self, id: DocumentId, new: PendingLine<'_>) -> Vec<SealedChunk> {
         let lane = lane_of(new.product, self.lanes);
         self.ids.add(new.operation, new.product, &id);
         let mut sealed = Vec::new();
@@ -124,7 +124,7 @@ pub fn lane_of(product: &ProductId, lanes: u16) -> u16 {
 }
 
 /// `{"_id":"…",<what the host says of its product>,<fields>}` and a newline. A [`DocumentId`] needs no escaping.
-fn line(id: &DocumentId, new: &NewLine<'_>) -> Vec<u8> {
+fn line(id: &DocumentId, new: &PendingLine<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(new.object.len() + 128);
     bytes.extend_from_slice(b"{\"_id\":\"");
     bytes.extend_from_slice(id.as_str().as_bytes());
@@ -168,7 +168,7 @@ mod tests {
         let product = ProductId::from(&id(name));
         chunker.push(
             id(name),
-            NewLine {
+            PendingLine {
                 operation,
                 product: &product,
                 product_stays: false,
@@ -198,7 +198,7 @@ mod tests {
         let product = ProductId::new("gid://shopify/\"Product\"/1").unwrap();
         for name in ["11", "12", "13", "14", "15"] {
             let (operation, object) = (Operation::DeleteDocuments, r#"{"v":1}"#);
-            let new = NewLine {
+            let new = PendingLine {
                 operation,
                 product: &product,
                 product_stays: name == "15",

@@ -1,7 +1,7 @@
 //! Runs one ingest: transforms products, publishes the documents as chunks and seals the job.
 
 use super::{
-    chunk::{ChunkBounds, Chunker, NewLine},
+    chunk::{ChunkBounds, Chunker, PendingLine},
     publish::{PublishError, Publisher},
     quarantine::{QuarantineError, QuarantineWriter, QuarantinedProduct},
     refusals::Refusals,
@@ -340,7 +340,7 @@ impl Sink<'_> {
         // Removals first: if a plug-in both removes and adds an id, the new document stays.
         for TransformedRemoval { id: document, version } in removals {
             let operation = Operation::DeleteDocuments;
-            let new = NewLine {
+            let new = PendingLine {
                 operation,
                 product: &id,
                 product_stays,
@@ -362,7 +362,7 @@ impl Sink<'_> {
             let siblings = siblings.as_deref().filter(|_| position == last);
             let source_digest = source_digest.filter(|_| siblings.is_some());
             let (product_stays, object) = (false, fields.as_str());
-            let new = NewLine { operation, product: &id, product_stays, siblings, source_digest, object };
+            let new = PendingLine { operation, product: &id, product_stays, siblings, source_digest, object };
             self.push(document, new).await?;
         }
         Ok(())
@@ -376,7 +376,7 @@ impl Sink<'_> {
         Ok(self.reject_log.add(entry).await?)
     }
 
-    async fn push(&mut self, id: DocumentId, new: NewLine<'_>) -> Result<(), IngestError> {
+    async fn push(&mut self, id: DocumentId, new: PendingLine<'_>) -> Result<(), IngestError> {
         self.items += 1;
         self.progress.documents.fetch_add(1, Relaxed);
         for sealed in self.chunker.push(id, new) {

@@ -5,7 +5,7 @@ use host_core::{
     clock::SharedClock,
     error::chain,
     index::{Index, WriteTarget},
-    model::{Digest, DocumentId, Job, Operation, Product, ProductId, ProductRecord, ProductState},
+    model::{Digest, DocumentId, Job, LedgerRecord, Operation, Product, ProductId, ProductState},
     storage::{JobSnapshot, LedgerScope, StoreError, Stores},
 };
 use host_export::Item;
@@ -65,7 +65,7 @@ impl<'a> KnownProducts<'a> {
     }
 
     /// Whether this job has written it: an ingest that resumes makes the same chunks as before.
-    fn is_of_this_job(&self, record: &ProductRecord) -> bool {
+    fn is_of_this_job(&self, record: &LedgerRecord) -> bool {
         record.order.is_some_and(|order| order.sequence == self.job.sequence)
     }
 }

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use host_core::{
     error::chain,
     index::StoredVersion,
-    model::{ChunkLine, DocumentId, JobId, Operation, ProductId, ProductRecord, ProductState},
+    model::{ChunkLine, DocumentId, JobId, LedgerRecord, Operation, ProductId, ProductState},
     storage::{RecordChange, StoreError, StoreErrorKind},
 };
 use std::collections::{BTreeMap, HashSet};
@@ -194,7 +194,7 @@ impl<F: FnMut(&Difference) + Send> Pass<'_, F> {
             for UnknownDocument { id, product: named, stored, writer } in documents {
                 let now = self.reconcile.clock.now();
                 let record =
-                    record.get_or_insert_with(|| ProductRecord::new(product.clone(), writer.clone(), now));
+                    record.get_or_insert_with(|| LedgerRecord::new(product.clone(), writer.clone(), now));
                 if record.state != ProductState::Live {
                     record.documents.clear();
                     record.documents_left_out = false;

@@ -4,7 +4,7 @@ use super::{Difference, DifferenceKind, ReconcileError, digests::Digests, pass::
 use crate::removals::Leaving;
 use host_core::{
     index::StoredVersion,
-    model::{DocumentId, JobId, ProductRecord, ProductState},
+    model::{DocumentId, JobId, LedgerRecord, ProductState},
     storage::RecordChange,
 };
 use serde_json::{Map, Value};
@@ -59,7 +59,7 @@ impl<F: FnMut(&Difference) + Send> Pass<'_, F> {
     /// How the record is to change, if the index lacks documents of a product.
     fn compare_live(
         &mut self,
-        record: ProductRecord,
+        record: LedgerRecord,
         stored: &HashMap<&DocumentId, StoredVersion>,
     ) -> Option<(u64, RecordChange)> {
         if record.state != ProductState::Live {
@@ -93,7 +93,7 @@ impl<F: FnMut(&Difference) + Send> Pass<'_, F> {
     /// Looks for documents in the index that left a product.
     async fn compare_left(
         &mut self,
-        record: &ProductRecord,
+        record: &LedgerRecord,
         stored: &HashMap<&DocumentId, StoredVersion>,
         live: &Digests,
     ) -> Result<(), ReconcileError> {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
     index::{Index, IndexError, Outcome, Precondition, Write, WriteTarget},
-    model::{Document, DocumentId, Job, JobId, JobStatus, Operation, ProductId, ProductRecord, ProductState},
+    model::{Document, DocumentId, Job, JobId, JobStatus, LedgerRecord, Operation, ProductId, ProductState},
     storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
 use host_testing::{
@@ -106,7 +106,7 @@ impl Shop {
         LedgerScope { shop_id: SHOP.to_owned(), target: self.index.id(), index_name }
     }
 
-    async fn record(&self, product: &str) -> Option<ProductRecord> {
+    async fn record(&self, product: &str) -> Option<LedgerRecord> {
         let product = ProductId::new(product).unwrap();
         self.stores().ledger.get(&self.scope(), &[product]).await.unwrap().remove(0)
     }
@@ -223,7 +223,7 @@ async fn what_no_export_has_any_more_is_archived_where_an_index_can() {
 struct Meanwhile {
     stores: Stores,
     scope: LedgerScope,
-    records: Vec<ProductRecord>,
+    records: Vec<LedgerRecord>,
 }
 
 #[async_trait]
@@ -240,7 +240,7 @@ impl Interceptor for Meanwhile {
 async fn a_repair_leaves_alone_what_a_worker_records_meanwhile() {
     let shop = Shop::with_products().await;
     let written = |id: &str, product: &str| {
-        let mut record = ProductRecord::new(
+        let mut record = LedgerRecord::new(
             ProductId::new(product).unwrap(),
             JobId::new("later").unwrap(),
             shop.clock.now(),

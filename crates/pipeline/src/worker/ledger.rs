@@ -11,8 +11,8 @@ use super::{
 };
 use host_core::{
     model::{
-        ChunkLine, Digest, Document, DocumentId, EntryClass, Job, JobOrder, LastRefusal, ProductId,
-        ProductRecord, ProductState, ReportEntry,
+        ChunkLine, Digest, Document, DocumentId, EntryClass, Job, JobRecency, LastRefusal, LedgerRecord,
+        ProductId, ProductState, ReportEntry,
     },
     plugin::VersionOrdering,
     storage::LedgerScope,
@@ -26,7 +26,7 @@ pub(super) struct ChunkLedger<'a> {
     pub(super) job: &'a Job,
     scope: LedgerScope,
     /// What the ledger said before the chunk.
-    before: BTreeMap<ProductId, Option<ProductRecord>>,
+    before: BTreeMap<ProductId, Option<LedgerRecord>>,
     /// The product of each document.
     pub(super) lines: HashMap<DocumentId, Line>,
     /// What products consist of, where the chunk says so.
@@ -80,7 +80,7 @@ impl<'a> ChunkLedger<'a> {
         Ok(Self { worker, job, scope, before, lines, whole, moved: Vec::new() })
     }
 
-    pub(super) fn record(&self, id: &DocumentId) -> Option<&ProductRecord> {
+    pub(super) fn record(&self, id: &DocumentId) -> Option<&LedgerRecord> {
         self.before.get(&self.lines.get(id)?.product)?.as_ref()
     }
 
@@ -146,7 +146,7 @@ impl<'a> ChunkLedger<'a> {
     }
 
     /// Whether a later job wrote what a record says.
-    fn is_of_later_job(&self, record: &ProductRecord) -> bool {
+    fn is_of_later_job(&self, record: &LedgerRecord) -> bool {
         record.order.is_some_and(|order| order.sequence > self.job.sequence)
     }
 
@@ -179,7 +179,7 @@ impl<'a> ChunkLedger<'a> {
                 change.whole = Some(whole);
             }
         }
-        let changed: Vec<ProductRecord> = changes
+        let changed: Vec<LedgerRecord> = changes
             .into_iter()
             .filter_map(|(product, change)| {
                 change.apply(self.before.get(product)?.as_ref(), product, self.job, self.worker.clock.now())
@@ -209,13 +209,13 @@ impl ProductChange<'_> {
     /// The record after it; none if it says what it said before.
     fn apply(
         &self,
-        before: Option<&ProductRecord>,
+        before: Option<&LedgerRecord>,
         product: &ProductId,
         job: &Job,
         now: jiff::Timestamp,
-    ) -> Option<ProductRecord> {
+    ) -> Option<LedgerRecord> {
         let mut record =
-            before.cloned().unwrap_or_else(|| ProductRecord::new(product.clone(), job.id.clone(), now));
+            before.cloned().unwrap_or_else(|| LedgerRecord::new(product.clone(), job.id.clone(), now));
         for id in &self.moved {
             record.documents.remove(*id);
         }
@@ -248,7 +248,7 @@ impl ProductChange<'_> {
             record.source_digest = whole.source_digest.filter(|_| self.holds_exactly(whole, &record));
         }
         let Some(before) = before else {
-            return Some(ProductRecord { order: Some(JobOrder::of(job)), ..record });
+            return Some(LedgerRecord { order: Some(JobRecency::of(job)), ..record });
         };
         // With the same version, the content may be another one.
         let is_written = before.job_id != job.id
@@ -257,7 +257,7 @@ impl ProductChange<'_> {
             return None;
         }
         // The job of a refusal alone is in the refusal.
-        let refused_only = ProductRecord { refusal: before.refusal.clone(), ..record.clone() };
+        let refused_only = LedgerRecord { refusal: before.refusal.clone(), ..record.clone() };
         if is_written || !refused_only.says_the_same(before) {
             (record.job_id, record.at) = (job.id.clone(), now);
             // A removal of some documents does not say that the shop has the product.
@@ -265,14 +265,14 @@ impl ProductChange<'_> {
             if record.state != ProductState::Live
                 || !self.effects.iter().all(|(_, effect, _)| is_removal(effect))
             {
-                record.order = Some(JobOrder::of(job));
+                record.order = Some(JobRecency::of(job));
             }
         }
         Some(record)
     }
 
     /// Whether the index has the documents of a product that this chunk has, each as it is here, and no other.
-    fn holds_exactly(&self, whole: &Whole, record: &ProductRecord) -> bool {
+    fn holds_exactly(&self, whole: &Whole, record: &LedgerRecord) -> bool {
         let is_held = |effect: &Effect| matches!(effect, Effect::Written(_) | Effect::Unchanged(_));
         let held: BTreeSet<&DocumentId> =
             self.effects.iter().filter(|(_, effect, _)| is_held(effect)).map(|(id, ..)| *id).collect();
@@ -281,7 +281,7 @@ impl ProductChange<'_> {
     }
 
     /// Marks a product of which no document is left.
-    fn leave(&self, record: &mut ProductRecord, before: Option<&ProductRecord>) {
+    fn leave(&self, record: &mut LedgerRecord, before: Option<&LedgerRecord>) {
         let was_live = record.state == ProductState::Live;
         for (id, effect, line) in &self.effects {
             let Effect::Removed(version) = effect else { continue };
@@ -303,7 +303,7 @@ impl ProductChange<'_> {
     }
 
     /// The refusal after it: that of this chunk, or that of a later job, which outlasts it.
-    fn refusal(&self, before: Option<&ProductRecord>, job: &Job) -> Option<LastRefusal> {
+    fn refusal(&self, before: Option<&LedgerRecord>, job: &Job) -> Option<LastRefusal> {
         let earlier = before.and_then(|before| before.refusal.clone());
         if earlier
             .as_ref()
@@ -317,7 +317,7 @@ impl ProductChange<'_> {
 }
 
 /// The index holds a document of the product.
-fn hold(record: &mut ProductRecord, id: &DocumentId, version: &Map<String, Value>, is_written: bool) {
+fn hold(record: &mut LedgerRecord, id: &DocumentId, version: &Map<String, Value>, is_written: bool) {
     if record.state != ProductState::Live {
         record.documents.clear();
         record.documents_left_out = false;

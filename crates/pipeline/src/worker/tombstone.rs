@@ -6,7 +6,7 @@ use super::{
 };
 use host_core::{
     model::{
-        Document, DocumentId, EntryClass, JobOrder, ProductRecord, ProductState, ReportEntry, SameVersion,
+        Document, DocumentId, EntryClass, JobRecency, LedgerRecord, ProductState, ReportEntry, SameVersion,
     },
     plugin::VersionOrdering,
 };
@@ -114,7 +114,7 @@ impl ChunkLedger<'_> {
             // The full sync that lacked it says so; an export that was taken before that one does not know better.
             (VersionOrdering::Same, ProductState::Absent) => {
                 let absent = tombstone.record.order;
-                absent.is_none_or(|absent| absent.exported_at <= JobOrder::of(self.job).exported_at)
+                absent.is_none_or(|absent| absent.exported_at <= JobRecency::of(self.job).exported_at)
             }
             (VersionOrdering::Same, _) => true,
         }
@@ -123,7 +123,7 @@ impl ChunkLedger<'_> {
 
 /// That a document, or all of its product, has left the index.
 struct Tombstone<'a> {
-    record: &'a ProductRecord,
+    record: &'a LedgerRecord,
     /// In which version of the product.
     version: &'a Map<String, Value>,
 }
@@ -137,7 +137,7 @@ impl Tombstone<'_> {
         ordering: VersionOrdering,
     ) -> ReportEntry {
         let (ours, theirs) = (spell(version), spell(self.version));
-        let ProductRecord { product, job_id, state, .. } = self.record;
+        let LedgerRecord { product, job_id, state, .. } = self.record;
         let entry = if *state == ProductState::Live {
             let message = format!(
                 "version {theirs} of product {product} does not have this document any more, and this version ({ours}) is not newer; \

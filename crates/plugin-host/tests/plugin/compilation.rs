@@ -6,7 +6,7 @@ use crate::{
     small::{doubling, exporting, nested, plugin, with_function_of},
 };
 use host_core::plugin::Transform;
-use host_plugin_host::{Cache, Compiler, Configs, Engine, Limits, LoadError, Loader, Profile, Runner};
+use host_plugin_host::{Cache, Compiler, Configs, Engine, EngineProfile, Limits, LoadError, Loader, Runner};
 use insta::assert_snapshot;
 use std::{
     fs,
@@ -18,7 +18,7 @@ use std::{
 use tempfile::TempDir;
 
 fn loader(limits: Limits, cache: Option<Cache>, compiler: Compiler) -> Loader {
-    let engine = Engine::new(Profile::Production, &limits, 1).unwrap();
+    let engine = Engine::new(EngineProfile::Production, &limits, 1).unwrap();
     Loader::new(engine, limits, cache).with_compiler(compiler)
 }
 
@@ -58,7 +58,7 @@ async fn a_plug_in_that_a_child_compiled_runs_with_and_without_a_cache() {
 
 #[test]
 fn both_profiles_are_compiled_by_a_child() {
-    let engine = Engine::new(Profile::Deterministic, &limits(), 1).unwrap();
+    let engine = Engine::new(EngineProfile::Deterministic, &limits(), 1).unwrap();
     Loader::new(engine, limits(), None).with_compiler(child()).load(&EVIL, &Configs::new()).unwrap();
 }
 

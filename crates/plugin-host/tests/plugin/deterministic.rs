@@ -6,13 +6,13 @@ use crate::{
     small::starting,
 };
 use host_core::{model::Product, plugin::Transform};
-use host_plugin_host::{Configs, Engine, Limits, Loader, Profile, Runner};
+use host_plugin_host::{Configs, Engine, EngineProfile, Limits, Loader, Runner};
 use insta::assert_snapshot;
 use serde_json::json;
 use std::path::Path;
 
 fn runner(path: &Path, configs: &Configs, limits: Limits) -> Runner {
-    let engine = Engine::new(Profile::Deterministic, &limits, 4).unwrap();
+    let engine = Engine::new(EngineProfile::Deterministic, &limits, 4).unwrap();
     Runner::new(Loader::new(engine, limits, Some(cache())).load(path, configs).unwrap(), pool(1))
 }
 
@@ -83,7 +83,7 @@ async fn what_executes_few_instructions_ends_after_a_time() {
     let message = outcome.refused.unwrap().message;
     assert!(message.contains("took longer than the 300 ms that a call may take"), "{message}");
 
-    let engine = Engine::new(Profile::Deterministic, &short, 1).unwrap();
+    let engine = Engine::new(EngineProfile::Deterministic, &short, 1).unwrap();
     let endless = starting("", "(loop (br 0))");
     let error = Loader::new(engine, short, None).load_bytes(Path::new("x.wasm"), &endless, &Configs::new());
     assert_snapshot!(error.unwrap_err(), @"the plug-in x.wasm cannot be started: it took longer than the 300 ms that a call may take");

@@ -5,7 +5,7 @@ use crate::{
     rig::{child, limits, logged, within_minutes},
     small::{exporting, plugin, starting},
 };
-use host_plugin_host::{Cache, Configs, Engine, Limits, Loader, Profile};
+use host_plugin_host::{Cache, Configs, Engine, EngineProfile, Limits, Loader};
 use insta::assert_snapshot;
 use std::path::Path;
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ fn said(wasm: Vec<u8>) -> String {
     let limits = Limits { call_ms: 1_000, memory_bytes: 256 << 20, ..limits() };
     within_minutes(move || {
         let dir = TempDir::new().unwrap();
-        let engine = Engine::new(Profile::Production, &limits, 1).unwrap();
+        let engine = Engine::new(EngineProfile::Production, &limits, 1).unwrap();
         let without = Loader::new(engine.clone(), limits.clone(), None).with_compiler(child());
         let with =
             Loader::new(engine, limits, Some(Cache::new(dir.path().join("cache")))).with_compiler(child());

@@ -5,8 +5,8 @@ use crate::{
     rig::{cache, child, configs, limits, loader, logged, pool, within_minutes},
 };
 use host_plugin_host::{
-    Access, Cache, Compiler, Configs, Engine, Inspection, Limits, LoadError, Loader, OpenError, Plugins,
-    Profile, Role, Settings,
+    Access, Cache, Compiler, Configs, Engine, EngineProfile, Inspection, Limits, LoadError, Loader,
+    OpenError, Plugins, Role, Settings,
 };
 use insta::assert_snapshot;
 use std::{
@@ -195,7 +195,7 @@ fn a_later_plug_in_wins_a_role() {
 #[test]
 fn an_inspection_tells_everything() {
     let dir = TempDir::new().unwrap();
-    let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+    let engine = Engine::new(EngineProfile::Production, &limits(), 1).unwrap();
     let cache = Cache::new(dir.path().join("cache"));
     let inspection = Inspection::of(&EVIL, &engine, &limits(), Some(&cache), &Compiler::InProcess).unwrap();
     assert!(inspection.cold_load_ms > 0.0 && inspection.cached_load_ms.is_some());
@@ -251,7 +251,7 @@ struct CacheDir {
 impl CacheDir {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+        let engine = Engine::new(EngineProfile::Production, &limits(), 1).unwrap();
         let loader = Loader::new(engine, limits(), Some(Cache::new(dir.path().join("a/plugins"))));
         loader.load(&EVIL, &Configs::new()).unwrap();
         Self { dir, loader }
@@ -289,7 +289,7 @@ fn a_compiled_plug_in_is_kept_for_its_user_alone() {
     assert!(cache_dir.is_used());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&cache_dir.directory()), mode(&cache_dir.entry())), (0o700, 0o600));
-    let other_engine = Engine::new(Profile::Deterministic, &limits(), 1).unwrap();
+    let other_engine = Engine::new(EngineProfile::Deterministic, &limits(), 1).unwrap();
     let other = Loader::new(other_engine, limits(), Some(Cache::new(cache_dir.directory())));
     assert!(!other.is_cached(&evil_bytes()));
 }
@@ -373,7 +373,7 @@ fn an_entry_under_the_name_of_another_is_not_run() {
 fn a_plug_in_that_is_refused_evicts_no_other() {
     let cache_dir = CacheDir::new();
     let full = Cache::new(cache_dir.directory()).with_max_bytes(1);
-    let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+    let engine = Engine::new(EngineProfile::Production, &limits(), 1).unwrap();
     for compiler in [Compiler::InProcess, child()] {
         let loader = Loader::new(engine.clone(), limits(), Some(full.clone())).with_compiler(compiler);
         let refused = crate::small::plugin(r#"(func (export "d"))"#);
@@ -402,7 +402,7 @@ fn what_dead_processes_were_writing_is_removed() {
 fn entries_that_were_used_least_recently_are_evicted() {
     let dir = TempDir::new().unwrap();
     let directory = dir.path().join("plugins");
-    let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+    let engine = Engine::new(EngineProfile::Production, &limits(), 1).unwrap();
     let components = [1, 2, 3, 4].map(variant);
     let loader =
         |bytes| Loader::new(engine.clone(), limits(), Some(Cache::new(&directory).with_max_bytes(bytes)));
@@ -440,7 +440,7 @@ fn a_cache_that_cannot_be_written_is_no_hindrance() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+    let engine = Engine::new(EngineProfile::Production, &limits(), 1).unwrap();
     let loader = Loader::new(engine, limits(), Some(Cache::new(file.join("plugins"))));
     loader.load(&EVIL, &Configs::new()).unwrap();
 }
@@ -449,7 +449,7 @@ fn a_cache_that_cannot_be_written_is_no_hindrance() {
 async fn more_instances_than_the_pool_has_room_for() {
     use host_core::plugin::Transform;
     use host_plugin_host::Runner;
-    let engine = Engine::new(Profile::Production, &limits(), 1).unwrap();
+    let engine = Engine::new(EngineProfile::Production, &limits(), 1).unwrap();
     assert_eq!(engine.access(), Access::Reserved);
     let loader = Loader::new(engine, limits(), Some(cache()));
     let pool = pool(1);

@@ -5,7 +5,9 @@ use host_core::{
     model::Product,
     plugin::{BatchFailure, ProductOutcome, Transform, TransformedDocument},
 };
-use host_plugin_host::{Cache, Compiler, Configs, Engine, Limits, Loader, Plugin, Pool, Profile, Runner};
+use host_plugin_host::{
+    Cache, Compiler, Configs, Engine, EngineProfile, Limits, Loader, Plugin, Pool, Runner,
+};
 use serde_json::{Map, Value};
 use std::{
     fmt::Write,
@@ -17,7 +19,7 @@ use std::{
 };
 
 static ENGINE: LazyLock<Engine> =
-    LazyLock::new(|| Engine::new(Profile::Production, &Limits::default(), 64).unwrap());
+    LazyLock::new(|| Engine::new(EngineProfile::Production, &Limits::default(), 64).unwrap());
 
 /// Limits of memory and output that a test reaches soon. The time is for a busy machine; tests of it set their own.
 pub(crate) fn limits() -> Limits {

@@ -10,7 +10,7 @@
 //! counts and its number is one update, rejected if the number is there, or was and has been undone by a redrive.
 
 use super::{
-    Records,
+    DynamoJobs,
     end::is_complete,
     from_envelope, from_json,
     lease::{is, of_leased},
@@ -31,7 +31,7 @@ const MAX_OUTCOME_BYTES: usize = 56 << 10;
 /// Most bytes of the message of a quarantine.
 const MAX_REASON_BYTES: usize = 8 << 10;
 
-impl Records {
+impl DynamoJobs {
     /// All steps.
     pub(super) async fn complete_row(
         &self,

@@ -3,7 +3,7 @@
 //! opened, so the segments themselves are read, and the end is rejected if the record's revision has grown meanwhile.
 
 use super::{
-    Records, completion::is_full, micros, name, of_existing, schema, snapshot::counts_of,
+    DynamoJobs, completion::is_full, micros, name, of_existing, schema, snapshot::counts_of,
     summary::with_counts,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
@@ -14,7 +14,7 @@ pub(super) fn segments(chunks: u32) -> i64 {
     chunks.div_ceil(schema::SEGMENT).into()
 }
 
-impl Records {
+impl DynamoJobs {
     /// Adds a full segment to the record, and ends the job if it was the last one. Returns the record before that, and whether the job
     /// ended.
     pub(super) async fn segment_is_full(

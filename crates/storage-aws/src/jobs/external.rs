@@ -1,14 +1,14 @@
 //! Chunks that another program has published: numbered here in the order in which their messages arrive, because a message says
 //! nothing of the others. The job is sealed as soon as its number of items is known and there.
 
-use super::{Records, name, schema, seal::of_items};
+use super::{DynamoJobs, name, schema, seal::of_items};
 use crate::table::{Condition, Key, TableError, Update, Updated};
 use host_core::{
     model::{ChunkRef, Digest, JobId},
     storage::{Jobs, StoreError},
 };
 
-impl Records {
+impl DynamoJobs {
     /// Adds the chunk of an object to its job with the next free number; the one that it has if it was added before. None if the
     /// job takes no more chunks.
     pub(crate) async fn add_external(&self, chunk: ChunkRef) -> Result<Option<ChunkRef>, StoreError> {

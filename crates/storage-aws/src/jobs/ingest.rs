@@ -1,6 +1,6 @@
 //! The ingest lease of a shop's index: one process at a time, and another takes over once the lease expires.
 
-use super::{Records, after, from_micros, micros, name, schema};
+use super::{DynamoJobs, after, from_micros, micros, name, schema};
 use crate::table::{Condition, TableError, Update, Updated};
 use async_trait::async_trait;
 use host_core::{
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The right to ingest for an index of a shop, renewed until it is dropped; then it expires.
 pub struct IngestLease {
-    records: Arc<Records>,
+    records: Arc<DynamoJobs>,
     job: Job,
     holder: String,
     lost: CancellationToken,
@@ -51,7 +51,7 @@ impl Drop for IngestLease {
     }
 }
 
-impl Records {
+impl DynamoJobs {
     /// Takes the lease or renews it; returns the end of another holder's lease otherwise.
     async fn put_ingest_lease(
         &self,

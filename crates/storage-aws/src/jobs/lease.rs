@@ -1,7 +1,7 @@
 //! Leases of chunks: claim, renew, release.
 
 use super::{
-    Known, Records, after, from_envelope, from_json, from_micros, micros, name, of_existing,
+    CachedJob, DynamoJobs, after, from_envelope, from_json, from_micros, micros, name, of_existing,
     redrive::redrive_count_of, schema, state, to_json,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
@@ -11,7 +11,7 @@ use host_core::{
 };
 use std::time::Duration;
 
-impl Records {
+impl DynamoJobs {
     pub(super) async fn claim_row(
         &self,
         id: &JobId,
@@ -86,7 +86,7 @@ impl Records {
             .when(Condition::Equals(name::STATUS, JobStatus::Pending.as_str().into()));
         // Refused, it was started before.
         self.table.update(&start).await?;
-        self.remember(id, Known { record, started: true });
+        self.remember(id, CachedJob { record, started: true });
         Ok(())
     }
 

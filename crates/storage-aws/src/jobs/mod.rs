@@ -82,24 +82,24 @@ mod state {
 const MAX_KNOWN: usize = 10_000;
 
 /// The jobs of all shops.
-pub(super) struct Records {
+pub(super) struct DynamoJobs {
     table: Arc<dyn Table>,
     clock: SharedClock,
     /// How long items are kept.
     retention: Duration,
     /// Where records are, which never changes, and whether this process has seen them started.
-    known: Mutex<HashMap<JobId, Known>>,
+    known: Mutex<HashMap<JobId, CachedJob>>,
     /// Whether this process has seen that there is an index of open jobs.
     has_index: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+struct CachedJob {
     record: Key,
     started: bool,
 }
 
-impl Records {
+impl DynamoJobs {
     pub(super) fn new(table: Arc<dyn Table>, clock: SharedClock, retention: Duration) -> Self {
         Self { table, clock, retention, known: Mutex::default(), has_index: AtomicBool::new(false) }
     }
@@ -110,11 +110,11 @@ impl Records {
         Value::Number(self.clock.now().as_second().saturating_add(seconds))
     }
 
-    fn known(&self, id: &JobId) -> Option<Known> {
+    fn known(&self, id: &JobId) -> Option<CachedJob> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    fn remember(&self, id: &JobId, known: Known) {
+    fn remember(&self, id: &JobId, known: CachedJob) {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MAX_KNOWN {
             all.clear();
@@ -129,7 +129,7 @@ impl Records {
         }
         let Some(locator) = self.table.get(&schema::locator(id)).await? else { return Ok(None) };
         let record = key_of_record(&locator)?;
-        self.remember(id, Known { record: record.clone(), started: false });
+        self.remember(id, CachedJob { record: record.clone(), started: false });
         Ok(Some(record))
     }
 
@@ -198,7 +198,7 @@ fn of_existing(key: Key) -> Update {
 }
 
 #[async_trait]
-impl Jobs for Records {
+impl Jobs for DynamoJobs {
     async fn create(&self, job: &Job) -> Result<Job, StoreError> {
         of_job(self.create_job(job).await, "creating", &job.id)
     }

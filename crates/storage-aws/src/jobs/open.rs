@@ -6,7 +6,7 @@
 //! many, which the sweep removes. All jobs are listed once in an environment that has no such index yet, and once a day, because
 //! processes of older versions create jobs without an entry.
 
-use super::{Records, from_envelope, from_micros, micros, name, schema};
+use super::{DynamoJobs, from_envelope, from_micros, micros, name, schema};
 use crate::table::{Condition, Item, Key, TableError, Update};
 use futures::{StreamExt, TryStreamExt};
 use host_core::{
@@ -62,7 +62,7 @@ impl OpenJob {
 /// Differs in all writes of an entry.
 const TOKEN: &str = "token";
 
-impl Records {
+impl DynamoJobs {
     /// Enters a job, whether it is in the index or not.
     pub(super) async fn enter(&self, job: &Job, record: &Key) -> Result<(), TableError> {
         let entry = Update::new(schema::open(&job.shop_id, &job.index_name, &job.id))

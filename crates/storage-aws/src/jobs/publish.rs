@@ -1,7 +1,7 @@
 //! Ingest's side: create, add chunks, supersede. The seal has its own file.
 
 use super::{
-    Records, from_envelope, key_of_record, micros, name, of_existing, open::OpenJob, schema, state,
+    DynamoJobs, from_envelope, key_of_record, micros, name, of_existing, open::OpenJob, schema, state,
     summary::with_error, to_envelope, to_json,
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
@@ -10,7 +10,7 @@ use host_core::{
     storage::AttemptError,
 };
 
-impl Records {
+impl DynamoJobs {
     pub(super) async fn create_job(&self, job: &Job) -> Result<Job, TableError> {
         self.create_at(job, None).await
     }

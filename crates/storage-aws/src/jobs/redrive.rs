@@ -8,7 +8,7 @@
 //! 4. The row becomes PENDING with the next redrive count. Until then each step recognises by its effect that it is done.
 
 use super::{
-    Records, completion::CLASSES, end::unchanged, from_envelope, micros, name, of_existing, schema, state,
+    DynamoJobs, completion::CLASSES, end::unchanged, from_envelope, micros, name, of_existing, schema, state,
 };
 use crate::table::{Condition, Item, TableError, Update, Updated};
 use host_core::{
@@ -16,7 +16,7 @@ use host_core::{
     storage::ChunkOutcome,
 };
 
-impl Records {
+impl DynamoJobs {
     pub(super) async fn redrive_row(
         &self,
         id: &JobId,

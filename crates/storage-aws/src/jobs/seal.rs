@@ -1,7 +1,7 @@
 //! The seal: text in parts, because it may name many reports, and the moment from which a job may end.
 
 use super::{
-    Records,
+    DynamoJobs,
     completion::is_full,
     end::{full, segments, unchanged, with_end},
     micros, name, of_existing, schema,
@@ -14,7 +14,7 @@ use host_core::model::{Counts, Digest, JobId, QuarantinedProducts, Seal, SourceS
 /// Bytes of a part.
 const PART: usize = 32 << 10;
 
-impl Records {
+impl DynamoJobs {
     pub(super) async fn seal_job(&self, id: &JobId, seal: &Seal) -> Result<(), TableError> {
         let key =
             self.locate(id).await?.ok_or_else(|| TableError::permanent(format!("there is no job {id}")))?;

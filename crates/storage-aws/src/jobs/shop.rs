@@ -1,11 +1,11 @@
 //! The end of a shop.
 
-use super::{Records, schema};
+use super::{DynamoJobs, schema};
 use crate::table::{Item, Key, TableError};
 use host_core::model::JobId;
 use std::sync::PoisonError;
 
-impl Records {
+impl DynamoJobs {
     /// Removes a shop's jobs, each record after all that belongs to it, and the shop's own items after them: what an interrupted call
     /// leaves is found by the next one. Of a record only attributes are read that all versions have: those of newer ones and of other
     /// programs go as well.

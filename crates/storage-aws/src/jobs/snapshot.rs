@@ -1,7 +1,7 @@
 //! Reading jobs.
 
 use super::{
-    Records,
+    DynamoJobs,
     completion::{CLASSES, PER_CLASS},
     from_envelope, from_json, from_micros, name, schema,
 };
@@ -15,7 +15,7 @@ use host_core::{
 /// Jobs that are read concurrently.
 const AT_ONCE: usize = 8;
 
-impl Records {
+impl DynamoJobs {
     pub(super) async fn snapshot_of(&self, id: &JobId) -> Result<Option<JobSnapshot>, TableError> {
         match self.record(id).await? {
             Some(record) => self.snapshot(&record).await.map(Some),

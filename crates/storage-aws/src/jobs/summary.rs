@@ -2,7 +2,7 @@
 //! decide; the record only repeats them.
 
 use super::{
-    Records,
+    DynamoJobs,
     completion::{PER_CLASS, within},
     name, of_existing, schema, to_json,
 };
@@ -20,7 +20,7 @@ const MAX_MESSAGE_BYTES: usize = 2 << 10;
 const DETAILS: [(EntryClass, &str); 2] =
     [(EntryClass::Skipped, "skipped_items_details"), (EntryClass::Conflict, "conflict_details")];
 
-impl Records {
+impl DynamoJobs {
     /// Adds a chunk that was just counted to what the record of a running job shows. A process that crashes before leaves it out: only
     /// the end is exact.
     pub(super) async fn show_progress(

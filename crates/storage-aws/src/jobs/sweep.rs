@@ -1,7 +1,7 @@
 //! Finds orphaned work in the table.
 
 use super::{
-    Records, after, completion::is_full, end::full, from_envelope, micros, name, of_existing,
+    DynamoJobs, after, completion::is_full, end::full, from_envelope, micros, name, of_existing,
     redrive::redrive_count_of, schema, state,
 };
 use crate::table::{Condition, Item, Key, TableError, Update, Updated};
@@ -35,7 +35,7 @@ pub(crate) struct Found {
     pub(crate) has_ended: bool,
 }
 
-impl Records {
+impl DynamoJobs {
     /// Whether no process has swept for so long; the caller sweeps then.
     pub(crate) async fn begin_sweep(&self, interval: Duration) -> Result<bool, StoreError> {
         let now = self.clock.now();

@@ -42,7 +42,7 @@ impl Page {
 
 /// All dead letters of a shop.
 #[derive(Default)]
-pub(super) struct Listed {
+pub(super) struct DeadLetterList {
     pub(super) dead_letters: Vec<DeadLetter>,
     pub(super) unreadable: Vec<UnreadableMessage>,
 }
@@ -125,7 +125,7 @@ impl Queues {
     }
 
     /// All dead letters, each once, and what is among them that cannot be read; all of them are visible again at the end.
-    pub(super) async fn list_dead_letters(&self, shop_id: &str) -> Result<Listed, StoreError> {
+    pub(super) async fn list_dead_letters(&self, shop_id: &str) -> Result<DeadLetterList, StoreError> {
         let mut dead_letters: HashMap<_, DeadLetter> = HashMap::new();
         let mut unreadable = BTreeMap::new();
         let (mut receipts, mut handles, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
@@ -161,6 +161,6 @@ impl Queues {
         }
         let mut dead_letters: Vec<DeadLetter> = dead_letters.into_values().collect();
         dead_letters.sort_by_key(|dead_letter| (dead_letter.died_at, dead_letter.chunk.seq));
-        Ok(Listed { dead_letters, unreadable: unreadable.into_values().collect() })
+        Ok(DeadLetterList { dead_letters, unreadable: unreadable.into_values().collect() })
     }
 }

@@ -30,7 +30,7 @@ impl Queues {
         &self,
         received: Received<'_>,
         visibility: Duration,
-    ) -> Result<Delivery, Left> {
+    ) -> Result<Delivery, DeferredMessage> {
         let Received { queue, url, incoming, at } = received;
         let message = match Body::read(&incoming.body) {
             Ok(Body::Chunk(message)) => Ok(message),
@@ -55,7 +55,7 @@ impl Queues {
                         "could not name the message among the dead letters"
                     );
                 }
-                Err(Left { incoming, delay: UNREADABLE_VISIBILITY })
+                Err(DeferredMessage { incoming, delay: UNREADABLE_VISIBILITY })
             }
             Err(Unusable::Store(error)) => {
                 tracing::warn!(
@@ -63,7 +63,7 @@ impl Queues {
                     cause = chain(&error),
                     "could not prepare the chunk of a message; retrying"
                 );
-                Err(Left { incoming, delay: RETRY_VISIBILITY })
+                Err(DeferredMessage { incoming, delay: RETRY_VISIBILITY })
             }
         }
     }
@@ -98,7 +98,7 @@ impl Queues {
 }
 
 /// A message that is left in the queue.
-pub(super) struct Left {
+pub(super) struct DeferredMessage {
     pub(super) incoming: Incoming,
     /// For how long.
     pub(super) delay: Duration,

@@ -175,7 +175,7 @@ mod tests {
     };
 
     #[test]
-    fn a_message_says_what_the_seed_says_and_more() {
+    fn a_message_has_the_members_of_other_programs_and_more() {
         let job = Job {
             id: JobId::new("0c8f").unwrap(),
             platform: "shopify".to_owned(),

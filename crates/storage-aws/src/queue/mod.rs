@@ -2,7 +2,7 @@
 
 use super::{
     external::{ExternalChunks, Unusable},
-    jobs::Records,
+    jobs::DynamoJobs,
     names::{DEAD_LETTERS, Names},
 };
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use host_core::{
         UnreadableMessage, to_envelope,
     },
 };
-use incoming::{Left, Received};
+use incoming::{DeferredMessage, Received};
 use jiff::Timestamp;
 use message::DeadLetterMessage;
 use std::{
@@ -66,7 +66,7 @@ pub(super) struct Queues {
     /// What makes jobs of the messages of other programs, if they are accepted.
     external: Option<ExternalChunks>,
     /// What knows which shops have open jobs.
-    jobs: Option<Arc<Records>>,
+    jobs: Option<Arc<DynamoJobs>>,
     round: tokio::sync::Mutex<Option<rounds::Round>>,
     urls: Mutex<HashMap<String, String>>,
     /// Shops of queues whose names do not say them, by URL.
@@ -90,7 +90,7 @@ impl Queues {
     }
 
     /// Finds shops by their open jobs.
-    pub(super) fn with_jobs(self, jobs: Arc<Records>) -> Self {
+    pub(super) fn with_jobs(self, jobs: Arc<DynamoJobs>) -> Self {
         Self { jobs: Some(jobs), ..self }
     }
 
@@ -196,7 +196,7 @@ impl Queues {
             match self.deliver(received, visibility).await {
                 Ok(delivery) => return Ok(Some(delivery)),
                 // The next one is of another group.
-                Err(Left { incoming, delay }) => self.leave(&url, &incoming.handle, delay).await,
+                Err(DeferredMessage { incoming, delay }) => self.leave(&url, &incoming.handle, delay).await,
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::{MONTH, sqs, table::Model};
 use host_core::{
     clock::SharedClock,
-    model::{Job, JobId, ProductId, ProductRecord},
+    model::{Job, JobId, LedgerRecord, ProductId},
     storage::{
         Breaker, BreakerScope, Jobs, LedgerScope, MessagePlace, Queue, StoreErrorKind, UNREADABLE_VISIBILITY,
     },
@@ -141,7 +141,7 @@ async fn a_foreign_dead_letter_ends_no_list() {
     assert_eq!(leased, 12);
 }
 
-/// The record of the seed has no `job`; a newer version's is of another schema.
+/// The record of another program has no `job`; a newer version's is of another schema.
 #[tokio::test(start_paused = true)]
 async fn a_foreign_job_record_breaks_no_ingest_no_list_and_no_sweep() {
     let harness = Harness::new().await;
@@ -270,7 +270,7 @@ async fn a_newer_breaker_or_ledger_record_ends_no_list() {
         LedgerScope { shop_id: "shop".to_owned(), target: "marqo".into(), index_name: "products".to_owned() };
     let products: Vec<ProductId> = (0..40).map(|n| ProductId::new(format!("{n:02}")).unwrap()).collect();
     let record =
-        |product: &ProductId| ProductRecord::new(product.clone(), harness.job.id.clone(), clock.now());
+        |product: &ProductId| LedgerRecord::new(product.clone(), harness.job.id.clone(), clock.now());
     let records: Vec<_> = products.iter().map(record).collect();
     ledger.put(&scope, &records).await.unwrap();
     // More of them in a row than a page has.
@@ -338,7 +338,7 @@ async fn everything_that_is_written_carries_its_schema() {
     let scope =
         LedgerScope { shop_id: "shop".to_owned(), target: "marqo".into(), index_name: "products".to_owned() };
     let product = ProductId::new("product").unwrap();
-    let record = ProductRecord::new(product.clone(), job.id.clone(), harness.clock.now());
+    let record = LedgerRecord::new(product.clone(), job.id.clone(), harness.clock.now());
     ledger.put(&scope, &[record]).await.unwrap();
     let record = harness.table.get(&key_of(&harness.table, &product).await).await.unwrap().unwrap();
     let dead = harness.service.receive("test-ecom-indexer-shop-dlq.fifo", &request).await.unwrap().unwrap();

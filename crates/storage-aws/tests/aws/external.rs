@@ -63,7 +63,7 @@ impl Harness {
         Self { clock, table, service, queue, jobs, buckets }
     }
 
-    /// Publishes a chunk of so many documents as the seed does.
+    /// Publishes a chunk of so many documents as another program does (docs/compatibility.md).
     async fn publish(&self, job: &str, number: u32, documents: u32, bucket: &str) -> String {
         let key = format!("shopify/shop/bulk/{job}/chunk_{number:04}.jsonl");
         let text: String = (0..documents).map(|at| format!("{{\"_id\":\"{number}-{at}\"}}\n")).collect();

@@ -1,4 +1,4 @@
-//! What the seed's `aws dynamodb query` shows of a job: its record, while it runs and at its end.
+//! What the `aws dynamodb query` of docs/aws.md shows of a job: its record, while it runs and at its end.
 
 use super::{MONTH, table::Model};
 use host_core::{

@@ -111,7 +111,7 @@ storage_tests!(stand_in);
 
 /// Queue, table, index and bucket under the names of docs/aws.md, as AWS's own programs find them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_seed_shows_is_found() {
+async fn resources_have_the_documented_names() {
     use host_testing::build::{chunk, complete, processed, seal};
     let backend = stand_in();
     let Environment { aws, clients, .. } = backend.resources.downcast_ref::<Environment>().unwrap();
@@ -177,9 +177,9 @@ async fn what_the_seed_shows_is_found() {
     }
 }
 
-/// The seed's query by a job's id, while the job runs.
+/// The query of docs/aws.md by a job's id, while the job runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_seeds_query_shows_how_far_a_job_is() {
+async fn the_documented_query_shows_how_far_a_job_is() {
     use host_testing::build::{chunk, complete, processed};
     let backend = stand_in();
     let Environment { aws, clients, .. } = backend.resources.downcast_ref::<Environment>().unwrap();

@@ -15,7 +15,7 @@ use host_core::{
 use host_pipeline::{
     archive::{Archive, RemovalSettings},
     ingest::{
-        chunk::{ChunkBounds, Chunker, NewLine},
+        chunk::{ChunkBounds, Chunker, PendingLine},
         publish::Publisher,
         quarantine,
     },
@@ -240,7 +240,7 @@ async fn publish(stores: &Stores, job: &Job, ids: &[&str], refused: Counts) {
         let object = r#"{"title":"Mug","v":1}"#;
         full.extend(chunker.push(
             id,
-            NewLine {
+            PendingLine {
                 operation,
                 product: &product,
                 product_stays: false,

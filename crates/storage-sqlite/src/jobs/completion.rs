@@ -1,6 +1,6 @@
 //! Counting a chunk exactly once, and ending the job.
 
-use super::{Row, samples};
+use super::{ChunkKey, samples};
 use host_core::{
     model::{Counts, JobStatus},
     storage::{ChunkOutcome, Completion},
@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 /// Stores the outcome, counts the chunk and marks it done, in one transaction.
 pub(super) fn complete(
     tx: &Transaction<'_>,
-    row: &Row,
+    row: &ChunkKey,
     fencing_token: u64,
     outcome: &ChunkOutcome,
     now: i64,
@@ -33,7 +33,7 @@ pub(super) fn complete(
 
 /// Counts a chunk whose outcome is stored and marks it done; returns whether the job ends by that. Older hosts did both in separate
 /// transactions, and may have crashed in between.
-pub(super) fn finish(tx: &Transaction<'_>, row: &Row, now: i64) -> Result<bool, Cause> {
+pub(super) fn finish(tx: &Transaction<'_>, row: &ChunkKey, now: i64) -> Result<bool, Cause> {
     let outcome: Option<String> = tx
         .prepare_cached(
             "UPDATE chunk SET counted = 1 WHERE job_id = ?1 AND seq = ?2 AND state = 'SETTLING' AND counted = 0
@@ -52,7 +52,7 @@ pub(super) fn finish(tx: &Transaction<'_>, row: &Row, now: i64) -> Result<bool, 
     Ok(has_ended)
 }
 
-fn add_to_job(tx: &Transaction<'_>, row: &Row, outcome: &ChunkOutcome, now: i64) -> Result<bool, Cause> {
+fn add_to_job(tx: &Transaction<'_>, row: &ChunkKey, outcome: &ChunkOutcome, now: i64) -> Result<bool, Cause> {
     let Counts { processed, unchanged, failed, skipped, conflict, deleted } = outcome.counts;
     tx.prepare_cached(
         "UPDATE job SET completed = completed + 1, processed = processed + ?2, unchanged = unchanged + ?3,

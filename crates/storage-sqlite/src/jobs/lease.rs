@@ -1,6 +1,6 @@
 //! Leases of chunks: claim, renew, release.
 
-use super::{Row, completion};
+use super::{ChunkKey, completion};
 use host_core::{
     model::{JobId, JobStatus},
     storage::{AttemptError, ChunkLease, ChunkOutcome, Claim, Release, latest_lease_end},
@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(super) fn claim(
     tx: &Transaction<'_>,
     id: &JobId,
-    row: &Row,
+    row: &ChunkKey,
     now: Timestamp,
     duration: Duration,
 ) -> Result<Claim, Cause> {
@@ -48,7 +48,7 @@ pub(super) fn claim(
 }
 
 /// Why a claim was refused. A completion that an older host left unfinished is finished here.
-fn refused_claim(tx: &Transaction<'_>, row: &Row, now: Timestamp) -> Result<Claim, Cause> {
+fn refused_claim(tx: &Transaction<'_>, row: &ChunkKey, now: Timestamp) -> Result<Claim, Cause> {
     let found: Option<(String, i64, Option<String>)> = tx
         .prepare_cached("SELECT state, lease_until, outcome FROM chunk WHERE job_id = ?1 AND seq = ?2")?
         .query_row(params![row.job_id, row.seq], |chunk| Ok((chunk.get(0)?, chunk.get(1)?, chunk.get(2)?)))
@@ -67,7 +67,7 @@ fn refused_claim(tx: &Transaction<'_>, row: &Row, now: Timestamp) -> Result<Clai
 
 pub(super) fn renew(
     tx: &Transaction<'_>,
-    row: &Row,
+    row: &ChunkKey,
     fencing_token: u64,
     now: Timestamp,
     duration: Duration,
@@ -83,7 +83,7 @@ pub(super) fn renew(
 
 pub(super) fn release(
     tx: &Transaction<'_>,
-    row: &Row,
+    row: &ChunkKey,
     fencing_token: u64,
     release: Release<'_>,
 ) -> Result<bool, Cause> {

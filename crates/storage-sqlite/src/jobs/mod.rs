@@ -24,25 +24,25 @@ mod snapshot;
 pub(super) use lease::release_orphaned;
 
 /// The jobs of all shops.
-pub(super) struct Records {
+pub(super) struct SqliteJobs {
     database: Arc<Database>,
     clock: SharedClock,
 }
 
 /// Names a chunk row.
 #[derive(Clone)]
-struct Row {
+struct ChunkKey {
     job_id: String,
     seq: u32,
 }
 
-impl Row {
+impl ChunkKey {
     fn new(id: &JobId, seq: u32) -> Self {
         Self { job_id: id.as_str().to_owned(), seq }
     }
 }
 
-impl Records {
+impl SqliteJobs {
     pub(super) fn new(database: Arc<Database>, clock: SharedClock) -> Self {
         Self { database, clock }
     }
@@ -52,9 +52,9 @@ impl Records {
         action: &str,
         id: &JobId,
         seq: u32,
-        work: impl FnOnce(&Transaction<'_>, &Row) -> Result<T, Cause> + Send + 'static,
+        work: impl FnOnce(&Transaction<'_>, &ChunkKey) -> Result<T, Cause> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let row = Row::new(id, seq);
+        let row = ChunkKey::new(id, seq);
         let done = self.database.write(move |tx| work(tx, &row)).await;
         done.map_err(|error| error.during(format!("{action} chunk {seq} of job {id}")))
     }
@@ -81,7 +81,7 @@ fn during_job<T>(result: Result<T, DatabaseError>, action: &str, id: &JobId) -> 
 }
 
 #[async_trait]
-impl Jobs for Records {
+impl Jobs for SqliteJobs {
     async fn create(&self, job: &Job) -> Result<Job, StoreError> {
         let id = &job.id;
         let job = job.clone();
@@ -135,7 +135,7 @@ impl Jobs for Records {
     }
 
     async fn chunk(&self, id: &JobId, seq: u32) -> Result<Option<ChunkRef>, StoreError> {
-        let row = Row::new(id, seq);
+        let row = ChunkKey::new(id, seq);
         let done = self.database.read(move |tx| snapshot::chunk(tx, &row)).await;
         done.map_err(|error| error.during(format!("reading chunk {seq} of job {id}")))
     }
@@ -148,7 +148,7 @@ impl Jobs for Records {
 
     async fn add_chunk(&self, chunk: &ChunkRef) -> Result<(), StoreError> {
         let added = chunk.clone();
-        let add = move |tx: &Transaction<'_>, row: &Row| publish::add_chunk(tx, row, &added);
+        let add = move |tx: &Transaction<'_>, row: &ChunkKey| publish::add_chunk(tx, row, &added);
         self.of_chunk("adding", &chunk.job_id, chunk.seq, add).await
     }
 
@@ -162,14 +162,14 @@ impl Jobs for Records {
     async fn claim(&self, id: &JobId, seq: u32, duration: Duration) -> Result<Claim, StoreError> {
         let (clock, job_id) = (self.clock.clone(), id.clone());
         let claim =
-            move |tx: &Transaction<'_>, row: &Row| lease::claim(tx, &job_id, row, clock.now(), duration);
+            move |tx: &Transaction<'_>, row: &ChunkKey| lease::claim(tx, &job_id, row, clock.now(), duration);
         self.of_chunk("claiming", id, seq, claim).await
     }
 
     async fn renew(&self, lease: &ChunkLease, duration: Duration) -> Result<bool, StoreError> {
         let (clock, token) = (self.clock.clone(), lease.fencing_token);
         let renew =
-            move |tx: &Transaction<'_>, row: &Row| lease::renew(tx, row, token, clock.now(), duration);
+            move |tx: &Transaction<'_>, row: &ChunkKey| lease::renew(tx, row, token, clock.now(), duration);
         self.of_chunk("renewing the lease of", &lease.job_id, lease.seq, renew).await
     }
 
@@ -179,7 +179,7 @@ impl Jobs for Records {
             Release::CountAttempt(error) => Some(error.cloned()),
             Release::ResetAttempts => None,
         };
-        let release = move |tx: &Transaction<'_>, row: &Row| {
+        let release = move |tx: &Transaction<'_>, row: &ChunkKey| {
             let release = match &error {
                 Some(error) => Release::CountAttempt(error.as_ref()),
                 None => Release::ResetAttempts,
@@ -191,7 +191,7 @@ impl Jobs for Records {
 
     async fn complete(&self, lease: &ChunkLease, outcome: &ChunkOutcome) -> Result<Completion, StoreError> {
         let (clock, token, outcome) = (self.clock.clone(), lease.fencing_token, outcome.clone());
-        let complete = move |tx: &Transaction<'_>, row: &Row| {
+        let complete = move |tx: &Transaction<'_>, row: &ChunkKey| {
             completion::complete(tx, row, token, &outcome, time::to_column(clock.now()))
         };
         self.of_chunk("completing", &lease.job_id, lease.seq, complete).await

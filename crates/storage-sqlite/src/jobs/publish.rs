@@ -1,6 +1,6 @@
 //! Ingest's side: create, add chunks, seal.
 
-use super::{Row, completion, samples};
+use super::{ChunkKey, completion, samples};
 use host_core::{
     model::{ChunkRef, Job, JobId, JobStatus, Seal},
     storage::{AttemptError, SCHEMA},
@@ -89,7 +89,7 @@ pub(super) fn record_error(tx: &Transaction<'_>, job_id: &str, error: &AttemptEr
     Ok(())
 }
 
-pub(super) fn add_chunk(tx: &Transaction<'_>, row: &Row, chunk: &ChunkRef) -> Result<(), Cause> {
+pub(super) fn add_chunk(tx: &Transaction<'_>, row: &ChunkKey, chunk: &ChunkRef) -> Result<(), Cause> {
     let closed: Option<bool> = tx
         .prepare_cached("SELECT seal IS NOT NULL OR ended_at IS NOT NULL FROM job WHERE id = ?1")?
         .query_row([&row.job_id], |job| job.get(0))

@@ -1,6 +1,6 @@
 //! Undoing that a chunk was quarantined.
 
-use super::{Row, samples};
+use super::{ChunkKey, samples};
 use host_core::{
     model::{Counts, JobStatus},
     storage::ChunkOutcome,
@@ -9,7 +9,11 @@ use host_sqlite::{Cause, from_envelope};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 /// Everything in one transaction. Samples that were dropped for those of this chunk do not come back.
-pub(super) fn redrive(tx: &Transaction<'_>, row: &Row, redrive_count: u32) -> Result<Option<u32>, Cause> {
+pub(super) fn redrive(
+    tx: &Transaction<'_>,
+    row: &ChunkKey,
+    redrive_count: u32,
+) -> Result<Option<u32>, Cause> {
     let found: Option<(String, u32, Option<String>)> = tx
         .prepare_cached("SELECT state, epoch, outcome FROM chunk WHERE job_id = ?1 AND seq = ?2")?
         .query_row(params![row.job_id, row.seq], |chunk| Ok((chunk.get(0)?, chunk.get(1)?, chunk.get(2)?)))

@@ -1,6 +1,6 @@
 //! Reading jobs.
 
-use super::{Row, completion, samples};
+use super::{ChunkKey, completion, samples};
 use host_core::{
     model::{ChunkRef, Digest, Job, JobStatus, Seal},
     storage::JobSnapshot,
@@ -27,7 +27,7 @@ pub(super) fn one(tx: &Transaction<'_>, job_id: &str) -> Result<Option<JobSnapsh
     Ok(Some(JobSnapshot { samples, ..snapshot(row)? }))
 }
 
-pub(super) fn chunk(tx: &Transaction<'_>, row: &Row) -> Result<Option<ChunkRef>, Cause> {
+pub(super) fn chunk(tx: &Transaction<'_>, row: &ChunkKey) -> Result<Option<ChunkRef>, Cause> {
     let chunk: Option<String> = tx
         .prepare_cached("SELECT chunk FROM chunk WHERE job_id = ?1 AND seq = ?2")?
         .query_row(params![row.job_id, row.seq], |chunk| chunk.get(0))

@@ -4,7 +4,7 @@ use super::Backend;
 use crate::build::{chunk, complete, processed, seal};
 use host_core::{
     index::TargetId,
-    model::{DocumentId, EntryClass, Job, LastRefusal, ProductId, ProductRecord, ProductState, ReportEntry},
+    model::{DocumentId, EntryClass, Job, LastRefusal, LedgerRecord, ProductId, ProductState, ReportEntry},
     storage::{LedgerScope, RecordChange},
 };
 use serde_json::Map;
@@ -21,9 +21,9 @@ fn product(text: &str) -> ProductId {
     ProductId::new(text).unwrap()
 }
 
-fn record(backend: &Backend, id: &str, state: ProductState) -> ProductRecord {
+fn record(backend: &Backend, id: &str, state: ProductState) -> LedgerRecord {
     let job = backend.job("shop");
-    let mut record = ProductRecord::new(product(id), job.id, backend.clock.now());
+    let mut record = LedgerRecord::new(product(id), job.id, backend.clock.now());
     record.state = state;
     record.add_document(DocumentId::new("document-1").unwrap());
     record.set_version(Map::from_iter([("updated_at".to_owned(), "2026-01-01T00:00:00Z".into())]));
@@ -51,7 +51,7 @@ pub async fn records_come_back_as_they_were_put_and_in_the_order_asked(backend: 
     }
     let mut asked: Vec<ProductId> = records.iter().rev().map(|record| record.product.clone()).collect();
     asked.insert(1, product("unknown"));
-    let mut expected: Vec<Option<ProductRecord>> = records.into_iter().rev().map(Some).collect();
+    let mut expected: Vec<Option<LedgerRecord>> = records.into_iter().rev().map(Some).collect();
     expected.insert(1, None);
     assert_eq!(ledger.get(&scope, &asked).await.unwrap(), expected);
     assert_eq!(ledger.get(&scope, &[]).await.unwrap(), []);
@@ -62,7 +62,7 @@ pub async fn a_record_is_replaced_as_a_whole(backend: &Backend) {
     let mut removed = record(backend, "1", ProductState::Removed);
     removed.refusal = Some(left_out(&backend.job("shop"), "removed-product"));
     ledger.put(&scope, &[removed]).await.unwrap();
-    let live = ProductRecord::new(product("1"), backend.job("shop").id, backend.clock.now());
+    let live = LedgerRecord::new(product("1"), backend.job("shop").id, backend.clock.now());
     ledger.put(&scope, std::slice::from_ref(&live)).await.unwrap();
     assert_eq!(ledger.get(&scope, &[product("1")]).await.unwrap(), [Some(live)]);
 }
@@ -92,8 +92,8 @@ pub async fn a_refusal_changes_nothing_else(backend: &Backend) {
         ledger.refuse(&scope, &refuse(&first, "bad")).await.unwrap();
     }
     let with = |refusal: &LastRefusal| {
-        let known = records.clone().map(|record| ProductRecord { refusal: Some(refusal.clone()), ..record });
-        let unknown = ProductRecord::of_refusal(product("3"), refusal.clone());
+        let known = records.clone().map(|record| LedgerRecord { refusal: Some(refusal.clone()), ..record });
+        let unknown = LedgerRecord::of_refusal(product("3"), refusal.clone());
         known.into_iter().chain([unknown]).map(Some).collect::<Vec<_>>()
     };
     let ids = ["1", "2", "3"].map(product);
@@ -114,7 +114,7 @@ pub async fn a_record_that_another_writer_changed_is_not_replaced(backend: &Back
     let ids = ["1", "2", "3", "4"].map(product);
     let before = ledger.get(&scope, &ids).await.unwrap();
     // Meanwhile a worker writes the second, and an ingest refuses the first.
-    let written = ProductRecord { job_id: backend.job("shop").id, ..known[1].clone() };
+    let written = LedgerRecord { job_id: backend.job("shop").id, ..known[1].clone() };
     ledger.put(&scope, std::slice::from_ref(&written)).await.unwrap();
     let refusal = left_out(&backend.job("shop"), "worse");
     ledger.refuse(&scope, &[(product("1"), refusal.clone())]).await.unwrap();
@@ -129,9 +129,9 @@ pub async fn a_record_that_another_writer_changed_is_not_replaced(backend: &Back
     assert_eq!(ledger.replace(&scope, &changes).await.unwrap(), [true, false, true, true]);
     let after = |position: usize| changes[position].after.clone();
     let expected = [
-        ProductRecord { refusal: Some(refusal), ..after(0) },
+        LedgerRecord { refusal: Some(refusal), ..after(0) },
         written,
-        ProductRecord { refusal: Some(only_refused.1), ..after(2) },
+        LedgerRecord { refusal: Some(only_refused.1), ..after(2) },
         after(3),
     ];
     assert_eq!(ledger.get(&scope, &ids).await.unwrap(), expected.map(Some));
@@ -140,7 +140,7 @@ pub async fn a_record_that_another_writer_changed_is_not_replaced(backend: &Back
 
 pub async fn pages_have_each_record_once_and_in_order(backend: &Backend) {
     let (ledger, scope) = (&backend.stores.ledger, scope(backend));
-    let mut records: Vec<ProductRecord> =
+    let mut records: Vec<LedgerRecord> =
         (0..230).map(|n| record(backend, &format!("gid/{n}"), ProductState::Live)).collect();
     records.extend(["Z", "z", "é", "~"].map(|id| record(backend, id, ProductState::Removed)));
     ledger.put(&scope, &records).await.unwrap();
@@ -165,14 +165,14 @@ pub async fn pages_have_each_record_once_and_in_order(backend: &Backend) {
 
 pub async fn many_records_are_put_and_read_at_once(backend: &Backend) {
     let (ledger, scope) = (&backend.stores.ledger, scope(backend));
-    let mut records: Vec<ProductRecord> =
+    let mut records: Vec<LedgerRecord> =
         (0..260).map(|n| record(backend, &format!("{n}"), ProductState::Live)).collect();
     for record in &mut records[..3] {
         (0..2_000).for_each(|n| record.add_document(DocumentId::new(format!("{n:014}")).unwrap()));
     }
     ledger.put(&scope, &records).await.unwrap();
     let ids: Vec<ProductId> = records.iter().map(|record| record.product.clone()).collect();
-    let expected: Vec<Option<ProductRecord>> = records.into_iter().map(Some).collect();
+    let expected: Vec<Option<LedgerRecord>> = records.into_iter().map(Some).collect();
     assert!(ledger.get(&scope, &ids).await.unwrap() == expected);
 }
 

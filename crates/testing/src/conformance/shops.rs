@@ -3,8 +3,8 @@
 use super::Backend;
 use crate::build::{MINUTE, chunk, complete, processed, seal};
 use host_core::{
-    model::{ChunkRef, DocumentId, EntryClass, Job, LastRefusal, ProductId, ProductRecord, ReportEntry},
-    storage::{Claim, IndexOfShop, LedgerScope, QuarantineReason, ShopCounts, ShopRemoval},
+    model::{ChunkRef, DocumentId, EntryClass, Job, LastRefusal, LedgerRecord, ProductId, ReportEntry},
+    storage::{Claim, LedgerScope, QuarantineReason, ShopCounts, ShopIndex, ShopRemoval},
 };
 
 /// A job of a shop with one chunk, which is sent and completed.
@@ -92,7 +92,7 @@ pub async fn the_ledgers_of_a_shop_are_removed(backend: &Backend) {
     for scope in own.iter().chain([&scope(&other, "marqo", "one")]) {
         let records = (0..40).map(|n| {
             let product = ProductId::new(format!("{n}")).unwrap();
-            let mut record = ProductRecord::new(product, job.id.clone(), backend.clock.now());
+            let mut record = LedgerRecord::new(product, job.id.clone(), backend.clock.now());
             record.add_document(DocumentId::new(format!("{n}")).unwrap());
             record
         });
@@ -142,7 +142,7 @@ pub async fn that_a_shop_was_removed_is_remembered(backend: &Backend) {
     let jobs = &backend.stores.jobs;
     let (shop, other) = (backend.name("shop"), backend.name("shop"));
     assert_eq!(jobs.shop_removal(&shop).await.unwrap(), None);
-    let index = IndexOfShop { target: "marqo".into(), index_name: "products".to_owned(), is_alone: true };
+    let index = ShopIndex { target: "marqo".into(), index_name: "products".to_owned(), is_alone: true };
     let counts = ShopCounts { documents: 7, jobs: 1, ..ShopCounts::default() };
     let begun = ShopRemoval { began_at: backend.clock.now(), ended_at: None, counts, indexes: vec![index] };
     for _ in 0..2 {

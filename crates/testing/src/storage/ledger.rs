@@ -1,7 +1,7 @@
 use super::SharedState;
 use async_trait::async_trait;
 use host_core::{
-    model::{LastRefusal, ProductId, ProductRecord},
+    model::{LastRefusal, LedgerRecord, ProductId},
     storage::{Ledger, LedgerScope, RecordChange, StoreError},
 };
 use std::ops::Bound;
@@ -9,16 +9,16 @@ use std::ops::Bound;
 /// Record and last refusal, apart as in every backend: a product that was only ever refused has no record.
 #[derive(Clone, Default)]
 pub(super) struct Stored {
-    record: Option<ProductRecord>,
+    record: Option<LedgerRecord>,
     refusal: Option<LastRefusal>,
 }
 
 impl Stored {
-    fn read(&self, product: &ProductId) -> Option<ProductRecord> {
+    fn read(&self, product: &ProductId) -> Option<LedgerRecord> {
         let refusal = self.refusal.clone();
         match &self.record {
-            Some(record) => Some(ProductRecord { refusal, ..record.clone() }),
-            None => refusal.map(|refusal| ProductRecord::of_refusal(product.clone(), refusal)),
+            Some(record) => Some(LedgerRecord { refusal, ..record.clone() }),
+            None => refusal.map(|refusal| LedgerRecord::of_refusal(product.clone(), refusal)),
         }
     }
 }
@@ -29,13 +29,13 @@ impl Ledger for SharedState {
         &self,
         scope: &LedgerScope,
         products: &[ProductId],
-    ) -> Result<Vec<Option<ProductRecord>>, StoreError> {
+    ) -> Result<Vec<Option<LedgerRecord>>, StoreError> {
         let state = self.state();
         let records = state.ledgers.get(scope);
         Ok(products.iter().map(|product| records?.get(product)?.read(product)).collect())
     }
 
-    async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError> {
+    async fn put(&self, scope: &LedgerScope, records: &[LedgerRecord]) -> Result<(), StoreError> {
         let mut state = self.state();
         let ledger = state.ledgers.entry(scope.clone()).or_default();
         ledger.extend(records.iter().map(|record| {
@@ -81,7 +81,7 @@ impl Ledger for SharedState {
         scope: &LedgerScope,
         after: Option<&ProductId>,
         limit: usize,
-    ) -> Result<Vec<ProductRecord>, StoreError> {
+    ) -> Result<Vec<LedgerRecord>, StoreError> {
         let state = self.state();
         let Some(ledger) = state.ledgers.get(scope) else { return Ok(Vec::new()) };
         let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);

@@ -13,7 +13,7 @@ use crate::cli::{
 use clap::Args;
 use host_core::format::{bytes, count};
 use host_plugin_dev::{bench, items};
-use host_plugin_host::{Profile, Role, truncate};
+use host_plugin_host::{EngineProfile, Role, truncate};
 use std::{path::PathBuf, time::Duration};
 
 /// Arguments of `host plugin bench`.
@@ -37,8 +37,8 @@ pub(in crate::cli) struct BenchArgs {
 
 pub(super) fn run(global: &Global, args: &BenchArgs) -> CliResult {
     let config = config(global)?;
-    let production = load(&dev_engine(&config, Profile::Production)?, &args.plugin, &config)?;
-    let deterministic = load(&dev_engine(&config, Profile::Deterministic)?, &args.plugin, &config)?;
+    let production = load(&dev_engine(&config, EngineProfile::Production)?, &args.plugin, &config)?;
+    let deterministic = load(&dev_engine(&config, EngineProfile::Deterministic)?, &args.plugin, &config)?;
     let role = role(&production, args.role.map(Role::from))?;
     let runtime = runtime()?;
     let remote = runtime.block_on(remote(&config, &args.sources))?;

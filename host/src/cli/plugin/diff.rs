@@ -17,7 +17,7 @@ use clap::Args;
 use host_core::{format::count, model::Product, storage::JobSnapshot};
 use host_export::{Export, Item, Options, Plan};
 use host_plugin_dev::{comparison::Comparison, items::ReadError, page};
-use host_plugin_host::{Plugin, Profile, Role, Runner};
+use host_plugin_host::{EngineProfile, Plugin, Role, Runner};
 use std::path::PathBuf;
 
 /// Products per batch.
@@ -46,7 +46,7 @@ pub(in crate::cli) struct DiffArgs {
 
 pub(super) fn run(global: &Global, args: &DiffArgs) -> CliResult {
     let config = config(global)?;
-    let engine = dev_engine(&config, Profile::Deterministic)?;
+    let engine = dev_engine(&config, EngineProfile::Deterministic)?;
     let (old, new) = (load(&engine, &args.old, &config)?, load(&engine, &args.new, &config)?);
     ensure_comparable(&old, &new)?;
     let mut comparison = Comparison::new(old.plugin_ref(), new.plugin_ref(), args.examples);

@@ -9,7 +9,7 @@ use crate::cli::{
 };
 use host_core::format;
 use host_core::model::Grouping;
-use host_plugin_host::{Cache, Engine, Import, Inspection, Limits, Profile, Wasi};
+use host_plugin_host::{Cache, Engine, EngineProfile, Import, Inspection, Limits, Wasi};
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write, path::Path};
 
@@ -18,7 +18,7 @@ pub(super) fn run(global: &Global, plugin: &Path) -> CliResult {
     // A plug-in that the settings refuse can be inspected all the same.
     let is_refused = config.plugin.limits.wasi == Wasi::None;
     let limits = &Limits { wasi: Wasi::Inert, ..config.plugin.limits };
-    let engine = Engine::new(Profile::Production, limits, 1).map_err(Failure::runtime)?;
+    let engine = Engine::new(EngineProfile::Production, limits, 1).map_err(Failure::runtime)?;
     let inspection =
         Inspection::of(&component(plugin)?, &engine, limits, Cache::of_user().as_ref(), &compiler()?)
             .map_err(Failure::usage)?;

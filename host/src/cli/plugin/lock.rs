@@ -5,7 +5,7 @@ use crate::cli::{
     context::{effective, print, print_json},
     failure::{Exit, Failure},
     output::OutputFormat,
-    plugin_source::{PluginArgs, fetch_failure, unlocked_plugin_source},
+    plugin_source::{PluginArgs, fetch_failure, plugin_source_without_lock},
 };
 use clap::Args;
 use host_plugin_host::recognise;
@@ -33,7 +33,7 @@ pub(super) fn run(global: &Global, args: &LockArgs) -> CliResult {
     }
     let path = config.plugin.lock.as_deref().unwrap_or(Path::new(Lock::DEFAULT));
     let mut lock = Lock::read(path).map_err(fetch_failure)?.unwrap_or_else(|| Lock::empty(path));
-    let fetched = unlocked_plugin_source(&config)?.fetch(sources)?;
+    let fetched = plugin_source_without_lock(&config)?.fetch(sources)?;
     for FetchedPlugin { component, .. } in &fetched {
         recognise(&component.path, &component.wasm).map_err(Failure::usage)?;
     }

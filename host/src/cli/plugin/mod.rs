@@ -19,7 +19,7 @@ use super::{
     CliResult, Global,
     context::{compiler, component_failure},
     failure::Failure,
-    plugin_source::unlocked_plugin_source,
+    plugin_source::plugin_source_without_lock,
 };
 use crate::config::Config;
 use clap::Subcommand;
@@ -28,7 +28,7 @@ use host_plugin_dev::{
     engine::{DevEngine, fresh_runner},
     project::{Project, ProjectError},
 };
-use host_plugin_host::{Cache, LoadError, Plugin, Profile, Runner};
+use host_plugin_host::{Cache, EngineProfile, LoadError, Plugin, Runner};
 use std::path::{Path, PathBuf};
 
 /// Most instances at a time: an old and a new plug-in, and one of each that is still shutting down.
@@ -41,7 +41,7 @@ pub(super) enum PluginCommand {
     New(new::NewArgs),
     /// Build the component of a project
     Build(build::BuildArgs),
-    /// Test a project: golden files, purity and budget
+    /// Test a project: golden files, pure results (the same answer alone, in a batch and repeated), and the budget of plugin.toml
     Test(test::TestArgs),
     /// Run a plug-in on a few products and show its output
     Run(run::RunArgs),
@@ -85,7 +85,7 @@ pub(super) fn run(global: &Global, command: PluginCommand) -> CliResult {
 }
 
 /// An engine with the limits from the settings.
-fn dev_engine(config: &Config, profile: Profile) -> Result<DevEngine, Failure> {
+fn dev_engine(config: &Config, profile: EngineProfile) -> Result<DevEngine, Failure> {
     DevEngine::new(profile, &config.plugin.limits, Cache::of_user(), compiler()?, INSTANCES)
         .map_err(Failure::runtime)
 }
@@ -119,7 +119,7 @@ fn warn_of_stale(project: &Project) {
 /// Loads a component with the configuration from the settings, or a project's with the one from its `plugin.toml`.
 fn load(engine: &DevEngine, path: &Path, config: &Config) -> Result<Plugin, Failure> {
     if path.to_string_lossy().starts_with("oci://") {
-        let component = unlocked_plugin_source(config)?.fetch_one(path)?.component;
+        let component = plugin_source_without_lock(config)?.fetch_one(path)?.component;
         return engine.load_component(&component, &config.plugin.config).map_err(component_failure);
     }
     if !path.is_dir() {

@@ -17,7 +17,7 @@ use host_plugin_dev::{
     items::{self, Items, ReadError, ReadItems},
     outcome::{self, Outcome},
 };
-use host_plugin_host::{Cost, Plugin, Profile, Role, sanitize, truncate};
+use host_plugin_host::{Cost, EngineProfile, Plugin, Role, sanitize, truncate};
 use serde_json::{Map, Value, json};
 use std::{fmt::Write, path::PathBuf};
 
@@ -66,7 +66,7 @@ impl From<RoleName> for Role {
 
 pub(super) fn run(global: &Global, args: &RunArgs) -> CliResult {
     let config = config(global)?;
-    let engine = dev_engine(&config, Profile::Deterministic)?;
+    let engine = dev_engine(&config, EngineProfile::Deterministic)?;
     let plugin = load(&engine, &args.plugin, &config)?;
     let role = role(&plugin, args.role.map(Role::from))?;
     let runtime = runtime()?;

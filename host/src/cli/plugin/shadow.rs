@@ -6,7 +6,7 @@ use crate::{
     config::Config,
 };
 use host_plugin_dev::{comparison::Comparison, engine::DevEngine, shadow::Shadow};
-use host_plugin_host::{Cache, Plugin, Plugins, Pool, Profile, Role, Runner};
+use host_plugin_host::{Cache, EngineProfile, Plugin, Plugins, Pool, Role, Runner};
 use std::{path::Path, sync::Arc};
 
 /// Examples to keep per difference.
@@ -21,7 +21,7 @@ pub(in crate::cli) fn shadow(
 ) -> Result<Arc<Shadow>, Failure> {
     let threads = config.plugin.threads();
     let engine = DevEngine::new(
-        Profile::Production,
+        EngineProfile::Production,
         &config.plugin.limits,
         Cache::of_user(),
         compiler()?,

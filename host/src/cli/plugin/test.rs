@@ -15,7 +15,7 @@ use host_plugin_dev::{
     project::{PROJECT_FILE, Project},
     suite::{self, FixtureReport, ItemChanges, Problem, PurityVariant, Report, SuiteError},
 };
-use host_plugin_host::{Profile, truncate};
+use host_plugin_host::{EngineProfile, truncate};
 use serde_json::Value;
 use std::{
     fmt::Write,
@@ -42,7 +42,7 @@ pub(in crate::cli) struct TestArgs {
 pub(super) fn run(global: &Global, args: &TestArgs) -> CliResult {
     let project = project(&args.dir)?;
     warn_of_stale(&project);
-    let engine = dev_engine(&config(global)?, Profile::Deterministic)?;
+    let engine = dev_engine(&config(global)?, EngineProfile::Deterministic)?;
     let report =
         runtime()?.block_on(suite::test(&project, &engine, args.bless)).map_err(|error| match error {
             SuiteError::Load(error) => load_failure(error, &args.dir),

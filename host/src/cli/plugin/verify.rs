@@ -12,7 +12,7 @@ use crate::{
     config::Config,
 };
 use host_plugin_dev::engine::DevEngine;
-use host_plugin_host::{Plugin, Profile, check_configs};
+use host_plugin_host::{EngineProfile, Plugin, check_configs};
 use serde_json::json;
 use std::path::Path;
 
@@ -30,7 +30,7 @@ fn check(engine: &DevEngine, plugin: &Plugin, config: &Config) -> Result<(), Fai
 
 pub(super) fn run(global: &Global, path: &Path) -> CliResult {
     let config = config(global)?;
-    let engine = super::dev_engine(&config, Profile::Production)?;
+    let engine = super::dev_engine(&config, EngineProfile::Production)?;
     let plugin = load(&engine, path, &config)?;
     // A project has its own configuration.
     if !path.is_dir() {

@@ -21,7 +21,7 @@ use crate::{
 };
 use clap::Args;
 use host_core::{
-    model::{JobOrder, QuarantinedProducts},
+    model::{JobRecency, QuarantinedProducts},
     storage::JobSnapshot,
 };
 use host_export::{Phase, Progress};
@@ -111,7 +111,7 @@ impl Run<'_> {
             sources: &old.job.sources,
             grouping: REPLAY,
             inputs: vec![old.job.id.to_string()],
-            exported_at: Some(JobOrder::of(&old.job).exported_at),
+            exported_at: Some(JobRecency::of(&old.job).exported_at),
             modified_at: None,
         };
         let job = self.job(backend, &origin, transform.as_ref(), old.job.index_name.clone()).await?;

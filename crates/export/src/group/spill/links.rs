@@ -25,7 +25,8 @@ pub(super) enum Link {
     /// Belongs to the product with this ordinal.
     Child(u64),
     /// Has the same product as this line.
-    SameAs(u64),
+    /// Belongs to the same product as the line with this number, whose own link says which.
+    SameProductAs(u64),
 }
 
 impl Link {
@@ -35,7 +36,7 @@ impl Link {
             Self::Orphan => 1,
             Self::Root(ordinal) => ordinal << 3 | 2,
             Self::Child(ordinal) => ordinal << 3 | 3,
-            Self::SameAs(line) => line << 3 | 4,
+            Self::SameProductAs(line) => line << 3 | 4,
         }
     }
 
@@ -45,7 +46,7 @@ impl Link {
             1 => Self::Orphan,
             2 => Self::Root(code >> 3),
             3 => Self::Child(code >> 3),
-            _ => Self::SameAs(code >> 3),
+            _ => Self::SameProductAs(code >> 3),
         }
     }
 
@@ -82,7 +83,7 @@ impl LinkTable {
     }
 }
 
-/// Writes a table and collects the lookups that its `SameAs` links need, sorted by target line.
+/// Writes a table and collects the lookups that its `SameProductAs` links need, sorted by target line.
 struct TableWriter {
     file: BufWriter<File>,
     lines: u64,
@@ -98,7 +99,7 @@ impl TableWriter {
     }
 
     fn push(&mut self, link: Link) -> Result<(), ExportError> {
-        if let Link::SameAs(target) = link {
+        if let Link::SameProductAs(target) = link {
             self.lookups.push(Frame { key: target, a: self.lines, b: 0, body: &[] })?;
         }
         self.lines += 1;
@@ -177,7 +178,7 @@ fn apply_answers(
     while let Some(mut link) = table.next()? {
         if more && answers.frame().key == line {
             link = Link::decode(answers.frame().a);
-            if is_last && matches!(link, Link::SameAs(_)) {
+            if is_last && matches!(link, Link::SameProductAs(_)) {
                 link = Link::Orphan;
             }
             more = answers.advance()?;

@@ -14,7 +14,7 @@ use crate::{
     ExportError, Options,
     inspect::inspect,
     pass::Pass,
-    pointer::Pointers,
+    pointer::IdPointers,
     sort::{SortOptions, Sorter},
 };
 use links::Link;
@@ -35,7 +35,7 @@ pub(super) struct Resolved {
 /// Reads the export and resolves the product of each line.
 pub(super) fn resolve_lines(
     pass: &mut Pass,
-    pointers: &Pointers,
+    pointers: &IdPointers,
     options: &Options,
 ) -> Result<Resolved, ExportError> {
     // At most two of these sorters use their memory at the same time.

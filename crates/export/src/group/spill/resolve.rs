@@ -56,7 +56,7 @@ pub(super) fn resolve(mut occurrences: Sorted, links: &mut Sorter) -> Result<(),
         let line = occurrence.a / 3;
         match occurrence.a % 3 {
             0 => resolvers[at].add_reference(line, links)?,
-            1 => resolvers[at].add_definition(line, Link::SameAs(line), links)?,
+            1 => resolvers[at].add_definition(line, Link::SameProductAs(line), links)?,
             _ => resolvers[at].add_root(line, occurrence.b, links)?,
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     group::{Item, Totals},
     inspect::{inspect, orphan},
     pass::Pass,
-    pointer::Pointers,
+    pointer::IdPointers,
     sort::{Frame, SortOptions, Sorted, Sorter},
 };
 use host_core::model::Product;
@@ -36,7 +36,7 @@ impl SortLines {
     /// The next rejected line; `None` once all lines are sorted.
     pub(in crate::group) fn next(
         &mut self,
-        pointers: &Pointers,
+        pointers: &IdPointers,
         totals: &mut Totals,
     ) -> Result<Option<Item>, ExportError> {
         while self.pass.advance()?
@@ -48,7 +48,7 @@ impl SortLines {
             let key = match self.links.next()?.ok_or_else(source_changed)? {
                 Link::Root(ordinal) => sort_key(ordinal, false),
                 Link::Child(ordinal) => sort_key(ordinal, true),
-                link @ (Link::Rejected | Link::Orphan | Link::SameAs(_)) => {
+                link @ (Link::Rejected | Link::Orphan | Link::SameProductAs(_)) => {
                     // Rare enough to inspect the line again.
                     let entry = match inspect(&line.raw, pointers) {
                         Err(rejection) => {
@@ -89,7 +89,7 @@ impl SortedProducts {
     /// The next product; `None` after the last.
     pub(in crate::group) fn next(
         &mut self,
-        pointers: &Pointers,
+        pointers: &IdPointers,
         totals: &mut Totals,
     ) -> Result<Option<Item>, ExportError> {
         if !self.has_next {

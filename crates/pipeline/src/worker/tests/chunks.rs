@@ -3,7 +3,7 @@
 use super::{ADD, Harness, SHOP};
 use crate::{
     ingest::{
-        chunk::{ChunkBounds, Chunker, NewLine},
+        chunk::{ChunkBounds, Chunker, PendingLine},
         publish::Publisher,
     },
     retention::{Retention, prune},
@@ -29,7 +29,7 @@ async fn publish(harness: &Harness, name: &str, version: u32) -> JobId {
     for id in ["1", "2"] {
         let (id, object) = (build::id(id), format!("{{\"v\":{version},\"title\":\"a\"}}"));
         let product = ProductId::from(&id);
-        let new = NewLine {
+        let new = PendingLine {
             operation: ADD,
             product: &product,
             product_stays: false,

@@ -1,7 +1,7 @@
 //! Lanes side by side: as much faster as the target allows, and every product in its order.
 
 use super::{Harness, Rules, SHOP, Until, Worker, WorkerSettings};
-use crate::ingest::chunk::{ChunkBounds, Chunker, NewLine, SealedChunk};
+use crate::ingest::chunk::{ChunkBounds, Chunker, PendingLine, SealedChunk};
 use async_trait::async_trait;
 use host_core::{
     index::IndexError,
@@ -39,7 +39,7 @@ fn chunks(lanes: u16, updates: u32) -> Vec<SealedChunk> {
         let id = DocumentId::new(id).unwrap();
         let (product, object) = (ProductId::from(&id), format!("{{\"v\":{version}}}"));
         let operation = Operation::AddDocuments;
-        let new = NewLine {
+        let new = PendingLine {
             operation,
             product: &product,
             product_stays: false,

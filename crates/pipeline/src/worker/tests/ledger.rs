@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use host_core::{
     index::Index,
     model::{
-        Counts, DocumentId, EntryClass, Job, JobId, JobOrder, JobStatus, Operation, ProductId, ProductRecord,
-        ProductState, SameVersion,
+        Counts, DocumentId, EntryClass, Job, JobId, JobRecency, JobStatus, LedgerRecord, Operation,
+        ProductId, ProductState, SameVersion,
     },
     storage::{Ledger, LedgerScope, RecordChange, StoreError, StoreErrorKind, Stores},
 };
@@ -29,7 +29,7 @@ fn scope() -> LedgerScope {
 }
 
 impl Harness {
-    async fn record(&self, product: &str) -> Option<ProductRecord> {
+    async fn record(&self, product: &str) -> Option<LedgerRecord> {
         let product = ProductId::new(product).unwrap();
         self.stores.ledger.get(&scope(), &[product]).await.unwrap().remove(0)
     }
@@ -243,11 +243,11 @@ async fn an_absent_product_does_not_come_back_from_an_export_of_before() {
     harness.clock.sleep(hour).await;
     let full_sync = Job { sequence: 7, ..build::job(&*harness.clock, SHOP) };
     let product = ProductId::new("p").unwrap();
-    let absent = ProductRecord {
+    let absent = LedgerRecord {
         state: ProductState::Absent,
         version: serde_json::from_str("{\"v\":1}").unwrap(),
-        order: Some(JobOrder::of(&full_sync)),
-        ..ProductRecord::new(product, full_sync.id.clone(), harness.clock.now())
+        order: Some(JobRecency::of(&full_sync)),
+        ..LedgerRecord::new(product, full_sync.id.clone(), harness.clock.now())
     };
     harness.stores.ledger.put(&scope(), &[absent]).await.unwrap();
     for (name, exported_at, codes) in
@@ -362,7 +362,7 @@ struct FailingLedger {
     ledger: Arc<dyn Ledger>,
     /// Whether each failing put takes effect.
     failures: Mutex<Vec<bool>>,
-    puts: Mutex<Vec<Vec<ProductRecord>>>,
+    puts: Mutex<Vec<Vec<LedgerRecord>>>,
 }
 
 #[async_trait]
@@ -371,11 +371,11 @@ impl Ledger for FailingLedger {
         &self,
         scope: &LedgerScope,
         products: &[ProductId],
-    ) -> Result<Vec<Option<ProductRecord>>, StoreError> {
+    ) -> Result<Vec<Option<LedgerRecord>>, StoreError> {
         self.ledger.get(scope, products).await
     }
 
-    async fn put(&self, scope: &LedgerScope, records: &[ProductRecord]) -> Result<(), StoreError> {
+    async fn put(&self, scope: &LedgerScope, records: &[LedgerRecord]) -> Result<(), StoreError> {
         self.puts.lock().unwrap().push(records.to_vec());
         let failure = self.failures.lock().unwrap().pop();
         if failure != Some(false) {
@@ -408,7 +408,7 @@ impl Ledger for FailingLedger {
         scope: &LedgerScope,
         after: Option<&ProductId>,
         limit: usize,
-    ) -> Result<Vec<ProductRecord>, StoreError> {
+    ) -> Result<Vec<LedgerRecord>, StoreError> {
         self.ledger.page(scope, after, limit).await
     }
 

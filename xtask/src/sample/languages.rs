@@ -2,7 +2,7 @@
 
 /// What products in one language are put together from.
 #[derive(Debug)]
-pub(crate) struct Tongue {
+pub(crate) struct Language {
     /// Share of all products, of 10,000.
     pub(crate) share: u32,
     pub(crate) adjectives: &'static [&'static str],
@@ -15,8 +15,8 @@ pub(crate) struct Tongue {
 }
 
 /// All languages besides English.
-pub(crate) static TONGUES: &[Tongue] = &[
-    Tongue {
+pub(crate) static LANGUAGES: &[Language] = &[
+    Language {
         share: 250,
         adjectives: &["Handgefertigte", "Warme", "Große", "Leichte", "Schöne"],
         nouns: &["Wolldecke", "Kaffeetasse", "Umhängetasche", "Fußmatte", "Regenjacke", "Tischlampe"],
@@ -29,7 +29,7 @@ pub(crate) static TONGUES: &[Tongue] = &[
         axes: ["Größe", "Farbe", "Ausführung"],
         space: " ",
     },
-    Tongue {
+    Language {
         share: 150,
         adjectives: &["Élégant", "Léger", "Brodé", "Côtelé", "Naturel"],
         nouns: &["Pull", "Coussin", "Sac à dos", "Plaid", "Vide-poche"],
@@ -42,7 +42,7 @@ pub(crate) static TONGUES: &[Tongue] = &[
         axes: ["Taille", "Couleur", "Modèle"],
         space: " ",
     },
-    Tongue {
+    Language {
         share: 100,
         adjectives: &["軽量", "やわらかい", "手作りの", "大きな"],
         nouns: &["トートバッグ", "マグカップ", "ウールブランケット", "レインコート"],
@@ -55,7 +55,7 @@ pub(crate) static TONGUES: &[Tongue] = &[
         axes: ["サイズ", "カラー", "タイプ"],
         space: "",
     },
-    Tongue {
+    Language {
         share: 50,
         adjectives: &["轻便", "保暖", "手工", "防水"],
         nouns: &["双肩背包", "羊毛围巾", "陶瓷茶杯", "露营帐篷"],
@@ -67,7 +67,7 @@ pub(crate) static TONGUES: &[Tongue] = &[
         axes: ["尺码", "颜色", "款式"],
         space: "",
     },
-    Tongue {
+    Language {
         share: 40,
         adjectives: &["قطني", "خفيف", "كلاسيكي"],
         nouns: &["قميص", "حقيبة ظهر", "مصباح طاولة", "بطانية"],
@@ -79,7 +79,7 @@ pub(crate) static TONGUES: &[Tongue] = &[
         axes: ["المقاس", "اللون", "الطراز"],
         space: " ",
     },
-    Tongue {
+    Language {
         share: 30,
         adjectives: &["קלאסי", "רך", "חדש"],
         nouns: &["תיק גב", "סוודר", "כרית נוי"],

@@ -11,14 +11,14 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(3_600);
 /// What orders the jobs of an index of a shop: the number that storage gave, and when the data was taken from the shop.
 /// Neither depends on the clock of a process that ran a job alone: clocks differ, and a job may read an old export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobOrder {
+pub struct JobRecency {
     /// The job's number in its index, from 1.
     pub sequence: u64,
     /// When its export was taken; where that is not known, when the job was created.
     pub exported_at: Timestamp,
 }
 
-impl JobOrder {
+impl JobRecency {
     /// The order of a job.
     pub fn of(job: &Job) -> Self {
         Self { sequence: job.sequence, exported_at: job.exported_at.unwrap_or(job.created_at) }
@@ -26,7 +26,7 @@ impl JobOrder {
 
     /// Whether a job of this order was created after the other, or has data of a later time, so that the other's export does not
     /// say what became of its products. A time that is ahead of `now` decides nothing: the clock that it comes from was wrong.
-    pub fn knows_later_data_than(self, other: Self, now: Timestamp) -> bool {
+    pub fn is_newer_than(self, other: Self, now: Timestamp) -> bool {
         let latest = now.saturating_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX);
         self.sequence > other.sequence || (self.exported_at > other.exported_at && self.exported_at <= latest)
     }
@@ -36,8 +36,8 @@ impl JobOrder {
 mod tests {
     use super::*;
 
-    fn order(sequence: u64, hour: i64) -> JobOrder {
-        JobOrder { sequence, exported_at: Timestamp::from_second(hour * 3_600).unwrap() }
+    fn order(sequence: u64, hour: i64) -> JobRecency {
+        JobRecency { sequence, exported_at: Timestamp::from_second(hour * 3_600).unwrap() }
     }
 
     #[test]
@@ -54,7 +54,7 @@ mod tests {
             (order(1, 8_760), order(2, 99), false),
             (order(1, 101), order(2, 99), true),
         ] {
-            assert_eq!(one.knows_later_data_than(other, now), is_later, "{one:?} {other:?}");
+            assert_eq!(one.is_newer_than(other, now), is_later, "{one:?} {other:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the host remembers of a product between two jobs (`docs/ledger.md`).
 
 use crate::{
-    model::{Digest, DocumentId, EntryClass, Job, JobId, JobOrder, ReportEntry},
+    model::{Digest, DocumentId, EntryClass, Job, JobId, JobRecency, ReportEntry},
     storage::{UnsupportedFormat, from_envelope},
 };
 use jiff::Timestamp;
@@ -133,7 +133,7 @@ fn truncated(message: &str) -> &str {
 
 /// What the ledger says of one product in one index.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ProductRecord {
+pub struct LedgerRecord {
     /// The product.
     pub product: ProductId,
     /// Where it is.
@@ -162,7 +162,7 @@ pub struct ProductRecord {
     pub at: Timestamp,
     /// The order of that job; none in records of older versions, which are before all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order: Option<JobOrder>,
+    pub order: Option<JobRecency>,
     /// Why it was left out last; none once it was accepted again. Stored beside the record.
     #[serde(skip)]
     pub refusal: Option<LastRefusal>,
@@ -177,7 +177,7 @@ const MAX_GONE: usize = 50;
 /// Versions of documents that are gone are many, and shorter than this or not kept.
 const MAX_GONE_VERSION_BYTES: usize = 256;
 
-impl ProductRecord {
+impl LedgerRecord {
     /// A product of which nothing is known.
     pub fn new(product: ProductId, job_id: JobId, at: Timestamp) -> Self {
         Self {
@@ -310,9 +310,9 @@ fn size(version: &Map<String, Value>) -> usize {
 mod tests {
     use super::*;
 
-    fn record() -> ProductRecord {
+    fn record() -> LedgerRecord {
         let product = ProductId::new("gid://shopify/Product/1").unwrap();
-        ProductRecord::new(product, JobId::new("job").unwrap(), Timestamp::UNIX_EPOCH)
+        LedgerRecord::new(product, JobId::new("job").unwrap(), Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -378,7 +378,7 @@ mod tests {
             at: product.at,
             sequence: 1,
         };
-        let changes: [&dyn Fn(&mut ProductRecord); 6] = [
+        let changes: [&dyn Fn(&mut LedgerRecord); 6] = [
             &|record| record.refusal = Some(refusal.clone()),
             &|record| record.add_document(two.clone()),
             &|record| record.remove_document(&one, &Map::new()),
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn an_unknown_state_is_named() {
         let text = serde_json::to_string(&record()).unwrap().replace("refused", "hibernating");
-        let error = serde_json::from_str::<ProductRecord>(&text).unwrap_err().to_string();
+        let error = serde_json::from_str::<LedgerRecord>(&text).unwrap_err().to_string();
         assert!(error.contains("hibernating"), "{error}");
     }
 }
