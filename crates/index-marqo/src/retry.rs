@@ -1,4 +1,5 @@
-//! Sends a request to an endpoint that can be reached, and retries while none can or the server throttles.
+//! Sends a request to an endpoint that can be reached, and retries while none can or the server throttles. What a server answers
+//! to writes, such as 409, is retried in `write`.
 
 use super::{
     classify::{AnswerClass, Observed, classify, detail},

@@ -1,4 +1,5 @@
-//! The one place that decides what a failure means for the chunk it happened to.
+//! Decides what a failure means for the chunk it happened to, by the error and the attempt alone; `on_failure` knows what else is going
+//! on, such as a circuit breaker or a deadline, and may make something else of it.
 
 use super::chunk_error::ChunkError;
 use host_core::{

@@ -1,4 +1,4 @@
-//! Carries out what the failure policy decides.
+//! Carries out what the failure policy decides, unless a circuit breaker, the number of deliveries or a lost lease say otherwise.
 
 use super::{
     FailureAction, Stop, Worker,

@@ -1,4 +1,4 @@
-//! The JSON of messages and dead letters.
+//! The JSON of messages and dead letters, those of other programs included.
 
 use host_core::{
     model::{ChunkRef, Digest, Job, JobId, Operation},

@@ -27,7 +27,7 @@ mod dead_letters;
 mod event;
 mod incoming;
 mod message;
-mod rounds;
+mod ready_shops;
 mod service;
 mod sqs;
 
@@ -67,7 +67,7 @@ pub(super) struct Queues {
     external: Option<ExternalChunks>,
     /// What knows which shops have open jobs.
     jobs: Option<Arc<DynamoJobs>>,
-    round: tokio::sync::Mutex<Option<rounds::Round>>,
+    round: tokio::sync::Mutex<Option<ready_shops::Round>>,
     urls: Mutex<HashMap<String, String>>,
     /// Shops of queues whose names do not say them, by URL.
     tags: Mutex<HashMap<String, String>>,
