@@ -391,6 +391,7 @@ impl Harness {
             sender.send(Ok(SourceEvent::Items(items))).await.unwrap();
         }
         sender.send(Ok(SourceEvent::End(SourceStats::default()))).await.unwrap();
+        drop(sender);
         let bounds = ChunkBounds { documents: 1_000, bytes: 1 << 20 };
         let (rules, progress) = (Rules::default(), IngestProgress::default());
         let ingest = Ingest {
