@@ -5,7 +5,7 @@ use host_core::{
     model::{Digest, DocumentId, Job, Operation, ProductId},
     storage::{Chunks, StoreError},
 };
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// What the object begins with.
 const MAGIC: &[u8] = b"host ids 1\n";
@@ -66,8 +66,9 @@ impl JobIds {
     }
 
     /// Adds a product that is in no chunk, because it is unchanged.
-    pub(crate) fn add_unchanged(&mut self, product: &str) {
+    pub(crate) fn add_unchanged(&mut self, product: &str, documents: &BTreeSet<DocumentId>) {
         self.added.products.push(short(product));
+        self.added.documents.extend(documents.iter().map(|document| short(document.as_str())));
     }
 
     /// Stores them, before the job is sealed. Repeated for the same chunks, it stores the same bytes.

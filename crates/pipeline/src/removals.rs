@@ -126,7 +126,8 @@ impl<'a> RemovalPublisher<'a> {
         for full in self.chunker.finish() {
             self.publisher.publish(full).await?;
         }
-        let ids = self.chunker.into_ids().store(self.stores.chunks.as_ref(), self.job).await?;
+        let ids = self.chunker.into_ids();
+        let ids = retry(self.clock, || ids.clone().store(self.stores.chunks.as_ref(), self.job)).await?;
         let products = self.removals;
         let source = SourceStats { products, grouping: kind.to_owned(), ..SourceStats::default() };
         let seal = Seal {

@@ -6,7 +6,7 @@ use host_core::model::{
     digest::Digest,
     document::{PRODUCT, PRODUCT_STAYS, SIBLINGS, SOURCE_DIGEST},
 };
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Limits of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,9 +93,9 @@ impl Chunker {
         sealed
     }
 
-    /// Notes a product that is in no chunk, because the index has it.
-    pub fn note_unchanged(&mut self, product: &str) {
-        self.ids.add_unchanged(product);
+    /// Notes a product that is in no chunk, because the index has its documents.
+    pub fn note_unchanged(&mut self, product: &str, documents: &BTreeSet<DocumentId>) {
+        self.ids.add_unchanged(product, documents);
     }
 
     /// The ids of everything that was added, for the job's seal.

@@ -195,7 +195,7 @@ impl Ingest<'_> {
             }
         };
         let sealing = async {
-            let seal = sink.finish(stats).await?;
+            let seal = sink.finish(clock, stats).await?;
             retry(clock, || stores.jobs.seal(&job.id, &seal)).await?;
             Ok::<_, IngestError>(seal)
         };
@@ -274,9 +274,9 @@ impl Sink<'_> {
                     let again = transformer.transform_one(source, product).await;
                     return Box::pin(self.add_batch(again, transformer)).await;
                 }
-                self.unchanged += documents;
-                self.progress.unchanged.fetch_add(documents, Relaxed);
-                self.chunker.note_unchanged(id);
+                self.unchanged += documents.len() as u64;
+                self.progress.unchanged.fetch_add(documents.len() as u64, Relaxed);
+                self.chunker.note_unchanged(id, &documents);
                 Ok(())
             }
         }
@@ -386,7 +386,7 @@ impl Sink<'_> {
         Ok(())
     }
 
-    async fn finish(mut self, source: SourceStats) -> Result<Seal, IngestError> {
+    async fn finish(mut self, clock: &SharedClock, source: SourceStats) -> Result<Seal, IngestError> {
         for sealed in self.chunker.finish() {
             self.publisher.publish(sealed).await?;
             self.progress.chunks.fetch_add(1, Relaxed);
@@ -397,7 +397,8 @@ impl Sink<'_> {
         let documents = self.unchanged;
         ingest_counts += Counts { processed: documents, unchanged: documents, ..Counts::default() };
         let total_items = self.items + ingest_counts.total();
-        let ids = self.chunker.into_ids().store(self.publisher.objects(), self.job).await?;
+        let ids = self.chunker.into_ids();
+        let ids = retry(clock, || ids.clone().store(self.publisher.objects(), self.job)).await?;
         Ok(Seal {
             chunks: self.publisher.chunks(),
             total_items,

@@ -2,11 +2,12 @@
 
 use super::unchanged::{KnownProducts, source_digest};
 use host_core::{
-    model::{Digest, Job, Product, ReportEntry},
+    model::{Digest, DocumentId, Job, Product, ReportEntry},
     plugin::{BatchFailure, ProductOutcome, Transform},
     storage::StoreError,
 };
 use host_export::Item;
+use std::collections::BTreeSet;
 
 /// A transformed batch, in the order of its items.
 pub(super) struct Batch {
@@ -22,11 +23,11 @@ pub(super) enum TransformedItem {
         source_digest: Option<Digest>,
         outcome: ProductOutcome,
     },
-    /// The index has its documents, so many.
+    /// The index has these documents of it.
     Unchanged {
         source: usize,
         product: Product,
-        documents: u64,
+        documents: BTreeSet<DocumentId>,
     },
     Rejected(ReportEntry),
 }

@@ -6,7 +6,7 @@ use host_core::{
     error::chain,
     index::{Index, WriteTarget},
     model::{Digest, DocumentId, Job, LedgerRecord, Operation, Product, ProductId, ProductState},
-    storage::{JobSnapshot, LedgerScope, StoreError, Stores},
+    storage::{LedgerScope, StoreError, Stores},
 };
 use host_export::Item;
 use std::collections::BTreeSet;
@@ -37,12 +37,12 @@ impl<'a> KnownProducts<'a> {
         job.skips_unchanged.then_some(Self { stores, clock, job, scope })
     }
 
-    /// The number of documents of each of these products that is unchanged, in their order.
+    /// The documents of each of these products that is unchanged, in their order.
     pub(super) async fn unchanged(
         &self,
         items: &[Item],
         digests: &[Option<Digest>],
-    ) -> Result<Vec<Option<u64>>, StoreError> {
+    ) -> Result<Vec<Option<BTreeSet<DocumentId>>>, StoreError> {
         let id = |(item, digest): (&Item, &Option<Digest>)| match item {
             Item::Product { product, .. } => {
                 ProductId::new(product.id.clone().filter(|_| digest.is_some())?).ok()
@@ -52,14 +52,20 @@ impl<'a> KnownProducts<'a> {
         let ids: Vec<Option<ProductId>> = items.iter().zip(digests).map(id).collect();
         let asked: Vec<ProductId> =
             ids.iter().flatten().cloned().collect::<BTreeSet<_>>().into_iter().collect();
-        let records = match asked.is_empty() {
-            true => Vec::new(),
-            false => retry(self.clock, || self.stores.ledger.get(&self.scope, &asked)).await?,
+        if asked.is_empty() {
+            return Ok(vec![None; items.len()]);
+        }
+        let read = retry(self.clock, || self.stores.ledger.get(&self.scope, &asked)).await;
+        let records = match read {
+            // A record of a newer version: what it says is not known here.
+            Err(error) if error.is_unsupported() => return Ok(vec![None; items.len()]),
+            read => read?,
         };
         let unchanged = |(id, digest): (&Option<ProductId>, &Option<Digest>)| {
             let position = asked.binary_search(id.as_ref()?).ok()?;
             let record = records[position].as_ref().filter(|record| !self.is_of_this_job(record))?;
-            record.unchanged_documents((*digest)?)
+            record.unchanged_documents((*digest)?)?;
+            Some(record.documents.clone())
         };
         Ok(ids.iter().zip(digests).map(unchanged).collect())
     }
@@ -70,40 +76,40 @@ impl<'a> KnownProducts<'a> {
     }
 }
 
-/// Whether the ledger may be trusted about unchanged products: no chunk of the index waits that would change it, and the index has
-/// the documents that the ledger names, as far as a sample of them shows. An index that was made anew has none.
-pub(crate) async fn is_ledger_current(
-    stores: &Stores,
-    index: &dyn Index,
-    job: &Job,
-) -> Result<bool, StoreError> {
-    let waits = |other: &JobSnapshot| {
-        other.job.index_name == job.index_name
-            && other.job.id != job.id
-            && (!other.status.has_ended() || (other.seal.is_none() && other.completed_chunks < other.chunks))
-    };
-    if stores.jobs.list(Some(&job.shop_id), usize::MAX).await?.iter().any(waits) {
-        return Ok(false);
+/// Whether the index has the documents that its ledger names, as far as a sample of them shows: one that was made anew has none. What
+/// cannot be found out is no.
+pub(crate) async fn is_ledger_current(stores: &Stores, index: &dyn Index, job: &Job) -> bool {
+    match lacks_documents(stores, index, job).await {
+        Ok(0) => true,
+        Ok(missing) => {
+            tracing::info!(
+                index_name = job.index_name,
+                missing,
+                "the index lacks documents of its ledger, so no product counts as unchanged"
+            );
+            false
+        }
+        Err(cause) => {
+            tracing::info!(
+                cause,
+                "the index and its ledger cannot be compared, so no product counts as unchanged"
+            );
+            false
+        }
     }
+}
+
+/// The number of documents of a sample that the index lacks.
+async fn lacks_documents(stores: &Stores, index: &dyn Index, job: &Job) -> Result<usize, String> {
     let scope = LedgerScope::of(job, index.id());
     let (mut sample, mut after) = (Vec::<DocumentId>::new(), None);
     while sample.is_empty() {
-        let page = stores.ledger.page(&scope, after.as_ref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(false) };
+        let page = stores.ledger.page(&scope, after.as_ref(), PAGE).await.map_err(|error| chain(&error))?;
+        let Some(last) = page.last() else { return Ok(0) };
         after = Some(last.product.clone());
         let live = page.into_iter().filter(|record| record.state == ProductState::Live);
         sample.extend(live.flat_map(|record| record.documents).take(SAMPLE));
     }
-    match index.stored(&WriteTarget::of(job), &sample).await {
-        Ok(stored) => {
-            Ok(stored.iter().all(|stored| stored.as_ref().is_some_and(|stored| !stored.is_archived)))
-        }
-        Err(error) => {
-            tracing::debug!(
-                cause = chain(&error),
-                "the index cannot be asked, so no product counts as unchanged"
-            );
-            Ok(false)
-        }
-    }
+    let stored = index.stored(&WriteTarget::of(job), &sample).await.map_err(|error| chain(&error))?;
+    Ok(stored.iter().filter(|stored| stored.as_ref().is_none_or(|stored| stored.is_archived)).count())
 }

@@ -90,7 +90,9 @@ impl JobRequest {
     /// The unfinished job of the same fingerprint, or a new one, which is not stored yet.
     pub async fn find_or_create(self, jobs: &dyn Jobs, clock: &dyn Clock) -> Result<Job, StoreError> {
         let fingerprint = self.fingerprint();
-        if let Some(job) = jobs.find_unfinished(&self.shop_id, fingerprint).await? {
+        if let Some(job) = jobs.find_unfinished(&self.shop_id, fingerprint).await?
+            && can_resume(jobs, &job).await?
+        {
             return Ok(job);
         }
         let created_at = clock.now();
@@ -148,6 +150,15 @@ impl JobRequest {
     }
 }
 
+/// Whether an interrupted job can go on. One that skips unchanged products must have been read to its end: since then the ledger may say
+/// something else, and other chunks would be made. Another job takes its place, and skips what is done.
+async fn can_resume(jobs: &dyn Jobs, job: &Job) -> Result<bool, StoreError> {
+    if !job.skips_unchanged {
+        return Ok(true);
+    }
+    Ok(jobs.get(&job.id).await?.is_some_and(|found| found.seal.is_some()))
+}
+
 /// An id that no job has; ids of later jobs sort later.
 pub fn new_id(clock: &dyn Clock, created_at: Timestamp) -> JobId {
     let mut random = [0; 10];
@@ -168,6 +179,24 @@ mod tests {
     use host_core::storage::Storage;
     use host_testing::{VirtualClock, build, storage::Memory};
     use std::{sync::Arc, time::Duration};
+
+    /// Since it was interrupted, the ledger may say something else of what it skipped.
+    #[tokio::test]
+    async fn a_job_that_skips_goes_on_only_if_it_was_read_to_its_end() {
+        let clock = Arc::new(VirtualClock::new(1));
+        let jobs = Memory::new(clock.clone()).stores().jobs;
+        for (skips_unchanged, is_sealed, goes_on) in
+            [(true, false, false), (true, true, true), (false, false, true)]
+        {
+            let job = Job { skips_unchanged, ..build::job(&*clock, &build::name(&*clock, "shop")) };
+            jobs.create(&job).await.unwrap();
+            jobs.add_chunk(&build::chunk(&job.id, 0, 0)).await.unwrap();
+            if is_sealed {
+                jobs.seal(&job.id, &build::seal(1)).await.unwrap();
+            }
+            assert_eq!(can_resume(&*jobs, &job).await.unwrap(), goes_on, "{skips_unchanged} {is_sealed}");
+        }
+    }
 
     #[tokio::test]
     async fn an_export_was_taken_when_its_source_was_modified_unless_the_user_says() {

@@ -92,7 +92,7 @@ impl RunJob<'_> {
         // What the first process decided holds for one that resumes: it must make the same chunks.
         let skips_unchanged = job.skips_unchanged
             && found.is_none()
-            && is_ledger_current(&stores, self.index.as_ref(), job).await?;
+            && is_ledger_current(&stores, self.index.as_ref(), job).await;
         let job = &Job { skips_unchanged, ..job.clone() };
         let is_sealed = found.as_ref().is_some_and(|found| found.seal.is_some());
         if let Some(found) = found {
@@ -143,8 +143,10 @@ impl RunJob<'_> {
         worked.map_err(RunError::Worker)?;
         let ended = stores.jobs.get(&job.id).await?;
         // A job that ends with its seal has no worker that removes them.
-        if let Some(ended) = ended.as_ref().filter(|_| !self.keep_chunks) {
-            remove_chunks_left(stores.chunks.as_ref(), ended).await?;
+        if let Some(ended) = ended.as_ref().filter(|_| !self.keep_chunks)
+            && let Err(cause) = remove_chunks_left(stores.chunks.as_ref(), ended).await
+        {
+            tracing::warn!(job_id = %ended.job.id, cause = chain(&cause), "chunks of the job stay until they are pruned");
         }
         Ok(ended)
     }

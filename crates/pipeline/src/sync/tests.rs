@@ -14,8 +14,8 @@ use host_core::{
     clock::SharedClock,
     index::{ArchiveLimit, Index},
     model::{
-        Counts, Digest, DocumentId, Issue, Job, JobId, JobStatus, Manifest, Operation, Product, Severity,
-        SourceStats,
+        Counts, Digest, DocumentId, Issue, Job, JobId, JobStatus, LedgerRecord, Manifest, Operation, Product,
+        ProductId, ProductState, Severity, SourceStats,
     },
     plugin::{
         BatchFailure, ProductOutcome, Transform, TransformedDocument, TransformedRemoval, Validate, Version,
@@ -293,6 +293,16 @@ async fn unchanged_products_of_a_full_sync_and_of_later_jobs_stay() {
     let world = World::new(1);
     let all = products(&[("a", "1 red"), ("b", "1 red"), ("c", "1 red"), ("d", "1 red")]);
     world.run(&all).await;
+    // Another record has a document of one: the ledger was lost and recorded anew, or its source spelled the product otherwise.
+    let mut other = LedgerRecord::new(
+        ProductId::new("a-red").unwrap(),
+        JobId::new("job-000").unwrap(),
+        world.clock.now(),
+    );
+    other.state = ProductState::Live;
+    other.add_document(DocumentId::new("a-red").unwrap());
+    let scope = LedgerScope::of(&world.job(), world.index.id());
+    world.stores().ledger.put(&scope, &[other]).await.unwrap();
     let full = Job { full: true, ..world.job() };
     let full = world.try_run(&full, &products(&[("a", "1 red"), ("b", "1 red")]), false).await.unwrap();
     assert_eq!((full.chunks, full.counts), (0, unchanged(2)));

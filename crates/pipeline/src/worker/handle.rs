@@ -155,9 +155,11 @@ impl Worker {
         let heartbeat = Heartbeat::start(&self.stores, &self.clock, lease, receipt, term, lost.clone());
         let began = self.clock.now();
         let outcome = tokio::select! {
+            // Another worker has the chunk by now: nothing more of this one's is recorded.
+            biased;
+            () = lost.cancelled() => return Err(ChunkError::LeaseLost { key: key() }),
             outcome = self.outcome(chunk, lease) => outcome?,
             never = self.record_unreachable(delivery, lease) => match never {},
-            () = lost.cancelled() => return Err(ChunkError::LeaseLost { key: key() }),
             () = self.deadline_elapsed(chunk, stop_when) => return Err(ChunkError::DeadlineExceeded { key: key() }),
         };
         drop(heartbeat);

@@ -121,7 +121,8 @@ impl DynamoJobs {
         let (Some(sequence), Some(lanes)) = (sequence, lanes) else {
             return Err(TableError::corrupt("the item that numbers an index's jobs has no number"));
         };
-        Ok(Job { sequence, lanes, ..job.clone() })
+        let skips_unchanged = job.skips_unchanged && !self.has_waiting_chunks(job).await?;
+        Ok(Job { sequence, lanes, skips_unchanged, ..job.clone() })
     }
 
     /// Whether a job of this one's index has not ended, or chunks that one published are not counted.

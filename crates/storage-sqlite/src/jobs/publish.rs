@@ -22,8 +22,9 @@ pub(super) fn create(tx: &Transaction<'_>, job: &Job) -> Result<Job, Cause> {
             ON CONFLICT DO UPDATE SET sequence = sequence + 1 RETURNING sequence",
         )?
         .query_row([&job.shop_id, &job.index_name], |row| row.get(0))?;
-    let lanes = lanes_of_waiting_chunks(tx, job)?.unwrap_or(job.lanes);
-    let job = Job { sequence, lanes, ..job.clone() };
+    let waiting = lanes_of_waiting_chunks(tx, job)?;
+    let skips_unchanged = job.skips_unchanged && waiting.is_none();
+    let job = Job { sequence, lanes: waiting.unwrap_or(job.lanes), skips_unchanged, ..job.clone() };
     tx.prepare_cached(
         "INSERT INTO job (id, shop_id, created_at, fingerprint, job, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?

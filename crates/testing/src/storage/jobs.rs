@@ -171,10 +171,11 @@ impl Jobs for SharedState {
             (&record.job.shop_id, &record.job.index_name) == (&job.shop_id, &job.index_name)
         };
         let waiting = state.jobs.values().filter(is_same_index).find(|record| record.has_waiting_chunks());
+        let skips_unchanged = job.skips_unchanged && waiting.is_none();
         let lanes = waiting.map(|record| record.job.lanes).filter(|lanes| *lanes > 0).unwrap_or(job.lanes);
         let sequence = state.sequences.entry((job.shop_id.clone(), job.index_name.clone())).or_default();
         *sequence += 1;
-        let job = Job { sequence: *sequence, lanes, ..job.clone() };
+        let job = Job { sequence: *sequence, lanes, skips_unchanged, ..job.clone() };
         state.jobs.insert(job.id.clone(), JobRecord::new(job.clone()));
         Ok(job)
     }
