@@ -165,7 +165,18 @@ fn after_a_cancelled_full_sync_nothing_is_removed() {
     assert_eq!(shop.run(export(1..=10, OLD), &["--full"]).code, Some(0));
     shop.test_dir.write("export.jsonl", export(1..=9, OLD));
     let plugin = SHOPIFY.to_str().unwrap();
-    let ingest = ["ingest", "export.jsonl", "--full", "--plugin", plugin, "--shop", SHOP, "--output", "json"];
+    let ingest = [
+        "ingest",
+        "export.jsonl",
+        "--full",
+        "--force",
+        "--plugin",
+        plugin,
+        "--shop",
+        SHOP,
+        "--output",
+        "json",
+    ];
     let to = ["--target", "marqo", "--index", INDEX, "--data-dir", "data"];
     let job = shop.test_dir.host(&[&ingest[..], &to].concat()).json()["job_id"].as_str().unwrap().to_owned();
     let cancelled = shop.test_dir.host(&["jobs", "cancel", &job, "--data-dir", "data"]);

@@ -4,7 +4,7 @@ use super::retry::retry;
 use host_core::{
     clock::SharedClock,
     error::chain,
-    index::{Index, WriteTarget},
+    index::{Index, StoredVersion, WriteTarget},
     model::{Digest, DocumentId, Job, LedgerRecord, Operation, Product, ProductId, ProductState},
     storage::{LedgerScope, StoreError, Stores},
 };
@@ -80,8 +80,10 @@ impl<'a> KnownProducts<'a> {
 /// cannot be found out is no.
 pub(crate) async fn is_ledger_current(stores: &Stores, index: &dyn Index, job: &Job) -> bool {
     match lacks_documents(stores, index, job).await {
-        Ok(0) => true,
-        Ok(missing) => {
+        // Nothing is known to be unchanged: an ingest that is interrupted can go on.
+        Ok(None) => false,
+        Ok(Some(0)) => true,
+        Ok(Some(missing)) => {
             tracing::info!(
                 index_name = job.index_name,
                 missing,
@@ -99,17 +101,19 @@ pub(crate) async fn is_ledger_current(stores: &Stores, index: &dyn Index, job: &
     }
 }
 
-/// The number of documents of a sample that the index lacks.
-async fn lacks_documents(stores: &Stores, index: &dyn Index, job: &Job) -> Result<usize, String> {
+/// The number of documents of a sample that the index lacks; none if the ledger names no document.
+async fn lacks_documents(stores: &Stores, index: &dyn Index, job: &Job) -> Result<Option<usize>, String> {
     let scope = LedgerScope::of(job, index.id());
     let (mut sample, mut after) = (Vec::<DocumentId>::new(), None);
     while sample.is_empty() {
         let page = stores.ledger.page(&scope, after.as_ref(), PAGE).await.map_err(|error| chain(&error))?;
-        let Some(last) = page.last() else { return Ok(0) };
+        let Some(last) = page.last() else { return Ok(None) };
         after = Some(last.product.clone());
         let live = page.into_iter().filter(|record| record.state == ProductState::Live);
         sample.extend(live.flat_map(|record| record.documents).take(SAMPLE));
     }
     let stored = index.stored(&WriteTarget::of(job), &sample).await.map_err(|error| chain(&error))?;
-    Ok(stored.iter().filter(|stored| stored.as_ref().is_none_or(|stored| stored.is_archived)).count())
+    let is_missing =
+        |stored: &&Option<StoredVersion>| stored.as_ref().is_none_or(|stored| stored.is_archived);
+    Ok(Some(stored.iter().filter(is_missing).count()))
 }
