@@ -14,7 +14,7 @@ use crate::{
     ids::IdSet,
     removed_shop::{ShopIsRemoved, create_job},
 };
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use host_core::{
     clock::SharedClock,
     metrics,
@@ -168,14 +168,32 @@ impl Ingest<'_> {
             })
             .buffered(settings.batches.max(1))
             .boxed();
+        // Both go on at the same time: a batch that asks the ledger, and is not polled while a chunk is published, would hold what the
+        // publishing waits for.
+        let (transformed_tx, mut transformed_rx) = mpsc::channel(1);
+        let produce = async {
+            let transformed_tx = transformed_tx;
+            while let Some(event) = batches.next().await {
+                if transformed_tx.send(event).await.is_err() {
+                    return;
+                }
+            }
+        };
         let consume = async {
-            while let Some(event) = batches.try_next().await? {
-                match event {
+            while let Some(event) = transformed_rx.recv().await {
+                match event? {
                     Transformed::Batch(batch) => sink.add_batch(batch, &transformer).await?,
                     Transformed::End(end) => stats = Some(end),
                 }
             }
             Ok::<_, IngestError>(())
+        };
+        let consume = async {
+            tokio::pin!(produce, consume);
+            tokio::select! {
+                consumed = &mut consume => consumed,
+                () = &mut produce => consume.await,
+            }
         };
         let consumed = tokio::select! {
             consumed = consume => consumed.map(Some),
