@@ -212,14 +212,20 @@ impl Database {
         behavior: TransactionBehavior,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Cause> + Send + 'static,
     ) -> Result<T, DatabaseError> {
-        let mut connection = connection.clone().lock_owned().await;
-        let done = tokio::task::spawn_blocking(move || {
-            let transaction = connection.transaction_with_behavior(behavior)?;
-            let result = work(&transaction)?;
-            transaction.commit()?;
-            Ok(result)
-        })
-        .await;
+        let connection = connection.clone();
+        // In a task, which is always polled: a caller that is not, such as one of several in a stream, would hold the lock that it was
+        // given while others wait.
+        let done = tokio::spawn(async move {
+            let mut connection = connection.lock_owned().await;
+            let work = move || {
+                let transaction = connection.transaction_with_behavior(behavior)?;
+                let result = work(&transaction)?;
+                transaction.commit()?;
+                Ok(result)
+            };
+            tokio::task::spawn_blocking(work).await
+        });
+        let done = done.await.and_then(|done| done);
         let path = || self.path.display().to_string();
         match done {
             Ok(Ok(result)) => Ok(result),

@@ -126,6 +126,26 @@ async fn a_file_that_another_process_holds_is_a_passing_trouble() {
     embedded.stores().jobs.create(&job("job", "shop")).await.unwrap();
 }
 
+/// One of several calls in a stream is not polled while the stream's consumer makes another.
+#[tokio::test]
+async fn a_call_that_is_not_polled_holds_nothing_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(dir.path()).unwrap();
+    let jobs = embedded.stores().jobs;
+    let (one, two) = (job("one", "shop"), job("two", "shop"));
+    let busy = embedded.database.writer().lock().await;
+    let mut waiting = std::pin::pin!(jobs.create(&one));
+    let once =
+        std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending()));
+    assert!(once.await);
+    drop(busy);
+    tokio::time::timeout(Duration::from_secs(30), jobs.create(&two))
+        .await
+        .expect("it waits for ever")
+        .unwrap();
+    waiting.await.unwrap();
+}
+
 #[tokio::test]
 async fn readers_do_not_wait_for_a_writer() {
     let dir = tempfile::tempdir().unwrap();
