@@ -244,8 +244,12 @@ impl ProductChange<'_> {
             record.set_whole(&whole.version);
         }
         record.refusal = self.refusal(before, job);
-        if let Some(whole) = self.whole {
-            record.source_digest = whole.source_digest.filter(|_| self.holds_exactly(whole, &record));
+        // Otherwise it is that of before, unless a document was written or removed.
+        if let Some(whole) = self.whole
+            && let Some(digest) = whole.source_digest
+            && self.holds_exactly(whole, &record)
+        {
+            record.source_digest = Some(digest);
         }
         let Some(before) = before else {
             return Some(LedgerRecord { order: Some(JobRecency::of(job)), ..record });
