@@ -289,6 +289,7 @@ async fn a_job_that_is_created_while_a_removal_begins_ends_at_once() {
     assert!(refused.is_err());
     let created = world.stores().jobs.get(&job.id).await.unwrap().unwrap();
     assert_eq!(created.status, JobStatus::Failed);
+    world.clock.sleep(Duration::from_secs(1)).await;
     world.forget().await.run(ShopCounts::default()).await.unwrap();
     // One that waited while the shop was removed does not bring it back, and a new one begins anew.
     let waited = create_job(&world.stores(), &job).await.unwrap();

@@ -156,7 +156,7 @@ async fn a_breaker_that_is_open_for_too_long_sends_what_is_met_to_the_dead_lette
     two_workers(&harness, Duration::from_secs(600)).await;
     let job = snapshot(&harness, &id).await;
     assert_eq!((job.status, job.counts.failed), (JobStatus::Failed, 6));
-    assert!(job.error_message.unwrap().contains("host dlq redrive"));
+    assert!(job.samples[0].message.contains("has been stopped since"), "{:?}", job.samples[0]);
     assert_eq!(harness.stores.queue.dead_letters(SHOP).await.unwrap().len(), 6);
 }
 
