@@ -347,8 +347,8 @@ async fn after_a_day_the_chunks_are_dead_letters_and_a_redrive_brings_them_back(
     );
     let job = source.snapshot().await;
     assert_eq!((job.status, job.completed_chunks), (JobStatus::Failed, CHUNKS));
-    let message = job.error_message.unwrap();
-    assert!(is_named(&message), "{message}");
+    let message = &job.samples[0].message;
+    assert!(is_named(message), "{message}");
 
     source.server.fault.send_replace(Fault::None);
     // Dead letters are invisible for a while after they were listed.
