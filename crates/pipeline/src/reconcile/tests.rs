@@ -183,6 +183,19 @@ async fn what_the_index_lost_is_written_by_the_next_sync() {
     );
 }
 
+/// Its record says which documents it has in this version, and one of them is missing.
+#[tokio::test(start_paused = true)]
+async fn one_document_that_the_index_lost_comes_back_in_the_version_of_its_product() {
+    let shop = Shop::with_products().await;
+    let whole = line("1a", "gid/1", 2) + &line("1b", "gid/1", 2).replace('}', ",\"_mq_siblings\":[\"1a\"]}");
+    shop.work("third", ADD, &whole).await;
+    shop.vanish("1a");
+    assert_eq!(shop.repair(Part::All, false).await, Repair { marked_missing: 1, ..Repair::default() });
+    let again = shop.work("again", ADD, &whole).await;
+    assert_eq!((again.status, again.counts.unchanged), (JobStatus::Completed, 1));
+    assert_eq!(shop.ids(), ["1a", "1b", "2"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_removed_leaves_the_index_unless_it_is_newer() {
     let shop = Shop::with_products().await;
