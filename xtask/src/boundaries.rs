@@ -97,7 +97,8 @@ mod tests {
     fn what_one_member_owns_no_other_may_use() {
         let tree = "0host-plugin-host v0.1.0 (/w)\n1wasmtime v48.0.0\n1wasmtime-wasi v48.0.0\n\n\
                     0host-storage-aws v0.1.0 (/w)\n1aws-sdk-s3 v1.1.0\n1host-core v0.1.0 (/w) (*)\n\n\
-                    0host v0.1.0 (/w)\n1wasmtime v48.0.0 (*)\n1host-testing v0.1.0 (/w)\n1aws-config v1.0.0\n";
+                    0host v0.1.0 (/w)\n1wasmtime v48.0.0 (*)\n1host-testing v0.1.0 (/w)\n1aws-config v1.0.0\n\n\
+                    0host-simulation v0.1.0 (/w)\n1host-testing v0.1.0 (/w)\n";
         assert_eq!(forbidden_uses(ALL, tree), ["host uses wasmtime"]);
         assert_eq!(forbidden_uses(NOT_OF_TESTS, tree), ["host uses host-testing"]);
         let without_sdk = tree.replace("aws-sdk-s3", "boto");
