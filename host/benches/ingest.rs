@@ -15,14 +15,14 @@ use host_core::{
     model::{Digest, Job, JobId, Operation, Product, SameVersion},
     plugin::Transform,
 };
-use host_export::{Export, Item, Options};
+use host_export::{Export, ExportItem, Options};
 use host_pipeline::ingest::{
     chunk::ChunkBounds,
     reader,
     run::{Ingest, IngestProgress, IngestSettings},
 };
 use host_plugin_host::{Configs, Plugins, Role, Settings};
-use host_storage_sqlite::Embedded;
+use host_storage_sqlite::SqliteStorage;
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -89,7 +89,7 @@ fn products(export: &str, transform: &dyn Transform, scratch: &Path) -> impl Ite
     let open = Export::open(&[export.to_owned()], Options::new(scratch)).expect("the export opens");
     let plan = open.scan(&transform.manifest().grouping).expect("the export is readable");
     plan.into_products().filter_map(|item| match item.expect("the export is readable") {
-        Item::Product { product, .. } => Some(product),
+        ExportItem::Product { product, .. } => Some(product),
         _ => None,
     })
 }
@@ -99,7 +99,7 @@ fn whole(export: &str, plugin: &str, threads: usize) {
     let transform = plugins.transform().expect("the plug-in transforms");
     let dir = tempfile::tempdir().expect("a temporary folder");
     let stores =
-        Embedded::open(dir.path(), Arc::new(SystemClock)).expect("the data directory opens").stores();
+        SqliteStorage::open(dir.path(), Arc::new(SystemClock)).expect("the data directory opens").stores();
     let job = job(&plugins);
     let bounds = ChunkBounds { documents: 1000, bytes: 8 << 20 };
     let settings = IngestSettings { bounds, batches: 2 * threads, quarantine_bytes: 0 };

@@ -30,7 +30,7 @@ pub fn count(number: u64) -> String {
 }
 
 /// Formats a count with its noun, whose plural ends with an s: `1 line`, `12,345 lines`.
-pub fn counted(number: u64, noun: &str) -> String {
+pub fn pluralize(number: u64, noun: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{} {noun}{s}", count(number))
 }
@@ -49,7 +49,10 @@ mod tests {
             (bytes(999), bytes(1_500_000), bytes(2_000_000_000)),
             ("999 B".into(), "1.5 MB".into(), "2.00 GB".into())
         );
-        assert_eq!([0, 1, 1_000].map(|number| counted(number, "line")), ["0 lines", "1 line", "1,000 lines"]);
+        assert_eq!(
+            [0, 1, 1_000].map(|number| pluralize(number, "line")),
+            ["0 lines", "1 line", "1,000 lines"]
+        );
         assert_eq!(
             (
                 duration(Duration::from_secs(89)),

@@ -1,6 +1,6 @@
 //! The port to plug-ins: the roles that the pipeline asks for, whatever contract version and engine implement them.
 
-use crate::model::{DocumentId, Issue, Manifest, Product, ReportEntry};
+use crate::model::{DocumentId, Issue, PluginManifest, Product, ReportEntry};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
@@ -83,7 +83,7 @@ pub struct BatchFailure {
 #[async_trait]
 pub trait Transform: Send + Sync {
     /// The plug-in's manifest.
-    fn manifest(&self) -> &Manifest;
+    fn manifest(&self) -> &PluginManifest;
 
     /// Transforms a batch; one outcome a product, in their order. A product that makes the plug-in trap is found by
     /// bisecting and refused alone.
@@ -104,7 +104,7 @@ pub struct Verdict {
 #[async_trait]
 pub trait Validate: Send + Sync {
     /// The plug-in's manifest.
-    fn manifest(&self) -> &Manifest;
+    fn manifest(&self) -> &PluginManifest;
 
     /// Judges a batch; one verdict a document, in their order.
     async fn validate(&self, documents: Vec<TransformedDocument>) -> Result<Vec<Verdict>, BatchFailure>;
@@ -114,7 +114,7 @@ pub trait Validate: Send + Sync {
 #[async_trait]
 pub trait Version: Send + Sync {
     /// The plug-in's manifest.
-    fn manifest(&self) -> &Manifest;
+    fn manifest(&self) -> &PluginManifest;
 
     /// Compares pairs of (incoming, stored) version fields; one answer a pair, in their order.
     async fn compare(
@@ -131,7 +131,7 @@ impl Refusal {
     }
 
     /// The report entry of a refused item.
-    pub fn into_entry(self, plugin: &Manifest) -> ReportEntry {
+    pub fn into_entry(self, plugin: &PluginManifest) -> ReportEntry {
         ReportEntry {
             path: self.path,
             plugin: Some(plugin.reference()),

@@ -16,7 +16,7 @@
 //!
 //! ```
 //! use host_core::model::Grouping;
-//! use host_export::{Export, Item, Options};
+//! use host_export::{Export, ExportItem, Options};
 //!
 //! let dir = tempfile::tempdir()?;
 //! let file = dir.path().join("export.jsonl");
@@ -36,8 +36,8 @@
 //! let (mut products, mut rejected) = (Vec::new(), Vec::new());
 //! for item in &mut items {
 //!     match item? {
-//!         Item::Product { product, .. } => products.push(product),
-//!         Item::Rejected(entry) => rejected.push(entry.code),
+//!         ExportItem::Product { product, .. } => products.push(product),
+//!         ExportItem::Rejected(entry) => rejected.push(entry.code),
 //!     }
 //! }
 //! assert_eq!(products[0].text.lines().count(), 2);
@@ -64,7 +64,7 @@ mod source;
 pub mod temp;
 
 pub use error::ExportError;
-pub use group::{Export, Item, Plan, Products};
+pub use group::{Export, ExportItem, Plan, Products};
 pub use progress::{Cancel, Phase, Progress, ProgressSnapshot};
 pub use remote::{Remote, RemoteSource};
 

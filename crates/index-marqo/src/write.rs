@@ -76,7 +76,7 @@ impl<'a> Writer<'a> {
                 break;
             }
             let sent = self.send(&group, schema).await?;
-            self.judge(group, sent)?;
+            self.evaluate(group, sent)?;
         }
         Ok(self.outcomes)
     }
@@ -149,10 +149,10 @@ impl<'a> Writer<'a> {
         Ok(sent)
     }
 
-    fn judge(&mut self, group: Group<'a>, sent: Sent) -> Result<(), Failure> {
+    fn evaluate(&mut self, group: Group<'a>, sent: Sent) -> Result<(), Failure> {
         match sent.class {
             AnswerClass::Done => match serde_json::from_slice::<Items<'_>>(&sent.body) {
-                Ok(items) => self.judge_items(group, items, &sent),
+                Ok(items) => self.evaluate_items(group, items, &sent),
                 Err(error) => {
                     let refusal =
                         Refusal { code: None, message: format!("{} ({error})", excerpt(&sent.body)) };
@@ -240,7 +240,7 @@ impl<'a> Writer<'a> {
         self.work.push_front(first);
     }
 
-    fn judge_items(&mut self, group: Group<'a>, items: Items<'_>, sent: &Sent) -> Result<(), Failure> {
+    fn evaluate_items(&mut self, group: Group<'a>, items: Items<'_>, sent: &Sent) -> Result<(), Failure> {
         if let Some(milliseconds) = items.processing_time_ms.filter(|_| self.operation == Operation::Add) {
             metrics::embedding(milliseconds);
         }

@@ -4,7 +4,7 @@ use host_core::{
     model::{Document, Grouping, Product, ReportEntry},
     plugin::{TransformedDocument, VersionPair},
 };
-use host_export::{Export, ExportError, Item, Options, Remote};
+use host_export::{Export, ExportError, ExportItem, Options, Remote};
 use host_plugin_host::Role;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -82,12 +82,12 @@ pub fn read(
     let (mut lines, mut rejected, mut has_more) = (Vec::new(), Vec::new(), false);
     for item in Export::open(sources, options)?.scan(grouping)?.into_products() {
         match item? {
-            Item::Rejected(entry) => rejected.push(entry),
-            Item::Product { .. } if lines.len() >= limit => {
+            ExportItem::Rejected(entry) => rejected.push(entry),
+            ExportItem::Product { .. } if lines.len() >= limit => {
                 has_more = true;
                 break;
             }
-            Item::Product { product, .. } => lines.push(product),
+            ExportItem::Product { product, .. } => lines.push(product),
         }
     }
     let not_an_item = |line: &Product, what, cause: &dyn std::fmt::Display| ReadError::NotAnItem {

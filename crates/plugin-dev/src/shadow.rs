@@ -4,19 +4,19 @@
 use crate::comparison::Comparison;
 use async_trait::async_trait;
 use host_core::{
-    model::{Manifest, Product},
+    model::{PluginManifest, Product},
     plugin::{BatchFailure, ProductOutcome, Transform},
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A transform role with a shadow. Answers and failures of the shadow only reach the comparison.
-pub struct Shadow {
+pub struct ShadowedTransform {
     live: Arc<dyn Transform>,
     shadow: Arc<dyn Transform>,
     comparison: Mutex<Comparison>,
 }
 
-impl Shadow {
+impl ShadowedTransform {
     /// Runs `shadow` beside `live` and adds each product to `comparison`.
     pub fn new(live: Arc<dyn Transform>, shadow: Arc<dyn Transform>, comparison: Comparison) -> Self {
         Self { live, shadow, comparison: Mutex::new(comparison) }
@@ -29,8 +29,8 @@ impl Shadow {
 }
 
 #[async_trait]
-impl Transform for Shadow {
-    fn manifest(&self) -> &Manifest {
+impl Transform for ShadowedTransform {
+    fn manifest(&self) -> &PluginManifest {
         self.live.manifest()
     }
 

@@ -5,7 +5,7 @@ use crate::{
     contract::{self, CONTRACT_VERSION},
     untrusted_text::sanitize,
 };
-use host_core::model::{Digest, Grouping, Manifest};
+use host_core::model::{Digest, Grouping, PluginManifest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{path::Path, time::Duration};
@@ -85,7 +85,7 @@ impl Inspection {
             };
             load().or_else(load)
         });
-        let Manifest { name, version, platform, grouping, config_schema, version_fields } = manifest;
+        let PluginManifest { name, version, platform, grouping, config_schema, version_fields } = manifest;
         Ok(Self {
             name,
             version,

@@ -40,7 +40,7 @@ pub use contract::{CONTRACT_VERSION, Role};
 pub use engine::{Access, Engine, EngineError, EngineProfile};
 pub use inspect::{Import, Inspection};
 pub use limits::Limits;
-pub use load::{Config, Configs, Loader, Plugin, read_component, recognise};
+pub use load::{Config, Configs, Loader, Plugin, ensure_is_component, read_component};
 pub use load_error::LoadError;
 pub use plugins::{Component, OpenError, Plugins, Settings, check_configs};
 pub use pool::Pool;

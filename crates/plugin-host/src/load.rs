@@ -17,7 +17,7 @@ use crate::{
     wasi,
 };
 use host_core::{
-    model::{Digest, Manifest, job::PluginRef},
+    model::{Digest, PluginManifest, job::PluginRef},
     plugin::BatchFailure,
 };
 use rustix::fs::OFlags;
@@ -69,7 +69,7 @@ pub(super) struct Loaded {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
     pub(super) prepared: Prepared,
-    pub(super) manifest: Manifest,
+    pub(super) manifest: PluginManifest,
     /// `name@version`.
     pub(super) reference: Arc<str>,
     pub(super) config: String,
@@ -174,7 +174,7 @@ impl Loader {
 
     /// Compiles a component, or takes it from the cache, and finds its contract.
     pub(super) fn compile(&self, path: &Path, wasm: &[u8]) -> Result<Compiled, LoadError> {
-        recognise(path, wasm)?;
+        ensure_is_component(path, wasm)?;
         // Cached components too: whether a component is refused must not depend on an earlier run under other limits.
         let names = scan(wasm, &self.limits).map_err(|refused| match refused {
             Refused::Malformed(error) => {
@@ -254,7 +254,7 @@ impl Loader {
     }
 
     /// Asks a component for its manifest, checks it, and keeps the component's code.
-    pub(super) fn describe(&self, path: &Path, compiled: &mut Compiled) -> Result<Manifest, LoadError> {
+    pub(super) fn describe(&self, path: &Path, compiled: &mut Compiled) -> Result<PluginManifest, LoadError> {
         let describe = || Instance::describe(&self.engine, &self.limits, &compiled.prepared);
         let said = run_guest(&compiled.prepared, describe).map_err(|error| {
             let path = path.to_owned();
@@ -281,7 +281,7 @@ fn run_guest<T: Send>(prepared: &Prepared, run: impl FnOnce() -> T + Send) -> T 
 
 impl Plugin {
     /// What the plug-in says of itself.
-    pub fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &PluginManifest {
         &self.0.manifest
     }
 
@@ -292,7 +292,7 @@ impl Plugin {
 
     /// Name, version and digest.
     pub fn plugin_ref(&self) -> PluginRef {
-        let Manifest { name, version, .. } = self.0.manifest.clone();
+        let PluginManifest { name, version, .. } = self.0.manifest.clone();
         PluginRef { name, version, digest: self.0.digest }
     }
 
@@ -361,7 +361,7 @@ pub fn read_component(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
 }
 
 /// Tells from its first bytes what a file is, and refuses all but components.
-pub fn recognise(path: &Path, wasm: &[u8]) -> Result<(), LoadError> {
+pub fn ensure_is_component(path: &Path, wasm: &[u8]) -> Result<(), LoadError> {
     let path = path.to_owned();
     if wasm.is_empty() {
         return Err(LoadError::Empty { path });

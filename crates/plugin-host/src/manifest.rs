@@ -5,7 +5,7 @@ use crate::{
     raw::RawDescription,
     untrusted_text::{is_kebab_case, is_pointer, sanitize, truncate},
 };
-use host_core::model::Manifest;
+use host_core::model::PluginManifest;
 
 /// The longest configuration schema in bytes.
 const SCHEMA_BYTES: usize = 1 << 20;
@@ -20,7 +20,7 @@ const NAME_BYTES: usize = 255;
 const PARENTS: usize = 16;
 
 /// Checks a description; what is wrong comes back as one clause.
-pub(super) fn check(said: RawDescription, roles: &[Role]) -> Result<Manifest, String> {
+pub(super) fn check(said: RawDescription, roles: &[Role]) -> Result<PluginManifest, String> {
     use host_core::model::Grouping;
 
     let quoted = |text: &str| format!("{:?}", truncate(text, 80));
@@ -70,7 +70,7 @@ pub(super) fn check(said: RawDescription, roles: &[Role]) -> Result<Manifest, St
             ));
         }
     }
-    Ok(Manifest {
+    Ok(PluginManifest {
         name: said.name,
         version: said.version,
         platform: said.platform,

@@ -15,7 +15,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use host_core::{
-    model::{Manifest, Product},
+    model::{PluginManifest, Product},
     plugin::{
         BatchFailure, ProductOutcome, Refusal, Transform, TransformedDocument, Validate, Verdict, Version,
         VersionOrdering, VersionPair,
@@ -130,7 +130,7 @@ impl Runner {
 
 #[async_trait]
 impl Transform for Runner {
-    fn manifest(&self) -> &Manifest {
+    fn manifest(&self) -> &PluginManifest {
         self.plugin.manifest()
     }
 
@@ -144,7 +144,7 @@ impl Transform for Runner {
 
 #[async_trait]
 impl Validate for Runner {
-    fn manifest(&self) -> &Manifest {
+    fn manifest(&self) -> &PluginManifest {
         self.plugin.manifest()
     }
 
@@ -155,7 +155,7 @@ impl Validate for Runner {
 
 #[async_trait]
 impl Version for Runner {
-    fn manifest(&self) -> &Manifest {
+    fn manifest(&self) -> &PluginManifest {
         self.plugin.manifest()
     }
 

@@ -4,7 +4,7 @@
 //! [`PluginSource::fetch`] turns the name into the bytes of a component and checks them:
 //!
 //! 1. **Size.** No more than [`PluginSource::limit`] bytes are read, from a file or from a registry.
-//! 2. **Digest.** What a registry sends for a digest has that digest. If there is a [`Lock`] (`plugin.lock`), the component has the
+//! 2. **Digest.** What a registry sends for a digest has that digest. If there is a [`Lockfile`] (`plugin.lock`), the component has the
 //!    digest that the lock names; a tag then keeps the meaning that it had when it was locked.
 //! 3. **Signature.** If there is a [`Key`], the plug-in is signed with it, by cosign 3 (a Sigstore bundle) or cosign 2. Everything
 //!    about a signature is hostile until the key has verified it.
@@ -26,7 +26,7 @@
 //! # Example
 //!
 //! ```
-//! use host_plugin_source::{FetchError, Lock, PluginSource};
+//! use host_plugin_source::{FetchError, Lockfile, PluginSource};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let folder = tempfile::tempdir()?;
@@ -39,7 +39,7 @@
 //! assert_eq!(fetched.component.wasm, b"a component");
 //!
 //! // Locked, the name means these bytes and no others.
-//! let mut lock = Lock::empty(&folder.path().join("plugin.lock"));
+//! let mut lock = Lockfile::empty(&folder.path().join("plugin.lock"));
 //! lock.set(fetched.pin);
 //! source.lock = Some(lock);
 //! std::fs::write(&plugin, "another component")?;
@@ -60,7 +60,7 @@ mod signature;
 
 pub use credentials::Credentials;
 pub use error::FetchError;
-pub use lock::{Lock, Pin};
+pub use lock::{Lockfile, Pin};
 pub use signature::{Key, Rejection};
 
 use host_core::model::Digest;
@@ -82,7 +82,7 @@ pub struct PluginSource {
     /// Most bytes of a component.
     pub limit: u64,
     /// The digests that plug-ins must have; without a lock, any.
-    pub lock: Option<Lock>,
+    pub lock: Option<Lockfile>,
     /// The key that plug-ins must be signed with; without one, they need no signature.
     pub key: Option<Key>,
     /// The credentials for registries.

@@ -24,7 +24,7 @@ pub struct Pin {
 
 /// Pinned digests of plug-ins, in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lock {
+pub struct Lockfile {
     path: PathBuf,
     pins: Vec<Pin>,
 }
@@ -42,7 +42,7 @@ const HEADER: &str =
 /// Largest lock: thousands of plug-ins.
 const MAX_BYTES: u64 = 1 << 20;
 
-impl Lock {
+impl Lockfile {
     /// The lock that is used if there is one and no other is named.
     pub const DEFAULT: &str = "plugin.lock";
 
@@ -157,7 +157,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("plugin.lock");
         std::os::unix::fs::symlink(dir.path().join("gone"), &path).unwrap();
-        assert!(matches!(Lock::read(&path), Err(FetchError::Lock { .. })));
+        assert!(matches!(Lockfile::read(&path), Err(FetchError::Lock { .. })));
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("plugin.lock");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
-        assert!(matches!(Lock::read(&path), Err(FetchError::Lock { .. })));
+        assert!(matches!(Lockfile::read(&path), Err(FetchError::Lock { .. })));
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("plugin.lock");
         fs::write(&path, format!("\"\\u001b[31m\\u202e{}\" = 1", "x".repeat(100_000))).unwrap();
-        let error = Lock::read(&path).unwrap_err().to_string();
+        let error = Lockfile::read(&path).unwrap_err().to_string();
         assert!(error.chars().count() < 1000 && !error.contains(['\u{1b}', '\u{202e}', '\n']), "{error:?}");
     }
 
@@ -181,14 +181,14 @@ mod tests {
     fn a_lock_is_read_as_it_was_written_with_one_pin_a_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("plugin.lock");
-        assert_eq!(Lock::read(&path).unwrap(), None);
-        assert!(matches!(Lock::read_named(&path), Err(FetchError::LockMissing { .. })));
-        let mut lock = Lock::empty(&path);
+        assert_eq!(Lockfile::read(&path).unwrap(), None);
+        assert!(matches!(Lockfile::read_named(&path), Err(FetchError::LockMissing { .. })));
+        let mut lock = Lockfile::empty(&path);
         lock.set(pin("a.wasm", "one"));
         lock.set(Pin { manifest: Some(Digest::of(b"m")), ..pin("oci://r.example/a:1", "two") });
         lock.set(pin("./a.wasm", "three"));
         lock.write().unwrap();
-        let read = Lock::read(&path).unwrap().unwrap();
+        let read = Lockfile::read(&path).unwrap().unwrap();
         assert_eq!(read, lock);
         let digest = |name: &str| read.pin(Path::new(name)).ok().map(|pin| pin.digest);
         assert_eq!(digest("./a.wasm"), Some(Digest::of(b"three")));
@@ -209,7 +209,7 @@ mod tests {
             "[[plugin]]\nsource = \"a\"\ndigest = \"md5:1\"\n",
         ] {
             fs::write(&path, text).unwrap();
-            assert!(matches!(Lock::read(&path), Err(FetchError::Lock { .. })), "{text}");
+            assert!(matches!(Lockfile::read(&path), Err(FetchError::Lock { .. })), "{text}");
         }
     }
 }

@@ -18,11 +18,11 @@ use host_pipeline::{
         publish::Publisher,
     },
     sync::new_id,
-    worker::{DeadLetterFilter, Until, Worker, WorkerSettings, redrive},
+    worker::{DeadLetterFilter, RunUntil, Worker, WorkerSettings, redrive},
 };
 use host_testing::{
     build,
-    fakes::{FakeIndex, Next, Rules},
+    fakes::{FakeIndex, FakePlugin, Next},
     next_random,
 };
 use jiff::Timestamp;
@@ -118,7 +118,7 @@ impl<W: World> Simulation<W> {
     }
 
     fn start_worker(&mut self) {
-        let rules = Arc::new(Rules::default());
+        let rules = Arc::new(FakePlugin::default());
         let settings = WorkerSettings {
             concurrency: 3,
             lease: Duration::from_secs(60),
@@ -138,7 +138,8 @@ impl<W: World> Simulation<W> {
                     clock.clone(),
                     settings,
                 );
-                let _stopped = Arc::new(worker).run(SHOP, Until::Cancelled, &CancellationToken::new()).await;
+                let _stopped =
+                    Arc::new(worker).run(SHOP, RunUntil::Cancelled, &CancellationToken::new()).await;
                 clock.sleep(Duration::from_secs(15)).await;
             }
         }));

@@ -1,7 +1,7 @@
 //! The products of a shop, and the lines of chunks that say what became of them.
 
 use host_core::model::{DocumentId, Operation, ProductId};
-use host_pipeline::ingest::chunk::{Chunker, PendingLine, SealedChunk};
+use host_pipeline::ingest::chunk::{Chunker, FinishedChunk, PendingLine};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ pub(crate) struct ProductLine {
 }
 
 impl ProductLine {
-    pub(crate) fn push(self, chunker: &mut Chunker) -> Vec<SealedChunk> {
+    pub(crate) fn push(self, chunker: &mut Chunker) -> Vec<FinishedChunk> {
         let Self { id, operation, product, siblings, object } = self;
         let siblings = siblings.as_deref();
         chunker.push(

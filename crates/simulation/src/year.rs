@@ -17,11 +17,11 @@ use host_pipeline::{
         publish::Publisher,
     },
     sync::new_id,
-    worker::{DeadLetterFilter, Until, Worker, WorkerSettings, redrive},
+    worker::{DeadLetterFilter, RunUntil, Worker, WorkerSettings, redrive},
 };
 use host_testing::{
     build,
-    fakes::{FakeIndex, Next, Rules},
+    fakes::{FakeIndex, FakePlugin, Next},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -126,7 +126,7 @@ pub async fn run_year<W: World>(
 impl<'a, W: World> Year<'a, W> {
     fn new(world: &'a W, clock: &'a SharedClock, plan: Plan) -> Self {
         let stores = world.storage().stores();
-        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(Rules::default()));
+        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(FakePlugin::default()));
         let settings = WorkerSettings {
             concurrency: 4,
             lease: Duration::from_secs(60),
@@ -203,7 +203,7 @@ impl<'a, W: World> Year<'a, W> {
     }
 
     async fn work(&self, id: &JobId) -> JobSnapshot {
-        let until = Until::JobEnds(id.clone());
+        let until = RunUntil::JobEnds(id.clone());
         self.worker.run(SHOP, until, &CancellationToken::new()).await.unwrap();
         self.stores.jobs.get(id).await.unwrap().unwrap()
     }

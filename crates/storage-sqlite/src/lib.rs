@@ -38,7 +38,7 @@ const PRESENCE_LOCK: &str = "working.lock";
 
 /// The stores and the catalog of one data directory. Cheap to clone; all clones share their connections.
 #[derive(Clone)]
-pub struct Embedded {
+pub struct SqliteStorage {
     dir: PathBuf,
     clock: SharedClock,
     pub(crate) database: Arc<Database>,
@@ -48,7 +48,7 @@ pub struct Embedded {
     alive: Arc<OnceLock<[File; 2]>>,
 }
 
-impl Embedded {
+impl SqliteStorage {
     /// Opens a data directory, making it (for its owner only) and everything in it if it is not there yet, and bringing
     /// an older one up to date. Blocks for as long as another process does the same.
     pub fn open(dir: impl AsRef<Path>, clock: SharedClock) -> Result<Self, StoreError> {
@@ -117,7 +117,7 @@ impl Embedded {
 }
 
 #[async_trait]
-impl Storage for Embedded {
+impl Storage for SqliteStorage {
     fn stores(&self) -> Stores {
         self.stores.clone()
     }
@@ -178,7 +178,7 @@ impl Storage for Embedded {
 }
 
 #[async_trait]
-impl JobRemover for Embedded {
+impl JobRemover for SqliteStorage {
     async fn may_be_worked(&self, job: &Job) -> Result<bool, StoreError> {
         let id = job.id.clone();
         let needed = self.database.read(move |tx| jobs::is_needed(tx, &id)).await;

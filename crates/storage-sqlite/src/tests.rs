@@ -1,6 +1,6 @@
 //! What only this backend promises: how it handles a directory or a file that it cannot use, and how it keeps waiting short.
 
-use super::{Embedded, chunks::Folder};
+use super::{SqliteStorage, chunks::Folder};
 use host_core::{
     clock::{Clock, SystemClock},
     model::{ChunkRef, Job, JobId, LedgerRecord, ProductId},
@@ -18,8 +18,8 @@ fn job(id: &str, shop_id: &str) -> Job {
     Job { id: JobId::new(id).unwrap(), ..build::job(&SystemClock, shop_id) }
 }
 
-fn open(dir: &Path) -> Result<Embedded, StoreError> {
-    Embedded::open(dir, Arc::new(SystemClock))
+fn open(dir: &Path) -> Result<SqliteStorage, StoreError> {
+    SqliteStorage::open(dir, Arc::new(SystemClock))
 }
 
 /// The sentence that a person reads.
@@ -397,7 +397,7 @@ async fn of_a_removed_job_nothing_is_left() {
 }
 
 /// Writes what another program or a newer version has written into a column.
-async fn plant(storage: &Embedded, sql: &'static str) {
+async fn insert_raw(storage: &SqliteStorage, sql: &'static str) {
     let planted = storage.database.write(move |tx| Ok(tx.execute_batch(sql)?)).await;
     planted.unwrap();
 }
@@ -413,7 +413,7 @@ async fn what_cannot_be_read_is_left_and_named_and_is_in_the_way_of_nothing_else
         jobs.add_chunk(&chunk(&job.id, seq, seq as u16)).await.unwrap();
         queue.send(&job, &chunk(&job.id, seq, seq as u16), 0).await.unwrap();
     }
-    plant(
+    insert_raw(
         &storage,
         "UPDATE message SET chunk = 'not JSON' WHERE lane = 0;
          UPDATE message SET chunk = json_set(chunk, '$.schema', 2) WHERE lane = 1;

@@ -7,7 +7,7 @@ use host_core::{
     clock::{SharedClock, SystemClock},
     storage::Storage,
 };
-use host_storage_sqlite::Embedded;
+use host_storage_sqlite::SqliteStorage;
 use host_testing::{
     VirtualClock,
     build::{MINUTE, chunk, job},
@@ -22,11 +22,11 @@ use tempfile::TempDir;
 fn embedded() -> Backend {
     let dir = tempfile::tempdir().unwrap();
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
-    let stores = Embedded::open(dir.path(), clock.clone()).unwrap().stores();
-    Backend { stores, clock, plant_settings, resources: Box::new(dir) }
+    let stores = SqliteStorage::open(dir.path(), clock.clone()).unwrap().stores();
+    Backend { stores, clock, insert_raw_settings, resources: Box::new(dir) }
 }
 
-fn plant_settings(backend: &Backend, index_name: &str, json: &str) {
+fn insert_raw_settings(backend: &Backend, index_name: &str, json: &str) {
     let dir = backend.resources.downcast_ref::<TempDir>().unwrap();
     let file = rusqlite::Connection::open(dir.path().join("host.db")).unwrap();
     file.execute("INSERT INTO index_settings VALUES (?1, ?2)", [index_name, json]).unwrap();
@@ -49,7 +49,7 @@ host_testing::storage_tests!(embedded);
 #[ignore = "measures"]
 async fn speed_of_the_queue() {
     let dir = tempfile::tempdir().unwrap();
-    let stores = Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
+    let stores = SqliteStorage::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
     let job = job(&SystemClock, "shop");
     let start = Instant::now();
     for seq in 0..20_000 {

@@ -6,15 +6,15 @@ use host_core::{
     model::Job,
     storage::{Storage, Stores},
 };
-use host_storage_sqlite::Embedded;
+use host_storage_sqlite::SqliteStorage;
 use host_testing::build::{self, MINUTE, chunk};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// More than anything here takes, and less than the wait for a writer.
 const SOON: Duration = Duration::from_secs(15);
 
-fn open(dir: &Path) -> Embedded {
-    Embedded::open(dir, Arc::new(SystemClock)).unwrap()
+fn open(dir: &Path) -> SqliteStorage {
+    SqliteStorage::open(dir, Arc::new(SystemClock)).unwrap()
 }
 
 async fn job(stores: &Stores, shop: &str) -> Job {

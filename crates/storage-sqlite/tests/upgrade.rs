@@ -7,7 +7,7 @@ use host_core::{
     model::{Counts, JobId, JobStatus, LedgerRecord, ProductId},
     storage::{ChunkOutcome, Claim, LedgerScope, Storage, Stores},
 };
-use host_storage_sqlite::Embedded;
+use host_storage_sqlite::SqliteStorage;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -15,11 +15,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 async fn old_directory(dir: &Path) -> Stores {
     let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data-directory-0.1.0");
     // The steps of the schema that 0.1.0 had are never changed: an empty file gets the same tables.
-    drop(Embedded::open(dir, Arc::new(SystemClock)).unwrap());
+    drop(SqliteStorage::open(dir, Arc::new(SystemClock)).unwrap());
     let rows = fs::read_to_string(old.join("host.sql")).unwrap();
     rusqlite::Connection::open(dir.join("host.db")).unwrap().execute_batch(&rows).unwrap();
     copy(&old.join("chunks"), &dir.join("chunks"));
-    let embedded = Embedded::open(dir, Arc::new(SystemClock)).unwrap();
+    let embedded = SqliteStorage::open(dir, Arc::new(SystemClock)).unwrap();
     embedded.register().await.unwrap();
     embedded.stores()
 }
@@ -119,7 +119,7 @@ async fn a_directory_of_before_the_ledger_gets_an_empty_one() {
     )
     .unwrap();
     drop(file);
-    let stores = Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
+    let stores = SqliteStorage::open(dir.path(), Arc::new(SystemClock)).unwrap().stores();
     let job = stores.jobs.get(&id("job-c")).await.unwrap().unwrap().job;
     let scope = LedgerScope::of(&job, "catalog:embedded".into());
     let product = ProductId::new("gid://shopify/Product/1").unwrap();

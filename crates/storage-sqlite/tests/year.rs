@@ -9,7 +9,7 @@ use host_core::{
 };
 use host_pipeline::retention::{Retention, prune};
 use host_simulation::{Figures, MONTH, Plan, Pruned, Size, run_year};
-use host_storage_sqlite::Embedded;
+use host_storage_sqlite::SqliteStorage;
 use host_testing::{VirtualClock, build};
 use std::{
     fs,
@@ -35,7 +35,7 @@ fn size(folder: &Path) -> Size {
 
 async fn year(dir: &Path, plan: Plan) -> Figures {
     let clock: SharedClock = Arc::new(VirtualClock::paused(1));
-    let storage = Embedded::open(dir, clock.clone()).unwrap();
+    let storage = SqliteStorage::open(dir, clock.clone()).unwrap();
     storage.register().await.unwrap();
     let world = Pruned { storage, clock: clock.clone(), poll_interval: Duration::from_secs(1) };
     run_year(&world, &clock, plan, async || {
@@ -67,7 +67,7 @@ async fn size_and_start_after_a_year_of_hourly_syncs() {
     let Figures { first, largest, jobs, .. } = year(dir.path(), plan).await;
     println!("{plan:?} in {:?}: {jobs} jobs stay; {first:?}, at most {largest:?}", began.elapsed());
     let began = Instant::now();
-    let storage = Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap();
+    let storage = SqliteStorage::open(dir.path(), Arc::new(SystemClock)).unwrap();
     storage.register().await.unwrap();
     println!("opened and registered in {:?}", began.elapsed());
     let job = build::job(&SystemClock, "tests.myshopify.com");

@@ -12,7 +12,7 @@ use host_index_marqo::Marqo;
 use host_net::RetryProfile;
 use host_plugin_host::{Cache, Compiler, Component, EngineProfile, LoadError, OpenError, Plugins, Settings};
 use host_sqlite::Database;
-use host_storage_sqlite::Embedded;
+use host_storage_sqlite::SqliteStorage;
 use serde::Serialize;
 use std::{
     io::{self, Write},
@@ -62,12 +62,12 @@ pub(super) async fn remote(config: &Config, sources: &[String]) -> Result<Option
 }
 
 /// Opens the data directory, making it if `create`.
-pub(super) fn open(dir: &Path, create: bool) -> Result<Embedded, Failure> {
+pub(super) fn open(dir: &Path, create: bool) -> Result<SqliteStorage, Failure> {
     let database = dir.join("host.db");
     if !create && let Some(failure) = absent(dir, database.try_exists()) {
         return Err(failure);
     }
-    Embedded::open(dir, clock()).map_err(store_failure)
+    SqliteStorage::open(dir, clock()).map_err(store_failure)
 }
 
 /// What to say of a data directory that is not there, or cannot be looked into.

@@ -13,7 +13,7 @@ use super::{
 use crate::config::Config;
 use clap::{Args, Subcommand};
 use host_core::{
-    format::counted,
+    format::pluralize,
     model::JobId,
     storage::{AttemptError, DeadLetter, MessagePlace, StoreError, Stores, UnreadableMessage},
 };
@@ -203,7 +203,7 @@ fn unreadable_text(unreadable: &[UnreadableMessage]) -> String {
             MessagePlace::Queue => "left in the queue, its group behind it",
             MessagePlace::DeadLetters => "among the dead letters",
         };
-        let delivered = counted((*receive_count).into(), "time");
+        let delivered = pluralize((*receive_count).into(), "time");
         let _ = write!(text, "{shop_id}  {code}, {place}\n  {message}\n  {body:?}, delivered {delivered}\n");
     }
     text
@@ -350,9 +350,9 @@ fn list_text(dead_letters: &[DeadLetter]) -> String {
             chunk.job_id,
             chunk.seq,
             chunk.key,
-            counted(chunk.documents.into(), "document"),
+            pluralize(chunk.documents.into(), "document"),
             chunk.sha256,
-            counted((*receive_count).into(), "time"),
+            pluralize((*receive_count).into(), "time"),
         );
     }
     text
@@ -374,8 +374,8 @@ fn dead_letter_text(dead_letter: &DeadLetter) -> String {
         "content",
         format!(
             "{}, {}, {operation}, lane {}",
-            counted(chunk.documents.into(), "document"),
-            counted(chunk.bytes, "byte"),
+            pluralize(chunk.documents.into(), "document"),
+            pluralize(chunk.bytes, "byte"),
             chunk.lane
         ),
     );
@@ -388,8 +388,8 @@ fn dead_letter_text(dead_letter: &DeadLetter) -> String {
         format!(
             "{}, delivered {}, redriven {}",
             context.attempts,
-            counted((*receive_count).into(), "time"),
-            counted((*redrive_count).into(), "time")
+            pluralize((*receive_count).into(), "time"),
+            pluralize((*redrive_count).into(), "time")
         ),
     );
     let known = [("endpoint", &context.endpoint), ("report", &context.report_key)];

@@ -5,7 +5,7 @@ use crate::cli::{
     resume::{StoppedView, stopped_text},
 };
 use host_core::{
-    format::{bytes, count, counted, duration},
+    format::{bytes, count, duration, pluralize},
     model::{
         Counts, EntryClass, JobStatus, QuarantinedProducts, ReportEntry, SourceStats, job::PluginRef,
         report::Samples,
@@ -130,7 +130,7 @@ impl<'a> JobView<'a> {
         let chunks = failed.iter().filter(|entry| is_dead_letter(&entry.code)).count() as u64;
         let least = if failed.len() < Samples::LIMIT { "" } else { "at least " };
         let were = if chunks == 1 { "was" } else { "were" };
-        let number = counted(chunks, "chunk");
+        let number = pluralize(chunks, "chunk");
         let (shop, job) = (self.shop_id, self.job_id);
         (chunks > 0).then(|| {
             format!(
@@ -156,8 +156,8 @@ impl<'a> JobView<'a> {
             let _ = writeln!(
                 text,
                 "  read       {}, {}, {} ({})",
-                counted(source.lines, "line"),
-                counted(source.products, "product"),
+                pluralize(source.lines, "line"),
+                pluralize(source.products, "product"),
                 bytes(source.bytes),
                 source.grouping
             );
@@ -214,7 +214,7 @@ impl<'a> JobView<'a> {
                 text,
                 "  replay     host plugin replay {} --plugin FIXED.wasm, and the other plug-ins of the run: {}",
                 self.job_id,
-                counted(*products, "product")
+                pluralize(*products, "product")
             );
             let _ = match left_out {
                 0 => writeln!(text),

@@ -5,7 +5,7 @@ use crate::config::{Config, Overrides};
 use clap::Args;
 use host_core::error::chain;
 use host_plugin_host::Cache;
-use host_plugin_source::{Credentials, FetchError, FetchedPlugin, Key, Lock, PluginSource};
+use host_plugin_source::{Credentials, FetchError, FetchedPlugin, Key, Lockfile, PluginSource};
 use std::path::{Path, PathBuf};
 
 /// Arguments of commands that run plug-ins.
@@ -38,8 +38,8 @@ pub(super) struct Fetcher(PluginSource);
 /// The source of plug-ins that the settings describe.
 pub(super) fn plugin_source(config: &Config) -> Result<Fetcher, Failure> {
     let lock = match &config.plugin.lock {
-        Some(path) => Lock::read_named(path).map(Some),
-        None => Lock::read(Path::new(Lock::DEFAULT)),
+        Some(path) => Lockfile::read_named(path).map(Some),
+        None => Lockfile::read(Path::new(Lockfile::DEFAULT)),
     };
     let lock = lock.map_err(fetch_failure)?;
     Ok(Fetcher(PluginSource { lock, ..unlocked(config)? }))

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::config::Config;
 use clap::Args;
-use host_core::{error::chain, format::counted, storage::JobSnapshot};
+use host_core::{error::chain, format::pluralize, storage::JobSnapshot};
 use host_pipeline::retention::{Pruned, prune};
 use serde::Serialize;
 
@@ -56,7 +56,7 @@ pub(super) fn run(global: &Global, args: &PruneArgs) -> CliResult {
             OutputFormat::Text => print(&text(&pruned, args.dry_run))?,
         }
         if pruned.jobs.is_empty() {
-            let days = counted(config.retention.days.get().into(), "day");
+            let days = pluralize(config.retention.days.get().into(), "day");
             eprintln!("no job that can go ended more than {days} ago (`retention.days`)");
         }
         Ok(Exit::Completed)

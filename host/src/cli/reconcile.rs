@@ -12,13 +12,13 @@ use super::{
 };
 use clap::{Args, Subcommand};
 use host_core::{
-    format::{count, counted},
+    format::{count, pluralize},
     storage::JobSnapshot,
 };
 use host_pipeline::{
     archive::RemovalSettings,
-    reconcile::{Comparison, Difference, Part, Reconcile, ReconcileError, Repair},
-    worker::{Until, Worker},
+    reconcile::{Comparison, Difference, Reconcile, ReconcileError, ReconcileMode, Repair},
+    worker::{RunUntil, Worker},
 };
 use serde::Serialize;
 use std::{
@@ -110,12 +110,12 @@ struct RepairView<'a> {
 
 pub(super) fn run(global: &Global, args: ReconcileArgs) -> CliResult {
     let ReconcileArgs { named_shop, repair, whose } = args;
-    compare(&of_shop(global, named_shop), Part::All, whose, repair)
+    compare(&of_shop(global, named_shop), ReconcileMode::All, whose, repair)
 }
 
 pub(super) fn ledger(global: &Global, command: LedgerCommand) -> CliResult {
     let LedgerCommand::Rebuild { named_shop, dry_run, whose } = command;
-    compare(&of_shop(global, named_shop), Part::Unknown, whose, !dry_run)
+    compare(&of_shop(global, named_shop), ReconcileMode::Unknown, whose, !dry_run)
 }
 
 /// The flags with the shop that a command names by itself.
@@ -125,7 +125,7 @@ fn of_shop(global: &Global, named: Option<String>) -> Global {
     global
 }
 
-fn compare(global: &Global, part: Part, AdoptArgs { adopt }: AdoptArgs, repair: bool) -> CliResult {
+fn compare(global: &Global, mode: ReconcileMode, AdoptArgs { adopt }: AdoptArgs, repair: bool) -> CliResult {
     runtime()?.block_on(async {
         let open = OpenIndex::open(global).await?;
         open.exists().await?;
@@ -135,19 +135,21 @@ fn compare(global: &Global, part: Part, AdoptArgs { adopt }: AdoptArgs, repair: 
             warn_of_removal(&backend.stores(), &target.shop_id).await?;
         }
         // Only removals need a worker, and they are published before it is known that it has a plug-in.
-        let worker = match (repair, part) {
-            (true, Part::All) => Some(backend.worker(config, &plugins(config, &effective.origins)?)?),
+        let worker = match (repair, mode) {
+            (true, ReconcileMode::All) => {
+                Some(backend.worker(config, &plugins(config, &effective.origins)?)?)
+            }
             _ => None,
         };
         let reconcile = Reconcile {
             storage: backend.storage(),
             index: index.as_ref(),
             target: target.clone(),
-            part,
+            mode,
             adopt,
             clock: clock(),
         };
-        let is_all = part == Part::All;
+        let is_all = mode == ReconcileMode::All;
         let is_text = global.output == OutputFormat::Text;
         let (mut listed, mut out) = (Vec::new(), BufWriter::new(io::stdout()));
         let report = |found: &Difference| {
@@ -203,7 +205,7 @@ fn compare(global: &Global, part: Part, AdoptArgs { adopt }: AdoptArgs, repair: 
                 repair,
             })?;
         }
-        print_summary(&compared, part, removed.as_ref(), adopt);
+        print_summary(&compared, mode, removed.as_ref(), adopt);
         exit(&compared, removed.as_ref(), index.list_limit())
     })
 }
@@ -218,42 +220,44 @@ async fn remove(
     let cancel = CancellationToken::new();
     tokio::spawn(cancel_on_signal(cancel.clone()));
     open.backend.storage().register().await.map_err(store_failure)?;
-    let worked = worker.run(&open.target.shop_id, Until::JobEnds(job.clone()), &cancel).await;
+    let worked = worker.run(&open.target.shop_id, RunUntil::JobEnds(job.clone()), &cancel).await;
     worked.map_err(|stop| stopped(stop, Some(job)))?;
     open.backend.stores().jobs.get(job).await.map_err(store_failure)
 }
 
 /// Says on stderr what was found and done.
-fn print_summary(compared: &Comparison, part: Part, removed: Option<&JobSnapshot>, adopt: bool) {
+fn print_summary(compared: &Comparison, mode: ReconcileMode, removed: Option<&JobSnapshot>, adopt: bool) {
     let Comparison { in_index, in_ledger, missing, removed: left, unknown, .. } = *compared;
-    let what_differs = match part {
-        Part::All => format!("{} missing, {} removed and still there, ", count(missing), count(left)),
-        Part::Unknown => String::new(),
+    let what_differs = match mode {
+        ReconcileMode::All => {
+            format!("{} missing, {} removed and still there, ", count(missing), count(left))
+        }
+        ReconcileMode::Unknown => String::new(),
     };
     eprintln!(
         "{} in the index, {} according to the ledger: {what_differs}{} unknown to the ledger",
-        counted(in_index, "document"),
+        pluralize(in_index, "document"),
         count(in_ledger),
         count(unknown)
     );
     if compared.foreign > 0 {
-        eprintln!("{} of other shops or programs are left alone", counted(compared.foreign, "document"));
+        eprintln!("{} of other shops or programs are left alone", pluralize(compared.foreign, "document"));
     }
     if compared.unattributed > 0 && !adopt {
         eprintln!(
             "{} of jobs that are no longer known: if no other shop writes to this index, `--adopt` takes them for this shop's",
-            counted(compared.unattributed, "document")
+            pluralize(compared.unattributed, "document")
         );
     }
     let Some(repair) = &compared.repair else { return };
     if repair.marked_missing > 0 {
         eprintln!(
             "{} missing: the next sync that has them writes them",
-            counted(repair.marked_missing, "document")
+            pluralize(repair.marked_missing, "document")
         );
     }
     if repair.recorded > 0 {
-        eprintln!("{} recorded", counted(repair.recorded, "document"));
+        eprintln!("{} recorded", pluralize(repair.recorded, "document"));
     }
     if repair.without_product > 0 {
         eprintln!(
@@ -266,7 +270,7 @@ fn print_summary(compared: &Comparison, part: Part, removed: Option<&JobSnapshot
             0 => String::new(),
             kept => format!(", {} are newer than their removal and stay", count(kept)),
         };
-        eprintln!("{} removed (job {}){kept}", counted(job.counts.deleted, "document"), job.job.id);
+        eprintln!("{} removed (job {}){kept}", pluralize(job.counts.deleted, "document"), job.job.id);
     }
 }
 

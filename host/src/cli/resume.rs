@@ -131,7 +131,7 @@ enum Wait {
     /// They do not.
     Nothing,
     /// Their messages are hidden until then.
-    Until(Timestamp),
+    RunUntil(Timestamp),
 }
 
 impl Wait {
@@ -141,7 +141,7 @@ impl Wait {
             return Ok(Self::Nothing);
         }
         let latest = closed.iter().map(|breaker| breaker.next_probe_at).max();
-        Ok(latest.filter(|at| *at > clock().now()).map_or(Self::Nothing, Self::Until))
+        Ok(latest.filter(|at| *at > clock().now()).map_or(Self::Nothing, Self::RunUntil))
     }
 }
 
@@ -156,7 +156,7 @@ fn closed_text(closed: &[Breaker], shop: &str, index: Option<&str>, wait: &Wait)
     }
     let _ = match wait {
         Wait::Nothing => writeln!(text, "workers that run take its chunks now"),
-        Wait::Until(at) => writeln!(
+        Wait::RunUntil(at) => writeln!(
             text,
             "workers take its chunks when their messages are visible again: at {at:.0}, and a minute later what was tried last"
         ),

@@ -13,7 +13,7 @@ use crate::config::{Config, TargetIndex};
 use clap::Subcommand;
 use host_core::{
     error::chain,
-    format::counted,
+    format::pluralize,
     storage::{ShopCounts, ShopIndex, ShopRemoval, Stores},
 };
 use host_net::RetryProfile;
@@ -120,7 +120,7 @@ fn open_indexes(
 ) -> Result<OpenIndexes, Failure> {
     if found.is_empty() && (config.index.is_some() || config.target == TargetIndex::Catalog) {
         let (target, index_name) = (config.target.as_str().into(), config.index.clone().unwrap_or_default());
-        found.push(ShopIndex { target, index_name, is_alone: false });
+        found.push(ShopIndex { target, index_name, is_exclusive: false });
     }
     let open = |of_shop: ShopIndex| {
         let target = TargetIndex::named(of_shop.target.kind()).unwrap_or(config.target);
@@ -139,11 +139,11 @@ fn open_indexes(
 fn text(counts: &ShopCounts) -> String {
     let ShopCounts { documents, messages, objects, products, jobs, settings } = *counts;
     [
-        counted(documents, "document"),
-        counted(messages, "message"),
-        counted(objects, "object"),
-        counted(products, "ledger record"),
-        counted(jobs, "job"),
+        pluralize(documents, "document"),
+        pluralize(messages, "message"),
+        pluralize(objects, "object"),
+        pluralize(products, "ledger record"),
+        pluralize(jobs, "job"),
         match settings {
             1 => "the settings of 1 index".to_owned(),
             _ => format!("the settings of {settings} indexes"),

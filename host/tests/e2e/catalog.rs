@@ -1,7 +1,7 @@
 //! Full syncs and archiving, and the catalog on a PostgreSQL server.
 
 use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran};
-use marqo_stand_in::embeddings::{Endpoint, Fate};
+use marqo_stand_in::embeddings::{Endpoint, EndpointAction};
 use serde_json::{Value, json};
 use std::{
     fs::File,
@@ -267,7 +267,7 @@ fn a_first_user_finds_products_by_words_and_by_meaning() {
             "{refused:?}"
         );
 
-        let endpoint = Endpoint::start(|_, _| Fate::Answer).unwrap();
+        let endpoint = Endpoint::start(|_, _| EndpointAction::Answer).unwrap();
         let embedding = |arguments: &[&str]| {
             let mut command = shop.with_url(shop.test_dir.command(arguments));
             command.args(["--data-dir", "data"]).env("HOST_CATALOG__EMBEDDINGS__URL", endpoint.url());

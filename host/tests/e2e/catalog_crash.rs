@@ -2,7 +2,7 @@
 //! the end everything is as if nothing had happened.
 
 use crate::support::{RunOutput, TestDir, ran};
-use marqo_stand_in::embeddings::{Endpoint, Fate};
+use marqo_stand_in::embeddings::{Endpoint, EndpointAction};
 use std::{
     process::Command,
     time::{Duration, Instant},
@@ -111,7 +111,7 @@ fn killed_loads_embeddings_and_archivings_end_like_undisturbed_ones() {
         let bits = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         (bits ^ (bits >> 31)) % below.max(1)
     };
-    let endpoint = Endpoint::start(|_, _| Fate::AnswerAfter(Duration::from_millis(5))).unwrap();
+    let endpoint = Endpoint::start(|_, _| EndpointAction::AnswerAfter(Duration::from_millis(5))).unwrap();
     let exports = TestDir::new();
     let all = sample(&exports, "all.jsonl", 1, 600);
     let less = sample(&exports, "less.jsonl", 1, 450);

@@ -54,7 +54,7 @@ impl validate::Guest for Component {
         let validator = VALIDATOR.get_or_init(Validator::default);
         let mut issues = Vec::new();
         for (item, document) in (0_u32..).zip(&documents) {
-            let found = validator.judge(&document.id, &document.fields);
+            let found = validator.validate(&document.id, &document.fields);
             issues.extend(found.into_iter().map(|issue| exported(item, issue)));
         }
         Ok(issues)

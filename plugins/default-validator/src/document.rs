@@ -41,9 +41,9 @@ impl Validator {
     }
 
     /// Returns what is wrong with a document, errors first and never more than 16 issues. `fields` may be any text.
-    pub fn judge(&self, id: &str, fields: &str) -> Vec<Issue> {
+    pub fn validate(&self, id: &str, fields: &str) -> Vec<Issue> {
         let mut report = Report::default();
-        names::judge_id(id, &mut report);
+        names::report_invalid_id(id, &mut report);
         let mut walk = Walk {
             len: json_dumps_len("_id") + JSON_DUMPS_SEPARATOR_LEN + json_dumps_len(id) + "{}".len(),
             keys: Keys::default(),
@@ -78,7 +78,7 @@ impl Validator {
             self.note(&field, raw, &mut walk.required);
             return;
         }
-        names::judge_field_name(&field, report);
+        names::report_invalid_field_name(&field, report);
         let len = match self.config.vectors.get(&*field) {
             Some(length) => vectors::check(&field, *length, raw, report),
             None => values::check(&field, raw, report),
@@ -126,6 +126,6 @@ struct Walk<'a> {
     len: usize,
     keys: Keys<'a>,
     required: Vec<Presence>,
-    prices: prices::Seen,
+    prices: prices::PriceValues,
     report: Report,
 }

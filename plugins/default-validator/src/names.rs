@@ -7,7 +7,7 @@ use host_index_rules::{
 use crate::issue::{Report, Step, quoted};
 
 /// Reports an id that an index cannot take.
-pub(crate) fn judge_id(id: &str, report: &mut Report) {
+pub(crate) fn report_invalid_id(id: &str, report: &mut Report) {
     let Err(invalid) = check_document_id(id) else { return };
     report.error("invalid-id", &[], || match invalid {
         InvalidDocumentId::Empty => {
@@ -27,7 +27,7 @@ pub(crate) fn judge_id(id: &str, report: &mut Report) {
 }
 
 /// Reports the name of a field that an index refuses; `variants` is a name like any other here.
-pub(crate) fn judge_field_name(name: &str, report: &mut Report) {
+pub(crate) fn report_invalid_field_name(name: &str, report: &mut Report) {
     let Err(invalid) = check_field_name(name) else { return };
     let (code, advice) = match invalid {
         InvalidFieldName::Reserved => {

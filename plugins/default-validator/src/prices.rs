@@ -17,7 +17,7 @@ pub(crate) struct Prices {
 }
 
 /// The prices that a document has, by position in [`Prices::fields`].
-pub(crate) type Seen = Vec<Option<f64>>;
+pub(crate) type PriceValues = Vec<Option<f64>>;
 
 impl Prices {
     pub(crate) fn new(config: &Config) -> Self {
@@ -33,12 +33,12 @@ impl Prices {
     }
 
     /// What is seen of a document before its first field.
-    pub(crate) fn unseen(&self) -> Seen {
+    pub(crate) fn unseen(&self) -> PriceValues {
         vec![None; self.fields.len()]
     }
 
     /// Looks at one field, whatever it is.
-    pub(crate) fn see(&self, field: &str, raw: &str, seen: &mut Seen, report: &mut Report) {
+    pub(crate) fn see(&self, field: &str, raw: &str, seen: &mut PriceValues, report: &mut Report) {
         let Some(position) = self.fields.iter().position(|price| price == field) else { return };
         match Kind::of(raw) {
             Kind::Number => {
@@ -67,7 +67,7 @@ impl Prices {
     }
 
     /// Compares the prices of a document with each other.
-    pub(crate) fn relate(&self, seen: &Seen, report: &mut Report) {
+    pub(crate) fn relate(&self, seen: &PriceValues, report: &mut Report) {
         let pair = |[low, high]: &[usize; 2]| {
             let price = |position: &usize| seen.get(*position).copied().flatten();
             let name = |position: &usize| self.fields.get(*position).map_or("", String::as_str);

@@ -4,7 +4,8 @@ use default_validator::{Config, Severity, Validator};
 
 /// The codes and paths of the warnings; there must be nothing else.
 fn warnings_with(config: &str, fields: &str) -> Vec<String> {
-    let issues = Validator::new(Config::parse(config).expect("a right configuration")).judge("p-1", fields);
+    let issues =
+        Validator::new(Config::parse(config).expect("a right configuration")).validate("p-1", fields);
     assert!(issues.iter().all(|issue| issue.severity == Severity::Warning), "{issues:?}");
     issues.into_iter().map(|issue| format!("{} {}", issue.code, issue.path.unwrap_or_default())).collect()
 }

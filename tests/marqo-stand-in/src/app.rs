@@ -2,7 +2,7 @@
 
 use crate::exchange::{Exchange, outcomes};
 use crate::fault::{Fault, FaultDecision, FaultInjector, FaultRule, named};
-use crate::http::{Ending, Request, decoded};
+use crate::http::{Request, RequestOutcome, decoded};
 use crate::index::{Index, Known};
 use crate::operation::{Call, Operation, Route, route};
 use crate::options::Options;
@@ -62,10 +62,10 @@ impl App {
         state.injector = FaultInjector::new(seed, faults);
     }
 
-    pub(crate) async fn answer(&self, request: Request) -> Ending {
+    pub(crate) async fn answer(&self, request: Request) -> RequestOutcome {
         let path = decoded(&request.path);
         if let Some(rest) = path.strip_prefix("/_stand-in/") {
-            return Ending::Answer(admin::answer(self, &request, rest).into_response());
+            return RequestOutcome::Answer(admin::answer(self, &request, rest).into_response());
         }
         let call = match route(self.options.version, &request.method, &path) {
             Route::Call(call) => call,
@@ -172,11 +172,11 @@ impl App {
         if self.options.version.is_old() { reply } else { reply.with_root_places() }
     }
 
-    fn fail(&self, number: u64, call: &Call, request: &Request, fault: &Fault) -> Ending {
+    fn fail(&self, number: u64, call: &Call, request: &Request, fault: &Fault) -> RequestOutcome {
         let reply = match fault {
             Fault::Hang | Fault::ResetBefore => {
                 self.end(number, call, None, Some(fault), Vec::new(), &[]);
-                return if *fault == Fault::Hang { Ending::Hang } else { Ending::Reset };
+                return if *fault == Fault::Hang { RequestOutcome::Hang } else { RequestOutcome::Reset };
             }
             Fault::SchemaLocked => {
                 Refusal::new(&SCHEMA_LOCKED, "Your indexes are being updated. Please try again shortly.")
@@ -209,11 +209,18 @@ impl App {
         self.finish(number, call, request, reply)
     }
 
-    fn fail_after(&self, number: u64, call: &Call, request: &Request, fault: &Fault, reply: Reply) -> Ending {
+    fn fail_after(
+        &self,
+        number: u64,
+        call: &Call,
+        request: &Request,
+        fault: &Fault,
+        reply: Reply,
+    ) -> RequestOutcome {
         let reply = match (fault, reply) {
             (Fault::ResetAfter, reply) => {
                 self.end(number, call, None, Some(fault), Vec::new(), &reply.met);
-                return Ending::Reset;
+                return RequestOutcome::Reset;
             }
             (Fault::Truncated, Reply { status, body: Body::Json(value), headers, mut met }) => {
                 met.push(&ANSWER_CUT);
@@ -235,7 +242,7 @@ impl App {
         }
     }
 
-    fn finish(&self, number: u64, call: &Call, request: &Request, mut reply: Reply) -> Ending {
+    fn finish(&self, number: u64, call: &Call, request: &Request, mut reply: Reply) -> RequestOutcome {
         let known = ["device", "telemetry", "expose_facets"];
         let keys = request.query.split('&').filter_map(|pair| pair.split('=').next());
         if keys.into_iter().any(|key| !key.is_empty() && !known.contains(&key)) {
@@ -254,7 +261,7 @@ impl App {
             Vec::new()
         };
         self.end(number, call, Some(reply.status), None, items, &reply.met);
-        Ending::Answer(reply.into_response())
+        RequestOutcome::Answer(reply.into_response())
     }
 
     fn end(
@@ -281,9 +288,9 @@ impl App {
     }
 
     /// Answers a request that is not a call of the API; it is not logged.
-    fn turn_away(&self, reply: Reply) -> Ending {
+    fn turn_away(&self, reply: Reply) -> RequestOutcome {
         self.state().note(&reply.met);
-        Ending::Answer(reply.into_response())
+        RequestOutcome::Answer(reply.into_response())
     }
 }
 

@@ -1,6 +1,6 @@
 //! A stand-in for an embedding endpoint, `POST /v1/embeddings` as OpenAI has it.
 
-use crate::http::{Connection, Ending, Request, Response};
+use crate::http::{Connection, Request, RequestOutcome, Response};
 use serde_json::{Value, json};
 use std::io;
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ const LENGTH: usize = 64;
 
 /// What the endpoint does with a request.
 #[derive(Clone, Debug)]
-pub enum Fate {
+pub enum EndpointAction {
     /// It answers.
     Answer,
     /// It answers after so long.
@@ -37,7 +37,7 @@ pub struct Call {
 }
 
 /// Decides the fate of a request from its number, from 0, and its content.
-type Decide = dyn Fn(usize, &Call) -> Fate + Send + Sync;
+type Decide = dyn Fn(usize, &Call) -> EndpointAction + Send + Sync;
 
 struct Shared {
     calls: Mutex<Vec<Call>>,
@@ -57,7 +57,9 @@ impl Endpoint {
     ///
     /// # Errors
     /// No port is free, or no thread can be started.
-    pub fn start(decide: impl Fn(usize, &Call) -> Fate + Send + Sync + 'static) -> io::Result<Self> {
+    pub fn start(
+        decide: impl Fn(usize, &Call) -> EndpointAction + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let url = format!("http://{}/v1/embeddings", listener.local_addr()?);
@@ -114,7 +116,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn answer(shared: Arc<Shared>, request: Request) -> Ending {
+async fn answer(shared: Arc<Shared>, request: Request) -> RequestOutcome {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let texts = body["input"].as_array().into_iter().flatten();
     let call = Call {
@@ -128,12 +130,12 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Ending {
         calls.len() - 1
     };
     match (shared.decide)(number, &call) {
-        Fate::Answer => {}
-        Fate::AnswerAfter(time) => tokio::time::sleep(time).await,
-        Fate::Fail(status) => {
+        EndpointAction::Answer => {}
+        EndpointAction::AnswerAfter(time) => tokio::time::sleep(time).await,
+        EndpointAction::Fail(status) => {
             return reply(status, &json!({"error": {"message": format!("asked to fail with {status}")}}));
         }
-        Fate::Reset => return Ending::Reset,
+        EndpointAction::Reset => return RequestOutcome::Reset,
     }
     let length =
         body["dimensions"].as_u64().and_then(|length| usize::try_from(length).ok()).unwrap_or(LENGTH);
@@ -143,9 +145,9 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Ending {
     reply(200, &json!({"object": "list", "model": call.model, "data": data}))
 }
 
-fn reply(status: u16, body: &Value) -> Ending {
+fn reply(status: u16, body: &Value) -> RequestOutcome {
     let headers = vec![("content-type", "application/json".to_owned())];
-    Ending::Answer(Response { status, headers, body: body.to_string().into_bytes() })
+    RequestOutcome::Answer(Response { status, headers, body: body.to_string().into_bytes() })
 }
 
 /// The words of a text, counted in as many drawers.

@@ -53,7 +53,7 @@ pub(crate) struct Response {
 
 /// The outcome of a request.
 #[derive(Debug)]
-pub(crate) enum Ending {
+pub(crate) enum RequestOutcome {
     Answer(Response),
     /// No answer ever; the connection stays open until the client closes it.
     Hang,
@@ -76,7 +76,7 @@ impl Connection {
     /// Answers request after request until one side ends it.
     pub(crate) async fn serve<F>(mut self, mut answer: impl FnMut(Request) -> F) -> io::Result<()>
     where
-        F: Future<Output = Ending>,
+        F: Future<Output = RequestOutcome>,
     {
         // Small answers are waited for one by one.
         self.stream.set_nodelay(true)?;
@@ -93,9 +93,9 @@ impl Connection {
             };
             let closes = request.closes;
             match answer(request).await {
-                Ending::Answer(response) => self.send(&response, closes).await?,
-                Ending::Hang => return self.wait_for_the_end().await,
-                Ending::Reset => return self.stream.set_zero_linger(),
+                RequestOutcome::Answer(response) => self.send(&response, closes).await?,
+                RequestOutcome::Hang => return self.wait_for_the_end().await,
+                RequestOutcome::Reset => return self.stream.set_zero_linger(),
             }
             if closes {
                 return Ok(());

@@ -10,10 +10,10 @@ const STRUCTURED_STARTS: [&str; 2] = ["__vector_", "__chunks"];
 const STRUCTURED_NAMES: [&str; 3] = ["__field_name", "__field_content", "_embedding"];
 
 /// The rule that a name breaks, and what is said about it.
-pub(crate) type Broken = (&'static Rule, String);
+pub(crate) type Violation = (&'static Rule, String);
 
 /// `::` is forbidden too, but no name that matches the pattern has it.
-pub(crate) fn check_unstructured(name: &str) -> Result<(), Broken> {
+pub(crate) fn check_unstructured(name: &str) -> Result<(), Violation> {
     if !matches(name, "_") {
         let message = format!(
             "\"{name}\": Field name must match {FIELD_PATTERN} and must not start with \"{RESERVED_PREFIX}\""
@@ -33,7 +33,7 @@ pub(crate) fn check_unstructured(name: &str) -> Result<(), Broken> {
     Ok(())
 }
 
-pub(crate) fn check_structured(name: &str) -> Result<(), Broken> {
+pub(crate) fn check_structured(name: &str) -> Result<(), Violation> {
     if let Some(start) = STRUCTURED_STARTS.iter().find(|start| name.starts_with(**start)) {
         let message = format!(
             "can't start field name with protected prefix {start}. Error raised for field name: {name}"

@@ -13,9 +13,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Why an item is not updated.
-enum No {
+enum PatchRefusal {
     /// Found out before Vespa is asked: `error` without `message`.
-    Here(&'static Rule, String),
+    Marqo(&'static Rule, String),
     Vespa(&'static Rule, String),
 }
 
@@ -37,12 +37,12 @@ pub(crate) fn patch(session: &mut Session, request: &Request, name: &str) -> Res
     for document in latest {
         items.push(match update(session, name, document, &mut met) {
             Ok(item) => item,
-            Err(No::Here(rule, message)) => {
+            Err(PatchRefusal::Marqo(rule, message)) => {
                 met.push(rule);
                 let id = document.get("_id").filter(|id| !id.is_null()).map(python::text).unwrap_or_default();
                 json!({ "_id": id, "status": 400, "error": message })
             }
-            Err(No::Vespa(rule, message)) => {
+            Err(PatchRefusal::Vespa(rule, message)) => {
                 met.push(rule);
                 let status = if rule == &PATCH_MISSING { 404 } else { 400 };
                 vespa_item(document["_id"].as_str().unwrap_or_default(), status, &message)
@@ -95,11 +95,14 @@ fn update(
     name: &str,
     update: &Value,
     met: &mut Vec<&'static Rule>,
-) -> Result<Value, No> {
+) -> Result<Value, PatchRefusal> {
     let Some(id) = update.get("_id") else {
-        return Err(No::Here(&PATCH_WITHOUT_ID, "'_id' is a required field in a partial update".to_owned()));
+        return Err(PatchRefusal::Marqo(
+            &PATCH_WITHOUT_ID,
+            "'_id' is a required field in a partial update".to_owned(),
+        ));
     };
-    let id = check_id(id).map_err(|(_, message)| No::Here(&PATCH_ID_BAD, message))?;
+    let id = check_id(id).map_err(|(_, message)| PatchRefusal::Marqo(&PATCH_ID_BAD, message))?;
     let kept = ids::kept(id);
     let Some(index) = session.store.indexes.get(name) else { return Err(refused()) };
     let stored = index.documents.get(&kept).filter(|document| document.id == id);
@@ -113,7 +116,7 @@ fn update(
     if let Some(Fault::Refused { rule, message }) = session.decision.items.get(id)
         && let Some(rule) = crate::fault::named(rule)
     {
-        return Err(No::Here(rule, message.clone()));
+        return Err(PatchRefusal::Marqo(rule, message.clone()));
     }
     if let Some(Fault::Item { status, applied }) = session.decision.items.get(id) {
         let (rule, status, message) = vespa::translated(session.version, *status);
@@ -141,19 +144,19 @@ fn vespa_item(id: &str, status: u16, message: &str) -> Value {
     ])
 }
 
-fn refused() -> No {
-    No::Vespa(&PATCH_REFUSED, vespa::NOT_UPDATED.to_owned())
+fn refused() -> PatchRefusal {
+    PatchRefusal::Vespa(&PATCH_REFUSED, vespa::NOT_UPDATED.to_owned())
 }
 
 fn patch_structured(
     schema: &Schema,
     stored: Option<&Document>,
     changes: &Map<String, Value>,
-) -> Result<Document, No> {
+) -> Result<Document, PatchRefusal> {
     let mut kept = Map::new();
     for (name, value) in changes {
         let Some(field) = schema.fields.get(name) else {
-            return Err(No::Here(
+            return Err(PatchRefusal::Marqo(
                 &PATCH_FIELD_UNKNOWN,
                 format!("Invalid field name {name}: it is not in the index"),
             ));
@@ -162,19 +165,21 @@ fn patch_structured(
         if is_sub_field {
             let message =
                 format!("{name} is a dependent field of a multimodal combination and cannot be updated");
-            return Err(No::Here(&PATCH_SUB_FIELD, message));
+            return Err(PatchRefusal::Marqo(&PATCH_SUB_FIELD, message));
         }
         if schema.tensor_fields.contains(name) || field.kind == FieldKind::Multimodal {
-            return Err(No::Here(
+            return Err(PatchRefusal::Marqo(
                 &PATCH_TENSOR_FIELD,
                 format!("{name} is a tensor field and cannot be updated"),
             ));
         }
-        let value =
-            structured_value(name, field, value).map_err(|(_, message)| No::Here(&PATCH_VALUE, message))?;
+        let value = structured_value(name, field, value)
+            .map_err(|(_, message)| PatchRefusal::Marqo(&PATCH_VALUE, message))?;
         kept.insert(name.clone(), value);
     }
-    let Some(stored) = stored else { return Err(No::Vespa(&PATCH_MISSING, vespa::MISSING.to_owned())) };
+    let Some(stored) = stored else {
+        return Err(PatchRefusal::Vespa(&PATCH_MISSING, vespa::MISSING.to_owned()));
+    };
     let mut document = stored.clone();
     document.fields.extend(kept);
     Ok(document)
@@ -186,7 +191,7 @@ fn patch_unstructured(
     stored: Option<&Document>,
     changes: &Map<String, Value>,
     met: &mut Vec<&'static Rule>,
-) -> Result<Document, No> {
+) -> Result<Document, PatchRefusal> {
     for (name, value) in changes {
         check_value(known, index, name, value)?;
     }
@@ -211,8 +216,9 @@ fn patch_unstructured(
     Ok(document)
 }
 
-fn check_value(known: &Known, index: &Index, name: &str, value: &Value) -> Result<(), No> {
-    crate::names::check_unstructured(name).map_err(|(_, message)| No::Here(&PATCH_VALUE, message))?;
+fn check_value(known: &Known, index: &Index, name: &str, value: &Value) -> Result<(), PatchRefusal> {
+    crate::names::check_unstructured(name)
+        .map_err(|(_, message)| PatchRefusal::Marqo(&PATCH_VALUE, message))?;
     let is_collapse_field = index.collapse_field.as_deref() == Some(name);
     match value {
         Value::String(_) if !known.strings.contains_key(name) && !is_collapse_field => {
@@ -220,23 +226,23 @@ fn check_value(known: &Known, index: &Index, name: &str, value: &Value) -> Resul
                 "{name} of type str does not exist in the original document. Marqo does not support adding new lexical \
                  fields in partial updates"
             );
-            Err(No::Here(&PATCH_STRING_UNKNOWN, message))
+            Err(PatchRefusal::Marqo(&PATCH_STRING_UNKNOWN, message))
         }
         Value::Array(members)
             if !known.string_arrays.contains(name) || !members.iter().all(Value::is_string) =>
         {
             let message = "Unstructured index updates only support updating existing string array fields";
-            Err(No::Here(&PATCH_STRING_UNKNOWN, message.to_owned()))
+            Err(PatchRefusal::Marqo(&PATCH_STRING_UNKNOWN, message.to_owned()))
         }
         Value::Object(members) if !members.values().all(python::is_number) => {
             let message = format!(
                 "We only support int and float types for map values when updating a document: {name}"
             );
-            Err(No::Here(&PATCH_VALUE, message))
+            Err(PatchRefusal::Marqo(&PATCH_VALUE, message))
         }
         Value::Null => {
             let message = format!("Unsupported field type <class 'NoneType'> for field {name}");
-            Err(No::Here(&PATCH_VALUE, message))
+            Err(PatchRefusal::Marqo(&PATCH_VALUE, message))
         }
         _ => Ok(()),
     }

@@ -41,7 +41,7 @@ pub struct StoredDocument {
 pub(crate) struct Store {
     pub(crate) indexes: BTreeMap<String, Index>,
     /// By index and id.
-    history: BTreeMap<String, BTreeMap<String, Vec<Noted>>>,
+    history: BTreeMap<String, BTreeMap<String, Vec<RecordedWrite>>>,
     version_field: String,
     writes: u64,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Store {
 type Content = Option<Arc<Map<String, Value>>>;
 
 /// A write as it is kept: its number, who wrote, what.
-type Noted = (u64, Origin, Content);
+type RecordedWrite = (u64, Origin, Content);
 
 /// Says which request writes.
 #[derive(Clone, Copy)]
@@ -97,7 +97,7 @@ impl Store {
     }
 
     pub(crate) fn history(&self, index: &str) -> BTreeMap<String, Vec<Write>> {
-        let write = |(number, origin, content): &Noted| Write {
+        let write = |(number, origin, content): &RecordedWrite| Write {
             number: *number,
             request: origin.request,
             operation: origin.operation,

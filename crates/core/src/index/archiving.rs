@@ -1,7 +1,7 @@
 //! Whether documents that a full sync did not have may leave an index.
 
 use crate::{
-    format::counted,
+    format::pluralize,
     model::{JobId, JobStatus, job::SourceStats},
     storage::JobSnapshot,
 };
@@ -74,12 +74,12 @@ impl fmt::Display for ArchiveRefusal {
             Self::NotEnded => f.write_str("not all of its chunks are written"),
             Self::Cancelled => f.write_str("it was cancelled"),
             Self::RejectedLines(lines) => {
-                let lines = counted(*lines, "line");
+                let lines = pluralize(*lines, "line");
                 write!(f, "{lines} of the export could not be read, which may be cut off")
             }
             Self::Orphans(lines) => {
                 let belong = if *lines == 1 { "belongs to a product" } else { "belong to products" };
-                let lines = counted(*lines, "line");
+                let lines = pluralize(*lines, "line");
                 write!(f, "{lines} {belong} that the export does not have, which may be cut off")
             }
             Self::Ingesting(job) => {
@@ -87,7 +87,7 @@ impl fmt::Display for ArchiveRefusal {
             }
             Self::Empty => f.write_str("its export has no products"),
             Self::Unidentified(products) => {
-                let products = counted(*products, "product");
+                let products = pluralize(*products, "product");
                 write!(
                     f,
                     "the plug-in refused {products} without an id, so it is not known which documents are theirs"

@@ -148,7 +148,7 @@ pub struct LedgerRecord {
     pub gone: BTreeMap<DocumentId, Map<String, Value>>,
     /// The version of the product in which a job last named all of its documents. Others of an older version are not its own.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub whole: Map<String, Value>,
+    pub complete_version: Map<String, Value>,
     /// Version fields of what was written last, or of the removal.
     #[serde(default)]
     pub version: Map<String, Value>,
@@ -186,7 +186,7 @@ impl LedgerRecord {
             documents: BTreeSet::new(),
             documents_left_out: false,
             gone: BTreeMap::new(),
-            whole: Map::new(),
+            complete_version: Map::new(),
             version: Map::new(),
             source_digest: None,
             job_id,
@@ -267,8 +267,9 @@ impl LedgerRecord {
     }
 
     /// Sets the version in which all documents are known, unless it is too long to be kept.
-    pub fn set_whole(&mut self, version: &Map<String, Value>) {
-        self.whole = if size(version) > MAX_GONE_VERSION_BYTES { Map::new() } else { version.clone() };
+    pub fn set_complete_version(&mut self, version: &Map<String, Value>) {
+        self.complete_version =
+            if size(version) > MAX_GONE_VERSION_BYTES { Map::new() } else { version.clone() };
     }
 
     /// The number of its documents, if the index has exactly what would be made of this source again.
@@ -283,7 +284,7 @@ impl LedgerRecord {
     /// Versions of the product in which it did not have this document any more, as far as is known; in no order.
     pub fn versions_without(&self, id: &DocumentId) -> impl Iterator<Item = &Map<String, Value>> {
         let is_unknown = !self.documents.contains(id) && !self.documents_left_out;
-        let versions = is_unknown.then_some(&self.whole).into_iter().chain(self.gone.get(id));
+        let versions = is_unknown.then_some(&self.complete_version).into_iter().chain(self.gone.get(id));
         versions.filter(|version| !version.is_empty())
     }
 
@@ -297,7 +298,7 @@ impl LedgerRecord {
         same_refusal
             && (self.state, self.documents_left_out) == (other.state, other.documents_left_out)
             && (&self.documents, &self.gone) == (&other.documents, &other.gone)
-            && (&self.whole, &self.version) == (&other.whole, &other.version)
+            && (&self.complete_version, &self.version) == (&other.complete_version, &other.version)
             && self.source_digest == other.source_digest
     }
 }

@@ -17,5 +17,5 @@ pub use document::{ChunkLine, Document, DocumentId};
 pub use job::{Job, JobId, JobStatus, PluginRef, QuarantinedProducts, SameVersion, Seal, SourceStats};
 pub use job_recency::JobRecency;
 pub use ledger_record::{LastRefusal, LedgerRecord, ProductId, ProductState};
-pub use product::{Grouping, Issue, Manifest, Product, Severity};
+pub use product::{Grouping, Issue, PluginManifest, Product, Severity};
 pub use report::{EntryClass, ReportEntry};

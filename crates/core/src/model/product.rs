@@ -30,7 +30,7 @@ pub enum Grouping {
 
 /// A plug-in's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
+pub struct PluginManifest {
     /// Name, in kebab-case.
     pub name: String,
     /// Semantic version.
@@ -45,7 +45,7 @@ pub struct Manifest {
     pub version_fields: Vec<String>,
 }
 
-impl Manifest {
+impl PluginManifest {
     /// `name@version`, as reports name a plug-in.
     pub fn reference(&self) -> String {
         format!("{}@{}", self.name, self.version)

@@ -36,7 +36,7 @@ pub struct ShopIndex {
     /// Its name.
     pub index_name: String,
     /// Whether no other shop is known to write to an index of this name: its settings go too.
-    pub is_alone: bool,
+    pub is_exclusive: bool,
 }
 
 /// How much there is of a shop.

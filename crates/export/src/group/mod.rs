@@ -22,7 +22,7 @@ mod products;
 mod spill;
 
 use products::Totals;
-pub use products::{Item, Products};
+pub use products::{ExportItem, Products};
 
 /// An export with open sources.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// One item of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Item {
+pub enum ExportItem {
     /// A complete product.
     Product {
         /// Index of the source of its first line.
@@ -96,7 +96,7 @@ impl Products {
         Ok(SourceStats { lines, products, bytes, rejected_lines: rejected, orphans, grouping })
     }
 
-    fn next_item(&mut self) -> Result<Option<Item>, ExportError> {
+    fn next_item(&mut self) -> Result<Option<ExportItem>, ExportError> {
         let Self { input, pointers, totals, stage, .. } = self;
         loop {
             let progress = &input.options.progress;
@@ -116,7 +116,7 @@ impl Products {
                 Stage::Done | Stage::Failed => return Ok(None),
             };
             if let Some(item) = item {
-                if matches!(item, Item::Product { .. }) {
+                if matches!(item, ExportItem::Product { .. }) {
                     totals.products += 1;
                     progress.set_products(totals.products);
                 }
@@ -137,7 +137,7 @@ impl Products {
 }
 
 impl Iterator for Products {
-    type Item = Result<Item, ExportError>;
+    type Item = Result<ExportItem, ExportError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.next_item();
@@ -152,7 +152,7 @@ fn next_whole_line(
     pass: &mut Pass,
     pointers: &IdPointers,
     totals: &mut Totals,
-) -> Result<Option<Item>, ExportError> {
+) -> Result<Option<ExportItem>, ExportError> {
     if pass.advance()?
         && let Some(line) = pass.line()
     {
@@ -160,11 +160,11 @@ fn next_whole_line(
         return Ok(Some(match inspect(&line.raw, pointers) {
             Ok(record) => {
                 totals.grouped_lines += 1;
-                Item::Product { source: line.source, product: product_of(&record, &line) }
+                ExportItem::Product { source: line.source, product: product_of(&record, &line) }
             }
             Err(rejection) => {
                 totals.rejected += 1;
-                Item::Rejected(rejection.entry(&line, pass.source_name(&line)))
+                ExportItem::Rejected(rejection.entry(&line, pass.source_name(&line)))
             }
         }));
     }
@@ -178,7 +178,7 @@ fn next_adjacent(
     open: &mut Option<(usize, Product)>,
     pointers: &IdPointers,
     totals: &mut Totals,
-) -> Result<Option<Item>, ExportError> {
+) -> Result<Option<ExportItem>, ExportError> {
     while pass.advance()?
         && let Some(line) = pass.line()
     {
@@ -187,7 +187,7 @@ fn next_adjacent(
             Ok(record) => record,
             Err(rejection) => {
                 totals.rejected += 1;
-                return Ok(Some(Item::Rejected(rejection.entry(&line, pass.source_name(&line)))));
+                return Ok(Some(ExportItem::Rejected(rejection.entry(&line, pass.source_name(&line)))));
             }
         };
         match checker.check(&record.ids) {
@@ -195,7 +195,7 @@ fn next_adjacent(
                 totals.grouped_lines += 1;
                 let complete = open.replace((line.source, product_of(&record, &line)));
                 if let Some((source, product)) = complete {
-                    return Ok(Some(Item::Product { source, product }));
+                    return Ok(Some(ExportItem::Product { source, product }));
                 }
             }
             Ok(LineKind::Child) => {
@@ -211,7 +211,7 @@ fn next_adjacent(
         }
     }
     totals.bytes = pass.bytes();
-    Ok(open.take().map(|(source, product)| Item::Product { source, product }))
+    Ok(open.take().map(|(source, product)| ExportItem::Product { source, product }))
 }
 
 fn product_of(record: &Record<'_>, line: &Line<'_>) -> Product {

@@ -2,7 +2,7 @@
 
 use super::{Reading, by_parent, read, read_file, tiny};
 use flate2::{Compression, write::GzEncoder};
-use host_export::{Export, ExportError, Item, Mode};
+use host_export::{Export, ExportError, ExportItem, Mode};
 use proptest::prelude::*;
 use std::{io::Write as _, path::Path, process::Command};
 
@@ -133,8 +133,8 @@ fn several_sources_are_one_export() {
         let mut seen = Vec::new();
         for item in &mut items {
             seen.push(match item.unwrap() {
-                Item::Product { source, product } => (source, product.line, product.text),
-                Item::Rejected(entry) => {
+                ExportItem::Product { source, product } => (source, product.line, product.text),
+                ExportItem::Rejected(entry) => {
                     let source = entry.details["source"].as_str().unwrap();
                     assert_eq!((source, entry.line), (sources[2].as_str(), Some(3)));
                     (9, 3, entry.code)
@@ -190,7 +190,8 @@ fn many_sources_need_few_open_files() {
         let plan = Export::open(&names, tiny(mode, dir.path())).unwrap().scan(&by_parent()).unwrap();
         assert!(open_files() < before + 50, "{} files are open", open_files());
         assert_eq!(plan.digests().len(), names.len());
-        let products = plan.into_products().filter(|item| matches!(item, Ok(Item::Product { .. }))).count();
+        let products =
+            plan.into_products().filter(|item| matches!(item, Ok(ExportItem::Product { .. }))).count();
         assert_eq!(products, names.len());
     }
 }

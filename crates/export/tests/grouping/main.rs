@@ -9,7 +9,7 @@ mod oracle;
 mod speed;
 
 use host_core::model::{Grouping, job::SourceStats};
-use host_export::{Export, ExportError, Item, Mode, Options};
+use host_export::{Export, ExportError, ExportItem, Mode, Options};
 use std::{io::Write as _, path::Path};
 
 /// The result of reading an export.
@@ -40,8 +40,10 @@ fn read_file(
     let mut reading = Reading { products: Vec::new(), rejected: Vec::new() };
     for item in &mut items {
         match item? {
-            Item::Product { product, .. } => reading.products.push((product.text, product.line, product.id)),
-            Item::Rejected(entry) => reading.rejected.push((entry.line.unwrap_or(0), entry.code)),
+            ExportItem::Product { product, .. } => {
+                reading.products.push((product.text, product.line, product.id));
+            }
+            ExportItem::Rejected(entry) => reading.rejected.push((entry.line.unwrap_or(0), entry.code)),
         }
     }
     reading.rejected.sort();

@@ -2,7 +2,7 @@
 
 use super::{by_parent, read, tiny};
 use host_core::model::{Digest, Grouping};
-use host_export::{Cancel, Export, ExportError, Item, Mode, Options, Phase};
+use host_export::{Cancel, Export, ExportError, ExportItem, Mode, Options, Phase};
 use serde_json::json;
 
 fn error(export: &str, mode: Mode) -> String {
@@ -58,7 +58,7 @@ fn an_orphan_is_reported_with_both_ids() {
     std::fs::write(&path, "{\"id\":\"a\"}\n{\"id\":\"v\",\"__parentId\":\"gid:\\/\\/gone\"}\n").unwrap();
     let export = Export::open(&[path.display().to_string()], tiny(Mode::Auto, dir.path())).unwrap();
     let mut items = export.scan(&by_parent()).unwrap().into_products();
-    let Some(Ok(Item::Rejected(mut entry))) = items.next() else { panic!("the orphan comes first") };
+    let Some(Ok(ExportItem::Rejected(mut entry))) = items.next() else { panic!("the orphan comes first") };
     entry.details.insert("source".to_owned(), json!("export.jsonl"));
     insta::assert_json_snapshot!(entry, @r#"
     {

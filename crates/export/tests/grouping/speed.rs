@@ -1,7 +1,7 @@
 //! Measures speed and memory; run by hand with `--ignored --nocapture`.
 
 use super::by_parent;
-use host_export::{Export, Item, Mode, Options};
+use host_export::{Export, ExportItem, Mode, Options};
 use std::{
     fs::File,
     io::{BufWriter, Write as _},
@@ -77,8 +77,8 @@ fn measure(path: &Path, mode: Mode, dir: &Path) {
     let strategy = plan.strategy();
     let mut items = plan.into_products();
     let text_of = |item| match item {
-        Item::Product { product, .. } => product.text.len(),
-        Item::Rejected(_) => 0,
+        ExportItem::Product { product, .. } => product.text.len(),
+        ExportItem::Rejected(_) => 0,
     };
     let text: usize = items.by_ref().map(|item| text_of(item.unwrap())).sum();
     let (group, group_work) = (start.elapsed().as_secs_f64(), processor_seconds() - work);

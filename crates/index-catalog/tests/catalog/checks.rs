@@ -13,7 +13,7 @@ use host_testing::{
     conformance::index::as_stored,
 };
 use jiff::Timestamp;
-use marqo_stand_in::embeddings::{Endpoint, Fate};
+use marqo_stand_in::embeddings::{Endpoint, EndpointAction};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -249,7 +249,7 @@ fn embedder(backend: &Backend, endpoint: &Endpoint, model: &str) -> Embedder {
 
 /// An endpoint, and what asks it.
 pub(crate) fn any_embedder(backend: &Backend) -> (Endpoint, Embedder) {
-    let endpoint = Endpoint::start(|_, _| Fate::Answer).unwrap();
+    let endpoint = Endpoint::start(|_, _| EndpointAction::Answer).unwrap();
     let embedder = embedder(backend, &endpoint, "small");
     (endpoint, embedder)
 }
@@ -265,7 +265,7 @@ async fn pending(catalog: &Catalog, target: &WriteTarget) -> (u64, u64, u64) {
 
 pub(crate) async fn what_changed_is_embedded_once(backend: &Backend) {
     let (catalog, target) = (catalog(backend), backend.target());
-    let endpoint = Endpoint::start(|_, _| Fate::Answer).unwrap();
+    let endpoint = Endpoint::start(|_, _| EndpointAction::Answer).unwrap();
     let embedder = embedder(backend, &endpoint, "small");
     put(catalog, &target, &numbered(10)).await;
     assert_eq!(pending(catalog, &target).await, (0, 10, 0));
@@ -306,7 +306,7 @@ pub(crate) async fn a_text_that_changes_while_it_is_embedded_is_embedded_again(b
             arrived.send(()).unwrap();
             wait.lock().unwrap().recv().unwrap();
         }
-        Fate::Answer
+        EndpointAction::Answer
     })
     .unwrap();
     let embedder = embedder(backend, &endpoint, "small");
@@ -334,11 +334,11 @@ pub(crate) async fn an_endpoint_that_fails_loses_nothing(backend: &Backend) {
         .await;
     // It is transient.
     let endpoint = Endpoint::start(|number, call| match number {
-        0 => Fate::Fail(429),
-        1 => Fate::Fail(503),
-        2 => Fate::Reset,
-        _ if call.texts.iter().any(|text| text == "forbidden") => Fate::Fail(400),
-        _ => Fate::Answer,
+        0 => EndpointAction::Fail(429),
+        1 => EndpointAction::Fail(503),
+        2 => EndpointAction::Reset,
+        _ if call.texts.iter().any(|text| text == "forbidden") => EndpointAction::Fail(400),
+        _ => EndpointAction::Answer,
     })
     .unwrap();
     let embedded = catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap();
@@ -359,7 +359,7 @@ pub(crate) async fn an_endpoint_that_fails_loses_nothing(backend: &Backend) {
     // It does not go away.
     put(catalog, &target, &[write("p000", json!({"title": "Red shoes"}))]).await;
     for (status, attempts) in [(401, 1), (404, 1), (500, 4)] {
-        let endpoint = Endpoint::start(move |_, _| Fate::Fail(status)).unwrap();
+        let endpoint = Endpoint::start(move |_, _| EndpointAction::Fail(status)).unwrap();
         let error = catalog.embed(&target, &embedder(backend, &endpoint, "small")).await.unwrap_err();
         assert!(
             error.to_string().contains(&status.to_string()) && error.to_string().contains(endpoint.url()),

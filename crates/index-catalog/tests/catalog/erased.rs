@@ -9,12 +9,12 @@ use host_core::{
 use host_index_catalog::{Catalog, CatalogConfig};
 use host_pipeline::{
     forget::{Forget, indexes},
-    worker::{Until, Worker, WorkerSettings},
+    worker::{RunUntil, Worker, WorkerSettings},
 };
-use host_storage_sqlite::Embedded;
+use host_storage_sqlite::SqliteStorage;
 use host_testing::{
     build::{self, MINUTE},
-    fakes::Rules,
+    fakes::FakePlugin,
 };
 use serde_json::{Map, json};
 use std::{fs, path::Path, sync::Arc, time::Duration};
@@ -26,9 +26,9 @@ fn word(shop: &str) -> &str {
 }
 
 /// Syncs a shop several times, and leaves a message and a dead letter.
-async fn fill(storage: &Embedded, catalog: &Catalog, clock: &SharedClock, shop: &str, products: usize) {
+async fn fill(storage: &SqliteStorage, catalog: &Catalog, clock: &SharedClock, shop: &str, products: usize) {
     let (stores, word) = (storage.stores(), word(shop));
-    let rules = Arc::new(Rules::with_version_field("updated_at"));
+    let rules = Arc::new(FakePlugin::with_version_field("updated_at"));
     let settings = WorkerSettings {
         concurrency: 4,
         lease: MINUTE,
@@ -55,7 +55,7 @@ async fn fill(storage: &Embedded, catalog: &Catalog, clock: &SharedClock, shop: 
         };
         let text: String = (0..products / version).map(line).collect();
         build::publish(&stores, &job, &[(0, Operation::AddDocuments, &text)]).await;
-        worker.run(shop, Until::JobEnds(job.id.clone()), &CancellationToken::new()).await.unwrap();
+        worker.run(shop, RunUntil::JobEnds(job.id.clone()), &CancellationToken::new()).await.unwrap();
         let key = json!({"api_key": format!("{word}-key-{version}")});
         let key = IndexDocument(key.as_object().cloned().unwrap());
         stores.settings.put(&job.index_name, &key).await.unwrap();
@@ -85,7 +85,7 @@ fn count(dir: &Path, word: &str) -> usize {
 async fn of_a_removed_shop_no_byte_can_be_read_in_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let clock: SharedClock = Arc::new(SystemClock);
-    let storage = Embedded::open(dir.path(), clock.clone()).unwrap();
+    let storage = SqliteStorage::open(dir.path(), clock.clone()).unwrap();
     let catalog = Catalog::sqlite(storage.database().clone(), &CatalogConfig::default(), clock.clone());
     let (leaves, stays) = ("leaveswithallthatitbrought.example", "stayswithallthatitbrought.example");
     for (shop, products) in [(stays, 400), (leaves, 20)] {

@@ -8,10 +8,10 @@ use host_core::{
     storage::Stores,
 };
 use host_index_catalog::Catalog;
-use host_pipeline::worker::{Until, Worker, WorkerSettings};
+use host_pipeline::worker::{RunUntil, Worker, WorkerSettings};
 use host_testing::{
     build::{self, id},
-    fakes::Rules,
+    fakes::FakePlugin,
 };
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -49,7 +49,7 @@ fn text(number: u32) -> String {
 pub(crate) async fn the_highest_version_wins(stores: &Stores, catalogs: [Catalog; 2]) {
     // Time is real here: who waits for a lock waits for another transaction.
     let clock: SharedClock = Arc::new(SystemClock);
-    let rules = Arc::new(Rules::with_version_field("updated_at"));
+    let rules = Arc::new(FakePlugin::with_version_field("updated_at"));
     let settings = WorkerSettings {
         concurrency: 4,
         lease: Duration::from_secs(3_600),
@@ -73,7 +73,8 @@ pub(crate) async fn the_highest_version_wins(stores: &Stores, catalogs: [Catalog
         .map(|(catalog, job)| {
             let (index, rules) = (Arc::new(catalog.clone()), rules.clone());
             let worker = Worker::new(stores.clone(), index, rules.clone(), rules, clock.clone(), settings);
-            let (worker, until, cancel) = (Arc::new(worker), Until::JobEnds(job.id.clone()), cancel.clone());
+            let (worker, until, cancel) =
+                (Arc::new(worker), RunUntil::JobEnds(job.id.clone()), cancel.clone());
             tokio::spawn(async move { worker.run(SHOP, until, &cancel).await })
         })
         .collect();

@@ -7,7 +7,7 @@ use host_core::{
     storage::{Claim, Storage},
 };
 use host_index_catalog::{Catalog, CatalogConfig};
-use host_storage_sqlite::Embedded;
+use host_storage_sqlite::SqliteStorage;
 use host_testing::build::{self, chunk, id, processed, seal, write};
 use serde_json::json;
 use std::{
@@ -46,7 +46,7 @@ impl Steps {
 
 /// Publishes the whole job and works on it until nothing is left, as each process of the test does.
 async fn publish_and_work(dir: &str, steps: &Steps) {
-    let embedded = Embedded::open(dir, Arc::new(SystemClock)).unwrap();
+    let embedded = SqliteStorage::open(dir, Arc::new(SystemClock)).unwrap();
     let (stores, catalog, job) = (
         embedded.stores(),
         Catalog::sqlite(embedded.database().clone(), &CatalogConfig::default(), Arc::new(SystemClock)),
@@ -124,7 +124,7 @@ async fn processes_share_a_directory_and_may_die_at_any_step() {
     for mut process in lasting {
         assert!(process.wait().unwrap().success());
     }
-    let embedded = Embedded::open(&data, Arc::new(SystemClock)).unwrap();
+    let embedded = SqliteStorage::open(&data, Arc::new(SystemClock)).unwrap();
     let ended = embedded.stores().jobs.get(&job().id).await.unwrap().unwrap();
     assert_eq!((ended.status, ended.completed_chunks, ended.chunks), (JobStatus::Completed, CHUNKS, CHUNKS));
     assert_eq!(ended.counts.processed, u64::from(CHUNKS));

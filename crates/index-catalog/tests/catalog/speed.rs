@@ -6,7 +6,7 @@ use host_core::{
     model::DocumentId,
 };
 use host_index_catalog::{Catalog, CatalogConfig};
-use host_storage_sqlite::Embedded;
+use host_storage_sqlite::SqliteStorage;
 use host_testing::build::write;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Instant};
@@ -32,7 +32,7 @@ fn document(at: usize) -> Write {
 async fn speed_of_the_catalog() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = Catalog::sqlite(
-        Embedded::open(dir.path(), Arc::new(SystemClock)).unwrap().database().clone(),
+        SqliteStorage::open(dir.path(), Arc::new(SystemClock)).unwrap().database().clone(),
         &CatalogConfig::default(),
         Arc::new(SystemClock),
     );

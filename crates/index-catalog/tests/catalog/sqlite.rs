@@ -3,7 +3,7 @@
 use crate::backend::{Backend, catalog_tests, config};
 use host_core::{clock::SharedClock, storage::Storage};
 use host_index_catalog::Catalog;
-use host_storage_sqlite::Embedded;
+use host_storage_sqlite::SqliteStorage;
 use host_testing::{
     VirtualClock,
     conformance::{IndexBackend, properties},
@@ -13,7 +13,7 @@ use std::sync::Arc;
 fn sqlite() -> Backend {
     let dir = tempfile::tempdir().unwrap();
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
-    let embedded = Embedded::open(dir.path(), clock.clone()).unwrap();
+    let embedded = SqliteStorage::open(dir.path(), clock.clone()).unwrap();
     let catalog = Catalog::sqlite(embedded.database().clone(), &config((7, 20)), clock.clone());
     Backend::new(catalog, clock, Box::new(dir))
 }
@@ -27,7 +27,7 @@ fn index() -> IndexBackend {
 async fn of_two_workers_the_highest_version_wins() {
     let dir = tempfile::tempdir().unwrap();
     let clock: SharedClock = Arc::new(VirtualClock::new(1));
-    let embedded = Embedded::open(dir.path(), clock.clone()).unwrap();
+    let embedded = SqliteStorage::open(dir.path(), clock.clone()).unwrap();
     let catalog = Catalog::sqlite(embedded.database().clone(), &config((7, 20)), clock);
     crate::overlap::the_highest_version_wins(&embedded.stores(), [catalog.clone(), catalog]).await;
 }

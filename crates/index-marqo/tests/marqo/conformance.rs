@@ -23,7 +23,7 @@ fn marqo(version: Version) -> IndexBackend {
     let settings = serde_json::Value::Object(settings.to_object()).to_string();
     let storage = Memory::new(clock.clone()).backend();
     for name in INDEXES {
-        (storage.plant_settings)(&storage, name, &settings);
+        (storage.insert_raw_settings)(&storage, name, &settings);
     }
     let config = MarqoConfig::default();
     let index =

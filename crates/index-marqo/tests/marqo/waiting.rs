@@ -10,9 +10,9 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// The clock. [`Waiting::pass`] moves it.
+/// The clock. [`SteppingClock::pass`] moves it.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct SteppingClock {
     state: Mutex<State>,
 }
 
@@ -25,7 +25,7 @@ struct State {
     slept: Vec<Duration>,
 }
 
-impl Waiting {
+impl SteppingClock {
     pub(crate) fn new(seed: u64) -> Arc<Self> {
         let state = State {
             micros: 1_767_225_600_000_000,
@@ -66,7 +66,7 @@ impl Waiting {
 }
 
 #[async_trait::async_trait]
-impl Clock for Waiting {
+impl Clock for SteppingClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_microsecond(self.state.lock().unwrap().micros).unwrap()
     }

@@ -4,7 +4,7 @@
 //! removals are a separate job in the lanes of their products, after everything published before, so that workers carry them
 //! out under write protection, count them, and continue after a crash.
 
-use crate::{ingest::publish::PublishError, removed_shop::ShopIsRemoved, worker::Stop};
+use crate::{ingest::publish::PublishError, removed_shop::ShopIsRemoved, worker::WorkerStopped};
 use host_core::{index::IndexError, model::JobId, storage::StoreError};
 
 mod missing;
@@ -35,7 +35,7 @@ pub enum ArchiveError {
         job: JobId,
         /// Why.
         #[source]
-        stop: Box<Stop>,
+        stop: Box<WorkerStopped>,
     },
     /// Everything of the shop is being removed.
     #[error(transparent)]

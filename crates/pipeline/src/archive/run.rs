@@ -6,11 +6,11 @@ use super::{ArchiveError, missing::MissingProducts};
 use crate::{
     removals::{PlannedRemoval, RemovalPublisher, RemovalSettings, removal_job},
     removed_shop::{create_job, refuse_removed_shop},
-    worker::{Until, Worker},
+    worker::{RunUntil, Worker},
 };
 use host_core::{
     clock::SharedClock,
-    format::{count, counted},
+    format::{count, pluralize},
     index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
     model::{DocumentId, Job, JobId, JobRecency, JobStatus},
     storage::{JobSnapshot, Storage, Stores},
@@ -83,12 +83,12 @@ impl fmt::Display for ArchiveOutcome {
                 "interrupted before anything was archived: `host catalog archive` does it, with the same --target",
             ),
             Self::Queued(documents) => {
-                let documents = counted(*documents, "document");
+                let documents = pluralize(*documents, "document");
                 write!(f, "{documents} queued to leave the index, which the shop does not have any more")
             }
             Self::Removed(job) => {
                 let (counts, id) = (&job.counts, &job.job.id);
-                let deleted = counted(counts.deleted, "document");
+                let deleted = pluralize(counts.deleted, "document");
                 write!(f, "{deleted} left the index, which the shop does not have any more (job {id})")?;
                 if counts.conflict > 0 {
                     write!(f, ", {} were written again meanwhile and stay", count(counts.conflict))?;
@@ -169,7 +169,7 @@ impl Archive<'_> {
             (Err(refusal), _) => return Ok(Err(refusal)),
             (Ok(Some(outcome)), _) => return Ok(Ok(outcome)),
             (Ok(None), Some(worker)) => {
-                let until = Until::JobEnds(removal.id.clone());
+                let until = RunUntil::JobEnds(removal.id.clone());
                 let worked = worker.run(&removal.shop_id, until, self.cancel).await;
                 worked.map_err(|stop| ArchiveError::Stopped {
                     job: removal.id.clone(),

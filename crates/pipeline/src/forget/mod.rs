@@ -4,7 +4,7 @@
 //! interrupted at any point is finished by the next call. A receipt stays, which names the shop only by a digest.
 
 use crate::{
-    reconcile::{Part, Reconcile, ReconcileError},
+    reconcile::{Reconcile, ReconcileError, ReconcileMode},
     removed_shop::open_removal,
 };
 use host_core::{
@@ -80,11 +80,11 @@ pub async fn indexes(stores: &Stores, shop_id: &str) -> Result<Vec<ShopIndex>, S
     let mut found = BTreeMap::new();
     let jobs = stores.jobs.list(None, usize::MAX).await?;
     for job in jobs.iter().map(|job| &job.job).filter(|job| job.shop_id == shop_id) {
-        let is_alone =
+        let is_exclusive =
             !jobs.iter().any(|other| other.job.index_name == job.index_name && other.job.shop_id != shop_id);
         let (target, index_name) = (job.target.clone(), job.index_name.clone());
         let key = (index_name.clone(), target.to_string());
-        found.insert(key, ShopIndex { target, index_name, is_alone });
+        found.insert(key, ShopIndex { target, index_name, is_exclusive });
     }
     Ok(found.into_values().collect())
 }
@@ -120,7 +120,7 @@ impl Forget<'_> {
             }
         }
         let mut settings = 0;
-        for (of_shop, _) in self.indexes.iter().filter(|(of_shop, _)| of_shop.is_alone) {
+        for (of_shop, _) in self.indexes.iter().filter(|(of_shop, _)| of_shop.is_exclusive) {
             settings += u64::from(stores.settings.get(&of_shop.index_name).await?.is_some());
         }
         let counts = ShopCounts {
@@ -171,7 +171,7 @@ impl Forget<'_> {
             stores.breakers.close(&breaker.scope).await?;
         }
         stores.jobs.remove_shop(shop, false).await?;
-        for of_shop in begun.indexes.iter().filter(|of_shop| of_shop.is_alone) {
+        for of_shop in begun.indexes.iter().filter(|of_shop| of_shop.is_exclusive) {
             stores.settings.delete(&of_shop.index_name).await?;
         }
         // The names of indexes, which may be the shop's, are erased with the rest.
@@ -204,6 +204,6 @@ impl Forget<'_> {
     /// Finds the documents of the shop that its ledger does not name.
     fn reconcile<'a>(&'a self, of_shop: &ShopIndex, index: &'a dyn Index) -> Reconcile<'a> {
         let (storage, target, clock) = (self.storage, self.target(of_shop), self.clock.clone());
-        Reconcile { storage, index, target, part: Part::Unknown, adopt: false, clock }
+        Reconcile { storage, index, target, mode: ReconcileMode::Unknown, adopt: false, clock }
     }
 }

@@ -7,11 +7,11 @@ use crate::{
         chunk::ChunkBounds,
         run::{IngestProgress, IngestSettings},
     },
-    reconcile::{Part, Reconcile, ReconcileError},
+    reconcile::{Reconcile, ReconcileError, ReconcileMode},
     removals::RemovalSettings,
     removed_shop::{ShopIsRemoved, create_job},
     sync::{RunError, RunJob},
-    worker::{Until, Worker, WorkerSettings},
+    worker::{RunUntil, Worker, WorkerSettings},
 };
 use async_trait::async_trait;
 use host_core::{
@@ -22,7 +22,7 @@ use host_core::{
 };
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, IndexCall, IndexedDocument, Intercepted, Interceptor, Rules},
+    fakes::{FakeIndex, FakePlugin, IndexCall, IndexedDocument, Intercepted, Interceptor},
     storage::Memory,
 };
 use serde_json::Map;
@@ -44,7 +44,7 @@ impl World {
     async fn new() -> Self {
         let clock: SharedClock = Arc::new(VirtualClock::paused(1));
         let storage = Memory::new(clock.clone());
-        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(Rules::default()));
+        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(FakePlugin::default()));
         let settings = WorkerSettings {
             concurrency: 2,
             lease: Duration::from_secs(60),
@@ -80,7 +80,7 @@ impl World {
     async fn work(&self, shop_id: &str, operation: Operation, text: &str) -> JobId {
         let job = build::job(&*self.clock, shop_id);
         build::publish(&self.stores(), &job, &[(0, operation, text)]).await;
-        let until = Until::JobEnds(job.id.clone());
+        let until = RunUntil::JobEnds(job.id.clone());
         self.worker.run(shop_id, until, &CancellationToken::new()).await.unwrap();
         job.id
     }
@@ -149,7 +149,7 @@ async fn an_interrupted_removal_is_finished_by_the_next() {
         let began_at = world.clock.now();
         let stores = world.stores();
         let mut found = indexes(&stores, SHOP).await.unwrap();
-        found.iter_mut().for_each(|of_shop| of_shop.is_alone = true);
+        found.iter_mut().for_each(|of_shop| of_shop.is_exclusive = true);
         let begun = ShopRemoval { began_at, ended_at: None, counts, indexes: found };
         stores.jobs.put_shop_removal(SHOP, &begun).await.unwrap();
         if steps > 0 {
@@ -259,14 +259,14 @@ async fn nothing_is_repaired_or_archived_while_a_shop_is_being_removed() {
     let stores = world.stores();
     let full = Job { full: true, ..build::job(&*world.clock, SHOP) };
     build::publish(&stores, &full, &[(0, Operation::AddDocuments, "{\"_id\":\"1\",\"v\":3}\n")]).await;
-    let until = Until::JobEnds(full.id.clone());
+    let until = RunUntil::JobEnds(full.id.clone());
     world.worker.run(SHOP, until, &CancellationToken::new()).await.unwrap();
     begin(&world).await;
     let jobs = stores.jobs.list(Some(SHOP), usize::MAX).await.unwrap();
     let (storage, index, clock, cancel) =
         (&world.storage, &*world.index, world.clock.clone(), CancellationToken::new());
     let target = WriteTarget::of(&full);
-    let reconcile = Reconcile { storage, index, target, part: Part::All, adopt: false, clock };
+    let reconcile = Reconcile { storage, index, target, mode: ReconcileMode::All, adopt: false, clock };
     let refused = reconcile.repair(REMOVALS, |_| {}).await;
     assert!(matches!(refused, Err(ReconcileError::ShopIsRemoved(_))));
     reconcile.compare(|_| {}).await.unwrap();
@@ -307,7 +307,7 @@ async fn no_run_begins_while_a_shop_is_being_removed() {
     let run = RunJob {
         storage: &world.storage,
         index: world.index.clone(),
-        transform: Arc::new(Rules::default()),
+        transform: Arc::new(FakePlugin::default()),
         worker: None,
         settings: IngestSettings {
             bounds: ChunkBounds { documents: 9, bytes: 999 },

@@ -36,7 +36,7 @@ pub struct PendingLine<'a> {
 
 /// A complete chunk: documents with distinct ids, all of one lane and one operation.
 #[derive(Debug, PartialEq, Eq)]
-pub struct SealedChunk {
+pub struct FinishedChunk {
     /// Lane of all its documents.
     pub lane: u16,
     /// Operation on all its documents.
@@ -70,25 +70,25 @@ impl Chunker {
 
     /// Adds a document or removal, and returns the chunks that this completes. A chunk never contains an id twice: a later
     /// operation on the same id goes into a later chunk of the same lane, and the queue keeps the order within a lane.
-    pub fn push(&mut self, id: DocumentId, new: PendingLine<'_>) -> Vec<SealedChunk> {
+    pub fn push(&mut self, id: DocumentId, new: PendingLine<'_>) -> Vec<FinishedChunk> {
         let lane = lane_of(new.product, self.lanes);
         self.ids.add(new.operation, new.product, &id);
         let mut sealed = Vec::new();
         for other in Operation::ALL {
             if self.open.get(&(lane, other)).is_some_and(|chunk| chunk.ids.contains(&id)) {
-                sealed.extend(self.seal(lane, other));
+                sealed.extend(self.finish_lane(lane, other));
             }
         }
         let line = line(&id, &new);
         let (operation, bounds) = (new.operation, self.bounds);
         if self.open.get(&(lane, operation)).is_some_and(|c| c.bytes.len() + line.len() > bounds.bytes) {
-            sealed.extend(self.seal(lane, operation));
+            sealed.extend(self.finish_lane(lane, operation));
         }
         let chunk = self.open.entry((lane, operation)).or_default();
         chunk.bytes.extend_from_slice(&line);
         chunk.ids.insert(id);
         if chunk.ids.len() >= bounds.documents || chunk.bytes.len() >= bounds.bytes {
-            sealed.extend(self.seal(lane, operation));
+            sealed.extend(self.finish_lane(lane, operation));
         }
         sealed
     }
@@ -104,14 +104,14 @@ impl Chunker {
     }
 
     /// Seals all open chunks, lane by lane.
-    pub fn finish(&mut self) -> Vec<SealedChunk> {
+    pub fn finish(&mut self) -> Vec<FinishedChunk> {
         let open: Vec<_> = self.open.keys().copied().collect();
-        open.into_iter().filter_map(|(lane, operation)| self.seal(lane, operation)).collect()
+        open.into_iter().filter_map(|(lane, operation)| self.finish_lane(lane, operation)).collect()
     }
 
-    fn seal(&mut self, lane: u16, operation: Operation) -> Option<SealedChunk> {
+    fn finish_lane(&mut self, lane: u16, operation: Operation) -> Option<FinishedChunk> {
         let OpenChunk { bytes, ids } = self.open.remove(&(lane, operation))?;
-        Some(SealedChunk { lane, operation, bytes, documents: ids.len() as u32 })
+        Some(FinishedChunk { lane, operation, bytes, documents: ids.len() as u32 })
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
         DocumentId::new(text).unwrap()
     }
 
-    fn push(chunker: &mut Chunker, operation: Operation, name: &str, object: &str) -> Vec<SealedChunk> {
+    fn push(chunker: &mut Chunker, operation: Operation, name: &str, object: &str) -> Vec<FinishedChunk> {
         let product = ProductId::from(&id(name));
         chunker.push(
             id(name),

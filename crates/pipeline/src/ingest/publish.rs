@@ -1,7 +1,7 @@
 //! Publishes chunks in three idempotent steps: object, chunk row, message. Publishing a chunk again after a crash completes
 //! it without duplicating it. The rules are in `docs/counting.md`.
 
-use super::{chunk::SealedChunk, retry::retry};
+use super::{chunk::FinishedChunk, retry::retry};
 use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Digest, Job},
@@ -64,7 +64,7 @@ impl<'a> Publisher<'a> {
 
     /// Publishes the next chunk. Idempotent: publishing the same chunk again changes nothing, and uploads and sends nothing that
     /// is known to be there.
-    pub async fn publish(&mut self, sealed: SealedChunk) -> Result<(), PublishError> {
+    pub async fn publish(&mut self, sealed: FinishedChunk) -> Result<(), PublishError> {
         let (job, clock, Stores { chunks, jobs, queue, .. }) = (self.job, self.clock, self.stores);
         let chunk = ChunkRef {
             job_id: job.id.clone(),
@@ -170,9 +170,9 @@ mod tests {
         }
     }
 
-    fn sealed(text: &str) -> SealedChunk {
+    fn sealed(text: &str) -> FinishedChunk {
         let (operation, bytes) = (Operation::AddDocuments, text.as_bytes().to_vec());
-        SealedChunk { lane: 0, operation, documents: 1, bytes }
+        FinishedChunk { lane: 0, operation, documents: 1, bytes }
     }
 
     async fn storage(failures: u32, kind: StoreErrorKind) -> (Stores, SharedClock, Job, Arc<Uploads>) {

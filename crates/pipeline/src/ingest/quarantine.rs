@@ -10,7 +10,7 @@ use host_core::{
     model::{Job, PluginRef, Product, QuarantinedProducts, ReportEntry, SourceStats},
     storage::{Chunks, StoreError, Stores},
 };
-use host_export::Item;
+use host_export::ExportItem;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -176,14 +176,14 @@ async fn send_products(
     for object in 0..quarantined.objects {
         let mut products = read_sealed(chunks, job, object).await?.into_iter().peekable();
         while products.peek().is_some() {
-            let items: Vec<Item> = products
+            let items: Vec<ExportItem> = products
                 .by_ref()
                 .take(super::reader::BATCH_ITEMS)
                 .map(|QuarantinedProduct { source, product, .. }| {
                     stats.products += 1;
                     stats.lines += product.text.lines().count() as u64;
                     stats.bytes += product.text.len() as u64;
-                    Item::Product { source, product }
+                    ExportItem::Product { source, product }
                 })
                 .collect();
             if sender.send(Ok(SourceEvent::Items(items))).await.is_err() {

@@ -1,7 +1,7 @@
 //! Reads an export on a blocking thread and sends batches to the ingest.
 
 use super::run::{IngestError, SourceEvent};
-use host_export::{Item, Plan};
+use host_export::{ExportItem, Plan};
 use tokio::sync::mpsc;
 
 /// Maximum items of a batch: enough to make the overhead of a plug-in call negligible.
@@ -18,7 +18,7 @@ pub fn start(plan: Plan, ahead: usize) -> mpsc::Receiver<Result<SourceEvent, Ing
         for item in products.by_ref() {
             match item {
                 Ok(item) => {
-                    if let Item::Product { product, .. } = &item {
+                    if let ExportItem::Product { product, .. } = &item {
                         bytes += product.text.len();
                     }
                     batch.push(item);

@@ -19,13 +19,13 @@ use host_core::{
     clock::SharedClock,
     metrics,
     model::{
-        Counts, Digest, DocumentId, EntryClass, Grouping, Job, Manifest, Operation, Product, ProductId,
+        Counts, Digest, DocumentId, EntryClass, Grouping, Job, Operation, PluginManifest, Product, ProductId,
         ReportEntry, Seal, Severity, SourceStats,
     },
     plugin::{BatchFailure, ProductOutcome, Transform, TransformedDocument, TransformedRemoval},
     storage::{StoreError, Stores},
 };
-use host_export::{ExportError, Item};
+use host_export::{ExportError, ExportItem};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub enum SourceEvent {
     /// The next batch of items.
-    Items(Vec<Item>),
+    Items(Vec<ExportItem>),
     /// The end of the source, with its statistics.
     End(SourceStats),
 }
@@ -306,7 +306,7 @@ impl Sink<'_> {
         product: Product,
         source_digest: Option<Digest>,
         outcome: ProductOutcome,
-        plugin: &Manifest,
+        plugin: &PluginManifest,
     ) -> Result<(), IngestError> {
         let position = Position {
             source: self.job.sources.get(source).map(String::as_str),

@@ -11,8 +11,8 @@ use host_core::{
     plugin::Transform,
     storage::{Storage, Stores},
 };
-use host_export::Item;
-use host_testing::{VirtualClock, build, fakes::Rules, storage::Memory};
+use host_export::ExportItem;
+use host_testing::{VirtualClock, build, fakes::FakePlugin, storage::Memory};
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ impl Fixture {
     fn new() -> Self {
         let clock: SharedClock = Arc::new(VirtualClock::new(1));
         let job = Job { full: true, lanes: 1, ..build::job(&*clock, "shop") };
-        let (transform, progress) = (Arc::new(Rules::default()), IngestProgress::default());
+        let (transform, progress) = (Arc::new(FakePlugin::default()), IngestProgress::default());
         Self { stores: Memory::new(clock.clone()).stores(), clock, job, transform, progress }
     }
 
@@ -56,7 +56,7 @@ impl Fixture {
 fn products(texts: &[&str]) -> Result<SourceEvent, IngestError> {
     let product = |(line, text): (u64, &&str)| {
         let product = Product { text: (*text).to_owned(), line, id: None };
-        Item::Product { source: 0, product }
+        ExportItem::Product { source: 0, product }
     };
     Ok(SourceEvent::Items((1..).zip(texts).map(product).collect()))
 }

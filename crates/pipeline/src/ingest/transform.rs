@@ -6,7 +6,7 @@ use host_core::{
     plugin::{BatchFailure, ProductOutcome, Transform},
     storage::StoreError,
 };
-use host_export::Item;
+use host_export::ExportItem;
 use std::collections::BTreeSet;
 
 /// A transformed batch, in the order of its items.
@@ -48,12 +48,12 @@ struct Pending {
 
 impl Transformer<'_> {
     /// Transforms the products of a batch that are not known to be unchanged.
-    pub(super) async fn transform(&self, items: Vec<Item>) -> Result<Batch, StoreError> {
+    pub(super) async fn transform(&self, items: Vec<ExportItem>) -> Result<Batch, StoreError> {
         let digests: Vec<Option<Digest>> = items
             .iter()
             .map(|item| match item {
-                Item::Product { product, .. } => source_digest(self.job, product),
-                Item::Rejected(_) => None,
+                ExportItem::Product { product, .. } => source_digest(self.job, product),
+                ExportItem::Rejected(_) => None,
             })
             .collect();
         let unchanged = match &self.known {
@@ -64,14 +64,14 @@ impl Transformer<'_> {
         let (mut slots, mut products) = (Vec::with_capacity(items.len()), Vec::new());
         for ((item, source_digest), unchanged) in items.into_iter().zip(digests).zip(unchanged) {
             slots.push(match (item, unchanged) {
-                (Item::Product { source, product }, Some(documents)) => {
+                (ExportItem::Product { source, product }, Some(documents)) => {
                     Err(TransformedItem::Unchanged { source, product, documents })
                 }
-                (Item::Product { source, product }, None) => {
+                (ExportItem::Product { source, product }, None) => {
                     products.push(product);
                     Ok(Pending { source, source_digest })
                 }
-                (Item::Rejected(entry), _) => Err(TransformedItem::Rejected(entry)),
+                (ExportItem::Rejected(entry), _) => Err(TransformedItem::Rejected(entry)),
             });
         }
         Ok(self.fill(slots, products).await)

@@ -8,7 +8,7 @@ use host_core::{
     model::{Digest, DocumentId, Job, LedgerRecord, Operation, Product, ProductId, ProductState},
     storage::{LedgerScope, StoreError, Stores},
 };
-use host_export::Item;
+use host_export::ExportItem;
 use std::collections::BTreeSet;
 
 /// Documents that are looked for in the index before its ledger is trusted: one request.
@@ -40,14 +40,14 @@ impl<'a> KnownProducts<'a> {
     /// The documents of each of these products that is unchanged, in their order.
     pub(super) async fn unchanged(
         &self,
-        items: &[Item],
+        items: &[ExportItem],
         digests: &[Option<Digest>],
     ) -> Result<Vec<Option<BTreeSet<DocumentId>>>, StoreError> {
-        let id = |(item, digest): (&Item, &Option<Digest>)| match item {
-            Item::Product { product, .. } => {
+        let id = |(item, digest): (&ExportItem, &Option<Digest>)| match item {
+            ExportItem::Product { product, .. } => {
                 ProductId::new(product.id.clone().filter(|_| digest.is_some())?).ok()
             }
-            Item::Rejected(_) => None,
+            ExportItem::Rejected(_) => None,
         };
         let ids: Vec<Option<ProductId>> = items.iter().zip(digests).map(id).collect();
         let asked: Vec<ProductId> =

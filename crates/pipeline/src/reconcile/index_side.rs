@@ -3,7 +3,7 @@
 use super::{
     Difference, DifferenceKind, ReconcileError,
     digests::Digests,
-    pass::{LOOKUP_BATCH, Pass},
+    run::{LOOKUP_BATCH, ReconcileRun},
 };
 use crate::{removals::Leaving, writers::Writer};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -39,11 +39,14 @@ struct Pages {
 
 impl Pages {
     /// The next page; none after the last one. A short page is the last: an index without pages lists everything each time.
-    async fn next<F>(&mut self, pass: &Pass<'_, F>) -> Result<Option<Vec<DocumentId>>, ReconcileError> {
+    async fn next<F>(
+        &mut self,
+        run: &ReconcileRun<'_, F>,
+    ) -> Result<Option<Vec<DocumentId>>, ReconcileError> {
         if self.is_last {
             return Ok(None);
         }
-        let (index, target) = (pass.reconcile.index, &pass.reconcile.target);
+        let (index, target) = (run.reconcile.index, &run.reconcile.target);
         let page = index.list(target, self.after.as_ref(), PAGE).await?;
         self.is_last = page.len() < PAGE;
         self.after = page.last().cloned();
@@ -51,7 +54,7 @@ impl Pages {
     }
 }
 
-impl<F: FnMut(&Difference) + Send> Pass<'_, F> {
+impl<F: FnMut(&Difference) + Send> ReconcileRun<'_, F> {
     /// Looks for documents that the ledger does not name, and records them in a repair.
     pub(super) async fn compare_index(&mut self, known: &Digests) -> Result<(), ReconcileError> {
         let limit = self.reconcile.index.list_limit();

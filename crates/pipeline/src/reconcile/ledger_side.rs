@@ -1,6 +1,6 @@
 //! From the ledger to the index: is there what should be, and is gone what left?
 
-use super::{Difference, DifferenceKind, ReconcileError, digests::Digests, pass::Pass};
+use super::{Difference, DifferenceKind, ReconcileError, digests::Digests, run::ReconcileRun};
 use crate::removals::Leaving;
 use host_core::{
     index::StoredVersion,
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// Records of one page of the ledger: one may name 2,000 documents.
 const PAGE: usize = 200;
 
-impl<F: FnMut(&Difference) + Send> Pass<'_, F> {
+impl<F: FnMut(&Difference) + Send> ReconcileRun<'_, F> {
     /// Reads which documents the ledger says are in the index, and which left it.
     pub(super) async fn read_ledger(&mut self) -> Result<(Vec<u64>, Vec<u64>), ReconcileError> {
         let (mut live, mut left, mut after) = (Vec::new(), Vec::new(), None);

@@ -14,13 +14,13 @@ use host_core::{
     model::{DocumentId, Job, JobId, ProductId},
     storage::{JobSnapshot, LedgerScope, Storage, StoreError, Stores},
 };
-use pass::Pass;
+use run::ReconcileRun;
 use std::sync::OnceLock;
 
 mod digests;
 mod index_side;
 mod ledger_side;
-mod pass;
+mod run;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +33,7 @@ pub struct Reconcile<'a> {
     /// The shop, and which index of it.
     pub target: WriteTarget,
     /// What is compared.
-    pub part: Part,
+    pub mode: ReconcileMode,
     /// Whether documents of jobs that are no longer known are this shop's. Nothing else is sure of that in an index that shops may
     /// share.
     pub adopt: bool,
@@ -43,7 +43,7 @@ pub struct Reconcile<'a> {
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum ReconcileMode {
     /// Everything.
     All,
     /// Only what the index has and the ledger does not know: after a ledger was lost, or before there was one.
@@ -170,7 +170,7 @@ impl Reconcile<'_> {
     ) -> Result<Comparison, ReconcileError> {
         let stores = self.storage.stores();
         let jobs = self.jobs(&stores).await?;
-        Pass::new(self, &stores, &jobs, report).run().await
+        ReconcileRun::new(self, &stores, &jobs, report).run().await
     }
 
     /// Compares, hands each difference to `report`, and repairs it: records say what the index has, and what left the index
@@ -194,8 +194,8 @@ impl Reconcile<'_> {
         let newest = self.jobs(&stores).await?.into_iter().next();
         let job = newest.map(|newest| self.removal_job(&newest.job, settings.lanes));
         let Some(job) = job else {
-            let pass = Pass::new(self, &stores, &[], report).repairing(None);
-            return pass.run().await;
+            let run = ReconcileRun::new(self, &stores, &[], report).repairing(None);
+            return run.run().await;
         };
         // No ingest begins meanwhile.
         let (_, guard) = self.storage.acquire_ingest(&job).await?;
@@ -204,7 +204,7 @@ impl Reconcile<'_> {
             let created = OnceLock::new();
             let removals =
                 Removals { job: &job, created: &created, bounds: settings.bounds, publisher: None };
-            Pass::new(self, &stores, &jobs, report).repairing(Some(removals)).run().await
+            ReconcileRun::new(self, &stores, &jobs, report).repairing(Some(removals)).run().await
         };
         let repaired = tokio::select! {
             repaired = repaired => repaired,

@@ -1,9 +1,9 @@
 //! An index and a ledger that came apart, on storage in memory.
 
-use super::{Comparison, DifferenceKind, Part, Reconcile, ReconcileError, RemovalSettings, Repair};
+use super::{Comparison, DifferenceKind, Reconcile, ReconcileError, ReconcileMode, RemovalSettings, Repair};
 use crate::{
     ingest::chunk::ChunkBounds,
-    worker::{Until, Worker, WorkerSettings},
+    worker::{RunUntil, Worker, WorkerSettings},
 };
 use async_trait::async_trait;
 use host_core::{
@@ -14,7 +14,7 @@ use host_core::{
 };
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, IndexCall, IndexedDocument, Intercepted, Interceptor, Rules},
+    fakes::{FakeIndex, FakePlugin, IndexCall, IndexedDocument, Intercepted, Interceptor},
     storage::Memory,
 };
 use serde_json::Map;
@@ -36,7 +36,7 @@ impl Shop {
     fn new() -> Self {
         let clock: SharedClock = Arc::new(VirtualClock::paused(1));
         let storage = Memory::new(clock.clone());
-        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(Rules::default()));
+        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(FakePlugin::default()));
         let settings = WorkerSettings {
             concurrency: 2,
             lease: Duration::from_secs(60),
@@ -71,7 +71,7 @@ impl Shop {
     }
 
     async fn run(&self, id: &JobId) -> JobSnapshot {
-        let until = Until::JobEnds(id.clone());
+        let until = RunUntil::JobEnds(id.clone());
         self.worker.run(SHOP, until, &CancellationToken::new()).await.unwrap();
         self.stores().jobs.get(id).await.unwrap().unwrap()
     }
@@ -118,10 +118,10 @@ impl Shop {
         (record.state, documents, record.version["v"].as_i64())
     }
 
-    fn reconcile(&self, part: Part, adopt: bool) -> Reconcile<'_> {
+    fn reconcile(&self, mode: ReconcileMode, adopt: bool) -> Reconcile<'_> {
         let target = WriteTarget { shop_id: SHOP.to_owned(), ..build::target(&*self.clock) };
         let (storage, index, clock) = (&self.storage, &*self.index, self.clock.clone());
-        Reconcile { storage, index, target, part, adopt, clock }
+        Reconcile { storage, index, target, mode, adopt, clock }
     }
 
     /// The differences, as words, in order.
@@ -130,14 +130,14 @@ impl Shop {
         let report = |found: &super::Difference| {
             assert!(differences.insert(format!("{} {}", found.kind.as_str(), found.document)));
         };
-        let compared = self.reconcile(Part::All, false).compare(report).await.unwrap();
+        let compared = self.reconcile(ReconcileMode::All, false).compare(report).await.unwrap();
         assert_eq!(compared.differences(), differences.len() as u64);
         (differences.into_iter().collect(), compared)
     }
 
-    async fn repair(&self, part: Part, adopt: bool) -> Repair {
+    async fn repair(&self, mode: ReconcileMode, adopt: bool) -> Repair {
         let settings = RemovalSettings { bounds: ChunkBounds { documents: 10, bytes: 9_999 }, lanes: 4 };
-        let repaired = self.reconcile(part, adopt).repair(settings, |_| {}).await.unwrap();
+        let repaired = self.reconcile(mode, adopt).repair(settings, |_| {}).await.unwrap();
         repaired.repair.unwrap()
     }
 }
@@ -160,7 +160,7 @@ async fn what_workers_wrote_agrees() {
     shop.work("third", ADD, &moved).await;
     assert_eq!(shop.differences().await.0, [""; 0]);
     let before = shop.record("gid/1").await;
-    assert_eq!(shop.repair(Part::All, false).await, Repair::default());
+    assert_eq!(shop.repair(ReconcileMode::All, false).await, Repair::default());
     assert_eq!(shop.record("gid/1").await, before);
 }
 
@@ -172,7 +172,10 @@ async fn what_the_index_lost_is_written_by_the_next_sync() {
     let (differences, compared) = shop.differences().await;
     assert_eq!((differences, compared.missing), (vec!["missing 1a".to_owned(), "missing 2".to_owned()], 2));
     assert_eq!(shop.said("gid/2").await.0, ProductState::Live, "comparing changes nothing");
-    assert_eq!(shop.repair(Part::All, false).await, Repair { marked_missing: 2, ..Repair::default() });
+    assert_eq!(
+        shop.repair(ReconcileMode::All, false).await,
+        Repair { marked_missing: 2, ..Repair::default() }
+    );
     assert_eq!(shop.said("gid/1").await, (ProductState::Live, vec!["1b".to_owned()], Some(1)));
     assert_eq!(shop.said("gid/2").await.0, ProductState::Absent);
     assert_eq!(shop.differences().await.0, [""; 0]);
@@ -190,7 +193,10 @@ async fn one_document_that_the_index_lost_comes_back_in_the_version_of_its_produ
     let whole = line("1a", "gid/1", 2) + &line("1b", "gid/1", 2).replace('}', ",\"_mq_siblings\":[\"1a\"]}");
     shop.work("third", ADD, &whole).await;
     shop.vanish("1a");
-    assert_eq!(shop.repair(Part::All, false).await, Repair { marked_missing: 1, ..Repair::default() });
+    assert_eq!(
+        shop.repair(ReconcileMode::All, false).await,
+        Repair { marked_missing: 1, ..Repair::default() }
+    );
     let again = shop.work("again", ADD, &whole).await;
     assert_eq!((again.status, again.counts.unchanged), (JobStatus::Completed, 1));
     assert_eq!(shop.ids(), ["1a", "1b", "2"]);
@@ -205,7 +211,7 @@ async fn what_was_removed_leaves_the_index_unless_it_is_newer() {
     shop.hold("4", 7, "fourth");
     let (differences, _) = shop.differences().await;
     assert_eq!(differences, ["removed 3", "removed 4"]);
-    let repair = shop.repair(Part::All, false).await;
+    let repair = shop.repair(ReconcileMode::All, false).await;
     assert_eq!(repair.to_remove, 2);
     let job = shop.run(&repair.removal_job.unwrap()).await;
     assert_eq!((job.counts.deleted, job.counts.conflict), (1, 1));
@@ -225,7 +231,7 @@ async fn what_no_export_has_any_more_is_archived_where_an_index_can() {
     shop.index.state().archived.clear();
     shop.hold("2", 1, "first");
     assert_eq!(shop.differences().await.0, ["removed 2"]);
-    let repair = shop.repair(Part::All, false).await;
+    let repair = shop.repair(ReconcileMode::All, false).await;
     shop.run(&repair.removal_job.unwrap()).await;
     assert_eq!(shop.ids(), ["1a", "1b"]);
     let archived: Vec<String> = shop.index.state().archived.keys().map(ToString::to_string).collect();
@@ -272,7 +278,7 @@ async fn a_repair_leaves_alone_what_a_worker_records_meanwhile() {
         interceptor: Meanwhile { stores, scope, records: records.clone() },
     };
     *index.index.state() = std::mem::take(&mut *shop.index.state());
-    let reconcile = Reconcile { index: &index, ..shop.reconcile(Part::All, false) };
+    let reconcile = Reconcile { index: &index, ..shop.reconcile(ReconcileMode::All, false) };
     let settings = RemovalSettings { bounds: ChunkBounds { documents: 10, bytes: 9_999 }, lanes: 4 };
     let repair = reconcile.repair(settings, |_| {}).await.unwrap().repair.unwrap();
     // The other one was known by then.
@@ -291,7 +297,7 @@ async fn a_variant_that_left_its_product_leaves_the_index() {
     assert_eq!(shop.ids(), ["1a", "2"]);
     shop.hold("1b", 1, "first");
     assert_eq!(shop.differences().await.0, ["removed 1b"]);
-    let repair = shop.repair(Part::All, false).await;
+    let repair = shop.repair(ReconcileMode::All, false).await;
     shop.run(&repair.removal_job.unwrap()).await;
     assert_eq!(shop.ids(), ["1a", "2"]);
     assert_eq!(shop.said("gid/1").await, (ProductState::Live, vec!["1a".to_owned()], Some(2)));
@@ -307,12 +313,14 @@ async fn what_another_shop_wrote_under_the_id_of_a_removed_document_stays() {
     let theirs = shop.publish_for("other", "theirs", ADD, &line("3", "gid/3", 1)).await;
     shop.hold("3", 1, theirs.as_str());
     assert_eq!(shop.differences().await.0, [""; 0]);
-    assert_eq!(shop.repair(Part::All, false).await, Repair::default());
+    assert_eq!(shop.repair(ReconcileMode::All, false).await, Repair::default());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_ledger_does_not_know_is_recorded_with_its_product() {
-    for (part, limit) in [(Part::All, None), (Part::Unknown, None), (Part::Unknown, Some(3))] {
+    for (mode, limit) in
+        [(ReconcileMode::All, None), (ReconcileMode::Unknown, None), (ReconcileMode::Unknown, Some(3))]
+    {
         let written = Shop::with_products().await;
         // The same jobs and index, without their ledger.
         let shop = Shop::new();
@@ -339,7 +347,7 @@ async fn what_the_ledger_does_not_know_is_recorded_with_its_product() {
         assert_eq!((compared.foreign, compared.unattributed), others);
         assert_eq!(compared.is_unlisted, limit.is_some());
 
-        let repair = shop.repair(part, false).await;
+        let repair = shop.repair(mode, false).await;
         let without_product = u64::from(limit.is_none());
         let recorded = expected.len() as u64;
         assert_eq!(repair, Repair { recorded, without_product, ..Repair::default() });
@@ -358,14 +366,14 @@ async fn what_the_ledger_does_not_know_is_recorded_with_its_product() {
 async fn documents_of_unknown_jobs_are_adopted_only_where_no_other_shop_writes() {
     let shop = Shop::with_products().await;
     shop.hold("old", 1, "forgotten");
-    assert_eq!(shop.repair(Part::Unknown, false).await, Repair::default());
+    assert_eq!(shop.repair(ReconcileMode::Unknown, false).await, Repair::default());
     let theirs = shop.publish_for("other", "theirs", ADD, &line("8", "gid/8", 1)).await;
-    let refused = shop.reconcile(Part::All, true).compare(|_| {}).await;
+    let refused = shop.reconcile(ReconcileMode::All, true).compare(|_| {}).await;
     assert!(matches!(refused, Err(ReconcileError::Shared(other)) if other == "other"));
     shop.stores().jobs.cancel(&theirs, "so").await.unwrap();
     let alone = Shop::with_products().await;
     alone.hold("old", 1, "forgotten");
-    let repair = alone.repair(Part::Unknown, true).await;
+    let repair = alone.repair(ReconcileMode::Unknown, true).await;
     assert_eq!((repair.recorded, repair.without_product), (1, 1));
     assert_eq!(alone.said("old").await, (ProductState::Live, vec!["old".to_owned()], Some(1)));
 }
@@ -380,8 +388,8 @@ async fn an_unknown_document_of_a_removed_product_is_removed() {
     removed.documents = [document("3")].into();
     shop.stores().ledger.put(&shop.scope(), &[removed]).await.unwrap();
     assert_eq!(shop.differences().await.0, ["unknown 3b"]);
-    assert_eq!(shop.repair(Part::Unknown, false).await, Repair::default());
-    let repair = shop.repair(Part::All, false).await;
+    assert_eq!(shop.repair(ReconcileMode::Unknown, false).await, Repair::default());
+    let repair = shop.repair(ReconcileMode::All, false).await;
     assert_eq!((repair.recorded, repair.to_remove), (0, 1));
     shop.run(&repair.removal_job.unwrap()).await;
     assert_eq!(shop.ids(), ["1a", "1b", "2"]);
@@ -391,7 +399,7 @@ async fn an_unknown_document_of_a_removed_product_is_removed() {
 async fn nothing_is_compared_while_a_job_is_open() {
     let shop = Shop::with_products().await;
     let open = shop.publish_for(SHOP, "open", ADD, &line("5", "gid/5", 1)).await;
-    let refused = shop.reconcile(Part::All, false).compare(|_| {}).await;
+    let refused = shop.reconcile(ReconcileMode::All, false).compare(|_| {}).await;
     assert!(matches!(refused, Err(ReconcileError::Unfinished(id)) if id == open));
     shop.run(&open).await;
     assert_eq!(shop.differences().await.0, [""; 0]);

@@ -4,7 +4,7 @@ use crate::ingest::chunk::ChunkBounds;
 use host_core::{
     clock::Clock,
     index::TargetId,
-    model::{Digest, Job, JobId, Manifest, Operation, PluginRef, SameVersion},
+    model::{Digest, Job, JobId, Operation, PluginManifest, PluginRef, SameVersion},
     storage::{Jobs, StoreError},
 };
 use jiff::Timestamp;
@@ -169,7 +169,7 @@ pub fn new_id(clock: &dyn Clock, created_at: Timestamp) -> JobId {
 }
 
 /// The platform that a plug-in reads products of; one without a platform is its own.
-pub fn platform(manifest: &Manifest) -> &str {
+pub fn platform(manifest: &PluginManifest) -> &str {
     if manifest.platform.is_empty() { &manifest.name } else { &manifest.platform }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     },
     removed_shop::{ShopIsRemoved, refuse_removed_shop},
     retention::remove_chunks_left,
-    worker::{Stop, Until, Worker},
+    worker::{RunUntil, Worker, WorkerStopped},
 };
 use host_core::{
     clock::SharedClock,
@@ -64,7 +64,7 @@ pub enum RunError {
     Ingest(IngestError),
     /// The worker stopped.
     #[error(transparent)]
-    Worker(Stop),
+    Worker(WorkerStopped),
     /// Everything of the shop is being removed.
     #[error(transparent)]
     ShopIsRemoved(#[from] ShopIsRemoved),
@@ -131,7 +131,7 @@ impl RunJob<'_> {
         };
         let working = async {
             let Some(worker) = &self.worker else { return Ok(()) };
-            let worked = worker.run(&job.shop_id, Until::JobEnds(job.id.clone()), &cancel).await;
+            let worked = worker.run(&job.shop_id, RunUntil::JobEnds(job.id.clone()), &cancel).await;
             if worked.is_err() {
                 cancel.cancel();
             }

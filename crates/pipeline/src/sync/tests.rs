@@ -14,18 +14,18 @@ use host_core::{
     clock::SharedClock,
     index::{ArchiveLimit, Index},
     model::{
-        Counts, Digest, DocumentId, Issue, Job, JobId, JobStatus, LedgerRecord, Manifest, Operation, Product,
-        ProductId, ProductState, Severity, SourceStats,
+        Counts, Digest, DocumentId, Issue, Job, JobId, JobStatus, LedgerRecord, Operation, PluginManifest,
+        Product, ProductId, ProductState, Severity, SourceStats,
     },
     plugin::{
         BatchFailure, ProductOutcome, Transform, TransformedDocument, TransformedRemoval, Validate, Version,
     },
     storage::{JobSnapshot, LedgerScope, Storage, Stores},
 };
-use host_export::Item;
+use host_export::ExportItem;
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, Next, Rules},
+    fakes::{FakeIndex, FakePlugin, Next},
     next_random,
     storage::Memory,
 };
@@ -46,13 +46,13 @@ const SHOP: &str = "tests.myshopify.com";
 /// of one with `without` it removes the document of that name.
 #[derive(Default)]
 struct Words {
-    rules: Rules,
+    rules: FakePlugin,
     seen: Mutex<Vec<String>>,
 }
 
 #[async_trait]
 impl Transform for Words {
-    fn manifest(&self) -> &Manifest {
+    fn manifest(&self) -> &PluginManifest {
         Transform::manifest(&self.rules)
     }
 
@@ -115,7 +115,7 @@ impl World {
     }
 
     fn worker(&self) -> Arc<Worker> {
-        let rules = Arc::new(Rules::default());
+        let rules = Arc::new(FakePlugin::default());
         let settings = WorkerSettings {
             concurrency: 2,
             lease: Duration::from_secs(60),
@@ -166,7 +166,7 @@ impl World {
         for some in products.chunks(2) {
             let items = some.iter().map(|(id, text)| {
                 let (text, id) = (text.clone(), Some((*id).to_owned()));
-                Item::Product { source: 0, product: Product { text, line: lines.next().unwrap(), id } }
+                ExportItem::Product { source: 0, product: Product { text, line: lines.next().unwrap(), id } }
             });
             sender.send(Ok(SourceEvent::Items(items.collect()))).await.unwrap();
         }
@@ -355,7 +355,7 @@ async fn an_ingest_that_resumes_skips_what_it_skipped_before() {
     world.try_run(&job, &export, true).await.unwrap_err();
     let done = world.worker();
     let shutdown = CancellationToken::new();
-    let worked = done.run(SHOP, crate::worker::Until::Cancelled, &shutdown);
+    let worked = done.run(SHOP, crate::worker::RunUntil::Cancelled, &shutdown);
     tokio::select! {
         _ = worked => {}
         () = world.clock.sleep(Duration::from_secs(60)) => {}

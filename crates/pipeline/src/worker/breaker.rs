@@ -1,7 +1,7 @@
 //! Circuit breakers: a failure that stops all work on an index is stored, chunks wait for it, and one at a time finds out
 //! whether its cause is gone.
 
-use super::{Worker, chunk_error::ChunkError, handle::OnStop};
+use super::{Worker, chunk_error::ChunkError, handle::StopPolicy};
 use host_core::{
     error::chain,
     metrics as names,
@@ -79,13 +79,17 @@ pub async fn resume(
 
 impl Worker {
     /// Asks the breaker before a chunk is claimed.
-    pub(super) async fn admit(&self, delivery: &Delivery, on_stop: &OnStop) -> Result<Admission, ChunkError> {
+    pub(super) async fn admit(
+        &self,
+        delivery: &Delivery,
+        stop_policy: &StopPolicy,
+    ) -> Result<Admission, ChunkError> {
         let Some(job) = self.find_job(&delivery.chunk.job_id).await? else { return Ok(Admission::Closed) };
         let breakers = &self.stores.breakers;
         let Some(breaker) = breakers.get(&scope_of(&job)).await? else { return Ok(Admission::Closed) };
         self.open.change(|open| open.insert(breaker.scope.clone()));
         let now = self.clock.now();
-        if let OnStop::End(_) = on_stop {
+        if let StopPolicy::End(_) = stop_policy {
             return Ok(Admission::Probe(Probe { breaker, began: now }));
         }
         if breaker.is_due(now) {
@@ -108,7 +112,7 @@ impl Worker {
         delivery: &Delivery,
         probe: Option<&Probe>,
         error: &ChunkError,
-        on_stop: &OnStop,
+        stop_policy: &StopPolicy,
     ) -> Result<Option<Breaker>, ChunkError> {
         let Some(job) = self.find_job(&delivery.chunk.job_id).await? else { return Ok(None) };
         let (scope, breakers, now) = (scope_of(&job), &self.stores.breakers, self.clock.now());
@@ -119,7 +123,7 @@ impl Worker {
         };
         if breakers.replace(probe.map(|probe| &probe.breaker), &breaker).await? {
             // Where the failure ends the loop, its caller reports it.
-            if probe.is_none() && on_stop.is_wait() {
+            if probe.is_none() && stop_policy.is_wait() {
                 let Breaker { code, message, .. } = &breaker;
                 tracing::error!(%scope, code, cause = message, "work on an index is stopped until the cause is fixed");
             }

@@ -3,7 +3,7 @@
 
 use super::{
     Worker,
-    chunk_counts::{ChunkCounts, Effect},
+    chunk_counts::{AcceptedOutcome, ChunkCounts},
     chunk_error::ChunkError,
     decide::Decision,
 };
@@ -35,7 +35,7 @@ pub(super) trait Change: Sized + Send + Sync {
     ) -> impl Future<Output = Result<Vec<Outcome>, IndexError>> + Send;
 
     /// What a change that was made is counted as.
-    fn effect(&self) -> Effect;
+    fn outcome(&self) -> AcceptedOutcome;
 }
 
 /// Where the changes of a chunk go, and for which job.
@@ -93,9 +93,9 @@ impl Changes<'_> {
                     change.expect(stored);
                     accepted.push(change);
                 }
-                Decision::Written => counts.done(change.id().clone(), change.effect()),
+                Decision::Written => counts.done(change.id().clone(), change.outcome()),
                 Decision::Unchanged(version) => {
-                    counts.done(change.id().clone(), Effect::Unchanged(version));
+                    counts.done(change.id().clone(), AcceptedOutcome::Unchanged(version));
                 }
                 Decision::Refused(entry) => counts.refuse(entry),
             }
@@ -109,7 +109,7 @@ impl Changes<'_> {
         for (change, outcome) in accepted.into_iter().zip(outcomes) {
             match outcome {
                 // A removal also where nothing was there: a repetition after a crash must count the same.
-                Outcome::Done => counts.done(change.id().clone(), change.effect()),
+                Outcome::Done => counts.done(change.id().clone(), change.outcome()),
                 Outcome::Refused { code, message } => {
                     let document_id = Some(change.id().to_string());
                     counts.refuse(ReportEntry {

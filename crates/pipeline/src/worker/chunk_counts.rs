@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// The outcome of a document that was not refused, with its version or the removal's.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Effect {
+pub(super) enum AcceptedOutcome {
     /// This job wrote it.
     Written(Map<String, Value>),
     /// The index had it.
@@ -22,30 +22,30 @@ pub(super) enum Effect {
 pub(super) struct ChunkCounts {
     counts: Counts,
     entries: Vec<ReportEntry>,
-    effects: Vec<(DocumentId, Effect)>,
+    accepted: Vec<(DocumentId, AcceptedOutcome)>,
 }
 
 impl ChunkCounts {
     /// All items failed, for this reason.
     pub(super) fn all_failed(documents: u32, reason: ReportEntry) -> Self {
         let counts = Counts { failed: documents.into(), ..Counts::default() };
-        Self { counts, entries: vec![reason], effects: Vec::new() }
+        Self { counts, entries: vec![reason], accepted: Vec::new() }
     }
 
     /// Counts an item that was not refused.
-    pub(super) fn done(&mut self, id: DocumentId, effect: Effect) {
+    pub(super) fn done(&mut self, id: DocumentId, outcome: AcceptedOutcome) {
         self.counts.processed += 1;
-        match effect {
-            Effect::Written(_) => {}
-            Effect::Unchanged(_) => self.counts.unchanged += 1,
-            Effect::Removed(_) => self.counts.deleted += 1,
+        match outcome {
+            AcceptedOutcome::Written(_) => {}
+            AcceptedOutcome::Unchanged(_) => self.counts.unchanged += 1,
+            AcceptedOutcome::Removed(_) => self.counts.deleted += 1,
         }
-        self.effects.push((id, effect));
+        self.accepted.push((id, outcome));
     }
 
     /// The outcomes of the documents that were not refused.
-    pub(super) fn effects(&self) -> impl Iterator<Item = (&DocumentId, &Effect)> {
-        self.effects.iter().map(|(id, effect)| (id, effect))
+    pub(super) fn accepted(&self) -> impl Iterator<Item = (&DocumentId, &AcceptedOutcome)> {
+        self.accepted.iter().map(|(id, outcome)| (id, outcome))
     }
 
     /// What is said of items so far.

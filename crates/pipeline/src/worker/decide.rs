@@ -2,7 +2,7 @@
 
 use super::{
     changes::{Change, Changes},
-    chunk_counts::Effect,
+    chunk_counts::AcceptedOutcome,
     content::{is_partial, is_same_content},
 };
 use host_core::{
@@ -54,8 +54,8 @@ impl Change for Write {
         }
     }
 
-    fn effect(&self) -> Effect {
-        Effect::Written(self.version.clone())
+    fn outcome(&self) -> AcceptedOutcome {
+        AcceptedOutcome::Written(self.version.clone())
     }
 }
 

@@ -1,12 +1,12 @@
 //! One delivery, from claim to acknowledgement.
 
 use super::{
-    Stop, Worker,
+    Worker, WorkerStopped,
     backtrace::take_backtrace,
     breaker::{Admission, Probe},
     chunk,
     chunk_error::ChunkError,
-    heartbeat::{Heartbeat, Term},
+    heartbeat::{Heartbeat, LeaseTerm},
 };
 use crate::retention::remove_chunks_at_end;
 use futures::FutureExt;
@@ -37,7 +37,7 @@ pub(super) enum Handled {
 
 /// What becomes of a worker's loop at a failure that a person must fix.
 #[derive(Clone, Debug)]
-pub(super) enum OnStop {
+pub(super) enum StopPolicy {
     /// It ends: a person has started it and sees why. Chunks are tried even if work on their index is stopped. Cancelled before the
     /// message is released, so that the loop does not receive it again.
     End(CancellationToken),
@@ -45,7 +45,7 @@ pub(super) enum OnStop {
     Wait,
 }
 
-impl OnStop {
+impl StopPolicy {
     pub(super) fn is_wait(&self) -> bool {
         matches!(self, Self::Wait)
     }
@@ -67,11 +67,11 @@ impl Worker {
         &self,
         delivery: Delivery,
         stop_when: &StopWhen,
-        on_stop: &OnStop,
-    ) -> Result<Handled, Box<Stop>> {
+        stop_policy: &StopPolicy,
+    ) -> Result<Handled, Box<WorkerStopped>> {
         let (mut lease, mut probe) = (None, None);
         // A panic concerns this chunk alone; the loop and the other chunks continue.
-        let result = self.process(&delivery, stop_when, on_stop, &mut lease, &mut probe);
+        let result = self.process(&delivery, stop_when, stop_policy, &mut lease, &mut probe);
         let result = AssertUnwindSafe(result).catch_unwind().await;
         let result = result.unwrap_or_else(|panic| {
             let (key, message) = (delivery.chunk.key.clone(), panic_message(panic.as_ref()));
@@ -79,7 +79,7 @@ impl Worker {
         });
         match result {
             Ok(handled) => Ok(handled),
-            Err(error) => self.handle_failure(&delivery, lease, probe, error, stop_when, on_stop).await,
+            Err(error) => self.handle_failure(&delivery, lease, probe, error, stop_when, stop_policy).await,
         }
     }
 
@@ -87,7 +87,7 @@ impl Worker {
         &self,
         delivery: &Delivery,
         stop_when: &StopWhen,
-        on_stop: &OnStop,
+        stop_policy: &StopPolicy,
         lease: &mut Option<ChunkLease>,
         probe: &mut Option<Probe>,
     ) -> Result<Handled, ChunkError> {
@@ -96,7 +96,7 @@ impl Worker {
         let mut expired = None;
         // What this worker cannot write finds out nothing about the index.
         let admission =
-            if mismatch.is_some() { Admission::Closed } else { self.admit(delivery, on_stop).await? };
+            if mismatch.is_some() { Admission::Closed } else { self.admit(delivery, stop_policy).await? };
         match admission {
             Admission::Closed => {}
             Admission::Probe(begun) => *probe = Some(begun),
@@ -107,7 +107,7 @@ impl Worker {
             }
             Admission::Expired(breaker) => expired = Some(Box::new(breaker)),
         }
-        let term = Term { claimed_at: self.clock.now(), duration: self.settings.lease };
+        let term = LeaseTerm { claimed_at: self.clock.now(), duration: self.settings.lease };
         let claim = self.stores.jobs.claim(&chunk.job_id, chunk.seq, term.duration).await?;
         log_delivery(delivery, &claim);
         match claim {
@@ -143,7 +143,7 @@ impl Worker {
         &self,
         delivery: &Delivery,
         lease: &ChunkLease,
-        term: Term,
+        term: LeaseTerm,
         stop_when: &StopWhen,
     ) -> Result<Handled, ChunkError> {
         let Delivery { chunk, receipt, .. } = delivery;

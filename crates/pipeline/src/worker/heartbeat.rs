@@ -13,7 +13,7 @@ pub(super) struct Heartbeat(tokio::task::JoinHandle<()>);
 
 /// When a lease was acquired, and for how long.
 #[derive(Clone, Copy)]
-pub(super) struct Term {
+pub(super) struct LeaseTerm {
     /// Before the claim was sent.
     pub(super) claimed_at: Timestamp,
     pub(super) duration: Duration,
@@ -26,10 +26,10 @@ impl Heartbeat {
         clock: &SharedClock,
         lease: &ChunkLease,
         receipt: &Receipt,
-        term: Term,
+        term: LeaseTerm,
         lost: CancellationToken,
     ) -> Self {
-        let Term { claimed_at, duration } = term;
+        let LeaseTerm { claimed_at, duration } = term;
         let (stores, clock, lease, receipt) = (stores.clone(), clock.clone(), lease.clone(), receipt.clone());
         Self(tokio::spawn(async move {
             let mut renewed_at = claimed_at;

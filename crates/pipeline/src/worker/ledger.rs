@@ -3,7 +3,7 @@
 
 use super::{
     Worker,
-    chunk_counts::{ChunkCounts, Effect},
+    chunk_counts::{AcceptedOutcome, ChunkCounts},
     chunk_error::ChunkError,
     content::version_of,
     decide::stored_version,
@@ -30,13 +30,13 @@ pub(super) struct ChunkLedger<'a> {
     /// The product of each document.
     pub(super) lines: HashMap<DocumentId, Line>,
     /// What products consist of, where the chunk says so.
-    whole: BTreeMap<ProductId, Whole>,
+    all_documents: BTreeMap<ProductId, ProductDocuments>,
     /// Documents that belong to another product now, with the one that had them.
     moved: Vec<(ProductId, DocumentId)>,
 }
 
 /// All documents of a product in one version.
-struct Whole {
+struct ProductDocuments {
     documents: BTreeSet<DocumentId>,
     version: Map<String, Value>,
     /// Digest of what they were made of.
@@ -63,21 +63,21 @@ impl<'a> ChunkLedger<'a> {
         let records = worker.stores.ledger.get(&scope, &products).await?;
         let before = products.into_iter().zip(records).collect();
         let fields = &worker.version.manifest().version_fields;
-        let whole = |line: &ChunkLine| {
+        let all_documents = |line: &ChunkLine| {
             let mut documents = line.siblings.clone()?;
             documents.insert(line.document.id.clone());
             let version = version_of(&line.document.fields, fields);
             let source_digest = line.source_digest;
-            Some((line.product.clone(), Whole { documents, version, source_digest }))
+            Some((line.product.clone(), ProductDocuments { documents, version, source_digest }))
         };
-        let whole = lines.iter().filter_map(whole).collect();
+        let all_documents = lines.iter().filter_map(all_documents).collect();
         let known = |line: &ChunkLine| {
             let ChunkLine { document, product, product_stays, .. } = line;
             let (product, product_stays) = (product.clone(), *product_stays);
             (document.id.clone(), Line { product, product_stays, since_removal: None })
         };
         let lines = lines.iter().map(known).collect();
-        Ok(Self { worker, job, scope, before, lines, whole, moved: Vec::new() })
+        Ok(Self { worker, job, scope, before, lines, all_documents, moved: Vec::new() })
     }
 
     pub(super) fn record(&self, id: &DocumentId) -> Option<&LedgerRecord> {
@@ -122,7 +122,7 @@ impl<'a> ChunkLedger<'a> {
             .filter_map(|id| self.lines.get(&id).map(|line| line.product.clone()))
             .collect();
         let mut vanished = Vec::new();
-        for (product, Whole { documents, version, .. }) in &self.whole {
+        for (product, ProductDocuments { documents, version, .. }) in &self.all_documents {
             let record = self.before.get(product).and_then(Option::as_ref);
             let Some(live) = record.filter(|record| record.state == ProductState::Live) else { continue };
             let mut gone = live.documents.difference(documents).peekable();
@@ -153,9 +153,9 @@ impl<'a> ChunkLedger<'a> {
     /// Stores what changed. `counts` has the outcomes of the lines, `others` of the documents that no line names.
     pub(super) async fn write(&self, counts: &ChunkCounts, others: &ChunkCounts) -> Result<(), ChunkError> {
         let mut changes: BTreeMap<&ProductId, ProductChange<'_>> = BTreeMap::new();
-        for (id, effect) in counts.effects().chain(others.effects()) {
+        for (id, outcome) in counts.accepted().chain(others.accepted()) {
             let Some(line) = self.lines.get(id) else { continue };
-            changes.entry(&line.product).or_default().effects.push((id, effect, line));
+            changes.entry(&line.product).or_default().accepted.push((id, outcome, line));
         }
         // Why a document stays that no line names is no refusal of the product.
         for entry in counts.entries() {
@@ -170,13 +170,13 @@ impl<'a> ChunkLedger<'a> {
         }
         for (product, id) in &self.moved {
             // If the other product's line was refused, the document stays this one's.
-            if counts.effects().any(|(done, _)| done == id) {
+            if counts.accepted().any(|(done, _)| done == id) {
                 changes.entry(product).or_default().moved.push(id);
             }
         }
-        for (product, whole) in &self.whole {
+        for (product, all_documents) in &self.all_documents {
             if let Some(change) = changes.get_mut(product) {
-                change.whole = Some(whole);
+                change.all_documents = Some(all_documents);
             }
         }
         let changed: Vec<LedgerRecord> = changes
@@ -195,12 +195,12 @@ impl<'a> ChunkLedger<'a> {
 /// What a chunk did to one product.
 #[derive(Default)]
 struct ProductChange<'a> {
-    effects: Vec<(&'a DocumentId, &'a Effect, &'a Line)>,
+    accepted: Vec<(&'a DocumentId, &'a AcceptedOutcome, &'a Line)>,
     entries: Vec<(DocumentId, &'a ReportEntry)>,
     /// Documents that belong to another product now.
     moved: Vec<&'a DocumentId>,
     /// All documents of the product, if the chunk names them.
-    whole: Option<&'a Whole>,
+    all_documents: Option<&'a ProductDocuments>,
     /// Whether something was remarked of a document, which the next job is to say again.
     has_warnings: bool,
 }
@@ -219,17 +219,17 @@ impl ProductChange<'_> {
         for id in &self.moved {
             record.documents.remove(*id);
         }
-        for (id, effect, line) in &self.effects {
-            match effect {
-                Effect::Written(version) => hold(&mut record, id, version, true),
-                Effect::Unchanged(version) => hold(&mut record, id, version, false),
-                Effect::Removed(version) if record.state == ProductState::Live => {
+        for (id, outcome, line) in &self.accepted {
+            match outcome {
+                AcceptedOutcome::Written(version) => hold(&mut record, id, version, true),
+                AcceptedOutcome::Unchanged(version) => hold(&mut record, id, version, false),
+                AcceptedOutcome::Removed(version) if record.state == ProductState::Live => {
                     record.remove_document(id, version);
                 }
-                Effect::Removed(_) if !line.product_stays => {
+                AcceptedOutcome::Removed(_) if !line.product_stays => {
                     record.add_document((*id).clone());
                 }
-                Effect::Removed(_) => {}
+                AcceptedOutcome::Removed(_) => {}
             }
         }
         for (id, entry) in &self.entries {
@@ -240,14 +240,14 @@ impl ProductChange<'_> {
         if record.state != ProductState::Live || record.documents.is_empty() {
             self.leave(&mut record, before);
         }
-        if let (Some(whole), true) = (self.whole, self.entries.is_empty()) {
-            record.set_whole(&whole.version);
+        if let (Some(all_documents), true) = (self.all_documents, self.entries.is_empty()) {
+            record.set_complete_version(&all_documents.version);
         }
         record.refusal = self.refusal(before, job);
         // Otherwise it is that of before, unless a document was written or removed.
-        if let Some(whole) = self.whole
-            && let Some(digest) = whole.source_digest
-            && self.holds_exactly(whole, &record)
+        if let Some(all_documents) = self.all_documents
+            && let Some(digest) = all_documents.source_digest
+            && self.holds_exactly(all_documents, &record)
         {
             record.source_digest = Some(digest);
         }
@@ -256,7 +256,7 @@ impl ProductChange<'_> {
         };
         // With the same version, the content may be another one.
         let is_written = before.job_id != job.id
-            && self.effects.iter().any(|(_, effect, _)| matches!(effect, Effect::Written(_)));
+            && self.accepted.iter().any(|(_, outcome, _)| matches!(outcome, AcceptedOutcome::Written(_)));
         if !is_written && record.says_the_same(before) {
             return None;
         }
@@ -265,9 +265,9 @@ impl ProductChange<'_> {
         if is_written || !refused_only.says_the_same(before) {
             (record.job_id, record.at) = (job.id.clone(), now);
             // A removal of some documents does not say that the shop has the product.
-            let is_removal = |effect: &Effect| matches!(effect, Effect::Removed(_));
+            let is_removal = |outcome: &AcceptedOutcome| matches!(outcome, AcceptedOutcome::Removed(_));
             if record.state != ProductState::Live
-                || !self.effects.iter().all(|(_, effect, _)| is_removal(effect))
+                || !self.accepted.iter().all(|(_, outcome, _)| is_removal(outcome))
             {
                 record.order = Some(JobRecency::of(job));
             }
@@ -276,19 +276,24 @@ impl ProductChange<'_> {
     }
 
     /// Whether the index has the documents of a product that this chunk has, each as it is here, and no other.
-    fn holds_exactly(&self, whole: &Whole, record: &LedgerRecord) -> bool {
-        let is_held = |effect: &Effect| matches!(effect, Effect::Written(_) | Effect::Unchanged(_));
+    fn holds_exactly(&self, all_documents: &ProductDocuments, record: &LedgerRecord) -> bool {
+        let is_held = |outcome: &AcceptedOutcome| {
+            matches!(outcome, AcceptedOutcome::Written(_) | AcceptedOutcome::Unchanged(_))
+        };
         let held: BTreeSet<&DocumentId> =
-            self.effects.iter().filter(|(_, effect, _)| is_held(effect)).map(|(id, ..)| *id).collect();
-        let is_complete = whole.documents.iter().all(|id| held.contains(id));
-        is_complete && record.documents == whole.documents && self.entries.is_empty() && !self.has_warnings
+            self.accepted.iter().filter(|(_, outcome, _)| is_held(outcome)).map(|(id, ..)| *id).collect();
+        let is_complete = all_documents.documents.iter().all(|id| held.contains(id));
+        is_complete
+            && record.documents == all_documents.documents
+            && self.entries.is_empty()
+            && !self.has_warnings
     }
 
     /// Marks a product of which no document is left.
     fn leave(&self, record: &mut LedgerRecord, before: Option<&LedgerRecord>) {
         let was_live = record.state == ProductState::Live;
-        for (id, effect, line) in &self.effects {
-            let Effect::Removed(version) = effect else { continue };
+        for (id, outcome, line) in &self.accepted {
+            let AcceptedOutcome::Removed(version) = outcome else { continue };
             let stays = line.product_stays;
             let state = if stays { ProductState::Absent } else { ProductState::Removed };
             // An older removal takes nothing back from a newer one, nor does one of a document that was gone before.
@@ -325,7 +330,7 @@ fn hold(record: &mut LedgerRecord, id: &DocumentId, version: &Map<String, Value>
     if record.state != ProductState::Live {
         record.documents.clear();
         record.documents_left_out = false;
-        record.whole.clear();
+        record.complete_version.clear();
         record.version.clear();
         record.state = ProductState::Live;
     } else if !is_written && record.documents.contains(id) {

@@ -101,7 +101,7 @@ pub struct Worker {
 /// Why a worker stopped before its work was done. Nothing is lost: the same command resumes.
 #[derive(Debug, thiserror::Error)]
 #[error("indexing stopped at chunk {key}, at attempt {attempts}")]
-pub struct Stop {
+pub struct WorkerStopped {
     /// The chunk at which it happened.
     pub key: String,
     /// The job of that chunk; none if it happened before a chunk was received.
@@ -115,7 +115,7 @@ pub struct Stop {
 
 /// When a worker's loop ends by itself.
 #[derive(Clone, Debug)]
-pub enum Until {
+pub enum RunUntil {
     /// When this job has ended.
     JobEnds(JobId),
     /// Only when cancelled.

@@ -5,7 +5,7 @@
 //! A shop whose queue is empty leaves the line and long-polls, in turn with the others where they are many. It is left alone
 //! once it is not named any more.
 
-use super::{Stop, Worker, handle::OnStop};
+use super::{Worker, WorkerStopped, handle::StopPolicy};
 use host_core::{
     error::chain,
     storage::{Delivery, StoreError, StoreErrorKind},
@@ -46,7 +46,7 @@ impl Worker {
         self: &Arc<Self>,
         only: Option<&str>,
         cancel: &CancellationToken,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), WorkerStopped> {
         let line = Arc::new(Line::new(self.settings.concurrency));
         let mut tasks = JoinSet::new();
         let mut worked = HashSet::new();
@@ -62,7 +62,7 @@ impl Worker {
                 Ok(ready) => *line.ready() = ready.into_iter().collect(),
                 Err(error) if is_first && error.kind == StoreErrorKind::Permanent => {
                     let key = "the shops with messages".to_owned();
-                    return Err(Stop { key, job_id: None, attempts: 1, error: error.into() });
+                    return Err(WorkerStopped { key, job_id: None, attempts: 1, error: error.into() });
                 }
                 Err(error) => tracing::warn!(cause = chain(&error), "could not look for shops with messages"),
             }
@@ -144,7 +144,7 @@ impl Shop {
             while chunks.try_join_next().is_some() {}
             match self.next(&mut last_poll_empty, &mut chunks).await {
                 Ok(Some((delivery, permit))) => {
-                    let handle = self.worker.handle_in_span(delivery, &self.cancel, &OnStop::Wait);
+                    let handle = self.worker.handle_in_span(delivery, &self.cancel, &StopPolicy::Wait);
                     chunks.spawn(async move {
                         if let Err(stop) = handle.await {
                             tracing::error!(

@@ -1,12 +1,12 @@
 //! Carries out what the failure policy decides, unless a circuit breaker, the number of deliveries or a lost lease say otherwise.
 
 use super::{
-    FailureAction, Stop, Worker,
+    FailureAction, Worker, WorkerStopped,
     breaker::{Probe, is_near_receive_limit},
     chunk,
     chunk_error::ChunkError,
     failure_policy::{MAX_UNFINISHED_DELIVERIES, failure_action, requeue_delay},
-    handle::{Handled, OnStop, StopWhen},
+    handle::{Handled, StopPolicy, StopWhen},
 };
 use host_core::{
     error::chain,
@@ -25,8 +25,8 @@ impl Worker {
         probe: Option<Probe>,
         mut error: ChunkError,
         stop_when: &StopWhen,
-        on_stop: &OnStop,
-    ) -> Result<Handled, Box<Stop>> {
+        stop_policy: &StopPolicy,
+    ) -> Result<Handled, Box<WorkerStopped>> {
         let key = &delivery.chunk.key;
         let receive_count = delivery.receive_count;
         let attempts = lease.as_ref().map_or(receive_count, |lease| lease.attempts);
@@ -35,11 +35,11 @@ impl Worker {
         let is_of_worker = error.is_of_worker();
         let mut action = match failure_action(&error, attempts, self.clock.random()) {
             // One failure shows that what has stopped work is still there.
-            FailureAction::Retry(_) if probe.is_some() && error.is_of_backend() && on_stop.is_wait() => {
+            FailureAction::Retry(_) if probe.is_some() && error.is_of_backend() && stop_policy.is_wait() => {
                 FailureAction::Stop
             }
             // Left to the workers that can, for as long as there are deliveries.
-            FailureAction::Stop if is_of_worker && on_stop.is_wait() => {
+            FailureAction::Stop if is_of_worker && stop_policy.is_wait() => {
                 if is_near_receive_limit(self.stores.queue.receive_limit(), receive_count) {
                     FailureAction::Quarantine
                 } else {
@@ -56,18 +56,18 @@ impl Worker {
         };
         let mut wait = requeue_delay(receive_count);
         if action == FailureAction::Stop {
-            if let OnStop::End(stopping) = on_stop {
+            if let StopPolicy::End(stopping) = stop_policy {
                 // Before the message is released. The caller reports what stops the worker.
                 stopping.cancel();
             }
             // What ends this loop alone stops no other worker.
             let breaker = match is_of_worker {
                 true => None,
-                false => self.stop_index(delivery, probe.as_ref(), &error, on_stop).await,
+                false => self.stop_index(delivery, probe.as_ref(), &error, stop_policy).await,
             };
             if let Some(breaker) = breaker {
                 wait = breaker.wait(self.clock.now());
-                if on_stop.is_wait() && self.is_given_up(delivery, &breaker) {
+                if stop_policy.is_wait() && self.is_given_up(delivery, &breaker) {
                     action = FailureAction::Quarantine;
                     error = ChunkError::StoppedTooLong { breaker: Box::new(breaker) };
                 }
@@ -77,7 +77,7 @@ impl Worker {
         if action == FailureAction::Quarantine && lease.is_none() {
             action = FailureAction::Retry(wait);
         }
-        if action != FailureAction::Stop || on_stop.is_wait() {
+        if action != FailureAction::Stop || stop_policy.is_wait() {
             tracing::warn!(
                 key,
                 attempts,
@@ -91,7 +91,7 @@ impl Worker {
         let lease = lease.as_ref();
         let delay = match action {
             FailureAction::Retry(after) => after,
-            FailureAction::Stop if on_stop.is_wait() => wait,
+            FailureAction::Stop if stop_policy.is_wait() => wait,
             FailureAction::RequeueUncounted if is_invoked_again || is_of_worker => wait,
             FailureAction::RequeueUncounted | FailureAction::Stop => Duration::ZERO,
             // The message is left as it is.
@@ -128,9 +128,9 @@ impl Worker {
         if lease.is_some() && is_worth_recording {
             self.record_error(delivery, &attempt).await;
         }
-        if action == FailureAction::Stop && !on_stop.is_wait() {
+        if action == FailureAction::Stop && !stop_policy.is_wait() {
             let job_id = Some(delivery.chunk.job_id.clone());
-            return Err(Box::new(Stop { key: key.clone(), job_id, attempts, error }));
+            return Err(Box::new(WorkerStopped { key: key.clone(), job_id, attempts, error }));
         }
         // The worker that has a dropped chunk may still need the message.
         Ok(match action {
@@ -145,9 +145,9 @@ impl Worker {
         delivery: &Delivery,
         probe: Option<&Probe>,
         error: &ChunkError,
-        on_stop: &OnStop,
+        stop_policy: &StopPolicy,
     ) -> Option<Breaker> {
-        self.trip(delivery, probe, error, on_stop).await.unwrap_or_else(|cause| {
+        self.trip(delivery, probe, error, stop_policy).await.unwrap_or_else(|cause| {
             let key = &delivery.chunk.key;
             tracing::warn!(key, cause = chain(&cause), "could not store that work on an index is stopped");
             None

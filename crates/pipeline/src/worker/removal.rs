@@ -2,7 +2,7 @@
 
 use super::{
     changes::{Change, Changes},
-    chunk_counts::Effect,
+    chunk_counts::AcceptedOutcome,
     content::version_of,
     decide::{Decision, removal_conflict, rewritten},
 };
@@ -91,7 +91,7 @@ impl Change for ConditionalRemoval {
         changes.worker.index.delete(changes.target, &removals).await
     }
 
-    fn effect(&self) -> Effect {
-        Effect::Removed(self.version.clone())
+    fn outcome(&self) -> AcceptedOutcome {
+        AcceptedOutcome::Removed(self.version.clone())
     }
 }

@@ -1,8 +1,8 @@
 //! The loop over one shop's queue: handles chunks side by side, one a lane.
 
 use super::{
-    ChunkError, FailureAction, Stop, Until, Worker, failure_action,
-    handle::{Handled, OnStop, StopWhen},
+    ChunkError, FailureAction, RunUntil, Worker, WorkerStopped, failure_action,
+    handle::{Handled, StopPolicy, StopWhen},
 };
 use host_core::{
     model::ChunkRef,
@@ -23,14 +23,14 @@ impl Worker {
     pub async fn run(
         self: &Arc<Self>,
         shop_id: &str,
-        until: Until,
+        until: RunUntil,
         cancel: &CancellationToken,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), WorkerStopped> {
         let mut tasks = JoinSet::new();
         let mut stopped = None;
         // Cancelled before the chunk that stops the loop is requeued, or this very loop could receive it once more.
         let stopping = CancellationToken::new();
-        let on_stop = OnStop::End(stopping.clone());
+        let stop_policy = StopPolicy::End(stopping.clone());
         let (mut last_receive_empty, mut asked_at, mut is_over) = (true, None, false);
         loop {
             // Asking costs a call: while messages of the shop keep coming, once an interval.
@@ -54,7 +54,7 @@ impl Worker {
                         received = deliveries.len();
                         last_receive_empty = received == 0;
                         for delivery in deliveries {
-                            tasks.spawn(self.handle_in_span(delivery, cancel, &on_stop));
+                            tasks.spawn(self.handle_in_span(delivery, cancel, &stop_policy));
                         }
                     }
                     Err(error) => stopped = self.receive_failed(shop_id, error).await,
@@ -83,16 +83,16 @@ impl Worker {
         self: &Arc<Self>,
         delivery: Delivery,
         cancel: &CancellationToken,
-        on_stop: &OnStop,
-    ) -> impl Future<Output = Result<Handled, Box<Stop>>> + Send + 'static {
-        let (worker, on_stop) = (Arc::clone(self), on_stop.clone());
+        stop_policy: &StopPolicy,
+    ) -> impl Future<Output = Result<Handled, Box<WorkerStopped>>> + Send + 'static {
+        let (worker, stop_policy) = (Arc::clone(self), stop_policy.clone());
         let stop_when = StopWhen::AfterCancel(cancel.clone());
         let ChunkRef { job_id, seq, .. } = &delivery.chunk;
         let span = tracing::info_span!("chunk", %job_id, seq);
-        async move { worker.handle(delivery, &stop_when, &on_stop).await }.instrument(span)
+        async move { worker.handle(delivery, &stop_when, &stop_policy).await }.instrument(span)
     }
 
-    async fn receive_failed(&self, shop_id: &str, error: StoreError) -> Option<Stop> {
+    async fn receive_failed(&self, shop_id: &str, error: StoreError) -> Option<WorkerStopped> {
         let error = ChunkError::Store(error);
         match failure_action(&error, 1, self.clock.random()) {
             FailureAction::Retry(after) => {
@@ -100,15 +100,20 @@ impl Worker {
                 self.clock.sleep(after.max(self.settings.poll_interval)).await;
                 None
             }
-            _ => Some(Stop { key: format!("the queue of {shop_id}"), job_id: None, attempts: 1, error }),
+            _ => Some(WorkerStopped {
+                key: format!("the queue of {shop_id}"),
+                job_id: None,
+                attempts: 1,
+                error,
+            }),
         }
     }
 
-    async fn is_over(&self, until: &Until) -> bool {
+    async fn is_over(&self, until: &RunUntil) -> bool {
         match until {
-            Until::Cancelled => false,
+            RunUntil::Cancelled => false,
             // Asked again.
-            Until::JobEnds(id) => self.stores.jobs.has_ended(id).await.unwrap_or(false),
+            RunUntil::JobEnds(id) => self.stores.jobs.has_ended(id).await.unwrap_or(false),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The worker against storage in memory, an index that fails on purpose, and virtual time.
 
-use super::{Until, Worker, WorkerSettings};
+use super::{RunUntil, Worker, WorkerSettings};
 use host_core::{
     clock::SharedClock,
     model::{ChunkRef, Counts, DocumentId, EntryClass, Job, JobId, JobStatus, Operation},
@@ -8,7 +8,7 @@ use host_core::{
 };
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, Next, Rules},
+    fakes::{FakeIndex, FakePlugin, Next},
     storage::Memory,
 };
 use serde_json::Value;
@@ -46,7 +46,7 @@ impl Harness {
     }
 
     fn with_stores(stores: Stores, clock: SharedClock) -> Self {
-        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(Rules::default()));
+        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(FakePlugin::default()));
         let settings = WorkerSettings {
             concurrency: 3,
             lease: Duration::from_secs(60),
@@ -101,8 +101,8 @@ impl Harness {
         job.id
     }
 
-    async fn run(&self, id: &JobId) -> Result<JobSnapshot, super::Stop> {
-        self.worker.run(SHOP, Until::JobEnds(id.clone()), &CancellationToken::new()).await?;
+    async fn run(&self, id: &JobId) -> Result<JobSnapshot, super::WorkerStopped> {
+        self.worker.run(SHOP, RunUntil::JobEnds(id.clone()), &CancellationToken::new()).await?;
         Ok(self.stores.jobs.get(id).await.unwrap().unwrap())
     }
 

@@ -63,7 +63,7 @@ impl Harness {
     }
 
     /// A record of the same shop.
-    async fn plant(&self, sk: &str, job: Option<Value>) {
+    async fn insert_raw(&self, sk: &str, job: Option<Value>) {
         let key = Key::new("PLATFORM#shopify#SHOP#shop", sk);
         let mut record = Update::new(key).set("job_id", "theirs").set("status", "QUEUED");
         if let Some(job) = job {
@@ -148,8 +148,8 @@ async fn a_foreign_job_record_breaks_no_ingest_no_list_and_no_sweep() {
     let mut newer: Value = serde_json::to_value(&harness.job).unwrap();
     newer["schema"] = json!(2);
     newer["id"] = json!("newer");
-    harness.plant("JOB#2999-01-01T00:00:00Z#theirs", None).await;
-    harness.plant("JOB#2999-01-02T00:00:00Z#newer", Some(newer.clone())).await;
+    harness.insert_raw("JOB#2999-01-01T00:00:00Z#theirs", None).await;
+    harness.insert_raw("JOB#2999-01-02T00:00:00Z#newer", Some(newer.clone())).await;
     for (name, sk) in
         [("theirs", "JOB#2999-01-01T00:00:00Z#theirs"), ("newer", "JOB#2999-01-02T00:00:00Z#newer")]
     {
@@ -199,9 +199,9 @@ async fn a_foreign_job_record_does_not_stop_the_end_of_a_shop() {
     let mut newer: Value = serde_json::to_value(job).unwrap();
     newer["schema"] = json!(2);
     newer["sequence"] = json!("a word");
-    harness.plant("JOB#2999-01-01T00:00:00Z#theirs", None).await;
-    harness.plant("JOB#2999-01-02T00:00:00Z#newer", Some(newer)).await;
-    harness.plant("JOB#broken", Some(json!("no object"))).await;
+    harness.insert_raw("JOB#2999-01-01T00:00:00Z#theirs", None).await;
+    harness.insert_raw("JOB#2999-01-02T00:00:00Z#newer", Some(newer)).await;
+    harness.insert_raw("JOB#broken", Some(json!("no object"))).await;
     for (sk, id) in [
         ("JOB#2999-01-02T00:00:00Z#newer", Some("newer")),
         // What another program writes need not name a job.

@@ -48,7 +48,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// The item of an index's settings, as a host of another version would write it.
-async fn plant(table: &dyn Table, index_name: &str, json: &str) {
+async fn insert_raw(table: &dyn Table, index_name: &str, json: &str) {
     let key = Key::new("INDEX_SETTINGS", format!("INDEX#{index_name}"));
     let update = Update::new(key).set("index_name", index_name).set("settings", json);
     table.update(&update).await.unwrap();
@@ -72,9 +72,9 @@ pub(crate) fn model_with(clock: SharedClock) -> Backend {
             breakers: breakers_on(Arc::new(table::Model::default())),
         },
         clock,
-        plant_settings: |backend, index_name, json| {
+        insert_raw_settings: |backend, index_name, json| {
             let settings = backend.resources.downcast_ref::<Arc<table::Model>>().unwrap();
-            wait(plant(&**settings, index_name, json));
+            wait(insert_raw(&**settings, index_name, json));
         },
         resources: Box::new(settings),
     }

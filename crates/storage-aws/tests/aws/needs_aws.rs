@@ -1,7 +1,7 @@
 //! The checks on AWS itself, with `HOST_TEST_AWS=1` and credentials. Each check creates its own environment, and removes it.
 //! Time is real here: a check that waits for a lease waits for minutes.
 
-use super::{MONTH, plant, stand_in::bootstrap, wait};
+use super::{MONTH, insert_raw, stand_in::bootstrap, wait};
 use host_core::clock::{SharedClock, SystemClock};
 use host_core::storage::Storage;
 use host_storage_aws::{Aws, AwsConfig, Clients, Dynamo};
@@ -63,10 +63,10 @@ fn aws() -> Backend {
     Backend {
         stores,
         clock,
-        plant_settings: |backend, index_name, json| {
+        insert_raw_settings: |backend, index_name, json| {
             let keep = backend.resources.downcast_ref::<Environment>().unwrap();
             let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
-            wait(plant(&table, index_name, json));
+            wait(insert_raw(&table, index_name, json));
         },
         resources: Box::new(keep),
     }

@@ -13,14 +13,14 @@ use host_core::{
     model::{Digest, Job, Operation, Product, Seal, SourceStats},
     storage::{Storage, Stores},
 };
-use host_export::Item;
+use host_export::ExportItem;
 use host_pipeline::{
     ingest::{
-        chunk::{ChunkBounds, SealedChunk},
+        chunk::{ChunkBounds, FinishedChunk},
         publish::Publisher,
         run::{Ingest, IngestProgress, IngestSettings, SourceEvent},
     },
-    worker::{Until, Worker, WorkerSettings},
+    worker::{RunUntil, Worker, WorkerSettings},
 };
 use host_storage_aws::{
     Names, Outgoing, QueueService, QueueSpec, acquire_ingest_on, breakers_on, jobs_on, ledger_on,
@@ -28,7 +28,7 @@ use host_storage_aws::{
 };
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, Next, Rules},
+    fakes::{FakeIndex, FakePlugin, Next},
     storage::Memory,
 };
 use std::{
@@ -82,7 +82,7 @@ impl Harness {
     }
 
     fn worker(&self) -> Worker {
-        let rules = Arc::new(Rules::default());
+        let rules = Arc::new(FakePlugin::default());
         let settings = WorkerSettings {
             concurrency: 4,
             lease: Duration::from_secs(60),
@@ -243,7 +243,7 @@ async fn a_run_that_waits_reads_once_a_second() {
     harness.index.state().script.push_back(Next::Slow(Duration::from_secs(60)));
     let before = harness.spent();
     let worker = Arc::new(harness.worker());
-    worker.run(&job.shop_id, Until::JobEnds(job.id), &CancellationToken::new()).await.unwrap();
+    worker.run(&job.shop_id, RunUntil::JobEnds(job.id), &CancellationToken::new()).await.unwrap();
     let spent = harness.spent().minus(before);
     assert!(spent.read_units < 90 && spent.sqs < 90, "{spent:?} in a minute");
 }
@@ -340,7 +340,7 @@ async fn unchanged_sync(chunks: u64) -> Figures {
         before = harness.spent();
         let job = Job { full: true, lanes: 1, ..build::job(&*harness.clock, &shop(0)) };
         harness.ingest(&job, &texts).await;
-        worker.run(&job.shop_id, Until::JobEnds(job.id.clone()), &CancellationToken::new()).await.unwrap();
+        worker.run(&job.shop_id, RunUntil::JobEnds(job.id.clone()), &CancellationToken::new()).await.unwrap();
         let counts = harness.jobs_get(&job).await;
         assert_eq!(counts.processed, chunks * MEASURED_PRODUCTS);
         writes.push(harness.index.state().written_shops.len());
@@ -361,7 +361,7 @@ async fn skipped_sync(products: u64) -> Figures {
         let job =
             Job { transform_digest, target, skips_unchanged: true, ..build::job(&*harness.clock, &shop(0)) };
         harness.ingest_products(&job, products).await;
-        worker.run(&job.shop_id, Until::JobEnds(job.id.clone()), &CancellationToken::new()).await.unwrap();
+        worker.run(&job.shop_id, RunUntil::JobEnds(job.id.clone()), &CancellationToken::new()).await.unwrap();
         assert_eq!(harness.jobs_get(&job).await.processed, products);
     }
     harness.spent().minus(before)
@@ -384,7 +384,7 @@ impl Harness {
         let (sender, receiver) = mpsc::channel(products.max(1) as usize);
         let product = |number: u64| {
             let (id, text) = (Some(format!("gid/{number}")), format!("product-{number}"));
-            Item::Product { source: 0, product: Product { text, line: number, id } }
+            ExportItem::Product { source: 0, product: Product { text, line: number, id } }
         };
         for first in (0..products).step_by(100) {
             let items = (first..products.min(first + 100)).map(product).collect();
@@ -393,7 +393,7 @@ impl Harness {
         sender.send(Ok(SourceEvent::End(SourceStats::default()))).await.unwrap();
         drop(sender);
         let bounds = ChunkBounds { documents: 1_000, bytes: 1 << 20 };
-        let (rules, progress) = (Rules::default(), IngestProgress::default());
+        let (rules, progress) = (FakePlugin::default(), IngestProgress::default());
         let ingest = Ingest {
             stores: &self.stores,
             clock: &self.clock,
@@ -415,7 +415,7 @@ impl Harness {
         let mut publisher = Publisher::new(&self.stores, &self.clock, &job);
         for text in texts {
             let (operation, bytes) = (Operation::AddDocuments, text.as_bytes().to_vec());
-            let sealed = SealedChunk { lane: 0, operation, bytes, documents: MEASURED_PRODUCTS as u32 };
+            let sealed = FinishedChunk { lane: 0, operation, bytes, documents: MEASURED_PRODUCTS as u32 };
             publisher.publish(sealed).await.unwrap();
         }
         let total_items = texts.len() as u64 * MEASURED_PRODUCTS;

@@ -19,7 +19,7 @@ use host_storage_aws::{Names, breakers_on, jobs_on, ledger_on, queue_with_jobs_o
 use host_testing::{
     VirtualClock,
     build::{self, job},
-    fakes::{FakeIndex, Intercepted, Rules},
+    fakes::{FakeIndex, FakePlugin, Intercepted},
 };
 use serde_json::{Value, json};
 use std::{
@@ -48,7 +48,7 @@ pub(super) fn index(chaos: &Arc<Chaos>) -> Arc<ChaosIndex> {
 
 /// A worker for all shops.
 pub(super) fn worker(stores: Stores, index: Arc<ChaosIndex>, clock: &SharedClock) -> Worker {
-    let rules = Arc::new(Rules::default());
+    let rules = Arc::new(FakePlugin::default());
     let settings = WorkerSettings {
         concurrency: 2,
         lease: LEASE,

@@ -1,6 +1,6 @@
 //! The checks on ministack, and what AWS's own programs see there.
 
-use super::{MONTH, needs_dynoxide::Dynoxide, plant, wait};
+use super::{MONTH, insert_raw, needs_dynoxide::Dynoxide, wait};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use host_core::clock::{Clock, SharedClock};
@@ -87,10 +87,10 @@ fn backend(dynoxide: Option<Dynoxide>) -> Backend {
     Backend {
         stores: environment.aws.stores(),
         clock,
-        plant_settings: |backend, index_name, json| {
+        insert_raw_settings: |backend, index_name, json| {
             let keep = backend.resources.downcast_ref::<Environment>().unwrap();
             let table = Dynamo::new(keep.clients.dynamodb.clone(), keep.aws.names().settings_table());
-            wait(plant(&table, index_name, json));
+            wait(insert_raw(&table, index_name, json));
         },
         resources: Box::new(environment),
     }

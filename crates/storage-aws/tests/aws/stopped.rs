@@ -20,7 +20,7 @@ use host_storage_aws::{
 };
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, IndexCall, Intercepted, Interceptor, Rules},
+    fakes::{FakeIndex, FakePlugin, IndexCall, Intercepted, Interceptor},
     storage::Memory,
 };
 use jiff::Timestamp;
@@ -159,7 +159,7 @@ impl Source {
         };
         let server = Arc::new(Server { fault: watch::Sender::new(fault), calls: AtomicU64::new(0) });
         let index = Arc::new(Intercepted { index: FakeIndex::default(), interceptor: server.clone() });
-        let rules = Arc::new(Rules::default());
+        let rules = Arc::new(FakePlugin::default());
         let settings = WorkerSettings {
             concurrency: 4,
             lease: Duration::from_secs(60),

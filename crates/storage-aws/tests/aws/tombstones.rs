@@ -7,11 +7,11 @@ use host_core::{
     model::{Job, JobId, JobStatus, Operation},
     storage::{JobSnapshot, Storage, Stores},
 };
-use host_pipeline::worker::{DeadLetterFilter, Until, Worker, WorkerSettings, redrive};
+use host_pipeline::worker::{DeadLetterFilter, RunUntil, Worker, WorkerSettings, redrive};
 use host_storage_aws::{Names, Table, breakers_on, jobs_on, ledger_on, queue_on, settings_on};
 use host_testing::{
     VirtualClock, build,
-    fakes::{FakeIndex, Next, Rules},
+    fakes::{FakeIndex, FakePlugin, Next},
     storage::Memory,
 };
 use std::{sync::Arc, time::Duration};
@@ -43,7 +43,7 @@ impl Environment {
             ledger: ledger_on(ledger.clone(), clock.clone(), MONTH),
             breakers: breakers_on(jobs.clone()),
         };
-        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(Rules::default()));
+        let (index, rules) = (Arc::new(FakeIndex::default()), Arc::new(FakePlugin::default()));
         let settings = WorkerSettings {
             concurrency: 4,
             lease: Duration::from_secs(60),
@@ -66,7 +66,7 @@ impl Environment {
     }
 
     pub(crate) async fn run(&self, id: &JobId) -> JobSnapshot {
-        self.worker.run(SHOP, Until::JobEnds(id.clone()), &CancellationToken::new()).await.unwrap();
+        self.worker.run(SHOP, RunUntil::JobEnds(id.clone()), &CancellationToken::new()).await.unwrap();
         self.stores.jobs.get(id).await.unwrap().unwrap()
     }
 

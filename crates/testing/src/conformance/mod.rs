@@ -32,7 +32,7 @@ pub struct Backend {
     pub stores: Stores,
     pub clock: SharedClock,
     /// Stores the settings of an index past the port, as a host of another version would.
-    pub plant_settings: fn(&Backend, index_name: &str, json: &str),
+    pub insert_raw_settings: fn(&Backend, index_name: &str, json: &str),
     /// What must live as long, such as a folder.
     pub resources: Box<dyn Any + Send + Sync>,
 }

@@ -65,12 +65,12 @@ pub async fn an_index_without_settings_has_none(backend: &Backend) {
 
 pub async fn records_of_other_versions_are_returned_as_they_are(backend: &Backend) {
     let (settings, name) = (&backend.stores.settings, backend.name("index"));
-    (backend.plant_settings)(backend, &name, r#"{"endpoint": "http://localhost", "flavour": "sour"}"#);
+    (backend.insert_raw_settings)(backend, &name, r#"{"endpoint": "http://localhost", "flavour": "sour"}"#);
     let expected = document(json!({"endpoint": "http://localhost", "flavour": "sour"}));
     assert_eq!(settings.get(&name).await.unwrap(), Some(expected));
     assert!(settings.list().await.unwrap().contains(&name));
     let damaged = backend.name("index");
-    (backend.plant_settings)(backend, &damaged, "[]");
+    (backend.insert_raw_settings)(backend, &damaged, "[]");
     assert_eq!(settings.get(&damaged).await.unwrap_err().kind, StoreErrorKind::Corrupt);
 }
 

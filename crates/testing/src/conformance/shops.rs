@@ -142,7 +142,7 @@ pub async fn that_a_shop_was_removed_is_remembered(backend: &Backend) {
     let jobs = &backend.stores.jobs;
     let (shop, other) = (backend.name("shop"), backend.name("shop"));
     assert_eq!(jobs.shop_removal(&shop).await.unwrap(), None);
-    let index = ShopIndex { target: "marqo".into(), index_name: "products".to_owned(), is_alone: true };
+    let index = ShopIndex { target: "marqo".into(), index_name: "products".to_owned(), is_exclusive: true };
     let counts = ShopCounts { documents: 7, jobs: 1, ..ShopCounts::default() };
     let begun = ShopRemoval { began_at: backend.clock.now(), ended_at: None, counts, indexes: vec![index] };
     for _ in 0..2 {

@@ -2,8 +2,8 @@
 
 mod index;
 mod interceptor;
-mod rules;
+mod plugin;
 
 pub use index::{FakeIndex, FakeIndexState, IndexedDocument, Next};
 pub use interceptor::{IndexCall, Intercepted, Interceptor};
-pub use rules::Rules;
+pub use plugin::FakePlugin;

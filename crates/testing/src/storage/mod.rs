@@ -80,7 +80,7 @@ impl Memory {
         Backend {
             stores: self.stores(),
             clock: self.shared.clock.clone(),
-            plant_settings: |backend, index_name, json| {
+            insert_raw_settings: |backend, index_name, json| {
                 let memory = backend.resources.downcast_ref::<Self>().unwrap();
                 memory.shared.state().settings.insert(index_name.to_owned(), json.to_owned());
             },

@@ -30,12 +30,12 @@ impl manifest::Guest for Rules {
 
 impl validate::Guest for Rules {
     fn run(documents: Vec<Document>) -> Result<Vec<Issue>, Failure> {
-        Ok((0..).zip(documents).flat_map(|(item, document)| judge(item, &document.fields)).collect())
+        Ok((0..).zip(documents).flat_map(|(item, document)| check(item, &document.fields)).collect())
     }
 }
 
 /// A missing field breaks no rule: an update has only some.
-fn judge(item: u32, fields: &str) -> Vec<Issue> {
+fn check(item: u32, fields: &str) -> Vec<Issue> {
     let fields: Value = serde_json::from_str(fields).unwrap_or_default();
     let title = fields["title"].as_str().unwrap_or_default();
     let image = fields["image"].as_str().unwrap_or("https://");

@@ -15,7 +15,7 @@ use crate::{
     config::{Config, Effective, TargetIndex},
 };
 use host_core::{
-    format::{count, counted},
+    format::{count, pluralize},
     index::{ArchiveLimit, ArchiveRefusal, Index, WriteTarget},
     model::{DocumentId, Job},
     storage::{JobSnapshot, Stores},
@@ -267,7 +267,7 @@ fn print_notice(notice: ArchiveNotice) {
         }
         ArchiveNotice::NewerStay(products, exported_at) => eprintln!(
             "kept {} that the export does not have: {} newer than {exported_at:.0}, when it was taken; --exported-at corrects that time",
-            counted(products, "product"),
+            pluralize(products, "product"),
             if products == 1 { "its data is" } else { "their data is" }
         ),
     }

@@ -1,7 +1,7 @@
 //! `host plugin bench`.
 
 use super::{
-    batch_failure, counted, dev_engine, load, new_runner,
+    batch_failure, dev_engine, load, new_runner, pluralize,
     run::{RoleName, read_failure, role},
 };
 use crate::cli::{
@@ -72,7 +72,7 @@ fn text(report: &bench::BenchReport) -> String {
          memory        {}\n",
         plugin.name,
         plugin.version,
-        counted(*items as u64, noun),
+        pluralize(*items as u64, noun),
         bytes(*input as u64),
         if *passes == 1 { "pass" } else { "passes" },
         count(report.items_per_second as u64),

@@ -1,6 +1,6 @@
 //! Prints a comparison of two versions of a plug-in on the terminal.
 
-use super::counted;
+use super::pluralize;
 use host_core::format::count;
 use host_plugin_dev::comparison::{Comparison, Difference, DifferenceKind, Example};
 use host_plugin_host::truncate;
@@ -19,7 +19,7 @@ pub(in crate::cli) fn text(comparison: &Comparison) -> String {
     let _ = writeln!(
         text,
         "  {}, {} differ; documents: {} → {}, refused: {} → {}",
-        counted(*products, "product"),
+        pluralize(*products, "product"),
         count(*products_that_differ),
         count(comparison.old_side.documents),
         count(comparison.new_side.documents),
@@ -33,7 +33,7 @@ pub(in crate::cli) fn text(comparison: &Comparison) -> String {
     }
     if *not_compared > 0 {
         let failure = comparison.failure.as_deref().unwrap_or_default();
-        let _ = writeln!(text, "  {} could not be compared: {failure}", counted(*not_compared, "product"));
+        let _ = writeln!(text, "  {} could not be compared: {failure}", pluralize(*not_compared, "product"));
     }
     for difference in comparison.differences().take(SHOWN) {
         let _ = writeln!(text, "\n{}", title(difference));
@@ -41,7 +41,7 @@ pub(in crate::cli) fn text(comparison: &Comparison) -> String {
     }
     let more = comparison.differences().count().saturating_sub(SHOWN);
     if more > 0 {
-        let _ = writeln!(text, "\nand {} more; --output json has all", counted(more as u64, "difference"));
+        let _ = writeln!(text, "\nand {} more; --output json has all", pluralize(more as u64, "difference"));
     }
     if comparison.is_same() {
         text.push_str("  no differences\n");
@@ -52,7 +52,7 @@ pub(in crate::cli) fn text(comparison: &Comparison) -> String {
 /// Name and count of a difference: `field /price differs in 17 documents`.
 fn title(Difference { kind, name, count: number, .. }: &Difference) -> String {
     let name = truncate(name, VALUE_CHARACTERS);
-    let of = |noun: &str| counted(*number, noun);
+    let of = |noun: &str| pluralize(*number, noun);
     match kind {
         DifferenceKind::DocumentAdded => format!("{} added", of("document")),
         DifferenceKind::DocumentGone => format!("{} missing", of("document")),

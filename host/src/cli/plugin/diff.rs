@@ -15,7 +15,7 @@ use crate::{
 };
 use clap::Args;
 use host_core::{format::count, model::Product, storage::JobSnapshot};
-use host_export::{Export, Item, Options, Plan};
+use host_export::{Export, ExportItem, Options, Plan};
 use host_plugin_dev::{comparison::Comparison, items::ReadError, page};
 use host_plugin_host::{EngineProfile, Plugin, Role, Runner};
 use std::path::PathBuf;
@@ -124,7 +124,7 @@ async fn compare(plan: Plan, old: &Runner, new: &Runner, comparison: &mut Compar
         let mut batch: Vec<Product> = Vec::with_capacity(BATCH);
         for item in products.by_ref() {
             // Neither version gets lines that belong to no product.
-            if let Item::Product { product, .. } =
+            if let ExportItem::Product { product, .. } =
                 item.map_err(|error| read_failure(ReadError::Export(error)))?
             {
                 batch.push(product);

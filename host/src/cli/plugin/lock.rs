@@ -8,8 +8,8 @@ use crate::cli::{
     plugin_source::{PluginArgs, fetch_failure, plugin_source_without_lock},
 };
 use clap::Args;
-use host_plugin_host::recognise;
-use host_plugin_source::{FetchedPlugin, Lock};
+use host_plugin_host::ensure_is_component;
+use host_plugin_source::{FetchedPlugin, Lockfile};
 use std::{fmt::Write, path::Path};
 
 /// Arguments of `host plugin lock`.
@@ -31,11 +31,11 @@ pub(super) fn run(global: &Global, args: &LockArgs) -> CliResult {
         return Err(Failure::usage("neither the command line nor the settings name a plug-in")
             .help("host plugin lock shop.wasm"));
     }
-    let path = config.plugin.lock.as_deref().unwrap_or(Path::new(Lock::DEFAULT));
-    let mut lock = Lock::read(path).map_err(fetch_failure)?.unwrap_or_else(|| Lock::empty(path));
+    let path = config.plugin.lock.as_deref().unwrap_or(Path::new(Lockfile::DEFAULT));
+    let mut lock = Lockfile::read(path).map_err(fetch_failure)?.unwrap_or_else(|| Lockfile::empty(path));
     let fetched = plugin_source_without_lock(&config)?.fetch(sources)?;
     for FetchedPlugin { component, .. } in &fetched {
-        recognise(&component.path, &component.wasm).map_err(Failure::usage)?;
+        ensure_is_component(&component.path, &component.wasm).map_err(Failure::usage)?;
     }
     let pins: Vec<_> = fetched.into_iter().map(|FetchedPlugin { pin, .. }| pin).collect();
     pins.iter().for_each(|pin| lock.set(pin.clone()));

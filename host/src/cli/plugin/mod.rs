@@ -23,7 +23,7 @@ use super::{
 };
 use crate::config::Config;
 use clap::Subcommand;
-use host_core::{format::counted, plugin::BatchFailure};
+use host_core::{format::pluralize, plugin::BatchFailure};
 use host_plugin_dev::{
     engine::{DevEngine, fresh_runner},
     project::{Project, ProjectError},

@@ -1,6 +1,6 @@
 //! `host plugin run`: runs a plug-in on a few items and shows its output.
 
-use super::{batch_failure, counted, dev_engine, load, new_runner};
+use super::{batch_failure, dev_engine, load, new_runner, pluralize};
 use crate::cli::{
     CliResult, Global,
     context::{config, print, print_json, remote, runtime},
@@ -10,7 +10,7 @@ use crate::cli::{
 use clap::Args;
 use host_core::{
     format::{bytes, count},
-    model::{DocumentId, Manifest},
+    model::{DocumentId, PluginManifest},
     plugin::TransformedDocument,
 };
 use host_plugin_dev::{
@@ -76,7 +76,7 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> CliResult {
     if read.has_more {
         eprintln!(
             "showing the first {}; use --limit to show more",
-            counted(args.limit as u64, read.items.noun())
+            pluralize(args.limit as u64, read.items.noun())
         );
     }
     let bundled = engine.bundled(&config.plugin.config).map_err(Failure::usage)?;
@@ -145,7 +145,7 @@ async fn validated(validator: &Plugin, outcomes: &[Outcome]) -> Result<Vec<Outco
 }
 
 struct Shown<'a> {
-    manifest: &'a Manifest,
+    manifest: &'a PluginManifest,
     read: &'a ReadItems,
     outcomes: &'a [Outcome],
     verdicts: &'a [Outcome],
@@ -217,12 +217,13 @@ impl Shown<'_> {
             self.outcomes.iter().map(|outcome| list(&outcome.answer, key).count() as u64).sum()
         };
         let refused = self.outcomes.iter().filter(|outcome| outcome.refusal.is_some()).count() as u64;
-        let _ = write!(text, "{}: {}", self.manifest.reference(), counted(self.outcomes.len() as u64, noun));
+        let _ =
+            write!(text, "{}: {}", self.manifest.reference(), pluralize(self.outcomes.len() as u64, noun));
         for (number, noun) in
             [(total("documents"), "document"), (total("removals"), "removal"), (total("issues"), "issue")]
         {
             if number > 0 {
-                let _ = write!(text, ", {}", counted(number, noun));
+                let _ = write!(text, ", {}", pluralize(number, noun));
             }
         }
         if refused > 0 {

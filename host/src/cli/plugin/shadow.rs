@@ -5,7 +5,7 @@ use crate::{
     cli::{context::compiler, failure::Failure, plugin_source::plugin_source},
     config::Config,
 };
-use host_plugin_dev::{comparison::Comparison, engine::DevEngine, shadow::Shadow};
+use host_plugin_dev::{comparison::Comparison, engine::DevEngine, shadow::ShadowedTransform};
 use host_plugin_host::{Cache, EngineProfile, Plugin, Plugins, Pool, Role, Runner};
 use std::{path::Path, sync::Arc};
 
@@ -18,7 +18,7 @@ pub(in crate::cli) fn shadow(
     config: &Config,
     plugins: &Plugins,
     path: &Path,
-) -> Result<Arc<Shadow>, Failure> {
+) -> Result<Arc<ShadowedTransform>, Failure> {
     let threads = config.plugin.threads();
     let engine = DevEngine::new(
         EngineProfile::Production,
@@ -36,7 +36,7 @@ pub(in crate::cli) fn shadow(
     ensure_comparable(old, &new)?;
     let comparison = Comparison::new(old.plugin_ref(), new.plugin_ref(), EXAMPLES);
     let pool = Pool::new(threads).map_err(Failure::runtime)?;
-    Ok(Arc::new(Shadow::new(live, Arc::new(Runner::new(new, pool)), comparison)))
+    Ok(Arc::new(ShadowedTransform::new(live, Arc::new(Runner::new(new, pool)), comparison)))
 }
 
 /// Loads a plug-in, or a project's, after checking lock and signature: a shadow gets real products.

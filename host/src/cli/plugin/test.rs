@@ -1,6 +1,6 @@
 //! `host plugin test`: runs the fixtures of a project; prints a table and, below it, the problems in the style of a compiler.
 
-use super::{counted, dev_engine, load_failure, project, warn_of_stale};
+use super::{dev_engine, load_failure, pluralize, project, warn_of_stale};
 use crate::cli::{
     CliResult, Global,
     context::{config, print, print_json, runtime},
@@ -89,7 +89,7 @@ fn row(text: &mut String, width: usize, tested: &FixtureReport) {
         text,
         "  {state:<4}  {:<width$}  {:<11}  {:>11} instructions/item  {:>9}/kB  {:>8} memory  {:>8} out/item",
         tested.fixture,
-        counted(tested.items as u64, tested.noun),
+        pluralize(tested.items as u64, tested.noun),
         count(metrics.instructions_per_item),
         count(metrics.instructions_per_kb),
         bytes(metrics.memory_bytes),
@@ -185,7 +185,7 @@ fn change(text: &mut String, Change { path, before, after, .. }: &Change) {
 
 fn more(text: &mut String, indent: &str, total: usize, noun: &str) {
     if total > SHOWN {
-        let _ = writeln!(text, "{indent}and {} more", counted((total - SHOWN) as u64, noun));
+        let _ = writeln!(text, "{indent}and {} more", pluralize((total - SHOWN) as u64, noun));
     }
 }
 

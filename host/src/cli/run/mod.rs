@@ -39,9 +39,9 @@ use host_net::RetryProfile;
 use host_pipeline::{
     ingest::{reader, run::IngestError},
     sync::platform,
-    worker::{Stop, Until},
+    worker::{RunUntil, WorkerStopped},
 };
-use host_plugin_dev::shadow::Shadow;
+use host_plugin_dev::shadow::ShadowedTransform;
 use host_plugin_host::Plugins;
 use jiff::Timestamp;
 use job::Origin;
@@ -191,7 +191,7 @@ struct Run<'a> {
     exported_at: Option<Timestamp>,
     shop: &'a str,
     plugins: &'a Plugins,
-    shadow: Option<&'a Arc<Shadow>>,
+    shadow: Option<&'a Arc<ShadowedTransform>>,
     screen: &'a Screen,
     cancel: &'a CancellationToken,
     clock: SharedClock,
@@ -208,7 +208,7 @@ impl Run<'_> {
         }
         backend
             .worker(self.config, self.plugins)?
-            .run(self.shop, Until::Cancelled, self.cancel)
+            .run(self.shop, RunUntil::Cancelled, self.cancel)
             .await
             .map_err(|stop| stopped(stop, None))?;
         print_how_to_resume();
@@ -315,7 +315,7 @@ fn ingest_failure(error: IngestError, job: &JobId) -> Failure {
 }
 
 /// What to do after the worker stopped, perhaps at a chunk of another job than this run's.
-pub(super) fn stopped(stop: Stop, job: Option<&JobId>) -> Failure {
+pub(super) fn stopped(stop: WorkerStopped, job: Option<&JobId>) -> Failure {
     let help = match &stop.job_id {
         Some(other) if job != Some(other) => format!(
             "the chunk belongs to job {other}, which an earlier run left unfinished and which comes first; fix the cause and \

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{config::GroupingMode, telemetry::progress::State};
 use host_core::{
-    format::{bytes, count, counted},
+    format::{bytes, count, pluralize},
     model::JobId,
     plugin::Transform,
     storage::Storage,
@@ -112,7 +112,7 @@ fn reading_state(reading: &ProgressSnapshot, published: Option<&IngestProgress>,
         Phase::Grouping | Phase::Done => "making documents",
     };
     let rate = reading.bytes as f64 / elapsed.as_secs_f64().max(0.001);
-    let mut text = format!("{what}: {}", counted(reading.lines, "line"));
+    let mut text = format!("{what}: {}", pluralize(reading.lines, "line"));
     if let Some(published) = published {
         let (documents, chunks) = (published.documents.load(Relaxed), published.chunks.load(Relaxed));
         let unchanged = match published.unchanged.load(Relaxed) {

@@ -17,7 +17,7 @@ use super::{
     Run, Stages, ingest_failure, stopped,
 };
 use host_core::{
-    format::{count, counted},
+    format::{count, pluralize},
     model::{Job, JobId},
     plugin::Transform,
     storage::JobSnapshot,
@@ -104,12 +104,12 @@ impl Run<'_> {
             Some(source) if source.lines == 0 => eprintln!("warning: the export is empty"),
             Some(source) if source.products == 0 => eprintln!(
                 "warning: no products in {}: not an export that {} supports; see `host jobs report`",
-                counted(source.lines, "line"),
+                pluralize(source.lines, "line"),
                 job.job.plugin.name
             ),
             Some(_) if job.counts.skipped > 0 => eprintln!(
                 "warning: skipped {}, which is not a failure; `host jobs report` tells why",
-                counted(job.counts.skipped, "item")
+                pluralize(job.counts.skipped, "item")
             ),
             _ => {}
         }

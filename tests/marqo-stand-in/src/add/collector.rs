@@ -24,8 +24,8 @@ pub(crate) struct Collector {
 }
 
 /// Why a document is not taken before its fields are looked at.
-pub(crate) enum Turned {
-    Away(&'static Rule, String),
+pub(crate) enum NotTaken {
+    Invalid(&'static Rule, String),
     /// Another one with the same id follows it.
     Superseded,
 }
@@ -36,12 +36,12 @@ impl Collector {
     }
 
     /// What is looked at before the `_id` is believed: a refusal here has `_id: ""`.
-    pub(crate) fn check(&mut self, document: &Value) -> Result<(), Turned> {
+    pub(crate) fn check(&mut self, document: &Value) -> Result<(), NotTaken> {
         let Some(members) = document.as_object() else {
-            return Err(Turned::Away(&DOCUMENT_NOT_OBJECT_ITEM, "Docs must be dicts".to_owned()));
+            return Err(NotTaken::Invalid(&DOCUMENT_NOT_OBJECT_ITEM, "Docs must be dicts".to_owned()));
         };
         if members.is_empty() {
-            return Err(Turned::Away(&DOCUMENT_EMPTY, "Can't index an empty dict.".to_owned()));
+            return Err(NotTaken::Invalid(&DOCUMENT_EMPTY, "Can't index an empty dict.".to_owned()));
         }
         let length = python::dumped_length(document);
         if length > SIZE_LIMIT {
@@ -49,13 +49,13 @@ impl Collector {
             let message = format!(
                 "Document{id} with length `{length}` exceeds the allowed document size limit of [{SIZE_LIMIT}]."
             );
-            return Err(Turned::Away(&DOCUMENT_TOO_LARGE, message));
+            return Err(NotTaken::Invalid(&DOCUMENT_TOO_LARGE, message));
         }
         let Some(id) = members.get("_id") else { return Ok(()) };
-        let id = check_id(id).map_err(|(rule, message)| Turned::Away(rule, message))?;
+        let id = check_id(id).map_err(|(rule, message)| NotTaken::Invalid(rule, message))?;
         if self.visited.contains_key(id) {
             self.note(&DUPLICATE_SUPERSEDED);
-            return Err(Turned::Superseded);
+            return Err(NotTaken::Superseded);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::collector::Collector;
 use super::mappings::Plan;
-use super::{Prepared, Stop};
+use super::{AddRefusal, Prepared};
 use crate::index::{Document, Field, FieldKind, Index, NumberKind};
 use crate::python;
 use crate::reply::Refusal;
@@ -20,7 +20,7 @@ pub(super) fn take_custom_vector(
     name: &str,
     value: &Value,
     prepared: &mut Prepared,
-) -> Result<String, Stop> {
+) -> Result<String, AddRefusal> {
     let numbers = check_custom_vector(index, value)?;
     collector.note(&VECTOR_CONTENT);
     let chunk = value["content"].as_str().unwrap_or_default().to_owned();
@@ -32,7 +32,7 @@ pub(super) fn take_custom_vector(
         collector.note(&VECTOR_NORMALISED);
         let Some(vector) = normalised(&numbers) else {
             let message = format!("Field {name} has zero magnitude vector, cannot normalize.");
-            return Err(Stop::Item(&VECTOR_ZERO, message));
+            return Err(AddRefusal::Item(&VECTOR_ZERO, message));
         };
         vector
     } else {
@@ -81,14 +81,14 @@ pub(super) fn take_text_vector(
     name: &str,
     value: &Value,
     document: &mut Document,
-) -> Result<(), Stop> {
+) -> Result<(), AddRefusal> {
     let is_tensor_field = plan.tensor_fields.contains(name);
     if !is_tensor_field && !plan.has_sub_field(name) {
         return Ok(());
     }
     let Some(text) = value.as_str() else {
         let kind = python::type_name(value);
-        return Err(Stop::Item(
+        return Err(AddRefusal::Item(
             &TENSOR_VALUE,
             format!("Invalid type <class '{kind}'> for tensor field {name}"),
         ));

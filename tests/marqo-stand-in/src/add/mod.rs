@@ -18,7 +18,7 @@ use crate::python;
 use crate::reply::{Refusal, Reply, counted};
 use crate::rules::*;
 use crate::session::Session;
-use collector::{Collector, Turned};
+use collector::{Collector, NotTaken};
 use mappings::Plan;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -34,19 +34,19 @@ pub(crate) struct Prepared {
 }
 
 /// Why a document does not get on.
-pub(crate) enum Stop {
+pub(crate) enum AddRefusal {
     Item(&'static Rule, String),
     /// The whole batch stops with it.
     Batch(Refusal),
 }
 
-impl From<(&'static Rule, String)> for Stop {
+impl From<(&'static Rule, String)> for AddRefusal {
     fn from((rule, message): (&'static Rule, String)) -> Self {
         Self::Item(rule, message)
     }
 }
 
-impl From<Refusal> for Stop {
+impl From<Refusal> for AddRefusal {
     fn from(refusal: Refusal) -> Self {
         Self::Batch(refusal)
     }
@@ -65,8 +65,8 @@ pub(crate) fn add(session: &mut Session, request: &Request, name: &str) -> Resul
         let checked = collector.check(&document).and_then(|()| check_coupling(index, &plan, &document));
         match checked {
             Ok(()) => {}
-            Err(Turned::Superseded) => continue,
-            Err(Turned::Away(rule, message)) => {
+            Err(NotTaken::Superseded) => continue,
+            Err(NotTaken::Invalid(rule, message)) => {
                 collector.refuse(place, None, rule, &message);
                 continue;
             }
@@ -76,8 +76,10 @@ pub(crate) fn add(session: &mut Session, request: &Request, name: &str) -> Resul
         let id = given_id.clone().unwrap_or_else(|| session.random.uuid());
         match prepare(index, &plan, &mut known, &mut collector, id, members) {
             Ok(prepared) => collector.keep(place, prepared),
-            Err(Stop::Item(rule, message)) => collector.refuse(place, given_id.as_deref(), rule, &message),
-            Err(Stop::Batch(refusal)) => return Err(refusal),
+            Err(AddRefusal::Item(rule, message)) => {
+                collector.refuse(place, given_id.as_deref(), rule, &message);
+            }
+            Err(AddRefusal::Batch(refusal)) => return Err(refusal),
         }
     }
     let mut good = collector.take_prepared();
@@ -106,7 +108,7 @@ pub(crate) fn add(session: &mut Session, request: &Request, name: &str) -> Resul
 }
 
 /// Multimodal and collapse fields are looked at before the `_id` is believed.
-fn check_coupling(index: &Index, plan: &Plan, document: &Value) -> Result<(), Turned> {
+fn check_coupling(index: &Index, plan: &Plan, document: &Value) -> Result<(), NotTaken> {
     if matches!(index.kind, Kind::Structured(_)) {
         return Ok(());
     }
@@ -114,7 +116,7 @@ fn check_coupling(index: &Index, plan: &Plan, document: &Value) -> Result<(), Tu
         plan.multimodal.keys().filter(|name| document.get(name).is_some()).collect();
     if let Some(first) = conflicting.first() {
         let message = format!("Document and mappings object have conflicting fields: {{'{first}'}}");
-        return Err(Turned::Away(&MULTIMODAL_GIVEN, message));
+        return Err(NotTaken::Invalid(&MULTIMODAL_GIVEN, message));
     }
     for name in plan.sub_fields() {
         if let Some(value) = document.get(name).filter(|value| !value.is_string()) {
@@ -123,7 +125,7 @@ fn check_coupling(index: &Index, plan: &Plan, document: &Value) -> Result<(), Tu
                 "Multimodal subfields must be strings representing text or image pointer, received {name}:{shown}, which \
                  is of type {kind}"
             );
-            return Err(Turned::Away(&MULTIMODAL_SUB_FIELD, message));
+            return Err(NotTaken::Invalid(&MULTIMODAL_SUB_FIELD, message));
         }
     }
     let Some(name) = &index.collapse_field else { return Ok(()) };
@@ -140,7 +142,7 @@ fn check_coupling(index: &Index, plan: &Plan, document: &Value) -> Result<(), Tu
             format!("Field '{name}' must be of type string. Got {kind}: {shown}")
         }
     };
-    Err(Turned::Away(&COLLAPSE_FIELD, message))
+    Err(NotTaken::Invalid(&COLLAPSE_FIELD, message))
 }
 
 fn prepare(
@@ -150,7 +152,7 @@ fn prepare(
     collector: &mut Collector,
     id: String,
     sent: Map<String, Value>,
-) -> Result<Prepared, Stop> {
+) -> Result<Prepared, AddRefusal> {
     let has_given_id = sent.contains_key("_id");
     if !has_given_id {
         collector.note(&ID_MADE);

@@ -3,7 +3,7 @@
 use super::collector::Collector;
 use super::fields::{self, structured_value};
 use super::mappings::Plan;
-use super::{Prepared, Stop};
+use super::{AddRefusal, Prepared};
 use crate::index::{FieldKind, Index, NumberKind, Schema};
 use crate::names;
 use crate::rules::*;
@@ -16,7 +16,7 @@ pub(super) fn prepare(
     collector: &mut Collector,
     sent: &Map<String, Value>,
     prepared: &mut Prepared,
-) -> Result<(), Stop> {
+) -> Result<(), AddRefusal> {
     for (name, value) in sent.iter().filter(|(name, _)| *name != "_id") {
         names::check_structured(name)?;
         let Some(field) = schema.fields.get(name) else {
@@ -26,13 +26,13 @@ pub(super) fn prepare(
                 index.name,
                 names.join(", ")
             );
-            return Err(Stop::Item(&STRUCTURED_FIELD_UNKNOWN, message));
+            return Err(AddRefusal::Item(&STRUCTURED_FIELD_UNKNOWN, message));
         };
         let kept = match field.kind {
             FieldKind::Multimodal => {
                 let message =
                     format!("Field {name} is a multimodal combination field and cannot be assigned a value.");
-                return Err(Stop::Item(&STRUCTURED_MULTIMODAL_GIVEN, message));
+                return Err(AddRefusal::Item(&STRUCTURED_MULTIMODAL_GIVEN, message));
             }
             FieldKind::CustomVector => {
                 Value::String(fields::take_custom_vector(index, plan, collector, name, value, prepared)?)

@@ -3,7 +3,7 @@
 use super::collector::Collector;
 use super::fields::{self, map_entry};
 use super::mappings::Plan;
-use super::{FIELD_LIMIT, Prepared, Stop, too_many};
+use super::{AddRefusal, FIELD_LIMIT, Prepared, too_many};
 use crate::index::{Index, Known, TextField};
 use crate::rules::*;
 use crate::{names, python};
@@ -16,7 +16,7 @@ pub(super) fn prepare(
     collector: &mut Collector,
     sent: &Map<String, Value>,
     prepared: &mut Prepared,
-) -> Result<(), Stop> {
+) -> Result<(), AddRefusal> {
     for (name, value) in sent.iter().filter(|(name, _)| *name != "_id") {
         names::check_unstructured(name)?;
         if plan.custom_vectors.contains(name) {
@@ -32,7 +32,7 @@ pub(super) fn prepare(
     Ok(())
 }
 
-fn check_kind(name: &str, value: &Value) -> Result<(), Stop> {
+fn check_kind(name: &str, value: &Value) -> Result<(), AddRefusal> {
     // Told only of what is refused.
     let shown_and_kind = || (python::text(value), python::type_name(value));
     match value {
@@ -42,7 +42,7 @@ fn check_kind(name: &str, value: &Value) -> Result<(), Stop> {
                 "Field content `{shown}` \nof type `{kind}` is not of valid content type!Allowed content types: ['str', \
                  'int', 'float', 'bool', 'list', 'dict']"
             );
-            Err(Stop::Item(&VALUE_KIND, message))
+            Err(AddRefusal::Item(&VALUE_KIND, message))
         }
         Value::Array(members) => {
             let kinds: Vec<&str> = members.iter().map(python::type_name).collect();
@@ -55,7 +55,7 @@ fn check_kind(name: &str, value: &Value) -> Result<(), Stop> {
                 "Field content '{shown}' of type {kind} is not of valid content type! All list elements must be of the \
                  same type and that type must be int, float or string"
             );
-            Err(Stop::Item(&ARRAY_KIND, message))
+            Err(AddRefusal::Item(&ARRAY_KIND, message))
         }
         Value::Object(members) => match members.iter().find(|(_, member)| !python::is_number(member)) {
             None => Ok(()),
@@ -64,7 +64,7 @@ fn check_kind(name: &str, value: &Value) -> Result<(), Stop> {
                 let message = format!(
                     "Field {name} is a map field, and the value of its key {key} is of type {kind}: map values must be int or float"
                 );
-                Err(Stop::Item(&MAP_VALUE, message))
+                Err(AddRefusal::Item(&MAP_VALUE, message))
             }
         },
         _ => Ok(()),
@@ -79,7 +79,7 @@ fn keep(
     name: &str,
     value: &Value,
     prepared: &mut Prepared,
-) -> Result<(), Stop> {
+) -> Result<(), AddRefusal> {
     let fields = &mut prepared.document.fields;
     match value {
         Value::String(_) => {
@@ -115,7 +115,7 @@ fn keep(
     Ok(())
 }
 
-fn know_string(index: &Index, plan: &Plan, known: &mut Known, name: &str) -> Result<(), Stop> {
+fn know_string(index: &Index, plan: &Plan, known: &mut Known, name: &str) -> Result<(), AddRefusal> {
     let asked = plan.text_fields.get(name).cloned().unwrap_or_default();
     if index.collapse_field.as_deref() == Some(name) {
         return Ok(());
@@ -129,7 +129,7 @@ fn know_string(index: &Index, plan: &Plan, known: &mut Known, name: &str) -> Res
                     "Field '{name}' already exists with a different {what} configuration. Cannot change {what} from \
                      '{present}' to '{asked}' for existing field."
                 );
-                return Err(Stop::Item(&TEXT_FIELD_CHANGED, message));
+                return Err(AddRefusal::Item(&TEXT_FIELD_CHANGED, message));
             }
         }
         return Ok(());
@@ -142,7 +142,7 @@ fn know_string(index: &Index, plan: &Plan, known: &mut Known, name: &str) -> Res
     Ok(())
 }
 
-fn know_string_array(index: &Index, known: &mut Known, name: &str) -> Result<(), Stop> {
+fn know_string_array(index: &Index, known: &mut Known, name: &str) -> Result<(), AddRefusal> {
     let count = known.string_arrays.len();
     if !known.string_arrays.contains(name) && count >= FIELD_LIMIT {
         return Err(too_many(&STRING_ARRAYS_TOO_MANY, &index.name, count, name, "string array").into());

@@ -22,7 +22,7 @@ fn without_number(answer: &mut Value, name: &str) {
 }
 
 #[test]
-fn e1_partial_failure() {
+fn partial_failure() {
     for version in [Version::V2_13, Version::V2_25] {
         let harness = Harness::new(version);
         let answer = mugs(&harness);
@@ -45,7 +45,7 @@ fn e1_partial_failure() {
 }
 
 #[test]
-fn e2_read_back() {
+fn read_back() {
     let harness = Harness::new(Version::V2_13);
     mugs(&harness);
     let answer = harness.call("GET", "/indexes/u/documents", json!(["mug-01", "mug-99"]));
@@ -57,7 +57,7 @@ fn e2_read_back() {
 }
 
 #[test]
-fn e3_item_throttled() {
+fn item_throttled() {
     for (version, verb) in [(Version::V2_13, "receives"), (Version::V2_25, "received")] {
         let harness = Harness::new(version);
         harness
@@ -76,7 +76,7 @@ fn e3_item_throttled() {
 }
 
 #[test]
-fn e4_whole_request_throttled() {
+fn whole_request_throttled() {
     let harness = Harness::new(Version::V2_13);
     harness.stand_in.set_faults(&[FaultRule::new(Fault::Throttle { above: 0 }).on(Operation::Add)]);
     let answer = harness.add(json!([{ "_id": "a" }]));
@@ -88,7 +88,7 @@ fn e4_whole_request_throttled() {
 }
 
 #[test]
-fn e5_schema_change() {
+fn schema_change() {
     let harness = Harness::new(Version::V2_13);
     harness.stand_in.set_faults(&[FaultRule::new(Fault::SchemaLocked).on(Operation::Add).next(1)]);
     let answer = harness.add(json!([{ "_id": "a", "new_field": "x" }]));
@@ -103,7 +103,7 @@ fn e5_schema_change() {
 }
 
 #[test]
-fn e6_partial_update() {
+fn partial_update() {
     let harness = Harness::new(Version::V2_13);
     harness.add_structured(json!([{ "_id": "mug-01", "title": "Stoneware mug", "price": 14.5 }])).accepted();
     let answer =
@@ -123,7 +123,7 @@ fn e6_partial_update() {
 }
 
 #[test]
-fn e7_delete() {
+fn delete() {
     let harness = Harness::new(Version::V2_13);
     mugs(&harness);
     let mut body = harness.post("/indexes/u/documents/delete-batch", json!(["mug-01", "never-there"])).json();

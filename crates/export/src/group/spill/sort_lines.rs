@@ -3,7 +3,7 @@
 use super::links::{Link, LinkTable};
 use crate::{
     ExportError, Options,
-    group::{Item, Totals},
+    group::{ExportItem, Totals},
     inspect::{inspect, orphan},
     pass::Pass,
     pointer::IdPointers,
@@ -38,7 +38,7 @@ impl SortLines {
         &mut self,
         pointers: &IdPointers,
         totals: &mut Totals,
-    ) -> Result<Option<Item>, ExportError> {
+    ) -> Result<Option<ExportItem>, ExportError> {
         while self.pass.advance()?
             && let Some(line) = self.pass.line()
         {
@@ -61,7 +61,7 @@ impl SortLines {
                             orphan(&record.ids, &line, source)
                         }
                     };
-                    return Ok(Some(Item::Rejected(entry)));
+                    return Ok(Some(ExportItem::Rejected(entry)));
                 }
             };
             let body = line.raw.bytes;
@@ -91,7 +91,7 @@ impl SortedProducts {
         &mut self,
         pointers: &IdPointers,
         totals: &mut Totals,
-    ) -> Result<Option<Item>, ExportError> {
+    ) -> Result<Option<ExportItem>, ExportError> {
         if !self.has_next {
             return Ok(None);
         }
@@ -113,6 +113,6 @@ impl SortedProducts {
         let text = String::from_utf8(text).expect("a resolved line is valid UTF-8");
         let first_line = text.split('\n').next().unwrap_or_default();
         let id = pointers.read(first_line).ok().and_then(|ids| ids.id.map(|id| id.into_owned()));
-        Ok(Some(Item::Product { source, product: Product { text, line, id } }))
+        Ok(Some(ExportItem::Product { source, product: Product { text, line, id } }))
     }
 }

@@ -1,7 +1,7 @@
 //! Workers on a server that fails, and what they ask it.
 
 use super::plan::Chunk;
-use crate::waiting::Waiting;
+use crate::waiting::SteppingClock;
 use async_trait::async_trait;
 use host_core::{
     clock::SharedClock,
@@ -11,10 +11,10 @@ use host_core::{
 };
 use host_index_marqo::{IndexSettings, Marqo, MarqoConfig};
 use host_net::RetryProfile;
-use host_pipeline::worker::{Stop, Until, Worker, WorkerSettings};
+use host_pipeline::worker::{RunUntil, Worker, WorkerSettings, WorkerStopped};
 use host_testing::{
     build,
-    fakes::{IndexCall, Intercepted, Interceptor, Rules},
+    fakes::{FakePlugin, IndexCall, Intercepted, Interceptor},
     storage::Memory,
 };
 use marqo_stand_in::{FaultRule, Operation as Call, Options, StandIn};
@@ -62,7 +62,7 @@ impl Interceptor for Recorder {
 /// A server, stores, and two workers as in two processes: they share the stores alone.
 pub(super) struct Harness {
     pub(super) server: Arc<StandIn>,
-    clock: Arc<Waiting>,
+    clock: Arc<SteppingClock>,
     pub(super) stores: Stores,
     pub(super) workers: [Arc<Worker>; 2],
     pub(super) recorder: Arc<Recorder>,
@@ -73,7 +73,7 @@ impl Harness {
         let indexes = vec![INDEX.to_owned()];
         let options = Options { indexes, seed, faults, version_field: "v".to_owned(), ..Options::default() };
         let server = Arc::new(StandIn::start(options).unwrap());
-        let clock = Waiting::new(seed);
+        let clock = SteppingClock::new(seed);
         tokio::spawn(clock.clone().pass(server.clone()));
         let shared: SharedClock = clock.clone();
         let stores = Memory::new(shared.clone()).stores();
@@ -85,7 +85,7 @@ impl Harness {
             ..IndexSettings::default()
         };
         settings.store(stores.settings.as_ref(), INDEX).await.unwrap();
-        let rules = Arc::new(Rules::default());
+        let rules = Arc::new(FakePlugin::default());
         let recorder = Arc::new(Recorder::default());
         let workers = [(); 2].map(|()| {
             // The one timeout that takes real time.
@@ -129,10 +129,14 @@ impl Harness {
     }
 
     /// Some of the workers until the job has ended.
-    pub(super) async fn run(&self, workers: &[Arc<Worker>], id: &JobId) -> Result<JobSnapshot, Stop> {
+    pub(super) async fn run(
+        &self,
+        workers: &[Arc<Worker>],
+        id: &JobId,
+    ) -> Result<JobSnapshot, WorkerStopped> {
         let cancel = CancellationToken::new();
         let run = |worker: &Arc<Worker>| {
-            let (worker, until, cancel) = (worker.clone(), Until::JobEnds(id.clone()), cancel.clone());
+            let (worker, until, cancel) = (worker.clone(), RunUntil::JobEnds(id.clone()), cancel.clone());
             async move { worker.run(SHOP, until, &cancel).await }
         };
         futures::future::try_join_all(workers.iter().map(run)).await?;

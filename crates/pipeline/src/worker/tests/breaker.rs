@@ -212,7 +212,7 @@ async fn a_worker_of_another_target_does_not_stop_the_right_one() {
     assert!(harness.stores.queue.dead_letters(SHOP).await.unwrap().is_empty());
     // A person's loop says so and ends.
     harness.clock.sleep(Duration::from_secs(600)).await;
-    let stop = wrong.run(SHOP, Until::JobEnds(id.clone()), &CancellationToken::new()).await.unwrap_err();
+    let stop = wrong.run(SHOP, RunUntil::JobEnds(id.clone()), &CancellationToken::new()).await.unwrap_err();
     assert_eq!((stop.error.code(), breaker(&harness).await), ("other-target", None));
     assert_eq!(harness.run(&id).await.unwrap().completed_chunks, 1);
 }

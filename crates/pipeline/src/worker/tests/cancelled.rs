@@ -14,7 +14,7 @@ async fn work_5_seconds(harness: &Harness, of_all: bool) -> i64 {
         if of_all {
             harness.worker.run_all(None, &cancel).await
         } else {
-            harness.worker.run(SHOP, Until::Cancelled, &cancel).await
+            harness.worker.run(SHOP, RunUntil::Cancelled, &cancel).await
         }
     };
     let started = harness.clock.now();

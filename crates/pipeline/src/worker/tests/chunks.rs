@@ -7,7 +7,7 @@ use crate::{
         publish::Publisher,
     },
     retention::{Retention, prune},
-    worker::{DeadLetterFilter, Until, Worker, WorkerSettings, discard, redrive},
+    worker::{DeadLetterFilter, RunUntil, Worker, WorkerSettings, discard, redrive},
 };
 use host_core::{
     model::{Job, JobId, JobStatus, ProductId, Seal},
@@ -96,7 +96,7 @@ async fn chunks_that_were_kept_go_with_the_next_pass_unless_they_are_to_be_kept(
     let (stores, clock) = (harness.stores.clone(), harness.clock.clone());
     let worker = Worker::new(stores, index.clone(), validate.clone(), version.clone(), clock, settings);
     let id = publish(&harness, "one", 1).await;
-    Arc::new(worker).run(SHOP, Until::JobEnds(id.clone()), &CancellationToken::new()).await.unwrap();
+    Arc::new(worker).run(SHOP, RunUntil::JobEnds(id.clone()), &CancellationToken::new()).await.unwrap();
     let pass = async |keep_chunks, dry_run| {
         let (remover, now) = (storage.job_remover().unwrap(), harness.clock.now());
         let retention = Retention { age: MONTH, keep_chunks };

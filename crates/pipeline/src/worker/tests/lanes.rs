@@ -1,7 +1,7 @@
 //! Lanes side by side: as much faster as the target allows, and every product in its order.
 
-use super::{Harness, Rules, SHOP, Until, Worker, WorkerSettings};
-use crate::ingest::chunk::{ChunkBounds, Chunker, PendingLine, SealedChunk};
+use super::{FakePlugin, Harness, RunUntil, SHOP, Worker, WorkerSettings};
+use crate::ingest::chunk::{ChunkBounds, Chunker, FinishedChunk, PendingLine};
 use async_trait::async_trait;
 use host_core::{
     index::IndexError,
@@ -32,7 +32,7 @@ impl Interceptor for Throttle {
 }
 
 /// The chunks of an export, as ingest cuts them.
-fn chunks(lanes: u16, updates: u32) -> Vec<SealedChunk> {
+fn chunks(lanes: u16, updates: u32) -> Vec<FinishedChunk> {
     let mut chunker = Chunker::new(ChunkBounds { documents: 10, bytes: 1 << 20 }, lanes);
     let mut chunks = Vec::new();
     let mut push = |id: String, version: u32| {
@@ -64,7 +64,7 @@ async fn work(lanes: u16, updates: u32) -> (Duration, BTreeMap<DocumentId, Vec<i
     let harness = Harness::new();
     let interceptor = Throttle(Semaphore::new(ALLOWED));
     let index = Arc::new(Intercepted { index: FakeIndex::default(), interceptor });
-    let rules = Arc::new(Rules::default());
+    let rules = Arc::new(FakePlugin::default());
     let settings = WorkerSettings { concurrency: lanes.into(), ..harness.worker.settings };
     let worker = Worker::new(
         harness.stores.clone(),
@@ -80,7 +80,7 @@ async fn work(lanes: u16, updates: u32) -> (Duration, BTreeMap<DocumentId, Vec<i
     let in_lanes: Vec<u16> = chunks.iter().map(|chunk| chunk.lane).collect();
     let id = harness.publish_in(SHOP, "job", &texts, &in_lanes).await;
     let started = harness.clock.now();
-    Arc::new(worker).run(SHOP, Until::JobEnds(id.clone()), &CancellationToken::new()).await.unwrap();
+    Arc::new(worker).run(SHOP, RunUntil::JobEnds(id.clone()), &CancellationToken::new()).await.unwrap();
     let took = harness.clock.now().duration_since(started).unsigned_abs();
     let job = harness.stores.jobs.get(&id).await.unwrap().unwrap();
     let expected = super::counts(u64::from(PRODUCTS + updates));

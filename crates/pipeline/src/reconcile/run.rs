@@ -1,7 +1,7 @@
 //! One run over ledger and index, with what both directions share.
 
 use super::{
-    Comparison, Difference, DifferenceKind, Part, Reconcile, ReconcileError, Removals, Repair,
+    Comparison, Difference, DifferenceKind, Reconcile, ReconcileError, ReconcileMode, Removals, Repair,
     digests::Digests,
 };
 use crate::{
@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 pub(super) const LOOKUP_BATCH: usize = 1_000;
 
 /// One run.
-pub(super) struct Pass<'a, F> {
+pub(super) struct ReconcileRun<'a, F> {
     pub(super) reconcile: &'a Reconcile<'a>,
     pub(super) stores: &'a Stores,
     /// The jobs of the index, newest first.
@@ -32,7 +32,7 @@ pub(super) struct Pass<'a, F> {
     report: F,
 }
 
-impl<'a, F: FnMut(&Difference) + Send> Pass<'a, F> {
+impl<'a, F: FnMut(&Difference) + Send> ReconcileRun<'a, F> {
     pub(super) fn new(
         reconcile: &'a Reconcile<'a>,
         stores: &'a Stores,
@@ -54,7 +54,7 @@ impl<'a, F: FnMut(&Difference) + Send> Pass<'a, F> {
         self.found.in_index = self.reconcile.index.count(&self.reconcile.target).await?;
         let (live, left) = self.read_ledger().await?;
         let live = Digests::new(live);
-        if self.reconcile.part == Part::All {
+        if self.reconcile.mode == ReconcileMode::All {
             self.compare_ledger(&live).await?;
         }
         self.compare_index(&live.with(left)).await?;
@@ -95,7 +95,7 @@ impl<'a, F: FnMut(&Difference) + Send> Pass<'a, F> {
         writer: &JobId,
         leaving: Leaving,
     ) -> Result<(), ReconcileError> {
-        if !self.is_repairing() || self.reconcile.part != Part::All {
+        if !self.is_repairing() || self.reconcile.mode != ReconcileMode::All {
             return Ok(());
         }
         let removals = self.removals.as_mut().ok_or(ReconcileError::NoJob)?;

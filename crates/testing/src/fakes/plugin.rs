@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use host_core::{
-    model::{DocumentId, Grouping, Issue, Manifest, Product, Severity},
+    model::{DocumentId, Grouping, Issue, PluginManifest, Product, Severity},
     plugin::{
         BatchFailure, ProductOutcome, Refusal, Transform, TransformedDocument, Validate, Verdict, Version,
         VersionOrdering, VersionPair,
@@ -16,19 +16,19 @@ use std::cmp::Ordering;
 /// As a validator it refuses documents with the word `bad` (code `bad-title`), warns of those with `odd` (`odd-title`) and
 /// fails on a batch with `fatal`. Versions are compared as numbers or texts. As a transform it makes empty documents of
 /// each product, whose text is their ids; it refuses the product `bad` and is stopped by the product `worse`.
-pub struct Rules(Manifest);
+pub struct FakePlugin(PluginManifest);
 
-impl Default for Rules {
+impl Default for FakePlugin {
     /// With the version field `v`.
     fn default() -> Self {
         Self::with_version_field("v")
     }
 }
 
-impl Rules {
+impl FakePlugin {
     /// Rules that compare this field.
     pub fn with_version_field(name: &str) -> Self {
-        Self(Manifest {
+        Self(PluginManifest {
             name: "rules".to_owned(),
             version: "1.0.0".to_owned(),
             platform: "shopify".to_owned(),
@@ -58,8 +58,8 @@ fn issue(severity: Severity, code: &str) -> Issue {
 }
 
 #[async_trait]
-impl Transform for Rules {
-    fn manifest(&self) -> &Manifest {
+impl Transform for FakePlugin {
+    fn manifest(&self) -> &PluginManifest {
         &self.0
     }
 
@@ -91,8 +91,8 @@ impl Transform for Rules {
 }
 
 #[async_trait]
-impl Validate for Rules {
-    fn manifest(&self) -> &Manifest {
+impl Validate for FakePlugin {
+    fn manifest(&self) -> &PluginManifest {
         &self.0
     }
 
@@ -116,8 +116,8 @@ impl Validate for Rules {
 }
 
 #[async_trait]
-impl Version for Rules {
-    fn manifest(&self) -> &Manifest {
+impl Version for FakePlugin {
+    fn manifest(&self) -> &PluginManifest {
         &self.0
     }
 
