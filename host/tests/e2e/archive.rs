@@ -1,6 +1,6 @@
 //! Full syncs into a Marqo index: what the shop does not have any more leaves it.
 
-use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran};
+use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
 use serde_json::Value;
 use std::{
@@ -29,8 +29,8 @@ impl Shop {
         let options = Options { indexes: vec![INDEX.to_owned()], ..Options::default() };
         let server = StandIn::start(options).unwrap();
         let put = ["settings", "put", INDEX, "--data-dir", "data", "--endpoint", server.url()];
-        let ran = test_dir.host(&put);
-        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let output = test_dir.host(&put);
+        assert_eq!(output.code, Some(0), "{output:?}");
         Self { test_dir, server }
     }
 
@@ -40,7 +40,7 @@ impl Shop {
 
     fn run(&self, export: impl AsRef<[u8]>, more: &[&str]) -> RunOutput {
         self.test_dir.write("export.jsonl", export);
-        ran(self.command(more).output().unwrap())
+        run_output(self.command(more).output().unwrap())
     }
 
     fn archive(&self, more: &[&str]) -> RunOutput {
@@ -107,8 +107,11 @@ fn half_an_export_removes_nothing_and_says_why() {
         ),
         (String::new(), "its export has no products", false),
     ] {
-        let ran = shop.run(&half, &["--full"]);
-        assert!(ran.stderr.contains(&format!("nothing was archived: {expected}")), "{expected}: {ran:?}");
+        let output = shop.run(&half, &["--full"]);
+        assert!(
+            output.stderr.contains(&format!("nothing was archived: {expected}")),
+            "{expected}: {output:?}"
+        );
         let again = shop.archive(&[]);
         assert!(again.code == Some(2) && again.stderr.contains(expected), "{again:?}");
         assert_eq!(again.stderr.contains("--target marqo --dry-run"), forced, "{again:?}");
@@ -136,9 +139,9 @@ fn what_failed_stays_and_the_rest_goes() {
     // The plug-in refuses one, which never becomes a document.
     shop.test_dir.write("host.toml", "[plugin.limits]\ndocument_bytes = 4096\n");
     let refused = export([7], OLD).replace("About Mug", &"x".repeat(5_000));
-    let ran = shop.run(export(1..=6, OLD) + &refused, &["--full"]);
-    assert_eq!((ran.code, shop.ids()), (Some(4), Vec::from_iter(1..=7)), "{ran:?}");
-    assert!(ran.stderr.contains("3 documents left the index"), "{}", ran.stderr);
+    let output = shop.run(export(1..=6, OLD) + &refused, &["--full"]);
+    assert_eq!((output.code, shop.ids()), (Some(4), Vec::from_iter(1..=7)), "{output:?}");
+    assert!(output.stderr.contains("3 documents left the index"), "{}", output.stderr);
     // The validator refuses all: documents that were not written.
     shop.test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
     let failed = shop.run(export(1..=7, OLD), &["--full"]);
@@ -240,7 +243,7 @@ fn an_interrupt_does_not_wait_for_what_the_index_has() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let interrupted = ran(child.wait_with_output().unwrap());
+    let interrupted = run_output(child.wait_with_output().unwrap());
     assert_eq!((interrupted.code, shop.ids().len()), (Some(130), 10), "{interrupted:?}");
     assert!(interrupted.stderr.contains("interrupted before anything was archived"), "{interrupted:?}");
     shop.server.set_faults(&[]);
@@ -284,6 +287,6 @@ fn killed_full_syncs_remove_what_undisturbed_ones_do() {
         let ids = shop.ids();
         assert!(ids.starts_with(&Vec::from_iter(1..=160)), "{ids:?}");
     }
-    let last = ran(shop.command(&["--full"]).output().unwrap());
+    let last = run_output(shop.command(&["--full"]).output().unwrap());
     assert_eq!((last.code, shop.ids()), (Some(0), Vec::from_iter(1..=160)), "{last:?}");
 }

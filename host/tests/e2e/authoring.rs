@@ -69,9 +69,9 @@ fn a_run_shows_documents_removals_and_issues() {
     export.extend([draft.to_owned(), nameless.to_owned(), "nonsense".to_owned()]);
     test_dir.write("export.jsonl", lines(&export));
     let shopify = SHOPIFY.to_str().unwrap();
-    let ran = test_dir.host(&["plugin", "run", shopify, "export.jsonl"]);
-    insta::assert_snapshot!(steady(&ran.stdout));
-    assert_eq!(ran.code, Some(4), "a line was refused: {ran:?}");
+    let output = test_dir.host(&["plugin", "run", shopify, "export.jsonl"]);
+    insta::assert_snapshot!(steady(&output.stdout));
+    assert_eq!(output.code, Some(4), "a line was refused: {output:?}");
 
     let json = test_dir.host(&["plugin", "run", shopify, "export.jsonl", "--output", "json"]).json();
     assert_eq!(json["items"][0]["documents"][0]["title"], "Mug");
@@ -88,24 +88,24 @@ fn a_run_shows_documents_removals_and_issues() {
 #[test]
 fn a_run_shows_where_a_plugin_fell_over_and_what_it_said() {
     let test_dir = evil("trap-one");
-    let ran = test_dir.host(&["plugin", "run", "evil", "evil/fixtures/transform/one.jsonl"]);
-    insta::assert_snapshot!(steady(&ran.stdout));
-    assert_eq!(ran.code, Some(4));
+    let output = test_dir.host(&["plugin", "run", "evil", "evil/fixtures/transform/one.jsonl"]);
+    insta::assert_snapshot!(steady(&output.stdout));
+    assert_eq!(output.code, Some(4));
 }
 
 #[test]
 fn roles_without_products_run_as_well() {
     let test_dir = evil("good");
     test_dir.write("pairs.jsonl", "{\"incoming\":{\"a\":1},\"stored\":{}}\n");
-    let ran =
+    let output =
         test_dir.host(&["plugin", "run", "evil", "pairs.jsonl", "--role", "version", "--output", "json"]);
-    assert_eq!(ran.json()["items"], json!([{"ordering": "newer"}]));
-    let ran = test_dir.host(&["plugin", "run", "evil", "pairs.jsonl", "--role", "validate"]);
-    assert_eq!(ran.code, Some(2));
-    insta::assert_snapshot!(ran.stderr);
-    let ran =
+    assert_eq!(output.json()["items"], json!([{"ordering": "newer"}]));
+    let output = test_dir.host(&["plugin", "run", "evil", "pairs.jsonl", "--role", "validate"]);
+    assert_eq!(output.code, Some(2));
+    insta::assert_snapshot!(output.stderr);
+    let output =
         test_dir.host(&["plugin", "run", SHOPIFY.to_str().unwrap(), "pairs.jsonl", "--role", "version"]);
-    insta::assert_snapshot!(ran.stderr);
+    insta::assert_snapshot!(output.stderr);
 }
 
 #[test]
@@ -113,9 +113,12 @@ fn verify_refuses_a_configuration_for_a_plug_in_that_is_not_there() {
     let test_dir = TestDir::new();
     let plugin = SHOPIFY.to_str().unwrap();
     test_dir.write("host.toml", "[plugin.config.shopfiy]\nlevel = \"variant\"\n");
-    let ran = test_dir.host(&["plugin", "verify", plugin]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("no plug-in of this name; the plug-ins are shopify, validate"), "{ran:?}");
+    let output = test_dir.host(&["plugin", "verify", plugin]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(
+        output.stderr.contains("no plug-in of this name; the plug-ins are shopify, validate"),
+        "{output:?}"
+    );
     test_dir.write("host.toml", "[plugin.config.shopify]\nlevel = \"variant\"\n");
     assert_eq!(test_dir.host(&["plugin", "verify", plugin]).code, Some(0));
 }
@@ -123,42 +126,42 @@ fn verify_refuses_a_configuration_for_a_plug_in_that_is_not_there() {
 #[test]
 fn verify_says_whether_and_why_not() {
     let test_dir = evil("good");
-    let ran = test_dir.host(&["plugin", "verify", "evil"]);
+    let output = test_dir.host(&["plugin", "verify", "evil"]);
     let good = "evil@0.1.0 works with this host: it loads, links, describes itself and accepts its configuration (roles: \
                 transform, validate, version)\n";
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), good));
+    assert_eq!((output.code, output.stdout.as_str()), (Some(0), good));
 
     project(&test_dir, "evil", &EVIL, "[config]\ndo = \"repent\"\n");
-    let ran = test_dir.host(&["plugin", "verify", "evil"]);
-    assert!(ran.code == Some(2) && ran.stderr.contains("unknown variant `repent`"), "{ran:?}");
+    let output = test_dir.host(&["plugin", "verify", "evil"]);
+    assert!(output.code == Some(2) && output.stderr.contains("unknown variant `repent`"), "{output:?}");
 
     project(&test_dir, "unbuilt", Path::new("nothing.wasm"), "");
-    let ran = test_dir.host(&["plugin", "verify", "unbuilt"]);
-    assert_eq!(ran.code, Some(2));
-    insta::assert_snapshot!(ran.stderr);
+    let output = test_dir.host(&["plugin", "verify", "unbuilt"]);
+    assert_eq!(output.code, Some(2));
+    insta::assert_snapshot!(output.stderr);
 }
 
 #[test]
 fn tests_pass_once_they_are_blessed_and_fail_for_what_differs() {
     let test_dir = evil("good");
-    let ran = test_dir.host(&["plugin", "test", "evil"]);
-    assert_eq!(ran.code, Some(4), "without golden files nothing was tested: {ran:?}");
-    insta::assert_snapshot!("no golden files", steady(&ran.stdout));
+    let output = test_dir.host(&["plugin", "test", "evil"]);
+    assert_eq!(output.code, Some(4), "without golden files nothing was tested: {output:?}");
+    insta::assert_snapshot!("no golden files", steady(&output.stdout));
 
-    let ran = test_dir.host(&["plugin", "test", "evil", "--bless"]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    insta::assert_snapshot!("blessed", steady(&ran.stdout));
-    let ran = test_dir.host(&["plugin", "test", "evil"]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let output = test_dir.host(&["plugin", "test", "evil", "--bless"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    insta::assert_snapshot!("blessed", steady(&output.stdout));
+    let output = test_dir.host(&["plugin", "test", "evil"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
 
     let path = test_dir.path("evil/fixtures/transform/one.golden.json");
     let mut golden: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     golden[0]["documents"][0]["title"] = json!("Two");
     golden[1]["issues"] = json!([{"code": "gone"}]);
     fs::write(&path, golden.to_string()).unwrap();
-    let ran = test_dir.host(&["plugin", "test", "evil"]);
-    assert_eq!(ran.code, Some(4), "{ran:?}");
-    insta::assert_snapshot!("another answer", steady(&ran.stdout));
+    let output = test_dir.host(&["plugin", "test", "evil"]);
+    assert_eq!(output.code, Some(4), "{output:?}");
+    insta::assert_snapshot!("another answer", steady(&output.stdout));
     let report = test_dir.host(&["plugin", "test", "evil", "--output", "json"]).json();
     assert_eq!(report["fixtures"][0]["problems"][0]["kind"], "golden");
 }
@@ -166,17 +169,17 @@ fn tests_pass_once_they_are_blessed_and_fail_for_what_differs() {
 #[test]
 fn a_plugin_that_is_not_pure_fails_with_the_fixture_that_shows_it() {
     let test_dir = evil("impure");
-    let ran = test_dir.host(&["plugin", "test", "evil", "--bless"]);
-    assert_eq!(ran.code, Some(4), "{ran:?}");
-    insta::assert_snapshot!(steady(&ran.stdout));
+    let output = test_dir.host(&["plugin", "test", "evil", "--bless"]);
+    assert_eq!(output.code, Some(4), "{output:?}");
+    insta::assert_snapshot!(steady(&output.stdout));
 }
 
 #[test]
 fn a_trap_is_never_a_golden_answer() {
     let test_dir = evil("trap-one");
-    let ran = test_dir.host(&["plugin", "test", "evil", "--bless"]);
-    assert_eq!(ran.code, Some(4), "{ran:?}");
-    insta::assert_snapshot!(steady(&ran.stdout));
+    let output = test_dir.host(&["plugin", "test", "evil", "--bless"]);
+    assert_eq!(output.code, Some(4), "{output:?}");
+    insta::assert_snapshot!(steady(&output.stdout));
 }
 
 #[test]
@@ -184,19 +187,19 @@ fn budgets_fail_like_a_compiler() {
     let test_dir = evil("good");
     let budget = "[budget]\ninstructions_per_item = 10\nmemory_bytes = 100_000_000\noutput_bytes_per_item = 5\ncomponent_bytes = 1\n";
     project(&test_dir, "evil", &EVIL, budget);
-    let ran = test_dir.host(&["plugin", "test", "evil", "--bless"]);
-    assert_eq!(ran.code, Some(4), "{ran:?}");
-    insta::assert_snapshot!(steady(&ran.stdout));
+    let output = test_dir.host(&["plugin", "test", "evil", "--bless"]);
+    assert_eq!(output.code, Some(4), "{output:?}");
+    insta::assert_snapshot!(steady(&output.stdout));
 }
 
 #[test]
 fn fixtures_that_test_nothing_are_told() {
     let test_dir = evil("good");
     let test = |test_dir: &TestDir| {
-        let ran = test_dir.host(&["plugin", "test", "evil"]);
-        let said = ran.stdout.lines().filter(|line| line.starts_with("error")).map(str::to_owned);
-        let said: Vec<String> = said.chain(ran.stderr.lines().map(str::to_owned)).collect();
-        format!("{:?} {}\n", ran.code.unwrap(), said.join("\n"))
+        let output = test_dir.host(&["plugin", "test", "evil"]);
+        let said = output.stdout.lines().filter(|line| line.starts_with("error")).map(str::to_owned);
+        let said: Vec<String> = said.chain(output.stderr.lines().map(str::to_owned)).collect();
+        format!("{:?} {}\n", output.code.unwrap(), said.join("\n"))
     };
     fixture(&test_dir, "evil", "one", "\n");
     fixture(&test_dir, "evil", "two", "{\"id\":1}\n{\n");
@@ -238,12 +241,12 @@ fn a_diff_finds_the_one_field_of_17_documents() {
     let test_dir = TestDir::new();
     two_versions(&test_dir);
     let diff = ["plugin", "diff", "old", "new", "--source", "export.jsonl"];
-    let ran = test_dir.host(&diff);
-    assert_eq!(ran.code, Some(4), "{ran:?}");
-    insta::assert_snapshot!(steady(&ran.stdout));
+    let output = test_dir.host(&diff);
+    assert_eq!(output.code, Some(4), "{output:?}");
+    insta::assert_snapshot!(steady(&output.stdout));
 
-    let ran = test_dir.host(&[&diff[..], &["--output", "json", "--html", "diff.html"]].concat());
-    let json = ran.json();
+    let output = test_dir.host(&[&diff[..], &["--output", "json", "--html", "diff.html"]].concat());
+    let json = output.json();
     assert_eq!((&json["products"], &json["products_that_differ"]), (&json!(1000), &json!(17)));
     let findings = json["findings"].as_array().unwrap();
     assert_eq!(findings.len(), 1, "{findings:?}");
@@ -265,22 +268,22 @@ fn a_diff_over_what_a_job_read() {
     two_versions(&test_dir);
     let id = test_dir.run("export.jsonl", &[]).json()["job_id"].as_str().unwrap().to_owned();
     let diff = ["plugin", "diff", "old", "new", "--data-dir", "data", "--job", &id, "--output", "json"];
-    let ran = test_dir.host(&diff);
-    assert_eq!((ran.code, &ran.json()["products_that_differ"]), (Some(4), &json!(17)), "{ran:?}");
-    assert_eq!(ran.stderr, "");
+    let output = test_dir.host(&diff);
+    assert_eq!((output.code, &output.json()["products_that_differ"]), (Some(4), &json!(17)), "{output:?}");
+    assert_eq!(output.stderr, "");
 
     test_dir.write("export.jsonl", lines(&product(1, "Mug", AT)));
-    let ran = test_dir.host(&diff);
+    let output = test_dir.host(&diff);
     let warning =
         format!("warning: the sources have changed: 1 products now, 1,000 when job {id} read them\n");
-    assert_eq!((ran.code, ran.stderr), (Some(0), warning));
+    assert_eq!((output.code, output.stderr), (Some(0), warning));
 
     let piped = test_dir.run("-", &[]).json()["job_id"].as_str().unwrap().to_owned();
-    let ran = test_dir.host(&["plugin", "diff", "old", "new", "--data-dir", "data", "--job", &piped]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let output = test_dir.host(&["plugin", "diff", "old", "new", "--data-dir", "data", "--job", &piped]);
+    assert_eq!(output.code, Some(2), "{output:?}");
     assert!(
-        ran.stderr.contains("read its export from standard input, which cannot be read again"),
-        "{ran:?}"
+        output.stderr.contains("read its export from standard input, which cannot be read again"),
+        "{output:?}"
     );
 }
 
@@ -292,27 +295,30 @@ fn a_shadow_reports_the_same_and_writes_nothing() {
     thousand(&plain);
     assert_eq!(plain.run("export.jsonl", &[]).code, Some(0));
 
-    let ran = test_dir.run("export.jsonl", &["--shadow", "new"]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(ran.json()["processed"], 1000);
-    assert!(ran.stderr.contains("/material"), "{ran:?}");
+    let output = test_dir.run("export.jsonl", &["--shadow", "new"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert_eq!(output.json()["processed"], 1000);
+    assert!(output.stderr.contains("/material"), "{output:?}");
     assert_eq!(test_dir.chunks(), plain.chunks());
 
     let broken = TestDir::new();
     broken.write("export.jsonl", lines(&product(1, "Mug", AT)));
     project(&broken, "new", &EVIL, "[config]\ndo = \"failure\"\n");
-    let ran = broken.run("export.jsonl", &["--shadow", "new"]);
-    assert!(ran.code == Some(2) && ran.stderr.contains("group lines into products differently"), "{ran:?}");
+    let output = broken.run("export.jsonl", &["--shadow", "new"]);
+    assert!(
+        output.code == Some(2) && output.stderr.contains("group lines into products differently"),
+        "{output:?}"
+    );
 }
 
 #[test]
 fn a_bench_has_all_its_figures() {
     let test_dir = evil("good");
     let input = "evil/fixtures/transform/one.jsonl";
-    let ran = test_dir.host(&["plugin", "bench", "evil", input, "--seconds", "0"]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let output = test_dir.host(&["plugin", "bench", "evil", input, "--seconds", "0"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
     // The slowest item changes from run to run.
-    insta::assert_snapshot!(steady(&ran.stdout).replace("line 2", "line 1"));
+    insta::assert_snapshot!(steady(&output.stdout).replace("line 2", "line 1"));
     let json =
         test_dir.host(&["plugin", "bench", "evil", input, "--seconds", "0", "--output", "json"]).json();
     for figure in
@@ -321,14 +327,14 @@ fn a_bench_has_all_its_figures() {
         assert!(json[figure].as_f64().unwrap() > 0.0, "{figure}: {json}");
     }
     let empty = test_dir.write("empty.jsonl", "");
-    let ran = test_dir.host(&["plugin", "bench", "evil", empty.to_str().unwrap()]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let output = test_dir.host(&["plugin", "bench", "evil", empty.to_str().unwrap()]);
+    assert_eq!(output.code, Some(2), "{output:?}");
 }
 
 #[test]
 fn a_new_project_says_what_to_do_next() {
     let test_dir = TestDir::new();
-    let ran = test_dir.host(&[
+    let output = test_dir.host(&[
         "plugin",
         "new",
         "my-shop",
@@ -339,8 +345,8 @@ fn a_new_project_says_what_to_do_next() {
         "--role",
         "transform",
     ]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    insta::assert_snapshot!(ran.stdout);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    insta::assert_snapshot!(output.stdout);
     let again = test_dir.host(&["plugin", "new", "my-shop", "--lang", "rust"]);
     assert!(again.code == Some(2) && again.stderr.contains("nothing was written"), "{again:?}");
     assert_eq!(test_dir.host(&["plugin", "new", "My Shop", "--lang", "rust"]).code, Some(2));
@@ -353,9 +359,9 @@ fn a_build_without_its_tools_says_what_to_install() {
     for language in ["rust", "javascript", "python"] {
         assert_eq!(test_dir.host(&["plugin", "new", language, "--lang", language]).code, Some(0));
         let mut command = test_dir.command(&["plugin", "build", language]);
-        let ran = crate::support::ran(command.env("PATH", test_dir.dir.path()).output().unwrap());
-        assert_eq!(ran.code, Some(2), "{ran:?}");
-        said += &ran.stderr;
+        let output = crate::support::run_output(command.env("PATH", test_dir.dir.path()).output().unwrap());
+        assert_eq!(output.code, Some(2), "{output:?}");
+        said += &output.stderr;
     }
     insta::assert_snapshot!(said);
 }
@@ -374,9 +380,9 @@ fn a_component_that_is_older_than_its_source_is_told() {
     for (changed, warns) in [(built + minute, true), (built - minute, false)] {
         fs::File::options().append(true).open(&source).unwrap().set_modified(changed).unwrap();
         for command in [&["run", "evil", input][..], &["test", "evil"]] {
-            let ran = test_dir.host(&[&["plugin"], command].concat());
+            let output = test_dir.host(&[&["plugin"], command].concat());
             let said = "warning: evil/src/deep/lib.rs was changed after evil/evil.wasm was built; `host plugin build evil`";
-            assert_eq!(ran.stderr.contains(said), warns, "{ran:?}");
+            assert_eq!(output.stderr.contains(said), warns, "{output:?}");
         }
     }
 }
@@ -388,10 +394,10 @@ fn a_run_takes_the_folder_of_a_project() {
     test_dir
         .write("export.jsonl", "{\"id\":\"p1\",\"title\":\"One\",\"updated_at\":\"2026-01-01T00:00:00Z\"}\n");
     let run = ["run", "--plugin", "evil", "export.jsonl", "--shop", "tests", "--data-dir", "data"];
-    let ran = test_dir.host(&run);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let output = test_dir.host(&run);
+    assert_eq!(output.code, Some(0), "{output:?}");
     project(&test_dir, "evil", Path::new("none.wasm"), "");
-    let ran = test_dir.host(&run);
+    let output = test_dir.host(&run);
     let help = "  help: host plugin build evil\n";
-    assert!(ran.code == Some(2) && ran.stderr.contains(help), "{ran:?}");
+    assert!(output.code == Some(2) && output.stderr.contains(help), "{output:?}");
 }

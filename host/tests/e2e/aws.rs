@@ -1,6 +1,6 @@
 //! The stores in AWS through the real binary, on stand-ins for AWS and Marqo.
 
-use crate::support::{RunOutput, SHOPIFY, TestDir, ran};
+use crate::support::{RunOutput, SHOPIFY, TestDir, run_output};
 use host_storage_aws::{AwsConfig, Clients, Dynamo};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
 use serde_json::{Value, json};
@@ -167,7 +167,7 @@ impl Cloud {
     }
 
     pub(crate) fn host(&self, arguments: &[&str]) -> RunOutput {
-        ran(self.command(arguments).output().unwrap())
+        run_output(self.command(arguments).output().unwrap())
     }
 
     /// `host run` or `host ingest` of a shop's export.
@@ -309,12 +309,12 @@ fn terminate(child: &Child) {
 fn one_process_does_both_halves() {
     let (cloud, shops) = Cloud::new(1);
     let shop = &shops[0];
-    let first = ran(cloud.export("run", shop).output().unwrap());
+    let first = run_output(cloud.export("run", shop).output().unwrap());
     assert_eq!(first.code, Some(0), "{first:?}");
     cloud.is_complete(shop, &first.json());
     assert_eq!(cloud.ended(shop)["job_id"], first.json()["job_id"]);
     // The same once more writes nothing.
-    let second = ran(cloud.export("run", shop).output().unwrap());
+    let second = run_output(cloud.export("run", shop).output().unwrap());
     let (first, second) = (first.json(), second.json());
     assert_ne!(first["job_id"], second["job_id"]);
     assert_eq!(
@@ -331,11 +331,11 @@ fn a_full_sync_removes_what_the_shop_has_no_more() {
     let (cloud, shops) = Cloud::new(1);
     let shop = &shops[0];
     let whole = || cloud.marqo.documents(&shop.index).into_keys().collect::<BTreeSet<String>>();
-    let first = ran(cloud.export("run", shop).arg("--full").output().unwrap());
+    let first = run_output(cloud.export("run", shop).arg("--full").output().unwrap());
     assert_eq!(first.code, Some(0), "{first:?}");
     let before = whole();
     std::fs::write(&shop.source, sample(0, 50)).unwrap();
-    let second = ran(cloud.export("run", shop).arg("--full").output().unwrap());
+    let second = run_output(cloud.export("run", shop).arg("--full").output().unwrap());
     assert_eq!(second.code, Some(0), "{second:?}");
     cloud.is_complete(shop, &second.json());
     let left = whole();
@@ -344,7 +344,7 @@ fn a_full_sync_removes_what_the_shop_has_no_more() {
     // Where other processes do the work, the operator says when it is done.
     std::fs::write(&shop.source, sample(0, 40)).unwrap();
     let mut worker = cloud.worker();
-    let ingested = ran(cloud.export("ingest", shop).arg("--full").output().unwrap());
+    let ingested = run_output(cloud.export("ingest", shop).arg("--full").output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
     let job = cloud.ended(shop);
     let archive = ["catalog", "archive", "--shop", &shop.id, "--index", &shop.index, "--data-dir", "data"];
@@ -361,7 +361,7 @@ fn workers_elsewhere_write_what_ingests_publish() {
     let (cloud, shops) = Cloud::new(3);
     let mut workers = [cloud.worker(), cloud.worker()];
     for shop in &shops {
-        let ingested = ran(cloud.export("ingest", shop).output().unwrap());
+        let ingested = run_output(cloud.export("ingest", shop).output().unwrap());
         assert_eq!(ingested.code, Some(0), "{ingested:?}");
         assert_eq!(ingested.json()["sealed"], true);
     }
@@ -419,14 +419,14 @@ fn an_operators_commands_work_in_aws() {
     let shop = &shops[0];
     let run = |products: u64, code: i32| {
         std::fs::write(&shop.source, sample(0, products)).unwrap();
-        let ran = ran(cloud.export("run", shop).arg("--full").output().unwrap());
-        assert_eq!(ran.code, Some(code), "{ran:?}");
-        ran
+        let output = run_output(cloud.export("run", shop).arg("--full").output().unwrap());
+        assert_eq!(output.code, Some(code), "{output:?}");
+        output
     };
     let json = |arguments: &[&str], code: i32| {
-        let ran = cloud.host(&[arguments, &["--output", "json"]].concat());
-        assert_eq!(ran.code, Some(code), "{arguments:?}: {ran:?}");
-        ran.json()
+        let output = cloud.host(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(output.code, Some(code), "{arguments:?}: {output:?}");
+        output.json()
     };
     run(60, 0);
     let before: BTreeSet<String> = cloud.marqo.documents(&shop.index).into_keys().collect();

@@ -6,9 +6,9 @@ use std::{fs, path::Path};
 const AT: &str = "2026-01-01T00:00:00Z";
 
 /// stderr without paths that differ from run to run.
-fn said(test_dir: &TestDir, ran: &RunOutput) -> String {
+fn said(test_dir: &TestDir, output: &RunOutput) -> String {
     let plugin = crate::support::SHOPIFY.to_string_lossy();
-    ran.stderr.replace(&*test_dir.dir.path().to_string_lossy(), "DIR").replace(&*plugin, "SHOPIFY")
+    output.stderr.replace(&*test_dir.dir.path().to_string_lossy(), "DIR").replace(&*plugin, "SHOPIFY")
 }
 
 fn with_plugin(test_dir: &TestDir, plugin: &Path) -> RunOutput {
@@ -23,10 +23,10 @@ fn refused_plugin(bytes: Option<&[u8]>) -> String {
     if let Some(bytes) = bytes {
         test_dir.write("plugin.wasm", bytes);
     }
-    let ran = with_plugin(&test_dir, Path::new("plugin.wasm"));
-    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let output = with_plugin(&test_dir, Path::new("plugin.wasm"));
+    assert_eq!(output.code, Some(2), "{output:?}");
     assert!(!test_dir.path("data").exists(), "something was written");
-    said(&test_dir, &ran)
+    said(&test_dir, &output)
 }
 
 #[test]
@@ -64,9 +64,9 @@ fn refused_by_all(test_dir: &TestDir, plugin: &str) -> [String; 3] {
         let mut command = test_dir.command(arguments);
         // A cache of its own: what is there already is not compiled.
         command.env("XDG_CACHE_HOME", test_dir.path("cache")).env("HOST_PLUGIN__LIMITS__COMPILE_MS", "1");
-        let ran = crate::support::ran(command.output().unwrap());
-        assert_eq!(ran.code, Some(2), "{ran:?}");
-        ran.stderr
+        let output = crate::support::run_output(command.output().unwrap());
+        assert_eq!(output.code, Some(2), "{output:?}");
+        output.stderr
     })
 }
 
@@ -102,51 +102,52 @@ fn a_plugin_that_takes_too_long_to_compile() {
 #[test]
 fn a_plugin_without_the_transform_role() {
     let test_dir = TestDir::new();
-    let ran = with_plugin(&test_dir, &guest("default-validator"));
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    insta::assert_snapshot!(said(&test_dir, &ran));
+    let output = with_plugin(&test_dir, &guest("default-validator"));
+    assert_eq!(output.code, Some(2), "{output:?}");
+    insta::assert_snapshot!(said(&test_dir, &output));
 }
 
 #[test]
 fn a_plugin_that_refuses_its_configuration() {
     let test_dir = TestDir::new();
     test_dir.write("host.toml", "[plugin.config.shopify]\nlevle = \"product\"\n");
-    let ran = with_plugin(&test_dir, &crate::support::SHOPIFY);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let output = with_plugin(&test_dir, &crate::support::SHOPIFY);
+    assert_eq!(output.code, Some(2), "{output:?}");
     assert!(!test_dir.path("data").exists(), "something was written");
-    insta::assert_snapshot!(said(&test_dir, &ran));
+    insta::assert_snapshot!(said(&test_dir, &output));
 
     // The value that is refused leads to its key, and the key to where it is set.
     test_dir.write("host.toml", "[plugin.config.shopify]\nlevel = \"sku\"\ncurrency = \"EUR\"\n");
-    let ran = with_plugin(&test_dir, &crate::support::SHOPIFY);
+    let output = with_plugin(&test_dir, &crate::support::SHOPIFY);
     let help = "  help: correct `plugin.config.shopify.level` in host.toml; `host plugin inspect` lists what the plug-in takes\n";
-    assert!(ran.code == Some(2) && ran.stderr.contains(help), "{ran:?}");
+    assert!(output.code == Some(2) && output.stderr.contains(help), "{output:?}");
 }
 
 #[test]
 fn a_missing_export() {
     let test_dir = TestDir::new();
-    let ran = test_dir.run("nowhere.jsonl", &[]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    insta::assert_snapshot!(said(&test_dir, &ran));
+    let output = test_dir.run("nowhere.jsonl", &[]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    insta::assert_snapshot!(said(&test_dir, &output));
 }
 
 #[test]
 fn no_shop() {
     let test_dir = TestDir::new();
     test_dir.write("export.jsonl", "");
-    let ran = test_dir.host(&["run", "--plugin", crate::support::SHOPIFY.to_str().unwrap(), "export.jsonl"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    insta::assert_snapshot!(said(&test_dir, &ran));
+    let output =
+        test_dir.host(&["run", "--plugin", crate::support::SHOPIFY.to_str().unwrap(), "export.jsonl"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    insta::assert_snapshot!(said(&test_dir, &output));
 }
 
 #[test]
 fn an_unknown_setting() {
     let test_dir = TestDir::new();
     test_dir.write("host.toml", "[ingest]\nlane = 3\n");
-    let ran = test_dir.host(&["config", "check"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    insta::assert_snapshot!(said(&test_dir, &ran));
+    let output = test_dir.host(&["config", "check"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    insta::assert_snapshot!(said(&test_dir, &output));
 }
 
 #[test]
@@ -154,9 +155,9 @@ fn settings_and_their_origins() {
     let test_dir = TestDir::new();
     test_dir.write("host.toml", "[ingest]\nlanes = 3\n");
     let mut command = test_dir.command(&["config", "show", "--shop", SHOP]);
-    let ran = crate::support::ran(command.env("HOST_WORKER__CONCURRENCY", "7").output().unwrap());
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    insta::assert_snapshot!(ran.stdout.replace(&*test_dir.dir.path().to_string_lossy(), "DIR"));
+    let output = crate::support::run_output(command.env("HOST_WORKER__CONCURRENCY", "7").output().unwrap());
+    assert_eq!(output.code, Some(0), "{output:?}");
+    insta::assert_snapshot!(output.stdout.replace(&*test_dir.dir.path().to_string_lossy(), "DIR"));
 }
 
 #[test]
@@ -170,9 +171,9 @@ fn bad_lines_and_orphans_are_skipped_and_explained() {
     bytes.extend_from_slice(b"{\"id\":\"\xff\"}\n");
     bytes.extend_from_slice(b"{\"id\":\"gid://shopify/Prod");
     test_dir.write("export.jsonl", bytes);
-    let ran = test_dir.run("export.jsonl", &[]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    let view = ran.json();
+    let output = test_dir.run("export.jsonl", &[]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let view = output.json();
     assert_eq!(
         (&view["total_items"], &view["processed"], &view["skipped"]),
         (&6.into(), &1.into(), &5.into())
@@ -187,9 +188,9 @@ fn a_refused_document_has_code_and_pointer() {
     let test_dir = TestDir::new();
     test_dir.write("export.jsonl", lines(&[product(1, "Mug", AT), product(2, "Cup", AT)].concat()));
     test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"title\", \"barcode\"]\n");
-    let ran = test_dir.run("export.jsonl", &[]);
-    assert_eq!(ran.code, Some(4), "{ran:?}");
-    let view = ran.json();
+    let output = test_dir.run("export.jsonl", &[]);
+    assert_eq!(output.code, Some(4), "{output:?}");
+    let view = output.json();
     assert_eq!((&view["status"], &view["failed"]), (&"FAILED".into(), &2.into()));
     insta::assert_snapshot!(serde_json::to_string_pretty(&view["samples"]["failed"][0]).unwrap());
 }
@@ -199,9 +200,9 @@ fn a_data_directory_that_cannot_be_used() {
     let test_dir = TestDir::new();
     test_dir.write("export.jsonl", lines(&product(1, "Mug", AT)));
     test_dir.write("data", "a file where the directory should be");
-    let ran = test_dir.run("export.jsonl", &[]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    insta::assert_snapshot!(said(&test_dir, &ran));
+    let output = test_dir.run("export.jsonl", &[]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    insta::assert_snapshot!(said(&test_dir, &output));
     fs::remove_file(test_dir.path("data")).unwrap();
     assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
 }
@@ -226,17 +227,17 @@ fn a_full_disk_loses_nothing() {
     for (name, value) in run.get_envs() {
         command.env(name, value.unwrap_or_default());
     }
-    let full = crate::support::ran(command.output().unwrap());
+    let full = crate::support::run_output(command.output().unwrap());
     assert_eq!(full.code, Some(1), "{full:?}");
     // Warnings may precede it: a full disk also keeps the chunk from being released.
     assert!(full.stderr.contains("error: ") && full.stderr.contains("help: "), "{full:?}");
 
-    let ran = test_dir.run("export.jsonl", &[]);
-    let view = ran.json();
+    let output = test_dir.run("export.jsonl", &[]);
+    let view = output.json();
     assert_eq!(
-        (ran.code, &view["processed"], &view["total_items"]),
+        (output.code, &view["processed"], &view["total_items"]),
         (Some(0), &5999.into(), &5999.into()),
-        "{ran:?}"
+        "{output:?}"
     );
     assert_eq!(test_dir.host(&["documents", "count", "--data-dir", "data"]).stdout, "5999\n");
 }
@@ -245,8 +246,8 @@ fn a_full_disk_loses_nothing() {
 fn none_of_what_there_must_be_one_of() {
     let test_dir = TestDir::new();
     for arguments in [["run", "--lanes", "0"], ["work", "--concurrency", "0"]] {
-        let ran = test_dir.host(&arguments);
-        assert_eq!(ran.code, Some(2), "{ran:?}");
-        assert!(ran.stderr.contains("must be at least 1"), "{ran:?}");
+        let output = test_dir.host(&arguments);
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.stderr.contains("must be at least 1"), "{output:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Full syncs and archiving, and the catalog on a PostgreSQL server.
 
-use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran};
+use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output};
 use marqo_stand_in::embeddings::{Endpoint, EndpointAction};
 use serde_json::{Value, json};
 use std::{
@@ -44,7 +44,7 @@ impl Shop {
 
     fn host(&self, arguments: &[&str]) -> RunOutput {
         let mut command = self.with_url(self.test_dir.command(arguments));
-        ran(command.args(["--data-dir", "data"]).output().unwrap())
+        run_output(command.args(["--data-dir", "data"]).output().unwrap())
     }
 
     fn run_command(&self, more: &[&str]) -> Command {
@@ -53,7 +53,7 @@ impl Shop {
 
     fn run(&self, export: impl AsRef<[u8]>, more: &[&str]) -> RunOutput {
         self.test_dir.write("export.jsonl", export);
-        ran(self.run_command(more).output().unwrap())
+        run_output(self.run_command(more).output().unwrap())
     }
 
     fn status(&self) -> Value {
@@ -104,7 +104,7 @@ fn an_older_full_export_neither_archives_nor_brings_back_what_is_newer() {
         .unwrap()
         .set_modified(morning)
         .unwrap();
-    let again = ran(shop.run_command(&["--full"]).output().unwrap());
+    let again = run_output(shop.run_command(&["--full"]).output().unwrap());
     assert_eq!((again.code, shop.counts()), (Some(3), (9, 1)), "{again:?}");
     assert_eq!(again.json()["conflict"], 1, "{again:?}");
     assert!(again.stderr.contains("kept 2 products"), "{again:?}");
@@ -152,8 +152,11 @@ fn half_an_export_archives_nothing_and_says_why() {
         // Not even by force, whatever else is wrong.
         ("not a line\n".to_owned(), "its export has no products", false),
     ] {
-        let ran = shop.run(&half, &["--full"]);
-        assert!(ran.stderr.contains(&format!("nothing was archived: {expected}")), "{expected}: {ran:?}");
+        let output = shop.run(&half, &["--full"]);
+        assert!(
+            output.stderr.contains(&format!("nothing was archived: {expected}")),
+            "{expected}: {output:?}"
+        );
         assert_eq!(shop.counts(), (10, 0), "{expected}");
         let newest = &shop.status()["loads"][0];
         assert!(newest["remark"].as_str().unwrap().contains(expected), "{newest}");
@@ -167,8 +170,9 @@ fn half_an_export_archives_nothing_and_says_why() {
     }
     // A source that breaks off is never sealed.
     let broken = shop.test_dir.write("export.jsonl.gz", [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2]);
-    let ran = ran(shop.test_dir.run_command(broken.to_str().unwrap(), &["--full"]).output().unwrap());
-    assert_eq!((ran.code == Some(0), shop.counts()), (false, (10, 0)));
+    let output =
+        run_output(shop.test_dir.run_command(broken.to_str().unwrap(), &["--full"]).output().unwrap());
+    assert_eq!((output.code == Some(0), shop.counts()), (false, (10, 0)));
     // An operator decides.
     assert_eq!(shop.run(export(1..=6), &["--full"]).code, Some(0));
     let listed = shop.host(&["catalog", "archive", "--dry-run"]);
@@ -189,8 +193,8 @@ fn what_failed_stays_and_the_rest_goes(shop: &Shop) {
     // The plug-in refuses one, which never becomes a document.
     shop.test_dir.write("host.toml", "[plugin.limits]\ndocument_bytes = 4096\n");
     let refused = export([7]).replace("About Mug", &"x".repeat(5_000));
-    let ran = shop.run(export(1..=6) + &refused, &["--full"]);
-    assert_eq!((ran.code, shop.counts()), (Some(4), (7, 3)), "{ran:?}");
+    let output = shop.run(export(1..=6) + &refused, &["--full"]);
+    assert_eq!((output.code, shop.counts()), (Some(4), (7, 3)), "{output:?}");
     assert_eq!(shop.host(&["documents", "get", "7"]).code, Some(0));
     // The validator refuses all: documents that were not written.
     shop.test_dir.write("host.toml", "[plugin.config.validate]\nrequired = [\"barcode\"]\n");
@@ -213,37 +217,41 @@ fn a_removal_that_is_older_than_the_product_archives_nothing() {
     let shop = Shop::embedded();
     assert_eq!(shop.run(export(1..=10), &["--full"]).code, Some(0));
     let draft = lines(&product(10, "Mug 10", "2025-01-01T00:00:00Z")).replace("ACTIVE", "DRAFT");
-    let ran = shop.run(export(1..=9) + &draft, &["--full"]);
-    assert_eq!((ran.code, &ran.json()["conflict"]), (Some(3), &json!(1)), "{ran:?}");
-    assert_eq!(shop.counts(), (10, 0), "{ran:?}");
+    let output = shop.run(export(1..=9) + &draft, &["--full"]);
+    assert_eq!((output.code, &output.json()["conflict"]), (Some(3), &json!(1)), "{output:?}");
+    assert_eq!(shop.counts(), (10, 0), "{output:?}");
 }
 
 #[test]
 fn a_full_sync_that_cannot_be_is_refused_before_anything_is_written() {
     let shop = Shop::embedded();
-    let ran = shop.run(export(1..=1), &["--full", "--operation", "update"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("--full cannot be combined with --operation update"), "{}", ran.stderr);
+    let output = shop.run(export(1..=1), &["--full", "--operation", "update"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stderr.contains("--full cannot be combined with --operation update"), "{}", output.stderr);
     assert!(!shop.test_dir.path("data").exists());
     shop.run(export(1..=1), &[]);
-    let ran = shop.host(&["catalog", "archive"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let output = shop.host(&["catalog", "archive"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
 }
 
 #[test]
 fn a_database_without_catalog_is_told_apart_from_one_that_cannot_be_reached() {
     let server = Server::shared().unwrap();
     let shop = Shop { test_dir: TestDir::new(), url: Some(server.database().unwrap()) };
-    let ran = shop.run(export(1..=1), &[]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("has no catalog yet; `host catalog migrate` creates it"), "{}", ran.stderr);
+    let output = shop.run(export(1..=1), &[]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(
+        output.stderr.contains("has no catalog yet; `host catalog migrate` creates it"),
+        "{}",
+        output.stderr
+    );
     for (url, expected) in [
         ("postgres://postgres:s3cret@127.0.0.1:1/x", "database x on 127.0.0.1 cannot be reached"),
         ("nonsense s3cret", "is not a PostgreSQL URL"),
     ] {
         let shop = Shop { test_dir: TestDir::new(), url: Some(url.to_owned()) };
-        let ran = shop.host(&["catalog", "migrate"]);
-        assert!(ran.stderr.contains(expected) && !ran.stderr.contains("s3cret"), "{}", ran.stderr);
+        let output = shop.host(&["catalog", "migrate"]);
+        assert!(output.stderr.contains(expected) && !output.stderr.contains("s3cret"), "{}", output.stderr);
         let shown = shop.host(&["config", "show"]);
         assert!(shown.stdout.contains("catalog.url") && !shown.stdout.contains("s3cret"), "{}", shown.stdout);
     }
@@ -271,7 +279,7 @@ fn a_first_user_finds_products_by_words_and_by_meaning() {
         let embedding = |arguments: &[&str]| {
             let mut command = shop.with_url(shop.test_dir.command(arguments));
             command.args(["--data-dir", "data"]).env("HOST_CATALOG__EMBEDDINGS__URL", endpoint.url());
-            ran(command.env("HOST_CATALOG__EMBEDDINGS__KEY", "\"s3cret\"").output().unwrap())
+            run_output(command.env("HOST_CATALOG__EMBEDDINGS__KEY", "\"s3cret\"").output().unwrap())
         };
         let embedded = embedding(&["catalog", "embed"]);
         assert!(
@@ -295,11 +303,11 @@ fn a_job_that_began_in_one_database_is_not_gone_on_with_in_another() {
     let began_in = shop.url.clone();
     shop.test_dir.write("export.jsonl", export(1..=3));
     let mut ingest = shop.with_url(shop.test_dir.command(&["ingest", "--shop", SHOP, "--data-dir", "data"]));
-    let ingested = ran(ingest.arg("--plugin").arg(&*SHOPIFY).arg("export.jsonl").output().unwrap());
+    let ingested = run_output(ingest.arg("--plugin").arg(&*SHOPIFY).arg("export.jsonl").output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
     for url in [Some(Shop::postgres().url.unwrap()), None] {
         shop.url = url;
-        let refused = ran(shop.run_command(&[]).output().unwrap());
+        let refused = run_output(shop.run_command(&[]).output().unwrap());
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(refused.stderr.contains("is meant for the target `catalog:postgres://"), "{refused:?}");
         assert_eq!(shop.counts(), (0, 0));

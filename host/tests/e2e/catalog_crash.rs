@@ -1,7 +1,7 @@
 //! `kill -9` at random moments of loading into PostgreSQL, of embedding and of archiving: the same command resumes, and in
 //! the end everything is as if nothing had happened.
 
-use crate::support::{RunOutput, TestDir, ran};
+use crate::support::{RunOutput, TestDir, run_output};
 use marqo_stand_in::embeddings::{Endpoint, EndpointAction};
 use std::{
     process::Command,
@@ -39,7 +39,7 @@ impl Shop {
     fn new(endpoint: &Endpoint) -> Self {
         let url = Server::shared().unwrap().database().unwrap();
         let shop = Self { test_dir: TestDir::new(), url, endpoint: endpoint.url().to_owned() };
-        assert_eq!(ran(shop.command(&["catalog", "migrate"]).output().unwrap()).code, Some(0));
+        assert_eq!(run_output(shop.command(&["catalog", "migrate"]).output().unwrap()).code, Some(0));
         shop
     }
 
@@ -97,7 +97,7 @@ fn killed(
         child.wait().unwrap();
         assert_eq!(shop.query(HALF), Vec::<String>::new());
     }
-    ran(command().output().unwrap())
+    run_output(command().output().unwrap())
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn killed_loads_embeddings_and_archivings_end_like_undisturbed_ones() {
             None => shop.command(&["catalog", "embed"]),
         };
         let started = Instant::now();
-        let expected = ran(step(&undisturbed).output().unwrap());
+        let expected = run_output(step(&undisturbed).output().unwrap());
         let usual = started.elapsed();
         assert_eq!(expected.code, Some(0), "{expected:?}");
         let found = killed(&disturbed, kills, usual, &mut random, || step(&disturbed));

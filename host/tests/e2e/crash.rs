@@ -91,10 +91,10 @@ fn killed_runs_end_like_an_undisturbed_one() {
 
     let undisturbed = TestDir::new();
     let started = Instant::now();
-    let ran = undisturbed.run(source, &[]);
+    let output = undisturbed.run(source, &[]);
     let usual = started.elapsed();
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    let expected = final_state(&undisturbed, &ran.stdout);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let expected = final_state(&undisturbed, &output.stdout);
     assert!(
         expected.report.contains("invalid-json") && expected.report.contains("orphan"),
         "{}",
@@ -116,9 +116,9 @@ fn killed_runs_end_like_an_undisturbed_one() {
                 }
                 child.kill().unwrap();
             }
-            let ran = crate::support::ran(child.wait_with_output().unwrap());
-            if ran.code.is_some() {
-                break ran;
+            let output = crate::support::run_output(child.wait_with_output().unwrap());
+            if output.code.is_some() {
+                break output;
             }
             killed += 1;
             let Some(job) = job(&test_dir) else { continue };
@@ -163,9 +163,9 @@ fn what_exit_0_says_is_in_the_file_alone() {
         test_dir.write("export.jsonl", lines(&products.collect::<Vec<_>>()));
     };
     let host = |arguments: &[&str]| -> RunOutput {
-        let ran = test_dir.host(arguments);
-        assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
-        ran
+        let output = test_dir.host(arguments);
+        assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
+        output
     };
     export(1..=3);
     assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
@@ -189,9 +189,10 @@ fn what_exit_0_says_is_in_the_file_alone() {
     export(4..=9);
     let ingest = |more: &[&str]| {
         let mut ingest = test_dir.command(&["ingest", "export.jsonl", "--shop", SHOP, "--output", "json"]);
-        let ran = crate::support::ran(ingest.args(more).arg("--plugin").arg(&*SHOPIFY).output().unwrap());
-        assert_eq!(ran.code, Some(0), "{ran:?}");
-        ran.json()["job_id"].as_str().unwrap().to_owned()
+        let output =
+            crate::support::run_output(ingest.args(more).arg("--plugin").arg(&*SHOPIFY).output().unwrap());
+        assert_eq!(output.code, Some(0), "{output:?}");
+        output.json()["job_id"].as_str().unwrap().to_owned()
     };
     let cancelled = ingest(&[]);
     assert_eq!(without_journal(&test_dir, &["jobs", "show"])["status"], "PENDING");

@@ -2,7 +2,7 @@
 
 use crate::{
     aws::{Cloud, Shop, wait_for},
-    support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran},
+    support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output},
 };
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn neutral(text: &str, job: &str, endpoint: &str) -> String {
 fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
     let (cloud, shops) = Cloud::new(1);
     let shop: &Shop = &shops[0];
-    let ingested = ran(cloud.export("ingest", shop).output().unwrap());
+    let ingested = run_output(cloud.export("ingest", shop).output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
     let (job, chunks) = (ingested.json()["job_id"].as_str().unwrap().to_owned(), &ingested.json()["chunks"]);
     assert!(chunks.as_u64().unwrap() > 3, "{chunks}");
@@ -58,9 +58,9 @@ fn a_poison_chunk_is_explained_and_redriven_when_its_cause_is_fixed() {
     assert_eq!((failed["status"].as_str(), processed + lost), (Some("FAILED"), total));
     assert_eq!(lost, bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() as u64);
     let dlq = |arguments: &[&str]| -> RunOutput {
-        let ran = cloud.host(&[&["dlq"], arguments].concat());
-        assert_eq!(ran.code, Some(0), "{ran:?}");
-        ran
+        let output = cloud.host(&[&["dlq"], arguments].concat());
+        assert_eq!(output.code, Some(0), "{output:?}");
+        output
     };
     let snapshot = |text: &str| neutral(text, &job, cloud.marqo.url());
     insta::assert_snapshot!(snapshot(&dlq(&["show", &job]).stdout));
@@ -116,7 +116,8 @@ fn on_one_machine_too() {
         command.args(["--data-dir", "data"]).env("HOST_INGEST__CHUNK_DOCUMENTS", "10");
         command
     };
-    let ingested = ran(chunked("ingest").arg("--plugin").arg(&*SHOPIFY).arg(&source).output().unwrap());
+    let ingested =
+        run_output(chunked("ingest").arg("--plugin").arg(&*SHOPIFY).arg(&source).output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
     let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
     let waiting = test_dir.host(&["jobs", "show", &job, "--data-dir", "data"]);
@@ -176,7 +177,7 @@ fn cancelling_a_job_makes_no_dead_letters() {
     test_dir.write("host.toml", "data_dir = \"data\"\n[ingest]\nchunk_documents = 5\n");
     let mut ingest =
         test_dir.command(&["ingest", "export.jsonl", "--shop", SHOP, "--output", "json", "--plugin"]);
-    let ingested = ran(ingest.arg(&*SHOPIFY).output().unwrap());
+    let ingested = run_output(ingest.arg(&*SHOPIFY).output().unwrap());
     assert!(ingested.json()["chunks"].as_u64() > Some(5), "{ingested:?}");
     let job = ingested.json()["job_id"].as_str().unwrap().to_owned();
     let cancelled = test_dir.host(&["jobs", "cancel", &job, "--output", "json"]).json();
@@ -198,7 +199,7 @@ fn cancelling_a_job_makes_no_dead_letters() {
 fn in_aws_neither() {
     let (cloud, shops) = Cloud::new(1);
     let shop = &shops[0];
-    let ingested = ran(cloud.export("ingest", shop).output().unwrap()).json();
+    let ingested = run_output(cloud.export("ingest", shop).output().unwrap()).json();
     let job = ingested["job_id"].as_str().unwrap();
     let queue = "dev-ecom-indexer-shop-0_myshopify_com";
     let depth = || [".fifo", "-dlq.fifo"].map(|suffix| cloud.depth(&format!("{queue}{suffix}")));

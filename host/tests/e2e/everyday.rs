@@ -1,6 +1,6 @@
 //! What people stumble over: each is said, and nothing hangs.
 
-use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran};
+use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
@@ -26,7 +26,7 @@ fn interrupted(test_dir: &TestDir) -> Value {
         std::thread::sleep(Duration::from_millis(1));
     }
     interrupt(child.id());
-    let left = ran(child.wait_with_output().unwrap());
+    let left = run_output(child.wait_with_output().unwrap());
     assert_eq!((left.code, &left.json()["sealed"]), (Some(130), &Value::from(false)), "{left:?}");
     left.json()
 }
@@ -44,9 +44,9 @@ fn wrong_settings_are_explained_in_the_words_of_the_settings() {
     let test_dir = TestDir::new();
     let check = |test_dir: &TestDir, variable: Option<(&str, &str)>, arguments: &[&str]| {
         let mut command = test_dir.command(&[&["config", "check"], arguments].concat());
-        let ran = ran(command.envs(variable).output().unwrap());
-        assert_eq!(ran.code, Some(2), "{ran:?}");
-        ran.stderr.lines().next().unwrap().to_owned() + "\n"
+        let output = run_output(command.envs(variable).output().unwrap());
+        assert_eq!(output.code, Some(2), "{output:?}");
+        output.stderr.lines().next().unwrap().to_owned() + "\n"
     };
     let mut said = String::new();
     for toml in [
@@ -90,16 +90,16 @@ fn checking_the_settings_loads_the_plugins_with_theirs() {
         ("[plugin.config.validate]\nrequired = 3\n", "required"),
         ("[plugin.config.shopware]\na = 1\n", "no plug-in of this name"),
     ] {
-        let ran = check(config);
-        assert!(ran.code == Some(2) && ran.stderr.contains(fault), "{ran:?}");
+        let output = check(config);
+        assert!(output.code == Some(2) && output.stderr.contains(fault), "{output:?}");
     }
 }
 
 #[test]
 fn an_inspection_says_what_a_setting_may_be() {
     let test_dir = TestDir::new();
-    let ran = test_dir.host(&["plugin", "inspect", SHOPIFY.to_str().unwrap()]);
-    let settings: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("  setting ")).collect();
+    let output = test_dir.host(&["plugin", "inspect", SHOPIFY.to_str().unwrap()]);
+    let settings: Vec<&str> = output.stdout.lines().filter(|line| line.starts_with("  setting ")).collect();
     insta::assert_snapshot!(settings.join("\n"));
 }
 
@@ -110,9 +110,9 @@ fn an_inspection_lists_imports_that_would_be_refused() {
         env!("CARGO_MANIFEST_DIR"),
         "/../crates/plugin-host/tests/fixtures/contract-0.1.0/rust-std.wasm"
     );
-    let ran = test_dir.host(&["plugin", "inspect", plugin, "--wasi", "none"]);
-    assert!(ran.code == Some(0) && ran.stdout.contains("wasi:cli/stdout"), "{ran:?}");
-    assert!(ran.stderr.contains("--wasi none refuses to run it"), "{ran:?}");
+    let output = test_dir.host(&["plugin", "inspect", plugin, "--wasi", "none"]);
+    assert!(output.code == Some(0) && output.stdout.contains("wasi:cli/stdout"), "{output:?}");
+    assert!(output.stderr.contains("--wasi none refuses to run it"), "{output:?}");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn chunks_go_with_the_end_of_a_run_unless_they_are_to_be_kept() {
     test_dir.write("export.jsonl", export(4, "Mug"));
     let run = |keep: &str, more: &[&str]| {
         let mut command = test_dir.run_command("export.jsonl", more);
-        let ended = ran(command.env("HOST_RETENTION__KEEP_CHUNKS", keep).output().unwrap());
+        let ended = run_output(command.env("HOST_RETENTION__KEEP_CHUNKS", keep).output().unwrap());
         assert_eq!(ended.code, Some(0), "{ended:?}");
         test_dir.chunks().len()
     };
@@ -210,9 +210,9 @@ fn what_does_not_exist_is_no_empty_answer() {
         &["documents", "count", "--shop", "unknown.myshopify.com", "--index", "shopify-tests"],
         &["jobs", "show", "404"],
     ] {
-        let ran = test_dir.host(&[arguments, &["--data-dir", "data"]].concat());
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{arguments:?} {ran:?}");
-        said += &format!("{}\n{}\n", arguments.join(" "), ran.stderr);
+        let output = test_dir.host(&[arguments, &["--data-dir", "data"]].concat());
+        assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{arguments:?} {output:?}");
+        said += &format!("{}\n{}\n", arguments.join(" "), output.stderr);
     }
     insta::assert_snapshot!(said);
     // An index that was emptied exists.
@@ -266,11 +266,11 @@ fn watching_a_job_without_a_worker_ends() {
     let id = left["job_id"].as_str().unwrap();
     let watch = ["jobs", "watch", id, "--data-dir", "data", "--output", "json"];
     let started = Instant::now();
-    let ran = test_dir.host(&watch);
+    let output = test_dir.host(&watch);
     assert!(started.elapsed() < Duration::from_secs(20));
-    assert_eq!((ran.code, &ran.json()["status"]), (Some(1), &left["status"]), "{ran:?}");
+    assert_eq!((output.code, &output.json()["status"]), (Some(1), &left["status"]), "{output:?}");
     let expected = format!("warning: no worker runs for job {id}: re-run the original command to resume\n");
-    assert_eq!(ran.stderr, expected);
+    assert_eq!(output.stderr, expected);
     let shown = test_dir.host(&["jobs", "show", id, "--data-dir", "data"]);
     assert_eq!((shown.code, &shown.stderr), (Some(0), &expected), "{shown:?}");
     assert!(shown.stdout.contains(" so far are written\n"), "{shown:?}");
@@ -284,8 +284,8 @@ fn watching_a_job_without_a_worker_ends() {
             && said.contains(", which was interrupted or which another process works on: "),
         "{said}"
     );
-    let ran = test_dir.host(&watch);
-    assert_eq!((ran.code, &ran.json()["processed"]), (Some(0), &Value::from(6000)), "{ran:?}");
+    let output = test_dir.host(&watch);
+    assert_eq!((output.code, &output.json()["processed"]), (Some(0), &Value::from(6000)), "{output:?}");
     assert!(resumed.wait().unwrap().success());
 }
 
@@ -294,14 +294,14 @@ fn a_changed_export_supersedes_the_interrupted_job() {
     let test_dir = TestDir::new();
     let left = interrupted(&test_dir);
     test_dir.write("export.jsonl", export(20, "Thing"));
-    let ran = test_dir.run("export.jsonl", &[]);
-    let view = ran.json();
-    assert_eq!((ran.code, &view["status"]), (Some(0), &"COMPLETED".into()), "{ran:?}");
+    let output = test_dir.run("export.jsonl", &[]);
+    let view = output.json();
+    assert_eq!((output.code, &view["status"]), (Some(0), &"COMPLETED".into()), "{output:?}");
     assert_ne!(view["job_id"], left["job_id"]);
     let id = left["job_id"].as_str().unwrap();
     assert!(
-        ran.stderr.contains(&format!("job {id} was interrupted and is superseded by this run")),
-        "{ran:?}"
+        output.stderr.contains(&format!("job {id} was interrupted and is superseded by this run")),
+        "{output:?}"
     );
 
     let old = job(&test_dir, &left["job_id"]);
@@ -357,7 +357,8 @@ fn a_data_directory_of_another_user_is_told_from_none() {
     } else {
         std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     }
-    let said = ran(command.output().expect("another user can run the binary: its folders are open to all"));
+    let said =
+        run_output(command.output().expect("another user can run the binary: its folders are open to all"));
     std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     assert_eq!(said.code, Some(2), "{said:?}");
     let expected =
@@ -374,7 +375,7 @@ fn a_cache_that_cannot_be_used_is_told_once() {
     test_dir.write("cache", "a file where the folder should be");
     let mut command = test_dir.run_command("export.jsonl", &["--quiet"]);
     let RunOutput { code, stderr, .. } =
-        ran(command.env("XDG_CACHE_HOME", test_dir.path("cache")).output().unwrap());
+        run_output(command.env("XDG_CACHE_HOME", test_dir.path("cache")).output().unwrap());
     assert_eq!((code, stderr.matches("WARN").count()), (Some(0), 1), "{stderr}");
     assert!(stderr.contains("compiled plug-ins are not"), "{stderr}");
 }
@@ -387,9 +388,9 @@ fn spellings_of_one_shop_share_jobs_and_index() {
     let run = |shop: &str| {
         let mut run =
             test_dir.command(&["run", "export.jsonl", "--shop", shop, "--output", "json", "--plugin"]);
-        let ran = ran(run.arg(&*SHOPIFY).output().unwrap());
-        assert_eq!(ran.code, Some(0), "{ran:?}");
-        ran.json()
+        let output = run_output(run.arg(&*SHOPIFY).output().unwrap());
+        assert_eq!(output.code, Some(0), "{output:?}");
+        output.json()
     };
     for (shop, unchanged) in [("Foo", 0), ("foo.myshopify.com", 2), ("FOO", 2)] {
         let job = run(shop);
@@ -403,9 +404,9 @@ fn spellings_of_one_shop_share_jobs_and_index() {
     assert_ne!(dots, dash);
 
     let json = |arguments: &[&str]| {
-        let ran = test_dir.host(&[arguments, &["--output", "json"]].concat());
-        assert_eq!(ran.code, Some(0), "{ran:?}");
-        ran.json()
+        let output = test_dir.host(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(output.code, Some(0), "{output:?}");
+        output.json()
     };
     for shop in ["foo", "Foo", "FOO", "foo.myshopify.com", "FOO.myshopify.com"] {
         assert_eq!(json(&["jobs", "list", "--shop", shop]).as_array().unwrap().len(), 3, "{shop}");

@@ -1,6 +1,6 @@
 //! The examples of plug-ins through the whole pipeline, built as their authors build them.
 
-use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran, shared_sample};
+use crate::support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output, shared_sample};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -38,7 +38,7 @@ fn build(test_dir: &TestDir, project: &Path) -> PathBuf {
             command.env(name, value);
         }
     }
-    let built = ran(command.output().unwrap());
+    let built = run_output(command.output().unwrap());
     assert_eq!(built.code, Some(0), "{built:?}");
     project.join(project.file_name().unwrap()).with_extension("wasm")
 }

@@ -48,8 +48,8 @@ fn a_shop_is_forgotten_and_comes_back_as_a_new_one() {
                 "--plugin",
                 SHOPIFY.to_str().unwrap(),
             ];
-            let ran = test_dir.host(&[&run[..], target].concat());
-            assert_eq!(ran.code, Some(0), "{ran:?}");
+            let output = test_dir.host(&[&run[..], target].concat());
+            assert_eq!(output.code, Some(0), "{output:?}");
         }
     }
     let dry = forget(&test_dir, &["--dry-run"]);

@@ -3,7 +3,7 @@
 
 use crate::{
     aws::{Cloud, sample},
-    support::ran,
+    support::run_output,
 };
 use marqo_stand_in::{Operation, Options};
 use serde_json::{Map, Value};
@@ -20,9 +20,9 @@ const PRODUCTS: u64 = 150;
 fn with_function(cloud: &Cloud, arguments: &[&str]) -> String {
     let mut command = Command::new(cloud.aws.python());
     command.args(["-c", include_str!("function.py"), cloud.aws.url(), FUNCTION]).args(arguments);
-    let ran = ran(cloud.with_credentials(command).output().unwrap());
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    ran.stdout
+    let output = run_output(cloud.with_credentials(command).output().unwrap());
+    assert_eq!(output.code, Some(0), "{output:?}");
+    output.stdout
 }
 
 /// All that the host is told by its environment here, as a function's variables.
@@ -58,7 +58,7 @@ fn the_lambda_service_runs_the_package_and_cloudwatch_takes_its_metrics() {
     let one_by_one = ["settings", "put", &shop.index, "--batch-documents", "1", "--concurrency", "1"];
     assert_eq!(cloud.host(&one_by_one).code, Some(0));
     let mut ingest = cloud.export("ingest", shop);
-    let ingested = ran(ingest.env("HOST_INGEST__CHUNK_DOCUMENTS", "40").output().unwrap());
+    let ingested = run_output(ingest.env("HOST_INGEST__CHUNK_DOCUMENTS", "40").output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
 
     let (host, zip) = (Path::new(env!("CARGO_BIN_EXE_host")), cloud.test_dir.path("host.zip"));

@@ -2,7 +2,7 @@
 
 use crate::{
     aws::wait_for,
-    support::{SHOP, TestDir, guest, lines, product, ran},
+    support::{SHOP, TestDir, guest, lines, product, run_output},
 };
 use std::{
     fs,
@@ -26,7 +26,7 @@ fn an_interrupted_run_is_resumed_by_the_same_command() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let interrupted = ran(child.wait_with_output().unwrap());
+    let interrupted = run_output(child.wait_with_output().unwrap());
     assert_eq!(interrupted.code, Some(130), "{interrupted:?}");
     let told = "the rest is queued again; re-run the same command to resume job";
     assert!(interrupted.stderr.contains(told), "{interrupted:?}");
@@ -69,11 +69,11 @@ fn a_plugin_that_loops_does_not_hold_an_interrupt_up() {
     while child.try_wait().unwrap().is_none() {
         if began.elapsed() > TIMEOUT {
             child.kill().unwrap();
-            panic!("it waits for the plug-in: {:?}", ran(child.wait_with_output().unwrap()));
+            panic!("it waits for the plug-in: {:?}", run_output(child.wait_with_output().unwrap()));
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(ran(child.wait_with_output().unwrap()).code, Some(130));
+    assert_eq!(run_output(child.wait_with_output().unwrap()).code, Some(130));
 }
 
 /// A server that cannot be reached is shown with the job from the first failed attempt on, and an interrupt does not wait for it.

@@ -2,7 +2,7 @@
 
 use crate::{
     aws::{Cloud, Shop, block_on},
-    support::ran,
+    support::run_output,
 };
 use host_storage_aws::{Key, Table, Update};
 use marqo_stand_in::Options;
@@ -174,7 +174,7 @@ impl Batch {
 fn published(latency: Duration) -> (Cloud, Shop, String) {
     let (cloud, mut shops) = Cloud::with(1, Options { latency, ..Options::default() });
     let shop = shops.remove(0);
-    let ingested = ran(cloud.export("ingest", &shop).output().unwrap());
+    let ingested = run_output(cloud.export("ingest", &shop).output().unwrap());
     assert_eq!(ingested.code, Some(0), "{ingested:?}");
     let job = ingested.json();
     assert!(job["chunks"].as_u64().unwrap() >= 6, "{job}");

@@ -1,6 +1,6 @@
 //! Marqo as the target, through the real binary: what a server answers, and the outcome of the documents.
 
-use crate::support::{RunOutput, SHOP, TestDir, ran};
+use crate::support::{RunOutput, SHOP, TestDir, run_output};
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
 use serde_json::Value;
 use std::process::{Child, Command};
@@ -33,8 +33,8 @@ impl Shop {
     }
 
     fn put(&self, flags: &[&str]) {
-        let ran = self.test_dir.host(&[&["settings", "put", INDEX, "--data-dir", "data"], flags].concat());
-        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let output = self.test_dir.host(&[&["settings", "put", INDEX, "--data-dir", "data"], flags].concat());
+        assert_eq!(output.code, Some(0), "{output:?}");
     }
 
     fn run(&self, more: &[&str]) -> RunOutput {
@@ -42,7 +42,7 @@ impl Shop {
     }
 
     fn run_with(&self, more: &[&str], settings: &[(&str, &str)]) -> RunOutput {
-        ran(self.command(more).envs(settings.iter().copied()).output().unwrap())
+        run_output(self.command(more).envs(settings.iter().copied()).output().unwrap())
     }
 
     fn run_spawned(&self, more: &[&str]) -> Child {
@@ -63,8 +63,8 @@ fn server(version: Version) -> StandIn {
 }
 
 /// The classes of a run's items, in the order of the output's keys.
-fn counts(ran: &RunOutput) -> [u64; 5] {
-    let json = ran.json();
+fn counts(output: &RunOutput) -> [u64; 5] {
+    let json = output.json();
     ["total_items", "processed", "unchanged", "failed", "deleted"].map(|key| json[key].as_u64().unwrap())
 }
 
@@ -128,11 +128,11 @@ fn a_document_that_is_refused_is_explained_and_the_rest_is_written() {
         let (shop, server) = (Shop::new(), self::server(Version::V2_25));
         shop.put(&["--endpoint", server.url(), "--tensor-field", "title"]);
         server.set_faults(&[FaultRule::new(fault).on(Operation::Add).document(&id)]);
-        let ran = shop.run(&[]);
-        assert_eq!(ran.code, Some(4), "{name}: {ran:?}");
-        let ([total, processed, _, failed, _], [_, all, ..]) = (counts(&ran), counts(&clean));
-        assert_eq!((total, processed, failed), (all, all - 1, 1), "{name}: {ran:?}");
-        let sample = &ran.json()["samples"]["failed"][0];
+        let output = shop.run(&[]);
+        assert_eq!(output.code, Some(4), "{name}: {output:?}");
+        let ([total, processed, _, failed, _], [_, all, ..]) = (counts(&output), counts(&clean));
+        assert_eq!((total, processed, failed), (all, all - 1, 1), "{name}: {output:?}");
+        let sample = &output.json()["samples"]["failed"][0];
         assert_eq!(sample["document_id"], *id, "{name}");
         assert!(sample["message"].as_str().unwrap().contains(words), "{name}: {sample}");
         assert!(!server.documents(INDEX).contains_key(&id), "{name}");
@@ -141,10 +141,10 @@ fn a_document_that_is_refused_is_explained_and_the_rest_is_written() {
 
 /// Runs until the target is fixed: nothing is counted before, everything after.
 fn stops_until_fixed(shop: &Shop, words: &[&str], fix: impl FnOnce()) {
-    let ran = shop.run(&[]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let output = shop.run(&[]);
+    assert_eq!(output.code, Some(1), "{output:?}");
     for words in words {
-        assert!(ran.stderr.contains(words), "{words}: {ran:?}");
+        assert!(output.stderr.contains(words), "{words}: {output:?}");
     }
     let job = shop.test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]);
     assert_eq!(job.json()["processed"], 0, "{job:?}");
@@ -157,11 +157,11 @@ fn stops_until_fixed(shop: &Shop, words: &[&str], fix: impl FnOnce()) {
         assert!(last_error.contains(words) && line.contains(words), "{words}: {last_error}\n{text}");
     }
     fix();
-    let ran = shop.run(&[]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    let [total, processed, ..] = counts(&ran);
+    let output = shop.run(&[]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let [total, processed, ..] = counts(&output);
     assert_eq!(processed, total);
-    assert!(ran.json()["last_error"].is_null());
+    assert!(output.json()["last_error"].is_null());
 }
 
 #[test]
@@ -194,10 +194,10 @@ fn an_index_that_cannot_be_written_is_told_before_the_export_is_read() {
         if let Some(flags) = flags {
             shop.put(&flags);
         }
-        let ran = shop.run(&[]);
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{what}: {ran:?}");
+        let output = shop.run(&[]);
+        assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{what}: {output:?}");
         for words in words {
-            assert!(ran.stderr.contains(words), "{what}: {words}: {ran:?}");
+            assert!(output.stderr.contains(words), "{what}: {words}: {output:?}");
         }
         let jobs = shop.test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]);
         assert_eq!(jobs.stdout, "[]\n", "{what}");
@@ -245,13 +245,13 @@ fn a_job_that_cannot_go_on_can_be_given_up() {
     let id = job["job_id"].as_str().unwrap();
 
     // Its chunk is before those of any later run of the shop, which is said with the way out.
-    let ran = shop.test_dir.run(&shop.source, &["--index", "other"]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let output = shop.test_dir.run(&shop.source, &["--index", "other"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
     for words in [
         "is meant for the target `marqo`, and this worker writes `catalog:embedded`",
         &format!("host jobs cancel {id}"),
     ] {
-        assert!(ran.stderr.contains(words), "{words}: {ran:?}");
+        assert!(output.stderr.contains(words), "{words}: {output:?}");
     }
 
     let waiting = shop.test_dir.host(&["jobs", "show", "--data-dir", "data"]);
@@ -275,9 +275,9 @@ fn a_job_that_cannot_go_on_can_be_given_up() {
     let again = shop.test_dir.host(&cancel);
     assert!(again.code == Some(2) && again.stderr.contains("has ended already: FAILED"), "{again:?}");
 
-    let ran = shop.test_dir.run(&shop.source, &["--index", "other"]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    let [total, processed, ..] = counts(&ran);
+    let output = shop.test_dir.run(&shop.source, &["--index", "other"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let [total, processed, ..] = counts(&output);
     assert_eq!(processed, total);
     assert!(server.documents(INDEX).is_empty());
 }
@@ -303,11 +303,11 @@ fn an_update_of_a_field_with_vectors_is_refused_with_the_reason() {
     let export =
         std::fs::read_to_string(&shop.source).unwrap().replace("\"updatedAt\":\"20", "\"updatedAt\":\"21");
     std::fs::write(&shop.source, export).unwrap();
-    let ran = shop.run(&["--operation", "update"]);
-    assert_eq!(ran.code, Some(4), "{ran:?}");
-    let [total, _, _, failed, deleted] = counts(&ran);
-    assert_eq!(failed, total - deleted, "{ran:?}");
-    let sample = &ran.json()["samples"]["failed"][0];
+    let output = shop.run(&["--operation", "update"]);
+    assert_eq!(output.code, Some(4), "{output:?}");
+    let [total, _, _, failed, deleted] = counts(&output);
+    assert_eq!(failed, total - deleted, "{output:?}");
+    let sample = &output.json()["samples"]["failed"][0];
     assert_eq!(sample["code"], "tensor-field-update");
     assert!(sample["message"].as_str().unwrap().contains("vectors of title"), "{sample}");
     let updates =
@@ -330,9 +330,9 @@ fn a_wrong_key_is_said_and_never_shown() {
     let (shop, server) = (Shop::new(), StandIn::start(options).unwrap());
     let key = shop.test_dir.write("key", "wrong-secret");
     shop.put(&["--endpoint", server.url(), "--api-key-file", key.to_str().unwrap()]);
-    let ran = shop.run(&[]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("401") && !ran.stderr.contains("wrong-secret"), "{ran:?}");
+    let output = shop.run(&[]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stderr.contains("401") && !output.stderr.contains("wrong-secret"), "{output:?}");
     let key = shop.test_dir.write("key", "right\n");
     shop.put(&["--api-key-file", key.to_str().unwrap()]);
     assert_eq!(shop.run(&[]).code, Some(0));
@@ -342,9 +342,9 @@ fn a_wrong_key_is_said_and_never_shown() {
 fn a_dead_primary_with_a_fallback_loses_nothing_and_shows_in_the_metrics() {
     let (shop, server) = (Shop::new(), server(Version::V2_25));
     shop.put(&["--endpoint", &unused_address(), "--fallback-endpoint", server.url()]);
-    let ran = shop.run_with(&[], &[("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom")]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    let [total, processed, ..] = counts(&ran);
+    let output = shop.run_with(&[], &[("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom")]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let [total, processed, ..] = counts(&output);
     assert_eq!(processed, total);
     let metrics = std::fs::read_to_string(shop.test_dir.path("metrics.prom")).unwrap();
     let switches = metrics.lines().find_map(|line| line.strip_prefix("host_marqo_endpoint_switches_total "));
@@ -367,11 +367,11 @@ fn an_update_changes_what_is_there_and_explains_what_is_not() {
     assert_eq!(shop.run(&[]).code, Some(0));
     let update = line(1, "2", r#""title":"New mug""#) + &line(2, "2", r#""title":"New to the index""#);
     shop.test_dir.write("export.jsonl", update);
-    let ran = shop.run(&["--operation", "update"]);
-    assert_eq!(ran.code, Some(4), "{ran:?}");
-    let [total, processed, _, failed, _] = counts(&ran);
-    assert_eq!((total, processed, failed), (2, 1, 1), "{ran:?}");
-    assert_eq!(ran.json()["samples"]["failed"][0]["document_id"], "2", "{ran:?}");
+    let output = shop.run(&["--operation", "update"]);
+    assert_eq!(output.code, Some(4), "{output:?}");
+    let [total, processed, _, failed, _] = counts(&output);
+    assert_eq!((total, processed, failed), (2, 1, 1), "{output:?}");
+    assert_eq!(output.json()["samples"]["failed"][0]["document_id"], "2", "{output:?}");
     let documents = server.documents(INDEX);
     assert_eq!(documents.len(), 1);
     assert_eq!(
@@ -379,8 +379,8 @@ fn an_update_changes_what_is_there_and_explains_what_is_not() {
         (&"New mug".into(), &"Acme".into())
     );
     // Once more: the one is as it should be, the other still is not there.
-    let ran = shop.run(&["--operation", "update"]);
-    assert_eq!(counts(&ran)[2], 1, "{ran:?}");
+    let output = shop.run(&["--operation", "update"]);
+    assert_eq!(counts(&output)[2], 1, "{output:?}");
 }
 
 /// An address without a server.

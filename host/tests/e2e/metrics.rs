@@ -1,6 +1,6 @@
 //! Metrics where the settings send them.
 
-use crate::support::{TestDir, ran};
+use crate::support::{TestDir, run_output};
 use marqo_stand_in::{Fault, FaultRule, Options, StandIn};
 use serde_json::Value;
 
@@ -11,14 +11,14 @@ not a line
 fn run(test_dir: &TestDir, setting: (&str, &str)) -> crate::support::RunOutput {
     let source = test_dir.write("export.jsonl", EXPORT);
     let mut command = test_dir.run_command(source.to_str().unwrap(), &["--quiet"]);
-    ran(command.env(setting.0, setting.1).output().unwrap())
+    run_output(command.env(setting.0, setting.1).output().unwrap())
 }
 
 #[test]
 fn a_prometheus_file_holds_what_happened() {
     let test_dir = TestDir::new();
-    let ran = run(&test_dir, ("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom"));
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let output = run(&test_dir, ("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom"));
+    assert_eq!(output.code, Some(0), "{output:?}");
     let metrics = std::fs::read_to_string(test_dir.path("metrics.prom")).unwrap();
     for line in [
         "host_items_total{class=\"processed\"} 1",
@@ -34,9 +34,10 @@ fn a_prometheus_file_holds_what_happened() {
 #[test]
 fn cloudwatch_finds_its_lines_on_stderr() {
     let test_dir = TestDir::new();
-    let ran = run(&test_dir, ("HOST_TELEMETRY__EMF", "true"));
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    let lines: Vec<Value> = ran.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let output = run(&test_dir, ("HOST_TELEMETRY__EMF", "true"));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let lines: Vec<Value> =
+        output.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let processed = lines.iter().find(|line| line["class"] == "processed");
     assert_eq!(processed.map(|line| &line["host_items_total"]), Some(&Value::from(1)), "{lines:?}");
     // Each combination of dimensions is billed: nothing of the shop or the job is among them.
@@ -55,16 +56,16 @@ fn cloudwatch_counts_partial_documents_under_their_alarm_names() {
     server.set_faults(&[FaultRule::new(Fault::Partial { field: None, reads: Some(1) })]);
     let put =
         ["settings", "put", "shop", "--endpoint", server.url(), "--tensor-field", "title", "--readback"];
-    let ran = test_dir.host(&[&put[..], &["--data-dir", "data"]].concat());
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let output = test_dir.host(&[&put[..], &["--data-dir", "data"]].concat());
+    assert_eq!(output.code, Some(0), "{output:?}");
     let source = test_dir.write("export.jsonl", EXPORT);
     let mut command =
         test_dir.run_command(source.to_str().unwrap(), &["--quiet", "--target", "marqo", "--index", "shop"]);
-    let ran = crate::support::ran(command.env("HOST_TELEMETRY__EMF", "true").output().unwrap());
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let output = run_output(command.env("HOST_TELEMETRY__EMF", "true").output().unwrap());
+    assert_eq!(output.code, Some(0), "{output:?}");
     for name in ["PartialDocumentsDetected", "PartialDocumentsRecoveredAfterRetry"] {
-        let lines = ran.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        assert_eq!(lines.filter(|line| line[name] == 1).count(), 1, "{name}: {ran:?}");
+        let lines = output.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        assert_eq!(lines.filter(|line| line[name] == 1).count(), 1, "{name}: {output:?}");
     }
 }
 
@@ -74,17 +75,17 @@ fn both_at_once_is_a_wrong_setting() {
     let source = test_dir.write("export.jsonl", EXPORT);
     let mut command = test_dir.run_command(source.to_str().unwrap(), &[]);
     command.env("HOST_TELEMETRY__EMF", "true").env("HOST_TELEMETRY__PROMETHEUS_FILE", "metrics.prom");
-    let ran = ran(command.output().unwrap());
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("either to Prometheus or to CloudWatch"), "{ran:?}");
+    let output = run_output(command.output().unwrap());
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stderr.contains("either to Prometheus or to CloudWatch"), "{output:?}");
 }
 
 #[test]
 fn an_address_that_is_in_use_is_told_with_its_setting() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let ran = run(&TestDir::new(), ("HOST_TELEMETRY__PROMETHEUS_LISTEN", &address));
-    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let output = run(&TestDir::new(), ("HOST_TELEMETRY__PROMETHEUS_LISTEN", &address));
+    assert_eq!(output.code, Some(2), "{output:?}");
     let said = format!("metrics cannot be served at {address}, which `telemetry.prometheus_listen` names: ");
-    assert!(ran.stderr.contains(&said), "{ran:?}");
+    assert!(output.stderr.contains(&said), "{output:?}");
 }

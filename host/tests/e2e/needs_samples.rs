@@ -6,8 +6,8 @@ use serde_json::Value;
 fn run(name: &str) -> (TestDir, crate::support::RunOutput) {
     let sample = shared_sample(name);
     let test_dir = TestDir::new();
-    let ran = test_dir.run(sample.to_str().unwrap(), &[]);
-    (test_dir, ran)
+    let output = test_dir.run(sample.to_str().unwrap(), &[]);
+    (test_dir, output)
 }
 
 #[test]
@@ -42,9 +42,13 @@ fn a_real_shop_is_synced_then_unchanged_then_in_conflict() {
 #[test]
 #[ignore = "needs exports of real shops"]
 fn a_bad_line_is_counted_and_explained() {
-    let (_place, ran) = run("fixture_neanelu_basic-products_with_bad_line.jsonl");
-    let view = ran.json();
-    assert_eq!((ran.code, &view["processed"], &view["skipped"]), (Some(0), &2.into(), &1.into()), "{ran:?}");
+    let (_place, output) = run("fixture_neanelu_basic-products_with_bad_line.jsonl");
+    let view = output.json();
+    assert_eq!(
+        (output.code, &view["processed"], &view["skipped"]),
+        (Some(0), &2.into(), &1.into()),
+        "{output:?}"
+    );
     let sample = &view["samples"]["skipped"][0];
     assert_eq!((&sample["line"], &sample["code"]), (&4.into(), &"invalid-json".into()));
 }
@@ -52,11 +56,11 @@ fn a_bad_line_is_counted_and_explained() {
 #[test]
 #[ignore = "needs exports of real shops"]
 fn three_levels_and_children_without_id_land_in_their_product() {
-    let (test_dir, ran) = run("levis_3level_stackoverflow65466783.jsonl");
+    let (test_dir, output) = run("levis_3level_stackoverflow65466783.jsonl");
     assert_eq!(
-        (ran.code, &ran.json()["processed"], &ran.json()["skipped"]),
+        (output.code, &output.json()["processed"], &output.json()["skipped"]),
         (Some(0), &1.into(), &0.into()),
-        "{ran:?}"
+        "{output:?}"
     );
     let documents = test_dir.documents();
     assert_eq!(documents[0]["variants"].as_array().unwrap().len(), 3);
@@ -70,12 +74,12 @@ fn every_other_sample_runs() {
         ("neanelu_agrosel_4lines.raw.jsonl", 2, 0),
         ("shopifydev_guide_example.jsonl", 5, 0),
     ] {
-        let (_place, ran) = run(name);
-        let view = ran.json();
+        let (_place, output) = run(name);
+        let view = output.json();
         assert_eq!(
-            (ran.code, &view["processed"], &view["skipped"]),
+            (output.code, &view["processed"], &view["skipped"]),
             (Some(0), &processed.into(), &skipped.into()),
-            "{name}: {ran:?}"
+            "{name}: {output:?}"
         );
     }
 }

@@ -10,8 +10,8 @@ const AT: &str = "2026-01-01T00:00:00Z";
 fn documents(export: impl AsRef<[u8]>) -> Vec<Value> {
     let test_dir = TestDir::new();
     test_dir.write("export.jsonl", export);
-    let ran = test_dir.run("export.jsonl", &[]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let output = test_dir.run("export.jsonl", &[]);
+    assert_eq!(output.code, Some(0), "{output:?}");
     test_dir.documents()
 }
 
@@ -19,8 +19,8 @@ fn documents(export: impl AsRef<[u8]>) -> Vec<Value> {
 fn chunk_lines(export: impl AsRef<[u8]>) -> HashMap<String, String> {
     let test_dir = TestDir::new();
     test_dir.write("export.jsonl", export);
-    let ran = test_dir.run("export.jsonl", &[]);
-    assert!(matches!(ran.code, Some(0)), "{ran:?}");
+    let output = test_dir.run("export.jsonl", &[]);
+    assert!(matches!(output.code, Some(0)), "{output:?}");
     let mut found = HashMap::new();
     for (_, bytes) in test_dir.chunks() {
         for line in std::str::from_utf8(&bytes).unwrap().lines() {

@@ -35,18 +35,18 @@ fn run(test_dir: &TestDir, plugin: &str, more: &[&str]) -> RunOutput {
 
 /// The digest of the plug-in that a run used.
 fn used(test_dir: &TestDir, plugin: &str, more: &[&str]) -> String {
-    let ran = run(test_dir, plugin, more);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    ran.json()["plugin"]["digest"].as_str().unwrap().to_owned()
+    let output = run(test_dir, plugin, more);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    output.json()["plugin"]["digest"].as_str().unwrap().to_owned()
 }
 
 /// What is said of a plug-in that is refused; nothing may be written.
 #[track_caller]
 fn refused(test_dir: &TestDir, plugin: &str, more: &[&str]) -> String {
-    let ran = run(test_dir, plugin, more);
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+    let output = run(test_dir, plugin, more);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{output:?}");
     assert!(!test_dir.path("data").exists(), "something was written");
-    ran.stderr
+    output.stderr
 }
 
 /// Digests and ports change with every compiler and run.
@@ -170,8 +170,8 @@ fn a_shadow_is_trusted_no_more_than_a_plugin() {
     let forged = refused(&test_dir, "live.wasm", &signed);
     assert!(forged.contains("new.wasm"), "{forged}");
     test_dir.write("new.wasm.sig", sign(&key, &new));
-    let ran = run(&test_dir, "live.wasm", &signed);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let output = run(&test_dir, "live.wasm", &signed);
+    assert_eq!(output.code, Some(0), "{output:?}");
 }
 
 #[test]
@@ -196,8 +196,8 @@ fn a_lock_that_is_named_must_exist() {
 #[test]
 fn nothing_but_a_component_is_locked() {
     let test_dir = test_dir();
-    let ran = test_dir.host(&["plugin", "lock", "export.jsonl"]);
-    assert!(ran.code == Some(2) && ran.stderr.contains("export.jsonl"), "{ran:?}");
+    let output = test_dir.host(&["plugin", "lock", "export.jsonl"]);
+    assert!(output.code == Some(2) && output.stderr.contains("export.jsonl"), "{output:?}");
     assert!(!test_dir.path("plugin.lock").exists());
 }
 
@@ -219,8 +219,8 @@ fn paths_in_a_file_are_seen_from_its_folder() {
     let run = |more: &[&str]| {
         test_dir.host(&[&["run", "export.jsonl", "--shop", SHOP], &settings[..], more].concat())
     };
-    let ran = run(&[]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let output = run(&[]);
+    assert_eq!(output.code, Some(0), "{output:?}");
     for made in ["etc/data/host.db", "etc/metrics.prom", "etc/plugin.lock"] {
         assert!(test_dir.path(made).exists(), "{made}");
     }

@@ -182,9 +182,9 @@ fn what_cannot_be_replayed_is_said() {
     settings(&test_dir, "trap-one", "");
     let bad = run(&test_dir, &EVIL).json();
     let mut said = String::new();
-    let mut say = |ran: RunOutput| {
-        assert_eq!(ran.code, Some(2), "{ran:?}");
-        said += &ran.stderr;
+    let mut say = |output: RunOutput| {
+        assert_eq!(output.code, Some(2), "{output:?}");
+        said += &output.stderr;
     };
     let evil = EVIL.to_str().unwrap();
     say(replay(&test_dir, &good, &["--plugin", evil]));

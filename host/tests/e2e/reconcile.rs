@@ -24,8 +24,8 @@ impl Shop {
             server
         });
         let shop = Self { test_dir, server };
-        let ran = shop.sync(1..=3, &[]);
-        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let output = shop.sync(1..=3, &[]);
+        assert_eq!(output.code, Some(0), "{output:?}");
         shop
     }
 
@@ -45,8 +45,8 @@ impl Shop {
 
     /// Exit code and object of a command.
     fn json(&self, command: &[&str]) -> (Option<i32>, Value) {
-        let ran = self.host(&[command, &["--output", "json"]].concat());
-        (ran.code, ran.json())
+        let output = self.host(&[command, &["--output", "json"]].concat());
+        (output.code, output.json())
     }
 
     fn ids(&self) -> Value {
@@ -174,14 +174,14 @@ fn an_index_that_does_not_answer_is_a_runtime_error_and_one_that_refuses_a_wrong
         ];
         let host = |command: &Vec<&str>| {
             let mut host = shop.test_dir.command(&[command, &target[..], &["--data-dir", "data"]].concat());
-            crate::support::ran(host.output().unwrap()).code
+            crate::support::run_output(host.output().unwrap()).code
         };
         let mut codes: Vec<Option<i32>> = commands.iter().map(host).collect();
         let mut run = shop.test_dir.run_command(export.to_str().unwrap(), &target);
         run.env("HOST_MARQO__UNREACHABLE_TIMEOUT_SECONDS", "0");
         // As many attempts as a chunk has take minutes.
         if codes[0] == Some(2) {
-            codes.push(crate::support::ran(run.output().unwrap()).code);
+            codes.push(crate::support::run_output(run.output().unwrap()).code);
         }
         codes
     };

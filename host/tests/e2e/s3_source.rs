@@ -2,7 +2,7 @@
 
 use crate::{
     aws::{Server, block_on, clients_in},
-    support::{RunOutput, SHOPIFY, TestDir, ran},
+    support::{RunOutput, SHOPIFY, TestDir, run_output},
 };
 use flate2::{Compression, write::GzEncoder};
 use host_storage_aws::Clients;
@@ -53,7 +53,7 @@ fn on(url: &str, mut command: Command) -> RunOutput {
         .env("AWS_ACCESS_KEY_ID", "123456789012")
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_REGION", REGION);
-    ran(command.output().unwrap())
+    run_output(command.output().unwrap())
 }
 
 /// Whether or not a machine answers that knows its region: there is none to ask.
@@ -61,10 +61,10 @@ fn on(url: &str, mut command: Command) -> RunOutput {
 fn a_region_that_is_not_set_is_told_first() {
     let test_dir = TestDir::new();
     let mut command = test_dir.run_command(&format!("s3://{BUCKET}/export.jsonl"), &[]);
-    let ran = ran(command.env("AWS_EC2_METADATA_DISABLED", "true").output().unwrap());
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.starts_with("error: the source is in S3, and no region is set\n"), "{ran:?}");
-    assert!(ran.stderr.contains("help: set `aws.region`"), "{ran:?}");
+    let output = run_output(command.env("AWS_EC2_METADATA_DISABLED", "true").output().unwrap());
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stderr.starts_with("error: the source is in S3, and no region is set\n"), "{output:?}");
+    assert!(output.stderr.contains("help: set `aws.region`"), "{output:?}");
 }
 
 fn has_published(test_dir: &TestDir) -> bool {
@@ -128,8 +128,8 @@ fn an_object_is_read_like_a_file_packed_or_not() {
     assert_eq!(file.run(path.to_str().unwrap(), &[]).code, Some(0));
     for key in ["a/products.jsonl", "a/products.jsonl.gz"] {
         let test_dir = TestDir::new();
-        let ran = run(&test_dir, server.url(), key);
-        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let output = run(&test_dir, server.url(), key);
+        assert_eq!(output.code, Some(0), "{output:?}");
         assert!(test_dir.chunks() == file.chunks(), "{key}: other chunks than of the file");
     }
 }
@@ -144,10 +144,10 @@ fn the_tools_of_authors_read_objects_like_files() {
     let plugin = SHOPIFY.to_str().unwrap();
     let both = |arguments: &[&str]| {
         [&object, &file].map(|source| {
-            let ran =
+            let output =
                 on(server.url(), test_dir.command(&[arguments, &[source, "--output", "json"]].concat()));
-            assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
-            ran.json()
+            assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
+            output.json()
         })
     };
     let [of_object, of_file] = both(&["plugin", "run", plugin, "--limit", "3"]);
@@ -179,10 +179,10 @@ fn the_tools_of_authors_read_objects_like_files() {
 fn an_object_that_is_not_there_is_a_mistake_of_the_caller() {
     let (server, _) = bucket();
     let test_dir = TestDir::new();
-    let ran = run(&test_dir, server.url(), "missing.jsonl");
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("s3://exports/missing.jsonl"), "{}", ran.stderr);
-    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+    let output = run(&test_dir, server.url(), "missing.jsonl");
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stderr.contains("s3://exports/missing.jsonl"), "{}", output.stderr);
+    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
 }
 
 #[test]
@@ -224,8 +224,8 @@ fn an_object_that_changes_while_it_is_read_is_refused() {
         Answer::Whole
     });
     let test_dir = TestDir::new();
-    let ran = run(&test_dir, &url, "products.jsonl");
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.stderr.contains("the object was replaced while it was read"), "{}", ran.stderr);
+    let output = run(&test_dir, &url, "products.jsonl");
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("the object was replaced while it was read"), "{}", output.stderr);
     assert!(!has_published(&test_dir), "two halves of exports were published");
 }

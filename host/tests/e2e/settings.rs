@@ -14,16 +14,19 @@ fn settings(test_dir: &TestDir, arguments: &[&str]) -> RunOutput {
 
 #[track_caller]
 fn put(test_dir: &TestDir, arguments: &[&str]) -> String {
-    let ran = settings(test_dir, &[&["put", "shop"], arguments].concat());
-    assert!(ran.code == Some(0) && ran.stderr.ends_with("saved the settings of index shop\n"), "{ran:?}");
-    ran.stdout
+    let output = settings(test_dir, &[&["put", "shop"], arguments].concat());
+    assert!(
+        output.code == Some(0) && output.stderr.ends_with("saved the settings of index shop\n"),
+        "{output:?}"
+    );
+    output.stdout
 }
 
 #[track_caller]
 fn refused(test_dir: &TestDir, arguments: &[&str]) -> String {
-    let ran = settings(test_dir, arguments);
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
-    ran.stderr
+    let output = settings(test_dir, arguments);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{output:?}");
+    output.stderr
 }
 
 #[test]
@@ -86,19 +89,23 @@ fn settings_are_merged_into_what_is_stored() {
 fn a_key_comes_from_a_file_standard_input_or_the_environment_and_is_never_shown() {
     let test_dir = TestDir::new();
     let arguments = ["settings", "put", "shop", "--data-dir", "data", "--output", "json"];
-    let stored = |from: &str, ran: RunOutput| {
-        assert_eq!((ran.code, &ran.json()["api_key"]), (Some(0), &"[redacted]".into()), "{from}: {ran:?}");
+    let stored = |from: &str, output: RunOutput| {
+        assert_eq!(
+            (output.code, &output.json()["api_key"]),
+            (Some(0), &"[redacted]".into()),
+            "{from}: {output:?}"
+        );
         let file = rusqlite::Connection::open(test_dir.path("data/host.db")).unwrap();
         let key: String = file
             .query_row("SELECT settings ->> 'api_key' FROM index_settings", [], |row| row.get(0))
             .unwrap();
         assert_eq!(key, format!("key-of-{from}"));
-        assert!(!format!("{ran:?}").contains("key-of"), "{ran:?}");
+        assert!(!format!("{output:?}").contains("key-of"), "{output:?}");
     };
     let mut command = test_dir.command(&arguments);
     stored(
         "environment",
-        crate::support::ran(command.env("HOST_MARQO_API_KEY", "key-of-environment").output().unwrap()),
+        crate::support::run_output(command.env("HOST_MARQO_API_KEY", "key-of-environment").output().unwrap()),
     );
     // Without the variable the stored key stays.
     stored("environment", test_dir.host(&[&arguments[..], &["--readback", "true"]].concat()));
@@ -107,7 +114,7 @@ fn a_key_comes_from_a_file_standard_input_or_the_environment_and_is_never_shown(
     let mut command = test_dir.command(&[&arguments[..], &["--api-key-file", "-"]].concat());
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"key-of-input\n").unwrap();
-    stored("input", crate::support::ran(child.wait_with_output().unwrap()));
+    stored("input", crate::support::run_output(child.wait_with_output().unwrap()));
 }
 
 #[test]
@@ -172,12 +179,17 @@ fn settings_that_the_server_contradicts_are_refused() {
     insta::assert_snapshot!(said);
     assert!(refused(&test_dir, &["get", "shop"]).contains("no settings"));
     // What the server agrees with is stored without a word more.
-    let ran = settings(&test_dir, &[&["put", "shop"], &endpoint[..], &["--tensor-field", "title"]].concat());
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), "saved the settings of index shop\n"), "{ran:?}");
+    let output =
+        settings(&test_dir, &[&["put", "shop"], &endpoint[..], &["--tensor-field", "title"]].concat());
+    assert_eq!(
+        (output.code, output.stderr.as_str()),
+        (Some(0), "saved the settings of index shop\n"),
+        "{output:?}"
+    );
     // An index that is still to be created is reported.
-    let ran = settings(&test_dir, &[&["put", "later"], &endpoint[..]].concat());
+    let output = settings(&test_dir, &[&["put", "later"], &endpoint[..]].concat());
     assert!(
-        ran.code == Some(0) && ran.stderr.starts_with("warning: the settings could not be compared"),
-        "{ran:?}"
+        output.code == Some(0) && output.stderr.starts_with("warning: the settings could not be compared"),
+        "{output:?}"
     );
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     aws::wait_for,
-    support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran},
+    support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output},
 };
 use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn, Version};
 use serde_json::Value;
@@ -51,7 +51,7 @@ impl Shop {
     }
 
     fn run(&self) -> RunOutput {
-        ran(self.run_command().output().unwrap())
+        run_output(self.run_command().output().unwrap())
     }
 
     /// A run that logs and measures; what it and the metric of open breakers said.
@@ -59,10 +59,10 @@ impl Shop {
         let metrics = self.test_dir.path("metrics.prom");
         let mut run = self.run_command();
         run.env("HOST_TELEMETRY__PROMETHEUS_FILE", &metrics).env("HOST_LOG", "info");
-        let ran = ran(run.output().unwrap());
+        let output = run_output(run.output().unwrap());
         let metrics = std::fs::read_to_string(metrics).unwrap();
         let open = metrics.lines().find_map(|line| line.strip_prefix("host_breakers_open "));
-        (ran, open.map(str::to_owned))
+        (output, open.map(str::to_owned))
     }
 
     fn refuse(&self) {
@@ -136,8 +136,8 @@ fn a_metric_counts_what_is_stopped_and_the_log_says_what_resumed_it() {
     shop.server.set_faults(&[]);
     let (done, open) = shop.measured();
     assert_eq!((done.code, open.as_deref()), (Some(0), Some("0")), "{done:?}");
-    let logged = |ran: &RunOutput, by: &str| {
-        ran.stderr.lines().any(|line| line.contains("work on an index goes on") && line.contains(by))
+    let logged = |output: &RunOutput, by: &str| {
+        output.stderr.lines().any(|line| line.contains("work on an index goes on") && line.contains(by))
     };
     assert!(logged(&done, "a chunk that was written"), "{done:?}");
 
@@ -152,7 +152,7 @@ fn a_metric_counts_what_is_stopped_and_the_log_says_what_resumed_it() {
         shop.test_dir.write("export.jsonl", lines(&product(1, by, at)));
         shop.refuse();
         let mut command = shop.test_dir.command(&[&command[..], &["--data-dir", "data"]].concat());
-        let resumed = ran(command.env("HOST_LOG", "info").output().unwrap());
+        let resumed = run_output(command.env("HOST_LOG", "info").output().unwrap());
         assert!(resumed.code == Some(0) && logged(&resumed, by), "{resumed:?}");
         shop.server.set_faults(&[]);
         assert_eq!(shop.run().code, Some(0));
@@ -167,7 +167,7 @@ fn what_is_resumed_does_not_wait() {
     let ingest =
         ["ingest", "--shop", SHOP, "--target", "marqo", "--index", INDEX, "--data-dir", "data", "--plugin"];
     let mut ingest = shop.test_dir.command(&ingest);
-    assert_eq!(ran(ingest.arg(&*SHOPIFY).arg(&shop.source).output().unwrap()).code, Some(0));
+    assert_eq!(run_output(ingest.arg(&*SHOPIFY).arg(&shop.source).output().unwrap()).code, Some(0));
     let mut worker =
         shop.test_dir.command(&["work", "--target", "marqo", "--data-dir", "data"]).spawn().unwrap();
     wait_for(|| (shop.stopped() != Value::Null).then_some(()));

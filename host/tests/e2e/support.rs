@@ -127,7 +127,7 @@ impl TestDir {
     }
 
     pub(crate) fn host(&self, arguments: &[&str]) -> RunOutput {
-        ran(self.command(arguments).output().unwrap())
+        run_output(self.command(arguments).output().unwrap())
     }
 
     /// `host run` with the Shopify plug-in.
@@ -139,7 +139,7 @@ impl TestDir {
     }
 
     pub(crate) fn run(&self, source: &str, more: &[&str]) -> RunOutput {
-        ran(self.run_command(source, more).output().unwrap())
+        run_output(self.run_command(source, more).output().unwrap())
     }
 
     pub(crate) fn spawn(&self, source: &str) -> Child {
@@ -180,7 +180,7 @@ impl TestDir {
     }
 }
 
-pub(crate) fn ran(output: Output) -> RunOutput {
+pub(crate) fn run_output(output: Output) -> RunOutput {
     RunOutput {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -2,7 +2,7 @@
 
 use crate::{
     registry::digest,
-    support::{SHOP, TestDir, guest, ran},
+    support::{SHOP, TestDir, guest, run_output},
 };
 use serde_json::{Value, json};
 use std::{fs, ops::RangeInclusive};
@@ -30,9 +30,9 @@ fn a_swap_while_jobs_run_loses_and_mixes_nothing() {
         test_dir.write("shop.wasm", wasm);
         let arguments = ["ingest", "--plugin", "shop.wasm", source, "--shop", SHOP];
         let mut command = test_dir.command(&[&arguments[..], &IN].concat());
-        let ran = ran(command.env("HOST_PLUGIN__CONFIG__EVIL__DO", doing).output().unwrap());
-        assert_eq!(ran.code, Some(0), "{ran:?}");
-        ran.json()["job_id"].as_str().unwrap().to_owned()
+        let output = run_output(command.env("HOST_PLUGIN__CONFIG__EVIL__DO", doing).output().unwrap());
+        assert_eq!(output.code, Some(0), "{output:?}");
+        output.json()["job_id"].as_str().unwrap().to_owned()
     };
     // The old version makes documents without the field `made`.
     let first = ingest(&old, "good", "old.jsonl");
@@ -40,9 +40,9 @@ fn a_swap_while_jobs_run_loses_and_mixes_nothing() {
     let second = ingest(&new, "verbatim", "new.jsonl");
 
     let ended = |id: &str| -> Value {
-        let ran = test_dir.host(&[&["jobs", "watch", id, "--quiet"][..], &IN].concat());
-        assert_eq!(ran.code, Some(0), "{ran:?}");
-        ran.json()
+        let output = test_dir.host(&[&["jobs", "watch", id, "--quiet"][..], &IN].concat());
+        assert_eq!(output.code, Some(0), "{output:?}");
+        output.json()
     };
     let jobs = [ended(&first), ended(&second)];
     worker.kill().unwrap();

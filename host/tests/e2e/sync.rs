@@ -2,7 +2,7 @@
 
 use crate::{
     aws::Cloud,
-    support::{TestDir, lines, product, ran},
+    support::{TestDir, lines, product, run_output},
 };
 use serde_json::json;
 
@@ -48,9 +48,9 @@ fn newer_is_written_and_older_is_a_conflict() {
     assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
 
     test_dir.write("export.jsonl", export(&[("Stale mug", OLD), ("New cup", NEW), ("Jug", OLD)]));
-    let ran = test_dir.run("export.jsonl", &[]);
-    assert_eq!(ran.code, Some(3), "{ran:?}");
-    let view = ran.json();
+    let output = test_dir.run("export.jsonl", &[]);
+    assert_eq!(output.code, Some(3), "{output:?}");
+    let view = output.json();
     assert_eq!(view["status"], "CONFLICT");
     assert_eq!(
         (&view["processed"], &view["unchanged"], &view["conflict"]),
@@ -86,9 +86,9 @@ fn a_draft_leaves_the_index_and_an_old_draft_does_not() {
 
     let draft = |text: String| text.replace("ACTIVE", "DRAFT");
     test_dir.write("export.jsonl", draft(export(&[("Mug", NEW), ("Cup", OLD)])));
-    let ran = test_dir.run("export.jsonl", &[]);
-    let view = ran.json();
-    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let output = test_dir.run("export.jsonl", &[]);
+    let view = output.json();
+    assert_eq!(output.code, Some(3), "{output:?}");
     assert_eq!((&view["processed"], &view["deleted"], &view["conflict"]), (&1.into(), &1.into(), &1.into()));
     assert_eq!(view["samples"]["conflict"][0]["code"], "older-removal");
     assert_eq!(
@@ -117,8 +117,8 @@ fn a_vanished_variant_and_a_draft_without_variants_leave_with_the_next_export() 
     assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
     assert_eq!(ids(), ["11", "12", "21", "22"]);
     test_dir.write("export.jsonl", &after);
-    let ran = test_dir.run("export.jsonl", &[]);
-    assert_eq!((ran.code, &ran.json()["skipped"]), (Some(0), &0.into()), "{ran:?}");
+    let output = test_dir.run("export.jsonl", &[]);
+    assert_eq!((output.code, &output.json()["skipped"]), (Some(0), &0.into()), "{output:?}");
     assert_eq!(ids(), ["11"]);
     let removed = ["why", "gid://shopify/Product/2", "--data-dir", "data", "--output", "json"];
     assert_eq!(test_dir.host(&removed).json()["state"], "removed");
@@ -135,8 +135,8 @@ fn in_aws_they_leave_as_well() {
     cloud.test_dir.write("host.toml", settings);
     for (export, left) in [(before, json!(["11", "12", "21", "22"])), (after, json!(["11"]))] {
         std::fs::write(&shops[0].source, export).unwrap();
-        let ran = ran(cloud.export("run", &shops[0]).output().unwrap());
-        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let output = run_output(cloud.export("run", &shops[0]).output().unwrap());
+        assert_eq!(output.code, Some(0), "{output:?}");
         let ids: Vec<String> = cloud.marqo.documents(&shops[0].index).into_keys().collect();
         assert_eq!(json!(ids), left);
     }
@@ -165,9 +165,9 @@ fn two_runs_make_the_same_chunks() {
 fn an_empty_export_is_a_completed_job() {
     let test_dir = TestDir::new();
     test_dir.write("export.jsonl", "");
-    let ran = test_dir.run("export.jsonl", &[]);
+    let output = test_dir.run("export.jsonl", &[]);
     assert_eq!(
-        (ran.code, &ran.json()["status"], &ran.json()["total_items"]),
+        (output.code, &output.json()["status"], &output.json()["total_items"]),
         (Some(0), &"COMPLETED".into(), &0.into())
     );
 }
@@ -178,13 +178,13 @@ fn standard_input_several_files_and_packed_files_are_read() {
     let (one, two) = (export(&[("Mug", OLD)]), lines(&product(2, "Cup", OLD)));
     test_dir.write("one.jsonl", &one);
     test_dir.write("two.jsonl.zst", zstd::encode_all(two.as_bytes(), 3).unwrap());
-    let ran = test_dir.run("one.jsonl", &["two.jsonl.zst"]);
-    assert_eq!((ran.code, &ran.json()["processed"]), (Some(0), &2.into()), "{ran:?}");
+    let output = test_dir.run("one.jsonl", &["two.jsonl.zst"]);
+    assert_eq!((output.code, &output.json()["processed"]), (Some(0), &2.into()), "{output:?}");
 
     let mut child = test_dir.run_command("-", &[]).stdin(std::process::Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), (one + &two).as_bytes()).unwrap();
-    let ran = crate::support::ran(child.wait_with_output().unwrap());
-    assert_eq!((ran.code, &ran.json()["unchanged"]), (Some(0), &2.into()), "{ran:?}");
+    let output = run_output(child.wait_with_output().unwrap());
+    assert_eq!((output.code, &output.json()["unchanged"]), (Some(0), &2.into()), "{output:?}");
 }
 
 #[test]
@@ -213,9 +213,9 @@ fn an_update_run_changes_what_is_there_and_creates_nothing() {
         lines
     };
     test_dir.write("update.jsonl", bare(&[("New mug", NEW), ("Old cup", OLD), ("Jug", NEW)]));
-    let ran = test_dir.run("update.jsonl", &["--operation", "update"]);
-    let view = ran.json();
-    assert_eq!((ran.code, &view["operation"]), (Some(4), &"UPDATE_DOCUMENTS".into()), "{ran:?}");
+    let output = test_dir.run("update.jsonl", &["--operation", "update"]);
+    let view = output.json();
+    assert_eq!((output.code, &view["operation"]), (Some(4), &"UPDATE_DOCUMENTS".into()), "{output:?}");
     assert_eq!(
         (&view["processed"], &view["unchanged"], &view["failed"], &view["conflict"]),
         (&1.into(), &0.into(), &1.into(), &1.into())

@@ -2,7 +2,7 @@
 
 use crate::{
     aws::wait_for,
-    support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, ran},
+    support::{RunOutput, SHOP, SHOPIFY, TestDir, lines, product, run_output},
 };
 use serde_json::Value;
 
@@ -132,7 +132,7 @@ fn the_text_tells_each_state() {
         test_dir.write(name, lines(&product(number, "Thing", OLD)));
         let mut ingest = test_dir.command(&["ingest", name, "--shop", SHOP, "--data-dir", "data"]);
         ingest.args(["--output", "json", "--exported-at", "2026-01-07T00:00:00Z", "--plugin"]).arg(&*SHOPIFY);
-        ran(ingest.output().unwrap()).json()["job_id"].clone()
+        run_output(ingest.output().unwrap()).json()["job_id"].clone()
     };
     let dead = ingest("sixth.jsonl", 6);
     let job = dead.as_str().unwrap();

@@ -9,7 +9,7 @@ mod documents;
 mod others;
 mod requests;
 
-use crate::support::{RunOutput, SHOP, TestDir, guest, ran};
+use crate::support::{RunOutput, SHOP, TestDir, guest, run_output};
 use marqo_stand_in::{Answer, Fault, FaultRule, Operation, Options, RULES, Rule, StandIn, Version};
 use serde_json::{Map, Value, json};
 use std::{
@@ -264,7 +264,7 @@ impl<'a> Stage<'a> {
         }
         let mut command = self.test_dir.command(&arguments);
         command.arg("export.jsonl").env("HOST_MARQO__REQUEST_TIMEOUT_SECONDS", "2");
-        ran(command.output().unwrap())
+        run_output(command.output().unwrap())
     }
 
     fn write<'b>(&self, lines: impl Iterator<Item = (&'b str, &'b Value)>) {
@@ -294,20 +294,20 @@ impl<'a> Stage<'a> {
         }
         self.write(self.items().map(|(id, item)| (id, &item.fields)));
         self.server.set_faults(&self.faults());
-        let ran = self.run(self.scenario.operation, is_validated);
+        let output = self.run(self.scenario.operation, is_validated);
         match self.scenario.end {
-            End::Judged => self.judged(&ran, text, is_validated),
-            End::Stops => self.stopped(&ran, text),
+            End::Judged => self.judged(&output, text, is_validated),
+            End::Stops => self.stopped(&output, text),
         }
     }
 
-    fn judged(&self, ran: &RunOutput, text: &mut String, is_validated: bool) {
+    fn judged(&self, output: &RunOutput, text: &mut String, is_validated: bool) {
         let name = self.scenario.name;
-        let json = ran.json();
+        let json = output.json();
         let count = |class: &str| json[class].as_u64().unwrap();
         let [total, processed, failed] = ["total_items", "processed", "failed"].map(count);
-        assert_eq!(processed + failed + count("skipped") + count("conflict"), total, "{name}: {ran:?}");
-        assert_eq!(total, self.scenario.items.len() as u64, "{name}: {ran:?}");
+        assert_eq!(processed + failed + count("skipped") + count("conflict"), total, "{name}: {output:?}");
+        assert_eq!(total, self.scenario.items.len() as u64, "{name}: {output:?}");
         let is_bad = |item: &&Item| item.code.is_some();
         let bad = self.scenario.items.iter().filter(is_bad).count() as u64;
         let report = self.test_dir.host(&["jobs", "report", "--data-dir", "data"]);
@@ -336,9 +336,10 @@ impl<'a> Stage<'a> {
             assert!(failed >= bad, "{name}: {}", report.stdout);
         } else {
             assert_eq!(failed, bad, "{name}: {}", report.stdout);
-            assert_eq!(ran.code, Some(if bad > 0 { 4 } else { 0 }), "{name}: {ran:?}");
+            assert_eq!(output.code, Some(if bad > 0 { 4 } else { 0 }), "{name}: {output:?}");
         }
-        let _ = writeln!(text, "exit {}: {total} items, {processed} processed, {failed} failed", code(ran));
+        let _ =
+            writeln!(text, "exit {}: {total} items, {processed} processed, {failed} failed", code(output));
         for entry in entries {
             let said = |key: &str| entry[key].as_str().unwrap_or("-").to_owned();
             let [class, id, code, message] = ["class", "document_id", "code", "message"].map(said);
@@ -346,21 +347,21 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn stopped(&self, ran: &RunOutput, text: &mut String) {
+    fn stopped(&self, output: &RunOutput, text: &mut String) {
         let name = self.scenario.name;
-        assert_eq!(ran.code, Some(1), "{name}: {ran:?}");
+        assert_eq!(output.code, Some(1), "{name}: {output:?}");
         let job = self.test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
         assert_eq!((&job["processed"], &job["failed"]), (&json!(0), &json!(0)), "{name}: {job}");
         let _ = writeln!(text, "exit 1, nothing counted");
-        for line in ran.stderr.lines() {
+        for line in output.stderr.lines() {
             let _ = writeln!(text, "  {}", self.clean(line));
         }
         self.server.set_faults(&[]);
-        let ran = self.run(self.scenario.operation, false);
+        let output = self.run(self.scenario.operation, false);
         assert_eq!(
-            (ran.code, &ran.json()["processed"]),
-            (Some(0), &ran.json()["total_items"]),
-            "{name}: {ran:?}"
+            (output.code, &output.json()["processed"]),
+            (Some(0), &output.json()["total_items"]),
+            "{name}: {output:?}"
         );
     }
 
@@ -388,8 +389,8 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn code(ran: &RunOutput) -> i32 {
-    ran.code.unwrap_or(-1)
+fn code(output: &RunOutput) -> i32 {
+    output.code.unwrap_or(-1)
 }
 
 /// A call that the host does not make.
