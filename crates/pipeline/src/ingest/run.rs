@@ -168,8 +168,7 @@ impl Ingest<'_> {
             })
             .buffered(settings.batches.max(1))
             .boxed();
-        // Both go on at the same time: a batch that asks the ledger, and is not polled while a chunk is published, would hold what the
-        // publishing waits for.
+        // Batches are transformed while chunks are published.
         let (transformed_tx, mut transformed_rx) = mpsc::channel(1);
         let produce = async {
             let transformed_tx = transformed_tx;
