@@ -37,6 +37,7 @@ pub(super) fn run(global: &Global, command: &AwsCommand) -> CliResult {
     let mut config: Config = config(global)?;
     if let AwsCommand::Bootstrap { env: Some(env), .. } = command {
         config.aws.env.clone_from(env);
+        config.aws.check_env().map_err(Failure::usage)?;
     }
     runtime()?.block_on(async {
         let aws = backend::aws(&config).await;

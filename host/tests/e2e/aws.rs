@@ -2,12 +2,10 @@
 
 use crate::support::{RunOutput, SHOPIFY, TestDir, run_output};
 use host_storage_aws::{AwsConfig, Clients, Dynamo};
-use marqo_stand_in::{Fault, FaultRule, Operation, Options, StandIn};
+use marqo_stand_in::{Options, StandIn};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
-    io::{Read, Write},
-    net::TcpStream,
     path::Path,
     process::{Child, Command},
     sync::Arc,
@@ -300,7 +298,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Asks a process to end.
-fn terminate(child: &Child) {
+pub(crate) fn terminate(child: &Child) {
     let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(status.success());
 }
@@ -394,76 +392,4 @@ fn aws_clients_find_everything_under_its_documented_name() {
     };
     let found = demo.run().unwrap();
     assert_eq!(found.matches("COMPLETED").count(), 2, "{found}");
-}
-
-/// Has the search server remove a document without the host.
-fn remove_behind(marqo: &StandIn, index: &str, id: &str) {
-    let address = marqo.url().strip_prefix("http://").unwrap();
-    let body = json!([id]).to_string();
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(
-        stream,
-        "POST /indexes/{index}/documents/delete-batch HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-}
-
-#[test]
-fn an_operators_commands_work_in_aws() {
-    let (cloud, shops) = Cloud::new(1);
-    let shop = &shops[0];
-    let run = |products: u64, code: i32| {
-        std::fs::write(&shop.source, sample(0, products)).unwrap();
-        let output = run_output(cloud.export("run", shop).arg("--full").output().unwrap());
-        assert_eq!(output.code, Some(code), "{output:?}");
-        output
-    };
-    let json = |arguments: &[&str], code: i32| {
-        let output = cloud.host(&[arguments, &["--output", "json"]].concat());
-        assert_eq!(output.code, Some(code), "{arguments:?}: {output:?}");
-        output.json()
-    };
-    run(60, 0);
-    let before: BTreeSet<String> = cloud.marqo.documents(&shop.index).into_keys().collect();
-    run(50, 0);
-    let documents: BTreeSet<String> = cloud.marqo.documents(&shop.index).into_keys().collect();
-    let lost = documents.first().unwrap().as_str();
-    let gone = before.difference(&documents).next().unwrap().as_str();
-    let agreed = json(&["reconcile", &shop.id], 0);
-    assert_eq!(
-        (&agreed["in_index"], &agreed["in_ledger"]),
-        (&documents.len().into(), &documents.len().into())
-    );
-
-    // A document that another program removed is found, and written by the next sync.
-    remove_behind(&cloud.marqo, &shop.index, lost);
-    let differs = json(&["reconcile", &shop.id], 3);
-    assert_eq!((&differs["missing"], &differs["differences"][0]["document"]), (&1.into(), &lost.into()));
-    assert_eq!(json(&["reconcile", &shop.id, "--repair"], 0)["repair"]["marked_missing"], 1);
-    assert_eq!(json(&["reconcile", &shop.id], 0)["missing"], 0);
-    run(50, 0);
-    assert!(cloud.marqo.documents(&shop.index).contains_key(lost));
-
-    let rebuilt = json(&["ledger", "rebuild", &shop.id], 0);
-    assert_eq!((&rebuilt["repair"]["recorded"], &rebuilt["missing"]), (&0.into(), &Value::Null));
-    assert_eq!(json(&["why", lost], 0)["state"], "live");
-    let why = json(&["why", gone], 0);
-    assert!(["absent", "removed"].contains(&why["state"].as_str().unwrap()), "{why}");
-
-    // A key that the server refuses stops work until it is resumed.
-    cloud.marqo.set_faults(&[FaultRule::new(Fault::Gateway { status: 401 }).on(Operation::Add)]);
-    let stopped = run(60, 1);
-    assert!(stopped.stderr.contains("401"), "{stopped:?}");
-    let shown = json(&["jobs", "show"], 0);
-    assert!(shown["stopped"]["message"].as_str().unwrap().contains("401"), "{shown}");
-    cloud.marqo.set_faults(&[]);
-    assert_eq!(json(&["resume", &shop.id], 0)[0]["code"], "index-refused");
-    assert_eq!(json(&["jobs", "show"], 0)["stopped"], Value::Null);
-    run(60, 0);
-    assert_eq!(cloud.marqo.documents(&shop.index).into_keys().collect::<BTreeSet<_>>(), before);
 }

@@ -63,6 +63,7 @@ fn wrong_settings_are_explained_in_the_words_of_the_settings() {
         "[plugin.limits]\nfuel = true\n",
         "[plugins]\n",
         "target = \"index\"\n",
+        "[aws]\nenv = \"Dev_1\"\n",
     ] {
         test_dir.write("host.toml", toml);
         said += &check(&test_dir, None, &[]);
@@ -71,6 +72,10 @@ fn wrong_settings_are_explained_in_the_words_of_the_settings() {
     said += &check(&test_dir, Some(("HOST_INGEST__LANES", "many")), &[]);
     said += &check(&test_dir, Some(("HOST_INGEST__LANE", "3")), &[]);
     insta::assert_snapshot!(said);
+    // Of a flag as well, before AWS is asked.
+    let bootstrap = test_dir.host(&["aws", "bootstrap", "--env", "Dev_1", "--dry-run"]);
+    assert_eq!(bootstrap.code, Some(2), "{bootstrap:?}");
+    assert!(bootstrap.stderr.contains("`aws.env` is `Dev_1`"), "{bootstrap:?}");
     for rust in ["usize", "u64", "NonZero", "struct", "enum", "sequence", "invalid type"] {
         assert!(!said.contains(rust), "{rust}");
     }
@@ -134,28 +139,6 @@ fn a_cancelled_job_says_once_why() {
     assert_eq!(cancelled.stdout.matches("before the chunk was written").count(), 1, "{cancelled:?}");
 }
 
-#[test]
-fn what_is_not_old_is_not_pruned() {
-    let test_dir = TestDir::new();
-    test_dir.write("export.jsonl", export(1, "Mug"));
-    for _ in 0..2 {
-        assert_eq!(test_dir.run("export.jsonl", &[]).code, Some(0));
-    }
-    let prune = |more: &[&str]| test_dir.host(&[&["prune", "--data-dir", "data"], more].concat());
-    for more in [&["--dry-run", "--output", "json"][..], &["--output", "json"]] {
-        let pruned = prune(more);
-        assert_eq!(
-            pruned.json(),
-            serde_json::json!({ "dry_run": more.len() == 3, "jobs": [], "chunks_of": [] }),
-            "{pruned:?}"
-        );
-        assert!(pruned.stderr.contains("more than 30 days ago (`retention.days`)"), "{pruned:?}");
-    }
-    assert_eq!(prune(&["--store", "aws"]).code, Some(2));
-    let jobs = test_dir.host(&["jobs", "list", "--data-dir", "data", "--output", "json"]).json();
-    assert_eq!(jobs.as_array().unwrap().len(), 2);
-}
-
 /// The database without its journal is what a power cut leaves of it at worst. Another process keeps the journal from being closed.
 #[test]
 fn exit_0_is_durable_beside_another_process() {
@@ -175,24 +158,6 @@ fn exit_0_is_durable_beside_another_process() {
     std::fs::copy(&file, &copy).unwrap();
     assert_eq!(completed(&copy), 2);
     drop(other);
-}
-
-#[test]
-fn chunks_go_with_the_end_of_a_run_unless_they_are_to_be_kept() {
-    let test_dir = TestDir::new();
-    test_dir.write("export.jsonl", export(4, "Mug"));
-    let run = |keep: &str, more: &[&str]| {
-        let mut command = test_dir.run_command("export.jsonl", more);
-        let ended = run_output(command.env("HOST_RETENTION__KEEP_CHUNKS", keep).output().unwrap());
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        test_dir.chunks().len()
-    };
-    assert_eq!(run("true", &[]), 1);
-    // Those that were kept go as well, with the next run that does not.
-    assert_eq!(run("false", &[]), 0);
-    // Archiving does not need them.
-    test_dir.write("export.jsonl", export(3, "Mug"));
-    assert_eq!((run("false", &["--full"]), test_dir.documents().len()), (0, 3));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod archive;
 mod authoring;
 mod aws;
 mod aws_crash;
+mod aws_operator;
 mod bad_input;
 mod catalog;
 mod catalog_crash;
@@ -26,6 +27,7 @@ mod quarantine;
 mod reconcile;
 #[path = "../../../crates/plugin-source/tests/registry/mod.rs"]
 mod registry;
+mod retention;
 mod rows;
 mod s3_source;
 mod settings;

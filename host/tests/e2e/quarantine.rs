@@ -1,6 +1,6 @@
 //! What a plug-in trapped on or refused is kept and fed again; a plug-in that keeps failing is stopped.
 
-use crate::support::{RunOutput, SHOP, TestDir, guest};
+use crate::support::{RunOutput, SHOP, TestDir, guest, run_output};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -135,6 +135,50 @@ fn what_is_refused_again_is_kept_again_and_what_is_older_does_not_win() {
     assert_eq!(again["quarantine"]["products"], 1);
     assert_eq!(again["samples"]["failed"][0]["line"], 2, "the line is that of the export");
     assert_eq!(titles(&test_dir), ["newer"]);
+}
+
+/// What a replay needs outlives the job's chunks and later runs.
+#[test]
+fn a_replay_finds_its_products_when_the_chunks_are_gone_and_brings_no_removed_product_back() {
+    let test_dir = TestDir::new();
+    let without_chunks = |arguments: &[&str]| {
+        let mut command = test_dir.command(arguments);
+        command.env("HOST_RETENTION__KEEP_CHUNKS", "false");
+        run_output(command.output().unwrap())
+    };
+    let evil = EVIL.to_str().unwrap();
+    let flags = ["--shop", SHOP, "--data-dir", "data", "--output", "json"];
+    let run = |more: &[&str]| {
+        without_chunks(&[&["run", "--plugin", evil, "export.jsonl"], &flags[..], more].concat())
+    };
+    export(&test_dir, 20, |n| [3, 7].contains(&n));
+    settings(&test_dir, "trap-one", "");
+    let first = run(&[]);
+    assert_eq!((first.code, &first.json()["quarantine"]["products"]), (Some(4), &json!(2)), "{first:?}");
+    // Meanwhile the shop removes one of the two.
+    settings(&test_dir, "good", "");
+    let later = "2026-02-01T00:00:00Z";
+    test_dir.write("export.jsonl", json!({ "id": "p7", "updated_at": later }).to_string() + "\n");
+    let removed = run(&["--operation", "delete_documents"]);
+    assert_eq!(removed.code, Some(0), "{removed:?}");
+
+    let fixed = fixed(&test_dir);
+    let replayed = without_chunks(&[
+        "plugin",
+        "replay",
+        first.json()["job_id"].as_str().unwrap(),
+        "--data-dir",
+        "data",
+        "--output",
+        "json",
+        "--plugin",
+        fixed.to_str().unwrap(),
+    ]);
+    assert_eq!(replayed.code, Some(3), "{replayed:?}");
+    let replayed = replayed.json();
+    assert_eq!((&replayed["processed"], &replayed["conflict"]), (&json!(1), &json!(1)), "{replayed}");
+    assert_eq!(replayed["samples"]["conflict"][0]["code"], "removed-product", "{replayed}");
+    assert_eq!(test_dir.documents().len(), 19);
 }
 
 /// Of a product that is written already, with the version that the replayed one has.

@@ -134,6 +134,28 @@ fn an_object_is_read_like_a_file_packed_or_not() {
     }
 }
 
+/// Of several objects, the time of the one that was modified first.
+#[test]
+fn an_export_was_taken_when_its_object_was_modified() {
+    let (server, clients) = bucket();
+    let modified = |key: &str| {
+        let head = block_on(clients.s3.head_object().bucket(BUCKET).key(key).send()).unwrap();
+        jiff::Timestamp::from_second(head.last_modified().unwrap().secs()).unwrap()
+    };
+    put(&clients, "export.jsonl", export(1, 20_000));
+    let taken = modified("export.jsonl");
+    // The next second: Last-Modified has no fraction.
+    while jiff::Timestamp::now().as_second() <= taken.as_second() + 1 {
+        thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let test_dir = TestDir::new();
+    let output = run(&test_dir, server.url(), "export.jsonl");
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let shown = test_dir.host(&["jobs", "show", "--data-dir", "data", "--output", "json"]).json();
+    let exported_at: jiff::Timestamp = shown["exported_at"].as_str().unwrap().parse().unwrap();
+    assert_eq!(exported_at.as_second(), taken.as_second(), "{shown}");
+}
+
 #[test]
 fn the_tools_of_authors_read_objects_like_files() {
     let (server, clients) = bucket();
