@@ -16,6 +16,7 @@ mod everyday;
 mod examples;
 mod forget;
 mod function;
+mod idle;
 mod interrupt;
 mod lambda;
 mod marqo;
